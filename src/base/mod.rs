@@ -1,0 +1,12 @@
+//! The few words every room shares: identifiers, what a file on disk is known by, sizes, names of package
+//! paths. Plain values without I/O of their own, so that any room may use them and none learns of another.
+//!
+//! Must never know: the database, the network, the rules.
+
+mod files;
+mod ids;
+mod package_path;
+
+pub use files::{FileIdentity, bytes_to_path, path_to_bytes};
+pub use ids::UploadId;
+pub use package_path::PackagePath;

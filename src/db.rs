@@ -1,0 +1,322 @@
+//! A SQLite database as the rooms use it: one writer that groups commits, several readers, migrations.
+//!
+//! **In**: closures over a connection. **Out**: their results, once they are on disk.
+//!
+//! **Guarantees.** A write's result is handed out only after the transaction it was part of is committed with
+//! `synchronous=FULL`, so what a caller was told survives a power cut. A write that fails leaves nothing behind
+//! and does not disturb the others of its group (each runs in a savepoint). Reads see only committed data.
+//!
+//! **On a crash** the file is what the last commit left (write-ahead log); a copy is made before a migration.
+//!
+//! Must never know: what the tables mean.
+//!
+//! Why one writer: SQLite allows one at a time anyway. A thread that owns the only writing connection needs no
+//! busy-waiting, and while one commit waits for the disk the next writes gather and share the next one: a
+//! thousand small transactions a second cost a few dozen flushes.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// The oldest SQLite whose write-ahead log can be trusted with two connections
+/// (<https://sqlite.org/wal.html#walresetbug>).
+const OLDEST_SQLITE: i32 = 3_051_003;
+/// How many writes may wait for the writer before their callers wait too.
+const WRITE_QUEUE: usize = 4096;
+/// How many writes share one commit at the most.
+const LARGEST_GROUP: usize = 1024;
+/// Reading connections; more than the cores gain nothing.
+const READERS: usize = 4;
+
+/// What can go wrong with the database itself.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The file could not be opened or prepared.
+    #[error("cannot open the database {}", path.display())]
+    Open {
+        /// The database file.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// A newer program wrote this database.
+    #[error(
+        "the database {} is of version {found}, this program knows up to {known}: start the newer program, or \
+         restore the copy it made before it upgraded", path.display()
+    )]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// The file's version.
+        found: usize,
+        /// The newest version this program knows.
+        known: usize,
+    },
+    /// The copy before a migration could not be made.
+    #[error("cannot copy the database to {} before upgrading it", path.display())]
+    Copy {
+        /// Where the copy was to go.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A statement failed.
+    #[error("the database refused a statement")]
+    Statement(#[from] rusqlite::Error),
+    /// The group's commit failed (full disk, read-only file system): nothing of it was kept.
+    #[error("the database could not save: {0}")]
+    Commit(String),
+    /// The writer has stopped; the process is ending.
+    #[error("the database is closed")]
+    Closed,
+    /// The linked SQLite is one that can lose data.
+    #[error("SQLite {0} is linked, at least 3.51.3 is needed")]
+    OldSqlite(&'static str),
+}
+
+/// One write: runs inside the group's transaction; answers its caller when told how the commit ended.
+type Job = Box<dyn FnOnce(&Connection) -> Answer + Send>;
+/// Tells the caller of a [`Job`] its result, given how the commit ended.
+type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
+
+/// A handle to one database file; clones share it.
+#[derive(Clone)]
+pub struct Database {
+    writer: mpsc::Sender<Job>,
+    readers: Arc<Readers>,
+}
+
+struct Readers {
+    idle: Mutex<Vec<Connection>>,
+    permits: Semaphore,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Database")
+    }
+}
+
+impl Database {
+    /// Opens the database at `path`, making it (readable by its owner only) or upgrading it where needed.
+    ///
+    /// `migrations[n]` takes a database of version `n` to version `n + 1`; the list only ever grows. Before an
+    /// existing file is upgraded it is copied to `{path}.v{n}.bak`.
+    ///
+    /// # Errors
+    /// See [`DbError`]; nothing is changed when one is returned, but that the copy may have been made.
+    pub fn open(path: &Path, migrations: &[&str]) -> Result<Self, DbError> {
+        if rusqlite::version_number() < OLDEST_SQLITE {
+            return Err(DbError::OldSqlite(rusqlite::version()));
+        }
+        let open_error = |source| DbError::Open { path: path.to_owned(), source };
+        let mut connection = connect(path, OpenFlags::default()).map_err(open_error)?;
+        restrict_to_owner(path);
+        migrate(&mut connection, path, migrations)?;
+        let idle = (0..READERS)
+            .map(|_| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(open_error)?;
+        let (writer, jobs) = mpsc::channel(WRITE_QUEUE);
+        std::thread::Builder::new()
+            .name("db-writer".to_owned())
+            .spawn(move || write_loop(&mut connection, jobs))
+            .map_err(|error| DbError::Commit(error.to_string()))?;
+        Ok(Self { writer, readers: Arc::new(Readers { idle: Mutex::new(idle), permits: Semaphore::new(READERS) }) })
+    }
+
+    /// Runs `work` inside a transaction and returns its result once that is on disk. An `Err` undoes what
+    /// `work` did. `work` must be quick: every other writer waits for it.
+    ///
+    /// # Errors
+    /// `work`'s own, or [`DbError::Commit`], [`DbError::Closed`].
+    pub async fn write<T, E>(&self, work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let (reply, result) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let outcome = in_savepoint(connection, work);
+            Box::new(move |commit| {
+                let outcome = match commit {
+                    Ok(()) => outcome,
+                    Err(reason) => outcome.and(Err(E::from(DbError::Commit(reason)))),
+                };
+                // A caller that was cancelled does not wait for its answer; the write stands all the same.
+                let _ = reply.send(outcome);
+            })
+        });
+        self.writer.send(job).await.map_err(|_| DbError::Closed)?;
+        result.await.map_err(|_| DbError::Closed)?
+    }
+
+    /// Runs `work` on a read-only connection, on a thread that may block.
+    ///
+    /// # Errors
+    /// `work`'s own, or [`DbError::Closed`].
+    pub async fn read<T, E>(&self, work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let readers = Arc::clone(&self.readers);
+        let _permit = readers.permits.acquire().await.map_err(|_| DbError::Closed)?;
+        let lent = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or(DbError::Closed)?;
+        let (lent, outcome) = tokio::task::spawn_blocking(move || {
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&lent)));
+            (lent, outcome)
+        })
+        .await
+        .map_err(|_| DbError::Closed)?;
+        readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lent);
+        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.set_prepared_statement_cache_capacity(128);
+    if !flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY) {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", "ON")?;
+    }
+    Ok(connection)
+}
+
+fn restrict_to_owner(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    // Best effort: the folder is closed to others already; some file systems know no modes.
+    let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
+}
+
+fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Result<(), DbError> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = usize::try_from(found).unwrap_or(usize::MAX);
+    if found > migrations.len() {
+        return Err(DbError::Newer { path: path.to_owned(), found, known: migrations.len() });
+    }
+    if found == migrations.len() {
+        return Ok(());
+    }
+    if found > 0 {
+        connection.pragma_update(None, "wal_checkpoint", "TRUNCATE")?;
+        let mut copy = path.as_os_str().to_owned();
+        copy.push(format!(".v{found}.bak"));
+        let copy = PathBuf::from(copy);
+        std::fs::copy(path, &copy).map_err(|source| DbError::Copy { path: copy, source })?;
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for migration in &migrations[found..] {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", i64::try_from(migrations.len()).unwrap_or(i64::MAX))?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn in_savepoint<T, E: From<DbError>>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, E>,
+) -> Result<T, E> {
+    let statement = |sql: &str| connection.prepare_cached(sql)?.execute([]).map(drop);
+    statement("SAVEPOINT job").map_err(DbError::from)?;
+    let outcome = work(connection);
+    let end = match &outcome {
+        Ok(_) => statement("RELEASE job"),
+        Err(_) => statement("ROLLBACK TO job").and_then(|()| statement("RELEASE job")),
+    };
+    match end {
+        Ok(()) => outcome,
+        Err(error) => outcome.and(Err(E::from(DbError::from(error)))),
+    }
+}
+
+/// Takes jobs until every handle is gone: as many as wait go into one transaction.
+fn write_loop(connection: &mut Connection, mut jobs: mpsc::Receiver<Job>) {
+    while let Some(first) = jobs.blocking_recv() {
+        let mut answers: Vec<Answer> = Vec::new();
+        let committed = (|| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            answers.push(first(&transaction));
+            while answers.len() < LARGEST_GROUP {
+                let Ok(next) = jobs.try_recv() else { break };
+                answers.push(next(&transaction));
+            }
+            transaction.commit()
+        })()
+        .map_err(|error: rusqlite::Error| error.to_string());
+        for answer in answers {
+            answer(committed.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEMA: &[&str] = &["CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL)"];
+
+    fn count(connection: &Connection) -> Result<i64, DbError> {
+        Ok(connection.query_row("SELECT count(*) FROM note", [], |row| row.get(0))?)
+    }
+
+    async fn add(database: &Database, text: &'static str) -> Result<usize, DbError> {
+        database.write(move |c| Ok(c.execute("INSERT INTO note (text) VALUES ($1)", [text])?)).await
+    }
+
+    #[tokio::test]
+    async fn a_failed_write_leaves_nothing_and_disturbs_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+        let failing = database.write(|c| {
+            c.execute("INSERT INTO note (text) VALUES ('gone')", [])?;
+            c.execute("INSERT INTO nowhere VALUES (1)", [])?;
+            Ok::<_, DbError>(())
+        });
+        let (failed, kept) = tokio::join!(failing, add(&database, "kept"));
+        assert!(matches!(failed, Err(DbError::Statement(_))));
+        assert_eq!(kept.unwrap(), 1);
+        assert_eq!(database.read(count).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn many_writers_at_once_all_arrive() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+        let writers: Vec<_> = (0..500)
+            .map(|_| {
+                let database = database.clone();
+                tokio::spawn(async move { add(&database, "x").await })
+            })
+            .collect();
+        for writer in writers {
+            writer.await.unwrap().unwrap();
+        }
+        assert_eq!(database.read(count).await.unwrap(), 500);
+    }
+
+    #[tokio::test]
+    async fn an_older_database_is_copied_then_upgraded_and_a_newer_one_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        add(&Database::open(&path, SCHEMA).unwrap(), "old").await.unwrap();
+        let upgraded = [SCHEMA[0], "ALTER TABLE note ADD COLUMN colour TEXT"];
+        let database = Database::open(&path, &upgraded).unwrap();
+        assert_eq!(database.read(count).await.unwrap(), 1);
+        assert!(folder.path().join("t.db.v1.bak").exists());
+        drop(database);
+        assert!(matches!(Database::open(&path, SCHEMA), Err(DbError::Newer { found: 2, known: 1, .. })));
+    }
+
+    #[test]
+    fn the_linked_sqlite_is_one_that_loses_nothing() {
+        assert!(rusqlite::version_number() >= OLDEST_SQLITE);
+    }
+}

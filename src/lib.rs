@@ -1,0 +1,7 @@
+//! `masv-agent`: a watch-folder automation agent for people who send large media files, and the self-hosted hub
+//! that speaks the same protocol as the cloud it sends to.
+//!
+//! The binary `masv` is a thin shell over this library; docs/architecture.md maps its rooms.
+
+pub mod base;
+pub mod db;
