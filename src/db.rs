@@ -10,6 +10,8 @@
 //!
 //! Must never know: what the tables mean.
 //!
+//! Numbered parameters are written `?1`: SQLite takes `$1` for a name and counts names as they appear.
+//!
 //! Why one writer: SQLite allows one at a time anyway. A thread that owns the only writing connection needs no
 //! busy-waiting, and while one commit waits for the disk the next writes gather and share the next one: a
 //! thousand small transactions a second cost a few dozen flushes.
@@ -268,7 +270,7 @@ mod tests {
     }
 
     async fn add(database: &Database, text: &'static str) -> Result<usize, DbError> {
-        database.write(move |c| Ok(c.execute("INSERT INTO note (text) VALUES ($1)", [text])?)).await
+        database.write(move |c| Ok(c.execute("INSERT INTO note (text) VALUES (?1)", [text])?)).await
     }
 
     #[tokio::test]

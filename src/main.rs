@@ -1,1 +1,3 @@
+//! The binary `masv`: see the library for everything it does.
+
 fn main() {}

@@ -2,11 +2,120 @@
 //!
 //! **In**: typed changes, each one transaction. **Out**: the same facts after any crash.
 //!
-//! **Guarantees.** An upload, its files, its ledger claims and its event are one transaction. No two uploads
-//! claim the same content of the same path of one rule. What a function returned is on disk.
+//! **Guarantees.** An upload, its files, its ledger claims and its event are one transaction. No two unfinished
+//! uploads claim the same path of one rule, and no content that was sent is claimed again. What a function
+//! returned is on disk.
 //!
 //! Must never know: HTTP, the rules' meaning, how files are sent.
 
+mod events;
+mod files;
+mod ledger;
 mod model;
+mod outbox;
+mod rows;
+mod settings;
+mod uploads;
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use crate::base::UploadId;
+use crate::db::{Database, DbError};
+
+pub use events::Event;
+pub use ledger::RuleRecord;
 pub use model::*;
+pub use outbox::{Errand, Outgoing};
+pub use uploads::{Order, UploadFilter};
+
+/// Version by version, what makes the agent's database; only ever longer.
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/store/0001_first.sql")];
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such upload.
+    #[error("no upload {0}")]
+    NotFound(UploadId),
+    /// The upload is in a state that does not allow it.
+    #[error("upload {id} is {state}")]
+    WrongState {
+        /// The upload.
+        id: UploadId,
+        /// What it is now: a state's name, or `finalizing`.
+        state: &'static str,
+    },
+    /// The ledger has this content already: it was sent, or belongs to an upload that is not complete.
+    #[error("{} is claimed already", path.display())]
+    AlreadyClaimed {
+        /// Relative to the rule's folder.
+        path: PathBuf,
+    },
+    /// The database itself failed.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// A row does not say what it must.
+    #[error("the database holds something unreadable in {0}")]
+    Unreadable(&'static str),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(DbError::Statement(error))
+    }
+}
+
+/// A handle to the agent's memory; clones share it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    database: Database,
+    changes: Arc<watch::Sender<i64>>,
+}
+
+impl Store {
+    /// Opens or makes the database at `path`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it can not be opened, upgraded, or was written by a newer program.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let database = Database::open(path, MIGRATIONS)?;
+        Ok(Self { database, changes: Arc::new(watch::Sender::new(0)) })
+    }
+
+    /// Counts up after every committed change that made an event: whoever waits here then reads
+    /// [`Store::events_after`] what it has not seen yet, and so misses nothing.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<i64> {
+        self.changes.subscribe()
+    }
+
+    /// Runs a change and, once it is on disk, wakes those who wait for events.
+    async fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let result = self.database.write(work).await?;
+        self.changes.send_modify(|count| *count += 1);
+        Ok(result)
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.database.read(work).await
+    }
+}
+
+/// Now, as the database keeps it.
+fn now() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+#[cfg(test)]
+mod tests;

@@ -60,6 +60,18 @@ pub enum Destination {
     },
 }
 
+impl Destination {
+    /// Which of the three it is.
+    #[must_use]
+    pub fn kind(&self) -> UploadKind {
+        match self {
+            Self::Email { .. } => UploadKind::Email,
+            Self::Link => UploadKind::Link,
+            Self::Portal { .. } => UploadKind::Portal,
+        }
+    }
+}
+
 /// Options of a package that is sent by link or mail.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageOptions {
@@ -116,6 +128,20 @@ pub enum State {
     Complete,
     /// It can not go on by itself; the error says why and what to do.
     Error,
+}
+
+impl State {
+    /// The word that the interface and the database use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transferring => "transferring",
+            Self::Paused => "paused",
+            Self::Idle => "idle",
+            Self::Complete => "complete",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// What a transferring upload does at this moment.
@@ -207,6 +233,8 @@ pub struct Upload {
     pub rule: Option<String>,
     /// Where it stands.
     pub state: State,
+    /// Whether the package may have been finalized already, so that nothing can be added to it.
+    pub closing: bool,
     /// Why it is in [`State::Error`].
     pub problem: Option<Problem>,
     /// The cloud's package, once made.
@@ -229,11 +257,7 @@ impl Upload {
     /// Its kind.
     #[must_use]
     pub fn kind(&self) -> UploadKind {
-        match self.destination {
-            Destination::Email { .. } => UploadKind::Email,
-            Destination::Link => UploadKind::Link,
-            Destination::Portal { .. } => UploadKind::Portal,
-        }
+        self.destination.kind()
     }
 }
 
@@ -302,6 +326,8 @@ pub struct Part {
     pub size: u64,
     /// The storage's tag of it, verbatim.
     pub etag: String,
+    /// The part's share of the file's BLAKE3 tree (see `transfer::tree`).
+    pub tree: Vec<u8>,
 }
 
 /// What the ledger says of a path below a watched folder.

@@ -1,0 +1,292 @@
+//! The files of an upload and the parts of them that the storage has confirmed.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::json as object;
+
+use super::rows::{from_json, from_word, identity, json, signed, unsigned, word};
+use super::{File, FileState, Part, Problem, RemoteFile, SourceFile, Store, StoreError, events, ledger};
+use crate::base::{FileIdentity, PackagePath, UploadId, bytes_to_path, path_to_bytes};
+
+const COLUMNS: &str = "number, path, source, size, mtime_ns, ctime_ns, device, inode, state, remote_id, multipart_id, \
+     chunk_size, bytes_done, checksum, problem";
+
+fn file(row: &Row<'_>) -> Result<File, StoreError> {
+    let path: String = row.get(1)?;
+    let remote_id: Option<String> = row.get(9)?;
+    let multipart_id: Option<String> = row.get(10)?;
+    let chunk_size: Option<i64> = row.get(11)?;
+    let remote = match (remote_id, multipart_id, chunk_size) {
+        (Some(id), Some(multipart_id), Some(size)) => Some(RemoteFile { id, multipart_id, chunk_size: unsigned(size) }),
+        _ => None,
+    };
+    let problem: Option<String> = row.get(14)?;
+    Ok(File {
+        number: row.get(0)?,
+        path: PackagePath::from_relative(path.as_ref()).ok_or(StoreError::Unreadable("file.path"))?,
+        source: bytes_to_path(&row.get::<_, Vec<u8>>(2)?),
+        identity: identity(row, 3)?,
+        state: from_word(row.get(8)?, "file.state")?,
+        remote,
+        bytes_done: unsigned(row.get(12)?),
+        checksum: row.get(13)?,
+        problem: problem.map(|text| from_json(&text, "file.problem")).transpose()?,
+    })
+}
+
+/// Writes the files of an upload, numbered from `first`.
+pub(super) fn insert(
+    connection: &Connection,
+    id: UploadId,
+    first: u32,
+    files: &[SourceFile],
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO file (upload_id, number, path, source, size, mtime_ns, ctime_ns, device, inode, state) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'waiting')",
+    )?;
+    for (number, file) in (i64::from(first)..).zip(files) {
+        statement.execute(params![
+            id,
+            number,
+            file.path.as_str(),
+            path_to_bytes(&file.source),
+            signed(file.identity.size),
+            file.identity.mtime_ns,
+            file.identity.ctime_ns,
+            signed(file.identity.device),
+            signed(file.identity.inode)
+        ])?;
+    }
+    Ok(())
+}
+
+/// Files that failed wait once more.
+pub(super) fn retry_failed(connection: &Connection, id: UploadId) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE file SET state = 'waiting', problem = NULL WHERE upload_id = ?1 AND state IN ('error', 'gone')",
+        )?
+        .execute([id])?;
+    Ok(())
+}
+
+fn add_done(connection: &Connection, id: UploadId, files: i64, bytes: i64) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("UPDATE upload SET files_done = files_done + ?2, bytes_done = bytes_done + ?3 WHERE id = ?1")?
+        .execute(params![id, files, bytes])?;
+    Ok(())
+}
+
+impl Store {
+    /// Up to `limit` files of an upload with numbers above `after` (from the first on for `None`).
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn files(&self, id: UploadId, after: Option<u32>, limit: u32) -> Result<Vec<File>, StoreError> {
+        self.files_where(id, after, limit, "").await
+    }
+
+    /// The same, but only files that are still to be sent.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn files_to_send(&self, id: UploadId, after: Option<u32>, limit: u32) -> Result<Vec<File>, StoreError> {
+        self.files_where(id, after, limit, "AND state IN ('waiting', 'sending')").await
+    }
+
+    /// The same, but only files that stand in the way of completion.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn files_failed(&self, id: UploadId, limit: u32) -> Result<Vec<File>, StoreError> {
+        self.files_where(id, None, limit, "AND state IN ('error', 'gone')").await
+    }
+
+    async fn files_where(
+        &self,
+        id: UploadId,
+        after: Option<u32>,
+        limit: u32,
+        condition: &'static str,
+    ) -> Result<Vec<File>, StoreError> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM file WHERE upload_id = ?1 AND number > ?2 {condition} ORDER BY number LIMIT ?3"
+            ))?;
+            let mut rows = statement.query(params![id, after.map_or(-1, i64::from), limit])?;
+            let mut files = Vec::new();
+            while let Some(row) = rows.next()? {
+                files.push(file(row)?);
+            }
+            Ok(files)
+        })
+        .await
+    }
+
+    /// The parts of a file that the storage has confirmed, by number.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn parts(&self, id: UploadId, file_number: u32) -> Result<Vec<Part>, StoreError> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT number, size, etag, tree FROM part WHERE upload_id = ?1 AND file_number = ?2 ORDER BY number",
+            )?;
+            let rows = statement.query_map(params![id, file_number], |row| {
+                Ok(Part {
+                    number: row.get(0)?,
+                    size: unsigned(row.get(1)?),
+                    etag: row.get(2)?,
+                    tree: row.get::<_, Option<Vec<u8>>>(3)?.unwrap_or_default(),
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// The cloud has begun the file: from here on parts can be sent.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn file_begun(&self, id: UploadId, number: u32, remote: RemoteFile) -> Result<(), StoreError> {
+        self.database
+            .write(move |connection| {
+                connection
+                    .prepare_cached(
+                        "UPDATE file SET state = 'sending', remote_id = ?3, multipart_id = ?4, chunk_size = ?5 \
+                         WHERE upload_id = ?1 AND number = ?2",
+                    )?
+                    .execute(params![id, number, remote.id, remote.multipart_id, signed(remote.chunk_size)])?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// The storage has confirmed a part.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the upload was removed meanwhile.
+    pub async fn part_confirmed(&self, id: UploadId, file_number: u32, part: Part) -> Result<(), StoreError> {
+        self.database.write(move |connection| confirm_part(connection, id, file_number, &part)).await
+    }
+
+    /// The cloud has the file whole. `part` is its only part when that was not written before: a small file costs
+    /// one transaction instead of two.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the upload was removed meanwhile.
+    pub async fn file_done(
+        &self,
+        id: UploadId,
+        number: u32,
+        checksum: Option<String>,
+        part: Option<Part>,
+    ) -> Result<(), StoreError> {
+        self.database
+            .write(move |connection| {
+                if let Some(part) = &part {
+                    confirm_part(connection, id, number, part)?;
+                }
+                let changed = connection
+                    .prepare_cached(
+                        "UPDATE file SET state = 'done', checksum = ?3, problem = NULL \
+                         WHERE upload_id = ?1 AND number = ?2 AND state <> 'done'",
+                    )?
+                    .execute(params![id, number, checksum])?;
+                // The tree is merged into the checksum, and nobody asks for the parts of a whole file again.
+                connection
+                    .prepare_cached("DELETE FROM part WHERE upload_id = ?1 AND file_number = ?2")?
+                    .execute(params![id, number])?;
+                if changed > 0 {
+                    add_done(connection, id, 1, 0)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// The file can not be sent as things are; the others go on.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn file_failed(
+        &self,
+        id: UploadId,
+        number: u32,
+        state: FileState,
+        problem: Problem,
+    ) -> Result<(), StoreError> {
+        self.change(move |connection| {
+            connection
+                .prepare_cached("UPDATE file SET state = ?3, problem = ?4 WHERE upload_id = ?1 AND number = ?2")?
+                .execute(params![id, number, word(&state), json(&problem)])?;
+            let body = object!({ "file": number, "state": state, "error": problem });
+            events::record(connection, "upload.file", Some(id), None, &body)
+        })
+        .await
+    }
+
+    /// The file is sent anew from its first byte: it changed (`identity` is what it is like now), or the cloud has
+    /// lost what it had of it.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn file_restarted(&self, id: UploadId, number: u32, identity: FileIdentity) -> Result<(), StoreError> {
+        self.change(move |connection| restart(connection, id, number, &identity)).await
+    }
+}
+
+fn confirm_part(connection: &Connection, id: UploadId, file_number: u32, part: &Part) -> Result<(), StoreError> {
+    let known: Option<i64> = connection
+        .prepare_cached("SELECT size FROM part WHERE upload_id = ?1 AND file_number = ?2 AND number = ?3")?
+        .query_row(params![id, file_number, part.number], |row| row.get(0))
+        .optional()?;
+    let size = signed(part.size);
+    let changed = connection
+        .prepare_cached("UPDATE file SET bytes_done = bytes_done + ?3 WHERE upload_id = ?1 AND number = ?2")?
+        .execute(params![id, file_number, size - known.unwrap_or(0)])?;
+    if changed == 0 {
+        return Err(StoreError::NotFound(id));
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO part (upload_id, file_number, number, size, etag, tree) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT (upload_id, file_number, number) DO UPDATE SET \
+             size = excluded.size, etag = excluded.etag, tree = excluded.tree",
+        )?
+        .execute(params![id, file_number, part.number, size, part.etag, part.tree])?;
+    add_done(connection, id, 0, size - known.unwrap_or(0))
+}
+
+fn restart(connection: &Connection, id: UploadId, number: u32, identity: &FileIdentity) -> Result<(), StoreError> {
+    let before = connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM file WHERE upload_id = ?1 AND number = ?2"))?
+        .query_row(params![id, number], |row| Ok(file(row)))
+        .optional()?
+        .ok_or(StoreError::NotFound(id))??;
+    connection
+        .prepare_cached("DELETE FROM part WHERE upload_id = ?1 AND file_number = ?2")?
+        .execute(params![id, number])?;
+    connection
+        .prepare_cached(
+            "UPDATE file SET state = 'waiting', remote_id = NULL, multipart_id = NULL, chunk_size = NULL, \
+             bytes_done = 0, checksum = NULL, problem = NULL, size = ?3, mtime_ns = ?4, ctime_ns = ?5, device = ?6, \
+             inode = ?7 WHERE upload_id = ?1 AND number = ?2",
+        )?
+        .execute(params![
+            id,
+            number,
+            signed(identity.size),
+            identity.mtime_ns,
+            identity.ctime_ns,
+            signed(identity.device),
+            signed(identity.inode)
+        ])?;
+    let grown = signed(identity.size) - signed(before.identity.size);
+    connection.prepare_cached("UPDATE upload SET bytes = bytes + ?2 WHERE id = ?1")?.execute(params![id, grown])?;
+    add_done(connection, id, -i64::from(before.state == FileState::Done), -signed(before.bytes_done))?;
+    ledger::claim_moved_on(connection, id, &before.identity, identity)?;
+    let body = object!({ "file": number, "state": FileState::Waiting, "restarted": true });
+    events::record(connection, "upload.file", Some(id), None, &body)
+}

@@ -1,0 +1,307 @@
+//! The ledger: what became of each path below a watched folder. It answers "was this sent already?".
+//!
+//! A path has one entry per rule, about the content it had last. Entries are made in the transaction that makes
+//! their upload ([`claim`]) and follow what becomes of it.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::rows::{from_word, identity, signed, time, word};
+use super::{LedgerEntry, Outcome, SourceFile, Store, StoreError, now};
+use crate::base::{FileIdentity, UploadId, bytes_to_path, path_to_bytes};
+
+const COLUMNS: &str = "path, size, mtime_ns, ctime_ns, device, inode, outcome, upload_id, at";
+
+/// What is known of a rule over restarts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleRecord {
+    /// When the agent first ran it.
+    pub first_seen_at: Timestamp,
+    /// Whether somebody paused it.
+    pub paused: bool,
+    /// When its schedule last let it make packages.
+    pub last_run_at: Option<Timestamp>,
+}
+
+/// Takes the rule's files for `upload`, in the transaction that makes it.
+///
+/// # Errors
+/// [`StoreError::AlreadyClaimed`] when another upload that is not complete has the path, or when exactly this
+/// content of it was sent.
+pub(super) fn claim(
+    connection: &Connection,
+    rule: &str,
+    upload: UploadId,
+    files: &[SourceFile],
+) -> Result<(), StoreError> {
+    let mut find = connection.prepare_cached(
+        "SELECT path, size, mtime_ns, ctime_ns, device, inode, outcome, upload_id, at FROM ledger \
+         WHERE rule = ?1 AND path = ?2",
+    )?;
+    for file in files {
+        let Some(path) = &file.claim else { continue };
+        let entry = find.query_row(params![rule, path_to_bytes(path)], |row| Ok(entry(row))).optional()?.transpose()?;
+        let taken = entry.is_some_and(|entry| match entry.outcome {
+            Outcome::Claimed => entry.upload != Some(upload),
+            Outcome::Sent => entry.identity == file.identity,
+            Outcome::Skipped | Outcome::Cancelled => false,
+        });
+        if taken {
+            return Err(StoreError::AlreadyClaimed { path: path.clone() });
+        }
+        put(connection, rule, path, &file.identity, Outcome::Claimed, Some(upload))?;
+    }
+    Ok(())
+}
+
+/// Writes what became of all files that `upload` claimed.
+pub(super) fn settle_claims(connection: &Connection, upload: UploadId, outcome: Outcome) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("UPDATE ledger SET outcome = ?2, at = ?3 WHERE upload_id = ?1 AND outcome = 'claimed'")?
+        .execute(params![upload, word(&outcome), now()])?;
+    Ok(())
+}
+
+/// Follows a claimed file that changed before it was sent and is sent anew in the same upload.
+pub(super) fn claim_moved_on(
+    connection: &Connection,
+    upload: UploadId,
+    before: &FileIdentity,
+    after: &FileIdentity,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE ledger SET size = ?4, mtime_ns = ?5, ctime_ns = ?6, device = ?7, inode = ?8 \
+             WHERE upload_id = ?1 AND inode = ?2 AND ctime_ns = ?3",
+        )?
+        .execute(params![
+            upload,
+            signed(before.inode),
+            before.ctime_ns,
+            signed(after.size),
+            after.mtime_ns,
+            after.ctime_ns,
+            signed(after.device),
+            signed(after.inode)
+        ])?;
+    Ok(())
+}
+
+fn put(
+    connection: &Connection,
+    rule: &str,
+    path: &Path,
+    identity: &FileIdentity,
+    outcome: Outcome,
+    upload: Option<UploadId>,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO ledger (rule, path, size, mtime_ns, ctime_ns, device, inode, outcome, upload_id, at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (rule, path) DO UPDATE SET \
+             size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, \
+             device = excluded.device, inode = excluded.inode, outcome = excluded.outcome, \
+             upload_id = excluded.upload_id, at = excluded.at",
+        )?
+        .execute(params![
+            rule,
+            path_to_bytes(path),
+            signed(identity.size),
+            identity.mtime_ns,
+            identity.ctime_ns,
+            signed(identity.device),
+            signed(identity.inode),
+            word(&outcome),
+            upload,
+            now()
+        ])?;
+    Ok(())
+}
+
+fn entry(row: &Row<'_>) -> Result<LedgerEntry, StoreError> {
+    Ok(LedgerEntry {
+        path: bytes_to_path(&row.get::<_, Vec<u8>>(0)?),
+        identity: identity(row, 1)?,
+        outcome: from_word(row.get(6)?, "ledger.outcome")?,
+        upload: row.get(7)?,
+        at: time(row.get(8)?),
+    })
+}
+
+impl Store {
+    /// Everything the ledger says of a rule's folder.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn ledger(&self, rule: &str) -> Result<Vec<LedgerEntry>, StoreError> {
+        let rule = rule.to_owned();
+        self.read(move |connection| {
+            let mut statement =
+                connection.prepare_cached(&format!("SELECT {COLUMNS} FROM ledger WHERE rule = ?1 ORDER BY path"))?;
+            let mut rows = statement.query([rule])?;
+            let mut entries = Vec::new();
+            while let Some(row) = rows.next()? {
+                entries.push(entry(row)?);
+            }
+            Ok(entries)
+        })
+        .await
+    }
+
+    /// What the ledger says of one path, relative to the rule's folder.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn ledger_entry(&self, rule: &str, path: &Path) -> Result<Option<LedgerEntry>, StoreError> {
+        let (rule, path) = (rule.to_owned(), path_to_bytes(path));
+        self.read(move |connection| {
+            connection
+                .prepare_cached(&format!("SELECT {COLUMNS} FROM ledger WHERE rule = ?1 AND path = ?2"))?
+                .query_row(params![rule, path], |row| Ok(entry(row)))
+                .optional()?
+                .transpose()
+        })
+        .await
+    }
+
+    /// Writes that these files need not be sent ([`Outcome::Skipped`]), or count as sent.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn ledger_mark(
+        &self,
+        rule: &str,
+        files: Vec<(PathBuf, FileIdentity)>,
+        outcome: Outcome,
+    ) -> Result<(), StoreError> {
+        let rule = rule.to_owned();
+        self.change(move |connection| {
+            files.iter().try_for_each(|(path, identity)| put(connection, &rule, path, identity, outcome, None))
+        })
+        .await
+    }
+
+    /// Forgets what was sent of `path` (a file, or all below a folder), or of the whole rule; returns how many
+    /// entries that were. Files of uploads that are not complete stay claimed.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn ledger_forget(&self, rule: &str, path: Option<&Path>) -> Result<u64, StoreError> {
+        let (rule, path) = (rule.to_owned(), path.map(path_to_bytes));
+        self.change(move |connection| {
+            let forgotten = match path {
+                None => connection
+                    .prepare_cached("DELETE FROM ledger WHERE rule = ?1 AND outcome <> 'claimed'")?
+                    .execute([rule])?,
+                Some(path) => {
+                    // All below the folder lies between `folder/` and `folder0`, the byte after the slash.
+                    let mut from = path.clone();
+                    from.push(b'/');
+                    let mut until = path.clone();
+                    until.push(b'/' + 1);
+                    connection
+                        .prepare_cached(
+                            "DELETE FROM ledger WHERE rule = ?1 AND outcome <> 'claimed' \
+                             AND (path = ?2 OR (path >= ?3 AND path < ?4))",
+                        )?
+                        .execute(params![rule, path, from, until])?
+                }
+            };
+            Ok(forgotten as u64)
+        })
+        .await
+    }
+
+    /// What is known of a rule; `None` before its first start.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn rule_record(&self, rule: &str) -> Result<Option<RuleRecord>, StoreError> {
+        let rule = rule.to_owned();
+        self.read(move |connection| {
+            Ok(connection
+                .prepare_cached("SELECT first_seen_at, paused, last_run_at FROM rule WHERE name = ?1")?
+                .query_row([rule], |row| {
+                    Ok(RuleRecord {
+                        first_seen_at: time(row.get(0)?),
+                        paused: row.get(1)?,
+                        last_run_at: row.get::<_, Option<i64>>(2)?.map(time),
+                    })
+                })
+                .optional()?)
+        })
+        .await
+    }
+
+    /// Notes the rule's first start, together with the files that are there already and are not to be sent.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn rule_seen(&self, rule: &str, skipped: Vec<(PathBuf, FileIdentity)>) -> Result<(), StoreError> {
+        let rule = rule.to_owned();
+        self.change(move |connection| {
+            connection
+                .prepare_cached("INSERT INTO rule (name, first_seen_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+                .execute(params![rule, now()])?;
+            skipped
+                .iter()
+                .try_for_each(|(path, identity)| put(connection, &rule, path, identity, Outcome::Skipped, None))
+        })
+        .await
+    }
+
+    /// Pauses a rule or lets it go on, over restarts.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn set_rule_paused(&self, rule: &str, paused: bool) -> Result<(), StoreError> {
+        let rule = rule.to_owned();
+        self.change(move |connection| {
+            connection
+                .prepare_cached(
+                    "INSERT INTO rule (name, first_seen_at, paused) VALUES (?1, ?2, ?3) \
+                     ON CONFLICT (name) DO UPDATE SET paused = excluded.paused",
+                )?
+                .execute(params![rule, now(), paused])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes that a rule's schedule has run up to `at`.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn set_rule_run(&self, rule: &str, at: Timestamp) -> Result<(), StoreError> {
+        let rule = rule.to_owned();
+        self.change(move |connection| {
+            connection
+                .prepare_cached("UPDATE rule SET last_run_at = ?2 WHERE name = ?1")?
+                .execute(params![rule, at.as_millisecond()])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Counts the rule's packages of a day, from 1. `day` is the rule's own date, such as `2026-11-24`.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn next_sequence(&self, rule: &str, day: &str) -> Result<u64, StoreError> {
+        let (rule, day) = (rule.to_owned(), day.to_owned());
+        self.change(move |connection| {
+            let next: i64 = connection
+                .prepare_cached(
+                    "INSERT INTO rule (name, first_seen_at, sequence_day, sequence) VALUES (?1, ?2, ?3, 1) \
+                     ON CONFLICT (name) DO UPDATE SET sequence = \
+                     CASE WHEN rule.sequence_day = excluded.sequence_day THEN rule.sequence + 1 ELSE 1 END, \
+                     sequence_day = excluded.sequence_day RETURNING sequence",
+                )?
+                .query_row(params![rule, now(), day], |row| row.get(0))?;
+            Ok(next.unsigned_abs())
+        })
+        .await
+    }
+}
