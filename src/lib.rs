@@ -4,5 +4,6 @@
 //! The binary `masv` is a thin shell over this library; docs/architecture.md maps its rooms.
 
 pub mod base;
+pub mod cloud;
 pub mod db;
 pub mod store;
