@@ -7,3 +7,4 @@ pub mod base;
 pub mod cloud;
 pub mod db;
 pub mod store;
+pub mod transfer;
