@@ -6,5 +6,6 @@
 pub mod base;
 pub mod cloud;
 pub mod db;
+pub mod hub;
 pub mod store;
 pub mod transfer;
