@@ -10,15 +10,24 @@
 //!
 //! Must never know: folders being watched, the network, the database.
 
+mod build;
 mod diagnostics;
+mod environment;
+mod keys;
 mod matching;
 mod model;
 mod nearest;
 mod pattern;
+mod reader;
 mod schedule;
 mod template;
+mod units;
+mod variables;
+mod yaml;
 
+pub use build::{load, parse};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use environment::{Environment, FixedEnvironment, SecretFile, SystemEnvironment};
 pub use matching::TestOutcome;
 pub use model::{
     After, AfterComplete, AfterError, Cloud, DownloadRule, Existing, Finalize, FinalizeWhen, MoveTarget, Notify,
@@ -28,3 +37,9 @@ pub use model::{
 pub use pattern::Patterns;
 pub use schedule::{Moments, Schedule, Windows};
 pub use template::{Template, TemplateContext, TemplateError, TemplateFile};
+
+/// The commented starter file, which is also the first thing to read about rules.
+pub const EXAMPLE: &str = include_str!("../../rules.example.yaml");
+
+#[cfg(test)]
+mod tests;

@@ -207,8 +207,6 @@ pub enum UploadKind {
         sender: String,
         /// Values of the portal's form, rendered for every package.
         metadata: BTreeMap<String, Template>,
-        /// Access code of the portal, where it asks for one.
-        access_code: Option<SecretString>,
     },
 }
 
@@ -233,7 +231,7 @@ pub struct UploadTemplate {
     pub name: Template,
     /// Text for the recipients.
     pub description: Option<Template>,
-    /// Password that opens the download (e-mail, link) or the portal.
+    /// Password that opens the download; of a portal its access code.
     pub password: Option<SecretString>,
     /// Days until the cloud removes the package.
     pub delete_after: Option<u32>,

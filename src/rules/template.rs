@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use bytesize::ByteSize;
@@ -16,6 +16,9 @@ use minijinja::value::{Object, ObjectRepr, Value};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, context};
 use regex::Regex;
 use serde::Serialize;
+
+use super::model::MoveTarget;
+use super::reader::resolved;
 
 /// Instructions one rendering may take; a loop over 10,000 files needs about a tenth of it.
 const FUEL: u64 = 2_000_000;
@@ -315,4 +318,37 @@ fn slug(text: &str) -> String {
         }
     }
     result.trim_end_matches('-').to_owned()
+}
+
+impl MoveTarget {
+    /// The folder for this package: absolute, `~`, or relative to the rules file.
+    ///
+    /// # Errors
+    /// What the template can not do with these files, or that the result leaves its fixed part: a variable that
+    /// holds `..` can not lead elsewhere.
+    pub fn render(&self, context: &TemplateContext) -> Result<PathBuf, TemplateError> {
+        let refused = |message: String, hint: &str| TemplateError { message, hint: Some(hint.to_owned()) };
+        let text = self.template.render_line(context)?;
+        let fixed = self.written_part();
+        let variable = text.get(fixed.len()..).unwrap_or(&text);
+        if text.is_empty() || text.contains('\0') || variable.split('/').any(|part| part == "..") {
+            return Err(refused(format!("`{text}` is not a folder to move into"), "use the `slug` filter on names"));
+        }
+        resolved(&text, &self.base, self.home.as_deref())
+            .ok_or_else(|| refused(format!("no home folder is known for `{text}`"), "write the folder out"))
+    }
+
+    /// The folder that every rendering lies in; `None` where `~` has no meaning.
+    pub(super) fn fixed_part(&self) -> Option<PathBuf> {
+        let written = self.written_part();
+        let whole = written.len() == self.template.source().len();
+        let folder = if whole { written } else { written.rfind('/').map_or("", |at| &written[..=at]) };
+        resolved(folder, &self.base, self.home.as_deref())
+    }
+
+    /// The text before the first variable.
+    fn written_part(&self) -> &str {
+        let source = self.template.source();
+        source.find(['{']).map_or(source, |at| &source[..at])
+    }
 }
