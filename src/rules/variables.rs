@@ -1,7 +1,8 @@
 //! Puts environment variables into the tree as written: `${NAME}`, `${NAME:-default}`, and `$${` for a literal
 //! `${`. Keys are left as they are.
 
-use super::reader::{At, Reader};
+use super::fields::At;
+use super::reader::Reader;
 use super::yaml::{Kind, Node, Scalar, Value};
 
 /// Replaces the variables of every value below, noting what is wrong.

@@ -3,10 +3,12 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::super::fields::At;
 use super::super::keys::RULE;
-use super::super::model::{AfterComplete, AfterError, Finalize, OnChange, Rule};
-use super::super::pattern::Patterns;
-use super::super::reader::{At, Reader};
+use super::super::model::Rule;
+use super::super::parts::{AfterComplete, AfterError, Finalize, OnChange};
+use super::super::pattern::unfinished_ending;
+use super::super::reader::Reader;
 use super::super::yaml::Node;
 
 type Built<'a> = (Arc<Rule>, At<'a>);
@@ -110,10 +112,8 @@ fn never_matches(written: &str, key: &str, rule: &Rule) -> Option<(&'static str,
     if written.split('/').any(|part| part == "..") {
         return Some(("no file lies above `watch`", "watch the folder above"));
     }
-    if written.contains('\\') && !written.contains('/') {
-        return Some(("a backslash is no separator", "write `folder/*.mov` with a slash")).filter(|_| {
-            !written.contains("\\*") && !written.contains("\\[") && !written.contains("\\{") && !written.contains("\\?")
-        });
+    if escapes_a_letter(written) {
+        return Some(("a backslash is no separator", "write `folder/*.mov` with a slash"));
     }
     if include && !rule.recursive && written.trim_start_matches("**/").trim_start_matches('/').contains('/') {
         return Some(("it lies in a sub-folder, and `recursive` is false", "set `recursive: true`"));
@@ -121,9 +121,8 @@ fn never_matches(written: &str, key: &str, rule: &Rule) -> Option<(&'static str,
     if include && !rule.hidden && written.split('/').any(|part| part.starts_with('.') && part.len() > 1) {
         return Some(("hidden names are not sent", "set `hidden: true`"));
     }
-    let probe = PathBuf::from(name.replace('*', "x"));
-    let unfinished: &Patterns = &rule.matcher.unfinished;
-    if include && !rule.temporary && !name.contains(['{', '[', '?']) && unfinished.matches(&probe) {
+    let probe = name.replace('*', "x").into_bytes();
+    if include && !rule.temporary && !name.contains(['{', '[', '?']) && unfinished_ending(&probe).is_some() {
         return Some(("names of unfinished files are not sent", "set `temporary: true`"));
     }
     None
@@ -134,4 +133,15 @@ fn never_open((rule, at): &Built<'_>, reader: &Reader<'_>) {
         let help = "give `finalize` a condition, like `finalize: { quiet: 20m }`".to_owned();
         reader.warn(&place(at, &["on_change"]), "no package of this rule is ever open to append to", Some(help));
     }
+}
+
+/// Whether a backslash stands before something that needs none, as in a path of Windows.
+fn escapes_a_letter(written: &str) -> bool {
+    let mut letters = written.chars();
+    while let Some(letter) = letters.next() {
+        if letter == '\\' && letters.next().is_some_and(|next| next.is_alphanumeric()) {
+            return true;
+        }
+    }
+    false
 }

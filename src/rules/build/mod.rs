@@ -1,6 +1,8 @@
 //! From the tree as written to the built model, in one walk over every section.
 
 mod checks;
+mod digest;
+mod download;
 mod notify;
 mod rule;
 mod upload;
@@ -15,9 +17,11 @@ use url::Url;
 
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::environment::Environment;
+use super::fields::{At, Fields};
 use super::keys;
 use super::model::{Cloud, DownloadRule, Rule, RuleSet};
-use super::reader::{At, Fields, Reader, example};
+use super::reader::{Reader, example};
+use super::shape::Shape;
 use super::template::Template;
 use super::yaml::{self, Node};
 use super::{diagnostics, variables};
@@ -202,7 +206,7 @@ fn uploads<'a>(fields: &Fields<'_, 'a>, reader: &Reader<'a>) -> BTreeMap<&'a str
     let mut uploads = BTreeMap::new();
     let Some(at) = fields.optional("uploads") else { return uploads };
     if !at.is_map() {
-        reader.wrong(&at, &keys::Shape::Defined("uploads"));
+        reader.wrong(&at, &Shape::Defined("uploads"));
     }
     for (key, value) in at.pairs() {
         let Some(name) = key.text() else { continue };
@@ -220,7 +224,7 @@ fn rules<'a>(fields: &Fields<'_, 'a>, shared: &Shared<'_, 'a>) -> Built<'a> {
     let (mut uploads, mut downloads) = (Vec::new(), Vec::new());
     let Some(at) = fields.optional("rules") else { return (uploads, downloads) };
     if !matches!(at.node.value, yaml::Value::List(_)) {
-        shared.reader.wrong(&at, &keys::Shape::ListOf(&keys::Shape::Defined("rule")));
+        shared.reader.wrong(&at, &Shape::ListOf(&Shape::Defined("rule")));
         return (uploads, downloads);
     }
     let mut names = BTreeSet::new();
@@ -236,7 +240,7 @@ fn rules<'a>(fields: &Fields<'_, 'a>, shared: &Shared<'_, 'a>) -> Built<'a> {
         }
         let has = |wanted: &str| item.pairs().iter().any(|(key, _)| key.text() == Some(wanted));
         if !has("watch") && (has("portal") || has("portals") || has("into")) {
-            downloads.extend(rule::download(&item, shared).map(Arc::new));
+            downloads.extend(download::read(&item, shared).map(Arc::new));
         } else {
             uploads.extend(rule::upload(&item, shared).map(|rule| (Arc::new(rule), item)));
         }

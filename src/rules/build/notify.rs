@@ -1,8 +1,10 @@
 //! Who is told: webhooks and programs.
 
-use super::super::keys::{EVENTS, NOTIFY, Shape};
-use super::super::model::{Notify, NotifyEvent, NotifyTarget};
-use super::super::reader::{At, Reader, example};
+use super::super::fields::At;
+use super::super::keys::{EVENTS, NOTIFY};
+use super::super::parts::{Notify, NotifyEvent, NotifyTarget};
+use super::super::reader::{Reader, example};
+use super::super::shape::Shape;
 use super::super::yaml::Value;
 use super::http_url;
 

@@ -1,21 +1,18 @@
-//! One rule: an upload automation, or a download automation.
+//! An upload rule.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
-
-use super::super::keys::{AFTER, DOWNLOAD, MOVE, RULE};
+use super::super::fields::{At, Fields};
+use super::super::keys::{AFTER, MOVE, RULE};
 use super::super::matching::Matcher;
-use super::super::model::{
-    After, AfterComplete, AfterError, DownloadRule, Existing, Finalize, MoveTarget, OnChange, Per, Poll, Portals,
-    Ready, Rule, RuleDigest, Symlinks,
+use super::super::model::Rule;
+use super::super::parts::{
+    After, AfterComplete, AfterError, Existing, Finalize, MoveTarget, OnChange, Per, Poll, Ready, Symlinks,
 };
-use super::super::reader::{At, Fields, Reader, example};
+use super::super::reader::Reader;
 use super::super::schedule::Schedule;
-use super::super::yaml::{Node, Value};
+use super::digest::digest;
 use super::{Shared, notify, upload, when};
 
 const SETTLE: Duration = Duration::from_secs(5);
@@ -107,7 +104,7 @@ struct Parts {
     sizes: Option<(Option<u64>, Option<u64>)>,
     settle: Option<Duration>,
     ready: Option<Ready>,
-    package: Option<super::super::model::Packaging>,
+    package: Option<super::super::parts::Packaging>,
     group_by: Option<Option<super::super::template::Template>>,
     schedule: Option<Schedule>,
     finalize: Option<Finalize>,
@@ -116,7 +113,7 @@ struct Parts {
     resend: Option<bool>,
     existing: Option<Existing>,
     after: Option<After>,
-    notify: Option<Vec<super::super::model::Notify>>,
+    notify: Option<Vec<super::super::parts::Notify>>,
     poll: Option<Poll>,
     rescan: Option<Duration>,
     enabled: Option<bool>,
@@ -178,7 +175,7 @@ fn sizes(fields: &Fields<'_, '_>, reader: &Reader<'_>) -> Option<(Option<u64>, O
 }
 
 /// The id of a rule.
-fn rule_name(at: &At<'_>, reader: &Reader<'_>) -> Option<String> {
+pub(super) fn rule_name(at: &At<'_>, reader: &Reader<'_>) -> Option<String> {
     let name = reader.text(at)?;
     let good = name.len() <= 64
         && !name.starts_with('-')
@@ -227,121 +224,4 @@ fn move_target<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<MoveTarget> {
         return None;
     }
     Some(target_of)
-}
-
-/// A download rule.
-pub(super) fn download<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<DownloadRule> {
-    let reader = shared.reader;
-    reader.take_secrets();
-    let inherited = shared.defaults.as_ref().filter(|defaults| defaults.is_map());
-    let fields = reader.merged(at, inherited, DOWNLOAD)?;
-    let name = fields.required("name").and_then(|at| rule_name(&at, reader));
-    let portals = portals(&fields, reader);
-    let into = fields.required("into").and_then(|at| reader.path(&at, true));
-    let package_folder = fields.or("package_folder", true, |at| reader.boolean(at));
-    let since = fields.maybe("since", |at| since(at, &shared.zone, reader));
-    let priority = fields.or("priority", 0, |at| reader.whole(at));
-    let notify = fields.or("notify", Vec::new(), |at| notify::list(at, reader));
-    let enabled = fields.or("enabled", true, |at| reader.boolean(at));
-    let digest = digest(fields.entries(), None, shared);
-    Some(DownloadRule {
-        name: name?,
-        portals: portals?,
-        into: into?,
-        package_folder: package_folder?,
-        since: since?,
-        priority: priority?,
-        notify: notify?,
-        enabled: enabled?,
-        digest,
-        line: reader.line(at.node),
-    })
-}
-
-fn portals(fields: &Fields<'_, '_>, reader: &Reader<'_>) -> Option<Portals> {
-    match (fields.optional("portal"), fields.optional("portals")) {
-        (Some(at), None) => upload::subdomain(&at, reader).map(|name| Portals::Subdomains(vec![name])),
-        (None, Some(at)) if at.text() == Some("all") => Some(Portals::All),
-        (None, Some(at)) => {
-            let read: Vec<Option<String>> = at.items().iter().map(|item| upload::subdomain(item, reader)).collect();
-            let names: Option<Vec<String>> = read.into_iter().collect();
-            if names.as_ref().is_some_and(Vec::is_empty) {
-                reader.error(&at, "expected `all` or at least one subdomain", example(&at));
-                return None;
-            }
-            names.map(Portals::Subdomains)
-        }
-        _ => {
-            let help = "for example `portal: acme` or `portals: all`".to_owned();
-            reader.error(fields.at(), "expected either `portal` or `portals`", Some(help));
-            None
-        }
-    }
-}
-
-/// A time: RFC 3339, or a date, or a date and a time in the zone of the file.
-fn since(at: &At<'_>, zone: &TimeZone, reader: &Reader<'_>) -> Option<Timestamp> {
-    let text = reader.text(at)?;
-    let local = |moment: DateTime| moment.to_zoned(zone.clone()).map(|zoned| zoned.timestamp());
-    let read = text
-        .parse::<Timestamp>()
-        .or_else(|_| text.parse::<DateTime>().and_then(local))
-        .or_else(|_| text.parse::<Date>().and_then(|date| local(date.into())));
-    if read.is_err() {
-        let help = "a date `2026-11-01`, or a time `2026-11-01T18:00:00Z`".to_owned();
-        reader.error(at, format!("expected a time, found `{text}`"), Some(help));
-    }
-    read.ok()
-}
-
-/// The digest of what a rule means.
-fn digest<'a>(
-    entries: impl Iterator<Item = (&'static str, &'a Node)>,
-    upload: Option<&Node>,
-    shared: &Shared<'_, 'a>,
-) -> RuleDigest {
-    let mut hasher = blake3::Hasher::new();
-    let mut entries: Vec<(&str, &Node)> = entries.collect();
-    entries.sort_by_key(|(name, _)| *name);
-    for (name, node) in entries {
-        absorb_text(name, &mut hasher);
-        absorb(node, &mut hasher);
-    }
-    if let Some(upload) = upload {
-        absorb(upload, &mut hasher);
-    }
-    absorb_text(shared.zone.iana_name().unwrap_or_default(), &mut hasher);
-    absorb_text(&shared.reader.base().to_string_lossy(), &mut hasher);
-    for (name, value) in shared.template_env.iter() {
-        absorb_text(name, &mut hasher);
-        absorb_text(value, &mut hasher);
-    }
-    hasher.update(shared.reader.take_secrets().as_bytes());
-    RuleDigest(*hasher.finalize().as_bytes())
-}
-
-fn absorb(node: &Node, hasher: &mut blake3::Hasher) {
-    match &node.value {
-        Value::Scalar(scalar) => {
-            hasher.update(b"s");
-            absorb_text(&scalar.text, hasher);
-        }
-        Value::List(items) => {
-            hasher.update(b"l").update(&(items.len() as u64).to_le_bytes());
-            items.iter().for_each(|item| absorb(item, hasher));
-        }
-        Value::Map(pairs) => {
-            hasher.update(b"m").update(&(pairs.len() as u64).to_le_bytes());
-            let mut pairs: Vec<&(Node, Node)> = pairs.iter().collect();
-            pairs.sort_by_key(|(key, _)| key.text());
-            for (key, value) in pairs {
-                absorb(key, hasher);
-                absorb(value, hasher);
-            }
-        }
-    }
-}
-
-fn absorb_text(text: &str, hasher: &mut blake3::Hasher) {
-    hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::super::fields::{At, Fields};
 use super::super::keys::{NOT_FOR_PORTALS, ONLY_FOR_PORTALS, UPLOAD};
-use super::super::model::{Per, UploadKind, UploadTemplate};
-use super::super::reader::{At, Fields, Reader};
+use super::super::parts::{Per, UploadKind, UploadTemplate};
+use super::super::reader::Reader;
+use super::super::shape::Shape;
 use super::super::template::Template;
 use super::super::yaml::Node;
-use super::{Shared, keys};
+use super::Shared;
 
 /// Reads the named templates that no rule may name, so that what is wrong with them is told too.
 pub(super) fn check_all(shared: &Shared<'_, '_>) {
@@ -120,7 +122,7 @@ fn kind<'a>(word: KindWord, fields: &Fields<'_, 'a>, shared: &Shared<'_, 'a>) ->
 
 fn metadata<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<BTreeMap<String, Template>> {
     if !at.is_map() {
-        shared.reader.wrong(at, &keys::Shape::Templates);
+        shared.reader.wrong(at, &Shape::Templates);
         return None;
     }
     let pair = |(key, value): &'a (Node, Node)| {

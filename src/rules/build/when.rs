@@ -5,10 +5,11 @@ use std::time::Duration;
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 
+use super::super::fields::{At, Fields};
 use super::super::keys::{FINALIZE, PACKAGE, READY, SCHEDULE};
-use super::super::model::{Finalize, FinalizeWhen, Packaging, Per, Ready};
+use super::super::parts::{Finalize, FinalizeWhen, Packaging, Per, Ready};
 use super::super::pattern::Patterns;
-use super::super::reader::{At, Fields, Reader, example};
+use super::super::reader::{Reader, example};
 use super::super::schedule::{Moments, Schedule, Window, Windows, day_name};
 use super::super::yaml::Value;
 
