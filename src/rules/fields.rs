@@ -1,6 +1,7 @@
 //! The entries of a mapping, known by the table of its section: takes what is known, refuses what is not.
 
 use super::keys::{Key, names};
+use super::nearest::nearest;
 use super::reader::{Reader, did_you_mean};
 use super::shape::Shape;
 use super::yaml::{Kind, Node, Value};
@@ -74,7 +75,7 @@ impl<'a> Reader<'a> {
             self.wrong(at, &Shape::Defined(""));
             return None;
         }
-        let mut fields = Fields { reader: self, at: at.clone(), section, entries: Vec::new() };
+        let mut fields = Fields { reader: self, at: at.clone(), section, entries: Vec::new(), slips: Vec::new() };
         fields.add_own();
         if let Some(inherited) = inherited {
             fields.inherit(inherited);
@@ -89,6 +90,8 @@ pub(super) struct Fields<'r, 'a> {
     at: At<'a>,
     section: &'static [Key],
     entries: Vec<(&'static str, At<'a>)>,
+    /// Keys that unknown ones were probably meant to be; `None` for those without a likeness.
+    slips: Vec<Option<&'static str>>,
 }
 
 impl<'a> Fields<'_, 'a> {
@@ -113,6 +116,7 @@ impl<'a> Fields<'_, 'a> {
                 None => {
                     let all = || format!("the keys here are: {}", known.join(", "));
                     let help = did_you_mean(name, &known).unwrap_or_else(all);
+                    self.slips.push(nearest(name, &known));
                     let path = self.at.child(name, value, None).path;
                     self.reader.error_at(key.start, key.end, &path, format!("unknown key `{name}`"), Some(help));
                 }
@@ -141,7 +145,7 @@ impl<'a> Fields<'_, 'a> {
     /// The value of a key that must be there.
     pub(super) fn required(&self, name: &'static str) -> Option<At<'a>> {
         let found = self.optional(name);
-        if found.is_none() {
+        if found.is_none() && !self.slips.contains(&Some(name)) {
             let example = self.section.iter().find(|key| key.name == name).map(|key| key.example);
             let help = example.map(|example| format!("add `{name}: {example}`"));
             self.reader.error(&self.at, format!("`{name}` is missing"), help);
@@ -163,6 +167,11 @@ impl<'a> Fields<'_, 'a> {
             Some(at) => read(&at).map(Some),
             None => Some(None),
         }
+    }
+
+    /// Whether a key was unknown, so that what is missing may be a slip that was told already.
+    pub(super) fn has_slips(&self) -> bool {
+        !self.slips.is_empty()
     }
 
     /// The mapping itself.

@@ -13,7 +13,7 @@ use super::fields::At;
 use super::keys::Key;
 use super::nearest::nearest;
 use super::place::Place;
-use super::shape::Shape;
+use super::shape::{Shape, one_of};
 use super::units;
 use super::yaml::{Kind, Node, Value};
 
@@ -94,19 +94,9 @@ impl<'a> Reader<'a> {
 
     /// Says what was expected in place of what is there.
     pub(super) fn wrong(&self, at: &At<'_>, expected: &Shape) {
-        let found = match &at.node.value {
-            Value::List(_) => "a list".to_owned(),
-            Value::Map(_) => "a mapping".to_owned(),
-            Value::Scalar(scalar) if scalar.kind == Kind::Null => "nothing".to_owned(),
-            Value::Scalar(scalar) => format!("`{}`", scalar.text),
-        };
-        let quotes = self.text.get(at.node.start..).is_some_and(|rest| rest.starts_with("{{") || rest.starts_with('{'));
-        let help = if quotes && matches!(expected, Shape::Template | Shape::Text | Shape::Secret) {
-            Some("quote templates: \"{{ rule }}\"".to_owned())
-        } else {
-            example(at)
-        };
-        self.error(at, format!("expected {}, found {found}", expected.words()), help);
+        let unquoted = self.text.get(at.node.start..).is_some_and(|rest| rest.starts_with("{{"));
+        let help = if unquoted { Some("quote templates, like \"{{ rule }}\"".to_owned()) } else { example(at) };
+        self.error(at, format!("expected {}, found {}", expected.words(), found(at.node)), help);
     }
 
     pub(super) fn text(&self, at: &At<'_>) -> Option<String> {
@@ -213,8 +203,7 @@ impl<'a> Reader<'a> {
             return Some(value.clone());
         }
         let help = text.and_then(|text| did_you_mean(text, &words)).or_else(|| example(at));
-        let found = text.map_or_else(|| "something else".to_owned(), |text| format!("`{text}`"));
-        self.error(at, format!("expected {}, found {found}", words.join(" or ")), help);
+        self.error(at, format!("expected {}, found {}", one_of(&words), found(at.node)), help);
         None
     }
 
@@ -308,6 +297,16 @@ pub(super) fn did_you_mean(word: &str, known: &[&'static str]) -> Option<String>
 
 pub(super) fn example(at: &At<'_>) -> Option<String> {
     at.key.map(|key| format!("for example `{}: {}`", key.name, key.example))
+}
+
+/// What stands there, in words.
+fn found(node: &Node) -> String {
+    match &node.value {
+        Value::List(_) => "a list".to_owned(),
+        Value::Map(_) => "a mapping".to_owned(),
+        Value::Scalar(scalar) if scalar.kind == Kind::Null || scalar.text.is_empty() => "nothing".to_owned(),
+        Value::Scalar(scalar) => format!("`{}`", scalar.text),
+    }
 }
 
 fn shown_example(at: &At<'_>, otherwise: &str) -> String {

@@ -113,7 +113,8 @@ impl Moments {
 fn parse_cron(expression: &str) -> Result<Cron, String> {
     let fields = expression.split_whitespace().count();
     if !expression.trim().starts_with('@') && !(5..=6).contains(&fields) {
-        return Err(format!("it has {fields} fields, not 5 or 6"));
+        let plural = if fields == 1 { "" } else { "s" };
+        return Err(format!("it has {fields} field{plural}, not 5 or 6"));
     }
     let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
     let cron = parser.parse(expression.trim()).map_err(|error| match error {

@@ -26,6 +26,15 @@ pub(super) enum Shape {
     Templates,
 }
 
+/// The words as alternatives: `one`, `two` or `three`.
+pub(super) fn one_of(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => quoted.concat(),
+    }
+}
+
 impl Shape {
     /// What a right value is, to follow "expected".
     pub(super) fn words(&self) -> String {
@@ -40,10 +49,14 @@ impl Shape {
             Self::Size => "a size".to_owned(),
             Self::Secret => "text or { file: PATH }".to_owned(),
             Self::Template => "a template".to_owned(),
-            Self::Choice(words) => words.join(" or "),
+            Self::Choice(words) => one_of(words),
             Self::Defined(_) | Self::Templates => "a mapping".to_owned(),
             Self::Either(shapes) => shapes.iter().map(Self::words).collect::<Vec<_>>().join(", or "),
-            Self::ListOf(shape) => format!("a list of: {}", shape.words()),
+            Self::ListOf(shape) => match shape {
+                Self::Defined(_) => "a list of mappings".to_owned(),
+                Self::Text => "a list of texts".to_owned(),
+                shape => format!("a list, each one {}", shape.words()),
+            },
         }
     }
 

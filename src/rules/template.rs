@@ -257,7 +257,8 @@ fn trial(env: &Arc<BTreeMap<String, String>>) -> TemplateContext {
 }
 
 fn explained(error: &Error) -> TemplateError {
-    let detail = error.detail().map(|detail| detail.lines().last().unwrap_or_default().to_owned());
+    let detail =
+        error.detail().map(|detail| detail.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned());
     let of_env = detail.as_deref().is_some_and(|detail| detail.contains("`env."));
     let hint = match error.kind() {
         ErrorKind::UndefinedError if of_env => {

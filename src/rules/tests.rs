@@ -22,3 +22,24 @@ fn the_example_is_valid_and_warns_of_nothing() {
     assert_eq!(set.warnings, []);
     assert_eq!(set.rules[0].watch, Path::new("/etc/masv/drop/link"));
 }
+
+/// Each file in cases/ with what is said about it. A case more is a file more; `cargo insta review` or
+/// `INSTA_UPDATE=always` accepts what is said.
+#[test]
+fn diagnostics_of_every_case() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rules/cases");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    for path in files {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let file = PathBuf::from(path.file_name().unwrap());
+        let said = match parse(&std::fs::read_to_string(&path).unwrap(), &file, &environment()) {
+            Ok(set) => Diagnostics(set.warnings).to_string(),
+            Err(errors) => errors.to_string(),
+        };
+        insta::with_settings!({ snapshot_path => "cases", prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, said);
+        });
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::fields::At;
 use super::super::keys::RULE;
 use super::super::model::Rule;
-use super::super::parts::{AfterComplete, AfterError, Finalize, OnChange};
+use super::super::parts::{AfterComplete, AfterError, Finalize, OnChange, Per};
 use super::super::pattern::unfinished_ending;
 use super::super::reader::Reader;
 use super::super::yaml::Node;
@@ -20,6 +20,7 @@ pub(super) fn run(rules: &[Built<'_>], reader: &Reader<'_>) {
         move_targets(&enabled, later, reader);
         patterns(later, reader);
         never_open(later, reader);
+        shallow_folders(later, reader);
     }
 }
 
@@ -132,6 +133,13 @@ fn never_open((rule, at): &Built<'_>, reader: &Reader<'_>) {
     if rule.on_change == OnChange::Append && !matches!(rule.finalize, Finalize::Open(_) | Finalize::Manual) {
         let help = "give `finalize` a condition, like `finalize: { quiet: 20m }`".to_owned();
         reader.warn(&place(at, &["on_change"]), "no package of this rule is ever open to append to", Some(help));
+    }
+}
+
+fn shallow_folders((rule, at): &Built<'_>, reader: &Reader<'_>) {
+    if rule.package.per == Per::Folder && !rule.recursive {
+        let help = "remove `recursive: false`, or package by `file`".to_owned();
+        reader.warn(&place(at, &["recursive"]), "folders are packaged, but never looked into", Some(help));
     }
 }
 

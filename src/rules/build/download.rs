@@ -54,6 +54,7 @@ fn portals(fields: &Fields<'_, '_>, reader: &Reader<'_>) -> Option<Portals> {
             }
             names.map(Portals::Subdomains)
         }
+        (None, None) if fields.has_slips() => None,
         _ => {
             let help = "for example `portal: acme` or `portals: all`".to_owned();
             reader.error(fields.at(), "expected either `portal` or `portals`", Some(help));

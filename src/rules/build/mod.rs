@@ -90,10 +90,13 @@ fn tree(text: &str, reader: &Reader<'_>) -> Option<Node> {
                 Some("quote text that holds `{{` or `${`, like \"{{ rule }}\"")
             } else if line.contains('\t') {
                 Some("indent with spaces; YAML knows no tabs there")
+            } else if error.message.contains("multiple YAML documents") {
+                Some("a rules file is one document: remove the `---`")
             } else {
-                None
+                Some("look at the indentation and the quotes at and above this place")
             };
-            reader.error_at(error.at, error.at, "", format!("not YAML: {}", error.message), help.map(str::to_owned));
+            let message = error.message.split(';').next().unwrap_or_default();
+            reader.error_at(error.at, error.at, "", format!("not YAML: {message}"), help.map(str::to_owned));
             None
         }
     }
@@ -181,10 +184,31 @@ fn template_env(fields: &Fields<'_, '_>, reader: &Reader<'_>) -> BTreeMap<String
 fn cloud(at: &At<'_>, reader: &Reader<'_>) -> Option<Cloud> {
     // Spelled out rather than with `?`, so that every key is looked at.
     let fields = reader.fields(at, keys::CLOUD)?;
-    let url = fields.required("url").and_then(|at| http_url(&at, reader));
+    let url = fields.required("url").and_then(|at| cloud_url(&at, reader));
     let api_key = fields.maybe("api_key", |at| reader.secret(at));
     let team = fields.maybe("team", |at| reader.text(at));
     Some(Cloud { url: url?, api_key: api_key?, team: team? })
+}
+
+/// The base URL of a cloud: no secrets in it, and none in clear over a network.
+fn cloud_url(at: &At<'_>, reader: &Reader<'_>) -> Option<Url> {
+    let url = http_url(at, reader)?;
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        let help = "give the key as `api_key`, or sign in with `masv user login`".to_owned();
+        reader.error(at, "expected a URL without user, password and query", Some(help));
+        return None;
+    }
+    let local = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if url.scheme() == "http" && !local {
+        let help = "use https, or a tunnel to a loopback address".to_owned();
+        reader.warn(at, "keys and files travel to this URL unencrypted", Some(help));
+    }
+    Some(url)
 }
 
 /// An `http` or `https` URL.

@@ -21,12 +21,16 @@ fn one(at: &At<'_>, reader: &Reader<'_>) -> Option<Notify> {
     let fields = reader.fields(at, NOTIFY)?;
     let events = fields.or("events", NotifyEvent::ALL.to_vec(), |at| events(at, reader));
     let secret = fields.maybe("secret", |at| reader.secret(at));
+    if let (Some(_), Some(at)) = (fields.optional("exec"), fields.optional("secret")) {
+        reader.warn(&at, "`secret` signs webhooks; a program gets none", Some("remove it".to_owned()));
+    }
     let target = match (fields.optional("webhook"), fields.optional("exec")) {
         (Some(at), None) => {
             let (url, secret) = (http_url(&at, reader), secret);
             url.zip(secret).map(|(url, secret)| NotifyTarget::Webhook { url, secret })
         }
         (None, Some(at)) => exec(&at, reader),
+        (None, None) if fields.has_slips() => None,
         _ => {
             reader.error(at, "expected either `webhook` or `exec`", example(at));
             None

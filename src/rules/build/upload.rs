@@ -146,6 +146,10 @@ pub(super) fn email(at: &At<'_>, reader: &Reader<'_>) -> Option<String> {
         reader.error(at, format!("`{text}` is not an e-mail address"), Some(help.to_owned()));
         return None;
     }
+    let domain = text.rsplit('@').next().unwrap_or_default();
+    if !domain.contains('.') && domain != "localhost" {
+        reader.warn(at, format!("the domain of `{text}` has no dot"), None);
+    }
     Some(text)
 }
 

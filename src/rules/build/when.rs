@@ -82,6 +82,7 @@ pub(super) fn ready(at: &At<'_>, reader: &Reader<'_>) -> Option<Ready> {
             let texts = globs(&manifest, reader)?;
             Some(Ready::Manifest { patterns: Patterns::new(texts.iter().map(String::as_str), true) })
         }
+        (None, None) if fields.has_slips() => None,
         _ => {
             reader.error(at, "expected either `marker` or `manifest`", example(at));
             None
@@ -136,7 +137,8 @@ pub(super) fn moments(at: &At<'_>, zone: &TimeZone, reader: &Reader<'_>) -> Opti
     let texts = reader.texts(at)?;
     let expressions: Vec<&str> = texts.iter().map(String::as_str).collect();
     if expressions.is_empty() {
-        reader.error(at, "expected at least one cron expression", example(at));
+        let help = "for example \"0 18 * * mon-fri\"".to_owned();
+        reader.error(at, "expected at least one cron expression", Some(help));
         return None;
     }
     match Moments::new(&expressions, zone) {
@@ -230,7 +232,7 @@ pub(super) fn finalize(at: &At<'_>, zone: &TimeZone, reader: &Reader<'_>) -> Opt
         return Some(if named { Finalize::Manual } else { Finalize::Auto });
     }
     let fields = reader.fields(at, FINALIZE)?;
-    if fields.present().next().is_none() {
+    if fields.present().next().is_none() && !fields.has_slips() {
         reader.error(at, "expected at least one condition", example(at));
         return None;
     }
