@@ -354,7 +354,9 @@ impl MoveTarget {
         if text.is_empty() || text.contains('\0') || variable.split('/').any(|part| part == "..") {
             return Err(refused(format!("`{text}` is not a folder to move into"), "use the `slug` filter on names"));
         }
-        resolved(&text, &self.base, self.home.as_deref())
+        // A file may be named `~`: it means home only where the rules file itself says so.
+        let home = self.home.as_deref().filter(|_| fixed.starts_with('~'));
+        resolved(&text, &self.base, home)
             .ok_or_else(|| refused(format!("no home folder is known for `{text}`"), "write the folder out"))
     }
 
@@ -370,5 +372,101 @@ impl MoveTarget {
     fn written_part(&self) -> &str {
         let source = self.template.source();
         source.find(['{']).map_or(source, |at| &source[..at])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::parts::AfterComplete;
+    use crate::rules::tests::rule;
+
+    fn context() -> TemplateContext {
+        let rule = rule("");
+        let now: Zoned = "2026-11-24T23:30:00[UTC]".parse().unwrap();
+        let files = [("A001/CLIP/A001_C002.mov", 1_500_000_000), ("A001/notes.txt", 10)];
+        let context = TemplateContext::for_files(&rule, now, files.map(|(path, size)| (Path::new(path), size)));
+        let env = BTreeMap::from([("PROJECT".to_owned(), "Dune".to_owned())]);
+        TemplateContext { host: "cart".to_owned(), group: "A".to_owned(), seq: 3, env: Arc::new(env), ..context }
+    }
+
+    fn rendered(source: &str) -> String {
+        let context = context();
+        let template = Template::new(source, &context.env).unwrap_or_else(|error| panic!("{source}: {error}"));
+        template.render(&context).unwrap_or_else(|error| panic!("{source}: {error}"))
+    }
+
+    #[test]
+    fn every_variable_and_filter() {
+        let cases = [
+            ("{{ rule }}-{{ host }}-{{ group }}-{{ seq }}", "test-cart-A-3"),
+            ("{{ date }} {{ now | date('%H:%M') }} {{ now | date }}", "2026-11-25 00:30 2026-11-25"),
+            ("{{ now }}", "2026-11-25T00:30:00+01:00"),
+            ("{{ count }} {{ files | length }} {{ bytes }} {{ bytes | filesize }}", "2 2 1500000010 1.5 GB"),
+            ("{{ item }} {{ path | join('>') }} {{ path[0] }}", "A001 A001>CLIP A001"),
+            (
+                "{{ first.path }} {{ first.name }} {{ stem }} {{ ext }}",
+                "A001/CLIP/A001_C002.mov A001_C002.mov A001_C002 mov",
+            ),
+            ("{{ stem | regex('^(A\\d{3})') }}", "A001"),
+            ("[{{ stem | regex('nothing') }}]", "[]"),
+            ("{{ 'Über Client & Co.' | slug }}", "über-client-co"),
+            ("{{ env.PROJECT }} {{ path[5] | default('none') }}", "Dune none"),
+            ("{% for f in files %}{{ f.name }}:{{ f.size }} {% endfor %}", "A001_C002.mov:1500000000 notes.txt:10 "),
+            ("{% set day = date %}{{ day }}", "2026-11-25"),
+            ("<b>{{ rule }}</b> & more", "<b>test</b> & more"),
+        ];
+        for (source, expected) in cases {
+            assert_eq!(rendered(source), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn what_only_some_files_can_not_do_is_no_error_of_the_template() {
+        let template = Template::new("{{ stem[3:6] | int }}", &Arc::default()).unwrap();
+        assert!(template.render(&context()).is_err());
+    }
+
+    #[test]
+    fn a_template_can_not_reach_out_or_run_for_ever() {
+        for source in ["{% include '/etc/passwd' %}", "{{ debug() }}", "{{ env.HOME }}", "{{ 'x' * 1000000000 }}"] {
+            assert!(Template::new(source, &Arc::default()).is_err(), "{source}");
+        }
+        let many = TemplateContext { files: vec![context().files[0].clone(); 10_000], ..context() };
+        let template =
+            Template::new("{% for f in files %}{{ f.name }} {{ f.size | filesize }}, {% endfor %}", &many.env);
+        assert!(template.unwrap().render(&many).is_ok());
+        let nested = "{% for a in files %}{% for b in files %}{{ b.name }}{% endfor %}{% endfor %}";
+        let error = Template::new(nested, &many.env).unwrap().render(&many).unwrap_err();
+        assert!(error.message.contains("fuel"), "{error}");
+    }
+
+    #[test]
+    fn a_name_is_one_line() {
+        let template = Template::new("  {{ rule }}\n{{ host }}\t \n", &Arc::default()).unwrap();
+        assert_eq!(template.render_line(&context()).unwrap(), "test cart");
+    }
+
+    fn target(written: &str, item: &str) -> Result<PathBuf, TemplateError> {
+        let rule = rule(&format!("after: {{ complete: {{ move: \"{written}\" }} }}"));
+        let AfterComplete::Move(target) = &rule.after.complete else { panic!("no move") };
+        target.render(&TemplateContext { item: item.to_owned(), ..context() })
+    }
+
+    #[test]
+    fn move_targets_are_absolute_of_home_or_relative_to_the_file() {
+        assert_eq!(target("/srv/sent/{{ date }}", "x").unwrap(), Path::new("/srv/sent/2026-11-25"));
+        assert_eq!(target("~/sent", "x").unwrap(), Path::new("/home/me/sent"));
+        assert_eq!(target("../sent/{{ item }}", "x").unwrap(), Path::new("/etc/masv/../sent/x"));
+    }
+
+    #[test]
+    fn a_name_can_not_lead_a_move_elsewhere() {
+        for item in ["..", "../..", "a/../../b", "/../x"] {
+            assert!(target("/srv/sent/{{ item }}", item).is_err(), "{item}");
+        }
+        assert!(target("/srv/sent/{{ item }}", "a\u{0}b").is_ok(), "control characters become spaces");
+        assert_eq!(target("/srv/sent/{{ item }}", "/etc").unwrap(), Path::new("/srv/sent/etc"));
+        assert!(target("{{ item }}", "~").is_err());
     }
 }
