@@ -92,6 +92,18 @@ impl Rule {
         ]
     }
 
+    /// What is sent, as written.
+    #[must_use]
+    pub fn include(&self) -> &Patterns {
+        &self.matcher.include
+    }
+
+    /// What is not sent, as written.
+    #[must_use]
+    pub fn exclude(&self) -> &Patterns {
+        &self.matcher.exclude
+    }
+
     /// Whether the folder at this relative path may hold files of the rule, so that a scan has to look into it.
     /// The empty path is the watch folder itself.
     #[must_use]
@@ -170,7 +182,7 @@ impl Ready {
     pub fn markers_of(&self, relative: &Path) -> Vec<PathBuf> {
         let Self::Marker { name } = self else { return Vec::new() };
         let mut beside = relative.as_os_str().to_owned();
-        beside.push(name);
+        beside.push(appended(name));
         let inside = relative.ancestors().skip(1).filter(|folder| folder.file_name().is_some());
         std::iter::once(PathBuf::from(beside)).chain(inside.map(|folder| folder.join(name))).collect()
     }
@@ -179,8 +191,15 @@ impl Ready {
     #[must_use]
     pub fn is_marker(&self, relative: &Path) -> bool {
         let Self::Marker { name } = self else { return false };
-        relative.file_name().is_some_and(|file| file.as_bytes().ends_with(name.as_bytes()))
+        let file = relative.file_name().unwrap_or_default().as_bytes();
+        file == name.as_bytes() || file.ends_with(appended(name).as_bytes())
     }
+}
+
+/// What a marker's name looks like at the end of another name: `clip.mov` has `clip.mov.done` beside it for the
+/// markers `.done` and `done` alike.
+fn appended(name: &str) -> String {
+    if name.starts_with(|first: char| first.is_alphanumeric()) { format!(".{name}") } else { name.to_owned() }
 }
 
 #[cfg(test)]
@@ -272,6 +291,17 @@ mod tests {
         assert_eq!(rule.ready.markers_of(Path::new("clip.mov")), [PathBuf::from("clip.mov.done")]);
         assert!(!rule.matches(Path::new("A/B/clip.mov.done"), 0) && !rule.matches(Path::new("A/.done"), 0));
         assert!(rule.matches(Path::new("done"), 0));
+    }
+
+    #[test]
+    fn a_marker_that_is_a_word_stands_behind_a_dot() {
+        let rule = rule("ready: { marker: ready }");
+        assert_eq!(
+            rule.ready.markers_of(Path::new("A/b.mov")),
+            [PathBuf::from("A/b.mov.ready"), PathBuf::from("A/ready")]
+        );
+        assert!(rule.matches(Path::new("already"), 0));
+        assert!(!rule.matches(Path::new("b.mov.ready"), 0) && !rule.matches(Path::new("A/ready"), 0));
     }
 
     #[test]

@@ -7,39 +7,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::path::{Component, Path};
+use std::sync::Arc;
 
-use bytesize::ByteSize;
 use jiff::Zoned;
-use minijinja::value::{Object, ObjectRepr, Value};
-use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, context};
-use regex::Regex;
+use minijinja::{Error, ErrorKind, Value, context};
 use serde::Serialize;
 
-use super::parts::MoveTarget;
-use super::reader::resolved;
-
-/// Instructions one rendering may take; a loop over 10,000 files needs about a tenth of it.
-const FUEL: u64 = 1_000_000;
+use super::filters::{ENGINE, Instant};
 
 /// Every variable a template may use.
 pub(super) const VARIABLES: [&str; 15] = [
     "rule", "now", "date", "files", "bytes", "count", "first", "item", "path", "stem", "ext", "group", "host", "env",
     "seq",
 ];
-
-static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut engine = Environment::new();
-    engine.set_undefined_behavior(UndefinedBehavior::Strict);
-    engine.set_fuel(Some(FUEL));
-    engine.remove_global("debug");
-    engine.add_filter("date", format_date);
-    engine.add_filter("filesize", format_size);
-    engine.add_filter("regex", first_match);
-    engine.add_filter("slug", slug);
-    engine
-});
 
 /// A template that has passed a trial rendering.
 #[derive(Clone, PartialEq, Eq)]
@@ -277,111 +258,12 @@ fn explained(error: &Error) -> TemplateError {
     TemplateError { message, hint: hint.map(str::to_owned) }
 }
 
-/// `now` in a template: prints as RFC 3339, and the `date` filter formats it.
-#[derive(Debug)]
-struct Instant(Zoned);
-
-impl Object for Instant {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn render(self: &Arc<Self>, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
-    }
-}
-
-fn format_date(value: &Value, format: Option<&str>) -> Result<String, Error> {
-    let Some(instant) = value.downcast_object_ref::<Instant>() else {
-        return Err(Error::new(ErrorKind::SyntaxError, "`date` formats a time: `now | date('%Y-%m-%d')`"));
-    };
-    jiff::fmt::strtime::format(format.unwrap_or("%Y-%m-%d"), &instant.0)
-        .map_err(|error| Error::new(ErrorKind::SyntaxError, error.to_string()))
-}
-
-fn format_size(bytes: u64) -> String {
-    ByteSize(bytes).display().si().to_string()
-}
-
-/// The first capture of the first match, the whole match where the pattern captures nothing, otherwise `""`.
-fn first_match(state: &State<'_, '_>, text: &str, pattern: &str) -> Result<String, Error> {
-    state.consume_fuel(text.len() as u64)?;
-    let regex = compiled(pattern).map_err(|error| Error::new(ErrorKind::SyntaxError, error.to_string()))?;
-    let found = regex.captures(text).and_then(|captures| captures.get(1).or(captures.get(0)));
-    Ok(found.map(|found| found.as_str().to_owned()).unwrap_or_default())
-}
-
-/// The compiled pattern. A template is rendered for every file of a large drop, so the last few are kept.
-fn compiled(pattern: &str) -> Result<Regex, regex::Error> {
-    const KEPT: usize = 32;
-    static COMPILED: LazyLock<Mutex<BTreeMap<String, Regex>>> = LazyLock::new(Mutex::default);
-    let mut kept = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(regex) = kept.get(pattern) {
-        return Ok(regex.clone());
-    }
-    let regex = Regex::new(pattern)?;
-    if kept.len() >= KEPT {
-        kept.clear();
-    }
-    kept.insert(pattern.to_owned(), regex.clone());
-    Ok(regex)
-}
-
-/// Lower-case letters and digits, everything else one hyphen: fit for a folder or a tag.
-fn slug(text: &str) -> String {
-    let mut result = String::with_capacity(text.len());
-    for character in text.chars().flat_map(char::to_lowercase) {
-        if character.is_alphanumeric() {
-            result.push(character);
-        } else if !result.is_empty() && !result.ends_with('-') {
-            result.push('-');
-        }
-    }
-    result.trim_end_matches('-').to_owned()
-}
-
-impl MoveTarget {
-    /// The folder for this package: absolute, `~`, or relative to the rules file.
-    ///
-    /// # Errors
-    /// What the template can not do with these files, or that the result leaves its fixed part: a variable that
-    /// holds `..` can not lead elsewhere.
-    pub fn render(&self, context: &TemplateContext) -> Result<PathBuf, TemplateError> {
-        let refused = |message: String, hint: &str| TemplateError { message, hint: Some(hint.to_owned()) };
-        let text = self.template.render_line(context)?;
-        let fixed = self.written_part();
-        let variable = text.get(fixed.len()..).unwrap_or(&text);
-        if text.is_empty() || text.contains('\0') || variable.split('/').any(|part| part == "..") {
-            return Err(refused(format!("`{text}` is not a folder to move into"), "use the `slug` filter on names"));
-        }
-        // A file may be named `~`: it means home only where the rules file itself says so.
-        let home = self.home.as_deref().filter(|_| fixed.starts_with('~'));
-        resolved(&text, &self.base, home)
-            .ok_or_else(|| refused(format!("no home folder is known for `{text}`"), "write the folder out"))
-    }
-
-    /// The folder that every rendering lies in; `None` where `~` has no meaning.
-    pub(super) fn fixed_part(&self) -> Option<PathBuf> {
-        let written = self.written_part();
-        let whole = written.len() == self.template.source().len();
-        let folder = if whole { written } else { written.rfind('/').map_or("", |at| &written[..=at]) };
-        resolved(folder, &self.base, self.home.as_deref())
-    }
-
-    /// The text before the first variable.
-    fn written_part(&self) -> &str {
-        let source = self.template.source();
-        source.find(['{']).map_or(source, |at| &source[..at])
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::rules::parts::AfterComplete;
     use crate::rules::tests::rule;
 
-    fn context() -> TemplateContext {
+    pub(in crate::rules) fn context() -> TemplateContext {
         let rule = rule("");
         let now: Zoned = "2026-11-24T23:30:00[UTC]".parse().unwrap();
         let files = [("A001/CLIP/A001_C002.mov", 1_500_000_000), ("A001/notes.txt", 10)];
@@ -445,28 +327,5 @@ mod tests {
     fn a_name_is_one_line() {
         let template = Template::new("  {{ rule }}\n{{ host }}\t \n", &Arc::default()).unwrap();
         assert_eq!(template.render_line(&context()).unwrap(), "test cart");
-    }
-
-    fn target(written: &str, item: &str) -> Result<PathBuf, TemplateError> {
-        let rule = rule(&format!("after: {{ complete: {{ move: \"{written}\" }} }}"));
-        let AfterComplete::Move(target) = &rule.after.complete else { panic!("no move") };
-        target.render(&TemplateContext { item: item.to_owned(), ..context() })
-    }
-
-    #[test]
-    fn move_targets_are_absolute_of_home_or_relative_to_the_file() {
-        assert_eq!(target("/srv/sent/{{ date }}", "x").unwrap(), Path::new("/srv/sent/2026-11-25"));
-        assert_eq!(target("~/sent", "x").unwrap(), Path::new("/home/me/sent"));
-        assert_eq!(target("../sent/{{ item }}", "x").unwrap(), Path::new("/etc/masv/../sent/x"));
-    }
-
-    #[test]
-    fn a_name_can_not_lead_a_move_elsewhere() {
-        for item in ["..", "../..", "a/../../b", "/../x"] {
-            assert!(target("/srv/sent/{{ item }}", item).is_err(), "{item}");
-        }
-        assert!(target("/srv/sent/{{ item }}", "a\u{0}b").is_ok(), "control characters become spaces");
-        assert_eq!(target("/srv/sent/{{ item }}", "/etc").unwrap(), Path::new("/srv/sent/etc"));
-        assert!(target("{{ item }}", "~").is_err());
     }
 }
