@@ -24,8 +24,8 @@ impl MoveTarget {
         let refused = |message: String, hint: &str| TemplateError { message, hint: Some(hint.to_owned()) };
         let text = self.template.render_line(context)?;
         let fixed = self.written_part();
-        let variable = text.get(fixed.len()..).unwrap_or(&text);
-        if text.is_empty() || text.contains('\0') || variable.split('/').any(|part| part == "..") {
+        let steps_up = |path: &str| path.split('/').filter(|part| part.trim() == "..").count();
+        if text.is_empty() || steps_up(&text) > steps_up(fixed) {
             return Err(refused(format!("`{text}` is not a folder to move into"), "use the `slug` filter on names"));
         }
         // A file may be named `~`: it means home only where the rules file itself says so.
@@ -79,5 +79,7 @@ mod tests {
         assert!(target("/srv/sent/{{ item }}", "a\u{0}b").is_ok(), "control characters become spaces");
         assert_eq!(target("/srv/sent/{{ item }}", "/etc").unwrap(), Path::new("/srv/sent/etc"));
         assert!(target("{{ item }}", "~").is_err());
+        assert!(target("  /srv/{{ item }}", "../x").is_err());
+        assert!(target("/srv/.{{ item }}", ".").is_err());
     }
 }
