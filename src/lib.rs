@@ -7,5 +7,6 @@ pub mod base;
 pub mod cloud;
 pub mod db;
 pub mod hub;
+pub mod rules;
 pub mod store;
 pub mod transfer;

@@ -1,0 +1,321 @@
+//! Which files belong to a rule: ordered tests, each with an outcome that can be told.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use serde::Serialize;
+
+use super::model::Rule;
+use super::parts::{Finalize, Ready};
+use super::pattern::{Patterns, is_litter, unfinished_ending};
+
+/// The compiled patterns of a rule.
+#[derive(Debug, Clone)]
+pub(super) struct Matcher {
+    pub include: Patterns,
+    pub exclude: Patterns,
+}
+
+impl Matcher {
+    pub(super) fn new<'a>(
+        include: impl IntoIterator<Item = &'a str>,
+        exclude: impl IntoIterator<Item = &'a str>,
+        ignore_case: bool,
+    ) -> Self {
+        Self { include: Patterns::new(include, ignore_case), exclude: Patterns::new(exclude, ignore_case) }
+    }
+}
+
+/// One test a file was put to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TestOutcome {
+    /// Which test: `name`, `recursive`, `hidden`, `litter`, `unfinished`, `marker`, `exclude`, `include`, `size`.
+    pub test: &'static str,
+    /// Whether the file passed.
+    pub passed: bool,
+    /// Why, for a person.
+    pub detail: String,
+}
+
+impl TestOutcome {
+    fn new(test: &'static str, failure: Option<String>, success: impl FnOnce() -> String) -> Self {
+        Self { test, passed: failure.is_none(), detail: failure.unwrap_or_else(success) }
+    }
+}
+
+/// How names of the agent's own files and folders begin; they are never sent and never looked into.
+pub const OWN_PREFIX: &str = ".masv";
+
+fn names(relative: &Path) -> impl Iterator<Item = &[u8]> {
+    relative.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.as_bytes()),
+        _ => None,
+    })
+}
+
+impl Rule {
+    /// Whether a regular file of this size, at this path relative to the watch folder, belongs to the rule.
+    #[must_use]
+    pub fn matches(&self, relative: &Path, size: u64) -> bool {
+        self.failure_of_name(relative).is_none()
+            && self.failure_of_recursion(relative).is_none()
+            && self.failure_of_hidden(relative).is_none()
+            && self.failure_of_litter(relative).is_none()
+            && self.failure_of_unfinished(relative).is_none()
+            && self.failure_of_marker(relative).is_none()
+            && !self.matcher.exclude.matches(relative)
+            && self.matcher.include.matches(relative)
+            && self.failure_of_size(size).is_none()
+    }
+
+    /// The same as [`Rule::matches`], told test by test; it matches when all have passed.
+    #[must_use]
+    pub fn explain(&self, relative: &Path, size: u64) -> Vec<TestOutcome> {
+        let excluded = self.matcher.exclude.first_match(relative).map(|by| format!("excluded by `{by}`"));
+        let included = self.matcher.include.first_match(relative);
+        let not_included = included.is_none().then(|| {
+            let patterns: Vec<String> = self.matcher.include.written().map(|text| format!("`{text}`")).collect();
+            format!("none of {} matches", patterns.join(", "))
+        });
+        vec![
+            TestOutcome::new("name", self.failure_of_name(relative), || "is a path below the watch folder".into()),
+            TestOutcome::new("recursive", self.failure_of_recursion(relative), || "is not too deep".into()),
+            TestOutcome::new("hidden", self.failure_of_hidden(relative), || "has no hidden name".into()),
+            TestOutcome::new("litter", self.failure_of_litter(relative), || "is not what a desktop leaves".into()),
+            TestOutcome::new("unfinished", self.failure_of_unfinished(relative), || {
+                "has no name of an unfinished file".into()
+            }),
+            TestOutcome::new("marker", self.failure_of_marker(relative), || "is not a marker".into()),
+            TestOutcome::new("exclude", excluded, || "no exclude pattern matches".into()),
+            TestOutcome::new("include", not_included, || format!("included by `{}`", included.unwrap_or_default())),
+            TestOutcome::new("size", self.failure_of_size(size), || format!("{size} bytes are within the limits")),
+        ]
+    }
+
+    /// What is sent, as written.
+    #[must_use]
+    pub fn include(&self) -> &Patterns {
+        &self.matcher.include
+    }
+
+    /// What is not sent, as written.
+    #[must_use]
+    pub fn exclude(&self) -> &Patterns {
+        &self.matcher.exclude
+    }
+
+    /// Whether the folder at this relative path may hold files of the rule, so that a scan has to look into it.
+    /// The empty path is the watch folder itself.
+    #[must_use]
+    pub fn may_contain(&self, relative_dir: &Path) -> bool {
+        let mut names = names(relative_dir).peekable();
+        if names.peek().is_none() {
+            return true;
+        }
+        self.recursive
+            && names.all(|name| {
+                !name.starts_with(OWN_PREFIX.as_bytes()) && !is_litter(name) && (self.hidden || !name.starts_with(b"."))
+            })
+    }
+
+    fn failure_of_name(&self, relative: &Path) -> Option<String> {
+        let inside = relative.components().all(|component| matches!(component, Component::Normal(_)));
+        if !inside || relative.file_name().is_none() {
+            return Some("is not a path below the watch folder".to_owned());
+        }
+        let own = names(relative).any(|name| name.starts_with(OWN_PREFIX.as_bytes()));
+        own.then(|| "belongs to the agent itself".to_owned())
+    }
+
+    fn failure_of_recursion(&self, relative: &Path) -> Option<String> {
+        let deep = names(relative).nth(1).is_some();
+        (!self.recursive && deep).then(|| "lies in a sub-folder, and `recursive` is false".to_owned())
+    }
+
+    fn failure_of_hidden(&self, relative: &Path) -> Option<String> {
+        if self.hidden {
+            return None;
+        }
+        let hidden = names(relative).find(|name| name.starts_with(b"."))?;
+        Some(format!("`{}` is hidden, and `hidden` is false", String::from_utf8_lossy(hidden)))
+    }
+
+    fn failure_of_litter(&self, relative: &Path) -> Option<String> {
+        let litter = names(relative).find(|name| is_litter(name))?;
+        Some(format!("`{}` is never sent", String::from_utf8_lossy(litter)))
+    }
+
+    fn failure_of_unfinished(&self, relative: &Path) -> Option<String> {
+        if self.temporary {
+            return None;
+        }
+        let ending = unfinished_ending(relative.file_name()?.as_bytes())?;
+        Some(format!("`*{ending}` is a name of unfinished files, and `temporary` is false"))
+    }
+
+    fn failure_of_marker(&self, relative: &Path) -> Option<String> {
+        let name = relative.file_name()?.as_bytes();
+        let closes = match &self.finalize {
+            Finalize::Open(when) => when.marker.as_deref(),
+            _ => None,
+        };
+        let in_root = names(relative).nth(1).is_none();
+        if in_root && closes.is_some_and(|marker| marker.as_bytes() == name) {
+            return Some("is the marker that closes the package".to_owned());
+        }
+        self.ready.is_marker(relative).then(|| "is a ready marker, which is not sent".to_owned())
+    }
+
+    fn failure_of_size(&self, size: u64) -> Option<String> {
+        if let Some(least) = self.min_size.filter(|least| size < *least) {
+            return Some(format!("{size} bytes are fewer than `min_size` ({least})"));
+        }
+        let most = self.max_size.filter(|most| size > *most)?;
+        Some(format!("{size} bytes are more than `max_size` ({most})"))
+    }
+}
+
+impl Ready {
+    /// The places, relative to the watch folder, where a marker makes this file ready; any one will do: beside
+    /// the file with the marker's name appended to its own, and inside each folder on the way to it.
+    #[must_use]
+    pub fn markers_of(&self, relative: &Path) -> Vec<PathBuf> {
+        let Self::Marker { name } = self else { return Vec::new() };
+        let mut beside = relative.as_os_str().to_owned();
+        beside.push(appended(name));
+        let inside = relative.ancestors().skip(1).filter(|folder| folder.file_name().is_some());
+        std::iter::once(PathBuf::from(beside)).chain(inside.map(|folder| folder.join(name))).collect()
+    }
+
+    /// Whether the path is that of a marker.
+    #[must_use]
+    pub fn is_marker(&self, relative: &Path) -> bool {
+        let Self::Marker { name } = self else { return false };
+        let file = relative.file_name().unwrap_or_default().as_bytes();
+        file == name.as_bytes() || file.ends_with(appended(name).as_bytes())
+    }
+}
+
+/// What a marker's name looks like at the end of another name: `clip.mov` has `clip.mov.done` beside it for the
+/// markers `.done` and `done` alike.
+fn appended(name: &str) -> String {
+    if name.starts_with(|first: char| first.is_alphanumeric()) { format!(".{name}") } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::bytes_to_path;
+    use crate::rules::tests::rule;
+
+    fn sent<'a>(keys: &str, names: &[&'a str]) -> Vec<&'a str> {
+        let rule = rule(keys);
+        names.iter().copied().filter(|name| rule.matches(Path::new(name), 100)).collect()
+    }
+
+    #[test]
+    fn a_pattern_without_a_slash_is_about_the_name_at_any_depth() {
+        let names = ["a.mov", "x/a.mov", "x/y/a.mov", "a.MOV", "a.mov.txt", "mov"];
+        assert_eq!(sent("include: [\"*.mov\"]", &names), ["a.mov", "x/a.mov", "x/y/a.mov"]);
+        assert_eq!(sent("include: [\"*.mov\"]\nignore_case: true", &names), ["a.mov", "x/a.mov", "x/y/a.mov", "a.MOV"]);
+    }
+
+    #[test]
+    fn a_pattern_with_a_slash_is_about_the_whole_path_and_a_star_stops_at_slashes() {
+        let names = ["raw/a.mov", "raw/x/a.mov", "x/raw/a.mov", "raw", "a.mov"];
+        assert_eq!(sent("include: [\"raw/*.mov\"]", &names), ["raw/a.mov"]);
+        assert_eq!(sent("include: [\"raw/**\"]", &names), ["raw/a.mov", "raw/x/a.mov"]);
+        assert_eq!(sent("include: [\"**/raw/*\"]", &names), ["raw/a.mov", "x/raw/a.mov"]);
+        assert_eq!(sent("include: [\"/*.mov\"]", &names), ["a.mov"]);
+        assert_eq!(sent("include: [\"./raw/*\"]", &names), ["raw/a.mov"]);
+        assert_eq!(sent("include: [\"**/*\"]", &names), names);
+        assert_eq!(sent("include: [\"**\"]", &names), names);
+        assert_eq!(sent("include: [\"{raw,x}/**\"]", &names), ["raw/a.mov", "raw/x/a.mov", "x/raw/a.mov"]);
+    }
+
+    #[test]
+    fn exclude_wins() {
+        let names = ["a.mov", "proxies/a.mov", "b.txt"];
+        assert_eq!(sent("exclude: [\"proxies/**\", \"*.txt\"]\ninclude: [\"**/*\", \"b.txt\"]", &names), ["a.mov"]);
+        assert_eq!(sent("exclude: \"*.mov\"", &names), ["b.txt"]);
+    }
+
+    #[test]
+    fn what_is_never_sent_and_what_only_on_demand() {
+        let litter = ["desktop.ini", "x/.DS_Store", "THUMBS.DB", "~$letter.docx", ".fcpcache/a", ".masv-tmp/a"];
+        assert_eq!(sent("hidden: true\ntemporary: true", &litter), [""; 0]);
+        let hidden = [".a", "x/.b/c.mov"];
+        assert_eq!(sent("", &hidden), [""; 0]);
+        assert_eq!(sent("hidden: true", &hidden), hidden);
+        let unfinished = ["a.tmp", "a.PART", "x/a.partial", "a.crdownload", "a.download", "a.filepart"];
+        assert_eq!(sent("", &unfinished), [""; 0]);
+        assert_eq!(sent("temporary: true", &unfinished), unfinished);
+        assert_eq!(sent("", &["tmp", "part.mov", "a.part.mov"]), ["tmp", "part.mov", "a.part.mov"]);
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf8_matches_like_any_other() {
+        let rule = rule("include: [\"clip*.mov\"]");
+        assert!(rule.matches(&bytes_to_path(b"day\xff/clip\xff\xfe.mov"), 1));
+        assert!(!rule.matches(&bytes_to_path(b"clip\xff.mxf"), 1));
+        assert!(rule.explain(&bytes_to_path(b"clip\xff.mov"), 1).iter().all(|test| test.passed));
+    }
+
+    #[test]
+    fn a_path_that_leaves_the_folder_never_matches() {
+        assert_eq!(sent("", &["../a", "/a", "", "a/../b", "."]), [""; 0]);
+    }
+
+    #[test]
+    fn sizes_and_depth() {
+        let rule = rule("min_size: 1kB\nmax_size: 2kB\nrecursive: false");
+        let sizes = [999, 1000, 2000, 2001].map(|size| rule.matches(Path::new("a"), size));
+        assert_eq!(sizes, [false, true, true, false]);
+        assert!(!rule.matches(Path::new("x/a"), 1500));
+    }
+
+    #[test]
+    fn which_folders_are_looked_into() {
+        let looks = |keys: &str, folder: &str| rule(keys).may_contain(Path::new(folder));
+        assert!(looks("", "") && looks("", "a/b"));
+        assert!(!looks("", ".hidden") && !looks("", "a/.hidden/b") && looks("hidden: true", ".hidden"));
+        assert!(!looks("hidden: true", ".fcpcache") && !looks("hidden: true", ".masv/x"));
+        assert!(looks("recursive: false", "") && !looks("recursive: false", "a"));
+    }
+
+    #[test]
+    fn markers_are_found_beside_and_above_and_are_not_sent() {
+        let rule = rule("ready: { marker: .done }\nhidden: true");
+        let places: Vec<PathBuf> = ["A/B/clip.mov.done", "A/B/.done", "A/.done"].map(PathBuf::from).into();
+        assert_eq!(rule.ready.markers_of(Path::new("A/B/clip.mov")), places);
+        assert_eq!(rule.ready.markers_of(Path::new("clip.mov")), [PathBuf::from("clip.mov.done")]);
+        assert!(!rule.matches(Path::new("A/B/clip.mov.done"), 0) && !rule.matches(Path::new("A/.done"), 0));
+        assert!(rule.matches(Path::new("done"), 0));
+    }
+
+    #[test]
+    fn a_marker_that_is_a_word_stands_behind_a_dot() {
+        let rule = rule("ready: { marker: ready }");
+        assert_eq!(
+            rule.ready.markers_of(Path::new("A/b.mov")),
+            [PathBuf::from("A/b.mov.ready"), PathBuf::from("A/ready")]
+        );
+        assert!(rule.matches(Path::new("already"), 0));
+        assert!(!rule.matches(Path::new("b.mov.ready"), 0) && !rule.matches(Path::new("A/ready"), 0));
+    }
+
+    #[test]
+    fn the_marker_that_closes_a_package_is_not_sent() {
+        let keys = "finalize: { marker: SEND }";
+        assert_eq!(sent(keys, &["SEND", "x/SEND", "SEND.mov"]), ["x/SEND", "SEND.mov"]);
+    }
+
+    #[test]
+    fn an_explanation_names_the_test_that_failed() {
+        let rule = rule("include: [\"*.mov\"]\nexclude: [\"proxies/**\"]\nmin_size: 1kB");
+        let tests = rule.explain(Path::new("proxies/a.mov.part"), 10);
+        let failed: Vec<&str> = tests.iter().filter(|test| !test.passed).map(|test| test.test).collect();
+        assert_eq!(failed, ["unfinished", "exclude", "include", "size"]);
+        assert_eq!(tests.iter().find(|test| test.test == "exclude").unwrap().detail, "excluded by `proxies/**`");
+    }
+}

@@ -1,0 +1,55 @@
+//! The rules file: what it says, what is wrong with it, and what it means.
+//!
+//! In: the text of a `rules.yaml` and a way to look up environment variables and secret files. Out: a
+//! [`RuleSet`] of built values (compiled patterns, parsed sizes, resolved secrets), or all that is wrong with the
+//! file, each with its place. A file goes through three stages: as written (a tree of values with positions),
+//! validated (every key known and of its type), built (nothing left to parse, look up or default).
+//!
+//! Guarantees: no input panics; all errors of a file are reported at once; equal files under equal environments
+//! have equal digests. Nothing here is kept on disk, so a crash costs nothing.
+//!
+//! Must never know: folders being watched, the network, the database.
+
+mod build;
+mod diagnostics;
+pub mod edit;
+mod environment;
+mod fields;
+mod filters;
+mod keys;
+mod matching;
+mod model;
+mod move_target;
+mod nearest;
+mod parts;
+mod pattern;
+mod place;
+mod reader;
+mod schedule;
+mod schema;
+mod shape;
+mod template;
+mod units;
+mod variables;
+mod yaml;
+
+pub use build::{load, parse};
+pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use environment::{Environment, FixedEnvironment, SecretFile, SystemEnvironment};
+pub use matching::{OWN_PREFIX, TestOutcome};
+pub use model::{Cloud, DownloadRule, Portals, Rule, RuleDigest, RuleSet};
+pub use move_target::MoveTarget;
+pub use parts::{
+    After, AfterComplete, AfterError, Existing, Finalize, FinalizeWhen, Notify, NotifyEvent, NotifyTarget, OnChange,
+    Packaging, Per, Poll, Ready, Symlinks, UploadKind, UploadTemplate,
+};
+pub use pattern::Patterns;
+pub use schedule::{Moments, Schedule, Windows};
+pub use schema::schema;
+pub use template::{Template, TemplateContext, TemplateError, TemplateFile};
+
+/// The commented starter file, which is also the first thing to read about rules.
+pub const EXAMPLE: &str = include_str!("../../rules.example.yaml");
+
+#[cfg(test)]
+mod tests;

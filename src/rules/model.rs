@@ -1,0 +1,196 @@
+//! The built model: what a valid rules file means, with nothing left to parse, look up or default.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::diagnostics::Diagnostic;
+use super::matching::Matcher;
+use super::parts::{After, Existing, Finalize, Notify, OnChange, Packaging, Poll, Ready, Symlinks, UploadTemplate};
+use super::schedule::Schedule;
+use super::template::Template;
+
+/// Everything a valid file means.
+#[derive(Debug, Clone)]
+pub struct RuleSet {
+    /// The upload rules in file order, disabled ones too. Where watch folders overlap, the first match wins.
+    pub rules: Vec<Arc<Rule>>,
+    /// The download rules in file order, disabled ones too.
+    pub downloads: Vec<Arc<DownloadRule>>,
+    /// The cloud to send to; `None` means the embedded hub.
+    pub cloud: Option<Cloud>,
+    /// The zone of the file: its `timezone`, otherwise the system's.
+    pub time_zone: TimeZone,
+    /// What is valid but hardly meant.
+    pub warnings: Vec<Diagnostic>,
+    /// The file this was read from.
+    pub path: PathBuf,
+}
+
+impl RuleSet {
+    /// The upload rule of that name.
+    #[must_use]
+    pub fn rule(&self, name: &str) -> Option<&Arc<Rule>> {
+        self.rules.iter().find(|rule| rule.name == name)
+    }
+
+    /// The download rule of that name.
+    #[must_use]
+    pub fn download(&self, name: &str) -> Option<&Arc<DownloadRule>> {
+        self.downloads.iter().find(|rule| rule.name == name)
+    }
+}
+
+/// Which cloud to send to and as whom.
+#[derive(Debug, Clone)]
+pub struct Cloud {
+    /// Base URL without a version in its path.
+    pub url: Url,
+    /// API key; absent where a user session or only portals are used.
+    pub api_key: Option<SecretString>,
+    /// Team id; absent where the key or session has one team.
+    pub team: Option<String>,
+}
+
+impl PartialEq for Cloud {
+    fn eq(&self, other: &Self) -> bool {
+        let key = |cloud: &Self| cloud.api_key.as_ref().map(|key| key.expose_secret().to_owned());
+        self.url == other.url && self.team == other.team && key(self) == key(other)
+    }
+}
+
+impl Eq for Cloud {}
+
+/// Digest of everything a rule means: its keys after defaults, variables and secret files were put in, the upload
+/// template it names, the time zone and the folder it is relative to. Two rules with equal digests are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RuleDigest(pub(super) [u8; 32]);
+
+impl fmt::Display for RuleDigest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&hex::encode(self.0))
+    }
+}
+
+/// One upload automation. Equal when its digest is equal, so that a reload changes only what differs.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Unique id, `[a-z0-9-]`.
+    pub name: String,
+    /// The folder, absolute.
+    pub watch: PathBuf,
+    /// Make the folder where it is missing.
+    pub create: bool,
+    /// Descend into sub-folders.
+    pub recursive: bool,
+    /// Send hidden names (those that start with a dot) too.
+    pub hidden: bool,
+    /// Send names of unfinished files (`*.tmp`, `*.part`, ...) too.
+    pub temporary: bool,
+    /// Smallest file sent, bytes.
+    pub min_size: Option<u64>,
+    /// Largest file sent, bytes.
+    pub max_size: Option<u64>,
+    /// How long a file must not change, by our own observations, to be whole.
+    pub settle: Duration,
+    /// What, beyond being settled, makes an item ready.
+    pub ready: Ready,
+    /// What becomes one package.
+    pub package: Packaging,
+    /// Batch only: items whose rendered value is equal go into one package.
+    pub group_by: Option<Template>,
+    /// When packages may be made; knows its own time zone.
+    pub schedule: Schedule,
+    /// What kind of upload, with which name and settings.
+    pub upload: UploadTemplate,
+    /// When a package is closed for good.
+    pub finalize: Finalize,
+    /// Priority of the uploads made; higher goes first.
+    pub priority: i32,
+    /// What to do when a file already sent comes back with other content.
+    pub on_change: OnChange,
+    /// Send a file that appears again unchanged.
+    pub resend: bool,
+    /// What to do with files that were there at the rule's very first start.
+    pub existing: Existing,
+    /// What happens to source files once their package is complete, or failed.
+    pub after: After,
+    /// Who is told of what.
+    pub notify: Vec<Notify>,
+    /// How changes are noticed besides the full scans.
+    pub poll: Poll,
+    /// A full scan at least this often.
+    pub rescan: Duration,
+    /// Whether the rule runs at all.
+    pub enabled: bool,
+    /// Whether symbolic links are followed.
+    pub symlinks: Symlinks,
+    /// The zone of `now` and `date` in templates, and of the schedule.
+    pub time_zone: TimeZone,
+    /// Environment variables that templates may read as `env.NAME`.
+    pub template_env: Arc<BTreeMap<String, String>>,
+    /// Folder of the rules file; relative move targets start there.
+    pub base: PathBuf,
+    /// Equal digest, same rule.
+    pub digest: RuleDigest,
+    /// Line of the rule in its file, from 1.
+    pub line: u32,
+    pub(super) matcher: Matcher,
+}
+
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Rule {}
+
+/// One download automation: what arrives in portals is downloaded into a folder.
+#[derive(Debug, Clone)]
+pub struct DownloadRule {
+    /// Unique id, `[a-z0-9-]`.
+    pub name: String,
+    /// Which portals.
+    pub portals: Portals,
+    /// The folder, absolute.
+    pub into: PathBuf,
+    /// Give every package a folder of its own.
+    pub package_folder: bool,
+    /// Only packages finalized at or after this time; absent is from the rule's first start on.
+    pub since: Option<Timestamp>,
+    /// Priority of the downloads made; higher goes first.
+    pub priority: i32,
+    /// Who is told of what.
+    pub notify: Vec<Notify>,
+    /// Whether the rule runs at all.
+    pub enabled: bool,
+    /// Equal digest, same rule.
+    pub digest: RuleDigest,
+    /// Line of the rule in its file, from 1.
+    pub line: u32,
+}
+
+impl PartialEq for DownloadRule {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for DownloadRule {}
+
+/// Which portals a download rule follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Portals {
+    /// All portals of the team.
+    All,
+    /// Those with these subdomains.
+    Subdomains(Vec<String>),
+}

@@ -1,0 +1,314 @@
+//! When packages may be made.
+//!
+//! In: moments of time with any zone. Out: moments in the rule's zone, and yes or no. A cron time that a change to
+//! summer time skips comes at the next valid instant; a fixed one that the change back repeats comes once.
+
+use cron::Cron;
+use cron::errors::CronError;
+use cron::parser::{CronParser, Seconds, Year};
+use jiff::civil::{Time, Weekday};
+use jiff::tz::TimeZone;
+use jiff::{Span, Zoned};
+
+/// When packages may be made.
+#[derive(Debug, Clone)]
+pub enum Schedule {
+    /// At any time.
+    Always,
+    /// Only at these moments.
+    Moments(Moments),
+    /// Only inside these windows.
+    Windows(Windows),
+}
+
+impl Schedule {
+    /// Whether a package may be made right now. For moments: whether this very second is one; a caller that looks
+    /// less often than every second asks [`Schedule::due`].
+    #[must_use]
+    pub fn open_at(&self, now: &Zoned) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Moments(moments) => moments.is_one(now),
+            Self::Windows(windows) => windows.open_at(now),
+        }
+    }
+
+    /// Whether packages may be made at `now` by one who looked last at `last`: for moments, whether one of them
+    /// lies after `last` and not after `now`; otherwise whether it is open now.
+    #[must_use]
+    pub fn due(&self, last: &Zoned, now: &Zoned) -> bool {
+        match self {
+            Self::Moments(moments) => moments.due(last, now),
+            _ => self.open_at(now),
+        }
+    }
+
+    /// The next instant after `now` at which it opens: the next moment, or the next start of a window. `None` for
+    /// "always", which never opens because it never closes.
+    #[must_use]
+    pub fn next_after(&self, now: &Zoned) -> Option<Zoned> {
+        match self {
+            Self::Always => None,
+            Self::Moments(moments) => moments.next_after(now),
+            Self::Windows(windows) => windows.next_start(now),
+        }
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Always => "at any time".to_owned(),
+            Self::Moments(moments) => moments.describe(),
+            Self::Windows(windows) => windows.describe(),
+        }
+    }
+}
+
+/// Moments given by cron expressions, in a time zone of their own.
+#[derive(Debug, Clone)]
+pub struct Moments {
+    crons: Vec<Cron>,
+    zone: TimeZone,
+}
+
+impl Moments {
+    /// Reads cron expressions of five fields, or six with seconds first, or `@hourly` and the like.
+    pub(super) fn new(expressions: &[&str], zone: &TimeZone) -> Result<Self, (usize, String)> {
+        let mut crons = Vec::with_capacity(expressions.len());
+        for (index, expression) in expressions.iter().enumerate() {
+            crons.push(parse_cron(expression).map_err(|message| (index, message))?);
+        }
+        Ok(Self { crons, zone: zone.clone() })
+    }
+
+    fn is_one(&self, now: &Zoned) -> bool {
+        let second = Span::new().nanoseconds(i64::from(now.subsec_nanosecond()) + 1);
+        now.checked_sub(second).is_ok_and(|before| self.due(&before, now))
+    }
+
+    /// Whether a moment lies after `last` and not after `now`.
+    #[must_use]
+    pub fn due(&self, last: &Zoned, now: &Zoned) -> bool {
+        self.next_after(last).is_some_and(|next| next.timestamp() <= now.timestamp())
+    }
+
+    /// The next moment after `now`.
+    #[must_use]
+    pub fn next_after(&self, now: &Zoned) -> Option<Zoned> {
+        let local = now.with_time_zone(self.zone.clone());
+        let next = |cron: &Cron| cron.find_next_occurrence(&local, false).ok();
+        self.crons.iter().filter_map(next).min_by_key(Zoned::timestamp)
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let words: Vec<String> =
+            self.crons.iter().map(|cron| cron.describe().trim_end_matches('.').to_owned()).collect();
+        format!("{} ({})", words.join("; or "), zone_name(&self.zone))
+    }
+}
+
+fn parse_cron(expression: &str) -> Result<Cron, String> {
+    let fields = expression.split_whitespace().count();
+    if !expression.trim().starts_with('@') && !(5..=6).contains(&fields) {
+        let plural = if fields == 1 { "" } else { "s" };
+        return Err(format!("it has {fields} field{plural}, not 5 or 6"));
+    }
+    let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
+    let cron = parser.parse(expression.trim()).map_err(|error| match error {
+        CronError::InvalidPattern(_) => "it is no known name".to_owned(),
+        CronError::ComponentError(why) | CronError::IllegalCharacters(why) => why.trim_end_matches('.').to_lowercase(),
+        other => other.to_string().trim_end_matches('.').to_owned(),
+    })?;
+    // An expression may be well-formed and yet name no day of any year, like the 31st of February.
+    match cron.find_next_occurrence(&Zoned::new(jiff::Timestamp::UNIX_EPOCH, TimeZone::UTC), false) {
+        Ok(_) => Ok(cron),
+        Err(_) => Err("it never comes".to_owned()),
+    }
+}
+
+fn zone_name(zone: &TimeZone) -> String {
+    zone.iana_name().map_or_else(|| "system time zone".to_owned(), str::to_owned)
+}
+
+/// Windows of the day, in a time zone of their own.
+#[derive(Debug, Clone)]
+pub struct Windows {
+    windows: Vec<Window>,
+    zone: TimeZone,
+}
+
+/// One window: from a time of the day to another, on some days of the week.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Window {
+    /// Begins; belongs to the window.
+    pub from: Time,
+    /// Ends; belongs no more to it. At or before `from` is that time of the next day.
+    pub to: Time,
+    /// Days on which it begins.
+    pub days: Vec<Weekday>,
+}
+
+impl Windows {
+    pub(super) fn new(windows: Vec<Window>, zone: &TimeZone) -> Self {
+        Self { windows, zone: zone.clone() }
+    }
+
+    fn open_at(&self, now: &Zoned) -> bool {
+        let local = now.with_time_zone(self.zone.clone());
+        let (time, today) = (local.time(), local.weekday());
+        let begins = |window: &Window, day| window.days.contains(&day);
+        self.windows.iter().any(|window| {
+            if window.from < window.to {
+                begins(window, today) && window.from <= time && time < window.to
+            } else {
+                (begins(window, today) && window.from <= time) || (begins(window, today.previous()) && time < window.to)
+            }
+        })
+    }
+
+    fn next_start(&self, now: &Zoned) -> Option<Zoned> {
+        let local = now.with_time_zone(self.zone.clone());
+        let starts = self.windows.iter().filter_map(|window| {
+            (0..=8).find_map(|days| {
+                let date = local.date().checked_add(Span::new().days(days)).ok()?;
+                let start = date.to_datetime(window.from).to_zoned(self.zone.clone()).ok()?;
+                (window.days.contains(&date.weekday()) && start.timestamp() > now.timestamp()).then_some(start)
+            })
+        });
+        starts.min_by_key(Zoned::timestamp)
+    }
+
+    fn describe(&self) -> String {
+        let words: Vec<String> = self
+            .windows
+            .iter()
+            .map(|window| {
+                let days = if window.days.len() == 7 { "every day".to_owned() } else { days_in_words(&window.days) };
+                format!("{} from {} to {}", days, window.from.strftime("%H:%M"), window.to.strftime("%H:%M"))
+            })
+            .collect();
+        format!("{} ({})", words.join("; or "), zone_name(&self.zone))
+    }
+}
+
+fn days_in_words(days: &[Weekday]) -> String {
+    let names: Vec<&str> = days.iter().map(|day| day_name(*day)).collect();
+    names.join(", ")
+}
+
+/// The name of a day as rules write it.
+pub(super) fn day_name(day: Weekday) -> &'static str {
+    match day {
+        Weekday::Monday => "mon",
+        Weekday::Tuesday => "tue",
+        Weekday::Wednesday => "wed",
+        Weekday::Thursday => "thu",
+        Weekday::Friday => "fri",
+        Weekday::Saturday => "sat",
+        Weekday::Sunday => "sun",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::tests::rule;
+
+    fn at(text: &str) -> Zoned {
+        format!("{text}[Europe/Berlin]").parse().unwrap()
+    }
+
+    fn schedule(text: &str) -> Schedule {
+        rule(&format!("schedule: {text}")).schedule.clone()
+    }
+
+    fn next(schedule: &Schedule, now: &str) -> String {
+        schedule
+            .next_after(&at(now))
+            .map_or_else(|| "never".to_owned(), |next| next.strftime("%a %d %H:%M%:z").to_string())
+    }
+
+    #[test]
+    fn always_is_open_and_never_opens() {
+        let always = schedule("always");
+        assert!(always.open_at(&at("2026-11-24T12:00")));
+        assert_eq!(next(&always, "2026-11-24T12:00"), "never");
+    }
+
+    #[test]
+    fn moments_are_due_once() {
+        let evening = schedule("\"0 18 * * mon-fri\"");
+        assert_eq!(next(&evening, "2026-11-27T18:00"), "Mon 30 18:00+01:00");
+        assert!(evening.due(&at("2026-11-24T17:59:58"), &at("2026-11-24T18:00:03")));
+        assert!(!evening.due(&at("2026-11-24T18:00:00"), &at("2026-11-24T18:00:03")));
+        assert!(!evening.due(&at("2026-11-24T17:00"), &at("2026-11-24T17:59:59.999")));
+        assert!(evening.open_at(&at("2026-11-24T18:00:00.7")));
+        assert!(!evening.open_at(&at("2026-11-24T18:00:01")) && !evening.open_at(&at("2026-11-24T17:59:59.9")));
+    }
+
+    #[test]
+    fn the_earliest_of_several_moments_counts_and_seconds_may_lead() {
+        let several = schedule("[\"@daily\", \"30 15 12 * * *\"]");
+        assert_eq!(next(&several, "2026-11-24T12:00"), "Tue 24 12:15+01:00");
+        assert_eq!(next(&several, "2026-11-24T13:00"), "Wed 25 00:00+01:00");
+    }
+
+    #[test]
+    fn the_zone_of_the_asker_does_not_matter() {
+        let evening = schedule("\"0 18 * * *\"");
+        let tokyo: Zoned = "2026-11-24T20:00[Asia/Tokyo]".parse().unwrap();
+        assert_eq!(evening.next_after(&tokyo).unwrap().to_string(), "2026-11-24T18:00:00+01:00[Europe/Berlin]");
+    }
+
+    #[test]
+    fn a_time_that_does_not_exist_comes_at_the_next_valid_one() {
+        let night = schedule("\"30 2 * * *\"");
+        assert_eq!(next(&night, "2026-03-28T12:00"), "Sun 29 03:00+02:00");
+        assert_eq!(next(&night, "2026-03-29T03:00"), "Mon 30 02:30+02:00");
+    }
+
+    #[test]
+    fn a_time_that_occurs_twice_comes_once() {
+        let night = schedule("\"30 2 * * *\"");
+        assert_eq!(next(&night, "2026-10-24T12:00"), "Sun 25 02:30+02:00");
+        assert_eq!(next(&night, "2026-10-25T02:30+02:00"), "Mon 26 02:30+01:00");
+    }
+
+    #[test]
+    fn windows_over_midnight_belong_to_the_day_they_begin() {
+        let night = schedule("{ between: \"22:00-06:00\", days: mon-fri }");
+        let open = |now| night.open_at(&at(now));
+        assert!(open("2026-11-27T22:00") && open("2026-11-28T05:59"), "Friday night");
+        assert!(!open("2026-11-28T06:00") && !open("2026-11-28T22:00") && !open("2026-11-29T23:00"), "weekend");
+        assert!(!open("2026-11-30T05:00"), "the night before Monday");
+        assert_eq!(next(&night, "2026-11-28T05:00"), "Mon 30 22:00+01:00");
+        assert_eq!(next(&night, "2026-11-24T12:00"), "Tue 24 22:00+01:00");
+    }
+
+    #[test]
+    fn windows_of_the_day_of_a_whole_day_and_several() {
+        let lunch = schedule("[{ between: \"12:00-13:00\" }, { between: \"18:00-24:00\", days: [sat, sun] }]");
+        let open = |now| lunch.open_at(&at(now));
+        assert!(open("2026-11-24T12:30") && !open("2026-11-24T13:00") && !open("2026-11-24T19:00"));
+        assert!(open("2026-11-28T23:59") && !open("2026-11-29T00:00"));
+        let sunday = schedule("{ between: \"00:00-24:00\", days: sun }");
+        assert!(sunday.open_at(&at("2026-11-29T00:00")) && sunday.open_at(&at("2026-11-29T23:59")));
+        assert!(!sunday.open_at(&at("2026-11-30T00:00")) && !sunday.open_at(&at("2026-11-28T23:59")));
+    }
+
+    #[test]
+    fn spans_of_days_may_go_over_the_weekend() {
+        let words = |days| schedule(&format!("{{ between: \"1:00-2:00\", days: {days} }}")).describe();
+        assert_eq!(words("fri-mon"), "mon, fri, sat, sun from 01:00 to 02:00 (Europe/Berlin)");
+        assert_eq!(words("\"Monday, wed\""), "mon, wed from 01:00 to 02:00 (Europe/Berlin)");
+        assert_eq!(words("mon-sun"), "every day from 01:00 to 02:00 (Europe/Berlin)");
+    }
+
+    #[test]
+    fn moments_in_words() {
+        assert_eq!(schedule("\"0 18 * * *\"").describe(), "At 18:00 (Europe/Berlin)");
+    }
+}
