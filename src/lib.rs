@@ -5,4 +5,6 @@
 
 pub mod base;
 pub mod db;
+pub mod rules;
 pub mod store;
+pub mod watch;

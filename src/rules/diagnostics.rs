@@ -1,0 +1,112 @@
+//! What is wrong with a rules file, told with place, cause and remedy.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+use serde::Serialize;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The file can not be used.
+    Error,
+    /// The file can be used, but hardly means what was meant.
+    Warning,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong and what was expected.
+    pub message: String,
+    /// The file.
+    pub file: PathBuf,
+    /// Line, from 1; 0 where the file as a whole is meant.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+    /// The key, like `rules[0].upload.emails[1]`; empty for the whole file.
+    pub key: String,
+    /// The line as it stands in the file.
+    pub source: String,
+    /// Bytes of `source` that are meant.
+    pub span: (usize, usize),
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// A diagnostic about the file as a whole.
+    #[must_use]
+    pub fn of_file(file: &Path, message: String, help: Option<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            message,
+            file: file.to_path_buf(),
+            line: 0,
+            column: 0,
+            key: String::new(),
+            source: String::new(),
+            span: (0, 0),
+            help,
+        }
+    }
+
+    /// The text for a person, with colours for a terminal where asked for.
+    #[must_use]
+    pub fn render(&self, colours: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let path = self.file.to_string_lossy();
+        let title = level.primary_title(&self.message).id("rules");
+        let mut group;
+        if self.line > 0 {
+            let label = if self.key.is_empty() { "here" } else { &self.key };
+            let annotation = AnnotationKind::Primary.span(self.span.0..self.span.1).label(label);
+            let line = usize::try_from(self.line).unwrap_or(usize::MAX);
+            let snippet = Snippet::source(&self.source).path(path.as_ref()).line_start(line);
+            group = title.element(snippet.annotation(annotation));
+        } else {
+            group = title.element(Origin::path(path.as_ref()));
+        }
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help));
+        }
+        let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
+        renderer.render(&[group]).to_string()
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.render(false))
+    }
+}
+
+/// All that is wrong with a file, in file order. Never empty when it is an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Diagnostics(pub Vec<Diagnostic>);
+
+impl Diagnostics {
+    /// The text for a person, with colours for a terminal where asked for.
+    #[must_use]
+    pub fn render(&self, colours: bool) -> String {
+        let parts: Vec<String> = self.0.iter().map(|diagnostic| diagnostic.render(colours)).collect();
+        parts.join("\n\n")
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Diagnostics {}
