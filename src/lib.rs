@@ -4,7 +4,9 @@
 //! The binary `masv` is a thin shell over this library; docs/architecture.md maps its rooms.
 
 pub mod base;
+pub mod cloud;
 pub mod db;
 pub mod rules;
 pub mod store;
+pub mod transfer;
 pub mod watch;

@@ -1,0 +1,201 @@
+//! What can go wrong between us and a cloud, sorted by what the caller can do about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+/// The longest message of a cloud that is passed on, characters.
+const LONGEST_MESSAGE: usize = 300;
+
+/// Which call it was; what a failure means depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// Signing in.
+    SignIn,
+    /// Making a package.
+    CreatePackage,
+    /// Looking up a portal.
+    FindPortal,
+    /// Announcing a file.
+    CreateFile,
+    /// Beginning a file in the storage.
+    BeginFile,
+    /// Asking for the addresses of parts.
+    PartAddresses,
+    /// Sending a part to the storage.
+    SendPart,
+    /// Closing a file.
+    FinalizeFile,
+    /// Closing a package.
+    FinalizePackage,
+    /// Removing a file from a package.
+    RemoveFile,
+    /// Removing a package.
+    RemovePackage,
+    /// Making a link.
+    CreateLink,
+    /// Asking for the cloud's limits.
+    Limits,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::SignIn => "sign in",
+            Self::CreatePackage => "create the package",
+            Self::FindPortal => "find the portal",
+            Self::CreateFile => "announce a file",
+            Self::BeginFile => "begin a file in the storage",
+            Self::PartAddresses => "get addresses for parts",
+            Self::SendPart => "send a part",
+            Self::FinalizeFile => "finalize a file",
+            Self::FinalizePackage => "finalize the package",
+            Self::RemoveFile => "remove a file",
+            Self::RemovePackage => "remove the package",
+            Self::CreateLink => "create a link",
+            Self::Limits => "read the cloud's limits",
+        })
+    }
+}
+
+/// A call that did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CloudError {
+    /// No key and no session.
+    #[error("not signed in to the cloud")]
+    NotSignedIn,
+    /// Several teams, none chosen.
+    #[error("it is not clear which team sends: {}", choice.join(", "))]
+    NoTeam {
+        /// Names of the teams there are.
+        choice: Vec<String>,
+    },
+    /// The cloud answered, and refused.
+    #[error("the cloud refused to {call}: {message} ({status})")]
+    Refused {
+        /// Which call.
+        call: Call,
+        /// HTTP status.
+        status: u16,
+        /// The cloud's own error code: a number or, from a storage, a word.
+        code: Option<String>,
+        /// The cloud's words.
+        message: String,
+        /// How long it asks us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// No answer: not connected, cut off, too slow.
+    #[error("could not {call}: {reason}")]
+    Unreachable {
+        /// Which call.
+        call: Call,
+        /// What the network said.
+        reason: String,
+    },
+    /// An answer that is not what the protocol says.
+    #[error("could not {call}: the answer makes no sense ({reason})")]
+    Garbled {
+        /// Which call.
+        call: Call,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No client could be set up.
+    #[error("cannot set up the connection to the cloud: {reason}")]
+    Setup {
+        /// Why.
+        reason: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    code: serde_json::Value,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    errors: Vec<RefusalDetail>,
+}
+
+#[derive(Deserialize)]
+struct RefusalDetail {
+    #[serde(default)]
+    msg: String,
+}
+
+#[derive(Deserialize)]
+struct StorageRefusal {
+    #[serde(rename = "Code")]
+    code: String,
+    #[serde(rename = "Message", default)]
+    message: String,
+}
+
+impl CloudError {
+    pub(super) fn transport(call: Call, error: &reqwest::Error) -> Self {
+        if error.is_decode() {
+            return Self::Garbled { call, reason: reason(error) };
+        }
+        Self::Unreachable { call, reason: reason(error) }
+    }
+
+    pub(super) fn refusal(call: Call, status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let (code, message) = if let Ok(refusal) = serde_json::from_slice::<Refusal>(body) {
+            let details: Vec<_> =
+                refusal.errors.into_iter().map(|detail| detail.msg).filter(|detail| !detail.is_empty()).collect();
+            let message = if details.is_empty() { refusal.message } else { details.join("; ") };
+            let code = match refusal.code {
+                serde_json::Value::Number(number) => Some(number.to_string()),
+                serde_json::Value::String(word) => Some(word),
+                _ => None,
+            };
+            (code, message)
+        } else if let Ok(refusal) = quick_xml::de::from_str::<StorageRefusal>(&text) {
+            (Some(refusal.code), refusal.message)
+        } else {
+            (None, String::new())
+        };
+        let message = if message.trim().is_empty() { "no reason given".to_owned() } else { printable(&message) };
+        Self::Refused { call, status, code, message, retry_after }
+    }
+
+    /// The HTTP status of a refusal.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+/// What a foreign server says goes into logs and terminals: without control characters, and not endlessly.
+fn printable(message: &str) -> String {
+    message.chars().filter(|character| !character.is_control()).take(LONGEST_MESSAGE).collect()
+}
+
+/// The innermost cause of a transport error, without the address (it can hold a signature).
+pub(super) fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let reason = cause.to_string();
+    if error.is_connect() { format!("cannot connect: {reason}") } else { printable(&reason) }
+}
+
+/// Reads `Retry-After`: seconds, or an HTTP date.
+pub(super) fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let then = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
+    Duration::try_from(then.duration_since(now)).ok()
+}

@@ -1,0 +1,247 @@
+//! The typed client of the cloud protocol: sessions, packages, files, parts, links, portals.
+//!
+//! **In**: what to ask. **Out**: the cloud's answer as types, or a [`CloudError`] that says what a caller can do.
+//!
+//! **Guarantees.** One call is one request: nothing is retried in here (the caller knows whether it may be), nothing is
+//! read without a bound, every wait has a limit, and no error or log line carries a secret: addresses are cut
+//! before their query.
+//!
+//! **On a crash** nothing is lost, for nothing is kept.
+//!
+//! Must never know: uploads, the database, which of the two clouds it talks to.
+
+mod auth;
+mod error;
+mod links;
+mod packages;
+mod portals;
+mod storage;
+mod types;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, RETRY_AFTER};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+pub use auth::{Session, Team, User};
+pub use error::{Call, CloudError};
+pub use links::{CreatedLink, NewLink};
+pub use packages::{CreatedFile, CreatedPackage, FinalizeFile, Limits, NewFile, NewPackage, PackageAccess, SentPart};
+pub use portals::{NewPortalPackage, Portal};
+pub use storage::{Blueprint, PartBody};
+
+/// A control call that takes longer than this has failed.
+const CALL_LIMIT: Duration = Duration::from_secs(60);
+/// Connecting that takes longer than this has failed.
+const CONNECT_LIMIT: Duration = Duration::from_secs(15);
+/// Idle connections are closed before the usual load balancers do (60 s and more).
+const IDLE_LIMIT: Duration = Duration::from_secs(20);
+/// The largest answer to a control call, bytes.
+const LARGEST_ANSWER: usize = 32 << 20;
+
+/// Which cloud, and who we are there.
+#[derive(Debug, Clone)]
+pub struct CloudSettings {
+    /// Where the protocol is spoken; the version is added by the calls.
+    pub base: Url,
+    /// Authorises team calls; `None` where a person signs in, or for portals only.
+    pub api_key: Option<SecretString>,
+    /// The team for uploads that name none.
+    pub team_id: Option<String>,
+}
+
+/// A handle to one cloud; clones share connections and session.
+#[derive(Debug, Clone)]
+pub struct Cloud {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    base: Url,
+    api_key: Option<SecretString>,
+    team_id: Option<String>,
+    session: RwLock<Option<Session>>,
+    control: Client,
+    /// Parts go over HTTP/1.1, a connection each: on one HTTP/2 connection they would share one window.
+    storage: Client,
+}
+
+impl Cloud {
+    /// A client of the cloud at `settings.base`. Makes no request.
+    ///
+    /// # Errors
+    /// [`CloudError::Setup`] when no client can be built, as on a machine without root certificates.
+    pub fn new(settings: CloudSettings) -> Result<Self, CloudError> {
+        let local = settings.base.host_str().is_some_and(is_loopback);
+        let builder = || {
+            let builder = Client::builder()
+                .user_agent(concat!("masv-agent/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_LIMIT)
+                .pool_idle_timeout(IDLE_LIMIT)
+                .tcp_nodelay(true);
+            // A proxy of the environment can not reach our own loopback.
+            if local { builder.no_proxy() } else { builder }
+        };
+        let setup = |source: reqwest::Error| CloudError::Setup { reason: error::reason(&source) };
+        let control = builder().timeout(CALL_LIMIT).build().map_err(setup)?;
+        let storage = builder()
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_max_idle_per_host(64)
+            .build()
+            .map_err(setup)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                base: settings.base,
+                api_key: settings.api_key,
+                team_id: settings.team_id,
+                session: RwLock::new(None),
+                control,
+                storage,
+            }),
+        })
+    }
+
+    /// Where the protocol is spoken.
+    #[must_use]
+    pub fn base(&self) -> &Url {
+        &self.shared.base
+    }
+
+    /// The session in use; `None` when nobody has signed in.
+    #[must_use]
+    pub fn session(&self) -> Option<Session> {
+        self.shared.session.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Uses `session` from now on; `None` signs out.
+    pub fn set_session(&self, session: Option<Session>) {
+        *self.shared.session.write().unwrap_or_else(PoisonError::into_inner) = session;
+    }
+
+    /// Whether team calls are authorised at all, by key or session.
+    #[must_use]
+    pub fn is_authorised(&self) -> bool {
+        self.shared.api_key.is_some() || self.session().is_some()
+    }
+
+    /// The team to send for: the one that was asked for, or that of the settings, or the session's only one.
+    ///
+    /// # Errors
+    /// [`CloudError::NoTeam`] with the choice there is.
+    pub fn team(&self, wanted: Option<&str>) -> Result<String, CloudError> {
+        if let Some(team) = wanted.map(str::to_owned).or_else(|| self.shared.team_id.clone()) {
+            return Ok(team);
+        }
+        let teams = self.session().map(|session| session.teams).unwrap_or_default();
+        match teams.as_slice() {
+            [only] => Ok(only.id.clone()),
+            _ if !self.is_authorised() => Err(CloudError::NotSignedIn),
+            _ => Err(CloudError::NoTeam { choice: teams.into_iter().map(|team| team.name).collect() }),
+        }
+    }
+
+    fn url(&self, path: &[&str]) -> Result<Url, CloudError> {
+        let mut url = self.shared.base.clone();
+        url.path_segments_mut()
+            .map_err(|()| CloudError::Setup { reason: "the cloud's address has no path".to_owned() })?
+            .pop_if_empty()
+            .extend(path);
+        Ok(url)
+    }
+
+    /// A request that the team's key or session authorises.
+    fn team_request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, CloudError> {
+        let request = self.open_request(method, path)?;
+        if let Some(key) = &self.shared.api_key {
+            return Ok(request.header("X-API-KEY", key.expose_secret()));
+        }
+        let session = self.session().ok_or(CloudError::NotSignedIn)?;
+        Ok(request.header("X-User-Token", session.token.expose_secret()))
+    }
+
+    /// A request that a package's token authorises.
+    fn package_request(
+        &self,
+        method: Method,
+        path: &[&str],
+        token: &SecretString,
+    ) -> Result<RequestBuilder, CloudError> {
+        Ok(self.open_request(method, path)?.header("X-Package-Token", token.expose_secret()))
+    }
+
+    /// A request that needs no authorisation.
+    fn open_request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, CloudError> {
+        Ok(self.shared.control.request(method, self.url(path)?).header(ACCEPT, "application/json"))
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Sends a control call with a JSON body and reads its JSON answer.
+async fn ask<T: DeserializeOwned>(
+    call: Call,
+    request: RequestBuilder,
+    body: Option<&impl Serialize>,
+) -> Result<T, CloudError> {
+    let answer = send(call, request, body).await?;
+    serde_json::from_slice(&answer).map_err(|error| CloudError::Garbled { call, reason: error.to_string() })
+}
+
+/// Sends a control call whose answer, if it is good, is not looked at.
+async fn tell(call: Call, request: RequestBuilder, body: Option<&impl Serialize>) -> Result<(), CloudError> {
+    send(call, request, body).await.map(drop)
+}
+
+async fn send(call: Call, request: RequestBuilder, body: Option<&impl Serialize>) -> Result<Bytes, CloudError> {
+    let request = match body {
+        Some(body) => request.json(body),
+        None => request,
+    };
+    let response = request.send().await.map_err(|error| CloudError::transport(call, &error))?;
+    read_answer(call, response, LARGEST_ANSWER).await
+}
+
+/// The body of a good answer, or the error that a bad one tells of.
+async fn read_answer(call: Call, mut response: Response, limit: usize) -> Result<Bytes, CloudError> {
+    let status = response.status();
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| error::retry_after(text, jiff::Timestamp::now()));
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() <= limit => body.extend_from_slice(&chunk),
+            Ok(Some(_)) => {
+                return Err(CloudError::Garbled { call, reason: format!("the answer is longer than {limit} bytes") });
+            }
+            Ok(None) => break,
+            // Of a refusal the status says enough.
+            Err(_) if !status.is_success() => break,
+            Err(error) => return Err(CloudError::transport(call, &error)),
+        }
+    }
+    if status.is_success() {
+        Ok(body.into())
+    } else {
+        Err(CloudError::refusal(call, status.as_u16(), retry_after, &body))
+    }
+}
+
+/// For calls without a body.
+const NO_BODY: Option<&()> = None;
+
+#[cfg(test)]
+mod tests;

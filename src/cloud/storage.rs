@@ -1,0 +1,124 @@
+//! The storage behind the cloud: presigned addresses, parts, tags.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use reqwest::header::{CONTENT_LENGTH, ETAG};
+use reqwest::{Body, Method, RequestBuilder};
+use serde::Deserialize;
+use url::Url;
+
+use super::{CALL_LIMIT, Call, Cloud, CloudError, read_answer};
+
+/// The largest answer of the storage that is read, bytes.
+const LARGEST_ANSWER: usize = 64 << 10;
+
+/// A request that the cloud prepared for us: it carries its own authorisation in the address and expires.
+#[derive(Clone, Deserialize)]
+pub struct Blueprint {
+    method: String,
+    url: Url,
+    #[serde(default)]
+    headers: Option<BTreeMap<String, serde_json::Value>>,
+    #[serde(default)]
+    body: Option<String>,
+}
+
+impl std::fmt::Debug for Blueprint {
+    /// Without the query, where the signature is.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {}{}", self.method, self.url.authority(), self.url.path())
+    }
+}
+
+impl Blueprint {
+    /// The storage's host and port: failures of one host are no failures of another.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.url.authority().to_owned()
+    }
+}
+
+/// The bytes of a part, as they are read from the disk.
+pub struct PartBody {
+    /// Bytes in all.
+    pub length: u64,
+    body: Body,
+}
+
+impl PartBody {
+    /// A part of `length` bytes that come as `stream`.
+    pub fn streaming<S, E>(length: u64, stream: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+    {
+        Self { length, body: Body::wrap_stream(stream) }
+    }
+
+    /// A part that is in memory already.
+    #[must_use]
+    pub fn whole(bytes: Bytes) -> Self {
+        Self { length: bytes.len() as u64, body: bytes.into() }
+    }
+}
+
+#[derive(Deserialize)]
+struct InitiateMultipartUploadResult {
+    #[serde(rename = "UploadId")]
+    upload_id: String,
+}
+
+impl Cloud {
+    /// Begins a file in the storage; returns the storage's id of the multipart upload.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn begin_file(&self, blueprint: &Blueprint) -> Result<String, CloudError> {
+        let call = Call::BeginFile;
+        let request = self.storage_request(call, blueprint)?.timeout(CALL_LIMIT);
+        let request = match &blueprint.body {
+            Some(body) => request.body(body.clone()),
+            None => request.header(CONTENT_LENGTH, 0),
+        };
+        let response = request.send().await.map_err(|error| CloudError::transport(call, &error))?;
+        let answer = read_answer(call, response, LARGEST_ANSWER).await?;
+        multipart_id(&answer).map_err(|reason| CloudError::Garbled { call, reason })
+    }
+
+    /// Sends a part; returns the storage's tag of it, verbatim. How long it may take is the caller's business.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn send_part(&self, blueprint: &Blueprint, part: PartBody) -> Result<String, CloudError> {
+        let call = Call::SendPart;
+        let request = self.storage_request(call, blueprint)?.header(CONTENT_LENGTH, part.length).body(part.body);
+        let response = request.send().await.map_err(|error| CloudError::transport(call, &error))?;
+        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        read_answer(call, response, LARGEST_ANSWER).await?;
+        tag.ok_or_else(|| CloudError::Garbled { call, reason: "it has no ETag".to_owned() })
+    }
+
+    fn storage_request(&self, call: Call, blueprint: &Blueprint) -> Result<RequestBuilder, CloudError> {
+        let garbled = |reason: &str| CloudError::Garbled { call, reason: reason.to_owned() };
+        let method = Method::from_bytes(blueprint.method.to_ascii_uppercase().as_bytes())
+            .map_err(|_| garbled("a method that does not exist"))?;
+        if !matches!(blueprint.url.scheme(), "http" | "https") {
+            return Err(garbled("an address that is not HTTP"));
+        }
+        let mut request = self.shared.storage.request(method, blueprint.url.clone());
+        for (name, value) in blueprint.headers.iter().flatten() {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            request = request.header(name, value);
+        }
+        Ok(request)
+    }
+}
+
+/// Reads the id out of S3's `InitiateMultipartUploadResult`.
+pub(super) fn multipart_id(xml: &[u8]) -> Result<String, String> {
+    let text = std::str::from_utf8(xml).map_err(|error| error.to_string())?;
+    let answer: InitiateMultipartUploadResult = quick_xml::de::from_str(text).map_err(|error| error.to_string())?;
+    if answer.upload_id.is_empty() { Err("the UploadId is empty".to_owned()) } else { Ok(answer.upload_id) }
+}

@@ -1,0 +1,87 @@
+//! How a file is cut into parts. Pure.
+
+use crate::cloud::Limits;
+
+/// Part sizes are multiples of this many bytes, so that every part begins at a leaf of the file's BLAKE3 tree.
+const STEP: u64 = 1024;
+
+/// A file cut into parts: all of `chunk_size` bytes, the last may be shorter. An empty file is one empty part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// Bytes of the file.
+    pub size: u64,
+    /// Bytes of each part but the last.
+    pub chunk_size: u64,
+}
+
+impl Plan {
+    /// Cuts `size` bytes into parts of about `wanted` bytes: at least what the cloud takes, at most what it takes,
+    /// and larger than wanted where there would be more parts than it takes.
+    #[must_use]
+    pub fn new(size: u64, wanted: u64, limits: Limits) -> Self {
+        let most = limits.max_chunk_count.max(1);
+        let fewest_bytes = size.div_ceil(most).next_multiple_of(STEP);
+        let smallest = limits.min_chunk_size.next_multiple_of(STEP).max(STEP);
+        let largest = (limits.max_chunk_size / STEP * STEP).max(smallest);
+        let chunk_size = (wanted / STEP * STEP).max(fewest_bytes).clamp(smallest, largest);
+        Self { size, chunk_size }
+    }
+
+    /// How many parts there are; at least one.
+    #[must_use]
+    pub fn parts(&self) -> u32 {
+        u32::try_from(self.size.div_ceil(self.chunk_size).max(1)).unwrap_or(u32::MAX)
+    }
+
+    /// Where part `number` (from 1) begins and how long it is, bytes.
+    #[must_use]
+    pub fn range(&self, number: u32) -> (u64, u64) {
+        let offset = u64::from(number.saturating_sub(1)) * self.chunk_size;
+        (offset, self.chunk_size.min(self.size.saturating_sub(offset)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const DEFAULT: u64 = 100 << 20;
+
+    #[test]
+    fn an_empty_file_is_one_empty_part() {
+        let plan = Plan::new(0, DEFAULT, Limits::default());
+        assert_eq!((plan.parts(), plan.range(1)), (1, (0, 0)));
+    }
+
+    #[test]
+    fn five_terabytes_stay_within_ten_thousand_parts() {
+        let plan = Plan::new(5_000_000_000_000, DEFAULT, Limits::default());
+        assert!(plan.parts() <= 10_000 && plan.chunk_size > DEFAULT);
+    }
+
+    #[test]
+    fn a_chunk_is_never_smaller_than_the_cloud_takes() {
+        assert_eq!(Plan::new(1 << 30, 1, Limits::default()).chunk_size, 5 << 20);
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_cover_the_file_without_gap_or_overlap(
+            size in 0u64..6_000_000_000_000, wanted in 0u64..10_000_000_000
+        ) {
+            let limits = Limits::default();
+            let plan = Plan::new(size, wanted, limits);
+            prop_assert!(u64::from(plan.parts()) <= limits.max_chunk_count);
+            prop_assert!((limits.min_chunk_size..=limits.max_chunk_size).contains(&plan.chunk_size));
+            let mut end = 0;
+            for number in 1..=plan.parts() {
+                let (offset, length) = plan.range(number);
+                prop_assert_eq!(offset, end);
+                prop_assert!(length == plan.chunk_size || number == plan.parts());
+                end = offset + length;
+            }
+            prop_assert_eq!(end, size);
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! The queue: orders come in, are written down, and then made true.
+//!
+//! One task ([`engine`]) compares which uploads the database wants to run (state `transferring`, by priority and
+//! order, as many as may be active) with those that run, and starts and stops until both agree. Every order is a
+//! change in the database and a nudge to that task, so an order and a restart after a crash are the same thing.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::sync::{Notify, OnceCell};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::errands;
+use super::live::{Live, LiveTable, LiveUpload};
+use super::slots::Slots;
+use super::upload::{Halt, Task, drive, refused};
+use crate::base::UploadId;
+use crate::cloud::{Cloud, CloudError, Limits, NewLink, PackageAccess, Session};
+use crate::store::{Link, Order, Problem, SourceFile, State, Store, StoreError, UploadFilter, UploadSpec};
+
+/// How long parts on their way may take to end when the agent stops.
+const GRACE: Duration = Duration::from_secs(10);
+/// An upload whose task ended for a reason of our own is tried again after this.
+const OWN_FAULT_WAIT: Duration = Duration::from_secs(5);
+
+/// How the engine works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransferSettings {
+    /// Parts on their way at once, over all uploads.
+    pub workers: usize,
+    /// Uploads worked on at once; the others are queued.
+    pub active_uploads: usize,
+    /// Bytes of a part, for uploads that do not say.
+    pub chunk_size: u64,
+    /// Whether unfinished uploads go on by themselves when the agent starts.
+    pub auto_resume: bool,
+}
+
+impl Default for TransferSettings {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self { workers: (2 * cores).clamp(4, 16), active_uploads: 32, chunk_size: 100 << 20, auto_resume: true }
+    }
+}
+
+/// Why the queue did not do what it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// There is no such upload.
+    #[error("no upload {0}")]
+    NotFound(UploadId),
+    /// The upload's state does not allow it.
+    #[error("upload {id} is {state}; this works for {allowed}")]
+    WrongState {
+        /// The upload.
+        id: UploadId,
+        /// What it is.
+        state: &'static str,
+        /// The states in which it works, in words.
+        allowed: &'static str,
+    },
+    /// The rule's ledger has it already.
+    #[error("{} is sent already, or on its way", path.display())]
+    AlreadyClaimed {
+        /// Relative to the rule's folder.
+        path: PathBuf,
+    },
+    /// The order makes no sense.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The cloud did not do its part.
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+    /// The agent's memory failed.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl QueueError {
+    fn from_store(error: StoreError, allowed: &'static str) -> Self {
+        match error {
+            StoreError::NotFound(id) => Self::NotFound(id),
+            StoreError::WrongState { id, state } => Self::WrongState { id, state, allowed },
+            StoreError::AlreadyClaimed { path } => Self::AlreadyClaimed { path },
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<StoreError> for QueueError {
+    fn from(error: StoreError) -> Self {
+        Self::from_store(error, "no state")
+    }
+}
+
+/// What the queue's tasks share.
+pub(super) struct Shared {
+    pub(super) cloud: Cloud,
+    pub(super) store: Store,
+    pub(super) slots: Slots,
+    pub(super) session_changed: Notify,
+    live: LiveTable,
+    settings: RwLock<TransferSettings>,
+    limits: OnceCell<Limits>,
+    /// Something may have to be started or stopped.
+    nudge: Notify,
+    stop: CancellationToken,
+}
+
+impl Shared {
+    pub(super) fn settings(&self) -> TransferSettings {
+        *self.settings.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the cloud accepts; asked once. A cloud that does not say is taken for one with the usual limits.
+    pub(super) async fn limits(&self) -> Limits {
+        let asked = self.limits.get_or_try_init(|| async { self.cloud.limits().await }).await;
+        asked.copied().unwrap_or_else(|error| {
+            tracing::debug!(%error, "the cloud does not tell its limits; taking the usual ones");
+            Limits::default()
+        })
+    }
+}
+
+/// The handle to the engine; clones share it.
+#[derive(Clone)]
+pub struct Queue {
+    shared: Arc<Shared>,
+    engine: Arc<tokio::sync::Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Queue")
+    }
+}
+
+impl Queue {
+    /// Starts the engine over what `store` holds: unfinished uploads go on unless `auto_resume` is off, in which case
+    /// they are paused first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn start(store: Store, cloud: Cloud, settings: TransferSettings) -> Result<Self, QueueError> {
+        if !settings.auto_resume {
+            let filter = UploadFilter { states: vec![State::Transferring], ..UploadFilter::default() };
+            for upload in store.uploads(filter).await? {
+                store.move_to(upload.id, &[State::Transferring], State::Paused, None).await?;
+            }
+        }
+        let shared = Arc::new(Shared {
+            cloud,
+            store,
+            slots: Slots::new(settings.workers),
+            session_changed: Notify::new(),
+            live: LiveTable::default(),
+            settings: RwLock::new(settings),
+            limits: OnceCell::new(),
+            nudge: Notify::new(),
+            stop: CancellationToken::new(),
+        });
+        let engine = tokio::spawn(engine(Arc::clone(&shared)));
+        Ok(Self { shared, engine: Arc::new(tokio::sync::Mutex::new(Some(engine))) })
+    }
+
+    /// Stops: no new part is begun, those on their way may end within a grace time. Uploads stay as they are in the
+    /// store and go on at the next start.
+    pub async fn stop(&self) {
+        self.shared.stop.cancel();
+        let engine = self.engine.lock().await.take();
+        if let Some(engine) = engine
+            && let Err(error) = engine.await
+        {
+            tracing::error!(%error, "the transfer engine ended unexpectedly");
+        }
+    }
+
+    /// The store that the queue works on.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// The cloud that the queue sends to.
+    #[must_use]
+    pub fn cloud(&self) -> &Cloud {
+        &self.shared.cloud
+    }
+
+    /// Uses `session` for team calls from now on; uploads that waited for one go on.
+    pub fn set_session(&self, session: Option<Session>) {
+        self.shared.cloud.set_session(session);
+        self.shared.session_changed.notify_waiters();
+    }
+
+    /// Takes an order: when this returns, it is on disk and will be carried out.
+    ///
+    /// # Errors
+    /// [`QueueError::AlreadyClaimed`] when a rule's file is sent or on its way; [`QueueError::Invalid`].
+    pub async fn submit(&self, spec: UploadSpec) -> Result<UploadId, QueueError> {
+        if spec.files.is_empty() {
+            return Err(QueueError::Invalid("an upload needs at least one file"));
+        }
+        let id = UploadId::new();
+        self.shared.store.insert_upload(id, spec).await?;
+        self.shared.nudge.notify_one();
+        Ok(id)
+    }
+
+    /// Adds files to an upload that is not complete; an idle one transfers again.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`] from the moment it is finalized.
+    pub async fn append(&self, id: UploadId, files: Vec<SourceFile>) -> Result<(), QueueError> {
+        let allowed = "transferring, paused, idle and error";
+        self.shared.store.append_files(id, files).await.map_err(|error| QueueError::from_store(error, allowed))?;
+        self.shared.nudge.notify_one();
+        Ok(())
+    }
+
+    /// Pauses: takes effect at once, keeps what is confirmed.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`] unless it is transferring or paused.
+    pub async fn pause(&self, id: UploadId) -> Result<(), QueueError> {
+        let moved = self.shared.store.move_to(id, &[State::Transferring], State::Paused, None).await;
+        moved.map_err(|error| QueueError::from_store(error, "transferring and paused"))?;
+        self.shared.nudge.notify_one();
+        Ok(())
+    }
+
+    /// Lets a paused or failed upload go on.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`] when it is complete.
+    pub async fn resume(&self, id: UploadId) -> Result<(), QueueError> {
+        let allowed = "paused, error, transferring and idle";
+        self.shared.store.try_again(id).await.map_err(|error| QueueError::from_store(error, allowed))?;
+        self.shared.nudge.notify_one();
+        Ok(())
+    }
+
+    /// Has it finalized as soon as all is uploaded. For a complete upload nothing changes.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`] when it is paused or failed.
+    pub async fn finalize(&self, id: UploadId) -> Result<(), QueueError> {
+        let allowed = "transferring, idle and complete";
+        self.shared.store.ask_finalize(id).await.map_err(|error| QueueError::from_store(error, allowed))?;
+        self.shared.nudge.notify_one();
+        Ok(())
+    }
+
+    /// Forgets it; what is not complete is cancelled and removed from the cloud, at once or when it can be reached.
+    ///
+    /// # Errors
+    /// [`QueueError::NotFound`].
+    pub async fn remove(&self, id: UploadId) -> Result<(), QueueError> {
+        self.shared.store.remove_upload(id).await?;
+        self.shared.nudge.notify_one();
+        Ok(())
+    }
+
+    /// Changes the priority; a running upload has it from its next part on.
+    ///
+    /// # Errors
+    /// [`QueueError::NotFound`].
+    pub async fn set_priority(&self, id: UploadId, priority: i32) -> Result<(), QueueError> {
+        self.shared.store.set_priority(id, priority).await?;
+        if let Some(live) = self.shared.live.of(id) {
+            live.set_priority(priority);
+            self.shared.slots.set_priority(id, priority);
+        }
+        self.shared.nudge.notify_one();
+        Ok(())
+    }
+
+    /// Changes its place among uploads of the same priority.
+    ///
+    /// # Errors
+    /// [`QueueError::NotFound`].
+    pub async fn set_order(&self, id: UploadId, order: Order) -> Result<(), QueueError> {
+        self.shared.store.set_order(id, order).await?;
+        self.shared.nudge.notify_one();
+        Ok(())
+    }
+
+    /// Whether it is finalized by itself when all is uploaded.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`] when it is complete.
+    pub async fn set_auto_finalize(&self, id: UploadId, auto_finalize: bool) -> Result<(), QueueError> {
+        let allowed = "transferring, paused, idle and error";
+        let set = self.shared.store.set_auto_finalize(id, auto_finalize).await;
+        set.map_err(|error| QueueError::from_store(error, allowed))?;
+        if auto_finalize && self.shared.store.upload(id).await?.state == State::Idle {
+            self.finalize(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes another link to its package.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`] while the package is not made; [`QueueError::Cloud`].
+    pub async fn create_link(
+        &self,
+        id: UploadId,
+        password: Option<SecretString>,
+        email: Option<String>,
+    ) -> Result<Link, QueueError> {
+        let upload = self.shared.store.upload(id).await?;
+        let Some(package) = &upload.package else {
+            let allowed = "uploads whose package is made";
+            return Err(QueueError::WrongState { id, state: upload.state.as_str(), allowed });
+        };
+        let access = PackageAccess { id: &package.id, token: &package.token };
+        let created = self.shared.cloud.create_link(access, &NewLink { email: email.clone(), password }).await?;
+        let link = Link { id: created.id, url: created.url, email };
+        self.shared.store.link_created(id, link.clone()).await?;
+        Ok(link)
+    }
+
+    /// What a running upload does at this moment; `None` when it is not running.
+    #[must_use]
+    pub fn live(&self, id: UploadId) -> Option<Live> {
+        self.shared.live.of(id).map(|live| live.look())
+    }
+
+    /// How the engine works now.
+    #[must_use]
+    pub fn settings(&self) -> TransferSettings {
+        self.shared.settings()
+    }
+
+    /// Works in another way from now on.
+    pub fn set_settings(&self, settings: TransferSettings) {
+        *self.shared.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        self.shared.slots.set_capacity(settings.workers);
+        self.shared.nudge.notify_one();
+    }
+}
+
+/// A running upload's two brakes.
+struct Running {
+    soft: CancellationToken,
+    hard: CancellationToken,
+}
+
+type Ended = (UploadId, Result<(), Halt>);
+
+/// Makes what runs agree with what the database wants, until the agent stops.
+async fn engine(shared: Arc<Shared>) {
+    let errands = tokio::spawn(errands::run(shared.store.clone(), shared.cloud.clone(), shared.stop.child_token()));
+    let mut running: HashMap<UploadId, Running> = HashMap::new();
+    let mut resting: HashMap<UploadId, Instant> = HashMap::new();
+    let mut tasks: JoinSet<Ended> = JoinSet::new();
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut agree = false;
+    while !shared.stop.is_cancelled() {
+        if !agree {
+            match reconcile(&shared, &mut running, &resting, &mut tasks).await {
+                Ok(()) => agree = true,
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the queue cannot be read; trying again");
+                }
+            }
+        }
+        tokio::select! {
+            () = shared.stop.cancelled() => {}
+            () = shared.nudge.notified() => agree = false,
+            Some(ended) = tasks.join_next() => {
+                if let Ok((id, outcome)) = ended {
+                    running.remove(&id);
+                    shared.live.remove(id);
+                    if finish(&shared, id, outcome).await {
+                        resting.insert(id, Instant::now() + OWN_FAULT_WAIT);
+                    }
+                }
+                agree = false;
+            }
+            _ = second.tick() => {
+                shared.live.tick();
+                let rested = resting.len();
+                resting.retain(|_, until| *until > Instant::now());
+                agree &= rested == resting.len();
+            }
+        }
+    }
+    wind_down(&running, &mut tasks).await;
+    errands.abort();
+}
+
+/// Lets what is on its way end, but not for ever.
+async fn wind_down(running: &HashMap<UploadId, Running>, tasks: &mut JoinSet<Ended>) {
+    running.values().for_each(|upload| upload.soft.cancel());
+    let all_ended = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all_ended).await.is_err() {
+        running.values().for_each(|upload| upload.hard.cancel());
+        let all_dropped = async { while tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(GRACE, all_dropped).await;
+        tasks.abort_all();
+    }
+}
+
+async fn reconcile(
+    shared: &Arc<Shared>,
+    running: &mut HashMap<UploadId, Running>,
+    resting: &HashMap<UploadId, Instant>,
+    tasks: &mut JoinSet<Ended>,
+) -> Result<(), StoreError> {
+    let active = u32::try_from(shared.settings().active_uploads).unwrap_or(u32::MAX);
+    let wanted = shared.store.uploads_by_turn(active).await?;
+    for (id, upload) in running.iter() {
+        if wanted.iter().any(|(wanted, _)| wanted == id) {
+            continue;
+        }
+        upload.soft.cancel();
+        // One that only has to let others go first may end the parts on their way; a paused or removed one may not.
+        let waits = shared.store.upload(*id).await.is_ok_and(|upload| upload.state == State::Transferring);
+        if !waits {
+            upload.hard.cancel();
+        }
+    }
+    for (id, priority) in wanted {
+        if running.contains_key(&id) || resting.contains_key(&id) {
+            continue;
+        }
+        let totals = shared.store.upload(id).await?.totals;
+        let live = Arc::new(LiveUpload::new(priority, totals.bytes_done, totals.bytes));
+        shared.live.insert(id, Arc::clone(&live));
+        let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+        let task = Task::new(id, Arc::clone(shared), live, soft.clone(), hard.clone());
+        tasks.spawn(async move { (id, drive(task).await) });
+        running.insert(id, Running { soft, hard });
+    }
+    Ok(())
+}
+
+/// Writes down how an upload's task ended. Whether it must rest before it is started again.
+async fn finish(shared: &Shared, id: UploadId, outcome: Result<(), Halt>) -> bool {
+    let problem = match outcome {
+        Ok(()) | Err(Halt::Interrupted | Halt::Store(StoreError::NotFound(_) | StoreError::WrongState { .. })) => {
+            return false;
+        }
+        Err(Halt::Store(error)) => {
+            tracing::error!(upload = %id, error = &error as &dyn std::error::Error, "cannot go on for now");
+            return true;
+        }
+        Err(Halt::Refused(error, _)) => refused(&error),
+        Err(Halt::Failed(problem)) => problem,
+    };
+    tracing::error!(upload = %id, code = %problem.code, "{}", problem.message);
+    write_problem(shared, id, problem).await
+}
+
+async fn write_problem(shared: &Shared, id: UploadId, problem: Problem) -> bool {
+    match shared.store.move_to(id, &[State::Transferring], State::Error, Some(problem)).await {
+        Ok(_) | Err(StoreError::NotFound(_) | StoreError::WrongState { .. }) => false,
+        Err(error) => {
+            tracing::error!(upload = %id, error = &error as &dyn std::error::Error, "cannot write an error down");
+            true
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What a failure means and how long to wait before the next try. Pure.
+//!
+//! A bad network costs time only: whatever may be different the next time is tried again without end, ever more
+//! slowly; what can only be refused again ends at once and says why.
+
+use std::time::Duration;
+
+use crate::cloud::{Call, CloudError};
+
+/// The wait before the second try is up to this long, and doubles from there.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// No wait is longer, unless the cloud asks for it.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Not even a cloud may make us wait longer.
+const LONGEST_ASKED_WAIT: Duration = Duration::from_secs(3600);
+
+/// What to do about a failed call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Try again after the back-off, or after the wait that the cloud asked for.
+    Later(Option<Duration>),
+    /// The address has expired or was revoked: ask for a new one and try again.
+    Refresh,
+    /// The storage no longer knows the file: begin it anew.
+    Restart,
+    /// The call had been done already, only its answer was lost.
+    Done,
+    /// Nobody is signed in, or no longer: go on when somebody is.
+    SignIn,
+    /// It would be refused again.
+    Never,
+}
+
+/// Decides about a failed call. `attempts` of it were made, this one included.
+#[must_use]
+pub fn decide(error: &CloudError, attempts: u32) -> Verdict {
+    let (call, status, code, message, retry_after) = match error {
+        CloudError::NotSignedIn => return Verdict::SignIn,
+        CloudError::NoTeam { .. } | CloudError::Setup { .. } => return Verdict::Never,
+        CloudError::Unreachable { .. } | CloudError::Garbled { .. } => return Verdict::Later(None),
+        CloudError::Refused { call, status, code, message, retry_after } => {
+            (*call, *status, code.as_deref(), message.as_str(), *retry_after)
+        }
+    };
+    let wait = Verdict::Later(retry_after.map(|wait| wait.min(LONGEST_ASKED_WAIT)));
+    match (call, status) {
+        (_, 408 | 425 | 429) => wait,
+        (_, 500..) => wait,
+        (Call::RemovePackage | Call::RemoveFile, 404 | 410) => Verdict::Done,
+        (Call::FinalizePackage, 400 | 409) if attempts > 1 && mentions_finalized(message) => Verdict::Done,
+        (Call::SendPart | Call::BeginFile, _) => match code {
+            Some("NoSuchUpload") => Verdict::Restart,
+            // A body that did not arrive as it was sent, or too slowly.
+            Some("RequestTimeout" | "IncompleteBody" | "BadDigest" | "SlowDown") => Verdict::Later(None),
+            _ if status == 404 && call == Call::SendPart => Verdict::Restart,
+            _ if matches!(status, 400 | 401 | 403 | 410) && attempts <= 5 => Verdict::Refresh,
+            _ => Verdict::Never,
+        },
+        (Call::FinalizeFile, 400 | 404 | 409) if matches!(code, Some("NoSuchUpload" | "InvalidPart")) => {
+            Verdict::Restart
+        }
+        (Call::CreatePackage, 401) => Verdict::SignIn,
+        _ => Verdict::Never,
+    }
+}
+
+fn mentions_finalized(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    message.contains("already") || message.contains("finalized")
+}
+
+/// The wait before the next try after `attempts` failed ones: uniformly random between nothing and a bound that
+/// doubles (full jitter), so that many that failed together do not come back together.
+///
+/// Source: <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>. `random` is in `0.0..1.0`.
+#[must_use]
+pub fn backoff(attempts: u32, random: f64) -> Duration {
+    let doublings = attempts.saturating_sub(1).min(16);
+    let bound = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
+    bound.mul_f64(random.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(call: Call, status: u16, code: Option<&str>, message: &str) -> CloudError {
+        let code = code.map(str::to_owned);
+        CloudError::Refused { call, status, code, message: message.to_owned(), retry_after: None }
+    }
+
+    #[test]
+    fn every_failure_has_its_meaning() {
+        use Call::*;
+        let cases = [
+            (refused(CreateFile, 500, None, ""), 1, Verdict::Later(None)),
+            (refused(SendPart, 503, Some("SlowDown"), ""), 1, Verdict::Later(None)),
+            (refused(FinalizePackage, 429, None, ""), 1, Verdict::Later(None)),
+            (refused(SendPart, 403, Some("AccessDenied"), "Request has expired"), 1, Verdict::Refresh),
+            (refused(SendPart, 403, Some("AccessDenied"), "Access Denied"), 9, Verdict::Never),
+            (refused(SendPart, 404, Some("NoSuchUpload"), ""), 1, Verdict::Restart),
+            (refused(SendPart, 400, Some("BadDigest"), ""), 1, Verdict::Later(None)),
+            (refused(FinalizeFile, 400, Some("InvalidPart"), ""), 1, Verdict::Restart),
+            (refused(FinalizePackage, 400, None, "package must have at least 1 file"), 1, Verdict::Never),
+            (refused(FinalizePackage, 409, None, "package is already finalized"), 2, Verdict::Done),
+            (refused(RemovePackage, 404, None, ""), 1, Verdict::Done),
+            (refused(CreatePackage, 401, None, ""), 1, Verdict::SignIn),
+            (refused(CreatePackage, 403, None, ""), 1, Verdict::Never),
+            (CloudError::NotSignedIn, 1, Verdict::SignIn),
+            (CloudError::Unreachable { call: SendPart, reason: "reset".into() }, 99, Verdict::Later(None)),
+            (CloudError::Garbled { call: CreateFile, reason: "cut".into() }, 1, Verdict::Later(None)),
+        ];
+        for (error, attempts, verdict) in cases {
+            assert_eq!(decide(&error, attempts), verdict, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_cloud_may_ask_for_a_wait_but_not_for_ever() {
+        let asked = |seconds| {
+            let mut error = refused(Call::CreateFile, 503, None, "");
+            if let CloudError::Refused { retry_after, .. } = &mut error {
+                *retry_after = Some(Duration::from_secs(seconds));
+            }
+            decide(&error, 1)
+        };
+        assert_eq!(asked(7), Verdict::Later(Some(Duration::from_secs(7))));
+        assert_eq!(asked(1 << 40), Verdict::Later(Some(LONGEST_ASKED_WAIT)));
+    }
+
+    #[test]
+    fn waits_double_up_to_a_bound_and_are_spread() {
+        let bounds: Vec<u128> = (1..12).map(|attempts| backoff(attempts, 1.0).as_millis()).collect();
+        assert_eq!(bounds, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000, 60_000]);
+        assert_eq!(backoff(5, 0.0), Duration::ZERO);
+        assert_eq!(backoff(u32::MAX, 0.5), LONGEST_WAIT / 2);
+    }
+}

@@ -1,0 +1,209 @@
+//! One part on its way: read once, hashed once (MD5 for the storage's tag, BLAKE3 for the file's checksum), sent once.
+//!
+//! Reading and hashing happen on a blocking thread, a few blocks ahead of the network, so memory is bounded by
+//! the window whatever the part's size. A request that moves no byte for [`STALL_LIMIT`] is given up.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use md5::{Digest, Md5};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::live::InFlight;
+use super::tree::PartHasher;
+use crate::cloud::{Blueprint, Call, Cloud, CloudError, PartBody};
+
+/// Bytes read at once.
+const BLOCK: usize = 256 << 10;
+/// Blocks that may wait between disk and network: a megabyte a worker.
+const WINDOW: usize = 4;
+/// A connection on which nothing moves for so long is dead. It covers the storage's own work after the last byte.
+const STALL_LIMIT: Duration = Duration::from_secs(90);
+
+/// Which bytes of which file.
+#[derive(Clone)]
+pub(super) struct Slice {
+    pub file: Arc<File>,
+    /// Bytes of the whole file.
+    pub size: u64,
+    pub offset: u64,
+    pub length: u64,
+}
+
+/// A part that the storage has, and has whole.
+pub(super) struct Sent {
+    /// The storage's tag, verbatim.
+    pub etag: String,
+    /// The part's share of the file's checksum.
+    pub tree: Vec<u8>,
+    /// Whether the tag proves the content; some storages give tags that are no MD5.
+    pub proven: bool,
+}
+
+/// Why a part did not arrive.
+#[derive(Debug)]
+pub(super) enum SendError {
+    Cloud(CloudError),
+    /// The file could not be read, or ended before the part did.
+    Source(std::io::Error),
+    /// The storage has something else than what was sent.
+    Damaged {
+        sent: String,
+        stored: String,
+    },
+}
+
+/// The two digests of a part.
+struct Digests {
+    md5: Md5,
+    tree: PartHasher,
+}
+
+impl Digests {
+    fn update(&mut self, bytes: &[u8]) {
+        self.md5.update(bytes);
+        self.tree.update(bytes);
+    }
+}
+
+/// Sends a part. Dropping the future ends the request and the reading.
+pub(super) async fn send_part(
+    cloud: &Cloud,
+    blueprint: &Blueprint,
+    slice: Slice,
+    in_flight: Arc<InFlight>,
+) -> Result<Sent, SendError> {
+    let digests = Digests { md5: Md5::new(), tree: PartHasher::new(slice.offset, slice.length, slice.size) };
+    let (sender, receiver) = mpsc::channel(WINDOW);
+    let length = slice.length;
+    let (body, reading) = if length <= BLOCK as u64 {
+        let (bytes, digests) = blocking(move || read_small(&slice, digests)).await?.map_err(SendError::Source)?;
+        in_flight.add(length);
+        (PartBody::whole(bytes), Reading::Over(Box::new(digests)))
+    } else {
+        let reading = tokio::task::spawn_blocking(move || read_blocks(&slice, digests, &sender));
+        let counter = Arc::clone(&in_flight);
+        let stream = tokio_stream(receiver).inspect(move |block| {
+            if let Ok(bytes) = block {
+                counter.add(bytes.len() as u64);
+            }
+        });
+        (PartBody::streaming(length, stream), Reading::Running(reading))
+    };
+    let answer = unless_stalled(cloud.send_part(blueprint, body), &in_flight).await;
+    let digests = match reading {
+        Reading::Over(digests) => *digests,
+        Reading::Running(reading) => match reading.await {
+            Ok(Ok(Some(digests))) => digests,
+            // The network gave up first: its error is the one that counts.
+            Ok(Ok(None)) => {
+                return Err(SendError::Cloud(answer.err().unwrap_or_else(|| unreachable("the body was cut"))));
+            }
+            Ok(Err(error)) => return Err(SendError::Source(error)),
+            Err(error) => return Err(SendError::Source(std::io::Error::other(error))),
+        },
+    };
+    let etag = answer.map_err(SendError::Cloud)?;
+    let sent = hex::encode(digests.md5.finalize());
+    let proven = match md5_of_tag(&etag) {
+        Some(stored) if stored != sent => return Err(SendError::Damaged { sent, stored }),
+        proven => proven.is_some(),
+    };
+    Ok(Sent { etag, tree: digests.tree.finish(), proven })
+}
+
+enum Reading {
+    Over(Box<Digests>),
+    Running(tokio::task::JoinHandle<std::io::Result<Option<Digests>>>),
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SendError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| SendError::Source(std::io::Error::other(error)))
+}
+
+fn read_small(slice: &Slice, mut digests: Digests) -> std::io::Result<(Bytes, Digests)> {
+    let mut block = vec![0; usize::try_from(slice.length).unwrap_or(BLOCK)];
+    slice.file.read_exact_at(&mut block, slice.offset)?;
+    digests.update(&block);
+    Ok((block.into(), digests))
+}
+
+/// Reads and hashes block by block; `None` when nobody takes them any more.
+fn read_blocks(
+    slice: &Slice,
+    mut digests: Digests,
+    blocks: &mpsc::Sender<std::io::Result<Bytes>>,
+) -> std::io::Result<Option<Digests>> {
+    let mut offset = slice.offset;
+    let end = slice.offset + slice.length;
+    while offset < end {
+        let length = usize::try_from(end - offset).unwrap_or(BLOCK).min(BLOCK);
+        let mut block = vec![0; length];
+        if let Err(error) = slice.file.read_exact_at(&mut block, offset) {
+            // The request must not end as if the part were whole.
+            let _ = blocks.blocking_send(Err(std::io::Error::new(error.kind(), "the source could not be read")));
+            return Err(error);
+        }
+        digests.update(&block);
+        if blocks.blocking_send(Ok(block.into())).is_err() {
+            return Ok(None);
+        }
+        offset += length as u64;
+    }
+    Ok(Some(digests))
+}
+
+fn tokio_stream<T>(mut receiver: mpsc::Receiver<T>) -> impl futures_util::Stream<Item = T> {
+    futures_util::stream::poll_fn(move |context| receiver.poll_recv(context))
+}
+
+async fn unless_stalled(
+    request: impl Future<Output = Result<String, CloudError>>,
+    in_flight: &InFlight,
+) -> Result<String, CloudError> {
+    tokio::pin!(request);
+    let mut seen = in_flight.so_far();
+    let mut deadline = Instant::now() + STALL_LIMIT;
+    loop {
+        tokio::select! {
+            answer = &mut request => return answer,
+            () = tokio::time::sleep_until(deadline) => {
+                if in_flight.so_far() == seen {
+                    return Err(unreachable("the connection stalled"));
+                }
+                seen = in_flight.so_far();
+                deadline = Instant::now() + STALL_LIMIT;
+            }
+        }
+    }
+}
+
+fn unreachable(reason: &str) -> CloudError {
+    CloudError::Unreachable { call: Call::SendPart, reason: reason.to_owned() }
+}
+
+/// The MD5 in a tag, if it holds one: 32 hexadecimal digits, with or without quotes.
+fn md5_of_tag(etag: &str) -> Option<String> {
+    let tag = etag.trim().trim_matches('"');
+    (tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| tag.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_tag_that_is_an_md5_is_taken_for_one() {
+        let md5 = "d41d8cd98f00b204e9800998ecf8427e";
+        assert_eq!(md5_of_tag(&format!("\"{md5}\"")).as_deref(), Some(md5));
+        assert_eq!(md5_of_tag(&md5.to_uppercase()).as_deref(), Some(md5));
+        for other in ["", "\"abc\"", "\"d41d8cd98f00b204e9800998ecf8427e-3\"", "W/\"x\""] {
+            assert_eq!(md5_of_tag(other), None, "{other}");
+        }
+    }
+}
