@@ -5,7 +5,7 @@
 //! what to package, what to tell. Pure, so that histories of a folder can be played through it in no time.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::package::{Gate, Item, Package, Plan, Standing, plan, top_level};
 use super::scan::{Look, Offline, Probe};
 use super::settle::{Hold, Pending, Settling, Stage};
 use super::sieve::{Kind, Sieve};
-use crate::base::UploadId;
+use crate::base::{FileIdentity, UploadId};
 use crate::rules::{Ready, Rule};
 use crate::store::LedgerEntry;
 
@@ -304,6 +304,15 @@ impl Desk {
         items.map(|(path, _)| Arc::clone(path)).collect()
     }
 
+    /// The files at or below a path that are on their way to be sent.
+    #[must_use]
+    pub fn unsent_below(&self, top: &Path) -> Vec<(PathBuf, FileIdentity)> {
+        let unsent = self.inventory.files().filter(|(path, known)| {
+            path.starts_with(top) && known.verdict.is_some_and(Verdict::sends) && known.kind == Kind::Item
+        });
+        unsent.map(|(path, known)| (path.to_path_buf(), known.identity)).collect()
+    }
+
     /// What a file on its way waits for, and until when (as time since the start).
     #[must_use]
     pub fn waits_for(&self, path: &Path, pending: &Pending) -> (String, Option<Duration>) {
@@ -335,6 +344,16 @@ impl Desk {
         let top = top_level(path);
         let neighbours = self.settling.iter().filter(|(other, _)| top_level(other) == top);
         neighbours.into_iter().find(|(_, pending)| !pending.is_whole()).map(|(other, _)| other)
+    }
+
+    /// Whether files of a group are on their way and still change.
+    #[must_use]
+    pub fn is_settling(&self, group: &Arc<str>) -> bool {
+        self.settling.iter().any(|(path, file)| {
+            file.stage == Stage::Settling
+                && self.groups.get(path).unwrap_or(&self.no_group) == group
+                && self.inventory.get(path).is_some_and(|known| known.kind == Kind::Item)
+        })
     }
 
     fn drop_path(&mut self, path: &Path) {

@@ -129,15 +129,15 @@ pub fn order(
         priority: rule.priority,
         auto_finalize: matches!(rule.finalize, Finalize::Auto),
         rule: Some(rule.name.clone()),
-        files: source_files(rule, files, &HashSet::new()),
+        files: source_files(rule, files),
     })
 }
 
 /// The files as the queue takes them: where each is and where it goes. Two that would arrive under the same name
-/// (names that differ only in bytes no recipient can see) are numbered; `taken` are names that the package has.
+/// (names that differ only in bytes no recipient can see) are numbered.
 #[must_use]
-pub fn source_files(rule: &Rule, files: &[Chosen], taken: &HashSet<PackagePath>) -> Vec<SourceFile> {
-    let mut used: HashSet<PackagePath> = taken.clone();
+pub fn source_files(rule: &Rule, files: &[Chosen]) -> Vec<SourceFile> {
+    let mut used: HashSet<PackagePath> = HashSet::with_capacity(files.len());
     let mut sources = Vec::with_capacity(files.len());
     for file in files {
         let Some(path) = PackagePath::from_relative(&file.relative) else { continue };

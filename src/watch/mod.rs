@@ -22,14 +22,22 @@ mod hints;
 mod inventory;
 mod judge;
 mod mounts;
+mod news;
 mod open;
 mod outlet;
 mod package;
+mod runner;
 mod scan;
 mod settle;
+mod ship;
 mod sieve;
 mod status;
+mod watcher;
 mod writers;
+
+pub use outlet::{Answer, Outlet, OutletError};
+pub use status::{LastScan, RuleState, RuleStatus, WaitingFile};
+pub use watcher::{WatchError, WatchSettings, Watcher};
 
 /// An error with what caused it, in one line.
 fn describe(error: &dyn std::error::Error) -> String {

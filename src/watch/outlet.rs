@@ -8,6 +8,7 @@ use std::pin::Pin;
 
 use crate::base::UploadId;
 use crate::store::{SourceFile, UploadSpec};
+use crate::transfer::{Queue, QueueError};
 
 /// Why a package was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -34,4 +35,28 @@ pub trait Outlet: Send + Sync + std::fmt::Debug + 'static {
     fn append(&self, id: UploadId, files: Vec<SourceFile>) -> Answer<'_, ()>;
     /// Closes an open upload: it is finalized as soon as all is sent.
     fn finalize(&self, id: UploadId) -> Answer<'_, ()>;
+}
+
+impl From<QueueError> for OutletError {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::AlreadyClaimed { path } => Self::AlreadyClaimed(path),
+            QueueError::WrongState { .. } | QueueError::NotFound(_) => Self::NotOpen,
+            other => Self::Failed(super::describe(&other)),
+        }
+    }
+}
+
+impl Outlet for Queue {
+    fn submit(&self, spec: UploadSpec) -> Answer<'_, UploadId> {
+        Box::pin(async move { Ok(Self::submit(self, spec).await?) })
+    }
+
+    fn append(&self, id: UploadId, files: Vec<SourceFile>) -> Answer<'_, ()> {
+        Box::pin(async move { Ok(Self::append(self, id, files).await?) })
+    }
+
+    fn finalize(&self, id: UploadId) -> Answer<'_, ()> {
+        Box::pin(async move { Ok(Self::finalize(self, id).await?) })
+    }
 }
