@@ -449,7 +449,7 @@ impl Runner {
 
     /// Tells of a failure: in the status, in the log, and as an event when it is not the same as before.
     pub(super) async fn problem(&self, code: &'static str, message: String) {
-        let known = std::mem::replace(&mut self.shared.status().last_error, Some(message.clone()));
+        let known = self.shared.status().last_error.replace(message.clone());
         if known.as_ref() == Some(&message) {
             return;
         }
