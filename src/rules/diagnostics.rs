@@ -89,6 +89,12 @@ impl fmt::Display for Diagnostic {
     }
 }
 
+/// A file that could not be built although nothing was found wrong with it: a defect of the reader.
+pub(super) fn unexplained(file: &Path) -> Diagnostics {
+    let help = "please report this with the file".to_owned();
+    Diagnostics(vec![Diagnostic::of_file(file, "the file can not be used".to_owned(), Some(help))])
+}
+
 /// All that is wrong with a file, in file order. Never empty when it is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]

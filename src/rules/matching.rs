@@ -5,16 +5,15 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Serialize;
 
-use super::model::{Ready, Rule};
-use super::pattern::{LITTER, Patterns, UNFINISHED};
+use super::model::Rule;
+use super::parts::{Finalize, Ready};
+use super::pattern::{Patterns, is_litter, unfinished_ending};
 
 /// The compiled patterns of a rule.
 #[derive(Debug, Clone)]
 pub(super) struct Matcher {
     pub include: Patterns,
     pub exclude: Patterns,
-    pub litter: Patterns,
-    pub unfinished: Patterns,
 }
 
 impl Matcher {
@@ -23,12 +22,7 @@ impl Matcher {
         exclude: impl IntoIterator<Item = &'a str>,
         ignore_case: bool,
     ) -> Self {
-        Self {
-            include: Patterns::new(include, ignore_case),
-            exclude: Patterns::new(exclude, ignore_case),
-            litter: Patterns::new(LITTER, true),
-            unfinished: Patterns::new(UNFINISHED, true),
-        }
+        Self { include: Patterns::new(include, ignore_case), exclude: Patterns::new(exclude, ignore_case) }
     }
 }
 
@@ -49,8 +43,8 @@ impl TestOutcome {
     }
 }
 
-/// Folders of the agent inside a watch folder, which it never looks into.
-const OWN_PREFIX: &[u8] = b".masv";
+/// How names of the agent's own files and folders begin; they are never sent and never looked into.
+pub const OWN_PREFIX: &str = ".masv";
 
 fn names(relative: &Path) -> impl Iterator<Item = &[u8]> {
     relative.components().filter_map(|component| match component {
@@ -107,8 +101,9 @@ impl Rule {
             return true;
         }
         self.recursive
-            && names.all(|name| !name.starts_with(OWN_PREFIX) && (self.hidden || !name.starts_with(b".")))
-            && !self.matcher.litter_around(relative_dir)
+            && names.all(|name| {
+                !name.starts_with(OWN_PREFIX.as_bytes()) && !is_litter(name) && (self.hidden || !name.starts_with(b"."))
+            })
     }
 
     fn failure_of_name(&self, relative: &Path) -> Option<String> {
@@ -116,7 +111,7 @@ impl Rule {
         if !inside || relative.file_name().is_none() {
             return Some("is not a path below the watch folder".to_owned());
         }
-        let own = names(relative).any(|name| name.starts_with(OWN_PREFIX));
+        let own = names(relative).any(|name| name.starts_with(OWN_PREFIX.as_bytes()));
         own.then(|| "belongs to the agent itself".to_owned())
     }
 
@@ -134,21 +129,22 @@ impl Rule {
     }
 
     fn failure_of_litter(&self, relative: &Path) -> Option<String> {
-        self.matcher.litter_around(relative).then(|| "is a name that is never sent".to_owned())
+        let litter = names(relative).find(|name| is_litter(name))?;
+        Some(format!("`{}` is never sent", String::from_utf8_lossy(litter)))
     }
 
     fn failure_of_unfinished(&self, relative: &Path) -> Option<String> {
         if self.temporary {
             return None;
         }
-        let by = self.matcher.unfinished.first_match(relative)?;
-        Some(format!("`{by}` is a name of unfinished files, and `temporary` is false"))
+        let ending = unfinished_ending(relative.file_name()?.as_bytes())?;
+        Some(format!("`*{ending}` is a name of unfinished files, and `temporary` is false"))
     }
 
     fn failure_of_marker(&self, relative: &Path) -> Option<String> {
         let name = relative.file_name()?.as_bytes();
         let closes = match &self.finalize {
-            super::model::Finalize::Open(when) => when.marker.as_deref(),
+            Finalize::Open(when) => when.marker.as_deref(),
             _ => None,
         };
         let in_root = names(relative).nth(1).is_none();
@@ -164,13 +160,6 @@ impl Rule {
         }
         let most = self.max_size.filter(|most| size > *most)?;
         Some(format!("{size} bytes are more than `max_size` ({most})"))
-    }
-}
-
-impl Matcher {
-    /// Whether the path or a folder on the way to it is litter.
-    fn litter_around(&self, relative: &Path) -> bool {
-        relative.ancestors().take_while(|path| path.file_name().is_some()).any(|path| self.litter.matches(path))
     }
 }
 

@@ -10,21 +10,43 @@
 //!
 //! Must never know: folders being watched, the network, the database.
 
+mod build;
 mod diagnostics;
+pub mod edit;
+mod environment;
+mod fields;
+mod keys;
 mod matching;
 mod model;
 mod nearest;
+mod parts;
 mod pattern;
+mod place;
+mod reader;
 mod schedule;
+mod schema;
+mod shape;
 mod template;
+mod units;
+mod variables;
+mod yaml;
 
+pub use build::{load, parse};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
-pub use matching::TestOutcome;
-pub use model::{
-    After, AfterComplete, AfterError, Cloud, DownloadRule, Existing, Finalize, FinalizeWhen, MoveTarget, Notify,
-    NotifyEvent, NotifyTarget, OnChange, Packaging, Per, Poll, Portals, Ready, Rule, RuleDigest, RuleSet, Symlinks,
-    UploadKind, UploadTemplate,
+pub use environment::{Environment, FixedEnvironment, SecretFile, SystemEnvironment};
+pub use matching::{OWN_PREFIX, TestOutcome};
+pub use model::{Cloud, DownloadRule, Portals, Rule, RuleDigest, RuleSet};
+pub use parts::{
+    After, AfterComplete, AfterError, Existing, Finalize, FinalizeWhen, MoveTarget, Notify, NotifyEvent, NotifyTarget,
+    OnChange, Packaging, Per, Poll, Ready, Symlinks, UploadKind, UploadTemplate,
 };
 pub use pattern::Patterns;
 pub use schedule::{Moments, Schedule, Windows};
+pub use schema::schema;
 pub use template::{Template, TemplateContext, TemplateError, TemplateFile};
+
+/// The commented starter file, which is also the first thing to read about rules.
+pub const EXAMPLE: &str = include_str!("../../rules.example.yaml");
+
+#[cfg(test)]
+mod tests;

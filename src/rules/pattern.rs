@@ -8,11 +8,27 @@ use std::path::Path;
 
 use globset::{Candidate, GlobBuilder, GlobMatcher};
 
-/// Names that are never sent: what desktops and programs leave behind, and what they hold a file open with.
-pub(super) const LITTER: [&str; 5] = ["desktop.ini", ".DS_Store", ".fcpcache", "Thumbs.db", "~$*"];
+/// Names that are never sent: what desktops and programs leave behind.
+const LITTER: [&str; 4] = ["desktop.ini", ".DS_Store", ".fcpcache", "Thumbs.db"];
 
-/// Names of files that a program has not finished.
-pub(super) const UNFINISHED: [&str; 6] = ["*.tmp", "*.part", "*.partial", "*.crdownload", "*.download", "*.filepart"];
+/// Begin of the name that office programs give to a file while another one is open.
+const OFFICE_LOCK: &[u8] = b"~$";
+
+/// Ends of the names of files that a program has not finished.
+const UNFINISHED: [&str; 6] = [".tmp", ".part", ".partial", ".crdownload", ".download", ".filepart"];
+
+/// Whether a name is never sent, whatever its case.
+pub(super) fn is_litter(name: &[u8]) -> bool {
+    name.starts_with(OFFICE_LOCK) || LITTER.iter().any(|litter| name.eq_ignore_ascii_case(litter.as_bytes()))
+}
+
+/// The ending that marks a name as that of an unfinished file, whatever its case.
+pub(super) fn unfinished_ending(name: &[u8]) -> Option<&'static str> {
+    UNFINISHED.into_iter().find(|ending| {
+        let begin = name.len().checked_sub(ending.len());
+        begin.and_then(|begin| name.get(begin..)).is_some_and(|end| end.eq_ignore_ascii_case(ending.as_bytes()))
+    })
+}
 
 /// A list of patterns; a path matches when one of them does.
 #[derive(Debug, Clone)]

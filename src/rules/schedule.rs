@@ -3,9 +3,8 @@
 //! In: moments of time with any zone. Out: moments in the rule's zone, and yes or no. A cron time that a change to
 //! summer time skips comes at the next valid instant; a fixed one that the change back repeats comes once.
 
-use std::time::Duration;
-
 use cron::Cron;
+use cron::errors::CronError;
 use cron::parser::{CronParser, Seconds, Year};
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
@@ -112,8 +111,22 @@ impl Moments {
 }
 
 fn parse_cron(expression: &str) -> Result<Cron, String> {
+    let fields = expression.split_whitespace().count();
+    if !expression.trim().starts_with('@') && !(5..=6).contains(&fields) {
+        let plural = if fields == 1 { "" } else { "s" };
+        return Err(format!("it has {fields} field{plural}, not 5 or 6"));
+    }
     let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
-    parser.parse(expression.trim()).map_err(|error| error.to_string())
+    let cron = parser.parse(expression.trim()).map_err(|error| match error {
+        CronError::InvalidPattern(_) => "it is no known name".to_owned(),
+        CronError::ComponentError(why) | CronError::IllegalCharacters(why) => why.trim_end_matches('.').to_lowercase(),
+        other => other.to_string().trim_end_matches('.').to_owned(),
+    })?;
+    // An expression may be well-formed and yet name no day of any year, like the 31st of February.
+    match cron.find_next_occurrence(&Zoned::new(jiff::Timestamp::UNIX_EPOCH, TimeZone::UTC), false) {
+        Ok(_) => Ok(cron),
+        Err(_) => Err("it never comes".to_owned()),
+    }
 }
 
 fn zone_name(zone: &TimeZone) -> String {
@@ -197,13 +210,4 @@ pub(super) fn day_name(day: Weekday) -> &'static str {
         Weekday::Saturday => "sat",
         Weekday::Sunday => "sun",
     }
-}
-
-/// How long until the schedule opens; zero where it is open.
-pub(super) fn wait(schedule: &Schedule, now: &Zoned) -> Option<Duration> {
-    if schedule.open_at(now) {
-        return Some(Duration::ZERO);
-    }
-    let next = schedule.next_after(now)?;
-    Duration::try_from(now.duration_until(&next)).ok()
 }

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Component, Path};
-use std::sync::{Arc, LazyLock};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use bytesize::ByteSize;
 use jiff::Zoned;
@@ -17,8 +17,11 @@ use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, context
 use regex::Regex;
 use serde::Serialize;
 
+use super::parts::MoveTarget;
+use super::reader::resolved;
+
 /// Instructions one rendering may take; a loop over 10,000 files needs about a tenth of it.
-const FUEL: u64 = 2_000_000;
+const FUEL: u64 = 1_000_000;
 
 /// Every variable a template may use.
 pub(super) const VARIABLES: [&str; 15] = [
@@ -30,6 +33,7 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut engine = Environment::new();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     engine.set_fuel(Some(FUEL));
+    engine.remove_global("debug");
     engine.add_filter("date", format_date);
     engine.add_filter("filesize", format_size);
     engine.add_filter("regex", first_match);
@@ -253,16 +257,20 @@ fn trial(env: &Arc<BTreeMap<String, String>>) -> TemplateContext {
 }
 
 fn explained(error: &Error) -> TemplateError {
-    let detail = error.detail().map(str::to_owned);
+    let detail =
+        error.detail().map(|detail| detail.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned());
+    let of_env = detail.as_deref().is_some_and(|detail| detail.contains("`env."));
     let hint = match error.kind() {
-        ErrorKind::UndefinedError => {
-            Some("`env` holds only the names listed in `template_env`; give a default: `{{ x | default('none') }}`")
+        ErrorKind::UndefinedError if of_env => {
+            Some("`env` holds the names listed in `template_env` at the top of the file")
         }
+        ErrorKind::UndefinedError => Some("where it may be absent, give a default: `{{ path[3] | default('none') }}`"),
         ErrorKind::UnknownFilter => Some("own filters are: date, filesize, regex, slug"),
         ErrorKind::OutOfFuel => Some("the template does too much work; loop over fewer things"),
         _ => None,
     };
     let message = match detail {
+        Some(detail) if matches!(error.kind(), ErrorKind::UndefinedError | ErrorKind::UnknownFilter) => detail,
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     };
@@ -298,10 +306,25 @@ fn format_size(bytes: u64) -> String {
 /// The first capture of the first match, the whole match where the pattern captures nothing, otherwise `""`.
 fn first_match(state: &State<'_, '_>, text: &str, pattern: &str) -> Result<String, Error> {
     state.consume_fuel(text.len() as u64)?;
-    let regex = Regex::new(pattern)
-        .map_err(|error| Error::new(ErrorKind::SyntaxError, format!("bad pattern `{pattern}`: {error}")))?;
+    let regex = compiled(pattern).map_err(|error| Error::new(ErrorKind::SyntaxError, error.to_string()))?;
     let found = regex.captures(text).and_then(|captures| captures.get(1).or(captures.get(0)));
     Ok(found.map(|found| found.as_str().to_owned()).unwrap_or_default())
+}
+
+/// The compiled pattern. A template is rendered for every file of a large drop, so the last few are kept.
+fn compiled(pattern: &str) -> Result<Regex, regex::Error> {
+    const KEPT: usize = 32;
+    static COMPILED: LazyLock<Mutex<BTreeMap<String, Regex>>> = LazyLock::new(Mutex::default);
+    let mut kept = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(regex) = kept.get(pattern) {
+        return Ok(regex.clone());
+    }
+    let regex = Regex::new(pattern)?;
+    if kept.len() >= KEPT {
+        kept.clear();
+    }
+    kept.insert(pattern.to_owned(), regex.clone());
+    Ok(regex)
 }
 
 /// Lower-case letters and digits, everything else one hyphen: fit for a folder or a tag.
@@ -315,4 +338,37 @@ fn slug(text: &str) -> String {
         }
     }
     result.trim_end_matches('-').to_owned()
+}
+
+impl MoveTarget {
+    /// The folder for this package: absolute, `~`, or relative to the rules file.
+    ///
+    /// # Errors
+    /// What the template can not do with these files, or that the result leaves its fixed part: a variable that
+    /// holds `..` can not lead elsewhere.
+    pub fn render(&self, context: &TemplateContext) -> Result<PathBuf, TemplateError> {
+        let refused = |message: String, hint: &str| TemplateError { message, hint: Some(hint.to_owned()) };
+        let text = self.template.render_line(context)?;
+        let fixed = self.written_part();
+        let variable = text.get(fixed.len()..).unwrap_or(&text);
+        if text.is_empty() || text.contains('\0') || variable.split('/').any(|part| part == "..") {
+            return Err(refused(format!("`{text}` is not a folder to move into"), "use the `slug` filter on names"));
+        }
+        resolved(&text, &self.base, self.home.as_deref())
+            .ok_or_else(|| refused(format!("no home folder is known for `{text}`"), "write the folder out"))
+    }
+
+    /// The folder that every rendering lies in; `None` where `~` has no meaning.
+    pub(super) fn fixed_part(&self) -> Option<PathBuf> {
+        let written = self.written_part();
+        let whole = written.len() == self.template.source().len();
+        let folder = if whole { written } else { written.rfind('/').map_or("", |at| &written[..=at]) };
+        resolved(folder, &self.base, self.home.as_deref())
+    }
+
+    /// The text before the first variable.
+    fn written_part(&self) -> &str {
+        let source = self.template.source();
+        source.find(['{']).map_or(source, |at| &source[..at])
+    }
 }

@@ -1,0 +1,104 @@
+//! What a rules file may ask of its surroundings: variables, secret files, the home folder, the time zone.
+//! Passed in, so that reading a file is a function of its text and this.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+use secrecy::SecretString;
+
+/// Largest secret file read, bytes.
+const LARGEST_SECRET: u64 = 64 * 1024;
+
+/// A secret as its file holds it.
+#[derive(Debug, Clone)]
+pub struct SecretFile {
+    /// The content without line breaks at its end.
+    pub secret: SecretString,
+    /// Whether every user of the machine may read the file.
+    pub readable_by_all: bool,
+}
+
+/// What a rules file may ask of its surroundings.
+pub trait Environment {
+    /// The value of an environment variable; `None` where it is not set or not UTF-8.
+    fn variable(&self, name: &str) -> Option<String>;
+
+    /// Reads a secret file.
+    ///
+    /// # Errors
+    /// Why it can not be read, for a person.
+    fn secret_file(&self, path: &Path) -> Result<SecretFile, String>;
+
+    /// The folder that `~` stands for.
+    fn home(&self) -> Option<PathBuf>;
+
+    /// The zone of a file that names none.
+    fn time_zone(&self) -> TimeZone;
+}
+
+/// The process's own surroundings.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemEnvironment;
+
+impl Environment for SystemEnvironment {
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn secret_file(&self, path: &Path) -> Result<SecretFile, String> {
+        let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+        let metadata = file.metadata().map_err(|error| error.to_string())?;
+        if !metadata.is_file() {
+            return Err("it is not a regular file".to_owned());
+        }
+        let mut text = String::new();
+        file.take(LARGEST_SECRET + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+        if text.len() as u64 > LARGEST_SECRET {
+            return Err(format!("it is larger than {LARGEST_SECRET} bytes"));
+        }
+        let secret = SecretString::from(text.trim_end_matches(['\r', '\n']));
+        Ok(SecretFile { secret, readable_by_all: metadata.permissions().mode() & 0o004 != 0 })
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        std::env::home_dir().filter(|home| home.is_absolute())
+    }
+
+    fn time_zone(&self) -> TimeZone {
+        TimeZone::system()
+    }
+}
+
+/// Surroundings that hold what they are given and nothing else: for tests, and to look at a file without its
+/// secrets.
+#[derive(Debug, Clone, Default)]
+pub struct FixedEnvironment {
+    /// Environment variables.
+    pub variables: BTreeMap<String, String>,
+    /// Secret files and what they hold.
+    pub files: BTreeMap<PathBuf, String>,
+    /// What `~` stands for.
+    pub home: Option<PathBuf>,
+}
+
+impl Environment for FixedEnvironment {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variables.get(name).cloned()
+    }
+
+    fn secret_file(&self, path: &Path) -> Result<SecretFile, String> {
+        let text = self.files.get(path).ok_or("there is no such file")?;
+        Ok(SecretFile { secret: SecretString::from(text.as_str()), readable_by_all: false })
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        self.home.clone()
+    }
+
+    fn time_zone(&self) -> TimeZone {
+        TimeZone::UTC
+    }
+}

@@ -1,0 +1,314 @@
+//! Reads typed values out of the tree as written and collects everything that is wrong on the way, so that one
+//! look at a file tells all. A reader answers `None` where a value is wrong, after having said so.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::diagnostics::{Diagnostic, Diagnostics, Severity};
+use super::environment::Environment;
+use super::fields::At;
+use super::keys::Key;
+use super::nearest::nearest;
+use super::place::Place;
+use super::shape::{Shape, one_of};
+use super::units;
+use super::yaml::{Kind, Node, Value};
+
+/// The file being read and what is wrong with it so far.
+pub(super) struct Reader<'a> {
+    pub file: &'a Path,
+    pub environment: &'a dyn Environment,
+    text: &'a str,
+    found: RefCell<Vec<Diagnostic>>,
+    /// Digest of the secret files read since it was last taken.
+    secrets: RefCell<blake3::Hasher>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str, file: &'a Path, environment: &'a dyn Environment) -> Self {
+        let (found, secrets) = (RefCell::default(), RefCell::new(blake3::Hasher::new()));
+        Self { file, environment, text, found, secrets }
+    }
+
+    /// Notes an error at the bytes `start..end` of the text.
+    pub(super) fn error_at(&self, start: usize, end: usize, key: &str, message: String, help: Option<String>) {
+        self.note(Severity::Error, (start, end), key, message, help);
+    }
+
+    pub(super) fn error(&self, at: &At<'_>, message: impl Into<String>, help: Option<String>) {
+        if matches!(&at.node.value, Value::Scalar(scalar) if scalar.kind == Kind::Unresolved) {
+            return;
+        }
+        self.error_at(at.node.start, at.node.end, &at.path, message.into(), help);
+    }
+
+    pub(super) fn warn(&self, at: &At<'_>, message: impl Into<String>, help: Option<String>) {
+        self.note(Severity::Warning, (at.node.start, at.node.end), &at.path, message.into(), help);
+    }
+
+    fn note(&self, severity: Severity, span: (usize, usize), key: &str, message: String, help: Option<String>) {
+        let place = Place::of(self.text, span);
+        let diagnostic = Diagnostic {
+            severity,
+            message,
+            file: self.file.to_path_buf(),
+            line: place.line,
+            column: place.column,
+            key: key.to_owned(),
+            source: place.source.to_owned(),
+            span: place.span,
+            help,
+        };
+        let mut found = self.found.borrow_mut();
+        // A default that is wrong is met again in every rule that inherits it: told once.
+        let known = found.iter().any(|known| {
+            known.severity == severity
+                && known.message == diagnostic.message
+                && (known.line, known.column) == (diagnostic.line, diagnostic.column)
+        });
+        if !known {
+            found.push(diagnostic);
+        }
+    }
+
+    /// Whether an error was found so far.
+    pub(super) fn failed(&self) -> bool {
+        self.found.borrow().iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    /// The warnings, or everything where there is an error, in file order.
+    pub(super) fn finish(self) -> Result<Vec<Diagnostic>, Diagnostics> {
+        let failed = self.failed();
+        let mut found = self.found.into_inner();
+        found.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+        if failed { Err(Diagnostics(found)) } else { Ok(found) }
+    }
+
+    /// The line a value stands on, from 1.
+    pub(super) fn line(&self, node: &Node) -> u32 {
+        Place::of(self.text, (node.start, node.end)).line
+    }
+
+    /// Says what was expected in place of what is there.
+    pub(super) fn wrong(&self, at: &At<'_>, expected: &Shape) {
+        let unquoted = self.text.get(at.node.start..).is_some_and(|rest| rest.starts_with("{{"));
+        let help = if unquoted { Some("quote templates, like \"{{ rule }}\"".to_owned()) } else { example(at) };
+        self.error(at, format!("expected {}, found {}", expected.words(), found(at.node)), help);
+    }
+
+    pub(super) fn text(&self, at: &At<'_>) -> Option<String> {
+        let text = at.text();
+        if text.is_none() {
+            self.wrong(at, &Shape::Text);
+        } else if text.is_some_and(str::is_empty) {
+            self.error(at, "must not be empty", example(at));
+            return None;
+        }
+        text.map(str::to_owned)
+    }
+
+    pub(super) fn texts(&self, at: &At<'_>) -> Option<Vec<String>> {
+        if at.is_map() {
+            self.wrong(at, &Shape::Texts);
+            return None;
+        }
+        let read: Vec<Option<String>> = at.items().iter().map(|item| self.text(item)).collect();
+        read.into_iter().collect()
+    }
+
+    pub(super) fn boolean(&self, at: &At<'_>) -> Option<bool> {
+        let read = match &at.node.value {
+            Value::Scalar(scalar) => match scalar.kind {
+                Kind::Bool(value) => Some(value),
+                Kind::Replaced => scalar.text.trim().to_lowercase().parse().ok(),
+                _ => None,
+            },
+            _ => None,
+        };
+        if read.is_none() {
+            self.wrong(at, &Shape::Boolean);
+        }
+        read
+    }
+
+    pub(super) fn whole<T: TryFrom<i64>>(&self, at: &At<'_>) -> Option<T> {
+        let shape = at.key.map_or(Shape::Whole { least: 0, most: None }, |key| key.shape);
+        let (least, most) = match shape {
+            Shape::Whole { least, most } => (least, most),
+            _ => (0, None),
+        };
+        let read = match &at.node.value {
+            Value::Scalar(scalar) if matches!(scalar.kind, Kind::Number | Kind::Replaced) => {
+                scalar.text.trim().replace('_', "").parse::<i64>().ok()
+            }
+            _ => None,
+        };
+        let value = read.filter(|value| *value >= least && most.is_none_or(|most| *value <= most));
+        let value = value.and_then(|value| T::try_from(value).ok());
+        if value.is_none() {
+            self.wrong(at, &shape);
+        }
+        value
+    }
+
+    pub(super) fn duration(&self, at: &At<'_>) -> Option<Duration> {
+        let Some(text) = at.text() else {
+            self.wrong(at, &Shape::Duration);
+            return None;
+        };
+        match units::duration(text) {
+            Ok(duration) => Some(duration),
+            Err(message) => {
+                let help = Some(format!("write a number and a unit (ms, s, m, h, d): {}", shown_example(at, "30s")));
+                self.error(at, format!("expected a duration: {message}"), help);
+                None
+            }
+        }
+    }
+
+    /// A duration that is not zero.
+    pub(super) fn interval(&self, at: &At<'_>) -> Option<Duration> {
+        let duration = self.duration(at)?;
+        if duration.is_zero() {
+            self.error(at, "expected a duration longer than zero", example(at));
+            return None;
+        }
+        Some(duration)
+    }
+
+    pub(super) fn size(&self, at: &At<'_>) -> Option<u64> {
+        let Some(text) = at.text() else {
+            self.wrong(at, &Shape::Size);
+            return None;
+        };
+        match units::size(text) {
+            Ok(size) => Some(size),
+            Err(message) => {
+                let help =
+                    Some(format!("write bytes, `10MB` (decimal) or `1.5GiB` (binary): {}", shown_example(at, "10MB")));
+                self.error(at, format!("expected a size: {message}"), help);
+                None
+            }
+        }
+    }
+
+    /// One of the words, as the value that goes with it.
+    pub(super) fn choice<T: Clone>(&self, at: &At<'_>, choices: &[(&'static str, T)]) -> Option<T> {
+        let words: Vec<&'static str> = choices.iter().map(|(word, _)| *word).collect();
+        let text = at.text();
+        if let Some((_, value)) = choices.iter().find(|(word, _)| Some(*word) == text) {
+            return Some(value.clone());
+        }
+        let help = text.and_then(|text| did_you_mean(text, &words)).or_else(|| example(at));
+        self.error(at, format!("expected {}, found {}", one_of(&words), found(at.node)), help);
+        None
+    }
+
+    /// A secret: text, or a file that holds it.
+    pub(super) fn secret(&self, at: &At<'_>) -> Option<SecretString> {
+        if !at.is_map() {
+            let Some(text) = at.text().filter(|text| !text.is_empty()) else {
+                self.wrong(at, &Shape::Secret);
+                return None;
+            };
+            return Some(SecretString::from(text));
+        }
+        const FILE: &[Key] = &[Key {
+            name: "file",
+            example: "/run/credentials/masv-agent/acme",
+            about: "File that holds the secret.",
+            shape: Shape::Text,
+        }];
+        let file = self.fields(at, FILE)?.required("file")?;
+        let path = self.path(&file, false)?;
+        match self.environment.secret_file(&path) {
+            Ok(read) => {
+                use secrecy::ExposeSecret;
+                let exposed = read.secret.expose_secret();
+                if exposed.is_empty() {
+                    self.error(&file, format!("secret file {} is empty", path.display()), None);
+                    return None;
+                }
+                if read.readable_by_all {
+                    let help = format!("chmod o= {}", path.display());
+                    self.warn(&file, "every user of this machine may read this secret", Some(help));
+                }
+                self.secrets.borrow_mut().update(&(exposed.len() as u64).to_le_bytes()).update(exposed.as_bytes());
+                Some(read.secret)
+            }
+            Err(why) => {
+                let help = "the agent's user must be able to read it".to_owned();
+                self.error(&file, format!("can not read secret file {}: {why}", path.display()), Some(help));
+                None
+            }
+        }
+    }
+
+    /// The digest of the secret files read since this was last asked.
+    pub(super) fn take_secrets(&self) -> blake3::Hash {
+        self.secrets.replace(blake3::Hasher::new()).finalize()
+    }
+
+    /// A path: absolute, `~`, or relative to the rules file.
+    pub(super) fn path(&self, at: &At<'_>, folder: bool) -> Option<PathBuf> {
+        let text = self.text(at)?;
+        if text.contains('\0') {
+            self.error(at, "a path can not hold a zero byte", None);
+            return None;
+        }
+        match resolved(&text, &self.base(), self.environment.home().as_deref()) {
+            Some(path) if folder && path.parent().is_none() => {
+                self.error(at, "the root of the file system is not a folder to use", example(at));
+                None
+            }
+            Some(path) => Some(path),
+            None => {
+                let help = "write the folder out; only `~/` is known, and only where HOME is set".to_owned();
+                self.error(at, format!("no home folder is known for `{text}`"), Some(help));
+                None
+            }
+        }
+    }
+
+    /// The folder of the rules file, absolute.
+    pub(super) fn base(&self) -> PathBuf {
+        let absolute = std::path::absolute(self.file).unwrap_or_else(|_| self.file.to_path_buf());
+        absolute.parent().unwrap_or(Path::new("/")).to_path_buf()
+    }
+}
+
+/// Resolves a path as written: absolute, `~`, or relative to `base`. `None` where `~` has no meaning.
+pub(super) fn resolved(text: &str, base: &Path, home: Option<&Path>) -> Option<PathBuf> {
+    let path = match text.strip_prefix('~') {
+        Some("") => home?.to_path_buf(),
+        Some(rest) => home?.join(rest.strip_prefix('/')?),
+        None => base.join(text),
+    };
+    // Collecting the components drops `.` and doubled slashes; `..` stays, for it may follow a symbolic link.
+    Some(path.components().collect())
+}
+
+pub(super) fn did_you_mean(word: &str, known: &[&'static str]) -> Option<String> {
+    nearest(word, known).map(|near| format!("did you mean `{near}`?"))
+}
+
+pub(super) fn example(at: &At<'_>) -> Option<String> {
+    at.key.map(|key| format!("for example `{}: {}`", key.name, key.example))
+}
+
+/// What stands there, in words.
+fn found(node: &Node) -> String {
+    match &node.value {
+        Value::List(_) => "a list".to_owned(),
+        Value::Map(_) => "a mapping".to_owned(),
+        Value::Scalar(scalar) if scalar.kind == Kind::Null || scalar.text.is_empty() => "nothing".to_owned(),
+        Value::Scalar(scalar) => format!("`{}`", scalar.text),
+    }
+}
+
+fn shown_example(at: &At<'_>, otherwise: &str) -> String {
+    at.key.map_or_else(|| format!("`{otherwise}`"), |key| format!("`{}: {}`", key.name, key.example))
+}

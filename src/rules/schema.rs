@@ -1,0 +1,133 @@
+//! The JSON Schema of a rules file, made from the same tables as the reader, for editors to complete and check by.
+
+use serde_json::{Map, Value, json};
+
+use super::keys::{
+    AFTER, CLOUD, DOWNLOAD, FILE, FINALIZE, Key, MOVE, NOT_FOR_PORTALS, NOTIFY, ONLY_FOR_PORTALS, PACKAGE, READY, RULE,
+    SCHEDULE, UPLOAD,
+};
+use super::shape::Shape;
+
+/// The JSON Schema (draft 2020-12) of a rules file.
+///
+/// It accepts every valid file; what it can not tell (whether a glob is well-formed, say) `masv rule check` does.
+#[must_use]
+pub fn schema() -> Value {
+    let mut root = section(FILE, &["version"]);
+    let defaults: Vec<Key> = RULE.iter().filter(|key| !matches!(key.name, "name" | "watch")).copied().collect();
+    let windows = section(SCHEDULE, &["between"]);
+    let definitions = json!({
+        "cloud": section(CLOUD, &["url"]),
+        "defaults": section(&defaults, &[]),
+        "uploads": { "type": "object", "additionalProperties": { "$ref": "#/$defs/upload" } },
+        "rules": { "type": "array", "items": {
+            "if": { "anyOf": [{ "required": ["portal"] }, { "required": ["portals"] }, { "required": ["into"] }] },
+            "then": { "$ref": "#/$defs/download" },
+            "else": { "$ref": "#/$defs/rule" },
+        } },
+        "rule": section(RULE, &["name", "watch"]),
+        "download": with(section(DOWNLOAD, &["name", "into"]), exactly_one(&["portal", "portals"])),
+        "ready": with(section(READY, &[]), exactly_one(&["marker", "manifest"])),
+        "package": section(PACKAGE, &[]),
+        "schedule": { "anyOf": [Shape::Texts.schema(), windows, { "type": "array", "items": windows }] },
+        "finalize": with(section(FINALIZE, &[]), json!({ "minProperties": 1 })),
+        "after": section(AFTER, &[]),
+        "move": section(MOVE, &["move"]),
+        "notify": with(section(NOTIFY, &[]), exactly_one(&["webhook", "exec"])),
+        "upload": with(section(UPLOAD, &["kind"]), upload_kinds()),
+    });
+    if let Some(root) = root.as_object_mut() {
+        root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+        root.insert("title".to_owned(), json!("Rules of masv-agent"));
+        root.insert("$defs".to_owned(), definitions);
+    }
+    root
+}
+
+fn section(keys: &[Key], required: &[&str]) -> Value {
+    let property = |key: &Key| {
+        let about = json!({ "description": format!("{}\n\nExample: {}: {}", key.about, key.name, key.example) });
+        (key.name.to_owned(), with(key.shape.schema(), about))
+    };
+    let properties: Map<String, Value> = keys.iter().map(property).collect();
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+fn exactly_one(names: &[&str]) -> Value {
+    json!({ "oneOf": names.iter().map(|name| json!({ "required": [name] })).collect::<Vec<_>>() })
+}
+
+/// What each kind of upload needs and what it can not have.
+fn upload_kinds() -> Value {
+    let kind = |name: &str| json!({ "properties": { "kind": { "const": name } }, "required": ["kind"] });
+    let none_of = |names: &[&str]| -> Value {
+        let none: Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), json!(false))).collect();
+        json!({ "properties": none })
+    };
+    let only_email: Vec<&str> = ONLY_FOR_PORTALS.iter().copied().chain(["emails"]).collect();
+    json!({ "allOf": [
+        { "if": kind("email"), "then": with(none_of(ONLY_FOR_PORTALS), json!({ "required": ["emails"] })) },
+        { "if": kind("link"), "then": none_of(&only_email) },
+        { "if": kind("portal"), "then": with(none_of(NOT_FOR_PORTALS), json!({ "required": ["subdomain", "sender"] })) },
+    ] })
+}
+
+fn with(mut schema: Value, more: Value) -> Value {
+    if let (Some(schema), Value::Object(more)) = (schema.as_object_mut(), more) {
+        schema.extend(more);
+    }
+    schema
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::EXAMPLE;
+
+    const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rules.schema.json");
+
+    #[test]
+    fn the_committed_schema_is_this_one() {
+        let text = format!("{:#}\n", schema());
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(COMMITTED, &text).unwrap();
+        }
+        let committed: Value = serde_json::from_str(&std::fs::read_to_string(COMMITTED).unwrap()).unwrap();
+        assert_eq!(committed, schema(), "renew docs/rules.schema.json: masv rule schema > docs/rules.schema.json");
+    }
+
+    fn complaints(yaml: &str) -> Vec<String> {
+        let document: Value = serde_yaml::from_str(yaml).unwrap();
+        let validator = jsonschema::validator_for(&schema()).unwrap();
+        validator.iter_errors(&document).map(|error| error.to_string()).collect()
+    }
+
+    #[test]
+    fn the_example_fits_the_schema() {
+        assert_eq!(complaints(EXAMPLE), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_schema_refuses_what_an_editor_should_mark() {
+        let rule = |more: &str| format!("version: 1\nrules:\n  - {{name: a, watch: b, {more}}}\n");
+        assert_eq!(complaints(&rule("upload: {kind: link}")), Vec::<String>::new());
+        for wrong in [
+            "uplod: {kind: link}",
+            "upload: {kind: link, emails: [a@b.c]}",
+            "upload: {kind: email}",
+            "upload: {kind: portal, subdomain: a, sender: a@b.c, tag: x}",
+            "settle: 5",
+            "package: bunch",
+            "recursive: maybe",
+            "ready: {marker: a, manifest: b}",
+            "finalize: {}",
+            "notify: [{}]",
+            "after: {complete: {mov: x}}",
+            "priority: high",
+        ] {
+            assert!(!complaints(&rule(wrong)).is_empty(), "{wrong}");
+        }
+        assert!(!complaints("version: 2\n").is_empty());
+        assert!(!complaints("version: 1\nrules: [{name: a, portal: b}]\n").is_empty());
+    }
+}
