@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::plan::Plan;
 use super::retry::{Verdict, backoff, decide};
-use super::send::{SendError, Slice, send_part};
+use super::send::{SendError, Sent, Slice, send_part};
 use super::tree;
 use super::upload::{Halt, Run, refused};
 use crate::base::FileIdentity;
@@ -227,17 +227,7 @@ async fn send_one(
     loop {
         let slot = run.worker().await?;
         attempts += 1;
-        let outcome = run
-            .unless_aborted(async {
-                let addresses =
-                    run.cloud().part_addresses(run.package(), &remote.id, &remote.multipart_id, number, 1).await;
-                let blueprint = addresses.map_err(SendError::Cloud)?.pop().ok_or_else(|| {
-                    let reason = "no address".to_owned();
-                    SendError::Cloud(CloudError::Garbled { call: Call::PartAddresses, reason })
-                })?;
-                send_part(run.cloud(), &blueprint, slice.clone(), run.live.begin_part()).await
-            })
-            .await?;
+        let outcome = run.unless_aborted(attempt(run, remote, number, slice.clone())).await?;
         drop(slot);
         let error = match outcome {
             Ok(sent) => {
@@ -273,6 +263,27 @@ async fn send_one(
             verdict @ (Verdict::Done | Verdict::Never) => return Err(Halt::Refused(error, verdict).into()),
         }
     }
+}
+
+/// One try at a part: an address for it, just before it is used, and the bytes.
+async fn attempt(run: &Run, remote: &RemoteFile, number: u32, slice: Slice) -> Result<Sent, SendError> {
+    let circuits = run.circuits();
+    let cloud_host = run.cloud().base().authority();
+    circuits.leave(cloud_host).await;
+    let addresses = run.cloud().part_addresses(run.package(), &remote.id, &remote.multipart_id, number, 1).await;
+    circuits.learn(cloud_host, addresses.as_ref().err());
+    let blueprint = addresses.map_err(SendError::Cloud)?.pop().ok_or_else(|| {
+        SendError::Cloud(CloudError::Garbled { call: Call::PartAddresses, reason: "no address".to_owned() })
+    })?;
+    let storage_host = blueprint.host();
+    circuits.leave(&storage_host).await;
+    let outcome = send_part(run.cloud(), &blueprint, slice, run.throttle(), run.live.begin_part()).await;
+    match &outcome {
+        Ok(_) | Err(SendError::Damaged { .. }) => circuits.learn(&storage_host, None),
+        Err(SendError::Cloud(error)) => circuits.learn(&storage_host, Some(error)),
+        Err(SendError::Source(_)) => {}
+    }
+    outcome
 }
 
 async fn finalize(run: &Run, file: &File, remote: &RemoteFile, parts: &[Part]) -> Result<(), Setback> {

@@ -18,8 +18,10 @@
 //!
 //! Must never know: rules, folders, the REST interface.
 
+mod circuit;
 mod errands;
 mod file;
+mod limit;
 mod live;
 mod meter;
 mod plan;
@@ -30,5 +32,6 @@ mod slots;
 mod tree;
 mod upload;
 
+pub use limit::{RateLimit, Span, Throttle, Week};
 pub use live::Live;
 pub use queue::{Queue, QueueError, TransferSettings};

@@ -15,7 +15,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::circuit::Circuits;
 use super::errands;
+use super::limit::Throttle;
 use super::live::{Live, LiveTable, LiveUpload};
 use super::slots::Slots;
 use super::upload::{Halt, Task, drive, refused};
@@ -104,6 +106,9 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) slots: Slots,
     pub(super) session_changed: Notify,
+    pub(super) circuits: Circuits,
+    /// The upload direction's bandwidth.
+    pub(super) throttle: Throttle,
     live: LiveTable,
     settings: RwLock<TransferSettings>,
     limits: OnceCell<Limits>,
@@ -158,6 +163,8 @@ impl Queue {
             store,
             slots: Slots::new(settings.workers),
             session_changed: Notify::new(),
+            circuits: Circuits::new(),
+            throttle: Throttle::default(),
             live: LiveTable::default(),
             settings: RwLock::new(settings),
             limits: OnceCell::new(),
@@ -330,6 +337,12 @@ impl Queue {
     #[must_use]
     pub fn live(&self, id: UploadId) -> Option<Live> {
         self.shared.live.of(id).map(|live| live.look())
+    }
+
+    /// The bandwidth that all uploads share.
+    #[must_use]
+    pub fn throttle(&self) -> &Throttle {
+        &self.shared.throttle
     }
 
     /// How the engine works now.

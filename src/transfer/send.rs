@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::Stream;
 use md5::{Digest, Md5};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::limit::Throttle;
 use super::live::InFlight;
 use super::tree::PartHasher;
 use crate::cloud::{Blueprint, Call, Cloud, CloudError, PartBody};
@@ -76,6 +77,7 @@ pub(super) async fn send_part(
     cloud: &Cloud,
     blueprint: &Blueprint,
     slice: Slice,
+    throttle: &Throttle,
     in_flight: Arc<InFlight>,
 ) -> Result<Sent, SendError> {
     let digests = Digests { md5: Md5::new(), tree: PartHasher::new(slice.offset, slice.length, slice.size) };
@@ -83,16 +85,12 @@ pub(super) async fn send_part(
     let length = slice.length;
     let (body, reading) = if length <= BLOCK as u64 {
         let (bytes, digests) = blocking(move || read_small(&slice, digests)).await?.map_err(SendError::Source)?;
+        throttle.take(length).await;
         in_flight.add(length);
         (PartBody::whole(bytes), Reading::Over(Box::new(digests)))
     } else {
         let reading = tokio::task::spawn_blocking(move || read_blocks(&slice, digests, &sender));
-        let counter = Arc::clone(&in_flight);
-        let stream = tokio_stream(receiver).inspect(move |block| {
-            if let Ok(bytes) = block {
-                counter.add(bytes.len() as u64);
-            }
-        });
+        let stream = paced(receiver, throttle.clone(), Arc::clone(&in_flight));
         (PartBody::streaming(length, stream), Reading::Running(reading))
     };
     let answer = unless_stalled(cloud.send_part(blueprint, body), &in_flight).await;
@@ -158,8 +156,21 @@ fn read_blocks(
     Ok(Some(digests))
 }
 
-fn tokio_stream<T>(mut receiver: mpsc::Receiver<T>) -> impl futures_util::Stream<Item = T> {
-    futures_util::stream::poll_fn(move |context| receiver.poll_recv(context))
+/// The blocks as they may leave.
+fn paced(
+    receiver: mpsc::Receiver<std::io::Result<Bytes>>,
+    throttle: Throttle,
+    in_flight: Arc<InFlight>,
+) -> impl Stream<Item = std::io::Result<Bytes>> {
+    futures_util::stream::unfold((receiver, throttle, in_flight), |(mut receiver, throttle, in_flight)| async move {
+        let block = receiver.recv().await?;
+        if let Ok(bytes) = &block {
+            let length = bytes.len() as u64;
+            throttle.take(length).await;
+            in_flight.add(length);
+        }
+        Some((block, (receiver, throttle, in_flight)))
+    })
 }
 
 async fn unless_stalled(

@@ -13,7 +13,9 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::circuit::Circuits;
 use super::file::send_file;
+use super::limit::Throttle;
 use super::live::LiveUpload;
 use super::queue::Shared;
 use super::retry::{Verdict, backoff, decide};
@@ -115,6 +117,14 @@ impl Task {
         &self.shared.cloud
     }
 
+    pub(super) fn circuits(&self) -> &Circuits {
+        &self.shared.circuits
+    }
+
+    pub(super) fn throttle(&self) -> &Throttle {
+        &self.shared.throttle
+    }
+
     /// How many parts may be on their way at once, over all uploads.
     pub(super) fn workers(&self) -> usize {
         self.shared.settings().workers
@@ -122,11 +132,7 @@ impl Task {
 
     /// Waits for a worker.
     pub(super) async fn worker(&self) -> Result<Slot, Halt> {
-        tokio::select! {
-            biased;
-            () = self.soft.cancelled() => Err(Halt::Interrupted),
-            slot = self.shared.slots.take(self.id, self.live.priority()) => Ok(slot),
-        }
+        self.unless_stopped(self.shared.slots.take(self.id, self.live.priority())).await
     }
 
     /// Does what may be dropped half way.
@@ -138,13 +144,18 @@ impl Task {
         }
     }
 
-    /// Waits, unless the upload is to stop.
-    pub(super) async fn pause_for(&self, wait: Duration) -> Result<(), Halt> {
+    /// Waits for something, unless the upload is to stop.
+    pub(super) async fn unless_stopped<T>(&self, event: impl Future<Output = T>) -> Result<T, Halt> {
         tokio::select! {
             biased;
             () = self.soft.cancelled() => Err(Halt::Interrupted),
-            () = tokio::time::sleep(wait) => Ok(()),
+            happened = event => Ok(happened),
         }
+    }
+
+    /// Waits, unless the upload is to stop.
+    pub(super) async fn pause_for(&self, wait: Duration) -> Result<(), Halt> {
+        self.unless_stopped(tokio::time::sleep(wait)).await
     }
 
     /// Waits before the next try, and shows why.
@@ -184,7 +195,11 @@ impl Task {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let error = match call().await {
+            let host = self.cloud().base().authority();
+            self.unless_stopped(self.shared.circuits.leave(host)).await?;
+            let outcome = call().await;
+            self.shared.circuits.learn(host, outcome.as_ref().err());
+            let error = match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
