@@ -101,10 +101,10 @@ pub fn order(
     let destination = match &upload.kind {
         UploadKind::Email { emails } => Destination::Email { recipients: emails.clone() },
         UploadKind::Link => Destination::Link,
-        UploadKind::Portal { subdomain, sender, metadata, access_code } => Destination::Portal {
+        UploadKind::Portal { subdomain, sender, metadata } => Destination::Portal {
             subdomain: subdomain.clone(),
             sender: sender.clone(),
-            access_code: access_code.clone(),
+            access_code: upload.password.clone(),
             metadata: metadata
                 .iter()
                 .map(|(key, template)| Ok((key.clone(), line(&format!("metadata.{key}"), template)?)))
@@ -115,7 +115,8 @@ pub fn order(
         destination,
         name: if name.is_empty() { rule.name.clone() } else { name },
         description: description.filter(|text| !text.trim().is_empty()),
-        password: upload.password.clone(),
+        // A portal's password is its access code.
+        password: upload.password.clone().filter(|_| !matches!(upload.kind, UploadKind::Portal { .. })),
         options: PackageOptions {
             delete_after: upload.delete_after,
             download_limit: upload.download_limit,

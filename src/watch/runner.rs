@@ -381,12 +381,8 @@ impl Runner {
         self.looks.complete = true;
         let (files, folders) = self.shared.desk().inventory().counts();
         let milliseconds = u64::try_from((self.looks.ended - began).as_millis()).unwrap_or(u64::MAX);
-        self.shared.status().last_scan = Some(LastScan {
-            at: Timestamp::now(),
-            milliseconds,
-            files: files as u64,
-            folders: folders as u64,
-        });
+        self.shared.status().last_scan =
+            Some(LastScan { at: Timestamp::now(), milliseconds, files: files as u64, folders: folders as u64 });
     }
 
     async fn go_offline(&mut self, offline: Offline) {

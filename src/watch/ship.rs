@@ -19,7 +19,6 @@ use super::package::{Gate, Package, top_level};
 use super::runner::{RETRY, Runner};
 use super::scan;
 use super::settle::Stage;
-use super::sieve::Kind;
 use crate::base::UploadId;
 use crate::rules::{Finalize, Per, Rule, Schedule};
 use crate::store::{RuleRecord, State as UploadState, Store, StoreError, UploadFilter, UploadSpec};
@@ -191,7 +190,8 @@ impl Runner {
             return shipments;
         }
         if self.rule.package.per == Per::Folder {
-            let tops = packages.iter().filter_map(|package| package.files.first().map(|file| top_level(file).to_owned()));
+            let tops =
+                packages.iter().filter_map(|package| package.files.first().map(|file| top_level(file).to_owned()));
             let tops: Vec<PathBuf> = tops.collect();
             for (package, top) in packages.into_iter().zip(tops) {
                 if !self.look_at_paths(vec![top]).await {
@@ -213,7 +213,8 @@ impl Runner {
                 old.iter().map(|path| place(path).unwrap_or_else(|| Arc::clone(path))).collect()
             };
             let root = self.rule.watch.clone();
-            let Ok(probes) = self.blocking(move || scan::probe(&root, places.iter().map(|place| &**place))).await else {
+            let Ok(probes) = self.blocking(move || scan::probe(&root, places.iter().map(|place| &**place))).await
+            else {
                 return shipments; // The next look finds out why.
             };
             let now = self.shared.now();
