@@ -10,3 +10,4 @@ pub mod hub;
 pub mod rules;
 pub mod store;
 pub mod transfer;
+pub mod watch;

@@ -1,0 +1,160 @@
+//! Makes the order for an upload out of a package: renders the rule's templates, names the files in the package.
+//!
+//! **In**: the rule, the files with their states, the time. **Out**: an [`UploadSpec`]. Pure.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Zoned;
+
+use crate::base::{FileIdentity, PackagePath};
+use crate::rules::{Finalize, Rule, Template, TemplateContext, TemplateError, UploadKind};
+use crate::store::{Destination, PackageOptions, SourceFile, UploadSpec};
+
+/// A file that is to be sent, as the last look found it.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    /// Relative to the watched folder.
+    pub relative: Arc<Path>,
+    /// Its state.
+    pub identity: FileIdentity,
+    /// Where its bytes are when that is elsewhere in the watched folder.
+    pub target: Option<Arc<Path>>,
+}
+
+/// What the agent knows that a rule does not.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// Name of this machine.
+    pub host: String,
+    /// The team that sends when the rule names none.
+    pub team_id: Option<String>,
+}
+
+/// A template that could not be rendered for these files.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {source}")]
+pub struct Unrenderable {
+    /// Which template.
+    pub what: String,
+    source: TemplateError,
+}
+
+/// Whether a template of the rule's uploads asks for the counter, which costs a write.
+#[must_use]
+pub fn uses_sequence(rule: &Rule) -> bool {
+    let metadata = match &rule.upload.kind {
+        UploadKind::Portal { metadata, .. } => Some(metadata.values()),
+        _ => None,
+    };
+    let templates = [Some(&rule.upload.name), rule.upload.description.as_ref()];
+    templates.into_iter().flatten().chain(metadata.into_iter().flatten()).any(|one| one.source().contains("seq"))
+}
+
+/// The value of `group_by` for a file; empty without one.
+///
+/// # Errors
+/// [`Unrenderable`] for a file that the template can do nothing with.
+pub fn group_of(
+    rule: &Rule,
+    surroundings: &Surroundings,
+    now: &Zoned,
+    path: &Path,
+    size: u64,
+) -> Result<String, Unrenderable> {
+    let Some(template) = &rule.group_by else { return Ok(String::new()) };
+    let mut context = TemplateContext::for_files(rule, now.clone(), [(path, size)]);
+    context.host.clone_from(&surroundings.host);
+    template.render(&context).map_err(|source| Unrenderable { what: "group_by".to_owned(), source })
+}
+
+/// The order for an upload of these files.
+///
+/// # Errors
+/// [`Unrenderable`] when a template can do nothing with them.
+pub fn order(
+    rule: &Rule,
+    surroundings: &Surroundings,
+    now: &Zoned,
+    group: &str,
+    sequence: u64,
+    files: &[Chosen],
+) -> Result<UploadSpec, Unrenderable> {
+    let listed = files.iter().map(|file| (&*file.relative, file.identity.size));
+    let mut context = TemplateContext::for_files(rule, now.clone(), listed);
+    group.clone_into(&mut context.group);
+    context.host.clone_from(&surroundings.host);
+    context.seq = sequence;
+    let line = |what: &str, template: &Template| {
+        template.render_line(&context).map_err(|source| Unrenderable { what: what.to_owned(), source })
+    };
+    let upload = &rule.upload;
+    let name = line("name", &upload.name)?;
+    let description = match &upload.description {
+        Some(template) => {
+            let text = template.render(&context);
+            Some(text.map_err(|source| Unrenderable { what: "description".to_owned(), source })?)
+        }
+        None => None,
+    };
+    let destination = match &upload.kind {
+        UploadKind::Email { emails } => Destination::Email { recipients: emails.clone() },
+        UploadKind::Link => Destination::Link,
+        UploadKind::Portal { subdomain, sender, metadata } => Destination::Portal {
+            subdomain: subdomain.clone(),
+            sender: sender.clone(),
+            access_code: upload.password.clone(),
+            metadata: metadata
+                .iter()
+                .map(|(key, template)| Ok((key.clone(), line(&format!("metadata.{key}"), template)?)))
+                .collect::<Result<_, Unrenderable>>()?,
+        },
+    };
+    Ok(UploadSpec {
+        destination,
+        name: if name.is_empty() { rule.name.clone() } else { name },
+        description: description.filter(|text| !text.trim().is_empty()),
+        // A portal's password is its access code.
+        password: upload.password.clone().filter(|_| !matches!(upload.kind, UploadKind::Portal { .. })),
+        options: PackageOptions {
+            delete_after: upload.delete_after,
+            download_limit: upload.download_limit,
+            tag_name: upload.tag.clone(),
+            tag_id: upload.tag_id.clone(),
+            teamspace_id: upload.teamspace_id.clone(),
+            unlimited_storage: upload.unlimited_storage,
+        },
+        team_id: upload.team_id.clone().or_else(|| surroundings.team_id.clone()),
+        chunk_size: upload.chunk_size,
+        priority: rule.priority,
+        auto_finalize: matches!(rule.finalize, Finalize::Auto),
+        rule: Some(rule.name.clone()),
+        files: source_files(rule, files),
+    })
+}
+
+/// The files as the queue takes them: where each is and where it goes. Two that would arrive under the same name
+/// (names that differ only in bytes no recipient can see) are numbered.
+#[must_use]
+pub fn source_files(rule: &Rule, files: &[Chosen]) -> Vec<SourceFile> {
+    let mut used: HashSet<PackagePath> = HashSet::with_capacity(files.len());
+    let mut sources = Vec::with_capacity(files.len());
+    for file in files {
+        let Some(path) = PackagePath::from_relative(&file.relative) else { continue };
+        let mut path_in_package = path.clone();
+        let mut number = 1;
+        while used.contains(&path_in_package) {
+            number += 1;
+            path_in_package = path.numbered(number);
+        }
+        used.insert(path_in_package.clone());
+        sources.push(SourceFile {
+            path: path_in_package,
+            source: rule.watch.join(file.target.as_deref().unwrap_or(&file.relative)),
+            identity: file.identity,
+            claim: Some(PathBuf::from(&*file.relative)),
+        });
+    }
+    sources
+}

@@ -1,0 +1,308 @@
+//! Hints that something may have changed, so that a look comes sooner than by the clock.
+//!
+//! **In**: the operating system's file events. **Out**: paths to look at, or "look at everything". Hints are never
+//! the truth: they may be late, doubled or missing, and everything works without them, only slower.
+//!
+//! **Guarantees.** The events are always taken from the system, whatever the reader does: they are gathered as a
+//! set of paths, and when that grows too large, or the system says that it lost some, it becomes "everything". A
+//! folder is watched before it is listed, so that nothing falls between the two. What can not be watched (limits,
+//! network file systems) is told, so that it is polled.
+//!
+//! Must never know: what the files mean.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
+use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+
+use super::mounts;
+
+/// More paths than this are "everything".
+const MOST_PATHS: usize = 4_096;
+
+/// What there is to look at.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Hinted {
+    /// Everything, because events were lost or are too many to tell apart.
+    pub everything: bool,
+    /// Only these, relative to the watched folder.
+    pub paths: BTreeSet<PathBuf>,
+}
+
+impl Hinted {
+    /// Whether there is nothing to look at.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.everything && self.paths.is_empty()
+    }
+}
+
+/// Why the folder is polled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Silence {
+    /// The rule says so.
+    ByRule,
+    /// The file system tells of no changes.
+    FileSystem(&'static str),
+    /// The system's limit of watched folders is reached; what to do about it.
+    Limit(String),
+    /// Watching failed otherwise.
+    Failed(String),
+}
+
+impl std::fmt::Display for Silence {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ByRule => formatter.write_str("the rule says so"),
+            Self::FileSystem(name) => write!(formatter, "{name} does not tell of changes"),
+            Self::Limit(hint) => formatter.write_str(hint),
+            Self::Failed(reason) => write!(formatter, "the system can not watch the folder: {reason}"),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    everything: bool,
+    paths: BTreeSet<PathBuf>,
+    /// Folders whose watch ended with them, even when one of the same name is there again.
+    ended: Vec<PathBuf>,
+    overflows: u64,
+    limit: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    root: PathBuf,
+    gathered: Mutex<Gathered>,
+    wake: Notify,
+}
+
+impl Shared {
+    fn gathered(&self) -> MutexGuard<'_, Gathered> {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes one event from the system. Never blocks for longer than an insertion takes.
+    fn take_event(&self, event: notify::Result<Event>) {
+        let mut gathered = self.gathered();
+        match event {
+            // The system lost events. This one has no path: it must be seen before anything looks at paths.
+            Ok(event) if event.need_rescan() => {
+                gathered.overflows += 1;
+                gathered.everything = true;
+            }
+            Ok(event) => {
+                if !tells_of_a_change(event.kind) {
+                    return;
+                }
+                let ends = matches!(
+                    event.kind,
+                    EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From | RenameMode::Both))
+                );
+                for path in event.paths {
+                    // The watched folder's own name is the empty path.
+                    let Ok(relative) = path.strip_prefix(&self.root).map(Path::to_owned) else { continue };
+                    if ends {
+                        gathered.ended.push(relative.clone());
+                    }
+                    if !gathered.everything {
+                        gathered.paths.insert(relative);
+                    }
+                }
+            }
+            Err(error) => {
+                gathered.limit |= is_limit(&error);
+                gathered.everything = true;
+            }
+        }
+        if gathered.paths.len() > MOST_PATHS || gathered.ended.len() > MOST_PATHS {
+            gathered.everything = true;
+        }
+        if gathered.everything {
+            gathered.paths.clear();
+        }
+        drop(gathered);
+        self.wake.notify_one();
+    }
+}
+
+/// Opening and reading, our own looks among it, change nothing.
+fn tells_of_a_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+        _ => true,
+    }
+}
+
+fn is_limit(error: &notify::Error) -> bool {
+    match &error.kind {
+        notify::ErrorKind::MaxFilesWatch => true,
+        notify::ErrorKind::Io(error) => matches!(error.raw_os_error(), Some(28 | 24)),
+        _ => false,
+    }
+}
+
+/// The hints for one watched folder.
+#[derive(Debug)]
+pub struct Hints {
+    shared: Arc<Shared>,
+    watcher: Mutex<Option<RecommendedWatcher>>,
+    watched: Mutex<HashMap<PathBuf, (u64, u64)>>,
+    silence: Mutex<Option<Silence>>,
+}
+
+impl Hints {
+    /// Hints for `root`. With `native` false there are none: the rule polls.
+    #[must_use]
+    pub fn new(root: &Path, native: bool) -> Self {
+        let shared = Arc::new(Shared { root: root.to_owned(), gathered: Mutex::default(), wake: Notify::new() });
+        let hints = Self {
+            shared,
+            watcher: Mutex::default(),
+            watched: Mutex::default(),
+            silence: Mutex::new((!native).then_some(Silence::ByRule)),
+        };
+        if native {
+            hints.begin();
+        }
+        hints
+    }
+
+    fn begin(&self) {
+        let shared = Arc::clone(&self.shared);
+        let config = Config::default().with_follow_symlinks(false);
+        match RecommendedWatcher::new(move |event| shared.take_event(event), config) {
+            Ok(watcher) => *locked(&self.watcher) = Some(watcher),
+            Err(error) => *locked(&self.silence) = Some(self.silence_of(&error)),
+        }
+    }
+
+    /// Waits until there is something to look at.
+    pub async fn changed(&self) {
+        self.shared.wake.notified().await;
+    }
+
+    /// What there is to look at; it counts as told from here on.
+    #[must_use]
+    pub fn take(&self) -> Hinted {
+        let mut gathered = self.shared.gathered();
+        let ended = std::mem::take(&mut gathered.ended);
+        let hinted =
+            Hinted { everything: std::mem::take(&mut gathered.everything), paths: std::mem::take(&mut gathered.paths) };
+        let limit = std::mem::take(&mut gathered.limit);
+        drop(gathered);
+        if !ended.is_empty() {
+            let ended: BTreeSet<PathBuf> = ended.into_iter().collect();
+            locked(&self.watched).retain(|folder, _| !folder.ancestors().any(|above| ended.contains(above)));
+        }
+        if limit {
+            *locked(&self.silence) = Some(Silence::Limit(limit_hint(locked(&self.watched).len())));
+        }
+        hinted
+    }
+
+    /// Puts hints back that could not be followed.
+    pub fn give_back(&self, hinted: Hinted) {
+        let mut gathered = self.shared.gathered();
+        gathered.everything |= hinted.everything;
+        if !gathered.everything {
+            gathered.paths.extend(hinted.paths);
+        }
+        drop(gathered);
+        self.shared.wake.notify_one();
+    }
+
+    /// Watches a folder (relative path, device and inode) before it is listed. Blocks shortly.
+    pub fn watch(&self, folder: &Path, id: (u64, u64)) {
+        if !cfg!(target_os = "linux") && !folder.as_os_str().is_empty() {
+            return; // Elsewhere one watch covers everything below.
+        }
+        if locked(&self.watched).get(folder) == Some(&id) || matches!(*locked(&self.silence), Some(Silence::Limit(_))) {
+            return;
+        }
+        let mode = if cfg!(target_os = "linux") { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive };
+        let mut watcher = locked(&self.watcher);
+        let Some(watcher) = watcher.as_mut() else { return };
+        let path = self.shared.root.join(folder);
+        // `join` with an empty path would add a slash, and events would not be told below the root's own name.
+        let path = if folder.as_os_str().is_empty() { self.shared.root.clone() } else { path };
+        match watcher.watch(&path, mode) {
+            Ok(()) => {
+                locked(&self.watched).insert(folder.to_owned(), id);
+            }
+            Err(error) if is_limit(&error) => *locked(&self.silence) = Some(self.silence_of(&error)),
+            // It vanished, or the agent may not read it: the look itself will say so.
+            Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound | notify::ErrorKind::Io(_)) => {}
+            Err(error) => *locked(&self.silence) = Some(Silence::Failed(error.to_string())),
+        }
+    }
+
+    /// Prepares for a look at everything: watches that may have died unnoticed are set again, and limits that were
+    /// reached are tried once more.
+    pub fn renew(&self) {
+        if locked(&self.watcher).is_none() && matches!(*locked(&self.silence), Some(Silence::Limit(_))) {
+            *locked(&self.silence) = None;
+            self.begin();
+        }
+        locked(&self.watched).clear();
+        let mut silence = locked(&self.silence);
+        if silence.as_ref().is_some_and(|silence| !matches!(silence, Silence::ByRule))
+            && locked(&self.watcher).is_some()
+        {
+            *silence = None;
+        }
+        if silence.is_none() {
+            *silence = mounts::silent_file_system(&self.shared.root).map(Silence::FileSystem);
+        }
+    }
+
+    /// Why the folder has to be polled; `None` when the events are enough.
+    #[must_use]
+    pub fn silence(&self) -> Option<Silence> {
+        locked(&self.silence).clone()
+    }
+
+    /// How often the system lost events.
+    #[must_use]
+    pub fn overflows(&self) -> u64 {
+        self.shared.gathered().overflows
+    }
+
+    fn silence_of(&self, error: &notify::Error) -> Silence {
+        if is_limit(error) {
+            Silence::Limit(limit_hint(locked(&self.watched).len()))
+        } else {
+            Silence::Failed(error.to_string())
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a person can do when no more folders can be watched.
+fn limit_hint(watched: usize) -> String {
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(format!("/proc/sys/fs/inotify/{name}")).ok()?;
+        text.trim().parse::<u64>().ok()
+    };
+    let watches = read("max_user_watches").unwrap_or(0);
+    let instances = read("max_user_instances").unwrap_or(0);
+    if watched == 0 {
+        return format!(
+            "the system allows {instances} watchers a user, and all are taken: \
+             run `sysctl fs.inotify.max_user_instances={}`",
+            (instances * 4).max(512)
+        );
+    }
+    format!(
+        "the system allows {watches} watched folders a user, of which {watched} are this rule's, and needs more: \
+         run `sysctl fs.inotify.max_user_watches={}`",
+        (watches * 4).max(524_288)
+    )
+}

@@ -1,0 +1,52 @@
+//! Watching: what turns a folder into uploads.
+//!
+//! **In**: rules, folders. **Out**: orders to the queue, with the ledger's claims in the same transaction; after-actions
+//! on confirmed files; what each rule is doing and why each file waits.
+//!
+//! **Guarantees.** The truth is a scan compared with the ledger; file events only make the next look come sooner. So
+//! lost events, downtime, network drives and clock changes are ordinary. A file is sent only after our own looks
+//! have found it unchanged for the settle time. One rule's failure stops only that rule.
+//!
+//! **On a crash** nothing is lost: nothing is remembered here. The next start scans again, settles anew, and the
+//! ledger says what was sent.
+//!
+//! How it works: one task per rule ([`runner`]) looks at the folder ([`scan`], sooner on [`hints`]), puts what it
+//! found on its [`desk`], where everything is decided by pure functions ([`sieve`], [`judge`], [`settle`],
+//! [`package`], [`open`]), and carries the decisions out ([`dispatch`], [`outlet`]).
+//!
+//! Must never know: how files are sent, HTTP.
+
+mod desk;
+mod dispatch;
+mod hints;
+mod inventory;
+mod judge;
+mod mounts;
+mod news;
+mod open;
+mod outlet;
+mod package;
+mod runner;
+mod scan;
+mod settle;
+mod ship;
+mod sieve;
+mod status;
+mod watcher;
+mod writers;
+
+pub use outlet::{Answer, Outlet, OutletError};
+pub use status::{LastScan, RuleState, RuleStatus, WaitingFile};
+pub use watcher::{WatchError, WatchSettings, Watcher};
+
+/// An error with what caused it, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,446 @@
+//! Looks at a watched folder: which files and folders are there, and what could not be read.
+//!
+//! **In**: the folder, a [`Sieve`], which part of it to look at. **Out**: a [`Look`], or why the whole folder is
+//! [`Offline`]. Blocks; runs on threads that may.
+//!
+//! **Guarantees.** No symbolic link is ever followed while walking: each folder is opened below the one before it
+//! without following, so that nobody can lead the walk out of the watched folder by exchanging a folder for a
+//! link. A folder that can not be read is told in [`Look::unread`] and hides nothing else; a file that vanishes on
+//! the way is simply not observed. A watched folder that is missing or broken is [`Offline`], which is never the
+//! same as "all is deleted".
+//!
+//! Must never know: what was sent, the time.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::sieve::{Kind, Sieve};
+use crate::base::FileIdentity;
+use crate::rules::Symlinks;
+
+/// Deepest nesting that is walked; each level holds one file descriptor open meanwhile.
+const DEEPEST: usize = 200;
+
+/// A file as a look found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// Relative to the watched folder.
+    pub relative: Arc<Path>,
+    /// What `stat` said.
+    pub identity: FileIdentity,
+    /// What it is to the rule.
+    pub kind: Kind,
+    /// Where its bytes are, relative to the watched folder, when it was reached over a symbolic link.
+    pub target: Option<Arc<Path>>,
+}
+
+/// A folder as a look found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// Relative to the watched folder; empty for itself.
+    pub relative: Arc<Path>,
+    /// Device and inode.
+    pub id: (u64, u64),
+}
+
+/// A folder or file that could not be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// Relative to the watched folder.
+    pub relative: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a look found.
+#[derive(Debug, Clone, Default)]
+pub struct Look {
+    /// Device and inode of the watched folder.
+    pub root: (u64, u64),
+    /// The sub-trees (or single paths) that were looked at: what is known below one of them, was not observed and
+    /// is not below something [`Self::unread`], is gone.
+    pub covered: Vec<PathBuf>,
+    /// The files that are something to the rule.
+    pub files: Vec<Observed>,
+    /// The folders that were looked into.
+    pub folders: Vec<Folder>,
+    /// What could not be looked at; nothing is known about what is below.
+    pub unread: Vec<Unread>,
+    /// Symbolic links that were not followed.
+    pub links_skipped: u64,
+}
+
+/// Why a watched folder can not be looked at at all. It is looked for again; nothing is forgotten meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Offline {
+    /// There is nothing at that path.
+    #[error("the folder does not exist")]
+    Missing,
+    /// Something else is at that path.
+    #[error("it is not a folder")]
+    NotAFolder,
+    /// The agent may not read it.
+    #[error("the agent may not read the folder (run it as a user who may, or change its mode)")]
+    Forbidden,
+    /// Another file system is there, with none of the files that were known.
+    #[error("an empty file system took the folder's place (is the drive or share unmounted?)")]
+    Replaced,
+    /// The file system does not answer as it should.
+    #[error("the file system fails: {0}")]
+    Failing(String),
+}
+
+impl Offline {
+    fn from_errno(errno: Errno) -> Self {
+        match errno {
+            Errno::NOENT => Self::Missing,
+            Errno::NOTDIR | Errno::LOOP => Self::NotAFolder,
+            Errno::ACCESS | Errno::PERM => Self::Forbidden,
+            other => Self::Failing(std::io::Error::from(other).to_string()),
+        }
+    }
+}
+
+/// Told of each folder before it is listed, so that it is watched first and scanned then.
+pub type Enter<'a> = &'a mut dyn FnMut(&Path, (u64, u64));
+
+/// Looks at everything.
+///
+/// # Errors
+/// [`Offline`] when the watched folder itself can not be read.
+pub fn look_at_all(sieve: &Sieve, enter: Enter<'_>) -> Result<Look, Offline> {
+    let mut walk = Walk::begin(sieve, enter)?;
+    walk.tree(Path::new(""))?;
+    walk.follow_links();
+    Ok(walk.look)
+}
+
+/// Looks at single paths, relative to the watched folder: files are observed, folders are walked.
+///
+/// # Errors
+/// [`Offline`] when the watched folder itself can not be read.
+pub fn look_at(sieve: &Sieve, paths: &[PathBuf], enter: Enter<'_>) -> Result<Look, Offline> {
+    let mut walk = Walk::begin(sieve, enter)?;
+    for path in paths {
+        if path.as_os_str().is_empty() {
+            walk.tree(path)?;
+        } else {
+            walk.path(path);
+        }
+    }
+    Ok(walk.look)
+}
+
+struct Walk<'a> {
+    sieve: &'a Sieve,
+    enter: Enter<'a>,
+    root: OwnedFd,
+    look: Look,
+    links: Vec<PathBuf>,
+    visited: HashSet<(u64, u64)>,
+}
+
+/// A folder that waits to be walked; its parent stays open as long as one of its folders waits.
+struct Waiting {
+    parent: Rc<OwnedFd>,
+    relative: PathBuf,
+    depth: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn begin(sieve: &'a Sieve, enter: Enter<'a>) -> Result<Self, Offline> {
+        let root = open_root(&sieve.rule().watch)?;
+        let id = identity_of(&rustix::fs::fstat(&root).map_err(Offline::from_errno)?);
+        let look = Look { root: (id.device, id.inode), ..Look::default() };
+        Ok(Self { sieve, enter, root, look, links: Vec::new(), visited: HashSet::new() })
+    }
+
+    /// Walks everything below `relative`, which is a folder.
+    fn tree(&mut self, relative: &Path) -> Result<(), Offline> {
+        self.look.covered.push(relative.to_owned());
+        let opened = if relative.as_os_str().is_empty() {
+            open_folder(self.root.as_fd(), OsStr::new("."))
+        } else {
+            open_beneath(self.root.as_fd(), relative, folder_flags())
+        };
+        match opened {
+            Ok(folder) => self.walk_from(folder, relative),
+            Err(errno) if relative.as_os_str().is_empty() => Err(Offline::from_errno(errno)),
+            Err(errno) => {
+                self.cannot_read(relative, errno);
+                Ok(())
+            }
+        }
+    }
+
+    fn walk_from(&mut self, folder: OwnedFd, relative: &Path) -> Result<(), Offline> {
+        let mut stack = Vec::new();
+        self.folder(folder, relative, 0, &mut stack)?;
+        while let Some(next) = stack.pop() {
+            let name = next.relative.file_name().unwrap_or_default();
+            match open_folder(next.parent.as_fd(), name) {
+                Ok(folder) => self.folder(folder, &next.relative, next.depth, &mut stack)?,
+                Err(errno) => self.cannot_read(&next.relative, errno),
+            }
+        }
+        Ok(())
+    }
+
+    fn folder(
+        &mut self,
+        folder: OwnedFd,
+        relative: &Path,
+        depth: usize,
+        stack: &mut Vec<Waiting>,
+    ) -> Result<(), Offline> {
+        let id = match rustix::fs::fstat(&folder) {
+            Ok(stat) => (identity_of(&stat).device, identity_of(&stat).inode),
+            Err(errno) => return self.failed(relative, errno),
+        };
+        (self.enter)(relative, id);
+        let listing = match Dir::read_from(&folder) {
+            Ok(listing) => listing,
+            Err(errno) => return self.failed(relative, errno),
+        };
+        self.visited.insert(id);
+        self.look.folders.push(Folder { relative: relative.into(), id });
+        let folder = Rc::new(folder);
+        for entry in listing {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(errno) => return self.failed(relative, errno),
+            };
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            self.entry(&folder, relative, OsStr::from_bytes(name), entry.file_type(), depth, stack);
+        }
+        Ok(())
+    }
+
+    /// One name in a folder.
+    fn entry(
+        &mut self,
+        folder: &Rc<OwnedFd>,
+        above: &Path,
+        name: &OsStr,
+        listed_as: FileType,
+        depth: usize,
+        stack: &mut Vec<Waiting>,
+    ) {
+        let relative = above.join(name);
+        let mut file_type = listed_as;
+        let mut stat = None;
+        if matches!(file_type, FileType::Unknown | FileType::RegularFile) {
+            match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(found) => {
+                    file_type = FileType::from_raw_mode(found.st_mode);
+                    stat = Some(found);
+                }
+                Err(Errno::NOENT) => return,
+                Err(errno) => return self.cannot_read(&relative, errno),
+            }
+        }
+        match (file_type, stat) {
+            (FileType::Directory, _) if !self.sieve.enters(&relative) => {}
+            (FileType::Directory, _) if depth >= DEEPEST => {
+                let reason = format!("is nested more than {DEEPEST} folders deep");
+                self.look.unread.push(Unread { relative, reason });
+            }
+            (FileType::Directory, _) => stack.push(Waiting { parent: Rc::clone(folder), relative, depth: depth + 1 }),
+            (FileType::Symlink, _) => self.link(relative),
+            (FileType::RegularFile, Some(stat)) => self.file(&relative, identity_of(&stat), None),
+            _ => {}
+        }
+    }
+
+    fn file(&mut self, relative: &Path, identity: FileIdentity, target: Option<&Path>) {
+        if let Some(kind) = self.sieve.sort(relative, identity.size) {
+            let observed = Observed { relative: relative.into(), identity, kind, target: target.map(Arc::from) };
+            self.look.files.push(observed);
+        }
+    }
+
+    fn link(&mut self, relative: PathBuf) {
+        match self.sieve.rule().symlinks {
+            Symlinks::Within => self.links.push(relative),
+            Symlinks::Skip => self.look.links_skipped += 1,
+        }
+    }
+
+    /// A single path that a hint named.
+    fn path(&mut self, relative: &Path) {
+        let folders = relative.ancestors().skip(1);
+        if !folders.into_iter().all(|folder| self.sieve.enters(folder)) {
+            return;
+        }
+        let (above, name) = (relative.parent().unwrap_or(Path::new("")), relative.file_name().unwrap_or_default());
+        let stat = open_beneath(self.root.as_fd(), above, folder_flags())
+            .and_then(|folder| rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW));
+        match stat {
+            Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+                // A failing folder is told as unread; only the watched folder itself can be offline.
+                FileType::Directory if self.sieve.enters(relative) => drop(self.tree(relative)),
+                FileType::RegularFile => {
+                    self.look.covered.push(relative.to_owned());
+                    self.file(relative, identity_of(&stat), None);
+                }
+                _ => self.look.covered.push(relative.to_owned()),
+            },
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => self.look.covered.push(relative.to_owned()),
+            Err(errno) => self.cannot_read(relative, errno),
+        }
+    }
+
+    /// Looks at what the links point to, once all real folders are known, so that a link never takes the place of
+    /// the folder it points to.
+    fn follow_links(&mut self) {
+        let Ok(root) = std::fs::canonicalize(&self.sieve.rule().watch) else { return };
+        while let Some(link) = self.links.pop() {
+            let target = std::fs::canonicalize(root.join(&link)).ok();
+            let target = target.and_then(|target| target.strip_prefix(&root).map(Path::to_owned).ok());
+            let Some(target) = target.filter(|target| !target.as_os_str().is_empty()) else {
+                self.look.links_skipped += 1;
+                continue;
+            };
+            if self.sieve.is_excluded(&target) {
+                continue;
+            }
+            let Ok(opened) = open_beneath(self.root.as_fd(), &target, OFlags::RDONLY | OFlags::NONBLOCK) else {
+                continue;
+            };
+            let Ok(stat) = rustix::fs::fstat(&opened) else { continue };
+            let identity = identity_of(&stat);
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => self.file(&link, identity, Some(&target)),
+                FileType::Directory if !self.visited.contains(&(identity.device, identity.inode)) => {
+                    self.linked_folder(opened, &link, &target);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Walks a folder reached over a link; its files are known below the link's name and read at the target's.
+    fn linked_folder(&mut self, folder: OwnedFd, link: &Path, target: &Path) {
+        if !self.sieve.enters(link) {
+            return;
+        }
+        let before = self.look.files.len();
+        if self.walk_from(folder, link).is_err() {
+            return;
+        }
+        for observed in &mut self.look.files[before..] {
+            if let Ok(rest) = observed.relative.strip_prefix(link) {
+                observed.target = Some(target.join(rest).into());
+            }
+        }
+    }
+
+    fn failed(&mut self, relative: &Path, errno: Errno) -> Result<(), Offline> {
+        if relative.as_os_str().is_empty() {
+            return Err(Offline::from_errno(errno));
+        }
+        self.cannot_read(relative, errno);
+        Ok(())
+    }
+
+    fn cannot_read(&mut self, relative: &Path, errno: Errno) {
+        // What is no longer there is not unread: it is gone, and being covered says so.
+        if matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP) {
+            return;
+        }
+        let reason = match errno {
+            Errno::ACCESS | Errno::PERM => "the agent may not read it".to_owned(),
+            Errno::NAMETOOLONG => "its path is longer than the system allows".to_owned(),
+            other => std::io::Error::from(other).to_string(),
+        };
+        self.look.unread.push(Unread { relative: relative.to_owned(), reason });
+    }
+}
+
+/// What one more look at a file, by opening it, says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// It can be read and is like this.
+    Readable(FileIdentity),
+    /// It is there but can not be opened.
+    Unreadable(String),
+    /// It is no longer there, or no longer a file.
+    Gone,
+}
+
+/// Opens each file (path relative to the watched folder) once and asks what it is like. Opening shows whether the
+/// agent may read it, and makes network file systems ask the server instead of their memory.
+///
+/// # Errors
+/// [`Offline`] when the watched folder itself can not be read.
+pub fn probe<'a>(root: &Path, paths: impl IntoIterator<Item = &'a Path>) -> Result<Vec<Probe>, Offline> {
+    let root = open_root(root)?;
+    Ok(paths.into_iter().map(|path| probe_one(root.as_fd(), path)).collect())
+}
+
+fn probe_one(root: BorrowedFd<'_>, path: &Path) -> Probe {
+    let stat = open_beneath(root, path, OFlags::RDONLY | OFlags::NONBLOCK).and_then(|file| rustix::fs::fstat(&file));
+    match stat {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
+            Probe::Readable(identity_of(&stat))
+        }
+        Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Probe::Gone,
+        Err(Errno::ACCESS | Errno::PERM) => Probe::Unreadable("the agent may not read it".to_owned()),
+        Err(errno) => Probe::Unreadable(std::io::Error::from(errno).to_string()),
+    }
+}
+
+fn open_root(root: &Path) -> Result<OwnedFd, Offline> {
+    // The watched folder's own path may go over links: somebody wrote it into the rules.
+    rustix::fs::open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(Offline::from_errno)
+}
+
+fn folder_flags() -> OFlags {
+    OFlags::RDONLY | OFlags::DIRECTORY
+}
+
+fn open_folder(parent: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(parent, name, folder_flags() | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Opens `relative` name by name, following no link anywhere on the way.
+fn open_beneath(root: BorrowedFd<'_>, relative: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let mut current: Option<OwnedFd> = None;
+    let mut names = relative.components().peekable();
+    while let Some(component) = names.next() {
+        let Component::Normal(name) = component else { return Err(Errno::NOENT) };
+        let parent = current.as_ref().map_or(root, AsFd::as_fd);
+        let flags = if names.peek().is_some() { folder_flags() } else { flags };
+        let opened = rustix::fs::openat(parent, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        current = Some(opened);
+    }
+    match current {
+        Some(opened) => Ok(opened),
+        None => open_folder(root, OsStr::new(".")),
+    }
+}
+
+/// The same as [`FileIdentity::of`], from a raw `stat`.
+#[expect(clippy::unnecessary_cast, reason = "the fields' types differ from system to system")]
+fn identity_of(stat: &Stat) -> FileIdentity {
+    let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+    FileIdentity {
+        size: stat.st_size as u64,
+        mtime_ns: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        ctime_ns: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+        device: stat.st_dev as u64,
+        inode: stat.st_ino as u64,
+    }
+}

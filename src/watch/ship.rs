@@ -1,0 +1,413 @@
+//! The rule's task at packaging: when the schedule allows it, what is ready goes to the queue.
+//!
+//! **In**: the desk's plan, the schedule, open packages. **Out**: uploads. The ledger's claims are made by the queue in
+//! the transaction that makes the upload, so that no crash lets a file be sent twice or forgotten.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use jiff::Zoned;
+
+use super::describe;
+use super::dispatch::{self, Chosen, Surroundings};
+use super::open::{OpenPackage, Situation, closes};
+use super::outlet::OutletError;
+use super::package::{Gate, Package, top_level};
+use super::runner::{RETRY, Runner};
+use super::scan;
+use super::settle::Stage;
+use crate::base::UploadId;
+use crate::rules::{Finalize, Per, Rule, Schedule};
+use crate::store::{RuleRecord, State as UploadState, Store, StoreError, UploadFilter, UploadSpec};
+
+/// Packages made in one pass; more are made in the next, so that orders are heard in between.
+const MOST_IN_A_PASS: usize = 512;
+/// Packages handed to the queue at the same time: their transactions share a flush of the disk.
+const AT_ONCE: usize = 64;
+/// A schedule is asked at least this often, since the wall clock may be set.
+const ASK_SCHEDULE: Duration = Duration::from_secs(60);
+
+/// A moment of the schedule has come: what was there by then is packaged.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    started: Duration,
+    deadline: Duration,
+}
+
+/// What packaging remembers.
+#[derive(Debug)]
+pub(super) struct State {
+    open: BTreeMap<Arc<str>, OpenPackage>,
+    run: Option<Run>,
+    looked_until: Zoned,
+}
+
+impl State {
+    pub(super) fn new(rule: &Rule) -> Self {
+        let looked_until = Zoned::now().with_time_zone(rule.time_zone.clone());
+        Self { open: BTreeMap::new(), run: None, looked_until }
+    }
+
+    /// The uploads that take files.
+    pub(super) fn open_uploads(&self) -> Vec<UploadId> {
+        self.open.values().map(|package| package.id).collect()
+    }
+
+    /// Finds again what was begun before a restart: packages that are still open, moments that were missed.
+    pub(super) async fn recover(
+        &mut self,
+        rule: &Rule,
+        store: &Store,
+        surroundings: &Surroundings,
+        record: Option<&RuleRecord>,
+    ) -> Result<(), StoreError> {
+        if let Some(record) = record {
+            let last = record.last_run_at.unwrap_or(record.first_seen_at);
+            self.looked_until = last.to_zoned(rule.time_zone.clone());
+        }
+        if !matches!(rule.finalize, Finalize::Open(_)) {
+            return Ok(());
+        }
+        let states = vec![UploadState::Transferring, UploadState::Paused, UploadState::Idle, UploadState::Error];
+        let filter = UploadFilter { states, rule: Some(rule.name.clone()), ..UploadFilter::default() };
+        for upload in store.uploads(filter).await? {
+            if upload.auto_finalize || upload.closing {
+                continue;
+            }
+            let Some(first) = store.files(upload.id, None, 1).await?.into_iter().next() else { continue };
+            let Ok(relative) = first.source.strip_prefix(&rule.watch) else { continue };
+            let created = upload.created_at.to_zoned(rule.time_zone.clone());
+            let group = dispatch::group_of(rule, surroundings, &created, relative, first.identity.size);
+            let package = OpenPackage {
+                id: upload.id,
+                files: upload.totals.files,
+                bytes: upload.totals.bytes,
+                last_added: Duration::ZERO,
+                looked_until: created,
+                retry_at: None,
+            };
+            // Newest first: of two that were open for one group the newer one stays.
+            self.open.entry(Arc::from(group.unwrap_or_default())).or_insert(package);
+        }
+        Ok(())
+    }
+}
+
+/// A package on its way to the queue.
+struct Shipment {
+    group: Arc<str>,
+    files: Vec<Chosen>,
+}
+
+impl Runner {
+    /// Packages what is ready, closes open packages; returns when to ask again.
+    pub(super) async fn ship(&mut self) -> Option<Duration> {
+        let (now, clock) = (self.shared.now(), self.clock());
+        let (gate, ask_gate) = self.gate(now, &clock);
+        let takes_files = matches!(self.rule.finalize, Finalize::Open(_));
+        let mut plan = self.shared.desk().plan(now, gate, takes_files);
+        let more = plan.packages.len() > MOST_IN_A_PASS;
+        plan.packages.truncate(MOST_IN_A_PASS);
+        let shipments = self.checked(now, plan.packages).await;
+        if takes_files {
+            for shipment in shipments {
+                self.add_to_open(shipment, &clock).await;
+            }
+        } else {
+            self.submit_all(shipments, &clock).await;
+        }
+        self.end_run(gate, more, plan.next).await;
+        let ask_open = self.close_open(&clock).await;
+        let again = more.then_some(now);
+        [plan.next, ask_gate, ask_open, again].into_iter().flatten().min()
+    }
+
+    /// Whether packages may be made now, and when to ask again.
+    fn gate(&mut self, now: Duration, clock: &Zoned) -> (Gate, Option<Duration>) {
+        if self.flush {
+            return (Gate::Flush, None);
+        }
+        if self.paused {
+            return (Gate::Closed, None);
+        }
+        let rule = Arc::clone(&self.rule);
+        let opens = || {
+            let next = rule.schedule.next_after(clock)?;
+            let wait = Duration::try_from(clock.duration_until(&next)).unwrap_or(ASK_SCHEDULE);
+            Some(now + wait.min(ASK_SCHEDULE))
+        };
+        match &rule.schedule {
+            Schedule::Always => (Gate::Open, None),
+            Schedule::Windows(_) if rule.schedule.open_at(clock) => (Gate::Open, None),
+            Schedule::Windows(_) => (Gate::Closed, opens()),
+            Schedule::Moments(_) => {
+                if self.ship.run.is_none() && rule.schedule.due(&self.ship.looked_until, clock) {
+                    self.ship.run = Some(Run { started: now, deadline: now + rule.package.max_wait });
+                    self.ship.looked_until = clock.clone();
+                }
+                match self.ship.run {
+                    None => (Gate::Closed, opens()),
+                    Some(run) if rule.package.per == Per::Batch && self.awaits(run, now) => {
+                        (Gate::Closed, Some(run.deadline))
+                    }
+                    Some(run) if rule.package.per == Per::Batch => (Gate::Flush, Some(run.deadline)),
+                    Some(run) => (Gate::Open, Some(run.deadline)),
+                }
+            }
+        }
+    }
+
+    /// Whether files that were there when the moment came are still settling.
+    fn awaits(&self, run: Run, now: Duration) -> bool {
+        let desk = self.shared.desk();
+        let belongs = run.started + self.rule.settle;
+        now < run.deadline
+            && desk.settling().iter().any(|(_, file)| file.stage == Stage::Settling && file.first_seen <= belongs)
+    }
+
+    /// Ends the run of a moment once everything that belongs to it is packaged.
+    async fn end_run(&mut self, gate: Gate, more: bool, waits: Option<Duration>) {
+        let now = self.shared.now();
+        let Some(run) = self.ship.run else { return };
+        let awaits = self.awaits(run, now) || waits.is_some_and(|at| at <= run.deadline && now < run.deadline);
+        if gate == Gate::Closed || more || (gate == Gate::Open && awaits) {
+            return;
+        }
+        self.ship.run = None;
+        let at = self.ship.looked_until.timestamp();
+        if let Err(error) = self.store.set_rule_run(&self.rule.name, at).await {
+            self.problem("store", describe(&error)).await;
+        }
+    }
+
+    /// Looks once more at what is to be packaged: only packages of which everything is still as it was are returned.
+    async fn checked(&mut self, now: Duration, packages: Vec<Package>) -> Vec<Shipment> {
+        let mut shipments = Vec::new();
+        if packages.is_empty() {
+            return shipments;
+        }
+        if self.rule.package.per == Per::Folder {
+            let tops =
+                packages.iter().filter_map(|package| package.files.first().map(|file| top_level(file).to_owned()));
+            let tops: Vec<PathBuf> = tops.collect();
+            for (package, top) in packages.into_iter().zip(tops) {
+                if !self.look_at_paths(vec![top]).await {
+                    shipments.push(self.shipment(&package));
+                }
+            }
+            return shipments;
+        }
+        let seen_now = |path: &Arc<Path>| {
+            self.shared.desk().settling().get(path).is_some_and(|file| file.stage == Stage::Whole(now))
+        };
+        let old: Vec<Arc<Path>> =
+            packages.iter().flat_map(|package| &package.files).filter(|path| !seen_now(path)).cloned().collect();
+        let mut changed = std::collections::HashSet::new();
+        if !old.is_empty() {
+            let places: Vec<Arc<Path>> = {
+                let desk = self.shared.desk();
+                let place = |path: &Arc<Path>| desk.inventory().get(path).and_then(|known| known.target.clone());
+                old.iter().map(|path| place(path).unwrap_or_else(|| Arc::clone(path))).collect()
+            };
+            let root = self.rule.watch.clone();
+            let Ok(probes) = self.blocking(move || scan::probe(&root, places.iter().map(|place| &**place))).await
+            else {
+                return shipments; // The next look finds out why.
+            };
+            let now = self.shared.now();
+            let mut desk = self.shared.desk();
+            for (path, probe) in old.iter().zip(&probes) {
+                if !desk.recheck(now, path, probe) {
+                    changed.insert(Arc::clone(path));
+                }
+            }
+        }
+        for package in packages {
+            if !package.files.iter().any(|path| changed.contains(path)) {
+                shipments.push(self.shipment(&package));
+            }
+        }
+        shipments
+    }
+
+    fn shipment(&self, package: &Package) -> Shipment {
+        Shipment { group: Arc::clone(&package.group), files: self.shared.desk().chosen(package) }
+    }
+
+    async fn order(&self, shipment: &Shipment, clock: &Zoned) -> Result<UploadSpec, String> {
+        let sequence = if dispatch::uses_sequence(&self.rule) {
+            let day = clock.date().to_string();
+            self.store.next_sequence(&self.rule.name, &day).await.map_err(|error| describe(&error))?
+        } else {
+            1
+        };
+        dispatch::order(&self.rule, &self.surroundings, clock, &shipment.group, sequence, &shipment.files)
+            .map_err(|error| describe(&error))
+    }
+
+    async fn submit_all(&mut self, shipments: Vec<Shipment>, clock: &Zoned) {
+        let results: Vec<(Shipment, Result<UploadId, Refusal>)> = {
+            let this = &*self;
+            let submits = shipments.into_iter().map(|shipment| async move {
+                let result = match this.order(&shipment, clock).await {
+                    Ok(spec) => this.outlet.submit(spec).await.map_err(Refusal::from),
+                    Err(reason) => Err(Refusal::Template(reason)),
+                };
+                (shipment, result)
+            });
+            futures_util::stream::iter(submits).buffered(AT_ONCE).collect().await
+        };
+        for (shipment, result) in results {
+            self.shipped(&shipment, result).await;
+        }
+    }
+
+    /// Notes what became of a package.
+    async fn shipped(&mut self, shipment: &Shipment, result: Result<UploadId, Refusal>) {
+        let now = self.shared.now();
+        match result {
+            Ok(id) => {
+                let mut desk = self.shared.desk();
+                shipment.files.iter().for_each(|file| desk.sent_with(&file.relative, id));
+                self.shared.status().made += 1;
+            }
+            Err(Refusal::Template(reason)) => {
+                {
+                    let mut desk = self.shared.desk();
+                    let until = Some(now + self.rule.rescan);
+                    shipment.files.iter().for_each(|file| desk.block(&file.relative, reason.clone(), until));
+                }
+                self.problem("template", reason).await;
+            }
+            Err(Refusal::Claimed) => {
+                let mut desk = self.shared.desk();
+                let reason = "the ledger knows it already; looking it up again".to_owned();
+                shipment.files.iter().for_each(|file| desk.block(&file.relative, reason.clone(), Some(now + RETRY)));
+                drop(desk);
+                self.read_ledger_soon();
+            }
+            Err(Refusal::Failed(reason)) => {
+                {
+                    let mut desk = self.shared.desk();
+                    let until = Some(now + RETRY);
+                    shipment.files.iter().for_each(|file| desk.block(&file.relative, reason.clone(), until));
+                }
+                self.problem("queue", reason).await;
+            }
+        }
+    }
+
+    /// Adds files to the open package of their group, or opens one with them.
+    async fn add_to_open(&mut self, shipment: Shipment, clock: &Zoned) {
+        let now = self.shared.now();
+        let (files, bytes) = (shipment.files.len() as u64, shipment.files.iter().map(|f| f.identity.size).sum::<u64>());
+        if let Some(open) = self.ship.open.get(&shipment.group) {
+            let id = open.id;
+            let sources = dispatch::source_files(&self.rule, &shipment.files);
+            match self.outlet.append(id, sources).await {
+                Ok(()) => {
+                    if let Some(open) = self.ship.open.get_mut(&shipment.group) {
+                        open.files += files;
+                        open.bytes += bytes;
+                        open.last_added = now;
+                    }
+                    return self.shipped(&shipment, Ok(id)).await;
+                }
+                // It was closed at this very moment: what comes now goes into the next one.
+                Err(OutletError::NotOpen) => drop(self.ship.open.remove(&shipment.group)),
+                Err(error) => return self.shipped(&shipment, Err(Refusal::from(error))).await,
+            }
+        }
+        let result = match self.order(&shipment, clock).await {
+            Ok(spec) => self.outlet.submit(spec).await.map_err(Refusal::from),
+            Err(reason) => Err(Refusal::Template(reason)),
+        };
+        if let Ok(id) = &result {
+            let looked_until = clock.clone();
+            let open = OpenPackage { id: *id, files, bytes, last_added: now, looked_until, retry_at: None };
+            self.ship.open.insert(Arc::clone(&shipment.group), open);
+        }
+        self.shipped(&shipment, result).await;
+    }
+
+    /// Closes the open packages whose condition holds; returns when to ask again.
+    async fn close_open(&mut self, clock: &Zoned) -> Option<Duration> {
+        let rule = Arc::clone(&self.rule);
+        let Finalize::Open(when) = &rule.finalize else { return None };
+        let now = self.shared.now();
+        let marker = self.sieve.closing_marker().filter(|marker| self.shared.desk().inventory().contains(marker));
+        let marker = marker.map(Path::to_owned);
+        let mut next: Option<Duration> = None;
+        let (mut closed, mut all_closed) = (false, true);
+        let groups: Vec<Arc<str>> = self.ship.open.keys().cloned().collect();
+        for group in groups {
+            let settling = self.shared.desk().is_settling(&group);
+            let Some(package) = self.ship.open.get_mut(&group) else { continue };
+            let situation = Situation { now, clock, marker: marker.is_some(), settling };
+            match closes(when, package, situation) {
+                Ok(()) => match self.outlet.finalize(package.id).await {
+                    Ok(()) => {
+                        closed = true;
+                        self.ship.open.remove(&group);
+                    }
+                    // Removed, complete already, or paused by somebody: asked again as long as it is there.
+                    Err(error) => {
+                        all_closed = false;
+                        package.retry_at = Some(now + ASK_SCHEDULE);
+                        next = next.into_iter().chain([now + ASK_SCHEDULE]).min();
+                        let id = package.id;
+                        if !self.is_there(id).await {
+                            self.ship.open.remove(&group);
+                        }
+                        tracing::debug!(rule = rule.name, upload = %id, %error, "an open package can not be closed yet");
+                    }
+                },
+                Err(ask) => {
+                    all_closed = false;
+                    next = next.into_iter().chain(ask.map(|at| at.min(now + ASK_SCHEDULE))).min();
+                }
+            }
+        }
+        if let Some(marker) = marker.filter(|_| closed && all_closed) {
+            self.consume_marker(&marker).await;
+        }
+        next
+    }
+
+    async fn is_there(&self, id: UploadId) -> bool {
+        match self.store.upload(id).await {
+            Ok(upload) => upload.state != UploadState::Complete,
+            Err(StoreError::NotFound(_)) => false,
+            Err(_) => true,
+        }
+    }
+
+    /// The marker was an order, and it is carried out: left where it is, it would close the next package at once.
+    async fn consume_marker(&mut self, marker: &Path) {
+        let path = self.rule.watch.join(marker);
+        let removed = tokio::fs::remove_file(&path).await;
+        match removed {
+            Ok(()) => self.shared.desk().taken_away(marker),
+            Err(error) => self.problem("marker", format!("can not remove {}: {error}", path.display())).await,
+        }
+    }
+}
+
+/// Why a package was not made.
+enum Refusal {
+    Template(String),
+    Claimed,
+    Failed(String),
+}
+
+impl From<OutletError> for Refusal {
+    fn from(error: OutletError) -> Self {
+        match error {
+            OutletError::AlreadyClaimed(_) => Self::Claimed,
+            other => Self::Failed(describe(&other)),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What a rule can tell about itself.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::base::UploadId;
+
+/// Most waiting files that a status lists; the count is always right.
+pub const LISTED: usize = 100;
+
+/// What a rule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RuleState {
+    /// It has not looked at its folder yet.
+    #[default]
+    Starting,
+    /// The system tells of changes.
+    Watching,
+    /// It looks again and again; [`RuleStatus::reason`] says why.
+    Polling,
+    /// Its folder can not be read; [`RuleStatus::reason`] says why. It tries again by itself.
+    Offline,
+    /// Somebody paused it: it looks, but makes no packages and touches no files.
+    Paused,
+    /// The rules file disables it.
+    Disabled,
+}
+
+/// A file that waits, and for what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WaitingFile {
+    /// Relative to the watched folder.
+    pub path: PathBuf,
+    /// Bytes at the last look.
+    pub size: u64,
+    /// What it waits for, for a person.
+    pub reason: String,
+    /// Since when it waits: when it was first seen, or last changed.
+    pub since: Timestamp,
+    /// Until when, if nothing changes.
+    pub until: Option<Timestamp>,
+}
+
+/// The last look at the whole folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LastScan {
+    /// When it ended.
+    pub at: Timestamp,
+    /// How long it took, milliseconds.
+    pub milliseconds: u64,
+    /// Files that are something to the rule.
+    pub files: u64,
+    /// Folders looked into.
+    pub folders: u64,
+}
+
+/// All that a rule can tell about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct RuleStatus {
+    /// The rule.
+    pub name: String,
+    /// The folder it watches.
+    pub watch: PathBuf,
+    /// What it does.
+    pub state: RuleState,
+    /// Why it polls or is offline.
+    pub reason: Option<String>,
+    /// How many files wait.
+    pub waiting_count: u64,
+    /// The first of them.
+    pub waiting: Vec<WaitingFile>,
+    /// What could not be looked at, and why.
+    pub unread: Vec<(PathBuf, String)>,
+    /// The last look at the whole folder.
+    pub last_scan: Option<LastScan>,
+    /// How many looks at the folder, or parts of it, there were.
+    pub looks: u64,
+    /// How often the system lost events, so that everything was looked at again.
+    pub overflows: u64,
+    /// The last thing that went wrong.
+    pub last_error: Option<String>,
+    /// When its schedule next lets it make packages.
+    pub next_schedule: Option<Timestamp>,
+    /// Uploads of the rule that still take files.
+    pub open: Vec<UploadId>,
+    /// How many uploads it has made since the agent started.
+    pub made: u64,
+}

@@ -1,0 +1,309 @@
+//! The handle to all rules at work: starts and stops one task per rule, passes orders on, answers questions.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::describe;
+use super::dispatch::Surroundings;
+use super::news::{Postbox, deliver};
+use super::outlet::Outlet;
+use super::runner::{Order, Parts, Runner, Shared};
+use super::sieve::Sieve;
+use super::status::{RuleState, RuleStatus};
+use crate::base::FileIdentity;
+use crate::rules::{Rule, RuleDigest, RuleSet};
+use crate::store::{Outcome, Store, StoreError};
+
+/// Orders that may wait for a rule that is busy.
+const ORDERS: usize = 16;
+
+/// What the agent knows that the rules do not say.
+#[derive(Debug, Clone, Default)]
+pub struct WatchSettings {
+    /// Absolute folders that are never looked into, such as the agent's data directory.
+    pub excluded: Vec<PathBuf>,
+    /// Name of this machine, for templates.
+    pub host: String,
+    /// The team that sends when a rule names none.
+    pub team_id: Option<String>,
+}
+
+/// Why a question or an order to a rule failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// There is no such rule.
+    #[error("no rule `{0}`")]
+    NoSuchRule(String),
+    /// The rules file disables it.
+    #[error("the rule `{0}` is disabled in the rules file")]
+    Disabled(String),
+    /// The path is in no folder that a rule watches.
+    #[error("{} is in no watched folder", .0.display())]
+    NotWatched(PathBuf),
+    /// The agent's memory failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// All rules at work; clones share them.
+#[derive(Debug, Clone)]
+pub struct Watcher {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    outlet: Arc<dyn Outlet>,
+    settings: WatchSettings,
+    cancel: CancellationToken,
+    postbox: Arc<Postbox>,
+    state: Mutex<State>,
+    /// One reload at a time.
+    reloading: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    rules: Arc<RuleSet>,
+    tasks: HashMap<String, Task>,
+    deliver: Option<JoinHandle<()>>,
+}
+
+/// A rule's task.
+#[derive(Debug)]
+struct Task {
+    shared: Arc<Shared>,
+    orders: mpsc::Sender<Order>,
+    cancel: CancellationToken,
+    handle: JoinHandle<()>,
+    /// The rule and those earlier ones that overlap it: what the task depends on.
+    depends_on: Vec<RuleDigest>,
+}
+
+impl Watcher {
+    /// Starts a task for each enabled rule. Cancelling `cancel` stops them, as does [`Self::stop`].
+    pub async fn start(
+        rules: Arc<RuleSet>,
+        store: Store,
+        outlet: Arc<dyn Outlet>,
+        settings: WatchSettings,
+        cancel: CancellationToken,
+    ) -> Self {
+        let postbox = Arc::new(Postbox::default());
+        // What was committed before the rules' first reading of the ledger is in the ledger.
+        let last = store.last_event().await.unwrap_or_else(|error| {
+            tracing::warn!(error = describe(&error), "can not read the event log; reading it from its beginning");
+            0
+        });
+        let deliver = tokio::spawn(deliver(store.clone(), Arc::clone(&postbox), last, cancel.clone()));
+        let empty = RuleSet { rules: Vec::new(), downloads: Vec::new(), warnings: Vec::new(), ..(*rules).clone() };
+        let state = State { rules: Arc::new(empty), tasks: HashMap::new(), deliver: Some(deliver) };
+        let reloading = tokio::sync::Mutex::new(());
+        let inner = Inner { store, outlet, settings, cancel, postbox, state: Mutex::new(state), reloading };
+        let watcher = Self { inner: Arc::new(inner) };
+        watcher.reload(rules).await;
+        watcher
+    }
+
+    /// Takes other rules: only what differs is stopped and started.
+    pub async fn reload(&self, rules: Arc<RuleSet>) {
+        let _one_at_a_time = self.inner.reloading.lock().await;
+        let wanted: HashMap<&str, Sieve> = rules
+            .rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.enabled)
+            .map(|(place, rule)| {
+                let sieve = Sieve::new(Arc::clone(rule), &rules.rules[..place], &self.inner.settings.excluded);
+                (rule.name.as_str(), sieve)
+            })
+            .collect();
+        let stale = {
+            let mut state = self.state();
+            let is_stale = |name: &String, task: &Task| {
+                wanted.get(name.as_str()).is_none_or(|sieve| depends_on(sieve) != task.depends_on)
+                    || task.handle.is_finished()
+            };
+            let names: Vec<String> =
+                state.tasks.iter().filter(|(name, task)| is_stale(name, task)).map(|(name, _)| name.clone()).collect();
+            names.into_iter().filter_map(|name| Some((name.clone(), state.tasks.remove(&name)?))).collect::<Vec<_>>()
+        };
+        for (name, task) in stale {
+            self.inner.postbox.close(&name);
+            task.stop(&name).await;
+        }
+        let mut state = self.state();
+        state.rules = Arc::clone(&rules);
+        for (name, sieve) in wanted {
+            if !state.tasks.contains_key(name) && !self.inner.cancel.is_cancelled() {
+                state.tasks.insert(name.to_owned(), self.spawn(sieve));
+            }
+        }
+    }
+
+    fn spawn(&self, sieve: Sieve) -> Task {
+        let surroundings =
+            Surroundings { host: self.inner.settings.host.clone(), team_id: self.inner.settings.team_id.clone() };
+        let shared = Arc::new(Shared::new(sieve.clone(), surroundings.clone()));
+        let (orders, received) = mpsc::channel(ORDERS);
+        let cancel = self.inner.cancel.child_token();
+        let depends_on = depends_on(&sieve);
+        let runner = Runner::new(Parts {
+            inbox: self.inner.postbox.open(&sieve.rule().name),
+            sieve,
+            surroundings,
+            store: self.inner.store.clone(),
+            outlet: Arc::clone(&self.inner.outlet),
+            shared: Arc::clone(&shared),
+            orders: received,
+            cancel: cancel.clone(),
+        });
+        Task { shared, orders, cancel, handle: tokio::spawn(runner.run()), depends_on }
+    }
+
+    /// The rules at work.
+    #[must_use]
+    pub fn rules(&self) -> Arc<RuleSet> {
+        Arc::clone(&self.state().rules)
+    }
+
+    /// What each rule does, in file order, disabled ones too.
+    #[must_use]
+    pub fn status(&self) -> Vec<RuleStatus> {
+        let state = self.state();
+        state.rules.rules.iter().map(|rule| state.status_of(rule)).collect()
+    }
+
+    /// What a rule does.
+    ///
+    /// # Errors
+    /// [`WatchError::NoSuchRule`].
+    pub fn rule_status(&self, name: &str) -> Result<RuleStatus, WatchError> {
+        let state = self.state();
+        let rule = state.rules.rule(name).ok_or_else(|| WatchError::NoSuchRule(name.to_owned()))?;
+        Ok(state.status_of(rule))
+    }
+
+    /// Packages what is ready now, whatever the schedule says.
+    ///
+    /// # Errors
+    /// [`WatchError::NoSuchRule`], [`WatchError::Disabled`].
+    pub async fn run_now(&self, name: &str) -> Result<(), WatchError> {
+        self.order(name, Order::RunNow).await
+    }
+
+    /// Lets a rule make no more packages, over restarts, until it is resumed.
+    ///
+    /// # Errors
+    /// [`WatchError::NoSuchRule`], [`WatchError::Disabled`].
+    pub async fn pause(&self, name: &str) -> Result<(), WatchError> {
+        self.order(name, Order::Pause).await
+    }
+
+    /// Lets a paused rule go on.
+    ///
+    /// # Errors
+    /// [`WatchError::NoSuchRule`], [`WatchError::Disabled`].
+    pub async fn resume(&self, name: &str) -> Result<(), WatchError> {
+        self.order(name, Order::Resume).await
+    }
+
+    /// Forgets that a file, or all below a folder, was sent (path relative to the watched folder), or everything: what
+    /// is there is sent again. Returns how many ledger entries that were.
+    ///
+    /// # Errors
+    /// [`WatchError::NoSuchRule`], [`WatchError::Store`].
+    pub async fn forget(&self, name: &str, path: Option<&Path>) -> Result<u64, WatchError> {
+        self.known(name)?;
+        let forgotten = self.inner.store.ledger_forget(name, path).await?;
+        self.read_ledger(name).await;
+        Ok(forgotten)
+    }
+
+    /// Lets what is there now at a path, or below it, or everything, count as sent. Returns how many files that were.
+    ///
+    /// # Errors
+    /// [`WatchError::NoSuchRule`], [`WatchError::Disabled`], [`WatchError::Store`].
+    pub async fn mark_sent(&self, name: &str, path: Option<&Path>) -> Result<u64, WatchError> {
+        self.known(name)?;
+        let shared = self.state().tasks.get(name).map(|task| Arc::clone(&task.shared));
+        let shared = shared.ok_or_else(|| WatchError::Disabled(name.to_owned()))?;
+        let files: Vec<(PathBuf, FileIdentity)> = shared.desk().unsent_below(path.unwrap_or(Path::new("")));
+        let count = files.len() as u64;
+        self.inner.store.ledger_mark(name, files, Outcome::Skipped).await?;
+        self.read_ledger(name).await;
+        Ok(count)
+    }
+
+    async fn read_ledger(&self, name: &str) {
+        // A rule that is not at work reads it when it starts.
+        let _ = self.order(name, Order::ReadLedger).await;
+    }
+
+    async fn order(&self, name: &str, order: Order) -> Result<(), WatchError> {
+        self.known(name)?;
+        let orders = self.state().tasks.get(name).map(|task| task.orders.clone());
+        let disabled = || WatchError::Disabled(name.to_owned());
+        orders.ok_or_else(disabled)?.send(order).await.map_err(|_| disabled())
+    }
+
+    fn known(&self, name: &str) -> Result<Arc<Rule>, WatchError> {
+        self.state().rules.rule(name).cloned().ok_or_else(|| WatchError::NoSuchRule(name.to_owned()))
+    }
+
+    /// Stops all rules and waits for them.
+    pub async fn stop(&self) {
+        let (tasks, deliver) = {
+            let mut state = self.state();
+            (std::mem::take(&mut state.tasks), state.deliver.take())
+        };
+        self.inner.cancel.cancel();
+        for (name, task) in tasks {
+            task.stop(&name).await;
+        }
+        if let Some(deliver) = deliver {
+            ended("events", deliver.await);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn status_of(&self, rule: &Rule) -> RuleStatus {
+        match self.tasks.get(&rule.name) {
+            Some(task) => task.shared.status().clone(),
+            None => RuleStatus {
+                name: rule.name.clone(),
+                watch: rule.watch.clone(),
+                state: if rule.enabled { RuleState::Starting } else { RuleState::Disabled },
+                ..RuleStatus::default()
+            },
+        }
+    }
+}
+
+impl Task {
+    async fn stop(self, name: &str) {
+        self.cancel.cancel();
+        ended(name, self.handle.await);
+    }
+}
+
+fn ended(what: &str, result: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = result {
+        tracing::error!(task = what, %error, "a watching task ended unexpectedly");
+    }
+}
+
+fn depends_on(sieve: &Sieve) -> Vec<RuleDigest> {
+    std::iter::once(sieve.rule()).chain(sieve.earlier()).map(|rule| rule.digest).collect()
+}

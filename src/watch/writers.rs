@@ -1,0 +1,113 @@
+//! Who holds a file open for writing, as far as this system tells.
+//!
+//! **In**: identities of the files in question. **Out**: for each that is held, by whom. Blocks.
+//!
+//! Linux only, by the descriptors listed under `/proc`: those of processes that the agent may look at (all of them
+//! for root, otherwise its own user's). It costs one pass over them, so it is asked only for files that do not
+//! change any more, once for all of them. A held file that is not seen here still has to pass the settle time.
+//!
+//! Must never know: rules, paths.
+
+use std::collections::HashMap;
+
+use crate::base::FileIdentity;
+
+/// Device and inode of a file.
+pub type FileId = (u64, u64);
+
+/// The files among `wanted` that somebody holds open for writing, with the name and id of the process.
+#[must_use]
+pub fn writers_of(wanted: &[FileIdentity]) -> HashMap<FileId, String> {
+    let wanted: Vec<FileId> = wanted.iter().map(|identity| (identity.device, identity.inode)).collect();
+    if wanted.is_empty() {
+        return HashMap::new();
+    }
+    system::writers_of(&wanted.into_iter().collect())
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use std::collections::{HashMap, HashSet};
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
+
+    use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+
+    use super::FileId;
+
+    pub(super) fn writers_of(wanted: &HashSet<FileId>) -> HashMap<FileId, String> {
+        let mut found = HashMap::new();
+        let Ok(processes) = std::fs::read_dir("/proc") else { return found };
+        for process in processes.flatten() {
+            if process.file_name().as_bytes().iter().all(u8::is_ascii_digit) {
+                of_process(&process.path(), wanted, &mut found);
+            }
+        }
+        found
+    }
+
+    fn of_process(process: &Path, wanted: &HashSet<FileId>, found: &mut HashMap<FileId, String>) {
+        let Ok(descriptors) = std::fs::read_dir(process.join("fd")) else { return };
+        for descriptor in descriptors.flatten() {
+            let Some(id) = file_behind(&descriptor.path()).filter(|id| wanted.contains(id)) else { continue };
+            if !found.contains_key(&id) && is_for_writing(&process.join("fdinfo").join(descriptor.file_name())) {
+                found.insert(id, name_of(process));
+            }
+        }
+    }
+
+    fn file_behind(link: &Path) -> Option<FileId> {
+        // Sockets, pipes and the like are links to names without a slash; devices are none of ours.
+        let target = std::fs::read_link(link).ok()?;
+        if !target.is_absolute() || target.starts_with("/dev") || target.starts_with("/proc") {
+            return None;
+        }
+        // No synchronizing: a file on a share that has gone away must not hold us up.
+        let found = statx(CWD, link, AtFlags::STATX_DONT_SYNC, StatxFlags::INO | StatxFlags::TYPE).ok()?;
+        Some((makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino))
+    }
+
+    fn is_for_writing(info: &Path) -> bool {
+        const ACCESS_MODE: u32 = 0o3;
+        let Ok(text) = std::fs::read_to_string(info) else { return false };
+        let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
+        flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).is_some_and(|flags| flags & ACCESS_MODE != 0)
+    }
+
+    fn name_of(process: &Path) -> String {
+        let id = process.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match std::fs::read_to_string(process.join("comm")) {
+            Ok(name) => format!("{} (process {id})", name.trim()),
+            Err(_) => format!("process {id}"),
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::collections::{HashMap, HashSet};
+
+    use super::FileId;
+
+    pub(super) fn writers_of(_wanted: &HashSet<FileId>) -> HashMap<FileId, String> {
+        HashMap::new()
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_held_as_long_as_somebody_has_it_open_for_writing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("render.mov");
+        let writer = std::fs::File::create(&path).unwrap();
+        let identity = FileIdentity::of(&std::fs::metadata(&path).unwrap());
+        let reader = std::fs::File::open(&path).unwrap();
+        assert!(writers_of(&[identity]).contains_key(&(identity.device, identity.inode)));
+        drop(writer);
+        assert!(writers_of(&[identity]).is_empty());
+        drop(reader);
+    }
+}

@@ -1,0 +1,240 @@
+//! What is dropped is sent: once, whole, in the right packages.
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::support::{Bench, PATIENCE};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_dropped_becomes_a_package_once() {
+    let bench = Bench::with("package: file\nsettle: 100ms").await;
+    bench.ready().await;
+    bench.write("clip.mov", "content");
+    assert_eq!(bench.packages_when(1).await, [["clip.mov"]]);
+    bench.looked_again().await;
+    assert_eq!(bench.packages().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_one_package_and_a_loose_file_another() {
+    let bench = Bench::with("package: { per: folder, quiet: 200ms }\nsettle: 100ms").await;
+    bench.write("A001/CLIPS/one.mov", "1");
+    bench.write("A001/CLIPS/two.mov", "2");
+    bench.write("A001/readme.txt", "r");
+    bench.write("loose.mov", "l");
+    let packages = bench.packages_when(2).await;
+    assert_eq!(packages, [vec!["A001/CLIPS/one.mov", "A001/CLIPS/two.mov", "A001/readme.txt"], vec!["loose.mov"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_gets_ready_together_is_one_batch() {
+    let bench = Bench::with("package: { per: batch, quiet: 300ms }\nsettle: 100ms").await;
+    for number in 0..5 {
+        bench.write(format!("clip{number}.mov"), "x");
+    }
+    assert_eq!(bench.packages_when(1).await[0].len(), 5);
+}
+
+/// Row "half-written file sent" and "CLOSE_WRITE is not done": the writer closes and opens again and again, with
+/// pauses shorter than the settle time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_closed_and_opened_again_is_sent_only_when_it_is_over() {
+    let bench = Bench::with("package: file\nsettle: 400ms").await;
+    bench.ready().await;
+    for piece in 0..6 {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(bench.path("scan.pdf")).unwrap();
+        write!(file, "piece {piece};").unwrap();
+        drop(file);
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        assert!(bench.uploads().await.is_empty(), "sent before it was whole");
+    }
+    bench.packages_when(1).await;
+    let upload = bench.uploads().await.remove(0);
+    assert_eq!(upload.totals.bytes, 6 * 8);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_held_open_for_writing_waits_and_says_for_whom() {
+    let bench = Bench::with("package: file\nsettle: 50ms").await;
+    let mut file = std::fs::File::create(bench.path("render.mov")).unwrap();
+    file.write_all(b"first half").unwrap();
+    bench
+        .until("a reason", async || {
+            bench.status().waiting.first().is_some_and(|file| file.reason.contains("held open for writing by"))
+        })
+        .await;
+    assert!(bench.uploads().await.is_empty());
+    file.write_all(b", second half").unwrap();
+    drop(file);
+    bench.packages_when(1).await;
+    assert_eq!(bench.uploads().await[0].totals.bytes, 23);
+}
+
+/// Row "mtime is not the arrival time": the modification time lies years back, or in the future.
+#[tokio::test(flavor = "multi_thread")]
+async fn old_and_future_modification_times_prove_nothing() {
+    let bench = Bench::with("package: file\nsettle: 300ms").await;
+    bench.ready().await;
+    for (name, shift) in [("old.mov", -100_000_000_i64), ("future.mov", 100_000_000)] {
+        bench.write(name, "x");
+        let now = std::time::SystemTime::now();
+        let step = Duration::from_secs(shift.unsigned_abs());
+        let at = if shift < 0 { now - step } else { now + step };
+        std::fs::File::open(bench.path(name)).unwrap().set_modified(at).unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(bench.uploads().await.is_empty(), "taken for whole by its modification time");
+    bench.packages_when(2).await;
+}
+
+/// Row "new-directory race": folders are made and filled at once, deep.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_in_folders_made_this_moment_are_found() {
+    let bench = Bench::with("package: file\nsettle: 50ms\nrescan: 1h").await;
+    bench.ready().await;
+    for number in 0..50 {
+        bench.write(format!("a{number}/b/c/clip.mov"), "x");
+    }
+    bench.packages_when(50).await;
+}
+
+/// Rows "events missed ..., folder moved in is not seen" and "atomic save / rename into place".
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_moved_in_whole_and_a_file_renamed_into_place_are_found() {
+    let bench = Bench::with("package: file\nsettle: 50ms\nrescan: 1h").await;
+    bench.ready().await;
+    let outside = bench.root.path().join("outside");
+    std::fs::create_dir_all(outside.join("deep/er")).unwrap();
+    std::fs::write(outside.join("deep/er/clip.mov"), "x").unwrap();
+    std::fs::rename(&outside, bench.path("card")).unwrap();
+    bench.packages_when(1).await;
+    bench.write(".clip.mov.Ab3x", "y");
+    std::fs::rename(bench.path(".clip.mov.Ab3x"), bench.path("clip.mov")).unwrap();
+    assert_eq!(bench.packages_when(2).await[1], ["clip.mov"]);
+}
+
+/// Row "events missed while the daemon was down".
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_dropped_while_the_agent_was_down_is_sent_and_what_was_sent_is_not_sent_again() {
+    let keys = "package: file\nsettle: 50ms";
+    let mut bench = Bench::with(keys).await;
+    bench.write("one.mov", "1");
+    bench.packages_when(1).await;
+    bench.stop().await;
+    bench.write("two.mov", "2");
+    bench.start(keys).await;
+    assert_eq!(bench.packages_when(2).await, [["one.mov"], ["two.mov"]]);
+    bench.complete(&bench.uploads().await[0]).await;
+    bench.stop().await;
+    bench.start(keys).await;
+    bench.ready().await;
+    bench.looked_again().await;
+    assert_eq!(bench.packages().await.len(), 2);
+}
+
+/// Row "network share: no events, no error": everything is found by looking alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_any_events_polling_finds_everything() {
+    let bench = Bench::with("package: file\nsettle: 50ms\npoll: 100ms").await;
+    bench.ready().await;
+    bench.write("a/clip.mov", "x");
+    bench.packages_when(1).await;
+    bench.write("b/clip.mov", "x");
+    bench.packages_when(2).await;
+    assert!(bench.status().reason.is_some_and(|reason| reason.contains("the rule says so")));
+}
+
+/// Row "gave up and never tried again": what can not be read waits, with a reason, and is sent when it can be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_can_not_be_read_waits_and_stops_only_itself() {
+    use std::os::unix::fs::PermissionsExt;
+    if rustix::process::geteuid().is_root() {
+        return; // Everything can be read by root.
+    }
+    let bench = Bench::with("package: file\nsettle: 50ms").await;
+    bench.write("closed.mov", "x");
+    std::fs::set_permissions(bench.path("closed.mov"), std::fs::Permissions::from_mode(0)).unwrap();
+    bench.write("fine.mov", "x");
+    assert_eq!(bench.packages_when(1).await, [["fine.mov"]]);
+    bench.until("a reason", async || bench.status().waiting[0].reason.contains("can not be read")).await;
+    std::fs::set_permissions(bench.path("closed.mov"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    bench.packages_when(2).await;
+}
+
+/// Row "poller dies when the share goes away": missing is not deleted, and it comes back by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_goes_away_and_comes_back_loses_and_repeats_nothing() {
+    let bench = Bench::with("package: file\nsettle: 50ms\nresend: true").await;
+    bench.write("one.mov", "1");
+    bench.packages_when(1).await;
+    let away = bench.root.path().join("away");
+    std::fs::rename(bench.path(""), &away).unwrap();
+    bench.until("offline", async || bench.status().reason.is_some_and(|reason| reason.contains("not exist"))).await;
+    std::fs::write(away.join("two.mov"), "2").unwrap();
+    std::fs::rename(&away, bench.path("")).unwrap();
+    assert_eq!(bench.packages_when(2).await, [["one.mov"], ["two.mov"]]);
+    bench.write("three.mov", "3");
+    bench.packages_when(3).await;
+}
+
+/// Row "inotify queue overflow loses events silently": far more changes than the queue holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_files_arrives_whole() {
+    let bench = Bench::with("package: { per: batch, quiet: 300ms }\nsettle: 100ms\nrescan: 1h").await;
+    bench.ready().await;
+    let count = 3_000;
+    for number in 0..count {
+        let path = bench.path(format!("frame{number:06}.dpx"));
+        for _ in 0..3 {
+            std::fs::write(&path, "x").unwrap();
+        }
+    }
+    let began = std::time::Instant::now();
+    let mut sent = 0;
+    while sent < count && began.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        sent = bench.uploads().await.iter().map(|upload| upload.totals.files).sum();
+    }
+    assert_eq!(sent, count);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nasty_names_are_sent_and_hidden_and_unfinished_ones_are_not() {
+    use std::os::unix::ffi::OsStrExt;
+    let bench = Bench::with("package: { per: batch, quiet: 300ms }\nsettle: 50ms").await;
+    let nasty: [&[u8]; 6] = [
+        b"not-\xff-utf8.mov",
+        b"line\nbreak.mov",
+        b"quote'\".mov",
+        " spaces ".as_bytes(),
+        "東京.mxf".as_bytes(),
+        b"-rf",
+    ];
+    for name in nasty {
+        bench.write(std::ffi::OsStr::from_bytes(name), "x");
+    }
+    for name in [".hidden", "half.mov.part", ".DS_Store", "~$word.docx"] {
+        bench.write(name, "x");
+    }
+    let packages = bench.packages_when(1).await;
+    assert_eq!(packages[0].len(), nasty.len(), "{packages:?}");
+}
+
+/// Row "symlink loops", and R9: nothing outside is reached.
+#[tokio::test(flavor = "multi_thread")]
+async fn links_are_not_followed_out_of_the_folder_nor_in_circles() {
+    use std::os::unix::fs::symlink;
+    let bench = Bench::with("package: { per: batch, quiet: 200ms }\nsettle: 50ms\nsymlinks: within").await;
+    let outside = bench.root.path().join("secret");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("key"), "x").unwrap();
+    bench.write("folder/clip.mov", "x");
+    symlink(&outside, bench.path("out")).unwrap();
+    symlink(outside.join("key"), bench.path("key")).unwrap();
+    symlink(bench.path(""), bench.path("folder/loop")).unwrap();
+    symlink("folder/clip.mov", bench.path("alias.mov")).unwrap();
+    assert_eq!(bench.packages_when(1).await[0], ["alias.mov", "folder/clip.mov"]);
+    let files = bench.files(&bench.uploads().await[0]).await;
+    assert!(files[0].source.ends_with("folder/clip.mov"), "the link's target is what is read");
+}

@@ -1,0 +1,4 @@
+//! Rules at work over real folders.
+
+mod drops;
+mod support;
