@@ -3,6 +3,7 @@
 //!
 //! The binary `masv` is a thin shell over this library; docs/architecture.md maps its rooms.
 
+pub mod api;
 pub mod base;
 pub mod cloud;
 pub mod db;

@@ -40,6 +40,18 @@ pub enum Per {
     Batch,
 }
 
+impl Per {
+    /// `file`, `folder` or `batch`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Folder => "folder",
+            Self::Batch => "batch",
+        }
+    }
+}
+
 /// How files are gathered into packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packaging {
