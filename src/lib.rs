@@ -3,8 +3,10 @@
 //!
 //! The binary `masv` is a thin shell over this library; docs/architecture.md maps its rooms.
 
+pub mod agent;
 pub mod api;
 pub mod base;
+pub mod cli;
 pub mod cloud;
 pub mod db;
 pub mod hub;

@@ -67,9 +67,8 @@ impl From<QueueError> for ApiError {
     fn from(error: QueueError) -> Self {
         match &error {
             QueueError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
-            QueueError::WrongState { allowed, .. } => {
-                Self::new(StatusCode::CONFLICT, error.to_string()).hint(format!("it works for uploads that are {allowed}"))
-            }
+            QueueError::WrongState { allowed, .. } => Self::new(StatusCode::CONFLICT, error.to_string())
+                .hint(format!("it works for uploads that are {allowed}")),
             QueueError::AlreadyClaimed { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
             QueueError::Invalid(_) => Self::bad(error.to_string()),
             QueueError::Cloud(cloud) => Self::from(cloud.clone()),
@@ -99,7 +98,8 @@ impl From<CloudError> for ApiError {
                 Self::new(status.unwrap_or(StatusCode::BAD_GATEWAY), error.to_string())
             }
             CloudError::Unreachable { .. } | CloudError::Garbled { .. } => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).hint("try again when the cloud can be reached")
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+                    .hint("try again when the cloud can be reached")
             }
             CloudError::Setup { .. } => Self::internal(&error),
         }

@@ -137,6 +137,25 @@ impl Hub {
         Ok(Provisioned { team_id })
     }
 
+    /// Whether nobody has an account here yet.
+    ///
+    /// # Errors
+    /// [`HubError::Database`].
+    pub async fn is_new(&self) -> Result<bool, HubError> {
+        let count = |connection: &rusqlite::Connection| {
+            Ok::<i64, DbError>(connection.query_row("SELECT count(*) FROM team", [], |row| row.get(0))?)
+        };
+        Ok(self.inner.database.read(count).await? == 0)
+    }
+
+    /// A key to be given to [`Hub::provision`] and to whoever sends.
+    ///
+    /// # Errors
+    /// [`HubError::Secrets`] where the system gives no randomness.
+    pub fn new_key(&self) -> Result<SecretString, HubError> {
+        secrets::random().map(SecretString::from)
+    }
+
     /// Serves until `shutdown`, then lets what runs end within a grace time.
     ///
     /// # Errors

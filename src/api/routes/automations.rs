@@ -30,7 +30,9 @@ impl ApiState {
         let status = self.watcher.rule_status(name)?;
         let mut value = serde_json::to_value(status).unwrap_or_default();
         let rules = self.watcher.rules();
-        if let (Some(value), Some(Value::Object(more))) = (value.as_object_mut(), rules.rule(name).map(|rule| describe(rule))) {
+        if let (Some(value), Some(Value::Object(more))) =
+            (value.as_object_mut(), rules.rule(name).map(|rule| describe(rule)))
+        {
             value.extend(more);
         }
         Ok(Json(value))

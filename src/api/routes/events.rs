@@ -2,10 +2,10 @@
 
 use std::convert::Infallible;
 
+use axum::Extension;
 use axum::extract::State as Extract;
 use axum::http::HeaderMap;
 use axum::response::sse::{self, KeepAlive, Sse};
-use axum::Extension;
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;

@@ -16,9 +16,9 @@ use axum::routing::{get, post};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use super::ApiState;
 use super::error::ApiError;
 use super::guard::{Access, guard};
-use super::ApiState;
 
 /// The largest body, bytes: a hundred thousand paths.
 const LARGEST_BODY: usize = 32 << 20;

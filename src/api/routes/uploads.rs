@@ -119,7 +119,11 @@ async fn submit(
     let kind = destination.kind();
     let spec = UploadSpec {
         destination,
-        name: common.package_name.filter(|name| !name.trim().is_empty()).or(first).unwrap_or_else(|| "Files".to_owned()),
+        name: common
+            .package_name
+            .filter(|name| !name.trim().is_empty())
+            .or(first)
+            .unwrap_or_else(|| "Files".to_owned()),
         description: common.package_description.filter(|text| !text.is_empty()),
         password: common.password,
         options,
@@ -170,11 +174,8 @@ pub(super) async fn create(
     if !bad.is_empty() {
         return Err(ApiError::fields(bad));
     }
-    let destination = if new.recipients.is_empty() {
-        Destination::Link
-    } else {
-        Destination::Email { recipients: new.recipients }
-    };
+    let destination =
+        if new.recipients.is_empty() { Destination::Link } else { Destination::Email { recipients: new.recipients } };
     let options = PackageOptions {
         delete_after: new.delete_after,
         download_limit: new.download_limit,
@@ -301,10 +302,7 @@ pub(super) struct Removing {
     states: Option<String>,
 }
 
-pub(super) async fn remove_many(
-    Extract(state): Extract<ApiState>,
-    Query(removing): Query<Removing>,
-) -> Answer<Count> {
+pub(super) async fn remove_many(Extract(state): Extract<ApiState>, Query(removing): Query<Removing>) -> Answer<Count> {
     let states = removing.states.filter(|states| !states.trim().is_empty()).ok_or_else(|| {
         ApiError::bad("states: name the states to remove").hint("for instance ?states=complete,error, or ?states=all")
     })?;
