@@ -109,6 +109,7 @@ impl Runner {
         let (gate, ask_gate) = self.gate(now, &clock);
         let takes_files = matches!(self.rule.finalize, Finalize::Open(_));
         let mut plan = self.shared.desk().plan(now, gate, takes_files);
+        self.shared.status().next_package = plan.next.map(|at| self.shared.at(at));
         let more = plan.packages.len() > MOST_IN_A_PASS;
         plan.packages.truncate(MOST_IN_A_PASS);
         let shipments = self.checked(now, plan.packages).await;
