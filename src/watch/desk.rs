@@ -85,7 +85,15 @@ impl Desk {
     /// # Errors
     /// [`Offline`] when the look shows that the folder is not the one that was known.
     pub fn take(&mut self, now: Duration, look: Look) -> Result<Changes, Offline> {
+        let held = |path: &Arc<Path>| {
+            self.settling.get(path).filter(|file| matches!(file.stage, Stage::Held(_))).map(|file| file.identity)
+        };
+        let seen = look.files.iter().filter_map(|file| Some((Arc::clone(&file.relative), held(&file.relative)?)));
+        let held: Vec<_> = seen.collect();
         let changes = self.inventory.apply(now, look)?;
+        for (path, identity) in &held {
+            self.settling.observe(now, path, *identity);
+        }
         for (path, _) in &changes.gone {
             self.drop_path(path);
         }

@@ -112,6 +112,8 @@ impl Settling {
                 file.look_at = now + settle;
                 file.wait = Duration::ZERO;
             }
+            // Whatever brought this look about may be the end of what holds the file up.
+            Some(file) if matches!(file.stage, Stage::Held(_)) => file.look_at = now,
             Some(_) => {}
         }
     }
