@@ -68,12 +68,6 @@ impl Desk {
         self.sieve.rule()
     }
 
-    /// What sorts its files.
-    #[must_use]
-    pub fn sieve(&self) -> &Sieve {
-        &self.sieve
-    }
-
     /// What is there.
     #[must_use]
     pub fn inventory(&self) -> &Inventory {
@@ -86,18 +80,20 @@ impl Desk {
         &self.settling
     }
 
-    /// Why a whole file can not be packaged at the moment.
-    #[must_use]
-    pub fn block_of(&self, path: &Path) -> Option<&Block> {
-        self.blocks.get(path)
-    }
-
     /// Takes in a look. The fresh files it returns must be [judged](Self::judge); until then they are not packaged.
     ///
     /// # Errors
     /// [`Offline`] when the look shows that the folder is not the one that was known.
     pub fn take(&mut self, now: Duration, look: Look) -> Result<Changes, Offline> {
+        let held = |path: &Arc<Path>| {
+            self.settling.get(path).filter(|file| matches!(file.stage, Stage::Held(_))).map(|file| file.identity)
+        };
+        let seen = look.files.iter().filter_map(|file| Some((Arc::clone(&file.relative), held(&file.relative)?)));
+        let held: Vec<_> = seen.collect();
         let changes = self.inventory.apply(now, look)?;
+        for (path, identity) in &held {
+            self.settling.observe(now, path, *identity);
+        }
         for (path, _) in &changes.gone {
             self.drop_path(path);
         }
@@ -201,7 +197,7 @@ impl Desk {
     }
 
     fn items(&mut self, now: Duration) -> Vec<Item> {
-        let mut items = Vec::with_capacity(self.settling.len());
+        let mut items = Vec::with_capacity(self.settling.count());
         for (path, pending) in self.settling.iter() {
             let unfinished = self.inventory.get(path).is_none_or(|known| known.kind != Kind::Item);
             let marked = match &pending.stage {
@@ -297,6 +293,31 @@ impl Desk {
         in_upload.map(|(path, _)| Arc::clone(path)).collect()
     }
 
+    /// The files that were sent and are still here under their own names, with the upload they were sent in.
+    #[must_use]
+    pub fn sent_files(&self) -> Vec<(Arc<Path>, UploadId)> {
+        let sent = self.inventory.files().filter_map(|(path, known)| match known.verdict {
+            Some(Verdict::Sent(Some(id))) if known.target.is_none() => Some((Arc::clone(path), id)),
+            _ => None,
+        });
+        sent.collect()
+    }
+
+    /// The markers that go with a file when it is removed or moved: its own, and those of folders that hold nothing
+    /// else to be sent.
+    #[must_use]
+    pub fn markers_with(&self, path: &Path, leaving: &dyn Fn(&Path) -> bool) -> Vec<PathBuf> {
+        let others_in = |folder: &Path| {
+            let mut items = self.inventory.below(folder).filter(|(_, known)| known.kind == Kind::Item);
+            items.any(|(other, _)| !leaving(other))
+        };
+        let markers = self.rule().ready.markers_of(path).into_iter().enumerate();
+        let with = markers.filter(|(place, marker)| {
+            self.inventory.contains(marker) && (*place == 0 || !others_in(marker.parent().unwrap_or(Path::new(""))))
+        });
+        with.map(|(_, marker)| marker).collect()
+    }
+
     /// All files that may have to be sent.
     #[must_use]
     pub fn candidates(&self) -> Vec<Arc<Path>> {
@@ -324,11 +345,19 @@ impl Desk {
             Stage::Settling => ("settles".to_owned(), pending.next_look()),
             Stage::Held(Hold::Writer(who)) => (format!("is held open for writing by {who}"), pending.next_look()),
             Stage::Held(Hold::Unreadable(reason)) => (format!("can not be read: {reason}"), pending.next_look()),
-            Stage::Whole(_) => match self.blocks.get(path) {
-                Some(block) => (block.reason.clone(), block.until),
-                None if !self.ready_beyond_settled(path) => (self.waits_for_marker(path), None),
-                None => ("is whole and waits for its package".to_owned(), None),
-            },
+            Stage::Whole(_) => {
+                self.unready(path).unwrap_or_else(|| ("is whole and waits for its package".to_owned(), None))
+            }
+        }
+    }
+
+    /// What a whole file waits for before it may be packaged, and until when; `None` when it is ready.
+    #[must_use]
+    pub fn unready(&self, path: &Path) -> Option<(String, Option<Duration>)> {
+        match self.blocks.get(path) {
+            Some(block) => Some((block.reason.clone(), block.until)),
+            None if !self.ready_beyond_settled(path) => Some((self.waits_for_marker(path), None)),
+            None => None,
         }
     }
 

@@ -205,17 +205,6 @@ impl Hints {
         hinted
     }
 
-    /// Puts hints back that could not be followed.
-    pub fn give_back(&self, hinted: Hinted) {
-        let mut gathered = self.shared.gathered();
-        gathered.everything |= hinted.everything;
-        if !gathered.everything {
-            gathered.paths.extend(hinted.paths);
-        }
-        drop(gathered);
-        self.shared.wake.notify_one();
-    }
-
     /// Watches a folder (relative path, device and inode) before it is listed. Blocks shortly.
     pub fn watch(&self, folder: &Path, id: (u64, u64)) {
         if !cfg!(target_os = "linux") && !folder.as_os_str().is_empty() {

@@ -147,6 +147,11 @@ impl Inventory {
         self.files.iter()
     }
 
+    /// All files at or below a path.
+    pub fn below<'a>(&'a self, top: &'a Path) -> impl Iterator<Item = (&'a Arc<Path>, &'a Known)> {
+        range_below(&self.files, top)
+    }
+
     /// How many files and folders there are.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {

@@ -12,12 +12,15 @@
 //!
 //! How it works: one task per rule ([`runner`]) looks at the folder ([`scan`], sooner on [`hints`]), puts what it
 //! found on its [`desk`], where everything is decided by pure functions ([`sieve`], [`judge`], [`settle`],
-//! [`package`], [`open`]), and carries the decisions out ([`dispatch`], [`outlet`]).
+//! [`package`], [`open`]), and carries the decisions out ([`dispatch`], [`outlet`], [`after`]).
 //!
 //! Must never know: how files are sent, HTTP.
 
+mod after;
 mod desk;
 mod dispatch;
+mod dry_run;
+mod explain;
 mod hints;
 mod inventory;
 mod judge;
@@ -26,6 +29,7 @@ mod news;
 mod open;
 mod outlet;
 mod package;
+mod relocate;
 mod runner;
 mod scan;
 mod settle;
@@ -35,6 +39,8 @@ mod status;
 mod watcher;
 mod writers;
 
+pub use dry_run::{DryPackage, DryRun, dry_run};
+pub use explain::{Explanation, RuleExplanation, Test};
 pub use outlet::{Answer, Outlet, OutletError};
 pub use status::{LastScan, RuleState, RuleStatus, WaitingFile};
 pub use watcher::{WatchError, WatchSettings, Watcher};
@@ -50,3 +56,6 @@ fn describe(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::aftermath::Aftermath;
 use super::desk::Desk;
 use super::dispatch::Surroundings;
 use super::hints::{Hinted, Hints};
@@ -106,6 +107,7 @@ pub(super) struct Runner {
     cancel: CancellationToken,
     looks: Looks,
     books: Books,
+    aftermath: Aftermath,
     pub(super) paused: bool,
     /// Package what is ready in this pass, whatever the schedule says.
     pub(super) flush: bool,
@@ -169,6 +171,7 @@ impl Runner {
             cancel: parts.cancel,
             looks: Looks::default(),
             books: Books { seen: false, read_at: Some(Duration::ZERO) },
+            aftermath: Aftermath::default(),
             paused: false,
             flush: false,
             offline: None,
@@ -216,7 +219,11 @@ impl Runner {
         self.read_news().await;
         self.read_ledger_when_due().await;
         self.confirm_due().await;
-        let next = if self.is_able() { self.ship().await } else { None };
+        let mut next = None;
+        if self.is_able() {
+            next = self.ship().await;
+            self.act_after().await;
+        }
         self.flush = false;
         self.publish();
         self.next_wake(next)
@@ -237,6 +244,7 @@ impl Runner {
                 // Nobody can give orders any more; the rule goes on until it is cancelled.
                 None => tokio::time::sleep_until(until).await,
             },
+            results = self.aftermath.ended() => self.acted(results).await,
             () = tokio::time::sleep_until(until) => {}
         }
     }
@@ -261,7 +269,8 @@ impl Runner {
         let now = self.shared.now();
         let hinted = self.looks.hinted.then(|| self.look_allowed_at());
         let desk = self.shared.desk().next(now);
-        let times = [hinted, desk, shipping, self.books.read_at, Some(self.looks.next_full)];
+        let after = self.aftermath.next();
+        let times = [hinted, desk, shipping, after, self.books.read_at, Some(self.looks.next_full)];
         let earliest = times.into_iter().flatten().min().unwrap_or(self.looks.next_full);
         // A pass that has just ended found nothing more to do: whatever is due is due in a moment.
         earliest.max(now + Duration::from_millis(5))
@@ -475,7 +484,7 @@ impl Runner {
                 }
             })
             .collect();
-        let waiting_count = desk.settling().len() as u64;
+        let waiting_count = desk.settling().count() as u64;
         let unread = desk.inventory().unread().iter().take(LISTED);
         let unread = unread.map(|unread| (unread.relative.clone(), unread.reason.clone())).collect();
         drop(desk);
@@ -500,4 +509,5 @@ impl Runner {
     }
 }
 
+mod aftermath;
 mod ledger;

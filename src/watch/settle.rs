@@ -112,6 +112,8 @@ impl Settling {
                 file.look_at = now + settle;
                 file.wait = Duration::ZERO;
             }
+            // Whatever brought this look about may be the end of what holds the file up.
+            Some(file) if matches!(file.stage, Stage::Held(_)) => file.look_at = now,
             Some(_) => {}
         }
     }
@@ -189,13 +191,7 @@ impl Settling {
 
     /// How many files are on their way.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.files.len()
-    }
-
-    /// Whether nothing is on its way.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
     }
 }

@@ -109,9 +109,13 @@ impl Runner {
         let (gate, ask_gate) = self.gate(now, &clock);
         let takes_files = matches!(self.rule.finalize, Finalize::Open(_));
         let mut plan = self.shared.desk().plan(now, gate, takes_files);
+        self.shared.status().next_package = plan.next.map(|at| self.shared.at(at));
         let more = plan.packages.len() > MOST_IN_A_PASS;
         plan.packages.truncate(MOST_IN_A_PASS);
+        let planned = plan.packages.len();
         let shipments = self.checked(now, plan.packages).await;
+        // What is left of a package of which something changed at the last moment is planned anew.
+        let more = more || shipments.len() < planned;
         if takes_files {
             for shipment in shipments {
                 self.add_to_open(shipment, &clock).await;

@@ -84,6 +84,8 @@ pub struct RuleStatus {
     pub last_error: Option<String>,
     /// When its schedule next lets it make packages.
     pub next_schedule: Option<Timestamp>,
+    /// When something that is ready now, or gathers, becomes a package, if nothing else happens.
+    pub next_package: Option<Timestamp>,
     /// Uploads of the rule that still take files.
     pub open: Vec<UploadId>,
     /// How many uploads it has made since the agent started.

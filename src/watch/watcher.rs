@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::describe;
 use super::dispatch::Surroundings;
+use super::dry_run::{DryRun, dry_run};
+use super::explain::{Asked, Explanation, explain};
 use super::news::{Postbox, deliver};
 use super::outlet::Outlet;
 use super::runner::{Order, Parts, Runner, Shared};
@@ -188,6 +190,41 @@ impl Watcher {
         let state = self.state();
         let rule = state.rules.rule(name).ok_or_else(|| WatchError::NoSuchRule(name.to_owned()))?;
         Ok(state.status_of(rule))
+    }
+
+    /// What the rules make of an absolute path, test by test.
+    ///
+    /// # Errors
+    /// [`WatchError::NotWatched`], [`WatchError::Store`].
+    pub async fn explain(&self, path: &Path) -> Result<Explanation, WatchError> {
+        let asked: Vec<(Asked, PathBuf)> = {
+            let state = self.state();
+            let rules = &state.rules.rules;
+            let around = rules.iter().enumerate().filter_map(|(place, rule)| {
+                let relative = path.strip_prefix(&rule.watch).ok()?.to_owned();
+                let sieve = Sieve::new(Arc::clone(rule), &rules[..place], &self.inner.settings.excluded);
+                let shared = state.tasks.get(&rule.name).map(|task| Arc::clone(&task.shared));
+                Some((Asked { sieve, shared }, relative))
+            });
+            around.collect()
+        };
+        if asked.is_empty() {
+            return Err(WatchError::NotWatched(path.to_owned()));
+        }
+        let mut rules = Vec::new();
+        for (asked, relative) in asked {
+            rules.push(explain(asked, relative, &self.inner.store).await?);
+        }
+        let rule = rules.iter().find(|rule| rule.owned).map(|rule| rule.rule.clone());
+        Ok(Explanation { path: path.to_owned(), rule, rules })
+    }
+
+    /// What these rules would send now; nothing is sent. The rules at work stay as they are.
+    ///
+    /// # Errors
+    /// [`WatchError::Store`].
+    pub async fn dry_run(&self, rules: &RuleSet) -> Result<Vec<DryRun>, WatchError> {
+        Ok(dry_run(rules, Some(&self.inner.store), &self.inner.settings).await?)
     }
 
     /// Packages what is ready now, whatever the schedule says.

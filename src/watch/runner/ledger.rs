@@ -23,6 +23,8 @@ impl Runner {
             self.books.read_at = Some(Duration::ZERO);
             return;
         }
+        // A file that was sent and is dropped again is due for its after-action again.
+        self.aftermath.look_again();
         for path in fresh {
             match self.store.ledger_entry(&self.rule.name, path).await {
                 Ok(entry) => {
@@ -75,6 +77,7 @@ impl Runner {
             }
         }
         self.books.read_at = None;
+        self.aftermath.look_again();
         self.forget(&gone).await
     }
 
@@ -128,5 +131,6 @@ impl Runner {
         }
         let files = self.shared.desk().files_in(|id| news.completed.contains(&id));
         self.judge(&files).await;
+        self.aftermath.look_again();
     }
 }

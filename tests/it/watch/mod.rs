@@ -1,4 +1,5 @@
 //! Rules at work over real folders.
 
+mod after;
 mod drops;
 mod support;

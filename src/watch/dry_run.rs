@@ -1,0 +1,171 @@
+//! What rules would send if everything that is there were whole now: nothing is sent, nothing is remembered.
+//!
+//! **In**: rules, the folders as they are, the ledger where there is one. **Out**: packages with rendered templates.
+//!
+//! It runs the very code that watching runs, with the time turned forward.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::desk::Desk;
+use super::dispatch::{self, Surroundings};
+use super::package::Gate;
+use super::scan::{self, Probe};
+use super::sieve::Sieve;
+use super::{WatchSettings, describe};
+use crate::rules::{Finalize, Rule, RuleSet};
+use crate::store::{Destination, LedgerEntry, Store, StoreError, UploadKind};
+
+/// Far enough ahead that everything has settled and every gathering is over.
+const LATER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
+/// What one rule would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DryRun {
+    /// The rule.
+    pub rule: String,
+    /// Its folder.
+    pub watch: PathBuf,
+    /// Why it can not do anything.
+    pub offline: Option<String>,
+    /// What it would make.
+    pub packages: Vec<DryPackage>,
+    /// Files that would wait, and for what.
+    pub waiting: Vec<(PathBuf, String)>,
+    /// Files that were sent, are on their way, or count as sent.
+    pub done: u64,
+    /// What could not be looked at, and why.
+    pub unread: Vec<(PathBuf, String)>,
+}
+
+/// A package that would be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DryPackage {
+    /// Rendered name; absent when the template fails, see `error`.
+    pub name: Option<String>,
+    /// Rendered description.
+    pub description: Option<String>,
+    /// What kind of upload.
+    pub kind: Option<UploadKind>,
+    /// Who gets it: mail addresses, or the portal's subdomain.
+    pub recipients: Vec<String>,
+    /// Why it could not be made.
+    pub error: Option<String>,
+    /// Sum of the files' sizes, bytes.
+    pub bytes: u64,
+    /// Paths in the package, with bytes.
+    pub files: Vec<(String, u64)>,
+}
+
+/// What these rules would send now. Without a store everything counts as new.
+///
+/// # Errors
+/// Those of the store.
+pub async fn dry_run(
+    rules: &RuleSet,
+    store: Option<&Store>,
+    settings: &WatchSettings,
+) -> Result<Vec<DryRun>, StoreError> {
+    let mut runs = Vec::new();
+    for (place, rule) in rules.rules.iter().enumerate().filter(|(_, rule)| rule.enabled) {
+        let ledger = match store {
+            Some(store) => store.ledger(&rule.name).await?,
+            None => Vec::new(),
+        };
+        let sieve = Sieve::new(Arc::clone(rule), &rules.rules[..place], &settings.excluded);
+        let surroundings = Surroundings { host: settings.host.clone(), team_id: settings.team_id.clone() };
+        let run = tokio::task::spawn_blocking(move || one(&sieve, &surroundings, &ledger)).await;
+        runs.push(run.unwrap_or_else(|error| empty(rule, Some(describe(&error)))));
+    }
+    Ok(runs)
+}
+
+fn empty(rule: &Rule, offline: Option<String>) -> DryRun {
+    DryRun {
+        rule: rule.name.clone(),
+        watch: rule.watch.clone(),
+        offline,
+        packages: Vec::new(),
+        waiting: Vec::new(),
+        done: 0,
+        unread: Vec::new(),
+    }
+}
+
+fn one(sieve: &Sieve, surroundings: &Surroundings, ledger: &[LedgerEntry]) -> DryRun {
+    let rule = Arc::clone(sieve.rule());
+    let clock = Timestamp::now().to_zoned(rule.time_zone.clone());
+    let mut desk = Desk::new(sieve.clone(), surroundings.clone());
+    let look = match scan::look_at_all(sieve, &mut |_, _| {}) {
+        Ok(look) => look,
+        Err(offline) => return empty(&rule, Some(offline.to_string())),
+    };
+    let root = rule.watch.clone();
+    if let Err(offline) = desk.take(Duration::ZERO, look) {
+        return empty(&rule, Some(offline.to_string()));
+    }
+    let by_path: HashMap<&Path, &LedgerEntry> = ledger.iter().map(|entry| (&*entry.path, entry)).collect();
+    for path in desk.candidates() {
+        desk.judge(Duration::ZERO, &clock, &path, by_path.get(&*path).copied());
+    }
+    let due = desk.due(LATER);
+    let probes = scan::probe(&root, due.iter().map(|(_, place)| &**place)).unwrap_or_default();
+    for ((path, _), probe) in due.iter().zip(probes) {
+        // Who is still at work on a file is not asked: it would be whole some time.
+        if let Probe::Readable(_) | Probe::Unreadable(_) = probe {
+            desk.confirm(LATER, path, probe, None);
+        }
+    }
+    let plan = desk.plan(LATER * 2, Gate::Flush, matches!(rule.finalize, Finalize::Open(_)));
+    let mut run = empty(&rule, None);
+    for package in &plan.packages {
+        let chosen = desk.chosen(package);
+        let sources = dispatch::source_files(&rule, &chosen);
+        let files: Vec<(String, u64)> =
+            sources.iter().map(|file| (file.path.to_string(), file.identity.size)).collect();
+        let sequence = run.packages.len() as u64 + 1;
+        let order = dispatch::order(&rule, surroundings, &clock, &package.group, sequence, &chosen);
+        let bytes = files.iter().map(|(_, size)| size).sum();
+        run.packages.push(match order {
+            Ok(order) => DryPackage {
+                recipients: recipients(&order.destination),
+                kind: Some(order.destination.kind()),
+                name: Some(order.name),
+                description: order.description,
+                error: None,
+                bytes,
+                files,
+            },
+            Err(error) => DryPackage {
+                name: None,
+                description: None,
+                kind: None,
+                recipients: Vec::new(),
+                error: Some(describe(&error)),
+                bytes,
+                files,
+            },
+        });
+        chosen.iter().for_each(|file| desk.skip(&file.relative));
+    }
+    let waiting = desk.settling().iter().map(|(path, file)| (path.to_path_buf(), desk.waits_for(path, file).0));
+    run.waiting = waiting.collect();
+    let sent = run.packages.iter().map(|package| package.files.len() as u64).sum::<u64>();
+    run.done = (desk.candidates().len() as u64).saturating_sub(sent + run.waiting.len() as u64);
+    run.unread =
+        desk.inventory().unread().iter().map(|unread| (unread.relative.clone(), unread.reason.clone())).collect();
+    run
+}
+
+fn recipients(destination: &Destination) -> Vec<String> {
+    match destination {
+        Destination::Email { recipients } => recipients.clone(),
+        Destination::Link => Vec::new(),
+        Destination::Portal { subdomain, .. } => vec![subdomain.clone()],
+    }
+}

@@ -1,0 +1,242 @@
+//! Why a file is sent or not: every test it goes through, in order, up to the one it waits at.
+//!
+//! **In**: a path, the rules, what they know. **Out**: an [`Explanation`]. Reads only.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::describe;
+use super::package::top_level;
+use super::runner::Shared;
+use super::settle::Stage;
+use super::sieve::Sieve;
+use super::status::{RuleState, RuleStatus};
+use crate::rules::{Per, Rule};
+use crate::store::{LedgerEntry, Outcome, Store, StoreError};
+
+/// One test and how the file fared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Test {
+    /// Which test; stable words.
+    pub test: &'static str,
+    /// Whether it passed.
+    pub passed: bool,
+    /// Why, for a person.
+    pub detail: String,
+    /// Until when it waits, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// What one rule makes of a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleExplanation {
+    /// The rule.
+    pub rule: String,
+    /// The path relative to its folder.
+    pub relative: PathBuf,
+    /// Whether the file is this rule's: it passed all tests that are about its name, place and size.
+    pub owned: bool,
+    /// The tests, in order; those after the first that failed are left out.
+    pub tests: Vec<Test>,
+}
+
+/// What the rules make of a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The path that was asked about.
+    pub path: PathBuf,
+    /// The rule it belongs to.
+    pub rule: Option<String>,
+    /// Every rule whose folder it lies in, in file order.
+    pub rules: Vec<RuleExplanation>,
+}
+
+/// Tests one after the other, until one fails.
+struct Tests(Vec<Test>);
+
+impl Tests {
+    /// Adds a test; returns whether to go on.
+    fn add(&mut self, test: &'static str, result: Result<String, String>) -> bool {
+        self.add_until(test, result.map_err(|detail| (detail, None)))
+    }
+
+    fn add_until(&mut self, test: &'static str, result: Result<String, (String, Option<Timestamp>)>) -> bool {
+        let passed = result.is_ok();
+        let (detail, until) = result.map_or_else(|waits| waits, |detail| (detail, None));
+        self.0.push(Test { test, passed, detail, until });
+        passed
+    }
+}
+
+/// A rule as the explanation needs it.
+pub(super) struct Asked {
+    pub(super) sieve: Sieve,
+    /// Absent for a rule that is not at work.
+    pub(super) shared: Option<Arc<Shared>>,
+}
+
+/// Explains what one rule makes of the file at `relative`. Blocks on the disk only for one `stat`.
+pub(super) async fn explain(asked: Asked, relative: PathBuf, store: &Store) -> Result<RuleExplanation, StoreError> {
+    let rule = Arc::clone(asked.sieve.rule());
+    let mut tests = Tests(Vec::new());
+    let path = rule.watch.join(&relative);
+    let found = tokio::task::spawn_blocking(move || std::fs::symlink_metadata(path)).await;
+    let size = match found {
+        Ok(Ok(metadata)) => {
+            tests.add("exists", Ok("is there".to_owned()));
+            Some(metadata.len()).filter(|_| metadata.is_file())
+        }
+        Ok(Err(error)) => {
+            tests.add("exists", Err(error.to_string()));
+            None
+        }
+        Err(error) => {
+            tests.add("exists", Err(describe(&error)));
+            None
+        }
+    };
+    let owned = own(&asked.sieve, &relative, size.unwrap_or(0), &mut tests);
+    if owned && size.is_some() {
+        let entry = store.ledger_entry(&rule.name, &relative).await?;
+        wait(&asked, &rule, &relative, entry.as_ref(), &mut tests);
+    }
+    Ok(RuleExplanation { rule: rule.name.clone(), relative, owned, tests: tests.0 })
+}
+
+/// The tests that are about the file's name, place and size. A file that is not there is tested all the same.
+fn own(sieve: &Sieve, relative: &Path, size: u64, tests: &mut Tests) -> bool {
+    let rule = sieve.rule();
+    let enabled =
+        if rule.enabled { Ok("the rule is enabled".to_owned()) } else { Err("the rule is disabled".to_owned()) };
+    if !tests.add("enabled", enabled) {
+        return false;
+    }
+    for outcome in rule.explain(relative, size) {
+        let result = if outcome.passed { Ok(outcome.detail) } else { Err(outcome.detail) };
+        if !tests.add(outcome.test, result) {
+            return false;
+        }
+    }
+    if sieve.is_excluded(relative) {
+        return tests.add("own", Err("lies in a folder of the agent itself".to_owned()));
+    }
+    match sieve.owner(relative, size) {
+        Some(other) => tests.add("owner", Err(format!("belongs to the rule `{}`, which comes first", other.name))),
+        None => tests.add("owner", Ok("no earlier rule takes it".to_owned())),
+    }
+}
+
+/// The tests that are about time and history.
+fn wait(asked: &Asked, rule: &Rule, relative: &Path, entry: Option<&LedgerEntry>, tests: &mut Tests) {
+    let Some(shared) = &asked.shared else {
+        tests.add("watched", Err("the rule is not at work".to_owned()));
+        return;
+    };
+    let status = shared.status().clone();
+    let _ = tests.add("watched", watched(&status))
+        && tests.add("ledger", ledger(shared, relative, entry))
+        && tests.add_until("settled", settled(shared, relative))
+        && tests.add_until("ready", ready(shared, relative))
+        && tests.add_until("schedule", schedule(rule, &status))
+        && tests.add_until("package", packaged(shared, rule, relative));
+}
+
+fn watched(status: &RuleStatus) -> Result<String, String> {
+    let reason = status.reason.clone().unwrap_or_default();
+    match status.state {
+        RuleState::Starting => Err("the rule has not looked at its folder yet".to_owned()),
+        RuleState::Offline => Err(format!("the folder is offline: {reason}")),
+        RuleState::Polling => Ok(format!("the folder is polled: {reason}")),
+        _ => Ok("the folder is watched".to_owned()),
+    }
+}
+
+fn ledger(shared: &Shared, relative: &Path, entry: Option<&LedgerEntry>) -> Result<String, String> {
+    let desk = shared.desk();
+    let Some(known) = desk.inventory().get(relative) else {
+        return Err("has not been seen yet; the next look finds it".to_owned());
+    };
+    let Some(entry) = entry else { return Ok("was never sent".to_owned()) };
+    if known.verdict.is_some_and(super::judge::Verdict::sends) {
+        return Ok(format!("changed since it was {}", word(entry.outcome)));
+    }
+    let upload = entry.upload.map_or_else(String::new, |id| format!(" with upload {id}"));
+    Err(match entry.outcome {
+        Outcome::Claimed => format!("is on its way{upload}"),
+        Outcome::Sent => format!("was sent{upload} on {:.0}", entry.at),
+        Outcome::Skipped => "counts as sent; `masv rule forget` has it sent".to_owned(),
+        Outcome::Cancelled => format!("was cancelled{upload}; `masv rule forget` has it sent"),
+    })
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Claimed => "taken for an upload",
+        Outcome::Sent => "sent",
+        Outcome::Skipped => "skipped",
+        Outcome::Cancelled => "cancelled",
+    }
+}
+
+type Waiting = Result<String, (String, Option<Timestamp>)>;
+
+fn settled(shared: &Shared, relative: &Path) -> Waiting {
+    let desk = shared.desk();
+    let Some(pending) = desk.settling().get(relative) else {
+        return Err(("is about to be looked at".to_owned(), None));
+    };
+    match pending.stage {
+        Stage::Whole(_) => Ok(format!("has not changed since {:.0}", shared.at(pending.since))),
+        _ => {
+            let (reason, until) = desk.waits_for(relative, pending);
+            let growing = if pending.changes > 0 {
+                format!(", changing since {:.0}", shared.at(pending.first_seen))
+            } else {
+                String::new()
+            };
+            Err((format!("{reason}{growing}"), until.map(|until| shared.at(until))))
+        }
+    }
+}
+
+fn ready(shared: &Shared, relative: &Path) -> Waiting {
+    match shared.desk().unready(relative) {
+        Some((reason, until)) => Err((reason, until.map(|until| shared.at(until)))),
+        None => Ok("nothing more is asked for".to_owned()),
+    }
+}
+
+fn schedule(rule: &Rule, status: &RuleStatus) -> Waiting {
+    if status.state == RuleState::Paused {
+        return Err(("the rule is paused; `masv rule resume` lets it go on".to_owned(), None));
+    }
+    let now = Timestamp::now().to_zoned(rule.time_zone.clone());
+    if rule.schedule.open_at(&now) {
+        return Ok(format!("packages may be made {}", rule.schedule.describe()));
+    }
+    let next = rule.schedule.next_after(&now).map(|next| next.timestamp());
+    Err((format!("packages are made {}", rule.schedule.describe()), next))
+}
+
+fn packaged(shared: &Shared, rule: &Rule, relative: &Path) -> Waiting {
+    let gathers = match rule.package.per {
+        Per::File => return Ok("is packaged now".to_owned()),
+        Per::Folder => {
+            let desk = shared.desk();
+            if let Some(other) = desk.neighbour_in_the_way(relative) {
+                let reason = format!("waits for `{}` in the same folder", other.display());
+                return Err((
+                    reason,
+                    desk.settling().get(other).and_then(|file| file.next_look()).map(|at| shared.at(at)),
+                ));
+            }
+            format!("waits until nothing new has come into `{}` for a while", top_level(relative).display())
+        }
+        Per::Batch => "gathers with others until nothing new has come for a while".to_owned(),
+    };
+    Err((gathers, shared.status().next_package))
+}

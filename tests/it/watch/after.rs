@@ -1,0 +1,150 @@
+//! What happens to source files once their package is complete, or failed: nothing that was not sent is ever lost.
+
+use masv_agent::store::{Problem, State};
+
+use super::support::Bench;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_complete_package_s_files_are_moved_with_their_folders_and_the_emptied_ones_go() {
+    let keys = "package: { per: folder, quiet: 100ms }\nsettle: 50ms\nafter: { complete: { move: 'sent/{{ date }}' } }";
+    let bench = Bench::with(keys).await;
+    bench.write("A001/CLIPS/one.mov", "1");
+    bench.write("A001/readme.txt", "r");
+    bench.packages_when(1).await;
+    let upload = bench.uploads().await.remove(0);
+    bench.looked_again().await;
+    assert!(bench.path("A001/readme.txt").exists(), "nothing moves before the cloud has confirmed");
+    bench.complete(&upload).await;
+    bench.until("the folder is gone", async || !bench.path("A001").exists()).await;
+    let sent = std::fs::read_dir(bench.root.path().join("sent")).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(std::fs::read_to_string(sent.join("A001/CLIPS/one.mov")).unwrap(), "1");
+    assert_eq!(std::fs::read_to_string(sent.join("A001/readme.txt")).unwrap(), "r");
+}
+
+/// R8: a file that changed after it was sent is neither deleted nor moved, but sent as new.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changed_after_it_was_sent_is_kept_and_sent_anew() {
+    let bench = Bench::with("package: file\nsettle: 50ms\nafter: { complete: delete }").await;
+    bench.write("keep.mov", "first");
+    bench.write("clip.mov", "content");
+    bench.packages_when(2).await;
+    let uploads = bench.uploads().await;
+    for upload in &uploads {
+        for file in bench.files(upload).await {
+            let checksum = blake3::hash(&std::fs::read(&file.source).unwrap()).to_hex().to_string();
+            bench.store.file_done(upload.id, file.number, Some(checksum), None).await.unwrap();
+        }
+    }
+    bench.write("keep.mov", "second, longer");
+    for upload in &uploads {
+        bench.store.completed(upload.id).await.unwrap();
+    }
+    bench.until("the unchanged one is gone", async || !bench.path("clip.mov").exists()).await;
+    assert_eq!(bench.packages_when(3).await[2], ["keep.mov"]);
+    assert_eq!(std::fs::read_to_string(bench.path("keep.mov")).unwrap(), "second, longer");
+    bench.complete(&bench.uploads().await[2]).await;
+    bench.until("the second one is gone too", async || !bench.path("keep.mov").exists()).await;
+}
+
+/// Row "restarting the server can cause repeated file transfers" and "the action will not be retried": the agent
+/// dies between the confirmation and the after-action.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_after_action_that_a_crash_prevented_is_done_at_the_next_start() {
+    let keys = "package: file\nsettle: 50ms\nafter: { complete: delete }";
+    let mut bench = Bench::with(keys).await;
+    bench.write("clip.mov", "content");
+    bench.packages_when(1).await;
+    bench.stop().await;
+    bench.complete(&bench.uploads().await[0]).await;
+    assert!(bench.path("clip.mov").exists());
+    bench.start(keys).await;
+    bench.until("it is gone", async || !bench.path("clip.mov").exists()).await;
+    assert_eq!(bench.uploads().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_moved_within_the_watched_folder_are_not_taken_for_drops() {
+    let keys = "package: file\nsettle: 50ms\nafter: { complete: { move: 'drop/{{ rule }}-sent' } }";
+    let bench = Bench::with(keys).await;
+    for round in 1..=2 {
+        bench.write("clip.mov", format!("round {round}"));
+        bench.packages_when(round).await;
+        bench.complete(&bench.uploads().await[round - 1]).await;
+        bench.until("it is gone", async || !bench.path("clip.mov").exists()).await;
+    }
+    bench.looked_again().await;
+    bench.looked_again().await;
+    assert_eq!(bench.packages().await, [["clip.mov"], ["clip.mov"]]);
+    assert_eq!(std::fs::read_to_string(bench.path("dailies-sent/clip.mov")).unwrap(), "round 1");
+    assert_eq!(std::fs::read_to_string(bench.path("dailies-sent/clip (2).mov")).unwrap(), "round 2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_marker_goes_with_the_file_it_made_ready() {
+    let keys = "package: file\nsettle: 50ms\nready: { marker: .done }\nafter: { complete: delete }";
+    let bench = Bench::with(keys).await;
+    bench.write("clip.mov", "content");
+    bench
+        .until("a reason", async || {
+            bench.status().waiting.first().is_some_and(|file| file.reason.contains("clip.mov.done"))
+        })
+        .await;
+    assert!(bench.uploads().await.is_empty());
+    bench.write("clip.mov.done", "");
+    assert_eq!(bench.packages_when(1).await, [["clip.mov"]]);
+    bench.complete(&bench.uploads().await[0]).await;
+    bench
+        .until("both are gone", async || !bench.path("clip.mov").exists() && !bench.path("clip.mov.done").exists())
+        .await;
+}
+
+/// Peers: "on failure ... a log file beside it".
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_package_s_files_are_moved_beside_the_reason() {
+    let keys = "package: { per: folder, quiet: 100ms }\nsettle: 50ms\nafter: { error: { move: failed } }";
+    let bench = Bench::with(keys).await;
+    bench.write("A001/clip.mov", "content");
+    bench.packages_when(1).await;
+    let problem = Problem {
+        code: "refused".to_owned(),
+        message: "the portal refuses the package".to_owned(),
+        retryable: false,
+        hint: Some("ask its owner".to_owned()),
+    };
+    let upload = bench.uploads().await.remove(0);
+    bench.store.move_to(upload.id, &[State::Transferring], State::Error, Some(problem)).await.unwrap();
+    let failed = bench.root.path().join("failed");
+    bench.until("the reason is there", async || failed.join("A001.error.txt").exists()).await;
+    bench.until("the folder is gone", async || !bench.path("A001").exists()).await;
+    let reason = std::fs::read_to_string(failed.join("A001.error.txt")).unwrap();
+    assert!(reason.contains("the portal refuses the package") && reason.contains("ask its owner"), "{reason}");
+    assert!(failed.join("A001/clip.mov").exists());
+}
+
+/// With `resend`, what was sent, removed and dropped again is sent again; without it, it is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_file_dropped_again_is_sent_again_only_where_the_rule_says_so() {
+    for (resend, expected) in [("true", 2), ("false", 1)] {
+        let keys = format!("package: file\nsettle: 50ms\nafter: {{ complete: delete }}\nresend: {resend}");
+        let bench = Bench::with(&keys).await;
+        let master = bench.root.path().join("master.mov");
+        std::fs::write(&master, "content").unwrap();
+        let time = std::fs::metadata(&master).unwrap().modified().unwrap();
+        let drop_again = || {
+            let copy = bench.root.path().join("copy.mov");
+            std::fs::copy(&master, &copy).unwrap();
+            std::fs::File::options().write(true).open(&copy).unwrap().set_modified(time).unwrap();
+            std::fs::rename(&copy, bench.path("clip.mov")).unwrap();
+        };
+        drop_again();
+        bench.packages_when(1).await;
+        bench.complete(&bench.uploads().await[0]).await;
+        bench.until("it is gone", async || !bench.path("clip.mov").exists()).await;
+        bench.looked_again().await;
+        drop_again();
+        // Without `resend` it is known by its content and removed again.
+        let settled = async || bench.uploads().await.len() == 2 || !bench.path("clip.mov").exists();
+        bench.until("it is decided", settled).await;
+        assert_eq!(bench.uploads().await.len(), expected, "resend: {resend}");
+    }
+}
