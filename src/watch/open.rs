@@ -40,7 +40,6 @@ pub struct Situation<'a> {
 }
 
 /// Whether the package is to be closed now, or when to ask again if nothing happens before.
-#[must_use]
 pub fn closes(when: &FinalizeWhen, package: &OpenPackage, situation: Situation<'_>) -> Result<(), Option<Duration>> {
     if let Some(at) = package.retry_at.filter(|at| situation.now < *at) {
         return Err(Some(at));

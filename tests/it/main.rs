@@ -1,6 +1,6 @@
 //! Behaviour, shown by the real thing: the real engine and the real hub over real sockets, on port 0.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 mod transfer;

@@ -89,6 +89,16 @@ pub(super) async fn reload(Extract(state): Extract<ApiState>) -> Answer {
 }
 
 #[derive(Deserialize)]
+pub(super) struct Explaining {
+    path: PathBuf,
+}
+
+pub(super) async fn explain(Extract(state): Extract<ApiState>, Query(explaining): Query<Explaining>) -> Answer {
+    let explanation = state.watcher.explain(&explaining.path).await?;
+    Ok(Json(serde_json::to_value(explanation).unwrap_or_default()))
+}
+
+#[derive(Deserialize)]
 pub(super) struct Past {
     limit: Option<u32>,
 }
