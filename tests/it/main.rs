@@ -1,0 +1,3 @@
+//! The rooms together, as a user meets them: real servers on free ports, spoken to over the wire.
+
+mod hub;
