@@ -29,7 +29,7 @@ pub(super) struct Embedded {
 /// Starts the hub.
 pub(super) async fn start(data_dir: &Path, rules: &RuleSet, stop: CancellationToken) -> Result<Embedded, AgentError> {
     let folder = data_dir.join("hub");
-    let hub = Hub::open(HubConfig { data_dir: folder.clone(), public_url: None }).await?;
+    let hub = Hub::open(HubConfig::new(folder.clone())).await?;
     let failed = |source| AgentError::DataDir { path: folder.clone(), source };
     let key = own_key(&folder).map_err(failed)?;
     let listener = listen(&folder).map_err(failed)?;

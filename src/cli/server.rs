@@ -204,7 +204,9 @@ pub(super) async fn run_hub(command: HubCommand, output: &Output) -> Result<Exit
     log.start()?;
     let failed = |error: &dyn std::error::Error| CliError::failed(chain(error));
     let data_dir = data_dir.unwrap_or_else(|| agent::default_data_dir().join("hub-server"));
-    let hub = Hub::open(HubConfig { data_dir: data_dir.clone(), public_url }).await.map_err(|error| failed(&error))?;
+    let hub = Hub::open(HubConfig { public_url, ..HubConfig::new(data_dir.clone()) })
+        .await
+        .map_err(|error| failed(&error))?;
     let listener = TcpListener::bind(&listen).map_err(|error| {
         CliError::failed(format!("cannot listen on {listen}: {error}")).hint("choose another address with --listen")
     })?;

@@ -40,7 +40,7 @@ impl TestHub {
 
     pub async fn start_on(listener: TcpListener, folder: tempfile::TempDir) -> Self {
         let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let hub = Hub::open(HubConfig { data_dir: folder.path().join("hub"), public_url: None }).await.unwrap();
+        let hub = Hub::open(HubConfig::new(folder.path().join("hub"))).await.unwrap();
         let portal = |subdomain: &str, access_code: Option<&str>| ProvisionPortal {
             subdomain: subdomain.into(),
             name: subdomain.to_uppercase(),
