@@ -53,8 +53,8 @@ fetch() {
   href=$(curl -fsS "$1" | python3 -c '
 import html, re, sys
 page, name = sys.stdin.read(), sys.argv[1]
-for href, text in re.findall(r"<a[^>]*href=\"([^\"]+)\"[^>]*>(.*?)</a>", page, re.S):
-    if html.unescape(re.sub(r"<[^>]+>", "", text)).strip() == name:
+for href, text in re.findall(r"<a[^>]*href=\"([^\"]+)\"[^>]*>.*?<span class=\"name\">(.*?)</span>", page, re.S):
+    if html.unescape(text).strip() == name:
         print(html.unescape(href)); break
 ' "$2")
   [ -n "$href" ] || fail "no link to $2 on the page"
