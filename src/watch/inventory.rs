@@ -33,8 +33,8 @@ pub struct Known {
 pub struct Changes {
     /// New files, or files with a new state.
     pub fresh: Vec<Arc<Path>>,
-    /// Files that are no longer there, with what was to be done with them.
-    pub gone: Vec<(Arc<Path>, Option<Verdict>)>,
+    /// Files that are no longer there, as they were known.
+    pub gone: Vec<(Arc<Path>, Known)>,
 }
 
 /// Everything known.
@@ -66,8 +66,9 @@ impl Inventory {
                 .map(Arc::clone)
                 .collect();
             for path in gone {
-                let verdict = self.files.remove(&path).and_then(|known| known.verdict);
-                changes.gone.push((path, verdict));
+                if let Some(known) = self.files.remove(&path) {
+                    changes.gone.push((path, known));
+                }
             }
         }
         drop(found);

@@ -2,4 +2,6 @@
 
 mod after;
 mod drops;
+mod manifests;
+mod open;
 mod support;

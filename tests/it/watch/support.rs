@@ -143,7 +143,14 @@ impl Bench {
         self.packages().await
     }
 
-    /// Waits until the whole folder was looked at `count` times more.
+    /// Waits until what is on disk now has been seen.
+    pub async fn looked_again_without_packaging(&self) {
+        let before = self.status().looks;
+        self.write("..look", "");
+        self.until("another look", async || self.status().looks > before).await;
+    }
+
+    /// Has the whole folder looked at and packaged once more, and waits for it.
     pub async fn looked_again(&self) {
         let before = self.status().last_scan;
         self.watcher().run_now("dailies").await.unwrap();
