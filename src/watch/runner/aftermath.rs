@@ -20,7 +20,8 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// Files of an upload read at once.
 const PAGE: u32 = 10_000;
 
-type Results = Result<Vec<(Arc<Path>, Fate)>, JoinError>;
+type Fates = Vec<(Arc<Path>, Fate)>;
+type Results = Result<Fates, JoinError>;
 
 /// What after-actions remember.
 #[derive(Debug, Default)]
@@ -28,7 +29,7 @@ pub(super) struct Aftermath {
     /// Something may be due.
     look: bool,
     /// The errand under way.
-    running: Option<JoinHandle<Vec<(Arc<Path>, Fate)>>>,
+    running: Option<JoinHandle<Fates>>,
     /// Files that are tried again then.
     later: BTreeMap<Arc<Path>, Duration>,
     /// Files that are not what was sent, and are to stay.

@@ -154,7 +154,7 @@ async fn a_file_that_can_not_be_read_waits_and_stops_only_itself() {
     }
     let bench = Bench::with("package: file\nsettle: 50ms").await;
     bench.write("closed.mov", "x");
-    std::fs::set_permissions(bench.path("closed.mov"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(bench.path("closed.mov"), std::fs::Permissions::from_mode(0o0)).unwrap();
     bench.write("fine.mov", "x");
     assert_eq!(bench.packages_when(1).await, [["fine.mov"]]);
     bench.until("a reason", async || bench.status().waiting[0].reason.contains("can not be read")).await;
@@ -189,7 +189,7 @@ async fn a_flood_of_files_arrives_whole() {
     for number in 0..count {
         let path = bench.path(format!("frame{number:06}.dpx"));
         for _ in 0..3 {
-            std::fs::write(&path, "x").unwrap();
+            std::fs::OpenOptions::new().create(true).append(true).open(&path).unwrap().write_all(b"x").unwrap();
         }
     }
     let began = std::time::Instant::now();

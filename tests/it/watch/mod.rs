@@ -4,4 +4,5 @@ mod after;
 mod drops;
 mod manifests;
 mod open;
+mod scale;
 mod support;
