@@ -24,6 +24,8 @@ mod explain;
 mod hints;
 mod inventory;
 mod judge;
+mod listing;
+mod manifest;
 mod mounts;
 mod news;
 mod open;

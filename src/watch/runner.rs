@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::aftermath::Aftermath;
+use self::manifests::Verifying;
 use super::desk::Desk;
 use super::dispatch::Surroundings;
 use super::hints::{Hinted, Hints};
@@ -108,6 +109,7 @@ pub(super) struct Runner {
     looks: Looks,
     books: Books,
     aftermath: Aftermath,
+    verifying: Verifying,
     pub(super) paused: bool,
     /// Package what is ready in this pass, whatever the schedule says.
     pub(super) flush: bool,
@@ -172,6 +174,7 @@ impl Runner {
             looks: Looks::default(),
             books: Books { seen: false, read_at: Some(Duration::ZERO) },
             aftermath: Aftermath::default(),
+            verifying: Verifying::default(),
             paused: false,
             flush: false,
             offline: None,
@@ -219,6 +222,7 @@ impl Runner {
         self.read_news().await;
         self.read_ledger_when_due().await;
         self.confirm_due().await;
+        self.read_manifests().await;
         let mut next = None;
         if self.is_able() {
             next = self.ship().await;
@@ -245,6 +249,7 @@ impl Runner {
                 None => tokio::time::sleep_until(until).await,
             },
             results = self.aftermath.ended() => self.acted(results).await,
+            results = self.verifying.ended() => self.compared(results).await,
             () = tokio::time::sleep_until(until) => {}
         }
     }
@@ -511,3 +516,4 @@ impl Runner {
 
 mod aftermath;
 mod ledger;
+mod manifests;

@@ -444,3 +444,124 @@ fn identity_of(stat: &Stat) -> FileIdentity {
         inode: stat.st_ino as u64,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::rules::{SystemEnvironment, parse};
+
+    fn sieve(root: &Path, keys: &str) -> Sieve {
+        let text = format!(
+            "version: 1\nrules:\n  - {{ name: x, watch: {}, upload: {{ kind: link }}, {keys} }}\n",
+            root.display()
+        );
+        let rules = parse(&text, Path::new("/rules.yaml"), &SystemEnvironment).unwrap();
+        Sieve::new(Arc::clone(&rules.rules[0]), &[], &[root.join("data")])
+    }
+
+    fn names(look: &Look) -> Vec<String> {
+        let mut names: Vec<String> =
+            look.files.iter().map(|file| file.relative.to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn tree() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for path in ["a/one.mov", "a/b/two.mov", "three.mov", ".hidden/x", "data/agent.db"] {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn a_look_sees_what_metadata_says_and_enters_only_what_it_may() {
+        let root = tree();
+        let mut entered = Vec::new();
+        let sieve = sieve(root.path(), "package: file");
+        let look = look_at_all(&sieve, &mut |folder, _| entered.push(folder.to_owned())).unwrap();
+        assert_eq!(names(&look), ["a/b/two.mov", "a/one.mov", "three.mov"]);
+        for file in &look.files {
+            let metadata = std::fs::metadata(root.path().join(&file.relative)).unwrap();
+            assert_eq!(file.identity, FileIdentity::of(&metadata));
+        }
+        entered.sort();
+        assert_eq!(entered, [Path::new(""), Path::new("a"), Path::new("a/b")]);
+    }
+
+    #[test]
+    fn a_look_at_paths_covers_those_and_no_more() {
+        let root = tree();
+        let sieve = sieve(root.path(), "package: file");
+        let paths: Vec<PathBuf> = ["a", "three.mov", "gone", ".hidden/x", "data/agent.db"].map(PathBuf::from).to_vec();
+        let look = look_at(&sieve, &paths, &mut |_, _| {}).unwrap();
+        assert_eq!(names(&look), ["a/b/two.mov", "a/one.mov", "three.mov"]);
+        assert_eq!(look.covered, [Path::new("a"), Path::new("three.mov"), Path::new("gone")]);
+    }
+
+    #[test]
+    fn a_folder_that_can_not_be_read_hides_nothing_else() {
+        if rustix::process::geteuid().is_root() {
+            return; // Everything can be read by root.
+        }
+        let root = tree();
+        std::fs::set_permissions(root.path().join("a/b"), std::fs::Permissions::from_mode(0o0)).unwrap();
+        let look = look_at_all(&sieve(root.path(), "package: file"), &mut |_, _| {}).unwrap();
+        std::fs::set_permissions(root.path().join("a/b"), std::fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(names(&look), ["a/one.mov", "three.mov"]);
+        assert_eq!(look.unread.len(), 1);
+    }
+
+    #[test]
+    fn a_folder_exchanged_for_a_link_is_not_followed() {
+        let (root, outside) = (tree(), tempfile::tempdir().unwrap());
+        std::fs::write(outside.path().join("secret.mov"), "x").unwrap();
+        std::fs::remove_dir_all(root.path().join("a")).unwrap();
+        symlink(outside.path(), root.path().join("a")).unwrap();
+        for keys in ["package: file", "package: file, symlinks: within"] {
+            let sieve = sieve(root.path(), keys);
+            assert_eq!(names(&look_at_all(&sieve, &mut |_, _| {}).unwrap()), ["three.mov"]);
+            let look = look_at(&sieve, &[PathBuf::from("a/secret.mov"), PathBuf::from("a")], &mut |_, _| {}).unwrap();
+            assert_eq!(names(&look), [""; 0]);
+            let probes = probe(root.path(), [Path::new("a/secret.mov")]).unwrap();
+            assert_eq!(probes, [Probe::Gone]);
+        }
+    }
+
+    #[test]
+    fn a_missing_root_and_one_that_is_a_file_are_offline() {
+        let root = tree();
+        let look = |path: &Path| look_at_all(&sieve(path, "package: file"), &mut |_, _| {}).unwrap_err();
+        assert_eq!(look(&root.path().join("missing")), Offline::Missing);
+        assert_eq!(look(&root.path().join("three.mov")), Offline::NotAFolder);
+    }
+
+    /// R7: a path of thousands of bytes stops nothing.
+    #[test]
+    fn the_deepest_path_is_told_and_stops_nothing() {
+        let root = tree();
+        let mut at = rustix::fs::open(root.path(), folder_flags(), Mode::empty()).unwrap();
+        let name = "n".repeat(200);
+        for _ in 0..DEEPEST + 2 {
+            rustix::fs::mkdirat(&at, &*name, Mode::RWXU).unwrap();
+            at = open_folder(at.as_fd(), OsStr::new(&name)).unwrap();
+        }
+        let look = look_at_all(&sieve(root.path(), "package: file"), &mut |_, _| {}).unwrap();
+        assert_eq!(names(&look).len(), 3);
+        assert_eq!(look.unread.len(), 1);
+    }
+
+    #[test]
+    fn a_pipe_or_a_device_is_no_file_and_holds_nothing_up() {
+        let root = tree();
+        let pipe = root.path().join("pipe.mov");
+        std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        let look = look_at_all(&sieve(root.path(), "package: file"), &mut |_, _| {}).unwrap();
+        assert_eq!(names(&look).len(), 3);
+        assert_eq!(probe(root.path(), [Path::new("pipe.mov")]).unwrap(), [Probe::Gone]);
+    }
+}
