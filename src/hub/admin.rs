@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::accounts::{self, Account, Role};
 use super::error::{HubError, Refusal};
 use super::portals::{self, Portal};
+use super::restrictions::Restrictions;
 use super::wire::{new_id, now};
 use super::{Hub, Provision, ProvisionPortal, Provisioned, passwords};
 
@@ -82,8 +83,9 @@ impl Hub {
                 access_code_hash,
                 download_password_hash: None,
                 expiry_days: None,
+                unlimited_storage: false,
                 tag_id: None,
-                restrictions: serde_json::json!({}),
+                restrictions: Restrictions::default(),
                 created_at: now(),
                 updated_at: now(),
             },

@@ -6,6 +6,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Value, json};
 
 use super::error::Refusal;
+use super::packages;
+use super::restrictions::Restrictions;
 use super::storage::{Arrived, Disk, Kept, PartName, Piece, Source};
 use super::wire::time;
 
@@ -74,14 +76,11 @@ impl FileRow {
 /// Announces a file. One of the same path and name that was announced but never finalized is forgotten: its sender
 /// begins anew. The parts of that are to be removed from the storage.
 pub(super) fn insert(connection: &Connection, file: &NewFile, now: i64) -> Result<Vec<(PartName, String)>, Refusal> {
-    let state: Option<String> = connection
-        .prepare_cached("SELECT state FROM package WHERE id = ?1")?
-        .query_row([&file.package], |row| row.get(0))
-        .optional()?;
-    match state.as_deref() {
-        None => return Err(Refusal::not_found("package")),
-        Some("new") => {}
-        Some(other) => return Err(Refusal::conflict(format!("the package is {other}"))),
+    let restrictions = open_package(connection, &file.package)?;
+    if let Some(restrictions) = &restrictions
+        && !file.directory
+    {
+        restrictions.check_file(&file.name, file.size)?;
     }
     let abandoned: Vec<String> = connection
         .prepare_cached(
@@ -107,7 +106,33 @@ pub(super) fn insert(connection: &Connection, file: &NewFile, now: i64) -> Resul
         file.last_modified,
         file.directory.then_some(now),
     ])?;
+    if let Some(restrictions) = restrictions {
+        let (count, size): (i64, i64) = connection
+            .prepare_cached(
+                "SELECT count(*), coalesce(sum(size), 0) FROM file WHERE package_id = ?1 AND kind = 'file'",
+            )?
+            .query_row([&file.package], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        restrictions.check_package(count.unsigned_abs(), size.unsigned_abs())?;
+    }
     Ok(removed)
+}
+
+/// Refuses a package that takes no more files; answers what its portal restricts, if it came through one.
+fn open_package(connection: &Connection, package: &str) -> Result<Option<Restrictions>, Refusal> {
+    let found: Option<(String, Option<String>)> = connection
+        .prepare_cached(
+            "SELECT package.state, portal.restrictions FROM package
+             LEFT JOIN portal ON portal.id = package.portal_id WHERE package.id = ?1",
+        )?
+        .query_row([package], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match found {
+        None => Err(Refusal::not_found("package")),
+        Some((state, restrictions)) if state == "new" => {
+            Ok(restrictions.and_then(|text| serde_json::from_str(&text).ok()))
+        }
+        Some((state, _)) => Err(Refusal::conflict(format!("the package is {state}"))),
+    }
 }
 
 /// The file of that id in that package.
@@ -181,6 +206,7 @@ pub(super) fn finalize(
     if file.finalized {
         return Ok((file, Vec::new()));
     }
+    let restrictions = open_package(connection, package)?;
     listed.sort_by_key(|part| part.number);
     let first = file.number * PARTS;
     let mut statement = connection
@@ -232,6 +258,11 @@ pub(super) fn finalize(
             "UPDATE package SET size = size + ?2, file_count = file_count + 1, updated_at = ?3 WHERE id = ?1",
         )?
         .execute(params![package, total, now])?;
+    if let Some(restrictions) = restrictions {
+        restrictions.check_file(&file.name, size)?;
+        let package = packages::get(connection, package)?;
+        restrictions.check_package(package.file_count, package.size)?;
+    }
     Ok((get(connection, package, id)?, unlisted))
 }
 
@@ -258,6 +289,19 @@ pub(super) fn delete(connection: &Connection, package: &str, id: &str) -> Result
             .execute(params![package, i64::try_from(file.size).unwrap_or_default()])?;
     }
     Ok(places)
+}
+
+/// All parts of a package that are in the storage, and where.
+pub(super) fn places(connection: &Connection, package: &str) -> Result<Vec<(PartName, String)>, Refusal> {
+    let mut statement = connection.prepare_cached(
+        "SELECT file.id, part.key - file.number * 16384, part.place FROM file JOIN part
+         ON part.key > file.number * 16384 AND part.key < (file.number + 1) * 16384
+         WHERE file.package_id = ?1 AND part.place IS NOT NULL",
+    )?;
+    let rows = statement.query_map([package], |row| {
+        Ok((PartName { package: package.to_owned(), file: row.get(0)?, number: row.get(1)? }, row.get(2)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Forgets all parts of a package.

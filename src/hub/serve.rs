@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connections::Limited;
 use super::error::HubError;
-use super::{Hub, mail, routes};
+use super::{Hub, keeper, mail, routes, webhooks};
 
 /// How long the head of a request may take; also how long a connection may be idle.
 const HEAD_LIMIT: Duration = Duration::from_secs(60);
@@ -28,7 +28,11 @@ impl Hub {
         let tls = self.certificate().await?;
         let ended = shutdown.child_token();
         let _end_tasks = ended.clone().drop_guard();
-        let outbox = tokio::spawn(mail::deliver(self.clone(), ended.clone()));
+        let tasks = [
+            tokio::spawn(mail::deliver(self.clone(), ended.clone())),
+            tokio::spawn(webhooks::deliver(self.clone(), ended.clone())),
+            tokio::spawn(keeper::keep(self.clone(), ended.clone())),
+        ];
         let handle = Handle::new();
         let stopper = tokio::spawn({
             let (handle, grace) = (handle.clone(), self.config().grace);
@@ -38,7 +42,7 @@ impl Hub {
             }
         });
         tracing::info!(%address, public = self.public_base(), "hub listens");
-        let service = routes::router(self.clone()).into_make_service();
+        let service = routes::router(self.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let limited = Limited::new(self.config().max_connections);
         let mut server = axum_server::from_tcp(listener).map_err(HubError::Serve)?.handle(handle);
         server.http_builder().http1().header_read_timeout(HEAD_LIMIT);
@@ -51,7 +55,9 @@ impl Hub {
         };
         stopper.abort();
         ended.cancel();
-        outbox.await.map_err(|error| HubError::Serve(io::Error::other(error)))?;
+        for task in tasks {
+            task.await.map_err(|error| HubError::Serve(io::Error::other(error)))?;
+        }
         served.map_err(HubError::Serve)
     }
 

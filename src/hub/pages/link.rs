@@ -1,5 +1,7 @@
 //! The page of a link.
 
+use std::net::IpAddr;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -8,6 +10,7 @@ use minijinja::context;
 use serde::Deserialize;
 
 use super::{page, refused, tree};
+use crate::hub::auth::From;
 use crate::hub::error::Refusal;
 use crate::hub::links::{self, Link};
 use crate::hub::packages::Package;
@@ -41,13 +44,14 @@ pub(super) async fn show(
     if !is_id(&link) {
         return refused(Refusal::not_found("route"), &headers);
     }
-    opened(&hub, &link, &given.secret, None).await.unwrap_or_else(|refusal| refused(refusal, &headers))
+    opened(&hub, &link, &given.secret, None, None).await.unwrap_or_else(|refusal| refused(refusal, &headers))
 }
 
 pub(super) async fn unlock(
     State(hub): State<Hub>,
     Path(link): Path<String>,
     Query(given): Query<Secret>,
+    From(from): From,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -61,13 +65,19 @@ pub(super) async fn unlock(
         .find(|(name, _)| name == "password")
         .map(|(_, password)| password.into_owned())
         .unwrap_or_default();
-    opened(&hub, &link, &given.secret, Some(password)).await.unwrap_or_else(|refusal| refused(refusal, &headers))
+    opened(&hub, &link, &given.secret, from, Some(password)).await.unwrap_or_else(|refusal| refused(refusal, &headers))
 }
 
-async fn opened(hub: &Hub, link: &str, secret: &str, password: Option<String>) -> Result<Response, Refusal> {
+async fn opened(
+    hub: &Hub,
+    link: &str,
+    secret: &str,
+    from: Option<IpAddr>,
+    password: Option<String>,
+) -> Result<Response, Refusal> {
     let (link, package) = protocol::find(hub, link, secret).await?;
     let asked = password.is_some();
-    match protocol::check_password(&link, &package, password).await {
+    match protocol::check_password(hub, &link, &package, from, password).await {
         Ok(()) => show_files(hub, &link, &package).await,
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
             let values = context! { title => &package.name, wrong => asked };

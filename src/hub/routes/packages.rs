@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::hub::error::Refusal;
 use crate::hub::packages::{self, Package};
-use crate::hub::wire::{JsonBody, addresses, flag, new_id, now, number, text};
+use crate::hub::wire::{JsonBody, addresses, flag, integer, new_id, now, number, text};
 use crate::hub::{Hub, auth, passwords};
 
 /// The longest name, bytes.
@@ -34,8 +34,9 @@ pub(super) struct NewPackage {
     pub access_code: Option<String>,
     #[serde(default, deserialize_with = "number")]
     pub access_limit: Option<u64>,
-    #[serde(default, deserialize_with = "number")]
-    pub custom_expiry_days: Option<u64>,
+    /// Days; 0 is the hub's default, less for ever.
+    #[serde(default, deserialize_with = "integer")]
+    pub custom_expiry_days: Option<i64>,
     #[serde(default, deserialize_with = "flag")]
     pub unlimited_storage: Option<bool>,
     #[serde(default)]
@@ -60,6 +61,11 @@ impl GivenTag {
             id: field("id").map(str::to_owned),
             name: field("name").or_else(|| value.as_str()).map(str::to_owned).filter(|text| !text.is_empty()),
         }
+    }
+
+    /// Whether any tag is meant.
+    pub(super) fn is_given(&self) -> bool {
+        self.id.is_some() || self.name.is_some()
     }
 
     /// The team's tag that is meant; one that is given by a new name is made.
@@ -111,8 +117,9 @@ impl NewPackage {
             recipients,
             password_hash: passwords::hash_given(self.password.as_deref()).await?,
             access_limit: self.access_limit.filter(|limit| *limit > 0),
-            expiry_days: self.custom_expiry_days.filter(|days| *days > 0),
-            unlimited_storage: self.unlimited_storage.unwrap_or_default(),
+            expiry_days: self.custom_expiry_days.and_then(|days| u64::try_from(days).ok()).filter(|days| *days > 0),
+            unlimited_storage: self.unlimited_storage.unwrap_or_default()
+                || self.custom_expiry_days.is_some_and(i64::is_negative),
             tag_id: None,
             teamspace_id: self.teamspace_id.clone(),
             metadata: self.custom_metadata.clone(),
@@ -151,7 +158,7 @@ pub(super) async fn create(
             Ok::<_, Refusal>(package)
         })
         .await?;
-    hub.shared.outbox.notify_one();
+    hub.wake_outbox();
     Ok(created(&hub, &package))
 }
 
@@ -164,7 +171,7 @@ pub(super) async fn finalize(
     let default_expiry = hub.config().default_expiry_days;
     let package =
         hub.database().write(move |connection| packages::finalize(connection, &package, now(), default_expiry)).await?;
-    hub.shared.outbox.notify_one();
+    hub.wake_outbox();
     tracing::info!(package = package.id, files = package.file_count, bytes = package.size, "package finalized");
     Ok(Json(package.json()))
 }
