@@ -1,3 +1,7 @@
 //! The binary `masv`: see the library for everything it does.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    masv_agent::cli::main()
+}

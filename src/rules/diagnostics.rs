@@ -31,7 +31,7 @@ pub struct Diagnostic {
     pub column: u32,
     /// The key, like `rules[0].upload.emails[1]`; empty for the whole file.
     pub key: String,
-    /// The line as it stands in the file.
+    /// The line as it stands in the file, or the part around the place of one that is too long to show.
     pub source: String,
     /// Bytes of `source` that are meant.
     pub span: (usize, usize),
@@ -70,8 +70,15 @@ impl Diagnostic {
             let label = if self.key.is_empty() { "here" } else { &self.key };
             let annotation = AnnotationKind::Primary.span(self.span.0..self.span.1).label(label);
             let line = usize::try_from(self.line).unwrap_or(usize::MAX);
-            let snippet = Snippet::source(&self.source).path(path.as_ref()).line_start(line);
-            group = title.element(snippet.annotation(annotation));
+            let snippet = Snippet::source(&self.source).line_start(line).annotation(annotation);
+            let column = usize::try_from(self.column).unwrap_or(usize::MAX);
+            // Of a very long line only a part is shown, whose first column is not the line's.
+            let whole = self.source.get(..self.span.0).is_some_and(|before| before.chars().count() + 1 == column);
+            group = if whole {
+                title.element(snippet.path(path.as_ref()))
+            } else {
+                title.element(Origin::path(path.as_ref()).line(line).char_column(column)).element(snippet)
+            };
         } else {
             group = title.element(Origin::path(path.as_ref()));
         }

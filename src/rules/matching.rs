@@ -92,6 +92,18 @@ impl Rule {
         ]
     }
 
+    /// What is sent, as written.
+    #[must_use]
+    pub fn include(&self) -> &Patterns {
+        &self.matcher.include
+    }
+
+    /// What is not sent, as written.
+    #[must_use]
+    pub fn exclude(&self) -> &Patterns {
+        &self.matcher.exclude
+    }
+
     /// Whether the folder at this relative path may hold files of the rule, so that a scan has to look into it.
     /// The empty path is the watch folder itself.
     #[must_use]
@@ -170,7 +182,7 @@ impl Ready {
     pub fn markers_of(&self, relative: &Path) -> Vec<PathBuf> {
         let Self::Marker { name } = self else { return Vec::new() };
         let mut beside = relative.as_os_str().to_owned();
-        beside.push(name);
+        beside.push(appended(name));
         let inside = relative.ancestors().skip(1).filter(|folder| folder.file_name().is_some());
         std::iter::once(PathBuf::from(beside)).chain(inside.map(|folder| folder.join(name))).collect()
     }
@@ -179,6 +191,131 @@ impl Ready {
     #[must_use]
     pub fn is_marker(&self, relative: &Path) -> bool {
         let Self::Marker { name } = self else { return false };
-        relative.file_name().is_some_and(|file| file.as_bytes().ends_with(name.as_bytes()))
+        let file = relative.file_name().unwrap_or_default().as_bytes();
+        file == name.as_bytes() || file.ends_with(appended(name).as_bytes())
+    }
+}
+
+/// What a marker's name looks like at the end of another name: `clip.mov` has `clip.mov.done` beside it for the
+/// markers `.done` and `done` alike.
+fn appended(name: &str) -> String {
+    if name.starts_with(|first: char| first.is_alphanumeric()) { format!(".{name}") } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::bytes_to_path;
+    use crate::rules::tests::rule;
+
+    fn sent<'a>(keys: &str, names: &[&'a str]) -> Vec<&'a str> {
+        let rule = rule(keys);
+        names.iter().copied().filter(|name| rule.matches(Path::new(name), 100)).collect()
+    }
+
+    #[test]
+    fn a_pattern_without_a_slash_is_about_the_name_at_any_depth() {
+        let names = ["a.mov", "x/a.mov", "x/y/a.mov", "a.MOV", "a.mov.txt", "mov"];
+        assert_eq!(sent("include: [\"*.mov\"]", &names), ["a.mov", "x/a.mov", "x/y/a.mov"]);
+        assert_eq!(sent("include: [\"*.mov\"]\nignore_case: true", &names), ["a.mov", "x/a.mov", "x/y/a.mov", "a.MOV"]);
+    }
+
+    #[test]
+    fn a_pattern_with_a_slash_is_about_the_whole_path_and_a_star_stops_at_slashes() {
+        let names = ["raw/a.mov", "raw/x/a.mov", "x/raw/a.mov", "raw", "a.mov"];
+        assert_eq!(sent("include: [\"raw/*.mov\"]", &names), ["raw/a.mov"]);
+        assert_eq!(sent("include: [\"raw/**\"]", &names), ["raw/a.mov", "raw/x/a.mov"]);
+        assert_eq!(sent("include: [\"**/raw/*\"]", &names), ["raw/a.mov", "x/raw/a.mov"]);
+        assert_eq!(sent("include: [\"/*.mov\"]", &names), ["a.mov"]);
+        assert_eq!(sent("include: [\"./raw/*\"]", &names), ["raw/a.mov"]);
+        assert_eq!(sent("include: [\"**/*\"]", &names), names);
+        assert_eq!(sent("include: [\"**\"]", &names), names);
+        assert_eq!(sent("include: [\"{raw,x}/**\"]", &names), ["raw/a.mov", "raw/x/a.mov", "x/raw/a.mov"]);
+    }
+
+    #[test]
+    fn exclude_wins() {
+        let names = ["a.mov", "proxies/a.mov", "b.txt"];
+        assert_eq!(sent("exclude: [\"proxies/**\", \"*.txt\"]\ninclude: [\"**/*\", \"b.txt\"]", &names), ["a.mov"]);
+        assert_eq!(sent("exclude: \"*.mov\"", &names), ["b.txt"]);
+    }
+
+    #[test]
+    fn what_is_never_sent_and_what_only_on_demand() {
+        let litter = ["desktop.ini", "x/.DS_Store", "THUMBS.DB", "~$letter.docx", ".fcpcache/a", ".masv-tmp/a"];
+        assert_eq!(sent("hidden: true\ntemporary: true", &litter), [""; 0]);
+        let hidden = [".a", "x/.b/c.mov"];
+        assert_eq!(sent("", &hidden), [""; 0]);
+        assert_eq!(sent("hidden: true", &hidden), hidden);
+        let unfinished = ["a.tmp", "a.PART", "x/a.partial", "a.crdownload", "a.download", "a.filepart"];
+        assert_eq!(sent("", &unfinished), [""; 0]);
+        assert_eq!(sent("temporary: true", &unfinished), unfinished);
+        assert_eq!(sent("", &["tmp", "part.mov", "a.part.mov"]), ["tmp", "part.mov", "a.part.mov"]);
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf8_matches_like_any_other() {
+        let rule = rule("include: [\"clip*.mov\"]");
+        assert!(rule.matches(&bytes_to_path(b"day\xff/clip\xff\xfe.mov"), 1));
+        assert!(!rule.matches(&bytes_to_path(b"clip\xff.mxf"), 1));
+        assert!(rule.explain(&bytes_to_path(b"clip\xff.mov"), 1).iter().all(|test| test.passed));
+    }
+
+    #[test]
+    fn a_path_that_leaves_the_folder_never_matches() {
+        assert_eq!(sent("", &["../a", "/a", "", "a/../b", "."]), [""; 0]);
+    }
+
+    #[test]
+    fn sizes_and_depth() {
+        let rule = rule("min_size: 1kB\nmax_size: 2kB\nrecursive: false");
+        let sizes = [999, 1000, 2000, 2001].map(|size| rule.matches(Path::new("a"), size));
+        assert_eq!(sizes, [false, true, true, false]);
+        assert!(!rule.matches(Path::new("x/a"), 1500));
+    }
+
+    #[test]
+    fn which_folders_are_looked_into() {
+        let looks = |keys: &str, folder: &str| rule(keys).may_contain(Path::new(folder));
+        assert!(looks("", "") && looks("", "a/b"));
+        assert!(!looks("", ".hidden") && !looks("", "a/.hidden/b") && looks("hidden: true", ".hidden"));
+        assert!(!looks("hidden: true", ".fcpcache") && !looks("hidden: true", ".masv/x"));
+        assert!(looks("recursive: false", "") && !looks("recursive: false", "a"));
+    }
+
+    #[test]
+    fn markers_are_found_beside_and_above_and_are_not_sent() {
+        let rule = rule("ready: { marker: .done }\nhidden: true");
+        let places: Vec<PathBuf> = ["A/B/clip.mov.done", "A/B/.done", "A/.done"].map(PathBuf::from).into();
+        assert_eq!(rule.ready.markers_of(Path::new("A/B/clip.mov")), places);
+        assert_eq!(rule.ready.markers_of(Path::new("clip.mov")), [PathBuf::from("clip.mov.done")]);
+        assert!(!rule.matches(Path::new("A/B/clip.mov.done"), 0) && !rule.matches(Path::new("A/.done"), 0));
+        assert!(rule.matches(Path::new("done"), 0));
+    }
+
+    #[test]
+    fn a_marker_that_is_a_word_stands_behind_a_dot() {
+        let rule = rule("ready: { marker: ready }");
+        assert_eq!(
+            rule.ready.markers_of(Path::new("A/b.mov")),
+            [PathBuf::from("A/b.mov.ready"), PathBuf::from("A/ready")]
+        );
+        assert!(rule.matches(Path::new("already"), 0));
+        assert!(!rule.matches(Path::new("b.mov.ready"), 0) && !rule.matches(Path::new("A/ready"), 0));
+    }
+
+    #[test]
+    fn the_marker_that_closes_a_package_is_not_sent() {
+        let keys = "finalize: { marker: SEND }";
+        assert_eq!(sent(keys, &["SEND", "x/SEND", "SEND.mov"]), ["x/SEND", "SEND.mov"]);
+    }
+
+    #[test]
+    fn an_explanation_names_the_test_that_failed() {
+        let rule = rule("include: [\"*.mov\"]\nexclude: [\"proxies/**\"]\nmin_size: 1kB");
+        let tests = rule.explain(Path::new("proxies/a.mov.part"), 10);
+        let failed: Vec<&str> = tests.iter().filter(|test| !test.passed).map(|test| test.test).collect();
+        assert_eq!(failed, ["unfinished", "exclude", "include", "size"]);
+        assert_eq!(tests.iter().find(|test| test.test == "exclude").unwrap().detail, "excluded by `proxies/**`");
     }
 }

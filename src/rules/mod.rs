@@ -15,9 +15,11 @@ mod diagnostics;
 pub mod edit;
 mod environment;
 mod fields;
+mod filters;
 mod keys;
 mod matching;
 mod model;
+mod move_target;
 mod nearest;
 mod parts;
 mod pattern;
@@ -36,9 +38,10 @@ pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use environment::{Environment, FixedEnvironment, SecretFile, SystemEnvironment};
 pub use matching::{OWN_PREFIX, TestOutcome};
 pub use model::{Cloud, DownloadRule, Portals, Rule, RuleDigest, RuleSet};
+pub use move_target::MoveTarget;
 pub use parts::{
-    After, AfterComplete, AfterError, Existing, Finalize, FinalizeWhen, MoveTarget, Notify, NotifyEvent, NotifyTarget,
-    OnChange, Packaging, Per, Poll, Ready, Symlinks, UploadKind, UploadTemplate,
+    After, AfterComplete, AfterError, Existing, Finalize, FinalizeWhen, Notify, NotifyEvent, NotifyTarget, OnChange,
+    Packaging, Per, Poll, Ready, Symlinks, UploadKind, UploadTemplate,
 };
 pub use pattern::Patterns;
 pub use schedule::{Moments, Schedule, Windows};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::diagnostics::Diagnostic;
@@ -58,6 +58,15 @@ pub struct Cloud {
     /// Team id; absent where the key or session has one team.
     pub team: Option<String>,
 }
+
+impl PartialEq for Cloud {
+    fn eq(&self, other: &Self) -> bool {
+        let key = |cloud: &Self| cloud.api_key.as_ref().map(|key| key.expose_secret().to_owned());
+        self.url == other.url && self.team == other.team && key(self) == key(other)
+    }
+}
+
+impl Eq for Cloud {}
 
 /// Digest of everything a rule means: its keys after defaults, variables and secret files were put in, the upload
 /// template it names, the time zone and the folder it is relative to. Two rules with equal digests are the same.

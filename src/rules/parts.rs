@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use url::Url;
 
+use super::move_target::MoveTarget;
 use super::pattern::Patterns;
 use super::schedule::Moments;
 use super::template::Template;
@@ -38,6 +38,18 @@ pub enum Per {
     Folder,
     /// Everything that gets ready together.
     Batch,
+}
+
+impl Per {
+    /// `file`, `folder` or `batch`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Folder => "folder",
+            Self::Batch => "batch",
+        }
+    }
 }
 
 /// How files are gathered into packages.
@@ -192,15 +204,6 @@ pub enum AfterError {
     Keep,
     /// They are moved into the folder.
     Move(MoveTarget),
-}
-
-/// A folder to move files into; each file keeps its path relative to the watch folder below it.
-#[derive(Debug, Clone)]
-pub struct MoveTarget {
-    /// Renders to the folder.
-    pub template: Template,
-    pub(super) base: PathBuf,
-    pub(super) home: Option<PathBuf>,
 }
 
 /// What can be told.

@@ -1,7 +1,7 @@
 //! Reads typed values out of the tree as written and collects everything that is wrong on the way, so that one
 //! look at a file tells all. A reader answers `None` where a value is wrong, after having said so.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,17 +12,23 @@ use super::environment::Environment;
 use super::fields::At;
 use super::keys::Key;
 use super::nearest::nearest;
-use super::place::Place;
+use super::place::Lines;
 use super::shape::{Shape, one_of};
 use super::units;
 use super::yaml::{Kind, Node, Value};
+
+/// Most diagnostics of a file that are told one by one.
+const MOST: usize = 100;
 
 /// The file being read and what is wrong with it so far.
 pub(super) struct Reader<'a> {
     pub file: &'a Path,
     pub environment: &'a dyn Environment,
     text: &'a str,
+    lines: Lines<'a>,
     found: RefCell<Vec<Diagnostic>>,
+    /// How many more than [`MOST`] were found.
+    more: Cell<usize>,
     /// Digest of the secret files read since it was last taken.
     secrets: RefCell<blake3::Hasher>,
 }
@@ -30,7 +36,7 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn new(text: &'a str, file: &'a Path, environment: &'a dyn Environment) -> Self {
         let (found, secrets) = (RefCell::default(), RefCell::new(blake3::Hasher::new()));
-        Self { file, environment, text, found, secrets }
+        Self { file, environment, text, lines: Lines::new(text), found, more: Cell::new(0), secrets }
     }
 
     /// Notes an error at the bytes `start..end` of the text.
@@ -50,7 +56,11 @@ impl<'a> Reader<'a> {
     }
 
     fn note(&self, severity: Severity, span: (usize, usize), key: &str, message: String, help: Option<String>) {
-        let place = Place::of(self.text, span);
+        if self.found.borrow().len() >= MOST {
+            self.more.set(self.more.get() + 1);
+            return;
+        }
+        let place = self.lines.place(span);
         let diagnostic = Diagnostic {
             severity,
             message,
@@ -76,7 +86,7 @@ impl<'a> Reader<'a> {
 
     /// Whether an error was found so far.
     pub(super) fn failed(&self) -> bool {
-        self.found.borrow().iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+        self.more.get() > 0 || self.found.borrow().iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
     /// The warnings, or everything where there is an error, in file order.
@@ -84,12 +94,16 @@ impl<'a> Reader<'a> {
         let failed = self.failed();
         let mut found = self.found.into_inner();
         found.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+        if self.more.get() > 0 {
+            let message = format!("and {} more", self.more.get());
+            found.push(Diagnostic::of_file(self.file, message, None));
+        }
         if failed { Err(Diagnostics(found)) } else { Ok(found) }
     }
 
     /// The line a value stands on, from 1.
     pub(super) fn line(&self, node: &Node) -> u32 {
-        Place::of(self.text, (node.start, node.end)).line
+        self.lines.line(node.start)
     }
 
     /// Says what was expected in place of what is there.

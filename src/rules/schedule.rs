@@ -211,3 +211,104 @@ pub(super) fn day_name(day: Weekday) -> &'static str {
         Weekday::Sunday => "sun",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::tests::rule;
+
+    fn at(text: &str) -> Zoned {
+        format!("{text}[Europe/Berlin]").parse().unwrap()
+    }
+
+    fn schedule(text: &str) -> Schedule {
+        rule(&format!("schedule: {text}")).schedule.clone()
+    }
+
+    fn next(schedule: &Schedule, now: &str) -> String {
+        schedule
+            .next_after(&at(now))
+            .map_or_else(|| "never".to_owned(), |next| next.strftime("%a %d %H:%M%:z").to_string())
+    }
+
+    #[test]
+    fn always_is_open_and_never_opens() {
+        let always = schedule("always");
+        assert!(always.open_at(&at("2026-11-24T12:00")));
+        assert_eq!(next(&always, "2026-11-24T12:00"), "never");
+    }
+
+    #[test]
+    fn moments_are_due_once() {
+        let evening = schedule("\"0 18 * * mon-fri\"");
+        assert_eq!(next(&evening, "2026-11-27T18:00"), "Mon 30 18:00+01:00");
+        assert!(evening.due(&at("2026-11-24T17:59:58"), &at("2026-11-24T18:00:03")));
+        assert!(!evening.due(&at("2026-11-24T18:00:00"), &at("2026-11-24T18:00:03")));
+        assert!(!evening.due(&at("2026-11-24T17:00"), &at("2026-11-24T17:59:59.999")));
+        assert!(evening.open_at(&at("2026-11-24T18:00:00.7")));
+        assert!(!evening.open_at(&at("2026-11-24T18:00:01")) && !evening.open_at(&at("2026-11-24T17:59:59.9")));
+    }
+
+    #[test]
+    fn the_earliest_of_several_moments_counts_and_seconds_may_lead() {
+        let several = schedule("[\"@daily\", \"30 15 12 * * *\"]");
+        assert_eq!(next(&several, "2026-11-24T12:00"), "Tue 24 12:15+01:00");
+        assert_eq!(next(&several, "2026-11-24T13:00"), "Wed 25 00:00+01:00");
+    }
+
+    #[test]
+    fn the_zone_of_the_asker_does_not_matter() {
+        let evening = schedule("\"0 18 * * *\"");
+        let tokyo: Zoned = "2026-11-24T20:00[Asia/Tokyo]".parse().unwrap();
+        assert_eq!(evening.next_after(&tokyo).unwrap().to_string(), "2026-11-24T18:00:00+01:00[Europe/Berlin]");
+    }
+
+    #[test]
+    fn a_time_that_does_not_exist_comes_at_the_next_valid_one() {
+        let night = schedule("\"30 2 * * *\"");
+        assert_eq!(next(&night, "2026-03-28T12:00"), "Sun 29 03:00+02:00");
+        assert_eq!(next(&night, "2026-03-29T03:00"), "Mon 30 02:30+02:00");
+    }
+
+    #[test]
+    fn a_time_that_occurs_twice_comes_once() {
+        let night = schedule("\"30 2 * * *\"");
+        assert_eq!(next(&night, "2026-10-24T12:00"), "Sun 25 02:30+02:00");
+        assert_eq!(next(&night, "2026-10-25T02:30+02:00"), "Mon 26 02:30+01:00");
+    }
+
+    #[test]
+    fn windows_over_midnight_belong_to_the_day_they_begin() {
+        let night = schedule("{ between: \"22:00-06:00\", days: mon-fri }");
+        let open = |now| night.open_at(&at(now));
+        assert!(open("2026-11-27T22:00") && open("2026-11-28T05:59"), "Friday night");
+        assert!(!open("2026-11-28T06:00") && !open("2026-11-28T22:00") && !open("2026-11-29T23:00"), "weekend");
+        assert!(!open("2026-11-30T05:00"), "the night before Monday");
+        assert_eq!(next(&night, "2026-11-28T05:00"), "Mon 30 22:00+01:00");
+        assert_eq!(next(&night, "2026-11-24T12:00"), "Tue 24 22:00+01:00");
+    }
+
+    #[test]
+    fn windows_of_the_day_of_a_whole_day_and_several() {
+        let lunch = schedule("[{ between: \"12:00-13:00\" }, { between: \"18:00-24:00\", days: [sat, sun] }]");
+        let open = |now| lunch.open_at(&at(now));
+        assert!(open("2026-11-24T12:30") && !open("2026-11-24T13:00") && !open("2026-11-24T19:00"));
+        assert!(open("2026-11-28T23:59") && !open("2026-11-29T00:00"));
+        let sunday = schedule("{ between: \"00:00-24:00\", days: sun }");
+        assert!(sunday.open_at(&at("2026-11-29T00:00")) && sunday.open_at(&at("2026-11-29T23:59")));
+        assert!(!sunday.open_at(&at("2026-11-30T00:00")) && !sunday.open_at(&at("2026-11-28T23:59")));
+    }
+
+    #[test]
+    fn spans_of_days_may_go_over_the_weekend() {
+        let words = |days| schedule(&format!("{{ between: \"1:00-2:00\", days: {days} }}")).describe();
+        assert_eq!(words("fri-mon"), "mon, fri, sat, sun from 01:00 to 02:00 (Europe/Berlin)");
+        assert_eq!(words("\"Monday, wed\""), "mon, wed from 01:00 to 02:00 (Europe/Berlin)");
+        assert_eq!(words("mon-sun"), "every day from 01:00 to 02:00 (Europe/Berlin)");
+    }
+
+    #[test]
+    fn moments_in_words() {
+        assert_eq!(schedule("\"0 18 * * *\"").describe(), "At 18:00 (Europe/Berlin)");
+    }
+}

@@ -7,39 +7,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::path::{Component, Path};
+use std::sync::Arc;
 
-use bytesize::ByteSize;
 use jiff::Zoned;
-use minijinja::value::{Object, ObjectRepr, Value};
-use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, context};
-use regex::Regex;
+use minijinja::{Error, ErrorKind, Value, context};
 use serde::Serialize;
 
-use super::parts::MoveTarget;
-use super::reader::resolved;
-
-/// Instructions one rendering may take; a loop over 10,000 files needs about a tenth of it.
-const FUEL: u64 = 1_000_000;
+use super::filters::{ENGINE, Instant};
 
 /// Every variable a template may use.
 pub(super) const VARIABLES: [&str; 15] = [
     "rule", "now", "date", "files", "bytes", "count", "first", "item", "path", "stem", "ext", "group", "host", "env",
     "seq",
 ];
-
-static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut engine = Environment::new();
-    engine.set_undefined_behavior(UndefinedBehavior::Strict);
-    engine.set_fuel(Some(FUEL));
-    engine.remove_global("debug");
-    engine.add_filter("date", format_date);
-    engine.add_filter("filesize", format_size);
-    engine.add_filter("regex", first_match);
-    engine.add_filter("slug", slug);
-    engine
-});
 
 /// A template that has passed a trial rendering.
 #[derive(Clone, PartialEq, Eq)]
@@ -277,98 +258,74 @@ fn explained(error: &Error) -> TemplateError {
     TemplateError { message, hint: hint.map(str::to_owned) }
 }
 
-/// `now` in a template: prints as RFC 3339, and the `date` filter formats it.
-#[derive(Debug)]
-struct Instant(Zoned);
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::rules::tests::rule;
 
-impl Object for Instant {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
+    pub(in crate::rules) fn context() -> TemplateContext {
+        let rule = rule("");
+        let now: Zoned = "2026-11-24T23:30:00[UTC]".parse().unwrap();
+        let files = [("A001/CLIP/A001_C002.mov", 1_500_000_000), ("A001/notes.txt", 10)];
+        let context = TemplateContext::for_files(&rule, now, files.map(|(path, size)| (Path::new(path), size)));
+        let env = BTreeMap::from([("PROJECT".to_owned(), "Dune".to_owned())]);
+        TemplateContext { host: "cart".to_owned(), group: "A".to_owned(), seq: 3, env: Arc::new(env), ..context }
     }
 
-    fn render(self: &Arc<Self>, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
+    fn rendered(source: &str) -> String {
+        let context = context();
+        let template = Template::new(source, &context.env).unwrap_or_else(|error| panic!("{source}: {error}"));
+        template.render(&context).unwrap_or_else(|error| panic!("{source}: {error}"))
     }
-}
 
-fn format_date(value: &Value, format: Option<&str>) -> Result<String, Error> {
-    let Some(instant) = value.downcast_object_ref::<Instant>() else {
-        return Err(Error::new(ErrorKind::SyntaxError, "`date` formats a time: `now | date('%Y-%m-%d')`"));
-    };
-    jiff::fmt::strtime::format(format.unwrap_or("%Y-%m-%d"), &instant.0)
-        .map_err(|error| Error::new(ErrorKind::SyntaxError, error.to_string()))
-}
-
-fn format_size(bytes: u64) -> String {
-    ByteSize(bytes).display().si().to_string()
-}
-
-/// The first capture of the first match, the whole match where the pattern captures nothing, otherwise `""`.
-fn first_match(state: &State<'_, '_>, text: &str, pattern: &str) -> Result<String, Error> {
-    state.consume_fuel(text.len() as u64)?;
-    let regex = compiled(pattern).map_err(|error| Error::new(ErrorKind::SyntaxError, error.to_string()))?;
-    let found = regex.captures(text).and_then(|captures| captures.get(1).or(captures.get(0)));
-    Ok(found.map(|found| found.as_str().to_owned()).unwrap_or_default())
-}
-
-/// The compiled pattern. A template is rendered for every file of a large drop, so the last few are kept.
-fn compiled(pattern: &str) -> Result<Regex, regex::Error> {
-    const KEPT: usize = 32;
-    static COMPILED: LazyLock<Mutex<BTreeMap<String, Regex>>> = LazyLock::new(Mutex::default);
-    let mut kept = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(regex) = kept.get(pattern) {
-        return Ok(regex.clone());
-    }
-    let regex = Regex::new(pattern)?;
-    if kept.len() >= KEPT {
-        kept.clear();
-    }
-    kept.insert(pattern.to_owned(), regex.clone());
-    Ok(regex)
-}
-
-/// Lower-case letters and digits, everything else one hyphen: fit for a folder or a tag.
-fn slug(text: &str) -> String {
-    let mut result = String::with_capacity(text.len());
-    for character in text.chars().flat_map(char::to_lowercase) {
-        if character.is_alphanumeric() {
-            result.push(character);
-        } else if !result.is_empty() && !result.ends_with('-') {
-            result.push('-');
+    #[test]
+    fn every_variable_and_filter() {
+        let cases = [
+            ("{{ rule }}-{{ host }}-{{ group }}-{{ seq }}", "test-cart-A-3"),
+            ("{{ date }} {{ now | date('%H:%M') }} {{ now | date }}", "2026-11-25 00:30 2026-11-25"),
+            ("{{ now }}", "2026-11-25T00:30:00+01:00"),
+            ("{{ count }} {{ files | length }} {{ bytes }} {{ bytes | filesize }}", "2 2 1500000010 1.5 GB"),
+            ("{{ item }} {{ path | join('>') }} {{ path[0] }}", "A001 A001>CLIP A001"),
+            (
+                "{{ first.path }} {{ first.name }} {{ stem }} {{ ext }}",
+                "A001/CLIP/A001_C002.mov A001_C002.mov A001_C002 mov",
+            ),
+            ("{{ stem | regex('^(A\\d{3})') }}", "A001"),
+            ("[{{ stem | regex('nothing') }}]", "[]"),
+            ("{{ 'Über Client & Co.' | slug }}", "über-client-co"),
+            ("{{ env.PROJECT }} {{ path[5] | default('none') }}", "Dune none"),
+            ("{% for f in files %}{{ f.name }}:{{ f.size }} {% endfor %}", "A001_C002.mov:1500000000 notes.txt:10 "),
+            ("{% set day = date %}{{ day }}", "2026-11-25"),
+            ("<b>{{ rule }}</b> & more", "<b>test</b> & more"),
+        ];
+        for (source, expected) in cases {
+            assert_eq!(rendered(source), expected, "{source}");
         }
     }
-    result.trim_end_matches('-').to_owned()
-}
 
-impl MoveTarget {
-    /// The folder for this package: absolute, `~`, or relative to the rules file.
-    ///
-    /// # Errors
-    /// What the template can not do with these files, or that the result leaves its fixed part: a variable that
-    /// holds `..` can not lead elsewhere.
-    pub fn render(&self, context: &TemplateContext) -> Result<PathBuf, TemplateError> {
-        let refused = |message: String, hint: &str| TemplateError { message, hint: Some(hint.to_owned()) };
-        let text = self.template.render_line(context)?;
-        let fixed = self.written_part();
-        let variable = text.get(fixed.len()..).unwrap_or(&text);
-        if text.is_empty() || text.contains('\0') || variable.split('/').any(|part| part == "..") {
-            return Err(refused(format!("`{text}` is not a folder to move into"), "use the `slug` filter on names"));
+    #[test]
+    fn what_only_some_files_can_not_do_is_no_error_of_the_template() {
+        let template = Template::new("{{ stem[3:6] | int }}", &Arc::default()).unwrap();
+        assert!(template.render(&context()).is_err());
+    }
+
+    #[test]
+    fn a_template_can_not_reach_out_or_run_for_ever() {
+        for source in ["{% include '/etc/passwd' %}", "{{ debug() }}", "{{ env.HOME }}", "{{ 'x' * 1000000000 }}"] {
+            assert!(Template::new(source, &Arc::default()).is_err(), "{source}");
         }
-        resolved(&text, &self.base, self.home.as_deref())
-            .ok_or_else(|| refused(format!("no home folder is known for `{text}`"), "write the folder out"))
+        let many = TemplateContext { files: vec![context().files[0].clone(); 10_000], ..context() };
+        let template =
+            Template::new("{% for f in files %}{{ f.name }} {{ f.size | filesize }}, {% endfor %}", &many.env);
+        assert!(template.unwrap().render(&many).is_ok());
+        let nested = "{% for a in files %}{% for b in files %}{{ b.name }}{% endfor %}{% endfor %}";
+        let error = Template::new(nested, &many.env).unwrap().render(&many).unwrap_err();
+        assert!(error.message.contains("fuel"), "{error}");
     }
 
-    /// The folder that every rendering lies in; `None` where `~` has no meaning.
-    pub(super) fn fixed_part(&self) -> Option<PathBuf> {
-        let written = self.written_part();
-        let whole = written.len() == self.template.source().len();
-        let folder = if whole { written } else { written.rfind('/').map_or("", |at| &written[..=at]) };
-        resolved(folder, &self.base, self.home.as_deref())
-    }
-
-    /// The text before the first variable.
-    fn written_part(&self) -> &str {
-        let source = self.template.source();
-        source.find(['{']).map_or(source, |at| &source[..at])
+    #[test]
+    fn a_name_is_one_line() {
+        let template = Template::new("  {{ rule }}\n{{ host }}\t \n", &Arc::default()).unwrap();
+        assert_eq!(template.render_line(&context()).unwrap(), "test cart");
     }
 }

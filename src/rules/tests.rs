@@ -1,5 +1,9 @@
 //! The room from outside: whole files in, rule sets or diagnostics out.
 
+mod digest;
+mod documentation;
+mod hostile;
+
 use std::path::{Path, PathBuf};
 
 use super::*;
@@ -8,6 +12,18 @@ fn environment() -> FixedEnvironment {
     let variables = [("PROJECT", "Dune"), ("SECRET", "hush")].map(|(name, value)| (name.to_owned(), value.to_owned()));
     let files = [(PathBuf::from("/run/secrets/acme"), "from a file".to_owned())];
     FixedEnvironment { variables: variables.into(), files: files.into(), home: Some(PathBuf::from("/home/me")) }
+}
+
+/// The one rule of a file that says this about it.
+pub(super) fn rule(keys: &str) -> std::sync::Arc<Rule> {
+    let upload = if keys.contains("upload:") { "" } else { "upload: { kind: link }\n" };
+    let lines: String = format!("name: test\nwatch: /srv/drop\n{upload}{keys}")
+        .lines()
+        .fold(String::from("version: 1\ntimezone: Europe/Berlin\nrules:\n  -\n"), |text, line| {
+            text + "    " + line + "\n"
+        });
+    let set = read(&lines).unwrap_or_else(|errors| panic!("{errors}"));
+    set.rules[0].clone()
 }
 
 fn read(text: &str) -> Result<RuleSet, Diagnostics> {
@@ -42,4 +58,76 @@ fn diagnostics_of_every_case() {
             insta::assert_snapshot!(name, said);
         });
     }
+}
+
+#[test]
+fn secrets_are_in_no_debug_output_and_no_message() {
+    let text = "version: 1\ncloud: { url: \"https://x.com\", api_key: \"${SECRET}\" }\nrules:\n  - name: a\n    watch: /a\n    \
+                upload: { kind: link, password: { file: /run/secrets/acme } }\n    \
+                notify: [{ webhook: \"https://hooks.example.com/hush?x=hush\", secret: \"${SECRET}\" }]\n";
+    let set = read(text).unwrap();
+    let shown = format!("{set:?}");
+    assert!(!shown.contains("hush") && !shown.contains("from a file"), "{shown}");
+}
+
+#[test]
+fn defaults_are_inherited_and_overridden() {
+    let text = "version: 1\ndefaults: { settle: 9s, exclude: [\"*.txt\"], upload: { kind: link }, priority: 3 }\nrules:\n  \
+                - { name: a, watch: ./a/../b/./c }\n  - { name: b, watch: ~/b, settle: 1s, exclude: [] }\n  \
+                - { name: c, portal: acme, into: in }\n";
+    let set = read(text).unwrap();
+    let (a, b) = (&set.rules[0], &set.rules[1]);
+    assert_eq!((a.settle.as_secs(), b.settle.as_secs()), (9, 1));
+    assert!(!a.matches(Path::new("x.txt"), 1) && b.matches(Path::new("x.txt"), 1));
+    assert_eq!(a.watch, Path::new("/etc/masv/a/../b/c"));
+    assert_eq!(b.watch, Path::new("/home/me/b"));
+    assert_eq!((set.downloads[0].priority, set.downloads[0].package_folder), (3, true));
+    assert_eq!(set.downloads[0].into, Path::new("/etc/masv/in"));
+    assert_eq!(set.downloads[0].portals, Portals::Subdomains(vec!["acme".to_owned()]));
+}
+
+#[test]
+fn loading_tells_what_is_wrong_with_the_file_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules.yaml");
+    let said = |path: &Path| load(path, &environment()).unwrap_err().to_string();
+    assert!(said(&path).contains("can not read the rules file"));
+    assert!(said(folder.path()).contains("can not read the rules file"));
+    std::fs::write(&path, b"version: 1\nx: \xff\n").unwrap();
+    assert!(said(&path).contains("line 2 is not UTF-8"));
+    std::fs::write(&path, vec![b'#'; 2 * 1024 * 1024]).unwrap();
+    assert!(said(&path).contains("larger than"));
+    std::fs::write(&path, format!("\u{feff}{EXAMPLE}").replace('\n', "\r\n")).unwrap();
+    let set = load(&path, &environment()).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(set.path, path);
+    assert_eq!(set.rules[0].watch, folder.path().join("drop/link"));
+}
+
+#[test]
+fn the_system_reads_secret_files_and_warns_of_open_ones() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "hush\n").unwrap();
+    let text = "version: 1\nrules:\n  - { name: a, watch: /a, upload: { kind: link, password: { file: ./secret } } }\n";
+    let path = folder.path().join("rules.yaml");
+    let warnings = |mode| {
+        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(mode)).unwrap();
+        let set = parse(text, &path, &SystemEnvironment).unwrap_or_else(|errors| panic!("{errors}"));
+        let password = set.rules[0].upload.password.clone().unwrap();
+        assert_eq!(secrecy::ExposeSecret::expose_secret(&password), "hush");
+        set.warnings.len()
+    };
+    assert_eq!((warnings(0o600), warnings(0o644)), (0, 1));
+}
+
+#[test]
+fn diagnostics_serialise_for_programs() {
+    let errors = read("version: 1\nrulez: []\n").unwrap_err();
+    let json = serde_json::to_value(&errors).unwrap();
+    assert_eq!(json[0]["line"], 2);
+    assert_eq!(json[0]["column"], 1);
+    assert_eq!(json[0]["key"], "rulez");
+    assert_eq!(json[0]["severity"], "error");
+    assert_eq!(json[0]["help"], "did you mean `rules`?");
 }

@@ -10,6 +10,9 @@ use serde_yaml::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Spanned};
 /// Deepest nesting of a rules file; a valid one needs seven.
 const DEEPEST: usize = 48;
 
+/// Most values of a rules file, those that aliases repeat counted too.
+const MOST_NODES: usize = 50_000;
+
 /// A value and the bytes of the text it stands at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node {
@@ -86,7 +89,8 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         non_finite_float_policy: NonFiniteFloatPolicy::AsString,
         with_snippet: false,
-        budget: serde_yaml::budget! { max_depth: DEEPEST },
+        budget: serde_yaml::budget! { max_depth: DEEPEST, max_nodes: MOST_NODES },
+        alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: MOST_NODES },
     };
     match serde_yaml::from_str_with_options::<Raw>(text, options) {
         Ok(raw) => Ok(raw.node(text)),

@@ -1,5 +1,8 @@
-//! The integration tests, one module a theme.
+//! Behaviour, shown by the real thing: the real engine and the real hub over real sockets, on port 0.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod hub;
+mod support;
+mod transfer;
 mod watch;

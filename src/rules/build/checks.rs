@@ -11,10 +11,17 @@ use super::super::pattern::unfinished_ending;
 use super::super::reader::Reader;
 use super::super::yaml::Node;
 
-type Built<'a> = (Arc<Rule>, At<'a>);
+/// An enabled rule, where it stands, and its folder in a form to compare.
+struct Checked<'r, 'a> {
+    rule: &'r Rule,
+    at: &'r At<'a>,
+    watch: PathBuf,
+}
 
-pub(super) fn run(rules: &[Built<'_>], reader: &Reader<'_>) {
-    let enabled: Vec<&Built<'_>> = rules.iter().filter(|(rule, _)| rule.enabled).collect();
+pub(super) fn run(rules: &[(Arc<Rule>, At<'_>)], reader: &Reader<'_>) {
+    let enabled = rules.iter().filter(|(rule, _)| rule.enabled);
+    let enabled: Vec<Checked<'_, '_>> =
+        enabled.map(|(rule, at)| Checked { rule, at, watch: normal(&rule.watch) }).collect();
     for (index, later) in enabled.iter().enumerate() {
         overlap(&enabled[..index], later, reader);
         move_targets(&enabled, later, reader);
@@ -47,26 +54,25 @@ fn normal(path: &Path) -> PathBuf {
     result
 }
 
-/// Whether the first rule may find files in the folder of the second.
-fn reaches(outer: &Rule, inner: &Path) -> bool {
-    let (watch, inner) = (normal(&outer.watch), normal(inner));
-    inner
-        .strip_prefix(&watch)
-        .is_ok_and(|relative| outer.may_contain(relative) && !outer.matcher.exclude.matches(&relative.join("file")))
+/// Whether the rule may find files in that folder, given in the same form.
+fn reaches(outer: &Checked<'_, '_>, inner: &Path) -> bool {
+    inner.strip_prefix(&outer.watch).is_ok_and(|relative| {
+        outer.rule.may_contain(relative) && !outer.rule.matcher.exclude.matches(&relative.join("file"))
+    })
 }
 
-fn overlap(earlier: &[&Built<'_>], (rule, at): &Built<'_>, reader: &Reader<'_>) {
-    for (other, _) in earlier {
-        if reaches(other, &rule.watch) || reaches(rule, &other.watch) {
-            let message = format!("overlaps with the watch folder of rule `{}`", other.name);
+fn overlap(earlier: &[Checked<'_, '_>], later: &Checked<'_, '_>, reader: &Reader<'_>) {
+    for other in earlier {
+        if reaches(other, &later.watch) || reaches(later, &other.watch) {
+            let message = format!("overlaps with the watch folder of rule `{}`", other.rule.name);
             let help =
                 "a file belongs to the first rule in file order that matches; exclude what is not meant".to_owned();
-            reader.warn(&place(at, &["watch"]), message, Some(help));
+            reader.warn(&place(later.at, &["watch"]), message, Some(help));
         }
     }
 }
 
-fn move_targets(rules: &[&Built<'_>], (rule, at): &Built<'_>, reader: &Reader<'_>) {
+fn move_targets(rules: &[Checked<'_, '_>], Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
     let complete = match &rule.after.complete {
         AfterComplete::Move(target) => Some((target, "complete")),
         _ => None,
@@ -77,16 +83,17 @@ fn move_targets(rules: &[&Built<'_>], (rule, at): &Built<'_>, reader: &Reader<'_
     };
     for (target, key) in complete.into_iter().chain(error) {
         let Some(folder) = target.fixed_part() else { continue };
-        for (other, _) in rules.iter().filter(|(other, _)| reaches(other, &folder)) {
+        let folder = normal(&folder);
+        for other in rules.iter().filter(|other| reaches(other, &folder)) {
             let message =
-                format!("files are moved into the watch folder of rule `{}`, which will see them", other.name);
+                format!("files are moved into the watch folder of rule `{}`, which will see them", other.rule.name);
             let help = "move them elsewhere, or exclude that folder, like `exclude: [\"sent/**\"]`".to_owned();
             reader.warn(&place(at, &["after", key, "move"]), message, Some(help));
         }
     }
 }
 
-fn patterns((rule, at): &Built<'_>, reader: &Reader<'_>) {
+fn patterns(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
     for (key, patterns) in [("include", &rule.matcher.include), ("exclude", &rule.matcher.exclude)] {
         let place = place(at, &[key]);
         for (item, written) in place.items().iter().zip(patterns.written()) {
@@ -129,14 +136,14 @@ fn never_matches(written: &str, key: &str, rule: &Rule) -> Option<(&'static str,
     None
 }
 
-fn never_open((rule, at): &Built<'_>, reader: &Reader<'_>) {
+fn never_open(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
     if rule.on_change == OnChange::Append && !matches!(rule.finalize, Finalize::Open(_) | Finalize::Manual) {
         let help = "give `finalize` a condition, like `finalize: { quiet: 20m }`".to_owned();
         reader.warn(&place(at, &["on_change"]), "no package of this rule is ever open to append to", Some(help));
     }
 }
 
-fn shallow_folders((rule, at): &Built<'_>, reader: &Reader<'_>) {
+fn shallow_folders(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
     if rule.package.per == Per::Folder && !rule.recursive {
         let help = "remove `recursive: false`, or package by `file`".to_owned();
         reader.warn(&place(at, &["recursive"]), "folders are packaged, but never looked into", Some(help));

@@ -29,6 +29,9 @@ use super::{diagnostics, variables};
 /// Largest rules file read, bytes.
 const LARGEST: u64 = 1024 * 1024;
 
+/// Most rules of a file; every pair of them is looked at for overlaps.
+const MOST_RULES: usize = 1000;
+
 /// Reads a rules file.
 ///
 /// # Errors
@@ -153,6 +156,11 @@ fn time_zone(at: &At<'_>, reader: &Reader<'_>) -> Option<TimeZone> {
     let name = reader.text(at)?;
     match TimeZone::get(&name) {
         Ok(zone) => Some(zone),
+        Err(_) if jiff::tz::db().is_definitively_empty() => {
+            let help = "install the package `tzdata`, or remove `timezone`".to_owned();
+            reader.error(at, "this machine has no time zone database", Some(help));
+            None
+        }
         Err(_) => {
             reader.error(
                 at,
@@ -233,7 +241,10 @@ fn uploads<'a>(fields: &Fields<'_, 'a>, reader: &Reader<'a>) -> BTreeMap<&'a str
         reader.wrong(&at, &Shape::Defined("uploads"));
     }
     for (key, value) in at.pairs() {
-        let Some(name) = key.text() else { continue };
+        let Some(name) = key.text() else {
+            reader.error_at(key.start, key.end, &at.path, "expected the name of an upload template".to_owned(), None);
+            continue;
+        };
         if uploads.insert(name, at.child(name, value, None)).is_some() {
             let message = format!("upload template `{name}` is given twice");
             reader.error_at(key.start, key.end, &at.path, message, Some("give one of them another name".to_owned()));
@@ -249,6 +260,14 @@ fn rules<'a>(fields: &Fields<'_, 'a>, shared: &Shared<'_, 'a>) -> Built<'a> {
     let Some(at) = fields.optional("rules") else { return (uploads, downloads) };
     if !matches!(at.node.value, yaml::Value::List(_)) {
         shared.reader.wrong(&at, &Shape::ListOf(&Shape::Defined("rule")));
+        return (uploads, downloads);
+    }
+    if at.items().len() > MOST_RULES {
+        shared.reader.error(
+            &at,
+            format!("more than {MOST_RULES} rules"),
+            Some("spread them over several agents".to_owned()),
+        );
         return (uploads, downloads);
     }
     let mut names = BTreeSet::new();

@@ -7,9 +7,8 @@ use super::super::fields::{At, Fields};
 use super::super::keys::{AFTER, MOVE, RULE};
 use super::super::matching::Matcher;
 use super::super::model::Rule;
-use super::super::parts::{
-    After, AfterComplete, AfterError, Existing, Finalize, MoveTarget, OnChange, Per, Poll, Ready, Symlinks,
-};
+use super::super::move_target::MoveTarget;
+use super::super::parts::{After, AfterComplete, AfterError, Existing, Finalize, OnChange, Per, Poll, Ready, Symlinks};
 use super::super::reader::Reader;
 use super::super::schedule::Schedule;
 use super::digest::digest;

@@ -8,7 +8,6 @@ use super::super::parts::{Per, UploadKind, UploadTemplate};
 use super::super::reader::Reader;
 use super::super::shape::Shape;
 use super::super::template::Template;
-use super::super::yaml::Node;
 use super::Shared;
 
 /// Reads the named templates that no rule may name, so that what is wrong with them is told too.
@@ -125,13 +124,21 @@ fn metadata<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<BTreeMap<String,
         shared.reader.wrong(at, &Shape::Templates);
         return None;
     }
-    let pair = |(key, value): &'a (Node, Node)| {
+    let mut good = true;
+    let mut metadata = BTreeMap::new();
+    for (key, value) in at.pairs() {
         let name = key.text().unwrap_or_default();
-        let template = shared.template(&at.child(name, value, None))?;
-        Some((name.to_owned(), template))
-    };
-    let pairs: Vec<Option<(String, Template)>> = at.pairs().iter().map(pair).collect();
-    pairs.into_iter().collect()
+        let template = shared.template(&at.child(name, value, None));
+        good &= template.is_some();
+        let again = template.and_then(|template| metadata.insert(name.to_owned(), template)).is_some();
+        if name.is_empty() || again {
+            let message =
+                if again { format!("`{name}` is given twice") } else { "expected the name of a field".to_owned() };
+            shared.reader.error_at(key.start, key.end, &at.path, message, None);
+            good = false;
+        }
+    }
+    good.then_some(metadata)
 }
 
 /// An e-mail address.

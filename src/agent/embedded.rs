@@ -1,0 +1,98 @@
+//! The hub in the agent's own process, for when no cloud is configured: on loopback, its data beside the agent's,
+//! with a key of its own and the portals that the rules name. Agent and hub meet here only, and speak HTTP from here on.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use secrecy::SecretString;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::AgentError;
+use crate::cloud::CloudSettings;
+use crate::hub::{Hub, HubConfig, HubError, Provision, ProvisionPortal};
+use crate::rules::{RuleSet, UploadKind};
+
+/// The running hub.
+pub(super) struct Embedded {
+    hub: Hub,
+    key: SecretString,
+    /// How the agent reaches it.
+    pub cloud: CloudSettings,
+    pub task: JoinHandle<Result<(), HubError>>,
+}
+
+/// Starts the hub.
+pub(super) async fn start(data_dir: &Path, rules: &RuleSet, stop: CancellationToken) -> Result<Embedded, AgentError> {
+    let folder = data_dir.join("hub");
+    let hub = Hub::open(HubConfig::new(folder.clone())).await?;
+    let failed = |source| AgentError::DataDir { path: folder.clone(), source };
+    let key = own_key(&folder).map_err(failed)?;
+    let listener = listen(&folder).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let provisioned = hub.provision(provision(&key, rules)).await?;
+    let base = Url::parse(&format!("http://{address}"))
+        .map_err(|error| AgentError::Setting { setting: "hub", problem: error.to_string() })?;
+    let cloud = CloudSettings { base, api_key: Some(key.clone()), team_id: Some(provisioned.team_id) };
+    let serving = hub.clone();
+    let task = tokio::spawn(async move { serving.serve(listener, stop).await });
+    Ok(Embedded { hub, key, cloud, task })
+}
+
+impl Embedded {
+    /// Makes sure of the portals that other rules name.
+    pub(super) async fn provision(&self, rules: &RuleSet) -> Result<(), HubError> {
+        self.hub.provision(provision(&self.key, rules)).await.map(drop)
+    }
+}
+
+fn provision(key: &SecretString, rules: &RuleSet) -> Provision {
+    let mut portals = BTreeMap::new();
+    for rule in &rules.rules {
+        if let UploadKind::Portal { subdomain, sender, .. } = &rule.upload.kind {
+            portals.entry(subdomain.clone()).or_insert_with(|| ProvisionPortal {
+                subdomain: subdomain.clone(),
+                name: subdomain.clone(),
+                recipients: vec![sender.clone()],
+                access_code: rule.upload.password.clone(),
+            });
+        }
+    }
+    Provision { team_name: "This machine".to_owned(), api_key: key.clone(), portals: portals.into_values().collect() }
+}
+
+/// The agent's key to its own hub, made at the first start.
+fn own_key(folder: &Path) -> std::io::Result<SecretString> {
+    let path = folder.join("agent.key");
+    match std::fs::read_to_string(&path) {
+        Ok(key) if !key.trim().is_empty() => return Ok(key.trim().into()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    let key = hex::encode(bytes);
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(key.as_bytes())?;
+    file.sync_all()?;
+    Ok(key.into())
+}
+
+/// The same port at every start, so that links keep working; another one only when somebody took it.
+fn listen(folder: &Path) -> std::io::Result<TcpListener> {
+    let path = folder.join("port");
+    let before = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u16>().ok());
+    if let Some(port) = before {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => tracing::warn!(port, %error, "the hub's port is taken: links made before do not work"),
+        }
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    std::fs::write(path, listener.local_addr()?.port().to_string())?;
+    Ok(listener)
+}

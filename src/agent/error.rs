@@ -1,0 +1,94 @@
+//! Why the agent can not start or go on: each says what to do.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::cloud::CloudError;
+use crate::hub::HubError;
+use crate::rules::Diagnostics;
+use crate::store::StoreError;
+use crate::transfer::QueueError;
+
+/// Why the agent can not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// A setting makes no sense.
+    #[error("{setting}: {problem}")]
+    Setting {
+        /// Its flag.
+        setting: &'static str,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// The settings file can not be read.
+    #[error("the settings file {} cannot be used: {problem}", path.display())]
+    SettingsFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// The rules file is wrong.
+    #[error("the rules file has {} {}", .0.0.len(), if .0.0.len() == 1 { "error" } else { "errors" })]
+    Rules(Diagnostics),
+    /// The data directory can not be used.
+    #[error("cannot use the data directory {}: {source}", path.display())]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another agent uses the data directory.
+    #[error("another agent{} uses {}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), path.display())]
+    Locked {
+        /// The data directory.
+        path: PathBuf,
+        /// The other's process.
+        pid: Option<u32>,
+    },
+    /// The API's address can not be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Listening beyond this machine needs a token.
+    #[error("{0} can be reached from other machines, and there is no token")]
+    Open(SocketAddr),
+    /// The store can not be used.
+    #[error("the agent's database cannot be used")]
+    Store(#[from] StoreError),
+    /// The queue can not be started.
+    #[error("the queue cannot be started")]
+    Queue(#[from] QueueError),
+    /// The connection to the cloud can not be set up.
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+    /// The embedded hub can not be started.
+    #[error("the embedded hub cannot be started")]
+    Hub(#[from] HubError),
+}
+
+impl AgentError {
+    /// What a person can do.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Locked { .. } => {
+                Some("stop it with `masv server stop`, or give this one its own --data-dir".to_owned())
+            }
+            Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Some(
+                "something else listens there, perhaps another agent: choose another port with --listen, or let the \
+                 system choose with --listen http://127.0.0.1:0"
+                    .to_owned(),
+            ),
+            Self::Open(_) => Some("give --token-file, or listen on 127.0.0.1 or a unix:// socket".to_owned()),
+            Self::DataDir { .. } => Some("choose another with --data-dir".to_owned()),
+            Self::Rules(_) => Some("`masv rule check FILE` checks without starting anything".to_owned()),
+            _ => None,
+        }
+    }
+}

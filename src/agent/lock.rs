@@ -1,0 +1,56 @@
+//! One agent per data directory: a lock that the system takes back when the process ends, however it ends.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::AgentError;
+
+/// The lock, until it is dropped.
+pub(super) struct Lock {
+    _file: File,
+}
+
+/// Makes the data directory (for its owner only) and locks it.
+pub(super) fn lock(data_dir: &Path) -> Result<Lock, AgentError> {
+    let failed = |source| AgentError::DataDir { path: data_dir.to_owned(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(failed)?;
+    std::fs::set_permissions(data_dir, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
+    let path = data_dir.join("agent.lock");
+    let opening = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let mut file = opening.map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut text = String::new();
+            let _ = file.read_to_string(&mut text);
+            return Err(AgentError::Locked { path: data_dir.to_owned(), pid: text.trim().parse().ok() });
+        }
+        Err(error) => return Err(failed(error.into())),
+    }
+    let write = |file: &mut File| {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{}", std::process::id())
+    };
+    write(&mut file).map_err(failed)?;
+    Ok(Lock { _file: file })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_agent_is_told_the_first_ones_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = lock(folder.path()).unwrap();
+        let refused = lock(folder.path()).map(|_| ()).unwrap_err();
+        assert!(matches!(refused, AgentError::Locked { pid: Some(pid), .. } if pid == std::process::id()));
+        drop(held);
+        lock(folder.path()).map(|_| ()).unwrap();
+    }
+}

@@ -1,0 +1,28 @@
+//! The long-running process: settings, the lock on the data directory, start-up in order, reload, graceful stop.
+//!
+//! **In**: [`Settings`], a token that ends it. **Out**: [`Notice`]s for whoever started it; the running API, queue, watcher and
+//! embedded hub.
+//!
+//! **Guarantees.** One agent per data directory. Nothing is announced as ready before it is. When it ends, what was on
+//! its way has ended or will go on at the next start.
+//!
+//! **On a crash** the lock goes with the process, the address file is written anew, and everything else is the
+//! business of the store.
+//!
+//! Must never know: how things are shown.
+
+mod address;
+mod embedded;
+mod error;
+mod lock;
+mod notices;
+mod reload;
+mod run;
+mod service;
+mod settings;
+
+pub use address::find_address;
+pub use error::AgentError;
+pub use notices::{Banner, Notice, RuleLine};
+pub use run::run;
+pub use settings::{Listen, Settings, Written, default_data_dir};

@@ -1,0 +1,142 @@
+//! What the running agent tells whoever started it.
+
+use std::path::PathBuf;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::rules::{Diagnostic, Per, Rule, RuleSet, UploadKind};
+use crate::store::{Event, Store};
+
+/// Something to tell.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// The agent is ready.
+    Ready(Banner),
+    /// An upload is complete.
+    Complete {
+        /// Name of the package.
+        name: String,
+        /// Its link, where it has one.
+        link: Option<String>,
+        /// Files in it.
+        files: u64,
+        /// Bytes in it.
+        bytes: u64,
+    },
+    /// An upload has failed.
+    Failed {
+        /// Name of the package.
+        name: String,
+        /// Why.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The rules were loaded again.
+    Reloaded {
+        /// How many there are.
+        rules: usize,
+    },
+    /// The rules file is wrong; the rules before go on.
+    BadRules {
+        /// What is wrong with it.
+        report: String,
+    },
+    /// The agent stops.
+    Stopping,
+}
+
+/// What a person needs to know at the start.
+#[derive(Debug, Clone)]
+pub struct Banner {
+    /// Where the API is reached.
+    pub api: String,
+    /// The cloud it sends to.
+    pub cloud: String,
+    /// Whether that is the hub in its own process.
+    pub embedded_hub: bool,
+    /// Where the state is kept.
+    pub data_dir: PathBuf,
+    /// The rules file.
+    pub rules_file: Option<PathBuf>,
+    /// The rules.
+    pub rules: Vec<RuleLine>,
+    /// What is valid but hardly meant in the rules.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// A rule in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleLine {
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub watch: PathBuf,
+    /// What it does with what lands there.
+    pub does: String,
+}
+
+/// The rules in a line each.
+pub(super) fn rule_lines(rules: &RuleSet) -> Vec<RuleLine> {
+    let line = |rule: &Rule| {
+        let what = match rule.package.per {
+            Per::File => "each file",
+            Per::Folder => "each folder",
+            Per::Batch => "what arrives together",
+        };
+        let to = match &rule.upload.kind {
+            UploadKind::Link => "a link".to_owned(),
+            UploadKind::Email { emails } => format!("e-mail to {}", emails.join(", ")),
+            UploadKind::Portal { subdomain, .. } => format!("the portal {subdomain}"),
+        };
+        let does = if rule.enabled { format!("{what} becomes a package, by {to}") } else { "disabled".to_owned() };
+        RuleLine { name: rule.name.clone(), watch: rule.watch.clone(), does }
+    };
+    rules.rules.iter().map(|rule| line(rule)).collect()
+}
+
+/// Tells of uploads as their events are committed, until `stop`.
+pub(super) async fn tell(store: Store, mut last: i64, notices: mpsc::Sender<Notice>, stop: CancellationToken) {
+    let mut changes = store.changes();
+    loop {
+        changes.mark_unchanged();
+        match store.events_after(last, 256).await {
+            Ok(events) => {
+                for event in events {
+                    last = event.id;
+                    if let Some(notice) = notice(&event)
+                        && notices.send(notice).await.is_err()
+                    {
+                        return;
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the event log cannot be read"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+fn notice(event: &Event) -> Option<Notice> {
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let body = &event.body;
+    let name = text(&body["name"])?;
+    match event.kind.as_str() {
+        "upload.complete" => Some(Notice::Complete {
+            name,
+            link: text(&body["link"]),
+            files: body["files"].as_u64().unwrap_or_default(),
+            bytes: body["bytes"].as_u64().unwrap_or_default(),
+        }),
+        "upload.error" => {
+            let error = &body["error"];
+            let message = text(&error["message"]).unwrap_or_default();
+            Some(Notice::Failed { name, message, hint: text(&error["hint"]) })
+        }
+        _ => None,
+    }
+}

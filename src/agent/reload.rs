@@ -1,0 +1,107 @@
+//! Loading the rules file: at the start, when it is saved, on SIGHUP, by order. The whole new set is built first; an
+//! invalid one leaves the old rules at work.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::embedded::Embedded;
+use super::notices::Notice;
+use crate::base::FileIdentity;
+use crate::rules::{self, Cloud, Diagnostic, Diagnostics, RuleSet, SystemEnvironment};
+use crate::watch::Watcher;
+
+/// How often the file is looked at. A look is one `stat`, and works on every file system.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The rules of a file; none without a file.
+pub(super) async fn load(path: Option<PathBuf>) -> Result<RuleSet, Diagnostics> {
+    let Some(path) = path else { return Ok(no_rules()) };
+    let loading = tokio::task::spawn_blocking({
+        let path = path.clone();
+        move || rules::load(&path, &SystemEnvironment)
+    });
+    loading.await.unwrap_or_else(|error| Err(Diagnostics(vec![Diagnostic::of_file(&path, error.to_string(), None)])))
+}
+
+fn no_rules() -> RuleSet {
+    RuleSet {
+        rules: Vec::new(),
+        downloads: Vec::new(),
+        cloud: None,
+        time_zone: TimeZone::system(),
+        warnings: Vec::new(),
+        path: PathBuf::new(),
+    }
+}
+
+/// Loads the file again for the running agent.
+pub(super) struct Reloader {
+    pub path: Option<PathBuf>,
+    pub watcher: Watcher,
+    pub embedded: Option<Embedded>,
+    /// The cloud that the running agent sends to; only a new start changes it.
+    pub cloud: Option<Cloud>,
+    pub notices: mpsc::Sender<Notice>,
+}
+
+impl Reloader {
+    /// Loads the file and puts it to work.
+    pub(super) async fn reload(&self) -> Result<(), Diagnostics> {
+        let loaded = load(self.path.clone()).await.and_then(|rules| {
+            if rules.cloud == self.cloud {
+                return Ok(rules);
+            }
+            let message = "`cloud` has changed, which a running agent cannot take up".to_owned();
+            let help = Some("start the agent again: `masv server stop`, then `masv server start`".to_owned());
+            Err(Diagnostics(vec![Diagnostic::of_file(&rules.path, message, help)]))
+        });
+        let (outcome, notice) = match loaded {
+            Ok(rules) => {
+                let count = rules.rules.len();
+                self.take(rules).await;
+                tracing::info!(rules = count, "rules loaded");
+                (Ok(()), Notice::Reloaded { rules: count })
+            }
+            Err(diagnostics) => {
+                let report = diagnostics.render(false);
+                tracing::error!("the rules file is wrong, the rules before go on:\n{report}");
+                (Err(diagnostics), Notice::BadRules { report })
+            }
+        };
+        // Whoever started the agent may have stopped listening.
+        let _ = self.notices.try_send(notice);
+        outcome
+    }
+
+    async fn take(&self, rules: RuleSet) {
+        if let Some(embedded) = &self.embedded
+            && let Err(error) = embedded.provision(&rules).await
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "the hub's portals cannot be made");
+        }
+        self.watcher.reload(Arc::new(rules)).await;
+    }
+
+    /// Loads the file whenever it was saved, until `stop`.
+    pub(super) async fn follow(&self, stop: CancellationToken) {
+        let Some(path) = &self.path else { return };
+        let mut seen = look(path).await;
+        while tokio::time::timeout(LOOK, stop.cancelled()).await.is_err() {
+            let now = look(path).await;
+            // A file that is away for a moment is being replaced.
+            if now.is_some() && now != seen {
+                seen = now;
+                let _ = self.reload().await;
+            }
+        }
+    }
+}
+
+async fn look(path: &Path) -> Option<FileIdentity> {
+    tokio::fs::metadata(path).await.ok().map(|metadata| FileIdentity::of(&metadata))
+}

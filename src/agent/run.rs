@@ -1,0 +1,269 @@
+//! The life of the process: what is started in which order, and stopped in the reverse one.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::address::AddressFile;
+use super::notices::{Banner, Notice, rule_lines, tell};
+use super::reload::{Reloader, load};
+use super::settings::Listen;
+use super::{AgentError, Settings, embedded, lock, service};
+use crate::api::{About, Access, ApiListener, ApiState, serve, types};
+use crate::cloud::{Cloud, CloudSettings, Session, Team, User};
+use crate::db::DbError;
+use crate::rules::RuleSet;
+use crate::store::{Store, StoreError};
+use crate::transfer::{Queue, RateLimit, TransferSettings};
+use crate::watch::{WatchSettings, Watcher};
+
+/// The service that uploads go to when only a key is configured.
+const SERVICE: &str = "https://api.massive.app";
+
+/// Runs the agent until `stop`, SIGTERM or Ctrl-C; then lets what is on its way end.
+///
+/// # Errors
+/// See [`AgentError`]; each says what to do.
+pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sender<Notice>) -> Result<(), AgentError> {
+    let rules = load(settings.rules.clone()).await.map_err(AgentError::Rules)?;
+    let _lock = lock::lock(&settings.data_dir)?;
+    let (listener, api_address) = listen(&settings)?;
+    let store = open_store(&settings.data_dir).await?;
+
+    let hub_stop = CancellationToken::new();
+    let (cloud_settings, embedded) = match configured_cloud(&settings, &rules)? {
+        Some(cloud) => (cloud, None),
+        None => {
+            let embedded = embedded::start(&settings.data_dir, &rules, hub_stop.clone()).await?;
+            (embedded.cloud.clone(), Some(embedded))
+        }
+    };
+    let about = About {
+        started_at: Timestamp::now(),
+        data_dir: settings.data_dir.clone(),
+        cloud: cloud_settings.base.to_string().trim_end_matches('/').to_owned(),
+        embedded_hub: embedded.is_some(),
+        rules: settings.rules.clone(),
+    };
+    let banner = banner(&settings, &rules, &about, &api_address);
+    let from_event = store.last_event().await?;
+    let team_id = cloud_settings.team_id.clone();
+    let queue = start_queue(&store, cloud_settings, settings.transfer).await?;
+
+    let rules_cloud = rules.cloud.clone();
+    let watching = stop.child_token();
+    let watch_settings = WatchSettings { excluded: vec![settings.data_dir.clone()], host: host_name(), team_id };
+    let outlet = Arc::new(queue.clone());
+    let watcher = Watcher::start(Arc::new(rules), store.clone(), outlet, watch_settings, watching).await;
+    let reloader = Arc::new(Reloader {
+        path: settings.rules.clone(),
+        watcher: watcher.clone(),
+        embedded,
+        cloud: rules_cloud,
+        notices: notices.clone(),
+    });
+
+    let state = ApiState {
+        queue: queue.clone(),
+        watcher: watcher.clone(),
+        reload: reload_by(&reloader),
+        about: Arc::new(about),
+        allowed_roots: settings.allowed_roots.clone().into(),
+        auto_finalize: settings.auto_finalize,
+        shutdown: stop.clone(),
+    };
+    let access = Access { token: settings.token.clone(), loopback_only: is_loopback(&settings.listen) };
+    let api_stop = CancellationToken::new();
+    let api = tokio::spawn(serve(listener, state, access, api_stop.clone()));
+    let failed = |source| AgentError::DataDir { path: settings.data_dir.clone(), source };
+    let address_file = AddressFile::write(&settings.data_dir, &api_address).map_err(failed)?;
+
+    tokio::spawn(tell(store.clone(), from_event, notices.clone(), stop.clone()));
+    tokio::spawn(service::watchdog(stop.clone()));
+    let following = tokio::spawn({
+        let (reloader, stop) = (Arc::clone(&reloader), stop.clone());
+        async move { reloader.follow(stop).await }
+    });
+    tracing::info!(api = %api_address, cloud = %banner.cloud, rules = banner.rules.len(), "ready");
+    service::ready(&format!("{} rules, API on {api_address}", banner.rules.len()));
+    // Whoever started the agent may not be listening.
+    let _ = notices.send(Notice::Ready(banner)).await;
+
+    wait_for_the_end(&stop, &reloader).await;
+
+    service::stopping();
+    let _ = notices.try_send(Notice::Stopping);
+    tracing::info!("stopping");
+    stop.cancel();
+    watcher.stop().await;
+    queue.stop().await;
+    api_stop.cancel();
+    let _ = api.await;
+    let _ = following.await;
+    hub_stop.cancel();
+    if let Ok(reloader) = Arc::try_unwrap(reloader)
+        && let Some(embedded) = reloader.embedded
+    {
+        let _ = embedded.task.await;
+    }
+    drop(address_file);
+    if let Listen::Unix(path) = &settings.listen {
+        let _ = std::fs::remove_file(path);
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn banner(settings: &Settings, rules: &RuleSet, about: &About, api: &str) -> Banner {
+    Banner {
+        api: api.to_owned(),
+        cloud: about.cloud.clone(),
+        embedded_hub: about.embedded_hub,
+        data_dir: settings.data_dir.clone(),
+        rules_file: settings.rules.clone(),
+        rules: rule_lines(rules),
+        warnings: rules.warnings.clone(),
+    }
+}
+
+fn reload_by(reloader: &Arc<Reloader>) -> crate::api::Reload {
+    let reloader = Arc::downgrade(reloader);
+    Arc::new(move || {
+        let reloader = reloader.clone();
+        Box::pin(async move {
+            match reloader.upgrade() {
+                Some(reloader) => reloader.reload().await,
+                // The agent is stopping.
+                None => Ok(()),
+            }
+        })
+    })
+}
+
+/// Waits for the order to stop, by token or signal; SIGHUP loads the rules again.
+async fn wait_for_the_end(stop: &CancellationToken, reloader: &Reloader) {
+    let (terminate, interrupt, hangup) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (terminate, interrupt, hangup) else {
+        tracing::warn!("signals cannot be received: stop the agent with `masv server stop`");
+        return stop.cancelled().await;
+    };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => drop(reloader.reload().await),
+        }
+    }
+    // A second signal means: now. What is on its way goes on at the next start.
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        std::process::exit(130);
+    });
+}
+
+fn is_loopback(listen: &Listen) -> bool {
+    matches!(listen, Listen::Tcp(address) if address.ip().is_loopback())
+}
+
+fn listen(settings: &Settings) -> Result<(ApiListener, String), AgentError> {
+    match &settings.listen {
+        Listen::Tcp(address) => {
+            if !address.ip().is_loopback() && settings.token.is_none() {
+                return Err(AgentError::Open(*address));
+            }
+            let failed = |source| AgentError::Listen { address: address.to_string(), source };
+            let listener = TcpListener::bind(address).map_err(failed)?;
+            let bound = listener.local_addr().map_err(failed)?;
+            Ok((ApiListener::Tcp(listener), format!("http://{bound}")))
+        }
+        Listen::Unix(path) => {
+            let failed = |source| AgentError::Listen { address: path.display().to_string(), source };
+            if UnixStream::connect(path).is_ok() {
+                return Err(failed(std::io::ErrorKind::AddrInUse.into()));
+            }
+            // A socket at which nobody answers was left by a crash.
+            let _ = std::fs::remove_file(path);
+            let listener = UnixListener::bind(path).map_err(failed)?;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+            Ok((ApiListener::Unix(listener), format!("unix://{}", path.display())))
+        }
+    }
+}
+
+async fn open_store(data_dir: &Path) -> Result<Store, AgentError> {
+    let path = data_dir.join("agent.db");
+    let opened = tokio::task::spawn_blocking(move || Store::open(&path)).await;
+    Ok(opened.unwrap_or(Err(StoreError::Database(DbError::Closed)))?)
+}
+
+/// The cloud that somebody configured; `None` means the embedded hub.
+fn configured_cloud(settings: &Settings, rules: &RuleSet) -> Result<Option<CloudSettings>, AgentError> {
+    let written = rules.cloud.as_ref();
+    let url = settings.cloud_url.clone().or_else(|| written.map(|cloud| cloud.url.clone()));
+    let api_key: Option<SecretString> =
+        settings.api_key.clone().or_else(|| written.and_then(|cloud| cloud.api_key.clone()));
+    let team_id = settings.team_id.clone().or_else(|| written.and_then(|cloud| cloud.team.clone()));
+    let base = match url {
+        Some(url) => url,
+        None if api_key.is_some() => Url::parse(SERVICE)
+            .map_err(|error| AgentError::Setting { setting: "--cloud-url", problem: error.to_string() })?,
+        None => return Ok(None),
+    };
+    Ok(Some(CloudSettings { base, api_key, team_id }))
+}
+
+#[derive(Deserialize)]
+struct KeptSession {
+    token: SecretString,
+    user: User,
+    teams: Vec<Team>,
+}
+
+async fn kept<T: DeserializeOwned>(store: &Store, key: &'static str) -> Result<Option<T>, AgentError> {
+    let value = store.setting(key).await?;
+    Ok(value.and_then(|value| {
+        serde_json::from_value(value)
+            .inspect_err(|error| tracing::warn!(key, %error, "a kept setting cannot be read; going without it"))
+            .ok()
+    }))
+}
+
+/// Starts the queue with the session and the settings that were kept.
+async fn start_queue(
+    store: &Store,
+    cloud_settings: CloudSettings,
+    settings: TransferSettings,
+) -> Result<Queue, AgentError> {
+    let cloud = Cloud::new(cloud_settings)?;
+    let session = kept::<KeptSession>(store, "session").await?;
+    cloud.set_session(session.map(|KeptSession { token, user, teams }| Session { token, user, teams }));
+    let workers = kept::<types::Workers>(store, "workers").await?.map_or(settings.workers, |kept| kept.workers);
+    let fifo = kept::<types::FifoMode>(store, "fifo_mode").await?;
+    let active_uploads = fifo.map_or(settings.active_uploads, |kept| kept.active_upload_count);
+    let settings = TransferSettings { workers, active_uploads, ..settings };
+    let queue = Queue::start(store.clone(), cloud, settings).await?;
+    if let Some(limit) = kept::<RateLimit>(store, "upload_rate_limit").await? {
+        queue.throttle().set(limit);
+    }
+    Ok(queue)
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,120 @@
+//! Errors as the interface words them: `{"code", "message", "hint"?, "fields"?}`.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::types::ErrorBody;
+use crate::cloud::CloudError;
+use crate::store::StoreError;
+use crate::transfer::QueueError;
+use crate::watch::WatchError;
+
+/// The code of the documented product for calls that need somebody signed in.
+const NO_SESSION: u32 = 262_146;
+
+/// An answer that is no success.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    body: ErrorBody,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        let code = u32::from(status.as_u16());
+        Self { status, body: ErrorBody { code, message: message.into(), hint: None, fields: BTreeMap::new() } }
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.body.hint = Some(hint.into());
+        self
+    }
+
+    pub(super) fn bad(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// Several bad fields at once, each with what is wrong with it.
+    pub(super) fn fields(fields: BTreeMap<String, String>) -> Self {
+        let message: Vec<String> = fields.iter().map(|(field, problem)| format!("{field}: {problem}")).collect();
+        let mut error = Self::bad(message.join("; "));
+        error.body.fields = fields;
+        error
+    }
+
+    pub(super) fn no_session() -> Self {
+        let mut error = Self::new(StatusCode::UNAUTHORIZED, "session is nil").hint("sign in with `masv user login`");
+        error.body.code = NO_SESSION;
+        error
+    }
+
+    fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error, "a call of the local API failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the agent cannot do this now").hint("its log says why")
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.status, Json(self.body)).into_response()
+    }
+}
+
+impl From<QueueError> for ApiError {
+    fn from(error: QueueError) -> Self {
+        match &error {
+            QueueError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            QueueError::WrongState { allowed, .. } => Self::new(StatusCode::CONFLICT, error.to_string())
+                .hint(format!("it works for uploads that are {allowed}")),
+            QueueError::AlreadyClaimed { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
+            QueueError::Invalid(_) => Self::bad(error.to_string()),
+            QueueError::Cloud(cloud) => Self::from(cloud.clone()),
+            QueueError::Store(store) => Self::internal(store),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            StoreError::WrongState { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<CloudError> for ApiError {
+    fn from(error: CloudError) -> Self {
+        match error {
+            CloudError::NotSignedIn => Self::no_session(),
+            CloudError::NoTeam { .. } => Self::bad(error.to_string()).hint("name one with --team-id"),
+            CloudError::Refused { status, .. } => {
+                // What the cloud refused is the caller's to know; its own trouble is a bad gateway's.
+                let status = StatusCode::from_u16(status).ok().filter(StatusCode::is_client_error);
+                Self::new(status.unwrap_or(StatusCode::BAD_GATEWAY), error.to_string())
+            }
+            CloudError::Unreachable { .. } | CloudError::Garbled { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+                    .hint("try again when the cloud can be reached")
+            }
+            CloudError::Setup { .. } => Self::internal(&error),
+        }
+    }
+}
+
+impl From<WatchError> for ApiError {
+    fn from(error: WatchError) -> Self {
+        match error {
+            WatchError::NoSuchRule(_) => {
+                Self::new(StatusCode::NOT_FOUND, error.to_string()).hint("`masv rule ls` lists the rules")
+            }
+            WatchError::NotWatched(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            WatchError::Disabled(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            WatchError::Store(error) => Self::from(error),
+        }
+    }
+}

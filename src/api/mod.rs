@@ -1,0 +1,70 @@
+//! The local REST API: what the command line, scripts and the dashboard talk to.
+//!
+//! **In**: HTTP requests on loopback, another address with a token, or a Unix socket. **Out**: orders to the queue and the
+//! watcher; their state as JSON; events as a stream.
+//!
+//! **Guarantees.** Whatever the command line can do goes through here. A web page of somebody else can not call it (Host,
+//! Origin and content type are checked), a wrong token is told apart in constant time, and no path outside the
+//! allowed folders is read. Bad input names every bad field at once.
+//!
+//! **On a crash** nothing is lost: an order is answered when it is on disk.
+//!
+//! Must never know: how files are sent, how folders are watched.
+
+mod error;
+mod guard;
+mod intake;
+mod routes;
+mod serve;
+pub mod types;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::rules::Diagnostics;
+use crate::transfer::Queue;
+use crate::watch::Watcher;
+
+pub use guard::Access;
+pub use serve::{ApiListener, serve};
+
+/// Loads the rules file again.
+pub type Reload = Arc<dyn Fn() -> BoxFuture<'static, Result<(), Diagnostics>> + Send + Sync>;
+
+/// What the routes work with.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Takes uploads.
+    pub queue: Queue,
+    /// Runs the rules.
+    pub watcher: Watcher,
+    /// Loads the rules file again.
+    pub reload: Reload,
+    /// What is told about the agent itself.
+    pub about: Arc<About>,
+    /// Folders that may be uploaded from; empty for all.
+    pub allowed_roots: Arc<[PathBuf]>,
+    /// Whether uploads that do not say are finalized by themselves.
+    pub auto_finalize: bool,
+    /// Ends the agent.
+    pub shutdown: CancellationToken,
+}
+
+/// What is told about the agent itself.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// Where it keeps its state.
+    pub data_dir: PathBuf,
+    /// The cloud it sends to.
+    pub cloud: String,
+    /// Whether that cloud is the hub in its own process.
+    pub embedded_hub: bool,
+    /// The rules file, where there is one.
+    pub rules: Option<PathBuf>,
+}

@@ -1,0 +1,36 @@
+//! The agent itself.
+
+use axum::Json;
+use axum::extract::State as Extract;
+use axum::http::StatusCode;
+
+use super::super::ApiState;
+use super::super::error::ApiError;
+use super::super::types::Server;
+
+pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Server>, ApiError> {
+    let counts = state.queue.store().upload_counts().await?;
+    let about = &state.about;
+    Ok(Json(Server {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        started_at: about.started_at,
+        data_dir: about.data_dir.display().to_string(),
+        cloud: about.cloud.clone(),
+        embedded_hub: about.embedded_hub,
+        signed_in: state.queue.cloud().is_authorised(),
+        rules_file: about.rules.as_ref().map(|path| path.display().to_string()),
+        rules: state.watcher.rules().rules.len(),
+        uploads: counts.into_iter().map(|(state, count)| (state.as_str().to_owned(), count)).collect(),
+    }))
+}
+
+pub(super) async fn stop(Extract(state): Extract<ApiState>) -> StatusCode {
+    state.shutdown.cancel();
+    StatusCode::ACCEPTED
+}
+
+pub(super) async fn ready(Extract(state): Extract<ApiState>) -> Result<&'static str, ApiError> {
+    state.queue.store().last_event().await?;
+    Ok("ready\n")
+}

@@ -1,0 +1,43 @@
+//! The session with the cloud: a person signs in, and stays so over restarts.
+
+use axum::Json;
+use axum::extract::State as Extract;
+use axum::http::StatusCode;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use super::super::ApiState;
+use super::super::error::ApiError;
+use super::super::types::Login;
+use super::Body;
+
+/// Where the session is kept; see `agent`, which takes it up again at the next start.
+const SETTING: &str = "session";
+
+pub(super) async fn sign_in(
+    Extract(state): Extract<ApiState>,
+    Body(login): Body<Login>,
+) -> Result<Json<Value>, ApiError> {
+    let session = state.queue.cloud().sign_in(&login.email, &login.password).await?;
+    let kept = json!({ "token": session.token.expose_secret(), "user": session.user, "teams": session.teams });
+    state.queue.store().set_setting(SETTING, Some(kept)).await?;
+    let answer = json!({ "user": session.user, "teams": session.teams });
+    state.queue.set_session(Some(session));
+    Ok(Json(answer))
+}
+
+pub(super) async fn show(Extract(state): Extract<ApiState>) -> Result<Json<Value>, ApiError> {
+    let session = state.queue.cloud().session().ok_or_else(ApiError::no_session)?;
+    Ok(Json(json!({ "user": session.user, "teams": session.teams })))
+}
+
+pub(super) async fn teams(Extract(state): Extract<ApiState>) -> Result<Json<Value>, ApiError> {
+    let session = state.queue.cloud().session().ok_or_else(ApiError::no_session)?;
+    Ok(Json(json!({ "teams": session.teams })))
+}
+
+pub(super) async fn sign_out(Extract(state): Extract<ApiState>) -> Result<StatusCode, ApiError> {
+    state.queue.store().set_setting(SETTING, None).await?;
+    state.queue.set_session(None);
+    Ok(StatusCode::NO_CONTENT)
+}

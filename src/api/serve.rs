@@ -1,0 +1,67 @@
+//! Listening on TCP or on a Unix socket, until the agent stops.
+
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+
+use axum_server::{Address, Handle, Server};
+use hyper_util::rt::TokioTimer;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+use super::guard::Access;
+use super::{ApiState, routes};
+
+/// A request head that takes longer ends its connection.
+const HEAD_LIMIT: Duration = Duration::from_secs(30);
+/// How long running calls may take to end.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// A bound listener.
+#[derive(Debug)]
+pub enum ApiListener {
+    /// An IP address and port.
+    Tcp(TcpListener),
+    /// A path in the file system.
+    Unix(UnixListener),
+}
+
+/// Serves the API until `stop`, then lets running calls end.
+///
+/// # Errors
+/// When the listener can not be used.
+pub async fn serve(
+    listener: ApiListener,
+    state: ApiState,
+    access: Access,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let router = routes::router(state, access, &stop);
+    match listener {
+        ApiListener::Tcp(listener) => {
+            listener.set_nonblocking(true)?;
+            run(axum_server::from_tcp(listener)?, router, stop).await
+        }
+        ApiListener::Unix(listener) => {
+            listener.set_nonblocking(true)?;
+            run(axum_server::from_unix(listener)?, router, stop).await
+        }
+    }
+}
+
+async fn run<A>(server: Server<A>, router: axum::Router, stop: CancellationToken) -> std::io::Result<()>
+where
+    A: Address + Send + Sync + 'static,
+    A::Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let handle = Handle::new();
+    let mut server = server.handle(handle.clone());
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
+    let stopper = tokio::spawn(async move {
+        stop.cancelled().await;
+        handle.graceful_shutdown(Some(GRACE));
+    });
+    let served = server.serve(router.into_make_service()).await;
+    stopper.abort();
+    served
+}

@@ -1,0 +1,84 @@
+//! A command that did not succeed: what to say, what to do, which exit code.
+
+use crate::agent::AgentError;
+use crate::api::types::ErrorBody;
+
+/// The exit codes; a public contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Exit {
+    /// It failed.
+    Failed = 1,
+    /// The command was wrong.
+    Usage = 2,
+    /// No agent answers.
+    NoAgent = 3,
+    /// No such upload, rule, ...
+    NotFound = 4,
+    /// Not signed in, or not allowed.
+    NotAllowed = 5,
+    /// What was waited for ended in `error`.
+    EndedInError = 6,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+/// A command that did not succeed.
+#[derive(Debug)]
+pub(super) struct CliError {
+    pub exit: Exit,
+    pub message: String,
+    pub hint: Option<String>,
+    /// The API's own words, for JSON.
+    pub body: Option<Box<ErrorBody>>,
+}
+
+impl CliError {
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: None, body: None }
+    }
+
+    pub(super) fn failed(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What the API refused.
+    pub(super) fn refused(status: u16, body: ErrorBody) -> Self {
+        let exit = match status {
+            401 | 403 => Exit::NotAllowed,
+            404 => Exit::NotFound,
+            400 | 415 => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        Self { exit, message: body.message.clone(), hint: body.hint.clone(), body: Some(Box::new(body)) }
+    }
+}
+
+impl From<AgentError> for CliError {
+    fn from(error: AgentError) -> Self {
+        let exit = match &error {
+            AgentError::Setting { .. } | AgentError::SettingsFile { .. } | AgentError::Open(_) => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        let mut message = error.to_string();
+        // Errors that name their cause print it themselves; of the others it is added.
+        if matches!(error, AgentError::Store(_) | AgentError::Queue(_) | AgentError::Hub(_)) {
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                message.push_str(": ");
+                message.push_str(&cause.to_string());
+                source = cause.source();
+            }
+        }
+        Self { exit, message, hint: error.hint(), body: None }
+    }
+}

@@ -1,0 +1,169 @@
+//! The command line: what is typed becomes a call of the local API, or starts the agent or the hub.
+//!
+//! **In**: arguments and the environment. **Out**: tables or JSON on standard output, messages on standard error, an exit code
+//! that means something.
+//!
+//! **Guarantees.** JSON goes to standard output and nothing else does. A user's mistake is answered with what to do, never
+//! with a backtrace.
+//!
+//! Must never know: the database, how anything is done.
+
+mod client;
+mod error;
+mod output;
+mod rule;
+mod server;
+mod settings;
+mod upload;
+mod user;
+mod watch;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use client::Client;
+use error::CliError;
+use output::{Format, Output};
+
+/// Sends what lands in watched folders, and whatever you name, to a MASV cloud or to your own hub.
+#[derive(Debug, Parser)]
+#[command(name = "masv", version, max_term_width = 110, disable_help_subcommand = true, subcommand_required = true)]
+#[command(
+    after_help = "Examples:\n  masv server start --rules rules.example.yaml\n  masv upload start link --name 'Rough cut' cut_v3.mov\n  masv rule check rules.yaml"
+)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, clap::Args)]
+struct Common {
+    /// Where the agent is: http://HOST:PORT or unix:///PATH [default: where the running agent says]
+    #[arg(long, global = true, value_name = "URL", env = "MASV_SERVER", hide_env = true)]
+    server: Option<String>,
+    /// For people or for programs [default: text on a terminal, else json]
+    #[arg(long, global = true, value_enum)]
+    output: Option<Format>,
+    /// A file with the agent's token; MASV_TOKEN holds the token itself.
+    #[arg(long = "with-token", global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The agent itself: start, stop, status, reload.
+    #[command(subcommand)]
+    Server(server::Command),
+    /// Signing in to the cloud.
+    #[command(subcommand)]
+    User(user::Command),
+    /// Uploads: start, list, steer, watch.
+    #[command(subcommand)]
+    Upload(upload::Command),
+    /// Rules: check them, see what they do and why.
+    #[command(subcommand)]
+    Rule(rule::Command),
+    /// The same rules, as the MASV Agent names them.
+    #[command(subcommand)]
+    Automation(rule::AutomationCommand),
+    /// Settings that are changed at run time: rate-limit, workers, fifo.
+    #[command(subcommand)]
+    Settings(settings::Command),
+    /// The self-hosted server of the same protocol.
+    #[command(subcommand)]
+    Hub(server::HubCommand),
+    /// Prints completions for a shell.
+    #[command(after_help = "Example:\n  masv completions bash > /etc/bash_completion.d/masv")]
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Prints the manual page.
+    #[command(after_help = "Example:\n  masv man | man -l -")]
+    Man,
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match parse(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let output = Output::new(arguments.common.output);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output.fail(&CliError::failed(format!("cannot start: {error}"))),
+    };
+    match runtime.block_on(run(arguments, &output)) {
+        Ok(code) => code,
+        Err(error) => output.fail(&error),
+    }
+}
+
+fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, ExitCode> {
+    Arguments::try_parse_from(arguments).map_err(|error| {
+        // Where the message can not be printed, the code still says it.
+        let _ = error.print();
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    })
+}
+
+async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError> {
+    let client = || Client::new(&arguments.common);
+    match arguments.command {
+        Command::Server(command) => server::run(command, client, output).await,
+        Command::User(command) => user::run(command, &client()?, output).await,
+        Command::Upload(command) => upload::run(command, &client()?, output).await,
+        Command::Rule(command) => rule::run(command, client, output).await,
+        Command::Automation(rule::AutomationCommand::Ls) => rule::run(rule::Command::Ls, client, output).await,
+        Command::Settings(command) => settings::run(command, &client()?, output).await,
+        Command::Hub(command) => server::run_hub(command, output).await,
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "masv", &mut text);
+            output.raw(&String::from_utf8_lossy(&text));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => {
+            let mut text = Vec::new();
+            let page = clap_mangen::Man::new(Arguments::command()).render(&mut text);
+            page.map_err(|error| CliError::failed(error.to_string()))?;
+            output.raw(&String::from_utf8_lossy(&text));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_taken_in_both_forms() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' '));
+        for line in [
+            "masv upload start email --emails=a@x,b@y --password p a.mov",
+            "masv upload start link --delete-after 3 --unlimited-storage=false --no-finalize a.mov b.mov",
+            "masv upload start portal --subdomain=s --sender=a@x --metadata=k=v,k2=v2 a.mov",
+            "masv upload ls --output json",
+            "masv --server http://127.0.0.1:1 upload pause all",
+            "masv server start --auto-finalize=false --listen http://127.0.0.1:0",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
+        }
+        assert!(parse("masv upload start link").is_err(), "a path is needed");
+    }
+}

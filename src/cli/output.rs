@@ -1,0 +1,174 @@
+//! Everything that is printed: tables and words for people, JSON for programs.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::error::CliError;
+
+/// For people or for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Where and how to print.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Output {
+    format: Format,
+}
+
+/// What a word is to tell by its colour.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mood {
+    Plain,
+    Good,
+    Busy,
+    Bad,
+    Quiet,
+}
+
+/// A cell of a table.
+pub(super) struct Cell {
+    text: String,
+    mood: Mood,
+    right: bool,
+}
+
+impl Cell {
+    pub(super) fn right(text: impl Into<String>) -> Self {
+        Self { text: text.into(), mood: Mood::Plain, right: true }
+    }
+
+    pub(super) fn mood(text: impl Into<String>, mood: Mood) -> Self {
+        Self { text: text.into(), mood, right: false }
+    }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), mood: Mood::Plain, right: false }
+    }
+}
+
+fn style(mood: Mood) -> Style {
+    match mood {
+        Mood::Plain => Style::new(),
+        Mood::Good => AnsiColor::Green.on_default(),
+        Mood::Busy => AnsiColor::Cyan.on_default(),
+        Mood::Bad => AnsiColor::Red.on_default(),
+        Mood::Quiet => Style::new().dimmed(),
+    }
+}
+
+impl Output {
+    pub(super) fn new(format: Option<Format>) -> Self {
+        let usual = if std::io::stdout().is_terminal() { Format::Text } else { Format::Json };
+        Self { format: format.unwrap_or(usual) }
+    }
+
+    pub(super) fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Text as it is, to standard output.
+    pub(super) fn raw(self, text: &str) {
+        // A closed pipe is the reader's decision.
+        let _ = anstream::stdout().write_all(text.as_bytes());
+    }
+
+    /// A line for people; nothing in JSON.
+    pub(super) fn line(self, text: &str) {
+        if !self.is_json() {
+            let _ = writeln!(anstream::stdout(), "{text}");
+        }
+    }
+
+    /// A message beside the result.
+    pub(super) fn note(self, text: &str) {
+        let _ = writeln!(anstream::stderr(), "{text}");
+    }
+
+    /// A value for programs; nothing for people.
+    pub(super) fn json<T: Serialize>(self, value: &T) {
+        if self.is_json()
+            && let Ok(text) = serde_json::to_string_pretty(value)
+        {
+            let _ = writeln!(anstream::stdout(), "{text}");
+        }
+    }
+
+    /// A value in one line for programs, as one of many.
+    pub(super) fn json_line<T: Serialize>(self, value: &T) {
+        if self.is_json()
+            && let Ok(text) = serde_json::to_string(value)
+        {
+            let _ = writeln!(anstream::stdout(), "{text}");
+        }
+    }
+
+    /// A table for people; nothing in JSON.
+    pub(super) fn table(self, header: &[&str], rows: &[Vec<Cell>]) {
+        if self.is_json() {
+            return;
+        }
+        let width = |text: &str| text.chars().count();
+        let widths: Vec<usize> = header
+            .iter()
+            .enumerate()
+            .map(|(column, title)| {
+                let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| width(&cell.text));
+                cells.max().unwrap_or(0).max(width(title))
+            })
+            .collect();
+        let quiet = style(Mood::Quiet);
+        let titles: Vec<String> =
+            header.iter().zip(&widths).map(|(title, width)| format!("{quiet}{title:<width$}{quiet:#}")).collect();
+        self.line(titles.join("  ").trim_end());
+        for row in rows {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| {
+                let style = style(cell.mood);
+                let text = &cell.text;
+                if cell.right {
+                    format!("{style}{text:>width$}{style:#}")
+                } else {
+                    format!("{style}{text:<width$}{style:#}")
+                }
+            });
+            self.line(cells.collect::<Vec<_>>().join("  ").trim_end());
+        }
+    }
+
+    /// Says what went wrong; the exit code that tells it.
+    pub(super) fn fail(self, error: &CliError) -> ExitCode {
+        let bad = style(Mood::Bad);
+        self.note(&format!("{bad}error:{bad:#} {}", error.message));
+        if let Some(hint) = &error.hint {
+            self.note(&format!("  {hint}"));
+        }
+        if let Some(body) = &error.body {
+            self.json(body);
+        }
+        ExitCode::from(error.exit as u8)
+    }
+}
+
+/// Bytes for people.
+pub(super) fn size(bytes: u64) -> String {
+    bytesize::ByteSize::b(bytes).display().si().to_string()
+}
+
+/// Seconds for people.
+pub(super) fn duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}

@@ -1,0 +1,255 @@
+//! `masv rule`: rules checked, watched at work, steered.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::error::CliError;
+use super::output::{Cell, Mood, Output, size};
+use super::upload;
+use crate::api::types::Upload;
+use crate::rules::{self, SystemEnvironment};
+
+/// The rules file when none is named.
+const USUAL_FILE: &str = "rules.yaml";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Check a rules file: all errors at once, with line and column. Needs no agent.
+    #[command(after_help = "Example:\n  masv rule check rules.yaml")]
+    Check {
+        /// The file.
+        #[arg(default_value = USUAL_FILE)]
+        file: PathBuf,
+    },
+    /// List the rules at work.
+    #[command(after_help = "Example:\n  masv rule ls")]
+    Ls,
+    /// What a rule does now: what waits, for what, until when.
+    #[command(after_help = "Example:\n  masv rule status dailies")]
+    Status {
+        /// The rule.
+        name: String,
+    },
+    /// Package what is ready now, whatever the schedule says.
+    #[command(after_help = "Example:\n  masv rule run dailies")]
+    Run {
+        /// The rule.
+        name: String,
+    },
+    /// Let a rule make no more packages, over restarts.
+    #[command(after_help = "Example:\n  masv rule pause all")]
+    Pause {
+        /// The rule, or `all`.
+        name: String,
+    },
+    /// Let a paused rule go on.
+    #[command(after_help = "Example:\n  masv rule resume dailies")]
+    Resume {
+        /// The rule, or `all`.
+        name: String,
+    },
+    /// Load the rules file again; a wrong one leaves the rules before at work.
+    #[command(after_help = "Example:\n  masv rule reload")]
+    Reload,
+    /// What a rule has sent.
+    #[command(after_help = "Example:\n  masv rule history dailies --output json")]
+    History {
+        /// The rule.
+        name: String,
+        /// At most so many, newest first.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Forget that something was sent: it is sent again.
+    #[command(after_help = "Example:\n  masv rule forget dailies /srv/drop/dailies/A001")]
+    Forget {
+        /// The rule.
+        name: String,
+        /// A file, or a folder and all below it.
+        path: Option<PathBuf>,
+        /// Everything.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Let what is there now count as sent.
+    #[command(after_help = "Example:\n  masv rule mark-sent dailies --all")]
+    MarkSent {
+        /// The rule.
+        name: String,
+        /// A file, or a folder and all below it.
+        path: Option<PathBuf>,
+        /// Everything.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Print the JSON Schema of rules files, for editors.
+    #[command(after_help = "Example:\n  masv rule schema > rules.schema.json")]
+    Schema,
+    /// Print a commented rules file to start from.
+    #[command(after_help = "Example:\n  masv rule init > rules.yaml")]
+    Init,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AutomationCommand {
+    /// List the rules at work.
+    #[command(after_help = "Example:\n  masv automation ls")]
+    Ls,
+}
+
+pub(super) async fn run(
+    command: Command,
+    client: impl FnOnce() -> Result<Client, CliError>,
+    output: &Output,
+) -> Result<ExitCode, CliError> {
+    match command {
+        Command::Check { file } => check(&file, output)?,
+        Command::Schema => {
+            output.raw(&format!("{:#}\n", rules::schema()));
+        }
+        Command::Init => output.raw(rules::EXAMPLE),
+        Command::Ls => list(&client()?.get("/automations").await?, output),
+        Command::Status { name } => status(&client()?.get(&named(&name, "")).await?, output),
+        Command::Run { name } => status(&client()?.order(&named(&name, "/run")).await?, output),
+        Command::Pause { name } => {
+            let answer: Value = client()?.order(&named(&name, "/pause")).await?;
+            output.json(&answer);
+            output.line(&format!("Paused {name}."));
+        }
+        Command::Resume { name } => {
+            let answer: Value = client()?.order(&named(&name, "/resume")).await?;
+            output.json(&answer);
+            output.line(&format!("Resumed {name}."));
+        }
+        Command::Reload => {
+            let answer: Value = client()?.order("/automations/reload").await?;
+            output.json(&answer);
+            output.line(&format!("Loaded {} rules.", answer["rules"]));
+        }
+        Command::History { name, limit } => {
+            let answer: Value = client()?.get(&named(&name, &format!("/history?limit={limit}"))).await?;
+            output.json(&answer);
+            let uploads: Vec<Upload> = serde_json::from_value(answer["transfers"].clone())
+                .map_err(|error| CliError::failed(format!("the agent's answer makes no sense: {error}")))?;
+            upload::table(&uploads, output);
+        }
+        Command::Forget { name, path, all } => {
+            let answer: Value = client()?.post(&named(&name, "/forget"), &below(path, all)?).await?;
+            output.json(&answer);
+            output.line(&format!("Forgot {} entries; what is there is sent again.", answer["forgotten"]));
+        }
+        Command::MarkSent { name, path, all } => {
+            let answer: Value = client()?.post(&named(&name, "/mark_sent"), &below(path, all)?).await?;
+            output.json(&answer);
+            output.line(&format!("{} files count as sent.", answer["marked"]));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The path of an automation's call; whatever was typed stays one segment.
+fn named(name: &str, call: &str) -> String {
+    let escaped: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
+    format!("/automations/{}{call}", escaped.replace('+', "%20"))
+}
+
+fn below(path: Option<PathBuf>, all: bool) -> Result<Value, CliError> {
+    match (path, all) {
+        (Some(path), false) => {
+            let path = std::path::absolute(&path).map_err(|error| CliError::usage(error.to_string()))?;
+            Ok(json!({ "path": path }))
+        }
+        (None, true) => Ok(json!({ "all": true })),
+        _ => Err(CliError::usage("name either a path or --all")),
+    }
+}
+
+fn check(file: &Path, output: &Output) -> Result<(), CliError> {
+    let file = std::path::absolute(file).map_err(|error| CliError::usage(error.to_string()))?;
+    let colours = std::io::stderr().is_terminal();
+    match rules::load(&file, &SystemEnvironment) {
+        Ok(rules) => {
+            output.json(&json!({ "valid": true, "rules": rules.rules.len(), "warnings": rules.warnings }));
+            for warning in &rules.warnings {
+                output.note(&warning.render(colours));
+            }
+            output.line(&format!(
+                "{}: {} rules, no errors.",
+                file.display(),
+                rules.rules.len() + rules.downloads.len()
+            ));
+            Ok(())
+        }
+        Err(diagnostics) => {
+            output.json(&json!({ "valid": false, "errors": diagnostics.0 }));
+            output.note(&diagnostics.render(colours));
+            let count = diagnostics.0.len();
+            Err(CliError::failed(format!(
+                "{count} {} in {}",
+                if count == 1 { "error" } else { "errors" },
+                file.display()
+            )))
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn mood(state: &str) -> Mood {
+    match state {
+        "watching" | "polling" => Mood::Good,
+        "offline" => Mood::Bad,
+        "paused" | "disabled" => Mood::Quiet,
+        _ => Mood::Plain,
+    }
+}
+
+fn list(answer: &Value, output: &Output) {
+    output.json(answer);
+    let automations = answer["automations"].as_array().cloned().unwrap_or_default();
+    let rows: Vec<Vec<Cell>> = automations
+        .iter()
+        .map(|rule| {
+            let state = text(&rule["state"]);
+            vec![
+                text(&rule["name"]).into(),
+                Cell::mood(state.clone(), mood(&state)),
+                text(&rule["kind"]).into(),
+                text(&rule["package"]).into(),
+                Cell::right(rule["waiting_count"].to_string()),
+                text(&rule["watch"]).into(),
+            ]
+        })
+        .collect();
+    output.table(&["NAME", "STATE", "KIND", "PER", "WAITING", "FOLDER"], &rows);
+}
+
+fn status(rule: &Value, output: &Output) {
+    output.json(rule);
+    output.line(&format!("{}: {}", text(&rule["name"]), text(&rule["state"])));
+    output.line(&format!("  folder   {}", text(&rule["watch"])));
+    for (title, key) in [("because", "reason"), ("error", "last_error")] {
+        if let Some(value) = rule[key].as_str() {
+            output.line(&format!("  {title:<8} {value}"));
+        }
+    }
+    let waiting = rule["waiting"].as_array().cloned().unwrap_or_default();
+    output.line(&format!("  waiting  {}", rule["waiting_count"]));
+    let rows: Vec<Vec<Cell>> = waiting
+        .iter()
+        .map(|file| {
+            let bytes = file["size"].as_u64().unwrap_or_default();
+            vec![text(&file["path"]).into(), Cell::right(size(bytes)), text(&file["reason"]).into()]
+        })
+        .collect();
+    if !rows.is_empty() {
+        output.table(&["FILE", "SIZE", "WAITS FOR"], &rows);
+    }
+}

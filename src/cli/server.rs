@@ -1,0 +1,257 @@
+//! `masv server` and `masv hub`: the long-running processes.
+
+use std::io::IsTerminal;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+use super::client::Client;
+use super::error::CliError;
+use super::output::{Output, size};
+use crate::agent::{self, AgentError, Banner, Notice, Written};
+use crate::api::types::Server;
+use crate::hub::{Hub, HubConfig, Provision};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the agent in the foreground.
+    #[command(after_help = "Example:\n  masv server start --rules rules.example.yaml")]
+    Start {
+        #[command(flatten)]
+        written: Box<Written>,
+        #[command(flatten)]
+        log: Log,
+    },
+    /// Ask the running agent how it goes.
+    #[command(after_help = "Example:\n  masv server status --output json")]
+    Status,
+    /// Stop the running agent; what is on its way goes on at the next start.
+    #[command(after_help = "Example:\n  masv server stop")]
+    Stop,
+    /// Load the rules file again.
+    #[command(after_help = "Example:\n  masv server reload")]
+    Reload,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HubCommand {
+    /// Run a hub for others in the foreground. The first start prints an API key, once.
+    #[command(after_help = "Example:\n  masv hub start --listen 127.0.0.1:8090 --public-url https://files.example.com")]
+    Start {
+        /// Where it listens.
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8090", env = "MASV_HUB_LISTEN")]
+        listen: String,
+        /// Where it keeps its state [default: hub, beside the agent's]
+        #[arg(long, value_name = "DIR", env = "MASV_HUB_DATA_DIR")]
+        data_dir: Option<PathBuf>,
+        /// The address that clients and recipients use [default: the one it listens on]
+        #[arg(long, value_name = "URL", env = "MASV_HUB_PUBLIC_URL")]
+        public_url: Option<Url>,
+        #[command(flatten)]
+        log: Log,
+    },
+}
+
+/// How the log is written. It goes to standard error.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Log {
+    /// For people, or one JSON object a line.
+    #[arg(long, value_enum, default_value = "text", env = "MASV_LOG_FORMAT")]
+    log_format: LogFormat,
+    /// error, warn, info, debug or trace, also by module [default: warn on a terminal, else info]
+    #[arg(long, value_name = "LEVEL", env = "MASV_LOG_LEVEL")]
+    log_level: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Log {
+    fn start(&self) -> Result<(), CliError> {
+        let usual = if std::io::stderr().is_terminal() { "warn" } else { "info" };
+        let level = self.log_level.as_deref().unwrap_or(usual);
+        let filter = EnvFilter::try_new(level)
+            .map_err(|error| CliError::usage(format!("--log-level: {level:?} is no level: {error}")))?;
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let started = match self.log_format {
+            LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
+            LogFormat::Json => log.json().try_init(),
+        };
+        started.map_err(|error| CliError::failed(format!("cannot start the log: {error}")))
+    }
+}
+
+pub(super) async fn run(
+    command: Command,
+    client: impl FnOnce() -> Result<Client, CliError>,
+    output: &Output,
+) -> Result<ExitCode, CliError> {
+    match command {
+        Command::Start { written, log } => {
+            log.start()?;
+            start(*written, output).await?;
+        }
+        Command::Status => status(&client()?.get("/server").await?, output),
+        Command::Stop => {
+            client()?.tell("/server/stop").await?;
+            output.line("The agent stops; what is on its way goes on at the next start.");
+            output.json(&json!({ "stopping": true }));
+        }
+        Command::Reload => {
+            let answer: Value = client()?.order("/automations/reload").await?;
+            output.line(&format!("Loaded {} rules.", answer["rules"]));
+            output.json(&answer);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status(server: &Server, output: &Output) {
+    output.json(server);
+    let cloud = if server.embedded_hub { format!("{} (its own hub)", server.cloud) } else { server.cloud.clone() };
+    let uploads: Vec<String> = server.uploads.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let rules = server.rules_file.as_deref().unwrap_or("none");
+    output.line(&format!("masv {}, process {}, since {}", server.version, server.pid, server.started_at));
+    output.line(&format!("  cloud    {cloud}"));
+    output.line(&format!("  rules    {} in {rules}", server.rules));
+    output.line(&format!("  uploads  {}", if uploads.is_empty() { "none".to_owned() } else { uploads.join(", ") }));
+    output.line(&format!("  data     {}", server.data_dir));
+}
+
+async fn start(written: Written, output: &Output) -> Result<(), CliError> {
+    let settings = written.build()?;
+    let (sender, mut notices) = mpsc::channel(256);
+    let showing = *output;
+    let show = tokio::spawn(async move {
+        while let Some(notice) = notices.recv().await {
+            tell(&notice, showing);
+        }
+    });
+    let ended = agent::run(settings, CancellationToken::new(), sender).await;
+    // The senders are gone with the agent's tasks; what they said is still to be shown.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), show).await;
+    ended.map_err(|error| {
+        if let AgentError::Rules(diagnostics) = &error {
+            output.note(&diagnostics.render(std::io::stderr().is_terminal()));
+        }
+        CliError::from(error)
+    })
+}
+
+/// What the agent says goes to standard output, also into a pipe: it is not the result of a command.
+fn tell(notice: &Notice, output: Output) {
+    let line = |text: &str| output.raw(&format!("{text}\n"));
+    match notice {
+        Notice::Ready(banner) => greet(banner, line),
+        Notice::Complete { name, link, files, bytes } => {
+            let what =
+                format!("Sent {name} ({files} {}, {})", if *files == 1 { "file" } else { "files" }, size(*bytes));
+            match link {
+                Some(link) => line(&format!("{what}\n  {link}")),
+                None => line(&what),
+            }
+        }
+        Notice::Failed { name, message, hint } => {
+            line(&format!("Failed {name}: {message}"));
+            if let Some(hint) = hint {
+                line(&format!("  {hint}"));
+            }
+        }
+        Notice::Reloaded { rules } => line(&format!("Loaded {rules} rules.")),
+        Notice::BadRules { report } => line(&format!("{report}\nThe rules that were loaded before go on.")),
+        Notice::Stopping => line("Stopping; what is on its way goes on at the next start."),
+    }
+}
+
+fn greet(banner: &Banner, line: impl Fn(&str)) {
+    let cloud = if banner.embedded_hub {
+        format!("{} (its own hub: no cloud is configured)", banner.cloud)
+    } else {
+        banner.cloud.clone()
+    };
+    line(&format!("masv {} is ready", env!("CARGO_PKG_VERSION")));
+    line(&format!("  sends to  {cloud}"));
+    line(&format!("  API       {}", banner.api));
+    line(&format!("  state in  {}", banner.data_dir.display()));
+    match &banner.rules_file {
+        None => line("  no rules  give a rules file with --rules; `masv rule init` prints one to start from"),
+        Some(file) => line(&format!("  rules in  {}", file.display())),
+    }
+    for rule in &banner.rules {
+        line(&format!("\n  {}\n    {}\n    {}", rule.name, rule.watch.display(), rule.does));
+    }
+    for warning in &banner.warnings {
+        line(&format!("\n{}", warning.render(false)));
+    }
+    if !banner.rules.is_empty() {
+        line("\nDrop files into these folders. Ctrl-C stops.");
+    }
+}
+
+pub(super) async fn run_hub(command: HubCommand, output: &Output) -> Result<ExitCode, CliError> {
+    let HubCommand::Start { listen, data_dir, public_url, log } = command;
+    log.start()?;
+    let failed = |error: &dyn std::error::Error| CliError::failed(chain(error));
+    let data_dir = data_dir.unwrap_or_else(|| agent::default_data_dir().join("hub-server"));
+    let hub = Hub::open(HubConfig { public_url, ..HubConfig::new(data_dir.clone()) })
+        .await
+        .map_err(|error| failed(&error))?;
+    let listener = TcpListener::bind(&listen).map_err(|error| {
+        CliError::failed(format!("cannot listen on {listen}: {error}")).hint("choose another address with --listen")
+    })?;
+    let address = listener.local_addr().map_err(|error| failed(&error))?;
+    if hub.is_new().await.map_err(|error| failed(&error))? {
+        let key = hub.new_key().map_err(|error| failed(&error))?;
+        let provision = Provision { team_name: "Team".to_owned(), api_key: key.clone(), portals: Vec::new() };
+        let team = hub.provision(provision).await.map_err(|error| failed(&error))?.team_id;
+        show_key(&key, &team, output);
+    }
+    output.raw(&format!("The hub listens on http://{address}, its data is in {}\n", data_dir.display()));
+    let stop = CancellationToken::new();
+    let stopper = stop.clone();
+    tokio::spawn(async move {
+        wait_for_signal().await;
+        stopper.cancel();
+    });
+    hub.serve(listener, stop).await.map_err(|error| failed(&error))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_key(key: &SecretString, team: &str, output: &Output) {
+    output.raw(&format!(
+        "A new hub. This key authorises uploads; it is shown this once, keep it:\n\n  api_key: {}\n  team: {team}\n\n",
+        key.expose_secret()
+    ));
+}
+
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// An error with what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

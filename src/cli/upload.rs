@@ -1,0 +1,494 @@
+//! `masv upload`: started, listed, steered, watched.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::client::Client;
+use super::error::CliError;
+use super::output::{Cell, Mood, Output, duration, size};
+use super::{user, watch};
+use crate::api::types::{
+    Change, Common, Count, MoreFiles, NewLink, NewPortalUpload, NewUpload, Size, Started, Transfers, Upload,
+};
+use crate::store::{Activity, Link, Order, State};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Start an upload: by e-mail, by link, into a portal.
+    #[command(subcommand)]
+    Start(Box<Start>),
+    /// Make another link to an upload's package.
+    #[command(
+        after_help = "Example:\n  masv upload link 0199f3a6-7e0c-7a31-9d7e-0242ac120002 --email client@example.com"
+    )]
+    Link {
+        /// The upload.
+        id: String,
+        /// Mail the link to this address.
+        #[arg(long)]
+        email: Option<String>,
+        /// What recipients must type; shows in process lists.
+        #[arg(long)]
+        password: Option<SecretString>,
+        /// A file that holds the password.
+        #[arg(long, value_name = "FILE", conflicts_with = "password")]
+        password_file: Option<PathBuf>,
+    },
+    /// Finalize an upload: as soon as all is uploaded, its recipients are told.
+    #[command(after_help = "Example:\n  masv upload finalize 0199f3a6-7e0c-7a31-9d7e-0242ac120002")]
+    Finalize {
+        /// The upload.
+        id: String,
+    },
+    /// List uploads, newest first.
+    #[command(after_help = "Examples:\n  masv upload ls\n  masv upload ls --states transferring,error --rule dailies")]
+    Ls {
+        /// Only those in these states: transferring, paused, idle, complete, error.
+        #[arg(long, value_name = "STATE,...")]
+        states: Option<String>,
+        /// Only those of this rule.
+        #[arg(long)]
+        rule: Option<String>,
+        /// At most so many.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+    /// How an upload stands, and its files.
+    #[command(after_help = "Example:\n  masv upload status 0199f3a6-7e0c-7a31-9d7e-0242ac120002")]
+    Status {
+        /// The upload.
+        id: String,
+    },
+    /// Pause; takes effect at once, keeps what is confirmed.
+    #[command(after_help = "Example:\n  masv upload pause all")]
+    Pause {
+        /// The upload, or `all`.
+        id: String,
+    },
+    /// Let paused or failed uploads go on.
+    #[command(after_help = "Example:\n  masv upload resume all")]
+    Resume {
+        /// The upload, or `all`.
+        id: String,
+    },
+    /// Forget an upload; one that is not complete is cancelled and removed from the cloud. Local files stay.
+    #[command(
+        after_help = "Examples:\n  masv upload rm 0199f3a6-7e0c-7a31-9d7e-0242ac120002\n  masv upload rm all --states complete,error"
+    )]
+    Rm {
+        /// The upload, or `all`.
+        id: String,
+        /// With `all`: only those in these states.
+        #[arg(long, value_name = "STATE,...")]
+        states: Option<String>,
+    },
+    /// Add files to an upload that is not complete.
+    #[command(after_help = "Example:\n  masv upload add 0199f3a6-7e0c-7a31-9d7e-0242ac120002 late.mov")]
+    Add {
+        /// The upload.
+        id: String,
+        /// Files and folders.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Change priority, order or finalizing of an upload.
+    #[command(after_help = "Example:\n  masv upload set 0199f3a6-7e0c-7a31-9d7e-0242ac120002 --priority 5")]
+    Set {
+        /// The upload.
+        id: String,
+        /// Higher goes first.
+        #[arg(long, allow_negative_numbers = true)]
+        priority: Option<i32>,
+        /// Its place among uploads of equal priority.
+        #[arg(long, value_enum)]
+        order: Option<Place>,
+        /// Whether it is finalized by itself.
+        #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        auto_finalize: Option<bool>,
+    },
+    /// Follow one upload, or all, until done; the exit code tells how it ended.
+    #[command(after_help = "Example:\n  masv upload watch")]
+    Watch {
+        /// The upload; without one, all that are not complete.
+        id: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Start {
+    /// Mail the recipients a link.
+    #[command(
+        after_help = "Example:\n  masv upload start email --emails=client@example.com,producer@example.com cut_v3.mov"
+    )]
+    Email {
+        /// Mail addresses.
+        #[arg(long, value_delimiter = ',', required = true)]
+        emails: Vec<String>,
+        #[command(flatten)]
+        link: LinkFlags,
+        #[command(flatten)]
+        common: CommonFlags,
+    },
+    /// Make a link to pass on.
+    #[command(after_help = "Example:\n  masv upload start link --name 'Rough cut' cut_v3.mov")]
+    Link {
+        #[command(flatten)]
+        link: LinkFlags,
+        #[command(flatten)]
+        common: CommonFlags,
+    },
+    /// Deliver into a portal; needs no session.
+    #[command(after_help = "Example:\n  masv upload start portal --subdomain acme --sender me@example.com card/")]
+    Portal {
+        /// The portal's name.
+        #[arg(long)]
+        subdomain: String,
+        /// Your mail address.
+        #[arg(long)]
+        sender: String,
+        /// Values for the portal's form.
+        #[arg(long, value_delimiter = ',', value_name = "KEY=VALUE,...")]
+        metadata: Vec<String>,
+        #[command(flatten)]
+        common: CommonFlags,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LinkFlags {
+    /// Days until the package is deleted.
+    #[arg(long, value_name = "DAYS")]
+    delete_after: Option<u32>,
+    /// How often it may be downloaded.
+    #[arg(long, value_name = "N")]
+    download_limit: Option<u64>,
+    /// Tag by name, made when there is none.
+    #[arg(long)]
+    tag_name: Option<String>,
+    /// Tag by id.
+    #[arg(long)]
+    tag_id: Option<String>,
+    /// The team that sends, where you have several.
+    #[arg(long)]
+    team_id: Option<String>,
+    /// The teamspace it belongs to.
+    #[arg(long)]
+    teamspace_id: Option<String>,
+    /// Keep it until somebody deletes it.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true")]
+    unlimited_storage: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CommonFlags {
+    /// Files and folders.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Name of the package [default: that of the first path]
+    #[arg(long)]
+    name: Option<String>,
+    /// Message to the recipients.
+    #[arg(long)]
+    description: Option<String>,
+    /// What recipients must type (of a portal: its access code); shows in process lists.
+    #[arg(long)]
+    password: Option<SecretString>,
+    /// A file that holds the password.
+    #[arg(long, value_name = "FILE", conflicts_with = "password")]
+    password_file: Option<PathBuf>,
+    /// Size of a part: bytes, 64MB or 64MiB; "" for the agent's setting.
+    #[arg(long, value_name = "SIZE")]
+    chunk_size: Option<String>,
+    /// Higher goes first.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    priority: i32,
+    /// Leave it idle when all is uploaded, until `masv upload finalize`.
+    #[arg(long)]
+    no_finalize: bool,
+    /// Leave out what matches, such as '*.tmp'; can be given several times.
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Follow until it is done. Ctrl-C stops following, not the upload.
+    #[arg(long)]
+    wait: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Place {
+    Top,
+    Up,
+    Down,
+    Bottom,
+}
+
+impl From<Place> for Order {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Top => Self::Top,
+            Place::Up => Self::Up,
+            Place::Down => Self::Down,
+            Place::Bottom => Self::Bottom,
+        }
+    }
+}
+
+/// Paths as the agent needs them: it runs in a folder of its own.
+fn absolute(paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, CliError> {
+    paths
+        .into_iter()
+        .map(|path| {
+            let from_here = std::env::current_dir().map(|here| here.join(&path));
+            let full = from_here.map_err(|error| CliError::failed(format!("the current folder is gone: {error}")))?;
+            // `..` and links are resolved here, where the path was typed.
+            Ok(full.canonicalize().ok().filter(|_| has_dots(&path)).unwrap_or(full))
+        })
+        .collect()
+}
+
+fn has_dots(path: &Path) -> bool {
+    path.components().any(|part| matches!(part, std::path::Component::ParentDir | std::path::Component::CurDir))
+}
+
+impl CommonFlags {
+    fn build(self, output: &Output) -> Result<(Common, bool), CliError> {
+        let chunk_size = self.chunk_size.filter(|text| !text.trim().is_empty());
+        let chunk_size = chunk_size.map(|text| text.parse::<Size>()).transpose().map_err(CliError::usage)?;
+        let common = Common {
+            paths: absolute(self.paths)?,
+            package_name: self.name,
+            package_description: self.description,
+            password: user::secret(self.password, self.password_file.as_deref(), output)?,
+            chunk_size,
+            priority: self.priority,
+            auto_finalize: self.no_finalize.then_some(false),
+            exclude: self.exclude,
+        };
+        Ok((common, self.wait))
+    }
+}
+
+fn new_upload(common: Common, link: LinkFlags, recipients: Vec<String>) -> NewUpload {
+    NewUpload {
+        common,
+        team_id: link.team_id,
+        recipients,
+        delete_after: link.delete_after,
+        download_limit: link.download_limit,
+        tag_name: link.tag_name,
+        tag_id: link.tag_id,
+        teamspace_id: link.teamspace_id,
+        unlimited_storage: link.unlimited_storage,
+    }
+}
+
+fn parse_metadata(pairs: &[String]) -> Result<BTreeMap<String, String>, CliError> {
+    pairs
+        .iter()
+        .map(|pair| {
+            let split = pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+            split.ok_or_else(|| CliError::usage(format!("--metadata: {pair:?} is not of the form KEY=VALUE")))
+        })
+        .collect()
+}
+
+async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
+    let (started, wait): (Started, bool) = match start {
+        Start::Email { emails, link, common } => {
+            let (common, wait) = common.build(output)?;
+            (client.post("/uploads", &new_upload(common, link, emails)).await?, wait)
+        }
+        Start::Link { link, common } => {
+            let (common, wait) = common.build(output)?;
+            (client.post("/uploads", &new_upload(common, link, Vec::new())).await?, wait)
+        }
+        Start::Portal { subdomain, sender, metadata, common } => {
+            let (common, wait) = common.build(output)?;
+            let metadata = parse_metadata(&metadata)?;
+            (client.post("/uploads/portal", &NewPortalUpload { common, subdomain, sender, metadata }).await?, wait)
+        }
+    };
+    if !(wait && output.is_json()) {
+        output.json(&started);
+    }
+    output.line(&match &started.link {
+        Some(link) => format!("Upload {} started. Shareable link: {link}", started.upload_id),
+        None => format!("Upload {} started.", started.upload_id),
+    });
+    if wait { watch::follow(Some(started.upload_id), client, output).await } else { Ok(ExitCode::SUCCESS) }
+}
+
+/// The path of an upload's call; whatever was typed stays one segment.
+fn one(id: &str, call: &str) -> String {
+    let escaped: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    format!("/uploads/{}{call}", escaped.replace('+', "%20"))
+}
+
+pub(super) async fn run(command: Command, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
+    match command {
+        Command::Start(command) => return start(*command, client, output).await,
+        Command::Watch { id } => {
+            let id = match id {
+                Some(id) => Some(client.get::<Upload>(&one(&id, "")).await?.id),
+                None => None,
+            };
+            return watch::follow(id, client, output).await;
+        }
+        Command::Link { id, email, password, password_file } => {
+            let password = user::secret(password, password_file.as_deref(), output)?;
+            let link: Link = client.post(&one(&id, "/links"), &NewLink { password, email }).await?;
+            output.json(&link);
+            output.line(&link.url);
+        }
+        Command::Finalize { id } => say(&client.order(&one(&id, "/finalize")).await?, output),
+        Command::Ls { states, rule, limit } => {
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            let limit = limit.map(|limit| limit.to_string());
+            for (key, value) in [("states", states), ("rule", rule), ("limit", limit)] {
+                if let Some(value) = value {
+                    query.append_pair(key, &value);
+                }
+            }
+            let list: Transfers = client.get(&format!("/uploads?{}", query.finish())).await?;
+            output.json(&list);
+            if list.transfers.is_empty() {
+                output.line("No uploads.");
+            } else {
+                table(&list.transfers, output);
+            }
+        }
+        Command::Status { id } => {
+            let upload: Upload = client.get(&one(&id, "?files=true")).await?;
+            output.json(&upload);
+            status(&upload, output);
+        }
+        Command::Pause { id } if id == "all" => {
+            let count: Count = client.order("/uploads/pause").await?;
+            output.json(&json!({ "paused": count.removed }));
+            output.line(&format!("Paused {} uploads.", count.removed));
+        }
+        Command::Pause { id } => say(&client.order(&one(&id, "/pause")).await?, output),
+        Command::Resume { id } if id == "all" => {
+            let count: Count = client.order("/uploads/resume").await?;
+            output.json(&json!({ "resumed": count.removed }));
+            output.line(&format!("Resumed {} uploads.", count.removed));
+        }
+        Command::Resume { id } => say(&client.order(&one(&id, "/resume")).await?, output),
+        Command::Rm { id, states } => {
+            if id == "all" {
+                let states = states.unwrap_or_else(|| "all".to_owned());
+                let count: Count = client.delete_counted(&format!("/uploads?states={states}")).await?;
+                output.json(&count);
+                output.line(&format!("Removed {} uploads.", count.removed));
+            } else if states.is_some() {
+                return Err(CliError::usage("--states goes with `all`"));
+            } else {
+                client.delete(&one(&id, "")).await?;
+                output.json(&json!({ "removed": 1 }));
+                output.line("Removed.");
+            }
+        }
+        Command::Add { id, paths } => {
+            let more = MoreFiles { paths: absolute(paths)?, exclude: Vec::new() };
+            say(&client.post(&one(&id, "/files"), &more).await?, output);
+        }
+        Command::Set { id, priority, order, auto_finalize } => {
+            if priority.is_none() && order.is_none() && auto_finalize.is_none() {
+                return Err(CliError::usage("name what to change: --priority, --order or --auto-finalize"));
+            }
+            let change = Change { priority, order: order.map(Order::from), auto_finalize };
+            say(&client.patch(&one(&id, ""), &change).await?, output);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The state in one word, and what it does while it transfers.
+pub(super) fn state(upload: &Upload) -> (String, Mood) {
+    let mood = match upload.state {
+        State::Complete => Mood::Good,
+        State::Error => Mood::Bad,
+        State::Transferring => Mood::Busy,
+        State::Paused | State::Idle => Mood::Quiet,
+    };
+    let activity = match upload.activity {
+        None | Some(Activity::Sending) => return (upload.state.as_str().to_owned(), mood),
+        Some(Activity::Queued) => "queued",
+        Some(Activity::Creating) => "creating",
+        Some(Activity::Retrying) => "retrying",
+        Some(Activity::Verifying) => "verifying",
+        Some(Activity::Finalizing) => "finalizing",
+    };
+    (activity.to_owned(), mood)
+}
+
+fn percent(upload: &Upload) -> String {
+    match upload.progress.saturating_mul(100).checked_div(upload.size) {
+        Some(percent) => format!("{percent}%"),
+        None => "100%".to_owned(),
+    }
+}
+
+pub(super) fn table(uploads: &[Upload], output: &Output) {
+    let rows: Vec<Vec<Cell>> = uploads
+        .iter()
+        .map(|upload| {
+            let (state, mood) = state(upload);
+            let link = upload.links.first().map(|link| link.url.clone());
+            let error = upload.error.as_ref().map(|error| error.message.clone());
+            vec![
+                upload.id.to_string().into(),
+                Cell::mood(state, mood),
+                Cell::right(percent(upload)),
+                Cell::right(size(upload.size)),
+                upload.name.clone().into(),
+                error.or(link).unwrap_or_default().into(),
+            ]
+        })
+        .collect();
+    output.table(&["ID", "STATE", "DONE", "SIZE", "NAME", "LINK"], &rows);
+}
+
+fn say(upload: &Upload, output: &Output) {
+    output.json(upload);
+    output.line(&format!("{} is {}.", upload.name, state(upload).0));
+}
+
+fn status(upload: &Upload, output: &Output) {
+    let line = |title: &str, text: String| output.line(&format!("  {title:<9} {text}"));
+    output.line(&format!("{} ({})", upload.name, upload.id));
+    line("state", state(upload).0);
+    line("sent", format!("{} of {} ({})", size(upload.progress), size(upload.size), percent(upload)));
+    line("files", format!("{} of {}", upload.files_done, upload.file_count));
+    if upload.speed_bps > 0 {
+        let left = upload.eta_seconds.map(|eta| format!(", {} left", duration(eta))).unwrap_or_default();
+        line("speed", format!("{}/s{left}", size(upload.speed_bps)));
+    }
+    for link in &upload.links {
+        line("link", link.url.clone());
+    }
+    if let Some(error) = &upload.error {
+        line("error", error.message.clone());
+        if let Some(hint) = &error.hint {
+            line("do", hint.clone());
+        }
+    }
+    if let Some(rule) = &upload.rule {
+        line("rule", rule.clone());
+    }
+    let files = upload.files.as_deref().unwrap_or_default();
+    let rows: Vec<Vec<Cell>> = files
+        .iter()
+        .map(|file| {
+            let state = serde_json::to_value(file.state).ok().and_then(|value| value.as_str().map(str::to_owned));
+            let why = file.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
+            vec![state.unwrap_or_default().into(), Cell::right(size(file.size)), file.path.clone().into(), why.into()]
+        })
+        .collect();
+    output.table(&["STATE", "SIZE", "FILE", ""], &rows);
+}

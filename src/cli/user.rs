@@ -1,0 +1,102 @@
+//! `masv user`: the session with the cloud.
+
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::error::CliError;
+use super::output::Output;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Sign in; the agent stays signed in over restarts.
+    #[command(after_help = "Example:\n  masv user login --email me@example.com --password-file ~/.masv-password")]
+    Login {
+        /// Your mail address.
+        #[arg(long)]
+        email: String,
+        /// Your password; shows in process lists, rather use --password-file or standard input.
+        #[arg(long)]
+        password: Option<SecretString>,
+        /// A file that holds the password.
+        #[arg(long, value_name = "FILE", conflicts_with = "password")]
+        password_file: Option<PathBuf>,
+    },
+    /// Who is signed in.
+    #[command(after_help = "Example:\n  masv user status")]
+    Status,
+    /// The teams you can send as.
+    #[command(after_help = "Example:\n  masv user teams")]
+    Teams,
+    /// Sign out.
+    #[command(after_help = "Example:\n  masv user logout")]
+    Logout,
+}
+
+/// A secret from where it was given; told once that a command line is seen by all.
+pub(super) fn secret(
+    given: Option<SecretString>,
+    file: Option<&Path>,
+    output: &Output,
+) -> Result<Option<SecretString>, CliError> {
+    if let Some(secret) = given {
+        output.note("note: a password on the command line shows in process lists; --password-file does not");
+        return Ok(Some(secret));
+    }
+    let Some(path) = file else { return Ok(None) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| CliError::usage(format!("--password-file {}: {error}", path.display())))?;
+    Ok(Some(text.trim_end_matches(['\r', '\n']).into()))
+}
+
+fn typed(output: &Output) -> Result<SecretString, CliError> {
+    if std::io::stdin().is_terminal() {
+        output.note("Password (shown as you type; --password-file avoids that):");
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map_err(|error| CliError::failed(error.to_string()))?;
+        return Ok(line.trim_end_matches(['\r', '\n']).into());
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(|error| CliError::failed(error.to_string()))?;
+    Ok(text.trim_end_matches(['\r', '\n']).into())
+}
+
+pub(super) async fn run(command: Command, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
+    match command {
+        Command::Login { email, password, password_file } => {
+            let password = match secret(password, password_file.as_deref(), output)? {
+                Some(password) => password,
+                None => typed(output)?,
+            };
+            let body = json!({ "email": email, "password": password.expose_secret() });
+            let answer: Value = client.post("/login", &body).await?;
+            output.json(&answer);
+            output.line(&format!("Signed in as {}.", answer["user"]["email"].as_str().unwrap_or(&email)));
+        }
+        Command::Status => {
+            let answer: Value = client.get("/login").await?;
+            output.json(&answer);
+            output.line(&format!("Signed in as {}.", answer["user"]["email"].as_str().unwrap_or("somebody")));
+        }
+        Command::Teams => {
+            let answer: Value = client.get("/teams").await?;
+            output.json(&answer);
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let teams = answer["teams"].as_array().cloned().unwrap_or_default();
+            let rows: Vec<_> =
+                teams.iter().map(|team| vec![text(&team["id"]).into(), text(&team["name"]).into()]).collect();
+            output.table(&["ID", "NAME"], &rows);
+        }
+        Command::Logout => {
+            client.delete("/login").await?;
+            output.json(&json!({ "signed_in": false }));
+            output.line("Signed out.");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,102 @@
+//! Who is calling, and what that caller may do.
+
+use axum::http::HeaderMap;
+
+use super::Hub;
+use super::accounts::{self, Caller, Role};
+use super::error::Refusal;
+use super::packages::{self, Package};
+use super::sign::Visit;
+use super::wire::now;
+
+/// The header of an API key.
+pub(super) const API_KEY: &str = "x-api-key";
+/// The header of a session.
+pub(super) const USER_TOKEN: &str = "x-user-token";
+/// The header of a package's token.
+pub(super) const PACKAGE_TOKEN: &str = "x-package-token";
+/// The header of a link's password.
+pub(super) const LINK_PASSWORD: &str = "x-link-password";
+
+/// The value of a header, if it is there and text.
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// The caller of a team call.
+pub(super) async fn team(hub: &Hub, headers: &HeaderMap, team: &str) -> Result<Caller, Refusal> {
+    let (key, session) = (header(headers, API_KEY), header(headers, USER_TOKEN));
+    let (key, session, team) = (key.map(str::to_owned), session.map(str::to_owned), team.to_owned());
+    if key.is_none() && session.is_none() {
+        return Err(Refusal::unauthorized("an API key or a session is needed"));
+    }
+    hub.database()
+        .read(move |connection| {
+            if let Some(key) = key {
+                return match accounts::team_of_key(connection, &key)? {
+                    None => Err(Refusal::unauthorized("the API key is not known")),
+                    Some(of_key) if of_key == team => {
+                        Ok(Caller { team_id: team, email: String::new(), role: Role::Admin })
+                    }
+                    Some(_) => Err(Refusal::forbidden("the API key belongs to another team")),
+                };
+            }
+            match accounts::member_of_session(connection, &session.unwrap_or_default(), &team, now())? {
+                None => Err(Refusal::unauthorized("the session is over or not known")),
+                Some(None) => Err(Refusal::forbidden("you are not a member of this team")),
+                Some(Some(caller)) => Ok(caller),
+            }
+        })
+        .await
+}
+
+/// The caller of a team call that changes how the team works.
+pub(super) async fn team_admin(hub: &Hub, headers: &HeaderMap, of: &str) -> Result<Caller, Refusal> {
+    let caller = team(hub, headers, of).await?;
+    if caller.role < Role::Admin {
+        return Err(Refusal::forbidden("only an admin of the team may do this"));
+    }
+    Ok(caller)
+}
+
+/// Lets pass who may change `package`: its access token, or its team. A token costs no query.
+pub(super) async fn full(hub: &Hub, headers: &HeaderMap, package: &str) -> Result<(), Refusal> {
+    match header(headers, PACKAGE_TOKEN) {
+        Some(token) if hub.keys().is_package_token(package, token) => Ok(()),
+        Some(_) => Err(Refusal::unauthorized("the package token is wrong")),
+        None => by_team(hub, headers, package).await,
+    }
+}
+
+/// How a package may be read.
+pub(super) enum Reader {
+    /// By its sender or its team.
+    Owner,
+    /// Through a link.
+    Visitor(Visit),
+}
+
+/// Lets pass who may read `package`.
+pub(super) async fn reader(hub: &Hub, headers: &HeaderMap, package: &str) -> Result<Reader, Refusal> {
+    match header(headers, PACKAGE_TOKEN) {
+        Some(token) if hub.keys().is_package_token(package, token) => Ok(Reader::Owner),
+        Some(token) => match hub.keys().visit(token, now() / 1000) {
+            Some(visit) if visit.package == package => Ok(Reader::Visitor(visit)),
+            _ => Err(Refusal::unauthorized("the package token is wrong or too old")),
+        },
+        None => by_team(hub, headers, package).await.map(|()| Reader::Owner),
+    }
+}
+
+async fn by_team(hub: &Hub, headers: &HeaderMap, package: &str) -> Result<(), Refusal> {
+    if header(headers, API_KEY).is_none() && header(headers, USER_TOKEN).is_none() {
+        return Err(Refusal::unauthorized("a package token is needed"));
+    }
+    let id = package.to_owned();
+    let found: Option<Package> = hub.database().read(move |connection| packages::find(connection, &id)).await?;
+    let found = found.ok_or_else(|| Refusal::not_found("package"))?;
+    match team(hub, headers, &found.team_id).await {
+        Err(refusal) if refusal.kind == "forbidden" => Err(Refusal::not_found("package")),
+        other => other.map(drop),
+    }
+}

@@ -1,0 +1,125 @@
+//! What an operator decides about a hub.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+/// How a hub is set up. [`HubConfig::new`] gives the defaults.
+#[derive(Debug, Clone)]
+pub struct HubConfig {
+    /// Where everything lies that the hub keeps: database, key, parts, mails.
+    pub data_dir: PathBuf,
+    /// Where people reach the hub; absent: the address it listens on, or the one a client used.
+    pub public_url: Option<Url>,
+    /// How mail leaves; absent: it is written to `outbox/` in the data directory.
+    pub smtp: Option<SmtpConfig>,
+    /// Who mails are from.
+    pub mail_from: String,
+    /// Days until a package is deleted whose sender did not say; absent: never.
+    pub default_expiry_days: Option<u32>,
+    /// How long addresses of the storage hold.
+    pub address_life: Duration,
+    /// How long an opened link may be downloaded from.
+    pub visit_life: Duration,
+    /// Connections at a time; more have to wait.
+    pub max_connections: usize,
+    /// How long requests may go on when the hub is stopped.
+    pub grace: Duration,
+    /// Bytes that stay free on the disk: parts are refused before it is fuller.
+    pub keep_free: u64,
+    /// Largest parts and how many of them.
+    pub limits: Limits,
+    /// Certificate and key; absent: plain HTTP.
+    pub tls: Option<TlsConfig>,
+}
+
+impl HubConfig {
+    /// The defaults, with everything kept in `data_dir`.
+    #[must_use]
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self {
+            data_dir,
+            public_url: None,
+            smtp: None,
+            mail_from: "Media Hub <hub@localhost.localdomain>".to_owned(),
+            default_expiry_days: None,
+            address_life: Duration::from_secs(60 * 60),
+            visit_life: Duration::from_secs(24 * 60 * 60),
+            max_connections: 2048,
+            grace: Duration::from_secs(10),
+            keep_free: 256 << 20,
+            limits: Limits::default(),
+            tls: None,
+        }
+    }
+}
+
+/// What a file may be made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Parts of a file, at most 10,000.
+    pub max_chunk_count: u32,
+    /// Bytes of a part.
+    pub max_chunk_size: u64,
+    /// Bytes of a part but the last that senders are asked for; smaller ones are taken all the same.
+    pub min_chunk_size: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_chunk_count: 10_000, max_chunk_size: 5 << 30, min_chunk_size: 5 << 20 }
+    }
+}
+
+/// A mail server.
+#[derive(Debug, Clone)]
+pub struct SmtpConfig {
+    /// `smtp://host:port` (no encryption), `smtp://host:port?tls=required` (STARTTLS) or `smtps://host:port`.
+    pub url: String,
+    /// Name to sign in with.
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Option<SecretString>,
+}
+
+/// A certificate.
+#[derive(Debug, Clone)]
+pub struct TlsConfig {
+    /// PEM file with the certificate chain.
+    pub certificate: PathBuf,
+    /// PEM file with the key.
+    pub key: PathBuf,
+}
+
+/// What a hub is to have: made where it is missing, brought up to date where it is there.
+#[derive(Debug, Clone)]
+pub struct Provision {
+    /// Name of the team.
+    pub team_name: String,
+    /// A key that acts for the team.
+    pub api_key: SecretString,
+    /// Portals of the team.
+    pub portals: Vec<ProvisionPortal>,
+}
+
+/// A portal that a hub is to have.
+#[derive(Debug, Clone)]
+pub struct ProvisionPortal {
+    /// Its name in addresses.
+    pub subdomain: String,
+    /// Its name for people.
+    pub name: String,
+    /// Mail addresses that get what is sent.
+    pub recipients: Vec<String>,
+    /// What senders must know.
+    pub access_code: Option<SecretString>,
+}
+
+/// What [`super::Hub::provision`] made sure of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provisioned {
+    /// Id of the team.
+    pub team_id: String,
+}

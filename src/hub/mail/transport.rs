@@ -1,0 +1,86 @@
+//! How a mail leaves: to a mail server, or into a folder.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use secrecy::ExposeSecret;
+
+use crate::hub::config::{HubConfig, SmtpConfig};
+use crate::hub::error::HubError;
+
+/// How long a mail server may take for one answer.
+const SERVER_LIMIT: Duration = Duration::from_secs(30);
+
+/// How a mail leaves.
+pub(super) enum Transport {
+    Smtp(AsyncSmtpTransport<Tokio1Executor>),
+    Folder(PathBuf),
+}
+
+/// Why a mail did not leave.
+#[derive(Debug)]
+pub(super) struct NotSent {
+    pub reason: String,
+    /// Trying again is of no use.
+    pub for_good: bool,
+}
+
+/// Refuses settings with which no mail could ever leave.
+pub(in crate::hub) fn check(config: &HubConfig) -> Result<(), HubError> {
+    config
+        .mail_from
+        .parse::<lettre::message::Mailbox>()
+        .map_err(|error| HubError::Mail(format!("{:?} is not a sender: {error}", config.mail_from)))?;
+    config.smtp.as_ref().map_or(Ok(()), |smtp| connect(smtp).map(drop))
+}
+
+fn connect(smtp: &SmtpConfig) -> Result<AsyncSmtpTransport<Tokio1Executor>, HubError> {
+    let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&smtp.url)
+        .map_err(|error| HubError::Mail(error.to_string()))?
+        .timeout(Some(SERVER_LIMIT));
+    Ok(match (&smtp.username, &smtp.password) {
+        (Some(name), Some(password)) => {
+            builder.credentials(Credentials::new(name.clone(), password.expose_secret().to_owned())).build()
+        }
+        _ => builder.build(),
+    })
+}
+
+impl Transport {
+    /// The transport that the settings ask for.
+    pub(super) fn new(config: &HubConfig) -> Result<Self, HubError> {
+        match &config.smtp {
+            Some(smtp) => connect(smtp).map(Self::Smtp),
+            None => Ok(Self::Folder(config.data_dir.join("outbox"))),
+        }
+    }
+
+    /// Sends one mail; `id` names its file where mails are files.
+    pub(super) async fn send(&self, id: &str, mail: &Message) -> Result<(), NotSent> {
+        match self {
+            Self::Smtp(server) => server.send(mail.clone()).await.map(drop).map_err(|error| {
+                let reason = match std::error::Error::source(&error) {
+                    Some(source) => format!("{error}: {source}"),
+                    None => error.to_string(),
+                };
+                NotSent { reason, for_good: error.is_permanent() }
+            }),
+            Self::Folder(folder) => {
+                let (folder, name, bytes) = (folder.clone(), format!("{id}.eml"), mail.formatted());
+                let writing = tokio::task::spawn_blocking(move || {
+                    std::fs::create_dir_all(&folder)?;
+                    let new = folder.join(format!(".{name}"));
+                    let mut file = std::fs::File::create(&new)?;
+                    file.write_all(&bytes)?;
+                    file.sync_all()?;
+                    std::fs::rename(&new, folder.join(name))
+                });
+                let written = writing.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+                written.map_err(|error| NotSent { reason: error.to_string(), for_good: false })
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The self-hosted server of the protocol that the agent speaks: packages arrive in parts, their recipients get
+//! links, anybody may send to a portal.
+//!
+//! **In**: HTTP. **Out**: HTTP, mail, webhooks; everything kept is in one data directory: `hub.db`, `secret.key`,
+//! `storage/` and, where no mail server is set, `outbox/`.
+//!
+//! **Guarantees.** What was answered with success is on disk. A part is stored whole and with the MD5 it was answered
+//! with, or not at all. Finalizing twice is the same as once. Mails and webhook calls that finalizing causes are
+//! written down with it and tried until they succeed or are given up with a reason.
+//!
+//! **On a crash** the database is what its last commit left; parts that no row knows are swept up later; senders go on
+//! where they were answered last.
+//!
+//! Must never know: the agent, its rules, its store. The two meet on the wire only.
+
+mod accounts;
+mod activity;
+mod admin;
+mod auth;
+mod config;
+mod connections;
+mod content;
+mod error;
+mod files;
+mod first_start;
+mod links;
+mod mail;
+mod packages;
+mod pages;
+mod passwords;
+mod portals;
+mod routes;
+mod schema;
+mod serve;
+mod sign;
+mod space;
+mod storage;
+mod tags;
+mod units;
+mod webhooks;
+mod wire;
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use axum::http::{HeaderMap, header};
+use tokio::sync::Notify;
+
+pub use accounts::Role;
+pub use config::{HubConfig, Limits, Provision, ProvisionPortal, Provisioned, SmtpConfig, TlsConfig};
+pub use error::HubError;
+
+use crate::db::Database;
+use sign::Keys;
+use storage::Disk;
+
+/// A hub; clones share it.
+#[derive(Clone)]
+pub struct Hub {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: HubConfig,
+    database: Database,
+    keys: Keys,
+    disk: Disk,
+    /// Where it is reached when no public address is set: known once it listens.
+    listens_on: OnceLock<String>,
+    /// Something is waiting to be sent.
+    outbox: Notify,
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Hub").field("data_dir", &self.shared.config.data_dir).finish()
+    }
+}
+
+impl Hub {
+    /// Opens the hub's data, or makes it: the directory is closed to others.
+    ///
+    /// # Errors
+    /// [`HubError::Data`] and [`HubError::Database`] with the file that can not be used.
+    pub async fn open(config: HubConfig) -> Result<Self, HubError> {
+        let folder = config.data_dir.clone();
+        let opening = tokio::task::spawn_blocking(move || {
+            let at = |path: &Path| {
+                let path = path.to_owned();
+                move |source| HubError::Data { path, source }
+            };
+            private_folder(&folder).map_err(at(&folder))?;
+            let key = folder.join("secret.key");
+            let keys = Keys::open(&key).map_err(at(&key))?;
+            let storage = folder.join("storage");
+            let disk = Disk::open(storage.clone()).map_err(at(&storage))?;
+            let database = Database::open(&folder.join("hub.db"), schema::MIGRATIONS)?;
+            Ok::<_, HubError>((keys, disk, database))
+        });
+        let (keys, disk, database) = opening.await.map_err(|error| HubError::Serve(io::Error::other(error)))??;
+        mail::check(&config)?;
+        let (listens_on, outbox) = (OnceLock::new(), Notify::new());
+        Ok(Self { shared: Arc::new(Shared { config, database, keys, disk, listens_on, outbox }) })
+    }
+
+    fn config(&self) -> &HubConfig {
+        &self.shared.config
+    }
+
+    fn database(&self) -> &Database {
+        &self.shared.database
+    }
+
+    fn keys(&self) -> &Keys {
+        &self.shared.keys
+    }
+
+    fn disk(&self) -> &Disk {
+        &self.shared.disk
+    }
+
+    /// Where people reach the hub, without a slash at the end.
+    fn public_base(&self) -> String {
+        match &self.config().public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => self.shared.listens_on.get().cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Where the client of this request reaches the hub: the public address, or else the one it asked at.
+    fn base(&self, headers: &HeaderMap) -> String {
+        if self.config().public_url.is_some() {
+            return self.public_base();
+        }
+        let asked = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let scheme = if self.config().tls.is_some() { "https" } else { "http" };
+        match asked.map(|host| format!("{scheme}://{host}")) {
+            Some(base) if url::Url::parse(&base).is_ok_and(|url| url.path() == "/" && url.query().is_none()) => base,
+            _ => self.public_base(),
+        }
+    }
+
+    /// Removes parts from the storage that nothing points to any more, in the background.
+    fn remove_parts(&self, parts: Vec<(storage::PartName, String)>) {
+        if !parts.is_empty() {
+            let disk = self.disk().clone();
+            tokio::task::spawn_blocking(move || disk.remove(&parts));
+        }
+    }
+}
+
+fn private_folder(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+}

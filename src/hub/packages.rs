@@ -1,0 +1,197 @@
+//! Packages: their rows, and what becomes of one.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::{Value, json};
+
+use super::error::Refusal;
+use super::wire::{new_id, time};
+use super::{activity, files, links, webhooks};
+
+/// Milliseconds of a day.
+pub(super) const DAY: i64 = 24 * 60 * 60 * 1000;
+
+/// A package.
+#[derive(Debug, Clone)]
+pub(super) struct Package {
+    pub id: String,
+    pub team_id: String,
+    pub portal_id: Option<String>,
+    pub state: String,
+    pub name: String,
+    pub description: String,
+    pub sender: String,
+    pub recipients: Vec<String>,
+    pub password_hash: Option<String>,
+    pub access_limit: Option<u64>,
+    pub expiry_days: Option<u64>,
+    pub unlimited_storage: bool,
+    pub tag_id: Option<String>,
+    pub teamspace_id: Option<String>,
+    pub metadata: Value,
+    pub size: u64,
+    pub file_count: u64,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub finalized_at: Option<i64>,
+    pub expires_at: Option<i64>,
+}
+
+/// The columns that [`Package::from_row`] reads.
+pub(super) const COLUMNS: &str = "id, team_id, portal_id, state, name, description, sender, recipients, password_hash, \
+    access_limit, expiry_days, unlimited_storage, tag_id, teamspace_id, metadata, size, file_count, created_at, \
+    updated_at, finalized_at, expires_at";
+
+impl Package {
+    pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let count = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
+        let recipients: String = row.get(7)?;
+        let metadata: String = row.get(14)?;
+        Ok(Self {
+            id: row.get(0)?,
+            team_id: row.get(1)?,
+            portal_id: row.get(2)?,
+            state: row.get(3)?,
+            name: row.get(4)?,
+            description: row.get(5)?,
+            sender: row.get(6)?,
+            recipients: serde_json::from_str(&recipients).unwrap_or_default(),
+            password_hash: row.get(8)?,
+            access_limit: count(row.get(9)?),
+            expiry_days: count(row.get(10)?),
+            unlimited_storage: row.get(11)?,
+            tag_id: row.get(12)?,
+            teamspace_id: row.get(13)?,
+            metadata: serde_json::from_str(&metadata).unwrap_or_default(),
+            size: count(row.get(15)?).unwrap_or_default(),
+            file_count: count(row.get(16)?).unwrap_or_default(),
+            created_at: row.get(17)?,
+            updated_at: row.get(18)?,
+            finalized_at: row.get(19)?,
+            expires_at: row.get(20)?,
+        })
+    }
+
+    /// As the protocol shows it, without any secret.
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "id": self.id,
+            "team_id": self.team_id,
+            "portal_id": self.portal_id,
+            "state": self.state,
+            "name": self.name,
+            "description": self.description,
+            "sender": self.sender,
+            "recipients": self.recipients,
+            "size": self.size,
+            "total_files": self.file_count,
+            "access_limit": self.access_limit.unwrap_or_default(),
+            "password_protected": self.password_hash.is_some(),
+            "unlimited_storage": self.unlimited_storage,
+            "tag_id": self.tag_id,
+            "teamspace_id": self.teamspace_id,
+            "custom_metadata": self.metadata,
+            "created_at": time(Some(self.created_at)),
+            "updated_at": time(Some(self.updated_at)),
+            "finalized_at": time(self.finalized_at),
+            "expiry": time(self.expires_at),
+        })
+    }
+}
+
+/// Stores a new package.
+pub(super) fn insert(connection: &Connection, package: &Package) -> Result<(), Refusal> {
+    let number = |value: Option<u64>| value.and_then(|value| i64::try_from(value).ok());
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO package (id, team_id, portal_id, state, name, description, sender, recipients, password_hash,
+            access_limit, expiry_days, unlimited_storage, tag_id, teamspace_id, metadata, created_at, updated_at)
+         VALUES (?1, ?2, ?3, 'new', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15)",
+    )?;
+    statement.execute(params![
+        package.id,
+        package.team_id,
+        package.portal_id,
+        package.name,
+        package.description,
+        package.sender,
+        json!(package.recipients).to_string(),
+        package.password_hash,
+        number(package.access_limit),
+        number(package.expiry_days),
+        package.unlimited_storage,
+        package.tag_id,
+        package.teamspace_id,
+        package.metadata.to_string(),
+        package.created_at,
+    ])?;
+    activity::add(connection, package, "package.created", &package.sender, &json!({}))?;
+    webhooks::announce(connection, package, "package.created")
+}
+
+/// The package of that id.
+pub(super) fn find(connection: &Connection, id: &str) -> Result<Option<Package>, Refusal> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM package WHERE id = ?1"))?;
+    Ok(statement.query_row([id], Package::from_row).optional()?)
+}
+
+/// The package of that id, or the refusal that there is none.
+pub(super) fn get(connection: &Connection, id: &str) -> Result<Package, Refusal> {
+    find(connection, id)?.ok_or_else(|| Refusal::not_found("package"))
+}
+
+/// Closes a package: it gets its time to live, each recipient a link and a mail to be sent. Closing it again changes
+/// nothing.
+pub(super) fn finalize(
+    connection: &Connection,
+    id: &str,
+    now: i64,
+    default_expiry_days: Option<u32>,
+) -> Result<Package, Refusal> {
+    let package = get(connection, id)?;
+    match package.state.as_str() {
+        "new" => {}
+        "finalized" => return Ok(package),
+        other => return Err(Refusal::conflict(format!("the package is {other}"))),
+    }
+    let unfinished = files::unfinished(connection, id)?;
+    if unfinished > 0 {
+        let message = format!("{unfinished} files of the package are not finalized");
+        return Err(Refusal::conflict(message));
+    }
+    if package.file_count == 0 {
+        return Err(Refusal::new(
+            axum::http::StatusCode::BAD_REQUEST,
+            "package_empty",
+            "package must have at least 1 file",
+        ));
+    }
+    let days = match package.expiry_days {
+        _ if package.unlimited_storage => None,
+        Some(days) => i64::try_from(days).ok(),
+        None => default_expiry_days.map(i64::from),
+    };
+    let expires_at = days.map(|days| now.saturating_add(days.saturating_mul(DAY)));
+    let mut statement = connection.prepare_cached(
+        "UPDATE package SET state = 'finalized', finalized_at = ?2, updated_at = ?2, expires_at = ?3 WHERE id = ?1",
+    )?;
+    statement.execute(params![id, now, expires_at])?;
+    files::remove_never_started(connection, id)?;
+    for recipient in &package.recipients {
+        let link = links::Link::new(&package, Some(recipient.clone()), None, now)?;
+        links::insert(connection, &link)?;
+        let mut statement =
+            connection.prepare_cached("INSERT INTO mail (id, link_id, recipient, due_at) VALUES (?1, ?2, ?3, ?4)")?;
+        statement.execute(params![new_id()?, link.id, recipient, now])?;
+    }
+    let package = get(connection, id)?;
+    activity::add(connection, &package, "package.finalized", &package.sender, &json!({}))?;
+    webhooks::announce(connection, &package, "package.finalized")?;
+    Ok(package)
+}
+
+/// Forgets a package with all that belongs to it. Its folder in the storage can then be removed.
+pub(super) fn delete(connection: &Connection, id: &str) -> Result<(), Refusal> {
+    let package = get(connection, id)?;
+    files::remove_parts(connection, id)?;
+    connection.prepare_cached("DELETE FROM package WHERE id = ?1")?.execute([id])?;
+    activity::add(connection, &package, "package.deleted", "", &json!({}))
+}

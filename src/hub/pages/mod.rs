@@ -1,0 +1,106 @@
+//! Pages for people: what a link leads to, and downloads from it.
+//!
+//! **In**: a link's address. **Out**: HTML that needs no script and no other host, and the files.
+//!
+//! **Guarantees.** All that senders wrote is escaped. The pages are closed to frames, scripts of others and caches,
+//! and tell other sites nothing of their addresses, in which the secrets are.
+//!
+//! Must never know: how uploads work.
+
+mod link;
+mod tree;
+
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use minijinja::{AutoEscape, Environment, Value, context};
+
+use super::Hub;
+use super::error::Refusal;
+
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut templates = Environment::new();
+    templates.set_auto_escape_callback(|_| AutoEscape::Html);
+    templates.set_loader(|name| {
+        Ok(match name {
+            "page" => Some(include_str!("page.html").to_owned()),
+            "link" => Some(include_str!("link.html").to_owned()),
+            "password" => Some(include_str!("password.html").to_owned()),
+            "message" => Some(include_str!("message.html").to_owned()),
+            _ => None,
+        })
+    });
+    templates
+});
+
+/// The addresses of the pages.
+pub(super) fn router() -> Router<Hub> {
+    Router::new()
+        .route("/", get(home))
+        .route("/assets/hub.css", get(style))
+        .route("/{link}", get(link::show).post(link::unlock))
+        .route("/{link}/files/{file}", get(link::download))
+}
+
+async fn home(headers: HeaderMap) -> Response {
+    if !wants_html(&headers) {
+        return Refusal::not_found("route").into_response();
+    }
+    let text = "This is a media hub. Open the link that you were sent.";
+    page(StatusCode::OK, "message", context! { title => "Media hub", text })
+}
+
+async fn style() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")];
+    (headers, include_str!("hub.css")).into_response()
+}
+
+/// Whether the other side is a person's browser.
+fn wants_html(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
+}
+
+/// A page, with what keeps it to itself.
+fn page(status: StatusCode, template: &str, values: Value) -> Response {
+    let rendered = TEMPLATES.get_template(template).and_then(|template| template.render(values));
+    let html = match rendered {
+        Ok(html) => html,
+        Err(error) => return Refusal::internal(&error).into_response(),
+    };
+    let mut response = (status, Html(html)).into_response();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A refusal for a person, or for a program where one asks.
+fn refused(refusal: Refusal, headers: &HeaderMap) -> Response {
+    if !wants_html(headers) {
+        return refusal.into_response();
+    }
+    let (title, text) = match refusal.status {
+        StatusCode::NOT_FOUND => ("Not found", "There is nothing at this address. Is the link complete?"),
+        StatusCode::GONE => ("Expired", "This link has expired. Ask the sender for a new one."),
+        StatusCode::FORBIDDEN => ("Limit reached", "This link has been used as often as it may be."),
+        StatusCode::TOO_MANY_REQUESTS => ("Too many attempts", "Wait a few minutes, then try again."),
+        _ => ("Not now", "This does not work at the moment. Try again in a few minutes."),
+    };
+    page(refusal.status, "message", context! { title, text })
+}

@@ -1,0 +1,168 @@
+//! Portals: anybody may send a package to one, its recipients get it.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::{Value, json};
+
+use super::error::Refusal;
+use super::wire::time;
+
+/// A portal.
+#[derive(Debug, Clone)]
+pub(super) struct Portal {
+    pub id: String,
+    pub team_id: String,
+    pub subdomain: String,
+    pub name: String,
+    pub message: String,
+    pub recipients: Vec<String>,
+    pub active: bool,
+    pub access_code_hash: Option<String>,
+    pub download_password_hash: Option<String>,
+    pub expiry_days: Option<u64>,
+    pub tag_id: Option<String>,
+    /// The `file_type_restriction_*` and `package_size_restriction_*` fields as they were given.
+    pub restrictions: Value,
+    pub created_at: i64,
+    pub updated_at: i64,
+}
+
+const COLUMNS: &str = "id, team_id, subdomain, name, message, recipients, active, access_code_hash, \
+    download_password_hash, expiry_days, tag_id, restrictions, created_at, updated_at";
+
+impl Portal {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let (recipients, restrictions): (String, String) = (row.get(5)?, row.get(11)?);
+        let expiry_days: Option<i64> = row.get(9)?;
+        Ok(Self {
+            id: row.get(0)?,
+            team_id: row.get(1)?,
+            subdomain: row.get(2)?,
+            name: row.get(3)?,
+            message: row.get(4)?,
+            recipients: serde_json::from_str(&recipients).unwrap_or_default(),
+            active: row.get(6)?,
+            access_code_hash: row.get(7)?,
+            download_password_hash: row.get(8)?,
+            expiry_days: expiry_days.and_then(|days| u64::try_from(days).ok()),
+            tag_id: row.get(10)?,
+            restrictions: serde_json::from_str(&restrictions).unwrap_or_default(),
+            created_at: row.get(12)?,
+            updated_at: row.get(13)?,
+        })
+    }
+
+    /// As its senders see it.
+    pub(super) fn public_json(&self) -> Value {
+        let mut shown = json!({
+            "id": self.id,
+            "subdomain": self.subdomain,
+            "name": self.name,
+            "message": self.message,
+            "active": self.active,
+            "has_access_code": self.access_code_hash.is_some(),
+            "has_download_password": self.download_password_hash.is_some(),
+        });
+        if let (Value::Object(shown), Value::Object(restrictions)) = (&mut shown, &self.restrictions) {
+            shown.extend(restrictions.clone());
+        }
+        shown
+    }
+
+    /// As its team sees it.
+    pub(super) fn json(&self) -> Value {
+        let mut shown = self.public_json();
+        shown["team_id"] = self.team_id.as_str().into();
+        shown["recipients"] = json!(self.recipients);
+        shown["custom_expiry_days"] = self.expiry_days.unwrap_or_default().into();
+        shown["tag_id"] = json!(self.tag_id);
+        shown["created_at"] = time(Some(self.created_at)).into();
+        shown["updated_at"] = time(Some(self.updated_at)).into();
+        shown
+    }
+}
+
+/// Whether `text` can be a portal's name in addresses: lower-case letters, digits and inner hyphens, at most 63.
+pub(super) fn is_subdomain(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+/// Stores a new portal.
+pub(super) fn insert(connection: &Connection, portal: &Portal) -> Result<(), Refusal> {
+    if find_by_subdomain(connection, &portal.subdomain)?.is_some() {
+        return Err(Refusal::conflict("this subdomain is taken"));
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO portal (id, team_id, subdomain, created_at, name, message, recipients, active,
+                access_code_hash, download_password_hash, expiry_days, tag_id, restrictions, updated_at)
+             VALUES (?1, ?2, ?3, ?4, '', '', '[]', 1, NULL, NULL, NULL, NULL, '{}', ?4)",
+        )?
+        .execute(params![portal.id, portal.team_id, portal.subdomain, portal.created_at])?;
+    update(connection, portal)
+}
+
+/// Writes back what may change of a portal.
+pub(super) fn update(connection: &Connection, portal: &Portal) -> Result<(), Refusal> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE portal SET name = ?2, message = ?3, recipients = ?4, active = ?5, access_code_hash = ?6,
+            download_password_hash = ?7, expiry_days = ?8, tag_id = ?9, restrictions = ?10, updated_at = ?11,
+            subdomain = ?12 WHERE id = ?1",
+    )?;
+    statement.execute(params![
+        portal.id,
+        portal.name,
+        portal.message,
+        json!(portal.recipients).to_string(),
+        portal.active,
+        portal.access_code_hash,
+        portal.download_password_hash,
+        portal.expiry_days.and_then(|days| i64::try_from(days).ok()),
+        portal.tag_id,
+        portal.restrictions.to_string(),
+        portal.updated_at,
+        portal.subdomain,
+    ])?;
+    Ok(())
+}
+
+/// The portal of that id.
+pub(super) fn get(connection: &Connection, id: &str) -> Result<Portal, Refusal> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM portal WHERE id = ?1"))?;
+    statement.query_row([id], Portal::from_row).optional()?.ok_or_else(|| Refusal::not_found("portal"))
+}
+
+/// The portal of that name.
+pub(super) fn find_by_subdomain(connection: &Connection, subdomain: &str) -> Result<Option<Portal>, Refusal> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM portal WHERE subdomain = ?1"))?;
+    Ok(statement.query_row([subdomain.to_lowercase()], Portal::from_row).optional()?)
+}
+
+/// A team's portals, by name.
+pub(super) fn list(connection: &Connection, team: &str) -> Result<Vec<Portal>, Refusal> {
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM portal WHERE team_id = ?1 ORDER BY subdomain"))?;
+    let rows = statement.query_map([team], Portal::from_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Forgets a portal; the packages that came through it stay.
+pub(super) fn delete(connection: &Connection, id: &str) -> Result<(), Refusal> {
+    connection.prepare_cached("DELETE FROM portal WHERE id = ?1")?.execute([id])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subdomain_is_a_host_label() {
+        assert!(is_subdomain("acme-2"));
+        for bad in ["", "-a", "a-", "Acme", "a.b", "a_b", &"a".repeat(64)] {
+            assert!(!is_subdomain(bad), "{bad}");
+        }
+    }
+}

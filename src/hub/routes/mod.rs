@@ -1,0 +1,74 @@
+//! The protocol's calls, a file a noun: each reads what it was given, asks the rooms behind, and answers JSON.
+
+mod files;
+pub(super) mod links;
+mod packages;
+mod portals;
+mod session;
+mod storage;
+mod system;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::routing::{delete, get, post};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
+
+use super::error::Refusal;
+use super::{Hub, pages};
+
+/// Everything the hub answers.
+pub(super) fn router(hub: Hub) -> Router {
+    let api = Router::new()
+        .route("/v1/auth", post(session::sign_in))
+        .route("/v1/system/packages/spec", get(system::spec))
+        .route("/v1/teams/{team}/packages", post(packages::create))
+        .route("/v1/packages/{package}", delete(packages::remove))
+        .route("/v1/packages/{package}/finalize", post(packages::finalize))
+        .route("/v1/packages/{package}/files", get(files::list).post(files::create))
+        .route("/v1/packages/{package}/files/{file}", post(files::part_addresses).delete(files::remove))
+        .route("/v1/packages/{package}/files/{file}/finalize", post(files::finalize))
+        .route("/v1/packages/{package}/files/{file}/download", get(files::download))
+        .route("/v1/packages/{package}/links", post(links::create))
+        .route("/v1/links/{link}", get(links::open))
+        .route("/v1/subdomains/portals/{subdomain}", get(portals::find))
+        .route("/v1/portals/{portal}/packages", post(portals::create_package))
+        .route("/storage/{package}/{file}", get(storage::read).post(storage::begin).put(storage::store_part))
+        .route("/healthz", get(system::health));
+    api.merge(pages::router())
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(cors())
+        .layer(DefaultBodyLimit::disable())
+        .with_state(hub)
+}
+
+async fn unknown() -> Refusal {
+    Refusal::not_found("route")
+}
+
+async fn wrong_method() -> Refusal {
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this route does not know that method")
+}
+
+/// Pages of any origin may call the protocol: what a call may do depends on its tokens alone, never on cookies. The
+/// hub's own pages are closed to them: the addresses hold secrets.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(|_, request| {
+            ["/v1/", "/v1.1/", "/storage/"].iter().any(|start| request.uri.path().starts_with(start))
+        }))
+        .allow_headers(AllowHeaders::mirror_request())
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
+        .expose_headers(ExposeHeaders::list([
+            header::ETAG,
+            header::CONTENT_RANGE,
+            header::CONTENT_LENGTH,
+            header::ACCEPT_RANGES,
+            header::CONTENT_DISPOSITION,
+            HeaderName::from_static("retry-after"),
+        ]))
+        .max_age(Duration::from_secs(60 * 60))
+}

@@ -1,0 +1,46 @@
+//! Signing in as a person.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::hub::error::Refusal;
+use crate::hub::wire::{JsonBody, now};
+use crate::hub::{Hub, accounts, passwords, sign};
+
+#[derive(Deserialize)]
+pub(super) struct Credentials {
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    password: String,
+}
+
+pub(super) async fn sign_in(
+    State(hub): State<Hub>,
+    JsonBody(given): JsonBody<Credentials>,
+) -> Result<Json<Value>, Refusal> {
+    let wrong = || Refusal::unauthorized("the address or the password is wrong");
+    let email = given.email.clone();
+    let account = hub.database().read(move |connection| accounts::account_by_email(connection, &email)).await?;
+    let Some(account) = account else {
+        passwords::match_nothing(given.password).await?;
+        return Err(wrong());
+    };
+    if !passwords::matches(given.password, account.password_hash.clone()).await? {
+        return Err(wrong());
+    }
+    let token = sign::random_secret().map_err(|error| Refusal::internal(&error))?;
+    let shown = json!({ "token": token, "user": account.json() });
+    let teams = hub
+        .database()
+        .write(move |connection| {
+            accounts::insert_session(connection, &token, &account.id, now())?;
+            accounts::teams_of(connection, &account.id)
+        })
+        .await?;
+    let mut answer = shown;
+    answer["teams"] = teams.into();
+    Ok(Json(answer))
+}

@@ -1,0 +1,71 @@
+//! Listening: connections with limits, the tasks beside them, and an orderly end.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use tokio_util::sync::CancellationToken;
+
+use super::connections::Limited;
+use super::error::HubError;
+use super::{Hub, mail, routes};
+
+/// How long the head of a request may take; also how long a connection may be idle.
+const HEAD_LIMIT: Duration = Duration::from_secs(60);
+
+impl Hub {
+    /// Serves on `listener` until `shutdown`; then takes no more connections and lets running requests end within
+    /// the configured grace.
+    ///
+    /// # Errors
+    /// [`HubError::Serve`] when it can not listen, [`HubError::Tls`] when the certificate can not be used.
+    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), HubError> {
+        let address = listener.local_addr().map_err(HubError::Serve)?;
+        // Served on several addresses, mails name the first.
+        let _ = self.shared.listens_on.set(self.own_base(address));
+        let tls = self.certificate().await?;
+        let ended = shutdown.child_token();
+        let _end_tasks = ended.clone().drop_guard();
+        let outbox = tokio::spawn(mail::deliver(self.clone(), ended.clone()));
+        let handle = Handle::new();
+        let stopper = tokio::spawn({
+            let (handle, grace) = (handle.clone(), self.config().grace);
+            async move {
+                shutdown.cancelled().await;
+                handle.graceful_shutdown(Some(grace));
+            }
+        });
+        tracing::info!(%address, public = self.public_base(), "hub listens");
+        let service = routes::router(self.clone()).into_make_service();
+        let limited = Limited::new(self.config().max_connections);
+        let mut server = axum_server::from_tcp(listener).map_err(HubError::Serve)?.handle(handle);
+        server.http_builder().http1().header_read_timeout(HEAD_LIMIT);
+        let served = match tls {
+            None => server.acceptor(limited).serve(service).await,
+            Some(tls) => {
+                let acceptor = axum_server::tls_rustls::RustlsAcceptor::new(tls).acceptor(limited);
+                server.acceptor(acceptor).serve(service).await
+            }
+        };
+        stopper.abort();
+        ended.cancel();
+        outbox.await.map_err(|error| HubError::Serve(io::Error::other(error)))?;
+        served.map_err(HubError::Serve)
+    }
+
+    fn own_base(&self, mut address: SocketAddr) -> String {
+        if address.ip().is_unspecified() {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        let scheme = if self.config().tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{address}")
+    }
+
+    async fn certificate(&self) -> Result<Option<RustlsConfig>, HubError> {
+        let Some(tls) = &self.config().tls else { return Ok(None) };
+        let loaded = RustlsConfig::from_pem_file(&tls.certificate, &tls.key).await;
+        loaded.map(Some).map_err(|source| HubError::Tls { path: tls.certificate.clone(), source })
+    }
+}

@@ -1,0 +1,182 @@
+//! The folder of the parts: `{package}/{file}.{number}.{place}`, with `.tmp` at its end while one arrives. The place is
+//! random, so a part can be replaced by another of the same number without ever touching the bytes that the database
+//! still points to, and no name is ever used twice.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::PartName;
+
+/// Ends the name of a part that is still arriving.
+const ARRIVING: &str = ".tmp";
+
+/// The folder of the parts.
+#[derive(Debug, Clone)]
+pub(in crate::hub) struct Disk {
+    root: PathBuf,
+}
+
+impl Disk {
+    /// The storage in `root`, which is made if it is not there.
+    pub(in crate::hub) fn open(root: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(&root)?;
+        Ok(Self { root })
+    }
+
+    /// Where the part lies once it is whole.
+    pub(in crate::hub) fn path(&self, part: &PartName, place: &str) -> PathBuf {
+        self.folder(&part.package).join(Self::file_name(&part.file, part.number, place))
+    }
+
+    fn folder(&self, package: &str) -> PathBuf {
+        self.root.join(package)
+    }
+
+    /// A new file to write the part to. Blocks.
+    pub(super) fn create(&self, part: &PartName) -> io::Result<Arriving> {
+        let folder = self.folder(&part.package);
+        let place = format!("{:016x}", fastrand::u64(..));
+        let path = folder.join(Self::file_name(&part.file, part.number, &place) + ARRIVING);
+        let file = match File::create_new(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_folder(&folder)?;
+                File::create_new(&path)?
+            }
+            other => other?,
+        };
+        Ok(Arriving { file, place, path: Some(path) })
+    }
+
+    /// Puts a part that has arrived in its place, flushed, and says which that is. Blocks.
+    pub(super) fn keep(&self, mut arriving: Arriving, part: &PartName) -> io::Result<String> {
+        arriving.file.sync_data()?;
+        if let Some(path) = &arriving.path {
+            fs::rename(path, self.path(part, &arriving.place))?;
+        }
+        arriving.path = None;
+        File::open(self.folder(&part.package))?.sync_all()?;
+        Ok(std::mem::take(&mut arriving.place))
+    }
+
+    /// Removes parts that nothing points to any more; one that is not there is no error. Blocks.
+    pub(in crate::hub) fn remove(&self, parts: &[(PartName, String)]) {
+        for (part, place) in parts {
+            let path = self.path(part, place);
+            if let Err(error) = fs::remove_file(&path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(path = %path.display(), %error, "cannot remove a part that is not needed any more");
+            }
+        }
+    }
+
+    /// Removes all of a package. Blocks.
+    pub(in crate::hub) fn remove_package(&self, package: &str) {
+        let folder = self.folder(package);
+        if let Err(error) = fs::remove_dir_all(&folder)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %folder.display(), %error, "cannot remove the files of a package");
+        }
+    }
+
+    /// The packages that have a folder. Blocks.
+    pub(in crate::hub) fn packages(&self) -> io::Result<Vec<String>> {
+        fs::read_dir(&self.root)?
+            .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+
+    /// Removes from a package's folder what is older than `age` and not among `known` names; returns how much it
+    /// was. Blocks.
+    pub(in crate::hub) fn sweep(&self, package: &str, known: &HashSet<String>, age: Duration) -> io::Result<usize> {
+        let folder = self.folder(package);
+        let mut removed = 0;
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let old = entry.metadata()?.modified()?.elapsed_since(SystemTime::now()) >= age;
+            if old && !known.contains(&name) {
+                fs::remove_file(entry.path())?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The name of a part's file in its package's folder.
+    pub(in crate::hub) fn file_name(file: &str, number: u32, place: &str) -> String {
+        format!("{file}.{number}.{place}")
+    }
+
+    /// Bytes that may still be written. Blocks.
+    pub(in crate::hub) fn free(&self) -> io::Result<u64> {
+        let room = rustix::fs::statvfs(&self.root)?;
+        Ok(room.f_bavail.saturating_mul(room.f_frsize))
+    }
+}
+
+/// How long ago a time was; nothing for one in the future.
+trait ElapsedSince {
+    fn elapsed_since(self, now: SystemTime) -> Duration;
+}
+
+impl ElapsedSince for SystemTime {
+    fn elapsed_since(self, now: SystemTime) -> Duration {
+        now.duration_since(self).unwrap_or_default()
+    }
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => match folder.parent() {
+            Some(parent) => File::open(parent)?.sync_all(),
+            None => Ok(()),
+        },
+    }
+}
+
+/// A part that is arriving; dropped before it is kept, it leaves nothing.
+pub(super) struct Arriving {
+    pub(super) file: File,
+    place: String,
+    path: Option<PathBuf>,
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            // What can not be removed now is swept up later.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_arrived_halfway_leaves_nothing_and_the_sweep_takes_only_old_unknown_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path().join("storage")).unwrap();
+        let part = PartName { package: "P".into(), file: "F".into(), number: 1 };
+        drop(disk.create(&part).unwrap());
+        assert_eq!(fs::read_dir(disk.folder("P")).unwrap().count(), 0);
+        let keep = || disk.keep(disk.create(&part).unwrap(), &part).unwrap();
+        let (first, second) = (keep(), keep());
+        assert_ne!(first, second);
+        let known = HashSet::from([Disk::file_name("F", 1, &first)]);
+        assert_eq!(disk.sweep("P", &known, Duration::from_secs(3600)).unwrap(), 0);
+        assert_eq!(disk.sweep("P", &known, Duration::ZERO).unwrap(), 1);
+        assert!(disk.path(&part, &first).exists());
+        assert_eq!(disk.packages().unwrap(), ["P"]);
+        disk.remove_package("P");
+        assert_eq!(disk.packages().unwrap().len(), 0);
+    }
+}

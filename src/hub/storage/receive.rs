@@ -1,0 +1,254 @@
+//! Takes the body of a part: counts, hashes and writes it while it arrives.
+//!
+//! Frames are gathered into batches; a batch is hashed and written on a blocking thread while the next one arrives,
+//! so a slow sender holds no thread and memory stays at two batches a part.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use md5::{Digest, Md5};
+use tokio::task::JoinHandle;
+
+use super::disk::Arriving;
+use super::{Disk, PartName, SMALL_PART};
+
+/// Bytes of a batch.
+const BATCH: usize = 1 << 20;
+/// How long a sender may send nothing.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
+/// How much of a refused body is read, so that its sender gets to see the refusal.
+const DRAIN_BYTES: u64 = 256 << 20;
+/// How long a refused body is read.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+
+/// A part that is safe: in the storage, or small and still to be put into the database.
+#[derive(Debug)]
+pub(in crate::hub) struct Arrived {
+    pub size: u64,
+    pub md5: [u8; 16],
+    pub kept: Kept,
+}
+
+/// Where a part's bytes are once it has arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::hub) enum Kept {
+    /// In the storage, at this place.
+    OnDisk(String),
+    /// Here: it is small.
+    Here(Vec<u8>),
+}
+
+/// Why a part was not taken. Nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::hub) enum ReceiveError {
+    #[error("the body was cut short")]
+    Cut,
+    #[error("nothing arrived for a minute")]
+    Stalled,
+    #[error("the part is larger than {0} bytes")]
+    TooLarge(u64),
+    #[error("the body has {got} bytes, its header said {said}")]
+    WrongLength { said: u64, got: u64 },
+    #[error("the body does not have the MD5 that its header said")]
+    WrongDigest,
+    #[error("the disk is full")]
+    Full,
+    #[error("cannot write the part")]
+    Disk(#[source] io::Error),
+}
+
+impl From<io::Error> for ReceiveError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Disk(error),
+        }
+    }
+}
+
+/// What is known of a part before its body arrives.
+pub(in crate::hub) struct Expected {
+    pub largest: u64,
+    pub length: Option<u64>,
+    pub md5: Option<[u8; 16]>,
+}
+
+/// Receives the body of `part`, whole or not at all.
+pub(in crate::hub) async fn receive(
+    disk: &Disk,
+    part: &PartName,
+    expected: &Expected,
+    body: Body,
+) -> Result<Arrived, ReceiveError> {
+    if let Some(length) = expected.length
+        && length > expected.largest
+    {
+        drain(body);
+        return Err(ReceiveError::TooLarge(expected.largest));
+    }
+    let mut frames = Frames { body, largest: expected.largest, size: 0 };
+    let (first, ended) = frames.batch(usize::try_from(SMALL_PART).unwrap_or(BATCH) + 1).await?;
+    if ended && frames.size <= SMALL_PART {
+        let content = first.concat();
+        let md5 = Md5::digest(&content).into();
+        expected.check(frames.size, md5)?;
+        return Ok(Arrived { size: frames.size, md5, kept: Kept::Here(content) });
+    }
+    let mut writer = Writer::start(disk.clone(), part.clone(), first);
+    let mut ended = ended;
+    while !ended {
+        let batch;
+        (batch, ended) = match frames.batch(BATCH).await {
+            Ok(next) => next,
+            Err(error) => {
+                // What was begun is gone before anybody is told that it failed.
+                drop(writer.finish().await);
+                return Err(error);
+            }
+        };
+        writer = writer.write(batch).await?;
+    }
+    let (arriving, hash) = writer.finish().await?;
+    let md5: [u8; 16] = hash.finalize().into();
+    expected.check(frames.size, md5)?;
+    let (disk, part) = (disk.clone(), part.clone());
+    let keeping = tokio::task::spawn_blocking(move || disk.keep(arriving, &part));
+    let place = keeping.await.map_err(io::Error::other)??;
+    Ok(Arrived { size: frames.size, md5, kept: Kept::OnDisk(place) })
+}
+
+impl Expected {
+    fn check(&self, size: u64, md5: [u8; 16]) -> Result<(), ReceiveError> {
+        match (self.length, self.md5) {
+            (Some(said), _) if said != size => Err(ReceiveError::WrongLength { said, got: size }),
+            (_, Some(said)) if said != md5 => Err(ReceiveError::WrongDigest),
+            _ => Ok(()),
+        }
+    }
+}
+
+struct Frames {
+    body: Body,
+    largest: u64,
+    size: u64,
+}
+
+impl Frames {
+    /// The next frames, of `enough` bytes or the rest, and whether that was the rest.
+    async fn batch(&mut self, enough: usize) -> Result<(Vec<Bytes>, bool), ReceiveError> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while bytes < enough {
+            let frame =
+                tokio::time::timeout(STALL_LIMIT, self.body.frame()).await.map_err(|_| ReceiveError::Stalled)?;
+            let Some(frame) = frame else { return Ok((batch, true)) };
+            let Ok(data) = frame.map_err(|_| ReceiveError::Cut)?.into_data() else { continue };
+            bytes += data.len();
+            self.size += data.len() as u64;
+            if self.size > self.largest {
+                return Err(ReceiveError::TooLarge(self.largest));
+            }
+            batch.push(data);
+        }
+        Ok((batch, false))
+    }
+}
+
+/// Hashes and writes a batch while the next one arrives.
+struct Writer {
+    busy: JoinHandle<io::Result<(Arriving, Md5)>>,
+}
+
+impl Writer {
+    fn start(disk: Disk, part: PartName, first: Vec<Bytes>) -> Self {
+        let busy = tokio::task::spawn_blocking(move || take(disk.create(&part)?, Md5::new(), &first));
+        Self { busy }
+    }
+
+    async fn write(self, batch: Vec<Bytes>) -> Result<Self, ReceiveError> {
+        let (arriving, hash) = self.finish().await?;
+        Ok(Self { busy: tokio::task::spawn_blocking(move || take(arriving, hash, &batch)) })
+    }
+
+    async fn finish(self) -> Result<(Arriving, Md5), ReceiveError> {
+        Ok(self.busy.await.map_err(io::Error::other)??)
+    }
+}
+
+fn take(mut arriving: Arriving, mut hash: Md5, batch: &[Bytes]) -> io::Result<(Arriving, Md5)> {
+    for bytes in batch {
+        hash.update(bytes);
+        arriving.file.write_all(bytes)?;
+    }
+    Ok((arriving, hash))
+}
+
+/// Reads and forgets a body that is refused: a connection that is closed on a sender who is still sending often
+/// loses the answer.
+pub(in crate::hub) fn drain(mut body: Body) {
+    tokio::spawn(tokio::time::timeout(DRAIN_LIMIT, async move {
+        let mut left = DRAIN_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let size = frame.data_ref().map_or(0, |data| data.len() as u64);
+            left = left.saturating_sub(size);
+            if left == 0 {
+                break;
+            }
+        }
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+
+    fn body(pieces: Vec<Result<Bytes, io::Error>>) -> Body {
+        Body::from_stream(stream::iter(pieces))
+    }
+
+    fn open() -> (tempfile::TempDir, Disk, PartName) {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path().join("storage")).unwrap();
+        (folder, disk, PartName { package: "P".into(), file: "F".into(), number: 1 })
+    }
+
+    const ANY: Expected = Expected { largest: 10 << 20, length: None, md5: None };
+
+    #[tokio::test]
+    async fn small_parts_are_handed_back_and_large_ones_written() {
+        let (_folder, disk, part) = open();
+        let small = receive(&disk, &part, &ANY, body(vec![Ok(vec![1; 65_536].into())])).await.unwrap();
+        assert_eq!(small.kept, Kept::Here(vec![1; 65_536]));
+        let pieces = (0..300).map(|_| Ok(vec![7; 10_000].into())).collect();
+        let large = receive(&disk, &part, &ANY, body(pieces)).await.unwrap();
+        let Kept::OnDisk(place) = &large.kept else { panic!("a large part is kept on disk") };
+        assert_eq!(large.size, 3_000_000);
+        assert_eq!(large.md5, <[u8; 16]>::from(Md5::digest(vec![7; 3_000_000])));
+        assert_eq!(std::fs::read(disk.path(&part, place)).unwrap(), vec![7; 3_000_000]);
+        let empty = receive(&disk, &part, &ANY, Body::empty()).await.unwrap();
+        assert_eq!(empty.kept, Kept::Here(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_not_whole_leaves_nothing() {
+        let (folder, disk, part) = open();
+        let cut = body(vec![Ok(vec![1; 100_000].into()), Err(io::Error::other("gone"))]);
+        assert!(matches!(receive(&disk, &part, &ANY, cut).await, Err(ReceiveError::Cut)));
+        let expected = Expected { length: Some(100_001), ..ANY };
+        let short = body(vec![Ok(vec![1; 100_000].into())]);
+        assert!(matches!(receive(&disk, &part, &expected, short).await, Err(ReceiveError::WrongLength { .. })));
+        let expected = Expected { md5: Some([0; 16]), ..ANY };
+        let wrong = body(vec![Ok(vec![1; 100_000].into())]);
+        assert!(matches!(receive(&disk, &part, &expected, wrong).await, Err(ReceiveError::WrongDigest)));
+        let expected = Expected { largest: 99_999, ..ANY };
+        let large = body(vec![Ok(vec![1; 100_000].into())]);
+        assert!(matches!(receive(&disk, &part, &expected, large).await, Err(ReceiveError::TooLarge(_))));
+        let left = walkdir::WalkDir::new(folder.path())
+            .into_iter()
+            .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_type().is_file()));
+        assert_eq!(left.count(), 0);
+    }
+}

@@ -1,0 +1,12 @@
+//! The hub over raw HTTP, as a foreign client meets it.
+
+mod client;
+
+mod links;
+mod mail;
+mod management;
+mod pages;
+mod portals;
+mod storage;
+mod tolerance;
+mod upload;

@@ -1,0 +1,61 @@
+//! The pages that people see.
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::client::{TestHub, good, text};
+
+async fn page(hub: &TestHub, method: Method, url: &str, form: &str) -> (u16, String, reqwest::header::HeaderMap) {
+    let request = hub.request(method, url).header("Accept", "text/html,*/*").body(form.to_owned());
+    let answer = request.send().await.unwrap();
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    (status, answer.text().await.unwrap(), headers)
+}
+
+#[tokio::test]
+async fn a_link_shows_its_files_as_a_tree_and_they_download() {
+    let hub = TestHub::start().await;
+    let body =
+        json!({ "name": "<b>Day 1</b>", "description": "<script>alert(1)</script>", "sender": "dit@example.com" });
+    let package = hub.new_package(body).await;
+    package.send("A001/CLIP", "one & two.mov", &[b"one"]).await;
+    package.send("", "notes.txt", &[b"notes"]).await;
+    good(package.request(Method::POST, "/finalize")).await;
+    let url = text(&package.new_link(json!({})).await, "url");
+    let (status, html, headers) = page(&hub, Method::GET, &url, "").await;
+    assert_eq!(status, 200);
+    assert!(html.contains("&lt;b&gt;Day 1") && !html.contains("<script"), "{html}");
+    for shown in ["dit@example.com", "A001", "CLIP", "one &amp; two.mov", "notes.txt", "2 files"] {
+        assert!(html.contains(shown), "{shown} in {html}");
+    }
+    assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+    assert_eq!(
+        (&headers["referrer-policy"], &headers["cache-control"]),
+        (&"no-referrer".parse().unwrap(), &"no-store".parse().unwrap())
+    );
+    let at = html[..html.find("notes.txt").unwrap()].rfind("href=\"").unwrap() + 6;
+    let href = html[at..].split('"').next().unwrap().replace("&amp;", "&").replace("&#x2f;", "/");
+    let file = hub.request(Method::GET, &href).header("Range", "bytes=1-2").send().await.unwrap();
+    assert_eq!(file.status(), 206);
+    assert_eq!(file.bytes().await.unwrap(), &b"ot"[..]);
+    let (status, ..) = page(&hub, Method::GET, &href.replace("token=", "token=x"), "").await;
+    assert_eq!(status, 410);
+    let css = hub.request(Method::GET, "/assets/hub.css").send().await.unwrap();
+    assert!(css.headers()["content-type"].to_str().unwrap().starts_with("text/css"));
+}
+
+#[tokio::test]
+async fn a_password_is_asked_for_and_wrong_links_say_so() {
+    let hub = TestHub::start().await;
+    let package = hub.sent_package(json!({ "name": "Locked", "password": "a&b c" }), b"x").await;
+    let url = text(&package.new_link(json!({})).await, "url");
+    let (status, html, _) = page(&hub, Method::GET, &url, "").await;
+    assert!(status == 200 && html.contains("type=\"password\"") && !html.contains("clip.mov"));
+    let (status, html, _) = page(&hub, Method::POST, &url, "password=wrong").await;
+    assert!(status == 401 && html.contains("The password is wrong"));
+    let (status, html, _) = page(&hub, Method::POST, &url, "password=a%26b+c").await;
+    assert!(status == 200 && html.contains("clip.mov"));
+    let (status, html, _) =
+        page(&hub, Method::GET, &format!("{}/01ARZ3NDEKTSV4RRFFQ69G5FAV?secret=1", hub.base), "").await;
+    assert!(status == 404 && html.contains("Not found"));
+}

@@ -1,0 +1,87 @@
+//! What the hub owes foreign clients.
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::client::{TestHub, good, refused};
+
+#[tokio::test]
+async fn routes_that_are_none_answer_in_json() {
+    let hub = TestHub::start().await;
+    for path in ["/v1/nothing", "/v2/teams", "/", "/favicon.ico", "/storage", "/v1.1/x/y/z", "/a/b/c"] {
+        refused(hub.request(Method::GET, path), 404).await;
+    }
+    refused(hub.request(Method::PATCH, "/v1/auth"), 405).await;
+    refused(hub.request(Method::POST, "/v1/auth").body("{"), 400).await;
+    let spec = good(hub.request(Method::GET, "/v1/system/packages/spec")).await;
+    assert_eq!(
+        spec,
+        json!({ "max_chunk_count": 10_000, "max_chunk_size": 5_368_709_120_u64, "min_chunk_size": 5_242_880 })
+    );
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_may_call_api_and_storage() {
+    let hub = TestHub::start().await;
+    for path in ["/v1/auth", "/storage/P/F"] {
+        let asked = hub
+            .request(Method::OPTIONS, path)
+            .header("Origin", "https://app.example.com")
+            .header("Access-Control-Request-Method", "PUT")
+            .header("Access-Control-Request-Headers", "x-package-token, x-anything")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(asked.status(), 200);
+        assert_eq!(asked.headers()["access-control-allow-origin"], "https://app.example.com");
+        assert_eq!(asked.headers()["access-control-allow-headers"], "x-package-token, x-anything");
+        assert!(asked.headers()["access-control-allow-methods"].to_str().unwrap().contains("PUT"));
+    }
+    let answer =
+        hub.request(Method::GET, "/v1/nothing").header("Origin", "https://app.example.com").send().await.unwrap();
+    assert_eq!(answer.headers()["access-control-allow-origin"], "https://app.example.com");
+    let exposed = answer.headers()["access-control-expose-headers"].to_str().unwrap().to_lowercase();
+    for name in ["etag", "content-range", "content-length", "accept-ranges"] {
+        assert!(exposed.contains(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn part_lists_come_in_many_spellings() {
+    let hub = TestHub::start().await;
+    let package = hub.new_package(json!({ "name": "Spelling" })).await;
+    for (number, list) in [
+        |tag: &str| json!([{ "partNumber": 1, "etag": tag }]),
+        |tag: &str| json!([{ "part_number": "1", "etag": tag.trim_matches('"') }]),
+        |tag: &str| json!([{ "part_number": 1, "etag": tag.to_uppercase() }]),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let file = package.announce("", &format!("{number}"), 3).await;
+        let url = package.addresses(&file, 0, 1).await.remove(0);
+        let tag = package.put(&url, b"abc").await;
+        let body = json!({ "size": "3", "file_extras": { "upload_id": file.upload }, "chunk_extras": list(&tag) });
+        good(package.request(Method::POST, &format!("/files/{}/finalize", file.id)).json(&body)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_announcement_needs_no_more_than_a_name_and_bodies_may_be_empty() {
+    let hub = TestHub::start().await;
+    let path = format!("/v1/teams/{}/packages", hub.team);
+    good(hub.team_request(Method::POST, &path).header("Content-Type", "application/json")).await;
+    let package = hub.new_package(json!({ "name": null, "recipients": null, "access_limit": "3", "tag": {} })).await;
+    good(package.request(Method::POST, "/files").json(&json!({ "name": "a" }))).await;
+    let folder =
+        json!({ "kind": "directory", "name": "empty", "path": "", "size": 0, "last_modified": "2026-01-02T03:04:05Z" });
+    good(package.request(Method::POST, "/files").json(&folder)).await;
+    for bad in [
+        json!({}),
+        json!({ "name": ".." }),
+        json!({ "name": "a", "path": "x/../y" }),
+        json!({ "name": "a", "kind": "pipe" }),
+    ] {
+        refused(package.request(Method::POST, "/files").json(&bad), 400).await;
+    }
+}

@@ -1,0 +1,192 @@
+//! A hub, an engine and files to send, for tests; everything ends when it is dropped.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use masv_agent::base::{FileIdentity, PackagePath, UploadId};
+use masv_agent::cloud::{Cloud, CloudSettings};
+use masv_agent::hub::{Hub, HubConfig, Provision, ProvisionPortal};
+use masv_agent::store::{Destination, File, PackageOptions, SourceFile, State, Store, Upload, UploadSpec};
+use masv_agent::transfer::{Queue, TransferSettings};
+use secrecy::SecretString;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+const KEY: &str = "test-key";
+
+/// Polls until `condition` holds; panics with `what` when it does not in time.
+pub async fn wait_until<F: Future<Output = bool>>(what: &str, limit: Duration, mut condition: impl FnMut() -> F) {
+    let deadline = Instant::now() + limit;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A hub on a port of its own.
+pub struct TestHub {
+    pub url: Url,
+    pub team: String,
+    pub folder: tempfile::TempDir,
+    stop: CancellationToken,
+}
+
+impl TestHub {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_on(listener, tempfile::tempdir().unwrap()).await
+    }
+
+    pub async fn start_on(listener: TcpListener, folder: tempfile::TempDir) -> Self {
+        let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let hub = Hub::open(HubConfig::new(folder.path().join("hub"))).await.unwrap();
+        let portal = |subdomain: &str, access_code: Option<&str>| ProvisionPortal {
+            subdomain: subdomain.into(),
+            name: subdomain.to_uppercase(),
+            recipients: vec!["owner@example.com".into()],
+            access_code: access_code.map(SecretString::from),
+        };
+        let provision = Provision {
+            team_name: "test".into(),
+            api_key: KEY.into(),
+            portals: vec![portal("acme", None), portal("locked", Some("open sesame"))],
+        };
+        let team = hub.provision(provision).await.unwrap().team_id;
+        let stop = CancellationToken::new();
+        let shutdown = stop.clone();
+        tokio::spawn(async move { hub.serve(listener, shutdown).await.unwrap() });
+        Self { url, team, folder, stop }
+    }
+
+    pub fn cloud(&self) -> Cloud {
+        self.cloud_at(self.url.clone())
+    }
+
+    /// A client that reaches the hub by another address, such as a proxy's.
+    pub fn cloud_at(&self, base: Url) -> Cloud {
+        Cloud::new(CloudSettings { base, api_key: Some(KEY.into()), team_id: Some(self.team.clone()) }).unwrap()
+    }
+
+    /// Mails in the outbox that have `text` in them.
+    pub fn mails_with(&self, text: &str) -> Vec<String> {
+        let Ok(outbox) = std::fs::read_dir(self.folder.path().join("hub/outbox")) else { return Vec::new() };
+        let mails = outbox.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+        mails.map(|mail| mail.replace("=\r\n", "")).filter(|mail| mail.contains(text)).collect()
+    }
+}
+
+impl Drop for TestHub {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// An engine with its store, and a folder to send from.
+pub struct TestEngine {
+    pub queue: Queue,
+    pub store: Store,
+    pub folder: tempfile::TempDir,
+}
+
+impl TestEngine {
+    pub async fn start(cloud: Cloud) -> Self {
+        Self::start_in(cloud, tempfile::tempdir().unwrap(), TransferSettings::default()).await
+    }
+
+    pub async fn start_in(cloud: Cloud, folder: tempfile::TempDir, settings: TransferSettings) -> Self {
+        let store = Store::open(&folder.path().join("agent.db")).unwrap();
+        let queue = Queue::start(store.clone(), cloud, settings).await.unwrap();
+        Self { queue, store, folder }
+    }
+
+    /// Writes a file to send; returns it as the engine takes it.
+    pub fn file(&self, name: &str, content: &[u8]) -> SourceFile {
+        let path = self.folder.path().join("source").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        source_file(Path::new(name), path)
+    }
+
+    pub async fn upload(&self, id: UploadId) -> Upload {
+        self.store.upload(id).await.unwrap()
+    }
+
+    pub async fn files(&self, id: UploadId) -> Vec<File> {
+        self.store.files(id, None, 100_000).await.unwrap()
+    }
+
+    pub async fn wait_for(&self, id: UploadId, state: State) -> Upload {
+        self.wait_long_for(id, state, Duration::from_secs(20)).await
+    }
+
+    pub async fn wait_long_for(&self, id: UploadId, state: State, limit: Duration) -> Upload {
+        let what = format!("the upload is {state:?}");
+        wait_until(&what, limit, || async {
+            let upload = self.upload(id).await;
+            let failed = upload.state == State::Error && state != State::Error;
+            assert!(!failed, "the upload failed: {:?}", upload.problem);
+            upload.state == state
+        })
+        .await;
+        self.upload(id).await
+    }
+}
+
+pub fn source_file(name: &Path, source: PathBuf) -> SourceFile {
+    let identity = FileIdentity::of(&std::fs::metadata(&source).unwrap());
+    SourceFile { path: PackagePath::from_relative(name).unwrap(), source, identity, claim: None }
+}
+
+/// A link upload of these files, finalized by itself.
+pub fn spec(files: Vec<SourceFile>) -> UploadSpec {
+    UploadSpec {
+        destination: Destination::Link,
+        name: "test package".into(),
+        description: None,
+        password: None,
+        options: PackageOptions::default(),
+        team_id: None,
+        chunk_size: Some(5 << 20),
+        priority: 0,
+        auto_finalize: true,
+        rule: None,
+        files,
+    }
+}
+
+/// Bytes that differ from place to place, the same for the same seed.
+pub fn content(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    fastrand::Rng::with_seed(seed).fill(&mut bytes);
+    bytes
+}
+
+/// All that a recipient gets through a link: each file's path in the package and its bytes.
+pub async fn received(link: &str) -> Vec<(String, Vec<u8>)> {
+    let link = Url::parse(link).unwrap();
+    let id = link.path_segments().unwrap().next_back().unwrap().to_owned();
+    let base = link.origin().ascii_serialization();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = |url: String, token: String| {
+        let client = client.clone();
+        async move {
+            let answer = client.get(url).header("X-Package-Token", token).send().await.unwrap();
+            answer.error_for_status().unwrap().json::<serde_json::Value>().await.unwrap()
+        }
+    };
+    let opened = get(format!("{base}/v1/links/{id}?{}", link.query().unwrap()), String::new()).await;
+    let (package, token) = (opened["package_id"].as_str().unwrap(), opened["package_token"].as_str().unwrap());
+    let files = get(format!("{base}/v1/packages/{package}/files"), token.to_owned()).await;
+    let mut all = Vec::new();
+    for file in files.as_array().unwrap() {
+        let id = file["id"].as_str().unwrap();
+        let address = get(format!("{base}/v1/packages/{package}/files/{id}/download"), token.to_owned()).await;
+        let answer = client.get(address["url"].as_str().unwrap()).send().await.unwrap().error_for_status().unwrap();
+        let (folder, name) = (file["path"].as_str().unwrap(), file["name"].as_str().unwrap());
+        let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+        all.push((path, answer.bytes().await.unwrap().to_vec()));
+    }
+    all.sort();
+    all
+}

@@ -1,0 +1,225 @@
+//! The life of uploads, from submit to what the recipient gets.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use masv_agent::store::{Destination, FileState, State};
+use masv_agent::transfer::{QueueError, TransferSettings};
+
+use crate::support::{TestEngine, TestHub, content, received, source_file, spec, wait_until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_arrives_with_the_same_tree_and_the_same_bytes() {
+    let hub = TestHub::start().await;
+    let engine = TestEngine::start(hub.cloud()).await;
+    let files = [
+        ("empty.txt", Vec::new()),
+        ("small.txt", content(1, 5_000)),
+        ("A001/clip one.mov", content(2, 12_000_000)),
+        ("A001/deep/er/🎬 \"quoted\".mov", content(3, 300_000)),
+        ("exact.bin", content(4, 10 << 20)),
+    ];
+    let sources = files.iter().map(|(name, bytes)| engine.file(name, bytes)).collect();
+    let id = engine.queue.submit(spec(sources)).await.unwrap();
+    let upload = engine.wait_for(id, State::Complete).await;
+
+    let mut expected: Vec<_> = files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.clone())).collect();
+    expected.sort();
+    assert_eq!(received(&upload.links[0].url).await, expected);
+    assert_eq!(upload.totals.bytes_done, upload.totals.bytes);
+    for file in engine.files(id).await {
+        let hash = blake3::hash(&std::fs::read(&file.source).unwrap()).to_hex().to_string();
+        assert_eq!(file.checksum.as_deref(), Some(hash.as_str()), "{}", file.path);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_no_cloud_can_carry_arrive_under_the_documented_ones() {
+    let hub = TestHub::start().await;
+    let engine = TestEngine::start(hub.cloud()).await;
+    let folder = engine.folder.path().join("source");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut sources = Vec::new();
+    for name in [&b"line\nbreak.mov"[..], b"not-\xff-utf8.mov", b"tab\there", b"back\\slash"] {
+        let name = Path::new(std::ffi::OsStr::from_bytes(name));
+        std::fs::write(folder.join(name), name.as_os_str().as_bytes()).unwrap();
+        sources.push(source_file(name, folder.join(name)));
+    }
+    let id = engine.queue.submit(spec(sources)).await.unwrap();
+    let link = engine.wait_for(id, State::Complete).await.links[0].url.clone();
+    let names: Vec<_> = received(&link).await.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["back%5Cslash", "line%0Abreak.mov", "not-%FF-utf8.mov", "tab%09here"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_and_portal_recipients_get_a_working_link() {
+    let hub = TestHub::start().await;
+    let engine = TestEngine::start(hub.cloud()).await;
+    let portal = |subdomain: &str, access_code: Option<&str>| Destination::Portal {
+        subdomain: subdomain.into(),
+        sender: "sender@example.com".into(),
+        access_code: access_code.map(Into::into),
+        metadata: [("project".to_owned(), "Moon".to_owned())].into(),
+    };
+    let email = Destination::Email { recipients: vec!["client@example.com".into()] };
+    let cases = [
+        ("by mail", email, "client@example.com"),
+        ("to acme", portal("acme", None), "owner@example.com"),
+        ("to locked", portal("locked", Some("open sesame")), "owner@example.com"),
+    ];
+    for (name, destination, recipient) in cases {
+        let mut spec = spec(vec![engine.file("a.txt", b"hello")]);
+        (spec.name, spec.destination) = (name.into(), destination);
+        let id = engine.queue.submit(spec).await.unwrap();
+        engine.wait_for(id, State::Complete).await;
+        let what = format!("a mail about {name:?}");
+        wait_until(&what, Duration::from_secs(5), || async { !hub.mails_with(name).is_empty() }).await;
+        let mail = hub.mails_with(name).remove(0);
+        assert!(mail.contains(&format!("To: {recipient}")), "{mail}");
+        let mail = mail.replace("=3D", "=");
+        let link = mail.split_whitespace().find(|word| word.starts_with("http") && word.contains("secret=")).unwrap();
+        assert_eq!(received(link).await, [("a.txt".to_owned(), b"hello".to_vec())]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_access_code_is_an_error_that_says_so_and_can_be_resumed() {
+    let hub = TestHub::start().await;
+    let engine = TestEngine::start(hub.cloud()).await;
+    let mut order = spec(vec![engine.file("a.txt", b"hello")]);
+    order.destination = Destination::Portal {
+        subdomain: "nowhere".into(),
+        sender: "sender@example.com".into(),
+        access_code: None,
+        metadata: [].into(),
+    };
+    let id = engine.queue.submit(order).await.unwrap();
+    let problem = engine.wait_for(id, State::Error).await.problem.unwrap();
+    assert_eq!(problem.code, "not_found");
+    assert!(problem.message.contains("find the portal"), "{}", problem.message);
+    engine.queue.resume(id).await.unwrap();
+    engine.wait_for(id, State::Error).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_auto_finalize_it_stays_idle_takes_more_files_and_is_finalized_by_order() {
+    let hub = TestHub::start().await;
+    let engine = TestEngine::start(hub.cloud()).await;
+    let mut order = spec(vec![engine.file("a.txt", b"one")]);
+    order.auto_finalize = false;
+    let id = engine.queue.submit(order).await.unwrap();
+    let link = engine.wait_for(id, State::Idle).await.links[0].url.clone();
+    engine.queue.append(id, vec![engine.file("b.txt", b"two")]).await.unwrap();
+    engine.wait_for(id, State::Idle).await;
+    engine.queue.finalize(id).await.unwrap();
+    engine.wait_for(id, State::Complete).await;
+    engine.queue.finalize(id).await.expect("finalizing a complete upload changes nothing");
+    let files: Vec<_> = received(&link).await.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(files, ["a.txt", "b.txt"]);
+    let late = engine.queue.append(id, vec![engine.file("c.txt", b"three")]).await;
+    assert!(matches!(late, Err(QueueError::WrongState { .. })), "{late:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pausing_keeps_what_is_confirmed_and_resuming_goes_on() {
+    let hub = TestHub::start().await;
+    let settings = TransferSettings { workers: 1, ..TransferSettings::default() };
+    let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
+    let bytes = content(7, 60 << 20);
+    let id = engine.queue.submit(spec(vec![engine.file("big.mov", &bytes)])).await.unwrap();
+    wait_until("something is confirmed", Duration::from_secs(10), || async {
+        engine.upload(id).await.totals.bytes_done > 0
+    })
+    .await;
+    engine.queue.pause(id).await.unwrap();
+    wait_until("it has stopped", Duration::from_secs(1), || async { engine.queue.live(id).is_none() }).await;
+    let paused = engine.upload(id).await;
+    assert_eq!(paused.state, State::Paused);
+    engine.queue.pause(id).await.expect("pausing twice changes nothing");
+    engine.queue.resume(id).await.unwrap();
+    let done = engine.wait_for(id, State::Complete).await;
+    assert!(paused.totals.bytes_done <= done.totals.bytes_done);
+    assert_eq!(received(&done.links[0].url).await, [("big.mov".to_owned(), bytes)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_while_it_waits_is_sent_as_it_is_then() {
+    let hub = TestHub::start().await;
+    let engine = TestEngine::start(hub.cloud()).await;
+    let source = engine.file("a.txt", b"draft");
+    std::fs::write(&source.source, b"final version").unwrap();
+    let id = engine.queue.submit(spec(vec![source, engine.file("b.txt", b"other")])).await.unwrap();
+    let link = engine.wait_for(id, State::Complete).await.links[0].url.clone();
+    let expected = [("a.txt".to_owned(), b"final version".to_vec()), ("b.txt".to_owned(), b"other".to_vec())];
+    assert_eq!(received(&link).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_gone_stops_only_itself_and_says_so() {
+    let hub = TestHub::start().await;
+    let engine = TestEngine::start(hub.cloud()).await;
+    let (gone, kept) = (engine.file("gone.mov", b"x"), engine.file("kept.mov", b"y"));
+    let path = gone.source.clone();
+    std::fs::remove_file(&path).unwrap();
+    let id = engine.queue.submit(spec(vec![gone, kept])).await.unwrap();
+    let problem = engine.wait_for(id, State::Error).await.problem.unwrap();
+    assert!(problem.message.contains("gone.mov") && problem.hint.is_some(), "{problem:?}");
+    let states: Vec<_> = engine.files(id).await.into_iter().map(|file| file.state).collect();
+    assert_eq!(states, [FileState::Gone, FileState::Done]);
+    std::fs::write(&path, b"back again").unwrap();
+    engine.queue.resume(id).await.unwrap();
+    engine.wait_for(id, State::Complete).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_upload_leaves_no_package_in_the_cloud_and_the_files_alone() {
+    let hub = TestHub::start().await;
+    let engine = TestEngine::start(hub.cloud()).await;
+    let source = engine.file("a.mov", &content(1, 1 << 20));
+    let path = source.source.clone();
+    let mut order = spec(vec![source]);
+    order.auto_finalize = false;
+    let id = engine.queue.submit(order).await.unwrap();
+    engine.wait_for(id, State::Idle).await;
+    let storage = hub.folder.path().join("hub/storage");
+    assert_eq!(std::fs::read_dir(&storage).unwrap().count(), 1);
+    engine.queue.remove(id).await.unwrap();
+    wait_until("the package is removed", Duration::from_secs(5), || async {
+        std::fs::read_dir(&storage).unwrap().count() == 0
+    })
+    .await;
+    assert!(path.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_engine_sends_only_what_is_missing() {
+    let hub = TestHub::start().await;
+    let settings = TransferSettings { workers: 1, ..TransferSettings::default() };
+    let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
+    let bytes = content(9, 80 << 20);
+    let id = engine.queue.submit(spec(vec![engine.file("big.mov", &bytes)])).await.unwrap();
+    wait_until("two parts are confirmed", Duration::from_secs(10), || async {
+        engine.upload(id).await.totals.bytes_done >= 10 << 20
+    })
+    .await;
+    let TestEngine { queue, store, folder } = engine;
+    queue.stop().await;
+    let confirmed = store.parts(id, 0).await.unwrap();
+    assert!(confirmed.len() >= 2 && confirmed.len() < 16, "{} parts", confirmed.len());
+    drop((queue, store));
+
+    let engine = TestEngine::start_in(hub.cloud(), folder, settings).await;
+    let link = engine.wait_for(id, State::Complete).await.links[0].url.clone();
+    assert_eq!(received(&link).await, [("big.mov".to_owned(), bytes)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_small_files_arrive_in_one_package() {
+    let hub = TestHub::start().await;
+    let engine = TestEngine::start(hub.cloud()).await;
+    let sources = (0..10_000u32).map(|n| engine.file(&format!("{:03}/{n}.txt", n / 100), &n.to_le_bytes())).collect();
+    let id = engine.queue.submit(spec(sources)).await.unwrap();
+    let upload = engine.wait_long_for(id, State::Complete, Duration::from_secs(120)).await;
+    assert_eq!((upload.totals.files_done, upload.totals.bytes_done), (10_000, 40_000));
+}
