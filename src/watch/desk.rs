@@ -414,6 +414,13 @@ impl Desk {
         unsent.map(|(path, known)| (path.to_path_buf(), known.identity)).collect()
     }
 
+    /// How many files are on their way to be sent.
+    #[must_use]
+    pub fn waiting_count(&self) -> u64 {
+        let is_item = |path: &Path| self.inventory.get(path).is_some_and(|known| known.kind == Kind::Item);
+        self.settling.iter().filter(|(path, _)| is_item(path)).count() as u64
+    }
+
     /// What a file on its way waits for, and until when (as time since the start).
     #[must_use]
     pub fn waits_for(&self, path: &Path, pending: &Pending) -> (String, Option<Duration>) {

@@ -44,7 +44,7 @@ mod writers;
 pub use dry_run::{DryPackage, DryRun, dry_run};
 pub use explain::{Explanation, RuleExplanation, Test};
 pub use outlet::{Answer, Outlet, OutletError};
-pub use status::{LastScan, RuleState, RuleStatus, WaitingFile};
+pub use status::{LastError, LastScan, RuleState, RuleStatus, WaitingFile};
 pub use watcher::{WatchError, WatchSettings, Watcher};
 
 /// An error with what caused it, in one line.

@@ -8,10 +8,12 @@
 //!
 //! **On a crash** nothing is lost: see the room's entrance.
 
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use jiff::{Timestamp, Zoned};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -22,12 +24,12 @@ use self::aftermath::Aftermath;
 use self::manifests::Verifying;
 use super::desk::Desk;
 use super::dispatch::Surroundings;
-use super::hints::{Hinted, Hints};
+use super::hints::{Hinted, Hints, Silence};
 use super::news::Inbox;
 use super::outlet::Outlet;
 use super::scan::{self, Look, Offline, Probe};
 use super::sieve::{Kind, Sieve};
-use super::status::{LISTED, LastScan, RuleState, RuleStatus, WaitingFile};
+use super::status::{LISTED, LastError, LastScan, RuleState, RuleStatus, WaitingFile};
 use super::writers::writers_of;
 use super::{describe, ship};
 use crate::rules::{Existing, Poll, Rule, Symlinks};
@@ -184,9 +186,16 @@ impl Runner {
     /// Works until cancelled.
     pub(super) async fn run(mut self) {
         let cancel = self.cancel.clone();
-        tokio::select! {
-            () = cancel.cancelled() => {}
-            () = self.work() => {}
+        let worked = tokio::select! {
+            () = cancel.cancelled() => Ok(()),
+            worked = AssertUnwindSafe(self.work()).catch_unwind() => worked,
+        };
+        if worked.is_err() {
+            // The panic itself is in the log. Whatever the bug is, the other rules go on.
+            let reason = "the rule ended by a bug of the agent; reload the rules to start it again";
+            self.problem("bug", reason.to_owned()).await;
+            let mut status = self.shared.status();
+            (status.state, status.reason) = (RuleState::Offline, Some(reason.to_owned()));
         }
     }
 
@@ -272,12 +281,15 @@ impl Runner {
 
     fn next_wake(&self, shipping: Option<Duration>) -> Duration {
         let now = self.shared.now();
-        let hinted = self.looks.hinted.then(|| self.look_allowed_at());
-        let desk = self.shared.desk().next(now);
-        let after = self.aftermath.next();
-        let times = [hinted, desk, shipping, after, self.books.read_at, Some(self.looks.next_full)];
-        let earliest = times.into_iter().flatten().min().unwrap_or(self.looks.next_full);
-        // A pass that has just ended found nothing more to do: whatever is due is due in a moment.
+        let mut earliest = self.looks.next_full;
+        // What can not be done now must not be waited for: it would be due all the time.
+        if self.offline.is_none() && self.looks.complete {
+            let hinted = self.looks.hinted.then(|| self.look_allowed_at());
+            let desk = self.shared.desk().next(now);
+            let after = self.aftermath.next().filter(|_| !self.paused);
+            let times = [hinted, desk, shipping, after, self.books.read_at];
+            earliest = times.into_iter().flatten().fold(earliest, Duration::min);
+        }
         earliest.max(now + Duration::from_millis(5))
     }
 
@@ -390,6 +402,7 @@ impl Runner {
     fn online(&mut self, began: Duration) {
         if self.offline.take().is_some() {
             self.shared.desk().start_anew(self.shared.now());
+            self.recovered(&["offline"]);
         }
         self.looks.retry = Duration::ZERO;
         self.looks.complete = true;
@@ -459,14 +472,25 @@ impl Runner {
 
     /// Tells of a failure: in the status, in the log, and as an event when it is not the same as before.
     pub(super) async fn problem(&self, code: &'static str, message: String) {
-        let known = self.shared.status().last_error.replace(message.clone());
-        if known.as_ref() == Some(&message) {
-            return;
+        {
+            let mut status = self.shared.status();
+            let known = status.last_error.as_ref().is_some_and(|error| error.message == message && !error.over);
+            status.last_error = Some(LastError { at: Timestamp::now(), code, message: message.clone(), over: false });
+            if known {
+                return;
+            }
         }
         tracing::warn!(rule = self.rule.name, code, error = message, "the rule can not work as it should");
         let body = json!({ "error": { "code": code, "message": message, "retryable": true } });
         if let Err(error) = self.store.record_event("rule.error", Some(self.rule.name.clone()), body).await {
             tracing::warn!(rule = self.rule.name, error = describe(&error), "can not note the failure");
+        }
+    }
+
+    /// What went wrong in one of these ways is over: the same failure again would be another one.
+    pub(super) fn recovered(&self, codes: &[&str]) {
+        if let Some(error) = &mut self.shared.status().last_error {
+            error.over |= codes.contains(&error.code);
         }
     }
 
@@ -489,7 +513,8 @@ impl Runner {
                 }
             })
             .collect();
-        let waiting_count = desk.settling().count() as u64;
+        let waiting_count = desk.waiting_count();
+        let (_, folders) = desk.inventory().counts();
         let unread = desk.inventory().unread().iter().take(LISTED);
         let unread = unread.map(|unread| (unread.relative.clone(), unread.reason.clone())).collect();
         drop(desk);
@@ -497,6 +522,9 @@ impl Runner {
         (status.state, status.reason) = match (&self.offline, &silence) {
             _ if self.paused => (RuleState::Paused, None),
             (Some(offline), _) => (RuleState::Offline, Some(offline.to_string())),
+            (None, Some(silence @ Silence::Limit(_))) => {
+                (RuleState::Polling, Some(format!("{silence} (this rule has {folders} folders)")))
+            }
             (None, Some(silence)) => (RuleState::Polling, Some(silence.to_string())),
             (None, None) => (RuleState::Watching, None),
         };

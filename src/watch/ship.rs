@@ -276,7 +276,9 @@ impl Runner {
             Ok(id) => {
                 let mut desk = self.shared.desk();
                 shipment.files.iter().for_each(|file| desk.sent_with(&file.relative, id));
+                drop(desk);
                 self.shared.status().made += 1;
+                self.recovered(&["queue", "store"]);
             }
             Err(Refusal::Template(reason)) => {
                 {

@@ -1,5 +1,7 @@
 //! Open packages, groups, schedules: when packages are made and closed.
 
+use std::time::Duration;
+
 use masv_agent::store::{State, UploadFilter};
 
 use super::support::Bench;
@@ -256,4 +258,42 @@ async fn a_template_that_fails_for_some_files_stops_only_those() {
     bench.until("a reason", async || bench.status().waiting.first().is_some_and(|f| f.reason.contains("name:"))).await;
     let events = bench.store.events_after(0, 100).await.unwrap();
     assert!(events.iter().any(|event| event.kind == "rule.error" && event.rule.as_deref() == Some("dailies")));
+}
+
+/// R7: a full disk is waited out; the time is simulated.
+#[tokio::test(start_paused = true)]
+async fn orders_that_could_not_be_kept_are_given_again_and_not_twice() {
+    let mut bench = Bench::new();
+    bench.refuses.store(3, std::sync::atomic::Ordering::Relaxed);
+    bench.write("one.mov", "x");
+    bench.start("package: file\nsettle: 5s").await;
+    bench
+        .until("a reason", async || {
+            bench.status().waiting.first().is_some_and(|file| file.reason.contains("no space left"))
+        })
+        .await;
+    assert!(bench.status().last_error.is_some_and(|error| error.code == "queue" && !error.over));
+    assert_eq!(bench.packages_when(1).await, [["one.mov"]]);
+    bench.until("it is over", async || bench.status().last_error.is_some_and(|error| error.over)).await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(bench.uploads().await.len(), 1);
+}
+
+/// Idle, offline and paused rules do nothing but look by their clock: an hour of each, simulated.
+#[tokio::test(start_paused = true)]
+async fn waiting_costs_nothing() {
+    let looks = async |bench: &Bench| {
+        let before = bench.status().looks;
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        bench.status().looks - before
+    };
+    let mut bench = Bench::with("package: file\nsettle: 5s\nrescan: 10m").await;
+    bench.ready().await;
+    assert!(looks(&bench).await <= 7, "idle");
+    bench.watcher().pause("dailies").await.unwrap();
+    bench.write("clip.mov", "x");
+    assert!(looks(&bench).await <= 9, "paused");
+    std::fs::remove_dir_all(bench.path("")).unwrap();
+    assert!(looks(&bench).await <= 130, "offline: every 30 seconds");
+    bench.stop().await;
 }
