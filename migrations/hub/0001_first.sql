@@ -101,7 +101,8 @@ CREATE TABLE file (
     size          INTEGER NOT NULL,           -- as announced, then as finalized
     last_modified INTEGER NOT NULL,
     finalized_at  INTEGER,
-    etag          TEXT                        -- of the whole, once finalized
+    etag          TEXT,                       -- of the whole, once finalized
+    crc           INTEGER                     -- CRC-32 of the whole, once finalized
 );
 CREATE UNIQUE INDEX file_by_package ON file (package_id, path, name, number);
 
@@ -110,6 +111,7 @@ CREATE TABLE part (
     key     INTEGER PRIMARY KEY,
     size    INTEGER NOT NULL,
     md5     BLOB NOT NULL,
+    crc     INTEGER NOT NULL,                 -- CRC-32
     place   TEXT,                             -- where in the storage; absent for small parts
     content BLOB                              -- of small parts
 );

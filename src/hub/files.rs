@@ -37,10 +37,11 @@ pub(super) struct FileRow {
     pub last_modified: i64,
     pub finalized: bool,
     pub etag: Option<String>,
+    pub crc: u32,
     number: i64,
 }
 
-const COLUMNS: &str = "id, kind, path, name, size, last_modified, finalized_at IS NOT NULL, etag, number";
+const COLUMNS: &str = "id, kind, path, name, size, last_modified, finalized_at IS NOT NULL, etag, number, crc";
 
 impl FileRow {
     fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
@@ -55,6 +56,7 @@ impl FileRow {
             finalized: row.get(6)?,
             etag: row.get(7)?,
             number: row.get(8)?,
+            crc: row.get::<_, Option<u32>>(9)?.unwrap_or_default(),
         })
     }
 
@@ -178,10 +180,11 @@ pub(super) fn store_part(
         Kept::OnDisk(place) => (Some(place), None),
         Kept::Here(content) => (None, Some(content)),
     };
-    let mut statement = connection
-        .prepare_cached("INSERT OR REPLACE INTO part (key, size, md5, place, content) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut statement = connection.prepare_cached(
+        "INSERT OR REPLACE INTO part (key, size, md5, crc, place, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
     let size = i64::try_from(arrived.size).map_err(|_| Refusal::invalid("the part is too large"))?;
-    statement.execute(params![key, size, arrived.md5, place, content])?;
+    statement.execute(params![key, size, arrived.md5, arrived.crc, place, content])?;
     Ok(old.and_then(|(_, place)| place))
 }
 
@@ -209,10 +212,12 @@ pub(super) fn finalize(
     let restrictions = open_package(connection, package)?;
     listed.sort_by_key(|part| part.number);
     let first = file.number * PARTS;
-    let mut statement = connection
-        .prepare_cached("SELECT key - ?1, size, md5, place FROM part WHERE key > ?1 AND key < ?1 + ?2 ORDER BY key")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT key - ?1, size, md5, place, crc FROM part WHERE key > ?1 AND key < ?1 + ?2 ORDER BY key",
+    )?;
     let mut rows = statement.query(params![first, PARTS])?;
     let (mut total, mut last, mut digests, mut unlisted) = (0u64, 0u32, Md5::new(), Vec::new());
+    let mut crc = crc32fast::Hasher::new();
     while let Some(row) = rows.next()? {
         let number: u32 = row.get(0)?;
         let Some(part) = listed.get(last as usize) else {
@@ -229,7 +234,9 @@ pub(super) fn finalize(
             let message = format!("part {number} does not have the ETag that was listed for it");
             return Err(Refusal::new(axum::http::StatusCode::BAD_REQUEST, "invalid_part", message));
         }
-        total += u64::try_from(bytes).unwrap_or_default();
+        let bytes = u64::try_from(bytes).unwrap_or_default();
+        crc.combine(&crc32fast::Hasher::new_with_initial_len(row.get(4)?, bytes));
+        total += bytes;
         digests.update(md5);
         last = number;
     }
@@ -251,8 +258,8 @@ pub(super) fn finalize(
         .prepare_cached("DELETE FROM part WHERE key > ?1 + ?2 AND key < ?1 + ?3")?
         .execute(params![first, last, PARTS])?;
     connection
-        .prepare_cached("UPDATE file SET finalized_at = ?2, etag = ?3, size = ?4 WHERE number = ?1")?
-        .execute(params![file.number, now, etag, total])?;
+        .prepare_cached("UPDATE file SET finalized_at = ?2, etag = ?3, size = ?4, crc = ?5 WHERE number = ?1")?
+        .execute(params![file.number, now, etag, total, crc.finalize()])?;
     connection
         .prepare_cached(
             "UPDATE package SET size = size + ?2, file_count = file_count + 1, updated_at = ?3 WHERE id = ?1",

@@ -43,6 +43,7 @@ mod tags;
 mod units;
 mod webhooks;
 mod wire;
+mod zip;
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -100,11 +101,17 @@ impl Hub {
                 move |source| HubError::Data { path, source }
             };
             private_folder(&folder).map_err(at(&folder))?;
-            let key = folder.join("secret.key");
+            let (key, database) = (folder.join("secret.key"), folder.join("hub.db"));
+            if database.exists() && !key.exists() {
+                // A new key would silently end every link and token that was given out.
+                let missing =
+                    io::Error::new(io::ErrorKind::NotFound, "the key of this hub's data is missing: restore it");
+                return Err(at(&key)(missing));
+            }
             let keys = Keys::open(&key).map_err(at(&key))?;
             let storage = folder.join("storage");
             let disk = Disk::open(storage.clone()).map_err(at(&storage))?;
-            let database = Database::open(&folder.join("hub.db"), schema::MIGRATIONS)?;
+            let database = Database::open(&database, schema::MIGRATIONS)?;
             Ok::<_, HubError>((keys, disk, database))
         });
         let (keys, disk, database) = opening.await.map_err(|error| HubError::Serve(io::Error::other(error)))??;

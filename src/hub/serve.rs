@@ -16,12 +16,13 @@ use super::{Hub, keeper, mail, routes, webhooks};
 const HEAD_LIMIT: Duration = Duration::from_secs(60);
 
 impl Hub {
-    /// Serves on `listener` until `shutdown`; then takes no more connections and lets running requests end within
+    /// Serves on `listener` until `shutdown`, alone over its data; then takes no more connections and lets running requests end within
     /// the configured grace.
     ///
     /// # Errors
-    /// [`HubError::Serve`] when it can not listen, [`HubError::Tls`] when the certificate can not be used.
+    /// [`HubError::Data`] when another server is at work on the same data, [`HubError::Serve`] when it can not listen, [`HubError::Tls`] when the certificate can not be used.
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), HubError> {
+        let _only_one = self.lock().await?;
         let address = listener.local_addr().map_err(HubError::Serve)?;
         // Served on several addresses, mails name the first.
         let _ = self.shared.listens_on.set(self.own_base(address));
@@ -59,6 +60,19 @@ impl Hub {
             task.await.map_err(|error| HubError::Serve(io::Error::other(error)))?;
         }
         served.map_err(HubError::Serve)
+    }
+
+    /// Two servers over the same data would sweep up each other's parts.
+    async fn lock(&self) -> Result<std::fs::File, HubError> {
+        let path = self.config().data_dir.join("lock");
+        let locking = tokio::task::spawn_blocking(move || {
+            let file = std::fs::File::create(&path).map_err(|source| HubError::Data { path: path.clone(), source })?;
+            match file.try_lock() {
+                Ok(()) => Ok(file),
+                Err(error) => Err(HubError::Data { path, source: error.into() }),
+            }
+        });
+        locking.await.map_err(|error| HubError::Serve(io::Error::other(error)))?
     }
 
     fn own_base(&self, mut address: SocketAddr) -> String {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use minijinja::context;
 use serde::Deserialize;
@@ -115,16 +115,39 @@ pub(super) async fn download(
     State(hub): State<Hub>,
     Path((link, file)): Path<(String, String)>,
     Query(given): Query<Token>,
+    method: Method,
     headers: HeaderMap,
 ) -> Response {
     let answer = async {
-        let visit = hub.keys().visit(&given.token, now() / 1000).filter(|visit| visit.link == link);
-        let visit = visit.ok_or_else(|| Refusal::gone("this page is too old, open the link again"))?;
-        let package = visit.package.clone();
-        hub.database()
-            .write(move |connection| links::count_visit(connection, &visit.link, &visit.visit, now()))
-            .await?;
+        let package = visited(&hub, &link, &given.token, &method).await?;
         content::answer(&hub, &package, &file, &headers).await
     };
     answer.await.unwrap_or_else(|refusal: Refusal| refused(refusal, &headers))
+}
+
+pub(super) async fn download_all(
+    State(hub): State<Hub>,
+    Path(link): Path<String>,
+    Query(given): Query<Token>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    let answer = async {
+        let package = visited(&hub, &link, &given.token, &method).await?;
+        content::answer_all(&hub, &package, &headers).await
+    };
+    answer.await.unwrap_or_else(|refusal: Refusal| refused(refusal, &headers))
+}
+
+/// The package that a visit may download, counted. Who only asks for the head downloads nothing.
+async fn visited(hub: &Hub, link: &str, token: &str, method: &Method) -> Result<String, Refusal> {
+    let visit = hub.keys().visit(token, now() / 1000).filter(|visit| visit.link == link);
+    let visit = visit.ok_or_else(|| Refusal::gone("this page is too old, open the link again"))?;
+    let package = visit.package.clone();
+    if *method != Method::HEAD {
+        hub.database()
+            .write(move |connection| links::count_visit(connection, &visit.link, &visit.visit, now()))
+            .await?;
+    }
+    Ok(package)
 }

@@ -88,7 +88,9 @@ impl GivenTag {
 impl NewPackage {
     /// The package that is asked for, of this team.
     pub(super) async fn prepare(&self, team_id: String, sender: String) -> Result<Package, Refusal> {
-        let name = self.name.as_deref().map(str::trim).filter(|name| !name.is_empty()).unwrap_or("Untitled");
+        // Line breaks have no place in a subject line or a file name.
+        let name = self.name.as_deref().unwrap_or_default().replace(char::is_control, " ");
+        let name = Some(name.trim()).filter(|name| !name.is_empty()).unwrap_or("Untitled");
         let description = self.description.clone().unwrap_or_default();
         if name.len() > LONGEST_NAME || description.len() > LONGEST_DESCRIPTION {
             return Err(Refusal::invalid("the name or the description is too long"));

@@ -222,14 +222,14 @@ async fn what_a_crash_left_in_the_storage_is_swept_up_and_nothing_else() {
     part.set_modified(old).unwrap();
     drop((part, package));
     let hub = TestHub::start_in(hub.stop().await, |_| {}).await;
-    wait_until(|| (!storage_of(&hub).join("01ARZ3NDEKTSV4RRFFQ69G5FAV").exists()).then_some(())).await;
-    let mut left = hub.stored_files();
-    left.retain(|name| *name != "F.2.00ff.tmp");
-    assert_eq!(left, kept);
-}
-
-fn storage_of(hub: &TestHub) -> std::path::PathBuf {
-    hub.data().join("storage")
+    wait_until(|| {
+        let mut left = hub.stored_files();
+        left.retain(|name| *name != "F.2.00ff.tmp");
+        let gone = !hub.data().join("storage/01ARZ3NDEKTSV4RRFFQ69G5FAV").exists();
+        (gone && left == kept).then_some(())
+    })
+    .await;
+    assert_eq!(hub.stored_files().len(), 2, "what may still be arriving stays");
 }
 
 #[tokio::test]
