@@ -1,8 +1,6 @@
 //! The rooms together, as a user meets them: real servers on free ports, spoken to over the wire.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking; its helpers are no tests to the lint"
-)]
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail by panicking")]
+#![expect(clippy::print_stderr, reason = "a test says when it could not look")]
 
 mod hub;
