@@ -11,6 +11,7 @@ pub mod cloud;
 pub mod db;
 #[expect(dead_code, reason = "rows that only the management routes use")]
 pub mod hub;
+pub mod notify;
 pub mod rules;
 pub mod store;
 pub mod transfer;
