@@ -10,6 +10,7 @@ pub mod cli;
 pub mod cloud;
 pub mod db;
 pub mod hub;
+pub mod notify;
 pub mod rules;
 pub mod store;
 pub mod transfer;

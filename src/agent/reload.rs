@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::embedded::Embedded;
@@ -43,6 +43,8 @@ fn no_rules() -> RuleSet {
 pub(super) struct Reloader {
     pub path: Option<PathBuf>,
     pub watcher: Watcher,
+    /// The rules for those who only look at them.
+    pub rules: watch::Sender<Arc<RuleSet>>,
     pub embedded: Option<Embedded>,
     /// The cloud that the running agent sends to; only a new start changes it.
     pub cloud: Option<Cloud>,
@@ -84,7 +86,9 @@ impl Reloader {
         {
             tracing::error!(error = &error as &dyn std::error::Error, "the hub's portals cannot be made");
         }
-        self.watcher.reload(Arc::new(rules)).await;
+        let rules = Arc::new(rules);
+        self.rules.send_replace(Arc::clone(&rules));
+        self.watcher.reload(rules).await;
     }
 
     /// Loads the file whenever it was saved, until `stop`.

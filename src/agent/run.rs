@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -23,6 +23,7 @@ use super::{AgentError, Settings, embedded, lock, service};
 use crate::api::{About, Access, ApiListener, ApiState, serve, types};
 use crate::cloud::{Cloud, CloudSettings, Session, Team, User};
 use crate::db::DbError;
+use crate::notify;
 use crate::rules::RuleSet;
 use crate::store::{Store, StoreError};
 use crate::transfer::{Queue, RateLimit, TransferSettings};
@@ -62,13 +63,18 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let queue = start_queue(&store, cloud_settings, settings.transfer).await?;
 
     let rules_cloud = rules.cloud.clone();
+    let rules = Arc::new(rules);
+    let (told_rules, rules_now) = watch::channel(Arc::clone(&rules));
+    // Before anything can happen to a rule.
+    let telling = notify::start(store.clone(), rules_now, stop.clone()).await?;
     let watching = stop.child_token();
     let watch_settings = WatchSettings { excluded: vec![settings.data_dir.clone()], host: host_name(), team_id };
     let outlet = Arc::new(queue.clone());
-    let watcher = Watcher::start(Arc::new(rules), store.clone(), outlet, watch_settings, watching).await;
+    let watcher = Watcher::start(rules, store.clone(), outlet, watch_settings, watching).await;
     let reloader = Arc::new(Reloader {
         path: settings.rules.clone(),
         watcher: watcher.clone(),
+        rules: told_rules,
         embedded,
         cloud: rules_cloud,
         notices: notices.clone(),
@@ -111,6 +117,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     api_stop.cancel();
     let _ = api.await;
     let _ = following.await;
+    let _ = telling.await;
     hub_stop.cancel();
     if let Ok(reloader) = Arc::try_unwrap(reloader)
         && let Some(embedded) = reloader.embedded

@@ -30,7 +30,7 @@ use crate::db::{Database, DbError};
 pub use events::Event;
 pub use ledger::RuleRecord;
 pub use model::*;
-pub use outbox::{Errand, Outgoing};
+pub use outbox::{Errand, ErrandKind, Outgoing, Telling};
 pub use uploads::{Order, UploadFilter};
 
 /// Version by version, what makes the agent's database; only ever longer.

@@ -2,11 +2,12 @@
 //! change that makes them necessary, so neither a crash nor an offline cloud forgets one.
 
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::rows::{from_json, json};
-use super::{Store, StoreError, now};
+use super::rows::{from_json, json, time};
+use super::{Store, StoreError, events, now};
 
 /// Something to do outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,12 +20,48 @@ pub enum Errand {
         /// Its access token.
         token: String,
     },
+    /// Tell somebody of an event of a rule.
+    Tell(Telling),
+}
+
+/// What is told to whom. Where exactly, and the secret that signs it, stays in the rules file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Telling {
+    /// Stays the same however often it is tried.
+    pub delivery: String,
+    /// The rule whose `notify` asks for it.
+    pub rule: String,
+    /// Digest of the one who is told.
+    pub target: String,
+    /// What is told of, such as `upload.complete`.
+    pub event: String,
+    /// What is told.
+    pub message: Value,
+}
+
+/// Which errands somebody runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrandKind {
+    /// [`Errand::RemovePackage`].
+    RemovePackage,
+    /// [`Errand::Tell`].
+    Tell,
+}
+
+impl ErrandKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::RemovePackage => "remove_package",
+            Self::Tell => "tell",
+        }
+    }
 }
 
 impl Errand {
-    fn kind(&self) -> &'static str {
+    const fn kind(&self) -> ErrandKind {
         match self {
-            Self::RemovePackage { .. } => "remove_package",
+            Self::RemovePackage { .. } => ErrandKind::RemovePackage,
+            Self::Tell(_) => ErrandKind::Tell,
         }
     }
 }
@@ -38,35 +75,141 @@ pub struct Outgoing {
     pub errand: Errand,
     /// How often it was tried.
     pub attempts: u32,
+    /// When it was written.
+    pub created_at: Timestamp,
+}
+
+fn outgoing(row: &Row<'_>) -> Result<Outgoing, StoreError> {
+    Ok(Outgoing {
+        id: row.get(0)?,
+        errand: from_json(&row.get::<_, String>(1)?, "outbox.body")?,
+        attempts: row.get(2)?,
+        created_at: time(row.get(3)?),
+    })
 }
 
 /// Writes an errand into the transaction that makes it necessary.
 pub(super) fn post(connection: &Connection, errand: &Errand) -> Result<(), StoreError> {
     connection
         .prepare_cached("INSERT INTO outbox (kind, body, due_at, created_at) VALUES (?1, ?2, ?3, ?3)")?
-        .execute(params![errand.kind(), json(errand), now()])?;
+        .execute(params![errand.kind().as_str(), json(errand), now()])?;
     Ok(())
 }
 
+/// The setting that says up to which event everything is dealt with.
+const RELAYED: &str = "relayed_event";
+
+fn relayed(connection: &Connection) -> Result<Option<i64>, StoreError> {
+    let text: Option<String> = connection
+        .prepare_cached("SELECT value FROM setting WHERE key = ?1")?
+        .query_row([RELAYED], |row| row.get(0))
+        .optional()?;
+    text.map(|text| from_json(&text, "setting.value")).transpose()
+}
+
 impl Store {
-    /// The errands that are due at `now`, oldest first.
+    /// The errands of a kind that are due at `now`, oldest first.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn errands_due(&self, now: Timestamp, limit: u32) -> Result<Vec<Outgoing>, StoreError> {
+    pub async fn errands_due(&self, kind: ErrandKind, now: Timestamp, limit: u32) -> Result<Vec<Outgoing>, StoreError> {
         self.read(move |connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT id, body, attempts FROM outbox WHERE due_at <= ?1 ORDER BY id LIMIT ?2")?;
-            let mut rows = statement.query(params![now.as_millisecond(), limit])?;
+            let mut statement = connection.prepare_cached(
+                "SELECT id, body, attempts, created_at FROM outbox WHERE kind = ?1 AND due_at <= ?2 \
+                 ORDER BY id LIMIT ?3",
+            )?;
+            let mut rows = statement.query(params![kind.as_str(), now.as_millisecond(), limit])?;
             let mut errands = Vec::new();
             while let Some(row) = rows.next()? {
-                errands.push(Outgoing {
-                    id: row.get(0)?,
-                    errand: from_json(&row.get::<_, String>(1)?, "outbox.body")?,
-                    attempts: row.get(2)?,
-                });
+                errands.push(outgoing(row)?);
             }
             Ok(errands)
+        })
+        .await
+    }
+
+    /// For everybody who is to be told something at `now`, the oldest of it, so that one who can not be reached
+    /// holds up nobody else.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn tellings_due(&self, now: Timestamp) -> Result<Vec<Outgoing>, StoreError> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id, body, attempts, created_at FROM outbox WHERE id IN \
+                 (SELECT min(id) FROM outbox WHERE kind = ?1 AND due_at <= ?2 GROUP BY body ->> 'target') ORDER BY id",
+            )?;
+            let mut rows = statement.query(params![ErrandKind::Tell.as_str(), now.as_millisecond()])?;
+            let mut errands = Vec::new();
+            while let Some(row) = rows.next()? {
+                errands.push(outgoing(row)?);
+            }
+            Ok(errands)
+        })
+        .await
+    }
+
+    /// When the first errand of a kind after `now` is due.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn next_errand(&self, kind: ErrandKind, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.read(move |connection| {
+            let due: Option<i64> = connection
+                .prepare_cached("SELECT min(due_at) FROM outbox WHERE kind = ?1 AND due_at > ?2")?
+                .query_row(params![kind.as_str(), now.as_millisecond()], |row| row.get(0))?;
+            Ok(due.map(time))
+        })
+        .await
+    }
+
+    /// Writes what is to be told of the events after `from` up to `to`, and that they are dealt with, in one
+    /// transaction. Changes nothing and returns false when somebody else has dealt with events after `from`.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn relay(&self, from: i64, to: i64, tellings: Vec<Telling>) -> Result<bool, StoreError> {
+        self.change(move |connection| {
+            if relayed(connection)? != Some(from) {
+                return Ok(false);
+            }
+            for telling in tellings {
+                post(connection, &Errand::Tell(telling))?;
+            }
+            connection
+                .prepare_cached("UPDATE setting SET value = ?2 WHERE key = ?1")?
+                .execute(params![RELAYED, to.to_string()])?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// The event up to which everything is dealt with; at the very first call that is the newest one.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn relayed(&self) -> Result<i64, StoreError> {
+        self.change(|connection| {
+            if let Some(event) = relayed(connection)? {
+                return Ok(event);
+            }
+            let newest: i64 = connection.query_row("SELECT coalesce(max(id), 0) FROM event", [], |row| row.get(0))?;
+            connection
+                .prepare_cached("INSERT INTO setting (key, value) VALUES (?1, ?2)")?
+                .execute(params![RELAYED, newest.to_string()])?;
+            Ok(newest)
+        })
+        .await
+    }
+
+    /// Somebody could not be told: the errand ends, and an event says so.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn telling_given_up(&self, id: i64, rule: String, body: Value) -> Result<(), StoreError> {
+        self.change(move |connection| {
+            connection.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id])?;
+            events::record(connection, "notify.error", None, Some(&rule), &body)
         })
         .await
     }

@@ -111,11 +111,15 @@ async fn a_removed_upload_leaves_its_package_to_be_removed_and_its_files_alone()
     let package = RemotePackage { id: "PKG".into(), token: "token".into() };
     store.package_created(id, package.clone(), None).await.unwrap();
     store.remove_upload(id).await.unwrap();
-    let errands = store.errands_due(Timestamp::now(), 10).await.unwrap();
+    let errands = store.errands_due(ErrandKind::RemovePackage, Timestamp::now(), 10).await.unwrap();
     assert_eq!(errands[0].errand, Errand::RemovePackage { package_id: "PKG".into(), token: "token".into() });
     assert_eq!(store.ledger("dailies").await.unwrap()[0].outcome, Outcome::Cancelled);
     assert!(matches!(store.package_created(id, package, None).await, Err(StoreError::NotFound(_))));
-    assert_eq!(store.errands_due(Timestamp::now(), 10).await.unwrap().len(), 2, "a package made too late goes too");
+    assert_eq!(
+        store.errands_due(ErrandKind::RemovePackage, Timestamp::now(), 10).await.unwrap().len(),
+        2,
+        "a package made too late goes too"
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Runs the outbox: packages that nobody will complete are removed from the cloud, however long that takes.
+//! Runs its part of the outbox: packages that nobody will complete are removed from the cloud, however long that takes.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::retry::{Verdict, backoff, decide};
 use crate::cloud::{Cloud, PackageAccess};
-use crate::store::{Errand, Outgoing, Store, StoreError};
+use crate::store::{Errand, ErrandKind, Outgoing, Store, StoreError};
 
 /// Errands taken from the outbox at once.
 const BATCH: u32 = 32;
@@ -32,8 +32,9 @@ pub(super) async fn run(store: Store, cloud: Cloud, stop: CancellationToken) {
 }
 
 async fn run_due(store: &Store, cloud: &Cloud) -> Result<(), StoreError> {
-    for Outgoing { id, errand, attempts } in store.errands_due(Timestamp::now(), BATCH).await? {
-        let Errand::RemovePackage { package_id, token } = &errand;
+    let due = store.errands_due(ErrandKind::RemovePackage, Timestamp::now(), BATCH).await?;
+    for Outgoing { id, errand, attempts, .. } in due {
+        let Errand::RemovePackage { package_id, token } = &errand else { continue };
         let token = token.clone().into();
         match cloud.remove_package(PackageAccess { id: package_id, token: &token }).await {
             Ok(()) => store.errand_done(id).await?,

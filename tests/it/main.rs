@@ -6,6 +6,7 @@ mod command_line;
 mod faults;
 mod hub;
 mod kills;
+mod notify;
 mod process;
 mod support;
 mod transfer;

@@ -1,0 +1,114 @@
+//! One run of a program with a message on its standard input: no shell, a clean environment, a limit of time.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::store::Telling;
+
+/// A program has so long to end.
+const LIMIT: Duration = Duration::from_secs(60);
+/// What it wrote is waited for so long after it has ended: something it left running may hold its output open.
+const OUTPUT_LIMIT: Duration = Duration::from_millis(500);
+/// Bytes of its output that are logged.
+const LOGGED: usize = 4096;
+/// Variables of our own environment that it gets.
+const PASSED: [&str; 3] = ["PATH", "HOME", "LANG"];
+
+/// Ends a program and everything that it has started, when it is given up.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // That there is nothing left of it is as it should be.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// Runs the program in `folder`; why it did not succeed.
+pub(super) async fn run(
+    program: &str,
+    arguments: &[String],
+    folder: Option<&Path>,
+    telling: &Telling,
+) -> Result<(), String> {
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().envs(environment(telling));
+    if let Some(folder) = folder {
+        command.current_dir(folder);
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+    let mut child = command.spawn().map_err(|error| format!("it cannot be started: {error}"))?;
+    let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+    if let Some(mut input) = child.stdin.take() {
+        let message = telling.message.to_string();
+        tokio::spawn(async move {
+            // Whether it reads its input is its own business.
+            let _ = input.write_all(message.as_bytes()).await;
+        });
+    }
+    let output = [
+        child.stdout.take().map(|pipe| tokio::spawn(beginning(pipe))),
+        child.stderr.take().map(|pipe| tokio::spawn(beginning(pipe))),
+    ];
+    let ended = timeout(LIMIT, child.wait()).await;
+    if ended.is_ok() {
+        // What it left running on purpose goes on.
+        group.0 = None;
+    }
+    drop(group);
+    for output in output.into_iter().flatten() {
+        if let Ok(Ok(text)) = timeout(OUTPUT_LIMIT, output).await
+            && !text.is_empty()
+        {
+            tracing::debug!(program, output = %String::from_utf8_lossy(&text), "a program that was told wrote this");
+        }
+    }
+    match ended {
+        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(status)) => Err(format!("it ended with {status}")),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("it did not end within {} s and was killed", LIMIT.as_secs())),
+    }
+}
+
+fn environment(telling: &Telling) -> Vec<(&'static str, String)> {
+    let mut variables: Vec<(&str, String)> =
+        PASSED.into_iter().filter_map(|name| std::env::var(name).ok().map(|value| (name, value))).collect();
+    let upload = &telling.message["upload"];
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    // A name may hold what no variable can.
+    let named = |value: &serde_json::Value| text(value).replace('\0', "");
+    variables.push(("MASV_EVENT", telling.event.clone()));
+    variables.push(("MASV_DELIVERY", telling.delivery.clone()));
+    variables.push(("MASV_RULE", telling.rule.clone()));
+    variables.push(("MASV_UPLOAD_ID", text(&upload["id"])));
+    variables.push(("MASV_UPLOAD_NAME", named(&upload["name"])));
+    variables.push(("MASV_UPLOAD_FILES", text(&upload["files"])));
+    variables.push(("MASV_UPLOAD_BYTES", text(&upload["bytes"])));
+    variables.push(("MASV_LINK", named(&upload["link"])));
+    variables.push(("MASV_PACKAGE_ID", named(&upload["package_id"])));
+    variables.push(("MASV_ERROR", named(&telling.message["error"]["message"])));
+    variables
+}
+
+/// The first bytes of what comes; the rest is read and forgotten, so that the writer never waits.
+async fn beginning(mut pipe: impl AsyncRead + Unpin) -> Vec<u8> {
+    let (mut kept, mut block) = (Vec::new(), [0; 4096]);
+    while let Ok(read @ 1..) = pipe.read(&mut block).await {
+        let room = LOGGED - kept.len();
+        kept.extend(block.iter().take(read.min(room)));
+    }
+    kept
+}
