@@ -154,7 +154,7 @@ impl Runner {
             let tops: Vec<PathBuf> = tops.collect();
             for (package, top) in packages.into_iter().zip(tops) {
                 if !self.look_at_paths(vec![top]).await {
-                    shipments.push(self.shipment(&package));
+                    shipments.extend(self.shipment(&package));
                 }
             }
             return shipments;
@@ -186,14 +186,16 @@ impl Runner {
         }
         for package in packages {
             if !package.files.iter().any(|path| changed.contains(path)) {
-                shipments.push(self.shipment(&package));
+                shipments.extend(self.shipment(&package));
             }
         }
         shipments
     }
 
-    fn shipment(&self, package: &Package) -> Shipment {
-        Shipment { group: Arc::clone(&package.group), files: self.shared.desk().chosen(package) }
+    /// The package as it goes to the queue; `None` when a file of it is no longer on its way.
+    fn shipment(&self, package: &Package) -> Option<Shipment> {
+        let files = self.shared.desk().chosen(package);
+        (files.len() == package.files.len()).then(|| Shipment { group: Arc::clone(&package.group), files })
     }
 
     pub(super) async fn order(&self, shipment: &Shipment, clock: &Zoned) -> Result<UploadSpec, String> {
