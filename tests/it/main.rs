@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod command_line;
+mod faults;
 mod hub;
+mod kills;
+mod process;
 mod support;
 mod transfer;
 mod watch;
