@@ -436,6 +436,25 @@ mod tests {
         assert_eq!(look(&root.path().join("three.mov")), Offline::NotAFolder);
     }
 
+    /// Row "too many open files": a look holds as many open as the tree is deep, and none afterwards.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_look_leaves_nothing_open_and_opens_no_more_than_the_depth() {
+        let root = tree();
+        for folder in 0..300 {
+            std::fs::create_dir(root.path().join(format!("a/{folder}"))).unwrap();
+        }
+        let canonical = std::fs::canonicalize(root.path()).unwrap();
+        let open_here = || {
+            let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+            links.filter(|link| std::fs::read_link(link.path()).is_ok_and(|path| path.starts_with(&canonical))).count()
+        };
+        let mut most = 0;
+        look_at_all(&sieve(root.path(), "package: file"), &mut |_, _| most = most.max(open_here())).unwrap();
+        assert!(most < 12, "{most} open at once");
+        assert_eq!(open_here(), 0);
+    }
+
     /// R7: a path of thousands of bytes stops nothing.
     #[test]
     fn the_deepest_path_is_told_and_stops_nothing() {
