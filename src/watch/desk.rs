@@ -4,25 +4,29 @@
 //! **In**: the time since the start, looks, ledger entries, probes, what became of packages. **Out**: what to look at,
 //! what to package, what to tell. Pure, so that histories of a folder can be played through it in no time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Zoned;
 
+use self::renaming::Content;
+use super::beneath::{Offline, Probe};
 use super::dispatch::{Chosen, Surroundings, group_of};
 use super::inventory::{Changes, Inventory, Known};
 use super::judge::{Verdict, judge};
-use super::listing::{Listing, Presence};
-use super::manifest::Listed;
-use super::package::{Gate, Item, Package, Plan, Standing, plan, top_level};
-use super::scan::{Look, Offline, Probe};
-use super::settle::{Hold, Pending, Settling, Stage};
+use super::listing::Listing;
+use super::package::{Gate, Item, Package, Plan, Standing, plan};
+use super::scan::Look;
+use super::settle::{Hold, Settling, Stage};
 use super::sieve::{Kind, Sieve};
 use crate::base::{FileIdentity, UploadId};
-use crate::rules::{AfterComplete, Ready, Rule};
-use crate::store::{LedgerEntry, Outcome};
+use crate::rules::{Ready, Rule};
+use crate::store::LedgerEntry;
+
+mod renaming;
+mod waiting;
 
 /// Why a whole file can not be packaged at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,22 +35,6 @@ pub struct Block {
     pub reason: String,
     /// When it is tried again; `None` when only a change of the rules or the file helps.
     pub until: Option<Duration>,
-}
-
-/// What a renaming leaves as it is: inode, size, modification time.
-type Content = (u64, u64, i64);
-
-/// Most departed files that are remembered; the ledger knows the others.
-const MOST_DEPARTED: usize = 10_000;
-
-fn content(identity: &FileIdentity) -> Content {
-    (identity.inode, identity.size, identity.mtime_ns)
-}
-
-/// Whether a file that was sent and then renamed counts as sent. Where the agent itself takes sent files away, nobody
-/// renames them, and the inode of a removed file soon belongs to another; with `resend` it is wanted again.
-fn follows_renaming(rule: &Rule) -> bool {
-    matches!(rule.after.complete, AfterComplete::Keep) && !rule.resend
 }
 
 /// What a rule knows.
@@ -266,15 +254,6 @@ impl Desk {
         items
     }
 
-    /// Whether a whole file has what else its rule asks for.
-    fn ready_beyond_settled(&self, path: &Path) -> bool {
-        match &self.sieve.rule().ready {
-            Ready::Settled => true,
-            Ready::Manifest { .. } => self.listing.waits(path).is_none(),
-            ready @ Ready::Marker { .. } => ready.markers_of(path).iter().any(|one| self.inventory.contains(one)),
-        }
-    }
-
     /// The files of a package as they are to be sent.
     #[must_use]
     pub fn chosen(&self, package: &Package) -> Vec<Chosen> {
@@ -341,68 +320,11 @@ impl Desk {
         sent.collect()
     }
 
-    /// The markers that go with a file when it is removed or moved: its own, and those of folders that hold nothing
-    /// else to be sent.
-    #[must_use]
-    pub fn markers_with(&self, path: &Path, leaving: &dyn Fn(&Path) -> bool) -> Vec<PathBuf> {
-        let others_in = |folder: &Path| {
-            let mut items = self.inventory.below(folder).filter(|(_, known)| known.kind == Kind::Item);
-            items.any(|(other, _)| !leaving(other))
-        };
-        let markers = self.rule().ready.markers_of(path).into_iter().enumerate();
-        let with = markers.filter(|(place, marker)| {
-            self.inventory.contains(marker) && (*place == 0 || !others_in(marker.parent().unwrap_or(Path::new(""))))
-        });
-        with.map(|(_, marker)| marker).collect()
-    }
-
     /// All files that may have to be sent.
     #[must_use]
     pub fn candidates(&self) -> Vec<Arc<Path>> {
         let items = self.inventory.files().filter(|(_, known)| known.kind == Kind::Item);
         items.map(|(path, _)| Arc::clone(path)).collect()
-    }
-
-    /// Notes that a file is no longer at its path. After-actions are the agent's own doing and not noted here.
-    fn note_departed(&mut self, path: &Path, known: &Known) {
-        if !matches!(known.verdict, Some(Verdict::Sent(_) | Verdict::Skipped)) || !follows_renaming(self.rule()) {
-            return;
-        }
-        if self.departed.len() >= MOST_DEPARTED {
-            self.departed.clear();
-        }
-        self.departed.insert(content(&known.identity), path.to_owned());
-    }
-
-    /// Where the content of the file at `path` lay when it was sent, if it was merely renamed since.
-    #[must_use]
-    pub fn renamed_from(&self, path: &Path) -> Option<(PathBuf, FileIdentity)> {
-        let identity = self.inventory.get(path)?.identity;
-        let before = self.departed.get(&content(&identity)).filter(|before| !self.inventory.contains(before))?;
-        Some((before.clone(), identity))
-    }
-
-    /// The same for many, by the ledger: files that it does not know, with the paths at which it knows their content
-    /// and nothing is any more.
-    #[must_use]
-    pub fn renamed_since(&self, entries: &[LedgerEntry]) -> Vec<(Arc<Path>, PathBuf, FileIdentity)> {
-        if !follows_renaming(self.rule()) {
-            return Vec::new();
-        }
-        let sent = |entry: &&LedgerEntry| matches!(entry.outcome, Outcome::Sent | Outcome::Skipped);
-        let absent = entries.iter().filter(sent).filter(|entry| !self.inventory.contains(&entry.path));
-        let absent: HashMap<Content, &Path> = absent.map(|entry| (content(&entry.identity), &*entry.path)).collect();
-        if absent.is_empty() {
-            return Vec::new();
-        }
-        let known: HashSet<&Path> = entries.iter().map(|entry| &*entry.path).collect();
-        let unknown =
-            self.inventory.files().filter(|(path, file)| file.kind == Kind::Item && !known.contains(&***path));
-        let renamed = unknown.filter_map(|(path, file)| {
-            let before = absent.get(&content(&file.identity))?;
-            Some((Arc::clone(path), before.to_path_buf(), file.identity))
-        });
-        renamed.collect()
     }
 
     /// The files at or below a path that are on their way to be sent.
@@ -419,95 +341,6 @@ impl Desk {
     pub fn waiting_count(&self) -> u64 {
         let is_item = |path: &Path| self.inventory.get(path).is_some_and(|known| known.kind == Kind::Item);
         self.settling.iter().filter(|(path, _)| is_item(path)).count() as u64
-    }
-
-    /// What a file on its way waits for, and until when (as time since the start).
-    #[must_use]
-    pub fn waits_for(&self, path: &Path, pending: &Pending) -> (String, Option<Duration>) {
-        if self.inventory.get(path).is_none_or(|known| known.kind != Kind::Item) {
-            return ("is not sent, but somebody is at work on it".to_owned(), pending.next_look());
-        }
-        match &pending.stage {
-            Stage::Settling if pending.changes > 0 => ("still changes".to_owned(), pending.next_look()),
-            Stage::Settling => ("settles".to_owned(), pending.next_look()),
-            Stage::Held(Hold::Writer(who)) => (format!("is held open for writing by {who}"), pending.next_look()),
-            Stage::Held(Hold::Unreadable(reason)) => (format!("can not be read: {reason}"), pending.next_look()),
-            Stage::Whole(_) => {
-                self.unready(path).unwrap_or_else(|| ("is whole and waits for its package".to_owned(), None))
-            }
-        }
-    }
-
-    /// What a whole file waits for before it may be packaged, and until when; `None` when it is ready.
-    #[must_use]
-    pub fn unready(&self, path: &Path) -> Option<(String, Option<Duration>)> {
-        match self.blocks.get(path) {
-            Some(block) => Some((block.reason.clone(), block.until)),
-            None if !self.ready_beyond_settled(path) => Some((self.waits_for_more(path), None)),
-            None => None,
-        }
-    }
-
-    /// How a file that a manifest lists stands.
-    fn presence(&self, path: &Path) -> Presence {
-        if let Some(pending) = self.settling.get(path) {
-            return if pending.is_whole() { Presence::Whole(pending.identity) } else { Presence::Missing };
-        }
-        match self.inventory.get(path) {
-            Some(known) if known.kind == Kind::Item && known.verdict.is_some_and(|verdict| !verdict.sends()) => {
-                Presence::Settled
-            }
-            Some(_) => Presence::Missing,
-            // What the rule does not send is nobody's concern here; one byte stands for a size that is in bounds.
-            None if self.sieve.sort(path, self.rule().min_size.unwrap_or(1)) == Some(Kind::Item) => Presence::Missing,
-            None => Presence::Settled,
-        }
-    }
-
-    /// Whole manifests that have to be read, with the place of their bytes.
-    #[must_use]
-    pub fn unread_manifests(&self) -> Vec<(Arc<Path>, FileIdentity)> {
-        let whole = self.manifests.iter().filter_map(|path| match self.presence(path) {
-            Presence::Whole(identity) => Some((path, identity)),
-            // A manifest that was sent already still says what belongs together.
-            Presence::Settled => self.inventory.get(path).map(|known| (path, known.identity)),
-            Presence::Missing => None,
-        });
-        let unread = whole.filter(|(path, identity)| self.listing.needs_reading(path, identity));
-        unread.map(|(path, identity)| (Arc::clone(path), identity)).collect()
-    }
-
-    /// A manifest was read.
-    pub fn take_manifest(&mut self, path: &Arc<Path>, identity: FileIdentity, listed: Result<Vec<Listed>, String>) {
-        self.listing.take(path, identity, listed);
-    }
-
-    /// Whole files that have to be compared with their manifest.
-    #[must_use]
-    pub fn unverified(&self) -> Vec<(Listed, FileIdentity)> {
-        self.listing.to_verify(&|path| self.presence(path))
-    }
-
-    /// A file was compared with its manifest.
-    pub fn take_verified(&mut self, path: PathBuf, identity: FileIdentity, wrong: Option<String>) {
-        self.listing.verified(path, identity, wrong);
-    }
-
-    fn waits_for_more(&self, path: &Path) -> String {
-        if let Some(waits) = self.listing.waits(path).filter(|_| matches!(self.rule().ready, Ready::Manifest { .. })) {
-            return waits;
-        }
-        let markers = self.sieve.rule().ready.markers_of(path);
-        let names: Vec<String> = markers.iter().map(|marker| format!("`{}`", marker.display())).collect();
-        format!("waits for a marker: {}", names.join(" or "))
-    }
-
-    /// What else in a file's top-level entry is not whole, for the status of folders.
-    #[must_use]
-    pub fn neighbour_in_the_way(&self, path: &Path) -> Option<&Arc<Path>> {
-        let top = top_level(path);
-        let neighbours = self.settling.iter().filter(|(other, _)| top_level(other) == top);
-        neighbours.into_iter().find(|(_, pending)| !pending.is_whole()).map(|(other, _)| other)
     }
 
     /// Whether files of a group are on their way and still change.

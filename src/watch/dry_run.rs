@@ -12,10 +12,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::beneath::{self, Probe};
 use super::desk::Desk;
 use super::dispatch::{self, Surroundings};
 use super::package::Gate;
-use super::scan::{self, Probe};
+use super::scan;
 use super::sieve::Sieve;
 use super::{WatchSettings, describe};
 use crate::rules::{Existing, Finalize, Rule, RuleSet};
@@ -119,7 +120,7 @@ fn one(sieve: &Sieve, surroundings: &Surroundings, ledger: &[LedgerEntry], skips
         }
     }
     let due = desk.due(LATER);
-    let probes = scan::probe(&root, due.iter().map(|(_, place)| &**place)).unwrap_or_default();
+    let probes = beneath::probe(&root, due.iter().map(|(_, place)| &**place)).unwrap_or_default();
     for ((path, _), probe) in due.iter().zip(probes) {
         // Who is still at work on a file is not asked: it would be whole some time.
         if let Probe::Readable(_) | Probe::Unreadable(_) = probe {

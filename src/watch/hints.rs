@@ -72,6 +72,8 @@ struct Gathered {
     ended: Vec<PathBuf>,
     overflows: u64,
     limit: bool,
+    /// The watched folder without links in its path: some systems tell of changes under that name.
+    canonical: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -105,7 +107,9 @@ impl Shared {
                 );
                 for path in event.paths {
                     // The watched folder's own name is the empty path.
-                    let Ok(relative) = path.strip_prefix(&self.root).map(Path::to_owned) else { continue };
+                    let canonical = gathered.canonical.as_deref().unwrap_or(&self.root);
+                    let relative = path.strip_prefix(&self.root).or_else(|_| path.strip_prefix(canonical));
+                    let Ok(relative) = relative.map(Path::to_owned) else { continue };
                     if ends {
                         gathered.ended.push(relative.clone());
                     }
@@ -238,6 +242,7 @@ impl Hints {
             self.begin();
         }
         locked(&self.watched).clear();
+        self.shared.gathered().canonical = std::fs::canonicalize(&self.shared.root).ok();
         let mut silence = locked(&self.silence);
         if silence.as_ref().is_some_and(|silence| !matches!(silence, Silence::ByRule))
             && locked(&self.watcher).is_some()
@@ -345,6 +350,19 @@ mod tests {
         assert!(hint.contains("sysctl fs.inotify."), "{hint}");
         let full = notify::Error::io(std::io::Error::from_raw_os_error(28));
         assert!(matches!(hints.silence_of(&full), Silence::Limit(_)));
+    }
+
+    #[test]
+    fn changes_told_under_the_folder_s_other_name_are_hints_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::fs::create_dir(folder.path().join("drop")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("drop"), &link).unwrap();
+        let hints = silent(&link);
+        hints.renew();
+        let told = std::fs::canonicalize(folder.path()).unwrap().join("drop/clip.mov");
+        hints.shared.take_event(event(CREATED, &[told.to_str().unwrap()]));
+        assert_eq!(hints.take().paths, BTreeSet::from([PathBuf::from("clip.mov")]));
     }
 
     #[test]

@@ -10,8 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::beneath::Offline;
 use super::judge::Verdict;
-use super::scan::{Look, Offline, Unread};
+use super::scan::{Look, Unread};
 use super::sieve::Kind;
 use crate::base::FileIdentity;
 

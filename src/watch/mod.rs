@@ -17,6 +17,7 @@
 //! Must never know: how files are sent, HTTP.
 
 mod after;
+mod beneath;
 mod desk;
 mod dispatch;
 mod dry_run;
@@ -35,7 +36,6 @@ mod relocate;
 mod runner;
 mod scan;
 mod settle;
-mod ship;
 mod sieve;
 mod status;
 mod watcher;

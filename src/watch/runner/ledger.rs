@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use super::{Existing, Kind, RETRY, Runner, describe};
+use super::{RETRY, Runner, describe};
 use crate::base::FileIdentity;
+use crate::rules::Existing;
 use crate::store::{LedgerEntry, Outcome, StoreError};
 use crate::watch::inventory::Known;
 use crate::watch::judge::{Verdict, forgets_when_gone};
+use crate::watch::sieve::Kind;
 
 /// More fresh files than this, and reading the whole ledger is cheaper than asking for each.
 const MOST_SINGLE: usize = 64;
@@ -64,7 +66,7 @@ impl Runner {
     }
 
     /// Has the whole ledger read in the next pass.
-    pub(in crate::watch) fn read_ledger_soon(&mut self) {
+    pub(super) fn read_ledger_soon(&mut self) {
         self.books.read_at = Some(self.shared.now() + RETRY);
     }
 

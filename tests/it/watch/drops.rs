@@ -262,3 +262,29 @@ async fn what_was_sent_and_then_renamed_is_not_sent_again() {
     bench.looked_again().await;
     assert_eq!(bench.packages().await.len(), 3);
 }
+
+/// Row "file identity: inode reuse": another file of the same size at the same path, which often gets the inode of
+/// the one before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_file_under_the_same_name_is_sent_though_size_and_inode_may_be_the_same() {
+    let bench = Bench::with("package: file\nsettle: 50ms").await;
+    for round in 1..=3 {
+        bench.write("clip.mov", format!("round {round}"));
+        bench.packages_when(round).await;
+        bench.complete(&bench.uploads().await[round - 1]).await;
+        std::fs::remove_file(bench.path("clip.mov")).unwrap();
+    }
+    bench.looked_again().await;
+    assert_eq!(bench.packages().await.len(), 3);
+}
+
+/// Row "too long a fixed delay": a rule with a short settle time notices, waits and packages within it and little more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_settle_time_is_a_short_wait() {
+    let bench = Bench::with("package: file\nsettle: 100ms\nrescan: 1h").await;
+    bench.ready().await;
+    let began = std::time::Instant::now();
+    bench.write("clip.mov", "x");
+    bench.packages_when(1).await;
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+}

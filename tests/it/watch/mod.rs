@@ -7,3 +7,4 @@ mod manifests;
 mod open;
 mod scale;
 mod support;
+mod whole;
