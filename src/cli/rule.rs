@@ -235,10 +235,12 @@ fn status(rule: &Value, output: &Output) {
     output.json(rule);
     output.line(&format!("{}: {}", text(&rule["name"]), text(&rule["state"])));
     output.line(&format!("  folder   {}", text(&rule["watch"])));
-    for (title, key) in [("because", "reason"), ("error", "last_error")] {
-        if let Some(value) = rule[key].as_str() {
-            output.line(&format!("  {title:<8} {value}"));
-        }
+    if let Some(reason) = rule["reason"].as_str() {
+        output.line(&format!("  because  {reason}"));
+    }
+    if let Some(message) = rule["last_error"]["message"].as_str() {
+        let over = if rule["last_error"]["over"] == true { " (over)" } else { "" };
+        output.line(&format!("  error    {message}{over}"));
     }
     let waiting = rule["waiting"].as_array().cloned().unwrap_or_default();
     output.line(&format!("  waiting  {}", rule["waiting_count"]));
