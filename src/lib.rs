@@ -9,6 +9,7 @@ pub mod base;
 pub mod cli;
 pub mod cloud;
 pub mod db;
+pub mod download;
 #[expect(dead_code, reason = "rows that only the management routes use")]
 pub mod hub;
 pub mod rules;

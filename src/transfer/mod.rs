@@ -19,7 +19,7 @@
 //! Must never know: rules, folders, the REST interface.
 
 mod circuit;
-mod engine;
+pub(crate) mod engine;
 mod errands;
 mod file;
 mod limit;
@@ -34,6 +34,11 @@ mod steps;
 mod tree;
 mod upload;
 
+pub(crate) use circuit::Circuits;
 pub use limit::{RateLimit, Span, Throttle, Week};
 pub use live::Live;
+pub(crate) use live::{InFlight, LiveTable, LiveTransfer};
 pub use queue::{Queue, QueueError, TransferSettings};
+pub(crate) use retry::{Verdict, decide};
+pub(crate) use slots::{Slot, Slots};
+pub(crate) use steps::{Halt, Steps, in_trouble};
