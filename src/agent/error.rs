@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::cloud::CloudError;
+use crate::download::DownloadError;
 use crate::hub::HubError;
 use crate::rules::Diagnostics;
 use crate::store::StoreError;
@@ -64,6 +65,9 @@ pub enum AgentError {
     /// The queue can not be started.
     #[error("the queue cannot be started")]
     Queue(#[from] QueueError),
+    /// The downloads can not be started.
+    #[error("the downloads cannot be started")]
+    Downloads(#[from] DownloadError),
     /// The connection to the cloud can not be set up.
     #[error(transparent)]
     Cloud(#[from] CloudError),

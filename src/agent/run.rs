@@ -23,6 +23,7 @@ use super::{AgentError, Settings, embedded, lock, service};
 use crate::api::{About, Access, ApiListener, ApiState, serve, types};
 use crate::cloud::{Cloud, CloudSettings, Session, Team, User};
 use crate::db::DbError;
+use crate::download::{DownloadSettings, Downloads};
 use crate::notify;
 use crate::rules::RuleSet;
 use crate::store::{Store, StoreError};
@@ -61,6 +62,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let from_event = store.last_event().await?;
     let team_id = cloud_settings.team_id.clone();
     let queue = start_queue(&store, cloud_settings, settings.transfer).await?;
+    let downloads = start_downloads(&store, settings.transfer).await?;
 
     let rules_cloud = rules.cloud.clone();
     let rules = Arc::new(rules);
@@ -82,6 +84,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
 
     let state = ApiState {
         queue: queue.clone(),
+        downloads: downloads.clone(),
         watcher: watcher.clone(),
         reload: reload_by(&reloader),
         about: Arc::new(about),
@@ -113,7 +116,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     tracing::info!("stopping");
     stop.cancel();
     watcher.stop().await;
-    queue.stop().await;
+    tokio::join!(queue.stop(), downloads.stop());
     api_stop.cancel();
     let _ = api.await;
     let _ = following.await;
@@ -269,6 +272,16 @@ async fn start_queue(
         queue.throttle().set(limit);
     }
     Ok(queue)
+}
+
+/// Starts the downloads with the settings that were kept.
+async fn start_downloads(store: &Store, transfer: TransferSettings) -> Result<Downloads, AgentError> {
+    let settings = DownloadSettings { auto_resume: transfer.auto_resume, ..DownloadSettings::default() };
+    let downloads = Downloads::start(store.clone(), settings).await?;
+    if let Some(limit) = kept::<RateLimit>(store, "download_rate_limit").await? {
+        downloads.throttle().set(limit);
+    }
+    Ok(downloads)
 }
 
 fn host_name() -> String {

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::types::ErrorBody;
 use crate::cloud::CloudError;
+use crate::download::DownloadError;
 use crate::store::StoreError;
 use crate::transfer::QueueError;
 use crate::watch::WatchError;
@@ -77,11 +78,26 @@ impl From<QueueError> for ApiError {
     }
 }
 
+impl From<DownloadError> for ApiError {
+    fn from(error: DownloadError) -> Self {
+        match &error {
+            DownloadError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            DownloadError::WrongState { allowed, .. } => Self::new(StatusCode::CONFLICT, error.to_string())
+                .hint(format!("it works for downloads that are {allowed}")),
+            DownloadError::Link(_) => Self::fields([("url".to_owned(), error.to_string())].into()),
+            DownloadError::Invalid(_) => Self::bad(error.to_string()),
+            DownloadError::Store(store) => Self::internal(store),
+        }
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
-            StoreError::WrongState { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
+            StoreError::NotFound(_) | StoreError::NoDownload(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            StoreError::WrongState { .. } | StoreError::DownloadState { .. } => {
+                Self::new(StatusCode::CONFLICT, error.to_string())
+            }
             _ => Self::internal(&error),
         }
     }

@@ -25,6 +25,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use crate::download::Downloads;
 use crate::rules::Diagnostics;
 use crate::transfer::Queue;
 use crate::watch::Watcher;
@@ -40,13 +41,15 @@ pub type Reload = Arc<dyn Fn() -> BoxFuture<'static, Result<(), Diagnostics>> + 
 pub struct ApiState {
     /// Takes uploads.
     pub queue: Queue,
+    /// Takes downloads.
+    pub downloads: Downloads,
     /// Runs the rules.
     pub watcher: Watcher,
     /// Loads the rules file again.
     pub reload: Reload,
     /// What is told about the agent itself.
     pub about: Arc<About>,
-    /// Folders that may be uploaded from; empty for all.
+    /// Folders that may be uploaded from and downloaded to; empty for all.
     pub allowed_roots: Arc<[PathBuf]>,
     /// Whether uploads that do not say are finalized by themselves.
     pub auto_finalize: bool,

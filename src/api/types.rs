@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::base::UploadId;
-use crate::store::{self, Activity, FileState, Link, Order, Problem, State, UploadKind};
+use crate::base::{DownloadId, UploadId};
+use crate::store::{self, Activity, DownloadFileState, FileState, Link, Order, Problem, State, UploadKind};
 use crate::transfer::Live;
 
 /// An answer that is no success.
@@ -94,12 +94,7 @@ impl Upload {
     pub fn new(upload: store::Upload, live: Option<Live>) -> Self {
         let transferring = upload.state == State::Transferring;
         let live = live.filter(|_| transferring);
-        let waiting = live.as_ref().and_then(|live| live.reason.clone()).map(|message| Problem {
-            code: "retrying".to_owned(),
-            message,
-            retryable: true,
-            hint: None,
-        });
+        let waiting = live.as_ref().and_then(|live| live.reason.clone()).map(Problem::retrying);
         Self {
             kind: upload.kind(),
             activity: transferring.then(|| live.as_ref().map_or(Activity::Queued, |live| live.activity)),
@@ -184,6 +179,186 @@ fn exposed<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Resul
         Some(secret) => serializer.serialize_some(secret.expose_secret()),
         None => serializer.serialize_none(),
     }
+}
+
+/// A download as the interface shows it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Download {
+    /// Its id.
+    pub id: DownloadId,
+    /// Where it stands; never idle.
+    pub state: State,
+    /// What it does now, while it transfers.
+    pub activity: Option<Activity>,
+    /// Name of the package, once known.
+    pub name: Option<String>,
+    /// Where the package comes from, without what opens it.
+    pub source: String,
+    /// The folder it goes into; bytes that are no UTF-8 are shown as `�`.
+    pub dst_folder: String,
+    /// Whether it gets a folder of its own in there.
+    pub create_package_folder: bool,
+    /// Higher goes first.
+    pub priority: i32,
+    /// The cloud's id of the package, once known.
+    pub package_id: Option<String>,
+    /// The rule that made it.
+    pub rule: Option<String>,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes on the disk.
+    pub progress: u64,
+    /// Bytes on their way, not flushed yet.
+    pub in_flight: u64,
+    /// Files in it.
+    pub file_count: u64,
+    /// Files in their places.
+    pub files_done: u64,
+    /// Bytes a second, a moving average.
+    pub speed_bps: u64,
+    /// Time left at this speed.
+    pub eta_seconds: Option<u64>,
+    /// Why it failed, or what it waits for.
+    pub error: Option<Problem>,
+    /// Failed tries of what is being retried.
+    pub attempts: u32,
+    /// When the next try is made.
+    pub next_retry_at: Option<Timestamp>,
+    /// When it was ordered.
+    pub created_at: Timestamp,
+    /// When its files became known.
+    pub started_at: Option<Timestamp>,
+    /// When all was on the disk.
+    pub completed_at: Option<Timestamp>,
+    /// Its files, where they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Vec<DownloadedFile>>,
+}
+
+impl Download {
+    /// The download as the store and the engine know it.
+    #[must_use]
+    pub fn new(download: store::Download, live: Option<Live>) -> Self {
+        let transferring = download.state == State::Transferring;
+        let live = live.filter(|_| transferring);
+        let waiting = live.as_ref().and_then(|live| live.reason.clone()).map(Problem::retrying);
+        let source = match &download.spec.source {
+            store::DownloadSource::Link { id, .. } => format!("{}/{id}", download.spec.api),
+            store::DownloadSource::Package(_) => download.spec.api.clone(),
+        };
+        Self {
+            id: download.id,
+            state: download.state,
+            activity: transferring.then(|| live.as_ref().map_or(Activity::Queued, |live| live.activity)),
+            name: download.name,
+            source,
+            dst_folder: download.spec.destination.to_string_lossy().into_owned(),
+            create_package_folder: download.spec.package_folder,
+            priority: download.spec.priority,
+            package_id: download.package.map(|package| package.id),
+            rule: download.spec.rule,
+            size: download.totals.bytes,
+            progress: download.totals.bytes_done,
+            in_flight: live.as_ref().map_or(0, |live| live.in_flight),
+            file_count: download.totals.files,
+            files_done: download.totals.files_done,
+            speed_bps: live.as_ref().map_or(0, |live| live.speed_bps),
+            eta_seconds: live.as_ref().and_then(|live| live.eta).map(|eta| eta.as_secs()),
+            error: download.problem.or(waiting),
+            attempts: live.as_ref().map_or(0, |live| live.attempts),
+            next_retry_at: live.and_then(|live| live.next_retry_at),
+            created_at: download.created_at,
+            started_at: download.started_at,
+            completed_at: download.completed_at,
+            files: None,
+        }
+    }
+}
+
+/// A file of a download as the interface shows it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DownloadedFile {
+    /// Its number in the download.
+    pub id: u32,
+    /// The cloud's id, as `file_ids` takes it.
+    pub file_id: String,
+    /// Its path below the destination.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes on the disk.
+    pub progress: u64,
+    /// Where it stands.
+    pub state: DownloadFileState,
+    /// Why it can not be had.
+    pub error: Option<Problem>,
+}
+
+impl From<store::DownloadFile> for DownloadedFile {
+    fn from(file: store::DownloadFile) -> Self {
+        Self {
+            id: file.number,
+            file_id: file.wanted.remote_id,
+            path: file.wanted.path,
+            size: file.wanted.size,
+            progress: file.bytes_done,
+            state: file.state,
+            error: file.problem,
+        }
+    }
+}
+
+/// The answer to a list of downloads.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DownloadList {
+    /// Newest first.
+    pub transfers: Vec<Download>,
+    /// Give it as `cursor` for the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// An order for a download.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct NewDownload {
+    /// The link.
+    pub url: String,
+    /// The folder it goes into, absolute; made where it is missing.
+    pub dst_folder: PathBuf,
+    /// What the link asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
+    pub password: Option<SecretString>,
+    /// Whether the package gets a folder of its own in there.
+    #[serde(default = "yes")]
+    pub create_package_folder: bool,
+    /// The cloud's ids of the wanted files; absent for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub file_ids: Vec<String>,
+    /// Higher goes first.
+    #[serde(default)]
+    pub priority: i32,
+    /// Replace files that are there already.
+    #[serde(default)]
+    pub overwrite: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The answer to an order for a download.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DownloadStarted {
+    /// Its id.
+    pub download_id: DownloadId,
+}
+
+/// What to change of a download.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DownloadChange {
+    /// Higher goes first.
+    pub priority: i32,
 }
 
 /// What all orders for an upload have in common.

@@ -8,5 +8,5 @@ mod ids;
 mod package_path;
 
 pub use files::{FileIdentity, bytes_to_path, path_to_bytes};
-pub use ids::UploadId;
+pub use ids::{DownloadId, UploadId};
 pub use package_path::PackagePath;

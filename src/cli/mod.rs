@@ -9,6 +9,7 @@
 //! Must never know: the database, how anything is done.
 
 mod client;
+mod download;
 mod error;
 mod output;
 mod rule;
@@ -67,6 +68,9 @@ enum Command {
     /// Uploads: start, list, steer, watch.
     #[command(subcommand)]
     Upload(upload::Command),
+    /// Downloads: receive a package by its link.
+    #[command(subcommand)]
+    Download(download::Command),
     /// Rules: check them, see what they do and why.
     #[command(subcommand)]
     Rule(rule::Command),
@@ -122,6 +126,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
         Command::Server(command) => server::run(command, client, output).await,
         Command::User(command) => user::run(command, &client()?, output).await,
         Command::Upload(command) => upload::run(command, &client()?, output).await,
+        Command::Download(command) => download::run(command, &client()?, output).await,
         Command::Rule(command) => rule::run(command, client, output).await,
         Command::Automation(rule::AutomationCommand::Ls) => rule::run(rule::Command::Ls, client, output).await,
         Command::Settings(command) => settings::run(command, &client()?, output).await,
@@ -159,6 +164,8 @@ mod tests {
             "masv upload start link --delete-after 3 --unlimited-storage=false --no-finalize a.mov b.mov",
             "masv upload start portal --subdomain=s --sender=a@x --metadata=k=v,k2=v2 a.mov",
             "masv upload ls --output json",
+            "masv download start --url https://x/1?secret=s --destination in --create-package-folder=false --overwrite",
+            "masv settings rate-limit update --limit 20MB --direction download",
             "masv --server http://127.0.0.1:1 upload pause all",
             "masv server start --auto-finalize=false --listen http://127.0.0.1:0",
         ] {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{ArgAction, Subcommand};
+use clap::{ArgAction, Subcommand, ValueEnum};
 
 use super::client::Client;
 use super::error::CliError;
@@ -12,15 +12,26 @@ use crate::transfer::RateLimit;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// The bandwidth that all uploads share.
-    #[command(subcommand)]
-    RateLimit(RateLimitCommand),
+    /// The bandwidth that all uploads, or all downloads, share.
+    RateLimit {
+        /// Which of the two.
+        #[arg(long, global = true, value_enum, default_value_t = Direction::Upload)]
+        direction: Direction,
+        #[command(subcommand)]
+        command: RateLimitCommand,
+    },
     /// How many parts are on their way at once.
     #[command(subcommand)]
     Workers(WorkersCommand),
     /// How many uploads are worked on at once; the others wait for their turn.
     #[command(subcommand)]
     Fifo(FifoCommand),
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Direction {
+    Upload,
+    Download,
 }
 
 #[derive(Debug, Subcommand)]
@@ -30,7 +41,7 @@ pub(super) enum RateLimitCommand {
     Status,
     /// Change it, at once.
     #[command(
-        after_help = "Examples:\n  masv settings rate-limit update --limit 20MB\n  masv settings rate-limit update --enabled=false\n\nWeekly schedules are set by the REST call POST /api/v1/settings/upload_rate_limit."
+        after_help = "Examples:\n  masv settings rate-limit update --limit 20MB\n  masv settings rate-limit update --enabled=false\n  masv settings rate-limit update --direction download --limit 50MB\n\nWeekly schedules are set by the REST call POST /api/v1/settings/upload_rate_limit."
     )]
     Update {
         /// Whether there is a limit.
@@ -68,12 +79,14 @@ pub(super) enum FifoCommand {
     },
 }
 
-const RATE_LIMIT: &str = "/settings/upload_rate_limit";
-
 pub(super) async fn run(command: Command, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
     match command {
-        Command::RateLimit(command) => {
-            let mut limit: RateLimit = client.get(RATE_LIMIT).await?;
+        Command::RateLimit { direction, command } => {
+            let path = match direction {
+                Direction::Upload => "/settings/upload_rate_limit",
+                Direction::Download => "/settings/download_rate_limit",
+            };
+            let mut limit: RateLimit = client.get(path).await?;
             if let RateLimitCommand::Update { enabled, limit: rate } = command {
                 if enabled.is_none() && rate.is_none() {
                     return Err(CliError::usage(
@@ -84,7 +97,7 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
                     limit.rate_limit_bps = rate.0;
                 }
                 limit.enabled = enabled.unwrap_or(true);
-                limit = client.post(RATE_LIMIT, &limit).await?;
+                limit = client.post(path, &limit).await?;
             }
             output.json(&limit);
             output.line(&match limit.enabled {

@@ -239,7 +239,7 @@ impl From<Place> for Order {
 }
 
 /// Paths as the agent needs them: it runs in a folder of its own.
-fn absolute(paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, CliError> {
+pub(super) fn absolute(paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, CliError> {
     paths
         .into_iter()
         .map(|path| {
@@ -323,10 +323,15 @@ async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCod
     if wait { watch::follow(Some(started.upload_id), client, output).await } else { Ok(ExitCode::SUCCESS) }
 }
 
-/// The path of an upload's call; whatever was typed stays one segment.
+/// The path of an upload's call.
 fn one(id: &str, call: &str) -> String {
+    one_of("uploads", id, call)
+}
+
+/// The path of a call about one thing of a kind; whatever was typed stays one segment.
+pub(super) fn one_of(kind: &str, id: &str, call: &str) -> String {
     let escaped: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
-    format!("/uploads/{}{call}", escaped.replace('+', "%20"))
+    format!("/{kind}/{}{call}", escaped.replace('+', "%20"))
 }
 
 pub(super) async fn run(command: Command, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
@@ -410,16 +415,22 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
 
 /// The state in one word, and what it does while it transfers.
 pub(super) fn state(upload: &Upload) -> (String, Mood) {
-    let mood = match upload.state {
+    state_of(upload.state, upload.activity)
+}
+
+/// The same for anything that is transferred.
+pub(super) fn state_of(state: State, activity: Option<Activity>) -> (String, Mood) {
+    let mood = match state {
         State::Complete => Mood::Good,
         State::Error => Mood::Bad,
         State::Transferring => Mood::Busy,
         State::Paused | State::Idle => Mood::Quiet,
     };
-    let activity = match upload.activity {
-        None | Some(Activity::Sending) => return (upload.state.as_str().to_owned(), mood),
+    let activity = match activity {
+        None | Some(Activity::Sending | Activity::Receiving) => return (state.as_str().to_owned(), mood),
         Some(Activity::Queued) => "queued",
         Some(Activity::Creating) => "creating",
+        Some(Activity::Opening) => "opening",
         Some(Activity::Retrying) => "retrying",
         Some(Activity::Verifying) => "verifying",
         Some(Activity::Finalizing) => "finalizing",
@@ -428,9 +439,15 @@ pub(super) fn state(upload: &Upload) -> (String, Mood) {
 }
 
 fn percent(upload: &Upload) -> String {
-    match upload.progress.saturating_mul(100).checked_div(upload.size) {
+    percent_of(upload.progress, upload.size, State::Complete)
+}
+
+/// How much is through; of nothing at all it is all, once that is known.
+pub(super) fn percent_of(progress: u64, size: u64, state: State) -> String {
+    match progress.saturating_mul(100).checked_div(size) {
         Some(percent) => format!("{percent}%"),
-        None => "100%".to_owned(),
+        None if state == State::Complete => "100%".to_owned(),
+        None => "0%".to_owned(),
     }
 }
 

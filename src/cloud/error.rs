@@ -38,6 +38,14 @@ pub enum Call {
     CreateLink,
     /// Asking for the cloud's limits.
     Limits,
+    /// Opening a link.
+    OpenLink,
+    /// Listing the files of a package.
+    ListFiles,
+    /// Asking where a file can be read.
+    FileAddress,
+    /// Receiving a part from the storage.
+    ReceivePart,
 }
 
 impl fmt::Display for Call {
@@ -56,6 +64,10 @@ impl fmt::Display for Call {
             Self::RemovePackage => "remove the package",
             Self::CreateLink => "create a link",
             Self::Limits => "read the cloud's limits",
+            Self::OpenLink => "open the link",
+            Self::ListFiles => "list the files",
+            Self::FileAddress => "say where a file can be read",
+            Self::ReceivePart => "give a part of a file",
         })
     }
 }

@@ -11,6 +11,7 @@
 //! Must never know: uploads, the database, which of the two clouds it talks to.
 
 mod auth;
+mod downloads;
 mod error;
 mod links;
 mod packages;
@@ -30,6 +31,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use auth::{Session, Team, User};
+pub use downloads::{FileAddress, Incoming, ListedFile, OpenedLink};
 pub use error::{Call, CloudError};
 pub use links::{CreatedLink, NewLink};
 pub use packages::{CreatedFile, CreatedPackage, FinalizeFile, Limits, NewFile, NewPackage, PackageAccess, SentPart};
@@ -44,6 +46,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 const IDLE_LIMIT: Duration = Duration::from_secs(20);
 /// The largest answer to a control call, bytes.
 const LARGEST_ANSWER: usize = 32 << 20;
+/// The largest answer of the storage that is read into memory, bytes.
+const LARGEST_ERROR: usize = 64 << 10;
 
 /// Which cloud, and who we are there.
 #[derive(Debug, Clone)]

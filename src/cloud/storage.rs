@@ -9,10 +9,7 @@ use reqwest::{Body, Method, RequestBuilder};
 use serde::Deserialize;
 use url::Url;
 
-use super::{CALL_LIMIT, Call, Cloud, CloudError, read_answer};
-
-/// The largest answer of the storage that is read, bytes.
-const LARGEST_ANSWER: usize = 64 << 10;
+use super::{CALL_LIMIT, Call, Cloud, CloudError, LARGEST_ERROR, read_answer};
 
 /// A request that the cloud prepared for us: it carries its own authorisation in the address and expires.
 #[derive(Clone, Deserialize)]
@@ -83,7 +80,7 @@ impl Cloud {
             None => request.header(CONTENT_LENGTH, 0),
         };
         let response = request.send().await.map_err(|error| CloudError::transport(call, &error))?;
-        let answer = read_answer(call, response, LARGEST_ANSWER).await?;
+        let answer = read_answer(call, response, LARGEST_ERROR).await?;
         multipart_id(&answer).map_err(|reason| CloudError::Garbled { call, reason })
     }
 
@@ -96,7 +93,7 @@ impl Cloud {
         let request = self.storage_request(call, blueprint)?.header(CONTENT_LENGTH, part.length).body(part.body);
         let response = request.send().await.map_err(|error| CloudError::transport(call, &error))?;
         let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-        read_answer(call, response, LARGEST_ANSWER).await?;
+        read_answer(call, response, LARGEST_ERROR).await?;
         tag.ok_or_else(|| CloudError::Garbled { call, reason: "it has no ETag".to_owned() })
     }
 

@@ -1,4 +1,4 @@
-//! The agent's memory: uploads and their files and parts, the ledger of what was sent, settings, the event log.
+//! The agent's memory: uploads, downloads, their files and parts, the ledger of what was sent, settings, the event log.
 //!
 //! **In**: typed changes, each one transaction. **Out**: the same facts after any crash.
 //!
@@ -8,6 +8,7 @@
 //!
 //! Must never know: HTTP, the rules' meaning, how files are sent.
 
+mod downloads;
 mod events;
 mod files;
 mod ledger;
@@ -24,9 +25,12 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use crate::base::UploadId;
+use crate::base::{DownloadId, UploadId};
 use crate::db::{Database, DbError};
 
+pub use downloads::{
+    Download, DownloadFile, DownloadFileState, DownloadFilter, DownloadSource, DownloadSpec, WantedFile,
+};
 pub use events::Event;
 pub use ledger::RuleRecord;
 pub use model::*;
@@ -34,7 +38,8 @@ pub use outbox::{Errand, ErrandKind, Outgoing, Telling};
 pub use uploads::{Order, UploadFilter};
 
 /// Version by version, what makes the agent's database; only ever longer.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/store/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../migrations/store/0001_first.sql"), include_str!("../../migrations/store/0002_downloads.sql")];
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +53,17 @@ pub enum StoreError {
         /// The upload.
         id: UploadId,
         /// What it is now: a state's name, or `finalizing`.
+        state: &'static str,
+    },
+    /// There is no such download.
+    #[error("no download {0}")]
+    NoDownload(DownloadId),
+    /// The download is in a state that does not allow it.
+    #[error("download {id} is {state}")]
+    DownloadState {
+        /// The download.
+        id: DownloadId,
+        /// What it is now.
         state: &'static str,
     },
     /// The ledger has this content already: it was sent, or belongs to an upload that is not complete.

@@ -144,7 +144,7 @@ impl State {
     }
 }
 
-/// What a transferring upload does at this moment.
+/// What a transferring upload or download does at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Activity {
@@ -152,8 +152,12 @@ pub enum Activity {
     Queued,
     /// The package is being made.
     Creating,
+    /// The link is being opened and the package listed.
+    Opening,
     /// Parts are on their way.
     Sending,
+    /// Parts are on their way here.
+    Receiving,
     /// Waits for the next try after a failure.
     Retrying,
     /// Everything is sent and is being checked.
@@ -190,6 +194,14 @@ pub struct Problem {
     /// What a person can do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+}
+
+impl Problem {
+    /// What a transfer waits for that tries again by itself.
+    #[must_use]
+    pub fn retrying(message: String) -> Self {
+        Self { code: "retrying".to_owned(), message, retryable: true, hint: None }
+    }
 }
 
 /// A link to a package.

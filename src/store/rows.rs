@@ -8,19 +8,26 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
-use crate::base::{FileIdentity, UploadId};
+use crate::base::{DownloadId, FileIdentity, UploadId};
 
-impl ToSql for UploadId {
-    fn to_sql(&self) -> rusqlite::Result<types::ToSqlOutput<'_>> {
-        Ok(self.to_string().into())
-    }
+macro_rules! id_column {
+    ($name:ident) => {
+        impl ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<types::ToSqlOutput<'_>> {
+                Ok(self.to_string().into())
+            }
+        }
+
+        impl types::FromSql for $name {
+            fn column_result(value: types::ValueRef<'_>) -> types::FromSqlResult<Self> {
+                Self::from_str(value.as_str()?).map_err(|_| types::FromSqlError::InvalidType)
+            }
+        }
+    };
 }
 
-impl types::FromSql for UploadId {
-    fn column_result(value: types::ValueRef<'_>) -> types::FromSqlResult<Self> {
-        Self::from_str(value.as_str()?).map_err(|_| types::FromSqlError::InvalidType)
-    }
-}
+id_column!(UploadId);
+id_column!(DownloadId);
 
 /// SQLite knows signed integers only; every size and inode number fits by its bits.
 pub(super) fn signed(number: u64) -> i64 {

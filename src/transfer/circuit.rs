@@ -69,7 +69,7 @@ impl Circuit {
 
 /// The circuits of all hosts.
 #[derive(Debug)]
-pub(super) struct Circuits {
+pub(crate) struct Circuits {
     started: Instant,
     hosts: Mutex<HashMap<String, Circuit>>,
     /// A host has been reached again.
@@ -77,7 +77,7 @@ pub(super) struct Circuits {
 }
 
 impl Circuits {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { started: Instant::now(), hosts: Mutex::default(), closed: Notify::new() }
     }
 
@@ -86,7 +86,7 @@ impl Circuits {
     }
 
     /// Waits until `host` may be called.
-    pub(super) async fn leave(&self, host: &str) {
+    pub(crate) async fn leave(&self, host: &str) {
         loop {
             let closed = self.closed.notified();
             let leave = match self.hosts().get_mut(host) {
@@ -102,7 +102,7 @@ impl Circuits {
     }
 
     /// Learns from how a call to `host` ended.
-    pub(super) fn learn(&self, host: &str, error: Option<&CloudError>) {
+    pub(crate) fn learn(&self, host: &str, error: Option<&CloudError>) {
         if error.is_some_and(is_away) {
             self.hosts().entry(host.to_owned()).or_default().failed(self.started.elapsed());
         } else if self.hosts().remove(host).is_some() {

@@ -1,4 +1,4 @@
-//! What a running upload is doing at this moment: kept in memory only, for people to look at.
+//! What a running transfer is doing at this moment: kept in memory only, for people to look at.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::meter::Meter;
-use crate::base::UploadId;
+use super::slots::Key;
 use crate::store::Activity;
 
-/// A look at a running upload.
+/// A look at a running transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
     /// What it does.
@@ -30,39 +30,45 @@ pub struct Live {
     pub reason: Option<String>,
 }
 
-/// The running uploads' doings by id; clones share them.
-#[derive(Debug, Clone, Default)]
-pub(super) struct LiveTable {
-    uploads: Arc<Mutex<HashMap<UploadId, Arc<LiveUpload>>>>,
+/// The running transfers' doings by id; clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct LiveTable<Id> {
+    transfers: Arc<Mutex<HashMap<Id, Arc<LiveTransfer>>>>,
 }
 
-impl LiveTable {
-    fn lock(&self) -> MutexGuard<'_, HashMap<UploadId, Arc<LiveUpload>>> {
-        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
+impl<Id> Default for LiveTable<Id> {
+    fn default() -> Self {
+        Self { transfers: Arc::default() }
+    }
+}
+
+impl<Id: Key> LiveTable<Id> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Id, Arc<LiveTransfer>>> {
+        self.transfers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn insert(&self, id: UploadId, upload: Arc<LiveUpload>) {
-        self.lock().insert(id, upload);
+    pub(crate) fn insert(&self, id: Id, transfer: Arc<LiveTransfer>) {
+        self.lock().insert(id, transfer);
     }
 
-    pub(super) fn remove(&self, id: UploadId) {
+    pub(crate) fn remove(&self, id: Id) {
         self.lock().remove(&id);
     }
 
-    pub(super) fn of(&self, id: UploadId) -> Option<Arc<LiveUpload>> {
+    pub(crate) fn of(&self, id: Id) -> Option<Arc<LiveTransfer>> {
         self.lock().get(&id).cloned()
     }
 
     /// Reads every speed; to be called about once a second.
-    pub(super) fn tick(&self) {
-        let uploads: Vec<_> = self.lock().values().cloned().collect();
-        uploads.iter().for_each(|upload| upload.tick());
+    pub(crate) fn tick(&self) {
+        let transfers: Vec<_> = self.lock().values().cloned().collect();
+        transfers.iter().for_each(|transfer| transfer.tick());
     }
 }
 
-/// One running upload.
+/// One running transfer.
 #[derive(Debug)]
-pub(super) struct LiveUpload {
+pub(crate) struct LiveTransfer {
     started: Instant,
     priority: AtomicI32,
     /// Parts on their way.
@@ -83,21 +89,21 @@ struct Wait {
     until: Timestamp,
 }
 
-/// Counts a part's bytes as they leave; what is not confirmed when it is dropped is taken off again.
+/// Counts a part's bytes as they leave or arrive; what is not confirmed when it is dropped is taken off again.
 #[derive(Debug)]
-pub(super) struct InFlight {
-    upload: Arc<LiveUpload>,
+pub(crate) struct InFlight {
+    transfer: Arc<LiveTransfer>,
     counted: AtomicU64,
 }
 
 /// Shows that something waits for its next try, until it is dropped.
-pub(super) struct Waiting<'a> {
-    upload: &'a LiveUpload,
+pub(crate) struct Waiting<'a> {
+    transfer: &'a LiveTransfer,
     key: u64,
 }
 
-impl LiveUpload {
-    pub(super) fn new(priority: i32, confirmed: u64, total: u64) -> Self {
+impl LiveTransfer {
+    pub(crate) fn new(priority: i32, confirmed: u64, total: u64) -> Self {
         Self {
             started: Instant::now(),
             priority: AtomicI32::new(priority),
@@ -112,42 +118,42 @@ impl LiveUpload {
         }
     }
 
-    pub(super) fn priority(&self) -> i32 {
+    pub(crate) fn priority(&self) -> i32 {
         self.priority.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_priority(&self, priority: i32) {
+    pub(crate) fn set_priority(&self, priority: i32) {
         self.priority.store(priority, Ordering::Relaxed);
     }
 
-    pub(super) fn set_phase(&self, phase: Activity) {
+    pub(crate) fn set_phase(&self, phase: Activity) {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
     }
 
-    pub(super) fn set_total(&self, total: u64) {
+    pub(crate) fn set_total(&self, total: u64) {
         self.total.store(total, Ordering::Relaxed);
     }
 
-    pub(super) fn begin_part(self: &Arc<Self>) -> Arc<InFlight> {
+    pub(crate) fn begin_part(self: &Arc<Self>) -> Arc<InFlight> {
         self.sending.fetch_add(1, Ordering::Relaxed);
-        Arc::new(InFlight { upload: Arc::clone(self), counted: AtomicU64::new(0) })
+        Arc::new(InFlight { transfer: Arc::clone(self), counted: AtomicU64::new(0) })
     }
 
-    pub(super) fn confirm(&self, bytes: u64) {
+    pub(crate) fn confirm(&self, bytes: u64) {
         self.confirmed.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Confirmed bytes that must be sent again.
-    pub(super) fn lose(&self, bytes: u64) {
+    pub(crate) fn lose(&self, bytes: u64) {
         let _ = self
             .confirmed
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |confirmed| Some(confirmed.saturating_sub(bytes)));
     }
 
-    pub(super) fn wait(&self, reason: String, attempts: u32, until: Timestamp) -> Waiting<'_> {
+    pub(crate) fn wait(&self, reason: String, attempts: u32, until: Timestamp) -> Waiting<'_> {
         let key = self.next_wait.fetch_add(1, Ordering::Relaxed);
         self.waits.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Wait { reason, attempts, until });
-        Waiting { upload: self, key }
+        Waiting { transfer: self, key }
     }
 
     fn tick(&self) {
@@ -155,7 +161,7 @@ impl LiveUpload {
         self.meter.lock().unwrap_or_else(PoisonError::into_inner).read(self.started.elapsed(), bytes);
     }
 
-    pub(super) fn look(&self) -> Live {
+    pub(crate) fn look(&self) -> Live {
         let in_flight = self.in_flight.load(Ordering::Relaxed);
         let gone = self.confirmed.load(Ordering::Relaxed) + in_flight;
         let meter = *self.meter.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,7 +170,7 @@ impl LiveUpload {
             let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
             waits.values().min_by_key(|wait| wait.until).cloned()
         };
-        // While other parts move the upload is sending, whatever one of them waits for.
+        // While other parts move the transfer is moving, whatever one of them waits for.
         let retrying = wait.is_some() && self.sending.load(Ordering::Relaxed) == 0;
         Live {
             activity: if retrying { Activity::Retrying } else { phase },
@@ -179,26 +185,26 @@ impl LiveUpload {
 }
 
 impl InFlight {
-    pub(super) fn add(&self, bytes: u64) {
+    pub(crate) fn add(&self, bytes: u64) {
         self.counted.fetch_add(bytes, Ordering::Relaxed);
-        self.upload.in_flight.fetch_add(bytes, Ordering::Relaxed);
+        self.transfer.in_flight.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes that have left so far.
-    pub(super) fn so_far(&self) -> u64 {
+    /// Bytes that have left or arrived so far.
+    pub(crate) fn so_far(&self) -> u64 {
         self.counted.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.upload.in_flight.fetch_sub(self.counted.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.upload.sending.fetch_sub(1, Ordering::Relaxed);
+        self.transfer.in_flight.fetch_sub(self.counted.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.transfer.sending.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.upload.waits.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.transfer.waits.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
 }

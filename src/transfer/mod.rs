@@ -11,14 +11,15 @@
 //! **On a crash** nothing is repaired: the database says what is confirmed, and the next start drives every upload
 //! in state `transferring` on. Pausing, stopping and losing the power are the same case.
 //!
-//! How it works: [`queue`] compares what the database wants to run with what runs, and starts or stops one task per
+//! How it works: the [`engine`] compares what the database wants to run with what runs, and starts or stops one task per
 //! upload ([`upload`]); that task sends several files at once ([`file`]), each several parts at once ([`send`]), as
-//! the workers ([`slots`]) allow. What is to be decided is decided by pure functions: [`plan`], [`retry`], [`tree`],
+//! the workers ([`slots`]) allow. Engine, workers, [`steps`], circuits and limit serve the other direction, too. What is to be decided is decided by pure functions: [`plan`], [`retry`], [`tree`],
 //! [`meter`].
 //!
 //! Must never know: rules, folders, the REST interface.
 
 mod circuit;
+pub(crate) mod engine;
 mod errands;
 mod file;
 mod limit;
@@ -29,9 +30,15 @@ mod queue;
 mod retry;
 mod send;
 mod slots;
+mod steps;
 mod tree;
 mod upload;
 
+pub(crate) use circuit::Circuits;
 pub use limit::{RateLimit, Span, Throttle, Week};
 pub use live::Live;
+pub(crate) use live::{InFlight, LiveTable, LiveTransfer};
 pub use queue::{Queue, QueueError, TransferSettings};
+pub(crate) use retry::{Verdict, decide};
+pub(crate) use slots::{Slot, Slots};
+pub(crate) use steps::{Halt, Steps, in_trouble};

@@ -1,34 +1,26 @@
 //! The queue: orders come in, are written down, and then made true.
 //!
-//! One task ([`engine`]) compares which uploads the database wants to run (state `transferring`, by priority and
-//! order, as many as may be active) with those that run, and starts and stops until both agree. Every order is a
-//! change in the database and a nudge to that task, so an order and a restart after a crash are the same thing.
+//! One task ([`engine`]) runs the uploads that the database wants to run: state `transferring`, by priority and order,
+//! as many as may be active. Every order is a change in the database and a nudge to that task.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::sync::{Notify, OnceCell};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior};
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinHandle;
 
 use super::circuit::Circuits;
+use super::engine::{self, Controls, Direction};
 use super::errands;
 use super::limit::Throttle;
-use super::live::{Live, LiveTable, LiveUpload};
+use super::live::{Live, LiveTable, LiveTransfer};
 use super::slots::Slots;
-use super::upload::{Halt, Task, drive, refused};
+use super::steps::{Halt, Steps};
+use super::upload::{Task, drive, refused};
 use crate::base::UploadId;
 use crate::cloud::{Cloud, CloudError, Limits, NewLink, PackageAccess, Session};
 use crate::store::{Link, Order, Problem, SourceFile, State, Store, StoreError, UploadFilter, UploadSpec};
-
-/// How long parts on their way may take to end when the agent stops.
-const GRACE: Duration = Duration::from_secs(10);
-/// An upload whose task ended for a reason of our own is tried again after this.
-const OWN_FAULT_WAIT: Duration = Duration::from_secs(5);
 
 /// How the engine works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,17 +96,15 @@ impl From<StoreError> for QueueError {
 pub(super) struct Shared {
     pub(super) cloud: Cloud,
     pub(super) store: Store,
-    pub(super) slots: Slots,
+    pub(super) slots: Slots<UploadId>,
     pub(super) session_changed: Notify,
     pub(super) circuits: Circuits,
     /// The upload direction's bandwidth.
     pub(super) throttle: Throttle,
-    live: LiveTable,
+    live: LiveTable<UploadId>,
     settings: RwLock<TransferSettings>,
     limits: OnceCell<Limits>,
-    /// Something may have to be started or stopped.
-    nudge: Notify,
-    stop: CancellationToken,
+    controls: Controls,
 }
 
 impl Shared {
@@ -168,17 +158,24 @@ impl Queue {
             live: LiveTable::default(),
             settings: RwLock::new(settings),
             limits: OnceCell::new(),
-            nudge: Notify::new(),
-            stop: CancellationToken::new(),
+            controls: Controls::default(),
         });
-        let engine = tokio::spawn(engine(Arc::clone(&shared)));
+        let engine = tokio::spawn({
+            let shared = Arc::clone(&shared);
+            async move {
+                let stop = shared.controls.stop.child_token();
+                let errands = tokio::spawn(errands::run(shared.store.clone(), shared.cloud.clone(), stop));
+                engine::run(shared).await;
+                errands.abort();
+            }
+        });
         Ok(Self { shared, engine: Arc::new(tokio::sync::Mutex::new(Some(engine))) })
     }
 
     /// Stops: no new part is begun, those on their way may end within a grace time. Uploads stay as they are in the
     /// store and go on at the next start.
     pub async fn stop(&self) {
-        self.shared.stop.cancel();
+        self.shared.controls.stop.cancel();
         let engine = self.engine.lock().await.take();
         if let Some(engine) = engine
             && let Err(error) = engine.await
@@ -215,7 +212,7 @@ impl Queue {
         }
         let id = UploadId::new();
         self.shared.store.insert_upload(id, spec).await?;
-        self.shared.nudge.notify_one();
+        self.shared.controls.nudge.notify_one();
         Ok(id)
     }
 
@@ -226,7 +223,7 @@ impl Queue {
     pub async fn append(&self, id: UploadId, files: Vec<SourceFile>) -> Result<(), QueueError> {
         let allowed = "transferring, paused, idle or error";
         self.shared.store.append_files(id, files).await.map_err(|error| QueueError::from_store(error, allowed))?;
-        self.shared.nudge.notify_one();
+        self.shared.controls.nudge.notify_one();
         Ok(())
     }
 
@@ -237,7 +234,7 @@ impl Queue {
     pub async fn pause(&self, id: UploadId) -> Result<(), QueueError> {
         let moved = self.shared.store.move_to(id, &[State::Transferring], State::Paused, None).await;
         moved.map_err(|error| QueueError::from_store(error, "transferring or paused"))?;
-        self.shared.nudge.notify_one();
+        self.shared.controls.nudge.notify_one();
         Ok(())
     }
 
@@ -248,7 +245,7 @@ impl Queue {
     pub async fn resume(&self, id: UploadId) -> Result<(), QueueError> {
         let allowed = "paused, error, transferring or idle";
         self.shared.store.try_again(id).await.map_err(|error| QueueError::from_store(error, allowed))?;
-        self.shared.nudge.notify_one();
+        self.shared.controls.nudge.notify_one();
         Ok(())
     }
 
@@ -259,7 +256,7 @@ impl Queue {
     pub async fn finalize(&self, id: UploadId) -> Result<(), QueueError> {
         let allowed = "transferring, idle or complete";
         self.shared.store.ask_finalize(id).await.map_err(|error| QueueError::from_store(error, allowed))?;
-        self.shared.nudge.notify_one();
+        self.shared.controls.nudge.notify_one();
         Ok(())
     }
 
@@ -269,7 +266,7 @@ impl Queue {
     /// [`QueueError::NotFound`].
     pub async fn remove(&self, id: UploadId) -> Result<(), QueueError> {
         self.shared.store.remove_upload(id).await?;
-        self.shared.nudge.notify_one();
+        self.shared.controls.nudge.notify_one();
         Ok(())
     }
 
@@ -283,7 +280,7 @@ impl Queue {
             live.set_priority(priority);
             self.shared.slots.set_priority(id, priority);
         }
-        self.shared.nudge.notify_one();
+        self.shared.controls.nudge.notify_one();
         Ok(())
     }
 
@@ -293,7 +290,7 @@ impl Queue {
     /// [`QueueError::NotFound`].
     pub async fn set_order(&self, id: UploadId, order: Order) -> Result<(), QueueError> {
         self.shared.store.set_order(id, order).await?;
-        self.shared.nudge.notify_one();
+        self.shared.controls.nudge.notify_one();
         Ok(())
     }
 
@@ -355,122 +352,55 @@ impl Queue {
     pub fn set_settings(&self, settings: TransferSettings) {
         *self.shared.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
         self.shared.slots.set_capacity(settings.workers);
-        self.shared.nudge.notify_one();
+        self.shared.controls.nudge.notify_one();
     }
 }
 
-/// A running upload's two brakes.
-struct Running {
-    soft: CancellationToken,
-    hard: CancellationToken,
-}
+impl Direction for Shared {
+    type Id = UploadId;
+    const NAME: &'static str = "upload";
 
-type Ended = (UploadId, Result<(), Halt>);
+    fn controls(&self) -> &Controls {
+        &self.controls
+    }
 
-/// Makes what runs agree with what the database wants, until the agent stops.
-async fn engine(shared: Arc<Shared>) {
-    let errands = tokio::spawn(errands::run(shared.store.clone(), shared.cloud.clone(), shared.stop.child_token()));
-    let mut running: HashMap<UploadId, Running> = HashMap::new();
-    let mut resting: HashMap<UploadId, Instant> = HashMap::new();
-    let mut tasks: JoinSet<Ended> = JoinSet::new();
-    let mut second = tokio::time::interval(Duration::from_secs(1));
-    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut agree = false;
-    while !shared.stop.is_cancelled() {
-        if !agree {
-            match reconcile(&shared, &mut running, &resting, &mut tasks).await {
-                Ok(()) => agree = true,
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "the queue cannot be read; trying again");
-                }
+    fn live(&self) -> &LiveTable<UploadId> {
+        &self.live
+    }
+
+    async fn wanted(&self) -> Result<Vec<(UploadId, i32)>, StoreError> {
+        let active = u32::try_from(self.settings().active_uploads).unwrap_or(u32::MAX);
+        self.store.uploads_by_turn(active).await
+    }
+
+    async fn is_only_waiting(&self, id: UploadId) -> bool {
+        self.store.upload(id).await.is_ok_and(|upload| upload.state == State::Transferring)
+    }
+
+    async fn begin(&self, id: UploadId, priority: i32) -> Result<LiveTransfer, StoreError> {
+        let totals = self.store.upload(id).await?.totals;
+        Ok(LiveTransfer::new(priority, totals.bytes_done, totals.bytes))
+    }
+
+    async fn drive(self: Arc<Self>, id: UploadId, steps: Steps) -> Result<(), Halt> {
+        drive(Task::new(id, self, steps)).await
+    }
+
+    async fn finish(&self, id: UploadId, outcome: Result<(), Halt>) -> bool {
+        let problem = match outcome {
+            Ok(()) | Err(Halt::Interrupted | Halt::Store(StoreError::NotFound(_) | StoreError::WrongState { .. })) => {
+                return false;
             }
-        }
-        tokio::select! {
-            () = shared.stop.cancelled() => {}
-            () = shared.nudge.notified() => agree = false,
-            Some(ended) = tasks.join_next() => {
-                if let Ok((id, outcome)) = ended {
-                    running.remove(&id);
-                    shared.live.remove(id);
-                    if finish(&shared, id, outcome).await {
-                        resting.insert(id, Instant::now() + OWN_FAULT_WAIT);
-                    }
-                }
-                agree = false;
+            Err(Halt::Store(error)) => {
+                tracing::error!(upload = %id, error = &error as &dyn std::error::Error, "cannot go on for now");
+                return true;
             }
-            _ = second.tick() => {
-                shared.live.tick();
-                let rested = resting.len();
-                resting.retain(|_, until| *until > Instant::now());
-                agree &= rested == resting.len();
-            }
-        }
+            Err(Halt::Refused(error, _)) => refused(&error),
+            Err(Halt::Failed(problem)) => problem,
+        };
+        tracing::error!(upload = %id, code = %problem.code, "{}", problem.message);
+        write_problem(self, id, problem).await
     }
-    wind_down(&running, &mut tasks).await;
-    errands.abort();
-}
-
-/// Lets what is on its way end, but not for ever.
-async fn wind_down(running: &HashMap<UploadId, Running>, tasks: &mut JoinSet<Ended>) {
-    running.values().for_each(|upload| upload.soft.cancel());
-    let all_ended = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, all_ended).await.is_err() {
-        running.values().for_each(|upload| upload.hard.cancel());
-        let all_dropped = async { while tasks.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(GRACE, all_dropped).await;
-        tasks.abort_all();
-    }
-}
-
-async fn reconcile(
-    shared: &Arc<Shared>,
-    running: &mut HashMap<UploadId, Running>,
-    resting: &HashMap<UploadId, Instant>,
-    tasks: &mut JoinSet<Ended>,
-) -> Result<(), StoreError> {
-    let active = u32::try_from(shared.settings().active_uploads).unwrap_or(u32::MAX);
-    let wanted = shared.store.uploads_by_turn(active).await?;
-    for (id, upload) in running.iter() {
-        if wanted.iter().any(|(wanted, _)| wanted == id) {
-            continue;
-        }
-        upload.soft.cancel();
-        // One that only has to let others go first may end the parts on their way; a paused or removed one may not.
-        let waits = shared.store.upload(*id).await.is_ok_and(|upload| upload.state == State::Transferring);
-        if !waits {
-            upload.hard.cancel();
-        }
-    }
-    for (id, priority) in wanted {
-        if running.contains_key(&id) || resting.contains_key(&id) {
-            continue;
-        }
-        let totals = shared.store.upload(id).await?.totals;
-        let live = Arc::new(LiveUpload::new(priority, totals.bytes_done, totals.bytes));
-        shared.live.insert(id, Arc::clone(&live));
-        let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
-        let task = Task::new(id, Arc::clone(shared), live, soft.clone(), hard.clone());
-        tasks.spawn(async move { (id, drive(task).await) });
-        running.insert(id, Running { soft, hard });
-    }
-    Ok(())
-}
-
-/// Writes down how an upload's task ended. Whether it must rest before it is started again.
-async fn finish(shared: &Shared, id: UploadId, outcome: Result<(), Halt>) -> bool {
-    let problem = match outcome {
-        Ok(()) | Err(Halt::Interrupted | Halt::Store(StoreError::NotFound(_) | StoreError::WrongState { .. })) => {
-            return false;
-        }
-        Err(Halt::Store(error)) => {
-            tracing::error!(upload = %id, error = &error as &dyn std::error::Error, "cannot go on for now");
-            return true;
-        }
-        Err(Halt::Refused(error, _)) => refused(&error),
-        Err(Halt::Failed(problem)) => problem,
-    };
-    tracing::error!(upload = %id, code = %problem.code, "{}", problem.message);
-    write_problem(shared, id, problem).await
 }
 
 async fn write_problem(shared: &Shared, id: UploadId, problem: Problem) -> bool {

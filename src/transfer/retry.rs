@@ -21,7 +21,7 @@ pub enum Verdict {
     Later(Option<Duration>),
     /// The address has expired or was revoked: ask for a new one and try again.
     Refresh,
-    /// The storage no longer knows the file: begin it anew.
+    /// The storage no longer knows the file, or has another: begin it anew.
     Restart,
     /// The call had been done already, only its answer was lost.
     Done,
@@ -60,6 +60,10 @@ pub fn decide(error: &CloudError, attempts: u32) -> Verdict {
             Verdict::Restart
         }
         (Call::CreatePackage, 401) => Verdict::SignIn,
+        // The right to read the package has expired: the link gives a new one.
+        (Call::ListFiles | Call::FileAddress, 401) if attempts <= 3 => Verdict::Refresh,
+        (Call::ReceivePart, 412 | 416) => Verdict::Restart,
+        (Call::ReceivePart, 400 | 401 | 403 | 404 | 410) if attempts <= 5 => Verdict::Refresh,
         _ => Verdict::Never,
     }
 }
@@ -106,6 +110,12 @@ mod tests {
             (refused(RemovePackage, 404, None, ""), 1, Verdict::Done),
             (refused(CreatePackage, 401, None, ""), 1, Verdict::SignIn),
             (refused(CreatePackage, 403, None, ""), 1, Verdict::Never),
+            (refused(FileAddress, 401, None, ""), 1, Verdict::Refresh),
+            (refused(FileAddress, 403, None, "the limit is reached"), 1, Verdict::Never),
+            (refused(OpenLink, 401, None, "the password is wrong"), 1, Verdict::Never),
+            (refused(ReceivePart, 403, Some("AccessDenied"), "Request has expired"), 1, Verdict::Refresh),
+            (refused(ReceivePart, 404, Some("NoSuchKey"), ""), 9, Verdict::Never),
+            (refused(ReceivePart, 416, None, ""), 1, Verdict::Restart),
             (CloudError::NotSignedIn, 1, Verdict::SignIn),
             (CloudError::Unreachable { call: SendPart, reason: "reset".into() }, 99, Verdict::Later(None)),
             (CloudError::Garbled { call: CreateFile, reason: "cut".into() }, 1, Verdict::Later(None)),

@@ -1,69 +1,73 @@
 //! The workers: how many parts may be on their way at once, and whose turn it is when one is free.
 //!
-//! Higher priority first. Within a priority the upload that has the fewest workers, so that a package of ten thousand
+//! Higher priority first. Within a priority the transfer that has the fewest workers, so that a package of ten thousand
 //! small files and one file of 500 GB both move; then who waited longest. The choice is a pure function ([`choose`]);
 //! the rest hands out permits that return by themselves when they are dropped.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::base::UploadId;
+/// What a transfer is known by.
+pub(crate) trait Key: Copy + Eq + Hash + Send + Sync + std::fmt::Debug + std::fmt::Display + 'static {}
+
+impl<T: Copy + Eq + Hash + Send + Sync + std::fmt::Debug + std::fmt::Display + 'static> Key for T {}
 
 /// Somebody who waits for a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Claim {
-    upload: UploadId,
+struct Claim<Id> {
+    transfer: Id,
     priority: i32,
 }
 
-/// Which of those that wait (longest first) is next, given how many workers each upload has.
-fn choose(waiting: impl Iterator<Item = Claim>, busy: &HashMap<UploadId, usize>) -> Option<usize> {
+/// Which of those that wait (longest first) is next, given how many workers each transfer has.
+fn choose<Id: Key>(waiting: impl Iterator<Item = Claim<Id>>, busy: &HashMap<Id, usize>) -> Option<usize> {
     waiting
         .enumerate()
         .min_by_key(|(place, claim)| {
-            let workers = busy.get(&claim.upload).copied().unwrap_or(0);
+            let workers = busy.get(&claim.transfer).copied().unwrap_or(0);
             (std::cmp::Reverse(claim.priority), workers, *place)
         })
         .map(|(place, _)| place)
 }
 
-/// The workers of one agent; clones share them.
+/// The workers of one direction; clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct Slots {
-    shared: Arc<Mutex<Table>>,
+pub(crate) struct Slots<Id: Key> {
+    shared: Arc<Mutex<Table<Id>>>,
 }
 
 #[derive(Debug)]
-struct Table {
+struct Table<Id: Key> {
     capacity: usize,
     taken: usize,
-    busy: HashMap<UploadId, usize>,
-    waiting: Vec<(Claim, oneshot::Sender<Slot>)>,
+    busy: HashMap<Id, usize>,
+    waiting: Vec<(Claim<Id>, oneshot::Sender<Slot<Id>>)>,
 }
 
 /// One worker, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Slot {
-    slots: Slots,
-    upload: UploadId,
+pub(crate) struct Slot<Id: Key> {
+    slots: Slots<Id>,
+    transfer: Id,
 }
 
-impl Slots {
-    pub(super) fn new(capacity: usize) -> Self {
+impl<Id: Key> Slots<Id> {
+    pub(crate) fn new(capacity: usize) -> Self {
         let table = Table { capacity: capacity.max(1), taken: 0, busy: HashMap::new(), waiting: Vec::new() };
         Self { shared: Arc::new(Mutex::new(table)) }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, Table<Id>> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a worker. Dropping the future leaves the queue.
-    pub(super) async fn take(&self, upload: UploadId, priority: i32) -> Slot {
+    pub(crate) async fn take(&self, transfer: Id, priority: i32) -> Slot<Id> {
         let (sender, receiver) = oneshot::channel();
-        self.table().waiting.push((Claim { upload, priority }, sender));
+        self.table().waiting.push((Claim { transfer, priority }, sender));
         self.hand_out();
         match receiver.await {
             Ok(slot) => slot,
@@ -73,15 +77,15 @@ impl Slots {
     }
 
     /// From now on there are so many workers; those above the number end with the parts they are at.
-    pub(super) fn set_capacity(&self, capacity: usize) {
+    pub(crate) fn set_capacity(&self, capacity: usize) {
         self.table().capacity = capacity.max(1);
         self.hand_out();
     }
 
-    /// Whoever waits for this upload waits with another priority.
-    pub(super) fn set_priority(&self, upload: UploadId, priority: i32) {
+    /// Whoever waits for this transfer waits with another priority.
+    pub(crate) fn set_priority(&self, transfer: Id, priority: i32) {
         for (claim, _) in &mut self.table().waiting {
-            if claim.upload == upload {
+            if claim.transfer == transfer {
                 claim.priority = priority;
             }
         }
@@ -98,8 +102,8 @@ impl Slots {
                 let Some(place) = choose(table.waiting.iter().map(|(claim, _)| *claim), &table.busy) else { return };
                 let (claim, sender) = table.waiting.remove(place);
                 table.taken += 1;
-                *table.busy.entry(claim.upload).or_default() += 1;
-                (sender, Slot { slots: self.clone(), upload: claim.upload })
+                *table.busy.entry(claim.transfer).or_default() += 1;
+                (sender, Slot { slots: self.clone(), transfer: claim.transfer })
             };
             // A waiter that left at this moment gives the slot back by dropping it, outside the lock.
             drop(sender.send(slot));
@@ -107,15 +111,15 @@ impl Slots {
     }
 }
 
-impl Drop for Slot {
+impl<Id: Key> Drop for Slot<Id> {
     fn drop(&mut self) {
         {
             let mut table = self.slots.table();
             table.taken -= 1;
-            if let Some(workers) = table.busy.get_mut(&self.upload) {
+            if let Some(workers) = table.busy.get_mut(&self.transfer) {
                 *workers -= 1;
                 if *workers == 0 {
-                    table.busy.remove(&self.upload);
+                    table.busy.remove(&self.transfer);
                 }
             }
         }
@@ -126,10 +130,11 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::UploadId;
     use futures_util::FutureExt;
 
     fn next(waiting: &[(UploadId, i32)], busy: &[(UploadId, usize)]) -> Option<usize> {
-        let claims = waiting.iter().map(|(upload, priority)| Claim { upload: *upload, priority: *priority });
+        let claims = waiting.iter().map(|(upload, priority)| Claim { transfer: *upload, priority: *priority });
         choose(claims, &busy.iter().copied().collect())
     }
 

@@ -10,16 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::circuit::Circuits;
 use super::file::send_file;
 use super::limit::Throttle;
-use super::live::LiveUpload;
 use super::queue::Shared;
-use super::retry::{Verdict, backoff, decide};
+use super::retry::Verdict;
 use super::slots::Slot;
+use super::steps::{Halt, Steps, in_trouble};
 use crate::base::UploadId;
 use crate::cloud::{Cloud, CloudError, Limits, NewLink, NewPackage, NewPortalPackage, PackageAccess};
 use crate::store::{
@@ -27,56 +25,24 @@ use crate::store::{
     UploadKind,
 };
 
-/// Files of one upload that are open at the same time.
-const FILES_AT_ONCE: usize = 16;
 /// Files read from the database at once.
 const PAGE: u32 = 256;
 /// How often an upload without a session looks whether there is one.
 const SESSION_LOOK: Duration = Duration::from_secs(30);
-/// How many files in trouble a message names.
-const NAMED: usize = 3;
-
-/// Why an upload's task ends before the upload is done.
-#[derive(Debug)]
-pub(super) enum Halt {
-    /// It was told to: paused, removed, or the agent stops.
-    Interrupted,
-    /// The cloud refused, and would again.
-    Refused(CloudError, Verdict),
-    /// It can not go on until somebody does something.
-    Failed(Problem),
-    /// The agent's own memory failed.
-    Store(StoreError),
-}
-
-impl Halt {
-    /// For calls whose refusal does not matter: only the other reasons stop.
-    pub(super) fn unless_refused(self) -> Result<(), Self> {
-        match self {
-            Self::Refused(error, _) => {
-                tracing::debug!(%error, "refused, and left at that");
-                Ok(())
-            }
-            other => Err(other),
-        }
-    }
-}
-
-impl From<StoreError> for Halt {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
 
 /// What a running upload needs at every step.
 pub(super) struct Task {
     pub(super) id: UploadId,
-    pub(super) live: Arc<LiveUpload>,
     shared: Arc<Shared>,
-    /// Take no new work; what is on its way may end.
-    soft: CancellationToken,
-    /// Drop what is on its way, too.
-    hard: CancellationToken,
+    steps: Steps,
+}
+
+impl Deref for Task {
+    type Target = Steps;
+
+    fn deref(&self) -> &Steps {
+        &self.steps
+    }
 }
 
 /// A [`Task`] whose package exists.
@@ -99,14 +65,8 @@ impl Deref for Run {
 }
 
 impl Task {
-    pub(super) fn new(
-        id: UploadId,
-        shared: Arc<Shared>,
-        live: Arc<LiveUpload>,
-        soft: CancellationToken,
-        hard: CancellationToken,
-    ) -> Self {
-        Self { id, live, shared, soft, hard }
+    pub(super) fn new(id: UploadId, shared: Arc<Shared>, steps: Steps) -> Self {
+        Self { id, shared, steps }
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -131,45 +91,8 @@ impl Task {
     }
 
     /// Waits for a worker.
-    pub(super) async fn worker(&self) -> Result<Slot, Halt> {
+    pub(super) async fn worker(&self) -> Result<Slot<UploadId>, Halt> {
         self.unless_stopped(self.shared.slots.take(self.id, self.live.priority())).await
-    }
-
-    /// Does what may be dropped half way.
-    pub(super) async fn unless_aborted<T>(&self, work: impl Future<Output = T>) -> Result<T, Halt> {
-        tokio::select! {
-            biased;
-            () = self.hard.cancelled() => Err(Halt::Interrupted),
-            done = work => Ok(done),
-        }
-    }
-
-    /// Waits for something, unless the upload is to stop.
-    pub(super) async fn unless_stopped<T>(&self, event: impl Future<Output = T>) -> Result<T, Halt> {
-        tokio::select! {
-            biased;
-            () = self.soft.cancelled() => Err(Halt::Interrupted),
-            happened = event => Ok(happened),
-        }
-    }
-
-    /// Waits, unless the upload is to stop.
-    pub(super) async fn pause_for(&self, wait: Duration) -> Result<(), Halt> {
-        self.unless_stopped(tokio::time::sleep(wait)).await
-    }
-
-    /// Waits before the next try, and shows why.
-    pub(super) async fn wait_after(
-        &self,
-        error: &CloudError,
-        attempts: u32,
-        wait: Option<Duration>,
-    ) -> Result<(), Halt> {
-        let wait = wait.unwrap_or_else(|| backoff(attempts, fastrand::f64()));
-        let until = Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
-        tracing::info!(upload = %self.id, attempts, wait_ms = wait.as_millis() as u64, "{error}; trying again");
-        let _shown = self.live.wait(error.to_string(), attempts, until);
-        self.pause_for(wait).await
     }
 
     /// Waits until somebody has signed in, looking every now and then.
@@ -192,21 +115,11 @@ impl Task {
     where
         F: Future<Output = Result<T, CloudError>>,
     {
-        let mut attempts = 0;
+        let (host, mut attempts) = (self.cloud().base().authority(), 0);
         loop {
-            attempts += 1;
-            let host = self.cloud().base().authority();
-            self.unless_stopped(self.shared.circuits.leave(host)).await?;
-            let outcome = call().await;
-            self.shared.circuits.learn(host, outcome.as_ref().err());
-            let error = match outcome {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            match decide(&error, attempts) {
-                Verdict::Later(wait) => self.wait_after(&error, attempts, wait).await?,
-                Verdict::SignIn => self.wait_for_session(attempts).await?,
-                verdict => return Err(Halt::Refused(error, verdict)),
+            match self.try_at(&self.shared.circuits, host, &mut call, &mut attempts).await {
+                Err(Halt::Refused(_, Verdict::SignIn)) => self.wait_for_session(attempts).await?,
+                other => return other,
             }
         }
     }
@@ -249,7 +162,8 @@ pub(super) async fn drive(task: Task) -> Result<(), Halt> {
             None => {
                 let failed = run.store().files_failed(run.id, 1_000).await?;
                 if !failed.is_empty() {
-                    return Err(Halt::Failed(in_trouble(&failed)));
+                    let problems = failed.iter().filter_map(|file| file.problem.as_ref());
+                    return Err(Halt::Failed(in_trouble(problems)));
                 }
                 if sent == 0 {
                     return Err(Halt::Store(StoreError::Unreadable("upload.files_done")));
@@ -322,74 +236,14 @@ async fn make_link(task: &Task, package: &RemotePackage) -> Result<(), Halt> {
     Ok(())
 }
 
-/// Sends all files that are still to be sent, several at once; returns how many that were. Files in trouble are
-/// passed over; what stops the whole upload stops them all.
+/// Sends all files that are still to be sent; files in trouble are passed over.
 async fn send_files(run: &Arc<Run>) -> Result<usize, Halt> {
-    let mut files = JoinSet::new();
-    let mut halted = None;
-    let (mut sent, mut after) = (0, None);
-    let mut page = run.store().files_to_send(run.id, after, PAGE).await?.into_iter();
-    while halted.is_none() && !run.soft.is_cancelled() {
-        if files.len() < FILES_AT_ONCE {
-            let mut next = page.next();
-            if next.is_none() {
-                page = run.store().files_to_send(run.id, after, PAGE).await?.into_iter();
-                next = page.next();
-            }
-            if let Some(file) = next {
-                after = Some(file.number);
-                let run = Arc::clone(run);
-                files.spawn(async move { send_file(&run, file).await });
-                continue;
-            }
-        }
-        match files.join_next().await {
-            Some(ended) => match flatten(ended) {
-                Ok(()) => sent += 1,
-                Err(halt) => halted = Some(halt),
-            },
-            None => return Ok(sent),
-        }
-    }
-    if halted.is_some() {
-        run.soft.cancel();
-        run.hard.cancel();
-    }
-    while let Some(ended) = files.join_next().await {
-        if let Err(halt) = flatten(ended)
-            && matches!(halted, None | Some(Halt::Interrupted))
-        {
-            halted = Some(halt);
-        }
-    }
-    Err(halted.unwrap_or(Halt::Interrupted))
-}
-
-fn flatten(ended: Result<Result<(), Halt>, tokio::task::JoinError>) -> Result<(), Halt> {
-    ended.unwrap_or_else(|error| {
-        Err(Halt::Failed(Problem {
-            code: "internal".to_owned(),
-            message: format!("sending a file ended unexpectedly: {error}"),
-            retryable: true,
-            hint: Some("resume the upload, and report this with the log".to_owned()),
-        }))
-    })
-}
-
-/// What to say of an upload some of whose files can not be sent.
-fn in_trouble(failed: &[File]) -> Problem {
-    let problems: Vec<&Problem> = failed.iter().filter_map(|file| file.problem.as_ref()).collect();
-    let mut message: Vec<&str> = problems.iter().take(NAMED).map(|problem| problem.message.as_str()).collect();
-    let more = format!("{} more files", problems.len().saturating_sub(NAMED));
-    if problems.len() > NAMED {
-        message.push(&more);
-    }
-    Problem {
-        code: problems.first().map_or_else(|| "files_failed".to_owned(), |problem| problem.code.clone()),
-        message: message.join("; "),
-        retryable: true,
-        hint: problems.first().and_then(|problem| problem.hint.clone()),
-    }
+    let page = |after| run.store().files_to_send(run.id, after, PAGE);
+    let send = |file| {
+        let run = Arc::clone(run);
+        async move { send_file(&run, file).await }
+    };
+    run.each_file(page, |file: &File| file.number, send).await
 }
 
 /// What to say of a refusal.

@@ -1,6 +1,7 @@
 //! The routes of the interface, a file a noun.
 
 mod automations;
+mod downloads;
 mod events;
 mod server;
 mod session;
@@ -35,6 +36,12 @@ pub(super) fn router(state: ApiState, access: Access, stop: &CancellationToken) 
         .route("/uploads/{id}/pause", post(uploads::pause))
         .route("/uploads/{id}/resume", post(uploads::resume))
         .route("/uploads/{id}/links", post(uploads::create_link))
+        .route("/downloads", get(downloads::list).post(downloads::create).delete(downloads::remove_many))
+        .route("/downloads/pause", post(downloads::pause_all))
+        .route("/downloads/resume", post(downloads::resume_all))
+        .route("/downloads/{id}", get(downloads::show).patch(downloads::change).delete(downloads::remove))
+        .route("/downloads/{id}/pause", post(downloads::pause))
+        .route("/downloads/{id}/resume", post(downloads::resume))
         .route("/automations", get(automations::list))
         .route("/automations/reload", post(automations::reload))
         .route("/automations/explain", get(automations::explain))
@@ -48,6 +55,10 @@ pub(super) fn router(state: ApiState, access: Access, stop: &CancellationToken) 
         .route("/login", get(session::show).post(session::sign_in).delete(session::sign_out))
         .route("/teams", get(session::teams))
         .route("/settings/upload_rate_limit", get(settings::rate_limit).post(settings::set_rate_limit))
+        .route(
+            "/settings/download_rate_limit",
+            get(settings::download_rate_limit).post(settings::set_download_rate_limit),
+        )
         .route("/settings/workers", get(settings::workers).post(settings::set_workers))
         .route("/settings/fifo_mode", get(settings::fifo_mode).post(settings::set_fifo_mode))
         .route("/events", get(events::stream))

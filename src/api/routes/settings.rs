@@ -8,7 +8,7 @@ use super::super::ApiState;
 use super::super::error::ApiError;
 use super::super::types::{FifoMode, Workers};
 use super::Body;
-use crate::transfer::{RateLimit, TransferSettings};
+use crate::transfer::{RateLimit, Throttle, TransferSettings};
 
 /// More workers than this help nobody.
 const MOST_WORKERS: usize = 256;
@@ -28,12 +28,32 @@ pub(super) async fn set_rate_limit(
     Extract(state): Extract<ApiState>,
     Body(limit): Body<RateLimit>,
 ) -> Result<Json<RateLimit>, ApiError> {
+    limit_to(&state, "upload_rate_limit", state.queue.throttle(), limit).await
+}
+
+pub(super) async fn download_rate_limit(Extract(state): Extract<ApiState>) -> Json<RateLimit> {
+    Json(state.downloads.throttle().limit())
+}
+
+pub(super) async fn set_download_rate_limit(
+    Extract(state): Extract<ApiState>,
+    Body(limit): Body<RateLimit>,
+) -> Result<Json<RateLimit>, ApiError> {
+    limit_to(&state, "download_rate_limit", state.downloads.throttle(), limit).await
+}
+
+async fn limit_to(
+    state: &ApiState,
+    key: &'static str,
+    throttle: &Throttle,
+    limit: RateLimit,
+) -> Result<Json<RateLimit>, ApiError> {
     if limit.enabled && limit.rate_limit_bps == 0 {
         return Err(ApiError::bad("rate_limit_bps: a limit needs bytes per second above 0")
-            .hint("to stop all uploads, pause them"));
+            .hint("to stop all transfers, pause them"));
     }
-    keep(&state, "upload_rate_limit", &limit).await?;
-    state.queue.throttle().set(limit.clone());
+    keep(state, key, &limit).await?;
+    throttle.set(limit.clone());
     Ok(Json(limit))
 }
 

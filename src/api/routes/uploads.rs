@@ -21,9 +21,9 @@ use crate::store::{Destination, Link, PackageOptions, State, UploadFilter, Uploa
 /// How long the answer to a link order waits for the link.
 const LINK_WAIT: Duration = Duration::from_secs(10);
 /// The most entries of a page.
-const LARGEST_PAGE: u32 = 1_000;
+pub(super) const LARGEST_PAGE: u32 = 1_000;
 
-type Answer<T> = Result<Json<T>, ApiError>;
+pub(super) type Answer<T> = Result<Json<T>, ApiError>;
 
 fn parse_id(text: &str) -> Result<UploadId, ApiError> {
     text.parse().map_err(|_| {
@@ -32,7 +32,7 @@ fn parse_id(text: &str) -> Result<UploadId, ApiError> {
 }
 
 /// Comma-separated states; `all` and nothing mean all.
-fn parse_states(text: &str) -> Result<Vec<State>, ApiError> {
+pub(super) fn parse_states(text: &str) -> Result<Vec<State>, ApiError> {
     let words = text.split(',').map(str::trim).filter(|word| !word.is_empty() && *word != "all");
     words
         .map(|word| {
@@ -302,11 +302,19 @@ pub(super) struct Removing {
     states: Option<String>,
 }
 
+impl Removing {
+    /// The states that were named; naming none would be too easy a way to remove all.
+    pub(super) fn states(self) -> Result<Vec<State>, ApiError> {
+        let states = self.states.filter(|states| !states.trim().is_empty()).ok_or_else(|| {
+            ApiError::bad("states: name the states to remove")
+                .hint("for instance ?states=complete,error, or ?states=all")
+        })?;
+        parse_states(&states)
+    }
+}
+
 pub(super) async fn remove_many(Extract(state): Extract<ApiState>, Query(removing): Query<Removing>) -> Answer<Count> {
-    let states = removing.states.filter(|states| !states.trim().is_empty()).ok_or_else(|| {
-        ApiError::bad("states: name the states to remove").hint("for instance ?states=complete,error, or ?states=all")
-    })?;
-    let all = ids(&state, parse_states(&states)?).await?;
+    let all = ids(&state, removing.states()?).await?;
     let mut count = 0;
     for id in all {
         count += u64::from(state.queue.remove(id).await.is_ok());

@@ -1,0 +1,297 @@
+//! `masv download`: started, listed, steered, followed.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::client::Client;
+use super::error::{CliError, Exit};
+use super::output::{Cell, Mood, Output, duration, size};
+use super::{upload, user};
+use crate::api::types::{Count, Download, DownloadList, DownloadStarted, NewDownload};
+use crate::base::DownloadId;
+use crate::store::State;
+
+/// How often the agent is asked.
+const EVERY: Duration = Duration::from_millis(250);
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Fetch the package of a link into a folder. Needs no session.
+    #[command(
+        after_help = "Example:\n  masv download start --url 'https://get.massive.io/01ABC?secret=xyz' --destination incoming/"
+    )]
+    Start(Box<Start>),
+    /// List downloads, newest first.
+    #[command(after_help = "Example:\n  masv download ls --states transferring,error")]
+    Ls {
+        /// Only those in these states: transferring, paused, complete, error.
+        #[arg(long, value_name = "STATE,...")]
+        states: Option<String>,
+        /// At most so many.
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+    /// How a download stands, and its files.
+    #[command(after_help = "Example:\n  masv download status 0199f3a6-7e0c-7a31-9d7e-0242ac120002")]
+    Status {
+        /// The download.
+        id: String,
+    },
+    /// Pause; takes effect at once, keeps what is on the disk.
+    #[command(after_help = "Example:\n  masv download pause all")]
+    Pause {
+        /// The download, or `all`.
+        id: String,
+    },
+    /// Let paused or failed downloads go on.
+    #[command(after_help = "Example:\n  masv download resume all")]
+    Resume {
+        /// The download, or `all`.
+        id: String,
+    },
+    /// Forget a download. Whole files stay, unfinished ones are removed.
+    #[command(
+        after_help = "Examples:\n  masv download rm 0199f3a6-7e0c-7a31-9d7e-0242ac120002\n  masv download rm all --states complete,error"
+    )]
+    Rm {
+        /// The download, or `all`.
+        id: String,
+        /// With `all`: only those in these states.
+        #[arg(long, value_name = "STATE,...")]
+        states: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Start {
+    /// The link, whole; in quotes, for shells take `&` and `?` for themselves.
+    #[arg(long, value_name = "LINK")]
+    url: String,
+    /// The folder it goes into; made where it is missing.
+    #[arg(long, value_name = "FOLDER")]
+    destination: PathBuf,
+    /// What the link asks for; shows in process lists.
+    #[arg(long)]
+    password: Option<SecretString>,
+    /// A file that holds the password.
+    #[arg(long, value_name = "FILE", conflicts_with = "password")]
+    password_file: Option<PathBuf>,
+    /// Give the package a folder of its own in there.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true",
+          default_missing_value = "true")]
+    create_package_folder: bool,
+    /// Only these files, by the cloud's ids of them.
+    #[arg(long, value_delimiter = ',', value_name = "ID,...")]
+    file_ids: Vec<String>,
+    /// Higher goes first.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    priority: i32,
+    /// Replace files that are there already; otherwise the new ones are numbered.
+    #[arg(long)]
+    overwrite: bool,
+    /// Follow until it is done. Ctrl-C stops following, not the download.
+    #[arg(long)]
+    wait: bool,
+}
+
+async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
+    let new = NewDownload {
+        url: start.url,
+        dst_folder: upload::absolute(vec![start.destination])?.pop().unwrap_or_default(),
+        password: user::secret(start.password, start.password_file.as_deref(), output)?,
+        create_package_folder: start.create_package_folder,
+        file_ids: start.file_ids,
+        priority: start.priority,
+        overwrite: start.overwrite,
+    };
+    let started: DownloadStarted = client.post("/downloads", &new).await?;
+    if !(start.wait && output.is_json()) {
+        output.json(&started);
+    }
+    output.line(&format!("Download {} started.", started.download_id));
+    if start.wait { follow(started.download_id, client, output).await } else { Ok(ExitCode::SUCCESS) }
+}
+
+/// Follows a download until it does not move by itself any more.
+async fn follow(id: DownloadId, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
+    let bar = if output.is_json() { ProgressBar::hidden() } else { ProgressBar::new(1) };
+    let style = ProgressStyle::with_template("{prefix:24!} {bar:28} {percent:>3}%  {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ "));
+    let mut last = None;
+    loop {
+        let download: Download = client.get(&one(&id.to_string(), "")).await?;
+        let now = Some((download.state, download.progress));
+        if last != now {
+            output.json_line(&download);
+            last = now;
+        }
+        bar.set_prefix(title(&download));
+        bar.set_length(download.size.max(1));
+        let complete = download.state == State::Complete;
+        bar.set_position(if complete { download.size.max(1) } else { download.progress + download.in_flight });
+        bar.set_message(message(&download));
+        if download.state != State::Transferring {
+            bar.abandon();
+            return end(&download);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            _ = tokio::signal::ctrl_c() => {
+                bar.finish_and_clear();
+                output.note("No longer following; the download goes on.");
+                return Ok(ExitCode::from(Exit::Interrupted as u8));
+            }
+        }
+    }
+}
+
+fn end(download: &Download) -> Result<ExitCode, CliError> {
+    if download.state != State::Error {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let problem = download.error.as_ref();
+    let message = problem.map_or("it failed", |problem| problem.message.as_str());
+    let mut error = CliError::new(Exit::EndedInError, format!("{}: {message}", title(download)));
+    error.hint = problem.and_then(|problem| problem.hint.clone());
+    Err(error)
+}
+
+fn message(download: &Download) -> String {
+    let (state, _) = state(download);
+    if download.state != State::Transferring {
+        return format!("{state}, {}", size(download.size));
+    }
+    if let Some(error) = &download.error {
+        return format!("{state}: {}", error.message);
+    }
+    let left = download.eta_seconds.map(|eta| format!(", {} left", duration(eta))).unwrap_or_default();
+    format!("{}/s{left}", size(download.speed_bps))
+}
+
+fn state(download: &Download) -> (String, Mood) {
+    upload::state_of(download.state, download.activity)
+}
+
+fn title(download: &Download) -> String {
+    download.name.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| download.source.clone())
+}
+
+fn percent(download: &Download) -> String {
+    upload::percent_of(download.progress, download.size, download.state)
+}
+
+/// The path of a download's call; whatever was typed stays one segment.
+fn one(id: &str, call: &str) -> String {
+    upload::one_of("downloads", id, call)
+}
+
+fn say(download: &Download, output: &Output) {
+    output.json(download);
+    output.line(&format!("{} is {}.", title(download), state(download).0));
+}
+
+fn table(downloads: &[Download], output: &Output) {
+    let rows: Vec<Vec<Cell>> = downloads
+        .iter()
+        .map(|download| {
+            let (state, mood) = state(download);
+            let error = download.error.as_ref().map(|error| error.message.clone());
+            vec![
+                download.id.to_string().into(),
+                Cell::mood(state, mood),
+                Cell::right(percent(download)),
+                Cell::right(size(download.size)),
+                title(download).into(),
+                error.unwrap_or_else(|| download.dst_folder.clone()).into(),
+            ]
+        })
+        .collect();
+    output.table(&["ID", "STATE", "DONE", "SIZE", "NAME", "INTO"], &rows);
+}
+
+fn status(download: &Download, output: &Output) {
+    let line = |title: &str, text: String| output.line(&format!("  {title:<9} {text}"));
+    output.line(&format!("{} ({})", title(download), download.id));
+    line("state", state(download).0);
+    line("received", format!("{} of {} ({})", size(download.progress), size(download.size), percent(download)));
+    line("files", format!("{} of {}", download.files_done, download.file_count));
+    line("from", download.source.clone());
+    line("into", download.dst_folder.clone());
+    if let Some(error) = &download.error {
+        line("error", error.message.clone());
+        if let Some(hint) = &error.hint {
+            line("do", hint.clone());
+        }
+    }
+    let files = download.files.as_deref().unwrap_or_default();
+    let rows: Vec<Vec<Cell>> = files
+        .iter()
+        .map(|file| {
+            let state = serde_json::to_value(file.state).ok().and_then(|value| value.as_str().map(str::to_owned));
+            let why = file.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
+            vec![state.unwrap_or_default().into(), Cell::right(size(file.size)), file.path.clone().into(), why.into()]
+        })
+        .collect();
+    output.table(&["STATE", "SIZE", "FILE", ""], &rows);
+}
+
+pub(super) async fn run(command: Command, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
+    match command {
+        Command::Start(command) => return start(*command, client, output).await,
+        Command::Ls { states, limit } => {
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            for (key, value) in [("states", states), ("limit", limit.map(|limit| limit.to_string()))] {
+                if let Some(value) = value {
+                    query.append_pair(key, &value);
+                }
+            }
+            let list: DownloadList = client.get(&format!("/downloads?{}", query.finish())).await?;
+            output.json(&list);
+            if list.transfers.is_empty() {
+                output.line("No downloads.");
+            } else {
+                table(&list.transfers, output);
+            }
+        }
+        Command::Status { id } => {
+            let download: Download = client.get(&one(&id, "?files=true")).await?;
+            output.json(&download);
+            status(&download, output);
+        }
+        Command::Pause { id } if id == "all" => {
+            let count: Count = client.order("/downloads/pause").await?;
+            output.json(&json!({ "paused": count.removed }));
+            output.line(&format!("Paused {} downloads.", count.removed));
+        }
+        Command::Pause { id } => say(&client.order(&one(&id, "/pause")).await?, output),
+        Command::Resume { id } if id == "all" => {
+            let count: Count = client.order("/downloads/resume").await?;
+            output.json(&json!({ "resumed": count.removed }));
+            output.line(&format!("Resumed {} downloads.", count.removed));
+        }
+        Command::Resume { id } => say(&client.order(&one(&id, "/resume")).await?, output),
+        Command::Rm { id, states } => {
+            if id == "all" {
+                let states = states.unwrap_or_else(|| "all".to_owned());
+                let mut query = url::form_urlencoded::Serializer::new(String::new());
+                let query = query.append_pair("states", &states).finish();
+                let count: Count = client.delete_counted(&format!("/downloads?{query}")).await?;
+                output.json(&count);
+                output.line(&format!("Removed {} downloads.", count.removed));
+            } else if states.is_some() {
+                return Err(CliError::usage("--states goes with `all`"));
+            } else {
+                client.delete(&one(&id, "")).await?;
+                output.json(&json!({ "removed": 1 }));
+                output.line("Removed.");
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

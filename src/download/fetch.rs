@@ -1,0 +1,174 @@
+//! One part on its way here: asked for as a range, written where it belongs, counted, flushed.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use crate::cloud::{Call, Cloud, CloudError, FileAddress, Incoming, PackageAccess};
+use crate::transfer::{Circuits, InFlight, Throttle};
+
+/// Bytes that are gathered before they are written.
+const BLOCK: usize = 1 << 20;
+/// A connection on which nothing arrives for so long is dead.
+const STALL_LIMIT: Duration = Duration::from_secs(90);
+
+/// Which bytes of which file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Range {
+    pub offset: u64,
+    pub length: u64,
+    /// Bytes of the whole file, as far as we know.
+    pub size: u64,
+}
+
+/// Why a part did not arrive.
+#[derive(Debug)]
+pub(super) enum FetchError {
+    Cloud(CloudError),
+    /// It could not be written.
+    Disk(io::Error),
+    /// The storage has another file now: of this size, where it says so.
+    Changed(Option<u64>),
+    /// The storage gives whole files only.
+    NoRanges,
+}
+
+impl From<CloudError> for FetchError {
+    fn from(error: CloudError) -> Self {
+        Self::Cloud(error)
+    }
+}
+
+/// What all parts of one file share.
+pub(super) struct Source<'a> {
+    pub cloud: &'a Cloud,
+    pub circuits: &'a Circuits,
+    pub throttle: &'a Throttle,
+    pub package: PackageAccess<'a>,
+    pub file: &'a str,
+    /// The storage's tag of the content that the parts so far are of.
+    pub etag: Mutex<Option<String>>,
+    /// Where it can be read, until it can not any more.
+    address: Mutex<Option<FileAddress>>,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(
+        cloud: &'a Cloud,
+        circuits: &'a Circuits,
+        throttle: &'a Throttle,
+        package: PackageAccess<'a>,
+        file: &'a str,
+        etag: Option<String>,
+    ) -> Self {
+        Self { cloud, circuits, throttle, package, file, etag: Mutex::new(etag), address: Mutex::default() }
+    }
+
+    /// The address has expired.
+    pub(super) async fn forget_address(&self) {
+        *self.address.lock().await = None;
+    }
+
+    async fn address(&self) -> Result<FileAddress, CloudError> {
+        let mut known = self.address.lock().await;
+        if let Some(address) = &*known {
+            return Ok(address.clone());
+        }
+        let host = self.cloud.base().authority();
+        self.circuits.leave(host).await;
+        let asked = self.cloud.file_address(self.package, self.file).await;
+        self.circuits.learn(host, asked.as_ref().err());
+        let address = asked?;
+        *known = Some(address.clone());
+        Ok(address)
+    }
+
+    /// Fetches a part into its place in `target`, flushed. Dropping the future ends the request.
+    pub(super) async fn fetch(
+        &self,
+        range: Range,
+        target: &Arc<File>,
+        in_flight: Arc<InFlight>,
+    ) -> Result<(), FetchError> {
+        let address = self.address().await?;
+        let host = address.host();
+        self.circuits.leave(&host).await;
+        let asked = within(self.cloud.receive(&address, range.offset, range.length)).await;
+        self.circuits.learn(&host, asked.as_ref().err());
+        let incoming = asked?;
+        self.compare(range, &incoming).await?;
+        let received = self.write(range, incoming, target, &in_flight).await;
+        if let Err(FetchError::Cloud(error)) = &received {
+            self.circuits.learn(&host, Some(error));
+        }
+        received
+    }
+
+    /// Whether what comes is of the file that the other parts are of.
+    async fn compare(&self, range: Range, incoming: &Incoming) -> Result<(), FetchError> {
+        if let Some(total) = incoming.total.filter(|total| *total != range.size) {
+            return Err(FetchError::Changed(Some(total)));
+        }
+        let mut known = self.etag.lock().await;
+        match (&*known, &incoming.etag) {
+            (Some(known), Some(now)) if known != now => return Err(FetchError::Changed(incoming.total)),
+            (None, Some(_)) => known.clone_from(&incoming.etag),
+            _ => {}
+        }
+        let wrong = incoming.offset != range.offset || (incoming.whole && range.length < range.size);
+        if wrong { Err(FetchError::NoRanges) } else { Ok(()) }
+    }
+
+    async fn write(
+        &self,
+        range: Range,
+        mut incoming: Incoming,
+        target: &Arc<File>,
+        in_flight: &InFlight,
+    ) -> Result<(), FetchError> {
+        let (mut at, end) = (range.offset, range.offset + range.length);
+        let mut block = Vec::new();
+        loop {
+            let bytes = within(incoming.next()).await?;
+            let over = bytes.is_none();
+            if let Some(bytes) = bytes {
+                let length = bytes.len() as u64;
+                if at + block.len() as u64 + length > end {
+                    return Err(cut("more came than was asked for").into());
+                }
+                self.throttle.take(length).await;
+                in_flight.add(length);
+                block.extend_from_slice(&bytes);
+            }
+            if block.len() >= BLOCK || over {
+                let (length, full, target) = (block.len() as u64, std::mem::take(&mut block), Arc::clone(target));
+                blocking(move || {
+                    target.write_all_at(&full, at)?;
+                    if over { target.sync_data() } else { Ok(()) }
+                })
+                .await?;
+                at += length;
+            }
+            if over {
+                return if at == end { Ok(()) } else { Err(cut("the connection was closed half way").into()) };
+            }
+        }
+    }
+}
+
+async fn blocking(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<(), FetchError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(FetchError::Disk)
+}
+
+async fn within<T>(step: impl Future<Output = Result<T, CloudError>>) -> Result<T, CloudError> {
+    tokio::time::timeout(STALL_LIMIT, step).await.unwrap_or_else(|_| Err(cut("the connection stalled")))
+}
+
+fn cut(reason: &str) -> CloudError {
+    CloudError::Unreachable { call: Call::ReceivePart, reason: reason.to_owned() }
+}

@@ -1,0 +1,254 @@
+//! The life of one file of a download: looked for, begun, fetched part by part, put in its place.
+//!
+//! **On a crash** the parts in the store are on the disk, flushed; a file that was begun goes on with them if the
+//! unfinished file is still there and the storage still has the same content, else it begins anew.
+
+use std::collections::HashSet;
+use std::fs::File as OpenFile;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::disk::{DiskError, Folder};
+use super::fetch::{FetchError, Range, Source};
+use super::life::{Run, refused};
+use super::place::temporary;
+use crate::cloud::{Call, CloudError};
+use crate::store::{DownloadFile, DownloadFileState, Problem};
+use crate::transfer::{Halt, Verdict, decide};
+
+/// How often a file may turn out to be another one than it was before that counts as a failure.
+const MOST_CHANGES: u32 = 3;
+
+/// The wait before the right to read the package is asked for anew.
+const NEW_RIGHT_WAIT: Duration = Duration::from_secs(2);
+
+/// Why a file could not be fetched in this go.
+enum Setback {
+    /// The download stops, or can not go on at all.
+    Halt(Halt),
+    /// The storage has another file now: of this size, where it says so.
+    Changed(Option<u64>),
+    /// The storage gives whole files only.
+    NoRanges,
+    /// It can not be had as things are.
+    Failed(Problem),
+}
+
+impl From<Halt> for Setback {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
+impl From<DiskError> for Setback {
+    fn from(error: DiskError) -> Self {
+        if error.concerns_all() { Self::Halt(Halt::Failed(error.problem())) } else { Self::Failed(error.problem()) }
+    }
+}
+
+/// Where a file goes.
+struct Target {
+    folder: Arc<Folder>,
+    name: String,
+    temporary: String,
+}
+
+/// Fetches a file until it is in its place, or until it is clear that it can not be had; in that case the reason is
+/// kept with it and the download goes on with the others.
+pub(super) async fn fetch_file(run: &Run, mut file: DownloadFile) -> Result<(), Halt> {
+    let mut changes = 0;
+    loop {
+        let (size, part_size) = match fetch_once(run, &mut file).await {
+            Ok(()) => return Ok(()),
+            Err(Setback::Halt(Halt::Refused(error, _))) if matches!(error.status(), Some(400..=402 | 404..=499)) => {
+                let mut problem = refused(&error);
+                problem.message = format!("{}: {}", file.wanted.path, problem.message);
+                return fail(run, &file, problem).await;
+            }
+            Err(Setback::Halt(halt)) => return Err(halt),
+            Err(Setback::Failed(problem)) => return fail(run, &file, problem).await,
+            Err(Setback::Changed(size)) => (size.unwrap_or(file.wanted.size), run.part_size),
+            Err(Setback::NoRanges) => (file.wanted.size, file.wanted.size.max(1)),
+        };
+        changes += 1;
+        if changes > MOST_CHANGES {
+            return fail(run, &file, keeps_changing(&file)).await;
+        }
+        tracing::info!(download = %run.id, file = %file.wanted.path, "fetching the file anew");
+        begin(run, &mut file, size, part_size).await?;
+    }
+}
+
+async fn fail(run: &Run, file: &DownloadFile, problem: Problem) -> Result<(), Halt> {
+    tracing::warn!(download = %run.id, file = %file.wanted.path, code = %problem.code, "{}", problem.message);
+    Ok(run.store().fetch_failed(run.id, file.number, problem).await?)
+}
+
+fn keeps_changing(file: &DownloadFile) -> Problem {
+    Problem {
+        code: "source_changed".to_owned(),
+        message: format!("{} is another file each time it is asked for", file.wanted.path),
+        retryable: true,
+        hint: Some("ask the sender whether it is still being changed, then resume the download".to_owned()),
+    }
+}
+
+/// Has the file fetched from its first byte on.
+async fn begin(run: &Run, file: &mut DownloadFile, size: u64, part_size: u64) -> Result<(), Halt> {
+    run.store().fetch_begun(run.id, file.number, size, part_size).await?;
+    run.live.lose(file.bytes_done);
+    file.wanted.size = size;
+    file.bytes_done = 0;
+    file.etag = None;
+    file.part_size = Some(part_size);
+    Ok(())
+}
+
+/// Runs what blocks.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DiskError> + Send + 'static,
+) -> Result<T, Setback> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done?),
+        Err(error) => Err(Setback::Failed(DiskError::of("the file".as_ref(), std::io::Error::other(error)).problem())),
+    }
+}
+
+async fn fetch_once(run: &Run, file: &mut DownloadFile) -> Result<(), Setback> {
+    let target = open_target(run, file).await?;
+    let (size, modified_ns) = (file.wanted.size, file.wanted.modified_ns);
+    let (folder, name, overwrite) = (Arc::clone(&target.folder), target.name.clone(), run.overwrite);
+    if on_disk(move || Ok(folder.has(&name, size, modified_ns, overwrite))).await? {
+        let (folder, unfinished) = (Arc::clone(&target.folder), target.temporary.clone());
+        on_disk(move || folder.remove(&unfinished)).await?;
+        // What was renamed into its place before a crash is ours.
+        let state = if file.bytes_done > 0 { DownloadFileState::Done } else { DownloadFileState::Skipped };
+        return done(run, file, state).await;
+    }
+    let (opened, confirmed) = open_unfinished(run, file, &target).await?;
+    fetch_parts(run, file, &opened, confirmed).await?;
+    on_disk(move || {
+        let Target { folder, name, temporary } = target;
+        let length = opened.metadata().map(|metadata| metadata.len());
+        if !length.is_ok_and(|length| length == size) {
+            return Err(DiskError::of(&folder.path().join(name), std::io::Error::other("its length is wrong")));
+        }
+        folder.finish(&opened, &temporary, &name, modified_ns, overwrite)
+    })
+    .await?;
+    done(run, file, DownloadFileState::Done).await
+}
+
+async fn done(run: &Run, file: &DownloadFile, state: DownloadFileState) -> Result<(), Setback> {
+    run.store().fetch_done(run.id, file.number, state).await.map_err(Halt::from)?;
+    Ok(())
+}
+
+async fn open_target(run: &Run, file: &DownloadFile) -> Result<Target, Setback> {
+    let (root, path, id) = (Arc::clone(&run.root), file.wanted.path.clone(), run.id);
+    on_disk(move || {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+        let folder = Arc::new(root.below(folder, true)?);
+        Ok(Target { folder, name: name.to_owned(), temporary: temporary(id, name) })
+    })
+    .await
+}
+
+/// The unfinished file and the numbers of its parts that are in it.
+async fn open_unfinished(
+    run: &Run,
+    file: &mut DownloadFile,
+    target: &Target,
+) -> Result<(Arc<OpenFile>, HashSet<u32>), Setback> {
+    let parts = run.store().fetched_parts(run.id, file.number).await.map_err(Halt::from)?;
+    let size = file.wanted.size;
+    if !parts.is_empty() && file.part_size.is_some() {
+        let (folder, unfinished) = (Arc::clone(&target.folder), target.temporary.clone());
+        if let Some(opened) = on_disk(move || Ok(folder.go_on(&unfinished, size))).await? {
+            return Ok((Arc::new(opened), parts.into_iter().collect()));
+        }
+    }
+    let part_size = file.part_size.unwrap_or(run.part_size);
+    begin(run, file, size, part_size).await?;
+    let (folder, unfinished) = (Arc::clone(&target.folder), target.temporary.clone());
+    let opened = on_disk(move || folder.begin(&unfinished, size)).await?;
+    Ok((Arc::new(opened), HashSet::new()))
+}
+
+async fn fetch_parts(
+    run: &Run,
+    file: &DownloadFile,
+    opened: &Arc<OpenFile>,
+    confirmed: HashSet<u32>,
+) -> Result<(), Setback> {
+    let (size, part_size) = (file.wanted.size, file.part_size.unwrap_or(run.part_size).max(1));
+    let parts = u32::try_from(size.div_ceil(part_size)).unwrap_or(u32::MAX);
+    let (id, etag) = (&file.wanted.remote_id, file.etag.clone());
+    let source = Source::new(run.cloud(), run.circuits(), run.throttle(), run.package(), id, etag);
+    let mut missing = (1..=parts).filter(|number| !confirmed.contains(number));
+    let mut fetching = FuturesUnordered::new();
+    loop {
+        while fetching.len() < run.workers() {
+            let Some(number) = missing.next() else { break };
+            let offset = u64::from(number - 1) * part_size;
+            let range = Range { offset, length: part_size.min(size - offset), size };
+            fetching.push(fetch_one(run, file, &source, opened, number, range));
+        }
+        match fetching.next().await {
+            Some(fetched) => fetched?,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Fetches one part until it is on the disk, and writes that down.
+async fn fetch_one(
+    run: &Run,
+    file: &DownloadFile,
+    source: &Source<'_>,
+    opened: &Arc<OpenFile>,
+    number: u32,
+    range: Range,
+) -> Result<(), Setback> {
+    let mut attempts = 0;
+    loop {
+        let slot = run.worker().await?;
+        attempts += 1;
+        let outcome = run.unless_aborted(source.fetch(range, opened, run.live.begin_part())).await?;
+        drop(slot);
+        let error = match outcome {
+            Ok(()) => {
+                let etag = source.etag.lock().await.clone();
+                let written = run.store().part_fetched(run.id, file.number, number, range.length, etag).await;
+                written.map_err(Halt::from)?;
+                run.live.confirm(range.length);
+                return Ok(());
+            }
+            Err(FetchError::Cloud(error)) => error,
+            Err(FetchError::Disk(error)) => return Err(DiskError::of(file.wanted.path.as_ref(), error).into()),
+            Err(FetchError::Changed(size)) => return Err(Setback::Changed(size)),
+            Err(FetchError::NoRanges) => return Err(Setback::NoRanges),
+        };
+        if matches!(error, CloudError::Refused { call: Call::FileAddress, status: 401, .. }) {
+            // The right to read the package has expired: the download is begun once more, with a new one.
+            run.wait_after(&error, attempts, Some(NEW_RIGHT_WAIT)).await?;
+            return Err(Halt::Interrupted.into());
+        }
+        match decide(&error, attempts) {
+            Verdict::Later(wait) => run.wait_after(&error, attempts, wait).await?,
+            Verdict::Restart => return Err(Setback::Changed(None)),
+            Verdict::Refresh => {
+                source.forget_address().await;
+                if attempts > 1 {
+                    run.wait_after(&error, attempts, Some(Duration::from_millis(200))).await?;
+                }
+            }
+            verdict @ (Verdict::Done | Verdict::SignIn | Verdict::Never) => {
+                return Err(Halt::Refused(error, verdict).into());
+            }
+        }
+    }
+}

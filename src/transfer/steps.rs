@@ -1,0 +1,208 @@
+//! The steps of a running transfer, in either direction: trying, waiting, being stopped, working on several files.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::circuit::Circuits;
+use super::live::LiveTransfer;
+use super::retry::{Verdict, backoff, decide};
+use crate::cloud::CloudError;
+use crate::store::{Problem, StoreError};
+
+/// Files of one transfer that are open at the same time.
+const FILES_AT_ONCE: usize = 16;
+/// How many files in trouble a message names.
+const NAMED: usize = 3;
+
+/// Why a transfer's task ends before the transfer is done.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// It was told to: paused, removed, or the agent stops.
+    Interrupted,
+    /// The cloud refused, and would again.
+    Refused(CloudError, Verdict),
+    /// It can not go on until somebody does something.
+    Failed(Problem),
+    /// The agent's own memory failed.
+    Store(StoreError),
+}
+
+impl Halt {
+    /// For calls whose refusal does not matter: only the other reasons stop.
+    pub(crate) fn unless_refused(self) -> Result<(), Self> {
+        match self {
+            Self::Refused(error, _) => {
+                tracing::debug!(%error, "refused, and left at that");
+                Ok(())
+            }
+            other => Err(other),
+        }
+    }
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What every step of a running transfer goes by: what it shows, and its two brakes.
+pub(crate) struct Steps {
+    /// `upload` or `download` and the id, for the log.
+    pub(crate) name: String,
+    pub(crate) live: Arc<LiveTransfer>,
+    /// Take no new work; what is on its way may end.
+    pub(crate) soft: CancellationToken,
+    /// Drop what is on its way, too.
+    pub(crate) hard: CancellationToken,
+}
+
+impl Steps {
+    /// Does what may be dropped half way.
+    pub(crate) async fn unless_aborted<T>(&self, work: impl Future<Output = T>) -> Result<T, Halt> {
+        tokio::select! {
+            biased;
+            () = self.hard.cancelled() => Err(Halt::Interrupted),
+            done = work => Ok(done),
+        }
+    }
+
+    /// Waits for something, unless the transfer is to stop.
+    pub(crate) async fn unless_stopped<T>(&self, event: impl Future<Output = T>) -> Result<T, Halt> {
+        tokio::select! {
+            biased;
+            () = self.soft.cancelled() => Err(Halt::Interrupted),
+            happened = event => Ok(happened),
+        }
+    }
+
+    /// Waits, unless the transfer is to stop.
+    pub(crate) async fn pause_for(&self, wait: Duration) -> Result<(), Halt> {
+        self.unless_stopped(tokio::time::sleep(wait)).await
+    }
+
+    /// Waits before the next try, and shows why.
+    pub(crate) async fn wait_after(
+        &self,
+        error: &CloudError,
+        attempts: u32,
+        wait: Option<Duration>,
+    ) -> Result<(), Halt> {
+        let wait = wait.unwrap_or_else(|| backoff(attempts, fastrand::f64()));
+        let until = Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
+        tracing::info!(transfer = %self.name, attempts, wait_ms = wait.as_millis() as u64, "{error}; trying again");
+        let _shown = self.live.wait(error.to_string(), attempts, until);
+        self.pause_for(wait).await
+    }
+
+    /// Makes a call to `host` until it succeeds or never would by itself: then the verdict says what is to be done.
+    ///
+    /// The call itself is not broken off, whatever happens: what it made in the cloud is to be written down.
+    pub(crate) async fn try_at<T, F>(
+        &self,
+        circuits: &Circuits,
+        host: &str,
+        mut call: impl FnMut() -> F,
+        attempts: &mut u32,
+    ) -> Result<T, Halt>
+    where
+        F: Future<Output = Result<T, CloudError>>,
+    {
+        loop {
+            *attempts += 1;
+            self.unless_stopped(circuits.leave(host)).await?;
+            let outcome = call().await;
+            circuits.learn(host, outcome.as_ref().err());
+            let error = match outcome {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            match decide(&error, *attempts) {
+                Verdict::Later(wait) => self.wait_after(&error, *attempts, wait).await?,
+                verdict => return Err(Halt::Refused(error, verdict)),
+            }
+        }
+    }
+
+    /// Works on all files that `page` gives (those after a number), several at once; returns how many that were. What
+    /// stops the whole transfer stops them all.
+    pub(crate) async fn each_file<T, P, W>(
+        &self,
+        mut page: impl FnMut(Option<u32>) -> P,
+        number: impl Fn(&T) -> u32,
+        mut work: impl FnMut(T) -> W,
+    ) -> Result<usize, Halt>
+    where
+        P: Future<Output = Result<Vec<T>, StoreError>>,
+        W: Future<Output = Result<(), Halt>> + Send + 'static,
+    {
+        let mut files = JoinSet::new();
+        let mut halted = None;
+        let (mut done, mut after) = (0, None);
+        let mut waiting = page(after).await?.into_iter();
+        while halted.is_none() && !self.soft.is_cancelled() {
+            if files.len() < FILES_AT_ONCE {
+                let mut next = waiting.next();
+                if next.is_none() {
+                    waiting = page(after).await?.into_iter();
+                    next = waiting.next();
+                }
+                if let Some(file) = next {
+                    after = Some(number(&file));
+                    files.spawn(work(file));
+                    continue;
+                }
+            }
+            match files.join_next().await {
+                Some(ended) => match flatten(ended) {
+                    Ok(()) => done += 1,
+                    Err(halt) => halted = Some(halt),
+                },
+                None => return Ok(done),
+            }
+        }
+        if halted.is_some() {
+            self.soft.cancel();
+            self.hard.cancel();
+        }
+        while let Some(ended) = files.join_next().await {
+            if let Err(halt) = flatten(ended)
+                && matches!(halted, None | Some(Halt::Interrupted))
+            {
+                halted = Some(halt);
+            }
+        }
+        Err(halted.unwrap_or(Halt::Interrupted))
+    }
+}
+
+fn flatten(ended: Result<Result<(), Halt>, tokio::task::JoinError>) -> Result<(), Halt> {
+    ended.unwrap_or_else(|error| {
+        Err(Halt::Failed(Problem {
+            code: "internal".to_owned(),
+            message: format!("work on a file ended unexpectedly: {error}"),
+            retryable: true,
+            hint: Some("resume it, and report this with the log".to_owned()),
+        }))
+    })
+}
+
+/// What to say of a transfer some of whose files are in trouble.
+pub(crate) fn in_trouble<'a>(problems: impl Iterator<Item = &'a Problem>) -> Problem {
+    let problems: Vec<&Problem> = problems.collect();
+    let mut message: Vec<&str> = problems.iter().take(NAMED).map(|problem| problem.message.as_str()).collect();
+    let more = format!("{} more files", problems.len().saturating_sub(NAMED));
+    if problems.len() > NAMED {
+        message.push(&more);
+    }
+    Problem {
+        code: problems.first().map_or_else(|| "files_failed".to_owned(), |problem| problem.code.clone()),
+        message: message.join("; "),
+        retryable: true,
+        hint: problems.first().and_then(|problem| problem.hint.clone()),
+    }
+}

@@ -1,0 +1,378 @@
+//! The life of downloads: from a link to files in their places, whatever the network, the disk and strangers do.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Json;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use masv_agent::base::{DownloadId, UploadId};
+use masv_agent::download::{DownloadError, DownloadSettings, Downloads, LinkAddress};
+use masv_agent::store::{Download, DownloadFile, DownloadFileState, DownloadSource, DownloadSpec, State, Store};
+use masv_agent::transfer::RateLimit;
+use serde_json::json;
+
+use crate::support::{TestEngine, TestHub, content, spec, wait_until};
+
+const PART: u64 = 1 << 20;
+
+struct Receiver {
+    downloads: Downloads,
+    store: Store,
+    folder: tempfile::TempDir,
+}
+
+impl Receiver {
+    async fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap()).await
+    }
+
+    async fn start_in(folder: tempfile::TempDir) -> Self {
+        let store = Store::open(&folder.path().join("agent.db")).unwrap();
+        let settings = DownloadSettings { part_size: PART, workers: 2, ..DownloadSettings::default() };
+        let downloads = Downloads::start(store.clone(), settings).await.unwrap();
+        Self { downloads, store, folder }
+    }
+
+    fn destination(&self) -> PathBuf {
+        self.folder.path().join("in")
+    }
+
+    fn spec(&self, link: &str) -> DownloadSpec {
+        let LinkAddress { api, id, secret } = LinkAddress::parse(link).unwrap();
+        DownloadSpec {
+            api,
+            source: DownloadSource::Link { id, secret, password: None },
+            destination: self.destination(),
+            package_folder: false,
+            chosen: Vec::new(),
+            overwrite: false,
+            priority: 0,
+            rule: None,
+        }
+    }
+
+    async fn fetch(&self, link: &str) -> Download {
+        let id = self.downloads.submit(self.spec(link)).await.unwrap();
+        self.wait_for(id, State::Complete).await
+    }
+
+    async fn wait_for(&self, id: DownloadId, state: State) -> Download {
+        wait_until(&format!("the download is {state:?}"), Duration::from_secs(20), || async {
+            let download = self.store.download(id).await.unwrap();
+            let failed = download.state == State::Error && state != State::Error;
+            assert!(!failed, "the download failed: {:?}", download.problem);
+            download.state == state
+        })
+        .await;
+        self.store.download(id).await.unwrap()
+    }
+
+    async fn files(&self, id: DownloadId) -> Vec<DownloadFile> {
+        self.store.download_files(id, None, 1_000).await.unwrap()
+    }
+
+    /// What is in the destination: each path and its bytes, hidden ones too.
+    fn received(&self) -> BTreeMap<String, Vec<u8>> {
+        tree(&self.destination())
+    }
+}
+
+fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files =
+        walkdir::WalkDir::new(root).into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_file());
+    files
+        .map(|entry| {
+            let path = entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            (path, std::fs::read(entry.path()).unwrap())
+        })
+        .collect()
+}
+
+/// Sends these files; returns the link, the sender and the upload.
+async fn send(hub: &TestHub, files: &[(&str, Vec<u8>)], password: Option<&str>) -> (String, TestEngine, UploadId) {
+    let engine = TestEngine::start(hub.cloud()).await;
+    let sources = files.iter().map(|(name, bytes)| engine.file(name, bytes)).collect();
+    let mut spec = spec(sources);
+    spec.password = password.map(Into::into);
+    let id = engine.queue.submit(spec).await.unwrap();
+    let upload = engine.wait_for(id, State::Complete).await;
+    (upload.links[0].url.clone(), engine, id)
+}
+
+fn expected(files: &[(&str, Vec<u8>)]) -> BTreeMap<String, Vec<u8>> {
+    files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.clone())).collect()
+}
+
+fn slow(downloads: &Downloads, bytes_a_second: u64) {
+    downloads.throttle().set(RateLimit { enabled: true, rate_limit_bps: bytes_a_second, ..RateLimit::default() });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_arrives_with_its_tree_its_bytes_and_its_times() {
+    let hub = TestHub::start().await;
+    let files = [
+        ("empty.txt", Vec::new()),
+        ("A001/clip one.mov", content(1, 5_300_000)),
+        ("A001/deep/🎬 \"quoted\".mov", content(2, 30_000)),
+        ("exact.bin", content(3, 2 << 20)),
+    ];
+    let (link, engine, _) = send(&hub, &files, None).await;
+    let receiver = Receiver::start().await;
+    let download = receiver.fetch(&link).await;
+    assert_eq!(receiver.received(), expected(&files));
+    assert_eq!(download.totals.bytes_done, download.totals.bytes);
+    for (name, _) in &files {
+        let modified = |root: PathBuf| std::fs::metadata(root.join(name)).unwrap().modified().unwrap();
+        let (sent, got) = (modified(engine.folder.path().join("source")), modified(receiver.destination()));
+        let apart = sent.duration_since(got).unwrap_or_else(|error| error.duration());
+        assert!(apart < Duration::from_millis(2), "{name}: {apart:?}");
+    }
+    let again = receiver.fetch(&link).await;
+    assert!(receiver.files(again.id).await.iter().all(|file| file.state == DownloadFileState::Skipped));
+    assert_eq!(receiver.received(), expected(&files), "the same files are not fetched again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_asked_for_and_a_dead_link_says_so() {
+    let hub = TestHub::start().await;
+    let (link, _engine, _) = send(&hub, &[("a.txt", b"secret".to_vec())], Some("sesame")).await;
+    let receiver = Receiver::start().await;
+    let id = receiver.downloads.submit(receiver.spec(&link)).await.unwrap();
+    let problem = receiver.wait_for(id, State::Error).await.problem.unwrap();
+    assert_eq!(problem.code, "not_allowed");
+    assert!(problem.message.contains("password") && problem.hint.unwrap().contains("password"));
+    let mut with_password = receiver.spec(&link);
+    if let DownloadSource::Link { password, .. } = &mut with_password.source {
+        *password = Some("sesame".into());
+    }
+    let id = receiver.downloads.submit(with_password).await.unwrap();
+    receiver.wait_for(id, State::Complete).await;
+    assert_eq!(receiver.received()["a.txt"], b"secret");
+    let dead = format!("{}nobody?secret=x", hub.url);
+    let id = receiver.downloads.submit(receiver.spec(&dead)).await.unwrap();
+    assert_eq!(receiver.wait_for(id, State::Error).await.problem.unwrap().code, "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_engine_fetches_only_what_is_missing() {
+    let hub = TestHub::start().await;
+    let files = [("big.mov", content(5, 6_500_000))];
+    let (link, _engine, _) = send(&hub, &files, None).await;
+    let receiver = Receiver::start().await;
+    slow(&receiver.downloads, 4_000_000);
+    let id = receiver.downloads.submit(receiver.spec(&link)).await.unwrap();
+    wait_until("two parts are on the disk", Duration::from_secs(10), || async {
+        receiver.store.fetched_parts(id, 0).await.unwrap().len() >= 2
+    })
+    .await;
+    receiver.downloads.stop().await;
+    let before = receiver.store.fetched_parts(id, 0).await.unwrap();
+    assert!(before.len() < 7, "it stopped in the middle");
+    let hidden: Vec<_> = receiver.received().into_keys().collect();
+    assert_eq!(hidden, [format!(".masv-{id}-big.mov.part")]);
+
+    // What is on the disk is not fetched again: a mark in a confirmed part survives.
+    let unfinished = receiver.destination().join(&hidden[0]);
+    let mut bytes = std::fs::read(&unfinished).unwrap();
+    let marked = usize::try_from(u64::from(before[0] - 1) * PART).unwrap();
+    bytes[marked] ^= 0xff;
+    std::fs::write(&unfinished, &bytes).unwrap();
+
+    let folder = receiver.folder;
+    let receiver = Receiver::start_in(folder).await;
+    receiver.wait_for(id, State::Complete).await;
+    let mut wanted = files[0].1.clone();
+    wanted[marked] ^= 0xff;
+    assert!(receiver.received()["big.mov"] == wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unfinished_file_that_was_lost_is_begun_anew() {
+    let hub = TestHub::start().await;
+    let files = [("big.mov", content(6, 4_500_000))];
+    let (link, _engine, _) = send(&hub, &files, None).await;
+    let receiver = Receiver::start().await;
+    slow(&receiver.downloads, 4_000_000);
+    let id = receiver.downloads.submit(receiver.spec(&link)).await.unwrap();
+    wait_until("a part is on the disk", Duration::from_secs(10), || async {
+        !receiver.store.fetched_parts(id, 0).await.unwrap().is_empty()
+    })
+    .await;
+    receiver.downloads.pause(id).await.unwrap();
+    wait_until("nothing runs", Duration::from_secs(5), || async { receiver.downloads.live(id).is_none() }).await;
+    std::fs::remove_file(receiver.destination().join(format!(".masv-{id}-big.mov.part"))).unwrap();
+    receiver.downloads.throttle().set(RateLimit::default());
+    receiver.downloads.resume(id).await.unwrap();
+    let done = receiver.wait_for(id, State::Complete).await;
+    assert_eq!(receiver.received(), expected(&files));
+    assert_eq!(done.totals.bytes_done, done.totals.bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn removing_leaves_whole_files_and_no_unfinished_ones() {
+    let hub = TestHub::start().await;
+    let files = [("a/small.txt", b"small".to_vec()), ("b/big.mov", content(7, 8_000_000))];
+    let (link, _engine, _) = send(&hub, &files, None).await;
+    let receiver = Receiver::start().await;
+    slow(&receiver.downloads, 2_000_000);
+    let id = receiver.downloads.submit(receiver.spec(&link)).await.unwrap();
+    wait_until("one is there, one is begun", Duration::from_secs(10), || async {
+        let names = receiver.received();
+        names.contains_key("a/small.txt") && names.keys().any(|name| name.starts_with("b/.masv-"))
+    })
+    .await;
+    receiver.downloads.remove(id).await.unwrap();
+    assert_eq!(receiver.received(), expected(&files[..1]));
+    assert!(matches!(receiver.downloads.pause(id).await, Err(DownloadError::NotFound(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_is_kept_unless_it_is_to_be_replaced_and_folders_and_choices_are_kept_to() {
+    let hub = TestHub::start().await;
+    let files = [("a.txt", b"new".to_vec()), ("b.txt", b"other".to_vec())];
+    let (link, _engine, _) = send(&hub, &files, None).await;
+    let receiver = Receiver::start().await;
+    std::fs::create_dir_all(receiver.destination()).unwrap();
+    std::fs::write(receiver.destination().join("a.txt"), b"old").unwrap();
+    let first = receiver.fetch(&link).await;
+    let received = receiver.received();
+    assert_eq!((&received["a.txt"][..], &received["a (2).txt"][..]), (&b"old"[..], &b"new"[..]));
+    receiver.fetch(&link).await;
+    assert_eq!(receiver.received(), received, "the numbered one is recognised, too");
+
+    let mut replace = receiver.spec(&link);
+    replace.overwrite = true;
+    let id = receiver.downloads.submit(replace).await.unwrap();
+    receiver.wait_for(id, State::Complete).await;
+    assert_eq!(receiver.received()["a.txt"], b"new");
+
+    let known = receiver.files(first.id).await;
+    let mut chosen = receiver.spec(&link);
+    chosen.chosen = vec![known.iter().find(|file| file.wanted.path == "b.txt").unwrap().wanted.remote_id.clone()];
+    chosen.package_folder = true;
+    chosen.destination = receiver.folder.path().join("chosen");
+    let id = receiver.downloads.submit(chosen).await.unwrap();
+    receiver.wait_for(id, State::Complete).await;
+    let names: Vec<_> = tree(&receiver.folder.path().join("chosen")).into_keys().collect();
+    assert_eq!(names, ["test package/b.txt"]);
+}
+
+/// A cloud that serves what it is told to, and counts the requests for content.
+struct FakeCloud {
+    link: String,
+    asked: Arc<AtomicUsize>,
+}
+
+/// `files`: folder, name, announced size, content. `expire` of the addresses are refused once each.
+async fn fake_cloud(files: Vec<(&'static str, &'static str, u64, &'static [u8])>, expire: usize) -> FakeCloud {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let entries: Vec<_> = files
+        .iter()
+        .enumerate()
+        .map(|(number, (folder, name, size, _))| {
+            json!({ "id": number.to_string(), "kind": "file", "name": name, "path": folder, "size": size })
+        })
+        .collect();
+    let opened = json!({ "id": "L", "name": "../../evil", "package_id": "P", "package_token": "T" });
+    let address = base.clone();
+    let count = Arc::clone(&asked);
+    let router = Router::new()
+        .route("/v1/links/L", get(move || async move { Json(opened) }))
+        .route("/v1/packages/P/files", get(move || async move { Json(entries) }))
+        .route(
+            "/v1/packages/P/files/{file}/download",
+            get(move |axum::extract::Path(file): axum::extract::Path<String>| async move {
+                Json(json!({ "url": format!("{address}/content/{file}") }))
+            }),
+        )
+        .route(
+            "/content/{file}",
+            // A storage that knows no ranges.
+            get(move |axum::extract::Path(file): axum::extract::Path<usize>| async move {
+                if count.fetch_add(1, Ordering::SeqCst) < expire {
+                    return (StatusCode::FORBIDDEN, Vec::new());
+                }
+                (StatusCode::OK, files[file].3.to_vec())
+            }),
+        );
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    FakeCloud { link: format!("{base}/L?secret=s"), asked }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_name_and_no_planted_link_leads_out_of_the_destination() {
+    let cloud = fake_cloud(
+        vec![
+            ("", "../../escaped", 1, b"x"),
+            ("../..", "escaped2", 1, b"x"),
+            ("/tmp/masv-escape", "absolute", 1, b"x"),
+            ("", "..\\..\\windows", 1, b"x"),
+            ("C:\\", "drive", 1, b"x"),
+            ("", "nul", 1, b"x"),
+            ("", "bad\0name\n", 1, b"x"),
+            ("door", "through", 1, b"x"),
+            ("", "..", 1, b"x"),
+            ("", "leaf", 1, b"x"),
+        ],
+        0,
+    )
+    .await;
+    let receiver = Receiver::start().await;
+    let outside = receiver.folder.path().join("outside");
+    std::fs::create_dir_all(&outside).unwrap();
+    std::fs::create_dir_all(receiver.destination()).unwrap();
+    std::fs::write(outside.join("victim"), b"safe").unwrap();
+    symlink(&outside, receiver.destination().join("door")).unwrap();
+    symlink(outside.join("victim"), receiver.destination().join("leaf")).unwrap();
+    let id = receiver.downloads.submit(receiver.spec(&cloud.link)).await.unwrap();
+    let problem = receiver.wait_for(id, State::Error).await.problem.unwrap();
+    assert_eq!(problem.code, "unsafe_destination", "{problem:?}");
+    let names: Vec<_> = receiver.received().into_keys().collect();
+    let expected = [
+        "..%5C..%5Cwindows",
+        "C%3A%5C/drive",
+        "bad%00name%0A",
+        "escaped",
+        "escaped2",
+        "file",
+        "leaf (2)",
+        "nul_",
+        "tmp/masv-escape/absolute",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(tree(&outside), BTreeMap::from([("victim".to_owned(), b"safe".to_vec())]));
+    assert!(!Path::new("/tmp/masv-escape").exists());
+    let around: Vec<_> = std::fs::read_dir(receiver.folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!around.iter().any(|name| name.to_string_lossy().contains("escaped")), "{around:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expired_addresses_are_asked_for_again_and_storages_without_ranges_and_with_other_sizes_do() {
+    let long: &'static [u8] = Box::leak(content(8, 3_000_000).into_boxed_slice());
+    let files = vec![("", "long.mov", 3_000_000, long), ("", "grown.txt", 3, &b"grown since"[..])];
+    let cloud = fake_cloud(files, 1).await;
+    let receiver = Receiver::start().await;
+    receiver.fetch(&cloud.link).await;
+    let received = receiver.received();
+    assert!(received["long.mov"] == long && received["grown.txt"] == b"grown since" && received.len() == 2);
+    assert!(cloud.asked.load(Ordering::SeqCst) > 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_too_small_is_noticed_before_anything_is_fetched() {
+    let cloud = fake_cloud(vec![("", "huge", 1 << 60, b"")], 0).await;
+    let receiver = Receiver::start().await;
+    let mut order = receiver.spec(&cloud.link);
+    order.package_folder = true;
+    let id = receiver.downloads.submit(order).await.unwrap();
+    assert_eq!(receiver.wait_for(id, State::Error).await.problem.unwrap().code, "no_space");
+    assert_eq!((receiver.received().len(), cloud.asked.load(Ordering::SeqCst)), (0, 0));
+}
