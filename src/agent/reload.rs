@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::embedded::Embedded;
 use super::notices::Notice;
+use super::service;
 use crate::base::FileIdentity;
 use crate::rules::{self, Cloud, Diagnostic, Diagnostics, RuleSet, SystemEnvironment};
 use crate::watch::Watcher;
@@ -54,6 +55,7 @@ pub(super) struct Reloader {
 impl Reloader {
     /// Loads the file and puts it to work.
     pub(super) async fn reload(&self) -> Result<(), Diagnostics> {
+        service::reloading();
         let loaded = load(self.path.clone()).await.and_then(|rules| {
             if rules.cloud == self.cloud {
                 return Ok(rules);
@@ -62,19 +64,24 @@ impl Reloader {
             let help = Some("start the agent again: `masv server stop`, then `masv server start`".to_owned());
             Err(Diagnostics(vec![Diagnostic::of_file(&rules.path, message, help)]))
         });
-        let (outcome, notice) = match loaded {
+        let (outcome, notice, status) = match loaded {
             Ok(rules) => {
                 let count = rules.rules.len();
                 self.take(rules).await;
                 tracing::info!(rules = count, "rules loaded");
-                (Ok(()), Notice::Reloaded { rules: count })
+                (Ok(()), Notice::Reloaded { rules: count }, format!("{count} rules"))
             }
             Err(diagnostics) => {
                 let report = diagnostics.render(false);
                 tracing::error!("the rules file is wrong, the rules before go on:\n{report}");
-                (Err(diagnostics), Notice::BadRules { report })
+                (
+                    Err(diagnostics),
+                    Notice::BadRules { report },
+                    "the rules file is wrong, the rules before go on".to_owned(),
+                )
             }
         };
+        service::ready(&status);
         // Whoever started the agent may have stopped listening.
         let _ = self.notices.try_send(notice);
         outcome

@@ -17,6 +17,15 @@ mod systemd {
         tell(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
+    /// The rules are being loaded again; [`ready`] ends it.
+    pub(in super::super) fn reloading() {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => tell(&[NotifyState::Reloading, now]),
+            // Without the time the service manager would take it for a failed reload.
+            Err(error) => tracing::debug!(%error, "the service manager is not told of the reload"),
+        }
+    }
+
     pub(in super::super) fn stopping() {
         tell(&[NotifyState::Stopping]);
     }
@@ -32,10 +41,12 @@ mod systemd {
 }
 
 #[cfg(target_os = "linux")]
-pub(super) use systemd::{ready, stopping, watchdog};
+pub(super) use systemd::{ready, reloading, stopping, watchdog};
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn ready(_status: &str) {}
+#[cfg(not(target_os = "linux"))]
+pub(super) fn reloading() {}
 #[cfg(not(target_os = "linux"))]
 pub(super) fn stopping() {}
 #[cfg(not(target_os = "linux"))]

@@ -14,6 +14,7 @@ mod error;
 mod output;
 mod rule;
 mod server;
+mod service;
 mod settings;
 mod upload;
 mod user;
@@ -83,6 +84,9 @@ enum Command {
     /// The self-hosted server of the same protocol.
     #[command(subcommand)]
     Hub(server::HubCommand),
+    /// The agent as a service of systemd or launchd: install, uninstall, status, print.
+    #[command(subcommand)]
+    Service(service::Command),
     /// Prints completions for a shell.
     #[command(after_help = "Example:\n  masv completions bash > /etc/bash_completion.d/masv")]
     Completions {
@@ -131,6 +135,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
         Command::Automation(rule::AutomationCommand::Ls) => rule::run(rule::Command::Ls, client, output).await,
         Command::Settings(command) => settings::run(command, &client()?, output).await,
         Command::Hub(command) => server::run_hub(command, output).await,
+        Command::Service(command) => service::run(command, output),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "masv", &mut text);
