@@ -271,6 +271,6 @@ async fn start_queue(
     Ok(queue)
 }
 
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

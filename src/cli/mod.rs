@@ -12,6 +12,7 @@ mod client;
 mod error;
 mod output;
 mod rule;
+mod rule_reports;
 mod server;
 mod settings;
 mod upload;
@@ -117,6 +118,9 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, ExitCod
 }
 
 async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError> {
+    if output.is_csv() && !matches!(arguments.command, Command::Rule(rule::Command::History { .. })) {
+        return Err(CliError::usage("csv is for `masv rule history` only").hint("take --output json"));
+    }
     let client = || Client::new(&arguments.common);
     match arguments.command {
         Command::Server(command) => server::run(command, client, output).await,

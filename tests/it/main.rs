@@ -4,6 +4,7 @@
 
 mod hub;
 mod notify;
+mod rule_cli;
 mod support;
 mod transfer;
 mod watch;
