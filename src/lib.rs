@@ -9,7 +9,6 @@ pub mod base;
 pub mod cli;
 pub mod cloud;
 pub mod db;
-#[expect(dead_code, reason = "rows that only the management routes use")]
 pub mod hub;
 pub mod notify;
 pub mod rules;

@@ -55,6 +55,7 @@ CREATE TABLE portal (
     access_code_hash       TEXT,
     download_password_hash TEXT,
     expiry_days            INTEGER,
+    unlimited_storage      INTEGER NOT NULL,
     tag_id                 TEXT REFERENCES tag (id) ON DELETE SET NULL,
     restrictions           TEXT NOT NULL,     -- JSON object, see portals.rs
     created_at             INTEGER NOT NULL,
@@ -86,6 +87,8 @@ CREATE TABLE package (
     expires_at        INTEGER
 );
 CREATE INDEX package_by_team ON package (team_id, created_at);
+CREATE INDEX package_by_state ON package (state, updated_at);
+CREATE INDEX package_by_portal ON package (portal_id);
 CREATE INDEX package_by_expiry ON package (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE file (
@@ -98,7 +101,8 @@ CREATE TABLE file (
     size          INTEGER NOT NULL,           -- as announced, then as finalized
     last_modified INTEGER NOT NULL,
     finalized_at  INTEGER,
-    etag          TEXT                        -- of the whole, once finalized
+    etag          TEXT,                       -- of the whole, once finalized
+    crc           INTEGER                     -- CRC-32 of the whole, once finalized
 );
 CREATE UNIQUE INDEX file_by_package ON file (package_id, path, name, number);
 
@@ -107,6 +111,7 @@ CREATE TABLE part (
     key     INTEGER PRIMARY KEY,
     size    INTEGER NOT NULL,
     md5     BLOB NOT NULL,
+    crc     INTEGER NOT NULL,                 -- CRC-32
     place   TEXT,                             -- where in the storage; absent for small parts
     content BLOB                              -- of small parts
 );
@@ -137,10 +142,11 @@ CREATE TABLE mail (
     link_id    TEXT NOT NULL REFERENCES link (id) ON DELETE CASCADE,
     recipient  TEXT NOT NULL,
     attempts   INTEGER NOT NULL DEFAULT 0,
-    due_at     INTEGER,                       -- absent: sent or given up
+    due_at     INTEGER,                       -- absent: sent, given up, or (no attempt yet) waiting for its package
     sent_at    INTEGER,
     problem    TEXT
 );
+CREATE INDEX mail_by_link ON mail (link_id);
 CREATE INDEX mail_due ON mail (due_at) WHERE due_at IS NOT NULL;
 
 CREATE TABLE webhook (
@@ -156,6 +162,8 @@ CREATE TABLE webhook (
     created_at INTEGER NOT NULL
 );
 
+CREATE INDEX webhook_by_team ON webhook (team_id);
+
 CREATE TABLE webhook_call (
     id         TEXT PRIMARY KEY,
     webhook_id TEXT NOT NULL REFERENCES webhook (id) ON DELETE CASCADE,
@@ -164,15 +172,19 @@ CREATE TABLE webhook_call (
     due_at     INTEGER,
     problem    TEXT
 );
+CREATE INDEX webhook_call_by_webhook ON webhook_call (webhook_id);
 CREATE INDEX webhook_call_due ON webhook_call (due_at) WHERE due_at IS NOT NULL;
 
 CREATE TABLE activity (
     number     INTEGER PRIMARY KEY,
     team_id    TEXT NOT NULL REFERENCES team (id) ON DELETE CASCADE,
     at         INTEGER NOT NULL,
-    event      TEXT NOT NULL,
-    package_id TEXT,
-    actor      TEXT NOT NULL,
-    detail     TEXT NOT NULL                  -- JSON object
+    event      TEXT NOT NULL,                 -- see activity.rs
+    kind       TEXT NOT NULL,
+    state      TEXT NOT NULL,
+    package_id TEXT NOT NULL,                 -- which may be gone
+    package    TEXT NOT NULL,                 -- its name
+    portal_id  TEXT,
+    actor      TEXT NOT NULL
 );
 CREATE INDEX activity_by_team ON activity (team_id, number);

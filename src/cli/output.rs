@@ -125,10 +125,15 @@ impl Output {
             return;
         }
         let width = |text: &str| text.chars().count();
+        let last = header.len().saturating_sub(1);
         let widths: Vec<usize> = header
             .iter()
             .enumerate()
             .map(|(column, title)| {
+                // Nothing is lined up behind the last column.
+                if column == last {
+                    return 0;
+                }
                 let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| width(&cell.text));
                 cells.max().unwrap_or(0).max(width(title))
             })

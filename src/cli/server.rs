@@ -122,7 +122,7 @@ fn status(server: &Server, output: &Output) {
     let cloud = if server.embedded_hub { format!("{} (its own hub)", server.cloud) } else { server.cloud.clone() };
     let uploads: Vec<String> = server.uploads.iter().map(|(state, count)| format!("{count} {state}")).collect();
     let rules = server.rules_file.as_deref().unwrap_or("none");
-    output.line(&format!("masv {}, process {}, since {}", server.version, server.pid, server.started_at));
+    output.line(&format!("masv {}, process {}, since {:.0}", server.version, server.pid, server.started_at));
     output.line(&format!("  cloud    {cloud}"));
     output.line(&format!("  rules    {} in {rules}", server.rules));
     output.line(&format!("  uploads  {}", if uploads.is_empty() { "none".to_owned() } else { uploads.join(", ") }));

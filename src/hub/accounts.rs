@@ -98,6 +98,18 @@ pub(super) fn insert_key(
     Ok(())
 }
 
+/// A team's keys, without what they are made of.
+pub(super) fn keys(connection: &Connection, team: &str) -> Result<Vec<Value>, Refusal> {
+    let mut statement = connection
+        .prepare_cached("SELECT id, name, created_at FROM api_key WHERE team_id = ?1 ORDER BY created_at, id")?;
+    let rows = statement.query_map([team], |row| {
+        Ok(json!({
+            "id": row.get::<_, String>(0)?, "name": row.get::<_, String>(1)?, "created_at": time(Some(row.get(2)?)),
+        }))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// The team that `key` acts for.
 pub(super) fn team_of_key(connection: &Connection, key: &str) -> Result<Option<String>, Refusal> {
     let mut statement = connection.prepare_cached("SELECT team_id FROM api_key WHERE hash = ?1")?;

@@ -4,47 +4,85 @@ use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
 use super::error::Refusal;
+use super::listing::{Asked, Conditions};
 use super::packages::Package;
 use super::wire::{now, time};
 
-/// Notes that `event` happened to `package`.
-pub(super) fn add(
-    connection: &Connection,
-    package: &Package,
-    event: &str,
-    actor: &str,
-    detail: &Value,
-) -> Result<(), Refusal> {
-    let mut detail = detail.clone();
-    detail["package_name"] = package.name.as_str().into();
+/// What can happen to a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
+    Created,
+    Finalized,
+    Deleted,
+    Expired,
+    LinkMade,
+    Downloaded,
+}
+
+impl Event {
+    /// Our word for it, and the protocol's: a kind of activity and the state it is in.
+    fn words(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Created => ("package.created", "package_upload_to_masv", "pending"),
+            Self::Finalized => ("package.finalized", "package_upload_to_masv", "complete"),
+            Self::Deleted => ("package.deleted", "package_upload_to_masv", "cancelled"),
+            Self::Expired => ("package.expired", "package_upload_to_masv", "complete"),
+            Self::LinkMade => ("link.created", "link_generation", "pending"),
+            Self::Downloaded => ("package.downloaded", "package_download_from_masv", "started"),
+        }
+    }
+}
+
+/// Notes that `event` happened to `package`, by the hand of `actor` (a mail address, empty when unknown).
+pub(super) fn add(connection: &Connection, package: &Package, event: Event, actor: &str) -> Result<(), Refusal> {
+    let (event, kind, state) = event.words();
     let mut statement = connection.prepare_cached(
-        "INSERT INTO activity (team_id, at, event, package_id, actor, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO activity (team_id, at, event, kind, state, package_id, package, portal_id, actor)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
-    statement.execute(params![package.team_id, now(), event, package.id, actor, detail.to_string()])?;
+    let Package { team_id, id, name, portal_id, .. } = package;
+    statement.execute(params![team_id, now(), event, kind, state, id, name, portal_id, actor])?;
     Ok(())
 }
 
-/// A page of a team's activities, newest first, and how many there are.
-pub(super) fn list(connection: &Connection, team: &str, limit: u32, offset: u64) -> Result<(u64, Vec<Value>), Refusal> {
-    let total: i64 = connection
-        .prepare_cached("SELECT count(*) FROM activity WHERE team_id = ?1")?
-        .query_row([team], |row| row.get(0))?;
-    let mut statement = connection.prepare_cached(
-        "SELECT number, at, event, package_id, actor, detail FROM activity WHERE team_id = ?1
-         ORDER BY number DESC LIMIT ?2 OFFSET ?3",
-    )?;
-    let offset = i64::try_from(offset).unwrap_or(i64::MAX);
-    let rows = statement.query_map(params![team, limit, offset], |row| {
+/// A page of a team's activities, and how many there are in all.
+pub(super) fn list(connection: &Connection, team: &str, asked: &Asked) -> Result<(i64, Vec<Value>), Refusal> {
+    let mut conditions = Conditions::default();
+    conditions.add("team_id = ?", team.to_owned());
+    conditions.one_of("kind", asked.all("activity_types"));
+    conditions.one_of("state", asked.all("activity_states"));
+    conditions.one_of("portal_id", asked.all("portals"));
+    conditions.one_of("package_id", asked.all("package_id"));
+    conditions.between("at", asked, "created_at");
+    let order = asked.order(&[("created_at", "number")]);
+    let text = conditions.text();
+    let total = connection
+        .prepare(&format!("SELECT count(*) FROM activity {text}"))?
+        .query_row(rusqlite::params_from_iter(&conditions.values), |row| row.get(0))?;
+    let (limit, before) = asked.page();
+    let mut statement = connection.prepare(&format!(
+        "SELECT number AS id, at, event, kind, state, package_id, package, portal_id, actor
+         FROM activity {text} {order} LIMIT {limit} OFFSET {before}"
+    ))?;
+    let rows = statement.query_map(rusqlite::params_from_iter(&conditions.values), |row| {
         let number: i64 = row.get(0)?;
-        let detail: String = row.get(5)?;
         Ok(json!({
             "id": number.to_string(),
             "created_at": time(Some(row.get(1)?)),
             "event_type": row.get::<_, String>(2)?,
-            "package_id": row.get::<_, Option<String>>(3)?,
-            "actor": row.get::<_, String>(4)?,
-            "details": serde_json::from_str::<Value>(&detail).unwrap_or_default(),
+            "activity_type": row.get::<_, String>(3)?,
+            "state": row.get::<_, String>(4)?,
+            "package_id": row.get::<_, String>(5)?,
+            "package_name": row.get::<_, String>(6)?,
+            "portal_id": row.get::<_, Option<String>>(7)?,
+            "actor": row.get::<_, String>(8)?,
         }))
     })?;
-    Ok((u64::try_from(total).unwrap_or_default(), rows.collect::<Result<_, _>>()?))
+    Ok((total, rows.collect::<Result<_, _>>()?))
+}
+
+/// Forgets activities from before a time.
+pub(super) fn forget(connection: &Connection, before: i64) -> Result<(), Refusal> {
+    connection.prepare_cached("DELETE FROM activity WHERE at < ?1")?.execute([before])?;
+    Ok(())
 }

@@ -1,12 +1,16 @@
 //! What the operator does with a hub from the outside of the protocol.
 
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use super::accounts::{self, Account, Role};
 use super::error::{HubError, Refusal};
+use super::listing::{self, Asked};
+use super::packages::{self, Which};
 use super::portals::{self, Portal};
+use super::restrictions::Restrictions;
 use super::wire::{new_id, now};
-use super::{Hub, Provision, ProvisionPortal, Provisioned, passwords};
+use super::{Hub, Provision, ProvisionPortal, Provisioned, passwords, sign};
 
 /// The fewest characters of a person's password.
 const SHORTEST_PASSWORD: usize = 8;
@@ -34,14 +38,7 @@ impl Hub {
         let team_id = self
             .database()
             .write(move |connection| {
-                let team = match accounts::team_by_name(connection, &team_name)? {
-                    Some(team) => team,
-                    None => {
-                        let team = new_id()?;
-                        accounts::insert_team(connection, &team, &team_name, now())?;
-                        team
-                    }
-                };
+                let team = make_sure_of_team(connection, &team_name)?;
                 accounts::insert_key(connection, &new_id()?, &team, "agent", api_key.expose_secret(), now())?;
                 for portal in prepared {
                     put_portal(connection, &team, portal)?;
@@ -82,8 +79,9 @@ impl Hub {
                 access_code_hash,
                 download_password_hash: None,
                 expiry_days: None,
+                unlimited_storage: false,
                 tag_id: None,
-                restrictions: serde_json::json!({}),
+                restrictions: Restrictions::default(),
                 created_at: now(),
                 updated_at: now(),
             },
@@ -114,19 +112,157 @@ impl Hub {
         let account = Account { id: new_id()?, email, name: name.to_owned(), password_hash };
         let team_name = team_name.to_owned();
         let put = self.database().write(move |connection| {
-            let team = match accounts::team_by_name(connection, &team_name)? {
-                Some(team) => team,
-                None => {
-                    let team = new_id()?;
-                    accounts::insert_team(connection, &team, &team_name, now())?;
-                    team
-                }
-            };
+            let team = make_sure_of_team(connection, &team_name)?;
             accounts::put_account(connection, &account, now())?;
             accounts::put_member(connection, &team, &account.email, role)
         });
         Ok(put.await?)
     }
+
+    /// Takes a person out of the hub; their sessions end at once.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`], [`HubError::Database`].
+    pub async fn remove_user(&self, email: &str) -> Result<(), HubError> {
+        let (email, wanted) = (email.trim().to_lowercase(), email.to_owned());
+        let removed = self.database().write(move |connection| {
+            Ok::<_, Refusal>(connection.execute("DELETE FROM account WHERE email = ?1", [email])?)
+        });
+        found(removed.await?, "user", &wanted)
+    }
+
+    /// The people of a team, as the protocol shows them.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`] for the team, [`HubError::Database`].
+    pub async fn users(&self, team_name: &str) -> Result<Vec<Value>, HubError> {
+        let team = self.team(team_name).await?;
+        Ok(self.database().read(move |connection| accounts::members(connection, &team)).await?)
+    }
+
+    /// Makes a key that acts for a team, which is made if there is none. It is told once and stored as a hash only.
+    ///
+    /// # Errors
+    /// [`HubError::Secret`], [`HubError::Database`].
+    pub async fn create_key(&self, team_name: &str, name: &str) -> Result<SecretString, HubError> {
+        let key = sign::random_secret().map_err(|error| HubError::Secret(error.to_string()))?;
+        let (team_name, name, stored) = (team_name.to_owned(), name.to_owned(), key.clone());
+        let made = self.database().write(move |connection| {
+            let team = make_sure_of_team(connection, &team_name)?;
+            accounts::insert_key(connection, &new_id()?, &team, &name, &stored, now())
+        });
+        made.await?;
+        Ok(key.into())
+    }
+
+    /// The keys of a team: `id`, `name`, `created_at`.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`] for the team, [`HubError::Database`].
+    pub async fn keys_of(&self, team_name: &str) -> Result<Vec<Value>, HubError> {
+        let team = self.team(team_name).await?;
+        Ok(self.database().read(move |connection| accounts::keys(connection, &team)).await?)
+    }
+
+    /// Takes a key back; it holds no more at once.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`], [`HubError::Database`].
+    pub async fn remove_key(&self, id: &str) -> Result<(), HubError> {
+        let (id, wanted) = (id.to_owned(), id.to_owned());
+        let removed = self
+            .database()
+            .write(move |connection| Ok::<_, Refusal>(connection.execute("DELETE FROM api_key WHERE id = ?1", [id])?));
+        found(removed.await?, "key", &wanted)
+    }
+
+    /// Makes sure of a portal of a team, which is made if there is none.
+    ///
+    /// # Errors
+    /// As [`Hub::provision`].
+    pub async fn put_portal(&self, team_name: &str, portal: ProvisionPortal) -> Result<(), HubError> {
+        let portal = self.prepare(portal).await?;
+        let team_name = team_name.to_owned();
+        let put = self.database().write(move |connection| {
+            let team = make_sure_of_team(connection, &team_name)?;
+            put_portal(connection, &team, portal)
+        });
+        Ok(put.await?)
+    }
+
+    /// The portals of a team, as the protocol shows them.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`] for the team, [`HubError::Database`].
+    pub async fn portals(&self, team_name: &str) -> Result<Vec<Value>, HubError> {
+        let team = self.team(team_name).await?;
+        let all = Asked::new(Some("sort=name&limit=100"));
+        let listed = self.database().read(move |connection| portals::list(connection, &team, &all));
+        Ok(listed.await?.1.iter().map(Portal::json).collect())
+    }
+
+    /// Removes a portal; the packages that came through it stay.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`], [`HubError::Database`].
+    pub async fn remove_portal(&self, subdomain: &str) -> Result<(), HubError> {
+        let (subdomain, wanted) = (subdomain.to_lowercase(), subdomain.to_owned());
+        let removed = self.database().write(move |connection| {
+            Ok::<_, Refusal>(connection.execute("DELETE FROM portal WHERE subdomain = ?1", [subdomain])?)
+        });
+        found(removed.await?, "portal", &wanted)
+    }
+
+    /// A page of a team's packages, sent or received by portals, as the protocol lists them: `query` is that of
+    /// `GET /v1.1/teams/{team}/packages`.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`] for the team, [`HubError::Database`].
+    pub async fn packages(&self, team_name: &str, received: bool, query: &str) -> Result<Value, HubError> {
+        let team = self.team(team_name).await?;
+        let which = if received { Which::Received } else { Which::Sent };
+        let asked = Asked::new(Some(query));
+        let listed = self.database().read(move |connection| packages::list(connection, &team, which, &asked));
+        let (total, packages) = listed.await?;
+        Ok(listing::page(total, packages.iter().map(packages::Package::json).collect()))
+    }
+
+    /// Removes a package with everything that belongs to it.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`], [`HubError::Database`].
+    pub async fn remove_package(&self, id: &str) -> Result<(), HubError> {
+        let (package, disk) = (id.to_owned(), self.disk().clone());
+        let removed = self.database().write(move |connection| packages::delete(connection, &package)).await;
+        match removed {
+            Err(refusal) if refusal.status == axum::http::StatusCode::NOT_FOUND => found(0, "package", id),
+            Err(refusal) => Err(refusal.into()),
+            Ok(()) => {
+                let package = id.to_owned();
+                let removing = tokio::task::spawn_blocking(move || disk.remove_package(&package));
+                removing.await.map_err(|error| HubError::Invalid(error.to_string()))
+            }
+        }
+    }
+
+    async fn team(&self, name: &str) -> Result<String, HubError> {
+        let wanted = name.to_owned();
+        let team = self.database().read(move |connection| accounts::team_by_name(connection, &wanted)).await?;
+        team.ok_or_else(|| HubError::NotFound { what: "team", name: name.to_owned() })
+    }
+}
+
+fn found(removed: usize, what: &'static str, name: &str) -> Result<(), HubError> {
+    if removed == 0 { Err(HubError::NotFound { what, name: name.to_owned() }) } else { Ok(()) }
+}
+
+fn make_sure_of_team(connection: &rusqlite::Connection, name: &str) -> Result<String, Refusal> {
+    if let Some(team) = accounts::team_by_name(connection, name)? {
+        return Ok(team);
+    }
+    let team = new_id()?;
+    accounts::insert_team(connection, &team, name, now())?;
+    Ok(team)
 }
 
 fn put_portal(connection: &rusqlite::Connection, team: &str, portal: Portal) -> Result<(), Refusal> {

@@ -1,6 +1,10 @@
 //! Who is calling, and what that caller may do.
 
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 
 use super::Hub;
 use super::accounts::{self, Caller, Role};
@@ -59,12 +63,48 @@ pub(super) async fn team_admin(hub: &Hub, headers: &HeaderMap, of: &str) -> Resu
     Ok(caller)
 }
 
+/// By what right a package is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Authority {
+    /// Its access token: for a package of a portal, anybody may have made it.
+    Token,
+    /// Its team.
+    Team,
+}
+
 /// Lets pass who may change `package`: its access token, or its team. A token costs no query.
-pub(super) async fn full(hub: &Hub, headers: &HeaderMap, package: &str) -> Result<(), Refusal> {
+pub(super) async fn full(hub: &Hub, headers: &HeaderMap, package: &str) -> Result<Authority, Refusal> {
     match header(headers, PACKAGE_TOKEN) {
-        Some(token) if hub.keys().is_package_token(package, token) => Ok(()),
+        Some(token) if hub.keys().is_package_token(package, token) => Ok(Authority::Token),
         Some(_) => Err(Refusal::unauthorized("the package token is wrong")),
-        None => by_team(hub, headers, package).await,
+        None => by_team(hub, headers, package).await.map(|()| Authority::Team),
+    }
+}
+
+/// Refuses what a stranger who sends to a portal must not decide: who gets the package, and for how long.
+pub(super) fn owners_only(authority: Authority, package: &Package) -> Result<(), Refusal> {
+    if authority == Authority::Token && package.portal_id.is_some() {
+        return Err(Refusal::forbidden("only the portal's team may do this"));
+    }
+    Ok(())
+}
+
+/// Where a request comes from, as far as one can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct From(pub Option<IpAddr>);
+
+impl FromRequestParts<Hub> for From {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, hub: &Hub) -> Result<Self, Self::Rejection> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+        if !hub.config().behind_proxy {
+            return Ok(Self(peer));
+        }
+        // The last entry is the one that our own proxy wrote; those before it are the caller's word.
+        let forwarded = parts.headers.get_all("x-forwarded-for").iter().next_back();
+        let forwarded = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+        Ok(Self(forwarded.or(peer)))
     }
 }
 

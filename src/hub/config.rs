@@ -19,6 +19,11 @@ pub struct HubConfig {
     pub mail_from: String,
     /// Days until a package is deleted whose sender did not say; absent: never.
     pub default_expiry_days: Option<u32>,
+    /// Days after which a package is removed that was begun and not touched any more; absent: never.
+    pub abandoned_after_days: Option<u32>,
+    /// A proxy in front of the hub says in `X-Forwarded-For` who is calling. Without one anybody could claim to be
+    /// anyone.
+    pub behind_proxy: bool,
     /// How long addresses of the storage hold.
     pub address_life: Duration,
     /// How long an opened link may be downloaded from.
@@ -45,6 +50,8 @@ impl HubConfig {
             smtp: None,
             mail_from: "Media Hub <hub@localhost.localdomain>".to_owned(),
             default_expiry_days: None,
+            abandoned_after_days: Some(60),
+            behind_proxy: false,
             address_life: Duration::from_secs(60 * 60),
             visit_life: Duration::from_secs(24 * 60 * 60),
             max_connections: 2048,

@@ -1,14 +1,19 @@
-//! Answers with the content of a file: whole, one range of it, or not at all because the client has it.
+//! Answers with the content of a file, or of all in one archive: whole, one range of it, or not at all because the client has it.
 
 use std::io;
+use std::pin::pin;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, Stream, StreamExt};
+use tokio::sync::mpsc;
 
 use super::error::Refusal;
 use super::files::{self, FileRow};
+use super::zip::{Archive, Entry, Piece};
 use super::{Hub, packages, storage};
 
 /// What a client asks to have of a file.
@@ -19,6 +24,17 @@ enum Wanted {
     Range(u64, u64),
     /// No byte of it is there.
     Beyond,
+}
+
+/// What is answered with, without its bytes.
+struct Head {
+    name: String,
+    kind: &'static str,
+    size: u64,
+    /// With its quotes.
+    etag: String,
+    /// Milliseconds since 1970.
+    modified: i64,
 }
 
 /// Answers with a finalized file of a package that is.
@@ -38,56 +54,144 @@ pub(super) async fn answer(hub: &Hub, package: &str, file: &str, headers: &Heade
             Ok((row, pieces))
         })
         .await?;
-    let etag = format!("\"{}\"", row.etag.as_deref().unwrap_or(&row.id));
-    let modified = http_date(row.last_modified);
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    if text(header::IF_NONE_MATCH).is_some_and(|given| given == "*" || given.split(',').any(|one| one.trim() == etag)) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
-    }
-    let unchanged = text(header::IF_RANGE).is_none_or(|given| given == etag || given == modified);
-    let wanted = match text(header::RANGE) {
-        Some(range) if unchanged => wanted(range, row.size),
-        _ => Wanted::Whole,
+    let head = Head {
+        etag: format!("\"{}\"", row.etag.as_deref().unwrap_or(&row.id)),
+        name: row.name,
+        kind: "application/octet-stream",
+        size: row.size,
+        modified: row.last_modified,
     };
-    let (status, start, length) = match wanted {
-        Wanted::Whole => (StatusCode::OK, 0, row.size),
-        Wanted::Range(start, length) => (StatusCode::PARTIAL_CONTENT, start, length),
-        Wanted::Beyond => {
-            let range = format!("bytes */{}", row.size);
-            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, range)]).into_response());
+    let small = small_parts(hub);
+    head.respond(headers, |start, length| Body::from_stream(storage::stream(pieces, start, length, small)))
+}
+
+/// Answers with all files of a finalized package as one ZIP archive.
+pub(super) async fn answer_all(hub: &Hub, package: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
+    let id = package.to_owned();
+    let (package, rows) = hub
+        .database()
+        .read(move |connection| {
+            let package = packages::get(connection, &id)?;
+            if package.state != "finalized" {
+                return Err(Refusal::not_found("package"));
+            }
+            Ok((package, files::list(connection, &id, true)?))
+        })
+        .await?;
+    let entries = rows.iter().map(|row| Entry {
+        path: if row.path.is_empty() { row.name.clone() } else { format!("{}/{}", row.path, row.name) },
+        directory: row.kind == "directory",
+        size: row.size,
+        crc: row.crc,
+        modified: row.last_modified,
+    });
+    let archive = Archive::new(entries.collect());
+    let head = Head {
+        name: format!("{}.zip", package.name),
+        kind: "application/zip",
+        size: archive.size(),
+        etag: format!("\"{}-zip-1\"", package.id),
+        modified: package.finalized_at.unwrap_or(package.created_at),
+    };
+    let hub = hub.clone();
+    head.respond(headers, |start, length| {
+        Body::from_stream(stream_archive(hub, package.id, rows, archive, start, length))
+    })
+}
+
+/// The bytes of a range of an archive. One file after the other is looked up and read.
+fn stream_archive(
+    hub: Hub,
+    package: String,
+    rows: Vec<FileRow>,
+    archive: Archive,
+    start: u64,
+    length: u64,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let (blocks, mut receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let sending = async {
+            for piece in archive.pieces(start, length) {
+                match piece {
+                    Piece::Own(bytes) => blocks.send(Ok(bytes)).await.map_err(io::Error::other)?,
+                    Piece::Content { entry, start, length } => {
+                        let (package, row, disk) = (package.clone(), rows[entry].clone(), hub.disk().clone());
+                        let pieces = hub
+                            .database()
+                            .read(move |connection| files::pieces(connection, &disk, &package, &row))
+                            .await
+                            .map_err(|refusal: Refusal| io::Error::other(refusal.message))?;
+                        let mut content = pin!(storage::stream(pieces, start, length, small_parts(&hub)));
+                        while let Some(block) = content.next().await {
+                            blocks.send(Ok(block?)).await.map_err(io::Error::other)?;
+                        }
+                    }
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = sending.await {
+            // The other side has gone, or must learn that this is not the whole.
+            let _ = blocks.send(Err(error)).await;
         }
-    };
+    });
+    futures_util::stream::poll_fn(move |context| receiver.poll_recv(context))
+}
+
+/// Reads small parts out of the database.
+fn small_parts(hub: &Hub) -> impl Fn(i64) -> BoxFuture<'static, io::Result<Bytes>> + Send + Sync + 'static {
     let database = hub.database().clone();
-    let small = move |key| {
+    move |key| {
         let database = database.clone();
         async move {
             let content = database.read(move |connection| files::small_part(connection, key)).await;
             content.map(Bytes::from).map_err(|refusal: Refusal| io::Error::other(refusal.message))
         }
-    };
-    let body = Body::from_stream(storage::stream(pieces, start, length, small));
-    let mut response = (
-        status,
-        [
-            (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        .boxed()
+    }
+}
+
+impl Head {
+    /// The answer to a request with these headers; `body` gives the bytes of a range.
+    fn respond(&self, headers: &HeaderMap, body: impl FnOnce(u64, u64) -> Body) -> Result<Response, Refusal> {
+        let modified = http_date(self.modified);
+        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let known = |given: &str| given == "*" || given.split(',').any(|one| one.trim() == self.etag);
+        if text(header::IF_NONE_MATCH).is_some_and(known) {
+            return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, &self.etag)]).into_response());
+        }
+        let unchanged = text(header::IF_RANGE).is_none_or(|given| given == self.etag || given == modified);
+        let wanted = match text(header::RANGE) {
+            Some(range) if unchanged => wanted(range, self.size),
+            _ => Wanted::Whole,
+        };
+        let (status, start, length) = match wanted {
+            Wanted::Whole => (StatusCode::OK, 0, self.size),
+            Wanted::Range(start, length) => (StatusCode::PARTIAL_CONTENT, start, length),
+            Wanted::Beyond => {
+                let range = format!("bytes */{}", self.size);
+                return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, range)]).into_response());
+            }
+        };
+        let head = [
+            (header::CONTENT_TYPE, self.kind.to_owned()),
             (header::CONTENT_LENGTH, length.to_string()),
-            (header::CONTENT_DISPOSITION, disposition(&row)),
+            (header::CONTENT_DISPOSITION, attachment(&self.name)),
             (header::ACCEPT_RANGES, "bytes".to_owned()),
-            (header::ETAG, etag),
+            (header::ETAG, self.etag.clone()),
             (header::LAST_MODIFIED, modified),
             (header::CACHE_CONTROL, "private, no-transform".to_owned()),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
             (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'".to_owned()),
-        ],
-        body,
-    )
-        .into_response();
-    if status == StatusCode::PARTIAL_CONTENT {
-        let range = format!("bytes {start}-{}/{}", start + length - 1, row.size);
-        let range = HeaderValue::from_str(&range).map_err(|error| Refusal::internal(&error))?;
-        response.headers_mut().insert(header::CONTENT_RANGE, range);
+        ];
+        let mut response = (status, head, body(start, length)).into_response();
+        if status == StatusCode::PARTIAL_CONTENT {
+            let range = format!("bytes {start}-{}/{}", start + length - 1, self.size);
+            let range = HeaderValue::from_str(&range).map_err(|error| Refusal::internal(&error))?;
+            response.headers_mut().insert(header::CONTENT_RANGE, range);
+        }
+        Ok(response)
     }
-    Ok(response)
 }
 
 /// Reads a `Range` header. What is not one plain range of bytes means the whole, as HTTP allows.
@@ -116,12 +220,7 @@ fn wanted(header: &str, size: u64) -> Wanted {
 }
 
 /// A name for the disk of whoever downloads: in full as RFC 5987 has it, and for old clients in plain ASCII.
-fn disposition(file: &FileRow) -> String {
-    attachment(&file.name)
-}
-
-/// `Content-Disposition` of an attachment of this name.
-pub(super) fn attachment(name: &str) -> String {
+fn attachment(name: &str) -> String {
     let plain: String = name
         .chars()
         .map(|character| match character {

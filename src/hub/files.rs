@@ -6,6 +6,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Value, json};
 
 use super::error::Refusal;
+use super::packages;
+use super::restrictions::Restrictions;
 use super::storage::{Arrived, Disk, Kept, PartName, Piece, Source};
 use super::wire::time;
 
@@ -35,10 +37,11 @@ pub(super) struct FileRow {
     pub last_modified: i64,
     pub finalized: bool,
     pub etag: Option<String>,
+    pub crc: u32,
     number: i64,
 }
 
-const COLUMNS: &str = "id, kind, path, name, size, last_modified, finalized_at IS NOT NULL, etag, number";
+const COLUMNS: &str = "id, kind, path, name, size, last_modified, finalized_at IS NOT NULL, etag, number, crc";
 
 impl FileRow {
     fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
@@ -53,6 +56,7 @@ impl FileRow {
             finalized: row.get(6)?,
             etag: row.get(7)?,
             number: row.get(8)?,
+            crc: row.get::<_, Option<u32>>(9)?.unwrap_or_default(),
         })
     }
 
@@ -74,14 +78,11 @@ impl FileRow {
 /// Announces a file. One of the same path and name that was announced but never finalized is forgotten: its sender
 /// begins anew. The parts of that are to be removed from the storage.
 pub(super) fn insert(connection: &Connection, file: &NewFile, now: i64) -> Result<Vec<(PartName, String)>, Refusal> {
-    let state: Option<String> = connection
-        .prepare_cached("SELECT state FROM package WHERE id = ?1")?
-        .query_row([&file.package], |row| row.get(0))
-        .optional()?;
-    match state.as_deref() {
-        None => return Err(Refusal::not_found("package")),
-        Some("new") => {}
-        Some(other) => return Err(Refusal::conflict(format!("the package is {other}"))),
+    let restrictions = open_package(connection, &file.package)?;
+    if let Some(restrictions) = &restrictions
+        && !file.directory
+    {
+        restrictions.check_file(&file.name, file.size)?;
     }
     let abandoned: Vec<String> = connection
         .prepare_cached(
@@ -107,7 +108,33 @@ pub(super) fn insert(connection: &Connection, file: &NewFile, now: i64) -> Resul
         file.last_modified,
         file.directory.then_some(now),
     ])?;
+    if let Some(restrictions) = restrictions {
+        let (count, size): (i64, i64) = connection
+            .prepare_cached(
+                "SELECT count(*), coalesce(sum(size), 0) FROM file WHERE package_id = ?1 AND kind = 'file'",
+            )?
+            .query_row([&file.package], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        restrictions.check_package(count.unsigned_abs(), size.unsigned_abs())?;
+    }
     Ok(removed)
+}
+
+/// Refuses a package that takes no more files; answers what its portal restricts, if it came through one.
+fn open_package(connection: &Connection, package: &str) -> Result<Option<Restrictions>, Refusal> {
+    let found: Option<(String, Option<String>)> = connection
+        .prepare_cached(
+            "SELECT package.state, portal.restrictions FROM package
+             LEFT JOIN portal ON portal.id = package.portal_id WHERE package.id = ?1",
+        )?
+        .query_row([package], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match found {
+        None => Err(Refusal::not_found("package")),
+        Some((state, restrictions)) if state == "new" => {
+            Ok(restrictions.and_then(|text| serde_json::from_str(&text).ok()))
+        }
+        Some((state, _)) => Err(Refusal::conflict(format!("the package is {state}"))),
+    }
 }
 
 /// The file of that id in that package.
@@ -153,10 +180,11 @@ pub(super) fn store_part(
         Kept::OnDisk(place) => (Some(place), None),
         Kept::Here(content) => (None, Some(content)),
     };
-    let mut statement = connection
-        .prepare_cached("INSERT OR REPLACE INTO part (key, size, md5, place, content) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut statement = connection.prepare_cached(
+        "INSERT OR REPLACE INTO part (key, size, md5, crc, place, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
     let size = i64::try_from(arrived.size).map_err(|_| Refusal::invalid("the part is too large"))?;
-    statement.execute(params![key, size, arrived.md5, place, content])?;
+    statement.execute(params![key, size, arrived.md5, arrived.crc, place, content])?;
     Ok(old.and_then(|(_, place)| place))
 }
 
@@ -181,12 +209,15 @@ pub(super) fn finalize(
     if file.finalized {
         return Ok((file, Vec::new()));
     }
+    let restrictions = open_package(connection, package)?;
     listed.sort_by_key(|part| part.number);
     let first = file.number * PARTS;
-    let mut statement = connection
-        .prepare_cached("SELECT key - ?1, size, md5, place FROM part WHERE key > ?1 AND key < ?1 + ?2 ORDER BY key")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT key - ?1, size, md5, place, crc FROM part WHERE key > ?1 AND key < ?1 + ?2 ORDER BY key",
+    )?;
     let mut rows = statement.query(params![first, PARTS])?;
     let (mut total, mut last, mut digests, mut unlisted) = (0u64, 0u32, Md5::new(), Vec::new());
+    let mut crc = crc32fast::Hasher::new();
     while let Some(row) = rows.next()? {
         let number: u32 = row.get(0)?;
         let Some(part) = listed.get(last as usize) else {
@@ -203,7 +234,9 @@ pub(super) fn finalize(
             let message = format!("part {number} does not have the ETag that was listed for it");
             return Err(Refusal::new(axum::http::StatusCode::BAD_REQUEST, "invalid_part", message));
         }
-        total += u64::try_from(bytes).unwrap_or_default();
+        let bytes = u64::try_from(bytes).unwrap_or_default();
+        crc.combine(&crc32fast::Hasher::new_with_initial_len(row.get(4)?, bytes));
+        total += bytes;
         digests.update(md5);
         last = number;
     }
@@ -225,13 +258,18 @@ pub(super) fn finalize(
         .prepare_cached("DELETE FROM part WHERE key > ?1 + ?2 AND key < ?1 + ?3")?
         .execute(params![first, last, PARTS])?;
     connection
-        .prepare_cached("UPDATE file SET finalized_at = ?2, etag = ?3, size = ?4 WHERE number = ?1")?
-        .execute(params![file.number, now, etag, total])?;
+        .prepare_cached("UPDATE file SET finalized_at = ?2, etag = ?3, size = ?4, crc = ?5 WHERE number = ?1")?
+        .execute(params![file.number, now, etag, total, crc.finalize()])?;
     connection
         .prepare_cached(
             "UPDATE package SET size = size + ?2, file_count = file_count + 1, updated_at = ?3 WHERE id = ?1",
         )?
         .execute(params![package, total, now])?;
+    if let Some(restrictions) = restrictions {
+        restrictions.check_file(&file.name, size)?;
+        let package = packages::get(connection, package)?;
+        restrictions.check_package(package.file_count, package.size)?;
+    }
     Ok((get(connection, package, id)?, unlisted))
 }
 
@@ -258,6 +296,19 @@ pub(super) fn delete(connection: &Connection, package: &str, id: &str) -> Result
             .execute(params![package, i64::try_from(file.size).unwrap_or_default()])?;
     }
     Ok(places)
+}
+
+/// All parts of a package that are in the storage, and where.
+pub(super) fn places(connection: &Connection, package: &str) -> Result<Vec<(PartName, String)>, Refusal> {
+    let mut statement = connection.prepare_cached(
+        "SELECT file.id, part.key - file.number * 16384, part.place FROM file JOIN part
+         ON part.key > file.number * 16384 AND part.key < (file.number + 1) * 16384
+         WHERE file.package_id = ?1 AND part.place IS NOT NULL",
+    )?;
+    let rows = statement.query_map([package], |row| {
+        Ok((PartName { package: package.to_owned(), file: row.get(0)?, number: row.get(1)? }, row.get(2)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Forgets all parts of a package.

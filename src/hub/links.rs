@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
+use super::activity::{self, Event};
 use super::error::Refusal;
 use super::packages::{self, Package};
 use super::sign::Keys;
@@ -197,13 +198,7 @@ pub(super) fn count_visit(connection: &Connection, link: &str, visit: &str, now:
         .prepare_cached("INSERT INTO link_visit (link_id, visit, created_at) VALUES (?1, ?2, ?3)")?
         .execute(params![link.id, visit, now])?;
     connection.prepare_cached("UPDATE link SET access_count = access_count + 1 WHERE id = ?1")?.execute([&link.id])?;
-    super::activity::add(
-        connection,
-        &package,
-        "package.downloaded",
-        link.email.as_deref().unwrap_or_default(),
-        &json!({ "link_id": link.id }),
-    )
+    activity::add(connection, &package, Event::Downloaded, link.email.as_deref().unwrap_or_default())
 }
 
 #[cfg(test)]

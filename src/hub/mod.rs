@@ -23,12 +23,16 @@ mod content;
 mod error;
 mod files;
 mod first_start;
+mod guesses;
+mod keeper;
 mod links;
+mod listing;
 mod mail;
 mod packages;
 mod pages;
 mod passwords;
 mod portals;
+mod restrictions;
 mod routes;
 mod schema;
 mod serve;
@@ -39,6 +43,7 @@ mod tags;
 mod units;
 mod webhooks;
 mod wire;
+mod zip;
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -53,6 +58,7 @@ pub use config::{HubConfig, Limits, Provision, ProvisionPortal, Provisioned, Smt
 pub use error::HubError;
 
 use crate::db::Database;
+use guesses::Guesses;
 use sign::Keys;
 use storage::Disk;
 
@@ -69,8 +75,11 @@ struct Shared {
     disk: Disk,
     /// Where it is reached when no public address is set: known once it listens.
     listens_on: OnceLock<String>,
-    /// Something is waiting to be sent.
+    /// A mail is waiting to be sent.
     outbox: Notify,
+    /// A webhook is waiting to be called.
+    calls: Notify,
+    guesses: Guesses,
 }
 
 impl std::fmt::Debug for Hub {
@@ -92,17 +101,32 @@ impl Hub {
                 move |source| HubError::Data { path, source }
             };
             private_folder(&folder).map_err(at(&folder))?;
-            let key = folder.join("secret.key");
+            let (key, database) = (folder.join("secret.key"), folder.join("hub.db"));
+            if database.exists() && !key.exists() {
+                // A new key would silently end every link and token that was given out.
+                let missing =
+                    io::Error::new(io::ErrorKind::NotFound, "the key of this hub's data is missing: restore it");
+                return Err(at(&key)(missing));
+            }
             let keys = Keys::open(&key).map_err(at(&key))?;
             let storage = folder.join("storage");
             let disk = Disk::open(storage.clone()).map_err(at(&storage))?;
-            let database = Database::open(&folder.join("hub.db"), schema::MIGRATIONS)?;
+            let database = Database::open(&database, schema::MIGRATIONS)?;
             Ok::<_, HubError>((keys, disk, database))
         });
         let (keys, disk, database) = opening.await.map_err(|error| HubError::Serve(io::Error::other(error)))??;
         mail::check(&config)?;
-        let (listens_on, outbox) = (OnceLock::new(), Notify::new());
-        Ok(Self { shared: Arc::new(Shared { config, database, keys, disk, listens_on, outbox }) })
+        let shared = Shared {
+            config,
+            database,
+            keys,
+            disk,
+            listens_on: OnceLock::new(),
+            outbox: Notify::new(),
+            calls: Notify::new(),
+            guesses: Guesses::default(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     fn config(&self) -> &HubConfig {
@@ -142,6 +166,12 @@ impl Hub {
         }
     }
 
+    /// Mails and webhook calls may be due.
+    fn wake_outbox(&self) {
+        self.shared.outbox.notify_one();
+        self.shared.calls.notify_one();
+    }
+
     /// Removes parts from the storage that nothing points to any more, in the background.
     fn remove_parts(&self, parts: Vec<(storage::PartName, String)>) {
         if !parts.is_empty() {
@@ -151,7 +181,22 @@ impl Hub {
     }
 }
 
+/// Milliseconds until a delivery is tried again after so many attempts: doubling from 10 seconds to two hours.
+fn retry_pause(attempts: u32) -> i64 {
+    (10_000_i64 << attempts.saturating_sub(1).min(10)).min(2 * 60 * 60 * 1000)
+}
+
 fn private_folder(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_two_hours() {
+        assert_eq!([1, 2, 3, 40].map(retry_pause), [10_000, 20_000, 40_000, 7_200_000]);
+    }
 }

@@ -3,9 +3,11 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
+use super::activity::{self, Event};
 use super::error::Refusal;
-use super::wire::{new_id, time};
-use super::{activity, files, links, webhooks};
+use super::listing::{Asked, Conditions};
+use super::wire::time;
+use super::{files, links, mail, webhooks};
 
 /// Milliseconds of a day.
 pub(super) const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -78,6 +80,7 @@ impl Package {
             "team_id": self.team_id,
             "portal_id": self.portal_id,
             "state": self.state,
+            "status": self.state,
             "name": self.name,
             "description": self.description,
             "sender": self.sender,
@@ -123,8 +126,104 @@ pub(super) fn insert(connection: &Connection, package: &Package) -> Result<(), R
         package.metadata.to_string(),
         package.created_at,
     ])?;
-    activity::add(connection, package, "package.created", &package.sender, &json!({}))?;
+    activity::add(connection, package, Event::Created, &package.sender)?;
     webhooks::announce(connection, package, "package.created")
+}
+
+/// Which packages of a team.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Those that it sent.
+    Sent,
+    /// Those that came through its portals.
+    Received,
+}
+
+/// A page of a team's packages, and how many there are in all.
+pub(super) fn list(
+    connection: &Connection,
+    team: &str,
+    which: Which,
+    asked: &Asked,
+) -> Result<(i64, Vec<Package>), Refusal> {
+    let mut conditions = Conditions::default();
+    conditions.add("team_id = ?", team.to_owned());
+    conditions.add("(portal_id IS NOT NULL) = ?", i64::from(which == Which::Received));
+    let states = asked.all("status").into_iter().chain(asked.all("state"));
+    conditions.one_of("state", states.collect());
+    conditions.one_of("tag_id", asked.all("tags"));
+    conditions.one_of("teamspace_id", asked.all("teamspaces"));
+    conditions.contains("name", asked, "name");
+    conditions.contains("sender", asked, "sender");
+    conditions.between("created_at", asked, "created_at");
+    conditions.between("expires_at", asked, "expiry");
+    if let Some(portal) = asked.one("portal").or_else(|| asked.one("subdomain")) {
+        let portals = "portal_id IN (SELECT id FROM portal WHERE lower(?) IN (lower(id), lower(name), subdomain))";
+        conditions.add(portals, portal.to_owned());
+    }
+    let order = asked.order(&[
+        ("created_at", "created_at"),
+        ("name", "lower(name)"),
+        ("size", "size"),
+        ("usage_total_bytes", "size"),
+        ("expiry", "expires_at"),
+        ("sender", "lower(sender)"),
+        ("status", "state"),
+        ("teamspace_id", "teamspace_id"),
+    ]);
+    let text = conditions.text();
+    let total = connection
+        .prepare(&format!("SELECT count(*) FROM package {text}"))?
+        .query_row(rusqlite::params_from_iter(&conditions.values), |row| row.get(0))?;
+    let (limit, before) = asked.page();
+    let mut statement =
+        connection.prepare(&format!("SELECT {COLUMNS} FROM package {text} {order} LIMIT {limit} OFFSET {before}"))?;
+    let rows = statement.query_map(rusqlite::params_from_iter(&conditions.values), Package::from_row)?;
+    Ok((total, rows.collect::<Result<_, _>>()?))
+}
+
+/// Sets until when a finalized package is kept; `None` is for ever.
+pub(super) fn set_expiry(
+    connection: &Connection,
+    id: &str,
+    expires_at: Option<i64>,
+    now: i64,
+) -> Result<Package, Refusal> {
+    let package = get(connection, id)?;
+    if !matches!(package.state.as_str(), "new" | "finalized") {
+        return Err(Refusal::conflict(format!("the package is {}", package.state)));
+    }
+    connection
+        .prepare_cached("UPDATE package SET expires_at = ?2, unlimited_storage = ?3, updated_at = ?4 WHERE id = ?1")?
+        .execute(params![id, expires_at, expires_at.is_none(), now])?;
+    get(connection, id)
+}
+
+/// Up to `most` finalized packages that are over at `now`.
+pub(super) fn over(connection: &Connection, now: i64, most: u32) -> Result<Vec<String>, Refusal> {
+    let mut statement =
+        connection.prepare_cached("SELECT id FROM package WHERE expires_at <= ?1 AND state = 'finalized' LIMIT ?2")?;
+    let rows = statement.query_map(params![now, most], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Up to `most` packages that were begun and not touched since `before`.
+pub(super) fn abandoned(connection: &Connection, before: i64, most: u32) -> Result<Vec<String>, Refusal> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM package WHERE state = 'new' AND updated_at < ?1 ORDER BY updated_at LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![before, most], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Marks a package as expired and forgets its parts: its folder in the storage can then be removed.
+pub(super) fn expire(connection: &Connection, id: &str, now: i64) -> Result<(), Refusal> {
+    let package = get(connection, id)?;
+    files::remove_parts(connection, id)?;
+    connection
+        .prepare_cached("UPDATE package SET state = 'expired', updated_at = ?2 WHERE id = ?1")?
+        .execute(params![id, now])?;
+    activity::add(connection, &package, Event::Expired, "")
 }
 
 /// The package of that id.
@@ -164,12 +263,9 @@ pub(super) fn finalize(
             "package must have at least 1 file",
         ));
     }
-    let days = match package.expiry_days {
-        _ if package.unlimited_storage => None,
-        Some(days) => i64::try_from(days).ok(),
-        None => default_expiry_days.map(i64::from),
-    };
-    let expires_at = days.map(|days| now.saturating_add(days.saturating_mul(DAY)));
+    let days = package.expiry_days.or(default_expiry_days.map(u64::from));
+    let lives = days.and_then(|days| i64::try_from(days).ok()).map(|days| now.saturating_add(days.saturating_mul(DAY)));
+    let expires_at = if package.unlimited_storage { None } else { package.expires_at.or(lives) };
     let mut statement = connection.prepare_cached(
         "UPDATE package SET state = 'finalized', finalized_at = ?2, updated_at = ?2, expires_at = ?3 WHERE id = ?1",
     )?;
@@ -178,12 +274,11 @@ pub(super) fn finalize(
     for recipient in &package.recipients {
         let link = links::Link::new(&package, Some(recipient.clone()), None, now)?;
         links::insert(connection, &link)?;
-        let mut statement =
-            connection.prepare_cached("INSERT INTO mail (id, link_id, recipient, due_at) VALUES (?1, ?2, ?3, ?4)")?;
-        statement.execute(params![new_id()?, link.id, recipient, now])?;
+        mail::owe(connection, &link.id, recipient, None)?;
     }
+    mail::release(connection, id, now)?;
     let package = get(connection, id)?;
-    activity::add(connection, &package, "package.finalized", &package.sender, &json!({}))?;
+    activity::add(connection, &package, Event::Finalized, &package.sender)?;
     webhooks::announce(connection, &package, "package.finalized")?;
     Ok(package)
 }
@@ -193,5 +288,5 @@ pub(super) fn delete(connection: &Connection, id: &str) -> Result<(), Refusal> {
     let package = get(connection, id)?;
     files::remove_parts(connection, id)?;
     connection.prepare_cached("DELETE FROM package WHERE id = ?1")?.execute([id])?;
-    activity::add(connection, &package, "package.deleted", "", &json!({}))
+    activity::add(connection, &package, Event::Deleted, "")
 }

@@ -4,6 +4,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
 use super::error::Refusal;
+use super::listing::{Asked, Conditions};
+use super::restrictions::Restrictions;
 use super::wire::time;
 
 /// A portal.
@@ -19,15 +21,15 @@ pub(super) struct Portal {
     pub access_code_hash: Option<String>,
     pub download_password_hash: Option<String>,
     pub expiry_days: Option<u64>,
+    pub unlimited_storage: bool,
     pub tag_id: Option<String>,
-    /// The `file_type_restriction_*` and `package_size_restriction_*` fields as they were given.
-    pub restrictions: Value,
+    pub restrictions: Restrictions,
     pub created_at: i64,
     pub updated_at: i64,
 }
 
 const COLUMNS: &str = "id, team_id, subdomain, name, message, recipients, active, access_code_hash, \
-    download_password_hash, expiry_days, tag_id, restrictions, created_at, updated_at";
+    download_password_hash, expiry_days, tag_id, restrictions, created_at, updated_at, unlimited_storage";
 
 impl Portal {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -48,6 +50,7 @@ impl Portal {
             restrictions: serde_json::from_str(&restrictions).unwrap_or_default(),
             created_at: row.get(12)?,
             updated_at: row.get(13)?,
+            unlimited_storage: row.get(14)?,
         })
     }
 
@@ -62,8 +65,10 @@ impl Portal {
             "has_access_code": self.access_code_hash.is_some(),
             "has_download_password": self.download_password_hash.is_some(),
         });
-        if let (Value::Object(shown), Value::Object(restrictions)) = (&mut shown, &self.restrictions) {
-            shown.extend(restrictions.clone());
+        if let (Value::Object(shown), Ok(Value::Object(restrictions))) =
+            (&mut shown, serde_json::to_value(&self.restrictions))
+        {
+            shown.extend(restrictions);
         }
         shown
     }
@@ -73,7 +78,8 @@ impl Portal {
         let mut shown = self.public_json();
         shown["team_id"] = self.team_id.as_str().into();
         shown["recipients"] = json!(self.recipients);
-        shown["custom_expiry_days"] = self.expiry_days.unwrap_or_default().into();
+        let days = self.expiry_days.and_then(|days| i64::try_from(days).ok()).unwrap_or_default();
+        shown["custom_expiry_days"] = if self.unlimited_storage { -1 } else { days }.into();
         shown["tag_id"] = json!(self.tag_id);
         shown["created_at"] = time(Some(self.created_at)).into();
         shown["updated_at"] = time(Some(self.updated_at)).into();
@@ -97,8 +103,9 @@ pub(super) fn insert(connection: &Connection, portal: &Portal) -> Result<(), Ref
     connection
         .prepare_cached(
             "INSERT INTO portal (id, team_id, subdomain, created_at, name, message, recipients, active,
-                access_code_hash, download_password_hash, expiry_days, tag_id, restrictions, updated_at)
-             VALUES (?1, ?2, ?3, ?4, '', '', '[]', 1, NULL, NULL, NULL, NULL, '{}', ?4)",
+                access_code_hash, download_password_hash, expiry_days, tag_id, restrictions, updated_at,
+                unlimited_storage)
+             VALUES (?1, ?2, ?3, ?4, '', '', '[]', 1, NULL, NULL, NULL, NULL, '{}', ?4, 0)",
         )?
         .execute(params![portal.id, portal.team_id, portal.subdomain, portal.created_at])?;
     update(connection, portal)
@@ -109,7 +116,7 @@ pub(super) fn update(connection: &Connection, portal: &Portal) -> Result<(), Ref
     let mut statement = connection.prepare_cached(
         "UPDATE portal SET name = ?2, message = ?3, recipients = ?4, active = ?5, access_code_hash = ?6,
             download_password_hash = ?7, expiry_days = ?8, tag_id = ?9, restrictions = ?10, updated_at = ?11,
-            subdomain = ?12 WHERE id = ?1",
+            subdomain = ?12, unlimited_storage = ?13 WHERE id = ?1",
     )?;
     statement.execute(params![
         portal.id,
@@ -121,9 +128,10 @@ pub(super) fn update(connection: &Connection, portal: &Portal) -> Result<(), Ref
         portal.download_password_hash,
         portal.expiry_days.and_then(|days| i64::try_from(days).ok()),
         portal.tag_id,
-        portal.restrictions.to_string(),
+        serde_json::to_string(&portal.restrictions).unwrap_or_default(),
         portal.updated_at,
         portal.subdomain,
+        portal.unlimited_storage,
     ])?;
     Ok(())
 }
@@ -140,12 +148,24 @@ pub(super) fn find_by_subdomain(connection: &Connection, subdomain: &str) -> Res
     Ok(statement.query_row([subdomain.to_lowercase()], Portal::from_row).optional()?)
 }
 
-/// A team's portals, by name.
-pub(super) fn list(connection: &Connection, team: &str) -> Result<Vec<Portal>, Refusal> {
+/// A page of a team's portals and how many there are in all.
+pub(super) fn list(connection: &Connection, team: &str, asked: &Asked) -> Result<(i64, Vec<Portal>), Refusal> {
+    let mut conditions = Conditions::default();
+    conditions.add("team_id = ?", team.to_owned());
+    conditions.contains("name", asked, "name");
+    conditions.contains("subdomain", asked, "subdomain");
+    conditions.one_of("tag_id", asked.all("tags"));
+    let order = asked.order(&[("created_at", "created_at"), ("name", "lower(name)"), ("active", "active")]);
+    let values = rusqlite::params_from_iter(&conditions.values);
+    let total = connection
+        .prepare(&format!("SELECT count(*) FROM portal {}", conditions.text()))?
+        .query_row(values, |row| row.get(0))?;
+    let (limit, before) = asked.page();
+    let where_ = conditions.text();
     let mut statement =
-        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM portal WHERE team_id = ?1 ORDER BY subdomain"))?;
-    let rows = statement.query_map([team], Portal::from_row)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+        connection.prepare(&format!("SELECT {COLUMNS} FROM portal {where_} {order} LIMIT {limit} OFFSET {before}"))?;
+    let rows = statement.query_map(rusqlite::params_from_iter(&conditions.values), Portal::from_row)?;
+    Ok((total, rows.collect::<Result<_, _>>()?))
 }
 
 /// Forgets a portal; the packages that came through it stay.

@@ -10,25 +10,30 @@ use tokio_util::sync::CancellationToken;
 
 use super::connections::Limited;
 use super::error::HubError;
-use super::{Hub, mail, routes};
+use super::{Hub, keeper, mail, routes, webhooks};
 
 /// How long the head of a request may take; also how long a connection may be idle.
 const HEAD_LIMIT: Duration = Duration::from_secs(60);
 
 impl Hub {
-    /// Serves on `listener` until `shutdown`; then takes no more connections and lets running requests end within
+    /// Serves on `listener` until `shutdown`, alone over its data; then takes no more connections and lets running requests end within
     /// the configured grace.
     ///
     /// # Errors
-    /// [`HubError::Serve`] when it can not listen, [`HubError::Tls`] when the certificate can not be used.
+    /// [`HubError::Data`] when another server is at work on the same data, [`HubError::Serve`] when it can not listen, [`HubError::Tls`] when the certificate can not be used.
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), HubError> {
+        let _only_one = self.lock().await?;
         let address = listener.local_addr().map_err(HubError::Serve)?;
         // Served on several addresses, mails name the first.
         let _ = self.shared.listens_on.set(self.own_base(address));
         let tls = self.certificate().await?;
         let ended = shutdown.child_token();
         let _end_tasks = ended.clone().drop_guard();
-        let outbox = tokio::spawn(mail::deliver(self.clone(), ended.clone()));
+        let tasks = [
+            tokio::spawn(mail::deliver(self.clone(), ended.clone())),
+            tokio::spawn(webhooks::deliver(self.clone(), ended.clone())),
+            tokio::spawn(keeper::keep(self.clone(), ended.clone())),
+        ];
         let handle = Handle::new();
         let stopper = tokio::spawn({
             let (handle, grace) = (handle.clone(), self.config().grace);
@@ -38,7 +43,7 @@ impl Hub {
             }
         });
         tracing::info!(%address, public = self.public_base(), "hub listens");
-        let service = routes::router(self.clone()).into_make_service();
+        let service = routes::router(self.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let limited = Limited::new(self.config().max_connections);
         let mut server = axum_server::from_tcp(listener).map_err(HubError::Serve)?.handle(handle);
         server.http_builder().http1().header_read_timeout(HEAD_LIMIT);
@@ -51,8 +56,23 @@ impl Hub {
         };
         stopper.abort();
         ended.cancel();
-        outbox.await.map_err(|error| HubError::Serve(io::Error::other(error)))?;
+        for task in tasks {
+            task.await.map_err(|error| HubError::Serve(io::Error::other(error)))?;
+        }
         served.map_err(HubError::Serve)
+    }
+
+    /// Two servers over the same data would sweep up each other's parts.
+    async fn lock(&self) -> Result<std::fs::File, HubError> {
+        let path = self.config().data_dir.join("lock");
+        let locking = tokio::task::spawn_blocking(move || {
+            let file = std::fs::File::create(&path).map_err(|source| HubError::Data { path: path.clone(), source })?;
+            match file.try_lock() {
+                Ok(()) => Ok(file),
+                Err(error) => Err(HubError::Data { path, source: error.into() }),
+            }
+        });
+        locking.await.map_err(|error| HubError::Serve(io::Error::other(error)))?
     }
 
     fn own_base(&self, mut address: SocketAddr) -> String {

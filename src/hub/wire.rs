@@ -84,6 +84,16 @@ pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     }
 }
 
+/// A whole number of any sign, or one written as a string; absent for `null` and `""`.
+pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let given = text(deserializer)?.filter(|text| !text.trim().is_empty());
+    given
+        .map(|text| {
+            text.trim().parse().map_err(|_| serde::de::Error::custom(format!("{text:?} is not a whole number")))
+        })
+        .transpose()
+}
+
 /// A string, a number written as one, or nothing.
 pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     match Value::deserialize(deserializer)? {

@@ -57,7 +57,7 @@ pub enum QueueError {
     #[error("no upload {0}")]
     NotFound(UploadId),
     /// The upload's state does not allow it.
-    #[error("upload {id} is {state}; this works for {allowed}")]
+    #[error("upload {id} is {state}; this works while it is {allowed}")]
     WrongState {
         /// The upload.
         id: UploadId,
@@ -224,7 +224,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::WrongState`] from the moment it is finalized.
     pub async fn append(&self, id: UploadId, files: Vec<SourceFile>) -> Result<(), QueueError> {
-        let allowed = "transferring, paused, idle and error";
+        let allowed = "transferring, paused, idle or error";
         self.shared.store.append_files(id, files).await.map_err(|error| QueueError::from_store(error, allowed))?;
         self.shared.nudge.notify_one();
         Ok(())
@@ -236,7 +236,7 @@ impl Queue {
     /// [`QueueError::WrongState`] unless it is transferring or paused.
     pub async fn pause(&self, id: UploadId) -> Result<(), QueueError> {
         let moved = self.shared.store.move_to(id, &[State::Transferring], State::Paused, None).await;
-        moved.map_err(|error| QueueError::from_store(error, "transferring and paused"))?;
+        moved.map_err(|error| QueueError::from_store(error, "transferring or paused"))?;
         self.shared.nudge.notify_one();
         Ok(())
     }
@@ -246,7 +246,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::WrongState`] when it is complete.
     pub async fn resume(&self, id: UploadId) -> Result<(), QueueError> {
-        let allowed = "paused, error, transferring and idle";
+        let allowed = "paused, error, transferring or idle";
         self.shared.store.try_again(id).await.map_err(|error| QueueError::from_store(error, allowed))?;
         self.shared.nudge.notify_one();
         Ok(())
@@ -257,7 +257,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::WrongState`] when it is paused or failed.
     pub async fn finalize(&self, id: UploadId) -> Result<(), QueueError> {
-        let allowed = "transferring, idle and complete";
+        let allowed = "transferring, idle or complete";
         self.shared.store.ask_finalize(id).await.map_err(|error| QueueError::from_store(error, allowed))?;
         self.shared.nudge.notify_one();
         Ok(())
@@ -302,7 +302,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::WrongState`] when it is complete.
     pub async fn set_auto_finalize(&self, id: UploadId, auto_finalize: bool) -> Result<(), QueueError> {
-        let allowed = "transferring, paused, idle and error";
+        let allowed = "transferring, paused, idle or error";
         let set = self.shared.store.set_auto_finalize(id, auto_finalize).await;
         set.map_err(|error| QueueError::from_store(error, allowed))?;
         if auto_finalize && self.shared.store.upload(id).await?.state == State::Idle {
@@ -323,7 +323,7 @@ impl Queue {
     ) -> Result<Link, QueueError> {
         let upload = self.shared.store.upload(id).await?;
         let Some(package) = &upload.package else {
-            let allowed = "uploads whose package is made";
+            let allowed = "one whose package is made";
             return Err(QueueError::WrongState { id, state: upload.state.as_str(), allowed });
         };
         let access = PackageAccess { id: &package.id, token: &package.token };

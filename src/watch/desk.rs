@@ -4,23 +4,29 @@
 //! **In**: the time since the start, looks, ledger entries, probes, what became of packages. **Out**: what to look at,
 //! what to package, what to tell. Pure, so that histories of a folder can be played through it in no time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Zoned;
 
+use self::renaming::Content;
+use super::beneath::{Offline, Probe};
 use super::dispatch::{Chosen, Surroundings, group_of};
 use super::inventory::{Changes, Inventory, Known};
 use super::judge::{Verdict, judge};
-use super::package::{Gate, Item, Package, Plan, Standing, plan, top_level};
-use super::scan::{Look, Offline, Probe};
-use super::settle::{Hold, Pending, Settling, Stage};
+use super::listing::Listing;
+use super::package::{Gate, Item, Package, Plan, Standing, plan};
+use super::scan::Look;
+use super::settle::{Hold, Settling, Stage};
 use super::sieve::{Kind, Sieve};
 use crate::base::{FileIdentity, UploadId};
 use crate::rules::{Ready, Rule};
 use crate::store::LedgerEntry;
+
+mod renaming;
+mod waiting;
 
 /// Why a whole file can not be packaged at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +48,11 @@ pub struct Desk {
     /// Since when whole files have their marker.
     marked: BTreeMap<Arc<Path>, Duration>,
     blocks: BTreeMap<Arc<Path>, Block>,
+    listing: Listing,
+    /// The manifests that are there.
+    manifests: BTreeSet<Arc<Path>>,
+    /// Files that were sent and are no longer at their path, by what survives a renaming.
+    departed: HashMap<Content, PathBuf>,
     no_group: Arc<str>,
 }
 
@@ -58,6 +69,9 @@ impl Desk {
             groups: BTreeMap::new(),
             marked: BTreeMap::new(),
             blocks: BTreeMap::new(),
+            listing: Listing::default(),
+            manifests: BTreeSet::new(),
+            departed: HashMap::new(),
             no_group: Arc::from(""),
         }
     }
@@ -94,10 +108,16 @@ impl Desk {
         for (path, identity) in &held {
             self.settling.observe(now, path, *identity);
         }
-        for (path, _) in &changes.gone {
+        for (path, known) in &changes.gone {
             self.drop_path(path);
+            self.listing.remove(path);
+            self.manifests.remove(path);
+            self.note_departed(path, known);
         }
         for path in &changes.fresh {
+            if matches!(&self.rule().ready, Ready::Manifest { patterns } if patterns.matches(path)) {
+                self.manifests.insert(Arc::clone(path));
+            }
             self.blocks.remove(path);
             self.marked.remove(path);
             match self.inventory.get(path).map(|known| (known.kind, known.identity)) {
@@ -197,6 +217,11 @@ impl Desk {
     }
 
     fn items(&mut self, now: Duration) -> Vec<Item> {
+        if matches!(self.rule().ready, Ready::Manifest { .. }) {
+            let mut listing = std::mem::take(&mut self.listing);
+            listing.refresh(&|path| self.presence(path));
+            self.listing = listing;
+        }
         let mut items = Vec::with_capacity(self.settling.count());
         for (path, pending) in self.settling.iter() {
             let unfinished = self.inventory.get(path).is_none_or(|known| known.kind != Kind::Item);
@@ -227,14 +252,6 @@ impl Desk {
             });
         }
         items
-    }
-
-    /// Whether a whole file has what else its rule asks for.
-    fn ready_beyond_settled(&self, path: &Path) -> bool {
-        match &self.sieve.rule().ready {
-            Ready::Settled | Ready::Manifest { .. } => true,
-            ready @ Ready::Marker { .. } => ready.markers_of(path).iter().any(|one| self.inventory.contains(one)),
-        }
     }
 
     /// The files of a package as they are to be sent.
@@ -303,21 +320,6 @@ impl Desk {
         sent.collect()
     }
 
-    /// The markers that go with a file when it is removed or moved: its own, and those of folders that hold nothing
-    /// else to be sent.
-    #[must_use]
-    pub fn markers_with(&self, path: &Path, leaving: &dyn Fn(&Path) -> bool) -> Vec<PathBuf> {
-        let others_in = |folder: &Path| {
-            let mut items = self.inventory.below(folder).filter(|(_, known)| known.kind == Kind::Item);
-            items.any(|(other, _)| !leaving(other))
-        };
-        let markers = self.rule().ready.markers_of(path).into_iter().enumerate();
-        let with = markers.filter(|(place, marker)| {
-            self.inventory.contains(marker) && (*place == 0 || !others_in(marker.parent().unwrap_or(Path::new(""))))
-        });
-        with.map(|(_, marker)| marker).collect()
-    }
-
     /// All files that may have to be sent.
     #[must_use]
     pub fn candidates(&self) -> Vec<Arc<Path>> {
@@ -334,45 +336,11 @@ impl Desk {
         unsent.map(|(path, known)| (path.to_path_buf(), known.identity)).collect()
     }
 
-    /// What a file on its way waits for, and until when (as time since the start).
+    /// How many files are on their way to be sent.
     #[must_use]
-    pub fn waits_for(&self, path: &Path, pending: &Pending) -> (String, Option<Duration>) {
-        if self.inventory.get(path).is_none_or(|known| known.kind != Kind::Item) {
-            return ("is not sent, but somebody is at work on it".to_owned(), pending.next_look());
-        }
-        match &pending.stage {
-            Stage::Settling if pending.changes > 0 => ("still changes".to_owned(), pending.next_look()),
-            Stage::Settling => ("settles".to_owned(), pending.next_look()),
-            Stage::Held(Hold::Writer(who)) => (format!("is held open for writing by {who}"), pending.next_look()),
-            Stage::Held(Hold::Unreadable(reason)) => (format!("can not be read: {reason}"), pending.next_look()),
-            Stage::Whole(_) => {
-                self.unready(path).unwrap_or_else(|| ("is whole and waits for its package".to_owned(), None))
-            }
-        }
-    }
-
-    /// What a whole file waits for before it may be packaged, and until when; `None` when it is ready.
-    #[must_use]
-    pub fn unready(&self, path: &Path) -> Option<(String, Option<Duration>)> {
-        match self.blocks.get(path) {
-            Some(block) => Some((block.reason.clone(), block.until)),
-            None if !self.ready_beyond_settled(path) => Some((self.waits_for_marker(path), None)),
-            None => None,
-        }
-    }
-
-    fn waits_for_marker(&self, path: &Path) -> String {
-        let markers = self.sieve.rule().ready.markers_of(path);
-        let names: Vec<String> = markers.iter().map(|marker| format!("`{}`", marker.display())).collect();
-        format!("waits for a marker: {}", names.join(" or "))
-    }
-
-    /// What else in a file's top-level entry is not whole, for the status of folders.
-    #[must_use]
-    pub fn neighbour_in_the_way(&self, path: &Path) -> Option<&Arc<Path>> {
-        let top = top_level(path);
-        let neighbours = self.settling.iter().filter(|(other, _)| top_level(other) == top);
-        neighbours.into_iter().find(|(_, pending)| !pending.is_whole()).map(|(other, _)| other)
+    pub fn waiting_count(&self) -> u64 {
+        let is_item = |path: &Path| self.inventory.get(path).is_some_and(|known| known.kind == Kind::Item);
+        self.settling.iter().filter(|(path, _)| is_item(path)).count() as u64
     }
 
     /// Whether files of a group are on their way and still change.

@@ -158,3 +158,45 @@ pub fn source_files(rule: &Rule, files: &[Chosen]) -> Vec<SourceFile> {
     }
     sources
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::{SystemEnvironment, parse};
+
+    fn rule(upload: &str) -> Arc<Rule> {
+        let text = format!("version: 1\nrules:\n  - {{ name: x, watch: /drop, upload: {{ {upload} }} }}\n");
+        let rules = parse(&text, Path::new("/rules.yaml"), &SystemEnvironment).unwrap();
+        Arc::clone(&rules.rules[0])
+    }
+
+    fn chosen(path: &str) -> Chosen {
+        let identity = FileIdentity { size: 5, mtime_ns: 0, ctime_ns: 0, device: 0, inode: 0 };
+        Chosen { relative: Path::new(path).into(), identity, target: None }
+    }
+
+    #[test]
+    fn two_files_that_would_arrive_under_one_name_are_numbered() {
+        let files = ["a/line%0Abreak.mov", "a/line\nbreak.mov", "b.mov"].map(chosen);
+        let sources = source_files(&rule("kind: link"), &files);
+        let paths: Vec<&str> = sources.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, ["a/line%0Abreak.mov", "a/line%0Abreak (2).mov", "b.mov"]);
+        assert_eq!(sources[1].claim.as_deref(), Some(Path::new("a/line\nbreak.mov")));
+        assert_eq!(sources[1].source, Path::new("/drop/a/line\nbreak.mov"));
+    }
+
+    #[test]
+    fn a_portal_s_password_is_its_access_code_and_templates_are_rendered() {
+        let rule = rule(
+            "kind: portal, subdomain: acme, sender: a@example.com, password: secret, name: '{{ item }} {{ host }} {{ seq }}', \
+             metadata: { project: '{{ path[0] }}' }",
+        );
+        let surroundings = Surroundings { host: "bench".to_owned(), team_id: Some("team".to_owned()) };
+        let order = order(&rule, &surroundings, &Zoned::now(), "", 7, &[chosen("A001/clip.mov")]).unwrap();
+        assert_eq!((order.name.as_str(), order.team_id.as_deref()), ("A001 bench 7", Some("team")));
+        assert!(order.password.is_none() && uses_sequence(&rule));
+        let Destination::Portal { access_code, metadata, .. } = order.destination else { panic!("not a portal") };
+        assert!(access_code.is_some());
+        assert_eq!(metadata["project"], "A001");
+    }
+}

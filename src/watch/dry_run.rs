@@ -12,13 +12,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::beneath::{self, Probe};
 use super::desk::Desk;
 use super::dispatch::{self, Surroundings};
 use super::package::Gate;
-use super::scan::{self, Probe};
+use super::scan;
 use super::sieve::Sieve;
 use super::{WatchSettings, describe};
-use crate::rules::{Finalize, Rule, RuleSet};
+use crate::rules::{Existing, Finalize, Rule, RuleSet};
 use crate::store::{Destination, LedgerEntry, Store, StoreError, UploadKind};
 
 /// Far enough ahead that everything has settled and every gathering is over.
@@ -73,13 +74,14 @@ pub async fn dry_run(
 ) -> Result<Vec<DryRun>, StoreError> {
     let mut runs = Vec::new();
     for (place, rule) in rules.rules.iter().enumerate().filter(|(_, rule)| rule.enabled) {
-        let ledger = match store {
-            Some(store) => store.ledger(&rule.name).await?,
-            None => Vec::new(),
+        let (ledger, seen) = match store {
+            Some(store) => (store.ledger(&rule.name).await?, store.rule_record(&rule.name).await?.is_some()),
+            None => (Vec::new(), false),
         };
+        let skips = !seen && rule.existing == Existing::Skip;
         let sieve = Sieve::new(Arc::clone(rule), &rules.rules[..place], &settings.excluded);
         let surroundings = Surroundings { host: settings.host.clone(), team_id: settings.team_id.clone() };
-        let run = tokio::task::spawn_blocking(move || one(&sieve, &surroundings, &ledger)).await;
+        let run = tokio::task::spawn_blocking(move || one(&sieve, &surroundings, &ledger, skips)).await;
         runs.push(run.unwrap_or_else(|error| empty(rule, Some(describe(&error)))));
     }
     Ok(runs)
@@ -97,7 +99,8 @@ fn empty(rule: &Rule, offline: Option<String>) -> DryRun {
     }
 }
 
-fn one(sieve: &Sieve, surroundings: &Surroundings, ledger: &[LedgerEntry]) -> DryRun {
+/// `skips` says that the rule starts for the first time and lets what is there already count as sent.
+fn one(sieve: &Sieve, surroundings: &Surroundings, ledger: &[LedgerEntry], skips: bool) -> DryRun {
     let rule = Arc::clone(sieve.rule());
     let clock = Timestamp::now().to_zoned(rule.time_zone.clone());
     let mut desk = Desk::new(sieve.clone(), surroundings.clone());
@@ -112,9 +115,12 @@ fn one(sieve: &Sieve, surroundings: &Surroundings, ledger: &[LedgerEntry]) -> Dr
     let by_path: HashMap<&Path, &LedgerEntry> = ledger.iter().map(|entry| (&*entry.path, entry)).collect();
     for path in desk.candidates() {
         desk.judge(Duration::ZERO, &clock, &path, by_path.get(&*path).copied());
+        if skips {
+            desk.skip(&path);
+        }
     }
     let due = desk.due(LATER);
-    let probes = scan::probe(&root, due.iter().map(|(_, place)| &**place)).unwrap_or_default();
+    let probes = beneath::probe(&root, due.iter().map(|(_, place)| &**place)).unwrap_or_default();
     for ((path, _), probe) in due.iter().zip(probes) {
         // Who is still at work on a file is not asked: it would be whole some time.
         if let Probe::Readable(_) | Probe::Unreadable(_) = probe {

@@ -72,6 +72,8 @@ struct Gathered {
     ended: Vec<PathBuf>,
     overflows: u64,
     limit: bool,
+    /// The watched folder without links in its path: some systems tell of changes under that name.
+    canonical: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -105,7 +107,9 @@ impl Shared {
                 );
                 for path in event.paths {
                     // The watched folder's own name is the empty path.
-                    let Ok(relative) = path.strip_prefix(&self.root).map(Path::to_owned) else { continue };
+                    let canonical = gathered.canonical.as_deref().unwrap_or(&self.root);
+                    let relative = path.strip_prefix(&self.root).or_else(|_| path.strip_prefix(canonical));
+                    let Ok(relative) = relative.map(Path::to_owned) else { continue };
                     if ends {
                         gathered.ended.push(relative.clone());
                     }
@@ -238,6 +242,7 @@ impl Hints {
             self.begin();
         }
         locked(&self.watched).clear();
+        self.shared.gathered().canonical = std::fs::canonicalize(&self.shared.root).ok();
         let mut silence = locked(&self.silence);
         if silence.as_ref().is_some_and(|silence| !matches!(silence, Silence::ByRule))
             && locked(&self.watcher).is_some()
@@ -294,4 +299,92 @@ fn limit_hint(watched: usize) -> String {
          run `sysctl fs.inotify.max_user_watches={}`",
         (watches * 4).max(524_288)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, DataChange, Flag, RemoveKind};
+
+    use super::*;
+
+    fn silent(root: &Path) -> Hints {
+        Hints::new(root, false)
+    }
+
+    fn event(kind: EventKind, paths: &[&str]) -> notify::Result<Event> {
+        Ok(paths.iter().fold(Event::new(kind), |event, path| event.add_path(PathBuf::from(path))))
+    }
+
+    const CREATED: EventKind = EventKind::Create(CreateKind::File);
+
+    /// Row "inotify queue overflow loses events silently": the flag comes on an event without a path.
+    #[test]
+    fn an_overflow_has_no_path_and_means_everything() {
+        let hints = silent(Path::new("/drop"));
+        hints.shared.take_event(event(CREATED, &["/drop/a"]));
+        hints.shared.take_event(Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+        assert_eq!(hints.take(), Hinted { everything: true, paths: BTreeSet::new() });
+        assert_eq!(hints.overflows(), 1);
+        assert!(hints.take().is_empty());
+    }
+
+    /// Row "event channel full": the events are taken all the same, and become "everything".
+    #[test]
+    fn more_paths_than_can_be_told_apart_are_everything() {
+        let hints = silent(Path::new("/drop"));
+        for number in 0..=MOST_PATHS {
+            hints.shared.take_event(event(CREATED, &[&format!("/drop/{number}")]));
+        }
+        let hinted = hints.take();
+        assert!(hinted.everything && hinted.paths.is_empty());
+    }
+
+    /// Row "inotify watch limit (ENOSPC) read as disk full".
+    #[test]
+    fn a_limit_is_told_with_the_command_that_raises_it_and_not_tried_again_at_once() {
+        let hints = silent(Path::new("/drop"));
+        *locked(&hints.silence) = None;
+        hints.shared.take_event(Err(notify::Error::new(notify::ErrorKind::MaxFilesWatch)));
+        assert!(hints.take().everything);
+        let Some(Silence::Limit(hint)) = hints.silence() else { panic!("{:?}", hints.silence()) };
+        assert!(hint.contains("sysctl fs.inotify."), "{hint}");
+        let full = notify::Error::io(std::io::Error::from_raw_os_error(28));
+        assert!(matches!(hints.silence_of(&full), Silence::Limit(_)));
+    }
+
+    #[test]
+    fn changes_told_under_the_folder_s_other_name_are_hints_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::fs::create_dir(folder.path().join("drop")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("drop"), &link).unwrap();
+        let hints = silent(&link);
+        hints.renew();
+        let told = std::fs::canonicalize(folder.path()).unwrap().join("drop/clip.mov");
+        hints.shared.take_event(event(CREATED, &[told.to_str().unwrap()]));
+        assert_eq!(hints.take().paths, BTreeSet::from([PathBuf::from("clip.mov")]));
+    }
+
+    #[test]
+    fn opening_and_reading_are_no_hints() {
+        let hints = silent(Path::new("/drop"));
+        for kind in [AccessKind::Open(AccessMode::Any), AccessKind::Close(AccessMode::Read), AccessKind::Read] {
+            hints.shared.take_event(event(EventKind::Access(kind), &["/drop/a"]));
+        }
+        assert!(hints.take().is_empty());
+        hints.shared.take_event(event(EventKind::Modify(ModifyKind::Data(DataChange::Any)), &["/drop/a/b", "/else"]));
+        assert_eq!(hints.take().paths, BTreeSet::from([PathBuf::from("a/b")]));
+    }
+
+    /// A folder that is removed and made again within one look may have the same inode, but its watch is gone.
+    #[test]
+    fn a_folder_that_went_away_is_watched_anew_when_it_is_back() {
+        let hints = silent(Path::new("/drop"));
+        for folder in ["a", "a/b", "c"] {
+            locked(&hints.watched).insert(PathBuf::from(folder), (1, 2));
+        }
+        hints.shared.take_event(event(EventKind::Remove(RemoveKind::Folder), &["/drop/a"]));
+        assert!(hints.take().paths.contains(Path::new("a")));
+        assert_eq!(locked(&hints.watched).keys().collect::<Vec<_>>(), [Path::new("c")]);
+    }
 }

@@ -10,8 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::beneath::Offline;
 use super::judge::Verdict;
-use super::scan::{Look, Offline, Unread};
+use super::scan::{Look, Unread};
 use super::sieve::Kind;
 use crate::base::FileIdentity;
 
@@ -33,8 +34,8 @@ pub struct Known {
 pub struct Changes {
     /// New files, or files with a new state.
     pub fresh: Vec<Arc<Path>>,
-    /// Files that are no longer there, with what was to be done with them.
-    pub gone: Vec<(Arc<Path>, Option<Verdict>)>,
+    /// Files that are no longer there, as they were known.
+    pub gone: Vec<(Arc<Path>, Known)>,
 }
 
 /// Everything known.
@@ -66,8 +67,9 @@ impl Inventory {
                 .map(Arc::clone)
                 .collect();
             for path in gone {
-                let verdict = self.files.remove(&path).and_then(|known| known.verdict);
-                changes.gone.push((path, verdict));
+                if let Some(known) = self.files.remove(&path) {
+                    changes.gone.push((path, known));
+                }
             }
         }
         drop(found);
@@ -179,4 +181,61 @@ fn range_below<'a, V>(map: &'a BTreeMap<Arc<Path>, V>, top: &'a Path) -> impl It
 
 fn below<'a, V>(map: &'a BTreeMap<Arc<Path>, V>, top: &'a Path) -> impl Iterator<Item = &'a Arc<Path>> {
     range_below(map, top).map(|(path, _)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::watch::scan::Observed;
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn look(root: (u64, u64), covered: &[&str], files: &[&str]) -> Look {
+        let identity = FileIdentity { size: 1, mtime_ns: 0, ctime_ns: 0, device: root.0, inode: 1 };
+        let file =
+            |path: &&str| Observed { relative: Path::new(path).into(), identity, kind: Kind::Item, target: None };
+        Look {
+            root,
+            covered: covered.iter().map(PathBuf::from).collect(),
+            files: files.iter().map(file).collect(),
+            ..Look::default()
+        }
+    }
+
+    fn known(inventory: &Inventory) -> Vec<&str> {
+        inventory.files().filter_map(|(path, _)| path.to_str()).collect()
+    }
+
+    #[test]
+    fn only_what_a_look_covered_can_be_gone() {
+        let mut inventory = Inventory::default();
+        inventory.apply(NOW, look((1, 1), &[""], &["a/1", "a/2", "a b/1", "b/1"])).unwrap();
+        let changes = inventory.apply(NOW, look((1, 1), &["a"], &["a/2", "a/3"])).unwrap();
+        assert_eq!(changes.gone.len(), 1);
+        assert_eq!(known(&inventory), ["a/2", "a/3", "a b/1", "b/1"]);
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_not_gone() {
+        let mut inventory = Inventory::default();
+        inventory.apply(NOW, look((1, 1), &[""], &["a/1", "b/1"])).unwrap();
+        let mut second = look((1, 1), &[""], &["b/1"]);
+        second.unread.push(Unread { relative: "a".into(), reason: "EIO".to_owned() });
+        assert!(inventory.apply(NOW, second).unwrap().gone.is_empty());
+        assert_eq!(known(&inventory), ["a/1", "b/1"]);
+    }
+
+    /// Row "poller dies when the share goes away": under the mount point lies an empty folder of another device.
+    #[test]
+    fn an_unmounted_drive_is_offline_and_a_mounted_one_is_not() {
+        let mut inventory = Inventory::default();
+        inventory.apply(NOW, look((1, 1), &[""], &["a"])).unwrap();
+        assert_eq!(inventory.apply(NOW, look((2, 1), &[""], &[])).unwrap_err(), Offline::Replaced);
+        assert_eq!(known(&inventory), ["a"]);
+        inventory.apply(NOW, look((3, 1), &[""], &["a"])).unwrap();
+        inventory.apply(NOW, look((3, 1), &[""], &[])).unwrap();
+        assert!(known(&inventory).is_empty());
+    }
 }

@@ -17,6 +17,7 @@
 //! Must never know: how files are sent, HTTP.
 
 mod after;
+mod beneath;
 mod desk;
 mod dispatch;
 mod dry_run;
@@ -24,6 +25,8 @@ mod explain;
 mod hints;
 mod inventory;
 mod judge;
+mod listing;
+mod manifest;
 mod mounts;
 mod news;
 mod open;
@@ -33,7 +36,6 @@ mod relocate;
 mod runner;
 mod scan;
 mod settle;
-mod ship;
 mod sieve;
 mod status;
 mod watcher;
@@ -42,7 +44,7 @@ mod writers;
 pub use dry_run::{DryPackage, DryRun, dry_run};
 pub use explain::{Explanation, RuleExplanation, Test};
 pub use outlet::{Answer, Outlet, OutletError};
-pub use status::{LastScan, RuleState, RuleStatus, WaitingFile};
+pub use status::{LastError, LastScan, RuleState, RuleStatus, WaitingFile};
 pub use watcher::{WatchError, WatchSettings, Watcher};
 
 /// An error with what caused it, in one line.

@@ -39,7 +39,10 @@ pub struct Situation<'a> {
     pub settling: bool,
 }
 
-/// Whether the package is to be closed now, or when to ask again if nothing happens before.
+/// Whether the package is to be closed now.
+///
+/// # Errors
+/// When it is not: when to ask again if nothing happens before.
 pub fn closes(when: &FinalizeWhen, package: &OpenPackage, situation: Situation<'_>) -> Result<(), Option<Duration>> {
     if let Some(at) = package.retry_at.filter(|at| situation.now < *at) {
         return Err(Some(at));

@@ -13,15 +13,16 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, OFlags};
 use rustix::io::Errno;
 
+use super::beneath::{Offline, folder_flags, identity_of, open_beneath, open_folder, open_root};
 use super::sieve::{Kind, Sieve};
 use crate::base::FileIdentity;
 use crate::rules::Symlinks;
@@ -76,37 +77,6 @@ pub struct Look {
     pub unread: Vec<Unread>,
     /// Symbolic links that were not followed.
     pub links_skipped: u64,
-}
-
-/// Why a watched folder can not be looked at at all. It is looked for again; nothing is forgotten meanwhile.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Offline {
-    /// There is nothing at that path.
-    #[error("the folder does not exist")]
-    Missing,
-    /// Something else is at that path.
-    #[error("it is not a folder")]
-    NotAFolder,
-    /// The agent may not read it.
-    #[error("the agent may not read the folder (run it as a user who may, or change its mode)")]
-    Forbidden,
-    /// Another file system is there, with none of the files that were known.
-    #[error("an empty file system took the folder's place (is the drive or share unmounted?)")]
-    Replaced,
-    /// The file system does not answer as it should.
-    #[error("the file system fails: {0}")]
-    Failing(String),
-}
-
-impl Offline {
-    fn from_errno(errno: Errno) -> Self {
-        match errno {
-            Errno::NOENT => Self::Missing,
-            Errno::NOTDIR | Errno::LOOP => Self::NotAFolder,
-            Errno::ACCESS | Errno::PERM => Self::Forbidden,
-            other => Self::Failing(std::io::Error::from(other).to_string()),
-        }
-    }
 }
 
 /// Told of each folder before it is listed, so that it is watched first and scanned then.
@@ -368,79 +338,145 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What one more look at a file, by opening it, says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Probe {
-    /// It can be read and is like this.
-    Readable(FileIdentity),
-    /// It is there but can not be opened.
-    Unreadable(String),
-    /// It is no longer there, or no longer a file.
-    Gone,
-}
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
-/// Opens each file (path relative to the watched folder) once and asks what it is like. Opening shows whether the
-/// agent may read it, and makes network file systems ask the server instead of their memory.
-///
-/// # Errors
-/// [`Offline`] when the watched folder itself can not be read.
-pub fn probe<'a>(root: &Path, paths: impl IntoIterator<Item = &'a Path>) -> Result<Vec<Probe>, Offline> {
-    let root = open_root(root)?;
-    Ok(paths.into_iter().map(|path| probe_one(root.as_fd(), path)).collect())
-}
+    use rustix::fs::Mode;
 
-fn probe_one(root: BorrowedFd<'_>, path: &Path) -> Probe {
-    let stat = open_beneath(root, path, OFlags::RDONLY | OFlags::NONBLOCK).and_then(|file| rustix::fs::fstat(&file));
-    match stat {
-        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
-            Probe::Readable(identity_of(&stat))
+    use super::*;
+    use crate::rules::{SystemEnvironment, parse};
+    use crate::watch::beneath::{Probe, probe};
+
+    fn sieve(root: &Path, keys: &str) -> Sieve {
+        let text = format!(
+            "version: 1\nrules:\n  - {{ name: x, watch: {}, upload: {{ kind: link }}, {keys} }}\n",
+            root.display()
+        );
+        let rules = parse(&text, Path::new("/rules.yaml"), &SystemEnvironment).unwrap();
+        Sieve::new(Arc::clone(&rules.rules[0]), &[], &[root.join("data")])
+    }
+
+    fn names(look: &Look) -> Vec<String> {
+        let mut names: Vec<String> =
+            look.files.iter().map(|file| file.relative.to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn tree() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for path in ["a/one.mov", "a/b/two.mov", "three.mov", ".hidden/x", "data/agent.db"] {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
         }
-        Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Probe::Gone,
-        Err(Errno::ACCESS | Errno::PERM) => Probe::Unreadable("the agent may not read it".to_owned()),
-        Err(errno) => Probe::Unreadable(std::io::Error::from(errno).to_string()),
+        root
     }
-}
 
-fn open_root(root: &Path) -> Result<OwnedFd, Offline> {
-    // The watched folder's own path may go over links: somebody wrote it into the rules.
-    rustix::fs::open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(Offline::from_errno)
-}
-
-fn folder_flags() -> OFlags {
-    OFlags::RDONLY | OFlags::DIRECTORY
-}
-
-fn open_folder(parent: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
-    rustix::fs::openat(parent, name, folder_flags() | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-}
-
-/// Opens `relative` name by name, following no link anywhere on the way.
-fn open_beneath(root: BorrowedFd<'_>, relative: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let mut current: Option<OwnedFd> = None;
-    let mut names = relative.components().peekable();
-    while let Some(component) = names.next() {
-        let Component::Normal(name) = component else { return Err(Errno::NOENT) };
-        let parent = current.as_ref().map_or(root, AsFd::as_fd);
-        let flags = if names.peek().is_some() { folder_flags() } else { flags };
-        let opened = rustix::fs::openat(parent, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-        current = Some(opened);
+    #[test]
+    fn a_look_sees_what_metadata_says_and_enters_only_what_it_may() {
+        let root = tree();
+        let mut entered = Vec::new();
+        let sieve = sieve(root.path(), "package: file");
+        let look = look_at_all(&sieve, &mut |folder, _| entered.push(folder.to_owned())).unwrap();
+        assert_eq!(names(&look), ["a/b/two.mov", "a/one.mov", "three.mov"]);
+        for file in &look.files {
+            let metadata = std::fs::metadata(root.path().join(&file.relative)).unwrap();
+            assert_eq!(file.identity, FileIdentity::of(&metadata));
+        }
+        entered.sort();
+        assert_eq!(entered, [Path::new(""), Path::new("a"), Path::new("a/b")]);
     }
-    match current {
-        Some(opened) => Ok(opened),
-        None => open_folder(root, OsStr::new(".")),
-    }
-}
 
-/// The same as [`FileIdentity::of`], from a raw `stat`.
-#[expect(clippy::unnecessary_cast, reason = "the fields' types differ from system to system")]
-fn identity_of(stat: &Stat) -> FileIdentity {
-    let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
-    FileIdentity {
-        size: stat.st_size as u64,
-        mtime_ns: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-        ctime_ns: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-        device: stat.st_dev as u64,
-        inode: stat.st_ino as u64,
+    #[test]
+    fn a_look_at_paths_covers_those_and_no_more() {
+        let root = tree();
+        let sieve = sieve(root.path(), "package: file");
+        let paths: Vec<PathBuf> = ["a", "three.mov", "gone", ".hidden/x", "data/agent.db"].map(PathBuf::from).to_vec();
+        let look = look_at(&sieve, &paths, &mut |_, _| {}).unwrap();
+        assert_eq!(names(&look), ["a/b/two.mov", "a/one.mov", "three.mov"]);
+        assert_eq!(look.covered, [Path::new("a"), Path::new("three.mov"), Path::new("gone")]);
+    }
+
+    #[test]
+    fn a_folder_that_can_not_be_read_hides_nothing_else() {
+        if rustix::process::geteuid().is_root() {
+            return; // Everything can be read by root.
+        }
+        let root = tree();
+        std::fs::set_permissions(root.path().join("a/b"), std::fs::Permissions::from_mode(0o0)).unwrap();
+        let look = look_at_all(&sieve(root.path(), "package: file"), &mut |_, _| {}).unwrap();
+        std::fs::set_permissions(root.path().join("a/b"), std::fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(names(&look), ["a/one.mov", "three.mov"]);
+        assert_eq!(look.unread.len(), 1);
+    }
+
+    #[test]
+    fn a_folder_exchanged_for_a_link_is_not_followed() {
+        let (root, outside) = (tree(), tempfile::tempdir().unwrap());
+        std::fs::write(outside.path().join("secret.mov"), "x").unwrap();
+        std::fs::remove_dir_all(root.path().join("a")).unwrap();
+        symlink(outside.path(), root.path().join("a")).unwrap();
+        for keys in ["package: file", "package: file, symlinks: within"] {
+            let sieve = sieve(root.path(), keys);
+            assert_eq!(names(&look_at_all(&sieve, &mut |_, _| {}).unwrap()), ["three.mov"]);
+            let look = look_at(&sieve, &[PathBuf::from("a/secret.mov"), PathBuf::from("a")], &mut |_, _| {}).unwrap();
+            assert_eq!(names(&look), [""; 0]);
+            let probes = probe(root.path(), [Path::new("a/secret.mov")]).unwrap();
+            assert_eq!(probes, [Probe::Gone]);
+        }
+    }
+
+    #[test]
+    fn a_missing_root_and_one_that_is_a_file_are_offline() {
+        let root = tree();
+        let look = |path: &Path| look_at_all(&sieve(path, "package: file"), &mut |_, _| {}).unwrap_err();
+        assert_eq!(look(&root.path().join("missing")), Offline::Missing);
+        assert_eq!(look(&root.path().join("three.mov")), Offline::NotAFolder);
+    }
+
+    /// Row "too many open files": a look holds as many open as the tree is deep, and none afterwards.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_look_leaves_nothing_open_and_opens_no_more_than_the_depth() {
+        let root = tree();
+        for folder in 0..300 {
+            std::fs::create_dir(root.path().join(format!("a/{folder}"))).unwrap();
+        }
+        let canonical = std::fs::canonicalize(root.path()).unwrap();
+        let open_here = || {
+            let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+            links.filter(|link| std::fs::read_link(link.path()).is_ok_and(|path| path.starts_with(&canonical))).count()
+        };
+        let mut most = 0;
+        look_at_all(&sieve(root.path(), "package: file"), &mut |_, _| most = most.max(open_here())).unwrap();
+        assert!(most < 12, "{most} open at once");
+        assert_eq!(open_here(), 0);
+    }
+
+    /// R7: a path of thousands of bytes stops nothing.
+    #[test]
+    fn the_deepest_path_is_told_and_stops_nothing() {
+        let root = tree();
+        let mut at = rustix::fs::open(root.path(), folder_flags(), Mode::empty()).unwrap();
+        let name = "n".repeat(200);
+        for _ in 0..DEEPEST + 2 {
+            rustix::fs::mkdirat(&at, &*name, Mode::RWXU).unwrap();
+            at = open_folder(at.as_fd(), OsStr::new(&name)).unwrap();
+        }
+        let look = look_at_all(&sieve(root.path(), "package: file"), &mut |_, _| {}).unwrap();
+        assert_eq!(names(&look).len(), 3);
+        assert_eq!(look.unread.len(), 1);
+    }
+
+    #[test]
+    fn a_pipe_or_a_device_is_no_file_and_holds_nothing_up() {
+        let root = tree();
+        let pipe = root.path().join("pipe.mov");
+        std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        let look = look_at_all(&sieve(root.path(), "package: file"), &mut |_, _| {}).unwrap();
+        assert_eq!(names(&look).len(), 3);
+        assert_eq!(probe(root.path(), [Path::new("pipe.mov")]).unwrap(), [Probe::Gone]);
     }
 }

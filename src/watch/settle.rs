@@ -195,3 +195,58 @@ impl Settling {
         self.files.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    fn state(ctime_ns: i64) -> FileIdentity {
+        FileIdentity { size: 1, mtime_ns: 0, ctime_ns, device: 1, inode: 1 }
+    }
+
+    fn path() -> Arc<Path> {
+        Arc::from(Path::new("clip.mov"))
+    }
+
+    #[test]
+    fn even_without_a_settle_time_two_looks_must_agree() {
+        let mut settling = Settling::new(Duration::ZERO);
+        settling.observe(NOW, &path(), state(1));
+        assert_eq!(settling.due(NOW), [path()]);
+        assert!(!settling.confirm(NOW, &path(), state(2), None));
+        assert!(settling.confirm(NOW, &path(), state(2), None));
+        assert!(settling.get(&path()).unwrap().is_whole());
+    }
+
+    /// Row "gave up and never tried again": waiting is a state, not an error, and is looked at ever less often.
+    #[test]
+    fn a_file_that_is_held_is_tried_again_without_end() {
+        let mut settling = Settling::new(Duration::from_secs(5));
+        settling.observe(NOW, &path(), state(1));
+        let mut now = NOW;
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            let next = settling.next_look().unwrap();
+            waits.push((next - now).as_secs());
+            now = next;
+            assert!(!settling.confirm(now, &path(), state(1), Some(Hold::Unreadable("EBUSY".to_owned()))));
+        }
+        assert_eq!(waits, [5, 5, 10, 20, 40, 60, 60, 60]);
+        // A hint makes the next look come at once.
+        settling.observe(now, &path(), state(1));
+        assert_eq!(settling.due(now), [path()]);
+        assert!(settling.confirm(now, &path(), state(1), None));
+        assert_eq!(settling.next_look(), None, "nothing to do costs nothing");
+    }
+
+    #[test]
+    fn after_the_folder_was_offline_nothing_that_was_seen_proves_anything() {
+        let mut settling = Settling::new(Duration::from_secs(5));
+        settling.observe(NOW, &path(), state(1));
+        settling.start_anew(NOW + Duration::from_secs(60));
+        assert!(!settling.confirm(NOW + Duration::from_secs(61), &path(), state(1), None));
+        assert!(settling.confirm(NOW + Duration::from_secs(65), &path(), state(1), None));
+    }
+}

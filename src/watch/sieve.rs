@@ -37,9 +37,8 @@ impl Sieve {
             other.enabled && (other.watch.starts_with(&rule.watch) || rule.watch.starts_with(&other.watch))
         };
         let earlier = earlier.iter().filter(overlaps).cloned().collect();
-        // An excluded folder that holds the watched one would exclude everything; somebody chose to watch it.
-        let excluded = excluded.iter().filter(|path| path.starts_with(&rule.watch) && **path != rule.watch);
-        let excluded = excluded.filter_map(|path| path.strip_prefix(&rule.watch).ok().map(Path::to_owned)).collect();
+        let excluded = excluded.iter().filter_map(|path| path.strip_prefix(&rule.watch).ok().map(Path::to_owned));
+        let excluded = excluded.collect();
         Self { rule, earlier, excluded }
     }
 

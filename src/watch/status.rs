@@ -57,6 +57,19 @@ pub struct LastScan {
     pub folders: u64,
 }
 
+/// Something that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LastError {
+    /// When.
+    pub at: Timestamp,
+    /// Where: `offline`, `store`, `queue`, `template`, `after`, `manifest`, `marker` or `bug`.
+    pub code: &'static str,
+    /// What, for a person.
+    pub message: String,
+    /// Whether it is over.
+    pub over: bool,
+}
+
 /// All that a rule can tell about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct RuleStatus {
@@ -81,7 +94,7 @@ pub struct RuleStatus {
     /// How often the system lost events, so that everything was looked at again.
     pub overflows: u64,
     /// The last thing that went wrong.
-    pub last_error: Option<String>,
+    pub last_error: Option<LastError>,
     /// When its schedule next lets it make packages.
     pub next_schedule: Option<Timestamp>,
     /// When something that is ready now, or gathers, becomes a package, if nothing else happens.

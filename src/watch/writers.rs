@@ -57,9 +57,8 @@ mod system {
     }
 
     fn file_behind(link: &Path) -> Option<FileId> {
-        // Sockets, pipes and the like are links to names without a slash; devices are none of ours.
-        let target = std::fs::read_link(link).ok()?;
-        if !target.is_absolute() || target.starts_with("/dev") || target.starts_with("/proc") {
+        // Sockets, pipes and the like are links to names without a slash.
+        if !std::fs::read_link(link).ok()?.is_absolute() {
             return None;
         }
         // No synchronizing: a file on a share that has gone away must not hold us up.

@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod command_line;
+mod faults;
 mod hub;
+mod kills;
 mod notify;
+mod process;
 mod rule_cli;
 mod support;
 mod transfer;

@@ -28,8 +28,10 @@ pub async fn wait_until<F: Future<Output = bool>>(what: &str, limit: Duration, m
 pub struct TestHub {
     pub url: Url,
     pub team: String,
-    pub folder: tempfile::TempDir,
+    pub folder: Option<tempfile::TempDir>,
+    public: Url,
     stop: CancellationToken,
+    serving: tokio::task::JoinHandle<()>,
 }
 
 impl TestHub {
@@ -38,9 +40,20 @@ impl TestHub {
         Self::start_on(listener, tempfile::tempdir().unwrap()).await
     }
 
+    /// A hub that says it is reached at `public`.
+    pub async fn start_public(public: Url) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_with(listener, tempfile::tempdir().unwrap(), Some(public)).await
+    }
+
     pub async fn start_on(listener: TcpListener, folder: tempfile::TempDir) -> Self {
+        Self::start_with(listener, folder, None).await
+    }
+
+    async fn start_with(listener: TcpListener, folder: tempfile::TempDir, public: Option<Url>) -> Self {
         let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let hub = Hub::open(HubConfig::new(folder.path().join("hub"))).await.unwrap();
+        let config = HubConfig { public_url: public.clone(), ..HubConfig::new(folder.path().join("hub")) };
+        let hub = Hub::open(config).await.unwrap();
         let portal = |subdomain: &str, access_code: Option<&str>| ProvisionPortal {
             subdomain: subdomain.into(),
             name: subdomain.to_uppercase(),
@@ -55,8 +68,25 @@ impl TestHub {
         let team = hub.provision(provision).await.unwrap().team_id;
         let stop = CancellationToken::new();
         let shutdown = stop.clone();
-        tokio::spawn(async move { hub.serve(listener, shutdown).await.unwrap() });
-        Self { url, team, folder, stop }
+        let serving = tokio::spawn(async move { hub.serve(listener, shutdown).await.unwrap() });
+        Self { public: public.unwrap_or_else(|| url.clone()), url, team, folder: Some(folder), stop, serving }
+    }
+
+    /// Where its links lead.
+    pub fn public(&self) -> &Url {
+        &self.public
+    }
+
+    /// The folder of its data.
+    pub fn data(&self) -> &Path {
+        self.folder.as_ref().unwrap().path()
+    }
+
+    /// Stops it; another one can go on with the folder.
+    pub async fn shut_down(mut self) -> tempfile::TempDir {
+        self.stop.cancel();
+        (&mut self.serving).await.unwrap();
+        self.folder.take().unwrap()
     }
 
     pub fn cloud(&self) -> Cloud {
@@ -70,7 +100,7 @@ impl TestHub {
 
     /// Mails in the outbox that have `text` in them.
     pub fn mails_with(&self, text: &str) -> Vec<String> {
-        let Ok(outbox) = std::fs::read_dir(self.folder.path().join("hub/outbox")) else { return Vec::new() };
+        let Ok(outbox) = std::fs::read_dir(self.data().join("hub/outbox")) else { return Vec::new() };
         let mails = outbox.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
         mails.map(|mail| mail.replace("=\r\n", "")).filter(|mail| mail.contains(text)).collect()
     }
@@ -162,6 +192,12 @@ pub fn content(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
+/// Files by name, size and hash: what two lists of contents are compared by, and what a failed test prints.
+pub fn digests(files: &[(String, Vec<u8>)]) -> Vec<(String, usize, String)> {
+    let digest = |bytes: &[u8]| blake3::hash(bytes).to_hex()[..8].to_owned();
+    files.iter().map(|(name, bytes)| (name.clone(), bytes.len(), digest(bytes))).collect()
+}
+
 /// All that a recipient gets through a link: each file's path in the package and its bytes.
 pub async fn received(link: &str) -> Vec<(String, Vec<u8>)> {
     let link = Url::parse(link).unwrap();
@@ -182,7 +218,10 @@ pub async fn received(link: &str) -> Vec<(String, Vec<u8>)> {
     for file in files.as_array().unwrap() {
         let id = file["id"].as_str().unwrap();
         let address = get(format!("{base}/v1/packages/{package}/files/{id}/download"), token.to_owned()).await;
-        let answer = client.get(address["url"].as_str().unwrap()).send().await.unwrap().error_for_status().unwrap();
+        // The same hub by the address of the link, whatever it calls itself.
+        let address = Url::parse(address["url"].as_str().unwrap()).unwrap();
+        let url = format!("{base}{}?{}", address.path(), address.query().unwrap_or_default());
+        let answer = client.get(url).send().await.unwrap().error_for_status().unwrap();
         let (folder, name) = (file["path"].as_str().unwrap(), file["name"].as_str().unwrap());
         let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
         all.push((path, answer.bytes().await.unwrap().to_vec()));

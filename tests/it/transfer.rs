@@ -2,12 +2,12 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use masv_agent::store::{Destination, FileState, State};
-use masv_agent::transfer::{QueueError, TransferSettings};
+use masv_agent::transfer::{QueueError, RateLimit, TransferSettings};
 
-use crate::support::{TestEngine, TestHub, content, received, source_file, spec, wait_until};
+use crate::support::{TestEngine, TestHub, content, digests, received, source_file, spec, wait_until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_package_arrives_with_the_same_tree_and_the_same_bytes() {
@@ -26,7 +26,7 @@ async fn a_package_arrives_with_the_same_tree_and_the_same_bytes() {
 
     let mut expected: Vec<_> = files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.clone())).collect();
     expected.sort();
-    assert_eq!(received(&upload.links[0].url).await, expected);
+    assert_eq!(digests(&received(&upload.links[0].url).await), digests(&expected));
     assert_eq!(upload.totals.bytes_done, upload.totals.bytes);
     for file in engine.files(id).await {
         let hash = blake3::hash(&std::fs::read(&file.source).unwrap()).to_hex().to_string();
@@ -140,7 +140,7 @@ async fn pausing_keeps_what_is_confirmed_and_resuming_goes_on() {
     engine.queue.resume(id).await.unwrap();
     let done = engine.wait_for(id, State::Complete).await;
     assert!(paused.totals.bytes_done <= done.totals.bytes_done);
-    assert_eq!(received(&done.links[0].url).await, [("big.mov".to_owned(), bytes)]);
+    assert_eq!(digests(&received(&done.links[0].url).await), digests(&[("big.mov".to_owned(), bytes)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,7 +182,7 @@ async fn a_removed_upload_leaves_no_package_in_the_cloud_and_the_files_alone() {
     order.auto_finalize = false;
     let id = engine.queue.submit(order).await.unwrap();
     engine.wait_for(id, State::Idle).await;
-    let storage = hub.folder.path().join("hub/storage");
+    let storage = hub.data().join("hub/storage");
     assert_eq!(std::fs::read_dir(&storage).unwrap().count(), 1);
     engine.queue.remove(id).await.unwrap();
     wait_until("the package is removed", Duration::from_secs(5), || async {
@@ -211,7 +211,7 @@ async fn a_restarted_engine_sends_only_what_is_missing() {
 
     let engine = TestEngine::start_in(hub.cloud(), folder, settings).await;
     let link = engine.wait_for(id, State::Complete).await.links[0].url.clone();
-    assert_eq!(received(&link).await, [("big.mov".to_owned(), bytes)]);
+    assert_eq!(digests(&received(&link).await), digests(&[("big.mov".to_owned(), bytes)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,4 +222,61 @@ async fn ten_thousand_small_files_arrive_in_one_package() {
     let id = engine.queue.submit(spec(sources)).await.unwrap();
     let upload = engine.wait_long_for(id, State::Complete, Duration::from_secs(120)).await;
     assert_eq!((upload.totals.files_done, upload.totals.bytes_done), (10_000, 40_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_higher_priority_takes_over_and_nothing_of_the_lower_is_lost() {
+    let hub = TestHub::start().await;
+    let settings = TransferSettings { workers: 1, ..TransferSettings::default() };
+    let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
+    let (low_bytes, high_bytes) = (content(1, 100 << 20), content(2, 20 << 20));
+    let low = engine.queue.submit(spec(vec![engine.file("low.mov", &low_bytes)])).await.unwrap();
+    wait_until("the lower one moves", Duration::from_secs(10), || async {
+        engine.upload(low).await.totals.bytes_done > 0
+    })
+    .await;
+    let mut order = spec(vec![engine.file("high.mov", &high_bytes)]);
+    order.priority = 5;
+    let high = engine.queue.submit(order).await.unwrap();
+    let high = engine.wait_for(high, State::Complete).await;
+    let behind = engine.upload(low).await;
+    assert!(behind.state == State::Transferring, "the higher one was not first");
+    let low = engine.wait_for(low, State::Complete).await;
+    assert!(behind.totals.bytes_done > 0 && low.completed_at > high.completed_at);
+    assert_eq!(digests(&received(&low.links[0].url).await), digests(&[("low.mov".to_owned(), low_bytes)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_small_files_do_not_hold_up_a_big_one() {
+    let hub = TestHub::start().await;
+    let settings = TransferSettings { workers: 2, ..TransferSettings::default() };
+    let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
+    let small = (0..3_000u32).map(|n| engine.file(&format!("{n}.txt"), &n.to_le_bytes())).collect();
+    let small = engine.queue.submit(spec(small)).await.unwrap();
+    let big = engine.queue.submit(spec(vec![engine.file("big.mov", &content(3, 30 << 20))])).await.unwrap();
+    engine.wait_for(big, State::Complete).await;
+    let small = engine.upload(small).await;
+    assert!(small.state == State::Transferring && small.totals.files_done > 0, "both move at once: {small:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bandwidth_limit_is_kept_and_lifted_at_once() {
+    let hub = TestHub::start().await;
+    let engine = TestEngine::start(hub.cloud()).await;
+    let limit = |enabled| RateLimit { enabled, rate_limit_bps: 10_000_000, ..RateLimit::default() };
+    engine.queue.throttle().set(limit(true));
+    let begun = Instant::now();
+    let id = engine.queue.submit(spec(vec![engine.file("a.mov", &content(1, 30_000_000))])).await.unwrap();
+    engine.wait_for(id, State::Complete).await;
+    let took = begun.elapsed().as_secs_f64();
+    assert!((2.8..5.0).contains(&took), "30 MB at 10 MB/s took {took:.2} s");
+
+    engine.queue.throttle().set(RateLimit { rate_limit_bps: 300_000, ..limit(true) });
+    let id = engine.queue.submit(spec(vec![engine.file("b.mov", &content(2, 30_000_000))])).await.unwrap();
+    wait_until("it crawls", Duration::from_secs(5), || async {
+        engine.queue.live(id).is_some_and(|live| live.in_flight > 0)
+    })
+    .await;
+    engine.queue.throttle().set(limit(false));
+    engine.wait_for(id, State::Complete).await;
 }

@@ -95,7 +95,8 @@ mod tests {
         };
         let mail = String::from_utf8(compose("Hub <hub@example.com>", &delivery).unwrap().formatted()).unwrap();
         assert!(mail.contains("Reply-To: editor@example.com"));
-        assert!(!mail.lines().any(|line| line.starts_with("Bcc:")));
+        let (headers, _) = mail.split_once("\r\n\r\n").unwrap();
+        assert!(!headers.lines().any(|line| line.starts_with("Bcc:")));
         assert!(mail.contains("https://hub.example.com/L?secret"));
         assert!(mail.contains("text/plain") && mail.contains("text/html"));
         assert!(mail.contains("&lt;script"));

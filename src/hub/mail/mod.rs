@@ -13,5 +13,5 @@ mod compose;
 mod outbox;
 mod transport;
 
-pub(super) use outbox::deliver;
+pub(super) use outbox::{deliver, owe, release};
 pub(super) use transport::check;

@@ -10,8 +10,8 @@ use super::transport::{NotSent, Transport};
 use crate::hub::error::Refusal;
 use crate::hub::links::{self, Link};
 use crate::hub::packages::Package;
-use crate::hub::wire::now;
-use crate::hub::{Hub, portals};
+use crate::hub::wire::{new_id, now};
+use crate::hub::{Hub, portals, retry_pause};
 
 /// How often the outbox is looked at when nobody says that there is something in it.
 const LOOK: Duration = Duration::from_secs(15);
@@ -27,6 +27,30 @@ struct Waiting {
     link: Link,
     package: Package,
     portal: Option<String>,
+}
+
+/// Owes `recipient` the mail that brings a link; it is due at `due_at`, or once its package is released.
+pub(in crate::hub) fn owe(
+    connection: &Connection,
+    link: &str,
+    recipient: &str,
+    due_at: Option<i64>,
+) -> Result<(), Refusal> {
+    connection
+        .prepare_cached("INSERT INTO mail (id, link_id, recipient, due_at) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![new_id()?, link, recipient, due_at])?;
+    Ok(())
+}
+
+/// Makes all mails of a package due that wait for it.
+pub(in crate::hub) fn release(connection: &Connection, package: &str, now: i64) -> Result<(), Refusal> {
+    connection
+        .prepare_cached(
+            "UPDATE mail SET due_at = ?2 WHERE link_id IN (SELECT id FROM link WHERE package_id = ?1)
+             AND due_at IS NULL AND attempts = 0",
+        )?
+        .execute(params![package, now])?;
+    Ok(())
 }
 
 /// Sends mails until `ended`.
@@ -118,7 +142,7 @@ fn mark(connection: &Connection, id: &str, attempts: u32, outcome: &Result<(), N
         Ok(()) => (None, Some(now()), None),
         Err(NotSent { reason, for_good }) => {
             let again = !for_good && attempts < MOST_ATTEMPTS;
-            (again.then(|| now().saturating_add(pause(attempts))), None, Some(reason.as_str()))
+            (again.then(|| now().saturating_add(retry_pause(attempts))), None, Some(reason.as_str()))
         }
     };
     connection
@@ -126,23 +150,4 @@ fn mark(connection: &Connection, id: &str, attempts: u32, outcome: &Result<(), N
         .execute(params![id, attempts, due_at, sent_at, problem])
         .optional()?;
     Ok(())
-}
-
-/// Milliseconds until the next attempt: doubling from 10 seconds to two hours.
-fn pause(attempts: u32) -> i64 {
-    (10_000_i64 << attempts.saturating_sub(1).min(10)).min(2 * 60 * 60 * 1000)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_two_hours_and_the_last_attempt_is_days_later() {
-        assert_eq!(pause(1), 10_000);
-        assert_eq!(pause(2), 20_000);
-        assert_eq!(pause(40), 7_200_000);
-        let total: i64 = (1..MOST_ATTEMPTS).map(pause).sum();
-        assert!((2..4).contains(&(total / crate::hub::packages::DAY)), "{total}");
-    }
 }

@@ -1,13 +1,16 @@
 //! The page of a link.
 
+use std::net::IpAddr;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use minijinja::context;
 use serde::Deserialize;
 
 use super::{page, refused, tree};
+use crate::hub::auth::From;
 use crate::hub::error::Refusal;
 use crate::hub::links::{self, Link};
 use crate::hub::packages::Package;
@@ -41,13 +44,14 @@ pub(super) async fn show(
     if !is_id(&link) {
         return refused(Refusal::not_found("route"), &headers);
     }
-    opened(&hub, &link, &given.secret, None).await.unwrap_or_else(|refusal| refused(refusal, &headers))
+    opened(&hub, &link, &given.secret, None, None).await.unwrap_or_else(|refusal| refused(refusal, &headers))
 }
 
 pub(super) async fn unlock(
     State(hub): State<Hub>,
     Path(link): Path<String>,
     Query(given): Query<Secret>,
+    From(from): From,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -61,13 +65,19 @@ pub(super) async fn unlock(
         .find(|(name, _)| name == "password")
         .map(|(_, password)| password.into_owned())
         .unwrap_or_default();
-    opened(&hub, &link, &given.secret, Some(password)).await.unwrap_or_else(|refusal| refused(refusal, &headers))
+    opened(&hub, &link, &given.secret, from, Some(password)).await.unwrap_or_else(|refusal| refused(refusal, &headers))
 }
 
-async fn opened(hub: &Hub, link: &str, secret: &str, password: Option<String>) -> Result<Response, Refusal> {
+async fn opened(
+    hub: &Hub,
+    link: &str,
+    secret: &str,
+    from: Option<IpAddr>,
+    password: Option<String>,
+) -> Result<Response, Refusal> {
     let (link, package) = protocol::find(hub, link, secret).await?;
     let asked = password.is_some();
-    match protocol::check_password(&link, &package, password).await {
+    match protocol::check_password(hub, &link, &package, from, password).await {
         Ok(()) => show_files(hub, &link, &package).await,
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
             let values = context! { title => &package.name, wrong => asked };
@@ -105,16 +115,39 @@ pub(super) async fn download(
     State(hub): State<Hub>,
     Path((link, file)): Path<(String, String)>,
     Query(given): Query<Token>,
+    method: Method,
     headers: HeaderMap,
 ) -> Response {
     let answer = async {
-        let visit = hub.keys().visit(&given.token, now() / 1000).filter(|visit| visit.link == link);
-        let visit = visit.ok_or_else(|| Refusal::gone("this page is too old, open the link again"))?;
-        let package = visit.package.clone();
-        hub.database()
-            .write(move |connection| links::count_visit(connection, &visit.link, &visit.visit, now()))
-            .await?;
+        let package = visited(&hub, &link, &given.token, &method).await?;
         content::answer(&hub, &package, &file, &headers).await
     };
     answer.await.unwrap_or_else(|refusal: Refusal| refused(refusal, &headers))
+}
+
+pub(super) async fn download_all(
+    State(hub): State<Hub>,
+    Path(link): Path<String>,
+    Query(given): Query<Token>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    let answer = async {
+        let package = visited(&hub, &link, &given.token, &method).await?;
+        content::answer_all(&hub, &package, &headers).await
+    };
+    answer.await.unwrap_or_else(|refusal: Refusal| refused(refusal, &headers))
+}
+
+/// The package that a visit may download, counted. Who only asks for the head downloads nothing.
+async fn visited(hub: &Hub, link: &str, token: &str, method: &Method) -> Result<String, Refusal> {
+    let visit = hub.keys().visit(token, now() / 1000).filter(|visit| visit.link == link);
+    let visit = visit.ok_or_else(|| Refusal::gone("this page is too old, open the link again"))?;
+    let package = visit.package.clone();
+    if *method != Method::HEAD {
+        hub.database()
+            .write(move |connection| links::count_visit(connection, &visit.link, &visit.visit, now()))
+            .await?;
+    }
+    Ok(package)
 }

@@ -1,13 +1,15 @@
-//! Pages for people: what a link leads to, and downloads from it.
+//! Pages for people: what a link leads to and downloads from it, and where to send to a portal.
 //!
-//! **In**: a link's address. **Out**: HTML that needs no script and no other host, and the files.
+//! **In**: the address of a link or a portal. **Out**: HTML that needs no other host (and no script, but for sending),
+//! and the files.
 //!
 //! **Guarantees.** All that senders wrote is escaped. The pages are closed to frames, scripts of others and caches,
 //! and tell other sites nothing of their addresses, in which the secrets are.
 //!
-//! Must never know: how uploads work.
+//! Must never know: how parts are stored.
 
 mod link;
+mod portal;
 mod tree;
 
 use std::sync::LazyLock;
@@ -31,6 +33,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         Ok(match name {
             "page" => Some(include_str!("page.html").to_owned()),
             "link" => Some(include_str!("link.html").to_owned()),
+            "portal" => Some(include_str!("portal.html").to_owned()),
             "password" => Some(include_str!("password.html").to_owned()),
             "message" => Some(include_str!("message.html").to_owned()),
             _ => None,
@@ -44,8 +47,11 @@ pub(super) fn router() -> Router<Hub> {
     Router::new()
         .route("/", get(home))
         .route("/assets/hub.css", get(style))
+        .route("/assets/portal.js", get(script))
+        .route("/portals/{subdomain}", get(portal::show))
         .route("/{link}", get(link::show).post(link::unlock))
         .route("/{link}/files/{file}", get(link::download))
+        .route("/{link}/all.zip", get(link::download_all))
 }
 
 async fn home(headers: HeaderMap) -> Response {
@@ -57,8 +63,20 @@ async fn home(headers: HeaderMap) -> Response {
 }
 
 async fn style() -> Response {
-    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")];
-    (headers, include_str!("hub.css")).into_response()
+    asset("text/css; charset=utf-8", include_str!("hub.css"))
+}
+
+async fn script() -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("portal.js"))
+}
+
+fn asset(kind: &'static str, text: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "max-age=3600"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, text).into_response()
 }
 
 /// Whether the other side is a person's browser.

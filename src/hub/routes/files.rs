@@ -45,8 +45,7 @@ pub(super) async fn create(
         Some("directory" | "folder") => true,
         Some(other) => return Err(Refusal::invalid(format!("kind is {other:?}, not \"file\" or \"directory\""))),
     };
-    let path = given.path.unwrap_or_default();
-    let path = path.trim_matches('/');
+    let path = plain_path(&given.path.unwrap_or_default());
     check_name(&given.name)?;
     if !path.is_empty() {
         path.split('/').try_for_each(check_name)?;
@@ -59,7 +58,7 @@ pub(super) async fn create(
         id: new_id()?,
         package: package.clone(),
         directory,
-        path: path.to_owned(),
+        path,
         name: given.name,
         size: given.size.unwrap_or_default(),
         last_modified: modified(&given.last_modified).unwrap_or(now),
@@ -88,6 +87,12 @@ pub(super) async fn create(
 /// Seconds since 1970 until when an address that is made now holds.
 pub(super) fn expires(hub: &Hub) -> i64 {
     (now() / 1000).saturating_add(i64::try_from(hub.config().address_life.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// A folder in a package without what foreign clients put around it: `./` and slashes.
+fn plain_path(path: &str) -> String {
+    let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
+    names.join("/")
 }
 
 /// A name that every recipient's disk can carry and that leads nowhere else.
@@ -269,6 +274,14 @@ mod tests {
         for good in ["a", "...", "🎬 naïve.mov", "a\\b", "-rf"] {
             assert!(check_name(good).is_ok(), "{good:?}");
         }
+    }
+
+    #[test]
+    fn the_root_has_many_names() {
+        for root in ["", "/", "./", ".", "//", "/./"] {
+            assert_eq!(plain_path(root), "");
+        }
+        assert_eq!(plain_path("./a//b/"), "a/b");
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! Making and opening links.
+//! Links: making, changing, opening.
+
+use std::net::IpAddr;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -6,12 +8,18 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::hub::activity::{self, Event};
+use crate::hub::auth::{Authority, From, owners_only};
 use crate::hub::error::Refusal;
+use crate::hub::guesses::guess;
 use crate::hub::links::{self, Link};
 use crate::hub::packages::{self, Package};
 use crate::hub::sign::Visit;
-use crate::hub::wire::{JsonBody, new_id, now, text, time};
-use crate::hub::{Hub, auth, passwords};
+use crate::hub::wire::{JsonBody, flag, new_id, now, number, parse_time, text, time};
+use crate::hub::{Hub, auth, mail, passwords};
+
+/// The most links of a package.
+const MOST_LINKS: usize = 1000;
 
 #[derive(Deserialize)]
 pub(super) struct GivenLink {
@@ -19,6 +27,32 @@ pub(super) struct GivenLink {
     email: Option<String>,
     #[serde(default, deserialize_with = "text")]
     password: Option<String>,
+    #[serde(default, deserialize_with = "number")]
+    access_limit: Option<u64>,
+    #[serde(default, deserialize_with = "text")]
+    expiry: Option<String>,
+    #[serde(default, deserialize_with = "flag")]
+    active: Option<bool>,
+}
+
+impl GivenLink {
+    /// Takes over what is given; an empty password, a limit of 0 and the time that is none take away.
+    async fn apply(&self, link: &mut Link) -> Result<(), Refusal> {
+        if let Some(password) = &self.password {
+            link.password_hash = passwords::hash_given(Some(password)).await?;
+        }
+        if let Some(limit) = self.access_limit {
+            link.access_limit = Some(limit).filter(|limit| *limit > 0);
+        }
+        if let Some(expiry) = self.expiry.as_deref().filter(|expiry| !expiry.is_empty()) {
+            link.expires_at = parse_time(expiry);
+            if link.expires_at.is_none() && expiry != crate::hub::wire::NO_TIME {
+                return Err(Refusal::invalid("expiry is not a time"));
+            }
+        }
+        link.active = self.active.unwrap_or(link.active);
+        Ok(())
+    }
 }
 
 pub(super) async fn create(
@@ -27,20 +61,109 @@ pub(super) async fn create(
     headers: HeaderMap,
     JsonBody(given): JsonBody<GivenLink>,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
-    auth::full(&hub, &headers, &package).await?;
-    let email = given.email.filter(|email| !email.is_empty());
-    let password_hash = passwords::hash_given(given.password.as_deref()).await?;
+    let package = owned(&hub, &headers, package).await?;
+    let email = given.email.clone().filter(|email| !email.is_empty());
+    if email.as_ref().is_some_and(|email| email.parse::<lettre::Address>().is_err()) {
+        return Err(Refusal::invalid("email is not a mail address"));
+    }
+    let mut link = Link::new(&package, email, None, now())?;
+    given.apply(&mut link).await?;
     let (link, package) = hub
         .database()
         .write(move |connection| {
-            let package = packages::get(connection, &package)?;
-            let link = Link::new(&package, email, password_hash, now())?;
+            let package = packages::get(connection, &package.id)?;
+            if !matches!(package.state.as_str(), "new" | "finalized") {
+                return Err(Refusal::conflict(format!("the package is {}", package.state)));
+            }
+            if links::list(connection, &package.id)?.len() >= MOST_LINKS {
+                return Err(Refusal::conflict(format!("a package has at most {MOST_LINKS} links")));
+            }
             links::insert(connection, &link)?;
+            if let Some(email) = &link.email {
+                let due_at = (package.state == "finalized").then(now);
+                mail::owe(connection, &link.id, email, due_at)?;
+            }
+            activity::add(connection, &package, Event::LinkMade, link.email.as_deref().unwrap_or_default())?;
             Ok::<_, Refusal>((link, package))
         })
         .await?;
+    hub.wake_outbox();
+    Ok((StatusCode::CREATED, Json(link.json(&package, hub.keys(), &hub.base(&headers)))))
+}
+
+pub(super) async fn list(
+    State(hub): State<Hub>,
+    Path(package): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<Value>>, Refusal> {
+    let package = owned(&hub, &headers, package).await?;
+    let id = package.id.clone();
+    let links = hub.database().read(move |connection| links::list(connection, &id)).await?;
     let base = hub.base(&headers);
-    Ok((StatusCode::CREATED, Json(link.json(&package, hub.keys(), &base))))
+    Ok(Json(links.iter().map(|link| link.json(&package, hub.keys(), &base)).collect()))
+}
+
+pub(super) async fn update(
+    State(hub): State<Hub>,
+    Path(link): Path<String>,
+    headers: HeaderMap,
+    JsonBody(given): JsonBody<GivenLink>,
+) -> Result<Json<Value>, Refusal> {
+    let (mut link, package) = owned_link(&hub, &headers, link).await?;
+    given.apply(&mut link).await?;
+    let id = link.id.clone();
+    let link = hub
+        .database()
+        .write(move |connection| {
+            links::update(connection, &link)?;
+            links::find(connection, &id)?.map(|(link, _)| link).ok_or_else(|| Refusal::not_found("link"))
+        })
+        .await?;
+    Ok(Json(link.json(&package, hub.keys(), &hub.base(&headers))))
+}
+
+pub(super) async fn update_of_package(
+    state: State<Hub>,
+    Path((_, link)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: JsonBody<GivenLink>,
+) -> Result<Json<Value>, Refusal> {
+    update(state, Path(link), headers, body).await
+}
+
+pub(super) async fn remove(
+    State(hub): State<Hub>,
+    Path(link): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    let (link, _) = owned_link(&hub, &headers, link).await?;
+    hub.database().write(move |connection| links::delete(connection, &link.id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn remove_of_package(
+    state: State<Hub>,
+    Path((_, link)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    remove(state, Path(link), headers).await
+}
+
+/// A package that the caller may give to others.
+async fn owned(hub: &Hub, headers: &HeaderMap, package: String) -> Result<Package, Refusal> {
+    let authority: Authority = auth::full(hub, headers, &package).await?;
+    let package = hub.database().read(move |connection| packages::get(connection, &package)).await?;
+    owners_only(authority, &package)?;
+    Ok(package)
+}
+
+/// A link of a package that the caller may give to others.
+async fn owned_link(hub: &Hub, headers: &HeaderMap, link: String) -> Result<(Link, Package), Refusal> {
+    let found = hub.database().read(move |connection| links::find(connection, &link)).await?;
+    // Who has no right to a link must not learn that it is there.
+    let (link, package) = found.ok_or_else(|| Refusal::unauthorized("the package token is wrong"))?;
+    let package = owned(hub, headers, package.id).await?;
+    Ok((link, package))
 }
 
 #[derive(Deserialize)]
@@ -53,11 +176,12 @@ pub(super) async fn open(
     State(hub): State<Hub>,
     Path(link): Path<String>,
     Query(given): Query<Secret>,
+    From(from): From,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Refusal> {
     let (link, package) = find(&hub, &link, &given.secret).await?;
     let password = auth::header(&headers, auth::LINK_PASSWORD).map(str::to_owned);
-    check_password(&link, &package, password).await?;
+    check_password(&hub, &link, &package, from, password).await?;
     let visit = visit(&hub, &link, &package)?;
     Ok(Json(json!({
         "id": link.id,
@@ -95,14 +219,16 @@ pub(in crate::hub) async fn find(hub: &Hub, link: &str, secret: &str) -> Result<
 
 /// Refuses a missing or wrong password.
 pub(in crate::hub) async fn check_password(
+    hub: &Hub,
     link: &Link,
     package: &Package,
+    from: Option<IpAddr>,
     given: Option<String>,
 ) -> Result<(), Refusal> {
     let Some(stored) = link.required_password(package) else { return Ok(()) };
     let refused = |kind, message| Err(Refusal::new(StatusCode::UNAUTHORIZED, kind, message));
     let Some(given) = given else { return refused("password_required", "this link needs a password") };
-    if passwords::matches(given, stored.to_owned()).await? {
+    if guess(hub, &format!("link {}", link.id), from, given, stored.to_owned()).await? {
         Ok(())
     } else {
         refused("password_wrong", "the password is wrong")

@@ -7,13 +7,15 @@ mod portals;
 mod session;
 mod storage;
 mod system;
+mod team;
+mod webhooks;
 
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, Method, StatusCode, header};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 
 use super::error::Refusal;
@@ -31,8 +33,22 @@ pub(super) fn router(hub: Hub) -> Router {
         .route("/v1/packages/{package}/files/{file}", post(files::part_addresses).delete(files::remove))
         .route("/v1/packages/{package}/files/{file}/finalize", post(files::finalize))
         .route("/v1/packages/{package}/files/{file}/download", get(files::download))
-        .route("/v1/packages/{package}/links", post(links::create))
-        .route("/v1/links/{link}", get(links::open))
+        .route("/v1/packages/{package}/expiry", put(team::set_expiry))
+        .route("/v1/packages/{package}/links", get(links::list).post(links::create))
+        .route("/v1/packages/{package}/links/{link}", put(links::update_of_package).delete(links::remove_of_package))
+        .route("/v1/links/{link}", get(links::open).put(links::update).delete(links::remove))
+        .route("/v1.1/teams/{team}/packages", get(team::sent))
+        .route("/v1.1/teams/{team}/packages/{package}", get(team::package))
+        .route("/v1.1/teams/{team}/inbox", get(team::inbox))
+        .route("/v1.1/teams/{team}/activities", get(team::activities))
+        .route("/v1.1/teams/{team}/portals", get(portals::list))
+        .route("/v1/teams/{team}/portals", get(portals::list).post(portals::create))
+        .route("/v1/teams/{team}/tags", get(team::tags).post(team::create_tag))
+        .route("/v1/teams/{team}/members", get(team::members))
+        .route("/v1/teams/{team}/custom_webhooks", get(webhooks::list).post(webhooks::create))
+        .route("/v1/teams/{team}/custom_webhooks/{hook}", put(webhooks::update).delete(webhooks::remove))
+        .route("/v1.1/portals/{portal}", get(portals::show))
+        .route("/v1/portals/{portal}", get(portals::show).put(portals::update).delete(portals::remove))
         .route("/v1/subdomains/portals/{subdomain}", get(portals::find))
         .route("/v1/portals/{portal}/packages", post(portals::create_package))
         .route("/storage/{package}/{file}", get(storage::read).post(storage::begin).put(storage::store_part))

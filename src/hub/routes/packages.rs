@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::hub::error::Refusal;
 use crate::hub::packages::{self, Package};
-use crate::hub::wire::{JsonBody, addresses, flag, new_id, now, number, text};
+use crate::hub::wire::{JsonBody, addresses, flag, integer, new_id, now, number, text};
 use crate::hub::{Hub, auth, passwords};
 
 /// The longest name, bytes.
@@ -34,8 +34,9 @@ pub(super) struct NewPackage {
     pub access_code: Option<String>,
     #[serde(default, deserialize_with = "number")]
     pub access_limit: Option<u64>,
-    #[serde(default, deserialize_with = "number")]
-    pub custom_expiry_days: Option<u64>,
+    /// Days; 0 is the hub's default, less for ever.
+    #[serde(default, deserialize_with = "integer")]
+    pub custom_expiry_days: Option<i64>,
     #[serde(default, deserialize_with = "flag")]
     pub unlimited_storage: Option<bool>,
     #[serde(default)]
@@ -62,6 +63,11 @@ impl GivenTag {
         }
     }
 
+    /// Whether any tag is meant.
+    pub(super) fn is_given(&self) -> bool {
+        self.id.is_some() || self.name.is_some()
+    }
+
     /// The team's tag that is meant; one that is given by a new name is made.
     pub(super) fn resolve(&self, connection: &rusqlite::Connection, team: &str) -> Result<Option<String>, Refusal> {
         use rusqlite::OptionalExtension;
@@ -82,7 +88,9 @@ impl GivenTag {
 impl NewPackage {
     /// The package that is asked for, of this team.
     pub(super) async fn prepare(&self, team_id: String, sender: String) -> Result<Package, Refusal> {
-        let name = self.name.as_deref().map(str::trim).filter(|name| !name.is_empty()).unwrap_or("Untitled");
+        // Line breaks have no place in a subject line or a file name.
+        let name = self.name.as_deref().unwrap_or_default().replace(char::is_control, " ");
+        let name = Some(name.trim()).filter(|name| !name.is_empty()).unwrap_or("Untitled");
         let description = self.description.clone().unwrap_or_default();
         if name.len() > LONGEST_NAME || description.len() > LONGEST_DESCRIPTION {
             return Err(Refusal::invalid("the name or the description is too long"));
@@ -111,8 +119,9 @@ impl NewPackage {
             recipients,
             password_hash: passwords::hash_given(self.password.as_deref()).await?,
             access_limit: self.access_limit.filter(|limit| *limit > 0),
-            expiry_days: self.custom_expiry_days.filter(|days| *days > 0),
-            unlimited_storage: self.unlimited_storage.unwrap_or_default(),
+            expiry_days: self.custom_expiry_days.and_then(|days| u64::try_from(days).ok()).filter(|days| *days > 0),
+            unlimited_storage: self.unlimited_storage.unwrap_or_default()
+                || self.custom_expiry_days.is_some_and(i64::is_negative),
             tag_id: None,
             teamspace_id: self.teamspace_id.clone(),
             metadata: self.custom_metadata.clone(),
@@ -151,7 +160,7 @@ pub(super) async fn create(
             Ok::<_, Refusal>(package)
         })
         .await?;
-    hub.shared.outbox.notify_one();
+    hub.wake_outbox();
     Ok(created(&hub, &package))
 }
 
@@ -164,7 +173,7 @@ pub(super) async fn finalize(
     let default_expiry = hub.config().default_expiry_days;
     let package =
         hub.database().write(move |connection| packages::finalize(connection, &package, now(), default_expiry)).await?;
-    hub.shared.outbox.notify_one();
+    hub.wake_outbox();
     tracing::info!(package = package.id, files = package.file_count, bytes = package.size, "package finalized");
     Ok(Json(package.json()))
 }

@@ -1,14 +1,20 @@
-//! Portals as senders use them.
+//! Portals: as senders use them, and as their team looks after them.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use super::packages::{NewPackage, created};
+use super::packages::{GivenTag, NewPackage, created};
+use crate::hub::auth::{self, From};
 use crate::hub::error::Refusal;
-use crate::hub::wire::JsonBody;
-use crate::hub::{Hub, packages, passwords, portals};
+use crate::hub::guesses::guess;
+use crate::hub::listing::{self, Asked};
+use crate::hub::portals::{self, Portal};
+use crate::hub::restrictions::Restrictions;
+use crate::hub::wire::{JsonBody, addresses, flag, integer, new_id, now, text};
+use crate::hub::{Hub, packages, passwords};
 
 pub(super) async fn find(State(hub): State<Hub>, Path(subdomain): Path<String>) -> Result<Json<Value>, Refusal> {
     let portal = hub.database().read(move |connection| portals::find_by_subdomain(connection, &subdomain)).await?;
@@ -19,7 +25,7 @@ pub(super) async fn find(State(hub): State<Hub>, Path(subdomain): Path<String>) 
 pub(super) async fn create_package(
     State(hub): State<Hub>,
     Path(portal): Path<String>,
-    _headers: HeaderMap,
+    From(from): From,
     JsonBody(given): JsonBody<NewPackage>,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
     let portal = hub.database().read(move |connection| portals::get(connection, &portal)).await?;
@@ -31,7 +37,7 @@ pub(super) async fn create_package(
         if code.is_empty() {
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, "access_code_required", "the portal asks for a code"));
         }
-        if !passwords::matches(code, stored).await? {
+        if !guess(&hub, &format!("portal {}", portal.subdomain), from, code, stored).await? {
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, "access_code_wrong", "the access code is wrong"));
         }
     }
@@ -45,11 +51,207 @@ pub(super) async fn create_package(
     package.portal_id = Some(portal.id.clone());
     package.password_hash = portal.download_password_hash.clone();
     package.expiry_days = portal.expiry_days;
-    package.unlimited_storage = false;
+    package.unlimited_storage = portal.unlimited_storage;
     package.access_limit = None;
     package.tag_id = portal.tag_id.clone();
     let package =
         hub.database().write(move |connection| packages::insert(connection, &package).map(|()| package)).await?;
-    hub.shared.outbox.notify_one();
+    hub.wake_outbox();
     Ok(created(&hub, &package))
+}
+
+/// What a team says of a portal; what it does not say stays as it was.
+#[derive(Deserialize)]
+pub(super) struct GivenPortal {
+    #[serde(default, deserialize_with = "text")]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    subdomain: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    message: Option<String>,
+    #[serde(default, deserialize_with = "some_addresses")]
+    recipients: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "flag")]
+    active: Option<bool>,
+    #[serde(default, deserialize_with = "flag")]
+    has_access_code: Option<bool>,
+    #[serde(default, deserialize_with = "text")]
+    access_code: Option<String>,
+    #[serde(default, deserialize_with = "flag")]
+    has_download_password: Option<bool>,
+    #[serde(default, deserialize_with = "text")]
+    download_password: Option<String>,
+    /// Days; 0 is the hub's default, -1 for ever.
+    #[serde(default, deserialize_with = "integer")]
+    custom_expiry_days: Option<i64>,
+    #[serde(default)]
+    tag: Value,
+    /// The restrictions, and whatever else there is.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+fn some_addresses<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    addresses(deserializer).map(Some)
+}
+
+/// The hash that a secret has from now on: `wanted` says whether there is to be one.
+async fn secret(
+    what: &str,
+    wanted: Option<bool>,
+    given: Option<&str>,
+    known: Option<String>,
+) -> Result<Option<String>, Refusal> {
+    let given = given.filter(|given| !given.is_empty());
+    match (wanted, given) {
+        (Some(false), _) => Ok(None),
+        (_, Some(given)) => passwords::hash_given(Some(given)).await,
+        (Some(true), None) if known.is_none() => Err(Refusal::invalid(format!("{what} is missing"))),
+        (_, None) => Ok(known),
+    }
+}
+
+impl GivenPortal {
+    async fn apply(&self, portal: &mut Portal) -> Result<(), Refusal> {
+        if let Some(subdomain) = &self.subdomain {
+            portal.subdomain = subdomain.to_lowercase();
+        }
+        if !portals::is_subdomain(&portal.subdomain) {
+            return Err(Refusal::invalid("subdomain must be lower-case letters, digits and inner hyphens, at most 63"));
+        }
+        if let Some(name) = &self.name {
+            portal.name = name.clone();
+        }
+        if portal.name.is_empty() || portal.name.len() > 255 {
+            return Err(Refusal::invalid("name must have 1 to 255 bytes"));
+        }
+        if let Some(message) = &self.message {
+            portal.message = message.clone();
+        }
+        if let Some(recipients) = &self.recipients {
+            if let Some(bad) = recipients.iter().find(|one| one.parse::<lettre::Address>().is_err()) {
+                return Err(Refusal::invalid(format!("{bad:?} is not a mail address")));
+            }
+            portal.recipients = recipients.clone();
+        }
+        portal.active = self.active.unwrap_or(portal.active);
+        let code = portal.access_code_hash.take();
+        portal.access_code_hash =
+            secret("access_code", self.has_access_code, self.access_code.as_deref(), code).await?;
+        let password = portal.download_password_hash.take();
+        let given = self.download_password.as_deref();
+        portal.download_password_hash =
+            secret("download_password", self.has_download_password, given, password).await?;
+        if let Some(days) = self.custom_expiry_days {
+            portal.unlimited_storage = days < 0;
+            portal.expiry_days = u64::try_from(days).ok().filter(|days| *days > 0);
+        }
+        let mut restrictions = serde_json::to_value(&portal.restrictions).unwrap_or_default();
+        if let Value::Object(restrictions) = &mut restrictions {
+            let known: Vec<String> = restrictions.keys().cloned().collect();
+            for key in known {
+                if let Some(given) = self.rest.get(&key).filter(|given| !given.is_null()) {
+                    restrictions.insert(key, given.clone());
+                }
+            }
+        }
+        portal.restrictions = serde_json::from_value::<Restrictions>(restrictions)
+            .map_err(|error| Refusal::invalid(format!("the restrictions are not valid: {error}")))?;
+        portal.updated_at = now();
+        Ok(())
+    }
+}
+
+pub(super) async fn list(
+    State(hub): State<Hub>,
+    Path(team): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    auth::team(&hub, &headers, &team).await?;
+    let asked = Asked::new(query.as_deref());
+    let (total, portals) = hub.database().read(move |connection| portals::list(connection, &team, &asked)).await?;
+    Ok(Json(listing::page(total, portals.iter().map(Portal::json).collect())))
+}
+
+pub(super) async fn create(
+    State(hub): State<Hub>,
+    Path(team): Path<String>,
+    headers: HeaderMap,
+    JsonBody(given): JsonBody<GivenPortal>,
+) -> Result<(StatusCode, Json<Value>), Refusal> {
+    let caller = auth::team_admin(&hub, &headers, &team).await?;
+    let mut portal = Portal {
+        id: new_id()?,
+        team_id: caller.team_id,
+        subdomain: String::new(),
+        name: String::new(),
+        message: String::new(),
+        recipients: Vec::new(),
+        active: true,
+        access_code_hash: None,
+        download_password_hash: None,
+        expiry_days: None,
+        unlimited_storage: false,
+        tag_id: None,
+        restrictions: Restrictions::default(),
+        created_at: now(),
+        updated_at: now(),
+    };
+    given.apply(&mut portal).await?;
+    let tag = GivenTag::read(&given.tag);
+    let portal = hub
+        .database()
+        .write(move |connection| {
+            portal.tag_id = tag.resolve(connection, &portal.team_id)?;
+            portals::insert(connection, &portal).map(|()| portal)
+        })
+        .await?;
+    Ok((StatusCode::CREATED, Json(portal.json())))
+}
+
+pub(super) async fn show(
+    State(hub): State<Hub>,
+    Path(portal): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    let portal = hub.database().read(move |connection| portals::get(connection, &portal)).await?;
+    auth::team(&hub, &headers, &portal.team_id).await?;
+    Ok(Json(portal.json()))
+}
+
+pub(super) async fn update(
+    State(hub): State<Hub>,
+    Path(portal): Path<String>,
+    headers: HeaderMap,
+    JsonBody(given): JsonBody<GivenPortal>,
+) -> Result<Json<Value>, Refusal> {
+    let mut portal = hub.database().read(move |connection| portals::get(connection, &portal)).await?;
+    auth::team_admin(&hub, &headers, &portal.team_id).await?;
+    given.apply(&mut portal).await?;
+    let tag = Some(GivenTag::read(&given.tag)).filter(GivenTag::is_given);
+    let portal = hub
+        .database()
+        .write(move |connection| {
+            if let Some(tag) = tag {
+                portal.tag_id = tag.resolve(connection, &portal.team_id)?;
+            }
+            match portals::find_by_subdomain(connection, &portal.subdomain)? {
+                Some(other) if other.id != portal.id => Err(Refusal::conflict("this subdomain is taken")),
+                _ => portals::update(connection, &portal).map(|()| portal),
+            }
+        })
+        .await?;
+    Ok(Json(portal.json()))
+}
+
+pub(super) async fn remove(
+    State(hub): State<Hub>,
+    Path(portal): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    let portal = hub.database().read(move |connection| portals::get(connection, &portal)).await?;
+    auth::team_admin(&hub, &headers, &portal.team_id).await?;
+    hub.database().write(move |connection| portals::delete(connection, &portal.id)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

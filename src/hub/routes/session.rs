@@ -1,11 +1,15 @@
 //! Signing in as a person.
 
+use std::time::Instant;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::hub::auth::From;
 use crate::hub::error::Refusal;
+use crate::hub::guesses::guess;
 use crate::hub::wire::{JsonBody, now};
 use crate::hub::{Hub, accounts, passwords, sign};
 
@@ -19,16 +23,20 @@ pub(super) struct Credentials {
 
 pub(super) async fn sign_in(
     State(hub): State<Hub>,
+    From(from): From,
     JsonBody(given): JsonBody<Credentials>,
 ) -> Result<Json<Value>, Refusal> {
     let wrong = || Refusal::unauthorized("the address or the password is wrong");
-    let email = given.email.clone();
+    let email = given.email.trim().to_lowercase();
+    let what = format!("account {email}");
     let account = hub.database().read(move |connection| accounts::account_by_email(connection, &email)).await?;
     let Some(account) = account else {
+        hub.shared.guesses.check(&what, from, Instant::now())?;
         passwords::match_nothing(given.password).await?;
+        hub.shared.guesses.wrong(&what, from, Instant::now());
         return Err(wrong());
     };
-    if !passwords::matches(given.password, account.password_hash.clone()).await? {
+    if !guess(&hub, &what, from, given.password, account.password_hash.clone()).await? {
         return Err(wrong());
     }
     let token = sign::random_secret().map_err(|error| Refusal::internal(&error))?;

@@ -83,6 +83,12 @@ impl Disk {
         }
     }
 
+    /// Removes the folder of a package if nothing is in it. Blocks.
+    pub(in crate::hub) fn remove_empty(&self, package: &str) {
+        // One that is not empty still gets parts; the next sweep sees to it.
+        let _ = fs::remove_dir(self.folder(package));
+    }
+
     /// The packages that have a folder. Blocks.
     pub(in crate::hub) fn packages(&self) -> io::Result<Vec<String>> {
         fs::read_dir(&self.root)?

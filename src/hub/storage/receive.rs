@@ -29,6 +29,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 pub(in crate::hub) struct Arrived {
     pub size: u64,
     pub md5: [u8; 16],
+    /// CRC-32: it makes ZIP archives of files possible without reading them twice.
+    pub crc: u32,
     pub kept: Kept,
 }
 
@@ -95,7 +97,8 @@ pub(in crate::hub) async fn receive(
         let content = first.concat();
         let md5 = Md5::digest(&content).into();
         expected.check(frames.size, md5)?;
-        return Ok(Arrived { size: frames.size, md5, kept: Kept::Here(content) });
+        let crc = crc32fast::hash(&content);
+        return Ok(Arrived { size: frames.size, md5, crc, kept: Kept::Here(content) });
     }
     let mut writer = Writer::start(disk.clone(), part.clone(), first);
     let mut ended = ended;
@@ -111,13 +114,13 @@ pub(in crate::hub) async fn receive(
         };
         writer = writer.write(batch).await?;
     }
-    let (arriving, hash) = writer.finish().await?;
-    let md5: [u8; 16] = hash.finalize().into();
+    let (arriving, sums) = writer.finish().await?;
+    let (md5, crc): ([u8; 16], u32) = (sums.md5.finalize().into(), sums.crc.finalize());
     expected.check(frames.size, md5)?;
     let (disk, part) = (disk.clone(), part.clone());
     let keeping = tokio::task::spawn_blocking(move || disk.keep(arriving, &part));
     let place = keeping.await.map_err(io::Error::other)??;
-    Ok(Arrived { size: frames.size, md5, kept: Kept::OnDisk(place) })
+    Ok(Arrived { size: frames.size, md5, crc, kept: Kept::OnDisk(place) })
 }
 
 impl Expected {
@@ -156,33 +159,41 @@ impl Frames {
     }
 }
 
+/// The sums of what has arrived.
+#[derive(Default)]
+struct Sums {
+    md5: Md5,
+    crc: crc32fast::Hasher,
+}
+
 /// Hashes and writes a batch while the next one arrives.
 struct Writer {
-    busy: JoinHandle<io::Result<(Arriving, Md5)>>,
+    busy: JoinHandle<io::Result<(Arriving, Sums)>>,
 }
 
 impl Writer {
     fn start(disk: Disk, part: PartName, first: Vec<Bytes>) -> Self {
-        let busy = tokio::task::spawn_blocking(move || take(disk.create(&part)?, Md5::new(), &first));
+        let busy = tokio::task::spawn_blocking(move || take(disk.create(&part)?, Sums::default(), &first));
         Self { busy }
     }
 
     async fn write(self, batch: Vec<Bytes>) -> Result<Self, ReceiveError> {
-        let (arriving, hash) = self.finish().await?;
-        Ok(Self { busy: tokio::task::spawn_blocking(move || take(arriving, hash, &batch)) })
+        let (arriving, sums) = self.finish().await?;
+        Ok(Self { busy: tokio::task::spawn_blocking(move || take(arriving, sums, &batch)) })
     }
 
-    async fn finish(self) -> Result<(Arriving, Md5), ReceiveError> {
+    async fn finish(self) -> Result<(Arriving, Sums), ReceiveError> {
         Ok(self.busy.await.map_err(io::Error::other)??)
     }
 }
 
-fn take(mut arriving: Arriving, mut hash: Md5, batch: &[Bytes]) -> io::Result<(Arriving, Md5)> {
+fn take(mut arriving: Arriving, mut sums: Sums, batch: &[Bytes]) -> io::Result<(Arriving, Sums)> {
     for bytes in batch {
-        hash.update(bytes);
+        sums.md5.update(bytes);
+        sums.crc.update(bytes);
         arriving.file.write_all(bytes)?;
     }
-    Ok((arriving, hash))
+    Ok((arriving, sums))
 }
 
 /// Reads and forgets a body that is refused: a connection that is closed on a sender who is still sending often

@@ -20,7 +20,6 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// Files of an upload read at once.
 const PAGE: u32 = 10_000;
 
-/// What became of each file.
 type Fates = Vec<(Arc<Path>, Fate)>;
 type Results = Result<Fates, JoinError>;
 

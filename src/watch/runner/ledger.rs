@@ -5,13 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Existing, Kind, RETRY, Runner, describe};
+use futures_util::StreamExt;
+
+use super::{RETRY, Runner, describe};
 use crate::base::FileIdentity;
-use crate::store::{LedgerEntry, StoreError};
+use crate::rules::Existing;
+use crate::store::{LedgerEntry, Outcome, StoreError};
+use crate::watch::inventory::Known;
 use crate::watch::judge::{Verdict, forgets_when_gone};
+use crate::watch::sieve::Kind;
 
 /// More fresh files than this, and reading the whole ledger is cheaper than asking for each.
 const MOST_SINGLE: usize = 64;
+/// Changes of the ledger at the same time: they share a flush of the disk.
+const AT_ONCE: usize = 64;
 
 impl Runner {
     /// Judges fresh files. What can not be judged now is judged when the ledger can be read again.
@@ -26,7 +33,7 @@ impl Runner {
         // A file that was sent and is dropped again is due for its after-action again.
         self.aftermath.look_again();
         for path in fresh {
-            match self.store.ledger_entry(&self.rule.name, path).await {
+            match self.entry_of(path).await {
                 Ok(entry) => {
                     let (now, clock) = (self.shared.now(), self.clock());
                     self.shared.desk().judge(now, &clock, path, entry.as_ref());
@@ -36,8 +43,30 @@ impl Runner {
         }
     }
 
+    /// What the ledger says of a path. Of a file that was sent from another path and renamed since it says from now on
+    /// that it counts as sent.
+    async fn entry_of(&self, path: &Arc<Path>) -> Result<Option<LedgerEntry>, StoreError> {
+        let entry = self.store.ledger_entry(&self.rule.name, path).await?;
+        let renamed = self.shared.desk().renamed_from(path);
+        match (entry, renamed) {
+            (None, Some((before, identity))) => {
+                self.follow(vec![(path.to_path_buf(), before, identity)]).await?;
+                self.store.ledger_entry(&self.rule.name, path).await
+            }
+            (entry, _) => Ok(entry),
+        }
+    }
+
+    /// Lets the ledger follow files that were renamed: path now, path before, state.
+    async fn follow(&self, renamed: Vec<(PathBuf, PathBuf, FileIdentity)>) -> Result<(), StoreError> {
+        let before: Vec<PathBuf> = renamed.iter().map(|(_, before, _)| before.clone()).collect();
+        let files = renamed.into_iter().map(|(path, _, identity)| (path, identity)).collect();
+        self.store.ledger_mark(&self.rule.name, files, Outcome::Skipped).await?;
+        self.forget(&before).await
+    }
+
     /// Has the whole ledger read in the next pass.
-    pub(in crate::watch) fn read_ledger_soon(&mut self) {
+    pub(super) fn read_ledger_soon(&mut self) {
         self.books.read_at = Some(self.shared.now() + RETRY);
     }
 
@@ -59,7 +88,13 @@ impl Runner {
 
     async fn read_ledger(&mut self) -> Result<(), StoreError> {
         self.note_first_start().await?;
-        let entries = self.store.ledger(&self.rule.name).await?;
+        let mut entries = self.store.ledger(&self.rule.name).await?;
+        let renamed = self.shared.desk().renamed_since(&entries);
+        if !renamed.is_empty() {
+            let renamed = renamed.into_iter().map(|(path, before, identity)| (path.to_path_buf(), before, identity));
+            self.follow(renamed.collect()).await?;
+            entries = self.store.ledger(&self.rule.name).await?;
+        }
         let mut gone: Vec<PathBuf> = Vec::new();
         {
             let (now, clock) = (self.shared.now(), self.clock());
@@ -100,22 +135,27 @@ impl Runner {
     }
 
     /// Forgets what was cancelled, or may be sent again, once its file is gone.
-    pub(super) async fn forget_gone(&mut self, gone: &[(Arc<Path>, Option<Verdict>)]) {
-        let forgets = |verdict: &Option<Verdict>| match verdict {
+    pub(super) async fn forget_gone(&mut self, gone: &[(Arc<Path>, Known)]) {
+        let forgets = |known: &Known| match known.verdict {
             Some(Verdict::Cancelled) => true,
             Some(Verdict::Sent(_) | Verdict::Skipped | Verdict::ChangeIgnored) => self.rule.resend,
             _ => false,
         };
         let paths: Vec<PathBuf> =
-            gone.iter().filter(|(_, verdict)| forgets(verdict)).map(|(path, _)| path.to_path_buf()).collect();
+            gone.iter().filter(|(_, known)| forgets(known)).map(|(path, _)| path.to_path_buf()).collect();
         if let Err(error) = self.forget(&paths).await {
             self.ledger_fails(&error).await;
         }
     }
 
     async fn forget(&self, paths: &[PathBuf]) -> Result<(), StoreError> {
-        for path in paths {
-            self.store.ledger_forget(&self.rule.name, Some(path)).await?;
+        let forgets = paths.iter().cloned().map(|path| {
+            let (store, rule) = (self.store.clone(), Arc::clone(&self.rule));
+            async move { store.ledger_forget(&rule.name, Some(&path)).await }
+        });
+        let mut forgets = futures_util::stream::iter(forgets).buffer_unordered(AT_ONCE);
+        while let Some(forgotten) = forgets.next().await {
+            forgotten?;
         }
         Ok(())
     }

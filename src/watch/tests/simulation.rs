@@ -10,10 +10,11 @@ use jiff::Zoned;
 use crate::base::{FileIdentity, UploadId};
 use crate::rules::{Finalize, Rule, SystemEnvironment, parse};
 use crate::store::{LedgerEntry, Outcome};
+use crate::watch::beneath::Probe;
 use crate::watch::desk::Desk;
 use crate::watch::dispatch::Surroundings;
 use crate::watch::package::Gate;
-use crate::watch::scan::{Folder, Look, Observed, Probe};
+use crate::watch::scan::{Folder, Look, Observed};
 use crate::watch::sieve::Sieve;
 
 /// The rule with these keys, over a folder that does not exist.

@@ -5,6 +5,7 @@ mod client;
 mod links;
 mod mail;
 mod management;
+mod operator;
 mod pages;
 mod portals;
 mod storage;

@@ -40,6 +40,22 @@ async fn a_link_shows_its_files_as_a_tree_and_they_download() {
     assert_eq!(file.bytes().await.unwrap(), &b"ot"[..]);
     let (status, ..) = page(&hub, Method::GET, &href.replace("token=", "token=x"), "").await;
     assert_eq!(status, 410);
+    let href = format!(
+        "/{}",
+        html.split("href=\"/").find(|part| part.contains("/all.zip")).unwrap().split('"').next().unwrap()
+    );
+    let whole = hub.request(Method::GET, &href).send().await.unwrap();
+    assert_eq!((whole.status().as_u16(), &whole.headers()["content-type"]), (200, &"application/zip".parse().unwrap()));
+    assert!(
+        whole.headers()["content-disposition"].to_str().unwrap().contains("<b>Day 1<_b>.zip"),
+        "{:?}",
+        whole.headers()
+    );
+    let whole = whole.bytes().await.unwrap();
+    let rest = hub.request(Method::GET, &href).header("Range", "bytes=50-").send().await.unwrap();
+    assert_eq!(rest.status(), 206);
+    assert_eq!(rest.bytes().await.unwrap(), whole[50..]);
+    unzips(&whole, &[("A001/CLIP/one & two.mov", b"one"), ("notes.txt", b"notes")]);
     let css = hub.request(Method::GET, "/assets/hub.css").send().await.unwrap();
     assert!(css.headers()["content-type"].to_str().unwrap().starts_with("text/css"));
 }
@@ -58,4 +74,36 @@ async fn a_password_is_asked_for_and_wrong_links_say_so() {
     let (status, html, _) =
         page(&hub, Method::GET, &format!("{}/01ARZ3NDEKTSV4RRFFQ69G5FAV?secret=1", hub.base), "").await;
     assert!(status == 404 && html.contains("Not found"));
+}
+
+#[tokio::test]
+async fn a_portal_has_a_page_to_send_from() {
+    let hub = TestHub::start().await;
+    let (status, html, headers) = page(&hub, Method::GET, &format!("{}/portals/closed", hub.base), "").await;
+    assert!(status == 200 && html.contains("Closed house") && html.contains("id=\"code\""), "{html}");
+    let policy = headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("script-src 'self'; connect-src 'self' http://127.0.0.1:"), "{policy}");
+    let (_, html, _) = page(&hub, Method::GET, &format!("{}/portals/open", hub.base), "").await;
+    assert!(!html.contains("id=\"code\""));
+    let (status, ..) = page(&hub, Method::GET, &format!("{}/portals/nothing", hub.base), "").await;
+    assert_eq!(status, 404);
+    let script = hub.request(Method::GET, "/assets/portal.js").send().await.unwrap();
+    assert!(script.headers()["content-type"].to_str().unwrap().starts_with("text/javascript"));
+}
+
+/// Asserts that Python's `zipfile`, which others wrote, finds these files whole in the archive.
+fn unzips(archive: &[u8], files: &[(&str, &[u8])]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("all.zip");
+    std::fs::write(&path, archive).unwrap();
+    let script = "import sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nassert z.testzip() is None\n\
+        z.extractall(sys.argv[2])\nprint(len(z.namelist()))";
+    let out = folder.path().join("out");
+    let command = std::process::Command::new("python3").args(["-c", script]).arg(&path).arg(&out).output();
+    let Ok(output) = command else { return };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), files.len().to_string());
+    for (name, content) in files {
+        assert_eq!(std::fs::read(out.join(name)).unwrap(), *content);
+    }
 }

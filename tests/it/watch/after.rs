@@ -148,3 +148,23 @@ async fn the_same_file_dropped_again_is_sent_again_only_where_the_rule_says_so()
         assert_eq!(bench.uploads().await.len(), expected, "resend: {resend}");
     }
 }
+
+/// A removed upload's files are sent again only when somebody asks, or drops them again.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_a_removed_upload_are_not_sent_again_by_themselves() {
+    let bench = Bench::with("package: file\nsettle: 50ms\nrescan: 1h").await;
+    bench.write("clip.mov", "content");
+    bench.packages_when(1).await;
+    bench.store.remove_upload(bench.uploads().await[0].id).await.unwrap();
+    bench.looked_again().await;
+    bench.looked_again().await;
+    assert!(bench.uploads().await.is_empty());
+    let explained = bench.watcher().explain(&bench.path("clip.mov")).await.unwrap();
+    let last = explained.rules[0].tests.last().unwrap();
+    assert!(last.test == "ledger" && last.detail.contains("cancelled"), "{last:?}");
+    let away = bench.root.path().join("away.mov");
+    std::fs::rename(bench.path("clip.mov"), &away).unwrap();
+    bench.until("it is forgotten", async || bench.store.ledger("dailies").await.unwrap().is_empty()).await;
+    std::fs::rename(&away, bench.path("clip.mov")).unwrap();
+    bench.packages_when(1).await;
+}

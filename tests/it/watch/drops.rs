@@ -168,6 +168,8 @@ async fn a_folder_that_goes_away_and_comes_back_loses_and_repeats_nothing() {
     let bench = Bench::with("package: file\nsettle: 50ms\nresend: true").await;
     bench.write("one.mov", "1");
     bench.packages_when(1).await;
+    bench.complete(&bench.uploads().await[0]).await;
+    bench.looked_again().await;
     let away = bench.root.path().join("away");
     std::fs::rename(bench.path(""), &away).unwrap();
     bench.until("offline", async || bench.status().reason.is_some_and(|reason| reason.contains("not exist"))).await;
@@ -187,7 +189,7 @@ async fn a_flood_of_files_arrives_whole() {
     for number in 0..count {
         let path = bench.path(format!("frame{number:06}.dpx"));
         for _ in 0..3 {
-            std::fs::write(&path, "x").unwrap();
+            std::fs::OpenOptions::new().create(true).append(true).open(&path).unwrap().write_all(b"x").unwrap();
         }
     }
     let began = std::time::Instant::now();
@@ -237,4 +239,52 @@ async fn links_are_not_followed_out_of_the_folder_nor_in_circles() {
     assert_eq!(bench.packages_when(1).await[0], ["alias.mov", "folder/clip.mov"]);
     let files = bench.files(&bench.uploads().await[0]).await;
     assert!(files[0].source.ends_with("folder/clip.mov"), "the link's target is what is read");
+}
+
+/// Feature "ledger that survives restart, move and rename": a folder that was sent and is then renamed is not sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_and_then_renamed_is_not_sent_again() {
+    let keys = "package: file\nsettle: 50ms\nrescan: 1h";
+    let mut bench = Bench::with(keys).await;
+    bench.write("A001/clip.mov", "1");
+    bench.packages_when(1).await;
+    bench.complete(&bench.uploads().await[0]).await;
+    bench.looked_again().await;
+    std::fs::rename(bench.path("A001"), bench.path("A001 sent")).unwrap();
+    bench.write("other.mov", "2");
+    bench.packages_when(2).await;
+    bench.complete(&bench.uploads().await[1]).await;
+    bench.stop().await;
+    std::fs::rename(bench.path("other.mov"), bench.path("another.mov")).unwrap();
+    bench.start(keys).await;
+    bench.write("third.mov", "3");
+    assert_eq!(bench.packages_when(3).await, [["A001/clip.mov"], ["other.mov"], ["third.mov"]]);
+    bench.looked_again().await;
+    assert_eq!(bench.packages().await.len(), 3);
+}
+
+/// Row "file identity: inode reuse": another file of the same size at the same path, which often gets the inode of
+/// the one before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_file_under_the_same_name_is_sent_though_size_and_inode_may_be_the_same() {
+    let bench = Bench::with("package: file\nsettle: 50ms").await;
+    for round in 1..=3 {
+        bench.write("clip.mov", format!("round {round}"));
+        bench.packages_when(round).await;
+        bench.complete(&bench.uploads().await[round - 1]).await;
+        std::fs::remove_file(bench.path("clip.mov")).unwrap();
+    }
+    bench.looked_again().await;
+    assert_eq!(bench.packages().await.len(), 3);
+}
+
+/// Row "too long a fixed delay": a rule with a short settle time notices, waits and packages within it and little more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_settle_time_is_a_short_wait() {
+    let bench = Bench::with("package: file\nsettle: 100ms\nrescan: 1h").await;
+    bench.ready().await;
+    let began = std::time::Instant::now();
+    bench.write("clip.mov", "x");
+    bench.packages_when(1).await;
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
 }

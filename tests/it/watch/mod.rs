@@ -1,5 +1,10 @@
 //! Rules at work over real folders.
 
 mod after;
+mod crashes;
 mod drops;
+mod manifests;
+mod open;
+mod scale;
 mod support;
+mod whole;

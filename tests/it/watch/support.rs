@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use masv_agent::base::UploadId;
@@ -16,7 +17,11 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Keeps orders in the store, as the queue does, and sends nothing.
 #[derive(Debug, Clone)]
-pub struct Keeper(pub Store);
+pub struct Keeper {
+    store: Store,
+    /// How many orders it refuses first, as when the disk is full.
+    refuses: Arc<AtomicU32>,
+}
 
 fn refused(error: StoreError) -> OutletError {
     match error {
@@ -29,18 +34,22 @@ fn refused(error: StoreError) -> OutletError {
 impl Outlet for Keeper {
     fn submit(&self, spec: UploadSpec) -> Answer<'_, UploadId> {
         Box::pin(async move {
+            let less = |left: u32| left.checked_sub(1);
+            if self.refuses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
+                return Err(OutletError::Failed("no space left on device".to_owned()));
+            }
             let id = UploadId::new();
-            self.0.insert_upload(id, spec).await.map_err(refused)?;
+            self.store.insert_upload(id, spec).await.map_err(refused)?;
             Ok(id)
         })
     }
 
     fn append(&self, id: UploadId, files: Vec<SourceFile>) -> Answer<'_, ()> {
-        Box::pin(async move { self.0.append_files(id, files).await.map(drop).map_err(refused) })
+        Box::pin(async move { self.store.append_files(id, files).await.map(drop).map_err(refused) })
     }
 
     fn finalize(&self, id: UploadId) -> Answer<'_, ()> {
-        Box::pin(async move { self.0.ask_finalize(id).await.map(drop).map_err(refused) })
+        Box::pin(async move { self.store.ask_finalize(id).await.map(drop).map_err(refused) })
     }
 }
 
@@ -49,15 +58,18 @@ pub struct Bench {
     pub root: TempDir,
     pub store: Store,
     pub watcher: Option<Watcher>,
+    /// How many orders the outlet refuses first.
+    pub refuses: Arc<AtomicU32>,
 }
 
 impl Bench {
     /// A bench that is not watching yet. The folder `drop` is there.
     pub fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
+        // In memory where the system has such a folder: disks that are busy make tests slow, not better.
+        let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         std::fs::create_dir(root.path().join("drop")).unwrap();
         let store = Store::open(&root.path().join("agent.db")).unwrap();
-        Self { root, store, watcher: None }
+        Self { root, store, watcher: None, refuses: Arc::default() }
     }
 
     /// One rule named `dailies` with these keys over the folder `drop`, at work.
@@ -87,7 +99,7 @@ impl Bench {
     }
 
     pub async fn start_rules(&mut self, rules: Arc<RuleSet>) {
-        let outlet = Arc::new(Keeper(self.store.clone()));
+        let outlet = Arc::new(Keeper { store: self.store.clone(), refuses: Arc::clone(&self.refuses) });
         let settings = WatchSettings { host: "bench".to_owned(), ..WatchSettings::default() };
         let watcher = Watcher::start(rules, self.store.clone(), outlet, settings, CancellationToken::new()).await;
         self.watcher = Some(watcher);
@@ -143,7 +155,14 @@ impl Bench {
         self.packages().await
     }
 
-    /// Waits until the whole folder was looked at `count` times more.
+    /// Waits until what is on disk now has been seen.
+    pub async fn looked_again_without_packaging(&self) {
+        let before = self.status().looks;
+        self.write("..look", "");
+        self.until("another look", async || self.status().looks > before).await;
+    }
+
+    /// Has the whole folder looked at and packaged once more, and waits for it.
     pub async fn looked_again(&self) {
         let before = self.status().last_scan;
         self.watcher().run_now("dailies").await.unwrap();

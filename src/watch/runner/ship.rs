@@ -11,24 +11,23 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use jiff::Zoned;
 
-use super::describe;
-use super::dispatch::{self, Chosen, Surroundings};
-use super::open::{OpenPackage, Situation, closes};
-use super::outlet::OutletError;
-use super::package::{Gate, Package, top_level};
-use super::runner::{RETRY, Runner};
-use super::scan;
-use super::settle::Stage;
+use super::{RETRY, Runner, describe};
 use crate::base::UploadId;
 use crate::rules::{Finalize, Per, Rule, Schedule};
-use crate::store::{RuleRecord, State as UploadState, Store, StoreError, UploadFilter, UploadSpec};
+use crate::store::UploadSpec;
+use crate::watch::beneath;
+use crate::watch::dispatch::{self, Chosen};
+use crate::watch::open::OpenPackage;
+use crate::watch::outlet::OutletError;
+use crate::watch::package::{Gate, Package, top_level};
+use crate::watch::settle::Stage;
 
 /// Packages made in one pass; more are made in the next, so that orders are heard in between.
 const MOST_IN_A_PASS: usize = 512;
 /// Packages handed to the queue at the same time: their transactions share a flush of the disk.
 const AT_ONCE: usize = 64;
 /// A schedule is asked at least this often, since the wall clock may be set.
-const ASK_SCHEDULE: Duration = Duration::from_secs(60);
+pub(super) const ASK_SCHEDULE: Duration = Duration::from_secs(60);
 
 /// A moment of the schedule has come: what was there by then is packaged.
 #[derive(Debug, Clone, Copy)]
@@ -40,9 +39,9 @@ struct Run {
 /// What packaging remembers.
 #[derive(Debug)]
 pub(super) struct State {
-    open: BTreeMap<Arc<str>, OpenPackage>,
+    pub(super) open: BTreeMap<Arc<str>, OpenPackage>,
     run: Option<Run>,
-    looked_until: Zoned,
+    pub(super) looked_until: Zoned,
 }
 
 impl State {
@@ -50,56 +49,12 @@ impl State {
         let looked_until = Zoned::now().with_time_zone(rule.time_zone.clone());
         Self { open: BTreeMap::new(), run: None, looked_until }
     }
-
-    /// The uploads that take files.
-    pub(super) fn open_uploads(&self) -> Vec<UploadId> {
-        self.open.values().map(|package| package.id).collect()
-    }
-
-    /// Finds again what was begun before a restart: packages that are still open, moments that were missed.
-    pub(super) async fn recover(
-        &mut self,
-        rule: &Rule,
-        store: &Store,
-        surroundings: &Surroundings,
-        record: Option<&RuleRecord>,
-    ) -> Result<(), StoreError> {
-        if let Some(record) = record {
-            let last = record.last_run_at.unwrap_or(record.first_seen_at);
-            self.looked_until = last.to_zoned(rule.time_zone.clone());
-        }
-        if !matches!(rule.finalize, Finalize::Open(_)) {
-            return Ok(());
-        }
-        let states = vec![UploadState::Transferring, UploadState::Paused, UploadState::Idle, UploadState::Error];
-        let filter = UploadFilter { states, rule: Some(rule.name.clone()), ..UploadFilter::default() };
-        for upload in store.uploads(filter).await? {
-            if upload.auto_finalize || upload.closing {
-                continue;
-            }
-            let Some(first) = store.files(upload.id, None, 1).await?.into_iter().next() else { continue };
-            let Ok(relative) = first.source.strip_prefix(&rule.watch) else { continue };
-            let created = upload.created_at.to_zoned(rule.time_zone.clone());
-            let group = dispatch::group_of(rule, surroundings, &created, relative, first.identity.size);
-            let package = OpenPackage {
-                id: upload.id,
-                files: upload.totals.files,
-                bytes: upload.totals.bytes,
-                last_added: Duration::ZERO,
-                looked_until: created,
-                retry_at: None,
-            };
-            // Newest first: of two that were open for one group the newer one stays.
-            self.open.entry(Arc::from(group.unwrap_or_default())).or_insert(package);
-        }
-        Ok(())
-    }
 }
 
 /// A package on its way to the queue.
-struct Shipment {
-    group: Arc<str>,
-    files: Vec<Chosen>,
+pub(super) struct Shipment {
+    pub(super) group: Arc<str>,
+    pub(super) files: Vec<Chosen>,
 }
 
 impl Runner {
@@ -199,7 +154,7 @@ impl Runner {
             let tops: Vec<PathBuf> = tops.collect();
             for (package, top) in packages.into_iter().zip(tops) {
                 if !self.look_at_paths(vec![top]).await {
-                    shipments.push(self.shipment(&package));
+                    shipments.extend(self.shipment(&package));
                 }
             }
             return shipments;
@@ -217,7 +172,7 @@ impl Runner {
                 old.iter().map(|path| place(path).unwrap_or_else(|| Arc::clone(path))).collect()
             };
             let root = self.rule.watch.clone();
-            let Ok(probes) = self.blocking(move || scan::probe(&root, places.iter().map(|place| &**place))).await
+            let Ok(probes) = self.blocking(move || beneath::probe(&root, places.iter().map(|place| &**place))).await
             else {
                 return shipments; // The next look finds out why.
             };
@@ -231,17 +186,19 @@ impl Runner {
         }
         for package in packages {
             if !package.files.iter().any(|path| changed.contains(path)) {
-                shipments.push(self.shipment(&package));
+                shipments.extend(self.shipment(&package));
             }
         }
         shipments
     }
 
-    fn shipment(&self, package: &Package) -> Shipment {
-        Shipment { group: Arc::clone(&package.group), files: self.shared.desk().chosen(package) }
+    /// The package as it goes to the queue; `None` when a file of it is no longer on its way.
+    fn shipment(&self, package: &Package) -> Option<Shipment> {
+        let files = self.shared.desk().chosen(package);
+        (files.len() == package.files.len()).then(|| Shipment { group: Arc::clone(&package.group), files })
     }
 
-    async fn order(&self, shipment: &Shipment, clock: &Zoned) -> Result<UploadSpec, String> {
+    pub(super) async fn order(&self, shipment: &Shipment, clock: &Zoned) -> Result<UploadSpec, String> {
         let sequence = if dispatch::uses_sequence(&self.rule) {
             let day = clock.date().to_string();
             self.store.next_sequence(&self.rule.name, &day).await.map_err(|error| describe(&error))?
@@ -270,13 +227,15 @@ impl Runner {
     }
 
     /// Notes what became of a package.
-    async fn shipped(&mut self, shipment: &Shipment, result: Result<UploadId, Refusal>) {
+    pub(super) async fn shipped(&mut self, shipment: &Shipment, result: Result<UploadId, Refusal>) {
         let now = self.shared.now();
         match result {
             Ok(id) => {
                 let mut desk = self.shared.desk();
                 shipment.files.iter().for_each(|file| desk.sent_with(&file.relative, id));
+                drop(desk);
                 self.shared.status().made += 1;
+                self.recovered(&["queue", "store"]);
             }
             Err(Refusal::Template(reason)) => {
                 {
@@ -303,105 +262,10 @@ impl Runner {
             }
         }
     }
-
-    /// Adds files to the open package of their group, or opens one with them.
-    async fn add_to_open(&mut self, shipment: Shipment, clock: &Zoned) {
-        let now = self.shared.now();
-        let (files, bytes) = (shipment.files.len() as u64, shipment.files.iter().map(|f| f.identity.size).sum::<u64>());
-        if let Some(open) = self.ship.open.get(&shipment.group) {
-            let id = open.id;
-            let sources = dispatch::source_files(&self.rule, &shipment.files);
-            match self.outlet.append(id, sources).await {
-                Ok(()) => {
-                    if let Some(open) = self.ship.open.get_mut(&shipment.group) {
-                        open.files += files;
-                        open.bytes += bytes;
-                        open.last_added = now;
-                    }
-                    return self.shipped(&shipment, Ok(id)).await;
-                }
-                // It was closed at this very moment: what comes now goes into the next one.
-                Err(OutletError::NotOpen) => drop(self.ship.open.remove(&shipment.group)),
-                Err(error) => return self.shipped(&shipment, Err(Refusal::from(error))).await,
-            }
-        }
-        let result = match self.order(&shipment, clock).await {
-            Ok(spec) => self.outlet.submit(spec).await.map_err(Refusal::from),
-            Err(reason) => Err(Refusal::Template(reason)),
-        };
-        if let Ok(id) = &result {
-            let looked_until = clock.clone();
-            let open = OpenPackage { id: *id, files, bytes, last_added: now, looked_until, retry_at: None };
-            self.ship.open.insert(Arc::clone(&shipment.group), open);
-        }
-        self.shipped(&shipment, result).await;
-    }
-
-    /// Closes the open packages whose condition holds; returns when to ask again.
-    async fn close_open(&mut self, clock: &Zoned) -> Option<Duration> {
-        let rule = Arc::clone(&self.rule);
-        let Finalize::Open(when) = &rule.finalize else { return None };
-        let now = self.shared.now();
-        let marker = self.sieve.closing_marker().filter(|marker| self.shared.desk().inventory().contains(marker));
-        let marker = marker.map(Path::to_owned);
-        let mut next: Option<Duration> = None;
-        let (mut closed, mut all_closed) = (false, true);
-        let groups: Vec<Arc<str>> = self.ship.open.keys().cloned().collect();
-        for group in groups {
-            let settling = self.shared.desk().is_settling(&group);
-            let Some(package) = self.ship.open.get_mut(&group) else { continue };
-            let situation = Situation { now, clock, marker: marker.is_some(), settling };
-            match closes(when, package, situation) {
-                Ok(()) => match self.outlet.finalize(package.id).await {
-                    Ok(()) => {
-                        closed = true;
-                        self.ship.open.remove(&group);
-                    }
-                    // Removed, complete already, or paused by somebody: asked again as long as it is there.
-                    Err(error) => {
-                        all_closed = false;
-                        package.retry_at = Some(now + ASK_SCHEDULE);
-                        next = next.into_iter().chain([now + ASK_SCHEDULE]).min();
-                        let id = package.id;
-                        if !self.is_there(id).await {
-                            self.ship.open.remove(&group);
-                        }
-                        tracing::debug!(rule = rule.name, upload = %id, %error, "an open package can not be closed yet");
-                    }
-                },
-                Err(ask) => {
-                    all_closed = false;
-                    next = next.into_iter().chain(ask.map(|at| at.min(now + ASK_SCHEDULE))).min();
-                }
-            }
-        }
-        if let Some(marker) = marker.filter(|_| closed && all_closed) {
-            self.consume_marker(&marker).await;
-        }
-        next
-    }
-
-    async fn is_there(&self, id: UploadId) -> bool {
-        match self.store.upload(id).await {
-            Ok(upload) => upload.state != UploadState::Complete,
-            Err(StoreError::NotFound(_)) => false,
-            Err(_) => true,
-        }
-    }
-
-    /// The marker was an order, and it is carried out: left where it is, it would close the next package at once.
-    async fn consume_marker(&mut self, marker: &Path) {
-        let path = self.rule.watch.join(marker);
-        let removed = tokio::fs::remove_file(&path).await;
-        match removed {
-            Ok(()) => self.shared.desk().taken_away(marker),
-            Err(error) => self.problem("marker", format!("can not remove {}: {error}", path.display())).await,
-        }
-    }
 }
 
 /// Why a package was not made.
-enum Refusal {
+pub(super) enum Refusal {
     Template(String),
     Claimed,
     Failed(String),

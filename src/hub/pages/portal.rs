@@ -1,0 +1,41 @@
+//! The page of a portal, where anybody may send from a browser.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use minijinja::context;
+
+use super::{page, refused};
+use crate::hub::error::Refusal;
+use crate::hub::{Hub, portals};
+
+pub(super) async fn show(State(hub): State<Hub>, Path(subdomain): Path<String>, headers: HeaderMap) -> Response {
+    let found = hub.database().read(move |connection| portals::find_by_subdomain(connection, &subdomain)).await;
+    let portal = match found {
+        Ok(Some(portal)) => portal,
+        Ok(None) => return refused(Refusal::not_found("portal"), &headers),
+        Err(refusal) => return refused(refusal, &headers),
+    };
+    let values = context! {
+        title => if portal.name.is_empty() { &portal.subdomain } else { &portal.name },
+        message => &portal.message,
+        active => portal.active,
+        id => &portal.id,
+        has_code => portal.access_code_hash.is_some(),
+    };
+    let mut response = page(StatusCode::OK, "portal", values);
+    // Parts go to where the storage is, which is another origin when the page was opened at another name.
+    let storage = url::Url::parse(&hub.base(&headers)).map(|base| base.origin().ascii_serialization());
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self' {}; \
+         form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        storage.unwrap_or_default()
+    );
+    match HeaderValue::from_str(&policy) {
+        Ok(policy) => {
+            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+            response
+        }
+        Err(error) => Refusal::internal(&error).into_response(),
+    }
+}

@@ -1,0 +1,78 @@
+//! The rule's task and those who want to know: failures as they happen, the status after each pass.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{Runner, describe};
+use crate::watch::hints::Silence;
+use crate::watch::sieve::Kind;
+use crate::watch::status::{LISTED, LastError, RuleState, WaitingFile};
+
+impl Runner {
+    /// Tells of a failure: in the status, in the log, and as an event when it is not the same as before.
+    pub(super) async fn problem(&self, code: &'static str, message: String) {
+        {
+            let mut status = self.shared.status();
+            let known = status.last_error.as_ref().is_some_and(|error| error.message == message && !error.over);
+            status.last_error = Some(LastError { at: Timestamp::now(), code, message: message.clone(), over: false });
+            if known {
+                return;
+            }
+        }
+        tracing::warn!(rule = self.rule.name, code, error = message, "the rule can not work as it should");
+        let body = json!({ "error": { "code": code, "message": message, "retryable": true } });
+        if let Err(error) = self.store.record_event("rule.error", Some(self.rule.name.clone()), body).await {
+            tracing::warn!(rule = self.rule.name, error = describe(&error), "can not note the failure");
+        }
+    }
+
+    /// What went wrong in one of these ways is over: the same failure again would be another one.
+    pub(super) fn recovered(&self, codes: &[&str]) {
+        if let Some(error) = &mut self.shared.status().last_error {
+            error.over |= codes.contains(&error.code);
+        }
+    }
+
+    /// Writes down how things stand.
+    pub(super) fn publish(&self) {
+        let silence = self.hints.silence();
+        let desk = self.shared.desk();
+        let waiting: Vec<WaitingFile> = desk
+            .settling()
+            .iter()
+            .filter(|(path, _)| desk.inventory().get(path).is_some_and(|known| known.kind == Kind::Item))
+            .take(LISTED)
+            .map(|(path, pending)| {
+                let (reason, until) = desk.waits_for(path, pending);
+                WaitingFile {
+                    path: path.to_path_buf(),
+                    size: pending.identity.size,
+                    reason,
+                    since: self.shared.at(if pending.changes > 0 { pending.first_seen } else { pending.since }),
+                    until: until.map(|until| self.shared.at(until)),
+                }
+            })
+            .collect();
+        let waiting_count = desk.waiting_count();
+        let (_, folders) = desk.inventory().counts();
+        let unread = desk.inventory().unread().iter().take(LISTED);
+        let unread = unread.map(|unread| (unread.relative.clone(), unread.reason.clone())).collect();
+        drop(desk);
+        let mut status = self.shared.status();
+        (status.state, status.reason) = match (&self.offline, &silence) {
+            _ if self.paused => (RuleState::Paused, None),
+            (Some(offline), _) => (RuleState::Offline, Some(offline.to_string())),
+            (None, Some(silence @ Silence::Limit(_))) => {
+                (RuleState::Polling, Some(format!("{silence} (this rule has {folders} folders)")))
+            }
+            (None, Some(silence)) => (RuleState::Polling, Some(silence.to_string())),
+            (None, None) => (RuleState::Watching, None),
+        };
+        status.waiting = waiting;
+        status.waiting_count = waiting_count;
+        status.unread = unread;
+        status.overflows = self.hints.overflows();
+        status.next_schedule = self.rule.schedule.next_after(&self.clock()).map(|next| next.timestamp());
+        status.open = self.ship.open_uploads();
+    }
+}

@@ -1,0 +1,169 @@
+//! The command line against a running agent: the main job, exit codes, what is printed where.
+
+use std::process::Output;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::process::{Agent, command};
+use crate::support::received;
+
+const RULE: &str = "rules:\n  - name: quick\n    watch: drop\n    create: true\n    settle: 300ms\n    package: file\n    \
+                    upload: { kind: link }\n";
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_file_becomes_a_working_link_and_is_not_sent_again_after_a_restart() {
+    let mut agent = Agent::start(RULE, &[]);
+    std::fs::write(agent.path("drop/clip one.mov"), b"camera original").unwrap();
+    let complete = |list: &[Value]| list.len() == 1 && list[0]["state"] == "complete";
+    let list = agent.wait_for("it is sent", Duration::from_secs(20), complete);
+    let link = list[0]["links"][0]["url"].as_str().unwrap().to_owned();
+    assert_eq!(received(&link).await, [("clip one.mov".to_owned(), b"camera original".to_vec())]);
+
+    assert_eq!(agent.stop(), Some(0));
+    std::fs::write(agent.path("drop/late.mov"), b"while it was down").unwrap();
+    agent.go_on();
+    let both = agent.wait_for("the late one is sent", Duration::from_secs(20), |list| {
+        list.iter().any(|upload| upload["name"] == "late.mov" && upload["state"] == "complete")
+    });
+    assert_eq!(both.len(), 2, "{both:#?}");
+    assert_eq!(received(&link).await.len(), 1, "links work over restarts");
+}
+
+#[test]
+fn what_goes_wrong_has_its_exit_code_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| command(folder.path(), arguments).output().unwrap();
+    let nobody = run(&["upload", "ls", "--server", "http://127.0.0.1:9"]);
+    assert_eq!(code(&nobody), 3);
+    assert!(errors(&nobody).contains("masv server start"), "{}", errors(&nobody));
+    assert_eq!(code(&run(&["upload", "start", "link"])), 2);
+    assert_eq!(code(&run(&["--help"])), 0);
+    assert_eq!(code(&run(&["--version"])), 0);
+    std::fs::write(folder.path().join("bad.yaml"), "version: 1\nrules:\n  - name: a\n    wacht: x\n").unwrap();
+    let bad = run(&["rule", "check", "bad.yaml"]);
+    assert_eq!(code(&bad), 1);
+    assert!(errors(&bad).contains("bad.yaml:4:5") && errors(&bad).contains("`watch`"), "{}", errors(&bad));
+    let start = run(&["server", "start", "--rules", "bad.yaml", "--listen", "http://127.0.0.1:0"]);
+    assert_eq!(code(&start), 1);
+    assert!(errors(&start).contains("wacht"), "{}", errors(&start));
+    let open = run(&["server", "start", "--listen", "http://0.0.0.0:0"]);
+    assert!(code(&open) == 2 && errors(&open).contains("--token-file"), "{}", errors(&open));
+    let init = run(&["rule", "init"]);
+    std::fs::write(folder.path().join("init.yaml"), init.stdout).unwrap();
+    assert_eq!(code(&run(&["rule", "check", "init.yaml"])), 0);
+}
+
+#[test]
+fn a_second_agent_is_told_of_the_first_and_a_taken_port_is_named() {
+    let agent = Agent::start("", &[]);
+    let second = agent.masv(&["server", "start", "--listen", "http://127.0.0.1:0"]);
+    assert_eq!(code(&second), 1);
+    assert!(errors(&second).contains("another agent (process "), "{}", errors(&second));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!("http://{}", listener.local_addr().unwrap());
+    let other = tempfile::tempdir().unwrap();
+    let refused = command(other.path(), &["server", "start", "--listen", &taken]).output().unwrap();
+    assert_eq!(code(&refused), 1);
+    assert!(errors(&refused).contains("--listen http://127.0.0.1:0"), "{}", errors(&refused));
+}
+
+#[test]
+fn uploads_are_started_listed_steered_and_removed() {
+    let agent = Agent::start("", &[]);
+    std::fs::write(agent.path("a.txt"), b"hello").unwrap();
+    std::fs::create_dir(agent.path("card")).unwrap();
+    std::fs::write(agent.path("card/b.mov"), b"clip").unwrap();
+
+    let text = agent.masv(&["upload", "start", "link", "--name", "X", "a.txt", "--output", "text"]);
+    let line = String::from_utf8(text.stdout).unwrap();
+    assert!(line.starts_with("Upload ") && line.contains(" started. Shareable link: http://127.0.0.1:"), "{line}");
+
+    let started = agent.json(&["upload", "start", "email", "--emails=a@example.com", "--no-finalize", "card"]);
+    let id = started["upload_id"].as_str().unwrap().to_owned();
+    let idle = |list: &[Value]| list.iter().any(|upload| upload["id"] == id.as_str() && upload["state"] == "idle");
+    agent.wait_for("it is idle", Duration::from_secs(10), idle);
+    assert_eq!(agent.json(&["upload", "add", &id, "a.txt"])["file_count"], 2);
+    agent.wait_for("it is idle again", Duration::from_secs(10), idle);
+    assert_eq!(code(&agent.masv(&["upload", "watch", &id])), 0);
+    agent.json(&["upload", "finalize", &id]);
+    assert_eq!(code(&agent.masv(&["upload", "watch", &id])), 0);
+    let status = agent.json(&["upload", "status", &id]);
+    assert_eq!((&status["state"], &status["files"][0]["path"]), (&"complete".into(), &"card/b.mov".into()));
+    assert_eq!(agent.json(&["upload", "finalize", &id])["state"], "complete", "again changes nothing");
+
+    let conflict = agent.masv(&["upload", "pause", &id]);
+    assert!(code(&conflict) == 1 && errors(&conflict).contains("complete"), "{}", errors(&conflict));
+    assert_eq!(code(&agent.masv(&["upload", "status", "no-such-id"])), 4);
+    let missing = agent.masv(&["upload", "start", "link", "nowhere.mov", "a.txt", "nor-here.mov"]);
+    assert_eq!(code(&missing), 2);
+    assert!(
+        errors(&missing).contains("nowhere.mov") && errors(&missing).contains("nor-here.mov"),
+        "{}",
+        errors(&missing)
+    );
+
+    let failed =
+        agent.masv(&["upload", "start", "portal", "--subdomain=none", "--sender=a@example.com", "a.txt", "--wait"]);
+    assert_eq!(code(&failed), 6, "{}", errors(&failed));
+    assert_eq!(agent.json(&["upload", "rm", "all", "--states", "error"])["removed"], 1);
+    assert_eq!(agent.json(&["upload", "rm", "all"])["removed"], 2);
+    assert_eq!(agent.json(&["upload", "ls"])["transfers"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn settings_are_kept_over_restarts() {
+    let mut agent = Agent::start("", &[]);
+    agent.json(&["settings", "rate-limit", "update", "--limit", "20MB"]);
+    agent.json(&["settings", "workers", "update", "3"]);
+    agent.json(&["settings", "fifo", "update", "1"]);
+    assert_eq!(code(&agent.masv(&["settings", "workers", "update", "0"])), 2);
+    assert_eq!(agent.stop(), Some(0));
+    agent.go_on();
+    assert_eq!(agent.json(&["settings", "rate-limit", "status"])["rate_limit_bps"], 20_000_000);
+    assert_eq!(agent.json(&["settings", "workers", "status"])["workers"], 3);
+    assert_eq!(agent.json(&["settings", "fifo", "status"])["active_upload_count"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unix_socket_serves_as_well_and_is_gone_after_the_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("agent.sock");
+    let address = format!("unix://{}", socket.display());
+    let mut agent = Agent::start("", &["--listen", &address]);
+    assert!(agent.json(&["server", "status"])["pid"].is_number());
+    agent.stop();
+    assert!(!socket.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_streamed_and_resumed_from_where_one_stopped() {
+    let agent = Agent::start("", &[]);
+    std::fs::write(agent.path("a.txt"), b"hello").unwrap();
+    assert_eq!(code(&agent.masv(&["upload", "start", "link", "a.txt", "--wait"])), 0);
+    let written: Value = serde_json::from_slice(&std::fs::read(agent.path("data/agent.json")).unwrap()).unwrap();
+    let url = format!("{}/api/v1/events", written["address"].as_str().unwrap());
+    let read = async |last: &str, until: &str| {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut answer = client.get(&url).header("Last-Event-ID", last).send().await.unwrap();
+        let mut text = String::new();
+        while !text.contains(until) {
+            let chunk = tokio::time::timeout(Duration::from_secs(5), answer.chunk()).await;
+            text.push_str(&String::from_utf8_lossy(&chunk.unwrap().unwrap().unwrap()));
+        }
+        text
+    };
+    let all = read("0", "upload.complete").await;
+    let kinds: Vec<&str> = all.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+    assert_eq!((kinds.first(), kinds.last()), (Some(&"upload.created"), Some(&"upload.complete")), "{all}");
+    let second = read("1", "upload.complete").await;
+    assert!(!second.contains("upload.created"), "{second}");
+}

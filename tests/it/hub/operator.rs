@@ -1,0 +1,91 @@
+//! What an operator does, and is kept from doing.
+
+use masv_agent::hub::{Hub, HubConfig, HubError, ProvisionPortal, Role};
+use reqwest::Method;
+use secrecy::ExposeSecret;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::client::{TestHub, good, refused, text};
+
+#[tokio::test]
+async fn keys_people_and_portals_come_and_go() {
+    let hub = TestHub::start().await;
+    let key = hub.hub.create_key("Team", "nas").await.unwrap();
+    let packages = format!("/v1.1/teams/{}/packages", hub.team);
+    let ask = || hub.request(Method::GET, &packages).header("X-API-KEY", key.expose_secret());
+    good(ask()).await;
+    let keys = hub.hub.keys_of("Team").await.unwrap();
+    let nas = keys.iter().find(|key| key["name"] == "nas").unwrap();
+    hub.hub.remove_key(&text(nas, "id")).await.unwrap();
+    refused(ask(), 401).await;
+    assert!(matches!(hub.hub.remove_key("x").await, Err(HubError::NotFound { what: "key", .. })));
+
+    let password = "long enough".to_owned().into();
+    hub.hub.put_user("Team", "a@example.com", "A", &password, Role::Owner).await.unwrap();
+    assert_eq!(hub.hub.users("Team").await.unwrap().len(), 1);
+    assert!(hub.hub.put_user("Team", "a@example.com", "A", &"short".to_owned().into(), Role::Owner).await.is_err());
+    let login = json!({ "email": "a@example.com", "password": "long enough" });
+    let token = text(&good(hub.request(Method::POST, "/v1/auth").json(&login)).await, "token");
+    hub.hub.remove_user("A@example.com").await.unwrap();
+    refused(hub.request(Method::GET, &packages).header("X-User-Token", token), 401).await;
+
+    let portal = |subdomain: &str| ProvisionPortal {
+        subdomain: subdomain.into(),
+        name: "New".into(),
+        recipients: Vec::new(),
+        access_code: None,
+    };
+    hub.hub.put_portal("Team", portal("new")).await.unwrap();
+    assert_eq!(hub.hub.portals("Team").await.unwrap().len(), 3);
+    assert!(hub.hub.put_portal("Other team", portal("new")).await.is_err());
+    assert!(hub.hub.put_portal("Team", portal("not one")).await.is_err());
+    hub.hub.remove_portal("new").await.unwrap();
+
+    let package = hub.sent_package(json!({ "name": "Gone" }), &[1; 100_000]).await;
+    assert_eq!(hub.hub.packages("Team", false, "").await.unwrap()["metadata"]["total"], 1);
+    hub.hub.remove_package(&package.id).await.unwrap();
+    assert!(hub.stored_files().is_empty());
+    assert!(hub.hub.packages("Nobody", false, "").await.is_err());
+}
+
+#[tokio::test]
+async fn a_hub_does_not_start_over_data_whose_key_is_missing_or_that_another_serves() {
+    let hub = TestHub::start().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let second = Hub::open(HubConfig::new(hub.data())).await.unwrap();
+    let outcome = second.serve(listener, CancellationToken::new()).await;
+    assert!(matches!(outcome, Err(HubError::Data { path, .. }) if path.ends_with("lock")));
+    std::fs::remove_file(hub.data().join("secret.key")).unwrap();
+    let outcome = Hub::open(HubConfig::new(hub.data())).await;
+    assert!(matches!(outcome, Err(HubError::Data { path, .. }) if path.ends_with("secret.key")));
+}
+
+#[tokio::test]
+async fn settings_that_can_not_work_are_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = HubConfig::new(folder.path().join("data"));
+    config.mail_from = "nobody".into();
+    assert!(matches!(Hub::open(config).await, Err(HubError::Mail(_))));
+}
+
+#[tokio::test]
+async fn data_is_closed_to_others() {
+    use std::os::unix::fs::PermissionsExt;
+    let hub = TestHub::start().await;
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&hub.data()), 0o700);
+    assert_eq!(mode(&hub.data().join("hub.db")), 0o600);
+    assert_eq!(mode(&hub.data().join("secret.key")), 0o600);
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_parts_before_they_are_sent() {
+    let hub = TestHub::start_with(|config| config.keep_free = u64::MAX / 2).await;
+    let package = hub.new_package(json!({ "name": "Full" })).await;
+    let file = package.announce("", "a", 100_000).await;
+    let url = package.addresses(&file, 0, 1).await.remove(0);
+    let answer = hub.request(Method::PUT, &url).body(vec![0; 100_000]).send().await.unwrap();
+    assert_eq!(answer.status(), 507);
+    assert!(answer.text().await.unwrap().contains("<Code>InsufficientStorage</Code>"));
+}

@@ -1,0 +1,121 @@
+//! The binary as a user runs it: an agent process in a folder of its own, killed when the test ends.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const MASV: &str = env!("CARGO_BIN_EXE_masv");
+
+/// An agent with its own data directory and rules file.
+pub struct Agent {
+    pub folder: tempfile::TempDir,
+    process: Option<Child>,
+    flags: Vec<String>,
+}
+
+impl Agent {
+    /// Starts one with these rules (YAML, without `version`); an empty text means no rules file.
+    pub fn start(rules: &str, flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        if !flags.iter().any(|flag| flag == "--listen") {
+            flags.extend(["--listen".to_owned(), "http://127.0.0.1:0".to_owned()]);
+        }
+        if !rules.is_empty() {
+            std::fs::write(folder.path().join("rules.yaml"), format!("version: 1\n{rules}")).unwrap();
+            flags.extend(["--rules".to_owned(), "rules.yaml".to_owned()]);
+        }
+        let mut agent = Self { folder, process: None, flags };
+        agent.go_on();
+        agent
+    }
+
+    /// Starts the process again on the same data.
+    pub fn go_on(&mut self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        let child = self
+            .command(&["server", "start", "--log-level", "info"])
+            .args(&self.flags)
+            .stdout(Stdio::from(log.try_clone().unwrap()))
+            .stderr(Stdio::from(log))
+            .spawn();
+        self.process = Some(child.unwrap());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.masv(&["server", "status"]).status.success() {
+            assert!(Instant::now() < deadline, "the agent does not come up:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    /// SIGTERM; the exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let mut process = self.process.take().unwrap();
+        let pid = rustix::process::Pid::from_child(&process);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        process.wait().unwrap().code()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        command(self.folder.path(), arguments)
+    }
+
+    pub fn masv(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs a command that must succeed and reads the JSON that it prints.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.masv(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Polls `masv upload ls` until `condition` holds of the list.
+    pub fn wait_for(&self, what: &str, limit: Duration, condition: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let list = self.json(&["upload", "ls"])["transfers"].as_array().unwrap().clone();
+            if condition(&list) {
+                return list;
+            }
+            assert!(Instant::now() < deadline, "not within {limit:?}: {what}\n{list:#?}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// The binary in `folder`, with its data directory there and nothing of the developer's own settings.
+pub fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(MASV);
+    command.args(arguments).current_dir(folder).env("MASV_DATA_DIR", folder.join("data"));
+    for name in ["MASV_SERVER", "MASV_API_KEY", "MASV_TOKEN", "MASV_CLOUD_URL", "MASV_RULES", "MASV_LISTEN"] {
+        command.env_remove(name);
+    }
+    command
+}
