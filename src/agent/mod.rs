@@ -12,6 +12,7 @@
 //! Must never know: how things are shown.
 
 mod address;
+mod dry_run;
 mod embedded;
 mod error;
 mod lock;
@@ -22,6 +23,7 @@ mod service;
 mod settings;
 
 pub use address::find_address;
+pub use dry_run::dry_run;
 pub use error::AgentError;
 pub use notices::{Banner, Notice, RuleLine};
 pub use run::run;

@@ -284,6 +284,6 @@ async fn start_downloads(store: &Store, transfer: TransferSettings) -> Result<Do
     Ok(downloads)
 }
 
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -21,6 +21,8 @@ pub(super) struct Client {
     base: String,
     address: String,
     token: Option<SecretString>,
+    /// Whether somebody said which agent is meant.
+    named: bool,
 }
 
 impl Client {
@@ -46,7 +48,12 @@ impl Client {
             }
             None => std::env::var("MASV_TOKEN").ok().map(SecretString::from),
         };
-        Ok(Self { http, base, address, token })
+        Ok(Self { http, base, address, token, named: common.server.is_some() })
+    }
+
+    /// Whether somebody said which agent is meant.
+    pub(super) fn is_named(&self) -> bool {
+        self.named
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -13,6 +13,7 @@ mod download;
 mod error;
 mod output;
 mod rule;
+mod rule_reports;
 mod server;
 mod service;
 mod settings;
@@ -125,6 +126,9 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, ExitCod
 }
 
 async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError> {
+    if output.is_csv() && !matches!(arguments.command, Command::Rule(rule::Command::History { .. })) {
+        return Err(CliError::usage("csv is for `masv rule history` only").hint("take --output json"));
+    }
     let client = || Client::new(&arguments.common);
     match arguments.command {
         Command::Server(command) => server::run(command, client, output).await,
@@ -177,5 +181,40 @@ mod tests {
             assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
         }
         assert!(parse("masv upload start link").is_err(), "a path is needed");
+    }
+
+    /// The help of a command and of all below it, as it is at a width of 100; what every command takes is shown once.
+    fn help_of(command: &clap::Command, text: &mut String) {
+        let shown_once = |argument: clap::Arg| {
+            let everywhere = argument.is_global_set() || matches!(argument.get_id().as_str(), "help" | "version");
+            argument.hide(everywhere)
+        };
+        let mut shown = if text.is_empty() { command.clone() } else { command.clone().mut_args(shown_once) };
+        let help = shown.render_long_help().to_string();
+        let name = command.get_bin_name().unwrap_or("masv").to_owned();
+        text.push_str(&format!("$ {name} --help\n{}\n\n", help.trim_end()));
+        for below in command.get_subcommands() {
+            help_of(below, text);
+        }
+    }
+
+    #[test]
+    fn the_written_help_is_what_the_commands_print() {
+        let mut command = without_values(Arguments::command()).term_width(100);
+        command.build();
+        let mut text = String::new();
+        help_of(&command, &mut text);
+        let text: String = text.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli-help.txt");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(written == text, "docs/cli-help.txt is old: run `UPDATE_DOCS=1 cargo test --lib cli::`");
+    }
+
+    /// The environment of whoever runs the test is nobody's business.
+    fn without_values(command: clap::Command) -> clap::Command {
+        command.mut_args(|argument| argument.hide_env_values(true)).mut_subcommands(without_values)
     }
 }

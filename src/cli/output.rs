@@ -16,6 +16,8 @@ pub(super) enum Format {
     Text,
     /// For programs.
     Json,
+    /// For spreadsheets; `rule history` only.
+    Csv,
 }
 
 /// Where and how to print.
@@ -77,6 +79,10 @@ impl Output {
         self.format == Format::Json
     }
 
+    pub(super) fn is_csv(self) -> bool {
+        self.format == Format::Csv
+    }
+
     /// Text as it is, to standard output.
     pub(super) fn raw(self, text: &str) {
         // A closed pipe is the reader's decision.
@@ -85,7 +91,7 @@ impl Output {
 
     /// A line for people; nothing in JSON.
     pub(super) fn line(self, text: &str) {
-        if !self.is_json() {
+        if self.format == Format::Text {
             let _ = writeln!(anstream::stdout(), "{text}");
         }
     }
@@ -115,7 +121,7 @@ impl Output {
 
     /// A table for people; nothing in JSON.
     pub(super) fn table(self, header: &[&str], rows: &[Vec<Cell>]) {
-        if self.is_json() {
+        if self.format != Format::Text {
             return;
         }
         let width = |text: &str| text.chars().count();
@@ -150,6 +156,15 @@ impl Output {
         }
     }
 
+    /// Rows of comma-separated values, as RFC 4180 quotes them, with a line feed at their ends; nothing in other formats.
+    pub(super) fn csv(self, header: &[&str], rows: &[Vec<String>]) {
+        if self.is_csv() {
+            let header: Vec<String> = header.iter().map(|title| (*title).to_owned()).collect();
+            let lines = std::iter::once(&header).chain(rows).map(|row| csv_line(row));
+            self.raw(&lines.collect::<String>());
+        }
+    }
+
     /// Says what went wrong; the exit code that tells it.
     pub(super) fn fail(self, error: &CliError) -> ExitCode {
         let bad = style(Mood::Bad);
@@ -164,6 +179,17 @@ impl Output {
     }
 }
 
+fn csv_line(row: &[String]) -> String {
+    let cells = row.iter().map(|cell| {
+        if cell.contains([',', '"', '\n', '\r']) || cell.starts_with(' ') || cell.ends_with(' ') {
+            format!("\"{}\"", cell.replace('"', "\"\""))
+        } else {
+            cell.clone()
+        }
+    });
+    format!("{}\n", cells.collect::<Vec<_>>().join(","))
+}
+
 /// Bytes for people.
 pub(super) fn size(bytes: u64) -> String {
     bytesize::ByteSize::b(bytes).display().si().to_string()
@@ -175,5 +201,18 @@ pub(super) fn duration(seconds: u64) -> String {
         0..60 => format!("{seconds}s"),
         60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
         _ => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_quoted_where_they_must_be() {
+        let line = |cells: &[&str]| csv_line(&cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>());
+        assert_eq!(line(&["a", "b c", ""]), "a,b c,\n");
+        assert_eq!(line(&["a,b", "say \"hi\"", "two\nlines"]), "\"a,b\",\"say \"\"hi\"\"\",\"two\nlines\"\n");
+        assert_eq!(line(&[" a", "b "]), "\" a\",\"b \"\n");
     }
 }

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::client::Client;
 use super::error::CliError;
 use super::output::{Cell, Mood, Output, size};
-use super::upload;
-use crate::api::types::Upload;
+use super::rule_reports as reports;
 use crate::rules::{self, SystemEnvironment};
 
 /// The rules file when none is named.
-const USUAL_FILE: &str = "rules.yaml";
+pub(super) const USUAL_FILE: &str = "rules.yaml";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -29,6 +29,18 @@ pub(super) enum Command {
     /// List the rules at work.
     #[command(after_help = "Example:\n  masv rule ls")]
     Ls,
+    /// Why a file is sent or not: every test of every rule around it. Exit code 4 when no rule takes it.
+    #[command(after_help = "Example:\n  masv rule explain /srv/drop/dailies/A001C001.mov")]
+    Explain {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What would be sent if everything that is there were whole now; nothing is sent.
+    #[command(after_help = "Example:\n  masv rule dry-run rules.yaml")]
+    DryRun {
+        /// A rules file [default: the rules at work; without a running agent, rules.yaml]
+        file: Option<PathBuf>,
+    },
     /// What a rule does now: what waits, for what, until when.
     #[command(after_help = "Example:\n  masv rule status dailies")]
     Status {
@@ -57,13 +69,16 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  masv rule reload")]
     Reload,
     /// What a rule has sent.
-    #[command(after_help = "Example:\n  masv rule history dailies --output json")]
+    #[command(after_help = "Example:\n  masv rule history dailies --since 7d --output csv > dailies.csv")]
     History {
         /// The rule.
         name: String,
-        /// At most so many, newest first.
-        #[arg(long, default_value_t = 100)]
-        limit: u32,
+        /// Only what was begun since: a day, a time, or how long ago, such as 2026-11-01, 2026-11-01T18:00:00Z or 7d.
+        #[arg(long, value_name = "WHEN", value_parser = reports::since)]
+        since: Option<Timestamp>,
+        /// At most so many, newest first [default: 100; with --since, all]
+        #[arg(long)]
+        limit: Option<u32>,
     },
     /// Forget that something was sent: it is sent again.
     #[command(after_help = "Example:\n  masv rule forget dailies /srv/drop/dailies/A001")]
@@ -114,6 +129,8 @@ pub(super) async fn run(
         }
         Command::Init => output.raw(rules::EXAMPLE),
         Command::Ls => list(&client()?.get("/automations").await?, output),
+        Command::Explain { path } => return reports::explain(&path, &client()?, output).await,
+        Command::DryRun { file } => reports::dry_run(file, &client()?, output).await?,
         Command::Status { name } => status(&client()?.get(&named(&name, "")).await?, output),
         Command::Run { name } => status(&client()?.order(&named(&name, "/run")).await?, output),
         Command::Pause { name } => {
@@ -131,12 +148,11 @@ pub(super) async fn run(
             output.json(&answer);
             output.line(&format!("Loaded {} rules.", answer["rules"]));
         }
-        Command::History { name, limit } => {
-            let answer: Value = client()?.get(&named(&name, &format!("/history?limit={limit}"))).await?;
-            output.json(&answer);
-            let uploads: Vec<Upload> = serde_json::from_value(answer["transfers"].clone())
-                .map_err(|error| CliError::failed(format!("the agent's answer makes no sense: {error}")))?;
-            upload::table(&uploads, output);
+        Command::History { name, since, limit } => {
+            let limit = limit.unwrap_or(if since.is_some() { 10_000 } else { 100 });
+            let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
+            let call = named(&name, &format!("/history?limit={limit}{since}"));
+            reports::history(&client()?.get(&call).await?, output)?;
         }
         Command::Forget { name, path, all } => {
             let answer: Value = client()?.post(&named(&name, "/forget"), &below(path, all)?).await?;
@@ -198,7 +214,7 @@ fn check(file: &Path, output: &Output) -> Result<(), CliError> {
     }
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
@@ -225,10 +241,11 @@ fn list(answer: &Value, output: &Output) {
                 text(&rule["package"]).into(),
                 Cell::right(rule["waiting_count"].to_string()),
                 text(&rule["watch"]).into(),
+                text(&rule["last_error"]).into(),
             ]
         })
         .collect();
-    output.table(&["NAME", "STATE", "KIND", "PER", "WAITING", "FOLDER"], &rows);
+    output.table(&["NAME", "STATE", "KIND", "PER", "WAITING", "FOLDER", "LAST ERROR"], &rows);
 }
 
 fn status(rule: &Value, output: &Output) {
@@ -241,6 +258,11 @@ fn status(rule: &Value, output: &Output) {
     if let Some(message) = rule["last_error"]["message"].as_str() {
         let over = if rule["last_error"]["over"] == true { " (over)" } else { "" };
         output.line(&format!("  error    {message}{over}"));
+    }
+    output.line(&format!("  schedule {}", text(&rule["schedule"])));
+    let coming = reports::coming(rule);
+    if !coming.is_empty() {
+        output.line(&format!("  next     {}", coming.join(", ")));
     }
     let waiting = rule["waiting"].as_array().cloned().unwrap_or_default();
     output.line(&format!("  waiting  {}", rule["waiting_count"]));

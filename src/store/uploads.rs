@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ pub struct UploadFilter {
     pub rule: Option<String>,
     /// Only those made before this one.
     pub before: Option<UploadId>,
+    /// Only those ordered at or after this time.
+    pub since: Option<Timestamp>,
     /// At most so many; 0 for all.
     pub limit: u32,
 }
@@ -246,10 +249,12 @@ impl Store {
             let states: Vec<String> = filter.states.iter().map(word).collect();
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM upload WHERE (?1 = '[]' OR state IN (SELECT value FROM json_each(?1))) \
-                 AND (?2 IS NULL OR rule = ?2) AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4"
+                 AND (?2 IS NULL OR rule = ?2) AND (?3 IS NULL OR id < ?3) AND created_at >= ?4 \
+                 ORDER BY id DESC LIMIT ?5"
             ))?;
+            let since = filter.since.map_or(i64::MIN, |since| since.as_millisecond());
             let limit = if filter.limit == 0 { -1 } else { i64::from(filter.limit) };
-            let mut rows = statement.query(params![json(&states), filter.rule, filter.before, limit])?;
+            let mut rows = statement.query(params![json(&states), filter.rule, filter.before, since, limit])?;
             let mut uploads = Vec::new();
             while let Some(row) = rows.next()? {
                 uploads.push(upload(row)?);

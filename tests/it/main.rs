@@ -9,6 +9,7 @@ mod hub;
 mod kills;
 mod notify;
 mod process;
+mod rule_cli;
 mod service_files;
 mod support;
 mod transfer;

@@ -1,10 +1,12 @@
 //! Rules at work: listed, explained, steered.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query, State as Extract};
 use axum::http::StatusCode;
+use jiff::{Timestamp, Zoned};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -12,14 +14,21 @@ use super::super::ApiState;
 use super::super::error::ApiError;
 use super::super::types::Upload;
 use super::Body;
-use crate::rules::Rule;
+use crate::rules::{self, Rule, SystemEnvironment};
 use crate::store::UploadFilter;
 
 type Answer = Result<Json<Value>, ApiError>;
 
+/// How many of the coming times of a schedule are told.
+const COMING: usize = 3;
+
 /// What a rule is, in words that do not change.
 fn describe(rule: &Rule) -> Value {
+    let now = Timestamp::now().to_zoned(rule.time_zone.clone());
+    let coming = std::iter::successors(rule.schedule.next_after(&now), |last| rule.schedule.next_after(last));
+    let coming: Vec<String> = coming.take(COMING).map(|time: Zoned| time.to_string()).collect();
     json!({
+        "schedule": rule.schedule.describe(), "next_schedules": coming,
         "kind": rule.upload.kind.name(), "enabled": rule.enabled, "priority": rule.priority,
         "package": rule.package.per.name(), "line": rule.line,
     })
@@ -99,8 +108,50 @@ pub(super) async fn explain(Extract(state): Extract<ApiState>, Query(explaining)
 }
 
 #[derive(Deserialize)]
+pub(super) struct Trying {
+    /// Another rules file; without one, the rules at work.
+    path: Option<PathBuf>,
+}
+
+pub(super) async fn dry_run(Extract(state): Extract<ApiState>, Body(trying): Body<Trying>) -> Answer {
+    let rules = match trying.path {
+        None => state.watcher.rules(),
+        Some(path) => {
+            if !path.is_absolute() {
+                return Err(ApiError::bad("the path is not absolute"));
+            }
+            // What is wrong with a file is shown with its lines.
+            let own = state.about.rules.as_deref() == Some(&*path);
+            let allowed = own || state.allowed_roots.is_empty() || below_root(&path, &state.allowed_roots).await;
+            if !allowed {
+                return Err(ApiError::new(StatusCode::FORBIDDEN, "the file is in no folder that the agent may read"));
+            }
+            let loading = tokio::task::spawn_blocking(move || rules::load(&path, &SystemEnvironment)).await;
+            let loaded = loading
+                .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?
+                .map_err(|diagnostics| ApiError::new(StatusCode::BAD_REQUEST, diagnostics.render(false)))?;
+            Arc::new(loaded)
+        }
+    };
+    let runs = state.watcher.dry_run(&rules).await?;
+    Ok(Json(json!({ "rules": runs })))
+}
+
+/// Whether a file, links followed, is below one of these folders.
+async fn below_root(path: &std::path::Path, roots: &[PathBuf]) -> bool {
+    let Ok(real) = tokio::fs::canonicalize(path).await else { return false };
+    for root in roots {
+        if tokio::fs::canonicalize(root).await.is_ok_and(|root| real.starts_with(root)) {
+            return true;
+        }
+    }
+    false
+}
+
+#[derive(Deserialize)]
 pub(super) struct Past {
     limit: Option<u32>,
+    since: Option<Timestamp>,
 }
 
 pub(super) async fn history(
@@ -110,7 +161,7 @@ pub(super) async fn history(
 ) -> Answer {
     state.watcher.rule_status(&name)?;
     let limit = past.limit.unwrap_or(100).clamp(1, 10_000);
-    let filter = UploadFilter { rule: Some(name), limit, ..UploadFilter::default() };
+    let filter = UploadFilter { rule: Some(name), limit, since: past.since, ..UploadFilter::default() };
     let uploads = state.queue.store().uploads(filter).await?;
     let transfers: Vec<Upload> = uploads.into_iter().map(|upload| Upload::new(upload, None)).collect();
     Ok(Json(json!({ "transfers": transfers })))

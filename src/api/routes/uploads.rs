@@ -68,6 +68,7 @@ pub(super) async fn list(Extract(state): Extract<ApiState>, Query(listing): Quer
         rule: listing.rule,
         before: before.map_err(|_| ApiError::bad("the cursor is not one that a list gave"))?,
         limit,
+        ..UploadFilter::default()
     };
     let uploads = state.queue.store().uploads(filter).await?;
     let full = limit > 0 && uploads.len() == limit as usize;

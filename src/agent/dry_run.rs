@@ -1,0 +1,16 @@
+//! What rules would send, seen by a process that is no running agent: nothing is known of what was sent before, so
+//! everything counts as new.
+
+use super::AgentError;
+use super::run::host_name;
+use crate::rules::RuleSet;
+use crate::watch::{self, DryRun, WatchSettings};
+
+/// What these rules would send if nothing had been sent before.
+///
+/// # Errors
+/// None that depend on the rules; a folder that can not be read is said in its [`DryRun`].
+pub async fn dry_run(rules: &RuleSet) -> Result<Vec<DryRun>, AgentError> {
+    let settings = WatchSettings { host: host_name(), ..WatchSettings::default() };
+    Ok(watch::dry_run(rules, None, &settings).await?)
+}

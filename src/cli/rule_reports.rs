@@ -1,0 +1,238 @@
+//! What rules tell at length: why a file is sent or not, what would be sent, what was sent.
+
+use std::io::IsTerminal;
+use std::path::{Component, Path, PathBuf};
+use std::process::ExitCode;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp, Zoned};
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::error::{CliError, Exit};
+use super::output::{Cell, Mood, Output, duration, size};
+use super::rule::{USUAL_FILE, text};
+use crate::agent;
+use crate::api::types::Upload;
+use crate::rules::{self, SystemEnvironment};
+use crate::store::State;
+
+/// A time as people name it: a day, a moment, or how long ago.
+pub(super) fn since(words: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = words.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    if let Ok(day) = words.parse::<Date>() {
+        let start = day.to_zoned(TimeZone::system()).map_err(|error| error.to_string())?;
+        return Ok(start.timestamp());
+    }
+    let ago = words.parse::<Span>().ok().and_then(|span| Zoned::now().checked_sub(span).ok());
+    ago.map(|time| time.timestamp()).ok_or_else(|| {
+        "expected a day (2026-11-01), a time (2026-11-01T18:00:00Z) or how long ago (7d, 12h)".to_owned()
+    })
+}
+
+/// The path as the rules know it: absolute, and without `.` and `..`.
+fn whole_path(path: &Path) -> Result<PathBuf, CliError> {
+    let absolute = std::path::absolute(path).map_err(|error| CliError::usage(error.to_string()))?;
+    let mut whole = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            Component::ParentDir => drop(whole.pop()),
+            Component::CurDir => {}
+            part => whole.push(part),
+        }
+    }
+    Ok(whole)
+}
+
+pub(super) async fn explain(path: &Path, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
+    let path = whole_path(path)?;
+    let asked = path.to_str().ok_or_else(|| CliError::usage("the path is not UTF-8, which the API cannot take"))?;
+    let asked: String = url::form_urlencoded::byte_serialize(asked.as_bytes()).collect();
+    let answer: Value = client.get(&format!("/automations/explain?path={asked}")).await?;
+    output.json(&answer);
+    let taker = answer["rule"].as_str();
+    output.line(&path.display().to_string());
+    for rule in answer["rules"].as_array().into_iter().flatten() {
+        let name = text(&rule["rule"]);
+        output.line(&format!("\n{name}"));
+        let rows: Vec<Vec<Cell>> = rule["tests"].as_array().into_iter().flatten().map(test).collect();
+        output.table(&["", "TEST", "BECAUSE"], &rows);
+    }
+    match taker {
+        Some(rule) => {
+            output.line(&format!("\nIt is the rule {rule}'s."));
+            Ok(ExitCode::SUCCESS)
+        }
+        None => Err(CliError::new(Exit::NotFound, format!("no rule takes {}", path.display()))),
+    }
+}
+
+fn test(test: &Value) -> Vec<Cell> {
+    let passed = test["passed"].as_bool().unwrap_or_default();
+    let mark = if passed { Cell::mood("yes", Mood::Good) } else { Cell::mood("no", Mood::Bad) };
+    let until = test["until"]
+        .as_str()
+        .and_then(|time| time.parse::<Timestamp>().ok())
+        .map(|time| format!(", until {}", time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S")));
+    let because = format!("{}{}", text(&test["detail"]), until.unwrap_or_default());
+    vec![mark, text(&test["test"]).into(), because.into()]
+}
+
+pub(super) async fn dry_run(file: Option<PathBuf>, client: &Client, output: &Output) -> Result<(), CliError> {
+    let path = file.as_deref().map(whole_path).transpose()?;
+    let asked = path.as_ref().map_or_else(|| json!({}), |path| json!({ "path": path }));
+    let answer = match client.post("/automations/dry_run", &asked).await {
+        Err(CliError { exit: Exit::NoAgent, .. }) if !client.is_named() => {
+            output.note("No agent runs: what was sent before is not known, so everything counts as new.");
+            without_agent(&path.map_or_else(|| whole_path(Path::new(USUAL_FILE)), Ok)?, output).await?
+        }
+        answer => answer?,
+    };
+    output.json(&answer);
+    for rule in answer["rules"].as_array().into_iter().flatten() {
+        show_dry_run(rule, output);
+    }
+    output.line("Nothing was sent.");
+    Ok(())
+}
+
+async fn without_agent(file: &Path, output: &Output) -> Result<Value, CliError> {
+    let rules = rules::load(file, &SystemEnvironment).map_err(|diagnostics| {
+        output.note(&diagnostics.render(std::io::stderr().is_terminal()));
+        CliError::failed(format!("{} cannot be used", file.display()))
+    })?;
+    Ok(json!({ "rules": agent::dry_run(&rules).await? }))
+}
+
+fn show_dry_run(rule: &Value, output: &Output) {
+    output.line(&format!("{} ({})", text(&rule["rule"]), text(&rule["watch"])));
+    if let Some(offline) = rule["offline"].as_str() {
+        output.line(&format!("  can do nothing: {offline}"));
+    }
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    for package in list(&rule["packages"]) {
+        let files = list(&package["files"]);
+        let what =
+            format!("{}, {}", count(files.len() as u64, "file"), size(package["bytes"].as_u64().unwrap_or_default()));
+        match package["error"].as_str() {
+            Some(error) => output.line(&format!("  would fail: {error} ({what})")),
+            None => {
+                let to: Vec<String> = list(&package["recipients"]).iter().map(text).collect();
+                let to = if to.is_empty() { String::new() } else { format!(" to {}", to.join(", ")) };
+                let (name, kind) = (text(&package["name"]), text(&package["kind"]));
+                output.line(&format!("  would send \"{name}\" by {kind}{to} ({what})"));
+            }
+        }
+        for file in files {
+            output.line(&format!("    {} ({})", text(&file[0]), size(file[1].as_u64().unwrap_or_default())));
+        }
+    }
+    for waiting in list(&rule["waiting"]) {
+        output.line(&format!("  would wait: {}: {}", text(&waiting[0]), text(&waiting[1])));
+    }
+    for unread in list(&rule["unread"]) {
+        output.line(&format!("  cannot look at {}: {}", text(&unread[0]), text(&unread[1])));
+    }
+    let done = rule["done"].as_u64().unwrap_or_default();
+    if done > 0 {
+        output.line(&format!("  {} sent, on their way, or counted as sent", count(done, "file")));
+    } else if rule["offline"].is_null() && list(&rule["packages"]).is_empty() && list(&rule["waiting"]).is_empty() {
+        output.line("  nothing to send");
+    }
+}
+
+fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// The coming times of a rule's schedule, in its own zone.
+pub(super) fn coming(rule: &Value) -> Vec<String> {
+    let times = rule["next_schedules"].as_array().into_iter().flatten();
+    let times = times.filter_map(|time| time.as_str()?.parse::<Zoned>().ok());
+    times.map(|time| time.strftime("%a %-d %b %H:%M").to_string()).collect()
+}
+
+pub(super) fn history(answer: &Value, output: &Output) -> Result<(), CliError> {
+    output.json(answer);
+    let uploads: Vec<Upload> = serde_json::from_value(answer["transfers"].clone())
+        .map_err(|error| CliError::failed(format!("the agent's answer makes no sense: {error}")))?;
+    let csv: Vec<Vec<String>> = uploads.iter().map(csv_row).collect();
+    output.csv(&["when", "name", "files", "bytes", "duration", "link", "outcome"], &csv);
+    let table: Vec<Vec<Cell>> = uploads.iter().map(table_row).collect();
+    output.table(&["WHEN", "NAME", "FILES", "SIZE", "TOOK", "OUTCOME", "LINK"], &table);
+    Ok(())
+}
+
+/// When an upload was complete, or, where it is not, ordered.
+fn when(upload: &Upload) -> Timestamp {
+    upload.completed_at.unwrap_or(upload.created_at)
+}
+
+/// Seconds from the order to the end.
+fn took(upload: &Upload) -> Option<u64> {
+    let took = upload.completed_at?.duration_since(upload.created_at);
+    u64::try_from(took.as_secs()).ok()
+}
+
+fn link(upload: &Upload) -> String {
+    upload.links.first().map(|link| link.url.clone()).unwrap_or_default()
+}
+
+fn outcome(upload: &Upload) -> String {
+    match (upload.state, &upload.error) {
+        (State::Error, Some(error)) => format!("error: {}", error.message),
+        (state, _) => state.as_str().to_owned(),
+    }
+}
+
+fn csv_row(upload: &Upload) -> Vec<String> {
+    vec![
+        format!("{:.0}", when(upload)),
+        upload.name.clone(),
+        upload.file_count.to_string(),
+        upload.size.to_string(),
+        took(upload).map(|seconds| seconds.to_string()).unwrap_or_default(),
+        link(upload),
+        outcome(upload),
+    ]
+}
+
+fn table_row(upload: &Upload) -> Vec<Cell> {
+    let mood = match upload.state {
+        State::Complete => Mood::Good,
+        State::Error => Mood::Bad,
+        State::Transferring => Mood::Busy,
+        State::Idle | State::Paused => Mood::Quiet,
+    };
+    vec![
+        when(upload).to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string().into(),
+        upload.name.clone().into(),
+        Cell::right(upload.file_count.to_string()),
+        Cell::right(size(upload.size)),
+        Cell::right(took(upload).map(duration).unwrap_or_default()),
+        Cell::mood(outcome(upload), mood),
+        link(upload).into(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_named_in_three_ways() {
+        assert_eq!(since("2026-11-01T18:00:00Z").unwrap().to_string(), "2026-11-01T18:00:00Z");
+        assert!(since("2026-11-01").is_ok());
+        let week = Timestamp::now().duration_since(since("7d").unwrap());
+        assert!((167..=169).contains(&week.as_hours()), "{week}");
+        assert!(since("yesterday-ish").unwrap_err().contains("7d"));
+    }
+
+    #[test]
+    fn a_path_is_made_whole() {
+        assert_eq!(whole_path(Path::new("/a/./b/../c.mov")).unwrap(), Path::new("/a/c.mov"));
+    }
+}
