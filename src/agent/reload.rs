@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -21,23 +20,12 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// The rules of a file; none without a file.
 pub(super) async fn load(path: Option<PathBuf>) -> Result<RuleSet, Diagnostics> {
-    let Some(path) = path else { return Ok(no_rules()) };
+    let Some(path) = path else { return Ok(RuleSet::empty()) };
     let loading = tokio::task::spawn_blocking({
         let path = path.clone();
         move || rules::load(&path, &SystemEnvironment)
     });
     loading.await.unwrap_or_else(|error| Err(Diagnostics(vec![Diagnostic::of_file(&path, error.to_string(), None)])))
-}
-
-fn no_rules() -> RuleSet {
-    RuleSet {
-        rules: Vec::new(),
-        downloads: Vec::new(),
-        cloud: None,
-        time_zone: TimeZone::system(),
-        warnings: Vec::new(),
-        path: PathBuf::new(),
-    }
 }
 
 /// Loads the file again for the running agent.

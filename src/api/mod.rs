@@ -11,6 +11,7 @@
 //!
 //! Must never know: how files are sent, how folders are watched.
 
+pub mod doctor;
 mod error;
 mod guard;
 mod intake;

@@ -540,6 +540,39 @@ pub struct Server {
     pub uploads: BTreeMap<String, u64>,
 }
 
+/// How something stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grade {
+    /// As it should be.
+    Green,
+    /// It works, and somebody should look.
+    Amber,
+    /// It does not work.
+    Red,
+}
+
+/// Something that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What.
+    pub name: String,
+    /// How it stands.
+    pub grade: Grade,
+    /// What was found.
+    pub finding: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub todo: Option<String>,
+}
+
+/// All that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Examination {
+    /// One after the other.
+    pub checks: Vec<Check>,
+}
+
 /// A size in bytes, written as a number or as `64MB`, `64MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);

@@ -56,6 +56,11 @@ impl Client {
         self.named
     }
 
+    /// Where the agent is.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}/api/v1{path}", self.base));
         match &self.token {

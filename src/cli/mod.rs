@@ -9,6 +9,7 @@
 //! Must never know: the database, how anything is done.
 
 mod client;
+mod doctor;
 mod download;
 mod error;
 mod output;
@@ -88,6 +89,9 @@ enum Command {
     /// The agent as a service of systemd or launchd: install, uninstall, status, print.
     #[command(subcommand)]
     Service(service::Command),
+    /// Look for what keeps the agent from working, and say what to do; exit code 1 when something is wrong.
+    #[command(after_help = "Examples:\n  masv doctor\n  masv doctor --rules rules.yaml --output json")]
+    Doctor(doctor::Doctor),
     /// Prints completions for a shell.
     #[command(after_help = "Example:\n  masv completions bash > /etc/bash_completion.d/masv")]
     Completions {
@@ -140,6 +144,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
         Command::Settings(command) => settings::run(command, &client()?, output).await,
         Command::Hub(command) => server::run_hub(command, output).await,
         Command::Service(command) => service::run(command, output),
+        Command::Doctor(options) => doctor::run(options, &client()?, output).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "masv", &mut text);

@@ -32,6 +32,7 @@ pub(super) enum Mood {
     Plain,
     Good,
     Busy,
+    Warned,
     Bad,
     Quiet,
 }
@@ -64,6 +65,7 @@ fn style(mood: Mood) -> Style {
         Mood::Plain => Style::new(),
         Mood::Good => AnsiColor::Green.on_default(),
         Mood::Busy => AnsiColor::Cyan.on_default(),
+        Mood::Warned => AnsiColor::Yellow.on_default(),
         Mood::Bad => AnsiColor::Red.on_default(),
         Mood::Quiet => Style::new().dimmed(),
     }
@@ -94,6 +96,12 @@ impl Output {
         if self.format == Format::Text {
             let _ = writeln!(anstream::stdout(), "{text}");
         }
+    }
+
+    /// A line for people that starts with a coloured mark; nothing in JSON.
+    pub(super) fn marked(self, mark: &str, mood: Mood, text: &str) {
+        let style = style(mood);
+        self.line(&format!("{style}{mark}{style:#}  {text}"));
     }
 
     /// A message beside the result.

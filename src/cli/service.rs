@@ -319,6 +319,14 @@ fn unit_state(which: &Which, place: &Place) -> String {
     if answer.is_empty() { "unknown".to_owned() } else { answer }
 }
 
+/// What the service manager says of the agent's service, the system's or else the user's, where it is installed.
+pub(super) fn installed_state() -> Option<(String, String)> {
+    let place = Place::here().ok()?;
+    let mut both = [false, true].map(|user| Which { user, hub: false, instance: None, root: None }).into_iter();
+    let which = both.find(|which| installed(which, &place))?;
+    Some((which.name(&place), unit_state(&which, &place)))
+}
+
 fn systemctl<'a>(which: &Which, arguments: &[&'a str]) -> Vec<&'a str> {
     let whose = if which.user { &["--user"][..] } else { &[] };
     whose.iter().chain(arguments).copied().collect()

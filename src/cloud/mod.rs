@@ -16,6 +16,7 @@ mod error;
 mod links;
 mod packages;
 mod portals;
+mod reach;
 mod storage;
 mod types;
 
@@ -36,6 +37,7 @@ pub use error::{Call, CloudError};
 pub use links::{CreatedLink, NewLink};
 pub use packages::{CreatedFile, CreatedPackage, FinalizeFile, Limits, NewFile, NewPackage, PackageAccess, SentPart};
 pub use portals::{NewPortalPackage, Portal};
+pub use reach::Reached;
 pub use storage::{Blueprint, PartBody};
 
 /// A control call that takes longer than this has failed.

@@ -35,6 +35,19 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
+    /// No rules at all: an agent without a rules file.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            rules: Vec::new(),
+            downloads: Vec::new(),
+            cloud: None,
+            time_zone: TimeZone::system(),
+            warnings: Vec::new(),
+            path: PathBuf::new(),
+        }
+    }
+
     /// The upload rule of that name.
     #[must_use]
     pub fn rule(&self, name: &str) -> Option<&Arc<Rule>> {

@@ -43,6 +43,7 @@ mod writers;
 
 pub use dry_run::{DryPackage, DryRun, dry_run};
 pub use explain::{Explanation, RuleExplanation, Test};
+pub use mounts::silent_file_system;
 pub use outlet::{Answer, Outlet, OutletError};
 pub use status::{LastError, LastScan, RuleState, RuleStatus, WaitingFile};
 pub use watcher::{WatchError, WatchSettings, Watcher};

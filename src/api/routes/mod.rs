@@ -64,7 +64,8 @@ pub(super) fn router(state: ApiState, access: Access, stop: &CancellationToken) 
         .route("/settings/fifo_mode", get(settings::fifo_mode).post(settings::set_fifo_mode))
         .route("/events", get(events::stream))
         .route("/server", get(server::status))
-        .route("/server/stop", post(server::stop));
+        .route("/server/stop", post(server::stop))
+        .route("/doctor", get(server::doctor));
     Router::new()
         .nest("/api/v1", api)
         .route("/healthz", get(|| async { "ok\n" }))

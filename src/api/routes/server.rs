@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State as Extract;
 use axum::http::StatusCode;
 
-use super::super::ApiState;
 use super::super::error::ApiError;
-use super::super::types::Server;
+use super::super::types::{Examination, Server};
+use super::super::{ApiState, doctor as doctor_of};
 
 pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Server>, ApiError> {
     let counts = state.queue.store().upload_counts().await?;
@@ -28,6 +28,17 @@ pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Ser
 pub(super) async fn stop(Extract(state): Extract<ApiState>) -> StatusCode {
     state.shutdown.cancel();
     StatusCode::ACCEPTED
+}
+
+pub(super) async fn doctor(Extract(state): Extract<ApiState>) -> Json<Examination> {
+    let mut checks = doctor_of::cloud(state.queue.cloud()).await;
+    let (watcher, about) = (state.watcher.clone(), state.about.clone());
+    let machine = tokio::task::spawn_blocking(move || {
+        let folders = |rule: &str| Some(watcher.rule_status(rule).ok()?.last_scan?.folders);
+        doctor_of::machine(&about.data_dir, &watcher.rules(), &folders)
+    });
+    checks.extend(machine.await.unwrap_or_default());
+    Json(Examination { checks })
 }
 
 pub(super) async fn ready(Extract(state): Extract<ApiState>) -> Result<&'static str, ApiError> {

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 /// Long enough for a busy machine, short enough to fail in.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Keeps orders in the store, as the queue does, and sends nothing.
 #[derive(Debug, Clone)]

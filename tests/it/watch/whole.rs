@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{TestEngine, TestHub, content, received, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// R1, R3, R8: a folder that is still being written arrives once, as it is at the end, and is moved away.
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,241 @@
+//! Looks for what keeps the agent from working, each finding with what to do about it. The agent looks itself, for
+//! it is its user, its sandbox and its network that count.
+//!
+//! **In**: observations. **Out**: [`Check`]s. What is good or bad is decided by pure functions.
+
+use std::path::Path;
+
+use rustix::fs::{Access, access, statvfs};
+
+use super::types::{Check, Grade};
+use crate::cloud::{Cloud, CloudError, Reached};
+use crate::rules::{AfterComplete, AfterError};
+use crate::rules::{Rule, RuleSet};
+use crate::watch::silent_file_system;
+
+/// Less room than this for the state stops the agent soon.
+const LEAST_ROOM: u64 = 100 << 20;
+/// With less room than this it is time to look.
+const LITTLE_ROOM: u64 = 1 << 30;
+/// A clock that is off by more than this is worth mending, seconds.
+const CLOCK_OFF: u64 = 30;
+/// Storages refuse addresses that were signed by a clock this far off, seconds; some earlier.
+const CLOCK_WRONG: u64 = 300;
+
+fn check(name: impl Into<String>, grade: Grade, finding: impl Into<String>) -> Check {
+    Check { name: name.into(), grade, finding: finding.into(), todo: None }
+}
+
+impl Check {
+    fn todo(mut self, todo: impl Into<String>) -> Self {
+        self.todo = Some(todo.into());
+        self
+    }
+}
+
+/// Looks at the cloud.
+pub async fn cloud(cloud: &Cloud) -> Vec<Check> {
+    let reached = cloud.reach().await;
+    let mut checks = vec![reachable(cloud.base().as_str(), &reached)];
+    if let Ok(reached) = reached {
+        checks.push(clock(reached.ahead));
+        checks.push(authorised(&cloud.accepts_us().await));
+    }
+    checks
+}
+
+fn reachable(base: &str, reached: &Result<Reached, CloudError>) -> Check {
+    match reached {
+        Ok(reached) => check("cloud", Grade::Green, format!("{base} answers in {} ms", reached.took.as_millis())),
+        Err(error @ CloudError::Refused { .. }) => check("cloud", Grade::Amber, format!("{base} answers: {error}"))
+            .todo("see whether the address is that of the cloud; trouble of the cloud itself passes"),
+        Err(error) => check("cloud", Grade::Red, format!("{base}: {error}"))
+            .todo("check the address, DNS, firewall and proxy (HTTPS_PROXY); uploads wait and go on by themselves"),
+    }
+}
+
+fn clock(ahead: Option<i64>) -> Check {
+    let Some(ahead) = ahead else { return check("clock", Grade::Green, "the cloud does not tell the time") };
+    let off = ahead.unsigned_abs();
+    let finding = match ahead {
+        0 => "as the cloud's".to_owned(),
+        1.. => format!("{off} s behind the cloud's"),
+        _ => format!("{off} s ahead of the cloud's"),
+    };
+    let todo = "set the clock by the network: `timedatectl set-ntp true`";
+    match off {
+        off if off <= CLOCK_OFF => check("clock", Grade::Green, finding),
+        off if off <= CLOCK_WRONG => check("clock", Grade::Amber, finding).todo(todo),
+        _ => check("clock", Grade::Red, format!("{finding}; signed addresses are refused")).todo(todo),
+    }
+}
+
+fn authorised(answer: &Result<Option<bool>, CloudError>) -> Check {
+    let name = "authorisation";
+    match answer {
+        Ok(Some(true)) => check(name, Grade::Green, "the cloud takes our key or session"),
+        Ok(None) => check(name, Grade::Green, "there is a key or a session"),
+        Ok(Some(false)) => check(name, Grade::Red, "the cloud refuses our key or session")
+            .todo("sign in again with `masv user login`, or give a valid key with --api-key-file"),
+        Err(CloudError::NotSignedIn) => {
+            check(name, Grade::Amber, "neither key nor session: only portals can be sent to")
+                .todo("sign in with `masv user login`, or give a key with --api-key-file")
+        }
+        Err(error @ CloudError::NoTeam { .. }) => {
+            check(name, Grade::Amber, error.to_string()).todo("name the team with --team-id")
+        }
+        Err(error) => check(name, Grade::Amber, error.to_string()).todo("try again"),
+    }
+}
+
+/// Looks at this machine: room, limits, the rules' folders. Blocks. `folders` says how many a rule has below its own,
+/// where it is known.
+#[must_use]
+pub fn machine(data_dir: &Path, rules: &RuleSet, folders: &dyn Fn(&str) -> Option<u64>) -> Vec<Check> {
+    let mut checks = vec![room(data_dir)];
+    let enabled: Vec<&Rule> = rules.rules.iter().map(AsRef::as_ref).filter(|rule| rule.enabled).collect();
+    let watched = enabled.iter().map(|rule| folders(&rule.name).unwrap_or(1)).sum();
+    checks.extend(watches_limit().map(|limit| watches(limit, watched)));
+    checks.extend(enabled.into_iter().map(folder));
+    checks
+}
+
+fn room(data_dir: &Path) -> Check {
+    let name = "disk";
+    match statvfs(data_dir) {
+        Ok(disk) => room_left(data_dir, disk.f_bavail.saturating_mul(disk.f_frsize)),
+        Err(rustix::io::Errno::NOENT) => check(name, Grade::Amber, format!("{} is not there yet", data_dir.display()))
+            .todo("the first start makes it; --data-dir or MASV_DATA_DIR name another"),
+        Err(error) => check(name, Grade::Red, format!("{}: {error}", data_dir.display()))
+            .todo("make the data directory accessible to the agent's user"),
+    }
+}
+
+fn room_left(data_dir: &Path, free: u64) -> Check {
+    let finding = format!("{} left for {}", bytesize::ByteSize::b(free).display().si(), data_dir.display());
+    let grade = match free {
+        free if free < LEAST_ROOM => Grade::Red,
+        free if free < LITTLE_ROOM => Grade::Amber,
+        _ => return check("disk", Grade::Green, finding),
+    };
+    check("disk", grade, finding).todo("make room: without it nothing can be written down, and so nothing is sent")
+}
+
+/// How many folders a user may watch, where the system limits it.
+fn watches_limit() -> Option<u64> {
+    std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").ok()?.trim().parse().ok()
+}
+
+fn watches(limit: u64, wanted: u64) -> Check {
+    let finding = format!("{wanted} folders to watch, {limit} watches allowed");
+    // Others of the same user watch as well.
+    let grade = if wanted > limit {
+        Grade::Red
+    } else if wanted.saturating_mul(4) > limit.saturating_mul(3) {
+        Grade::Amber
+    } else {
+        return check("watches", Grade::Green, finding);
+    };
+    let enough = wanted.saturating_mul(2).next_power_of_two().max(1 << 19);
+    check("watches", grade, finding).todo(format!(
+        "`sysctl fs.inotify.max_user_watches={enough}`, and the same in /etc/sysctl.d; beyond the limit folders are polled"
+    ))
+}
+
+/// What was seen of a rule's folder.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    problem: Option<String>,
+    missing: bool,
+    writable: bool,
+    silent: Option<&'static str>,
+}
+
+fn folder(rule: &Rule) -> Check {
+    let watch = &rule.watch;
+    let seen = match std::fs::read_dir(watch) {
+        Ok(_) => Seen {
+            problem: access(watch, Access::EXEC_OK).err().map(|error| error.to_string()),
+            missing: false,
+            writable: access(watch, Access::WRITE_OK).is_ok(),
+            silent: silent_file_system(watch),
+        },
+        Err(error) => Seen {
+            missing: error.kind() == std::io::ErrorKind::NotFound,
+            problem: Some(error.to_string()),
+            ..Seen::default()
+        },
+    };
+    let complete = !matches!(rule.after.complete, AfterComplete::Keep);
+    let takes_away = complete || !matches!(rule.after.error, AfterError::Keep);
+    judge_folder(&rule.name, watch, rule.create, takes_away, &seen)
+}
+
+fn judge_folder(rule: &str, watch: &Path, create: bool, takes_away: bool, seen: &Seen) -> Check {
+    let (name, folder) = (format!("folder of {rule}"), watch.display());
+    if let Some(problem) = &seen.problem {
+        let grade = if seen.missing && create { Grade::Amber } else { Grade::Red };
+        let todo = if seen.missing {
+            "make it, mount it, or set `create: true` in the rule".to_owned()
+        } else {
+            format!(
+                "let the agent's user read and enter it: `setfacl -R -m u:masv-agent:rX {folder}`; see docs/service.md"
+            )
+        };
+        return check(name, grade, format!("{folder}: {problem}")).todo(todo);
+    }
+    if takes_away && !seen.writable {
+        return check(
+            name,
+            Grade::Red,
+            format!("{folder} can not be written, and the rule deletes or moves what it sent"),
+        )
+        .todo("let the agent's user write it, and as a service give it ReadWritePaths=; see docs/service.md");
+    }
+    if let Some(system) = seen.silent {
+        return check(name, Grade::Green, format!("{folder} is readable; on {system}, so it is polled"));
+    }
+    check(name, Grade::Green, format!("{folder} is readable"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bad(check: &Check) -> bool {
+        check.grade != Grade::Green
+    }
+
+    #[test]
+    fn a_clock_may_be_off_a_little() {
+        let grades = [Some(0), Some(-30), Some(31), Some(-300), Some(301), None].map(|ahead| clock(ahead).grade);
+        let wanted = [Grade::Green, Grade::Green, Grade::Amber, Grade::Amber, Grade::Red, Grade::Green];
+        assert_eq!(grades, wanted);
+    }
+
+    #[test]
+    fn limits_are_compared_with_what_is_wanted() {
+        assert!(!bad(&watches(8_192, 6_000)) && !bad(&room_left(Path::new("/d"), 2 << 30)));
+        assert_eq!((watches(8_192, 7_000).grade, watches(8_192, 9_000).grade), (Grade::Amber, Grade::Red));
+        assert_eq!(room_left(Path::new("/d"), 5).grade, Grade::Red);
+    }
+
+    #[test]
+    fn everything_that_is_bad_says_what_to_do() {
+        let watch = Path::new("/srv/drop");
+        let missing = Seen { problem: Some("No such file".into()), missing: true, ..Seen::default() };
+        let shut = Seen { problem: Some("Permission denied".into()), ..Seen::default() };
+        let fine = Seen { writable: true, ..Seen::default() };
+        let checks = [
+            judge_folder("a", watch, false, false, &missing),
+            judge_folder("a", watch, false, false, &shut),
+            judge_folder("a", watch, false, true, &Seen::default()),
+            authorised(&Err(CloudError::NotSignedIn)),
+            authorised(&Ok(Some(false))),
+            watches(1, 5),
+        ];
+        assert!(checks.iter().all(|check| bad(check) && check.todo.is_some()), "{checks:?}");
+        assert_eq!(judge_folder("a", watch, true, false, &missing).grade, Grade::Amber);
+        assert!(!bad(&judge_folder("a", watch, false, true, &fine)));
+    }
+}

@@ -1,0 +1,103 @@
+//! `masv doctor`: what keeps the agent from working, and what to do about it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::client::Client;
+use super::error::{CliError, Exit};
+use super::output::{Mood, Output};
+use super::service;
+use crate::agent::default_data_dir;
+use crate::api::doctor;
+use crate::api::types::{Check, Examination, Grade};
+use crate::rules::{self, SystemEnvironment};
+
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// The rules to look at where no agent runs.
+    #[arg(long, value_name = "FILE", env = "MASV_RULES")]
+    rules: Option<PathBuf>,
+}
+
+pub(super) async fn run(options: Doctor, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
+    let (mut examination, agent) = match client.get::<Examination>("/doctor").await {
+        Ok(examination) => {
+            let finding = format!("answers at {}", client.address());
+            (examination, Check { name: "agent".into(), grade: Grade::Green, finding, todo: None })
+        }
+        Err(error) if error.exit == Exit::NoAgent => {
+            let check = Check { name: "agent".into(), grade: Grade::Red, finding: error.message, todo: error.hint };
+            (Examination { checks: alone(&options)? }, check)
+        }
+        Err(error) => return Err(error),
+    };
+    let unit = unit(service::installed_state(), agent.grade);
+    examination.checks.splice(0..0, [agent, unit]);
+    output.json(&examination);
+    for check in &examination.checks {
+        let (mark, mood) = match check.grade {
+            Grade::Green => ("ok    ", Mood::Good),
+            Grade::Amber => ("look  ", Mood::Warned),
+            Grade::Red => ("wrong ", Mood::Bad),
+        };
+        output.marked(mark, mood, &format!("{}: {}", check.name, check.finding));
+        if let Some(todo) = &check.todo {
+            output.line(&format!("        {todo}"));
+        }
+    }
+    let wrong = examination.checks.iter().any(|check| check.grade == Grade::Red);
+    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What can be seen without an agent, as whoever runs this.
+fn alone(options: &Doctor) -> Result<Vec<Check>, CliError> {
+    let data_dir = std::env::var_os("MASV_DATA_DIR").map_or_else(default_data_dir, PathBuf::from);
+    let rules = match &options.rules {
+        Some(file) => rules::load(file, &SystemEnvironment).map_err(|diagnostics| {
+            CliError::failed(diagnostics.render(false)).hint("correct the rules file first: `masv rule check FILE`")
+        })?,
+        None => rules::RuleSet::empty(),
+    };
+    Ok(doctor::machine(&data_dir, &rules, &|_| None))
+}
+
+fn unit(state: Option<(String, String)>, agent: Grade) -> Check {
+    let check = |grade, finding: String, todo: Option<&str>| Check {
+        name: "service".into(),
+        grade,
+        finding,
+        todo: todo.map(str::to_owned),
+    };
+    match state {
+        None => check(
+            Grade::Amber,
+            "not installed: the agent does not start by itself".into(),
+            Some("`masv service install`, where it should; see docs/service.md"),
+        ),
+        Some((name, state)) if state == "active" => check(Grade::Green, format!("{name} is active"), None),
+        Some((name, state)) if agent == Grade::Green => check(
+            Grade::Amber,
+            format!("{name} is {state}, the agent runs beside it"),
+            Some("stop the agent with `masv server stop` and start the service"),
+        ),
+        Some((name, state)) => {
+            check(Grade::Red, format!("{name} is {state}"), Some("`systemctl status` and the journal say why"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_is_down_is_wrong_only_without_an_agent() {
+        let state = |word: &str| Some(("masv-agent.service".to_owned(), word.to_owned()));
+        assert_eq!(unit(state("active"), Grade::Green).grade, Grade::Green);
+        assert_eq!(unit(state("failed"), Grade::Red).grade, Grade::Red);
+        assert_eq!(unit(state("failed"), Grade::Green).grade, Grade::Amber);
+        assert_eq!(unit(None, Grade::Green).grade, Grade::Amber);
+    }
+}

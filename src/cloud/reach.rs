@@ -1,0 +1,53 @@
+//! Whether the cloud can be reached and takes us, for those who ask how it goes; nothing is changed there.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use reqwest::Method;
+use reqwest::header::DATE;
+
+use super::{Call, Cloud, CloudError, LARGEST_ANSWER, NO_BODY, read_answer, tell};
+
+/// The cloud has answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached {
+    /// How long it took.
+    pub took: Duration,
+    /// Seconds by which the cloud's clock is ahead of ours; `None` when it does not tell the time.
+    pub ahead: Option<i64>,
+}
+
+impl Cloud {
+    /// Asks for something that needs no authorisation.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn reach(&self) -> Result<Reached, CloudError> {
+        let call = Call::Limits;
+        let (asked, asked_at) = (Instant::now(), Timestamp::now());
+        let request = self.open_request(Method::GET, &["v1", "system", "packages", "spec"])?;
+        let response = request.send().await.map_err(|error| CloudError::transport(call, &error))?;
+        let took = asked.elapsed();
+        let date = response.headers().get(DATE).and_then(|value| value.to_str().ok());
+        let date = date.and_then(|text| jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok());
+        read_answer(call, response, LARGEST_ANSWER).await?;
+        // The answer was written somewhere between asking and hearing.
+        let middle = asked_at.as_second() + i64::try_from(took.as_secs() / 2).unwrap_or(0);
+        Ok(Reached { took, ahead: date.map(|date| date.as_second() - middle) })
+    }
+
+    /// Whether the cloud takes our key or session; `None` when it has nothing that would tell.
+    ///
+    /// # Errors
+    /// See [`CloudError`]; [`CloudError::NotSignedIn`] and [`CloudError::NoTeam`] before anything is asked.
+    pub async fn accepts_us(&self) -> Result<Option<bool>, CloudError> {
+        let team = self.team(None)?;
+        let request = self.team_request(Method::GET, &["v1", "teams", &team, "tags"])?;
+        match tell(Call::SignIn, request, NO_BODY).await {
+            Ok(()) => Ok(Some(true)),
+            Err(CloudError::Refused { status: 401 | 403, .. }) => Ok(Some(false)),
+            Err(CloudError::Refused { status: 404 | 405, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
