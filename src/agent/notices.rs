@@ -33,6 +33,15 @@ pub enum Notice {
         /// What to do.
         hint: Option<String>,
     },
+    /// A rule can not work as it should; it tries again by itself.
+    RuleProblem {
+        /// Which.
+        rule: String,
+        /// Why.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
     /// The rules were loaded again.
     Reloaded {
         /// How many there are.
@@ -124,6 +133,14 @@ pub(super) async fn tell(store: Store, mut last: i64, notices: mpsc::Sender<Noti
 fn notice(event: &Event) -> Option<Notice> {
     let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
     let body = &event.body;
+    if event.kind == "rule.error" {
+        let error = &body["error"];
+        let hint = (error["code"] == "offline").then(|| {
+            "make it, mount it, or let the agent make it with `create: true`; the rule looks again by itself".to_owned()
+        });
+        let message = text(&error["message"]).unwrap_or_default();
+        return Some(Notice::RuleProblem { rule: event.rule.clone()?, message, hint });
+    }
     let name = text(&body["name"])?;
     match event.kind.as_str() {
         "upload.complete" => Some(Notice::Complete {

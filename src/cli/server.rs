@@ -168,6 +168,12 @@ fn tell(notice: &Notice, output: Output) {
                 line(&format!("  {hint}"));
             }
         }
+        Notice::RuleProblem { rule, message, hint } => {
+            line(&format!("Rule {rule}: {message}"));
+            if let Some(hint) = hint {
+                line(&format!("  {hint}"));
+            }
+        }
         Notice::Reloaded { rules } => line(&format!("Loaded {rules} rules.")),
         Notice::BadRules { report } => line(&format!("{report}\nThe rules that were loaded before go on.")),
         Notice::Stopping => line("Stopping; what is on its way goes on at the next start."),

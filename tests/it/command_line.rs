@@ -77,6 +77,19 @@ fn a_second_agent_is_told_of_the_first_and_a_taken_port_is_named() {
 }
 
 #[test]
+fn a_missing_folder_is_told_at_once_and_stops_only_its_rule() {
+    let rules = format!("{RULE}  - name: lost\n    watch: not-there\n    upload: {{ kind: link }}\n");
+    let agent = Agent::start(&rules, &[]);
+    std::fs::write(agent.path("drop/a.mov"), b"a").unwrap();
+    agent.wait_for("the other rule works", Duration::from_secs(20), |list| {
+        list.iter().any(|upload| upload["state"] == "complete")
+    });
+    let log = agent.log();
+    assert!(log.contains("Rule lost: ") && log.contains("create: true"), "{log}");
+    assert_eq!(agent.json(&["rule", "status", "lost"])["state"], "offline");
+}
+
+#[test]
 fn uploads_are_started_listed_steered_and_removed() {
     let agent = Agent::start("", &[]);
     std::fs::write(agent.path("a.txt"), b"hello").unwrap();

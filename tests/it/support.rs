@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use masv_agent::base::{FileIdentity, PackagePath, UploadId};
 use masv_agent::cloud::{Cloud, CloudSettings};
-use masv_agent::hub::{Hub, HubConfig, Provision, ProvisionPortal};
+use masv_agent::hub::{Hub, HubConfig, Provision, ProvisionPortal, Role};
 use masv_agent::store::{Destination, File, PackageOptions, SourceFile, State, Store, Upload, UploadSpec};
 use masv_agent::transfer::{Queue, TransferSettings};
 use secrecy::SecretString;
@@ -66,6 +66,8 @@ impl TestHub {
             portals: vec![portal("acme", None), portal("locked", Some("open sesame"))],
         };
         let team = hub.provision(provision).await.unwrap().team_id;
+        let password = SecretString::from("correct horse battery");
+        hub.put_user("test", "editor@example.com", "Editor", &password, Role::Member).await.unwrap();
         let stop = CancellationToken::new();
         let shutdown = stop.clone();
         let serving = tokio::spawn(async move { hub.serve(listener, shutdown).await.unwrap() });

@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use masv_agent::cloud::{Cloud, CloudSettings};
 use masv_agent::store::{Destination, FileState, State};
 use masv_agent::transfer::{QueueError, RateLimit, TransferSettings};
 
@@ -279,4 +280,23 @@ async fn the_bandwidth_limit_is_kept_and_lifted_at_once() {
     .await;
     engine.queue.throttle().set(limit(false));
     engine.wait_for(id, State::Complete).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_session_uploads_wait_and_go_on_when_somebody_signs_in() {
+    let hub = TestHub::start().await;
+    let cloud = Cloud::new(CloudSettings { base: hub.url.clone(), api_key: None, team_id: None }).unwrap();
+    let engine = TestEngine::start(cloud.clone()).await;
+    let id = engine.queue.submit(spec(vec![engine.file("a.txt", b"hello")])).await.unwrap();
+    wait_until("it says that nobody is signed in", Duration::from_secs(5), || async {
+        engine.queue.live(id).is_some_and(|live| live.reason.is_some_and(|reason| reason.contains("masv user login")))
+    })
+    .await;
+    assert_eq!(engine.upload(id).await.state, State::Transferring);
+    let wrong = cloud.sign_in("editor@example.com", &"wrong".into()).await.unwrap_err();
+    assert_eq!(wrong.status(), Some(401));
+    let session = cloud.sign_in("editor@example.com", &"correct horse battery".into()).await.unwrap();
+    engine.queue.set_session(Some(session));
+    let upload = engine.wait_for(id, State::Complete).await;
+    assert_eq!(received(&upload.links[0].url).await, [("a.txt".to_owned(), b"hello".to_vec())]);
 }
