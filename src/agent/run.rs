@@ -25,7 +25,7 @@ use crate::cloud::{Cloud, CloudSettings, Session, Team, User};
 use crate::db::DbError;
 use crate::download::{DownloadSettings, Downloads};
 use crate::notify;
-use crate::rules::RuleSet;
+use crate::rules::{Cloud as Written, RuleSet};
 use crate::store::{Store, StoreError};
 use crate::transfer::{Queue, RateLimit, TransferSettings};
 use crate::watch::{WatchSettings, Watcher};
@@ -224,7 +224,9 @@ async fn open_store(data_dir: &Path) -> Result<Store, AgentError> {
 
 /// The cloud that somebody configured; `None` means the embedded hub.
 fn configured_cloud(settings: &Settings, rules: &RuleSet) -> Result<Option<CloudSettings>, AgentError> {
-    let written = rules.cloud.as_ref();
+    // Key and team of the rules file are for the cloud it names, and for no other to see.
+    let other = |cloud: &&Written| settings.cloud_url.as_ref().is_some_and(|url| *url != cloud.url);
+    let written = rules.cloud.as_ref().filter(|cloud| !other(cloud));
     let url = settings.cloud_url.clone().or_else(|| written.map(|cloud| cloud.url.clone()));
     let api_key: Option<SecretString> =
         settings.api_key.clone().or_else(|| written.and_then(|cloud| cloud.api_key.clone()));
@@ -240,6 +242,8 @@ fn configured_cloud(settings: &Settings, rules: &RuleSet) -> Result<Option<Cloud
 
 #[derive(Deserialize)]
 struct KeptSession {
+    /// A token is for the cloud that gave it, and for no other to see.
+    cloud: Url,
     token: SecretString,
     user: User,
     teams: Vec<Team>,
@@ -262,7 +266,8 @@ async fn start_queue(
 ) -> Result<Queue, AgentError> {
     let cloud = Cloud::new(cloud_settings)?;
     let session = kept::<KeptSession>(store, "session").await?;
-    cloud.set_session(session.map(|KeptSession { token, user, teams }| Session { token, user, teams }));
+    let session = session.filter(|kept| kept.cloud == *cloud.base());
+    cloud.set_session(session.map(|KeptSession { token, user, teams, .. }| Session { token, user, teams }));
     let workers = kept::<types::Workers>(store, "workers").await?.map_or(settings.workers, |kept| kept.workers);
     let fifo = kept::<types::FifoMode>(store, "fifo_mode").await?;
     let active_uploads = fifo.map_or(settings.active_uploads, |kept| kept.active_upload_count);

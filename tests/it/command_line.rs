@@ -180,3 +180,22 @@ async fn events_are_streamed_and_resumed_from_where_one_stopped() {
     let second = read("1", "upload.complete").await;
     assert!(!second.contains("upload.created"), "{second}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_be_passed_over_is_refused() {
+    let agent = Agent::start("", &[]);
+    std::fs::write(agent.path("a.txt"), b"hello").unwrap();
+    agent.json(&["upload", "start", "link", "--no-finalize", "a.txt"]);
+    let written: Value = serde_json::from_slice(&std::fs::read(agent.path("data/agent.json")).unwrap()).unwrap();
+    let url = format!("{}/api/v1/uploads", written["address"].as_str().unwrap());
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for states in ["", "?states=", "?states=,", "?states=%20,"] {
+        let answer = client.delete(format!("{url}{states}")).send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{states}");
+    }
+    assert_eq!(agent.json(&["upload", "ls"])["transfers"].as_array().unwrap().len(), 1, "nothing was removed");
+    let body = serde_json::json!({ "paths": [agent.path("a.txt")], "pasword": "secret" });
+    let answer = client.post(&url).json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), 400);
+    assert!(answer.text().await.unwrap().contains("pasword"));
+}

@@ -19,7 +19,10 @@ pub(super) async fn sign_in(
     Body(login): Body<Login>,
 ) -> Result<Json<Value>, ApiError> {
     let session = state.queue.cloud().sign_in(&login.email, &login.password).await?;
-    let kept = json!({ "token": session.token.expose_secret(), "user": session.user, "teams": session.teams });
+    let cloud = state.queue.cloud().base().as_str();
+    let kept = json!({
+        "cloud": cloud, "token": session.token.expose_secret(), "user": session.user, "teams": session.teams,
+    });
     state.queue.store().set_setting(SETTING, Some(kept)).await?;
     let answer = json!({ "user": session.user, "teams": session.teams });
     state.queue.set_session(Some(session));

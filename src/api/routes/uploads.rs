@@ -8,6 +8,8 @@ use axum::Json;
 use axum::extract::{Path, Query, State as Extract};
 use axum::http::StatusCode;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::super::error::ApiError;
 use super::super::types::{
@@ -36,7 +38,7 @@ pub(super) fn parse_states(text: &str) -> Result<Vec<State>, ApiError> {
     let words = text.split(',').map(str::trim).filter(|word| !word.is_empty() && *word != "all");
     words
         .map(|word| {
-            serde_json::from_value(serde_json::Value::String(word.to_owned())).map_err(|_| {
+            serde_json::from_value(Value::String(word.to_owned())).map_err(|_| {
                 ApiError::bad(format!("{word:?} is no state"))
                     .hint("the states are transferring, paused, idle, complete, error")
             })
@@ -158,10 +160,39 @@ async fn wait_for_link(state: &ApiState, id: UploadId) -> Option<String> {
     tokio::time::timeout(LINK_WAIT, link).await.ok().flatten()
 }
 
+/// Fields that every order may have.
+const COMMON: &[&str] =
+    &["paths", "package_name", "package_description", "password", "chunk_size", "priority", "auto_finalize", "exclude"];
+
+/// An order, if it says nothing that would be passed over: a misspelt `password` must not send a package without one.
+fn order<T: DeserializeOwned>(body: Value, own: &[&str]) -> Result<T, ApiError> {
+    let keys = body.as_object().map(|body| body.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+    let unknown = keys.into_iter().filter(|key| !COMMON.contains(&key.as_str()) && !own.contains(&key.as_str()));
+    let unknown: BTreeMap<String, String> = unknown.map(|key| (key, "there is no such field".to_owned())).collect();
+    if !unknown.is_empty() {
+        return Err(ApiError::fields(unknown));
+    }
+    serde_json::from_value(body)
+        .map_err(|error| ApiError::bad(format!("the body is not what this call takes: {error}")))
+}
+
 pub(super) async fn create(
     Extract(state): Extract<ApiState>,
-    Body(new): Body<NewUpload>,
+    Body(body): Body<Value>,
 ) -> Result<(StatusCode, Json<Started>), ApiError> {
+    let new: NewUpload = order(
+        body,
+        &[
+            "team_id",
+            "recipients",
+            "delete_after",
+            "download_limit",
+            "tag_name",
+            "tag_id",
+            "teamspace_id",
+            "unlimited_storage",
+        ],
+    )?;
     if !state.queue.cloud().is_authorised() {
         return Err(ApiError::no_session());
     }
@@ -190,8 +221,9 @@ pub(super) async fn create(
 
 pub(super) async fn create_portal(
     Extract(state): Extract<ApiState>,
-    Body(mut new): Body<NewPortalUpload>,
+    Body(body): Body<Value>,
 ) -> Result<(StatusCode, Json<Started>), ApiError> {
+    let mut new: NewPortalUpload = order(body, &["subdomain", "sender", "metadata"])?;
     let mut bad = BTreeMap::new();
     if new.subdomain.trim().is_empty() {
         bad.insert("subdomain".to_owned(), "name the portal".to_owned());
@@ -304,13 +336,15 @@ pub(super) struct Removing {
 }
 
 impl Removing {
-    /// The states that were named; naming none would be too easy a way to remove all.
+    /// The states that were named; empty means all, and only the word `all` says so: a stray comma does not.
     pub(super) fn states(self) -> Result<Vec<State>, ApiError> {
-        let states = self.states.filter(|states| !states.trim().is_empty()).ok_or_else(|| {
-            ApiError::bad("states: name the states to remove")
-                .hint("for instance ?states=complete,error, or ?states=all")
-        })?;
-        parse_states(&states)
+        let text = self.states.unwrap_or_default();
+        let named = parse_states(&text)?;
+        if named.is_empty() && !text.split(',').any(|word| word.trim() == "all") {
+            return Err(ApiError::bad("states: name the states to remove")
+                .hint("for instance ?states=complete,error, or ?states=all"));
+        }
+        Ok(named)
     }
 }
 
