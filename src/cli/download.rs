@@ -13,7 +13,7 @@ use super::client::Client;
 use super::error::{CliError, Exit};
 use super::output::{Cell, Mood, Output, duration, size};
 use super::{upload, user};
-use crate::api::types::{Count, Download, DownloadList, DownloadStarted, NewDownload};
+use crate::api::types::{Count, Download, DownloadStarted, NewDownload, Transfers};
 use crate::base::DownloadId;
 use crate::store::State;
 
@@ -251,7 +251,7 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
                     query.append_pair(key, &value);
                 }
             }
-            let list: DownloadList = client.get(&format!("/downloads?{}", query.finish())).await?;
+            let list: Transfers<Download> = client.get(&format!("/downloads?{}", query.finish())).await?;
             output.json(&list);
             if list.transfers.is_empty() {
                 output.line("No downloads.");

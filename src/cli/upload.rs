@@ -359,7 +359,7 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
                     query.append_pair(key, &value);
                 }
             }
-            let list: Transfers = client.get(&format!("/uploads?{}", query.finish())).await?;
+            let list: Transfers<Upload> = client.get(&format!("/uploads?{}", query.finish())).await?;
             output.json(&list);
             if list.transfers.is_empty() {
                 output.line("No uploads.");

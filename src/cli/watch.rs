@@ -25,7 +25,7 @@ pub(super) async fn follow(id: Option<UploadId>, client: &Client, output: &Outpu
         let uploads = match id {
             Some(id) => vec![client.get::<Upload>(&format!("/uploads/{id}")).await?],
             None => {
-                let mut list: Vec<Upload> = client.get::<Transfers>("/uploads?limit=1000").await?.transfers;
+                let mut list: Vec<Upload> = client.get::<Transfers<Upload>>("/uploads?limit=1000").await?.transfers;
                 list.retain(|upload| upload.state == State::Transferring || followed.contains(&upload.id));
                 list.iter().for_each(|upload| {
                     if !followed.contains(&upload.id) {

@@ -11,9 +11,7 @@ use serde::Deserialize;
 
 use super::super::ApiState;
 use super::super::error::ApiError;
-use super::super::types::{
-    Count, Download, DownloadChange, DownloadList, DownloadStarted, DownloadedFile, NewDownload,
-};
+use super::super::types::{Count, Download, DownloadChange, DownloadStarted, DownloadedFile, NewDownload, Transfers};
 use super::Body;
 use super::uploads::{Answer, LARGEST_PAGE, Removing, parse_states};
 use crate::base::DownloadId;
@@ -42,7 +40,10 @@ pub(super) struct Listing {
     cursor: Option<String>,
 }
 
-pub(super) async fn list(Extract(state): Extract<ApiState>, Query(listing): Query<Listing>) -> Answer<DownloadList> {
+pub(super) async fn list(
+    Extract(state): Extract<ApiState>,
+    Query(listing): Query<Listing>,
+) -> Answer<Transfers<Download>> {
     let before = listing.cursor.as_deref().map(DownloadId::from_str).transpose();
     let limit = listing.limit.map_or(0, |limit| limit.clamp(1, LARGEST_PAGE));
     let filter = DownloadFilter {
@@ -57,7 +58,7 @@ pub(super) async fn list(Extract(state): Extract<ApiState>, Query(listing): Quer
         let live = state.downloads.live(download.id);
         Download::new(download, live)
     });
-    Ok(Json(DownloadList { transfers: transfers.collect(), cursor }))
+    Ok(Json(Transfers { transfers: transfers.collect(), cursor }))
 }
 
 #[derive(Deserialize)]

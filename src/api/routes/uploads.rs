@@ -62,7 +62,10 @@ pub(super) struct Listing {
     cursor: Option<String>,
 }
 
-pub(super) async fn list(Extract(state): Extract<ApiState>, Query(listing): Query<Listing>) -> Answer<Transfers> {
+pub(super) async fn list(
+    Extract(state): Extract<ApiState>,
+    Query(listing): Query<Listing>,
+) -> Answer<Transfers<Upload>> {
     let before = listing.cursor.as_deref().map(UploadId::from_str).transpose();
     let limit = listing.limit.map_or(0, |limit| limit.clamp(1, LARGEST_PAGE));
     let filter = UploadFilter {

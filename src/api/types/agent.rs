@@ -1,0 +1,90 @@
+//! The agent itself: settings, how it stands, what was looked at; signing in.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+/// Who signs in.
+#[derive(Debug, Deserialize)]
+pub struct Login {
+    /// Mail address.
+    pub email: String,
+    /// Password.
+    pub password: SecretString,
+}
+
+/// How many parts may be on their way at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workers {
+    /// Parts at once, over all uploads.
+    pub workers: usize,
+}
+
+/// How many uploads are worked on at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FifoMode {
+    /// Uploads at once; the others wait for their turn.
+    pub active_upload_count: usize,
+}
+
+/// The agent about itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Server {
+    /// Of the program.
+    pub version: String,
+    /// Of the process.
+    pub pid: u32,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// Where it keeps its state.
+    pub data_dir: String,
+    /// The cloud it sends to.
+    pub cloud: String,
+    /// Whether that is the hub in its own process.
+    pub embedded_hub: bool,
+    /// Whether team calls are authorised.
+    pub signed_in: bool,
+    /// The rules file.
+    pub rules_file: Option<String>,
+    /// Rules at work.
+    pub rules: usize,
+    /// Uploads by state.
+    pub uploads: BTreeMap<String, u64>,
+}
+
+/// How something stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grade {
+    /// As it should be.
+    Green,
+    /// It works, and somebody should look.
+    Amber,
+    /// It does not work.
+    Red,
+}
+
+/// Something that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What.
+    pub name: String,
+    /// How it stands.
+    pub grade: Grade,
+    /// What was found.
+    pub finding: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub todo: Option<String>,
+}
+
+/// All that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Examination {
+    /// One after the other.
+    pub checks: Vec<Check>,
+}

@@ -1,0 +1,58 @@
+//! The wire types of the local API, both ways: the server writes what the command line reads.
+
+mod agent;
+mod download;
+mod size;
+mod standing;
+mod upload;
+
+use std::collections::BTreeMap;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+
+pub use agent::{Check, Examination, FifoMode, Grade, Login, Server, Workers};
+pub use download::{Download, DownloadChange, DownloadStarted, DownloadedFile, NewDownload};
+pub use size::Size;
+pub use standing::Standing;
+pub use upload::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Started, Upload};
+
+/// An answer that is no success.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// The HTTP status, or a code of the documented product.
+    pub code: u32,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Bad fields by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<String, String>,
+}
+
+/// The answer to a list of uploads or of downloads.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Transfers<T> {
+    /// Newest first.
+    pub transfers: Vec<T>,
+    /// Give it as `cursor` for the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// How many were changed or removed by an order for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// How many.
+    #[serde(alias = "paused", alias = "resumed", alias = "removed")]
+    pub removed: u64,
+}
+
+fn exposed<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    match secret {
+        Some(secret) => serializer.serialize_some(secret.expose_secret()),
+        None => serializer.serialize_none(),
+    }
+}

@@ -1,0 +1,242 @@
+//! Uploads, and orders for them.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::standing::Times;
+use super::{Size, Standing, exposed};
+use crate::base::UploadId;
+use crate::store::{self, FileState, Link, Order, Problem, UploadKind};
+use crate::transfer::Live;
+
+/// An upload as the interface shows it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Upload {
+    /// Its id.
+    pub id: UploadId,
+    /// Its kind.
+    pub kind: UploadKind,
+    /// What it has in common with downloads.
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// Name of the package.
+    pub name: String,
+    /// Message to the recipients.
+    pub description: Option<String>,
+    /// The cloud's id of the package.
+    pub package_id: Option<String>,
+    /// The sending team.
+    pub team_id: Option<String>,
+    /// Bytes of a part, as ordered; absent takes the agent's setting.
+    pub chunk_size: Option<u64>,
+    /// Finalized by itself when all is uploaded.
+    pub auto_finalize: bool,
+    /// Links made so far.
+    pub links: Vec<Link>,
+    /// When everything was uploaded.
+    pub idle_at: Option<Timestamp>,
+    /// Its files, where they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Vec<File>>,
+}
+
+impl Upload {
+    /// The upload as the store and the engine know it.
+    #[must_use]
+    pub fn new(upload: store::Upload, live: Option<Live>) -> Self {
+        let kind = upload.kind();
+        let times = Times { created: upload.created_at, started: upload.started_at, completed: upload.completed_at };
+        Self {
+            id: upload.id,
+            kind,
+            standing: Standing::new(
+                upload.state,
+                upload.problem,
+                upload.priority,
+                upload.rule,
+                upload.totals,
+                times,
+                live,
+            ),
+            name: upload.name,
+            description: upload.description,
+            package_id: upload.package.map(|package| package.id),
+            team_id: upload.team_id,
+            chunk_size: upload.chunk_size,
+            auto_finalize: upload.auto_finalize,
+            links: upload.links,
+            idle_at: upload.idle_at,
+            files: None,
+        }
+    }
+}
+
+impl Deref for Upload {
+    type Target = Standing;
+
+    fn deref(&self) -> &Standing {
+        &self.standing
+    }
+}
+
+/// A file of an upload as the interface shows it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct File {
+    /// Its number in the upload.
+    pub id: u32,
+    /// Its path in the package.
+    pub path: String,
+    /// Where it is on this machine; bytes that are no UTF-8 are shown as `�`.
+    pub source: String,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes confirmed by the storage.
+    pub progress: u64,
+    /// Where it stands.
+    pub state: FileState,
+    /// BLAKE3, hexadecimal, once it was sent.
+    pub checksum: Option<String>,
+    /// Why it can not be sent.
+    pub error: Option<Problem>,
+}
+
+impl From<store::File> for File {
+    fn from(file: store::File) -> Self {
+        Self {
+            id: file.number,
+            path: file.path.to_string(),
+            source: file.source.to_string_lossy().into_owned(),
+            size: file.identity.size,
+            progress: file.bytes_done,
+            state: file.state,
+            checksum: file.checksum,
+            error: file.problem,
+        }
+    }
+}
+
+/// What all orders for an upload have in common.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Common {
+    /// Absolute paths of files and folders.
+    pub paths: Vec<PathBuf>,
+    /// Name of the package; the first path's where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package_name: Option<String>,
+    /// Message to the recipients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package_description: Option<String>,
+    /// What recipients must type; of a portal its access code.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
+    pub password: Option<SecretString>,
+    /// Bytes of a part: a number, or `64MB`, `64MiB`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk_size: Option<Size>,
+    /// Higher goes first.
+    #[serde(default)]
+    pub priority: i32,
+    /// Whether it is finalized by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_finalize: Option<bool>,
+    /// Globs of what is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+}
+
+/// An order for an upload by link or mail.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct NewUpload {
+    /// What all orders have.
+    #[serde(flatten)]
+    pub common: Common,
+    /// The sending team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team_id: Option<String>,
+    /// Addresses to mail; absent makes a link.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<String>,
+    /// Days until the package is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete_after: Option<u32>,
+    /// How often it may be downloaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download_limit: Option<u64>,
+    /// Tag by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag_name: Option<String>,
+    /// Tag by id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag_id: Option<String>,
+    /// Teamspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teamspace_id: Option<String>,
+    /// Kept until somebody deletes it.
+    #[serde(default)]
+    pub unlimited_storage: bool,
+}
+
+/// An order for an upload into a portal.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct NewPortalUpload {
+    /// What all orders have.
+    #[serde(flatten)]
+    pub common: Common,
+    /// The portal's name.
+    pub subdomain: String,
+    /// The sender's mail address.
+    pub sender: String,
+    /// Values for the portal's form.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// The answer to an order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Started {
+    /// Its id.
+    pub upload_id: UploadId,
+    /// The link, where it is a link upload and the cloud could be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+/// Files to add.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct MoreFiles {
+    /// Absolute paths of files and folders.
+    pub paths: Vec<PathBuf>,
+    /// Globs of what is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+}
+
+/// What to change of an upload.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// Higher goes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// Its place among equals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
+    /// Whether it is finalized by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_finalize: Option<bool>,
+}
+
+/// A link to be made.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct NewLink {
+    /// What recipients must type.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
+    pub password: Option<SecretString>,
+    /// Mailed to this address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+}
