@@ -11,6 +11,7 @@ pub mod cloud;
 pub mod db;
 pub mod download;
 pub mod hub;
+pub mod inbox;
 pub mod notify;
 pub mod rules;
 pub mod store;

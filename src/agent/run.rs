@@ -62,7 +62,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let from_event = store.last_event().await?;
     let team_id = cloud_settings.team_id.clone();
     let queue = start_queue(&store, cloud_settings, settings.transfer).await?;
-    let downloads = start_downloads(&store, settings.transfer).await?;
+    let downloads = start_downloads(&store, queue.cloud().clone(), settings.transfer).await?;
 
     let rules_cloud = rules.cloud.clone();
     let rules = Arc::new(rules);
@@ -280,9 +280,9 @@ async fn start_queue(
 }
 
 /// Starts the downloads with the settings that were kept.
-async fn start_downloads(store: &Store, transfer: TransferSettings) -> Result<Downloads, AgentError> {
+async fn start_downloads(store: &Store, cloud: Cloud, transfer: TransferSettings) -> Result<Downloads, AgentError> {
     let settings = DownloadSettings { auto_resume: transfer.auto_resume, ..DownloadSettings::default() };
-    let downloads = Downloads::start(store.clone(), settings).await?;
+    let downloads = Downloads::start(store.clone(), cloud, settings).await?;
     if let Some(limit) = kept::<RateLimit>(store, "download_rate_limit").await? {
         downloads.throttle().set(limit);
     }

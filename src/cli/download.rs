@@ -95,6 +95,12 @@ pub(super) struct Start {
     /// Replace files that are there already; otherwise the new ones are numbered.
     #[arg(long)]
     overwrite: bool,
+    /// Number of the user who owns what is written; needs an agent that may give files away.
+    #[arg(long)]
+    uid: Option<u32>,
+    /// Number of the group that owns what is written.
+    #[arg(long)]
+    gid: Option<u32>,
     /// Follow until it is done. Ctrl-C stops following, not the download.
     #[arg(long)]
     wait: bool,
@@ -109,6 +115,8 @@ async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCod
         file_ids: start.file_ids,
         priority: start.priority,
         overwrite: start.overwrite,
+        uid: start.uid,
+        gid: start.gid,
     };
     let started: DownloadStarted = client.post("/downloads", &new).await?;
     if !(start.wait && output.is_json()) {

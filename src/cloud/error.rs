@@ -46,6 +46,12 @@ pub enum Call {
     FileAddress,
     /// Receiving a part from the storage.
     ReceivePart,
+    /// Listing what came through the team's portals.
+    ListInbox,
+    /// Listing the team's portals.
+    ListPortals,
+    /// Asking for the right to read a package of the team.
+    OpenPackage,
 }
 
 impl fmt::Display for Call {
@@ -68,6 +74,9 @@ impl fmt::Display for Call {
             Self::ListFiles => "list the files",
             Self::FileAddress => "say where a file can be read",
             Self::ReceivePart => "give a part of a file",
+            Self::ListInbox => "list the inbox",
+            Self::ListPortals => "list the portals",
+            Self::OpenPackage => "open a package of the team",
         })
     }
 }

@@ -13,6 +13,7 @@
 mod auth;
 mod downloads;
 mod error;
+mod inbox;
 mod links;
 mod packages;
 mod portals;
@@ -34,6 +35,7 @@ use url::Url;
 pub use auth::{Session, Team, User};
 pub use downloads::{FileAddress, Incoming, ListedFile, OpenedLink};
 pub use error::{Call, CloudError};
+pub use inbox::{Delivery, InboxPage, TeamPackage};
 pub use links::{CreatedLink, NewLink};
 pub use packages::{CreatedFile, CreatedPackage, FinalizeFile, Limits, NewFile, NewPackage, PackageAccess, SentPart};
 pub use portals::{NewPortalPackage, Portal};

@@ -5,17 +5,17 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, fstat, fstatvfs, fsync, futimens, linkat,
-    mkdirat, openat, renameat, renameat_with, statat, unlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, Uid, fchown, fstat, fstatvfs, fsync,
+    futimens, linkat, mkdirat, openat, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 
 use super::place::numbered;
-use crate::store::Problem;
+use crate::store::{Owner, Problem};
 
 /// Numbered names that are tried before a folder counts as full of them.
 const MOST_NUMBERS: u32 = 10_000;
@@ -34,6 +34,9 @@ pub(super) enum DiskError {
     /// There is no room.
     #[error("the disk of {} is full", .0.display())]
     Full(PathBuf),
+    /// Files may not be given away.
+    #[error("{} cannot be given to the user and group that were asked for: {source}", path.display())]
+    Owner { path: PathBuf, source: io::Error },
     /// Anything else.
     #[error("{} cannot be written: {source}", path.display())]
     Other { path: PathBuf, source: io::Error },
@@ -50,13 +53,17 @@ impl DiskError {
 
     /// Whether other files of the download would meet the same.
     pub(super) fn concerns_all(&self) -> bool {
-        matches!(self, Self::Full(_))
+        matches!(self, Self::Full(_) | Self::Owner { .. })
     }
 
     pub(super) fn problem(&self) -> Problem {
         let (code, hint) = match self {
             Self::NoFolder(_) => ("unsafe_destination", "move it away, or choose another destination"),
             Self::Full(_) => ("no_space", "make room on that disk, then resume the download"),
+            Self::Owner { .. } => (
+                "not_owner",
+                "let the agent run as root or with CAP_CHOWN, or start the download again without --uid and --gid",
+            ),
             Self::Other { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 ("not_writable", "let the agent's user write there, then resume the download")
             }
@@ -72,6 +79,8 @@ impl DiskError {
 pub(super) struct Folder {
     handle: OwnedFd,
     path: PathBuf,
+    /// Whose everything is that is made in it.
+    owner: Owner,
 }
 
 /// What is known of a file that is there.
@@ -106,26 +115,30 @@ const FILE: OFlags = OFlags::RDWR.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC)
 
 impl Folder {
     /// The destination, made where it is missing. It is what somebody named: links on the way to it are theirs.
-    pub(super) fn destination(path: &Path) -> Result<Self, DiskError> {
+    pub(super) fn destination(path: &Path, owner: Owner) -> Result<Self, DiskError> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => DiskError::NoFolder(path.to_owned()),
             _ => DiskError::of(path, error),
         };
+        let is_new = !path.exists();
         std::fs::create_dir_all(path).map_err(failed)?;
         let handle = rustix::fs::open(path, FOLDER, Mode::empty()).map_err(|error| failed(error.into()))?;
-        Ok(Self { handle, path: path.to_owned() })
+        if is_new {
+            give(&handle, path, owner)?;
+        }
+        Ok(Self { handle, path: path.to_owned(), owner })
     }
 
     /// The destination if it is there.
     pub(super) fn existing(path: &Path) -> Option<Self> {
         let handle = rustix::fs::open(path, FOLDER, Mode::empty()).ok()?;
-        Some(Self { handle, path: path.to_owned() })
+        Some(Self { handle, path: path.to_owned(), owner: Owner::default() })
     }
 
     /// The folder of this relative path, made where it is missing.
     pub(super) fn below(&self, path: &str, make: bool) -> Result<Self, DiskError> {
         let handle = self.handle.try_clone().map_err(|error| DiskError::of(&self.path, error))?;
-        let mut folder = Self { handle, path: self.path.clone() };
+        let mut folder = Self { handle, path: self.path.clone(), owner: self.owner };
         for name in path.split('/').filter(|name| !name.is_empty()) {
             folder = folder.child(name, make)?;
         }
@@ -134,14 +147,21 @@ impl Folder {
 
     fn child(&self, name: &str, make: bool) -> Result<Self, DiskError> {
         let path = self.path.join(name);
+        let mut is_new = false;
         if make {
             match mkdirat(&self.handle, name, Mode::from_raw_mode(0o777)) {
-                Ok(()) | Err(Errno::EXIST) => {}
+                Ok(()) => is_new = true,
+                Err(Errno::EXIST) => {}
                 Err(error) => return Err(DiskError::of(&path, error)),
             }
         }
         match openat(&self.handle, name, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
-            Ok(handle) => Ok(Self { handle, path }),
+            Ok(handle) => {
+                if is_new {
+                    give(&handle, &path, self.owner)?;
+                }
+                Ok(Self { handle, path, owner: self.owner })
+            }
             Err(Errno::LOOP | Errno::NOTDIR | Errno::MLINK) => Err(DiskError::NoFolder(path)),
             Err(error) => Err(DiskError::of(&path, error)),
         }
@@ -162,17 +182,28 @@ impl Folder {
         statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| Found::of(&stat))
     }
 
-    /// Whether this very file is there already, under its name or, unless it would replace that one, a numbered one.
-    pub(super) fn has(&self, name: &str, size: u64, modified_ns: Option<i64>, overwrite: bool) -> bool {
+    /// The name under which this very file is there already: its own or, unless it would replace that one, a numbered one.
+    pub(super) fn same(&self, name: &str, size: u64, modified_ns: Option<i64>, overwrite: bool) -> Option<String> {
         let names = if overwrite { 1 } else { MOST_NUMBERS };
         for number in 1..=names {
-            match self.look(&numbered(name, number)) {
-                Some(found) if found.is(size, modified_ns) => return true,
+            let name = numbered(name, number);
+            match self.look(&name) {
+                Some(found) if found.is(size, modified_ns) => return Some(name),
                 Some(_) => {}
-                None => return false,
+                None => return None,
             }
         }
-        false
+        None
+    }
+
+    /// What a file that is there hashes to, hexadecimal.
+    pub(super) fn checksum(&self, name: &str) -> Result<String, DiskError> {
+        let failed = |error: io::Error| DiskError::of(&self.path.join(name), error);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let handle = openat(&self.handle, name, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(File::from(handle)).map_err(failed)?;
+        Ok(hasher.finalize().to_hex().to_string())
     }
 
     /// The unfinished file that we left, if it is what we left: a plain file of this size.
@@ -190,6 +221,7 @@ impl Folder {
         let flags = FILE | OFlags::CREATE | OFlags::EXCL;
         let handle = openat(&self.handle, temporary, flags, Mode::from_raw_mode(0o666));
         let file = File::from(handle.map_err(|error| DiskError::of(&path, error))?);
+        give(&file, &path, self.owner)?;
         file.set_len(size).map_err(|error| DiskError::of(&path, error))?;
         Ok(file)
     }
@@ -257,6 +289,15 @@ impl Folder {
     }
 }
 
+/// Gives a new file or folder to its owner.
+fn give(handle: impl AsFd, path: &Path, owner: Owner) -> Result<(), DiskError> {
+    if owner == Owner::default() {
+        return Ok(());
+    }
+    let (user, group) = (owner.uid.map(Uid::from_raw), owner.gid.map(Gid::from_raw));
+    fchown(handle, user, group).map_err(|error| DiskError::Owner { path: path.to_owned(), source: error.into() })
+}
+
 fn times(nanoseconds: i64) -> Timestamps {
     let time =
         Timespec { tv_sec: nanoseconds.div_euclid(1_000_000_000), tv_nsec: nanoseconds.rem_euclid(1_000_000_000) as _ };
@@ -270,7 +311,7 @@ mod tests {
 
     fn destination() -> (tempfile::TempDir, Folder) {
         let around = tempfile::tempdir().unwrap();
-        let folder = Folder::destination(&around.path().join("in")).unwrap();
+        let folder = Folder::destination(&around.path().join("in"), Owner::default()).unwrap();
         (around, folder)
     }
 
@@ -300,10 +341,9 @@ mod tests {
             folder.finish(&file, ".t", "a.txt", Some(1_000_000_000_000_000_000), overwrite).unwrap()
         };
         assert_eq!(put(false), "a.txt");
-        assert!(folder.has("a.txt", 0, Some(1_000_000_000_000_000_000), false));
-        assert!(
-            !folder.has("a.txt", 1, Some(1_000_000_000_000_000_000), false) && !folder.has("a.txt", 0, Some(5), false)
-        );
+        let same = |size, time| folder.same("a.txt", size, Some(time), false);
+        assert_eq!(same(0, 1_000_000_000_000_000_000).as_deref(), Some("a.txt"));
+        assert_eq!((same(1, 1_000_000_000_000_000_000), same(0, 5)), (None, None));
         assert_eq!(put(false), "a (2).txt");
         assert_eq!(put(true), "a.txt");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);

@@ -1,4 +1,4 @@
-//! One part on its way here: asked for as a range, written where it belongs, counted, flushed.
+//! One part on its way here: asked for as a range, hashed, written where it belongs, counted, flushed.
 
 use std::fs::File;
 use std::io;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use crate::cloud::{Call, Cloud, CloudError, FileAddress, Incoming, PackageAccess};
-use crate::transfer::{Circuits, InFlight, Throttle};
+use crate::transfer::{Circuits, InFlight, PartHasher, Throttle};
 
 /// Bytes that are gathered before they are written.
 const BLOCK: usize = 1 << 20;
@@ -87,13 +87,14 @@ impl<'a> Source<'a> {
         Ok(address)
     }
 
-    /// Fetches a part into its place in `target`, flushed. Dropping the future ends the request.
+    /// Fetches a part into its place in `target`, flushed; returns its share of the file's BLAKE3 tree. Dropping the future
+    /// ends the request.
     pub(super) async fn fetch(
         &self,
         range: Range,
         target: &Arc<File>,
         in_flight: Arc<InFlight>,
-    ) -> Result<(), FetchError> {
+    ) -> Result<Vec<u8>, FetchError> {
         let address = self.address().await?;
         let host = address.host();
         self.circuits.leave(&host).await;
@@ -129,7 +130,8 @@ impl<'a> Source<'a> {
         mut incoming: Incoming,
         target: &Arc<File>,
         in_flight: &InFlight,
-    ) -> Result<(), FetchError> {
+    ) -> Result<Vec<u8>, FetchError> {
+        let mut hasher = PartHasher::new(range.offset, range.length, range.size);
         let (mut at, end) = (range.offset, range.offset + range.length);
         let mut block = Vec::new();
         loop {
@@ -146,21 +148,29 @@ impl<'a> Source<'a> {
             }
             if block.len() >= BLOCK || over {
                 let (length, full, target) = (block.len() as u64, std::mem::take(&mut block), Arc::clone(target));
-                blocking(move || {
+                hasher = blocking(move || {
+                    hasher.update(&full);
                     target.write_all_at(&full, at)?;
-                    if over { target.sync_data() } else { Ok(()) }
+                    if over {
+                        target.sync_data()?;
+                    }
+                    Ok(hasher)
                 })
                 .await?;
                 at += length;
             }
             if over {
-                return if at == end { Ok(()) } else { Err(cut("the connection was closed half way").into()) };
+                return if at == end {
+                    Ok(hasher.finish())
+                } else {
+                    Err(cut("the connection was closed half way").into())
+                };
             }
         }
     }
 }
 
-async fn blocking(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<(), FetchError> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, FetchError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(FetchError::Disk)
 }

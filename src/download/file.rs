@@ -3,7 +3,7 @@
 //! **On a crash** the parts in the store are on the disk, flushed; a file that was begun goes on with them if the
 //! unfinished file is still there and the storage still has the same content, else it begins anew.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::fs::File as OpenFile;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use super::fetch::{FetchError, Range, Source};
 use super::life::{Run, refused};
 use super::place::temporary;
 use crate::cloud::{Call, CloudError};
-use crate::store::{DownloadFile, DownloadFileState, Problem};
-use crate::transfer::{Halt, Verdict, decide};
+use crate::store::{DownloadFile, DownloadFileState, FetchedPart, Problem};
+use crate::transfer::{Halt, Verdict, checksum, decide};
 
 /// How often a file may turn out to be another one than it was before that counts as a failure.
 const MOST_CHANGES: u32 = 3;
@@ -121,15 +121,16 @@ async fn fetch_once(run: &Run, file: &mut DownloadFile) -> Result<(), Setback> {
     let target = open_target(run, file).await?;
     let (size, modified_ns) = (file.wanted.size, file.wanted.modified_ns);
     let (folder, name, overwrite) = (Arc::clone(&target.folder), target.name.clone(), run.overwrite);
-    if on_disk(move || Ok(folder.has(&name, size, modified_ns, overwrite))).await? {
-        let (folder, unfinished) = (Arc::clone(&target.folder), target.temporary.clone());
-        on_disk(move || folder.remove(&unfinished)).await?;
-        // What was renamed into its place before a crash is ours.
-        let state = if file.bytes_done > 0 { DownloadFileState::Done } else { DownloadFileState::Skipped };
-        return done(run, file, state).await;
+    if let Some(same) = on_disk(move || Ok(folder.same(&name, size, modified_ns, overwrite))).await? {
+        return found(run, file, &target, same).await;
     }
-    let (opened, confirmed) = open_unfinished(run, file, &target).await?;
-    fetch_parts(run, file, &opened, confirmed).await?;
+    let (opened, mut parts) = open_unfinished(run, file, &target).await?;
+    fetch_parts(run, file, &opened, &mut parts).await?;
+    let trees: Vec<&[u8]> = parts.values().map(Vec::as_slice).collect();
+    let checksum = match size {
+        0 => Some(blake3::hash(b"")),
+        _ => checksum(size, file.part_size.unwrap_or(run.part_size), &trees),
+    };
     on_disk(move || {
         let Target { folder, name, temporary } = target;
         let length = opened.metadata().map(|metadata| metadata.len());
@@ -139,11 +140,28 @@ async fn fetch_once(run: &Run, file: &mut DownloadFile) -> Result<(), Setback> {
         folder.finish(&opened, &temporary, &name, modified_ns, overwrite)
     })
     .await?;
-    done(run, file, DownloadFileState::Done).await
+    done(run, file, DownloadFileState::Done, checksum.map(|checksum| checksum.to_hex().to_string())).await
 }
 
-async fn done(run: &Run, file: &DownloadFile, state: DownloadFileState) -> Result<(), Setback> {
-    run.store().fetch_done(run.id, file.number, state).await.map_err(Halt::from)?;
+/// The file is in its place already: somebody else's, or ours, renamed into it before a crash.
+async fn found(run: &Run, file: &DownloadFile, target: &Target, same: String) -> Result<(), Setback> {
+    let (folder, unfinished) = (Arc::clone(&target.folder), target.temporary.clone());
+    let is_ours = file.state == DownloadFileState::Receiving;
+    let checksum = on_disk(move || {
+        folder.remove(&unfinished)?;
+        is_ours.then(|| folder.checksum(&same)).transpose()
+    })
+    .await?;
+    done(run, file, if is_ours { DownloadFileState::Done } else { DownloadFileState::Skipped }, checksum).await
+}
+
+async fn done(
+    run: &Run,
+    file: &DownloadFile,
+    state: DownloadFileState,
+    checksum: Option<String>,
+) -> Result<(), Setback> {
+    run.store().fetch_done(run.id, file.number, state, checksum).await.map_err(Halt::from)?;
     Ok(())
 }
 
@@ -157,38 +175,42 @@ async fn open_target(run: &Run, file: &DownloadFile) -> Result<Target, Setback> 
     .await
 }
 
-/// The unfinished file and the numbers of its parts that are in it.
+/// The parts of a file that are on the disk, by number: their shares of its BLAKE3 tree.
+type Parts = BTreeMap<u32, Vec<u8>>;
+
+/// The unfinished file and the parts that are in it.
 async fn open_unfinished(
     run: &Run,
     file: &mut DownloadFile,
     target: &Target,
-) -> Result<(Arc<OpenFile>, HashSet<u32>), Setback> {
+) -> Result<(Arc<OpenFile>, Parts), Setback> {
     let parts = run.store().fetched_parts(run.id, file.number).await.map_err(Halt::from)?;
     let size = file.wanted.size;
     if !parts.is_empty() && file.part_size.is_some() {
         let (folder, unfinished) = (Arc::clone(&target.folder), target.temporary.clone());
         if let Some(opened) = on_disk(move || Ok(folder.go_on(&unfinished, size))).await? {
-            return Ok((Arc::new(opened), parts.into_iter().collect()));
+            return Ok((Arc::new(opened), parts.into_iter().map(|part| (part.number, part.tree)).collect()));
         }
     }
     let part_size = file.part_size.unwrap_or(run.part_size);
     begin(run, file, size, part_size).await?;
     let (folder, unfinished) = (Arc::clone(&target.folder), target.temporary.clone());
     let opened = on_disk(move || folder.begin(&unfinished, size)).await?;
-    Ok((Arc::new(opened), HashSet::new()))
+    Ok((Arc::new(opened), Parts::new()))
 }
 
 async fn fetch_parts(
     run: &Run,
     file: &DownloadFile,
     opened: &Arc<OpenFile>,
-    confirmed: HashSet<u32>,
+    confirmed: &mut Parts,
 ) -> Result<(), Setback> {
     let (size, part_size) = (file.wanted.size, file.part_size.unwrap_or(run.part_size).max(1));
     let parts = u32::try_from(size.div_ceil(part_size)).unwrap_or(u32::MAX);
     let (id, etag) = (&file.wanted.remote_id, file.etag.clone());
     let source = Source::new(run.cloud(), run.circuits(), run.throttle(), run.package(), id, etag);
-    let mut missing = (1..=parts).filter(|number| !confirmed.contains(number));
+    let missing: Vec<u32> = (1..=parts).filter(|number| !confirmed.contains_key(number)).collect();
+    let mut missing = missing.into_iter();
     let mut fetching = FuturesUnordered::new();
     loop {
         while fetching.len() < run.workers() {
@@ -198,7 +220,10 @@ async fn fetch_parts(
             fetching.push(fetch_one(run, file, &source, opened, number, range));
         }
         match fetching.next().await {
-            Some(fetched) => fetched?,
+            Some(fetched) => {
+                let (number, tree) = fetched?;
+                confirmed.insert(number, tree);
+            }
             None => return Ok(()),
         }
     }
@@ -212,7 +237,7 @@ async fn fetch_one(
     opened: &Arc<OpenFile>,
     number: u32,
     range: Range,
-) -> Result<(), Setback> {
+) -> Result<(u32, Vec<u8>), Setback> {
     let mut attempts = 0;
     loop {
         let slot = run.worker().await?;
@@ -220,12 +245,15 @@ async fn fetch_one(
         let outcome = run.unless_aborted(source.fetch(range, opened, run.live.begin_part())).await?;
         drop(slot);
         let error = match outcome {
-            Ok(()) => {
-                let etag = source.etag.lock().await.clone();
-                let written = run.store().part_fetched(run.id, file.number, number, range.length, etag).await;
-                written.map_err(Halt::from)?;
+            Ok(tree) => {
+                // The only part of a file is written down with the file: a small one costs a transaction less.
+                if range.length < range.size {
+                    let part = FetchedPart { number, size: range.length, tree: tree.clone() };
+                    let etag = source.etag.lock().await.clone();
+                    run.store().part_fetched(run.id, file.number, part, etag).await.map_err(Halt::from)?;
+                }
                 run.live.confirm(range.length);
-                return Ok(());
+                return Ok((number, tree));
             }
             Err(FetchError::Cloud(error)) => error,
             Err(FetchError::Disk(error)) => return Err(DiskError::of(file.wanted.path.as_ref(), error).into()),

@@ -2,22 +2,26 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
 use super::disk::Folder;
 use super::file::fetch_file;
-use super::place::{assign, package_folder};
+use super::place::{assign, folder_name};
 use super::queue::Shared;
 use crate::base::DownloadId;
 use crate::cloud::{Cloud, CloudError, ListedFile, PackageAccess};
 use crate::store::{
-    Activity, Download, DownloadFile, DownloadSource, Problem, RemotePackage, State, Store, StoreError, WantedFile,
+    Activity, Delivered, Download, DownloadFile, DownloadSource, Problem, RemotePackage, State, Store, StoreError,
+    WantedFile,
 };
 use crate::transfer::{Circuits, Halt, Slot, Steps, Throttle, Verdict, in_trouble};
 
 /// Files read from the database at once.
 const PAGE: u32 = 256;
+/// How often it is looked whether somebody has signed in.
+const SIGN_IN_WAIT: Duration = Duration::from_secs(15);
 
 /// What a running download needs at every step.
 pub(super) struct Task {
@@ -88,6 +92,24 @@ impl Task {
         let host = self.cloud.base().authority();
         self.unless_aborted(self.try_at(self.circuits(), host, call, &mut 0)).await?
     }
+
+    /// The right to read a delivery, and its name; waited for while nobody is signed in.
+    async fn open_delivery(&self, delivered: &Delivered) -> Result<(RemotePackage, String), Halt> {
+        let own = &self.shared.own;
+        let mut attempts = 0;
+        loop {
+            match self.ask(|| own.team_package(&delivered.team, &delivered.package)).await {
+                Ok(opened) => {
+                    return Ok((RemotePackage { id: delivered.package.clone(), token: opened.token }, opened.name));
+                }
+                Err(Halt::Refused(error, Verdict::SignIn)) => {
+                    attempts += 1;
+                    self.wait_after(&error, attempts, Some(SIGN_IN_WAIT)).await?;
+                }
+                Err(halt) => return Err(halt),
+            }
+        }
+    }
 }
 
 impl Run {
@@ -157,7 +179,7 @@ async fn open(task: &Task, download: &Download) -> Result<(RemotePackage, String
             let opened = task.ask(|| task.cloud.open_link(id, secret, password)).await?;
             (RemotePackage { id: opened.package_id, token: opened.package_token }, opened.name)
         }
-        DownloadSource::Package(package) => (package.clone(), download.name.clone().unwrap_or_default()),
+        DownloadSource::Inbox(delivered) => task.open_delivery(delivered).await?,
     };
     task.store().download_opened(task.id, package.clone(), name.clone()).await?;
     Ok((package, download.name.clone().unwrap_or(name)))
@@ -175,8 +197,12 @@ fn choose(download: &Download, name: &str, mut listed: Vec<ListedFile>) -> Resul
         }));
     }
     listed.retain(|file| chosen.is_empty() || chosen.contains(&file.id));
-    let folder = download.spec.package_folder.then(|| package_folder(name));
-    let paths = assign(&listed, folder.as_deref());
+    let portal = match &download.spec.source {
+        DownloadSource::Inbox(delivered) if download.spec.portal_folder => Some(folder_name(&delivered.portal)),
+        _ => None,
+    };
+    let around = portal.into_iter().chain(download.spec.package_folder.then(|| folder_name(name)));
+    let paths = assign(&listed, &around.collect::<Vec<_>>());
     let wanted = listed.into_iter().zip(paths).map(|(file, path)| WantedFile {
         modified_ns: file.modified.and_then(|at| i64::try_from(at.as_nanosecond()).ok()),
         remote_id: file.id,
@@ -188,10 +214,10 @@ fn choose(download: &Download, name: &str, mut listed: Vec<ListedFile>) -> Resul
 
 /// Opens the destination and looks whether all that is missing fits.
 async fn open_destination(download: &Download) -> Result<Folder, Halt> {
-    let path = download.spec.destination.clone();
+    let (path, owner) = (download.spec.destination.clone(), download.spec.owner);
     let missing = download.totals.bytes.saturating_sub(download.totals.bytes_done);
     let opened = tokio::task::spawn_blocking(move || {
-        let folder = Folder::destination(&path)?;
+        let folder = Folder::destination(&path, owner)?;
         let free = folder.space()?;
         Ok((folder, free))
     })

@@ -20,8 +20,9 @@ const LONGEST_PATH: usize = 2048;
 const DEVICES: &[&str] = &["CON", "PRN", "AUX", "NUL", "COM", "LPT", "CONIN$", "CONOUT$"];
 
 /// The paths below the destination for these files, in their order.
-pub(super) fn assign(files: &[ListedFile], folder: Option<&str>) -> Vec<String> {
-    let wanted: Vec<Vec<String>> = files.iter().map(|file| safe(file, folder)).collect();
+/// `around` names the folders that all of them get around them.
+pub(super) fn assign(files: &[ListedFile], around: &[String]) -> Vec<String> {
+    let wanted: Vec<Vec<String>> = files.iter().map(|file| safe(file, around)).collect();
     // A file may not be named as a folder that another needs.
     let folders: HashSet<String> = wanted.iter().flat_map(|names| folders_of(&names.join("/"))).collect();
     let mut taken = HashSet::new();
@@ -49,7 +50,7 @@ fn folders_of(path: &str) -> Vec<String> {
     path.match_indices('/').map(|(end, _)| fold(&path[..end])).collect()
 }
 
-fn safe(file: &ListedFile, folder: Option<&str>) -> Vec<String> {
+fn safe(file: &ListedFile, around: &[String]) -> Vec<String> {
     let mut names = names(&format!("{}/{}", file.folder, file.name));
     if names.is_empty() {
         names.push("file".to_owned());
@@ -58,13 +59,13 @@ fn safe(file: &ListedFile, folder: Option<&str>) -> Vec<String> {
     while names.len() > 1 && names.iter().map(|name| name.len() + 1).sum::<usize>() > LONGEST_PATH {
         names.remove(0);
     }
-    names.splice(0..0, folder.map(str::to_owned));
+    names.splice(0..0, around.iter().cloned());
     names
 }
 
-/// The folder that a package gets for itself.
-pub(super) fn package_folder(name: &str) -> String {
-    // A slash in a package's name is part of the name, not of a path.
+/// The folder that a package or a portal gets for itself.
+pub(super) fn folder_name(name: &str) -> String {
+    // A slash in such a name is part of the name, not of a path.
     let name = name.replace('/', "-");
     names(&name).pop().unwrap_or_else(|| "package".to_owned())
 }
@@ -149,7 +150,7 @@ mod tests {
     }
 
     fn placed(folder: &str, name: &str) -> String {
-        assign(&[listed(folder, name)], None).remove(0)
+        assign(&[listed(folder, name)], &[]).remove(0)
     }
 
     #[test]
@@ -181,16 +182,16 @@ mod tests {
     fn equal_names_and_names_of_folders_are_numbered() {
         let files =
             [listed("", "a.mov"), listed("", "A.MOV"), listed("", "b"), listed("b", "c"), listed("x/..", "a.mov")];
-        assert_eq!(assign(&files, None), ["a.mov", "A (2).MOV", "b (2)", "b/c", "x/a.mov"]);
-        assert_eq!(assign(&[listed("p", "q")], Some("Rough cut")), ["Rough cut/p/q"]);
+        assert_eq!(assign(&files, &[]), ["a.mov", "A (2).MOV", "b (2)", "b/c", "x/a.mov"]);
+        assert_eq!(assign(&[listed("p", "q")], &["Rough cut".into()]), ["Rough cut/p/q"]);
     }
 
     #[test]
     fn a_package_folder_is_one_name() {
-        assert_eq!(package_folder("Rough cut 1/2"), "Rough cut 1-2");
-        assert_eq!(package_folder("../.."), "..-.%2E");
-        assert_eq!(package_folder(".."), "package");
-        assert_eq!(package_folder(""), "package");
+        assert_eq!(folder_name("Rough cut 1/2"), "Rough cut 1-2");
+        assert_eq!(folder_name("../.."), "..-.%2E");
+        assert_eq!(folder_name(".."), "package");
+        assert_eq!(folder_name(""), "package");
     }
 
     #[test]

@@ -90,6 +90,8 @@ pub(super) struct Shared {
     pub(super) throttle: Throttle,
     pub(super) settings: DownloadSettings,
     live: LiveTable<DownloadId>,
+    /// The agent's own cloud, with its key or session: for what came through the team's portals.
+    pub(super) own: Cloud,
     /// Clients of the clouds that links led to, by base URL.
     clouds: Mutex<HashMap<String, Cloud>>,
     controls: Controls,
@@ -182,11 +184,11 @@ impl std::fmt::Debug for Downloads {
 
 impl Downloads {
     /// Starts the engine over what `store` holds: unfinished downloads go on unless `auto_resume` is off, in which case
-    /// they are paused first.
+    /// they are paused first. `own` is the cloud whose inbox is the agent's.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn start(store: Store, settings: DownloadSettings) -> Result<Self, DownloadError> {
+    pub async fn start(store: Store, own: Cloud, settings: DownloadSettings) -> Result<Self, DownloadError> {
         if !settings.auto_resume {
             let filter = DownloadFilter { states: vec![State::Transferring], ..DownloadFilter::default() };
             for download in store.downloads(filter).await? {
@@ -200,6 +202,7 @@ impl Downloads {
             throttle: Throttle::default(),
             settings,
             live: LiveTable::default(),
+            own,
             clouds: Mutex::default(),
             controls: Controls::default(),
         });

@@ -156,6 +156,7 @@ pub(super) fn list(
     conditions.contains("name", asked, "name");
     conditions.contains("sender", asked, "sender");
     conditions.between("created_at", asked, "created_at");
+    conditions.between("finalized_at", asked, "finalized_at");
     conditions.between("expires_at", asked, "expiry");
     if let Some(portal) = asked.one("portal").or_else(|| asked.one("subdomain")) {
         let portals = "portal_id IN (SELECT id FROM portal WHERE lower(?) IN (lower(id), lower(name), subdomain))";
@@ -163,6 +164,7 @@ pub(super) fn list(
     }
     let order = asked.order(&[
         ("created_at", "created_at"),
+        ("finalized_at", "finalized_at"),
         ("name", "lower(name)"),
         ("size", "size"),
         ("usage_total_bytes", "size"),

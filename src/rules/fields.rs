@@ -142,6 +142,12 @@ impl<'a> Fields<'_, 'a> {
         (!null).then(|| at.clone())
     }
 
+    /// The same, but only where the mapping itself gives it, and does not inherit it.
+    pub(super) fn own(&self, name: &'static str) -> Option<At<'a>> {
+        let own = self.at.pairs().iter().any(|(key, _)| key.text() == Some(name));
+        self.optional(name).filter(|_| own)
+    }
+
     /// The value of a key that must be there.
     pub(super) fn required(&self, name: &'static str) -> Option<At<'a>> {
         let found = self.optional(name);

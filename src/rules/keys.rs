@@ -157,8 +157,10 @@ pub(super) const DOWNLOAD: &[Key] = &[
         "all",
         "All portals of the team, or a list of subdomains.",
     ),
+    key("team", Shape::Text, "01HZX3Q4", "Id of the team that owns the portals; absent is the cloud's."),
     key("into", Shape::Text, "/srv/incoming", "The folder: absolute, `~`, or relative to this file."),
     key("package_folder", Shape::Boolean, "false", "Give every package a folder of its own."),
+    key("portal_folder", Shape::Boolean, "true", "Put a folder named as the portal around its packages."),
     key(
         "since",
         Shape::Text,
@@ -171,6 +173,13 @@ pub(super) const DOWNLOAD: &[Key] = &[
         "10",
         "Priority of the transfers it makes; higher goes first.",
     ),
+    key("poll", Shape::Duration, "60s", "How often the inbox is looked at."),
+    key(
+        "after",
+        Shape::Either(&[Shape::Choice(&["keep", "delete"]), Shape::Defined("after_download")]),
+        "{ complete: delete }",
+        "What happens to the package in the cloud.",
+    ),
     key(
         "notify",
         Shape::ListOf(&Shape::Defined("notify")),
@@ -179,6 +188,9 @@ pub(super) const DOWNLOAD: &[Key] = &[
     ),
     key("enabled", Shape::Boolean, "false", "Whether the rule runs at all."),
 ];
+
+pub(super) const AFTER_DOWNLOAD: &[Key] =
+    &[key("complete", Shape::Choice(&["keep", "delete"]), "delete", "Once all of the package is on the disk.")];
 
 pub(super) const PACKAGE: &[Key] = &[
     key("per", Shape::Choice(&["file", "folder", "batch"]), "batch", "What one package is made of."),
@@ -225,7 +237,16 @@ pub(super) const AFTER: &[Key] = &[
 pub(super) const MOVE: &[Key] =
     &[key("move", Shape::Template, "\"sent/{{ date }}\"", "A folder: absolute, `~`, or relative to this file.")];
 
-pub(super) const EVENTS: &[&str] = &["package.created", "upload.idle", "upload.complete", "upload.error", "rule.error"];
+pub(super) const EVENTS: &[&str] = &[
+    "package.created",
+    "upload.idle",
+    "upload.complete",
+    "upload.error",
+    "download.created",
+    "download.complete",
+    "download.error",
+    "rule.error",
+];
 
 pub(super) const NOTIFY: &[Key] = &[
     key("webhook", Shape::Text, "https://example.com/hook", "URL that gets a POST."),

@@ -173,14 +173,22 @@ pub struct DownloadRule {
     pub name: String,
     /// Which portals.
     pub portals: Portals,
+    /// The team that owns them; absent where the key or session has one team.
+    pub team: Option<String>,
     /// The folder, absolute.
     pub into: PathBuf,
     /// Give every package a folder of its own.
     pub package_folder: bool,
+    /// Put a folder named as the portal around its packages.
+    pub portal_folder: bool,
     /// Only packages finalized at or after this time; absent is from the rule's first start on.
     pub since: Option<Timestamp>,
     /// Priority of the downloads made; higher goes first.
     pub priority: i32,
+    /// How often the inbox is looked at.
+    pub poll: Duration,
+    /// Remove a package from the cloud once all of it is on the disk.
+    pub remove_package: bool,
     /// Who is told of what.
     pub notify: Vec<Notify>,
     /// Whether the rule runs at all.

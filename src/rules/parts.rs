@@ -217,14 +217,28 @@ pub enum NotifyEvent {
     UploadComplete,
     /// `upload.error`: an upload has failed for good.
     UploadError,
+    /// `download.created`: a package that came through a portal is to be fetched.
+    DownloadCreated,
+    /// `download.complete`: all of it is on the disk.
+    DownloadComplete,
+    /// `download.error`: a download has failed for good.
+    DownloadError,
     /// `rule.error`: the rule can not work, for instance because its folder is missing.
     RuleError,
 }
 
 impl NotifyEvent {
-    /// All events, in the order of an upload's life.
-    pub const ALL: [Self; 5] =
-        [Self::PackageCreated, Self::UploadIdle, Self::UploadComplete, Self::UploadError, Self::RuleError];
+    /// All events, in the order of a transfer's life.
+    pub const ALL: [Self; 8] = [
+        Self::PackageCreated,
+        Self::UploadIdle,
+        Self::UploadComplete,
+        Self::UploadError,
+        Self::DownloadCreated,
+        Self::DownloadComplete,
+        Self::DownloadError,
+        Self::RuleError,
+    ];
 
     /// The name used in the file, in webhooks and in the API.
     #[must_use]
@@ -234,6 +248,9 @@ impl NotifyEvent {
             Self::UploadIdle => "upload.idle",
             Self::UploadComplete => "upload.complete",
             Self::UploadError => "upload.error",
+            Self::DownloadCreated => "download.created",
+            Self::DownloadComplete => "download.complete",
+            Self::DownloadError => "download.error",
             Self::RuleError => "rule.error",
         }
     }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::keys::{
-    AFTER, CLOUD, DOWNLOAD, FILE, FINALIZE, Key, MOVE, NOT_FOR_PORTALS, NOTIFY, ONLY_FOR_PORTALS, PACKAGE, READY, RULE,
-    SCHEDULE, UPLOAD,
+    AFTER, AFTER_DOWNLOAD, CLOUD, DOWNLOAD, FILE, FINALIZE, Key, MOVE, NOT_FOR_PORTALS, NOTIFY, ONLY_FOR_PORTALS,
+    PACKAGE, READY, RULE, SCHEDULE, UPLOAD,
 };
 use super::shape::Shape;
 
@@ -32,6 +32,7 @@ pub fn schema() -> Value {
         "schedule": { "anyOf": [Shape::Texts.schema(), windows, { "type": "array", "items": windows }] },
         "finalize": with(section(FINALIZE, &[]), json!({ "minProperties": 1 })),
         "after": section(AFTER, &[]),
+        "after_download": section(AFTER_DOWNLOAD, &[]),
         "move": section(MOVE, &["move"]),
         "notify": with(section(NOTIFY, &[]), exactly_one(&["webhook", "exec"])),
         "upload": with(section(UPLOAD, &["kind"]), upload_kinds()),

@@ -8,6 +8,7 @@
 //!
 //! Must never know: HTTP, the rules' meaning, how files are sent.
 
+mod deliveries;
 mod downloads;
 mod events;
 mod files;
@@ -28,8 +29,10 @@ use tokio::sync::watch;
 use crate::base::{DownloadId, UploadId};
 use crate::db::{Database, DbError};
 
+pub use deliveries::{DeliveryCounts, DeliveryEntry, DeliveryOutcome};
 pub use downloads::{
-    Download, DownloadFile, DownloadFileState, DownloadFilter, DownloadSource, DownloadSpec, WantedFile,
+    Delivered, Download, DownloadFile, DownloadFileState, DownloadFilter, DownloadSource, DownloadSpec, FetchedPart,
+    Owner, WantedFile,
 };
 pub use events::Event;
 pub use ledger::RuleRecord;
@@ -38,8 +41,11 @@ pub use outbox::{Errand, ErrandKind, Outgoing, Telling};
 pub use uploads::{Order, UploadFilter};
 
 /// Version by version, what makes the agent's database; only ever longer.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/store/0001_first.sql"), include_str!("../../migrations/store/0002_downloads.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/store/0001_first.sql"),
+    include_str!("../../migrations/store/0002_downloads.sql"),
+    include_str!("../../migrations/store/0003_deliveries.sql"),
+];
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +77,12 @@ pub enum StoreError {
     AlreadyClaimed {
         /// Relative to the rule's folder.
         path: PathBuf,
+    },
+    /// The rule has taken the package before.
+    #[error("the package {package} was taken already")]
+    AlreadyDelivered {
+        /// The cloud's id of it.
+        package: String,
     },
     /// The database itself failed.
     #[error(transparent)]

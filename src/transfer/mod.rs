@@ -42,3 +42,4 @@ pub use queue::{Queue, QueueError, TransferSettings};
 pub(crate) use retry::{Verdict, decide};
 pub(crate) use slots::{Slot, Slots};
 pub(crate) use steps::{Halt, Steps, in_trouble};
+pub(crate) use tree::{PartHasher, checksum};

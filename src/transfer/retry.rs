@@ -59,7 +59,7 @@ pub fn decide(error: &CloudError, attempts: u32) -> Verdict {
         (Call::FinalizeFile, 400 | 404 | 409) if matches!(code, Some("NoSuchUpload" | "InvalidPart")) => {
             Verdict::Restart
         }
-        (Call::CreatePackage, 401) => Verdict::SignIn,
+        (Call::CreatePackage | Call::OpenPackage, 401) => Verdict::SignIn,
         // The right to read the package has expired: the link gives a new one.
         (Call::ListFiles | Call::FileAddress, 401) if attempts <= 3 => Verdict::Refresh,
         (Call::ReceivePart, 412 | 416) => Verdict::Restart,

@@ -28,7 +28,7 @@ fn subtrees(start: u64, end: u64) -> impl Iterator<Item = u64> {
 }
 
 /// Hashes one part as its bytes pass.
-pub(super) struct PartHasher {
+pub(crate) struct PartHasher {
     /// Only when the part is the whole file: its plain hash is the checksum.
     whole: bool,
     hasher: Hasher,
@@ -42,7 +42,7 @@ pub(super) struct PartHasher {
 
 impl PartHasher {
     /// For the part of `length` bytes at `offset` of a file of `size` bytes.
-    pub(super) fn new(offset: u64, length: u64, size: u64) -> Self {
+    pub(crate) fn new(offset: u64, length: u64, size: u64) -> Self {
         let whole = offset == 0 && length == size;
         let mut hasher = Self {
             whole,
@@ -67,7 +67,7 @@ impl PartHasher {
     }
 
     /// Takes the next bytes of the part.
-    pub(super) fn update(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.room > 0 {
             let take = usize::try_from(self.room).unwrap_or(usize::MAX).min(bytes.len());
             self.hasher.update(&bytes[..take]);
@@ -82,14 +82,14 @@ impl PartHasher {
     }
 
     /// What to keep of the part: chaining values, or the checksum when the part is the whole file.
-    pub(super) fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         if self.whole { self.hasher.finalize().as_bytes().to_vec() } else { self.values }
     }
 }
 
 /// The checksum of a file of `size` bytes cut into parts of `chunk_size`, from what [`PartHasher::finish`] gave for
 /// each, in order. `None` when something of it is missing.
-pub(super) fn checksum(size: u64, chunk_size: u64, parts: &[&[u8]]) -> Option<blake3::Hash> {
+pub(crate) fn checksum(size: u64, chunk_size: u64, parts: &[&[u8]]) -> Option<blake3::Hash> {
     if let [only] = parts {
         return Some(blake3::Hash::from_bytes((*only).try_into().ok()?));
     }

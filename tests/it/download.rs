@@ -12,6 +12,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use masv_agent::base::{DownloadId, UploadId};
+use masv_agent::cloud::{Cloud, CloudSettings};
 use masv_agent::download::{DownloadError, DownloadSettings, Downloads, LinkAddress};
 use masv_agent::store::{Download, DownloadFile, DownloadFileState, DownloadSource, DownloadSpec, State, Store};
 use masv_agent::transfer::RateLimit;
@@ -35,7 +36,7 @@ impl Receiver {
     async fn start_in(folder: tempfile::TempDir) -> Self {
         let store = Store::open(&folder.path().join("agent.db")).unwrap();
         let settings = DownloadSettings { part_size: PART, workers: 2, ..DownloadSettings::default() };
-        let downloads = Downloads::start(store.clone(), settings).await.unwrap();
+        let downloads = Downloads::start(store.clone(), nobody(), settings).await.unwrap();
         Self { downloads, store, folder }
     }
 
@@ -43,18 +44,11 @@ impl Receiver {
         self.folder.path().join("in")
     }
 
+    /// An order into the destination itself.
     fn spec(&self, link: &str) -> DownloadSpec {
         let LinkAddress { api, id, secret } = LinkAddress::parse(link).unwrap();
-        DownloadSpec {
-            api,
-            source: DownloadSource::Link { id, secret, password: None },
-            destination: self.destination(),
-            package_folder: false,
-            chosen: Vec::new(),
-            overwrite: false,
-            priority: 0,
-            rule: None,
-        }
+        let source = DownloadSource::Link { id, secret, password: None };
+        DownloadSpec { package_folder: false, ..DownloadSpec::new(api, source, self.destination()) }
     }
 
     async fn fetch(&self, link: &str) -> Download {
@@ -81,6 +75,12 @@ impl Receiver {
     fn received(&self) -> BTreeMap<String, Vec<u8>> {
         tree(&self.destination())
     }
+}
+
+/// A cloud of its own that the agent is not signed in to.
+fn nobody() -> Cloud {
+    let base = "http://127.0.0.1:1".parse().unwrap();
+    Cloud::new(CloudSettings { base, api_key: None, team_id: None }).unwrap()
 }
 
 fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -127,6 +127,14 @@ async fn a_package_arrives_with_its_tree_its_bytes_and_its_times() {
     let download = receiver.fetch(&link).await;
     assert_eq!(receiver.received(), expected(&files));
     assert_eq!(download.totals.bytes_done, download.totals.bytes);
+    let sums = receiver.files(download.id).await;
+    let expected_sum = |path: &str| {
+        let (_, bytes) = files.iter().find(|(name, _)| *name == path).unwrap();
+        blake3::hash(bytes).to_hex().to_string()
+    };
+    for file in &sums {
+        assert_eq!(file.checksum, Some(expected_sum(&file.wanted.path)), "{}", file.wanted.path);
+    }
     for (name, _) in &files {
         let modified = |root: PathBuf| std::fs::metadata(root.join(name)).unwrap().modified().unwrap();
         let (sent, got) = (modified(engine.folder.path().join("source")), modified(receiver.destination()));
@@ -180,7 +188,7 @@ async fn a_restarted_engine_fetches_only_what_is_missing() {
     // What is on the disk is not fetched again: a mark in a confirmed part survives.
     let unfinished = receiver.destination().join(&hidden[0]);
     let mut bytes = std::fs::read(&unfinished).unwrap();
-    let marked = usize::try_from(u64::from(before[0] - 1) * PART).unwrap();
+    let marked = usize::try_from(u64::from(before[0].number - 1) * PART).unwrap();
     bytes[marked] ^= 0xff;
     std::fs::write(&unfinished, &bytes).unwrap();
 

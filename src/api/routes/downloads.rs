@@ -16,7 +16,7 @@ use super::Body;
 use super::uploads::{Answer, LARGEST_PAGE, Removing, parse_states};
 use crate::base::DownloadId;
 use crate::download::LinkAddress;
-use crate::store::{DownloadFilter, DownloadSource, DownloadSpec, State};
+use crate::store::{DownloadFilter, DownloadSource, DownloadSpec, Owner, State};
 
 fn parse_id(text: &str) -> Result<DownloadId, ApiError> {
     text.parse().map_err(|_| {
@@ -36,6 +36,7 @@ impl ApiState {
 pub(super) struct Listing {
     #[serde(default)]
     states: String,
+    rule: Option<String>,
     limit: Option<u32>,
     cursor: Option<String>,
 }
@@ -49,7 +50,9 @@ pub(super) async fn list(
     let filter = DownloadFilter {
         states: parse_states(&listing.states)?,
         before: before.map_err(|_| ApiError::bad("the cursor is not one that a list gave"))?,
+        rule: listing.rule,
         limit,
+        ..DownloadFilter::default()
     };
     let downloads = state.downloads.store().downloads(filter).await?;
     let full = limit > 0 && downloads.len() == limit as usize;
@@ -117,15 +120,14 @@ pub(super) async fn create(
         return Err(ApiError::fields(bad));
     }
     let LinkAddress { api, id, secret } = link.map_err(crate::download::DownloadError::from)?;
+    let source = DownloadSource::Link { id, secret, password: new.password };
     let spec = DownloadSpec {
-        api,
-        source: DownloadSource::Link { id, secret, password: new.password },
-        destination: new.dst_folder,
         package_folder: new.create_package_folder,
         chosen: new.file_ids,
         overwrite: new.overwrite,
+        owner: Owner { uid: new.uid, gid: new.gid },
         priority: new.priority,
-        rule: None,
+        ..DownloadSpec::new(api, source, new.dst_folder)
     };
     let download_id = state.downloads.submit(spec).await?;
     Ok((StatusCode::CREATED, Json(DownloadStarted { download_id })))

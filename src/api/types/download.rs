@@ -44,7 +44,7 @@ impl Download {
         let spec = download.spec;
         let source = match &spec.source {
             store::DownloadSource::Link { id, .. } => format!("{}/{id}", spec.api),
-            store::DownloadSource::Package(_) => spec.api,
+            store::DownloadSource::Inbox(delivered) => format!("{} (portal {})", spec.api, delivered.portal),
         };
         Self {
             id: download.id,
@@ -90,6 +90,8 @@ pub struct DownloadedFile {
     pub progress: u64,
     /// Where it stands.
     pub state: DownloadFileState,
+    /// BLAKE3, hexadecimal, once it was received.
+    pub checksum: Option<String>,
     /// Why it can not be had.
     pub error: Option<Problem>,
 }
@@ -103,6 +105,7 @@ impl From<store::DownloadFile> for DownloadedFile {
             size: file.wanted.size,
             progress: file.bytes_done,
             state: file.state,
+            checksum: file.checksum,
             error: file.problem,
         }
     }
@@ -130,6 +133,12 @@ pub struct NewDownload {
     /// Replace files that are there already.
     #[serde(default)]
     pub overwrite: bool,
+    /// Number of the user who owns what is written; absent for the agent's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// Number of the group that owns what is written; absent for the agent's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
 }
 
 fn yes() -> bool {

@@ -1,16 +1,23 @@
 //! A download rule.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
 use super::super::fields::{At, Fields};
-use super::super::keys::DOWNLOAD;
+use super::super::keys::{AFTER_DOWNLOAD, DOWNLOAD};
 use super::super::model::{DownloadRule, Portals};
 use super::super::reader::{Reader, example};
 use super::digest::digest;
 use super::rule::rule_name;
 use super::{Shared, notify, upload};
+
+/// How often the inbox is looked at where the rule does not say.
+const POLL: Duration = Duration::from_secs(60);
+/// A cloud is not asked more often than this.
+const SHORTEST_POLL: Duration = Duration::from_secs(1);
 
 /// A download rule.
 pub(super) fn read<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<DownloadRule> {
@@ -22,6 +29,11 @@ pub(super) fn read<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<DownloadR
     let portals = portals(&fields, reader);
     let into = fields.required("into").and_then(|at| reader.path(&at, true));
     let package_folder = fields.or("package_folder", true, |at| reader.boolean(at));
+    let portal_folder = fields.or("portal_folder", false, |at| reader.boolean(at));
+    let team = fields.maybe("team", |at| reader.text(at));
+    // What `defaults` says of these two is meant for watched folders.
+    let poll = fields.own("poll").map_or(Some(POLL), |at| poll(&at, reader));
+    let remove_package = fields.own("after").map_or(Some(false), |at| after(&at, reader));
     let since = fields.maybe("since", |at| since(at, &shared.zone, reader));
     let priority = fields.or("priority", 0, |at| reader.whole(at));
     let notify = fields.or("notify", Vec::new(), |at| notify::list(at, reader));
@@ -32,6 +44,10 @@ pub(super) fn read<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<DownloadR
         portals: portals?,
         into: into?,
         package_folder: package_folder?,
+        portal_folder: portal_folder?,
+        team: team?,
+        poll: poll?,
+        remove_package: remove_package?,
         since: since?,
         priority: priority?,
         notify: notify?,
@@ -61,6 +77,24 @@ fn portals(fields: &Fields<'_, '_>, reader: &Reader<'_>) -> Option<Portals> {
             None
         }
     }
+}
+
+fn poll(at: &At<'_>, reader: &Reader<'_>) -> Option<Duration> {
+    let poll = reader.interval(at)?;
+    if poll < SHORTEST_POLL {
+        reader.error(at, "expected a second or more", example(at));
+        return None;
+    }
+    Some(poll)
+}
+
+/// Whether the package is removed from the cloud.
+fn after(at: &At<'_>, reader: &Reader<'_>) -> Option<bool> {
+    let words = [("keep", false), ("delete", true)];
+    if !at.is_map() {
+        return reader.choice(at, &words);
+    }
+    reader.fields(at, AFTER_DOWNLOAD)?.or("complete", false, |at| reader.choice(at, &words))
 }
 
 /// A time: RFC 3339, or a date, or a date and a time in the zone of the file.

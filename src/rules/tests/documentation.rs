@@ -86,6 +86,7 @@ fn every_key_is_explained_and_shown() {
         keys::SCHEDULE,
         keys::FINALIZE,
         keys::AFTER,
+        keys::AFTER_DOWNLOAD,
         keys::MOVE,
         keys::NOTIFY,
         keys::UPLOAD,
