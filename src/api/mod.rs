@@ -15,6 +15,7 @@ pub mod doctor;
 mod error;
 mod guard;
 mod intake;
+mod openapi;
 mod routes;
 mod serve;
 pub mod types;

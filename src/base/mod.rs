@@ -6,6 +6,7 @@
 mod files;
 mod ids;
 mod package_path;
+pub mod shown;
 
 pub use files::{FileIdentity, bytes_to_path, path_to_bytes};
 pub use ids::{DownloadId, UploadId};

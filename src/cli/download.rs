@@ -13,7 +13,7 @@ use super::client::Client;
 use super::error::{CliError, Exit};
 use super::output::{Cell, Mood, Output, duration, size};
 use super::{upload, user};
-use crate::api::types::{Count, Download, DownloadStarted, NewDownload, Transfers};
+use crate::api::types::{Download, DownloadStarted, NewDownload, Paused, Removed, Resumed, Transfers};
 use crate::base::DownloadId;
 use crate::store::State;
 
@@ -273,15 +273,15 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
             status(&download, output);
         }
         Command::Pause { id } if id == "all" => {
-            let count: Count = client.order("/downloads/pause").await?;
-            output.json(&json!({ "paused": count.removed }));
-            output.line(&format!("Paused {} downloads.", count.removed));
+            let all: Paused = client.order("/downloads/pause").await?;
+            output.json(&all);
+            output.line(&format!("Paused {} downloads.", all.paused));
         }
         Command::Pause { id } => say(&client.order(&one(&id, "/pause")).await?, output),
         Command::Resume { id } if id == "all" => {
-            let count: Count = client.order("/downloads/resume").await?;
-            output.json(&json!({ "resumed": count.removed }));
-            output.line(&format!("Resumed {} downloads.", count.removed));
+            let all: Resumed = client.order("/downloads/resume").await?;
+            output.json(&all);
+            output.line(&format!("Resumed {} downloads.", all.resumed));
         }
         Command::Resume { id } => say(&client.order(&one(&id, "/resume")).await?, output),
         Command::Rm { id, states } => {
@@ -289,9 +289,9 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
                 let states = states.unwrap_or_else(|| "all".to_owned());
                 let mut query = url::form_urlencoded::Serializer::new(String::new());
                 let query = query.append_pair("states", &states).finish();
-                let count: Count = client.delete_counted(&format!("/downloads?{query}")).await?;
-                output.json(&count);
-                output.line(&format!("Removed {} downloads.", count.removed));
+                let all: Removed = client.delete_counted(&format!("/downloads?{query}")).await?;
+                output.json(&all);
+                output.line(&format!("Removed {} downloads.", all.removed));
             } else if states.is_some() {
                 return Err(CliError::usage("--states goes with `all`"));
             } else {

@@ -13,7 +13,8 @@ use super::error::CliError;
 use super::output::{Cell, Mood, Output, duration, size};
 use super::{user, watch};
 use crate::api::types::{
-    Change, Common, Count, MoreFiles, NewLink, NewPortalUpload, NewUpload, Size, Started, Transfers, Upload,
+    Change, Common, MoreFiles, NewLink, NewPortalUpload, NewUpload, Paused, Removed, Resumed, Size, Started, Transfers,
+    Upload,
 };
 use crate::store::{Activity, Link, Order, State};
 
@@ -373,23 +374,23 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
             status(&upload, output);
         }
         Command::Pause { id } if id == "all" => {
-            let count: Count = client.order("/uploads/pause").await?;
-            output.json(&json!({ "paused": count.removed }));
-            output.line(&format!("Paused {} uploads.", count.removed));
+            let all: Paused = client.order("/uploads/pause").await?;
+            output.json(&all);
+            output.line(&format!("Paused {} uploads.", all.paused));
         }
         Command::Pause { id } => say(&client.order(&one(&id, "/pause")).await?, output),
         Command::Resume { id } if id == "all" => {
-            let count: Count = client.order("/uploads/resume").await?;
-            output.json(&json!({ "resumed": count.removed }));
-            output.line(&format!("Resumed {} uploads.", count.removed));
+            let all: Resumed = client.order("/uploads/resume").await?;
+            output.json(&all);
+            output.line(&format!("Resumed {} uploads.", all.resumed));
         }
         Command::Resume { id } => say(&client.order(&one(&id, "/resume")).await?, output),
         Command::Rm { id, states } => {
             if id == "all" {
                 let states = states.unwrap_or_else(|| "all".to_owned());
-                let count: Count = client.delete_counted(&format!("/uploads?states={states}")).await?;
-                output.json(&count);
-                output.line(&format!("Removed {} uploads.", count.removed));
+                let all: Removed = client.delete_counted(&format!("/uploads?states={states}")).await?;
+                output.json(&all);
+                output.line(&format!("Removed {} uploads.", all.removed));
             } else if states.is_some() {
                 return Err(CliError::usage("--states goes with `all`"));
             } else {

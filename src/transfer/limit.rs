@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::civil::{Time, Weekday};
 use jiff::{Timestamp, Zoned};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -20,7 +21,7 @@ const SLOWEST: u64 = 16 << 10;
 const SCHEDULE_LOOK: Duration = Duration::from_secs(20);
 
 /// A limit and when it applies.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
     /// Whether there is a limit at all.
@@ -36,7 +37,7 @@ pub struct RateLimit {
 }
 
 /// A time span for each day of the week.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "the days of the week")]
 pub struct Week {
@@ -50,16 +51,18 @@ pub struct Week {
 }
 
 /// From when until when on one day. An end that is not after the start is on the next day; equal times mean all day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Span {
     /// Whether the limit applies on this day.
     pub enabled: bool,
     /// `HH:MM`.
     #[serde(with = "clock")]
+    #[schemars(with = "String", regex(pattern = r"^\d\d:\d\d$"))]
     pub start: Time,
     /// `HH:MM`.
     #[serde(with = "clock")]
+    #[schemars(with = "String", regex(pattern = r"^\d\d:\d\d$"))]
     pub end: Time,
 }
 

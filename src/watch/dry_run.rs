@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::beneath::{self, Probe};
@@ -19,6 +20,7 @@ use super::package::Gate;
 use super::scan;
 use super::sieve::Sieve;
 use super::{WatchSettings, describe};
+use crate::base::shown;
 use crate::rules::{Existing, Finalize, Rule, RuleSet};
 use crate::store::{Destination, LedgerEntry, Store, StoreError, UploadKind};
 
@@ -26,26 +28,32 @@ use crate::store::{Destination, LedgerEntry, Store, StoreError, UploadKind};
 const LATER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 /// What one rule would do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DryRun {
     /// The rule.
     pub rule: String,
     /// Its folder.
+    #[serde(serialize_with = "shown::path")]
+    #[schemars(with = "String")]
     pub watch: PathBuf,
     /// Why it can not do anything.
     pub offline: Option<String>,
     /// What it would make.
     pub packages: Vec<DryPackage>,
     /// Files that would wait, and for what.
+    #[serde(serialize_with = "shown::remarks")]
+    #[schemars(with = "Vec<(String, String)>")]
     pub waiting: Vec<(PathBuf, String)>,
     /// Files that were sent, are on their way, or count as sent.
     pub done: u64,
     /// What could not be looked at, and why.
+    #[serde(serialize_with = "shown::remarks")]
+    #[schemars(with = "Vec<(String, String)>")]
     pub unread: Vec<(PathBuf, String)>,
 }
 
 /// A package that would be made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DryPackage {
     /// Rendered name; absent when the template fails, see `error`.
     pub name: Option<String>,

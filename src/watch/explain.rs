@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::describe;
@@ -14,11 +15,12 @@ use super::runner::Shared;
 use super::settle::Stage;
 use super::sieve::Sieve;
 use super::status::{RuleState, RuleStatus};
+use crate::base::shown;
 use crate::rules::{Per, Rule};
 use crate::store::{LedgerEntry, Outcome, Store, StoreError};
 
 /// One test and how the file fared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Test {
     /// Which test; stable words.
     pub test: &'static str,
@@ -32,11 +34,13 @@ pub struct Test {
 }
 
 /// What one rule makes of a path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RuleExplanation {
     /// The rule.
     pub rule: String,
     /// The path relative to its folder.
+    #[serde(serialize_with = "shown::path")]
+    #[schemars(with = "String")]
     pub relative: PathBuf,
     /// Whether the file is this rule's: it passed all tests that are about its name, place and size.
     pub owned: bool,
@@ -45,9 +49,11 @@ pub struct RuleExplanation {
 }
 
 /// What the rules make of a path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Explanation {
     /// The path that was asked about.
+    #[serde(serialize_with = "shown::path")]
+    #[schemars(with = "String")]
     pub path: PathBuf,
     /// The rule it belongs to.
     pub rule: Option<String>,

@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::base::UploadId;
+use crate::base::{UploadId, shown};
 
 /// Most waiting files that a status lists; the count is always right.
 pub const LISTED: usize = 100;
 
 /// What a rule does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RuleState {
     /// It has not looked at its folder yet.
@@ -30,9 +31,11 @@ pub enum RuleState {
 }
 
 /// A file that waits, and for what.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WaitingFile {
     /// Relative to the watched folder.
+    #[serde(serialize_with = "shown::path")]
+    #[schemars(with = "String")]
     pub path: PathBuf,
     /// Bytes at the last look.
     pub size: u64,
@@ -45,7 +48,7 @@ pub struct WaitingFile {
 }
 
 /// The last look at the whole folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LastScan {
     /// When it ended.
     pub at: Timestamp,
@@ -58,7 +61,7 @@ pub struct LastScan {
 }
 
 /// Something that went wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LastError {
     /// When.
     pub at: Timestamp,
@@ -71,11 +74,13 @@ pub struct LastError {
 }
 
 /// All that a rule can tell about itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct RuleStatus {
     /// The rule.
     pub name: String,
     /// The folder it watches.
+    #[serde(serialize_with = "shown::path")]
+    #[schemars(with = "String")]
     pub watch: PathBuf,
     /// What it does.
     pub state: RuleState,
@@ -86,6 +91,8 @@ pub struct RuleStatus {
     /// The first of them.
     pub waiting: Vec<WaitingFile>,
     /// What could not be looked at, and why.
+    #[serde(serialize_with = "shown::remarks")]
+    #[schemars(with = "Vec<(String, String)>")]
     pub unread: Vec<(PathBuf, String)>,
     /// The last look at the whole folder.
     pub last_scan: Option<LastScan>,

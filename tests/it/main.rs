@@ -8,6 +8,7 @@ mod faults;
 mod hub;
 mod kills;
 mod notify;
+mod openapi;
 mod process;
 mod rule_cli;
 mod service_files;

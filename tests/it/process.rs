@@ -64,6 +64,17 @@ impl Agent {
         process.wait().unwrap().code()
     }
 
+    /// Waits until it has ended by itself; the exit code.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.process.take().unwrap().wait().unwrap().code()
+    }
+
+    /// Where its API is.
+    pub fn url(&self) -> String {
+        let written = std::fs::read(self.path("data/agent.json")).unwrap();
+        serde_json::from_slice::<Value>(&written).unwrap()["address"].as_str().unwrap().to_owned()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

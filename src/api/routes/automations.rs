@@ -7,61 +7,59 @@ use axum::Json;
 use axum::extract::{Path, Query, State as Extract};
 use axum::http::StatusCode;
 use jiff::{Timestamp, Zoned};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::super::ApiState;
 use super::super::error::ApiError;
-use super::super::types::Upload;
+use super::super::types::{
+    Automation, AutomationRule, Automations, DryRuns, Forgotten, Loaded, Marked, PausedRules, ResumedRules, Transfers,
+    Upload,
+};
 use super::Body;
+use super::uploads::Answer;
 use crate::rules::{self, Rule, SystemEnvironment};
 use crate::store::UploadFilter;
-
-type Answer = Result<Json<Value>, ApiError>;
+use crate::watch::Explanation;
 
 /// How many of the coming times of a schedule are told.
 const COMING: usize = 3;
 
 /// What a rule is, in words that do not change.
-fn describe(rule: &Rule) -> Value {
+fn describe(rule: &Rule) -> AutomationRule {
     let now = Timestamp::now().to_zoned(rule.time_zone.clone());
     let coming = std::iter::successors(rule.schedule.next_after(&now), |last| rule.schedule.next_after(last));
-    let coming: Vec<String> = coming.take(COMING).map(|time: Zoned| time.to_string()).collect();
-    json!({
-        "schedule": rule.schedule.describe(), "next_schedules": coming,
-        "kind": rule.upload.kind.name(), "enabled": rule.enabled, "priority": rule.priority,
-        "package": rule.package.per.name(), "line": rule.line,
-    })
-}
-
-impl ApiState {
-    fn automation(&self, name: &str) -> Answer {
-        let status = self.watcher.rule_status(name)?;
-        let mut value = serde_json::to_value(status).unwrap_or_default();
-        let rules = self.watcher.rules();
-        if let (Some(value), Some(Value::Object(more))) =
-            (value.as_object_mut(), rules.rule(name).map(|rule| describe(rule)))
-        {
-            value.extend(more);
-        }
-        Ok(Json(value))
+    AutomationRule {
+        schedule: rule.schedule.describe(),
+        next_schedules: coming.take(COMING).map(|time: Zoned| time.to_string()).collect(),
+        kind: rule.upload.kind.name(),
+        enabled: rule.enabled,
+        priority: rule.priority,
+        package: rule.package.per.name(),
+        line: rule.line,
     }
 }
 
-pub(super) async fn list(Extract(state): Extract<ApiState>) -> Answer {
-    let names: Vec<String> = state.watcher.rules().rules.iter().map(|rule| rule.name.clone()).collect();
-    let automations: Result<Vec<Value>, ApiError> =
-        names.iter().map(|name| state.automation(name).map(|Json(value)| value)).collect();
-    Ok(Json(json!({ "automations": automations? })))
+impl ApiState {
+    fn automation(&self, name: &str) -> Result<Automation, ApiError> {
+        let status = self.watcher.rule_status(name)?;
+        Ok(Automation { status, rule: self.watcher.rules().rule(name).map(|rule| describe(rule)) })
+    }
 }
 
-pub(super) async fn show(Extract(state): Extract<ApiState>, Path(name): Path<String>) -> Answer {
-    state.automation(&name)
+pub(super) async fn list(Extract(state): Extract<ApiState>) -> Answer<Automations> {
+    let rules = state.watcher.rules();
+    let automations = rules.rules.iter().map(|rule| state.automation(&rule.name));
+    Ok(Json(Automations { automations: automations.collect::<Result<_, _>>()? }))
 }
 
-pub(super) async fn run(Extract(state): Extract<ApiState>, Path(name): Path<String>) -> Answer {
+pub(super) async fn show(Extract(state): Extract<ApiState>, Path(name): Path<String>) -> Answer<Automation> {
+    state.automation(&name).map(Json)
+}
+
+pub(super) async fn run(Extract(state): Extract<ApiState>, Path(name): Path<String>) -> Answer<Automation> {
     state.watcher.run_now(&name).await?;
-    state.automation(&name)
+    state.automation(&name).map(Json)
 }
 
 /// The names that `name` stands for: itself, or all enabled rules.
@@ -73,47 +71,49 @@ fn named(state: &ApiState, name: &str) -> Vec<String> {
     rules.rules.iter().filter(|rule| rule.enabled).map(|rule| rule.name.clone()).collect()
 }
 
-pub(super) async fn pause(Extract(state): Extract<ApiState>, Path(name): Path<String>) -> Answer {
-    let names = named(&state, &name);
-    for name in &names {
+pub(super) async fn pause(Extract(state): Extract<ApiState>, Path(name): Path<String>) -> Answer<PausedRules> {
+    let paused = named(&state, &name);
+    for name in &paused {
         state.watcher.pause(name).await?;
     }
-    Ok(Json(json!({ "paused": names })))
+    Ok(Json(PausedRules { paused }))
 }
 
-pub(super) async fn resume(Extract(state): Extract<ApiState>, Path(name): Path<String>) -> Answer {
-    let names = named(&state, &name);
-    for name in &names {
+pub(super) async fn resume(Extract(state): Extract<ApiState>, Path(name): Path<String>) -> Answer<ResumedRules> {
+    let resumed = named(&state, &name);
+    for name in &resumed {
         state.watcher.resume(name).await?;
     }
-    Ok(Json(json!({ "resumed": names })))
+    Ok(Json(ResumedRules { resumed }))
 }
 
-pub(super) async fn reload(Extract(state): Extract<ApiState>) -> Answer {
+pub(super) async fn reload(Extract(state): Extract<ApiState>) -> Answer<Loaded> {
     match (state.reload)().await {
-        Ok(()) => Ok(Json(json!({ "rules": state.watcher.rules().rules.len() }))),
+        Ok(()) => Ok(Json(Loaded { rules: state.watcher.rules().rules.len() })),
         Err(diagnostics) => Err(ApiError::new(StatusCode::BAD_REQUEST, diagnostics.render(false))
             .hint("the rules that were loaded before go on; correct the file and save it")),
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Explaining {
     path: PathBuf,
 }
 
-pub(super) async fn explain(Extract(state): Extract<ApiState>, Query(explaining): Query<Explaining>) -> Answer {
-    let explanation = state.watcher.explain(&explaining.path).await?;
-    Ok(Json(serde_json::to_value(explanation).unwrap_or_default()))
+pub(super) async fn explain(
+    Extract(state): Extract<ApiState>,
+    Query(explaining): Query<Explaining>,
+) -> Answer<Explanation> {
+    Ok(Json(state.watcher.explain(&explaining.path).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Trying {
     /// Another rules file; without one, the rules at work.
     path: Option<PathBuf>,
 }
 
-pub(super) async fn dry_run(Extract(state): Extract<ApiState>, Body(trying): Body<Trying>) -> Answer {
+pub(super) async fn dry_run(Extract(state): Extract<ApiState>, Body(trying): Body<Trying>) -> Answer<DryRuns> {
     let rules = match trying.path {
         None => state.watcher.rules(),
         Some(path) => {
@@ -133,8 +133,7 @@ pub(super) async fn dry_run(Extract(state): Extract<ApiState>, Body(trying): Bod
             Arc::new(loaded)
         }
     };
-    let runs = state.watcher.dry_run(&rules).await?;
-    Ok(Json(json!({ "rules": runs })))
+    Ok(Json(DryRuns { rules: state.watcher.dry_run(&rules).await? }))
 }
 
 /// Whether a file, links followed, is below one of these folders.
@@ -148,7 +147,7 @@ async fn below_root(path: &std::path::Path, roots: &[PathBuf]) -> bool {
     false
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Past {
     limit: Option<u32>,
     since: Option<Timestamp>,
@@ -158,16 +157,16 @@ pub(super) async fn history(
     Extract(state): Extract<ApiState>,
     Path(name): Path<String>,
     Query(past): Query<Past>,
-) -> Answer {
+) -> Answer<Transfers<Upload>> {
     state.watcher.rule_status(&name)?;
     let limit = past.limit.unwrap_or(100).clamp(1, 10_000);
     let filter = UploadFilter { rule: Some(name), limit, since: past.since, ..UploadFilter::default() };
     let uploads = state.queue.store().uploads(filter).await?;
-    let transfers: Vec<Upload> = uploads.into_iter().map(|upload| Upload::new(upload, None)).collect();
-    Ok(Json(json!({ "transfers": transfers })))
+    let transfers = uploads.into_iter().map(|upload| Upload::new(upload, None)).collect();
+    Ok(Json(Transfers { transfers, cursor: None }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Below {
     path: Option<PathBuf>,
     #[serde(default)]
@@ -193,18 +192,18 @@ pub(super) async fn forget(
     Extract(state): Extract<ApiState>,
     Path(name): Path<String>,
     Body(below): Body<Below>,
-) -> Answer {
+) -> Answer<Forgotten> {
     let path = below.relative(&state, &name)?;
     let count = state.watcher.forget(&name, path.as_deref()).await?;
-    Ok(Json(json!({ "forgotten": count })))
+    Ok(Json(Forgotten { forgotten: count }))
 }
 
 pub(super) async fn mark_sent(
     Extract(state): Extract<ApiState>,
     Path(name): Path<String>,
     Body(below): Body<Below>,
-) -> Answer {
+) -> Answer<Marked> {
     let path = below.relative(&state, &name)?;
     let count = state.watcher.mark_sent(&name, path.as_deref()).await?;
-    Ok(Json(json!({ "marked": count })))
+    Ok(Json(Marked { marked: count }))
 }

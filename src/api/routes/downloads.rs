@@ -7,11 +7,15 @@ use std::str::FromStr;
 use axum::Json;
 use axum::extract::{Path, Query, State as Extract};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::ApiState;
 use super::super::error::ApiError;
-use super::super::types::{Count, Download, DownloadChange, DownloadStarted, DownloadedFile, NewDownload, Transfers};
+use super::super::openapi::{Created, Done};
+use super::super::types::{
+    Download, DownloadChange, DownloadStarted, DownloadedFile, NewDownload, Paused, Removed, Resumed, Transfers,
+};
 use super::Body;
 use super::uploads::{Answer, LARGEST_PAGE, Removing, parse_states};
 use crate::base::DownloadId;
@@ -32,7 +36,7 @@ impl ApiState {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Listing {
     #[serde(default)]
     states: String,
@@ -64,7 +68,7 @@ pub(super) async fn list(
     Ok(Json(Transfers { transfers: transfers.collect(), cursor }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Looking {
     #[serde(default)]
     files: bool,
@@ -105,7 +109,7 @@ fn check_folder(folder: &FilePath, roots: &[PathBuf]) -> Result<(), String> {
 pub(super) async fn create(
     Extract(state): Extract<ApiState>,
     Body(new): Body<NewDownload>,
-) -> Result<(StatusCode, Json<DownloadStarted>), ApiError> {
+) -> Result<Created<DownloadStarted>, ApiError> {
     let mut bad = BTreeMap::new();
     let link = LinkAddress::parse(&new.url);
     if let Err(error) = &link {
@@ -130,7 +134,7 @@ pub(super) async fn create(
         ..DownloadSpec::new(api, source, new.dst_folder)
     };
     let download_id = state.downloads.submit(spec).await?;
-    Ok((StatusCode::CREATED, Json(DownloadStarted { download_id })))
+    Ok(Created(DownloadStarted { download_id }))
 }
 
 pub(super) async fn change(
@@ -155,9 +159,9 @@ pub(super) async fn resume(Extract(state): Extract<ApiState>, Path(id): Path<Str
     state.download_view(id).await
 }
 
-pub(super) async fn remove(Extract(state): Extract<ApiState>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+pub(super) async fn remove(Extract(state): Extract<ApiState>, Path(id): Path<String>) -> Result<Done, ApiError> {
     state.downloads.remove(parse_id(&id)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 async fn ids(state: &ApiState, states: Vec<State>) -> Result<Vec<DownloadId>, ApiError> {
@@ -165,27 +169,30 @@ async fn ids(state: &ApiState, states: Vec<State>) -> Result<Vec<DownloadId>, Ap
     Ok(state.downloads.store().downloads(filter).await?.into_iter().map(|download| download.id).collect())
 }
 
-pub(super) async fn pause_all(Extract(state): Extract<ApiState>) -> Answer<Count> {
+pub(super) async fn pause_all(Extract(state): Extract<ApiState>) -> Answer<Paused> {
     let mut count = 0;
     for id in ids(&state, vec![State::Transferring]).await? {
         // One that has just ended needs no pause.
         count += u64::from(state.downloads.pause(id).await.is_ok());
     }
-    Ok(Json(Count { removed: count }))
+    Ok(Json(Paused { paused: count }))
 }
 
-pub(super) async fn resume_all(Extract(state): Extract<ApiState>) -> Answer<Count> {
+pub(super) async fn resume_all(Extract(state): Extract<ApiState>) -> Answer<Resumed> {
     let mut count = 0;
     for id in ids(&state, vec![State::Paused, State::Error]).await? {
         count += u64::from(state.downloads.resume(id).await.is_ok());
     }
-    Ok(Json(Count { removed: count }))
+    Ok(Json(Resumed { resumed: count }))
 }
 
-pub(super) async fn remove_many(Extract(state): Extract<ApiState>, Query(removing): Query<Removing>) -> Answer<Count> {
+pub(super) async fn remove_many(
+    Extract(state): Extract<ApiState>,
+    Query(removing): Query<Removing>,
+) -> Answer<Removed> {
     let mut count = 0;
     for id in ids(&state, removing.states()?).await? {
         count += u64::from(state.downloads.remove(id).await.is_ok());
     }
-    Ok(Json(Count { removed: count }))
+    Ok(Json(Removed { removed: count }))
 }

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 
 use axum::Extension;
 use axum::extract::State as Extract;
-use axum::http::HeaderMap;
 use axum::response::sse::{self, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::json;
@@ -12,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::ApiState;
 use super::super::error::ApiError;
+use super::super::openapi::LastEventId;
 use crate::store::Event;
 
 /// Events read at once.
@@ -20,9 +20,8 @@ const PAGE: u32 = 256;
 pub(super) async fn stream(
     Extract(state): Extract<ApiState>,
     Extension(stop): Extension<CancellationToken>,
-    headers: HeaderMap,
+    LastEventId(last): LastEventId,
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, ApiError> {
-    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
     let store = state.queue.store().clone();
     let from = match last {
         Some(id) => id,

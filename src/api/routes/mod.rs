@@ -8,89 +8,184 @@ mod session;
 mod settings;
 mod uploads;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::{Extension, Json};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::ApiState;
 use super::error::ApiError;
 use super::guard::{Access, guard};
+use super::openapi::{Input, Operation, Routes, Schemas, takes};
 
 /// The largest body, bytes: a hundred thousand paths.
 const LARGEST_BODY: usize = 32 << 20;
 
+/// Every route, with what it is for. A new one needs nothing else but to be tested in tests/it/openapi.rs.
+fn routes() -> Routes {
+    Routes::new()
+        .below("/api/v1")
+        .get("/uploads", uploads::list, "Uploads, newest first.")
+        .post("/uploads", uploads::create, "Sends files and folders by mail, or by a link where nobody is named.")
+        .delete("/uploads", uploads::remove_many, "Removes all uploads in the named states.")
+        .post("/uploads/portal", uploads::create_portal, "Sends files and folders into a portal; needs no session.")
+        .post("/uploads/pause", uploads::pause_all, "Pauses all uploads that transfer.")
+        .post("/uploads/resume", uploads::resume_all, "Lets all paused and failed uploads go on.")
+        .get("/uploads/{id}", uploads::show, "One upload, with its files where they are asked for.")
+        .patch("/uploads/{id}", uploads::change, "Changes priority, place in the queue, or whether it is finalized by itself.")
+        .delete("/uploads/{id}", uploads::remove, "Removes an upload.\nOne that is not complete is cancelled and its package removed from the cloud; a complete one is forgotten. Local files are never touched.")
+        .post("/uploads/{id}/files", uploads::add_files, "More files for an upload that is not complete.")
+        .post("/uploads/{id}/finalize", uploads::finalize, "Closes the package: its recipients get it.\nFinalizing a complete upload changes nothing.")
+        .post("/uploads/{id}/pause", uploads::pause, "Pauses an upload.")
+        .post("/uploads/{id}/resume", uploads::resume, "Lets a paused or failed upload go on.")
+        .post("/uploads/{id}/links", uploads::create_link, "Another link to the package, with a password or mailed where asked for.")
+        .get("/downloads", downloads::list, "Downloads, newest first.")
+        .post("/downloads", downloads::create, "Fetches what a link leads to into a folder.")
+        .delete("/downloads", downloads::remove_many, "Removes all downloads in the named states.")
+        .post("/downloads/pause", downloads::pause_all, "Pauses all downloads that transfer.")
+        .post("/downloads/resume", downloads::resume_all, "Lets all paused and failed downloads go on.")
+        .get("/downloads/{id}", downloads::show, "One download, with its files where they are asked for.")
+        .patch("/downloads/{id}", downloads::change, "Changes the priority.")
+        .delete("/downloads/{id}", downloads::remove, "Removes a download; what is on the disk already stays.")
+        .post("/downloads/{id}/pause", downloads::pause, "Pauses a download.")
+        .post("/downloads/{id}/resume", downloads::resume, "Lets a paused or failed download go on.")
+        .get("/automations", automations::list, "The rules at work.")
+        .post("/automations/reload", automations::reload, "Loads the rules file again.\nAn invalid one is refused with what is wrong in it, and the rules before go on.")
+        .get("/automations/explain", automations::explain, "Why a file is sent or not: every test of every rule in whose folder it lies.")
+        .post("/automations/dry_run", automations::dry_run, "What would be sent if all that is there were whole now; nothing is sent.")
+        .get("/automations/{name}", automations::show, "One rule at work.")
+        .post("/automations/{name}/run", automations::run, "Packages what is ready now, whatever the schedule says.")
+        .post("/automations/{name}/pause", automations::pause, "Pauses a rule, or `all`.")
+        .post("/automations/{name}/resume", automations::resume, "Lets a paused rule go on, or `all`.")
+        .get("/automations/{name}/history", automations::history, "Uploads that a rule made, newest first.")
+        .post("/automations/{name}/forget", automations::forget, "Forgets that a path, or everything, was sent: what is there is sent again.")
+        .post("/automations/{name}/mark_sent", automations::mark_sent, "Counts what is at a path, or everything, as sent.")
+        .get("/login", session::show, "Who is signed in.")
+        .post("/login", session::sign_in, "Signs in to the cloud.")
+        .delete("/login", session::sign_out, "Signs out.")
+        .get("/teams", session::teams, "The teams of who is signed in.")
+        .get("/settings/upload_rate_limit", settings::rate_limit, "The limit of all uploads together.")
+        .post("/settings/upload_rate_limit", settings::set_rate_limit, "Sets the limit of all uploads together.")
+        .get("/settings/download_rate_limit", settings::download_rate_limit, "The limit of all downloads together.")
+        .post("/settings/download_rate_limit", settings::set_download_rate_limit, "Sets the limit of all downloads together.")
+        .get("/settings/workers", settings::workers, "How many parts may be on their way at once.")
+        .post("/settings/workers", settings::set_workers, "Sets how many parts may be on their way at once.")
+        .get("/settings/fifo_mode", settings::fifo_mode, "How many uploads are worked on at once.")
+        .post("/settings/fifo_mode", settings::set_fifo_mode, "Sets how many uploads are worked on at once.")
+        .get("/events", events::stream, "What happens, as server-sent events.\nEach has an id to go on from, a kind such as `upload.complete`, and as data `{\"at\", \"upload_id\", \"rule\", \"data\"}`.")
+        .get("/server", server::status, "The agent about itself.")
+        .post("/server/stop", server::stop, "Ends the agent; what is on its way goes on at the next start.")
+        .get("/doctor", server::doctor, "Looks for what keeps the agent from working.")
+        .get("/openapi.json", document, "This document.")
+        .below("")
+        .get("/healthz", alive, "Whether the process runs. Needs no token.")
+        .get("/readyz", server::ready, "Whether it can work.")
+}
+
 pub(super) fn router(state: ApiState, access: Access, stop: &CancellationToken) -> Router {
-    let api = Router::new()
-        .route("/uploads", get(uploads::list).post(uploads::create).delete(uploads::remove_many))
-        .route("/uploads/portal", post(uploads::create_portal))
-        .route("/uploads/pause", post(uploads::pause_all))
-        .route("/uploads/resume", post(uploads::resume_all))
-        .route("/uploads/{id}", get(uploads::show).patch(uploads::change).delete(uploads::remove))
-        .route("/uploads/{id}/files", post(uploads::add_files))
-        .route("/uploads/{id}/finalize", post(uploads::finalize))
-        .route("/uploads/{id}/pause", post(uploads::pause))
-        .route("/uploads/{id}/resume", post(uploads::resume))
-        .route("/uploads/{id}/links", post(uploads::create_link))
-        .route("/downloads", get(downloads::list).post(downloads::create).delete(downloads::remove_many))
-        .route("/downloads/pause", post(downloads::pause_all))
-        .route("/downloads/resume", post(downloads::resume_all))
-        .route("/downloads/{id}", get(downloads::show).patch(downloads::change).delete(downloads::remove))
-        .route("/downloads/{id}/pause", post(downloads::pause))
-        .route("/downloads/{id}/resume", post(downloads::resume))
-        .route("/automations", get(automations::list))
-        .route("/automations/reload", post(automations::reload))
-        .route("/automations/explain", get(automations::explain))
-        .route("/automations/dry_run", post(automations::dry_run))
-        .route("/automations/{name}", get(automations::show))
-        .route("/automations/{name}/run", post(automations::run))
-        .route("/automations/{name}/pause", post(automations::pause))
-        .route("/automations/{name}/resume", post(automations::resume))
-        .route("/automations/{name}/history", get(automations::history))
-        .route("/automations/{name}/forget", post(automations::forget))
-        .route("/automations/{name}/mark_sent", post(automations::mark_sent))
-        .route("/login", get(session::show).post(session::sign_in).delete(session::sign_out))
-        .route("/teams", get(session::teams))
-        .route("/settings/upload_rate_limit", get(settings::rate_limit).post(settings::set_rate_limit))
-        .route(
-            "/settings/download_rate_limit",
-            get(settings::download_rate_limit).post(settings::set_download_rate_limit),
-        )
-        .route("/settings/workers", get(settings::workers).post(settings::set_workers))
-        .route("/settings/fifo_mode", get(settings::fifo_mode).post(settings::set_fifo_mode))
-        .route("/events", get(events::stream))
-        .route("/server", get(server::status))
-        .route("/server/stop", post(server::stop))
-        .route("/doctor", get(server::doctor));
-    Router::new()
-        .nest("/api/v1", api)
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(server::ready))
+    let (router, document) = routes().finish();
+    router
         .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "there is no such route") })
         .method_not_allowed_fallback(|| async { ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "not this way") })
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(from_fn_with_state(access, guard))
-        .layer(axum::Extension(stop.clone()))
+        .layer(Extension(stop.clone()))
+        .layer(Extension(Arc::new(document)))
         .with_state(state)
 }
 
-/// A JSON body; what is wrong with it is said in the interface's own words.
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+async fn document(Extension(document): Extension<Arc<Value>>) -> Json<Value> {
+    Json(Value::clone(&document))
+}
+
+/// A JSON body that says nothing which would be passed over: a misspelt `password` must not send a package without one.
+/// What is wrong is said in the interface's own words.
 struct Body<T>(T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<S: Send + Sync, T: DeserializeOwned + JsonSchema> FromRequest<S> for Body<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         let bytes = axum::body::Bytes::from_request(request, state).await.map_err(|rejection| {
             ApiError::new(rejection.status(), "the body cannot be read, or is too large").into_response()
         })?;
-        let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { &bytes };
-        serde_json::from_slice(text)
-            .map(Self)
-            .map_err(|error| ApiError::bad(format!("the body is not what this call takes: {error}")).into_response())
+        read(&bytes).map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+impl<T: JsonSchema> Input for Body<T> {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        takes::<T>(operation, schemas);
+    }
+}
+
+fn read<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> Result<T, ApiError> {
+    let wrong = |error: serde_json::Error| ApiError::bad(format!("the body is not what this call takes: {error}"));
+    let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { bytes };
+    let body: Value = serde_json::from_slice(text).map_err(wrong)?;
+    let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+    let schema = generator.into_root_schema_for::<T>();
+    if let (Some(body), Some(known)) = (body.as_object(), schema.get("properties").and_then(Value::as_object)) {
+        let unknown = body.keys().filter(|key| !known.contains_key(*key));
+        let unknown: BTreeMap<String, String> =
+            unknown.map(|key| (key.clone(), "there is no such field".to_owned())).collect();
+        if !unknown.is_empty() {
+            return Err(ApiError::fields(unknown));
+        }
+    }
+    serde_json::from_value(body).map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::types::NewUpload;
+
+    #[test]
+    fn the_document_is_in_docs() {
+        let (_, document) = routes().finish();
+        let text = format!("{document:#}\n");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(written == text, "docs/openapi.json is old: run `UPDATE_DOCS=1 cargo test --lib api::`");
+    }
+
+    #[test]
+    fn no_route_goes_past_the_document() {
+        for source in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/api/routes")).unwrap() {
+            let source = source.unwrap().path();
+            let text = std::fs::read_to_string(&source).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            assert!(
+                !code.contains(".route(") && !code.contains(".nest("),
+                "{}: add routes as `.get(\"/path\", noun::handler, \"What it is for.\")` to `routes()`, so that they are \
+                 in the OpenAPI document too",
+                source.display()
+            );
+        }
+    }
+
+    #[test]
+    fn a_field_that_would_be_passed_over_is_refused() {
+        assert!(read::<NewUpload>(br#"{"paths": ["/a"], "password": "x"}"#).is_ok());
+        let error = format!("{:?}", read::<NewUpload>(br#"{"paths": [], "pasword": "x", "team": 1}"#).unwrap_err());
+        assert!(error.contains("pasword") && error.contains("team"), "{error}");
     }
 }

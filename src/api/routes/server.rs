@@ -2,9 +2,9 @@
 
 use axum::Json;
 use axum::extract::State as Extract;
-use axum::http::StatusCode;
 
 use super::super::error::ApiError;
+use super::super::openapi::Begun;
 use super::super::types::{Examination, Server};
 use super::super::{ApiState, doctor as doctor_of};
 
@@ -25,9 +25,9 @@ pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Ser
     }))
 }
 
-pub(super) async fn stop(Extract(state): Extract<ApiState>) -> StatusCode {
+pub(super) async fn stop(Extract(state): Extract<ApiState>) -> Begun {
     state.shutdown.cancel();
-    StatusCode::ACCEPTED
+    Begun
 }
 
 pub(super) async fn doctor(Extract(state): Extract<ApiState>) -> Json<Examination> {

@@ -2,13 +2,13 @@
 
 use axum::Json;
 use axum::extract::State as Extract;
-use axum::http::StatusCode;
 use secrecy::ExposeSecret;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::ApiState;
 use super::super::error::ApiError;
-use super::super::types::Login;
+use super::super::openapi::Done;
+use super::super::types::{Login, SignedIn, Teams};
 use super::Body;
 
 /// Where the session is kept; see `agent`, which takes it up again at the next start.
@@ -17,30 +17,30 @@ const SETTING: &str = "session";
 pub(super) async fn sign_in(
     Extract(state): Extract<ApiState>,
     Body(login): Body<Login>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<SignedIn>, ApiError> {
     let session = state.queue.cloud().sign_in(&login.email, &login.password).await?;
     let cloud = state.queue.cloud().base().as_str();
     let kept = json!({
         "cloud": cloud, "token": session.token.expose_secret(), "user": session.user, "teams": session.teams,
     });
     state.queue.store().set_setting(SETTING, Some(kept)).await?;
-    let answer = json!({ "user": session.user, "teams": session.teams });
+    let answer = SignedIn { user: session.user.clone(), teams: session.teams.clone() };
     state.queue.set_session(Some(session));
     Ok(Json(answer))
 }
 
-pub(super) async fn show(Extract(state): Extract<ApiState>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn show(Extract(state): Extract<ApiState>) -> Result<Json<SignedIn>, ApiError> {
     let session = state.queue.cloud().session().ok_or_else(ApiError::no_session)?;
-    Ok(Json(json!({ "user": session.user, "teams": session.teams })))
+    Ok(Json(SignedIn { user: session.user, teams: session.teams }))
 }
 
-pub(super) async fn teams(Extract(state): Extract<ApiState>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn teams(Extract(state): Extract<ApiState>) -> Result<Json<Teams>, ApiError> {
     let session = state.queue.cloud().session().ok_or_else(ApiError::no_session)?;
-    Ok(Json(json!({ "teams": session.teams })))
+    Ok(Json(Teams { teams: session.teams }))
 }
 
-pub(super) async fn sign_out(Extract(state): Extract<ApiState>) -> Result<StatusCode, ApiError> {
+pub(super) async fn sign_out(Extract(state): Extract<ApiState>) -> Result<Done, ApiError> {
     state.queue.store().set_setting(SETTING, None).await?;
     state.queue.set_session(None);
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }

@@ -7,13 +7,15 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, Query, State as Extract};
 use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::super::error::ApiError;
+use super::super::openapi::{Created, Done};
 use super::super::types::{
-    Change, Common, Count, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Started, Transfers, Upload,
+    Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Paused, Removed, Resumed, Started, Transfers,
+    Upload,
 };
 use super::super::{ApiState, intake};
 use super::Body;
@@ -53,7 +55,7 @@ impl ApiState {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Listing {
     #[serde(default)]
     states: String,
@@ -85,7 +87,7 @@ pub(super) async fn list(
     Ok(Json(Transfers { transfers: transfers.collect(), cursor }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Looking {
     #[serde(default)]
     files: bool,
@@ -119,7 +121,7 @@ async fn submit(
     destination: Destination,
     options: PackageOptions,
     team_id: Option<String>,
-) -> Result<(StatusCode, Json<Started>), ApiError> {
+) -> Result<Created<Started>, ApiError> {
     let first = common.paths.first().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
     let files = intake::expand(common.paths, common.exclude, state.allowed_roots.clone()).await?;
     let kind = destination.kind();
@@ -142,7 +144,7 @@ async fn submit(
     };
     let upload_id = state.queue.submit(spec).await?;
     let link = if kind == UploadKind::Link { wait_for_link(state, upload_id).await } else { None };
-    Ok((StatusCode::CREATED, Json(Started { upload_id, link })))
+    Ok(Created(Started { upload_id, link }))
 }
 
 /// The link, if the cloud gives one soon.
@@ -163,39 +165,10 @@ async fn wait_for_link(state: &ApiState, id: UploadId) -> Option<String> {
     tokio::time::timeout(LINK_WAIT, link).await.ok().flatten()
 }
 
-/// Fields that every order may have.
-const COMMON: &[&str] =
-    &["paths", "package_name", "package_description", "password", "chunk_size", "priority", "auto_finalize", "exclude"];
-
-/// An order, if it says nothing that would be passed over: a misspelt `password` must not send a package without one.
-fn order<T: DeserializeOwned>(body: Value, own: &[&str]) -> Result<T, ApiError> {
-    let keys = body.as_object().map(|body| body.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
-    let unknown = keys.into_iter().filter(|key| !COMMON.contains(&key.as_str()) && !own.contains(&key.as_str()));
-    let unknown: BTreeMap<String, String> = unknown.map(|key| (key, "there is no such field".to_owned())).collect();
-    if !unknown.is_empty() {
-        return Err(ApiError::fields(unknown));
-    }
-    serde_json::from_value(body)
-        .map_err(|error| ApiError::bad(format!("the body is not what this call takes: {error}")))
-}
-
 pub(super) async fn create(
     Extract(state): Extract<ApiState>,
-    Body(body): Body<Value>,
-) -> Result<(StatusCode, Json<Started>), ApiError> {
-    let new: NewUpload = order(
-        body,
-        &[
-            "team_id",
-            "recipients",
-            "delete_after",
-            "download_limit",
-            "tag_name",
-            "tag_id",
-            "teamspace_id",
-            "unlimited_storage",
-        ],
-    )?;
+    Body(new): Body<NewUpload>,
+) -> Result<Created<Started>, ApiError> {
     if !state.queue.cloud().is_authorised() {
         return Err(ApiError::no_session());
     }
@@ -224,9 +197,8 @@ pub(super) async fn create(
 
 pub(super) async fn create_portal(
     Extract(state): Extract<ApiState>,
-    Body(body): Body<Value>,
-) -> Result<(StatusCode, Json<Started>), ApiError> {
-    let mut new: NewPortalUpload = order(body, &["subdomain", "sender", "metadata"])?;
+    Body(mut new): Body<NewPortalUpload>,
+) -> Result<Created<Started>, ApiError> {
     let mut bad = BTreeMap::new();
     if new.subdomain.trim().is_empty() {
         bad.insert("subdomain".to_owned(), "name the portal".to_owned());
@@ -295,18 +267,18 @@ pub(super) async fn resume(Extract(state): Extract<ApiState>, Path(id): Path<Str
     state.view(id).await
 }
 
-pub(super) async fn remove(Extract(state): Extract<ApiState>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+pub(super) async fn remove(Extract(state): Extract<ApiState>, Path(id): Path<String>) -> Result<Done, ApiError> {
     state.queue.remove(parse_id(&id)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Done)
 }
 
 pub(super) async fn create_link(
     Extract(state): Extract<ApiState>,
     Path(id): Path<String>,
     Body(new): Body<NewLink>,
-) -> Result<(StatusCode, Json<Link>), ApiError> {
+) -> Result<Created<Link>, ApiError> {
     let link = state.queue.create_link(parse_id(&id)?, new.password, new.email).await?;
-    Ok((StatusCode::CREATED, Json(link)))
+    Ok(Created(link))
 }
 
 async fn ids(state: &ApiState, states: Vec<State>) -> Result<Vec<UploadId>, ApiError> {
@@ -314,26 +286,26 @@ async fn ids(state: &ApiState, states: Vec<State>) -> Result<Vec<UploadId>, ApiE
     Ok(state.queue.store().uploads(filter).await?.into_iter().map(|upload| upload.id).collect())
 }
 
-pub(super) async fn pause_all(Extract(state): Extract<ApiState>) -> Answer<Count> {
+pub(super) async fn pause_all(Extract(state): Extract<ApiState>) -> Answer<Paused> {
     let all = ids(&state, vec![State::Transferring]).await?;
     let mut count = 0;
     for id in all {
         // One that has just ended needs no pause.
         count += u64::from(state.queue.pause(id).await.is_ok());
     }
-    Ok(Json(Count { removed: count }))
+    Ok(Json(Paused { paused: count }))
 }
 
-pub(super) async fn resume_all(Extract(state): Extract<ApiState>) -> Answer<Count> {
+pub(super) async fn resume_all(Extract(state): Extract<ApiState>) -> Answer<Resumed> {
     let all = ids(&state, vec![State::Paused, State::Error]).await?;
     let mut count = 0;
     for id in all {
         count += u64::from(state.queue.resume(id).await.is_ok());
     }
-    Ok(Json(Count { removed: count }))
+    Ok(Json(Resumed { resumed: count }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Removing {
     states: Option<String>,
 }
@@ -351,11 +323,14 @@ impl Removing {
     }
 }
 
-pub(super) async fn remove_many(Extract(state): Extract<ApiState>, Query(removing): Query<Removing>) -> Answer<Count> {
+pub(super) async fn remove_many(
+    Extract(state): Extract<ApiState>,
+    Query(removing): Query<Removing>,
+) -> Answer<Removed> {
     let all = ids(&state, removing.states()?).await?;
     let mut count = 0;
     for id in all {
         count += u64::from(state.queue.remove(id).await.is_ok());
     }
-    Ok(Json(Count { removed: count }))
+    Ok(Json(Removed { removed: count }))
 }

@@ -3,20 +3,40 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::cloud::{Team, User};
+
 /// Who signs in.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct Login {
     /// Mail address.
     pub email: String,
     /// Password.
+    #[schemars(with = "String")]
     pub password: SecretString,
 }
 
+/// Who is signed in.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SignedIn {
+    /// The person.
+    pub user: User,
+    /// The teams the person belongs to.
+    pub teams: Vec<Team>,
+}
+
+/// The teams of who is signed in.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Teams {
+    /// One after the other.
+    pub teams: Vec<Team>,
+}
+
 /// How many parts may be on their way at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workers {
     /// Parts at once, over all uploads.
@@ -24,7 +44,7 @@ pub struct Workers {
 }
 
 /// How many uploads are worked on at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FifoMode {
     /// Uploads at once; the others wait for their turn.
@@ -32,7 +52,7 @@ pub struct FifoMode {
 }
 
 /// The agent about itself.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Server {
     /// Of the program.
     pub version: String,
@@ -57,7 +77,7 @@ pub struct Server {
 }
 
 /// How something stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Grade {
     /// As it should be.
@@ -69,7 +89,7 @@ pub enum Grade {
 }
 
 /// Something that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// What.
     pub name: String,
@@ -83,7 +103,7 @@ pub struct Check {
 }
 
 /// All that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Examination {
     /// One after the other.
     pub checks: Vec<Check>,

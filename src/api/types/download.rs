@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use crate::store::{self, DownloadFileState, Problem};
 use crate::transfer::Live;
 
 /// A download as the interface shows it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Download {
     /// Its id.
     pub id: DownloadId,
@@ -76,7 +77,7 @@ impl Deref for Download {
 }
 
 /// A file of a download as the interface shows it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct DownloadedFile {
     /// Its number in the download.
     pub id: u32,
@@ -112,7 +113,7 @@ impl From<store::DownloadFile> for DownloadedFile {
 }
 
 /// An order for a download.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NewDownload {
     /// The link.
     pub url: String,
@@ -120,6 +121,7 @@ pub struct NewDownload {
     pub dst_folder: PathBuf,
     /// What the link asks for.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
+    #[schemars(with = "Option<String>")]
     pub password: Option<SecretString>,
     /// Whether the package gets a folder of its own in there.
     #[serde(default = "yes")]
@@ -146,14 +148,14 @@ fn yes() -> bool {
 }
 
 /// The answer to an order for a download.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct DownloadStarted {
     /// Its id.
     pub download_id: DownloadId,
 }
 
 /// What to change of a download.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DownloadChange {
     /// Higher goes first.

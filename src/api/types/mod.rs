@@ -1,6 +1,7 @@
 //! The wire types of the local API, both ways: the server writes what the command line reads.
 
 mod agent;
+mod automation;
 mod download;
 mod size;
 mod standing;
@@ -8,17 +9,21 @@ mod upload;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use agent::{Check, Examination, FifoMode, Grade, Login, Server, Workers};
+pub use agent::{Check, Examination, FifoMode, Grade, Login, Server, SignedIn, Teams, Workers};
+pub use automation::{
+    Automation, AutomationRule, Automations, DryRuns, Forgotten, Loaded, Marked, PausedRules, ResumedRules,
+};
 pub use download::{Download, DownloadChange, DownloadStarted, DownloadedFile, NewDownload};
 pub use size::Size;
 pub use standing::Standing;
 pub use upload::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Started, Upload};
 
 /// An answer that is no success.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// The HTTP status, or a code of the documented product.
     pub code: u32,
@@ -33,7 +38,8 @@ pub struct ErrorBody {
 }
 
 /// The answer to a list of uploads or of downloads.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "{T}s")]
 pub struct Transfers<T> {
     /// Newest first.
     pub transfers: Vec<T>,
@@ -42,12 +48,25 @@ pub struct Transfers<T> {
     pub cursor: Option<String>,
 }
 
-/// How many were changed or removed by an order for all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count {
+/// How many were removed by an order for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Removed {
     /// How many.
-    #[serde(alias = "paused", alias = "resumed", alias = "removed")]
     pub removed: u64,
+}
+
+/// How many were paused by an order for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Paused {
+    /// How many.
+    pub paused: u64,
+}
+
+/// How many go on by an order for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Resumed {
+    /// How many.
+    pub resumed: u64,
 }
 
 fn exposed<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {

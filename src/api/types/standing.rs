@@ -1,13 +1,14 @@
 //! How a transfer stands: what uploads and downloads show alike.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::store::{Activity, Problem, State, Totals};
 use crate::transfer::Live;
 
 /// How a transfer stands.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Standing {
     /// Where it stands.
     pub state: State,

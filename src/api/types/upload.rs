@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ use crate::store::{self, FileState, Link, Order, Problem, UploadKind};
 use crate::transfer::Live;
 
 /// An upload as the interface shows it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Upload {
     /// Its id.
     pub id: UploadId,
@@ -85,7 +86,7 @@ impl Deref for Upload {
 }
 
 /// A file of an upload as the interface shows it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct File {
     /// Its number in the upload.
     pub id: u32,
@@ -121,7 +122,7 @@ impl From<store::File> for File {
 }
 
 /// What all orders for an upload have in common.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Common {
     /// Absolute paths of files and folders.
     pub paths: Vec<PathBuf>,
@@ -133,6 +134,7 @@ pub struct Common {
     pub package_description: Option<String>,
     /// What recipients must type; of a portal its access code.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
+    #[schemars(with = "Option<String>")]
     pub password: Option<SecretString>,
     /// Bytes of a part: a number, or `64MB`, `64MiB`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -149,7 +151,7 @@ pub struct Common {
 }
 
 /// An order for an upload by link or mail.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NewUpload {
     /// What all orders have.
     #[serde(flatten)]
@@ -181,7 +183,7 @@ pub struct NewUpload {
 }
 
 /// An order for an upload into a portal.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NewPortalUpload {
     /// What all orders have.
     #[serde(flatten)]
@@ -196,7 +198,7 @@ pub struct NewPortalUpload {
 }
 
 /// The answer to an order.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Started {
     /// Its id.
     pub upload_id: UploadId,
@@ -206,7 +208,7 @@ pub struct Started {
 }
 
 /// Files to add.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct MoreFiles {
     /// Absolute paths of files and folders.
     pub paths: Vec<PathBuf>,
@@ -216,7 +218,7 @@ pub struct MoreFiles {
 }
 
 /// What to change of an upload.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
     /// Higher goes first.
@@ -231,10 +233,11 @@ pub struct Change {
 }
 
 /// A link to be made.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NewLink {
     /// What recipients must type.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
+    #[schemars(with = "Option<String>")]
     pub password: Option<SecretString>,
     /// Mailed to this address.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,227 @@
+//! The document of the REST API against a running agent: every call of it is made, and every answer is as it says.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+
+use crate::process::Agent;
+use crate::support::wait_until;
+
+const RULES: &str = "rules:\n  - name: quick\n    watch: drop\n    create: true\n    settle: 200ms\n    package: file\n    \
+                     upload: { kind: link }\n  - name: slow\n    watch: slow\n    create: true\n    settle: 1h\n    \
+                     upload: { kind: link }\n    schedule: \"0 18 * * *\"\n";
+
+/// Calls by the document, and remembers which.
+struct Caller {
+    client: Client,
+    base: String,
+    document: Value,
+    called: BTreeSet<String>,
+}
+
+impl Caller {
+    async fn new(base: String) -> Self {
+        let client = Client::new();
+        let answer = client.get(format!("{base}/api/v1/openapi.json")).send().await.unwrap();
+        Self { client, base, document: answer.json().await.unwrap(), called: BTreeSet::new() }
+    }
+
+    fn operations(&self) -> BTreeSet<String> {
+        let paths = self.document["paths"].as_object().unwrap().iter();
+        paths
+            .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |verb| format!("{verb} {path}")))
+            .collect()
+    }
+
+    fn schema(&self, schema: &Value) -> Value {
+        let mut schema = schema.clone();
+        if schema.is_boolean() {
+            return schema;
+        }
+        schema["components"] = self.document["components"].clone();
+        schema
+    }
+
+    /// Makes a call such as `post /api/v1/uploads/{id}/pause`; what it sends and gets must be as the document says.
+    async fn call(&mut self, operation: &str, fill: &str, body: Option<Value>, status: u16) -> Value {
+        let (verb, rest) = operation.split_once(' ').unwrap();
+        let (path, query) = rest.split_once('?').map_or((rest, ""), |(path, query)| (path, query));
+        let told = self.document["paths"][path][verb].clone();
+        assert!(told.is_object(), "docs/openapi.json has no {verb} {path}");
+        self.called.insert(format!("{verb} {path}"));
+        let filled = path.split('/').map(|word| if word.starts_with('{') { fill } else { word });
+        let url = format!("{}{}?{query}", self.base, filled.collect::<Vec<_>>().join("/"));
+        let mut request = self.client.request(Method::from_bytes(verb.to_uppercase().as_bytes()).unwrap(), &url);
+        if let Some(body) = body {
+            if status < 400 {
+                self.check(&told["requestBody"]["content"]["application/json"]["schema"], &body, operation);
+            }
+            request = request.json(&body);
+        }
+        for (name, _) in url::form_urlencoded::parse(query.as_bytes()) {
+            let known = told["parameters"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == *name));
+            assert!(known, "{operation}: the parameter {name} is not in the document");
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{operation}: {}", answer.text().await.unwrap());
+        let response = match told["responses"].get(status.to_string()) {
+            Some(response) => response,
+            None if status >= 400 => &told["responses"]["default"],
+            None => panic!("{operation}: the document does not know the answer {status}"),
+        };
+        let Some(schema) = response["content"].get("application/json") else { return Value::Null };
+        let answer: Value = answer.json().await.unwrap();
+        self.check(&schema["schema"], &answer, operation);
+        answer
+    }
+
+    /// That a value is as the schema says; fields that the schema does not name count as wrong.
+    fn check(&self, schema: &Value, value: &Value, operation: &str) {
+        let validator = jsonschema::validator_for(&closed(self.schema(schema))).unwrap();
+        let wrong: Vec<String> =
+            validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(wrong.is_empty(), "{operation}: {wrong:#?}\n{value:#}");
+    }
+}
+
+/// The schema with every object closed to what it does not name.
+fn closed(mut schema: Value) -> Value {
+    match &mut schema {
+        Value::Object(object) => {
+            let parts: Vec<String> = object.keys().cloned().collect();
+            for part in parts {
+                if let Some(value) = object.get_mut(&part) {
+                    *value = closed(value.take());
+                }
+            }
+            let names = object.get("properties").is_some_and(Value::is_object);
+            if names && !object.contains_key("additionalProperties") && !object.contains_key("anyOf") {
+                object.insert("additionalProperties".to_owned(), json!(false));
+            }
+        }
+        Value::Array(parts) => parts.iter_mut().for_each(|part| *part = closed(part.take())),
+        _ => {}
+    }
+    schema
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_of_the_document_answers_as_it_says() {
+    let mut agent = Agent::start(RULES, &[]);
+    let mut api = Caller::new(agent.url()).await;
+    let clip = agent.path("clip.mov").display().to_string();
+    std::fs::write(&clip, b"clip").unwrap();
+    std::fs::write(agent.path("slow/waits.mov"), b"waits").unwrap();
+
+    for call in ["get /healthz", "get /readyz", "get /api/v1/openapi.json"] {
+        api.call(call, "", None, 200).await;
+    }
+    for call in ["server", "doctor", "settings/workers", "settings/fifo_mode", "automations"] {
+        api.call(&format!("get /api/v1/{call}"), "", None, 200).await;
+    }
+    uploads(&mut api, &clip).await;
+    downloads(&mut api, &clip, agent.path("in").display().to_string()).await;
+    automations(&mut api, &agent).await;
+    settings(&mut api).await;
+    session(&mut api).await;
+    api.call("post /api/v1/server/stop", "", None, 202).await;
+    assert_eq!(agent.ended(), Some(0));
+    let missing: Vec<String> = api.operations().difference(&api.called).cloned().collect();
+    assert!(missing.is_empty(), "calls of docs/openapi.json that tests/it/openapi.rs does not make: {missing:#?}");
+}
+
+async fn uploads(api: &mut Caller, clip: &str) {
+    let order = json!({ "paths": [clip], "auto_finalize": false, "chunk_size": "64MiB" });
+    let started = api.call("post /api/v1/uploads", "", Some(order), 201).await;
+    let id = started["upload_id"].as_str().unwrap().to_owned();
+    let idle = |upload: &Value| upload["state"] == "idle";
+    for more in ["?files=true&limit=10", ""] {
+        until(api, &format!("get /api/v1/uploads/{{id}}{more}"), &id, idle).await;
+    }
+    api.call("post /api/v1/uploads/{id}/files", &id, Some(json!({ "paths": [clip], "exclude": ["*.txt"] })), 200).await;
+    until(api, "get /api/v1/uploads/{id}", &id, idle).await;
+    api.call("patch /api/v1/uploads/{id}", &id, Some(json!({ "priority": 3, "order": "top" })), 200).await;
+    api.call("patch /api/v1/uploads/{id}", &id, Some(json!({ "auto_finalise": true })), 400).await;
+    api.call("post /api/v1/uploads/{id}/links", &id, Some(json!({ "password": "x" })), 201).await;
+    api.call("post /api/v1/uploads/{id}/pause", &id, None, 409).await;
+    api.call("post /api/v1/uploads/{id}/resume", &id, None, 200).await;
+    api.call("post /api/v1/uploads/{id}/finalize", &id, None, 200).await;
+    until(api, "get /api/v1/uploads/{id}", &id, |upload| upload["state"] == "complete").await;
+    api.call("get /api/v1/uploads?states=complete,error&rule=&limit=5", "", None, 200).await;
+    api.call("get /api/v1/uploads/{id}", "none", None, 404).await;
+    api.call("post /api/v1/uploads/pause", "", None, 200).await;
+    api.call("post /api/v1/uploads/resume", "", None, 200).await;
+    let portal = json!({ "subdomain": "none", "sender": "a@example.com", "paths": [clip], "metadata": { "a": "b" } });
+    let portal = api.call("post /api/v1/uploads/portal", "", Some(portal), 201).await;
+    api.call("delete /api/v1/uploads/{id}", portal["upload_id"].as_str().unwrap(), None, 204).await;
+    api.call("post /api/v1/uploads", "", Some(json!({ "paths": ["relative"] })), 400).await;
+}
+
+async fn downloads(api: &mut Caller, clip: &str, folder: String) {
+    let started = api.call("post /api/v1/uploads", "", Some(json!({ "paths": [clip] })), 201).await;
+    let id = started["upload_id"].as_str().unwrap().to_owned();
+    let complete = |transfer: &Value| transfer["state"] == "complete";
+    until(api, "get /api/v1/uploads/{id}", &id, complete).await;
+    let order = json!({ "url": started["link"], "dst_folder": folder });
+    let started = api.call("post /api/v1/downloads", "", Some(order), 201).await;
+    let id = started["download_id"].as_str().unwrap().to_owned();
+    until(api, "get /api/v1/downloads/{id}?files=true", &id, complete).await;
+    api.call("get /api/v1/downloads?limit=5", "", None, 200).await;
+    api.call("patch /api/v1/downloads/{id}", &id, Some(json!({ "priority": 1 })), 200).await;
+    api.call("post /api/v1/downloads/{id}/pause", &id, None, 409).await;
+    api.call("post /api/v1/downloads/{id}/resume", &id, None, 409).await;
+    api.call("post /api/v1/downloads/pause", "", None, 200).await;
+    api.call("post /api/v1/downloads/resume", "", None, 200).await;
+    api.call("delete /api/v1/downloads/{id}", &id, None, 204).await;
+    api.call("delete /api/v1/downloads?states=all", "", None, 200).await;
+    api.call("delete /api/v1/uploads?states=complete", "", None, 200).await;
+}
+
+async fn automations(api: &mut Caller, agent: &Agent) {
+    let waits = |rule: &Value| rule["waiting_count"] == 1;
+    until(api, "get /api/v1/automations/{name}", "slow", waits).await;
+    api.call("post /api/v1/automations/{name}/run", "slow", None, 200).await;
+    let path = agent.path("slow/waits.mov");
+    api.call(&format!("get /api/v1/automations/explain?path={}", path.display()), "", None, 200).await;
+    api.call("post /api/v1/automations/dry_run", "", Some(json!({})), 200).await;
+    api.call("get /api/v1/automations/{name}/history?limit=3", "quick", None, 200).await;
+    api.call("post /api/v1/automations/{name}/forget", "quick", Some(json!({ "all": true })), 200).await;
+    api.call("post /api/v1/automations/{name}/mark_sent", "quick", Some(json!({ "path": path })), 200).await;
+    api.call("post /api/v1/automations/{name}/pause", "all", None, 200).await;
+    api.call("post /api/v1/automations/{name}/resume", "all", None, 200).await;
+    api.call("post /api/v1/automations/{name}/run", "none", None, 404).await;
+    api.call("post /api/v1/automations/reload", "", None, 200).await;
+}
+
+async fn settings(api: &mut Caller) {
+    for limit in ["upload_rate_limit", "download_rate_limit"] {
+        let path = format!("/api/v1/settings/{limit}");
+        let day = json!({ "enabled": true, "start": "09:00", "end": "18:00" });
+        let wanted = json!({ "enabled": true, "rate_limit_bps": 9_000_000, "schedule_enabled": true, "schedule": { "mon": day } });
+        api.call(&format!("post {path}"), "", Some(wanted), 200).await;
+        let kept = api.call(&format!("get {path}"), "", None, 200).await;
+        assert_eq!(kept["schedule"]["mon"]["start"], "09:00");
+    }
+    api.call("post /api/v1/settings/workers", "", Some(json!({ "workers": 3 })), 200).await;
+    api.call("post /api/v1/settings/fifo_mode", "", Some(json!({ "active_upload_count": 2 })), 200).await;
+    // It does not end by itself: the head of the answer is what is looked at.
+    api.call("get /api/v1/events", "", None, 200).await;
+}
+
+async fn session(api: &mut Caller) {
+    api.call("get /api/v1/login", "", None, 401).await;
+    api.call("get /api/v1/teams", "", None, 401).await;
+    api.call("post /api/v1/login", "", Some(json!({ "email": "a@example.com", "password": "x" })), 401).await;
+    api.call("delete /api/v1/login", "", None, 204).await;
+}
+
+/// Calls until the answer is as wanted; each answer is checked.
+async fn until(api: &mut Caller, operation: &str, fill: &str, wanted: impl Fn(&Value) -> bool) {
+    let api = tokio::sync::Mutex::new(api);
+    wait_until(operation, Duration::from_secs(20), || async {
+        wanted(&api.lock().await.call(operation, fill, None, 200).await)
+    })
+    .await;
+}
