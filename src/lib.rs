@@ -9,6 +9,7 @@ pub mod base;
 pub mod cli;
 pub mod cloud;
 pub mod db;
+mod digest;
 pub mod download;
 pub mod hub;
 pub mod inbox;

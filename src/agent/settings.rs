@@ -54,7 +54,7 @@ pub struct Written {
     /// Size of a part: bytes, 64MB or 64MiB [default: 100MiB]
     #[arg(long, value_name = "SIZE", env = "MASV_CHUNK_SIZE")]
     pub chunk_size: Option<Size>,
-    /// Parts on their way at once [default: twice the cores, 4 to 16]
+    /// Parts on their way at once [default: twice the cores, 8 to 16]
     #[arg(long, value_name = "N", env = "MASV_UPLOAD_WORKERS")]
     pub upload_workers: Option<usize>,
     /// A file that holds the token which every call of the API must bring.

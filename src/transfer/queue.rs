@@ -25,7 +25,8 @@ use crate::store::{Link, Order, Problem, SourceFile, State, Store, StoreError, U
 /// How the engine works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransferSettings {
-    /// Parts on their way at once, over all uploads.
+    /// Parts on their way at once, over all uploads. Eight at least by default: as many are hashed for little more than the price
+    /// of two.
     pub workers: usize,
     /// Uploads worked on at once; the others are queued.
     pub active_uploads: usize,
@@ -38,7 +39,7 @@ pub struct TransferSettings {
 impl Default for TransferSettings {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { workers: (2 * cores).clamp(4, 16), active_uploads: 32, chunk_size: 100 << 20, auto_resume: true }
+        Self { workers: (2 * cores).clamp(8, 16), active_uploads: 32, chunk_size: 100 << 20, auto_resume: true }
     }
 }
 

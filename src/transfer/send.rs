@@ -1,7 +1,7 @@
 //! One part on its way: read once, hashed once (MD5 for the storage's tag, BLAKE3 for the file's checksum), sent once.
 //!
 //! Reading and hashing happen on a blocking thread, a few blocks ahead of the network, so memory is bounded by
-//! the window whatever the part's size. A request that moves no byte for [`STALL_LIMIT`] is given up.
+//! the window whatever the part's size; the MD5s of parts that are sent side by side are computed side by side. A request that moves no byte for [`STALL_LIMIT`] is given up.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use md5::{Digest, Md5};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -18,10 +17,11 @@ use super::limit::Throttle;
 use super::live::InFlight;
 use super::tree::PartHasher;
 use crate::cloud::{Blueprint, Call, Cloud, CloudError, PartBody};
+use crate::digest::{Md5, SharedMd5};
 
 /// Bytes read at once.
 const BLOCK: usize = 256 << 10;
-/// Blocks that may wait between disk and network: a megabyte a worker.
+/// Blocks that may wait between disk and network, and for the hashing: a megabyte each a worker.
 const WINDOW: usize = 4;
 /// A connection on which nothing moves for so long is dead. It covers the storage's own work after the last byte.
 const STALL_LIMIT: Duration = Duration::from_secs(90);
@@ -34,6 +34,12 @@ pub(super) struct Slice {
     pub size: u64,
     pub offset: u64,
     pub length: u64,
+}
+
+impl Slice {
+    fn tree(&self) -> PartHasher {
+        PartHasher::new(self.offset, self.length, self.size)
+    }
 }
 
 /// A part that the storage has, and has whole.
@@ -61,15 +67,8 @@ pub(super) enum SendError {
 
 /// The two digests of a part.
 struct Digests {
-    md5: Md5,
-    tree: PartHasher,
-}
-
-impl Digests {
-    fn update(&mut self, bytes: &[u8]) {
-        self.md5.update(bytes);
-        self.tree.update(bytes);
-    }
+    md5: [u8; 16],
+    tree: Vec<u8>,
 }
 
 /// Sends a part. Dropping the future ends the request and the reading.
@@ -80,22 +79,21 @@ pub(super) async fn send_part(
     throttle: &Throttle,
     in_flight: Arc<InFlight>,
 ) -> Result<Sent, SendError> {
-    let digests = Digests { md5: Md5::new(), tree: PartHasher::new(slice.offset, slice.length, slice.size) };
     let (sender, receiver) = mpsc::channel(WINDOW);
     let length = slice.length;
     let (body, reading) = if length <= BLOCK as u64 {
-        let (bytes, digests) = blocking(move || read_small(&slice, digests)).await?.map_err(SendError::Source)?;
+        let (bytes, digests) = blocking(move || read_small(&slice)).await?.map_err(SendError::Source)?;
         throttle.take(length).await;
         in_flight.add(length);
-        (PartBody::whole(bytes), Reading::Over(Box::new(digests)))
+        (PartBody::whole(bytes), Reading::Over(digests))
     } else {
-        let reading = tokio::task::spawn_blocking(move || read_blocks(&slice, digests, &sender));
+        let reading = tokio::task::spawn_blocking(move || read_blocks(&slice, &sender));
         let stream = paced(receiver, throttle.clone(), Arc::clone(&in_flight));
         (PartBody::streaming(length, stream), Reading::Running(reading))
     };
     let answer = unless_stalled(cloud.send_part(blueprint, body), &in_flight).await;
     let digests = match reading {
-        Reading::Over(digests) => *digests,
+        Reading::Over(digests) => digests,
         Reading::Running(reading) => match reading.await {
             Ok(Ok(Some(digests))) => digests,
             // The network gave up first: its error is the one that counts.
@@ -107,16 +105,16 @@ pub(super) async fn send_part(
         },
     };
     let etag = answer.map_err(SendError::Cloud)?;
-    let sent = hex::encode(digests.md5.finalize());
+    let sent = hex::encode(digests.md5);
     let proven = match md5_of_tag(&etag) {
         Some(stored) if stored != sent => return Err(SendError::Damaged { sent, stored }),
         proven => proven.is_some(),
     };
-    Ok(Sent { etag, tree: digests.tree.finish(), proven })
+    Ok(Sent { etag, tree: digests.tree, proven })
 }
 
 enum Reading {
-    Over(Box<Digests>),
+    Over(Digests),
     Running(tokio::task::JoinHandle<std::io::Result<Option<Digests>>>),
 }
 
@@ -124,19 +122,18 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work).await.map_err(|error| SendError::Source(std::io::Error::other(error)))
 }
 
-fn read_small(slice: &Slice, mut digests: Digests) -> std::io::Result<(Bytes, Digests)> {
+fn read_small(slice: &Slice) -> std::io::Result<(Bytes, Digests)> {
     let mut block = vec![0; usize::try_from(slice.length).unwrap_or(BLOCK)];
     slice.file.read_exact_at(&mut block, slice.offset)?;
-    digests.update(&block);
+    let mut tree = slice.tree();
+    tree.update(&block);
+    let digests = Digests { md5: Md5::digest(&block), tree: tree.finish() };
     Ok((block.into(), digests))
 }
 
 /// Reads and hashes block by block; `None` when nobody takes them any more.
-fn read_blocks(
-    slice: &Slice,
-    mut digests: Digests,
-    blocks: &mpsc::Sender<std::io::Result<Bytes>>,
-) -> std::io::Result<Option<Digests>> {
+fn read_blocks(slice: &Slice, blocks: &mpsc::Sender<std::io::Result<Bytes>>) -> std::io::Result<Option<Digests>> {
+    let (mut md5, mut tree) = (SharedMd5::new(WINDOW * BLOCK), slice.tree());
     let mut offset = slice.offset;
     let end = slice.offset + slice.length;
     while offset < end {
@@ -147,13 +144,15 @@ fn read_blocks(
             let _ = blocks.blocking_send(Err(std::io::Error::new(error.kind(), "the source could not be read")));
             return Err(error);
         }
-        digests.update(&block);
-        if blocks.blocking_send(Ok(block.into())).is_err() {
+        let block = Bytes::from(block);
+        tree.update(&block);
+        if blocks.blocking_send(Ok(block.clone())).is_err() {
             return Ok(None);
         }
+        md5.update(block);
         offset += length as u64;
     }
-    Ok(Some(digests))
+    Ok(Some(Digests { md5: md5.finalize(), tree: tree.finish() }))
 }
 
 /// The blocks as they may leave.

@@ -1,7 +1,7 @@
 //! Takes the body of a part: counts, hashes and writes it while it arrives.
 //!
 //! Frames are gathered into batches; a batch is hashed and written on a blocking thread while the next one arrives,
-//! so a slow sender holds no thread and memory stays at two batches a part.
+//! so a slow sender holds no thread and memory stays at four batches a part.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -9,14 +9,16 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use md5::{Digest, Md5};
 use tokio::task::JoinHandle;
 
 use super::disk::Arriving;
 use super::{Disk, PartName, SMALL_PART};
+use crate::digest::{Md5, SharedMd5};
 
 /// Bytes of a batch.
 const BATCH: usize = 1 << 20;
+/// Bytes of a part that may wait to be hashed together with those of others.
+const HASH_WINDOW: usize = 2 * BATCH;
 /// How long a sender may send nothing.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
 /// How much of a refused body is read, so that its sender gets to see the refusal.
@@ -72,6 +74,7 @@ impl From<io::Error> for ReceiveError {
 }
 
 /// What is known of a part before its body arrives.
+#[derive(Clone, Copy)]
 pub(in crate::hub) struct Expected {
     pub largest: u64,
     pub length: Option<u64>,
@@ -95,7 +98,7 @@ pub(in crate::hub) async fn receive(
     let (first, ended) = frames.batch(usize::try_from(SMALL_PART).unwrap_or(BATCH) + 1).await?;
     if ended && frames.size <= SMALL_PART {
         let content = first.concat();
-        let md5 = Md5::digest(&content).into();
+        let md5 = Md5::digest(&content);
         expected.check(frames.size, md5)?;
         let crc = crc32fast::hash(&content);
         return Ok(Arrived { size: frames.size, md5, crc, kept: Kept::Here(content) });
@@ -115,12 +118,13 @@ pub(in crate::hub) async fn receive(
         writer = writer.write(batch).await?;
     }
     let (arriving, sums) = writer.finish().await?;
-    let (md5, crc): ([u8; 16], u32) = (sums.md5.finalize().into(), sums.crc.finalize());
-    expected.check(frames.size, md5)?;
-    let (disk, part) = (disk.clone(), part.clone());
-    let keeping = tokio::task::spawn_blocking(move || disk.keep(arriving, &part));
-    let place = keeping.await.map_err(io::Error::other)??;
-    Ok(Arrived { size: frames.size, md5, crc, kept: Kept::OnDisk(place) })
+    let (disk, part, expected, size) = (disk.clone(), part.clone(), *expected, frames.size);
+    let keeping = tokio::task::spawn_blocking(move || {
+        let (md5, crc) = (sums.md5.finalize(), sums.crc.finalize());
+        expected.check(size, md5)?;
+        Ok(Arrived { size, md5, crc, kept: Kept::OnDisk(disk.keep(arriving, &part)?) })
+    });
+    keeping.await.map_err(io::Error::other)?
 }
 
 impl Expected {
@@ -160,10 +164,15 @@ impl Frames {
 }
 
 /// The sums of what has arrived.
-#[derive(Default)]
 struct Sums {
-    md5: Md5,
+    md5: SharedMd5,
     crc: crc32fast::Hasher,
+}
+
+impl Sums {
+    fn new() -> Self {
+        Self { md5: SharedMd5::new(HASH_WINDOW), crc: crc32fast::Hasher::new() }
+    }
 }
 
 /// Hashes and writes a batch while the next one arrives.
@@ -173,13 +182,13 @@ struct Writer {
 
 impl Writer {
     fn start(disk: Disk, part: PartName, first: Vec<Bytes>) -> Self {
-        let busy = tokio::task::spawn_blocking(move || take(disk.create(&part)?, Sums::default(), &first));
+        let busy = tokio::task::spawn_blocking(move || take(disk.create(&part)?, Sums::new(), first));
         Self { busy }
     }
 
     async fn write(self, batch: Vec<Bytes>) -> Result<Self, ReceiveError> {
         let (arriving, sums) = self.finish().await?;
-        Ok(Self { busy: tokio::task::spawn_blocking(move || take(arriving, sums, &batch)) })
+        Ok(Self { busy: tokio::task::spawn_blocking(move || take(arriving, sums, batch)) })
     }
 
     async fn finish(self) -> Result<(Arriving, Sums), ReceiveError> {
@@ -187,11 +196,11 @@ impl Writer {
     }
 }
 
-fn take(mut arriving: Arriving, mut sums: Sums, batch: &[Bytes]) -> io::Result<(Arriving, Sums)> {
+fn take(mut arriving: Arriving, mut sums: Sums, batch: Vec<Bytes>) -> io::Result<(Arriving, Sums)> {
     for bytes in batch {
+        sums.crc.update(&bytes);
+        arriving.file.write_all(&bytes)?;
         sums.md5.update(bytes);
-        sums.crc.update(bytes);
-        arriving.file.write_all(bytes)?;
     }
     Ok((arriving, sums))
 }
@@ -237,7 +246,7 @@ mod tests {
         let large = receive(&disk, &part, &ANY, body(pieces)).await.unwrap();
         let Kept::OnDisk(place) = &large.kept else { panic!("a large part is kept on disk") };
         assert_eq!(large.size, 3_000_000);
-        assert_eq!(large.md5, <[u8; 16]>::from(Md5::digest(vec![7; 3_000_000])));
+        assert_eq!(large.md5, Md5::digest(&[7; 3_000_000]));
         assert_eq!(std::fs::read(disk.path(&part, place)).unwrap(), vec![7; 3_000_000]);
         let empty = receive(&disk, &part, &ANY, Body::empty()).await.unwrap();
         assert_eq!(empty.kept, Kept::Here(Vec::new()));
