@@ -115,10 +115,13 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return output.fail(&CliError::failed(format!("cannot start: {error}"))),
     };
-    match runtime.block_on(run(arguments, &output)) {
+    let code = match runtime.block_on(run(arguments, &output)) {
         Ok(code) => code,
         Err(error) => output.fail(&error),
-    }
+    };
+    // A copy or a checksum of a large file may be under way for hours; the next start begins it anew.
+    runtime.shutdown_background();
+    code
 }
 
 fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, ExitCode> {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::retry::{Verdict, wait};
 use super::webhook::Webhooks;
 use super::{Rules, exec, notifies, shown, target_id};
+use crate::base::crash_point;
 use crate::rules::NotifyTarget;
 use crate::store::{Errand, ErrandKind, Outgoing, Store, StoreError, Telling};
 
@@ -115,6 +116,7 @@ async fn try_once(
     let shown = shown(&target);
     let (verdict, reason) = match result {
         Ok(()) => {
+            crash_point("hook.told");
             tracing::info!(rule = telling.rule, event = telling.event, target = shown, "told");
             return store.errand_done(outgoing.id).await;
         }

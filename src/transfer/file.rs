@@ -20,7 +20,7 @@ use super::send::{SendError, Sent, Slice, send_part};
 use super::steps::Halt;
 use super::tree;
 use super::upload::{Run, refused};
-use crate::base::FileIdentity;
+use crate::base::{FileIdentity, crash_point};
 use crate::cloud::{Call, CloudError, FinalizeFile, NewFile, SentPart};
 use crate::store::{File, FileState, Part, Problem, RemoteFile};
 
@@ -137,11 +137,13 @@ async fn send_once(run: &Run, file: &File) -> Result<(), Setback> {
 
     unchanged(file, &opened).await?;
     finalize(run, file, &remote, &parts).await?;
+    crash_point("file.closed");
     let trees: Vec<&[u8]> = parts.iter().map(|part| part.tree.as_slice()).collect();
     let checksum = tree::checksum(plan.size, plan.chunk_size, &trees).map(|hash| hash.to_hex().to_string());
     let unwritten = if single && confirmed.is_empty() { parts.pop() } else { None };
     let bytes = unwritten.as_ref().map_or(0, |part| part.size);
     run.store().file_done(run.id, file.number, checksum, unwritten).await.map_err(Halt::from)?;
+    crash_point("file.kept");
     run.live.confirm(bytes);
     Ok(())
 }
@@ -207,7 +209,9 @@ async fn begin(run: &Run, file: &File) -> Result<RemoteFile, Setback> {
         Err(halt) => return Err(halt.into()),
     };
     let remote = RemoteFile { id: created.file.id, multipart_id, chunk_size: plan.chunk_size };
+    crash_point("file.begun");
     run.store().file_begun(run.id, file.number, remote.clone()).await.map_err(Halt::from)?;
+    crash_point("file.begun.kept");
     Ok(remote)
 }
 
@@ -236,8 +240,10 @@ async fn send_one(
                     run.tell_unproven();
                 }
                 let part = Part { number, size: length, etag: sent.etag, tree: sent.tree };
+                crash_point("part.sent");
                 if !single {
                     run.store().part_confirmed(run.id, file.number, part.clone()).await.map_err(Halt::from)?;
+                    crash_point("part.kept");
                     run.live.confirm(length);
                 }
                 return Ok(part);
@@ -296,7 +302,7 @@ async fn finalize(run: &Run, file: &File, remote: &RemoteFile, parts: &[Part]) -
         parts: parts.iter().map(|part| SentPart { number: part.number, etag: &part.etag }).collect(),
     };
     match run.try_to(|| run.cloud().finalize_file(run.package(), &closing)).await {
-        Ok(()) => Ok(()),
+        Ok(()) | Err(Halt::Refused(_, Verdict::Done)) => Ok(()),
         Err(Halt::Refused(_, Verdict::Restart)) => Err(Setback::Forgotten),
         Err(halt) => Err(halt.into()),
     }

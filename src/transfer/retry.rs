@@ -47,7 +47,10 @@ pub fn decide(error: &CloudError, attempts: u32) -> Verdict {
         (_, 408 | 425 | 429) => wait,
         (_, 500..) => wait,
         (Call::RemovePackage | Call::RemoveFile, 404 | 410) => Verdict::Done,
-        (Call::FinalizePackage, 400 | 409) if attempts > 1 && mentions_finalized(message) => Verdict::Done,
+        // The answer was lost, or the process ended before it could write it down.
+        (Call::FinalizePackage | Call::FinalizeFile, 400 | 409) if mentions_finalized(message) => Verdict::Done,
+        // The cloud has closed the file, or lost it, and what was sent of it is not known here.
+        (Call::PartAddresses, 404 | 409 | 410) => Verdict::Restart,
         (Call::SendPart | Call::BeginFile, _) => match code {
             Some("NoSuchUpload") => Verdict::Restart,
             // A body that did not arrive as it was sent, or too slowly.
@@ -106,7 +109,9 @@ mod tests {
             (refused(SendPart, 400, Some("BadDigest"), ""), 1, Verdict::Later(None)),
             (refused(FinalizeFile, 400, Some("InvalidPart"), ""), 1, Verdict::Restart),
             (refused(FinalizePackage, 400, None, "package must have at least 1 file"), 1, Verdict::Never),
-            (refused(FinalizePackage, 409, None, "package is already finalized"), 2, Verdict::Done),
+            (refused(FinalizePackage, 409, None, "package is already finalized"), 1, Verdict::Done),
+            (refused(FinalizeFile, 409, None, "the file is finalized"), 1, Verdict::Done),
+            (refused(PartAddresses, 409, None, "the file is finalized"), 1, Verdict::Restart),
             (refused(RemovePackage, 404, None, ""), 1, Verdict::Done),
             (refused(CreatePackage, 401, None, ""), 1, Verdict::SignIn),
             (refused(CreatePackage, 403, None, ""), 1, Verdict::Never),

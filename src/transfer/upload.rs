@@ -18,7 +18,7 @@ use super::queue::Shared;
 use super::retry::Verdict;
 use super::slots::Slot;
 use super::steps::{Halt, Steps, in_trouble};
-use crate::base::UploadId;
+use crate::base::{UploadId, crash_point};
 use crate::cloud::{Cloud, CloudError, Limits, NewLink, NewPackage, NewPortalPackage, PackageAccess};
 use crate::store::{
     Activity, Destination, File, Link, PackageOptions, Problem, RemotePackage, State, Store, StoreError, Upload,
@@ -173,11 +173,14 @@ pub(super) async fn drive(task: Task) -> Result<(), Halt> {
         }
     }
     run.live.set_phase(Activity::Finalizing);
+    crash_point("upload.closing");
     match run.try_to(|| run.cloud().finalize_package(run.package())).await {
         Ok(()) | Err(Halt::Refused(_, Verdict::Done)) => {}
         Err(halt) => return Err(halt),
     }
+    crash_point("upload.finalized");
     run.store().completed(run.id).await?;
+    crash_point("upload.completed");
     tracing::info!(upload = %run.id, package = %run.package.id, name = %upload.name, "upload complete");
     Ok(())
 }
@@ -203,7 +206,9 @@ async fn create(task: &Task, upload: &Upload) -> Result<RemotePackage, Halt> {
         }
     };
     let package = RemotePackage { id: created.id, token: created.access_token };
+    crash_point("package.made");
     task.store().package_created(task.id, package.clone(), team).await?;
+    crash_point("package.kept");
     Ok(package)
 }
 
@@ -232,6 +237,7 @@ async fn make_link(task: &Task, package: &RemotePackage) -> Result<(), Halt> {
     let access = PackageAccess { id: &package.id, token: &package.token };
     let new = NewLink::default();
     let link = task.try_to(|| task.cloud().create_link(access, &new)).await?;
+    crash_point("link.made");
     task.store().link_created(task.id, Link { id: link.id, url: link.url, email: None }).await?;
     Ok(())
 }

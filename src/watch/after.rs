@@ -8,14 +8,15 @@
 //! **On a crash** nothing is lost or repeated: the ledger says that the file was sent, the file is still there, so the
 //! next start makes the same errand again.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::describe;
-use super::relocate::{self, Refused, Sent};
+use super::relocate::{self, Refused, Sent, Told};
 use super::writers::writers_of;
-use crate::base::FileIdentity;
+use crate::base::{FileIdentity, crash_point};
 use crate::store::Problem;
 
 /// What to do.
@@ -64,9 +65,16 @@ pub enum Fate {
     Later(String),
 }
 
-/// Carries out an errand. `announce` is told of each name (absolute) before a file appears under it, with the state of
-/// the file that will.
-pub fn carry_out(errand: &Errand, announce: &dyn Fn(&Path, &FileIdentity)) -> Vec<(Arc<Path>, Fate)> {
+/// Who is told of an errand's progress.
+pub struct Progress<'a> {
+    /// Each name (absolute) before a file appears under it, and the state of the file that will.
+    pub name: &'a dyn Fn(&Path, &FileIdentity),
+    /// Of a file that is copied to another file system: its path in the watched folder, bytes copied, bytes in all.
+    pub copied: &'a dyn Fn(&Path, u64, u64),
+}
+
+/// Carries out an errand.
+pub fn carry_out(errand: &Errand, progress: &Progress<'_>) -> Vec<(Arc<Path>, Fate)> {
     let identities: Vec<FileIdentity> = errand.files.iter().map(|file| file.sent.identity).collect();
     let writers = writers_of(&identities);
     let mut results = Vec::with_capacity(errand.files.len());
@@ -75,7 +83,7 @@ pub fn carry_out(errand: &Errand, announce: &dyn Fn(&Path, &FileIdentity)) -> Ve
         let writer = writers.get(&(file.sent.identity.device, file.sent.identity.inode));
         let result = match writer {
             Some(who) => Fate::Later(format!("is held open for writing by {who}")),
-            None => one(errand, file, announce),
+            None => one(errand, file, progress),
         };
         if result == Fate::Done {
             file.markers.iter().for_each(|marker| take_along(errand, marker));
@@ -91,15 +99,17 @@ pub fn carry_out(errand: &Errand, announce: &dyn Fn(&Path, &FileIdentity)) -> Ve
     results
 }
 
-fn one(errand: &Errand, file: &Handled, announce: &dyn Fn(&Path, &FileIdentity)) -> Fate {
+fn one(errand: &Errand, file: &Handled, progress: &Progress<'_>) -> Fate {
     let path = errand.root.join(&file.relative);
-    let announce = |target: &Path| announce(target, &file.sent.identity);
+    let told = Told {
+        name: &|target| (progress.name)(target, &file.sent.identity),
+        copied: &|copied, of| (progress.copied)(&file.relative, copied, of),
+    };
+    crash_point("after.before");
     let done = match &errand.action {
         Action::Delete => relocate::remove(&path, &file.sent),
-        Action::Move(folder) => {
-            relocate::relocate(&path, &folder.join(&file.relative), &file.sent, &announce).map(drop)
-        }
-        Action::Quarantine(folder, problem) => quarantine(&path, folder, file, problem, &announce),
+        Action::Move(folder) => relocate::relocate(&path, &folder.join(&file.relative), &file.sent, &told).map(drop),
+        Action::Quarantine(folder, problem) => quarantine(&path, folder, file, problem, &told),
     };
     match done {
         Ok(()) | Err(Refused::Gone) => Fate::Done,
@@ -108,23 +118,31 @@ fn one(errand: &Errand, file: &Handled, announce: &dyn Fn(&Path, &FileIdentity))
     }
 }
 
-/// Moves a file of a failed upload as it is now, and writes beside its top-level entry why it failed.
-fn quarantine(
-    path: &Path,
-    folder: &Path,
-    file: &Handled,
-    problem: &Problem,
-    announce: &dyn Fn(&Path),
-) -> Result<(), Refused> {
+/// Moves a file of a failed upload as it is now. Why it failed stands beside its top-level entry before it is there.
+fn quarantine(path: &Path, folder: &Path, file: &Handled, problem: &Problem, told: &Told<'_>) -> Result<(), Refused> {
     let metadata = std::fs::symlink_metadata(path).map_err(|_| Refused::Gone)?;
     let now = Sent { identity: FileIdentity::of(&metadata), checksum: None };
-    let moved = relocate::relocate(path, &folder.join(&file.relative), &now, announce)?;
-    let moved = moved.strip_prefix(folder).unwrap_or(&moved);
-    let mut name = super::package::top_level(moved).as_os_str().to_owned();
+    let unwritten = RefCell::new(None);
+    let name = |target: &Path| {
+        (told.name)(target);
+        *unwritten.borrow_mut() = write_reason(folder, target, problem).err();
+        crash_point("after.noted");
+    };
+    relocate::relocate(path, &folder.join(&file.relative), &now, &Told { name: &name, copied: told.copied })?;
+    unwritten.into_inner().map_or(Ok(()), Err)
+}
+
+/// Writes why an upload failed beside the top-level entry that `target` (absolute) will lie in.
+fn write_reason(folder: &Path, target: &Path, problem: &Problem) -> Result<(), Refused> {
+    let relative = target.strip_prefix(folder).unwrap_or(target);
+    let mut name = super::package::top_level(relative).as_os_str().to_owned();
     name.push(".error.txt");
     let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!("\nWhat to do: {hint}\n"));
     let text = format!("{}\nCode: {}\n{hint}", problem.message, problem.code);
     let beside = folder.join(name);
+    if std::fs::read_to_string(&beside).is_ok_and(|written| written == text) {
+        return Ok(()); // Of a folder of ten thousand files it is written once.
+    }
     std::fs::write(&beside, text).map_err(|source| Refused::Io { what: "write", path: beside, source })
 }
 
@@ -136,7 +154,8 @@ fn take_along(errand: &Errand, marker: &Path) {
     let taken = match &errand.action {
         Action::Delete => relocate::remove(&path, &state),
         Action::Move(folder) | Action::Quarantine(folder, _) => {
-            relocate::relocate(&path, &folder.join(marker), &state, &|_| {}).map(drop)
+            let nobody = Told { name: &|_| {}, copied: &|_, _| {} };
+            relocate::relocate(&path, &folder.join(marker), &state, &nobody).map(drop)
         }
     };
     if let Err(error) = taken {

@@ -45,7 +45,7 @@ pub use dry_run::{DryPackage, DryRun, dry_run};
 pub use explain::{Explanation, RuleExplanation, Test};
 pub use mounts::silent_file_system;
 pub use outlet::{Answer, Outlet, OutletError};
-pub use status::{LastError, LastScan, RuleState, RuleStatus, WaitingFile};
+pub use status::{Copying, LastError, LastScan, RuleState, RuleStatus, WaitingFile};
 pub use watcher::{WatchError, WatchSettings, Watcher};
 
 /// An error with what caused it, in one line.

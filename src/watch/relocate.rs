@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
 
-use crate::base::FileIdentity;
+use crate::base::{FileIdentity, crash_point};
 
 /// Most numbers tried for a name that is taken.
 const MOST_NUMBERS: u32 = 10_000;
@@ -88,21 +88,30 @@ pub fn check(path: &Path, sent: &Sent) -> Result<FileIdentity, Refused> {
     }
 }
 
+/// Who is told what happens on the way.
+pub struct Told<'a> {
+    /// Each name (absolute) before a file appears under it.
+    pub name: &'a dyn Fn(&Path),
+    /// Bytes of a file that are copied to another file system so far, and its size.
+    pub copied: &'a dyn Fn(u64, u64),
+}
+
 /// Removes the file.
 ///
 /// # Errors
 /// See [`Refused`].
 pub fn remove(path: &Path, sent: &Sent) -> Result<(), Refused> {
     check(path, sent)?;
-    std::fs::remove_file(path).map_err(Refused::io("remove", path))
+    std::fs::remove_file(path).map_err(Refused::io("remove", path))?;
+    crash_point("after.removed");
+    Ok(())
 }
 
-/// Moves the file to `wanted`, or to a numbered name beside it, and returns where it is now. `announce` is told
-/// of each name before the file appears under it.
+/// Moves the file to `wanted`, or to a numbered name beside it, and returns where it is now.
 ///
 /// # Errors
 /// See [`Refused`].
-pub fn relocate(path: &Path, wanted: &Path, sent: &Sent, announce: &dyn Fn(&Path)) -> Result<PathBuf, Refused> {
+pub fn relocate(path: &Path, wanted: &Path, sent: &Sent, told: &Told<'_>) -> Result<PathBuf, Refused> {
     let found = check(path, sent)?;
     let folder = wanted.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(folder).map_err(Refused::io("make the folder", folder))?;
@@ -111,12 +120,15 @@ pub fn relocate(path: &Path, wanted: &Path, sent: &Sent, announce: &dyn Fn(&Path
         if is_taken(&target) {
             continue;
         }
-        announce(&target);
+        (told.name)(&target);
         match rename_to_free(path, &target) {
-            Ok(()) => return confirm_renamed(path, target, &found),
+            Ok(()) => {
+                crash_point("after.renamed");
+                return confirm_renamed(path, target, &found);
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-                return copy_over(path, wanted, &found, sent.checksum.as_deref(), announce);
+                return copy_over(path, wanted, &found, sent.checksum.as_deref(), told);
             }
             Err(error) => return Err(Refused::io("move", path)(error)),
         }
@@ -138,7 +150,7 @@ fn copy_over(
     wanted: &Path,
     found: &FileIdentity,
     checksum: Option<&str>,
-    announce: &dyn Fn(&Path),
+    told: &Told<'_>,
 ) -> Result<PathBuf, Refused> {
     let checksum = match checksum {
         Some(checksum) => checksum.to_owned(),
@@ -149,10 +161,11 @@ fn copy_over(
     let held = hold(&temporary)?;
     let target = match copied_before(wanted, found, &checksum)? {
         Some(target) => Ok(target),
-        None => copy_held(path, &temporary, found, &checksum).and_then(|()| give_name(&temporary, wanted, announce)),
+        None => copy_held(path, &temporary, found, &checksum, told).and_then(|()| give_name(&temporary, wanted, told)),
     };
     let result = target.and_then(|target| {
         flush_folder(folder)?;
+        crash_point("after.named");
         remove_source(path, found).map(|()| target)
     });
     // After a success it is gone already, but for a leftover; what can not be removed is written over by the next try.
@@ -174,13 +187,22 @@ fn copied_before(wanted: &Path, found: &FileIdentity, checksum: &str) -> Result<
 }
 
 /// Copies under the hidden name and makes sure that the copy is whole and on disk.
-fn copy_held(path: &Path, temporary: &Path, found: &FileIdentity, checksum: &str) -> Result<(), Refused> {
+fn copy_held(
+    path: &Path,
+    temporary: &Path,
+    found: &FileIdentity,
+    checksum: &str,
+    told: &Told<'_>,
+) -> Result<(), Refused> {
     let options = fs_extra::file::CopyOptions::new().overwrite(true).buffer_size(1 << 20);
-    fs_extra::file::copy_with_progress(path, temporary, &options, |_| {})
-        .map_err(|error| Refused::io("copy", path)(io::Error::other(error.to_string())))?;
+    fs_extra::file::copy_with_progress(path, temporary, &options, |way| {
+        (told.copied)(way.copied_bytes, way.total_bytes)
+    })
+    .map_err(|error| Refused::io("copy", path)(io::Error::other(error.to_string())))?;
     if look(path)? != *found {
         return Err(Refused::Changed);
     }
+    crash_point("after.copied");
     let metadata = std::fs::symlink_metadata(path).map_err(Refused::io("look at", path))?;
     keep_attributes(temporary, &metadata).map_err(Refused::io("finish", temporary))?;
     if content(temporary)? != *checksum {
@@ -199,13 +221,13 @@ fn keep_attributes(copy: &Path, metadata: &Metadata) -> io::Result<()> {
     file.sync_all()
 }
 
-fn give_name(temporary: &Path, wanted: &Path, announce: &dyn Fn(&Path)) -> Result<PathBuf, Refused> {
+fn give_name(temporary: &Path, wanted: &Path, told: &Told<'_>) -> Result<PathBuf, Refused> {
     for number in 1..=MOST_NUMBERS {
         let target = numbered(wanted, number);
         if is_taken(&target) {
             continue;
         }
-        announce(&target);
+        (told.name)(&target);
         match rename_to_free(temporary, &target) {
             Ok(()) => return Ok(target),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -309,6 +331,8 @@ mod tests {
         Sent { identity, checksum: Some(content(path).unwrap()) }
     }
 
+    const NOBODY: Told<'_> = Told { name: &|_| {}, copied: &|_, _| {} };
+
     fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
         let path = folder.join(name);
         std::fs::write(&path, text).unwrap();
@@ -329,7 +353,7 @@ mod tests {
         let target = folder.path().join("sent/clip.mov");
         for (text, expected) in [("one", "clip.mov"), ("two", "clip (2).mov"), ("three", "clip (3).mov")] {
             let path = file(folder.path(), "clip.mov", text);
-            let moved = relocate(&path, &target, &sent(&path), &|_| {}).unwrap();
+            let moved = relocate(&path, &target, &sent(&path), &NOBODY).unwrap();
             assert_eq!(moved, target.with_file_name(expected));
             assert_eq!(std::fs::read_to_string(moved).unwrap(), text);
             assert!(!path.exists());
@@ -343,7 +367,7 @@ mod tests {
         let before = sent(&path);
         std::fs::write(&path, "two!").unwrap();
         assert!(matches!(remove(&path, &before), Err(Refused::Changed)));
-        assert!(matches!(relocate(&path, &folder.path().join("x"), &before, &|_| {}), Err(Refused::Changed)));
+        assert!(matches!(relocate(&path, &folder.path().join("x"), &before, &NOBODY), Err(Refused::Changed)));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "two!");
     }
 
@@ -374,7 +398,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = file(folder.path(), "clip.mov", "content");
         let before = sent(&path);
-        let moved = relocate(&path, &other.path().join("sent/clip.mov"), &before, &|_| {}).unwrap();
+        let moved = relocate(&path, &other.path().join("sent/clip.mov"), &before, &NOBODY).unwrap();
         assert_eq!(std::fs::read_to_string(&moved).unwrap(), "content");
         let after = FileIdentity::of(&std::fs::metadata(&moved).unwrap());
         assert_eq!(after.mtime_ns, before.identity.mtime_ns);
@@ -389,7 +413,7 @@ mod tests {
         let path = file(folder.path(), "clip.mov", "content");
         let target = file(other.path(), "clip.mov", "content");
         std::fs::write(other.path().join(temporary_name(&path)), "half a co").unwrap();
-        let moved = relocate(&path, &target, &sent(&path), &|_| {}).unwrap();
+        let moved = relocate(&path, &target, &sent(&path), &NOBODY).unwrap();
         assert_eq!(moved, target);
         assert!(!path.exists());
         assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 1, "the leftover is gone too");
@@ -401,7 +425,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = file(folder.path(), "clip.mov", "content");
         let _held = hold(&other.path().join(temporary_name(&path))).unwrap();
-        let refused = relocate(&path, &other.path().join("clip.mov"), &sent(&path), &|_| {});
+        let refused = relocate(&path, &other.path().join("clip.mov"), &sent(&path), &NOBODY);
         assert!(matches!(refused, Err(Refused::InHand)));
         assert!(path.exists());
     }

@@ -73,6 +73,17 @@ pub struct LastError {
     pub over: bool,
 }
 
+/// A sent file on its way to another file system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Copying {
+    /// Relative to the watched folder.
+    pub path: PathBuf,
+    /// Bytes copied.
+    pub copied: u64,
+    /// Bytes in all.
+    pub size: u64,
+}
+
 /// All that a rule can tell about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct RuleStatus {
@@ -106,6 +117,8 @@ pub struct RuleStatus {
     pub next_schedule: Option<Timestamp>,
     /// When something that is ready now, or gathers, becomes a package, if nothing else happens.
     pub next_package: Option<Timestamp>,
+    /// The sent file that is being moved to another file system.
+    pub copying: Option<Copying>,
     /// Uploads of the rule that still take files.
     pub open: Vec<UploadId>,
     /// How many uploads it has made since the agent started.

@@ -11,6 +11,8 @@ const MASV: &str = env!("CARGO_BIN_EXE_masv");
 /// An agent with its own data directory and rules file.
 pub struct Agent {
     pub folder: tempfile::TempDir,
+    /// What else its process finds in its environment.
+    pub environment: Vec<(String, String)>,
     process: Option<Child>,
     flags: Vec<String>,
 }
@@ -18,6 +20,13 @@ pub struct Agent {
 impl Agent {
     /// Starts one with these rules (YAML, without `version`); an empty text means no rules file.
     pub fn start(rules: &str, flags: &[&str]) -> Self {
+        let mut agent = Self::prepare(rules, flags);
+        agent.go_on();
+        agent
+    }
+
+    /// The same, not running yet.
+    pub fn prepare(rules: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         if !flags.iter().any(|flag| flag == "--listen") {
@@ -27,21 +36,12 @@ impl Agent {
             std::fs::write(folder.path().join("rules.yaml"), format!("version: 1\n{rules}")).unwrap();
             flags.extend(["--rules".to_owned(), "rules.yaml".to_owned()]);
         }
-        let mut agent = Self { folder, process: None, flags };
-        agent.go_on();
-        agent
+        Self { folder, environment: Vec::new(), process: None, flags }
     }
 
-    /// Starts the process again on the same data.
+    /// Starts the process again on the same data and waits until it is up.
     pub fn go_on(&mut self) {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let child = self
-            .command(&["server", "start", "--log-level", "info"])
-            .args(&self.flags)
-            .stdout(Stdio::from(log.try_clone().unwrap()))
-            .stderr(Stdio::from(log))
-            .spawn();
-        self.process = Some(child.unwrap());
+        self.launch();
         let deadline = Instant::now() + Duration::from_secs(20);
         while !self.masv(&["server", "status"]).status.success() {
             assert!(Instant::now() < deadline, "the agent does not come up:\n{}", self.log());
@@ -49,11 +49,43 @@ impl Agent {
         }
     }
 
+    /// Starts the process.
+    pub fn launch(&mut self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        let child = self
+            .command(&["server", "start", "--log-level", "info"])
+            .args(&self.flags)
+            .envs(self.environment.iter().cloned())
+            .stdout(Stdio::from(log.try_clone().unwrap()))
+            .stderr(Stdio::from(log))
+            .spawn();
+        self.process = Some(child.unwrap());
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         let mut process = self.process.take().unwrap();
         process.kill().unwrap();
         process.wait().unwrap();
+    }
+
+    /// Waits for its end, which is expected to come by itself.
+    pub fn wait_for_the_end(&mut self, limit: Duration) -> std::process::ExitStatus {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.process.as_mut().unwrap().try_wait().unwrap() {
+                self.process = None;
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it did not end within {limit:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Sends its process a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(self.process.as_ref().unwrap());
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 
     /// SIGTERM; the exit code.

@@ -11,9 +11,10 @@ use super::{Runner, describe};
 use crate::base::{FileIdentity, UploadId};
 use crate::rules::{AfterComplete, AfterError, MoveTarget, OnChange, Per, Ready, TemplateContext};
 use crate::store::{File, FileState, Outcome, State, StoreError, Upload, UploadFilter};
-use crate::watch::after::{Action, Errand, Fate, Handled, carry_out};
+use crate::watch::after::{Action, Errand, Fate, Handled, Progress, carry_out};
 use crate::watch::dispatch;
 use crate::watch::relocate::Sent;
+use crate::watch::status::Copying;
 
 /// What could not be done is tried again after this.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -219,17 +220,23 @@ impl Runner {
     }
 
     fn begin_errand(&mut self, errand: Errand) {
-        let (store, rule) = (self.store.clone(), Arc::clone(&self.rule));
+        let (store, rule, shared) = (self.store.clone(), Arc::clone(&self.rule), Arc::clone(&self.shared));
         let runtime = tokio::runtime::Handle::current();
         self.aftermath.running = Some(tokio::task::spawn_blocking(move || {
-            carry_out(&errand, &|target, identity| {
+            let name = |target: &Path, identity: &FileIdentity| {
                 // Moved to elsewhere in the watched folder it must not be taken for a drop.
                 let Ok(relative) = target.strip_prefix(&rule.watch) else { return };
                 let files = vec![(relative.to_owned(), *identity)];
                 if let Err(error) = runtime.block_on(store.ledger_mark(&rule.name, files, Outcome::Skipped)) {
                     tracing::warn!(rule = rule.name, error = describe(&error), "can not mark a moved file as sent");
                 }
-            })
+            };
+            let copied = |path: &Path, copied, size| {
+                shared.status().copying = Some(Copying { path: path.to_owned(), copied, size });
+            };
+            let fates = carry_out(&errand, &Progress { name: &name, copied: &copied });
+            shared.status().copying = None;
+            fates
         }));
     }
 

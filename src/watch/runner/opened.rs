@@ -1,6 +1,6 @@
 //! The rule's task and open packages: files are added to them, conditions close them, a restart finds them again.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use jiff::Zoned;
 
 use super::Runner;
 use super::ship::{ASK_SCHEDULE, Refusal, Shipment, State};
-use crate::base::UploadId;
-use crate::rules::{Finalize, Rule};
+use crate::base::{UploadId, crash_point};
+use crate::rules::{Finalize, OWN_PREFIX, Rule};
 use crate::store::{RuleRecord, State as UploadState, Store, StoreError, UploadFilter};
 use crate::watch::dispatch::{self, Surroundings};
 use crate::watch::open::{OpenPackage, Situation, closes};
@@ -36,6 +36,7 @@ impl State {
         if !matches!(rule.finalize, Finalize::Open(_)) {
             return Ok(());
         }
+        self.ordered = tokio::fs::try_exists(claimed_marker(rule)).await.unwrap_or(false);
         let states = vec![UploadState::Transferring, UploadState::Paused, UploadState::Idle, UploadState::Error];
         let filter = UploadFilter { states, rule: Some(rule.name.clone()), ..UploadFilter::default() };
         for upload in store.uploads(filter).await? {
@@ -69,8 +70,10 @@ impl Runner {
         if let Some(open) = self.ship.open.get(&shipment.group) {
             let id = open.id;
             let sources = dispatch::source_files(&self.rule, &shipment.files);
+            crash_point("append.before");
             match self.outlet.append(id, sources).await {
                 Ok(()) => {
+                    crash_point("append.after");
                     if let Some(open) = self.ship.open.get_mut(&shipment.group) {
                         open.files += files;
                         open.bytes += bytes;
@@ -84,7 +87,7 @@ impl Runner {
             }
         }
         let result = match self.order(&shipment, clock).await {
-            Ok(spec) => self.outlet.submit(spec).await.map_err(Refusal::from),
+            Ok(spec) => self.submit(spec).await,
             Err(reason) => Err(Refusal::Template(reason)),
         };
         if let Ok(id) = &result {
@@ -100,29 +103,26 @@ impl Runner {
         let rule = Arc::clone(&self.rule);
         let Finalize::Open(when) = &rule.finalize else { return None };
         let now = self.shared.now();
-        let marker = self.sieve.closing_marker().filter(|marker| self.shared.desk().inventory().contains(marker));
-        let marker = marker.map(Path::to_owned);
+        self.claim_marker().await;
         let mut next: Option<Duration> = None;
-        let (mut closed, mut all_closed) = (false, true);
+        let mut all_closed = true;
         let groups: Vec<Arc<str>> = self.ship.open.keys().cloned().collect();
         for group in groups {
             let settling = self.shared.desk().is_settling(&group);
-            let Some(package) = self.ship.open.get_mut(&group) else { continue };
-            let situation = Situation { now, clock, marker: marker.is_some(), settling };
-            match closes(when, package, situation) {
-                Ok(()) => match self.outlet.finalize(package.id).await {
-                    Ok(()) => {
-                        closed = true;
-                        self.ship.open.remove(&group);
-                    }
+            let Some(package) = self.ship.open.get(&group).cloned() else { continue };
+            let situation = Situation { now, clock, marker: self.ship.ordered, settling };
+            match closes(when, &package, situation) {
+                Ok(()) => match self.close(package.id).await {
+                    Ok(()) => drop(self.ship.open.remove(&group)),
                     // Removed, complete already, or paused by somebody: asked again as long as it is there.
                     Err(error) => {
                         all_closed = false;
-                        package.retry_at = Some(now + ASK_SCHEDULE);
                         next = next.into_iter().chain([now + ASK_SCHEDULE]).min();
                         let id = package.id;
                         if !self.is_there(id).await {
                             self.ship.open.remove(&group);
+                        } else if let Some(package) = self.ship.open.get_mut(&group) {
+                            package.retry_at = Some(now + ASK_SCHEDULE);
                         }
                         tracing::debug!(rule = rule.name, upload = %id, %error, "an open package can not be closed yet");
                     }
@@ -133,10 +133,17 @@ impl Runner {
                 }
             }
         }
-        if let Some(marker) = marker.filter(|_| closed && all_closed) {
-            self.consume_marker(&marker).await;
+        if self.ship.ordered && all_closed {
+            self.marker_done().await;
         }
         next
+    }
+
+    async fn close(&self, id: UploadId) -> Result<(), OutletError> {
+        crash_point("close.before");
+        let closed = self.outlet.finalize(id).await;
+        crash_point("close.after");
+        closed
     }
 
     async fn is_there(&self, id: UploadId) -> bool {
@@ -147,13 +154,35 @@ impl Runner {
         }
     }
 
-    /// The marker was an order, and it is carried out: left where it is, it would close the next package at once.
-    async fn consume_marker(&mut self, marker: &Path) {
-        let path = self.rule.watch.join(marker);
-        let removed = tokio::fs::remove_file(&path).await;
-        match removed {
-            Ok(()) => self.shared.desk().taken_away(marker),
+    /// Takes the closing marker once a package is open that it may close: under its new name it is an order that stands
+    /// until it is carried out, over crashes, and that no later package is closed by.
+    async fn claim_marker(&mut self) {
+        let Some(marker) = self.sieve.closing_marker() else { return };
+        if self.ship.ordered || self.ship.open.is_empty() || !self.shared.desk().inventory().contains(marker) {
+            return;
+        }
+        let marker = marker.to_owned();
+        let (path, claimed) = (self.rule.watch.join(&marker), claimed_marker(&self.rule));
+        self.ship.ordered = true;
+        match tokio::fs::rename(&path, claimed).await {
+            Ok(()) => self.shared.desk().taken_away(&marker),
+            Err(error) => self.problem("marker", format!("can not take {}: {error}", path.display())).await,
+        }
+        crash_point("marker.claimed");
+    }
+
+    async fn marker_done(&mut self) {
+        self.ship.ordered = false;
+        let path = claimed_marker(&self.rule);
+        match tokio::fs::remove_file(&path).await {
+            Ok(()) => self.recovered(&["marker"]),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => self.problem("marker", format!("can not remove {}: {error}", path.display())).await,
         }
     }
+}
+
+/// The closing marker's name once it is taken.
+fn claimed_marker(rule: &Rule) -> PathBuf {
+    rule.watch.join(format!("{OWN_PREFIX}-closing-{}", rule.name))
 }

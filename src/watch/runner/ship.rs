@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use jiff::Zoned;
 
 use super::{RETRY, Runner, describe};
-use crate::base::UploadId;
+use crate::base::{UploadId, crash_point};
 use crate::rules::{Finalize, Per, Rule, Schedule};
 use crate::store::UploadSpec;
 use crate::watch::beneath;
@@ -40,6 +40,8 @@ struct Run {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) open: BTreeMap<Arc<str>, OpenPackage>,
+    /// The closing marker was there: what is open is to be closed.
+    pub(super) ordered: bool,
     run: Option<Run>,
     pub(super) looked_until: Zoned,
 }
@@ -47,7 +49,7 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(rule: &Rule) -> Self {
         let looked_until = Zoned::now().with_time_zone(rule.time_zone.clone());
-        Self { open: BTreeMap::new(), run: None, looked_until }
+        Self { open: BTreeMap::new(), ordered: false, run: None, looked_until }
     }
 }
 
@@ -209,12 +211,19 @@ impl Runner {
             .map_err(|error| describe(&error))
     }
 
+    pub(super) async fn submit(&self, spec: UploadSpec) -> Result<UploadId, Refusal> {
+        crash_point("submit.before");
+        let result = self.outlet.submit(spec).await.map_err(Refusal::from);
+        crash_point("submit.after");
+        result
+    }
+
     async fn submit_all(&mut self, shipments: Vec<Shipment>, clock: &Zoned) {
         let results: Vec<(Shipment, Result<UploadId, Refusal>)> = {
             let this = &*self;
             let submits = shipments.into_iter().map(|shipment| async move {
                 let result = match this.order(&shipment, clock).await {
-                    Ok(spec) => this.outlet.submit(spec).await.map_err(Refusal::from),
+                    Ok(spec) => this.submit(spec).await,
                     Err(reason) => Err(Refusal::Template(reason)),
                 };
                 (shipment, result)

@@ -1,0 +1,61 @@
+//! Named places at which a test ends the process as a power cut would.
+//!
+//! Only debug builds have them: `MASV_CRASH_AT=NAME`, or `NAME:3` for the third time it comes by, kills the process with
+//! the signal that nothing can catch. In a release build nothing of this is left.
+
+/// Every named place, in the order in which a package comes by.
+pub const CRASH_POINTS: [&str; 26] = [
+    "submit.before",
+    "submit.after",
+    "append.before",
+    "append.after",
+    "package.made",
+    "package.kept",
+    "link.made",
+    "file.begun",
+    "file.begun.kept",
+    "part.sent",
+    "part.kept",
+    "file.closed",
+    "file.kept",
+    "close.before",
+    "marker.claimed",
+    "close.after",
+    "upload.closing",
+    "upload.finalized",
+    "upload.completed",
+    "after.before",
+    "after.renamed",
+    "after.copied",
+    "after.named",
+    "after.removed",
+    "after.noted",
+    "hook.told",
+];
+
+/// Ends the process here when a test asks for it.
+#[cfg(debug_assertions)]
+pub fn crash_point(name: &str) {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    static WANTED: LazyLock<Option<(String, AtomicU32)>> = LazyLock::new(|| {
+        let wanted = std::env::var("MASV_CRASH_AT").ok()?;
+        let (name, times) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+        Some((name.to_owned(), AtomicU32::new(times.parse().unwrap_or(1))))
+    });
+    debug_assert!(CRASH_POINTS.contains(&name), "{name} is not listed");
+    let Some((wanted, left)) = &*WANTED else { return };
+    if wanted == name && left.fetch_sub(1, Ordering::Relaxed) == 1 {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        // The signal ends every thread; this one goes no further meanwhile.
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// Nothing, in a release build.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub fn crash_point(_name: &str) {}
