@@ -254,11 +254,11 @@ impl Desk {
         items
     }
 
-    /// The files of a package as they are to be sent.
+    /// The files of a package as they are to be sent, but for those that are no longer whole.
     #[must_use]
     pub fn chosen(&self, package: &Package) -> Vec<Chosen> {
         let chosen = package.files.iter().filter_map(|path| {
-            let identity = self.settling.get(path)?.identity;
+            let identity = self.settling.get(path).filter(|file| file.is_whole())?.identity;
             let target = self.inventory.get(path).and_then(|known| known.target.clone());
             Some(Chosen { relative: Arc::clone(path), identity, target })
         });
@@ -341,6 +341,13 @@ impl Desk {
     pub fn waiting_count(&self) -> u64 {
         let is_item = |path: &Path| self.inventory.get(path).is_some_and(|known| known.kind == Kind::Item);
         self.settling.iter().filter(|(path, _)| is_item(path)).count() as u64
+    }
+
+    /// Whether files that were there at `moment`, or came while those settled, are still settling.
+    #[must_use]
+    pub fn awaits(&self, moment: Duration) -> bool {
+        let belongs = moment + self.rule().settle;
+        self.settling.iter().any(|(_, file)| file.stage == Stage::Settling && file.first_seen <= belongs)
     }
 
     /// Whether files of a group are on their way and still change.

@@ -12,7 +12,7 @@
 //!
 //! How it works: one task per rule ([`runner`]) looks at the folder ([`scan`], sooner on [`hints`]), puts what it
 //! found on its [`desk`], where everything is decided by pure functions ([`sieve`], [`judge`], [`settle`],
-//! [`package`], [`open`]), and carries the decisions out ([`dispatch`], [`outlet`], [`after`]).
+//! [`package`], [`gate`], [`open`]), and carries the decisions out ([`dispatch`], [`outlet`], [`after`]).
 //!
 //! Must never know: how files are sent, HTTP.
 
@@ -22,6 +22,7 @@ mod desk;
 mod dispatch;
 mod dry_run;
 mod explain;
+mod gate;
 mod hints;
 mod inventory;
 mod judge;

@@ -20,8 +20,8 @@ pub struct OpenPackage {
     pub bytes: u64,
     /// When a file was last added, since the start.
     pub last_added: Duration,
-    /// Up to when the moments of its schedule have been looked at.
-    pub looked_until: Zoned,
+    /// When it was opened: moments since then close it.
+    pub opened_at: Zoned,
     /// When closing it is tried again after a failure.
     pub retry_at: Option<Duration>,
 }
@@ -49,7 +49,7 @@ pub fn closes(when: &FinalizeWhen, package: &OpenPackage, situation: Situation<'
     }
     let full =
         when.files.is_some_and(|most| package.files >= most) || when.bytes.is_some_and(|most| package.bytes >= most);
-    let moment = when.at.as_ref().is_some_and(|moments| moments.due(&package.looked_until, situation.clock));
+    let moment = when.at.as_ref().is_some_and(|moments| moments.due(&package.opened_at, situation.clock));
     let marked = when.marker.is_some() && situation.marker && !situation.settling;
     let quiet_at = when.quiet.map(|quiet| package.last_added + quiet);
     let quiet = quiet_at.is_some_and(|at| situation.now >= at) && !situation.settling;

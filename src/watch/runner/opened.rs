@@ -7,11 +7,12 @@ use std::time::Duration;
 use jiff::Zoned;
 
 use super::Runner;
-use super::ship::{ASK_SCHEDULE, Refusal, Shipment, State};
+use super::ship::{Refusal, Shipment, State};
 use crate::base::{UploadId, crash_point};
 use crate::rules::{Finalize, OWN_PREFIX, Rule};
 use crate::store::{RuleRecord, State as UploadState, Store, StoreError, UploadFilter};
 use crate::watch::dispatch::{self, Surroundings};
+use crate::watch::gate::{ASK_SCHEDULE, Keeper};
 use crate::watch::open::{OpenPackage, Situation, closes};
 use crate::watch::outlet::OutletError;
 
@@ -31,7 +32,7 @@ impl State {
     ) -> Result<(), StoreError> {
         if let Some(record) = record {
             let last = record.last_run_at.unwrap_or(record.first_seen_at);
-            self.looked_until = last.to_zoned(rule.time_zone.clone());
+            self.keeper = Keeper::new(last.to_zoned(rule.time_zone.clone()));
         }
         if !matches!(rule.finalize, Finalize::Open(_)) {
             return Ok(());
@@ -52,7 +53,7 @@ impl State {
                 files: upload.totals.files,
                 bytes: upload.totals.bytes,
                 last_added: Duration::ZERO,
-                looked_until: created,
+                opened_at: created,
                 retry_at: None,
             };
             // Newest first: of two that were open for one group the newer one stays.
@@ -91,8 +92,8 @@ impl Runner {
             Err(reason) => Err(Refusal::Template(reason)),
         };
         if let Ok(id) = &result {
-            let looked_until = clock.clone();
-            let open = OpenPackage { id: *id, files, bytes, last_added: now, looked_until, retry_at: None };
+            let opened_at = clock.clone();
+            let open = OpenPackage { id: *id, files, bytes, last_added: now, opened_at, retry_at: None };
             self.ship.open.insert(Arc::clone(&shipment.group), open);
         }
         self.shipped(&shipment, result).await;

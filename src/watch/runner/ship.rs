@@ -13,10 +13,11 @@ use jiff::Zoned;
 
 use super::{RETRY, Runner, describe};
 use crate::base::{UploadId, crash_point};
-use crate::rules::{Finalize, Per, Rule, Schedule};
+use crate::rules::{Finalize, Per, Rule};
 use crate::store::UploadSpec;
 use crate::watch::beneath;
 use crate::watch::dispatch::{self, Chosen};
+use crate::watch::gate::{Keeper, Orders};
 use crate::watch::open::OpenPackage;
 use crate::watch::outlet::OutletError;
 use crate::watch::package::{Gate, Package, top_level};
@@ -26,30 +27,19 @@ use crate::watch::settle::Stage;
 const MOST_IN_A_PASS: usize = 512;
 /// Packages handed to the queue at the same time: their transactions share a flush of the disk.
 const AT_ONCE: usize = 64;
-/// A schedule is asked at least this often, since the wall clock may be set.
-pub(super) const ASK_SCHEDULE: Duration = Duration::from_secs(60);
-
-/// A moment of the schedule has come: what was there by then is packaged.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    started: Duration,
-    deadline: Duration,
-}
-
 /// What packaging remembers.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) open: BTreeMap<Arc<str>, OpenPackage>,
     /// The closing marker was there: what is open is to be closed.
     pub(super) ordered: bool,
-    run: Option<Run>,
-    pub(super) looked_until: Zoned,
+    pub(super) keeper: Keeper,
 }
 
 impl State {
     pub(super) fn new(rule: &Rule) -> Self {
-        let looked_until = Zoned::now().with_time_zone(rule.time_zone.clone());
-        Self { open: BTreeMap::new(), ordered: false, run: None, looked_until }
+        let keeper = Keeper::new(Zoned::now().with_time_zone(rule.time_zone.clone()));
+        Self { open: BTreeMap::new(), ordered: false, keeper }
     }
 }
 
@@ -63,7 +53,10 @@ impl Runner {
     /// Packages what is ready, closes open packages; returns when to ask again.
     pub(super) async fn ship(&mut self) -> Option<Duration> {
         let (now, clock) = (self.shared.now(), self.clock());
-        let (gate, ask_gate) = self.gate(now, &clock);
+        let orders = Orders { flush: self.flush, paused: self.paused };
+        let shared = Arc::clone(&self.shared);
+        let (gate, ask_gate) =
+            self.ship.keeper.gate(now, &clock, &self.rule, orders, &|run| shared.desk().awaits(run.started));
         let takes_files = matches!(self.rule.finalize, Finalize::Open(_));
         let mut plan = self.shared.desk().plan(now, gate, takes_files);
         self.shared.status().next_package = plan.next.map(|at| self.shared.at(at));
@@ -86,59 +79,12 @@ impl Runner {
         [plan.next, ask_gate, ask_open, again].into_iter().flatten().min()
     }
 
-    /// Whether packages may be made now, and when to ask again.
-    fn gate(&mut self, now: Duration, clock: &Zoned) -> (Gate, Option<Duration>) {
-        if self.flush {
-            return (Gate::Flush, None);
-        }
-        if self.paused {
-            return (Gate::Closed, None);
-        }
-        let rule = Arc::clone(&self.rule);
-        let opens = || {
-            let next = rule.schedule.next_after(clock)?;
-            let wait = Duration::try_from(clock.duration_until(&next)).unwrap_or(ASK_SCHEDULE);
-            Some(now + wait.min(ASK_SCHEDULE))
-        };
-        match &rule.schedule {
-            Schedule::Always => (Gate::Open, None),
-            Schedule::Windows(_) if rule.schedule.open_at(clock) => (Gate::Open, None),
-            Schedule::Windows(_) => (Gate::Closed, opens()),
-            Schedule::Moments(_) => {
-                if self.ship.run.is_none() && rule.schedule.due(&self.ship.looked_until, clock) {
-                    self.ship.run = Some(Run { started: now, deadline: now + rule.package.max_wait });
-                    self.ship.looked_until = clock.clone();
-                }
-                match self.ship.run {
-                    None => (Gate::Closed, opens()),
-                    Some(run) if rule.package.per == Per::Batch && self.awaits(run, now) => {
-                        (Gate::Closed, Some(run.deadline))
-                    }
-                    Some(run) if rule.package.per == Per::Batch => (Gate::Flush, Some(run.deadline)),
-                    Some(run) => (Gate::Open, Some(run.deadline)),
-                }
-            }
-        }
-    }
-
-    /// Whether files that were there when the moment came are still settling.
-    fn awaits(&self, run: Run, now: Duration) -> bool {
-        let desk = self.shared.desk();
-        let belongs = run.started + self.rule.settle;
-        now < run.deadline
-            && desk.settling().iter().any(|(_, file)| file.stage == Stage::Settling && file.first_seen <= belongs)
-    }
-
     /// Ends the run of a moment once everything that belongs to it is packaged.
-    async fn end_run(&mut self, gate: Gate, more: bool, waits: Option<Duration>) {
+    async fn end_run(&mut self, gate: Gate, more: bool, next: Option<Duration>) {
         let now = self.shared.now();
-        let Some(run) = self.ship.run else { return };
-        let awaits = self.awaits(run, now) || waits.is_some_and(|at| at <= run.deadline && now < run.deadline);
-        if gate == Gate::Closed || more || (gate == Gate::Open && awaits) {
-            return;
-        }
-        self.ship.run = None;
-        let at = self.ship.looked_until.timestamp();
+        let shared = Arc::clone(&self.shared);
+        let ended = self.ship.keeper.ended(now, gate, more, next, &|run| shared.desk().awaits(run.started));
+        let Some(at) = ended else { return };
         if let Err(error) = self.store.set_rule_run(&self.rule.name, at).await {
             self.problem("store", describe(&error)).await;
         }

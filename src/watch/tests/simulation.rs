@@ -1,4 +1,5 @@
-//! A folder, a clock and a ledger that exist only here.
+//! A folder, a clock and a ledger that exist only here. Everything is decided by the code that decides for real: the desk,
+//! the keeper of the schedule, the conditions of open packages. Only carrying it out is imagined.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,20 +9,23 @@ use std::time::Duration;
 use jiff::Zoned;
 
 use crate::base::{FileIdentity, UploadId};
-use crate::rules::{Finalize, Rule, SystemEnvironment, parse};
+use crate::rules::{Finalize, Per, Rule, SystemEnvironment, parse};
 use crate::store::{LedgerEntry, Outcome};
 use crate::watch::beneath::Probe;
 use crate::watch::desk::Desk;
-use crate::watch::dispatch::Surroundings;
-use crate::watch::package::Gate;
+use crate::watch::dispatch::{Chosen, Surroundings};
+use crate::watch::gate::{Keeper, Orders, Run};
+use crate::watch::open::{OpenPackage, Situation, closes};
 use crate::watch::scan::{Folder, Look, Observed};
 use crate::watch::sieve::Sieve;
 
-/// The rule with these keys, over a folder that does not exist.
+/// The rule with these keys, over a folder that does not exist. A line `timezone: NAME` is the file's.
 pub fn rule(keys: &str) -> Arc<Rule> {
-    let lines: String = keys.lines().map(|line| format!("    {line}\n")).collect();
+    let of_file = |line: &&str| line.starts_with("timezone:");
+    let zone = keys.lines().find(of_file).unwrap_or("timezone: UTC");
+    let lines: String = keys.lines().filter(|line| !of_file(line)).map(|line| format!("    {line}\n")).collect();
     let text = format!(
-        "version: 1\ntimezone: UTC\nrules:\n  - name: simulated\n    watch: /drop\n    upload: {{ kind: link }}\n{lines}"
+        "version: 1\n{zone}\nrules:\n  - name: simulated\n    watch: /drop\n    upload: {{ kind: link }}\n{lines}"
     );
     match parse(&text, Path::new("/rules.yaml"), &SystemEnvironment) {
         Ok(rules) => Arc::clone(&rules.rules[0]),
@@ -51,29 +55,69 @@ pub struct Simulation {
     pub folders: BTreeSet<PathBuf>,
     pub now: Duration,
     pub made: Vec<Made>,
+    /// Open packages that were closed, and when.
+    pub closed: Vec<Made>,
+    pub orders: Orders,
     ledger: BTreeMap<PathBuf, LedgerEntry>,
-    clock: Zoned,
+    /// The wall clock when the time began.
+    epoch: Zoned,
+    keeper: Keeper,
+    /// Up to when the schedule has been followed, as it is kept over restarts.
+    followed: Zoned,
+    open: BTreeMap<Arc<str>, (OpenPackage, Made)>,
+    /// The closing marker was taken.
+    ordered: bool,
     states: i64,
     inodes: u64,
-    open: bool,
+    wake: Option<Duration>,
 }
 
 impl Simulation {
     pub fn new(keys: &str) -> Self {
-        let rule = rule(keys);
-        let open = matches!(rule.finalize, Finalize::Open(_));
+        Self::at(keys, "2026-11-24T12:00:00[UTC]")
+    }
+
+    /// One that begins at this time of the wall clock.
+    pub fn at(keys: &str, clock: &str) -> Self {
+        let epoch: Zoned = clock.parse().unwrap();
         Self {
-            desk: Desk::new(Sieve::new(rule, &[], &[]), Surroundings::default()),
+            desk: Desk::new(Sieve::new(rule(keys), &[], &[]), Surroundings::default()),
             files: BTreeMap::new(),
             folders: BTreeSet::from([PathBuf::new()]),
             now: Duration::ZERO,
             made: Vec::new(),
+            closed: Vec::new(),
+            orders: Orders::default(),
             ledger: BTreeMap::new(),
-            clock: "2026-11-24T12:00:00[UTC]".parse().unwrap(),
+            keeper: Keeper::new(epoch.clone()),
+            followed: epoch.clone(),
+            epoch,
+            open: BTreeMap::new(),
+            ordered: false,
             states: 0,
             inodes: 0,
-            open,
+            wake: None,
         }
+    }
+
+    fn clock(&self) -> Zoned {
+        (&self.epoch + self.now).with_time_zone(self.desk.rule().time_zone.clone())
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.desk.rule().finalize, Finalize::Open(_))
+    }
+
+    /// The agent dies and starts again: what is not on disk is forgotten.
+    pub fn restart(&mut self) {
+        let rule = Arc::clone(self.desk.rule());
+        self.desk = Desk::new(Sieve::new(rule, &[], &[]), Surroundings::default());
+        self.keeper = Keeper::new(self.followed.clone());
+        for (package, _) in self.open.values_mut() {
+            package.last_added = self.now;
+            package.retry_at = None;
+        }
+        self.look();
     }
 
     /// Writes a file: a new one, or other content into one that is there. The modification time is of no meaning.
@@ -116,6 +160,12 @@ impl Simulation {
 
     /// A look at everything, as a hint or the clock brings it about.
     pub fn look(&mut self) {
+        self.take_look();
+        self.act();
+    }
+
+    /// Takes in a look; returns whether anything was new, changed or gone.
+    fn take_look(&mut self) -> bool {
         let sieve = Sieve::new(Arc::clone(self.desk.rule()), &[], &[]);
         let observed = self.files.iter().filter_map(|(path, file)| {
             if !path.ancestors().skip(1).all(|folder| sieve.enters(folder)) {
@@ -129,24 +179,20 @@ impl Simulation {
         let folders = self.folders.iter().map(folder).collect();
         let look = Look { root: (1, 1), covered: vec![PathBuf::new()], files, folders, ..Look::default() };
         let changes = self.desk.take(self.now, look).unwrap();
+        let clock = self.clock();
         for path in &changes.fresh {
-            self.desk.judge(self.now, &self.clock, path, self.ledger.get(&**path));
+            self.desk.judge(self.now, &clock, path, self.ledger.get(&**path));
         }
-        self.act();
+        !changes.fresh.is_empty() || !changes.gone.is_empty()
     }
 
     /// Lets the time pass, doing what becomes due on the way and nothing else.
     pub fn pass_until(&mut self, until: Duration) {
-        while let Some(next) = self.next().filter(|next| *next <= until) {
+        while let Some(next) = self.wake.filter(|next| *next <= until) {
             self.now = next.max(self.now);
             self.act();
         }
         self.now = until.max(self.now);
-    }
-
-    fn next(&mut self) -> Option<Duration> {
-        let plan = self.desk.plan(self.now, Gate::Open, self.open).next;
-        self.desk.next(self.now).into_iter().chain(plan).min()
     }
 
     fn act(&mut self) {
@@ -154,24 +200,49 @@ impl Simulation {
             let (probe, held) = self.probe(&place);
             self.desk.confirm(self.now, &path, probe, held.then(|| "somebody".to_owned()));
         }
-        loop {
-            let packages = self.desk.plan(self.now, Gate::Open, self.open).packages;
-            let planned = packages.len();
-            let made = self.made.len();
-            for package in packages {
-                let probes: Vec<Probe> = package.files.iter().map(|path| self.probe(path).0).collect();
-                let checks = package.files.iter().zip(&probes);
-                if checks.fold(true, |whole, (path, probe)| self.desk.recheck(self.now, path, probe) && whole) {
-                    self.ship(&self.desk.chosen(&package));
-                }
-            }
-            if self.made.len() == made + planned {
+        for _ in 0..1_000 {
+            if !self.ship() {
                 return;
             }
         }
+        panic!("it never comes to an end");
     }
 
-    fn ship(&mut self, chosen: &[crate::watch::dispatch::Chosen]) {
+    /// One pass of packaging; returns whether another one has to follow at once.
+    fn ship(&mut self) -> bool {
+        let (now, clock, rule) = (self.now, self.clock(), Arc::clone(self.desk.rule()));
+        let settling = |run: Run| self.desk.awaits(run.started);
+        let (gate, ask_gate) = self.keeper.gate(now, &clock, &rule, self.orders, &settling);
+        let plan = self.desk.plan(now, gate, self.is_open());
+        let (planned, mut shipped) = (plan.packages.len(), 0);
+        for package in plan.packages {
+            let as_it_was = if rule.package.per == Per::Folder {
+                !self.take_look()
+            } else {
+                let probes: Vec<Probe> = package.files.iter().map(|path| self.probe(path).0).collect();
+                let checks = package.files.iter().zip(&probes);
+                checks.fold(true, |whole, (path, probe)| self.desk.recheck(now, path, probe) && whole)
+            };
+            let chosen = self.desk.chosen(&package);
+            if as_it_was && chosen.len() == package.files.len() {
+                self.send(&package.group, &chosen);
+                shipped += 1;
+            }
+        }
+        let more = shipped < planned;
+        let settling = |run: Run| self.desk.awaits(run.started);
+        if let Some(at) = self.keeper.ended(now, gate, more, plan.next, &settling) {
+            self.followed = at.to_zoned(rule.time_zone.clone());
+        }
+        self.orders.flush = false;
+        let ask_open = self.close_open(&clock);
+        self.wake = [plan.next, ask_gate, ask_open, self.desk.next(now)].into_iter().flatten().min();
+        // As the rule's task does: what is due already is due in a moment.
+        self.wake = self.wake.map(|at| at.max(now + Duration::from_millis(5)));
+        more
+    }
+
+    fn send(&mut self, group: &Arc<str>, chosen: &[Chosen]) {
         let id = UploadId::new();
         let mut files = Vec::new();
         for file in chosen {
@@ -182,12 +253,64 @@ impl Simulation {
                 identity: file.identity,
                 outcome: Outcome::Sent,
                 upload: Some(id),
-                at: self.clock.timestamp(),
+                at: self.clock().timestamp(),
             };
             self.ledger.insert(path.clone(), entry);
             files.push((path, file.identity));
         }
+        if self.is_open() {
+            let (now, opened_at) = (self.now, self.clock());
+            let (open, all) = self.open.entry(Arc::clone(group)).or_insert_with(|| {
+                let open = OpenPackage { id, files: 0, bytes: 0, last_added: now, opened_at, retry_at: None };
+                (open, Made { at: now, files: Vec::new() })
+            });
+            open.files += files.len() as u64;
+            open.bytes += files.iter().map(|(_, identity)| identity.size).sum::<u64>();
+            open.last_added = now;
+            all.files.extend(files.iter().cloned());
+        }
         self.made.push(Made { at: self.now, files });
+    }
+
+    /// Closes what is to be closed; returns when to ask again.
+    fn close_open(&mut self, clock: &Zoned) -> Option<Duration> {
+        let rule = Arc::clone(self.desk.rule());
+        let Finalize::Open(when) = &rule.finalize else { return None };
+        let marker = when.marker.as_ref().map(PathBuf::from);
+        if let Some(marker) = marker.filter(|_| !self.open.is_empty() && !self.ordered)
+            && self.desk.inventory().contains(&marker)
+        {
+            self.ordered = true;
+            self.files.remove(&marker);
+            self.desk.taken_away(&marker);
+        }
+        let mut asks = Vec::new();
+        for group in self.open.keys().cloned().collect::<Vec<_>>() {
+            let settling = self.desk.is_settling(&group);
+            let (package, all) = &self.open[&group];
+            match closes(when, package, Situation { now: self.now, clock, marker: self.ordered, settling }) {
+                Ok(()) => {
+                    self.closed.push(Made { at: self.now, files: all.files.clone() });
+                    self.open.remove(&group);
+                }
+                Err(ask) => asks.extend(ask),
+            }
+        }
+        self.ordered &= !self.open.is_empty();
+        asks.into_iter().min()
+    }
+
+    /// Files in packages that are still open.
+    pub fn still_open(&self) -> usize {
+        self.open.values().map(|(_, all)| all.files.len()).sum()
+    }
+
+    /// Why a file that is there was not sent, as a person is told; `None` when there is nothing to tell.
+    pub fn reason(&self, path: &Path) -> Option<String> {
+        let known = self.desk.inventory().get(path)?;
+        let verdict = known.verdict.filter(|verdict| !verdict.sends()).map(|verdict| format!("{verdict:?}"));
+        let waits = || Some(self.desk.waits_for(path, self.desk.settling().get(path)?).0);
+        verdict.or_else(waits).filter(|reason| !reason.is_empty())
     }
 
     fn probe(&self, path: &Path) -> (Probe, bool) {

@@ -1,0 +1,111 @@
+//! Says when a rule may make packages: its schedule, its pause, an order to run now.
+//!
+//! **In**: the time since the start, the wall clock, which of a moment's files are still on their way. **Out**: a [`Gate`],
+//! when to ask again, and when a moment's run is over. Pure.
+//!
+//! A moment of the schedule begins a *run*: what was there when it came is packaged, and waited for if it still settles,
+//! no longer than the rule's `max_wait`. How far the schedule has been followed is kept over restarts by the caller, so
+//! that a moment that came while the agent was down is made up for, once.
+
+use std::time::Duration;
+
+use jiff::{Timestamp, Zoned};
+
+use super::package::Gate;
+use crate::rules::{Per, Rule, Schedule};
+
+/// A schedule is asked at least this often, since the wall clock may be set.
+pub const ASK_SCHEDULE: Duration = Duration::from_secs(60);
+
+/// A moment of the schedule has come: what was there by then is packaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// When it began, since the start.
+    pub started: Duration,
+    /// It ends then at the latest.
+    deadline: Duration,
+}
+
+/// What was asked of the rule besides its schedule.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// Package what is ready now.
+    pub flush: bool,
+    /// Make nothing.
+    pub paused: bool,
+}
+
+/// Follows the schedule of one rule.
+#[derive(Debug)]
+pub struct Keeper {
+    run: Option<Run>,
+    looked_until: Zoned,
+}
+
+impl Keeper {
+    /// `looked_until` is up to when the moments of the schedule have been followed.
+    #[must_use]
+    pub fn new(looked_until: Zoned) -> Self {
+        Self { run: None, looked_until }
+    }
+
+    /// Whether packages may be made now, and when to ask again. `settling` tells whether files that were there when a
+    /// run began are still on their way.
+    pub fn gate(
+        &mut self,
+        now: Duration,
+        clock: &Zoned,
+        rule: &Rule,
+        orders: Orders,
+        settling: &dyn Fn(Run) -> bool,
+    ) -> (Gate, Option<Duration>) {
+        if orders.flush {
+            return (Gate::Flush, None);
+        }
+        if orders.paused {
+            return (Gate::Closed, None);
+        }
+        let opens = || {
+            let next = rule.schedule.next_after(clock)?;
+            let wait = Duration::try_from(clock.duration_until(&next)).unwrap_or(ASK_SCHEDULE);
+            Some(now + wait.min(ASK_SCHEDULE))
+        };
+        match &rule.schedule {
+            Schedule::Always => (Gate::Open, None),
+            Schedule::Windows(_) if rule.schedule.open_at(clock) => (Gate::Open, None),
+            Schedule::Windows(_) => (Gate::Closed, opens()),
+            Schedule::Moments(_) => {
+                if self.run.is_none() && rule.schedule.due(&self.looked_until, clock) {
+                    self.run = Some(Run { started: now, deadline: now + rule.package.max_wait });
+                    self.looked_until = clock.clone();
+                }
+                match self.run {
+                    None => (Gate::Closed, opens()),
+                    Some(run) if rule.package.per != Per::Batch => (Gate::Open, Some(run.deadline)),
+                    Some(run) if now < run.deadline && settling(run) => (Gate::Closed, Some(run.deadline)),
+                    Some(run) => (Gate::Flush, Some(run.deadline)),
+                }
+            }
+        }
+    }
+
+    /// After packaging: ends the run once everything that belongs to it is packaged, and returns then up to when the
+    /// schedule has been followed, for the caller to keep. `more` says that packages are left for the next pass, `next`
+    /// when something may be ready that is not now.
+    pub fn ended(
+        &mut self,
+        now: Duration,
+        gate: Gate,
+        more: bool,
+        next: Option<Duration>,
+        settling: &dyn Fn(Run) -> bool,
+    ) -> Option<Timestamp> {
+        let run = self.run?;
+        let waits = now < run.deadline && (settling(run) || next.is_some_and(|at| at <= run.deadline));
+        if gate == Gate::Closed || more || (gate == Gate::Open && waits) {
+            return None;
+        }
+        self.run = None;
+        Some(self.looked_until.timestamp())
+    }
+}
