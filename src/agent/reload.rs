@@ -38,6 +38,8 @@ pub(super) struct Reloader {
     /// The cloud that the running agent sends to; only a new start changes it.
     pub cloud: Option<Cloud>,
     pub notices: mpsc::Sender<Notice>,
+    /// What is wrong with the file that is there now, for those who ask.
+    pub problem: watch::Sender<Option<String>>,
 }
 
 impl Reloader {
@@ -56,11 +58,13 @@ impl Reloader {
             Ok(rules) => {
                 let count = rules.rules.len();
                 self.take(rules).await;
+                self.problem.send_replace(None);
                 tracing::info!(rules = count, "rules loaded");
                 (Ok(()), Notice::Reloaded { rules: count }, format!("{count} rules"))
             }
             Err(diagnostics) => {
                 let report = diagnostics.render(false);
+                self.problem.send_replace(Some(report.clone()));
                 tracing::error!("the rules file is wrong, the rules before go on:\n{report}");
                 (
                     Err(diagnostics),

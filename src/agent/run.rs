@@ -70,9 +70,11 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     // Before anything can happen to a rule.
     let telling = notify::start(store.clone(), rules_now, stop.clone()).await?;
     let watching = stop.child_token();
-    let watch_settings = WatchSettings { excluded: vec![settings.data_dir.clone()], host: host_name(), team_id };
+    let excluded = vec![settings.data_dir.clone()];
+    let watch_settings = WatchSettings { excluded, host: host_name(), team_id, file_system: None };
     let outlet = Arc::new(queue.clone());
     let watcher = Watcher::start(rules, store.clone(), outlet, watch_settings, watching).await;
+    let (problem, rules_problem) = watch::channel(None);
     let reloader = Arc::new(Reloader {
         path: settings.rules.clone(),
         watcher: watcher.clone(),
@@ -80,6 +82,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         embedded,
         cloud: rules_cloud,
         notices: notices.clone(),
+        problem,
     });
 
     let state = ApiState {
@@ -87,6 +90,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         downloads: downloads.clone(),
         watcher: watcher.clone(),
         reload: reload_by(&reloader),
+        rules_problem,
         about: Arc::new(about),
         allowed_roots: settings.allowed_roots.clone().into(),
         auto_finalize: settings.auto_finalize,

@@ -11,7 +11,7 @@ use super::types::{Check, Grade};
 use crate::cloud::{Cloud, CloudError, Reached};
 use crate::rules::{AfterComplete, AfterError};
 use crate::rules::{Rule, RuleSet};
-use crate::watch::silent_file_system;
+use crate::watch::{RuleStatus, silent_file_system};
 
 /// Less room than this for the state stops the agent soon.
 const LEAST_ROOM: u64 = 100 << 20;
@@ -98,6 +98,30 @@ pub fn machine(data_dir: &Path, rules: &RuleSet, folders: &dyn Fn(&str) -> Optio
     checks.extend(watches_limit().map(|limit| watches(limit, watched)));
     checks.extend(enabled.into_iter().map(folder));
     checks
+}
+
+/// What the rules at work have met themselves.
+#[must_use]
+pub fn at_work(rules: &[RuleStatus]) -> Vec<Check> {
+    let limited = rules.iter().filter(|rule| rule.limited);
+    let told = limited.map(|rule| {
+        let reason = rule.reason.clone().unwrap_or_default();
+        check(format!("watching of {}", rule.name), Grade::Amber, format!("polled: {reason}")).todo(
+            "run that as root, and write the same into /etc/sysctl.d; until then drops are noticed a little later",
+        )
+    });
+    told.collect()
+}
+
+/// Whether the rules file that is there now could be loaded.
+#[must_use]
+pub fn rules_file(problem: Option<&str>) -> Option<Check> {
+    let problem = problem?;
+    let line = problem.lines().next().unwrap_or_default().to_owned();
+    Some(
+        check("rules file", Grade::Red, format!("it is wrong, and the rules before go on: {line}"))
+            .todo("`masv rule check` shows all that is wrong with it; saving it loads it again"),
+    )
 }
 
 fn room(data_dir: &Path) -> Check {

@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::download::Downloads;
@@ -49,6 +50,8 @@ pub struct ApiState {
     pub watcher: Watcher,
     /// Loads the rules file again.
     pub reload: Reload,
+    /// What is wrong with the rules file that is there now, while the rules before go on.
+    pub rules_problem: watch::Receiver<Option<String>>,
     /// What is told about the agent itself.
     pub about: Arc<About>,
     /// Folders that may be uploaded from and downloaded to; empty for all.

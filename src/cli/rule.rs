@@ -227,8 +227,16 @@ fn mood(state: &str) -> Mood {
     }
 }
 
+/// Tells that the rules at work are not those of the file that is there now.
+fn tell_problem(answer: &Value, output: &Output) {
+    if let Some(problem) = answer["rules_problem"].as_str().filter(|_| !output.is_json()) {
+        output.note(&format!("{problem}\n\nThe rules file is wrong; the rules before go on.\n"));
+    }
+}
+
 fn list(answer: &Value, output: &Output) {
     output.json(answer);
+    tell_problem(answer, output);
     let automations = answer["automations"].as_array().cloned().unwrap_or_default();
     let rows: Vec<Vec<Cell>> = automations
         .iter()
@@ -250,6 +258,7 @@ fn list(answer: &Value, output: &Output) {
 
 fn status(rule: &Value, output: &Output) {
     output.json(rule);
+    tell_problem(rule, output);
     output.line(&format!("{}: {}", text(&rule["name"]), text(&rule["state"])));
     output.line(&format!("  folder   {}", text(&rule["watch"])));
     if let Some(reason) = rule["reason"].as_str() {
@@ -260,9 +269,18 @@ fn status(rule: &Value, output: &Output) {
         output.line(&format!("  error    {message}{over}"));
     }
     output.line(&format!("  schedule {}", text(&rule["schedule"])));
+    let until = reports::at(&rule["open_until"]);
+    if !until.is_empty() {
+        output.line(&format!("  open     until {until}"));
+    }
     let coming = reports::coming(rule);
     if !coming.is_empty() {
         output.line(&format!("  next     {}", coming.join(", ")));
+    }
+    let copying = &rule["copying"];
+    if let Some(path) = copying["path"].as_str() {
+        let bytes = |key: &str| size(copying[key].as_u64().unwrap_or_default());
+        output.line(&format!("  moving   {path}: {} of {} copied", bytes("copied"), bytes("size")));
     }
     let waiting = rule["waiting"].as_array().cloned().unwrap_or_default();
     output.line(&format!("  waiting  {}", rule["waiting_count"]));

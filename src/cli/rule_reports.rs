@@ -124,6 +124,12 @@ fn show_dry_run(rule: &Value, output: &Output) {
                 let to = if to.is_empty() { String::new() } else { format!(" to {}", to.join(", ")) };
                 let (name, kind) = (text(&package["name"]), text(&package["kind"]));
                 output.line(&format!("  would send \"{name}\" by {kind}{to} ({what})"));
+                for line in text(&package["description"]).lines() {
+                    output.line(&format!("    | {line}"));
+                }
+                for (field, value) in package["metadata"].as_object().into_iter().flatten() {
+                    output.line(&format!("    {field} = {}", text(value)));
+                }
             }
         }
         for file in files {
@@ -148,11 +154,15 @@ fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-/// The coming times of a rule's schedule, in its own zone.
+/// A time that the agent tells with its zone, in words; empty where there is none.
+pub(super) fn at(time: &Value) -> String {
+    let time = time.as_str().and_then(|time| time.parse::<Zoned>().ok());
+    time.map_or_else(String::new, |time| rules::in_words(&Zoned::now(), &time))
+}
+
+/// The coming times of a rule's schedule, in words, in its own zone.
 pub(super) fn coming(rule: &Value) -> Vec<String> {
-    let times = rule["next_schedules"].as_array().into_iter().flatten();
-    let times = times.filter_map(|time| time.as_str()?.parse::<Zoned>().ok());
-    times.map(|time| time.strftime("%a %-d %b %H:%M").to_string()).collect()
+    rule["next_schedules"].as_array().into_iter().flatten().map(at).collect()
 }
 
 pub(super) fn history(answer: &Value, output: &Output) -> Result<(), CliError> {

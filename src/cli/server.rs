@@ -125,6 +125,9 @@ fn status(server: &Server, output: &Output) {
     output.line(&format!("masv {}, process {}, since {:.0}", server.version, server.pid, server.started_at));
     output.line(&format!("  cloud    {cloud}"));
     output.line(&format!("  rules    {} in {rules}", server.rules));
+    if let Some(problem) = &server.rules_problem {
+        output.note(&format!("{problem}\n\nThe rules file is wrong; the rules before go on."));
+    }
     output.line(&format!("  uploads  {}", if uploads.is_empty() { "none".to_owned() } else { uploads.join(", ") }));
     output.line(&format!("  data     {}", server.data_dir));
 }

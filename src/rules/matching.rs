@@ -261,6 +261,14 @@ mod tests {
         assert!(rule.explain(&bytes_to_path(b"clip\xff.mov"), 1).iter().all(|test| test.passed));
     }
 
+    /// Names in NFC and NFD: what a person sees as the same matches the same.
+    #[test]
+    fn a_pattern_matches_composed_and_decomposed_names() {
+        let names = ["Caf\u{e9}/\u{fc}.mov", "Cafe\u{301}/u\u{308}.mov", "Cafe/u.mov"];
+        assert_eq!(sent("include: [\"Caf\u{e9}/*\"]", &names), names[..2]);
+        assert_eq!(sent("include: [\"u\u{308}.mov\"]", &names), names[..2]);
+    }
+
     #[test]
     fn a_path_that_leaves_the_folder_never_matches() {
         assert_eq!(sent("", &["../a", "/a", "", "a/../b", "."]), [""; 0]);

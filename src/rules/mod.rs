@@ -44,7 +44,7 @@ pub use parts::{
     Packaging, Per, Poll, Ready, Symlinks, UploadKind, UploadTemplate,
 };
 pub use pattern::Patterns;
-pub use schedule::{Moments, Schedule, Windows};
+pub use schedule::{Moments, Schedule, Windows, in_words};
 pub use schema::schema;
 pub use template::{Template, TemplateContext, TemplateError, TemplateFile};
 

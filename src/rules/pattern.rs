@@ -2,11 +2,14 @@
 //!
 //! A pattern without a slash is matched against the file's own name, at any depth; one with a slash against the
 //! whole relative path, where `*` and `?` stop at a slash and `**` does not. Paths are matched as bytes: a name
-//! that is not UTF-8 matches like any other.
+//! that is not UTF-8 matches like any other. Pattern and path are compared in Unicode's composed form, so that `é` is `é`
+//! however a Mac has written it.
 
 use std::path::Path;
 
 use globset::{Candidate, GlobBuilder, GlobMatcher};
+
+use crate::base::composed;
 
 /// Names that are never sent: what desktops and programs leave behind.
 const LITTER: [&str; 4] = ["desktop.ini", ".DS_Store", ".fcpcache", "Thumbs.db"];
@@ -47,7 +50,8 @@ impl Pattern {
     fn new(written: &str, ignore_case: bool) -> Result<Self, globset::Error> {
         let text = written.strip_prefix("./").unwrap_or(written);
         let anchored = text.strip_prefix('/').unwrap_or(text);
-        let glob = GlobBuilder::new(anchored).literal_separator(true).case_insensitive(ignore_case).build()?;
+        let composed = composed(Path::new(anchored)).to_string_lossy().into_owned();
+        let glob = GlobBuilder::new(&composed).literal_separator(true).case_insensitive(ignore_case).build()?;
         Ok(Self { written: written.to_owned(), by_name: !text.contains('/'), matcher: glob.compile_matcher() })
     }
 }
@@ -66,7 +70,8 @@ impl Patterns {
     /// The first pattern that matches the path, as written.
     #[must_use]
     pub fn first_match(&self, relative: &Path) -> Option<&str> {
-        let whole = Candidate::new(relative);
+        let relative = composed(relative);
+        let whole = Candidate::new(&*relative);
         let name = relative.file_name().map(Candidate::new);
         let found = self.patterns.iter().find(|pattern| {
             if pattern.by_name {

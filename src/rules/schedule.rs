@@ -6,9 +6,9 @@
 use cron::Cron;
 use cron::errors::CronError;
 use cron::parser::{CronParser, Seconds, Year};
-use jiff::civil::{Time, Weekday};
-use jiff::tz::TimeZone;
-use jiff::{Span, Zoned};
+use jiff::civil::{DateTime, Time, Weekday};
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::{Span, Timestamp, Zoned};
 
 /// When packages may be made.
 #[derive(Debug, Clone)]
@@ -51,6 +51,20 @@ impl Schedule {
             Self::Always => None,
             Self::Moments(moments) => moments.next_after(now),
             Self::Windows(windows) => windows.next_start(now),
+        }
+    }
+
+    /// The instants after `now` at which it opens, one after the other.
+    pub fn coming(&self, now: &Zoned) -> impl Iterator<Item = Zoned> {
+        std::iter::successors(self.next_after(now), |last| self.next_after(last))
+    }
+
+    /// When the window that is open at `now` closes; `None` where none is.
+    #[must_use]
+    pub fn closes_after(&self, now: &Zoned) -> Option<Zoned> {
+        match self {
+            Self::Windows(windows) => windows.end(now),
+            _ => None,
         }
     }
 
@@ -123,7 +137,7 @@ fn parse_cron(expression: &str) -> Result<Cron, String> {
         other => other.to_string().trim_end_matches('.').to_owned(),
     })?;
     // An expression may be well-formed and yet name no day of any year, like the 31st of February.
-    match cron.find_next_occurrence(&Zoned::new(jiff::Timestamp::UNIX_EPOCH, TimeZone::UTC), false) {
+    match cron.find_next_occurrence(&Zoned::new(Timestamp::UNIX_EPOCH, TimeZone::UTC), false) {
         Ok(_) => Ok(cron),
         Err(_) => Err("it never comes".to_owned()),
     }
@@ -174,11 +188,43 @@ impl Windows {
         let starts = self.windows.iter().filter_map(|window| {
             (0..=8).find_map(|days| {
                 let date = local.date().checked_add(Span::new().days(days)).ok()?;
-                let start = date.to_datetime(window.from).to_zoned(self.zone.clone()).ok()?;
-                (window.days.contains(&date.weekday()) && start.timestamp() > now.timestamp()).then_some(start)
+                let starts =
+                    window.days.contains(&date.weekday()).then(|| self.instants(date.to_datetime(window.from)));
+                starts?.into_iter().find(|start| *start > now.timestamp())
             })
         });
-        starts.min_by_key(Zoned::timestamp)
+        starts.min().map(|start| start.to_zoned(self.zone.clone()))
+    }
+
+    fn end(&self, now: &Zoned) -> Option<Zoned> {
+        let local = now.with_time_zone(self.zone.clone());
+        let (time, today) = (local.time(), local.date());
+        let tomorrow = today.tomorrow().ok()?;
+        let is_open =
+            |window: &&Window| Self { windows: vec![(*window).clone()], zone: self.zone.clone() }.open_at(now);
+        let ends = self.windows.iter().filter(is_open).filter_map(|window| {
+            let begun_today = window.from >= window.to && window.from <= time && window.days.contains(&today.weekday());
+            let day = if begun_today { tomorrow } else { today };
+            self.instants(day.to_datetime(window.to)).into_iter().find(|end| *end > now.timestamp())
+        });
+        ends.max().map(|end| end.to_zoned(self.zone.clone()))
+    }
+
+    /// When the wall clock comes to that time: twice where an hour is repeated; where one is missing, when the clock
+    /// jumps over it.
+    fn instants(&self, wall: DateTime) -> Vec<Timestamp> {
+        let ambiguous = self.zone.to_ambiguous_zoned(wall);
+        let is_gap = matches!(ambiguous.offset(), AmbiguousOffset::Gap { .. });
+        let both = [ambiguous.clone().earlier(), ambiguous.later()];
+        let mut instants: Vec<Timestamp> = both.into_iter().flatten().map(|zoned| zoned.timestamp()).collect();
+        instants.sort_unstable();
+        instants.dedup();
+        if is_gap {
+            let before = instants.first().copied();
+            let jump = before.and_then(|before| self.zone.following(before).next().map(|jump| jump.timestamp()));
+            instants = jump.into_iter().collect();
+        }
+        instants
     }
 
     fn describe(&self) -> String {
@@ -192,6 +238,22 @@ impl Windows {
             .collect();
         format!("{} ({})", words.join("; or "), zone_name(&self.zone))
     }
+}
+
+/// A coming time as people say it at `now`, in its own zone: `today at 18:00`, `Friday at 18:00`, `on 3 December at 06:00`.
+#[must_use]
+pub fn in_words(now: &Zoned, at: &Zoned) -> String {
+    let now = now.with_time_zone(at.time_zone().clone());
+    let days = now.date().until(at.date()).map_or(i32::MAX, |span| span.get_days());
+    let day = match days {
+        0 => "today".to_owned(),
+        1 => "tomorrow".to_owned(),
+        2..=6 => at.strftime("%A").to_string(),
+        _ if at.year() == now.year() => at.strftime("on %-d %B").to_string(),
+        _ => at.strftime("on %-d %B %Y").to_string(),
+    };
+    let clock = if at.second() == 0 { "%H:%M" } else { "%H:%M:%S" };
+    format!("{day} at {}", at.strftime(clock))
 }
 
 fn days_in_words(days: &[Weekday]) -> String {

@@ -3,6 +3,7 @@
 mod digest;
 mod documentation;
 mod hostile;
+mod schedule;
 
 use std::path::{Path, PathBuf};
 

@@ -4,6 +4,7 @@
 //! **In**: the time since the start, looks, ledger entries, probes, what became of packages. **Out**: what to look at,
 //! what to package, what to tell. Pure, so that histories of a folder can be played through it in no time.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use super::package::{Gate, Item, Package, Plan, Standing, plan};
 use super::scan::Look;
 use super::settle::{Hold, Settling, Stage};
 use super::sieve::{Kind, Sieve};
-use crate::base::{FileIdentity, UploadId};
+use crate::base::{FileIdentity, UploadId, composed};
 use crate::rules::{Ready, Rule};
 use crate::store::LedgerEntry;
 
@@ -51,6 +52,8 @@ pub struct Desk {
     listing: Listing,
     /// The manifests that are there.
     manifests: BTreeSet<Arc<Path>>,
+    /// Paths on disk whose composed form is another, by that form.
+    decomposed: HashMap<PathBuf, Arc<Path>>,
     /// Files that were sent and are no longer at their path, by what survives a renaming.
     departed: HashMap<Content, PathBuf>,
     no_group: Arc<str>,
@@ -71,6 +74,7 @@ impl Desk {
             blocks: BTreeMap::new(),
             listing: Listing::default(),
             manifests: BTreeSet::new(),
+            decomposed: HashMap::new(),
             departed: HashMap::new(),
             no_group: Arc::from(""),
         }
@@ -113,8 +117,12 @@ impl Desk {
             self.listing.remove(path);
             self.manifests.remove(path);
             self.note_departed(path, known);
+            self.decomposed.remove(&*composed(path));
         }
         for path in &changes.fresh {
+            if let Cow::Owned(form) = composed(path) {
+                self.decomposed.insert(form, Arc::clone(path));
+            }
             if matches!(&self.rule().ready, Ready::Manifest { patterns } if patterns.matches(path)) {
                 self.manifests.insert(Arc::clone(path));
             }
@@ -334,6 +342,12 @@ impl Desk {
             path.starts_with(top) && known.verdict.is_some_and(Verdict::sends) && known.kind == Kind::Item
         });
         unsent.map(|(path, known)| (path.to_path_buf(), known.identity)).collect()
+    }
+
+    /// Whether the file was sent before, with other content.
+    #[must_use]
+    pub fn came_back_changed(&self, path: &Path) -> bool {
+        self.inventory.get(path).is_some_and(|known| known.verdict == Some(Verdict::SendChanged))
     }
 
     /// How many files are on their way to be sent.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Zoned;
 
-use crate::base::{FileIdentity, PackagePath};
+use crate::base::{FileIdentity, PackagePath, composed};
 use crate::rules::{Finalize, Rule, Template, TemplateContext, TemplateError, UploadKind};
 use crate::store::{Destination, PackageOptions, SourceFile, UploadSpec};
 
@@ -135,20 +135,21 @@ pub fn order(
 }
 
 /// The files as the queue takes them: where each is and where it goes. Two that would arrive under the same name
-/// (names that differ only in bytes no recipient can see) are numbered.
+/// (names that differ only in bytes no recipient can see, or in being composed or not) are numbered.
 #[must_use]
 pub fn source_files(rule: &Rule, files: &[Chosen]) -> Vec<SourceFile> {
-    let mut used: HashSet<PackagePath> = HashSet::with_capacity(files.len());
+    let mut used: HashSet<PathBuf> = HashSet::with_capacity(files.len());
+    let form = |path: &PackagePath| composed(Path::new(path.as_str())).into_owned();
     let mut sources = Vec::with_capacity(files.len());
     for file in files {
         let Some(path) = PackagePath::from_relative(&file.relative) else { continue };
         let mut path_in_package = path.clone();
         let mut number = 1;
-        while used.contains(&path_in_package) {
+        while used.contains(&form(&path_in_package)) {
             number += 1;
             path_in_package = path.numbered(number);
         }
-        used.insert(path_in_package.clone());
+        used.insert(form(&path_in_package));
         sources.push(SourceFile {
             path: path_in_package,
             source: rule.watch.join(file.target.as_deref().unwrap_or(&file.relative)),
@@ -183,6 +184,9 @@ mod tests {
         assert_eq!(paths, ["a/line%0Abreak.mov", "a/line%0Abreak (2).mov", "b.mov"]);
         assert_eq!(sources[1].claim.as_deref(), Some(Path::new("a/line\nbreak.mov")));
         assert_eq!(sources[1].source, Path::new("/drop/a/line\nbreak.mov"));
+        let forms = ["caf\u{e9}.mov", "cafe\u{301}.mov"].map(chosen);
+        let sources = source_files(&rule("kind: link"), &forms);
+        assert_eq!(sources[1].path.as_str(), "cafe\u{301} (2).mov");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //!
 //! It runs the very code that watching runs, with the time turned forward.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +63,8 @@ pub struct DryPackage {
     pub kind: Option<UploadKind>,
     /// Who gets it: mail addresses, or the portal's subdomain.
     pub recipients: Vec<String>,
+    /// Values of the portal's form, rendered.
+    pub metadata: BTreeMap<String, String>,
     /// Why it could not be made.
     pub error: Option<String>,
     /// Sum of the files' sizes, bytes.
@@ -148,6 +150,7 @@ fn one(sieve: &Sieve, surroundings: &Surroundings, ledger: &[LedgerEntry], skips
         run.packages.push(match order {
             Ok(order) => DryPackage {
                 recipients: recipients(&order.destination),
+                metadata: metadata(&order.destination),
                 kind: Some(order.destination.kind()),
                 name: Some(order.name),
                 description: order.description,
@@ -160,6 +163,7 @@ fn one(sieve: &Sieve, surroundings: &Surroundings, ledger: &[LedgerEntry], skips
                 description: None,
                 kind: None,
                 recipients: Vec::new(),
+                metadata: BTreeMap::new(),
                 error: Some(describe(&error)),
                 bytes,
                 files,
@@ -174,6 +178,13 @@ fn one(sieve: &Sieve, surroundings: &Surroundings, ledger: &[LedgerEntry], skips
     run.unread =
         desk.inventory().unread().iter().map(|unread| (unread.relative.clone(), unread.reason.clone())).collect();
     run
+}
+
+fn metadata(destination: &Destination) -> BTreeMap<String, String> {
+    match destination {
+        Destination::Portal { metadata, .. } => metadata.clone(),
+        Destination::Email { .. } | Destination::Link => BTreeMap::new(),
+    }
 }
 
 fn recipients(destination: &Destination) -> Vec<String> {

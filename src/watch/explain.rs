@@ -17,7 +17,7 @@ use super::sieve::Sieve;
 use super::status::{RuleState, RuleStatus};
 use crate::base::shown;
 use crate::rules::{Per, Rule};
-use crate::store::{LedgerEntry, Outcome, Store, StoreError};
+use crate::store::{LedgerEntry, Outcome, State, Store, StoreError, Upload};
 
 /// One test and how the file fared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -108,7 +108,11 @@ pub(super) async fn explain(asked: Asked, relative: PathBuf, store: &Store) -> R
     let owned = own(&asked.sieve, &relative, size.unwrap_or(0), &mut tests);
     if owned && size.is_some() {
         let entry = store.ledger_entry(&rule.name, &relative).await?;
-        wait(&asked, &rule, &relative, entry.as_ref(), &mut tests);
+        let upload = match entry.as_ref().and_then(|entry| entry.upload) {
+            Some(id) => store.upload(id).await.ok(),
+            None => None,
+        };
+        wait(&asked, &rule, &relative, (entry.as_ref(), upload.as_ref()), &mut tests);
     }
     Ok(RuleExplanation { rule: rule.name.clone(), relative, owned, tests: tests.0 })
 }
@@ -137,14 +141,20 @@ fn own(sieve: &Sieve, relative: &Path, size: u64, tests: &mut Tests) -> bool {
 }
 
 /// The tests that are about time and history.
-fn wait(asked: &Asked, rule: &Rule, relative: &Path, entry: Option<&LedgerEntry>, tests: &mut Tests) {
+fn wait(
+    asked: &Asked,
+    rule: &Rule,
+    relative: &Path,
+    history: (Option<&LedgerEntry>, Option<&Upload>),
+    tests: &mut Tests,
+) {
     let Some(shared) = &asked.shared else {
         tests.add("watched", Err("the rule is not at work".to_owned()));
         return;
     };
     let status = shared.status().clone();
     let _ = tests.add("watched", watched(&status))
-        && tests.add("ledger", ledger(shared, relative, entry))
+        && tests.add("ledger", ledger(shared, relative, history))
         && tests.add_until("settled", settled(shared, relative))
         && tests.add_until("ready", ready(shared, relative))
         && tests.add_until("schedule", schedule(rule, &status))
@@ -161,7 +171,11 @@ fn watched(status: &RuleStatus) -> Result<String, String> {
     }
 }
 
-fn ledger(shared: &Shared, relative: &Path, entry: Option<&LedgerEntry>) -> Result<String, String> {
+fn ledger(
+    shared: &Shared,
+    relative: &Path,
+    (entry, upload): (Option<&LedgerEntry>, Option<&Upload>),
+) -> Result<String, String> {
     let desk = shared.desk();
     let Some(known) = desk.inventory().get(relative) else {
         return Err("has not been seen yet; the next look finds it".to_owned());
@@ -170,13 +184,27 @@ fn ledger(shared: &Shared, relative: &Path, entry: Option<&LedgerEntry>) -> Resu
     if known.verdict.is_some_and(super::judge::Verdict::sends) {
         return Ok(format!("changed since it was {}", word(entry.outcome)));
     }
-    let upload = entry.upload.map_or_else(String::new, |id| format!(" with upload {id}"));
+    let name = upload.map_or_else(String::new, |upload| format!(" in package \"{}\"", upload.name));
+    let id = entry.upload.map_or_else(String::new, |id| format!(" (upload {id})"));
     Err(match entry.outcome {
-        Outcome::Claimed => format!("is on its way{upload}"),
-        Outcome::Sent => format!("was sent{upload} on {:.0}", entry.at),
+        Outcome::Claimed => {
+            let state = upload.map_or_else(String::new, |upload| format!(", {}", stage(upload)));
+            format!("is on its way{name}{id}{state}")
+        }
+        Outcome::Sent => format!("was sent{name}{id} on {:.0}", entry.at),
         Outcome::Skipped => "counts as sent; `masv rule forget` has it sent".to_owned(),
-        Outcome::Cancelled => format!("was cancelled{upload}; `masv rule forget` has it sent"),
+        Outcome::Cancelled => format!("was cancelled{name}{id}; `masv rule forget` has it sent"),
     })
+}
+
+/// How far the package is that a file is in.
+fn stage(upload: &Upload) -> String {
+    match (&upload.problem, upload.state) {
+        (Some(problem), State::Error) => format!("which has failed: {}", problem.message),
+        _ if upload.closing => "which is being finalized".to_owned(),
+        _ if !upload.auto_finalize => "which is open".to_owned(),
+        (_, state) => format!("which is {}", state.as_str()),
+    }
 }
 
 fn word(outcome: Outcome) -> &'static str {

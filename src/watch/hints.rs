@@ -18,7 +18,7 @@ use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-use super::mounts;
+use super::watcher::FileSystem;
 
 /// More paths than this are "everything".
 const MOST_PATHS: usize = 4_096;
@@ -157,18 +157,21 @@ pub struct Hints {
     watcher: Mutex<Option<RecommendedWatcher>>,
     watched: Mutex<HashMap<PathBuf, (u64, u64)>>,
     silence: Mutex<Option<Silence>>,
+    file_system: FileSystem,
 }
 
 impl Hints {
-    /// Hints for `root`. With `native` false there are none: the rule polls.
+    /// Hints for `root`. With `native` false there are none: the rule polls. `file_system` tells where there are none
+    /// that could be relied on.
     #[must_use]
-    pub fn new(root: &Path, native: bool) -> Self {
+    pub fn new(root: &Path, native: bool, file_system: FileSystem) -> Self {
         let shared = Arc::new(Shared { root: root.to_owned(), gathered: Mutex::default(), wake: Notify::new() });
         let hints = Self {
             shared,
             watcher: Mutex::default(),
             watched: Mutex::default(),
             silence: Mutex::new((!native).then_some(Silence::ByRule)),
+            file_system,
         };
         if native {
             hints.begin();
@@ -250,7 +253,7 @@ impl Hints {
             *silence = None;
         }
         if silence.is_none() {
-            *silence = mounts::silent_file_system(&self.shared.root).map(Silence::FileSystem);
+            *silence = (self.file_system)(&self.shared.root).map(Silence::FileSystem);
         }
     }
 
@@ -308,7 +311,7 @@ mod tests {
     use super::*;
 
     fn silent(root: &Path) -> Hints {
-        Hints::new(root, false)
+        Hints::new(root, false, |_| None)
     }
 
     fn event(kind: EventKind, paths: &[&str]) -> notify::Result<Event> {

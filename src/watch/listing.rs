@@ -1,5 +1,5 @@
 //! What the manifests of a watched folder ask for: a file is ready when a manifest lists it, everything listed there is
-//! whole, and all of it is what the manifest says.
+//! whole, and all of it is what the manifest says. Listed paths are known here in their composed form (NFC).
 //!
 //! **In**: manifests as they were read, what was verified. **Out**: which manifests are complete, what each file waits
 //! for, what is to be verified. Pure.
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::manifest::Listed;
-use crate::base::FileIdentity;
+use crate::base::{FileIdentity, composed};
 
 /// How a listed file stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,8 @@ impl Listing {
     /// A manifest was read.
     pub fn take(&mut self, path: &Arc<Path>, identity: FileIdentity, listed: Result<Vec<Listed>, String>) {
         self.remove(path);
+        let compose = |file: Listed| Listed { path: composed(&file.path).into_owned(), ..file };
+        let listed = listed.map(|files| files.into_iter().map(compose).collect::<Vec<_>>());
         for file in listed.iter().flatten() {
             self.listed_in.entry(file.path.clone()).or_default().push(Arc::clone(path));
         }
@@ -58,7 +60,7 @@ impl Listing {
 
     /// A file, possibly a manifest, is gone or was taken.
     pub fn remove(&mut self, path: &Path) {
-        self.verified.remove(path);
+        self.verified.remove(&*composed(path));
         let Some(manifest) = self.manifests.remove(path) else { return };
         for file in manifest.listed.iter().flatten() {
             if let Some(lists) = self.listed_in.get_mut(&file.path) {
@@ -70,7 +72,7 @@ impl Listing {
 
     /// A listed file was compared with its manifest.
     pub fn verified(&mut self, path: PathBuf, identity: FileIdentity, wrong: Option<String>) {
-        self.verified.insert(path, (identity, wrong));
+        self.verified.insert(composed(&path).into_owned(), (identity, wrong));
     }
 
     /// Looks which manifests are complete.
@@ -89,7 +91,7 @@ impl Listing {
         if let Some(manifest) = self.manifests.get(path) {
             return manifest.waits.clone();
         }
-        let Some(lists) = self.listed_in.get(path) else {
+        let Some(lists) = self.listed_in.get(&*composed(path)) else {
             return Some("waits for a manifest that lists it".to_owned());
         };
         let mut waits = None;

@@ -47,7 +47,7 @@ pub use explain::{Explanation, RuleExplanation, Test};
 pub use mounts::silent_file_system;
 pub use outlet::{Answer, Outlet, OutletError};
 pub use status::{Copying, LastError, LastScan, RuleState, RuleStatus, WaitingFile};
-pub use watcher::{WatchError, WatchSettings, Watcher};
+pub use watcher::{FileSystem, WatchError, WatchSettings, Watcher};
 
 /// An error with what caused it, in one line.
 fn describe(error: &dyn std::error::Error) -> String {

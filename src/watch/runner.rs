@@ -30,6 +30,7 @@ use super::news::Inbox;
 use super::outlet::Outlet;
 use super::sieve::Sieve;
 use super::status::{RuleState, RuleStatus};
+use super::watcher::FileSystem;
 use crate::rules::{Poll, Rule};
 use crate::store::{Store, StoreError};
 
@@ -127,6 +128,7 @@ pub(super) struct Parts {
     pub(super) inbox: Arc<Inbox>,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) cancel: CancellationToken,
+    pub(super) file_system: FileSystem,
 }
 
 impl Runner {
@@ -134,7 +136,7 @@ impl Runner {
         let rule = Arc::clone(parts.sieve.rule());
         let native = rule.poll == Poll::Auto;
         Self {
-            hints: Arc::new(Hints::new(&rule.watch, native)),
+            hints: Arc::new(Hints::new(&rule.watch, native, parts.file_system)),
             ship: ship::State::new(&rule),
             rule,
             sieve: parts.sieve,

@@ -74,7 +74,7 @@ pub struct LastError {
 }
 
 /// A sent file on its way to another file system.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Copying {
     /// Relative to the watched folder.
     pub path: PathBuf,
@@ -97,6 +97,8 @@ pub struct RuleStatus {
     pub state: RuleState,
     /// Why it polls or is offline.
     pub reason: Option<String>,
+    /// Whether it polls because the system lets it watch no more folders; the reason says what to do.
+    pub limited: bool,
     /// How many files wait.
     pub waiting_count: u64,
     /// The first of them.

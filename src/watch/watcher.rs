@@ -12,6 +12,7 @@ use super::describe;
 use super::dispatch::Surroundings;
 use super::dry_run::{DryRun, dry_run};
 use super::explain::{Asked, Explanation, explain};
+use super::mounts::silent_file_system;
 use super::news::{Postbox, deliver};
 use super::outlet::Outlet;
 use super::runner::{Order, Parts, Runner, Shared};
@@ -33,7 +34,12 @@ pub struct WatchSettings {
     pub host: String,
     /// The team that sends when a rule names none.
     pub team_id: Option<String>,
+    /// Names the file system of a folder where it tells of no changes; `None` asks the system. Tests say what they want.
+    pub file_system: Option<FileSystem>,
 }
+
+/// See [`WatchSettings::file_system`].
+pub type FileSystem = fn(&Path) -> Option<&'static str>;
 
 /// Why a question or an order to a rule failed.
 #[derive(Debug, thiserror::Error)]
@@ -165,6 +171,7 @@ impl Watcher {
             shared: Arc::clone(&shared),
             orders: received,
             cancel: cancel.clone(),
+            file_system: self.inner.settings.file_system.unwrap_or(silent_file_system),
         });
         Task { shared, orders, cancel, handle: tokio::spawn(runner.run()), depends_on }
     }

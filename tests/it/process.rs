@@ -11,6 +11,8 @@ const MASV: &str = env!("CARGO_BIN_EXE_masv");
 /// An agent with its own data directory and rules file.
 pub struct Agent {
     pub folder: tempfile::TempDir,
+    /// What the process is started by, such as `setpriv` with its arguments; empty for nothing.
+    pub wrapper: Vec<String>,
     /// What else its process finds in its environment.
     pub environment: Vec<(String, String)>,
     process: Option<Child>,
@@ -36,7 +38,7 @@ impl Agent {
             std::fs::write(folder.path().join("rules.yaml"), format!("version: 1\n{rules}")).unwrap();
             flags.extend(["--rules".to_owned(), "rules.yaml".to_owned()]);
         }
-        Self { folder, environment: Vec::new(), process: None, flags }
+        Self { folder, wrapper: Vec::new(), environment: Vec::new(), process: None, flags }
     }
 
     /// Starts the process again on the same data and waits until it is up.
@@ -52,8 +54,17 @@ impl Agent {
     /// Starts the process.
     pub fn launch(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let child = self
-            .command(&["server", "start", "--log-level", "info"])
+        let start = ["server", "start", "--log-level", "info"];
+        let mut command = match self.wrapper.split_first() {
+            None => self.command(&start),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(MASV).args(start);
+                surroundings(&mut command, self.folder.path());
+                command
+            }
+        };
+        let child = command
             .args(&self.flags)
             .envs(self.environment.iter().cloned())
             .stdout(Stdio::from(log.try_clone().unwrap()))
@@ -156,9 +167,14 @@ impl Drop for Agent {
 /// The binary in `folder`, with its data directory there and nothing of the developer's own settings.
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(MASV);
-    command.args(arguments).current_dir(folder).env("MASV_DATA_DIR", folder.join("data"));
+    command.args(arguments);
+    surroundings(&mut command, folder);
+    command
+}
+
+fn surroundings(command: &mut Command, folder: &Path) {
+    command.current_dir(folder).env("MASV_DATA_DIR", folder.join("data"));
     for name in ["MASV_SERVER", "MASV_API_KEY", "MASV_TOKEN", "MASV_CLOUD_URL", "MASV_RULES", "MASV_LISTEN"] {
         command.env_remove(name);
     }
-    command
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, Query, State as Extract};
 use axum::http::StatusCode;
-use jiff::{Timestamp, Zoned};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -28,10 +28,10 @@ const COMING: usize = 3;
 /// What a rule is, in words that do not change.
 fn describe(rule: &Rule) -> AutomationRule {
     let now = Timestamp::now().to_zoned(rule.time_zone.clone());
-    let coming = std::iter::successors(rule.schedule.next_after(&now), |last| rule.schedule.next_after(last));
     AutomationRule {
         schedule: rule.schedule.describe(),
-        next_schedules: coming.take(COMING).map(|time: Zoned| time.to_string()).collect(),
+        next_schedules: rule.schedule.coming(&now).take(COMING).map(|time| time.to_string()).collect(),
+        open_until: rule.schedule.closes_after(&now).map(|time| time.to_string()),
         kind: rule.upload.kind.name(),
         enabled: rule.enabled,
         priority: rule.priority,
@@ -43,14 +43,16 @@ fn describe(rule: &Rule) -> AutomationRule {
 impl ApiState {
     fn automation(&self, name: &str) -> Result<Automation, ApiError> {
         let status = self.watcher.rule_status(name)?;
-        Ok(Automation { status, rule: self.watcher.rules().rule(name).map(|rule| describe(rule)) })
+        let rules_problem = self.rules_problem.borrow().clone();
+        Ok(Automation { status, rule: self.watcher.rules().rule(name).map(|rule| describe(rule)), rules_problem })
     }
 }
 
 pub(super) async fn list(Extract(state): Extract<ApiState>) -> Answer<Automations> {
     let rules = state.watcher.rules();
     let automations = rules.rules.iter().map(|rule| state.automation(&rule.name));
-    Ok(Json(Automations { automations: automations.collect::<Result<_, _>>()? }))
+    let rules_problem = state.rules_problem.borrow().clone();
+    Ok(Json(Automations { automations: automations.collect::<Result<_, _>>()?, rules_problem }))
 }
 
 pub(super) async fn show(Extract(state): Extract<ApiState>, Path(name): Path<String>) -> Answer<Automation> {

@@ -20,6 +20,7 @@ pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Ser
         embedded_hub: about.embedded_hub,
         signed_in: state.queue.cloud().is_authorised(),
         rules_file: about.rules.as_ref().map(|path| path.display().to_string()),
+        rules_problem: state.rules_problem.borrow().clone(),
         rules: state.watcher.rules().rules.len(),
         uploads: counts.into_iter().map(|(state, count)| (state.as_str().to_owned(), count)).collect(),
     }))
@@ -35,9 +36,12 @@ pub(super) async fn doctor(Extract(state): Extract<ApiState>) -> Json<Examinatio
     let (watcher, about) = (state.watcher.clone(), state.about.clone());
     let machine = tokio::task::spawn_blocking(move || {
         let folders = |rule: &str| Some(watcher.rule_status(rule).ok()?.last_scan?.folders);
-        doctor_of::machine(&about.data_dir, &watcher.rules(), &folders)
+        let mut checks = doctor_of::machine(&about.data_dir, &watcher.rules(), &folders);
+        checks.extend(doctor_of::at_work(&watcher.status()));
+        checks
     });
     checks.extend(machine.await.unwrap_or_default());
+    checks.extend(doctor_of::rules_file(state.rules_problem.borrow().as_deref()));
     Json(Examination { checks })
 }
 

@@ -70,6 +70,9 @@ pub struct Server {
     pub signed_in: bool,
     /// The rules file.
     pub rules_file: Option<String>,
+    /// What is wrong with the rules file that is there now; the rules before go on.
+    #[serde(default)]
+    pub rules_problem: Option<String>,
     /// Rules at work.
     pub rules: usize,
     /// Uploads by state.

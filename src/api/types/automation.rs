@@ -14,6 +14,8 @@ pub struct Automation {
     /// What it is; absent while a rule that was taken out of the file still ends.
     #[serde(flatten)]
     pub rule: Option<AutomationRule>,
+    /// What is wrong with the rules file that is there now; the rules before go on.
+    pub rules_problem: Option<String>,
 }
 
 /// What a rule is.
@@ -23,6 +25,8 @@ pub struct AutomationRule {
     pub schedule: String,
     /// The next of these times, with the rule's zone.
     pub next_schedules: Vec<String>,
+    /// When the window of its schedule that is open now closes.
+    pub open_until: Option<String>,
     /// `link`, `email` or `portal`.
     pub kind: &'static str,
     /// Whether the rules file lets it work.
@@ -40,6 +44,8 @@ pub struct AutomationRule {
 pub struct Automations {
     /// In file order.
     pub automations: Vec<Automation>,
+    /// What is wrong with the rules file that is there now; the rules before go on.
+    pub rules_problem: Option<String>,
 }
 
 /// Rules were loaded.

@@ -66,7 +66,8 @@ impl Desk {
     }
 
     /// How a file that a manifest lists stands.
-    pub(super) fn presence(&self, path: &Path) -> Presence {
+    pub(super) fn presence(&self, listed: &Path) -> Presence {
+        let path = self.on_disk(listed);
         if let Some(pending) = self.settling.get(path) {
             return if pending.is_whole() { Presence::Whole(pending.identity) } else { Presence::Missing };
         }
@@ -102,7 +103,17 @@ impl Desk {
     /// Whole files that have to be compared with their manifest.
     #[must_use]
     pub fn unverified(&self) -> Vec<(Listed, FileIdentity)> {
-        self.listing.to_verify(&|path| self.presence(path))
+        let mut unverified = self.listing.to_verify(&|path| self.presence(path));
+        for (listed, _) in &mut unverified {
+            listed.path = self.on_disk(&listed.path).to_owned();
+        }
+        unverified
+    }
+
+    /// The path as it is on disk of a file that is listed in its composed form.
+    fn on_disk<'a>(&'a self, listed: &'a Path) -> &'a Path {
+        let decomposed = || self.decomposed.get(listed).map(|path| &**path);
+        Some(listed).filter(|path| self.inventory.contains(path)).or_else(decomposed).unwrap_or(listed)
     }
 
     /// A file was compared with its manifest.

@@ -1,6 +1,6 @@
 //! The rule's task and open packages: files are added to them, conditions close them, a restart finds them again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +9,13 @@ use jiff::Zoned;
 use super::Runner;
 use super::ship::{Refusal, Shipment, State};
 use crate::base::{UploadId, crash_point};
-use crate::rules::{Finalize, OWN_PREFIX, Rule};
-use crate::store::{RuleRecord, State as UploadState, Store, StoreError, UploadFilter};
-use crate::watch::dispatch::{self, Surroundings};
+use crate::rules::{Finalize, OWN_PREFIX, OnChange, Per, Rule};
+use crate::store::{RuleRecord, State as UploadState, Store, StoreError, Upload, UploadFilter};
+use crate::watch::dispatch::{self, Chosen, Surroundings};
 use crate::watch::gate::{ASK_SCHEDULE, Keeper};
 use crate::watch::open::{OpenPackage, Situation, closes};
 use crate::watch::outlet::OutletError;
+use crate::watch::package::top_level;
 
 impl State {
     /// The uploads that take files.
@@ -38,16 +39,9 @@ impl State {
             return Ok(());
         }
         self.ordered = tokio::fs::try_exists(claimed_marker(rule)).await.unwrap_or(false);
-        let states = vec![UploadState::Transferring, UploadState::Paused, UploadState::Idle, UploadState::Error];
-        let filter = UploadFilter { states, rule: Some(rule.name.clone()), ..UploadFilter::default() };
-        for upload in store.uploads(filter).await? {
-            if upload.auto_finalize || upload.closing {
-                continue;
-            }
-            let Some(first) = store.files(upload.id, None, 1).await?.into_iter().next() else { continue };
-            let Ok(relative) = first.source.strip_prefix(&rule.watch) else { continue };
+        for (upload, relative) in taking_files(store, rule).await? {
             let created = upload.created_at.to_zoned(rule.time_zone.clone());
-            let group = dispatch::group_of(rule, surroundings, &created, relative, first.identity.size);
+            let group = dispatch::group_of(rule, surroundings, &created, &relative, 1);
             let package = OpenPackage {
                 id: upload.id,
                 files: upload.totals.files,
@@ -63,7 +57,77 @@ impl State {
     }
 }
 
+/// The rule's uploads that still take files, newest first, each with a path of it below the watched folder as the ledger
+/// knows it: the folder itself may have been another one when the upload was made.
+async fn taking_files(store: &Store, rule: &Rule) -> Result<Vec<(Upload, PathBuf)>, StoreError> {
+    let states = vec![UploadState::Transferring, UploadState::Paused, UploadState::Idle, UploadState::Error];
+    let filter = UploadFilter { states, rule: Some(rule.name.clone()), ..UploadFilter::default() };
+    let mut uploads = store.uploads(filter).await?;
+    uploads.retain(|upload| !upload.auto_finalize && !upload.closing);
+    if uploads.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ledger = store.ledger(&rule.name).await?;
+    let with_path = uploads.into_iter().filter_map(|upload| {
+        let path = ledger.iter().find(|entry| entry.upload == Some(upload.id))?.path.clone();
+        Some((upload, path))
+    });
+    Ok(with_path.collect())
+}
+
 impl Runner {
+    /// With `on_change: append`, adds files that came back changed to a package that waits for somebody to finalize it,
+    /// where there is one of their group or folder; what is left of the shipments is returned.
+    pub(super) async fn append_changed(&mut self, shipments: Vec<Shipment>, clock: &Zoned) -> Vec<Shipment> {
+        if self.rule.on_change != OnChange::Append || !matches!(self.rule.finalize, Finalize::Manual) {
+            return shipments;
+        }
+        let mut left = Vec::new();
+        for shipment in shipments {
+            let (changed, fresh): (Vec<Chosen>, Vec<Chosen>) =
+                shipment.files.into_iter().partition(|file| self.shared.desk().came_back_changed(&file.relative));
+            let changed = Shipment { group: Arc::clone(&shipment.group), files: changed };
+            let fresh = Shipment { group: shipment.group, files: fresh };
+            let id = if changed.files.is_empty() { None } else { self.package_for(&changed, clock).await };
+            let appended = match id {
+                Some(id) => {
+                    let sources = dispatch::source_files(&self.rule, &changed.files);
+                    self.outlet.append(id, sources).await.is_ok().then_some(id)
+                }
+                None => None,
+            };
+            match appended {
+                Some(id) => {
+                    self.shipped(&changed, Ok(id)).await;
+                    left.extend(Some(fresh).filter(|fresh| !fresh.files.is_empty()));
+                }
+                // There is none, or it was finalized at this very moment.
+                None => {
+                    let mut files = fresh.files;
+                    files.extend(changed.files);
+                    files.sort_by(|one, other| one.relative.cmp(&other.relative));
+                    left.push(Shipment { group: changed.group, files });
+                }
+            }
+        }
+        left
+    }
+
+    /// The newest package that takes these files.
+    async fn package_for(&self, shipment: &Shipment, clock: &Zoned) -> Option<UploadId> {
+        let first = shipment.files.first()?;
+        let belongs = |path: &Path| match self.rule.package.per {
+            Per::Folder => top_level(path) == top_level(&first.relative),
+            Per::File => path == &*first.relative,
+            Per::Batch => {
+                let group = dispatch::group_of(&self.rule, &self.surroundings, clock, path, 1);
+                group.is_ok_and(|group| *group == *shipment.group)
+            }
+        };
+        let taking = taking_files(&self.store, &self.rule).await.unwrap_or_default();
+        taking.into_iter().find(|(_, path)| belongs(path)).map(|(upload, _)| upload.id)
+    }
+
     /// Adds files to the open package of their group, or opens one with them.
     pub(super) async fn add_to_open(&mut self, shipment: Shipment, clock: &Zoned) {
         let now = self.shared.now();

@@ -68,6 +68,7 @@ impl Runner {
             (None, Some(silence)) => (RuleState::Polling, Some(silence.to_string())),
             (None, None) => (RuleState::Watching, None),
         };
+        status.limited = matches!(silence, Some(Silence::Limit(_)));
         status.waiting = waiting;
         status.waiting_count = waiting_count;
         status.unread = unread;

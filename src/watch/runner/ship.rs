@@ -71,6 +71,7 @@ impl Runner {
                 self.add_to_open(shipment, &clock).await;
             }
         } else {
+            let shipments = self.append_changed(shipments, &clock).await;
             self.submit_all(shipments, &clock).await;
         }
         self.end_run(gate, more, plan.next).await;

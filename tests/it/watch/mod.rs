@@ -5,6 +5,7 @@ mod crashes;
 mod drops;
 mod manifests;
 mod open;
+mod places;
 mod scale;
 mod support;
 mod whole;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use masv_agent::base::UploadId;
 use masv_agent::rules::{self, RuleSet, SystemEnvironment};
 use masv_agent::store::{File, SourceFile, State, Store, StoreError, Upload, UploadFilter, UploadSpec};
-use masv_agent::watch::{Answer, Outlet, OutletError, RuleStatus, WatchSettings, Watcher};
+use masv_agent::watch::{Answer, FileSystem, Outlet, OutletError, RuleStatus, WatchSettings, Watcher};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +60,8 @@ pub struct Bench {
     pub watcher: Option<Watcher>,
     /// How many orders the outlet refuses first.
     pub refuses: Arc<AtomicU32>,
+    /// Says what file system a folder is on.
+    pub file_system: Option<FileSystem>,
 }
 
 impl Bench {
@@ -69,7 +71,7 @@ impl Bench {
         let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         std::fs::create_dir(root.path().join("drop")).unwrap();
         let store = Store::open(&root.path().join("agent.db")).unwrap();
-        Self { root, store, watcher: None, refuses: Arc::default() }
+        Self { root, store, watcher: None, refuses: Arc::default(), file_system: None }
     }
 
     /// One rule named `dailies` with these keys over the folder `drop`, at work.
@@ -100,7 +102,8 @@ impl Bench {
 
     pub async fn start_rules(&mut self, rules: Arc<RuleSet>) {
         let outlet = Arc::new(Keeper { store: self.store.clone(), refuses: Arc::clone(&self.refuses) });
-        let settings = WatchSettings { host: "bench".to_owned(), ..WatchSettings::default() };
+        let settings =
+            WatchSettings { host: "bench".to_owned(), file_system: self.file_system, ..WatchSettings::default() };
         let watcher = Watcher::start(rules, self.store.clone(), outlet, settings, CancellationToken::new()).await;
         self.watcher = Some(watcher);
     }
