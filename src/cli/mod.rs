@@ -12,6 +12,7 @@ mod client;
 mod doctor;
 mod download;
 mod error;
+mod hub_storage;
 mod output;
 mod rule;
 mod rule_reports;

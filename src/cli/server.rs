@@ -15,6 +15,7 @@ use url::Url;
 
 use super::client::Client;
 use super::error::CliError;
+use super::hub_storage::StorageOptions;
 use super::output::{Output, size};
 use crate::agent::{self, AgentError, Banner, Notice, Written};
 use crate::api::types::Server;
@@ -55,6 +56,8 @@ pub(super) enum HubCommand {
         /// The address that clients and recipients use [default: the one it listens on]
         #[arg(long, value_name = "URL", env = "MASV_HUB_PUBLIC_URL")]
         public_url: Option<Url>,
+        #[command(flatten)]
+        storage: StorageOptions,
         #[command(flatten)]
         log: Log,
     },
@@ -209,11 +212,12 @@ fn greet(banner: &Banner, line: impl Fn(&str)) {
 }
 
 pub(super) async fn run_hub(command: HubCommand, output: &Output) -> Result<ExitCode, CliError> {
-    let HubCommand::Start { listen, data_dir, public_url, log } = command;
+    let HubCommand::Start { listen, data_dir, public_url, storage, log } = command;
     log.start()?;
     let failed = |error: &dyn std::error::Error| CliError::failed(chain(error));
     let data_dir = data_dir.unwrap_or_else(|| agent::default_data_dir().join("hub-server"));
-    let hub = Hub::open(HubConfig { public_url, ..HubConfig::new(data_dir.clone()) })
+    let bucket = storage.bucket()?;
+    let hub = Hub::open(HubConfig { bucket, public_url, ..HubConfig::new(data_dir.clone()) })
         .await
         .map_err(|error| failed(&error))?;
     let listener = TcpListener::bind(&listen).map_err(|error| {

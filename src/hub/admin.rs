@@ -232,15 +232,14 @@ impl Hub {
     /// # Errors
     /// [`HubError::NotFound`], [`HubError::Database`].
     pub async fn remove_package(&self, id: &str) -> Result<(), HubError> {
-        let (package, disk) = (id.to_owned(), self.disk().clone());
+        let package = id.to_owned();
         let removed = self.database().write(move |connection| packages::delete(connection, &package)).await;
         match removed {
             Err(refusal) if refusal.status == axum::http::StatusCode::NOT_FOUND => found(0, "package", id),
             Err(refusal) => Err(refusal.into()),
-            Ok(()) => {
-                let package = id.to_owned();
-                let removing = tokio::task::spawn_blocking(move || disk.remove_package(&package));
-                removing.await.map_err(|error| HubError::Invalid(error.to_string()))
+            Ok(uploads) => {
+                self.storage().remove_package(id, &uploads).await;
+                Ok(())
             }
         }
     }

@@ -6,11 +6,15 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+use super::storage::S3Config;
+
 /// How a hub is set up. [`HubConfig::new`] gives the defaults.
 #[derive(Debug, Clone)]
 pub struct HubConfig {
     /// Where everything lies that the hub keeps: database, key, parts, mails.
     pub data_dir: PathBuf,
+    /// The bucket that takes the files of packages; absent: they are kept in `storage/` in the data directory.
+    pub bucket: Option<S3Config>,
     /// Where people reach the hub; absent: the address it listens on, or the one a client used.
     pub public_url: Option<Url>,
     /// How mail leaves; absent: it is written to `outbox/` in the data directory.
@@ -21,6 +25,9 @@ pub struct HubConfig {
     pub default_expiry_days: Option<u32>,
     /// Days after which a package is removed that was begun and not touched any more; absent: never.
     pub abandoned_after_days: Option<u32>,
+    /// How long what nobody knows is left alone in the bucket: a sender that has begun a file may take its time to ask
+    /// where the first part goes.
+    pub orphans_after: Duration,
     /// A proxy in front of the hub says in `X-Forwarded-For` who is calling. Without one anybody could claim to be
     /// anyone.
     pub behind_proxy: bool,
@@ -46,11 +53,13 @@ impl HubConfig {
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
             data_dir,
+            bucket: None,
             public_url: None,
             smtp: None,
             mail_from: "Media Hub <hub@localhost.localdomain>".to_owned(),
             default_expiry_days: None,
             abandoned_after_days: Some(60),
+            orphans_after: Duration::from_secs(24 * 60 * 60),
             behind_proxy: false,
             address_life: Duration::from_secs(60 * 60),
             visit_life: Duration::from_secs(24 * 60 * 60),

@@ -1,19 +1,17 @@
-//! Answers with the content of a file, or of all in one archive: whole, one range of it, or not at all because the client has it.
+//! Answers with content: whole, one range of it, or not at all because the client has it; or, for a file in the bucket, with
+//! where it can be read.
 
 use std::io;
-use std::pin::pin;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, Stream, StreamExt};
-use tokio::sync::mpsc;
 
 use super::error::Refusal;
-use super::files::{self, FileRow};
-use super::zip::{Archive, Entry, Piece};
+use super::files;
 use super::{Hub, packages, storage};
 
 /// What a client asks to have of a file.
@@ -27,19 +25,25 @@ enum Wanted {
 }
 
 /// What is answered with, without its bytes.
-struct Head {
-    name: String,
-    kind: &'static str,
-    size: u64,
+pub(super) struct Head {
+    pub name: String,
+    pub kind: &'static str,
+    pub size: u64,
     /// With its quotes.
-    etag: String,
+    pub etag: String,
     /// Milliseconds since 1970.
-    modified: i64,
+    pub modified: i64,
 }
 
 /// Answers with a finalized file of a package that is.
-pub(super) async fn answer(hub: &Hub, package: &str, file: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
-    let (of, id, disk) = (package.to_owned(), file.to_owned(), hub.disk().clone());
+pub(super) async fn answer(
+    hub: &Hub,
+    package: &str,
+    file: &str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    let (of, id, storage) = (package.to_owned(), file.to_owned(), hub.storage().clone());
     let (row, pieces) = hub
         .database()
         .read(move |connection| {
@@ -50,10 +54,16 @@ pub(super) async fn answer(hub: &Hub, package: &str, file: &str, headers: &Heade
             if !row.finalized || row.kind != "file" {
                 return Err(Refusal::not_found("file"));
             }
-            let pieces = files::pieces(connection, &disk, &of, &row)?;
+            let pieces = files::pieces(connection, &storage, &of, &row)?;
             Ok((row, pieces))
         })
         .await?;
+    if row.in_bucket && *method == Method::GET {
+        let disposition = attachment(&row.name);
+        let address = hub.bucket()?.read_address(package, &row.id, &disposition, hub.config().address_life);
+        let head = [(header::LOCATION, address.as_str()), (header::CACHE_CONTROL, "no-store")];
+        return Ok((StatusCode::FOUND, head).into_response());
+    }
     let head = Head {
         etag: format!("\"{}\"", row.etag.as_deref().unwrap_or(&row.id)),
         name: row.name,
@@ -62,84 +72,11 @@ pub(super) async fn answer(hub: &Hub, package: &str, file: &str, headers: &Heade
         modified: row.last_modified,
     };
     let small = small_parts(hub);
-    head.respond(headers, |start, length| Body::from_stream(storage::stream(pieces, start, length, small)))
-}
-
-/// Answers with all files of a finalized package as one ZIP archive.
-pub(super) async fn answer_all(hub: &Hub, package: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
-    let id = package.to_owned();
-    let (package, rows) = hub
-        .database()
-        .read(move |connection| {
-            let package = packages::get(connection, &id)?;
-            if package.state != "finalized" {
-                return Err(Refusal::not_found("package"));
-            }
-            Ok((package, files::list(connection, &id, true)?))
-        })
-        .await?;
-    let entries = rows.iter().map(|row| Entry {
-        path: if row.path.is_empty() { row.name.clone() } else { format!("{}/{}", row.path, row.name) },
-        directory: row.kind == "directory",
-        size: row.size,
-        crc: row.crc,
-        modified: row.last_modified,
-    });
-    let archive = Archive::new(entries.collect());
-    let head = Head {
-        name: format!("{}.zip", package.name),
-        kind: "application/zip",
-        size: archive.size(),
-        etag: format!("\"{}-zip-1\"", package.id),
-        modified: package.finalized_at.unwrap_or(package.created_at),
-    };
-    let hub = hub.clone();
-    head.respond(headers, |start, length| {
-        Body::from_stream(stream_archive(hub, package.id, rows, archive, start, length))
-    })
-}
-
-/// The bytes of a range of an archive. One file after the other is looked up and read.
-fn stream_archive(
-    hub: Hub,
-    package: String,
-    rows: Vec<FileRow>,
-    archive: Archive,
-    start: u64,
-    length: u64,
-) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    let (blocks, mut receiver) = mpsc::channel(1);
-    tokio::spawn(async move {
-        let sending = async {
-            for piece in archive.pieces(start, length) {
-                match piece {
-                    Piece::Own(bytes) => blocks.send(Ok(bytes)).await.map_err(io::Error::other)?,
-                    Piece::Content { entry, start, length } => {
-                        let (package, row, disk) = (package.clone(), rows[entry].clone(), hub.disk().clone());
-                        let pieces = hub
-                            .database()
-                            .read(move |connection| files::pieces(connection, &disk, &package, &row))
-                            .await
-                            .map_err(|refusal: Refusal| io::Error::other(refusal.message))?;
-                        let mut content = pin!(storage::stream(pieces, start, length, small_parts(&hub)));
-                        while let Some(block) = content.next().await {
-                            blocks.send(Ok(block?)).await.map_err(io::Error::other)?;
-                        }
-                    }
-                }
-            }
-            Ok(())
-        };
-        if let Err(error) = sending.await {
-            // The other side has gone, or must learn that this is not the whole.
-            let _ = blocks.send(Err(error)).await;
-        }
-    });
-    futures_util::stream::poll_fn(move |context| receiver.poll_recv(context))
+    head.respond(method, headers, |start, length| Body::from_stream(storage::stream(pieces, start, length, small)))
 }
 
 /// Reads small parts out of the database.
-fn small_parts(hub: &Hub) -> impl Fn(i64) -> BoxFuture<'static, io::Result<Bytes>> + Send + Sync + 'static {
+pub(super) fn small_parts(hub: &Hub) -> impl Fn(i64) -> BoxFuture<'static, io::Result<Bytes>> + Send + Sync + 'static {
     let database = hub.database().clone();
     move |key| {
         let database = database.clone();
@@ -153,7 +90,12 @@ fn small_parts(hub: &Hub) -> impl Fn(i64) -> BoxFuture<'static, io::Result<Bytes
 
 impl Head {
     /// The answer to a request with these headers; `body` gives the bytes of a range.
-    fn respond(&self, headers: &HeaderMap, body: impl FnOnce(u64, u64) -> Body) -> Result<Response, Refusal> {
+    pub(super) fn respond(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        body: impl FnOnce(u64, u64) -> Body,
+    ) -> Result<Response, Refusal> {
         let modified = http_date(self.modified);
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let known = |given: &str| given == "*" || given.split(',').any(|one| one.trim() == self.etag);
@@ -184,7 +126,9 @@ impl Head {
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
             (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'".to_owned()),
         ];
-        let mut response = (status, head, body(start, length)).into_response();
+        // Who asks for the head only makes nobody read.
+        let body = if *method == Method::HEAD { Body::empty() } else { body(start, length) };
+        let mut response = (status, head, body).into_response();
         if status == StatusCode::PARTIAL_CONTENT {
             let range = format!("bytes {start}-{}/{}", start + length - 1, self.size);
             let range = HeaderValue::from_str(&range).map_err(|error| Refusal::internal(&error))?;
@@ -220,7 +164,7 @@ fn wanted(header: &str, size: u64) -> Wanted {
 }
 
 /// A name for the disk of whoever downloads: in full as RFC 5987 has it, and for old clients in plain ASCII.
-fn attachment(name: &str) -> String {
+pub(super) fn attachment(name: &str) -> String {
     let plain: String = name
         .chars()
         .map(|character| match character {

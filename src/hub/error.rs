@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::storage::{S3ConfigError, S3Error};
 use crate::db::DbError;
 
 /// The hub can not start, go on, or do what its operator asked.
@@ -37,6 +38,17 @@ pub enum HubError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// The setting of the bucket makes no sense.
+    #[error(transparent)]
+    BucketSetting(#[from] S3ConfigError),
+    /// The bucket refuses us, so nobody could send or receive.
+    #[error("the bucket {bucket} cannot be used: {problem}")]
+    Bucket {
+        /// Which.
+        bucket: String,
+        /// What it said, and what to do.
+        problem: String,
     },
     /// What the operator asked for is not possible.
     #[error("{0}")]
@@ -117,6 +129,12 @@ impl From<DbError> for Refusal {
             Some(source) => Self::internal(&format!("{error}: {source}")),
             None => Self::internal(&error),
         }
+    }
+}
+
+impl From<S3Error> for Refusal {
+    fn from(error: S3Error) -> Self {
+        Self::internal(&error)
     }
 }
 

@@ -2,7 +2,7 @@
 //! left in the storage is swept up.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
@@ -11,12 +11,14 @@ use super::error::Refusal;
 use super::packages::{self, DAY};
 use super::storage::Disk;
 use super::wire::{is_id, now};
-use super::{Hub, activity, files};
+use super::{Hub, activity, bucket, files};
 
 /// How often the house is kept.
 const ROUND: Duration = Duration::from_secs(10 * 60);
 /// What is younger than this in the storage may still be arriving.
 const ARRIVES: Duration = Duration::from_secs(2 * 60 * 60);
+/// How often the bucket is listed, which costs money and time.
+const BUCKET_ROUND: Duration = Duration::from_secs(6 * 60 * 60);
 /// How many packages are taken at once.
 const AT_ONCE: u32 = 100;
 /// Days that activities and failed deliveries are kept.
@@ -24,12 +26,20 @@ const REMEMBERED: i64 = 400;
 
 /// Keeps the house until `ended`.
 pub(super) async fn keep(hub: Hub, ended: CancellationToken) {
+    let mut bucket_swept: Option<Instant> = None;
     loop {
         let round = async {
             expire(&hub).await?;
             remove_abandoned(&hub).await?;
             forget(&hub).await?;
-            sweep(&hub, ARRIVES).await
+            sweep(&hub, ARRIVES).await?;
+            if let Some(bucket) = &hub.storage().bucket
+                && bucket_swept.is_none_or(|at| at.elapsed() >= BUCKET_ROUND)
+            {
+                bucket::sweep(&hub, bucket, hub.config().orphans_after).await?;
+                bucket_swept = Some(Instant::now());
+            }
+            Ok::<_, Refusal>(())
         };
         tokio::select! {
             outcome = round => if let Err(refusal) = outcome {
@@ -53,9 +63,9 @@ pub(super) async fn expire(hub: &Hub) -> Result<(), Refusal> {
         }
         for package in over {
             let id = package.clone();
-            hub.database().write(move |connection| packages::expire(connection, &id, now())).await?;
+            let uploads = hub.database().write(move |connection| packages::expire(connection, &id, now())).await?;
             tracing::info!(package, "package expired");
-            remove_folder(hub, package).await?;
+            hub.storage().remove_package(&package, &uploads).await;
         }
     }
 }
@@ -71,17 +81,11 @@ async fn remove_abandoned(hub: &Hub) -> Result<(), Refusal> {
         }
         for package in given_up {
             let id = package.clone();
-            hub.database().write(move |connection| packages::delete(connection, &id)).await?;
+            let uploads = hub.database().write(move |connection| packages::delete(connection, &id)).await?;
             tracing::info!(package, days, "package removed that was never finalized");
-            remove_folder(hub, package).await?;
+            hub.storage().remove_package(&package, &uploads).await;
         }
     }
-}
-
-async fn remove_folder(hub: &Hub, package: String) -> Result<(), Refusal> {
-    let disk = hub.disk().clone();
-    let removing = tokio::task::spawn_blocking(move || disk.remove_package(&package));
-    removing.await.map_err(|error| Refusal::internal(&error))
 }
 
 async fn forget(hub: &Hub) -> Result<(), Refusal> {
@@ -101,12 +105,12 @@ async fn forget(hub: &Hub) -> Result<(), Refusal> {
 
 /// Removes what is in the storage, older than `age`, that no row knows.
 pub(super) async fn sweep(hub: &Hub, age: Duration) -> Result<(), Refusal> {
-    let disk = hub.disk().clone();
+    let disk = hub.storage().disk.clone();
     let listing = tokio::task::spawn_blocking(move || disk.packages());
     let folders =
         listing.await.map_err(|error| Refusal::internal(&error))?.map_err(|error| Refusal::internal(&error))?;
     for package in folders.into_iter().filter(|name| is_id(name)) {
-        let (id, disk) = (package.clone(), hub.disk().clone());
+        let (id, disk) = (package.clone(), hub.storage().disk.clone());
         let known = hub.database().read(move |connection| known(connection, &id)).await?;
         let sweeping = tokio::task::spawn_blocking(move || match known {
             Some(known) => disk.sweep(&package, &known, age).map(|removed| (package, removed)),

@@ -2,7 +2,7 @@
 //! links, anybody may send to a portal.
 //!
 //! **In**: HTTP. **Out**: HTTP, mail, webhooks; everything kept is in one data directory: `hub.db`, `secret.key`,
-//! `storage/` and, where no mail server is set, `outbox/`.
+//! `storage/` and, where no mail server is set, `outbox/`. Where a bucket is set, it takes the files.
 //!
 //! **Guarantees.** What was answered with success is on disk. A part is stored whole and with the MD5 it was answered
 //! with, or not at all. Finalizing twice is the same as once. Mails and webhook calls that finalizing causes are
@@ -16,7 +16,10 @@
 mod accounts;
 mod activity;
 mod admin;
+mod archive;
 mod auth;
+mod bucket;
+mod closing;
 mod config;
 mod connections;
 mod content;
@@ -32,6 +35,7 @@ mod packages;
 mod pages;
 mod passwords;
 mod portals;
+mod quotas;
 mod restrictions;
 mod routes;
 mod schema;
@@ -51,16 +55,21 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use axum::http::{HeaderMap, header};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 pub use accounts::Role;
 pub use config::{HubConfig, Limits, Provision, ProvisionPortal, Provisioned, SmtpConfig, TlsConfig};
 pub use error::HubError;
+pub use quotas::TeamUsage;
+pub use storage::{S3Config, S3ConfigError, S3Credentials};
 
 use crate::db::Database;
 use guesses::Guesses;
 use sign::Keys;
-use storage::Disk;
+use storage::{Bucket, Disk, Leftovers, Storage};
+
+/// See [`archive`]: somebody who asks for the ends of many archives must not keep the bucket busy.
+const READING_CRCS: usize = 2;
 
 /// A hub; clones share it.
 #[derive(Clone)]
@@ -72,7 +81,7 @@ struct Shared {
     config: HubConfig,
     database: Database,
     keys: Keys,
-    disk: Disk,
+    storage: Storage,
     /// Where it is reached when no public address is set: known once it listens.
     listens_on: OnceLock<String>,
     /// A mail is waiting to be sent.
@@ -80,6 +89,8 @@ struct Shared {
     /// A webhook is waiting to be called.
     calls: Notify,
     guesses: Guesses,
+    /// How many files are read at a time for nothing but their CRC.
+    reading_crcs: Semaphore,
 }
 
 impl std::fmt::Debug for Hub {
@@ -116,15 +127,18 @@ impl Hub {
         });
         let (keys, disk, database) = opening.await.map_err(|error| HubError::Serve(io::Error::other(error)))??;
         mail::check(&config)?;
+        let bucket = config.bucket.as_ref().map(Bucket::new).transpose()?;
+        let storage = Storage { disk, bucket };
         let shared = Shared {
             config,
             database,
             keys,
-            disk,
+            storage,
             listens_on: OnceLock::new(),
             outbox: Notify::new(),
             calls: Notify::new(),
             guesses: Guesses::default(),
+            reading_crcs: Semaphore::new(READING_CRCS),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -141,8 +155,8 @@ impl Hub {
         &self.shared.keys
     }
 
-    fn disk(&self) -> &Disk {
-        &self.shared.disk
+    fn storage(&self) -> &Storage {
+        &self.shared.storage
     }
 
     /// Where people reach the hub, without a slash at the end.
@@ -172,11 +186,11 @@ impl Hub {
         self.shared.calls.notify_one();
     }
 
-    /// Removes parts from the storage that nothing points to any more, in the background.
-    fn remove_parts(&self, parts: Vec<(storage::PartName, String)>) {
-        if !parts.is_empty() {
-            let disk = self.disk().clone();
-            tokio::task::spawn_blocking(move || disk.remove(&parts));
+    /// Removes from the storage what nothing points to any more, in the background.
+    fn remove(&self, leftovers: Leftovers) {
+        if !leftovers.parts.is_empty() || !leftovers.files.is_empty() {
+            let storage = self.storage().clone();
+            tokio::spawn(async move { storage.remove(leftovers).await });
         }
     }
 }

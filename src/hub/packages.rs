@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::activity::{self, Event};
 use super::error::Refusal;
 use super::listing::{Asked, Conditions};
+use super::storage::BucketFile;
 use super::wire::time;
 use super::{files, links, mail, webhooks};
 
@@ -218,14 +219,16 @@ pub(super) fn abandoned(connection: &Connection, before: i64, most: u32) -> Resu
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Marks a package as expired and forgets its parts: its folder in the storage can then be removed.
-pub(super) fn expire(connection: &Connection, id: &str, now: i64) -> Result<(), Refusal> {
+/// Marks a package as expired and forgets its parts: all of it in the storage can then be removed, and the uploads to the
+/// bucket that are returned given up.
+pub(super) fn expire(connection: &Connection, id: &str, now: i64) -> Result<Vec<BucketFile>, Refusal> {
     let package = get(connection, id)?;
-    files::remove_parts(connection, id)?;
+    let uploads = files::remove_parts(connection, id)?;
     connection
         .prepare_cached("UPDATE package SET state = 'expired', updated_at = ?2 WHERE id = ?1")?
         .execute(params![id, now])?;
-    activity::add(connection, &package, Event::Expired, "")
+    activity::add(connection, &package, Event::Expired, "")?;
+    Ok(uploads)
 }
 
 /// The package of that id.
@@ -285,10 +288,11 @@ pub(super) fn finalize(
     Ok(package)
 }
 
-/// Forgets a package with all that belongs to it. Its folder in the storage can then be removed.
-pub(super) fn delete(connection: &Connection, id: &str) -> Result<(), Refusal> {
+/// Forgets a package with all that belongs to it; the storage is then to be seen to as for [`expire`].
+pub(super) fn delete(connection: &Connection, id: &str) -> Result<Vec<BucketFile>, Refusal> {
     let package = get(connection, id)?;
-    files::remove_parts(connection, id)?;
+    let uploads = files::remove_parts(connection, id)?;
     connection.prepare_cached("DELETE FROM package WHERE id = ?1")?.execute([id])?;
-    activity::add(connection, &package, Event::Deleted, "")
+    activity::add(connection, &package, Event::Deleted, "")?;
+    Ok(uploads)
 }

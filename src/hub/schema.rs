@@ -1,4 +1,5 @@
 //! The hub's tables, version by version.
 
 /// What takes the database from one version to the next; the list only ever grows.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../migrations/hub/0001_first.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("../../migrations/hub/0001_first.sql"), include_str!("../../migrations/hub/0002_storage.sql")];

@@ -23,6 +23,7 @@ impl Hub {
     /// [`HubError::Data`] when another server is at work on the same data, [`HubError::Serve`] when it can not listen, [`HubError::Tls`] when the certificate can not be used.
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), HubError> {
         let _only_one = self.lock().await?;
+        self.check_bucket().await?;
         let address = listener.local_addr().map_err(HubError::Serve)?;
         // Served on several addresses, mails name the first.
         let _ = self.shared.listens_on.set(self.own_base(address));

@@ -5,7 +5,7 @@ use super::error::Refusal;
 
 /// Refuses `bytes` that would leave less free than the operator wants.
 pub(super) async fn check(hub: &Hub, bytes: u64) -> Result<(), Refusal> {
-    let (disk, keep) = (hub.disk().clone(), hub.config().keep_free);
+    let (disk, keep) = (hub.storage().disk.clone(), hub.config().keep_free);
     let free = tokio::task::spawn_blocking(move || disk.free()).await.map_err(|error| Refusal::internal(&error))?;
     let free = free.map_err(|error| Refusal::internal(&error))?;
     if free < keep.saturating_add(bytes) {

@@ -4,11 +4,15 @@
 //! the ranges of the files between them. Files are stored, not compressed: media does not shrink, and so the archive
 //! is the same each time, its size is known before it is sent, and a broken download goes on where it broke.
 //!
+//! A CRC that is known only once the content has been read follows it, in a data descriptor; that and the entry of the
+//! directory are rendered when they are due ([`Archive::late`]). Sizes are in the first header all the same.
+//!
 //! Entries beyond 4 GiB, or more than 65,534 of them, use the ZIP64 forms of PKWARE's APPNOTE 6.3.
 //!
 //! Must never know: the disk, the database.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -23,6 +27,8 @@ const VERSION_64: u16 = 45;
 const UNIX: u16 = 3 << 8;
 /// Names are UTF-8.
 const UTF8_NAMES: u16 = 1 << 11;
+/// The CRC follows the content.
+const DESCRIPTOR_FOLLOWS: u16 = 1 << 3;
 
 /// A file or folder of the archive.
 #[derive(Debug, Clone)]
@@ -31,7 +37,8 @@ pub(super) struct Entry {
     pub path: String,
     pub directory: bool,
     pub size: u64,
-    pub crc: u32,
+    /// CRC-32 of the content; absent: it follows the content, see [`Archive::late`].
+    pub crc: Option<u32>,
     /// Milliseconds since 1970.
     pub modified: i64,
 }
@@ -43,6 +50,17 @@ pub(super) enum Piece {
     Own(Bytes),
     /// Bytes `start..start + length` of the entry of this index.
     Content { entry: usize, start: u64, length: u64 },
+    /// The archive's own bytes that need the CRC of the entry of this index.
+    Late { entry: usize, late: Late },
+}
+
+/// A stretch that is rendered when the CRC is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Late {
+    /// The entry of the directory; else the descriptor behind the content.
+    central: bool,
+    /// Which bytes of it.
+    range: Range<usize>,
 }
 
 /// An archive.
@@ -65,8 +83,8 @@ impl Archive {
         let (mut at, mut directory_size) = (0, 0);
         for entry in &entries {
             offsets.push(at);
-            directory_size += central(entry, at).len() as u64;
-            at += local(entry).len() as u64 + entry.size;
+            directory_size += central(entry, at, 0).len() as u64;
+            at += local(entry).len() as u64 + entry.size + descriptor(entry, 0).len() as u64;
         }
         offsets.push(at);
         Self { entries, offsets, directory_size }
@@ -86,18 +104,26 @@ impl Archive {
         let mut left = Window { skip: start, take: length };
         let files = self.entries.iter().enumerate().flat_map(|(index, entry)| {
             let content = Piece::Content { entry: index, start: 0, length: entry.size };
-            [Source::Local(index), Source::Piece(content)]
+            [Source::Local(index), Source::Content(content), Source::Descriptor(index)]
         });
         let directory = (0..self.entries.len()).map(Source::Central);
         files.chain(directory).chain(std::iter::once(Source::End)).filter_map(move |source| left.cut(self, source))
     }
 
-    fn bytes(&self, source: &Source) -> Vec<u8> {
+    /// The bytes of a late stretch of the entry, now that its CRC is known.
+    pub(super) fn late(&self, entry: usize, late: Late, crc: u32) -> Bytes {
+        let source = if late.central { Source::Central(entry) } else { Source::Descriptor(entry) };
+        Bytes::from(self.bytes(&source, crc)).slice(late.range)
+    }
+
+    /// The archive's own bytes; `crc` is that of an entry whose CRC comes late.
+    fn bytes(&self, source: &Source, crc: u32) -> Vec<u8> {
         match source {
             Source::Local(index) => local(&self.entries[*index]),
-            Source::Central(index) => central(&self.entries[*index], self.offsets[*index]),
+            Source::Descriptor(index) => descriptor(&self.entries[*index], crc),
+            Source::Central(index) => central(&self.entries[*index], self.offsets[*index], crc),
             Source::End => self.end(),
-            Source::Piece(_) => Vec::new(),
+            Source::Content(_) => Vec::new(),
         }
     }
 
@@ -122,7 +148,8 @@ impl Archive {
 
 enum Source {
     Local(usize),
-    Piece(Piece),
+    Content(Piece),
+    Descriptor(usize),
     Central(usize),
     End,
 }
@@ -138,14 +165,21 @@ impl Window {
         if self.take == 0 {
             return None;
         }
-        if let Source::Piece(Piece::Content { entry, length, .. }) = source {
+        if let Source::Content(Piece::Content { entry, length, .. }) = source {
             let (start, length) = self.overlap(length)?;
             return Some(Piece::Content { entry, start, length });
         }
-        let bytes = archive.bytes(&source);
+        let bytes = archive.bytes(&source, 0);
         let (start, length) = self.overlap(bytes.len() as u64)?;
         let (start, length) = (usize::try_from(start).ok()?, usize::try_from(length).ok()?);
-        Some(Piece::Own(Bytes::from(bytes).slice(start..start + length)))
+        let range = start..start + length;
+        match source {
+            Source::Descriptor(entry) => Some(Piece::Late { entry, late: Late { central: false, range } }),
+            Source::Central(entry) if archive.entries[entry].crc.is_none() => {
+                Some(Piece::Late { entry, late: Late { central: true, range } })
+            }
+            _ => Some(Piece::Own(Bytes::from(bytes).slice(range))),
+        }
     }
 
     fn overlap(&mut self, size: u64) -> Option<(u64, u64)> {
@@ -198,12 +232,13 @@ fn in_32(value: u64) -> u32 {
 }
 
 /// Version, flags, method, time, CRC, sizes: what both headers of an entry have in common, and the lengths that follow.
-fn common(out: &mut Vec<u8>, entry: &Entry, extra: usize, large: bool) {
+fn common(out: &mut Vec<u8>, entry: &Entry, crc: u32, extra: usize, large: bool) {
+    let flags = UTF8_NAMES | if entry.crc.is_none() { DESCRIPTOR_FOLLOWS } else { 0 };
     let version = if large { VERSION_64 } else { VERSION };
     let (time, date) = dos_time(entry.modified);
-    put(out, &[&version.to_le_bytes(), &UTF8_NAMES.to_le_bytes(), &[0; 2], &time.to_le_bytes(), &date.to_le_bytes()]);
+    put(out, &[&version.to_le_bytes(), &flags.to_le_bytes(), &[0; 2], &time.to_le_bytes(), &date.to_le_bytes()]);
     let size = if entry.size >= MOST_32 { u32::MAX } else { in_32(entry.size) };
-    put(out, &[&entry.crc.to_le_bytes(), &size.to_le_bytes(), &size.to_le_bytes()]);
+    put(out, &[&crc.to_le_bytes(), &size.to_le_bytes(), &size.to_le_bytes()]);
     let name = u16::try_from(entry.path.len()).unwrap_or(u16::MAX);
     put(out, &[&name.to_le_bytes(), &u16::try_from(extra).unwrap_or(u16::MAX).to_le_bytes()]);
 }
@@ -216,12 +251,26 @@ fn local(entry: &Entry) -> Vec<u8> {
     }
     unix_time(&mut extra, entry.modified);
     let mut out = 0x0403_4b50_u32.to_le_bytes().to_vec();
-    common(&mut out, entry, extra.len(), entry.size >= MOST_32);
+    common(&mut out, entry, entry.crc.unwrap_or_default(), extra.len(), entry.size >= MOST_32);
     put(&mut out, &[entry.path.as_bytes(), &extra]);
     out
 }
 
-fn central(entry: &Entry, offset: u64) -> Vec<u8> {
+/// What follows a content whose CRC comes late.
+fn descriptor(entry: &Entry, crc: u32) -> Vec<u8> {
+    if entry.crc.is_some() {
+        return Vec::new();
+    }
+    let mut out = 0x0807_4b50_u32.to_le_bytes().to_vec();
+    if entry.size >= MOST_32 {
+        put(&mut out, &[&crc.to_le_bytes(), &entry.size.to_le_bytes(), &entry.size.to_le_bytes()]);
+    } else {
+        put(&mut out, &[&crc.to_le_bytes(), &in_32(entry.size).to_le_bytes(), &in_32(entry.size).to_le_bytes()]);
+    }
+    out
+}
+
+fn central(entry: &Entry, offset: u64, late_crc: u32) -> Vec<u8> {
     let mut wide = Vec::new();
     if entry.size >= MOST_32 {
         put(&mut wide, &[&entry.size.to_le_bytes(), &entry.size.to_le_bytes()]);
@@ -237,7 +286,7 @@ fn central(entry: &Entry, offset: u64) -> Vec<u8> {
     unix_time(&mut extra, entry.modified);
     let mut out = 0x0201_4b50_u32.to_le_bytes().to_vec();
     out.extend_from_slice(&(UNIX | VERSION_64).to_le_bytes());
-    common(&mut out, entry, extra.len(), !wide.is_empty());
+    common(&mut out, entry, entry.crc.unwrap_or(late_crc), extra.len(), !wide.is_empty());
     let attributes: u32 = if entry.directory { 0o040_755 << 16 | 0x10 } else { 0o100_644 << 16 };
     put(&mut out, &[&[0; 6], &attributes.to_le_bytes(), &in_32(offset).to_le_bytes(), entry.path.as_bytes(), &extra]);
     out
@@ -269,7 +318,7 @@ mod tests {
     use super::*;
 
     fn entry(path: &str, size: u64) -> Entry {
-        Entry { path: path.into(), directory: false, size, crc: 7, modified: 1_700_000_000_000 }
+        Entry { path: path.into(), directory: false, size, crc: Some(7), modified: 1_700_000_000_000 }
     }
 
     /// The bytes of a range, contents as their entry's index.
@@ -279,13 +328,15 @@ mod tests {
             .flat_map(|piece| match piece {
                 Piece::Own(bytes) => bytes.to_vec(),
                 Piece::Content { entry, length, .. } => vec![entry as u8; length as usize],
+                Piece::Late { entry, late } => archive.late(entry, late, 9).to_vec(),
             })
             .collect()
     }
 
     #[test]
     fn every_range_is_that_of_the_whole() {
-        let archive = Archive::new(vec![entry("a", 5), entry("b/c", 0), entry("b/d", 9)]);
+        let late = Entry { crc: None, ..entry("b/late", 4) };
+        let archive = Archive::new(vec![entry("a", 5), late, entry("b/c", 0), entry("b/d", 9)]);
         let size = archive.size();
         let whole = bytes(&archive, 0, size);
         assert_eq!(whole.len() as u64, size);
@@ -308,11 +359,16 @@ mod tests {
 
     #[test]
     fn large_archives_say_their_sizes_in_64_bits() {
+        let late = Entry { crc: None, ..entry("late", 5 << 30) };
+        assert_eq!(
+            &descriptor(&late, 9)[4..],
+            [&9_u32.to_le_bytes()[..], &[0, 0, 0, 64, 1, 0, 0, 0].repeat(2)].concat()
+        );
         let archive = Archive::new(vec![entry("large", 5 << 40), entry("after", 1)]);
         assert_eq!(archive.offsets[1], (5 << 40) + local(&archive.entries[0]).len() as u64);
-        let first = central(&archive.entries[0], 0);
+        let first = central(&archive.entries[0], 0, 0);
         assert!(first.windows(8).any(|bytes| bytes == (5_u64 << 40).to_le_bytes()));
-        let second = central(&archive.entries[1], archive.offsets[1]);
+        let second = central(&archive.entries[1], archive.offsets[1], 0);
         assert!(second.windows(8).any(|bytes| bytes == archive.offsets[1].to_le_bytes()));
         let tail = bytes(&archive, archive.size() - 22 - 20 - 56, 98);
         assert_eq!(&tail[..4], &0x0606_4b50_u32.to_le_bytes());

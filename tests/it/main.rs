@@ -12,6 +12,7 @@ mod notify;
 mod openapi;
 mod process;
 mod rule_cli;
+mod s3_server;
 mod service_files;
 mod support;
 mod transfer;

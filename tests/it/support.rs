@@ -13,6 +13,8 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::s3_server;
+
 const KEY: &str = "test-key";
 
 /// Polls until `condition` holds; panics with `what` when it does not in time.
@@ -30,6 +32,7 @@ pub struct TestHub {
     pub team: String,
     pub folder: Option<tempfile::TempDir>,
     public: Url,
+    place: Option<s3_server::Place>,
     stop: CancellationToken,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -52,7 +55,17 @@ impl TestHub {
 
     async fn start_with(listener: TcpListener, folder: tempfile::TempDir, public: Option<Url>) -> Self {
         let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let config = HubConfig { public_url: public.clone(), ..HubConfig::new(folder.path().join("hub")) };
+        // Another hub over the same folder finds the files of the one before.
+        let prefix = folder.path().join("prefix");
+        let place = s3_server::everywhere().map(|mut place| {
+            match std::fs::read_to_string(&prefix) {
+                Ok(before) => place.prefix = before,
+                Err(_) => std::fs::write(&prefix, &place.prefix).unwrap(),
+            }
+            place
+        });
+        let bucket = place.as_ref().map(s3_server::Place::config);
+        let config = HubConfig { bucket, public_url: public.clone(), ..HubConfig::new(folder.path().join("hub")) };
         let hub = Hub::open(config).await.unwrap();
         let portal = |subdomain: &str, access_code: Option<&str>| ProvisionPortal {
             subdomain: subdomain.into(),
@@ -71,7 +84,7 @@ impl TestHub {
         let stop = CancellationToken::new();
         let shutdown = stop.clone();
         let serving = tokio::spawn(async move { hub.serve(listener, shutdown).await.unwrap() });
-        Self { public: public.unwrap_or_else(|| url.clone()), url, team, folder: Some(folder), stop, serving }
+        Self { public: public.unwrap_or_else(|| url.clone()), url, team, folder: Some(folder), place, stop, serving }
     }
 
     /// Where its links lead.
@@ -98,6 +111,15 @@ impl TestHub {
     /// A client that reaches the hub by another address, such as a proxy's.
     pub fn cloud_at(&self, base: Url) -> Cloud {
         Cloud::new(CloudSettings { base, api_key: Some(KEY.into()), team_id: Some(self.team.clone()) }).unwrap()
+    }
+
+    /// How many packages have something in its storage.
+    pub async fn stored_packages(&self) -> usize {
+        let Some(place) = &self.place else {
+            return std::fs::read_dir(self.data().join("hub/storage")).unwrap().count();
+        };
+        let packages = place.objects().await.into_iter().map(|key| key.split('/').next().unwrap().to_owned());
+        packages.collect::<std::collections::HashSet<_>>().len()
     }
 
     /// Mails in the outbox that have `text` in them.
@@ -220,9 +242,12 @@ pub async fn received(link: &str) -> Vec<(String, Vec<u8>)> {
     for file in files.as_array().unwrap() {
         let id = file["id"].as_str().unwrap();
         let address = get(format!("{base}/v1/packages/{package}/files/{id}/download"), token.to_owned()).await;
-        // The same hub by the address of the link, whatever it calls itself.
         let address = Url::parse(address["url"].as_str().unwrap()).unwrap();
-        let url = format!("{base}{}?{}", address.path(), address.query().unwrap_or_default());
+        let url = match address.path().starts_with("/storage/") {
+            // The same hub by the address of the link, whatever it calls itself.
+            true => format!("{base}{}?{}", address.path(), address.query().unwrap_or_default()),
+            false => address.to_string(),
+        };
         let answer = client.get(url).send().await.unwrap().error_for_status().unwrap();
         let (folder, name) = (file["path"].as_str().unwrap(), file["name"].as_str().unwrap());
         let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };

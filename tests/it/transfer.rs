@@ -183,13 +183,9 @@ async fn a_removed_upload_leaves_no_package_in_the_cloud_and_the_files_alone() {
     order.auto_finalize = false;
     let id = engine.queue.submit(order).await.unwrap();
     engine.wait_for(id, State::Idle).await;
-    let storage = hub.data().join("hub/storage");
-    assert_eq!(std::fs::read_dir(&storage).unwrap().count(), 1);
+    assert_eq!(hub.stored_packages().await, 1);
     engine.queue.remove(id).await.unwrap();
-    wait_until("the package is removed", Duration::from_secs(5), || async {
-        std::fs::read_dir(&storage).unwrap().count() == 0
-    })
-    .await;
+    wait_until("the package is removed", Duration::from_secs(20), || async { hub.stored_packages().await == 0 }).await;
     assert!(path.exists());
 }
 

@@ -16,7 +16,7 @@ use crate::hub::links::{self, Link};
 use crate::hub::packages::Package;
 use crate::hub::routes::links as protocol;
 use crate::hub::wire::{is_id, now};
-use crate::hub::{Hub, content, files, units};
+use crate::hub::{Hub, archive, content, files, units};
 
 /// The largest form, bytes.
 const LARGEST_FORM: usize = 16 << 10;
@@ -120,7 +120,7 @@ pub(super) async fn download(
 ) -> Response {
     let answer = async {
         let package = visited(&hub, &link, &given.token, &method).await?;
-        content::answer(&hub, &package, &file, &headers).await
+        content::answer(&hub, &package, &file, &method, &headers).await
     };
     answer.await.unwrap_or_else(|refusal: Refusal| refused(refusal, &headers))
 }
@@ -134,7 +134,7 @@ pub(super) async fn download_all(
 ) -> Response {
     let answer = async {
         let package = visited(&hub, &link, &given.token, &method).await?;
-        content::answer_all(&hub, &package, &headers).await
+        archive::answer(&hub, &package, &method, &headers).await
     };
     answer.await.unwrap_or_else(|refusal: Refusal| refused(refusal, &headers))
 }

@@ -7,6 +7,7 @@ use minijinja::context;
 
 use super::{page, refused};
 use crate::hub::error::Refusal;
+use crate::hub::storage::Bucket;
 use crate::hub::{Hub, portals};
 
 pub(super) async fn show(State(hub): State<Hub>, Path(subdomain): Path<String>, headers: HeaderMap) -> Response {
@@ -26,10 +27,12 @@ pub(super) async fn show(State(hub): State<Hub>, Path(subdomain): Path<String>, 
     let mut response = page(StatusCode::OK, "portal", values);
     // Parts go to where the storage is, which is another origin when the page was opened at another name.
     let storage = url::Url::parse(&hub.base(&headers)).map(|base| base.origin().ascii_serialization());
+    let bucket = hub.storage().bucket.as_ref().map(Bucket::public_origin);
     let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self' {}; \
+        "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self' {} {}; \
          form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-        storage.unwrap_or_default()
+        storage.unwrap_or_default(),
+        bucket.unwrap_or_default()
     );
     match HeaderValue::from_str(&policy) {
         Ok(policy) => {

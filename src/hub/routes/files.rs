@@ -7,11 +7,13 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::hub::auth::Reader;
+use crate::hub::closing::ListedPart;
+use crate::hub::content::attachment;
 use crate::hub::error::Refusal;
-use crate::hub::files::{self, ListedPart, NewFile};
+use crate::hub::files::{self, NewFile};
 use crate::hub::sign::Action;
 use crate::hub::wire::{JsonBody, new_id, now, number, parse_time, text};
-use crate::hub::{Hub, auth, links, packages};
+use crate::hub::{Hub, auth, bucket, links, packages};
 
 /// The longest name of a file or a folder, bytes.
 const LONGEST_NAME: usize = 255;
@@ -62,6 +64,7 @@ pub(super) async fn create(
         name: given.name,
         size: given.size.unwrap_or_default(),
         last_modified: modified(&given.last_modified).unwrap_or(now),
+        in_bucket: hub.storage().bucket.is_some(),
     };
     let id = file.id.clone();
     let mut answer = json!({
@@ -72,16 +75,18 @@ pub(super) async fn create(
         "size": file.size,
     });
     let abandoned = hub.database().write(move |connection| files::insert(connection, &file, now)).await?;
-    hub.remove_parts(abandoned);
+    hub.remove(abandoned);
     answer["package_id"] = package.as_str().into();
-    let address = hub.keys().address(&package, &id, Action::Begin, expires(&hub));
-    let blueprint = json!({
-        "method": "POST",
-        "url": format!("{}{address}", hub.base(&headers)),
-        "headers": {},
-        "body": null,
-    });
-    Ok((StatusCode::CREATED, Json(json!({ "file": answer, "create_blueprint": blueprint }))))
+    let address = match &hub.storage().bucket {
+        Some(bucket) => bucket.begin_address(&package, &id, hub.config().address_life).to_string(),
+        None => hub.base(&headers) + &hub.keys().address(&package, &id, Action::Begin, expires(&hub)),
+    };
+    let answer = json!({ "file": answer, "create_blueprint": blueprint("POST", &address) });
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+fn blueprint(method: &str, url: &str) -> Value {
+    json!({ "method": method, "url": url, "headers": {}, "body": null })
 }
 
 /// Seconds since 1970 until when an address that is made now holds.
@@ -141,10 +146,6 @@ pub(super) async fn part_addresses(
     JsonBody(given): JsonBody<OfUpload>,
 ) -> Result<Json<Vec<Value>>, Refusal> {
     auth::full(&hub, &headers, &package).await?;
-    let upload = hub.keys().upload_id(&file);
-    if given.upload_id.is_some_and(|given| given != upload) {
-        return Err(Refusal::not_found("upload"));
-    }
     let (start, count) = (window.start.unwrap_or(0), window.count.unwrap_or(1));
     let most = hub.config().limits.max_chunk_count;
     if count == 0 || count > MOST_ADDRESSES || start.checked_add(count).is_none_or(|end| end > most) {
@@ -156,12 +157,18 @@ pub(super) async fn part_addresses(
     if found.finalized {
         return Err(Refusal::conflict("the file is finalized"));
     }
+    let parts = start + 1..=start + count;
+    if found.in_bucket {
+        let addresses = bucket::part_addresses(&hub, &package, found, given.upload_id, parts).await?;
+        return Ok(Json(addresses.iter().map(|address| blueprint("PUT", address.as_str())).collect()));
+    }
+    let upload = hub.keys().upload_id(&file);
+    if given.upload_id.is_some_and(|given| given != upload) {
+        return Err(Refusal::not_found("upload"));
+    }
     let (base, expires) = (hub.base(&headers), expires(&hub));
-    let blueprint = |number| {
-        let address = hub.keys().address(&package, &file, Action::Part(number, &upload), expires);
-        json!({ "method": "PUT", "url": format!("{base}{address}"), "headers": {}, "body": null })
-    };
-    Ok(Json((start + 1..=start + count).map(blueprint).collect()))
+    let address = |number| hub.keys().address(&package, &file, Action::Part(number, &upload), expires);
+    Ok(Json(parts.map(|number| blueprint("PUT", &format!("{base}{}", address(number)))).collect()))
 }
 
 #[derive(Deserialize)]
@@ -199,19 +206,24 @@ pub(super) async fn finalize(
 ) -> Result<Json<Value>, Refusal> {
     auth::full(&hub, &headers, &package).await?;
     let upload = given.file_extras.and_then(|extras| extras.upload_id).or(given.upload_id);
-    if upload.is_some_and(|upload| upload != hub.keys().upload_id(&file)) {
-        return Err(Refusal::not_found("upload"));
-    }
     if given.chunk_extras.len() > hub.config().limits.max_chunk_count as usize {
         return Err(Refusal::invalid("the file has too many parts"));
     }
     let parts = given.chunk_extras.into_iter();
     let parts = parts.map(|part| ListedPart { number: part.number, etag: part.etag }).collect();
+    let (of, id) = (package.clone(), file.clone());
+    let known = hub.database().read(move |connection| files::get(connection, &of, &id)).await?;
+    if known.in_bucket && !known.finalized {
+        return Ok(Json(bucket::finalize(&hub, package, known, upload, parts, given.size).await?.json()));
+    }
+    if upload.is_some_and(|upload| !known.in_bucket && upload != hub.keys().upload_id(&file)) {
+        return Err(Refusal::not_found("upload"));
+    }
     let (row, unlisted) = hub
         .database()
         .write(move |connection| files::finalize(connection, &package, &file, parts, given.size, now()))
         .await?;
-    hub.remove_parts(unlisted);
+    hub.remove(unlisted);
     Ok(Json(row.json()))
 }
 
@@ -222,7 +234,7 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, Refusal> {
     auth::full(&hub, &headers, &package).await?;
     let parts = hub.database().write(move |connection| files::delete(connection, &package, &file)).await?;
-    hub.remove_parts(parts);
+    hub.remove(parts);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -258,8 +270,12 @@ pub(super) async fn download(
             .write(move |connection| links::count_visit(connection, &visit.link, &visit.visit, now()))
             .await?;
     }
-    let address = hub.keys().address(&package, &file, Action::Read, expires(&hub));
-    Ok(Json(json!({ "url": format!("{}{address}", hub.base(&headers)) })))
+    let url = if row.in_bucket {
+        hub.bucket()?.read_address(&package, &file, &attachment(&row.name), hub.config().address_life).to_string()
+    } else {
+        hub.base(&headers) + &hub.keys().address(&package, &file, Action::Read, expires(&hub))
+    };
+    Ok(Json(json!({ "url": url })))
 }
 
 #[cfg(test)]

@@ -185,9 +185,9 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, Refusal> {
     auth::full(&hub, &headers, &package).await?;
     let id = package.clone();
-    hub.database().write(move |connection| packages::delete(connection, &id)).await?;
+    let uploads = hub.database().write(move |connection| packages::delete(connection, &id)).await?;
     tracing::info!(package, "package removed");
-    let disk = hub.disk().clone();
-    tokio::task::spawn_blocking(move || disk.remove_package(&package));
+    let storage = hub.storage().clone();
+    tokio::spawn(async move { storage.remove_package(&package, &uploads).await });
     Ok(StatusCode::NO_CONTENT)
 }

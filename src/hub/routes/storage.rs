@@ -2,15 +2,15 @@
 
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use crate::hub::error::Refusal;
 use crate::hub::sign::Action;
-use crate::hub::storage::{Expected, Kept, PartName, ReceiveError, drain, receive};
+use crate::hub::storage::{Expected, Kept, Leftovers, PartName, ReceiveError, drain, receive};
 use crate::hub::wire::{now, number};
-use crate::hub::{Hub, content, files};
+use crate::hub::{Hub, content, files, quotas};
 
 /// What an address says.
 #[derive(Deserialize)]
@@ -159,8 +159,16 @@ async fn expected(hub: &Hub, part: &PartName, headers: &HeaderMap) -> Result<Exp
         })?),
     };
     if length.is_none_or(|length| length > crate::hub::storage::SMALL_PART) {
-        let (package, file) = (part.package.clone(), part.file.clone());
-        hub.database().read(move |connection| files::get(connection, &package, &file)).await?;
+        let PartName { package, file, number } = part.clone();
+        hub.database()
+            .read(move |connection| {
+                let row = files::get(connection, &package, &file)?;
+                let others = || files::stored_bytes(connection, &row, number);
+                quotas::check_excess(connection, &package, &row, || {
+                    Ok(others()?.saturating_add(length.unwrap_or_default()))
+                })
+            })
+            .await?;
         crate::hub::space::check(hub, length.unwrap_or_default()).await?;
     }
     Ok(Expected { largest: hub.config().limits.max_chunk_size, length, md5 })
@@ -171,7 +179,7 @@ fn auth_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 async fn receive_part(hub: &Hub, part: &PartName, expected: &Expected, body: Body) -> Result<Response, StorageRefusal> {
-    let arrived = receive(hub.disk(), part, expected, body).await?;
+    let arrived = receive(&hub.storage().disk, part, expected, body).await?;
     let (size, etag) = (arrived.size, format!("\"{}\"", hex::encode(arrived.md5)));
     let place = match &arrived.kept {
         Kept::OnDisk(place) => Some(place.clone()),
@@ -182,9 +190,9 @@ async fn receive_part(hub: &Hub, part: &PartName, expected: &Expected, body: Bod
         hub.database().write(move |connection| files::store_part(connection, &part, &arrived)).await
     };
     match stored {
-        Ok(replaced) => hub.remove_parts(replaced.map(|place| (part.clone(), place)).into_iter().collect()),
+        Ok(replaced) => hub.remove(left(part, replaced)),
         Err(refusal) => {
-            hub.remove_parts(place.map(|place| (part.clone(), place)).into_iter().collect());
+            hub.remove(left(part, place));
             return Err(refusal.into());
         }
     }
@@ -195,14 +203,19 @@ async fn receive_part(hub: &Hub, part: &PartName, expected: &Expected, body: Bod
     Ok((StatusCode::OK, [(header::ETAG, etag)], axum::Json(serde_json::json!({}))).into_response())
 }
 
+fn left(part: &PartName, place: Option<String>) -> Leftovers {
+    Leftovers { parts: place.map(|place| (part.clone(), place)).into_iter().collect(), files: Vec::new() }
+}
+
 pub(super) async fn read(
     State(hub): State<Hub>,
     Path((package, file)): Path<(String, String)>,
     Query(address): Query<Address>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, StorageRefusal> {
     check(&hub, &package, &file, Action::Read, &address)?;
-    content::answer(&hub, &package, &file, &headers).await.map_err(|refusal| match refusal.status {
+    content::answer(&hub, &package, &file, &method, &headers).await.map_err(|refusal| match refusal.status {
         StatusCode::NOT_FOUND => StorageRefusal::new(StatusCode::NOT_FOUND, "NoSuchKey", refusal.message),
         _ => refusal.into(),
     })

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
+
+use super::{Bucket, BucketFile};
 
 /// Bytes that are read at once.
 const BLOCK: u64 = 512 << 10;
@@ -28,6 +30,8 @@ pub(in crate::hub) enum Source {
     Disk(PathBuf),
     /// In the database, under this key.
     Database(i64),
+    /// A whole file in the bucket.
+    Bucket(Bucket, BucketFile),
 }
 
 /// The bytes from `start` on, `length` of them, of the file that `pieces` make. Ends with an error when a part is
@@ -81,6 +85,14 @@ where
                 let bytes = bytes.get(range).map(|range| bytes.slice_ref(range)).ok_or(io::ErrorKind::UnexpectedEof)?;
                 if blocks.send(Ok(bytes)).await.is_err() {
                     return Ok(());
+                }
+            }
+            Source::Bucket(bucket, BucketFile { package, file, .. }) => {
+                let mut content = bucket.read(&package, &file, at, end - at);
+                while let Some(block) = content.next().await {
+                    if blocks.send(Ok(block.map_err(io::Error::other)?)).await.is_err() {
+                        return Ok(());
+                    }
                 }
             }
             Source::Disk(path) => {

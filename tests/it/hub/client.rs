@@ -10,6 +10,8 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::s3_server::Place;
+
 pub const KEY: &str = "a key of the tests";
 pub const CODE: &str = "open sesame";
 
@@ -20,6 +22,8 @@ pub struct TestHub {
     pub team: String,
     pub http: Client,
     pub folder: tempfile::TempDir,
+    /// Where its files are, if that is a bucket.
+    pub place: Option<Place>,
     shutdown: CancellationToken,
     served: Option<tokio::task::JoinHandle<()>>,
 }
@@ -38,6 +42,18 @@ impl TestHub {
     pub async fn start_with(change: impl FnOnce(&mut HubConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self::start_in(folder, change).await
+    }
+
+    /// A hub that keeps its files in a bucket.
+    pub async fn start_at(place: Place, change: impl FnOnce(&mut HubConfig)) -> Self {
+        let bucket = place.config();
+        let in_bucket = |config: &mut HubConfig| {
+            config.bucket = Some(bucket);
+            change(config);
+        };
+        let mut hub = Self::start_with(in_bucket).await;
+        hub.place = Some(place);
+        hub
     }
 
     /// A hub over the data of another that has ended.
@@ -70,7 +86,7 @@ impl TestHub {
             async move { hub.serve(listener, shutdown).await.unwrap() }
         });
         let http = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { hub, base, team, http, folder, shutdown, served: Some(served) }
+        Self { hub, base, team, http, folder, place: None, shutdown, served: Some(served) }
     }
 
     /// Ends the hub in order and hands its data back.

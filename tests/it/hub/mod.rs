@@ -2,6 +2,8 @@
 
 mod client;
 
+mod bucket;
+mod contract;
 mod links;
 mod mail;
 mod management;

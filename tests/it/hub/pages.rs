@@ -92,7 +92,7 @@ async fn a_portal_has_a_page_to_send_from() {
 }
 
 /// Asserts that Python's `zipfile`, which others wrote, finds these files whole in the archive.
-fn unzips(archive: &[u8], files: &[(&str, &[u8])]) {
+pub fn unzips(archive: &[u8], files: &[(&str, &[u8])]) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("all.zip");
     std::fs::write(&path, archive).unwrap();

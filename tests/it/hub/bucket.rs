@@ -1,0 +1,181 @@
+//! What only a hub with a bucket does. Each test is skipped where there is no S3 server.
+
+use std::io::Read;
+use std::process::Stdio;
+use std::time::Duration;
+
+use masv_agent::hub::{Hub, HubError};
+use reqwest::Method;
+use serde_json::json;
+
+use super::client::{TestHub, good, text};
+use crate::process::command;
+use crate::s3_server::{self, Place};
+use crate::support::wait_until;
+
+async fn place() -> Option<Place> {
+    tokio::task::spawn_blocking(s3_server::place).await.unwrap()
+}
+
+#[tokio::test]
+async fn bytes_go_to_the_bucket_and_from_it_and_never_through_the_hub() {
+    let Some(place) = place().await else { return };
+    let hub = TestHub::start_at(place.clone(), |_| {}).await;
+    let package = hub.new_package(json!({ "name": "Straight" })).await;
+    let file = package.announce("", "a.mov", 100_000).await;
+    let part = package.addresses(&file, 0, 1).await.remove(0);
+    let tag = package.put(&part, &[1; 100_000]).await;
+    assert_eq!(package.finalize_file(&file, 100_000, &[tag]).await.status(), 200);
+    good(package.request(Method::POST, "/finalize")).await;
+    let read = package.download_url(&package.token, &file.id).await;
+    for address in [part, read] {
+        assert!(!address.starts_with(&hub.base) && address.contains("X-Amz-Signature="), "{address}");
+    }
+    assert_eq!(place.objects().await, [format!("{}/{}", package.id, file.id)]);
+    assert!(hub.stored_files().is_empty());
+}
+
+#[tokio::test]
+async fn a_file_whose_joining_was_not_written_down_is_closed_when_its_sender_asks_again() {
+    let Some(place) = place().await else { return };
+    let hub = TestHub::start_at(place.clone(), |_| {}).await;
+    let package = hub.new_package(json!({ "name": "Killed between" })).await;
+    let file = package.announce("", "a.mov", 100_000).await;
+    let part = package.addresses(&file, 0, 1).await.remove(0);
+    let tag = package.put(&part, &[1; 100_000]).await;
+    place.complete(&format!("{}/{}", package.id, file.id), &file.upload, std::slice::from_ref(&tag)).await;
+    assert_eq!(package.finalize_file(&file, 99_999, std::slice::from_ref(&tag)).await.status(), 400, "another size");
+    assert_eq!(package.finalize_file(&file, 100_000, &[tag]).await.status(), 200);
+    good(package.request(Method::POST, "/finalize")).await;
+}
+
+#[tokio::test]
+async fn a_file_that_was_begun_twice_keeps_the_upload_that_its_sender_knows() {
+    let Some(place) = place().await else { return };
+    let hub = TestHub::start_at(place.clone(), |_| {}).await;
+    let package = hub.new_package(json!({ "name": "Twice" })).await;
+    let body = json!({ "kind": "file", "name": "a", "path": "", "size": 100_000 });
+    let answer = good(package.request(Method::POST, "/files").json(&body)).await;
+    let id = text(&answer["file"], "id");
+    let begin = async || {
+        let begun =
+            hub.request(Method::POST, answer["create_blueprint"]["url"].as_str().unwrap()).send().await.unwrap();
+        let xml = begun.text().await.unwrap();
+        let upload = xml.split("<UploadId>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+        super::client::File { id: id.clone(), upload }
+    };
+    for file in [begin().await, begin().await] {
+        package.addresses(&file, 0, 1).await;
+        wait_until("only the last upload is there", Duration::from_secs(20), async || {
+            place.uploads().await.contains(&file.upload)
+        })
+        .await;
+    }
+    wait_until("the first upload is given up", Duration::from_secs(20), async || place.uploads().await.len() == 1)
+        .await;
+}
+
+#[tokio::test]
+async fn what_nobody_knows_in_the_bucket_is_removed_and_nothing_else() {
+    let Some(place) = place().await else { return };
+    let hub = TestHub::start_at(place.clone(), |_| {}).await;
+    let package = hub.sent_package(json!({ "name": "Known" }), &[5; 100_000]).await;
+    let open = hub.new_package(json!({ "name": "Open" })).await;
+    let begun = open.announce("", "a", 100_000).await;
+    open.addresses(&begun, 0, 1).await;
+    let lost = open.announce("", "b", 100_000).await;
+    open.send("", "b", &[&[1; 100_000]]).await;
+    let known: Vec<String> = place.objects().await;
+    assert_eq!(known.len(), 2);
+    place.put(&format!("{}/{}", package.id, ulid::Ulid::generate()), b"left by a crash").await;
+    place.put(&format!("{}/{}", ulid::Ulid::generate(), ulid::Ulid::generate()), b"of a package that is gone").await;
+    place.put("notes/readme.txt", b"of somebody else").await;
+    let uploads = place.uploads().await;
+    assert!(uploads.contains(&begun.upload) && uploads.contains(&lost.upload), "{uploads:?}");
+    let (begun, id) = (begun.upload.clone(), package.id.clone());
+    drop((package, open));
+    let folder = hub.stop().await;
+    let _hub = TestHub::start_in(folder, |config| {
+        config.bucket = Some(place.config());
+        config.orphans_after = Duration::ZERO;
+    })
+    .await;
+    let mut expected = known;
+    expected.push("notes/readme.txt".to_owned());
+    expected.sort();
+    wait_until(&format!("only what is known is left of {id}"), Duration::from_secs(30), async || {
+        place.objects().await == expected && place.uploads().await == [begun.clone()]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hub_that_is_given_a_bucket_keeps_what_it_has_and_can_not_do_without_it_then() {
+    let Some(place) = place().await else { return };
+    let hub = TestHub::start().await;
+    let old = hub.sent_package(json!({ "name": "Before" }), &[1; 100_000]).await.id.clone();
+    let folder = hub.stop().await;
+    let hub = TestHub::start_in(folder, |config| config.bucket = Some(place.config())).await;
+    let new = hub.sent_package(json!({ "name": "After" }), &[2; 100_000]).await.id.clone();
+    for (package, byte) in [(old, 1), (new, 2)] {
+        let files = good(hub.team_request(Method::GET, &format!("/v1/packages/{package}/files"))).await;
+        let path = format!("/v1/packages/{package}/files/{}/download", text(&files[0], "id"));
+        let url = text(&good(hub.team_request(Method::GET, &path)).await, "url");
+        assert!(hub.request(Method::GET, &url).send().await.unwrap().bytes().await.unwrap() == vec![byte; 100_000]);
+    }
+    let (data, _folder) = (hub.data(), hub.stop().await);
+    let config = masv_agent::hub::HubConfig::new(data);
+    let hub = Hub::open(config).await.unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let served = hub.serve(listener, tokio_util::sync::CancellationToken::new()).await;
+    assert!(matches!(&served, Err(HubError::Bucket { problem, .. }) if problem.contains("--storage")), "{served:?}");
+}
+
+#[tokio::test]
+async fn the_program_takes_a_bucket_and_refuses_one_that_does_not_let_it_in() {
+    let Some(place) = place().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (address, credentials) = place.written();
+    let file = folder.path().join("credentials");
+    let start = |credentials: &str, address: &str| {
+        std::fs::write(&file, credentials).unwrap();
+        let mut program = command(folder.path(), &["hub", "start", "--listen", "127.0.0.1:0", "--log-level", "info"]);
+        program.args(["--storage", address, "--storage-credentials", "credentials"]);
+        program.arg("--data-dir").arg(folder.path().join("hub"));
+        program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        program
+    };
+    for (credentials, address, expected) in [
+        (credentials.replace("test-secret", "wrong"), address.clone(), "SignatureDoesNotMatch"),
+        (credentials.clone(), address.replace("masv-test", "another-bucket"), "NoSuchBucket"),
+        (credentials.clone(), address.replace("endpoint", "endpiont"), "endpiont"),
+        (String::new(), address.clone(), "aws_access_key_id"),
+    ] {
+        let output = tokio::task::spawn_blocking({
+            let mut program = start(&credentials, &address);
+            move || program.output().unwrap()
+        });
+        let output = output.await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(expected), "{expected}: {said}");
+        assert!(!said.contains("test-secret"), "{said}");
+    }
+    let mut running = start(&credentials, &address).spawn().unwrap();
+    let mut log = running.stderr.take().unwrap();
+    let told = tokio::task::spawn_blocking(move || {
+        let (mut said, mut block) = (String::new(), [0; 4096]);
+        while !said.contains("hub listens") {
+            let size = log.read(&mut block).unwrap();
+            said.push_str(&String::from_utf8_lossy(&block[..size]));
+            if size == 0 {
+                break;
+            }
+        }
+        said
+    });
+    let told = told.await.unwrap();
+    running.kill().unwrap();
+    running.wait().unwrap();
+    assert!(told.contains("the bucket takes new files") && told.contains("hub listens"), "{told}");
+    assert!(!told.contains("test-secret"), "{told}");
+}

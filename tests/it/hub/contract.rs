@@ -1,0 +1,299 @@
+//! What any storage behind the hub must do, shown over the wire: the same bodies over the disk and over a bucket of a real
+//! S3 server.
+
+use std::time::Duration;
+
+use base64::Engine;
+use masv_agent::hub::HubConfig;
+use reqwest::Method;
+use serde_json::json;
+
+use super::client::{KEY, TestHub, good, refused, text};
+use super::pages::unzips;
+use crate::s3_server;
+use crate::support::{content, wait_until};
+
+/// S3 joins no smaller parts but the last.
+const PART: usize = 5 << 20;
+
+/// A test over both storages. Without an S3 server the second half says that it was skipped.
+macro_rules! over_both {
+    ($(async fn $name:ident($hub:ident) $(with $change:expr)?; $body:block)*) => {
+        $(async fn $name($hub: TestHub) $body)*
+
+        mod on_disk {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(TestHub::start_with(first_of!($($change,)? |_| {})).await).await;
+            })*
+        }
+
+        mod in_a_bucket {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                let Some(place) = tokio::task::spawn_blocking(s3_server::place).await.unwrap() else { return };
+                super::$name(TestHub::start_at(place, first_of!($($change,)? |_| {})).await).await;
+            })*
+        }
+    };
+}
+
+macro_rules! first_of {
+    ($first:expr, $($rest:expr),+) => {
+        $first
+    };
+    ($only:expr) => {
+        $only
+    };
+}
+
+over_both! {
+    async fn a_file_in_parts_arrives_whole_and_every_range_of_it(hub); {
+        let package = hub.new_package(json!({ "name": "Dailies" })).await;
+        let whole = content(1, 2 * PART + 12);
+        let parts: Vec<&[u8]> = whole.chunks(PART).collect();
+        let file = package.send("A001", "näïve \"1\".mov", &parts).await;
+        good(package.request(Method::POST, "/finalize")).await;
+        let url = package.download_url(&package.token, &file.id).await;
+        let answer = hub.request(Method::GET, &url).send().await.unwrap();
+        let disposition = answer.headers()["content-disposition"].to_str().unwrap().to_owned();
+        assert!(disposition.contains("filename*=UTF-8''n%C3%A4%C3%AFve%20%221%22.mov"), "{disposition}");
+        assert_eq!(answer.headers()["content-type"], "application/octet-stream");
+        assert!(answer.bytes().await.unwrap() == whole);
+        for (range, from, to) in [
+            ("bytes=0-0".to_owned(), 0, 1),
+            (format!("bytes={}-{}", PART - 5, PART + 4), PART - 5, PART + 5),
+            (format!("bytes={}-", 2 * PART), 2 * PART, whole.len()),
+            ("bytes=-5".to_owned(), whole.len() - 5, whole.len()),
+        ] {
+            let answer = hub.request(Method::GET, &url).header("Range", &range).send().await.unwrap();
+            assert_eq!(answer.status(), 206, "{range}");
+            assert_eq!(answer.headers()["content-range"], format!("bytes {from}-{}/{}", to - 1, whole.len()).as_str());
+            assert!(answer.bytes().await.unwrap() == whole[from..to], "{range}");
+        }
+        let beyond = hub.request(Method::GET, &url).header("Range", format!("bytes={}-", whole.len())).send().await.unwrap();
+        assert_eq!(beyond.status(), 416);
+    }
+
+    async fn an_empty_file_is_one_empty_part(hub); {
+        let package = hub.new_package(json!({ "name": "Empty" })).await;
+        let file = package.send("", "nothing.txt", &[b""]).await;
+        good(package.request(Method::POST, "/finalize")).await;
+        let url = package.download_url(&package.token, &file.id).await;
+        let answer = hub.request(Method::GET, &url).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap().len()), (200, 0));
+    }
+
+    async fn a_file_is_closed_with_exactly_its_parts_and_once(hub); {
+        let package = hub.new_package(json!({ "name": "Parts" })).await;
+        let size = PART as u64 + 10;
+        let file = package.announce("", "a", size).await;
+        let addresses = package.addresses(&file, 0, 3).await;
+        let one = package.put(&addresses[0], &content(1, PART)).await;
+        let two = package.put(&addresses[1], &[2; 10]).await;
+        let close = async |size, etags: &[&String]| {
+            let etags: Vec<String> = etags.iter().map(|etag| (*etag).clone()).collect();
+            package.finalize_file(&file, size, &etags).await.status().as_u16()
+        };
+        assert_eq!(close(size, &[&one, &one]).await, 400, "a wrong tag");
+        assert_eq!(close(size, &[]).await, 400, "no parts");
+        assert_eq!(close(size, &[&one, &two, &two]).await, 400, "a part that was not sent");
+        assert_eq!(close(size + 1, &[&one, &two]).await, 400, "a wrong size");
+        refused(package.request(Method::POST, "/finalize"), 409).await;
+        assert_eq!(close(size, &[&one, &two]).await, 200);
+        assert_eq!(close(size, &[&one, &two]).await, 200, "the answer was lost");
+        let late = hub.request(Method::PUT, &addresses[1]).body(vec![9; 10]).send().await.unwrap();
+        assert!(matches!(late.status().as_u16(), 404 | 409), "a part after the end: {}", late.status());
+        refused(package.request(Method::POST, &format!("/files/{}?start=0&count=1", file.id)).json(&json!({})), 409).await;
+        let url = package.download_url(&package.token, &file.id).await;
+        assert_eq!(hub.request(Method::GET, &url).send().await.unwrap().bytes().await.unwrap().len() as u64, size);
+    }
+
+    async fn a_part_sent_anew_replaces_the_first_and_unlisted_ones_are_dropped(hub); {
+        let package = hub.new_package(json!({ "name": "Parts" })).await;
+        let file = package.announce("", "a", 200_000).await;
+        let addresses = package.addresses(&file, 0, 2).await;
+        package.put(&addresses[0], &[1; 100_000]).await;
+        let one = package.put(&addresses[0], &[2; 200_000]).await;
+        package.put(&addresses[1], &[3; 100_000]).await;
+        assert_eq!(package.finalize_file(&file, 200_000, &[one]).await.status(), 200);
+        let url = package.download_url(&package.token, &file.id).await;
+        let whole = hub.request(Method::GET, &url).send().await.unwrap().bytes().await.unwrap();
+        assert!(whole == vec![2; 200_000]);
+        until_kept(&hub, 1).await;
+    }
+
+    async fn an_address_that_expired_or_was_changed_is_refused(hub)
+        with |config: &mut HubConfig| config.address_life = Duration::from_secs(1);
+    {
+        let package = hub.new_package(json!({ "name": "Late" })).await;
+        let file = package.announce("", "a", 100_000).await;
+        let part = package.addresses(&file, 0, 1).await.remove(0);
+        tokio::time::sleep(Duration::from_millis(2100)).await;
+        let answer = hub.request(Method::PUT, &part).body(vec![0; 100_000]).send().await.unwrap();
+        assert_eq!(answer.status(), 403);
+        assert!(answer.text().await.unwrap().contains("<Code>AccessDenied</Code>"));
+        let fresh = package.addresses(&file, 0, 1).await.remove(0);
+        for (from, to) in [("partNumber=1", "partNumber=2"), ("ignature=", "ignature=0")] {
+            let changed = fresh.replace(from, to);
+            assert_ne!(changed, fresh);
+            assert_eq!(hub.request(Method::PUT, &changed).body("x").send().await.unwrap().status(), 403, "{changed}");
+        }
+    }
+
+    async fn content_md5_is_checked(hub); {
+        let package = hub.new_package(json!({ "name": "Sums" })).await;
+        let file = package.announce("", "a", 100_000).await;
+        let url = package.addresses(&file, 0, 1).await.remove(0);
+        let bytes = vec![4; 100_000];
+        let sum = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(<md5::Md5 as md5::Digest>::digest(bytes));
+        let put = |sum: String| hub.request(Method::PUT, &url).header("Content-MD5", sum).body(bytes.clone()).send();
+        let wrong = put(sum(b"other")).await.unwrap();
+        assert_eq!(wrong.status(), 400);
+        assert!(wrong.text().await.unwrap().contains("BadDigest"));
+        assert_eq!(put(sum(&bytes)).await.unwrap().status(), 200);
+    }
+
+    async fn announcing_a_file_anew_leaves_nothing_of_the_first(hub); {
+        let package = hub.new_package(json!({ "name": "Again" })).await;
+        let first = package.announce("d", "a.mov", 100_000).await;
+        let addresses = package.addresses(&first, 0, 1).await;
+        package.put(&addresses[0], &[1; 100_000]).await;
+        package.send("d", "a.mov", &[&[2; 100_000]]).await;
+        until_kept(&hub, 1).await;
+        let late = hub.request(Method::PUT, &addresses[0]).body(vec![1; 100_000]).send().await.unwrap();
+        assert_eq!(late.status(), 404);
+        good(package.request(Method::POST, "/finalize")).await;
+        assert_eq!(good(package.request(Method::GET, "/files")).await.as_array().unwrap().len(), 1);
+    }
+
+    async fn what_is_removed_leaves_nothing(hub); {
+        let package = hub.new_package(json!({ "name": "Gone" })).await;
+        let file = package.send("", "a", &[&[7; 100_000]]).await;
+        let path = format!("/files/{}", file.id);
+        assert_eq!(package.request(Method::DELETE, &path).send().await.unwrap().status(), 204);
+        until_kept(&hub, 0).await;
+        package.send("", "b", &[&[7; 100_000]]).await;
+        let begun = package.announce("", "c", 100_000).await;
+        let address = package.addresses(&begun, 0, 1).await.remove(0);
+        package.put(&address, &[1; 100_000]).await;
+        until_kept(&hub, 2).await;
+        assert_eq!(package.request(Method::DELETE, "").send().await.unwrap().status(), 204);
+        until_kept(&hub, 0).await;
+    }
+
+    async fn a_package_that_is_over_or_was_given_up_is_emptied(hub); {
+        let over = hub.sent_package(json!({ "name": "Over" }), &[5; 100_000]).await;
+        let kept = hub.sent_package(json!({ "name": "Kept", "custom_expiry_days": 1 }), &[6; 100_000]).await;
+        let unlimited = hub.sent_package(json!({ "name": "Ever", "unlimited_storage": true }), &[6; 100_000]).await;
+        let given_up = hub.new_package(json!({ "name": "Given up" })).await;
+        let file = given_up.announce("", "a", 100_000).await;
+        let address = given_up.addresses(&file, 0, 1).await.remove(0);
+        given_up.put(&address, &[1; 100_000]).await;
+        until_kept(&hub, 4).await;
+        let past = json!({ "unlimited_storage": false, "expiry": "2020-01-01T00:00:00Z" });
+        good(over.request(Method::PUT, "/expiry").json(&past)).await;
+        let (kept, unlimited) = (kept.id.clone(), unlimited.id.clone());
+        drop((over, given_up));
+        let bucket = hub.place.clone();
+        let folder = hub.stop().await;
+        let hub = TestHub::start_in(folder, |config| {
+            config.bucket = bucket.as_ref().map(s3_server::Place::config);
+            config.abandoned_after_days = Some(0);
+        });
+        let mut hub = hub.await;
+        hub.place = bucket.clone();
+        until_kept(&hub, 2).await;
+        for package in [kept, unlimited] {
+            let path = format!("/v1/packages/{package}/files");
+            let files = good(hub.request(Method::GET, &path).header("X-API-KEY", KEY)).await;
+            let path = format!("/v1/packages/{package}/files/{}/download", text(&files[0], "id"));
+            let answer = good(hub.request(Method::GET, &path).header("X-API-KEY", KEY)).await;
+            let content = hub.request(Method::GET, &text(&answer, "url")).send().await.unwrap().bytes().await.unwrap();
+            assert!(content == vec![6; 100_000]);
+        }
+    }
+
+    async fn the_page_gives_each_file_and_all_as_one_archive_that_can_be_resumed(hub); {
+        let package = hub.new_package(json!({ "name": "Day 1" })).await;
+        let clip = content(3, PART + 77_777);
+        let file = package.send("A001/CLIP", "one & two.mov", &clip.chunks(PART).collect::<Vec<_>>()).await;
+        package.send("", "notes.txt", &[b"notes"]).await;
+        package.send("", "empty.txt", &[b""]).await;
+        good(package.request(Method::POST, "/finalize")).await;
+        let link = package.new_link(json!({})).await;
+        let page = hub.request(Method::GET, &text(&link, "url")).send().await.unwrap().text().await.unwrap();
+        let address = |end: &str| {
+            let found = page.split("href=\"").map(|part| part.split('"').next().unwrap()).find(|part| part.contains(end));
+            hub.base.clone() + &found.unwrap().replace("&amp;", "&").replace("&#x3d;", "=").replace("&#x2f;", "/")
+        };
+        let single = address(&format!("/{}", file.id));
+        let head = hub.request(Method::HEAD, &single).send().await.unwrap();
+        assert_eq!((head.status().as_u16(), head.headers()["content-length"].to_str().unwrap()), (200, clip.len().to_string().as_str()));
+        let following = reqwest::Client::builder().no_proxy().build().unwrap();
+        assert!(following.get(&single).send().await.unwrap().error_for_status().unwrap().bytes().await.unwrap() == clip);
+
+        let all = address("/all.zip");
+        let head = hub.request(Method::HEAD, &all).send().await.unwrap();
+        let size: usize = head.headers()["content-length"].to_str().unwrap().parse().unwrap();
+        let range = async |range: String| {
+            let answer = hub.request(Method::GET, &all).header("Range", range).send().await.unwrap();
+            assert_eq!(answer.status(), 206);
+            answer.bytes().await.unwrap().to_vec()
+        };
+        // First from the middle of a file on, so that its sum has to be learned from what was not asked for.
+        let middle = size / 2;
+        let mut archive = range(format!("bytes=0-{}", middle - 1)).await;
+        archive.extend(range(format!("bytes={middle}-")).await);
+        assert_eq!(archive.len(), size);
+        unzips(&archive, &[("A001/CLIP/one & two.mov", &clip), ("notes.txt", b"notes"), ("empty.txt", b"")]);
+        let whole = hub.request(Method::GET, &all).send().await.unwrap().bytes().await.unwrap();
+        assert!(whole == archive, "the archive is the same each time");
+        assert!(range("bytes=-200".to_owned()).await == archive[size - 200..]);
+    }
+
+    async fn a_quota_refuses_what_goes_beyond_it_and_nothing_else(hub); {
+        hub.hub.set_quota("Team", Some(300_000)).await.unwrap();
+        let package = hub.new_package(json!({ "name": "Full" })).await;
+        let file = package.announce("", "a", 200_000).await;
+        let body = json!({ "kind": "file", "name": "b", "path": "", "size": 100_001 });
+        let message = refused(package.request(Method::POST, "/files").json(&body), 507).await;
+        assert!(message.contains("quota of 300.0 kB") && message.contains("300.0 kB"), "{message}");
+        let address = package.addresses(&file, 0, 1).await.remove(0);
+        package.put(&address, &[0; 200_000]).await;
+        let tag = package.put(&address, &[1; 200_000]).await;
+        assert_eq!(package.finalize_file(&file, 200_000, &[tag]).await.status(), 200);
+        let usage = async || hub.hub.usage().await.unwrap().remove(0);
+        assert_eq!((usage().await.used, usage().await.stored, usage().await.quota), (200_000, 200_000, Some(300_000)));
+        // More than was announced: taken as far as there is room.
+        let file = package.announce("", "c", 1).await;
+        let addresses = package.addresses(&file, 0, 2).await;
+        let answer = hub.request(Method::PUT, &addresses[0]).body(vec![2; 150_000]).send().await.unwrap();
+        if answer.status() == 200 {
+            let tag = answer.headers()["etag"].to_str().unwrap().to_owned();
+            assert_eq!(package.finalize_file(&file, 150_000, &[tag]).await.status(), 507, "at the latest when it is closed");
+        } else {
+            assert_eq!(answer.status(), 507);
+        }
+        let tag = package.put(&addresses[0], &[2; 90_000]).await;
+        assert_eq!(package.finalize_file(&file, 90_000, &[tag]).await.status(), 200);
+        assert_eq!((usage().await.used, usage().await.packages), (290_000, 1));
+        good(package.request(Method::POST, "/finalize")).await;
+        assert_eq!(package.request(Method::DELETE, "").send().await.unwrap().status(), 204);
+        assert_eq!((usage().await.used, usage().await.stored, usage().await.packages), (0, 0, 0));
+    }
+}
+
+/// Waits until the storage has so many parts (on disk) or objects and uploads (in a bucket).
+async fn until_kept(hub: &TestHub, count: usize) {
+    wait_until(&format!("{count} things are kept"), Duration::from_secs(30), async || match &hub.place {
+        None => hub.stored_files().len() == count,
+        Some(place) => {
+            assert_eq!(hub.stored_files(), Vec::<String>::new(), "nothing of a bucket's files comes to the disk");
+            place.objects().await.len() + place.uploads().await.len() == count
+        }
+    })
+    .await;
+}
