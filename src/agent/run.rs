@@ -275,7 +275,11 @@ async fn start_queue(
     let workers = kept::<types::Workers>(store, "workers").await?.map_or(settings.workers, |kept| kept.workers);
     let fifo = kept::<types::FifoMode>(store, "fifo_mode").await?;
     let active_uploads = fifo.map_or(settings.active_uploads, |kept| kept.active_upload_count);
-    let settings = TransferSettings { workers, active_uploads, ..settings };
+    let open_files = kept::<types::OpenFiles>(store, "open_files").await?;
+    let open_files = open_files.map_or(settings.open_files, |kept| kept.open_files);
+    let disk_readers = kept::<types::DiskReaders>(store, "disk_readers").await?;
+    let disk_readers = disk_readers.map_or(settings.disk_readers, |kept| kept.disk_readers);
+    let settings = TransferSettings { workers, active_uploads, open_files, disk_readers, ..settings };
     let queue = Queue::start(store.clone(), cloud, settings).await?;
     if let Some(limit) = kept::<RateLimit>(store, "upload_rate_limit").await? {
         queue.throttle().set(limit);

@@ -68,13 +68,26 @@ impl From<QueueError> for ApiError {
     fn from(error: QueueError) -> Self {
         match &error {
             QueueError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
-            QueueError::WrongState { allowed, .. } => Self::new(StatusCode::CONFLICT, error.to_string())
-                .hint(format!("it works for uploads that are {allowed}")),
+            QueueError::WrongState { state, .. } => {
+                Self::new(StatusCode::CONFLICT, error.to_string()).hint(works_now(state))
+            }
             QueueError::AlreadyClaimed { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
             QueueError::Invalid(_) => Self::bad(error.to_string()),
             QueueError::Cloud(cloud) => Self::from(cloud.clone()),
             QueueError::Store(store) => Self::internal(store),
         }
+    }
+}
+
+/// What can be done with an upload in this state.
+fn works_now(state: &str) -> &'static str {
+    match state {
+        "transferring" => "it can be paused, finalized, added to, or removed",
+        "paused" => "it can be resumed, added to, or removed",
+        "idle" => "it can be finalized, added to, or removed",
+        "error" => "when the cause is gone it can be resumed; it can be added to, or removed",
+        "finalizing" => "nothing can be added to it any more: start another upload",
+        _ => "it can get another link, or be removed from the list",
     }
 }
 

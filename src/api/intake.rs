@@ -1,10 +1,9 @@
 //! Paths that somebody named become files to send.
 //!
 //! A file goes to the root of the package, a folder keeps its own name. Links are not followed, except where the named path itself
-//! is one; names that file managers leave behind are passed over. Two files that would arrive under one name are
-//! numbered.
+//! is one; names that file managers leave behind are passed over.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
@@ -48,7 +47,6 @@ fn expand_now(paths: &[PathBuf], exclude: &[String], roots: &[PathBuf]) -> Resul
     if files.is_empty() {
         return Err(ApiError::bad("there is no file in these paths").hint("an upload needs at least one file"));
     }
-    number_equals(&mut files);
     Ok(files)
 }
 
@@ -103,17 +101,6 @@ fn take(path: &Path, exclude: &GlobSet, roots: &[PathBuf], files: &mut Vec<Sourc
     Ok(())
 }
 
-fn number_equals(files: &mut [SourceFile]) {
-    let mut taken = HashSet::new();
-    for file in files {
-        let (wanted, mut number) = (file.path.clone(), 1);
-        while !taken.insert(file.path.clone()) {
-            number += 1;
-            file.path = wanted.numbered(number);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,13 +125,6 @@ mod tests {
         let folder = tree();
         let files = expand_now(&[folder.path().join("card")], &["*.tmp".to_owned()], &[]).unwrap();
         assert_eq!(names(&files), ["card/A001.mov", "card/deep/B.wav"]);
-    }
-
-    #[test]
-    fn equal_names_are_numbered() {
-        let folder = tree();
-        let paths = [folder.path().join("card/A001.mov"), folder.path().join("other/A001.mov")];
-        assert_eq!(names(&expand_now(&paths, &[], &[]).unwrap()), ["A001.mov", "A001 (2).mov"]);
     }
 
     #[test]

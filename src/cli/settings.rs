@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 
 use clap::{ArgAction, Subcommand, ValueEnum};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::client::Client;
 use super::error::CliError;
 use super::output::{Output, size};
-use crate::api::types::{FifoMode, Size, Workers};
+use crate::api::types::{DiskReaders, FifoMode, OpenFiles, Size, Workers};
 use crate::transfer::RateLimit;
 
 #[derive(Debug, Subcommand)]
@@ -26,6 +28,12 @@ pub(super) enum Command {
     /// How many uploads are worked on at once; the others wait for their turn.
     #[command(subcommand)]
     Fifo(FifoCommand),
+    /// How many files are read at once, over all uploads.
+    #[command(subcommand)]
+    OpenFiles(OpenFilesCommand),
+    /// How many parts are read at once from the same disk.
+    #[command(subcommand)]
+    DiskReaders(DiskReadersCommand),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -41,7 +49,7 @@ pub(super) enum RateLimitCommand {
     Status,
     /// Change it, at once.
     #[command(
-        after_help = "Examples:\n  masv settings rate-limit update --limit 20MB\n  masv settings rate-limit update --enabled=false\n  masv settings rate-limit update --direction download --limit 50MB\n\nWeekly schedules are set by the REST call POST /api/v1/settings/upload_rate_limit."
+        after_help = "Examples:\n  masv settings rate-limit update --limit 20MB\n  masv settings rate-limit update --enabled=false\n  masv settings rate-limit update --direction download --limit 50MB\n  masv settings rate-limit update --schedule mon-fri=08:00-18:00,sat=22:00-06:00\n  masv settings rate-limit update --schedule always"
     )]
     Update {
         /// Whether there is a limit.
@@ -50,6 +58,10 @@ pub(super) enum RateLimitCommand {
         /// Bytes a second, also 20MB or 20MiB.
         #[arg(long, value_name = "SIZE")]
         limit: Option<Size>,
+        /// When it applies, in the agent's time zone: DAYS=FROM-TO,... or always. A span that ends before it begins
+        /// goes on into the next day.
+        #[arg(long, value_name = "SPANS")]
+        schedule: Option<String>,
     },
 }
 
@@ -79,6 +91,59 @@ pub(super) enum FifoCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum OpenFilesCommand {
+    /// How many files at once.
+    #[command(after_help = "Example:\n  masv settings open-files status")]
+    Status,
+    /// Change it, at once.
+    #[command(
+        after_help = "Example, for a disk that is fast only when it reads one file at a time:\n  masv settings open-files update 1"
+    )]
+    Update {
+        /// Files at once.
+        open_files: usize,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DiskReadersCommand {
+    /// How many parts at once from each disk.
+    #[command(after_help = "Example:\n  masv settings disk-readers status")]
+    Status,
+    /// Change it, at once.
+    #[command(
+        after_help = "Example, so that a slow disk takes no workers from a fast one:\n  masv settings disk-readers update 2"
+    )]
+    Update {
+        /// Parts at once from each disk (file system).
+        disk_readers: usize,
+    },
+}
+
+/// Asks for a setting, or changes it.
+async fn setting<T: Serialize + DeserializeOwned>(
+    path: &str,
+    change: Option<T>,
+    client: &Client,
+    output: &Output,
+    say: impl FnOnce(&T) -> String,
+) -> Result<(), CliError> {
+    let now: T = match change {
+        None => client.get(path).await?,
+        Some(change) => client.post(path, &change).await?,
+    };
+    output.json(&now);
+    output.line(&say(&now));
+    Ok(())
+}
+
+/// `1 upload at once.`, `2 uploads at once.`
+fn at_once(count: usize, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{s} at once.")
+}
+
 pub(super) async fn run(command: Command, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
     match command {
         Command::RateLimit { direction, command } => {
@@ -87,11 +152,18 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
                 Direction::Download => "/settings/download_rate_limit",
             };
             let mut limit: RateLimit = client.get(path).await?;
-            if let RateLimitCommand::Update { enabled, limit: rate } = command {
-                if enabled.is_none() && rate.is_none() {
+            if let RateLimitCommand::Update { enabled, limit: rate, schedule } = command {
+                if enabled.is_none() && rate.is_none() && schedule.is_none() {
                     return Err(CliError::usage(
-                        "name what to change: --limit SIZE, --enabled=true or --enabled=false",
+                        "name what to change: --limit SIZE, --schedule SPANS, --enabled=true or --enabled=false",
                     ));
+                }
+                if let Some(text) = schedule {
+                    limit.schedule_enabled = text != "always";
+                    if limit.schedule_enabled {
+                        limit.schedule =
+                            text.parse().map_err(|problem| CliError::usage(format!("--schedule: {problem}")))?;
+                    }
                 }
                 if let Some(rate) = rate {
                     limit.rate_limit_bps = rate.0;
@@ -103,28 +175,42 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
             output.line(&match limit.enabled {
                 false => "No limit.".to_owned(),
                 true if limit.schedule_enabled => {
-                    format!("{}/s, at the times of its schedule.", size(limit.rate_limit_bps))
+                    format!("{}/s at {}.", size(limit.rate_limit_bps), limit.schedule)
                 }
                 true => format!("{}/s.", size(limit.rate_limit_bps)),
             });
         }
         Command::Workers(command) => {
-            let workers: Workers = match command {
-                WorkersCommand::Status => client.get("/settings/workers").await?,
-                WorkersCommand::Update { workers } => client.post("/settings/workers", &Workers { workers }).await?,
+            let change = match command {
+                WorkersCommand::Status => None,
+                WorkersCommand::Update { workers } => Some(Workers { workers }),
             };
-            output.json(&workers);
-            output.line(&format!("{} parts at once.", workers.workers));
+            setting("/settings/workers", change, client, output, |now: &Workers| at_once(now.workers, "part")).await?;
         }
         Command::Fifo(command) => {
-            let mode: FifoMode = match command {
-                FifoCommand::Status => client.get("/settings/fifo_mode").await?,
-                FifoCommand::Update { active_upload_count } => {
-                    client.post("/settings/fifo_mode", &FifoMode { active_upload_count }).await?
-                }
+            let change = match command {
+                FifoCommand::Status => None,
+                FifoCommand::Update { active_upload_count } => Some(FifoMode { active_upload_count }),
             };
-            output.json(&mode);
-            output.line(&format!("{} uploads at once.", mode.active_upload_count));
+            let say = |now: &FifoMode| at_once(now.active_upload_count, "upload");
+            setting("/settings/fifo_mode", change, client, output, say).await?;
+        }
+        Command::OpenFiles(command) => {
+            let change = match command {
+                OpenFilesCommand::Status => None,
+                OpenFilesCommand::Update { open_files } => Some(OpenFiles { open_files }),
+            };
+            let say = |now: &OpenFiles| at_once(now.open_files, "file");
+            setting("/settings/open_files", change, client, output, say).await?;
+        }
+        Command::DiskReaders(command) => {
+            let change = match command {
+                DiskReadersCommand::Status => None,
+                DiskReadersCommand::Update { disk_readers } => Some(DiskReaders { disk_readers }),
+            };
+            let say =
+                |now: &DiskReaders| at_once(now.disk_readers, "part").replace(" at once", " at once from each disk");
+            setting("/settings/disk_readers", change, client, output, say).await?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -18,6 +18,9 @@ use crate::api::types::{
 };
 use crate::store::{Activity, Link, Order, State};
 
+/// Files asked for at once.
+const PAGE: usize = 1_000;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Start an upload: by e-mail, by link, into a portal.
@@ -369,20 +372,20 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
             }
         }
         Command::Status { id } => {
-            let upload: Upload = client.get(&one(&id, "?files=true")).await?;
+            let upload = with_files(&id, client).await?;
             output.json(&upload);
             status(&upload, output);
         }
         Command::Pause { id } if id == "all" => {
             let all: Paused = client.order("/uploads/pause").await?;
             output.json(&all);
-            output.line(&format!("Paused {} uploads.", all.paused));
+            output.line(&format!("Paused {}.", uploads(all.paused)));
         }
         Command::Pause { id } => say(&client.order(&one(&id, "/pause")).await?, output),
         Command::Resume { id } if id == "all" => {
             let all: Resumed = client.order("/uploads/resume").await?;
             output.json(&all);
-            output.line(&format!("Resumed {} uploads.", all.resumed));
+            output.line(&format!("Resumed {}.", uploads(all.resumed)));
         }
         Command::Resume { id } => say(&client.order(&one(&id, "/resume")).await?, output),
         Command::Rm { id, states } => {
@@ -390,7 +393,7 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
                 let states = states.unwrap_or_else(|| "all".to_owned());
                 let all: Removed = client.delete_counted(&format!("/uploads?states={states}")).await?;
                 output.json(&all);
-                output.line(&format!("Removed {} uploads.", all.removed));
+                output.line(&format!("Removed {}.", uploads(all.removed)));
             } else if states.is_some() {
                 return Err(CliError::usage("--states goes with `all`"));
             } else {
@@ -412,6 +415,28 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `1 upload`, `2 uploads`
+fn uploads(count: u64) -> String {
+    format!("{count} upload{}", if count == 1 { "" } else { "s" })
+}
+
+/// An upload and all its files, page by page.
+async fn with_files(id: &str, client: &Client) -> Result<Upload, CliError> {
+    let mut upload: Upload = client.get(&one(id, &format!("?files=true&limit={PAGE}"))).await?;
+    let mut files = upload.files.take().unwrap_or_default();
+    let mut page = files.len();
+    while page == PAGE
+        && let Some(last) = files.last()
+    {
+        let next: Upload = client.get(&one(id, &format!("?files=true&limit={PAGE}&cursor={}", last.id))).await?;
+        let next = next.files.unwrap_or_default();
+        page = next.len();
+        files.extend(next);
+    }
+    upload.files = Some(files);
+    Ok(upload)
 }
 
 /// The state in one word, and what it does while it transfers.
@@ -483,6 +508,9 @@ fn status(upload: &Upload, output: &Output) {
     line("state", state(upload).0);
     line("sent", format!("{} of {} ({})", size(upload.progress), size(upload.size), percent(upload)));
     line("files", format!("{} of {}", upload.files_done, upload.file_count));
+    if upload.priority != 0 {
+        line("priority", upload.priority.to_string());
+    }
     if upload.speed_bps > 0 {
         let left = upload.eta_seconds.map(|eta| format!(", {} left", duration(eta))).unwrap_or_default();
         line("speed", format!("{}/s{left}", size(upload.speed_bps)));

@@ -1,6 +1,6 @@
 //! Following uploads until they are done: bars on a terminal, a JSON line whenever something changes otherwise.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::output::{Output, duration, size};
 use super::upload::state;
 use crate::api::types::{Transfers, Upload};
 use crate::base::UploadId;
-use crate::store::State;
+use crate::store::{Activity, State};
 
 /// How often the agent is asked.
 const EVERY: Duration = Duration::from_millis(250);
@@ -20,24 +20,13 @@ const EVERY: Duration = Duration::from_millis(250);
 /// Follows one upload, or all that are not complete, until nothing moves by itself any more.
 pub(super) async fn follow(id: Option<UploadId>, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
     let mut shown = Shown::new(*output);
-    let mut followed: Vec<UploadId> = id.into_iter().collect();
+    let mut followed: BTreeMap<UploadId, Upload> = BTreeMap::new();
     loop {
-        let uploads = match id {
-            Some(id) => vec![client.get::<Upload>(&format!("/uploads/{id}")).await?],
-            None => {
-                let mut list: Vec<Upload> = client.get::<Transfers<Upload>>("/uploads?limit=1000").await?.transfers;
-                list.retain(|upload| upload.state == State::Transferring || followed.contains(&upload.id));
-                list.iter().for_each(|upload| {
-                    if !followed.contains(&upload.id) {
-                        followed.push(upload.id);
-                    }
-                });
-                list
-            }
-        };
-        uploads.iter().for_each(|upload| shown.show(upload));
-        if uploads.iter().all(|upload| upload.state != State::Transferring) {
-            return end(&uploads, &shown);
+        let moving = look(id, &mut followed, client).await?;
+        followed.values().for_each(|upload| shown.show(upload));
+        shown.forget_others(&followed);
+        if !moving {
+            return end(followed.values(), &shown);
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
@@ -50,9 +39,37 @@ pub(super) async fn follow(id: Option<UploadId>, client: &Client, output: &Outpu
     }
 }
 
-fn end(uploads: &[Upload], shown: &Shown) -> Result<ExitCode, CliError> {
+/// Looks at what is followed, and at what has begun to move since; whether any of it moves.
+async fn look(
+    id: Option<UploadId>,
+    followed: &mut BTreeMap<UploadId, Upload>,
+    client: &Client,
+) -> Result<bool, CliError> {
+    if let Some(id) = id {
+        let upload: Upload = client.get(&format!("/uploads/{id}")).await?;
+        let moves = upload.state == State::Transferring;
+        followed.insert(id, upload);
+        return Ok(moves);
+    }
+    let moving = client.get::<Transfers<Upload>>("/uploads?states=transferring").await?.transfers;
+    let moved = followed.values().filter(|upload| upload.state == State::Transferring).map(|upload| upload.id);
+    let stopped: Vec<UploadId> = moved.filter(|id| !moving.iter().any(|upload| upload.id == *id)).collect();
+    for id in stopped {
+        match client.get(&format!("/uploads/{id}")).await {
+            Ok(upload) => drop(followed.insert(id, upload)),
+            // Somebody has removed it.
+            Err(error) if error.exit == Exit::NotFound => drop(followed.remove(&id)),
+            Err(error) => return Err(error),
+        }
+    }
+    let moves = !moving.is_empty();
+    followed.extend(moving.into_iter().map(|upload| (upload.id, upload)));
+    Ok(moves)
+}
+
+fn end<'a>(mut uploads: impl Iterator<Item = &'a Upload>, shown: &Shown) -> Result<ExitCode, CliError> {
     shown.finish();
-    match uploads.iter().find(|upload| upload.state == State::Error) {
+    match uploads.find(|upload| upload.state == State::Error) {
         None => Ok(ExitCode::SUCCESS),
         Some(failed) => {
             let problem = failed.error.as_ref();
@@ -64,11 +81,35 @@ fn end(uploads: &[Upload], shown: &Shown) -> Result<ExitCode, CliError> {
     }
 }
 
+/// What a line is printed for when it changes.
+#[derive(PartialEq)]
+struct Seen {
+    state: State,
+    activity: Option<Activity>,
+    progress: u64,
+    files_done: u64,
+    size: u64,
+    problem: Option<String>,
+}
+
+impl Seen {
+    fn of(upload: &Upload) -> Self {
+        Self {
+            state: upload.state,
+            activity: upload.activity,
+            progress: upload.progress,
+            files_done: upload.files_done,
+            size: upload.size,
+            problem: upload.error.as_ref().map(|problem| problem.message.clone()),
+        }
+    }
+}
+
 struct Shown {
     output: Output,
     bars: MultiProgress,
     by_id: HashMap<UploadId, ProgressBar>,
-    last_line: HashMap<UploadId, (State, u64)>,
+    last_line: HashMap<UploadId, Seen>,
 }
 
 impl Shown {
@@ -78,9 +119,10 @@ impl Shown {
 
     fn show(&mut self, upload: &Upload) {
         if self.output.is_json() {
-            let now = (upload.state, upload.progress);
-            if self.last_line.insert(upload.id, now) != Some(now) {
+            let now = Seen::of(upload);
+            if self.last_line.get(&upload.id) != Some(&now) {
                 self.output.json_line(upload);
+                self.last_line.insert(upload.id, now);
             }
             return;
         }
@@ -96,6 +138,18 @@ impl Shown {
             if upload.state == State::Complete { upload.size.max(1) } else { upload.progress + upload.in_flight };
         bar.set_position(done);
         bar.set_message(message(upload));
+    }
+
+    /// Takes away the bars of what was removed.
+    fn forget_others(&mut self, followed: &BTreeMap<UploadId, Upload>) {
+        let Self { by_id, bars, .. } = self;
+        by_id.retain(|id, bar| {
+            let stays = followed.contains_key(id);
+            if !stays {
+                bars.remove(bar);
+            }
+            stays
+        });
     }
 
     fn finish(&self) {

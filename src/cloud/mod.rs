@@ -42,8 +42,6 @@ pub use portals::{NewPortalPackage, Portal};
 pub use reach::Reached;
 pub use storage::{Blueprint, PartBody};
 
-/// A control call that takes longer than this has failed.
-const CALL_LIMIT: Duration = Duration::from_secs(60);
 /// Connecting that takes longer than this has failed.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// Idle connections are closed before the usual load balancers do (60 s and more).
@@ -64,6 +62,23 @@ pub struct CloudSettings {
     pub team_id: Option<String>,
 }
 
+/// How long one waits for a cloud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// A control call that takes longer has failed.
+    pub call: Duration,
+    /// A connection on which nothing of a part moves for so long is dead. It covers the storage's own work after the
+    /// last byte.
+    pub stall: Duration,
+}
+
+impl Default for Patience {
+    /// For any network that can be worked with.
+    fn default() -> Self {
+        Self { call: Duration::from_secs(60), stall: Duration::from_secs(90) }
+    }
+}
+
 /// A handle to one cloud; clones share connections and session.
 #[derive(Debug, Clone)]
 pub struct Cloud {
@@ -75,6 +90,7 @@ struct Shared {
     base: Url,
     api_key: Option<SecretString>,
     team_id: Option<String>,
+    patience: Patience,
     session: RwLock<Option<Session>>,
     control: Client,
     /// Parts go over HTTP/1.1, a connection each: on one HTTP/2 connection they would share one window.
@@ -87,6 +103,14 @@ impl Cloud {
     /// # Errors
     /// [`CloudError::Setup`] when no client can be built, as on a machine without root certificates.
     pub fn new(settings: CloudSettings) -> Result<Self, CloudError> {
+        Self::patient(settings, Patience::default())
+    }
+
+    /// The same, with a patience of its own.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
+    pub fn patient(settings: CloudSettings, patience: Patience) -> Result<Self, CloudError> {
         let local = settings.base.host_str().is_some_and(is_loopback);
         let builder = || {
             let builder = Client::builder()
@@ -98,7 +122,7 @@ impl Cloud {
             if local { builder.no_proxy() } else { builder }
         };
         let setup = |source: reqwest::Error| CloudError::Setup { reason: error::reason(&source) };
-        let control = builder().timeout(CALL_LIMIT).build().map_err(setup)?;
+        let control = builder().timeout(patience.call).build().map_err(setup)?;
         let storage = builder()
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())
@@ -110,6 +134,7 @@ impl Cloud {
                 base: settings.base,
                 api_key: settings.api_key,
                 team_id: settings.team_id,
+                patience,
                 session: RwLock::new(None),
                 control,
                 storage,
@@ -123,6 +148,12 @@ impl Cloud {
         &self.shared.base
     }
 
+    /// How long it is waited for.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        self.shared.patience
+    }
+
     /// The session in use; `None` when nobody has signed in.
     #[must_use]
     pub fn session(&self) -> Option<Session> {
@@ -132,6 +163,12 @@ impl Cloud {
     /// Uses `session` from now on; `None` signs out.
     pub fn set_session(&self, session: Option<Session>) {
         *self.shared.session.write().unwrap_or_else(PoisonError::into_inner) = session;
+    }
+
+    /// Whether team calls are authorised by a key, whoever is signed in.
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        self.shared.api_key.is_some()
     }
 
     /// Whether team calls are authorised at all, by key or session.

@@ -9,7 +9,7 @@ use reqwest::{Body, Method, RequestBuilder};
 use serde::Deserialize;
 use url::Url;
 
-use super::{CALL_LIMIT, Call, Cloud, CloudError, LARGEST_ERROR, read_answer};
+use super::{Call, Cloud, CloudError, LARGEST_ERROR, read_answer};
 
 /// A request that the cloud prepared for us: it carries its own authorisation in the address and expires.
 #[derive(Clone, Deserialize)]
@@ -74,7 +74,7 @@ impl Cloud {
     /// See [`CloudError`].
     pub async fn begin_file(&self, blueprint: &Blueprint) -> Result<String, CloudError> {
         let call = Call::BeginFile;
-        let request = self.storage_request(call, blueprint)?.timeout(CALL_LIMIT);
+        let request = self.storage_request(call, blueprint)?.timeout(self.shared.patience.call);
         let request = match &blueprint.body {
             Some(body) => request.body(body.clone()),
             None => request.header(CONTENT_LENGTH, 0),

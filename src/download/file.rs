@@ -17,7 +17,7 @@ use super::life::{Run, refused};
 use super::place::temporary;
 use crate::cloud::{Call, CloudError};
 use crate::store::{DownloadFile, DownloadFileState, FetchedPart, Problem};
-use crate::transfer::{Halt, Verdict, checksum, decide};
+use crate::transfer::{Halt, Tries, Verdict, checksum};
 
 /// How often a file may turn out to be another one than it was before that counts as a failure.
 const MOST_CHANGES: u32 = 3;
@@ -238,10 +238,9 @@ async fn fetch_one(
     number: u32,
     range: Range,
 ) -> Result<(u32, Vec<u8>), Setback> {
-    let mut attempts = 0;
+    let mut tries = Tries::default();
     loop {
         let slot = run.worker().await?;
-        attempts += 1;
         let outcome = run.unless_aborted(source.fetch(range, opened, run.live.begin_part())).await?;
         drop(slot);
         let error = match outcome {
@@ -262,16 +261,16 @@ async fn fetch_one(
         };
         if matches!(error, CloudError::Refused { call: Call::FileAddress, status: 401, .. }) {
             // The right to read the package has expired: the download is begun once more, with a new one.
-            run.wait_after(&error, attempts, Some(NEW_RIGHT_WAIT)).await?;
+            run.wait_after(&error, tries.made() + 1, Some(NEW_RIGHT_WAIT)).await?;
             return Err(Halt::Interrupted.into());
         }
-        match decide(&error, attempts) {
-            Verdict::Later(wait) => run.wait_after(&error, attempts, wait).await?,
+        match tries.failed(&error) {
+            Verdict::Later(wait) => run.wait_after(&error, tries.made(), wait).await?,
             Verdict::Restart => return Err(Setback::Changed(None)),
             Verdict::Refresh => {
                 source.forget_address().await;
-                if attempts > 1 {
-                    run.wait_after(&error, attempts, Some(Duration::from_millis(200))).await?;
+                if tries.made() > 1 {
+                    run.wait_after(&error, tries.made(), Some(Duration::from_millis(200))).await?;
                 }
             }
             verdict @ (Verdict::Done | Verdict::SignIn | Verdict::Never) => {

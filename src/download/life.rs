@@ -16,7 +16,7 @@ use crate::store::{
     Activity, Delivered, Download, DownloadFile, DownloadSource, Problem, RemotePackage, State, Store, StoreError,
     WantedFile,
 };
-use crate::transfer::{Circuits, Halt, Slot, Steps, Throttle, Verdict, in_trouble};
+use crate::transfer::{Circuits, Halt, Slot, Steps, Throttle, Tries, Verdict, in_trouble};
 
 /// Files read from the database at once.
 const PAGE: u32 = 256;
@@ -90,7 +90,7 @@ impl Task {
         F: Future<Output = Result<T, CloudError>>,
     {
         let host = self.cloud.base().authority();
-        self.unless_aborted(self.try_at(self.circuits(), host, call, &mut 0)).await?
+        self.unless_aborted(self.try_at(self.circuits(), host, call, &mut Tries::default())).await?
     }
 
     /// The right to read a delivery, and its name; waited for while nobody is signed in.

@@ -75,6 +75,19 @@ impl Store {
         .await
     }
 
+    /// The ids of the oldest and the newest event that are kept; 1 and 0 when there is none.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn event_range(&self) -> Result<(i64, i64), StoreError> {
+        self.read(|connection| {
+            let mut range =
+                connection.prepare_cached("SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM event")?;
+            Ok(range.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
+        })
+        .await
+    }
+
     /// The newest event's id; 0 when there is none.
     ///
     /// # Errors

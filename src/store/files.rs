@@ -1,5 +1,7 @@
 //! The files of an upload and the parts of them that the storage has confirmed.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json as object;
 
@@ -31,6 +33,30 @@ fn file(row: &Row<'_>) -> Result<File, StoreError> {
         checksum: row.get(13)?,
         problem: problem.map(|text| from_json(&text, "file.problem")).transpose()?,
     })
+}
+
+/// Makes the paths of files that come to an upload distinct from each other and from those in `taken`: the second
+/// file of a name gets a number, for a package can not hold two.
+pub(super) fn number_clashes(mut taken: HashSet<PackagePath>, files: &mut [SourceFile]) {
+    for file in files {
+        let (wanted, mut number) = (file.path.clone(), 1);
+        while !taken.insert(file.path.clone()) {
+            number += 1;
+            file.path = wanted.numbered(number);
+        }
+    }
+}
+
+/// The paths of an upload's files.
+pub(super) fn paths(connection: &Connection, id: UploadId) -> Result<HashSet<PackagePath>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT path FROM file WHERE upload_id = ?1")?;
+    let mut rows = statement.query([id])?;
+    let mut paths = HashSet::new();
+    while let Some(row) = rows.next()? {
+        let path: String = row.get(0)?;
+        paths.insert(PackagePath::from_relative(path.as_ref()).ok_or(StoreError::Unreadable("file.path"))?);
+    }
+    Ok(paths)
 }
 
 /// Writes the files of an upload, numbered from `first`.
@@ -228,11 +254,11 @@ impl Store {
     }
 
     /// The file is sent anew from its first byte: it changed (`identity` is what it is like now), or the cloud has
-    /// lost what it had of it.
+    /// lost what it had of it. Returns the bytes that were confirmed and are not any more.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn file_restarted(&self, id: UploadId, number: u32, identity: FileIdentity) -> Result<(), StoreError> {
+    pub async fn file_restarted(&self, id: UploadId, number: u32, identity: FileIdentity) -> Result<u64, StoreError> {
         self.change(move |connection| restart(connection, id, number, &identity)).await
     }
 }
@@ -259,7 +285,7 @@ fn confirm_part(connection: &Connection, id: UploadId, file_number: u32, part: &
     add_done(connection, id, 0, size - known.unwrap_or(0))
 }
 
-fn restart(connection: &Connection, id: UploadId, number: u32, identity: &FileIdentity) -> Result<(), StoreError> {
+fn restart(connection: &Connection, id: UploadId, number: u32, identity: &FileIdentity) -> Result<u64, StoreError> {
     let before = connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM file WHERE upload_id = ?1 AND number = ?2"))?
         .query_row(params![id, number], |row| Ok(file(row)))
@@ -288,5 +314,6 @@ fn restart(connection: &Connection, id: UploadId, number: u32, identity: &FileId
     add_done(connection, id, -i64::from(before.state == FileState::Done), -signed(before.bytes_done))?;
     ledger::claim_moved_on(connection, id, &before.identity, identity)?;
     let body = object!({ "file": number, "state": FileState::Waiting, "restarted": true });
-    events::record(connection, "upload.file", Some(id), None, &body)
+    events::record(connection, "upload.file", Some(id), None, &body)?;
+    Ok(before.bytes_done)
 }

@@ -1,7 +1,7 @@
 //! Uploads: made, found, moved from state to state. Every transition is one transaction with its event, and says
 //! from which states it is allowed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -163,7 +163,8 @@ fn require(found: &Upload, allowed: &[State]) -> Result<(), StoreError> {
     }
 }
 
-fn insert(connection: &Connection, id: UploadId, spec: &UploadSpec) -> Result<(), StoreError> {
+fn insert(connection: &Connection, id: UploadId, mut spec: UploadSpec) -> Result<(), StoreError> {
+    files::number_clashes(HashSet::new(), &mut spec.files);
     let bytes: u64 = spec.files.iter().map(|file| file.identity.size).sum();
     connection
         .prepare_cached(
@@ -196,16 +197,17 @@ fn insert(connection: &Connection, id: UploadId, spec: &UploadSpec) -> Result<()
     events::record(connection, "upload.created", Some(id), spec.rule.as_deref(), &body)
 }
 
-fn append(connection: &Connection, id: UploadId, more: &[SourceFile]) -> Result<State, StoreError> {
+fn append(connection: &Connection, id: UploadId, mut more: Vec<SourceFile>) -> Result<State, StoreError> {
     let found = find(connection, id)?;
-    if found.closing {
+    if found.closing && found.state != State::Complete {
         return Err(StoreError::WrongState { id, state: "finalizing" });
     }
     require(&found, &[State::Transferring, State::Paused, State::Idle, State::Error])?;
     if let Some(rule) = &found.rule {
-        ledger::claim(connection, rule, id, more)?;
+        ledger::claim(connection, rule, id, &more)?;
     }
-    files::insert(connection, id, u32::try_from(found.totals.files).unwrap_or(u32::MAX), more)?;
+    files::number_clashes(files::paths(connection, id)?, &mut more);
+    files::insert(connection, id, u32::try_from(found.totals.files).unwrap_or(u32::MAX), &more)?;
     let bytes: u64 = more.iter().map(|file| file.identity.size).sum();
     connection
         .prepare_cached("UPDATE upload SET files = files + ?2, bytes = bytes + ?3, idle_at = NULL WHERE id = ?1")?
@@ -222,15 +224,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::AlreadyClaimed`]: nothing was made.
     pub async fn insert_upload(&self, id: UploadId, spec: UploadSpec) -> Result<(), StoreError> {
-        self.change(move |connection| insert(connection, id, &spec)).await
+        self.change(move |connection| insert(connection, id, spec)).await
     }
 
-    /// Adds files to an upload that is not closing; an idle one transfers again. Returns its state.
+    /// Adds files to an upload that is not closing; an idle one transfers again. One whose path another file has gets a
+    /// number. Returns the upload's state.
     ///
     /// # Errors
     /// [`StoreError::WrongState`] once nothing can be added; [`StoreError::AlreadyClaimed`].
     pub async fn append_files(&self, id: UploadId, more: Vec<SourceFile>) -> Result<State, StoreError> {
-        self.change(move |connection| append(connection, id, &more)).await
+        self.change(move |connection| append(connection, id, more)).await
     }
 
     /// One upload.

@@ -162,6 +162,41 @@ mod tests {
         assert_eq!(circuit.ask(now), Leave::Go, "all go on at once");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn sixteen_workers_knock_seldom_for_an_hour_and_all_go_on_when_the_host_is_back() {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+
+        let away = CloudError::Unreachable { call: crate::cloud::Call::SendPart, reason: "refused".to_owned() };
+        let circuits = Arc::new(Circuits::new());
+        let (back, requests) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let workers: Vec<_> = (0..16)
+            .map(|_| {
+                let (circuits, back, requests) = (Arc::clone(&circuits), Arc::clone(&back), Arc::clone(&requests));
+                let away = away.clone();
+                tokio::spawn(async move {
+                    loop {
+                        circuits.leave("storage").await;
+                        requests.fetch_add(1, SeqCst);
+                        // A request takes its time, whether it is answered or not.
+                        tokio::time::sleep(SECOND / 10).await;
+                        if back.load(SeqCst) {
+                            return circuits.learn("storage", None);
+                        }
+                        circuits.learn("storage", Some(&away));
+                        tokio::time::sleep(SECOND / 2).await;
+                    }
+                })
+            })
+            .collect();
+        tokio::time::sleep(SECOND * 3600).await;
+        let knocked = requests.load(SeqCst);
+        assert!(knocked < 200, "{knocked} requests in an hour");
+        back.store(true, SeqCst);
+        let all = futures_util::future::join_all(workers);
+        tokio::time::timeout(SLOWEST_PROBE + SECOND, all).await.expect("recovery is quick");
+    }
+
     #[test]
     fn one_probe_at_a_time() {
         let mut circuit = Circuit::default();

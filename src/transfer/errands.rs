@@ -1,13 +1,16 @@
 //! Runs its part of the outbox: packages that nobody will complete are removed from the cloud, however long that takes.
+//! An errand ends when the cloud has removed the package, or says that there is none; nothing else ends it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::retry::{Verdict, backoff, decide};
-use crate::cloud::{Cloud, PackageAccess};
-use crate::store::{Errand, ErrandKind, Outgoing, Store, StoreError};
+use super::queue::Shared;
+use super::retry::{Tries, Verdict, backoff};
+use crate::cloud::PackageAccess;
+use crate::store::{Errand, ErrandKind, Outgoing, StoreError};
 
 /// Errands taken from the outbox at once.
 const BATCH: u32 = 32;
@@ -15,41 +18,61 @@ const BATCH: u32 = 32;
 const LOOK: Duration = Duration::from_secs(15);
 /// An errand that fails is not tried more often than this.
 const SHORTEST_WAIT: Duration = Duration::from_secs(5);
+/// One that was refused is tried again after this, and then ever more rarely.
+const REFUSED_WAIT: Duration = Duration::from_secs(3600);
+const LONGEST_REFUSED_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs errands until `stop`.
-pub(super) async fn run(store: Store, cloud: Cloud, stop: CancellationToken) {
-    let mut changes = store.changes();
+pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+    let mut changes = shared.store.changes();
     loop {
-        if let Err(error) = run_due(&store, &cloud).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "the outbox cannot be run; trying again");
+        tokio::select! {
+            () = stop.cancelled() => return,
+            ran = run_due(&shared) => if let Err(error) = ran {
+                tracing::error!(error = &error as &dyn std::error::Error, "the outbox cannot be run; trying again");
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return,
             changed = changes.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(until_next(&shared).await) => {}
         }
     }
 }
 
-async fn run_due(store: &Store, cloud: &Cloud) -> Result<(), StoreError> {
+/// How long until the next errand is due, or somebody should look anyway.
+async fn until_next(shared: &Shared) -> Duration {
+    let now = Timestamp::now();
+    let next = shared.store.next_errand(ErrandKind::RemovePackage, now).await.ok().flatten();
+    next.and_then(|due| Duration::try_from(due.duration_since(now)).ok()).map_or(LOOK, |wait| wait.min(LOOK))
+}
+
+async fn run_due(shared: &Shared) -> Result<(), StoreError> {
+    let Shared { store, cloud, circuits, .. } = shared;
     let due = store.errands_due(ErrandKind::RemovePackage, Timestamp::now(), BATCH).await?;
     for Outgoing { id, errand, attempts, .. } in due {
         let Errand::RemovePackage { package_id, token } = &errand else { continue };
-        let token = token.clone().into();
-        match cloud.remove_package(PackageAccess { id: package_id, token: &token }).await {
-            Ok(()) => store.errand_done(id).await?,
-            Err(error) => match decide(&error, attempts + 1) {
-                Verdict::Done => store.errand_done(id).await?,
-                Verdict::Never => {
-                    tracing::warn!(package = %package_id, "the cloud keeps a package that was given up: {error}");
-                    store.errand_done(id).await?;
-                }
-                _ => {
-                    let wait = backoff(attempts + 1, fastrand::f64()).max(SHORTEST_WAIT);
-                    store.errand_failed(id, SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)).await?;
-                }
-            },
-        }
+        let (host, token) = (cloud.base().authority(), token.clone().into());
+        // While the cloud is away, all of them together knock no more often than one would.
+        circuits.leave(host).await;
+        let outcome = cloud.remove_package(PackageAccess { id: package_id, token: &token }).await;
+        circuits.learn(host, outcome.as_ref().err());
+        let Err(error) = outcome else {
+            store.errand_done(id).await?;
+            continue;
+        };
+        let wait = match Tries::default().failed(&error) {
+            Verdict::Done => {
+                store.errand_done(id).await?;
+                continue;
+            }
+            Verdict::Later(wait) => wait.unwrap_or_else(|| backoff(attempts + 1, fastrand::f64())).max(SHORTEST_WAIT),
+            _ => {
+                tracing::warn!(package = %package_id, "the cloud keeps a package that was given up: {error}");
+                REFUSED_WAIT.saturating_mul(1 << attempts.min(10)).min(LONGEST_REFUSED_WAIT)
+            }
+        };
+        store.errand_failed(id, SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)).await?;
     }
     Ok(())
 }

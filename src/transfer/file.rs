@@ -1,11 +1,15 @@
 //! The life of one file in an upload: begun in the cloud, sent part by part, checked, closed.
 //!
+//! The source is opened for each part anew, and each time it must be the file that was chosen: so no more files are
+//! open than parts are on their way, and one that is replaced is noticed at the next part.
+//!
 //! **On a crash** the parts that the storage confirmed are in the database; a file that was begun goes on with them
 //! if it is still the same file, else it begins anew.
 
+use std::collections::HashSet;
 use std::fs::{File as OpenFile, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,14 +18,16 @@ use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::addresses::Addresses;
 use super::plan::Plan;
-use super::retry::{Verdict, backoff, decide};
+use super::retry::{Tries, Verdict, backoff};
 use super::send::{SendError, Sent, Slice, send_part};
+use super::slots::Reads;
 use super::steps::Halt;
 use super::tree;
 use super::upload::{Run, refused};
 use crate::base::{FileIdentity, crash_point};
-use crate::cloud::{Call, CloudError, FinalizeFile, NewFile, SentPart};
+use crate::cloud::{CloudError, FinalizeFile, NewFile, SentPart};
 use crate::store::{File, FileState, Part, Problem, RemoteFile};
 
 /// A part that arrives damaged so often is not the network's fault.
@@ -30,6 +36,8 @@ const DAMAGE_LIMIT: u32 = 3;
 const STILL: Duration = Duration::from_secs(5);
 /// How often a changing file is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+/// A file that changes for longer is left for later, so that it holds up none of the others.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Why a file could not be sent in this go.
 enum Setback {
@@ -54,7 +62,7 @@ impl From<Halt> for Setback {
 pub(super) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
     let mut forgotten = 0;
     loop {
-        let identity = match send_once(run, &file).await {
+        let identity = match send_once(run, &mut file).await {
             Ok(()) => return Ok(()),
             // What is wrong with one file is not wrong with the others.
             Err(Setback::Halt(Halt::Refused(error, _))) if matches!(error.status(), Some(400 | 413 | 415 | 422)) => {
@@ -70,8 +78,12 @@ pub(super) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
                 file.identity
             }
             Err(Setback::Changed) => match wait_until_still(run, &file).await? {
-                Some(identity) => identity,
-                None => continue,
+                Found::Still(identity) => identity,
+                Found::Gone => continue,
+                Found::Changing => {
+                    run.comes_later();
+                    return Ok(());
+                }
             },
         };
         if let Some(remote) = &file.remote {
@@ -79,8 +91,8 @@ pub(super) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
             run.try_to(|| run.cloud().remove_file(run.package(), &remote.id)).await.or_else(Halt::unless_refused)?;
         }
         tracing::info!(upload = %run.id, file = %file.path, "sending the file anew");
-        run.store().file_restarted(run.id, file.number, identity).await?;
-        run.live.lose(file.bytes_done);
+        let lost = run.store().file_restarted(run.id, file.number, identity).await?;
+        run.live.lose(lost);
         file = File { identity, remote: None, bytes_done: 0, state: FileState::Waiting, ..file };
     }
 }
@@ -90,57 +102,58 @@ async fn fail(run: &Run, file: &File, state: FileState, problem: Problem) -> Res
     Ok(run.store().file_failed(run.id, file.number, state, problem).await?)
 }
 
-/// Waits until a changed file has been still for a while; its identity then, or `None` to look at it as any other
-/// (it has vanished).
-async fn wait_until_still(run: &Run, file: &File) -> Result<Option<FileIdentity>, Halt> {
+/// What became of a changed file.
+enum Found {
+    /// It has been still for a while, and is this now.
+    Still(FileIdentity),
+    /// It is not there, or cannot be looked at.
+    Gone,
+    /// It goes on changing.
+    Changing,
+}
+
+/// Waits until a changed file has been still for a while.
+async fn wait_until_still(run: &Run, file: &File) -> Result<Found, Halt> {
     let reason = format!("{} changed while it was sent; waiting until it is whole", file.source.display());
     let _shown = run.live.wait(reason, 1, Timestamp::now());
+    let begun = Instant::now();
     let mut seen: Option<(FileIdentity, Instant)> = None;
     loop {
-        let Ok(metadata) = tokio::fs::metadata(&file.source).await else { return Ok(None) };
+        let Ok(metadata) = tokio::fs::metadata(&file.source).await else { return Ok(Found::Gone) };
         let identity = FileIdentity::of(&metadata);
         match seen {
             Some((before, since)) if before == identity => {
                 if since.elapsed() >= STILL {
-                    return Ok(Some(identity));
+                    return Ok(Found::Still(identity));
                 }
             }
+            _ if begun.elapsed() >= PATIENCE => return Ok(Found::Changing),
             _ => seen = Some((identity, Instant::now())),
         }
         run.pause_for(LOOK).await?;
     }
 }
 
-async fn send_once(run: &Run, file: &File) -> Result<(), Setback> {
-    let opened = Arc::new(open(file).await?);
-    let remote = match &file.remote {
-        Some(remote) => remote.clone(),
-        None => begin(run, file).await?,
+async fn send_once(run: &Run, file: &mut File) -> Result<(), Setback> {
+    unchanged(file).await?;
+    let (remote, mut parts) = match &file.remote {
+        Some(remote) => (remote.clone(), run.store().parts(run.id, file.number).await.map_err(Halt::from)?),
+        None => (begin(run, file).await?, Vec::new()),
     };
+    file.remote = Some(remote.clone());
+    let file = &*file;
     let plan = Plan { size: file.identity.size, chunk_size: remote.chunk_size };
-    let mut parts = run.store().parts(run.id, file.number).await.map_err(Halt::from)?;
-    let confirmed: std::collections::HashSet<u32> = parts.iter().map(|part| part.number).collect();
-    let single = plan.parts() == 1;
-
-    let mut missing = (1..=plan.parts()).filter(|number| !confirmed.contains(number));
-    let mut sending = FuturesUnordered::new();
-    loop {
-        while sending.len() < run.workers() {
-            let Some(number) = missing.next() else { break };
-            sending.push(send_one(run, file, &remote, &plan, &opened, number, single));
-        }
-        let Some(part) = sending.next().await else { break };
-        parts.push(part?);
-    }
-    drop(sending);
+    let sending = Sending { run, file, remote: &remote, plan, addresses: Addresses::new(plan.parts()) };
+    let resumed = !parts.is_empty();
+    sending.send_missing(&mut parts).await?;
     parts.sort_by_key(|part| part.number);
 
-    unchanged(file, &opened).await?;
+    unchanged(file).await?;
     finalize(run, file, &remote, &parts).await?;
     crash_point("file.closed");
     let trees: Vec<&[u8]> = parts.iter().map(|part| part.tree.as_slice()).collect();
     let checksum = tree::checksum(plan.size, plan.chunk_size, &trees).map(|hash| hash.to_hex().to_string());
-    let unwritten = if single && confirmed.is_empty() { parts.pop() } else { None };
+    let unwritten = if sending.is_single() && !resumed { parts.pop() } else { None };
     let bytes = unwritten.as_ref().map_or(0, |part| part.size);
     run.store().file_done(run.id, file.number, checksum, unwritten).await.map_err(Halt::from)?;
     crash_point("file.kept");
@@ -148,22 +161,26 @@ async fn send_once(run: &Run, file: &File) -> Result<(), Setback> {
     Ok(())
 }
 
+/// Runs what asks the disk about a file.
+async fn on_disk<T: Send + 'static>(
+    file: &File,
+    work: impl FnOnce(PathBuf, FileIdentity) -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Setback> {
+    let (source, expected) = (file.source.clone(), file.identity);
+    let done = tokio::task::spawn_blocking(move || work(source, expected)).await;
+    done.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(|error| unreadable(file, &error))
+}
+
 /// Opens the source if it is still the file that was chosen.
 async fn open(file: &File) -> Result<OpenFile, Setback> {
-    let (source, expected) = (file.source.clone(), file.identity);
-    let opened = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
+    let opened = on_disk(file, |source, expected| {
         // Not to hang on a named pipe that was put in the file's place.
-        let opened = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(&source)?;
+        let opened = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(source)?;
         let metadata = opened.metadata()?;
-        Ok((opened, metadata.is_file() && same(&expected, &FileIdentity::of(&metadata))))
+        Ok((metadata.is_file() && same(&expected, &FileIdentity::of(&metadata))).then_some(opened))
     })
-    .await
-    .map_err(|error| unreadable(file, &std::io::Error::other(error)))?;
-    match opened {
-        Ok((opened, true)) => Ok(opened),
-        Ok((_, false)) => Err(Setback::Changed),
-        Err(error) => Err(unreadable(file, &error)),
-    }
+    .await?;
+    opened.ok_or(Setback::Changed)
 }
 
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
@@ -173,21 +190,10 @@ fn same(expected: &FileIdentity, found: &FileIdentity) -> bool {
     expected.same_content(found) && expected.ctime_ns == found.ctime_ns
 }
 
-/// Checks, after the last byte was read, that the file is still what it was and where it was.
-async fn unchanged(file: &File, opened: &Arc<OpenFile>) -> Result<(), Setback> {
-    let (source, expected, opened) = (file.source.clone(), file.identity, Arc::clone(opened));
-    let found = tokio::task::spawn_blocking(move || -> std::io::Result<bool> {
-        let held = FileIdentity::of(&opened.metadata()?);
-        let named = FileIdentity::of(&std::fs::metadata(source)?);
-        Ok(same(&expected, &held) && same(&expected, &named))
-    })
-    .await
-    .map_err(|error| unreadable(file, &std::io::Error::other(error)))?;
-    match found {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Setback::Changed),
-        Err(error) => Err(unreadable(file, &error)),
-    }
+/// Checks that the file is still what it was and where it was.
+async fn unchanged(file: &File) -> Result<(), Setback> {
+    let same = on_disk(file, |source, expected| Ok(same(&expected, &FileIdentity::of(&std::fs::metadata(source)?))));
+    if same.await? { Ok(()) } else { Err(Setback::Changed) }
 }
 
 async fn begin(run: &Run, file: &File) -> Result<RemoteFile, Setback> {
@@ -215,82 +221,139 @@ async fn begin(run: &Run, file: &File) -> Result<RemoteFile, Setback> {
     Ok(remote)
 }
 
-/// Sends one part until the storage has it, and writes that down (unless it is the only one: that is written
-/// together with the file).
-async fn send_one(
-    run: &Run,
-    file: &File,
-    remote: &RemoteFile,
-    plan: &Plan,
-    opened: &Arc<OpenFile>,
-    number: u32,
-    single: bool,
-) -> Result<Part, Setback> {
-    let (offset, length) = plan.range(number);
-    let slice = Slice { file: Arc::clone(opened), size: plan.size, offset, length };
-    let (mut attempts, mut damaged) = (0, 0);
-    loop {
-        let slot = run.worker().await?;
-        attempts += 1;
-        let outcome = run.unless_aborted(attempt(run, remote, number, slice.clone())).await?;
-        drop(slot);
-        let error = match outcome {
-            Ok(sent) => {
-                if !sent.proven {
-                    run.tell_unproven();
-                }
-                let part = Part { number, size: length, etag: sent.etag, tree: sent.tree };
-                crash_point("part.sent");
-                if !single {
-                    run.store().part_confirmed(run.id, file.number, part.clone()).await.map_err(Halt::from)?;
-                    crash_point("part.kept");
-                    run.live.confirm(length);
-                }
-                return Ok(part);
-            }
-            Err(SendError::Cloud(error)) => error,
-            Err(SendError::Source(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                return Err(Setback::Changed);
-            }
-            Err(SendError::Source(error)) => return Err(unreadable(file, &error)),
-            Err(SendError::Damaged { sent, stored }) => {
-                damaged += 1;
-                tracing::warn!(upload = %run.id, file = %file.path, part = number, sent, stored, "part arrived damaged");
-                if damaged == DAMAGE_LIMIT {
-                    return Err(arrives_damaged(file, number));
-                }
-                continue;
-            }
-        };
-        match decide(&error, attempts) {
-            Verdict::Later(wait) => run.wait_after(&error, attempts, wait).await?,
-            Verdict::SignIn => run.wait_for_session(attempts).await?,
-            Verdict::Refresh => run.wait_after(&error, attempts, Some(Duration::ZERO)).await?,
-            Verdict::Restart => return Err(Setback::Forgotten),
-            verdict @ (Verdict::Done | Verdict::Never) => return Err(Halt::Refused(error, verdict).into()),
-        }
-    }
+/// A file whose parts are being sent.
+struct Sending<'a> {
+    run: &'a Run,
+    file: &'a File,
+    remote: &'a RemoteFile,
+    plan: Plan,
+    addresses: Addresses,
 }
 
-/// One try at a part: an address for it, just before it is used, and the bytes.
-async fn attempt(run: &Run, remote: &RemoteFile, number: u32, slice: Slice) -> Result<Sent, SendError> {
-    let circuits = run.circuits();
-    let cloud_host = run.cloud().base().authority();
-    circuits.leave(cloud_host).await;
-    let addresses = run.cloud().part_addresses(run.package(), &remote.id, &remote.multipart_id, number, 1).await;
-    circuits.learn(cloud_host, addresses.as_ref().err());
-    let blueprint = addresses.map_err(SendError::Cloud)?.pop().ok_or_else(|| {
-        SendError::Cloud(CloudError::Garbled { call: Call::PartAddresses, reason: "no address".to_owned() })
-    })?;
-    let storage_host = blueprint.host();
-    circuits.leave(&storage_host).await;
-    let outcome = send_part(run.cloud(), &blueprint, slice, run.throttle(), run.live.begin_part()).await;
-    match &outcome {
-        Ok(_) | Err(SendError::Damaged { .. }) => circuits.learn(&storage_host, None),
-        Err(SendError::Cloud(error)) => circuits.learn(&storage_host, Some(error)),
-        Err(SendError::Source(_)) => {}
+/// Why a try at a part failed.
+enum Miss {
+    Setback(Setback),
+    Cloud(CloudError),
+    /// The storage has something else than what was sent.
+    Damaged {
+        sent: String,
+        stored: String,
+    },
+}
+
+impl Sending<'_> {
+    /// Whether the file is one part: that is written down together with the file.
+    fn is_single(&self) -> bool {
+        self.plan.parts() == 1
     }
-    outcome
+
+    /// Sends the parts that are not in `parts`, and adds them.
+    async fn send_missing(&self, parts: &mut Vec<Part>) -> Result<(), Setback> {
+        let confirmed: HashSet<u32> = parts.iter().map(|part| part.number).collect();
+        let mut missing = (1..=self.plan.parts()).filter(|number| !confirmed.contains(number));
+        let mut sending = FuturesUnordered::new();
+        let mut interrupted = false;
+        loop {
+            while !interrupted && sending.len() < self.run.workers() {
+                let Some(number) = missing.next() else { break };
+                sending.push(self.send_one(number));
+            }
+            match sending.next().await {
+                Some(Ok(part)) => parts.push(part),
+                // No new part is begun; those on their way may end.
+                Some(Err(Setback::Halt(Halt::Interrupted))) => interrupted = true,
+                Some(Err(setback)) => return Err(setback),
+                None if interrupted => return Err(Halt::Interrupted.into()),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Sends one part until the storage has it, and writes that down.
+    async fn send_one(&self, number: u32) -> Result<Part, Setback> {
+        let Self { run, file, .. } = self;
+        let (_, length) = self.plan.range(number);
+        let (mut tries, mut damaged) = (Tries::default(), 0);
+        loop {
+            let slot = run.worker(Reads { file: file.number, disk: file.identity.device }).await?;
+            let outcome = run.unless_aborted(self.attempt(number)).await?;
+            drop(slot);
+            let error = match outcome {
+                Ok(sent) => {
+                    if !sent.proven {
+                        run.tell_unproven();
+                    }
+                    let part = Part { number, size: length, etag: sent.etag, tree: sent.tree };
+                    crash_point("part.sent");
+                    if !self.is_single() {
+                        run.store().part_confirmed(run.id, file.number, part.clone()).await.map_err(Halt::from)?;
+                        crash_point("part.kept");
+                        run.live.confirm(length);
+                    }
+                    return Ok(part);
+                }
+                Err(Miss::Setback(setback)) => return Err(setback),
+                Err(Miss::Cloud(error)) => error,
+                Err(Miss::Damaged { sent, stored }) => {
+                    damaged += 1;
+                    tracing::warn!(upload = %run.id, file = %file.path, part = number, sent, stored, "part arrived damaged");
+                    if damaged == DAMAGE_LIMIT {
+                        return Err(arrives_damaged(file, number));
+                    }
+                    continue;
+                }
+            };
+            match tries.failed(&error) {
+                Verdict::Later(wait) => run.wait_after(&error, tries.made(), wait).await?,
+                Verdict::SignIn => run.wait_for_session().await?,
+                Verdict::Refresh => run.wait_after(&error, tries.made(), Some(Duration::ZERO)).await?,
+                Verdict::Restart => return Err(Setback::Forgotten),
+                verdict @ (Verdict::Done | Verdict::Never) => return Err(Halt::Refused(error, verdict).into()),
+            }
+        }
+    }
+
+    /// One try at a part: the source opened, an address, and the bytes.
+    async fn attempt(&self, number: u32) -> Result<Sent, Miss> {
+        let Self { run, file, remote, .. } = self;
+        let circuits = run.circuits();
+        let opened = open(file).await.map_err(Miss::Setback)?;
+        let (offset, length) = self.plan.range(number);
+        let slice = Slice { file: Arc::new(opened), size: self.plan.size, offset, length };
+        let ask = |first, count| async move {
+            let host = run.cloud().base().authority();
+            circuits.leave(host).await;
+            let asked = run.cloud().part_addresses(run.package(), &remote.id, &remote.multipart_id, first, count).await;
+            circuits.learn(host, asked.as_ref().err());
+            asked
+        };
+        let address =
+            run.unless_stopped(self.addresses.of(number, ask)).await.map_err(|halt| Miss::Setback(halt.into()))?;
+        let address = address.map_err(Miss::Cloud)?;
+        let host = address.blueprint.host();
+        run.unless_stopped(circuits.leave(&host)).await.map_err(|halt| Miss::Setback(halt.into()))?;
+        match send_part(run.cloud(), &address.blueprint, slice, run.throttle(), run.live.begin_part()).await {
+            Ok(sent) => {
+                circuits.learn(&host, None);
+                Ok(sent)
+            }
+            Err(SendError::Damaged { sent, stored }) => {
+                circuits.learn(&host, None);
+                Err(Miss::Damaged { sent, stored })
+            }
+            Err(SendError::Cloud(error)) => {
+                circuits.learn(&host, Some(&error));
+                if matches!(error, CloudError::Refused { .. }) {
+                    self.addresses.forget(&address);
+                }
+                Err(Miss::Cloud(error))
+            }
+            Err(SendError::Source(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Err(Miss::Setback(Setback::Changed))
+            }
+            Err(SendError::Source(error)) => Err(Miss::Setback(unreadable(file, &error))),
+        }
+    }
 }
 
 async fn finalize(run: &Run, file: &File, remote: &RemoteFile, parts: &[Part]) -> Result<(), Setback> {

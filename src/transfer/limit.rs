@@ -17,6 +17,10 @@ use tokio::time::Instant;
 const BURST: Duration = Duration::from_millis(100);
 /// No limit is lower, bytes a second.
 const SLOWEST: u64 = 16 << 10;
+/// Who takes a large block at a low rate makes all others wait long, so it is cut: into what passes in this time,
+const PIECE: Duration = Duration::from_millis(50);
+/// but into no smaller pieces than these, bytes.
+const SMALLEST_PIECE: u64 = 4 << 10;
 /// How often the schedule is looked at.
 const SCHEDULE_LOOK: Duration = Duration::from_secs(20);
 
@@ -89,7 +93,55 @@ mod clock {
     }
 }
 
+const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+impl std::str::FromStr for Week {
+    type Err = String;
+
+    /// Reads `mon-fri=08:00-18:00,sat=22:00-06:00`; days that are not named are without a limit.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut week = Self::default();
+        for span in text.split(',') {
+            let wrong = || format!("{span:?} is no span such as mon-fri=08:00-18:00");
+            let (days, times) = span.trim().split_once('=').ok_or_else(wrong)?;
+            let (start, end) = times.split_once('-').ok_or_else(wrong)?;
+            let time = |text: &str| Time::strptime("%H:%M", text.trim()).map_err(|_| wrong());
+            let span = Span { enabled: true, start: time(start)?, end: time(end)? };
+            let day = |name: &str| {
+                let name = name.trim().to_ascii_lowercase();
+                DAYS.iter()
+                    .position(|day| *day == name)
+                    .ok_or_else(|| format!("{name:?} is no day: the days are {}", DAYS.join(", ")))
+            };
+            let (first, last) = days.split_once('-').unwrap_or((days, days));
+            let (first, last) = (day(first)?, day(last)?);
+            for number in first..=if last < first { last + DAYS.len() } else { last } {
+                *week.days_mut()[number % DAYS.len()] = span;
+            }
+        }
+        Ok(week)
+    }
+}
+
+impl std::fmt::Display for Week {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let days = [self.mon, self.tue, self.wed, self.thu, self.fri, self.sat, self.sun];
+        let spans: Vec<String> = DAYS
+            .iter()
+            .zip(days)
+            .filter(|(_, span)| span.enabled)
+            .map(|(day, span)| format!("{day}={}-{}", span.start.strftime("%H:%M"), span.end.strftime("%H:%M")))
+            .collect();
+        formatter.write_str(if spans.is_empty() { "no time" } else { "" })?;
+        formatter.write_str(&spans.join(","))
+    }
+}
+
 impl Week {
+    fn days_mut(&mut self) -> [&mut Span; 7] {
+        [&mut self.mon, &mut self.tue, &mut self.wed, &mut self.thu, &mut self.fri, &mut self.sat, &mut self.sun]
+    }
+
     fn day(&self, day: Weekday) -> Span {
         match day {
             Weekday::Monday => self.mon,
@@ -184,6 +236,15 @@ impl Throttle {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).limit.clone()
     }
 
+    /// The most bytes that one who shares the limit is to take at once, so that each of many moves something every few
+    /// seconds, and no connection is taken for a dead one.
+    #[must_use]
+    pub fn piece(&self) -> u64 {
+        let state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let rate = state.bucket.map(|bucket| bucket.rate);
+        rate.map_or(u64::MAX, |rate| ((rate as f64 * PIECE.as_secs_f64()) as u64).max(SMALLEST_PIECE))
+    }
+
     /// Takes `bytes`, and waits as long as the limit asks for.
     pub async fn take(&self, bytes: u64) {
         let wait = self.reserve(bytes);
@@ -268,6 +329,20 @@ mod tests {
         assert!(!at("2026-11-23T17:00[Europe/Berlin]") && !at("2026-11-24T09:30[Europe/Berlin]"));
         assert!(at("2026-11-24T22:00[Europe/Berlin]") && at("2026-11-25T05:59[Europe/Berlin]"));
         assert!(!at("2026-11-25T06:00[Europe/Berlin]") && !at("2026-11-25T23:00[Europe/Berlin]"));
+    }
+
+    #[test]
+    fn a_schedule_is_written_in_one_line() {
+        let week: Week = "mon-fri=08:00-18:00, SAT=22:00-06:00".parse().unwrap();
+        let span =
+            |start: &str, end: &str| Span { enabled: true, start: start.parse().unwrap(), end: end.parse().unwrap() };
+        assert_eq!((week.fri, week.sat, week.sun.enabled), (span("08:00", "18:00"), span("22:00", "06:00"), false));
+        assert_eq!(week.to_string().parse::<Week>().unwrap(), week);
+        let weekend: Week = "sat-mon=00:00-00:00".parse().unwrap();
+        assert!(weekend.sun.enabled && weekend.mon.enabled && !weekend.tue.enabled);
+        for bad in ["", "mon", "mon=8", "monday=08:00-09:00", "mon=08:00-25:00", "mon-fri=08:00-18:00,"] {
+            assert!(bad.parse::<Week>().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

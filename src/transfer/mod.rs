@@ -18,6 +18,7 @@
 //!
 //! Must never know: rules, folders, the REST interface.
 
+mod addresses;
 mod circuit;
 pub(crate) mod engine;
 mod errands;
@@ -39,7 +40,7 @@ pub use limit::{RateLimit, Span, Throttle, Week};
 pub use live::Live;
 pub(crate) use live::{InFlight, LiveTable, LiveTransfer};
 pub use queue::{Queue, QueueError, TransferSettings};
-pub(crate) use retry::{Verdict, decide};
+pub(crate) use retry::{Tries, Verdict};
 pub(crate) use slots::{Slot, Slots};
 pub(crate) use steps::{Halt, Steps, in_trouble};
 pub(crate) use tree::{PartHasher, checksum};

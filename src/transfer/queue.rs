@@ -4,6 +4,7 @@
 //! as many as may be active. Every order is a change in the database and a nudge to that task.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use secrecy::SecretString;
@@ -15,7 +16,7 @@ use super::engine::{self, Controls, Direction};
 use super::errands;
 use super::limit::Throttle;
 use super::live::{Live, LiveTable, LiveTransfer};
-use super::slots::Slots;
+use super::slots::{SlotLimits, Slots};
 use super::steps::{Halt, Steps};
 use super::upload::{Task, drive, refused};
 use crate::base::UploadId;
@@ -30,6 +31,10 @@ pub struct TransferSettings {
     pub workers: usize,
     /// Uploads worked on at once; the others are queued.
     pub active_uploads: usize,
+    /// Files being read at once, over all uploads.
+    pub open_files: usize,
+    /// Parts being read at once from the same file system.
+    pub disk_readers: usize,
     /// Bytes of a part, for uploads that do not say.
     pub chunk_size: u64,
     /// Whether unfinished uploads go on by themselves when the agent starts.
@@ -39,7 +44,21 @@ pub struct TransferSettings {
 impl Default for TransferSettings {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { workers: (2 * cores).clamp(8, 16), active_uploads: 32, chunk_size: 100 << 20, auto_resume: true }
+        Self {
+            workers: (2 * cores).clamp(8, 16),
+            active_uploads: 32,
+            open_files: 64,
+            disk_readers: 16,
+            chunk_size: 100 << 20,
+            auto_resume: true,
+        }
+    }
+}
+
+impl TransferSettings {
+    fn slots(&self) -> SlotLimits {
+        let Self { workers, open_files, disk_readers, .. } = *self;
+        SlotLimits { workers, open_files, disk_readers }
     }
 }
 
@@ -50,13 +69,13 @@ pub enum QueueError {
     #[error("no upload {0}")]
     NotFound(UploadId),
     /// The upload's state does not allow it.
-    #[error("upload {id} is {state}; this works while it is {allowed}")]
+    #[error("upload {id} is {state}; this works {allowed}")]
     WrongState {
         /// The upload.
         id: UploadId,
         /// What it is.
         state: &'static str,
-        /// The states in which it works, in words.
+        /// When it works, in words.
         allowed: &'static str,
     },
     /// The rule's ledger has it already.
@@ -89,7 +108,7 @@ impl QueueError {
 
 impl From<StoreError> for QueueError {
     fn from(error: StoreError) -> Self {
-        Self::from_store(error, "no state")
+        Self::from_store(error, "at no time")
     }
 }
 
@@ -99,6 +118,8 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) slots: Slots<UploadId>,
     pub(super) session_changed: Notify,
+    /// Whether it was told that nobody is signed in.
+    session_told: AtomicBool,
     pub(super) circuits: Circuits,
     /// The upload direction's bandwidth.
     pub(super) throttle: Throttle,
@@ -111,6 +132,24 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn settings(&self) -> TransferSettings {
         *self.settings.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The cloud does not know us: that is told once, until somebody signs in. Returns what to say of an upload that
+    /// waits for it.
+    pub(super) async fn session_lost(&self) -> &'static str {
+        let reason = if self.cloud.has_key() {
+            "the cloud does not accept the API key: start the agent with another"
+        } else {
+            "not signed in: `masv user login`"
+        };
+        if !self.session_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!("uploads wait: {reason}");
+            let told = self.store.record_event("session.lost", None, serde_json::json!({ "reason": reason })).await;
+            if let Err(error) = told {
+                tracing::error!(error = &error as &dyn std::error::Error, "an event cannot be written down");
+            }
+        }
+        reason
     }
 
     /// What the cloud accepts; asked once. A cloud that does not say is taken for one with the usual limits.
@@ -152,8 +191,9 @@ impl Queue {
         let shared = Arc::new(Shared {
             cloud,
             store,
-            slots: Slots::new(settings.workers),
+            slots: Slots::limited(settings.slots()),
             session_changed: Notify::new(),
+            session_told: AtomicBool::new(false),
             circuits: Circuits::new(),
             throttle: Throttle::default(),
             live: LiveTable::default(),
@@ -165,7 +205,7 @@ impl Queue {
             let shared = Arc::clone(&shared);
             async move {
                 let stop = shared.controls.stop.child_token();
-                let errands = tokio::spawn(errands::run(shared.store.clone(), shared.cloud.clone(), stop));
+                let errands = tokio::spawn(errands::run(Arc::clone(&shared), stop));
                 engine::run(shared).await;
                 errands.abort();
             }
@@ -200,6 +240,7 @@ impl Queue {
     /// Uses `session` for team calls from now on; uploads that waited for one go on.
     pub fn set_session(&self, session: Option<Session>) {
         self.shared.cloud.set_session(session);
+        self.shared.session_told.store(false, Ordering::Relaxed);
         self.shared.session_changed.notify_waiters();
     }
 
@@ -222,7 +263,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::WrongState`] from the moment it is finalized.
     pub async fn append(&self, id: UploadId, files: Vec<SourceFile>) -> Result<(), QueueError> {
-        let allowed = "transferring, paused, idle or error";
+        let allowed = "while it is transferring, paused, idle or error";
         self.shared.store.append_files(id, files).await.map_err(|error| QueueError::from_store(error, allowed))?;
         self.shared.controls.nudge.notify_one();
         Ok(())
@@ -234,7 +275,7 @@ impl Queue {
     /// [`QueueError::WrongState`] unless it is transferring or paused.
     pub async fn pause(&self, id: UploadId) -> Result<(), QueueError> {
         let moved = self.shared.store.move_to(id, &[State::Transferring], State::Paused, None).await;
-        moved.map_err(|error| QueueError::from_store(error, "transferring or paused"))?;
+        moved.map_err(|error| QueueError::from_store(error, "while it is transferring or paused"))?;
         self.shared.controls.nudge.notify_one();
         Ok(())
     }
@@ -244,7 +285,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::WrongState`] when it is complete.
     pub async fn resume(&self, id: UploadId) -> Result<(), QueueError> {
-        let allowed = "paused, error, transferring or idle";
+        let allowed = "while it is paused, error, transferring or idle";
         self.shared.store.try_again(id).await.map_err(|error| QueueError::from_store(error, allowed))?;
         self.shared.controls.nudge.notify_one();
         Ok(())
@@ -255,7 +296,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::WrongState`] when it is paused or failed.
     pub async fn finalize(&self, id: UploadId) -> Result<(), QueueError> {
-        let allowed = "transferring, idle or complete";
+        let allowed = "while it is transferring, idle or complete";
         self.shared.store.ask_finalize(id).await.map_err(|error| QueueError::from_store(error, allowed))?;
         self.shared.controls.nudge.notify_one();
         Ok(())
@@ -300,7 +341,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::WrongState`] when it is complete.
     pub async fn set_auto_finalize(&self, id: UploadId, auto_finalize: bool) -> Result<(), QueueError> {
-        let allowed = "transferring, paused, idle or error";
+        let allowed = "while it is transferring, paused, idle or error";
         let set = self.shared.store.set_auto_finalize(id, auto_finalize).await;
         set.map_err(|error| QueueError::from_store(error, allowed))?;
         if auto_finalize && self.shared.store.upload(id).await?.state == State::Idle {
@@ -321,7 +362,7 @@ impl Queue {
     ) -> Result<Link, QueueError> {
         let upload = self.shared.store.upload(id).await?;
         let Some(package) = &upload.package else {
-            let allowed = "one whose package is made";
+            let allowed = "once its package is made";
             return Err(QueueError::WrongState { id, state: upload.state.as_str(), allowed });
         };
         let access = PackageAccess { id: &package.id, token: &package.token };
@@ -349,10 +390,14 @@ impl Queue {
         self.shared.settings()
     }
 
-    /// Works in another way from now on.
-    pub fn set_settings(&self, settings: TransferSettings) {
-        *self.shared.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
-        self.shared.slots.set_capacity(settings.workers);
+    /// Works in another way from now on; what is above a limit ends with the parts it is at.
+    pub fn change_settings(&self, change: impl FnOnce(&mut TransferSettings)) {
+        let settings = {
+            let mut settings = self.shared.settings.write().unwrap_or_else(PoisonError::into_inner);
+            change(&mut settings);
+            *settings
+        };
+        self.shared.slots.set_limits(settings.slots());
         self.shared.controls.nudge.notify_one();
     }
 }

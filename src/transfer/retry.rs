@@ -14,6 +14,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Not even a cloud may make us wait longer.
 const LONGEST_ASKED_WAIT: Duration = Duration::from_secs(3600);
 
+/// A new address that is refused so often in a row is not refused for its age.
+const MOST_REFUSALS: u32 = 5;
+
 /// What to do about a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -31,9 +34,35 @@ pub enum Verdict {
     Never,
 }
 
-/// Decides about a failed call. `attempts` of it were made, this one included.
-#[must_use]
-pub fn decide(error: &CloudError, attempts: u32) -> Verdict {
+/// The tries of one call so far, all of which failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tries {
+    /// How many there were.
+    made: u32,
+    /// The last of them that were refused one after the other, as an expired address is: what a bad network does in
+    /// between says nothing about whether we are allowed.
+    refused: u32,
+}
+
+impl Tries {
+    /// How many there were.
+    pub(crate) fn made(self) -> u32 {
+        self.made
+    }
+
+    /// Another one has failed: what to do about it.
+    pub(crate) fn failed(&mut self, error: &CloudError) -> Verdict {
+        self.made = self.made.saturating_add(1);
+        self.refused = match error.status() {
+            Some(400 | 401 | 403 | 404 | 410) => self.refused.saturating_add(1),
+            _ => 0,
+        };
+        decide(error, *self)
+    }
+}
+
+/// Decides about a failed call, whose failure is counted in `tries`.
+fn decide(error: &CloudError, tries: Tries) -> Verdict {
     let (call, status, code, message, retry_after) = match error {
         CloudError::NotSignedIn => return Verdict::SignIn,
         CloudError::NoTeam { .. } | CloudError::Setup { .. } => return Verdict::Never,
@@ -48,7 +77,7 @@ pub fn decide(error: &CloudError, attempts: u32) -> Verdict {
         (_, 500..) => wait,
         (Call::RemovePackage | Call::RemoveFile, 404 | 410) => Verdict::Done,
         // The answer was lost, or the process ended before it could write it down.
-        (Call::FinalizePackage | Call::FinalizeFile, 400 | 409) if mentions_finalized(message) => Verdict::Done,
+        (Call::FinalizePackage | Call::FinalizeFile, 400 | 409) if is_finalized(message) => Verdict::Done,
         // The cloud has closed the file, or lost it, and what was sent of it is not known here.
         (Call::PartAddresses, 404 | 409 | 410) => Verdict::Restart,
         (Call::SendPart | Call::BeginFile, _) => match code {
@@ -56,7 +85,7 @@ pub fn decide(error: &CloudError, attempts: u32) -> Verdict {
             // A body that did not arrive as it was sent, or too slowly.
             Some("RequestTimeout" | "IncompleteBody" | "BadDigest" | "SlowDown") => Verdict::Later(None),
             _ if status == 404 && call == Call::SendPart => Verdict::Restart,
-            _ if matches!(status, 400 | 401 | 403 | 410) && attempts <= 5 => Verdict::Refresh,
+            _ if matches!(status, 400 | 401 | 403 | 410) && tries.refused <= MOST_REFUSALS => Verdict::Refresh,
             _ => Verdict::Never,
         },
         (Call::FinalizeFile, 400 | 404 | 409) if matches!(code, Some("NoSuchUpload" | "InvalidPart")) => {
@@ -64,16 +93,17 @@ pub fn decide(error: &CloudError, attempts: u32) -> Verdict {
         }
         (Call::CreatePackage | Call::OpenPackage, 401) => Verdict::SignIn,
         // The right to read the package has expired: the link gives a new one.
-        (Call::ListFiles | Call::FileAddress, 401) if attempts <= 3 => Verdict::Refresh,
+        (Call::ListFiles | Call::FileAddress, 401) if tries.refused <= MOST_REFUSALS => Verdict::Refresh,
         (Call::ReceivePart, 412 | 416) => Verdict::Restart,
-        (Call::ReceivePart, 400 | 401 | 403 | 404 | 410) if attempts <= 5 => Verdict::Refresh,
+        (Call::ReceivePart, 400 | 401 | 403 | 404 | 410) if tries.refused <= MOST_REFUSALS => Verdict::Refresh,
         _ => Verdict::Never,
     }
 }
 
-fn mentions_finalized(message: &str) -> bool {
+/// Whether a refusal to finalize says that it was done before, and not that something else must be finalized first.
+fn is_finalized(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
-    message.contains("already") || message.contains("finalized")
+    (message.contains("already") || message.contains("finalized")) && !message.contains("not ")
 }
 
 /// The wait before the next try after `attempts` failed ones: uniformly random between nothing and a bound that
@@ -112,6 +142,8 @@ mod tests {
             (refused(FinalizePackage, 409, None, "package is already finalized"), 1, Verdict::Done),
             (refused(FinalizeFile, 409, None, "the file is finalized"), 1, Verdict::Done),
             (refused(PartAddresses, 409, None, "the file is finalized"), 1, Verdict::Restart),
+            (refused(FinalizePackage, 409, None, "2 files of the package are not finalized"), 2, Verdict::Never),
+            (refused(PartAddresses, 404, None, ""), 1, Verdict::Restart),
             (refused(RemovePackage, 404, None, ""), 1, Verdict::Done),
             (refused(CreatePackage, 401, None, ""), 1, Verdict::SignIn),
             (refused(CreatePackage, 403, None, ""), 1, Verdict::Never),
@@ -126,8 +158,23 @@ mod tests {
             (CloudError::Garbled { call: CreateFile, reason: "cut".into() }, 1, Verdict::Later(None)),
         ];
         for (error, attempts, verdict) in cases {
-            assert_eq!(decide(&error, attempts), verdict, "{error:?}");
+            let tries = Tries { made: attempts, refused: attempts };
+            assert_eq!(decide(&error, tries), verdict, "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_bad_network_does_not_use_up_the_patience_with_expired_addresses() {
+        let expired = refused(Call::SendPart, 403, Some("AccessDenied"), "Request has expired");
+        let cut = CloudError::Unreachable { call: Call::SendPart, reason: "reset".to_owned() };
+        let mut tries = Tries::default();
+        for _ in 0..20 {
+            assert_eq!(tries.failed(&cut), Verdict::Later(None));
+            assert_eq!(tries.failed(&expired), Verdict::Refresh);
+        }
+        assert_eq!(tries.made(), 40);
+        (1..MOST_REFUSALS).for_each(|_| assert_eq!(tries.failed(&expired), Verdict::Refresh));
+        assert_eq!(tries.failed(&expired), Verdict::Never, "a refusal that does not end is one");
     }
 
     #[test]
@@ -137,7 +184,7 @@ mod tests {
             if let CloudError::Refused { retry_after, .. } = &mut error {
                 *retry_after = Some(Duration::from_secs(seconds));
             }
-            decide(&error, 1)
+            Tries::default().failed(&error)
         };
         assert_eq!(asked(7), Verdict::Later(Some(Duration::from_secs(7))));
         assert_eq!(asked(1 << 40), Verdict::Later(Some(LONGEST_ASKED_WAIT)));

@@ -1,7 +1,8 @@
 //! One part on its way: read once, hashed once (MD5 for the storage's tag, BLAKE3 for the file's checksum), sent once.
 //!
 //! Reading and hashing happen on a blocking thread, a few blocks ahead of the network, so memory is bounded by
-//! the window whatever the part's size; the MD5s of parts that are sent side by side are computed side by side. A request that moves no byte for [`STALL_LIMIT`] is given up.
+//! the window whatever the part's size; the MD5s of parts that are sent side by side are computed side by side. A
+//! request that moves no byte for as long as the cloud's patience says is given up.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -23,8 +24,6 @@ use crate::digest::{Md5, SharedMd5};
 const BLOCK: usize = 256 << 10;
 /// Blocks that may wait between disk and network, and for the hashing: a megabyte each a worker.
 const WINDOW: usize = 4;
-/// A connection on which nothing moves for so long is dead. It covers the storage's own work after the last byte.
-const STALL_LIMIT: Duration = Duration::from_secs(90);
 
 /// Which bytes of which file.
 #[derive(Clone)]
@@ -91,7 +90,7 @@ pub(super) async fn send_part(
         let stream = paced(receiver, throttle.clone(), Arc::clone(&in_flight));
         (PartBody::streaming(length, stream), Reading::Running(reading))
     };
-    let answer = unless_stalled(cloud.send_part(blueprint, body), &in_flight).await;
+    let answer = unless_stalled(cloud.send_part(blueprint, body), &in_flight, cloud.patience().stall).await;
     let digests = match reading {
         Reading::Over(digests) => digests,
         Reading::Running(reading) => match reading.await {
@@ -155,30 +154,36 @@ fn read_blocks(slice: &Slice, blocks: &mpsc::Sender<std::io::Result<Bytes>>) -> 
     Ok(Some(Digests { md5: md5.finalize(), tree: tree.finish() }))
 }
 
-/// The blocks as they may leave.
+/// The blocks as they may leave, in pieces where the limit is low.
 fn paced(
     receiver: mpsc::Receiver<std::io::Result<Bytes>>,
     throttle: Throttle,
     in_flight: Arc<InFlight>,
 ) -> impl Stream<Item = std::io::Result<Bytes>> {
-    futures_util::stream::unfold((receiver, throttle, in_flight), |(mut receiver, throttle, in_flight)| async move {
-        let block = receiver.recv().await?;
-        if let Ok(bytes) = &block {
-            let length = bytes.len() as u64;
-            throttle.take(length).await;
-            in_flight.add(length);
+    let begun = (receiver, throttle, in_flight, Bytes::new());
+    futures_util::stream::unfold(begun, |(mut receiver, throttle, in_flight, mut left)| async move {
+        if left.is_empty() {
+            match receiver.recv().await? {
+                Ok(block) => left = block,
+                Err(error) => return Some((Err(error), (receiver, throttle, in_flight, left))),
+            }
         }
-        Some((block, (receiver, throttle, in_flight)))
+        let piece = usize::try_from(throttle.piece()).unwrap_or(usize::MAX).min(left.len());
+        let piece = left.split_to(piece);
+        throttle.take(piece.len() as u64).await;
+        in_flight.add(piece.len() as u64);
+        Some((Ok(piece), (receiver, throttle, in_flight, left)))
     })
 }
 
 async fn unless_stalled(
     request: impl Future<Output = Result<String, CloudError>>,
     in_flight: &InFlight,
+    limit: Duration,
 ) -> Result<String, CloudError> {
     tokio::pin!(request);
     let mut seen = in_flight.so_far();
-    let mut deadline = Instant::now() + STALL_LIMIT;
+    let mut deadline = Instant::now() + limit;
     loop {
         tokio::select! {
             answer = &mut request => return answer,
@@ -187,7 +192,7 @@ async fn unless_stalled(
                     return Err(unreachable("the connection stalled"));
                 }
                 seen = in_flight.so_far();
-                deadline = Instant::now() + STALL_LIMIT;
+                deadline = Instant::now() + limit;
             }
         }
     }

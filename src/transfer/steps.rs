@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::circuit::Circuits;
 use super::live::LiveTransfer;
-use super::retry::{Verdict, backoff, decide};
+use super::retry::{Tries, Verdict, backoff};
 use crate::cloud::CloudError;
 use crate::store::{Problem, StoreError};
 
@@ -107,13 +107,12 @@ impl Steps {
         circuits: &Circuits,
         host: &str,
         mut call: impl FnMut() -> F,
-        attempts: &mut u32,
+        tries: &mut Tries,
     ) -> Result<T, Halt>
     where
         F: Future<Output = Result<T, CloudError>>,
     {
         loop {
-            *attempts += 1;
             self.unless_stopped(circuits.leave(host)).await?;
             let outcome = call().await;
             circuits.learn(host, outcome.as_ref().err());
@@ -121,8 +120,8 @@ impl Steps {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            match decide(&error, *attempts) {
-                Verdict::Later(wait) => self.wait_after(&error, *attempts, wait).await?,
+            match tries.failed(&error) {
+                Verdict::Later(wait) => self.wait_after(&error, tries.made(), wait).await?,
                 verdict => return Err(Halt::Refused(error, verdict)),
             }
         }

@@ -6,7 +6,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,8 +15,8 @@ use super::circuit::Circuits;
 use super::file::send_file;
 use super::limit::Throttle;
 use super::queue::Shared;
-use super::retry::Verdict;
-use super::slots::Slot;
+use super::retry::{Tries, Verdict};
+use super::slots::{Reads, Slot};
 use super::steps::{Halt, Steps, in_trouble};
 use crate::base::{UploadId, crash_point};
 use crate::cloud::{Cloud, CloudError, Limits, NewLink, NewPackage, NewPortalPackage, PackageAccess};
@@ -54,6 +54,8 @@ pub(super) struct Run {
     /// Wanted bytes of a part.
     pub(super) chunk_size: u64,
     told_unproven: AtomicBool,
+    /// Files that were left for later because they go on changing.
+    later: AtomicUsize,
 }
 
 impl Deref for Run {
@@ -90,21 +92,20 @@ impl Task {
         self.shared.settings().workers
     }
 
-    /// Waits for a worker.
-    pub(super) async fn worker(&self) -> Result<Slot<UploadId>, Halt> {
-        self.unless_stopped(self.shared.slots.take(self.id, self.live.priority())).await
+    /// Waits for a worker that may read from there.
+    pub(super) async fn worker(&self, reads: Reads) -> Result<Slot<UploadId>, Halt> {
+        self.unless_stopped(self.shared.slots.take_to_read(self.id, self.live.priority(), reads)).await
     }
 
     /// Waits until somebody has signed in, looking every now and then.
-    pub(super) async fn wait_for_session(&self, attempts: u32) -> Result<(), Halt> {
-        if attempts == 1 {
-            tracing::warn!(upload = %self.id, "the cloud does not know us: sign in with `masv user login`");
-        }
+    pub(super) async fn wait_for_session(&self) -> Result<(), Halt> {
+        let signed_in = self.shared.session_changed.notified();
+        let reason = self.shared.session_lost().await;
         let until = Timestamp::now().checked_add(SESSION_LOOK).unwrap_or(Timestamp::MAX);
-        let _shown = self.live.wait("not signed in: `masv user login`".to_owned(), attempts, until);
+        let _shown = self.live.wait(reason.to_owned(), 1, until);
         tokio::select! {
             waited = self.pause_for(SESSION_LOOK) => waited,
-            () = self.shared.session_changed.notified() => Ok(()),
+            () = signed_in => Ok(()),
         }
     }
 
@@ -115,10 +116,10 @@ impl Task {
     where
         F: Future<Output = Result<T, CloudError>>,
     {
-        let (host, mut attempts) = (self.cloud().base().authority(), 0);
+        let (host, mut tries) = (self.cloud().base().authority(), Tries::default());
         loop {
-            match self.try_at(&self.shared.circuits, host, &mut call, &mut attempts).await {
-                Err(Halt::Refused(_, Verdict::SignIn)) => self.wait_for_session(attempts).await?,
+            match self.try_at(&self.shared.circuits, host, &mut call, &mut tries).await {
+                Err(Halt::Refused(_, Verdict::SignIn)) => self.wait_for_session().await?,
                 other => return other,
             }
         }
@@ -128,6 +129,11 @@ impl Task {
 impl Run {
     pub(super) fn package(&self) -> PackageAccess<'_> {
         PackageAccess { id: &self.package.id, token: &self.package.token }
+    }
+
+    /// A file is left for later: it goes on changing.
+    pub(super) fn comes_later(&self) {
+        self.later.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Says, once an upload, that the storage's tags prove nothing.
@@ -151,7 +157,14 @@ pub(super) async fn drive(task: Task) -> Result<(), Halt> {
     let settings = task.shared.settings();
     let limits = task.shared.limits().await;
     let chunk_size = upload.chunk_size.unwrap_or(settings.chunk_size);
-    let run = Arc::new(Run { task, package, limits, chunk_size, told_unproven: AtomicBool::new(false) });
+    let run = Arc::new(Run {
+        task,
+        package,
+        limits,
+        chunk_size,
+        told_unproven: AtomicBool::new(false),
+        later: AtomicUsize::new(0),
+    });
     loop {
         run.live.set_phase(Activity::Sending);
         let sent = send_files(&run).await?;
@@ -159,6 +172,8 @@ pub(super) async fn drive(task: Task) -> Result<(), Halt> {
         match run.store().all_sent(run.id).await? {
             Some(State::Transferring) => break,
             Some(_) => return Ok(()),
+            // What waits for its file to settle is looked at again, after all others.
+            None if run.later.swap(0, Ordering::Relaxed) > 0 => {}
             None => {
                 let failed = run.store().files_failed(run.id, 1_000).await?;
                 if !failed.is_empty() {

@@ -138,12 +138,20 @@ fn settings_are_kept_over_restarts() {
     agent.json(&["settings", "rate-limit", "update", "--limit", "20MB"]);
     agent.json(&["settings", "workers", "update", "3"]);
     agent.json(&["settings", "fifo", "update", "1"]);
+    agent.json(&["settings", "open-files", "update", "7"]);
+    agent.json(&["settings", "disk-readers", "update", "2"]);
+    agent.json(&["settings", "rate-limit", "update", "--schedule", "mon-fri=08:00-18:00"]);
+    assert_eq!(code(&agent.masv(&["settings", "rate-limit", "update", "--schedule", "monday"])), 2);
     assert_eq!(code(&agent.masv(&["settings", "workers", "update", "0"])), 2);
     assert_eq!(agent.stop(), Some(0));
     agent.go_on();
     assert_eq!(agent.json(&["settings", "rate-limit", "status"])["rate_limit_bps"], 20_000_000);
     assert_eq!(agent.json(&["settings", "workers", "status"])["workers"], 3);
     assert_eq!(agent.json(&["settings", "fifo", "status"])["active_upload_count"], 1);
+    assert_eq!(agent.json(&["settings", "open-files", "status"])["open_files"], 7);
+    assert_eq!(agent.json(&["settings", "disk-readers", "status"])["disk_readers"], 2);
+    let limit = agent.json(&["settings", "rate-limit", "status"]);
+    assert!(limit["schedule_enabled"] == true && limit["schedule"]["fri"]["end"] == "18:00", "{limit}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,178 +1,24 @@
-//! A network that misbehaves: the engine talks to the hub through a proxy that spoils three requests in ten.
+//! A network that misbehaves: three requests in ten are spoiled, parts arrive damaged, addresses expire, the hub is away.
 
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State as Extract};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
-use masv_agent::store::State;
-use url::Url;
+use masv_agent::store::{FileState, State};
+use masv_agent::transfer::TransferSettings;
 
+use crate::proxy::{Asked, FAULTS, Fault, behind_proxy};
 use crate::support::{TestEngine, TestHub, content, digests, received, spec, wait_until};
-
-/// How a request is spoiled.
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    /// The connection ends before anything is answered, and the hub hears nothing.
-    Reset,
-    /// The hub does it, and the answer is lost.
-    LostAnswer,
-    /// The answer breaks off.
-    CutAnswer,
-    /// The answer is whole by its length, and half by its sense.
-    HalfJson,
-    /// One bit of the body is another when it arrives.
-    FlippedBit,
-    ServerError,
-    Busy,
-    TooMany,
-    Expired,
-    Slow,
-}
-
-const FAULTS: [Fault; 10] = [
-    Fault::Reset,
-    Fault::LostAnswer,
-    Fault::CutAnswer,
-    Fault::HalfJson,
-    Fault::FlippedBit,
-    Fault::ServerError,
-    Fault::Busy,
-    Fault::TooMany,
-    Fault::Expired,
-    Fault::Slow,
-];
-
-struct Proxy {
-    hub: Url,
-    client: reqwest::Client,
-    /// Spoiled requests in a hundred; with all hundred, nothing gets through at all.
-    percent: u64,
-    random: Mutex<fastrand::Rng>,
-    requests: AtomicU64,
-    spoiled: AtomicU64,
-}
-
-impl Proxy {
-    fn choose(&self) -> Option<Fault> {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        let mut random = self.random.lock().unwrap();
-        if random.u64(0..100) >= self.percent {
-            return None;
-        }
-        self.spoiled.fetch_add(1, Ordering::Relaxed);
-        if self.percent == 100 { Some(Fault::Reset) } else { random.choice(FAULTS) }
-    }
-
-    async fn forward(
-        &self,
-        method: reqwest::Method,
-        path: &str,
-        headers: &HeaderMap,
-        body: Bytes,
-    ) -> reqwest::Response {
-        let mut request = self.client.request(method, self.hub.join(path).unwrap()).body(body);
-        for (name, value) in headers {
-            if !matches!(*name, header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING) {
-                request = request.header(name, value);
-            }
-        }
-        request.send().await.unwrap()
-    }
-}
-
-/// An answer whose connection breaks after `sent`, though its length promises more.
-fn broken(sent: Bytes) -> Response {
-    let end = futures_util::stream::once(async { Err(std::io::Error::other("cut")) });
-    let body = futures_util::stream::once(async move { Ok::<_, std::io::Error>(sent) }).chain(end);
-    let mut response = Body::from_stream(body).into_response();
-    response.headers_mut().insert(header::CONTENT_LENGTH, header::HeaderValue::from_static("100000"));
-    response
-}
-
-fn storage_error(status: StatusCode, code: &str) -> Response {
-    (status, format!("<Error><Code>{code}</Code><Message>Request has expired</Message></Error>")).into_response()
-}
-
-async fn serve(Extract(proxy): Extract<Arc<Proxy>>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let path = parts.uri.path_and_query().unwrap().as_str().to_owned();
-    let mut bytes = BytesMut::new();
-    let mut stream = body.into_data_stream();
-    while let Some(block) = stream.next().await {
-        let Ok(block) = block else { return StatusCode::BAD_REQUEST.into_response() };
-        bytes.extend_from_slice(&block);
-    }
-    let is_part = parts.method == reqwest::Method::PUT;
-    let fault = proxy.choose();
-    match fault {
-        Some(Fault::Reset) => return broken(Bytes::new()),
-        Some(Fault::ServerError) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        Some(Fault::Busy) => {
-            return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "0")]).into_response();
-        }
-        Some(Fault::TooMany) => return StatusCode::TOO_MANY_REQUESTS.into_response(),
-        Some(Fault::Expired) if is_part => return storage_error(StatusCode::FORBIDDEN, "AccessDenied"),
-        Some(Fault::Slow) => tokio::time::sleep(Duration::from_millis(100)).await,
-        Some(Fault::FlippedBit) if is_part && !bytes.is_empty() => {
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 1;
-        }
-        _ => {}
-    }
-    let answer = proxy.forward(parts.method, &path, &parts.headers, bytes.freeze()).await;
-    let (status, headers) = (answer.status(), answer.headers().clone());
-    let body = answer.bytes().await.unwrap();
-    match fault {
-        Some(Fault::LostAnswer) => return broken(Bytes::new()),
-        Some(Fault::CutAnswer) => return broken(body.slice(..body.len() / 2)),
-        Some(Fault::HalfJson) if !is_part => return (status, body.slice(..body.len() / 2)).into_response(),
-        _ => {}
-    }
-    let mut response = (status, body).into_response();
-    for (name, value) in &headers {
-        if !matches!(*name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::CONNECTION) {
-            response.headers_mut().insert(name, value.clone());
-        }
-    }
-    response
-}
-
-/// A hub whose every address leads through a proxy that spoils `percent` of the requests.
-async fn behind_proxy(percent: u64) -> (TestHub, Url, Arc<Proxy>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-    let hub = TestHub::start_public(url.clone()).await;
-    let proxy = Arc::new(Proxy {
-        hub: hub.url.clone(),
-        client: reqwest::Client::builder().no_proxy().build().unwrap(),
-        percent,
-        random: Mutex::new(fastrand::Rng::with_seed(20_261_124)),
-        requests: AtomicU64::new(0),
-        spoiled: AtomicU64::new(0),
-    });
-    listener.set_nonblocking(true).unwrap();
-    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-    let router = Router::new().fallback(serve).with_state(Arc::clone(&proxy));
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    (hub, url, proxy)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_uploads_arrive_equal_though_three_requests_in_ten_are_spoiled() {
-    let (hub, url, proxy) = behind_proxy(30).await;
-    let engine = TestEngine::start(hub.cloud_at(url)).await;
+    let (hub, url, proxy) = behind_proxy(10).await;
+    let mut random = fastrand::Rng::with_seed(20_261_124);
+    proxy.plan(move |_| if random.u32(0..100) < 30 { random.choice(FAULTS) } else { None });
+    let engine = TestEngine::start(hub.impatient_cloud_at(url)).await;
     let mut expected = Vec::new();
     for number in 0..50_u64 {
         let sizes: &[usize] = match number % 5 {
-            0 => &[6_000_000, 10],
+            0 => &[12_000_000, 10],
             1 => &[0],
             2 => &[1_000, 2_000, 3_000, 4_000],
             3 => &[70_000],
@@ -186,17 +32,18 @@ async fn fifty_uploads_arrive_equal_though_three_requests_in_ten_are_spoiled() {
         expected.push((engine.queue.submit(spec(sources)).await.unwrap(), files));
     }
     for (id, files) in expected {
-        let upload = engine.wait_long_for(id, State::Complete, Duration::from_secs(120)).await;
+        let upload = engine.wait_long_for(id, State::Complete, Duration::from_secs(300)).await;
         let link = upload.links[0].url.replacen(hub.public().as_str(), hub.url.as_str(), 1);
         assert_eq!(digests(&received(&link).await), digests(&files), "{id}");
     }
-    let (requests, spoiled) = (proxy.requests.load(Ordering::Relaxed), proxy.spoiled.load(Ordering::Relaxed));
+    let (requests, spoiled) = proxy.counts();
     assert!(spoiled * 5 > requests, "only {spoiled} of {requests} requests were spoiled");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_costs_few_requests_and_the_upload_says_why_it_waits() {
-    let (hub, url, proxy) = behind_proxy(100).await;
+    let (hub, url, proxy) = behind_proxy(0).await;
+    proxy.plan(|_| Some(Fault::Cut));
     let engine = TestEngine::start(hub.cloud_at(url)).await;
     let files = (0..20).map(|n| engine.file(&format!("{n}.bin"), &content(n, 1_000))).collect();
     let id = engine.queue.submit(spec(files)).await.unwrap();
@@ -206,7 +53,7 @@ async fn an_outage_costs_few_requests_and_the_upload_says_why_it_waits() {
     .await;
     assert_eq!(engine.upload(id).await.state, State::Transferring, "an outage is no error");
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let requests = proxy.requests.load(Ordering::Relaxed);
+    let (requests, _) = proxy.counts();
     assert!(requests < 30, "{requests} requests in three seconds of outage");
     engine.queue.remove(id).await.expect("removing works with the cloud away");
 }
@@ -226,5 +73,192 @@ async fn uploads_wait_for_a_hub_that_is_away_and_go_on_when_it_is_back() {
     })
     .await;
     let _hub = TestHub::start_on(TcpListener::bind(address).unwrap(), folder).await;
-    engine.wait_long_for(id, State::Complete, Duration::from_secs(30)).await;
+    engine.wait_long_for(id, State::Complete, Duration::from_secs(60)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_removed_while_the_hub_is_away_is_removed_there_later_also_after_a_restart() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let hub = TestHub::start_on(listener, tempfile::tempdir().unwrap()).await;
+    let cloud = hub.cloud();
+    let engine = TestEngine::start(cloud.clone()).await;
+    let mut order = spec(vec![engine.file("a.mov", &content(1, 1 << 20))]);
+    order.auto_finalize = false;
+    let id = engine.queue.submit(order).await.unwrap();
+    engine.wait_for(id, State::Idle).await;
+    let folder = hub.shut_down().await;
+    let storage = folder.path().join("hub/storage");
+    let packages = || std::fs::read_dir(&storage).unwrap().count();
+
+    engine.queue.remove(id).await.expect("removing works with the hub away");
+    let TestEngine { queue, store, folder: kept } = engine;
+    queue.stop().await;
+    drop((queue, store));
+    let _engine = TestEngine::start_in(cloud, kept, TransferSettings::default()).await;
+    assert_eq!(packages(), 1);
+    let _hub = TestHub::start_on(TcpListener::bind(address).unwrap(), folder).await;
+    wait_until("the package is removed", Duration::from_secs(90), || async { packages() == 0 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_arrives_damaged_is_sent_again_and_three_times_is_an_error_that_says_so() {
+    let (hub, url, proxy) = behind_proxy(0).await;
+    let engine = TestEngine::start(hub.cloud_at(url)).await;
+    let flips = |mut times: u32| {
+        move |asked: &Asked| {
+            let flip = asked.is_part() && times > 0;
+            times -= u32::from(flip);
+            flip.then_some(Fault::FlippedBit)
+        }
+    };
+    proxy.plan(flips(2));
+    let id = engine.queue.submit(spec(vec![engine.file("a.mov", &content(1, 100_000))])).await.unwrap();
+    engine.wait_for(id, State::Complete).await;
+    assert_eq!(proxy.asked(Asked::is_part).len(), 3, "twice wrong, then right");
+
+    proxy.plan(flips(3));
+    let bytes = content(2, 100_000);
+    let id = engine.queue.submit(spec(vec![engine.file("b.mov", &bytes)])).await.unwrap();
+    let problem = engine.wait_for(id, State::Error).await.problem.unwrap();
+    assert_eq!(problem.code, "part_damaged");
+    assert!(problem.message.contains("b.mov arrived damaged 3 times") && problem.hint.is_some(), "{problem:?}");
+    engine.queue.resume(id).await.unwrap();
+    let upload = engine.wait_for(id, State::Complete).await;
+    let link = upload.links[0].url.replacen(hub.public().as_str(), hub.url.as_str(), 1);
+    assert_eq!(digests(&received(&link).await), digests(&[("b.mov".to_owned(), bytes)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_come_in_windows_and_are_asked_for_again_when_they_have_expired_and_after_a_pause() {
+    let (hub, url, proxy) = behind_proxy(0).await;
+    let settings = TransferSettings { workers: 2, ..TransferSettings::default() };
+    let engine = TestEngine::start_in(hub.cloud_at(url), tempfile::tempdir().unwrap(), settings).await;
+    let twelve_parts = |name: &str, seed| spec(vec![engine.file(name, &content(seed, 60 << 20))]);
+    let windows = || -> Vec<String> { proxy.asked(Asked::is_addresses).into_iter().map(|asked| asked.query).collect() };
+    let id = engine.queue.submit(twelve_parts("a.mov", 1)).await.unwrap();
+    engine.wait_for(id, State::Complete).await;
+    assert_eq!(windows(), ["start=0&count=8", "start=8&count=4"]);
+    assert_eq!(proxy.asked(Asked::is_part).len(), 12);
+
+    // The sixth part is refused, as after a night's sleep.
+    let mut parts = 0;
+    proxy.plan(move |asked| {
+        parts += u32::from(asked.is_part());
+        (asked.is_part() && parts == 6).then_some(Fault::Expired)
+    });
+    let id = engine.queue.submit(twelve_parts("b.mov", 2)).await.unwrap();
+    engine.wait_for(id, State::Complete).await;
+    assert_eq!(windows()[2..], ["start=0&count=8", "start=0&count=8", "start=8&count=4"]);
+    assert_eq!(proxy.asked(Asked::is_part).len(), 12 + 13, "only what was refused is sent again");
+
+    proxy.plan(|asked| asked.is_part().then_some(Fault::Slow));
+    let id = engine.queue.submit(twelve_parts("c.mov", 3)).await.unwrap();
+    wait_until("some parts are confirmed", Duration::from_secs(20), || async {
+        engine.upload(id).await.totals.bytes_done > 0
+    })
+    .await;
+    engine.queue.pause(id).await.unwrap();
+    wait_until("it has stopped", Duration::from_secs(10), || async { engine.queue.live(id).is_none() }).await;
+    let before = windows().len();
+    engine.queue.resume(id).await.unwrap();
+    engine.wait_for(id, State::Complete).await;
+    assert!(windows().len() > before, "after the pause no old address is used");
+}
+
+/// Sends a file of four parts, and does `meanwhile` to it when its second part is on its way.
+async fn sent_while(
+    meanwhile: impl Fn(&std::path::Path) + Send + 'static,
+) -> (TestHub, TestEngine, masv_agent::base::UploadId) {
+    let (hub, url, proxy) = behind_proxy(0).await;
+    let settings = TransferSettings { workers: 1, ..TransferSettings::default() };
+    let engine = TestEngine::start_in(hub.cloud_at(url), tempfile::tempdir().unwrap(), settings).await;
+    let source = engine.file("clip.mov", &content(1, 20 << 20));
+    let path = source.source.clone();
+    let mut parts = 0;
+    proxy.plan(move |asked| {
+        parts += u32::from(asked.is_part());
+        if asked.is_part() && parts == 2 {
+            meanwhile(&path);
+        }
+        None
+    });
+    let id = engine.queue.submit(spec(vec![source, engine.file("other.txt", b"other")])).await.unwrap();
+    (hub, engine, id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_while_it_is_sent_is_sent_anew_as_it_is_then() {
+    let grows = |path: &std::path::Path| {
+        let mut bytes = content(1, 20 << 20);
+        bytes.extend_from_slice(b"and more");
+        std::fs::write(path, bytes).unwrap();
+    };
+    let shrinks = |path: &std::path::Path| {
+        std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(11 << 20).unwrap();
+    };
+    let is_replaced = |path: &std::path::Path| {
+        let new = path.with_extension("new");
+        std::fs::write(&new, content(9, 20 << 20)).unwrap();
+        std::fs::rename(new, path).unwrap();
+    };
+    let arrives = |sent: (TestHub, TestEngine, masv_agent::base::UploadId)| async move {
+        let (hub, engine, id) = sent;
+        let upload = engine.wait_long_for(id, State::Complete, Duration::from_secs(60)).await;
+        let link = upload.links[0].url.replacen(hub.public().as_str(), hub.url.as_str(), 1);
+        let now = std::fs::read(engine.folder.path().join("source/clip.mov")).unwrap();
+        let expected = [("clip.mov".to_owned(), now.clone()), ("other.txt".to_owned(), b"other".to_vec())];
+        assert_eq!(digests(&received(&link).await), digests(&expected));
+        assert_eq!(upload.totals.bytes_done, upload.totals.bytes, "what is shown is what arrived");
+        let checksum = blake3::hash(&now).to_hex().to_string();
+        assert_eq!(engine.files(id).await[0].checksum.as_deref(), Some(checksum.as_str()));
+    };
+    tokio::join!(
+        async { arrives(sent_while(grows).await).await },
+        async { arrives(sent_while(shrinks).await).await },
+        async { arrives(sent_while(is_replaced).await).await },
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_vanishes_while_it_is_sent_is_named_and_the_others_are_sent() {
+    let (hub, engine, id) = sent_while(|path| std::fs::remove_file(path).unwrap()).await;
+    let problem = engine.wait_for(id, State::Error).await.problem.unwrap();
+    assert!(problem.code == "source_gone" && problem.message.contains("clip.mov"), "{problem:?}");
+    let states: Vec<_> = engine.files(id).await.into_iter().map(|file| file.state).collect();
+    assert_eq!(states, [FileState::Gone, FileState::Done]);
+    let back = engine.file("clip.mov", b"back again").source;
+    engine.queue.resume(id).await.unwrap();
+    let upload = engine.wait_long_for(id, State::Complete, Duration::from_secs(60)).await;
+    let link = upload.links[0].url.replacen(hub.public().as_str(), hub.url.as_str(), 1);
+    assert_eq!(received(&link).await[0].1, std::fs::read(back).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_go_on_changing_hold_up_only_themselves_and_are_named() {
+    let hub = TestHub::start().await;
+    let engine = TestEngine::start(hub.cloud()).await;
+    let growing: Vec<_> = (0..20).map(|n| engine.file(&format!("growing-{n}.mov"), b"0")).collect();
+    let writers: Vec<_> = growing.iter().map(|file| file.source.clone()).collect();
+    writers.iter().for_each(|path| std::fs::write(path, b"01").unwrap());
+    let mut sources = growing;
+    sources.push(engine.file("whole.mov", b"whole"));
+    let writing = tokio::spawn(async move {
+        for round in 0_u64.. {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            writers.iter().for_each(|path| std::fs::write(path, round.to_string()).unwrap());
+        }
+    });
+    let id = engine.queue.submit(spec(sources)).await.unwrap();
+    wait_until("what waits is named", Duration::from_secs(20), || async {
+        engine.queue.live(id).is_some_and(|live| live.reason.is_some_and(|reason| reason.contains("growing-")))
+    })
+    .await;
+    wait_until("the whole one is sent", Duration::from_secs(60), || async {
+        engine.files(id).await[20].state == FileState::Done
+    })
+    .await;
+    assert_eq!(engine.upload(id).await.state, State::Transferring);
+    writing.abort();
+    engine.wait_long_for(id, State::Complete, Duration::from_secs(90)).await;
 }

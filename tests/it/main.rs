@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod command_line;
+mod control;
 mod crashes;
 mod download;
 mod faults;
@@ -11,6 +12,7 @@ mod kills;
 mod notify;
 mod openapi;
 mod process;
+mod proxy;
 mod rule_cli;
 mod s3_server;
 mod service_files;

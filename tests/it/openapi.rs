@@ -118,7 +118,15 @@ async fn every_call_of_the_document_answers_as_it_says() {
     for call in ["get /healthz", "get /readyz", "get /api/v1/openapi.json"] {
         api.call(call, "", None, 200).await;
     }
-    for call in ["server", "doctor", "settings/workers", "settings/fifo_mode", "automations"] {
+    for call in [
+        "server",
+        "doctor",
+        "settings/workers",
+        "settings/open_files",
+        "settings/disk_readers",
+        "settings/fifo_mode",
+        "automations",
+    ] {
         api.call(&format!("get /api/v1/{call}"), "", None, 200).await;
     }
     uploads(&mut api, &clip).await;
@@ -205,6 +213,8 @@ async fn settings(api: &mut Caller) {
         assert_eq!(kept["schedule"]["mon"]["start"], "09:00");
     }
     api.call("post /api/v1/settings/workers", "", Some(json!({ "workers": 3 })), 200).await;
+    api.call("post /api/v1/settings/open_files", "", Some(json!({ "open_files": 9 })), 200).await;
+    api.call("post /api/v1/settings/disk_readers", "", Some(json!({ "disk_readers": 2 })), 200).await;
     api.call("post /api/v1/settings/fifo_mode", "", Some(json!({ "active_upload_count": 2 })), 200).await;
     // It does not end by itself: the head of the answer is what is looked at.
     api.call("get /api/v1/events", "", None, 200).await;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use masv_agent::base::{FileIdentity, PackagePath, UploadId};
-use masv_agent::cloud::{Cloud, CloudSettings};
+use masv_agent::cloud::{Cloud, CloudSettings, Patience};
 use masv_agent::hub::{Hub, HubConfig, Provision, ProvisionPortal, Role};
 use masv_agent::store::{Destination, File, PackageOptions, SourceFile, State, Store, Upload, UploadSpec};
 use masv_agent::transfer::{Queue, TransferSettings};
@@ -120,6 +120,13 @@ impl TestHub {
         };
         let packages = place.objects().await.into_iter().map(|key| key.split('/').next().unwrap().to_owned());
         packages.collect::<std::collections::HashSet<_>>().len()
+    }
+
+    /// The same, and one that gives up soon on what does not answer.
+    pub fn impatient_cloud_at(&self, base: Url) -> Cloud {
+        let settings = CloudSettings { base, api_key: Some(KEY.into()), team_id: Some(self.team.clone()) };
+        let patience = Patience { call: Duration::from_secs(3), stall: Duration::from_secs(3) };
+        Cloud::patient(settings, patience).unwrap()
     }
 
     /// Mails in the outbox that have `text` in them.

@@ -111,13 +111,14 @@ async fn without_auto_finalize_it_stays_idle_takes_more_files_and_is_finalized_b
     order.auto_finalize = false;
     let id = engine.queue.submit(order).await.unwrap();
     let link = engine.wait_for(id, State::Idle).await.links[0].url.clone();
-    engine.queue.append(id, vec![engine.file("b.txt", b"two")]).await.unwrap();
+    let same_name = source_file(Path::new("a.txt"), engine.file("other/a.txt", b"three").source);
+    engine.queue.append(id, vec![engine.file("b.txt", b"two"), same_name]).await.unwrap();
     engine.wait_for(id, State::Idle).await;
     engine.queue.finalize(id).await.unwrap();
     engine.wait_for(id, State::Complete).await;
     engine.queue.finalize(id).await.expect("finalizing a complete upload changes nothing");
     let files: Vec<_> = received(&link).await.into_iter().map(|(name, _)| name).collect();
-    assert_eq!(files, ["a.txt", "b.txt"]);
+    assert_eq!(files, ["a (2).txt", "a.txt", "b.txt"], "the second file of a name is numbered");
     let late = engine.queue.append(id, vec![engine.file("c.txt", b"three")]).await;
     assert!(matches!(late, Err(QueueError::WrongState { .. })), "{late:?}");
 }
@@ -217,7 +218,7 @@ async fn ten_thousand_small_files_arrive_in_one_package() {
     let engine = TestEngine::start(hub.cloud()).await;
     let sources = (0..10_000u32).map(|n| engine.file(&format!("{:03}/{n}.txt", n / 100), &n.to_le_bytes())).collect();
     let id = engine.queue.submit(spec(sources)).await.unwrap();
-    let upload = engine.wait_long_for(id, State::Complete, Duration::from_secs(120)).await;
+    let upload = engine.wait_long_for(id, State::Complete, Duration::from_secs(300)).await;
     assert_eq!((upload.totals.files_done, upload.totals.bytes_done), (10_000, 40_000));
 }
 

@@ -1,4 +1,5 @@
-//! Events as they are committed, as server-sent events: `Last-Event-ID` goes on where one stopped.
+//! Events as they are committed, as server-sent events: `Last-Event-ID` goes on where one stopped. The log is bounded:
+//! whoever was away for so long that events are lost to him is told so by `log.gap`, and reads the present state.
 
 use std::convert::Infallible;
 
@@ -6,6 +7,7 @@ use axum::Extension;
 use axum::extract::State as Extract;
 use axum::response::sse::{self, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt, stream};
+use jiff::Timestamp;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -23,10 +25,15 @@ pub(super) async fn stream(
     LastEventId(last): LastEventId,
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, ApiError> {
     let store = state.queue.store().clone();
-    let from = match last {
-        Some(id) => id,
-        None => store.last_event().await?,
-    };
+    let (oldest, newest) = store.event_range().await?;
+    let from: i64 = last.unwrap_or(newest);
+    // An id that was never given is of another log: the agent's memory was removed.
+    let lost = from < oldest - 1 || from > newest;
+    let from = if from > newest { newest } else { from };
+    let gap = lost.then(|| {
+        let data = json!({ "at": format!("{:.3}", Timestamp::now()), "data": { "oldest": oldest, "newest": newest } });
+        Ok(sse::Event::default().event("log.gap").data(data.to_string()))
+    });
     let changes = store.changes();
     let pages = stream::unfold((store, changes, from), |(store, mut changes, from)| async move {
         loop {
@@ -45,6 +52,7 @@ pub(super) async fn stream(
         }
     });
     let events = pages.flatten().map(|event| Ok(wire(&event))).take_until(stop.cancelled_owned());
+    let events = stream::iter(gap).chain(events);
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 

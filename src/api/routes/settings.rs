@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::super::ApiState;
 use super::super::error::ApiError;
-use super::super::types::{FifoMode, Workers};
+use super::super::types::{DiskReaders, FifoMode, OpenFiles, Workers};
 use super::Body;
-use crate::transfer::{RateLimit, Throttle, TransferSettings};
+use crate::transfer::{RateLimit, Throttle};
 
-/// More workers than this help nobody.
+/// More workers, and open files or readers for them, than this help nobody.
 const MOST_WORKERS: usize = 256;
 /// More uploads at once than this only take memory.
 const MOST_UPLOADS: usize = 1_000;
@@ -57,20 +57,25 @@ async fn limit_to(
     Ok(Json(limit))
 }
 
+fn within(name: &str, number: usize, most: usize) -> Result<(), ApiError> {
+    if (1..=most).contains(&number) {
+        return Ok(());
+    }
+    Err(ApiError::fields([(name.to_owned(), format!("must be from 1 to {most}"))].into()))
+}
+
 pub(super) async fn workers(Extract(state): Extract<ApiState>) -> Json<Workers> {
     Json(Workers { workers: state.queue.settings().workers })
 }
 
 pub(super) async fn set_workers(
     Extract(state): Extract<ApiState>,
-    Body(workers): Body<Workers>,
+    Body(new): Body<Workers>,
 ) -> Result<Json<Workers>, ApiError> {
-    if !(1..=MOST_WORKERS).contains(&workers.workers) {
-        return Err(ApiError::bad(format!("workers: must be from 1 to {MOST_WORKERS}")));
-    }
-    keep(&state, "workers", &workers).await?;
-    state.queue.set_settings(TransferSettings { workers: workers.workers, ..state.queue.settings() });
-    Ok(Json(workers))
+    within("workers", new.workers, MOST_WORKERS)?;
+    keep(&state, "workers", &new).await?;
+    state.queue.change_settings(|settings| settings.workers = new.workers);
+    Ok(Json(new))
 }
 
 pub(super) async fn fifo_mode(Extract(state): Extract<ApiState>) -> Json<FifoMode> {
@@ -79,12 +84,38 @@ pub(super) async fn fifo_mode(Extract(state): Extract<ApiState>) -> Json<FifoMod
 
 pub(super) async fn set_fifo_mode(
     Extract(state): Extract<ApiState>,
-    Body(mode): Body<FifoMode>,
+    Body(new): Body<FifoMode>,
 ) -> Result<Json<FifoMode>, ApiError> {
-    if !(1..=MOST_UPLOADS).contains(&mode.active_upload_count) {
-        return Err(ApiError::bad(format!("active_upload_count: must be from 1 to {MOST_UPLOADS}")));
-    }
-    keep(&state, "fifo_mode", &mode).await?;
-    state.queue.set_settings(TransferSettings { active_uploads: mode.active_upload_count, ..state.queue.settings() });
-    Ok(Json(mode))
+    within("active_upload_count", new.active_upload_count, MOST_UPLOADS)?;
+    keep(&state, "fifo_mode", &new).await?;
+    state.queue.change_settings(|settings| settings.active_uploads = new.active_upload_count);
+    Ok(Json(new))
+}
+
+pub(super) async fn open_files(Extract(state): Extract<ApiState>) -> Json<OpenFiles> {
+    Json(OpenFiles { open_files: state.queue.settings().open_files })
+}
+
+pub(super) async fn set_open_files(
+    Extract(state): Extract<ApiState>,
+    Body(new): Body<OpenFiles>,
+) -> Result<Json<OpenFiles>, ApiError> {
+    within("open_files", new.open_files, MOST_WORKERS)?;
+    keep(&state, "open_files", &new).await?;
+    state.queue.change_settings(|settings| settings.open_files = new.open_files);
+    Ok(Json(new))
+}
+
+pub(super) async fn disk_readers(Extract(state): Extract<ApiState>) -> Json<DiskReaders> {
+    Json(DiskReaders { disk_readers: state.queue.settings().disk_readers })
+}
+
+pub(super) async fn set_disk_readers(
+    Extract(state): Extract<ApiState>,
+    Body(new): Body<DiskReaders>,
+) -> Result<Json<DiskReaders>, ApiError> {
+    within("disk_readers", new.disk_readers, MOST_WORKERS)?;
+    keep(&state, "disk_readers", &new).await?;
+    state.queue.change_settings(|settings| settings.disk_readers = new.disk_readers);
+    Ok(Json(new))
 }

@@ -51,6 +51,22 @@ pub struct FifoMode {
     pub active_upload_count: usize,
 }
 
+/// How many files may be read at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpenFiles {
+    /// Files being read at once, over all uploads.
+    pub open_files: usize,
+}
+
+/// How many parts may be read at once from the same file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiskReaders {
+    /// Parts being read at once from each file system.
+    pub disk_readers: usize,
+}
+
 /// The agent about itself.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Server {

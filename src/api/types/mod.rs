@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use agent::{Check, Examination, FifoMode, Grade, Login, Server, SignedIn, Teams, Workers};
+pub use agent::{Check, DiskReaders, Examination, FifoMode, Grade, Login, OpenFiles, Server, SignedIn, Teams, Workers};
 pub use automation::{
     Automation, AutomationRule, Automations, DryRuns, Forgotten, Loaded, Marked, PausedRules, ResumedRules,
 };

@@ -52,6 +52,8 @@ async fn keys_people_and_portals_come_and_go() {
 #[tokio::test]
 async fn a_hub_does_not_start_over_data_whose_key_is_missing_or_that_another_serves() {
     let hub = TestHub::start().await;
+    // It has taken hold of its data when it answers; before that the other one could.
+    good(hub.request(Method::GET, "/v1/system/packages/spec")).await;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let second = Hub::open(HubConfig::new(hub.data())).await.unwrap();
     let outcome = second.serve(listener, CancellationToken::new()).await;
