@@ -506,7 +506,11 @@ fn status(upload: &Upload, output: &Output) {
     let line = |title: &str, text: String| output.line(&format!("  {title:<9} {text}"));
     output.line(&format!("{} ({})", upload.name, upload.id));
     line("state", state(upload).0);
-    line("sent", format!("{} of {} ({})", size(upload.progress), size(upload.size), percent(upload)));
+    let on_the_way = match upload.in_flight {
+        0 => String::new(),
+        bytes => format!(", {} on the way", size(bytes)),
+    };
+    line("sent", format!("{} of {} ({}){on_the_way}", size(upload.progress), size(upload.size), percent(upload)));
     line("files", format!("{} of {}", upload.files_done, upload.file_count));
     if upload.priority != 0 {
         line("priority", upload.priority.to_string());

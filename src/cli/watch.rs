@@ -128,10 +128,11 @@ impl Shown {
         }
         let bar = self.by_id.entry(upload.id).or_insert_with(|| {
             let style = ProgressStyle::with_template("{prefix:24!} {bar:28} {percent:>3}%  {msg}");
-            let bar = ProgressBar::new(upload.size.max(1));
+            // Added before anything is said of it: a bar on its own would draw a line of its own.
+            let bar = self.bars.add(ProgressBar::new(upload.size.max(1)));
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ "));
             bar.set_prefix(upload.name.clone());
-            self.bars.add(bar)
+            bar
         });
         bar.set_length(upload.size.max(1));
         let done =

@@ -87,18 +87,16 @@ async fn a_package_removed_while_the_hub_is_away_is_removed_there_later_also_aft
     order.auto_finalize = false;
     let id = engine.queue.submit(order).await.unwrap();
     engine.wait_for(id, State::Idle).await;
+    assert_eq!(hub.stored_packages().await, 1);
     let folder = hub.shut_down().await;
-    let storage = folder.path().join("hub/storage");
-    let packages = || std::fs::read_dir(&storage).unwrap().count();
 
     engine.queue.remove(id).await.expect("removing works with the hub away");
     let TestEngine { queue, store, folder: kept } = engine;
     queue.stop().await;
     drop((queue, store));
     let _engine = TestEngine::start_in(cloud, kept, TransferSettings::default()).await;
-    assert_eq!(packages(), 1);
-    let _hub = TestHub::start_on(TcpListener::bind(address).unwrap(), folder).await;
-    wait_until("the package is removed", Duration::from_secs(90), || async { packages() == 0 }).await;
+    let hub = TestHub::start_on(TcpListener::bind(address).unwrap(), folder).await;
+    wait_until("the package is removed", Duration::from_secs(90), || async { hub.stored_packages().await == 0 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
