@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::beneath::{self, Probe};
 use super::desk::Desk;
 use super::dispatch::{self, Surroundings};
+use super::manifest;
 use super::package::Gate;
 use super::scan;
 use super::sieve::Sieve;
@@ -137,7 +138,18 @@ fn one(sieve: &Sieve, surroundings: &Surroundings, ledger: &[LedgerEntry], skips
             desk.confirm(LATER, path, probe, None);
         }
     }
-    let plan = desk.plan(LATER * 2, Gate::Flush, matches!(rule.finalize, Finalize::Open(_)));
+    for (path, identity) in desk.unread_manifests() {
+        let listed = manifest::read(&root.join(&path)).and_then(|text| manifest::parse(&path, &text));
+        desk.take_manifest(&path, identity, listed);
+    }
+    // Comparing would take as long as reading everything does: what is listed and there is taken to be right.
+    for (listed, identity) in desk.unverified() {
+        desk.take_verified(listed.path, identity, None);
+    }
+    let is_open = matches!(rule.finalize, Finalize::Open(_));
+    // Markers and manifests count from when they are first seen to be there; what is quiet must be quiet since then.
+    let _seen = desk.plan(LATER * 2, Gate::Flush, is_open);
+    let plan = desk.plan(LATER * 3, Gate::Flush, is_open);
     let mut run = empty(&rule, None);
     for package in &plan.packages {
         let chosen = desk.chosen(package);

@@ -14,7 +14,7 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 /// Largest manifest read, bytes.
-pub const LARGEST: u64 = 64 << 20;
+const LARGEST: u64 = 64 << 20;
 /// Folder that ASC MHL manifests lie in; what they list is relative to the folder around it.
 const ASC_FOLDER: &str = "ascmhl";
 
@@ -44,6 +44,20 @@ pub struct Listed {
     pub size: Option<u64>,
     /// Checksum in lower-case hexadecimal, if the manifest has one of a kind that is known.
     pub checksum: Option<(Hash, String)>,
+}
+
+/// The text of the manifest at `path`. Blocks.
+///
+/// # Errors
+/// Why it can not be read, for a person.
+pub fn read(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(format!("is larger than {LARGEST} bytes"));
+    }
+    Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 /// What the manifest at `place` (relative to the watched folder) lists.

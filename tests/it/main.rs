@@ -13,6 +13,7 @@ mod notify;
 mod openapi;
 mod process;
 mod proxy;
+mod reloads;
 mod rule_cli;
 mod s3_server;
 mod service_files;

@@ -32,7 +32,19 @@ impl Environment for Everything {
 }
 
 fn blocks() -> Vec<&'static str> {
-    PAGE.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+    blocks_of(PAGE)
+}
+
+fn blocks_of(page: &str) -> Vec<&str> {
+    page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+/// Every page of the documentation.
+fn pages() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = docs.chain([root.join("README.md")]).filter(|path| path.extension().is_some_and(|ext| ext == "md"));
+    pages.map(|page| std::fs::read_to_string(page).unwrap()).collect()
 }
 
 fn indented(text: &str) -> String {
@@ -61,7 +73,8 @@ fn completed(block: &str) -> String {
 fn every_block_is_valid_and_fits_the_schema() {
     let schema = jsonschema::validator_for(&schema()).unwrap();
     assert!(blocks().len() > 40);
-    for block in blocks() {
+    let pages = pages();
+    for block in pages.iter().flat_map(|page| blocks_of(page)) {
         let text = completed(block);
         let set = parse(&text, Path::new("/etc/masv/rules.yaml"), &Everything);
         let set = set.unwrap_or_else(|errors| panic!("{block}\n{errors}"));

@@ -10,7 +10,7 @@ use tokio::task::{JoinError, JoinHandle};
 use super::{Runner, describe};
 use crate::base::FileIdentity;
 use crate::rules::Ready;
-use crate::watch::manifest::{LARGEST, Listed, parse, verify};
+use crate::watch::manifest::{Listed, parse, read, verify};
 
 /// Files compared at a time: what was found out is told in between.
 const AT_ONCE: usize = 16;
@@ -48,7 +48,7 @@ impl Runner {
             let root = self.rule.watch.clone();
             let read = tokio::task::spawn_blocking(move || {
                 let read = unread.into_iter().map(|(path, identity)| {
-                    let listed = read_text(&root.join(&path)).and_then(|text| parse(&path, &text));
+                    let listed = read(&root.join(&path)).and_then(|text| parse(&path, &text));
                     (path, identity, listed)
                 });
                 read.collect::<Vec<_>>()
@@ -100,15 +100,4 @@ impl Runner {
             self.shared.desk().take_verified(listed.path, identity, wrong);
         }
     }
-}
-
-fn read_text(path: &std::path::Path) -> Result<String, String> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(format!("is larger than {LARGEST} bytes"));
-    }
-    Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }

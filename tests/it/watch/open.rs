@@ -297,3 +297,42 @@ async fn waiting_costs_nothing() {
     assert!(looks(&bench).await <= 130, "offline: every 30 seconds");
     bench.stop().await;
 }
+
+/// `on_change: append`: a file that comes back changed is added to a package that waits for somebody to finalize it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_added_to_a_package_that_waits_for_somebody() {
+    for (on_change, expected) in [("append", 2), ("new_package", 3)] {
+        let keys =
+            format!("settle: 50ms\npackage: {{ per: batch, quiet: 100ms }}\nfinalize: manual\non_change: {on_change}");
+        let bench = Bench::with(&keys).await;
+        bench.write("one.mov", "1");
+        bench.packages_when(1).await;
+        bench.complete(&bench.uploads().await[0]).await;
+        bench.write("two.mov", "2");
+        bench.packages_when(2).await;
+        bench.write("one.mov", "changed");
+        let there = async || bench.packages().await.iter().flatten().filter(|path| *path == "one.mov").count() == 2;
+        bench.until("the changed one is in a package", there).await;
+        assert_eq!(bench.uploads().await.len(), expected, "{on_change}");
+    }
+}
+
+/// "Ledger and open packages follow a rule by its name": its folder moves while its package is open.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_package_follows_its_rule_to_another_folder() {
+    let file = |folder: &str| {
+        format!(
+            "rules:\n  - {{ name: dailies, watch: {folder}, create: true, settle: 50ms, finalize: {{ files: 2 }}, \
+             upload: {{ kind: link }} }}\n"
+        )
+    };
+    let mut bench = Bench::new();
+    bench.start_rules(bench.rules_file(&file("drop"))).await;
+    bench.write("one.mov", "1");
+    bench.packages_when(1).await;
+    bench.watcher().reload(bench.rules_file(&file("elsewhere"))).await;
+    std::fs::create_dir_all(bench.root.path().join("elsewhere")).unwrap();
+    std::fs::write(bench.root.path().join("elsewhere/two.mov"), "2").unwrap();
+    bench.until("it is closed", async || closed(&bench, 0).await).await;
+    assert_eq!(bench.packages().await, [["one.mov", "two.mov"]]);
+}

@@ -1,35 +1,59 @@
 //! From the folder to the recipient: the real engine, the real hub.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use masv_agent::rules::{self, SystemEnvironment};
-use masv_agent::store::{State, UploadFilter};
+use masv_agent::store::{State, Upload, UploadFilter};
 use masv_agent::watch::{WatchSettings, Watcher};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{TestEngine, TestHub, content, received, wait_until};
+use crate::support::{TestEngine, TestHub, content, digests, received, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A hub, an engine and one rule at work over the folder `drop`.
+struct Whole {
+    _hub: TestHub,
+    engine: TestEngine,
+    watcher: Watcher,
+    watched: PathBuf,
+}
+
+impl Whole {
+    /// `keys` are lines of the rule, as they stand in the file.
+    async fn start(keys: &str) -> Self {
+        let hub = TestHub::start().await;
+        let engine = TestEngine::start(hub.cloud()).await;
+        let watched = engine.folder.path().join("drop");
+        std::fs::create_dir(&watched).unwrap();
+        let upload = if keys.contains("upload:") { "" } else { "    upload: { kind: link }\n" };
+        let text = format!("version: 1\nrules:\n  - name: dailies\n    watch: drop\n{keys}{upload}");
+        let rules = rules::parse(&text, &engine.folder.path().join("rules.yaml"), &SystemEnvironment);
+        let rules = Arc::new(rules.unwrap_or_else(|errors| panic!("{errors}")));
+        let settings = WatchSettings { excluded: vec![engine.folder.path().join("agent")], ..WatchSettings::default() };
+        let outlet = Arc::new(engine.queue.clone());
+        let watcher = Watcher::start(rules, engine.store.clone(), outlet, settings, CancellationToken::new()).await;
+        Self { _hub: hub, engine, watcher, watched }
+    }
+
+    /// Newest first.
+    async fn uploads(&self) -> Vec<Upload> {
+        self.engine.store.uploads(UploadFilter::default()).await.unwrap()
+    }
+}
 
 /// R1, R3, R8: a folder that is still being written arrives once, as it is at the end, and is moved away.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_is_still_being_rendered_arrives_once_and_whole() {
-    let hub = TestHub::start().await;
-    let engine = TestEngine::start(hub.cloud()).await;
-    let watched = engine.folder.path().join("drop");
-    std::fs::create_dir(&watched).unwrap();
-    let text = "version: 1\nrules:\n  - name: dailies\n    watch: drop\n    settle: 200ms\n    \
-                package: { per: folder, quiet: 400ms }\n    upload: { kind: link, name: '{{ item }} {{ count }}' }\n    \
-                after: { complete: { move: sent } }\n";
-    let rules = rules::parse(text, &engine.folder.path().join("rules.yaml"), &SystemEnvironment).unwrap();
-    let settings = WatchSettings { excluded: vec![engine.folder.path().join("agent")], ..WatchSettings::default() };
-    let outlet = Arc::new(engine.queue.clone());
-    let watcher =
-        Watcher::start(Arc::new(rules), engine.store.clone(), outlet, settings, CancellationToken::new()).await;
-
-    let folder = watched.join("A001");
+    let bench = Whole::start(
+        "    settle: 200ms\n    package: { per: folder, quiet: 400ms }\n    \
+         upload: { kind: link, name: '{{ item }} {{ count }}' }\n    after: { complete: { move: sent } }\n",
+    )
+    .await;
+    let folder = bench.watched.join("A001");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("sound.wav"), content(1, 50_000)).unwrap();
     let picture = content(2, 1_200_000);
@@ -40,7 +64,7 @@ async fn a_folder_that_is_still_being_rendered_arrives_once_and_whole() {
     }
     drop(render);
 
-    let uploads = async || engine.store.uploads(UploadFilter::default()).await.unwrap();
+    let uploads = async || bench.uploads().await;
     wait_until("it is complete", PATIENCE, || async { uploads().await.iter().any(|u| u.state == State::Complete) })
         .await;
     let uploads = uploads().await;
@@ -49,6 +73,111 @@ async fn a_folder_that_is_still_being_rendered_arrives_once_and_whole() {
     let expected = [("A001/picture.mov".to_owned(), picture), ("A001/sound.wav".to_owned(), content(1, 50_000))];
     assert_eq!(received(&uploads[0].links[0].url).await, expected);
     wait_until("it is moved away", PATIENCE, || async { !folder.exists() }).await;
-    assert_eq!(std::fs::read(engine.folder.path().join("sent/A001/sound.wav")).unwrap(), content(1, 50_000));
-    watcher.stop().await;
+    assert_eq!(std::fs::read(bench.engine.folder.path().join("sent/A001/sound.wav")).unwrap(), content(1, 50_000));
+    bench.watcher.stop().await;
+}
+
+/// R1: writers of every kind at once. What arrives last of each file is what it is in the end, and nothing that arrives is a
+/// state that was never whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_writer_does_only_whole_files_arrive() {
+    let bench = Whole::start("    settle: 400ms\n    package: file\n    on_change: new_package\n").await;
+    let path = |name: &str| bench.watched.join(name);
+    let pause = || std::thread::sleep(Duration::from_millis(120));
+    let grows = || {
+        for piece in 0..8 {
+            let file = std::fs::File::options().create(true).append(true).open(path("grows.mov"));
+            file.unwrap().write_all(&content(piece, 50_000)).unwrap();
+            pause();
+        }
+        (0..8).flat_map(|piece| content(piece, 50_000)).collect::<Vec<u8>>()
+    };
+    let truncates = || {
+        std::fs::write(path("truncated.mov"), content(20, 90_000)).unwrap();
+        pause();
+        let mut file = std::fs::File::create(path("truncated.mov")).unwrap();
+        pause();
+        file.write_all(&content(21, 70_000)).unwrap();
+        content(21, 70_000)
+    };
+    let renames = || {
+        for round in 30..34 {
+            std::fs::write(path(".renamed.tmp"), content(round, 60_000)).unwrap();
+            std::fs::rename(path(".renamed.tmp"), path("renamed.mov")).unwrap();
+            pause();
+        }
+        content(33, 60_000)
+    };
+    let rewrites = || {
+        std::fs::write(path("rewritten.mov"), content(40, 80_000)).unwrap();
+        let time = std::fs::metadata(path("rewritten.mov")).unwrap().modified().unwrap();
+        for round in 41..44 {
+            pause();
+            let mut file = std::fs::File::options().write(true).open(path("rewritten.mov")).unwrap();
+            file.write_all(&content(round, 80_000)).unwrap();
+            file.set_modified(time).unwrap();
+        }
+        content(43, 80_000)
+    };
+    let dated = || {
+        let century = Duration::from_secs(3_000_000_000);
+        for (round, at) in [(50, std::time::UNIX_EPOCH), (51, std::time::SystemTime::now() + century)] {
+            let mut file = std::fs::File::create(path("dated.mov")).unwrap();
+            for half in content(round, 40_000).chunks(20_000) {
+                file.write_all(half).unwrap();
+                file.set_modified(at).unwrap();
+                pause();
+            }
+        }
+        content(51, 40_000)
+    };
+    let finals: Vec<(&str, Vec<u8>)> = std::thread::scope(|scope| {
+        let writers = [
+            ("grows.mov", scope.spawn(grows)),
+            ("truncated.mov", scope.spawn(truncates)),
+            ("renamed.mov", scope.spawn(renames)),
+            ("rewritten.mov", scope.spawn(rewrites)),
+            ("dated.mov", scope.spawn(dated)),
+        ];
+        writers.map(|(name, writer)| (name, writer.join().unwrap())).into()
+    });
+    let last = async || {
+        let mut last = std::collections::BTreeMap::new();
+        for upload in bench.uploads().await.iter().rev().filter(|upload| upload.state == State::Complete) {
+            last.extend(received(&upload.links[0].url).await);
+        }
+        last
+    };
+    let all = || async {
+        let last = last().await;
+        finals.iter().all(|(name, content)| last.get(*name) == Some(content))
+    };
+    wait_until("each arrived as it is in the end", PATIENCE, all).await;
+    bench.watcher.stop().await;
+}
+
+/// "A drop at the very moment of finalizing goes to the next package, never lost, never in both": packages are closed again
+/// and again while files come without a pause.
+#[tokio::test(flavor = "multi_thread")]
+async fn drops_at_the_very_moment_of_finalizing_are_in_exactly_one_package() {
+    let keys =
+        "    settle: 10ms\n    finalize: { files: 3, at: '* * * * * *' }\n    after: { complete: { move: sent } }\n";
+    let bench = Whole::start(keys).await;
+    let count = 120;
+    for number in 0..count {
+        std::fs::write(bench.watched.join(format!("clip{number:03}.mov")), content(number, 2_000)).unwrap();
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    let moved = || async { std::fs::read_dir(&bench.watched).unwrap().count() == 0 };
+    wait_until("all are sent and moved away", PATIENCE, moved).await;
+    let uploads = bench.uploads().await;
+    let mut arrived = Vec::new();
+    for upload in &uploads {
+        arrived.extend(received(&upload.links[0].url).await);
+    }
+    arrived.sort();
+    let expected: Vec<_> = (0..count).map(|number| (format!("clip{number:03}.mov"), content(number, 2_000))).collect();
+    assert_eq!(digests(&arrived), digests(&expected));
+    assert!(uploads.len() > 5, "only {} packages", uploads.len());
+    bench.watcher.stop().await;
 }

@@ -1,0 +1,96 @@
+//! The rules file is loaded again: by saving it, by SIGHUP, by order. What is wrong with it is told wherever one looks, and
+//! the rules before go on.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::process::Agent;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn rules(settle: &str) -> String {
+    format!(
+        "version: 1\nrules:\n  - {{ name: dailies, watch: drop, create: true, package: file, settle: {settle}, upload: {{ kind: link }} }}\n  \
+         - {{ name: other, watch: other, create: true, package: file, settle: 50ms, upload: {{ kind: link }} }}\n"
+    )
+}
+
+fn until(what: &str, agent: &Agent, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within {LIMIT:?}: {what}\n{}", agent.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn said(agent: &Agent, arguments: &[&str]) -> String {
+    let output = agent.masv(&[arguments, &["--output", "text"]].concat());
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn a_wrong_file_is_told_everywhere_and_a_right_one_changes_what_differs() {
+    let agent = Agent::start(rules("50ms").trim_start_matches("version: 1\n"), &[]);
+    let scan = |rule: &str| agent.json(&["rule", "status", rule])["last_scan"]["at"].clone();
+    until("both have looked", &agent, || scan("dailies").is_string() && scan("other").is_string());
+    let other = scan("other");
+    let save = |text: &str| std::fs::write(agent.path("rules.yaml"), text).unwrap();
+    let problem = || agent.json(&["rule", "status", "dailies"])["rules_problem"].clone();
+
+    // Saving is enough.
+    save(&rules("50ms").replace("settle", "setle"));
+    until("the slip is told", &agent, || problem().is_string());
+    let places: [&[&str]; 4] = [&["rule", "ls"], &["rule", "status", "dailies"], &["server", "status"], &["doctor"]];
+    for place in places {
+        let told = said(&agent, place);
+        assert!(told.contains("unknown key `setle`") && told.contains("the rules before go on"), "{place:?}: {told}");
+    }
+    assert!(agent.log().contains("the rules file is wrong, the rules before go on"), "{}", agent.log());
+    let refused = agent.masv(&["rule", "reload"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("did you mean `settle`?"));
+    std::fs::write(agent.path("drop/clip.mov"), "x").unwrap();
+    agent.wait_for("the rules before go on", LIMIT, |list| list.len() == 1);
+
+    // SIGHUP, with the file replaced as editors do, before anybody looks at it.
+    std::fs::write(agent.path("rules.new"), rules("60ms")).unwrap();
+    std::fs::rename(agent.path("rules.new"), agent.path("rules.yaml")).unwrap();
+    agent.signal(Signal::HUP);
+    until("nothing is wrong any more", &agent, || problem().is_null());
+    assert_eq!(scan("other"), other, "what did not change was not restarted");
+    assert!(said(&agent, &["doctor"]).contains("dailies"));
+
+    // By order.
+    save(&rules("70ms").replace("name: other", "name: another"));
+    assert!(said(&agent, &["rule", "reload"]).contains("Loaded 2 rules."));
+    let names: Vec<Value> = agent.json(&["rule", "ls"])["automations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| rule["name"].clone())
+        .collect();
+    assert_eq!(names, ["dailies", "another"]);
+}
+
+/// Stopping takes no longer than its grace, whatever is being read or copied.
+#[test]
+fn a_checksum_of_hours_does_not_keep_the_agent_from_stopping() {
+    let mut agent = Agent::start(
+        "rules:\n  - { name: cards, watch: drop, create: true, settle: 50ms, ready: { manifest: '*.md5' }, upload: { kind: link } }\n",
+        &[],
+    );
+    // Holes take no room and are read like anything else.
+    std::fs::File::create(agent.path("drop/reel.mov")).unwrap().set_len(400 << 30).unwrap();
+    std::fs::write(agent.path("drop/card.md5"), "d41d8cd98f00b204e9800998ecf8427e  reel.mov\n").unwrap();
+    let comparing = || {
+        let status = agent.json(&["rule", "status", "cards"]);
+        let waiting = status["waiting"].as_array().unwrap().clone();
+        waiting.iter().any(|file| file["reason"].as_str().unwrap().contains("being compared"))
+    };
+    until("it is being compared", &agent, comparing);
+    let began = Instant::now();
+    assert_eq!(agent.stop(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+}
