@@ -30,6 +30,8 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const WRITE_QUEUE: usize = 4096;
 /// How many writes share one commit at the most.
 const LARGEST_GROUP: usize = 1024;
+/// Pages that are copied at once: four megabytes.
+const BACKUP_PAGES: std::ffi::c_int = 1024;
 /// Reading connections; more than the cores gain nothing.
 const READERS: usize = 4;
 
@@ -65,6 +67,17 @@ pub enum DbError {
         /// Why.
         source: std::io::Error,
     },
+    /// The copy that was asked for could not be made.
+    #[error("cannot copy the database to {}: {problem}", path.display())]
+    Backup {
+        /// Where the copy was to go.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// A write ended by a bug of ours; it left nothing behind.
+    #[error("a change of the database ended unexpectedly")]
+    Panicked,
     /// A statement failed.
     #[error("the database refused a statement")]
     Statement(#[from] rusqlite::Error),
@@ -156,6 +169,22 @@ impl Database {
         result.await.map_err(|_| DbError::Closed)?
     }
 
+    /// Resolves when the writer is gone, and nothing can be saved any more.
+    pub async fn closed(&self) {
+        self.writer.closed().await;
+    }
+
+    /// Copies the whole database as it is at one moment to `path`, which must not exist; readable by its owner only. Reading
+    /// and writing go on meanwhile.
+    ///
+    /// # Errors
+    /// [`DbError::Backup`]; what was written of the copy is then removed.
+    pub async fn backup(&self, path: &Path) -> Result<(), DbError> {
+        let target = path.to_owned();
+        let copied = self.read(move |connection| Ok::<_, DbError>(copy(connection, &target))).await?;
+        copied.map_err(|problem| DbError::Backup { path: path.to_owned(), problem })
+    }
+
     /// Runs `work` on a read-only connection, on a thread that may block.
     ///
     /// # Errors
@@ -177,6 +206,42 @@ impl Database {
         readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lent);
         outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
+}
+
+/// Copies what `connection` sees into a new file.
+fn copy(connection: &Connection, path: &Path) -> Result<(), String> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let new = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    drop(new.map_err(|error| error.to_string())?);
+    let copied = (|| {
+        let mut target = Connection::open(path)?;
+        {
+            // A reader sees one moment, however long it takes.
+            let moment = connection.unchecked_transaction()?;
+            moment.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+            rusqlite::backup::Backup::new(&moment, &mut target)?.run_to_completion(
+                BACKUP_PAGES,
+                Duration::ZERO,
+                None,
+            )?;
+        }
+        // One file that is whole by itself: no log beside it.
+        target.pragma_update(None, "journal_mode", "DELETE")?;
+        let sound: String = target.pragma_query_value(None, "quick_check", |row| row.get(0))?;
+        Ok::<_, rusqlite::Error>(sound)
+    })();
+    let outcome = match copied {
+        Ok(sound) if sound == "ok" => {
+            std::fs::File::open(path).and_then(|file| file.sync_all()).map_err(|error| error.to_string())
+        }
+        Ok(problem) => Err(format!("the copy is damaged: {problem}")),
+        Err(error) => Err(error.to_string()),
+    };
+    if outcome.is_err() {
+        // What is not whole must not be taken for a copy.
+        let _ = std::fs::remove_file(path);
+    }
+    outcome
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
@@ -228,7 +293,9 @@ fn in_savepoint<T, E: From<DbError>>(
 ) -> Result<T, E> {
     let statement = |sql: &str| connection.prepare_cached(sql)?.execute([]).map(drop);
     statement("SAVEPOINT job").map_err(DbError::from)?;
-    let outcome = work(connection);
+    // The writer serves everybody: one bad change must not end it.
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(connection)));
+    let outcome = outcome.unwrap_or_else(|_| Err(E::from(DbError::Panicked)));
     let end = match &outcome {
         Ok(_) => statement("RELEASE job"),
         Err(_) => statement("ROLLBACK TO job").and_then(|()| statement("RELEASE job")),
@@ -315,6 +382,49 @@ mod tests {
         assert!(folder.path().join("t.db.v1.bak").exists());
         drop(database);
         assert!(matches!(Database::open(&path, SCHEMA), Err(DbError::Newer { found: 2, known: 1, .. })));
+    }
+
+    #[tokio::test]
+    async fn a_copy_is_of_one_moment_while_others_write_and_never_over_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+        // Enough that a copy takes several steps.
+        let fill = |c: &Connection| {
+            let mut statement = c.prepare_cached("INSERT INTO note (text) VALUES (?1)")?;
+            (0..4000).try_for_each(|_| statement.execute(["x".repeat(4000)]).map(drop))?;
+            Ok::<_, DbError>(())
+        };
+        database.write(fill).await.unwrap();
+        let path = folder.path().join("copy.db");
+        let (copied, written) = tokio::join!(database.backup(&path), async {
+            for _ in 0..20 {
+                database.write(fill).await?;
+            }
+            Ok::<_, DbError>(())
+        });
+        copied.unwrap();
+        written.unwrap();
+        let copy = Database::open(&path, SCHEMA).unwrap();
+        let there = copy.read(count).await.unwrap();
+        assert!(there > 0 && there % 4000 == 0, "{there}");
+        assert!(matches!(database.backup(&path).await, Err(DbError::Backup { .. })));
+        assert_eq!(copy.read(count).await.unwrap(), there, "the file that was there is left alone");
+    }
+
+    #[tokio::test]
+    async fn a_change_that_panics_ends_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+        let panicking = database.write(|c| {
+            c.execute("INSERT INTO note (text) VALUES ('gone')", [])?;
+            if count(c)? > 0 {
+                panic!("a bug");
+            }
+            Ok::<_, DbError>(())
+        });
+        let (panicked, kept) = tokio::join!(panicking, add(&database, "kept"));
+        assert!(matches!(panicked, Err(DbError::Panicked)));
+        assert_eq!((kept.unwrap(), database.read(count).await.unwrap()), (1, 1));
     }
 
     #[test]

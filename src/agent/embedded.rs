@@ -8,7 +8,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use secrecy::SecretString;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -23,11 +22,11 @@ pub(super) struct Embedded {
     key: SecretString,
     /// How the agent reaches it.
     pub cloud: CloudSettings,
-    pub task: JoinHandle<Result<(), HubError>>,
+    listener: TcpListener,
 }
 
-/// Starts the hub.
-pub(super) async fn start(data_dir: &Path, rules: &RuleSet, stop: CancellationToken) -> Result<Embedded, AgentError> {
+/// Prepares the hub; it answers once it is served.
+pub(super) async fn open(data_dir: &Path, rules: &RuleSet) -> Result<Embedded, AgentError> {
     let folder = data_dir.join("hub");
     let hub = Hub::open(HubConfig::new(folder.clone())).await?;
     let failed = |source| AgentError::DataDir { path: folder.clone(), source };
@@ -38,12 +37,22 @@ pub(super) async fn start(data_dir: &Path, rules: &RuleSet, stop: CancellationTo
     let base = Url::parse(&format!("http://{address}"))
         .map_err(|error| AgentError::Setting { setting: "hub", problem: error.to_string() })?;
     let cloud = CloudSettings { base, api_key: Some(key.clone()), team_id: Some(provisioned.team_id) };
-    let serving = hub.clone();
-    let task = tokio::spawn(async move { serving.serve(listener, stop).await });
-    Ok(Embedded { hub, key, cloud, task })
+    Ok(Embedded { hub, key, cloud, listener })
 }
 
 impl Embedded {
+    /// Serves it until `stop`.
+    ///
+    /// # Errors
+    /// When its listener can not be used.
+    pub(super) fn serve(
+        &self,
+        stop: CancellationToken,
+    ) -> std::io::Result<impl Future<Output = Result<(), HubError>> + Send + use<>> {
+        let (hub, listener) = (self.hub.clone(), self.listener.try_clone()?);
+        Ok(async move { hub.serve(listener, stop).await })
+    }
+
     /// Makes sure of the portals that other rules name.
     pub(super) async fn provision(&self, rules: &RuleSet) -> Result<(), HubError> {
         self.hub.provision(provision(&self.key, rules)).await.map(drop)

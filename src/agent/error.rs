@@ -59,6 +59,14 @@ pub enum AgentError {
     /// Listening beyond this machine needs a token.
     #[error("{0} can be reached from other machines, and there is no token")]
     Open(SocketAddr),
+    /// Something that the agent can not do without has ended.
+    #[error("{part} ended by itself: {reason}")]
+    PartEnded {
+        /// What.
+        part: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// The store can not be used.
     #[error("the agent's database cannot be used")]
     Store(#[from] StoreError),
@@ -90,6 +98,11 @@ impl AgentError {
                     .to_owned(),
             ),
             Self::Open(_) => Some("give --token-file, or listen on 127.0.0.1 or a unix:// socket".to_owned()),
+            Self::PartEnded { .. } => Some(
+                "start the agent again: what was on its way goes on where it was. If it happens again, report it with the \
+                 log"
+                    .to_owned(),
+            ),
             Self::DataDir { .. } => Some("choose another with --data-dir".to_owned()),
             Self::Rules(_) => Some("`masv rule check FILE` checks without starting anything".to_owned()),
             _ => None,

@@ -65,7 +65,15 @@ impl Reloader {
             Err(diagnostics) => {
                 let report = diagnostics.render(false);
                 self.problem.send_replace(Some(report.clone()));
-                tracing::error!("the rules file is wrong, the rules before go on:\n{report}");
+                for diagnostic in &diagnostics.0 {
+                    let (line, key) = (diagnostic.line, &diagnostic.key);
+                    tracing::error!(
+                        line,
+                        key,
+                        "the rules file is wrong, the rules before go on: {}",
+                        diagnostic.message
+                    );
+                }
                 (
                     Err(diagnostics),
                     Notice::BadRules { report },

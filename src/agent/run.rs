@@ -19,8 +19,9 @@ use super::address::AddressFile;
 use super::notices::{Banner, Notice, rule_lines, tell};
 use super::reload::{Reloader, load};
 use super::settings::Listen;
-use super::{AgentError, Settings, embedded, lock, service};
-use crate::api::{About, Access, ApiListener, ApiState, serve, types};
+use super::vital::Vital;
+use super::{AgentError, Settings, embedded, history, lock, service};
+use crate::api::{self, About, Access, ApiListener, ApiState, EventCounts, serve, types};
 use crate::cloud::{Cloud, CloudSettings, Session, Team, User};
 use crate::db::DbError;
 use crate::download::{DownloadSettings, Downloads};
@@ -33,6 +34,9 @@ use crate::watch::{WatchSettings, Watcher};
 /// The service that uploads go to when only a key is configured.
 const SERVICE: &str = "https://api.massive.app";
 
+/// What runs elsewhere and is watched over.
+const ENGINES: [&str; 3] = ["the upload engine", "the download engine", "the database's writer"];
+
 /// Runs the agent until `stop`, SIGTERM or Ctrl-C; then lets what is on its way end.
 ///
 /// # Errors
@@ -43,11 +47,14 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let (listener, api_address) = listen(&settings)?;
     let store = open_store(&settings.data_dir).await?;
 
+    let failed = |source| AgentError::DataDir { path: settings.data_dir.clone(), source };
+    let mut vital = Vital::default();
     let hub_stop = CancellationToken::new();
     let (cloud_settings, embedded) = match configured_cloud(&settings, &rules)? {
         Some(cloud) => (cloud, None),
         None => {
-            let embedded = embedded::start(&settings.data_dir, &rules, hub_stop.clone()).await?;
+            let embedded = embedded::open(&settings.data_dir, &rules).await?;
+            vital.run("the embedded hub", embedded.serve(hub_stop.clone()).map_err(failed)?);
             (embedded.cloud.clone(), Some(embedded))
         }
     };
@@ -57,6 +64,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         cloud: cloud_settings.base.to_string().trim_end_matches('/').to_owned(),
         embedded_hub: embedded.is_some(),
         rules: settings.rules.clone(),
+        settings: settings_in_force(&settings, &rules, &cloud_settings, embedded.is_some()),
     };
     let banner = banner(&settings, &rules, &about, &api_address);
     let from_event = store.last_event().await?;
@@ -85,12 +93,14 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         problem,
     });
 
+    let events = Arc::new(EventCounts::default());
     let state = ApiState {
         queue: queue.clone(),
         downloads: downloads.clone(),
         watcher: watcher.clone(),
         reload: reload_by(&reloader),
         rules_problem,
+        events: Arc::clone(&events),
         about: Arc::new(about),
         allowed_roots: settings.allowed_roots.clone().into(),
         auto_finalize: settings.auto_finalize,
@@ -98,12 +108,28 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     };
     let access = Access { token: settings.token.clone(), loopback_only: is_loopback(&settings.listen) };
     let api_stop = CancellationToken::new();
-    let api = tokio::spawn(serve(listener, state, access, api_stop.clone()));
-    let failed = |source| AgentError::DataDir { path: settings.data_dir.clone(), source };
+    vital.run("the API", serve(listener, state, access, api_stop.clone()));
+    vital.watch(ENGINES[0], {
+        let queue = queue.clone();
+        async move { queue.over().await }
+    });
+    vital.watch(ENGINES[1], {
+        let downloads = downloads.clone();
+        async move { downloads.over().await }
+    });
+    vital.watch(ENGINES[2], {
+        let store = store.clone();
+        async move { store.closed().await }
+    });
     let address_file = AddressFile::write(&settings.data_dir, &api_address).map_err(failed)?;
 
     tokio::spawn(tell(store.clone(), from_event, notices.clone(), stop.clone()));
+    tokio::spawn({
+        let (store, stop) = (store.clone(), stop.clone());
+        async move { api::follow(store, from_event, &events, stop).await }
+    });
     tokio::spawn(service::watchdog(stop.clone()));
+    tokio::spawn(history::keep_short(store.clone(), settings.history_days, stop.clone()));
     let following = tokio::spawn({
         let (reloader, stop) = (Arc::clone(&reloader), stop.clone());
         async move { reloader.follow(stop).await }
@@ -113,7 +139,13 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     // Whoever started the agent may not be listening.
     let _ = notices.send(Notice::Ready(banner)).await;
 
-    wait_for_the_end(&stop, &reloader).await;
+    let failure = tokio::select! {
+        () = wait_for_the_end(&stop, &reloader) => None,
+        failure = vital.failed() => Some(failure),
+    };
+    if let Some(failure) = &failure {
+        tracing::error!(error = failure as &dyn std::error::Error, "the agent cannot go on");
+    }
 
     service::stopping();
     let _ = notices.try_send(Notice::Stopping);
@@ -122,21 +154,43 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     watcher.stop().await;
     tokio::join!(queue.stop(), downloads.stop());
     api_stop.cancel();
-    let _ = api.await;
     let _ = following.await;
     let _ = telling.await;
     hub_stop.cancel();
-    if let Ok(reloader) = Arc::try_unwrap(reloader)
-        && let Some(embedded) = reloader.embedded
-    {
-        let _ = embedded.task.await;
-    }
+    vital.wind_down(&ENGINES).await;
     drop(address_file);
     if let Listen::Unix(path) = &settings.listen {
         let _ = std::fs::remove_file(path);
     }
     tracing::info!("stopped");
-    Ok(())
+    failure.map_or(Ok(()), Err)
+}
+
+/// The settings as they are in the end: what the rules file and the embedded hub decide is theirs.
+fn settings_in_force(
+    settings: &Settings,
+    rules: &RuleSet,
+    cloud: &CloudSettings,
+    embedded: bool,
+) -> Vec<api::about::Setting> {
+    let mut shown = settings.shown.clone();
+    let written = rules.cloud.as_ref().filter(|written| written.url == cloud.base);
+    let from_rules = rules.path.display().to_string();
+    for setting in shown.iter_mut().filter(|setting| setting.source == "default") {
+        let value = match &*setting.name {
+            "cloud-url" if !embedded => Some(cloud.base.to_string()),
+            "api-key" => written.and_then(|written| written.api_key.as_ref()).map(|_| "set".to_owned()),
+            "team-id" if !embedded => cloud.team_id.clone(),
+            _ => None,
+        };
+        if let Some(value) = value {
+            setting.value = value;
+            if written.is_some() {
+                setting.source.clone_from(&from_rules);
+            }
+        }
+    }
+    shown
 }
 
 fn banner(settings: &Settings, rules: &RuleSet, about: &About, api: &str) -> Banner {
@@ -151,7 +205,7 @@ fn banner(settings: &Settings, rules: &RuleSet, about: &About, api: &str) -> Ban
     }
 }
 
-fn reload_by(reloader: &Arc<Reloader>) -> crate::api::Reload {
+fn reload_by(reloader: &Arc<Reloader>) -> api::Reload {
     let reloader = Arc::downgrade(reloader);
     Arc::new(move || {
         let reloader = reloader.clone();
@@ -213,8 +267,13 @@ fn listen(settings: &Settings) -> Result<(ApiListener, String), AgentError> {
             }
             // A socket at which nobody answers was left by a crash.
             let _ = std::fs::remove_file(path);
-            let listener = UnixListener::bind(path).map_err(failed)?;
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+            // Never open to more than it is to be, not even between being made and being closed.
+            let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+            let bound = UnixListener::bind(path);
+            rustix::process::umask(before);
+            let listener = bound.map_err(failed)?;
+            let mode = std::fs::Permissions::from_mode(settings.socket_mode);
+            std::fs::set_permissions(path, mode).map_err(failed)?;
             Ok((ApiListener::Unix(listener), format!("unix://{}", path.display())))
         }
     }

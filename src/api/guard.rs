@@ -37,7 +37,7 @@ impl Access {
             }
         }
         if let Some(token) = &self.token
-            && path != "/healthz"
+            && !matches!(path, "/healthz" | "/readyz")
         {
             let given = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
             if !bool::from(given.trim().as_bytes().ct_eq(token.expose_secret().as_bytes())) {

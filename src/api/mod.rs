@@ -11,11 +11,14 @@
 //!
 //! Must never know: how files are sent, how folders are watched.
 
+pub mod about;
 pub mod doctor;
 mod error;
 mod guard;
 mod intake;
+mod metrics;
 mod openapi;
+mod process;
 mod routes;
 mod serve;
 pub mod types;
@@ -34,6 +37,7 @@ use crate::transfer::Queue;
 use crate::watch::Watcher;
 
 pub use guard::Access;
+pub use metrics::{EventCounts, follow};
 pub use serve::{ApiListener, serve};
 
 /// Loads the rules file again.
@@ -52,6 +56,8 @@ pub struct ApiState {
     pub reload: Reload,
     /// What is wrong with the rules file that is there now, while the rules before go on.
     pub rules_problem: watch::Receiver<Option<String>>,
+    /// What was seen of the event log.
+    pub events: Arc<EventCounts>,
     /// What is told about the agent itself.
     pub about: Arc<About>,
     /// Folders that may be uploaded from and downloaded to; empty for all.
@@ -75,4 +81,6 @@ pub struct About {
     pub embedded_hub: bool,
     /// The rules file, where there is one.
     pub rules: Option<PathBuf>,
+    /// The settings it was started with.
+    pub settings: Vec<about::Setting>,
 }

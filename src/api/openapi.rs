@@ -174,7 +174,7 @@ impl Operation {
         Self { told, parameters: parameters.collect(), responses: Map::new() }
     }
 
-    fn answers(&mut self, status: StatusCode, content: Option<(&str, Value)>) {
+    pub(super) fn answers(&mut self, status: StatusCode, content: Option<(&str, Value)>) {
         let about = status.canonical_reason().unwrap_or_default();
         let mut response = json!({ "description": about });
         if let Some((kind, schema)) = content {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::guard::Access;
 use super::{ApiState, routes};
+use crate::base::AcceptTrouble;
 
 /// A request head that takes longer ends its connection.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
@@ -29,7 +30,7 @@ pub enum ApiListener {
 /// Serves the API until `stop`, then lets running calls end.
 ///
 /// # Errors
-/// When the listener can not be used.
+/// When the listener can not be used, or breaks.
 pub async fn serve(
     listener: ApiListener,
     state: ApiState,
@@ -55,7 +56,16 @@ where
     A::Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let handle = Handle::new();
-    let mut server = server.handle(handle.clone());
+    let trouble = AcceptTrouble::default();
+    let mut server = server.handle(handle.clone()).accept_error_handler({
+        let (trouble, handle) = (trouble.clone(), handle.clone());
+        move |remote, error| {
+            // Of one connection: its own affair.
+            if remote.is_none() && trouble.note(error) {
+                handle.shutdown();
+            }
+        }
+    });
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
     let stopper = tokio::spawn(async move {
         stop.cancelled().await;
@@ -63,5 +73,5 @@ where
     });
     let served = server.serve(router.into_make_service()).await;
     stopper.abort();
-    served
+    trouble.outcome(served)
 }

@@ -5,6 +5,7 @@
 //! Must never know: the database, the network, the rules.
 
 mod crash;
+mod accept;
 mod files;
 mod ids;
 mod names;
@@ -12,6 +13,7 @@ mod package_path;
 pub mod shown;
 
 pub use crash::{CRASH_POINTS, crash_point};
+pub use accept::AcceptTrouble;
 pub use files::{FileIdentity, bytes_to_path, path_to_bytes};
 pub use ids::{DownloadId, UploadId};
 pub use names::composed;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::client::Client;
 use super::error::{CliError, Exit};
-use super::output::{Cell, Mood, Output, duration, size};
+use super::output::{Cell, Mood, Output, duration, size, visible};
 use super::{upload, user};
 use crate::api::types::{Download, DownloadStarted, NewDownload, Paused, Removed, Resumed, Transfers};
 use crate::base::DownloadId;
@@ -143,7 +143,7 @@ async fn follow(id: DownloadId, client: &Client, output: &Output) -> Result<Exit
         bar.set_length(download.size.max(1));
         let complete = download.state == State::Complete;
         bar.set_position(if complete { download.size.max(1) } else { download.progress + download.in_flight });
-        bar.set_message(message(&download));
+        bar.set_message(visible(&message(&download)));
         if download.state != State::Transferring {
             bar.abandon();
             return end(&download);

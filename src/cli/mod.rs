@@ -13,7 +13,9 @@ mod doctor;
 mod download;
 mod error;
 mod hub_storage;
+mod log;
 mod output;
+mod password;
 mod rule;
 mod rule_reports;
 mod server;
@@ -27,7 +29,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use client::Client;
@@ -126,7 +128,14 @@ pub fn main() -> ExitCode {
 }
 
 fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, ExitCode> {
-    Arguments::try_parse_from(arguments).map_err(|error| {
+    let parsed = Arguments::command().try_get_matches_from(arguments).and_then(|matches| {
+        let mut parsed = Arguments::from_arg_matches(&matches)?;
+        if let Command::Server(server::Command::Start { written }) = &mut parsed.command {
+            written.origins = server::origins(&matches);
+        }
+        Ok(parsed)
+    });
+    parsed.map_err(|error| {
         // Where the message can not be printed, the code still says it.
         let _ = error.print();
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))

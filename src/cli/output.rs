@@ -46,17 +46,17 @@ pub(super) struct Cell {
 
 impl Cell {
     pub(super) fn right(text: impl Into<String>) -> Self {
-        Self { text: text.into(), mood: Mood::Plain, right: true }
+        Self { text: visible(&text.into()), mood: Mood::Plain, right: true }
     }
 
     pub(super) fn mood(text: impl Into<String>, mood: Mood) -> Self {
-        Self { text: text.into(), mood, right: false }
+        Self { text: visible(&text.into()), mood, right: false }
     }
 }
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.into(), mood: Mood::Plain, right: false }
+        Self { text: visible(&text.into()), mood: Mood::Plain, right: false }
     }
 }
 
@@ -91,8 +91,12 @@ impl Output {
         let _ = anstream::stdout().write_all(text.as_bytes());
     }
 
-    /// A line for people; nothing in JSON.
+    /// A line for people, or several; nothing in JSON. Names in it may hold anything.
     pub(super) fn line(self, text: &str) {
+        self.styled(&visible_lines(text));
+    }
+
+    fn styled(self, text: &str) {
         if self.format == Format::Text {
             let _ = writeln!(anstream::stdout(), "{text}");
         }
@@ -101,11 +105,16 @@ impl Output {
     /// A line for people that starts with a coloured mark; nothing in JSON.
     pub(super) fn marked(self, mark: &str, mood: Mood, text: &str) {
         let style = style(mood);
-        self.line(&format!("{style}{mark}{style:#}  {text}"));
+        self.styled(&format!("{style}{mark}{style:#}  {}", visible_lines(text)));
     }
 
     /// A message beside the result.
     pub(super) fn note(self, text: &str) {
+        self.report(&visible_lines(text));
+    }
+
+    /// A message beside the result that has its own colours.
+    pub(super) fn report(self, text: &str) {
         let _ = writeln!(anstream::stderr(), "{text}");
     }
 
@@ -149,7 +158,7 @@ impl Output {
         let quiet = style(Mood::Quiet);
         let titles: Vec<String> =
             header.iter().zip(&widths).map(|(title, width)| format!("{quiet}{title:<width$}{quiet:#}")).collect();
-        self.line(titles.join("  ").trim_end());
+        self.styled(titles.join("  ").trim_end());
         for row in rows {
             let cells = row.iter().zip(&widths).map(|(cell, width)| {
                 let style = style(cell.mood);
@@ -160,7 +169,7 @@ impl Output {
                     format!("{style}{text:<width$}{style:#}")
                 }
             });
-            self.line(cells.collect::<Vec<_>>().join("  ").trim_end());
+            self.styled(cells.collect::<Vec<_>>().join("  ").trim_end());
         }
     }
 
@@ -176,7 +185,7 @@ impl Output {
     /// Says what went wrong; the exit code that tells it.
     pub(super) fn fail(self, error: &CliError) -> ExitCode {
         let bad = style(Mood::Bad);
-        self.note(&format!("{bad}error:{bad:#} {}", error.message));
+        self.report(&format!("{bad}error:{bad:#} {}", visible_lines(&error.message)));
         if let Some(hint) = &error.hint {
             self.note(&format!("  {hint}"));
         }
@@ -185,6 +194,31 @@ impl Output {
         }
         ExitCode::from(error.exit as u8)
     }
+}
+
+/// Text as a terminal may have it: what would move the cursor, colour or turn the text is written out, as `\u{1b}`. Whoever
+/// names a file must not write on the operator's terminal.
+pub(super) fn visible(text: &str) -> String {
+    written_out(text, |_| false)
+}
+
+/// The same of a text that has lines and tabs of its own.
+fn visible_lines(text: &str) -> String {
+    written_out(text, |c| matches!(c, '\n' | '\t'))
+}
+
+fn written_out(text: &str, keep: impl Fn(char) -> bool) -> String {
+    // Beside control characters: marks and orders of the direction of writing, separators of lines and paragraphs.
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if (c.is_control() || turns(c)) && !keep(c) {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
 }
 
 fn csv_line(row: &[String]) -> String {
@@ -215,6 +249,20 @@ pub(super) fn duration(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_name_writes_on_the_terminal() {
+        for (name, shown) in [
+            ("cut\u{1b}[2J\u{1b}]0;x\u{7}.mov", r"cut\u{1b}[2J\u{1b}]0;x\u{7}.mov"),
+            ("two\nlines\t", r"two\nlines\t"),
+            ("\u{9b}31m \u{202e}vom.exe\u{200f}", r"\u{9b}31m \u{202e}vom.exe\u{200f}"),
+            ("Häuser – 映像 🎬 'x' \\ \"", "Häuser – 映像 🎬 'x' \\ \""),
+        ] {
+            assert_eq!(visible(name), shown);
+            assert_eq!(Cell::from(name).text, shown);
+        }
+        assert_eq!(visible_lines("a\n\tb\u{1b}"), "a\n\tb\\u{1b}");
+    }
 
     #[test]
     fn values_are_quoted_where_they_must_be() {

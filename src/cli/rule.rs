@@ -192,7 +192,7 @@ fn check(file: &Path, output: &Output) -> Result<(), CliError> {
         Ok(rules) => {
             output.json(&json!({ "valid": true, "rules": rules.rules.len(), "warnings": rules.warnings }));
             for warning in &rules.warnings {
-                output.note(&warning.render(colours));
+                output.report(&warning.render(colours));
             }
             output.line(&format!(
                 "{}: {} rules, no errors.",
@@ -203,7 +203,7 @@ fn check(file: &Path, output: &Output) -> Result<(), CliError> {
         }
         Err(diagnostics) => {
             output.json(&json!({ "valid": false, "errors": diagnostics.0 }));
-            output.note(&diagnostics.render(colours));
+            output.report(&diagnostics.render(colours));
             let count = diagnostics.0.len();
             Err(CliError::failed(format!(
                 "{count} {} in {}",

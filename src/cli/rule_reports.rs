@@ -101,7 +101,7 @@ pub(super) async fn dry_run(file: Option<PathBuf>, client: &Client, output: &Out
 
 async fn without_agent(file: &Path, output: &Output) -> Result<Value, CliError> {
     let rules = rules::load(file, &SystemEnvironment).map_err(|diagnostics| {
-        output.note(&diagnostics.render(std::io::stderr().is_terminal()));
+        output.report(&diagnostics.render(std::io::stderr().is_terminal()));
         CliError::failed(format!("{} cannot be used", file.display()))
     })?;
     Ok(json!({ "rules": agent::dry_run(&rules).await? }))

@@ -5,19 +5,21 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use super::client::Client;
 use super::error::CliError;
 use super::hub_storage::StorageOptions;
-use super::output::{Output, size};
-use crate::agent::{self, AgentError, Banner, Notice, Written};
+use super::log;
+use super::output::{Cell, Output, size, visible};
+use crate::agent::{self, AgentError, Banner, LogFormat, Notice, Origin, Origins, Written};
+use crate::api::about::{Copied, Setting, SettingsInForce};
 use crate::api::types::Server;
 use crate::hub::{Hub, HubConfig, Provision};
 
@@ -28,12 +30,20 @@ pub(super) enum Command {
     Start {
         #[command(flatten)]
         written: Box<Written>,
-        #[command(flatten)]
-        log: Log,
     },
     /// Ask the running agent how it goes.
-    #[command(after_help = "Example:\n  masv server status --output json")]
-    Status,
+    #[command(after_help = "Examples:\n  masv server status --output json\n  masv server status --settings")]
+    Status {
+        /// The settings in force, each with where it is from: a flag, a variable, a file, the default.
+        #[arg(long)]
+        settings: bool,
+    },
+    /// Copy the running agent's state into a new file, as it is at one moment.
+    #[command(after_help = "Example:\n  masv server backup /var/lib/masv-agent/backup.db")]
+    Backup {
+        /// The file, which must not exist; the agent writes it, readable by its user only.
+        file: PathBuf,
+    },
     /// Stop the running agent; what is on its way goes on at the next start.
     #[command(after_help = "Example:\n  masv server stop")]
     Stop,
@@ -74,38 +84,28 @@ pub(super) struct Log {
     log_level: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
-}
-
-impl Log {
-    fn start(&self) -> Result<(), CliError> {
-        let usual = if std::io::stderr().is_terminal() { "warn" } else { "info" };
-        let level = self.log_level.as_deref().unwrap_or(usual);
-        let filter = EnvFilter::try_new(level)
-            .map_err(|error| CliError::usage(format!("--log-level: {level:?} is no level: {error}")))?;
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-        let started = match self.log_format {
-            LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
-            LogFormat::Json => log.json().try_init(),
-        };
-        started.map_err(|error| CliError::failed(format!("cannot start the log: {error}")))
-    }
-}
-
 pub(super) async fn run(
     command: Command,
     client: impl FnOnce() -> Result<Client, CliError>,
     output: &Output,
 ) -> Result<ExitCode, CliError> {
     match command {
-        Command::Start { written, log } => {
-            log.start()?;
-            start(*written, output).await?;
+        Command::Start { written } => start(*written, output).await?,
+        Command::Status { settings: false } => status(&client()?.get("/server").await?, output),
+        Command::Status { settings: true } => {
+            let answer: SettingsInForce = client()?.get("/server/settings").await?;
+            output.json(&answer);
+            let row = |setting: &Setting| [&setting.name, &setting.value, &setting.source].map(|s| s.clone().into());
+            let rows: Vec<Vec<Cell>> = answer.settings.iter().map(|setting| row(setting).into()).collect();
+            output.table(&["SETTING", "VALUE", "FROM"], &rows);
         }
-        Command::Status => status(&client()?.get("/server").await?, output),
+        Command::Backup { file } => {
+            let path = std::path::absolute(&file).map_err(|error| CliError::usage(error.to_string()))?;
+            let wanted = json!({ "path": path });
+            let answer: Copied = client()?.post("/server/backup", &wanted).await?;
+            output.json(&answer);
+            output.line(&format!("Copied the agent's state to {} ({}).", answer.path, size(answer.bytes)));
+        }
         Command::Stop => {
             client()?.tell("/server/stop").await?;
             output.line("The agent stops; what is on its way goes on at the next start.");
@@ -135,8 +135,21 @@ fn status(server: &Server, output: &Output) {
     output.line(&format!("  data     {}", server.data_dir));
 }
 
+/// How the settings of `server start` came to the command line.
+pub(super) fn origins(matches: &ArgMatches) -> Origins {
+    let start = matches.subcommand_matches("server").and_then(|server| server.subcommand_matches("start"));
+    let Some(start) = start else { return Origins::new() };
+    let origin = |id: &str| match start.value_source(id)? {
+        ValueSource::CommandLine => Some(Origin::Flag),
+        ValueSource::EnvVariable => Some(Origin::Environment),
+        _ => None,
+    };
+    start.ids().filter_map(|id| Some((id.as_str().replace('_', "-"), origin(id.as_str())?))).collect()
+}
+
 async fn start(written: Written, output: &Output) -> Result<(), CliError> {
     let settings = written.build()?;
+    log::start(settings.log_format, settings.log_level.as_deref())?;
     let (sender, mut notices) = mpsc::channel(256);
     let showing = *output;
     let show = tokio::spawn(async move {
@@ -149,7 +162,7 @@ async fn start(written: Written, output: &Output) -> Result<(), CliError> {
     let _ = tokio::time::timeout(std::time::Duration::from_secs(1), show).await;
     ended.map_err(|error| {
         if let AgentError::Rules(diagnostics) = &error {
-            output.note(&diagnostics.render(std::io::stderr().is_terminal()));
+            output.report(&diagnostics.render(std::io::stderr().is_terminal()));
         }
         CliError::from(error)
     })
@@ -157,15 +170,15 @@ async fn start(written: Written, output: &Output) -> Result<(), CliError> {
 
 /// What the agent says goes to standard output, also into a pipe: it is not the result of a command.
 fn tell(notice: &Notice, output: Output) {
-    let line = |text: &str| output.raw(&format!("{text}\n"));
+    let line = |text: &str| output.raw(&format!("{}\n", visible(text)));
     match notice {
-        Notice::Ready(banner) => greet(banner, line),
+        Notice::Ready(banner) => greet(banner, output, line),
         Notice::Complete { name, link, files, bytes } => {
             let what =
                 format!("Sent {name} ({files} {}, {})", if *files == 1 { "file" } else { "files" }, size(*bytes));
-            match link {
-                Some(link) => line(&format!("{what}\n  {link}")),
-                None => line(&what),
+            line(&what);
+            if let Some(link) = link {
+                line(&format!("  {link}"));
             }
         }
         Notice::Failed { name, message, hint } => {
@@ -181,12 +194,14 @@ fn tell(notice: &Notice, output: Output) {
             }
         }
         Notice::Reloaded { rules } => line(&format!("Loaded {rules} rules.")),
-        Notice::BadRules { report } => line(&format!("{report}\nThe rules that were loaded before go on.")),
+        Notice::BadRules { report } => {
+            output.raw(&format!("{report}\nThe rules that were loaded before go on.\n"));
+        }
         Notice::Stopping => line("Stopping; what is on its way goes on at the next start."),
     }
 }
 
-fn greet(banner: &Banner, line: impl Fn(&str)) {
+fn greet(banner: &Banner, output: Output, line: impl Fn(&str)) {
     let cloud = if banner.embedded_hub {
         format!("{} (its own hub: no cloud is configured)", banner.cloud)
     } else {
@@ -201,19 +216,23 @@ fn greet(banner: &Banner, line: impl Fn(&str)) {
         Some(file) => line(&format!("  rules in  {}", file.display())),
     }
     for rule in &banner.rules {
-        line(&format!("\n  {}\n    {}\n    {}", rule.name, rule.watch.display(), rule.does));
+        line("");
+        line(&format!("  {}", rule.name));
+        line(&format!("    {}", rule.watch.display()));
+        line(&format!("    {}", rule.does));
     }
     for warning in &banner.warnings {
-        line(&format!("\n{}", warning.render(false)));
+        output.raw(&format!("\n{}\n", warning.render(false)));
     }
     if !banner.rules.is_empty() {
-        line("\nDrop files into these folders. Ctrl-C stops.");
+        line("");
+        line("Drop files into these folders. Ctrl-C stops.");
     }
 }
 
 pub(super) async fn run_hub(command: HubCommand, output: &Output) -> Result<ExitCode, CliError> {
     let HubCommand::Start { listen, data_dir, public_url, storage, log } = command;
-    log.start()?;
+    log::start(log.log_format, log.log_level.as_deref())?;
     let failed = |error: &dyn std::error::Error| CliError::failed(chain(error));
     let data_dir = data_dir.unwrap_or_else(|| agent::default_data_dir().join("hub-server"));
     let bucket = storage.bucket()?;

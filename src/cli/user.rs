@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::error::CliError;
 use super::output::Output;
+use super::password;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -54,12 +55,9 @@ pub(super) fn secret(
     Ok(Some(text.trim_end_matches(['\r', '\n']).into()))
 }
 
-fn typed(output: &Output) -> Result<SecretString, CliError> {
+async fn typed() -> Result<SecretString, CliError> {
     if std::io::stdin().is_terminal() {
-        output.note("Password (shown as you type; --password-file avoids that):");
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).map_err(|error| CliError::failed(error.to_string()))?;
-        return Ok(line.trim_end_matches(['\r', '\n']).into());
+        return password::ask("Password").await;
     }
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).map_err(|error| CliError::failed(error.to_string()))?;
@@ -71,7 +69,7 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
         Command::Login { email, password, password_file } => {
             let password = match secret(password, password_file.as_deref(), output)? {
                 Some(password) => password,
-                None => typed(output)?,
+                None => typed().await?,
             };
             let body = json!({ "email": email, "password": password.expose_secret() });
             let answer: Value = client.post("/login", &body).await?;

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::client::Client;
 use super::error::{CliError, Exit};
-use super::output::{Output, duration, size};
+use super::output::{Output, duration, size, visible};
 use super::upload::state;
 use crate::api::types::{Transfers, Upload};
 use crate::base::UploadId;
@@ -138,7 +138,7 @@ impl Shown {
         let done =
             if upload.state == State::Complete { upload.size.max(1) } else { upload.progress + upload.in_flight };
         bar.set_position(done);
-        bar.set_message(message(upload));
+        bar.set_message(visible(&message(upload)));
     }
 
     /// Takes away the bars of what was removed.

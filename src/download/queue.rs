@@ -14,7 +14,7 @@ use crate::base::DownloadId;
 use crate::cloud::{Cloud, CloudError, CloudSettings};
 use crate::store::{DownloadFilter, DownloadSpec, Problem, State, Store, StoreError};
 use crate::transfer::engine::{self, Controls, Direction};
-use crate::transfer::{Circuits, Halt, Live, LiveTable, LiveTransfer, Slots, Steps, Throttle};
+use crate::transfer::{Circuits, Halt, Live, LiveTable, LiveTransfer, Slots, Steps, Tally, Throttle};
 
 /// Files read from the database at once.
 const PAGE: u32 = 1_000;
@@ -134,7 +134,7 @@ impl Direction for Shared {
 
     async fn begin(&self, id: DownloadId, priority: i32) -> Result<LiveTransfer, StoreError> {
         let totals = self.store.download(id).await?.totals;
-        Ok(LiveTransfer::new(priority, totals.bytes_done, totals.bytes))
+        Ok(self.live.transfer(priority, totals.bytes_done, totals.bytes))
     }
 
     async fn drive(self: Arc<Self>, id: DownloadId, steps: Steps) -> Result<(), Halt> {
@@ -342,6 +342,17 @@ impl Downloads {
     #[must_use]
     pub fn live(&self, id: DownloadId) -> Option<Live> {
         self.shared.live.of(id).map(|live| live.look())
+    }
+
+    /// Resolves when the engine has ended, which it does by itself only by a bug.
+    pub async fn over(&self) {
+        self.shared.controls.over.cancelled().await;
+    }
+
+    /// What all downloads have done since the agent started.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        self.shared.live.tally()
     }
 
     /// The bandwidth that all downloads share.

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::connections::Limited;
 use super::error::HubError;
 use super::{Hub, keeper, mail, routes, webhooks};
+use crate::base::AcceptTrouble;
 
 /// How long the head of a request may take; also how long a connection may be idle.
 const HEAD_LIMIT: Duration = Duration::from_secs(60);
@@ -46,7 +47,17 @@ impl Hub {
         tracing::info!(%address, public = self.public_base(), "hub listens");
         let service = routes::router(self.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let limited = Limited::new(self.config().max_connections);
-        let mut server = axum_server::from_tcp(listener).map_err(HubError::Serve)?.handle(handle);
+        let trouble = AcceptTrouble::default();
+        let mut server = axum_server::from_tcp(listener).map_err(HubError::Serve)?.handle(handle.clone());
+        server = server.accept_error_handler({
+            let trouble = trouble.clone();
+            move |remote, error| {
+                // Of one connection: its own affair.
+                if remote.is_none() && trouble.note(error) {
+                    handle.shutdown();
+                }
+            }
+        });
         server.http_builder().http1().header_read_timeout(HEAD_LIMIT);
         let served = match tls {
             None => server.acceptor(limited).serve(service).await,
@@ -60,7 +71,7 @@ impl Hub {
         for task in tasks {
             task.await.map_err(|error| HubError::Serve(io::Error::other(error)))?;
         }
-        served.map_err(HubError::Serve)
+        trouble.outcome(served).map_err(HubError::Serve)
     }
 
     /// Two servers over the same data would sweep up each other's parts.

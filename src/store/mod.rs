@@ -12,6 +12,8 @@ mod deliveries;
 mod downloads;
 mod events;
 mod files;
+mod gauges;
+mod history;
 mod ledger;
 mod model;
 mod outbox;
@@ -27,14 +29,16 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::base::{DownloadId, UploadId};
-use crate::db::{Database, DbError};
+use crate::db::Database;
 
+pub use crate::db::DbError;
 pub use deliveries::{DeliveryCounts, DeliveryEntry, DeliveryOutcome};
 pub use downloads::{
     Delivered, Download, DownloadFile, DownloadFileState, DownloadFilter, DownloadSource, DownloadSpec, FetchedPart,
     Owner, WantedFile,
 };
 pub use events::Event;
+pub use gauges::Gauges;
 pub use ledger::RuleRecord;
 pub use model::*;
 pub use outbox::{Errand, ErrandKind, Outgoing, Telling};
@@ -113,6 +117,19 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let database = Database::open(path, MIGRATIONS)?;
         Ok(Self { database, changes: Arc::new(watch::Sender::new(0)) })
+    }
+
+    /// Resolves when nothing can be saved any more.
+    pub async fn closed(&self) {
+        self.database.closed().await;
+    }
+
+    /// Copies everything as it is at one moment to `path`, which must not exist.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn backup(&self, path: &Path) -> Result<(), StoreError> {
+        Ok(self.database.backup(path).await?)
     }
 
     /// Counts up after every committed change that made an event: whoever waits here then reads

@@ -132,6 +132,9 @@ pub enum State {
 }
 
 impl State {
+    /// Every state.
+    pub const ALL: [Self; 5] = [Self::Transferring, Self::Paused, Self::Idle, Self::Complete, Self::Error];
+
     /// The word that the interface and the database use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

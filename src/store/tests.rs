@@ -162,3 +162,30 @@ async fn events_are_read_in_order_from_where_one_stopped() {
     let rest = store.events_after(first[0].id, 10).await.unwrap();
     assert_eq!((kinds(first), kinds(rest)), (vec!["upload.created".to_owned()], vec!["upload.state".to_owned()]));
 }
+
+#[tokio::test]
+async fn the_event_log_has_an_end_and_old_transfers_are_forgotten_with_their_files() {
+    let (_folder, store) = store();
+    store
+        .change(|connection| {
+            (0..102_500).try_for_each(|_| events::record(connection, "test", None, None, &serde_json::Value::Null))
+        })
+        .await
+        .unwrap();
+    let first = store.events_after(0, 1).await.unwrap()[0].id;
+    let kept = store.last_event().await.unwrap() - first + 1;
+    assert!((100_000..=101_000).contains(&kept), "{kept}");
+
+    let id = UploadId::new();
+    store.insert_upload(id, spec(vec![source("a", 5, 1)])).await.unwrap();
+    store.completed(id).await.unwrap();
+    let open = UploadId::new();
+    store.insert_upload(open, spec(vec![source("b", 5, 2)])).await.unwrap();
+    let now = Timestamp::now();
+    assert_eq!(store.forget_completed(now - jiff::SignedDuration::from_hours(1)).await.unwrap(), 0);
+    assert_eq!(store.forget_completed(now + jiff::SignedDuration::from_hours(1)).await.unwrap(), 1);
+    assert!(matches!(store.upload(id).await, Err(StoreError::NotFound(_))));
+    assert!(store.upload(open).await.is_ok(), "what is not complete stays");
+    let again = store.insert_upload(UploadId::new(), spec(vec![source("a", 5, 1)])).await;
+    assert!(matches!(again, Err(StoreError::AlreadyClaimed { .. })), "what was sent stays known");
+}

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::live::{LiveTable, LiveTransfer};
 use super::slots::Key;
@@ -31,6 +32,8 @@ pub(crate) struct Controls {
     pub(crate) ended: Notify,
     /// Ends the engine.
     pub(crate) stop: CancellationToken,
+    /// Cancelled when the engine has ended, however it ended.
+    pub(crate) over: CancellationToken,
 }
 
 /// One direction's transfers, as the engine sees them.
@@ -65,6 +68,7 @@ type Ended<Id> = (Id, Result<(), Halt>);
 /// Makes what runs agree with what the database wants, until it is stopped.
 pub(crate) async fn run<D: Direction>(direction: Arc<D>) {
     let controls = direction.controls();
+    let _over = controls.over.clone().drop_guard();
     let mut running: HashMap<D::Id, Running> = HashMap::new();
     let mut resting: HashMap<D::Id, Instant> = HashMap::new();
     let mut tasks: JoinSet<Ended<D::Id>> = JoinSet::new();
@@ -146,7 +150,9 @@ async fn reconcile<D: Direction>(
         let name = format!("{} {id}", D::NAME);
         let steps = Steps { name, live, soft: soft.clone(), hard: hard.clone() };
         let direction = Arc::clone(direction);
-        tasks.spawn(async move { (id, direction.drive(id, steps).await) });
+        // Every line of the log that is written below says whose it is.
+        let span = tracing::info_span!("transfer", kind = D::NAME, %id);
+        tasks.spawn(async move { (id, direction.drive(id, steps).await) }.instrument(span));
         running.insert(id, Running { soft, hard });
     }
     Ok(())

@@ -24,6 +24,7 @@ use super::retry::{Tries, Verdict, backoff};
 use super::send::{SendError, Sent, Slice, send_part};
 use super::slots::Reads;
 use super::steps::Halt;
+use super::tally::Cause;
 use super::tree;
 use super::upload::{Run, refused};
 use crate::base::{FileIdentity, crash_point};
@@ -296,6 +297,7 @@ impl Sending<'_> {
                 Err(Miss::Cloud(error)) => error,
                 Err(Miss::Damaged { sent, stored }) => {
                     damaged += 1;
+                    run.live.tally().retry(Cause::Damaged);
                     tracing::warn!(upload = %run.id, file = %file.path, part = number, sent, stored, "part arrived damaged");
                     if damaged == DAMAGE_LIMIT {
                         return Err(arrives_damaged(file, number));

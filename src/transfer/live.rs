@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::meter::Meter;
 use super::slots::Key;
+use super::tally::Tally;
 use crate::store::Activity;
 
 /// A look at a running transfer.
@@ -34,17 +35,28 @@ pub struct Live {
 #[derive(Debug, Clone)]
 pub(crate) struct LiveTable<Id> {
     transfers: Arc<Mutex<HashMap<Id, Arc<LiveTransfer>>>>,
+    tally: Arc<Tally>,
 }
 
 impl<Id> Default for LiveTable<Id> {
     fn default() -> Self {
-        Self { transfers: Arc::default() }
+        Self { transfers: Arc::default(), tally: Arc::default() }
     }
 }
 
 impl<Id: Key> LiveTable<Id> {
     fn lock(&self) -> MutexGuard<'_, HashMap<Id, Arc<LiveTransfer>>> {
         self.transfers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a transfer shows as it is started, with so many of its bytes confirmed.
+    pub(crate) fn transfer(&self, priority: i32, confirmed: u64, total: u64) -> LiveTransfer {
+        LiveTransfer::new(Arc::clone(&self.tally), priority, confirmed, total)
+    }
+
+    /// What all transfers of the direction have done.
+    pub(crate) fn tally(&self) -> &Arc<Tally> {
+        &self.tally
     }
 
     pub(crate) fn insert(&self, id: Id, transfer: Arc<LiveTransfer>) {
@@ -69,6 +81,7 @@ impl<Id: Key> LiveTable<Id> {
 /// One running transfer.
 #[derive(Debug)]
 pub(crate) struct LiveTransfer {
+    tally: Arc<Tally>,
     started: Instant,
     priority: AtomicI32,
     /// Parts on their way.
@@ -103,8 +116,9 @@ pub(crate) struct Waiting<'a> {
 }
 
 impl LiveTransfer {
-    pub(crate) fn new(priority: i32, confirmed: u64, total: u64) -> Self {
+    fn new(tally: Arc<Tally>, priority: i32, confirmed: u64, total: u64) -> Self {
         Self {
+            tally,
             started: Instant::now(),
             priority: AtomicI32::new(priority),
             sending: AtomicUsize::new(0),
@@ -116,6 +130,11 @@ impl LiveTransfer {
             next_wait: AtomicU64::new(0),
             meter: Mutex::default(),
         }
+    }
+
+    /// What all transfers of its direction have done.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     pub(crate) fn priority(&self) -> i32 {
@@ -140,6 +159,7 @@ impl LiveTransfer {
     }
 
     pub(crate) fn confirm(&self, bytes: u64) {
+        self.tally.confirmed(bytes);
         self.confirmed.fetch_add(bytes, Ordering::Relaxed);
     }
 
@@ -186,6 +206,7 @@ impl LiveTransfer {
 
 impl InFlight {
     pub(crate) fn add(&self, bytes: u64) {
+        self.transfer.tally.moved(bytes);
         self.counted.fetch_add(bytes, Ordering::Relaxed);
         self.transfer.in_flight.fetch_add(bytes, Ordering::Relaxed);
     }

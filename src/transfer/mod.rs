@@ -32,6 +32,7 @@ mod retry;
 mod send;
 mod slots;
 mod steps;
+mod tally;
 mod tree;
 mod upload;
 
@@ -43,4 +44,5 @@ pub use queue::{Queue, QueueError, TransferSettings};
 pub(crate) use retry::{Tries, Verdict};
 pub(crate) use slots::{Slot, Slots};
 pub(crate) use steps::{Halt, Steps, in_trouble};
+pub use tally::{Cause, Tally};
 pub(crate) use tree::{PartHasher, checksum};

@@ -18,6 +18,7 @@ use super::limit::Throttle;
 use super::live::{Live, LiveTable, LiveTransfer};
 use super::slots::{SlotLimits, Slots};
 use super::steps::{Halt, Steps};
+use super::tally::Tally;
 use super::upload::{Task, drive, refused};
 use crate::base::UploadId;
 use crate::cloud::{Cloud, CloudError, Limits, NewLink, PackageAccess, Session};
@@ -384,6 +385,23 @@ impl Queue {
         &self.shared.throttle
     }
 
+    /// Resolves when the engine has ended, which it does by itself only by a bug.
+    pub async fn over(&self) {
+        self.shared.controls.over.cancelled().await;
+    }
+
+    /// What all uploads have done since the agent started.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        self.shared.live.tally()
+    }
+
+    /// How many workers are at work.
+    #[must_use]
+    pub fn busy_workers(&self) -> usize {
+        self.shared.slots.taken()
+    }
+
     /// How the engine works now.
     #[must_use]
     pub fn settings(&self) -> TransferSettings {
@@ -425,7 +443,7 @@ impl Direction for Shared {
 
     async fn begin(&self, id: UploadId, priority: i32) -> Result<LiveTransfer, StoreError> {
         let totals = self.store.upload(id).await?.totals;
-        Ok(LiveTransfer::new(priority, totals.bytes_done, totals.bytes))
+        Ok(self.live.transfer(priority, totals.bytes_done, totals.bytes))
     }
 
     async fn drive(self: Arc<Self>, id: UploadId, steps: Steps) -> Result<(), Halt> {

@@ -174,6 +174,11 @@ impl<Id: Key> Slots<Id> {
         }
     }
 
+    /// How many workers are at work.
+    pub(crate) fn taken(&self) -> usize {
+        self.table().taken
+    }
+
     /// From now on this is the limit; what is above it ends with the parts it is at.
     pub(crate) fn set_limits(&self, limits: SlotLimits) {
         self.table().limits = limits;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::circuit::Circuits;
 use super::live::LiveTransfer;
 use super::retry::{Tries, Verdict, backoff};
+use super::tally::Cause;
 use crate::cloud::CloudError;
 use crate::store::{Problem, StoreError};
 
@@ -92,6 +93,7 @@ impl Steps {
         attempts: u32,
         wait: Option<Duration>,
     ) -> Result<(), Halt> {
+        self.live.tally().retry(Cause::of(error));
         let wait = wait.unwrap_or_else(|| backoff(attempts, fastrand::f64()));
         let until = Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
         tracing::info!(transfer = %self.name, attempts, wait_ms = wait.as_millis() as u64, "{error}; trying again");

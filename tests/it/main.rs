@@ -11,6 +11,7 @@ mod hub;
 mod kills;
 mod notify;
 mod openapi;
+mod operations;
 mod process;
 mod proxy;
 mod reloads;

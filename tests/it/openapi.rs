@@ -115,11 +115,12 @@ async fn every_call_of_the_document_answers_as_it_says() {
     std::fs::write(&clip, b"clip").unwrap();
     std::fs::write(agent.path("slow/waits.mov"), b"waits").unwrap();
 
-    for call in ["get /healthz", "get /readyz", "get /api/v1/openapi.json"] {
+    for call in ["get /healthz", "get /readyz", "get /metrics", "get /api/v1/openapi.json"] {
         api.call(call, "", None, 200).await;
     }
     for call in [
         "server",
+        "server/settings",
         "doctor",
         "settings/workers",
         "settings/open_files",
@@ -134,6 +135,9 @@ async fn every_call_of_the_document_answers_as_it_says() {
     automations(&mut api, &agent).await;
     settings(&mut api).await;
     session(&mut api).await;
+    let copy = json!({ "path": agent.path("copy.db") });
+    api.call("post /api/v1/server/backup", "", Some(copy.clone()), 201).await;
+    api.call("post /api/v1/server/backup", "", Some(copy), 409).await;
     api.call("post /api/v1/server/stop", "", None, 202).await;
     assert_eq!(agent.ended(), Some(0));
     let missing: Vec<String> = api.operations().difference(&api.called).cloned().collect();

@@ -174,7 +174,8 @@ pub fn command(folder: &Path, arguments: &[&str]) -> Command {
 
 fn surroundings(command: &mut Command, folder: &Path) {
     command.current_dir(folder).env("MASV_DATA_DIR", folder.join("data"));
-    for name in ["MASV_SERVER", "MASV_API_KEY", "MASV_TOKEN", "MASV_CLOUD_URL", "MASV_RULES", "MASV_LISTEN"] {
+    let names = ["MASV_SERVER", "MASV_API_KEY", "MASV_TOKEN", "MASV_CLOUD_URL", "MASV_RULES", "MASV_LISTEN"];
+    for name in names.into_iter().chain(["CREDENTIALS_DIRECTORY"]) {
         command.env_remove(name);
     }
 }

@@ -23,10 +23,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::ApiState;
 use super::error::ApiError;
 use super::guard::{Access, guard};
 use super::openapi::{Input, Operation, Routes, Schemas, takes};
+use super::{ApiState, metrics};
 
 /// The largest body, bytes: a hundred thousand paths.
 const LARGEST_BODY: usize = 32 << 20;
@@ -89,11 +89,14 @@ fn routes() -> Routes {
         .get("/events", events::stream, "What happens, as server-sent events.\nEach has an id to go on from, a kind such as `upload.complete`, and as data `{\"at\", \"upload_id\", \"rule\", \"data\"}`.")
         .get("/server", server::status, "The agent about itself.")
         .post("/server/stop", server::stop, "Ends the agent; what is on its way goes on at the next start.")
+        .get("/server/settings", server::settings, "The settings in force, each with where it is from.")
+        .post("/server/backup", server::backup, "Copies the agent's state into a new file.\nThe agent writes it, as its own user.")
         .get("/doctor", server::doctor, "Looks for what keeps the agent from working.")
         .get("/openapi.json", document, "This document.")
         .below("")
         .get("/healthz", alive, "Whether the process runs. Needs no token.")
-        .get("/readyz", server::ready, "Whether it can work.")
+        .get("/readyz", server::ready, "Whether it can work. Needs no token.")
+        .get("/metrics", metrics::show, "What monitoring reads, in the OpenMetrics format.")
 }
 
 pub(super) fn router(state: ApiState, access: Access, stop: &CancellationToken) -> Router {

@@ -1,12 +1,18 @@
 //! The agent itself.
 
+use std::path::PathBuf;
+
 use axum::Json;
 use axum::extract::State as Extract;
+use axum::http::StatusCode;
 
+use super::super::about::{Backup, Copied, SettingsInForce};
 use super::super::error::ApiError;
-use super::super::openapi::Begun;
+use super::super::openapi::{Begun, Created};
 use super::super::types::{Examination, Server};
 use super::super::{ApiState, doctor as doctor_of};
+use super::Body;
+use crate::store::{DbError, StoreError};
 
 pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Server>, ApiError> {
     let counts = state.queue.store().upload_counts().await?;
@@ -24,6 +30,51 @@ pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Ser
         rules: state.watcher.rules().rules.len(),
         uploads: counts.into_iter().map(|(state, count)| (state.as_str().to_owned(), count)).collect(),
     }))
+}
+
+/// Copies the state into a file that must not exist, written by the agent as its user.
+pub(super) async fn backup(
+    Extract(state): Extract<ApiState>,
+    Body(wanted): Body<Backup>,
+) -> Result<Created<Copied>, ApiError> {
+    let path = PathBuf::from(&wanted.path);
+    let bad = |problem: String| ApiError::fields([("path".to_owned(), problem)].into());
+    if !path.is_absolute() {
+        return Err(bad(format!("{} is not absolute", wanted.path)));
+    }
+    if path.exists() {
+        return Err(ApiError::new(StatusCode::CONFLICT, format!("{} exists already", wanted.path))
+            .hint("name a file that does not: nothing is written over"));
+    }
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    let allowed = |folder: &PathBuf| state.allowed_roots.iter().any(|root| folder.starts_with(root));
+    if !state.allowed_roots.is_empty() && !folder.as_ref().is_some_and(allowed) {
+        return Err(bad(format!(
+            "{} is outside of the folders that this agent may write to (--allow-root)",
+            wanted.path
+        )));
+    }
+    state.queue.store().backup(&path).await.map_err(|error| match error {
+        StoreError::Database(error @ DbError::Backup { .. }) => bad(error.to_string())
+            .hint("the agent writes the file, as its own user and where its service may write: see docs/backup.md"),
+        other => other.into(),
+    })?;
+    let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+    tracing::info!(path = %path.display(), bytes, "state copied");
+    Ok(Created(Copied { path: wanted.path, bytes }))
+}
+
+/// The settings in force, each with where it is from.
+pub(super) async fn settings(Extract(state): Extract<ApiState>) -> Json<SettingsInForce> {
+    let mut settings = state.about.settings.clone();
+    let workers = state.queue.settings().workers.to_string();
+    if let Some(setting) = settings.iter_mut().find(|setting| setting.name == "upload-workers")
+        && setting.value != workers
+    {
+        setting.value = workers;
+        setting.source = "masv settings workers update".to_owned();
+    }
+    Json(SettingsInForce { settings })
 }
 
 pub(super) async fn stop(Extract(state): Extract<ApiState>) -> Begun {
@@ -46,6 +97,9 @@ pub(super) async fn doctor(Extract(state): Extract<ApiState>) -> Json<Examinatio
 }
 
 pub(super) async fn ready(Extract(state): Extract<ApiState>) -> Result<&'static str, ApiError> {
+    if state.shutdown.is_cancelled() {
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the agent stops"));
+    }
     state.queue.store().last_event().await?;
     Ok("ready\n")
 }

@@ -1,0 +1,37 @@
+//! Forgets transfers that were completed long ago: at the start, and then every hour.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::Store;
+
+const EVERY: Duration = Duration::from_secs(3600);
+/// Between one transaction and the next, others have their turn.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Keeps `days` of history, until `stop`; 0 keeps all.
+pub(super) async fn keep_short(store: Store, days: u16, stop: CancellationToken) {
+    if days == 0 {
+        return;
+    }
+    let kept = SignedDuration::from_hours(24 * i64::from(days));
+    loop {
+        let before = Timestamp::now().checked_sub(kept).unwrap_or(Timestamp::MIN);
+        let wait = match store.forget_completed(before).await {
+            Ok(0) => EVERY,
+            Ok(forgotten) => {
+                tracing::info!(forgotten, days, "complete transfers forgotten");
+                PAUSE
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "old transfers cannot be forgotten now");
+                EVERY
+            }
+        };
+        if tokio::time::timeout(wait, stop.cancelled()).await.is_ok() {
+            return;
+        }
+    }
+}

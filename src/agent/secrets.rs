@@ -1,0 +1,76 @@
+//! Secrets from files: read only when no stranger can have read or written them.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+/// No secret is longer, bytes.
+const LONGEST: u64 = 64 << 10;
+/// Where container engines put secrets: readable to all of a container, and nobody else is in it.
+const CONTAINER: &str = "/run/secrets";
+
+/// Reads a secret; blanks around it are no part of it.
+///
+/// # Errors
+/// In words, with the path and what to do.
+pub(super) fn read(path: &Path) -> Result<SecretString, String> {
+    let shown = path.display();
+    let file = File::open(path).map_err(|error| format!("{shown}: {error}"))?;
+    let metadata = file.metadata().map_err(|error| format!("{shown}: {error}"))?;
+    if !path.starts_with(CONTAINER) {
+        guarded(path, metadata.mode())?;
+    }
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text).map_err(|error| format!("{shown}: {error}"))?;
+    let secret = text.trim();
+    if secret.is_empty() {
+        return Err(format!("{shown} is empty"));
+    }
+    Ok(secret.into())
+}
+
+/// Whether others can read or change a file of this mode.
+pub(super) fn guarded(path: &Path, mode: u32) -> Result<(), String> {
+    if mode & 0o027 == 0 {
+        return Ok(());
+    }
+    let shown = path.display();
+    let what = if mode & 0o004 == 0 { "be changed" } else { "be read" };
+    Err(format!("{shown} can {what} by others (mode {:04o}): `chmod 600 {shown}`", mode & 0o7777))
+}
+
+/// A credential that systemd passed under this name (`LoadCredential=`), if it did.
+pub(super) fn credential(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|path| path.is_absolute())?;
+    Some(folder.join(name)).filter(|path| path.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_secret_that_others_can_read_or_change_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, " sesame \n").unwrap();
+        let with_mode = |mode| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            read(&path)
+        };
+        for mode in [0o600, 0o400, 0o440, 0o640] {
+            assert_eq!(with_mode(mode).unwrap().expose_secret(), "sesame", "{mode:o}");
+        }
+        for mode in [0o644, 0o604, 0o660, 0o602, 0o666] {
+            let problem = with_mode(mode).unwrap_err();
+            assert!(problem.contains("chmod 600") && !problem.contains("sesame"), "{mode:o}: {problem}");
+        }
+        std::fs::write(&path, "\n").unwrap();
+        assert!(with_mode(0o600).unwrap_err().contains("empty"));
+    }
+}

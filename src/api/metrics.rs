@@ -1,0 +1,309 @@
+//! `/metrics`: what Prometheus and its like read. The names, units and types are a public contract, listed in
+//! docs/monitoring.md.
+//!
+//! **In**: the engine's counters, the rules' status, the store, the event log as it grows. **Out**: text in the
+//! OpenMetrics format. Nearly everything is read at the moment it is asked for; only the event log is followed
+//! ([`follow`]), for what was not seen as it passed can not be counted later.
+//!
+//! Must never show: names of files or packages, addresses, anything that a recipient or a stranger should not see.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use axum::extract::State as Extract;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::ApiState;
+use super::error::ApiError;
+use super::openapi::{Answer, Operation, Schemas};
+use super::process::Process;
+use crate::store::{Gauges, State, Store};
+use crate::transfer::{Cause, Tally};
+use crate::watch::{RuleState, RuleStatus};
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// From a millisecond to a minute and more.
+const LAG_BUCKETS: [f64; 9] = [0.001, 0.005, 0.025, 0.1, 0.5, 2.0, 10.0, 60.0, 600.0];
+/// Events read at once.
+const PAGE: u32 = 256;
+
+type Labels = Vec<(&'static str, String)>;
+
+/// What was seen of the event log as it grew.
+#[derive(Debug)]
+pub struct EventCounts {
+    /// Events by their kind, such as `upload.complete`.
+    kinds: Mutex<BTreeMap<String, u64>>,
+    /// From an event's commit until it was read.
+    lag: Histogram,
+}
+
+impl Default for EventCounts {
+    fn default() -> Self {
+        Self { kinds: Mutex::default(), lag: Histogram::new(LAG_BUCKETS) }
+    }
+}
+
+impl EventCounts {
+    fn see(&self, kind: String, lag: f64) {
+        *self.kinds.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
+        self.lag.observe(lag);
+    }
+}
+
+/// Counts events as they are committed, until `stop`.
+pub async fn follow(store: Store, mut last: i64, counts: &EventCounts, stop: CancellationToken) {
+    let mut changes = store.changes();
+    loop {
+        changes.mark_unchanged();
+        match store.events_after(last, PAGE).await {
+            Ok(events) if events.is_empty() => {}
+            Ok(events) => {
+                for event in events {
+                    last = event.id;
+                    counts.see(event.kind, seconds_since(event.at));
+                }
+                continue;
+            }
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the event log cannot be read"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Text that says what kind it is.
+pub(super) struct OpenMetrics(String);
+
+impl IntoResponse for OpenMetrics {
+    fn into_response(self) -> Response {
+        ([(CONTENT_TYPE, OPENMETRICS)], self.0).into_response()
+    }
+}
+
+impl Answer for OpenMetrics {
+    fn describe(operation: &mut Operation, _: &mut Schemas) {
+        operation.answers(StatusCode::OK, Some(("application/openmetrics-text", json!({ "type": "string" }))));
+    }
+}
+
+pub(super) async fn show(Extract(state): Extract<ApiState>) -> Result<OpenMetrics, ApiError> {
+    let gauges = state.queue.store().gauges().await?;
+    let process = tokio::task::spawn_blocking(Process::look).await.unwrap_or_default();
+    let mut all = Exposition::default();
+    about(&mut all, &state);
+    transfers(&mut all, &state, &gauges);
+    rules(&mut all, &state.watcher.status());
+    events(&mut all, &state.events, &gauges);
+    of_process(&mut all, &process, &state);
+    let mut text = String::new();
+    encode(&mut text, &all.registry).map_err(|error| {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {error}"))
+    })?;
+    Ok(OpenMetrics(text))
+}
+
+/// What is told at one moment.
+#[derive(Default)]
+struct Exposition {
+    registry: Registry,
+}
+
+impl Exposition {
+    fn gauges(&mut self, name: &str, help: &str, unit: Option<Unit>, values: impl IntoIterator<Item = (Labels, f64)>) {
+        let family = Family::<Labels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+        for (labels, value) in values {
+            family.get_or_create(&labels).set(value);
+        }
+        match unit {
+            Some(unit) => self.registry.register_with_unit(name, help, unit, family),
+            None => self.registry.register(name, help, family),
+        }
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, unit: Option<Unit>, value: impl Into<Option<f64>>) {
+        self.gauges(name, help, unit, value.into().map(|value| (Labels::new(), value)));
+    }
+
+    /// `_total` is added to the name.
+    fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        values: impl IntoIterator<Item = (Labels, u64)>,
+    ) {
+        let family = Family::<Labels, Counter>::default();
+        for (labels, value) in values {
+            family.get_or_create(&labels).inc_by(value);
+        }
+        match unit {
+            Some(unit) => self.registry.register_with_unit(name, help, unit, family),
+            None => self.registry.register(name, help, family),
+        }
+    }
+}
+
+fn label(name: &'static str, value: impl Into<String>) -> Labels {
+    vec![(name, value.into())]
+}
+
+/// A clock that was set back makes it 0.
+fn seconds_since(then: Timestamp) -> f64 {
+    Timestamp::now().duration_since(then).as_secs_f64().max(0.0)
+}
+
+fn age(oldest: Option<Timestamp>) -> f64 {
+    oldest.map_or(0.0, seconds_since)
+}
+
+fn as_seconds(at: Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1e3
+}
+
+fn about(all: &mut Exposition, state: &ApiState) {
+    let version = label("version", env!("CARGO_PKG_VERSION"));
+    all.gauges("masv_build_info", "The version that runs; always 1", None, [(version, 1.0)]);
+    let authorised = f64::from(u8::from(state.queue.cloud().is_authorised()));
+    all.gauge("masv_cloud_authorised", "Whether there is a key or a session for the cloud", None, authorised);
+    let free = rustix::fs::statvfs(&state.about.data_dir).ok();
+    let free = free.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) as f64);
+    all.gauge("masv_data_free", "Room left for the data directory", Some(Unit::Bytes), free);
+}
+
+fn transfers(all: &mut Exposition, state: &ApiState, gauges: &Gauges) {
+    for (name, help, counts) in [
+        ("masv_uploads", "Uploads that the agent knows, by state", &gauges.uploads),
+        ("masv_downloads", "Downloads that the agent knows, by state", &gauges.downloads),
+    ] {
+        let count = |state: State| counts.iter().find(|(there, _)| *there == state).map_or(0, |(_, count)| *count);
+        let rows = State::ALL.iter().map(|state| (label("state", state.as_str()), count(*state) as f64));
+        all.gauges(name, help, None, rows);
+    }
+    let directions: [(&str, &Tally, Option<Timestamp>); 2] = [
+        ("upload", state.queue.tally(), gauges.oldest_upload),
+        ("download", state.downloads.tally(), gauges.oldest_download),
+    ];
+    let bytes = |count: fn(&Tally) -> u64| {
+        directions.map(|(direction, tally, _)| (label("direction", direction), count(tally)))
+    };
+    let help = "Bytes of files that went over the network, repeats included";
+    all.counters("masv_transfer", help, Some(Unit::Bytes), bytes(Tally::moved_bytes));
+    let help = "Bytes of files that have arrived for good";
+    all.counters("masv_transfer_confirmed", help, Some(Unit::Bytes), bytes(Tally::confirmed_bytes));
+    let retries = directions.iter().flat_map(|(direction, tally, _)| {
+        Cause::ALL.map(|cause| {
+            (vec![("direction", (*direction).to_owned()), ("cause", cause.as_str().to_owned())], tally.retries(cause))
+        })
+    });
+    all.counters("masv_transfer_retries", "Tries that failed and are made again, by cause", None, retries);
+    let help = "Age of the oldest transfer that is to run and is not done";
+    let ages = directions.map(|(direction, _, oldest)| (label("direction", direction), age(oldest)));
+    all.gauges("masv_queue_oldest_age", help, Some(Unit::Seconds), ages);
+    let help = "Bytes of files that are still to be sent";
+    all.gauge("masv_queue_remaining", help, Some(Unit::Bytes), gauges.bytes_to_send as f64);
+    let workers = state.queue.settings().workers as f64;
+    all.gauge("masv_upload_workers", "Parts that may be on their way at once", None, workers);
+    let busy = state.queue.busy_workers() as f64;
+    all.gauge("masv_upload_workers_busy", "Parts that are on their way", None, busy);
+}
+
+const RULE_STATES: [(RuleState, &str); 6] = [
+    (RuleState::Starting, "starting"),
+    (RuleState::Watching, "watching"),
+    (RuleState::Polling, "polling"),
+    (RuleState::Offline, "offline"),
+    (RuleState::Paused, "paused"),
+    (RuleState::Disabled, "disabled"),
+];
+
+fn rules(all: &mut Exposition, rules: &[RuleStatus]) {
+    let states = rules.iter().flat_map(|rule| {
+        RULE_STATES.map(|(state, name)| {
+            let labels = vec![("rule", rule.name.clone()), ("state", name.to_owned())];
+            (labels, f64::from(u8::from(rule.state == state)))
+        })
+    });
+    all.gauges("masv_rule_state", "1 for the state that the rule is in", None, states);
+    type Read = fn(&RuleStatus) -> Option<f64>;
+    let gauges: [(&str, &str, Option<Unit>, Read); 7] = [
+        ("masv_rule_waiting_files", "Files that wait to be sent", None, |rule| Some(rule.waiting_count as f64)),
+        ("masv_rule_lag", "How long the file that waits longest has been waiting", Some(Unit::Seconds), |rule| {
+            Some(age(rule.waiting.iter().map(|file| file.since).min()))
+        }),
+        ("masv_rule_unread_paths", "Paths that could not be looked at", None, |rule| Some(rule.unread.len() as f64)),
+        ("masv_rule_failing", "Whether something is wrong with the rule now", None, |rule| {
+            Some(f64::from(u8::from(rule.last_error.as_ref().is_some_and(|error| !error.over))))
+        }),
+        ("masv_rule_scan_duration", "How long the last look at the whole folder took", Some(Unit::Seconds), |rule| {
+            rule.last_scan.as_ref().map(|scan| scan.milliseconds as f64 / 1e3)
+        }),
+        ("masv_rule_last_scan_timestamp", "When it ended", Some(Unit::Seconds), |rule| {
+            rule.last_scan.as_ref().map(|scan| as_seconds(scan.at))
+        }),
+        ("masv_rule_files", "Files that it found", None, |rule| rule.last_scan.as_ref().map(|scan| scan.files as f64)),
+    ];
+    for (name, help, unit, read) in gauges {
+        let values = rules.iter().filter_map(|rule| Some((label("rule", &*rule.name), read(rule)?)));
+        all.gauges(name, help, unit, values);
+    }
+    type Count = fn(&RuleStatus) -> u64;
+    let counters: [(&str, &str, Count); 3] = [
+        ("masv_rule_packages", "Uploads that the rule has made", |rule| rule.made),
+        ("masv_rule_looks", "Looks at the folder or parts of it", |rule| rule.looks),
+        ("masv_rule_overflows", "Times that the system lost events, so that everything was looked at again", |rule| {
+            rule.overflows
+        }),
+    ];
+    for (name, help, read) in counters {
+        all.counters(name, help, None, rules.iter().map(|rule| (label("rule", &*rule.name), read(rule))));
+    }
+}
+
+fn events(all: &mut Exposition, counts: &EventCounts, gauges: &Gauges) {
+    let kinds = counts.kinds.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let kinds = kinds.into_iter().map(|(kind, count)| (label("kind", kind), count));
+    all.counters("masv_events", "What happened, by kind", None, kinds);
+    let help = "From what happened until those who listen are told";
+    all.registry.register_with_unit("masv_event_lag", help, Unit::Seconds, counts.lag.clone());
+    let help = "Webhooks, programs and clean-ups in the cloud that are still to be done";
+    all.gauge("masv_outbox_pending", help, None, gauges.errands as f64);
+    let oldest = age(gauges.oldest_errand);
+    all.gauge("masv_outbox_oldest_age", "Age of the oldest of them", Some(Unit::Seconds), oldest);
+    let size = gauges.database_bytes as f64;
+    all.gauge("masv_database_size", "Size of the agent's database", Some(Unit::Bytes), size);
+}
+
+/// The names that the client libraries of Prometheus have agreed on.
+fn of_process(all: &mut Exposition, process: &Process, state: &ApiState) {
+    let started = as_seconds(state.about.started_at);
+    all.gauge("process_start_time", "When the agent was started", Some(Unit::Seconds), started);
+    let resident = process.resident.map(|bytes| bytes as f64);
+    all.gauge("process_resident_memory", "Memory that it uses", Some(Unit::Bytes), resident);
+    let descriptors = process.descriptors.map(|count| count as f64);
+    all.gauge("process_open_fds", "Open files and connections", None, descriptors);
+    let limit = process.descriptors_limit.map(|count| count as f64);
+    all.gauge("process_max_fds", "How many may be open", None, limit);
+    all.gauge("process_threads", "Threads", None, process.threads.map(|count| count as f64));
+    if let Some(cpu) = process.cpu {
+        let counter = Counter::<f64, std::sync::atomic::AtomicU64>::default();
+        counter.inc_by(cpu);
+        let help = "Processor time that it has used";
+        all.registry.register_with_unit("process_cpu", help, Unit::Seconds, counter);
+    }
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks() as f64;
+    all.gauge("masv_tasks", "Tasks of the runtime", None, tasks);
+}

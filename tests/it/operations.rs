@@ -1,0 +1,253 @@
+//! What an operator relies on: metrics that dashboards and alerts can name, probes, settings with their source, copies of
+//! the state, one agent per data directory, an end when something vital ends.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::process::{Agent, command};
+
+const RULE: &str = "rules:\n  - name: quick\n    watch: drop\n    create: true\n    settle: 200ms\n    package: file\n    \
+                    upload: { kind: link }\n";
+const SOON: Duration = Duration::from_secs(30);
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+async fn get(url: String) -> (u16, String) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.get(url).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+/// Runs until `found` gives something.
+fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + SOON;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
+/// The value of a sample, by its name and labels as they stand.
+fn sample(text: &str, name: &str) -> f64 {
+    let line = text.lines().find(|line| line.split_once(' ').is_some_and(|(found, _)| found == name));
+    line.unwrap_or_else(|| panic!("no {name} in\n{text}")).rsplit_once(' ').unwrap().1.parse().unwrap()
+}
+
+/// The names of samples.
+fn names(exposition: &str) -> BTreeSet<String> {
+    let samples = exposition.lines().filter(|line| !line.starts_with('#'));
+    samples.map(|line| line.split(['{', ' ']).next().unwrap().to_owned()).collect()
+}
+
+/// All words of a text that can only be names of metrics.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let is_metric = |word: &&str| {
+        (word.starts_with("masv_") || word.starts_with("process_")) && !matches!(*word, "masv_agent" | "masv_token")
+    };
+    words.filter(is_metric).map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_tell_of_the_work_and_every_name_in_the_documents_exists() {
+    let agent = Agent::start(RULE, &[]);
+    std::fs::write(agent.path("drop/clip.mov"), vec![7; 300_000]).unwrap();
+    agent.wait_for("it is sent", SOON, |list| list.len() == 1 && list[0]["state"] == "complete");
+    let (status, text) = get(format!("{}/metrics", agent.url())).await;
+    assert_eq!(status, 200);
+    assert!(text.ends_with("# EOF\n"));
+    assert_eq!(sample(&text, "masv_uploads{state=\"complete\"}"), 1.0);
+    assert_eq!(sample(&text, "masv_transfer_confirmed_bytes_total{direction=\"upload\"}"), 300_000.0);
+    assert!(sample(&text, "masv_transfer_bytes_total{direction=\"upload\"}") >= 300_000.0);
+    assert_eq!(sample(&text, "masv_transfer_retries_total{direction=\"upload\",cause=\"damaged\"}"), 0.0);
+    assert_eq!(sample(&text, "masv_rule_state{rule=\"quick\",state=\"offline\"}"), 0.0);
+    assert_eq!(sample(&text, "masv_rule_packages_total{rule=\"quick\"}"), 1.0);
+    assert_eq!(sample(&text, "masv_queue_oldest_age_seconds{direction=\"upload\"}"), 0.0);
+    assert!(sample(&text, "masv_events_total{kind=\"upload.created\"}") >= 1.0);
+    assert!(!text.contains("clip") && !text.contains("secret"), "no names of files, no links: {text}");
+    let there = names(&text);
+    for document in ["docs/monitoring.md", "docs/monitoring/alerts.yaml", "docs/monitoring/grafana-dashboard.json"] {
+        let named = metrics_in(&read(document));
+        assert!(named.len() > 5, "{document} names {named:?}");
+        let missing: Vec<_> = named.iter().filter(|name| !exists(name, &there)).collect();
+        assert!(missing.is_empty(), "{document} names what is not there: {missing:?}\n{there:?}");
+    }
+    let documented = metrics_in(&read("docs/monitoring.md"));
+    let missing: Vec<_> = there.iter().filter(|name| !documented.iter().any(|known| belongs(name, known))).collect();
+    assert!(missing.is_empty(), "docs/monitoring.md does not tell of {missing:?}");
+    let _: Value = serde_json::from_str(&read("docs/monitoring/grafana-dashboard.json")).unwrap();
+    let alerts: Value = serde_yaml::from_str(&read("docs/monitoring/alerts.yaml")).unwrap();
+    for alert in alerts["groups"][0]["rules"].as_array().unwrap() {
+        let told = [&alert["alert"], &alert["expr"], &alert["annotations"]["summary"], &alert["labels"]["severity"]];
+        assert!(told.iter().all(|value| value.is_string()), "{alert}");
+    }
+}
+
+fn exists(name: &str, there: &BTreeSet<String>) -> bool {
+    there.iter().any(|sample| belongs(sample, name))
+}
+
+/// A histogram is known by its name; its samples have more.
+fn belongs(sample: &str, name: &str) -> bool {
+    let more = ["", "_bucket", "_sum", "_count"];
+    more.iter().any(|end| sample.strip_suffix(end) == Some(name))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_answer_without_the_token_and_nothing_else_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "sesame").unwrap();
+    std::fs::set_permissions(&token, PermissionsExt::from_mode(0o644)).unwrap();
+    let start = ["server", "start", "--listen", "http://127.0.0.1:0", "--token-file", token.to_str().unwrap()];
+    let refused = command(folder.path(), &start).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && said.contains("chmod 600"), "{said}");
+
+    std::fs::set_permissions(&token, PermissionsExt::from_mode(0o600)).unwrap();
+    let mut agent = command(folder.path(), &start).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let written = folder.path().join("data/agent.json");
+    let address = wait_for("it listens", || {
+        let written: Value = serde_json::from_slice(&std::fs::read(&written).ok()?).ok()?;
+        Some(written["address"].as_str()?.to_owned())
+    });
+    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 401), ("/api/v1/server/settings", 401)] {
+        assert_eq!(get(format!("{address}{path}")).await.0, status, "{path}");
+    }
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+}
+
+#[test]
+fn settings_are_shown_with_where_they_are_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let credentials = folder.path().join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    std::fs::write(credentials.join("api-key"), "key-of-systemd").unwrap();
+    std::fs::set_permissions(credentials.join("api-key"), PermissionsExt::from_mode(0o400)).unwrap();
+    std::fs::write(folder.path().join("masv.yaml"), "cloud-url: http://127.0.0.1:9\nupload-workers: 3\n").unwrap();
+    let socket = format!("unix://{}", folder.path().join("agent.sock").display());
+    let mut agent = command(folder.path(), &["server", "start", "--config", "masv.yaml", "--listen", &socket])
+        .env("MASV_CHUNK_SIZE", "64MiB")
+        .env("MASV_SOCKET_MODE", "660")
+        .env("CREDENTIALS_DIRECTORY", &credentials)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let ask = || {
+        let said = command(folder.path(), &["server", "status", "--settings"]).output().unwrap();
+        said.status.success().then(|| serde_json::from_slice::<Value>(&said.stdout).unwrap())
+    };
+    let answer = wait_for("it answers", ask);
+    let of = |name: &str| {
+        let settings = answer["settings"].as_array().unwrap();
+        let setting = settings.iter().find(|setting| setting["name"] == name).unwrap();
+        (setting["value"].as_str().unwrap().to_owned(), setting["source"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(of("listen"), (socket, "flag".into()));
+    assert_eq!(of("chunk-size"), ("67108864".into(), "MASV_CHUNK_SIZE".into()));
+    assert_eq!(of("upload-workers"), ("3".into(), "masv.yaml".into()));
+    assert_eq!(of("auto-finalize"), ("true".into(), "default".into()));
+    assert_eq!(of("api-key-file").1, "credential api-key");
+    assert!(!answer.to_string().contains("key-of-systemd"));
+    let mode = std::fs::metadata(folder.path().join("agent.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+    assert!(command(folder.path(), &["settings", "workers", "update", "5"]).output().unwrap().status.success());
+    let workers =
+        ask().unwrap()["settings"].as_array().unwrap().iter().find(|s| s["name"] == "upload-workers").cloned();
+    assert_eq!(workers.unwrap()["source"], "masv settings workers update");
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+}
+
+#[test]
+fn a_copy_of_the_running_state_can_be_started_from() {
+    let mut agent = Agent::start(RULE, &[]);
+    std::fs::write(agent.path("drop/one.mov"), b"one").unwrap();
+    agent.wait_for("it is sent", SOON, |list| list.len() == 1 && list[0]["state"] == "complete");
+    let copied = agent.json(&["server", "backup", "copy.db"]);
+    assert!(copied["bytes"].as_u64().unwrap() > 10_000, "{copied}");
+    assert_eq!(std::fs::metadata(agent.path("copy.db")).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = agent.masv(&["server", "backup", "copy.db"]);
+    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("exists already"));
+    let nowhere = agent.masv(&["server", "backup", "nowhere/copy.db"]);
+    assert!(!nowhere.status.success() && String::from_utf8_lossy(&nowhere.stderr).contains("nowhere"));
+    std::fs::write(agent.path("drop/two.mov"), b"two").unwrap();
+    agent.wait_for("the other is sent", SOON, |list| list.iter().filter(|u| u["state"] == "complete").count() == 2);
+
+    // As docs/backup.md says: stop, put the copy where the database was, remove what belongs to the old one, start.
+    assert_eq!(agent.stop(), Some(0));
+    std::fs::rename(agent.path("copy.db"), agent.path("data/agent.db")).unwrap();
+    for old in ["agent.db-wal", "agent.db-shm"] {
+        let _ = std::fs::remove_file(agent.path("data").join(old));
+    }
+    std::fs::remove_file(agent.path("drop/two.mov")).unwrap();
+    agent.go_on();
+    let list = agent.wait_for("the state of the copy", SOON, |list| !list.is_empty());
+    assert!(list.len() == 1 && list[0]["name"] == "one.mov", "{list:#?}");
+    agent.masv(&["rule", "run", "quick"]);
+    std::fs::write(agent.path("drop/three.mov"), b"three").unwrap();
+    let list = agent
+        .wait_for("it goes on", SOON, |list| list.iter().any(|u| u["name"] == "three.mov" && u["state"] == "complete"));
+    assert_eq!(list.len(), 2, "what the copy knows as sent is not sent again: {list:#?}");
+}
+
+#[test]
+fn a_second_agent_is_told_whose_the_data_directory_is() {
+    let agent = Agent::start("", &[]);
+    let pid = agent.json(&["server", "status"])["pid"].to_string();
+    let second = agent.masv(&["server", "start", "--listen", "http://127.0.0.1:0"]);
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(second.status.code() == Some(1) && said.contains(&format!("process {pid}")), "{said}");
+    assert!(said.contains("masv server stop"), "{said}");
+}
+
+/// A listener that breaks under the running agent: from outside, by the descriptor of the process.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_agent_whose_api_or_hub_ends_ends_with_a_clear_error() {
+    for (part, wanted) in [("api", "the API ended by itself"), ("hub", "the embedded hub ended by itself")] {
+        let mut agent = Agent::start("", &[]);
+        let pid = u32::try_from(agent.json(&["server", "status"])["pid"].as_u64().unwrap()).unwrap();
+        let port: u16 = match part {
+            "api" => agent.url().rsplit_once(':').unwrap().1.parse().unwrap(),
+            _ => std::fs::read_to_string(agent.path("data/hub/port")).unwrap().trim().parse().unwrap(),
+        };
+        break_listener(pid, port);
+        assert_eq!(agent.ended(), Some(1), "{part}: {}", agent.log());
+        assert!(agent.log().contains(wanted), "{part}: {}", agent.log());
+        // What it said is true: started again it works.
+        agent.go_on();
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn break_listener(pid: u32, port: u16) {
+    use std::net::{Shutdown, TcpStream};
+
+    use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+    let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap();
+    let local = format!("0100007F:{port:04X}");
+    // In state 0A, listening; the inode is the tenth field.
+    let inode = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let inode =
+        inode.filter(|fields| fields[1] == local && fields[3] == "0A").map(|fields| fields[9].to_owned()).next();
+    let socket = format!("socket:[{}]", inode.unwrap());
+    let mut descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(|entry| entry.unwrap());
+    let found = descriptors.find(|entry| std::fs::read_link(entry.path()).is_ok_and(|to| to.as_os_str() == &*socket));
+    let number = found.unwrap().file_name().to_str().unwrap().parse().unwrap();
+    let process = pidfd_open(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), PidfdFlags::empty()).unwrap();
+    let stolen = pidfd_getfd(&process, number, PidfdGetfdFlags::empty()).unwrap();
+    TcpStream::from(stolen).shutdown(Shutdown::Both).unwrap();
+}
