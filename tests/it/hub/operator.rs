@@ -55,6 +55,8 @@ async fn a_hub_does_not_start_over_data_whose_key_is_missing_or_that_another_ser
     // It has taken hold of its data when it answers; before that the other one could.
     good(hub.request(Method::GET, "/v1/system/packages/spec")).await;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // It answers, so it is the first.
+    hub.request(Method::GET, "/").send().await.unwrap();
     let second = Hub::open(HubConfig::new(hub.data())).await.unwrap();
     let outcome = second.serve(listener, CancellationToken::new()).await;
     assert!(matches!(outcome, Err(HubError::Data { path, .. }) if path.ends_with("lock")));
