@@ -102,6 +102,7 @@ fn listen(folder: &Path) -> std::io::Result<TcpListener> {
         }
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    std::fs::write(path, listener.local_addr()?.port().to_string())?;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(listener.local_addr()?.port().to_string().as_bytes())?;
     Ok(listener)
 }

@@ -27,13 +27,15 @@ use crate::db::DbError;
 use crate::download::{DownloadSettings, Downloads};
 use crate::notify;
 use crate::rules::{Cloud as Written, RuleSet};
-use crate::store::{Store, StoreError};
+use crate::store::{State, Store, StoreError};
 use crate::transfer::{Queue, RateLimit, TransferSettings};
 use crate::watch::{WatchSettings, Watcher};
 
 /// The service that uploads go to when only a key is configured.
 const SERVICE: &str = "https://api.massive.app";
 
+/// How often the line for `systemctl status` is looked at.
+const STATUS_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 /// What runs elsewhere and is watched over.
 const ENGINES: [&str; 3] = ["the upload engine", "the download engine", "the database's writer"];
 
@@ -129,6 +131,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         async move { api::follow(store, from_event, &events, stop).await }
     });
     tokio::spawn(service::watchdog(stop.clone()));
+    tokio::spawn(tell_status(store.clone(), watcher.clone(), stop.clone()));
     tokio::spawn(history::keep_short(store.clone(), settings.history_days, stop.clone()));
     let following = tokio::spawn({
         let (reloader, stop) = (Arc::clone(&reloader), stop.clone());
@@ -217,6 +220,22 @@ fn reload_by(reloader: &Arc<Reloader>) -> api::Reload {
             }
         })
     })
+}
+
+/// Tells the service manager how things stand, when that changes.
+async fn tell_status(store: Store, watcher: Watcher, stop: CancellationToken) {
+    let mut told = String::new();
+    while tokio::time::timeout(STATUS_EVERY, stop.cancelled()).await.is_err() {
+        let Ok(counts) = store.upload_counts().await else { continue };
+        let of = |wanted: State| counts.iter().find(|(state, _)| *state == wanted).map_or(0, |(_, count)| *count);
+        let rules = watcher.rules().rules.len();
+        let (open, failed) = (of(State::Transferring), of(State::Error));
+        let line = format!("{rules} rules, {open} uploads on their way, {failed} failed");
+        if line != told {
+            service::status(&line);
+            told = line;
+        }
+    }
 }
 
 /// Waits for the order to stop, by token or signal; SIGHUP loads the rules again.

@@ -17,6 +17,11 @@ mod systemd {
         tell(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
+    /// One line for `systemctl status`.
+    pub(in super::super) fn status(line: &str) {
+        tell(&[NotifyState::Status(line)]);
+    }
+
     /// The rules are being loaded again; [`ready`] ends it.
     pub(in super::super) fn reloading() {
         match NotifyState::monotonic_usec_now() {
@@ -41,10 +46,12 @@ mod systemd {
 }
 
 #[cfg(target_os = "linux")]
-pub(super) use systemd::{ready, reloading, stopping, watchdog};
+pub(super) use systemd::{ready, reloading, status, stopping, watchdog};
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn ready(_status: &str) {}
+#[cfg(not(target_os = "linux"))]
+pub(super) fn status(_line: &str) {}
 #[cfg(not(target_os = "linux"))]
 pub(super) fn reloading() {}
 #[cfg(not(target_os = "linux"))]

@@ -96,7 +96,9 @@ pub fn machine(data_dir: &Path, rules: &RuleSet, folders: &dyn Fn(&str) -> Optio
     let enabled: Vec<&Rule> = rules.rules.iter().map(AsRef::as_ref).filter(|rule| rule.enabled).collect();
     let watched = enabled.iter().map(|rule| folders(&rule.name).unwrap_or(1)).sum();
     checks.extend(watches_limit().map(|limit| watches(limit, watched)));
+    checks.extend(rustix::process::getrlimit(rustix::process::Resource::Nofile).current.map(descriptors));
     checks.extend(enabled.into_iter().map(folder));
+    checks.extend(rules.downloads.iter().filter(|rule| rule.enabled).map(|rule| destination(&rule.name, &rule.into)));
     checks
 }
 
@@ -164,6 +166,28 @@ fn watches(limit: u64, wanted: u64) -> Check {
     check("watches", grade, finding).todo(format!(
         "`sysctl fs.inotify.max_user_watches={enough}`, and the same in /etc/sysctl.d; beyond the limit folders are polled"
     ))
+}
+
+/// How many files and connections may be open. An upload has up to sixteen files open, and each worker a connection.
+fn descriptors(limit: u64) -> Check {
+    let finding = format!("{limit} may be open at once");
+    if limit >= 1024 {
+        return check("files", Grade::Green, finding);
+    }
+    let todo = "raise it: LimitNOFILE= in a drop-in of the unit, or `ulimit -n 65536` before the start";
+    check("files", if limit < 256 { Grade::Red } else { Grade::Amber }, finding).todo(todo)
+}
+
+/// Where a rule downloads to.
+fn destination(rule: &str, into: &Path) -> Check {
+    let name = format!("folder of {rule}");
+    // What is not there is made; what it is made in must be writable.
+    let there = into.ancestors().find(|folder| folder.exists()).unwrap_or(into);
+    match access(there, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) => check(name, Grade::Green, format!("{} can be written", into.display())),
+        Err(error) => check(name, Grade::Red, format!("{} cannot be written: {error}", there.display()))
+            .todo("let the agent's user write it, and as a service give it ReadWritePaths=; see docs/service.md"),
+    }
 }
 
 /// What was seen of a rule's folder.
@@ -242,6 +266,9 @@ mod tests {
         assert!(!bad(&watches(8_192, 6_000)) && !bad(&room_left(Path::new("/d"), 2 << 30)));
         assert_eq!((watches(8_192, 7_000).grade, watches(8_192, 9_000).grade), (Grade::Amber, Grade::Red));
         assert_eq!(room_left(Path::new("/d"), 5).grade, Grade::Red);
+        assert_eq!([65_536, 1_000, 64].map(|limit| descriptors(limit).grade), [Grade::Green, Grade::Amber, Grade::Red]);
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!bad(&destination("in", &folder.path().join("not/yet/there"))));
     }
 
     #[test]

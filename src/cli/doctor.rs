@@ -19,6 +19,9 @@ pub(super) struct Doctor {
     /// The rules to look at where no agent runs.
     #[arg(long, value_name = "FILE", env = "MASV_RULES")]
     rules: Option<PathBuf>,
+    /// Exit with code 1 also when something works and somebody should look.
+    #[arg(long)]
+    strict: bool,
 }
 
 pub(super) async fn run(options: Doctor, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
@@ -47,8 +50,13 @@ pub(super) async fn run(options: Doctor, client: &Client, output: &Output) -> Re
             output.line(&format!("        {todo}"));
         }
     }
-    let wrong = examination.checks.iter().any(|check| check.grade == Grade::Red);
-    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if is_failure(&examination, options.strict) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The worst finding decides.
+fn is_failure(examination: &Examination, strict: bool) -> bool {
+    let bad = |grade| grade == Grade::Red || (strict && grade == Grade::Amber);
+    examination.checks.iter().any(|check| bad(check.grade))
 }
 
 /// What can be seen without an agent, as whoever runs this.
@@ -91,6 +99,29 @@ fn unit(state: Option<(String, String)>, agent: Grade) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_worst_finding_decides_the_exit_code() {
+        let of = |grades: &[Grade]| {
+            let check =
+                |grade: &Grade| Check { name: String::new(), grade: *grade, finding: String::new(), todo: None };
+            Examination { checks: grades.iter().map(check).collect() }
+        };
+        let cases = [
+            (&[Grade::Green][..], false, false),
+            (&[Grade::Green, Grade::Amber], false, true),
+            (&[Grade::Amber, Grade::Red, Grade::Green], true, true),
+            (&[], false, false),
+        ];
+        for (grades, usual, strict) in cases {
+            let examination = of(grades);
+            assert_eq!(
+                (is_failure(&examination, false), is_failure(&examination, true)),
+                (usual, strict),
+                "{grades:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_service_that_is_down_is_wrong_only_without_an_agent() {

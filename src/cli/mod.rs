@@ -92,7 +92,7 @@ enum Command {
     /// The agent as a service of systemd or launchd: install, uninstall, status, print.
     #[command(subcommand)]
     Service(service::Command),
-    /// Look for what keeps the agent from working, and say what to do; exit code 1 when something is wrong.
+    /// Look for what keeps the agent from working, and say what to do; the worst finding decides the exit code.
     #[command(after_help = "Examples:\n  masv doctor\n  masv doctor --rules rules.yaml --output json")]
     Doctor(doctor::Doctor),
     /// Prints completions for a shell.
@@ -101,9 +101,13 @@ enum Command {
         /// Which shell.
         shell: Shell,
     },
-    /// Prints the manual page.
-    #[command(after_help = "Example:\n  masv man | man -l -")]
-    Man,
+    /// Prints the manual page, or writes one for every command.
+    #[command(after_help = "Examples:\n  masv man | man -l -\n  masv man --to /usr/local/share/man/man1")]
+    Man {
+        /// Write a page for each command into this folder.
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
 }
 
 /// Runs the command line of this process.
@@ -164,7 +168,12 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
             output.raw(&String::from_utf8_lossy(&text));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Man => {
+        Command::Man { to: Some(folder) } => {
+            let written = clap_mangen::generate_to(Arguments::command(), &folder);
+            written.map_err(|error| CliError::failed(format!("cannot write into {}: {error}", folder.display())))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { to: None } => {
             let mut text = Vec::new();
             let page = clap_mangen::Man::new(Arguments::command()).render(&mut text);
             page.map_err(|error| CliError::failed(error.to_string()))?;

@@ -177,7 +177,8 @@ fn tell(notice: &Notice, output: Output) {
             let what =
                 format!("Sent {name} ({files} {}, {})", if *files == 1 { "file" } else { "files" }, size(*bytes));
             line(&what);
-            if let Some(link) = link {
+            // Who opens a link has the package: it is for the person at the terminal, not for the journal.
+            if let Some(link) = link.as_ref().filter(|_| std::io::stdout().is_terminal()) {
                 line(&format!("  {link}"));
             }
         }

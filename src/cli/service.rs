@@ -211,7 +211,13 @@ fn install(which: &Which, place: &Place, output: &Output) -> Result<(), CliError
         done.push(format!("{what} {}", file.path.display()));
     }
     if which.root.is_none() {
-        done.extend(start(which, place)?);
+        let changed = done.iter().any(|line| line.starts_with("wrote"));
+        // One that runs with these files already is not disturbed.
+        if changed || unit_state(which, place) != "active" {
+            done.extend(start(which, place)?);
+        } else {
+            done.push(format!("{} runs already", which.name(place)));
+        }
     }
     report(&done, output);
     Ok(())

@@ -26,4 +26,5 @@ mod place;
 mod queue;
 
 pub use link::{LinkAddress, LinkError};
+pub use place::assign as places;
 pub use queue::{DownloadError, DownloadSettings, Downloads};

@@ -21,7 +21,8 @@ const DEVICES: &[&str] = &["CON", "PRN", "AUX", "NUL", "COM", "LPT", "CONIN$", "
 
 /// The paths below the destination for these files, in their order.
 /// `around` names the folders that all of them get around them.
-pub(super) fn assign(files: &[ListedFile], around: &[String]) -> Vec<String> {
+#[must_use]
+pub fn assign(files: &[ListedFile], around: &[String]) -> Vec<String> {
     let wanted: Vec<Vec<String>> = files.iter().map(|file| safe(file, around)).collect();
     // A file may not be named as a folder that another needs.
     let folders: HashSet<String> = wanted.iter().flat_map(|names| folders_of(&names.join("/"))).collect();

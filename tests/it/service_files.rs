@@ -196,10 +196,74 @@ fn the_agent_tells_the_service_manager_how_it_goes() {
     };
     assert!(until("READY=1").contains("STATUS=0 rules"));
     until("WATCHDOG=1");
+    until("STATUS=0 rules, 0 uploads on their way, 0 failed");
     signal("-HUP");
     assert!(until("RELOADING=1").contains("MONOTONIC_USEC="), "without it the reload counts as failed");
     until("READY=1");
     signal("-TERM");
     until("STOPPING=1");
     assert!(agent.wait().unwrap().success());
+}
+
+/// `systemctl` and its like that write down what they were told; the service is active once it was started.
+fn fake_service_manager(folder: &Path) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let programs = folder.join("bin");
+    std::fs::create_dir(&programs).unwrap();
+    let script = "#!/bin/sh\necho \"$*\" >>\"$CALLS\"\ncase \"$*\" in\n*is-active*) [ -f \"$CALLS.on\" ] && echo active || \
+                  { echo inactive; exit 3; } ;;\n*restart*) touch \"$CALLS.on\" ;;\n*disable*) rm -f \"$CALLS.on\" ;;\nesac\n";
+    std::fs::write(programs.join("systemctl"), script).unwrap();
+    std::fs::set_permissions(programs.join("systemctl"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    programs
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_service_is_installed_once_and_taken_away_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let programs = fake_service_manager(folder.path());
+    let calls = folder.path().join("calls");
+    let run = |word: &str| {
+        let _ = std::fs::remove_file(&calls);
+        let said = crate::process::command(folder.path(), &["service", word, "--user", "--output", "text"])
+            .env("PATH", format!("{}:{}", programs.display(), std::env::var("PATH").unwrap()))
+            .env("CALLS", &calls)
+            .env("XDG_CONFIG_HOME", folder.path().join("config"))
+            .output()
+            .unwrap();
+        let told = std::fs::read_to_string(&calls).unwrap_or_default();
+        (said.status.code().unwrap(), String::from_utf8(said.stdout).unwrap(), told)
+    };
+    let unit = folder.path().join("config/systemd/user/masv-agent.service");
+    let (code, said, told) = run("install");
+    assert!(code == 0 && said.contains("wrote") && said.contains("started masv-agent.service"), "{said}");
+    for order in ["--user daemon-reload", "--user enable masv-agent.service", "--user restart masv-agent.service"] {
+        assert!(told.contains(order), "{order}: {told}");
+    }
+    assert!(std::fs::read_to_string(&unit).unwrap().contains(env!("CARGO_BIN_EXE_masv")));
+    let (code, said, told) = run("install");
+    assert!(code == 0 && said.contains("unchanged") && said.contains("runs already"), "{said}");
+    assert!(!told.contains("restart"), "nothing changed, nothing is disturbed: {told}");
+    assert_eq!(run("status").0, 0);
+    std::fs::write(&unit, "[Unit]\n").unwrap();
+    let (_, said, told) = run("install");
+    assert!(said.contains("wrote") && told.contains("restart"), "a unit that was changed is put right: {said}");
+    let (code, said, told) = run("uninstall");
+    assert!(code == 0 && said.contains("removed") && told.contains("disable --now"), "{said}");
+    assert!(!unit.exists() && folder.path().join("config/masv-agent/agent.yaml").exists());
+    let (code, said, _) = run("uninstall");
+    assert!(code == 0 && said.contains("nothing was installed"), "{said}");
+    assert_eq!(run("status").0, 3);
+}
+
+/// Where there is Python, its parser of property lists has the last word.
+#[test]
+fn property_lists_are_read_by_a_real_parser() {
+    let program =
+        "import plistlib, sys\nfor name in sys.argv[1:]:\n    plistlib.load(open(name, 'rb'))['ProgramArguments'][0]\n";
+    let lists = ["agent", "hub"].map(|name| Path::new(ROOT).join(format!("launchd/io.masv.{name}.plist")));
+    match Command::new("python3").args(["-c", program]).args(lists).output() {
+        Ok(said) => assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr)),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound),
+    }
 }

@@ -1,0 +1,32 @@
+# Agent and hub in one small image.
+#
+#   docker build -t masv-agent .
+#   docker run -v masv:/var/lib/masv-agent -v /srv/drop:/srv/drop masv-agent
+#
+# What is downloaded is what Cargo.lock names, in one step; the build itself has no network.
+FROM rust:1.95-bookworm AS build
+WORKDIR /build
+COPY Cargo.toml Cargo.lock ./
+# Only the manifest yet, so that the downloads are kept as long as the lock file is the same.
+RUN mkdir -p src benches && touch src/lib.rs benches/loopback.rs && echo 'fn main() {}' >src/main.rs \
+    && cargo fetch --locked
+COPY src src
+COPY benches benches
+COPY migrations migrations
+COPY systemd systemd
+COPY launchd launchd
+COPY rules.example.yaml ./
+RUN --network=none cargo build --profile dist --locked --offline --bin masv
+
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --home-dir /var/lib/masv-agent --shell /usr/sbin/nologin masv \
+    && install -d -m 700 -o masv -g masv /var/lib/masv-agent /var/lib/masv-hub
+COPY --from=build /build/target/dist/masv /usr/bin/masv
+USER masv
+ENV MASV_DATA_DIR=/var/lib/masv-agent MASV_HUB_DATA_DIR=/var/lib/masv-hub MASV_LOG_LEVEL=info
+VOLUME ["/var/lib/masv-agent", "/var/lib/masv-hub"]
+# SIGTERM lets what is on its way end.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/bin/masv"]
+CMD ["server", "start"]

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# The Debian package as an operator meets it: installed, started as its user, updated with changed settings, removed, purged.
+#
+#   bash packaging/test_deb.sh           # as root, on a machine (or in a container) without the package
+#
+# Where systemd runs the service is started by it; elsewhere the same command is run as the same user.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+fail() { echo "FAILED: $*" >&2; exit 1; }
+say() { printf '   %s\n' "$*"; }
+[ "$(id -u)" = 0 ] || { say "not root: the package is built and looked at, not installed"; only_build=1; }
+if dpkg-query -W -f='${Status}' masv-agent 2>/dev/null | grep -q 'ok installed'; then fail "masv-agent is installed here already"; fi
+
+out=$(mktemp -d)
+agent=
+cleanup() {
+  [ -z "$agent" ] || kill "$agent" 2>/dev/null || true
+  [ -n "${only_build:-}" ] || dpkg --purge masv-agent >/dev/null 2>&1 || true
+  rm -rf "$out"
+}
+trap cleanup EXIT
+
+say "build, twice the same"
+version=$(cargo metadata --manifest-path "$root/Cargo.toml" --no-deps --format-version 1 --offline |
+  python3 -c 'import json, sys; print(json.load(sys.stdin)["packages"][0]["version"])')
+package=$(bash "$root/packaging/deb.sh" "$out/one")
+again=$(bash "$root/packaging/deb.sh" "$out/two")
+cmp "$package" "$again" || fail "two builds differ"
+contents=$(dpkg-deb --contents "$package")
+for file in usr/bin/masv usr/lib/systemd/system/masv-agent.service usr/lib/systemd/system/masv-hub.service \
+  usr/lib/systemd/user/masv-agent.service usr/lib/sysusers.d/masv-agent.conf usr/share/man/man1/masv.1.gz \
+  usr/share/man/man1/masv-upload-start-link.1.gz usr/share/bash-completion/completions/masv etc/masv-agent/agent.yaml; do
+  grep -q " \./$file$" <<<"$contents" || fail "the package has no $file"
+done
+[ -z "${only_build:-}" ] || exit 0
+
+systemd=
+[ ! -d /run/systemd/system ] || systemd=1
+start() {
+  if [ -n "$systemd" ]; then systemctl restart masv-agent; return; fi
+  # What the unit does: its user, its state, its command.
+  install -d -m 700 -o masv-agent -g masv-agent /var/lib/masv-agent
+  command=$(sed -n 's/^ExecStart=//p' /usr/lib/systemd/system/masv-agent.service)
+  (cd / && STATE_DIRECTORY=/var/lib/masv-agent exec setpriv --reuid masv-agent --regid masv-agent --clear-groups \
+    --no-new-privs $command) >"$out/log" 2>&1 &
+  agent=$!
+}
+stop() {
+  if [ -n "$systemd" ]; then systemctl stop masv-agent; return; fi
+  kill "$agent"; wait "$agent" || fail "it did not stop cleanly: $(cat "$out/log")"
+  agent=
+}
+answers() {
+  for _ in $(seq 200); do
+    if masv server status --server http://127.0.0.1:48080 >/dev/null 2>&1; then return; fi
+    sleep 0.1
+  done
+  cat "$out/log" >&2 || true
+  fail "the agent does not answer"
+}
+
+say "install"
+dpkg -i "$package" >/dev/null
+masv --version | grep -q "$version" || fail "masv --version"
+getent passwd masv-agent >/dev/null || fail "no user masv-agent"
+[ -z "$systemd" ] || systemctl is-enabled --quiet masv-agent || fail "not enabled"
+if command -v man >/dev/null; then man -w masv-server-start >/dev/null || fail "no manual page"; fi
+
+say "settings, start, an upload"
+printf 'listen: http://127.0.0.1:48080\n' >>/etc/masv-agent/agent.yaml
+start
+answers
+echo hello >"$out/hello.txt"
+chmod 755 "$out"
+masv upload start link --server http://127.0.0.1:48080 --wait "$out/hello.txt" >/dev/null || fail "the upload"
+[ "$(stat -c '%U %a' /var/lib/masv-agent/agent.db)" = "masv-agent 600" ] || fail "owner or mode of the state"
+
+say "update: settings and queue stay"
+newer=$(DEB_VERSION="$version+1" bash "$root/packaging/deb.sh" "$out/newer")
+[ -n "$systemd" ] || stop
+dpkg -i "$newer" >/dev/null
+grep -q 48080 /etc/masv-agent/agent.yaml || fail "the settings were written over"
+[ -n "$systemd" ] || start
+answers
+masv upload ls --server http://127.0.0.1:48080 --output json | grep -q hello.txt || fail "the queue was lost"
+stop
+
+say "remove, purge"
+dpkg -r masv-agent >/dev/null
+[ -f /etc/masv-agent/agent.yaml ] && [ -f /var/lib/masv-agent/agent.db ] || fail "removing took settings or state"
+dpkg --purge masv-agent >/dev/null
+for left in /etc/masv-agent /var/lib/masv-agent /usr/lib/systemd/system/masv-agent.service /usr/bin/masv; do
+  [ ! -e "$left" ] || fail "$left is still there"
+done
+echo "the package works"
