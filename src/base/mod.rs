@@ -4,16 +4,16 @@
 //!
 //! Must never know: the database, the network, the rules.
 
-mod crash;
 mod accept;
+mod crash;
 mod files;
 mod ids;
 mod names;
 mod package_path;
 pub mod shown;
 
-pub use crash::{CRASH_POINTS, crash_point};
 pub use accept::AcceptTrouble;
+pub use crash::{CRASH_POINTS, crash_point};
 pub use files::{FileIdentity, bytes_to_path, path_to_bytes};
 pub use ids::{DownloadId, UploadId};
 pub use names::composed;

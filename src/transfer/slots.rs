@@ -176,7 +176,7 @@ impl<Id: Key> Slots<Id> {
 
     /// How many workers are at work.
     pub(crate) fn taken(&self) -> usize {
-        self.table().taken
+        self.table().busy.workers
     }
 
     /// From now on this is the limit; what is above it ends with the parts it is at.
