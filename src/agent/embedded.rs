@@ -14,7 +14,7 @@ use url::Url;
 use super::AgentError;
 use crate::cloud::CloudSettings;
 use crate::hub::{Hub, HubConfig, HubError, Provision, ProvisionPortal};
-use crate::rules::{RuleSet, UploadKind};
+use crate::rules::{Portals, RuleSet, UploadKind};
 
 /// The running hub.
 pub(super) struct Embedded {
@@ -70,6 +70,18 @@ fn provision(key: &SecretString, rules: &RuleSet) -> Provision {
                 access_code: rule.upload.password.clone(),
             });
         }
+    }
+    let followed = rules.downloads.iter().filter_map(|rule| match &rule.portals {
+        Portals::Subdomains(names) => Some(names),
+        Portals::All => None,
+    });
+    for subdomain in followed.flatten() {
+        portals.entry(subdomain.clone()).or_insert_with(|| ProvisionPortal {
+            subdomain: subdomain.clone(),
+            name: subdomain.clone(),
+            recipients: Vec::new(),
+            access_code: None,
+        });
     }
     Provision { team_name: "This machine".to_owned(), api_key: key.clone(), portals: portals.into_values().collect() }
 }

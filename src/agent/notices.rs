@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::rules::{Diagnostic, Per, Rule, RuleSet, UploadKind};
+use crate::rules::{Diagnostic, DownloadRule, Per, Portals, Rule, RuleSet, UploadKind};
 use crate::store::{Event, Store};
 
 /// Something to tell.
@@ -24,7 +24,18 @@ pub enum Notice {
         /// Bytes in it.
         bytes: u64,
     },
-    /// An upload has failed.
+    /// A download is complete.
+    Received {
+        /// Name of the package.
+        name: String,
+        /// Where it is.
+        folder: String,
+        /// Files in it.
+        files: u64,
+        /// Bytes in it.
+        bytes: u64,
+    },
+    /// An upload or a download has failed.
     Failed {
         /// Name of the package.
         name: String,
@@ -102,10 +113,19 @@ pub(super) fn rule_lines(rules: &RuleSet) -> Vec<RuleLine> {
         let does = if rule.enabled { format!("{what} becomes a package, by {to}") } else { "disabled".to_owned() };
         RuleLine { name: rule.name.clone(), watch: rule.watch.clone(), does }
     };
-    rules.rules.iter().map(|rule| line(rule)).collect()
+    rules.rules.iter().map(|rule| line(rule)).chain(rules.downloads.iter().map(|rule| download_line(rule))).collect()
 }
 
-/// Tells of uploads as their events are committed, until `stop`.
+fn download_line(rule: &DownloadRule) -> RuleLine {
+    let from = match &rule.portals {
+        Portals::All => "any portal".to_owned(),
+        Portals::Subdomains(names) => format!("the portal {}", names.join(", ")),
+    };
+    let does = if rule.enabled { format!("gets what arrives in {from}") } else { "disabled".to_owned() };
+    RuleLine { name: rule.name.clone(), watch: rule.into.clone(), does }
+}
+
+/// Tells of transfers as their events are committed, until `stop`.
 pub(super) async fn tell(store: Store, mut last: i64, notices: mpsc::Sender<Notice>, stop: CancellationToken) {
     let mut changes = store.changes();
     loop {
@@ -149,7 +169,13 @@ fn notice(event: &Event) -> Option<Notice> {
             files: body["files"].as_u64().unwrap_or_default(),
             bytes: body["bytes"].as_u64().unwrap_or_default(),
         }),
-        "upload.error" => {
+        "download.complete" => Some(Notice::Received {
+            name,
+            folder: text(&body["destination"]).unwrap_or_default(),
+            files: body["files"].as_u64().unwrap_or_default(),
+            bytes: body["bytes"].as_u64().unwrap_or_default(),
+        }),
+        "upload.error" | "download.error" => {
             let error = &body["error"];
             let message = text(&error["message"]).unwrap_or_default();
             Some(Notice::Failed { name, message, hint: text(&error["hint"]) })

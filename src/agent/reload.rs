@@ -12,6 +12,7 @@ use super::embedded::Embedded;
 use super::notices::Notice;
 use super::service;
 use crate::base::FileIdentity;
+use crate::inbox::Inbox;
 use crate::rules::{self, Cloud, Diagnostic, Diagnostics, RuleSet, SystemEnvironment};
 use crate::watch::Watcher;
 
@@ -32,6 +33,7 @@ pub(super) async fn load(path: Option<PathBuf>) -> Result<RuleSet, Diagnostics> 
 pub(super) struct Reloader {
     pub path: Option<PathBuf>,
     pub watcher: Watcher,
+    pub inbox: Inbox,
     /// The rules for those who only look at them.
     pub rules: watch::Sender<Arc<RuleSet>>,
     pub embedded: Option<Embedded>,
@@ -56,7 +58,7 @@ impl Reloader {
         });
         let (outcome, notice, status) = match loaded {
             Ok(rules) => {
-                let count = rules.rules.len();
+                let count = rules.rules.len() + rules.downloads.len();
                 self.take(rules).await;
                 self.problem.send_replace(None);
                 tracing::info!(rules = count, "rules loaded");
@@ -95,7 +97,8 @@ impl Reloader {
         }
         let rules = Arc::new(rules);
         self.rules.send_replace(Arc::clone(&rules));
-        self.watcher.reload(rules).await;
+        self.watcher.reload(Arc::clone(&rules)).await;
+        self.inbox.reload(rules).await;
     }
 
     /// Loads the file whenever it was saved, until `stop`.

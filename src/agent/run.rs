@@ -25,6 +25,7 @@ use crate::api::{self, About, Access, ApiListener, ApiState, EventCounts, serve,
 use crate::cloud::{Cloud, CloudSettings, Session, Team, User};
 use crate::db::DbError;
 use crate::download::{DownloadSettings, Downloads};
+use crate::inbox::Inbox;
 use crate::notify;
 use crate::rules::{Cloud as Written, RuleSet};
 use crate::store::{State, Store, StoreError};
@@ -83,11 +84,14 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let excluded = vec![settings.data_dir.clone()];
     let watch_settings = WatchSettings { excluded, host: host_name(), team_id, file_system: None };
     let outlet = Arc::new(queue.clone());
+    let inbox =
+        Inbox::start(Arc::clone(&rules), queue.cloud().clone(), downloads.clone(), watching.child_token()).await;
     let watcher = Watcher::start(rules, store.clone(), outlet, watch_settings, watching).await;
     let (problem, rules_problem) = watch::channel(None);
     let reloader = Arc::new(Reloader {
         path: settings.rules.clone(),
         watcher: watcher.clone(),
+        inbox: inbox.clone(),
         rules: told_rules,
         embedded,
         cloud: rules_cloud,
@@ -100,6 +104,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         queue: queue.clone(),
         downloads: downloads.clone(),
         watcher: watcher.clone(),
+        inbox: inbox.clone(),
         reload: reload_by(&reloader),
         rules_problem,
         events: Arc::clone(&events),
@@ -154,7 +159,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let _ = notices.try_send(Notice::Stopping);
     tracing::info!("stopping");
     stop.cancel();
-    watcher.stop().await;
+    tokio::join!(watcher.stop(), inbox.stop());
     tokio::join!(queue.stop(), downloads.stop());
     api_stop.cancel();
     let _ = following.await;
@@ -350,9 +355,10 @@ async fn start_queue(
     let session = kept::<KeptSession>(store, "session").await?;
     let session = session.filter(|kept| kept.cloud == *cloud.base());
     cloud.set_session(session.map(|KeptSession { token, user, teams, .. }| Session { token, user, teams }));
-    let workers = kept::<types::Workers>(store, "workers").await?.map_or(settings.workers, |kept| kept.workers);
+    let workers = kept::<types::Workers>(store, "workers").await?.and_then(|kept| kept.workers);
+    let workers = workers.unwrap_or(settings.workers);
     let fifo = kept::<types::FifoMode>(store, "fifo_mode").await?;
-    let active_uploads = fifo.map_or(settings.active_uploads, |kept| kept.active_upload_count);
+    let active_uploads = fifo.and_then(|kept| kept.active_upload_count).unwrap_or(settings.active_uploads);
     let open_files = kept::<types::OpenFiles>(store, "open_files").await?;
     let open_files = open_files.map_or(settings.open_files, |kept| kept.open_files);
     let disk_readers = kept::<types::DiskReaders>(store, "disk_readers").await?;
@@ -367,7 +373,14 @@ async fn start_queue(
 
 /// Starts the downloads with the settings that were kept.
 async fn start_downloads(store: &Store, cloud: Cloud, transfer: TransferSettings) -> Result<Downloads, AgentError> {
-    let settings = DownloadSettings { auto_resume: transfer.auto_resume, ..DownloadSettings::default() };
+    let usual = DownloadSettings { auto_resume: transfer.auto_resume, ..DownloadSettings::default() };
+    let workers = kept::<types::Workers>(store, "workers").await?.and_then(|kept| kept.download_workers);
+    let fifo = kept::<types::FifoMode>(store, "fifo_mode").await?.and_then(|kept| kept.active_download_count);
+    let settings = DownloadSettings {
+        workers: workers.unwrap_or(usual.workers),
+        active_downloads: fifo.unwrap_or(usual.active_downloads),
+        ..usual
+    };
     let downloads = Downloads::start(store.clone(), cloud, settings).await?;
     if let Some(limit) = kept::<RateLimit>(store, "download_rate_limit").await? {
         downloads.throttle().set(limit);

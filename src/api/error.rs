@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::types::ErrorBody;
 use crate::cloud::CloudError;
 use crate::download::DownloadError;
+use crate::inbox::InboxError;
 use crate::store::StoreError;
 use crate::transfer::QueueError;
 use crate::watch::WatchError;
@@ -131,6 +132,19 @@ impl From<CloudError> for ApiError {
                     .hint("try again when the cloud can be reached")
             }
             CloudError::Setup { .. } => Self::internal(&error),
+        }
+    }
+}
+
+impl From<InboxError> for ApiError {
+    fn from(error: InboxError) -> Self {
+        match error {
+            InboxError::NoSuchRule(_) => {
+                Self::new(StatusCode::NOT_FOUND, error.to_string()).hint("`masv rule ls` lists the rules")
+            }
+            InboxError::Disabled(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            InboxError::Cloud(error) => Self::from(error),
+            InboxError::Store(error) => Self::from(error),
         }
     }
 }

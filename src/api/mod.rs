@@ -32,6 +32,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::download::Downloads;
+use crate::inbox::Inbox;
 use crate::rules::Diagnostics;
 use crate::transfer::Queue;
 use crate::watch::Watcher;
@@ -50,8 +51,10 @@ pub struct ApiState {
     pub queue: Queue,
     /// Takes downloads.
     pub downloads: Downloads,
-    /// Runs the rules.
+    /// Runs the upload rules.
     pub watcher: Watcher,
+    /// Runs the download rules.
+    pub inbox: Inbox,
     /// Loads the rules file again.
     pub reload: Reload,
     /// What is wrong with the rules file that is there now, while the rules before go on.

@@ -243,10 +243,18 @@ fn status(download: &Download, output: &Output) {
         .map(|file| {
             let state = serde_json::to_value(file.state).ok().and_then(|value| value.as_str().map(str::to_owned));
             let why = file.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
-            vec![state.unwrap_or_default().into(), Cell::right(size(file.size)), file.path.clone().into(), why.into()]
+            // Enough of it to compare by eye; the whole one is in the JSON.
+            let checksum = file.checksum.as_deref().and_then(|sum| sum.get(..16)).unwrap_or_default();
+            vec![
+                state.unwrap_or_default().into(),
+                Cell::right(size(file.size)),
+                checksum.into(),
+                file.path.clone().into(),
+                why.into(),
+            ]
         })
         .collect();
-    output.table(&["STATE", "SIZE", "FILE", ""], &rows);
+    output.table(&["STATE", "SIZE", "BLAKE3", "FILE", ""], &rows);
 }
 
 pub(super) async fn run(command: Command, client: &Client, output: &Output) -> Result<ExitCode, CliError> {

@@ -8,6 +8,7 @@
 //!
 //! Must never know: the database, how anything is done.
 
+mod automation;
 mod client;
 mod doctor;
 mod download;
@@ -80,9 +81,9 @@ enum Command {
     /// Rules: check them, see what they do and why.
     #[command(subcommand)]
     Rule(rule::Command),
-    /// The same rules, as the MASV Agent names them.
+    /// The same rules, as the MASV Agent names them: ls, add.
     #[command(subcommand)]
-    Automation(rule::AutomationCommand),
+    Automation(automation::Command),
     /// Settings that are changed at run time: rate-limit, workers, fifo.
     #[command(subcommand)]
     Settings(settings::Command),
@@ -157,7 +158,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
         Command::Upload(command) => upload::run(command, &client()?, output).await,
         Command::Download(command) => download::run(command, &client()?, output).await,
         Command::Rule(command) => rule::run(command, client, output).await,
-        Command::Automation(rule::AutomationCommand::Ls) => rule::run(rule::Command::Ls, client, output).await,
+        Command::Automation(command) => automation::run(command, client, output).await,
         Command::Settings(command) => settings::run(command, &client()?, output).await,
         Command::Hub(command) => server::run_hub(command, output).await,
         Command::Service(command) => service::run(command, output),
@@ -202,6 +203,9 @@ mod tests {
             "masv upload ls --output json",
             "masv download start --url https://x/1?secret=s --destination in --create-package-folder=false --overwrite",
             "masv settings rate-limit update --limit 20MB --direction download",
+            "masv automation add download --name a --subdomain s --destination in --create-package-folder=true --priority 1",
+            "masv automation add download --all --name a --destination in --effective-time 2025-01-20 --enable=false",
+            "masv automation add upload --name a --watch in --emails a@x,b@y --move-to sent",
             "masv --server http://127.0.0.1:1 upload pause all",
             "masv server start --auto-finalize=false --listen http://127.0.0.1:0",
         ] {

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::client::Client;
 use super::error::CliError;
-use super::output::{Cell, Mood, Output, size};
+use super::output::{Cell, Mood, Output, duration, size};
 use super::rule_reports as reports;
 use crate::rules::{self, SystemEnvironment};
 
@@ -29,10 +30,13 @@ pub(super) enum Command {
     /// List the rules at work.
     #[command(after_help = "Example:\n  masv rule ls")]
     Ls,
-    /// Why a file is sent or not: every test of every rule around it. Exit code 4 when no rule takes it.
-    #[command(after_help = "Example:\n  masv rule explain /srv/drop/dailies/A001C001.mov")]
+    /// Why a file is sent or not, or a portal's package fetched or not: every test of every rule around it. Exit code 4
+    /// when no rule takes it.
+    #[command(
+        after_help = "Examples:\n  masv rule explain /srv/drop/dailies/A001C001.mov\n  masv rule explain 01KFZ6VQ0M5S3A7N9P2R4T6V8X"
+    )]
     Explain {
-        /// The file.
+        /// The file, or the cloud's id of a package.
         path: PathBuf,
     },
     /// What would be sent if everything that is there were whole now; nothing is sent.
@@ -47,13 +51,13 @@ pub(super) enum Command {
         /// The rule.
         name: String,
     },
-    /// Package what is ready now, whatever the schedule says.
+    /// Package what is ready now, whatever the schedule says; of a download rule: look through the whole inbox now.
     #[command(after_help = "Example:\n  masv rule run dailies")]
     Run {
         /// The rule.
         name: String,
     },
-    /// Let a rule make no more packages, over restarts.
+    /// Let a rule make no more packages, or fetch none, over restarts.
     #[command(after_help = "Example:\n  masv rule pause all")]
     Pause {
         /// The rule, or `all`.
@@ -68,7 +72,7 @@ pub(super) enum Command {
     /// Load the rules file again; a wrong one leaves the rules before at work.
     #[command(after_help = "Example:\n  masv rule reload")]
     Reload,
-    /// What a rule has sent.
+    /// What a rule has sent, or received.
     #[command(after_help = "Example:\n  masv rule history dailies --since 7d --output csv > dailies.csv")]
     History {
         /// The rule.
@@ -80,23 +84,25 @@ pub(super) enum Command {
         #[arg(long)]
         limit: Option<u32>,
     },
-    /// Forget that something was sent: it is sent again.
-    #[command(after_help = "Example:\n  masv rule forget dailies /srv/drop/dailies/A001")]
+    /// Forget that something was sent, or received: it is sent, or fetched, again.
+    #[command(
+        after_help = "Examples:\n  masv rule forget dailies /srv/drop/dailies/A001\n  masv rule forget from-clients 01KFZ6VQ0M5S3A7N9P2R4T6V8X"
+    )]
     Forget {
         /// The rule.
         name: String,
-        /// A file, or a folder and all below it.
+        /// A file, or a folder and all below it; of a download rule a package's id.
         path: Option<PathBuf>,
         /// Everything.
         #[arg(long)]
         all: bool,
     },
-    /// Let what is there now count as sent.
+    /// Let what is there now count as sent, or as received.
     #[command(after_help = "Example:\n  masv rule mark-sent dailies --all")]
     MarkSent {
         /// The rule.
         name: String,
-        /// A file, or a folder and all below it.
+        /// A file, or a folder and all below it; of a download rule a package's id.
         path: Option<PathBuf>,
         /// Everything.
         #[arg(long)]
@@ -108,13 +114,6 @@ pub(super) enum Command {
     /// Print a commented rules file to start from.
     #[command(after_help = "Example:\n  masv rule init > rules.yaml")]
     Init,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum AutomationCommand {
-    /// List the rules at work.
-    #[command(after_help = "Example:\n  masv automation ls")]
-    Ls,
 }
 
 pub(super) async fn run(
@@ -157,12 +156,12 @@ pub(super) async fn run(
         Command::Forget { name, path, all } => {
             let answer: Value = client()?.post(&named(&name, "/forget"), &below(path, all)?).await?;
             output.json(&answer);
-            output.line(&format!("Forgot {} entries; what is there is sent again.", answer["forgotten"]));
+            output.line(&format!("Forgot {} entries; what is there is transferred again.", answer["forgotten"]));
         }
         Command::MarkSent { name, path, all } => {
             let answer: Value = client()?.post(&named(&name, "/mark_sent"), &below(path, all)?).await?;
             output.json(&answer);
-            output.line(&format!("{} files count as sent.", answer["marked"]));
+            output.line(&format!("{} count as done.", answer["marked"]));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -174,7 +173,17 @@ fn named(name: &str, call: &str) -> String {
     format!("/automations/{}{call}", escaped.replace('+', "%20"))
 }
 
+/// The package whose id was typed in the place of a path: no such file is there, and it looks like nothing else.
+pub(super) fn package_id(typed: &Path) -> Option<&str> {
+    let text = typed.to_str()?;
+    let is_id = text.len() >= 20 && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+    (is_id && !typed.exists()).then_some(text)
+}
+
 fn below(path: Option<PathBuf>, all: bool) -> Result<Value, CliError> {
+    if let Some(package) = path.as_deref().and_then(package_id).filter(|_| !all) {
+        return Ok(json!({ "package": package }));
+    }
     match (path, all) {
         (Some(path), false) => {
             let path = std::path::absolute(&path).map_err(|error| CliError::usage(error.to_string()))?;
@@ -246,27 +255,67 @@ fn list(answer: &Value, output: &Output) {
                 text(&rule["name"]).into(),
                 Cell::mood(state.clone(), mood(&state)),
                 text(&rule["kind"]).into(),
-                text(&rule["package"]).into(),
+                if is_download(rule) { "package".into() } else { text(&rule["package"]).into() },
                 Cell::right(rule["waiting_count"].to_string()),
-                text(&rule["watch"]).into(),
-                text(&rule["last_error"]).into(),
+                folder(rule).into(),
+                unless_over(&rule["last_error"]).into(),
             ]
         })
         .collect();
     output.table(&["NAME", "STATE", "KIND", "PER", "WAITING", "FOLDER", "LAST ERROR"], &rows);
 }
 
+fn is_download(rule: &Value) -> bool {
+    rule["kind"] == "download"
+}
+
+/// Where a rule sends from, or receives into.
+fn folder(rule: &Value) -> String {
+    text(&rule[if is_download(rule) { "into" } else { "watch" }])
+}
+
+fn unless_over(error: &Value) -> String {
+    if error["over"] == true { String::new() } else { text(&error["message"]) }
+}
+
+/// A time of the agent's answer as a clock on the wall shows it.
+fn clock(time: &Value) -> Option<String> {
+    let time = time.as_str()?.parse::<Timestamp>().ok()?;
+    Some(time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// What only download rules have.
+fn download_status(rule: &Value, output: &Output) {
+    let portals = match &rule["portals"] {
+        Value::Array(names) => names.iter().map(text).collect::<Vec<_>>().join(", "),
+        _ => "all".to_owned(),
+    };
+    output.line(&format!("  portals  {portals}"));
+    output.line(&format!("  every    {}", duration(rule["poll_seconds"].as_u64().unwrap_or_default())));
+    if let Some(at) = clock(&rule["last_look"]["at"]) {
+        output.line(&format!("  looked   {at}"));
+    }
+    if let Some(at) = clock(&rule["next_look"]) {
+        output.line(&format!("  next     {at}"));
+    }
+    output.line(&format!("  fetching {}", rule["waiting_count"]));
+    output.line(&format!("  received {}", rule["received"]));
+}
+
 fn status(rule: &Value, output: &Output) {
     output.json(rule);
     tell_problem(rule, output);
     output.line(&format!("{}: {}", text(&rule["name"]), text(&rule["state"])));
-    output.line(&format!("  folder   {}", text(&rule["watch"])));
+    output.line(&format!("  folder   {}", folder(rule)));
     if let Some(reason) = rule["reason"].as_str() {
         output.line(&format!("  because  {reason}"));
     }
     if let Some(message) = rule["last_error"]["message"].as_str() {
         let over = if rule["last_error"]["over"] == true { " (over)" } else { "" };
         output.line(&format!("  error    {message}{over}"));
+    }
+    if is_download(rule) {
+        return download_status(rule, output);
     }
     output.line(&format!("  schedule {}", text(&rule["schedule"])));
     let until = reports::at(&rule["open_until"]);

@@ -7,16 +7,18 @@ use std::process::ExitCode;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Zoned};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::Client;
 use super::error::{CliError, Exit};
 use super::output::{Cell, Mood, Output, duration, size};
-use super::rule::{USUAL_FILE, text};
+use super::rule::{USUAL_FILE, package_id, text};
+use super::upload;
 use crate::agent;
-use crate::api::types::Upload;
+use crate::api::types::Standing;
 use crate::rules::{self, SystemEnvironment};
-use crate::store::State;
+use crate::store::{Link, State};
 
 /// A time as people name it: a day, a moment, or how long ago.
 pub(super) fn since(words: &str) -> Result<Timestamp, String> {
@@ -48,13 +50,22 @@ fn whole_path(path: &Path) -> Result<PathBuf, CliError> {
 }
 
 pub(super) async fn explain(path: &Path, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
+    if let Some(package) = package_id(path) {
+        let answer: Value = client.get(&format!("/automations/explain?package={package}")).await?;
+        return explained(&answer, package, output);
+    }
     let path = whole_path(path)?;
     let asked = path.to_str().ok_or_else(|| CliError::usage("the path is not UTF-8, which the API cannot take"))?;
     let asked: String = url::form_urlencoded::byte_serialize(asked.as_bytes()).collect();
     let answer: Value = client.get(&format!("/automations/explain?path={asked}")).await?;
-    output.json(&answer);
+    explained(&answer, &path.display().to_string(), output)
+}
+
+/// Shows every test of every rule of an explanation of `what`.
+fn explained(answer: &Value, what: &str, output: &Output) -> Result<ExitCode, CliError> {
+    output.json(answer);
     let taker = answer["rule"].as_str();
-    output.line(&path.display().to_string());
+    output.line(what);
     for rule in answer["rules"].as_array().into_iter().flatten() {
         let name = text(&rule["rule"]);
         output.line(&format!("\n{name}"));
@@ -66,7 +77,7 @@ pub(super) async fn explain(path: &Path, client: &Client, output: &Output) -> Re
             output.line(&format!("\nIt is the rule {rule}'s."));
             Ok(ExitCode::SUCCESS)
         }
-        None => Err(CliError::new(Exit::NotFound, format!("no rule takes {}", path.display()))),
+        None => Err(CliError::new(Exit::NotFound, format!("no rule takes {what}"))),
     }
 }
 
@@ -94,6 +105,9 @@ pub(super) async fn dry_run(file: Option<PathBuf>, client: &Client, output: &Out
     output.json(&answer);
     for rule in answer["rules"].as_array().into_iter().flatten() {
         show_dry_run(rule, output);
+    }
+    for rule in answer["downloads"].as_array().into_iter().flatten() {
+        show_dry_download(rule, output);
     }
     output.line("Nothing was sent.");
     Ok(())
@@ -150,6 +164,21 @@ fn show_dry_run(rule: &Value, output: &Output) {
     }
 }
 
+fn show_dry_download(rule: &Value, output: &Output) {
+    output.line(&format!("{} ({})", text(&rule["rule"]), text(&rule["into"])));
+    if let Some(offline) = rule["offline"].as_str() {
+        return output.line(&format!("  can do nothing: {offline}"));
+    }
+    let packages = rule["packages"].as_array().cloned().unwrap_or_default();
+    for package in &packages {
+        let (name, portal) = (text(&package["name"]), text(&package["portal"]));
+        output.line(&format!("  would fetch \"{name}\" from the portal {portal} ({})", text(&package["package"])));
+    }
+    if packages.is_empty() {
+        output.line("  nothing to fetch");
+    }
+}
+
 fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
@@ -165,66 +194,78 @@ pub(super) fn coming(rule: &Value) -> Vec<String> {
     rule["next_schedules"].as_array().into_iter().flatten().map(at).collect()
 }
 
+/// A transfer of a rule, in whichever direction, as its history shows it.
+#[derive(Deserialize)]
+struct Past {
+    name: Option<String>,
+    #[serde(flatten)]
+    standing: Standing,
+    #[serde(default)]
+    links: Vec<Link>,
+    /// Of a download.
+    package_id: Option<String>,
+    dst_folder: Option<String>,
+}
+
 pub(super) fn history(answer: &Value, output: &Output) -> Result<(), CliError> {
     output.json(answer);
-    let uploads: Vec<Upload> = serde_json::from_value(answer["transfers"].clone())
+    let past: Vec<Past> = serde_json::from_value(answer["transfers"].clone())
         .map_err(|error| CliError::failed(format!("the agent's answer makes no sense: {error}")))?;
-    let csv: Vec<Vec<String>> = uploads.iter().map(csv_row).collect();
-    output.csv(&["when", "name", "files", "bytes", "duration", "link", "outcome"], &csv);
-    let table: Vec<Vec<Cell>> = uploads.iter().map(table_row).collect();
-    output.table(&["WHEN", "NAME", "FILES", "SIZE", "TOOK", "OUTCOME", "LINK"], &table);
+    // Uploads end in a link, downloads in a package that was fetched.
+    let downloads = past.iter().any(|one| one.dst_folder.is_some());
+    let (last, title) = if downloads { ("package", "PACKAGE") } else { ("link", "LINK") };
+    let csv: Vec<Vec<String>> = past.iter().map(csv_row).collect();
+    output.csv(&["when", "name", "files", "bytes", "duration", last, "outcome"], &csv);
+    let table: Vec<Vec<Cell>> = past.iter().map(table_row).collect();
+    output.table(&["WHEN", "NAME", "FILES", "SIZE", "TOOK", "OUTCOME", title], &table);
     Ok(())
 }
 
-/// When an upload was complete, or, where it is not, ordered.
-fn when(upload: &Upload) -> Timestamp {
-    upload.completed_at.unwrap_or(upload.created_at)
+/// When a transfer was complete, or, where it is not, ordered.
+fn when(past: &Past) -> Timestamp {
+    past.standing.completed_at.unwrap_or(past.standing.created_at)
 }
 
 /// Seconds from the order to the end.
-fn took(upload: &Upload) -> Option<u64> {
-    let took = upload.completed_at?.duration_since(upload.created_at);
+fn took(past: &Past) -> Option<u64> {
+    let took = past.standing.completed_at?.duration_since(past.standing.created_at);
     u64::try_from(took.as_secs()).ok()
 }
 
-fn link(upload: &Upload) -> String {
-    upload.links.first().map(|link| link.url.clone()).unwrap_or_default()
+fn link_or_package(past: &Past) -> String {
+    let package = past.package_id.clone().filter(|_| past.dst_folder.is_some());
+    past.links.first().map(|link| link.url.clone()).or(package).unwrap_or_default()
 }
 
-fn outcome(upload: &Upload) -> String {
-    match (upload.state, &upload.error) {
+fn outcome(past: &Past) -> String {
+    match (past.standing.state, &past.standing.error) {
         (State::Error, Some(error)) => format!("error: {}", error.message),
         (state, _) => state.as_str().to_owned(),
     }
 }
 
-fn csv_row(upload: &Upload) -> Vec<String> {
+fn csv_row(past: &Past) -> Vec<String> {
     vec![
-        format!("{:.0}", when(upload)),
-        upload.name.clone(),
-        upload.file_count.to_string(),
-        upload.size.to_string(),
-        took(upload).map(|seconds| seconds.to_string()).unwrap_or_default(),
-        link(upload),
-        outcome(upload),
+        format!("{:.0}", when(past)),
+        past.name.clone().unwrap_or_default(),
+        past.standing.file_count.to_string(),
+        past.standing.size.to_string(),
+        took(past).map(|seconds| seconds.to_string()).unwrap_or_default(),
+        link_or_package(past),
+        outcome(past),
     ]
 }
 
-fn table_row(upload: &Upload) -> Vec<Cell> {
-    let mood = match upload.state {
-        State::Complete => Mood::Good,
-        State::Error => Mood::Bad,
-        State::Transferring => Mood::Busy,
-        State::Idle | State::Paused => Mood::Quiet,
-    };
+fn table_row(past: &Past) -> Vec<Cell> {
+    let (_, mood) = upload::state_of(past.standing.state, None);
     vec![
-        when(upload).to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string().into(),
-        upload.name.clone().into(),
-        Cell::right(upload.file_count.to_string()),
-        Cell::right(size(upload.size)),
-        Cell::right(took(upload).map(duration).unwrap_or_default()),
-        Cell::mood(outcome(upload), mood),
-        link(upload).into(),
+        when(past).to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string().into(),
+        past.name.clone().unwrap_or_default().into(),
+        Cell::right(past.standing.file_count.to_string()),
+        Cell::right(size(past.standing.size)),
+        Cell::right(took(past).map(duration).unwrap_or_default()),
+        Cell::mood(outcome(past), mood),
+        link_or_package(past).into(),
     ]
 }
 

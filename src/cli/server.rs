@@ -173,10 +173,12 @@ fn tell(notice: &Notice, output: Output) {
     let line = |text: &str| output.raw(&format!("{}\n", visible(text)));
     match notice {
         Notice::Ready(banner) => greet(banner, output, line),
+        Notice::Received { name, folder, files, bytes } => {
+            line(&format!("Received {name} ({})", amount(*files, *bytes)));
+            line(&format!("  {folder}"));
+        }
         Notice::Complete { name, link, files, bytes } => {
-            let what =
-                format!("Sent {name} ({files} {}, {})", if *files == 1 { "file" } else { "files" }, size(*bytes));
-            line(&what);
+            line(&format!("Sent {name} ({})", amount(*files, *bytes)));
             // Who opens a link has the package: it is for the person at the terminal, not for the journal.
             if let Some(link) = link.as_ref().filter(|_| std::io::stdout().is_terminal()) {
                 line(&format!("  {link}"));
@@ -200,6 +202,10 @@ fn tell(notice: &Notice, output: Output) {
         }
         Notice::Stopping => line("Stopping; what is on its way goes on at the next start."),
     }
+}
+
+fn amount(files: u64, bytes: u64) -> String {
+    format!("{files} {}, {}", if files == 1 { "file" } else { "files" }, size(bytes))
 }
 
 fn greet(banner: &Banner, output: Output, line: impl Fn(&str)) {

@@ -23,11 +23,21 @@ pub(super) enum Command {
         command: RateLimitCommand,
     },
     /// How many parts are on their way at once.
-    #[command(subcommand)]
-    Workers(WorkersCommand),
-    /// How many uploads are worked on at once; the others wait for their turn.
-    #[command(subcommand)]
-    Fifo(FifoCommand),
+    Workers {
+        /// Of which of the two.
+        #[arg(long, global = true, value_enum, default_value_t = Direction::Upload)]
+        direction: Direction,
+        #[command(subcommand)]
+        command: WorkersCommand,
+    },
+    /// How many uploads, or downloads, are worked on at once; the others wait for their turn.
+    Fifo {
+        /// Which of the two.
+        #[arg(long, global = true, value_enum, default_value_t = Direction::Upload)]
+        direction: Direction,
+        #[command(subcommand)]
+        command: FifoCommand,
+    },
     /// How many files are read at once, over all uploads.
     #[command(subcommand)]
     OpenFiles(OpenFilesCommand),
@@ -71,7 +81,9 @@ pub(super) enum WorkersCommand {
     #[command(after_help = "Example:\n  masv settings workers status")]
     Status,
     /// Change it, at once.
-    #[command(after_help = "Example:\n  masv settings workers update 8")]
+    #[command(
+        after_help = "Examples:\n  masv settings workers update 8\n  masv settings workers update 4 --direction download"
+    )]
     Update {
         /// Parts at once.
         workers: usize,
@@ -80,14 +92,16 @@ pub(super) enum WorkersCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum FifoCommand {
-    /// How many uploads at once.
+    /// How many at once.
     #[command(after_help = "Example:\n  masv settings fifo status")]
     Status,
     /// Change it, at once.
-    #[command(after_help = "Example:\n  masv settings fifo update 1")]
+    #[command(
+        after_help = "Examples:\n  masv settings fifo update 1\n  masv settings fifo update 1 --direction download"
+    )]
     Update {
-        /// Uploads at once.
-        active_upload_count: usize,
+        /// Transfers at once.
+        count: usize,
     },
 }
 
@@ -180,19 +194,37 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
                 true => format!("{}/s.", size(limit.rate_limit_bps)),
             });
         }
-        Command::Workers(command) => {
-            let change = match command {
-                WorkersCommand::Status => None,
-                WorkersCommand::Update { workers } => Some(Workers { workers }),
+        Command::Workers { direction, command } => {
+            let change = match (command, direction) {
+                (WorkersCommand::Status, _) => None,
+                (WorkersCommand::Update { workers }, Direction::Upload) => {
+                    Some(Workers { workers: Some(workers), ..Workers::default() })
+                }
+                (WorkersCommand::Update { workers }, Direction::Download) => {
+                    Some(Workers { download_workers: Some(workers), ..Workers::default() })
+                }
             };
-            setting("/settings/workers", change, client, output, |now: &Workers| at_once(now.workers, "part")).await?;
+            let of = |now: &Workers| match direction {
+                Direction::Upload => now.workers,
+                Direction::Download => now.download_workers,
+            };
+            let say = |now: &Workers| at_once(of(now).unwrap_or_default(), "part");
+            setting("/settings/workers", change, client, output, say).await?;
         }
-        Command::Fifo(command) => {
-            let change = match command {
-                FifoCommand::Status => None,
-                FifoCommand::Update { active_upload_count } => Some(FifoMode { active_upload_count }),
+        Command::Fifo { direction, command } => {
+            let change = match (command, direction) {
+                (FifoCommand::Status, _) => None,
+                (FifoCommand::Update { count }, Direction::Upload) => {
+                    Some(FifoMode { active_upload_count: Some(count), ..FifoMode::default() })
+                }
+                (FifoCommand::Update { count }, Direction::Download) => {
+                    Some(FifoMode { active_download_count: Some(count), ..FifoMode::default() })
+                }
             };
-            let say = |now: &FifoMode| at_once(now.active_upload_count, "upload");
+            let say = |now: &FifoMode| match direction {
+                Direction::Upload => at_once(now.active_upload_count.unwrap_or_default(), "upload"),
+                Direction::Download => at_once(now.active_download_count.unwrap_or_default(), "download"),
+            };
             setting("/settings/fifo_mode", change, client, output, say).await?;
         }
         Command::OpenFiles(command) => {

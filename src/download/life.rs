@@ -76,7 +76,7 @@ impl Task {
 
     /// How many parts may be on their way at once, over all downloads.
     pub(super) fn workers(&self) -> usize {
-        self.shared.settings.workers
+        self.shared.settings().workers
     }
 
     /// Waits for a worker.
@@ -125,7 +125,7 @@ pub(super) async fn drive(id: DownloadId, shared: Arc<Shared>, steps: Steps) -> 
         return Err(Halt::Interrupted);
     }
     let cloud = shared.cloud(&download.spec.api).map_err(|error| Halt::Refused(error, Verdict::Never))?;
-    let part_size = shared.settings.part_size;
+    let part_size = shared.settings().part_size;
     let task = Task { id, shared, cloud, steps };
     task.live.set_phase(Activity::Opening);
     let (package, name, listed) = list(&task, &download).await?;
@@ -142,7 +142,8 @@ pub(super) async fn drive(id: DownloadId, shared: Arc<Shared>, steps: Steps) -> 
         async move { fetch_file(&run, file).await }
     };
     run.each_file(page, |file: &DownloadFile| file.number, fetch).await?;
-    if run.store().download_completed(id).await? {
+    let folder = folders_around(&download, &name).iter().fold(download.spec.destination, |path, name| path.join(name));
+    if run.store().download_completed(id, folder).await? {
         tracing::info!(download = %id, name, "download complete");
         return Ok(());
     }
@@ -197,12 +198,7 @@ fn choose(download: &Download, name: &str, mut listed: Vec<ListedFile>) -> Resul
         }));
     }
     listed.retain(|file| chosen.is_empty() || chosen.contains(&file.id));
-    let portal = match &download.spec.source {
-        DownloadSource::Inbox(delivered) if download.spec.portal_folder => Some(folder_name(&delivered.portal)),
-        _ => None,
-    };
-    let around = portal.into_iter().chain(download.spec.package_folder.then(|| folder_name(name)));
-    let paths = assign(&listed, &around.collect::<Vec<_>>());
+    let paths = assign(&listed, &folders_around(download, name));
     let wanted = listed.into_iter().zip(paths).map(|(file, path)| WantedFile {
         modified_ns: file.modified.and_then(|at| i64::try_from(at.as_nanosecond()).ok()),
         remote_id: file.id,
@@ -210,6 +206,15 @@ fn choose(download: &Download, name: &str, mut listed: Vec<ListedFile>) -> Resul
         size: file.size,
     });
     Ok(wanted.collect())
+}
+
+/// The folders, from the destination down, that all files of a download have around them.
+fn folders_around(download: &Download, name: &str) -> Vec<String> {
+    let portal = match &download.spec.source {
+        DownloadSource::Inbox(delivered) if download.spec.portal_folder => Some(folder_name(&delivered.portal)),
+        _ => None,
+    };
+    portal.into_iter().chain(download.spec.package_folder.then(|| folder_name(name))).collect()
 }
 
 /// Opens the destination and looks whether all that is missing fits.

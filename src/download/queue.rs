@@ -1,7 +1,7 @@
 //! The queue of downloads: orders come in, are written down, and then made true by the engine.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::task::JoinHandle;
 use url::Url;
@@ -88,7 +88,7 @@ pub(super) struct Shared {
     pub(super) circuits: Circuits,
     /// The download direction's bandwidth.
     pub(super) throttle: Throttle,
-    pub(super) settings: DownloadSettings,
+    settings: RwLock<DownloadSettings>,
     live: LiveTable<DownloadId>,
     /// The agent's own cloud, with its key or session: for what came through the team's portals.
     pub(super) own: Cloud,
@@ -98,6 +98,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    pub(super) fn settings(&self) -> DownloadSettings {
+        *self.settings.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A client of the cloud at `api`. No key of ours is ever sent there: the link is what allows.
     pub(super) fn cloud(&self, api: &str) -> Result<Cloud, CloudError> {
         let mut clouds = self.clouds.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,7 +128,7 @@ impl Direction for Shared {
     }
 
     async fn wanted(&self) -> Result<Vec<(DownloadId, i32)>, StoreError> {
-        let active = u32::try_from(self.settings.active_downloads).unwrap_or(u32::MAX);
+        let active = u32::try_from(self.settings().active_downloads).unwrap_or(u32::MAX);
         self.store.downloads_by_turn(active).await
     }
 
@@ -200,7 +204,7 @@ impl Downloads {
             slots: Slots::new(settings.workers),
             circuits: Circuits::new(),
             throttle: Throttle::default(),
-            settings,
+            settings: RwLock::new(settings),
             live: LiveTable::default(),
             own,
             clouds: Mutex::default(),
@@ -353,6 +357,23 @@ impl Downloads {
     #[must_use]
     pub fn tally(&self) -> &Tally {
         self.shared.live.tally()
+    }
+
+    /// How the engine works now.
+    #[must_use]
+    pub fn settings(&self) -> DownloadSettings {
+        self.shared.settings()
+    }
+
+    /// Works in another way from now on.
+    pub fn change_settings(&self, change: impl FnOnce(&mut DownloadSettings)) {
+        let settings = {
+            let mut settings = self.shared.settings.write().unwrap_or_else(PoisonError::into_inner);
+            change(&mut settings);
+            *settings
+        };
+        self.shared.slots.set_capacity(settings.workers);
+        self.shared.controls.nudge.notify_one();
     }
 
     /// The bandwidth that all downloads share.

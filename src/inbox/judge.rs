@@ -1,6 +1,7 @@
 //! Whether a rule takes a package. Pure.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cloud::Delivery;
@@ -54,7 +55,7 @@ fn is_from(portals: &Portals, portal: Option<&str>) -> bool {
 }
 
 /// One thing that a package must meet to be fetched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DeliveryTest {
     /// What.
     pub test: &'static str,
@@ -65,7 +66,7 @@ pub struct DeliveryTest {
 }
 
 /// What a rule makes of a package.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DeliveryExplanation {
     /// The rule.
     pub rule: String,

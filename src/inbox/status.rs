@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What a download rule does. The words are those of upload rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InboxState {
     /// It has not looked yet.
@@ -23,7 +24,7 @@ pub enum InboxState {
 }
 
 /// The last look at the inbox that succeeded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LastLook {
     /// When it ended.
     pub at: Timestamp,
@@ -36,7 +37,7 @@ pub struct LastLook {
 }
 
 /// Something that went wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LastError {
     /// When.
     pub at: Timestamp,
@@ -49,7 +50,7 @@ pub struct LastError {
 }
 
 /// All that a download rule can tell about itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct InboxStatus {
     /// The rule.
     pub name: String,

@@ -83,6 +83,7 @@ fn environment(telling: &Telling) -> Vec<(&'static str, String)> {
     let mut variables: Vec<(&str, String)> =
         PASSED.into_iter().filter_map(|name| std::env::var(name).ok().map(|value| (name, value))).collect();
     let upload = &telling.message["upload"];
+    let download = &telling.message["download"];
     let text = |value: &serde_json::Value| match value {
         serde_json::Value::Null => String::new(),
         serde_json::Value::String(text) => text.clone(),
@@ -99,6 +100,12 @@ fn environment(telling: &Telling) -> Vec<(&'static str, String)> {
     variables.push(("MASV_UPLOAD_BYTES", text(&upload["bytes"])));
     variables.push(("MASV_LINK", named(&upload["link"])));
     variables.push(("MASV_PACKAGE_ID", named(&upload["package_id"])));
+    variables.push(("MASV_DOWNLOAD_ID", text(&download["id"])));
+    variables.push(("MASV_DOWNLOAD_NAME", named(&download["name"])));
+    variables.push(("MASV_DOWNLOAD_FILES", text(&download["files"])));
+    variables.push(("MASV_DOWNLOAD_BYTES", text(&download["bytes"])));
+    variables.push(("MASV_PORTAL", named(&download["portal"])));
+    variables.push(("MASV_DESTINATION", named(&download["destination"])));
     variables.push(("MASV_ERROR", named(&telling.message["error"]["message"])));
     variables
 }

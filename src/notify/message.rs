@@ -24,6 +24,17 @@ pub(super) fn of(event: &Event, kind: NotifyEvent, rule: &str, upload: Option<&U
             "package_id": upload.and_then(|upload| upload.package.as_ref()).map(|package| &package.id),
         });
     }
+    let body = &event.body;
+    if !body["download_id"].is_null() {
+        message["download"] = json!({
+            "id": body["download_id"],
+            "name": body["name"],
+            "portal": body["portal"],
+            "files": body["files"],
+            "bytes": body["bytes"],
+            "destination": body["destination"],
+        });
+    }
     if let Some(error) = event.body.get("error").filter(|error| !error.is_null()) {
         message["error"] = error.clone();
     }

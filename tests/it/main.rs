@@ -9,6 +9,7 @@ mod download;
 mod faults;
 mod fuzz;
 mod hub;
+mod inbox;
 mod kills;
 mod notify;
 mod openapi;

@@ -204,6 +204,20 @@ async fn automations(api: &mut Caller, agent: &Agent) {
     api.call("post /api/v1/automations/{name}/pause", "all", None, 200).await;
     api.call("post /api/v1/automations/{name}/resume", "all", None, 200).await;
     api.call("post /api/v1/automations/{name}/run", "none", None, 404).await;
+    let into = json!({ "name": "Clients", "portal_subdomain": "acme", "dst_folder": agent.path("clients") });
+    api.call("post /api/v1/automations/portal_download", "", Some(into), 201).await;
+    let nowhere = json!({ "name": "Clients", "dst_folder": "relative" });
+    api.call("post /api/v1/automations/portal_download", "", Some(nowhere), 400).await;
+    let from = json!({ "name": "Sent", "watch_folder": agent.path("sent"), "recipients": ["a@example.com"] });
+    api.call("post /api/v1/automations/upload", "", Some(from), 201).await;
+    let looked = |rule: &Value| rule["state"] == "polling";
+    until(api, "get /api/v1/automations/{name}", "clients", looked).await;
+    api.call("get /api/v1/automations/explain?package=01NONE", "", None, 200).await;
+    api.call("get /api/v1/automations/{name}/history?limit=3", "clients", None, 200).await;
+    api.call("post /api/v1/automations/{name}/forget", "clients", Some(json!({ "package": "01NONE" })), 200).await;
+    api.call("post /api/v1/automations/{name}/mark_sent", "clients", Some(json!({ "all": true })), 200).await;
+    api.call("post /api/v1/automations/dry_run", "", Some(json!({})), 200).await;
+    api.call("get /api/v1/automations", "", None, 200).await;
     api.call("post /api/v1/automations/reload", "", None, 200).await;
 }
 
@@ -220,6 +234,10 @@ async fn settings(api: &mut Caller) {
     api.call("post /api/v1/settings/open_files", "", Some(json!({ "open_files": 9 })), 200).await;
     api.call("post /api/v1/settings/disk_readers", "", Some(json!({ "disk_readers": 2 })), 200).await;
     api.call("post /api/v1/settings/fifo_mode", "", Some(json!({ "active_upload_count": 2 })), 200).await;
+    let down = json!({ "active_download_count": 1 });
+    let mode = api.call("post /api/v1/settings/fifo_mode", "", Some(down), 200).await;
+    assert_eq!(mode, json!({ "active_upload_count": 2, "active_download_count": 1 }));
+    api.call("post /api/v1/settings/workers", "", Some(json!({})), 400).await;
     // It does not end by itself: the head of the answer is what is looked at.
     api.call("get /api/v1/events", "", None, 200).await;
 }

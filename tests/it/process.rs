@@ -143,9 +143,24 @@ impl Agent {
 
     /// Polls `masv upload ls` until `condition` holds of the list.
     pub fn wait_for(&self, what: &str, limit: Duration, condition: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        self.wait_for_list("upload", what, limit, condition)
+    }
+
+    /// The same with `masv download ls`.
+    pub fn wait_for_downloads(&self, what: &str, limit: Duration, condition: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        self.wait_for_list("download", what, limit, condition)
+    }
+
+    fn wait_for_list(
+        &self,
+        noun: &str,
+        what: &str,
+        limit: Duration,
+        condition: impl Fn(&[Value]) -> bool,
+    ) -> Vec<Value> {
         let deadline = Instant::now() + limit;
         loop {
-            let list = self.json(&["upload", "ls"])["transfers"].as_array().unwrap().clone();
+            let list = self.json(&[noun, "ls"])["transfers"].as_array().unwrap().clone();
             if condition(&list) {
                 return list;
             }

@@ -194,7 +194,7 @@ async fn serve(Extract(proxy): Extract<Arc<Proxy>>, request: Request) -> Respons
             return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "0")]).into_response();
         }
         Some(Fault::TooMany) => return StatusCode::TOO_MANY_REQUESTS.into_response(),
-        Some(Fault::Expired) if is_part => return expired(),
+        Some(Fault::Expired) if is_part || asked.path.starts_with("/storage/") => return expired(),
         Some(Fault::Stalled) => std::future::pending().await,
         Some(Fault::Slow) => tokio::time::sleep(Duration::from_millis(100)).await,
         Some(Fault::FlippedBit) if is_part && !bytes.is_empty() => {

@@ -1,4 +1,4 @@
-//! Rules at work: listed, explained, steered.
+//! Rules at work, of both directions: listed, explained, steered.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,14 +13,15 @@ use serde::Deserialize;
 use super::super::ApiState;
 use super::super::error::ApiError;
 use super::super::types::{
-    Automation, AutomationRule, Automations, DryRuns, Forgotten, Loaded, Marked, PausedRules, ResumedRules, Transfers,
-    Upload,
+    Automation, AutomationRule, Automations, Download, DownloadAutomation, DryFetch, DryRuns, Explained,
+    ExplainedPackage, Forgotten, History, Loaded, Marked, PausedRules, ResumedRules, Transfer, Upload,
+    UploadAutomation, WaitingPackage,
 };
 use super::Body;
 use super::uploads::Answer;
-use crate::rules::{self, Rule, SystemEnvironment};
-use crate::store::UploadFilter;
-use crate::watch::Explanation;
+use crate::inbox::InboxError;
+use crate::rules::{self, DownloadRule, Portals, Rule, RuleSet, SystemEnvironment};
+use crate::store::{DownloadFilter, UploadFilter};
 
 /// How many of the coming times of a schedule are told.
 const COMING: usize = 3;
@@ -41,27 +42,73 @@ fn describe(rule: &Rule) -> AutomationRule {
 }
 
 impl ApiState {
-    fn automation(&self, name: &str) -> Result<Automation, ApiError> {
+    /// A rule of either direction.
+    async fn automation(&self, name: &str) -> Result<Automation, ApiError> {
+        if let Ok(rule) = self.inbox.rule(name) {
+            return self.download_automation(&rule).await;
+        }
         let status = self.watcher.rule_status(name)?;
         let rules_problem = self.rules_problem.borrow().clone();
-        Ok(Automation { status, rule: self.watcher.rules().rule(name).map(|rule| describe(rule)), rules_problem })
+        let rule = self.watcher.rules().rule(name).map(|rule| describe(rule));
+        Ok(Automation::Upload(Box::new(UploadAutomation { status, rule, rules_problem })))
+    }
+
+    async fn download_automation(&self, rule: &DownloadRule) -> Result<Automation, ApiError> {
+        let (status, counts) = self.inbox.status(&rule.name).await?;
+        Ok(Automation::Download(Box::new(DownloadAutomation {
+            status,
+            kind: "download",
+            portals: match &rule.portals {
+                Portals::All => None,
+                Portals::Subdomains(names) => Some(names.clone()),
+            },
+            since: rule.since,
+            poll_seconds: rule.poll.as_secs(),
+            package_folder: rule.package_folder,
+            portal_folder: rule.portal_folder,
+            after: if rule.remove_package { "delete" } else { "keep" },
+            enabled: rule.enabled,
+            priority: rule.priority,
+            line: rule.line,
+            waiting_count: counts.fetching,
+            received: counts.received,
+            rules_problem: self.rules_problem.borrow().clone(),
+        })))
+    }
+
+    fn is_download(&self, name: &str) -> bool {
+        self.inbox.rule(name).is_ok()
     }
 }
 
+/// All rules in the order of their file, and whether they are enabled.
+fn names(rules: &RuleSet) -> Vec<(String, bool)> {
+    let uploads = rules.rules.iter().map(|rule| (rule.line, rule.name.clone(), rule.enabled));
+    let downloads = rules.downloads.iter().map(|rule| (rule.line, rule.name.clone(), rule.enabled));
+    let mut all: Vec<_> = uploads.chain(downloads).collect();
+    all.sort();
+    all.into_iter().map(|(_, name, enabled)| (name, enabled)).collect()
+}
+
 pub(super) async fn list(Extract(state): Extract<ApiState>) -> Answer<Automations> {
-    let rules = state.watcher.rules();
-    let automations = rules.rules.iter().map(|rule| state.automation(&rule.name));
+    let mut automations = Vec::new();
+    for (name, _) in names(&state.watcher.rules()) {
+        automations.push(state.automation(&name).await?);
+    }
     let rules_problem = state.rules_problem.borrow().clone();
-    Ok(Json(Automations { automations: automations.collect::<Result<_, _>>()?, rules_problem }))
+    Ok(Json(Automations { automations, rules_problem }))
 }
 
 pub(super) async fn show(Extract(state): Extract<ApiState>, Path(name): Path<String>) -> Answer<Automation> {
-    state.automation(&name).map(Json)
+    state.automation(&name).await.map(Json)
 }
 
 pub(super) async fn run(Extract(state): Extract<ApiState>, Path(name): Path<String>) -> Answer<Automation> {
-    state.watcher.run_now(&name).await?;
-    state.automation(&name).map(Json)
+    match state.is_download(&name) {
+        true => state.inbox.look_now(&name).await?,
+        false => state.watcher.run_now(&name).await?,
+    }
+    state.automation(&name).await.map(Json)
 }
 
 /// The names that `name` stands for: itself, or all enabled rules.
@@ -69,14 +116,16 @@ fn named(state: &ApiState, name: &str) -> Vec<String> {
     if name != "all" {
         return vec![name.to_owned()];
     }
-    let rules = state.watcher.rules();
-    rules.rules.iter().filter(|rule| rule.enabled).map(|rule| rule.name.clone()).collect()
+    names(&state.watcher.rules()).into_iter().filter(|(_, enabled)| *enabled).map(|(name, _)| name).collect()
 }
 
 pub(super) async fn pause(Extract(state): Extract<ApiState>, Path(name): Path<String>) -> Answer<PausedRules> {
     let paused = named(&state, &name);
     for name in &paused {
-        state.watcher.pause(name).await?;
+        match state.is_download(name) {
+            true => state.inbox.pause(name).await?,
+            false => state.watcher.pause(name).await?,
+        }
     }
     Ok(Json(PausedRules { paused }))
 }
@@ -84,14 +133,17 @@ pub(super) async fn pause(Extract(state): Extract<ApiState>, Path(name): Path<St
 pub(super) async fn resume(Extract(state): Extract<ApiState>, Path(name): Path<String>) -> Answer<ResumedRules> {
     let resumed = named(&state, &name);
     for name in &resumed {
-        state.watcher.resume(name).await?;
+        match state.is_download(name) {
+            true => state.inbox.resume(name).await?,
+            false => state.watcher.resume(name).await?,
+        }
     }
     Ok(Json(ResumedRules { resumed }))
 }
 
 pub(super) async fn reload(Extract(state): Extract<ApiState>) -> Answer<Loaded> {
     match (state.reload)().await {
-        Ok(()) => Ok(Json(Loaded { rules: state.watcher.rules().rules.len() })),
+        Ok(()) => Ok(Json(Loaded { rules: names(&state.watcher.rules()).len() })),
         Err(diagnostics) => Err(ApiError::new(StatusCode::BAD_REQUEST, diagnostics.render(false))
             .hint("the rules that were loaded before go on; correct the file and save it")),
     }
@@ -99,14 +151,24 @@ pub(super) async fn reload(Extract(state): Extract<ApiState>) -> Answer<Loaded> 
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Explaining {
-    path: PathBuf,
+    path: Option<PathBuf>,
+    /// The cloud's id of a package, instead.
+    package: Option<String>,
 }
 
 pub(super) async fn explain(
     Extract(state): Extract<ApiState>,
     Query(explaining): Query<Explaining>,
-) -> Answer<Explanation> {
-    Ok(Json(state.watcher.explain(&explaining.path).await?))
+) -> Answer<Explained> {
+    match (explaining.path, explaining.package) {
+        (Some(path), None) => Ok(Json(Explained::Path(state.watcher.explain(&path).await?))),
+        (None, Some(package)) => {
+            let rules = state.inbox.explain(&package).await?;
+            let rule = rules.iter().find(|rule| rule.owned).map(|rule| rule.rule.clone());
+            Ok(Json(Explained::Package(ExplainedPackage { package, rule, rules })))
+        }
+        _ => Err(ApiError::bad("name either a path or a package")),
+    }
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -135,7 +197,22 @@ pub(super) async fn dry_run(Extract(state): Extract<ApiState>, Body(trying): Bod
             Arc::new(loaded)
         }
     };
-    Ok(Json(DryRuns { rules: state.watcher.dry_run(&rules).await? }))
+    let mut downloads = Vec::new();
+    for rule in rules.downloads.iter().filter(|rule| rule.enabled) {
+        downloads.push(dry_fetch(&state, rule).await?);
+    }
+    Ok(Json(DryRuns { rules: state.watcher.dry_run(&rules).await?, downloads }))
+}
+
+async fn dry_fetch(state: &ApiState, rule: &DownloadRule) -> Result<DryFetch, ApiError> {
+    let (found, offline) = match state.inbox.would_fetch(rule).await {
+        Ok(found) => (found, None),
+        Err(InboxError::Store(error)) => return Err(error.into()),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    let packages =
+        found.into_iter().map(|one| WaitingPackage { package: one.package, name: one.name, portal: one.portal });
+    Ok(DryFetch { rule: rule.name.clone(), into: rule.into.clone(), offline, packages: packages.collect() })
 }
 
 /// Whether a file, links followed, is below one of these folders.
@@ -159,23 +236,40 @@ pub(super) async fn history(
     Extract(state): Extract<ApiState>,
     Path(name): Path<String>,
     Query(past): Query<Past>,
-) -> Answer<Transfers<Upload>> {
-    state.watcher.rule_status(&name)?;
+) -> Answer<History> {
     let limit = past.limit.unwrap_or(100).clamp(1, 10_000);
+    if state.is_download(&name) {
+        let filter = DownloadFilter { rule: Some(name), limit, since: past.since, ..DownloadFilter::default() };
+        let downloads = state.downloads.store().downloads(filter).await?.into_iter();
+        let transfers = downloads.map(|one| Transfer::Download(Box::new(Download::new(one, None)))).collect();
+        return Ok(Json(History { transfers }));
+    }
+    state.watcher.rule_status(&name)?;
     let filter = UploadFilter { rule: Some(name), limit, since: past.since, ..UploadFilter::default() };
     let uploads = state.queue.store().uploads(filter).await?;
-    let transfers = uploads.into_iter().map(|upload| Upload::new(upload, None)).collect();
-    Ok(Json(Transfers { transfers, cursor: None }))
+    let uploads = uploads.into_iter();
+    let transfers = uploads.map(|upload| Transfer::Upload(Box::new(Upload::new(upload, None)))).collect();
+    Ok(Json(History { transfers }))
 }
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Below {
     path: Option<PathBuf>,
+    /// Of a download rule: the cloud's id of a package.
+    package: Option<String>,
     #[serde(default)]
     all: bool,
 }
 
 impl Below {
+    /// The package; `None` for every one.
+    fn package(&self) -> Result<Option<String>, ApiError> {
+        match (&self.package, self.all) {
+            (package, all) if package.is_some() != all => Ok(package.clone()),
+            _ => Err(ApiError::bad("name either a package or all").hint("`masv rule history` shows the packages' ids")),
+        }
+    }
+
     /// The path relative to the rule's folder; `None` for everything.
     fn relative(&self, state: &ApiState, name: &str) -> Result<Option<PathBuf>, ApiError> {
         match (&self.path, self.all) {
@@ -195,8 +289,10 @@ pub(super) async fn forget(
     Path(name): Path<String>,
     Body(below): Body<Below>,
 ) -> Answer<Forgotten> {
-    let path = below.relative(&state, &name)?;
-    let count = state.watcher.forget(&name, path.as_deref()).await?;
+    let count = match state.is_download(&name) {
+        true => state.inbox.forget(&name, below.package()?).await?,
+        false => state.watcher.forget(&name, below.relative(&state, &name)?.as_deref()).await?,
+    };
     Ok(Json(Forgotten { forgotten: count }))
 }
 
@@ -205,7 +301,9 @@ pub(super) async fn mark_sent(
     Path(name): Path<String>,
     Body(below): Body<Below>,
 ) -> Answer<Marked> {
-    let path = below.relative(&state, &name)?;
-    let count = state.watcher.mark_sent(&name, path.as_deref()).await?;
+    let count = match state.is_download(&name) {
+        true => state.inbox.mark(&name, below.package()?.as_deref()).await?,
+        false => state.watcher.mark_sent(&name, below.relative(&state, &name)?.as_deref()).await?,
+    };
     Ok(Json(Marked { marked: count }))
 }

@@ -92,7 +92,7 @@ pub(super) async fn show(
 }
 
 /// The folder to write to, if it may be written to: what exists of it, links resolved, must be below an allowed root.
-fn check_folder(folder: &FilePath, roots: &[PathBuf]) -> Result<(), String> {
+pub(super) fn check_folder(folder: &FilePath, roots: &[PathBuf]) -> Result<(), String> {
     if !folder.is_absolute() || folder.components().any(|part| part == Component::ParentDir) {
         return Err("the folder must be absolute, without `..`".to_owned());
     }

@@ -3,6 +3,7 @@
 mod automations;
 mod downloads;
 mod events;
+mod rules_file;
 mod server;
 mod session;
 mod settings;
@@ -60,16 +61,18 @@ fn routes() -> Routes {
         .post("/downloads/{id}/pause", downloads::pause, "Pauses a download.")
         .post("/downloads/{id}/resume", downloads::resume, "Lets a paused or failed download go on.")
         .get("/automations", automations::list, "The rules at work.")
+        .post("/automations/portal_download", rules_file::add_download, "Writes a download rule into the rules file and puts it to work.\nThe file's comments stay.")
+        .post("/automations/upload", rules_file::add_upload, "Writes an upload rule into the rules file and puts it to work.\nThe file's comments stay.")
         .post("/automations/reload", automations::reload, "Loads the rules file again.\nAn invalid one is refused with what is wrong in it, and the rules before go on.")
-        .get("/automations/explain", automations::explain, "Why a file is sent or not: every test of every rule in whose folder it lies.")
+        .get("/automations/explain", automations::explain, "Why a file is sent or not, or a package fetched or not: every test of every rule around it.")
         .post("/automations/dry_run", automations::dry_run, "What would be sent if all that is there were whole now; nothing is sent.")
         .get("/automations/{name}", automations::show, "One rule at work.")
-        .post("/automations/{name}/run", automations::run, "Packages what is ready now, whatever the schedule says.")
+        .post("/automations/{name}/run", automations::run, "Packages what is ready now, whatever the schedule says; a download rule looks through the whole inbox.")
         .post("/automations/{name}/pause", automations::pause, "Pauses a rule, or `all`.")
         .post("/automations/{name}/resume", automations::resume, "Lets a paused rule go on, or `all`.")
-        .get("/automations/{name}/history", automations::history, "Uploads that a rule made, newest first.")
-        .post("/automations/{name}/forget", automations::forget, "Forgets that a path, or everything, was sent: what is there is sent again.")
-        .post("/automations/{name}/mark_sent", automations::mark_sent, "Counts what is at a path, or everything, as sent.")
+        .get("/automations/{name}/history", automations::history, "Uploads or downloads that a rule made, newest first.")
+        .post("/automations/{name}/forget", automations::forget, "Forgets that a path, a package, or everything, was transferred: what is there is transferred again.")
+        .post("/automations/{name}/mark_sent", automations::mark_sent, "Counts what is at a path, a package, or everything, as transferred.")
         .get("/login", session::show, "Who is signed in.")
         .post("/login", session::sign_in, "Signs in to the cloud.")
         .delete("/login", session::sign_out, "Signs out.")
@@ -84,8 +87,8 @@ fn routes() -> Routes {
         .post("/settings/open_files", settings::set_open_files, "Sets how many files may be read at once.")
         .get("/settings/disk_readers", settings::disk_readers, "How many parts may be read at once from each disk.")
         .post("/settings/disk_readers", settings::set_disk_readers, "Sets how many parts may be read at once from each disk.")
-        .get("/settings/fifo_mode", settings::fifo_mode, "How many uploads are worked on at once.")
-        .post("/settings/fifo_mode", settings::set_fifo_mode, "Sets how many uploads are worked on at once.")
+        .get("/settings/fifo_mode", settings::fifo_mode, "How many uploads and downloads are worked on at once.")
+        .post("/settings/fifo_mode", settings::set_fifo_mode, "Sets how many uploads, or downloads, are worked on at once.")
         .get("/events", events::stream, "What happens, as server-sent events.\nEach has an id to go on from, a kind such as `upload.complete`, and as data `{\"at\", \"upload_id\", \"rule\", \"data\"}`.")
         .get("/server", server::status, "The agent about itself.")
         .post("/server/stop", server::stop, "Ends the agent; what is on its way goes on at the next start.")

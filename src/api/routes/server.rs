@@ -27,7 +27,7 @@ pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Ser
         signed_in: state.queue.cloud().is_authorised(),
         rules_file: about.rules.as_ref().map(|path| path.display().to_string()),
         rules_problem: state.rules_problem.borrow().clone(),
-        rules: state.watcher.rules().rules.len(),
+        rules: state.watcher.rules().rules.len() + state.watcher.rules().downloads.len(),
         uploads: counts.into_iter().map(|(state, count)| (state.as_str().to_owned(), count)).collect(),
     }))
 }

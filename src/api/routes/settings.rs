@@ -12,8 +12,8 @@ use crate::transfer::{RateLimit, Throttle};
 
 /// More workers, and open files or readers for them, than this help nobody.
 const MOST_WORKERS: usize = 256;
-/// More uploads at once than this only take memory.
-const MOST_UPLOADS: usize = 1_000;
+/// More transfers at once than this only take memory.
+const MOST_TRANSFERS: usize = 1_000;
 
 async fn keep<T: Serialize>(state: &ApiState, key: &'static str, value: &T) -> Result<(), ApiError> {
     let value = serde_json::to_value(value).map_err(|error| ApiError::bad(error.to_string()))?;
@@ -64,32 +64,66 @@ fn within(name: &str, number: usize, most: usize) -> Result<(), ApiError> {
     Err(ApiError::fields([(name.to_owned(), format!("must be from 1 to {most}"))].into()))
 }
 
+/// The counts that an order names are within their bounds, and there is one at all.
+fn check_counts(counts: [(&str, Option<usize>); 2], most: usize) -> Result<(), ApiError> {
+    if counts.iter().all(|(_, count)| count.is_none()) {
+        return Err(ApiError::bad(format!("name what to change: {} or {}", counts[0].0, counts[1].0)));
+    }
+    let given = counts.into_iter().filter_map(|(name, count)| Some((name, count?)));
+    given.into_iter().try_for_each(|(name, count)| within(name, count, most))
+}
+
 pub(super) async fn workers(Extract(state): Extract<ApiState>) -> Json<Workers> {
-    Json(Workers { workers: state.queue.settings().workers })
+    Json(Workers {
+        workers: Some(state.queue.settings().workers),
+        download_workers: Some(state.downloads.settings().workers),
+    })
 }
 
 pub(super) async fn set_workers(
     Extract(state): Extract<ApiState>,
     Body(new): Body<Workers>,
 ) -> Result<Json<Workers>, ApiError> {
-    within("workers", new.workers, MOST_WORKERS)?;
-    keep(&state, "workers", &new).await?;
-    state.queue.change_settings(|settings| settings.workers = new.workers);
-    Ok(Json(new))
+    check_counts([("workers", new.workers), ("download_workers", new.download_workers)], MOST_WORKERS)?;
+    let Json(now) = workers(Extract(state.clone())).await;
+    let wanted =
+        Workers { workers: new.workers.or(now.workers), download_workers: new.download_workers.or(now.download_workers) };
+    keep(&state, "workers", &wanted).await?;
+    if let Some(workers) = new.workers {
+        state.queue.change_settings(|settings| settings.workers = workers);
+    }
+    if let Some(workers) = new.download_workers {
+        state.downloads.change_settings(|settings| settings.workers = workers);
+    }
+    Ok(Json(wanted))
 }
 
 pub(super) async fn fifo_mode(Extract(state): Extract<ApiState>) -> Json<FifoMode> {
-    Json(FifoMode { active_upload_count: state.queue.settings().active_uploads })
+    Json(FifoMode {
+        active_upload_count: Some(state.queue.settings().active_uploads),
+        active_download_count: Some(state.downloads.settings().active_downloads),
+    })
 }
 
 pub(super) async fn set_fifo_mode(
     Extract(state): Extract<ApiState>,
     Body(new): Body<FifoMode>,
 ) -> Result<Json<FifoMode>, ApiError> {
-    within("active_upload_count", new.active_upload_count, MOST_UPLOADS)?;
-    keep(&state, "fifo_mode", &new).await?;
-    state.queue.change_settings(|settings| settings.active_uploads = new.active_upload_count);
-    Ok(Json(new))
+    let (uploads, downloads) = (new.active_upload_count, new.active_download_count);
+    check_counts([("active_upload_count", uploads), ("active_download_count", downloads)], MOST_TRANSFERS)?;
+    let Json(now) = fifo_mode(Extract(state.clone())).await;
+    let wanted = FifoMode {
+        active_upload_count: uploads.or(now.active_upload_count),
+        active_download_count: downloads.or(now.active_download_count),
+    };
+    keep(&state, "fifo_mode", &wanted).await?;
+    if let Some(count) = uploads {
+        state.queue.change_settings(|settings| settings.active_uploads = count);
+    }
+    if let Some(count) = downloads {
+        state.downloads.change_settings(|settings| settings.active_downloads = count);
+    }
+    Ok(Json(wanted))
 }
 
 pub(super) async fn open_files(Extract(state): Extract<ApiState>) -> Json<OpenFiles> {

@@ -35,20 +35,28 @@ pub struct Teams {
     pub teams: Vec<Team>,
 }
 
-/// How many parts may be on their way at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// How many parts may be on their way at once. An order changes what it names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workers {
     /// Parts at once, over all uploads.
-    pub workers: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<usize>,
+    /// Parts at once, over all downloads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download_workers: Option<usize>,
 }
 
-/// How many uploads are worked on at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// How many transfers are worked on at once; the others wait for their turn. An order changes what it names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FifoMode {
-    /// Uploads at once; the others wait for their turn.
-    pub active_upload_count: usize,
+    /// Uploads at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_upload_count: Option<usize>,
+    /// Downloads at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_download_count: Option<usize>,
 }
 
 /// How many files may be read at once.

@@ -1,13 +1,29 @@
 //! Rules at work, and what comes of orders to them.
 
+use std::path::PathBuf;
+
+use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::watch::{DryRun, RuleStatus};
+use super::{Download, Upload};
+use crate::inbox::{DeliveryExplanation, InboxStatus};
+use crate::watch::{DryRun, Explanation, RuleStatus};
 
-/// A rule at work: how it stands, and what it is.
+/// A rule at work.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Automation {
+#[serde(untagged)]
+pub enum Automation {
+    /// It sends what lands in a folder.
+    Upload(Box<UploadAutomation>),
+    /// It fetches what arrives in portals.
+    Download(Box<DownloadAutomation>),
+}
+
+/// An upload rule at work: how it stands, and what it is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct UploadAutomation {
     /// How it stands.
     #[serde(flatten)]
     pub status: RuleStatus,
@@ -37,6 +53,79 @@ pub struct AutomationRule {
     pub package: &'static str,
     /// Where it begins in the rules file.
     pub line: u32,
+}
+
+/// A download rule at work: how it stands, and what it is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DownloadAutomation {
+    /// How it stands.
+    #[serde(flatten)]
+    pub status: InboxStatus,
+    /// `download`.
+    pub kind: &'static str,
+    /// Subdomains of the portals it follows; absent for all of the team.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub portals: Option<Vec<String>>,
+    /// Only packages finalized at or after this time; `null` is from its first start on.
+    pub since: Option<Timestamp>,
+    /// Seconds between looks at the inbox.
+    pub poll_seconds: u64,
+    /// Whether each package gets a folder of its own.
+    pub package_folder: bool,
+    /// Whether there is a folder of the portal's name around its packages.
+    pub portal_folder: bool,
+    /// What happens to a package in the cloud once it is here: `keep` or `delete`.
+    pub after: &'static str,
+    /// Whether the rules file lets it work.
+    pub enabled: bool,
+    /// Of the downloads it makes.
+    pub priority: i32,
+    /// Where it begins in the rules file.
+    pub line: u32,
+    /// Downloads of it that are not complete.
+    pub waiting_count: u64,
+    /// Packages that it has received.
+    pub received: u64,
+    /// What is wrong with the rules file that is there now; the rules before go on.
+    pub rules_problem: Option<String>,
+}
+
+/// What rules make of a file or of a package.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Explained {
+    /// Of a file.
+    Path(Explanation),
+    /// Of a package.
+    Package(ExplainedPackage),
+}
+
+/// What rules make of a package that came through a portal.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ExplainedPackage {
+    /// The cloud's id of it.
+    pub package: String,
+    /// The rule that fetches it, or has fetched it.
+    pub rule: Option<String>,
+    /// What each download rule makes of it.
+    pub rules: Vec<DeliveryExplanation>,
+}
+
+/// What a rule has made.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct History {
+    /// Newest first.
+    pub transfers: Vec<Transfer>,
+}
+
+/// An upload or a download.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Transfer {
+    /// Of an upload rule.
+    Upload(Box<Upload>),
+    /// Of a download rule.
+    Download(Box<Download>),
 }
 
 /// All rules at work.
@@ -72,8 +161,35 @@ pub struct ResumedRules {
 /// What rules would do.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct DryRuns {
-    /// In file order.
+    /// Upload rules, in file order.
     pub rules: Vec<DryRun>,
+    /// Download rules, in file order.
+    pub downloads: Vec<DryFetch>,
+}
+
+/// What a download rule would fetch.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DryFetch {
+    /// The rule.
+    pub rule: String,
+    /// The folder it fetches into.
+    pub into: PathBuf,
+    /// Why the inbox can not be looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offline: Option<String>,
+    /// What it would fetch.
+    pub packages: Vec<WaitingPackage>,
+}
+
+/// A package that waits in the inbox.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct WaitingPackage {
+    /// The cloud's id of it.
+    pub package: String,
+    /// Its name.
+    pub name: String,
+    /// The portal that it came through.
+    pub portal: String,
 }
 
 /// Entries of a rule's memory that were forgotten.
@@ -88,4 +204,107 @@ pub struct Forgotten {
 pub struct Marked {
     /// How many.
     pub marked: u64,
+}
+
+/// A download rule to be written into the rules file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPortalDownload {
+    /// Its name; the id is made of it.
+    pub name: String,
+    /// The portal whose packages are fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portal_subdomain: Option<String>,
+    /// The packages of all portals of the team, instead.
+    #[serde(default)]
+    pub all_portals: bool,
+    /// The team that owns the portals, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team_id: Option<String>,
+    /// The folder that packages go into, absolute.
+    pub dst_folder: PathBuf,
+    /// Whether each package gets a folder of its own.
+    #[serde(default = "yes")]
+    pub create_package_folder: bool,
+    /// Whether there is a folder of the portal's name around its packages.
+    #[serde(default)]
+    pub create_portal_subfolder: bool,
+    /// Only packages finalized at or after this time; absent is from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_time: Option<String>,
+    /// Whether it works at all.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Priority of the downloads it makes.
+    #[serde(default)]
+    pub download_priority: i32,
+}
+
+/// An upload rule to be written into the rules file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewUploadAutomation {
+    /// Its name; the id is made of it.
+    pub name: String,
+    /// The folder that is watched, absolute.
+    pub watch_folder: PathBuf,
+    /// Make it where it is missing.
+    #[serde(default)]
+    pub create_folder: bool,
+    /// What becomes one package: `file`, `folder` or `batch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+    /// How long a file must not change to be whole, such as `10s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settle: Option<String>,
+    /// Addresses to mail; absent makes links.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<String>,
+    /// The portal to deliver to, instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portal_subdomain: Option<String>,
+    /// Of a portal: the sender's mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
+    /// Name of the packages; a template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package_name: Option<String>,
+    /// Message to the recipients; a template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package_description: Option<String>,
+    /// A file that holds what recipients must type, or a portal's access code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Days until a package is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete_after: Option<u32>,
+    /// How often a package may be downloaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download_limit: Option<u64>,
+    /// Tag by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag_name: Option<String>,
+    /// The team that sends, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team_id: Option<String>,
+    /// Priority of the uploads it makes.
+    #[serde(default)]
+    pub upload_priority: i32,
+    /// What happens to files that were sent: `keep`, `delete`, or `{"complete": {"move": FOLDER}}`.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub after: Value,
+    /// Whether it works at all.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The answer to an automation that was added.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct AutomationAdded {
+    /// Its id: the name of the rule.
+    pub automation_id: String,
 }

@@ -4,6 +4,8 @@
 mod files;
 mod model;
 
+use std::path::PathBuf;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json as object};
@@ -245,11 +247,11 @@ impl Store {
         .await
     }
 
-    /// All is on the disk: the download is complete. Whether that is so.
+    /// All is on the disk, in `folder`: the download is complete. Whether that is so.
     ///
     /// # Errors
     /// [`StoreError::NoDownload`]; [`StoreError::DownloadState`] when somebody paused it meanwhile.
-    pub async fn download_completed(&self, id: DownloadId) -> Result<bool, StoreError> {
+    pub async fn download_completed(&self, id: DownloadId, folder: PathBuf) -> Result<bool, StoreError> {
         self.change(move |connection| {
             let found = find(connection, id)?;
             require(&found, &[State::Transferring])?;
@@ -266,7 +268,7 @@ impl Store {
             }
             let more = object!({
                 "files": found.totals.files, "bytes": found.totals.bytes,
-                "destination": found.spec.destination.to_string_lossy(),
+                "destination": folder.to_string_lossy(),
             });
             set_state(connection, &found, State::Complete, None, more)?;
             Ok(true)

@@ -1,0 +1,222 @@
+//! Rules written into the rules file by order: automations added without an editor, its comments kept.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use axum::extract::State as Extract;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use super::super::ApiState;
+use super::super::error::ApiError;
+use super::super::openapi::Created;
+use super::super::types::{AutomationAdded, NewPortalDownload, NewUploadAutomation};
+use super::Body;
+use super::downloads::check_folder;
+use crate::rules::{self, SystemEnvironment, edit};
+
+type Added = Result<Created<AutomationAdded>, ApiError>;
+
+/// One edit at a time: each is made of what the one before has left.
+static EDITING: Mutex<()> = Mutex::const_new(());
+
+/// The entries of a rule, in order; those that are `Null` are left out.
+type Entries = Vec<(&'static str, Value)>;
+
+/// Text that means itself in a rules file, where `${` begins a variable.
+fn plain(text: impl Into<String>) -> Value {
+    text.into().replace("${", "$${").into()
+}
+
+/// A value where it differs from what is taken anyway.
+fn unless<T: PartialEq + Into<Value>>(value: T, usual: T) -> Value {
+    if value == usual { Value::Null } else { value.into() }
+}
+
+/// The id of a rule that was named freely: small letters, digits and hyphens.
+fn id_of(name: &str) -> String {
+    let mut id = String::new();
+    for character in name.trim().to_lowercase().chars() {
+        if character.is_ascii_alphanumeric() {
+            id.push(character);
+        } else if !id.is_empty() && !id.ends_with('-') {
+            id.push('-');
+        }
+    }
+    id.trim_end_matches('-').to_owned()
+}
+
+fn needed(bad: &mut Vec<(String, String)>, field: &str, problem: Option<String>) {
+    bad.extend(problem.map(|problem| (field.to_owned(), problem)));
+}
+
+pub(super) async fn add_download(Extract(state): Extract<ApiState>, Body(new): Body<NewPortalDownload>) -> Added {
+    let id = id_of(&new.name);
+    let mut bad = Vec::new();
+    needed(&mut bad, "name", id.is_empty().then(|| "name the automation".to_owned()));
+    let portal = new.portal_subdomain.map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty());
+    let one = portal.is_some() != new.all_portals;
+    let which = "name one portal, or say all_portals: true (--all)".to_owned();
+    needed(&mut bad, "portal_subdomain", (!one).then_some(which));
+    let (folder, roots) = (new.dst_folder.clone(), state.allowed_roots.clone());
+    let checked = tokio::task::spawn_blocking(move || check_folder(&folder, &roots)).await;
+    needed(&mut bad, "dst_folder", checked.unwrap_or_else(|error| Err(error.to_string())).err());
+    if !bad.is_empty() {
+        return Err(ApiError::fields(bad.into_iter().collect()));
+    }
+    let entries: Entries = vec![
+        ("name", id.as_str().into()),
+        match portal {
+            Some(portal) => ("portal", plain(portal)),
+            None => ("portals", "all".into()),
+        },
+        ("team", new.team_id.map_or(Value::Null, plain)),
+        ("into", path(&new.dst_folder)?),
+        ("package_folder", unless(new.create_package_folder, true)),
+        ("portal_folder", unless(new.create_portal_subfolder, false)),
+        ("since", new.effective_time.map_or(Value::Null, plain)),
+        ("priority", unless(new.download_priority, 0)),
+        ("enabled", unless(new.enabled, true)),
+    ];
+    add(&state, id, entries).await
+}
+
+pub(super) async fn add_upload(Extract(state): Extract<ApiState>, Body(new): Body<NewUploadAutomation>) -> Added {
+    let id = id_of(&new.name);
+    let mut bad = Vec::new();
+    needed(&mut bad, "name", id.is_empty().then(|| "name the automation".to_owned()));
+    let (folder, roots) = (new.watch_folder.clone(), state.allowed_roots.clone());
+    let checked = tokio::task::spawn_blocking(move || check_folder(&folder, &roots)).await;
+    needed(&mut bad, "watch_folder", checked.unwrap_or_else(|error| Err(error.to_string())).err());
+    let both = new.portal_subdomain.is_some() && !new.recipients.is_empty();
+    needed(&mut bad, "recipients", both.then(|| "a portal has its own recipients".to_owned()));
+    let nobody = new.portal_subdomain.is_some() && new.sender.is_none();
+    needed(&mut bad, "sender", nobody.then(|| "a portal is told who sends: a mail address".to_owned()));
+    if !bad.is_empty() {
+        return Err(ApiError::fields(bad.into_iter().collect()));
+    }
+    let kind = match (&new.portal_subdomain, new.recipients.is_empty()) {
+        (Some(_), _) => "portal",
+        (None, true) => "link",
+        (None, false) => "email",
+    };
+    let text = |value: Option<String>| value.map_or(Value::Null, plain);
+    let upload: Entries = vec![
+        ("kind", kind.into()),
+        ("emails", if new.recipients.is_empty() { Value::Null } else { json!(new.recipients) }),
+        ("subdomain", text(new.portal_subdomain)),
+        ("sender", text(new.sender)),
+        ("name", text(new.package_name)),
+        ("description", text(new.package_description)),
+        (
+            "password",
+            new.password_file.map_or(Ok(Value::Null), |file| path(&file).map(|file| json!({ "file": file })))?,
+        ),
+        ("delete_after", new.delete_after.map_or(Value::Null, Value::from)),
+        ("download_limit", new.download_limit.map_or(Value::Null, Value::from)),
+        ("tag", text(new.tag_name)),
+        ("team_id", text(new.team_id)),
+    ];
+    let upload = upload.into_iter().filter(|(_, value)| !value.is_null());
+    let entries: Entries = vec![
+        ("name", id.as_str().into()),
+        ("watch", path(&new.watch_folder)?),
+        ("create", unless(new.create_folder, false)),
+        ("package", text(new.package)),
+        ("settle", text(new.settle)),
+        ("priority", unless(new.upload_priority, 0)),
+        ("upload", upload.map(|(key, value)| (key.to_owned(), value)).collect::<serde_json::Map<_, _>>().into()),
+        ("after", new.after),
+        ("enabled", unless(new.enabled, true)),
+    ];
+    add(&state, id, entries).await
+}
+
+/// A path as the file has it.
+fn path(path: &Path) -> Result<Value, ApiError> {
+    let text = path
+        .to_str()
+        .ok_or_else(|| ApiError::bad("the folder's name is not UTF-8, which a rules file can not hold"))?;
+    Ok(plain(text))
+}
+
+/// Writes the rule into the rules file and puts it to work.
+async fn add(state: &ApiState, id: String, entries: Entries) -> Added {
+    let Some(file) = state.about.rules.clone() else {
+        return Err(ApiError::new(StatusCode::CONFLICT, "the agent has no rules file to write the automation into")
+            .hint("start it with one: `masv server start --rules rules.yaml`"));
+    };
+    let _one_at_a_time = EDITING.lock().await;
+    let rules = state.watcher.rules();
+    if rules.rule(&id).is_some() || rules.download(&id).is_some() {
+        return Err(ApiError::new(StatusCode::CONFLICT, format!("there is a rule `{id}` already"))
+            .hint("choose another name, or edit the rules file"));
+    }
+    let rule = edit::rule_text(entries.into_iter().filter(|(_, value)| !value.is_null()));
+    let written = tokio::task::spawn_blocking(move || write(&file, &rule)).await;
+    written.unwrap_or_else(|error| Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())))?;
+    (state.reload)().await.map_err(|diagnostics| {
+        ApiError::new(StatusCode::CONFLICT, diagnostics.render(false))
+            .hint("the automation is in the rules file; it works once the rest of the file does")
+    })?;
+    Ok(Created(AutomationAdded { automation_id: id }))
+}
+
+/// Adds a rule to the file. The new text takes the old one's place in one step, and only if all of it is valid.
+fn write(file: &Path, rule: &str) -> Result<(), ApiError> {
+    let failed = |error: std::io::Error| {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{} cannot be written: {error}", file.display()))
+            .hint("let the agent's user write it and its folder, or edit the file by hand")
+    };
+    // A link to the file stays a link.
+    let real: PathBuf = file.canonicalize().map_err(failed)?;
+    let text = std::fs::read_to_string(&real).map_err(failed)?;
+    let edited = edit::add_rule(&text, rule)
+        .map_err(|error| ApiError::new(StatusCode::CONFLICT, error.to_string()).hint("edit the file by hand"))?;
+    rules::parse(&edited, file, &SystemEnvironment)
+        .map_err(|diagnostics| ApiError::new(StatusCode::BAD_REQUEST, diagnostics.render(false)))?;
+    let folder = real.parent().unwrap_or(Path::new("/"));
+    let mut fresh = tempfile::Builder::new().prefix(".masv-rules-").tempfile_in(folder).map_err(failed)?;
+    fresh.write_all(edited.as_bytes()).map_err(failed)?;
+    let permissions = std::fs::metadata(&real).map_err(failed)?.permissions();
+    fresh.as_file().set_permissions(permissions).map_err(failed)?;
+    fresh.as_file().sync_all().map_err(failed)?;
+    fresh.persist(&real).map_err(|error| failed(error.error))?;
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_free_name_becomes_an_id() {
+        for (name, id) in [("From Clients!", "from-clients"), ("  A__b ", "a-b"), ("ok-1", "ok-1"), ("…", "")] {
+            assert_eq!(id_of(name), id, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_rule_leaves_the_file_as_it_was_and_a_valid_one_keeps_its_comments() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rules.yaml");
+        let text = "# ours\nversion: 1\nrules:\n  - name: a # first\n    watch: drop\n    upload: { kind: link }\n";
+        std::fs::write(&file, text).unwrap();
+        let rule = |since: &str| {
+            edit::rule_text([
+                ("name", json!("in")),
+                ("portals", json!("all")),
+                ("into", json!("in")),
+                ("since", json!(since)),
+            ])
+        };
+        assert!(write(&file, &rule("whenever")).is_err());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        write(&file, &rule("2025-01-20 00:00:00")).unwrap();
+        let written = std::fs::read_to_string(&file).unwrap();
+        assert!(written.starts_with(text), "{written}");
+        assert!(written.contains("- name: in\n"), "{written}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+}

@@ -1,0 +1,202 @@
+//! `masv automation`: the rules by the names of the MASV Agent, and rules written without an editor.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::error::CliError;
+use super::output::Output;
+use super::{rule, upload};
+use crate::api::types::{AutomationAdded, NewPortalDownload, NewUploadAutomation};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List the rules at work.
+    #[command(after_help = "Example:\n  masv automation ls")]
+    Ls,
+    /// Write a rule into the rules file; its comments stay, and it works at once.
+    #[command(subcommand)]
+    Add(Add),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Add {
+    /// Fetch what arrives in a portal, or in all portals.
+    #[command(
+        after_help = "Examples:\n  masv automation add download --name from-acme --subdomain acme --destination /srv/incoming\n  masv automation add download --all --name clients --destination /srv/incoming --create-portal-subfolder"
+    )]
+    Download(Box<Download>),
+    /// Send what lands in a folder.
+    #[command(
+        after_help = "Examples:\n  masv automation add upload --name dailies --watch /srv/drop/dailies --emails client@example.com\n  masv automation add upload --name to-acme --watch drop --subdomain acme --sender me@example.com"
+    )]
+    Upload(Box<Upload>),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Download {
+    /// Its name; the id is made of it.
+    #[arg(long)]
+    name: String,
+    /// The portal.
+    #[arg(long, required_unless_present = "all", conflicts_with = "all")]
+    subdomain: Option<String>,
+    /// All portals of the team.
+    #[arg(long)]
+    all: bool,
+    /// The team that owns the portals, where you have several.
+    #[arg(long)]
+    team_id: Option<String>,
+    /// The folder that packages go into; made where it is missing.
+    #[arg(long, value_name = "FOLDER")]
+    destination: PathBuf,
+    /// Give each package a folder of its own.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true",
+          default_missing_value = "true")]
+    create_package_folder: bool,
+    /// Put a folder named as the portal around its packages.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true")]
+    create_portal_subfolder: bool,
+    /// Only what was finalized from this time on, such as 2026-11-01 or 2026-11-01T18:00:00Z [default: now]
+    #[arg(long, value_name = "TIME")]
+    effective_time: Option<String>,
+    /// Whether it works at once.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true",
+          default_missing_value = "true")]
+    enable: bool,
+    /// Priority of its downloads; higher goes first.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    priority: i32,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Upload {
+    /// Its name; the id is made of it.
+    #[arg(long)]
+    name: String,
+    /// The folder.
+    #[arg(long, value_name = "FOLDER")]
+    watch: PathBuf,
+    /// Make the folder where it is missing.
+    #[arg(long)]
+    create: bool,
+    /// What becomes one package: file, folder or batch [default: batch]
+    #[arg(long, value_name = "file|folder|batch")]
+    package: Option<String>,
+    /// How long a file must not change to be whole [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    settle: Option<String>,
+    /// Mail addresses of recipients; without them each package gets a link.
+    #[arg(long, value_delimiter = ',', value_name = "ADDRESS,...", conflicts_with = "subdomain")]
+    emails: Vec<String>,
+    /// The portal to deliver to.
+    #[arg(long, requires = "sender")]
+    subdomain: Option<String>,
+    /// Of a portal: your mail address.
+    #[arg(long, requires = "subdomain")]
+    sender: Option<String>,
+    /// Name of the packages; a template such as '{{ rule }} {{ date }}'.
+    #[arg(long, value_name = "TEMPLATE")]
+    package_name: Option<String>,
+    /// Message to the recipients; a template.
+    #[arg(long, value_name = "TEMPLATE")]
+    description: Option<String>,
+    /// A file that holds what recipients must type, or a portal's access code.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Days until a package is deleted.
+    #[arg(long, value_name = "DAYS")]
+    delete_after: Option<u32>,
+    /// How often a package may be downloaded.
+    #[arg(long, value_name = "N")]
+    download_limit: Option<u64>,
+    /// Tag by name, made when there is none.
+    #[arg(long)]
+    tag_name: Option<String>,
+    /// The team that sends, where you have several.
+    #[arg(long)]
+    team_id: Option<String>,
+    /// Move files that were sent to this folder; a template, relative to the rules file.
+    #[arg(long, value_name = "FOLDER")]
+    move_to: Option<String>,
+    /// Delete files once the cloud has confirmed them.
+    #[arg(long, conflicts_with = "move_to")]
+    delete: bool,
+    /// Whether it works at once.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true",
+          default_missing_value = "true")]
+    enable: bool,
+    /// Priority of its uploads; higher goes first.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    priority: i32,
+}
+
+/// A path as the agent needs it: it runs in a folder of its own.
+fn absolute(path: PathBuf) -> Result<PathBuf, CliError> {
+    Ok(upload::absolute(vec![path])?.pop().unwrap_or_default())
+}
+
+impl Download {
+    fn build(self) -> Result<NewPortalDownload, CliError> {
+        Ok(NewPortalDownload {
+            name: self.name,
+            portal_subdomain: self.subdomain,
+            all_portals: self.all,
+            team_id: self.team_id,
+            dst_folder: absolute(self.destination)?,
+            create_package_folder: self.create_package_folder,
+            create_portal_subfolder: self.create_portal_subfolder,
+            effective_time: self.effective_time,
+            enabled: self.enable,
+            download_priority: self.priority,
+        })
+    }
+}
+
+impl Upload {
+    fn build(self) -> Result<NewUploadAutomation, CliError> {
+        Ok(NewUploadAutomation {
+            name: self.name,
+            watch_folder: absolute(self.watch)?,
+            create_folder: self.create,
+            package: self.package,
+            settle: self.settle,
+            recipients: self.emails,
+            portal_subdomain: self.subdomain,
+            sender: self.sender,
+            package_name: self.package_name,
+            package_description: self.description,
+            password_file: self.password_file.map(absolute).transpose()?,
+            delete_after: self.delete_after,
+            download_limit: self.download_limit,
+            tag_name: self.tag_name,
+            team_id: self.team_id,
+            upload_priority: self.priority,
+            after: match self.move_to {
+                Some(folder) => json!({ "complete": { "move": folder } }),
+                None if self.delete => "delete".into(),
+                None => Value::Null,
+            },
+            enabled: self.enable,
+        })
+    }
+}
+
+pub(super) async fn run(
+    command: Command,
+    client: impl FnOnce() -> Result<Client, CliError>,
+    output: &Output,
+) -> Result<ExitCode, CliError> {
+    let added: AutomationAdded = match command {
+        Command::Ls => return rule::run(rule::Command::Ls, client, output).await,
+        Command::Add(Add::Download(new)) => client()?.post("/automations/portal_download", &new.build()?).await?,
+        Command::Add(Add::Upload(new)) => client()?.post("/automations/upload", &new.build()?).await?,
+    };
+    output.json(&added);
+    output.line(&format!("Added {0}: `masv rule status {0}` shows what it does.", added.automation_id));
+    Ok(ExitCode::SUCCESS)
+}
