@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
 use masv_agent::base::{DownloadId, UploadId};
 use masv_agent::cloud::{Cloud, CloudSettings};
 use masv_agent::download::{DownloadError, DownloadSettings, Downloads, LinkAddress};
-use masv_agent::store::{Download, DownloadFile, DownloadFileState, DownloadSource, DownloadSpec, State, Store};
+use masv_agent::store::{Download, DownloadFile, DownloadFileState, DownloadSource, DownloadSpec, Owner, State, Store};
 use masv_agent::transfer::RateLimit;
 use serde_json::json;
 
@@ -329,6 +329,9 @@ async fn no_name_and_no_planted_link_leads_out_of_the_destination() {
             ("door", "through", 1, b"x"),
             ("", "..", 1, b"x"),
             ("", "leaf", 1, b"x"),
+            ("", "Case.txt", 1, b"x"),
+            ("", "CASE.TXT", 1, b"x"),
+            ("", Box::leak("x".repeat(5_000).into_boxed_str()), 1, b"x"),
         ],
         0,
     )
@@ -343,10 +346,14 @@ async fn no_name_and_no_planted_link_leads_out_of_the_destination() {
     let id = receiver.downloads.submit(receiver.spec(&cloud.link)).await.unwrap();
     let problem = receiver.wait_for(id, State::Error).await.problem.unwrap();
     assert_eq!(problem.code, "unsafe_destination", "{problem:?}");
-    let names: Vec<_> = receiver.received().into_keys().collect();
+    let mut names: Vec<_> = receiver.received().into_keys().collect();
+    let long = names.pop().unwrap();
+    assert!(long.starts_with("xxx") && long.len() <= 255, "{long}");
     let expected = [
         "..%5C..%5Cwindows",
         "C%3A%5C/drive",
+        "CASE (2).TXT",
+        "Case.txt",
         "bad%00name%0A",
         "escaped",
         "escaped2",
@@ -383,4 +390,133 @@ async fn a_disk_that_is_too_small_is_noticed_before_anything_is_fetched() {
     let id = receiver.downloads.submit(order).await.unwrap();
     assert_eq!(receiver.wait_for(id, State::Error).await.problem.unwrap().code, "no_space");
     assert_eq!((receiver.received().len(), cloud.asked.load(Ordering::SeqCst)), (0, 0));
+}
+
+/// A cloud with one file of `before`; after `turn` requests for it, it is `after`.
+async fn changing_cloud(before: &'static [u8], after: &'static [u8], turn: usize) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let address = base.clone();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let content = move |headers: HeaderMap| {
+        let (bytes, etag) = if asked.fetch_add(1, Ordering::SeqCst) < turn { (before, "one") } else { (after, "two") };
+        let range = headers[header::RANGE].to_str().unwrap().trim_start_matches("bytes=").to_owned();
+        let (first, last) = range.split_once('-').unwrap();
+        let (first, last) = (first.parse::<usize>().unwrap(), last.parse::<usize>().unwrap());
+        if first >= bytes.len() {
+            let about = format!("bytes */{}", bytes.len());
+            return futures_util::future::Either::Left(async move {
+                (
+                    StatusCode::RANGE_NOT_SATISFIABLE,
+                    [(header::CONTENT_RANGE, about), (header::ETAG, etag.to_owned())],
+                    &bytes[..0],
+                )
+            });
+        }
+        let end = bytes.len().min(last + 1);
+        let about = format!("bytes {first}-{}/{}", end - 1, bytes.len());
+        futures_util::future::Either::Right(async move {
+            (
+                StatusCode::PARTIAL_CONTENT,
+                [(header::CONTENT_RANGE, about), (header::ETAG, etag.to_owned())],
+                &bytes[first..end],
+            )
+        })
+    };
+    let opened = json!({ "id": "L", "name": "changing", "package_id": "P", "package_token": "T" });
+    let listed = json!([{ "id": "F", "kind": "file", "name": "clip.mov", "path": "", "size": before.len() }]);
+    let router = Router::new()
+        .route("/v1/links/L", get(move || async move { Json(opened) }))
+        .route("/v1/packages/P/files", get(move || async move { Json(listed) }))
+        .route(
+            "/v1/packages/P/files/F/download",
+            get(move || async move { Json(json!({ "url": format!("{address}/content") })) }),
+        )
+        .route("/content", get(content));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    format!("{base}/L?secret=s")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_on_the_way_is_begun_anew_and_is_never_a_mixture() {
+    let before: &'static [u8] = Box::leak(content(11, 4_500_000).into_boxed_slice());
+    for (seed, length) in [(12, 4_500_000), (13, 6_000_000), (14, 1_200_000)] {
+        let after: &'static [u8] = Box::leak(content(seed, length).into_boxed_slice());
+        let receiver = Receiver::start().await;
+        let download = receiver.fetch(&changing_cloud(before, after, 2).await).await;
+        assert!(receiver.received() == BTreeMap::from([("clip.mov".to_owned(), after.to_vec())]), "{length}");
+        let file = receiver.files(download.id).await.remove(0);
+        assert_eq!(file.checksum, Some(blake3::hash(after).to_hex().to_string()));
+        assert_eq!((download.totals.bytes, download.totals.bytes_done), (length as u64, length as u64));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_is_revoked_half_way_ends_it_with_what_to_do() {
+    let hub = TestHub::start().await;
+    let (link, _engine, _) = send(&hub, &[("big.mov", content(15, 8_000_000))], None).await;
+    let receiver = Receiver::start().await;
+    slow(&receiver.downloads, 2_000_000);
+    let id = receiver.downloads.submit(receiver.spec(&link)).await.unwrap();
+    wait_until("a part is on the disk", Duration::from_secs(20), || async {
+        !receiver.store.fetched_parts(id, 0).await.unwrap().is_empty()
+    })
+    .await;
+    receiver.downloads.pause(id).await.unwrap();
+    let LinkAddress { id: revoked, .. } = LinkAddress::parse(&link).unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.delete(format!("{}v1/links/{revoked}", hub.url)).header("X-API-KEY", "test-key");
+    request.send().await.unwrap().error_for_status().unwrap();
+    receiver.downloads.resume(id).await.unwrap();
+    let problem = receiver.wait_for(id, State::Error).await.problem.unwrap();
+    assert_eq!(problem.code, "not_found");
+    assert!(problem.hint.unwrap().contains("ask the sender"));
+    receiver.downloads.remove(id).await.unwrap();
+    assert!(receiver.received().is_empty(), "nothing unfinished is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_and_folders_are_given_to_whom_was_asked_or_it_says_why_not() {
+    use std::os::unix::fs::MetadataExt;
+    let hub = TestHub::start().await;
+    let (link, _engine, _) = send(&hub, &[("A001/clip.mov", content(16, 5_000))], None).await;
+    let receiver = Receiver::start().await;
+    let order = DownloadSpec { owner: Owner { uid: Some(54_321), gid: Some(54_322) }, ..receiver.spec(&link) };
+    let id = receiver.downloads.submit(order).await.unwrap();
+    if rustix::process::geteuid().is_root() {
+        receiver.wait_for(id, State::Complete).await;
+        for path in ["", "A001", "A001/clip.mov"] {
+            let about = std::fs::metadata(receiver.destination().join(path)).unwrap();
+            assert_eq!((about.uid(), about.gid()), (54_321, 54_322), "{path:?}");
+        }
+    } else {
+        let problem = receiver.wait_for(id, State::Error).await.problem.unwrap();
+        assert_eq!(problem.code, "not_owner", "{problem:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_at_a_time_by_priority_and_more_at_once_when_told() {
+    let hub = TestHub::start().await;
+    let (link, _engine, _) = send(&hub, &[("big.mov", content(17, 6_000_000))], None).await;
+    let receiver = Receiver::start().await;
+    slow(&receiver.downloads, 500_000);
+    receiver.downloads.set_settings(DownloadSettings { active_downloads: 1, ..receiver.downloads.settings() });
+    let mut ids = Vec::new();
+    for (folder, priority) in [("a", 0), ("b", 0), ("c", 5)] {
+        let destination = receiver.folder.path().join(folder);
+        let order = DownloadSpec { destination, priority, ..receiver.spec(&link) };
+        ids.push(receiver.downloads.submit(order).await.unwrap());
+    }
+    let running = || ids.iter().map(|id| receiver.downloads.live(*id).is_some()).collect::<Vec<_>>();
+    let limit = Duration::from_secs(20);
+    wait_until("the highest priority runs alone", limit, || async { running() == [false, false, true] }).await;
+    receiver.downloads.pause(ids[2]).await.unwrap();
+    wait_until("then the oldest", limit, || async { running() == [true, false, false] }).await;
+    receiver.downloads.set_settings(DownloadSettings { active_downloads: 2, ..receiver.downloads.settings() });
+    wait_until("then two", limit, || async { running() == [true, true, false] }).await;
+    receiver.downloads.throttle().set(RateLimit::default());
+    for id in &ids[..2] {
+        receiver.wait_for(*id, State::Complete).await;
+    }
 }

@@ -6,6 +6,7 @@ mod command_line;
 mod control;
 mod crashes;
 mod download;
+mod download_kills;
 mod faults;
 mod fuzz;
 mod hub;
