@@ -14,7 +14,7 @@ use crate::base::DownloadId;
 use crate::cloud::{Cloud, CloudError, CloudSettings};
 use crate::store::{DownloadFilter, DownloadSpec, Problem, State, Store, StoreError};
 use crate::transfer::engine::{self, Controls, Direction};
-use crate::transfer::{Circuits, Halt, Live, LiveTable, LiveTransfer, Slots, Steps, Tally, Throttle};
+use crate::transfer::{Circuits, Halt, Live, LiveTable, LiveTransfer, SlotLimits, Slots, Steps, Tally, Throttle};
 
 /// Files read from the database at once.
 const PAGE: u32 = 1_000;
@@ -372,7 +372,7 @@ impl Downloads {
             change(&mut settings);
             *settings
         };
-        self.shared.slots.set_capacity(settings.workers);
+        self.shared.slots.set_limits(SlotLimits::workers(settings.workers));
         self.shared.controls.nudge.notify_one();
     }
 

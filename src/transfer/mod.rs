@@ -42,7 +42,7 @@ pub use live::Live;
 pub(crate) use live::{InFlight, LiveTable, LiveTransfer};
 pub use queue::{Queue, QueueError, TransferSettings};
 pub(crate) use retry::{Tries, Verdict};
-pub(crate) use slots::{Slot, Slots};
+pub(crate) use slots::{Slot, SlotLimits, Slots};
 pub(crate) use steps::{Halt, Steps, in_trouble};
 pub use tally::{Cause, Tally};
 pub(crate) use tree::{PartHasher, checksum};

@@ -33,7 +33,7 @@ pub(crate) struct SlotLimits {
 
 impl SlotLimits {
     /// Nothing is limited but the workers.
-    const fn workers(workers: usize) -> Self {
+    pub(crate) const fn workers(workers: usize) -> Self {
         Self { workers, open_files: usize::MAX, disk_readers: usize::MAX }
     }
 }

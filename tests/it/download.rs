@@ -501,7 +501,7 @@ async fn one_at_a_time_by_priority_and_more_at_once_when_told() {
     let (link, _engine, _) = send(&hub, &[("big.mov", content(17, 6_000_000))], None).await;
     let receiver = Receiver::start().await;
     slow(&receiver.downloads, 500_000);
-    receiver.downloads.set_settings(DownloadSettings { active_downloads: 1, ..receiver.downloads.settings() });
+    receiver.downloads.change_settings(|settings| settings.active_downloads = 1);
     let mut ids = Vec::new();
     for (folder, priority) in [("a", 0), ("b", 0), ("c", 5)] {
         let destination = receiver.folder.path().join(folder);
@@ -513,7 +513,7 @@ async fn one_at_a_time_by_priority_and_more_at_once_when_told() {
     wait_until("the highest priority runs alone", limit, || async { running() == [false, false, true] }).await;
     receiver.downloads.pause(ids[2]).await.unwrap();
     wait_until("then the oldest", limit, || async { running() == [true, false, false] }).await;
-    receiver.downloads.set_settings(DownloadSettings { active_downloads: 2, ..receiver.downloads.settings() });
+    receiver.downloads.change_settings(|settings| settings.active_downloads = 2);
     wait_until("then two", limit, || async { running() == [true, true, false] }).await;
     receiver.downloads.throttle().set(RateLimit::default());
     for id in &ids[..2] {

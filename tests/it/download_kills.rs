@@ -5,13 +5,12 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use masv_agent::store::{SourceFile, State};
 
-use crate::faults::behind_proxy;
 use crate::process::Agent;
+use crate::proxy::behind_proxy;
 use crate::support::{TestEngine, source_file, spec};
 
 /// Kills at these shares of the way, in percent.
@@ -60,7 +59,7 @@ fn hashes(root: &Path) -> Vec<(PathBuf, String)> {
 
 /// Sends files of these sizes, then fetches them, killed three times on the way; `rate` slows it down so that the kills
 /// hit it.
-async fn comes_down_equal(sizes: &[u64], percent: u64, rate: &str, limit: Duration) {
+async fn comes_down_equal(sizes: &[u64], percent: u32, rate: &str, limit: Duration) {
     let (hub, _url, proxy) = behind_proxy(percent).await;
     let engine = TestEngine::start(hub.cloud()).await;
     let source = engine.folder.path().join("source");
@@ -75,7 +74,7 @@ async fn comes_down_equal(sizes: &[u64], percent: u64, rate: &str, limit: Durati
     let id = engine.queue.submit(order).await.unwrap();
     // By the link's own address, which leads through the proxy.
     let upload = engine.wait_long_for(id, State::Complete, limit).await;
-    let (before, link) = (proxy.requests.load(Ordering::Relaxed), upload.links[0].url.clone());
+    let (before, link) = (proxy.counts().0, upload.links[0].url.clone());
 
     let mut agent = Agent::start("", &[]);
     agent.json(&["settings", "rate-limit", "update", "--direction", "download", "--limit", rate]);
@@ -96,12 +95,12 @@ async fn comes_down_equal(sizes: &[u64], percent: u64, rate: &str, limit: Durati
     assert!(sent == got, "{} files sent, {} received", sent.len(), got.len());
 
     // A restart costs at most the parts in flight; spoiled requests are asked again.
-    let requests = proxy.requests.load(Ordering::Relaxed) - before;
-    let spoiled = proxy.spoiled.load(Ordering::Relaxed);
+    let (requests, spoiled) = proxy.counts();
+    let (requests, spoiled) = ((requests - before) as u64, spoiled as u64);
     let parts: u64 = sizes.iter().map(|size| size.div_ceil(PART)).sum();
     let addresses = sizes.len() as u64;
     let kills = KILLS.len() as u64;
-    let most = parts + addresses + kills * (2 * WORKERS.max(16) + 4) + spoiled + parts * percent / 50 + 10;
+    let most = parts + addresses + kills * (2 * WORKERS.max(16) + 4) + spoiled + parts * u64::from(percent) / 50 + 10;
     assert!(requests <= most, "{requests} requests for {parts} parts; {most} would do");
 }
 

@@ -86,8 +86,10 @@ pub(super) async fn set_workers(
 ) -> Result<Json<Workers>, ApiError> {
     check_counts([("workers", new.workers), ("download_workers", new.download_workers)], MOST_WORKERS)?;
     let Json(now) = workers(Extract(state.clone())).await;
-    let wanted =
-        Workers { workers: new.workers.or(now.workers), download_workers: new.download_workers.or(now.download_workers) };
+    let wanted = Workers {
+        workers: new.workers.or(now.workers),
+        download_workers: new.download_workers.or(now.download_workers),
+    };
     keep(&state, "workers", &wanted).await?;
     if let Some(workers) = new.workers {
         state.queue.change_settings(|settings| settings.workers = workers);
