@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
+use super::dashboard;
 use super::error::ApiError;
 
 /// Who may call, beyond those who can connect.
@@ -37,7 +38,7 @@ impl Access {
             }
         }
         if let Some(token) = &self.token
-            && !matches!(path, "/healthz" | "/readyz")
+            && !is_open(path)
         {
             let given = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
             if !bool::from(given.trim().as_bytes().ct_eq(token.expose_secret().as_bytes())) {
@@ -53,6 +54,11 @@ impl Access {
         }
         Ok(())
     }
+}
+
+/// Whether a path is given without the token: it tells nothing of the agent.
+fn is_open(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/") || path.starts_with(dashboard::FOLDER)
 }
 
 fn is_loopback_host(host: &str) -> bool {
@@ -115,5 +121,8 @@ mod tests {
             assert!(!allowed(&access, &[("authorization", value)]), "{value}");
         }
         assert!(!allowed(&access, &[]));
+        let free = |path| access.check(&Method::GET, path, &HeaderMap::new()).is_ok();
+        assert!(free("/") && free("/healthz") && free("/readyz") && free("/dashboard/main.js"));
+        assert!(!free("/metrics") && !free("/api/v1/server") && !free("/api/v1/dashboard/x"));
     }
 }

@@ -12,6 +12,7 @@
 //! Must never know: how files are sent, how folders are watched.
 
 pub mod about;
+mod dashboard;
 pub mod doctor;
 mod error;
 mod guard;

@@ -342,6 +342,12 @@ impl Downloads {
         Ok(())
     }
 
+    /// The downloads that are worked on at this moment, in no order.
+    #[must_use]
+    pub fn running(&self) -> Vec<DownloadId> {
+        self.shared.live.ids()
+    }
+
     /// What a running download does at this moment; `None` when it is not running.
     #[must_use]
     pub fn live(&self, id: DownloadId) -> Option<Live> {

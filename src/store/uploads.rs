@@ -32,6 +32,8 @@ pub struct UploadFilter {
     pub before: Option<UploadId>,
     /// Only those ordered at or after this time.
     pub since: Option<Timestamp>,
+    /// Only those with this in their name or their rule's, whatever the case of ASCII letters; empty for all.
+    pub search: String,
     /// At most so many; 0 for all.
     pub limit: u32,
 }
@@ -254,11 +256,12 @@ impl Store {
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM upload WHERE (?1 = '[]' OR state IN (SELECT value FROM json_each(?1))) \
                  AND (?2 IS NULL OR rule = ?2) AND (?3 IS NULL OR id < ?3) AND created_at >= ?4 \
-                 ORDER BY id DESC LIMIT ?5"
+                 AND instr(lower(name || ' ' || coalesce(rule, '')), lower(?5)) > 0 ORDER BY id DESC LIMIT ?6"
             ))?;
             let since = filter.since.map_or(i64::MIN, |since| since.as_millisecond());
             let limit = if filter.limit == 0 { -1 } else { i64::from(filter.limit) };
-            let mut rows = statement.query(params![json(&states), filter.rule, filter.before, since, limit])?;
+            let mut rows =
+                statement.query(params![json(&states), filter.rule, filter.before, since, filter.search, limit])?;
             let mut uploads = Vec::new();
             while let Some(row) = rows.next()? {
                 uploads.push(upload(row)?);

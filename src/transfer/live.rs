@@ -67,6 +67,10 @@ impl<Id: Key> LiveTable<Id> {
         self.lock().remove(&id);
     }
 
+    pub(crate) fn ids(&self) -> Vec<Id> {
+        self.lock().keys().copied().collect()
+    }
+
     pub(crate) fn of(&self, id: Id) -> Option<Arc<LiveTransfer>> {
         self.lock().get(&id).cloned()
     }

@@ -373,6 +373,12 @@ impl Queue {
         Ok(link)
     }
 
+    /// The uploads that are worked on at this moment, in no order.
+    #[must_use]
+    pub fn running(&self) -> Vec<UploadId> {
+        self.shared.live.ids()
+    }
+
     /// What a running upload does at this moment; `None` when it is not running.
     #[must_use]
     pub fn live(&self, id: UploadId) -> Option<Live> {

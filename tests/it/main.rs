@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod browser;
 mod command_line;
 mod control;
 mod crashes;
+mod dashboard;
 mod download;
 mod download_kills;
 mod faults;

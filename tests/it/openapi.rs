@@ -115,9 +115,11 @@ async fn every_call_of_the_document_answers_as_it_says() {
     std::fs::write(&clip, b"clip").unwrap();
     std::fs::write(agent.path("slow/waits.mov"), b"waits").unwrap();
 
-    for call in ["get /healthz", "get /readyz", "get /metrics", "get /api/v1/openapi.json"] {
+    for call in ["get /", "get /healthz", "get /readyz", "get /metrics", "get /api/v1/openapi.json"] {
         api.call(call, "", None, 200).await;
     }
+    api.call("get /dashboard/{file}", "main.js", None, 200).await;
+    api.call("get /dashboard/{file}", "none.js", None, 404).await;
     for call in [
         "server",
         "server/settings",
@@ -161,7 +163,7 @@ async fn uploads(api: &mut Caller, clip: &str) {
     api.call("post /api/v1/uploads/{id}/resume", &id, None, 200).await;
     api.call("post /api/v1/uploads/{id}/finalize", &id, None, 200).await;
     until(api, "get /api/v1/uploads/{id}", &id, |upload| upload["state"] == "complete").await;
-    api.call("get /api/v1/uploads?states=complete,error&rule=&limit=5", "", None, 200).await;
+    api.call("get /api/v1/uploads?states=complete,error&rule=&search=x&limit=5", "", None, 200).await;
     api.call("get /api/v1/uploads/{id}", "none", None, 404).await;
     api.call("post /api/v1/uploads/pause", "", None, 200).await;
     api.call("post /api/v1/uploads/resume", "", None, 200).await;
@@ -239,7 +241,7 @@ async fn settings(api: &mut Caller) {
     assert_eq!(mode, json!({ "active_upload_count": 2, "active_download_count": 1 }));
     api.call("post /api/v1/settings/workers", "", Some(json!({})), 400).await;
     // It does not end by itself: the head of the answer is what is looked at.
-    api.call("get /api/v1/events", "", None, 200).await;
+    api.call("get /api/v1/events?progress=true", "", None, 200).await;
 }
 
 async fn session(api: &mut Caller) {

@@ -22,14 +22,22 @@ pub struct Agent {
 impl Agent {
     /// Starts one with these rules (YAML, without `version`); an empty text means no rules file.
     pub fn start(rules: &str, flags: &[&str]) -> Self {
-        let mut agent = Self::prepare(rules, flags);
+        Self::start_in(tempfile::tempdir().unwrap(), rules, flags)
+    }
+
+    /// The same, in a folder that may hold the data of an agent before it.
+    pub fn start_in(folder: tempfile::TempDir, rules: &str, flags: &[&str]) -> Self {
+        let mut agent = Self::prepare_in(folder, rules, flags);
         agent.go_on();
         agent
     }
 
     /// The same, not running yet.
     pub fn prepare(rules: &str, flags: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::prepare_in(tempfile::tempdir().unwrap(), rules, flags)
+    }
+
+    fn prepare_in(folder: tempfile::TempDir, rules: &str, flags: &[&str]) -> Self {
         let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         if !flags.iter().any(|flag| flag == "--listen") {
             flags.extend(["--listen".to_owned(), "http://127.0.0.1:0".to_owned()]);
@@ -127,7 +135,11 @@ impl Agent {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        command(self.folder.path(), arguments)
+        let mut command = command(self.folder.path(), arguments);
+        if let Some(at) = self.flags.iter().position(|flag| flag == "--token-file") {
+            command.env("MASV_TOKEN", std::fs::read_to_string(&self.flags[at + 1]).unwrap().trim());
+        }
+        command
     }
 
     pub fn masv(&self, arguments: &[&str]) -> Output {

@@ -41,6 +41,9 @@ pub(super) struct Listing {
     #[serde(default)]
     states: String,
     rule: Option<String>,
+    /// Only those with this in their name or their rule's.
+    #[serde(default)]
+    search: String,
     limit: Option<u32>,
     cursor: Option<String>,
 }
@@ -55,6 +58,7 @@ pub(super) async fn list(
         states: parse_states(&listing.states)?,
         before: before.map_err(|_| ApiError::bad("the cursor is not one that a list gave"))?,
         rule: listing.rule,
+        search: listing.search,
         limit,
         ..DownloadFilter::default()
     };

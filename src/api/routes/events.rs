@@ -2,26 +2,45 @@
 //! whoever was away for so long that events are lost to him is told so by `log.gap`, and reads the present state.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::State as Extract;
+use axum::extract::{Query, State as Extract};
 use axum::response::sse::{self, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt, stream};
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::json;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::super::ApiState;
 use super::super::error::ApiError;
 use super::super::openapi::LastEventId;
+use super::super::types::{Download, Upload};
 use crate::store::Event;
 
 /// Events read at once.
 const PAGE: u32 = 256;
 
+/// How often is told what moves.
+const BEAT: Duration = Duration::from_millis(500);
+/// The most transfers of a kind that one beat tells of.
+const MOST: usize = 200;
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Following {
+    /// Also tell, twice a second, how the running transfers stand, while there are any: events of the kind `progress`,
+    /// without an id, whose data are `{"uploads", "downloads"}` as the lists have them.
+    #[serde(default)]
+    progress: bool,
+}
+
 pub(super) async fn stream(
     Extract(state): Extract<ApiState>,
     Extension(stop): Extension<CancellationToken>,
+    Query(following): Query<Following>,
     LastEventId(last): LastEventId,
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, ApiError> {
     let store = state.queue.store().clone();
@@ -51,9 +70,38 @@ pub(super) async fn stream(
             }
         }
     });
-    let events = pages.flatten().map(|event| Ok(wire(&event))).take_until(stop.cancelled_owned());
-    let events = stream::iter(gap).chain(events);
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+    let events = pages.flatten().map(|event| wire(&event));
+    let beats = stream::iter(following.progress.then(|| progress(state))).flatten();
+    let all = stream::iter(gap).chain(stream::select(events, beats).map(Ok)).take_until(stop.cancelled_owned());
+    Ok(Sse::new(all).keep_alive(KeepAlive::default()))
+}
+
+/// How the running transfers stand, beat by beat.
+fn progress(state: ApiState) -> impl Stream<Item = sse::Event> {
+    let mut beat = tokio::time::interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    stream::unfold((state, beat), |(state, mut beat)| async move {
+        loop {
+            beat.tick().await;
+            let (mut uploads, mut downloads) = (Vec::new(), Vec::new());
+            // One that ends just now is told of by its own event.
+            for id in state.queue.running().into_iter().take(MOST) {
+                if let Ok(upload) = state.queue.store().upload(id).await {
+                    uploads.push(Upload::new(upload, state.queue.live(id)));
+                }
+            }
+            for id in state.downloads.running().into_iter().take(MOST) {
+                if let Ok(download) = state.downloads.store().download(id).await {
+                    downloads.push(Download::new(download, state.downloads.live(id)));
+                }
+            }
+            if !uploads.is_empty() || !downloads.is_empty() {
+                let data = json!({ "uploads": uploads, "downloads": downloads });
+                let event = sse::Event::default().event("progress").data(data.to_string());
+                return Some((event, (state, beat)));
+            }
+        }
+    })
 }
 
 fn wire(event: &Event) -> sse::Event {

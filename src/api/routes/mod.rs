@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::ApiError;
 use super::guard::{Access, guard};
 use super::openapi::{Input, Operation, Routes, Schemas, takes};
-use super::{ApiState, metrics};
+use super::{ApiState, dashboard, metrics};
 
 /// The largest body, bytes: a hundred thousand paths.
 const LARGEST_BODY: usize = 32 << 20;
@@ -98,6 +98,8 @@ fn routes() -> Routes {
         .get("/openapi.json", document, "This document.")
         .below("")
         .get("/healthz", alive, "Whether the process runs. Needs no token.")
+        .get("/", dashboard::page, "The dashboard. Needs no token; it asks for it.")
+        .get("/dashboard/{file}", dashboard::file, "What the dashboard is made of.")
         .get("/readyz", server::ready, "Whether it can work. Needs no token.")
         .get("/metrics", metrics::show, "What monitoring reads, in the OpenMetrics format.")
 }

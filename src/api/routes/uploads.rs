@@ -60,6 +60,9 @@ pub(super) struct Listing {
     #[serde(default)]
     states: String,
     rule: Option<String>,
+    /// Only those with this in their name or their rule's.
+    #[serde(default)]
+    search: String,
     limit: Option<u32>,
     cursor: Option<String>,
 }
@@ -74,6 +77,7 @@ pub(super) async fn list(
         states: parse_states(&listing.states)?,
         rule: listing.rule,
         before: before.map_err(|_| ApiError::bad("the cursor is not one that a list gave"))?,
+        search: listing.search,
         limit,
         ..UploadFilter::default()
     };

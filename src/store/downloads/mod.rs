@@ -195,11 +195,13 @@ impl Store {
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM download WHERE (?1 = '[]' OR state IN (SELECT value FROM json_each(?1))) \
                  AND (?2 IS NULL OR id < ?2) AND (?3 IS NULL OR rule = ?3) AND created_at >= ?4 \
-                 ORDER BY id DESC LIMIT ?5"
+                 AND instr(lower(coalesce(name, '') || ' ' || coalesce(rule, '')), lower(?5)) > 0 \
+                 ORDER BY id DESC LIMIT ?6"
             ))?;
             let since = filter.since.map_or(i64::MIN, |since| since.as_millisecond());
             let limit = if filter.limit == 0 { -1 } else { i64::from(filter.limit) };
-            let mut rows = statement.query(params![json(&states), filter.before, filter.rule, since, limit])?;
+            let mut rows =
+                statement.query(params![json(&states), filter.before, filter.rule, since, filter.search, limit])?;
             let mut downloads = Vec::new();
             while let Some(row) = rows.next()? {
                 downloads.push(download(row)?);

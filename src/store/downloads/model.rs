@@ -194,6 +194,8 @@ pub struct DownloadFilter {
     pub before: Option<DownloadId>,
     /// Only those ordered at or after this time.
     pub since: Option<Timestamp>,
+    /// Only those with this in their name or their rule's, whatever the case of ASCII letters; empty for all.
+    pub search: String,
     /// At most so many; 0 for all.
     pub limit: u32,
 }

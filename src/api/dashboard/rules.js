@@ -1,0 +1,93 @@
+// The rules at work: folder, what waits and for what, when they make packages, what went wrong.
+
+import * as api from "./api.js";
+import { byId, button, complain, element, icon, say } from "./dom.js";
+import { bytes, plural, time } from "./format.js";
+
+const SHOWN = 4;
+const moods = { watching: "good", polling: "good", starting: "quiet", paused: "quiet", disabled: "quiet", offline: "bad" };
+const opened = new Set();
+let drawn;
+
+function waits(rule) {
+  if (!rule.waiting_count) {
+    return element("p", { class: "faint" }, rule.state === "offline" ? "" : "Nothing waits.");
+  }
+  const all = opened.has(rule.name);
+  const files = all ? rule.waiting : rule.waiting.slice(0, SHOWN);
+  const more = rule.waiting_count - files.length;
+  return element("div", {},
+    element("ul", { class: "waiting" }, ...files.map((file) => element("li", {},
+      element("span", { class: "name", title: file.path }, file.path),
+      element("span", { class: "why" }, file.until ? `${file.reason}, until ${time(file.until)}` : file.reason),
+      element("span", { class: "faint size" }, bytes(file.size))))),
+    more > 0 && !all && button(`${plural(more, "more file", "more files")}`, () => {
+      opened.add(rule.name);
+      draw();
+    }, { kind: "quiet" }),
+    more > 0 && all && element("p", { class: "faint" }, `and ${plural(more, "more file", "more files")}`));
+}
+
+function card(rule) {
+  const steer = (what, done) => async () => {
+    await api.send("POST", `/automations/${encodeURIComponent(rule.name)}/${what}`);
+    say(`${rule.name}: ${done}`);
+    await load();
+  };
+  const paused = rule.state === "paused";
+  const works = rule.enabled !== false;
+  const next = rule.next_package ?? rule.next_schedule ?? rule.next_schedules?.[0];
+  const packs = { file: "each file a package", folder: "each folder a package", batch: "what arrives together" }[rule.package];
+  const target = rule.kind === "download" ? "downloads" : `by ${rule.kind}`;
+  return element("article", { class: `card ${moods[rule.state] ?? "quiet"}`, "aria-label": `Rule ${rule.name}` },
+    element("div", { class: "head" }, element("h3", {}, rule.name), element("span", { class: "standing" }, rule.state)),
+    element("p", { class: "folder", title: rule.watch ?? "" }, icon("folder"), element("span", {}, rule.watch ?? "")),
+    element("p", { class: "faint" }, [packs, target].filter(Boolean).join(", ")),
+    rule.reason && element("p", { class: rule.state === "offline" ? "trouble" : "faint" }, rule.reason),
+    rule.last_error && !rule.last_error.over && !(rule.reason && rule.last_error.message.includes(rule.reason)) && element("div", { class: "trouble" },
+      element("p", {}, rule.last_error.message), element("small", {}, time(rule.last_error.at))),
+    element("p", { class: "when" }, icon("clock"), element("span", {}, rule.schedule ?? "",
+        next && Date.parse(next.replace(/\[.*\]$/, "")) > Date.now() && element("span", { class: "faint" }, ` · next ${time(next)}`))),
+    waits(rule),
+    rule.last_error?.over && element("p", { class: "faint" }, `Was wrong at ${time(rule.last_error.at)}: ${rule.last_error.message}`),
+    works && element("div", { class: "actions" },
+      button("Run now", steer("run", "packages what is ready"), { label: `Run ${rule.name} now` }),
+      paused ? button("Resume", steer("resume", "goes on"), { label: `Resume ${rule.name}`, kind: "main" })
+        : button("Pause", steer("pause", "paused"), { label: `Pause ${rule.name}` })));
+}
+
+let rules = [];
+
+function draw() {
+  const box = byId("rule-cards");
+  const text = JSON.stringify(rules) + [...opened].join();
+  if (text === drawn) return;
+  // What somebody is about to press stays in place.
+  const held = box.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : undefined;
+  drawn = text;
+  box.replaceChildren(...rules.map(card));
+  if (rules.length === 0) {
+    box.append(element("div", { class: "empty" }, element("p", { class: "big" }, "No rules."),
+      element("p", {}, element("code", {}, "masv rule init > rules.yaml"), " writes a file to start from.")));
+  }
+  if (held) box.querySelector(`[aria-label="${CSS.escape(held)}"]`)?.focus();
+}
+
+export async function load() {
+  rules = (await api.get("/automations")).automations;
+  draw();
+}
+
+export function start() {
+  byId("reload").addEventListener("click", async () => {
+    try {
+      const { rules: count } = await api.send("POST", "/automations/reload");
+      say(`Loaded ${plural(count, "rule")}`);
+      await load();
+    } catch (error) {
+      complain(error);
+    }
+  });
+  setInterval(() => document.visibilityState === "visible" && load().catch(() => {}), 2000);
+}
+

@@ -1,0 +1,90 @@
+// Limits and how much is done at once; what the agent says of itself, and what keeps it from working.
+
+import * as api from "./api.js";
+import { byId, button, complain, element, say } from "./dom.js";
+import { plural, time } from "./format.js";
+
+const DAYS = { mon: "Monday", tue: "Tuesday", wed: "Wednesday", thu: "Thursday", fri: "Friday", sat: "Saturday", sun: "Sunday" };
+
+function field(label, attributes) {
+  const input = element("input", attributes);
+  return { input, node: element("label", { class: attributes.type === "checkbox" ? "check" : "" }, input, element("span", {}, label)) };
+}
+
+// A card with a form that is saved by one call.
+function form(title, parts, save) {
+  const made = element("form", { class: "card" }, element("h3", {}, title), ...parts,
+    element("div", { class: "actions" }, element("button", { type: "submit" }, "Save")));
+  made.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    try {
+      await save();
+      say("Saved");
+    } catch (error) {
+      complain(error);
+    }
+  });
+  return made;
+}
+
+function limit(title, path, set) {
+  const enabled = field("Limit", { type: "checkbox", checked: set.enabled });
+  const rate = field("MB per second, all together", { type: "number", min: 0.1, step: 0.1, value: (set.rate_limit_bps || 10_000_000) / 1e6 });
+  const scheduled = field("Only at these times", { type: "checkbox", checked: set.schedule_enabled });
+  const days = Object.entries(DAYS).map(([key, name]) => {
+    const span = set.schedule[key];
+    const on = field(name, { type: "checkbox", checked: span.enabled });
+    const start = element("input", { type: "time", value: span.start, "aria-label": `${name}, from` });
+    const end = element("input", { type: "time", value: span.end, "aria-label": `${name}, until` });
+    const read = () => ({ enabled: on.input.checked, start: start.value || "00:00", end: end.value || "00:00" });
+    return { key, read, node: element("div", { class: "day" }, on.node, start, element("span", {}, "–"), end) };
+  });
+  const week = element("div", { class: "week", hidden: !set.schedule_enabled }, ...days.map(({ node }) => node));
+  scheduled.input.addEventListener("change", () => { week.hidden = !scheduled.input.checked; });
+  return form(title, [enabled.node, rate.node, scheduled.node, week], () => api.send("POST", path, {
+    enabled: enabled.input.checked,
+    rate_limit_bps: Math.round(Number(rate.input.value) * 1e6),
+    schedule_enabled: scheduled.input.checked,
+    schedule: Object.fromEntries(days.map(({ key, read }) => [key, read()])),
+  }));
+}
+
+function atOnce(workers, fifo) {
+  const parts = field("Parts at once, over all uploads", { type: "number", min: 1, max: 256, value: workers.workers });
+  const uploads = field("Uploads at once; the others wait for their turn", { type: "number", min: 1, max: 1000, value: fifo.active_upload_count });
+  return form("At once", [parts.node, uploads.node], async () => {
+    await api.send("POST", "/settings/workers", { workers: Number(parts.input.value) });
+    await api.send("POST", "/settings/fifo_mode", { active_upload_count: Number(uploads.input.value) });
+  });
+}
+
+function about(server) {
+  const fact = (name, value) => (value ? [element("dt", {}, name), element("dd", {}, value)] : []);
+  return element("section", { class: "card" }, element("h3", {}, "This agent"), element("dl", {},
+    ...fact("Version", server.version), ...fact("Runs since", `${time(server.started_at)} (process ${server.pid})`),
+    ...fact("Sends to", server.embedded_hub ? `${server.cloud} (its own hub)` : server.cloud),
+    ...fact("Rules", server.rules_file ? `${plural(server.rules, "rule")} in ${server.rules_file}` : "none"),
+    ...fact("State in", server.data_dir)));
+}
+
+function doctor() {
+  const found = element("ul", { class: "checks" });
+  const look = async () => {
+    const { checks } = await api.get("/doctor");
+    found.replaceChildren(...checks.map((check) => element("li", { class: check.grade },
+      element("strong", {}, check.name), element("span", { class: "grade" }, check.grade), element("span", {}, check.finding),
+      check.todo && element("p", { class: "hint" }, check.todo))));
+  };
+  return element("section", { class: "card" }, element("h3", {}, "Doctor"),
+    element("p", { class: "faint" }, "Looks for what keeps the agent from working, and says what to do."), found,
+    element("div", { class: "actions" }, button("Examine", look)));
+}
+
+export async function load() {
+  const [up, down, workers, fifo, server] = await Promise.all([
+    api.get("/settings/upload_rate_limit"), api.get("/settings/download_rate_limit"), api.get("/settings/workers"),
+    api.get("/settings/fifo_mode"), api.get("/server"),
+  ]);
+  byId("settings-body").replaceChildren(limit("Upload limit", "/settings/upload_rate_limit", up),
+    limit("Download limit", "/settings/download_rate_limit", down), atOnce(workers, fifo), doctor(), about(server));
+}
