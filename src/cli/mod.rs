@@ -22,6 +22,8 @@ mod rule_reports;
 mod server;
 mod service;
 mod settings;
+#[cfg(test)]
+mod settings_page;
 mod upload;
 mod user;
 mod watch;

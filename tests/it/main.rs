@@ -7,6 +7,7 @@ mod command_line;
 mod control;
 mod crashes;
 mod dashboard;
+mod documentation;
 mod download;
 mod download_kills;
 mod faults;

@@ -65,7 +65,9 @@ function draw() {
   // What somebody is about to press stays in place.
   const held = box.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : undefined;
   drawn = text;
-  box.replaceChildren(...rules.map(card));
+  // What is wrong comes first, else the order of the file.
+  const wrong = (rule) => rule.state === "offline" || (rule.last_error && !rule.last_error.over);
+  box.replaceChildren(...[...rules.filter(wrong), ...rules.filter((rule) => !wrong(rule))].map(card));
   if (rules.length === 0) {
     box.append(element("div", { class: "empty" }, element("p", { class: "big" }, "No rules."),
       element("p", {}, element("code", {}, "masv rule init > rules.yaml"), " writes a file to start from.")));
