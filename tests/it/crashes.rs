@@ -165,20 +165,39 @@ async fn at_every_point_of_ending() {
     dies_at(&ENDING).await;
 }
 
+/// Waits until the agent has made another upload than those `before`, or is dead.
+fn another_upload_or_death(agent: &mut Agent, before: i64) {
+    let deadline = Instant::now() + LIMIT;
+    while agent.is_running() && uploads_made(agent) <= before {
+        assert!(Instant::now() < deadline, "no upload within {LIMIT:?}:\n{}", agent.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn uploads_made(agent: &Agent) -> i64 {
+    let only_read = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let store = rusqlite::Connection::open_with_flags(agent.path("data/agent.db"), only_read);
+    let Ok(store) = store else { return 0 };
+    store.query_row("SELECT count(*) FROM upload", [], |row| row.get(0)).unwrap_or(0)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn at_every_point_of_an_open_package() {
-    let mut agent = Agent::prepare(&rule("finalize: { quiet: 400ms }\nafter: { complete: { move: sent } }"), &FLAGS);
+    let keys = "finalize: { files: 3, quiet: 5s }\nafter: { complete: { move: sent } }";
+    let mut agent = Agent::prepare(&rule(keys), &FLAGS);
     let mut drops: Vec<Drop> = Vec::new();
     for point in OPEN {
-        // One is there, so that what comes later is added to it.
+        // One is in it, so that what comes later is added, and that closes it.
         let first = drop_of(&format!("{point}/first.mov"), 5_000);
-        put(&agent.path("drop"), &first);
         let later = [drop_of(&format!("{point}/second.mov"), 70_000), drop_of(&format!("{point}/third.mov"), 1)];
+        let before = uploads_made(&agent);
+        put(&agent.path("drop"), &first);
         agent.environment = vec![("MASV_CRASH_AT".to_owned(), point.to_owned())];
         agent.launch();
-        std::thread::sleep(Duration::from_millis(600));
+        another_upload_or_death(&mut agent, before);
         later.iter().for_each(|drop| put(&agent.path("drop"), drop));
-        agent.wait_for_the_end(LIMIT);
+        let ended = agent.wait_for_the_end(LIMIT);
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9), "at {point}: {}", agent.log());
         drops.extend([first].into_iter().chain(later));
     }
     revive(&mut agent);

@@ -88,6 +88,11 @@ impl Agent {
         process.wait().unwrap();
     }
 
+    /// Whether its process has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_none())
+    }
+
     /// Waits for its end, which is expected to come by itself.
     pub fn wait_for_the_end(&mut self, limit: Duration) -> std::process::ExitStatus {
         let deadline = Instant::now() + limit;
