@@ -107,6 +107,9 @@ pub(super) async fn show(Extract(state): Extract<ApiState>) -> Result<OpenMetric
     about(&mut all, &state);
     transfers(&mut all, &state, &gauges);
     rules(&mut all, &state.watcher.status());
+    let refused = f64::from(u8::from(state.rules_problem.borrow().is_some()));
+    let help = "1 while the rules file as it is cannot be used and the rules before it go on";
+    all.gauge("masv_rules_file_refused", help, None, refused);
     events(&mut all, &state.events, &gauges);
     of_process(&mut all, &process, &state);
     let mut text = String::new();

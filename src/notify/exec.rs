@@ -39,6 +39,16 @@ pub(super) async fn run(
     folder: Option<&Path>,
     telling: &Telling,
 ) -> Result<(), String> {
+    run_within(LIMIT, program, arguments, folder, telling).await
+}
+
+async fn run_within(
+    limit: Duration,
+    program: &str,
+    arguments: &[String],
+    folder: Option<&Path>,
+    telling: &Telling,
+) -> Result<(), String> {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(environment(telling));
     if let Some(folder) = folder {
@@ -58,7 +68,7 @@ pub(super) async fn run(
         child.stdout.take().map(|pipe| tokio::spawn(beginning(pipe))),
         child.stderr.take().map(|pipe| tokio::spawn(beginning(pipe))),
     ];
-    let ended = timeout(LIMIT, child.wait()).await;
+    let ended = timeout(limit, child.wait()).await;
     if ended.is_ok() {
         // What it left running on purpose goes on.
         group.0 = None;
@@ -75,7 +85,7 @@ pub(super) async fn run(
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(format!("it ended with {status}")),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("it did not end within {} s and was killed", LIMIT.as_secs())),
+        Err(_) => Err(format!("it did not end within {} s and was killed", limit.as_secs())),
     }
 }
 
@@ -118,4 +128,36 @@ async fn beginning(mut pipe: impl AsyncRead + Unpin) -> Vec<u8> {
         kept.extend(block.iter().take(read.min(room)));
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_does_not_end_is_killed_with_what_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let telling = Telling {
+            delivery: "1".into(),
+            rule: "dailies".into(),
+            target: "x".into(),
+            event: "upload.complete".into(),
+            message: serde_json::json!({}),
+        };
+        // The child of the program writes when it is not killed with it.
+        let script = "(sleep 2; touch late) & echo started > begun; wait";
+        let outcome = run_within(
+            Duration::from_millis(700),
+            "/bin/sh",
+            &["-c".to_owned(), script.to_owned()],
+            Some(folder.path()),
+            &telling,
+        )
+        .await;
+        let reason = outcome.unwrap_err();
+        assert!(reason.contains("was killed"), "{reason}");
+        assert!(folder.path().join("begun").exists());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(!folder.path().join("late").exists());
+    }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::process::{Agent, command};
+use crate::support::wait_until;
 
 const RULE: &str = "rules:\n  - name: quick\n    watch: drop\n    create: true\n    settle: 200ms\n    package: file\n    \
                     upload: { kind: link }\n";
@@ -90,6 +91,14 @@ async fn metrics_tell_of_the_work_and_every_name_in_the_documents_exists() {
         let told = [&alert["alert"], &alert["expr"], &alert["annotations"]["summary"], &alert["labels"]["severity"]];
         assert!(told.iter().all(|value| value.is_string()), "{alert}");
     }
+
+    assert_eq!(sample(&text, "masv_rules_file_refused{}"), 0.0);
+    std::fs::write(agent.path("rules.yaml"), "version: 1\nrulse: []\n").unwrap();
+    wait_until("the file is refused", SOON, async || {
+        let (_, text) = get(format!("{}/metrics", agent.url())).await;
+        sample(&text, "masv_rules_file_refused{}") == 1.0
+    })
+    .await;
 }
 
 fn exists(name: &str, there: &BTreeSet<String>) -> bool {
