@@ -13,7 +13,7 @@ mod client;
 mod doctor;
 mod download;
 mod error;
-mod hub_storage;
+mod hub;
 mod log;
 mod output;
 mod password;
@@ -91,7 +91,7 @@ enum Command {
     Settings(settings::Command),
     /// The self-hosted server of the same protocol.
     #[command(subcommand)]
-    Hub(server::HubCommand),
+    Hub(Box<hub::Command>),
     /// The agent as a service of systemd or launchd: install, uninstall, status, print.
     #[command(subcommand)]
     Service(service::Command),
@@ -162,7 +162,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
         Command::Rule(command) => rule::run(command, client, output).await,
         Command::Automation(command) => automation::run(command, client, output).await,
         Command::Settings(command) => settings::run(command, &client()?, output).await,
-        Command::Hub(command) => server::run_hub(command, output).await,
+        Command::Hub(command) => hub::run(*command, output).await,
         Command::Service(command) => service::run(command, output),
         Command::Doctor(options) => doctor::run(options, &client()?, output).await,
         Command::Completions { shell } => {

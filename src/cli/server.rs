@@ -1,27 +1,22 @@
-//! `masv server` and `masv hub`: the long-running processes.
+//! `masv server`: the agent, a long-running process.
 
 use std::io::IsTerminal;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Subcommand};
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use super::client::Client;
 use super::error::CliError;
-use super::hub_storage::StorageOptions;
 use super::log;
 use super::output::{Cell, Output, size, visible};
 use crate::agent::{self, AgentError, Banner, LogFormat, Notice, Origin, Origins, Written};
 use crate::api::about::{Copied, Setting, SettingsInForce};
 use crate::api::types::Server;
-use crate::hub::{Hub, HubConfig, Provision};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -52,27 +47,6 @@ pub(super) enum Command {
     Reload,
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum HubCommand {
-    /// Run a hub for others in the foreground. The first start prints an API key, once.
-    #[command(after_help = "Example:\n  masv hub start --listen 127.0.0.1:8090 --public-url https://files.example.com")]
-    Start {
-        /// Where it listens.
-        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8090", env = "MASV_HUB_LISTEN")]
-        listen: String,
-        /// Where it keeps its state [default: hub, beside the agent's]
-        #[arg(long, value_name = "DIR", env = "MASV_HUB_DATA_DIR")]
-        data_dir: Option<PathBuf>,
-        /// The address that clients and recipients use [default: the one it listens on]
-        #[arg(long, value_name = "URL", env = "MASV_HUB_PUBLIC_URL")]
-        public_url: Option<Url>,
-        #[command(flatten)]
-        storage: StorageOptions,
-        #[command(flatten)]
-        log: Log,
-    },
-}
-
 /// How the log is written. It goes to standard error.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Log {
@@ -82,6 +56,12 @@ pub(super) struct Log {
     /// error, warn, info, debug or trace, also by module [default: warn on a terminal, else info]
     #[arg(long, value_name = "LEVEL", env = "MASV_LOG_LEVEL")]
     log_level: Option<String>,
+}
+
+impl Log {
+    pub(super) fn start(&self) -> Result<(), CliError> {
+        log::start(self.log_format, self.log_level.as_deref())
+    }
 }
 
 pub(super) async fn run(
@@ -235,62 +215,4 @@ fn greet(banner: &Banner, output: Output, line: impl Fn(&str)) {
         line("");
         line("Drop files into these folders. Ctrl-C stops.");
     }
-}
-
-pub(super) async fn run_hub(command: HubCommand, output: &Output) -> Result<ExitCode, CliError> {
-    let HubCommand::Start { listen, data_dir, public_url, storage, log } = command;
-    log::start(log.log_format, log.log_level.as_deref())?;
-    let failed = |error: &dyn std::error::Error| CliError::failed(chain(error));
-    let data_dir = data_dir.unwrap_or_else(|| agent::default_data_dir().join("hub-server"));
-    let bucket = storage.bucket()?;
-    let hub = Hub::open(HubConfig { bucket, public_url, ..HubConfig::new(data_dir.clone()) })
-        .await
-        .map_err(|error| failed(&error))?;
-    let listener = TcpListener::bind(&listen).map_err(|error| {
-        CliError::failed(format!("cannot listen on {listen}: {error}")).hint("choose another address with --listen")
-    })?;
-    let address = listener.local_addr().map_err(|error| failed(&error))?;
-    if hub.is_new().await.map_err(|error| failed(&error))? {
-        let key = hub.new_key().map_err(|error| failed(&error))?;
-        let provision = Provision { team_name: "Team".to_owned(), api_key: key.clone(), portals: Vec::new() };
-        let team = hub.provision(provision).await.map_err(|error| failed(&error))?.team_id;
-        show_key(&key, &team, output);
-    }
-    output.raw(&format!("The hub listens on http://{address}, its data is in {}\n", data_dir.display()));
-    let stop = CancellationToken::new();
-    let stopper = stop.clone();
-    tokio::spawn(async move {
-        wait_for_signal().await;
-        stopper.cancel();
-    });
-    hub.serve(listener, stop).await.map_err(|error| failed(&error))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn show_key(key: &SecretString, team: &str, output: &Output) {
-    output.raw(&format!(
-        "A new hub. This key authorises uploads; it is shown this once, keep it:\n\n  api_key: {}\n  team: {team}\n\n",
-        key.expose_secret()
-    ));
-}
-
-async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-}
-
-/// An error with what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -55,12 +55,14 @@ pub(super) fn secret(
     Ok(Some(text.trim_end_matches(['\r', '\n']).into()))
 }
 
-async fn typed() -> Result<SecretString, CliError> {
+/// A secret that is typed in without being shown, or that standard input holds.
+pub(super) async fn typed() -> Result<SecretString, CliError> {
+    let failed = |error: std::io::Error| CliError::failed(format!("cannot read the password: {error}"));
     if std::io::stdin().is_terminal() {
         return password::ask("Password").await;
     }
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(|error| CliError::failed(error.to_string()))?;
+    std::io::stdin().read_to_string(&mut text).map_err(failed)?;
     Ok(text.trim_end_matches(['\r', '\n']).into())
 }
 

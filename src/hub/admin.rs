@@ -1,19 +1,23 @@
 //! What the operator does with a hub from the outside of the protocol.
 
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use tower::ServiceExt;
 
-use super::accounts::{self, Account, Role};
+use super::accounts::{self, Account, NewKey, Role};
 use super::error::{HubError, Refusal};
-use super::listing::{self, Asked};
-use super::packages::{self, Which};
 use super::portals::{self, Portal};
 use super::restrictions::Restrictions;
+use super::routes::access::person_password;
 use super::wire::{new_id, now};
-use super::{Hub, Provision, ProvisionPortal, Provisioned, passwords, sign};
+use super::{Hub, Provision, ProvisionPortal, Provisioned, auth, passwords, routes};
 
-/// The fewest characters of a person's password.
-const SHORTEST_PASSWORD: usize = 8;
+/// Seconds that an operator's call may take to arrive.
+const OPERATOR_LIFE: i64 = 60;
+/// The largest answer of a call, bytes.
+const LARGEST_ANSWER: usize = 64 << 20;
 
 impl From<Refusal> for HubError {
     fn from(refusal: Refusal) -> Self {
@@ -39,7 +43,9 @@ impl Hub {
             .database()
             .write(move |connection| {
                 let team = make_sure_of_team(connection, &team_name)?;
-                accounts::insert_key(connection, &new_id()?, &team, "agent", api_key.expose_secret(), now())?;
+                let key = api_key.expose_secret();
+                let new = NewKey { id: &new_id()?, team: &team, name: "agent", role: Role::Admin, key };
+                accounts::insert_key(connection, &new, now())?;
                 for portal in prepared {
                     put_portal(connection, &team, portal)?;
                 }
@@ -82,6 +88,7 @@ impl Hub {
                 unlimited_storage: false,
                 tag_id: None,
                 restrictions: Restrictions::default(),
+                fields: Vec::new(),
                 created_at: now(),
                 updated_at: now(),
             },
@@ -105,154 +112,35 @@ impl Hub {
         if email.parse::<lettre::Address>().is_err() {
             return Err(HubError::Invalid(format!("{email:?} is not a mail address")));
         }
-        if password.expose_secret().chars().count() < SHORTEST_PASSWORD {
-            return Err(HubError::Invalid(format!("a password has at least {SHORTEST_PASSWORD} characters")));
-        }
-        let password_hash = passwords::hash(password.expose_secret().to_owned()).await?;
-        let account = Account { id: new_id()?, email, name: name.to_owned(), password_hash };
+        let password_hash = person_password(password.expose_secret()).await?;
+        let new = Account { id: new_id()?, email, name: name.to_owned(), password_hash };
         let team_name = team_name.to_owned();
         let put = self.database().write(move |connection| {
             let team = make_sure_of_team(connection, &team_name)?;
-            accounts::put_account(connection, &account, now())?;
-            accounts::put_member(connection, &team, &account.email, role)
+            accounts::put_account(connection, &new, now())?;
+            let account = accounts::account_by_email(connection, &new.email)?.unwrap_or(new);
+            accounts::put_member(connection, &team, &account.id, role)
         });
         Ok(put.await?)
     }
 
-    /// Takes a person out of the hub; their sessions end at once.
+    /// Makes a call of the protocol as whoever runs the hub, within this process: `target` is its path and query. The hub need not
+    /// be serving, and may be served by another process. Returns the status and the JSON of the answer (`null` when it has none).
     ///
     /// # Errors
-    /// [`HubError::NotFound`], [`HubError::Database`].
-    pub async fn remove_user(&self, email: &str) -> Result<(), HubError> {
-        let (email, wanted) = (email.trim().to_lowercase(), email.to_owned());
-        let removed = self.database().write(move |connection| {
-            Ok::<_, Refusal>(connection.execute("DELETE FROM account WHERE email = ?1", [email])?)
-        });
-        found(removed.await?, "user", &wanted)
+    /// [`HubError::Invalid`] for a target that is none.
+    pub async fn call(&self, method: Method, target: &str, body: Option<&Value>) -> Result<(u16, Value), HubError> {
+        let invalid = |error: &dyn std::fmt::Display| HubError::Invalid(error.to_string());
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let token = self.keys().operator_token(now() / 1000 + OPERATOR_LIFE);
+        let request = Request::builder().method(method).uri(target).header(auth::USER_TOKEN, token).body(body);
+        let request = request.map_err(|error| invalid(&error))?;
+        let Ok(answer) = routes::router(self.clone()).oneshot(request).await;
+        let status = answer.status().as_u16();
+        let bytes = to_bytes(answer.into_body(), LARGEST_ANSWER).await.map_err(|error| invalid(&error))?;
+        let value = if bytes.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&bytes) };
+        Ok((status, value.map_err(|error| invalid(&error))?))
     }
-
-    /// The people of a team, as the protocol shows them.
-    ///
-    /// # Errors
-    /// [`HubError::NotFound`] for the team, [`HubError::Database`].
-    pub async fn users(&self, team_name: &str) -> Result<Vec<Value>, HubError> {
-        let team = self.team(team_name).await?;
-        Ok(self.database().read(move |connection| accounts::members(connection, &team)).await?)
-    }
-
-    /// Makes a key that acts for a team, which is made if there is none. It is told once and stored as a hash only.
-    ///
-    /// # Errors
-    /// [`HubError::Secret`], [`HubError::Database`].
-    pub async fn create_key(&self, team_name: &str, name: &str) -> Result<SecretString, HubError> {
-        let key = sign::random_secret().map_err(|error| HubError::Secret(error.to_string()))?;
-        let (team_name, name, stored) = (team_name.to_owned(), name.to_owned(), key.clone());
-        let made = self.database().write(move |connection| {
-            let team = make_sure_of_team(connection, &team_name)?;
-            accounts::insert_key(connection, &new_id()?, &team, &name, &stored, now())
-        });
-        made.await?;
-        Ok(key.into())
-    }
-
-    /// The keys of a team: `id`, `name`, `created_at`.
-    ///
-    /// # Errors
-    /// [`HubError::NotFound`] for the team, [`HubError::Database`].
-    pub async fn keys_of(&self, team_name: &str) -> Result<Vec<Value>, HubError> {
-        let team = self.team(team_name).await?;
-        Ok(self.database().read(move |connection| accounts::keys(connection, &team)).await?)
-    }
-
-    /// Takes a key back; it holds no more at once.
-    ///
-    /// # Errors
-    /// [`HubError::NotFound`], [`HubError::Database`].
-    pub async fn remove_key(&self, id: &str) -> Result<(), HubError> {
-        let (id, wanted) = (id.to_owned(), id.to_owned());
-        let removed = self
-            .database()
-            .write(move |connection| Ok::<_, Refusal>(connection.execute("DELETE FROM api_key WHERE id = ?1", [id])?));
-        found(removed.await?, "key", &wanted)
-    }
-
-    /// Makes sure of a portal of a team, which is made if there is none.
-    ///
-    /// # Errors
-    /// As [`Hub::provision`].
-    pub async fn put_portal(&self, team_name: &str, portal: ProvisionPortal) -> Result<(), HubError> {
-        let portal = self.prepare(portal).await?;
-        let team_name = team_name.to_owned();
-        let put = self.database().write(move |connection| {
-            let team = make_sure_of_team(connection, &team_name)?;
-            put_portal(connection, &team, portal)
-        });
-        Ok(put.await?)
-    }
-
-    /// The portals of a team, as the protocol shows them.
-    ///
-    /// # Errors
-    /// [`HubError::NotFound`] for the team, [`HubError::Database`].
-    pub async fn portals(&self, team_name: &str) -> Result<Vec<Value>, HubError> {
-        let team = self.team(team_name).await?;
-        let all = Asked::new(Some("sort=name&limit=100"));
-        let listed = self.database().read(move |connection| portals::list(connection, &team, &all));
-        Ok(listed.await?.1.iter().map(Portal::json).collect())
-    }
-
-    /// Removes a portal; the packages that came through it stay.
-    ///
-    /// # Errors
-    /// [`HubError::NotFound`], [`HubError::Database`].
-    pub async fn remove_portal(&self, subdomain: &str) -> Result<(), HubError> {
-        let (subdomain, wanted) = (subdomain.to_lowercase(), subdomain.to_owned());
-        let removed = self.database().write(move |connection| {
-            Ok::<_, Refusal>(connection.execute("DELETE FROM portal WHERE subdomain = ?1", [subdomain])?)
-        });
-        found(removed.await?, "portal", &wanted)
-    }
-
-    /// A page of a team's packages, sent or received by portals, as the protocol lists them: `query` is that of
-    /// `GET /v1.1/teams/{team}/packages`.
-    ///
-    /// # Errors
-    /// [`HubError::NotFound`] for the team, [`HubError::Database`].
-    pub async fn packages(&self, team_name: &str, received: bool, query: &str) -> Result<Value, HubError> {
-        let team = self.team(team_name).await?;
-        let which = if received { Which::Received } else { Which::Sent };
-        let asked = Asked::new(Some(query));
-        let listed = self.database().read(move |connection| packages::list(connection, &team, which, &asked));
-        let (total, packages) = listed.await?;
-        Ok(listing::page(total, packages.iter().map(packages::Package::json).collect()))
-    }
-
-    /// Removes a package with everything that belongs to it.
-    ///
-    /// # Errors
-    /// [`HubError::NotFound`], [`HubError::Database`].
-    pub async fn remove_package(&self, id: &str) -> Result<(), HubError> {
-        let package = id.to_owned();
-        let removed = self.database().write(move |connection| packages::delete(connection, &package)).await;
-        match removed {
-            Err(refusal) if refusal.status == axum::http::StatusCode::NOT_FOUND => found(0, "package", id),
-            Err(refusal) => Err(refusal.into()),
-            Ok(uploads) => {
-                self.storage().remove_package(id, &uploads).await;
-                Ok(())
-            }
-        }
-    }
-
-    async fn team(&self, name: &str) -> Result<String, HubError> {
-        let wanted = name.to_owned();
-        let team = self.database().read(move |connection| accounts::team_by_name(connection, &wanted)).await?;
-        team.ok_or_else(|| HubError::NotFound { what: "team", name: name.to_owned() })
-    }
-}
-
-fn found(removed: usize, what: &'static str, name: &str) -> Result<(), HubError> {
-    if removed == 0 { Err(HubError::NotFound { what, name: name.to_owned() }) } else { Ok(()) }
 }
 
 fn make_sure_of_team(connection: &rusqlite::Connection, name: &str) -> Result<String, Refusal> {

@@ -1,13 +1,14 @@
 //! Who is calling, and what that caller may do.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 
 use super::Hub;
-use super::accounts::{self, Caller, Role};
+use super::accounts::{self, Account, Caller, Role};
+use super::audit::Actor;
 use super::error::Refusal;
 use super::packages::{self, Package};
 use super::sign::Visit;
@@ -29,29 +30,48 @@ pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 
 /// The caller of a team call.
 pub(super) async fn team(hub: &Hub, headers: &HeaderMap, team: &str) -> Result<Caller, Refusal> {
-    let (key, session) = (header(headers, API_KEY), header(headers, USER_TOKEN));
-    let (key, session, team) = (key.map(str::to_owned), session.map(str::to_owned), team.to_owned());
-    if key.is_none() && session.is_none() {
-        return Err(Refusal::unauthorized("an API key or a session is needed"));
+    let team = team.to_owned();
+    match who(hub, headers).await? {
+        Who::Operator => {
+            let id = team.clone();
+            if !hub.database().read(move |connection| accounts::is_team(connection, &id)).await? {
+                return Err(Refusal::not_found("team"));
+            }
+            Ok(Caller { team_id: team, email: String::new(), name: "operator".to_owned(), role: Role::Operator })
+        }
+        Who::Key(caller) if caller.team_id == team => Ok(caller),
+        Who::Key(_) => Err(Refusal::forbidden("the API key belongs to another team")),
+        Who::Person(account) => {
+            let (id, of) = (account.id.clone(), team.clone());
+            let role = hub.database().read(move |connection| accounts::role_in(connection, &of, &id)).await?;
+            let role = role.ok_or_else(|| Refusal::forbidden("you are not a member of this team"))?;
+            Ok(Caller { team_id: team, name: account.email.clone(), email: account.email, role })
+        }
     }
-    hub.database()
-        .read(move |connection| {
-            if let Some(key) = key {
-                return match accounts::team_of_key(connection, &key)? {
-                    None => Err(Refusal::unauthorized("the API key is not known")),
-                    Some(of_key) if of_key == team => {
-                        Ok(Caller { team_id: team, email: String::new(), role: Role::Admin })
-                    }
-                    Some(_) => Err(Refusal::forbidden("the API key belongs to another team")),
-                };
-            }
-            match accounts::member_of_session(connection, &session.unwrap_or_default(), &team, now())? {
-                None => Err(Refusal::unauthorized("the session is over or not known")),
-                Some(None) => Err(Refusal::forbidden("you are not a member of this team")),
-                Some(Some(caller)) => Ok(caller),
-            }
-        })
-        .await
+}
+
+/// Who shows a key, a session or an operator's token.
+pub(super) enum Who {
+    Operator,
+    Key(Caller),
+    Person(Account),
+}
+
+/// Who is calling, whatever the team.
+pub(super) async fn who(hub: &Hub, headers: &HeaderMap) -> Result<Who, Refusal> {
+    if let Some(key) = header(headers, API_KEY).map(str::to_owned) {
+        let caller = hub.database().read(move |connection| accounts::caller_of_key(connection, &key)).await?;
+        return caller.map(Who::Key).ok_or_else(|| Refusal::unauthorized("the API key is not known"));
+    }
+    let Some(session) = header(headers, USER_TOKEN).map(str::to_owned) else {
+        return Err(Refusal::unauthorized("an API key or a session is needed"));
+    };
+    if hub.keys().is_operator_token(&session, now() / 1000) {
+        return Ok(Who::Operator);
+    }
+    let account =
+        hub.database().read(move |connection| accounts::account_of_session(connection, &session, now())).await?;
+    account.map(Who::Person).ok_or_else(|| Refusal::unauthorized("the session is over or not known"))
 }
 
 /// The caller of a team call that changes how the team works.
@@ -64,12 +84,24 @@ pub(super) async fn team_admin(hub: &Hub, headers: &HeaderMap, of: &str) -> Resu
 }
 
 /// By what right a package is changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Authority {
     /// Its access token: for a package of a portal, anybody may have made it.
     Token,
     /// Its team.
-    Team,
+    Team(Caller),
+}
+
+impl Authority {
+    /// Who has it, for the audit log.
+    pub(super) fn at(&self, package: &Package, address: Option<IpAddr>) -> Actor {
+        match self {
+            Self::Team(caller) => caller.at(address),
+            Self::Token => {
+                Actor { team: Some(package.team_id.clone()), name: format!("sender {}", package.sender), address }
+            }
+        }
+    }
 }
 
 /// Lets pass who may change `package`: its access token, or its team. A token costs no query.
@@ -77,13 +109,13 @@ pub(super) async fn full(hub: &Hub, headers: &HeaderMap, package: &str) -> Resul
     match header(headers, PACKAGE_TOKEN) {
         Some(token) if hub.keys().is_package_token(package, token) => Ok(Authority::Token),
         Some(_) => Err(Refusal::unauthorized("the package token is wrong")),
-        None => by_team(hub, headers, package).await.map(|()| Authority::Team),
+        None => by_team(hub, headers, package).await.map(Authority::Team),
     }
 }
 
 /// Refuses what a stranger who sends to a portal must not decide: who gets the package, and for how long.
-pub(super) fn owners_only(authority: Authority, package: &Package) -> Result<(), Refusal> {
-    if authority == Authority::Token && package.portal_id.is_some() {
+pub(super) fn owners_only(authority: &Authority, package: &Package) -> Result<(), Refusal> {
+    if *authority == Authority::Token && package.portal_id.is_some() {
         return Err(Refusal::forbidden("only the portal's team may do this"));
     }
     Ok(())
@@ -93,18 +125,11 @@ pub(super) fn owners_only(authority: Authority, package: &Package) -> Result<(),
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct From(pub Option<IpAddr>);
 
-impl FromRequestParts<Hub> for From {
+impl<S: Sync> FromRequestParts<S> for From {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, hub: &Hub) -> Result<Self, Self::Rejection> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-        if !hub.config().behind_proxy {
-            return Ok(Self(peer));
-        }
-        // The last entry is the one that our own proxy wrote; those before it are the caller's word.
-        let forwarded = parts.headers.get_all("x-forwarded-for").iter().next_back();
-        let forwarded = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
-        Ok(Self(forwarded.or(peer)))
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        Ok(parts.extensions.get::<Self>().copied().unwrap_or(Self(None)))
     }
 }
 
@@ -124,11 +149,11 @@ pub(super) async fn reader(hub: &Hub, headers: &HeaderMap, package: &str) -> Res
             Some(visit) if visit.package == package => Ok(Reader::Visitor(visit)),
             _ => Err(Refusal::unauthorized("the package token is wrong or too old")),
         },
-        None => by_team(hub, headers, package).await.map(|()| Reader::Owner),
+        None => by_team(hub, headers, package).await.map(|_| Reader::Owner),
     }
 }
 
-async fn by_team(hub: &Hub, headers: &HeaderMap, package: &str) -> Result<(), Refusal> {
+async fn by_team(hub: &Hub, headers: &HeaderMap, package: &str) -> Result<Caller, Refusal> {
     if header(headers, API_KEY).is_none() && header(headers, USER_TOKEN).is_none() {
         return Err(Refusal::unauthorized("a package token is needed"));
     }
@@ -137,6 +162,6 @@ async fn by_team(hub: &Hub, headers: &HeaderMap, package: &str) -> Result<(), Re
     let found = found.ok_or_else(|| Refusal::not_found("package"))?;
     match team(hub, headers, &found.team_id).await {
         Err(refusal) if refusal.kind == "forbidden" => Err(Refusal::not_found("package")),
-        other => other.map(drop),
+        other => other,
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+pub use super::proxies::Network;
 use super::storage::S3Config;
 
 /// How a hub is set up. [`HubConfig::new`] gives the defaults.
@@ -28,9 +29,9 @@ pub struct HubConfig {
     /// How long what nobody knows is left alone in the bucket: a sender that has begun a file may take its time to ask
     /// where the first part goes.
     pub orphans_after: Duration,
-    /// A proxy in front of the hub says in `X-Forwarded-For` who is calling. Without one anybody could claim to be
-    /// anyone.
-    pub behind_proxy: bool,
+    /// The proxies in front of the hub: what they say in `X-Forwarded-For` and `X-Forwarded-Proto` is believed. Of others anybody
+    /// could claim to be anyone.
+    pub trusted_proxies: Vec<Network>,
     /// How long addresses of the storage hold.
     pub address_life: Duration,
     /// How long an opened link may be downloaded from.
@@ -60,7 +61,7 @@ impl HubConfig {
             default_expiry_days: None,
             abandoned_after_days: Some(60),
             orphans_after: Duration::from_secs(24 * 60 * 60),
-            behind_proxy: false,
+            trusted_proxies: Vec::new(),
             address_life: Duration::from_secs(60 * 60),
             visit_life: Duration::from_secs(24 * 60 * 60),
             max_connections: 2048,
@@ -98,6 +99,8 @@ pub struct SmtpConfig {
     pub username: Option<String>,
     /// Its password.
     pub password: Option<SecretString>,
+    /// PEM file of the authority that signed its certificate; absent: those that the system trusts.
+    pub authority: Option<PathBuf>,
 }
 
 /// A certificate.

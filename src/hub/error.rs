@@ -61,9 +61,6 @@ pub enum HubError {
         /// Which was asked for.
         name: String,
     },
-    /// The system has no randomness or the hash function refused.
-    #[error("cannot protect a secret: {0}")]
-    Secret(String),
 }
 
 impl From<rusqlite::Error> for HubError {

@@ -11,7 +11,7 @@ use super::error::Refusal;
 use super::packages::{self, DAY};
 use super::storage::Disk;
 use super::wire::{is_id, now};
-use super::{Hub, activity, bucket, files};
+use super::{Hub, activity, audit, bucket, files};
 
 /// How often the house is kept.
 const ROUND: Duration = Duration::from_secs(10 * 60);
@@ -94,6 +94,7 @@ async fn forget(hub: &Hub) -> Result<(), Refusal> {
     hub.database()
         .write(move |connection| {
             activity::forget(connection, old)?;
+            audit::forget(connection, old)?;
             connection.execute("DELETE FROM link_visit WHERE created_at < ?1", [visits])?;
             // Ids begin with their time: those of calls given up long ago sort before one made then.
             let before = ulid::Ulid::from_parts(u64::try_from(old).unwrap_or_default(), 0).to_string();

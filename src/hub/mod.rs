@@ -17,16 +17,21 @@ mod accounts;
 mod activity;
 mod admin;
 mod archive;
+mod audit;
 mod auth;
+mod backup;
 mod bucket;
+mod certificate;
 mod closing;
 mod config;
 mod connections;
 mod content;
 mod error;
+mod fields;
 mod files;
 mod first_start;
 mod guesses;
+mod headers;
 mod keeper;
 mod links;
 mod listing;
@@ -35,6 +40,7 @@ mod packages;
 mod pages;
 mod passwords;
 mod portals;
+mod proxies;
 mod quotas;
 mod restrictions;
 mod routes;
@@ -58,7 +64,8 @@ use axum::http::{HeaderMap, header};
 use tokio::sync::{Notify, Semaphore};
 
 pub use accounts::Role;
-pub use config::{HubConfig, Limits, Provision, ProvisionPortal, Provisioned, SmtpConfig, TlsConfig};
+pub use backup::{back_up, restore};
+pub use config::{HubConfig, Limits, Network, Provision, ProvisionPortal, Provisioned, SmtpConfig, TlsConfig};
 pub use error::HubError;
 pub use quotas::TeamUsage;
 pub use storage::{S3Config, S3ConfigError, S3Credentials};
@@ -70,6 +77,9 @@ use storage::{Bucket, Disk, Leftovers, Storage};
 
 /// See [`archive`]: somebody who asks for the ends of many archives must not keep the bucket busy.
 const READING_CRCS: usize = 2;
+
+/// The file that says where the hub was reached when it was served last.
+const BASE_FILE: &str = "address";
 
 /// A hub; clones share it.
 #[derive(Clone)]
@@ -84,6 +94,10 @@ struct Shared {
     storage: Storage,
     /// Where it is reached when no public address is set: known once it listens.
     listens_on: OnceLock<String>,
+    /// Where it was reached when it was served last, for who administers it without serving it.
+    last_base: Option<String>,
+    /// The certificate is to be read again.
+    reload: Notify,
     /// A mail is waiting to be sent.
     outbox: Notify,
     /// A webhook is waiting to be called.
@@ -123,9 +137,11 @@ impl Hub {
             let storage = folder.join("storage");
             let disk = Disk::open(storage.clone()).map_err(at(&storage))?;
             let database = Database::open(&database, schema::MIGRATIONS)?;
-            Ok::<_, HubError>((keys, disk, database))
+            let last_base = std::fs::read_to_string(folder.join(BASE_FILE)).ok();
+            Ok::<_, HubError>((keys, disk, database, last_base))
         });
-        let (keys, disk, database) = opening.await.map_err(|error| HubError::Serve(io::Error::other(error)))??;
+        let (keys, disk, database, last_base) =
+            opening.await.map_err(|error| HubError::Serve(io::Error::other(error)))??;
         mail::check(&config)?;
         let bucket = config.bucket.as_ref().map(Bucket::new).transpose()?;
         let storage = Storage { disk, bucket };
@@ -135,6 +151,8 @@ impl Hub {
             keys,
             storage,
             listens_on: OnceLock::new(),
+            last_base,
+            reload: Notify::new(),
             outbox: Notify::new(),
             calls: Notify::new(),
             guesses: Guesses::default(),
@@ -163,8 +181,21 @@ impl Hub {
     fn public_base(&self) -> String {
         match &self.config().public_url {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-            None => self.shared.listens_on.get().cloned().unwrap_or_default(),
+            None => self.shared.listens_on.get().or(self.shared.last_base.as_ref()).cloned().unwrap_or_default(),
         }
+    }
+
+    /// Whether people reach it by TLS, its own or a proxy's.
+    fn is_https(&self) -> bool {
+        match &self.config().public_url {
+            Some(url) => url.scheme() == "https",
+            None => self.config().tls.is_some(),
+        }
+    }
+
+    /// Reads the certificate and its key again; a certificate that can not be used leaves the one there was.
+    pub fn reload_certificate(&self) {
+        self.shared.reload.notify_one();
     }
 
     /// Where the client of this request reaches the hub: the public address, or else the one it asked at.
@@ -173,7 +204,11 @@ impl Hub {
             return self.public_base();
         }
         let asked = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let scheme = if self.config().tls.is_some() { "https" } else { "http" };
+        let scheme = match auth::header(headers, proxies::ASKED_BY) {
+            Some(scheme) => scheme,
+            None if self.config().tls.is_some() => "https",
+            None => "http",
+        };
         match asked.map(|host| format!("{scheme}://{host}")) {
             Some(base) if url::Url::parse(&base).is_ok_and(|url| url.path() == "/" && url.query().is_none()) => base,
             _ => self.public_base(),

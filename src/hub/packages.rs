@@ -279,8 +279,9 @@ pub(super) fn finalize(
     for recipient in &package.recipients {
         let link = links::Link::new(&package, Some(recipient.clone()), None, now)?;
         links::insert(connection, &link)?;
-        mail::owe(connection, &link.id, recipient, None)?;
+        mail::owe_link(connection, &link, recipient, None)?;
     }
+    mail::owe_receipt(connection, &package)?;
     mail::release(connection, id, now)?;
     let package = get(connection, id)?;
     activity::add(connection, &package, Event::Finalized, &package.sender)?;

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
 use super::error::Refusal;
+use super::fields::Field;
 use super::listing::{Asked, Conditions};
 use super::restrictions::Restrictions;
 use super::wire::time;
@@ -24,16 +25,18 @@ pub(super) struct Portal {
     pub unlimited_storage: bool,
     pub tag_id: Option<String>,
     pub restrictions: Restrictions,
+    /// What senders are asked to fill in.
+    pub fields: Vec<Field>,
     pub created_at: i64,
     pub updated_at: i64,
 }
 
 const COLUMNS: &str = "id, team_id, subdomain, name, message, recipients, active, access_code_hash, \
-    download_password_hash, expiry_days, tag_id, restrictions, created_at, updated_at, unlimited_storage";
+    download_password_hash, expiry_days, tag_id, restrictions, created_at, updated_at, unlimited_storage, fields";
 
 impl Portal {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let (recipients, restrictions): (String, String) = (row.get(5)?, row.get(11)?);
+        let (recipients, restrictions, fields): (String, String, String) = (row.get(5)?, row.get(11)?, row.get(15)?);
         let expiry_days: Option<i64> = row.get(9)?;
         Ok(Self {
             id: row.get(0)?,
@@ -51,7 +54,13 @@ impl Portal {
             created_at: row.get(12)?,
             updated_at: row.get(13)?,
             unlimited_storage: row.get(14)?,
+            fields: serde_json::from_str(&fields).unwrap_or_default(),
         })
+    }
+
+    /// What people call it.
+    pub(super) fn title(&self) -> &str {
+        if self.name.is_empty() { &self.subdomain } else { &self.name }
     }
 
     /// As its senders see it.
@@ -64,6 +73,7 @@ impl Portal {
             "active": self.active,
             "has_access_code": self.access_code_hash.is_some(),
             "has_download_password": self.download_password_hash.is_some(),
+            "metadata_fields": self.fields,
         });
         if let (Value::Object(shown), Ok(Value::Object(restrictions))) =
             (&mut shown, serde_json::to_value(&self.restrictions))
@@ -116,7 +126,7 @@ pub(super) fn update(connection: &Connection, portal: &Portal) -> Result<(), Ref
     let mut statement = connection.prepare_cached(
         "UPDATE portal SET name = ?2, message = ?3, recipients = ?4, active = ?5, access_code_hash = ?6,
             download_password_hash = ?7, expiry_days = ?8, tag_id = ?9, restrictions = ?10, updated_at = ?11,
-            subdomain = ?12, unlimited_storage = ?13 WHERE id = ?1",
+            subdomain = ?12, unlimited_storage = ?13, fields = ?14 WHERE id = ?1",
     )?;
     statement.execute(params![
         portal.id,
@@ -132,14 +142,20 @@ pub(super) fn update(connection: &Connection, portal: &Portal) -> Result<(), Ref
         portal.updated_at,
         portal.subdomain,
         portal.unlimited_storage,
+        serde_json::to_string(&portal.fields).unwrap_or_default(),
     ])?;
     Ok(())
 }
 
-/// The portal of that id.
-pub(super) fn get(connection: &Connection, id: &str) -> Result<Portal, Refusal> {
+/// The portal of that id, if there is one.
+pub(super) fn find(connection: &Connection, id: &str) -> Result<Option<Portal>, Refusal> {
     let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM portal WHERE id = ?1"))?;
-    statement.query_row([id], Portal::from_row).optional()?.ok_or_else(|| Refusal::not_found("portal"))
+    Ok(statement.query_row([id], Portal::from_row).optional()?)
+}
+
+/// The portal of that id, or the refusal that there is none.
+pub(super) fn get(connection: &Connection, id: &str) -> Result<Portal, Refusal> {
+    find(connection, id)?.ok_or_else(|| Refusal::not_found("portal"))
 }
 
 /// The portal of that name.

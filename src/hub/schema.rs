@@ -1,5 +1,8 @@
 //! The hub's tables, version by version.
 
 /// What takes the database from one version to the next; the list only ever grows.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/hub/0001_first.sql"), include_str!("../../migrations/hub/0002_storage.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/hub/0001_first.sql"),
+    include_str!("../../migrations/hub/0002_storage.sql"),
+    include_str!("../../migrations/hub/0003_administration.sql"),
+];

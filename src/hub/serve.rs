@@ -6,42 +6,57 @@ use std::time::Duration;
 
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use tokio_util::sync::CancellationToken;
 
 use super::connections::Limited;
 use super::error::HubError;
-use super::{Hub, keeper, mail, routes, webhooks};
+use super::{BASE_FILE, Hub, certificate, keeper, mail, routes, webhooks};
 use crate::base::AcceptTrouble;
 
 /// How long the head of a request may take; also how long a connection may be idle.
 const HEAD_LIMIT: Duration = Duration::from_secs(60);
 
 impl Hub {
-    /// Serves on `listener` until `shutdown`, alone over its data; then takes no more connections and lets running requests end within
-    /// the configured grace.
+    /// Serves on `listener` until `shutdown`, alone over its data. Then it takes no more connections and gives its data free at once,
+    /// so that the next process can serve while the requests that run here end, within the configured grace.
     ///
     /// # Errors
     /// [`HubError::Data`] when another server is at work on the same data, [`HubError::Serve`] when it can not listen, [`HubError::Tls`] when the certificate can not be used.
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), HubError> {
-        let _only_one = self.lock().await?;
+        let only_one = self.lock().await?;
         self.check_bucket().await?;
         let address = listener.local_addr().map_err(HubError::Serve)?;
         // Served on several addresses, mails name the first.
         let _ = self.shared.listens_on.set(self.own_base(address));
+        self.write_base().await?;
         let tls = self.certificate().await?;
         let ended = shutdown.child_token();
         let _end_tasks = ended.clone().drop_guard();
-        let tasks = [
+        let mut tasks = vec![
             tokio::spawn(mail::deliver(self.clone(), ended.clone())),
             tokio::spawn(webhooks::deliver(self.clone(), ended.clone())),
             tokio::spawn(keeper::keep(self.clone(), ended.clone())),
         ];
+        if let (Some(current), Some(files)) = (&tls, &self.config().tls) {
+            tasks.push(tokio::spawn(certificate::keep(self.clone(), current.clone(), files.clone(), ended.clone())));
+        }
         let handle = Handle::new();
+        let stopped = shutdown.clone();
         let stopper = tokio::spawn({
             let (handle, grace) = (handle.clone(), self.config().grace);
             async move {
                 shutdown.cancelled().await;
                 handle.graceful_shutdown(Some(grace));
+                for task in tasks {
+                    if let Err(error) = task.await {
+                        tracing::error!(%error, "a task of the hub failed");
+                    }
+                }
+                // What still runs here writes parts only; whoever serves next sweeps up none that are so young.
+                drop(only_one);
+                tracing::info!(connections = handle.connection_count(), "hub takes no more requests");
             }
         });
         tracing::info!(%address, public = self.public_base(), "hub listens");
@@ -58,7 +73,9 @@ impl Hub {
                 }
             }
         });
-        server.http_builder().http1().header_read_timeout(HEAD_LIMIT);
+        // HTTP/1.1 alone: large bodies gain nothing from sharing a connection, and its limits cover every request.
+        *server.http_builder() = Builder::new(TokioExecutor::new()).http1_only();
+        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
         let served = match tls {
             None => server.acceptor(limited).serve(service).await,
             Some(tls) => {
@@ -66,12 +83,20 @@ impl Hub {
                 server.acceptor(acceptor).serve(service).await
             }
         };
-        stopper.abort();
         ended.cancel();
-        for task in tasks {
-            task.await.map_err(|error| HubError::Serve(io::Error::other(error)))?;
+        if served.is_ok() && stopped.is_cancelled() {
+            stopper.await.map_err(|error| HubError::Serve(io::Error::other(error)))?;
+        } else {
+            stopper.abort();
         }
         trouble.outcome(served).map_err(HubError::Serve)
+    }
+
+    /// For `masv hub link` and the like, which may run while nobody serves.
+    async fn write_base(&self) -> Result<(), HubError> {
+        let path = self.config().data_dir.join(BASE_FILE);
+        let written = tokio::fs::write(&path, self.public_base()).await;
+        written.map_err(|source| HubError::Data { path, source })
     }
 
     /// Two servers over the same data would sweep up each other's parts.
@@ -96,8 +121,8 @@ impl Hub {
     }
 
     async fn certificate(&self) -> Result<Option<RustlsConfig>, HubError> {
-        let Some(tls) = &self.config().tls else { return Ok(None) };
-        let loaded = RustlsConfig::from_pem_file(&tls.certificate, &tls.key).await;
-        loaded.map(Some).map_err(|source| HubError::Tls { path: tls.certificate.clone(), source })
+        let Some(files) = &self.config().tls else { return Ok(None) };
+        let loaded = certificate::read(files).await;
+        loaded.map(Some).map_err(|source| HubError::Tls { path: files.certificate.clone(), source })
     }
 }

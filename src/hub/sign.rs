@@ -17,6 +17,8 @@ use subtle::ConstantTimeEq;
 /// Bytes of a MAC that are handed out: enough that nobody finds one by trying.
 const TOKEN_BYTES: usize = 24;
 const KEY_BYTES: usize = 32;
+/// How an operator's token begins.
+const OPERATOR: &str = "operator.";
 
 /// The hub's secret key.
 #[derive(Clone)]
@@ -57,18 +59,23 @@ impl Keys {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let mut key = [0; KEY_BYTES];
                 getrandom::fill(&mut key).map_err(std::io::Error::other)?;
-                let new = path.with_extension("new");
-                let mut file =
-                    std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-                file.write_all(&key)?;
-                file.sync_all()?;
-                std::fs::rename(&new, path)?;
-                if let Some(folder) = path.parent() {
-                    std::fs::File::open(folder)?.sync_all()?;
-                }
+                Self::put(path, &key)?;
                 Self::from_bytes(&key)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a key to `path`, readable by its owner only and on disk before this returns.
+    pub(super) fn put(path: &Path, key: &[u8]) -> std::io::Result<()> {
+        let new = path.with_extension("new");
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(key)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)?;
+        match path.parent() {
+            Some(folder) => std::fs::File::open(folder)?.sync_all(),
+            None => Ok(()),
         }
     }
 
@@ -133,6 +140,19 @@ impl Keys {
         let visit =
             Visit { package: field()?, link: field()?, visit: field()?, expires: field()?.parse().unwrap_or_default() };
         (visit.expires > now).then_some(visit)
+    }
+
+    /// Shows until `expires` (seconds since 1970) that who calls has the hub's data and may do everything.
+    pub(super) fn operator_token(&self, expires: i64) -> String {
+        format!("{OPERATOR}{expires}.{}", self.sign("operator", &[&expires.to_string()]))
+    }
+
+    /// Whether `token` is an operator's that still holds at `now`.
+    pub(super) fn is_operator_token(&self, token: &str, now: i64) -> bool {
+        let Some((expires, signature)) = token.strip_prefix(OPERATOR).and_then(|rest| rest.split_once('.')) else {
+            return false;
+        };
+        self.holds("operator", &[expires], signature) && expires.parse::<i64>().is_ok_and(|expires| expires > now)
     }
 
     /// Path and query of the address that allows `action` on `file` until `expires` (seconds since 1970).
@@ -219,6 +239,16 @@ mod tests {
         assert_eq!(keys.visit(&token.replace("P.", "Q."), 99), None);
         assert_eq!(keys.visit("", 0), None);
         assert_eq!(keys.visit("....", 0), None);
+    }
+
+    #[test]
+    fn an_operators_token_holds_for_a_while() {
+        let keys = keys();
+        let token = keys.operator_token(100);
+        assert!(keys.is_operator_token(&token, 99));
+        assert!(!keys.is_operator_token(&token, 100));
+        assert!(!keys.is_operator_token(&token.replace("100", "999"), 99));
+        assert!(!keys.is_operator_token("operator.100.", 0) && !keys.is_operator_token("", 0));
     }
 
     #[test]

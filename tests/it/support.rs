@@ -80,7 +80,7 @@ impl TestHub {
         };
         let team = hub.provision(provision).await.unwrap().team_id;
         let password = SecretString::from("correct horse battery");
-        hub.put_user("test", "editor@example.com", "Editor", &password, Role::Member).await.unwrap();
+        hub.put_user("test", "editor@example.com", "Editor", &password, Role::Sender).await.unwrap();
         let stop = CancellationToken::new();
         let shutdown = stop.clone();
         let serving = tokio::spawn(async move { hub.serve(listener, shutdown).await.unwrap() });

@@ -1,4 +1,4 @@
-//! Mail: what finalizing a package owes its recipients.
+//! Mail: what finalizing a package owes its recipients, and its sender.
 //!
 //! **In**: rows of the outbox, written in the transaction that finalized the package. **Out**: mails to a mail server
 //! or, where none is set, files in `outbox/`.
@@ -13,5 +13,5 @@ mod compose;
 mod outbox;
 mod transport;
 
-pub(super) use outbox::{deliver, owe, release};
+pub(super) use outbox::{deliver, owe_link, owe_receipt, release};
 pub(super) use transport::check;

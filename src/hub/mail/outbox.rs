@@ -5,13 +5,14 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio_util::sync::CancellationToken;
 
-use super::compose::{Delivery, compose};
+use super::compose::{Letter, Purpose, compose};
 use super::transport::{NotSent, Transport};
 use crate::hub::error::Refusal;
 use crate::hub::links::{self, Link};
-use crate::hub::packages::Package;
+use crate::hub::packages::{self, DAY, Package};
+use crate::hub::portals::{self, Portal};
 use crate::hub::wire::{new_id, now};
-use crate::hub::{Hub, portals, retry_pause};
+use crate::hub::{Hub, fields, retry_pause};
 
 /// How often the outbox is looked at when nobody says that there is something in it.
 const LOOK: Duration = Duration::from_secs(15);
@@ -20,25 +21,54 @@ const AT_ONCE: u32 = 50;
 /// After so many attempts, some three days, a mail is given up.
 const MOST_ATTEMPTS: u32 = 40;
 
+/// The most receipts for one address in a day: whoever sends to a portal says whose address it is.
+const MOST_RECEIPTS: i64 = 50;
+
 struct Waiting {
     id: String,
     recipient: String,
     attempts: u32,
-    link: Link,
+    /// What is brought; absent: it is a receipt.
+    link: Option<Link>,
     package: Package,
-    portal: Option<String>,
+    portal: Option<Portal>,
 }
 
 /// Owes `recipient` the mail that brings a link; it is due at `due_at`, or once its package is released.
-pub(in crate::hub) fn owe(
+pub(in crate::hub) fn owe_link(
     connection: &Connection,
-    link: &str,
+    link: &Link,
     recipient: &str,
     due_at: Option<i64>,
 ) -> Result<(), Refusal> {
     connection
-        .prepare_cached("INSERT INTO mail (id, link_id, recipient, due_at) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![new_id()?, link, recipient, due_at])?;
+        .prepare_cached(
+            "INSERT INTO mail (id, kind, package_id, link_id, recipient, due_at)
+             VALUES (?1, 'delivery', ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![new_id()?, link.package_id, link.id, recipient, due_at])?;
+    Ok(())
+}
+
+/// Owes the sender of a package the mail that says that all is there, once the package is released. Who sends to nobody
+/// gets none.
+pub(in crate::hub) fn owe_receipt(connection: &Connection, package: &Package) -> Result<(), Refusal> {
+    let delivered = package.portal_id.is_some() || !package.recipients.is_empty();
+    if !delivered || package.sender.parse::<lettre::Address>().is_err() {
+        return Ok(());
+    }
+    let day_ago = u64::try_from(now().saturating_sub(DAY)).unwrap_or_default();
+    // Ids begin with their time.
+    let since = ulid::Ulid::from_parts(day_ago, 0).to_string();
+    let lately: i64 = connection
+        .prepare_cached("SELECT count(*) FROM mail WHERE kind = 'receipt' AND recipient = ?1 AND id > ?2")?
+        .query_row(params![package.sender, since], |row| row.get(0))?;
+    if lately >= MOST_RECEIPTS {
+        return Ok(());
+    }
+    connection
+        .prepare_cached("INSERT INTO mail (id, kind, package_id, recipient) VALUES (?1, 'receipt', ?2, ?3)")?
+        .execute(params![new_id()?, package.id, package.sender])?;
     Ok(())
 }
 
@@ -46,8 +76,7 @@ pub(in crate::hub) fn owe(
 pub(in crate::hub) fn release(connection: &Connection, package: &str, now: i64) -> Result<(), Refusal> {
     connection
         .prepare_cached(
-            "UPDATE mail SET due_at = ?2 WHERE link_id IN (SELECT id FROM link WHERE package_id = ?1)
-             AND due_at IS NULL AND attempts = 0",
+            "UPDATE mail SET due_at = ?2 WHERE package_id = ?1 AND due_at IS NULL AND attempts = 0 AND sent_at IS NULL",
         )?
         .execute(params![package, now])?;
     Ok(())
@@ -97,44 +126,51 @@ async fn send_due(hub: &Hub, transport: &Transport) -> Result<usize, Refusal> {
 }
 
 async fn send(hub: &Hub, transport: &Transport, waiting: &Waiting) -> Result<(), NotSent> {
-    let Waiting { package, link, recipient, .. } = waiting;
-    let delivery = Delivery {
+    let Waiting { package, link, recipient, portal, .. } = waiting;
+    let purpose = match link {
+        None => Purpose::Receipt,
+        Some(link) => Purpose::Delivery {
+            link: links::url(&hub.public_base(), &link.id, &hub.keys().link_secret(&link.id)),
+            expires: link.expiry(package),
+            has_password: link.required_password(package).is_some(),
+        },
+    };
+    let letter = Letter {
+        purpose,
         package,
         recipient,
-        link: links::url(&hub.public_base(), &link.id, &hub.keys().link_secret(&link.id)),
-        expires: link.expiry(package),
-        has_password: link.required_password(package).is_some(),
-        portal: waiting.portal.clone(),
+        portal: portal.as_ref().map(|portal| portal.title().to_owned()),
+        fields: portal.as_ref().map(|portal| fields::answers(&portal.fields, &package.metadata)).unwrap_or_default(),
     };
-    let mail = compose(&hub.config().mail_from, &delivery).map_err(|reason| NotSent { reason, for_good: true })?;
+    let mail = compose(&hub.config().mail_from, &letter).map_err(|reason| NotSent { reason, for_good: true })?;
     transport.send(&waiting.id, &mail).await
 }
 
 fn due(connection: &Connection, now: i64) -> Result<Vec<Waiting>, Refusal> {
-    let rows: Vec<(String, String, String, u32)> = connection
+    type Row = (String, String, Option<String>, String, u32);
+    let rows: Vec<Row> = connection
         .prepare_cached(
-            "SELECT id, link_id, recipient, attempts FROM mail WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2",
+            "SELECT id, package_id, link_id, recipient, attempts FROM mail WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2",
         )?
-        .query_map(params![now, AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+        .query_map(params![now, AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
         .collect::<Result<_, _>>()?;
     let mut waiting = Vec::new();
-    for (id, link, recipient, attempts) in rows {
-        let Some((link, package)) = links::find(connection, &link)? else { continue };
+    for (id, package, link, recipient, attempts) in rows {
+        let link = match link {
+            None => None,
+            Some(link) => match links::find(connection, &link)? {
+                Some((link, _)) => Some(link),
+                None => continue,
+            },
+        };
+        let package = packages::get(connection, &package)?;
         let portal = match &package.portal_id {
-            Some(portal) => portal_name(connection, portal)?,
+            Some(portal) => portals::find(connection, portal)?,
             None => None,
         };
         waiting.push(Waiting { id, recipient, attempts, link, package, portal });
     }
     Ok(waiting)
-}
-
-fn portal_name(connection: &Connection, id: &str) -> Result<Option<String>, Refusal> {
-    match portals::get(connection, id) {
-        Ok(portal) => Ok(Some(if portal.name.is_empty() { portal.subdomain } else { portal.name })),
-        Err(refusal) if refusal.status == axum::http::StatusCode::NOT_FOUND => Ok(None),
-        Err(refusal) => Err(refusal),
-    }
 }
 
 fn mark(connection: &Connection, id: &str, attempts: u32, outcome: &Result<(), NotSent>) -> Result<(), Refusal> {

@@ -1,10 +1,12 @@
 //! How a mail leaves: to a mail server, or into a folder.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lettre::transport::smtp::AsyncSmtpTransportBuilder;
 use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use secrecy::ExposeSecret;
 
@@ -41,11 +43,37 @@ fn connect(smtp: &SmtpConfig) -> Result<AsyncSmtpTransport<Tokio1Executor>, HubE
     let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&smtp.url)
         .map_err(|error| HubError::Mail(error.to_string()))?
         .timeout(Some(SERVER_LIMIT));
+    let builder = match &smtp.authority {
+        None => builder,
+        Some(path) => trusting(builder, smtp, path)?,
+    };
     Ok(match (&smtp.username, &smtp.password) {
         (Some(name), Some(password)) => {
             builder.credentials(Credentials::new(name.clone(), password.expose_secret().to_owned())).build()
         }
         _ => builder.build(),
+    })
+}
+
+/// With the certificates of one authority of the organisation's own.
+fn trusting(
+    builder: AsyncSmtpTransportBuilder,
+    smtp: &SmtpConfig,
+    path: &Path,
+) -> Result<AsyncSmtpTransportBuilder, HubError> {
+    let refused = |error: &dyn std::fmt::Display| HubError::Mail(format!("{}: {error}", path.display()));
+    let url = url::Url::parse(&smtp.url).map_err(|error| refused(&error))?;
+    let pem = std::fs::read(path).map_err(|error| refused(&error))?;
+    let authority = Certificate::from_pem(&pem).map_err(|error| refused(&error))?;
+    let host = url.host_str().unwrap_or_default().to_owned();
+    let parameters = TlsParameters::builder(host).add_root_certificate(authority).build();
+    let parameters = parameters.map_err(|error| refused(&error))?;
+    let starttls = url.query_pairs().find(|(name, _)| name == "tls").map(|(_, value)| value.into_owned());
+    Ok(match (url.scheme(), starttls.as_deref()) {
+        ("smtps", _) => builder.tls(Tls::Wrapper(parameters)),
+        (_, Some("required")) => builder.tls(Tls::Required(parameters)),
+        (_, Some("opportunistic")) => builder.tls(Tls::Opportunistic(parameters)),
+        _ => builder,
     })
 }
 

@@ -58,10 +58,11 @@ impl GivenLink {
 pub(super) async fn create(
     State(hub): State<Hub>,
     Path(package): Path<String>,
+    From(from): From,
     headers: HeaderMap,
     JsonBody(given): JsonBody<GivenLink>,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
-    let package = owned(&hub, &headers, package).await?;
+    let (package, authority) = owned(&hub, &headers, package).await?;
     let email = given.email.clone().filter(|email| !email.is_empty());
     if email.as_ref().is_some_and(|email| email.parse::<lettre::Address>().is_err()) {
         return Err(Refusal::invalid("email is not a mail address"));
@@ -81,8 +82,9 @@ pub(super) async fn create(
             links::insert(connection, &link)?;
             if let Some(email) = &link.email {
                 let due_at = (package.state == "finalized").then(now);
-                mail::owe(connection, &link.id, email, due_at)?;
+                mail::owe_link(connection, &link, email, due_at)?;
             }
+            authority.at(&package, from).note(connection, "link.added", &named(&link, &package))?;
             activity::add(connection, &package, Event::LinkMade, link.email.as_deref().unwrap_or_default())?;
             Ok::<_, Refusal>((link, package))
         })
@@ -96,27 +98,47 @@ pub(super) async fn list(
     Path(package): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Vec<Value>>, Refusal> {
-    let package = owned(&hub, &headers, package).await?;
+    let (package, _) = owned(&hub, &headers, package).await?;
     let id = package.id.clone();
     let links = hub.database().read(move |connection| links::list(connection, &id)).await?;
     let base = hub.base(&headers);
     Ok(Json(links.iter().map(|link| link.json(&package, hub.keys(), &base)).collect()))
 }
 
-pub(super) async fn update(
+/// What a link is called in the audit log.
+fn named(link: &Link, package: &Package) -> String {
+    match &link.email {
+        Some(email) => format!("{} of {} for {email}", link.id, package.name),
+        None => format!("{} of {}", link.id, package.name),
+    }
+}
+
+/// A link as its owner sees it.
+pub(super) async fn show(
     State(hub): State<Hub>,
     Path(link): Path<String>,
     headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    let (link, package, _) = owned_link(&hub, &headers, link).await?;
+    Ok(Json(link.json(&package, hub.keys(), &hub.base(&headers))))
+}
+
+pub(super) async fn update(
+    State(hub): State<Hub>,
+    Path(link): Path<String>,
+    From(from): From,
+    headers: HeaderMap,
     JsonBody(given): JsonBody<GivenLink>,
 ) -> Result<Json<Value>, Refusal> {
-    let (mut link, package) = owned_link(&hub, &headers, link).await?;
+    let (mut link, package, authority) = owned_link(&hub, &headers, link).await?;
     given.apply(&mut link).await?;
-    let id = link.id.clone();
-    let link = hub
+    let (link, package) = hub
         .database()
         .write(move |connection| {
             links::update(connection, &link)?;
-            links::find(connection, &id)?.map(|(link, _)| link).ok_or_else(|| Refusal::not_found("link"))
+            authority.at(&package, from).note(connection, "link.changed", &named(&link, &package))?;
+            let found = links::find(connection, &link.id)?;
+            found.ok_or_else(|| Refusal::not_found("link"))
         })
         .await?;
     Ok(Json(link.json(&package, hub.keys(), &hub.base(&headers))))
@@ -125,45 +147,53 @@ pub(super) async fn update(
 pub(super) async fn update_of_package(
     state: State<Hub>,
     Path((_, link)): Path<(String, String)>,
+    from: From,
     headers: HeaderMap,
     body: JsonBody<GivenLink>,
 ) -> Result<Json<Value>, Refusal> {
-    update(state, Path(link), headers, body).await
+    update(state, Path(link), from, headers, body).await
 }
 
 pub(super) async fn remove(
     State(hub): State<Hub>,
     Path(link): Path<String>,
+    From(from): From,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    let (link, _) = owned_link(&hub, &headers, link).await?;
-    hub.database().write(move |connection| links::delete(connection, &link.id)).await?;
+    let (link, package, authority) = owned_link(&hub, &headers, link).await?;
+    hub.database()
+        .write(move |connection| {
+            links::delete(connection, &link.id)?;
+            authority.at(&package, from).note(connection, "link.removed", &named(&link, &package))
+        })
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn remove_of_package(
     state: State<Hub>,
     Path((_, link)): Path<(String, String)>,
+    from: From,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    remove(state, Path(link), headers).await
+    remove(state, Path(link), from, headers).await
 }
 
 /// A package that the caller may give to others.
-async fn owned(hub: &Hub, headers: &HeaderMap, package: String) -> Result<Package, Refusal> {
+async fn owned(hub: &Hub, headers: &HeaderMap, package: String) -> Result<(Package, Authority), Refusal> {
     let authority: Authority = auth::full(hub, headers, &package).await?;
     let package = hub.database().read(move |connection| packages::get(connection, &package)).await?;
-    owners_only(authority, &package)?;
-    Ok(package)
+    owners_only(&authority, &package)?;
+    Ok((package, authority))
 }
 
 /// A link of a package that the caller may give to others.
-async fn owned_link(hub: &Hub, headers: &HeaderMap, link: String) -> Result<(Link, Package), Refusal> {
+async fn owned_link(hub: &Hub, headers: &HeaderMap, link: String) -> Result<(Link, Package, Authority), Refusal> {
     let found = hub.database().read(move |connection| links::find(connection, &link)).await?;
     // Who has no right to a link must not learn that it is there.
     let (link, package) = found.ok_or_else(|| Refusal::unauthorized("the package token is wrong"))?;
-    let package = owned(hub, headers, package.id).await?;
-    Ok((link, package))
+    let (package, authority) = owned(hub, headers, package.id).await?;
+    Ok((link, package, authority))
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,6 @@
 //! The protocol's calls, a file a noun: each reads what it was given, asks the rooms behind, and answers JSON.
 
+pub(super) mod access;
 mod files;
 pub(super) mod links;
 mod packages;
@@ -15,11 +16,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::middleware;
 use axum::routing::{delete, get, post, put};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 
 use super::error::Refusal;
-use super::{Hub, pages};
+use super::{Hub, headers, pages, proxies};
 
 /// Everything the hub answers.
 pub(super) fn router(hub: Hub) -> Router {
@@ -36,6 +38,7 @@ pub(super) fn router(hub: Hub) -> Router {
         .route("/v1/packages/{package}/expiry", put(team::set_expiry))
         .route("/v1/packages/{package}/links", get(links::list).post(links::create))
         .route("/v1/packages/{package}/links/{link}", put(links::update_of_package).delete(links::remove_of_package))
+        .route("/v1.1/links/{link}", get(links::show))
         .route("/v1/links/{link}", get(links::open).put(links::update).delete(links::remove))
         .route("/v1.1/teams/{team}/packages", get(team::sent))
         .route("/v1.1/teams/{team}/packages/{package}", get(team::package))
@@ -44,7 +47,12 @@ pub(super) fn router(hub: Hub) -> Router {
         .route("/v1.1/teams/{team}/portals", get(portals::list))
         .route("/v1/teams/{team}/portals", get(portals::list).post(portals::create))
         .route("/v1/teams/{team}/tags", get(team::tags).post(team::create_tag))
-        .route("/v1/teams/{team}/members", get(team::members))
+        .route("/v1/teams", get(access::teams).post(access::create_team))
+        .route("/v1/teams/{team}/members", get(access::members).post(access::add_member))
+        .route("/v1/teams/{team}/members/{member}", put(access::change_member).delete(access::remove_member))
+        .route("/v1/teams/{team}/api_keys", get(access::keys).post(access::create_key))
+        .route("/v1/teams/{team}/api_keys/{key}", delete(access::remove_key))
+        .route("/v1/teams/{team}/audit", get(access::audit_log))
         .route("/v1/teams/{team}/custom_webhooks", get(webhooks::list).post(webhooks::create))
         .route("/v1/teams/{team}/custom_webhooks/{hook}", put(webhooks::update).delete(webhooks::remove))
         .route("/v1.1/portals/{portal}", get(portals::show))
@@ -58,6 +66,8 @@ pub(super) fn router(hub: Hub) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(cors())
         .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(hub.clone(), headers::guard))
+        .layer(middleware::from_fn_with_state(hub.clone(), proxies::resolve))
         .with_state(hub)
 }
 

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::hub::auth::From;
 use crate::hub::error::Refusal;
 use crate::hub::packages::{self, Package};
 use crate::hub::wire::{JsonBody, addresses, flag, integer, new_id, now, number, text};
@@ -181,13 +182,21 @@ pub(super) async fn finalize(
 pub(super) async fn remove(
     State(hub): State<Hub>,
     Path(package): Path<String>,
+    From(from): From,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    auth::full(&hub, &headers, &package).await?;
+    let authority = auth::full(&hub, &headers, &package).await?;
     let id = package.clone();
-    let uploads = hub.database().write(move |connection| packages::delete(connection, &id)).await?;
+    let uploads = hub
+        .database()
+        .write(move |connection| {
+            let package = packages::get(connection, &id)?;
+            authority.at(&package, from).note(connection, "package.removed", &format!("{id} ({})", package.name))?;
+            packages::delete(connection, &id)
+        })
+        .await?;
     tracing::info!(package, "package removed");
-    let storage = hub.storage().clone();
-    tokio::spawn(async move { storage.remove_package(&package, &uploads).await });
+    // Waited for: who administers a hub in a process of its own ends with the answer.
+    hub.storage().remove_package(&package, &uploads).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::packages::{GivenTag, NewPackage, created};
 use crate::hub::auth::{self, From};
 use crate::hub::error::Refusal;
+use crate::hub::fields::{self, Field};
 use crate::hub::guesses::guess;
 use crate::hub::listing::{self, Asked};
 use crate::hub::portals::{self, Portal};
@@ -45,6 +46,7 @@ pub(super) async fn create_package(
     if sender.parse::<lettre::Address>().is_err() {
         return Err(Refusal::invalid("sender must be a mail address"));
     }
+    fields::check_answers(&portal.fields, &given.custom_metadata)?;
     // Who may receive, how long and behind which password is the portal's to say, not the sender's.
     let allowed = NewPackage { recipients: portal.recipients.clone(), password: None, ..given };
     let mut package = allowed.prepare(portal.team_id.clone(), sender).await?;
@@ -84,6 +86,9 @@ pub(super) struct GivenPortal {
     /// Days; 0 is the hub's default, -1 for ever.
     #[serde(default, deserialize_with = "integer")]
     custom_expiry_days: Option<i64>,
+    /// What senders are asked to fill in.
+    #[serde(default, alias = "custom_metadata_fields")]
+    metadata_fields: Option<Vec<Field>>,
     #[serde(default)]
     tag: Value,
     /// The restrictions, and whatever else there is.
@@ -146,6 +151,10 @@ impl GivenPortal {
             portal.unlimited_storage = days < 0;
             portal.expiry_days = u64::try_from(days).ok().filter(|days| *days > 0);
         }
+        if let Some(given) = &self.metadata_fields {
+            fields::check(given)?;
+            portal.fields = given.clone();
+        }
         let mut restrictions = serde_json::to_value(&portal.restrictions).unwrap_or_default();
         if let Value::Object(restrictions) = &mut restrictions {
             let known: Vec<String> = restrictions.keys().cloned().collect();
@@ -162,6 +171,13 @@ impl GivenPortal {
     }
 }
 
+/// A portal as its team sees it, with the address of its page.
+fn shown(hub: &Hub, headers: &HeaderMap, portal: &Portal) -> Value {
+    let mut shown = portal.json();
+    shown["url"] = format!("{}/portals/{}", hub.base(headers), portal.subdomain).into();
+    shown
+}
+
 pub(super) async fn list(
     State(hub): State<Hub>,
     Path(team): Path<String>,
@@ -171,19 +187,20 @@ pub(super) async fn list(
     auth::team(&hub, &headers, &team).await?;
     let asked = Asked::new(query.as_deref());
     let (total, portals) = hub.database().read(move |connection| portals::list(connection, &team, &asked)).await?;
-    Ok(Json(listing::page(total, portals.iter().map(Portal::json).collect())))
+    Ok(Json(listing::page(total, portals.iter().map(|portal| shown(&hub, &headers, portal)).collect())))
 }
 
 pub(super) async fn create(
     State(hub): State<Hub>,
     Path(team): Path<String>,
+    From(from): From,
     headers: HeaderMap,
     JsonBody(given): JsonBody<GivenPortal>,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
     let caller = auth::team_admin(&hub, &headers, &team).await?;
     let mut portal = Portal {
         id: new_id()?,
-        team_id: caller.team_id,
+        team_id: caller.team_id.clone(),
         subdomain: String::new(),
         name: String::new(),
         message: String::new(),
@@ -195,6 +212,7 @@ pub(super) async fn create(
         unlimited_storage: false,
         tag_id: None,
         restrictions: Restrictions::default(),
+        fields: Vec::new(),
         created_at: now(),
         updated_at: now(),
     };
@@ -204,10 +222,12 @@ pub(super) async fn create(
         .database()
         .write(move |connection| {
             portal.tag_id = tag.resolve(connection, &portal.team_id)?;
-            portals::insert(connection, &portal).map(|()| portal)
+            portals::insert(connection, &portal)?;
+            caller.at(from).note(connection, "portal.added", &portal.subdomain)?;
+            Ok::<_, Refusal>(portal)
         })
         .await?;
-    Ok((StatusCode::CREATED, Json(portal.json())))
+    Ok((StatusCode::CREATED, Json(shown(&hub, &headers, &portal))))
 }
 
 pub(super) async fn show(
@@ -217,17 +237,18 @@ pub(super) async fn show(
 ) -> Result<Json<Value>, Refusal> {
     let portal = hub.database().read(move |connection| portals::get(connection, &portal)).await?;
     auth::team(&hub, &headers, &portal.team_id).await?;
-    Ok(Json(portal.json()))
+    Ok(Json(shown(&hub, &headers, &portal)))
 }
 
 pub(super) async fn update(
     State(hub): State<Hub>,
     Path(portal): Path<String>,
+    From(from): From,
     headers: HeaderMap,
     JsonBody(given): JsonBody<GivenPortal>,
 ) -> Result<Json<Value>, Refusal> {
     let mut portal = hub.database().read(move |connection| portals::get(connection, &portal)).await?;
-    auth::team_admin(&hub, &headers, &portal.team_id).await?;
+    let caller = auth::team_admin(&hub, &headers, &portal.team_id).await?;
     given.apply(&mut portal).await?;
     let tag = Some(GivenTag::read(&given.tag)).filter(GivenTag::is_given);
     let portal = hub
@@ -237,21 +258,29 @@ pub(super) async fn update(
                 portal.tag_id = tag.resolve(connection, &portal.team_id)?;
             }
             match portals::find_by_subdomain(connection, &portal.subdomain)? {
-                Some(other) if other.id != portal.id => Err(Refusal::conflict("this subdomain is taken")),
-                _ => portals::update(connection, &portal).map(|()| portal),
+                Some(other) if other.id != portal.id => return Err(Refusal::conflict("this subdomain is taken")),
+                _ => portals::update(connection, &portal)?,
             }
+            caller.at(from).note(connection, "portal.changed", &portal.subdomain)?;
+            Ok(portal)
         })
         .await?;
-    Ok(Json(portal.json()))
+    Ok(Json(shown(&hub, &headers, &portal)))
 }
 
 pub(super) async fn remove(
     State(hub): State<Hub>,
     Path(portal): Path<String>,
+    From(from): From,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
     let portal = hub.database().read(move |connection| portals::get(connection, &portal)).await?;
-    auth::team_admin(&hub, &headers, &portal.team_id).await?;
-    hub.database().write(move |connection| portals::delete(connection, &portal.id)).await?;
+    let caller = auth::team_admin(&hub, &headers, &portal.team_id).await?;
+    hub.database()
+        .write(move |connection| {
+            portals::delete(connection, &portal.id)?;
+            caller.at(from).note(connection, "portal.removed", &portal.subdomain)
+        })
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::hub::audit::Actor;
 use crate::hub::auth::From;
 use crate::hub::error::Refusal;
 use crate::hub::guesses::guess;
@@ -45,7 +46,12 @@ pub(super) async fn sign_in(
         .database()
         .write(move |connection| {
             accounts::insert_session(connection, &token, &account.id, now())?;
-            accounts::teams_of(connection, &account.id)
+            let teams = accounts::teams_of(connection, &account.id)?;
+            for team in &teams {
+                let team = team["id"].as_str().map(str::to_owned);
+                Actor { team, name: account.email.clone(), address: from }.note(connection, "session.begun", "")?;
+            }
+            Ok::<_, Refusal>(teams)
         })
         .await?;
     let mut answer = shown;

@@ -7,12 +7,12 @@ use rusqlite::OptionalExtension;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::hub::auth::owners_only;
+use crate::hub::auth::{From, owners_only};
 use crate::hub::error::Refusal;
 use crate::hub::listing::{self, Asked};
 use crate::hub::packages::{self, Package, Which};
-use crate::hub::wire::{JsonBody, flag, now, parse_time, text};
-use crate::hub::{Hub, accounts, activity, auth, tags};
+use crate::hub::wire::{JsonBody, flag, now, parse_time, text, time};
+use crate::hub::{Hub, activity, auth, tags};
 
 pub(super) async fn sent(
     state: State<Hub>,
@@ -103,6 +103,7 @@ pub(super) struct GivenExpiry {
 pub(super) async fn set_expiry(
     State(hub): State<Hub>,
     Path(package): Path<String>,
+    From(from): From,
     headers: HeaderMap,
     JsonBody(given): JsonBody<GivenExpiry>,
 ) -> Result<Json<Value>, Refusal> {
@@ -117,8 +118,13 @@ pub(super) async fn set_expiry(
     let package = hub
         .database()
         .write(move |connection| {
-            owners_only(authority, &packages::get(connection, &package)?)?;
-            packages::set_expiry(connection, &package, expires_at, now())
+            let before = packages::get(connection, &package)?;
+            owners_only(&authority, &before)?;
+            let package = packages::set_expiry(connection, &package, expires_at, now())?;
+            let subject =
+                format!("{} until {}", before.name, expires_at.map_or("for ever".to_owned(), |at| time(Some(at))));
+            authority.at(&before, from).note(connection, "package.kept", &subject)?;
+            Ok::<_, Refusal>(package)
         })
         .await?;
     Ok(Json(package.json()))
@@ -153,15 +159,6 @@ pub(super) async fn create_tag(
     let shown = name.clone();
     let id = hub.database().write(move |connection| tags::make_sure(connection, &team, &name)).await?;
     Ok((StatusCode::CREATED, Json(json!({ "id": id, "name": shown }))))
-}
-
-pub(super) async fn members(
-    State(hub): State<Hub>,
-    Path(team): Path<String>,
-    headers: HeaderMap,
-) -> Result<Json<Vec<Value>>, Refusal> {
-    auth::team(&hub, &headers, &team).await?;
-    Ok(Json(hub.database().read(move |connection| accounts::members(connection, &team)).await?))
 }
 
 pub(super) async fn activities(

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::hub::auth::From;
 use crate::hub::error::Refusal;
 use crate::hub::webhooks::{self, EVENTS, Webhook};
 use crate::hub::wire::{JsonBody, flag, new_id, now, text};
@@ -63,13 +64,20 @@ impl GivenWebhook {
     }
 }
 
+/// What a webhook is called in the audit log: its address may hold a secret in its query.
+fn named(hook: &Webhook) -> String {
+    let host = url::Url::parse(&hook.url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    format!("{} ({})", hook.name, host.unwrap_or_default())
+}
+
 pub(super) async fn create(
     State(hub): State<Hub>,
     Path(team): Path<String>,
+    From(from): From,
     headers: HeaderMap,
     JsonBody(given): JsonBody<GivenWebhook>,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
-    auth::team_admin(&hub, &headers, &team).await?;
+    let caller = auth::team_admin(&hub, &headers, &team).await?;
     let mut hook = Webhook {
         id: new_id()?,
         team_id: team,
@@ -84,7 +92,12 @@ pub(super) async fn create(
     };
     given.apply(&mut hook)?;
     let shown = hook.json();
-    hub.database().write(move |connection| webhooks::put(connection, &hook)).await?;
+    hub.database()
+        .write(move |connection| {
+            webhooks::put(connection, &hook)?;
+            caller.at(from).note(connection, "webhook.added", &named(&hook))
+        })
+        .await?;
     Ok((StatusCode::CREATED, Json(shown)))
 }
 
@@ -101,16 +114,19 @@ pub(super) async fn list(
 pub(super) async fn update(
     State(hub): State<Hub>,
     Path((team, hook)): Path<(String, String)>,
+    From(from): From,
     headers: HeaderMap,
     JsonBody(given): JsonBody<GivenWebhook>,
 ) -> Result<Json<Value>, Refusal> {
-    auth::team_admin(&hub, &headers, &team).await?;
+    let caller = auth::team_admin(&hub, &headers, &team).await?;
     let hook = hub
         .database()
         .write(move |connection| {
             let mut hook = webhooks::get(connection, &team, &hook)?;
             given.apply(&mut hook)?;
-            webhooks::put(connection, &hook).map(|()| hook)
+            webhooks::put(connection, &hook)?;
+            caller.at(from).note(connection, "webhook.changed", &named(&hook))?;
+            Ok::<_, Refusal>(hook)
         })
         .await?;
     Ok(Json(hook.json()))
@@ -119,9 +135,16 @@ pub(super) async fn update(
 pub(super) async fn remove(
     State(hub): State<Hub>,
     Path((team, hook)): Path<(String, String)>,
+    From(from): From,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    auth::team_admin(&hub, &headers, &team).await?;
-    hub.database().write(move |connection| webhooks::delete(connection, &team, &hook)).await?;
+    let caller = auth::team_admin(&hub, &headers, &team).await?;
+    hub.database()
+        .write(move |connection| {
+            let known = webhooks::get(connection, &team, &hook)?;
+            webhooks::delete(connection, &team, &hook)?;
+            caller.at(from).note(connection, "webhook.removed", &named(&known))
+        })
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

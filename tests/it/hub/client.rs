@@ -262,7 +262,7 @@ pub fn text(value: &Value, field: &str) -> String {
 
 /// Waits until `condition` gives something.
 pub async fn wait_until<T>(mut condition: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + Duration::from_secs(30);
     loop {
         if let Some(value) = condition() {
             return value;

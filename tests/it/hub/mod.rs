@@ -2,6 +2,7 @@
 
 mod client;
 
+mod administration;
 mod bucket;
 mod contract;
 mod links;

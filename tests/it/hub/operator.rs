@@ -1,53 +1,11 @@
 //! What an operator does, and is kept from doing.
 
-use masv_agent::hub::{Hub, HubConfig, HubError, ProvisionPortal, Role};
+use masv_agent::hub::{Hub, HubConfig, HubError};
 use reqwest::Method;
-use secrecy::ExposeSecret;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{TestHub, good, refused, text};
-
-#[tokio::test]
-async fn keys_people_and_portals_come_and_go() {
-    let hub = TestHub::start().await;
-    let key = hub.hub.create_key("Team", "nas").await.unwrap();
-    let packages = format!("/v1.1/teams/{}/packages", hub.team);
-    let ask = || hub.request(Method::GET, &packages).header("X-API-KEY", key.expose_secret());
-    good(ask()).await;
-    let keys = hub.hub.keys_of("Team").await.unwrap();
-    let nas = keys.iter().find(|key| key["name"] == "nas").unwrap();
-    hub.hub.remove_key(&text(nas, "id")).await.unwrap();
-    refused(ask(), 401).await;
-    assert!(matches!(hub.hub.remove_key("x").await, Err(HubError::NotFound { what: "key", .. })));
-
-    let password = "long enough".to_owned().into();
-    hub.hub.put_user("Team", "a@example.com", "A", &password, Role::Owner).await.unwrap();
-    assert_eq!(hub.hub.users("Team").await.unwrap().len(), 1);
-    assert!(hub.hub.put_user("Team", "a@example.com", "A", &"short".to_owned().into(), Role::Owner).await.is_err());
-    let login = json!({ "email": "a@example.com", "password": "long enough" });
-    let token = text(&good(hub.request(Method::POST, "/v1/auth").json(&login)).await, "token");
-    hub.hub.remove_user("A@example.com").await.unwrap();
-    refused(hub.request(Method::GET, &packages).header("X-User-Token", token), 401).await;
-
-    let portal = |subdomain: &str| ProvisionPortal {
-        subdomain: subdomain.into(),
-        name: "New".into(),
-        recipients: Vec::new(),
-        access_code: None,
-    };
-    hub.hub.put_portal("Team", portal("new")).await.unwrap();
-    assert_eq!(hub.hub.portals("Team").await.unwrap().len(), 3);
-    assert!(hub.hub.put_portal("Other team", portal("new")).await.is_err());
-    assert!(hub.hub.put_portal("Team", portal("not one")).await.is_err());
-    hub.hub.remove_portal("new").await.unwrap();
-
-    let package = hub.sent_package(json!({ "name": "Gone" }), &[1; 100_000]).await;
-    assert_eq!(hub.hub.packages("Team", false, "").await.unwrap()["metadata"]["total"], 1);
-    hub.hub.remove_package(&package.id).await.unwrap();
-    assert!(hub.stored_files().is_empty());
-    assert!(hub.hub.packages("Nobody", false, "").await.is_err());
-}
+use super::client::TestHub;
 
 #[tokio::test]
 async fn a_hub_does_not_start_over_data_whose_key_is_missing_or_that_another_serves() {

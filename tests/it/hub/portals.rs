@@ -20,9 +20,12 @@ async fn anybody_sends_to_an_open_portal_and_its_recipients_are_mailed() {
     let package = Package { hub: &hub, id: text(&answer, "id"), token: text(&answer, "access_token") };
     package.send("", "a", &[b"a"]).await;
     good(package.request(Method::POST, "/finalize")).await;
-    let mails = wait_until(|| Some(hub.mails()).filter(|mails| !mails.is_empty())).await;
-    assert_eq!(mails.len(), 1);
-    assert!(mails[0].contains("To: ingest@example.com") && mails[0].contains("Reply-To: camera@example.com"));
+    let mails = wait_until(|| Some(hub.mails()).filter(|mails| mails.len() == 2)).await;
+    let to = |address: &str| mails.iter().find(|mail| mail.contains(&format!("To: {address}\r\n"))).unwrap();
+    let delivery = to("ingest@example.com");
+    assert!(delivery.contains("Reply-To: camera@example.com") && delivery.contains("reel: A001"), "{delivery}");
+    let receipt = to("camera@example.com");
+    assert!(receipt.contains("arrived at the portal Open house") && !receipt.contains("secret"), "{receipt}");
 }
 
 #[tokio::test]

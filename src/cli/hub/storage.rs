@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::error::CliError;
+use crate::cli::error::CliError;
 use crate::hub::{S3Config, S3Credentials};
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct StorageOptions {
+pub(in crate::cli) struct StorageOptions {
     /// Keep the files of packages in a bucket: s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION [default: in the
     /// data directory]
     #[arg(long, value_name = "S3-URL", env = "MASV_HUB_STORAGE")]

@@ -1,0 +1,52 @@
+//! `masv hub backup` and `masv hub restore`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use super::failed;
+use super::reach::usual_data_dir;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::output::{Output, size};
+use crate::hub;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Backup {
+    /// The file to write; it must not be there yet. Keep it as safe as the hub itself.
+    file: PathBuf,
+    /// The hub's data directory [default: where `masv hub start` keeps it]
+    #[arg(long, value_name = "DIR", env = "MASV_HUB_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Restore {
+    /// A file that `masv hub backup` wrote.
+    file: PathBuf,
+    /// The data directory to fill; it must hold no hub [default: where `masv hub start` keeps it]
+    #[arg(long, value_name = "DIR", env = "MASV_HUB_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+pub(super) async fn backup(options: Backup, output: &Output) -> Result<ExitCode, CliError> {
+    let data_dir = options.data_dir.unwrap_or_else(usual_data_dir);
+    if !data_dir.join("hub.db").exists() {
+        return Err(CliError::new(Exit::NotFound, format!("there is no hub in {}", data_dir.display()))
+            .hint("give its --data-dir"));
+    }
+    let bytes = hub::back_up(&data_dir, &options.file).await.map_err(|error| failed(&error))?;
+    output.json(&json!({ "file": options.file, "bytes": bytes }));
+    output.line(&format!("Wrote {} ({}).", options.file.display(), size(bytes)));
+    output.line("The files that were sent are not in it: copy the storage as docs/hub.md says, after this.");
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn restore(options: Restore, output: &Output) -> Result<ExitCode, CliError> {
+    let data_dir = options.data_dir.unwrap_or_else(usual_data_dir);
+    hub::restore(&options.file, &data_dir).await.map_err(|error| failed(&error))?;
+    output.json(&json!({ "data_dir": data_dir }));
+    output.line(&format!("Restored the hub into {}.", data_dir.display()));
+    Ok(ExitCode::SUCCESS)
+}

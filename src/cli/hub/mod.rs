@@ -1,0 +1,118 @@
+//! `masv hub`: the self-hosted server, and whoever looks after it.
+//!
+//! Everything but `start`, `backup` and `restore` is a call of the hub's protocol: made within this process where the hub's data directory is
+//! given (the hub may be running or not), or over the network with a key.
+
+mod audit;
+mod backup;
+mod key;
+mod link;
+mod package;
+mod portal;
+mod reach;
+mod start;
+mod storage;
+mod team;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::error::CliError;
+use super::output::Output;
+use reach::Reach;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a hub for others in the foreground. The first start prints an API key, once.
+    #[command(after_help = "Example:\n  masv hub start --listen 127.0.0.1:8090 --public-url https://files.example.com")]
+    Start(Box<start::Start>),
+    /// Teams of the hub: add, ls.
+    Team {
+        #[command(flatten)]
+        at: Reach,
+        #[command(subcommand)]
+        command: team::Command,
+    },
+    /// People who sign in: add, ls, show, set, rm.
+    User {
+        #[command(flatten)]
+        at: Reach,
+        #[command(subcommand)]
+        command: user::Command,
+    },
+    /// API keys, for agents and scripts: add, ls, rm.
+    Key {
+        #[command(flatten)]
+        at: Reach,
+        #[command(subcommand)]
+        command: key::Command,
+    },
+    /// Portals, where anybody may send files to: add, ls, show, set, rm.
+    Portal {
+        #[command(flatten)]
+        at: Reach,
+        #[command(subcommand)]
+        command: portal::Command,
+    },
+    /// Packages: ls, show, set, rm.
+    Package {
+        #[command(flatten)]
+        at: Reach,
+        #[command(subcommand)]
+        command: package::Command,
+    },
+    /// Links to packages: add, ls, show, set, rm.
+    Link {
+        #[command(flatten)]
+        at: Reach,
+        #[command(subcommand)]
+        command: link::Command,
+    },
+    /// Who changed what: the audit log, newest first.
+    #[command(after_help = "Example:\n  masv hub audit --actor ed@example.com --limit 20")]
+    Audit {
+        #[command(flatten)]
+        at: Reach,
+        #[command(flatten)]
+        asked: audit::Asked,
+    },
+    /// Write the hub's state (database and secret key; not the files that were sent) into one file. The hub may be running.
+    #[command(after_help = "Example:\n  masv hub backup --data-dir /var/lib/masv-hub /backup/hub-$(date +%F).db")]
+    Backup(backup::Backup),
+    /// Put a backup into an empty data directory.
+    #[command(after_help = "Example:\n  masv hub restore --data-dir /var/lib/masv-hub /backup/hub-2026-11-24.db")]
+    Restore(backup::Restore),
+}
+
+pub(super) async fn run(command: Command, output: &Output) -> Result<ExitCode, CliError> {
+    match command {
+        Command::Start(options) => start::run(*options, output).await,
+        Command::Team { at, command } => team::run(command, &at.open().await?, output).await,
+        Command::User { at, command } => user::run(command, &at.open().await?, output).await,
+        Command::Key { at, command } => key::run(command, &at.open().await?, output).await,
+        Command::Portal { at, command } => portal::run(command, &at.open().await?, output).await,
+        Command::Package { at, command } => package::run(command, &at.open().await?, output).await,
+        Command::Link { at, command } => link::run(command, &at.open().await?, output).await,
+        Command::Audit { at, asked } => audit::run(&asked, &at.open().await?, output).await,
+        Command::Backup(options) => backup::backup(options, output).await,
+        Command::Restore(options) => backup::restore(options, output).await,
+    }
+}
+
+/// An error with what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn failed(error: &dyn std::error::Error) -> CliError {
+    CliError::failed(chain(error))
+}

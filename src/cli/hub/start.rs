@@ -1,0 +1,166 @@
+//! `masv hub start`.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::failed;
+use super::reach::usual_data_dir;
+use super::storage::StorageOptions;
+use crate::cli::error::CliError;
+use crate::cli::output::Output;
+use crate::cli::server::Log;
+use crate::hub::{Hub, HubConfig, Network, Provision, SmtpConfig, TlsConfig};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Start {
+    /// Where it listens; a socket that systemd hands over counts before it.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8090", env = "MASV_HUB_LISTEN")]
+    listen: String,
+    /// Where it keeps its state [default: hub-server, beside the agent's]
+    #[arg(long, value_name = "DIR", env = "MASV_HUB_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// The address that clients and recipients use [default: the one it listens on]
+    #[arg(long, value_name = "URL", env = "MASV_HUB_PUBLIC_URL")]
+    public_url: Option<Url>,
+    /// PEM file with the TLS certificate chain; read again when it changes, and on SIGHUP [default: plain HTTP]
+    #[arg(long, value_name = "FILE", env = "MASV_HUB_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file with the certificate's key.
+    #[arg(long, value_name = "FILE", env = "MASV_HUB_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Addresses or networks of the proxies in front, such as 127.0.0.1 or 10.0.0.0/8: their X-Forwarded-For and
+    /// X-Forwarded-Proto are believed, nobody else's.
+    #[arg(long, value_name = "NETWORK", value_delimiter = ',', env = "MASV_HUB_TRUSTED_PROXIES")]
+    trusted_proxies: Vec<Network>,
+    /// Connections at a time; more have to wait.
+    #[arg(long, value_name = "N", default_value_t = 2048, env = "MASV_HUB_MAX_CONNECTIONS")]
+    max_connections: usize,
+    /// Seconds that running transfers may go on when the hub is stopped.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, env = "MASV_HUB_GRACE")]
+    grace: u64,
+    /// The mail server: smtp://host:587?tls=required (STARTTLS), smtps://host:465, smtp://host:25 (no encryption)
+    /// [default: mails become files in outbox/ of the data directory]
+    #[arg(long, value_name = "URL", env = "MASV_HUB_SMTP_URL")]
+    smtp_url: Option<String>,
+    /// The name to sign in to the mail server with.
+    #[arg(long, value_name = "NAME", env = "MASV_HUB_SMTP_USER", requires = "smtp_password_file")]
+    smtp_user: Option<String>,
+    /// A file with the mail server's password.
+    #[arg(long, value_name = "FILE", env = "MASV_HUB_SMTP_PASSWORD_FILE", requires = "smtp_user")]
+    smtp_password_file: Option<PathBuf>,
+    /// PEM file of the authority that signed the mail server's certificate [default: those of the system]
+    #[arg(long, value_name = "FILE", env = "MASV_HUB_SMTP_CA")]
+    smtp_ca: Option<PathBuf>,
+    /// Whom mails are from: 'Name <address>'
+    #[arg(long, value_name = "SENDER", env = "MASV_HUB_MAIL_FROM")]
+    mail_from: Option<String>,
+    /// Days until packages are deleted whose sender did not say [default: never]
+    #[arg(long, value_name = "DAYS", env = "MASV_HUB_EXPIRY_DAYS")]
+    expiry_days: Option<u32>,
+    /// Space that stays free on the disk: parts are refused before there is less.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", env = "MASV_HUB_KEEP_FREE")]
+    keep_free: ByteSize,
+    #[command(flatten)]
+    storage: StorageOptions,
+    #[command(flatten)]
+    log: Log,
+}
+
+impl Start {
+    fn config(self) -> Result<HubConfig, CliError> {
+        let mut config = HubConfig::new(self.data_dir.unwrap_or_else(usual_data_dir));
+        config.public_url = self.public_url;
+        config.bucket = self.storage.bucket()?;
+        config.tls = match (self.tls_cert, self.tls_key) {
+            (Some(certificate), Some(key)) => Some(TlsConfig { certificate, key }),
+            _ => None,
+        };
+        config.trusted_proxies = self.trusted_proxies;
+        config.max_connections = self.max_connections;
+        config.grace = Duration::from_secs(self.grace);
+        config.default_expiry_days = self.expiry_days;
+        config.keep_free = self.keep_free.as_u64();
+        if let Some(sender) = self.mail_from {
+            config.mail_from = sender;
+        }
+        if let Some(url) = self.smtp_url {
+            let password = match self.smtp_password_file {
+                None => None,
+                Some(path) => {
+                    let text = std::fs::read_to_string(&path).map_err(|error| {
+                        CliError::usage(format!("--smtp-password-file {}: {error}", path.display()))
+                    })?;
+                    Some(SecretString::from(text.trim_end_matches(['\r', '\n'])))
+                }
+            };
+            config.smtp = Some(SmtpConfig { url, username: self.smtp_user, password, authority: self.smtp_ca });
+        }
+        Ok(config)
+    }
+}
+
+pub(super) async fn run(options: Start, output: &Output) -> Result<ExitCode, CliError> {
+    options.log.start()?;
+    let listen = options.listen.clone();
+    let config = options.config()?;
+    let (data_dir, scheme) = (config.data_dir.clone(), if config.tls.is_some() { "https" } else { "http" });
+    let hub = Hub::open(config).await.map_err(|error| failed(&error))?;
+    let listener = listener(&listen)?;
+    let address = listener.local_addr().map_err(|error| failed(&error))?;
+    if hub.is_new().await.map_err(|error| failed(&error))? {
+        let key = hub.new_key().map_err(|error| failed(&error))?;
+        let provision = Provision { team_name: "Team".to_owned(), api_key: key.clone(), portals: Vec::new() };
+        let team = hub.provision(provision).await.map_err(|error| failed(&error))?.team_id;
+        show_key(&key, &team, output);
+    }
+    output.raw(&format!("The hub listens on {scheme}://{address}, its data is in {}\n", data_dir.display()));
+    let stop = CancellationToken::new();
+    tokio::spawn(heed_signals(hub.clone(), stop.clone()));
+    hub.serve(listener, stop).await.map_err(|error| failed(&error))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The socket that systemd (or another supervisor) holds over restarts, or one of our own.
+fn listener(listen: &str) -> Result<TcpListener, CliError> {
+    let handed = listenfd::ListenFd::from_env().take_tcp_listener(0);
+    match handed {
+        Ok(Some(listener)) => return Ok(listener),
+        Ok(None) => {}
+        Err(error) => return Err(CliError::failed(format!("the socket that was handed over is not one: {error}"))),
+    }
+    TcpListener::bind(listen).map_err(|error| {
+        CliError::failed(format!("cannot listen on {listen}: {error}")).hint("choose another address with --listen")
+    })
+}
+
+fn show_key(key: &SecretString, team: &str, output: &Output) {
+    output.raw(&format!(
+        "A new hub. This key authorises uploads; it is shown this once, keep it:\n\n  api_key: {}\n  team: {team}\n\n",
+        key.expose_secret()
+    ));
+}
+
+/// SIGTERM and Ctrl-C stop the hub, SIGHUP reads the certificate again.
+async fn heed_signals(hub: Hub, stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut hang_up)) = signals else {
+        return tracing::error!("cannot listen to signals: the hub can only be killed");
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = tokio::signal::ctrl_c() => break,
+            _ = hang_up.recv() => hub.reload_certificate(),
+        }
+    }
+    stop.cancel();
+}
