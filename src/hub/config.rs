@@ -38,6 +38,8 @@ pub struct HubConfig {
     pub visit_life: Duration,
     /// Connections at a time; more have to wait.
     pub max_connections: usize,
+    /// How long the head of a request may take, and how long a connection may be idle.
+    pub head_limit: Duration,
     /// How long requests may go on when the hub is stopped.
     pub grace: Duration,
     /// Bytes that stay free on the disk: parts are refused before it is fuller.
@@ -65,6 +67,7 @@ impl HubConfig {
             address_life: Duration::from_secs(60 * 60),
             visit_life: Duration::from_secs(24 * 60 * 60),
             max_connections: 2048,
+            head_limit: Duration::from_secs(60),
             grace: Duration::from_secs(10),
             keep_free: 256 << 20,
             limits: Limits::default(),

@@ -1,7 +1,8 @@
 //! How often a password may be guessed.
 //!
 //! Wrong guesses are counted for each thing that is guarded, by each address that guesses and by all together. The
-//! first bound stops one guesser without locking others out; the second stops many that guess together.
+//! first bound stops one guesser without locking others out; the second stops many that guess together. A third stops one
+//! address that tries one password on everything. Of IPv6 the network counts: everybody has 2^64 addresses.
 //!
 //! Must never know: the clock (it is given), what is guarded.
 
@@ -17,12 +18,25 @@ use super::{Hub, passwords};
 
 /// Wrong guesses of one address in a window.
 const OF_ONE: u32 = 10;
+/// Wrong guesses of one address at all things together in a window.
+const OF_ONE_AT_ALL: u32 = 50;
 /// Wrong guesses of all together in a window.
 const OF_ALL: u32 = 100;
 /// How long wrong guesses count.
 const WINDOW: Duration = Duration::from_secs(5 * 60);
 /// So many counters are kept, then those that are over are dropped.
 const MANY: usize = 10_000;
+
+/// What all things together are counted as.
+const EVERYTHING: &str = "";
+
+/// The address that is counted: of IPv6 the first half.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+        address => address,
+    }
+}
 
 /// Counts wrong guesses.
 #[derive(Debug, Default)]
@@ -40,9 +54,12 @@ impl Guesses {
     /// Refuses another guess at `what` where there were too many.
     pub(super) fn check(&self, what: &str, guesser: Option<IpAddr>, now: Instant) -> Result<(), Refusal> {
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = [(guesser, OF_ONE), (None, OF_ALL)]
+        let guesser = guesser.map(network);
+        let at_all = guesser.map(|_| (EVERYTHING, guesser, OF_ONE_AT_ALL));
+        let wait = [(what, guesser, OF_ONE), (what, None, OF_ALL)]
             .into_iter()
-            .filter_map(|(guesser, most)| {
+            .chain(at_all)
+            .filter_map(|(what, guesser, most)| {
                 let counter = counters.get(&(what.to_owned(), guesser))?;
                 let left = WINDOW.saturating_sub(now.saturating_duration_since(counter.since));
                 (counter.wrong >= most && !left.is_zero()).then_some(left)
@@ -63,8 +80,9 @@ impl Guesses {
         if counters.len() >= MANY {
             counters.retain(|_, counter| now.saturating_duration_since(counter.since) < WINDOW);
         }
-        let all = guesser.is_some().then_some(None);
-        for guesser in std::iter::once(guesser).chain(all) {
+        let guesser = guesser.map(network);
+        let all = guesser.iter().flat_map(|_| [(what, None), (EVERYTHING, guesser)]);
+        for (what, guesser) in std::iter::once((what, guesser)).chain(all) {
             let counter = counters.entry((what.to_owned(), guesser)).or_insert(Counter { since: now, wrong: 0 });
             if now.saturating_duration_since(counter.since) >= WINDOW {
                 *counter = Counter { since: now, wrong: 0 };
@@ -110,6 +128,18 @@ mod tests {
         guesses.check("link", THERE, start).unwrap();
         guesses.check("other", HERE, start).unwrap();
         guesses.check("link", HERE, start + WINDOW).unwrap();
+    }
+
+    #[test]
+    fn one_address_is_stopped_whatever_it_guesses_and_from_wherever_in_its_network() {
+        let (guesses, start) = (Guesses::default(), Instant::now());
+        for number in 0..OF_ONE_AT_ALL {
+            let address = format!("2001:db8::{number:x}").parse().unwrap();
+            guesses.check(&number.to_string(), Some(address), start).unwrap();
+            guesses.wrong(&number.to_string(), Some(address), start);
+        }
+        assert!(guesses.check("another", Some("2001:db8::ffff".parse().unwrap()), start).is_err());
+        assert!(guesses.check("another", Some("2001:db8:1::1".parse().unwrap()), start).is_ok());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Once;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -41,6 +42,17 @@ impl Network {
     }
 }
 
+/// A proxy that nobody named was told of.
+static UNNAMED: Once = Once::new();
+
+/// Whether an address can be a proxy of ours.
+fn is_near(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_loopback() || address.is_private(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local(),
+    }
+}
+
 /// Works out who is calling, for [`From`] and [`Hub::base`] to read.
 pub(super) async fn resolve(State(hub): State<Hub>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
@@ -59,7 +71,16 @@ pub(super) async fn resolve(State(hub): State<Hub>, mut request: Request, next: 
             }
             Some(caller(headers, peer, trusted))
         }
-        peer => peer,
+        peer => {
+            if let Some(peer) = peer.filter(|peer| is_near(*peer))
+                && headers.contains_key(FORWARDED_FOR)
+            {
+                UNNAMED.call_once(|| {
+                    tracing::warn!(%peer, "a proxy that is not named: all its callers count as one (--trusted-proxies)");
+                });
+            }
+            peer
+        }
     };
     request.extensions_mut().insert(From(caller));
     next.run(request).await

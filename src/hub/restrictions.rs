@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::Refusal;
+use super::units;
 use super::wire::{flag, number};
 
 /// A portal's restrictions, by the protocol's names. Those that are not enabled restrict nothing.
@@ -36,12 +37,31 @@ fn count<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Er
 }
 
 impl Restrictions {
+    /// What is taken, for people; empty when everything is.
+    pub(super) fn told(&self) -> String {
+        let mut told = Vec::new();
+        if self.file_type_restriction_enabled && !self.file_types.is_empty() {
+            let types: Vec<String> = self.file_types.iter().map(|end| format!(".{}", bare(end))).collect();
+            let not = if self.file_type_restriction_exclude { "not " } else { "only " };
+            told.push(format!("{not}{}", types.join(", ")));
+        }
+        if self.package_size_restriction_enabled {
+            let bounds = [
+                (self.max_file_count, format!("up to {} files", self.max_file_count)),
+                (self.max_file_size, format!("files up to {}", units::bytes(self.max_file_size))),
+                (self.max_package_size, format!("{} in all", units::bytes(self.max_package_size))),
+            ];
+            told.extend(bounds.into_iter().filter(|(bound, _)| *bound > 0).map(|(_, words)| words));
+        }
+        told.join(" · ")
+    }
+
     /// Refuses a file that the portal does not take.
     pub(super) fn check_file(&self, name: &str, size: u64) -> Result<(), Refusal> {
         if self.file_type_restriction_enabled {
             let name = name.to_lowercase();
             let listed = self.file_types.iter().any(|end| {
-                let end = end.trim().trim_start_matches(['*', '.']).to_lowercase();
+                let end = bare(end);
                 !end.is_empty() && name.ends_with(&format!(".{end}"))
             });
             if listed == self.file_type_restriction_exclude {
@@ -67,6 +87,11 @@ impl Restrictions {
         }
         Ok(())
     }
+}
+
+/// An extension without what people write in front of it.
+fn bare(end: &str) -> String {
+    end.trim().trim_start_matches(['*', '.']).to_lowercase()
 }
 
 fn over(value: u64, most: u64) -> bool {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
@@ -15,8 +15,8 @@ use super::error::HubError;
 use super::{BASE_FILE, Hub, certificate, keeper, mail, routes, webhooks};
 use crate::base::AcceptTrouble;
 
-/// How long the head of a request may take; also how long a connection may be idle.
-const HEAD_LIMIT: Duration = Duration::from_secs(60);
+/// How long the server before this one may take to give its data free.
+const HANDOVER: Duration = Duration::from_secs(3);
 
 impl Hub {
     /// Serves on `listener` until `shutdown`, alone over its data. Then it takes no more connections and gives its data free at once,
@@ -75,7 +75,7 @@ impl Hub {
         });
         // HTTP/1.1 alone: large bodies gain nothing from sharing a connection, and its limits cover every request.
         *server.http_builder() = Builder::new(TokioExecutor::new()).http1_only();
-        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
+        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(self.config().head_limit);
         let served = match tls {
             None => server.acceptor(limited).serve(service).await,
             Some(tls) => {
@@ -104,9 +104,13 @@ impl Hub {
         let path = self.config().data_dir.join("lock");
         let locking = tokio::task::spawn_blocking(move || {
             let file = std::fs::File::create(&path).map_err(|source| HubError::Data { path: path.clone(), source })?;
-            match file.try_lock() {
-                Ok(()) => Ok(file),
-                Err(error) => Err(HubError::Data { path, source: error.into() }),
+            let deadline = Instant::now() + HANDOVER;
+            loop {
+                match file.try_lock() {
+                    Ok(()) => return Ok(file),
+                    Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+                    Err(error) => return Err(HubError::Data { path, source: error.into() }),
+                }
             }
         });
         locking.await.map_err(|error| HubError::Serve(io::Error::other(error)))?

@@ -52,7 +52,7 @@ pub(super) fn is_id(text: &str) -> bool {
     text.len() == 26 && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
 }
 
-/// A JSON body, whatever its content type; an empty one counts as `{}`.
+/// A JSON body, whatever its content type; an empty one and `null` count as `{}`.
 pub(super) struct JsonBody<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
@@ -66,7 +66,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
             .map_err(|_| {
                 Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is cut short or too long")
             })?;
-        let text: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
+        let text: &[u8] = match bytes.trim_ascii() {
+            b"" | b"null" => b"{}",
+            // A list would be taken for the fields in their order.
+            text if text.starts_with(b"[") => return Err(Refusal::invalid("the body must be a JSON object")),
+            text => text,
+        };
         serde_json::from_slice(text)
             .map(Self)
             .map_err(|error| Refusal::invalid(format!("the body is not valid: {error}")))

@@ -80,7 +80,7 @@ async fn opened(
     match protocol::check_password(hub, &link, &package, from, password).await {
         Ok(()) => show_files(hub, &link, &package).await,
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
-            let values = context! { title => &package.name, wrong => asked };
+            let values = context! { title => &package.name, wrong => asked, small => true };
             Ok(page(if asked { StatusCode::UNAUTHORIZED } else { StatusCode::OK }, "password", values))
         }
         Err(refusal) => Err(refusal),

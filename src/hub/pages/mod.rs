@@ -47,7 +47,9 @@ pub(super) fn router() -> Router<Hub> {
     Router::new()
         .route("/", get(home))
         .route("/assets/hub.css", get(style))
-        .route("/assets/portal.js", get(script))
+        .route("/assets/icon.svg", get(icon))
+        .route("/assets/portal.js", get(portal_script))
+        .route("/assets/sender.js", get(sender_script))
         .route("/portals/{subdomain}", get(portal::show))
         .route("/{link}", get(link::show).post(link::unlock))
         .route("/{link}/files/{file}", get(link::download))
@@ -59,15 +61,23 @@ async fn home(headers: HeaderMap) -> Response {
         return Refusal::not_found("route").into_response();
     }
     let text = "This is a media hub. Open the link that you were sent.";
-    page(StatusCode::OK, "message", context! { title => "Media hub", text })
+    page(StatusCode::OK, "message", context! { title => "Media hub", text, small => true })
 }
 
 async fn style() -> Response {
     asset("text/css; charset=utf-8", include_str!("hub.css"))
 }
 
-async fn script() -> Response {
+async fn icon() -> Response {
+    asset("image/svg+xml", include_str!("icon.svg"))
+}
+
+async fn portal_script() -> Response {
     asset("text/javascript; charset=utf-8", include_str!("portal.js"))
+}
+
+async fn sender_script() -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("sender.js"))
 }
 
 fn asset(kind: &'static str, text: &'static str) -> Response {
@@ -114,5 +124,5 @@ fn refused(refusal: Refusal, headers: &HeaderMap) -> Response {
         StatusCode::TOO_MANY_REQUESTS => ("Too many attempts", "Wait a few minutes, then try again."),
         _ => ("Not now", "This does not work at the moment. Try again in a few minutes."),
     };
-    page(refusal.status, "message", context! { title, text })
+    page(refusal.status, "message", context! { title, text, small => true })
 }

@@ -1,237 +1,248 @@
-// Sends files to a portal: the calls that any client of the protocol makes.
+// The page of a portal: choosing, dropping, sending, pausing, going on.
 "use strict";
 
-(() => {
-  const PART = 32 * 1024 * 1024;
-  const MOST_PARTS = 10000;
-  const WINDOW = 20;
-  const AT_ONCE = 4;
-  const ATTEMPTS = 8;
+import { Memory, Sender } from "./sender.js";
 
-  const form = document.getElementById("portal");
-  if (!form) return;
-  const element = (id) => document.getElementById(id);
-  const chosen = new Map();
-  let sending = false;
+const MOST_SHOWN = 200;
+const element = (id) => document.getElementById(id);
+const form = element("portal");
+const chosen = new Map();
+const rows = new Map();
+let state = "choosing"; // choosing, sending, paused
+let earlier = null; // what was begun before the page was opened: {pack, files}
+let speed = [];
 
-  class Refused extends Error {
-    constructor(message, status) {
-      super(message);
-      this.status = status;
-    }
-    get final() {
-      return this.status >= 400 && this.status < 500 && this.status !== 408 && this.status !== 429;
+const size = (bytes) => {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  while (bytes >= 1000 && unit < units.length - 1) {
+    bytes /= 1000;
+    unit += 1;
+  }
+  return `${bytes.toFixed(unit ? 1 : 0)} ${units[unit]}`;
+};
+
+const duration = (seconds) => {
+  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
+};
+
+const count = (number) => `${number} ${number === 1 ? "file" : "files"}`;
+const total = () => [...chosen.values()].reduce((sum, { file }) => sum + file.size, 0);
+
+const row = (full, { file }) => {
+  const line = document.createElement("li");
+  const add = (name, text) => {
+    const part = document.createElement("span");
+    part.className = name;
+    part.textContent = text;
+    line.append(part);
+  };
+  add("name", full);
+  add("size", size(file.size));
+  const remove = document.createElement("button");
+  remove.type = "button";
+  remove.className = "bare";
+  remove.textContent = "Remove";
+  remove.setAttribute("aria-label", `Remove ${full}`);
+  remove.disabled = state !== "choosing";
+  remove.addEventListener("click", () => {
+    chosen.delete(full);
+    show();
+    element("files").focus();
+  });
+  line.append(remove);
+  return line;
+};
+
+const show = () => {
+  rows.clear();
+  const lines = [];
+  for (const [full, item] of chosen) {
+    if (lines.length === MOST_SHOWN) break;
+    const line = row(full, item);
+    rows.set(full, line);
+    lines.push(line);
+  }
+  if (chosen.size > MOST_SHOWN) {
+    const more = document.createElement("li");
+    more.className = "more";
+    more.textContent = `and ${chosen.size - MOST_SHOWN} more`;
+    lines.push(more);
+  }
+  element("list").replaceChildren(...lines);
+  element("chosen").textContent = chosen.size ? `${count(chosen.size)}, ${size(total())}` : "";
+  const choosing = state === "choosing";
+  element("about").disabled = !choosing || earlier !== null;
+  element("files").disabled = !choosing;
+  element("folder").disabled = !choosing;
+  element("send").hidden = !choosing;
+  element("send").textContent = earlier ? "Go on" : "Send";
+  element("send").disabled = chosen.size === 0;
+  element("pause").hidden = choosing;
+  element("pause").textContent = state === "paused" ? "Go on" : "Pause";
+  element("clear").hidden = state === "sending";
+  element("clear").textContent = state === "paused" ? "Give up" : "Clear";
+  element("clear").disabled = choosing && chosen.size === 0;
+};
+
+const choose = (file, path) => {
+  if (state === "choosing") chosen.set(path ? `${path}/${file.name}` : file.name, { file, path });
+};
+
+const chooseAll = (input) => {
+  for (const file of input.files) {
+    choose(file, (file.webkitRelativePath || "").split("/").slice(0, -1).join("/"));
+  }
+  // The same file can be chosen again after it was removed.
+  input.value = "";
+  show();
+};
+
+// A dropped folder is read entry by entry; its reader answers some hundred at a time.
+const walk = async (entry, path) => {
+  if (entry.isFile) {
+    choose(await new Promise((resolve, reject) => entry.file(resolve, reject)), path);
+    return;
+  }
+  const reader = entry.createReader();
+  const below = path ? `${path}/${entry.name}` : entry.name;
+  for (;;) {
+    const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!entries.length) return;
+    for (const one of entries) await walk(one, below);
+  }
+};
+
+const progress = (sent, full, ofFile) => {
+  const all = total();
+  element("progress").value = all ? sent / all : 1;
+  const line = rows.get(full);
+  const file = chosen.get(full).file;
+  if (line) line.style.backgroundSize = `${file.size ? (100 * ofFile) / file.size : 100}% 100%`;
+  const now = performance.now();
+  speed.push([now, sent]);
+  while (speed.length > 2 && now - speed[0][0] > 10000) speed.shift();
+  const [since, before] = speed[0];
+  const rate = now - since > 1000 ? (1000 * (sent - before)) / (now - since) : 0;
+  const left = rate > 0 ? ` · ${size(rate)}/s · ${duration((all - sent) / rate)} left` : "";
+  if (state === "sending") element("status").textContent = `${size(sent)} of ${size(all)} sent${left}`;
+};
+
+const retry = () => {
+  if (state === "sending") element("status").textContent = "The connection was interrupted, trying again…";
+};
+
+const about = () => {
+  const value = (id) => (element(id) ? element(id).value : "");
+  const fields = {};
+  for (const input of form.querySelectorAll("[data-field]")) {
+    if (input.value) fields[input.dataset.field] = input.value;
+  }
+  return {
+    name: value("name"),
+    sender: value("sender"),
+    description: value("description"),
+    access_code: value("code"),
+    custom_metadata: fields,
+  };
+};
+
+/** The files that were begun before and are not chosen again: without them the package can not be closed. */
+const missing = () => (earlier ? earlier.files.filter((file) => !file.done && !chosen.has(file.path)) : []);
+
+const start = async (sender) => {
+  const lost = missing();
+  if (lost.length) {
+    const names = lost.slice(0, 3).map((file) => file.path).join(", ");
+    element("problem").textContent = `Choose these again, or start anew: ${names}${lost.length > 3 ? ", …" : ""}`;
+    return;
+  }
+  const already = earlier ? earlier.files.filter((file) => file.done && !chosen.has(file.path)).length : 0;
+  const sending = chosen.size + already;
+  state = "sending";
+  speed = [];
+  element("problem").textContent = "";
+  element("thanks").hidden = true;
+  element("progress").hidden = false;
+  show();
+  try {
+    await sender.run(chosen.values(), about());
+    chosen.clear();
+    earlier = null;
+    state = "choosing";
+    element("earlier").hidden = true;
+    element("progress").hidden = true;
+    element("status").textContent = "";
+    element("thanks").textContent = `Everything has been sent (${count(sending)}). Thank you.`;
+    element("thanks").hidden = false;
+    element("thanks").focus();
+  } catch (error) {
+    if (error.name === "AbortError") {
+      state = "paused";
+      element("status").textContent = "Paused. You may close this page: choose the same files again here to go on.";
+    } else {
+      state = "choosing";
+      element("progress").hidden = true;
+      element("status").textContent = "";
+      element("problem").textContent = error.message;
+      await recall(sender.memory);
     }
   }
+  show();
+};
 
-  const size = (bytes) => {
-    const units = ["B", "kB", "MB", "GB", "TB"];
-    let unit = 0;
-    while (bytes >= 1000 && unit < units.length - 1) {
-      bytes /= 1000;
-      unit += 1;
-    }
-    return `${bytes.toFixed(unit ? 1 : 0)} ${units[unit]}`;
-  };
+/** What was begun before. */
+const recall = async (memory) => {
+  const pack = await memory.get("package");
+  earlier = pack ? { pack, files: await memory.all("file") } : null;
+  element("earlier").hidden = !earlier;
+  if (!earlier) return;
+  element("sender").value = pack.sender;
+  element("name").value = pack.name;
+  const done = earlier.files.filter((file) => file.done).length;
+  const parts = earlier.files.length - done;
+  const begun = parts ? `, ${count(parts)} begun` : "";
+  element("earlier-text").textContent =
+    `“${pack.name}”: ${count(done)} sent${begun}. Choose or drop the same files again, and it goes on where it stopped.`;
+};
 
-  const total = () => [...chosen.values()].reduce((sum, { file }) => sum + file.size, 0);
-
-  const show = () => {
-    const count = chosen.size;
-    element("chosen").textContent = count
-      ? `${count} ${count === 1 ? "file" : "files"}, ${size(total())}`
-      : "Nothing chosen yet.";
-    element("send").disabled = sending || count === 0;
-    element("clear").disabled = sending || count === 0;
-  };
-
-  const choose = (file, path) => {
-    if (!sending) chosen.set(`${path}/${file.name}`, { file, path });
-  };
-
-  const chooseAll = (files) => {
-    for (const file of files) {
-      const folders = (file.webkitRelativePath || "").split("/").slice(0, -1);
-      choose(file, folders.join("/"));
-    }
-    show();
-  };
-
-  // A dropped folder is read entry by entry; its reader answers some hundred at a time.
-  const walk = async (entry, path) => {
-    if (entry.isFile) {
-      choose(await new Promise((resolve, reject) => entry.file(resolve, reject)), path);
-      return;
-    }
-    const reader = entry.createReader();
-    const below = path ? `${path}/${entry.name}` : entry.name;
-    for (;;) {
-      const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-      if (!entries.length) return;
-      for (const one of entries) await walk(one, below);
-    }
-  };
-
-  const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-
-  const persistently = async (work) => {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await work();
-      } catch (error) {
-        if (attempt === ATTEMPTS || (error instanceof Refused && error.final)) throw error;
-        element("status").textContent = "The connection was interrupted, trying again…";
-        await pause(Math.random() * Math.min(30000, 500 * 2 ** attempt));
-      }
-    }
-  };
-
-  const call = (path, body, token) =>
-    persistently(async () => {
-      const headers = { "Content-Type": "application/json" };
-      if (token) headers["X-Package-Token"] = token;
-      const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body || {}) });
-      const text = await answer.text();
-      let json = {};
-      try {
-        json = JSON.parse(text);
-      } catch {
-        // A proxy's error page says nothing that we could show.
-      }
-      if (!answer.ok) throw new Refused(json.message || `The hub answered ${answer.status}.`, answer.status);
-      return json;
-    });
-
-  // fetch() tells nothing of the progress of a body.
-  const put = (url, blob, progress) =>
-    new Promise((resolve, reject) => {
-      const request = new XMLHttpRequest();
-      request.open("PUT", url);
-      request.upload.onprogress = (event) => progress(event.loaded);
-      request.onerror = () => reject(new Error("The connection was interrupted."));
-      request.onload = () => {
-        const etag = request.getResponseHeader("ETag");
-        if (request.status === 200 && etag) resolve(etag);
-        else reject(new Refused(`The storage answered ${request.status}.`, request.status === 403 ? 503 : request.status));
-      };
-      request.send(blob);
-    });
-
-  const sendFile = async ({ file, path }, pack, meter) => {
-    const chunk = Math.max(PART, Math.ceil(file.size / MOST_PARTS));
-    const count = Math.max(1, Math.ceil(file.size / chunk));
-    const announced = await call(`/v1/packages/${pack.id}/files`, {
-      kind: "file",
-      name: file.name,
-      path,
-      size: file.size,
-      chunk_size: chunk,
-      last_modified: new Date(file.lastModified).toISOString(),
-    }, pack.access_token);
-    const blueprint = announced.create_blueprint;
-    const begun = await persistently(async () => {
-      const answer = await fetch(blueprint.url, { method: blueprint.method });
-      if (!answer.ok) throw new Refused(`The storage answered ${answer.status}.`, answer.status);
-      return answer.text();
-    });
-    const uploadId = new DOMParser().parseFromString(begun, "application/xml").querySelector("UploadId").textContent;
-    const base = `/v1/packages/${pack.id}/files/${announced.file.id}`;
-    const addresses = (start, length) =>
-      call(`${base}?start=${start}&count=${length}`, { upload_id: uploadId }, pack.access_token);
-
-    const etags = new Array(count);
-    for (let start = 0; start < count; start += WINDOW) {
-      const length = Math.min(WINDOW, count - start);
-      const blueprints = await addresses(start, length);
-      let next = 0;
-      const worker = async () => {
-        while (next < length) {
-          const index = next;
-          next += 1;
-          const number = start + index;
-          const blob = file.slice(number * chunk, Math.min(file.size, (number + 1) * chunk));
-          let fresh = blueprints[index];
-          etags[number] = await persistently(async () => {
-            // An address may have expired while we waited.
-            const address = fresh || (await addresses(number, 1))[0];
-            fresh = null;
-            return put(address.url, blob, (sent) => meter.part(announced.file.id, number, sent));
-          });
-          meter.part(announced.file.id, number, blob.size);
-        }
-      };
-      await Promise.all(Array.from({ length: Math.min(AT_ONCE, length) }, worker));
-    }
-    await call(`${base}/finalize`, {
-      size: file.size,
-      chunk_size: chunk,
-      file_extras: { upload_id: uploadId },
-      chunk_extras: etags.map((etag, index) => ({ partNumber: String(index + 1), etag })),
-    }, pack.access_token);
-  };
-
-  const newMeter = (all) => {
-    const parts = new Map();
-    let sent = 0;
-    return {
-      part(file, number, bytes) {
-        const key = `${file}/${number}`;
-        sent += bytes - (parts.get(key) || 0);
-        parts.set(key, bytes);
-        element("progress").value = all ? sent / all : 1;
-        element("status").textContent = `${size(sent)} of ${size(all)} sent`;
-      },
-    };
-  };
-
-  const send = async () => {
-    const value = (id) => (element(id) ? element(id).value : "");
-    const pack = await call(`/v1/portals/${form.dataset.portal}/packages`, {
-      sender: value("sender"),
-      name: value("name"),
-      description: value("description"),
-      access_code: value("code"),
-    });
-    const meter = newMeter(total());
-    const queue = [...chosen.values()];
-    const worker = async () => {
-      for (let item = queue.shift(); item; item = queue.shift()) await sendFile(item, pack, meter);
-    };
-    await Promise.all(Array.from({ length: Math.min(AT_ONCE, queue.length) }, worker));
-    await call(`/v1/packages/${pack.id}/finalize`, {}, pack.access_token);
-  };
-
-  form.addEventListener("submit", async (event) => {
+const wire = (sender) => {
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
-    sending = true;
-    show();
-    element("problem").textContent = "";
-    element("progress").hidden = false;
-    try {
-      await send();
-      chosen.clear();
-      element("status").textContent = "Everything has been sent. Thank you.";
-    } catch (error) {
-      element("problem").textContent = error.message;
-      element("status").textContent = "";
-    }
-    element("progress").hidden = true;
-    sending = false;
-    show();
+    start(sender);
   });
-  element("files").addEventListener("change", (event) => chooseAll(event.target.files));
-  element("folder").addEventListener("change", (event) => chooseAll(event.target.files));
-  element("clear").addEventListener("click", () => {
+  element("pause").addEventListener("click", () => (state === "paused" ? start(sender) : sender.pause()));
+  const anew = async () => {
+    await sender.discard();
+    earlier = null;
     chosen.clear();
+    state = "choosing";
+    element("earlier").hidden = true;
+    element("progress").hidden = true;
+    element("status").textContent = "";
+    element("problem").textContent = "";
     show();
+  };
+  element("anew").addEventListener("click", anew);
+  element("clear").addEventListener("click", () => {
+    if (state === "paused") return anew();
+    chosen.clear();
+    return show();
   });
+  element("files").addEventListener("change", (event) => chooseAll(event.target));
+  element("folder").addEventListener("change", (event) => chooseAll(event.target));
+  // The whole page takes what is dropped: a file that misses the box must not replace the page.
   const drop = element("drop");
-  drop.addEventListener("dragover", (event) => {
+  document.addEventListener("dragover", (event) => {
     event.preventDefault();
     drop.classList.add("over");
   });
-  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-  drop.addEventListener("drop", async (event) => {
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) drop.classList.remove("over");
+  });
+  document.addEventListener("drop", async (event) => {
     event.preventDefault();
     drop.classList.remove("over");
     // The entries are gone once we wait: take them all first.
@@ -240,7 +251,14 @@
     show();
   });
   window.addEventListener("beforeunload", (event) => {
-    if (sending) event.preventDefault();
+    if (state === "sending") event.preventDefault();
   });
+};
+
+if (form) {
+  const memory = await Memory.open(form.dataset.portal);
+  await recall(memory);
+  wire(new Sender(memory, { progress, retry }));
   form.hidden = false;
-})();
+  show();
+}

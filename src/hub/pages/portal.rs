@@ -3,12 +3,30 @@
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use minijinja::context;
+use minijinja::{Value, context};
 
 use super::{page, refused};
 use crate::hub::error::Refusal;
+use crate::hub::fields::{Field, Kind, Visibility};
 use crate::hub::storage::Bucket;
 use crate::hub::{Hub, portals};
+
+/// A field as the template shows it: its kind is that of the input.
+fn field(field: &Field) -> Value {
+    context! {
+        name => &field.name,
+        label => field.label(),
+        required => field.visibility == Visibility::Required,
+        kind => match field.kind {
+            Kind::ShortText => "text",
+            Kind::LongText => "long_text",
+            Kind::Dropdown => "dropdown",
+            Kind::Number => "number",
+            Kind::Date => "date",
+        },
+        options => &field.options,
+    }
+}
 
 pub(super) async fn show(State(hub): State<Hub>, Path(subdomain): Path<String>, headers: HeaderMap) -> Response {
     let found = hub.database().read(move |connection| portals::find_by_subdomain(connection, &subdomain)).await;
@@ -18,11 +36,13 @@ pub(super) async fn show(State(hub): State<Hub>, Path(subdomain): Path<String>, 
         Err(refusal) => return refused(refusal, &headers),
     };
     let values = context! {
-        title => if portal.name.is_empty() { &portal.subdomain } else { &portal.name },
+        title => portal.title(),
         message => &portal.message,
         active => portal.active,
         id => &portal.id,
         has_code => portal.access_code_hash.is_some(),
+        takes => portal.restrictions.told(),
+        fields => portal.fields.iter().map(field).collect::<Vec<_>>(),
     };
     let mut response = page(StatusCode::OK, "portal", values);
     // Parts go to where the storage is, which is another origin when the page was opened at another name.

@@ -1,16 +1,22 @@
 //! The hub over raw HTTP, as a foreign client meets it.
 
+mod chromium;
 mod client;
 
 mod administration;
 mod bucket;
+mod conformance;
 mod contract;
+mod hardening;
+mod in_browser;
 mod links;
 mod mail;
 mod management;
 mod operator;
 mod pages;
 mod portals;
+mod proxied;
+mod smtp;
 mod storage;
 mod tolerance;
 mod upload;

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::client::TestHub;
+use super::client::{TestHub, good};
 
 #[tokio::test]
 async fn a_hub_does_not_start_over_data_whose_key_is_missing_or_that_another_serves() {

@@ -41,23 +41,3 @@ async fn a_closed_portal_wants_its_code() {
     good(send(json!({ "name": "x", "sender": "a@example.com", "access_code": CODE }))).await;
     refused(hub.request(Method::GET, "/v1/subdomains/portals/nothing"), 404).await;
 }
-
-#[tokio::test]
-async fn a_browser_sends_files_from_the_portals_page() {
-    let hub = TestHub::start().await;
-    let portal = good(hub.request(Method::GET, "/v1/subdomains/portals/closed")).await;
-    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/hub/browser.js");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/hub/pages/portal.js");
-    let id = text(&portal, "id");
-    let run = tokio::process::Command::new("node").args([here, script, &hub.base, &id, CODE]).output().await;
-    let Ok(output) = run else { return eprintln!("no node here: the script is not run") };
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(said.contains("Everything has been sent"), "{said} {}", String::from_utf8_lossy(&output.stderr));
-    let inbox = good(hub.team_request(Method::GET, &format!("/v1.1/teams/{}/inbox", hub.team))).await;
-    let package = &inbox["records"][0];
-    assert_eq!((text(package, "name"), text(package, "state")), ("From a browser".into(), "finalized".into()));
-    let list = good(hub.team_request(Method::GET, &format!("/v1/packages/{}/files", text(package, "id")))).await;
-    let names: Vec<_> = list.as_array().unwrap().iter().map(|file| (text(file, "path"), text(file, "name"))).collect();
-    assert_eq!(names, [("shoot".into(), "empty.txt".into()), ("shoot/day 1".into(), "a.txt".into())]);
-    assert_eq!(text(&list[1], "last_modified"), "2023-11-14T22:13:20.000Z");
-}

@@ -1,0 +1,302 @@
+// Sends files to a portal: the calls that any client of the protocol makes. What was sent is remembered in the browser, part by
+// part, so that an upload goes on after a pause, a lost connection, or a page that was closed.
+"use strict";
+
+const PART = 32 * 1024 * 1024;
+const MOST_PARTS = 10000;
+const WINDOW = 20;
+const PARTS_AT_ONCE = 4;
+const FILES_AT_ONCE = 3;
+const ATTEMPTS = 10;
+
+/** The hub or its storage said no. */
+export class Refused extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+  /** Whether trying again is of no use. */
+  get final() {
+    return this.status >= 400 && this.status < 500 && this.status !== 408 && this.status !== 429;
+  }
+}
+
+const settled = (request) =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+/** What was sent to one portal. Where the browser keeps nothing (private windows), it is remembered until the page is left. */
+export class Memory {
+  static async open(portal) {
+    const memory = new Memory();
+    memory.portal = portal;
+    memory.kept = new Map();
+    try {
+      const opening = indexedDB.open("uploads", 1);
+      opening.onupgradeneeded = () => opening.result.createObjectStore("kept");
+      memory.database = await settled(opening);
+    } catch {
+      memory.database = null;
+    }
+    return memory;
+  }
+
+  store(mode) {
+    return this.database.transaction("kept", mode).objectStore("kept");
+  }
+
+  async get(...key) {
+    const full = [this.portal, ...key];
+    if (!this.database) return this.kept.get(full.join("\n"));
+    return settled(this.store("readonly").get(full));
+  }
+
+  async put(value, ...key) {
+    const full = [this.portal, ...key];
+    if (!this.database) this.kept.set(full.join("\n"), value);
+    else await settled(this.store("readwrite").put(value, full));
+  }
+
+  range(...key) {
+    const full = [this.portal, ...key];
+    return IDBKeyRange.bound(full, [...full, []]);
+  }
+
+  /** All values whose keys begin so. */
+  async all(...key) {
+    if (this.database) return settled(this.store("readonly").getAll(this.range(...key)));
+    const start = [this.portal, ...key].join("\n");
+    return [...this.kept].filter(([name]) => name.startsWith(start)).map(([, value]) => value);
+  }
+
+  async clear() {
+    this.kept.clear();
+    if (this.database) await settled(this.store("readwrite").delete(this.range()));
+  }
+}
+
+const waiting = (milliseconds, signal) =>
+  new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", stop);
+      resolve();
+    }, milliseconds);
+    signal.addEventListener("abort", stop, { once: true });
+  });
+
+/** Lets so many in at a time. */
+const turnstile = (places) => {
+  const queue = [];
+  return async (work) => {
+    if (places === 0) await new Promise((resolve) => queue.push(resolve));
+    else places -= 1;
+    try {
+      return await work();
+    } finally {
+      const next = queue.shift();
+      if (next) next();
+      else places += 1;
+    }
+  };
+};
+
+/** One upload to a portal. `on` has `progress(bytes, path, bytesOfFile)` and `retry()`. */
+export class Sender {
+  constructor(memory, on) {
+    this.memory = memory;
+    this.on = on;
+    this.turn = turnstile(PARTS_AT_ONCE);
+  }
+
+  /** Stops what is on its way; what is confirmed stays. */
+  pause() {
+    if (this.stopper) this.stopper.abort(new DOMException("Paused", "AbortError"));
+  }
+
+  /** Sends `items` ({file, path}) and closes the package; `about` makes it where there is none yet. */
+  async run(items, about) {
+    this.stopper = new AbortController();
+    this.signal = this.stopper.signal;
+    this.sent = new Map();
+    try {
+      this.pack = await this.memory.get("package");
+      if (!this.pack) {
+        const made = await this.call(`/v1/portals/${this.memory.portal}/packages`, about);
+        this.pack = { id: made.id, token: made.access_token, name: about.name, sender: about.sender };
+        await this.memory.put(this.pack, "package");
+      }
+      const queue = [...items];
+      const worker = async () => {
+        for (let item = queue.shift(); item; item = queue.shift()) await this.sendFile(item);
+      };
+      await Promise.all(Array.from({ length: Math.min(FILES_AT_ONCE, queue.length) }, worker));
+      await this.call(`/v1/packages/${this.pack.id}/finalize`, {});
+      await this.memory.clear();
+    } catch (error) {
+      // One that fails ends the others: nothing goes on unseen.
+      if (!this.signal.aborted) this.stopper.abort(error);
+      if (error instanceof Refused && error.status === 404 && this.pack) await this.memory.clear();
+      throw error;
+    } finally {
+      this.pack = null;
+    }
+  }
+
+  /** Gives up the package that was begun. */
+  async discard() {
+    const pack = await this.memory.get("package");
+    await this.memory.clear();
+    if (!pack) return;
+    const headers = { "X-Package-Token": pack.token };
+    // One that is gone, or stays until the hub removes it, is no matter of whoever starts anew.
+    await fetch(`/v1/packages/${pack.id}`, { method: "DELETE", headers }).catch(() => {});
+  }
+
+  async persistently(work) {
+    for (let attempt = 1; ; attempt += 1) {
+      this.signal.throwIfAborted();
+      try {
+        return await work();
+      } catch (error) {
+        if (this.signal.aborted) throw this.signal.reason;
+        if (attempt === ATTEMPTS || (error instanceof Refused && error.final)) throw error;
+        this.on.retry();
+        await waiting(Math.random() * Math.min(30000, 500 * 2 ** attempt), this.signal);
+      }
+    }
+  }
+
+  call(path, body) {
+    return this.persistently(async () => {
+      const headers = { "Content-Type": "application/json" };
+      if (this.pack) headers["X-Package-Token"] = this.pack.token;
+      const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body), signal: this.signal });
+      const text = await answer.text();
+      let json = {};
+      try {
+        json = JSON.parse(text);
+      } catch {
+        // A proxy's error page says nothing that we could show.
+      }
+      if (!answer.ok) throw new Refused(json.message || `The hub answered ${answer.status}.`, answer.status);
+      return json;
+    });
+  }
+
+  // fetch() tells nothing of the progress of a body.
+  put(url, blob, progress) {
+    return new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest();
+      const stop = () => request.abort();
+      this.signal.addEventListener("abort", stop, { once: true });
+      request.open("PUT", url);
+      request.upload.onprogress = (event) => progress(event.loaded);
+      request.onabort = () => reject(this.signal.reason);
+      request.onerror = () => reject(new Error("The connection was interrupted."));
+      request.onload = () => {
+        const etag = request.getResponseHeader("ETag");
+        if (request.status === 200 && etag) resolve(etag);
+        // An address that has expired is replaced by a fresh one.
+        else reject(new Refused(`The storage answered ${request.status}.`, request.status === 403 ? 503 : request.status));
+      };
+      request.onloadend = () => this.signal.removeEventListener("abort", stop);
+      request.send(blob);
+    });
+  }
+
+  tell(path, number, bytes) {
+    const parts = this.sent.get(path) || new Map();
+    this.sent.set(path, parts);
+    parts.set(number, bytes);
+    let ofFile = 0;
+    for (const part of parts.values()) ofFile += part;
+    let all = 0;
+    for (const file of this.sent.values()) for (const part of file.values()) all += part;
+    this.on.progress(all, path, ofFile);
+  }
+
+  /** The file as it was announced, here or before the page was opened anew. */
+  async announced({ file, path }, full) {
+    const known = await this.memory.get("file", full);
+    if (known && known.size === file.size && known.modified === file.lastModified) return known;
+    const chunk = Math.max(PART, Math.ceil(file.size / MOST_PARTS));
+    const made = await this.call(`/v1/packages/${this.pack.id}/files`, {
+      kind: "file",
+      name: file.name,
+      path,
+      size: file.size,
+      chunk_size: chunk,
+      last_modified: new Date(file.lastModified).toISOString(),
+    });
+    const blueprint = made.create_blueprint;
+    const begun = await this.persistently(async () => {
+      const headers = blueprint.headers || {};
+      const answer = await fetch(blueprint.url, { method: blueprint.method, headers, signal: this.signal });
+      if (!answer.ok) throw new Refused(`The storage answered ${answer.status}.`, answer.status);
+      return answer.text();
+    });
+    const upload = new DOMParser().parseFromString(begun, "application/xml").querySelector("UploadId").textContent;
+    const { size, lastModified: modified } = file;
+    const record = { id: made.file.id, path: full, upload, chunk, size, modified, done: false };
+    await this.memory.put(record, "file", full);
+    return record;
+  }
+
+  async sendFile(item) {
+    const { file, path } = item;
+    const full = path ? `${path}/${file.name}` : file.name;
+    const record = await this.announced(item, full);
+    const { chunk } = record;
+    if (record.done) return this.tell(full, 0, file.size);
+    const count = Math.max(1, Math.ceil(file.size / chunk));
+    const length = (number) => Math.min(file.size, (number + 1) * chunk) - number * chunk;
+    const etags = new Array(count);
+    for (const { number, etag } of await this.memory.all("part", record.id)) {
+      etags[number] = etag;
+      this.tell(full, number, length(number));
+    }
+    const base = `/v1/packages/${this.pack.id}/files/${record.id}`;
+    const addresses = (start, wanted) =>
+      this.call(`${base}?start=${start}&count=${wanted}`, { upload_id: record.upload });
+
+    const sendPart = async (number, blueprint) => {
+      let fresh = blueprint;
+      const blob = file.slice(number * chunk, number * chunk + length(number));
+      const etag = await this.persistently(async () => {
+        // An address may have expired while we waited.
+        const address = fresh || (await addresses(number, 1))[0];
+        fresh = null;
+        return this.put(address.url, blob, (bytes) => this.tell(full, number, bytes));
+      });
+      etags[number] = etag;
+      await this.memory.put({ number, etag }, "part", record.id, number);
+      this.tell(full, number, blob.size);
+    };
+
+    for (let start = 0; start < count; ) {
+      if (etags[start] !== undefined) {
+        start += 1;
+        continue;
+      }
+      let end = start + 1;
+      while (end < count && end - start < WINDOW && etags[end] === undefined) end += 1;
+      const blueprints = await addresses(start, end - start);
+      const first = start;
+      await Promise.all(blueprints.map((blueprint, index) => this.turn(() => sendPart(first + index, blueprint))));
+      start = end;
+    }
+    await this.call(`${base}/finalize`, {
+      size: file.size,
+      chunk_size: chunk,
+      file_extras: { upload_id: record.upload },
+      chunk_extras: etags.map((etag, index) => ({ partNumber: String(index + 1), etag })),
+    });
+    await this.memory.put({ ...record, done: true }, "file", full);
+  }
+}

@@ -1,0 +1,326 @@
+//! Standing in front of the internet: TLS, proxies, limits, headers, what the log says, restarts.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use masv_agent::hub::TlsConfig;
+use reqwest::Method;
+use serde_json::json;
+
+use super::client::{CODE, TestHub, good, refused, text, wait_until};
+use crate::process::command;
+
+/// A fresh certificate for localhost and its key, as PEM.
+fn certificate() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+/// Whether the hub at `port` shows this certificate, on a new connection.
+async fn shows(port: u16, certificate: &str) -> bool {
+    let trusted = reqwest::Certificate::from_pem(certificate.as_bytes()).unwrap();
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([trusted]).build().unwrap();
+    let answer = client.get(format!("https://localhost:{port}/healthz")).send().await;
+    answer.is_ok_and(|answer| answer.headers().contains_key("strict-transport-security"))
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_taken_while_the_hub_runs_and_a_bad_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = TlsConfig { certificate: folder.path().join("cert.pem"), key: folder.path().join("key.pem") };
+    let (first, second) = (certificate(), certificate());
+    let write = |(certificate, key): &(String, String)| {
+        std::fs::write(&files.certificate, certificate).unwrap();
+        std::fs::write(&files.key, key).unwrap();
+    };
+    write(&first);
+    let hub = TestHub::start_with(|config| config.tls = Some(files.clone())).await;
+    let port = url::Url::parse(&hub.base).unwrap().port().unwrap();
+    assert!(shows(port, &first.0).await && !shows(port, &second.0).await);
+    std::fs::write(&files.key, "no key").unwrap();
+    hub.hub.reload_certificate();
+    std::fs::write(&files.certificate, &second.0).unwrap();
+    hub.hub.reload_certificate();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(shows(port, &first.0).await, "half a change is none");
+    std::fs::write(&files.key, &second.1).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !shows(port, &second.0).await {
+        assert!(Instant::now() < deadline, "files that changed are read without being told");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!shows(port, &first.0).await);
+}
+
+async fn sign_in(hub: &TestHub, forwarded: &str, email: &str) -> u16 {
+    let body = json!({ "email": email, "password": "wrong" });
+    let request = hub.request(Method::POST, "/v1/auth").header("X-Forwarded-For", forwarded).json(&body);
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn only_a_trusted_proxy_says_who_is_calling() {
+    let hub = TestHub::start().await;
+    for guess in 0..10 {
+        assert_eq!(sign_in(&hub, &format!("192.0.2.{guess}"), "a@example.com").await, 401);
+    }
+    assert_eq!(sign_in(&hub, "192.0.2.99", "a@example.com").await, 429, "its own word is not taken");
+
+    let hub = TestHub::start_with(|config| config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]).await;
+    for _ in 0..10 {
+        assert_eq!(sign_in(&hub, "6.6.6.6, 192.0.2.1", "a@example.com").await, 401);
+    }
+    assert_eq!(sign_in(&hub, "7.7.7.7, 192.0.2.1", "a@example.com").await, 429);
+    assert_eq!(sign_in(&hub, "192.0.2.2", "a@example.com").await, 401, "others may try");
+}
+
+#[tokio::test]
+async fn only_a_trusted_proxy_says_by_which_address_the_hub_is_reached() {
+    for (trusted, base) in [(true, "https://files.example.com"), (false, "http://127.0.0.1")] {
+        let hub = TestHub::start_with(|config| {
+            if trusted {
+                config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+            }
+        })
+        .await;
+        let package = hub.sent_package(json!({ "name": "x" }), b"x").await;
+        let asked = package.request(Method::POST, "/links").header("X-Forwarded-Proto", "https");
+        let link = good(asked.header("X-Forwarded-Host", "files.example.com").header("X-Masv-Scheme", "gopher")).await;
+        assert!(text(&link, "url").starts_with(base), "{link}");
+    }
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_for_passwords_of_people_links_and_portals() {
+    let hub = TestHub::start().await;
+    let password = "correct horse".to_owned().into();
+    hub.hub.put_user("Team", "ed@example.com", "Ed", &password, masv_agent::hub::Role::Sender).await.unwrap();
+    let package = hub.sent_package(json!({ "name": "Locked", "password": "right" }), b"x").await;
+    let link = package.new_link(json!({})).await;
+    let portal = good(hub.request(Method::GET, "/v1/subdomains/portals/closed")).await;
+    let open = format!("/v1/links/{}?secret={}", text(&link, "id"), text(&link, "download_secret"));
+    let send = format!("/v1/portals/{}/packages", text(&portal, "id"));
+    let ask = |what: &str, guess: &str| match what {
+        "person" => {
+            hub.request(Method::POST, "/v1/auth").json(&json!({ "email": "ed@example.com", "password": guess }))
+        }
+        "link" => hub.request(Method::GET, &open).header("X-Link-Password", guess),
+        _ => hub.request(Method::POST, &send).json(&json!({ "sender": "a@example.com", "access_code": guess })),
+    };
+    for (what, right) in [("person", "correct horse"), ("link", "right"), ("portal", CODE)] {
+        for guess in 0..10 {
+            refused(ask(what, &format!("wrong {guess}")), 401).await;
+        }
+        let stopped = ask(what, right).send().await.unwrap();
+        assert_eq!(stopped.status(), 429, "{what}");
+        let wait: u64 = stopped.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((1..=300).contains(&wait), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn one_address_does_not_try_one_password_on_everybody() {
+    let hub = TestHub::start().await;
+    let mut last = 0;
+    for person in 0..60 {
+        last = sign_in(&hub, "", &format!("person{person}@example.com")).await;
+        if last == 429 {
+            break;
+        }
+    }
+    assert_eq!(last, 429);
+}
+
+/// Sends raw bytes; what comes back until the other side closes or says no more for a second.
+fn raw(hub: &TestHub, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(hub.base.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_heads_and_times_have_limits() {
+    let hub = TestHub::start_with(|config| config.head_limit = Duration::from_millis(500)).await;
+    let large = format!("{{\"name\":\"{}\"}}", "x".repeat(9 << 20));
+    refused(hub.team_request(Method::POST, &format!("/v1/teams/{}/packages", hub.team)).body(large), 413).await;
+    let many: String = (0..200).map(|number| format!("x-{number}: y\r\n")).collect();
+    let answer = raw(&hub, format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{many}\r\n").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let long = format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(600_000));
+    assert!(!raw(&hub, long.as_bytes()).starts_with("HTTP/1.1 200"));
+    let begun = Instant::now();
+    let answer = raw(&hub, b"GET /healthz HTTP/1.1\r\nhost: x\r\n");
+    assert!(!answer.contains("200 OK") && begun.elapsed() < Duration::from_secs(5), "a head that never ends: {answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_beyond_the_limit_wait_for_one_to_end() {
+    let hub = TestHub::start_with(|config| config.max_connections = 1).await;
+    // Provisioning is done; nothing else is connected yet.
+    let idle = TcpStream::connect(hub.base.trim_start_matches("http://")).unwrap();
+    let mut first = idle.try_clone().unwrap();
+    first.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let mut begun = [0; 12];
+    first.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200");
+    let asked = tokio::spawn(hub.request(Method::GET, "/healthz").send());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!asked.is_finished(), "it waits");
+    idle.shutdown(std::net::Shutdown::Both).unwrap();
+    assert_eq!(asked.await.unwrap().unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn every_answer_is_closed_to_frames_scripts_and_caches() {
+    let hub =
+        TestHub::start_with(|config| config.public_url = Some("https://files.example.com".parse().unwrap())).await;
+    for (path, accept) in [
+        ("/healthz", "*/*"),
+        ("/v1/nothing", "*/*"),
+        ("/v1/system/packages/spec", "*/*"),
+        ("/", "text/html"),
+        ("/portals/open", "text/html"),
+        ("/portals/nothing", "text/html"),
+        ("/assets/portal.js", "*/*"),
+        ("/assets/icon.svg", "*/*"),
+        ("/storage/P/F", "*/*"),
+        ("/01ARZ3NDEKTSV4RRFFQ69G5FAV?secret=x", "text/html"),
+    ] {
+        let answer = hub.request(Method::GET, path).header("Accept", accept).send().await.unwrap();
+        let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();
+        assert_eq!((header("x-content-type-options"), header("x-frame-options")), ("nosniff", "DENY"), "{path}");
+        assert_eq!((header("referrer-policy"), header("x-robots-tag")), ("no-referrer", "noindex, nofollow"), "{path}");
+        assert!(header("strict-transport-security").starts_with("max-age="), "{path}");
+        let policy = header("content-security-policy");
+        assert!(
+            policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{path}: {policy}"
+        );
+        assert!(!policy.contains("unsafe") && !policy.contains('*'), "{path}: {policy}");
+        if !path.starts_with("/assets") && !path.starts_with("/storage") {
+            assert_eq!(header("cache-control"), "no-store", "{path}");
+        }
+    }
+}
+
+/// A hub as its own process, on a socket that the test holds.
+struct Process {
+    child: Child,
+    log: std::path::PathBuf,
+}
+
+impl Process {
+    fn start(folder: &Path, listener: &TcpListener, log: &str) -> Self {
+        let log = folder.join(log);
+        let out = std::fs::File::create(&log).unwrap();
+        let masv = command(folder, &[]);
+        let mut shell = Command::new("sh");
+        // As a supervisor hands over a socket: it is file 3, and the process is told by its own id.
+        shell.args(["-c", "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"", "sh"]);
+        shell.arg(masv.get_program()).args(["hub", "start", "--log-level", "trace", "--data-dir", "data"]);
+        shell.current_dir(folder).stdin(Stdio::from(OwnedFd::from(listener.try_clone().unwrap())));
+        let child = shell.stdout(Stdio::from(out.try_clone().unwrap())).stderr(Stdio::from(out)).spawn().unwrap();
+        Self { child, log }
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn request(client: &reqwest::Client, method: Method, base: &str, path: &str, token: &str) -> reqwest::RequestBuilder {
+    client.request(method, format!("{base}{path}")).header("X-Package-Token", token)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_breaks_no_transfer_and_the_log_holds_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let base = format!("http://{address}");
+    let mut first = Process::start(folder.path(), &listener, "first.log");
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    good(client.get(format!("{base}/healthz"))).await;
+    let said = first.said();
+    let word = |after: &str| said.split(after).nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let (key, team) = (word("api_key:"), word("team:"));
+    let made = client.post(format!("{base}/v1/teams/{team}/packages")).header("X-API-KEY", &key);
+    let body =
+        json!({ "name": "Over a restart", "password": "pass word of the package", "recipients": ["r@example.com"] });
+    let made = good(made.json(&body)).await;
+    let (package, token) = (text(&made, "id"), text(&made, "access_token"));
+    let files = format!("/v1/packages/{package}/files");
+    let announce = json!({ "name": "a.mov", "size": 2_000_000 });
+    let file = good(request(&client, Method::POST, &base, &files, &token).json(&announce)).await;
+    let id = text(&file["file"], "id");
+    let part = good(request(&client, Method::POST, &base, &format!("{files}/{id}?start=0&count=1"), &token)).await;
+    let part = text(&part[0], "url");
+
+    // Half of the part is there when the hub is told to stop.
+    let path = part.trim_start_matches(&base);
+    let mut sending = TcpStream::connect(address).unwrap();
+    let head = format!("PUT {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 2000000\r\n\r\n");
+    sending.write_all(head.as_bytes()).unwrap();
+    sending.write_all(&[7; 1_000_000]).unwrap();
+    first.signal(rustix::process::Signal::HUP);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    first.signal(rustix::process::Signal::TERM);
+    let second = Process::start(folder.path(), &listener, "second.log");
+    // Nobody is refused meanwhile: whoever connects waits in the socket.
+    let listed = good(request(&client, Method::GET, &base, &files, &token)).await;
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert!(first.child.try_wait().unwrap().is_none(), "the first one still receives:\n{}", first.said());
+    sending.write_all(&[7; 1_000_000]).unwrap();
+    let mut answer = [0; 4096];
+    let length = sending.read(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]).to_lowercase();
+    assert!(answer.starts_with("http/1.1 200"), "{answer}");
+    let etag = answer.split("etag: ").nth(1).unwrap().split("\r\n").next().unwrap().to_owned();
+    drop(sending);
+    let ended = wait_until(|| first.child.try_wait().unwrap()).await;
+    assert_eq!(ended.code(), Some(0), "{}", first.said());
+
+    let closing = json!({ "size": 2_000_000, "chunk_extras": [{ "partNumber": "1", "etag": etag }] });
+    good(request(&client, Method::POST, &base, &format!("{files}/{id}/finalize"), &token).json(&closing)).await;
+    good(request(&client, Method::POST, &base, &format!("/v1/packages/{package}/finalize"), &token)).await;
+    let link = good(request(&client, Method::POST, &base, &format!("/v1/packages/{package}/links"), &token)).await;
+    let secret = text(&link, "download_secret");
+    let open = client.get(format!("{base}/v1/links/{}?secret={secret}", text(&link, "id")));
+    refused(open.try_clone().unwrap().header("X-Link-Password", "a wrong guess"), 401).await;
+    let opened = good(open.header("X-Link-Password", "pass word of the package")).await;
+    let visit = text(&opened, "package_token");
+    let url = good(request(&client, Method::GET, &base, &format!("{files}/{id}/download"), &visit)).await;
+    let url = text(&url, "url");
+    let got = client.get(&url).send().await.unwrap().bytes().await.unwrap();
+    assert!(got.len() == 2_000_000 && got.iter().all(|byte| *byte == 7));
+    let page = client.get(text(&link, "url")).header("Accept", "text/html").send().await.unwrap();
+    assert_eq!(page.status(), 200);
+
+    let signature = |url: &str| url.split("signature=").nth(1).unwrap().to_owned();
+    // The first lines of the first log are the key, shown once.
+    let logs = format!("{}{}", first.said().replacen(&key, "", 1), second.said());
+    assert!(logs.contains("answered") && logs.contains("part stored"), "the log is of the level that was asked for");
+    let secrets = [&key, &token, &secret, &visit, &signature(&part), &signature(&url)];
+    for held in secrets.into_iter().map(String::as_str).chain(["pass word of the package", "a wrong guess"]) {
+        let line = logs.lines().find(|line| line.contains(held));
+        assert_eq!(line, None, "a secret in the log");
+    }
+}
