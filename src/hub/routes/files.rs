@@ -26,6 +26,8 @@ const MOST_ADDRESSES: u32 = 1000;
 pub(super) struct GivenFile {
     #[serde(default)]
     kind: Option<String>,
+    /// Missing is as bad as empty, but only to whoever may announce files at all.
+    #[serde(default)]
     name: String,
     #[serde(default, deserialize_with = "text")]
     path: Option<String>,
