@@ -257,7 +257,8 @@ async fn a_restart_breaks_no_transfer_and_the_log_holds_no_secret() {
     let address = listener.local_addr().unwrap();
     let base = format!("http://{address}");
     let mut first = Process::start(folder.path(), &listener, "first.log");
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    // A connection that idles is closed when its process stops: each request has its own.
+    let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
     good(client.get(format!("{base}/healthz"))).await;
     let said = first.said();
     let word = |after: &str| said.split(after).nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
@@ -283,6 +284,7 @@ async fn a_restart_breaks_no_transfer_and_the_log_holds_no_secret() {
     first.signal(rustix::process::Signal::HUP);
     tokio::time::sleep(Duration::from_millis(200)).await;
     first.signal(rustix::process::Signal::TERM);
+    wait_until(|| first.said().contains("hub takes no more requests").then_some(())).await;
     let second = Process::start(folder.path(), &listener, "second.log");
     // Nobody is refused meanwhile: whoever connects waits in the socket.
     let listed = good(request(&client, Method::GET, &base, &files, &token)).await;
