@@ -95,6 +95,8 @@ pub struct RuleLine {
     pub watch: PathBuf,
     /// What it does with what lands there.
     pub does: String,
+    /// Whether it puts there what it receives.
+    pub receives: bool,
 }
 
 /// The rules in a line each.
@@ -111,7 +113,7 @@ pub(super) fn rule_lines(rules: &RuleSet) -> Vec<RuleLine> {
             UploadKind::Portal { subdomain, .. } => format!("the portal {subdomain}"),
         };
         let does = if rule.enabled { format!("{what} becomes a package, by {to}") } else { "disabled".to_owned() };
-        RuleLine { name: rule.name.clone(), watch: rule.watch.clone(), does }
+        RuleLine { name: rule.name.clone(), watch: rule.watch.clone(), does, receives: false }
     };
     rules.rules.iter().map(|rule| line(rule)).chain(rules.downloads.iter().map(|rule| download_line(rule))).collect()
 }
@@ -122,7 +124,7 @@ fn download_line(rule: &DownloadRule) -> RuleLine {
         Portals::Subdomains(names) => format!("the portal {}", names.join(", ")),
     };
     let does = if rule.enabled { format!("gets what arrives in {from}") } else { "disabled".to_owned() };
-    RuleLine { name: rule.name.clone(), watch: rule.into.clone(), does }
+    RuleLine { name: rule.name.clone(), watch: rule.into.clone(), does, receives: true }
 }
 
 /// Tells of transfers as their events are committed, until `stop`.

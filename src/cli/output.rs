@@ -237,6 +237,15 @@ pub(super) fn size(bytes: u64) -> String {
     bytesize::ByteSize::b(bytes).display().si().to_string()
 }
 
+/// A number of things for people: `1 rule`, `2 rules`, `2 entries`.
+pub(super) fn count(number: u64, thing: &str) -> String {
+    match thing.strip_suffix('y') {
+        _ if number == 1 => format!("1 {thing}"),
+        Some(stem) => format!("{number} {stem}ies"),
+        None => format!("{number} {thing}s"),
+    }
+}
+
 /// Seconds for people.
 pub(super) fn duration(seconds: u64) -> String {
     match seconds {

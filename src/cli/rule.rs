@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::error::CliError;
-use super::output::{Cell, Mood, Output, duration, size};
+use super::output::{Cell, Mood, Output, count, duration, size};
 use super::rule_reports as reports;
 use crate::rules::{self, SystemEnvironment};
 
@@ -145,7 +145,7 @@ pub(super) async fn run(
         Command::Reload => {
             let answer: Value = client()?.order("/automations/reload").await?;
             output.json(&answer);
-            output.line(&format!("Loaded {} rules.", answer["rules"]));
+            output.line(&format!("Loaded {}.", count(answer["rules"].as_u64().unwrap_or_default(), "rule")));
         }
         Command::History { name, since, limit } => {
             let limit = limit.unwrap_or(if since.is_some() { 10_000 } else { 100 });
@@ -156,12 +156,19 @@ pub(super) async fn run(
         Command::Forget { name, path, all } => {
             let answer: Value = client()?.post(&named(&name, "/forget"), &below(path, all)?).await?;
             output.json(&answer);
-            output.line(&format!("Forgot {} entries; what is there is transferred again.", answer["forgotten"]));
+            output.line(&match answer["forgotten"].as_u64().unwrap_or_default() {
+                0 => "Nothing of that was remembered; nothing changes.".to_owned(),
+                forgotten => format!("Forgot {}; what is there is transferred again.", count(forgotten, "entry")),
+            });
         }
         Command::MarkSent { name, path, all } => {
             let answer: Value = client()?.post(&named(&name, "/mark_sent"), &below(path, all)?).await?;
             output.json(&answer);
-            output.line(&format!("{} count as done.", answer["marked"]));
+            output.line(&match answer["marked"].as_u64().unwrap_or_default() {
+                0 => "Nothing of that waits to be transferred; nothing changes.".to_owned(),
+                1 => "1 counts as done.".to_owned(),
+                marked => format!("{marked} count as done."),
+            });
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -186,7 +193,8 @@ fn below(path: Option<PathBuf>, all: bool) -> Result<Value, CliError> {
     }
     match (path, all) {
         (Some(path), false) => {
-            let path = std::path::absolute(&path).map_err(|error| CliError::usage(error.to_string()))?;
+            let path = reports::whole_path(&path)?;
+            let path = path.to_str().ok_or_else(reports::not_utf8)?;
             Ok(json!({ "path": path }))
         }
         (None, true) => Ok(json!({ "all": true })),
@@ -199,26 +207,19 @@ fn check(file: &Path, output: &Output) -> Result<(), CliError> {
     let colours = std::io::stderr().is_terminal();
     match rules::load(&file, &SystemEnvironment) {
         Ok(rules) => {
-            output.json(&json!({ "valid": true, "rules": rules.rules.len(), "warnings": rules.warnings }));
+            let number = rules.rules.len() + rules.downloads.len();
+            output.json(&json!({ "valid": true, "rules": number, "warnings": rules.warnings }));
             for warning in &rules.warnings {
                 output.report(&warning.render(colours));
             }
-            output.line(&format!(
-                "{}: {} rules, no errors.",
-                file.display(),
-                rules.rules.len() + rules.downloads.len()
-            ));
+            output.line(&format!("{}: {}, no errors.", file.display(), count(number as u64, "rule")));
             Ok(())
         }
         Err(diagnostics) => {
             output.json(&json!({ "valid": false, "errors": diagnostics.0 }));
             output.report(&diagnostics.render(colours));
-            let count = diagnostics.0.len();
-            Err(CliError::failed(format!(
-                "{count} {} in {}",
-                if count == 1 { "error" } else { "errors" },
-                file.display()
-            )))
+            let errors = count(diagnostics.0.len() as u64, "error");
+            Err(CliError::failed(format!("{errors} in {}", file.display())))
         }
     }
 }

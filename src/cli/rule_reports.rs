@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::error::{CliError, Exit};
-use super::output::{Cell, Mood, Output, duration, size};
+use super::output::{Cell, Mood, Output, count, duration, size};
 use super::rule::{USUAL_FILE, package_id, text};
 use super::upload;
 use crate::agent;
@@ -36,7 +36,7 @@ pub(super) fn since(words: &str) -> Result<Timestamp, String> {
 }
 
 /// The path as the rules know it: absolute, and without `.` and `..`.
-fn whole_path(path: &Path) -> Result<PathBuf, CliError> {
+pub(super) fn whole_path(path: &Path) -> Result<PathBuf, CliError> {
     let absolute = std::path::absolute(path).map_err(|error| CliError::usage(error.to_string()))?;
     let mut whole = PathBuf::new();
     for part in absolute.components() {
@@ -49,13 +49,17 @@ fn whole_path(path: &Path) -> Result<PathBuf, CliError> {
     Ok(whole)
 }
 
+pub(super) fn not_utf8() -> CliError {
+    CliError::usage("the path is not UTF-8, which the API cannot take")
+}
+
 pub(super) async fn explain(path: &Path, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
     if let Some(package) = package_id(path) {
         let answer: Value = client.get(&format!("/automations/explain?package={package}")).await?;
         return explained(&answer, package, output);
     }
     let path = whole_path(path)?;
-    let asked = path.to_str().ok_or_else(|| CliError::usage("the path is not UTF-8, which the API cannot take"))?;
+    let asked = path.to_str().ok_or_else(not_utf8)?;
     let asked: String = url::form_urlencoded::byte_serialize(asked.as_bytes()).collect();
     let answer: Value = client.get(&format!("/automations/explain?path={asked}")).await?;
     explained(&answer, &path.display().to_string(), output)
@@ -74,7 +78,7 @@ fn explained(answer: &Value, what: &str, output: &Output) -> Result<ExitCode, Cl
     }
     match taker {
         Some(rule) => {
-            output.line(&format!("\nIt is the rule {rule}'s."));
+            output.line(&format!("\nThe rule {rule} takes it."));
             Ok(ExitCode::SUCCESS)
         }
         None => Err(CliError::new(Exit::NotFound, format!("no rule takes {what}"))),
@@ -177,10 +181,6 @@ fn show_dry_download(rule: &Value, output: &Output) {
     if packages.is_empty() {
         output.line("  nothing to fetch");
     }
-}
-
-fn count(number: u64, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A time that the agent tells with its zone, in words; empty where there is none.

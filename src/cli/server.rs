@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::Client;
 use super::error::CliError;
 use super::log;
-use super::output::{Cell, Output, size, visible};
+use super::output::{Cell, Output, count, size, visible};
 use crate::agent::{self, AgentError, Banner, LogFormat, Notice, Origin, Origins, Written};
 use crate::api::about::{Copied, Setting, SettingsInForce};
 use crate::api::types::Server;
@@ -93,7 +93,7 @@ pub(super) async fn run(
         }
         Command::Reload => {
             let answer: Value = client()?.order("/automations/reload").await?;
-            output.line(&format!("Loaded {} rules.", answer["rules"]));
+            output.line(&format!("Loaded {}.", count(answer["rules"].as_u64().unwrap_or_default(), "rule")));
             output.json(&answer);
         }
     }
@@ -176,7 +176,7 @@ fn tell(notice: &Notice, output: Output) {
                 line(&format!("  {hint}"));
             }
         }
-        Notice::Reloaded { rules } => line(&format!("Loaded {rules} rules.")),
+        Notice::Reloaded { rules } => line(&format!("Loaded {}.", count(*rules as u64, "rule"))),
         Notice::BadRules { report } => {
             output.raw(&format!("{report}\nThe rules that were loaded before go on.\n"));
         }
@@ -185,7 +185,7 @@ fn tell(notice: &Notice, output: Output) {
 }
 
 fn amount(files: u64, bytes: u64) -> String {
-    format!("{files} {}, {}", if files == 1 { "file" } else { "files" }, size(bytes))
+    format!("{}, {}", count(files, "file"), size(bytes))
 }
 
 fn greet(banner: &Banner, output: Output, line: impl Fn(&str)) {
@@ -211,8 +211,13 @@ fn greet(banner: &Banner, output: Output, line: impl Fn(&str)) {
     for warning in &banner.warnings {
         output.raw(&format!("\n{}\n", warning.render(false)));
     }
-    if !banner.rules.is_empty() {
-        line("");
-        line("Drop files into these folders. Ctrl-C stops.");
-    }
+    let receives = banner.rules.iter().filter(|rule| rule.receives).count();
+    let what_to_do = match (banner.rules.len() - receives, receives) {
+        (0, 0) => return,
+        (0, _) => "What arrives in the portals lands in these folders. Ctrl-C stops.",
+        (_, 0) => "Drop files into these folders. Ctrl-C stops.",
+        _ => "Drop files into the folders that are watched. Ctrl-C stops.",
+    };
+    line("");
+    line(what_to_do);
 }

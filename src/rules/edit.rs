@@ -1,7 +1,8 @@
-//! Writes a rule into the text of a rules file and leaves every other byte, comments among them, as it is.
+//! Writes a rule, or a key of one, into the text of a rules file and leaves every other byte, comments among them, as it
+//! is.
 //!
-//! Guarantees: the result holds exactly what the text held and the new rule as the last one, or it is an error and
-//! there is no result. The text need not be valid but for its YAML; the caller reads the result before saving it.
+//! Guarantees: the result holds exactly what the text held and what was to be written, or it is an error and there is no
+//! result. The text need not be valid but for its YAML; the caller reads the result before saving it.
 
 use serde_json::Value as Json;
 
@@ -16,6 +17,12 @@ pub enum EditError {
     /// The new rule is not a YAML mapping.
     #[error("the new rule is not a YAML mapping")]
     Rule,
+    /// No rule of the file has that name as it is written there.
+    #[error("the rules file does not spell out a rule named `{0}`")]
+    NoRule(String),
+    /// The key stands where it can not be changed without changing more.
+    #[error("`{0}` of that rule is written in a way that only a person should change")]
+    Key(String),
     /// The file is written in a style that has no place for a line more.
     #[error(
         "the `rules` of the file are written on one line or in JSON; write them as a list with a `-` for each rule"
@@ -68,6 +75,67 @@ pub fn add_rule(text: &str, rule: &str) -> Result<String, EditError> {
     let edited = inserted(text, &old, rule).ok_or(EditError::Style)?;
     let read = yaml::parse(&edited).map_err(|_| EditError::Style)?;
     if is_old_and_new(&read, &old, &new) { Ok(edited) } else { Err(EditError::Style) }
+}
+
+/// Sets a key of the rule that is named `rule` to a number or a boolean.
+///
+/// # Errors
+/// That the text is not YAML, that it has no such rule, or that the key's place has no room for another value.
+pub fn set_key(text: &str, rule: &str, key: &str, value: &Json) -> Result<String, EditError> {
+    let refused = || EditError::Key(key.to_owned());
+    let old = yaml::parse(text).map_err(|error| EditError::File(error.message))?;
+    let value = value.to_string();
+    let new = yaml::parse(&value).map_err(|_| refused())?;
+    let place = place_of(&old, rule).ok_or_else(|| EditError::NoRule(rule.to_owned()))?;
+    let edited = with_key(text, &list_of(&old)[place], key, &value).ok_or_else(refused)?;
+    let read = yaml::parse(&edited).map_err(|_| refused())?;
+    let expected = list_of(&old).into_iter().enumerate().map(|(index, node)| match node.value {
+        Value::Map(pairs) if index == place => {
+            let others = pairs.into_iter().filter(|(name, _)| name.text() != Some(key)).collect();
+            Node { value: Value::Map(others), ..node }
+        }
+        value => Node { value, ..node },
+    });
+    let mut found = list_of(&read);
+    let set = found.get_mut(place).and_then(|node| taken(node, key));
+    let same = found.len() == list_of(&old).len() && found.iter().zip(expected).all(|(one, other)| one.same(&other));
+    if same && same_others(&read, &old) && set.is_some_and(|set| set.same(&new)) { Ok(edited) } else { Err(refused()) }
+}
+
+/// Which of the file's rules has that name.
+fn place_of(root: &Node, rule: &str) -> Option<usize> {
+    list_of(root).iter().position(|node| name_of(node).is_some_and(|(_, name)| name.text() == Some(rule)))
+}
+
+fn name_of(rule: &Node) -> Option<&(Node, Node)> {
+    let Value::Map(pairs) = &rule.value else { return None };
+    pairs.iter().find(|(key, _)| key.text() == Some("name"))
+}
+
+/// Takes a key out of a mapping.
+fn taken(map: &mut Node, key: &str) -> Option<Node> {
+    let Value::Map(pairs) = &mut map.value else { return None };
+    let at = pairs.iter().position(|(name, _)| name.text() == Some(key))?;
+    Some(pairs.remove(at).1)
+}
+
+/// The text with the key's value replaced, or with the key behind the rule's name.
+fn with_key(text: &str, rule: &Node, key: &str, value: &str) -> Option<String> {
+    let Value::Map(pairs) = &rule.value else { return None };
+    if let Some((_, old)) = pairs.iter().find(|(name, _)| name.text() == Some(key)) {
+        let (before, after) = (text.get(..old.start)?, text.get(old.end..)?);
+        return (old.end > old.start).then(|| format!("{before}{value}{after}"));
+    }
+    let (name, named) = name_of(rule)?;
+    if text.get(rule.start..)?.starts_with('{') {
+        return Some(format!("{}, {key}: {value}{}", text.get(..named.end)?, text.get(named.end..)?));
+    }
+    let line = text.get(..name.start)?.rfind('\n').map_or(0, |at| at + 1);
+    let indent: String = text.get(line..name.start)?.chars().map(|c| if c == '-' { ' ' } else { c }).collect();
+    let ending = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    let at = text.get(named.end..)?.find('\n').map_or(text.len(), |at| named.end + at + 1);
+    let gap = if text[..at].ends_with('\n') { "" } else { ending };
+    Some(format!("{}{gap}{indent}{key}: {value}{ending}{}", &text[..at], &text[at..]))
 }
 
 fn rules_of(root: &Node) -> Option<(&Node, &Node)> {
@@ -160,24 +228,29 @@ fn document_end(text: &str) -> usize {
     text.len()
 }
 
-/// Whether the tree holds exactly what the old one held and the new rule as the last one.
-fn is_old_and_new(read: &Node, old: &Node, new: &Node) -> bool {
+fn list_of(root: &Node) -> Vec<Node> {
+    match rules_of(root).map(|(_, value)| &value.value) {
+        Some(Value::List(items)) => items.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether two trees hold the same beside their rules.
+fn same_others(read: &Node, old: &Node) -> bool {
     let others = |root: &Node| -> Vec<(Node, Node)> {
         let Value::Map(pairs) = &root.value else { return Vec::new() };
         pairs.iter().filter(|(key, _)| key.text() != Some("rules")).cloned().collect()
     };
-    let list = |root: &Node| -> Vec<Node> {
-        match rules_of(root).map(|(_, value)| &value.value) {
-            Some(Value::List(items)) => items.clone(),
-            _ => Vec::new(),
-        }
-    };
-    let (read_others, old_others) = (others(read), others(old));
-    let (mut read_rules, old_rules) = (list(read), list(old));
-    let last = read_rules.pop();
+    let (read, old) = (others(read), others(old));
     let same = |left: &(Node, Node), right: &(Node, Node)| left.0.same(&right.0) && left.1.same(&right.1);
-    read_others.len() == old_others.len()
-        && read_others.iter().zip(&old_others).all(|(left, right)| same(left, right))
+    read.len() == old.len() && read.iter().zip(&old).all(|(left, right)| same(left, right))
+}
+
+/// Whether the tree holds exactly what the old one held and the new rule as the last one.
+fn is_old_and_new(read: &Node, old: &Node, new: &Node) -> bool {
+    let (mut read_rules, old_rules) = (list_of(read), list_of(old));
+    let last = read_rules.pop();
+    same_others(read, old)
         && read_rules.len() == old_rules.len()
         && read_rules.iter().zip(&old_rules).all(|(left, right)| left.same(right))
         && last.is_some_and(|last| last.same(new))
@@ -244,6 +317,39 @@ mod tests {
         }
         assert!(matches!(add_rule("a: [", RULE), Err(EditError::File(_))));
         assert_eq!(add_rule("version: 1\n", "- no mapping"), Err(EditError::Rule));
+    }
+
+    #[test]
+    fn a_key_is_replaced_where_it_stands_or_put_behind_the_name() {
+        let set = |text: &str, key: &str, value: Json| set_key(text, "b", key, &value).unwrap();
+        let text = "version: 1\nrules:\n  - name: a\n    priority: 1\n  - watch: x\n    name: b # ours\n    priority: 2 # two\n";
+        let edited = set(text, "priority", Json::from(-3));
+        assert_eq!(edited, text.replace("2 # two", "-3 # two"));
+        let edited = set(text, "enabled", Json::from(false));
+        assert_eq!(edited, text.replace("# ours\n", "# ours\n    enabled: false\n"));
+        let flow = "rules:\n  - { name: b, watch: x } # all\n";
+        assert_eq!(
+            set(flow, "enabled", Json::from(false)),
+            "rules:\n  - { name: b, enabled: false, watch: x } # all\n"
+        );
+        assert_eq!(set("rules:\n- name: b", "priority", Json::from(1)), "rules:\n- name: b\n  priority: 1\n");
+        let windows = "rules:\r\n  - name: b\r\n    watch: x\r\n";
+        let edited = set(windows, "priority", Json::from(1));
+        assert_eq!(edited.matches('\n').count(), edited.matches("\r\n").count());
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_changed_alone_is_left_to_people() {
+        let shared = "x: &x 1\nrules:\n  - { name: a, priority: *x }\n  - { name: b, <<: { priority: 3 } }\n";
+        assert_eq!(set_key(shared, "c", "priority", &Json::from(1)), Err(EditError::NoRule("c".to_owned())));
+        assert_eq!(
+            set_key(shared, "a", "priority", &Json::from(2)).unwrap(),
+            shared.replace("priority: *x", "priority: 2")
+        );
+        let anchored = "rules:\n  - { name: a, priority: &p 1 }\n  - { name: b, priority: *p }\n";
+        let edited = set_key(anchored, "a", "priority", &Json::from(2));
+        assert!(matches!(edited, Err(EditError::Key(_))) || edited.unwrap().contains("priority: &p 2"));
+        assert!(matches!(set_key("a: [", "a", "priority", &Json::from(1)), Err(EditError::File(_))));
     }
 
     #[test]

@@ -259,6 +259,36 @@ mod tests {
         assert!(rule.matches(&bytes_to_path(b"day\xff/clip\xff\xfe.mov"), 1));
         assert!(!rule.matches(&bytes_to_path(b"clip\xff.mxf"), 1));
         assert!(rule.explain(&bytes_to_path(b"clip\xff.mov"), 1).iter().all(|test| test.passed));
+        let rule = super::super::tests::rule("include: [\"clip?.mov\"]");
+        assert!(
+            rule.matches(&bytes_to_path(b"clip\xff.mov"), 1) && !rule.matches(&bytes_to_path(b"clip\xff\xfe.mov"), 1)
+        );
+    }
+
+    /// A character is one character to `?` and in brackets, whatever its alphabet, its form on disk and its case.
+    #[test]
+    fn a_question_mark_is_one_character_of_any_alphabet() {
+        let names =
+            ["Kr\u{fc}ger.mov", "Kru\u{308}ger.mov", "Kruger.mov", "KR\u{dc}GER.MOV", "Kr\u{6771}ger.mov", "Krger.mov"];
+        let sent = |pattern: &str, keys: &str| sent(&format!("include: ['{pattern}']\n{keys}"), &names);
+        assert_eq!(sent("Kr?ger.mov", ""), [names[0], names[1], names[2], names[4]]);
+        assert_eq!(sent("Kr[\u{fc}\u{6771}]ger.mov", ""), [names[0], names[1], names[4]]);
+        assert_eq!(sent("Kr[\u{e0}-\u{ff}]ger.mov", ""), names[..2]);
+        assert_eq!(sent("Kr[!\u{fc}]ger.mov", ""), [names[2], names[4]]);
+        assert_eq!(sent("{kr\u{fc}ger,x}.mov", "ignore_case: true"), [names[0], names[1], names[3]]);
+        assert_eq!(sent("Kr??ger.mov", ""), [""; 0]);
+        assert_eq!(sent("*\u{fc}*", ""), names[..2]);
+    }
+
+    #[test]
+    fn what_means_something_in_expressions_means_itself_in_patterns() {
+        let names = ["a+b (1).mov", "a.b", "axb", "a\\xc3", "c\u{301}$^|.mov", "line\nbreak.mov"];
+        let sent = |pattern: &str| sent(&format!("include: ['{pattern}']"), &names);
+        assert_eq!(sent("a+b (1).mov"), names[..1]);
+        assert_eq!(sent("a.b"), names[1..2]);
+        assert_eq!(sent("a\\\\xc3"), names[3..4]);
+        assert_eq!(sent("*$^|.mov"), names[4..5]);
+        assert_eq!(sent("line?break.mov"), names[5..]);
     }
 
     /// Names in NFC and NFD: what a person sees as the same matches the same.

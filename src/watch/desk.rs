@@ -180,6 +180,7 @@ impl Desk {
                 self.drop_path(path);
             }
             Probe::Unreadable(reason) => self.settling.hold(now, path, Hold::Unreadable(reason)),
+            Probe::Readable(identity) if self.is_something_else(path, &identity) => self.taken_away(path),
             Probe::Readable(identity) => {
                 self.inventory.update(path, identity);
                 let whole = self.settling.confirm(now, path, identity, writer.map(Hold::Writer));
@@ -192,10 +193,21 @@ impl Desk {
         }
     }
 
+    /// Whether the file's size has made it something else to the rule since a look found it. It is forgotten then: the
+    /// next look finds it as what it is.
+    fn is_something_else(&self, path: &Path, identity: &FileIdentity) -> bool {
+        let known = self.inventory.get(path).filter(|known| known.identity.size != identity.size);
+        known.is_some_and(|known| self.sieve.sort(path, identity.size) != Some(known.kind))
+    }
+
     /// A last look before packaging found a whole file like this. Returns whether it is as it was; otherwise it
     /// settles anew.
     pub fn recheck(&mut self, now: Duration, path: &Arc<Path>, probe: &Probe) -> bool {
         match probe {
+            Probe::Readable(identity) if self.is_something_else(path, identity) => {
+                self.taken_away(path);
+                false
+            }
             Probe::Readable(identity) => {
                 let same = self.settling.get(path).is_some_and(|file| file.identity == *identity);
                 if !same {
@@ -290,7 +302,7 @@ impl Desk {
         self.blocks.insert(Arc::clone(path), Block { reason, until });
     }
 
-    /// The file was removed or moved away by the agent itself.
+    /// The file was removed or moved away by the agent itself, or is to be found anew.
     pub fn taken_away(&mut self, path: &Path) {
         self.inventory.remove(path);
         self.drop_path(path);

@@ -106,13 +106,18 @@ pub(super) async fn explain(asked: Asked, relative: PathBuf, store: &Store) -> R
         }
     };
     let owned = own(&asked.sieve, &relative, size.unwrap_or(0), &mut tests);
-    if owned && size.is_some() {
+    if owned {
         let entry = store.ledger_entry(&rule.name, &relative).await?;
         let upload = match entry.as_ref().and_then(|entry| entry.upload) {
             Some(id) => store.upload(id).await.ok(),
             None => None,
         };
-        wait(&asked, &rule, &relative, (entry.as_ref(), upload.as_ref()), &mut tests);
+        match (&entry, size) {
+            (_, Some(_)) => wait(&asked, &rule, &relative, (entry.as_ref(), upload.as_ref()), &mut tests),
+            // It was sent and moved away, or removed since: what became of it is still known.
+            (Some(entry), None) => drop(tests.add("ledger", Err(outcome(entry, upload.as_ref())))),
+            (None, None) => {}
+        }
     }
     Ok(RuleExplanation { rule: rule.name.clone(), relative, owned, tests: tests.0 })
 }
@@ -176,6 +181,7 @@ fn ledger(
     relative: &Path,
     (entry, upload): (Option<&LedgerEntry>, Option<&Upload>),
 ) -> Result<String, String> {
+    let copying = shared.status().copying.clone().filter(|copying| copying.path == relative);
     let desk = shared.desk();
     let Some(known) = desk.inventory().get(relative) else {
         return Err("has not been seen yet; the next look finds it".to_owned());
@@ -184,9 +190,20 @@ fn ledger(
     if known.verdict.is_some_and(super::judge::Verdict::sends) {
         return Ok(format!("changed since it was {}", word(entry.outcome)));
     }
+    if known.verdict == Some(super::judge::Verdict::ChangeIgnored) {
+        return Err(format!("changed after it {}, and `on_change: ignore` leaves it alone", outcome(entry, upload)));
+    }
+    let moving = copying.map_or_else(String::new, |copying| {
+        format!(", and is being moved: {} of {} bytes are copied", copying.copied, copying.size)
+    });
+    Err(format!("{}{moving}", outcome(entry, upload)))
+}
+
+/// What became of a file, by the ledger: in which package it is, since when.
+fn outcome(entry: &LedgerEntry, upload: Option<&Upload>) -> String {
     let name = upload.map_or_else(String::new, |upload| format!(" in package \"{}\"", upload.name));
     let id = entry.upload.map_or_else(String::new, |id| format!(" (upload {id})"));
-    Err(match entry.outcome {
+    match entry.outcome {
         Outcome::Claimed => {
             let state = upload.map_or_else(String::new, |upload| format!(", {}", stage(upload)));
             format!("is on its way{name}{id}{state}")
@@ -194,7 +211,7 @@ fn ledger(
         Outcome::Sent => format!("was sent{name}{id} on {:.0}", entry.at),
         Outcome::Skipped => "counts as sent; `masv rule forget` has it sent".to_owned(),
         Outcome::Cancelled => format!("was cancelled{name}{id}; `masv rule forget` has it sent"),
-    })
+    }
 }
 
 /// How far the package is that a file is in.

@@ -398,7 +398,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = file(folder.path(), "clip.mov", "content");
         let before = sent(&path);
-        let moved = relocate(&path, &other.path().join("sent/clip.mov"), &before, &NOBODY).unwrap();
+        let told = std::cell::RefCell::new(Vec::new());
+        let all = Told { name: &|_| {}, copied: &|copied, of| told.borrow_mut().push((copied, of)) };
+        let moved = relocate(&path, &other.path().join("sent/clip.mov"), &before, &all).unwrap();
+        assert_eq!(told.take(), [(7, 7)]);
         assert_eq!(std::fs::read_to_string(&moved).unwrap(), "content");
         let after = FileIdentity::of(&std::fs::metadata(&moved).unwrap());
         assert_eq!(after.mtime_ns, before.identity.mtime_ns);

@@ -202,10 +202,23 @@ async fn automations(api: &mut Caller, agent: &Agent) {
     api.call("post /api/v1/automations/dry_run", "", Some(json!({})), 200).await;
     api.call("get /api/v1/automations/{name}/history?limit=3", "quick", None, 200).await;
     api.call("post /api/v1/automations/{name}/forget", "quick", Some(json!({ "all": true })), 200).await;
-    api.call("post /api/v1/automations/{name}/mark_sent", "quick", Some(json!({ "path": path })), 200).await;
+    api.call("post /api/v1/automations/{name}/mark_sent", "slow", Some(json!({ "path": path })), 200).await;
     api.call("post /api/v1/automations/{name}/pause", "all", None, 200).await;
     api.call("post /api/v1/automations/{name}/resume", "all", None, 200).await;
     api.call("post /api/v1/automations/{name}/run", "none", None, 404).await;
+    let change = |enabled: bool| json!({ "enabled": enabled, "priority": 7 });
+    let changed = api.call("patch /api/v1/automations/{name}", "slow", Some(change(false)), 200).await;
+    assert_eq!((&changed["state"], &changed["priority"]), (&json!("disabled"), &json!(7)));
+    let changed = api.call("patch /api/v1/automations/{name}", "slow", Some(change(true)), 200).await;
+    assert_eq!(changed["enabled"], true);
+    let written = std::fs::read_to_string(agent.path("rules.yaml")).unwrap();
+    assert_eq!(
+        written,
+        format!("version: 1\n{RULES}").replace("name: slow\n", "name: slow\n    priority: 7\n    enabled: true\n")
+    );
+    api.call("patch /api/v1/automations/{name}", "slow", Some(json!({})), 400).await;
+    api.call("patch /api/v1/automations/{name}", "slow", Some(json!({ "settle": "1s" })), 400).await;
+    api.call("patch /api/v1/automations/{name}", "none", Some(change(true)), 404).await;
     let into = json!({ "name": "Clients", "portal_subdomain": "acme", "dst_folder": agent.path("clients") });
     api.call("post /api/v1/automations/portal_download", "", Some(into), 201).await;
     let nowhere = json!({ "name": "Clients", "dst_folder": "relative" });

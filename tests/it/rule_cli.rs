@@ -45,7 +45,7 @@ async fn rules_are_explained_tried_run_and_told_of() {
     std::fs::write(bench.path("drop/notes.txt"), b"no film").unwrap();
 
     let explained = said(&bench, &["rule", "explain", "./drop/../drop/A001.mov", "--output", "text"]);
-    assert!(explained.contains("dailies") && explained.contains("It is the rule dailies's."), "{explained}");
+    assert!(explained.contains("dailies") && explained.contains("The rule dailies takes it."), "{explained}");
     let output = bench.masv(&["rule", "explain", "drop/notes.txt", "--output", "text"]);
     assert_eq!(code(&output), 4);
     assert!(errors(&output).contains("no rule takes"), "{}", errors(&output));
@@ -77,6 +77,19 @@ async fn rules_are_explained_tried_run_and_told_of() {
     let history = bench.json(&["rule", "history", "dailies", "--output", "json"]);
     let link = history["transfers"][0]["links"][0]["url"].as_str().unwrap().to_owned();
 
+    // Which package it went into, and when; also when it is no longer there.
+    let id = history["transfers"][0]["id"].as_str().unwrap().to_owned();
+    let day = jiff::Timestamp::now().to_string()[..10].to_owned();
+    let went = |explained: &str| {
+        explained.contains(&format!("was sent in package \"Roll \"A001\", 1\" (upload {id}) on {day}T"))
+    };
+    let explain = || said(&bench, &["rule", "explain", "drop/A001.mov", "--output", "text"]);
+    wait_until("the ledger has it", LIMIT, || async { went(&explain()) }).await;
+    std::fs::rename(bench.path("drop/A001.mov"), bench.path("A001.mov")).unwrap();
+    let explained = explain();
+    assert!(went(&explained) && explained.contains("No such file"), "{explained}");
+    std::fs::rename(bench.path("A001.mov"), bench.path("drop/A001.mov")).unwrap();
+
     let csv = said(&bench, &["rule", "history", "dailies", "--since", "1h", "--output", "csv"]);
     let mut lines = csv.lines();
     assert_eq!(lines.next(), Some("when,name,files,bytes,duration,link,outcome"));
@@ -94,6 +107,14 @@ async fn rules_are_explained_tried_run_and_told_of() {
     assert_eq!((&told["rule"], &told["upload"]["link"]), (&"dailies".into(), &link.into()));
     let tried = said(&bench, &["rule", "dry-run", "--output", "text"]);
     assert!(tried.contains("1 file sent, on their way, or counted as sent"), "{tried}");
+
+    let forgets = |path: &str| bench.masv(&["rule", "forget", "dailies", path, "--output", "text"]);
+    let forgot = |path: &str| String::from_utf8(forgets(path).stdout).unwrap();
+    assert_eq!(forgot("drop/other.mov"), "Nothing of that was remembered; nothing changes.\n");
+    assert_eq!(forgot("drop/../drop/A001.mov"), "Forgot 1 entry; what is there is transferred again.\n");
+    let refused = forgets("elsewhere/A001.mov");
+    assert_eq!(code(&refused), 2);
+    assert!(errors(&refused).contains("is not in the folder of the rule `dailies`"), "{}", errors(&refused));
 }
 
 #[test]

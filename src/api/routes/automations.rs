@@ -43,7 +43,7 @@ fn describe(rule: &Rule) -> AutomationRule {
 
 impl ApiState {
     /// A rule of either direction.
-    async fn automation(&self, name: &str) -> Result<Automation, ApiError> {
+    pub(super) async fn automation(&self, name: &str) -> Result<Automation, ApiError> {
         if let Ok(rule) = self.inbox.rule(name) {
             return self.download_automation(&rule).await;
         }
@@ -276,8 +276,14 @@ impl Below {
             (None, true) => Ok(None),
             (Some(path), false) => {
                 let watch = state.watcher.rule_status(name)?.watch;
-                let relative = path.strip_prefix(&watch).unwrap_or(path);
-                Ok(Some(relative.to_owned()))
+                match path.strip_prefix(&watch) {
+                    Ok(relative) => Ok(Some(relative.to_owned())),
+                    Err(_) if path.is_relative() => Ok(Some(path.clone())),
+                    Err(_) => {
+                        let (path, watch) = (path.display(), watch.display());
+                        Err(ApiError::bad(format!("{path} is not in the folder of the rule `{name}`, {watch}")))
+                    }
+                }
             }
             _ => Err(ApiError::bad("name either a path or all")),
         }

@@ -67,6 +67,7 @@ fn routes() -> Routes {
         .get("/automations/explain", automations::explain, "Why a file is sent or not, or a package fetched or not: every test of every rule around it.")
         .post("/automations/dry_run", automations::dry_run, "What would be sent if all that is there were whole now; nothing is sent.")
         .get("/automations/{name}", automations::show, "One rule at work.")
+        .patch("/automations/{name}", rules_file::change, "Enables or disables a rule, or sets its priority, in the rules file.\nThe file's comments stay, and the rule works so at once.")
         .post("/automations/{name}/run", automations::run, "Packages what is ready now, whatever the schedule says; a download rule looks through the whole inbox.")
         .post("/automations/{name}/pause", automations::pause, "Pauses a rule, or `all`.")
         .post("/automations/{name}/resume", automations::resume, "Lets a paused rule go on, or `all`.")

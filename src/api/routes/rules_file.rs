@@ -1,9 +1,10 @@
-//! Rules written into the rules file by order: automations added without an editor, its comments kept.
+//! The rules file changed by order: automations added and set without an editor, its comments kept.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use axum::extract::State as Extract;
+use axum::Json;
+use axum::extract::{Path as Named, State as Extract};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -11,10 +12,12 @@ use tokio::sync::Mutex;
 use super::super::ApiState;
 use super::super::error::ApiError;
 use super::super::openapi::Created;
-use super::super::types::{AutomationAdded, NewPortalDownload, NewUploadAutomation};
+use super::super::types::{Automation, AutomationAdded, AutomationChange, NewPortalDownload, NewUploadAutomation};
 use super::Body;
 use super::downloads::check_folder;
-use crate::rules::{self, SystemEnvironment, edit};
+use super::uploads::Answer;
+use crate::rules::edit::{self, EditError};
+use crate::rules::{self, SystemEnvironment};
 
 type Added = Result<Created<AutomationAdded>, ApiError>;
 
@@ -143,28 +146,62 @@ fn path(path: &Path) -> Result<Value, ApiError> {
 
 /// Writes the rule into the rules file and puts it to work.
 async fn add(state: &ApiState, id: String, entries: Entries) -> Added {
-    let Some(file) = state.about.rules.clone() else {
-        return Err(ApiError::new(StatusCode::CONFLICT, "the agent has no rules file to write the automation into")
-            .hint("start it with one: `masv server start --rules rules.yaml`"));
-    };
     let _one_at_a_time = EDITING.lock().await;
+    let file = rules_file(state)?;
     let rules = state.watcher.rules();
     if rules.rule(&id).is_some() || rules.download(&id).is_some() {
         return Err(ApiError::new(StatusCode::CONFLICT, format!("there is a rule `{id}` already"))
             .hint("choose another name, or edit the rules file"));
     }
     let rule = edit::rule_text(entries.into_iter().filter(|(_, value)| !value.is_null()));
-    let written = tokio::task::spawn_blocking(move || write(&file, &rule)).await;
-    written.unwrap_or_else(|error| Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())))?;
-    (state.reload)().await.map_err(|diagnostics| {
-        ApiError::new(StatusCode::CONFLICT, diagnostics.render(false))
-            .hint("the automation is in the rules file; it works once the rest of the file does")
-    })?;
+    rewrite(state, file, move |text| edit::add_rule(text, &rule)).await?;
     Ok(Created(AutomationAdded { automation_id: id }))
 }
 
-/// Adds a rule to the file. The new text takes the old one's place in one step, and only if all of it is valid.
-fn write(file: &Path, rule: &str) -> Result<(), ApiError> {
+/// Sets keys of a rule in the rules file and puts it to work as it is then.
+pub(super) async fn change(
+    Extract(state): Extract<ApiState>,
+    Named(name): Named<String>,
+    Body(change): Body<AutomationChange>,
+) -> Answer<Automation> {
+    let _one_at_a_time = EDITING.lock().await;
+    state.automation(&name).await?;
+    let keys = [("enabled", change.enabled.map(Value::from)), ("priority", change.priority.map(Value::from))];
+    let keys: Vec<(&str, Value)> = keys.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+    if keys.is_empty() {
+        return Err(ApiError::bad("name what is to change: enabled or priority"));
+    }
+    let (file, rule) = (rules_file(&state)?, name.clone());
+    let set = move |text: &str| {
+        keys.iter().try_fold(text.to_owned(), |text, (key, value)| edit::set_key(&text, &rule, key, value))
+    };
+    rewrite(&state, file, set).await?;
+    state.automation(&name).await.map(Json)
+}
+
+fn rules_file(state: &ApiState) -> Result<PathBuf, ApiError> {
+    state.about.rules.clone().ok_or_else(|| {
+        ApiError::new(StatusCode::CONFLICT, "the agent has no rules file to write into")
+            .hint("start it with one: `masv server start --rules rules.yaml`")
+    })
+}
+
+/// Edits the rules file and loads it.
+async fn rewrite(
+    state: &ApiState,
+    file: PathBuf,
+    edit: impl FnOnce(&str) -> Result<String, EditError> + Send + 'static,
+) -> Result<(), ApiError> {
+    let written = tokio::task::spawn_blocking(move || write(&file, edit)).await;
+    written.unwrap_or_else(|error| Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())))?;
+    (state.reload)().await.map_err(|diagnostics| {
+        ApiError::new(StatusCode::CONFLICT, diagnostics.render(false))
+            .hint("the rules file has the change; it works once the rest of the file does")
+    })
+}
+
+/// Edits the file. The new text takes the old one's place in one step, and only if all of it is valid.
+fn write(file: &Path, edit: impl FnOnce(&str) -> Result<String, EditError>) -> Result<(), ApiError> {
     let failed = |error: std::io::Error| {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{} cannot be written: {error}", file.display()))
             .hint("let the agent's user write it and its folder, or edit the file by hand")
@@ -172,7 +209,7 @@ fn write(file: &Path, rule: &str) -> Result<(), ApiError> {
     // A link to the file stays a link.
     let real: PathBuf = file.canonicalize().map_err(failed)?;
     let text = std::fs::read_to_string(&real).map_err(failed)?;
-    let edited = edit::add_rule(&text, rule)
+    let edited = edit(&text)
         .map_err(|error| ApiError::new(StatusCode::CONFLICT, error.to_string()).hint("edit the file by hand"))?;
     rules::parse(&edited, file, &SystemEnvironment)
         .map_err(|diagnostics| ApiError::new(StatusCode::BAD_REQUEST, diagnostics.render(false)))?;
@@ -211,9 +248,10 @@ mod tests {
                 ("since", json!(since)),
             ])
         };
-        assert!(write(&file, &rule("whenever")).is_err());
+        let add = |since: &'static str| write(&file, move |text| edit::add_rule(text, &rule(since)));
+        assert!(add("whenever").is_err());
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
-        write(&file, &rule("2025-01-20 00:00:00")).unwrap();
+        add("2025-01-20 00:00:00").unwrap();
         let written = std::fs::read_to_string(&file).unwrap();
         assert!(written.starts_with(text), "{written}");
         assert!(written.contains("- name: in\n"), "{written}");

@@ -302,6 +302,18 @@ fn yes() -> bool {
     true
 }
 
+/// What is to change of a rule in the rules file; what is absent stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AutomationChange {
+    /// Whether it works at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// Of the transfers that it makes from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+}
+
 /// The answer to an automation that was added.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AutomationAdded {

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use agent::{Check, DiskReaders, Examination, FifoMode, Grade, Login, OpenFiles, Server, SignedIn, Teams, Workers};
 pub use automation::{
-    Automation, AutomationAdded, AutomationRule, Automations, DownloadAutomation, DryFetch, DryRuns, Explained,
-    ExplainedPackage, Forgotten, History, Loaded, Marked, NewPortalDownload, NewUploadAutomation, PausedRules,
-    ResumedRules, Transfer, UploadAutomation, WaitingPackage,
+    Automation, AutomationAdded, AutomationChange, AutomationRule, Automations, DownloadAutomation, DryFetch, DryRuns,
+    Explained, ExplainedPackage, Forgotten, History, Loaded, Marked, NewPortalDownload, NewUploadAutomation,
+    PausedRules, ResumedRules, Transfer, UploadAutomation, WaitingPackage,
 };
 pub use download::{Download, DownloadChange, DownloadStarted, DownloadedFile, NewDownload};
 pub use size::Size;

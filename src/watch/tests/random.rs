@@ -88,8 +88,9 @@ fn rules() -> impl Strategy<Value = String> {
         "finalize: { marker: SEND, at: '*/3 * * * *' }",
     ]);
     let ready = prop::sample::select(vec!["ready: settled", "ready: settled", "ready: { marker: .done }"]);
-    (package, schedule, finalize, ready).prop_map(|(package, schedule, finalize, ready)| {
-        format!("settle: 2s\n{package}\n{schedule}\n{finalize}\n{ready}")
+    let size = prop::sample::select(vec!["", "", "max_size: 2B", "min_size: 1B"]);
+    (package, schedule, finalize, ready, size).prop_map(|(package, schedule, finalize, ready, size)| {
+        format!("settle: 2s\n{package}\n{schedule}\n{finalize}\n{ready}\n{size}")
     })
 }
 
@@ -195,14 +196,15 @@ fn in_the_way(simulation: &Simulation, path: &Path) -> bool {
     folder && others.any(|other| simulation.desk.unready(other).is_some())
 }
 
-/// Each package made since the last check: nothing in it had changed for the settle time.
+/// Each package made since the last check: nothing in it had changed for the settle time, and all is what the rule sends.
 fn check_made(
     simulation: &Simulation,
     checked: &mut usize,
     changed: &BTreeMap<PathBuf, Duration>,
 ) -> Result<(), TestCaseError> {
     for package in &simulation.made[*checked..] {
-        for (path, _) in &package.files {
+        for (path, identity) in &package.files {
+            prop_assert!(simulation.desk.rule().matches(path, identity.size), "{path:?} of {} bytes", identity.size);
             let last = changed[path];
             prop_assert!(package.at >= last + SETTLE, "{path:?} changed at {last:?}, was packaged at {:?}", package.at);
         }

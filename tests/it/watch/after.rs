@@ -98,6 +98,42 @@ async fn a_marker_goes_with_the_file_it_made_ready() {
         .await;
 }
 
+/// Line "across file systems copies with progress": how far it is is told where people look.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_to_another_file_system_tells_how_far_it_is() {
+    use std::os::unix::fs::MetadataExt;
+    const SIZE: u64 = 96 << 20;
+    let mut bench = Bench::new();
+    let other = tempfile::tempdir().unwrap();
+    let device = |path: &std::path::Path| std::fs::metadata(path).unwrap().dev();
+    if device(other.path()) == device(bench.root.path()) {
+        return; // This machine has one file system only.
+    }
+    let sent = other.path().join("sent");
+    let keys = format!("package: file\nsettle: 50ms\nafter: {{ complete: {{ move: '{}' }} }}", sent.display());
+    bench.start(&keys).await;
+    std::fs::File::create(bench.path("reel.mov")).unwrap().set_len(SIZE).unwrap();
+    bench.packages_when(1).await;
+    bench.complete(&bench.uploads().await[0]).await;
+    let seen = std::sync::Mutex::new(Vec::new());
+    let explained = std::sync::Mutex::new(String::new());
+    let moved = async || {
+        if let Some(copying) = bench.status().copying {
+            let tests = bench.watcher().explain(&bench.path("reel.mov")).await.unwrap().rules.remove(0).tests;
+            *explained.lock().unwrap() = tests.last().unwrap().detail.clone();
+            seen.lock().unwrap().push(copying);
+        }
+        sent.join("reel.mov").exists() && !bench.path("reel.mov").exists() && bench.status().copying.is_none()
+    };
+    bench.until("it is moved", moved).await;
+    let seen = seen.into_inner().unwrap();
+    assert!(seen.iter().any(|copying| copying.copied > 0 && copying.copied < SIZE), "{seen:?}");
+    assert!(seen.iter().all(|copying| copying.size == SIZE && copying.path.ends_with("reel.mov")), "{seen:?}");
+    assert!(seen.windows(2).all(|two| two[0].copied <= two[1].copied), "{seen:?}");
+    let explained = explained.into_inner().unwrap();
+    assert!(explained.contains("was sent in package") && explained.contains("is being moved"), "{explained}");
+}
+
 /// Peers: "on failure ... a log file beside it".
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_package_s_files_are_moved_beside_the_reason() {

@@ -49,16 +49,22 @@ async fn dies_again_and_again(keys: &str, seed: u64) {
     }
 }
 
+/// The histories of a test, from this one on: two, or as many as CRASHES says for the long form.
+fn seeds(first: u64) -> std::ops::Range<u64> {
+    let count = std::env::var("CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
+    first..first + count
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_file_is_in_one_package() {
-    for seed in 0..2 {
+    for seed in seeds(0) {
         dies_again_and_again("package: file\nsettle: 10ms", seed).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_file_of_a_batch_is_in_one_package_and_is_moved_once() {
-    for seed in 2..4 {
+    for seed in seeds(2) {
         let keys =
             "package: { per: batch, quiet: 30ms, max_wait: 1s }\nsettle: 10ms\nafter: { complete: { move: sent } }";
         dies_again_and_again(keys, seed).await;
@@ -67,7 +73,7 @@ async fn each_file_of_a_batch_is_in_one_package_and_is_moved_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_file_is_added_to_one_open_package() {
-    for seed in 4..6 {
+    for seed in seeds(4) {
         dies_again_and_again("settle: 10ms\nfinalize: { quiet: 100ms }", seed).await;
     }
 }

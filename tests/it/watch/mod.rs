@@ -4,6 +4,7 @@ mod after;
 mod cookbook;
 mod crashes;
 mod drops;
+mod keys;
 mod manifests;
 mod open;
 mod places;
