@@ -16,6 +16,8 @@ mod dry_run;
 mod embedded;
 mod error;
 mod history;
+mod kept;
+mod listen;
 mod lock;
 mod notices;
 mod reload;

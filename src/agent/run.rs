@@ -1,42 +1,33 @@
 //! The life of the process: what is started in which order, and stopped in the reverse one.
 
-use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use secrecy::SecretString;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use super::address::AddressFile;
+use super::kept::{configured_cloud, start_downloads, start_queue};
+use super::listen::{is_loopback, listen};
 use super::notices::{Banner, Notice, rule_lines, tell};
 use super::reload::{Reloader, load};
 use super::settings::Listen;
 use super::vital::Vital;
 use super::{AgentError, Settings, embedded, history, lock, service};
-use crate::api::{self, About, Access, ApiListener, ApiState, EventCounts, serve, types};
-use crate::cloud::{Cloud, CloudSettings, Session, Team, User};
+use crate::api::{self, About, Access, ApiState, EventCounts, serve};
+use crate::cloud::CloudSettings;
 use crate::db::DbError;
-use crate::download::{DownloadSettings, Downloads};
 use crate::inbox::Inbox;
 use crate::notify;
-use crate::rules::{Cloud as Written, RuleSet};
+use crate::rules::RuleSet;
 use crate::store::{State, Store, StoreError};
-use crate::transfer::{Queue, RateLimit, TransferSettings};
 use crate::watch::{WatchSettings, Watcher};
 
-/// The service that uploads go to when only a key is configured.
-const SERVICE: &str = "https://api.massive.app";
-
 /// How often the line for `systemctl status` is looked at.
-const STATUS_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// What runs elsewhere and is watched over.
 const ENGINES: [&str; 3] = ["the upload engine", "the download engine", "the database's writer"];
 
@@ -269,123 +260,10 @@ async fn wait_for_the_end(stop: &CancellationToken, reloader: &Reloader) {
     });
 }
 
-fn is_loopback(listen: &Listen) -> bool {
-    matches!(listen, Listen::Tcp(address) if address.ip().is_loopback())
-}
-
-fn listen(settings: &Settings) -> Result<(ApiListener, String), AgentError> {
-    match &settings.listen {
-        Listen::Tcp(address) => {
-            if !address.ip().is_loopback() && settings.token.is_none() {
-                return Err(AgentError::Open(*address));
-            }
-            let failed = |source| AgentError::Listen { address: address.to_string(), source };
-            let listener = TcpListener::bind(address).map_err(failed)?;
-            let bound = listener.local_addr().map_err(failed)?;
-            Ok((ApiListener::Tcp(listener), format!("http://{bound}")))
-        }
-        Listen::Unix(path) => {
-            let failed = |source| AgentError::Listen { address: path.display().to_string(), source };
-            if UnixStream::connect(path).is_ok() {
-                return Err(failed(std::io::ErrorKind::AddrInUse.into()));
-            }
-            // A socket at which nobody answers was left by a crash.
-            let _ = std::fs::remove_file(path);
-            // Never open to more than it is to be, not even between being made and being closed.
-            let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-            let bound = UnixListener::bind(path);
-            rustix::process::umask(before);
-            let listener = bound.map_err(failed)?;
-            let mode = std::fs::Permissions::from_mode(settings.socket_mode);
-            std::fs::set_permissions(path, mode).map_err(failed)?;
-            Ok((ApiListener::Unix(listener), format!("unix://{}", path.display())))
-        }
-    }
-}
-
 async fn open_store(data_dir: &Path) -> Result<Store, AgentError> {
     let path = data_dir.join("agent.db");
     let opened = tokio::task::spawn_blocking(move || Store::open(&path)).await;
     Ok(opened.unwrap_or(Err(StoreError::Database(DbError::Closed)))?)
-}
-
-/// The cloud that somebody configured; `None` means the embedded hub.
-fn configured_cloud(settings: &Settings, rules: &RuleSet) -> Result<Option<CloudSettings>, AgentError> {
-    // Key and team of the rules file are for the cloud it names, and for no other to see.
-    let other = |cloud: &&Written| settings.cloud_url.as_ref().is_some_and(|url| *url != cloud.url);
-    let written = rules.cloud.as_ref().filter(|cloud| !other(cloud));
-    let url = settings.cloud_url.clone().or_else(|| written.map(|cloud| cloud.url.clone()));
-    let api_key: Option<SecretString> =
-        settings.api_key.clone().or_else(|| written.and_then(|cloud| cloud.api_key.clone()));
-    let team_id = settings.team_id.clone().or_else(|| written.and_then(|cloud| cloud.team.clone()));
-    let base = match url {
-        Some(url) => url,
-        None if api_key.is_some() => Url::parse(SERVICE)
-            .map_err(|error| AgentError::Setting { setting: "--cloud-url", problem: error.to_string() })?,
-        None => return Ok(None),
-    };
-    Ok(Some(CloudSettings { base, api_key, team_id }))
-}
-
-#[derive(Deserialize)]
-struct KeptSession {
-    /// A token is for the cloud that gave it, and for no other to see.
-    cloud: Url,
-    token: SecretString,
-    user: User,
-    teams: Vec<Team>,
-}
-
-async fn kept<T: DeserializeOwned>(store: &Store, key: &'static str) -> Result<Option<T>, AgentError> {
-    let value = store.setting(key).await?;
-    Ok(value.and_then(|value| {
-        serde_json::from_value(value)
-            .inspect_err(|error| tracing::warn!(key, %error, "a kept setting cannot be read; going without it"))
-            .ok()
-    }))
-}
-
-/// Starts the queue with the session and the settings that were kept.
-async fn start_queue(
-    store: &Store,
-    cloud_settings: CloudSettings,
-    settings: TransferSettings,
-) -> Result<Queue, AgentError> {
-    let cloud = Cloud::new(cloud_settings)?;
-    let session = kept::<KeptSession>(store, "session").await?;
-    let session = session.filter(|kept| kept.cloud == *cloud.base());
-    cloud.set_session(session.map(|KeptSession { token, user, teams, .. }| Session { token, user, teams }));
-    let workers = kept::<types::Workers>(store, "workers").await?.and_then(|kept| kept.workers);
-    let workers = workers.unwrap_or(settings.workers);
-    let fifo = kept::<types::FifoMode>(store, "fifo_mode").await?;
-    let active_uploads = fifo.and_then(|kept| kept.active_upload_count).unwrap_or(settings.active_uploads);
-    let open_files = kept::<types::OpenFiles>(store, "open_files").await?;
-    let open_files = open_files.map_or(settings.open_files, |kept| kept.open_files);
-    let disk_readers = kept::<types::DiskReaders>(store, "disk_readers").await?;
-    let disk_readers = disk_readers.map_or(settings.disk_readers, |kept| kept.disk_readers);
-    let settings = TransferSettings { workers, active_uploads, open_files, disk_readers, ..settings };
-    let queue = Queue::start(store.clone(), cloud, settings).await?;
-    if let Some(limit) = kept::<RateLimit>(store, "upload_rate_limit").await? {
-        queue.throttle().set(limit);
-    }
-    Ok(queue)
-}
-
-/// Starts the downloads with the settings that were kept.
-async fn start_downloads(store: &Store, cloud: Cloud, transfer: TransferSettings) -> Result<Downloads, AgentError> {
-    let usual = DownloadSettings { auto_resume: transfer.auto_resume, ..DownloadSettings::default() };
-    let workers = kept::<types::Workers>(store, "workers").await?.and_then(|kept| kept.download_workers);
-    let fifo = kept::<types::FifoMode>(store, "fifo_mode").await?.and_then(|kept| kept.active_download_count);
-    let settings = DownloadSettings {
-        workers: workers.unwrap_or(usual.workers),
-        active_downloads: fifo.unwrap_or(usual.active_downloads),
-        ..usual
-    };
-    let downloads = Downloads::start(store.clone(), cloud, settings).await?;
-    if let Some(limit) = kept::<RateLimit>(store, "download_rate_limit").await? {
-        downloads.throttle().set(limit);
-    }
-    Ok(downloads)
 }
 
 pub(super) fn host_name() -> String {

@@ -2,21 +2,20 @@
 //! environment before file before default), and built ([`Settings`]): addresses parsed, secrets read.
 
 mod sources;
+mod written;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use clap::{ArgAction, Args, ValueEnum};
 use secrecy::SecretString;
-use serde::Deserialize;
 use url::Url;
 
 use self::sources::Sources;
 pub use self::sources::{Origin, Origins};
+pub use self::written::{LogFormat, Mode, Written};
 use super::{AgentError, secrets};
 use crate::api::about::Setting;
-use crate::api::types::Size;
 use crate::transfer::TransferSettings;
 
 /// Where the API listens when nobody says.
@@ -27,107 +26,6 @@ const DEFAULT_CHUNK: u64 = 100 << 20;
 const HISTORY_DAYS: u16 = 90;
 /// What is shown of a secret.
 const SECRET: &str = "set";
-
-/// The settings as written: by flags, by `MASV_*` variables, in the file of `--config` (the same names, in YAML).
-#[derive(Debug, Clone, Default, Args, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Written {
-    /// The rules file: which folders are watched, and what becomes of what lands there.
-    #[arg(long, value_name = "FILE", env = "MASV_RULES")]
-    pub rules: Option<PathBuf>,
-    /// Where the API listens: http://ADDRESS:PORT (port 0 for any) or unix:///PATH [default: http://127.0.0.1:8080]
-    #[arg(long, value_name = "URL", env = "MASV_LISTEN")]
-    pub listen: Option<String>,
-    /// Who may connect to a unix:// socket: its mode, such as 660 for a group [default: 600]
-    #[arg(long, value_name = "MODE", env = "MASV_SOCKET_MODE")]
-    pub socket_mode: Option<Mode>,
-    /// Where the agent keeps its state.
-    #[arg(long, value_name = "DIR", env = "MASV_DATA_DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// The cloud to send to; without one here or in the rules file, the agent runs its own hub.
-    #[arg(long, value_name = "URL", env = "MASV_CLOUD_URL")]
-    pub cloud_url: Option<String>,
-    /// Authorises uploads. Shows in process lists: rather use --api-key-file or MASV_API_KEY.
-    #[arg(long, value_name = "KEY", env = "MASV_API_KEY", hide_env_values = true)]
-    pub api_key: Option<SecretString>,
-    /// A file that holds the API key, and that others can not read.
-    #[arg(long, value_name = "FILE", env = "MASV_API_KEY_FILE")]
-    pub api_key_file: Option<PathBuf>,
-    /// The team that sends, where key or session have several.
-    #[arg(long, value_name = "ID", env = "MASV_TEAM_ID")]
-    pub team_id: Option<String>,
-    /// Finalize uploads that do not say by themselves [default: true]
-    #[arg(long, env = "MASV_AUTO_FINALIZE", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
-          default_missing_value = "true")]
-    pub auto_finalize: Option<bool>,
-    /// Go on with unfinished uploads at the start; otherwise they are paused [default: true]
-    #[arg(long, env = "MASV_AUTO_RESUME", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
-          default_missing_value = "true")]
-    pub auto_resume: Option<bool>,
-    /// Size of a part: bytes, 64MB or 64MiB [default: 100MiB]
-    #[arg(long, value_name = "SIZE", env = "MASV_CHUNK_SIZE")]
-    pub chunk_size: Option<Size>,
-    /// Parts on their way at once [default: twice the cores, 8 to 16]
-    #[arg(long, value_name = "N", env = "MASV_UPLOAD_WORKERS")]
-    pub upload_workers: Option<usize>,
-    /// A file that holds the token which every call of the API must bring, and that others can not read.
-    #[arg(long, value_name = "FILE", env = "MASV_TOKEN_FILE")]
-    pub token_file: Option<PathBuf>,
-    /// Only files below this folder may be uploaded, and only there may be written, by command or API; can be given several times.
-    #[arg(long = "allow-root", value_name = "DIR", env = "MASV_ALLOW_ROOT", value_delimiter = ':')]
-    pub allow_root: Vec<PathBuf>,
-    /// Complete uploads and downloads are forgotten after so many days, 0 for never; what was sent stays known [default: 90]
-    #[arg(long, value_name = "DAYS", env = "MASV_HISTORY_DAYS")]
-    pub history_days: Option<u16>,
-    /// The log for people, or one JSON object a line [default: text]
-    #[arg(long, value_enum, env = "MASV_LOG_FORMAT")]
-    pub log_format: Option<LogFormat>,
-    /// error, warn, info, debug or trace, also by module [default: warn on a terminal, else info]
-    #[arg(long, value_name = "LEVEL", env = "MASV_LOG_LEVEL")]
-    pub log_level: Option<String>,
-    /// The settings above in a YAML file, by the same names without the dashes in front.
-    #[arg(long, value_name = "FILE", env = "MASV_CONFIG")]
-    #[serde(skip)]
-    pub config: Option<PathBuf>,
-    /// How the values came to the command line.
-    #[arg(skip)]
-    #[serde(skip)]
-    pub origins: Origins,
-}
-
-/// How the log is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// A line for people; where the journal reads it, as the journal takes it.
-    #[default]
-    Text,
-    /// A JSON object a line.
-    Json,
-}
-
-/// The mode of a file, in octal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "serde_json::Value")]
-pub struct Mode(pub u32);
-
-impl std::str::FromStr for Mode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777 && mode & 0o111 == 0);
-        mode.map(Self).ok_or_else(|| format!("{text:?} is no mode such as 600 or 660"))
-    }
-}
-
-impl TryFrom<serde_json::Value> for Mode {
-    type Error = String;
-
-    /// `660` is written without quotes as well, and means the digits.
-    fn try_from(value: serde_json::Value) -> Result<Self, String> {
-        value.as_str().map_or_else(|| value.to_string(), str::to_owned).parse()
-    }
-}
 
 /// The settings as the agent uses them.
 #[derive(Debug, Clone)]

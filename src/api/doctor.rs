@@ -272,6 +272,28 @@ mod tests {
     }
 
     #[test]
+    fn each_check_is_green_amber_and_red_where_it_can_be() {
+        let (call, message) = (crate::cloud::Call::Limits, "no".to_owned());
+        let reached = Reached { ahead: None, took: std::time::Duration::from_millis(3) };
+        let refused = CloudError::Refused { call, status: 500, code: None, message, retry_after: None };
+        let cloud = [Ok(reached), Err(refused), Err(CloudError::Unreachable { call, reason: "refused".into() })];
+        let key = [Ok(Some(true)), Err(CloudError::NotSignedIn), Ok(Some(false))];
+        let grades = |checks: [Check; 3]| checks.map(|check| check.grade);
+        let all = [Grade::Green, Grade::Amber, Grade::Red];
+        assert_eq!(grades(cloud.map(|answer| reachable("http://hub", &answer))), all);
+        assert_eq!(grades(key.map(|answer| authorised(&answer))), all);
+        assert_eq!(grades([2 << 30, 500 << 20, 5].map(|free| room_left(Path::new("/d"), free))), all);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a-file");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(grades([folder.path(), &folder.path().join("no"), &file.join("x")].map(room)), all);
+        // Where nothing can be made the folder of a download rule is red; it is never amber.
+        assert_eq!(destination("in", &file.join("x")).grade, Grade::Red);
+        assert_eq!(rules_file(Some("line 3: no\nmore")).unwrap().grade, Grade::Red);
+        assert!(rules_file(None).is_none());
+    }
+
+    #[test]
     fn everything_that_is_bad_says_what_to_do() {
         let watch = Path::new("/srv/drop");
         let missing = Seen { problem: Some("No such file".into()), missing: true, ..Seen::default() };

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::judge::{DeliveryExplanation, Verdict, explain, judge};
 use super::runner::{Listing, Order, Runner, Shared};
@@ -128,7 +129,9 @@ impl Inbox {
             orders: received,
             cancel: cancel.clone(),
         };
-        Task { digest: rule.digest, shared, orders, cancel, handle: tokio::spawn(runner.run()) }
+        // Every line of the log that is written below says which rule it is about.
+        let span = tracing::info_span!("rule", name = rule.name);
+        Task { digest: rule.digest, shared, orders, cancel, handle: tokio::spawn(runner.run().instrument(span)) }
     }
 
     /// The download rules, in file order, disabled ones too.

@@ -268,7 +268,7 @@ impl Runner {
         };
         match self.downloads.submit(spec).await {
             Ok(id) => {
-                tracing::info!(rule = self.rule.name, download = %id, name = delivered.name, "a delivery is fetched");
+                tracing::info!(download = %id, name = delivered.name, "a delivery is fetched");
                 self.shared.status().made += 1;
                 Ok(())
             }
@@ -289,10 +289,10 @@ impl Runner {
                 return;
             }
         }
-        tracing::warn!(rule = self.rule.name, code, error = message, "the inbox can not be looked at");
+        tracing::warn!(code, error = message, "the inbox can not be looked at");
         let body = json!({ "error": { "code": code, "message": message, "retryable": true } });
         if let Err(error) = self.store.record_event("rule.error", Some(self.rule.name.clone()), body).await {
-            tracing::warn!(rule = self.rule.name, %error, "can not note the failure");
+            tracing::warn!(%error, "can not note the failure");
         }
     }
 

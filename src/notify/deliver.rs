@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::retry::{Verdict, wait};
 use super::webhook::Webhooks;
@@ -72,8 +73,9 @@ async fn deliver_due(
             continue;
         }
         let target = telling.target.clone();
+        let span = tracing::info_span!("telling", rule = telling.rule, event = telling.event);
         let delivery = deliver(store.clone(), rules.clone(), Arc::clone(webhooks), outgoing, telling);
-        let id = running.spawn(delivery).id();
+        let id = running.spawn(delivery.instrument(span)).id();
         busy.insert(id, target);
     }
     let next = store.next_errand(ErrandKind::Tell, now).await?;
@@ -102,7 +104,7 @@ async fn try_once(
         (known.map(|notify| notify.target.clone()), rules.path.parent().map(std::path::Path::to_owned))
     };
     let Some(target) = target else {
-        tracing::info!(rule = telling.rule, event = telling.event, "the rule no longer names who was to be told");
+        tracing::info!("the rule no longer names who was to be told");
         return store.errand_done(outgoing.id).await;
     };
     let result = match &target {
@@ -117,7 +119,7 @@ async fn try_once(
     let (verdict, reason) = match result {
         Ok(()) => {
             crash_point("hook.told");
-            tracing::info!(rule = telling.rule, event = telling.event, target = shown, "told");
+            tracing::info!(target = shown, "told");
             return store.errand_done(outgoing.id).await;
         }
         Err(failure) => failure,
@@ -125,11 +127,11 @@ async fn try_once(
     let age = Duration::try_from(Timestamp::now().duration_since(outgoing.created_at)).unwrap_or_default();
     match (verdict, wait(outgoing.attempts + 1, age, fastrand::f64())) {
         (Verdict::Later, Some(wait)) => {
-            tracing::debug!(rule = telling.rule, target = shown, reason, ?wait, "could not be told; trying again");
+            tracing::debug!(target = shown, reason, ?wait, "could not be told; trying again");
             store.errand_failed(outgoing.id, SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)).await
         }
         _ => {
-            tracing::warn!(rule = telling.rule, event = telling.event, target = shown, reason, "could not be told");
+            tracing::warn!(target = shown, reason, "could not be told");
             let body = json!({
                 "event": telling.event, "delivery": telling.delivery, "target": shown,
                 "error": { "code": "notify_failed", "message": format!("{shown}: {reason}"), "retryable": false },

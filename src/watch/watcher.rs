@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::describe;
 use super::dispatch::Surroundings;
@@ -173,7 +174,9 @@ impl Watcher {
             cancel: cancel.clone(),
             file_system: self.inner.settings.file_system.unwrap_or(silent_file_system),
         });
-        Task { shared, orders, cancel, handle: tokio::spawn(runner.run()), depends_on }
+        // Every line of the log that is written below says which rule it is about.
+        let span = tracing::info_span!("rule", name = shared.status().name);
+        Task { shared, orders, cancel, handle: tokio::spawn(runner.run().instrument(span)), depends_on }
     }
 
     /// The rules at work.

@@ -222,13 +222,15 @@ impl Runner {
     fn begin_errand(&mut self, errand: Errand) {
         let (store, rule, shared) = (self.store.clone(), Arc::clone(&self.rule), Arc::clone(&self.shared));
         let runtime = tokio::runtime::Handle::current();
+        let span = tracing::Span::current();
         self.aftermath.running = Some(tokio::task::spawn_blocking(move || {
+            let _within = span.entered();
             let name = |target: &Path, identity: &FileIdentity| {
                 // Moved to elsewhere in the watched folder it must not be taken for a drop.
                 let Ok(relative) = target.strip_prefix(&rule.watch) else { return };
                 let files = vec![(relative.to_owned(), *identity)];
                 if let Err(error) = runtime.block_on(store.ledger_mark(&rule.name, files, Outcome::Skipped)) {
-                    tracing::warn!(rule = rule.name, error = describe(&error), "can not mark a moved file as sent");
+                    tracing::warn!(error = describe(&error), "can not mark a moved file as sent");
                 }
             };
             let copied = |path: &Path, copied, size| {

@@ -189,7 +189,7 @@ impl Runner {
                         } else if let Some(package) = self.ship.open.get_mut(&group) {
                             package.retry_at = Some(now + ASK_SCHEDULE);
                         }
-                        tracing::debug!(rule = rule.name, upload = %id, %error, "an open package can not be closed yet");
+                        tracing::debug!(upload = %id, %error, "an open package can not be closed yet");
                     }
                 },
                 Err(ask) => {

@@ -19,10 +19,10 @@ impl Runner {
                 return;
             }
         }
-        tracing::warn!(rule = self.rule.name, code, error = message, "the rule can not work as it should");
+        tracing::warn!(code, error = message, "the rule can not work as it should");
         let body = json!({ "error": { "code": code, "message": message, "retryable": true } });
         if let Err(error) = self.store.record_event("rule.error", Some(self.rule.name.clone()), body).await {
-            tracing::warn!(rule = self.rule.name, error = describe(&error), "can not note the failure");
+            tracing::warn!(error = describe(&error), "can not note the failure");
         }
     }
 

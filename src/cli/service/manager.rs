@@ -1,0 +1,127 @@
+//! What is asked of systemd or launchd, and what their answers mean.
+
+use std::path::PathBuf;
+use std::process::Command as Process;
+
+use super::Which;
+use super::files::Place;
+use crate::cli::error::CliError;
+
+/// The word of the service manager: `active`, `inactive`, `failed`, ...; `unknown` where there is none.
+pub(super) fn unit_state(which: &Which, place: &Place) -> String {
+    let name = which.name(place);
+    if place.macos {
+        let known = order("launchctl", &["print", &format!("{}/{name}", domain(which))]);
+        let running = known.is_ok_and(|text| text.contains("state = running"));
+        return if running { "active" } else { "inactive" }.to_owned();
+    }
+    // `is-active` answers with an exit code other than 0 for everything that is not active.
+    let mut asked = Process::new("systemctl");
+    asked.args(systemctl(which, &["is-active", &name]));
+    if which.user && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        asked.env("XDG_RUNTIME_DIR", runtime_dir());
+    }
+    let asked = asked.output();
+    let answer = asked.map(|asked| String::from_utf8_lossy(&asked.stdout).trim().to_owned()).unwrap_or_default();
+    if answer.is_empty() { "unknown".to_owned() } else { answer }
+}
+
+pub(super) fn start(which: &Which, place: &Place) -> Result<Vec<String>, CliError> {
+    let name = which.name(place);
+    if place.macos {
+        let file = which.service_file(place).display().to_string();
+        // One that is loaded already has to be unloaded to take up a new file; one that is not can not be.
+        let _ = order("launchctl", &["bootout", &format!("{}/{name}", domain(which))]);
+        order("launchctl", &["bootstrap", &domain(which), &file])?;
+        return Ok(vec![format!("started {name}")]);
+    }
+    if !which.user {
+        order("systemd-sysusers", &["/etc/sysusers.d/masv-agent.conf"])?;
+    }
+    order("systemctl", &systemctl(which, &["daemon-reload"]))?;
+    order("systemctl", &systemctl(which, &["enable", &name]))?;
+    // Restart and not start: the files may be others than those that it runs with.
+    order("systemctl", &systemctl(which, &["restart", &name]))?;
+    let mut done = vec![format!("started {name}, now and at every boot")];
+    if which.user {
+        done.push("it runs while you are logged in; `sudo loginctl enable-linger $USER` keeps it running".to_owned());
+    }
+    Ok(done)
+}
+
+pub(super) fn systemctl<'a>(which: &Which, arguments: &[&'a str]) -> Vec<&'a str> {
+    let whose = if which.user { &["--user"][..] } else { &[] };
+    whose.iter().chain(arguments).copied().collect()
+}
+
+pub(super) fn domain(which: &Which) -> String {
+    if which.user { format!("gui/{}", rustix::process::getuid().as_raw()) } else { "system".to_owned() }
+}
+
+pub(super) fn order(program: &str, arguments: &[&str]) -> Result<String, CliError> {
+    let mut process = Process::new(program);
+    process.args(arguments);
+    // Neither `su` nor `sudo -u` tell where the user's service manager is.
+    if arguments.first() == Some(&"--user") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        process.env("XDG_RUNTIME_DIR", runtime_dir());
+    }
+    let said = process.output().map_err(|error| {
+        CliError::failed(format!("cannot run {program}: {error}")).hint(
+            "the files are written; where there is no systemd or launchd, start `masv server start` by other means",
+        )
+    })?;
+    if said.status.success() {
+        return Ok(String::from_utf8_lossy(&said.stdout).into_owned());
+    }
+    Err(refused(program, arguments, String::from_utf8_lossy(&said.stderr).trim()))
+}
+
+/// What the service manager's complaint means, and what to do.
+pub(super) fn refused(program: &str, arguments: &[&str], complaint: &str) -> CliError {
+    let failed = CliError::failed(format!("`{program} {}` failed: {complaint}", arguments.join(" ")));
+    let no_manager =
+        ["connect to bus", "not been booted with systemd", "connect to user scope bus", "connect to system scope bus"];
+    if program != "systemctl" {
+        return failed;
+    }
+    if !no_manager.iter().any(|words| complaint.contains(words)) {
+        let whose = if arguments.first() == Some(&"--user") { "--user " } else { "" };
+        let unit = arguments.last().filter(|word| word.ends_with(".service")).unwrap_or(&"masv-agent");
+        return failed.hint(format!("`journalctl {whose}-u {unit} -n 30` says why; the files are written"));
+    }
+    if arguments.first() != Some(&"--user") {
+        return CliError::failed("this machine is not run by systemd, so nothing can be started")
+            .hint("the files are written; start `masv server start` by what starts services here");
+    }
+    let user = std::env::var("USER").unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string());
+    CliError::failed(format!("no service manager of {user} runs, so nothing can be started")).hint(format!(
+        "the files are written. Log in as {user} (by ssh or on the console; `su` and `sudo -u` are no login), or have its services run \
+         without a login, `sudo loginctl enable-linger {user}`, and then do this again"
+    ))
+}
+
+/// Where the service manager of this user is, unless the environment says so.
+pub(super) fn runtime_dir() -> PathBuf {
+    PathBuf::from(format!("/run/user/{}", rustix::process::getuid().as_raw()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_service_manager_is_told_apart_from_a_service_that_fails() {
+        let said = |arguments: &[&str], complaint| {
+            let error = refused("systemctl", arguments, complaint);
+            format!("{} / {}", error.message, error.hint.unwrap_or_default())
+        };
+        let bus = "Failed to connect to bus: No medium found";
+        assert!(said(&["--user", "daemon-reload"], bus).contains("enable-linger"));
+        assert!(
+            said(&["daemon-reload"], "System has not been booted with systemd as init system")
+                .contains("not run by systemd")
+        );
+        let job = said(&["--user", "restart", "masv-agent.service"], "Job for masv-agent.service failed.");
+        assert!(job.contains("Job for") && job.contains("journalctl --user -u masv-agent.service"), "{job}");
+    }
+}

@@ -1,0 +1,176 @@
+#!/usr/bin/env bash
+# A new machine goes from a clone to a running service with a rule by docs/service.md alone: its blocks are typed as they stand.
+#
+#   bash tests/clean_machine.sh target/release/masv      # as root
+#
+# The machine is this one's file system under a layer that takes all changes, in namespaces of its own, without a network, with
+# systemd as its first process. Nothing of it is left behind. Where that cannot be made it says so and passes; with
+# MASV_NEED_SYSTEMD set that is a failure. Only `cargo build --release` is not run again: the given binary is put where it would be.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+fail() { echo "FAILED: $*" >&2; exit 1; }
+say() { printf '   %s\n' "$*"; }
+skip() {
+  [ -z "${MASV_NEED_SYSTEMD:-}" ] || fail "$*"
+  echo "SKIPPED: $*"
+  exit 0
+}
+
+# First process of the new machine, from here to systemd.
+if [ "${1:-}" = --boot ]; then
+  top=$2
+  mount --make-rprivate /
+  mount -t tmpfs -o mode=755 machine "$top"
+  mkdir "$top/upper" "$top/work" "$top/root"
+  mount -t overlay -o "lowerdir=/,upperdir=$top/upper,workdir=$top/work" machine "$top/root"
+  cd "$top/root"
+  mount -t proc -o nosuid,nodev,noexec proc proc
+  mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys
+  mount -t cgroup2 -o nosuid,nodev,noexec cgroup2 sys/fs/cgroup
+  mount -t tmpfs -o mode=755,nosuid,nodev tmpfs run
+  mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs tmp
+  mount -t tmpfs -o mode=755,nosuid tmpfs dev
+  for node in null:3 zero:5 full:7 random:8 urandom:9; do mknod -m 666 "dev/${node%:*}" c 1 "${node#*:}"; done
+  mknod -m 666 dev/tty c 5 0
+  mkdir dev/pts dev/shm
+  mount -t devpts -o newinstance,mode=620,ptmxmode=666 devpts dev/pts
+  ln -s pts/ptmx dev/ptmx
+  ln -s /proc/self/fd dev/fd
+  mount -t tmpfs -o mode=1777 tmpfs dev/shm
+  # Nothing that this machine has set up for itself is started there, and no agent was ever on it.
+  rm -rf etc/systemd/system/*.wants etc/systemd/system/default.target etc/masv-agent var/lib/masv-agent usr/local/bin/masv
+  printf '[Unit]\nRequires=basic.target systemd-logind.service\nAfter=basic.target\nAllowIsolate=yes\n' >etc/systemd/system/clean.target
+  echo clean >etc/hostname
+  echo '127.0.0.1 localhost clean' >etc/hosts
+  hostname clean
+  mkdir -p .before
+  pivot_root . .before
+  cd /
+  umount -l /.before
+  exec env -i container=clean PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    /lib/systemd/systemd --unit=clean.target --log-target=journal --show-status=no
+fi
+
+binary=$(realpath "${1:?usage: bash tests/clean_machine.sh target/release/masv}")
+[ "$(id -u)" = 0 ] || skip "making a machine takes root"
+for program in unshare nsenter pivot_root sudo setfacl dbus-daemon /lib/systemd/systemd; do
+  command -v "$program" >/dev/null || skip "there is no $program"
+done
+cgroups=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
+[ -n "$cgroups" ] || skip "there is no cgroup2 for a systemd"
+
+top=$(mktemp -d)
+group=$cgroups/clean-machine-$$
+machine=
+cleanup() {
+  [ -z "$machine" ] || kill -9 "$machine" 2>/dev/null || true
+  wait 2>/dev/null || true
+  find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null || true
+  rm -rf "$top"
+}
+trap cleanup EXIT
+
+mkdir "$group" 2>/dev/null || skip "cgroups cannot be made here"
+(echo "$BASHPID" >"$group/cgroup.procs" && exec unshare --mount --pid --fork --kill-child --ipc --uts --net --cgroup \
+  bash "$0" --boot "$top") >"$top.log" 2>&1 &
+unshare=$!
+within() { nsenter --target "$machine" --all -- "$@"; }
+for _ in $(seq 100); do
+  machine=$(pgrep -P "$unshare" || true)
+  [ -z "$machine" ] || [ "$(cat "/proc/$machine/comm" 2>/dev/null)" != systemd ] || break
+  kill -0 "$unshare" 2>/dev/null || break
+  sleep 0.1
+done
+if [ -z "$machine" ] || [ "$(cat "/proc/$machine/comm" 2>/dev/null)" != systemd ]; then
+  reason=$(tail -n 3 "$top.log" | tr '\n' ' ')
+  rm -f "$top.log"
+  skip "a machine of its own cannot be made here: $reason"
+fi
+rm -f "$top.log"
+for _ in $(seq 300); do
+  state=$(within systemctl is-active clean.target 2>/dev/null || true)
+  [ "$state" != active ] || break
+  sleep 0.1
+done
+[ "$state" = active ] || skip "systemd does not start in a machine of its own: $(within systemctl list-jobs 2>&1 | tail -n 5)"
+say "a machine run by $(within systemctl --version | head -n 1)"
+
+within useradd --create-home --shell /bin/bash ann
+within sh -c 'echo "ann ALL=(ALL) NOPASSWD: ALL" >/etc/sudoers.d/ann && chmod 440 /etc/sudoers.d/ann'
+# A login of ann's, as far as the service manager goes.
+user=$(within id -u ann)
+within loginctl enable-linger ann
+for _ in $(seq 200); do
+  within test -S "/run/user/$user/systemd/private" && break
+  sleep 0.1
+done
+as_ann() {
+  within setpriv --reuid ann --regid ann --init-groups env -i HOME=/home/ann USER=ann LANG=C.UTF-8 TERM=dumb \
+    XDG_RUNTIME_DIR="/run/user/$user" PATH=/usr/local/bin:/usr/bin:/bin bash -euo pipefail -c "cd ~/masv-agent; $1"
+}
+within git config --system --add safe.directory '*'
+within setpriv --reuid ann --regid ann --init-groups git clone --quiet "$root" /home/ann/masv-agent 2>/dev/null ||
+  within sh -c "mkdir /home/ann/masv-agent && cp -r '$root/docs' /home/ann/masv-agent && chown -R ann: /home/ann/masv-agent"
+within install -D -o ann -g ann -m 755 "$binary" /home/ann/masv-agent/target/release/masv
+as_ann 'truncate -s 3000000 cut_v3.mov'
+
+# The `sh` blocks of docs/service.md between two headings.
+blocks() {
+  awk -v from="$1" -v to="$2" '$0 == from { on = 1; next } $0 == to { exit } on && /^```sh$/ { within = 1; next }
+    /^```$/ { within = 0 } on && within { print }' "$root/docs/service.md"
+}
+eventually() {
+  for _ in $(seq 300); do
+    if as_ann "$2" >/dev/null 2>&1; then return; fi
+    sleep 0.2
+  done
+  as_ann "$2" || true
+  within journalctl -n 40 --no-pager -u masv-agent || true
+  fail "$1"
+}
+type_in() {
+  [ -n "$2" ] || fail "$1: no commands in docs/service.md"
+  say "$1"
+  as_ann "$2" || { within journalctl -n 40 --no-pager; fail "$1"; }
+}
+
+typed=$(blocks "## Linux: systemd" "### Let it read the drop folders" | sed '/^cargo build --release$/d')
+type_in "docs/service.md, Linux: systemd" "$typed"
+eventually "the dropped file was not sent" 'masv upload ls --output json | grep -q "\"state\": *\"complete\""'
+as_ann 'masv service status' || fail "the service does not run"
+[ "$(within systemctl show -p Type -p NRestarts -p User --value masv-agent | tr '\n' ' ')" = "notify 0 masv-agent " ] ||
+  fail "$(within systemctl show -p Type -p NRestarts -p User masv-agent)"
+[ "$(within stat -c '%U %a' /var/lib/masv-agent)" = "masv-agent 700" ] || fail "the state is not its user's alone"
+eventually "systemctl status does not tell how it goes" 'systemctl show -p StatusText --value masv-agent | grep -q "1 rules, 0 uploads"'
+as_ann 'masv doctor --output text'
+
+say "reload, kill, install again"
+within systemctl reload masv-agent
+before=$(within systemctl show -p MainPID --value masv-agent)
+as_ann 'sudo masv service install' | grep -q "runs already" || fail "installing again is not quiet"
+[ "$before" = "$(within systemctl show -p MainPID --value masv-agent)" ] || fail "installing again or the reload restarted it"
+within kill -9 "$before"
+eventually "it is not started again after a kill" 'masv server status'
+
+type_in "docs/service.md, Let it read the drop folders" "$(blocks "### Let it read the drop folders" "### Keep the key out of files that others read")"
+type_in "docs/service.md, More than one" "$(blocks "### More than one" "### As yourself" | sed 's/^sudo masv/echo "listen: unix:\/\/\/run\/masv-agent-studio-b\/agent.sock" | sudo tee \/etc\/masv-agent\/studio-b.yaml\n&/')"
+eventually "the instance does not run" 'systemctl is-active masv-agent@studio-b'
+sudo=$(as_ann 'sudo /home/ann/masv-agent/target/release/masv service install 2>&1' || true)
+grep -q "/usr/local/bin" <<<"$sudo" || fail "a program below /home is installed as a system service: $sudo"
+
+say "removing it leaves settings and state"
+as_ann 'sudo systemctl stop masv-agent@studio-b; sudo masv service uninstall'
+within test -f /etc/masv-agent/rules.yaml -a -f /var/lib/masv-agent/agent.db || fail "settings or state are gone"
+within test ! -e /etc/systemd/system/masv-agent.service || fail "the unit is still there"
+
+type_in "docs/service.md, As yourself" "$(blocks "### As yourself" "## From a Debian package")"
+eventually "the agent of ann does not answer" 'masv server status --output json | grep -q /home/ann/.local/share/masv-agent'
+as_ann 'masv service uninstall --user'
+without=$(as_ann 'XDG_RUNTIME_DIR=/nowhere masv service install --user 2>&1' || true)
+grep -q "enable-linger ann" <<<"$without" || fail "without a service manager it does not say what to do: $without"
+
+if [ -n "${MASV_CLEAN_MACHINE_DEB:-}" ]; then
+  say "the Debian package, by systemd"
+  within env HOME="$HOME" PATH="$PATH" CARGO_TARGET_DIR=/tmp/target DEB_BINARY="$binary" bash "$root/packaging/test_deb.sh"
+fi
+echo "a new machine runs the service"
