@@ -27,7 +27,7 @@ umask 022
 
 put() { install -D -m "${3:-644}" "$1" "$tree/$2"; }
 put "$binary" usr/bin/masv 755
-for unit in masv-agent.service masv-agent@.service masv-hub.service; do put "$root/systemd/$unit" "usr/lib/systemd/system/$unit"; done
+for unit in masv-agent.service masv-agent@.service masv-hub.service masv-hub.socket; do put "$root/systemd/$unit" "usr/lib/systemd/system/$unit"; done
 put "$root/systemd/user/masv-agent.service" usr/lib/systemd/user/masv-agent.service
 put "$root/systemd/masv-agent.sysusers" usr/lib/sysusers.d/masv-agent.conf
 put "$root/systemd/agent.yaml" etc/masv-agent/agent.yaml

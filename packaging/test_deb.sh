@@ -28,6 +28,7 @@ again=$(bash "$root/packaging/deb.sh" "$out/two")
 cmp "$package" "$again" || fail "two builds differ"
 contents=$(dpkg-deb --contents "$package")
 for file in usr/bin/masv usr/lib/systemd/system/masv-agent.service usr/lib/systemd/system/masv-hub.service \
+  usr/lib/systemd/system/masv-hub.socket \
   usr/lib/systemd/user/masv-agent.service usr/lib/sysusers.d/masv-agent.conf usr/share/man/man1/masv.1.gz \
   usr/share/man/man1/masv-upload-start-link.1.gz usr/share/bash-completion/completions/masv etc/masv-agent/agent.yaml; do
   grep -q " \./$file$" <<<"$contents" || fail "the package has no $file"

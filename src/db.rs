@@ -143,6 +143,22 @@ impl Database {
         Ok(Self { writer, readers: Arc::new(Readers { idle: Mutex::new(idle), permits: Semaphore::new(READERS) }) })
     }
 
+    /// Whether the database at `path` is of the version that these migrations lead to, or is not there yet: [`Database::open`]
+    /// changes nothing that others who have it open rely on.
+    ///
+    /// # Errors
+    /// [`DbError::Open`].
+    pub fn is_current(path: &Path, migrations: &[&str]) -> Result<bool, DbError> {
+        if !path.exists() {
+            return Ok(true);
+        }
+        let open_error = |source| DbError::Open { path: path.to_owned(), source };
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(open_error)?;
+        connection.busy_timeout(Duration::from_secs(10)).map_err(open_error)?;
+        let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(open_error)?;
+        Ok(usize::try_from(found).is_ok_and(|found| found >= migrations.len()))
+    }
+
     /// Runs `work` inside a transaction and returns its result once that is on disk. An `Err` undoes what
     /// `work` did. `work` must be quick: every other writer waits for it.
     ///

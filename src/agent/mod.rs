@@ -23,9 +23,10 @@ mod notices;
 mod reload;
 mod run;
 mod secrets;
-mod service;
 mod settings;
 mod vital;
+
+pub(crate) mod service;
 
 pub use address::find_address;
 pub use dry_run::dry_run;

@@ -1,4 +1,5 @@
-//! Tells the service manager how it goes (systemd's notify protocol); does nothing where there is none.
+//! Tells the service manager how it goes (systemd's notify protocol), for the agent and for `masv hub start`; does nothing where there
+//! is none.
 
 #[cfg(target_os = "linux")]
 mod systemd {
@@ -13,17 +14,17 @@ mod systemd {
         }
     }
 
-    pub(in super::super) fn ready(status: &str) {
+    pub(crate) fn ready(status: &str) {
         tell(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
     /// One line for `systemctl status`.
-    pub(in super::super) fn status(line: &str) {
+    pub(crate) fn status(line: &str) {
         tell(&[NotifyState::Status(line)]);
     }
 
-    /// The rules are being loaded again; [`ready`] ends it.
-    pub(in super::super) fn reloading() {
+    /// What it runs with is being read again; [`ready`] ends it.
+    pub(crate) fn reloading() {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => tell(&[NotifyState::Reloading, now]),
             // Without the time the service manager would take it for a failed reload.
@@ -31,12 +32,12 @@ mod systemd {
         }
     }
 
-    pub(in super::super) fn stopping() {
+    pub(crate) fn stopping() {
         tell(&[NotifyState::Stopping]);
     }
 
     /// Shows, as often as the service manager asks for, that the runtime still turns.
-    pub(in super::super) async fn watchdog(stop: CancellationToken) {
+    pub(crate) async fn watchdog(stop: CancellationToken) {
         let Some(limit) = sd_notify::watchdog_enabled() else { return };
         let every = (limit / 2).max(Duration::from_millis(100));
         while tokio::time::timeout(every, stop.cancelled()).await.is_err() {
@@ -46,15 +47,15 @@ mod systemd {
 }
 
 #[cfg(target_os = "linux")]
-pub(super) use systemd::{ready, reloading, status, stopping, watchdog};
+pub(crate) use systemd::{ready, reloading, status, stopping, watchdog};
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn ready(_status: &str) {}
+pub(crate) fn ready(_status: &str) {}
 #[cfg(not(target_os = "linux"))]
-pub(super) fn status(_line: &str) {}
+pub(crate) fn status(_line: &str) {}
 #[cfg(not(target_os = "linux"))]
-pub(super) fn reloading() {}
+pub(crate) fn reloading() {}
 #[cfg(not(target_os = "linux"))]
-pub(super) fn stopping() {}
+pub(crate) fn stopping() {}
 #[cfg(not(target_os = "linux"))]
-pub(super) async fn watchdog(_stop: tokio_util::sync::CancellationToken) {}
+pub(crate) async fn watchdog(_stop: tokio_util::sync::CancellationToken) {}

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::error::{CliError, Exit};
 use super::output::Output;
-use files::{Place, write};
+use files::{HUB_SOCKET_FILE, Place, write};
 use manager::{domain, order, start, systemctl, unit_state};
 
 #[derive(Debug, Subcommand)]
@@ -99,6 +99,10 @@ fn uninstall(which: &Which, place: &Place, output: &Output) -> Result<(), CliErr
         if place.macos {
             let _ = order("launchctl", &["bootout", &format!("{}/{name}", domain(which))]);
         } else {
+            // The socket first: it would start the service again.
+            if which.hub && Path::new(HUB_SOCKET_FILE).exists() {
+                order("systemctl", &systemctl(which, &["disable", "--now", "masv-hub.socket"]))?;
+            }
             order("systemctl", &systemctl(which, &["disable", "--now", &name]))?;
         }
         done.push(format!("stopped {name}"));

@@ -81,8 +81,9 @@ pub(super) fn list(connection: &Connection, team: &str, asked: &Asked) -> Result
     Ok((total, rows.collect::<Result<_, _>>()?))
 }
 
-/// Forgets activities from before a time.
-pub(super) fn forget(connection: &Connection, before: i64) -> Result<(), Refusal> {
-    connection.prepare_cached("DELETE FROM activity WHERE at < ?1")?.execute([before])?;
+/// Forgets what is from before a time, and all but the `most` that are newest.
+pub(super) fn forget(connection: &Connection, before: i64, most: i64) -> Result<(), Refusal> {
+    let older = "DELETE FROM activity WHERE at < ?1 OR number <= (SELECT max(number) FROM activity) - ?2";
+    connection.prepare_cached(older)?.execute([before, most])?;
     Ok(())
 }

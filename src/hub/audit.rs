@@ -71,8 +71,9 @@ pub(super) fn list(
     Ok((total, rows.collect::<Result<_, _>>()?))
 }
 
-/// Forgets what is older than a time.
-pub(super) fn forget(connection: &Connection, before: i64) -> Result<(), Refusal> {
-    connection.prepare_cached("DELETE FROM audit WHERE at < ?1")?.execute([before])?;
+/// Forgets what is from before a time, and all but the `most` that are newest.
+pub(super) fn forget(connection: &Connection, before: i64, most: i64) -> Result<(), Refusal> {
+    let older = "DELETE FROM audit WHERE at < ?1 OR number <= (SELECT max(number) FROM audit) - ?2";
+    connection.prepare_cached(older)?.execute([before, most])?;
     Ok(())
 }

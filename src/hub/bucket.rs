@@ -15,6 +15,7 @@ use super::Hub;
 use super::closing::{self, ListedPart};
 use super::error::{HubError, Refusal};
 use super::files::{self, Content, FileRow};
+use super::packages;
 use super::storage::{Bucket, BucketFile, Found, Leftovers, Next, PartName, S3Error};
 use super::wire::{is_id, now};
 
@@ -69,6 +70,8 @@ pub(super) async fn part_addresses(
     let needed = || Refusal::invalid("upload_id is needed: it is in the answer to the create blueprint");
     let upload = upload.or_else(|| file.upload.clone()).ok_or_else(needed)?;
     let id = file.id.clone();
+    let of = package.to_owned();
+    hub.database().write(move |connection| packages::touch(connection, &of, now())).await?;
     if file.upload.as_ref() != Some(&upload) {
         let given = upload.clone();
         let before = hub.database().write(move |connection| files::set_upload(connection, &file, &given)).await?;

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum_server::tls_rustls::RustlsConfig;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::Hub;
 use super::config::TlsConfig;
 
 /// How often the files are looked at.
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(2);
 type Stamp = Option<(u64, u64, i64, i64, u64)>;
 
 /// Reads certificate and key.
-pub(super) async fn read(files: &TlsConfig) -> io::Result<RustlsConfig> {
+async fn read(files: &TlsConfig) -> io::Result<RustlsConfig> {
     let config = RustlsConfig::from_pem_file(&files.certificate, &files.key).await?;
     config.reload_from_config(http1_only(&config));
     Ok(config)
@@ -35,33 +35,60 @@ fn http1_only(config: &RustlsConfig) -> Arc<rustls::ServerConfig> {
     Arc::new(inner)
 }
 
-/// Keeps `current` as the files are, until `ended`.
-pub(super) async fn keep(hub: Hub, current: RustlsConfig, files: TlsConfig, ended: CancellationToken) {
-    let mut known = stamps(&files).await;
-    let mut failed = None;
-    loop {
-        let told = tokio::select! {
-            () = tokio::time::sleep(LOOK) => false,
-            () = hub.shared.reload.notified() => true,
-            () = ended.cancelled() => return,
-        };
-        let found = stamps(&files).await;
-        if !told && found == known {
-            continue;
+/// A certificate in use, and the files that it is read from.
+pub(super) struct Certificate {
+    current: RustlsConfig,
+    files: TlsConfig,
+    seen: Mutex<Seen>,
+}
+
+/// The files as they were when they were read last, and when they could not be used last.
+#[derive(Default)]
+struct Seen {
+    known: (Stamp, Stamp),
+    failed: Option<(Stamp, Stamp)>,
+}
+
+impl Certificate {
+    /// The certificate in these files.
+    pub(super) async fn open(files: TlsConfig) -> io::Result<Self> {
+        let known = stamps(&files).await;
+        let current = read(&files).await?;
+        Ok(Self { current, files, seen: Mutex::new(Seen { known, failed: None }) })
+    }
+
+    /// What new connections are given.
+    pub(super) fn current(&self) -> RustlsConfig {
+        self.current.clone()
+    }
+
+    /// Reads the files again if they are others, or if somebody says so.
+    pub(super) async fn look(&self, told: bool) {
+        let mut seen = self.seen.lock().await;
+        let found = stamps(&self.files).await;
+        if !told && found == seen.known {
+            return;
         }
-        match read(&files).await {
+        let certificate = self.files.certificate.display();
+        match read(&self.files).await {
             Ok(new) => {
-                current.reload_from_config(new.get_inner());
-                (known, failed) = (found, None);
-                tracing::info!(certificate = %files.certificate.display(), "TLS certificate read again");
+                self.current.reload_from_config(new.get_inner());
+                *seen = Seen { known: found, failed: None };
+                tracing::info!(%certificate, "TLS certificate read again");
             }
             // Once for each state of the files.
-            Err(_) if !told && failed.as_ref() == Some(&found) => {}
+            Err(_) if !told && seen.failed.as_ref() == Some(&found) => {}
             Err(error) => {
-                let certificate = files.certificate.display();
                 tracing::error!(%certificate, %error, "cannot use the TLS certificate, going on with the one before");
-                failed = Some(found);
+                seen.failed = Some(found);
             }
+        }
+    }
+
+    /// Keeps it as the files are, until `ended`.
+    pub(super) async fn keep(&self, ended: CancellationToken) {
+        while tokio::time::timeout(LOOK, ended.cancelled()).await.is_err() {
+            self.look(false).await;
         }
     }
 }

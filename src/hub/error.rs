@@ -22,6 +22,18 @@ pub enum HubError {
         /// Why.
         source: std::io::Error,
     },
+    /// Another process serves this data.
+    #[error("another hub serves the data in {}: stop it first", data_dir.display())]
+    Served {
+        /// Whose.
+        data_dir: PathBuf,
+    },
+    /// The data is to be upgraded, and a hub of an older version serves it.
+    #[error("a hub of an older version serves the data in {}: restart it with this version first", data_dir.display())]
+    OlderServes {
+        /// Whose.
+        data_dir: PathBuf,
+    },
     /// The database.
     #[error(transparent)]
     Database(#[from] DbError),

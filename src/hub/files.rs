@@ -9,7 +9,7 @@ use super::closing::ListedPart;
 use super::error::Refusal;
 use super::restrictions::Restrictions;
 use super::storage::{Arrived, BucketFile, Kept, Leftovers, PartName, Piece, Source, Storage, StoredPart};
-use super::wire::time;
+use super::wire::{now, time};
 use super::{closing, packages, quotas};
 
 /// Part keys are `number of the file * PARTS + number of the part`.
@@ -122,6 +122,7 @@ pub(super) fn insert(connection: &Connection, file: &NewFile, now: i64) -> Resul
         file.directory.then_some(now),
         file.in_bucket && !file.directory,
     ])?;
+    packages::touch(connection, &file.package, now)?;
     quotas::check(connection, &file.package)?;
     if let Some(restrictions) = restrictions {
         let (count, size): (i64, i64) = connection
@@ -200,6 +201,7 @@ pub(super) fn store_part(
     )?;
     let size = i64::try_from(arrived.size).map_err(|_| Refusal::invalid("the part is too large"))?;
     statement.execute(params![key, size, arrived.md5, arrived.crc, place, content])?;
+    packages::touch(connection, &part.package, now())?;
     quotas::check_excess(connection, &part.package, &file, || stored_bytes(connection, &file, 0))?;
     Ok(old.and_then(|(_, place)| place))
 }

@@ -21,8 +21,10 @@ const ARRIVES: Duration = Duration::from_secs(2 * 60 * 60);
 const BUCKET_ROUND: Duration = Duration::from_secs(6 * 60 * 60);
 /// How many packages are taken at once.
 const AT_ONCE: u32 = 100;
-/// Days that activities and failed deliveries are kept.
+/// Days that activities, the audit log and failed deliveries are kept.
 const REMEMBERED: i64 = 400;
+/// The most activities, and entries of the audit log, that are kept: whoever signs in again and again must not fill the disk.
+const MOST_REMEMBERED: i64 = 1_000_000;
 
 /// Keeps the house until `ended`.
 pub(super) async fn keep(hub: Hub, ended: CancellationToken) {
@@ -93,8 +95,8 @@ async fn forget(hub: &Hub) -> Result<(), Refusal> {
     let old = now().saturating_sub(REMEMBERED * DAY);
     hub.database()
         .write(move |connection| {
-            activity::forget(connection, old)?;
-            audit::forget(connection, old)?;
+            activity::forget(connection, old, MOST_REMEMBERED)?;
+            audit::forget(connection, old, MOST_REMEMBERED)?;
             connection.execute("DELETE FROM link_visit WHERE created_at < ?1", [visits])?;
             // Ids begin with their time: those of calls given up long ago sort before one made then.
             let before = ulid::Ulid::from_parts(u64::try_from(old).unwrap_or_default(), 0).to_string();

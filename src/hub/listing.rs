@@ -93,7 +93,7 @@ impl Conditions {
     /// Adds that the time in `column` lies between `{key}_start` and `{key}_end` of the query.
     pub(super) fn between(&mut self, column: &str, asked: &Asked, key: &str) {
         for (end, comparison) in [("start", ">="), ("end", "<=")] {
-            if let Some(time) = asked.one(&format!("{key}_{end}")).and_then(moment) {
+            if let Some(time) = asked.one(&format!("{key}_{end}")).and_then(parse_time) {
                 self.add(&format!("{column} {comparison} ?"), time);
             }
         }
@@ -103,11 +103,6 @@ impl Conditions {
     pub(super) fn text(&self) -> &str {
         &self.text
     }
-}
-
-/// A time, also one without a zone (then in UTC) or a day alone.
-fn moment(text: &str) -> Option<i64> {
-    parse_time(text).or_else(|| parse_time(&format!("{text}Z"))).or_else(|| parse_time(&format!("{text}T00:00:00Z")))
 }
 
 /// A page as the protocol shows it.

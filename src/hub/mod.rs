@@ -56,21 +56,24 @@ mod wire;
 mod zip;
 
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use axum::http::{HeaderMap, header};
+use axum_server::Handle;
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 pub use accounts::Role;
 pub use backup::{back_up, restore};
 pub use config::{HubConfig, Limits, Network, Provision, ProvisionPortal, Provisioned, SmtpConfig, TlsConfig};
 pub use error::HubError;
-pub use quotas::TeamUsage;
 pub use storage::{S3Config, S3ConfigError, S3Credentials};
 
 use crate::db::Database;
+use certificate::Certificate;
 use guesses::Guesses;
 use sign::Keys;
 use storage::{Bucket, Disk, Leftovers, Storage};
@@ -96,8 +99,12 @@ struct Shared {
     listens_on: OnceLock<String>,
     /// Where it was reached when it was served last, for who administers it without serving it.
     last_base: Option<String>,
-    /// The certificate is to be read again.
-    reload: Notify,
+    /// The certificate that is in use, where the hub does TLS itself.
+    certificate: OnceLock<Arc<Certificate>>,
+    /// Is cancelled once it listens.
+    serving: CancellationToken,
+    /// Knows the connections, once it listens.
+    connections: OnceLock<Handle<SocketAddr>>,
     /// A mail is waiting to be sent.
     outbox: Notify,
     /// A webhook is waiting to be called.
@@ -136,6 +143,11 @@ impl Hub {
             let keys = Keys::open(&key).map_err(at(&key))?;
             let storage = folder.join("storage");
             let disk = Disk::open(storage.clone()).map_err(at(&storage))?;
+            // A hub that runs with the tables as they are must not find others.
+            let _alone = match Database::is_current(&database, schema::MIGRATIONS)? {
+                true => None,
+                false => Some(serve::lock(&folder)?.ok_or_else(|| HubError::OlderServes { data_dir: folder.clone() })?),
+            };
             let database = Database::open(&database, schema::MIGRATIONS)?;
             let last_base = std::fs::read_to_string(folder.join(BASE_FILE)).ok();
             Ok::<_, HubError>((keys, disk, database, last_base))
@@ -152,7 +164,9 @@ impl Hub {
             storage,
             listens_on: OnceLock::new(),
             last_base,
-            reload: Notify::new(),
+            certificate: OnceLock::new(),
+            serving: CancellationToken::new(),
+            connections: OnceLock::new(),
             outbox: Notify::new(),
             calls: Notify::new(),
             guesses: Guesses::default(),
@@ -193,9 +207,23 @@ impl Hub {
         }
     }
 
-    /// Reads the certificate and its key again; a certificate that can not be used leaves the one there was.
-    pub fn reload_certificate(&self) {
-        self.shared.reload.notify_one();
+    /// Reads the certificate and its key again; a certificate that can not be used leaves the one there was, and is told of in
+    /// the log.
+    pub async fn reload_certificate(&self) {
+        if let Some(certificate) = self.shared.certificate.get() {
+            certificate.look(true).await;
+        }
+    }
+
+    /// Resolves once [`Hub::serve`] takes connections.
+    pub async fn serving(&self) {
+        self.shared.serving.cancelled().await;
+    }
+
+    /// How it goes, in a line for whoever looks after the service.
+    pub fn status(&self) -> String {
+        let connections = self.shared.connections.get().map_or(0, Handle::connection_count);
+        format!("{} connections, reached at {}", connections, self.public_base())
     }
 
     /// Where the client of this request reaches the hub: the public address, or else the one it asked at.
@@ -235,6 +263,14 @@ fn retry_pause(attempts: u32) -> i64 {
     (10_000_i64 << attempts.saturating_sub(1).min(10)).min(2 * 60 * 60 * 1000)
 }
 
+/// How a file is opened for writing, and made, that nobody else may read.
+fn private_file() -> std::fs::OpenOptions {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).mode(0o600);
+    options
+}
+
+/// Makes a folder, if it is not there, and closes it to others.
 fn private_folder(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))

@@ -210,6 +210,16 @@ pub(super) fn over(connection: &Connection, now: i64, most: u32) -> Result<Vec<S
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Notes that somebody is at work on a package that is being filled, to the hour: it is not given up.
+pub(super) fn touch(connection: &Connection, id: &str, now: i64) -> Result<(), Refusal> {
+    connection
+        .prepare_cached(
+            "UPDATE package SET updated_at = ?2 WHERE id = ?1 AND state = 'new' AND updated_at < ?2 - 3600000",
+        )?
+        .execute(params![id, now])?;
+    Ok(())
+}
+
 /// Up to `most` packages that were begun and not touched since `before`.
 pub(super) fn abandoned(connection: &Connection, before: i64, most: u32) -> Result<Vec<String>, Refusal> {
     let mut statement = connection.prepare_cached(

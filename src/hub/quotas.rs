@@ -4,31 +4,15 @@
 //! kept by the database's triggers.
 
 use axum::http::StatusCode;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::{Value, json};
 
-use super::error::{HubError, Refusal};
+use super::error::Refusal;
 use super::files::FileRow;
-use super::{Hub, accounts, units};
+use super::units;
 
 /// When a sender whose team's quota is full may ask again: somebody may have removed something.
 const ASK_AGAIN: std::time::Duration = std::time::Duration::from_secs(60);
-
-/// How much a team has stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TeamUsage {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// Packages that are not expired.
-    pub packages: u64,
-    /// Bytes of files that are there in full.
-    pub stored: u64,
-    /// Bytes that count against the quota: what files have, or were announced with.
-    pub used: u64,
-    /// The most bytes that it may have; absent: no limit.
-    pub quota: Option<u64>,
-}
 
 /// Quota and use of the team of a package; nothing where there is no quota.
 fn limits(connection: &Connection, package: &str) -> Result<Option<(u64, u64)>, Refusal> {
@@ -69,50 +53,27 @@ pub(super) fn check_excess(
     if excess > 0 && wanted > quota { Err(full(quota, wanted)) } else { Ok(()) }
 }
 
-fn usage(connection: &Connection) -> Result<Vec<TeamUsage>, Refusal> {
+/// How much a team has, as the protocol shows it: `packages` that are not over, `stored` bytes of files that are there in full,
+/// `used` bytes that count against the `quota` (`null`: no limit).
+pub(super) fn usage(connection: &Connection, team: &str) -> Result<Value, Refusal> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, name, used, quota,
+        "SELECT name, used, quota,
             (SELECT count(*) FROM package WHERE team_id = team.id AND state != 'expired'),
             (SELECT coalesce(sum(size), 0) FROM package WHERE team_id = team.id AND state != 'expired')
-         FROM team ORDER BY name",
+         FROM team WHERE id = ?1",
     )?;
-    let bytes = |value: i64| value.unsigned_abs();
-    let rows = statement.query_map([], |row| {
-        Ok(TeamUsage {
-            id: row.get(0)?,
-            name: row.get(1)?,
-            used: bytes(row.get(2)?),
-            quota: row.get::<_, Option<i64>>(3)?.map(bytes),
-            packages: bytes(row.get(4)?),
-            stored: bytes(row.get(5)?),
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let found = statement.query_row([team], |row| {
+        Ok(json!({
+            "id": team, "name": row.get::<_, String>(0)?, "used": row.get::<_, i64>(1)?,
+            "quota": row.get::<_, Option<i64>>(2)?, "packages": row.get::<_, i64>(3)?, "stored": row.get::<_, i64>(4)?,
+        }))
+    });
+    found.optional()?.ok_or_else(|| Refusal::not_found("team"))
 }
 
-impl Hub {
-    /// How much each team has stored, by name.
-    ///
-    /// # Errors
-    /// [`HubError::Database`].
-    pub async fn usage(&self) -> Result<Vec<TeamUsage>, HubError> {
-        Ok(self.database().read(usage).await?)
-    }
-
-    /// Sets how many bytes a team may have stored; `None` takes the limit away. What is there already stays.
-    ///
-    /// # Errors
-    /// [`HubError::NotFound`] for the team, [`HubError::Database`].
-    pub async fn set_quota(&self, team: &str, quota: Option<u64>) -> Result<(), HubError> {
-        let name = team.to_owned();
-        let bytes = quota.map(|quota| i64::try_from(quota).unwrap_or(i64::MAX));
-        let set = self.database().write(move |connection| {
-            let Some(team) = accounts::team_by_name(connection, &name)? else { return Ok(0) };
-            Ok::<_, Refusal>(connection.execute("UPDATE team SET quota = ?2 WHERE id = ?1", params![team, bytes])?)
-        });
-        match set.await? {
-            0 => Err(HubError::NotFound { what: "team", name: team.to_owned() }),
-            _ => Ok(()),
-        }
-    }
+/// Sets how many bytes a team may have stored; `None` takes the limit away. What is there already stays.
+pub(super) fn set(connection: &Connection, team: &str, quota: Option<u64>) -> Result<(), Refusal> {
+    let bytes = quota.map(|quota| i64::try_from(quota).unwrap_or(i64::MAX));
+    connection.prepare_cached("UPDATE team SET quota = ?2 WHERE id = ?1")?.execute(params![team, bytes])?;
+    Ok(())
 }

@@ -1,29 +1,48 @@
 //! Listening: connections with limits, the tasks beside them, and an orderly end.
 
-use std::io;
+use std::fs::TryLockError;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio_util::sync::CancellationToken;
 
+use super::certificate::Certificate;
 use super::connections::Limited;
 use super::error::HubError;
-use super::{BASE_FILE, Hub, certificate, keeper, mail, routes, webhooks};
+use super::{BASE_FILE, Hub, keeper, mail, private_file, routes, webhooks};
 use crate::base::AcceptTrouble;
 
 /// How long the server before this one may take to give its data free.
 const HANDOVER: Duration = Duration::from_secs(3);
+
+/// What only the one who serves a data directory holds; `None` when another does, and does not let go in time.
+pub(super) fn lock(data_dir: &Path) -> Result<Option<std::fs::File>, HubError> {
+    let path = data_dir.join("lock");
+    let failed = |source| HubError::Data { path: path.clone(), source };
+    let file = private_file().truncate(false).open(&path).map_err(failed)?;
+    let deadline = Instant::now() + HANDOVER;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
+}
 
 impl Hub {
     /// Serves on `listener` until `shutdown`, alone over its data. Then it takes no more connections and gives its data free at once,
     /// so that the next process can serve while the requests that run here end, within the configured grace.
     ///
     /// # Errors
-    /// [`HubError::Data`] when another server is at work on the same data, [`HubError::Serve`] when it can not listen, [`HubError::Tls`] when the certificate can not be used.
+    /// [`HubError::Served`] when another server is at work on the same data, [`HubError::Serve`] when it can not listen, [`HubError::Tls`] when the certificate can not be used.
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), HubError> {
         let only_one = self.lock().await?;
         self.check_bucket().await?;
@@ -31,7 +50,7 @@ impl Hub {
         // Served on several addresses, mails name the first.
         let _ = self.shared.listens_on.set(self.own_base(address));
         self.write_base().await?;
-        let tls = self.certificate().await?;
+        let certificate = self.certificate().await?;
         let ended = shutdown.child_token();
         let _end_tasks = ended.clone().drop_guard();
         let mut tasks = vec![
@@ -39,8 +58,9 @@ impl Hub {
             tokio::spawn(webhooks::deliver(self.clone(), ended.clone())),
             tokio::spawn(keeper::keep(self.clone(), ended.clone())),
         ];
-        if let (Some(current), Some(files)) = (&tls, &self.config().tls) {
-            tasks.push(tokio::spawn(certificate::keep(self.clone(), current.clone(), files.clone(), ended.clone())));
+        if let Some(certificate) = certificate.clone() {
+            let ended = ended.clone();
+            tasks.push(tokio::spawn(async move { certificate.keep(ended).await }));
         }
         let handle = Handle::new();
         let stopped = shutdown.clone();
@@ -60,6 +80,9 @@ impl Hub {
             }
         });
         tracing::info!(%address, public = self.public_base(), "hub listens");
+        // The listener holds who comes before the loop below takes them.
+        let _ = self.shared.connections.set(handle.clone());
+        self.shared.serving.cancel();
         let service = routes::router(self.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let limited = Limited::new(self.config().max_connections);
         let trouble = AcceptTrouble::default();
@@ -76,10 +99,11 @@ impl Hub {
         // HTTP/1.1 alone: large bodies gain nothing from sharing a connection, and its limits cover every request.
         *server.http_builder() = Builder::new(TokioExecutor::new()).http1_only();
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(self.config().head_limit);
-        let served = match tls {
+        let served = match certificate {
             None => server.acceptor(limited).serve(service).await,
-            Some(tls) => {
-                let acceptor = axum_server::tls_rustls::RustlsAcceptor::new(tls).acceptor(limited);
+            Some(certificate) => {
+                let tls = axum_server::tls_rustls::RustlsAcceptor::new(certificate.current());
+                let acceptor = tls.acceptor(limited);
                 server.acceptor(acceptor).serve(service).await
             }
         };
@@ -95,23 +119,18 @@ impl Hub {
     /// For `masv hub link` and the like, which may run while nobody serves.
     async fn write_base(&self) -> Result<(), HubError> {
         let path = self.config().data_dir.join(BASE_FILE);
-        let written = tokio::fs::write(&path, self.public_base()).await;
+        let (target, base) = (path.clone(), self.public_base());
+        let writing =
+            tokio::task::spawn_blocking(move || private_file().truncate(true).open(target)?.write_all(base.as_bytes()));
+        let written = writing.await.map_err(|error| HubError::Serve(io::Error::other(error)))?;
         written.map_err(|source| HubError::Data { path, source })
     }
 
     /// Two servers over the same data would sweep up each other's parts.
     async fn lock(&self) -> Result<std::fs::File, HubError> {
-        let path = self.config().data_dir.join("lock");
+        let folder = self.config().data_dir.clone();
         let locking = tokio::task::spawn_blocking(move || {
-            let file = std::fs::File::create(&path).map_err(|source| HubError::Data { path: path.clone(), source })?;
-            let deadline = Instant::now() + HANDOVER;
-            loop {
-                match file.try_lock() {
-                    Ok(()) => return Ok(file),
-                    Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
-                    Err(error) => return Err(HubError::Data { path, source: error.into() }),
-                }
-            }
+            lock(&folder)?.ok_or_else(|| HubError::Served { data_dir: folder.clone() })
         });
         locking.await.map_err(|error| HubError::Serve(io::Error::other(error)))?
     }
@@ -124,9 +143,11 @@ impl Hub {
         format!("{scheme}://{address}")
     }
 
-    async fn certificate(&self) -> Result<Option<RustlsConfig>, HubError> {
+    async fn certificate(&self) -> Result<Option<Arc<Certificate>>, HubError> {
         let Some(files) = &self.config().tls else { return Ok(None) };
-        let loaded = certificate::read(files).await;
-        loaded.map(Some).map_err(|source| HubError::Tls { path: files.certificate.clone(), source })
+        let opened = Certificate::open(files.clone()).await.map(Arc::new);
+        let opened = opened.map_err(|source| HubError::Tls { path: files.certificate.clone(), source })?;
+        let _ = self.shared.certificate.set(Arc::clone(&opened));
+        Ok(Some(opened))
     }
 }

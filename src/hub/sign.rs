@@ -159,11 +159,12 @@ impl Keys {
     pub(super) fn address(&self, package: &str, file: &str, action: Action<'_>, expires: i64) -> String {
         let signature = self.address_signature(package, file, action, expires);
         let what = match action {
-            Action::Begin => "uploads=&".to_owned(),
-            Action::Part(number, upload) => format!("partNumber={number}&uploadId={upload}&"),
+            Action::Begin => "&uploads=".to_owned(),
+            // In the middle, as S3 has it: some clients read the number out of the address.
+            Action::Part(number, upload) => format!("&partNumber={number}&uploadId={upload}"),
             Action::Read => String::new(),
         };
-        format!("/storage/{package}/{file}?{what}expires={expires}&signature={signature}")
+        format!("/storage/{package}/{file}?expires={expires}{what}&signature={signature}")
     }
 
     /// Whether `signature` is that of the address for `action`.

@@ -31,12 +31,14 @@ pub(super) fn time(milliseconds: Option<i64>) -> String {
         .map_or_else(|| NO_TIME.to_owned(), |time| format!("{time:.3}"))
 }
 
-/// A time as the protocol writes it, in milliseconds since 1970; `None` for what is not set or no time.
+/// A time as the protocol and its clients write it, in milliseconds since 1970: RFC 3339, without a zone (then in UTC), or a day
+/// alone; `None` for what is not set or no time.
 pub(super) fn parse_time(text: &str) -> Option<i64> {
     if text.starts_with("0001-01-01") {
         return None;
     }
-    text.parse::<Timestamp>().ok().map(|time| time.as_millisecond())
+    let spellings = [text.to_owned(), format!("{text}Z"), format!("{text}T00:00:00Z")];
+    spellings.iter().find_map(|text| text.parse::<Timestamp>().ok()).map(|time| time.as_millisecond())
 }
 
 /// A new id: an upper-case ULID.
@@ -157,6 +159,8 @@ mod tests {
         assert_eq!(time(None), NO_TIME);
         assert_eq!(parse_time("2023-11-14T22:13:20.120Z"), Some(1_700_000_000_120));
         assert_eq!(parse_time("2023-11-14T23:13:20.12+01:00"), Some(1_700_000_000_120));
+        assert_eq!(parse_time("2023-11-14T22:13:20.120499"), Some(1_700_000_000_120));
+        assert_eq!(parse_time("2023-11-14"), Some(1_699_920_000_000));
         assert_eq!(parse_time(NO_TIME), None);
         assert_eq!(parse_time("yesterday"), None);
     }

@@ -1,5 +1,5 @@
-//! A network that misbehaves: a proxy between the engine and a hub, that spoils requests as it is told and remembers
-//! what came through.
+//! A network that misbehaves: a proxy between the engine and a hub (and the hub's bucket, where it has one), that spoils requests as
+//! it is told and remembers what came through.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +17,7 @@ use futures_util::StreamExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use url::Url;
 
+use crate::s3_server;
 use crate::support::TestHub;
 
 /// How a request is spoiled.
@@ -75,6 +76,11 @@ impl Asked {
         self.method == "PUT"
     }
 
+    /// Whether it is a presigned address that is asked.
+    pub fn is_storage(&self) -> bool {
+        self.path.starts_with("/storage/") || self.path.starts_with(s3_server::PATH)
+    }
+
     /// Whether it asks for the addresses of parts.
     pub fn is_addresses(&self) -> bool {
         self.query.starts_with("start=")
@@ -86,6 +92,8 @@ type Plan = Box<dyn FnMut(&Asked) -> Option<Fault> + Send>;
 /// The proxy, while it runs.
 pub struct Proxy {
     hub: Url,
+    /// The S3 server, for what is addressed to the bucket.
+    bucket: Option<Url>,
     client: reqwest::Client,
     plan: Mutex<Plan>,
     asked: Mutex<Vec<(Asked, Option<Fault>)>>,
@@ -128,9 +136,13 @@ impl Proxy {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Option<(StatusCode, HeaderMap, Bytes)> {
-        let mut request = self.client.request(method, self.hub.join(path).unwrap()).body(body);
+        let bucket = self.bucket.as_ref().filter(|_| path.starts_with(s3_server::PATH));
+        let to = bucket.unwrap_or(&self.hub);
+        let mut request = self.client.request(method, to.join(path).unwrap()).body(body);
         for (name, value) in headers {
-            if !matches!(*name, header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING) {
+            // The address to the bucket is signed for the host that it was asked at.
+            let own = *name == header::HOST && bucket.is_none();
+            if !own && !matches!(*name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING) {
                 request = request.header(name, value);
             }
         }
@@ -194,7 +206,7 @@ async fn serve(Extract(proxy): Extract<Arc<Proxy>>, request: Request) -> Respons
             return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "0")]).into_response();
         }
         Some(Fault::TooMany) => return StatusCode::TOO_MANY_REQUESTS.into_response(),
-        Some(Fault::Expired) if is_part || asked.path.starts_with("/storage/") => return expired(),
+        Some(Fault::Expired) if is_part || asked.is_storage() => return expired(),
         Some(Fault::Stalled) => std::future::pending().await,
         Some(Fault::Slow) => tokio::time::sleep(Duration::from_millis(100)).await,
         Some(Fault::FlippedBit) if is_part && !bytes.is_empty() => {
@@ -275,6 +287,7 @@ pub async fn behind_proxy(percent: u32) -> (TestHub, Url, Arc<Proxy>) {
     let hub = TestHub::start_public(url.clone()).await;
     let proxy = Arc::new(Proxy {
         hub: hub.url.clone(),
+        bucket: hub.bucket(),
         client: reqwest::Client::builder().no_proxy().build().unwrap(),
         plan: Mutex::new(Box::new(|_| None)),
         asked: Mutex::default(),

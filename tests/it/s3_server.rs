@@ -19,6 +19,8 @@ use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 const KEY: &str = "test-key";
 const SECRET: &str = "test-secret";
 const BUCKET: &str = "masv-test";
+/// How the paths of all its objects begin.
+pub const PATH: &str = "/masv-test/";
 const IDENTITIES: &str = r#"{"identities":[{"name":"hub","credentials":[{"accessKey":"test-key","secretKey":"test-secret"}],
     "actions":["Admin","Read","Write","List","Tagging"]}]}"#;
 /// A minute to sign an address for is long enough for any test.
@@ -35,7 +37,7 @@ struct Server {
 /// A place in the bucket that no other test uses.
 #[derive(Debug, Clone)]
 pub struct Place {
-    endpoint: String,
+    pub endpoint: String,
     pub prefix: String,
 }
 
@@ -156,6 +158,47 @@ impl Place {
     pub fn config(&self) -> S3Config {
         let address = format!("s3://{BUCKET}/{}?endpoint={}", self.prefix, self.endpoint);
         S3Config::parse(&address, S3Credentials::new(KEY, SECRET, None)).unwrap()
+    }
+
+    /// The same, where senders and recipients reach the server by another address.
+    pub fn config_reached_at(&self, public: &url::Url) -> S3Config {
+        let public = public.as_str().trim_end_matches('/');
+        let address = format!("s3://{BUCKET}/{}?endpoint={}&public_endpoint={public}", self.prefix, self.endpoint);
+        S3Config::parse(&address, S3Credentials::new(KEY, SECRET, None)).unwrap()
+    }
+
+    /// Sets what browsers may do with the bucket: the rules of `rules` (JSON, as the documentation has them).
+    pub async fn allow_browsers(&self, rules: &serde_json::Value) {
+        let mut text = String::from("<CORSConfiguration>");
+        for rule in rules["CORSRules"].as_array().unwrap() {
+            text.push_str("<CORSRule>");
+            for (list, each) in [
+                ("AllowedOrigins", "AllowedOrigin"),
+                ("AllowedMethods", "AllowedMethod"),
+                ("AllowedHeaders", "AllowedHeader"),
+                ("ExposeHeaders", "ExposeHeader"),
+            ] {
+                for value in rule[list].as_array().unwrap() {
+                    text.push_str(&format!("<{each}>{}</{each}>", value.as_str().unwrap()));
+                }
+            }
+            text.push_str(&format!("<MaxAgeSeconds>{}</MaxAgeSeconds></CORSRule>", rule["MaxAgeSeconds"]));
+        }
+        text.push_str("</CORSConfiguration>");
+        let (bucket, credentials) = (bucket(&self.endpoint), credentials());
+        let address = rusty_s3::signing::sign(
+            &Timestamp::now(),
+            rusty_s3::Method::Put,
+            bucket.base_url().clone(),
+            credentials.key(),
+            credentials.secret(),
+            None,
+            bucket.region(),
+            LIFE.as_secs(),
+            [("cors", "")].into_iter(),
+            std::iter::empty(),
+        );
+        self.client().put(address).body(text).send().await.unwrap().error_for_status().unwrap();
     }
 
     /// The setting as an operator writes it, and the credentials as a file has them.

@@ -64,11 +64,13 @@ fn units_say_what_a_service_needs() {
     assert_has("systemd/masv-agent@.service", &[("Service", "StateDirectory", "masv-agent-%i")]);
     assert_has("systemd/user/masv-agent.service", &agent);
     assert_has("systemd/user/masv-agent.service", &[("Install", "WantedBy", "default.target")]);
+    assert_has("systemd/masv-hub.service", &agent);
     assert_has("systemd/masv-hub.service", &system);
     assert_has(
         "systemd/masv-hub.service",
         &[("Service", "User", "masv-hub"), ("Service", "StateDirectory", "masv-hub")],
     );
+    assert_has("systemd/masv-hub.socket", &[("Socket", "ListenStream", "127.0.0.1:8090")]);
 }
 
 /// The top keys of a property list with their values, arrays and dictionaries in one line.

@@ -64,7 +64,10 @@ impl TestHub {
             }
             place
         });
-        let bucket = place.as_ref().map(s3_server::Place::config);
+        let bucket = place.as_ref().map(|place| match &public {
+            Some(public) => place.config_reached_at(public),
+            None => place.config(),
+        });
         let config = HubConfig { bucket, public_url: public.clone(), ..HubConfig::new(folder.path().join("hub")) };
         let hub = Hub::open(config).await.unwrap();
         let portal = |subdomain: &str, access_code: Option<&str>| ProvisionPortal {
@@ -85,6 +88,11 @@ impl TestHub {
         let shutdown = stop.clone();
         let serving = tokio::spawn(async move { hub.serve(listener, shutdown).await.unwrap() });
         Self { public: public.unwrap_or_else(|| url.clone()), url, team, folder: Some(folder), place, stop, serving }
+    }
+
+    /// The S3 server behind it, where it has one.
+    pub fn bucket(&self) -> Option<Url> {
+        self.place.as_ref().map(|place| place.endpoint.parse().unwrap())
     }
 
     /// Where its links lead.

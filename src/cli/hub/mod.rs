@@ -28,7 +28,7 @@ pub(super) enum Command {
     /// Run a hub for others in the foreground. The first start prints an API key, once.
     #[command(after_help = "Example:\n  masv hub start --listen 127.0.0.1:8090 --public-url https://files.example.com")]
     Start(Box<start::Start>),
-    /// Teams of the hub: add, ls.
+    /// Teams of the hub, what they have stored and may store: add, ls, show, set.
     Team {
         #[command(flatten)]
         at: Reach,

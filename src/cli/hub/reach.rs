@@ -144,6 +144,11 @@ impl HubClient {
 
     /// The id of the team that is meant.
     pub(super) async fn team(&self) -> Result<String, CliError> {
+        self.team_called(None).await
+    }
+
+    /// The id of the team of this name or id, or else of the one that is meant.
+    pub(super) async fn team_called(&self, called: Option<&str>) -> Result<String, CliError> {
         let teams = self.get(&["v1", "teams"]).await?;
         let teams: Vec<(&str, &str)> = teams
             .as_array()
@@ -152,10 +157,10 @@ impl HubClient {
             .filter_map(|team| Some((team["id"].as_str()?, team["name"].as_str()?)))
             .collect();
         let names = teams.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
-        match (&self.team, teams.as_slice()) {
+        match (called.or(self.team.as_deref()), teams.as_slice()) {
             (Some(wanted), all) => all
                 .iter()
-                .find(|(id, name)| *id == wanted.as_str() || *name == wanted.as_str())
+                .find(|(id, name)| *id == wanted || *name == wanted)
                 .map(|(id, _)| (*id).to_owned())
                 .ok_or_else(|| {
                     CliError::new(Exit::NotFound, format!("there is no team {wanted}"))

@@ -14,10 +14,14 @@ use url::Url;
 use super::failed;
 use super::reach::usual_data_dir;
 use super::storage::StorageOptions;
+use crate::agent::service;
 use crate::cli::error::CliError;
 use crate::cli::output::Output;
 use crate::cli::server::Log;
 use crate::hub::{Hub, HubConfig, Network, Provision, SmtpConfig, TlsConfig};
+
+/// How often the service manager is told how it goes.
+const STATUS: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Start {
@@ -124,6 +128,8 @@ pub(super) async fn run(options: Start, output: &Output) -> Result<ExitCode, Cli
     output.raw(&format!("The hub listens on {scheme}://{address}, its data is in {}\n", data_dir.display()));
     let stop = CancellationToken::new();
     tokio::spawn(heed_signals(hub.clone(), stop.clone()));
+    tokio::spawn(service::watchdog(stop.clone()));
+    tokio::spawn(tell_status(hub.clone(), stop.clone()));
     hub.serve(listener, stop).await.map_err(|error| failed(&error))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -148,6 +154,15 @@ fn show_key(key: &SecretString, team: &str, output: &Output) {
     ));
 }
 
+/// Tells the service manager that the hub serves, and then how it goes.
+async fn tell_status(hub: Hub, stop: CancellationToken) {
+    hub.serving().await;
+    service::ready(&hub.status());
+    while tokio::time::timeout(STATUS, stop.cancelled()).await.is_err() {
+        service::status(&hub.status());
+    }
+}
+
 /// SIGTERM and Ctrl-C stop the hub, SIGHUP reads the certificate again.
 async fn heed_signals(hub: Hub, stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
@@ -159,8 +174,13 @@ async fn heed_signals(hub: Hub, stop: CancellationToken) {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = tokio::signal::ctrl_c() => break,
-            _ = hang_up.recv() => hub.reload_certificate(),
+            _ = hang_up.recv() => {
+                service::reloading();
+                hub.reload_certificate().await;
+                service::ready(&hub.status());
+            }
         }
     }
+    service::stopping();
     stop.cancel();
 }

@@ -9,6 +9,9 @@ const SYSTEM_UNIT: &str = include_str!("../../../systemd/masv-agent.service");
 const INSTANCE_UNIT: &str = include_str!("../../../systemd/masv-agent@.service");
 const USER_UNIT: &str = include_str!("../../../systemd/user/masv-agent.service");
 const HUB_UNIT: &str = include_str!("../../../systemd/masv-hub.service");
+const HUB_SOCKET: &str = include_str!("../../../systemd/masv-hub.socket");
+/// Where systemd finds the hub's socket, for who enables it.
+pub(super) const HUB_SOCKET_FILE: &str = "/etc/systemd/system/masv-hub.socket";
 const SYSUSERS: &str = include_str!("../../../systemd/masv-agent.sysusers");
 const SETTINGS: &str = include_str!("../../../systemd/agent.yaml");
 const AGENT_PLIST: &str = include_str!("../../../launchd/io.masv.agent.plist");
@@ -126,6 +129,10 @@ impl Which {
         // A % in a path means itself when it is doubled; blanks need quotes.
         let command = format!("ExecStart=\"{}\" ", binary.replace('%', "%%").replace('"', "\\\""));
         files.push(wanted(self.service_file(place), unit.replace("ExecStart=/usr/bin/masv ", &command), false));
+        if self.hub {
+            // Written and not enabled: who wants it enabled has an address of its own to set there.
+            files.push(wanted(HUB_SOCKET_FILE.into(), HUB_SOCKET.to_owned(), false));
+        }
         if !self.user {
             files.push(wanted("/etc/sysusers.d/masv-agent.conf".into(), SYSUSERS.to_owned(), true));
         }
@@ -208,6 +215,17 @@ mod tests {
         std::fs::write(&files[2].path, "rules: /srv/rules.yaml\n").unwrap();
         let outcome: Vec<_> = files.iter().map(|file| write(file).unwrap()).collect();
         assert_eq!(outcome, ["wrote", "unchanged", "kept"]);
+    }
+
+    #[test]
+    fn the_hub_comes_with_its_socket_which_is_for_who_wants_it() {
+        let root = tempfile::tempdir().unwrap();
+        let names = |macos| {
+            let files = Which { hub: true, ..which(root.path()) }.files(&place(macos));
+            files.iter().map(|file| file.path.file_name().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(false), ["masv-hub.service", "masv-hub.socket", "masv-agent.conf"]);
+        assert_eq!(names(true), ["io.masv.hub.plist"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use secrecy::ExposeSecret;
 
 use crate::hub::config::{HubConfig, SmtpConfig};
 use crate::hub::error::HubError;
+use crate::hub::{private_file, private_folder};
 
 /// How long a mail server may take for one answer.
 const SERVER_LIMIT: Duration = Duration::from_secs(30);
@@ -99,9 +100,9 @@ impl Transport {
             Self::Folder(folder) => {
                 let (folder, name, bytes) = (folder.clone(), format!("{id}.eml"), mail.formatted());
                 let writing = tokio::task::spawn_blocking(move || {
-                    std::fs::create_dir_all(&folder)?;
+                    private_folder(&folder)?;
                     let new = folder.join(format!(".{name}"));
-                    let mut file = std::fs::File::create(&new)?;
+                    let mut file = private_file().truncate(true).open(&new)?;
                     file.write_all(&bytes)?;
                     file.sync_all()?;
                     std::fs::rename(&new, folder.join(name))

@@ -48,6 +48,7 @@ pub(super) fn router() -> Router<Hub> {
         .route("/", get(home))
         .route("/assets/hub.css", get(style))
         .route("/assets/icon.svg", get(icon))
+        .route("/assets/digest.js", get(digest_script))
         .route("/assets/portal.js", get(portal_script))
         .route("/assets/sender.js", get(sender_script))
         .route("/portals/{subdomain}", get(portal::show))
@@ -74,6 +75,10 @@ async fn icon() -> Response {
 
 async fn portal_script() -> Response {
     asset("text/javascript; charset=utf-8", include_str!("portal.js"))
+}
+
+async fn digest_script() -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("digest.js"))
 }
 
 async fn sender_script() -> Response {

@@ -29,7 +29,8 @@ const duration = (seconds) => {
 };
 
 const count = (number) => `${number} ${number === 1 ? "file" : "files"}`;
-const total = () => [...chosen.values()].reduce((sum, { file }) => sum + file.size, 0);
+const total = () => [...chosen.values()].reduce((sum, { file }) => sum + (file ? file.size : 0), 0);
+const files = () => [...chosen.values()].filter(({ file }) => file).length;
 
 const row = (full, { file }) => {
   const line = document.createElement("li");
@@ -40,7 +41,7 @@ const row = (full, { file }) => {
     line.append(part);
   };
   add("name", full);
-  add("size", size(file.size));
+  add("size", file ? size(file.size) : "empty folder");
   const remove = document.createElement("button");
   remove.type = "button";
   remove.className = "bare";
@@ -72,14 +73,14 @@ const show = () => {
     lines.push(more);
   }
   element("list").replaceChildren(...lines);
-  element("chosen").textContent = chosen.size ? `${count(chosen.size)}, ${size(total())}` : "";
+  element("chosen").textContent = chosen.size ? `${count(files())}, ${size(total())}` : "";
   const choosing = state === "choosing";
   element("about").disabled = !choosing || earlier !== null;
   element("files").disabled = !choosing;
   element("folder").disabled = !choosing;
   element("send").hidden = !choosing;
   element("send").textContent = earlier ? "Go on" : "Send";
-  element("send").disabled = chosen.size === 0;
+  element("send").disabled = files() === 0;
   element("pause").hidden = choosing;
   element("pause").textContent = state === "paused" ? "Go on" : "Pause";
   element("clear").hidden = state === "sending";
@@ -108,9 +109,13 @@ const walk = async (entry, path) => {
   }
   const reader = entry.createReader();
   const below = path ? `${path}/${entry.name}` : entry.name;
-  for (;;) {
+  for (let empty = true; ; empty = false) {
     const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!entries.length) return;
+    if (!entries.length) {
+      // A folder with nothing in it is sent as one: it may mean something to who gets it.
+      if (empty && state === "choosing") chosen.set(below, { folder: entry.name, path });
+      return;
+    }
     for (const one of entries) await walk(one, below);
   }
 };
@@ -119,7 +124,7 @@ const progress = (sent, full, ofFile) => {
   const all = total();
   element("progress").value = all ? sent / all : 1;
   const line = rows.get(full);
-  const file = chosen.get(full).file;
+  const { file } = chosen.get(full);
   if (line) line.style.backgroundSize = `${file.size ? (100 * ofFile) / file.size : 100}% 100%`;
   const now = performance.now();
   speed.push([now, sent]);
@@ -159,8 +164,8 @@ const start = async (sender) => {
     element("problem").textContent = `Choose these again, or start anew: ${names}${lost.length > 3 ? ", …" : ""}`;
     return;
   }
-  const already = earlier ? earlier.files.filter((file) => file.done && !chosen.has(file.path)).length : 0;
-  const sending = chosen.size + already;
+  const already = earlier ? earlier.files.filter((file) => file.done && !file.folder && !chosen.has(file.path)).length : 0;
+  const sending = files() + already;
   state = "sending";
   speed = [];
   element("problem").textContent = "";
@@ -201,8 +206,9 @@ const recall = async (memory) => {
   if (!earlier) return;
   element("sender").value = pack.sender;
   element("name").value = pack.name;
-  const done = earlier.files.filter((file) => file.done).length;
-  const parts = earlier.files.length - done;
+  const begunFiles = earlier.files.filter((file) => !file.folder);
+  const done = begunFiles.filter((file) => file.done).length;
+  const parts = begunFiles.length - done;
   const begun = parts ? `, ${count(parts)} begun` : "";
   element("earlier-text").textContent =
     `“${pack.name}”: ${count(done)} sent${begun}. Choose or drop the same files again, and it goes on where it stopped.`;

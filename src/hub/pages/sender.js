@@ -8,6 +8,8 @@ const WINDOW = 20;
 const PARTS_AT_ONCE = 4;
 const FILES_AT_ONCE = 3;
 const ATTEMPTS = 10;
+// A part that arrives damaged so often is not the network's fault.
+const DAMAGE_LIMIT = 3;
 
 /** The hub or its storage said no. */
 export class Refused extends Error {
@@ -106,12 +108,47 @@ const turnstile = (places) => {
   };
 };
 
+/** The worker that knows the MD5 of what is sent. */
+class Digester {
+  constructor() {
+    this.waiting = new Map();
+    this.next = 0;
+    this.worker = new Worker("/assets/digest.js");
+    this.worker.onmessage = ({ data: { id, digest, problem } }) => {
+      const { resolve, reject } = this.waiting.get(id);
+      this.waiting.delete(id);
+      // What can not be read now will not be readable in a moment: the file was changed or taken away.
+      if (digest === undefined) reject(new Refused(`A file can not be read any more (${problem}): choose it again.`, 400));
+      else resolve(digest);
+    };
+    this.worker.onerror = (event) => {
+      for (const { reject } of this.waiting.values()) reject(new Refused(`This browser can not check what it sends (${event.message}).`, 400));
+      this.waiting.clear();
+    };
+  }
+
+  of(blob) {
+    const id = this.next++;
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject });
+      this.worker.postMessage({ id, blob });
+    });
+  }
+}
+
+/** The MD5 that a storage's tag is; null where it is none: joined parts, or encrypted with a key of the storage's own. */
+const md5Of = (etag, headers) => {
+  const bare = etag.replaceAll('"', "").toLowerCase();
+  return /^[0-9a-f]{32}$/.test(bare) && !headers.toLowerCase().includes("x-amz-server-side-encryption: aws:kms") ? bare : null;
+};
+
 /** One upload to a portal. `on` has `progress(bytes, path, bytesOfFile)` and `retry()`. */
 export class Sender {
   constructor(memory, on) {
     this.memory = memory;
     this.on = on;
     this.turn = turnstile(PARTS_AT_ONCE);
+    this.digester = new Digester();
   }
 
   /** Stops what is on its way; what is confirmed stays. */
@@ -119,7 +156,7 @@ export class Sender {
     if (this.stopper) this.stopper.abort(new DOMException("Paused", "AbortError"));
   }
 
-  /** Sends `items` ({file, path}) and closes the package; `about` makes it where there is none yet. */
+  /** Sends `items` ({file, path}, or {folder, path} for one in which nothing is) and closes the package; `about` makes it where there is none yet. */
   async run(items, about) {
     this.stopper = new AbortController();
     this.signal = this.stopper.signal;
@@ -133,7 +170,9 @@ export class Sender {
       }
       const queue = [...items];
       const worker = async () => {
-        for (let item = queue.shift(); item; item = queue.shift()) await this.sendFile(item);
+        for (let item = queue.shift(); item; item = queue.shift()) {
+          await (item.folder === undefined ? this.sendFile(item) : this.sendFolder(item));
+        }
       };
       await Promise.all(Array.from({ length: Math.min(FILES_AT_ONCE, queue.length) }, worker));
       await this.call(`/v1/packages/${this.pack.id}/finalize`, {});
@@ -201,7 +240,8 @@ export class Sender {
       request.onerror = () => reject(new Error("The connection was interrupted."));
       request.onload = () => {
         const etag = request.getResponseHeader("ETag");
-        if (request.status === 200 && etag) resolve(etag);
+        if (request.status === 200 && etag) resolve({ etag, stored: md5Of(etag, request.getAllResponseHeaders()) });
+        else if (request.status === 200) reject(new Refused("The storage hides what it has got (CORS, ETag): tell who runs this portal.", 400));
         // An address that has expired is replaced by a fresh one.
         else reject(new Refused(`The storage answered ${request.status}.`, request.status === 403 ? 503 : request.status));
       };
@@ -248,6 +288,14 @@ export class Sender {
     return record;
   }
 
+  async sendFolder({ folder, path }) {
+    const full = path ? `${path}/${folder}` : folder;
+    const known = await this.memory.get("file", full);
+    if (known) return;
+    const made = await this.call(`/v1/packages/${this.pack.id}/files`, { kind: "directory", name: folder, path, size: 0 });
+    await this.memory.put({ id: made.file.id, path: full, folder: true, done: true }, "file", full);
+  }
+
   async sendFile(item) {
     const { file, path } = item;
     const full = path ? `${path}/${file.name}` : file.name;
@@ -267,12 +315,18 @@ export class Sender {
 
     const sendPart = async (number, blueprint) => {
       let fresh = blueprint;
+      let damaged = 0;
       const blob = file.slice(number * chunk, number * chunk + length(number));
       const etag = await this.persistently(async () => {
         // An address may have expired while we waited.
         const address = fresh || (await addresses(number, 1))[0];
         fresh = null;
-        return this.put(address.url, blob, (bytes) => this.tell(full, number, bytes));
+        const sending = this.put(address.url, blob, (bytes) => this.tell(full, number, bytes));
+        const [{ etag: tag, stored }, digest] = await Promise.all([sending, this.digester.of(blob)]);
+        if (stored === null || stored === digest) return tag;
+        damaged += 1;
+        if (damaged < DAMAGE_LIMIT) throw new Error("A part arrived damaged.");
+        throw new Refused(`${full} arrives damaged: something on the way changes it. Try another network.`, 400);
       });
       etags[number] = etag;
       await this.memory.put({ number, etag }, "part", record.id, number);

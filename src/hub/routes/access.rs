@@ -11,8 +11,8 @@ use crate::hub::accounts::{self, Account, Caller, NewKey, Role};
 use crate::hub::auth::{From, Who};
 use crate::hub::error::Refusal;
 use crate::hub::listing::{self, Asked};
-use crate::hub::wire::{JsonBody, new_id, now, text};
-use crate::hub::{Hub, audit, auth, passwords, sign};
+use crate::hub::wire::{JsonBody, new_id, now, number, text};
+use crate::hub::{Hub, audit, auth, passwords, quotas, sign, units};
 
 /// The fewest characters of a person's password.
 pub(in crate::hub) const SHORTEST_PASSWORD: usize = 8;
@@ -64,6 +64,48 @@ pub(super) async fn create_team(
         })
         .await?;
     Ok((StatusCode::CREATED, Json(answer)))
+}
+
+/// How much a team has stored, and how much it may.
+pub(super) async fn usage(
+    State(hub): State<Hub>,
+    Path(team): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    auth::team(&hub, &headers, &team).await?;
+    Ok(Json(hub.database().read(move |connection| quotas::usage(connection, &team)).await?))
+}
+
+#[derive(Deserialize)]
+pub(super) struct GivenQuota {
+    /// `null` takes the limit away; leaving it out does not.
+    #[serde(default, deserialize_with = "given_number")]
+    quota: Option<Option<u64>>,
+}
+
+fn given_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u64>>, D::Error> {
+    number(deserializer).map(Some)
+}
+
+pub(super) async fn set_quota(
+    State(hub): State<Hub>,
+    Path(team): Path<String>,
+    From(from): From,
+    headers: HeaderMap,
+    JsonBody(given): JsonBody<GivenQuota>,
+) -> Result<Json<Value>, Refusal> {
+    let caller = auth::team(&hub, &headers, &team).await?;
+    if caller.role < Role::Operator {
+        return Err(Refusal::forbidden("only who runs the hub may set a quota"));
+    }
+    let quota = given.quota.ok_or_else(|| Refusal::invalid("quota is missing: a number of bytes, or null for none"))?;
+    let usage = hub.database().write(move |connection| {
+        quotas::set(connection, &team, quota)?;
+        let shown = quota.map_or_else(|| "none".to_owned(), units::bytes);
+        caller.at(from).note(connection, "team.changed", &format!("quota {shown}"))?;
+        quotas::usage(connection, &team)
+    });
+    Ok(Json(usage.await?))
 }
 
 fn plain_name(given: Option<String>) -> Result<String, Refusal> {

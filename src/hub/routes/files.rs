@@ -19,8 +19,6 @@ use crate::hub::{Hub, auth, bucket, links, packages};
 const LONGEST_NAME: usize = 255;
 /// The longest path, bytes.
 const LONGEST_PATH: usize = 4096;
-/// The most addresses that are given at once.
-const MOST_ADDRESSES: u32 = 1000;
 
 #[derive(Deserialize)]
 pub(super) struct GivenFile {
@@ -83,7 +81,14 @@ pub(super) async fn create(
         Some(bucket) => bucket.begin_address(&package, &id, hub.config().address_life).to_string(),
         None => hub.base(&headers) + &hub.keys().address(&package, &id, Action::Begin, expires(&hub)),
     };
-    let answer = json!({ "file": answer, "create_blueprint": blueprint("POST", &address) });
+    let limits = hub.config().limits;
+    let answer = json!({
+        "file": answer,
+        "create_blueprint": blueprint("POST", &address),
+        "max_chunks_count": limits.max_chunk_count,
+        "max_chunk_size": limits.max_chunk_size,
+        "min_chunk_size": limits.min_chunk_size,
+    });
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
@@ -150,9 +155,8 @@ pub(super) async fn part_addresses(
     auth::full(&hub, &headers, &package).await?;
     let (start, count) = (window.start.unwrap_or(0), window.count.unwrap_or(1));
     let most = hub.config().limits.max_chunk_count;
-    if count == 0 || count > MOST_ADDRESSES || start.checked_add(count).is_none_or(|end| end > most) {
-        let message = format!("a file has at most {most} parts, addresses are given {MOST_ADDRESSES} at a time");
-        return Err(Refusal::invalid(message));
+    if count == 0 || start.checked_add(count).is_none_or(|end| end > most) {
+        return Err(Refusal::invalid(format!("a file has 1 to {most} parts")));
     }
     let (of, id) = (package.clone(), file.clone());
     let found = hub.database().read(move |connection| files::get(connection, &of, &id)).await?;

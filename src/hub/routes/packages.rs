@@ -200,3 +200,13 @@ pub(super) async fn remove(
     hub.storage().remove_package(&package, &uploads).await;
     Ok(StatusCode::NO_CONTENT)
 }
+
+/// Deliveries of a package to other clouds: there are none.
+pub(super) async fn transfers(
+    State(hub): State<Hub>,
+    Path(package): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<Value>>, Refusal> {
+    auth::full(&hub, &headers, &package).await?;
+    Ok(Json(Vec::new()))
+}

@@ -161,6 +161,16 @@ pub(super) async fn create_tag(
     Ok((StatusCode::CREATED, Json(json!({ "id": id, "name": shown }))))
 }
 
+/// Connections to other clouds: the hub has none, and clients that list them are to see that.
+pub(super) async fn cloud_connections(
+    State(hub): State<Hub>,
+    Path(team): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<Value>>, Refusal> {
+    auth::team(&hub, &headers, &team).await?;
+    Ok(Json(Vec::new()))
+}
+
 pub(super) async fn activities(
     State(hub): State<Hub>,
     Path(team): Path<String>,

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -22,7 +23,9 @@ pub(in crate::hub) struct Disk {
 impl Disk {
     /// The storage in `root`, which is made if it is not there.
     pub(in crate::hub) fn open(root: PathBuf) -> io::Result<Self> {
-        fs::create_dir_all(&root)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
+        // One that an earlier version made; or a disk of its own that is not ours to close.
+        let _ = fs::set_permissions(&root, fs::Permissions::from_mode(0o700));
         Ok(Self { root })
     }
 
@@ -104,9 +107,10 @@ impl Disk {
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let old = entry.metadata()?.modified()?.elapsed_since(SystemTime::now()) >= age;
-            if old && !known.contains(&name) {
-                fs::remove_file(entry.path())?;
+            let found = entry.metadata().and_then(|found| found.modified());
+            let old = found.is_ok_and(|modified| modified.elapsed_since(SystemTime::now()) >= age);
+            // What is gone meanwhile, or can not be removed, holds up none of the rest.
+            if old && !known.contains(&name) && fs::remove_file(entry.path()).is_ok() {
                 removed += 1;
             }
         }

@@ -169,7 +169,11 @@ impl Package<'_> {
     }
 
     pub async fn announce(&self, path: &str, name: &str, size: u64) -> File {
-        let body = json!({ "kind": "file", "name": name, "path": path, "size": size });
+        self.announce_as(json!({ "kind": "file", "name": name, "path": path, "size": size })).await
+    }
+
+    /// The same, as this body says.
+    pub async fn announce_as(&self, body: Value) -> File {
         let answer = good(self.request(Method::POST, "/files").json(&body)).await;
         let blueprint = &answer["create_blueprint"];
         assert_eq!(blueprint["method"], "POST");
@@ -209,8 +213,14 @@ impl Package<'_> {
 
     /// Sends a whole file in these parts.
     pub async fn send(&self, path: &str, name: &str, parts: &[&[u8]]) -> File {
-        let size = parts.iter().map(|part| part.len() as u64).sum();
-        let file = self.announce(path, name, size).await;
+        let size: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        self.send_as(json!({ "kind": "file", "name": name, "path": path, "size": size }), parts).await
+    }
+
+    /// The same, announced as this body says.
+    pub async fn send_as(&self, body: Value, parts: &[&[u8]]) -> File {
+        let size = body["size"].as_u64().unwrap();
+        let file = self.announce_as(body).await;
         let addresses = self.addresses(&file, 0, u32::try_from(parts.len()).unwrap()).await;
         let mut etags = Vec::new();
         for (address, part) in addresses.iter().zip(parts) {

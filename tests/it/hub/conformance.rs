@@ -18,10 +18,12 @@ enum Right {
     Team,
     /// An admin's.
     Admin,
+    /// Whoever runs the hub.
+    Operator,
     /// Whoever has the package's token, or its team.
     Package,
 }
-use Right::{Admin, Anybody, Known, Package as OfPackage, Team};
+use Right::{Admin, Anybody, Known, Operator, Package as OfPackage, Team};
 
 /// Method, route, who may, whether it reads a JSON body.
 const CALLS: &[(&str, &str, Right, bool)] = &[
@@ -50,6 +52,7 @@ const CALLS: &[(&str, &str, Right, bool)] = &[
     ("GET", "/v1.1/teams/{team}/packages/{package}", Team, false),
     ("GET", "/v1.1/teams/{team}/inbox", Team, false),
     ("GET", "/v1.1/teams/{team}/activities", Team, false),
+    ("GET", "/v1/teams/{team}/cloud_connections", Team, false),
     ("GET", "/v1.1/teams/{team}/portals", Team, false),
     ("GET", "/v1/teams/{team}/portals", Team, false),
     ("POST", "/v1/teams/{team}/portals", Admin, true),
@@ -57,6 +60,9 @@ const CALLS: &[(&str, &str, Right, bool)] = &[
     ("POST", "/v1/teams/{team}/tags", Team, true),
     ("GET", "/v1/teams", Known, false),
     ("POST", "/v1/teams", Known, true),
+    ("GET", "/v1/teams/{team}/usage", Team, false),
+    ("PUT", "/v1/teams/{team}/quota", Operator, true),
+    ("GET", "/v1/packages/{package}/transfer", OfPackage, false),
     ("GET", "/v1/teams/{team}/members", Team, false),
     ("POST", "/v1/teams/{team}/members", Admin, true),
     ("PUT", "/v1/teams/{team}/members/{member}", Admin, true),
@@ -182,7 +188,10 @@ async fn every_call_refuses_whoever_has_no_right_to_it() {
             let status = if *right == OfPackage { 404 } else { 403 };
             refused(call().header("X-API-KEY", &things.other_key), status).await;
         }
-        if *right == Admin {
+        if *right == Operator {
+            refused(call().header("X-API-KEY", KEY), 403).await;
+        }
+        if matches!(right, Admin | Operator) {
             refused(call().header("X-API-KEY", &things.sender_key), 403).await;
         }
     }
@@ -268,6 +277,7 @@ async fn an_upload_and_a_download_answer_as_the_protocol_says() {
         "kind": "file", "name": "b.mov", "path": "a", "size": 3, "chunk_size": 104_857_600, "last_modified": "2026-01-02T03:04:05.678Z",
     });
     let file = status(package.request(Method::POST, "/files").json(&file), 201).await;
+    has(&file, &["max_chunks_count", "max_chunk_size", "min_chunk_size"]);
     let blueprint = &file["create_blueprint"];
     has(blueprint, &["method", "url", "headers", "body"]);
     let begun =

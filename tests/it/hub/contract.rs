@@ -216,6 +216,20 @@ over_both! {
         }
     }
 
+    async fn a_package_that_somebody_is_at_work_on_is_not_given_up(hub); {
+        let package = hub.new_package(json!({ "name": "For weeks" })).await;
+        let file = package.announce("", "a", 100_000).await;
+        let database = rusqlite::Connection::open(hub.data().join("hub.db")).unwrap();
+        database.execute("UPDATE package SET updated_at = 0", []).unwrap();
+        let address = package.addresses(&file, 0, 1).await.remove(0);
+        package.put(&address, &[6; 100_000]).await;
+        let touched = || database.query_row("SELECT updated_at FROM package", [], |row| row.get::<_, i64>(0)).unwrap();
+        assert!(touched() > 1_700_000_000_000, "by a part that was sent");
+        database.execute("UPDATE package SET updated_at = 0", []).unwrap();
+        package.announce("", "b", 100_000).await;
+        assert!(touched() > 1_700_000_000_000, "by a file that was announced");
+    }
+
     async fn the_page_gives_each_file_and_all_as_one_archive_that_can_be_resumed(hub); {
         let package = hub.new_package(json!({ "name": "Day 1" })).await;
         let clip = content(3, PART + 77_777);
@@ -255,7 +269,11 @@ over_both! {
     }
 
     async fn a_quota_refuses_what_goes_beyond_it_and_nothing_else(hub); {
-        hub.hub.set_quota("Team", Some(300_000)).await.unwrap();
+        // Whoever runs the hub sets it, a key of the team does not.
+        let (quota, limit) = (format!("/v1/teams/{}/quota", hub.team), json!({ "quota": 300_000 }));
+        refused(hub.team_request(Method::PUT, &quota).json(&limit), 403).await;
+        assert_eq!(hub.hub.call(Method::PUT, &quota, Some(&json!({}))).await.unwrap().0, 400, "left out is not null");
+        assert_eq!(hub.hub.call(Method::PUT, &quota, Some(&limit)).await.unwrap().0, 200);
         let package = hub.new_package(json!({ "name": "Full" })).await;
         let file = package.announce("", "a", 200_000).await;
         let body = json!({ "kind": "file", "name": "b", "path": "", "size": 100_001 });
@@ -265,8 +283,12 @@ over_both! {
         package.put(&address, &[0; 200_000]).await;
         let tag = package.put(&address, &[1; 200_000]).await;
         assert_eq!(package.finalize_file(&file, 200_000, &[tag]).await.status(), 200);
-        let usage = async || hub.hub.usage().await.unwrap().remove(0);
-        assert_eq!((usage().await.used, usage().await.stored, usage().await.quota), (200_000, 200_000, Some(300_000)));
+        let usage = async |fields: [&str; 3]| {
+            let path = format!("/v1/teams/{}/usage", hub.team);
+            let usage = good(hub.team_request(Method::GET, &path)).await;
+            fields.map(|field| usage[field].as_u64().unwrap())
+        };
+        assert_eq!(usage(["used", "stored", "quota"]).await, [200_000, 200_000, 300_000]);
         // More than was announced: taken as far as there is room.
         let file = package.announce("", "c", 1).await;
         let addresses = package.addresses(&file, 0, 2).await;
@@ -279,10 +301,10 @@ over_both! {
         }
         let tag = package.put(&addresses[0], &[2; 90_000]).await;
         assert_eq!(package.finalize_file(&file, 90_000, &[tag]).await.status(), 200);
-        assert_eq!((usage().await.used, usage().await.packages), (290_000, 1));
+        assert_eq!(usage(["used", "packages", "quota"]).await, [290_000, 1, 300_000]);
         good(package.request(Method::POST, "/finalize")).await;
         assert_eq!(package.request(Method::DELETE, "").send().await.unwrap().status(), 204);
-        assert_eq!((usage().await.used, usage().await.stored, usage().await.packages), (0, 0, 0));
+        assert_eq!(usage(["used", "stored", "packages"]).await, [0, 0, 0]);
     }
 }
 

@@ -1,45 +1,39 @@
 //! The pages in a real browser: what recipients and senders see and do.
 
-use std::path::PathBuf;
-
 use md5::{Digest, Md5};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::chromium::{Browser, Page};
-use super::client::{CODE, TestHub, good, text, wait_until};
+use super::client::{CODE, TestHub, good, text};
+use super::pages::{times, unzips};
+use crate::browser::Browser;
+use crate::s3_server;
 use crate::support::content;
 
 /// Pictures of a page in light, dark and on a phone, each checked for who uses it.
-async fn look(page: &Page, name: &str) {
-    for (dark, width, suffix) in
-        [(false, 1100, "light"), (true, 1100, "dark"), (false, 390, "phone"), (true, 390, "phone-dark")]
+async fn look(page: &Browser, name: &str) {
+    for (scheme, width, suffix) in
+        [("light", 1100, "light"), ("dark", 1100, "dark"), ("light", 390, "phone"), ("dark", 390, "phone-dark")]
     {
-        page.dark(dark).await;
-        page.width(width).await;
+        page.prefers(scheme).await;
+        page.resize(width, 800).await;
         page.assert_accessible().await;
-        page.picture(&format!("{name}-{suffix}")).await;
+        page.whole_picture(&format!("{name}-{suffix}.png")).await;
     }
-    page.dark(false).await;
-    page.width(1100).await;
-}
-
-async fn downloaded(browser: &Browser, name: &str) -> Vec<u8> {
-    let path: PathBuf = browser.downloads().join(name);
-    wait_until(|| path.exists().then_some(())).await;
-    std::fs::read(path).unwrap()
+    page.prefers("light").await;
+    page.resize(1100, 800).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recipient_looks_at_a_link_and_downloads_with_and_without_javascript() {
-    let Some(browser) = Browser::start().await else { return };
+    let Some(page) = Browser::start().await else { return };
     let hub = TestHub::start().await;
     let body = json!({
         "name": "Day 12 – Harbour, camera originals", "sender": "dit@example.com", "custom_expiry_days": 14,
         "description": "Cards A and B of today, with the sound.\nPlease check A007C003, it was the last take.",
     });
     let package = hub.new_package(body).await;
-    for (path, name, size) in [
+    let files: [(&str, &str, usize); 6] = [
         ("A007/CLIP", "A007C001_261124.mov", 90_000),
         ("A007/CLIP", "A007C002_261124.mov", 120_000),
         ("A007/CLIP", "A007C003_261124.mov", 70_000),
@@ -50,49 +44,55 @@ async fn a_recipient_looks_at_a_link_and_downloads_with_and_without_javascript()
             5_000,
         ),
         ("", "sound 261124.wav", 40_000),
-    ] {
-        package.send(path, name, &[&content(size as u64, size)]).await;
+    ];
+    let changed = |size: usize| 1_700_000_000 + i64::try_from(size).unwrap();
+    for (path, name, size) in files {
+        let body = json!({ "path": path, "name": name, "size": size, "last_modified": changed(size) });
+        package.send_as(body, &[&content(size as u64, size)]).await;
     }
     good(package.request(Method::POST, "/finalize")).await;
     let link = package.new_link(json!({ "access_limit": 10 })).await;
-    let page = browser.open(&text(&link, "url")).await;
+    page.open(&text(&link, "url")).await;
     let shown = page.text().await;
     for part in ["Day 12 – Harbour", "dit@example.com", "A007C003_261124.mov", "6 files, 334.0 kB", "10 downloads left"]
     {
         assert!(shown.contains(part), "{part} in {shown}");
     }
     look(&page, "link").await;
-    page.eval("document.querySelector('.tree summary').click()").await;
-    assert_eq!(page.eval("document.querySelector('.tree details').open").await, false);
-    page.eval("document.querySelector('.tree > li:last-child a').click()").await;
-    assert_eq!(downloaded(&browser, "sound 261124.wav").await, content(40_000, 40_000));
+    page.value("document.querySelector('.tree summary').click()").await;
+    assert_eq!(page.value("document.querySelector('.tree details').open").await, false);
+    page.value("document.querySelector('.tree > li:last-child a').click()").await;
+    assert_eq!(page.downloaded("sound 261124.wav").await, content(40_000, 40_000));
 
-    page.call("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
-    page.go(&text(&link, "url")).await;
-    let focus = page.call("DOM.getDocument", json!({ "depth": 0 })).await;
-    let button = json!({ "nodeId": focus["root"]["nodeId"], "selector": "a.button" });
-    let button = page.call("DOM.querySelector", button).await;
-    let place = page.call("DOM.getBoxModel", json!({ "nodeId": button["nodeId"] })).await;
-    let corner = &place["model"]["content"];
-    let (x, y) = (corner[0].as_f64().unwrap() + 20.0, corner[1].as_f64().unwrap() + 10.0);
-    for kind in ["mousePressed", "mouseReleased"] {
-        let event = json!({ "type": kind, "x": x, "y": y, "button": "left", "clickCount": 1 });
-        page.call("Input.dispatchMouseEvent", event).await;
-    }
-    let zip = downloaded(&browser, "Day 12 – Harbour, camera originals.zip").await;
-    assert!(zip.starts_with(b"PK\x03\x04") && zip.len() > 334_000);
-    assert_eq!(page.complaints(), Vec::<String>::new());
+    page.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
+    page.open(&text(&link, "url")).await;
+    page.click("a.button").await;
+    let zip = page.downloaded("Day 12 – Harbour, camera originals.zip").await;
+    let all: Vec<(String, Vec<u8>, i64)> = files
+        .iter()
+        .map(|(path, name, size)| {
+            let full = if path.is_empty() { (*name).to_owned() } else { format!("{path}/{name}") };
+            (full, content(*size as u64, *size), changed(*size))
+        })
+        .collect();
+    unzips(&zip, &all.iter().map(|(name, bytes, _)| (name.as_str(), bytes.as_slice())).collect::<Vec<_>>());
+    let mut found = times(&zip);
+    let mut expected: Vec<_> = all.iter().map(|(name, _, changed)| (name.clone(), *changed)).collect();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+    assert_eq!(page.trouble(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_is_asked_for_and_what_is_over_says_so() {
-    let Some(browser) = Browser::start().await else { return };
+    let Some(page) = Browser::start().await else { return };
     let hub = TestHub::start().await;
     let package = hub.sent_package(json!({ "name": "Rough cut v3", "password": "open barley" }), b"cut").await;
     let link = package.new_link(json!({})).await;
-    let page = browser.open(&text(&link, "url")).await;
+    page.open(&text(&link, "url")).await;
     look(&page, "password").await;
-    assert_eq!(page.eval("document.activeElement.id").await, "password");
+    assert_eq!(page.value("document.activeElement.id").await, "password");
     page.fill("#password", "wrong").await;
     page.click("button").await;
     page.wait_for("document.body.innerText.includes('The password is wrong')").await;
@@ -102,7 +102,7 @@ async fn a_password_is_asked_for_and_what_is_over_says_so() {
     page.wait_for("document.body.innerText.includes('clip.mov')").await;
     let gone = json!({ "expiry": "2020-01-01T00:00:00Z", "unlimited_storage": false });
     good(package.request(Method::PUT, "/expiry").json(&gone)).await;
-    page.go(&text(&link, "url")).await;
+    page.open(&text(&link, "url")).await;
     assert!(page.text().await.contains("This link has expired"));
     look(&page, "expired").await;
 }
@@ -111,12 +111,16 @@ async fn inbox(hub: &TestHub) -> Value {
     good(hub.team_request(Method::GET, &format!("/v1.1/teams/{}/inbox", hub.team))).await["records"][0].clone()
 }
 
-/// Path, name and content of what arrived in a package.
+/// Path, name and content of what arrived in a package; a folder's name ends with a slash.
 async fn arrived(hub: &TestHub, package: &Value) -> Vec<(String, Vec<u8>)> {
     let id = text(package, "id");
     let list = good(hub.team_request(Method::GET, &format!("/v1/packages/{id}/files"))).await;
     let mut all = Vec::new();
     for file in list.as_array().unwrap() {
+        if file["kind"] == "directory" {
+            all.push((format!("{}/{}/", text(file, "path"), text(file, "name")), Vec::new()));
+            continue;
+        }
         let path = format!("/v1/packages/{id}/files/{}/download", text(file, "id"));
         let url = text(&good(hub.team_request(Method::GET, &path)).await, "url");
         let bytes = hub.request(Method::GET, &url).send().await.unwrap().bytes().await.unwrap();
@@ -127,7 +131,7 @@ async fn arrived(hub: &TestHub, package: &Value) -> Vec<(String, Vec<u8>)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_drops_a_folder_into_a_portal_and_fills_in_what_it_asks_for() {
-    let Some(browser) = Browser::start().await else { return };
+    let Some(page) = Browser::start().await else { return };
     let hub = TestHub::start().await;
     let portal = good(hub.request(Method::GET, "/v1/subdomains/portals/closed")).await;
     let settings = json!({
@@ -142,10 +146,11 @@ async fn a_sender_drops_a_folder_into_a_portal_and_fills_in_what_it_asks_for() {
     good(hub.team_request(Method::PUT, &format!("/v1/portals/{}", text(&portal, "id"))).json(&settings)).await;
     let card = hub.folder.path().join("card");
     std::fs::create_dir_all(card.join("CLIP")).unwrap();
+    std::fs::create_dir_all(card.join("AUDIO/empty")).unwrap();
     std::fs::write(card.join("CLIP/a.mov"), content(1, 300_000)).unwrap();
     std::fs::write(card.join("CLIP/empty.txt"), b"").unwrap();
     std::fs::write(card.join("notes ü.txt"), b"notes").unwrap();
-    let page = browser.open(&format!("{}/portals/closed", hub.base)).await;
+    page.open(&format!("{}/portals/closed", hub.base)).await;
     page.wait_for("!document.getElementById('portal').hidden").await;
     look(&page, "portal").await;
     page.drop_files("#drop", &[&card]).await;
@@ -171,15 +176,16 @@ async fn a_sender_drops_a_folder_into_a_portal_and_fills_in_what_it_asks_for() {
         ("card/CLIP/a.mov".to_owned(), content(1, 300_000)),
         ("card/CLIP/empty.txt".to_owned(), Vec::new()),
         ("card/notes ü.txt".to_owned(), b"notes".to_vec()),
+        ("card/AUDIO/empty/".to_owned(), Vec::new()),
     ];
-    assert!(files.len() == 3 && expected.iter().all(|file| files.contains(file)));
-    let errors: Vec<String> = page.complaints().into_iter().filter(|one| !one.contains("401")).collect();
+    assert!(files.len() == 4 && expected.iter().all(|file| files.contains(file)));
+    let errors: Vec<String> = page.trouble().into_iter().filter(|one| !one.contains("401")).collect();
     assert_eq!(errors, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_is_paused_and_goes_on_after_the_page_is_opened_again() {
-    let Some(browser) = Browser::start().await else { return };
+    let Some(page) = Browser::start().await else { return };
     let hub = TestHub::start().await;
     // Three parts as the page cuts them.
     let bytes = content(7, 70 << 20);
@@ -188,7 +194,7 @@ async fn an_upload_is_paused_and_goes_on_after_the_page_is_opened_again() {
     let small = hub.folder.path().join("small.txt");
     std::fs::write(&small, b"small").unwrap();
     let address = format!("{}/portals/open", hub.base);
-    let page = browser.open(&address).await;
+    page.open(&address).await;
     page.wait_for("!document.getElementById('portal').hidden").await;
     page.fill("#sender", "dit@example.com").await;
     page.fill("#name", "Long").await;
@@ -202,16 +208,16 @@ async fn an_upload_is_paused_and_goes_on_after_the_page_is_opened_again() {
     };
     // The short third part and the small file are there first: the long parts are on their way.
     page.wait_for(&format!("({KEPT})().then((n) => (window.kept = n)), window.kept >= 2")).await;
-    page.picture("portal-sending").await;
+    page.whole_picture("portal-sending.png").await;
     page.click("#pause").await;
     page.wait_for("document.getElementById('pause').textContent === 'Go on'").await;
     assert!(page.text().await.contains("Paused."));
-    page.picture("portal-paused").await;
+    page.whole_picture("portal-paused.png").await;
     assert!(stored() < 3, "it was paused in the middle");
-    let kept = page.eval(&format!("({KEPT})()")).await.as_i64().unwrap();
+    let kept = page.value(&format!("({KEPT})()")).await.as_i64().unwrap();
 
-    page.go("about:blank").await;
-    page.go(&address).await;
+    page.open("about:blank").await;
+    page.open(&address).await;
     page.wait_for("!document.getElementById('earlier').hidden").await;
     look(&page, "portal-earlier").await;
     page.send_slowly(-1).await;
@@ -223,16 +229,97 @@ async fn an_upload_is_paused_and_goes_on_after_the_page_is_opened_again() {
     page.click("#send").await;
     page.wait_for("!document.getElementById('thanks').hidden").await;
     let sent = "performance.getEntriesByType('resource').filter((e) => e.name.includes('partNumber=')).length";
-    let again = page.eval(sent).await.as_i64().unwrap();
+    let again = page.value(sent).await.as_i64().unwrap();
     assert!(again <= 4 - kept, "{again} parts were sent, of four {kept} were there");
     let package = inbox(&hub).await;
     assert_eq!(text(&package, "state"), "finalized");
     let files = arrived(&hub, &package).await;
     let long = files.iter().find(|(name, _)| name == "/long.mov").unwrap();
     assert!(files.len() == 2 && Md5::digest(&long.1) == Md5::digest(&bytes), "whole");
-    page.go(&address).await;
+    page.open(&address).await;
     page.wait_for("!document.getElementById('portal').hidden").await;
-    assert_eq!(page.eval("document.getElementById('earlier').hidden").await, true, "nothing is left to go on with");
+    assert_eq!(page.value("document.getElementById('earlier').hidden").await, true, "nothing is left to go on with");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_the_storage_has_otherwise_is_sent_again() {
+    let Some(page) = Browser::start().await else { return };
+    let hub = TestHub::start().await;
+    let file = hub.folder.path().join("clip.mov");
+    // Not a whole number of blocks of the sum, and more than one read of the file.
+    let bytes = content(3, 3_000_001);
+    std::fs::write(&file, &bytes).unwrap();
+    page.open(&format!("{}/portals/open", hub.base)).await;
+    page.wait_for("!document.getElementById('portal').hidden").await;
+    page.fill("#sender", "dit@example.com").await;
+    page.fill("#name", "Damaged").await;
+    page.choose("#files", &[&file]).await;
+    // As if other bytes had arrived: the tag that the page is shown is that of something else.
+    let spoil = "const own = XMLHttpRequest.prototype.getResponseHeader; window.spoiled = 0; XMLHttpRequest.prototype.getResponseHeader = \
+        function (name) { if (name !== 'ETag' || window.spoiled === TIMES) return own.call(this, name); \
+        window.spoiled += 1; return '\"' + '0'.repeat(32) + '\"'; }";
+    page.value(&spoil.replace("TIMES", "-1")).await;
+    page.click("#send").await;
+    page.wait_for("document.getElementById('problem').textContent.includes('clip.mov arrives damaged')").await;
+    assert_eq!(page.value("window.spoiled").await, 3);
+    look(&page, "portal-damaged").await;
+    page.value("window.spoiled = 0").await;
+    page.open(&format!("{}/portals/open", hub.base)).await;
+    page.wait_for("!document.getElementById('earlier').hidden").await;
+    page.choose("#files", &[&file]).await;
+    page.value(&spoil.replace("TIMES", "1")).await;
+    page.click("#send").await;
+    page.wait_for("!document.getElementById('thanks').hidden").await;
+    assert_eq!(page.value("window.spoiled").await, 1);
+    let files = arrived(&hub, &inbox(&hub).await).await;
+    assert!(files == [("/clip.mov".to_owned(), bytes)]);
+}
+
+/// What the documentation says that a bucket must allow to browsers.
+fn documented_cors(origin: &str) -> Value {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/hub.md")).unwrap();
+    let block = page.split("```json\n").find(|block| block.contains("CORSRules")).unwrap().split("```").next().unwrap();
+    serde_json::from_str(&block.replace("https://files.example.com", origin)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_bucket_the_pages_send_to_it_and_receive_from_it() {
+    let (Some(page), Some(place)) = (Browser::start().await, s3_server::place()) else { return };
+    let hub = TestHub::start_at(place.clone(), |_| {}).await;
+    place.allow_browsers(&documented_cors(&hub.base)).await;
+    // Three parts as the page cuts them.
+    let bytes = content(9, 70 << 20);
+    let file = hub.folder.path().join("long ü.mov");
+    std::fs::write(&file, &bytes).unwrap();
+    let small = hub.folder.path().join("small.txt");
+    std::fs::write(&small, b"small").unwrap();
+    page.open(&format!("{}/portals/open", hub.base)).await;
+    page.wait_for("!document.getElementById('portal').hidden").await;
+    page.fill("#sender", "dit@example.com").await;
+    page.fill("#name", "To the bucket").await;
+    page.choose("#files", &[&file, &small]).await;
+    page.click("#send").await;
+    page.wait_for("!document.getElementById('thanks').hidden").await;
+    look(&page, "portal-bucket").await;
+    let sent = "performance.getEntriesByType('resource').map((e) => e.name).filter((n) => n.includes('partNumber='))";
+    let sent = page.value(sent).await;
+    let to_bucket = |url: &Value| url.as_str().unwrap().starts_with(&place.endpoint);
+    assert!(sent.as_array().unwrap().len() == 4 && sent.as_array().unwrap().iter().all(to_bucket), "{sent}");
+    assert_eq!(page.trouble(), Vec::<String>::new());
+    assert!(hub.stored_files().is_empty(), "nothing went through the hub");
+    let package = inbox(&hub).await;
+    assert_eq!((text(&package, "state"), place.objects().await.len()), ("finalized".into(), 2));
+
+    let links = format!("/v1/packages/{}/links", text(&package, "id"));
+    let link = good(hub.team_request(Method::POST, &links).json(&json!({}))).await;
+    page.open(&text(&link, "url")).await;
+    page.click(".tree > li:first-child a").await;
+    assert!(page.downloaded("long ü.mov").await == bytes, "from the bucket, under its name");
+    page.click("a.button").await;
+    let zip = page.downloaded("To the bucket.zip").await;
+    unzips(&zip, &[("long ü.mov", &bytes), ("small.txt", b"small")]);
+    look(&page, "link-bucket").await;
+    assert_eq!(page.trouble(), Vec::<String>::new());
 }
 
 /// How many parts the page remembers.

@@ -1,6 +1,5 @@
 //! The hub over raw HTTP, as a foreign client meets it.
 
-mod chromium;
 mod client;
 
 mod administration;
@@ -16,6 +15,7 @@ mod operator;
 mod pages;
 mod portals;
 mod proxied;
+mod service;
 mod smtp;
 mod storage;
 mod tolerance;

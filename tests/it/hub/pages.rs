@@ -92,6 +92,18 @@ async fn a_portal_has_a_page_to_send_from() {
 }
 
 /// Asserts that Python's `zipfile`, which others wrote, finds these files whole in the archive.
+/// The time of change of each entry, seconds since 1970, as the archive's directory has it.
+pub fn times(archive: &[u8]) -> Vec<(String, i64)> {
+    let script = "import io, json, struct, sys, zipfile\nfound = []\nfor entry in zipfile.ZipFile(io.BytesIO(sys.stdin.buffer.read())).infolist():\n\
+        \x20   at = entry.extra.index(b'UT')\n    found.append([entry.filename, struct.unpack('<i', entry.extra[at + 5:at + 9])[0]])\n\
+        print(json.dumps(found))";
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", script]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut python = python.spawn().unwrap();
+    std::io::Write::write_all(&mut python.stdin.take().unwrap(), archive).unwrap();
+    serde_json::from_slice(&python.wait_with_output().unwrap().stdout).unwrap()
+}
+
 pub fn unzips(archive: &[u8], files: &[(&str, &[u8])]) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("all.zip");

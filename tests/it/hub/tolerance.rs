@@ -85,3 +85,25 @@ async fn an_announcement_needs_no_more_than_a_name_and_bodies_may_be_empty() {
         refused(package.request(Method::POST, "/files").json(&bad), 400).await;
     }
 }
+
+#[tokio::test]
+async fn an_address_of_a_part_tells_its_number_as_s3_does_and_all_are_given_at_once() {
+    let hub = TestHub::start().await;
+    let package = hub.new_package(json!({ "name": "Many parts" })).await;
+    let file = package.announce("", "a", 10).await;
+    let addresses = package.addresses(&file, 0, 10_000).await;
+    for (number, address) in [(1, &addresses[0]), (10_000, &addresses[9_999])] {
+        let told = address.split("&partNumber=").nth(1).unwrap().split('&').next().unwrap();
+        assert_eq!(told, number.to_string(), "{address}");
+        assert!(!address.ends_with(told));
+    }
+}
+
+#[tokio::test]
+async fn a_time_without_a_zone_is_utc() {
+    let hub = TestHub::start().await;
+    let package = hub.new_package(json!({ "name": "Times" })).await;
+    package.announce_as(json!({ "name": "a", "size": 1, "last_modified": "2026-01-02T03:04:05.678901" })).await;
+    let files = good(package.request(Method::GET, "/files")).await;
+    assert_eq!(files[0]["last_modified"], "2026-01-02T03:04:05.678Z");
+}
