@@ -165,6 +165,62 @@ async fn a_unix_socket_serves_as_well_and_is_gone_after_the_stop() {
     assert!(!socket.exists());
 }
 
+/// What the event stream says, from after an event until something stands in it.
+async fn read_events(url: &str, last: &str, until: &str) -> String {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut answer = client.get(url).header("Last-Event-ID", last).send().await.unwrap();
+    let mut text = String::new();
+    while !text.contains(until) {
+        let chunk = tokio::time::timeout(Duration::from_secs(5), answer.chunk()).await;
+        text.push_str(&String::from_utf8_lossy(&chunk.unwrap().unwrap().unwrap()));
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_away_too_long_is_told_what_is_missing_of_the_events() {
+    let mut agent = Agent::start("", &[]);
+    std::fs::write(agent.path("a.txt"), b"hello").unwrap();
+    assert_eq!(code(&agent.masv(&["upload", "start", "link", "a.txt", "--wait"])), 0);
+    agent.stop();
+    // As the bound on the log does after a hundred thousand events.
+    let database = rusqlite::Connection::open(agent.path("data/agent.db")).unwrap();
+    let newest: i64 = database.query_row("SELECT max(id) FROM event", [], |row| row.get(0)).unwrap();
+    assert!(newest >= 3, "{newest}");
+    database.execute("DELETE FROM event WHERE id < 3", []).unwrap();
+    drop(database);
+    agent.go_on();
+    let url = format!("{}/api/v1/events", agent.url());
+    let gap = |text: &str| -> Option<Value> {
+        let mut lines = text.lines().skip_while(|line| *line != "event: log.gap");
+        lines.nth(1).map(|line| serde_json::from_str(line.trim_start_matches("data: ")).unwrap())
+    };
+    let told = read_events(&url, "1", "upload.complete").await;
+    let missing = gap(&told).unwrap_or_else(|| panic!("{told}"));
+    assert_eq!((&missing["data"]["oldest"], &missing["data"]["newest"]), (&3.into(), &newest.into()));
+    assert!(told.find("log.gap") < told.find("id: 3\n"), "first of all: {told}");
+    let nothing_lost = read_events(&url, "2", "upload.complete").await;
+    assert_eq!(gap(&nothing_lost), None, "{nothing_lost}");
+    // An id of another log: the agent's memory was set up anew.
+    let foreign = read_events(&url, "1000000", "log.gap").await;
+    assert!(!foreign.contains("id: "), "{foreign}");
+}
+
+#[test]
+fn all_files_of_an_upload_are_shown_however_many_there_are() {
+    const FILES: usize = 2_050;
+    let agent = Agent::start("", &[]);
+    let folder = agent.path("many");
+    std::fs::create_dir(&folder).unwrap();
+    (0..FILES).for_each(|number| std::fs::write(folder.join(format!("{number:04}.txt")), b"x").unwrap());
+    let started = agent.json(&["upload", "start", "link", "--no-finalize", "many"]);
+    let id = started["upload_id"].as_str().unwrap();
+    let shown = agent.json(&["upload", "status", id]);
+    let names: std::collections::BTreeSet<&str> =
+        shown["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
+    assert_eq!((names.len(), &shown["file_count"]), (FILES, &FILES.into()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_streamed_and_resumed_from_where_one_stopped() {
     let agent = Agent::start("", &[]);
@@ -172,16 +228,7 @@ async fn events_are_streamed_and_resumed_from_where_one_stopped() {
     assert_eq!(code(&agent.masv(&["upload", "start", "link", "a.txt", "--wait"])), 0);
     let written: Value = serde_json::from_slice(&std::fs::read(agent.path("data/agent.json")).unwrap()).unwrap();
     let url = format!("{}/api/v1/events", written["address"].as_str().unwrap());
-    let read = async |last: &str, until: &str| {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut answer = client.get(&url).header("Last-Event-ID", last).send().await.unwrap();
-        let mut text = String::new();
-        while !text.contains(until) {
-            let chunk = tokio::time::timeout(Duration::from_secs(5), answer.chunk()).await;
-            text.push_str(&String::from_utf8_lossy(&chunk.unwrap().unwrap().unwrap()));
-        }
-        text
-    };
+    let read = async |last: &str, until: &str| read_events(&url, last, until).await;
     let all = read("0", "upload.complete").await;
     let kinds: Vec<&str> = all.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
     assert_eq!((kinds.first(), kinds.last()), (Some(&"upload.created"), Some(&"upload.complete")), "{all}");
