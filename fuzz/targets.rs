@@ -187,7 +187,8 @@ async fn client_of(status: &str, kind: &str, data: &[u8]) -> (Cloud, url::Url) {
         tokio::time::sleep(LIMIT).await;
         serving.abort();
     });
-    let settings = CloudSettings { base: base.clone(), api_key: Some("key".into()), team_id: Some("team".into()) };
+    let settings =
+        CloudSettings { base: base.clone(), name: None, api_key: Some("key".into()), team_id: Some("team".into()) };
     (Cloud::new(settings).unwrap(), base)
 }
 

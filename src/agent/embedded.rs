@@ -16,6 +16,9 @@ use crate::cloud::CloudSettings;
 use crate::hub::{Hub, HubConfig, HubError, Provision, ProvisionPortal};
 use crate::rules::{Portals, RuleSet, UploadKind};
 
+/// What packages remember it by: its address may change.
+const EMBEDDED: &str = "embedded";
+
 /// The running hub.
 pub(super) struct Embedded {
     hub: Hub,
@@ -36,7 +39,12 @@ pub(super) async fn open(data_dir: &Path, rules: &RuleSet) -> Result<Embedded, A
     let provisioned = hub.provision(provision(&key, rules)).await?;
     let base = Url::parse(&format!("http://{address}"))
         .map_err(|error| AgentError::Setting { setting: "hub", problem: error.to_string() })?;
-    let cloud = CloudSettings { base, api_key: Some(key.clone()), team_id: Some(provisioned.team_id) };
+    let cloud = CloudSettings {
+        base,
+        name: Some(EMBEDDED.to_owned()),
+        api_key: Some(key.clone()),
+        team_id: Some(provisioned.team_id),
+    };
     Ok(Embedded { hub, key, cloud, listener })
 }
 

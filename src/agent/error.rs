@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::cloud::CloudError;
-use crate::download::DownloadError;
 use crate::hub::HubError;
 use crate::rules::Diagnostics;
 use crate::store::StoreError;
@@ -70,12 +69,9 @@ pub enum AgentError {
     /// The store can not be used.
     #[error("the agent's database cannot be used")]
     Store(#[from] StoreError),
-    /// The queue can not be started.
-    #[error("the queue cannot be started")]
+    /// The queue of uploads or that of downloads can not be started.
+    #[error("the transfers cannot be started")]
     Queue(#[from] QueueError),
-    /// The downloads can not be started.
-    #[error("the downloads cannot be started")]
-    Downloads(#[from] DownloadError),
     /// The connection to the cloud can not be set up.
     #[error(transparent)]
     Cloud(#[from] CloudError),

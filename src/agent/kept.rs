@@ -34,7 +34,7 @@ pub(super) fn configured_cloud(settings: &Settings, rules: &RuleSet) -> Result<O
             .map_err(|error| AgentError::Setting { setting: "--cloud-url", problem: error.to_string() })?,
         None => return Ok(None),
     };
-    Ok(Some(CloudSettings { base, api_key, team_id }))
+    Ok(Some(CloudSettings { base, name: None, api_key, team_id }))
 }
 
 #[derive(Deserialize)]

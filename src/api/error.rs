@@ -7,8 +7,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::types::ErrorBody;
+use crate::base::TransferId;
 use crate::cloud::CloudError;
-use crate::download::DownloadError;
 use crate::inbox::InboxError;
 use crate::store::StoreError;
 use crate::transfer::QueueError;
@@ -69,8 +69,8 @@ impl From<QueueError> for ApiError {
     fn from(error: QueueError) -> Self {
         match &error {
             QueueError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
-            QueueError::WrongState { state, .. } => {
-                Self::new(StatusCode::CONFLICT, error.to_string()).hint(works_now(state))
+            QueueError::WrongState { id, state, .. } => {
+                Self::new(StatusCode::CONFLICT, error.to_string()).hint(works_now(*id, state))
             }
             QueueError::AlreadyClaimed { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
             QueueError::Invalid(_) => Self::bad(error.to_string()),
@@ -80,9 +80,13 @@ impl From<QueueError> for ApiError {
     }
 }
 
-/// What can be done with an upload in this state.
-fn works_now(state: &str) -> &'static str {
+/// What can be done with a transfer in this state.
+fn works_now(id: TransferId, state: &str) -> &'static str {
     match state {
+        "transferring" if is_download(id) => "it can be paused or removed",
+        "paused" if is_download(id) => "it can be resumed or removed",
+        "error" if is_download(id) => "when the cause is gone it can be resumed; it can be removed",
+        _ if is_download(id) => "it can be removed from the list; its files stay",
         "transferring" => "it can be paused, finalized, added to, or removed",
         "paused" => "it can be resumed, added to, or removed",
         "idle" => "it can be finalized, added to, or removed",
@@ -92,26 +96,15 @@ fn works_now(state: &str) -> &'static str {
     }
 }
 
-impl From<DownloadError> for ApiError {
-    fn from(error: DownloadError) -> Self {
-        match &error {
-            DownloadError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
-            DownloadError::WrongState { allowed, .. } => Self::new(StatusCode::CONFLICT, error.to_string())
-                .hint(format!("it works for downloads that are {allowed}")),
-            DownloadError::Link(_) => Self::fields([("url".to_owned(), error.to_string())].into()),
-            DownloadError::Invalid(_) => Self::bad(error.to_string()),
-            DownloadError::Store(store) => Self::internal(store),
-        }
-    }
+fn is_download(id: TransferId) -> bool {
+    matches!(id, TransferId::Download(_))
 }
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::NotFound(_) | StoreError::NoDownload(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
-            StoreError::WrongState { .. } | StoreError::DownloadState { .. } => {
-                Self::new(StatusCode::CONFLICT, error.to_string())
-            }
+            StoreError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
+            StoreError::WrongState { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
             _ => Self::internal(&error),
         }
     }
@@ -131,6 +124,7 @@ impl From<CloudError> for ApiError {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
                     .hint("try again when the cloud can be reached")
             }
+            CloudError::Elsewhere { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
             CloudError::Setup { .. } => Self::internal(&error),
         }
     }

@@ -53,3 +53,34 @@ id! {
     /// Identifies one download of this agent: a version 7 UUID, so that ids sort by the time they were made.
     DownloadId
 }
+
+/// A transfer in either direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TransferId {
+    /// To a cloud.
+    Upload(UploadId),
+    /// From a cloud.
+    Download(DownloadId),
+}
+
+impl fmt::Display for TransferId {
+    /// `upload` or `download`, and the id.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upload(id) => write!(formatter, "upload {id}"),
+            Self::Download(id) => write!(formatter, "download {id}"),
+        }
+    }
+}
+
+impl From<UploadId> for TransferId {
+    fn from(id: UploadId) -> Self {
+        Self::Upload(id)
+    }
+}
+
+impl From<DownloadId> for TransferId {
+    fn from(id: DownloadId) -> Self {
+        Self::Download(id)
+    }
+}

@@ -15,6 +15,6 @@ pub mod shown;
 pub use accept::AcceptTrouble;
 pub use crash::{CRASH_POINTS, crash_point};
 pub use files::{FileIdentity, bytes_to_path, path_to_bytes};
-pub use ids::{DownloadId, UploadId};
+pub use ids::{DownloadId, TransferId, UploadId};
 pub use names::composed;
 pub use package_path::PackagePath;

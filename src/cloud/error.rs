@@ -123,6 +123,12 @@ pub enum CloudError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A package is in a cloud that only another agent, or this one set up in another way, can reach.
+    #[error("the package is in the {name} hub, which does not run here now")]
+    Elsewhere {
+        /// What the cloud is remembered by.
+        name: String,
+    },
     /// No client could be set up.
     #[error("cannot set up the connection to the cloud: {reason}")]
     Setup {

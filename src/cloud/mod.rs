@@ -11,6 +11,7 @@
 //! Must never know: uploads, the database, which of the two clouds it talks to.
 
 mod auth;
+mod clouds;
 mod downloads;
 mod error;
 mod inbox;
@@ -33,6 +34,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use auth::{Session, Team, User};
+pub use clouds::Clouds;
 pub use downloads::{FileAddress, Incoming, ListedFile, OpenedLink};
 pub use error::{Call, CloudError};
 pub use inbox::{Delivery, InboxPage, TeamPackage};
@@ -56,6 +58,8 @@ const LARGEST_ERROR: usize = 64 << 10;
 pub struct CloudSettings {
     /// Where the protocol is spoken; the version is added by the calls.
     pub base: Url,
+    /// What its packages remember it by; `None` for its address.
+    pub name: Option<String>,
     /// Authorises team calls; `None` where a person signs in, or for portals only.
     pub api_key: Option<SecretString>,
     /// The team for uploads that name none.
@@ -88,6 +92,7 @@ pub struct Cloud {
 #[derive(Debug)]
 struct Shared {
     base: Url,
+    name: String,
     api_key: Option<SecretString>,
     team_id: Option<String>,
     patience: Patience,
@@ -131,6 +136,7 @@ impl Cloud {
             .map_err(setup)?;
         Ok(Self {
             shared: Arc::new(Shared {
+                name: settings.name.unwrap_or_else(|| settings.base.as_str().trim_end_matches('/').to_owned()),
                 base: settings.base,
                 api_key: settings.api_key,
                 team_id: settings.team_id,
@@ -146,6 +152,19 @@ impl Cloud {
     #[must_use]
     pub fn base(&self) -> &Url {
         &self.shared.base
+    }
+
+    /// Whether we belong to a team there.
+    #[must_use]
+    pub fn has_team(&self, id: &str) -> bool {
+        let in_session = |session: Session| session.teams.iter().any(|team| team.id == id);
+        self.shared.team_id.as_deref() == Some(id) || self.session().is_some_and(in_session)
+    }
+
+    /// What its packages remember it by.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
     }
 
     /// How long it is waited for.

@@ -6,7 +6,7 @@ use super::*;
 
 fn cloud(settings: impl FnOnce(&mut CloudSettings)) -> Cloud {
     let base = Url::parse("https://cloud.example/prefix/").unwrap();
-    let mut built = CloudSettings { base, api_key: None, team_id: None };
+    let mut built = CloudSettings { base, name: None, api_key: None, team_id: None };
     settings(&mut built);
     Cloud::new(built).unwrap()
 }

@@ -208,7 +208,7 @@ async fn fetch_parts(
     let (size, part_size) = (file.wanted.size, file.part_size.unwrap_or(run.part_size).max(1));
     let parts = u32::try_from(size.div_ceil(part_size)).unwrap_or(u32::MAX);
     let (id, etag) = (&file.wanted.remote_id, file.etag.clone());
-    let source = Source::new(run.cloud(), run.circuits(), run.throttle(), run.package(), id, etag);
+    let source = Source::new(run.cloud(), run.circuits(), run.throttle(), run.access(), id, etag);
     let missing: Vec<u32> = (1..=parts).filter(|number| !confirmed.contains_key(number)).collect();
     let mut missing = missing.into_iter();
     let mut fetching = FuturesUnordered::new();

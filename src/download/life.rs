@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::disk::Folder;
 use super::file::fetch_file;
@@ -93,14 +93,22 @@ impl Task {
         self.unless_aborted(self.try_at(self.circuits(), host, call, &mut Tries::default())).await?
     }
 
+    /// A package in the cloud that this is about.
+    fn package(&self, id: String, token: SecretString) -> RemotePackage {
+        RemotePackage { cloud: Some(self.cloud.name().to_owned()), team: None, id, token }
+    }
+
     /// The right to read a delivery, and its name; waited for while nobody is signed in.
-    async fn open_delivery(&self, delivered: &Delivered) -> Result<(RemotePackage, String), Halt> {
-        let own = &self.shared.own;
+    async fn open_delivery(&self, api: &str, delivered: &Delivered) -> Result<(RemotePackage, String), Halt> {
+        let own = self.shared.clouds.own();
+        if !self.shared.clouds.is_own(api) {
+            return Err(Halt::Refused(CloudError::Elsewhere { name: api.to_owned() }, Verdict::Never));
+        }
         let mut attempts = 0;
         loop {
             match self.ask(|| own.team_package(&delivered.team, &delivered.package)).await {
                 Ok(opened) => {
-                    return Ok((RemotePackage { id: delivered.package.clone(), token: opened.token }, opened.name));
+                    return Ok((self.package(delivered.package.clone(), opened.token), opened.name));
                 }
                 Err(Halt::Refused(error, Verdict::SignIn)) => {
                     attempts += 1;
@@ -113,7 +121,7 @@ impl Task {
 }
 
 impl Run {
-    pub(super) fn package(&self) -> PackageAccess<'_> {
+    pub(super) fn access(&self) -> PackageAccess<'_> {
         PackageAccess { id: &self.package.id, token: &self.package.token }
     }
 }
@@ -124,7 +132,7 @@ pub(super) async fn drive(id: DownloadId, shared: Arc<Shared>, steps: Steps) -> 
     if download.state != State::Transferring {
         return Err(Halt::Interrupted);
     }
-    let cloud = shared.cloud(&download.spec.api).map_err(|error| Halt::Refused(error, Verdict::Never))?;
+    let cloud = shared.clouds.keyless(&download.spec.api).map_err(|error| Halt::Refused(error, Verdict::Never))?;
     let part_size = shared.settings().part_size;
     let task = Task { id, shared, cloud, steps };
     task.live.set_phase(Activity::Opening);
@@ -178,9 +186,9 @@ async fn open(task: &Task, download: &Download) -> Result<(RemotePackage, String
             // A password that is empty is none: whoever asks for one is told so.
             let password = password.as_ref().filter(|password| !password.expose_secret().is_empty());
             let opened = task.ask(|| task.cloud.open_link(id, secret, password)).await?;
-            (RemotePackage { id: opened.package_id, token: opened.package_token }, opened.name)
+            (task.package(opened.package_id, opened.package_token), opened.name)
         }
-        DownloadSource::Inbox(delivered) => task.open_delivery(delivered).await?,
+        DownloadSource::Inbox(delivered) => task.open_delivery(&download.spec.api, delivered).await?,
     };
     task.store().download_opened(task.id, package.clone(), name.clone()).await?;
     Ok((package, download.name.clone().unwrap_or(name)))
@@ -243,6 +251,9 @@ async fn open_destination(download: &Download) -> Result<Folder, Halt> {
 /// What to say of a refusal.
 pub(super) fn refused(error: &CloudError) -> Problem {
     let (code, hint) = match error.status() {
+        _ if matches!(error, CloudError::Elsewhere { .. }) => {
+            ("other_cloud", "set the agent up with the cloud that has it and resume the download, or remove it")
+        }
         Some(401) => ("not_allowed", "start the download again with the link's password (--password-file)"),
         Some(403) => ("not_allowed", "the link's limit is reached, perhaps: ask the sender for a new one"),
         Some(404) => ("not_found", "copy the whole link again, or ask the sender for a new one"),

@@ -25,6 +25,7 @@ mod link;
 mod place;
 mod queue;
 
+pub use crate::transfer::QueueError;
 pub use link::{LinkAddress, LinkError};
 pub use place::assign as places;
-pub use queue::{DownloadError, DownloadSettings, Downloads};
+pub use queue::{DownloadSettings, Downloads};

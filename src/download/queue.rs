@@ -1,20 +1,16 @@
 //! The queue of downloads: orders come in, are written down, and then made true by the engine.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-
-use tokio::task::JoinHandle;
-use url::Url;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use super::disk::Folder;
 use super::life::{drive, refused};
-use super::link::LinkError;
 use super::place::temporary;
 use crate::base::DownloadId;
-use crate::cloud::{Cloud, CloudError, CloudSettings};
-use crate::store::{DownloadFilter, DownloadSpec, Problem, State, Store, StoreError};
-use crate::transfer::engine::{self, Controls, Direction};
-use crate::transfer::{Circuits, Halt, Live, LiveTable, LiveTransfer, SlotLimits, Slots, Steps, Tally, Throttle};
+use crate::cloud::{Cloud, CloudError, Clouds};
+use crate::store::{DownloadFilter, DownloadSpec, Problem, State, Store, StoreError, Totals};
+use crate::transfer::engine::{self, Direction};
+use crate::transfer::{Common, Halt, Handle, QueueError, Settings, SlotLimits, Steps};
 
 /// Files read from the database at once.
 const PAGE: u32 = 1_000;
@@ -38,93 +34,22 @@ impl Default for DownloadSettings {
     }
 }
 
-/// Why the queue did not do what it was told.
-#[derive(Debug, thiserror::Error)]
-pub enum DownloadError {
-    /// There is no such download.
-    #[error("no download {0}")]
-    NotFound(DownloadId),
-    /// The download's state does not allow it.
-    #[error("download {id} is {state}; this works for {allowed}")]
-    WrongState {
-        /// The download.
-        id: DownloadId,
-        /// What it is.
-        state: &'static str,
-        /// The states in which it works, in words.
-        allowed: &'static str,
-    },
-    /// The address is no link to a package.
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    /// The order makes no sense.
-    #[error("{0}")]
-    Invalid(&'static str),
-    /// The agent's memory failed.
-    #[error(transparent)]
-    Store(StoreError),
-}
-
-impl DownloadError {
-    fn from_store(error: StoreError, allowed: &'static str) -> Self {
-        match error {
-            StoreError::NoDownload(id) => Self::NotFound(id),
-            StoreError::DownloadState { id, state } => Self::WrongState { id, state, allowed },
-            other => Self::Store(other),
-        }
+impl Settings for DownloadSettings {
+    fn slots(&self) -> SlotLimits {
+        SlotLimits::workers(self.workers)
     }
 }
 
-impl From<StoreError> for DownloadError {
-    fn from(error: StoreError) -> Self {
-        Self::from_store(error, "no state")
-    }
-}
-
-/// What the downloads' tasks share.
-pub(super) struct Shared {
-    pub(super) store: Store,
-    pub(super) slots: Slots<DownloadId>,
-    pub(super) circuits: Circuits,
-    /// The download direction's bandwidth.
-    pub(super) throttle: Throttle,
-    settings: RwLock<DownloadSettings>,
-    live: LiveTable<DownloadId>,
-    /// The agent's own cloud, with its key or session: for what came through the team's portals.
-    pub(super) own: Cloud,
-    /// Clients of the clouds that links led to, by base URL.
-    clouds: Mutex<HashMap<String, Cloud>>,
-    controls: Controls,
-}
-
-impl Shared {
-    pub(super) fn settings(&self) -> DownloadSettings {
-        *self.settings.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A client of the cloud at `api`. No key of ours is ever sent there: the link is what allows.
-    pub(super) fn cloud(&self, api: &str) -> Result<Cloud, CloudError> {
-        let mut clouds = self.clouds.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cloud) = clouds.get(api) {
-            return Ok(cloud.clone());
-        }
-        let base = Url::parse(api).map_err(|error| CloudError::Setup { reason: error.to_string() })?;
-        let cloud = Cloud::new(CloudSettings { base, api_key: None, team_id: None })?;
-        clouds.insert(api.to_owned(), cloud.clone());
-        Ok(cloud)
-    }
-}
+/// What the downloads' tasks share. The agent's own cloud is for what came through the team's portals.
+pub(super) type Shared = Common<DownloadId, DownloadSettings>;
 
 impl Direction for Shared {
     type Id = DownloadId;
+    type Settings = DownloadSettings;
     const NAME: &'static str = "download";
 
-    fn controls(&self) -> &Controls {
-        &self.controls
-    }
-
-    fn live(&self) -> &LiveTable<DownloadId> {
-        &self.live
+    fn common(&self) -> &Self {
+        self
     }
 
     async fn wanted(&self) -> Result<Vec<(DownloadId, i32)>, StoreError> {
@@ -132,52 +57,36 @@ impl Direction for Shared {
         self.store.downloads_by_turn(active).await
     }
 
-    async fn is_only_waiting(&self, id: DownloadId) -> bool {
-        self.store.download(id).await.is_ok_and(|download| download.state == State::Transferring)
-    }
-
-    async fn begin(&self, id: DownloadId, priority: i32) -> Result<LiveTransfer, StoreError> {
-        let totals = self.store.download(id).await?.totals;
-        Ok(self.live.transfer(priority, totals.bytes_done, totals.bytes))
+    async fn look(&self, id: DownloadId) -> Result<(State, Totals), StoreError> {
+        self.store.download(id).await.map(|download| (download.state, download.totals))
     }
 
     async fn drive(self: Arc<Self>, id: DownloadId, steps: Steps) -> Result<(), Halt> {
         drive(id, self, steps).await
     }
 
-    async fn finish(&self, id: DownloadId, outcome: Result<(), Halt>) -> bool {
-        let problem = match outcome {
-            Ok(())
-            | Err(Halt::Interrupted | Halt::Store(StoreError::NoDownload(_) | StoreError::DownloadState { .. })) => {
-                return false;
-            }
-            Err(Halt::Store(error)) => {
-                tracing::error!(download = %id, error = &error as &dyn std::error::Error, "cannot go on for now");
-                return true;
-            }
-            Err(Halt::Refused(error, _)) => refused(&error),
-            Err(Halt::Failed(problem)) => problem,
-        };
-        tracing::error!(download = %id, code = %problem.code, "{}", problem.message);
-        write_problem(&self.store, id, problem).await
+    fn refused(error: &CloudError) -> Problem {
+        refused(error)
+    }
+
+    async fn fail(&self, id: DownloadId, problem: Problem) -> Result<(), StoreError> {
+        self.store.move_download(id, &[State::Transferring], State::Error, Some(problem)).await
     }
 }
 
-async fn write_problem(store: &Store, id: DownloadId, problem: Problem) -> bool {
-    match store.move_download(id, &[State::Transferring], State::Error, Some(problem)).await {
-        Ok(()) | Err(StoreError::NoDownload(_) | StoreError::DownloadState { .. }) => false,
-        Err(error) => {
-            tracing::error!(download = %id, error = &error as &dyn std::error::Error, "cannot write an error down");
-            true
-        }
-    }
-}
-
-/// The handle to the downloads; clones share it.
+/// The handle to the downloads; clones share it. What both directions have is its [`Handle`]'s.
 #[derive(Clone)]
 pub struct Downloads {
     shared: Arc<Shared>,
-    engine: Arc<tokio::sync::Mutex<Option<JoinHandle<()>>>>,
+    handle: Handle<DownloadId, DownloadSettings>,
+}
+
+impl Deref for Downloads {
+    type Target = Handle<DownloadId, DownloadSettings>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.handle
+    }
 }
 
 impl std::fmt::Debug for Downloads {
@@ -192,97 +101,69 @@ impl Downloads {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn start(store: Store, own: Cloud, settings: DownloadSettings) -> Result<Self, DownloadError> {
+    pub async fn start(store: Store, own: Cloud, settings: DownloadSettings) -> Result<Self, QueueError> {
         if !settings.auto_resume {
             let filter = DownloadFilter { states: vec![State::Transferring], ..DownloadFilter::default() };
             for download in store.downloads(filter).await? {
                 store.move_download(download.id, &[State::Transferring], State::Paused, None).await?;
             }
         }
-        let shared = Arc::new(Shared {
-            store,
-            slots: Slots::new(settings.workers),
-            circuits: Circuits::new(),
-            throttle: Throttle::default(),
-            settings: RwLock::new(settings),
-            live: LiveTable::default(),
-            own,
-            clouds: Mutex::default(),
-            controls: Controls::default(),
-        });
-        let engine = tokio::spawn(engine::run(Arc::clone(&shared)));
-        Ok(Self { shared, engine: Arc::new(tokio::sync::Mutex::new(Some(engine))) })
-    }
-
-    /// Stops: no new part is asked for, those on their way may end within a grace time. Downloads stay as they are in the
-    /// store and go on at the next start.
-    pub async fn stop(&self) {
-        self.shared.controls.stop.cancel();
-        let engine = self.engine.lock().await.take();
-        if let Some(engine) = engine
-            && let Err(error) = engine.await
-        {
-            tracing::error!(%error, "the download engine ended unexpectedly");
-        }
-    }
-
-    /// The store that the queue works on.
-    #[must_use]
-    pub fn store(&self) -> &Store {
-        &self.shared.store
+        let shared = Shared::new(store, Clouds::new(own), settings);
+        let engine = engine::run(Arc::clone(&shared));
+        Ok(Self { handle: Handle::new(Arc::clone(&shared), engine), shared })
     }
 
     /// Takes an order: when this returns, it is on disk and will be carried out.
     ///
     /// # Errors
-    /// [`DownloadError::Invalid`] for a destination that is not absolute.
-    pub async fn submit(&self, spec: DownloadSpec) -> Result<DownloadId, DownloadError> {
+    /// [`QueueError::Invalid`] for a destination that is not absolute.
+    pub async fn submit(&self, spec: DownloadSpec) -> Result<DownloadId, QueueError> {
         if !spec.destination.is_absolute() {
-            return Err(DownloadError::Invalid("the destination must be an absolute path"));
+            return Err(QueueError::Invalid("the destination must be an absolute path"));
         }
         let id = DownloadId::new();
         self.shared.store.insert_download(id, spec).await?;
-        self.shared.controls.nudge.notify_one();
+        self.shared.nudge();
         Ok(id)
     }
 
     /// Pauses: takes effect at once, keeps what is on the disk.
     ///
     /// # Errors
-    /// [`DownloadError::WrongState`] unless it is transferring or paused.
-    pub async fn pause(&self, id: DownloadId) -> Result<(), DownloadError> {
+    /// [`QueueError::WrongState`] unless it is transferring or paused.
+    pub async fn pause(&self, id: DownloadId) -> Result<(), QueueError> {
         let moved = self.shared.store.move_download(id, &[State::Transferring], State::Paused, None).await;
-        moved.map_err(|error| DownloadError::from_store(error, "transferring and paused"))?;
-        self.shared.controls.nudge.notify_one();
+        moved.map_err(|error| QueueError::from_store(error, "while it is transferring or paused"))?;
+        self.shared.nudge();
         Ok(())
     }
 
     /// Lets a paused or failed download go on.
     ///
     /// # Errors
-    /// [`DownloadError::WrongState`] when it is complete.
-    pub async fn resume(&self, id: DownloadId) -> Result<(), DownloadError> {
+    /// [`QueueError::WrongState`] when it is complete.
+    pub async fn resume(&self, id: DownloadId) -> Result<(), QueueError> {
         let resumed = self.shared.store.try_download_again(id).await;
-        resumed.map_err(|error| DownloadError::from_store(error, "paused, error and transferring"))?;
-        self.shared.controls.nudge.notify_one();
+        resumed.map_err(|error| QueueError::from_store(error, "while it is paused, error or transferring"))?;
+        self.shared.nudge();
         Ok(())
     }
 
     /// Forgets it; files that are whole stay, unfinished ones are removed.
     ///
     /// # Errors
-    /// [`DownloadError::NotFound`].
-    pub async fn remove(&self, id: DownloadId) -> Result<(), DownloadError> {
+    /// [`QueueError::NotFound`].
+    pub async fn remove(&self, id: DownloadId) -> Result<(), QueueError> {
         let download = self.shared.store.download(id).await?;
         if download.state != State::Complete {
             // Paused first: a crash in the middle of removing leaves nothing that goes on by itself.
             let from = &[State::Transferring, State::Error, State::Paused];
             match self.shared.store.move_download(id, from, State::Paused, None).await {
                 // It has just become complete.
-                Ok(()) | Err(StoreError::DownloadState { .. }) => {}
+                Ok(()) | Err(StoreError::WrongState { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            self.shared.controls.nudge.notify_one();
+            self.shared.nudge();
             self.ended(id).await;
             self.remove_unfinished(id, download.spec.destination).await?;
         }
@@ -300,7 +181,7 @@ impl Downloads {
         }
     }
 
-    async fn remove_unfinished(&self, id: DownloadId, destination: std::path::PathBuf) -> Result<(), DownloadError> {
+    async fn remove_unfinished(&self, id: DownloadId, destination: std::path::PathBuf) -> Result<(), QueueError> {
         let mut after = None;
         loop {
             let files = self.shared.store.files_to_fetch(id, after, PAGE).await?;
@@ -331,60 +212,10 @@ impl Downloads {
     /// Changes the priority; a running download has it from its next part on.
     ///
     /// # Errors
-    /// [`DownloadError::NotFound`].
-    pub async fn set_priority(&self, id: DownloadId, priority: i32) -> Result<(), DownloadError> {
+    /// [`QueueError::NotFound`].
+    pub async fn set_priority(&self, id: DownloadId, priority: i32) -> Result<(), QueueError> {
         self.shared.store.set_download_priority(id, priority).await?;
-        if let Some(live) = self.shared.live.of(id) {
-            live.set_priority(priority);
-            self.shared.slots.set_priority(id, priority);
-        }
-        self.shared.controls.nudge.notify_one();
+        self.shared.set_priority(id, priority);
         Ok(())
-    }
-
-    /// The downloads that are worked on at this moment, in no order.
-    #[must_use]
-    pub fn running(&self) -> Vec<DownloadId> {
-        self.shared.live.ids()
-    }
-
-    /// What a running download does at this moment; `None` when it is not running.
-    #[must_use]
-    pub fn live(&self, id: DownloadId) -> Option<Live> {
-        self.shared.live.of(id).map(|live| live.look())
-    }
-
-    /// Resolves when the engine has ended, which it does by itself only by a bug.
-    pub async fn over(&self) {
-        self.shared.controls.over.cancelled().await;
-    }
-
-    /// What all downloads have done since the agent started.
-    #[must_use]
-    pub fn tally(&self) -> &Tally {
-        self.shared.live.tally()
-    }
-
-    /// How the engine works now.
-    #[must_use]
-    pub fn settings(&self) -> DownloadSettings {
-        self.shared.settings()
-    }
-
-    /// Works in another way from now on.
-    pub fn change_settings(&self, change: impl FnOnce(&mut DownloadSettings)) {
-        let settings = {
-            let mut settings = self.shared.settings.write().unwrap_or_else(PoisonError::into_inner);
-            change(&mut settings);
-            *settings
-        };
-        self.shared.slots.set_limits(SlotLimits::workers(settings.workers));
-        self.shared.controls.nudge.notify_one();
-    }
-
-    /// The bandwidth that all downloads share.
-    #[must_use]
-    pub fn throttle(&self) -> &Throttle {
-        &self.shared.throttle
     }
 }

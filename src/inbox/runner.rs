@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::judge::{Verdict, judge};
 use super::status::{InboxState, InboxStatus, LastError, LastLook};
 use crate::cloud::{Cloud, CloudError, Delivery};
-use crate::download::{DownloadError, Downloads};
+use crate::download::{Downloads, QueueError};
 use crate::rules::{DownloadRule, Portals};
 use crate::store::{Delivered, DownloadSource, DownloadSpec, Store, StoreError};
 
@@ -63,7 +63,7 @@ pub(super) enum LookError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Download(#[from] DownloadError),
+    Download(#[from] QueueError),
 }
 
 impl LookError {
@@ -256,7 +256,7 @@ impl Runner {
         let portal = portal.or(only).or(delivery.portal_id).unwrap_or_default();
         let (package, name) = (delivery.id, delivery.name);
         let delivered = Delivered { team: team.to_owned(), portal, package, name };
-        let api = self.cloud.base().as_str().trim_end_matches('/').to_owned();
+        let api = self.cloud.name().to_owned();
         let source = DownloadSource::Inbox(delivered.clone());
         let spec = DownloadSpec {
             portal_folder: self.rule.portal_folder,
@@ -273,7 +273,7 @@ impl Runner {
                 Ok(())
             }
             // It moved from one page to another while we read.
-            Err(DownloadError::Store(StoreError::AlreadyDelivered { .. })) => Ok(()),
+            Err(QueueError::Store(StoreError::AlreadyDelivered { .. })) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

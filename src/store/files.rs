@@ -273,7 +273,7 @@ fn confirm_part(connection: &Connection, id: UploadId, file_number: u32, part: &
         .prepare_cached("UPDATE file SET bytes_done = bytes_done + ?3 WHERE upload_id = ?1 AND number = ?2")?
         .execute(params![id, file_number, size - known.unwrap_or(0)])?;
     if changed == 0 {
-        return Err(StoreError::NotFound(id));
+        return Err(StoreError::NotFound(id.into()));
     }
     connection
         .prepare_cached(
@@ -290,7 +290,7 @@ fn restart(connection: &Connection, id: UploadId, number: u32, identity: &FileId
         .prepare_cached(&format!("SELECT {COLUMNS} FROM file WHERE upload_id = ?1 AND number = ?2"))?
         .query_row(params![id, number], |row| Ok(file(row)))
         .optional()?
-        .ok_or(StoreError::NotFound(id))??;
+        .ok_or(StoreError::NotFound(id.into()))??;
     connection
         .prepare_cached("DELETE FROM part WHERE upload_id = ?1 AND file_number = ?2")?
         .execute(params![id, number])?;

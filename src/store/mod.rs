@@ -28,52 +28,41 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use crate::base::{DownloadId, UploadId};
+use crate::base::TransferId;
 use crate::db::Database;
 
 pub use crate::db::DbError;
 pub use deliveries::{DeliveryCounts, DeliveryEntry, DeliveryOutcome};
 pub use downloads::{
-    Delivered, Download, DownloadFile, DownloadFileState, DownloadFilter, DownloadSource, DownloadSpec, FetchedPart,
-    Owner, WantedFile,
+    Delivered, Download, DownloadFile, DownloadFileState, DownloadSource, DownloadSpec, FetchedPart, Owner, WantedFile,
 };
 pub use events::Event;
 pub use gauges::Gauges;
 pub use ledger::RuleRecord;
 pub use model::*;
 pub use outbox::{Errand, ErrandKind, Outgoing, Telling};
-pub use uploads::{Order, UploadFilter};
+pub use uploads::Order;
 
 /// Version by version, what makes the agent's database; only ever longer.
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/store/0001_first.sql"),
     include_str!("../../migrations/store/0002_downloads.sql"),
     include_str!("../../migrations/store/0003_deliveries.sql"),
+    include_str!("../../migrations/store/0004_clouds.sql"),
 ];
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// There is no such upload.
-    #[error("no upload {0}")]
-    NotFound(UploadId),
-    /// The upload is in a state that does not allow it.
-    #[error("upload {id} is {state}")]
+    /// There is no such transfer.
+    #[error("no {0}")]
+    NotFound(TransferId),
+    /// The transfer is in a state that does not allow it.
+    #[error("{id} is {state}")]
     WrongState {
-        /// The upload.
-        id: UploadId,
+        /// The transfer.
+        id: TransferId,
         /// What it is now: a state's name, or `finalizing`.
-        state: &'static str,
-    },
-    /// There is no such download.
-    #[error("no download {0}")]
-    NoDownload(DownloadId),
-    /// The download is in a state that does not allow it.
-    #[error("download {id} is {state}")]
-    DownloadState {
-        /// The download.
-        id: DownloadId,
-        /// What it is now.
         state: &'static str,
     },
     /// The ledger has this content already: it was sent, or belongs to an upload that is not complete.

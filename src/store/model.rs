@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::base::{FileIdentity, PackagePath, UploadId};
+use crate::base::{DownloadId, FileIdentity, PackagePath, UploadId};
 
 /// Everything needed to make one upload: what a command, a REST call and a rule all boil down to.
 #[derive(Debug, Clone)]
@@ -277,9 +277,13 @@ impl Upload {
     }
 }
 
-/// A package in the cloud and the right to fill it.
+/// A package in a cloud and the right to fill or read it.
 #[derive(Debug, Clone)]
 pub struct RemotePackage {
+    /// The name of the cloud that has it; `None` for the agent's own, whichever that is.
+    pub cloud: Option<String>,
+    /// The team there that it belongs to, where one does.
+    pub team: Option<String>,
     /// The cloud's id.
     pub id: String,
     /// Authorises every call about this package.
@@ -374,3 +378,32 @@ pub enum Outcome {
     /// Its upload was removed before it was complete: it is sent again only when somebody asks.
     Cancelled,
 }
+
+/// Which transfers of a direction are listed, newest first.
+#[derive(Debug, Clone)]
+pub struct Filter<Id> {
+    /// Only those in one of these states; empty for all.
+    pub states: Vec<State>,
+    /// Only those that this rule made.
+    pub rule: Option<String>,
+    /// Only those made before this one.
+    pub before: Option<Id>,
+    /// Only those ordered at or after this time.
+    pub since: Option<Timestamp>,
+    /// Only those with this in their name or their rule's, whatever the case of ASCII letters; empty for all.
+    pub search: String,
+    /// At most so many; 0 for all.
+    pub limit: u32,
+}
+
+impl<Id> Default for Filter<Id> {
+    /// All of them.
+    fn default() -> Self {
+        Self { states: Vec::new(), rule: None, before: None, since: None, search: String::new(), limit: 0 }
+    }
+}
+
+/// Which uploads [`Store::uploads`](super::Store::uploads) lists.
+pub type UploadFilter = Filter<UploadId>;
+/// Which downloads [`Store::downloads`](super::Store::downloads) lists.
+pub type DownloadFilter = Filter<DownloadId>;

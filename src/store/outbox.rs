@@ -3,11 +3,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::rows::{from_json, json, time};
-use super::{Store, StoreError, events, now};
+use super::{RemotePackage, Store, StoreError, events, now};
 
 /// Something to do outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +16,12 @@ use super::{Store, StoreError, events, now};
 pub enum Errand {
     /// Remove a package that nobody will complete from the cloud.
     RemovePackage {
+        /// The name of the cloud that has it; `None` for the agent's own.
+        #[serde(default)]
+        cloud: Option<String>,
+        /// The team there that it belongs to, where one does.
+        #[serde(default)]
+        team: Option<String>,
         /// The cloud's id.
         package_id: String,
         /// Its access token.
@@ -58,6 +65,16 @@ impl ErrandKind {
 }
 
 impl Errand {
+    /// Removes a package from the cloud that has it.
+    pub(super) fn remove(package: &RemotePackage) -> Self {
+        Self::RemovePackage {
+            cloud: package.cloud.clone(),
+            team: package.team.clone(),
+            package_id: package.id.clone(),
+            token: package.token.expose_secret().to_owned(),
+        }
+    }
+
     const fn kind(&self) -> ErrandKind {
         match self {
             Self::RemovePackage { .. } => ErrandKind::RemovePackage,

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::base::{FileIdentity, PackagePath};
+use crate::base::{FileIdentity, PackagePath, UploadId};
 
 fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
@@ -108,13 +108,16 @@ async fn a_removed_upload_leaves_its_package_to_be_removed_and_its_files_alone()
     let (_folder, store) = store();
     let id = UploadId::new();
     store.insert_upload(id, spec(vec![source("a", 10, 1)])).await.unwrap();
-    let package = RemotePackage { id: "PKG".into(), token: "token".into() };
-    store.package_created(id, package.clone(), None).await.unwrap();
+    let package = RemotePackage { cloud: None, team: None, id: "PKG".into(), token: "token".into() };
+    store.package_created(id, package.clone()).await.unwrap();
     store.remove_upload(id).await.unwrap();
     let errands = store.errands_due(ErrandKind::RemovePackage, Timestamp::now(), 10).await.unwrap();
-    assert_eq!(errands[0].errand, Errand::RemovePackage { package_id: "PKG".into(), token: "token".into() });
+    assert_eq!(
+        errands[0].errand,
+        Errand::RemovePackage { cloud: None, team: None, package_id: "PKG".into(), token: "token".into() }
+    );
     assert_eq!(store.ledger("dailies").await.unwrap()[0].outcome, Outcome::Cancelled);
-    assert!(matches!(store.package_created(id, package, None).await, Err(StoreError::NotFound(_))));
+    assert!(matches!(store.package_created(id, package).await, Err(StoreError::NotFound(_))));
     assert_eq!(
         store.errands_due(ErrandKind::RemovePackage, Timestamp::now(), 10).await.unwrap().len(),
         2,

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
@@ -13,30 +12,13 @@ use serde_json::{Value, json as object};
 use super::rows::{from_json, from_word, json, signed, time, unsigned, word};
 use super::{
     Destination, Errand, Link, Outcome, Problem, RemotePackage, SourceFile, State, Store, StoreError, Totals, Upload,
-    UploadSpec, events, files, ledger, now, outbox,
+    UploadFilter, UploadSpec, events, files, ledger, now, outbox,
 };
 use crate::base::UploadId;
 
 const COLUMNS: &str = "id, position, destination, name, description, password, options, team_id, chunk_size, priority, \
      auto_finalize, rule, state, closing, problem, package_id, package_token, links, files, files_done, bytes, \
-     bytes_done, created_at, started_at, idle_at, completed_at";
-
-/// Which uploads [`Store::uploads`] lists, newest first.
-#[derive(Debug, Clone, Default)]
-pub struct UploadFilter {
-    /// Only those in one of these states; empty for all.
-    pub states: Vec<State>,
-    /// Only those that this rule made.
-    pub rule: Option<String>,
-    /// Only those made before this one.
-    pub before: Option<UploadId>,
-    /// Only those ordered at or after this time.
-    pub since: Option<Timestamp>,
-    /// Only those with this in their name or their rule's, whatever the case of ASCII letters; empty for all.
-    pub search: String,
-    /// At most so many; 0 for all.
-    pub limit: u32,
-}
+     bytes_done, created_at, started_at, idle_at, completed_at, package_cloud";
 
 /// Where an upload goes among those of equal priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -93,6 +75,7 @@ fn upload(row: &Row<'_>) -> Result<Upload, StoreError> {
     let problem: Option<String> = row.get(14)?;
     let package_id: Option<String> = row.get(15)?;
     let package_token: Option<String> = row.get(16)?;
+    let (team_id, cloud): (Option<String>, _) = (row.get(7)?, row.get(26)?);
     Ok(Upload {
         id: row.get(0)?,
         position: row.get(1)?,
@@ -101,7 +84,7 @@ fn upload(row: &Row<'_>) -> Result<Upload, StoreError> {
         description: row.get(4)?,
         password: row.get::<_, Option<String>>(5)?.map(SecretString::from),
         options: from_json(&row.get::<_, String>(6)?, "upload.options")?,
-        team_id: row.get(7)?,
+        team_id: team_id.clone(),
         chunk_size: row.get::<_, Option<i64>>(8)?.map(unsigned),
         priority: row.get(9)?,
         auto_finalize: row.get(10)?,
@@ -109,7 +92,12 @@ fn upload(row: &Row<'_>) -> Result<Upload, StoreError> {
         state: from_word(row.get(12)?, "upload.state")?,
         closing: row.get(13)?,
         problem: problem.map(|text| from_json(&text, "upload.problem")).transpose()?,
-        package: package_id.zip(package_token).map(|(id, token)| RemotePackage { id, token: token.into() }),
+        package: package_id.zip(package_token).map(|(id, token)| RemotePackage {
+            cloud,
+            team: team_id,
+            id,
+            token: token.into(),
+        }),
         links: from_json(&row.get::<_, String>(17)?, "upload.links")?,
         totals: Totals {
             files: unsigned(row.get(18)?),
@@ -130,7 +118,7 @@ pub(super) fn find(connection: &Connection, id: UploadId) -> Result<Upload, Stor
         .prepare_cached(&format!("SELECT {COLUMNS} FROM upload WHERE id = ?1"))?
         .query_row([id], |row| Ok(upload(row)))
         .optional()?
-        .ok_or(StoreError::NotFound(id))?
+        .ok_or(StoreError::NotFound(id.into()))?
 }
 
 /// Tells of a state that has just been written.
@@ -161,7 +149,7 @@ fn require(found: &Upload, allowed: &[State]) -> Result<(), StoreError> {
     if allowed.contains(&found.state) {
         Ok(())
     } else {
-        Err(StoreError::WrongState { id: found.id, state: found.state.as_str() })
+        Err(StoreError::WrongState { id: found.id.into(), state: found.state.as_str() })
     }
 }
 
@@ -202,7 +190,7 @@ fn insert(connection: &Connection, id: UploadId, mut spec: UploadSpec) -> Result
 fn append(connection: &Connection, id: UploadId, mut more: Vec<SourceFile>) -> Result<State, StoreError> {
     let found = find(connection, id)?;
     if found.closing && found.state != State::Complete {
-        return Err(StoreError::WrongState { id, state: "finalizing" });
+        return Err(StoreError::WrongState { id: id.into(), state: "finalizing" });
     }
     require(&found, &[State::Transferring, State::Paused, State::Idle, State::Error])?;
     if let Some(rule) = &found.rule {
@@ -309,29 +297,30 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] when the upload was removed meanwhile; the package is then put into the outbox
     /// to be removed from the cloud.
-    pub async fn package_created(
-        &self,
-        id: UploadId,
-        package: RemotePackage,
-        team: Option<String>,
-    ) -> Result<(), StoreError> {
-        let orphan =
-            Errand::RemovePackage { package_id: package.id.clone(), token: package.token.expose_secret().to_owned() };
+    pub async fn package_created(&self, id: UploadId, package: RemotePackage) -> Result<(), StoreError> {
+        let orphan = Errand::remove(&package);
         let known = self
             .change(move |connection| {
                 let changed = connection
                     .prepare_cached(
                         "UPDATE upload SET package_id = ?2, package_token = ?3, started_at = ?4, \
-                         team_id = coalesce(?5, team_id) WHERE id = ?1",
+                         team_id = coalesce(?5, team_id), package_cloud = ?6 WHERE id = ?1",
                     )?
-                    .execute(params![id, package.id, package.token.expose_secret(), now(), team])?;
+                    .execute(params![
+                        id,
+                        package.id,
+                        package.token.expose_secret(),
+                        now(),
+                        package.team,
+                        package.cloud
+                    ])?;
                 if changed == 0 {
                     outbox::post(connection, &orphan)?;
                 }
                 Ok(changed > 0)
             })
             .await?;
-        if known { Ok(()) } else { Err(StoreError::NotFound(id)) }
+        if known { Ok(()) } else { Err(StoreError::NotFound(id.into())) }
     }
 
     /// A link to the package was made.
@@ -474,8 +463,7 @@ impl Store {
             let found = find(connection, id)?;
             if found.state != State::Complete {
                 if let Some(package) = &found.package {
-                    let token = package.token.expose_secret().to_owned();
-                    outbox::post(connection, &Errand::RemovePackage { package_id: package.id.clone(), token })?;
+                    outbox::post(connection, &Errand::remove(package))?;
                 }
                 ledger::settle_claims(connection, id, Outcome::Cancelled)?;
             }

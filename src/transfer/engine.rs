@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::live::{LiveTable, LiveTransfer};
+use super::handle::{Common, Settings};
 use super::slots::Key;
 use super::steps::{Halt, Steps};
-use crate::store::StoreError;
+use crate::cloud::CloudError;
+use crate::store::{Problem, State, StoreError, Totals};
 
 /// How long parts on their way may take to end when the agent stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -40,25 +41,27 @@ pub(crate) struct Controls {
 pub(crate) trait Direction: Send + Sync + 'static {
     /// What a transfer is known by.
     type Id: Key;
+    /// How the direction works.
+    type Settings: Settings;
     /// `upload` or `download`.
     const NAME: &'static str;
 
-    fn controls(&self) -> &Controls;
-    fn live(&self) -> &LiveTable<Self::Id>;
+    fn common(&self) -> &Common<Self::Id, Self::Settings>;
     /// The transfers that are to run now, and their priorities.
     fn wanted(&self) -> impl Future<Output = Result<Vec<(Self::Id, i32)>, StoreError>> + Send;
-    /// Whether a transfer that is no longer wanted only has to let others go first.
-    fn is_only_waiting(&self, id: Self::Id) -> impl Future<Output = bool> + Send;
-    /// What a transfer shows as it is started.
-    fn begin(&self, id: Self::Id, priority: i32) -> impl Future<Output = Result<LiveTransfer, StoreError>> + Send;
+    /// Where a transfer stands.
+    fn look(&self, id: Self::Id) -> impl Future<Output = Result<(State, Totals), StoreError>> + Send;
     /// Drives a transfer from where it stands as far as it goes.
     fn drive(self: Arc<Self>, id: Self::Id, steps: Steps) -> impl Future<Output = Result<(), Halt>> + Send;
-    /// Writes down how a transfer's task ended. Whether it must rest before it is started again.
-    fn finish(&self, id: Self::Id, outcome: Result<(), Halt>) -> impl Future<Output = bool> + Send;
+    /// What to say of a refusal.
+    fn refused(error: &CloudError) -> Problem;
+    /// Writes down that a transfer cannot go on.
+    fn fail(&self, id: Self::Id, problem: Problem) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// A running transfer's two brakes.
+/// A running transfer's task and its two brakes.
 struct Running {
+    task: tokio::task::Id,
     soft: CancellationToken,
     hard: CancellationToken,
 }
@@ -67,7 +70,7 @@ type Ended<Id> = (Id, Result<(), Halt>);
 
 /// Makes what runs agree with what the database wants, until it is stopped.
 pub(crate) async fn run<D: Direction>(direction: Arc<D>) {
-    let controls = direction.controls();
+    let Common { controls, live, .. } = direction.common();
     let _over = controls.over.clone().drop_guard();
     let mut running: HashMap<D::Id, Running> = HashMap::new();
     let mut resting: HashMap<D::Id, Instant> = HashMap::new();
@@ -88,18 +91,18 @@ pub(crate) async fn run<D: Direction>(direction: Arc<D>) {
             () = controls.stop.cancelled() => {}
             () = controls.nudge.notified() => agree = false,
             Some(ended) = tasks.join_next() => {
-                if let Ok((id, outcome)) = ended {
+                if let Some((id, outcome)) = whose(ended, &running) {
                     running.remove(&id);
-                    direction.live().remove(id);
+                    live.remove(id);
                     controls.ended.notify_waiters();
-                    if direction.finish(id, outcome).await {
+                    if finish(&*direction, id, outcome).await {
                         resting.insert(id, Instant::now() + OWN_FAULT_WAIT);
                     }
                 }
                 agree = false;
             }
             _ = second.tick() => {
-                direction.live().tick();
+                live.tick();
                 let rested = resting.len();
                 resting.retain(|_, until| *until > Instant::now());
                 agree &= rested == resting.len();
@@ -107,8 +110,38 @@ pub(crate) async fn run<D: Direction>(direction: Arc<D>) {
         }
     }
     wind_down(&running, &mut tasks).await;
-    running.keys().for_each(|id| direction.live().remove(*id));
+    running.keys().for_each(|id| live.remove(*id));
     controls.ended.notify_waiters();
+}
+
+/// Which transfer's task has ended, and how. A task that panicked has failed alone, and says so.
+fn whose<Id: Key>(ended: Result<Ended<Id>, JoinError>, running: &HashMap<Id, Running>) -> Option<Ended<Id>> {
+    ended.map(Some).unwrap_or_else(|error| {
+        let (id, _) = running.iter().find(|(_, transfer)| transfer.task == error.id())?;
+        Some((*id, Err(Halt::unexpected("the work on it", &error))))
+    })
+}
+
+/// Writes down how a transfer's task ended. Whether it must rest before it is started again.
+async fn finish<D: Direction>(direction: &D, id: D::Id, outcome: Result<(), Halt>) -> bool {
+    let cannot = |error: &StoreError| {
+        tracing::error!(transfer = %id, kind = D::NAME, error = error as &dyn std::error::Error, "cannot go on for now");
+        true
+    };
+    let problem = match outcome {
+        Ok(()) | Err(Halt::Interrupted | Halt::Store(StoreError::NotFound(_) | StoreError::WrongState { .. })) => {
+            return false;
+        }
+        Err(Halt::Store(error)) => return cannot(&error),
+        Err(Halt::Refused(error, _)) => D::refused(&error),
+        Err(Halt::Failed(problem)) => problem,
+    };
+    tracing::error!(transfer = %id, kind = D::NAME, code = %problem.code, "{}", problem.message);
+    match direction.fail(id, problem).await {
+        // It was paused or removed meanwhile.
+        Ok(()) | Err(StoreError::NotFound(_) | StoreError::WrongState { .. }) => false,
+        Err(error) => cannot(&error),
+    }
 }
 
 /// Lets what is on its way end, but not for ever.
@@ -136,7 +169,7 @@ async fn reconcile<D: Direction>(
         }
         transfer.soft.cancel();
         // One that only has to let others go first may end the parts on their way; a paused or removed one may not.
-        if !direction.is_only_waiting(*id).await {
+        if !direction.look(*id).await.is_ok_and(|(state, _)| state == State::Transferring) {
             transfer.hard.cancel();
         }
     }
@@ -144,16 +177,90 @@ async fn reconcile<D: Direction>(
         if running.contains_key(&id) || resting.contains_key(&id) {
             continue;
         }
-        let live = Arc::new(direction.begin(id, priority).await?);
-        direction.live().insert(id, Arc::clone(&live));
+        let (_, totals) = direction.look(id).await?;
+        let table = &direction.common().live;
+        let live = Arc::new(table.transfer(priority, totals.bytes_done, totals.bytes));
+        table.insert(id, Arc::clone(&live));
         let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
         let name = format!("{} {id}", D::NAME);
         let steps = Steps { name, live, soft: soft.clone(), hard: hard.clone() };
         let direction = Arc::clone(direction);
         // Every line of the log that is written below says whose it is.
         let span = tracing::info_span!("transfer", kind = D::NAME, %id);
-        tasks.spawn(async move { (id, direction.drive(id, steps).await) }.instrument(span));
-        running.insert(id, Running { soft, hard });
+        let task = tasks.spawn(async move { (id, direction.drive(id, steps).await) }.instrument(span)).id();
+        running.insert(id, Running { task, soft, hard });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::base::UploadId;
+    use crate::cloud::{Cloud, CloudSettings, Clouds};
+    use crate::store::Store;
+    use crate::transfer::TransferSettings;
+
+    /// Two transfers: the work on the first panics, the second goes on until it is stopped.
+    struct Fragile {
+        common: Arc<Common<UploadId, TransferSettings>>,
+        ids: [UploadId; 2],
+        failed: watch::Sender<Option<(UploadId, Problem)>>,
+    }
+
+    impl Direction for Fragile {
+        type Id = UploadId;
+        type Settings = TransferSettings;
+        const NAME: &'static str = "upload";
+
+        fn common(&self) -> &Common<UploadId, TransferSettings> {
+            &self.common
+        }
+
+        async fn wanted(&self) -> Result<Vec<(UploadId, i32)>, StoreError> {
+            let failed = self.failed.borrow().as_ref().map(|(id, _)| *id);
+            Ok(self.ids.iter().filter(|id| failed != Some(**id)).map(|id| (*id, 0)).collect())
+        }
+
+        async fn look(&self, _: UploadId) -> Result<(State, Totals), StoreError> {
+            Ok((State::Transferring, Totals::default()))
+        }
+
+        async fn drive(self: Arc<Self>, id: UploadId, steps: Steps) -> Result<(), Halt> {
+            assert!(id != self.ids[0], "a bug of ours");
+            steps.soft.cancelled().await;
+            Err(Halt::Interrupted)
+        }
+
+        fn refused(error: &CloudError) -> Problem {
+            panic!("nothing is asked of the cloud: {error}")
+        }
+
+        async fn fail(&self, id: UploadId, problem: Problem) -> Result<(), StoreError> {
+            self.failed.send_replace(Some((id, problem)));
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transfer_whose_work_panics_fails_alone_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("agent.db")).unwrap();
+        let base = "http://127.0.0.1:9".parse().unwrap();
+        let cloud = Cloud::new(CloudSettings { base, name: None, api_key: None, team_id: None }).unwrap();
+        let common = Common::new(store, Clouds::new(cloud), TransferSettings::default());
+        let ids = [UploadId::new(), UploadId::new()];
+        let fragile = Arc::new(Fragile { common: Arc::clone(&common), ids, failed: watch::Sender::default() });
+        let engine = tokio::spawn(run(Arc::clone(&fragile)));
+        let mut failed = fragile.failed.subscribe();
+        let failed = tokio::time::timeout(Duration::from_secs(10), failed.wait_for(Option::is_some)).await;
+        let (id, problem) = failed.unwrap().unwrap().clone().unwrap();
+        assert_eq!((id, problem.code.as_str()), (ids[0], "internal"));
+        assert!(!engine.is_finished());
+        assert_eq!(common.live.ids(), [ids[1]], "the other goes on");
+        common.controls.stop.cancel();
+        engine.await.unwrap();
+    }
 }

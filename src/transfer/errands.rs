@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
+use super::handle::Common;
 use super::queue::Shared;
 use super::retry::{Tries, Verdict, backoff};
 use crate::cloud::PackageAccess;
@@ -48,10 +49,18 @@ async fn until_next(shared: &Shared) -> Duration {
 }
 
 async fn run_due(shared: &Shared) -> Result<(), StoreError> {
-    let Shared { store, cloud, circuits, .. } = shared;
+    let Common { store, clouds, circuits, .. } = &**shared;
     let due = store.errands_due(ErrandKind::RemovePackage, Timestamp::now(), BATCH).await?;
     for Outgoing { id, errand, attempts, .. } in due {
-        let Errand::RemovePackage { package_id, token } = &errand else { continue };
+        let Errand::RemovePackage { cloud, team, package_id, token } = &errand else { continue };
+        let cloud = match clouds.of_package(cloud.as_deref(), team.as_deref()) {
+            Ok(cloud) => cloud,
+            // It waits until the agent is set up with that cloud once more.
+            Err(_) => {
+                store.errand_failed(id, SignedDuration::try_from(REFUSED_WAIT).unwrap_or(SignedDuration::MAX)).await?;
+                continue;
+            }
+        };
         let (host, token) = (cloud.base().authority(), token.clone().into());
         // While the cloud is away, all of them together knock no more often than one would.
         circuits.leave(host).await;

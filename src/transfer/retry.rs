@@ -65,7 +65,7 @@ impl Tries {
 fn decide(error: &CloudError, tries: Tries) -> Verdict {
     let (call, status, code, message, retry_after) = match error {
         CloudError::NotSignedIn => return Verdict::SignIn,
-        CloudError::NoTeam { .. } | CloudError::Setup { .. } => return Verdict::Never,
+        CloudError::NoTeam { .. } | CloudError::Elsewhere { .. } | CloudError::Setup { .. } => return Verdict::Never,
         CloudError::Unreachable { .. } | CloudError::Garbled { .. } => return Verdict::Later(None),
         CloudError::Refused { call, status, code, message, retry_after } => {
             (*call, *status, code.as_deref(), message.as_str(), *retry_after)

@@ -16,13 +16,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// What a transfer is known by.
-pub(crate) trait Key: Copy + Eq + Hash + Send + Sync + std::fmt::Debug + std::fmt::Display + 'static {}
+pub trait Key: Copy + Eq + Hash + Send + Sync + std::fmt::Debug + std::fmt::Display + 'static {}
 
 impl<T: Copy + Eq + Hash + Send + Sync + std::fmt::Debug + std::fmt::Display + 'static> Key for T {}
 
 /// How much may go on at once, over all transfers of a direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SlotLimits {
+pub struct SlotLimits {
     /// Parts on their way.
     pub(crate) workers: usize,
     /// Files that are being read.
@@ -141,7 +141,8 @@ pub(crate) struct Slot<Id: Key> {
 }
 
 impl<Id: Key> Slots<Id> {
-    pub(crate) fn new(workers: usize) -> Self {
+    #[cfg(test)]
+    fn new(workers: usize) -> Self {
         Self::limited(SlotLimits::workers(workers))
     }
 

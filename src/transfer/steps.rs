@@ -33,6 +33,16 @@ pub(crate) enum Halt {
 }
 
 impl Halt {
+    /// A task of ours has panicked: that must not take others with it.
+    pub(super) fn unexpected(what: &str, error: &tokio::task::JoinError) -> Self {
+        Self::Failed(Problem {
+            code: "internal".to_owned(),
+            message: format!("{what} ended unexpectedly: {error}"),
+            retryable: true,
+            hint: Some("resume it, and report this with the log".to_owned()),
+        })
+    }
+
     /// For calls whose refusal does not matter: only the other reasons stop.
     pub(crate) fn unless_refused(self) -> Result<(), Self> {
         match self {
@@ -182,14 +192,7 @@ impl Steps {
 }
 
 fn flatten(ended: Result<Result<(), Halt>, tokio::task::JoinError>) -> Result<(), Halt> {
-    ended.unwrap_or_else(|error| {
-        Err(Halt::Failed(Problem {
-            code: "internal".to_owned(),
-            message: format!("work on a file ended unexpectedly: {error}"),
-            retryable: true,
-            hint: Some("resume it, and report this with the log".to_owned()),
-        }))
-    })
+    ended.unwrap_or_else(|error| Err(Halt::unexpected("the work on a file", &error)))
 }
 
 /// What to say of a transfer some of whose files are in trouble.

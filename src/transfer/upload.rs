@@ -34,6 +34,8 @@ const SESSION_LOOK: Duration = Duration::from_secs(30);
 pub(super) struct Task {
     pub(super) id: UploadId,
     shared: Arc<Shared>,
+    /// The cloud that has its package, or is to have it.
+    cloud: Cloud,
     steps: Steps,
 }
 
@@ -67,16 +69,12 @@ impl Deref for Run {
 }
 
 impl Task {
-    pub(super) fn new(id: UploadId, shared: Arc<Shared>, steps: Steps) -> Self {
-        Self { id, shared, steps }
-    }
-
     pub(super) fn store(&self) -> &Store {
         &self.shared.store
     }
 
     pub(super) fn cloud(&self) -> &Cloud {
-        &self.shared.cloud
+        &self.cloud
     }
 
     pub(super) fn circuits(&self) -> &Circuits {
@@ -145,8 +143,14 @@ impl Run {
 }
 
 /// Drives an upload from where it stands to complete or idle.
-pub(super) async fn drive(task: Task) -> Result<(), Halt> {
-    let upload = task.store().upload(task.id).await?;
+pub(super) async fn drive(id: UploadId, shared: Arc<Shared>, steps: Steps) -> Result<(), Halt> {
+    let upload = shared.store.upload(id).await?;
+    let cloud = match &upload.package {
+        Some(package) => shared.clouds.of_package(package.cloud.as_deref(), package.team.as_deref()),
+        None => Ok(shared.clouds.own().clone()),
+    };
+    let cloud = cloud.map_err(|error| Halt::Refused(error, Verdict::Never))?;
+    let task = Task { id, shared, cloud, steps };
     let package = match &upload.package {
         Some(package) => package.clone(),
         None => create(&task, &upload).await?,
@@ -155,7 +159,7 @@ pub(super) async fn drive(task: Task) -> Result<(), Halt> {
         make_link(&task, &package).await?;
     }
     let settings = task.shared.settings();
-    let limits = task.shared.limits().await;
+    let limits = task.shared.limits(task.cloud()).await;
     let chunk_size = upload.chunk_size.unwrap_or(settings.chunk_size);
     let run = Arc::new(Run {
         task,
@@ -220,9 +224,10 @@ async fn create(task: &Task, upload: &Upload) -> Result<RemotePackage, Halt> {
             (task.try_to(|| task.cloud().create_package(&team, &package)).await?, Some(team))
         }
     };
-    let package = RemotePackage { id: created.id, token: created.access_token };
+    let cloud = Some(task.cloud().name().to_owned());
+    let package = RemotePackage { cloud, team, id: created.id, token: created.access_token };
     crash_point("package.made");
-    task.store().package_created(task.id, package.clone(), team).await?;
+    task.store().package_created(task.id, package.clone()).await?;
     crash_point("package.kept");
     Ok(package)
 }
@@ -271,6 +276,10 @@ async fn send_files(run: &Arc<Run>) -> Result<usize, Halt> {
 pub(super) fn refused(error: &CloudError) -> Problem {
     let (code, hint) = match error {
         CloudError::NotSignedIn => ("not_signed_in", "sign in with `masv user login`, then resume the upload"),
+        CloudError::Elsewhere { .. } => (
+            "other_cloud",
+            "start the agent without a cloud and resume the upload, or remove it and send its files again",
+        ),
         CloudError::NoTeam { .. } => ("no_team", "name the team with --team-id, or `cloud.team` in the rules file"),
         _ => match error.status() {
             Some(401 | 403) => {

@@ -118,7 +118,7 @@ async fn a_disk_has_as_many_readers_as_it_may_and_files_are_open_as_allowed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_session_is_told_once_whatever_waits_for_it() {
     let hub = TestHub::start().await;
-    let cloud = Cloud::new(CloudSettings { base: hub.url.clone(), api_key: None, team_id: None }).unwrap();
+    let cloud = Cloud::new(CloudSettings { base: hub.url.clone(), name: None, api_key: None, team_id: None }).unwrap();
     let engine = TestEngine::start(cloud.clone()).await;
     let mut ids = Vec::new();
     for name in ["a.txt", "b.txt", "c.txt"] {

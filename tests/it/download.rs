@@ -13,9 +13,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
 use masv_agent::base::{DownloadId, UploadId};
 use masv_agent::cloud::{Cloud, CloudSettings};
-use masv_agent::download::{DownloadError, DownloadSettings, Downloads, LinkAddress};
+use masv_agent::download::{DownloadSettings, Downloads, LinkAddress};
 use masv_agent::store::{Download, DownloadFile, DownloadFileState, DownloadSource, DownloadSpec, Owner, State, Store};
-use masv_agent::transfer::RateLimit;
+use masv_agent::transfer::{QueueError, RateLimit};
 use serde_json::json;
 
 use crate::support::{TestEngine, TestHub, content, spec, wait_until};
@@ -80,7 +80,7 @@ impl Receiver {
 /// A cloud of its own that the agent is not signed in to.
 fn nobody() -> Cloud {
     let base = "http://127.0.0.1:1".parse().unwrap();
-    Cloud::new(CloudSettings { base, api_key: None, team_id: None }).unwrap()
+    Cloud::new(CloudSettings { base, name: None, api_key: None, team_id: None }).unwrap()
 }
 
 fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -237,7 +237,7 @@ async fn removing_leaves_whole_files_and_no_unfinished_ones() {
     .await;
     receiver.downloads.remove(id).await.unwrap();
     assert_eq!(receiver.received(), expected(&files[..1]));
-    assert!(matches!(receiver.downloads.pause(id).await, Err(DownloadError::NotFound(_))));
+    assert!(matches!(receiver.downloads.pause(id).await, Err(QueueError::NotFound(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -111,8 +111,8 @@ impl Bench {
         let mut spec = spec(Vec::new());
         spec.rule = Some("dailies".into());
         self.store.insert_upload(id, spec).await.unwrap();
-        let package = RemotePackage { id: "01PACKAGE".into(), token: "package-token".into() };
-        self.store.package_created(id, package, None).await.unwrap();
+        let package = RemotePackage { cloud: None, team: None, id: "01PACKAGE".into(), token: "package-token".into() };
+        self.store.package_created(id, package).await.unwrap();
         let link = Link { id: "1".into(), url: "https://example.com/1?secret=s".into(), email: None };
         self.store.link_created(id, link).await.unwrap();
         id

@@ -15,7 +15,7 @@ use url::Url;
 
 use crate::s3_server;
 
-const KEY: &str = "test-key";
+pub const KEY: &str = "test-key";
 
 /// Polls until `condition` holds; panics with `what` when it does not in time.
 pub async fn wait_until<F: Future<Output = bool>>(what: &str, limit: Duration, mut condition: impl FnMut() -> F) {
@@ -118,7 +118,8 @@ impl TestHub {
 
     /// A client that reaches the hub by another address, such as a proxy's.
     pub fn cloud_at(&self, base: Url) -> Cloud {
-        Cloud::new(CloudSettings { base, api_key: Some(KEY.into()), team_id: Some(self.team.clone()) }).unwrap()
+        Cloud::new(CloudSettings { base, name: None, api_key: Some(KEY.into()), team_id: Some(self.team.clone()) })
+            .unwrap()
     }
 
     /// How many packages have something in its storage.
@@ -132,7 +133,7 @@ impl TestHub {
 
     /// The same, and one that gives up soon on what does not answer.
     pub fn impatient_cloud_at(&self, base: Url) -> Cloud {
-        let settings = CloudSettings { base, api_key: Some(KEY.into()), team_id: Some(self.team.clone()) };
+        let settings = CloudSettings { base, name: None, api_key: Some(KEY.into()), team_id: Some(self.team.clone()) };
         let patience = Patience { call: Duration::from_secs(3), stall: Duration::from_secs(3) };
         Cloud::patient(settings, patience).unwrap()
     }

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use masv_agent::cloud::{Cloud, CloudSettings};
-use masv_agent::store::{Destination, FileState, State};
+use masv_agent::store::{Destination, ErrandKind, FileState, State};
 use masv_agent::transfer::{QueueError, RateLimit, TransferSettings};
 
-use crate::support::{TestEngine, TestHub, content, digests, received, source_file, spec, wait_until};
+use crate::support::{KEY, TestEngine, TestHub, content, digests, received, source_file, spec, wait_until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_package_arrives_with_the_same_tree_and_the_same_bytes() {
@@ -292,7 +292,7 @@ async fn the_bandwidth_limit_is_kept_and_lifted_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_session_uploads_wait_and_go_on_when_somebody_signs_in() {
     let hub = TestHub::start().await;
-    let cloud = Cloud::new(CloudSettings { base: hub.url.clone(), api_key: None, team_id: None }).unwrap();
+    let cloud = Cloud::new(CloudSettings { base: hub.url.clone(), name: None, api_key: None, team_id: None }).unwrap();
     let engine = TestEngine::start(cloud.clone()).await;
     let id = engine.queue.submit(spec(vec![engine.file("a.txt", b"hello")])).await.unwrap();
     wait_until("it says that nobody is signed in", Duration::from_secs(5), || async {
@@ -306,4 +306,76 @@ async fn without_a_session_uploads_wait_and_go_on_when_somebody_signs_in() {
     engine.queue.set_session(Some(session));
     let upload = engine.wait_for(id, State::Complete).await;
     assert_eq!(received(&upload.links[0].url).await, [("a.txt".to_owned(), b"hello".to_vec())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_ends_in_the_cloud_that_has_its_package_whatever_cloud_the_agent_has_by_then() {
+    let (first, second) = (TestHub::start().await, TestHub::start().await);
+    let engine = TestEngine::start(first.cloud()).await;
+    slow(&engine);
+    let sent = engine.queue.submit(spec(vec![engine.file("sent.mov", &content(1, 3_000_000))])).await.unwrap();
+    let removed = engine.queue.submit(spec(vec![engine.file("removed.mov", &content(2, 3_000_000))])).await.unwrap();
+    wait_until("both packages are made", Duration::from_secs(10), || async {
+        engine.upload(sent).await.links.len() + engine.upload(removed).await.links.len() == 2
+    })
+    .await;
+    engine.queue.stop().await;
+    let TestEngine { folder, queue, store } = engine;
+    drop((queue, store));
+
+    let engine = TestEngine::start_in(second.cloud(), folder, TransferSettings::default()).await;
+    engine.queue.remove(removed).await.unwrap();
+    let done = engine.wait_for(sent, State::Complete).await;
+    assert!(done.links[0].url.starts_with(first.public().as_str()), "{:?}", done.links);
+    let link = engine.queue.create_link(sent, None, None).await.unwrap();
+    assert!(link.url.starts_with(first.public().as_str()), "{link:?}");
+    wait_until("what was given up is gone from the first cloud", Duration::from_secs(20), || async {
+        first.stored_packages().await == 1
+            && engine.store.next_errand(ErrandKind::RemovePackage, long_ago()).await.unwrap().is_none()
+    })
+    .await;
+    assert_eq!(second.stored_packages().await, 0);
+    let next = engine.queue.submit(spec(vec![engine.file("next.txt", b"next")])).await.unwrap();
+    let next = engine.wait_for(next, State::Complete).await;
+    assert!(next.links[0].url.starts_with(second.public().as_str()), "{:?}", next.links);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_of_a_hub_that_does_not_run_any_more_says_so_and_goes_on_when_it_does() {
+    let (own, other) = (TestHub::start().await, TestHub::start().await);
+    let settings = CloudSettings {
+        base: own.url.clone(),
+        name: Some("embedded".into()),
+        api_key: Some(KEY.into()),
+        team_id: Some(own.team.clone()),
+    };
+    let engine = TestEngine::start(Cloud::new(settings.clone()).unwrap()).await;
+    slow(&engine);
+    let id = engine.queue.submit(spec(vec![engine.file("a.mov", &content(1, 3_000_000))])).await.unwrap();
+    wait_until("its package is made", Duration::from_secs(10), || async { !engine.upload(id).await.links.is_empty() })
+        .await;
+    engine.queue.stop().await;
+    let TestEngine { folder, queue, store } = engine;
+    drop((queue, store));
+
+    let engine = TestEngine::start_in(other.cloud(), folder, TransferSettings::default()).await;
+    let problem = engine.wait_for(id, State::Error).await.problem.unwrap();
+    assert_eq!(problem.code, "other_cloud");
+    assert!(problem.message.contains("embedded hub"), "{}", problem.message);
+    assert!(matches!(engine.queue.create_link(id, None, None).await, Err(QueueError::Cloud(_))));
+    engine.queue.stop().await;
+    let TestEngine { folder, queue, store } = engine;
+    drop((queue, store));
+
+    let engine = TestEngine::start_in(Cloud::new(settings).unwrap(), folder, TransferSettings::default()).await;
+    engine.queue.resume(id).await.unwrap();
+    engine.wait_for(id, State::Complete).await;
+}
+
+fn slow(engine: &TestEngine) {
+    engine.queue.throttle().set(RateLimit { enabled: true, rate_limit_bps: 1_000_000, ..RateLimit::default() });
+}
+
+fn long_ago() -> jiff::Timestamp {
+    jiff::Timestamp::UNIX_EPOCH
 }

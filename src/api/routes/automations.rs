@@ -18,7 +18,7 @@ use super::super::types::{
     UploadAutomation, WaitingPackage,
 };
 use super::Body;
-use super::uploads::Answer;
+use super::transfers::Answer;
 use crate::inbox::InboxError;
 use crate::rules::{self, DownloadRule, Portals, Rule, RuleSet, SystemEnvironment};
 use crate::store::{DownloadFilter, UploadFilter};

@@ -15,7 +15,7 @@ use super::super::openapi::Created;
 use super::super::types::{Automation, AutomationAdded, AutomationChange, NewPortalDownload, NewUploadAutomation};
 use super::Body;
 use super::downloads::check_folder;
-use super::uploads::Answer;
+use super::transfers::Answer;
 use crate::rules::edit::{self, EditError};
 use crate::rules::{self, SystemEnvironment};
 

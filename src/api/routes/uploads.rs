@@ -1,117 +1,62 @@
 //! Uploads: ordered, listed, steered.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State as Extract};
-use axum::http::StatusCode;
-use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::Value;
+use axum::extract::{Path, State as Extract};
 
 use super::super::error::ApiError;
-use super::super::openapi::{Created, Done};
-use super::super::types::{
-    Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Paused, Removed, Resumed, Started, Transfers,
-    Upload,
-};
+use super::super::openapi::Created;
+use super::super::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Started, Upload};
 use super::super::{ApiState, intake};
 use super::Body;
+use super::transfers::{Answer, Side, parse_id};
 use crate::base::UploadId;
-use crate::store::{Destination, Link, PackageOptions, State, UploadFilter, UploadKind, UploadSpec};
+use crate::store::{self, Destination, Link, PackageOptions, State, UploadFilter, UploadKind, UploadSpec};
 
 /// How long the answer to a link order waits for the link.
 const LINK_WAIT: Duration = Duration::from_secs(10);
-/// The most entries of a page.
-pub(super) const LARGEST_PAGE: u32 = 1_000;
+/// Uploads, for the routes that both directions have.
+pub(super) struct Uploads;
 
-pub(super) type Answer<T> = Result<Json<T>, ApiError>;
+impl Side for Uploads {
+    type Id = UploadId;
+    type View = Upload;
+    const NAME: &'static str = "upload";
 
-fn parse_id(text: &str) -> Result<UploadId, ApiError> {
-    text.parse().map_err(|_| {
-        ApiError::new(StatusCode::NOT_FOUND, format!("no upload {text}")).hint("`masv upload ls` lists the uploads")
-    })
-}
-
-/// Comma-separated states; `all` and nothing mean all.
-pub(super) fn parse_states(text: &str) -> Result<Vec<State>, ApiError> {
-    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty() && *word != "all");
-    words
-        .map(|word| {
-            serde_json::from_value(Value::String(word.to_owned())).map_err(|_| {
-                ApiError::bad(format!("{word:?} is no state"))
-                    .hint("the states are transferring, paused, idle, complete, error")
-            })
-        })
-        .collect()
-}
-
-impl ApiState {
-    async fn view(&self, id: UploadId) -> Answer<Upload> {
-        let upload = self.queue.store().upload(id).await?;
-        Ok(Json(Upload::new(upload, self.queue.live(id))))
+    async fn view(state: &ApiState, id: UploadId) -> Result<Upload, ApiError> {
+        let upload = state.queue.store().upload(id).await?;
+        Ok(Upload::new(upload, state.queue.live(id)))
     }
-}
 
-#[derive(Deserialize, JsonSchema)]
-pub(super) struct Listing {
-    #[serde(default)]
-    states: String,
-    rule: Option<String>,
-    /// Only those with this in their name or their rule's.
-    #[serde(default)]
-    search: String,
-    limit: Option<u32>,
-    cursor: Option<String>,
-}
-
-pub(super) async fn list(
-    Extract(state): Extract<ApiState>,
-    Query(listing): Query<Listing>,
-) -> Answer<Transfers<Upload>> {
-    let before = listing.cursor.as_deref().map(UploadId::from_str).transpose();
-    let limit = listing.limit.map_or(0, |limit| limit.clamp(1, LARGEST_PAGE));
-    let filter = UploadFilter {
-        states: parse_states(&listing.states)?,
-        rule: listing.rule,
-        before: before.map_err(|_| ApiError::bad("the cursor is not one that a list gave"))?,
-        search: listing.search,
-        limit,
-        ..UploadFilter::default()
-    };
-    let uploads = state.queue.store().uploads(filter).await?;
-    let full = limit > 0 && uploads.len() == limit as usize;
-    let cursor = uploads.last().filter(|_| full).map(|upload| upload.id.to_string());
-    let transfers = uploads.into_iter().map(|upload| {
-        let live = state.queue.live(upload.id);
-        Upload::new(upload, live)
-    });
-    Ok(Json(Transfers { transfers: transfers.collect(), cursor }))
-}
-
-#[derive(Deserialize, JsonSchema)]
-pub(super) struct Looking {
-    #[serde(default)]
-    files: bool,
-    limit: Option<u32>,
-    cursor: Option<u32>,
-}
-
-pub(super) async fn show(
-    Extract(state): Extract<ApiState>,
-    Path(id): Path<String>,
-    Query(looking): Query<Looking>,
-) -> Answer<Upload> {
-    let id = parse_id(&id)?;
-    let mut view = state.view(id).await?;
-    if looking.files {
-        let limit = looking.limit.unwrap_or(LARGEST_PAGE).clamp(1, LARGEST_PAGE);
-        let files = state.queue.store().files(id, looking.cursor, limit).await?;
+    async fn with_files(state: &ApiState, id: UploadId, after: Option<u32>, limit: u32) -> Result<Upload, ApiError> {
+        let mut view = Self::view(state, id).await?;
+        let files = state.queue.store().files(id, after, limit).await?;
         view.files = Some(files.into_iter().map(File::from).collect());
+        Ok(view)
     }
-    Ok(view)
+
+    async fn list(state: &ApiState, filter: UploadFilter) -> Result<Vec<(UploadId, Upload)>, ApiError> {
+        let found = state.queue.store().uploads(filter).await?;
+        let view = |upload: store::Upload| {
+            let (id, live) = (upload.id, state.queue.live(upload.id));
+            (id, Upload::new(upload, live))
+        };
+        Ok(found.into_iter().map(view).collect())
+    }
+
+    async fn pause(state: &ApiState, id: UploadId) -> Result<(), ApiError> {
+        Ok(state.queue.pause(id).await?)
+    }
+
+    async fn resume(state: &ApiState, id: UploadId) -> Result<(), ApiError> {
+        Ok(state.queue.resume(id).await?)
+    }
+
+    async fn remove(state: &ApiState, id: UploadId) -> Result<(), ApiError> {
+        Ok(state.queue.remove(id).await?)
+    }
 }
 
 fn is_address(text: &str) -> bool {
@@ -227,7 +172,7 @@ pub(super) async fn change(
     Path(id): Path<String>,
     Body(change): Body<Change>,
 ) -> Answer<Upload> {
-    let id = parse_id(&id)?;
+    let id = parse_id::<Uploads>(&id)?;
     state.queue.store().upload(id).await?;
     if let Some(priority) = change.priority {
         state.queue.set_priority(id, priority).await?;
@@ -238,7 +183,7 @@ pub(super) async fn change(
     if let Some(auto_finalize) = change.auto_finalize {
         state.queue.set_auto_finalize(id, auto_finalize).await?;
     }
-    state.view(id).await
+    Uploads::view(&state, id).await.map(Json)
 }
 
 pub(super) async fn add_files(
@@ -246,34 +191,17 @@ pub(super) async fn add_files(
     Path(id): Path<String>,
     Body(more): Body<MoreFiles>,
 ) -> Answer<Upload> {
-    let id = parse_id(&id)?;
+    let id = parse_id::<Uploads>(&id)?;
     state.queue.store().upload(id).await?;
     let files = intake::expand(more.paths, more.exclude, state.allowed_roots.clone()).await?;
     state.queue.append(id, files).await?;
-    state.view(id).await
+    Uploads::view(&state, id).await.map(Json)
 }
 
 pub(super) async fn finalize(Extract(state): Extract<ApiState>, Path(id): Path<String>) -> Answer<Upload> {
-    let id = parse_id(&id)?;
+    let id = parse_id::<Uploads>(&id)?;
     state.queue.finalize(id).await?;
-    state.view(id).await
-}
-
-pub(super) async fn pause(Extract(state): Extract<ApiState>, Path(id): Path<String>) -> Answer<Upload> {
-    let id = parse_id(&id)?;
-    state.queue.pause(id).await?;
-    state.view(id).await
-}
-
-pub(super) async fn resume(Extract(state): Extract<ApiState>, Path(id): Path<String>) -> Answer<Upload> {
-    let id = parse_id(&id)?;
-    state.queue.resume(id).await?;
-    state.view(id).await
-}
-
-pub(super) async fn remove(Extract(state): Extract<ApiState>, Path(id): Path<String>) -> Result<Done, ApiError> {
-    state.queue.remove(parse_id(&id)?).await?;
-    Ok(Done)
+    Uploads::view(&state, id).await.map(Json)
 }
 
 pub(super) async fn create_link(
@@ -281,60 +209,6 @@ pub(super) async fn create_link(
     Path(id): Path<String>,
     Body(new): Body<NewLink>,
 ) -> Result<Created<Link>, ApiError> {
-    let link = state.queue.create_link(parse_id(&id)?, new.password, new.email).await?;
+    let link = state.queue.create_link(parse_id::<Uploads>(&id)?, new.password, new.email).await?;
     Ok(Created(link))
-}
-
-async fn ids(state: &ApiState, states: Vec<State>) -> Result<Vec<UploadId>, ApiError> {
-    let filter = UploadFilter { states, ..UploadFilter::default() };
-    Ok(state.queue.store().uploads(filter).await?.into_iter().map(|upload| upload.id).collect())
-}
-
-pub(super) async fn pause_all(Extract(state): Extract<ApiState>) -> Answer<Paused> {
-    let all = ids(&state, vec![State::Transferring]).await?;
-    let mut count = 0;
-    for id in all {
-        // One that has just ended needs no pause.
-        count += u64::from(state.queue.pause(id).await.is_ok());
-    }
-    Ok(Json(Paused { paused: count }))
-}
-
-pub(super) async fn resume_all(Extract(state): Extract<ApiState>) -> Answer<Resumed> {
-    let all = ids(&state, vec![State::Paused, State::Error]).await?;
-    let mut count = 0;
-    for id in all {
-        count += u64::from(state.queue.resume(id).await.is_ok());
-    }
-    Ok(Json(Resumed { resumed: count }))
-}
-
-#[derive(Deserialize, JsonSchema)]
-pub(super) struct Removing {
-    states: Option<String>,
-}
-
-impl Removing {
-    /// The states that were named; empty means all, and only the word `all` says so: a stray comma does not.
-    pub(super) fn states(self) -> Result<Vec<State>, ApiError> {
-        let text = self.states.unwrap_or_default();
-        let named = parse_states(&text)?;
-        if named.is_empty() && !text.split(',').any(|word| word.trim() == "all") {
-            return Err(ApiError::bad("states: name the states to remove")
-                .hint("for instance ?states=complete,error, or ?states=all"));
-        }
-        Ok(named)
-    }
-}
-
-pub(super) async fn remove_many(
-    Extract(state): Extract<ApiState>,
-    Query(removing): Query<Removing>,
-) -> Answer<Removed> {
-    let all = ids(&state, removing.states()?).await?;
-    let mut count = 0;
-    for id in all {
-        count += u64::from(state.queue.remove(id).await.is_ok());
-    }
-    Ok(Json(Removed { removed: count }))
 }

@@ -86,7 +86,7 @@ impl Store {
     /// that has changed is to be fetched anew.
     ///
     /// # Errors
-    /// [`StoreError::NoDownload`] when it was removed meanwhile.
+    /// [`StoreError::NotFound`] when it was removed meanwhile.
     pub async fn download_listed(&self, id: DownloadId, files: Vec<WantedFile>) -> Result<(), StoreError> {
         self.change(move |connection| {
             let found = find(connection, id)?;

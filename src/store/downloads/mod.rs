@@ -12,12 +12,11 @@ use serde_json::{Value, json as object};
 
 use super::deliveries::{self, DeliveryOutcome};
 use super::rows::{from_json, from_word, json, time, unsigned, word};
-use super::{Errand, Problem, RemotePackage, State, Store, StoreError, Totals, events, now, outbox};
+use super::{DownloadFilter, Errand, Problem, RemotePackage, State, Store, StoreError, Totals, events, now, outbox};
 use crate::base::{DownloadId, bytes_to_path, path_to_bytes};
 
 pub use model::{
-    Delivered, Download, DownloadFile, DownloadFileState, DownloadFilter, DownloadSource, DownloadSpec, FetchedPart,
-    Owner, WantedFile,
+    Delivered, Download, DownloadFile, DownloadFileState, DownloadSource, DownloadSpec, FetchedPart, Owner, WantedFile,
 };
 
 const COLUMNS: &str = "id, api, link_id, link_secret, password, destination, package_folder, chosen, overwrite, \
@@ -29,7 +28,8 @@ fn download(row: &Row<'_>) -> Result<Download, StoreError> {
     let link_id: Option<String> = row.get(2)?;
     let package_id: Option<String> = row.get(14)?;
     let name: Option<String> = row.get(13)?;
-    let source = match (link_id, row.get::<_, Option<String>>(24)?, &package_id) {
+    let team: Option<String> = row.get(24)?;
+    let source = match (link_id, team.clone(), &package_id) {
         (Some(id), ..) => {
             let secret_of_link = secret(3)?.ok_or(StoreError::Unreadable("download.link_secret"))?;
             DownloadSource::Link { id, secret: secret_of_link, password: secret(4)? }
@@ -42,12 +42,18 @@ fn download(row: &Row<'_>) -> Result<Download, StoreError> {
         }),
         (None, ..) => return Err(StoreError::Unreadable("download.link_id")),
     };
-    let package = package_id.zip(secret(15)?).map(|(id, token)| RemotePackage { id, token });
+    let api: String = row.get(1)?;
+    let package = package_id.zip(secret(15)?).map(|(id, token)| RemotePackage {
+        cloud: Some(api.clone()),
+        team: team.clone(),
+        id,
+        token,
+    });
     let problem: Option<String> = row.get(12)?;
     Ok(Download {
         id: row.get(0)?,
         spec: DownloadSpec {
-            api: row.get(1)?,
+            api,
             source,
             destination: bytes_to_path(&row.get::<_, Vec<u8>>(5)?),
             portal_folder: row.get(26)?,
@@ -81,14 +87,14 @@ fn find(connection: &Connection, id: DownloadId) -> Result<Download, StoreError>
         .prepare_cached(&format!("SELECT {COLUMNS} FROM download WHERE id = ?1"))?
         .query_row([id], |row| Ok(download(row)))
         .optional()?
-        .ok_or(StoreError::NoDownload(id))?
+        .ok_or(StoreError::NotFound(id.into()))?
 }
 
 fn require(found: &Download, allowed: &[State]) -> Result<(), StoreError> {
     if allowed.contains(&found.state) {
         Ok(())
     } else {
-        Err(StoreError::DownloadState { id: found.id, state: found.state.as_str() })
+        Err(StoreError::WrongState { id: found.id.into(), state: found.state.as_str() })
     }
 }
 
@@ -180,7 +186,7 @@ impl Store {
     /// One download.
     ///
     /// # Errors
-    /// [`StoreError::NoDownload`].
+    /// [`StoreError::NotFound`].
     pub async fn download(&self, id: DownloadId) -> Result<Download, StoreError> {
         self.read(move |connection| find(connection, id)).await
     }
@@ -230,7 +236,7 @@ impl Store {
     /// The link was opened: the package, the right to read it, its name.
     ///
     /// # Errors
-    /// [`StoreError::NoDownload`] when it was removed meanwhile.
+    /// [`StoreError::NotFound`] when it was removed meanwhile.
     pub async fn download_opened(
         &self,
         id: DownloadId,
@@ -252,7 +258,7 @@ impl Store {
     /// All is on the disk, in `folder`: the download is complete. Whether that is so.
     ///
     /// # Errors
-    /// [`StoreError::NoDownload`]; [`StoreError::DownloadState`] when somebody paused it meanwhile.
+    /// [`StoreError::NotFound`]; [`StoreError::WrongState`] when somebody paused it meanwhile.
     pub async fn download_completed(&self, id: DownloadId, folder: PathBuf) -> Result<bool, StoreError> {
         self.change(move |connection| {
             let found = find(connection, id)?;
@@ -265,8 +271,7 @@ impl Store {
                 .execute(params![id, now()])?;
             deliveries::settle(connection, id, DeliveryOutcome::Received)?;
             if let Some(package) = found.package.as_ref().filter(|_| found.spec.remove_package) {
-                let token = package.token.expose_secret().to_owned();
-                outbox::post(connection, &Errand::RemovePackage { package_id: package.id.clone(), token })?;
+                outbox::post(connection, &Errand::remove(package))?;
             }
             let more = object!({
                 "files": found.totals.files, "bytes": found.totals.bytes,
@@ -281,7 +286,7 @@ impl Store {
     /// Moves a download to `to` when it is in one of `from`; being there already changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::DownloadState`] from any other state.
+    /// [`StoreError::WrongState`] from any other state.
     pub async fn move_download(
         &self,
         id: DownloadId,
@@ -304,7 +309,7 @@ impl Store {
     /// Lets a failed or paused download try again: what failed in it is waiting once more.
     ///
     /// # Errors
-    /// [`StoreError::DownloadState`] when it is complete.
+    /// [`StoreError::WrongState`] when it is complete.
     pub async fn try_download_again(&self, id: DownloadId) -> Result<(), StoreError> {
         self.change(move |connection| {
             let found = find(connection, id)?;
@@ -326,7 +331,7 @@ impl Store {
     /// Forgets a download. A delivery whose download is not complete is not fetched again unless somebody asks.
     ///
     /// # Errors
-    /// [`StoreError::NoDownload`].
+    /// [`StoreError::NotFound`].
     pub async fn remove_download(&self, id: DownloadId) -> Result<(), StoreError> {
         self.change(move |connection| {
             let found = find(connection, id)?;
@@ -342,7 +347,7 @@ impl Store {
     /// Changes the priority.
     ///
     /// # Errors
-    /// [`StoreError::NoDownload`].
+    /// [`StoreError::NotFound`].
     pub async fn set_download_priority(&self, id: DownloadId, priority: i32) -> Result<(), StoreError> {
         self.change(move |connection| {
             let found = find(connection, id)?;

@@ -182,20 +182,3 @@ pub struct FetchedPart {
     /// The part's share of the file's BLAKE3 tree (see `transfer::tree`).
     pub tree: Vec<u8>,
 }
-
-/// Which downloads [`Store::downloads`] lists, newest first.
-#[derive(Debug, Clone, Default)]
-pub struct DownloadFilter {
-    /// Only those in one of these states; empty for all.
-    pub states: Vec<State>,
-    /// Only those that this rule made.
-    pub rule: Option<String>,
-    /// Only those made before this one.
-    pub before: Option<DownloadId>,
-    /// Only those ordered at or after this time.
-    pub since: Option<Timestamp>,
-    /// Only those with this in their name or their rule's, whatever the case of ASCII letters; empty for all.
-    pub search: String,
-    /// At most so many; 0 for all.
-    pub limit: u32,
-}

@@ -1,0 +1,72 @@
+//! The clouds that an agent deals with: its own, where it has a key or a session, and those that links lead to or that
+//! have packages of before. No key of ours is ever sent to one of those: there the link or the package's own token is
+//! what allows.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use url::Url;
+
+use super::{Cloud, CloudError, CloudSettings};
+
+/// The agent's own cloud, and clients of others by their address.
+#[derive(Debug)]
+pub struct Clouds {
+    own: Cloud,
+    others: Mutex<HashMap<String, Cloud>>,
+}
+
+impl Clouds {
+    /// Nobody is known yet but the agent's own.
+    #[must_use]
+    pub fn new(own: Cloud) -> Self {
+        Self { own, others: Mutex::default() }
+    }
+
+    /// The agent's own.
+    #[must_use]
+    pub fn own(&self) -> &Cloud {
+        &self.own
+    }
+
+    /// Whether a package is remembered to be in the agent's own.
+    #[must_use]
+    pub fn is_own(&self, cloud: &str) -> bool {
+        let address = self.own.base().as_str().trim_end_matches('/');
+        cloud == self.own.name() || cloud.trim_end_matches('/') == address
+    }
+
+    /// The cloud that has a package: the agent's own when it is remembered so, or not at all, or when the package is our
+    /// team's: then our cloud has only moved to another address.
+    ///
+    /// # Errors
+    /// [`CloudError::Elsewhere`] for one that has a name but no address, as the agent's own hub when it does not run.
+    pub fn of_package(&self, cloud: Option<&str>, team: Option<&str>) -> Result<Cloud, CloudError> {
+        let ours = team.is_some_and(|team| self.own.has_team(team));
+        match cloud {
+            Some(name) if !ours && !self.is_own(name) => self.keyless(name),
+            _ => Ok(self.own.clone()),
+        }
+    }
+
+    /// A client of the cloud of a name or an address, without any key.
+    ///
+    /// # Errors
+    /// [`CloudError::Elsewhere`] for what is no address, [`CloudError::Setup`].
+    pub fn keyless(&self, base: &str) -> Result<Cloud, CloudError> {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cloud) = others.get(base) {
+            return Ok(cloud.clone());
+        }
+        let address = if base == self.own.name() {
+            self.own.base().clone()
+        } else {
+            Url::parse(base).map_err(|_| CloudError::Elsewhere { name: base.to_owned() })?
+        };
+        let patience = self.own.patience();
+        let cloud =
+            Cloud::patient(CloudSettings { base: address, name: None, api_key: None, team_id: None }, patience)?;
+        others.insert(base.to_owned(), cloud.clone());
+        Ok(cloud)
+    }
+}
