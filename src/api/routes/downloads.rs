@@ -11,7 +11,7 @@ use super::super::error::ApiError;
 use super::super::openapi::Created;
 use super::super::types::{Download, DownloadChange, DownloadStarted, DownloadedFile, NewDownload};
 use super::Body;
-use super::transfers::{Answer, Side, parse_id};
+use super::transfers::{Answer, Listed, Side, parse_id};
 use crate::base::DownloadId;
 use crate::download::LinkAddress;
 use crate::store::{self, DownloadFilter, DownloadSource, DownloadSpec, Owner};
@@ -41,7 +41,7 @@ impl Side for Downloads {
         Ok(view)
     }
 
-    async fn list(state: &ApiState, filter: DownloadFilter) -> Result<Vec<(DownloadId, Download)>, ApiError> {
+    async fn list(state: &ApiState, filter: DownloadFilter) -> Result<Listed<Self>, ApiError> {
         let found = state.downloads.store().downloads(filter).await?;
         let view = |download: store::Download| {
             let (id, live) = (download.id, state.downloads.live(download.id));

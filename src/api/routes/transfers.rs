@@ -21,6 +21,9 @@ const LARGEST_PAGE: u32 = 1_000;
 
 pub(super) type Answer<T> = Result<Json<T>, ApiError>;
 
+/// A list, with what each entry is known by.
+pub(super) type Listed<S> = Vec<(<S as Side>::Id, <S as Side>::View)>;
+
 /// One of the two directions, as these routes see it.
 pub(super) trait Side: 'static {
     type Id: FromStr + Display + Copy + Send + Sync;
@@ -36,10 +39,7 @@ pub(super) trait Side: 'static {
         after: Option<u32>,
         limit: u32,
     ) -> impl Future<Output = Result<Self::View, ApiError>> + Send;
-    fn list(
-        state: &ApiState,
-        filter: Filter<Self::Id>,
-    ) -> impl Future<Output = Result<Vec<(Self::Id, Self::View)>, ApiError>> + Send;
+    fn list(state: &ApiState, filter: Filter<Self::Id>) -> impl Future<Output = Result<Listed<Self>, ApiError>> + Send;
     fn pause(state: &ApiState, id: Self::Id) -> impl Future<Output = Result<(), ApiError>> + Send;
     fn resume(state: &ApiState, id: Self::Id) -> impl Future<Output = Result<(), ApiError>> + Send;
     fn remove(state: &ApiState, id: Self::Id) -> impl Future<Output = Result<(), ApiError>> + Send;

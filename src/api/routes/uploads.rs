@@ -11,7 +11,7 @@ use super::super::openapi::Created;
 use super::super::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Started, Upload};
 use super::super::{ApiState, intake};
 use super::Body;
-use super::transfers::{Answer, Side, parse_id};
+use super::transfers::{Answer, Listed, Side, parse_id};
 use crate::base::UploadId;
 use crate::store::{self, Destination, Link, PackageOptions, State, UploadFilter, UploadKind, UploadSpec};
 
@@ -37,7 +37,7 @@ impl Side for Uploads {
         Ok(view)
     }
 
-    async fn list(state: &ApiState, filter: UploadFilter) -> Result<Vec<(UploadId, Upload)>, ApiError> {
+    async fn list(state: &ApiState, filter: UploadFilter) -> Result<Listed<Self>, ApiError> {
         let found = state.queue.store().uploads(filter).await?;
         let view = |upload: store::Upload| {
             let (id, live) = (upload.id, state.queue.live(upload.id));
