@@ -280,7 +280,7 @@ fn unless_over(error: &Value) -> String {
 }
 
 /// A time of the agent's answer as a clock on the wall shows it.
-fn clock(time: &Value) -> Option<String> {
+pub(super) fn clock(time: &Value) -> Option<String> {
     let time = time.as_str()?.parse::<Timestamp>().ok()?;
     Some(time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
@@ -311,7 +311,9 @@ fn status(rule: &Value, output: &Output) {
     if let Some(reason) = rule["reason"].as_str() {
         output.line(&format!("  because  {reason}"));
     }
-    if let Some(message) = rule["last_error"]["message"].as_str() {
+    // What keeps the folder offline has just been said.
+    let said = rule["state"] == "offline" && rule["last_error"]["code"] == "offline";
+    if let Some(message) = rule["last_error"]["message"].as_str().filter(|_| !said) {
         let over = if rule["last_error"]["over"] == true { " (over)" } else { "" };
         output.line(&format!("  error    {message}{over}"));
     }
@@ -321,11 +323,17 @@ fn status(rule: &Value, output: &Output) {
     output.line(&format!("  schedule {}", text(&rule["schedule"])));
     let until = reports::at(&rule["open_until"]);
     if !until.is_empty() {
-        output.line(&format!("  open     until {until}"));
+        output.line(&format!("  window   open until {until}"));
     }
     let coming = reports::coming(rule);
     if !coming.is_empty() {
         output.line(&format!("  next     {}", coming.join(", ")));
+    }
+    if let Some(at) = clock(&rule["next_package"]) {
+        output.line(&format!("  package  the next at {at}"));
+    }
+    for upload in rule["open"].as_array().into_iter().flatten() {
+        output.line(&format!("  open     upload {} takes files until it is finalized", text(upload)));
     }
     let copying = &rule["copying"];
     if let Some(path) = copying["path"].as_str() {
@@ -338,7 +346,9 @@ fn status(rule: &Value, output: &Output) {
         .iter()
         .map(|file| {
             let bytes = file["size"].as_u64().unwrap_or_default();
-            vec![text(&file["path"]).into(), Cell::right(size(bytes)), text(&file["reason"]).into()]
+            let until = clock(&file["until"]).map(|until| format!(", until {until}")).unwrap_or_default();
+            let reason = format!("{}{until}", text(&file["reason"]));
+            vec![text(&file["path"]).into(), Cell::right(size(bytes)), reason.into()]
         })
         .collect();
     if !rows.is_empty() {

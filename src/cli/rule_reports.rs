@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::error::{CliError, Exit};
 use super::output::{Cell, Mood, Output, count, duration, size};
-use super::rule::{USUAL_FILE, package_id, text};
+use super::rule::{USUAL_FILE, clock, package_id, text};
 use super::upload;
 use crate::agent;
 use crate::api::types::Standing;
@@ -77,23 +77,40 @@ fn explained(answer: &Value, what: &str, output: &Output) -> Result<ExitCode, Cl
         output.table(&["", "TEST", "BECAUSE"], &rows);
     }
     match taker {
-        Some(rule) => {
-            output.line(&format!("\nThe rule {rule} takes it."));
+        Some(taker) => {
+            output.line(&format!("\nThe rule {taker} takes it."));
+            let rule = answer["rules"].as_array().into_iter().flatten().find(|rule| rule["rule"] == taker);
+            if let Some(standing) = rule.and_then(standing) {
+                output.line(&format!("Where it stands: {standing}."));
+            }
             Ok(ExitCode::SUCCESS)
         }
-        None => Err(CliError::new(Exit::NotFound, format!("no rule takes {what}"))),
+        None => {
+            let reasons = answer["rules"].as_array().into_iter().flatten();
+            let reasons: Vec<String> =
+                reasons.filter_map(|rule| Some(format!("{}: {}", text(&rule["rule"]), standing(rule)?))).collect();
+            let error = CliError::new(Exit::NotFound, format!("no rule takes {what}"));
+            Err(if reasons.is_empty() { error } else { error.hint(reasons.join("\n  ")) })
+        }
     }
 }
 
 fn test(test: &Value) -> Vec<Cell> {
     let passed = test["passed"].as_bool().unwrap_or_default();
     let mark = if passed { Cell::mood("yes", Mood::Good) } else { Cell::mood("no", Mood::Bad) };
-    let until = test["until"]
-        .as_str()
-        .and_then(|time| time.parse::<Timestamp>().ok())
-        .map(|time| format!(", until {}", time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S")));
-    let because = format!("{}{}", text(&test["detail"]), until.unwrap_or_default());
-    vec![mark, text(&test["test"]).into(), because.into()]
+    vec![mark, text(&test["test"]).into(), because(test).into()]
+}
+
+/// What a test found, and until when it waits.
+fn because(test: &Value) -> String {
+    let until = clock(&test["until"]).map(|time| format!(", until {time}"));
+    format!("{}{}", text(&test["detail"]), until.unwrap_or_default())
+}
+
+/// Where the file, or the package, stands with a rule: what the last test says that it did not pass.
+fn standing(rule: &Value) -> Option<String> {
+    let failed = rule["tests"].as_array()?.iter().rfind(|test| test["passed"] == false)?;
+    Some(because(failed))
 }
 
 pub(super) async fn dry_run(file: Option<PathBuf>, client: &Client, output: &Output) -> Result<(), CliError> {

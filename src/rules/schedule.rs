@@ -118,8 +118,12 @@ impl Moments {
     /// In words.
     #[must_use]
     pub fn describe(&self) -> String {
-        let words: Vec<String> =
-            self.crons.iter().map(|cron| cron.describe().trim_end_matches('.').to_owned()).collect();
+        // The words go into the middle of a line: they begin with "At" or "Every".
+        let in_a_line = |text: String| {
+            let begin = text.chars().next().map(|first| first.to_lowercase().to_string()).unwrap_or_default();
+            format!("{begin}{}", text.trim_end_matches('.').chars().skip(1).collect::<String>())
+        };
+        let words: Vec<String> = self.crons.iter().map(|cron| in_a_line(cron.describe())).collect();
         format!("{} ({})", words.join("; or "), zone_name(&self.zone))
     }
 }
@@ -371,6 +375,6 @@ mod tests {
 
     #[test]
     fn moments_in_words() {
-        assert_eq!(schedule("\"0 18 * * *\"").describe(), "At 18:00 (Europe/Berlin)");
+        assert_eq!(schedule("\"0 18 * * *\"").describe(), "at 18:00 (Europe/Berlin)");
     }
 }

@@ -382,7 +382,10 @@ fn unreadable(file: &File, error: &std::io::Error) -> Setback {
                 code: "source_gone".to_owned(),
                 message: format!("{} is not there any more", source.display()),
                 retryable: true,
-                hint: Some("put it back and resume the upload, or remove the upload".to_owned()),
+                hint: Some(
+                    "put it back and resume the upload (what a rule sends goes on by itself), or remove the upload"
+                        .to_owned(),
+                ),
             },
         );
     }

@@ -97,7 +97,7 @@ impl Listing {
         let mut waits = None;
         for list in lists {
             let reason = self.manifests.get(list)?.waits.as_ref()?;
-            waits = Some(format!("by the manifest `{}`: {reason}", list.display()));
+            waits = Some(format!("waits for its manifest `{}`: {reason}", list.display()));
         }
         waits
     }

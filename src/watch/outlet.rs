@@ -35,6 +35,8 @@ pub trait Outlet: Send + Sync + std::fmt::Debug + 'static {
     fn append(&self, id: UploadId, files: Vec<SourceFile>) -> Answer<'_, ()>;
     /// Closes an open upload: it is finalized as soon as all is sent.
     fn finalize(&self, id: UploadId) -> Answer<'_, ()>;
+    /// Lets a failed upload go on.
+    fn resume(&self, id: UploadId) -> Answer<'_, ()>;
 }
 
 impl From<QueueError> for OutletError {
@@ -58,5 +60,9 @@ impl Outlet for Queue {
 
     fn finalize(&self, id: UploadId) -> Answer<'_, ()> {
         Box::pin(async move { Ok(Self::finalize(self, id).await?) })
+    }
+
+    fn resume(&self, id: UploadId) -> Answer<'_, ()> {
+        Box::pin(async move { Ok(Self::resume(self, id).await?) })
     }
 }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::aftermath::Aftermath;
 use self::looks::Looks;
 use self::manifests::Verifying;
+use self::revive::Reviving;
 use super::beneath::Offline;
 use super::describe;
 use super::desk::Desk;
@@ -102,6 +103,7 @@ pub(super) struct Runner {
     looks: Looks,
     books: Books,
     aftermath: Aftermath,
+    reviving: Reviving,
     verifying: Verifying,
     paused: bool,
     /// Package what is ready in this pass, whatever the schedule says.
@@ -150,6 +152,7 @@ impl Runner {
             looks: Looks::default(),
             books: Books { seen: false, read_at: Some(Duration::ZERO) },
             aftermath: Aftermath::default(),
+            reviving: Reviving::default(),
             verifying: Verifying::default(),
             paused: false,
             flush: false,
@@ -208,6 +211,7 @@ impl Runner {
         self.read_manifests().await;
         let mut next = None;
         if self.is_able() {
+            self.revive().await;
             next = self.ship().await;
             self.act_after().await;
         }
@@ -261,7 +265,8 @@ impl Runner {
             let hinted = self.looks.hinted.then(|| self.look_allowed_at());
             let desk = self.shared.desk().next(now);
             let after = self.aftermath.next().filter(|_| !self.paused);
-            let times = [hinted, desk, shipping, after, self.books.read_at];
+            let revive = self.reviving.next().filter(|_| !self.paused);
+            let times = [hinted, desk, shipping, after, revive, self.books.read_at];
             earliest = times.into_iter().flatten().fold(earliest, Duration::min);
         }
         earliest.max(now + Duration::from_millis(5))
@@ -279,4 +284,5 @@ mod looks;
 mod manifests;
 mod opened;
 mod report;
+mod revive;
 mod ship;

@@ -46,9 +46,11 @@ async fn rules_are_explained_tried_run_and_told_of() {
 
     let explained = said(&bench, &["rule", "explain", "./drop/../drop/A001.mov", "--output", "text"]);
     assert!(explained.contains("dailies") && explained.contains("The rule dailies takes it."), "{explained}");
+    assert!(explained.contains("\nWhere it stands: "), "{explained}");
     let output = bench.masv(&["rule", "explain", "drop/notes.txt", "--output", "text"]);
     assert_eq!(code(&output), 4);
     assert!(errors(&output).contains("no rule takes"), "{}", errors(&output));
+    assert!(errors(&output).contains("\n  dailies: excluded by `*.txt`"), "{}", errors(&output));
     assert_eq!(code(&bench.masv(&["rule", "explain", "/elsewhere/A001.mov"])), 4);
 
     let tried = said(&bench, &["rule", "dry-run", "--output", "text"]);
@@ -63,7 +65,7 @@ async fn rules_are_explained_tried_run_and_told_of() {
     assert!(errors(&output).contains("other.yaml:2"), "{}", errors(&output));
 
     let status = said(&bench, &["rule", "status", "dailies", "--output", "text"]);
-    assert!(status.contains("schedule At 18:00 (Europe/Berlin)"), "{status}");
+    assert!(status.contains("schedule at 18:00 (Europe/Berlin)"), "{status}");
     let next = status.lines().find(|line| line.starts_with("  next ")).unwrap();
     assert_eq!(next.matches("18:00").count(), 3, "{next}");
     assert!(said(&bench, &["rule", "ls", "--output", "text"]).contains("LAST ERROR"));

@@ -1,4 +1,5 @@
-//! Sent files that were renamed: they are not drops.
+//! Files that were renamed after they were sent, or after they were uploaded into a package that is still open: they are
+//! not drops.
 //!
 //! Known by what a renaming leaves as it is: inode, size, modification time.
 
@@ -33,7 +34,8 @@ fn follows_renaming(rule: &Rule) -> bool {
 impl Desk {
     /// Notes that a file is no longer at its path. After-actions are the agent's own doing and not noted here.
     pub(super) fn note_departed(&mut self, path: &Path, known: &Known) {
-        if !matches!(known.verdict, Some(Verdict::Sent(_) | Verdict::Skipped)) || !follows_renaming(self.rule()) {
+        let counts = matches!(known.verdict, Some(Verdict::Sent(_) | Verdict::Skipped | Verdict::InUpload(_)));
+        if !counts || !follows_renaming(self.rule()) {
             return;
         }
         if self.departed.len() >= MOST_DEPARTED {
@@ -42,7 +44,8 @@ impl Desk {
         self.departed.insert(content(&known.identity), path.to_owned());
     }
 
-    /// Where the content of the file at `path` lay when it was sent, if it was merely renamed since.
+    /// Where the content of the file at `path` lay when it was sent, or taken for an upload, if it was merely renamed
+    /// since.
     #[must_use]
     pub fn renamed_from(&self, path: &Path) -> Option<(PathBuf, FileIdentity)> {
         let identity = self.inventory.get(path)?.identity;
@@ -50,16 +53,17 @@ impl Desk {
         Some((before.clone(), identity))
     }
 
-    /// The same for many, by the ledger: files that it does not know, with the paths at which it knows their content
-    /// and nothing is any more.
+    /// The same for many, by the ledger: files that it does not know, with the entries of the paths at which it knows
+    /// their content and nothing is any more.
     #[must_use]
-    pub fn renamed_since(&self, entries: &[LedgerEntry]) -> Vec<(Arc<Path>, PathBuf, FileIdentity)> {
+    pub fn renamed_since<'a>(&self, entries: &'a [LedgerEntry]) -> Vec<(Arc<Path>, &'a LedgerEntry, FileIdentity)> {
         if !follows_renaming(self.rule()) {
             return Vec::new();
         }
-        let sent = |entry: &&LedgerEntry| matches!(entry.outcome, Outcome::Sent | Outcome::Skipped);
-        let absent = entries.iter().filter(sent).filter(|entry| !self.inventory.contains(&entry.path));
-        let absent: HashMap<Content, &Path> = absent.map(|entry| (content(&entry.identity), &*entry.path)).collect();
+        let counts =
+            |entry: &&LedgerEntry| matches!(entry.outcome, Outcome::Sent | Outcome::Skipped | Outcome::Claimed);
+        let absent = entries.iter().filter(counts).filter(|entry| !self.inventory.contains(&entry.path));
+        let absent: HashMap<Content, &LedgerEntry> = absent.map(|entry| (content(&entry.identity), entry)).collect();
         if absent.is_empty() {
             return Vec::new();
         }
@@ -68,7 +72,7 @@ impl Desk {
             self.inventory.files().filter(|(path, file)| file.kind == Kind::Item && !known.contains(&***path));
         let renamed = unknown.filter_map(|(path, file)| {
             let before = absent.get(&content(&file.identity))?;
-            Some((Arc::clone(path), before.to_path_buf(), file.identity))
+            Some((Arc::clone(path), *before, file.identity))
         });
         renamed.collect()
     }

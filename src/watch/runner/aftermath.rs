@@ -168,7 +168,7 @@ impl Runner {
         Ok(None)
     }
 
-    async fn files_of(&self, id: UploadId) -> Result<HashMap<PathBuf, File>, StoreError> {
+    pub(super) async fn files_of(&self, id: UploadId) -> Result<HashMap<PathBuf, File>, StoreError> {
         let mut files = HashMap::new();
         let mut after = None;
         loop {

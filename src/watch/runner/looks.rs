@@ -151,6 +151,7 @@ impl Runner {
         if self.offline.take().is_some() {
             self.shared.desk().start_anew(self.shared.now());
             self.recovered(&["offline"]);
+            self.reviving.look_again();
         }
         self.looks.retry = Duration::ZERO;
         self.looks.complete = true;

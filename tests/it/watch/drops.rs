@@ -180,6 +180,56 @@ async fn a_folder_that_goes_away_and_comes_back_loses_and_repeats_nothing() {
     bench.packages_when(3).await;
 }
 
+/// Row "poller dies when the share goes away", while an upload was at work: it has failed, and goes on by itself once all
+/// that it could not read is back, whether the folder was away or only files of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_failed_for_want_of_its_files_goes_on_when_they_are_back() {
+    use masv_agent::store::{FileState, Problem, State};
+    let bench = Bench::with("package: { per: batch, quiet: 100ms }\nsettle: 50ms\nrescan: 1h").await;
+    for (round, whole_folder) in [(1, true), (2, false)] {
+        bench.write(format!("one{round}.mov"), "1");
+        bench.write(format!("two{round}.mov"), "2");
+        bench.packages_when(round).await;
+        let upload = bench.uploads().await.remove(round - 1);
+        let (inside, away) = match whole_folder {
+            true => (vec![bench.path("")], vec![bench.root.path().join("away")]),
+            false => ["one2.mov", "two2.mov"]
+                .map(|name| (bench.path(name), bench.root.path().join(name)))
+                .into_iter()
+                .unzip(),
+        };
+        for (inside, away) in inside.iter().zip(&away) {
+            std::fs::rename(inside, away).unwrap();
+        }
+        let problem = |code: &str| Problem { code: code.into(), message: "x".into(), retryable: true, hint: None };
+        for (number, (code, state)) in
+            [("source_gone", FileState::Gone), ("source_unreadable", FileState::Error)].into_iter().enumerate()
+        {
+            let number = u32::try_from(number).unwrap();
+            bench.store.file_failed(upload.id, number, state, problem(code)).await.unwrap();
+        }
+        bench
+            .store
+            .move_to(upload.id, &[State::Transferring], State::Error, Some(problem("source_gone")))
+            .await
+            .unwrap();
+        let state = async || bench.store.upload(upload.id).await.unwrap().state;
+        // One of two is not enough.
+        let last = inside.len() - 1;
+        for (inside, away) in inside.iter().zip(&away).take(last) {
+            std::fs::rename(away, inside).unwrap();
+            bench.looked_again().await;
+            bench.looked_again().await;
+        }
+        assert_eq!(state().await, State::Error);
+        std::fs::rename(&away[last], &inside[last]).unwrap();
+        bench.until("it goes on", async || state().await == State::Transferring).await;
+        bench.complete(&upload).await;
+        bench.looked_again().await;
+        assert_eq!(bench.uploads().await.len(), round);
+    }
+}
+
 /// Row "inotify queue overflow loses events silently": far more changes than the queue holds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_files_arrives_whole() {

@@ -51,6 +51,10 @@ impl Outlet for Keeper {
     fn finalize(&self, id: UploadId) -> Answer<'_, ()> {
         Box::pin(async move { self.store.ask_finalize(id).await.map(drop).map_err(refused) })
     }
+
+    fn resume(&self, id: UploadId) -> Answer<'_, ()> {
+        Box::pin(async move { self.store.try_again(id).await.map(drop).map_err(refused) })
+    }
 }
 
 /// A watched folder, a store and the rules over them.
