@@ -341,6 +341,9 @@ fn status(rule: &Value, output: &Output) {
         output.line(&format!("  moving   {path}: {} of {} copied", bytes("copied"), bytes("size")));
     }
     let waiting = rule["waiting"].as_array().cloned().unwrap_or_default();
+    for unread in rule["unread"].as_array().into_iter().flatten() {
+        output.line(&format!("  unread   {}: {}", text(&unread[0]), text(&unread[1])));
+    }
     output.line(&format!("  waiting  {}", rule["waiting_count"]));
     let rows: Vec<Vec<Cell>> = waiting
         .iter()

@@ -128,6 +128,8 @@ fn what_may_not_be_read_waits_and_stops_only_itself() {
         reason.contains("can not be read: the agent may not read it") && status["unread"][0][0] == "card"
     };
     status_when(&agent, "both are told", reason);
+    let shown = said(&agent, &["rule", "status", "dailies"]);
+    assert!(shown.contains("unread   card: the agent may not read it"), "{shown}");
     let explained = said(&agent, &["rule", "explain", "drop/closed.mov"]);
     assert!(explained.contains("the agent may not read it"), "{explained}");
     for (path, mode) in [("closed.mov", 0o644), ("card", 0o755)] {
