@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// The oldest SQLite whose write-ahead log can be trusted with two connections
 /// (<https://sqlite.org/wal.html#walresetbug>).
@@ -105,8 +105,31 @@ pub struct Database {
 }
 
 struct Readers {
+    /// As many as there are permits left.
     idle: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
+}
+
+/// A reading connection that is lent out; it goes back whatever becomes of the reader.
+struct Lent {
+    connection: Option<Connection>,
+    readers: Arc<Readers>,
+    /// Given back after the connection is.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Readers {
+    async fn lend(self: Arc<Self>) -> Result<Lent, DbError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| DbError::Closed)?;
+        let connection = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Ok(Lent { connection, readers: self, _permit: permit })
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).extend(self.connection.take());
+    }
 }
 
 impl std::fmt::Debug for Database {
@@ -140,7 +163,10 @@ impl Database {
             .name("db-writer".to_owned())
             .spawn(move || write_loop(&mut connection, jobs))
             .map_err(|error| DbError::Commit(error.to_string()))?;
-        Ok(Self { writer, readers: Arc::new(Readers { idle: Mutex::new(idle), permits: Semaphore::new(READERS) }) })
+        Ok(Self {
+            writer,
+            readers: Arc::new(Readers { idle: Mutex::new(idle), permits: Arc::new(Semaphore::new(READERS)) }),
+        })
     }
 
     /// Whether the database at `path` is of the version that these migrations lead to, or is not there yet: [`Database::open`]
@@ -210,16 +236,13 @@ impl Database {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
-        let readers = Arc::clone(&self.readers);
-        let _permit = readers.permits.acquire().await.map_err(|_| DbError::Closed)?;
-        let lent = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().ok_or(DbError::Closed)?;
-        let (lent, outcome) = tokio::task::spawn_blocking(move || {
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&lent)));
-            (lent, outcome)
-        })
-        .await
-        .map_err(|_| DbError::Closed)?;
-        readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lent);
+        let lent = Arc::clone(&self.readers).lend().await?;
+        // The thread gives the connection back, not the caller: callers are cancelled as they please.
+        let read = tokio::task::spawn_blocking(move || {
+            let Some(connection) = &lent.connection else { return Ok(Err(DbError::Closed.into())) };
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(connection)))
+        });
+        let outcome = read.await.map_err(|_| DbError::Closed)?;
         outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
@@ -369,6 +392,28 @@ mod tests {
         assert!(matches!(failed, Err(DbError::Statement(_))));
         assert_eq!(kept.unwrap(), 1);
         assert_eq!(database.read(count).await.unwrap(), 1);
+    }
+
+    /// Whoever is cancelled while it reads (a client that hangs up, a rule that is stopped) takes no connection along.
+    #[tokio::test]
+    async fn readers_that_are_cancelled_leave_their_connections_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+        for _ in 0..3 * READERS {
+            let slow = database.read(|connection| {
+                std::thread::sleep(Duration::from_millis(20));
+                count(connection)
+            });
+            let cancelled = tokio::time::timeout(Duration::from_millis(2), slow).await;
+            assert!(cancelled.is_err(), "it was not cancelled while it read");
+        }
+        let readers = (0..4 * READERS).map(|_| {
+            let database = database.clone();
+            tokio::spawn(async move { database.read(count).await })
+        });
+        for reader in readers.collect::<Vec<_>>() {
+            assert_eq!(reader.await.unwrap().unwrap(), 0);
+        }
     }
 
     #[tokio::test]

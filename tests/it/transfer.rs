@@ -149,6 +149,29 @@ async fn pausing_keeps_what_is_confirmed_and_resuming_goes_on() {
     assert_eq!(digests(&received(&done.links[0].url).await), digests(&[("big.mov".to_owned(), bytes)]));
 }
 
+/// Row "resume trusted a changed file": other content of the same size, with the old time set again, while it is paused with
+/// parts in the cloud.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_while_its_upload_is_paused_is_sent_anew() {
+    let hub = TestHub::start().await;
+    let settings = TransferSettings { workers: 1, ..TransferSettings::default() };
+    let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
+    let source = engine.file("big.mov", &content(7, 40 << 20));
+    let path = source.source.clone();
+    let id = engine.queue.submit(spec(vec![source])).await.unwrap();
+    let confirmed = || async { engine.upload(id).await.totals.bytes_done > 0 };
+    wait_until("something is confirmed", Duration::from_secs(10), confirmed).await;
+    engine.queue.pause(id).await.unwrap();
+    wait_until("it has stopped", Duration::from_secs(5), || async { engine.queue.live(id).is_none() }).await;
+    let time = std::fs::metadata(&path).unwrap().modified().unwrap();
+    let other = content(8, 40 << 20);
+    std::fs::write(&path, &other).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    engine.queue.resume(id).await.unwrap();
+    let done = engine.wait_for(id, State::Complete).await;
+    assert_eq!(digests(&received(&done.links[0].url).await), digests(&[("big.mov".to_owned(), other)]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_changes_while_it_waits_is_sent_as_it_is_then() {
     let hub = TestHub::start().await;

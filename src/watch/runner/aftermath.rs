@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinHandle};
 
-use super::{Runner, describe};
+use super::{RETRY, Runner, describe};
 use crate::base::{FileIdentity, UploadId};
 use crate::rules::{AfterComplete, AfterError, MoveTarget, OnChange, Per, Ready, TemplateContext};
 use crate::store::{File, FileState, Outcome, State, StoreError, Upload, UploadFilter};
@@ -29,6 +29,8 @@ type Results = Result<Fates, JoinError>;
 pub(super) struct Aftermath {
     /// Something may be due.
     look: bool,
+    /// Not before then: the store has failed.
+    not_before: Option<Duration>,
     /// The errand under way.
     running: Option<JoinHandle<Fates>>,
     /// Files that are tried again then.
@@ -57,7 +59,8 @@ impl Aftermath {
 
     /// When something is tried again.
     pub(super) fn next(&self) -> Option<Duration> {
-        if self.running.is_some() { None } else { self.later.values().min().copied() }
+        let stalled = self.not_before.filter(|_| self.look);
+        if self.running.is_some() { None } else { self.later.values().copied().chain(stalled).min() }
     }
 }
 
@@ -71,11 +74,15 @@ impl Runner {
         if !acts || self.paused || self.aftermath.running.is_some() || !(self.aftermath.look || due_again) {
             return;
         }
+        if self.aftermath.not_before.is_some_and(|at| now < at) {
+            return;
+        }
+        self.aftermath.not_before = None;
         match self.next_errand(now).await {
             Ok(Some(errand)) => self.begin_errand(errand),
             Ok(None) => self.aftermath.look = false,
             Err(error) => {
-                self.aftermath.look = false;
+                (self.aftermath.look, self.aftermath.not_before) = (true, Some(now + RETRY));
                 self.problem("store", describe(&error)).await;
             }
         }

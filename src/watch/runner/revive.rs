@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Runner, describe};
+use super::{RETRY, Runner, describe};
 use crate::base::UploadId;
 use crate::store::{State, StoreError, UploadFilter};
 
@@ -49,6 +49,7 @@ impl Runner {
         }
         (self.reviving.look, self.reviving.next) = (false, None);
         if let Err(error) = self.revive_all().await {
+            self.reviving.next = Some(self.shared.now() + RETRY);
             self.problem("store", describe(&error)).await;
         }
     }

@@ -304,7 +304,8 @@ async fn orders_that_could_not_be_kept_are_given_again_and_not_twice() {
     assert_eq!(bench.uploads().await.len(), 1);
 }
 
-/// Idle, offline and paused rules do nothing but look by their clock: an hour of each, simulated.
+/// Row "uses all the CPU of a production machine": idle, offline and paused rules do nothing but look by their clock: an
+/// hour of each, simulated.
 #[tokio::test(start_paused = true)]
 async fn waiting_costs_nothing() {
     let looks = async |bench: &Bench| {
