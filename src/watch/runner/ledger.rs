@@ -1,5 +1,6 @@
 //! The rule's task and the ledger: what is fresh is judged by it, what happens to uploads is followed in it.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,10 +73,11 @@ impl Runner {
         for (path, before, identity) in renamed {
             match (before.outcome, before.upload) {
                 (Outcome::Claimed, Some(id)) => {
-                    if !uploaded.contains_key(&id) {
-                        uploaded.insert(id, self.uploaded(id).await?);
-                    }
-                    if !uploaded[&id].contains(&self.rule.watch.join(&before.path)) {
+                    let sources = match uploaded.entry(id) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(place) => place.insert(self.uploaded(id).await?),
+                    };
+                    if !sources.contains(&self.rule.watch.join(&before.path)) {
                         continue;
                     }
                 }
