@@ -67,7 +67,7 @@ class Agent:
         for line in self.get("/metrics").splitlines():
             if not line.startswith("#"):
                 name, value = line.rsplit(" ", 1)
-                found[name] = float(value)
+                found[name.removesuffix("{}")] = float(value)
         state = lambda word: int(found[f'masv_uploads{{state="{word}"}}'])
         return {
             "memory": found["process_resident_memory_bytes"], "descriptors": found["process_open_fds"],

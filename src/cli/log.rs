@@ -24,7 +24,9 @@ use crate::agent::LogFormat;
 pub(super) fn start(format: LogFormat, level: Option<&str>) -> Result<(), CliError> {
     let terminal = std::io::stderr().is_terminal();
     let level = level.unwrap_or(if terminal { "warn" } else { "info" });
-    let filter = EnvFilter::try_new(level)
+    // The library that watches warns of every folder that is gone before it is told so; ours is to look, and it does.
+    let filter = if level.contains("notify=") { level.to_owned() } else { format!("{level},notify=error") };
+    let filter = EnvFilter::try_new(filter)
         .map_err(|error| CliError::usage(format!("--log-level: {level:?} is no level: {error}")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match format {
