@@ -60,7 +60,7 @@ function draw(dialog, transfer) {
       element("ul", { class: "links" }, ...given)) : "",
     files(transfer) ?? "",
     element("div", { class: "actions" },
-      ...buttons(transfer).filter(Boolean).filter((made) => !made.classList.contains("copy")),
+      ...buttons(transfer, { words: true, gone: () => dialog.close() }).filter(Boolean).filter((made) => !made.classList.contains("copy")),
       waits && order("top"), waits && order("bottom"),
       more && button("Another link", () => again(async () => {
         await api.send("POST", `${transfer.path}/links`, {});

@@ -88,6 +88,13 @@ function story(transfer, { word }) {
   return parts.join(" · ");
 }
 
+// The same where there is little room: how long it still takes, or when it was done.
+function shortly(transfer, shown) {
+  const when = tail(transfer);
+  if (!when || shown.mood === "bad" || transfer.activity === "retrying") return story(transfer, shown);
+  return `${when} · ${transfer.state === "complete" ? bytes(transfer.size) : `${bytes(transfer.size - transfer.progress)} to go`}`;
+}
+
 export function bar(transfer) {
   const share = (count) => (transfer.size > 0 ? Math.min(100, (count / transfer.size) * 100) : 0);
   const done = transfer.state === "complete" ? 100 : share(transfer.progress);
@@ -98,16 +105,18 @@ export function bar(transfer) {
   return made;
 }
 
-export function buttons(transfer) {
+// In the list they are symbols, beside the details they have words, and something comes after the last of them.
+export function buttons(transfer, { words = false, gone = () => {} } = {}) {
   const { state } = transfer;
+  const word = (text) => (words ? text : "");
   const link = linkOf(transfer);
   return [
     state === "idle" && button("Finalize", () => act(transfer, "finalize"), { kind: "main", label: `Finalize ${transfer.name}` }),
     state === "error" && button("Try again", () => act(transfer, "resume"), { label: `Try ${transfer.name} again` }),
     link && button("", () => copy(link), { symbol: "link", label: `Copy the link of ${transfer.name}`, kind: "copy" }),
-    state === "transferring" && button("", () => act(transfer, "pause"), { symbol: "pause", label: `Pause ${transfer.name}` }),
-    state === "paused" && button("", () => act(transfer, "resume"), { symbol: "play", label: `Resume ${transfer.name}` }),
-    button("", () => remove(transfer), { symbol: "close", label: `Remove ${transfer.name}` }),
+    state === "transferring" && button(word("Pause"), () => act(transfer, "pause"), { symbol: "pause", label: `Pause ${transfer.name}` }),
+    state === "paused" && button(word("Resume"), () => act(transfer, "resume"), { symbol: "play", label: `Resume ${transfer.name}` }),
+    button(word("Remove"), async () => (await remove(transfer)) && gone(), { symbol: "close", label: `Remove ${transfer.name}` }),
   ];
 }
 
@@ -124,8 +133,8 @@ export function row(transfer) {
         element("span", { class: "tail" }, tail(transfer)),
         transfer.state !== "complete" && element("span", { class: "percent" }, percent)),
       bar(transfer),
-      element("p", { class: "story", title: story(transfer, shown) }, story(transfer, shown),
-        tail(transfer) && element("span", { class: "narrow" }, ` · ${tail(transfer)}`))),
+      element("p", { class: "story", title: story(transfer, shown) },
+        element("span", { class: "broad" }, story(transfer, shown)), element("span", { class: "narrow" }, shortly(transfer, shown)))),
     element("div", { class: "buttons" }, ...buttons(transfer)));
   made.addEventListener("click", (event) => {
     if (!event.target.closest("button")) details(known.get(transfer.id) ?? transfer);
