@@ -52,7 +52,11 @@ pub(super) async fn ask(prompt: &str) -> Result<SecretString, CliError> {
     });
     let typed = tokio::select! {
         typed = line => typed.unwrap_or_else(|_| Err(std::io::ErrorKind::UnexpectedEof.into())).map_err(failed),
-        _ = tokio::signal::ctrl_c() => Err(CliError::new(Exit::Interrupted, "interrupted")),
+        _ = tokio::signal::ctrl_c() => {
+            // What is said of it belongs on a line of its own.
+            let _ = writeln!(&silent.terminal);
+            Err(CliError::new(Exit::Interrupted, "interrupted"))
+        }
     };
     drop(silent);
     Ok(typed?.trim_end_matches(['\r', '\n']).into())

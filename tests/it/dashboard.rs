@@ -196,7 +196,7 @@ async fn pictures() {
     // A line that moves a little, as lines do.
     for limit in [22, 24, 23, 26, 21, 25, 27, 24, 22, 26, 25, 23] {
         agent.json(&["settings", "rate-limit", "update", "--limit", &format!("{limit}MB")]);
-        tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     }
     for scheme in ["dark", "light"] {
         browser.prefers(scheme).await;

@@ -135,6 +135,24 @@ fn alternatives(command: &str) -> Vec<Vec<String>> {
     all
 }
 
+/// The check of a signature that docs/webhooks.md gives to receivers, against what openssl makes of the same message.
+#[test]
+fn the_signature_check_of_the_page_tells_true_from_false() {
+    let page = fs::read_to_string(format!("{ROOT}/docs/webhooks.md")).unwrap();
+    let block = page.split_once("```python\n").unwrap().1.split_once("```").unwrap().0;
+    let program = format!(
+        "{block}\nheaders = {{'X-Masv-Timestamp': '1700000000', 'X-Masv-Signature': \
+         'v1=49f24e537407743fa4a0242bb63b94b9a47ee99cbbe071ccd8a22550ae411686'}}\n\
+         time.time = lambda: 1700000100\nassert genuine(b'secret', headers, b'{{\"a\":1}}')\n\
+         assert not genuine(b'other', headers, b'{{\"a\":1}}') and not genuine(b'secret', headers, b'{{\"a\":2}}')\n\
+         time.time = lambda: 1700000400\nassert not genuine(b'secret', headers, b'{{\"a\":1}}')\n"
+    );
+    match std::process::Command::new("python3").args(["-c", &program]).output() {
+        Ok(said) => assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr)),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound),
+    }
+}
+
 #[test]
 fn every_link_leads_to_a_page_and_a_heading() {
     let link = Regex::new(r"\]\(([^)\s]+)\)").unwrap();

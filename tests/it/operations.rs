@@ -180,6 +180,19 @@ fn settings_are_shown_with_where_they_are_from() {
 }
 
 #[test]
+fn a_line_of_the_log_says_which_upload_and_which_rule_it_is_about() {
+    let tells = "    notify: [{ exec: [/bin/sh, -c, exit 1], events: [upload.complete] }]\n";
+    let agent = Agent::start(&format!("{RULE}{tells}"), &[]);
+    std::fs::write(agent.path("drop/one.mov"), b"one").unwrap();
+    let list = agent.wait_for("it is sent", SOON, |list| list.len() == 1 && list[0]["state"] == "complete");
+    let line = |words: &str| agent.log().lines().find(|line| line.contains(words)).map(str::to_owned);
+    let complete = wait_for("it is written that it is sent", || line("upload complete"));
+    assert!(complete.contains(list[0]["id"].as_str().unwrap()), "{complete}");
+    let untold = wait_for("it is written that nobody could be told", || line("could not be told"));
+    assert!(untold.contains("telling{rule=\"quick\" event=\"upload.complete\"}"), "{untold}");
+}
+
+#[test]
 fn a_copy_of_the_running_state_can_be_started_from() {
     let mut agent = Agent::start(RULE, &[]);
     std::fs::write(agent.path("drop/one.mov"), b"one").unwrap();
