@@ -47,6 +47,8 @@ if [ "${1:-}" = --boot ]; then
   pivot_root . .before
   cd /
   umount -l /.before
+  # As systemd finds it on a machine: what it mounts for a service, its credentials, has to reach the service.
+  mount --make-rshared /
   exec env -i container=clean PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     /lib/systemd/systemd --unit=clean.target --log-target=journal --show-status=no
 fi
@@ -111,13 +113,21 @@ as_ann() {
 within git config --system --add safe.directory '*'
 within setpriv --reuid ann --regid ann --init-groups git clone --quiet "$root" /home/ann/masv-agent 2>/dev/null ||
   within sh -c "mkdir /home/ann/masv-agent && cp -r '$root/docs' /home/ann/masv-agent && chown -R ann: /home/ann/masv-agent"
-within install -D -o ann -g ann -m 755 "$binary" /home/ann/masv-agent/target/release/masv
+# Through a pipe: the machine has a /tmp of its own.
+within install -D -o ann -g ann -m 755 /dev/stdin /home/ann/masv-agent/target/release/masv <"$binary"
 as_ann 'truncate -s 3000000 cut_v3.mov'
 
-# The `sh` blocks of docs/service.md between two headings.
+# The blocks of docs/service.md between two headings that are in one language, `sh` unless another is named.
 blocks() {
-  awk -v from="$1" -v to="$2" '$0 == from { on = 1; next } $0 == to { exit } on && /^```sh$/ { within = 1; next }
-    /^```$/ { within = 0 } on && within { print }' "$root/docs/service.md"
+  awk -v from="$1" -v to="$2" -v fence="\`\`\`${3:-sh}" '$0 == from { on = 1; next } $0 == to { exit }
+    on && $0 == fence { within = 1; next } /^```$/ { within = 0 } on && within { print }' "$root/docs/service.md"
+}
+# Puts text into a drop-in of the service, as `systemctl edit` does.
+drop_in() {
+  within mkdir -p /etc/systemd/system/masv-agent.service.d
+  within tee "/etc/systemd/system/masv-agent.service.d/$1.conf" >/dev/null
+  within systemctl daemon-reload
+  within systemctl restart masv-agent
 }
 eventually() {
   for _ in $(seq 300); do
@@ -153,6 +163,24 @@ within kill -9 "$before"
 eventually "it is not started again after a kill" 'masv server status'
 
 type_in "docs/service.md, Let it read the drop folders" "$(blocks "### Let it read the drop folders" "### Keep the key out of files that others read")"
+say "its drop-in: a folder below /home is read, one that is written is emptied"
+as_ann 'mkdir ~/Outgoing && sudo setfacl -m u:masv-agent:rX ~/Outgoing && sudo setfacl -m u:masv-agent:rwX /srv/drop/dailies'
+within sh -c "sed -i 's/^    package: file$/&\n    after: delete/' /etc/masv-agent/rules.yaml"
+within sh -c "printf '  - {name: from-ann, watch: /home/ann/Outgoing, settle: 2s, package: file, upload: {kind: link}}\n' >>/etc/masv-agent/rules.yaml"
+blocks "### Let it read the drop folders" "### Keep the key out of files that others read" ini | drop_in folders
+as_ann 'cp cut_v3.mov ~/Outgoing/from_home.mov && sudo cp cut_v3.mov /srv/drop/dailies/emptied.mov'
+eventually "a folder below /home is not read" 'masv rule history from-ann --output json | grep -q complete'
+eventually "a folder that is written is not emptied" 'masv rule history dailies --output json | grep -q emptied.mov && ! test -e /srv/drop/dailies/emptied.mov'
+as_ann 'masv doctor --output text' || fail "the doctor does not like what docs/service.md says"
+
+say "docs/service.md, Keep the key out of files that others read"
+key=$(blocks "### Keep the key out of files that others read" "### Who may call" | head -n 1)
+as_ann "echo sesame | $key"
+blocks "### Keep the key out of files that others read" "### Who may call" ini | drop_in key
+eventually "the credential is not taken" 'masv server status --settings --output json | grep -q "credential api-key"'
+! within journalctl --no-pager | grep -q sesame || fail "the key is in the journal"
+within rm /etc/systemd/system/masv-agent.service.d/key.conf
+
 type_in "docs/service.md, More than one" "$(blocks "### More than one" "### As yourself" | sed 's/^sudo masv/echo "listen: unix:\/\/\/run\/masv-agent-studio-b\/agent.sock" | sudo tee \/etc\/masv-agent\/studio-b.yaml\n&/')"
 eventually "the instance does not run" 'systemctl is-active masv-agent@studio-b'
 sudo=$(as_ann 'sudo /home/ann/masv-agent/target/release/masv service install 2>&1' || true)
