@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::error::{CliError, Exit};
 use super::output::Output;
-use files::{HUB_SOCKET_FILE, Place, write};
+use files::{Ground, HUB_SOCKET_FILE, Place, make, write};
 use manager::{domain, order, start, systemctl, unit_state};
 
 #[derive(Debug, Subcommand)]
@@ -77,6 +77,12 @@ fn install(which: &Which, place: &Place, output: &Output) -> Result<(), CliError
     for file in which.files(place) {
         let what = write(&file).map_err(|error| file_error("write", &file.path, &error, which))?;
         done.push(format!("{what} {}", file.path.display()));
+    }
+    for ground in which.ground(place) {
+        let (Ground::Folder(path) | Ground::Log(path)) = &ground;
+        if make(&ground, place).map_err(|error| file_error("make", path, &error, which))? {
+            done.push(format!("made {}", path.display()));
+        }
     }
     if which.root.is_none() {
         let changed = done.iter().any(|line| line.starts_with("wrote"));

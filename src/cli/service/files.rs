@@ -36,6 +36,17 @@ pub(super) struct Place {
     pub(super) macos: bool,
     /// Who called sudo: on macOS the daemon runs as that user, whose folders it watches.
     caller: Option<String>,
+    /// User and group of the caller, by number.
+    owner: Option<(u32, u32)>,
+}
+
+/// What launchd does not make, and whoever the service runs as may not.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// A folder for what it keeps.
+    Folder(PathBuf),
+    /// The file that its output is appended to.
+    Log(PathBuf),
 }
 
 impl Place {
@@ -43,6 +54,7 @@ impl Place {
         let binary = std::env::current_exe().and_then(std::path::absolute);
         let binary = binary.map_err(|error| CliError::failed(format!("cannot tell where masv is: {error}")))?;
         let home = std::env::home_dir().unwrap_or_else(|| PathBuf::from("/"));
+        let number = |name: &str| std::env::var(name).ok()?.parse().ok();
         let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         Ok(Self {
             binary,
@@ -50,6 +62,7 @@ impl Place {
             home,
             macos: cfg!(target_os = "macos"),
             caller: std::env::var("SUDO_USER").ok().filter(|name| !name.is_empty()),
+            owner: number("SUDO_UID").zip(number("SUDO_GID")),
         })
     }
 }
@@ -142,6 +155,24 @@ impl Which {
         files
     }
 
+    /// What has to be there before launchd starts it; systemd makes such things itself.
+    pub(super) fn ground(&self, place: &Place) -> Vec<Ground> {
+        if !place.macos {
+            return Vec::new();
+        }
+        let below = |path: &Path| match &self.root {
+            Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
+            None => path.to_owned(),
+        };
+        let logs = if self.user { place.home.join("Library/Logs") } else { PathBuf::from("/usr/local/var/log") };
+        let name = if self.hub { "masv-hub" } else { "masv-agent" };
+        let mut ground = vec![Ground::Log(below(&logs.join(name).with_extension("log")))];
+        if self.hub {
+            ground.push(Ground::Folder(below(Path::new("/usr/local/var/masv-hub"))));
+        }
+        ground
+    }
+
     pub(super) fn service_file(&self, place: &Place) -> PathBuf {
         match (place.macos, self.user) {
             (true, true) => place.home.join("Library/LaunchAgents").join(format!("{}.plist", self.name(place))),
@@ -184,6 +215,28 @@ pub(super) fn write(file: &Wanted) -> std::io::Result<&'static str> {
     Ok("wrote")
 }
 
+/// Makes it where it is missing, and gives it to who the service runs as; whether anything was missing.
+pub(super) fn make(ground: &Ground, place: &Place) -> std::io::Result<bool> {
+    let (Ground::Folder(path) | Ground::Log(path)) = ground;
+    if path.exists() {
+        return Ok(false);
+    }
+    match ground {
+        Ground::Folder(path) => {
+            std::fs::create_dir_all(path)?;
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+        }
+        Ground::Log(path) => {
+            std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+            std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+        }
+    }
+    if let Some((user, group)) = place.owner {
+        std::os::unix::fs::chown(path, Some(user), Some(group))?;
+    }
+    Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +252,7 @@ mod tests {
             config: "/home/ann/.config".into(),
             macos,
             caller: Some("ann".into()),
+            owner: None,
         }
     }
 
@@ -236,6 +290,25 @@ mod tests {
         let own = Which { user: true, ..which(root.path()) }.files(&place(true));
         assert!(own[0].content.contains("/home/ann/Library/Logs/masv-agent.log"));
         assert!(own[0].path.ends_with("home/ann/Library/LaunchAgents/io.masv.agent.plist"));
+    }
+
+    #[test]
+    fn what_launchd_does_not_make_is_made_once() {
+        let root = tempfile::tempdir().unwrap();
+        let hub = Which { hub: true, ..which(root.path()) };
+        assert!(hub.ground(&place(false)).is_empty());
+        let ground = hub.ground(&place(true));
+        for made in [true, false] {
+            assert!(ground.iter().all(|ground| make(ground, &place(true)).unwrap() == made));
+        }
+        // What the property list names is what was made.
+        let list = &hub.files(&place(true))[0].content;
+        for path in ["/usr/local/var/log/masv-hub.log", "/usr/local/var/masv-hub"] {
+            assert!(
+                root.path().join(&path[1..]).exists() && list.contains(&format!("<string>{path}</string>")),
+                "{path}"
+            );
+        }
     }
 
     #[test]
