@@ -162,6 +162,14 @@ as_ann 'sudo masv service install' | grep -q "runs already" || fail "installing 
 within kill -9 "$before"
 eventually "it is not started again after a kill" 'masv server status'
 
+say "an agent that hangs is started again"
+printf '[Service]\nWatchdogSec=3s\nTimeoutAbortSec=1s\n' | drop_in watchdog
+before=$(within systemctl show -p MainPID --value masv-agent)
+within kill -STOP "$before"
+eventually "the watchdog does not see that it hangs" "test \"\$(systemctl show -p MainPID --value masv-agent)\" != $before && masv server status"
+within journalctl --no-pager -u masv-agent | grep -q "Watchdog timeout" || fail "it was started again by something else"
+within rm /etc/systemd/system/masv-agent.service.d/watchdog.conf
+
 type_in "docs/service.md, Let it read the drop folders" "$(blocks "### Let it read the drop folders" "### Keep the key out of files that others read")"
 say "its drop-in: a folder below /home is read, one that is written is emptied"
 as_ann 'mkdir ~/Outgoing && sudo setfacl -m u:masv-agent:rX ~/Outgoing && sudo setfacl -m u:masv-agent:rwX /srv/drop/dailies'
