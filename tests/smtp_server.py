@@ -1,4 +1,4 @@
-"""A mail server for tests: python3 smtp_server.py starttls|tls FOLDER REFUSALS
+"""A mail server for tests: python3 smtp_server.py starttls|tls FOLDER REFUSALS [PORT]
 
 Prints its port. FOLDER holds cert.pem and key.pem; each mail becomes a file in it. The first REFUSALS mails are refused for now.
 Nothing is taken without encryption and the login of the tests.
@@ -12,6 +12,7 @@ import sys
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 encryption, folder, refusals = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
+port = int(sys.argv[4]) if len(sys.argv) > 4 else 0
 context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
 context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
 
@@ -52,7 +53,7 @@ def session():
 
 async def main():
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(session, "127.0.0.1", 0, ssl=context if encryption == "tls" else None)
+    server = await loop.create_server(session, "127.0.0.1", port, ssl=context if encryption == "tls" else None)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -24,6 +24,8 @@ pub(super) enum Format {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
     format: Format,
+    /// Somebody named the format.
+    asked_for: bool,
 }
 
 /// What a word is to tell by its colour.
@@ -74,7 +76,12 @@ fn style(mood: Mood) -> Style {
 impl Output {
     pub(super) fn new(format: Option<Format>) -> Self {
         let usual = if std::io::stdout().is_terminal() { Format::Text } else { Format::Json };
-        Self { format: format.unwrap_or(usual) }
+        Self { format: format.unwrap_or(usual), asked_for: format.is_some() }
+    }
+
+    /// The same, but as text where nobody asked for another format: for what is one word, to be sent into a file.
+    pub(super) fn usually_text(self) -> Self {
+        if self.asked_for { self } else { Self { format: Format::Text, ..self } }
     }
 
     pub(super) fn is_json(self) -> bool {

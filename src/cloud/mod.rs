@@ -42,7 +42,7 @@ pub use links::{CreatedLink, NewLink};
 pub use packages::{CreatedFile, CreatedPackage, FinalizeFile, Limits, NewFile, NewPackage, PackageAccess, SentPart};
 pub use portals::{NewPortalPackage, Portal};
 pub use reach::Reached;
-pub use storage::{Blueprint, PartBody};
+pub use storage::{Blueprint, PartBody, Receipt};
 
 /// Connecting that takes longer than this has failed.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use reqwest::header::{CONTENT_LENGTH, ETAG};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Body, Method, RequestBuilder};
 use serde::Deserialize;
 use url::Url;
@@ -61,6 +61,25 @@ impl PartBody {
     }
 }
 
+/// What a storage says of a part that it has taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its tag, verbatim.
+    pub tag: String,
+    /// It keeps the part encrypted under a key of its own (SSE-KMS) or of the sender's (SSE-C): the tag is no digest of what was sent,
+    /// though it looks like one.
+    pub sealed: bool,
+}
+
+impl Receipt {
+    fn read(headers: &HeaderMap) -> Option<Self> {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let sealed = text("x-amz-server-side-encryption").is_some_and(|how| how.starts_with("aws:kms"))
+            || headers.contains_key("x-amz-server-side-encryption-customer-algorithm");
+        Some(Self { tag: text("etag")?.to_owned(), sealed })
+    }
+}
+
 #[derive(Deserialize)]
 struct InitiateMultipartUploadResult {
     #[serde(rename = "UploadId")]
@@ -84,17 +103,17 @@ impl Cloud {
         multipart_id(&answer).map_err(|reason| CloudError::Garbled { call, reason })
     }
 
-    /// Sends a part; returns the storage's tag of it, verbatim. How long it may take is the caller's business.
+    /// Sends a part; returns what the storage says of it. How long it may take is the caller's business.
     ///
     /// # Errors
     /// See [`CloudError`].
-    pub async fn send_part(&self, blueprint: &Blueprint, part: PartBody) -> Result<String, CloudError> {
+    pub async fn send_part(&self, blueprint: &Blueprint, part: PartBody) -> Result<Receipt, CloudError> {
         let call = Call::SendPart;
         let request = self.storage_request(call, blueprint)?.header(CONTENT_LENGTH, part.length).body(part.body);
         let response = request.send().await.map_err(|error| CloudError::transport(call, &error))?;
-        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        let receipt = Receipt::read(response.headers());
         read_answer(call, response, LARGEST_ERROR).await?;
-        tag.ok_or_else(|| CloudError::Garbled { call, reason: "it has no ETag".to_owned() })
+        receipt.ok_or_else(|| CloudError::Garbled { call, reason: "it has no ETag".to_owned() })
     }
 
     fn storage_request(&self, call: Call, blueprint: &Blueprint) -> Result<RequestBuilder, CloudError> {
@@ -118,4 +137,26 @@ pub(super) fn multipart_id(xml: &[u8]) -> Result<String, String> {
     let text = std::str::from_utf8(xml).map_err(|error| error.to_string())?;
     let answer: InitiateMultipartUploadResult = quick_xml::de::from_str(text).map_err(|error| error.to_string())?;
     if answer.upload_id.is_empty() { Err("the UploadId is empty".to_owned()) } else { Ok(answer.upload_id) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_of_what_is_kept_encrypted_proves_nothing() {
+        let read = |headers: &[(&'static str, &'static str)]| {
+            Receipt::read(
+                &headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect(),
+            )
+        };
+        let tag = ("etag", "\"d41d8cd98f00b204e9800998ecf8427e\"");
+        assert!(!read(&[tag]).unwrap().sealed);
+        // SSE-S3 leaves the tag what it is.
+        assert!(!read(&[tag, ("x-amz-server-side-encryption", "AES256")]).unwrap().sealed);
+        assert!(read(&[tag, ("x-amz-server-side-encryption", "aws:kms")]).unwrap().sealed);
+        assert!(read(&[tag, ("x-amz-server-side-encryption", "aws:kms:dsse")]).unwrap().sealed);
+        assert!(read(&[tag, ("x-amz-server-side-encryption-customer-algorithm", "AES256")]).unwrap().sealed);
+        assert_eq!(read(&[]), None);
+    }
 }

@@ -1,6 +1,6 @@
 //! What happened to packages, for the people of their team to read later.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Value, json};
 
 use super::error::Refusal;
@@ -60,25 +60,36 @@ pub(super) fn list(connection: &Connection, team: &str, asked: &Asked) -> Result
         .prepare(&format!("SELECT count(*) FROM activity {text}"))?
         .query_row(rusqlite::params_from_iter(&conditions.values), |row| row.get(0))?;
     let (limit, before) = asked.page();
-    let mut statement = connection.prepare(&format!(
-        "SELECT number AS id, at, event, kind, state, package_id, package, portal_id, actor
-         FROM activity {text} {order} LIMIT {limit} OFFSET {before}"
-    ))?;
-    let rows = statement.query_map(rusqlite::params_from_iter(&conditions.values), |row| {
-        let number: i64 = row.get(0)?;
-        Ok(json!({
-            "id": number.to_string(),
-            "created_at": time(Some(row.get(1)?)),
-            "event_type": row.get::<_, String>(2)?,
-            "activity_type": row.get::<_, String>(3)?,
-            "state": row.get::<_, String>(4)?,
-            "package_id": row.get::<_, String>(5)?,
-            "package_name": row.get::<_, String>(6)?,
-            "portal_id": row.get::<_, Option<String>>(7)?,
-            "actor": row.get::<_, String>(8)?,
-        }))
-    })?;
+    let mut statement =
+        connection.prepare(&format!("SELECT {COLUMNS} FROM activity {text} {order} LIMIT {limit} OFFSET {before}"))?;
+    let rows = statement.query_map(rusqlite::params_from_iter(&conditions.values), shown)?;
     Ok((total, rows.collect::<Result<_, _>>()?))
+}
+
+/// An activity of a team.
+pub(super) fn get(connection: &Connection, team: &str, id: &str) -> Result<Value, Refusal> {
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM activity WHERE team_id = ?1 AND number = ?2"))?;
+    let found = statement.query_row(params![team, id.parse::<i64>().unwrap_or_default()], shown).optional()?;
+    found.ok_or_else(|| Refusal::not_found("activity"))
+}
+
+const COLUMNS: &str = "number AS id, at, event, kind, state, package_id, package, portal_id, actor";
+
+/// As the protocol shows it.
+fn shown(row: &rusqlite::Row<'_>) -> rusqlite::Result<Value> {
+    let number: i64 = row.get(0)?;
+    Ok(json!({
+        "id": number.to_string(),
+        "created_at": time(Some(row.get(1)?)),
+        "event_type": row.get::<_, String>(2)?,
+        "activity_type": row.get::<_, String>(3)?,
+        "state": row.get::<_, String>(4)?,
+        "package_id": row.get::<_, String>(5)?,
+        "package_name": row.get::<_, String>(6)?,
+        "portal_id": row.get::<_, Option<String>>(7)?,
+        "actor": row.get::<_, String>(8)?,
+    }))
 }
 
 /// Forgets what is from before a time, and all but the `most` that are newest.

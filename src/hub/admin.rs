@@ -82,6 +82,7 @@ impl Hub {
                 message: String::new(),
                 recipients,
                 active: true,
+                closes_at: None,
                 access_code_hash,
                 download_password_hash: None,
                 expiry_days: None,

@@ -7,7 +7,7 @@ use super::error::Refusal;
 use super::fields::Field;
 use super::listing::{Asked, Conditions};
 use super::restrictions::Restrictions;
-use super::wire::time;
+use super::wire::{now, time};
 
 /// A portal.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub(super) struct Portal {
     pub message: String,
     pub recipients: Vec<String>,
     pub active: bool,
+    /// When it closes by itself; absent: never.
+    pub closes_at: Option<i64>,
     pub access_code_hash: Option<String>,
     pub download_password_hash: Option<String>,
     pub expiry_days: Option<u64>,
@@ -32,7 +34,7 @@ pub(super) struct Portal {
 }
 
 const COLUMNS: &str = "id, team_id, subdomain, name, message, recipients, active, access_code_hash, \
-    download_password_hash, expiry_days, tag_id, restrictions, created_at, updated_at, unlimited_storage, fields";
+    download_password_hash, expiry_days, tag_id, restrictions, created_at, updated_at, unlimited_storage, fields, closes_at";
 
 impl Portal {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -55,7 +57,13 @@ impl Portal {
             updated_at: row.get(13)?,
             unlimited_storage: row.get(14)?,
             fields: serde_json::from_str(&fields).unwrap_or_default(),
+            closes_at: row.get(16)?,
         })
+    }
+
+    /// Whether it takes packages at this time.
+    pub(super) fn is_open(&self, now: i64) -> bool {
+        self.active && self.closes_at.is_none_or(|closes| now < closes)
     }
 
     /// What people call it.
@@ -70,7 +78,9 @@ impl Portal {
             "subdomain": self.subdomain,
             "name": self.name,
             "message": self.message,
-            "active": self.active,
+            "active": self.is_open(now()),
+            "expiry_enabled": self.closes_at.is_some(),
+            "expiry": time(self.closes_at),
             "has_access_code": self.access_code_hash.is_some(),
             "has_download_password": self.download_password_hash.is_some(),
             "metadata_fields": self.fields,
@@ -126,7 +136,7 @@ pub(super) fn update(connection: &Connection, portal: &Portal) -> Result<(), Ref
     let mut statement = connection.prepare_cached(
         "UPDATE portal SET name = ?2, message = ?3, recipients = ?4, active = ?5, access_code_hash = ?6,
             download_password_hash = ?7, expiry_days = ?8, tag_id = ?9, restrictions = ?10, updated_at = ?11,
-            subdomain = ?12, unlimited_storage = ?13, fields = ?14 WHERE id = ?1",
+            subdomain = ?12, unlimited_storage = ?13, fields = ?14, closes_at = ?15 WHERE id = ?1",
     )?;
     statement.execute(params![
         portal.id,
@@ -143,6 +153,7 @@ pub(super) fn update(connection: &Connection, portal: &Portal) -> Result<(), Ref
         portal.subdomain,
         portal.unlimited_storage,
         serde_json::to_string(&portal.fields).unwrap_or_default(),
+        portal.closes_at,
     ])?;
     Ok(())
 }

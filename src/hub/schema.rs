@@ -5,4 +5,5 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/hub/0001_first.sql"),
     include_str!("../../migrations/hub/0002_storage.sql"),
     include_str!("../../migrations/hub/0003_administration.sql"),
+    include_str!("../../migrations/hub/0004_portals_close.sql"),
 ];

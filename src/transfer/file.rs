@@ -33,6 +33,8 @@ use crate::store::{File, FileState, Part, Problem, RemoteFile};
 
 /// A part that arrives damaged so often is not the network's fault.
 const DAMAGE_LIMIT: u32 = 3;
+/// A cloud that loses what it had of a file so often would lose it again: it is not sent over and over.
+const MOST_FORGOTTEN: u32 = 4;
 /// A file that changed must have been still for so long before it is sent anew.
 const STILL: Duration = Duration::from_secs(5);
 /// How often a changing file is looked at.
@@ -75,6 +77,9 @@ pub(super) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
             Err(Setback::Failed(state, problem)) => return fail(run, &file, state, problem).await,
             Err(Setback::Forgotten) => {
                 forgotten += 1;
+                if forgotten > MOST_FORGOTTEN {
+                    return fail(run, &file, FileState::Error, is_lost(&file)).await;
+                }
                 run.pause_for(backoff(forgotten, fastrand::f64())).await?;
                 file.identity
             }
@@ -407,6 +412,15 @@ fn unreadable(file: &File, error: &std::io::Error) -> Setback {
 
 fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
+}
+
+fn is_lost(file: &File) -> Problem {
+    Problem {
+        code: "file_lost".to_owned(),
+        message: format!("the cloud has lost what was sent of {} {} times", file.path, MOST_FORGOTTEN + 1),
+        retryable: true,
+        hint: Some("ask who runs the cloud what happens to unfinished uploads, then resume the upload".to_owned()),
+    }
 }
 
 fn arrives_damaged(file: &File, number: u32) -> Setback {

@@ -88,9 +88,9 @@ fn decide(error: &CloudError, tries: Tries) -> Verdict {
             _ if matches!(status, 400 | 401 | 403 | 410) && tries.refused <= MOST_REFUSALS => Verdict::Refresh,
             _ => Verdict::Never,
         },
-        (Call::FinalizeFile, 400 | 404 | 409) if matches!(code, Some("NoSuchUpload" | "InvalidPart")) => {
-            Verdict::Restart
-        }
+        (Call::FinalizeFile, 400 | 409) if matches!(code, Some("NoSuchUpload" | "InvalidPart")) => Verdict::Restart,
+        // The file, or its upload, is not there any more. Is it the package that is gone, announcing the file anew says so.
+        (Call::FinalizeFile, 404 | 410) => Verdict::Restart,
         (Call::CreatePackage | Call::OpenPackage, 401) => Verdict::SignIn,
         // The right to read the package has expired: the link gives a new one.
         (Call::ListFiles | Call::FileAddress, 401) if tries.refused <= MOST_REFUSALS => Verdict::Refresh,
@@ -138,6 +138,8 @@ mod tests {
             (refused(SendPart, 404, Some("NoSuchUpload"), ""), 1, Verdict::Restart),
             (refused(SendPart, 400, Some("BadDigest"), ""), 1, Verdict::Later(None)),
             (refused(FinalizeFile, 400, Some("InvalidPart"), ""), 1, Verdict::Restart),
+            (refused(FinalizeFile, 404, None, "upload not found"), 1, Verdict::Restart),
+            (refused(FinalizePackage, 404, None, "package not found"), 1, Verdict::Never),
             (refused(FinalizePackage, 400, None, "package must have at least 1 file"), 1, Verdict::Never),
             (refused(FinalizePackage, 409, None, "package is already finalized"), 1, Verdict::Done),
             (refused(FinalizeFile, 409, None, "the file is finalized"), 1, Verdict::Done),

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::limit::Throttle;
 use super::live::InFlight;
 use super::tree::PartHasher;
-use crate::cloud::{Blueprint, Call, Cloud, CloudError, PartBody};
+use crate::cloud::{Blueprint, Call, Cloud, CloudError, PartBody, Receipt};
 use crate::digest::{Md5, SharedMd5};
 
 /// Bytes read at once.
@@ -103,13 +103,9 @@ pub(super) async fn send_part(
             Err(error) => return Err(SendError::Source(std::io::Error::other(error))),
         },
     };
-    let etag = answer.map_err(SendError::Cloud)?;
-    let sent = hex::encode(digests.md5);
-    let proven = match md5_of_tag(&etag) {
-        Some(stored) if stored != sent => return Err(SendError::Damaged { sent, stored }),
-        proven => proven.is_some(),
-    };
-    Ok(Sent { etag, tree: digests.tree, proven })
+    let receipt = answer.map_err(SendError::Cloud)?;
+    let proven = is_proven(&receipt, hex::encode(digests.md5))?;
+    Ok(Sent { etag: receipt.tag, tree: digests.tree, proven })
 }
 
 enum Reading {
@@ -177,10 +173,10 @@ fn paced(
 }
 
 async fn unless_stalled(
-    request: impl Future<Output = Result<String, CloudError>>,
+    request: impl Future<Output = Result<Receipt, CloudError>>,
     in_flight: &InFlight,
     limit: Duration,
-) -> Result<String, CloudError> {
+) -> Result<Receipt, CloudError> {
     tokio::pin!(request);
     let mut seen = in_flight.so_far();
     let mut deadline = Instant::now() + limit;
@@ -202,6 +198,14 @@ fn unreachable(reason: &str) -> CloudError {
     CloudError::Unreachable { call: Call::SendPart, reason: reason.to_owned() }
 }
 
+/// Whether the storage's receipt proves that it has what was `sent`; an error when it proves the contrary.
+fn is_proven(receipt: &Receipt, sent: String) -> Result<bool, SendError> {
+    match md5_of_tag(&receipt.tag).filter(|_| !receipt.sealed) {
+        Some(stored) if stored != sent => Err(SendError::Damaged { sent, stored }),
+        proven => Ok(proven.is_some()),
+    }
+}
+
 /// The MD5 in a tag, if it holds one: 32 hexadecimal digits, with or without quotes.
 fn md5_of_tag(etag: &str) -> Option<String> {
     let tag = etag.trim().trim_matches('"');
@@ -211,6 +215,16 @@ fn md5_of_tag(etag: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_receipt_proves_that_it_arrived_or_that_it_did_not_or_nothing() {
+        let md5 = || "d41d8cd98f00b204e9800998ecf8427e".to_owned();
+        let receipt = |tag: &str, sealed| Receipt { tag: format!("\"{tag}\""), sealed };
+        assert!(matches!(is_proven(&receipt(&md5(), false), md5()), Ok(true)));
+        assert!(matches!(is_proven(&receipt(&"0".repeat(32), false), md5()), Err(SendError::Damaged { .. })));
+        assert!(matches!(is_proven(&receipt(&"0".repeat(32), true), md5()), Ok(false)));
+        assert!(matches!(is_proven(&receipt("abc-2", false), md5()), Ok(false)));
+    }
 
     #[test]
     fn only_a_tag_that_is_an_md5_is_taken_for_one() {

@@ -128,6 +128,30 @@ async fn a_part_that_arrives_damaged_is_sent_again_and_three_times_is_an_error_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_the_cloud_has_lost_is_sent_again_but_not_for_ever() {
+    let (hub, url, proxy) = behind_proxy(0).await;
+    let engine = TestEngine::start(hub.cloud_at(url)).await;
+    let is_close = |asked: &Asked| asked.path.contains("/files/") && asked.path.ends_with("/finalize");
+    let loses = |mut times: u32| {
+        move |asked: &Asked| {
+            let lost = is_close(asked) && times > 0;
+            times -= u32::from(lost);
+            lost.then_some(Fault::Missing)
+        }
+    };
+    proxy.plan(loses(1));
+    let id = engine.queue.submit(spec(vec![engine.file("a.mov", &content(1, 100_000))])).await.unwrap();
+    engine.wait_for(id, State::Complete).await;
+    assert_eq!(proxy.asked(Asked::is_part).len(), 2, "sent once more");
+
+    proxy.plan(loses(u32::MAX));
+    let id = engine.queue.submit(spec(vec![engine.file("b.mov", &content(2, 100_000))])).await.unwrap();
+    let problem = engine.wait_long_for(id, State::Error, Duration::from_secs(60)).await.problem.unwrap();
+    assert_eq!(problem.code, "file_lost", "{problem:?}");
+    assert_eq!(proxy.asked(Asked::is_part).len(), 2 + 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn addresses_come_in_windows_and_are_asked_for_again_when_they_have_expired_and_after_a_pause() {
     let (hub, url, proxy) = behind_proxy(0).await;
     let settings = TransferSettings { workers: 2, ..TransferSettings::default() };

@@ -45,6 +45,8 @@ pub enum Fault {
     Slow,
     /// No answer comes, and the connection stays.
     Stalled,
+    /// 404: what is asked for is not there any more. None of [`FAULTS`], for it ends what depends on it.
+    Missing,
 }
 
 /// Every way there is to spoil a request.
@@ -204,6 +206,10 @@ async fn serve(Extract(proxy): Extract<Arc<Proxy>>, request: Request) -> Respons
         Some(Fault::ServerError) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Some(Fault::Busy) => {
             return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "0")]).into_response();
+        }
+        Some(Fault::Missing) => {
+            let body = "{\"code\":404,\"message\":\"upload not found\",\"errors\":[]}";
+            return (StatusCode::NOT_FOUND, body).into_response();
         }
         Some(Fault::TooMany) => return StatusCode::TOO_MANY_REQUESTS.into_response(),
         Some(Fault::Expired) if is_part || asked.is_storage() => return expired(),

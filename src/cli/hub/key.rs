@@ -11,8 +11,8 @@ use crate::cli::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
-    /// Make a key. It is shown this once; the hub keeps only its hash.
-    #[command(after_help = "Example:\n  masv hub key add 'DIT cart 2' > /etc/masv/api-key --output text")]
+    /// Make a key. It is shown this once, alone, also into a file; the hub keeps only its hash.
+    #[command(after_help = "Example:\n  (umask 077; masv hub key add 'DIT cart 2' > dit-cart-2.key)")]
     Add {
         /// What it is for.
         name: String,
@@ -46,6 +46,7 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
     match command {
         Command::Add { name, role } => {
             let role = if matches!(role, Role::Admin) { "admin" } else { "sender" };
+            let output = output.usually_text();
             let key = hub.post(&keys, &json!({ "name": name, "role": role })).await?;
             output.json(&key);
             // The key alone goes to standard output: it can be sent into a file.

@@ -8,7 +8,8 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::reach::{HubClient, text};
+use super::package::moment;
+use super::reach::{HubClient, text, time};
 use crate::cli::error::CliError;
 use crate::cli::output::{Output, size};
 
@@ -66,13 +67,16 @@ pub(in crate::cli) struct Settings {
     /// Whether it takes packages.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     active: Option<bool>,
-    /// A file with the code that senders must know.
+    /// Until when it takes packages: a day, a time (RFC 3339), or never.
+    #[arg(long, value_name = "TIME|never")]
+    closes: Option<String>,
+    /// A file with the code that senders must know; - is standard input.
     #[arg(long, value_name = "FILE")]
     access_code_file: Option<PathBuf>,
     /// Ask senders for no code.
     #[arg(long, conflicts_with = "access_code_file")]
     no_access_code: bool,
-    /// A file with the password that recipients must know.
+    /// A file with the password that recipients must know; - is standard input.
     #[arg(long, value_name = "FILE")]
     download_password_file: Option<PathBuf>,
     /// Ask recipients for no password.
@@ -115,6 +119,14 @@ impl Settings {
         let recipients = self.recipients.as_ref();
         put("recipients", recipients.map(|all| all.iter().filter(|one| !one.is_empty()).cloned().collect()));
         put("active", self.active.map(Value::from));
+        match self.closes.as_deref() {
+            Some("never") => put("expiry_enabled", Some(false.into())),
+            Some(closes) => {
+                put("expiry_enabled", Some(true.into()));
+                put("expiry", Some(moment(closes)?.into()));
+            }
+            None => {}
+        }
         for (name, file, none) in [
             ("access_code", &self.access_code_file, self.no_access_code),
             ("download_password", &self.download_password_file, self.no_download_password),
@@ -154,8 +166,11 @@ impl Settings {
 }
 
 fn first_line(path: &Path) -> Result<String, CliError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| CliError::usage(format!("{}: {error}", path.display())))?;
+    let read = match path.as_os_str() == "-" {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(path),
+    };
+    let text = read.map_err(|error| CliError::usage(format!("{}: {error}", path.display())))?;
     match text.lines().next().map(str::trim) {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
         _ => Err(CliError::usage(format!("{} is empty", path.display()))),
@@ -270,6 +285,7 @@ fn show(portal: &Value, output: &Output) {
         .map(|(_, words)| words)
         .collect();
     fact("asks for", asks.join(", "));
+    fact(if portal["active"] == true { "closes" } else { "closed" }, time(portal, "expiry"));
     fact(
         "expiry",
         match portal["custom_expiry_days"].as_i64() {

@@ -9,6 +9,7 @@ use super::{page, refused};
 use crate::hub::error::Refusal;
 use crate::hub::fields::{Field, Kind, Visibility};
 use crate::hub::storage::Bucket;
+use crate::hub::wire::now;
 use crate::hub::{Hub, portals};
 
 /// A field as the template shows it: its kind is that of the input.
@@ -38,7 +39,7 @@ pub(super) async fn show(State(hub): State<Hub>, Path(subdomain): Path<String>, 
     let values = context! {
         title => portal.title(),
         message => &portal.message,
-        active => portal.active,
+        active => portal.is_open(now()),
         id => &portal.id,
         has_code => portal.access_code_hash.is_some(),
         takes => portal.restrictions.told(),

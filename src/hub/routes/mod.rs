@@ -45,6 +45,7 @@ pub(super) fn router(hub: Hub) -> Router {
         .route("/v1.1/teams/{team}/packages/{package}", get(team::package))
         .route("/v1.1/teams/{team}/inbox", get(team::inbox))
         .route("/v1.1/teams/{team}/activities", get(team::activities))
+        .route("/v1/teams/{team}/activities/{activity}/events", get(team::activity_events))
         .route("/v1/teams/{team}/cloud_connections", get(team::cloud_connections))
         .route("/v1.1/teams/{team}/portals", get(portals::list))
         .route("/v1/teams/{team}/portals", get(portals::list).post(portals::create))

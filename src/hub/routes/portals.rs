@@ -14,7 +14,7 @@ use crate::hub::guesses::guess;
 use crate::hub::listing::{self, Asked};
 use crate::hub::portals::{self, Portal};
 use crate::hub::restrictions::Restrictions;
-use crate::hub::wire::{JsonBody, addresses, flag, integer, new_id, now, text};
+use crate::hub::wire::{JsonBody, addresses, flag, integer, new_id, now, parse_time, text};
 use crate::hub::{Hub, packages, passwords};
 
 pub(super) async fn find(State(hub): State<Hub>, Path(subdomain): Path<String>) -> Result<Json<Value>, Refusal> {
@@ -30,7 +30,7 @@ pub(super) async fn create_package(
     JsonBody(given): JsonBody<NewPackage>,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
     let portal = hub.database().read(move |connection| portals::get(connection, &portal)).await?;
-    if !portal.active {
+    if !portal.is_open(now()) {
         return Err(Refusal::forbidden("the portal is closed"));
     }
     if let Some(stored) = portal.access_code_hash.clone() {
@@ -76,6 +76,11 @@ pub(super) struct GivenPortal {
     #[serde(default, deserialize_with = "flag")]
     active: Option<bool>,
     #[serde(default, deserialize_with = "flag")]
+    expiry_enabled: Option<bool>,
+    /// When it closes by itself.
+    #[serde(default, deserialize_with = "text")]
+    expiry: Option<String>,
+    #[serde(default, deserialize_with = "flag")]
     has_access_code: Option<bool>,
     #[serde(default, deserialize_with = "text")]
     access_code: Option<String>,
@@ -116,7 +121,37 @@ async fn secret(
     }
 }
 
+/// What the service's portals can ask for and ours can not: taken for granted and not done, it would let in who is not meant.
+const NOT_HELD: [&str; 4] = [
+    "user_authentication_required",
+    "download_user_authentication_required",
+    "package_name_format_enabled",
+    "terms_of_service_enabled",
+];
+
 impl GivenPortal {
+    fn closes_at(&self, known: Option<i64>) -> Result<Option<i64>, Refusal> {
+        let given = self.expiry.as_deref().filter(|given| !given.is_empty());
+        match (self.expiry_enabled, given) {
+            (Some(false), _) => Ok(None),
+            (_, Some(given)) if given.starts_with("0001-01-01") => Ok(None),
+            (_, Some(given)) => {
+                parse_time(given).map(Some).ok_or_else(|| Refusal::invalid(format!("expiry is {given:?}, no time")))
+            }
+            (Some(true), None) if known.is_none() => Err(Refusal::invalid("expiry is missing")),
+            (_, None) => Ok(known),
+        }
+    }
+
+    fn refuse_what_is_not_held(&self) -> Result<(), Refusal> {
+        let asked = NOT_HELD.into_iter().find(|name| self.rest.get(*name) == Some(&Value::Bool(true)));
+        let private = self.rest.get("access_level").is_some_and(|level| level == "private").then_some("access_level");
+        match asked.or(private) {
+            Some(name) => Err(Refusal::invalid(format!("{name} is nothing that this hub's portals can do"))),
+            None => Ok(()),
+        }
+    }
+
     async fn apply(&self, portal: &mut Portal) -> Result<(), Refusal> {
         if let Some(subdomain) = &self.subdomain {
             portal.subdomain = subdomain.to_lowercase();
@@ -140,6 +175,8 @@ impl GivenPortal {
             portal.recipients = recipients.clone();
         }
         portal.active = self.active.unwrap_or(portal.active);
+        portal.closes_at = self.closes_at(portal.closes_at)?;
+        self.refuse_what_is_not_held()?;
         let code = portal.access_code_hash.take();
         portal.access_code_hash =
             secret("access_code", self.has_access_code, self.access_code.as_deref(), code).await?;
@@ -206,6 +243,7 @@ pub(super) async fn create(
         message: String::new(),
         recipients: Vec::new(),
         active: true,
+        closes_at: None,
         access_code_hash: None,
         download_password_hash: None,
         expiry_days: None,

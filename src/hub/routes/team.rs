@@ -161,6 +161,17 @@ pub(super) async fn create_tag(
     Ok((StatusCode::CREATED, Json(json!({ "id": id, "name": shown }))))
 }
 
+/// What happened in the course of an activity: here, each is one thing that happened.
+pub(super) async fn activity_events(
+    State(hub): State<Hub>,
+    Path((team, activity)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<Value>>, Refusal> {
+    auth::team(&hub, &headers, &team).await?;
+    let found = hub.database().read(move |connection| activity::get(connection, &team, &activity)).await?;
+    Ok(Json(vec![found]))
+}
+
 /// Connections to other clouds: the hub has none, and clients that list them are to see that.
 pub(super) async fn cloud_connections(
     State(hub): State<Hub>,

@@ -30,7 +30,7 @@ fn run(folder: &Path, arguments: &[&str], input: &str) -> Output {
 
 /// Runs `masv hub …`, which must succeed, and reads the JSON that it prints.
 fn done(folder: &Path, arguments: &[&str], input: &str) -> Value {
-    let output = run(folder, arguments, input);
+    let output = run(folder, &[arguments, &["--output", "json"]].concat(), input);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
 }
@@ -69,7 +69,7 @@ async fn keys_are_shown_once_stored_hashed_and_hold_what_their_role_says() {
     assert!(!listed.to_string().contains(&key));
     let table = run(folder, &["key", "ls", "--output", "text"], "");
     assert!(String::from_utf8_lossy(&table.stdout).contains("nas"));
-    let shown = run(folder, &["key", "add", "second", "--output", "text"], "");
+    let shown = run(folder, &["key", "add", "second"], "");
     let line = String::from_utf8(shown.stdout).unwrap();
     assert_eq!(line.trim().len(), 64, "the key alone goes to standard output: {line:?}");
 

@@ -52,6 +52,7 @@ const CALLS: &[(&str, &str, Right, bool)] = &[
     ("GET", "/v1.1/teams/{team}/packages/{package}", Team, false),
     ("GET", "/v1.1/teams/{team}/inbox", Team, false),
     ("GET", "/v1.1/teams/{team}/activities", Team, false),
+    ("GET", "/v1/teams/{team}/activities/{activity}/events", Team, false),
     ("GET", "/v1/teams/{team}/cloud_connections", Team, false),
     ("GET", "/v1.1/teams/{team}/portals", Team, false),
     ("GET", "/v1/teams/{team}/portals", Team, false),
@@ -147,6 +148,7 @@ async fn things(hub: &TestHub) -> Things {
     let path = format!("/v1/teams/{}/api_keys", text(&second, "id"));
     let body = json!({ "name": "k", "role": "admin" });
     let (_, other_key) = hub.hub.call(Method::POST, &path, Some(&body)).await.unwrap();
+    let activities = good(hub.team_request(Method::GET, &format!("/v1.1/teams/{team}/activities"))).await;
     let ids = [
         ("team", team.clone()),
         ("package", package.id.clone()),
@@ -157,6 +159,7 @@ async fn things(hub: &TestHub) -> Things {
         ("hook", text(&hook, "id")),
         ("key", text(&key, "id")),
         ("member", text(&person, "id")),
+        ("activity", text(&activities["records"][0], "id")),
     ];
     Things {
         ids: ids.into(),

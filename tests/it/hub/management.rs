@@ -179,6 +179,41 @@ async fn a_portal_takes_what_its_restrictions_allow() {
 }
 
 #[tokio::test]
+async fn a_portal_closes_at_its_time_and_what_it_can_not_hold_is_refused() {
+    let hub = TestHub::start().await;
+    let portal = text(&good(hub.request(Method::GET, "/v1/subdomains/portals/open")).await, "id");
+    let set = |body: Value| hub.team_request(Method::PUT, &format!("/v1/portals/{portal}")).json(&body);
+    refused(set(json!({ "expiry_enabled": true })), 400).await;
+    refused(set(json!({ "expiry_enabled": true, "expiry": "soon" })), 400).await;
+    let shown = good(set(json!({ "expiry_enabled": true, "expiry": "2999-01-01" }))).await;
+    assert_eq!((&shown["active"], text(&shown, "expiry")), (&json!(true), "2999-01-01T00:00:00.000Z".into()));
+    from_portal(&hub, "open", "In time").await;
+    let shown = good(set(json!({ "expiry": "2020-01-01T00:00:00Z" }))).await;
+    assert_eq!(shown["active"], false);
+    let send = json!({ "name": "Late", "sender": "dit@example.com" });
+    let late = || hub.request(Method::POST, &format!("/v1/portals/{portal}/packages")).json(&send);
+    assert_eq!(refused(late(), 403).await, "the portal is closed");
+    let page = hub.request(Method::GET, "/portals/open").send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("This portal is closed"));
+    // Other changes leave it as it is.
+    assert_eq!(good(set(json!({ "message": "Hello" }))).await["active"], false);
+    assert_eq!(good(set(json!({ "expiry_enabled": false }))).await["active"], true);
+    good(late()).await;
+    for asked in [
+        json!({ "user_authentication_required": true }),
+        json!({ "download_user_authentication_required": true }),
+        json!({ "package_name_format_enabled": true }),
+        json!({ "terms_of_service_enabled": true }),
+        json!({ "access_level": "private" }),
+    ] {
+        let (name, _) = asked.as_object().unwrap().iter().next().unwrap();
+        let said = refused(set(asked.clone()), 400).await;
+        assert!(said.starts_with(name), "{said}");
+    }
+    good(set(json!({ "user_authentication_required": false, "access_level": "regular" }))).await;
+}
+
+#[tokio::test]
 async fn expiry_is_set_and_what_is_over_is_emptied() {
     let hub = TestHub::start().await;
     let package = hub.sent_package(json!({ "name": "Over", "custom_expiry_days": 3 }), &[1; 100_000]).await;

@@ -1,0 +1,3 @@
+-- Portals that close by themselves.
+
+ALTER TABLE portal ADD COLUMN closes_at INTEGER; -- absent: never
