@@ -12,6 +12,8 @@ use super::storage::{Arrived, BucketFile, Kept, Leftovers, PartName, Piece, Sour
 use super::wire::{now, time};
 use super::{closing, packages, quotas};
 
+/// The largest file: 10,000 parts of 5 GiB, as S3 has it.
+const LARGEST: u64 = 10_000 * (5 << 30);
 /// Part keys are `number of the file * PARTS + number of the part`.
 const PARTS: i64 = 16_384;
 
@@ -117,7 +119,10 @@ pub(super) fn insert(connection: &Connection, file: &NewFile, now: i64) -> Resul
         if file.directory { "directory" } else { "file" },
         file.path,
         file.name,
-        i64::try_from(file.size).map_err(|_| Refusal::invalid("size is too large"))?,
+        i64::try_from(file.size)
+            .ok()
+            .filter(|_| file.size <= LARGEST)
+            .ok_or_else(|| Refusal::invalid("size is too large"))?,
         file.last_modified,
         file.directory.then_some(now),
         file.in_bucket && !file.directory,

@@ -14,12 +14,16 @@ use super::units;
 /// When a sender whose team's quota is full may ask again: somebody may have removed something.
 const ASK_AGAIN: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// Quota and use of the team of a package; nothing where there is no quota.
-fn limits(connection: &Connection, package: &str) -> Result<Option<(u64, u64)>, Refusal> {
+/// No team may have more, quota or not: what files are announced with is summed up in 64 bits, and whoever may announce files must
+/// not be able to make that sum impossible for all.
+const MOST: u64 = 1 << 60;
+
+/// What the team of a package may have, and what it has.
+fn limits(connection: &Connection, package: &str) -> Result<(u64, u64), Refusal> {
     let mut statement = connection
         .prepare_cached("SELECT quota, used FROM team WHERE id = (SELECT team_id FROM package WHERE id = ?1)")?;
     let (quota, used): (Option<i64>, i64) = statement.query_row([package], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(quota.map(|quota| (quota.unsigned_abs(), used.unsigned_abs())))
+    Ok((quota.map_or(MOST, i64::unsigned_abs).min(MOST), used.unsigned_abs()))
 }
 
 fn full(quota: u64, wanted: u64) -> Refusal {
@@ -34,10 +38,8 @@ fn full(quota: u64, wanted: u64) -> Refusal {
 
 /// Refuses what has just been written when it goes beyond the quota of the package's team.
 pub(super) fn check(connection: &Connection, package: &str) -> Result<(), Refusal> {
-    match limits(connection, package)? {
-        Some((quota, used)) if used > quota => Err(full(quota, used)),
-        _ => Ok(()),
-    }
+    let (quota, used) = limits(connection, package)?;
+    if used > quota { Err(full(quota, used)) } else { Ok(()) }
 }
 
 /// Refuses `stored` bytes of a file that was announced with less, when the difference goes beyond the quota.
@@ -47,7 +49,7 @@ pub(super) fn check_excess(
     file: &FileRow,
     stored: impl FnOnce() -> Result<u64, Refusal>,
 ) -> Result<(), Refusal> {
-    let Some((quota, used)) = limits(connection, package)? else { return Ok(()) };
+    let (quota, used) = limits(connection, package)?;
     let excess = stored()?.saturating_sub(file.size);
     let wanted = used.saturating_add(excess);
     if excess > 0 && wanted > quota { Err(full(quota, wanted)) } else { Ok(()) }

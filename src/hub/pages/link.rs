@@ -21,7 +21,7 @@ use crate::hub::{Hub, archive, content, files, units};
 /// The largest form, bytes.
 const LARGEST_FORM: usize = 16 << 10;
 /// More files are not listed one by one.
-const MOST_LISTED: usize = 5000;
+const MOST_LISTED: usize = 20_000;
 
 #[derive(Deserialize)]
 pub(super) struct Secret {

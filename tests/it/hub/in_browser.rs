@@ -275,6 +275,46 @@ async fn a_part_that_the_storage_has_otherwise_is_sent_again() {
     assert!(files == [("/clip.mov".to_owned(), bytes)]);
 }
 
+/// Puts so many files beside the one that a package has, in folders of 500.
+fn fill(hub: &TestHub, package: &str, count: i64) {
+    let mut database = rusqlite::Connection::open(hub.data().join("hub.db")).unwrap();
+    let all = database.transaction().unwrap();
+    for number in 0..count {
+        all.execute(
+            "INSERT INTO file (id, package_id, kind, path, name, size, last_modified, finalized_at, etag, crc)
+             VALUES (?1, ?2, 'file', ?3, ?4, 12345678, 1700000000000, 1700000000000, 'e', 0)",
+            rusqlite::params![
+                format!("01ARZ3NDEKTSV4RRFFQ{number:07}"),
+                package,
+                format!("reel/scene_{:02}", number / 500),
+                format!("frame_{number:06}.dpx")
+            ],
+        )
+        .unwrap();
+    }
+    all.execute("UPDATE package SET file_count = file_count + ?1, size = size + ?1 * 12345678", [count]).unwrap();
+    all.commit().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_files_are_a_page_of_folders() {
+    let Some(page) = Browser::start().await else { return };
+    let hub = TestHub::start().await;
+    let package = hub.sent_package(json!({ "name": "Stills of the whole film" }), b"clip").await;
+    fill(&hub, &package.id, 10_000);
+    let link = package.new_link(json!({})).await;
+    let started = std::time::Instant::now();
+    page.open(&text(&link, "url")).await;
+    page.click(".tree > li > details > summary").await;
+    page.click(".tree ul > li:nth-child(20) > details > summary").await;
+    page.wait_for("[...document.querySelectorAll('.name')].some((e) => e.textContent === 'frame_009999.dpx' && e.checkVisibility())")
+        .await;
+    assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+    let shown = page.text().await;
+    assert!(shown.contains("10001 files") && shown.contains("10000 files, 123.5 GB"), "{shown:.300}");
+    page.picture("link-many.png").await;
+}
+
 /// What the documentation says that a bucket must allow to browsers.
 fn documented_cors(origin: &str) -> Value {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/hub.md")).unwrap();

@@ -107,3 +107,25 @@ async fn a_time_without_a_zone_is_utc() {
     let files = good(package.request(Method::GET, "/files")).await;
     assert_eq!(files[0]["last_modified"], "2026-01-02T03:04:05.678Z");
 }
+
+#[tokio::test]
+async fn nobody_makes_the_sum_of_a_team_impossible() {
+    let hub = TestHub::start().await;
+    let package = hub.new_package(json!({ "name": "Endless" })).await;
+    let announce =
+        |name: &str, size: u64| package.request(Method::POST, "/files").json(&json!({ "name": name, "size": size }));
+    let largest = 10_000 * (5_u64 << 30);
+    for size in [largest + 1, i64::MAX as u64, u64::MAX] {
+        refused(announce("a", size), 400).await;
+    }
+    good(announce("a", largest)).await;
+    // As if many had been announced: what is left of 64 bits is less than one more.
+    let database = rusqlite::Connection::open(hub.data().join("hub.db")).unwrap();
+    database.execute("UPDATE package SET reserved = ?1", [1_i64 << 60]).unwrap();
+    refused(announce("b", 1), 507).await;
+    let usage = good(hub.team_request(Method::GET, &format!("/v1/teams/{}/usage", hub.team))).await;
+    assert_eq!(usage["used"], 1_u64 << 60);
+    assert_eq!(package.request(Method::DELETE, "").send().await.unwrap().status(), 204);
+    let after = hub.new_package(json!({ "name": "After" })).await;
+    after.send("", "a", &[b"fine"]).await;
+}
