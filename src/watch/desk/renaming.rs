@@ -1,5 +1,4 @@
-//! Files that were renamed after they were sent, or after they were uploaded into a package that is still open: they are
-//! not drops.
+//! Sent files that were renamed: they are not drops.
 //!
 //! Known by what a renaming leaves as it is: inode, size, modification time.
 
@@ -34,8 +33,7 @@ fn follows_renaming(rule: &Rule) -> bool {
 impl Desk {
     /// Notes that a file is no longer at its path. After-actions are the agent's own doing and not noted here.
     pub(super) fn note_departed(&mut self, path: &Path, known: &Known) {
-        let counts = matches!(known.verdict, Some(Verdict::Sent(_) | Verdict::Skipped | Verdict::InUpload(_)));
-        if !counts || !follows_renaming(self.rule()) {
+        if !matches!(known.verdict, Some(Verdict::Sent(_) | Verdict::Skipped)) || !follows_renaming(self.rule()) {
             return;
         }
         if self.departed.len() >= MOST_DEPARTED {
@@ -44,8 +42,7 @@ impl Desk {
         self.departed.insert(content(&known.identity), path.to_owned());
     }
 
-    /// Where the content of the file at `path` lay when it was sent, or taken for an upload, if it was merely renamed
-    /// since.
+    /// Where the content of the file at `path` lay when it was sent, if it was merely renamed since.
     #[must_use]
     pub fn renamed_from(&self, path: &Path) -> Option<(PathBuf, FileIdentity)> {
         let identity = self.inventory.get(path)?.identity;
@@ -53,17 +50,16 @@ impl Desk {
         Some((before.clone(), identity))
     }
 
-    /// The same for many, by the ledger: files that it does not know, with the entries of the paths at which it knows
-    /// their content and nothing is any more.
+    /// The same for many, by the ledger: files that it does not know, with the paths at which it knows their content
+    /// and nothing is any more.
     #[must_use]
-    pub fn renamed_since<'a>(&self, entries: &'a [LedgerEntry]) -> Vec<(Arc<Path>, &'a LedgerEntry, FileIdentity)> {
+    pub fn renamed_since(&self, entries: &[LedgerEntry]) -> Vec<(Arc<Path>, PathBuf, FileIdentity)> {
         if !follows_renaming(self.rule()) {
             return Vec::new();
         }
-        let counts =
-            |entry: &&LedgerEntry| matches!(entry.outcome, Outcome::Sent | Outcome::Skipped | Outcome::Claimed);
-        let absent = entries.iter().filter(counts).filter(|entry| !self.inventory.contains(&entry.path));
-        let absent: HashMap<Content, &LedgerEntry> = absent.map(|entry| (content(&entry.identity), entry)).collect();
+        let sent = |entry: &&LedgerEntry| matches!(entry.outcome, Outcome::Sent | Outcome::Skipped);
+        let absent = entries.iter().filter(sent).filter(|entry| !self.inventory.contains(&entry.path));
+        let absent: HashMap<Content, &Path> = absent.map(|entry| (content(&entry.identity), &*entry.path)).collect();
         if absent.is_empty() {
             return Vec::new();
         }
@@ -72,7 +68,7 @@ impl Desk {
             self.inventory.files().filter(|(path, file)| file.kind == Kind::Item && !known.contains(&***path));
         let renamed = unknown.filter_map(|(path, file)| {
             let before = absent.get(&content(&file.identity))?;
-            Some((Arc::clone(path), *before, file.identity))
+            Some((Arc::clone(path), before.to_path_buf(), file.identity))
         });
         renamed.collect()
     }

@@ -175,7 +175,7 @@ impl Runner {
         Ok(None)
     }
 
-    pub(super) async fn files_of(&self, id: UploadId) -> Result<HashMap<PathBuf, File>, StoreError> {
+    async fn files_of(&self, id: UploadId) -> Result<HashMap<PathBuf, File>, StoreError> {
         let mut files = HashMap::new();
         let mut after = None;
         loop {

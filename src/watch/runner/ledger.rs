@@ -1,7 +1,6 @@
 //! The rule's task and the ledger: what is fresh is judged by it, what happens to uploads is followed in it.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +8,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::{RETRY, Runner, describe};
-use crate::base::{FileIdentity, UploadId};
+use crate::base::FileIdentity;
 use crate::rules::Existing;
-use crate::store::{FileState, LedgerEntry, Outcome, StoreError};
+use crate::store::{LedgerEntry, Outcome, StoreError};
 use crate::watch::inventory::Known;
 use crate::watch::judge::{Verdict, forgets_when_gone};
 use crate::watch::sieve::Kind;
@@ -20,9 +19,6 @@ use crate::watch::sieve::Kind;
 const MOST_SINGLE: usize = 64;
 /// Changes of the ledger at the same time: they share a flush of the disk.
 const AT_ONCE: usize = 64;
-
-/// The sources that are uploaded of uploads that were asked about.
-type Uploaded = HashMap<UploadId, HashSet<PathBuf>>;
 
 impl Runner {
     /// Judges fresh files. What can not be judged now is judged when the ledger can be read again.
@@ -36,9 +32,8 @@ impl Runner {
         }
         // A file that was sent and is dropped again is due for its after-action again.
         self.aftermath.look_again();
-        let mut uploaded = Uploaded::new();
         for path in fresh {
-            match self.entry_of(path, &mut uploaded).await {
+            match self.entry_of(path).await {
                 Ok(entry) => {
                     let (now, clock) = (self.shared.now(), self.clock());
                     if entry.as_ref().is_some_and(|entry| entry.outcome == Outcome::Claimed) {
@@ -53,51 +48,24 @@ impl Runner {
 
     /// What the ledger says of a path. Of a file that was sent from another path and renamed since it says from now on
     /// that it counts as sent.
-    async fn entry_of(&self, path: &Arc<Path>, uploaded: &mut Uploaded) -> Result<Option<LedgerEntry>, StoreError> {
+    async fn entry_of(&self, path: &Arc<Path>) -> Result<Option<LedgerEntry>, StoreError> {
         let entry = self.store.ledger_entry(&self.rule.name, path).await?;
         let renamed = self.shared.desk().renamed_from(path);
-        let (None, Some((before, identity))) = (&entry, renamed) else { return Ok(entry) };
-        let Some(before) = self.store.ledger_entry(&self.rule.name, &before).await? else { return Ok(entry) };
-        self.follow(&[(Arc::clone(path), &before, identity)], uploaded).await?;
-        self.store.ledger_entry(&self.rule.name, path).await
-    }
-
-    /// Lets the ledger follow files that were renamed: path now, entry of the path before, state. What a package that is
-    /// not complete has not got yet is not followed: under its new name it is a drop.
-    async fn follow(
-        &self,
-        renamed: &[(Arc<Path>, &LedgerEntry, FileIdentity)],
-        uploaded: &mut Uploaded,
-    ) -> Result<bool, StoreError> {
-        let (mut followed, mut left): (Vec<(PathBuf, FileIdentity)>, Vec<PathBuf>) = (Vec::new(), Vec::new());
-        for (path, before, identity) in renamed {
-            match (before.outcome, before.upload) {
-                (Outcome::Claimed, Some(id)) => {
-                    let sources = match uploaded.entry(id) {
-                        Entry::Occupied(known) => known.into_mut(),
-                        Entry::Vacant(place) => place.insert(self.uploaded(id).await?),
-                    };
-                    if !sources.contains(&self.rule.watch.join(&before.path)) {
-                        continue;
-                    }
-                }
-                (Outcome::Sent | Outcome::Skipped, _) => left.push(before.path.clone()),
-                _ => continue,
+        match (entry, renamed) {
+            (None, Some((before, identity))) => {
+                self.follow(vec![(path.to_path_buf(), before, identity)]).await?;
+                self.store.ledger_entry(&self.rule.name, path).await
             }
-            followed.push((path.to_path_buf(), *identity));
+            (entry, _) => Ok(entry),
         }
-        let any = !followed.is_empty();
-        if any {
-            self.store.ledger_mark(&self.rule.name, followed, Outcome::Skipped).await?;
-        }
-        self.forget(&left).await?;
-        Ok(any)
     }
 
-    /// The sources of an upload's files that are uploaded.
-    async fn uploaded(&self, id: UploadId) -> Result<HashSet<PathBuf>, StoreError> {
-        let done = self.files_of(id).await?.into_iter().filter(|(_, file)| file.state == FileState::Done);
-        Ok(done.map(|(source, _)| source).collect())
+    /// Lets the ledger follow files that were renamed: path now, path before, state.
+    async fn follow(&self, renamed: Vec<(PathBuf, PathBuf, FileIdentity)>) -> Result<(), StoreError> {
+        let before: Vec<PathBuf> = renamed.iter().map(|(_, before, _)| before.clone()).collect();
+        let files = renamed.into_iter().map(|(path, _, identity)| (path, identity)).collect();
+        self.store.ledger_mark(&self.rule.name, files, Outcome::Skipped).await?;
+        self.forget(&before).await
     }
 
     /// Has the whole ledger read in the next pass.
@@ -125,7 +93,9 @@ impl Runner {
         self.note_first_start().await?;
         let mut entries = self.store.ledger(&self.rule.name).await?;
         let renamed = self.shared.desk().renamed_since(&entries);
-        if self.follow(&renamed, &mut Uploaded::new()).await? {
+        if !renamed.is_empty() {
+            let renamed = renamed.into_iter().map(|(path, before, identity)| (path.to_path_buf(), before, identity));
+            self.follow(renamed.collect()).await?;
             entries = self.store.ledger(&self.rule.name).await?;
         }
         let mut gone: Vec<PathBuf> = Vec::new();
