@@ -8,16 +8,13 @@ use std::fs::File as OpenFile;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-
 use super::disk::{DiskError, Folder};
 use super::fetch::{FetchError, Range, Source};
 use super::life::{Run, refused};
 use super::place::temporary;
 use crate::cloud::{Call, CloudError};
 use crate::store::{DownloadFile, DownloadFileState, FetchedPart, Problem};
-use crate::transfer::{Halt, Tries, Verdict, checksum};
+use crate::transfer::{Halt, PartError, Tries, Verdict, checksum, each_part};
 
 /// How often a file may turn out to be another one than it was before that counts as a failure.
 const MOST_CHANGES: u32 = 3;
@@ -46,6 +43,12 @@ impl From<Halt> for Setback {
 impl From<DiskError> for Setback {
     fn from(error: DiskError) -> Self {
         if error.concerns_all() { Self::Halt(Halt::Failed(error.problem())) } else { Self::Failed(error.problem()) }
+    }
+}
+
+impl PartError for Setback {
+    fn is_interruption(&self) -> bool {
+        matches!(self, Self::Halt(Halt::Interrupted))
     }
 }
 
@@ -210,23 +213,13 @@ async fn fetch_parts(
     let (id, etag) = (&file.wanted.remote_id, file.etag.clone());
     let source = Source::new(run.cloud(), run.circuits(), run.throttle(), run.access(), id, etag);
     let missing: Vec<u32> = (1..=parts).filter(|number| !confirmed.contains_key(number)).collect();
-    let mut missing = missing.into_iter();
-    let mut fetching = FuturesUnordered::new();
-    loop {
-        while fetching.len() < run.workers() {
-            let Some(number) = missing.next() else { break };
-            let offset = u64::from(number - 1) * part_size;
-            let range = Range { offset, length: part_size.min(size - offset), size };
-            fetching.push(fetch_one(run, file, &source, opened, number, range));
-        }
-        match fetching.next().await {
-            Some(fetched) => {
-                let (number, tree) = fetched?;
-                confirmed.insert(number, tree);
-            }
-            None => return Ok(()),
-        }
-    }
+    let fetch = |number| {
+        let offset = u64::from(number - 1) * part_size;
+        let range = Range { offset, length: part_size.min(size - offset), size };
+        fetch_one(run, file, &source, opened, number, range)
+    };
+    let done = |(number, tree)| drop(confirmed.insert(number, tree));
+    each_part(missing.into_iter(), || run.workers(), fetch, done).await
 }
 
 /// Fetches one part until it is on the disk, and writes that down.

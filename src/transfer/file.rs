@@ -13,8 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -23,7 +21,7 @@ use super::plan::Plan;
 use super::retry::{Tries, Verdict, backoff};
 use super::send::{SendError, Sent, Slice, send_part};
 use super::slots::Reads;
-use super::steps::Halt;
+use super::steps::{Halt, PartError, each_part};
 use super::tally::Cause;
 use super::tree;
 use super::upload::{Run, refused};
@@ -57,6 +55,12 @@ enum Setback {
 impl From<Halt> for Setback {
     fn from(halt: Halt) -> Self {
         Self::Halt(halt)
+    }
+}
+
+impl PartError for Setback {
+    fn is_interruption(&self) -> bool {
+        matches!(self, Self::Halt(Halt::Interrupted))
     }
 }
 
@@ -256,23 +260,8 @@ impl Sending<'_> {
     /// Sends the parts that are not in `parts`, and adds them.
     async fn send_missing(&self, parts: &mut Vec<Part>) -> Result<(), Setback> {
         let confirmed: HashSet<u32> = parts.iter().map(|part| part.number).collect();
-        let mut missing = (1..=self.plan.parts()).filter(|number| !confirmed.contains(number));
-        let mut sending = FuturesUnordered::new();
-        let mut interrupted = false;
-        loop {
-            while !interrupted && sending.len() < self.run.workers() {
-                let Some(number) = missing.next() else { break };
-                sending.push(self.send_one(number));
-            }
-            match sending.next().await {
-                Some(Ok(part)) => parts.push(part),
-                // No new part is begun; those on their way may end.
-                Some(Err(Setback::Halt(Halt::Interrupted))) => interrupted = true,
-                Some(Err(setback)) => return Err(setback),
-                None if interrupted => return Err(Halt::Interrupted.into()),
-                None => return Ok(()),
-            }
-        }
+        let missing = (1..=self.plan.parts()).filter(|number| !confirmed.contains(number));
+        each_part(missing, || self.run.workers(), |number| self.send_one(number), |part| parts.push(part)).await
     }
 
     /// Sends one part until the storage has it, and writes that down.

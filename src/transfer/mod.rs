@@ -47,6 +47,6 @@ pub use queue::{Queue, TransferSettings};
 pub(crate) use retry::{Tries, Verdict};
 pub(crate) use slots::Slot;
 pub use slots::SlotLimits;
-pub(crate) use steps::{Halt, Steps, in_trouble};
+pub(crate) use steps::{Halt, PartError, Steps, each_part, in_trouble};
 pub use tally::{Cause, Tally};
 pub(crate) use tree::{PartHasher, checksum};

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -188,6 +190,36 @@ impl Steps {
             }
         }
         Err(halted.unwrap_or(Halt::Interrupted))
+    }
+}
+
+/// Why work on a part failed.
+pub(crate) trait PartError {
+    /// Whether only because the transfer is to stop.
+    fn is_interruption(&self) -> bool;
+}
+
+/// Works on parts by their numbers, so many at once; `done` gets each as it ends. When the transfer is to stop, no new one is
+/// begun, and those on their way may end; any other failure drops them.
+pub(crate) async fn each_part<T, E: PartError, W: Future<Output = Result<T, E>>>(
+    mut missing: impl Iterator<Item = u32>,
+    at_once: impl Fn() -> usize,
+    work: impl Fn(u32) -> W,
+    mut done: impl FnMut(T),
+) -> Result<(), E> {
+    let mut working = FuturesUnordered::new();
+    let mut interrupted = None;
+    loop {
+        while interrupted.is_none() && working.len() < at_once() {
+            let Some(number) = missing.next() else { break };
+            working.push(work(number));
+        }
+        match working.next().await {
+            Some(Ok(part)) => done(part),
+            Some(Err(error)) if error.is_interruption() => interrupted = Some(error),
+            Some(Err(error)) => return Err(error),
+            None => return interrupted.map_or(Ok(()), Err),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use masv_agent::store::{Download, DownloadFile, DownloadFileState, DownloadSourc
 use masv_agent::transfer::{QueueError, RateLimit};
 use serde_json::json;
 
+use crate::proxy::{Asked, Fault, behind_proxy};
 use crate::support::{TestEngine, TestHub, content, spec, wait_until};
 
 const PART: u64 = 1 << 20;
@@ -34,8 +35,11 @@ impl Receiver {
     }
 
     async fn start_in(folder: tempfile::TempDir) -> Self {
+        Self::start_with(folder, DownloadSettings { part_size: PART, workers: 2, ..DownloadSettings::default() }).await
+    }
+
+    async fn start_with(folder: tempfile::TempDir, settings: DownloadSettings) -> Self {
         let store = Store::open(&folder.path().join("agent.db")).unwrap();
-        let settings = DownloadSettings { part_size: PART, workers: 2, ..DownloadSettings::default() };
         let downloads = Downloads::start(store.clone(), nobody(), settings).await.unwrap();
         Self { downloads, store, folder }
     }
@@ -220,6 +224,33 @@ async fn an_unfinished_file_that_was_lost_is_begun_anew() {
     let done = receiver.wait_for(id, State::Complete).await;
     assert_eq!(receiver.received(), expected(&files));
     assert_eq!(done.totals.bytes_done, done.totals.bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_lets_another_go_first_loses_no_part_on_its_way() {
+    let (hub, url, proxy) = behind_proxy(0).await;
+    let (link, _engine, _) = send(&hub, &[("big.mov", content(8, 40 << 20))], None).await;
+    assert!(link.starts_with(url.as_str()), "the parts come through the proxy: {link}");
+    proxy.plan(|asked| is_range(asked).then_some(Fault::Slow));
+    let settings =
+        DownloadSettings { workers: 2, active_downloads: 1, part_size: 4 << 20, ..DownloadSettings::default() };
+    let receiver = Receiver::start_with(tempfile::tempdir().unwrap(), settings).await;
+    let first = receiver.downloads.submit(receiver.spec(&link)).await.unwrap();
+    wait_until("the first one moves", Duration::from_secs(20), || async {
+        receiver.store.download(first).await.unwrap().totals.bytes_done > 0
+    })
+    .await;
+    let urgent =
+        DownloadSpec { priority: 5, destination: receiver.destination().join("urgent"), ..receiver.spec(&link) };
+    let second = receiver.downloads.submit(urgent).await.unwrap();
+    let second = receiver.wait_for(second, State::Complete).await;
+    let first = receiver.wait_for(first, State::Complete).await;
+    assert!(second.completed_at < first.completed_at);
+    assert_eq!(proxy.asked(is_range).len(), 20, "each part of both was fetched once");
+}
+
+fn is_range(asked: &Asked) -> bool {
+    asked.method == "GET" && asked.is_storage()
 }
 
 #[tokio::test(flavor = "multi_thread")]
