@@ -7,13 +7,13 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use secrecy::SecretString;
-use serde_json::json;
 
 use super::client::Client;
 use super::error::{CliError, Exit};
 use super::output::{Cell, Mood, Output, duration, size, visible};
+use super::transfers::{Transfer, list, one, pause, percent_of, remove, resume, state_of, with_files};
 use super::{upload, user};
-use crate::api::types::{Download, DownloadStarted, NewDownload, Paused, Removed, Resumed, Transfers};
+use crate::api::types::{Download, DownloadStarted, DownloadedFile, NewDownload};
 use crate::base::DownloadId;
 use crate::store::State;
 
@@ -133,7 +133,7 @@ async fn follow(id: DownloadId, client: &Client, output: &Output) -> Result<Exit
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ "));
     let mut last = None;
     loop {
-        let download: Download = client.get(&one(&id.to_string(), "")).await?;
+        let download: Download = client.get(&one::<Download>(&id.to_string(), "")).await?;
         let now = Some((download.state, download.progress));
         if last != now {
             output.json_line(&download);
@@ -171,7 +171,7 @@ fn end(download: &Download) -> Result<ExitCode, CliError> {
 }
 
 fn message(download: &Download) -> String {
-    let (state, _) = state(download);
+    let (state, _) = download.state();
     if download.state != State::Transferring {
         return format!("{state}, {}", size(download.size));
     }
@@ -182,33 +182,40 @@ fn message(download: &Download) -> String {
     format!("{}/s{left}", size(download.speed_bps))
 }
 
-fn state(download: &Download) -> (String, Mood) {
-    upload::state_of(download.state, download.activity)
-}
-
 fn title(download: &Download) -> String {
     download.name.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| download.source.clone())
 }
 
 fn percent(download: &Download) -> String {
-    upload::percent_of(download.progress, download.size, download.state)
+    percent_of(download.progress, download.size, download.state)
 }
 
-/// The path of a download's call; whatever was typed stays one segment.
-fn one(id: &str, call: &str) -> String {
-    upload::one_of("downloads", id, call)
-}
+impl Transfer for Download {
+    const NAME: &'static str = "download";
+    type File = DownloadedFile;
 
-fn say(download: &Download, output: &Output) {
-    output.json(download);
-    output.line(&format!("{} is {}.", title(download), state(download).0));
+    fn title(&self) -> String {
+        title(self)
+    }
+
+    fn state(&self) -> (String, Mood) {
+        state_of(self.state, self.activity)
+    }
+
+    fn files(&mut self) -> &mut Option<Vec<DownloadedFile>> {
+        &mut self.files
+    }
+
+    fn number(file: &DownloadedFile) -> u32 {
+        file.id
+    }
 }
 
 fn table(downloads: &[Download], output: &Output) {
     let rows: Vec<Vec<Cell>> = downloads
         .iter()
         .map(|download| {
-            let (state, mood) = state(download);
+            let (state, mood) = download.state();
             let error = download.error.as_ref().map(|error| error.message.clone());
             vec![
                 download.id.to_string().into(),
@@ -226,7 +233,7 @@ fn table(downloads: &[Download], output: &Output) {
 fn status(download: &Download, output: &Output) {
     let line = |title: &str, text: String| output.line(&format!("  {title:<9} {text}"));
     output.line(&format!("{} ({})", title(download), download.id));
-    line("state", state(download).0);
+    line("state", download.state().0);
     line("received", format!("{} of {} ({})", size(download.progress), size(download.size), percent(download)));
     line("files", format!("{} of {}", download.files_done, download.file_count));
     line("from", download.source.clone());
@@ -261,53 +268,17 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
     match command {
         Command::Start(command) => return start(*command, client, output).await,
         Command::Ls { states, limit } => {
-            let mut query = url::form_urlencoded::Serializer::new(String::new());
-            for (key, value) in [("states", states), ("limit", limit.map(|limit| limit.to_string()))] {
-                if let Some(value) = value {
-                    query.append_pair(key, &value);
-                }
-            }
-            let list: Transfers<Download> = client.get(&format!("/downloads?{}", query.finish())).await?;
-            output.json(&list);
-            if list.transfers.is_empty() {
-                output.line("No downloads.");
-            } else {
-                table(&list.transfers, output);
-            }
+            let limit = limit.map(|limit| limit.to_string());
+            list(vec![("states", states), ("limit", limit)], table, client, output).await?;
         }
         Command::Status { id } => {
-            let download: Download = client.get(&one(&id, "?files=true")).await?;
+            let download = with_files(&id, client).await?;
             output.json(&download);
             status(&download, output);
         }
-        Command::Pause { id } if id == "all" => {
-            let all: Paused = client.order("/downloads/pause").await?;
-            output.json(&all);
-            output.line(&format!("Paused {} downloads.", all.paused));
-        }
-        Command::Pause { id } => say(&client.order(&one(&id, "/pause")).await?, output),
-        Command::Resume { id } if id == "all" => {
-            let all: Resumed = client.order("/downloads/resume").await?;
-            output.json(&all);
-            output.line(&format!("Resumed {} downloads.", all.resumed));
-        }
-        Command::Resume { id } => say(&client.order(&one(&id, "/resume")).await?, output),
-        Command::Rm { id, states } => {
-            if id == "all" {
-                let states = states.unwrap_or_else(|| "all".to_owned());
-                let mut query = url::form_urlencoded::Serializer::new(String::new());
-                let query = query.append_pair("states", &states).finish();
-                let all: Removed = client.delete_counted(&format!("/downloads?{query}")).await?;
-                output.json(&all);
-                output.line(&format!("Removed {} downloads.", all.removed));
-            } else if states.is_some() {
-                return Err(CliError::usage("--states goes with `all`"));
-            } else {
-                client.delete(&one(&id, "")).await?;
-                output.json(&json!({ "removed": 1 }));
-                output.line("Removed.");
-            }
-        }
+        Command::Pause { id } => pause::<Download>(&id, client, output).await?,
+        Command::Resume { id } => resume::<Download>(&id, client, output).await?,
+        Command::Rm { id, states } => remove::<Download>(&id, states, client, output).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

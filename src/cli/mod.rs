@@ -24,6 +24,7 @@ mod service;
 mod settings;
 #[cfg(test)]
 mod settings_page;
+mod transfers;
 mod upload;
 mod user;
 mod watch;

@@ -14,7 +14,7 @@ use super::client::Client;
 use super::error::{CliError, Exit};
 use super::output::{Cell, Mood, Output, count, duration, size};
 use super::rule::{USUAL_FILE, clock, package_id, text};
-use super::upload;
+use super::transfers;
 use crate::agent;
 use crate::api::types::Standing;
 use crate::rules::{self, SystemEnvironment};
@@ -274,7 +274,7 @@ fn csv_row(past: &Past) -> Vec<String> {
 }
 
 fn table_row(past: &Past) -> Vec<Cell> {
-    let (_, mood) = upload::state_of(past.standing.state, None);
+    let (_, mood) = transfers::state_of(past.standing.state, None);
     vec![
         when(past).to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string().into(),
         past.name.clone().unwrap_or_default().into(),

@@ -6,20 +6,14 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use secrecy::SecretString;
-use serde_json::json;
 
 use super::client::Client;
 use super::error::CliError;
 use super::output::{Cell, Mood, Output, duration, size};
+use super::transfers::{Transfer, list, one, pause, percent_of, remove, resume, say, state_of, with_files};
 use super::{user, watch};
-use crate::api::types::{
-    Change, Common, MoreFiles, NewLink, NewPortalUpload, NewUpload, Paused, Removed, Resumed, Size, Started, Transfers,
-    Upload,
-};
-use crate::store::{Activity, Link, Order, State};
-
-/// Files asked for at once.
-const PAGE: usize = 1_000;
+use crate::api::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Size, Started, Upload};
+use crate::store::{Link, Order};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -328,160 +322,80 @@ async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCod
 }
 
 /// The path of an upload's call.
-fn one(id: &str, call: &str) -> String {
-    one_of("uploads", id, call)
-}
-
-/// The path of a call about one thing of a kind; whatever was typed stays one segment.
-pub(super) fn one_of(kind: &str, id: &str, call: &str) -> String {
-    let escaped: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
-    format!("/{kind}/{}{call}", escaped.replace('+', "%20"))
-}
-
 pub(super) async fn run(command: Command, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
     match command {
         Command::Start(command) => return start(*command, client, output).await,
         Command::Watch { id } => {
             let id = match id {
-                Some(id) => Some(client.get::<Upload>(&one(&id, "")).await?.id),
+                Some(id) => Some(client.get::<Upload>(&one::<Upload>(&id, "")).await?.id),
                 None => None,
             };
             return watch::follow(id, client, output).await;
         }
         Command::Link { id, email, password, password_file } => {
             let password = user::secret(password, password_file.as_deref(), output)?;
-            let link: Link = client.post(&one(&id, "/links"), &NewLink { password, email }).await?;
+            let link: Link = client.post(&one::<Upload>(&id, "/links"), &NewLink { password, email }).await?;
             output.json(&link);
             output.line(&link.url);
         }
-        Command::Finalize { id } => say(&client.order(&one(&id, "/finalize")).await?, output),
+        Command::Finalize { id } => say::<Upload>(&client.order(&one::<Upload>(&id, "/finalize")).await?, output),
         Command::Ls { states, rule, limit } => {
-            let mut query = url::form_urlencoded::Serializer::new(String::new());
             let limit = limit.map(|limit| limit.to_string());
-            for (key, value) in [("states", states), ("rule", rule), ("limit", limit)] {
-                if let Some(value) = value {
-                    query.append_pair(key, &value);
-                }
-            }
-            let list: Transfers<Upload> = client.get(&format!("/uploads?{}", query.finish())).await?;
-            output.json(&list);
-            if list.transfers.is_empty() {
-                output.line("No uploads.");
-            } else {
-                table(&list.transfers, output);
-            }
+            list(vec![("states", states), ("rule", rule), ("limit", limit)], table, client, output).await?;
         }
         Command::Status { id } => {
             let upload = with_files(&id, client).await?;
             output.json(&upload);
             status(&upload, output);
         }
-        Command::Pause { id } if id == "all" => {
-            let all: Paused = client.order("/uploads/pause").await?;
-            output.json(&all);
-            output.line(&format!("Paused {}.", uploads(all.paused)));
-        }
-        Command::Pause { id } => say(&client.order(&one(&id, "/pause")).await?, output),
-        Command::Resume { id } if id == "all" => {
-            let all: Resumed = client.order("/uploads/resume").await?;
-            output.json(&all);
-            output.line(&format!("Resumed {}.", uploads(all.resumed)));
-        }
-        Command::Resume { id } => say(&client.order(&one(&id, "/resume")).await?, output),
-        Command::Rm { id, states } => {
-            if id == "all" {
-                let states = states.unwrap_or_else(|| "all".to_owned());
-                let all: Removed = client.delete_counted(&format!("/uploads?states={states}")).await?;
-                output.json(&all);
-                output.line(&format!("Removed {}.", uploads(all.removed)));
-            } else if states.is_some() {
-                return Err(CliError::usage("--states goes with `all`"));
-            } else {
-                client.delete(&one(&id, "")).await?;
-                output.json(&json!({ "removed": 1 }));
-                output.line("Removed.");
-            }
-        }
+        Command::Pause { id } => pause::<Upload>(&id, client, output).await?,
+        Command::Resume { id } => resume::<Upload>(&id, client, output).await?,
+        Command::Rm { id, states } => remove::<Upload>(&id, states, client, output).await?,
         Command::Add { id, paths } => {
             let more = MoreFiles { paths: absolute(paths)?, exclude: Vec::new() };
-            say(&client.post(&one(&id, "/files"), &more).await?, output);
+            say::<Upload>(&client.post(&one::<Upload>(&id, "/files"), &more).await?, output);
         }
         Command::Set { id, priority, order, auto_finalize } => {
             if priority.is_none() && order.is_none() && auto_finalize.is_none() {
                 return Err(CliError::usage("name what to change: --priority, --order or --auto-finalize"));
             }
             let change = Change { priority, order: order.map(Order::from), auto_finalize };
-            say(&client.patch(&one(&id, ""), &change).await?, output);
+            say::<Upload>(&client.patch(&one::<Upload>(&id, ""), &change).await?, output);
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// `1 upload`, `2 uploads`
-fn uploads(count: u64) -> String {
-    format!("{count} upload{}", if count == 1 { "" } else { "s" })
-}
+impl Transfer for Upload {
+    const NAME: &'static str = "upload";
+    type File = File;
 
-/// An upload and all its files, page by page.
-async fn with_files(id: &str, client: &Client) -> Result<Upload, CliError> {
-    let mut upload: Upload = client.get(&one(id, &format!("?files=true&limit={PAGE}"))).await?;
-    let mut files = upload.files.take().unwrap_or_default();
-    let mut page = files.len();
-    while page == PAGE
-        && let Some(last) = files.last()
-    {
-        let next: Upload = client.get(&one(id, &format!("?files=true&limit={PAGE}&cursor={}", last.id))).await?;
-        let next = next.files.unwrap_or_default();
-        page = next.len();
-        files.extend(next);
+    fn title(&self) -> String {
+        self.name.clone()
     }
-    upload.files = Some(files);
-    Ok(upload)
-}
 
-/// The state in one word, and what it does while it transfers.
-pub(super) fn state(upload: &Upload) -> (String, Mood) {
-    state_of(upload.state, upload.activity)
-}
+    fn state(&self) -> (String, Mood) {
+        state_of(self.state, self.activity)
+    }
 
-/// The same for anything that is transferred.
-pub(super) fn state_of(state: State, activity: Option<Activity>) -> (String, Mood) {
-    let mood = match state {
-        State::Complete => Mood::Good,
-        State::Error => Mood::Bad,
-        State::Transferring => Mood::Busy,
-        State::Paused | State::Idle => Mood::Quiet,
-    };
-    let activity = match activity {
-        None | Some(Activity::Sending | Activity::Receiving) => return (state.as_str().to_owned(), mood),
-        Some(Activity::Queued) => "queued",
-        Some(Activity::Creating) => "creating",
-        Some(Activity::Opening) => "opening",
-        Some(Activity::Retrying) => "retrying",
-        Some(Activity::Verifying) => "verifying",
-        Some(Activity::Finalizing) => "finalizing",
-    };
-    (activity.to_owned(), mood)
+    fn files(&mut self) -> &mut Option<Vec<File>> {
+        &mut self.files
+    }
+
+    fn number(file: &File) -> u32 {
+        file.id
+    }
 }
 
 fn percent(upload: &Upload) -> String {
-    percent_of(upload.progress, upload.size, State::Complete)
-}
-
-/// How much is through; of nothing at all it is all, once that is known.
-pub(super) fn percent_of(progress: u64, size: u64, state: State) -> String {
-    match progress.saturating_mul(100).checked_div(size) {
-        Some(percent) => format!("{percent}%"),
-        None if state == State::Complete => "100%".to_owned(),
-        None => "0%".to_owned(),
-    }
+    percent_of(upload.progress, upload.size, upload.state)
 }
 
 pub(super) fn table(uploads: &[Upload], output: &Output) {
     let rows: Vec<Vec<Cell>> = uploads
         .iter()
         .map(|upload| {
-            let (state, mood) = state(upload);
+            let (state, mood) = upload.state();
             let link = upload.links.first().map(|link| link.url.clone());
             let error = upload.error.as_ref().map(|error| error.message.clone());
             vec![
@@ -497,15 +411,10 @@ pub(super) fn table(uploads: &[Upload], output: &Output) {
     output.table(&["ID", "STATE", "DONE", "SIZE", "NAME", "LINK"], &rows);
 }
 
-fn say(upload: &Upload, output: &Output) {
-    output.json(upload);
-    output.line(&format!("{} is {}.", upload.name, state(upload).0));
-}
-
 fn status(upload: &Upload, output: &Output) {
     let line = |title: &str, text: String| output.line(&format!("  {title:<9} {text}"));
     output.line(&format!("{} ({})", upload.name, upload.id));
-    line("state", state(upload).0);
+    line("state", upload.state().0);
     let on_the_way = match upload.in_flight {
         0 => String::new(),
         bytes => format!(", {} on the way", size(bytes)),

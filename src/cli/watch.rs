@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::client::Client;
 use super::error::{CliError, Exit};
 use super::output::{Output, duration, size, visible};
-use super::upload::state;
+use super::transfers::Transfer;
 use crate::api::types::{Transfers, Upload};
 use crate::base::UploadId;
 use crate::store::{Activity, State};
@@ -164,7 +164,7 @@ impl Shown {
 }
 
 fn message(upload: &Upload) -> String {
-    let (state, _) = state(upload);
+    let (state, _) = upload.state();
     if upload.state != State::Transferring {
         return format!("{state}, {}", size(upload.size));
     }

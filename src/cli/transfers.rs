@@ -1,0 +1,163 @@
+//! What `masv upload` and `masv download` have in common: lists, page by page reading, steering, and words for a state.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::client::Client;
+use super::error::CliError;
+use super::output::{Mood, Output};
+use crate::api::types::{Paused, Removed, Resumed, Transfers};
+use crate::store::{Activity, State};
+
+/// Files asked for at once.
+const PAGE: usize = 1_000;
+
+/// An upload or a download as the interface shows it.
+pub(super) trait Transfer: Serialize + DeserializeOwned {
+    /// `upload` or `download`.
+    const NAME: &'static str;
+    type File;
+
+    /// What people know it by.
+    fn title(&self) -> String;
+    /// Its state in words.
+    fn state(&self) -> (String, Mood);
+    /// The files that were asked for.
+    fn files(&mut self) -> &mut Option<Vec<Self::File>>;
+    /// The number of a file, from which a list goes on.
+    fn number(file: &Self::File) -> u32;
+}
+
+/// The path of a call about one transfer; whatever was typed stays one segment.
+pub(super) fn one<T: Transfer>(id: &str, call: &str) -> String {
+    let escaped: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    format!("/{}s/{}{call}", T::NAME, escaped.replace('+', "%20"))
+}
+
+/// `1 upload`, `2 uploads`
+fn counted<T: Transfer>(count: u64) -> String {
+    format!("{count} {}{}", T::NAME, if count == 1 { "" } else { "s" })
+}
+
+/// Says how a transfer stands.
+pub(super) fn say<T: Transfer>(transfer: &T, output: &Output) {
+    output.json(transfer);
+    output.line(&format!("{} is {}.", transfer.title(), transfer.state().0));
+}
+
+/// Lists what `asked` lets through.
+pub(super) async fn list<T: Transfer>(
+    asked: Vec<(&str, Option<String>)>,
+    table: impl Fn(&[T], &Output),
+    client: &Client,
+    output: &Output,
+) -> Result<(), CliError> {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for (key, value) in asked {
+        if let Some(value) = value {
+            query.append_pair(key, &value);
+        }
+    }
+    let list: Transfers<T> = client.get(&format!("/{}s?{}", T::NAME, query.finish())).await?;
+    output.json(&list);
+    if list.transfers.is_empty() {
+        output.line(&format!("No {}s.", T::NAME));
+    } else {
+        table(&list.transfers, output);
+    }
+    Ok(())
+}
+
+/// A transfer and all its files, page by page.
+pub(super) async fn with_files<T: Transfer>(id: &str, client: &Client) -> Result<T, CliError> {
+    let mut transfer: T = client.get(&one::<T>(id, &format!("?files=true&limit={PAGE}"))).await?;
+    let mut files = transfer.files().take().unwrap_or_default();
+    let mut page = files.len();
+    while page == PAGE
+        && let Some(last) = files.last()
+    {
+        let more = format!("?files=true&limit={PAGE}&cursor={}", T::number(last));
+        let next = client.get::<T>(&one::<T>(id, &more)).await?.files().take().unwrap_or_default();
+        page = next.len();
+        files.extend(next);
+    }
+    *transfer.files() = Some(files);
+    Ok(transfer)
+}
+
+/// Pauses one, or all that transfer.
+pub(super) async fn pause<T: Transfer>(id: &str, client: &Client, output: &Output) -> Result<(), CliError> {
+    if id == "all" {
+        let all: Paused = client.order(&format!("/{}s/pause", T::NAME)).await?;
+        output.json(&all);
+        output.line(&format!("Paused {}.", counted::<T>(all.paused)));
+        return Ok(());
+    }
+    say(&client.order::<T>(&one::<T>(id, "/pause")).await?, output);
+    Ok(())
+}
+
+/// Lets one go on, or all that are paused or have failed.
+pub(super) async fn resume<T: Transfer>(id: &str, client: &Client, output: &Output) -> Result<(), CliError> {
+    if id == "all" {
+        let all: Resumed = client.order(&format!("/{}s/resume", T::NAME)).await?;
+        output.json(&all);
+        output.line(&format!("Resumed {}.", counted::<T>(all.resumed)));
+        return Ok(());
+    }
+    say(&client.order::<T>(&one::<T>(id, "/resume")).await?, output);
+    Ok(())
+}
+
+/// Removes one, or all in the named states.
+pub(super) async fn remove<T: Transfer>(
+    id: &str,
+    states: Option<String>,
+    client: &Client,
+    output: &Output,
+) -> Result<(), CliError> {
+    if id == "all" {
+        let states = states.unwrap_or_else(|| "all".to_owned());
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("states", &states).finish();
+        let all: Removed = client.delete_counted(&format!("/{}s?{query}", T::NAME)).await?;
+        output.json(&all);
+        output.line(&format!("Removed {}.", counted::<T>(all.removed)));
+    } else if states.is_some() {
+        return Err(CliError::usage("--states goes with `all`"));
+    } else {
+        client.delete(&one::<T>(id, "")).await?;
+        output.json(&json!({ "removed": 1 }));
+        output.line("Removed.");
+    }
+    Ok(())
+}
+
+/// The state in one word, and what it does while it transfers.
+pub(super) fn state_of(state: State, activity: Option<Activity>) -> (String, Mood) {
+    let mood = match state {
+        State::Complete => Mood::Good,
+        State::Error => Mood::Bad,
+        State::Transferring => Mood::Busy,
+        State::Paused | State::Idle => Mood::Quiet,
+    };
+    let activity = match activity {
+        None | Some(Activity::Sending | Activity::Receiving) => return (state.as_str().to_owned(), mood),
+        Some(Activity::Queued) => "queued",
+        Some(Activity::Creating) => "creating",
+        Some(Activity::Opening) => "opening",
+        Some(Activity::Retrying) => "retrying",
+        Some(Activity::Verifying) => "verifying",
+        Some(Activity::Finalizing) => "finalizing",
+    };
+    (activity.to_owned(), mood)
+}
+
+/// How much is through; of nothing at all it is all, once that is known.
+pub(super) fn percent_of(progress: u64, size: u64, state: State) -> String {
+    match progress.saturating_mul(100).checked_div(size) {
+        Some(percent) => format!("{percent}%"),
+        None if state == State::Complete => "100%".to_owned(),
+        None => "0%".to_owned(),
+    }
+}
