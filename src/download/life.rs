@@ -137,7 +137,8 @@ pub(super) async fn drive(id: DownloadId, shared: Arc<Shared>, steps: Steps) -> 
     let task = Task { id, shared, cloud, steps };
     task.live.set_phase(Activity::Opening);
     let (package, name, listed) = list(&task, &download).await?;
-    let wanted = choose(&download, &name, listed)?;
+    let folders = folders_around(&task, &download, &name).await?;
+    let wanted = choose(&download, &folders, listed)?;
     task.store().download_listed(id, wanted).await?;
     let download = task.store().download(id).await?;
     task.live.set_total(download.totals.bytes);
@@ -150,7 +151,7 @@ pub(super) async fn drive(id: DownloadId, shared: Arc<Shared>, steps: Steps) -> 
         async move { fetch_file(&run, file).await }
     };
     run.each_file(page, |file: &DownloadFile| file.number, fetch).await?;
-    let folder = folders_around(&download, &name).iter().fold(download.spec.destination, |path, name| path.join(name));
+    let folder = folders.iter().fold(download.spec.destination, |path, name| path.join(name));
     if run.store().download_completed(id, folder).await? {
         tracing::info!(download = %id, name, "download complete");
         return Ok(());
@@ -195,7 +196,7 @@ async fn open(task: &Task, download: &Download) -> Result<(RemotePackage, String
 }
 
 /// What is to be fetched, and where it goes.
-fn choose(download: &Download, name: &str, mut listed: Vec<ListedFile>) -> Result<Vec<WantedFile>, Halt> {
+fn choose(download: &Download, folders: &[String], mut listed: Vec<ListedFile>) -> Result<Vec<WantedFile>, Halt> {
     let chosen = &download.spec.chosen;
     if let Some(unknown) = chosen.iter().find(|id| !listed.iter().any(|file| file.id == **id)) {
         return Err(Halt::Failed(Problem {
@@ -206,7 +207,7 @@ fn choose(download: &Download, name: &str, mut listed: Vec<ListedFile>) -> Resul
         }));
     }
     listed.retain(|file| chosen.is_empty() || chosen.contains(&file.id));
-    let paths = assign(&listed, &folders_around(download, name));
+    let paths = assign(&listed, folders);
     let wanted = listed.into_iter().zip(paths).map(|(file, path)| WantedFile {
         modified_ns: file.modified.and_then(|at| i64::try_from(at.as_nanosecond()).ok()),
         remote_id: file.id,
@@ -217,12 +218,15 @@ fn choose(download: &Download, name: &str, mut listed: Vec<ListedFile>) -> Resul
 }
 
 /// The folders, from the destination down, that all files of a download have around them.
-fn folders_around(download: &Download, name: &str) -> Vec<String> {
-    let portal = match &download.spec.source {
-        DownloadSource::Inbox(delivered) if download.spec.portal_folder => Some(folder_name(&delivered.portal)),
-        _ => None,
-    };
-    portal.into_iter().chain(download.spec.package_folder.then(|| folder_name(name))).collect()
+async fn folders_around(task: &Task, download: &Download, name: &str) -> Result<Vec<String>, Halt> {
+    let mut folders = Vec::new();
+    if let (DownloadSource::Inbox(delivered), true) = (&download.spec.source, download.spec.portal_folder) {
+        folders.push(folder_name(&delivered.portal));
+    }
+    if download.spec.package_folder {
+        folders.push(task.store().package_folder(task.id, folder_name(name)).await?);
+    }
+    Ok(folders)
 }
 
 /// Opens the destination and looks whether all that is missing fits.

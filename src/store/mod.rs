@@ -49,6 +49,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/store/0002_downloads.sql"),
     include_str!("../../migrations/store/0003_deliveries.sql"),
     include_str!("../../migrations/store/0004_clouds.sql"),
+    include_str!("../../migrations/store/0005_folders.sql"),
 ];
 
 /// Why the store could not do what it was asked.

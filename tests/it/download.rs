@@ -249,6 +249,29 @@ async fn one_that_lets_another_go_first_loses_no_part_on_its_way() {
     assert_eq!(proxy.asked(is_range).len(), 20, "each part of both was fetched once");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_package_has_a_folder_of_its_own_also_one_of_the_same_name_and_keeps_it() {
+    let hub = TestHub::start().await;
+    let send_one = async |text: &str| send(&hub, &[("a.txt", text.as_bytes().to_vec())], None).await.0;
+    let (first, second) = (send_one("first").await, send_one("second").await);
+    let receiver = Receiver::start().await;
+    let order = |link: &str| DownloadSpec { package_folder: true, ..receiver.spec(link) };
+    let fetch = async |link: &str| {
+        let id = receiver.downloads.submit(order(link)).await.unwrap();
+        receiver.wait_for(id, State::Complete).await.name.unwrap()
+    };
+    let name = fetch(&first).await;
+    assert_eq!(fetch(&second).await, name);
+    let both = BTreeMap::from([
+        (format!("{name}/a.txt"), b"first".to_vec()),
+        (format!("{name} (2)/a.txt"), b"second".to_vec()),
+    ]);
+    assert_eq!(receiver.received(), both);
+    fetch(&first).await;
+    fetch(&second).await;
+    assert_eq!(receiver.received(), both, "the same package goes where it is already");
+}
+
 fn is_range(asked: &Asked) -> bool {
     asked.method == "GET" && asked.is_storage()
 }

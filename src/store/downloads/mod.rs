@@ -255,6 +255,45 @@ impl Store {
         .await
     }
 
+    /// The folder that a download's package has for itself: `wanted`, or that with a number where another package that goes to
+    /// the same place has it. Once chosen it stays.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when it was removed meanwhile.
+    pub async fn package_folder(&self, id: DownloadId, wanted: String) -> Result<String, StoreError> {
+        self.change(move |connection| {
+            let found = find(connection, id)?;
+            let chosen: Option<String> = connection
+                .prepare_cached("SELECT folder FROM download WHERE id = ?1")?
+                .query_row([id], |row| row.get(0))?;
+            match chosen {
+                Some(chosen) => return Ok(chosen),
+                // Its files have their places already.
+                None if found.listed => return Ok(wanted),
+                None => {}
+            }
+            let package = found.package.map(|package| package.id);
+            let mut is_taken = connection.prepare_cached(
+                "SELECT count(*) FROM download AS other, download AS this WHERE this.id = ?1 AND other.id <> this.id \
+                 AND other.package_folder AND other.destination = this.destination \
+                 AND other.portal_folder = this.portal_folder AND (NOT this.portal_folder OR other.portal IS this.portal) \
+                 AND lower(coalesce(other.folder, other.name)) = lower(?2) AND other.package_id IS NOT ?3 \
+                 AND (other.folder IS NOT NULL OR other.listed)",
+            )?;
+            let mut folder = wanted.clone();
+            let mut number = 1;
+            while is_taken.query_row(params![id, folder, package], |row| row.get::<_, i64>(0))? > 0 {
+                number += 1;
+                folder = format!("{wanted} ({number})");
+            }
+            connection
+                .prepare_cached("UPDATE download SET folder = ?2 WHERE id = ?1")?
+                .execute(params![id, folder])?;
+            Ok(folder)
+        })
+        .await
+    }
+
     /// All is on the disk, in `folder`: the download is complete. Whether that is so.
     ///
     /// # Errors
