@@ -400,12 +400,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
         for _ in 0..3 * READERS {
-            let slow = database.read(|connection| {
-                std::thread::sleep(Duration::from_millis(20));
+            let (go_on, wait) = std::sync::mpsc::channel::<()>();
+            let slow = database.read(move |connection| {
+                let _ = wait.recv();
                 count(connection)
             });
             let cancelled = tokio::time::timeout(Duration::from_millis(2), slow).await;
             assert!(cancelled.is_err(), "it was not cancelled while it read");
+            drop(go_on);
         }
         let readers = (0..4 * READERS).map(|_| {
             let database = database.clone();
