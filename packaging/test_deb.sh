@@ -12,11 +12,11 @@ say() { printf '   %s\n' "$*"; }
 if dpkg-query -W -f='${Status}' masv-agent 2>/dev/null | grep -q 'ok installed'; then fail "masv-agent is installed here already"; fi
 
 out=$(mktemp -d)
-agent=
+agent= sent=
 cleanup() {
   [ -z "$agent" ] || kill "$agent" 2>/dev/null || true
   [ -n "${only_build:-}" ] || dpkg --purge masv-agent >/dev/null 2>&1 || true
-  rm -rf "$out"
+  rm -rf "$out" ${sent:+"$sent"}
 }
 trap cleanup EXIT
 
@@ -71,9 +71,11 @@ say "settings, start, an upload"
 printf 'listen: http://127.0.0.1:48080\n' >>/etc/masv-agent/agent.yaml
 start
 answers
-echo hello >"$out/hello.txt"
-chmod 755 "$out"
-masv upload start link --server http://127.0.0.1:48080 --wait "$out/hello.txt" >/dev/null || fail "the upload"
+# Where the service sees it: its /tmp is its own.
+sent=$(mktemp -d -p /srv)
+chmod 755 "$sent"
+echo hello >"$sent/hello.txt"
+masv upload start link --server http://127.0.0.1:48080 --wait "$sent/hello.txt" >/dev/null || fail "the upload"
 [ "$(stat -c '%U %a' /var/lib/masv-agent/agent.db)" = "masv-agent 600" ] || fail "owner or mode of the state"
 
 say "update: settings and queue stay"
