@@ -69,10 +69,15 @@ pub(super) enum Command {
         id: String,
     },
     /// Let paused or failed uploads go on.
-    #[command(after_help = "Example:\n  masv upload resume all")]
+    #[command(
+        after_help = "Examples:\n  masv upload resume all\n  masv upload resume 0199f3a6-7e0c-7a31-9d7e-0242ac120002 --without-gone"
+    )]
     Resume {
         /// The upload, or `all`.
         id: String,
+        /// Leave out its files that have vanished, and send the others.
+        #[arg(long)]
+        without_gone: bool,
     },
     /// Forget an upload; one that is not complete is cancelled and removed from the cloud. Local files stay.
     #[command(
@@ -349,7 +354,13 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
             status(&upload, output);
         }
         Command::Pause { id } => pause::<Upload>(&id, client, output).await?,
-        Command::Resume { id } => resume::<Upload>(&id, client, output).await?,
+        Command::Resume { id, without_gone: true } => {
+            if id == "all" {
+                return Err(CliError::usage("--without-gone is for one upload: name it"));
+            }
+            say::<Upload>(&client.order(&one::<Upload>(&id, "/resume_without_gone")).await?, output);
+        }
+        Command::Resume { id, .. } => resume::<Upload>(&id, client, output).await?,
         Command::Rm { id, states } => remove::<Upload>(&id, states, client, output).await?,
         Command::Add { id, paths } => {
             let more = MoreFiles { paths: absolute(paths)?, exclude: Vec::new() };

@@ -96,6 +96,26 @@ pub(super) fn retry_failed(connection: &Connection, id: UploadId) -> Result<(), 
     Ok(())
 }
 
+/// Leaves these files out of an upload: what there is to send is less by them, and their rule may send them if they
+/// come back.
+pub(super) fn leave_out(connection: &Connection, id: UploadId, files: &[File]) -> Result<(), StoreError> {
+    for file in files {
+        connection
+            .prepare_cached("UPDATE file SET state = 'left_out', bytes_done = 0 WHERE upload_id = ?1 AND number = ?2")?
+            .execute(params![id, file.number])?;
+        connection
+            .prepare_cached("DELETE FROM part WHERE upload_id = ?1 AND file_number = ?2")?
+            .execute(params![id, file.number])?;
+        connection
+            .prepare_cached(
+                "UPDATE upload SET files = files - 1, bytes = bytes - ?2, bytes_done = bytes_done - ?3 WHERE id = ?1",
+            )?
+            .execute(params![id, signed(file.identity.size), signed(file.bytes_done)])?;
+        ledger::release(connection, id, &file.identity)?;
+    }
+    Ok(())
+}
+
 fn add_done(connection: &Connection, id: UploadId, files: i64, bytes: i64) -> Result<(), StoreError> {
     connection
         .prepare_cached("UPDATE upload SET files_done = files_done + ?2, bytes_done = bytes_done + ?3 WHERE id = ?1")?
@@ -126,6 +146,29 @@ impl Store {
     /// Those of the database.
     pub async fn files_failed(&self, id: UploadId, limit: u32) -> Result<Vec<File>, StoreError> {
         self.files_where(id, None, limit, "AND state IN ('error', 'gone')").await
+    }
+
+    /// The files that are left out and of which the cloud still has something.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn files_left_over(&self, id: UploadId) -> Result<Vec<File>, StoreError> {
+        self.files_where(id, None, u32::MAX, "AND state = 'left_out' AND remote_id IS NOT NULL").await
+    }
+
+    /// The cloud has nothing of the file any more.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn file_removed(&self, id: UploadId, number: u32) -> Result<(), StoreError> {
+        self.database
+            .write(move |connection| {
+                connection
+                    .prepare_cached("UPDATE file SET remote_id = NULL WHERE upload_id = ?1 AND number = ?2")?
+                    .execute(params![id, number])?;
+                Ok(())
+            })
+            .await
     }
 
     async fn files_where(

@@ -64,6 +64,17 @@ pub(super) fn settle_claims(connection: &Connection, upload: UploadId, outcome: 
     Ok(())
 }
 
+/// Gives back the claim of a file that its upload goes on without.
+pub(super) fn release(connection: &Connection, upload: UploadId, file: &FileIdentity) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "DELETE FROM ledger WHERE upload_id = ?1 AND outcome = 'claimed' AND device = ?2 AND inode = ?3 \
+             AND ctime_ns = ?4",
+        )?
+        .execute(params![upload, signed(file.device), signed(file.inode), file.ctime_ns])?;
+    Ok(())
+}
+
 /// Follows a claimed file that changed before it was sent and is sent anew in the same upload.
 pub(super) fn claim_moved_on(
     connection: &Connection,

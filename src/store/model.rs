@@ -172,7 +172,7 @@ pub enum Activity {
 
 /// State of one file of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum FileState {
     /// Not begun.
     Waiting,
@@ -184,6 +184,8 @@ pub enum FileState {
     Error,
     /// It vanished before it was sent.
     Gone,
+    /// It vanished, and somebody had the others sent without it.
+    LeftOut,
 }
 
 /// Why something can not go on, for people and for programs.

@@ -11,8 +11,8 @@ use serde_json::{Value, json as object};
 
 use super::rows::{from_json, from_word, json, signed, time, unsigned, word};
 use super::{
-    Destination, Errand, Link, Outcome, Problem, RemotePackage, SourceFile, State, Store, StoreError, Totals, Upload,
-    UploadFilter, UploadSpec, events, files, ledger, now, outbox,
+    Destination, Errand, File, Link, Outcome, Problem, RemotePackage, SourceFile, State, Store, StoreError, Totals,
+    Upload, UploadFilter, UploadSpec, events, files, ledger, now, outbox,
 };
 use crate::base::UploadId;
 
@@ -380,6 +380,26 @@ impl Store {
             set_state(connection, id, State::Transferring, None)?;
             tell_state(connection, &found, State::Transferring, Value::Null)?;
             Ok(State::Transferring)
+        })
+        .await
+    }
+
+    /// Goes on without those of `files` that have vanished: they are left out of the package. Returns how many that are;
+    /// `None`, and nothing changes, when no file would be left.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongState`] unless it is paused or has failed.
+    pub async fn leave_out(&self, id: UploadId, files: Vec<File>) -> Result<Option<usize>, StoreError> {
+        self.change(move |connection| {
+            let found = find(connection, id)?;
+            require(&found, &[State::Paused, State::Error])?;
+            if files.len() as u64 >= found.totals.files {
+                return Ok(None);
+            }
+            files::leave_out(connection, id, &files)?;
+            let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
+            tell_state(connection, &found, found.state, object!({ "left_out": paths }))?;
+            Ok(Some(files.len()))
         })
         .await
     }

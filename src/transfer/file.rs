@@ -377,7 +377,8 @@ fn unreadable(file: &File, error: &std::io::Error) -> Setback {
                 message: format!("{} is not there any more", source.display()),
                 retryable: true,
                 hint: Some(
-                    "put it back and resume the upload (what a rule sends goes on by itself), or remove the upload"
+                    "put it back and resume the upload (what a rule sends goes on by itself), or have the others sent \
+                     without it: `masv upload resume ID --without-gone`"
                         .to_owned(),
                 ),
             },

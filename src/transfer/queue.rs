@@ -19,7 +19,9 @@ use super::steps::{Halt, Steps};
 use super::upload::{drive, refused};
 use crate::base::UploadId;
 use crate::cloud::{Cloud, CloudError, Clouds, Limits, NewLink, PackageAccess, Session};
-use crate::store::{Link, Order, Problem, SourceFile, State, Store, StoreError, Totals, UploadFilter, UploadSpec};
+use crate::store::{
+    FileState, Link, Order, Problem, SourceFile, State, Store, StoreError, Totals, UploadFilter, UploadSpec,
+};
 
 /// How the engine works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -227,6 +229,21 @@ impl Queue {
         self.shared.store.try_again(id).await.map_err(|error| QueueError::from_store(error, allowed))?;
         self.shared.nudge();
         Ok(())
+    }
+
+    /// Lets a paused or failed upload go on without its files that have vanished; one that is back is sent after all.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`] when it is neither; [`QueueError::Invalid`] when no file would be left.
+    pub async fn resume_without_gone(&self, id: UploadId) -> Result<(), QueueError> {
+        let allowed = "while it is paused or error";
+        let store = &self.shared.store;
+        let mut gone = store.files_failed(id, u32::MAX).await?;
+        gone.retain(|file| file.state == FileState::Gone && !file.source.exists());
+        match store.leave_out(id, gone).await.map_err(|error| QueueError::from_store(error, allowed))? {
+            Some(_) => self.resume(id).await,
+            None => Err(QueueError::Invalid("all files of it are gone: remove the upload")),
+        }
     }
 
     /// Has it finalized as soon as all is uploaded. For a complete upload nothing changes.

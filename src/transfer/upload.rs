@@ -169,6 +169,12 @@ pub(super) async fn drive(id: UploadId, shared: Arc<Shared>, steps: Steps) -> Re
         told_unproven: AtomicBool::new(false),
         later: AtomicUsize::new(0),
     });
+    for file in run.store().files_left_over(run.id).await? {
+        if let Some(remote) = &file.remote {
+            run.try_to(|| run.cloud().remove_file(run.package(), &remote.id)).await.or_else(Halt::unless_refused)?;
+        }
+        run.store().file_removed(run.id, file.number).await?;
+    }
     loop {
         run.live.set_phase(Activity::Sending);
         let sent = send_files(&run).await?;

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use masv_agent::cloud::{Cloud, CloudSettings};
-use masv_agent::store::{Order, State};
+use masv_agent::store::{FileState, Order, State};
 use masv_agent::transfer::{QueueError, RateLimit, TransferSettings};
 
 use crate::proxy::{Asked, Fault, behind_proxy};
-use crate::support::{TestEngine, TestHub, content, spec, wait_until};
+use crate::support::{TestEngine, TestHub, content, received, spec, wait_until};
 
 fn refused<T: std::fmt::Debug>(order: Result<T, QueueError>) -> bool {
     matches!(order, Err(QueueError::WrongState { .. }))
@@ -52,6 +52,59 @@ async fn every_order_is_taken_or_refused_at_every_moment_and_twice_is_as_good_as
     queue.append(id, vec![engine.file("d.txt", b"four")]).await.unwrap();
     assert_eq!(engine.upload(id).await.state, State::Error);
     queue.remove(id).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_can_go_on_without_the_files_that_have_vanished() {
+    let hub = TestHub::start().await;
+    let engine = TestEngine::start(hub.cloud()).await;
+    let slow = RateLimit { enabled: true, rate_limit_bps: 3_000_000, ..RateLimit::default() };
+    engine.queue.throttle().set(slow);
+    let mut order = spec(vec![
+        engine.file("begun.mov", &content(1, 12_000_000)),
+        engine.file("kept.txt", b"kept"),
+        engine.file("gone.txt", b"gone"),
+        engine.file("back.txt", b"back"),
+    ]);
+    order.chunk_size = Some(5 << 20);
+    for (number, file) in order.files.iter_mut().enumerate() {
+        file.claim = Some(format!("{number}").into());
+    }
+    order.rule = Some("dailies".into());
+    std::fs::remove_file(&order.files[2].source).unwrap();
+    std::fs::remove_file(&order.files[3].source).unwrap();
+    let sources: Vec<_> = order.files.iter().map(|file| file.source.clone()).collect();
+    let id = engine.queue.submit(order).await.unwrap();
+    assert!(refused(engine.queue.resume_without_gone(id).await), "it has not failed");
+    wait_until("a part of the large one is there", Duration::from_secs(20), || async {
+        engine.files(id).await[0].bytes_done > 0
+    })
+    .await;
+    std::fs::remove_file(&sources[0]).unwrap();
+    let problem = engine.wait_for(id, State::Error).await.problem.unwrap();
+    assert!(problem.hint.unwrap().contains("--without-gone"));
+    std::fs::write(&sources[3], b"back").unwrap();
+
+    engine.queue.resume_without_gone(id).await.unwrap();
+    let done = engine.wait_for(id, State::Complete).await;
+    assert_eq!((done.totals.files, done.totals.files_done), (2, 2));
+    assert_eq!((done.totals.bytes, done.totals.bytes_done), (8, 8));
+    let states: Vec<FileState> = engine.files(id).await.iter().map(|file| file.state).collect();
+    assert_eq!(states, [FileState::LeftOut, FileState::Done, FileState::LeftOut, FileState::Done]);
+    let mut got = received(&done.links[0].url).await;
+    got.sort();
+    assert_eq!(got, [("back.txt".to_owned(), b"back".to_vec()), ("kept.txt".to_owned(), b"kept".to_vec())]);
+    let ledger = engine.store.ledger("dailies").await.unwrap();
+    let claimed: Vec<_> = ledger.iter().map(|entry| entry.path.display().to_string()).collect();
+    assert_eq!(claimed, ["1", "3"], "what was left out may be sent when it comes back");
+
+    let nothing = spec(vec![engine.file("only.txt", b"x")]);
+    std::fs::remove_file(&nothing.files[0].source).unwrap();
+    let id = engine.queue.submit(nothing).await.unwrap();
+    engine.wait_for(id, State::Error).await;
+    let error = engine.queue.resume_without_gone(id).await.unwrap_err();
+    assert!(matches!(error, QueueError::Invalid(_)), "{error}");
+    assert_eq!(engine.upload(id).await.state, State::Error, "nothing has changed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

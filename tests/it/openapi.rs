@@ -161,6 +161,7 @@ async fn uploads(api: &mut Caller, clip: &str) {
     api.call("post /api/v1/uploads/{id}/links", &id, Some(json!({ "password": "x" })), 201).await;
     api.call("post /api/v1/uploads/{id}/pause", &id, None, 409).await;
     api.call("post /api/v1/uploads/{id}/resume", &id, None, 200).await;
+    api.call("post /api/v1/uploads/{id}/resume_without_gone", &id, None, 409).await;
     api.call("post /api/v1/uploads/{id}/finalize", &id, None, 200).await;
     until(api, "get /api/v1/uploads/{id}", &id, |upload| upload["state"] == "complete").await;
     api.call("get /api/v1/uploads?states=complete,error&rule=&search=x&limit=5", "", None, 200).await;

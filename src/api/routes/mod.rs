@@ -50,6 +50,7 @@ fn routes() -> Routes {
         .post("/uploads/{id}/finalize", uploads::finalize, "Closes the package: its recipients get it.\nFinalizing a complete upload changes nothing.")
         .post("/uploads/{id}/pause", transfers::pause::<uploads::Uploads>, "Pauses an upload.")
         .post("/uploads/{id}/resume", transfers::resume::<uploads::Uploads>, "Lets a paused or failed upload go on.")
+        .post("/uploads/{id}/resume_without_gone", uploads::resume_without_gone, "Lets a paused or failed upload go on without its files that have vanished.\nThey are left out of the package. 400 when no file would be left.")
         .post("/uploads/{id}/links", uploads::create_link, "Another link to the package, with a password or mailed where asked for.")
         .get("/downloads", transfers::list::<downloads::Downloads>, "Downloads, newest first.")
         .post("/downloads", downloads::create, "Fetches what a link leads to into a folder.")

@@ -204,6 +204,12 @@ pub(super) async fn finalize(Extract(state): Extract<ApiState>, Path(id): Path<S
     Uploads::view(&state, id).await.map(Json)
 }
 
+pub(super) async fn resume_without_gone(Extract(state): Extract<ApiState>, Path(id): Path<String>) -> Answer<Upload> {
+    let id = parse_id::<Uploads>(&id)?;
+    state.queue.resume_without_gone(id).await?;
+    Uploads::view(&state, id).await.map(Json)
+}
+
 pub(super) async fn create_link(
     Extract(state): Extract<ApiState>,
     Path(id): Path<String>,
