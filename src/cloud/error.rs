@@ -88,7 +88,7 @@ pub enum CloudError {
     #[error("not signed in to the cloud")]
     NotSignedIn,
     /// Several teams, none chosen.
-    #[error("it is not clear which team sends: {}", choice.join(", "))]
+    #[error("{}", which_team(choice))]
     NoTeam {
         /// Names of the teams there are.
         choice: Vec<String>,
@@ -135,6 +135,14 @@ pub enum CloudError {
         /// Why.
         reason: String,
     },
+}
+
+/// What to say where no team is named. A key does not tell which teams there are.
+fn which_team(choice: &[String]) -> String {
+    match choice {
+        [] => "no team is named that sends".to_owned(),
+        several => format!("it is not clear which team sends: {}", several.join(", ")),
+    }
 }
 
 #[derive(Deserialize)]
