@@ -35,6 +35,12 @@ if [ "${1:-}" = --boot ]; then
   ln -s pts/ptmx dev/ptmx
   ln -s /proc/self/fd dev/fd
   mount -t tmpfs -o mode=1777 tmpfs dev/shm
+  # The repository, where it is in a place that the new machine has of its own or that is mounted for itself; nothing is written there.
+  if ! [ -e ".$root/tests/machine.sh" ]; then
+    mkdir -p ".$root"
+    mount --bind "$root" ".$root"
+    mount -o remount,bind,ro ".$root"
+  fi
   # Nothing that this machine has set up for itself is started there, and no agent was ever on it.
   rm -rf etc/systemd/system/*.wants etc/systemd/system/default.target etc/masv-agent var/lib/masv-agent var/lib/masv-hub usr/local/bin/masv usr/bin/masv
   printf '[Unit]\nRequires=basic.target systemd-logind.service\nAfter=basic.target\nAllowIsolate=yes\n' >etc/systemd/system/clean.target
