@@ -238,8 +238,13 @@ impl Queue {
     pub async fn resume_without_gone(&self, id: UploadId) -> Result<(), QueueError> {
         let allowed = "while it is paused or error";
         let store = &self.shared.store;
-        let mut gone = store.files_failed(id, u32::MAX).await?;
-        gone.retain(|file| file.state == FileState::Gone && !file.source.exists());
+        let mut gone = Vec::new();
+        for file in store.files_failed(id, u32::MAX).await? {
+            // One that can not be looked at is not known to be gone.
+            if file.state == FileState::Gone && matches!(tokio::fs::try_exists(&file.source).await, Ok(false)) {
+                gone.push(file);
+            }
+        }
         match store.leave_out(id, gone).await.map_err(|error| QueueError::from_store(error, allowed))? {
             Some(_) => self.resume(id).await,
             None => Err(QueueError::Invalid("all files of it are gone: remove the upload")),

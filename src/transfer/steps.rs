@@ -242,3 +242,45 @@ pub(crate) fn in_trouble<'a>(problems: impl Iterator<Item = &'a Problem>) -> Pro
         hint: problems.first().and_then(|problem| problem.hint.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Why work on a part failed, and whether that is an interruption.
+    struct Failed(bool);
+
+    impl PartError for Failed {
+        fn is_interruption(&self) -> bool {
+            self.0
+        }
+    }
+
+    /// The first part takes its time; every other fails at once. Which were begun, and which were done.
+    async fn begun_and_done(interruption: bool) -> (Vec<u32>, Vec<u32>) {
+        let (begun, mut done) = (RefCell::new(Vec::new()), Vec::new());
+        let work = |number| {
+            begun.borrow_mut().push(number);
+            async move {
+                if number > 1 {
+                    return Err(Failed(interruption));
+                }
+                for _ in 0..10 {
+                    tokio::task::yield_now().await;
+                }
+                Ok(number)
+            }
+        };
+        let outcome = each_part(1..=5, || 2, work, |number| done.push(number)).await;
+        assert!(outcome.is_err());
+        (begun.into_inner(), done)
+    }
+
+    #[tokio::test]
+    async fn when_it_is_to_stop_no_part_is_begun_and_those_on_their_way_end() {
+        assert_eq!(begun_and_done(true).await, (vec![1, 2], vec![1]));
+        assert_eq!(begun_and_done(false).await, (vec![1, 2], vec![]), "any other failure drops them");
+    }
+}
