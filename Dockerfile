@@ -7,16 +7,15 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
-# Only the manifest yet, so that the downloads are kept as long as the lock file is the same.
-RUN mkdir -p src benches && touch src/lib.rs benches/loopback.rs && echo 'fn main() {}' >src/main.rs \
-    && cargo fetch --locked
 COPY src src
 COPY benches benches
+# The downloads are kept between builds.
+RUN --mount=type=cache,target=/usr/local/cargo/registry cargo fetch --locked
 COPY migrations migrations
 COPY systemd systemd
 COPY launchd launchd
 COPY rules.example.yaml ./
-RUN --network=none cargo build --profile dist --locked --offline --bin masv
+RUN --network=none --mount=type=cache,target=/usr/local/cargo/registry cargo build --profile dist --locked --offline --bin masv
 
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \

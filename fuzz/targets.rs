@@ -12,10 +12,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use masv_agent::agent::{self, Notice, Written};
-use masv_agent::base::PackagePath;
-use masv_agent::cloud::{Blueprint, Cloud, CloudSettings, ListedFile, PackageAccess};
 use masv_agent::download::{self, LinkAddress};
-use masv_agent::rules::{self, FixedEnvironment, Template, TemplateContext, TemplateFile};
+use masv_client::{Blueprint, Cloud, CloudSettings, ListedFile, PackageAccess};
+use masv_protocol::PackagePath;
+use masv_rules::{FixedEnvironment, Template, TemplateContext, TemplateFile};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -46,7 +46,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub fn rules(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let environment = FixedEnvironment::default();
-    match rules::parse(&text, Path::new("/srv/rules.yaml"), &environment) {
+    match masv_rules::parse(&text, Path::new("/srv/rules.yaml"), &environment) {
         Ok(set) => set.warnings.iter().for_each(|warning| drop(warning.render(false))),
         Err(diagnostics) => {
             let report = diagnostics.render(false);
@@ -155,7 +155,7 @@ async fn ask_all(status: &str, kind: &str, data: &[u8]) {
 }
 
 /// What a foreign server says is shown to people: not endlessly, and without control characters.
-fn told<T>(answer: Result<T, masv_agent::cloud::CloudError>) {
+fn told<T>(answer: Result<T, masv_client::CloudError>) {
     if let Err(error) = answer {
         let text = error.to_string();
         assert!(text.len() < 4096 && !text.contains(|c: char| c.is_control()), "{text:?}");

@@ -12,7 +12,7 @@ binary=${DEB_BINARY:-$root/target/release/masv}
 [ -x "$binary" ] || { echo "no $binary: cargo build --release" >&2; exit 1; }
 
 metadata=$(cargo metadata --manifest-path "$root/Cargo.toml" --no-deps --format-version 1 --offline)
-field() { python3 -c 'import json, sys; print(json.load(sys.stdin)["packages"][0][sys.argv[1]] or "")' "$1" <<<"$metadata"; }
+field() { python3 -c 'import json, sys; print(next(p for p in json.load(sys.stdin)["packages"] if p["name"] == "masv-agent")[sys.argv[1]] or "")' "$1" <<<"$metadata"; }
 name=$(field name)
 version=${DEB_VERSION:-$(field version)}
 description=$(field description)

@@ -22,7 +22,7 @@ trap cleanup EXIT
 
 say "build, twice the same"
 version=$(cargo metadata --manifest-path "$root/Cargo.toml" --no-deps --format-version 1 --offline |
-  python3 -c 'import json, sys; print(json.load(sys.stdin)["packages"][0]["version"])')
+  python3 -c 'import json, sys; print(next(p for p in json.load(sys.stdin)["packages"] if p["name"] == "masv-agent")["version"])')
 package=$(bash "$root/packaging/deb.sh" "$out/one")
 again=$(bash "$root/packaging/deb.sh" "$out/two")
 cmp "$package" "$again" || fail "two builds differ"

@@ -5,16 +5,11 @@
 
 pub mod agent;
 pub mod api;
-pub mod base;
 pub mod cli;
-pub mod cloud;
-pub mod db;
-mod digest;
 pub mod download;
-pub mod hub;
 pub mod inbox;
+pub mod model;
 pub mod notify;
-pub mod rules;
 pub mod store;
 pub mod transfer;
 pub mod watch;

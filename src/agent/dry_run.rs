@@ -3,8 +3,8 @@
 
 use super::AgentError;
 use super::run::host_name;
-use crate::rules::RuleSet;
 use crate::watch::{self, DryRun, WatchSettings};
+use masv_rules::RuleSet;
 
 /// What these rules would send if nothing had been sent before.
 ///

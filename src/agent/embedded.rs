@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::AgentError;
-use crate::cloud::CloudSettings;
-use crate::hub::{Hub, HubConfig, HubError, Provision, ProvisionPortal};
-use crate::rules::{Portals, RuleSet, UploadKind};
+use masv_client::CloudSettings;
+use masv_hub::{Hub, HubConfig, HubError, Provision, ProvisionPortal};
+use masv_rules::{Portals, RuleSet, UploadKind};
 
 /// What packages remember it by: its address may change.
 const EMBEDDED: &str = "embedded";

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::cloud::CloudError;
-use crate::hub::HubError;
-use crate::rules::Diagnostics;
 use crate::store::StoreError;
 use crate::transfer::QueueError;
+use masv_client::CloudError;
+use masv_hub::HubError;
+use masv_rules::Diagnostics;
 
 /// Why the agent can not start or go on.
 #[derive(Debug, thiserror::Error)]

@@ -10,11 +10,11 @@ use url::Url;
 
 use super::{AgentError, Settings};
 use crate::api::types;
-use crate::cloud::{Cloud, CloudSettings, Session, Team, User};
 use crate::download::{DownloadSettings, Downloads};
-use crate::rules::{Cloud as Written, RuleSet};
 use crate::store::Store;
 use crate::transfer::{Queue, RateLimit, TransferSettings};
+use masv_client::{Cloud, CloudSettings, Session, Team, User};
+use masv_rules::{Cloud as Written, RuleSet};
 
 /// The service that uploads go to when only a key is configured.
 const SERVICE: &str = "https://api.massive.app";

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::rules::{Diagnostic, DownloadRule, Per, Portals, Rule, RuleSet, UploadKind};
 use crate::store::{Event, Store};
+use masv_rules::{Diagnostic, DownloadRule, Per, Portals, Rule, RuleSet, UploadKind};
 
 /// Something to tell.
 #[derive(Debug, Clone)]

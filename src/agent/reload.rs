@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::embedded::Embedded;
 use super::notices::Notice;
 use super::service;
-use crate::base::FileIdentity;
 use crate::inbox::Inbox;
-use crate::rules::{self, Cloud, Diagnostic, Diagnostics, RuleSet, SystemEnvironment};
 use crate::watch::Watcher;
+use masv_platform::FileIdentity;
+use masv_rules::{Cloud, Diagnostic, Diagnostics, RuleSet, SystemEnvironment};
 
 /// How often the file is looked at. A look is one `stat`, and works on every file system.
 const LOOK: Duration = Duration::from_secs(2);
@@ -24,7 +24,7 @@ pub(super) async fn load(path: Option<PathBuf>) -> Result<RuleSet, Diagnostics> 
     let Some(path) = path else { return Ok(RuleSet::empty()) };
     let loading = tokio::task::spawn_blocking({
         let path = path.clone();
-        move || rules::load(&path, &SystemEnvironment)
+        move || masv_rules::load(&path, &SystemEnvironment)
     });
     loading.await.unwrap_or_else(|error| Err(Diagnostics(vec![Diagnostic::of_file(&path, error.to_string(), None)])))
 }

@@ -18,13 +18,13 @@ use super::settings::Listen;
 use super::vital::Vital;
 use super::{AgentError, Settings, embedded, history, lock, service};
 use crate::api::{self, About, Access, ApiState, EventCounts, serve};
-use crate::cloud::CloudSettings;
-use crate::db::DbError;
 use crate::inbox::Inbox;
 use crate::notify;
-use crate::rules::RuleSet;
 use crate::store::{State, Store, StoreError};
 use crate::watch::{WatchSettings, Watcher};
+use masv_client::CloudSettings;
+use masv_db::DbError;
+use masv_rules::RuleSet;
 
 /// How often the line for `systemctl status` is looked at.
 const STATUS_EVERY: Duration = Duration::from_secs(5);

@@ -8,10 +8,10 @@ use std::path::Path;
 use rustix::fs::{Access, access, statvfs};
 
 use super::types::{Check, Grade};
-use crate::cloud::{Cloud, CloudError, Reached};
-use crate::rules::{AfterComplete, AfterError};
-use crate::rules::{Rule, RuleSet};
 use crate::watch::{RuleStatus, silent_file_system};
+use masv_client::{Cloud, CloudError, Reached};
+use masv_rules::{AfterComplete, AfterError};
+use masv_rules::{Rule, RuleSet};
 
 /// Less room than this for the state stops the agent soon.
 const LEAST_ROOM: u64 = 100 << 20;
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn each_check_is_green_amber_and_red_where_it_can_be() {
-        let (call, message) = (crate::cloud::Call::Limits, "no".to_owned());
+        let (call, message) = (masv_client::Call::Limits, "no".to_owned());
         let reached = Reached { ahead: None, took: std::time::Duration::from_millis(3) };
         let refused = CloudError::Refused { call, status: 500, code: None, message, retry_after: None };
         let cloud = [Ok(reached), Err(refused), Err(CloudError::Unreachable { call, reason: "refused".into() })];

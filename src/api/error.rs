@@ -7,12 +7,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::types::ErrorBody;
-use crate::base::TransferId;
-use crate::cloud::CloudError;
 use crate::inbox::InboxError;
+use crate::model::TransferId;
 use crate::store::StoreError;
 use crate::transfer::QueueError;
 use crate::watch::WatchError;
+use masv_client::CloudError;
 
 /// The code of the documented product for calls that need somebody signed in.
 const NO_SESSION: u32 = 262_146;

@@ -10,8 +10,9 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use walkdir::WalkDir;
 
 use super::error::ApiError;
-use crate::base::{FileIdentity, PackagePath};
 use crate::store::SourceFile;
+use masv_platform::FileIdentity;
+use masv_protocol::PackagePath;
 
 /// Names that nobody means to send.
 const LITTER: &[&str] = &[".DS_Store", "Thumbs.db", "desktop.ini", ".fcpcache"];

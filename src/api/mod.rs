@@ -34,9 +34,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::download::Downloads;
 use crate::inbox::Inbox;
-use crate::rules::Diagnostics;
 use crate::transfer::Queue;
 use crate::watch::Watcher;
+use masv_rules::Diagnostics;
 
 pub use guard::Access;
 pub use metrics::{EventCounts, follow};

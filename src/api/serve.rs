@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::guard::Access;
 use super::{ApiState, routes};
-use crate::base::AcceptTrouble;
+use masv_platform::AcceptTrouble;
 
 /// A request head that takes longer ends its connection.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);

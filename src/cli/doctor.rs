@@ -12,7 +12,7 @@ use super::service;
 use crate::agent::default_data_dir;
 use crate::api::doctor;
 use crate::api::types::{Check, Examination, Grade};
-use crate::rules::{self, SystemEnvironment};
+use masv_rules::SystemEnvironment;
 
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
@@ -63,10 +63,10 @@ fn is_failure(examination: &Examination, strict: bool) -> bool {
 fn alone(options: &Doctor) -> Result<Vec<Check>, CliError> {
     let data_dir = std::env::var_os("MASV_DATA_DIR").map_or_else(default_data_dir, PathBuf::from);
     let rules = match &options.rules {
-        Some(file) => rules::load(file, &SystemEnvironment).map_err(|diagnostics| {
+        Some(file) => masv_rules::load(file, &SystemEnvironment).map_err(|diagnostics| {
             CliError::failed(diagnostics.render(false)).hint("correct the rules file first: `masv rule check FILE`")
         })?,
-        None => rules::RuleSet::empty(),
+        None => masv_rules::RuleSet::empty(),
     };
     Ok(doctor::machine(&data_dir, &rules, &|_| None))
 }

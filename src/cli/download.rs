@@ -14,7 +14,7 @@ use super::output::{Cell, Mood, Output, duration, size, visible};
 use super::transfers::{Transfer, list, one, pause, percent_of, remove, resume, state_of, with_files};
 use super::{upload, user};
 use crate::api::types::{Download, DownloadStarted, DownloadedFile, NewDownload};
-use crate::base::DownloadId;
+use crate::model::DownloadId;
 use crate::store::State;
 
 /// How often the agent is asked.

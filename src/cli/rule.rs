@@ -13,7 +13,7 @@ use super::client::Client;
 use super::error::CliError;
 use super::output::{Cell, Mood, Output, count, duration, size};
 use super::rule_reports as reports;
-use crate::rules::{self, SystemEnvironment};
+use masv_rules::SystemEnvironment;
 
 /// The rules file when none is named.
 pub(super) const USUAL_FILE: &str = "rules.yaml";
@@ -124,9 +124,9 @@ pub(super) async fn run(
     match command {
         Command::Check { file } => check(&file, output)?,
         Command::Schema => {
-            output.raw(&format!("{:#}\n", rules::schema()));
+            output.raw(&format!("{:#}\n", masv_rules::schema()));
         }
-        Command::Init => output.raw(rules::EXAMPLE),
+        Command::Init => output.raw(masv_rules::EXAMPLE),
         Command::Ls => list(&client()?.get("/automations").await?, output),
         Command::Explain { path } => return reports::explain(&path, &client()?, output).await,
         Command::DryRun { file } => reports::dry_run(file, &client()?, output).await?,
@@ -205,7 +205,7 @@ fn below(path: Option<PathBuf>, all: bool) -> Result<Value, CliError> {
 fn check(file: &Path, output: &Output) -> Result<(), CliError> {
     let file = std::path::absolute(file).map_err(|error| CliError::usage(error.to_string()))?;
     let colours = std::io::stderr().is_terminal();
-    match rules::load(&file, &SystemEnvironment) {
+    match masv_rules::load(&file, &SystemEnvironment) {
         Ok(rules) => {
             let number = rules.rules.len() + rules.downloads.len();
             output.json(&json!({ "valid": true, "rules": number, "warnings": rules.warnings }));

@@ -17,8 +17,8 @@ use super::rule::{USUAL_FILE, clock, package_id, text};
 use super::transfers;
 use crate::agent;
 use crate::api::types::Standing;
-use crate::rules::{self, SystemEnvironment};
 use crate::store::{Link, State};
+use masv_rules::SystemEnvironment;
 
 /// A time as people name it: a day, a moment, or how long ago.
 pub(super) fn since(words: &str) -> Result<Timestamp, String> {
@@ -135,7 +135,7 @@ pub(super) async fn dry_run(file: Option<PathBuf>, client: &Client, output: &Out
 }
 
 async fn without_agent(file: &Path, output: &Output) -> Result<Value, CliError> {
-    let rules = rules::load(file, &SystemEnvironment).map_err(|diagnostics| {
+    let rules = masv_rules::load(file, &SystemEnvironment).map_err(|diagnostics| {
         output.report(&diagnostics.render(std::io::stderr().is_terminal()));
         CliError::failed(format!("{} cannot be used", file.display()))
     })?;
@@ -203,7 +203,7 @@ fn show_dry_download(rule: &Value, output: &Output) {
 /// A time that the agent tells with its zone, in words; empty where there is none.
 pub(super) fn at(time: &Value) -> String {
     let time = time.as_str().and_then(|time| time.parse::<Zoned>().ok());
-    time.map_or_else(String::new, |time| rules::in_words(&Zoned::now(), &time))
+    time.map_or_else(String::new, |time| masv_rules::in_words(&Zoned::now(), &time))
 }
 
 /// The coming times of a rule's schedule, in words, in its own zone.

@@ -11,7 +11,7 @@ use super::error::{CliError, Exit};
 use super::output::{Output, duration, size, visible};
 use super::transfers::Transfer;
 use crate::api::types::{Transfers, Upload};
-use crate::base::UploadId;
+use crate::model::UploadId;
 use crate::store::{Activity, State};
 
 /// How often the agent is asked.

@@ -7,7 +7,7 @@ pub(super) const BLOCK: usize = 64;
 
 /// The MD5 of what it has been given so far.
 #[derive(Clone)]
-pub(crate) struct Md5 {
+pub struct Md5 {
     pub(super) state: [u32; 4],
     /// Bytes so far.
     pub(super) length: u64,
@@ -25,14 +25,14 @@ impl Default for Md5 {
 
 impl Md5 {
     /// The digest of `bytes`.
-    pub(crate) fn digest(bytes: &[u8]) -> [u8; 16] {
+    pub fn digest(bytes: &[u8]) -> [u8; 16] {
         let mut md5 = Self::default();
         md5.update(bytes);
         md5.finalize()
     }
 
     /// Takes the next bytes.
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
+    pub fn update(&mut self, bytes: &[u8]) {
         let (blocks, rest) = self.fill_tail(bytes).as_chunks();
         compress(&mut self.state, blocks);
         self.length += (blocks.len() * BLOCK) as u64;
@@ -40,7 +40,7 @@ impl Md5 {
     }
 
     /// The digest of all bytes taken.
-    pub(crate) fn finalize(mut self) -> [u8; 16] {
+    pub fn finalize(mut self) -> [u8; 16] {
         let bits = self.length.wrapping_mul(8);
         let filled = self.filled();
         let padding = if filled < BLOCK - 8 { BLOCK - 8 - filled } else { 2 * BLOCK - 8 - filled };

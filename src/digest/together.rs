@@ -14,7 +14,7 @@ use fearless_simd::Level;
 use super::lanes::{Job, LANES, advance};
 
 /// An MD5 that is computed together with those of other streams. Dropping it forgets what it was given.
-pub(crate) struct SharedMd5 {
+pub struct SharedMd5 {
     table: &'static Table,
     ticket: u64,
     window: usize,
@@ -22,13 +22,13 @@ pub(crate) struct SharedMd5 {
 
 impl SharedMd5 {
     /// A new stream, of which about `window` bytes may wait to be hashed.
-    pub(crate) fn new(window: usize) -> Self {
+    pub fn new(window: usize) -> Self {
         static TABLE: LazyLock<Table> = LazyLock::new(Table::for_this_machine);
         TABLE.stream(window)
     }
 
     /// Takes the next bytes. When the window is full the thread is blocked for the hashing of what has been gathered.
-    pub(crate) fn update(&mut self, bytes: Bytes) {
+    pub fn update(&mut self, bytes: Bytes) {
         let mut heaps = self.table.lock();
         if let Some(heap) = heaps.streams.get_mut(&self.ticket) {
             heap.waiting += bytes.len();
@@ -38,7 +38,7 @@ impl SharedMd5 {
     }
 
     /// The digest of all bytes taken. Blocks for the hashing of what was gathered.
-    pub(crate) fn finalize(self) -> [u8; 16] {
+    pub fn finalize(self) -> [u8; 16] {
         let mut heaps = self.table.hash_until(self.table.lock(), self.ticket, |heap| heap.waiting == 0);
         let heap = heaps.streams.remove(&self.ticket);
         drop(heaps);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use crate::cloud::{Call, Cloud, CloudError, FileAddress, Incoming, PackageAccess};
 use crate::transfer::{Circuits, InFlight, PartHasher, Throttle};
+use masv_client::{Call, Cloud, CloudError, FileAddress, Incoming, PackageAccess};
 
 /// Bytes that are gathered before they are written.
 const BLOCK: usize = 1 << 20;

@@ -12,9 +12,9 @@ use super::disk::{DiskError, Folder};
 use super::fetch::{FetchError, Range, Source};
 use super::life::{Run, refused};
 use super::place::temporary;
-use crate::cloud::{Call, CloudError};
 use crate::store::{DownloadFile, DownloadFileState, FetchedPart, Problem};
 use crate::transfer::{Halt, PartError, Tries, Verdict, checksum, each_part};
+use masv_client::{Call, CloudError};
 
 /// How often a file may turn out to be another one than it was before that counts as a failure.
 const MOST_CHANGES: u32 = 3;

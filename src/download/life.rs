@@ -10,13 +10,13 @@ use super::disk::Folder;
 use super::file::fetch_file;
 use super::place::{assign, folder_name};
 use super::queue::Shared;
-use crate::base::DownloadId;
-use crate::cloud::{Cloud, CloudError, ListedFile, PackageAccess};
+use crate::model::DownloadId;
 use crate::store::{
     Activity, Delivered, Download, DownloadFile, DownloadSource, Problem, RemotePackage, State, Store, StoreError,
     WantedFile,
 };
 use crate::transfer::{Circuits, Halt, Slot, Steps, Throttle, Tries, Verdict, in_trouble};
+use masv_client::{Cloud, CloudError, ListedFile, PackageAccess};
 
 /// Files read from the database at once.
 const PAGE: u32 = 256;

@@ -9,8 +9,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use crate::base::{DownloadId, PackagePath};
-use crate::cloud::ListedFile;
+use crate::model::DownloadId;
+use masv_client::ListedFile;
+use masv_protocol::PackagePath;
 
 /// Longest name of one file or folder, bytes.
 const LONGEST_NAME: usize = 255;

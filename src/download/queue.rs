@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::disk::Folder;
 use super::life::{drive, refused};
 use super::place::temporary;
-use crate::base::DownloadId;
-use crate::cloud::{Cloud, CloudError, Clouds};
+use crate::model::DownloadId;
 use crate::store::{DownloadFilter, DownloadSpec, Problem, State, Store, StoreError, Totals};
 use crate::transfer::engine::{self, Direction};
 use crate::transfer::{Common, Halt, Handle, QueueError, Settings, SlotLimits, Steps};
+use masv_client::{Cloud, CloudError, Clouds};
 
 /// Files read from the database at once.
 const PAGE: u32 = 1_000;

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::storage::{S3ConfigError, S3Error};
-use crate::db::DbError;
+use masv_db::DbError;
 
 /// The hub can not start, go on, or do what its operator asked.
 #[derive(Debug, thiserror::Error)]

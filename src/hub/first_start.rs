@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use super::{Hub, HubError};
-use crate::db::DbError;
+use masv_db::DbError;
 
 impl Hub {
     /// Whether nobody has an account here yet.

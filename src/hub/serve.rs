@@ -16,7 +16,7 @@ use super::certificate::Certificate;
 use super::connections::Limited;
 use super::error::HubError;
 use super::{BASE_FILE, Hub, keeper, mail, private_file, routes, webhooks};
-use crate::base::AcceptTrouble;
+use masv_platform::AcceptTrouble;
 
 /// How long the server before this one may take to give its data free.
 const HANDOVER: Duration = Duration::from_secs(3);

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::cloud::Delivery;
-use crate::rules::{DownloadRule, Portals};
 use crate::store::{DeliveryEntry, DeliveryOutcome};
+use masv_client::Delivery;
+use masv_rules::{DownloadRule, Portals};
 
 /// What a rule does with a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,11 +127,11 @@ pub(super) fn explain(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::{self, FixedEnvironment};
+    use masv_rules::FixedEnvironment;
 
     fn rule(portals: &str) -> DownloadRule {
         let text = format!("version: 1\nrules:\n  - name: in\n    {portals}\n    into: /srv/in\n");
-        let set = rules::parse(&text, "/srv/rules.yaml".as_ref(), &FixedEnvironment::default()).unwrap();
+        let set = masv_rules::parse(&text, "/srv/rules.yaml".as_ref(), &FixedEnvironment::default()).unwrap();
         (*set.downloads[0]).clone()
     }
 

@@ -12,10 +12,10 @@ use tracing::Instrument;
 use super::judge::{DeliveryExplanation, Verdict, explain, judge};
 use super::runner::{Listing, Order, Runner, Shared};
 use super::status::{InboxState, InboxStatus};
-use crate::cloud::{Cloud, CloudError};
 use crate::download::Downloads;
-use crate::rules::{DownloadRule, RuleDigest, RuleSet};
 use crate::store::{Delivered, DeliveryCounts, Store, StoreError};
+use masv_client::{Cloud, CloudError};
+use masv_rules::{DownloadRule, RuleDigest, RuleSet};
 
 /// Orders that may wait for a rule that is busy.
 const ORDERS: usize = 16;

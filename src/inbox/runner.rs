@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::judge::{Verdict, judge};
 use super::status::{InboxState, InboxStatus, LastError, LastLook};
-use crate::cloud::{Cloud, CloudError, Delivery};
 use crate::download::{Downloads, QueueError};
-use crate::rules::{DownloadRule, Portals};
 use crate::store::{Delivered, DownloadSource, DownloadSpec, Store, StoreError};
+use masv_client::{Cloud, CloudError, Delivery};
+use masv_rules::{DownloadRule, Portals};
 
 /// A whole look at least this often.
 const WHOLE_LOOK: Duration = Duration::from_secs(3600);

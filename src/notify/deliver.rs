@@ -13,9 +13,9 @@ use tracing::Instrument;
 use super::retry::{Verdict, wait};
 use super::webhook::Webhooks;
 use super::{Rules, exec, notifies, shown, target_id};
-use crate::base::crash_point;
-use crate::rules::NotifyTarget;
 use crate::store::{Errand, ErrandKind, Outgoing, Store, StoreError, Telling};
+use masv_platform::crash_point;
+use masv_rules::NotifyTarget;
 
 /// Receivers at the same time.
 const AT_ONCE: usize = 16;

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::rules::NotifyEvent;
 use crate::store::{Event, Upload};
+use masv_rules::NotifyEvent;
 
 /// The message about an event. An upload that was removed meanwhile is told of with what its event says.
 pub(super) fn of(event: &Event, kind: NotifyEvent, rule: &str, upload: Option<&Upload>) -> Value {

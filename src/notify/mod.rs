@@ -23,8 +23,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::rules::{Notify, NotifyTarget, RuleSet};
 use crate::store::{Store, StoreError};
+use masv_rules::{Notify, NotifyTarget, RuleSet};
 
 /// The rules as they are now.
 pub type Rules = watch::Receiver<Arc<RuleSet>>;

@@ -4,9 +4,9 @@
 use tokio_util::sync::CancellationToken;
 
 use super::{Rules, message, notifies, target_id};
-use crate::base::UploadId;
-use crate::rules::NotifyEvent;
+use crate::model::UploadId;
 use crate::store::{Event, Store, StoreError, Telling, Upload};
+use masv_rules::NotifyEvent;
 
 /// Events read at once.
 const PAGE: u32 = 256;

@@ -259,7 +259,7 @@ fn is_old_and_new(read: &Node, old: &Node, new: &Node) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::EXAMPLE;
+    use crate::EXAMPLE;
 
     const RULE: &str = "name: new\nwatch: /srv/new\nupload: {\"kind\":\"link\"}\n";
 

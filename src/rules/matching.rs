@@ -205,8 +205,8 @@ fn appended(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::bytes_to_path;
-    use crate::rules::tests::rule;
+    use crate::tests::rule;
+    use masv_platform::bytes_to_path;
 
     fn sent<'a>(keys: &str, names: &[&'a str]) -> Vec<&'a str> {
         let rule = rule(keys);

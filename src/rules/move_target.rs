@@ -54,9 +54,9 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::rules::parts::AfterComplete;
-    use crate::rules::template::tests::context;
-    use crate::rules::tests::rule;
+    use crate::parts::AfterComplete;
+    use crate::template::tests::context;
+    use crate::tests::rule;
 
     fn target(written: &str, item: &str) -> Result<PathBuf, TemplateError> {
         let rule = rule(&format!("after: {{ complete: {{ move: \"{written}\" }} }}"));

@@ -11,7 +11,7 @@ use std::path::Path;
 use globset::GlobBuilder;
 use regex::Regex;
 
-use crate::base::composed;
+use crate::composed;
 
 /// Names that are never sent: what desktops and programs leave behind.
 const LITTER: [&str; 4] = ["desktop.ini", ".DS_Store", ".fcpcache", "Thumbs.db"];

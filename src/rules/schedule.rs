@@ -281,7 +281,7 @@ pub(super) fn day_name(day: Weekday) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::tests::rule;
+    use crate::tests::rule;
 
     fn at(text: &str) -> Zoned {
         format!("{text}[Europe/Berlin]").parse().unwrap()

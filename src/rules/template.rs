@@ -261,9 +261,9 @@ fn explained(error: &Error) -> TemplateError {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::rules::tests::rule;
+    use crate::tests::rule;
 
-    pub(in crate::rules) fn context() -> TemplateContext {
+    pub(crate) fn context() -> TemplateContext {
         let rule = rule("");
         let now: Zoned = "2026-11-24T23:30:00[UTC]".parse().unwrap();
         let files = [("A001/CLIP/A001_C002.mov", 1_500_000_000), ("A001/notes.txt", 10)];

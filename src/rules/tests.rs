@@ -44,7 +44,7 @@ fn the_example_is_valid_and_warns_of_nothing() {
 /// `INSTA_UPDATE=always` accepts what is said.
 #[test]
 fn diagnostics_of_every_case() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/rules/cases");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     files.sort();

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::{from_word, json, time, unsigned, word};
 use super::{Delivered, Store, StoreError, now};
-use crate::base::DownloadId;
+use crate::model::DownloadId;
 
 /// What became of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

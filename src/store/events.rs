@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::rows::{from_json, time};
 use super::{Store, StoreError, now};
-use crate::base::UploadId;
+use crate::model::UploadId;
 
 /// How many events are kept; a reader that was away longer reads the present state instead.
 const KEPT: i64 = 100_000;

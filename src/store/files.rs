@@ -7,7 +7,9 @@ use serde_json::json as object;
 
 use super::rows::{from_json, from_word, identity, json, signed, unsigned, word};
 use super::{File, FileState, Part, Problem, RemoteFile, SourceFile, Store, StoreError, events, ledger};
-use crate::base::{FileIdentity, PackagePath, UploadId, bytes_to_path, path_to_bytes};
+use crate::model::UploadId;
+use masv_platform::{FileIdentity, bytes_to_path, path_to_bytes};
+use masv_protocol::PackagePath;
 
 const COLUMNS: &str = "number, path, source, size, mtime_ns, ctime_ns, device, inode, state, remote_id, multipart_id, \
      chunk_size, bytes_done, checksum, problem";

@@ -28,10 +28,9 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use crate::base::TransferId;
-use crate::db::Database;
+use crate::model::TransferId;
+use masv_db::Database;
 
-pub use crate::db::DbError;
 pub use deliveries::{DeliveryCounts, DeliveryEntry, DeliveryOutcome};
 pub use downloads::{
     Delivered, Download, DownloadFile, DownloadFileState, DownloadSource, DownloadSpec, FetchedPart, Owner, WantedFile,
@@ -39,6 +38,7 @@ pub use downloads::{
 pub use events::Event;
 pub use gauges::Gauges;
 pub use ledger::RuleRecord;
+pub use masv_db::DbError;
 pub use model::*;
 pub use outbox::{Errand, ErrandKind, Outgoing, Telling};
 pub use uploads::Order;

@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::base::{DownloadId, FileIdentity, PackagePath, UploadId};
+use crate::model::{DownloadId, UploadId};
+use masv_platform::FileIdentity;
+use masv_protocol::PackagePath;
 
 /// Everything needed to make one upload: what a command, a REST call and a rule all boil down to.
 #[derive(Debug, Clone)]

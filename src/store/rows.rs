@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
-use crate::base::{DownloadId, FileIdentity, UploadId};
+use crate::model::{DownloadId, UploadId};
+use masv_platform::FileIdentity;
 
 macro_rules! id_column {
     ($name:ident) => {

@@ -1,7 +1,9 @@
 use std::path::Path;
 
 use super::*;
-use crate::base::{FileIdentity, PackagePath, UploadId};
+use crate::model::UploadId;
+use masv_platform::FileIdentity;
+use masv_protocol::PackagePath;
 
 fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();

@@ -14,7 +14,7 @@ use super::{
     Destination, Errand, File, Link, Outcome, Problem, RemotePackage, SourceFile, State, Store, StoreError, Totals,
     Upload, UploadFilter, UploadSpec, events, files, ledger, now, outbox,
 };
-use crate::base::UploadId;
+use crate::model::UploadId;
 
 const COLUMNS: &str = "id, position, destination, name, description, password, options, team_id, chunk_size, priority, \
      auto_finalize, rule, state, closing, problem, package_id, package_token, links, files, files_done, bytes, \

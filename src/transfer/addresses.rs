@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::OnceCell;
 
-use crate::cloud::{Blueprint, CloudError};
+use masv_client::{Blueprint, CloudError};
 
 /// Parts whose addresses are asked for at once.
 const WINDOW: u32 = 8;
@@ -112,7 +112,7 @@ impl Addresses {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cloud::Call;
+    use masv_client::Call;
     use std::sync::Mutex;
 
     /// A cloud that counts what it is asked for.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::cloud::CloudError;
+use masv_client::CloudError;
 
 /// Failures in a row that open the circuit.
 const OPEN_AFTER: u32 = 3;
@@ -167,7 +167,7 @@ mod tests {
         use std::sync::Arc;
         use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
-        let away = CloudError::Unreachable { call: crate::cloud::Call::SendPart, reason: "refused".to_owned() };
+        let away = CloudError::Unreachable { call: masv_client::Call::SendPart, reason: "refused".to_owned() };
         let circuits = Arc::new(Circuits::new());
         let (back, requests) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
         let workers: Vec<_> = (0..16)

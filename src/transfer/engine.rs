@@ -16,8 +16,8 @@ use tracing::Instrument;
 use super::handle::{Common, Settings};
 use super::slots::Key;
 use super::steps::{Halt, Steps};
-use crate::cloud::CloudError;
 use crate::store::{Problem, State, StoreError, Totals};
+use masv_client::CloudError;
 
 /// How long parts on their way may take to end when the agent stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -198,10 +198,10 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::base::UploadId;
-    use crate::cloud::{Cloud, CloudSettings, Clouds};
+    use crate::model::UploadId;
     use crate::store::Store;
     use crate::transfer::TransferSettings;
+    use masv_client::{Cloud, CloudSettings, Clouds};
 
     /// Two transfers: the work on the first panics, the second goes on until it is stopped.
     struct Fragile {

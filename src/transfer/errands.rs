@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::handle::Common;
 use super::queue::Shared;
 use super::retry::{Tries, Verdict, backoff};
-use crate::cloud::PackageAccess;
 use crate::store::{Errand, ErrandKind, Outgoing, StoreError};
+use masv_client::PackageAccess;
 
 /// Errands taken from the outbox at once.
 const BATCH: u32 = 32;

@@ -25,9 +25,9 @@ use super::steps::{Halt, PartError, each_part};
 use super::tally::Cause;
 use super::tree;
 use super::upload::{Run, refused};
-use crate::base::{FileIdentity, crash_point};
-use crate::cloud::{CloudError, FinalizeFile, NewFile, SentPart};
 use crate::store::{File, FileState, Part, Problem, RemoteFile};
+use masv_client::{CloudError, FinalizeFile, NewFile, SentPart};
+use masv_platform::{FileIdentity, crash_point};
 
 /// A part that arrives damaged so often is not the network's fault.
 const DAMAGE_LIMIT: u32 = 3;

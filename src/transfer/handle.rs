@@ -11,9 +11,9 @@ use super::limit::Throttle;
 use super::live::{Live, LiveTable};
 use super::slots::{Key, SlotLimits, Slots};
 use super::tally::Tally;
-use crate::base::TransferId;
-use crate::cloud::{CloudError, Clouds};
+use crate::model::TransferId;
 use crate::store::{Store, StoreError};
+use masv_client::{CloudError, Clouds};
 
 /// Why a queue did not do what it was told.
 #[derive(Debug, thiserror::Error)]

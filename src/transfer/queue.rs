@@ -17,11 +17,11 @@ use super::handle::{Common, Handle, QueueError, Settings};
 use super::slots::SlotLimits;
 use super::steps::{Halt, Steps};
 use super::upload::{drive, refused};
-use crate::base::UploadId;
-use crate::cloud::{Cloud, CloudError, Clouds, Limits, NewLink, PackageAccess, Session};
+use crate::model::UploadId;
 use crate::store::{
     FileState, Link, Order, Problem, SourceFile, State, Store, StoreError, Totals, UploadFilter, UploadSpec,
 };
+use masv_client::{Cloud, CloudError, Clouds, Limits, NewLink, PackageAccess, Session};
 
 /// How the engine works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::cloud::{Call, CloudError};
+use masv_client::{Call, CloudError};
 
 /// The wait before the second try is up to this long, and doubles from there.
 const FIRST_WAIT: Duration = Duration::from_millis(500);

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use super::limit::Throttle;
 use super::live::InFlight;
 use super::tree::PartHasher;
-use crate::cloud::{Blueprint, Call, Cloud, CloudError, PartBody, Receipt};
-use crate::digest::{Md5, SharedMd5};
+use masv_client::{Blueprint, Call, Cloud, CloudError, PartBody, Receipt};
+use masv_digest::{Md5, SharedMd5};
 
 /// Bytes read at once.
 const BLOCK: usize = 256 << 10;

@@ -222,7 +222,7 @@ impl<Id: Key> Drop for Slot<Id> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::UploadId;
+    use crate::model::UploadId;
     use futures_util::FutureExt;
 
     fn next(waiting: &[(UploadId, i32)], busy: &[(UploadId, usize)]) -> Option<usize> {

@@ -13,8 +13,8 @@ use super::circuit::Circuits;
 use super::live::LiveTransfer;
 use super::retry::{Tries, Verdict, backoff};
 use super::tally::Cause;
-use crate::cloud::CloudError;
 use crate::store::{Problem, StoreError};
+use masv_client::CloudError;
 
 /// Files of one transfer that are open at the same time.
 const FILES_AT_ONCE: usize = 16;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cloud::CloudError;
+use masv_client::CloudError;
 
 /// Why something is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

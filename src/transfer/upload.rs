@@ -18,12 +18,13 @@ use super::queue::Shared;
 use super::retry::{Tries, Verdict};
 use super::slots::{Reads, Slot};
 use super::steps::{Halt, Steps, in_trouble};
-use crate::base::{UploadId, crash_point};
-use crate::cloud::{Cloud, CloudError, Limits, NewLink, NewPackage, NewPortalPackage, PackageAccess};
+use crate::model::UploadId;
 use crate::store::{
     Activity, Destination, File, Link, PackageOptions, Problem, RemotePackage, State, Store, StoreError, Upload,
     UploadKind,
 };
+use masv_client::{Cloud, CloudError, Limits, NewLink, NewPackage, NewPortalPackage, PackageAccess};
+use masv_platform::crash_point;
 
 /// Files read from the database at once.
 const PAGE: u32 = 256;

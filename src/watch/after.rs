@@ -16,8 +16,8 @@ use std::sync::Arc;
 use super::describe;
 use super::relocate::{self, Refused, Sent, Told};
 use super::writers::writers_of;
-use crate::base::{FileIdentity, crash_point};
 use crate::store::Problem;
+use masv_platform::{FileIdentity, crash_point};
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]

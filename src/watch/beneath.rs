@@ -10,7 +10,7 @@ use std::path::{Component, Path};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::base::FileIdentity;
+use masv_platform::FileIdentity;
 
 /// Why a watched folder can not be looked at at all. It is looked for again; nothing is forgotten meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

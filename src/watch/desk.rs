@@ -22,9 +22,11 @@ use super::package::{Gate, Item, Package, Plan, Standing, plan};
 use super::scan::Look;
 use super::settle::{Hold, Settling, Stage};
 use super::sieve::{Kind, Sieve};
-use crate::base::{FileIdentity, UploadId, composed};
-use crate::rules::{Ready, Rule};
+use crate::model::UploadId;
 use crate::store::LedgerEntry;
+use masv_platform::FileIdentity;
+use masv_rules::composed;
+use masv_rules::{Ready, Rule};
 
 mod renaming;
 mod waiting;

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use jiff::Zoned;
 
-use crate::base::{FileIdentity, PackagePath, composed};
-use crate::rules::{Finalize, Rule, Template, TemplateContext, TemplateError, UploadKind};
 use crate::store::{Destination, PackageOptions, SourceFile, UploadSpec};
+use masv_platform::FileIdentity;
+use masv_protocol::PackagePath;
+use masv_rules::composed;
+use masv_rules::{Finalize, Rule, Template, TemplateContext, TemplateError, UploadKind};
 
 /// A file that is to be sent, as the last look found it.
 #[derive(Debug, Clone)]
@@ -163,7 +165,7 @@ pub fn source_files(rule: &Rule, files: &[Chosen]) -> Vec<SourceFile> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::{SystemEnvironment, parse};
+    use masv_rules::{SystemEnvironment, parse};
 
     fn rule(upload: &str) -> Arc<Rule> {
         let text = format!("version: 1\nrules:\n  - {{ name: x, watch: /drop, upload: {{ {upload} }} }}\n");

@@ -21,9 +21,9 @@ use super::package::Gate;
 use super::scan;
 use super::sieve::Sieve;
 use super::{WatchSettings, describe};
-use crate::base::shown;
-use crate::rules::{Existing, Finalize, Rule, RuleSet};
 use crate::store::{Destination, LedgerEntry, Store, StoreError, UploadKind};
+use crate::watch::lossy_path;
+use masv_rules::{Existing, Finalize, Rule, RuleSet};
 
 /// Far enough ahead that everything has settled and every gathering is over.
 const LATER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
@@ -34,7 +34,7 @@ pub struct DryRun {
     /// The rule.
     pub rule: String,
     /// Its folder.
-    #[serde(serialize_with = "shown::path")]
+    #[serde(serialize_with = "lossy_path::path")]
     #[schemars(with = "String")]
     pub watch: PathBuf,
     /// Why it can not do anything.
@@ -42,13 +42,13 @@ pub struct DryRun {
     /// What it would make.
     pub packages: Vec<DryPackage>,
     /// Files that would wait, and for what.
-    #[serde(serialize_with = "shown::remarks")]
+    #[serde(serialize_with = "lossy_path::remarks")]
     #[schemars(with = "Vec<(String, String)>")]
     pub waiting: Vec<(PathBuf, String)>,
     /// Files that were sent, are on their way, or count as sent.
     pub done: u64,
     /// What could not be looked at, and why.
-    #[serde(serialize_with = "shown::remarks")]
+    #[serde(serialize_with = "lossy_path::remarks")]
     #[schemars(with = "Vec<(String, String)>")]
     pub unread: Vec<(PathBuf, String)>,
 }

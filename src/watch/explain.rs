@@ -15,9 +15,9 @@ use super::runner::Shared;
 use super::settle::Stage;
 use super::sieve::Sieve;
 use super::status::{RuleState, RuleStatus};
-use crate::base::shown;
-use crate::rules::{Per, Rule};
 use crate::store::{LedgerEntry, Outcome, State, Store, StoreError, Upload};
+use crate::watch::lossy_path;
+use masv_rules::{Per, Rule};
 
 /// One test and how the file fared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -39,7 +39,7 @@ pub struct RuleExplanation {
     /// The rule.
     pub rule: String,
     /// The path relative to its folder.
-    #[serde(serialize_with = "shown::path")]
+    #[serde(serialize_with = "lossy_path::path")]
     #[schemars(with = "String")]
     pub relative: PathBuf,
     /// Whether the file is this rule's: it passed all tests that are about its name, place and size.
@@ -52,7 +52,7 @@ pub struct RuleExplanation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Explanation {
     /// The path that was asked about.
-    #[serde(serialize_with = "shown::path")]
+    #[serde(serialize_with = "lossy_path::path")]
     #[schemars(with = "String")]
     pub path: PathBuf,
     /// The rule it belongs to.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::{Timestamp, Zoned};
 
 use super::package::Gate;
-use crate::rules::{Per, Rule, Schedule};
+use masv_rules::{Per, Rule, Schedule};
 
 /// A schedule is asked at least this often, since the wall clock may be set.
 pub const ASK_SCHEDULE: Duration = Duration::from_secs(60);

@@ -14,7 +14,7 @@ use super::beneath::Offline;
 use super::judge::Verdict;
 use super::scan::{Look, Unread};
 use super::sieve::Kind;
-use crate::base::FileIdentity;
+use masv_platform::FileIdentity;
 
 /// A file that is there.
 #[derive(Debug, Clone)]

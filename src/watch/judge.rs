@@ -2,9 +2,10 @@
 //!
 //! **In**: the ledger's entry, the file's identity, the rule's policies. **Out**: a [`Verdict`]. Pure.
 
-use crate::base::{FileIdentity, UploadId};
-use crate::rules::{OnChange, Rule};
+use crate::model::UploadId;
 use crate::store::{LedgerEntry, Outcome};
+use masv_platform::FileIdentity;
+use masv_rules::{OnChange, Rule};
 
 /// What is to be done with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::manifest::Listed;
-use crate::base::{FileIdentity, composed};
+use masv_platform::FileIdentity;
+use masv_rules::composed;
 
 /// How a listed file stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

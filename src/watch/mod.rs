@@ -27,6 +27,7 @@ mod hints;
 mod inventory;
 mod judge;
 mod listing;
+mod lossy_path;
 mod manifest;
 mod mounts;
 mod news;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::UploadId;
+use crate::model::UploadId;
 use crate::store::Store;
 
 /// Events read at once.

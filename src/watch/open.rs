@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Zoned;
 
-use crate::base::UploadId;
-use crate::rules::FinalizeWhen;
+use crate::model::UploadId;
+use masv_rules::FinalizeWhen;
 
 /// An upload that takes files.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use crate::base::UploadId;
+use crate::model::UploadId;
 use crate::store::{SourceFile, UploadSpec};
 use crate::transfer::{Queue, QueueError};
 

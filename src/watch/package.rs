@@ -12,7 +12,7 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::rules::{Packaging, Per};
+use masv_rules::{Packaging, Per};
 
 /// A file on its way, as packaging sees it.
 #[derive(Debug, Clone)]

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
 
-use crate::base::{FileIdentity, crash_point};
+use masv_platform::{FileIdentity, crash_point};
 
 /// Most numbers tried for a name that is taken.
 const MOST_NUMBERS: u32 = 10_000;
@@ -281,7 +281,7 @@ fn hold(temporary: &Path) -> Result<File, Refused> {
 fn temporary_name(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     let digest = blake3::hash(path.as_os_str().as_bytes()).to_hex();
-    format!("{}-{}.part", crate::rules::OWN_PREFIX, &digest[..16])
+    format!("{}-{}.part", masv_rules::OWN_PREFIX, &digest[..16])
 }
 
 fn look(path: &Path) -> Result<FileIdentity, Refused> {

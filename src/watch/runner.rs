@@ -32,8 +32,8 @@ use super::outlet::Outlet;
 use super::sieve::Sieve;
 use super::status::{RuleState, RuleStatus};
 use super::watcher::FileSystem;
-use crate::rules::{Poll, Rule};
 use crate::store::{Store, StoreError};
+use masv_rules::{Poll, Rule};
 
 /// What failed in the agent itself is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);

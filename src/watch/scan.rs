@@ -24,8 +24,8 @@ use rustix::io::Errno;
 
 use super::beneath::{Offline, folder_flags, identity_of, open_beneath, open_folder, open_root};
 use super::sieve::{Kind, Sieve};
-use crate::base::FileIdentity;
-use crate::rules::Symlinks;
+use masv_platform::FileIdentity;
+use masv_rules::Symlinks;
 
 /// Deepest nesting that is walked; each level holds one file descriptor open meanwhile.
 const DEEPEST: usize = 200;
@@ -345,8 +345,8 @@ mod tests {
     use rustix::fs::Mode;
 
     use super::*;
-    use crate::rules::{SystemEnvironment, parse};
     use crate::watch::beneath::{Probe, probe};
+    use masv_rules::{SystemEnvironment, parse};
 
     fn sieve(root: &Path, keys: &str) -> Sieve {
         let text = format!(

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::FileIdentity;
+use masv_platform::FileIdentity;
 
 /// Longest time between two looks at a file that is held or can not be read.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);

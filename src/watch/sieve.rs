@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::rules::{Finalize, Ready, Rule};
+use masv_rules::{Finalize, Ready, Rule};
 
 /// What a file is to the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

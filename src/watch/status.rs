@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::base::{UploadId, shown};
+use crate::model::UploadId;
+use crate::watch::lossy_path;
 
 /// Most waiting files that a status lists; the count is always right.
 pub const LISTED: usize = 100;
@@ -34,7 +35,7 @@ pub enum RuleState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WaitingFile {
     /// Relative to the watched folder.
-    #[serde(serialize_with = "shown::path")]
+    #[serde(serialize_with = "lossy_path::path")]
     #[schemars(with = "String")]
     pub path: PathBuf,
     /// Bytes at the last look.
@@ -90,7 +91,7 @@ pub struct RuleStatus {
     /// The rule.
     pub name: String,
     /// The folder it watches.
-    #[serde(serialize_with = "shown::path")]
+    #[serde(serialize_with = "lossy_path::path")]
     #[schemars(with = "String")]
     pub watch: PathBuf,
     /// What it does.
@@ -104,7 +105,7 @@ pub struct RuleStatus {
     /// The first of them.
     pub waiting: Vec<WaitingFile>,
     /// What could not be looked at, and why.
-    #[serde(serialize_with = "shown::remarks")]
+    #[serde(serialize_with = "lossy_path::remarks")]
     #[schemars(with = "Vec<(String, String)>")]
     pub unread: Vec<(PathBuf, String)>,
     /// The last look at the whole folder.

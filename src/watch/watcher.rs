@@ -19,9 +19,9 @@ use super::outlet::Outlet;
 use super::runner::{Order, Parts, Runner, Shared};
 use super::sieve::Sieve;
 use super::status::{RuleState, RuleStatus};
-use crate::base::FileIdentity;
-use crate::rules::{Rule, RuleDigest, RuleSet};
 use crate::store::{Outcome, Store, StoreError};
+use masv_platform::FileIdentity;
+use masv_rules::{Rule, RuleDigest, RuleSet};
 
 /// Orders that may wait for a rule that is busy.
 const ORDERS: usize = 16;

@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 
-use crate::base::FileIdentity;
+use masv_platform::FileIdentity;
 
 /// Device and inode of a file.
 pub type FileId = (u64, u64);

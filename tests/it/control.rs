@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use masv_agent::cloud::{Cloud, CloudSettings};
 use masv_agent::store::{FileState, Order, State};
 use masv_agent::transfer::{QueueError, RateLimit, TransferSettings};
+use masv_client::{Cloud, CloudSettings};
 
 use crate::proxy::{Asked, Fault, behind_proxy};
 use crate::support::{TestEngine, TestHub, content, received, spec, wait_until};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use masv_agent::base::CRASH_POINTS;
+use masv_platform::CRASH_POINTS;
 use serde_json::Value;
 
 use crate::process::Agent;

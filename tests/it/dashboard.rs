@@ -124,7 +124,7 @@ async fn five_thousand_uploads_are_a_short_page() {
 
 /// Puts so many uploads into an agent's database.
 async fn fill(data: &Path, count: u32) {
-    use masv_agent::base::UploadId;
+    use masv_agent::model::UploadId;
     use masv_agent::store::{Store, UploadSpec};
     std::fs::create_dir_all(data).unwrap();
     let file = data.join("clip.mov");

@@ -11,11 +11,11 @@ use axum::Json;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
-use masv_agent::base::{DownloadId, UploadId};
-use masv_agent::cloud::{Cloud, CloudSettings};
 use masv_agent::download::{DownloadSettings, Downloads, LinkAddress};
+use masv_agent::model::{DownloadId, UploadId};
 use masv_agent::store::{Download, DownloadFile, DownloadFileState, DownloadSource, DownloadSpec, Owner, State, Store};
 use masv_agent::transfer::{QueueError, RateLimit};
+use masv_client::{Cloud, CloudSettings};
 use serde_json::json;
 
 use crate::proxy::{Asked, Fault, behind_proxy};

@@ -191,7 +191,7 @@ async fn addresses_come_in_windows_and_are_asked_for_again_when_they_have_expire
 /// Sends a file of four parts, and does `meanwhile` to it when its second part is on its way.
 async fn sent_while(
     meanwhile: impl Fn(&std::path::Path) + Send + 'static,
-) -> (TestHub, TestEngine, masv_agent::base::UploadId) {
+) -> (TestHub, TestEngine, masv_agent::model::UploadId) {
     let (hub, url, proxy) = behind_proxy(0).await;
     let settings = TransferSettings { workers: 1, ..TransferSettings::default() };
     let engine = TestEngine::start_in(hub.cloud_at(url), tempfile::tempdir().unwrap(), settings).await;
@@ -224,7 +224,7 @@ async fn a_file_that_changes_while_it_is_sent_is_sent_anew_as_it_is_then() {
         std::fs::write(&new, content(9, 20 << 20)).unwrap();
         std::fs::rename(new, path).unwrap();
     };
-    let arrives = |sent: (TestHub, TestEngine, masv_agent::base::UploadId)| async move {
+    let arrives = |sent: (TestHub, TestEngine, masv_agent::model::UploadId)| async move {
         let (hub, engine, id) = sent;
         let upload = engine.wait_long_for(id, State::Complete, Duration::from_secs(60)).await;
         let link = upload.links[0].url.replacen(hub.public().as_str(), hub.url.as_str(), 1);

@@ -11,10 +11,10 @@ use axum::extract::State as Extract;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use hmac::{Hmac, KeyInit, Mac};
-use masv_agent::base::UploadId;
+use masv_agent::model::UploadId;
 use masv_agent::notify;
-use masv_agent::rules::{self, RuleSet, SystemEnvironment};
 use masv_agent::store::{Link, Problem, RemotePackage, State, Store};
+use masv_rules::{RuleSet, SystemEnvironment};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::net::TcpListener;
@@ -86,7 +86,7 @@ impl Bench {
         let text = format!(
             "version: 1\nrules:\n  - name: dailies\n    watch: drop\n    upload: {{ kind: link }}\n    notify: {notify}\n"
         );
-        match rules::parse(&text, &self.folder.path().join("rules.yaml"), &SystemEnvironment) {
+        match masv_rules::parse(&text, &self.folder.path().join("rules.yaml"), &SystemEnvironment) {
             Ok(rules) => Arc::new(rules),
             Err(problems) => panic!("{}", problems.render(false)),
         }

@@ -4,11 +4,13 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use masv_agent::base::{FileIdentity, PackagePath, UploadId};
-use masv_agent::cloud::{Cloud, CloudSettings, Patience};
-use masv_agent::hub::{Hub, HubConfig, Provision, ProvisionPortal, Role};
+use masv_agent::model::UploadId;
 use masv_agent::store::{Destination, File, PackageOptions, SourceFile, State, Store, Upload, UploadSpec};
 use masv_agent::transfer::{Queue, TransferSettings};
+use masv_client::{Cloud, CloudSettings, Patience};
+use masv_hub::{Hub, HubConfig, Provision, ProvisionPortal, Role};
+use masv_platform::FileIdentity;
+use masv_protocol::PackagePath;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use url::Url;

@@ -4,9 +4,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use masv_agent::cloud::{Cloud, CloudSettings};
 use masv_agent::store::{Destination, ErrandKind, FileState, State};
 use masv_agent::transfer::{QueueError, RateLimit, TransferSettings};
+use masv_client::{Cloud, CloudSettings};
 
 use crate::support::{KEY, TestEngine, TestHub, content, digests, received, source_file, spec, wait_until};
 

@@ -20,8 +20,8 @@ use super::super::types::{
 use super::Body;
 use super::transfers::Answer;
 use crate::inbox::InboxError;
-use crate::rules::{self, DownloadRule, Portals, Rule, RuleSet, SystemEnvironment};
 use crate::store::{DownloadFilter, UploadFilter};
+use masv_rules::{DownloadRule, Portals, Rule, RuleSet, SystemEnvironment};
 
 /// How many of the coming times of a schedule are told.
 const COMING: usize = 3;
@@ -190,7 +190,7 @@ pub(super) async fn dry_run(Extract(state): Extract<ApiState>, Body(trying): Bod
             if !allowed {
                 return Err(ApiError::new(StatusCode::FORBIDDEN, "the file is in no folder that the agent may read"));
             }
-            let loading = tokio::task::spawn_blocking(move || rules::load(&path, &SystemEnvironment)).await;
+            let loading = tokio::task::spawn_blocking(move || masv_rules::load(&path, &SystemEnvironment)).await;
             let loaded = loading
                 .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?
                 .map_err(|diagnostics| ApiError::new(StatusCode::BAD_REQUEST, diagnostics.render(false)))?;

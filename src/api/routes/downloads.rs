@@ -12,8 +12,8 @@ use super::super::openapi::Created;
 use super::super::types::{Download, DownloadChange, DownloadStarted, DownloadedFile, NewDownload};
 use super::Body;
 use super::transfers::{Answer, Listed, Side, parse_id};
-use crate::base::DownloadId;
 use crate::download::LinkAddress;
+use crate::model::DownloadId;
 use crate::store::{self, DownloadFilter, DownloadSource, DownloadSpec, Owner};
 
 /// Downloads, for the routes that both directions have.

@@ -16,8 +16,8 @@ use super::super::types::{Automation, AutomationAdded, AutomationChange, NewPort
 use super::Body;
 use super::downloads::check_folder;
 use super::transfers::Answer;
-use crate::rules::edit::{self, EditError};
-use crate::rules::{self, SystemEnvironment};
+use masv_rules::SystemEnvironment;
+use masv_rules::edit::{self, EditError};
 
 type Added = Result<Created<AutomationAdded>, ApiError>;
 
@@ -211,7 +211,7 @@ fn write(file: &Path, edit: impl FnOnce(&str) -> Result<String, EditError>) -> R
     let text = std::fs::read_to_string(&real).map_err(failed)?;
     let edited = edit(&text)
         .map_err(|error| ApiError::new(StatusCode::CONFLICT, error.to_string()).hint("edit the file by hand"))?;
-    rules::parse(&edited, file, &SystemEnvironment)
+    masv_rules::parse(&edited, file, &SystemEnvironment)
         .map_err(|diagnostics| ApiError::new(StatusCode::BAD_REQUEST, diagnostics.render(false)))?;
     let folder = real.parent().unwrap_or(Path::new("/"));
     let mut fresh = tempfile::Builder::new().prefix(".masv-rules-").tempfile_in(folder).map_err(failed)?;

@@ -12,7 +12,7 @@ use super::super::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpl
 use super::super::{ApiState, intake};
 use super::Body;
 use super::transfers::{Answer, Listed, Side, parse_id};
-use crate::base::UploadId;
+use crate::model::UploadId;
 use crate::store::{self, Destination, Link, PackageOptions, State, UploadFilter, UploadKind, UploadSpec};
 
 /// How long the answer to a link order waits for the link.

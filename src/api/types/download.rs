@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::standing::Times;
 use super::{Standing, exposed};
-use crate::base::DownloadId;
+use crate::model::DownloadId;
 use crate::store::{self, DownloadFileState, Problem};
 use crate::transfer::Live;
 

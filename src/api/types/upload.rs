@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::standing::Times;
 use super::{Size, Standing, exposed};
-use crate::base::UploadId;
+use crate::model::UploadId;
 use crate::store::{self, FileState, Link, Order, Problem, UploadKind};
 use crate::transfer::Live;
 

@@ -10,7 +10,6 @@ use super::failed;
 use super::reach::usual_data_dir;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Output, size};
-use crate::hub;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Backup {
@@ -36,7 +35,7 @@ pub(super) async fn backup(options: Backup, output: &Output) -> Result<ExitCode,
         return Err(CliError::new(Exit::NotFound, format!("there is no hub in {}", data_dir.display()))
             .hint("give its --data-dir"));
     }
-    let bytes = hub::back_up(&data_dir, &options.file).await.map_err(|error| failed(&error))?;
+    let bytes = masv_hub::back_up(&data_dir, &options.file).await.map_err(|error| failed(&error))?;
     output.json(&json!({ "file": options.file, "bytes": bytes }));
     output.line(&format!("Wrote {} ({}).", options.file.display(), size(bytes)));
     output.line("The files that were sent are not in it: copy the storage as docs/hub.md says, after this.");
@@ -45,7 +44,7 @@ pub(super) async fn backup(options: Backup, output: &Output) -> Result<ExitCode,
 
 pub(super) async fn restore(options: Restore, output: &Output) -> Result<ExitCode, CliError> {
     let data_dir = options.data_dir.unwrap_or_else(usual_data_dir);
-    hub::restore(&options.file, &data_dir).await.map_err(|error| failed(&error))?;
+    masv_hub::restore(&options.file, &data_dir).await.map_err(|error| failed(&error))?;
     output.json(&json!({ "data_dir": data_dir }));
     output.line(&format!("Restored the hub into {}.", data_dir.display()));
     Ok(ExitCode::SUCCESS)

@@ -13,7 +13,7 @@ use super::failed;
 use crate::agent::default_data_dir;
 use crate::api::types::ErrorBody;
 use crate::cli::error::{CliError, Exit};
-use crate::hub::{Hub, HubConfig};
+use masv_hub::{Hub, HubConfig};
 
 /// How long a hub may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);

@@ -18,7 +18,7 @@ use crate::agent::service;
 use crate::cli::error::CliError;
 use crate::cli::output::Output;
 use crate::cli::server::Log;
-use crate::hub::{Hub, HubConfig, Network, Provision, SmtpConfig, TlsConfig};
+use masv_hub::{Hub, HubConfig, Network, Provision, SmtpConfig, TlsConfig};
 
 /// How often the service manager is told how it goes.
 const STATUS: Duration = Duration::from_secs(10);

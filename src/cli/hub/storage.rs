@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::error::CliError;
-use crate::hub::{S3Config, S3Credentials};
+use masv_hub::{S3Config, S3Credentials};
 
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct StorageOptions {

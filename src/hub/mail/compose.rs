@@ -6,9 +6,9 @@ use lettre::Message;
 use lettre::message::{Mailbox, MultiPart};
 use minijinja::{AutoEscape, Environment, context};
 
-use crate::hub::fields::Answer;
-use crate::hub::packages::Package;
-use crate::hub::units;
+use crate::fields::Answer;
+use crate::packages::Package;
+use crate::units;
 
 /// The longest name in a receipt for a portal's sender, characters.
 const LONGEST_FOREIGN_NAME: usize = 80;

@@ -7,12 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::compose::{Letter, Purpose, compose};
 use super::transport::{NotSent, Transport};
-use crate::hub::error::Refusal;
-use crate::hub::links::{self, Link};
-use crate::hub::packages::{self, DAY, Package};
-use crate::hub::portals::{self, Portal};
-use crate::hub::wire::{new_id, now};
-use crate::hub::{Hub, fields, retry_pause};
+use crate::error::Refusal;
+use crate::links::{self, Link};
+use crate::packages::{self, DAY, Package};
+use crate::portals::{self, Portal};
+use crate::wire::{new_id, now};
+use crate::{Hub, fields, retry_pause};
 
 /// How often the outbox is looked at when nobody says that there is something in it.
 const LOOK: Duration = Duration::from_secs(15);
@@ -35,7 +35,7 @@ struct Waiting {
 }
 
 /// Owes `recipient` the mail that brings a link; it is due at `due_at`, or once its package is released.
-pub(in crate::hub) fn owe_link(
+pub(crate) fn owe_link(
     connection: &Connection,
     link: &Link,
     recipient: &str,
@@ -52,7 +52,7 @@ pub(in crate::hub) fn owe_link(
 
 /// Owes the sender of a package the mail that says that all is there, once the package is released. Who sends to nobody
 /// gets none.
-pub(in crate::hub) fn owe_receipt(connection: &Connection, package: &Package) -> Result<(), Refusal> {
+pub(crate) fn owe_receipt(connection: &Connection, package: &Package) -> Result<(), Refusal> {
     let delivered = package.portal_id.is_some() || !package.recipients.is_empty();
     if !delivered || package.sender.parse::<lettre::Address>().is_err() {
         return Ok(());
@@ -73,7 +73,7 @@ pub(in crate::hub) fn owe_receipt(connection: &Connection, package: &Package) ->
 }
 
 /// Makes all mails of a package due that wait for it.
-pub(in crate::hub) fn release(connection: &Connection, package: &str, now: i64) -> Result<(), Refusal> {
+pub(crate) fn release(connection: &Connection, package: &str, now: i64) -> Result<(), Refusal> {
     connection
         .prepare_cached(
             "UPDATE mail SET due_at = ?2 WHERE package_id = ?1 AND due_at IS NULL AND attempts = 0 AND sent_at IS NULL",
@@ -83,7 +83,7 @@ pub(in crate::hub) fn release(connection: &Connection, package: &str, now: i64) 
 }
 
 /// Sends mails until `ended`.
-pub(in crate::hub) async fn deliver(hub: Hub, ended: CancellationToken) {
+pub(crate) async fn deliver(hub: Hub, ended: CancellationToken) {
     let transport = match Transport::new(hub.config()) {
         Ok(transport) => transport,
         Err(error) => return tracing::error!(%error, "no mail can be sent"),

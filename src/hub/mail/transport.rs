@@ -10,9 +10,9 @@ use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use secrecy::ExposeSecret;
 
-use crate::hub::config::{HubConfig, SmtpConfig};
-use crate::hub::error::HubError;
-use crate::hub::{private_file, private_folder};
+use crate::config::{HubConfig, SmtpConfig};
+use crate::error::HubError;
+use crate::{private_file, private_folder};
 
 /// How long a mail server may take for one answer.
 const SERVER_LIMIT: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ pub(super) struct NotSent {
 }
 
 /// Refuses settings with which no mail could ever leave.
-pub(in crate::hub) fn check(config: &HubConfig) -> Result<(), HubError> {
+pub(crate) fn check(config: &HubConfig) -> Result<(), HubError> {
     config
         .mail_from
         .parse::<lettre::message::Mailbox>()

@@ -10,13 +10,13 @@ use minijinja::context;
 use serde::Deserialize;
 
 use super::{page, refused, tree};
-use crate::hub::auth::From;
-use crate::hub::error::Refusal;
-use crate::hub::links::{self, Link};
-use crate::hub::packages::Package;
-use crate::hub::routes::links as protocol;
-use crate::hub::wire::{is_id, now};
-use crate::hub::{Hub, archive, content, files, units};
+use crate::auth::From;
+use crate::error::Refusal;
+use crate::links::{self, Link};
+use crate::packages::Package;
+use crate::routes::links as protocol;
+use crate::wire::{is_id, now};
+use crate::{Hub, archive, content, files, units};
 
 /// The largest form, bytes.
 const LARGEST_FORM: usize = 16 << 10;

@@ -6,11 +6,11 @@ use axum::response::{IntoResponse, Response};
 use minijinja::{Value, context};
 
 use super::{page, refused};
-use crate::hub::error::Refusal;
-use crate::hub::fields::{Field, Kind, Visibility};
-use crate::hub::storage::Bucket;
-use crate::hub::wire::now;
-use crate::hub::{Hub, portals};
+use crate::error::Refusal;
+use crate::fields::{Field, Kind, Visibility};
+use crate::storage::Bucket;
+use crate::wire::now;
+use crate::{Hub, portals};
 
 /// A field as the template shows it: its kind is that of the input.
 fn field(field: &Field) -> Value {

@@ -2,8 +2,8 @@
 
 use minijinja::{Value, context};
 
-use crate::hub::files::FileRow;
-use crate::hub::units;
+use crate::files::FileRow;
+use crate::units;
 
 /// How deep folders are shown one in another; below, their names are joined.
 const DEEPEST: usize = 20;

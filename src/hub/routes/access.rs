@@ -7,15 +7,15 @@ use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::hub::accounts::{self, Account, Caller, NewKey, Role};
-use crate::hub::auth::{From, Who};
-use crate::hub::error::Refusal;
-use crate::hub::listing::{self, Asked};
-use crate::hub::wire::{JsonBody, new_id, now, number, text};
-use crate::hub::{Hub, audit, auth, passwords, quotas, sign, units};
+use crate::accounts::{self, Account, Caller, NewKey, Role};
+use crate::auth::{From, Who};
+use crate::error::Refusal;
+use crate::listing::{self, Asked};
+use crate::wire::{JsonBody, new_id, now, number, text};
+use crate::{Hub, audit, auth, passwords, quotas, sign, units};
 
 /// The fewest characters of a person's password.
-pub(in crate::hub) const SHORTEST_PASSWORD: usize = 8;
+pub(crate) const SHORTEST_PASSWORD: usize = 8;
 /// The longest name of a person, a key or a team, bytes.
 const LONGEST_NAME: usize = 255;
 
@@ -199,7 +199,7 @@ pub(super) struct GivenPerson {
 }
 
 /// The hash of a person's password, if it is one.
-pub(in crate::hub) async fn person_password(password: &str) -> Result<String, Refusal> {
+pub(crate) async fn person_password(password: &str) -> Result<String, Refusal> {
     if password.chars().count() < SHORTEST_PASSWORD {
         return Err(Refusal::invalid(format!("a password has at least {SHORTEST_PASSWORD} characters")));
     }

@@ -6,14 +6,14 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use crate::hub::auth::Reader;
-use crate::hub::closing::ListedPart;
-use crate::hub::content::attachment;
-use crate::hub::error::Refusal;
-use crate::hub::files::{self, NewFile};
-use crate::hub::sign::Action;
-use crate::hub::wire::{JsonBody, new_id, now, number, parse_time, text};
-use crate::hub::{Hub, auth, bucket, links, packages};
+use crate::auth::Reader;
+use crate::closing::ListedPart;
+use crate::content::attachment;
+use crate::error::Refusal;
+use crate::files::{self, NewFile};
+use crate::sign::Action;
+use crate::wire::{JsonBody, new_id, now, number, parse_time, text};
+use crate::{Hub, auth, bucket, links, packages};
 
 /// The longest name of a file or a folder, bytes.
 const LONGEST_NAME: usize = 255;

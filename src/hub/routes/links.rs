@@ -8,15 +8,15 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::hub::activity::{self, Event};
-use crate::hub::auth::{Authority, From, owners_only};
-use crate::hub::error::Refusal;
-use crate::hub::guesses::guess;
-use crate::hub::links::{self, Link};
-use crate::hub::packages::{self, Package};
-use crate::hub::sign::Visit;
-use crate::hub::wire::{JsonBody, flag, new_id, now, number, parse_time, text, time};
-use crate::hub::{Hub, auth, mail, passwords};
+use crate::activity::{self, Event};
+use crate::auth::{Authority, From, owners_only};
+use crate::error::Refusal;
+use crate::guesses::guess;
+use crate::links::{self, Link};
+use crate::packages::{self, Package};
+use crate::sign::Visit;
+use crate::wire::{JsonBody, flag, new_id, now, number, parse_time, text, time};
+use crate::{Hub, auth, mail, passwords};
 
 /// The most links of a package.
 const MOST_LINKS: usize = 1000;
@@ -46,7 +46,7 @@ impl GivenLink {
         }
         if let Some(expiry) = self.expiry.as_deref().filter(|expiry| !expiry.is_empty()) {
             link.expires_at = parse_time(expiry);
-            if link.expires_at.is_none() && expiry != crate::hub::wire::NO_TIME {
+            if link.expires_at.is_none() && expiry != crate::wire::NO_TIME {
                 return Err(Refusal::invalid("expiry is not a time"));
             }
         }
@@ -234,7 +234,7 @@ pub(super) async fn open(
 }
 
 /// The link that `secret` opens, if it still does.
-pub(in crate::hub) async fn find(hub: &Hub, link: &str, secret: &str) -> Result<(Link, Package), Refusal> {
+pub(crate) async fn find(hub: &Hub, link: &str, secret: &str) -> Result<(Link, Package), Refusal> {
     if !hub.keys().is_link_secret(link, secret) {
         return Err(Refusal::not_found("link"));
     }
@@ -248,7 +248,7 @@ pub(in crate::hub) async fn find(hub: &Hub, link: &str, secret: &str) -> Result<
 }
 
 /// Refuses a missing or wrong password.
-pub(in crate::hub) async fn check_password(
+pub(crate) async fn check_password(
     hub: &Hub,
     link: &Link,
     package: &Package,
@@ -266,7 +266,7 @@ pub(in crate::hub) async fn check_password(
 }
 
 /// A new visit of a link.
-pub(in crate::hub) fn visit(hub: &Hub, link: &Link, package: &Package) -> Result<Visit, Refusal> {
+pub(crate) fn visit(hub: &Hub, link: &Link, package: &Package) -> Result<Visit, Refusal> {
     let life = i64::try_from(hub.config().visit_life.as_secs()).unwrap_or(i64::MAX);
     Ok(Visit {
         package: package.id.clone(),

@@ -6,11 +6,11 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::hub::auth::From;
-use crate::hub::error::Refusal;
-use crate::hub::packages::{self, Package};
-use crate::hub::wire::{JsonBody, addresses, flag, integer, new_id, now, number, text};
-use crate::hub::{Hub, auth, passwords};
+use crate::auth::From;
+use crate::error::Refusal;
+use crate::packages::{self, Package};
+use crate::wire::{JsonBody, addresses, flag, integer, new_id, now, number, text};
+use crate::{Hub, auth, passwords};
 
 /// The longest name, bytes.
 const LONGEST_NAME: usize = 1024;
@@ -80,7 +80,7 @@ impl GivenTag {
             return known.map(Some).ok_or_else(|| Refusal::invalid("there is no tag of this id"));
         }
         match &self.name {
-            Some(name) => crate::hub::tags::make_sure(connection, team, name).map(Some),
+            Some(name) => crate::tags::make_sure(connection, team, name).map(Some),
             None => Ok(None),
         }
     }

@@ -7,15 +7,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::packages::{GivenTag, NewPackage, created};
-use crate::hub::auth::{self, From};
-use crate::hub::error::Refusal;
-use crate::hub::fields::{self, Field};
-use crate::hub::guesses::guess;
-use crate::hub::listing::{self, Asked};
-use crate::hub::portals::{self, Portal};
-use crate::hub::restrictions::Restrictions;
-use crate::hub::wire::{JsonBody, addresses, flag, integer, new_id, now, parse_time, text};
-use crate::hub::{Hub, packages, passwords};
+use crate::auth::{self, From};
+use crate::error::Refusal;
+use crate::fields::{self, Field};
+use crate::guesses::guess;
+use crate::listing::{self, Asked};
+use crate::portals::{self, Portal};
+use crate::restrictions::Restrictions;
+use crate::wire::{JsonBody, addresses, flag, integer, new_id, now, parse_time, text};
+use crate::{Hub, packages, passwords};
 
 pub(super) async fn find(State(hub): State<Hub>, Path(subdomain): Path<String>) -> Result<Json<Value>, Refusal> {
     let portal = hub.database().read(move |connection| portals::find_by_subdomain(connection, &subdomain)).await?;

@@ -7,12 +7,12 @@ use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::hub::audit::Actor;
-use crate::hub::auth::From;
-use crate::hub::error::Refusal;
-use crate::hub::guesses::guess;
-use crate::hub::wire::{JsonBody, now};
-use crate::hub::{Hub, accounts, passwords, sign};
+use crate::audit::Actor;
+use crate::auth::From;
+use crate::error::Refusal;
+use crate::guesses::guess;
+use crate::wire::{JsonBody, now};
+use crate::{Hub, accounts, passwords, sign};
 
 #[derive(Deserialize)]
 pub(super) struct Credentials {

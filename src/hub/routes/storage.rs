@@ -6,11 +6,11 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use crate::hub::error::Refusal;
-use crate::hub::sign::Action;
-use crate::hub::storage::{Expected, Kept, Leftovers, PartName, ReceiveError, drain, receive};
-use crate::hub::wire::{now, number};
-use crate::hub::{Hub, content, files, quotas};
+use crate::error::Refusal;
+use crate::sign::Action;
+use crate::storage::{Expected, Kept, Leftovers, PartName, ReceiveError, drain, receive};
+use crate::wire::{now, number};
+use crate::{Hub, content, files, quotas};
 
 /// What an address says.
 #[derive(Deserialize)]
@@ -158,7 +158,7 @@ async fn expected(hub: &Hub, part: &PartName, headers: &HeaderMap) -> Result<Exp
             StorageRefusal::new(StatusCode::BAD_REQUEST, "InvalidDigest", "Content-MD5 is not the MD5 of anything")
         })?),
     };
-    if length.is_none_or(|length| length > crate::hub::storage::SMALL_PART) {
+    if length.is_none_or(|length| length > crate::storage::SMALL_PART) {
         let PartName { package, file, number } = part.clone();
         hub.database()
             .read(move |connection| {
@@ -169,7 +169,7 @@ async fn expected(hub: &Hub, part: &PartName, headers: &HeaderMap) -> Result<Exp
                 })
             })
             .await?;
-        crate::hub::space::check(hub, length.unwrap_or_default()).await?;
+        crate::space::check(hub, length.unwrap_or_default()).await?;
     }
     Ok(Expected { largest: hub.config().limits.max_chunk_size, length, md5 })
 }

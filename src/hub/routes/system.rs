@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::hub::Hub;
-use crate::hub::error::Refusal;
+use crate::Hub;
+use crate::error::Refusal;
 
 /// What files may be made of.
 pub(super) async fn spec(State(hub): State<Hub>) -> Json<Value> {

@@ -7,12 +7,12 @@ use rusqlite::OptionalExtension;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::hub::auth::{From, owners_only};
-use crate::hub::error::Refusal;
-use crate::hub::listing::{self, Asked};
-use crate::hub::packages::{self, Package, Which};
-use crate::hub::wire::{JsonBody, flag, now, parse_time, text, time};
-use crate::hub::{Hub, activity, auth, tags};
+use crate::auth::{From, owners_only};
+use crate::error::Refusal;
+use crate::listing::{self, Asked};
+use crate::packages::{self, Package, Which};
+use crate::wire::{JsonBody, flag, now, parse_time, text, time};
+use crate::{Hub, activity, auth, tags};
 
 pub(super) async fn sent(
     state: State<Hub>,

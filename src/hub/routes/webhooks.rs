@@ -8,11 +8,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::hub::auth::From;
-use crate::hub::error::Refusal;
-use crate::hub::webhooks::{self, EVENTS, Webhook};
-use crate::hub::wire::{JsonBody, flag, new_id, now, text};
-use crate::hub::{Hub, auth};
+use crate::auth::From;
+use crate::error::Refusal;
+use crate::webhooks::{self, EVENTS, Webhook};
+use crate::wire::{JsonBody, flag, new_id, now, text};
+use crate::{Hub, auth};
 
 /// What a team says of a webhook; what it does not say stays as it was.
 #[derive(Deserialize)]

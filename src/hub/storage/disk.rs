@@ -16,13 +16,13 @@ const ARRIVING: &str = ".tmp";
 
 /// The folder of the parts.
 #[derive(Debug, Clone)]
-pub(in crate::hub) struct Disk {
+pub(crate) struct Disk {
     root: PathBuf,
 }
 
 impl Disk {
     /// The storage in `root`, which is made if it is not there.
-    pub(in crate::hub) fn open(root: PathBuf) -> io::Result<Self> {
+    pub(crate) fn open(root: PathBuf) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
         // One that an earlier version made; or a disk of its own that is not ours to close.
         let _ = fs::set_permissions(&root, fs::Permissions::from_mode(0o700));
@@ -30,7 +30,7 @@ impl Disk {
     }
 
     /// Where the part lies once it is whole.
-    pub(in crate::hub) fn path(&self, part: &PartName, place: &str) -> PathBuf {
+    pub(crate) fn path(&self, part: &PartName, place: &str) -> PathBuf {
         self.folder(&part.package).join(Self::file_name(&part.file, part.number, place))
     }
 
@@ -65,7 +65,7 @@ impl Disk {
     }
 
     /// Removes parts that nothing points to any more; one that is not there is no error. Blocks.
-    pub(in crate::hub) fn remove(&self, parts: &[(PartName, String)]) {
+    pub(crate) fn remove(&self, parts: &[(PartName, String)]) {
         for (part, place) in parts {
             let path = self.path(part, place);
             if let Err(error) = fs::remove_file(&path)
@@ -77,7 +77,7 @@ impl Disk {
     }
 
     /// Removes all of a package. Blocks.
-    pub(in crate::hub) fn remove_package(&self, package: &str) {
+    pub(crate) fn remove_package(&self, package: &str) {
         let folder = self.folder(package);
         if let Err(error) = fs::remove_dir_all(&folder)
             && error.kind() != io::ErrorKind::NotFound
@@ -87,13 +87,13 @@ impl Disk {
     }
 
     /// Removes the folder of a package if nothing is in it. Blocks.
-    pub(in crate::hub) fn remove_empty(&self, package: &str) {
+    pub(crate) fn remove_empty(&self, package: &str) {
         // One that is not empty still gets parts; the next sweep sees to it.
         let _ = fs::remove_dir(self.folder(package));
     }
 
     /// The packages that have a folder. Blocks.
-    pub(in crate::hub) fn packages(&self) -> io::Result<Vec<String>> {
+    pub(crate) fn packages(&self) -> io::Result<Vec<String>> {
         fs::read_dir(&self.root)?
             .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
             .collect()
@@ -101,7 +101,7 @@ impl Disk {
 
     /// Removes from a package's folder what is older than `age` and not among `known` names; returns how much it
     /// was. Blocks.
-    pub(in crate::hub) fn sweep(&self, package: &str, known: &HashSet<String>, age: Duration) -> io::Result<usize> {
+    pub(crate) fn sweep(&self, package: &str, known: &HashSet<String>, age: Duration) -> io::Result<usize> {
         let folder = self.folder(package);
         let mut removed = 0;
         for entry in fs::read_dir(&folder)? {
@@ -118,12 +118,12 @@ impl Disk {
     }
 
     /// The name of a part's file in its package's folder.
-    pub(in crate::hub) fn file_name(file: &str, number: u32, place: &str) -> String {
+    pub(crate) fn file_name(file: &str, number: u32, place: &str) -> String {
         format!("{file}.{number}.{place}")
     }
 
     /// Bytes that may still be written. Blocks.
-    pub(in crate::hub) fn free(&self) -> io::Result<u64> {
+    pub(crate) fn free(&self) -> io::Result<u64> {
         let room = rustix::fs::statvfs(&self.root)?;
         Ok(room.f_bavail.saturating_mul(room.f_frsize))
     }

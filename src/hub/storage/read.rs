@@ -19,14 +19,14 @@ const AHEAD: usize = 2;
 
 /// One part of a file.
 #[derive(Debug, Clone)]
-pub(in crate::hub) struct Piece {
+pub(crate) struct Piece {
     pub size: u64,
     pub source: Source,
 }
 
 /// Where a part's bytes are.
 #[derive(Debug, Clone)]
-pub(in crate::hub) enum Source {
+pub(crate) enum Source {
     Disk(PathBuf),
     /// In the database, under this key.
     Database(i64),
@@ -36,7 +36,7 @@ pub(in crate::hub) enum Source {
 
 /// The bytes from `start` on, `length` of them, of the file that `pieces` make. Ends with an error when a part is
 /// not there or shorter than it was. `small` reads a part out of the database.
-pub(in crate::hub) fn stream<F, R>(
+pub(crate) fn stream<F, R>(
     pieces: Vec<Piece>,
     start: u64,
     length: u64,

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::disk::Arriving;
 use super::{Disk, PartName, SMALL_PART};
-use crate::digest::{Md5, SharedMd5};
+use masv_digest::{Md5, SharedMd5};
 
 /// Bytes of a batch.
 const BATCH: usize = 1 << 20;
@@ -28,7 +28,7 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// A part that is safe: in the storage, or small and still to be put into the database.
 #[derive(Debug)]
-pub(in crate::hub) struct Arrived {
+pub(crate) struct Arrived {
     pub size: u64,
     pub md5: [u8; 16],
     /// CRC-32: it makes ZIP archives of files possible without reading them twice.
@@ -38,7 +38,7 @@ pub(in crate::hub) struct Arrived {
 
 /// Where a part's bytes are once it has arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::hub) enum Kept {
+pub(crate) enum Kept {
     /// In the storage, at this place.
     OnDisk(String),
     /// Here: it is small.
@@ -47,7 +47,7 @@ pub(in crate::hub) enum Kept {
 
 /// Why a part was not taken. Nothing of it is left.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::hub) enum ReceiveError {
+pub(crate) enum ReceiveError {
     #[error("the body was cut short")]
     Cut,
     #[error("nothing arrived for a minute")]
@@ -75,14 +75,14 @@ impl From<io::Error> for ReceiveError {
 
 /// What is known of a part before its body arrives.
 #[derive(Clone, Copy)]
-pub(in crate::hub) struct Expected {
+pub(crate) struct Expected {
     pub largest: u64,
     pub length: Option<u64>,
     pub md5: Option<[u8; 16]>,
 }
 
 /// Receives the body of `part`, whole or not at all.
-pub(in crate::hub) async fn receive(
+pub(crate) async fn receive(
     disk: &Disk,
     part: &PartName,
     expected: &Expected,
@@ -207,7 +207,7 @@ fn take(mut arriving: Arriving, mut sums: Sums, batch: Vec<Bytes>) -> io::Result
 
 /// Reads and forgets a body that is refused: a connection that is closed on a sender who is still sending often
 /// loses the answer.
-pub(in crate::hub) fn drain(mut body: Body) {
+pub(crate) fn drain(mut body: Body) {
     tokio::spawn(tokio::time::timeout(DRAIN_LIMIT, async move {
         let mut left = DRAIN_BYTES;
         while let Some(Ok(frame)) = body.frame().await {

@@ -41,7 +41,7 @@ fn blocks_of(page: &str) -> Vec<&str> {
 
 /// Every page of the documentation.
 fn pages() -> Vec<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let pages = docs.chain([root.join("README.md")]).filter(|path| path.extension().is_some_and(|ext| ext == "md"));
     pages.map(|page| std::fs::read_to_string(page).unwrap()).collect()

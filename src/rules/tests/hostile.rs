@@ -141,7 +141,7 @@ proptest! {
     #[test]
     fn no_name_panics(bytes in prop::collection::vec(any::<u8>(), 0..40), size in any::<u64>()) {
         let rule = rule("include: [\"*.m?v\", \"[a-z]*/**\"]\nexclude: [\"{a,b}*\"]\nready: { marker: .done }");
-        let path = crate::base::bytes_to_path(&bytes);
+        let path = masv_platform::bytes_to_path(&bytes);
         let explained = rule.explain(&path, size).iter().all(|test| test.passed);
         prop_assert_eq!(explained, rule.matches(&path, size));
         let _ = (rule.may_contain(&path), rule.ready.markers_of(&path));

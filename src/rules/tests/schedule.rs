@@ -8,8 +8,8 @@ use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{Span, Timestamp, ToSpan, Zoned};
 use proptest::prelude::*;
 
-use crate::rules::tests::read;
-use crate::rules::{Schedule, in_words};
+use crate::tests::read;
+use crate::{Schedule, in_words};
 
 fn schedule(zone: &str, written: &str) -> Schedule {
     let text = format!(
@@ -41,7 +41,7 @@ fn play(case: &str) -> String {
 
 #[test]
 fn every_case_tells_the_times_it_lists() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/schedule");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/schedule");
     let (mut played, mut wrong) = (0, String::new());
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

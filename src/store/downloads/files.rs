@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json as object;
 
 use super::{DownloadFile, DownloadFileState, FetchedPart, WantedFile, find, tell};
-use crate::base::DownloadId;
+use crate::model::DownloadId;
 use crate::store::rows::{from_json, from_word, json, signed, unsigned, word};
 use crate::store::{Problem, Store, StoreError, now};
 

@@ -13,7 +13,8 @@ use serde_json::{Value, json as object};
 use super::deliveries::{self, DeliveryOutcome};
 use super::rows::{from_json, from_word, json, time, unsigned, word};
 use super::{DownloadFilter, Errand, Problem, RemotePackage, State, Store, StoreError, Totals, events, now, outbox};
-use crate::base::{DownloadId, bytes_to_path, path_to_bytes};
+use crate::model::DownloadId;
+use masv_platform::{bytes_to_path, path_to_bytes};
 
 pub use model::{
     Delivered, Download, DownloadFile, DownloadFileState, DownloadSource, DownloadSpec, FetchedPart, Owner, WantedFile,

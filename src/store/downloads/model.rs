@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::base::DownloadId;
+use crate::model::DownloadId;
 use crate::store::{Problem, RemotePackage, State, Totals};
 
 /// Everything needed to fetch one package.

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Desk;
-use crate::base::FileIdentity;
-use crate::rules::{AfterComplete, Rule};
 use crate::store::{LedgerEntry, Outcome};
 use crate::watch::inventory::Known;
 use crate::watch::judge::Verdict;
 use crate::watch::sieve::Kind;
+use masv_platform::FileIdentity;
+use masv_rules::{AfterComplete, Rule};
 
 /// What a renaming leaves as it is: inode, size, modification time.
 pub(super) type Content = (u64, u64, i64);

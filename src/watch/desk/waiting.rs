@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Desk;
-use crate::base::FileIdentity;
-use crate::rules::Ready;
 use crate::watch::listing::Presence;
 use crate::watch::manifest::Listed;
 use crate::watch::package::top_level;
 use crate::watch::settle::{Hold, Pending, Stage};
 use crate::watch::sieve::Kind;
+use masv_platform::FileIdentity;
+use masv_rules::Ready;
 
 impl Desk {
     /// Whether a whole file has what else its rule asks for.

@@ -8,13 +8,14 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::{RETRY, Runner, describe};
-use crate::base::{FileIdentity, UploadId};
-use crate::rules::{AfterComplete, AfterError, MoveTarget, OnChange, Per, Ready, TemplateContext};
+use crate::model::UploadId;
 use crate::store::{File, FileState, Outcome, State, StoreError, Upload, UploadFilter};
 use crate::watch::after::{Action, Errand, Fate, Handled, Progress, carry_out};
 use crate::watch::dispatch;
 use crate::watch::relocate::Sent;
 use crate::watch::status::Copying;
+use masv_platform::FileIdentity;
+use masv_rules::{AfterComplete, AfterError, MoveTarget, OnChange, Per, Ready, TemplateContext};
 
 /// What could not be done is tried again after this.
 const AGAIN: Duration = Duration::from_secs(60);

@@ -8,12 +8,12 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::{RETRY, Runner, describe};
-use crate::base::FileIdentity;
-use crate::rules::Existing;
 use crate::store::{LedgerEntry, Outcome, StoreError};
 use crate::watch::inventory::Known;
 use crate::watch::judge::{Verdict, forgets_when_gone};
 use crate::watch::sieve::Kind;
+use masv_platform::FileIdentity;
+use masv_rules::Existing;
 
 /// More fresh files than this, and reading the whole ledger is cheaper than asking for each.
 const MOST_SINGLE: usize = 64;

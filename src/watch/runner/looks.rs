@@ -7,12 +7,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Runner;
-use crate::rules::{Poll, Symlinks};
 use crate::watch::beneath::{self, Offline, Probe};
 use crate::watch::hints::Hinted;
 use crate::watch::scan::{self, Look};
 use crate::watch::status::LastScan;
 use crate::watch::writers::writers_of;
+use masv_rules::{Poll, Symlinks};
 
 /// Shortest time between two looks that hints ask for.
 const SHORTEST_GAP: Duration = Duration::from_millis(100);

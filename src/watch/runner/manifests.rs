@@ -8,9 +8,9 @@ use std::sync::Arc;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::{Runner, describe};
-use crate::base::FileIdentity;
-use crate::rules::Ready;
 use crate::watch::manifest::{Listed, parse, read, verify};
+use masv_platform::FileIdentity;
+use masv_rules::Ready;
 
 /// Files compared at a time: what was found out is told in between.
 const AT_ONCE: usize = 16;

@@ -8,14 +8,15 @@ use jiff::Zoned;
 
 use super::Runner;
 use super::ship::{Refusal, Shipment, State};
-use crate::base::{UploadId, crash_point};
-use crate::rules::{Finalize, OWN_PREFIX, OnChange, Per, Rule};
+use crate::model::UploadId;
 use crate::store::{RuleRecord, State as UploadState, Store, StoreError, Upload, UploadFilter};
 use crate::watch::dispatch::{self, Chosen, Surroundings};
 use crate::watch::gate::{ASK_SCHEDULE, Keeper};
 use crate::watch::open::{OpenPackage, Situation, closes};
 use crate::watch::outlet::OutletError;
 use crate::watch::package::top_level;
+use masv_platform::crash_point;
+use masv_rules::{Finalize, OWN_PREFIX, OnChange, Per, Rule};
 
 impl State {
     /// The uploads that take files.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{RETRY, Runner, describe};
-use crate::base::UploadId;
+use crate::model::UploadId;
 use crate::store::{State, StoreError, UploadFilter};
 
 /// An upload that fails again and again goes on after this, then after twice as long, and so on.

@@ -12,8 +12,7 @@ use futures_util::StreamExt;
 use jiff::Zoned;
 
 use super::{RETRY, Runner, describe};
-use crate::base::{UploadId, crash_point};
-use crate::rules::{Finalize, Per, Rule};
+use crate::model::UploadId;
 use crate::store::UploadSpec;
 use crate::watch::beneath;
 use crate::watch::dispatch::{self, Chosen};
@@ -22,6 +21,8 @@ use crate::watch::open::OpenPackage;
 use crate::watch::outlet::OutletError;
 use crate::watch::package::{Gate, Package, top_level};
 use crate::watch::settle::Stage;
+use masv_platform::crash_point;
+use masv_rules::{Finalize, Per, Rule};
 
 /// Packages made in one pass; more are made in the next, so that orders are heard in between.
 const MOST_IN_A_PASS: usize = 512;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::simulation::Simulation;
-use crate::base::FileIdentity;
-use crate::rules::{Finalize, Per};
 use crate::watch::package::top_level;
 use crate::watch::sieve::{Kind, Sieve};
+use masv_platform::FileIdentity;
+use masv_rules::{Finalize, Per};
 
 #[derive(Debug, Clone)]
 enum Event {

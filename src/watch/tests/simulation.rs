@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use jiff::Zoned;
 
-use crate::base::{FileIdentity, UploadId};
-use crate::rules::{Finalize, Per, Rule, SystemEnvironment, parse};
+use crate::model::UploadId;
 use crate::store::{LedgerEntry, Outcome};
 use crate::watch::beneath::Probe;
 use crate::watch::desk::Desk;
@@ -18,6 +17,8 @@ use crate::watch::gate::{Keeper, Orders, Run};
 use crate::watch::open::{OpenPackage, Situation, closes};
 use crate::watch::scan::{Folder, Look, Observed};
 use crate::watch::sieve::Sieve;
+use masv_platform::FileIdentity;
+use masv_rules::{Finalize, Per, Rule, SystemEnvironment, parse};
 
 /// The rule with these keys, over a folder that does not exist. A line `timezone: NAME` is the file's.
 pub fn rule(keys: &str) -> Arc<Rule> {

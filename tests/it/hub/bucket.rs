@@ -4,7 +4,7 @@ use std::io::Read;
 use std::process::Stdio;
 use std::time::Duration;
 
-use masv_agent::hub::{Hub, HubError};
+use masv_hub::{Hub, HubError};
 use reqwest::Method;
 use serde_json::json;
 
@@ -124,7 +124,7 @@ async fn a_hub_that_is_given_a_bucket_keeps_what_it_has_and_can_not_do_without_i
         assert!(hub.request(Method::GET, &url).send().await.unwrap().bytes().await.unwrap() == vec![byte; 100_000]);
     }
     let (data, _folder) = (hub.data(), hub.stop().await);
-    let config = masv_agent::hub::HubConfig::new(data);
+    let config = masv_hub::HubConfig::new(data);
     let hub = Hub::open(config).await.unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let served = hub.serve(listener, tokio_util::sync::CancellationToken::new()).await;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use masv_agent::hub::{Hub, HubConfig, Provision, ProvisionPortal};
+use masv_hub::{Hub, HubConfig, Provision, ProvisionPortal};
 use md5::{Digest, Md5};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use secrecy::SecretString;

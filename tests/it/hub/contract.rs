@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use base64::Engine;
-use masv_agent::hub::HubConfig;
+use masv_hub::HubConfig;
 use reqwest::Method;
 use serde_json::json;
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use masv_agent::hub::TlsConfig;
+use masv_hub::TlsConfig;
 use reqwest::Method;
 use serde_json::json;
 
@@ -93,7 +93,7 @@ async fn only_a_trusted_proxy_says_by_which_address_the_hub_is_reached() {
 async fn guessing_is_slowed_for_passwords_of_people_links_and_portals() {
     let hub = TestHub::start().await;
     let password = "correct horse".to_owned().into();
-    hub.hub.put_user("Team", "ed@example.com", "Ed", &password, masv_agent::hub::Role::Sender).await.unwrap();
+    hub.hub.put_user("Team", "ed@example.com", "Ed", &password, masv_hub::Role::Sender).await.unwrap();
     let package = hub.sent_package(json!({ "name": "Locked", "password": "right" }), b"x").await;
     let link = package.new_link(json!({})).await;
     let portal = good(hub.request(Method::GET, "/v1/subdomains/portals/closed")).await;

@@ -39,7 +39,7 @@ async fn each_recipient_gets_a_link_of_its_own_once() {
 #[tokio::test]
 async fn mails_that_were_owed_when_the_hub_ended_are_sent_by_the_next() {
     let hub = TestHub::start_with(|config| {
-        config.smtp = Some(masv_agent::hub::SmtpConfig {
+        config.smtp = Some(masv_hub::SmtpConfig {
             url: "smtp://127.0.0.1:1".into(),
             username: None,
             password: None,
@@ -100,7 +100,7 @@ async fn mail_server() -> (String, tokio::task::JoinHandle<String>) {
 async fn mails_leave_by_a_mail_server() {
     let (url, server) = mail_server().await;
     let hub = TestHub::start_with(|config| {
-        config.smtp = Some(masv_agent::hub::SmtpConfig { url, username: None, password: None, authority: None });
+        config.smtp = Some(masv_hub::SmtpConfig { url, username: None, password: None, authority: None });
         config.mail_from = "Post house <hub@example.com>".into();
         config.public_url = Some("https://hub.example.com/".parse().unwrap());
     })

@@ -325,7 +325,7 @@ async fn webhooks_are_called_again_until_they_answer() {
 async fn members_and_activities_are_shown_and_roles_hold() {
     let hub = TestHub::start().await;
     let password = secrecy::SecretString::from("correct horse");
-    hub.hub.put_user("Team", "ed@example.com", "Ed", &password, masv_agent::hub::Role::Sender).await.unwrap();
+    hub.hub.put_user("Team", "ed@example.com", "Ed", &password, masv_hub::Role::Sender).await.unwrap();
     let members = good(hub.team_request(Method::GET, &format!("/v1/teams/{}/members", hub.team))).await;
     assert_eq!((&members[0]["email"], &members[0]["role"]), (&json!("ed@example.com"), &json!("sender")));
     let session = good(

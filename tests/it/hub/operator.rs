@@ -1,6 +1,6 @@
 //! What an operator does, and is kept from doing.
 
-use masv_agent::hub::{Hub, HubConfig, HubError};
+use masv_hub::{Hub, HubConfig, HubError};
 use reqwest::Method;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use masv_agent::hub::SmtpConfig;
+use masv_hub::SmtpConfig;
 use reqwest::Method;
 use serde_json::json;
 

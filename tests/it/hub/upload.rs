@@ -157,7 +157,7 @@ async fn only_who_may_can_call() {
 async fn a_person_signs_in_and_sends() {
     let hub = TestHub::start().await;
     let password = "correct horse".to_owned().into();
-    hub.hub.put_user("Team", "Editor@Example.com", "Ed", &password, masv_agent::hub::Role::Sender).await.unwrap();
+    hub.hub.put_user("Team", "Editor@Example.com", "Ed", &password, masv_hub::Role::Sender).await.unwrap();
     let sign_in = |email: &str, password: &str| {
         hub.request(Method::POST, "/v1/auth").json(&json!({ "email": email, "password": password }))
     };

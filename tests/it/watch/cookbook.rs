@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use masv_agent::rules::{self, FixedEnvironment, RuleSet};
 use masv_agent::watch::{DryRun, WatchSettings, dry_run};
+use masv_rules::{FixedEnvironment, RuleSet};
 
 const PAGE: &str = include_str!("../../../docs/rules.md");
 
@@ -90,7 +90,7 @@ fn rules_of(heading: &str, root: &Path) -> RuleSet {
         files: [("/run/credentials/masv-agent/broadcaster".into(), "secret".to_owned())].into(),
         home: Some(root.join("home")),
     };
-    rules::parse(&text, &root.join("rules.yaml"), &environment).unwrap_or_else(|errors| panic!("{errors}"))
+    masv_rules::parse(&text, &root.join("rules.yaml"), &environment).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 #[tokio::test]

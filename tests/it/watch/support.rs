@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use masv_agent::base::UploadId;
-use masv_agent::rules::{self, RuleSet, SystemEnvironment};
+use masv_agent::model::UploadId;
 use masv_agent::store::{File, SourceFile, State, Store, StoreError, Upload, UploadFilter, UploadSpec};
 use masv_agent::watch::{Answer, FileSystem, Outlet, OutletError, RuleStatus, WatchSettings, Watcher};
+use masv_rules::{RuleSet, SystemEnvironment};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -93,7 +93,7 @@ impl Bench {
     pub fn rules_file(&self, text: &str) -> Arc<RuleSet> {
         let path = self.root.path().join("rules.yaml");
         let text = format!("version: 1\n{text}");
-        match rules::parse(&text, &path, &SystemEnvironment) {
+        match masv_rules::parse(&text, &path, &SystemEnvironment) {
             Ok(rules) => Arc::new(rules),
             Err(problems) => panic!("{}\n{text}", problems.render(false)),
         }

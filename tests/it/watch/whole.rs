@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use masv_agent::rules::{self, SystemEnvironment};
 use masv_agent::store::{State, Upload, UploadFilter};
 use masv_agent::watch::{WatchSettings, Watcher};
+use masv_rules::SystemEnvironment;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{TestEngine, TestHub, content, digests, received, wait_until};
@@ -31,7 +31,7 @@ impl Whole {
         std::fs::create_dir(&watched).unwrap();
         let upload = if keys.contains("upload:") { "" } else { "    upload: { kind: link }\n" };
         let text = format!("version: 1\nrules:\n  - name: dailies\n    watch: drop\n{keys}{upload}");
-        let rules = rules::parse(&text, &engine.folder.path().join("rules.yaml"), &SystemEnvironment);
+        let rules = masv_rules::parse(&text, &engine.folder.path().join("rules.yaml"), &SystemEnvironment);
         let rules = Arc::new(rules.unwrap_or_else(|errors| panic!("{errors}")));
         let settings = WatchSettings { excluded: vec![engine.folder.path().join("agent")], ..WatchSettings::default() };
         let outlet = Arc::new(engine.queue.clone());

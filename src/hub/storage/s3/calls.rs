@@ -34,7 +34,7 @@ const AHEAD: usize = 2;
 
 /// An object of the bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::hub) struct Stored {
+pub(crate) struct Stored {
     pub size: u64,
     /// Without quotes.
     pub etag: String,
@@ -42,7 +42,7 @@ pub(in crate::hub) struct Stored {
 
 /// A part of a multipart upload that is not complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::hub) struct StoredPart {
+pub(crate) struct StoredPart {
     /// From 1.
     pub number: u32,
     pub size: u64,
@@ -52,7 +52,7 @@ pub(in crate::hub) struct StoredPart {
 
 /// What lies in the bucket under a name of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::hub) struct Found {
+pub(crate) struct Found {
     pub package: String,
     pub file: String,
     /// Of a multipart upload that is not complete; absent for an object.
@@ -63,14 +63,14 @@ pub(in crate::hub) struct Found {
 
 /// What a listing found, and where it goes on.
 #[derive(Debug, Default)]
-pub(in crate::hub) struct Page {
+pub(crate) struct Page {
     pub found: Vec<Found>,
     pub next: Option<Next>,
 }
 
 /// Where a listing goes on.
 #[derive(Debug, Clone)]
-pub(in crate::hub) struct Next(String, String);
+pub(crate) struct Next(String, String);
 
 #[derive(Deserialize)]
 struct Refused {
@@ -181,17 +181,12 @@ impl Bucket {
     }
 
     /// Whether the bucket is there and lets us in.
-    pub(in crate::hub) async fn check(&self) -> Result<(), S3Error> {
+    pub(crate) async fn check(&self) -> Result<(), S3Error> {
         self.objects("", None, 1).await.map(drop)
     }
 
     /// The parts that a multipart upload has so far, by number.
-    pub(in crate::hub) async fn parts(
-        &self,
-        package: &str,
-        file: &str,
-        upload: &str,
-    ) -> Result<Vec<StoredPart>, S3Error> {
+    pub(crate) async fn parts(&self, package: &str, file: &str, upload: &str) -> Result<Vec<StoredPart>, S3Error> {
         let key = self.key(package, file);
         let (mut parts, mut marker) = (Vec::new(), None);
         loop {
@@ -216,7 +211,7 @@ impl Bucket {
     }
 
     /// Makes one object of the parts with these tags, from part 1 on.
-    pub(in crate::hub) async fn complete(
+    pub(crate) async fn complete(
         &self,
         package: &str,
         file: &str,
@@ -245,7 +240,7 @@ impl Bucket {
     }
 
     /// Gives up a multipart upload; one that is not there is no error.
-    pub(in crate::hub) async fn abort(&self, package: &str, file: &str, upload: &str) -> Result<(), S3Error> {
+    pub(crate) async fn abort(&self, package: &str, file: &str, upload: &str) -> Result<(), S3Error> {
         let key = self.key(package, file);
         let address =
             || self.shared.own.abort_multipart_upload(Some(&self.shared.credentials), &key, upload).sign(OWN_CALL);
@@ -256,7 +251,7 @@ impl Bucket {
     }
 
     /// The object of a file, if it is there.
-    pub(in crate::hub) async fn stored(&self, package: &str, file: &str) -> Result<Option<Stored>, S3Error> {
+    pub(crate) async fn stored(&self, package: &str, file: &str) -> Result<Option<Stored>, S3Error> {
         let key = self.key(package, file);
         let address = || self.shared.own.head_object(Some(&self.shared.credentials), &key).sign(OWN_CALL);
         let response = match self.call(|| self.shared.http.request(Method::HEAD, address())).await {
@@ -272,7 +267,7 @@ impl Bucket {
     }
 
     /// Removes the objects of these files; those that are not there are no error.
-    pub(in crate::hub) async fn remove(&self, files: &[(String, String)]) -> Result<(), S3Error> {
+    pub(crate) async fn remove(&self, files: &[(String, String)]) -> Result<(), S3Error> {
         for files in files.chunks(REMOVED_AT_ONCE) {
             let objects: Vec<ObjectIdentifier> =
                 files.iter().map(|(package, file)| ObjectIdentifier::new(self.key(package, file))).collect();
@@ -296,7 +291,7 @@ impl Bucket {
     }
 
     /// A page of the objects whose keys begin with `start` after our prefix.
-    pub(in crate::hub) async fn objects(&self, start: &str, next: Option<Next>, most: usize) -> Result<Page, S3Error> {
+    pub(crate) async fn objects(&self, start: &str, next: Option<Next>, most: usize) -> Result<Page, S3Error> {
         let address = || {
             let mut action = ListObjectsV2::new(&self.shared.own, Some(&self.shared.credentials));
             action.with_prefix(format!("{}{start}", self.shared.prefix));
@@ -318,7 +313,7 @@ impl Bucket {
     }
 
     /// A page of the multipart uploads that are not complete, of keys that begin with `start` after our prefix.
-    pub(in crate::hub) async fn uploads(&self, start: &str, next: Option<Next>) -> Result<Page, S3Error> {
+    pub(crate) async fn uploads(&self, start: &str, next: Option<Next>) -> Result<Page, S3Error> {
         let prefix = format!("{}{start}", self.shared.prefix);
         let address = || {
             // Sorted by name, as the signature wants them.
@@ -359,7 +354,7 @@ impl Bucket {
     }
 
     /// The bytes from `start` on, `length` of them, of a file. A connection that breaks is made anew where it broke.
-    pub(in crate::hub) fn read(
+    pub(crate) fn read(
         &self,
         package: &str,
         file: &str,

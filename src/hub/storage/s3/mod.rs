@@ -22,7 +22,7 @@ use std::time::Duration;
 use rusty_s3::S3Action;
 use url::Url;
 
-pub(in crate::hub) use calls::{Found, Next, StoredPart};
+pub(crate) use calls::{Found, Next, StoredPart};
 pub use credentials::S3Credentials;
 pub use settings::{S3Config, S3ConfigError};
 
@@ -35,7 +35,7 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A bucket; clones share it.
 #[derive(Clone)]
-pub(in crate::hub) struct Bucket {
+pub(crate) struct Bucket {
     shared: Arc<Shared>,
 }
 
@@ -57,7 +57,7 @@ impl std::fmt::Debug for Bucket {
 
 /// A call of the bucket that did not succeed.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::hub) enum S3Error {
+pub(crate) enum S3Error {
     /// The bucket answered, and refused.
     #[error("the bucket refused: {code} ({status}) {message}")]
     Refused { status: u16, code: String, message: String },
@@ -71,12 +71,12 @@ pub(in crate::hub) enum S3Error {
 
 impl S3Error {
     /// Whether it is S3's error of that code.
-    pub(in crate::hub) fn is(&self, wanted: &str) -> bool {
+    pub(crate) fn is(&self, wanted: &str) -> bool {
         matches!(self, Self::Refused { code, .. } if code == wanted)
     }
 
     /// The status it was refused with.
-    pub(in crate::hub) fn status(&self) -> Option<u16> {
+    pub(crate) fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } => Some(*status),
             _ => None,
@@ -97,7 +97,7 @@ impl Bucket {
     ///
     /// # Errors
     /// [`S3ConfigError`] when its addresses make no sense or no HTTP client can be set up.
-    pub(in crate::hub) fn new(config: &S3Config) -> Result<Self, S3ConfigError> {
+    pub(crate) fn new(config: &S3Config) -> Result<Self, S3ConfigError> {
         let http = calls::client(&config.endpoint).map_err(|error| S3ConfigError::Client(error.to_string()))?;
         let shared = Shared {
             own: config.bucket_at(&config.endpoint)?,
@@ -114,18 +114,18 @@ impl Bucket {
     }
 
     /// Where browsers meet the bucket: scheme, host and port.
-    pub(in crate::hub) fn public_origin(&self) -> String {
+    pub(crate) fn public_origin(&self) -> String {
         self.shared.public.base_url().origin().ascii_serialization()
     }
 
     /// The address that begins the file's multipart upload.
-    pub(in crate::hub) fn begin_address(&self, package: &str, file: &str, life: Duration) -> Url {
+    pub(crate) fn begin_address(&self, package: &str, file: &str, life: Duration) -> Url {
         let key = self.key(package, file);
         self.shared.public.create_multipart_upload(Some(&self.shared.credentials), &key).sign(life.min(LONGEST))
     }
 
     /// The address that takes one part of it.
-    pub(in crate::hub) fn part_address(&self, part: &PartName, upload: &str, life: Duration) -> Url {
+    pub(crate) fn part_address(&self, part: &PartName, upload: &str, life: Duration) -> Url {
         let key = self.key(&part.package, &part.file);
         let number = u16::try_from(part.number).unwrap_or(u16::MAX);
         let credentials = Some(&self.shared.credentials);
@@ -133,7 +133,7 @@ impl Bucket {
     }
 
     /// The address that gives the file, with ranges. Browsers save it under the name that `disposition` says.
-    pub(in crate::hub) fn read_address(&self, package: &str, file: &str, disposition: &str, life: Duration) -> Url {
+    pub(crate) fn read_address(&self, package: &str, file: &str, disposition: &str, life: Duration) -> Url {
         let key = self.key(package, file);
         let mut action = self.shared.public.get_object(Some(&self.shared.credentials), &key);
         action.query_mut().insert("response-cache-control", "private, no-transform");

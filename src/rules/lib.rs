@@ -29,6 +29,7 @@ mod schedule;
 mod schema;
 mod shape;
 mod template;
+mod unicode;
 mod units;
 mod variables;
 mod yaml;
@@ -47,6 +48,7 @@ pub use pattern::Patterns;
 pub use schedule::{Moments, Schedule, Windows, in_words};
 pub use schema::schema;
 pub use template::{Template, TemplateContext, TemplateError, TemplateFile};
+pub use unicode::composed;
 
 /// The commented starter file, which is also the first thing to read about rules.
 pub const EXAMPLE: &str = include_str!("../../rules.example.yaml");

@@ -18,5 +18,5 @@ mod lanes;
 mod stream;
 mod together;
 
-pub(crate) use stream::Md5;
-pub(crate) use together::SharedMd5;
+pub use stream::Md5;
+pub use together::SharedMd5;

@@ -113,7 +113,7 @@ fn shortened(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::bytes_to_path;
+    use masv_platform::bytes_to_path;
 
     fn carried(bytes: &[u8]) -> String {
         PackagePath::from_relative(&bytes_to_path(bytes)).unwrap().to_string()

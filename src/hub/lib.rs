@@ -72,9 +72,9 @@ pub use config::{HubConfig, Limits, Network, Provision, ProvisionPortal, Provisi
 pub use error::HubError;
 pub use storage::{S3Config, S3ConfigError, S3Credentials};
 
-use crate::db::Database;
 use certificate::Certificate;
 use guesses::Guesses;
+use masv_db::Database;
 use sign::Keys;
 use storage::{Bucket, Disk, Leftovers, Storage};
 

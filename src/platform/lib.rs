@@ -1,0 +1,19 @@
+//! The door to the operating system: what the agent and the hub both ask of it, and nothing of theirs.
+//!
+//! **In**: paths, descriptors, what `stat` answered. **Out**: plain values, so that no other crate names a system call.
+//!
+//! * [`FileIdentity`] is what a file on disk is known by; [`path_to_bytes`] keeps a path that need not be UTF-8.
+//! * [`AcceptTrouble`] tells trouble of a listener that passes from a listener that is broken.
+//! * [`crash_point`] ends the process at a named place, as a power cut would; release builds have none of it.
+//!
+//! On a crash nothing is lost: nothing is kept here.
+//!
+//! Must never know: the database, the network's protocol, rules.
+
+mod accept;
+mod failpoints;
+mod identity;
+
+pub use accept::AcceptTrouble;
+pub use failpoints::{CRASH_POINTS, crash_point};
+pub use identity::{FileIdentity, bytes_to_path, path_to_bytes};
