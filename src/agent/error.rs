@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::engine::QueueError;
 use crate::store::StoreError;
-use crate::transfer::QueueError;
 use masv_client::CloudError;
 use masv_hub::HubError;
 use masv_rules::Diagnostics;

@@ -12,25 +12,25 @@
 //! Must never know: how things are shown.
 
 mod address;
+mod console_events;
 mod dry_run;
 mod embedded;
 mod error;
 mod history;
-mod kept;
 mod listen;
 mod lock;
-mod notices;
 mod reload;
+mod restore;
 mod run;
 mod secrets;
 mod settings;
-mod vital;
+mod supervisor;
 
 pub(crate) mod service;
 
 pub use address::find_address;
+pub use console_events::{Banner, Notice, RuleLine};
 pub use dry_run::dry_run;
 pub use error::AgentError;
-pub use notices::{Banner, Notice, RuleLine};
 pub use run::run;
 pub use settings::{Listen, LogFormat, Mode, Origin, Origins, Settings, Written, default_data_dir};

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::console_events::Notice;
 use super::embedded::Embedded;
-use super::notices::Notice;
 use super::service;
-use crate::inbox::Inbox;
+use crate::portal_downloads::Inbox;
 use crate::watch::Watcher;
 use masv_platform::FileIdentity;
 use masv_rules::{Cloud, Diagnostic, Diagnostics, RuleSet, SystemEnvironment};

@@ -10,17 +10,18 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::address::AddressFile;
-use super::kept::{configured_cloud, start_downloads, start_queue};
+use super::console_events::{Banner, Notice, rule_lines, tell};
 use super::listen::{is_loopback, listen};
-use super::notices::{Banner, Notice, rule_lines, tell};
 use super::reload::{Reloader, load};
+use super::restore::{configured_cloud, start_downloads, start_queue};
 use super::settings::Listen;
-use super::vital::Vital;
+use super::supervisor::Supervisor;
 use super::{AgentError, Settings, embedded, history, lock, service};
 use crate::api::{self, About, Access, ApiState, EventCounts, serve};
-use crate::inbox::Inbox;
-use crate::notify;
-use crate::store::{State, Store, StoreError};
+use crate::hooks;
+use crate::model::State;
+use crate::portal_downloads::Inbox;
+use crate::store::{Store, StoreError};
 use crate::watch::{WatchSettings, Watcher};
 use masv_client::CloudSettings;
 use masv_db::DbError;
@@ -42,7 +43,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let store = open_store(&settings.data_dir).await?;
 
     let failed = |source| AgentError::DataDir { path: settings.data_dir.clone(), source };
-    let mut vital = Vital::default();
+    let mut vital = Supervisor::default();
     let hub_stop = CancellationToken::new();
     let (cloud_settings, embedded) = match configured_cloud(&settings, &rules)? {
         Some(cloud) => (cloud, None),
@@ -70,7 +71,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let rules = Arc::new(rules);
     let (told_rules, rules_now) = watch::channel(Arc::clone(&rules));
     // Before anything can happen to a rule.
-    let telling = notify::start(store.clone(), rules_now, stop.clone()).await?;
+    let telling = hooks::start(store.clone(), rules_now, stop.clone()).await?;
     let watching = stop.child_token();
     let excluded = vec![settings.data_dir.clone()];
     let watch_settings = WatchSettings { excluded, host: host_name(), team_id, file_system: None };

@@ -16,7 +16,7 @@ pub use self::sources::{Origin, Origins};
 pub use self::written::{LogFormat, Mode, Written};
 use super::{AgentError, secrets};
 use crate::api::about::Setting;
-use crate::transfer::TransferSettings;
+use crate::upload::UploadSettings;
 
 /// Where the API listens when nobody says.
 const DEFAULT_LISTEN: &str = "http://127.0.0.1:8080";
@@ -47,7 +47,7 @@ pub struct Settings {
     /// Whether uploads that do not say are finalized by themselves.
     pub auto_finalize: bool,
     /// How the engine works.
-    pub transfer: TransferSettings,
+    pub transfer: UploadSettings,
     /// What calls of the API must bring.
     pub token: Option<SecretString>,
     /// Folders that may be uploaded from and written to; empty for all.
@@ -95,7 +95,7 @@ impl Written {
         let mut from = Sources::new(self.origins, self.config.as_deref());
         let path = |path: &PathBuf| path.display().to_string();
         let secret = |_: &SecretString| SECRET.to_owned();
-        let defaults = TransferSettings::default();
+        let defaults = UploadSettings::default();
 
         let rules = from.choose("rules", self.rules, file.rules, path, "none");
         let listen = from.choose("listen", self.listen, file.listen, String::clone, DEFAULT_LISTEN);
@@ -156,7 +156,7 @@ impl Written {
             api_key,
             team_id,
             auto_finalize: auto_finalize.unwrap_or(true),
-            transfer: TransferSettings { workers, chunk_size, auto_resume: auto_resume.unwrap_or(true), ..defaults },
+            transfer: UploadSettings { workers, chunk_size, auto_resume: auto_resume.unwrap_or(true), ..defaults },
             token: token_file.as_deref().map(|path| read_secret("--token-file", path)).transpose()?,
             allowed_roots: roots.collect::<Result<_, _>>()?,
             history_days: days.unwrap_or(HISTORY_DAYS),

@@ -7,10 +7,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::types::ErrorBody;
-use crate::inbox::InboxError;
+use crate::engine::QueueError;
 use crate::model::TransferId;
+use crate::portal_downloads::InboxError;
 use crate::store::StoreError;
-use crate::transfer::QueueError;
 use crate::watch::WatchError;
 use masv_client::CloudError;
 

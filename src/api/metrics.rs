@@ -28,8 +28,9 @@ use super::ApiState;
 use super::error::ApiError;
 use super::openapi::{Answer, Operation, Schemas};
 use super::process::Process;
-use crate::store::{Gauges, State, Store};
-use crate::transfer::{Cause, Tally};
+use crate::engine::{Cause, Counters};
+use crate::model::State;
+use crate::store::{Gauges, Store};
 use crate::watch::{RuleState, RuleStatus};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -196,17 +197,17 @@ fn transfers(all: &mut Exposition, state: &ApiState, gauges: &Gauges) {
         let rows = State::ALL.iter().map(|state| (label("state", state.as_str()), count(*state) as f64));
         all.gauges(name, help, None, rows);
     }
-    let directions: [(&str, &Tally, Option<Timestamp>); 2] = [
+    let directions: [(&str, &Counters, Option<Timestamp>); 2] = [
         ("upload", state.queue.tally(), gauges.oldest_upload),
         ("download", state.downloads.tally(), gauges.oldest_download),
     ];
-    let bytes = |count: fn(&Tally) -> u64| {
+    let bytes = |count: fn(&Counters) -> u64| {
         directions.map(|(direction, tally, _)| (label("direction", direction), count(tally)))
     };
     let help = "Bytes of files that went over the network, repeats included";
-    all.counters("masv_transfer", help, Some(Unit::Bytes), bytes(Tally::moved_bytes));
+    all.counters("masv_transfer", help, Some(Unit::Bytes), bytes(Counters::moved_bytes));
     let help = "Bytes of files that have arrived for good";
-    all.counters("masv_transfer_confirmed", help, Some(Unit::Bytes), bytes(Tally::confirmed_bytes));
+    all.counters("masv_transfer_confirmed", help, Some(Unit::Bytes), bytes(Counters::confirmed_bytes));
     let retries = directions.iter().flat_map(|(direction, tally, _)| {
         Cause::ALL.map(|cause| {
             (vec![("direction", (*direction).to_owned()), ("cause", cause.as_str().to_owned())], tally.retries(cause))

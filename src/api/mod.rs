@@ -15,8 +15,8 @@ pub mod about;
 mod dashboard;
 pub mod doctor;
 mod error;
+mod expand;
 mod guard;
-mod intake;
 mod metrics;
 mod openapi;
 mod process;
@@ -33,8 +33,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::download::Downloads;
-use crate::inbox::Inbox;
-use crate::transfer::Queue;
+use crate::portal_downloads::Inbox;
+use crate::upload::Queue;
 use crate::watch::Watcher;
 use masv_rules::Diagnostics;
 

@@ -15,7 +15,7 @@ use super::transfers::{Transfer, list, one, pause, percent_of, remove, resume, s
 use super::{upload, user};
 use crate::api::types::{Download, DownloadStarted, DownloadedFile, NewDownload};
 use crate::model::DownloadId;
-use crate::store::State;
+use crate::model::State;
 
 /// How often the agent is asked.
 const EVERY: Duration = Duration::from_millis(250);

@@ -17,7 +17,7 @@ use super::rule::{USUAL_FILE, clock, package_id, text};
 use super::transfers;
 use crate::agent;
 use crate::api::types::Standing;
-use crate::store::{Link, State};
+use crate::model::{Link, State};
 use masv_rules::SystemEnvironment;
 
 /// A time as people name it: a day, a moment, or how long ago.

@@ -10,7 +10,7 @@ use super::client::Client;
 use super::error::CliError;
 use super::output::{Output, size};
 use crate::api::types::{DiskReaders, FifoMode, OpenFiles, Size, Workers};
-use crate::transfer::RateLimit;
+use crate::engine::RateLimit;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

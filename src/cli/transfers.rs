@@ -8,7 +8,7 @@ use super::client::Client;
 use super::error::CliError;
 use super::output::{Mood, Output};
 use crate::api::types::{Paused, Removed, Resumed, Transfers};
-use crate::store::{Activity, State};
+use crate::model::{Activity, State};
 
 /// Files asked for at once.
 const PAGE: usize = 1_000;

@@ -13,7 +13,8 @@ use super::output::{Cell, Mood, Output, duration, size};
 use super::transfers::{Transfer, list, one, pause, percent_of, remove, resume, say, state_of, with_files};
 use super::{user, watch};
 use crate::api::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Size, Started, Upload};
-use crate::store::{Link, Order};
+use crate::model::Link;
+use crate::store::Order;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

@@ -12,7 +12,7 @@ use super::output::{Output, duration, size, visible};
 use super::transfers::Transfer;
 use crate::api::types::{Transfers, Upload};
 use crate::model::UploadId;
-use crate::store::{Activity, State};
+use crate::model::{Activity, State};
 
 /// How often the agent is asked.
 const EVERY: Duration = Duration::from_millis(250);

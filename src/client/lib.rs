@@ -11,14 +11,14 @@
 //! Must never know: uploads, the database, which of the two clouds it talks to.
 
 mod auth;
-mod clouds;
 mod downloads;
 mod error;
+mod health;
 mod inbox;
 mod links;
 mod packages;
 mod portals;
-mod reach;
+mod registry;
 mod storage;
 mod types;
 
@@ -34,14 +34,14 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use auth::{Session, Team, User};
-pub use clouds::Clouds;
 pub use downloads::{FileAddress, Incoming, ListedFile, OpenedLink};
 pub use error::{Call, CloudError};
+pub use health::Reached;
 pub use inbox::{Delivery, InboxPage, TeamPackage};
 pub use links::{CreatedLink, NewLink};
 pub use packages::{CreatedFile, CreatedPackage, FinalizeFile, Limits, NewFile, NewPackage, PackageAccess, SentPart};
 pub use portals::{NewPortalPackage, Portal};
-pub use reach::Reached;
+pub use registry::Clouds;
 pub use storage::{Blueprint, PartBody, Receipt};
 
 /// Connecting that takes longer than this has failed.

@@ -14,8 +14,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::place::numbered;
-use crate::store::{Owner, Problem};
+use super::layout::numbered;
+use crate::model::{Owner, Problem};
 
 /// Numbered names that are tried before a folder counts as full of them.
 const MOST_NUMBERS: u32 = 10_000;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use crate::transfer::{Circuits, InFlight, PartHasher, Throttle};
+use crate::engine::{Circuits, InFlight, PartHasher, Throttle};
 use masv_client::{Call, Cloud, CloudError, FileAddress, Incoming, PackageAccess};
 
 /// Bytes that are gathered before they are written.

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use super::disk::{DiskError, Folder};
 use super::fetch::{FetchError, Range, Source};
-use super::life::{Run, refused};
-use super::place::temporary;
-use crate::store::{DownloadFile, DownloadFileState, FetchedPart, Problem};
-use crate::transfer::{Halt, PartError, Tries, Verdict, checksum, each_part};
+use super::layout::temporary;
+use super::task::{Run, refused};
+use crate::engine::{Halt, PartError, RetryDecision, Tries, checksum, each_part};
+use crate::model::{DownloadFile, DownloadFileState, FetchedPart, Problem};
 use masv_client::{Call, CloudError};
 
 /// How often a file may turn out to be another one than it was before that counts as a failure.
@@ -258,15 +258,15 @@ async fn fetch_one(
             return Err(Halt::Interrupted.into());
         }
         match tries.failed(&error) {
-            Verdict::Later(wait) => run.wait_after(&error, tries.made(), wait).await?,
-            Verdict::Restart => return Err(Setback::Changed(None)),
-            Verdict::Refresh => {
+            RetryDecision::Later(wait) => run.wait_after(&error, tries.made(), wait).await?,
+            RetryDecision::Restart => return Err(Setback::Changed(None)),
+            RetryDecision::Refresh => {
                 source.forget_address().await;
                 if tries.made() > 1 {
                     run.wait_after(&error, tries.made(), Some(Duration::from_millis(200))).await?;
                 }
             }
-            verdict @ (Verdict::Done | Verdict::SignIn | Verdict::Never) => {
+            verdict @ (RetryDecision::Done | RetryDecision::SignIn | RetryDecision::Never) => {
                 return Err(Halt::Refused(error, verdict).into());
             }
         }

@@ -11,8 +11,8 @@
 //! **On a crash** the store says which parts are on the disk (each is flushed before it is written down), and the next
 //! start goes on from there.
 //!
-//! How it works: the engine of `transfer` runs one task a download ([`life`]); that task fetches several files at once
-//! ([`file`]), each several parts at once ([`fetch`]). Where a file may go is decided by pure functions ([`place`]) and
+//! How it works: the engine of `transfer` runs one task a download ([`task`]); that task fetches several files at once
+//! ([`file`]), each several parts at once ([`fetch`]). Where a file may go is decided by pure functions ([`layout`]) and
 //! carried out folder by folder without following links ([`disk`]).
 //!
 //! Must never know: rules, the REST interface, uploads.
@@ -20,12 +20,12 @@
 mod disk;
 mod fetch;
 mod file;
-mod life;
+mod layout;
 mod link;
-mod place;
 mod queue;
+mod task;
 
-pub use crate::transfer::QueueError;
+pub use crate::engine::QueueError;
+pub use layout::assign as places;
 pub use link::{LinkAddress, LinkError};
-pub use place::assign as places;
 pub use queue::{DownloadSettings, Downloads};

@@ -4,12 +4,13 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::disk::Folder;
-use super::life::{drive, refused};
-use super::place::temporary;
+use super::layout::temporary;
+use super::task::{drive, refused};
+use crate::engine::scheduler::{self, Direction};
+use crate::engine::{Common, Halt, Handle, PermitLimits, QueueError, Settings, TaskContext};
 use crate::model::DownloadId;
-use crate::store::{DownloadFilter, DownloadSpec, Problem, State, Store, StoreError, Totals};
-use crate::transfer::engine::{self, Direction};
-use crate::transfer::{Common, Halt, Handle, QueueError, Settings, SlotLimits, Steps};
+use crate::model::{DownloadFilter, DownloadSpec, Problem, State, Totals};
+use crate::store::{Store, StoreError};
 use masv_client::{Cloud, CloudError, Clouds};
 
 /// Files read from the database at once.
@@ -35,8 +36,8 @@ impl Default for DownloadSettings {
 }
 
 impl Settings for DownloadSettings {
-    fn slots(&self) -> SlotLimits {
-        SlotLimits::workers(self.workers)
+    fn slots(&self) -> PermitLimits {
+        PermitLimits::workers(self.workers)
     }
 }
 
@@ -61,7 +62,7 @@ impl Direction for Shared {
         self.store.download(id).await.map(|download| (download.state, download.totals))
     }
 
-    async fn drive(self: Arc<Self>, id: DownloadId, steps: Steps) -> Result<(), Halt> {
+    async fn drive(self: Arc<Self>, id: DownloadId, steps: TaskContext) -> Result<(), Halt> {
         drive(id, self, steps).await
     }
 
@@ -109,7 +110,7 @@ impl Downloads {
             }
         }
         let shared = Shared::new(store, Clouds::new(own), settings);
-        let engine = engine::run(Arc::clone(&shared));
+        let engine = scheduler::run(Arc::clone(&shared));
         Ok(Self { handle: Handle::new(Arc::clone(&shared), engine), shared })
     }
 

@@ -1,7 +1,23 @@
-//! The agent's own words: uploads, downloads, files, states, and the ids that tell them apart. Plain values.
+//! The agent's own words, as types: uploads, downloads, their files and parts, the ledger, and the ids that tell them apart.
+//!
+//! Plain values, which the database keeps, the engine works on and the interface shows. On a crash they are what the store says.
 //!
 //! Must never know: the database, the network, the rules' meaning.
 
+mod download;
 mod ids;
+mod ledger;
+mod transfer;
+mod upload;
 
+pub use download::{
+    Delivered, Download, DownloadFile, DownloadFileState, DownloadFilter, DownloadSource, DownloadSpec, FetchedPart,
+    Owner, WantedFile,
+};
 pub use ids::{DownloadId, TransferId, UploadId};
+pub use ledger::{LedgerEntry, Outcome};
+pub use transfer::{Activity, Filter, Problem, RemotePackage, State, Totals};
+pub use upload::{
+    Destination, File, FileState, Link, PackageOptions, Part, RemoteFile, SourceFile, Upload, UploadFilter, UploadKind,
+    UploadSpec,
+};

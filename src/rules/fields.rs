@@ -1,9 +1,9 @@
 //! The entries of a mapping, known by the table of its section: takes what is known, refuses what is not.
 
-use super::keys::{Key, names};
-use super::nearest::nearest;
 use super::reader::{Reader, did_you_mean};
-use super::shape::Shape;
+use super::schema_table::{Key, names};
+use super::suggest::nearest;
+use super::value_type::Shape;
 use super::yaml::{Kind, Node, Value};
 
 /// A value and the path of keys to it.

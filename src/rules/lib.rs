@@ -10,43 +10,43 @@
 //!
 //! Must never know: folders being watched, the network, the database.
 
-mod build;
+mod compile;
 mod diagnostics;
 pub mod edit;
 mod environment;
 mod fields;
 mod filters;
-mod keys;
 mod matching;
 mod model;
 mod move_target;
-mod nearest;
-mod parts;
 mod pattern;
-mod place;
 mod reader;
 mod schedule;
 mod schema;
-mod shape;
+mod schema_table;
+mod settings;
+mod span;
+mod suggest;
 mod template;
 mod unicode;
 mod units;
+mod value_type;
 mod variables;
 mod yaml;
 
-pub use build::{load, parse};
+pub use compile::{load, parse};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use environment::{Environment, FixedEnvironment, SecretFile, SystemEnvironment};
 pub use matching::{OWN_PREFIX, TestOutcome};
 pub use model::{Cloud, DownloadRule, Portals, Rule, RuleDigest, RuleSet};
 pub use move_target::MoveTarget;
-pub use parts::{
-    After, AfterComplete, AfterError, Existing, Finalize, FinalizeWhen, Notify, NotifyEvent, NotifyTarget, OnChange,
-    Packaging, Per, Poll, Ready, Symlinks, UploadKind, UploadTemplate,
-};
 pub use pattern::Patterns;
 pub use schedule::{Moments, Schedule, Windows, in_words};
 pub use schema::schema;
+pub use settings::{
+    After, AfterComplete, AfterError, Existing, Finalize, FinalizeWhen, Notify, NotifyEvent, NotifyTarget, OnChange,
+    Packaging, Per, Poll, Ready, Symlinks, UploadKind, UploadTemplate,
+};
 pub use template::{Template, TemplateContext, TemplateError, TemplateFile};
 pub use unicode::composed;
 

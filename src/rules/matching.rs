@@ -6,8 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use serde::Serialize;
 
 use super::model::Rule;
-use super::parts::{Finalize, Ready};
 use super::pattern::{Patterns, is_litter, unfinished_ending};
+use super::settings::{Finalize, Ready};
 
 /// The compiled patterns of a rule.
 #[derive(Debug, Clone)]

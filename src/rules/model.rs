@@ -13,8 +13,8 @@ use url::Url;
 
 use super::diagnostics::Diagnostic;
 use super::matching::Matcher;
-use super::parts::{After, Existing, Finalize, Notify, OnChange, Packaging, Poll, Ready, Symlinks, UploadTemplate};
 use super::schedule::Schedule;
+use super::settings::{After, Existing, Finalize, Notify, OnChange, Packaging, Poll, Ready, Symlinks, UploadTemplate};
 use super::template::Template;
 
 /// Everything a valid file means.

@@ -54,7 +54,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::parts::AfterComplete;
+    use crate::settings::AfterComplete;
     use crate::template::tests::context;
     use crate::tests::rule;
 

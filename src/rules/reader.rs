@@ -10,11 +10,11 @@ use secrecy::SecretString;
 use super::diagnostics::{Diagnostic, Diagnostics, Severity};
 use super::environment::Environment;
 use super::fields::At;
-use super::keys::Key;
-use super::nearest::nearest;
-use super::place::Lines;
-use super::shape::{Shape, one_of};
+use super::schema_table::Key;
+use super::span::Lines;
+use super::suggest::nearest;
 use super::units;
+use super::value_type::{Shape, one_of};
 use super::yaml::{Kind, Node, Value};
 
 /// Most diagnostics of a file that are told one by one.

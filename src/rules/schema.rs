@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{
+use super::schema_table::{
     AFTER, AFTER_DOWNLOAD, CLOUD, DOWNLOAD, FILE, FINALIZE, Key, MOVE, NOT_FOR_PORTALS, NOTIFY, ONLY_FOR_PORTALS,
     PACKAGE, READY, RULE, SCHEDULE, UPLOAD,
 };
-use super::shape::Shape;
+use super::value_type::Shape;
 
 /// The JSON Schema (draft 2020-12) of a rules file.
 ///

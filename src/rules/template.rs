@@ -166,7 +166,7 @@ impl Template {
         unknown.retain(|name| !VARIABLES.contains(&name.as_str()) && !is_global(name));
         unknown.sort();
         if let Some(name) = unknown.first() {
-            let hint = super::nearest::nearest(name, &VARIABLES).map_or_else(
+            let hint = super::suggest::nearest(name, &VARIABLES).map_or_else(
                 || format!("the variables are: {}", VARIABLES.join(", ")),
                 |near| format!("did you mean `{near}`?"),
             );

@@ -10,7 +10,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::rows::{from_word, json, time, unsigned, word};
-use super::{Delivered, Store, StoreError, now};
+use super::{Store, StoreError, now};
+use crate::model::Delivered;
 use crate::model::DownloadId;
 
 /// What became of a delivery.

@@ -6,8 +6,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json as object;
 
 use super::rows::{from_json, from_word, identity, json, signed, unsigned, word};
-use super::{File, FileState, Part, Problem, RemoteFile, SourceFile, Store, StoreError, events, ledger};
+use super::{Store, StoreError, events, ledger};
 use crate::model::UploadId;
+use crate::model::{File, FileState, Part, Problem, RemoteFile, SourceFile};
 use masv_platform::{FileIdentity, bytes_to_path, path_to_bytes};
 use masv_protocol::PackagePath;
 

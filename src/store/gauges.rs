@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use super::rows::{from_word, time, unsigned};
-use super::{State, Store, StoreError};
+use super::{Store, StoreError};
+use crate::model::State;
 
 /// The state of the store in numbers.
 #[derive(Debug, Clone, Default)]

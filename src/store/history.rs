@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{State, Store, StoreError};
+use super::{Store, StoreError};
+use crate::model::State;
 
 /// Transfers forgotten in one transaction; a large one has a hundred thousand files.
 const AT_ONCE: u32 = 20;

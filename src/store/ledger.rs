@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rows::{from_word, identity, signed, time, word};
-use super::{LedgerEntry, Outcome, SourceFile, Store, StoreError, now};
+use super::{Store, StoreError, now};
 use crate::model::UploadId;
+use crate::model::{LedgerEntry, Outcome, SourceFile};
 use masv_platform::{FileIdentity, bytes_to_path, path_to_bytes};
 
 const COLUMNS: &str = "path, size, mtime_ns, ctime_ns, device, inode, outcome, upload_id, at";

@@ -15,7 +15,6 @@ mod files;
 mod gauges;
 mod history;
 mod ledger;
-mod model;
 mod outbox;
 mod rows;
 mod settings;
@@ -32,14 +31,10 @@ use crate::model::TransferId;
 use masv_db::Database;
 
 pub use deliveries::{DeliveryCounts, DeliveryEntry, DeliveryOutcome};
-pub use downloads::{
-    Delivered, Download, DownloadFile, DownloadFileState, DownloadSource, DownloadSpec, FetchedPart, Owner, WantedFile,
-};
 pub use events::Event;
 pub use gauges::Gauges;
 pub use ledger::RuleRecord;
 pub use masv_db::DbError;
-pub use model::*;
 pub use outbox::{Errand, ErrandKind, Outgoing, Telling};
 pub use uploads::Order;
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::rows::{from_json, json, time};
-use super::{RemotePackage, Store, StoreError, events, now};
+use super::{Store, StoreError, events, now};
+use crate::model::RemotePackage;
 
 /// Something to do outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

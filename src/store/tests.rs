@@ -1,7 +1,9 @@
 use std::path::Path;
 
 use super::*;
-use crate::model::UploadId;
+use crate::model::{
+    Destination, Outcome, PackageOptions, Part, RemotePackage, SourceFile, State, Totals, UploadId, UploadSpec,
+};
 use masv_platform::FileIdentity;
 use masv_protocol::PackagePath;
 

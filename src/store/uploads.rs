@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json as object};
 
 use super::rows::{from_json, from_word, json, signed, time, unsigned, word};
-use super::{
-    Destination, Errand, File, Link, Outcome, Problem, RemotePackage, SourceFile, State, Store, StoreError, Totals,
-    Upload, UploadFilter, UploadSpec, events, files, ledger, now, outbox,
-};
+use super::{Errand, Store, StoreError, events, files, ledger, now, outbox};
 use crate::model::UploadId;
+use crate::model::{
+    Destination, File, Link, Outcome, Problem, RemotePackage, SourceFile, State, Totals, Upload, UploadFilter,
+    UploadSpec,
+};
 
 const COLUMNS: &str = "id, position, destination, name, description, password, options, team_id, chunk_size, priority, \
      auto_finalize, rule, state, closing, problem, package_id, package_token, links, files, files_done, bytes, \

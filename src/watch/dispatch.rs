@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Zoned;
 
-use crate::store::{Destination, PackageOptions, SourceFile, UploadSpec};
+use crate::model::{Destination, PackageOptions, SourceFile, UploadSpec};
 use masv_platform::FileIdentity;
 use masv_protocol::PackagePath;
 use masv_rules::composed;

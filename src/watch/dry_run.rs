@@ -14,14 +14,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::beneath::{self, Probe};
-use super::desk::Desk;
+use super::classifier::Classifier;
 use super::dispatch::{self, Surroundings};
 use super::manifest;
 use super::package::Gate;
+use super::planner::Planner;
 use super::scan;
-use super::sieve::Sieve;
 use super::{WatchSettings, describe};
-use crate::store::{Destination, LedgerEntry, Store, StoreError, UploadKind};
+use crate::model::{Destination, LedgerEntry, UploadKind};
+use crate::store::{Store, StoreError};
 use crate::watch::lossy_path;
 use masv_rules::{Existing, Finalize, Rule, RuleSet};
 
@@ -90,7 +91,7 @@ pub async fn dry_run(
             None => (Vec::new(), false),
         };
         let skips = !seen && rule.existing == Existing::Skip;
-        let sieve = Sieve::new(Arc::clone(rule), &rules.rules[..place], &settings.excluded);
+        let sieve = Classifier::new(Arc::clone(rule), &rules.rules[..place], &settings.excluded);
         let surroundings = Surroundings { host: settings.host.clone(), team_id: settings.team_id.clone() };
         let run = tokio::task::spawn_blocking(move || one(&sieve, &surroundings, &ledger, skips)).await;
         runs.push(run.unwrap_or_else(|error| empty(rule, Some(describe(&error)))));
@@ -111,10 +112,10 @@ fn empty(rule: &Rule, offline: Option<String>) -> DryRun {
 }
 
 /// `skips` says that the rule starts for the first time and lets what is there already count as sent.
-fn one(sieve: &Sieve, surroundings: &Surroundings, ledger: &[LedgerEntry], skips: bool) -> DryRun {
+fn one(sieve: &Classifier, surroundings: &Surroundings, ledger: &[LedgerEntry], skips: bool) -> DryRun {
     let rule = Arc::clone(sieve.rule());
     let clock = Timestamp::now().to_zoned(rule.time_zone.clone());
-    let mut desk = Desk::new(sieve.clone(), surroundings.clone());
+    let mut desk = Planner::new(sieve.clone(), surroundings.clone());
     let look = match scan::look_at_all(sieve, &mut |_, _| {}) {
         Ok(look) => look,
         Err(offline) => return empty(&rule, Some(offline.to_string())),

@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::classifier::Classifier;
 use super::describe;
 use super::package::top_level;
 use super::runner::Shared;
 use super::settle::Stage;
-use super::sieve::Sieve;
 use super::status::{RuleState, RuleStatus};
-use crate::store::{LedgerEntry, Outcome, State, Store, StoreError, Upload};
+use crate::model::{LedgerEntry, Outcome, State, Upload};
+use crate::store::{Store, StoreError};
 use crate::watch::lossy_path;
 use masv_rules::{Per, Rule};
 
@@ -80,7 +81,7 @@ impl Tests {
 
 /// A rule as the explanation needs it.
 pub(super) struct Asked {
-    pub(super) sieve: Sieve,
+    pub(super) sieve: Classifier,
     /// Absent for a rule that is not at work.
     pub(super) shared: Option<Arc<Shared>>,
 }
@@ -123,7 +124,7 @@ pub(super) async fn explain(asked: Asked, relative: PathBuf, store: &Store) -> R
 }
 
 /// The tests that are about the file's name, place and size. A file that is not there is tested all the same.
-fn own(sieve: &Sieve, relative: &Path, size: u64, tests: &mut Tests) -> bool {
+fn own(sieve: &Classifier, relative: &Path, size: u64, tests: &mut Tests) -> bool {
     let rule = sieve.rule();
     let enabled =
         if rule.enabled { Ok("the rule is enabled".to_owned()) } else { Err("the rule is disabled".to_owned()) };
@@ -187,10 +188,10 @@ fn ledger(
         return Err("has not been seen yet; the next look finds it".to_owned());
     };
     let Some(entry) = entry else { return Ok("was never sent".to_owned()) };
-    if known.verdict.is_some_and(super::judge::Verdict::sends) {
+    if known.verdict.is_some_and(super::dedup::DedupDecision::sends) {
         return Ok(format!("changed since it was {}", word(entry.outcome)));
     }
-    if known.verdict == Some(super::judge::Verdict::ChangeIgnored) {
+    if known.verdict == Some(super::dedup::DedupDecision::ChangeIgnored) {
         return Err(format!("changed after it {}, and `on_change: ignore` leaves it alone", outcome(entry, upload)));
     }
     let moving = copying.map_or_else(String::new, |copying| {

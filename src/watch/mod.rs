@@ -10,44 +10,44 @@
 //! **On a crash** nothing is lost: nothing is remembered here. The next start scans again, settles anew, and the
 //! ledger says what was sent.
 //!
-//! How it works: one task per rule ([`runner`]) looks at the folder ([`scan`], sooner on [`hints`]), puts what it
-//! found on its [`desk`], where everything is decided by pure functions ([`sieve`], [`judge`], [`settle`],
-//! [`package`], [`gate`], [`open`]), and carries the decisions out ([`dispatch`], [`outlet`], [`after`]).
+//! How it works: one task per rule ([`runner`]) looks at the folder ([`scan`], sooner on [`fs_events`]), puts what it
+//! found on its [`planner`], where everything is decided by pure functions ([`classifier`], [`dedup`], [`settle`],
+//! [`package`], [`trigger`], [`open`]), and carries the decisions out ([`dispatch`], [`upload_sink`], [`post_actions`]).
 //!
 //! Must never know: how files are sent, HTTP.
 
-mod after;
 mod beneath;
-mod desk;
+mod classifier;
+mod dedup;
 mod dispatch;
 mod dry_run;
 mod explain;
-mod gate;
-mod hints;
-mod inventory;
-mod judge;
+mod fs_events;
 mod listing;
 mod lossy_path;
 mod manifest;
 mod mounts;
-mod news;
 mod open;
-mod outlet;
+mod open_handles;
 mod package;
+mod planner;
+mod post_actions;
 mod relocate;
 mod runner;
 mod scan;
 mod settle;
-mod sieve;
+mod snapshot;
 mod status;
+mod trigger;
+mod upload_events;
+mod upload_sink;
 mod watcher;
-mod writers;
 
 pub use dry_run::{DryPackage, DryRun, dry_run};
 pub use explain::{Explanation, RuleExplanation, Test};
 pub use mounts::silent_file_system;
-pub use outlet::{Answer, Outlet, OutletError};
 pub use status::{Copying, LastError, LastScan, RuleState, RuleStatus, WaitingFile};
+pub use upload_sink::{Answer, SinkError, UploadSink};
 pub use watcher::{FileSystem, WatchError, WatchSettings, Watcher};
 
 /// An error with what caused it, in one line.

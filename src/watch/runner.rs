@@ -18,19 +18,19 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::aftermath::Aftermath;
-use self::looks::Looks;
+use self::auto_resume::AutoResume;
 use self::manifests::Verifying;
-use self::revive::Reviving;
+use self::post_actions::PostActions;
+use self::scanning::Scanning;
 use super::beneath::Offline;
+use super::classifier::Classifier;
 use super::describe;
-use super::desk::Desk;
 use super::dispatch::Surroundings;
-use super::hints::Hints;
-use super::news::Inbox;
-use super::outlet::Outlet;
-use super::sieve::Sieve;
+use super::fs_events::FsEvents;
+use super::planner::Planner;
 use super::status::{RuleState, RuleStatus};
+use super::upload_events::Inbox;
+use super::upload_sink::UploadSink;
 use super::watcher::FileSystem;
 use crate::store::{Store, StoreError};
 use masv_rules::{Poll, Rule};
@@ -54,19 +54,23 @@ pub(super) enum Order {
 /// What the rule's task and those who ask it share. Locked for short, never while anything is waited for.
 #[derive(Debug)]
 pub(super) struct Shared {
-    desk: Mutex<Desk>,
+    desk: Mutex<Planner>,
     status: Mutex<RuleStatus>,
     started: Instant,
 }
 
 impl Shared {
-    pub(super) fn new(sieve: Sieve, surroundings: Surroundings) -> Self {
+    pub(super) fn new(sieve: Classifier, surroundings: Surroundings) -> Self {
         let rule = Arc::clone(sieve.rule());
         let status = RuleStatus { name: rule.name.clone(), watch: rule.watch.clone(), ..RuleStatus::default() };
-        Self { desk: Mutex::new(Desk::new(sieve, surroundings)), status: Mutex::new(status), started: Instant::now() }
+        Self {
+            desk: Mutex::new(Planner::new(sieve, surroundings)),
+            status: Mutex::new(status),
+            started: Instant::now(),
+        }
     }
 
-    pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
+    pub(super) fn desk(&self) -> MutexGuard<'_, Planner> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -90,20 +94,20 @@ impl Shared {
 /// One rule at work.
 pub(super) struct Runner {
     rule: Arc<Rule>,
-    sieve: Sieve,
+    sieve: Classifier,
     surroundings: Surroundings,
     store: Store,
-    outlet: Arc<dyn Outlet>,
+    outlet: Arc<dyn UploadSink>,
     shared: Arc<Shared>,
-    ship: ship::State,
-    hints: Arc<Hints>,
+    ship: submit::State,
+    hints: Arc<FsEvents>,
     inbox: Arc<Inbox>,
     orders: mpsc::Receiver<Order>,
     cancel: CancellationToken,
-    looks: Looks,
+    looks: Scanning,
     books: Books,
-    aftermath: Aftermath,
-    reviving: Reviving,
+    aftermath: PostActions,
+    reviving: AutoResume,
     verifying: Verifying,
     paused: bool,
     /// Package what is ready in this pass, whatever the schedule says.
@@ -122,10 +126,10 @@ struct Books {
 
 /// What a runner is made of.
 pub(super) struct Parts {
-    pub(super) sieve: Sieve,
+    pub(super) sieve: Classifier,
     pub(super) surroundings: Surroundings,
     pub(super) store: Store,
-    pub(super) outlet: Arc<dyn Outlet>,
+    pub(super) outlet: Arc<dyn UploadSink>,
     pub(super) shared: Arc<Shared>,
     pub(super) inbox: Arc<Inbox>,
     pub(super) orders: mpsc::Receiver<Order>,
@@ -138,8 +142,8 @@ impl Runner {
         let rule = Arc::clone(parts.sieve.rule());
         let native = rule.poll == Poll::Auto;
         Self {
-            hints: Arc::new(Hints::new(&rule.watch, native, parts.file_system)),
-            ship: ship::State::new(&rule),
+            hints: Arc::new(FsEvents::new(&rule.watch, native, parts.file_system)),
+            ship: submit::State::new(&rule),
             rule,
             sieve: parts.sieve,
             surroundings: parts.surroundings,
@@ -149,10 +153,10 @@ impl Runner {
             inbox: parts.inbox,
             orders: parts.orders,
             cancel: parts.cancel,
-            looks: Looks::default(),
+            looks: Scanning::default(),
             books: Books { seen: false, read_at: Some(Duration::ZERO) },
-            aftermath: Aftermath::default(),
-            reviving: Reviving::default(),
+            aftermath: PostActions::default(),
+            reviving: AutoResume::default(),
             verifying: Verifying::default(),
             paused: false,
             flush: false,
@@ -278,11 +282,11 @@ impl Runner {
     }
 }
 
-mod aftermath;
+mod auto_resume;
 mod ledger;
-mod looks;
 mod manifests;
-mod opened;
+mod open_packages;
+mod post_actions;
 mod report;
-mod revive;
-mod ship;
+mod scanning;
+mod submit;

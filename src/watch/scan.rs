@@ -1,6 +1,6 @@
 //! Looks at a watched folder: which files and folders are there, and what could not be read.
 //!
-//! **In**: the folder, a [`Sieve`], which part of it to look at. **Out**: a [`Look`], or why the whole folder is
+//! **In**: the folder, a [`Classifier`], which part of it to look at. **Out**: a [`Look`], or why the whole folder is
 //! [`Offline`]. Blocks; runs on threads that may.
 //!
 //! **Guarantees.** No symbolic link is ever followed while walking: each folder is opened below the one before it
@@ -23,7 +23,7 @@ use rustix::fs::{AtFlags, Dir, FileType, OFlags};
 use rustix::io::Errno;
 
 use super::beneath::{Offline, folder_flags, identity_of, open_beneath, open_folder, open_root};
-use super::sieve::{Kind, Sieve};
+use super::classifier::{Classifier, Kind};
 use masv_platform::FileIdentity;
 use masv_rules::Symlinks;
 
@@ -86,7 +86,7 @@ pub type Enter<'a> = &'a mut dyn FnMut(&Path, (u64, u64));
 ///
 /// # Errors
 /// [`Offline`] when the watched folder itself can not be read.
-pub fn look_at_all(sieve: &Sieve, enter: Enter<'_>) -> Result<Look, Offline> {
+pub fn look_at_all(sieve: &Classifier, enter: Enter<'_>) -> Result<Look, Offline> {
     let mut walk = Walk::begin(sieve, enter)?;
     walk.tree(Path::new(""))?;
     walk.follow_links();
@@ -97,7 +97,7 @@ pub fn look_at_all(sieve: &Sieve, enter: Enter<'_>) -> Result<Look, Offline> {
 ///
 /// # Errors
 /// [`Offline`] when the watched folder itself can not be read.
-pub fn look_at(sieve: &Sieve, paths: &[PathBuf], enter: Enter<'_>) -> Result<Look, Offline> {
+pub fn look_at(sieve: &Classifier, paths: &[PathBuf], enter: Enter<'_>) -> Result<Look, Offline> {
     let mut walk = Walk::begin(sieve, enter)?;
     for path in paths {
         if path.as_os_str().is_empty() {
@@ -110,7 +110,7 @@ pub fn look_at(sieve: &Sieve, paths: &[PathBuf], enter: Enter<'_>) -> Result<Loo
 }
 
 struct Walk<'a> {
-    sieve: &'a Sieve,
+    sieve: &'a Classifier,
     enter: Enter<'a>,
     root: OwnedFd,
     look: Look,
@@ -126,7 +126,7 @@ struct Waiting {
 }
 
 impl<'a> Walk<'a> {
-    fn begin(sieve: &'a Sieve, enter: Enter<'a>) -> Result<Self, Offline> {
+    fn begin(sieve: &'a Classifier, enter: Enter<'a>) -> Result<Self, Offline> {
         let root = open_root(&sieve.rule().watch)?;
         let id = identity_of(&rustix::fs::fstat(&root).map_err(Offline::from_errno)?);
         let look = Look { root: (id.device, id.inode), ..Look::default() };
@@ -348,13 +348,13 @@ mod tests {
     use crate::watch::beneath::{Probe, probe};
     use masv_rules::{SystemEnvironment, parse};
 
-    fn sieve(root: &Path, keys: &str) -> Sieve {
+    fn sieve(root: &Path, keys: &str) -> Classifier {
         let text = format!(
             "version: 1\nrules:\n  - {{ name: x, watch: {}, upload: {{ kind: link }}, {keys} }}\n",
             root.display()
         );
         let rules = parse(&text, Path::new("/rules.yaml"), &SystemEnvironment).unwrap();
-        Sieve::new(Arc::clone(&rules.rules[0]), &[], &[root.join("data")])
+        Classifier::new(Arc::clone(&rules.rules[0]), &[], &[root.join("data")])
     }
 
     fn names(look: &Look) -> Vec<String> {

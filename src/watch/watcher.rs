@@ -9,17 +9,18 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::classifier::Classifier;
 use super::describe;
 use super::dispatch::Surroundings;
 use super::dry_run::{DryRun, dry_run};
 use super::explain::{Asked, Explanation, explain};
 use super::mounts::silent_file_system;
-use super::news::{Postbox, deliver};
-use super::outlet::Outlet;
 use super::runner::{Order, Parts, Runner, Shared};
-use super::sieve::Sieve;
 use super::status::{RuleState, RuleStatus};
-use crate::store::{Outcome, Store, StoreError};
+use super::upload_events::{Postbox, deliver};
+use super::upload_sink::UploadSink;
+use crate::model::Outcome;
+use crate::store::{Store, StoreError};
 use masv_platform::FileIdentity;
 use masv_rules::{Rule, RuleDigest, RuleSet};
 
@@ -68,7 +69,7 @@ pub struct Watcher {
 #[derive(Debug)]
 struct Inner {
     store: Store,
-    outlet: Arc<dyn Outlet>,
+    outlet: Arc<dyn UploadSink>,
     settings: WatchSettings,
     cancel: CancellationToken,
     postbox: Arc<Postbox>,
@@ -100,7 +101,7 @@ impl Watcher {
     pub async fn start(
         rules: Arc<RuleSet>,
         store: Store,
-        outlet: Arc<dyn Outlet>,
+        outlet: Arc<dyn UploadSink>,
         settings: WatchSettings,
         cancel: CancellationToken,
     ) -> Self {
@@ -123,13 +124,13 @@ impl Watcher {
     /// Takes other rules: only what differs is stopped and started.
     pub async fn reload(&self, rules: Arc<RuleSet>) {
         let _one_at_a_time = self.inner.reloading.lock().await;
-        let wanted: HashMap<&str, Sieve> = rules
+        let wanted: HashMap<&str, Classifier> = rules
             .rules
             .iter()
             .enumerate()
             .filter(|(_, rule)| rule.enabled)
             .map(|(place, rule)| {
-                let sieve = Sieve::new(Arc::clone(rule), &rules.rules[..place], &self.inner.settings.excluded);
+                let sieve = Classifier::new(Arc::clone(rule), &rules.rules[..place], &self.inner.settings.excluded);
                 (rule.name.as_str(), sieve)
             })
             .collect();
@@ -156,7 +157,7 @@ impl Watcher {
         }
     }
 
-    fn spawn(&self, sieve: Sieve) -> Task {
+    fn spawn(&self, sieve: Classifier) -> Task {
         let surroundings =
             Surroundings { host: self.inner.settings.host.clone(), team_id: self.inner.settings.team_id.clone() };
         let shared = Arc::new(Shared::new(sieve.clone(), surroundings.clone()));
@@ -212,7 +213,7 @@ impl Watcher {
             let rules = &state.rules.rules;
             let around = rules.iter().enumerate().filter_map(|(place, rule)| {
                 let relative = path.strip_prefix(&rule.watch).ok()?.to_owned();
-                let sieve = Sieve::new(Arc::clone(rule), &rules[..place], &self.inner.settings.excluded);
+                let sieve = Classifier::new(Arc::clone(rule), &rules[..place], &self.inner.settings.excluded);
                 let shared = state.tasks.get(&rule.name).map(|task| Arc::clone(&task.shared));
                 Some((Asked { sieve, shared }, relative))
             });
@@ -351,6 +352,6 @@ fn ended(what: &str, result: Result<(), tokio::task::JoinError>) {
     }
 }
 
-fn depends_on(sieve: &Sieve) -> Vec<RuleDigest> {
+fn depends_on(sieve: &Classifier) -> Vec<RuleDigest> {
     std::iter::once(sieve.rule()).chain(sieve.earlier()).map(|rule| rule.digest).collect()
 }

@@ -125,7 +125,8 @@ async fn five_thousand_uploads_are_a_short_page() {
 /// Puts so many uploads into an agent's database.
 async fn fill(data: &Path, count: u32) {
     use masv_agent::model::UploadId;
-    use masv_agent::store::{Store, UploadSpec};
+    use masv_agent::model::UploadSpec;
+    use masv_agent::store::Store;
     std::fs::create_dir_all(data).unwrap();
     let file = data.join("clip.mov");
     std::fs::write(&file, b"clip").unwrap();

@@ -12,9 +12,10 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
 use masv_agent::download::{DownloadSettings, Downloads, LinkAddress};
+use masv_agent::engine::{QueueError, RateLimit};
+use masv_agent::model::{Download, DownloadFile, DownloadFileState, DownloadSource, DownloadSpec, Owner, State};
 use masv_agent::model::{DownloadId, UploadId};
-use masv_agent::store::{Download, DownloadFile, DownloadFileState, DownloadSource, DownloadSpec, Owner, State, Store};
-use masv_agent::transfer::{QueueError, RateLimit};
+use masv_agent::store::Store;
 use masv_client::{Cloud, CloudSettings};
 use serde_json::json;
 

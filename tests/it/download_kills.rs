@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use masv_agent::store::{SourceFile, State};
+use masv_agent::model::{SourceFile, State};
 
 use crate::process::Agent;
 use crate::proxy::behind_proxy;

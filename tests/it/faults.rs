@@ -3,8 +3,8 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use masv_agent::store::{FileState, State};
-use masv_agent::transfer::TransferSettings;
+use masv_agent::model::{FileState, State};
+use masv_agent::upload::UploadSettings;
 
 use crate::proxy::{Asked, FAULTS, Fault, behind_proxy};
 use crate::support::{TestEngine, TestHub, content, digests, received, spec, wait_until};
@@ -94,7 +94,7 @@ async fn a_package_removed_while_the_hub_is_away_is_removed_there_later_also_aft
     let TestEngine { queue, store, folder: kept } = engine;
     queue.stop().await;
     drop((queue, store));
-    let _engine = TestEngine::start_in(cloud, kept, TransferSettings::default()).await;
+    let _engine = TestEngine::start_in(cloud, kept, UploadSettings::default()).await;
     let hub = TestHub::start_on(TcpListener::bind(address).unwrap(), folder).await;
     wait_until("the package is removed", Duration::from_secs(90), || async { hub.stored_packages().await == 0 }).await;
 }
@@ -154,7 +154,7 @@ async fn a_file_that_the_cloud_has_lost_is_sent_again_but_not_for_ever() {
 #[tokio::test(flavor = "multi_thread")]
 async fn addresses_come_in_windows_and_are_asked_for_again_when_they_have_expired_and_after_a_pause() {
     let (hub, url, proxy) = behind_proxy(0).await;
-    let settings = TransferSettings { workers: 2, ..TransferSettings::default() };
+    let settings = UploadSettings { workers: 2, ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud_at(url), tempfile::tempdir().unwrap(), settings).await;
     let twelve_parts = |name: &str, seed| spec(vec![engine.file(name, &content(seed, 60 << 20))]);
     let windows = || -> Vec<String> { proxy.asked(Asked::is_addresses).into_iter().map(|asked| asked.query).collect() };
@@ -193,7 +193,7 @@ async fn sent_while(
     meanwhile: impl Fn(&std::path::Path) + Send + 'static,
 ) -> (TestHub, TestEngine, masv_agent::model::UploadId) {
     let (hub, url, proxy) = behind_proxy(0).await;
-    let settings = TransferSettings { workers: 1, ..TransferSettings::default() };
+    let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud_at(url), tempfile::tempdir().unwrap(), settings).await;
     let source = engine.file("clip.mov", &content(1, 20 << 20));
     let path = source.source.clone();

@@ -11,9 +11,10 @@ use axum::extract::State as Extract;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use hmac::{Hmac, KeyInit, Mac};
+use masv_agent::hooks;
 use masv_agent::model::UploadId;
-use masv_agent::notify;
-use masv_agent::store::{Link, Problem, RemotePackage, State, Store};
+use masv_agent::model::{Link, Problem, RemotePackage, State};
+use masv_agent::store::Store;
 use masv_rules::{RuleSet, SystemEnvironment};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -95,7 +96,7 @@ impl Bench {
     async fn start(&mut self, notify: &str) {
         let (rules, now) = watch::channel(self.rules(notify));
         let stop = CancellationToken::new();
-        let task = notify::start(self.store.clone(), now, stop.clone()).await.unwrap();
+        let task = hooks::start(self.store.clone(), now, stop.clone()).await.unwrap();
         self.running = Some((task, stop, rules));
     }
 

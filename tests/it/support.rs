@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use masv_agent::model::UploadId;
-use masv_agent::store::{Destination, File, PackageOptions, SourceFile, State, Store, Upload, UploadSpec};
-use masv_agent::transfer::{Queue, TransferSettings};
+use masv_agent::model::{Destination, File, PackageOptions, SourceFile, State, Upload, UploadSpec};
+use masv_agent::store::Store;
+use masv_agent::upload::{Queue, UploadSettings};
 use masv_client::{Cloud, CloudSettings, Patience};
 use masv_hub::{Hub, HubConfig, Provision, ProvisionPortal, Role};
 use masv_platform::FileIdentity;
@@ -163,10 +164,10 @@ pub struct TestEngine {
 
 impl TestEngine {
     pub async fn start(cloud: Cloud) -> Self {
-        Self::start_in(cloud, tempfile::tempdir().unwrap(), TransferSettings::default()).await
+        Self::start_in(cloud, tempfile::tempdir().unwrap(), UploadSettings::default()).await
     }
 
-    pub async fn start_in(cloud: Cloud, folder: tempfile::TempDir, settings: TransferSettings) -> Self {
+    pub async fn start_in(cloud: Cloud, folder: tempfile::TempDir, settings: UploadSettings) -> Self {
         let store = Store::open(&folder.path().join("agent.db")).unwrap();
         let queue = Queue::start(store.clone(), cloud, settings).await.unwrap();
         Self { queue, store, folder }

@@ -4,8 +4,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use masv_agent::store::{Destination, ErrandKind, FileState, State};
-use masv_agent::transfer::{QueueError, RateLimit, TransferSettings};
+use masv_agent::engine::{QueueError, RateLimit};
+use masv_agent::model::{Destination, FileState, State};
+use masv_agent::store::ErrandKind;
+use masv_agent::upload::UploadSettings;
 use masv_client::{Cloud, CloudSettings};
 
 use crate::support::{KEY, TestEngine, TestHub, content, digests, received, source_file, spec, wait_until};
@@ -130,7 +132,7 @@ async fn without_auto_finalize_it_stays_idle_takes_more_files_and_is_finalized_b
 #[tokio::test(flavor = "multi_thread")]
 async fn pausing_keeps_what_is_confirmed_and_resuming_goes_on() {
     let hub = TestHub::start().await;
-    let settings = TransferSettings { workers: 1, ..TransferSettings::default() };
+    let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
     let bytes = content(7, 60 << 20);
     let id = engine.queue.submit(spec(vec![engine.file("big.mov", &bytes)])).await.unwrap();
@@ -154,7 +156,7 @@ async fn pausing_keeps_what_is_confirmed_and_resuming_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_changes_while_its_upload_is_paused_is_sent_anew() {
     let hub = TestHub::start().await;
-    let settings = TransferSettings { workers: 1, ..TransferSettings::default() };
+    let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
     let source = engine.file("big.mov", &content(7, 40 << 20));
     let path = source.source.clone();
@@ -220,7 +222,7 @@ async fn a_removed_upload_leaves_no_package_in_the_cloud_and_the_files_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_engine_sends_only_what_is_missing() {
     let hub = TestHub::start().await;
-    let settings = TransferSettings { workers: 1, ..TransferSettings::default() };
+    let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
     let bytes = content(9, 80 << 20);
     let id = engine.queue.submit(spec(vec![engine.file("big.mov", &bytes)])).await.unwrap();
@@ -258,7 +260,7 @@ async fn thousands_of_small_files_arrive_in_one_package() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_higher_priority_takes_over_and_nothing_of_the_lower_is_lost() {
     let hub = TestHub::start().await;
-    let settings = TransferSettings { workers: 1, ..TransferSettings::default() };
+    let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
     let (low_bytes, high_bytes) = (content(1, 100 << 20), content(2, 20 << 20));
     let low = engine.queue.submit(spec(vec![engine.file("low.mov", &low_bytes)])).await.unwrap();
@@ -280,7 +282,7 @@ async fn a_higher_priority_takes_over_and_nothing_of_the_lower_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_small_files_do_not_hold_up_a_big_one() {
     let hub = TestHub::start().await;
-    let settings = TransferSettings { workers: 2, ..TransferSettings::default() };
+    let settings = UploadSettings { workers: 2, ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
     let small = (0..3_000u32).map(|n| engine.file(&format!("{n}.txt"), &n.to_le_bytes())).collect();
     let small = engine.queue.submit(spec(small)).await.unwrap();
@@ -346,7 +348,7 @@ async fn an_upload_ends_in_the_cloud_that_has_its_package_whatever_cloud_the_age
     let TestEngine { folder, queue, store } = engine;
     drop((queue, store));
 
-    let engine = TestEngine::start_in(second.cloud(), folder, TransferSettings::default()).await;
+    let engine = TestEngine::start_in(second.cloud(), folder, UploadSettings::default()).await;
     engine.queue.remove(removed).await.unwrap();
     let done = engine.wait_for(sent, State::Complete).await;
     assert!(done.links[0].url.starts_with(first.public().as_str()), "{:?}", done.links);
@@ -381,7 +383,7 @@ async fn an_upload_of_a_hub_that_does_not_run_any_more_says_so_and_goes_on_when_
     let TestEngine { folder, queue, store } = engine;
     drop((queue, store));
 
-    let engine = TestEngine::start_in(other.cloud(), folder, TransferSettings::default()).await;
+    let engine = TestEngine::start_in(other.cloud(), folder, UploadSettings::default()).await;
     let problem = engine.wait_for(id, State::Error).await.problem.unwrap();
     assert_eq!(problem.code, "other_cloud");
     assert!(problem.message.contains("embedded hub"), "{}", problem.message);
@@ -390,7 +392,7 @@ async fn an_upload_of_a_hub_that_does_not_run_any_more_says_so_and_goes_on_when_
     let TestEngine { folder, queue, store } = engine;
     drop((queue, store));
 
-    let engine = TestEngine::start_in(Cloud::new(settings).unwrap(), folder, TransferSettings::default()).await;
+    let engine = TestEngine::start_in(Cloud::new(settings).unwrap(), folder, UploadSettings::default()).await;
     engine.queue.resume(id).await.unwrap();
     engine.wait_for(id, State::Complete).await;
 }

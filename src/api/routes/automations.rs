@@ -19,8 +19,8 @@ use super::super::types::{
 };
 use super::Body;
 use super::transfers::Answer;
-use crate::inbox::InboxError;
-use crate::store::{DownloadFilter, UploadFilter};
+use crate::model::{DownloadFilter, UploadFilter};
+use crate::portal_downloads::InboxError;
 use masv_rules::{DownloadRule, Portals, Rule, RuleSet, SystemEnvironment};
 
 /// How many of the coming times of a schedule are told.

@@ -13,8 +13,9 @@ use super::super::types::{Download, DownloadChange, DownloadStarted, DownloadedF
 use super::Body;
 use super::transfers::{Answer, Listed, Side, parse_id};
 use crate::download::LinkAddress;
+use crate::model;
 use crate::model::DownloadId;
-use crate::store::{self, DownloadFilter, DownloadSource, DownloadSpec, Owner};
+use crate::model::{DownloadFilter, DownloadSource, DownloadSpec, Owner};
 
 /// Downloads, for the routes that both directions have.
 pub(super) struct Downloads;
@@ -43,7 +44,7 @@ impl Side for Downloads {
 
     async fn list(state: &ApiState, filter: DownloadFilter) -> Result<Listed<Self>, ApiError> {
         let found = state.downloads.store().downloads(filter).await?;
-        let view = |download: store::Download| {
+        let view = |download: model::Download| {
             let (id, live) = (download.id, state.downloads.live(download.id));
             (id, Download::new(download, live))
         };

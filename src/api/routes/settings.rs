@@ -8,7 +8,7 @@ use super::super::ApiState;
 use super::super::error::ApiError;
 use super::super::types::{DiskReaders, FifoMode, OpenFiles, Workers};
 use super::Body;
-use crate::transfer::{RateLimit, Throttle};
+use crate::engine::{RateLimit, Throttle};
 
 /// More workers, and open files or readers for them, than this help nobody.
 const MOST_WORKERS: usize = 256;

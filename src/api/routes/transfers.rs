@@ -14,7 +14,7 @@ use super::super::ApiState;
 use super::super::error::ApiError;
 use super::super::openapi::Done;
 use super::super::types::{Paused, Removed, Resumed, Transfers};
-use crate::store::{Filter, State};
+use crate::model::{Filter, State};
 
 /// The most entries of a page.
 const LARGEST_PAGE: u32 = 1_000;

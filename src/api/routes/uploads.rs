@@ -9,11 +9,12 @@ use axum::extract::{Path, State as Extract};
 use super::super::error::ApiError;
 use super::super::openapi::Created;
 use super::super::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Started, Upload};
-use super::super::{ApiState, intake};
+use super::super::{ApiState, expand};
 use super::Body;
 use super::transfers::{Answer, Listed, Side, parse_id};
+use crate::model;
 use crate::model::UploadId;
-use crate::store::{self, Destination, Link, PackageOptions, State, UploadFilter, UploadKind, UploadSpec};
+use crate::model::{Destination, Link, PackageOptions, State, UploadFilter, UploadKind, UploadSpec};
 
 /// How long the answer to a link order waits for the link.
 const LINK_WAIT: Duration = Duration::from_secs(10);
@@ -39,7 +40,7 @@ impl Side for Uploads {
 
     async fn list(state: &ApiState, filter: UploadFilter) -> Result<Listed<Self>, ApiError> {
         let found = state.queue.store().uploads(filter).await?;
-        let view = |upload: store::Upload| {
+        let view = |upload: model::Upload| {
             let (id, live) = (upload.id, state.queue.live(upload.id));
             (id, Upload::new(upload, live))
         };
@@ -72,7 +73,7 @@ async fn submit(
     team_id: Option<String>,
 ) -> Result<Created<Started>, ApiError> {
     let first = common.paths.first().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
-    let files = intake::expand(common.paths, common.exclude, state.allowed_roots.clone()).await?;
+    let files = expand::expand(common.paths, common.exclude, state.allowed_roots.clone()).await?;
     let kind = destination.kind();
     let spec = UploadSpec {
         destination,
@@ -193,7 +194,7 @@ pub(super) async fn add_files(
 ) -> Answer<Upload> {
     let id = parse_id::<Uploads>(&id)?;
     state.queue.store().upload(id).await?;
-    let files = intake::expand(more.paths, more.exclude, state.allowed_roots.clone()).await?;
+    let files = expand::expand(more.paths, more.exclude, state.allowed_roots.clone()).await?;
     state.queue.append(id, files).await?;
     Uploads::view(&state, id).await.map(Json)
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Download, Upload};
-use crate::inbox::{DeliveryExplanation, InboxStatus};
+use crate::portal_downloads::{DeliveryExplanation, InboxStatus};
 use crate::watch::{DryRun, Explanation, RuleStatus};
 
 /// A rule at work.

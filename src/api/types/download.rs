@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::standing::Times;
 use super::{Standing, exposed};
+use crate::engine::Live;
+use crate::model;
 use crate::model::DownloadId;
-use crate::store::{self, DownloadFileState, Problem};
-use crate::transfer::Live;
+use crate::model::{DownloadFileState, Problem};
 
 /// A download as the interface shows it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -39,13 +40,13 @@ pub struct Download {
 impl Download {
     /// The download as the store and the engine know it.
     #[must_use]
-    pub fn new(download: store::Download, live: Option<Live>) -> Self {
+    pub fn new(download: model::Download, live: Option<Live>) -> Self {
         let times =
             Times { created: download.created_at, started: download.started_at, completed: download.completed_at };
         let spec = download.spec;
         let source = match &spec.source {
-            store::DownloadSource::Link { id, .. } => format!("{}/{id}", spec.api),
-            store::DownloadSource::Inbox(delivered) => format!("{} (portal {})", spec.api, delivered.portal),
+            model::DownloadSource::Link { id, .. } => format!("{}/{id}", spec.api),
+            model::DownloadSource::Inbox(delivered) => format!("{} (portal {})", spec.api, delivered.portal),
         };
         Self {
             id: download.id,
@@ -97,8 +98,8 @@ pub struct DownloadedFile {
     pub error: Option<Problem>,
 }
 
-impl From<store::DownloadFile> for DownloadedFile {
-    fn from(file: store::DownloadFile) -> Self {
+impl From<model::DownloadFile> for DownloadedFile {
+    fn from(file: model::DownloadFile) -> Self {
         Self {
             id: file.number,
             file_id: file.wanted.remote_id,

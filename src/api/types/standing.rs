@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Activity, Problem, State, Totals};
-use crate::transfer::Live;
+use crate::engine::Live;
+use crate::model::{Activity, Problem, State, Totals};
 
 /// How a transfer stands.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::standing::Times;
 use super::{Size, Standing, exposed};
+use crate::engine::Live;
+use crate::model;
 use crate::model::UploadId;
-use crate::store::{self, FileState, Link, Order, Problem, UploadKind};
-use crate::transfer::Live;
+use crate::model::{FileState, Link, Problem, UploadKind};
+use crate::store::Order;
 
 /// An upload as the interface shows it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -49,7 +51,7 @@ pub struct Upload {
 impl Upload {
     /// The upload as the store and the engine know it.
     #[must_use]
-    pub fn new(upload: store::Upload, live: Option<Live>) -> Self {
+    pub fn new(upload: model::Upload, live: Option<Live>) -> Self {
         let kind = upload.kind();
         let times = Times { created: upload.created_at, started: upload.started_at, completed: upload.completed_at };
         Self {
@@ -106,8 +108,8 @@ pub struct File {
     pub error: Option<Problem>,
 }
 
-impl From<store::File> for File {
-    fn from(file: store::File) -> Self {
+impl From<model::File> for File {
+    fn from(file: model::File) -> Self {
         Self {
             id: file.number,
             path: file.path.to_string(),

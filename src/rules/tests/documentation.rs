@@ -90,19 +90,19 @@ fn every_block_is_valid_and_fits_the_schema() {
 #[test]
 fn every_key_is_explained_and_shown() {
     let sections = [
-        keys::FILE,
-        keys::CLOUD,
-        keys::RULE,
-        keys::DOWNLOAD,
-        keys::PACKAGE,
-        keys::READY,
-        keys::SCHEDULE,
-        keys::FINALIZE,
-        keys::AFTER,
-        keys::AFTER_DOWNLOAD,
-        keys::MOVE,
-        keys::NOTIFY,
-        keys::UPLOAD,
+        schema_table::FILE,
+        schema_table::CLOUD,
+        schema_table::RULE,
+        schema_table::DOWNLOAD,
+        schema_table::PACKAGE,
+        schema_table::READY,
+        schema_table::SCHEDULE,
+        schema_table::FINALIZE,
+        schema_table::AFTER,
+        schema_table::AFTER_DOWNLOAD,
+        schema_table::MOVE,
+        schema_table::NOTIFY,
+        schema_table::UPLOAD,
     ];
     let shown = blocks().concat();
     for key in sections.iter().copied().flatten() {
@@ -114,12 +114,12 @@ fn every_key_is_explained_and_shown() {
 
 #[test]
 fn every_example_of_a_key_is_a_right_value() {
-    for key in keys::RULE.iter().filter(|key| !matches!(key.name, "name" | "watch" | "upload")) {
+    for key in schema_table::RULE.iter().filter(|key| !matches!(key.name, "name" | "watch" | "upload")) {
         let block = format!("{}: {}\n", key.name, key.example);
         let read = parse(&completed(&block), Path::new("/etc/masv/rules.yaml"), &Everything);
         assert!(read.is_ok(), "{block}{}", read.unwrap_err());
     }
-    for key in keys::UPLOAD.iter().filter(|key| key.name != "kind") {
+    for key in schema_table::UPLOAD.iter().filter(|key| key.name != "kind") {
         let kind = match key.name {
             "emails" => "kind: email\n",
             "subdomain" => "kind: portal\nsender: a@example.com\n",

@@ -3,10 +3,12 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json as object;
 
-use super::{DownloadFile, DownloadFileState, FetchedPart, WantedFile, find, tell};
+use super::{find, tell};
 use crate::model::DownloadId;
+use crate::model::Problem;
+use crate::model::{DownloadFile, DownloadFileState, FetchedPart, WantedFile};
 use crate::store::rows::{from_json, from_word, json, signed, unsigned, word};
-use crate::store::{Problem, Store, StoreError, now};
+use crate::store::{Store, StoreError, now};
 
 const COLUMNS: &str =
     "number, remote_id, path, size, modified_ns, etag, part_size, state, bytes_done, problem, checksum";

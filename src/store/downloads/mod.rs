@@ -2,7 +2,6 @@
 //! what becomes of the delivery that it fetches.
 
 mod files;
-mod model;
 
 use std::path::PathBuf;
 
@@ -12,13 +11,10 @@ use serde_json::{Value, json as object};
 
 use super::deliveries::{self, DeliveryOutcome};
 use super::rows::{from_json, from_word, json, time, unsigned, word};
-use super::{DownloadFilter, Errand, Problem, RemotePackage, State, Store, StoreError, Totals, events, now, outbox};
-use crate::model::DownloadId;
+use super::{Errand, Store, StoreError, events, now, outbox};
+use crate::model::{Delivered, Download, DownloadId, DownloadSource, DownloadSpec, Owner};
+use crate::model::{DownloadFilter, Problem, RemotePackage, State, Totals};
 use masv_platform::{bytes_to_path, path_to_bytes};
-
-pub use model::{
-    Delivered, Download, DownloadFile, DownloadFileState, DownloadSource, DownloadSpec, FetchedPart, Owner, WantedFile,
-};
 
 const COLUMNS: &str = "id, api, link_id, link_secret, password, destination, package_folder, chosen, overwrite, \
      priority, rule, state, problem, name, package_id, package_token, listed, files, files_done, bytes, bytes_done, \

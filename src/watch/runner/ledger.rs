@@ -8,10 +8,11 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::{RETRY, Runner, describe};
-use crate::store::{LedgerEntry, Outcome, StoreError};
-use crate::watch::inventory::Known;
-use crate::watch::judge::{Verdict, forgets_when_gone};
-use crate::watch::sieve::Kind;
+use crate::model::{LedgerEntry, Outcome};
+use crate::store::StoreError;
+use crate::watch::classifier::Kind;
+use crate::watch::dedup::{DedupDecision, forgets_when_gone};
+use crate::watch::snapshot::Known;
 use masv_platform::FileIdentity;
 use masv_rules::Existing;
 
@@ -141,8 +142,8 @@ impl Runner {
     /// Forgets what was cancelled, or may be sent again, once its file is gone.
     pub(super) async fn forget_gone(&mut self, gone: &[(Arc<Path>, Known)]) {
         let forgets = |known: &Known| match known.verdict {
-            Some(Verdict::Cancelled) => true,
-            Some(Verdict::Sent(_) | Verdict::Skipped | Verdict::ChangeIgnored) => self.rule.resend,
+            Some(DedupDecision::Cancelled) => true,
+            Some(DedupDecision::Sent(_) | DedupDecision::Skipped | DedupDecision::ChangeIgnored) => self.rule.resend,
             _ => false,
         };
         let paths: Vec<PathBuf> =

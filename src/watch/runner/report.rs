@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Runner, describe};
-use crate::watch::hints::Silence;
-use crate::watch::sieve::Kind;
+use crate::watch::classifier::Kind;
+use crate::watch::fs_events::Silence;
 use crate::watch::status::{LISTED, LastError, RuleState, WaitingFile};
 
 impl Runner {

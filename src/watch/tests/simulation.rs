@@ -9,14 +9,14 @@ use std::time::Duration;
 use jiff::Zoned;
 
 use crate::model::UploadId;
-use crate::store::{LedgerEntry, Outcome};
+use crate::model::{LedgerEntry, Outcome};
 use crate::watch::beneath::Probe;
-use crate::watch::desk::Desk;
+use crate::watch::classifier::Classifier;
 use crate::watch::dispatch::{Chosen, Surroundings};
-use crate::watch::gate::{Keeper, Orders, Run};
 use crate::watch::open::{OpenPackage, Situation, closes};
+use crate::watch::planner::Planner;
 use crate::watch::scan::{Folder, Look, Observed};
-use crate::watch::sieve::Sieve;
+use crate::watch::trigger::{Keeper, Orders, Run};
 use masv_platform::FileIdentity;
 use masv_rules::{Finalize, Per, Rule, SystemEnvironment, parse};
 
@@ -51,7 +51,7 @@ pub struct Imagined {
 }
 
 pub struct Simulation {
-    pub desk: Desk,
+    pub desk: Planner,
     pub files: BTreeMap<PathBuf, Imagined>,
     pub folders: BTreeSet<PathBuf>,
     pub now: Duration,
@@ -82,7 +82,7 @@ impl Simulation {
     pub fn at(keys: &str, clock: &str) -> Self {
         let epoch: Zoned = clock.parse().unwrap();
         Self {
-            desk: Desk::new(Sieve::new(rule(keys), &[], &[]), Surroundings::default()),
+            desk: Planner::new(Classifier::new(rule(keys), &[], &[]), Surroundings::default()),
             files: BTreeMap::new(),
             folders: BTreeSet::from([PathBuf::new()]),
             now: Duration::ZERO,
@@ -112,7 +112,7 @@ impl Simulation {
     /// The agent dies and starts again: what is not on disk is forgotten.
     pub fn restart(&mut self) {
         let rule = Arc::clone(self.desk.rule());
-        self.desk = Desk::new(Sieve::new(rule, &[], &[]), Surroundings::default());
+        self.desk = Planner::new(Classifier::new(rule, &[], &[]), Surroundings::default());
         self.keeper = Keeper::new(self.followed.clone());
         for (package, _) in self.open.values_mut() {
             package.last_added = self.now;
@@ -167,7 +167,7 @@ impl Simulation {
 
     /// Takes in a look; returns whether anything was new, changed or gone.
     fn take_look(&mut self) -> bool {
-        let sieve = Sieve::new(Arc::clone(self.desk.rule()), &[], &[]);
+        let sieve = Classifier::new(Arc::clone(self.desk.rule()), &[], &[]);
         let observed = self.files.iter().filter_map(|(path, file)| {
             if !path.ancestors().skip(1).all(|folder| sieve.enters(folder)) {
                 return None;

@@ -1,6 +1,6 @@
 //! What happens to source files once their package is complete, or failed: nothing that was not sent is ever lost.
 
-use masv_agent::store::{Problem, State};
+use masv_agent::model::{Problem, State};
 
 use super::support::Bench;
 

@@ -184,7 +184,7 @@ async fn a_folder_that_goes_away_and_comes_back_loses_and_repeats_nothing() {
 /// that it could not read is back, whether the folder was away or only files of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_failed_for_want_of_its_files_goes_on_when_they_are_back() {
-    use masv_agent::store::{FileState, Problem, State};
+    use masv_agent::model::{FileState, Problem, State};
     let bench = Bench::with("package: { per: batch, quiet: 100ms }\nsettle: 50ms\nrescan: 1h").await;
     for (round, whole_folder) in [(1, true), (2, false)] {
         bench.write(format!("one{round}.mov"), "1");

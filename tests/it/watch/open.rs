@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use masv_agent::store::{State, UploadFilter};
+use masv_agent::model::{State, UploadFilter};
 
 use super::support::Bench;
 

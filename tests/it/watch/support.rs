@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use masv_agent::model::UploadId;
-use masv_agent::store::{File, SourceFile, State, Store, StoreError, Upload, UploadFilter, UploadSpec};
-use masv_agent::watch::{Answer, FileSystem, Outlet, OutletError, RuleStatus, WatchSettings, Watcher};
+use masv_agent::model::{File, SourceFile, State, Upload, UploadFilter, UploadSpec};
+use masv_agent::store::{Store, StoreError};
+use masv_agent::watch::{Answer, FileSystem, RuleStatus, SinkError, UploadSink, WatchSettings, Watcher};
 use masv_rules::{RuleSet, SystemEnvironment};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -23,20 +24,20 @@ pub struct Keeper {
     refuses: Arc<AtomicU32>,
 }
 
-fn refused(error: StoreError) -> OutletError {
+fn refused(error: StoreError) -> SinkError {
     match error {
-        StoreError::AlreadyClaimed { path } => OutletError::AlreadyClaimed(path),
-        StoreError::NotFound(_) | StoreError::WrongState { .. } => OutletError::NotOpen,
-        other => OutletError::Failed(other.to_string()),
+        StoreError::AlreadyClaimed { path } => SinkError::AlreadyClaimed(path),
+        StoreError::NotFound(_) | StoreError::WrongState { .. } => SinkError::NotOpen,
+        other => SinkError::Failed(other.to_string()),
     }
 }
 
-impl Outlet for Keeper {
+impl UploadSink for Keeper {
     fn submit(&self, spec: UploadSpec) -> Answer<'_, UploadId> {
         Box::pin(async move {
             let less = |left: u32| left.checked_sub(1);
             if self.refuses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok() {
-                return Err(OutletError::Failed("no space left on device".to_owned()));
+                return Err(SinkError::Failed("no space left on device".to_owned()));
             }
             let id = UploadId::new();
             self.store.insert_upload(id, spec).await.map_err(refused)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use masv_agent::store::{State, Upload, UploadFilter};
+use masv_agent::model::{State, Upload, UploadFilter};
 use masv_agent::watch::{WatchSettings, Watcher};
 use masv_rules::SystemEnvironment;
 use tokio_util::sync::CancellationToken;

@@ -1,0 +1,104 @@
+//! The engines as they were left: with the cloud that is configured, the session that is kept for it, and the settings that
+//! were changed at run time.
+//!
+//! **In**: settings, rules, the store. **Out**: [`CloudSettings`], and the running [`Queue`] and [`Downloads`].
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::{AgentError, Settings};
+use crate::api::types;
+use crate::download::{DownloadSettings, Downloads};
+use crate::engine::RateLimit;
+use crate::store::Store;
+use crate::upload::{Queue, UploadSettings};
+use masv_client::{Cloud, CloudSettings, Session, Team, User};
+use masv_rules::{Cloud as Written, RuleSet};
+
+/// The service that uploads go to when only a key is configured.
+const SERVICE: &str = "https://api.massive.app";
+
+/// The cloud that somebody configured; `None` means the embedded hub.
+pub(super) fn configured_cloud(settings: &Settings, rules: &RuleSet) -> Result<Option<CloudSettings>, AgentError> {
+    // Key and team of the rules file are for the cloud it names, and for no other to see.
+    let other = |cloud: &&Written| settings.cloud_url.as_ref().is_some_and(|url| *url != cloud.url);
+    let written = rules.cloud.as_ref().filter(|cloud| !other(cloud));
+    let url = settings.cloud_url.clone().or_else(|| written.map(|cloud| cloud.url.clone()));
+    let api_key: Option<SecretString> =
+        settings.api_key.clone().or_else(|| written.and_then(|cloud| cloud.api_key.clone()));
+    let team_id = settings.team_id.clone().or_else(|| written.and_then(|cloud| cloud.team.clone()));
+    let base = match url {
+        Some(url) => url,
+        None if api_key.is_some() => Url::parse(SERVICE)
+            .map_err(|error| AgentError::Setting { setting: "--cloud-url", problem: error.to_string() })?,
+        None => return Ok(None),
+    };
+    Ok(Some(CloudSettings { base, name: None, api_key, team_id }))
+}
+
+#[derive(Deserialize)]
+struct KeptSession {
+    /// A token is for the cloud that gave it, and for no other to see.
+    cloud: Url,
+    token: SecretString,
+    user: User,
+    teams: Vec<Team>,
+}
+
+async fn kept<T: DeserializeOwned>(store: &Store, key: &'static str) -> Result<Option<T>, AgentError> {
+    let value = store.setting(key).await?;
+    Ok(value.and_then(|value| {
+        serde_json::from_value(value)
+            .inspect_err(|error| tracing::warn!(key, %error, "a kept setting cannot be read; going without it"))
+            .ok()
+    }))
+}
+
+/// Starts the queue with the session and the settings that were kept.
+pub(super) async fn start_queue(
+    store: &Store,
+    cloud_settings: CloudSettings,
+    settings: UploadSettings,
+) -> Result<Queue, AgentError> {
+    let cloud = Cloud::new(cloud_settings)?;
+    let session = kept::<KeptSession>(store, "session").await?;
+    let session = session.filter(|kept| kept.cloud == *cloud.base());
+    cloud.set_session(session.map(|KeptSession { token, user, teams, .. }| Session { token, user, teams }));
+    let workers = kept::<types::Workers>(store, "workers").await?.and_then(|kept| kept.workers);
+    let workers = workers.unwrap_or(settings.workers);
+    let fifo = kept::<types::FifoMode>(store, "fifo_mode").await?;
+    let active_uploads = fifo.and_then(|kept| kept.active_upload_count).unwrap_or(settings.active_uploads);
+    let open_files = kept::<types::OpenFiles>(store, "open_files").await?;
+    let open_files = open_files.map_or(settings.open_files, |kept| kept.open_files);
+    let disk_readers = kept::<types::DiskReaders>(store, "disk_readers").await?;
+    let disk_readers = disk_readers.map_or(settings.disk_readers, |kept| kept.disk_readers);
+    let settings = UploadSettings { workers, active_uploads, open_files, disk_readers, ..settings };
+    let queue = Queue::start(store.clone(), cloud, settings).await?;
+    if let Some(limit) = kept::<RateLimit>(store, "upload_rate_limit").await? {
+        queue.throttle().set(limit);
+    }
+    Ok(queue)
+}
+
+/// Starts the downloads with the settings that were kept.
+pub(super) async fn start_downloads(
+    store: &Store,
+    cloud: Cloud,
+    transfer: UploadSettings,
+) -> Result<Downloads, AgentError> {
+    let usual = DownloadSettings { auto_resume: transfer.auto_resume, ..DownloadSettings::default() };
+    let workers = kept::<types::Workers>(store, "workers").await?.and_then(|kept| kept.download_workers);
+    let fifo = kept::<types::FifoMode>(store, "fifo_mode").await?.and_then(|kept| kept.active_download_count);
+    let settings = DownloadSettings {
+        workers: workers.unwrap_or(usual.workers),
+        active_downloads: fifo.unwrap_or(usual.active_downloads),
+        ..usual
+    };
+    let downloads = Downloads::start(store.clone(), cloud, settings).await?;
+    if let Some(limit) = kept::<RateLimit>(store, "download_rate_limit").await? {
+        downloads.throttle().set(limit);
+    }
+    Ok(downloads)
+}

@@ -1,0 +1,270 @@
+//! The life of one download: the link opened, the package listed, room looked for, the files fetched.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::disk::Folder;
+use super::file::fetch_file;
+use super::layout::{assign, folder_name};
+use super::queue::Shared;
+use crate::engine::{Circuits, Halt, Permit, RetryDecision, TaskContext, Throttle, Tries, in_trouble};
+use crate::model::DownloadId;
+use crate::model::{
+    Activity, Delivered, Download, DownloadFile, DownloadSource, Problem, RemotePackage, State, WantedFile,
+};
+use crate::store::{Store, StoreError};
+use masv_client::{Cloud, CloudError, ListedFile, PackageAccess};
+
+/// Files read from the database at once.
+const PAGE: u32 = 256;
+/// How often it is looked whether somebody has signed in.
+const SIGN_IN_WAIT: Duration = Duration::from_secs(15);
+
+/// What a running download needs at every step.
+pub(super) struct Task {
+    pub(super) id: DownloadId,
+    shared: Arc<Shared>,
+    cloud: Cloud,
+    steps: TaskContext,
+}
+
+/// A [`Task`] whose package is known and whose destination is open.
+pub(super) struct Run {
+    task: Task,
+    package: RemotePackage,
+    pub(super) root: Arc<Folder>,
+    pub(super) overwrite: bool,
+    /// Bytes of a part.
+    pub(super) part_size: u64,
+}
+
+impl Deref for Task {
+    type Target = TaskContext;
+
+    fn deref(&self) -> &TaskContext {
+        &self.steps
+    }
+}
+
+impl Deref for Run {
+    type Target = Task;
+
+    fn deref(&self) -> &Task {
+        &self.task
+    }
+}
+
+impl Task {
+    pub(super) fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    pub(super) fn cloud(&self) -> &Cloud {
+        &self.cloud
+    }
+
+    pub(super) fn circuits(&self) -> &Circuits {
+        &self.shared.circuits
+    }
+
+    pub(super) fn throttle(&self) -> &Throttle {
+        &self.shared.throttle
+    }
+
+    /// How many parts may be on their way at once, over all downloads.
+    pub(super) fn workers(&self) -> usize {
+        self.shared.settings().workers
+    }
+
+    /// Waits for a worker.
+    pub(super) async fn worker(&self) -> Result<Permit<DownloadId>, Halt> {
+        self.unless_stopped(self.shared.slots.take(self.id, self.live.priority())).await
+    }
+
+    /// Makes a call until it succeeds or never would; it may be broken off.
+    async fn ask<T, F>(&self, call: impl FnMut() -> F) -> Result<T, Halt>
+    where
+        F: Future<Output = Result<T, CloudError>>,
+    {
+        let host = self.cloud.base().authority();
+        self.unless_aborted(self.try_at(self.circuits(), host, call, &mut Tries::default())).await?
+    }
+
+    /// A package in the cloud that this is about.
+    fn package(&self, id: String, token: SecretString) -> RemotePackage {
+        RemotePackage { cloud: Some(self.cloud.name().to_owned()), team: None, id, token }
+    }
+
+    /// The right to read a delivery, and its name; waited for while nobody is signed in.
+    async fn open_delivery(&self, api: &str, delivered: &Delivered) -> Result<(RemotePackage, String), Halt> {
+        let own = self.shared.clouds.own();
+        if !self.shared.clouds.is_own(api) {
+            return Err(Halt::Refused(CloudError::Elsewhere { name: api.to_owned() }, RetryDecision::Never));
+        }
+        let mut attempts = 0;
+        loop {
+            match self.ask(|| own.team_package(&delivered.team, &delivered.package)).await {
+                Ok(opened) => {
+                    return Ok((self.package(delivered.package.clone(), opened.token), opened.name));
+                }
+                Err(Halt::Refused(error, RetryDecision::SignIn)) => {
+                    attempts += 1;
+                    self.wait_after(&error, attempts, Some(SIGN_IN_WAIT)).await?;
+                }
+                Err(halt) => return Err(halt),
+            }
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn access(&self) -> PackageAccess<'_> {
+        PackageAccess { id: &self.package.id, token: &self.package.token }
+    }
+}
+
+/// Drives a download from where it stands to complete.
+pub(super) async fn drive(id: DownloadId, shared: Arc<Shared>, steps: TaskContext) -> Result<(), Halt> {
+    let download = shared.store.download(id).await?;
+    if download.state != State::Transferring {
+        return Err(Halt::Interrupted);
+    }
+    let cloud =
+        shared.clouds.keyless(&download.spec.api).map_err(|error| Halt::Refused(error, RetryDecision::Never))?;
+    let part_size = shared.settings().part_size;
+    let task = Task { id, shared, cloud, steps };
+    task.live.set_phase(Activity::Opening);
+    let (package, name, listed) = list(&task, &download).await?;
+    let folders = folders_around(&task, &download, &name).await?;
+    let wanted = choose(&download, &folders, listed)?;
+    task.store().download_listed(id, wanted).await?;
+    let download = task.store().download(id).await?;
+    task.live.set_total(download.totals.bytes);
+    let root = Arc::new(open_destination(&download).await?);
+    let run = Arc::new(Run { task, package, root, overwrite: download.spec.overwrite, part_size });
+    run.live.set_phase(Activity::Receiving);
+    let page = |after| run.store().files_to_fetch(run.id, after, PAGE);
+    let fetch = |file| {
+        let run = Arc::clone(&run);
+        async move { fetch_file(&run, file).await }
+    };
+    run.each_file(page, |file: &DownloadFile| file.number, fetch).await?;
+    let folder = folders.iter().fold(download.spec.destination, |path, name| path.join(name));
+    if run.store().download_completed(id, folder).await? {
+        tracing::info!(download = %id, name, "download complete");
+        return Ok(());
+    }
+    let failed = run.store().files_not_fetched(id, 1_000).await?;
+    if failed.is_empty() {
+        return Err(Halt::Store(StoreError::Unreadable("download.files_done")));
+    }
+    Err(Halt::Failed(in_trouble(failed.iter().filter_map(|file| file.problem.as_ref()))))
+}
+
+/// The package, its name, and its files; a right to read it that has expired is asked for anew.
+async fn list(task: &Task, download: &Download) -> Result<(RemotePackage, String, Vec<ListedFile>), Halt> {
+    if let (Some(package), Some(name)) = (&download.package, &download.name) {
+        match list_with(task, package).await {
+            Ok(files) => return Ok((package.clone(), name.clone(), files)),
+            Err(Halt::Refused(error, _)) if matches!(error.status(), Some(401 | 403 | 404)) => {}
+            Err(halt) => return Err(halt),
+        }
+    }
+    let (package, name) = open(task, download).await?;
+    let files = list_with(task, &package).await?;
+    Ok((package, name, files))
+}
+
+async fn list_with(task: &Task, package: &RemotePackage) -> Result<Vec<ListedFile>, Halt> {
+    task.ask(|| task.cloud.package_files(PackageAccess { id: &package.id, token: &package.token })).await
+}
+
+async fn open(task: &Task, download: &Download) -> Result<(RemotePackage, String), Halt> {
+    let (package, name) = match &download.spec.source {
+        DownloadSource::Link { id, secret, password } => {
+            // A password that is empty is none: whoever asks for one is told so.
+            let password = password.as_ref().filter(|password| !password.expose_secret().is_empty());
+            let opened = task.ask(|| task.cloud.open_link(id, secret, password)).await?;
+            (task.package(opened.package_id, opened.package_token), opened.name)
+        }
+        DownloadSource::Inbox(delivered) => task.open_delivery(&download.spec.api, delivered).await?,
+    };
+    task.store().download_opened(task.id, package.clone(), name.clone()).await?;
+    Ok((package, download.name.clone().unwrap_or(name)))
+}
+
+/// What is to be fetched, and where it goes.
+fn choose(download: &Download, folders: &[String], mut listed: Vec<ListedFile>) -> Result<Vec<WantedFile>, Halt> {
+    let chosen = &download.spec.chosen;
+    if let Some(unknown) = chosen.iter().find(|id| !listed.iter().any(|file| file.id == **id)) {
+        return Err(Halt::Failed(Problem {
+            code: "not_found".to_owned(),
+            message: format!("the package has no file {unknown}"),
+            retryable: false,
+            hint: Some("start a new download without --file-ids, or with ids of this package".to_owned()),
+        }));
+    }
+    listed.retain(|file| chosen.is_empty() || chosen.contains(&file.id));
+    let paths = assign(&listed, folders);
+    let wanted = listed.into_iter().zip(paths).map(|(file, path)| WantedFile {
+        modified_ns: file.modified.and_then(|at| i64::try_from(at.as_nanosecond()).ok()),
+        remote_id: file.id,
+        path,
+        size: file.size,
+    });
+    Ok(wanted.collect())
+}
+
+/// The folders, from the destination down, that all files of a download have around them.
+async fn folders_around(task: &Task, download: &Download, name: &str) -> Result<Vec<String>, Halt> {
+    let mut folders = Vec::new();
+    if let (DownloadSource::Inbox(delivered), true) = (&download.spec.source, download.spec.portal_folder) {
+        folders.push(folder_name(&delivered.portal));
+    }
+    if download.spec.package_folder {
+        folders.push(task.store().package_folder(task.id, folder_name(name)).await?);
+    }
+    Ok(folders)
+}
+
+/// Opens the destination and looks whether all that is missing fits.
+async fn open_destination(download: &Download) -> Result<Folder, Halt> {
+    let (path, owner) = (download.spec.destination.clone(), download.spec.owner);
+    let missing = download.totals.bytes.saturating_sub(download.totals.bytes_done);
+    let opened = tokio::task::spawn_blocking(move || {
+        let folder = Folder::destination(&path, owner)?;
+        let free = folder.space()?;
+        Ok((folder, free))
+    })
+    .await
+    .unwrap_or_else(|error| Err(super::disk::DiskError::of("the destination".as_ref(), std::io::Error::other(error))));
+    let (folder, free) = opened.map_err(|error| Halt::Failed(error.problem()))?;
+    if missing > free {
+        return Err(Halt::Failed(Problem {
+            code: "no_space".to_owned(),
+            message: format!("{} has {free} bytes free, {missing} are needed", folder.path().display()),
+            retryable: true,
+            hint: Some("make room on that disk, then resume the download".to_owned()),
+        }));
+    }
+    Ok(folder)
+}
+
+/// What to say of a refusal.
+pub(super) fn refused(error: &CloudError) -> Problem {
+    let (code, hint) = match error.status() {
+        _ if matches!(error, CloudError::Elsewhere { .. }) => {
+            ("other_cloud", "set the agent up with the cloud that has it and resume the download, or remove it")
+        }
+        Some(401) => ("not_allowed", "start the download again with the link's password (--password-file)"),
+        Some(403) => ("not_allowed", "the link's limit is reached, perhaps: ask the sender for a new one"),
+        Some(404) => ("not_found", "copy the whole link again, or ask the sender for a new one"),
+        Some(410) => ("expired", "ask the sender for a new link"),
+        _ => ("refused", "correct what the cloud names, then resume the download or start a new one"),
+    };
+    let hint = Some(hint.to_owned());
+    Problem { code: code.to_owned(), message: error.to_string(), retryable: true, hint }
+}

@@ -1,0 +1,110 @@
+//! What one direction has done since the agent started: counters that only go up, for monitoring.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use masv_client::CloudError;
+
+/// Why something is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The network, or nobody at the other end.
+    Unreachable,
+    /// An answer that makes no sense.
+    Garbled,
+    /// The other end asked for fewer calls.
+    Throttled,
+    /// The other end is in trouble.
+    ServerError,
+    /// The other end refused it this time: an address that has expired, a session that is over.
+    Refused,
+    /// The storage has other bytes than were sent.
+    Damaged,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 6] =
+        [Self::Unreachable, Self::Garbled, Self::Throttled, Self::ServerError, Self::Refused, Self::Damaged];
+
+    /// Its stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Garbled => "garbled",
+            Self::Throttled => "throttled",
+            Self::ServerError => "server_error",
+            Self::Refused => "refused",
+            Self::Damaged => "damaged",
+        }
+    }
+
+    /// What kind of failure it was.
+    #[must_use]
+    pub const fn of(error: &CloudError) -> Self {
+        match error {
+            CloudError::Unreachable { .. } => Self::Unreachable,
+            CloudError::Garbled { .. } => Self::Garbled,
+            CloudError::Refused { status: 429, .. } => Self::Throttled,
+            CloudError::Refused { status: 500.., .. } => Self::ServerError,
+            _ => Self::Refused,
+        }
+    }
+}
+
+/// The counters of one direction.
+#[derive(Debug, Default)]
+pub struct Counters {
+    moved: AtomicU64,
+    confirmed: AtomicU64,
+    retries: [AtomicU64; Cause::ALL.len()],
+}
+
+impl Counters {
+    pub(crate) fn moved(&self, bytes: u64) {
+        self.moved.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn confirmed(&self, bytes: u64) {
+        self.confirmed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn retry(&self, cause: Cause) {
+        self.retries[cause as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Bytes of files that went over the network, those that had to go again included.
+    #[must_use]
+    pub fn moved_bytes(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of files that have arrived for good.
+    #[must_use]
+    pub fn confirmed_bytes(&self) -> u64 {
+        self.confirmed.load(Ordering::Relaxed)
+    }
+
+    /// How often something was tried again for this cause.
+    #[must_use]
+    pub fn retries(&self, cause: Cause) -> u64 {
+        self.retries[cause as usize].load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_has_a_counter_and_a_name_of_its_own() {
+        let tally = Counters::default();
+        for (number, cause) in Cause::ALL.into_iter().enumerate() {
+            assert_eq!(cause as usize, number);
+            (0..=number).for_each(|_| tally.retry(cause));
+        }
+        for (number, cause) in Cause::ALL.into_iter().enumerate() {
+            assert_eq!(tally.retries(cause), number as u64 + 1, "{}", cause.as_str());
+        }
+    }
+}

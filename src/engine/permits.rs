@@ -1,0 +1,320 @@
+//! The workers: how many parts may be on their way at once, and whose turn it is when one is free.
+//!
+//! Higher priority first. Within a priority the transfer that has the fewest workers, so that a package of ten thousand
+//! small files and one file of 500 GB both move; then who waited longest. A part whose file would be one too many
+//! open, or whose disk has all the readers it may have, is passed over until that changes: a slow disk holds up only
+//! what is on it. Everything is asked for part by part and given back after each, so whoever comes with a higher
+//! priority waits for the end of one part, whichever limit is reached.
+//!
+//! The choice is a pure function ([`choose`]); the rest hands out permits that return by themselves when they are
+//! dropped.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// What a transfer is known by.
+pub trait Key: Copy + Eq + Hash + Send + Sync + std::fmt::Debug + std::fmt::Display + 'static {}
+
+impl<T: Copy + Eq + Hash + Send + Sync + std::fmt::Debug + std::fmt::Display + 'static> Key for T {}
+
+/// How much may go on at once, over all transfers of a direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PermitLimits {
+    /// Parts on their way.
+    pub(crate) workers: usize,
+    /// Files that are being read.
+    pub(crate) open_files: usize,
+    /// Parts that are being read from the same disk.
+    pub(crate) disk_readers: usize,
+}
+
+impl PermitLimits {
+    /// Nothing is limited but the workers.
+    pub(crate) const fn workers(workers: usize) -> Self {
+        Self { workers, open_files: usize::MAX, disk_readers: usize::MAX }
+    }
+}
+
+/// Where a part is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reads {
+    /// The file's number in its transfer.
+    pub(crate) file: u32,
+    /// The device number of the file system that it is on.
+    pub(crate) disk: u64,
+}
+
+/// Somebody who waits for a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Claim<Id> {
+    transfer: Id,
+    priority: i32,
+    reads: Option<Reads>,
+}
+
+/// What is going on: how many workers each transfer, each open file and each disk has. What has none is not in here.
+#[derive(Debug)]
+struct Busy<Id> {
+    workers: usize,
+    transfers: HashMap<Id, usize>,
+    files: HashMap<(Id, u32), usize>,
+    disks: HashMap<u64, usize>,
+}
+
+impl<Id> Default for Busy<Id> {
+    fn default() -> Self {
+        Self { workers: 0, transfers: HashMap::new(), files: HashMap::new(), disks: HashMap::new() }
+    }
+}
+
+impl<Id: Key> Busy<Id> {
+    fn admits(&self, claim: &Claim<Id>, limits: PermitLimits) -> bool {
+        self.workers < limits.workers.max(1)
+            && claim.reads.is_none_or(|Reads { file, disk }| {
+                let is_open = self.files.contains_key(&(claim.transfer, file));
+                (is_open || self.files.len() < limits.open_files.max(1))
+                    && self.disks.get(&disk).is_none_or(|readers| *readers < limits.disk_readers.max(1))
+            })
+    }
+
+    fn take(&mut self, claim: &Claim<Id>) {
+        self.workers += 1;
+        *self.transfers.entry(claim.transfer).or_default() += 1;
+        if let Some(Reads { file, disk }) = claim.reads {
+            *self.files.entry((claim.transfer, file)).or_default() += 1;
+            *self.disks.entry(disk).or_default() += 1;
+        }
+    }
+
+    fn give_back(&mut self, claim: &Claim<Id>) {
+        self.workers -= 1;
+        one_less(&mut self.transfers, &claim.transfer);
+        if let Some(Reads { file, disk }) = claim.reads {
+            one_less(&mut self.files, &(claim.transfer, file));
+            one_less(&mut self.disks, &disk);
+        }
+    }
+}
+
+fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// Which of those that wait (longest first) is next, given what is going on; `None` when nobody may begin now.
+fn choose<Id: Key>(waiting: impl Iterator<Item = Claim<Id>>, busy: &Busy<Id>, limits: PermitLimits) -> Option<usize> {
+    waiting
+        .enumerate()
+        .filter(|(_, claim)| busy.admits(claim, limits))
+        .min_by_key(|(place, claim)| {
+            let workers = busy.transfers.get(&claim.transfer).copied().unwrap_or(0);
+            (std::cmp::Reverse(claim.priority), workers, *place)
+        })
+        .map(|(place, _)| place)
+}
+
+/// The workers of one direction; clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Permits<Id: Key> {
+    shared: Arc<Mutex<Table<Id>>>,
+}
+
+#[derive(Debug)]
+struct Table<Id: Key> {
+    limits: PermitLimits,
+    busy: Busy<Id>,
+    waiting: Vec<(Claim<Id>, oneshot::Sender<Permit<Id>>)>,
+}
+
+/// One worker, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit<Id: Key> {
+    slots: Permits<Id>,
+    claim: Claim<Id>,
+}
+
+impl<Id: Key> Permits<Id> {
+    #[cfg(test)]
+    fn new(workers: usize) -> Self {
+        Self::limited(PermitLimits::workers(workers))
+    }
+
+    pub(crate) fn limited(limits: PermitLimits) -> Self {
+        Self { shared: Arc::new(Mutex::new(Table { limits, busy: Busy::default(), waiting: Vec::new() })) }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table<Id>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a worker. Dropping the future leaves the queue.
+    pub(crate) async fn take(&self, transfer: Id, priority: i32) -> Permit<Id> {
+        self.wait(Claim { transfer, priority, reads: None }).await
+    }
+
+    /// Waits for a worker that may read from there.
+    pub(crate) async fn take_to_read(&self, transfer: Id, priority: i32, reads: Reads) -> Permit<Id> {
+        self.wait(Claim { transfer, priority, reads: Some(reads) }).await
+    }
+
+    async fn wait(&self, claim: Claim<Id>) -> Permit<Id> {
+        let (sender, receiver) = oneshot::channel();
+        self.table().waiting.push((claim, sender));
+        self.hand_out();
+        match receiver.await {
+            Ok(slot) => slot,
+            // The table outlives every waiter, for this method borrows a handle to it.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// How many workers are at work.
+    pub(crate) fn taken(&self) -> usize {
+        self.table().busy.workers
+    }
+
+    /// From now on this is the limit; what is above it ends with the parts it is at.
+    pub(crate) fn set_limits(&self, limits: PermitLimits) {
+        self.table().limits = limits;
+        self.hand_out();
+    }
+
+    /// Whoever waits for this transfer waits with another priority.
+    pub(crate) fn set_priority(&self, transfer: Id, priority: i32) {
+        for (claim, _) in &mut self.table().waiting {
+            if claim.transfer == transfer {
+                claim.priority = priority;
+            }
+        }
+    }
+
+    fn hand_out(&self) {
+        loop {
+            let (sender, slot) = {
+                let mut table = self.table();
+                table.waiting.retain(|(_, sender)| !sender.is_closed());
+                let claims = table.waiting.iter().map(|(claim, _)| *claim);
+                let Some(place) = choose(claims, &table.busy, table.limits) else { return };
+                let (claim, sender) = table.waiting.remove(place);
+                table.busy.take(&claim);
+                (sender, Permit { slots: self.clone(), claim })
+            };
+            // A waiter that left at this moment gives the slot back by dropping it, outside the lock.
+            drop(sender.send(slot));
+        }
+    }
+}
+
+impl<Id: Key> Drop for Permit<Id> {
+    fn drop(&mut self) {
+        self.slots.table().busy.give_back(&self.claim);
+        self.slots.hand_out();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::UploadId;
+    use futures_util::FutureExt;
+
+    fn next(waiting: &[(UploadId, i32)], busy: &[(UploadId, usize)]) -> Option<usize> {
+        let claim = |transfer, priority| Claim { transfer, priority, reads: None };
+        let mut going_on = Busy::default();
+        for (upload, workers) in busy {
+            (0..*workers).for_each(|_| going_on.take(&claim(*upload, 0)));
+        }
+        let claims = waiting.iter().map(|(upload, priority)| claim(*upload, *priority));
+        choose(claims, &going_on, PermitLimits::workers(100))
+    }
+
+    #[test]
+    fn a_busy_disk_and_a_file_too_many_are_passed_over() {
+        let upload = UploadId::new();
+        let reads = |file, disk| Claim { transfer: upload, priority: 0, reads: Some(Reads { file, disk }) };
+        let limits = PermitLimits { workers: 9, open_files: 2, disk_readers: 2 };
+        let mut busy = Busy::default();
+        busy.take(&reads(1, 7));
+        assert_eq!(choose([reads(2, 7), reads(2, 8)].into_iter(), &busy, limits), Some(0));
+        busy.take(&reads(1, 7));
+        assert_eq!(choose([reads(2, 7), reads(2, 8)].into_iter(), &busy, limits), Some(1), "disk 7 has its readers");
+        busy.take(&reads(2, 8));
+        assert_eq!(choose([reads(3, 9), reads(2, 8)].into_iter(), &busy, limits), Some(1), "two files are open");
+        let urgent = Claim { priority: 5, ..reads(3, 9) };
+        assert_eq!(choose([urgent].into_iter(), &busy, limits), None, "a limit is a limit, whoever asks");
+        busy.give_back(&reads(2, 8));
+        assert_eq!(choose([reads(2, 8), urgent].into_iter(), &busy, limits), Some(1), "and is asked for part by part");
+        let few = PermitLimits { workers: 2, ..limits };
+        assert_eq!(choose([urgent].into_iter(), &busy, few), None);
+    }
+
+    #[tokio::test]
+    async fn what_was_given_back_leaves_no_trace() {
+        let slots = Permits::limited(PermitLimits { workers: 3, open_files: 1, disk_readers: 1 });
+        let upload = UploadId::new();
+        let held = slots.take_to_read(upload, 0, Reads { file: 0, disk: 1 }).await;
+        let mut waiting = Box::pin(slots.take_to_read(upload, 0, Reads { file: 1, disk: 1 }));
+        assert!((&mut waiting).now_or_never().is_none());
+        drop(held);
+        drop((&mut waiting).now_or_never().expect("the file is closed, the disk is free"));
+        let table = slots.table();
+        assert!(table.busy.transfers.is_empty() && table.busy.files.is_empty() && table.busy.disks.is_empty());
+    }
+
+    #[test]
+    fn priority_then_fairness_then_patience() {
+        let (a, b) = (UploadId::new(), UploadId::new());
+        assert_eq!(next(&[], &[]), None);
+        assert_eq!(next(&[(a, 0), (b, 1)], &[(b, 9)]), Some(1), "a higher priority goes first however much it has");
+        assert_eq!(next(&[(a, 0), (b, 0)], &[(a, 1)]), Some(1), "the one with fewer workers goes first");
+        assert_eq!(next(&[(a, 0), (b, 0)], &[]), Some(0), "who waited longest goes first");
+    }
+
+    #[tokio::test]
+    async fn a_freed_worker_goes_to_the_higher_priority_and_no_worker_is_lost() {
+        let slots = Permits::new(1);
+        let (low, high) = (UploadId::new(), UploadId::new());
+        let held = slots.take(low, 0).await;
+        let mut waiting_low = Box::pin(slots.take(low, 0));
+        let mut waiting_high = Box::pin(slots.take(high, 5));
+        assert!((&mut waiting_low).now_or_never().is_none());
+        assert!((&mut waiting_high).now_or_never().is_none());
+        drop(held);
+        let got = (&mut waiting_high).now_or_never().expect("the higher priority has it");
+        assert!((&mut waiting_low).now_or_never().is_none());
+        drop(waiting_low);
+        drop(got);
+        assert!(slots.take(low, 0).now_or_never().is_some(), "a waiter that left took no worker with it");
+    }
+
+    #[tokio::test]
+    async fn a_changed_priority_counts_for_those_who_wait() {
+        let slots = Permits::new(1);
+        let (first, second) = (UploadId::new(), UploadId::new());
+        let held = slots.take(first, 0).await;
+        let mut a = Box::pin(slots.take(first, 0));
+        let mut b = Box::pin(slots.take(second, 0));
+        assert!((&mut a).now_or_never().is_none() && (&mut b).now_or_never().is_none());
+        slots.set_priority(first, -1);
+        drop(held);
+        assert!((&mut b).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn more_workers_help_at_once() {
+        let slots = Permits::new(1);
+        let upload = UploadId::new();
+        let _held = slots.take(upload, 0).await;
+        let mut waiting = Box::pin(slots.take(upload, 0));
+        assert!((&mut waiting).now_or_never().is_none());
+        slots.set_limits(PermitLimits::workers(2));
+        assert!((&mut waiting).now_or_never().is_some());
+    }
+}

@@ -1,0 +1,235 @@
+//! What a running transfer is doing at this moment: kept in memory only, for people to look at.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::counters::Counters;
+use super::permits::Key;
+use super::throughput::Meter;
+use crate::model::Activity;
+
+/// A look at a running transfer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Live {
+    /// What it does.
+    pub activity: Activity,
+    /// Bytes on their way that the storage has not confirmed yet.
+    pub in_flight: u64,
+    /// Bytes a second, a moving average.
+    pub speed_bps: u64,
+    /// Time left at this speed.
+    pub eta: Option<Duration>,
+    /// Failed tries of what is being retried.
+    pub attempts: u32,
+    /// When the next try is made.
+    pub next_retry_at: Option<Timestamp>,
+    /// Why it is retried.
+    pub reason: Option<String>,
+}
+
+/// The running transfers' doings by id; clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct LiveTable<Id> {
+    transfers: Arc<Mutex<HashMap<Id, Arc<LiveTransfer>>>>,
+    tally: Arc<Counters>,
+}
+
+impl<Id> Default for LiveTable<Id> {
+    fn default() -> Self {
+        Self { transfers: Arc::default(), tally: Arc::default() }
+    }
+}
+
+impl<Id: Key> LiveTable<Id> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Id, Arc<LiveTransfer>>> {
+        self.transfers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a transfer shows as it is started, with so many of its bytes confirmed.
+    pub(crate) fn transfer(&self, priority: i32, confirmed: u64, total: u64) -> LiveTransfer {
+        LiveTransfer::new(Arc::clone(&self.tally), priority, confirmed, total)
+    }
+
+    /// What all transfers of the direction have done.
+    pub(crate) fn tally(&self) -> &Arc<Counters> {
+        &self.tally
+    }
+
+    pub(crate) fn insert(&self, id: Id, transfer: Arc<LiveTransfer>) {
+        self.lock().insert(id, transfer);
+    }
+
+    pub(crate) fn remove(&self, id: Id) {
+        self.lock().remove(&id);
+    }
+
+    pub(crate) fn ids(&self) -> Vec<Id> {
+        self.lock().keys().copied().collect()
+    }
+
+    pub(crate) fn of(&self, id: Id) -> Option<Arc<LiveTransfer>> {
+        self.lock().get(&id).cloned()
+    }
+
+    /// Reads every speed; to be called about once a second.
+    pub(crate) fn tick(&self) {
+        let transfers: Vec<_> = self.lock().values().cloned().collect();
+        transfers.iter().for_each(|transfer| transfer.tick());
+    }
+}
+
+/// One running transfer.
+#[derive(Debug)]
+pub(crate) struct LiveTransfer {
+    tally: Arc<Counters>,
+    started: Instant,
+    priority: AtomicI32,
+    /// Parts on their way.
+    sending: AtomicUsize,
+    in_flight: AtomicU64,
+    confirmed: AtomicU64,
+    total: AtomicU64,
+    phase: Mutex<Activity>,
+    waits: Mutex<HashMap<u64, Wait>>,
+    next_wait: AtomicU64,
+    meter: Mutex<Meter>,
+}
+
+#[derive(Debug, Clone)]
+struct Wait {
+    reason: String,
+    attempts: u32,
+    until: Timestamp,
+}
+
+/// Counts a part's bytes as they leave or arrive; what is not confirmed when it is dropped is taken off again.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    transfer: Arc<LiveTransfer>,
+    counted: AtomicU64,
+}
+
+/// Shows that something waits for its next try, until it is dropped.
+pub(crate) struct Waiting<'a> {
+    transfer: &'a LiveTransfer,
+    key: u64,
+}
+
+impl LiveTransfer {
+    fn new(tally: Arc<Counters>, priority: i32, confirmed: u64, total: u64) -> Self {
+        Self {
+            tally,
+            started: Instant::now(),
+            priority: AtomicI32::new(priority),
+            sending: AtomicUsize::new(0),
+            in_flight: AtomicU64::new(0),
+            confirmed: AtomicU64::new(confirmed),
+            total: AtomicU64::new(total),
+            phase: Mutex::new(Activity::Queued),
+            waits: Mutex::default(),
+            next_wait: AtomicU64::new(0),
+            meter: Mutex::default(),
+        }
+    }
+
+    /// What all transfers of its direction have done.
+    pub(crate) fn tally(&self) -> &Counters {
+        &self.tally
+    }
+
+    pub(crate) fn priority(&self) -> i32 {
+        self.priority.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_priority(&self, priority: i32) {
+        self.priority.store(priority, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_phase(&self, phase: Activity) {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    pub(crate) fn set_total(&self, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    pub(crate) fn begin_part(self: &Arc<Self>) -> Arc<InFlight> {
+        self.sending.fetch_add(1, Ordering::Relaxed);
+        Arc::new(InFlight { transfer: Arc::clone(self), counted: AtomicU64::new(0) })
+    }
+
+    pub(crate) fn confirm(&self, bytes: u64) {
+        self.tally.confirmed(bytes);
+        self.confirmed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Confirmed bytes that must be sent again.
+    pub(crate) fn lose(&self, bytes: u64) {
+        let _ = self
+            .confirmed
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |confirmed| Some(confirmed.saturating_sub(bytes)));
+    }
+
+    pub(crate) fn wait(&self, reason: String, attempts: u32, until: Timestamp) -> Waiting<'_> {
+        let key = self.next_wait.fetch_add(1, Ordering::Relaxed);
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Wait { reason, attempts, until });
+        Waiting { transfer: self, key }
+    }
+
+    fn tick(&self) {
+        let bytes = self.confirmed.load(Ordering::Relaxed) + self.in_flight.load(Ordering::Relaxed);
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner).read(self.started.elapsed(), bytes);
+    }
+
+    pub(crate) fn look(&self) -> Live {
+        let in_flight = self.in_flight.load(Ordering::Relaxed);
+        let gone = self.confirmed.load(Ordering::Relaxed) + in_flight;
+        let meter = *self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        let phase = *self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = {
+            let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+            waits.values().min_by_key(|wait| wait.until).cloned()
+        };
+        // While other parts move the transfer is moving, whatever one of them waits for.
+        let retrying = wait.is_some() && self.sending.load(Ordering::Relaxed) == 0;
+        Live {
+            activity: if retrying { Activity::Retrying } else { phase },
+            in_flight,
+            speed_bps: meter.speed(),
+            eta: meter.remaining(self.total.load(Ordering::Relaxed).saturating_sub(gone)),
+            attempts: wait.as_ref().map_or(0, |wait| wait.attempts),
+            next_retry_at: wait.as_ref().map(|wait| wait.until),
+            reason: wait.map(|wait| wait.reason),
+        }
+    }
+}
+
+impl InFlight {
+    pub(crate) fn add(&self, bytes: u64) {
+        self.transfer.tally.moved(bytes);
+        self.counted.fetch_add(bytes, Ordering::Relaxed);
+        self.transfer.in_flight.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that have left or arrived so far.
+    pub(crate) fn so_far(&self) -> u64 {
+        self.counted.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.transfer.in_flight.fetch_sub(self.counted.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.transfer.sending.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.transfer.waits.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}

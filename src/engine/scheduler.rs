@@ -1,0 +1,267 @@
+//! The engine of one direction: makes what runs agree with what the database wants.
+//!
+//! It compares which transfers are wanted with those that run, and starts and stops until both agree. Every order is a
+//! change in the database and a nudge ([`Controls`]), so an order and a restart after a crash are the same thing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::handle::{Common, Settings};
+use super::permits::Key;
+use super::task_context::{Halt, TaskContext};
+use crate::model::{Problem, State, Totals};
+use crate::store::StoreError;
+use masv_client::CloudError;
+
+/// How long parts on their way may take to end when the agent stops.
+const GRACE: Duration = Duration::from_secs(10);
+/// A transfer whose task ended for a reason of our own is tried again after this.
+const OWN_FAULT_WAIT: Duration = Duration::from_secs(5);
+
+/// How others move the engine.
+#[derive(Debug, Default)]
+pub(crate) struct Controls {
+    /// Something may have to be started or stopped.
+    pub(crate) nudge: Notify,
+    /// A transfer's task has ended.
+    pub(crate) ended: Notify,
+    /// Ends the engine.
+    pub(crate) stop: CancellationToken,
+    /// Cancelled when the engine has ended, however it ended.
+    pub(crate) over: CancellationToken,
+}
+
+/// One direction's transfers, as the engine sees them.
+pub(crate) trait Direction: Send + Sync + 'static {
+    /// What a transfer is known by.
+    type Id: Key;
+    /// How the direction works.
+    type Settings: Settings;
+    /// `upload` or `download`.
+    const NAME: &'static str;
+
+    fn common(&self) -> &Common<Self::Id, Self::Settings>;
+    /// The transfers that are to run now, and their priorities.
+    fn wanted(&self) -> impl Future<Output = Result<Vec<(Self::Id, i32)>, StoreError>> + Send;
+    /// Where a transfer stands.
+    fn look(&self, id: Self::Id) -> impl Future<Output = Result<(State, Totals), StoreError>> + Send;
+    /// Drives a transfer from where it stands as far as it goes.
+    fn drive(self: Arc<Self>, id: Self::Id, steps: TaskContext) -> impl Future<Output = Result<(), Halt>> + Send;
+    /// What to say of a refusal.
+    fn refused(error: &CloudError) -> Problem;
+    /// Writes down that a transfer cannot go on.
+    fn fail(&self, id: Self::Id, problem: Problem) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// A running transfer's task and its two brakes.
+struct Running {
+    task: tokio::task::Id,
+    soft: CancellationToken,
+    hard: CancellationToken,
+}
+
+type Ended<Id> = (Id, Result<(), Halt>);
+
+/// Makes what runs agree with what the database wants, until it is stopped.
+pub(crate) async fn run<D: Direction>(direction: Arc<D>) {
+    let Common { controls, live, .. } = direction.common();
+    let _over = controls.over.clone().drop_guard();
+    let mut running: HashMap<D::Id, Running> = HashMap::new();
+    let mut resting: HashMap<D::Id, Instant> = HashMap::new();
+    let mut tasks: JoinSet<Ended<D::Id>> = JoinSet::new();
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut agree = false;
+    while !controls.stop.is_cancelled() {
+        if !agree {
+            match reconcile(&direction, &mut running, &resting, &mut tasks).await {
+                Ok(()) => agree = true,
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the queue cannot be read; trying again");
+                }
+            }
+        }
+        tokio::select! {
+            () = controls.stop.cancelled() => {}
+            () = controls.nudge.notified() => agree = false,
+            Some(ended) = tasks.join_next() => {
+                if let Some((id, outcome)) = whose(ended, &running) {
+                    running.remove(&id);
+                    live.remove(id);
+                    controls.ended.notify_waiters();
+                    if finish(&*direction, id, outcome).await {
+                        resting.insert(id, Instant::now() + OWN_FAULT_WAIT);
+                    }
+                }
+                agree = false;
+            }
+            _ = second.tick() => {
+                live.tick();
+                let rested = resting.len();
+                resting.retain(|_, until| *until > Instant::now());
+                agree &= rested == resting.len();
+            }
+        }
+    }
+    wind_down(&running, &mut tasks).await;
+    running.keys().for_each(|id| live.remove(*id));
+    controls.ended.notify_waiters();
+}
+
+/// Which transfer's task has ended, and how. A task that panicked has failed alone, and says so.
+fn whose<Id: Key>(ended: Result<Ended<Id>, JoinError>, running: &HashMap<Id, Running>) -> Option<Ended<Id>> {
+    ended.map(Some).unwrap_or_else(|error| {
+        let (id, _) = running.iter().find(|(_, transfer)| transfer.task == error.id())?;
+        Some((*id, Err(Halt::unexpected("the work on it", &error))))
+    })
+}
+
+/// Writes down how a transfer's task ended. Whether it must rest before it is started again.
+async fn finish<D: Direction>(direction: &D, id: D::Id, outcome: Result<(), Halt>) -> bool {
+    let cannot = |error: &StoreError| {
+        tracing::error!(transfer = %id, kind = D::NAME, error = error as &dyn std::error::Error, "cannot go on for now");
+        true
+    };
+    let problem = match outcome {
+        Ok(()) | Err(Halt::Interrupted | Halt::Store(StoreError::NotFound(_) | StoreError::WrongState { .. })) => {
+            return false;
+        }
+        Err(Halt::Store(error)) => return cannot(&error),
+        Err(Halt::Refused(error, _)) => D::refused(&error),
+        Err(Halt::Failed(problem)) => problem,
+    };
+    tracing::error!(transfer = %id, kind = D::NAME, code = %problem.code, "{}", problem.message);
+    match direction.fail(id, problem).await {
+        // It was paused or removed meanwhile.
+        Ok(()) | Err(StoreError::NotFound(_) | StoreError::WrongState { .. }) => false,
+        Err(error) => cannot(&error),
+    }
+}
+
+/// Lets what is on its way end, but not for ever.
+async fn wind_down<Id: Key>(running: &HashMap<Id, Running>, tasks: &mut JoinSet<Ended<Id>>) {
+    running.values().for_each(|transfer| transfer.soft.cancel());
+    let all_ended = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all_ended).await.is_err() {
+        running.values().for_each(|transfer| transfer.hard.cancel());
+        let all_dropped = async { while tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(GRACE, all_dropped).await;
+        tasks.abort_all();
+    }
+}
+
+async fn reconcile<D: Direction>(
+    direction: &Arc<D>,
+    running: &mut HashMap<D::Id, Running>,
+    resting: &HashMap<D::Id, Instant>,
+    tasks: &mut JoinSet<Ended<D::Id>>,
+) -> Result<(), StoreError> {
+    let wanted = direction.wanted().await?;
+    for (id, transfer) in running.iter() {
+        if wanted.iter().any(|(wanted, _)| wanted == id) {
+            continue;
+        }
+        transfer.soft.cancel();
+        // One that only has to let others go first may end the parts on their way; a paused or removed one may not.
+        if !direction.look(*id).await.is_ok_and(|(state, _)| state == State::Transferring) {
+            transfer.hard.cancel();
+        }
+    }
+    for (id, priority) in wanted {
+        if running.contains_key(&id) || resting.contains_key(&id) {
+            continue;
+        }
+        let (_, totals) = direction.look(id).await?;
+        let table = &direction.common().live;
+        let live = Arc::new(table.transfer(priority, totals.bytes_done, totals.bytes));
+        table.insert(id, Arc::clone(&live));
+        let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+        let name = format!("{} {id}", D::NAME);
+        let steps = TaskContext { name, live, soft: soft.clone(), hard: hard.clone() };
+        let direction = Arc::clone(direction);
+        // Every line of the log that is written below says whose it is.
+        let span = tracing::info_span!("transfer", kind = D::NAME, %id);
+        let task = tasks.spawn(async move { (id, direction.drive(id, steps).await) }.instrument(span)).id();
+        running.insert(id, Running { task, soft, hard });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::model::UploadId;
+    use crate::store::Store;
+    use crate::upload::UploadSettings;
+    use masv_client::{Cloud, CloudSettings, Clouds};
+
+    /// Two transfers: the work on the first panics, the second goes on until it is stopped.
+    struct Fragile {
+        common: Arc<Common<UploadId, UploadSettings>>,
+        ids: [UploadId; 2],
+        failed: watch::Sender<Option<(UploadId, Problem)>>,
+    }
+
+    impl Direction for Fragile {
+        type Id = UploadId;
+        type Settings = UploadSettings;
+        const NAME: &'static str = "upload";
+
+        fn common(&self) -> &Common<UploadId, UploadSettings> {
+            &self.common
+        }
+
+        async fn wanted(&self) -> Result<Vec<(UploadId, i32)>, StoreError> {
+            let failed = self.failed.borrow().as_ref().map(|(id, _)| *id);
+            Ok(self.ids.iter().filter(|id| failed != Some(**id)).map(|id| (*id, 0)).collect())
+        }
+
+        async fn look(&self, _: UploadId) -> Result<(State, Totals), StoreError> {
+            Ok((State::Transferring, Totals::default()))
+        }
+
+        async fn drive(self: Arc<Self>, id: UploadId, steps: TaskContext) -> Result<(), Halt> {
+            assert!(id != self.ids[0], "a bug of ours");
+            steps.soft.cancelled().await;
+            Err(Halt::Interrupted)
+        }
+
+        fn refused(error: &CloudError) -> Problem {
+            panic!("nothing is asked of the cloud: {error}")
+        }
+
+        async fn fail(&self, id: UploadId, problem: Problem) -> Result<(), StoreError> {
+            self.failed.send_replace(Some((id, problem)));
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transfer_whose_work_panics_fails_alone_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("agent.db")).unwrap();
+        let base = "http://127.0.0.1:9".parse().unwrap();
+        let cloud = Cloud::new(CloudSettings { base, name: None, api_key: None, team_id: None }).unwrap();
+        let common = Common::new(store, Clouds::new(cloud), UploadSettings::default());
+        let ids = [UploadId::new(), UploadId::new()];
+        let fragile = Arc::new(Fragile { common: Arc::clone(&common), ids, failed: watch::Sender::default() });
+        let engine = tokio::spawn(run(Arc::clone(&fragile)));
+        let mut failed = fragile.failed.subscribe();
+        let failed = tokio::time::timeout(Duration::from_secs(10), failed.wait_for(Option::is_some)).await;
+        let (id, problem) = failed.unwrap().unwrap().clone().unwrap();
+        assert_eq!((id, problem.code.as_str()), (ids[0], "internal"));
+        assert!(!engine.is_finished());
+        assert_eq!(common.live.ids(), [ids[1]], "the other goes on");
+        common.controls.stop.cancel();
+        engine.await.unwrap();
+    }
+}

@@ -1,0 +1,287 @@
+//! The steps of a running transfer, in either direction: trying, waiting, being stopped, working on several files.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::circuit_breaker::Circuits;
+use super::counters::Cause;
+use super::progress::LiveTransfer;
+use super::retry::{RetryDecision, Tries, backoff};
+use crate::model::Problem;
+use crate::store::StoreError;
+use masv_client::CloudError;
+
+/// Files of one transfer that are open at the same time.
+const FILES_AT_ONCE: usize = 16;
+/// How many files in trouble a message names.
+const NAMED: usize = 3;
+
+/// Why a transfer's task ends before the transfer is done.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// It was told to: paused, removed, or the agent stops.
+    Interrupted,
+    /// The cloud refused, and would again.
+    Refused(CloudError, RetryDecision),
+    /// It can not go on until somebody does something.
+    Failed(Problem),
+    /// The agent's own memory failed.
+    Store(StoreError),
+}
+
+impl Halt {
+    /// A task of ours has panicked: that must not take others with it.
+    pub(crate) fn unexpected(what: &str, error: &tokio::task::JoinError) -> Self {
+        Self::Failed(Problem {
+            code: "internal".to_owned(),
+            message: format!("{what} ended unexpectedly: {error}"),
+            retryable: true,
+            hint: Some("resume it, and report this with the log".to_owned()),
+        })
+    }
+
+    /// For calls whose refusal does not matter: only the other reasons stop.
+    pub(crate) fn unless_refused(self) -> Result<(), Self> {
+        match self {
+            Self::Refused(error, _) => {
+                tracing::debug!(%error, "refused, and left at that");
+                Ok(())
+            }
+            other => Err(other),
+        }
+    }
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What every step of a running transfer goes by: what it shows, and its two brakes.
+pub(crate) struct TaskContext {
+    /// `upload` or `download` and the id, for the log.
+    pub(crate) name: String,
+    pub(crate) live: Arc<LiveTransfer>,
+    /// Take no new work; what is on its way may end.
+    pub(crate) soft: CancellationToken,
+    /// Drop what is on its way, too.
+    pub(crate) hard: CancellationToken,
+}
+
+impl TaskContext {
+    /// Does what may be dropped half way.
+    pub(crate) async fn unless_aborted<T>(&self, work: impl Future<Output = T>) -> Result<T, Halt> {
+        tokio::select! {
+            biased;
+            () = self.hard.cancelled() => Err(Halt::Interrupted),
+            done = work => Ok(done),
+        }
+    }
+
+    /// Waits for something, unless the transfer is to stop.
+    pub(crate) async fn unless_stopped<T>(&self, event: impl Future<Output = T>) -> Result<T, Halt> {
+        tokio::select! {
+            biased;
+            () = self.soft.cancelled() => Err(Halt::Interrupted),
+            happened = event => Ok(happened),
+        }
+    }
+
+    /// Waits, unless the transfer is to stop.
+    pub(crate) async fn pause_for(&self, wait: Duration) -> Result<(), Halt> {
+        self.unless_stopped(tokio::time::sleep(wait)).await
+    }
+
+    /// Waits before the next try, and shows why.
+    pub(crate) async fn wait_after(
+        &self,
+        error: &CloudError,
+        attempts: u32,
+        wait: Option<Duration>,
+    ) -> Result<(), Halt> {
+        self.live.tally().retry(Cause::of(error));
+        let wait = wait.unwrap_or_else(|| backoff(attempts, fastrand::f64()));
+        let until = Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
+        tracing::info!(transfer = %self.name, attempts, wait_ms = wait.as_millis() as u64, "{error}; trying again");
+        let _shown = self.live.wait(error.to_string(), attempts, until);
+        self.pause_for(wait).await
+    }
+
+    /// Makes a call to `host` until it succeeds or never would by itself: then the verdict says what is to be done.
+    ///
+    /// The call itself is not broken off, whatever happens: what it made in the cloud is to be written down.
+    pub(crate) async fn try_at<T, F>(
+        &self,
+        circuits: &Circuits,
+        host: &str,
+        mut call: impl FnMut() -> F,
+        tries: &mut Tries,
+    ) -> Result<T, Halt>
+    where
+        F: Future<Output = Result<T, CloudError>>,
+    {
+        loop {
+            self.unless_stopped(circuits.leave(host)).await?;
+            let outcome = call().await;
+            circuits.learn(host, outcome.as_ref().err());
+            let error = match outcome {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            match tries.failed(&error) {
+                RetryDecision::Later(wait) => self.wait_after(&error, tries.made(), wait).await?,
+                verdict => return Err(Halt::Refused(error, verdict)),
+            }
+        }
+    }
+
+    /// Works on all files that `page` gives (those after a number), several at once; returns how many that were. What
+    /// stops the whole transfer stops them all.
+    pub(crate) async fn each_file<T, P, W>(
+        &self,
+        mut page: impl FnMut(Option<u32>) -> P,
+        number: impl Fn(&T) -> u32,
+        mut work: impl FnMut(T) -> W,
+    ) -> Result<usize, Halt>
+    where
+        P: Future<Output = Result<Vec<T>, StoreError>>,
+        W: Future<Output = Result<(), Halt>> + Send + 'static,
+    {
+        let mut files = JoinSet::new();
+        let mut halted = None;
+        let (mut done, mut after) = (0, None);
+        let mut waiting = page(after).await?.into_iter();
+        while halted.is_none() && !self.soft.is_cancelled() {
+            if files.len() < FILES_AT_ONCE {
+                let mut next = waiting.next();
+                if next.is_none() {
+                    waiting = page(after).await?.into_iter();
+                    next = waiting.next();
+                }
+                if let Some(file) = next {
+                    after = Some(number(&file));
+                    files.spawn(work(file));
+                    continue;
+                }
+            }
+            match files.join_next().await {
+                Some(ended) => match flatten(ended) {
+                    Ok(()) => done += 1,
+                    Err(halt) => halted = Some(halt),
+                },
+                None => return Ok(done),
+            }
+        }
+        if halted.is_some() {
+            self.soft.cancel();
+            self.hard.cancel();
+        }
+        while let Some(ended) = files.join_next().await {
+            if let Err(halt) = flatten(ended)
+                && matches!(halted, None | Some(Halt::Interrupted))
+            {
+                halted = Some(halt);
+            }
+        }
+        Err(halted.unwrap_or(Halt::Interrupted))
+    }
+}
+
+/// Why work on a part failed.
+pub(crate) trait PartError {
+    /// Whether only because the transfer is to stop.
+    fn is_interruption(&self) -> bool;
+}
+
+/// Works on parts by their numbers, so many at once; `done` gets each as it ends. When the transfer is to stop, no new one is
+/// begun, and those on their way may end; any other failure drops them.
+pub(crate) async fn each_part<T, E: PartError, W: Future<Output = Result<T, E>>>(
+    mut missing: impl Iterator<Item = u32>,
+    at_once: impl Fn() -> usize,
+    work: impl Fn(u32) -> W,
+    mut done: impl FnMut(T),
+) -> Result<(), E> {
+    let mut working = FuturesUnordered::new();
+    let mut interrupted = None;
+    loop {
+        while interrupted.is_none() && working.len() < at_once() {
+            let Some(number) = missing.next() else { break };
+            working.push(work(number));
+        }
+        match working.next().await {
+            Some(Ok(part)) => done(part),
+            Some(Err(error)) if error.is_interruption() => interrupted = Some(error),
+            Some(Err(error)) => return Err(error),
+            None => return interrupted.map_or(Ok(()), Err),
+        }
+    }
+}
+
+fn flatten(ended: Result<Result<(), Halt>, tokio::task::JoinError>) -> Result<(), Halt> {
+    ended.unwrap_or_else(|error| Err(Halt::unexpected("the work on a file", &error)))
+}
+
+/// What to say of a transfer some of whose files are in trouble.
+pub(crate) fn in_trouble<'a>(problems: impl Iterator<Item = &'a Problem>) -> Problem {
+    let problems: Vec<&Problem> = problems.collect();
+    let mut message: Vec<&str> = problems.iter().take(NAMED).map(|problem| problem.message.as_str()).collect();
+    let more = format!("{} more files", problems.len().saturating_sub(NAMED));
+    if problems.len() > NAMED {
+        message.push(&more);
+    }
+    Problem {
+        code: problems.first().map_or_else(|| "files_failed".to_owned(), |problem| problem.code.clone()),
+        message: message.join("; "),
+        retryable: true,
+        hint: problems.first().and_then(|problem| problem.hint.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Why work on a part failed, and whether that is an interruption.
+    struct Failed(bool);
+
+    impl PartError for Failed {
+        fn is_interruption(&self) -> bool {
+            self.0
+        }
+    }
+
+    /// The first part takes its time; every other fails at once. Which were begun, and which were done.
+    async fn begun_and_done(interruption: bool) -> (Vec<u32>, Vec<u32>) {
+        let (begun, mut done) = (RefCell::new(Vec::new()), Vec::new());
+        let work = |number| {
+            begun.borrow_mut().push(number);
+            async move {
+                if number > 1 {
+                    return Err(Failed(interruption));
+                }
+                for _ in 0..10 {
+                    tokio::task::yield_now().await;
+                }
+                Ok(number)
+            }
+        };
+        let outcome = each_part(1..=5, || 2, work, |number| done.push(number)).await;
+        assert!(outcome.is_err());
+        (begun.into_inner(), done)
+    }
+
+    #[tokio::test]
+    async fn when_it_is_to_stop_no_part_is_begun_and_those_on_their_way_end() {
+        assert_eq!(begun_and_done(true).await, (vec![1, 2], vec![1]));
+        assert_eq!(begun_and_done(false).await, (vec![1, 2], vec![]), "any other failure drops them");
+    }
+}

@@ -1,0 +1,318 @@
+//! The task of one rule: looks at the inbox again and again, and has fetched what is new.
+//!
+//! A look is one of two. A *whole* one, at the start, on order and every hour, goes through all that was finalized since the
+//! rule's time. A *quick* one asks only for what was finalized lately; of a cloud that can not tell that apart it
+//! reads on until a page holds nothing new.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::selection::{Selection, judge};
+use super::status::{InboxState, InboxStatus, LastError, LastLook};
+use crate::download::{Downloads, QueueError};
+use crate::model::{Delivered, DownloadSource, DownloadSpec};
+use crate::store::{Store, StoreError};
+use masv_client::{Cloud, CloudError, Delivery};
+use masv_rules::{DownloadRule, Portals};
+
+/// A whole look at least this often.
+const WHOLE_LOOK: Duration = Duration::from_secs(3600);
+/// A quick look asks for what was finalized in so long a time before the newest that is known: clocks are set.
+const OVERLAP: SignedDuration = SignedDuration::from_hours(1);
+/// The wait after a failure of our own memory.
+const OWN_FAULT_WAIT: Duration = Duration::from_secs(5);
+/// More pages than any inbox has: a cloud that gives pages without end does not hold a rule up for ever.
+const MOST_PAGES: usize = 10_000;
+
+/// What a rule is told to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Look now.
+    Look,
+    Pause,
+    Resume,
+}
+
+/// What the task shows to others.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    status: Mutex<InboxStatus>,
+}
+
+impl Shared {
+    pub(super) fn new(rule: &DownloadRule) -> Self {
+        let status = InboxStatus { name: rule.name.clone(), into: rule.into.clone(), ..InboxStatus::default() };
+        Self { status: Mutex::new(status) }
+    }
+
+    pub(super) fn status(&self) -> MutexGuard<'_, InboxStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a look was broken off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LookError {
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Download(#[from] QueueError),
+}
+
+impl LookError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Cloud(CloudError::NotSignedIn | CloudError::NoTeam { .. }) => "account",
+            Self::Cloud(CloudError::Refused { status: 401 | 403, .. }) => "account",
+            Self::Cloud(_) => "cloud",
+            Self::Store(_) => "store",
+            Self::Download(_) => "queue",
+        }
+    }
+
+    /// How long to wait at least.
+    fn wait(&self) -> Duration {
+        match self {
+            Self::Cloud(CloudError::Refused { retry_after: Some(wait), .. }) => *wait,
+            Self::Cloud(_) => Duration::ZERO,
+            Self::Store(_) | Self::Download(_) => OWN_FAULT_WAIT,
+        }
+    }
+}
+
+/// The packages of the inbox, with the portals they came through.
+pub(super) struct Listing<'a> {
+    cloud: &'a Cloud,
+    team: String,
+    from: Timestamp,
+    /// Subdomains by the portals' ids, once they were needed.
+    names: Option<HashMap<String, String>>,
+    page: usize,
+    more: bool,
+}
+
+impl<'a> Listing<'a> {
+    pub(super) fn new(cloud: &'a Cloud, team: Option<&str>, from: Timestamp) -> Result<Self, CloudError> {
+        Ok(Self { cloud, team: cloud.team(team)?, from, names: None, page: 0, more: true })
+    }
+
+    /// The next page; `None` after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<(Delivery, Option<String>)>>, CloudError> {
+        if !self.more || self.page >= MOST_PAGES {
+            return Ok(None);
+        }
+        self.page += 1;
+        let page = self.cloud.inbox(&self.team, self.page, self.from).await?;
+        self.more = page.more;
+        let nameless = |delivery: &Delivery| delivery.subdomain.is_none() && delivery.portal_id.is_some();
+        if self.names.is_none() && page.deliveries.iter().any(nameless) {
+            self.names = Some(self.cloud.portal_names(&self.team).await?);
+        }
+        let named = page.deliveries.into_iter().map(|delivery| {
+            let name = delivery.subdomain.clone().or_else(|| {
+                let names = self.names.as_ref()?;
+                names.get(delivery.portal_id.as_ref()?).cloned()
+            });
+            (delivery, name)
+        });
+        Ok(Some(named.collect()))
+    }
+}
+
+pub(super) struct Runner {
+    pub rule: Arc<DownloadRule>,
+    pub store: Store,
+    pub cloud: Cloud,
+    pub downloads: Downloads,
+    pub shared: Arc<Shared>,
+    pub orders: mpsc::Receiver<Order>,
+    pub cancel: CancellationToken,
+}
+
+/// What is known between looks.
+struct Known {
+    since: Timestamp,
+    paused: bool,
+    /// The newest that a whole look has seen, and what came since.
+    newest: Option<Timestamp>,
+    whole_at: Instant,
+}
+
+impl Runner {
+    pub(super) async fn run(mut self) {
+        let mut known = loop {
+            match self.begin().await {
+                Ok(known) => break known,
+                Err(error) => self.problem(&error.into()).await,
+            }
+            tokio::select! {
+                () = self.cancel.cancelled() => return,
+                () = tokio::time::sleep(OWN_FAULT_WAIT) => {}
+            }
+        };
+        loop {
+            let mut wait = self.rule.poll;
+            if !known.paused {
+                let looked = tokio::select! {
+                    () = self.cancel.cancelled() => return,
+                    looked = self.look(&mut known) => looked,
+                };
+                match looked {
+                    Ok(()) => self.recovered(),
+                    Err(error) => {
+                        wait = wait.max(error.wait());
+                        self.problem(&error).await;
+                    }
+                }
+            }
+            self.publish(known.paused, wait);
+            if self.rest(&mut known, wait).await.is_break() {
+                return;
+            }
+        }
+    }
+
+    async fn begin(&self) -> Result<Known, StoreError> {
+        self.store.rule_seen(&self.rule.name, Vec::new()).await?;
+        let record = self.store.rule_record(&self.rule.name).await?;
+        let first_seen = record.as_ref().map_or_else(Timestamp::now, |record| record.first_seen_at);
+        Ok(Known {
+            since: self.rule.since.unwrap_or(first_seen),
+            paused: record.is_some_and(|record| record.paused),
+            newest: None,
+            whole_at: Instant::now(),
+        })
+    }
+
+    /// Waits until it is time to look again, or something was ordered.
+    async fn rest(&mut self, known: &mut Known, wait: Duration) -> std::ops::ControlFlow<()> {
+        tokio::select! {
+            () = self.cancel.cancelled() => return std::ops::ControlFlow::Break(()),
+            () = tokio::time::sleep(wait) => {}
+            order = self.orders.recv() => match order {
+                None => return std::ops::ControlFlow::Break(()),
+                Some(Order::Look) => known.newest = None,
+                Some(order) => {
+                    known.paused = matches!(order, Order::Pause);
+                    known.newest = None;
+                }
+            },
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    async fn look(&self, known: &mut Known) -> Result<(), LookError> {
+        let began = Instant::now();
+        let newest = known.newest.filter(|_| known.whole_at.elapsed() < WHOLE_LOOK);
+        let whole = newest.is_none();
+        let lately = newest.and_then(|newest| newest.checked_sub(OVERLAP).ok());
+        let from = lately.map_or(known.since, |lately| lately.max(known.since));
+        let mut listing = Listing::new(&self.cloud, self.rule.team.as_deref(), from)?;
+        let (mut new, mut packages, mut last) = (Vec::new(), 0, newest);
+        while let Some(page) = listing.next().await? {
+            packages += page.len() as u64;
+            let ids = page.iter().map(|(delivery, _)| delivery.id.clone()).collect();
+            let taken = self.store.deliveries_known(&self.rule.name, ids).await?;
+            // What a cloud lists in spite of `from` shows that it can not leave it out.
+            let all_listed = page.iter().any(|(delivery, _)| delivery.at.is_some_and(|at| at < from));
+            let before = new.len();
+            for (delivery, portal) in page {
+                last = last.max(delivery.at);
+                let is_taken = taken.contains(&delivery.id);
+                if judge(&self.rule, known.since, &delivery, portal.as_deref(), is_taken) == Selection::Take {
+                    new.push((delivery, portal));
+                }
+            }
+            if !whole && all_listed && new.len() == before {
+                break;
+            }
+        }
+        // First come, first fetched.
+        new.sort_by(|(left, _), (right, _)| (left.at, &left.id).cmp(&(right.at, &right.id)));
+        for (delivery, portal) in new {
+            self.fetch(&listing.team, delivery, portal).await?;
+        }
+        known.newest = last.or(Some(known.since));
+        if whole {
+            known.whole_at = Instant::now();
+        }
+        let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.shared.status().last_look = Some(LastLook { at: Timestamp::now(), milliseconds, packages, whole });
+        Ok(())
+    }
+
+    async fn fetch(&self, team: &str, delivery: Delivery, portal: Option<String>) -> Result<(), LookError> {
+        let only = match &self.rule.portals {
+            Portals::Subdomains(names) if names.len() == 1 => names.first().cloned(),
+            _ => None,
+        };
+        let portal = portal.or(only).or(delivery.portal_id).unwrap_or_default();
+        let (package, name) = (delivery.id, delivery.name);
+        let delivered = Delivered { team: team.to_owned(), portal, package, name };
+        let api = self.cloud.name().to_owned();
+        let source = DownloadSource::Inbox(delivered.clone());
+        let spec = DownloadSpec {
+            portal_folder: self.rule.portal_folder,
+            package_folder: self.rule.package_folder,
+            priority: self.rule.priority,
+            rule: Some(self.rule.name.clone()),
+            remove_package: self.rule.remove_package,
+            ..DownloadSpec::new(api, source, self.rule.into.clone())
+        };
+        match self.downloads.submit(spec).await {
+            Ok(id) => {
+                tracing::info!(download = %id, name = delivered.name, "a delivery is fetched");
+                self.shared.status().made += 1;
+                Ok(())
+            }
+            // It moved from one page to another while we read.
+            Err(QueueError::Store(StoreError::AlreadyDelivered { .. })) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Tells of a failure: in the status, in the log, and as an event when it is not the same as before.
+    async fn problem(&self, error: &LookError) {
+        let (code, message) = (error.code(), error.to_string());
+        {
+            let mut status = self.shared.status();
+            let known = status.last_error.as_ref().is_some_and(|last| last.message == message && !last.over);
+            status.last_error = Some(LastError { at: Timestamp::now(), code, message: message.clone(), over: false });
+            if known {
+                return;
+            }
+        }
+        tracing::warn!(code, error = message, "the inbox can not be looked at");
+        let body = json!({ "error": { "code": code, "message": message, "retryable": true } });
+        if let Err(error) = self.store.record_event("rule.error", Some(self.rule.name.clone()), body).await {
+            tracing::warn!(%error, "can not note the failure");
+        }
+    }
+
+    fn recovered(&self) {
+        if let Some(error) = &mut self.shared.status().last_error {
+            error.over = true;
+        }
+    }
+
+    fn publish(&self, paused: bool, wait: Duration) {
+        let mut status = self.shared.status();
+        let failing = status.last_error.as_ref().filter(|error| !error.over).map(|error| error.message.clone());
+        status.state = match (&failing, paused) {
+            (_, true) => InboxState::Paused,
+            (Some(_), false) => InboxState::Offline,
+            (None, false) => InboxState::Polling,
+        };
+        status.reason = failing.filter(|_| !paused);
+        let next = SignedDuration::try_from(wait).ok().and_then(|wait| Timestamp::now().checked_add(wait).ok());
+        status.next_look = next.filter(|_| !paused);
+    }
+}

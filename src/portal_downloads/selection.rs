@@ -1,0 +1,183 @@
+//! Whether a rule takes a package. Pure.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::store::{DeliveryEntry, DeliveryOutcome};
+use masv_client::Delivery;
+use masv_rules::{DownloadRule, Portals};
+
+/// What a rule does with a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Selection {
+    /// It is fetched.
+    Take,
+    /// It was taken before.
+    Known,
+    /// It came through a portal that is none of the rule's.
+    OtherPortal,
+    /// It is not whole, or not there any more.
+    NotThere,
+    /// It was finalized before the rule's time.
+    Early,
+}
+
+/// Decides about a package. `portal` is the subdomain it came through, where that is known; `known` says that the ledger
+/// has it.
+pub(super) fn judge(
+    rule: &DownloadRule,
+    since: Timestamp,
+    delivery: &Delivery,
+    portal: Option<&str>,
+    known: bool,
+) -> Selection {
+    if known {
+        Selection::Known
+    } else if !is_from(&rule.portals, portal) {
+        Selection::OtherPortal
+    } else if !delivery.finalized {
+        Selection::NotThere
+    } else if delivery.at.is_some_and(|at| at < since) {
+        Selection::Early
+    } else {
+        Selection::Take
+    }
+}
+
+fn is_from(portals: &Portals, portal: Option<&str>) -> bool {
+    match portals {
+        Portals::All => true,
+        Portals::Subdomains(names) => {
+            portal.is_some_and(|portal| names.iter().any(|name| name.eq_ignore_ascii_case(portal)))
+        }
+    }
+}
+
+/// One thing that a package must meet to be fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct DeliveryTest {
+    /// What.
+    pub test: &'static str,
+    /// Whether it does.
+    pub passed: bool,
+    /// Why.
+    pub detail: String,
+}
+
+/// What a rule makes of a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct DeliveryExplanation {
+    /// The rule.
+    pub rule: String,
+    /// The package's name, where it is in the inbox.
+    pub package: Option<String>,
+    /// Whether the rule fetches it, or has fetched it.
+    pub owned: bool,
+    /// Test by test.
+    pub tests: Vec<DeliveryTest>,
+}
+
+/// What a rule makes of a package that may be in the inbox and in the ledger.
+pub(super) fn explain(
+    rule: &DownloadRule,
+    since: Timestamp,
+    found: Option<(&Delivery, Option<&str>)>,
+    entry: Option<&DeliveryEntry>,
+) -> DeliveryExplanation {
+    let mut tests = Vec::new();
+    let mut test = |test, passed, detail: String| tests.push(DeliveryTest { test, passed, detail });
+    match found {
+        None => test("inbox", false, "the team's inbox has no such package, or not any more".to_owned()),
+        Some((delivery, portal)) => {
+            let came = portal.map_or_else(|| "an unknown portal".to_owned(), |portal| format!("the portal {portal}"));
+            test("portal", is_from(&rule.portals, portal), format!("it came through {came}"));
+            let whole = if delivery.finalized { "it is finalized" } else { "it is not finalized, or expired" };
+            test("finalized", delivery.finalized, whole.to_owned());
+            let at = delivery.at.map_or_else(|| "an unknown time".to_owned(), |at| format!("{at:.0}"));
+            let late = delivery.at.is_none_or(|at| at >= since);
+            test("since", late, format!("it was finalized at {at}; the rule takes what was from {since:.0} on"));
+        }
+    }
+    let owned =
+        entry.is_some_and(|entry| matches!(entry.outcome, DeliveryOutcome::Fetching | DeliveryOutcome::Received));
+    let (passed, detail) = match entry {
+        None => (true, "the rule has not taken it yet".to_owned()),
+        Some(DeliveryEntry { outcome, download, at }) => {
+            let by = download.map(|id| format!(" by the download {id}")).unwrap_or_default();
+            let what = match outcome {
+                DeliveryOutcome::Fetching => format!("it is being fetched{by}, since"),
+                DeliveryOutcome::Received => format!("it was received{by}, at"),
+                DeliveryOutcome::Skipped => "somebody said that it counts as received, at".to_owned(),
+                DeliveryOutcome::Cancelled => format!("its download was removed before it was complete{by}, at"),
+            };
+            (false, format!("{what} {at:.0}"))
+        }
+    };
+    test("new", passed, detail);
+    let owned = owned || tests.iter().all(|test| test.passed);
+    DeliveryExplanation {
+        rule: rule.name.clone(),
+        package: found.map(|(delivery, _)| delivery.name.clone()),
+        owned,
+        tests,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use masv_rules::FixedEnvironment;
+
+    fn rule(portals: &str) -> DownloadRule {
+        let text = format!("version: 1\nrules:\n  - name: in\n    {portals}\n    into: /srv/in\n");
+        let set = masv_rules::parse(&text, "/srv/rules.yaml".as_ref(), &FixedEnvironment::default()).unwrap();
+        (*set.downloads[0]).clone()
+    }
+
+    fn delivery(finalized: bool, at: i64) -> Delivery {
+        Delivery {
+            id: "P".into(),
+            name: "Rushes".into(),
+            sender: String::new(),
+            portal_id: None,
+            subdomain: None,
+            finalized,
+            at: Timestamp::from_second(at).ok(),
+        }
+    }
+
+    #[test]
+    fn what_is_new_whole_late_enough_and_from_the_right_portal_is_taken() {
+        let (all, acme) = (rule("portals: all"), rule("portal: acme"));
+        let since = Timestamp::from_second(100).unwrap();
+        let cases = [
+            (&all, delivery(true, 100), None, false, Selection::Take),
+            (&all, delivery(true, 99), None, false, Selection::Early),
+            (&all, delivery(true, 100), None, true, Selection::Known),
+            (&all, delivery(false, 100), Some("acme"), false, Selection::NotThere),
+            (&acme, delivery(true, 100), Some("ACME"), false, Selection::Take),
+            (&acme, delivery(true, 100), Some("other"), false, Selection::OtherPortal),
+            (&acme, delivery(true, 100), None, false, Selection::OtherPortal),
+        ];
+        for (rule, delivery, portal, known, expected) in cases {
+            assert_eq!(judge(rule, since, &delivery, portal, known), expected, "{delivery:?} {portal:?}");
+        }
+        let mut timeless = delivery(true, 0);
+        timeless.at = None;
+        assert_eq!(judge(&all, since, &timeless, None, false), Selection::Take, "better twice seen than never fetched");
+    }
+
+    #[test]
+    fn an_explanation_agrees_with_the_verdict() {
+        let acme = rule("portal: acme");
+        let since = Timestamp::from_second(100).unwrap();
+        for (finalized, at, portal) in [(true, 100, "acme"), (true, 99, "acme"), (false, 100, "acme"), (true, 100, "x")]
+        {
+            let delivery = delivery(finalized, at);
+            let taken = judge(&acme, since, &delivery, Some(portal), false) == Selection::Take;
+            assert_eq!(explain(&acme, since, Some((&delivery, Some(portal))), None).owned, taken);
+        }
+        assert!(!explain(&acme, since, None, None).owned);
+    }
+}

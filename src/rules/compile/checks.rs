@@ -1,0 +1,162 @@
+//! What is valid but hardly meant, found by looking at the built rules together.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use super::super::fields::At;
+use super::super::model::Rule;
+use super::super::pattern::unfinished_ending;
+use super::super::reader::Reader;
+use super::super::schema_table::RULE;
+use super::super::settings::{AfterComplete, AfterError, Finalize, OnChange, Per};
+use super::super::yaml::Node;
+
+/// An enabled rule, where it stands, and its folder in a form to compare.
+struct Checked<'r, 'a> {
+    rule: &'r Rule,
+    at: &'r At<'a>,
+    watch: PathBuf,
+}
+
+pub(super) fn run(rules: &[(Arc<Rule>, At<'_>)], reader: &Reader<'_>) {
+    let enabled = rules.iter().filter(|(rule, _)| rule.enabled);
+    let enabled: Vec<Checked<'_, '_>> =
+        enabled.map(|(rule, at)| Checked { rule, at, watch: normal(&rule.watch) }).collect();
+    for (index, later) in enabled.iter().enumerate() {
+        overlap(&enabled[..index], later, reader);
+        move_targets(&enabled, later, reader);
+        patterns(later, reader);
+        never_open(later, reader);
+        shallow_folders(later, reader);
+    }
+}
+
+/// The value of a key where the rule itself gives it, otherwise the rule.
+fn place<'a>(at: &At<'a>, names: &[&str]) -> At<'a> {
+    let mut place = at.clone();
+    for name in names {
+        let found = place.pairs().iter().find(|(key, _): &&(Node, Node)| key.text() == Some(*name));
+        let Some((_, value)) = found else { break };
+        place = place.child(name, value, RULE.iter().find(|key| key.name == *name));
+    }
+    place
+}
+
+/// The path with `..` taken back, to compare; symbolic links are not looked at.
+fn normal(path: &Path) -> PathBuf {
+    let mut result = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(result.pop()),
+            other => result.push(other),
+        }
+    }
+    result
+}
+
+/// Whether the rule may find files in that folder, given in the same form.
+fn reaches(outer: &Checked<'_, '_>, inner: &Path) -> bool {
+    inner.strip_prefix(&outer.watch).is_ok_and(|relative| {
+        outer.rule.may_contain(relative) && !outer.rule.matcher.exclude.matches(&relative.join("file"))
+    })
+}
+
+fn overlap(earlier: &[Checked<'_, '_>], later: &Checked<'_, '_>, reader: &Reader<'_>) {
+    for other in earlier {
+        if reaches(other, &later.watch) || reaches(later, &other.watch) {
+            let message = format!("overlaps with the watch folder of rule `{}`", other.rule.name);
+            let help =
+                "a file belongs to the first rule in file order that matches; exclude what is not meant".to_owned();
+            reader.warn(&place(later.at, &["watch"]), message, Some(help));
+        }
+    }
+}
+
+fn move_targets(rules: &[Checked<'_, '_>], Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
+    let complete = match &rule.after.complete {
+        AfterComplete::Move(target) => Some((target, "complete")),
+        _ => None,
+    };
+    let error = match &rule.after.error {
+        AfterError::Move(target) => Some((target, "error")),
+        AfterError::Keep => None,
+    };
+    for (target, key) in complete.into_iter().chain(error) {
+        let Some(folder) = target.fixed_part() else { continue };
+        let folder = normal(&folder);
+        for other in rules.iter().filter(|other| reaches(other, &folder)) {
+            let message =
+                format!("files are moved into the watch folder of rule `{}`, which will see them", other.rule.name);
+            let help = "move them elsewhere, or exclude that folder, like `exclude: [\"sent/**\"]`".to_owned();
+            reader.warn(&place(at, &["after", key, "move"]), message, Some(help));
+        }
+    }
+}
+
+fn patterns(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
+    for (key, patterns) in [("include", &rule.matcher.include), ("exclude", &rule.matcher.exclude)] {
+        let place = place(at, &[key]);
+        for (item, written) in place.items().iter().zip(patterns.written()) {
+            if let Some((why, help)) = never_matches(written, key, rule) {
+                reader.warn(item, format!("`{written}` can never match: {why}"), Some(help.to_owned()));
+            }
+        }
+    }
+    if rule.watch.to_string_lossy().contains(['*', '{']) {
+        let help = "patterns belong into `include`".to_owned();
+        reader.warn(&place(at, &["watch"]), "`watch` names one folder; it is not a pattern", Some(help));
+    }
+}
+
+fn never_matches(written: &str, key: &str, rule: &Rule) -> Option<(&'static str, &'static str)> {
+    let include = key == "include";
+    let name = written.rsplit('/').next().unwrap_or(written);
+    if written.ends_with('/') {
+        return Some(("it ends in a slash, and folders are not matched", "write `folder/**`"));
+    }
+    if written.starts_with(&*rule.watch.to_string_lossy()) {
+        return Some(("patterns are relative to `watch`", "leave the watch folder out"));
+    }
+    if written.split('/').any(|part| part == "..") {
+        return Some(("no file lies above `watch`", "watch the folder above"));
+    }
+    if escapes_a_letter(written) {
+        return Some(("a backslash is no separator", "write `folder/*.mov` with a slash"));
+    }
+    if include && !rule.recursive && written.trim_start_matches("**/").trim_start_matches('/').contains('/') {
+        return Some(("it lies in a sub-folder, and `recursive` is false", "set `recursive: true`"));
+    }
+    if include && !rule.hidden && written.split('/').any(|part| part.starts_with('.') && part.len() > 1) {
+        return Some(("hidden names are not sent", "set `hidden: true`"));
+    }
+    let probe = name.replace('*', "x").into_bytes();
+    if include && !rule.temporary && !name.contains(['{', '[', '?']) && unfinished_ending(&probe).is_some() {
+        return Some(("names of unfinished files are not sent", "set `temporary: true`"));
+    }
+    None
+}
+
+fn never_open(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
+    if rule.on_change == OnChange::Append && !matches!(rule.finalize, Finalize::Open(_) | Finalize::Manual) {
+        let help = "give `finalize` a condition, like `finalize: { quiet: 20m }`".to_owned();
+        reader.warn(&place(at, &["on_change"]), "no package of this rule is ever open to append to", Some(help));
+    }
+}
+
+fn shallow_folders(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
+    if rule.package.per == Per::Folder && !rule.recursive {
+        let help = "remove `recursive: false`, or package by `file`".to_owned();
+        reader.warn(&place(at, &["recursive"]), "folders are packaged, but never looked into", Some(help));
+    }
+}
+
+/// Whether a backslash stands before something that needs none, as in a path of Windows.
+fn escapes_a_letter(written: &str) -> bool {
+    let mut letters = written.chars();
+    while let Some(letter) = letters.next() {
+        if letter == '\\' && letters.next().is_some_and(|next| next.is_alphanumeric()) {
+            return true;
+        }
+    }
+    false
+}

@@ -1,0 +1,321 @@
+//! From the tree as written to the built model, in one walk over every section.
+
+mod checks;
+mod digest;
+mod download;
+mod notify;
+mod rule;
+mod upload;
+mod when;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use url::Url;
+
+use super::diagnostics::{Diagnostic, Diagnostics};
+use super::environment::Environment;
+use super::fields::{At, Fields};
+use super::model::{Cloud, DownloadRule, Rule, RuleSet};
+use super::reader::{Reader, example};
+use super::schema_table;
+use super::template::Template;
+use super::value_type::Shape;
+use super::yaml::{self, Node};
+use super::{diagnostics, variables};
+
+/// Largest rules file read, bytes.
+const LARGEST: u64 = 1024 * 1024;
+
+/// Most rules of a file; every pair of them is looked at for overlaps.
+const MOST_RULES: usize = 1000;
+
+/// Reads a rules file.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load(path: &Path, environment: &dyn Environment) -> Result<RuleSet, Diagnostics> {
+    let refused = |message: String, help: Option<&str>| {
+        Diagnostics(vec![Diagnostic::of_file(path, message, help.map(str::to_owned))])
+    };
+    let help = Some("`masv rule init` writes a commented starter file");
+    let bytes = read_limited(path).map_err(|error| refused(format!("can not read the rules file: {error}"), help))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(refused(format!("the rules file is larger than {LARGEST} bytes"), None));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => parse(&text, path, environment),
+        Err(error) => {
+            let good = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+            Err(refused(format!("line {line} is not UTF-8"), Some("save the file as UTF-8")))
+        }
+    }
+}
+
+fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads the text of a rules file; `path` is where it stands, which relative paths start from.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn parse(text: &str, path: &Path, environment: &dyn Environment) -> Result<RuleSet, Diagnostics> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let reader = Reader::new(text, path, environment);
+    let Some(written) = tree(text, &reader) else {
+        return Err(reader.finish().err().unwrap_or(Diagnostics(Vec::new())));
+    };
+    let resolved = variables::replace(&written, "", &reader);
+    let set = file(&resolved, &reader);
+    let warnings = reader.finish()?;
+    match set {
+        Some(set) => Ok(RuleSet { warnings, ..set }),
+        None => Err(diagnostics::unexplained(path)),
+    }
+}
+
+fn tree(text: &str, reader: &Reader<'_>) -> Option<Node> {
+    match yaml::parse(text) {
+        Ok(node) => Some(node),
+        Err(error) => {
+            let line = text[..text.floor_char_boundary(error.at)].rfind('\n').map_or(0, |at| at + 1);
+            let line = text[line..].lines().next().unwrap_or_default();
+            let help = if error.message.contains("alias") {
+                Some("an unquoted `*` begins a YAML alias: quote globs, like \"*.mov\"")
+            } else if line.contains("{{") || line.contains("${") {
+                Some("quote text that holds `{{` or `${`, like \"{{ rule }}\"")
+            } else if line.contains('\t') {
+                Some("indent with spaces; YAML knows no tabs there")
+            } else if error.message.contains("multiple YAML documents") {
+                Some("a rules file is one document: remove the `---`")
+            } else {
+                Some("look at the indentation and the quotes at and above this place")
+            };
+            let message = error.message.split(';').next().unwrap_or_default();
+            reader.error_at(error.at, error.at, "", format!("not YAML: {message}"), help.map(str::to_owned));
+            None
+        }
+    }
+}
+
+/// What every rule of the file shares.
+struct Shared<'r, 'a> {
+    reader: &'r Reader<'a>,
+    zone: TimeZone,
+    template_env: Arc<BTreeMap<String, String>>,
+    defaults: Option<At<'a>>,
+    uploads: BTreeMap<&'a str, At<'a>>,
+}
+
+fn file<'a>(root: &'a Node, reader: &Reader<'a>) -> Option<RuleSet> {
+    let at = At::root(root);
+    if is_null(root) {
+        let help = "`masv rule init` writes a commented starter file".to_owned();
+        reader.error(&at, "the file is empty", Some(help));
+        return None;
+    }
+    let fields = reader.fields(&at, schema_table::FILE)?;
+    if let Some(version) = fields.required("version") {
+        reader.whole::<u8>(&version);
+    }
+    let zone = fields.or("timezone", reader.environment.time_zone(), |at| time_zone(at, reader));
+    let shared = Shared {
+        reader,
+        zone: zone.unwrap_or(TimeZone::UTC),
+        template_env: Arc::new(template_env(&fields, reader)),
+        defaults: fields.optional("defaults"),
+        uploads: uploads(&fields, reader),
+    };
+    let cloud = fields.maybe("cloud", |at| cloud(at, reader));
+    upload::check_all(&shared);
+    rule::check_defaults(&shared);
+    let (rules, downloads) = rules(&fields, &shared);
+    checks::run(&rules, reader);
+    Some(RuleSet {
+        rules: rules.into_iter().map(|(rule, _)| rule).collect(),
+        downloads,
+        cloud: cloud?,
+        time_zone: shared.zone,
+        warnings: Vec::new(),
+        path: reader.base().join(reader.file.file_name().unwrap_or_default()),
+    })
+}
+
+fn is_null(node: &Node) -> bool {
+    matches!(&node.value, yaml::Value::Scalar(scalar) if scalar.kind == yaml::Kind::Null)
+}
+
+fn time_zone(at: &At<'_>, reader: &Reader<'_>) -> Option<TimeZone> {
+    let name = reader.text(at)?;
+    match TimeZone::get(&name) {
+        Ok(zone) => Some(zone),
+        Err(_) if jiff::tz::db().is_definitively_empty() => {
+            let help = "install the package `tzdata`, or remove `timezone`".to_owned();
+            reader.error(at, "this machine has no time zone database", Some(help));
+            None
+        }
+        Err(_) => {
+            reader.error(
+                at,
+                format!("unknown time zone `{name}`"),
+                Some("write an IANA name, like `America/Toronto`".to_owned()),
+            );
+            None
+        }
+    }
+}
+
+fn template_env(fields: &Fields<'_, '_>, reader: &Reader<'_>) -> BTreeMap<String, String> {
+    let Some(at) = fields.optional("template_env") else { return BTreeMap::new() };
+    let mut values = BTreeMap::new();
+    for item in at.items() {
+        let Some(name) = reader.text(&item) else { continue };
+        match reader.environment.variable(&name) {
+            Some(value) => drop(values.insert(name, value)),
+            None => reader.error(
+                &item,
+                format!("environment variable `{name}` is not set"),
+                Some("set it for the agent, or take it off the list".to_owned()),
+            ),
+        }
+    }
+    values
+}
+
+fn cloud(at: &At<'_>, reader: &Reader<'_>) -> Option<Cloud> {
+    // Spelled out rather than with `?`, so that every key is looked at.
+    let fields = reader.fields(at, schema_table::CLOUD)?;
+    let url = fields.required("url").and_then(|at| cloud_url(&at, reader));
+    let api_key = fields.maybe("api_key", |at| reader.secret(at));
+    let team = fields.maybe("team", |at| reader.text(at));
+    Some(Cloud { url: url?, api_key: api_key?, team: team? })
+}
+
+/// The base URL of a cloud: no secrets in it, and none in clear over a network.
+fn cloud_url(at: &At<'_>, reader: &Reader<'_>) -> Option<Url> {
+    let url = http_url(at, reader)?;
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        let help = "give the key as `api_key`, or sign in with `masv user login`".to_owned();
+        reader.error(at, "expected a URL without user, password and query", Some(help));
+        return None;
+    }
+    let local = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if url.scheme() == "http" && !local {
+        let help = "use https, or a tunnel to a loopback address".to_owned();
+        reader.warn(at, "keys and files travel to this URL unencrypted", Some(help));
+    }
+    Some(url)
+}
+
+/// An `http` or `https` URL.
+fn http_url(at: &At<'_>, reader: &Reader<'_>) -> Option<Url> {
+    let text = reader.text(at)?;
+    let refused = |why: String| {
+        reader.error(at, why, example(at));
+        None
+    };
+    match Url::parse(&text) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => refused("expected an http or https URL".to_owned()),
+        Ok(url) if url.host_str().is_none() => refused("expected a URL with a host".to_owned()),
+        Ok(url) => Some(url),
+        Err(error) => refused(format!("expected a URL: {error}")),
+    }
+}
+
+fn uploads<'a>(fields: &Fields<'_, 'a>, reader: &Reader<'a>) -> BTreeMap<&'a str, At<'a>> {
+    let mut uploads = BTreeMap::new();
+    let Some(at) = fields.optional("uploads") else { return uploads };
+    if !at.is_map() {
+        reader.wrong(&at, &Shape::Defined("uploads"));
+    }
+    for (key, value) in at.pairs() {
+        let Some(name) = key.text() else {
+            reader.error_at(key.start, key.end, &at.path, "expected the name of an upload template".to_owned(), None);
+            continue;
+        };
+        if uploads.insert(name, at.child(name, value, None)).is_some() {
+            let message = format!("upload template `{name}` is given twice");
+            reader.error_at(key.start, key.end, &at.path, message, Some("give one of them another name".to_owned()));
+        }
+    }
+    uploads
+}
+
+type Built<'a> = (Vec<(Arc<Rule>, At<'a>)>, Vec<Arc<DownloadRule>>);
+
+fn rules<'a>(fields: &Fields<'_, 'a>, shared: &Shared<'_, 'a>) -> Built<'a> {
+    let (mut uploads, mut downloads) = (Vec::new(), Vec::new());
+    let Some(at) = fields.optional("rules") else { return (uploads, downloads) };
+    if !matches!(at.node.value, yaml::Value::List(_)) {
+        shared.reader.wrong(&at, &Shape::ListOf(&Shape::Defined("rule")));
+        return (uploads, downloads);
+    }
+    if at.items().len() > MOST_RULES {
+        shared.reader.error(
+            &at,
+            format!("more than {MOST_RULES} rules"),
+            Some("spread them over several agents".to_owned()),
+        );
+        return (uploads, downloads);
+    }
+    let mut names = BTreeSet::new();
+    for item in at.items() {
+        let item = At { key: None, ..item };
+        if let Some((_, name)) = item.pairs().iter().find(|(key, _)| key.text() == Some("name"))
+            && let Some(text) = name.text()
+            && !names.insert(text.to_owned())
+        {
+            let path = item.child("name", name, None).path;
+            let help = "every rule has a name of its own, for it is its id".to_owned();
+            shared.reader.error_at(name.start, name.end, &path, format!("rule `{text}` is given twice"), Some(help));
+        }
+        let has = |wanted: &str| item.pairs().iter().any(|(key, _)| key.text() == Some(wanted));
+        if !has("watch") && (has("portal") || has("portals") || has("into")) {
+            downloads.extend(download::read(&item, shared).map(Arc::new));
+        } else {
+            uploads.extend(rule::upload(&item, shared).map(|rule| (Arc::new(rule), item)));
+        }
+    }
+    (uploads, downloads)
+}
+
+impl<'a> Shared<'_, 'a> {
+    fn template(&self, at: &At<'a>) -> Option<Template> {
+        let text = self.reader.text(at)?;
+        match Template::new(&text, &self.template_env) {
+            Ok(template) => Some(template),
+            Err(error) => {
+                self.reader.error(at, format!("bad template: {error}"), error.hint);
+                None
+            }
+        }
+    }
+
+    fn upload_named(&self, at: &At<'a>) -> Option<At<'a>> {
+        let name = self.reader.text(at)?;
+        let found = self.uploads.get(name.as_str());
+        if found.is_none() {
+            let mut names: Vec<&str> = self.uploads.keys().copied().collect();
+            names.truncate(20);
+            let near = super::suggest::nearest(&name, &names).map(|near| format!("did you mean `{near}`?"));
+            let help = near.unwrap_or_else(|| match names.is_empty() {
+                true => "define it under `uploads`, or write `upload: { kind: link }`".to_owned(),
+                false => format!("the templates under `uploads` are: {}", names.join(", ")),
+            });
+            self.reader.error(at, format!("no upload template `{name}`"), Some(help));
+        }
+        found.cloned()
+    }
+}

@@ -1,0 +1,228 @@
+//! An upload rule.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::fields::{At, Fields};
+use super::super::matching::Matcher;
+use super::super::model::Rule;
+use super::super::move_target::MoveTarget;
+use super::super::reader::Reader;
+use super::super::schedule::Schedule;
+use super::super::schema_table::{AFTER, MOVE, RULE};
+use super::super::settings::{
+    After, AfterComplete, AfterError, Existing, Finalize, OnChange, Per, Poll, Ready, Symlinks,
+};
+use super::digest::digest;
+use super::{Shared, notify, upload, when};
+
+const SETTLE: Duration = Duration::from_secs(5);
+const RESCAN: Duration = Duration::from_secs(5 * 60);
+const ON_CHANGE: [(&str, OnChange); 3] =
+    [("new_package", OnChange::NewPackage), ("append", OnChange::Append), ("ignore", OnChange::Ignore)];
+
+/// Reads the defaults by themselves, so that what is wrong with them is told even where no rule inherits it.
+pub(super) fn check_defaults(shared: &Shared<'_, '_>) {
+    let Some(at) = &shared.defaults else { return };
+    let Some(fields) = shared.reader.fields(at, RULE) else { return };
+    for (name, at) in fields.present().filter(|(name, _)| matches!(*name, "name" | "watch")) {
+        shared.reader.error(at, format!("`{name}` can not be a default"), Some("give it to each rule".to_owned()));
+    }
+    Parts::read(&fields, shared);
+    if let Some(at) = fields.optional("upload") {
+        upload::mapping(&at, shared).and_then(|at| upload::read(&at, Per::Batch, shared));
+    }
+}
+
+/// An upload rule.
+pub(super) fn upload<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<Rule> {
+    let reader = shared.reader;
+    reader.take_secrets();
+    let inherited = shared.defaults.as_ref().filter(|defaults| defaults.is_map());
+    let fields = reader.merged(at, inherited, RULE)?;
+    let name = fields.required("name").and_then(|at| rule_name(&at, reader));
+    let watch = fields.required("watch").and_then(|at| reader.path(&at, true));
+    let upload = fields.required("upload").and_then(|at| upload::mapping(&at, shared));
+    let parts = Parts::read(&fields, shared);
+    let per = parts.package.as_ref().map_or(Per::Batch, |package| package.per);
+    let template = upload.as_ref().and_then(|at| upload::read(at, per, shared));
+    let digest = digest(fields.entries(), upload.as_ref().map(|at| at.node), shared);
+    if per != Per::Batch
+        && let Some(at) = fields.optional("group_by")
+    {
+        reader.error(&at, "`group_by` groups batches", Some("remove it, or set `package: batch`".to_owned()));
+    }
+    let include = parts.include?;
+    let (min_size, max_size) = parts.sizes?;
+    Some(Rule {
+        name: name?,
+        watch: watch?,
+        create: parts.create?,
+        recursive: parts.recursive?,
+        hidden: parts.hidden?,
+        temporary: parts.temporary?,
+        min_size,
+        max_size,
+        settle: parts.settle?,
+        ready: parts.ready?,
+        package: parts.package?,
+        group_by: parts.group_by?,
+        schedule: parts.schedule?,
+        upload: template?,
+        finalize: parts.finalize?,
+        priority: parts.priority?,
+        on_change: parts.on_change?,
+        resend: parts.resend?,
+        existing: parts.existing?,
+        after: parts.after?,
+        notify: parts.notify?,
+        poll: parts.poll?,
+        rescan: parts.rescan?,
+        enabled: parts.enabled?,
+        symlinks: parts.symlinks?,
+        time_zone: shared.zone.clone(),
+        template_env: Arc::clone(&shared.template_env),
+        base: reader.base(),
+        digest,
+        line: reader.line(at.node),
+        matcher: Matcher::new(
+            include.iter().map(String::as_str),
+            parts.exclude?.iter().map(String::as_str),
+            parts.ignore_case?,
+        ),
+    })
+}
+
+/// Everything of a rule that may be a default; each part is `None` where it is wrong.
+struct Parts {
+    create: Option<bool>,
+    recursive: Option<bool>,
+    include: Option<Vec<String>>,
+    exclude: Option<Vec<String>>,
+    ignore_case: Option<bool>,
+    hidden: Option<bool>,
+    temporary: Option<bool>,
+    sizes: Option<(Option<u64>, Option<u64>)>,
+    settle: Option<Duration>,
+    ready: Option<Ready>,
+    package: Option<super::super::settings::Packaging>,
+    group_by: Option<Option<super::super::template::Template>>,
+    schedule: Option<Schedule>,
+    finalize: Option<Finalize>,
+    priority: Option<i32>,
+    on_change: Option<OnChange>,
+    resend: Option<bool>,
+    existing: Option<Existing>,
+    after: Option<After>,
+    notify: Option<Vec<super::super::settings::Notify>>,
+    poll: Option<Poll>,
+    rescan: Option<Duration>,
+    enabled: Option<bool>,
+    symlinks: Option<Symlinks>,
+}
+
+impl Parts {
+    fn read<'a>(fields: &Fields<'_, 'a>, shared: &Shared<'_, 'a>) -> Self {
+        let reader = shared.reader;
+        let flag = |name, default| fields.or(name, default, |at| reader.boolean(at));
+        Self {
+            create: flag("create", false),
+            recursive: flag("recursive", true),
+            include: fields.or("include", vec!["**/*".to_owned()], |at| when::globs(at, reader)),
+            exclude: fields.or("exclude", Vec::new(), |at| when::globs(at, reader)),
+            ignore_case: flag("ignore_case", false),
+            hidden: flag("hidden", false),
+            temporary: flag("temporary", false),
+            sizes: sizes(fields, reader),
+            settle: fields.or("settle", SETTLE, |at| reader.duration(at)),
+            ready: fields.or("ready", Ready::Settled, |at| when::ready(at, reader)),
+            package: when::packaging(fields.optional("package"), reader),
+            group_by: fields.maybe("group_by", |at| shared.template(at)),
+            schedule: fields.or("schedule", Schedule::Always, |at| when::schedule(at, &shared.zone, reader)),
+            finalize: fields.or("finalize", Finalize::Auto, |at| when::finalize(at, &shared.zone, reader)),
+            priority: fields.or("priority", 0, |at| reader.whole(at)),
+            on_change: fields.or("on_change", OnChange::NewPackage, |at| reader.choice(at, &ON_CHANGE)),
+            resend: flag("resend", false),
+            existing: fields.or("existing", Existing::Send, |at| {
+                reader.choice(at, &[("send", Existing::Send), ("skip", Existing::Skip)])
+            }),
+            after: fields
+                .or("after", After { complete: AfterComplete::Keep, error: AfterError::Keep }, |at| after(at, shared)),
+            notify: fields.or("notify", Vec::new(), |at| notify::list(at, reader)),
+            poll: fields.or("poll", Poll::Auto, |at| match at.text() {
+                Some("auto") => Some(Poll::Auto),
+                _ => reader.interval(at).map(Poll::Every),
+            }),
+            rescan: fields.or("rescan", RESCAN, |at| reader.interval(at)),
+            enabled: flag("enabled", true),
+            symlinks: fields.or("symlinks", Symlinks::Skip, |at| {
+                reader.choice(at, &[("skip", Symlinks::Skip), ("within", Symlinks::Within)])
+            }),
+        }
+    }
+}
+
+fn sizes(fields: &Fields<'_, '_>, reader: &Reader<'_>) -> Option<(Option<u64>, Option<u64>)> {
+    let least = fields.maybe("min_size", |at| reader.size(at));
+    let most = fields.maybe("max_size", |at| reader.size(at));
+    let (least, most) = (least?, most?);
+    if let (Some(at), Some(least), Some(most)) = (fields.optional("min_size"), least, most)
+        && least > most
+    {
+        reader.error(&at, "`min_size` is more than `max_size`: no file could ever match", None);
+        return None;
+    }
+    Some((least, most))
+}
+
+/// The id of a rule.
+pub(super) fn rule_name(at: &At<'_>, reader: &Reader<'_>) -> Option<String> {
+    let name = reader.text(at)?;
+    let good = name.len() <= 64
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if !good {
+        let help = "small letters, digits and hyphens between them, at most 64: `client-review`".to_owned();
+        reader.error(at, format!("`{name}` can not be the name of a rule"), Some(help));
+        return None;
+    }
+    if name == "all" {
+        let help = "`all` means every rule in commands".to_owned();
+        reader.error(at, "`all` can not be the name of a rule", Some(help));
+        return None;
+    }
+    Some(name)
+}
+
+fn after<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<After> {
+    let reader = shared.reader;
+    let complete_words = [("keep", AfterComplete::Keep), ("delete", AfterComplete::Delete)];
+    if !at.is_map() {
+        let complete = reader.choice(at, &complete_words)?;
+        return Some(After { complete, error: AfterError::Keep });
+    }
+    let fields = reader.fields(at, AFTER)?;
+    let complete = fields.or("complete", AfterComplete::Keep, |at| match at.is_map() {
+        true => move_target(at, shared).map(AfterComplete::Move),
+        false => reader.choice(at, &complete_words),
+    });
+    let error = fields.or("error", AfterError::Keep, |at| match at.is_map() {
+        true => move_target(at, shared).map(AfterError::Move),
+        false => reader.choice(at, &[("keep", AfterError::Keep)]),
+    });
+    Some(After { complete: complete?, error: error? })
+}
+
+fn move_target<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<MoveTarget> {
+    let fields = shared.reader.fields(at, MOVE)?;
+    let target = fields.required("move")?;
+    let template = shared.template(&target)?;
+    let target_of = MoveTarget { template, base: shared.reader.base(), home: shared.reader.environment.home() };
+    if target_of.template.source().starts_with('~') && target_of.fixed_part().is_none() {
+        let help = "write the folder out; only `~/` is known, and only where HOME is set".to_owned();
+        shared.reader.error(&target, "no home folder is known", Some(help));
+        return None;
+    }
+    Some(target_of)
+}

@@ -1,0 +1,297 @@
+//! Every key a rules file may have, in one table a section: what it means, a right value, and its schema. The
+//! reader, its messages, the JSON Schema and the test of the documentation all take them from here.
+
+use super::value_type::Shape;
+
+/// One key of a section.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    pub name: &'static str,
+    /// A right value, as written in YAML.
+    pub example: &'static str,
+    /// What it means, in a sentence.
+    pub about: &'static str,
+    /// What a right value is, for messages: "expected ...".
+    pub shape: Shape,
+}
+
+const COUNT: Shape = Shape::Whole { least: 1, most: None };
+
+const fn key(name: &'static str, shape: Shape, example: &'static str, about: &'static str) -> Key {
+    Key { name, example, about, shape }
+}
+
+pub(super) const FILE: &[Key] = &[
+    key("version", Shape::Whole { least: 1, most: Some(1) }, "1", "Version of this format: 1."),
+    key(
+        "timezone",
+        Shape::Text,
+        "America/Toronto",
+        "IANA time zone of schedules and of `now` in templates; absent is the system's.",
+    ),
+    key("template_env", Shape::Texts, "[PROJECT]", "Environment variables that templates may read as `env.NAME`."),
+    key(
+        "cloud",
+        Shape::Defined("cloud"),
+        "{ url: https://api.massive.app }",
+        "The cloud to send to; absent is the embedded hub.",
+    ),
+    key(
+        "defaults",
+        Shape::Defined("defaults"),
+        "{ settle: 10s }",
+        "Any rule key but `name` and `watch`; each rule inherits and may override.",
+    ),
+    key("uploads", Shape::Defined("uploads"), "{ review: { kind: link } }", "Upload templates that rules name."),
+    key(
+        "rules",
+        Shape::Defined("rules"),
+        "[{ name: dailies, watch: ./drop, upload: { kind: link } }]",
+        "The automations, first match first.",
+    ),
+];
+
+pub(super) const CLOUD: &[Key] = &[
+    key("url", Shape::Text, "https://api.massive.app", "Base URL, without a version."),
+    key("api_key", Shape::Secret, "${MASV_API_KEY}", "API key; absent where a user session or only portals are used."),
+    key("team", Shape::Text, "${MASV_TEAM_ID}", "Team id; absent where the key or session has one team."),
+];
+
+pub(super) const RULE: &[Key] = &[
+    key("name", Shape::Text, "dailies", "Unique id of small letters, digits and hyphens."),
+    key("watch", Shape::Text, "/srv/drop/dailies", "The folder: absolute, `~`, or relative to this file."),
+    key("create", Shape::Boolean, "true", "Make the folder where it is missing."),
+    key("recursive", Shape::Boolean, "false", "Descend into sub-folders."),
+    key(
+        "include",
+        Shape::Texts,
+        "[\"*.mov\", \"*.mxf\"]",
+        "Globs of what is sent, against the path relative to `watch`; without a slash against the name.",
+    ),
+    key("exclude", Shape::Texts, "[\"proxies/**\"]", "Globs of what is not sent; wins over `include`."),
+    key("ignore_case", Shape::Boolean, "true", "Patterns match whatever the case."),
+    key("hidden", Shape::Boolean, "true", "Send names that start with a dot too."),
+    key("temporary", Shape::Boolean, "true", "Send names of unfinished files (`*.tmp`, `*.part`, ...) too."),
+    key("min_size", Shape::Size, "1MB", "Smaller files are not sent."),
+    key("max_size", Shape::Size, "500GB", "Larger files are not sent."),
+    key("settle", Shape::Duration, "10s", "How long a file must not change to be whole."),
+    key(
+        "ready",
+        Shape::Either(&[Shape::Choice(&["settled"]), Shape::Defined("ready")]),
+        "{ marker: \".done\" }",
+        "What, beyond being settled, makes an item ready.",
+    ),
+    key(
+        "package",
+        Shape::Either(&[Shape::Choice(&["file", "folder", "batch"]), Shape::Defined("package")]),
+        "{ per: batch, quiet: 30s }",
+        "What becomes one package.",
+    ),
+    key(
+        "group_by",
+        Shape::Template,
+        "\"{{ path[0] }}\"",
+        "Batch: items with the same rendered value go into one package.",
+    ),
+    key(
+        "schedule",
+        Shape::Defined("schedule"),
+        "{ between: \"22:00-06:00\", days: mon-fri }",
+        "When packages may be made.",
+    ),
+    key(
+        "upload",
+        Shape::Either(&[Shape::Text, Shape::Defined("upload")]),
+        "{ kind: link }",
+        "The name of an upload template, or one in place.",
+    ),
+    key(
+        "finalize",
+        Shape::Either(&[Shape::Choice(&["auto", "manual"]), Shape::Defined("finalize")]),
+        "{ quiet: 20m }",
+        "When a package is closed for good.",
+    ),
+    key(
+        "priority",
+        Shape::Whole { least: -1_000_000, most: Some(1_000_000) },
+        "10",
+        "Priority of the transfers it makes; higher goes first.",
+    ),
+    key(
+        "on_change",
+        Shape::Choice(&["new_package", "append", "ignore"]),
+        "append",
+        "A file already sent comes back with other content.",
+    ),
+    key("resend", Shape::Boolean, "true", "Send a file that appears again unchanged."),
+    key("existing", Shape::Choice(&["send", "skip"]), "skip", "Files that are there at the rule's very first start."),
+    key(
+        "after",
+        Shape::Either(&[Shape::Choice(&["keep", "delete"]), Shape::Defined("after")]),
+        "{ complete: { move: sent } }",
+        "What happens to source files.",
+    ),
+    key(
+        "notify",
+        Shape::ListOf(&Shape::Defined("notify")),
+        "[{ webhook: \"https://example.com/hook\" }]",
+        "Who is told of what.",
+    ),
+    key(
+        "poll",
+        Shape::Either(&[Shape::Choice(&["auto"]), Shape::Duration]),
+        "30s",
+        "How changes are noticed between full scans.",
+    ),
+    key("rescan", Shape::Duration, "5m", "A full scan at least this often."),
+    key("enabled", Shape::Boolean, "false", "Whether the rule runs at all."),
+    key("symlinks", Shape::Choice(&["skip", "within"]), "within", "Whether symbolic links are followed."),
+];
+
+pub(super) const DOWNLOAD: &[Key] = &[
+    key("name", Shape::Text, "from-clients", "Unique id of small letters, digits and hyphens."),
+    key("portal", Shape::Text, "acme", "Subdomain of the portal whose deliveries are downloaded."),
+    key(
+        "portals",
+        Shape::Either(&[Shape::Choice(&["all"]), Shape::ListOf(&Shape::Text)]),
+        "all",
+        "All portals of the team, or a list of subdomains.",
+    ),
+    key("team", Shape::Text, "01HZX3Q4", "Id of the team that owns the portals; absent is the cloud's."),
+    key("into", Shape::Text, "/srv/incoming", "The folder: absolute, `~`, or relative to this file."),
+    key("package_folder", Shape::Boolean, "false", "Give every package a folder of its own."),
+    key("portal_folder", Shape::Boolean, "true", "Put a folder named as the portal around its packages."),
+    key(
+        "since",
+        Shape::Text,
+        "2026-11-01",
+        "Only packages finalized at or after this time; absent is from the first start on.",
+    ),
+    key(
+        "priority",
+        Shape::Whole { least: -1_000_000, most: Some(1_000_000) },
+        "10",
+        "Priority of the transfers it makes; higher goes first.",
+    ),
+    key("poll", Shape::Duration, "60s", "How often the inbox is looked at."),
+    key(
+        "after",
+        Shape::Either(&[Shape::Choice(&["keep", "delete"]), Shape::Defined("after_download")]),
+        "{ complete: delete }",
+        "What happens to the package in the cloud.",
+    ),
+    key(
+        "notify",
+        Shape::ListOf(&Shape::Defined("notify")),
+        "[{ webhook: \"https://example.com/hook\" }]",
+        "Who is told of what.",
+    ),
+    key("enabled", Shape::Boolean, "false", "Whether the rule runs at all."),
+];
+
+pub(super) const AFTER_DOWNLOAD: &[Key] =
+    &[key("complete", Shape::Choice(&["keep", "delete"]), "delete", "Once all of the package is on the disk.")];
+
+pub(super) const PACKAGE: &[Key] = &[
+    key("per", Shape::Choice(&["file", "folder", "batch"]), "batch", "What one package is made of."),
+    key("quiet", Shape::Duration, "30s", "Folder and batch: nothing new for this long closes the gathering."),
+    key("max_wait", Shape::Duration, "15m", "Batch: at most this long after its first ready file."),
+    key("min_files", COUNT, "1", "Fewer files wait for more."),
+    key("max_files", COUNT, "10000", "More files begin another package."),
+    key("max_bytes", Shape::Size, "1TB", "More bytes begin another package."),
+];
+
+pub(super) const READY: &[Key] = &[
+    key("marker", Shape::Text, "\".done\"", "Ready when this file lies beside (`clip.mov.done`) or inside the folder."),
+    key("manifest", Shape::Texts, "\"*.mhl\"", "Ready when all files exist that a checksum list of this name lists."),
+];
+
+pub(super) const SCHEDULE: &[Key] = &[
+    key("between", Shape::Text, "\"22:00-06:00\"", "From one time of the day to another."),
+    key("days", Shape::Texts, "mon-fri", "Days on which the window begins; absent is every day."),
+];
+
+pub(super) const FINALIZE: &[Key] = &[
+    key("quiet", Shape::Duration, "20m", "Nothing new for this long."),
+    key("at", Shape::Texts, "\"0 18 * * mon-fri\"", "A cron moment has come."),
+    key("marker", Shape::Text, "SEND", "A file of this name lies in the watch folder."),
+    key("files", COUNT, "100", "So many files are in it."),
+    key("bytes", Shape::Size, "500GB", "So many bytes are in it."),
+];
+
+pub(super) const AFTER: &[Key] = &[
+    key(
+        "complete",
+        Shape::Either(&[Shape::Choice(&["keep", "delete"]), Shape::Defined("move")]),
+        "{ move: sent }",
+        "Once the cloud has confirmed the package.",
+    ),
+    key(
+        "error",
+        Shape::Either(&[Shape::Choice(&["keep"]), Shape::Defined("move")]),
+        "keep",
+        "Once the package has failed for good.",
+    ),
+];
+
+pub(super) const MOVE: &[Key] =
+    &[key("move", Shape::Template, "\"sent/{{ date }}\"", "A folder: absolute, `~`, or relative to this file.")];
+
+pub(super) const EVENTS: &[&str] = &[
+    "package.created",
+    "upload.idle",
+    "upload.complete",
+    "upload.error",
+    "download.created",
+    "download.complete",
+    "download.error",
+    "rule.error",
+];
+
+pub(super) const NOTIFY: &[Key] = &[
+    key("webhook", Shape::Text, "https://example.com/hook", "URL that gets a POST."),
+    key("secret", Shape::Secret, "${HOOK_SECRET}", "Key of the signature of the POST."),
+    key("exec", Shape::Texts, "[/usr/local/bin/sent, --quiet]", "Program and arguments; no shell."),
+    key("events", Shape::ListOf(&Shape::Choice(EVENTS)), "[upload.complete]", "Which events; absent is all."),
+];
+
+pub(super) const UPLOAD: &[Key] = &[
+    key(
+        "kind",
+        Shape::Choice(&["email", "link", "portal"]),
+        "link",
+        "Mailed to recipients, a shareable link, or into a portal.",
+    ),
+    key("name", Shape::Template, "\"{{ rule }} {{ date }}\"", "Name of the package."),
+    key("description", Shape::Template, "\"{{ count }} files, {{ bytes | filesize }}\"", "Text for the recipients."),
+    key("password", Shape::Secret, "${REVIEW_PASSWORD}", "Opens the download; for a portal, its access code."),
+    key("chunk_size", Shape::Size, "64MiB", "Bytes of a chunk; absent is the agent's own setting."),
+    key("emails", Shape::Texts, "[client@example.com]", "E-mail: the recipients."),
+    key(
+        "delete_after",
+        Shape::Whole { least: 1, most: Some(3650) },
+        "14",
+        "E-mail and link: days until the cloud removes the package.",
+    ),
+    key("download_limit", COUNT, "10", "E-mail and link: how often it may be downloaded."),
+    key("tag", Shape::Text, "review", "E-mail and link: name of the tag it gets."),
+    key("tag_id", Shape::Text, "01HZX3Q4", "E-mail and link: id of the tag it gets."),
+    key("team_id", Shape::Text, "01HZX3Q4", "E-mail and link: team to send as, where it is not the cloud's."),
+    key("teamspace_id", Shape::Text, "01HZX3Q4", "E-mail and link: teamspace the package is put in."),
+    key("unlimited_storage", Shape::Boolean, "true", "E-mail and link: keep the package without an expiry."),
+    key("subdomain", Shape::Text, "acme", "Portal: its subdomain."),
+    key("sender", Shape::Text, "ingest@example.com", "Portal: e-mail address the delivery comes from."),
+    key("metadata", Shape::Templates, "{ project: \"{{ path[0] }}\" }", "Portal: values of its form."),
+];
+
+/// Keys of an upload that only e-mail and link uploads have.
+pub(super) const NOT_FOR_PORTALS: &[&str] =
+    &["emails", "delete_after", "download_limit", "tag", "tag_id", "team_id", "teamspace_id", "unlimited_storage"];
+
+/// Keys of an upload that only portal uploads have.
+pub(super) const ONLY_FOR_PORTALS: &[&str] = &["subdomain", "sender", "metadata"];
+
+/// The names of a section's keys.
+pub(super) fn names(section: &[Key]) -> Vec<&'static str> {
+    section.iter().map(|key| key.name).collect()
+}

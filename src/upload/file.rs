@@ -1,0 +1,432 @@
+//! The life of one file in an upload: begun in the cloud, sent part by part, checked, closed.
+//!
+//! The source is opened for each part anew, and each time it must be the file that was chosen: so no more files are
+//! open than parts are on their way, and one that is replaced is noticed at the next part.
+//!
+//! **On a crash** the parts that the storage confirmed are in the database; a file that was begun goes on with them
+//! if it is still the same file, else it begins anew.
+
+use std::collections::HashSet;
+use std::fs::{File as OpenFile, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::plan::Plan;
+use super::presigned::PresignedUrls;
+use super::send::{SendError, Sent, Slice, send_part};
+use super::task::{Run, refused};
+use crate::engine::blake3_tree;
+use crate::engine::counters::Cause;
+use crate::engine::permits::Reads;
+use crate::engine::retry::{RetryDecision, Tries, backoff};
+use crate::engine::task_context::{Halt, PartError, each_part};
+use crate::model::{File, FileState, Part, Problem, RemoteFile};
+use masv_client::{CloudError, FinalizeFile, NewFile, SentPart};
+use masv_platform::{FileIdentity, crash_point};
+
+/// A part that arrives damaged so often is not the network's fault.
+const DAMAGE_LIMIT: u32 = 3;
+/// A cloud that loses what it had of a file so often would lose it again: it is not sent over and over.
+const MOST_FORGOTTEN: u32 = 4;
+/// A file that changed must have been still for so long before it is sent anew.
+const STILL: Duration = Duration::from_secs(5);
+/// How often a changing file is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// A file that changes for longer is left for later, so that it holds up none of the others.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Why a file could not be sent in this go.
+enum Setback {
+    /// The upload stops, or can not go on at all.
+    Halt(Halt),
+    /// It is not the file that it was.
+    Changed,
+    /// The cloud has lost what it had of it.
+    Forgotten,
+    /// It can not be sent as things are.
+    Failed(FileState, Problem),
+}
+
+impl From<Halt> for Setback {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
+impl PartError for Setback {
+    fn is_interruption(&self) -> bool {
+        matches!(self, Self::Halt(Halt::Interrupted))
+    }
+}
+
+/// Sends a file until the cloud has it whole, or until it is clear that it can not be sent; in that case the reason
+/// is kept with it and the upload goes on with the others.
+pub(crate) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
+    let mut forgotten = 0;
+    loop {
+        let identity = match send_once(run, &mut file).await {
+            Ok(()) => return Ok(()),
+            // What is wrong with one file is not wrong with the others.
+            Err(Setback::Halt(Halt::Refused(error, _))) if matches!(error.status(), Some(400 | 413 | 415 | 422)) => {
+                let mut problem = refused(&error);
+                problem.message = format!("{}: {}", file.path, problem.message);
+                return fail(run, &file, FileState::Error, problem).await;
+            }
+            Err(Setback::Halt(halt)) => return Err(halt),
+            Err(Setback::Failed(state, problem)) => return fail(run, &file, state, problem).await,
+            Err(Setback::Forgotten) => {
+                forgotten += 1;
+                if forgotten > MOST_FORGOTTEN {
+                    return fail(run, &file, FileState::Error, is_lost(&file)).await;
+                }
+                run.pause_for(backoff(forgotten, fastrand::f64())).await?;
+                file.identity
+            }
+            Err(Setback::Changed) => match wait_until_still(run, &file).await? {
+                Found::Still(identity) => identity,
+                Found::Gone => continue,
+                Found::Changing => {
+                    run.comes_later();
+                    return Ok(());
+                }
+            },
+        };
+        if let Some(remote) = &file.remote {
+            // What the cloud has of the old content must not end in the package.
+            run.try_to(|| run.cloud().remove_file(run.package(), &remote.id)).await.or_else(Halt::unless_refused)?;
+        }
+        tracing::info!(upload = %run.id, file = %file.path, "sending the file anew");
+        let lost = run.store().file_restarted(run.id, file.number, identity).await?;
+        run.live.lose(lost);
+        file = File { identity, remote: None, bytes_done: 0, state: FileState::Waiting, ..file };
+    }
+}
+
+async fn fail(run: &Run, file: &File, state: FileState, problem: Problem) -> Result<(), Halt> {
+    tracing::warn!(upload = %run.id, file = %file.path, code = %problem.code, "{}", problem.message);
+    Ok(run.store().file_failed(run.id, file.number, state, problem).await?)
+}
+
+/// What became of a changed file.
+enum Found {
+    /// It has been still for a while, and is this now.
+    Still(FileIdentity),
+    /// It is not there, or cannot be looked at.
+    Gone,
+    /// It goes on changing.
+    Changing,
+}
+
+/// Waits until a changed file has been still for a while.
+async fn wait_until_still(run: &Run, file: &File) -> Result<Found, Halt> {
+    let reason = format!("{} changed while it was sent; waiting until it is whole", file.source.display());
+    let _shown = run.live.wait(reason, 1, Timestamp::now());
+    let begun = Instant::now();
+    let mut seen: Option<(FileIdentity, Instant)> = None;
+    loop {
+        let Ok(metadata) = tokio::fs::metadata(&file.source).await else { return Ok(Found::Gone) };
+        let identity = FileIdentity::of(&metadata);
+        match seen {
+            Some((before, since)) if before == identity => {
+                if since.elapsed() >= STILL {
+                    return Ok(Found::Still(identity));
+                }
+            }
+            _ if begun.elapsed() >= PATIENCE => return Ok(Found::Changing),
+            _ => seen = Some((identity, Instant::now())),
+        }
+        run.pause_for(LOOK).await?;
+    }
+}
+
+async fn send_once(run: &Run, file: &mut File) -> Result<(), Setback> {
+    unchanged(file).await?;
+    let (remote, mut parts) = match &file.remote {
+        Some(remote) => (remote.clone(), run.store().parts(run.id, file.number).await.map_err(Halt::from)?),
+        None => (begin(run, file).await?, Vec::new()),
+    };
+    file.remote = Some(remote.clone());
+    let file = &*file;
+    let plan = Plan { size: file.identity.size, chunk_size: remote.chunk_size };
+    let sending = Sending { run, file, remote: &remote, plan, addresses: PresignedUrls::new(plan.parts()) };
+    let resumed = !parts.is_empty();
+    sending.send_missing(&mut parts).await?;
+    parts.sort_by_key(|part| part.number);
+
+    unchanged(file).await?;
+    finalize(run, file, &remote, &parts).await?;
+    crash_point("file.closed");
+    let trees: Vec<&[u8]> = parts.iter().map(|part| part.tree.as_slice()).collect();
+    let checksum = blake3_tree::checksum(plan.size, plan.chunk_size, &trees).map(|hash| hash.to_hex().to_string());
+    let unwritten = if sending.is_single() && !resumed { parts.pop() } else { None };
+    let bytes = unwritten.as_ref().map_or(0, |part| part.size);
+    run.store().file_done(run.id, file.number, checksum, unwritten).await.map_err(Halt::from)?;
+    crash_point("file.kept");
+    run.live.confirm(bytes);
+    Ok(())
+}
+
+/// Runs what asks the disk about a file.
+async fn on_disk<T: Send + 'static>(
+    file: &File,
+    work: impl FnOnce(PathBuf, FileIdentity) -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Setback> {
+    let (source, expected) = (file.source.clone(), file.identity);
+    let done = tokio::task::spawn_blocking(move || work(source, expected)).await;
+    done.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(|error| unreadable(file, &error))
+}
+
+/// Opens the source if it is still the file that was chosen.
+async fn open(file: &File) -> Result<OpenFile, Setback> {
+    let opened = on_disk(file, |source, expected| {
+        // Not to hang on a named pipe that was put in the file's place.
+        let opened = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(source)?;
+        let metadata = opened.metadata()?;
+        Ok((metadata.is_file() && same(&expected, &FileIdentity::of(&metadata))).then_some(opened))
+    })
+    .await?;
+    opened.ok_or(Setback::Changed)
+}
+
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+
+/// Whether nobody has written to the file. The device number is left out: network mounts change it when they return.
+fn same(expected: &FileIdentity, found: &FileIdentity) -> bool {
+    expected.same_content(found) && expected.ctime_ns == found.ctime_ns
+}
+
+/// Checks that the file is still what it was and where it was.
+async fn unchanged(file: &File) -> Result<(), Setback> {
+    let same = on_disk(file, |source, expected| Ok(same(&expected, &FileIdentity::of(&std::fs::metadata(source)?))));
+    if same.await? { Ok(()) } else { Err(Setback::Changed) }
+}
+
+async fn begin(run: &Run, file: &File) -> Result<RemoteFile, Setback> {
+    let plan = Plan::new(file.identity.size, run.chunk_size, run.limits);
+    let modified = Timestamp::from_nanosecond(file.identity.mtime_ns.into()).unwrap_or(Timestamp::UNIX_EPOCH);
+    let announced = NewFile {
+        kind: "file",
+        name: file.path.name(),
+        path: file.path.folder(),
+        last_modified: format!("{modified:.3}"),
+        size: plan.size,
+        chunk_size: plan.chunk_size,
+    };
+    let created = run.try_to(|| run.cloud().create_file(run.package(), &announced)).await?;
+    let multipart_id = match run.try_to(|| run.cloud().begin_file(&created.create_blueprint)).await {
+        Ok(multipart_id) => multipart_id,
+        // The address for it has expired while we tried: announce the file anew.
+        Err(Halt::Refused(_, RetryDecision::Refresh | RetryDecision::Restart)) => return Err(Setback::Forgotten),
+        Err(halt) => return Err(halt.into()),
+    };
+    let remote = RemoteFile { id: created.file.id, multipart_id, chunk_size: plan.chunk_size };
+    crash_point("file.begun");
+    run.store().file_begun(run.id, file.number, remote.clone()).await.map_err(Halt::from)?;
+    crash_point("file.begun.kept");
+    Ok(remote)
+}
+
+/// A file whose parts are being sent.
+struct Sending<'a> {
+    run: &'a Run,
+    file: &'a File,
+    remote: &'a RemoteFile,
+    plan: Plan,
+    addresses: PresignedUrls,
+}
+
+/// Why a try at a part failed.
+enum Miss {
+    Setback(Setback),
+    Cloud(CloudError),
+    /// The storage has something else than what was sent.
+    Damaged {
+        sent: String,
+        stored: String,
+    },
+}
+
+impl Sending<'_> {
+    /// Whether the file is one part: that is written down together with the file.
+    fn is_single(&self) -> bool {
+        self.plan.parts() == 1
+    }
+
+    /// Sends the parts that are not in `parts`, and adds them.
+    async fn send_missing(&self, parts: &mut Vec<Part>) -> Result<(), Setback> {
+        let confirmed: HashSet<u32> = parts.iter().map(|part| part.number).collect();
+        let missing = (1..=self.plan.parts()).filter(|number| !confirmed.contains(number));
+        each_part(missing, || self.run.workers(), |number| self.send_one(number), |part| parts.push(part)).await
+    }
+
+    /// Sends one part until the storage has it, and writes that down.
+    async fn send_one(&self, number: u32) -> Result<Part, Setback> {
+        let Self { run, file, .. } = self;
+        let (_, length) = self.plan.range(number);
+        let (mut tries, mut damaged) = (Tries::default(), 0);
+        loop {
+            let slot = run.worker(Reads { file: file.number, disk: file.identity.device }).await?;
+            let outcome = run.unless_aborted(self.attempt(number)).await?;
+            drop(slot);
+            let error = match outcome {
+                Ok(sent) => {
+                    if !sent.proven {
+                        run.tell_unproven();
+                    }
+                    let part = Part { number, size: length, etag: sent.etag, tree: sent.tree };
+                    crash_point("part.sent");
+                    if !self.is_single() {
+                        run.store().part_confirmed(run.id, file.number, part.clone()).await.map_err(Halt::from)?;
+                        crash_point("part.kept");
+                        run.live.confirm(length);
+                    }
+                    return Ok(part);
+                }
+                Err(Miss::Setback(setback)) => return Err(setback),
+                Err(Miss::Cloud(error)) => error,
+                Err(Miss::Damaged { sent, stored }) => {
+                    damaged += 1;
+                    run.live.tally().retry(Cause::Damaged);
+                    tracing::warn!(upload = %run.id, file = %file.path, part = number, sent, stored, "part arrived damaged");
+                    if damaged == DAMAGE_LIMIT {
+                        return Err(arrives_damaged(file, number));
+                    }
+                    continue;
+                }
+            };
+            match tries.failed(&error) {
+                RetryDecision::Later(wait) => run.wait_after(&error, tries.made(), wait).await?,
+                RetryDecision::SignIn => run.wait_for_session().await?,
+                RetryDecision::Refresh => run.wait_after(&error, tries.made(), Some(Duration::ZERO)).await?,
+                RetryDecision::Restart => return Err(Setback::Forgotten),
+                verdict @ (RetryDecision::Done | RetryDecision::Never) => {
+                    return Err(Halt::Refused(error, verdict).into());
+                }
+            }
+        }
+    }
+
+    /// One try at a part: the source opened, an address, and the bytes.
+    async fn attempt(&self, number: u32) -> Result<Sent, Miss> {
+        let Self { run, file, remote, .. } = self;
+        let circuits = run.circuits();
+        let opened = open(file).await.map_err(Miss::Setback)?;
+        let (offset, length) = self.plan.range(number);
+        let slice = Slice { file: Arc::new(opened), size: self.plan.size, offset, length };
+        let ask = |first, count| async move {
+            let host = run.cloud().base().authority();
+            circuits.leave(host).await;
+            let asked = run.cloud().part_addresses(run.package(), &remote.id, &remote.multipart_id, first, count).await;
+            circuits.learn(host, asked.as_ref().err());
+            asked
+        };
+        let address =
+            run.unless_stopped(self.addresses.of(number, ask)).await.map_err(|halt| Miss::Setback(halt.into()))?;
+        let address = address.map_err(Miss::Cloud)?;
+        let host = address.blueprint.host();
+        run.unless_stopped(circuits.leave(&host)).await.map_err(|halt| Miss::Setback(halt.into()))?;
+        match send_part(run.cloud(), &address.blueprint, slice, run.throttle(), run.live.begin_part()).await {
+            Ok(sent) => {
+                circuits.learn(&host, None);
+                Ok(sent)
+            }
+            Err(SendError::Damaged { sent, stored }) => {
+                circuits.learn(&host, None);
+                Err(Miss::Damaged { sent, stored })
+            }
+            Err(SendError::Cloud(error)) => {
+                circuits.learn(&host, Some(&error));
+                if matches!(error, CloudError::Refused { .. }) {
+                    self.addresses.forget(&address);
+                }
+                Err(Miss::Cloud(error))
+            }
+            Err(SendError::Source(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Err(Miss::Setback(Setback::Changed))
+            }
+            Err(SendError::Source(error)) => Err(Miss::Setback(unreadable(file, &error))),
+        }
+    }
+}
+
+async fn finalize(run: &Run, file: &File, remote: &RemoteFile, parts: &[Part]) -> Result<(), Setback> {
+    let closing = FinalizeFile {
+        file_id: &remote.id,
+        size: file.identity.size,
+        chunk_size: remote.chunk_size,
+        multipart_id: &remote.multipart_id,
+        parts: parts.iter().map(|part| SentPart { number: part.number, etag: &part.etag }).collect(),
+    };
+    match run.try_to(|| run.cloud().finalize_file(run.package(), &closing)).await {
+        Ok(()) | Err(Halt::Refused(_, RetryDecision::Done)) => Ok(()),
+        Err(Halt::Refused(_, RetryDecision::Restart)) => Err(Setback::Forgotten),
+        Err(halt) => Err(halt.into()),
+    }
+}
+
+fn unreadable(file: &File, error: &std::io::Error) -> Setback {
+    let source = &file.source;
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return Setback::Failed(
+            FileState::Gone,
+            Problem {
+                code: "source_gone".to_owned(),
+                message: format!("{} is not there any more", source.display()),
+                retryable: true,
+                hint: Some(
+                    "put it back and resume the upload (what a rule sends goes on by itself), or have the others sent \
+                     without it: `masv upload resume ID --without-gone`"
+                        .to_owned(),
+                ),
+            },
+        );
+    }
+    let hint = if error.kind() == std::io::ErrorKind::PermissionDenied {
+        format!("let the agent's user read {}, then resume the upload", parent(source).display())
+    } else {
+        "check the disk it is on, then resume the upload".to_owned()
+    };
+    Setback::Failed(
+        FileState::Error,
+        Problem {
+            code: "source_unreadable".to_owned(),
+            message: format!("{} cannot be read: {error}", source.display()),
+            retryable: true,
+            hint: Some(hint),
+        },
+    )
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+fn is_lost(file: &File) -> Problem {
+    Problem {
+        code: "file_lost".to_owned(),
+        message: format!("the cloud has lost what was sent of {} {} times", file.path, MOST_FORGOTTEN + 1),
+        retryable: true,
+        hint: Some("ask who runs the cloud what happens to unfinished uploads, then resume the upload".to_owned()),
+    }
+}
+
+fn arrives_damaged(file: &File, number: u32) -> Setback {
+    Setback::Failed(
+        FileState::Error,
+        Problem {
+            code: "part_damaged".to_owned(),
+            message: format!("part {number} of {} arrived damaged {DAMAGE_LIMIT} times", file.path),
+            retryable: true,
+            hint: Some(
+                "something between here and the storage changes bytes: check memory, network card and proxies, \
+                        then resume the upload"
+                    .to_owned(),
+            ),
+        },
+    )
+}

@@ -1,0 +1,27 @@
+//! Uploads: one queue of them, each driven from wherever it stopped to a finalized package.
+//!
+//! **In**: an [`UploadSpec`](crate::model::UploadSpec) through [`Queue::submit`], the one way in for rules, REST and command
+//! line; orders to pause, resume, finalize, remove. **Out**: packages in the cloud, links, events in the store.
+//!
+//! **Guarantees.** What was submitted is on disk before the first request is made. Only what the storage has not
+//! confirmed is sent again. Each part's MD5 is compared with the storage's tag. A file that changes while it is sent
+//! is noticed before it is finalized and sent anew.
+//!
+//! **On a crash** the database says what is confirmed, and the next start drives every upload in state `transferring` on.
+//!
+//! How it works: the [`engine`](crate::engine) runs one [`task`] per upload; that task sends several files at once
+//! ([`file`]), each several parts at once ([`send`]) to addresses that the cloud has signed ([`presigned`]). How a file is cut
+//! into parts is decided by a pure function ([`plan`]). What must eventually be done in the cloud is kept and done by
+//! [`cleanup`].
+//!
+//! Must never know: rules, folders, downloads, the REST interface.
+
+mod cleanup;
+mod file;
+mod plan;
+mod presigned;
+mod queue;
+mod send;
+mod task;
+
+pub use queue::{Queue, UploadSettings};

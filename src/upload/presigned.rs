@@ -1,0 +1,191 @@
+//! Where the parts of one file go: addresses that the cloud prepares and that expire.
+//!
+//! They are asked for in small windows, just before they are used, so that a file of ten thousand parts costs few
+//! calls and no address is old when its turn comes. One that is old all the same (a slow line, a night's sleep of the
+//! machine) is not used, and one that was refused is not used again: its window is asked for anew.
+//!
+//! Nothing of it is kept: after a pause or a crash every address is a new one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::OnceCell;
+
+use masv_client::{Blueprint, CloudError};
+
+/// Parts whose addresses are asked for at once.
+const WINDOW: u32 = 8;
+/// No address is used that was asked for longer ago: clouds let them live for minutes at least.
+const OLD: SignedDuration = SignedDuration::from_mins(5);
+/// Windows that are remembered. Parts are sent in order, so the first of them are used up long before.
+const REMEMBERED: usize = 40;
+
+/// The addresses of one file's parts, as far as they are known.
+pub(crate) struct PresignedUrls {
+    /// Parts of the file.
+    parts: u32,
+    windows: Mutex<BTreeMap<u32, Arc<Window>>>,
+}
+
+type Window = OnceCell<Asked>;
+
+struct Asked {
+    /// By the clock on the wall, which goes on while the machine sleeps.
+    at: Timestamp,
+    blueprints: Vec<Blueprint>,
+}
+
+impl Asked {
+    /// A clock that was set says nothing about the address: ask anew.
+    fn is_old(&self, now: Timestamp) -> bool {
+        now.duration_since(self.at).abs() > OLD
+    }
+}
+
+/// An address and where it came from.
+pub(crate) struct Address {
+    pub(crate) blueprint: Blueprint,
+    key: u32,
+    window: Arc<Window>,
+}
+
+impl PresignedUrls {
+    /// For a file of so many parts.
+    pub(crate) fn new(parts: u32) -> Self {
+        Self { parts, windows: Mutex::default() }
+    }
+
+    fn windows(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Window>>> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The address of part `number` (from 1). `ask` is called with the first part and how many addresses are wanted,
+    /// where they are not known; those who need the same window wait for one answer.
+    pub(crate) async fn of<F>(&self, number: u32, mut ask: impl FnMut(u32, u32) -> F) -> Result<Address, CloudError>
+    where
+        F: Future<Output = Result<Vec<Blueprint>, CloudError>>,
+    {
+        let key = number.saturating_sub(1) / WINDOW;
+        let first = key * WINDOW + 1;
+        let count = WINDOW.min(self.parts.saturating_sub(first - 1)).max(1);
+        loop {
+            let window = self.window(key);
+            let asked = window
+                .get_or_try_init(|| {
+                    let answer = ask(first, count);
+                    async { Ok::<_, CloudError>(Asked { at: Timestamp::now(), blueprints: answer.await? }) }
+                })
+                .await?;
+            match asked.blueprints.get((number - first) as usize) {
+                Some(blueprint) if !asked.is_old(Timestamp::now()) => {
+                    return Ok(Address { blueprint: blueprint.clone(), key, window: Arc::clone(&window) });
+                }
+                _ => self.forget_window(key, &window),
+            }
+        }
+    }
+
+    /// The address was refused: it and those that came with it are asked for anew.
+    pub(crate) fn forget(&self, address: &Address) {
+        self.forget_window(address.key, &address.window);
+    }
+
+    fn window(&self, key: u32) -> Arc<Window> {
+        let mut windows = self.windows();
+        let window = Arc::clone(windows.entry(key).or_default());
+        while windows.len() > REMEMBERED {
+            windows.pop_first();
+        }
+        window
+    }
+
+    /// Unless somebody has replaced it already.
+    fn forget_window(&self, key: u32, window: &Arc<Window>) {
+        let mut windows = self.windows();
+        if windows.get(&key).is_some_and(|known| Arc::ptr_eq(known, window)) {
+            windows.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use masv_client::Call;
+    use std::sync::Mutex;
+
+    /// A cloud that counts what it is asked for.
+    #[derive(Default)]
+    struct Asking(Mutex<Vec<(u32, u32)>>);
+
+    impl Asking {
+        async fn answer(&self, first: u32, count: u32) -> Result<Vec<Blueprint>, CloudError> {
+            self.0.lock().unwrap().push((first, count));
+            tokio::task::yield_now().await;
+            let round = self.0.lock().unwrap().len();
+            let address = |number| {
+                let url = format!("http://storage{round}.example:{number}/");
+                serde_json::from_value(serde_json::json!({ "method": "PUT", "url": url })).unwrap()
+            };
+            Ok((first..first + count).map(address).collect())
+        }
+
+        fn asked(&self) -> Vec<(u32, u32)> {
+            self.0.lock().unwrap().clone()
+        }
+    }
+
+    async fn host(addresses: &PresignedUrls, asking: &Asking, number: u32) -> String {
+        addresses.of(number, |first, count| asking.answer(first, count)).await.unwrap().blueprint.host()
+    }
+
+    #[tokio::test]
+    async fn a_window_is_asked_for_once_and_each_part_gets_its_own() {
+        let (addresses, asking) = (PresignedUrls::new(11), Asking::default());
+        let all = (1..=11).map(|number| host(&addresses, &asking, number));
+        let hosts = futures_util::future::join_all(all).await;
+        assert_eq!(asking.asked(), [(1, 8), (9, 3)]);
+        let ports: Vec<_> = hosts.iter().map(|host| host.rsplit(':').next().unwrap().to_owned()).collect();
+        assert_eq!(ports, (1..=11).map(|number| number.to_string()).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_refused_address_is_asked_for_anew_once() {
+        let (addresses, asking) = (PresignedUrls::new(4), Asking::default());
+        let refused = addresses.of(1, |first, count| asking.answer(first, count)).await.unwrap();
+        let also = addresses.of(2, |first, count| asking.answer(first, count)).await.unwrap();
+        addresses.forget(&refused);
+        assert!(host(&addresses, &asking, 1).await.starts_with("storage2"));
+        addresses.forget(&also);
+        assert!(host(&addresses, &asking, 2).await.starts_with("storage2"), "what replaced it is not forgotten");
+        assert_eq!(asking.asked().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_old_address_is_not_used() {
+        let (addresses, asking) = (PresignedUrls::new(1), Asking::default());
+        for at in [Timestamp::now() - SignedDuration::from_hours(9), Timestamp::now() + SignedDuration::from_hours(9)] {
+            let window = Window::new();
+            let blueprints = asking.answer(1, 1).await.unwrap();
+            assert!(window.set(Asked { at, blueprints }).is_ok());
+            addresses.windows().insert(0, Arc::new(window));
+            let before = asking.asked().len();
+            host(&addresses, &asking, 1).await;
+            assert_eq!(asking.asked().len(), before + 1, "asked at {at}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failed_call_is_made_again_by_the_next_who_needs_it() {
+        let (addresses, asking) = (PresignedUrls::new(1), Asking::default());
+        let failed = addresses
+            .of(1, |_, _| {
+                std::future::ready(Err(CloudError::Unreachable { call: Call::PartAddresses, reason: String::new() }))
+            })
+            .await;
+        assert!(failed.is_err());
+        host(&addresses, &asking, 1).await;
+        assert_eq!(asking.asked(), [(1, 1)]);
+    }
+}

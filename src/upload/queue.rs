@@ -1,0 +1,361 @@
+//! The queue: orders come in, are written down, and then made true.
+//!
+//! One task ([`engine`]) runs the uploads that the database wants to run: state `transferring`, by priority and order,
+//! as many as may be active. Every order is a change in the database and a nudge to that task.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use secrecy::SecretString;
+use tokio::sync::Notify;
+
+use super::cleanup;
+use super::task::{drive, refused};
+use crate::engine::handle::{Common, Handle, QueueError, Settings};
+use crate::engine::permits::PermitLimits;
+use crate::engine::scheduler::{self, Direction};
+use crate::engine::task_context::{Halt, TaskContext};
+use crate::model::UploadId;
+use crate::model::{FileState, Link, Problem, SourceFile, State, Totals, UploadFilter, UploadSpec};
+use crate::store::{Order, Store, StoreError};
+use masv_client::{Cloud, CloudError, Clouds, Limits, NewLink, PackageAccess, Session};
+
+/// How the engine works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UploadSettings {
+    /// Parts on their way at once, over all uploads. Eight at least by default: as many are hashed for little more than the price
+    /// of two.
+    pub workers: usize,
+    /// Uploads worked on at once; the others are queued.
+    pub active_uploads: usize,
+    /// Files being read at once, over all uploads.
+    pub open_files: usize,
+    /// Parts being read at once from the same file system.
+    pub disk_readers: usize,
+    /// Bytes of a part, for uploads that do not say.
+    pub chunk_size: u64,
+    /// Whether unfinished uploads go on by themselves when the agent starts.
+    pub auto_resume: bool,
+}
+
+impl Default for UploadSettings {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            workers: (2 * cores).clamp(8, 16),
+            active_uploads: 32,
+            open_files: 64,
+            disk_readers: 16,
+            chunk_size: 100 << 20,
+            auto_resume: true,
+        }
+    }
+}
+
+impl Settings for UploadSettings {
+    fn slots(&self) -> PermitLimits {
+        let Self { workers, open_files, disk_readers, .. } = *self;
+        PermitLimits { workers, open_files, disk_readers }
+    }
+}
+
+/// What the uploads' tasks share.
+pub(crate) struct Shared {
+    common: Arc<Common<UploadId, UploadSettings>>,
+    pub(crate) session_changed: Notify,
+    /// Whether it was told that nobody is signed in.
+    session_told: AtomicBool,
+    /// What clouds accept, by their names.
+    limits: Mutex<HashMap<String, Limits>>,
+}
+
+impl Deref for Shared {
+    type Target = Common<UploadId, UploadSettings>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.common
+    }
+}
+
+impl Shared {
+    /// The cloud does not know us: that is told once, until somebody signs in. Returns what to say of an upload that
+    /// waits for it.
+    pub(crate) async fn session_lost(&self) -> &'static str {
+        let reason = if self.clouds.own().has_key() {
+            "the cloud does not accept the API key: start the agent with another"
+        } else {
+            "not signed in: `masv user login`"
+        };
+        if !self.session_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!("uploads wait: {reason}");
+            let told = self.store.record_event("session.lost", None, serde_json::json!({ "reason": reason })).await;
+            if let Err(error) = told {
+                tracing::error!(error = &error as &dyn std::error::Error, "an event cannot be written down");
+            }
+        }
+        reason
+    }
+
+    /// What a cloud accepts; asked once. One that does not say is taken for one with the usual limits.
+    pub(crate) async fn limits(&self, cloud: &Cloud) -> Limits {
+        let known = || self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(limits) = known().get(cloud.name()).copied() {
+            return limits;
+        }
+        match cloud.limits().await {
+            Ok(limits) => {
+                known().insert(cloud.name().to_owned(), limits);
+                limits
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the cloud does not tell its limits; taking the usual ones");
+                Limits::default()
+            }
+        }
+    }
+}
+
+/// The handle to the uploads; clones share it. What both directions have is its [`Handle`]'s.
+#[derive(Clone)]
+pub struct Queue {
+    shared: Arc<Shared>,
+    handle: Handle<UploadId, UploadSettings>,
+}
+
+impl Deref for Queue {
+    type Target = Handle<UploadId, UploadSettings>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.handle
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Queue")
+    }
+}
+
+impl Queue {
+    /// Starts the engine over what `store` holds: unfinished uploads go on unless `auto_resume` is off, in which case
+    /// they are paused first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn start(store: Store, cloud: Cloud, settings: UploadSettings) -> Result<Self, QueueError> {
+        if !settings.auto_resume {
+            let filter = UploadFilter { states: vec![State::Transferring], ..UploadFilter::default() };
+            for upload in store.uploads(filter).await? {
+                store.move_to(upload.id, &[State::Transferring], State::Paused, None).await?;
+            }
+        }
+        let common = Common::new(store, Clouds::new(cloud), settings);
+        let shared = Arc::new(Shared {
+            common: Arc::clone(&common),
+            session_changed: Notify::new(),
+            session_told: AtomicBool::new(false),
+            limits: Mutex::default(),
+        });
+        let engine = {
+            let shared = Arc::clone(&shared);
+            async move {
+                let stop = shared.controls.stop.child_token();
+                let errands = tokio::spawn(cleanup::run(Arc::clone(&shared), stop));
+                scheduler::run(shared).await;
+                errands.abort();
+            }
+        };
+        Ok(Self { shared, handle: Handle::new(common, engine) })
+    }
+
+    /// The cloud that the queue sends to.
+    #[must_use]
+    pub fn cloud(&self) -> &Cloud {
+        self.shared.clouds.own()
+    }
+
+    /// Uses `session` for team calls from now on; uploads that waited for one go on.
+    pub fn set_session(&self, session: Option<Session>) {
+        self.shared.clouds.own().set_session(session);
+        self.shared.session_told.store(false, Ordering::Relaxed);
+        self.shared.session_changed.notify_waiters();
+    }
+
+    /// Takes an order: when this returns, it is on disk and will be carried out.
+    ///
+    /// # Errors
+    /// [`QueueError::AlreadyClaimed`] when a rule's file is sent or on its way; [`QueueError::Invalid`].
+    pub async fn submit(&self, spec: UploadSpec) -> Result<UploadId, QueueError> {
+        if spec.files.is_empty() {
+            return Err(QueueError::Invalid("an upload needs at least one file"));
+        }
+        let id = UploadId::new();
+        self.shared.store.insert_upload(id, spec).await?;
+        self.shared.nudge();
+        Ok(id)
+    }
+
+    /// Adds files to an upload that is not complete; an idle one transfers again.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`] from the moment it is finalized.
+    pub async fn append(&self, id: UploadId, files: Vec<SourceFile>) -> Result<(), QueueError> {
+        let allowed = "while it is transferring, paused, idle or error";
+        self.shared.store.append_files(id, files).await.map_err(|error| QueueError::from_store(error, allowed))?;
+        self.shared.nudge();
+        Ok(())
+    }
+
+    /// Pauses: takes effect at once, keeps what is confirmed.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`] unless it is transferring or paused.
+    pub async fn pause(&self, id: UploadId) -> Result<(), QueueError> {
+        let moved = self.shared.store.move_to(id, &[State::Transferring], State::Paused, None).await;
+        moved.map_err(|error| QueueError::from_store(error, "while it is transferring or paused"))?;
+        self.shared.nudge();
+        Ok(())
+    }
+
+    /// Lets a paused or failed upload go on.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`] when it is complete.
+    pub async fn resume(&self, id: UploadId) -> Result<(), QueueError> {
+        let allowed = "while it is paused, error, transferring or idle";
+        self.shared.store.try_again(id).await.map_err(|error| QueueError::from_store(error, allowed))?;
+        self.shared.nudge();
+        Ok(())
+    }
+
+    /// Lets a paused or failed upload go on without its files that have vanished; one that is back is sent after all.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`] when it is neither; [`QueueError::Invalid`] when no file would be left.
+    pub async fn resume_without_gone(&self, id: UploadId) -> Result<(), QueueError> {
+        let allowed = "while it is paused or error";
+        let store = &self.shared.store;
+        let mut gone = Vec::new();
+        for file in store.files_failed(id, u32::MAX).await? {
+            // One that can not be looked at is not known to be gone.
+            if file.state == FileState::Gone && matches!(tokio::fs::try_exists(&file.source).await, Ok(false)) {
+                gone.push(file);
+            }
+        }
+        match store.leave_out(id, gone).await.map_err(|error| QueueError::from_store(error, allowed))? {
+            Some(_) => self.resume(id).await,
+            None => Err(QueueError::Invalid("all files of it are gone: remove the upload")),
+        }
+    }
+
+    /// Has it finalized as soon as all is uploaded. For a complete upload nothing changes.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`] when it is paused or failed.
+    pub async fn finalize(&self, id: UploadId) -> Result<(), QueueError> {
+        let allowed = "while it is transferring, idle or complete";
+        self.shared.store.ask_finalize(id).await.map_err(|error| QueueError::from_store(error, allowed))?;
+        self.shared.nudge();
+        Ok(())
+    }
+
+    /// Forgets it; what is not complete is cancelled and removed from the cloud, at once or when it can be reached.
+    ///
+    /// # Errors
+    /// [`QueueError::NotFound`].
+    pub async fn remove(&self, id: UploadId) -> Result<(), QueueError> {
+        self.shared.store.remove_upload(id).await?;
+        self.shared.nudge();
+        Ok(())
+    }
+
+    /// Changes the priority; a running upload has it from its next part on.
+    ///
+    /// # Errors
+    /// [`QueueError::NotFound`].
+    pub async fn set_priority(&self, id: UploadId, priority: i32) -> Result<(), QueueError> {
+        self.shared.store.set_priority(id, priority).await?;
+        self.shared.common.set_priority(id, priority);
+        Ok(())
+    }
+
+    /// Changes its place among uploads of the same priority.
+    ///
+    /// # Errors
+    /// [`QueueError::NotFound`].
+    pub async fn set_order(&self, id: UploadId, order: Order) -> Result<(), QueueError> {
+        self.shared.store.set_order(id, order).await?;
+        self.shared.nudge();
+        Ok(())
+    }
+
+    /// Whether it is finalized by itself when all is uploaded.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`] when it is complete.
+    pub async fn set_auto_finalize(&self, id: UploadId, auto_finalize: bool) -> Result<(), QueueError> {
+        let allowed = "while it is transferring, paused, idle or error";
+        let set = self.shared.store.set_auto_finalize(id, auto_finalize).await;
+        set.map_err(|error| QueueError::from_store(error, allowed))?;
+        if auto_finalize && self.shared.store.upload(id).await?.state == State::Idle {
+            self.finalize(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes another link to its package.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`] while the package is not made; [`QueueError::Cloud`].
+    pub async fn create_link(
+        &self,
+        id: UploadId,
+        password: Option<SecretString>,
+        email: Option<String>,
+    ) -> Result<Link, QueueError> {
+        let upload = self.shared.store.upload(id).await?;
+        let Some(package) = &upload.package else {
+            let allowed = "once its package is made";
+            return Err(QueueError::WrongState { id: id.into(), state: upload.state.as_str(), allowed });
+        };
+        let access = PackageAccess { id: &package.id, token: &package.token };
+        let cloud = self.shared.clouds.of_package(package.cloud.as_deref(), package.team.as_deref())?;
+        let created = cloud.create_link(access, &NewLink { email: email.clone(), password }).await?;
+        let link = Link { id: created.id, url: created.url, email };
+        self.shared.store.link_created(id, link.clone()).await?;
+        Ok(link)
+    }
+}
+
+impl Direction for Shared {
+    type Id = UploadId;
+    type Settings = UploadSettings;
+    const NAME: &'static str = "upload";
+
+    fn common(&self) -> &Common<UploadId, UploadSettings> {
+        &self.common
+    }
+
+    async fn wanted(&self) -> Result<Vec<(UploadId, i32)>, StoreError> {
+        let active = u32::try_from(self.settings().active_uploads).unwrap_or(u32::MAX);
+        self.store.uploads_by_turn(active).await
+    }
+
+    async fn look(&self, id: UploadId) -> Result<(State, Totals), StoreError> {
+        self.store.upload(id).await.map(|upload| (upload.state, upload.totals))
+    }
+
+    async fn drive(self: Arc<Self>, id: UploadId, steps: TaskContext) -> Result<(), Halt> {
+        drive(id, self, steps).await
+    }
+
+    fn refused(error: &CloudError) -> Problem {
+        refused(error)
+    }
+
+    async fn fail(&self, id: UploadId, problem: Problem) -> Result<(), StoreError> {
+        self.store.move_to(id, &[State::Transferring], State::Error, Some(problem)).await.map(drop)
+    }
+}

@@ -1,0 +1,301 @@
+//! The life of one upload: its package made, its link made, its files sent, the package finalized.
+//!
+//! **On a crash** it begins again from the database: a package that was made is used, files that are done are left
+//! alone. A package made whose answer was lost stays unfinalized in the cloud, which nobody ever sees, and a new
+//! one is made.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::file::send_file;
+use super::queue::Shared;
+use crate::engine::bandwidth::Throttle;
+use crate::engine::circuit_breaker::Circuits;
+use crate::engine::permits::{Permit, Reads};
+use crate::engine::retry::{RetryDecision, Tries};
+use crate::engine::task_context::{Halt, TaskContext, in_trouble};
+use crate::model::UploadId;
+use crate::model::{
+    Activity, Destination, File, Link, PackageOptions, Problem, RemotePackage, State, Upload, UploadKind,
+};
+use crate::store::{Store, StoreError};
+use masv_client::{Cloud, CloudError, Limits, NewLink, NewPackage, NewPortalPackage, PackageAccess};
+use masv_platform::crash_point;
+
+/// Files read from the database at once.
+const PAGE: u32 = 256;
+/// How often an upload without a session looks whether there is one.
+const SESSION_LOOK: Duration = Duration::from_secs(30);
+
+/// What a running upload needs at every step.
+pub(crate) struct Task {
+    pub(crate) id: UploadId,
+    shared: Arc<Shared>,
+    /// The cloud that has its package, or is to have it.
+    cloud: Cloud,
+    steps: TaskContext,
+}
+
+impl Deref for Task {
+    type Target = TaskContext;
+
+    fn deref(&self) -> &TaskContext {
+        &self.steps
+    }
+}
+
+/// A [`Task`] whose package exists.
+pub(crate) struct Run {
+    task: Task,
+    package: RemotePackage,
+    /// What the cloud accepts.
+    pub(crate) limits: Limits,
+    /// Wanted bytes of a part.
+    pub(crate) chunk_size: u64,
+    told_unproven: AtomicBool,
+    /// Files that were left for later because they go on changing.
+    later: AtomicUsize,
+}
+
+impl Deref for Run {
+    type Target = Task;
+
+    fn deref(&self) -> &Task {
+        &self.task
+    }
+}
+
+impl Task {
+    pub(crate) fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    pub(crate) fn cloud(&self) -> &Cloud {
+        &self.cloud
+    }
+
+    pub(crate) fn circuits(&self) -> &Circuits {
+        &self.shared.circuits
+    }
+
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.shared.throttle
+    }
+
+    /// How many parts may be on their way at once, over all uploads.
+    pub(crate) fn workers(&self) -> usize {
+        self.shared.settings().workers
+    }
+
+    /// Waits for a worker that may read from there.
+    pub(crate) async fn worker(&self, reads: Reads) -> Result<Permit<UploadId>, Halt> {
+        self.unless_stopped(self.shared.slots.take_to_read(self.id, self.live.priority(), reads)).await
+    }
+
+    /// Waits until somebody has signed in, looking every now and then.
+    pub(crate) async fn wait_for_session(&self) -> Result<(), Halt> {
+        let signed_in = self.shared.session_changed.notified();
+        let reason = self.shared.session_lost().await;
+        let until = Timestamp::now().checked_add(SESSION_LOOK).unwrap_or(Timestamp::MAX);
+        let _shown = self.live.wait(reason.to_owned(), 1, until);
+        tokio::select! {
+            waited = self.pause_for(SESSION_LOOK) => waited,
+            () = signed_in => Ok(()),
+        }
+    }
+
+    /// Makes a call until it succeeds or never would.
+    ///
+    /// The call itself is not broken off, whatever happens: what it made in the cloud is to be written down.
+    pub(crate) async fn try_to<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T, Halt>
+    where
+        F: Future<Output = Result<T, CloudError>>,
+    {
+        let (host, mut tries) = (self.cloud().base().authority(), Tries::default());
+        loop {
+            match self.try_at(&self.shared.circuits, host, &mut call, &mut tries).await {
+                Err(Halt::Refused(_, RetryDecision::SignIn)) => self.wait_for_session().await?,
+                other => return other,
+            }
+        }
+    }
+}
+
+impl Run {
+    pub(crate) fn package(&self) -> PackageAccess<'_> {
+        PackageAccess { id: &self.package.id, token: &self.package.token }
+    }
+
+    /// A file is left for later: it goes on changing.
+    pub(crate) fn comes_later(&self) {
+        self.later.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Says, once an upload, that the storage's tags prove nothing.
+    pub(crate) fn tell_unproven(&self) {
+        if !self.told_unproven.swap(true, Ordering::Relaxed) {
+            tracing::warn!(upload = %self.id, "the storage's tags are no MD5: what arrived can not be compared");
+        }
+    }
+}
+
+/// Drives an upload from where it stands to complete or idle.
+pub(crate) async fn drive(id: UploadId, shared: Arc<Shared>, steps: TaskContext) -> Result<(), Halt> {
+    let upload = shared.store.upload(id).await?;
+    let cloud = match &upload.package {
+        Some(package) => shared.clouds.of_package(package.cloud.as_deref(), package.team.as_deref()),
+        None => Ok(shared.clouds.own().clone()),
+    };
+    let cloud = cloud.map_err(|error| Halt::Refused(error, RetryDecision::Never))?;
+    let task = Task { id, shared, cloud, steps };
+    let package = match &upload.package {
+        Some(package) => package.clone(),
+        None => create(&task, &upload).await?,
+    };
+    if upload.kind() == UploadKind::Link && upload.links.is_empty() {
+        make_link(&task, &package).await?;
+    }
+    let settings = task.shared.settings();
+    let limits = task.shared.limits(task.cloud()).await;
+    let chunk_size = upload.chunk_size.unwrap_or(settings.chunk_size);
+    let run = Arc::new(Run {
+        task,
+        package,
+        limits,
+        chunk_size,
+        told_unproven: AtomicBool::new(false),
+        later: AtomicUsize::new(0),
+    });
+    for file in run.store().files_left_over(run.id).await? {
+        if let Some(remote) = &file.remote {
+            run.try_to(|| run.cloud().remove_file(run.package(), &remote.id)).await.or_else(Halt::unless_refused)?;
+        }
+        run.store().file_removed(run.id, file.number).await?;
+    }
+    loop {
+        run.live.set_phase(Activity::Sending);
+        let sent = send_files(&run).await?;
+        run.live.set_phase(Activity::Verifying);
+        match run.store().all_sent(run.id).await? {
+            Some(State::Transferring) => break,
+            Some(_) => return Ok(()),
+            // What waits for its file to settle is looked at again, after all others.
+            None if run.later.swap(0, Ordering::Relaxed) > 0 => {}
+            None => {
+                let failed = run.store().files_failed(run.id, 1_000).await?;
+                if !failed.is_empty() {
+                    let problems = failed.iter().filter_map(|file| file.problem.as_ref());
+                    return Err(Halt::Failed(in_trouble(problems)));
+                }
+                if sent == 0 {
+                    return Err(Halt::Store(StoreError::Unreadable("upload.files_done")));
+                }
+                run.live.set_total(run.store().upload(run.id).await?.totals.bytes);
+            }
+        }
+    }
+    run.live.set_phase(Activity::Finalizing);
+    crash_point("upload.closing");
+    match run.try_to(|| run.cloud().finalize_package(run.package())).await {
+        Ok(()) | Err(Halt::Refused(_, RetryDecision::Done)) => {}
+        Err(halt) => return Err(halt),
+    }
+    crash_point("upload.finalized");
+    run.store().completed(run.id).await?;
+    crash_point("upload.completed");
+    tracing::info!(upload = %run.id, package = %run.package.id, name = %upload.name, "upload complete");
+    Ok(())
+}
+
+async fn create(task: &Task, upload: &Upload) -> Result<RemotePackage, Halt> {
+    task.live.set_phase(Activity::Creating);
+    let (created, team) = match &upload.destination {
+        Destination::Portal { subdomain, sender, access_code, metadata } => {
+            let portal = task.try_to(|| task.cloud().portal(subdomain)).await?;
+            let package = NewPortalPackage {
+                name: &upload.name,
+                description: upload.description.as_deref(),
+                sender,
+                access_code: access_code.as_ref(),
+                metadata,
+            };
+            (task.try_to(|| task.cloud().create_portal_package(&portal, &package)).await?, None)
+        }
+        destination => {
+            let team = task.try_to(|| std::future::ready(task.cloud().team(upload.team_id.as_deref()))).await?;
+            let package = new_package(upload, destination);
+            (task.try_to(|| task.cloud().create_package(&team, &package)).await?, Some(team))
+        }
+    };
+    let cloud = Some(task.cloud().name().to_owned());
+    let package = RemotePackage { cloud, team, id: created.id, token: created.access_token };
+    crash_point("package.made");
+    task.store().package_created(task.id, package.clone()).await?;
+    crash_point("package.kept");
+    Ok(package)
+}
+
+fn new_package(upload: &Upload, destination: &Destination) -> NewPackage {
+    let PackageOptions { delete_after, download_limit, tag_name, tag_id, teamspace_id, unlimited_storage } =
+        upload.options.clone();
+    let recipients = match destination {
+        Destination::Email { recipients } => recipients.clone(),
+        Destination::Link | Destination::Portal { .. } => Vec::new(),
+    };
+    NewPackage {
+        name: upload.name.clone(),
+        description: upload.description.clone(),
+        recipients,
+        password: upload.password.clone(),
+        access_limit: download_limit,
+        expiry_days: delete_after,
+        unlimited_storage,
+        tag_id,
+        tag_name,
+        teamspace_id,
+    }
+}
+
+async fn make_link(task: &Task, package: &RemotePackage) -> Result<(), Halt> {
+    let access = PackageAccess { id: &package.id, token: &package.token };
+    let new = NewLink::default();
+    let link = task.try_to(|| task.cloud().create_link(access, &new)).await?;
+    crash_point("link.made");
+    task.store().link_created(task.id, Link { id: link.id, url: link.url, email: None }).await?;
+    Ok(())
+}
+
+/// Sends all files that are still to be sent; files in trouble are passed over.
+async fn send_files(run: &Arc<Run>) -> Result<usize, Halt> {
+    let page = |after| run.store().files_to_send(run.id, after, PAGE);
+    let send = |file| {
+        let run = Arc::clone(run);
+        async move { send_file(&run, file).await }
+    };
+    run.each_file(page, |file: &File| file.number, send).await
+}
+
+/// What to say of a refusal.
+pub(crate) fn refused(error: &CloudError) -> Problem {
+    let (code, hint) = match error {
+        CloudError::NotSignedIn => ("not_signed_in", "sign in with `masv user login`, then resume the upload"),
+        CloudError::Elsewhere { .. } => (
+            "other_cloud",
+            "start the agent without a cloud and resume the upload, or remove it and send its files again",
+        ),
+        CloudError::NoTeam { .. } => ("no_team", "name the team with --team-id, or `cloud.team` in the rules file"),
+        _ => match error.status() {
+            Some(401 | 403) => {
+                ("not_allowed", "check the key, the password or the access code, then resume the upload")
+            }
+            Some(404 | 410) => ("not_found", "it may have been removed in the cloud; start a new upload"),
+            _ => ("refused", "correct what the cloud names, then resume the upload or start a new one"),
+        },
+    };
+    let hint = Some(hint.to_owned());
+    Problem { code: code.to_owned(), message: error.to_string(), retryable: true, hint }
+}

@@ -1,0 +1,393 @@
+//! Hints that something may have changed, so that a look comes sooner than by the clock.
+//!
+//! **In**: the operating system's file events. **Out**: paths to look at, or "look at everything". Hints are never
+//! the truth: they may be late, doubled or missing, and everything works without them, only slower.
+//!
+//! **Guarantees.** The events are always taken from the system, whatever the reader does: they are gathered as a
+//! set of paths, and when that grows too large, or the system says that it lost some, it becomes "everything". A
+//! folder is watched before it is listed, so that nothing falls between the two. What can not be watched (limits,
+//! network file systems) is told, so that it is polled.
+//!
+//! Must never know: what the files mean.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
+use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+
+use super::watcher::FileSystem;
+
+/// More paths than this are "everything".
+const MOST_PATHS: usize = 4_096;
+
+/// What there is to look at.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Hinted {
+    /// Everything, because events were lost or are too many to tell apart.
+    pub everything: bool,
+    /// Only these, relative to the watched folder.
+    pub paths: BTreeSet<PathBuf>,
+}
+
+impl Hinted {
+    /// Whether there is nothing to look at.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.everything && self.paths.is_empty()
+    }
+}
+
+/// Why the folder is polled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Silence {
+    /// The rule says so.
+    ByRule,
+    /// The file system tells of no changes.
+    FileSystem(&'static str),
+    /// The system's limit of watched folders is reached; what to do about it.
+    Limit(String),
+    /// Watching failed otherwise.
+    Failed(String),
+}
+
+impl std::fmt::Display for Silence {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ByRule => formatter.write_str("the rule says so"),
+            Self::FileSystem(name) => write!(formatter, "{name} does not tell of changes"),
+            Self::Limit(hint) => formatter.write_str(hint),
+            Self::Failed(reason) => write!(formatter, "the system can not watch the folder: {reason}"),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    everything: bool,
+    paths: BTreeSet<PathBuf>,
+    /// Folders whose watch ended with them, even when one of the same name is there again.
+    ended: Vec<PathBuf>,
+    overflows: u64,
+    limit: bool,
+    /// The watched folder without links in its path: some systems tell of changes under that name.
+    canonical: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    root: PathBuf,
+    gathered: Mutex<Gathered>,
+    wake: Notify,
+}
+
+impl Shared {
+    fn gathered(&self) -> MutexGuard<'_, Gathered> {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes one event from the system. Never blocks for longer than an insertion takes.
+    fn take_event(&self, event: notify::Result<Event>) {
+        let mut gathered = self.gathered();
+        match event {
+            // The system lost events. This one has no path: it must be seen before anything looks at paths.
+            Ok(event) if event.need_rescan() => {
+                gathered.overflows += 1;
+                gathered.everything = true;
+            }
+            Ok(event) => {
+                if !tells_of_a_change(event.kind) {
+                    return;
+                }
+                let ends = matches!(
+                    event.kind,
+                    EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From | RenameMode::Both))
+                );
+                for path in event.paths {
+                    // The watched folder's own name is the empty path.
+                    let canonical = gathered.canonical.as_deref().unwrap_or(&self.root);
+                    let relative = path.strip_prefix(&self.root).or_else(|_| path.strip_prefix(canonical));
+                    let Ok(relative) = relative.map(Path::to_owned) else { continue };
+                    if ends {
+                        gathered.ended.push(relative.clone());
+                    }
+                    if !gathered.everything {
+                        gathered.paths.insert(relative);
+                    }
+                }
+            }
+            Err(error) => {
+                gathered.limit |= is_limit(&error);
+                gathered.everything = true;
+            }
+        }
+        if gathered.paths.len() > MOST_PATHS || gathered.ended.len() > MOST_PATHS {
+            gathered.everything = true;
+        }
+        if gathered.everything {
+            gathered.paths.clear();
+        }
+        drop(gathered);
+        self.wake.notify_one();
+    }
+}
+
+/// Opening and reading, our own looks among it, change nothing.
+fn tells_of_a_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+        _ => true,
+    }
+}
+
+fn is_limit(error: &notify::Error) -> bool {
+    match &error.kind {
+        notify::ErrorKind::MaxFilesWatch => true,
+        notify::ErrorKind::Io(error) => matches!(error.raw_os_error(), Some(28 | 24)),
+        _ => false,
+    }
+}
+
+/// The hints for one watched folder.
+#[derive(Debug)]
+pub struct FsEvents {
+    shared: Arc<Shared>,
+    watcher: Mutex<Option<RecommendedWatcher>>,
+    watched: Mutex<HashMap<PathBuf, (u64, u64)>>,
+    silence: Mutex<Option<Silence>>,
+    file_system: FileSystem,
+}
+
+impl FsEvents {
+    /// Hints for `root`. With `native` false there are none: the rule polls. `file_system` tells where there are none
+    /// that could be relied on.
+    #[must_use]
+    pub fn new(root: &Path, native: bool, file_system: FileSystem) -> Self {
+        let shared = Arc::new(Shared { root: root.to_owned(), gathered: Mutex::default(), wake: Notify::new() });
+        let hints = Self {
+            shared,
+            watcher: Mutex::default(),
+            watched: Mutex::default(),
+            silence: Mutex::new((!native).then_some(Silence::ByRule)),
+            file_system,
+        };
+        if native {
+            hints.begin();
+        }
+        hints
+    }
+
+    fn begin(&self) {
+        let shared = Arc::clone(&self.shared);
+        let config = Config::default().with_follow_symlinks(false);
+        match RecommendedWatcher::new(move |event| shared.take_event(event), config) {
+            Ok(watcher) => *locked(&self.watcher) = Some(watcher),
+            Err(error) => *locked(&self.silence) = Some(self.silence_of(&error)),
+        }
+    }
+
+    /// Waits until there is something to look at.
+    pub async fn changed(&self) {
+        self.shared.wake.notified().await;
+    }
+
+    /// What there is to look at; it counts as told from here on.
+    #[must_use]
+    pub fn take(&self) -> Hinted {
+        let mut gathered = self.shared.gathered();
+        let ended = std::mem::take(&mut gathered.ended);
+        let hinted =
+            Hinted { everything: std::mem::take(&mut gathered.everything), paths: std::mem::take(&mut gathered.paths) };
+        let limit = std::mem::take(&mut gathered.limit);
+        drop(gathered);
+        if !ended.is_empty() {
+            let ended: BTreeSet<PathBuf> = ended.into_iter().collect();
+            locked(&self.watched).retain(|folder, _| !folder.ancestors().any(|above| ended.contains(above)));
+        }
+        if limit {
+            *locked(&self.silence) = Some(Silence::Limit(limit_hint(locked(&self.watched).len())));
+        }
+        hinted
+    }
+
+    /// Watches a folder (relative path, device and inode) before it is listed. Blocks shortly.
+    pub fn watch(&self, folder: &Path, id: (u64, u64)) {
+        if !cfg!(target_os = "linux") && !folder.as_os_str().is_empty() {
+            return; // Elsewhere one watch covers everything below.
+        }
+        if locked(&self.watched).get(folder) == Some(&id) || matches!(*locked(&self.silence), Some(Silence::Limit(_))) {
+            return;
+        }
+        let mode = if cfg!(target_os = "linux") { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive };
+        let mut watcher = locked(&self.watcher);
+        let Some(watcher) = watcher.as_mut() else { return };
+        let path = self.shared.root.join(folder);
+        // `join` with an empty path would add a slash, and events would not be told below the root's own name.
+        let path = if folder.as_os_str().is_empty() { self.shared.root.clone() } else { path };
+        match watcher.watch(&path, mode) {
+            Ok(()) => {
+                locked(&self.watched).insert(folder.to_owned(), id);
+            }
+            Err(error) if is_limit(&error) => *locked(&self.silence) = Some(self.silence_of(&error)),
+            // It vanished, or the agent may not read it: the look itself will say so.
+            Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound | notify::ErrorKind::Io(_)) => {}
+            Err(error) => *locked(&self.silence) = Some(Silence::Failed(error.to_string())),
+        }
+    }
+
+    /// Prepares for a look at everything: watches that may have died unnoticed are set again, and limits that were
+    /// reached are tried once more.
+    pub fn renew(&self) {
+        if locked(&self.watcher).is_none() && matches!(*locked(&self.silence), Some(Silence::Limit(_))) {
+            *locked(&self.silence) = None;
+            self.begin();
+        }
+        locked(&self.watched).clear();
+        self.shared.gathered().canonical = std::fs::canonicalize(&self.shared.root).ok();
+        let mut silence = locked(&self.silence);
+        if silence.as_ref().is_some_and(|silence| !matches!(silence, Silence::ByRule))
+            && locked(&self.watcher).is_some()
+        {
+            *silence = None;
+        }
+        if silence.is_none() {
+            *silence = (self.file_system)(&self.shared.root).map(Silence::FileSystem);
+        }
+    }
+
+    /// Why the folder has to be polled; `None` when the events are enough.
+    #[must_use]
+    pub fn silence(&self) -> Option<Silence> {
+        locked(&self.silence).clone()
+    }
+
+    /// How often the system lost events.
+    #[must_use]
+    pub fn overflows(&self) -> u64 {
+        self.shared.gathered().overflows
+    }
+
+    fn silence_of(&self, error: &notify::Error) -> Silence {
+        if is_limit(error) {
+            Silence::Limit(limit_hint(locked(&self.watched).len()))
+        } else {
+            Silence::Failed(error.to_string())
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a person can do when no more folders can be watched.
+fn limit_hint(watched: usize) -> String {
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(format!("/proc/sys/fs/inotify/{name}")).ok()?;
+        text.trim().parse::<u64>().ok()
+    };
+    let watches = read("max_user_watches").unwrap_or(0);
+    let instances = read("max_user_instances").unwrap_or(0);
+    if watched == 0 {
+        return format!(
+            "the system allows {instances} watchers a user, and all are taken: \
+             run `sysctl fs.inotify.max_user_instances={}`",
+            (instances * 4).max(512)
+        );
+    }
+    format!(
+        "the system allows {watches} watched folders a user, of which {watched} are this rule's, and needs more: \
+         run `sysctl fs.inotify.max_user_watches={}`",
+        (watches * 4).max(524_288)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, DataChange, Flag, RemoveKind};
+
+    use super::*;
+
+    fn silent(root: &Path) -> FsEvents {
+        FsEvents::new(root, false, |_| None)
+    }
+
+    fn event(kind: EventKind, paths: &[&str]) -> notify::Result<Event> {
+        Ok(paths.iter().fold(Event::new(kind), |event, path| event.add_path(PathBuf::from(path))))
+    }
+
+    const CREATED: EventKind = EventKind::Create(CreateKind::File);
+
+    /// Row "inotify queue overflow loses events silently": the flag comes on an event without a path.
+    #[test]
+    fn an_overflow_has_no_path_and_means_everything() {
+        let hints = silent(Path::new("/drop"));
+        hints.shared.take_event(event(CREATED, &["/drop/a"]));
+        hints.shared.take_event(Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+        assert_eq!(hints.take(), Hinted { everything: true, paths: BTreeSet::new() });
+        assert_eq!(hints.overflows(), 1);
+        assert!(hints.take().is_empty());
+    }
+
+    /// Row "event channel full": the events are taken all the same, and become "everything".
+    #[test]
+    fn more_paths_than_can_be_told_apart_are_everything() {
+        let hints = silent(Path::new("/drop"));
+        for number in 0..=MOST_PATHS {
+            hints.shared.take_event(event(CREATED, &[&format!("/drop/{number}")]));
+        }
+        let hinted = hints.take();
+        assert!(hinted.everything && hinted.paths.is_empty());
+    }
+
+    /// Row "inotify watch limit (ENOSPC) read as disk full".
+    #[test]
+    fn a_limit_is_told_with_the_command_that_raises_it_and_not_tried_again_at_once() {
+        let hints = silent(Path::new("/drop"));
+        *locked(&hints.silence) = None;
+        hints.shared.take_event(Err(notify::Error::new(notify::ErrorKind::MaxFilesWatch)));
+        assert!(hints.take().everything);
+        let Some(Silence::Limit(hint)) = hints.silence() else { panic!("{:?}", hints.silence()) };
+        assert!(hint.contains("sysctl fs.inotify."), "{hint}");
+        let full = notify::Error::io(std::io::Error::from_raw_os_error(28));
+        assert!(matches!(hints.silence_of(&full), Silence::Limit(_)));
+    }
+
+    #[test]
+    fn changes_told_under_the_folder_s_other_name_are_hints_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::fs::create_dir(folder.path().join("drop")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("drop"), &link).unwrap();
+        let hints = silent(&link);
+        hints.renew();
+        let told = std::fs::canonicalize(folder.path()).unwrap().join("drop/clip.mov");
+        hints.shared.take_event(event(CREATED, &[told.to_str().unwrap()]));
+        assert_eq!(hints.take().paths, BTreeSet::from([PathBuf::from("clip.mov")]));
+    }
+
+    #[test]
+    fn opening_and_reading_are_no_hints() {
+        let hints = silent(Path::new("/drop"));
+        for kind in [AccessKind::Open(AccessMode::Any), AccessKind::Close(AccessMode::Read), AccessKind::Read] {
+            hints.shared.take_event(event(EventKind::Access(kind), &["/drop/a"]));
+        }
+        assert!(hints.take().is_empty());
+        hints.shared.take_event(event(EventKind::Modify(ModifyKind::Data(DataChange::Any)), &["/drop/a/b", "/else"]));
+        assert_eq!(hints.take().paths, BTreeSet::from([PathBuf::from("a/b")]));
+    }
+
+    /// A folder that is removed and made again within one look may have the same inode, but its watch is gone.
+    #[test]
+    fn a_folder_that_went_away_is_watched_anew_when_it_is_back() {
+        let hints = silent(Path::new("/drop"));
+        for folder in ["a", "a/b", "c"] {
+            locked(&hints.watched).insert(PathBuf::from(folder), (1, 2));
+        }
+        hints.shared.take_event(event(EventKind::Remove(RemoveKind::Folder), &["/drop/a"]));
+        assert!(hints.take().paths.contains(Path::new("a")));
+        assert_eq!(locked(&hints.watched).keys().collect::<Vec<_>>(), [Path::new("c")]);
+    }
+}

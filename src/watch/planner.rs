@@ -1,0 +1,397 @@
+//! Everything a rule knows and decides, without doing anything: the looks taken in, the verdicts, what settles,
+//! what is ready, what is to be packaged.
+//!
+//! **In**: the time since the start, looks, ledger entries, probes, what became of packages. **Out**: what to look at,
+//! what to package, what to tell. Pure, so that histories of a folder can be played through it in no time.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Zoned;
+
+use self::renaming::Content;
+use super::beneath::{Offline, Probe};
+use super::classifier::{Classifier, Kind};
+use super::dedup::{DedupDecision, judge};
+use super::dispatch::{Chosen, Surroundings, group_of};
+use super::listing::Listing;
+use super::package::{Gate, Item, Package, Plan, Standing, plan};
+use super::scan::Look;
+use super::settle::{Hold, Settling, Stage};
+use super::snapshot::{Changes, Known, Snapshot};
+use crate::model::LedgerEntry;
+use crate::model::UploadId;
+use masv_platform::FileIdentity;
+use masv_rules::composed;
+use masv_rules::{Ready, Rule};
+
+mod renaming;
+mod waiting;
+
+/// Why a whole file can not be packaged at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Why, for a person.
+    pub reason: String,
+    /// When it is tried again; `None` when only a change of the rules or the file helps.
+    pub until: Option<Duration>,
+}
+
+/// What a rule knows.
+#[derive(Debug)]
+pub struct Planner {
+    sieve: Classifier,
+    surroundings: Surroundings,
+    inventory: Snapshot,
+    settling: Settling,
+    groups: BTreeMap<Arc<Path>, Arc<str>>,
+    /// Since when whole files have their marker.
+    marked: BTreeMap<Arc<Path>, Duration>,
+    blocks: BTreeMap<Arc<Path>, Block>,
+    listing: Listing,
+    /// The manifests that are there.
+    manifests: BTreeSet<Arc<Path>>,
+    /// Paths on disk whose composed form is another, by that form.
+    decomposed: HashMap<PathBuf, Arc<Path>>,
+    /// Files that were sent and are no longer at their path, by what survives a renaming.
+    departed: HashMap<Content, PathBuf>,
+    no_group: Arc<str>,
+}
+
+impl Planner {
+    /// An empty desk.
+    #[must_use]
+    pub fn new(sieve: Classifier, surroundings: Surroundings) -> Self {
+        let settling = Settling::new(sieve.rule().settle);
+        Self {
+            sieve,
+            surroundings,
+            inventory: Snapshot::default(),
+            settling,
+            groups: BTreeMap::new(),
+            marked: BTreeMap::new(),
+            blocks: BTreeMap::new(),
+            listing: Listing::default(),
+            manifests: BTreeSet::new(),
+            decomposed: HashMap::new(),
+            departed: HashMap::new(),
+            no_group: Arc::from(""),
+        }
+    }
+
+    /// The rule.
+    #[must_use]
+    pub fn rule(&self) -> &Arc<Rule> {
+        self.sieve.rule()
+    }
+
+    /// What is there.
+    #[must_use]
+    pub fn inventory(&self) -> &Snapshot {
+        &self.inventory
+    }
+
+    /// What is on its way.
+    #[must_use]
+    pub fn settling(&self) -> &Settling {
+        &self.settling
+    }
+
+    /// Takes in a look. The fresh files it returns must be [judged](Self::judge); until then they are not packaged.
+    ///
+    /// # Errors
+    /// [`Offline`] when the look shows that the folder is not the one that was known.
+    pub fn take(&mut self, now: Duration, look: Look) -> Result<Changes, Offline> {
+        let held = |path: &Arc<Path>| {
+            self.settling.get(path).filter(|file| matches!(file.stage, Stage::Held(_))).map(|file| file.identity)
+        };
+        let seen = look.files.iter().filter_map(|file| Some((Arc::clone(&file.relative), held(&file.relative)?)));
+        let held: Vec<_> = seen.collect();
+        let changes = self.inventory.apply(now, look)?;
+        for (path, identity) in &held {
+            self.settling.observe(now, path, *identity);
+        }
+        for (path, known) in &changes.gone {
+            self.drop_path(path);
+            self.listing.remove(path);
+            self.manifests.remove(path);
+            self.note_departed(path, known);
+            self.decomposed.remove(&*composed(path));
+        }
+        for path in &changes.fresh {
+            if let Cow::Owned(form) = composed(path) {
+                self.decomposed.insert(form, Arc::clone(path));
+            }
+            if matches!(&self.rule().ready, Ready::Manifest { patterns } if patterns.matches(path)) {
+                self.manifests.insert(Arc::clone(path));
+            }
+            self.blocks.remove(path);
+            self.marked.remove(path);
+            match self.inventory.get(path).map(|known| (known.kind, known.identity)) {
+                Some((Kind::Unfinished, identity)) => self.settling.observe(now, path, identity),
+                Some((Kind::Item, identity)) if self.settling.get(path).is_some() => {
+                    self.settling.observe(now, path, identity);
+                }
+                Some(_) => drop(self.settling.remove(path)),
+                None => {}
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Decides what is to be done with a file, given what the ledger says of its path.
+    pub fn judge(&mut self, now: Duration, clock: &Zoned, path: &Arc<Path>, entry: Option<&LedgerEntry>) {
+        let Some(Known { identity, kind: Kind::Item, .. }) = self.inventory.get(path) else { return };
+        let identity = *identity;
+        let verdict = judge(self.sieve.rule(), entry, &identity);
+        self.inventory.set_verdict(path, verdict);
+        if !verdict.sends() {
+            self.settling.remove(path);
+            return;
+        }
+        self.settling.observe(now, path, identity);
+        if self.rule().group_by.is_some() && !self.groups.contains_key(path) {
+            match group_of(self.sieve.rule(), &self.surroundings, clock, path, identity.size) {
+                Ok(group) => drop(self.groups.insert(Arc::clone(path), Arc::from(group))),
+                Err(error) => {
+                    let block = Block { reason: super::describe(&error), until: None };
+                    self.blocks.insert(Arc::clone(path), block);
+                }
+            }
+        }
+    }
+
+    /// The files that need a look of their own now, with the place of their bytes.
+    #[must_use]
+    pub fn due(&self, now: Duration) -> Vec<(Arc<Path>, Arc<Path>)> {
+        let place = |path: Arc<Path>| {
+            let target = self.inventory.get(&path).and_then(|known| known.target.clone());
+            (Arc::clone(&path), target.unwrap_or(path))
+        };
+        self.settling.due(now).into_iter().map(place).collect()
+    }
+
+    /// Takes in such a look. `writer` names who holds the file open for writing.
+    pub fn confirm(&mut self, now: Duration, path: &Arc<Path>, probe: Probe, writer: Option<String>) {
+        match probe {
+            Probe::Gone => {
+                self.inventory.remove(path);
+                self.drop_path(path);
+            }
+            Probe::Unreadable(reason) => self.settling.hold(now, path, Hold::Unreadable(reason)),
+            Probe::Readable(identity) if self.is_something_else(path, &identity) => self.taken_away(path),
+            Probe::Readable(identity) => {
+                self.inventory.update(path, identity);
+                let whole = self.settling.confirm(now, path, identity, writer.map(Hold::Writer));
+                let unfinished = self.inventory.get(path).is_some_and(|known| known.kind == Kind::Unfinished);
+                if whole && unfinished {
+                    // Nobody is at work on it: a leftover, which holds nothing up.
+                    self.settling.remove(path);
+                }
+            }
+        }
+    }
+
+    /// Whether the file's size has made it something else to the rule since a look found it. It is forgotten then: the
+    /// next look finds it as what it is.
+    fn is_something_else(&self, path: &Path, identity: &FileIdentity) -> bool {
+        let known = self.inventory.get(path).filter(|known| known.identity.size != identity.size);
+        known.is_some_and(|known| self.sieve.sort(path, identity.size) != Some(known.kind))
+    }
+
+    /// A last look before packaging found a whole file like this. Returns whether it is as it was; otherwise it
+    /// settles anew.
+    pub fn recheck(&mut self, now: Duration, path: &Arc<Path>, probe: &Probe) -> bool {
+        match probe {
+            Probe::Readable(identity) if self.is_something_else(path, identity) => {
+                self.taken_away(path);
+                false
+            }
+            Probe::Readable(identity) => {
+                let same = self.settling.get(path).is_some_and(|file| file.identity == *identity);
+                if !same {
+                    self.inventory.update(path, *identity);
+                    self.settling.observe(now, path, *identity);
+                }
+                same
+            }
+            Probe::Unreadable(reason) => {
+                self.settling.hold(now, path, Hold::Unreadable(reason.clone()));
+                false
+            }
+            Probe::Gone => {
+                self.inventory.remove(path);
+                self.drop_path(path);
+                false
+            }
+        }
+    }
+
+    /// What to package now.
+    #[must_use]
+    pub fn plan(&mut self, now: Duration, gate: Gate, open_package: bool) -> Plan {
+        let items = self.items(now);
+        let newest = |top: &Path| self.inventory.newest_folder(top);
+        plan(now, &self.sieve.rule().package, gate, open_package, &items, &newest)
+    }
+
+    fn items(&mut self, now: Duration) -> Vec<Item> {
+        if matches!(self.rule().ready, Ready::Manifest { .. }) {
+            let mut listing = std::mem::take(&mut self.listing);
+            listing.refresh(&|path| self.presence(path));
+            self.listing = listing;
+        }
+        let mut items = Vec::with_capacity(self.settling.count());
+        for (path, pending) in self.settling.iter() {
+            let unfinished = self.inventory.get(path).is_none_or(|known| known.kind != Kind::Item);
+            let marked = match &pending.stage {
+                Stage::Whole(_) if !unfinished => self.ready_beyond_settled(path),
+                _ => false,
+            };
+            let since_marked = match (&self.sieve.rule().ready, marked) {
+                (Ready::Settled, _) | (_, false) => pending.since,
+                _ => *self.marked.entry(Arc::clone(path)).or_insert(now),
+            };
+            let standing = match &pending.stage {
+                _ if unfinished => Standing::Unfinished,
+                Stage::Held(Hold::Unreadable(_)) => Standing::Stuck,
+                Stage::Settling | Stage::Held(Hold::Writer(_)) => Standing::Settling,
+                Stage::Whole(_) if self.blocks.get(path).is_some_and(|b| b.until.is_none_or(|at| now < at)) => {
+                    Standing::Stuck
+                }
+                Stage::Whole(_) if !marked => Standing::Waiting,
+                Stage::Whole(at) => Standing::Ready((*at).max(since_marked)),
+            };
+            items.push(Item {
+                path: Arc::clone(path),
+                size: pending.identity.size,
+                group: Arc::clone(self.groups.get(path).unwrap_or(&self.no_group)),
+                since: pending.since.max(since_marked),
+                standing,
+            });
+        }
+        items
+    }
+
+    /// The files of a package as they are to be sent, but for those that are no longer whole.
+    #[must_use]
+    pub fn chosen(&self, package: &Package) -> Vec<Chosen> {
+        let chosen = package.files.iter().filter_map(|path| {
+            let identity = self.settling.get(path).filter(|file| file.is_whole())?.identity;
+            let target = self.inventory.get(path).and_then(|known| known.target.clone());
+            Some(Chosen { relative: Arc::clone(path), identity, target })
+        });
+        chosen.collect()
+    }
+
+    /// An upload has the file now.
+    pub fn sent_with(&mut self, path: &Path, upload: UploadId) {
+        self.inventory.set_verdict(path, DedupDecision::InUpload(Some(upload)));
+        self.drop_path(path);
+    }
+
+    /// The file counts as sent.
+    pub fn skip(&mut self, path: &Path) {
+        self.inventory.set_verdict(path, DedupDecision::Skipped);
+        self.drop_path(path);
+    }
+
+    /// The file could not be packaged.
+    pub fn block(&mut self, path: &Arc<Path>, reason: String, until: Option<Duration>) {
+        self.blocks.insert(Arc::clone(path), Block { reason, until });
+    }
+
+    /// The file was removed or moved away by the agent itself, or is to be found anew.
+    pub fn taken_away(&mut self, path: &Path) {
+        self.inventory.remove(path);
+        self.drop_path(path);
+    }
+
+    /// After the folder was offline nothing that was observed of unsettled files proves anything.
+    pub fn start_anew(&mut self, now: Duration) {
+        self.settling.start_anew(now);
+    }
+
+    /// When something is to be done that no hint will tell of.
+    #[must_use]
+    pub fn next(&self, now: Duration) -> Option<Duration> {
+        let blocks = self.blocks.values().filter_map(|block| block.until).filter(|until| *until > now);
+        self.settling.next_look().into_iter().chain(blocks).min()
+    }
+
+    /// The files of an upload that are here.
+    #[must_use]
+    pub fn files_in(&self, is_one: impl Fn(UploadId) -> bool) -> Vec<Arc<Path>> {
+        let in_upload = self
+            .inventory
+            .files()
+            .filter(|(_, known)| matches!(known.verdict, Some(DedupDecision::InUpload(Some(id))) if is_one(id)));
+        in_upload.map(|(path, _)| Arc::clone(path)).collect()
+    }
+
+    /// The files that were sent and are still here under their own names, with the upload they were sent in.
+    #[must_use]
+    pub fn sent_files(&self) -> Vec<(Arc<Path>, UploadId)> {
+        let sent = self.inventory.files().filter_map(|(path, known)| match known.verdict {
+            Some(DedupDecision::Sent(Some(id))) if known.target.is_none() => Some((Arc::clone(path), id)),
+            _ => None,
+        });
+        sent.collect()
+    }
+
+    /// All files that may have to be sent.
+    #[must_use]
+    pub fn candidates(&self) -> Vec<Arc<Path>> {
+        let items = self.inventory.files().filter(|(_, known)| known.kind == Kind::Item);
+        items.map(|(path, _)| Arc::clone(path)).collect()
+    }
+
+    /// The files at or below a path that are on their way to be sent.
+    #[must_use]
+    pub fn unsent_below(&self, top: &Path) -> Vec<(PathBuf, FileIdentity)> {
+        let unsent = self.inventory.files().filter(|(path, known)| {
+            path.starts_with(top) && known.verdict.is_some_and(DedupDecision::sends) && known.kind == Kind::Item
+        });
+        unsent.map(|(path, known)| (path.to_path_buf(), known.identity)).collect()
+    }
+
+    /// Whether the file was sent before, with other content.
+    #[must_use]
+    pub fn came_back_changed(&self, path: &Path) -> bool {
+        self.inventory.get(path).is_some_and(|known| known.verdict == Some(DedupDecision::SendChanged))
+    }
+
+    /// How many files are on their way to be sent.
+    #[must_use]
+    pub fn waiting_count(&self) -> u64 {
+        let is_item = |path: &Path| self.inventory.get(path).is_some_and(|known| known.kind == Kind::Item);
+        self.settling.iter().filter(|(path, _)| is_item(path)).count() as u64
+    }
+
+    /// Whether files that were there at `moment`, or came while those settled, are still settling.
+    #[must_use]
+    pub fn awaits(&self, moment: Duration) -> bool {
+        let belongs = moment + self.rule().settle;
+        self.settling.iter().any(|(_, file)| file.stage == Stage::Settling && file.first_seen <= belongs)
+    }
+
+    /// Whether files of a group are on their way and still change.
+    #[must_use]
+    pub fn is_settling(&self, group: &Arc<str>) -> bool {
+        self.settling.iter().any(|(path, file)| {
+            file.stage == Stage::Settling
+                && self.groups.get(path).unwrap_or(&self.no_group) == group
+                && self.inventory.get(path).is_some_and(|known| known.kind == Kind::Item)
+        })
+    }
+
+    fn drop_path(&mut self, path: &Path) {
+        self.settling.remove(path);
+        self.groups.remove(path);
+        self.marked.remove(path);
+        self.blocks.remove(path);
+    }
+}
