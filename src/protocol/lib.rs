@@ -1,8 +1,102 @@
-//! The words of the cloud protocol as types, for whoever speaks it: the hub's side, the agent's client, the commands that
-//! administer a hub.
+//! The wire protocol of MASV and of the self-hosted hub, as types: identifiers, times, paths, every request and response, and the
+//! form of errors.
 //!
-//! Must never know: HTTP libraries, databases, files.
+//! **In**: JSON. **Out**: the same as types, and back. A message is one type for both sides: a server writes it, a client
+//! reads it.
+//!
+//! **Guarantees.**
+//! - What is written has exactly the field names of the protocol, and every field that the hub answers is there.
+//! - A client can read what another implementation of the protocol answers: fields it does not know are ignored, and a field
+//!   that is missing, `null` or of an unexpected type counts as absent, unless a caller could not go on without it (an
+//!   identifier, a token, an address, the size of a file).
+//! - A server reads requests in every plausible spelling of a foreign client: numbers as strings, flags as numbers, lists with
+//!   commas. Every field of a request may be left out, and unknown fields are ignored, since clients of the service send more
+//!   than a hub knows; what a hub must not silently ignore (see [`UnsupportedPortalSettings`]) has fields of its own. A
+//!   value that has no meaning, such as a mail address that is not valid, is an error.
+//! - No secret is printed: [`Secret`] and [`SecretUrl`] redact themselves.
+//!
+//! **On a crash** nothing is lost, for nothing is kept.
+//!
+//! Must never know: HTTP libraries, databases, files on a disk, which of the two sides it serves.
+//!
+//! For an API document take the schema of a request with `schemars::generate::SchemaSettings::for_deserialize`, and that of a
+//! response with `for_serialize`: fields that a server always writes are required there.
+//!
+//! ```
+//! use masv_protocol::{EmailAddress, NewPackage, PackageState, PackageWithToken};
+//!
+//! let to: EmailAddress = "client@example.com".parse()?;
+//! let request = NewPackage { name: Some("Dailies".into()), recipients: vec![to], ..NewPackage::default() };
+//! assert_eq!(serde_json::to_string(&request)?, r#"{"name":"Dailies","recipients":["client@example.com"]}"#);
+//!
+//! let answer = r#"{"id":"01M85VJ3Y0Q8ZK2T4W6X7B9CDE","access_token":"t0ken","state":"new"}"#;
+//! let created: PackageWithToken = serde_json::from_str(answer)?;
+//! assert!(created.package.is_in(PackageState::New));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod activity;
+mod audit;
+mod auth;
+mod blueprint;
+mod email;
+mod errors;
+mod files;
+mod ids;
+mod keys;
+mod lenient;
+mod links;
+mod members;
+mod metadata_fields;
 mod package_path;
+mod packages;
+mod pages;
+mod portals;
+mod query;
+mod restrictions;
+mod secret;
+mod spec;
+mod tags;
+mod teams;
+mod time;
+mod webhooks;
+mod words;
 
+pub use activity::{Activity, ActivityEvent, ActivityState, ActivityType};
+pub use audit::AuditEntry;
+pub use auth::{
+    API_KEY_HEADER, Credentials, LINK_PASSWORD_HEADER, PACKAGE_TOKEN_HEADER, SignedIn, USER_TOKEN_HEADER, User,
+};
+pub use blueprint::Blueprint;
+pub use email::{EmailAddress, InvalidEmailAddress};
+pub use errors::{ErrorBody, ErrorCode, ErrorDetail, ErrorKind};
+pub use files::{
+    AnnouncedFile, CreatedFile, File, FileAddress, FileExtras, FileKind, FileState, FinalizeFile, ListedPart, NewFile,
+    PartAddresses, PartWindow,
+};
+pub use ids::{
+    ActivityId, AuditEntryId, FileId, KeyId, LinkId, MultipartId, PackageId, PortalId, TagId, TeamId, TeamspaceId,
+    UserId, WebhookId,
+};
+pub use keys::{CreatedKey, Key, NewKey};
+pub use links::{Link, LinkQuery, LinkSettings, OpenedLink};
+pub use members::{ChangeMember, Member, NewMember};
+pub use metadata_fields::{FieldKind, MetadataField, Visibility};
 pub use package_path::PackagePath;
+pub use packages::{
+    NewPackage, NewPortalPackage, Package, PackageExpiry, PackageState, PackageWithToken, PortalSummary,
+};
+pub use pages::{Page, PageMetadata};
+pub use portals::{Portal, PortalSettings, PublicPortal, UnsupportedPortalSettings};
+pub use query::{AuditQuery, PackageQuery, PortalQuery};
+pub use restrictions::{RestrictionSettings, Restrictions};
+pub use secret::{Secret, SecretUrl};
+pub use spec::{Empty, Health, Limits};
+pub use tags::{NewTag, Tag, TagChoice};
+pub use teams::{KeyRole, MemberRole, NewTeam, Quota, Role, SetQuota, Team, TeamUsage};
+pub use time::{InvalidTime, Time};
+pub use webhooks::{Webhook, WebhookCall, WebhookEvent, WebhookMethod, WebhookSettings};
+pub use words::{Open, UnknownWord};
+
+#[cfg(test)]
+mod wire_tests;

@@ -1,0 +1,59 @@
+//! Who makes a call: the headers that authorise, and signing in as a person.
+//!
+//! Documented by the service: `POST /v1/auth` and all headers but that of a link's password, which is known from its clients.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Secret, Team, UserId, lenient};
+
+/// The header of a team's API key.
+pub const API_KEY_HEADER: &str = "X-API-KEY";
+/// The header of the session of a person, see [`SignedIn::token`].
+pub const USER_TOKEN_HEADER: &str = "X-User-Token";
+/// The header of the right to one package: everything with [`PackageWithToken::access_token`](crate::PackageWithToken),
+/// reading with [`OpenedLink::package_token`](crate::OpenedLink).
+pub const PACKAGE_TOKEN_HEADER: &str = "X-Package-Token";
+/// The header of the password of a link that has one.
+pub const LINK_PASSWORD_HEADER: &str = "X-Link-Password";
+
+/// `POST /v1/auth`: signs in.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Credentials {
+    /// Mail address, as it was typed: a wrong one is refused like a wrong password.
+    pub email: String,
+    /// Password.
+    pub password: Secret,
+}
+
+impl Default for Credentials {
+    fn default() -> Self {
+        Self { email: String::new(), password: Secret::new("") }
+    }
+}
+
+/// The answer to [`Credentials`].
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct SignedIn {
+    /// Authorises team calls for some days, in [`USER_TOKEN_HEADER`].
+    pub token: Secret,
+    /// Who it is.
+    pub user: User,
+    /// The teams that the person belongs to.
+    #[serde(default)]
+    pub teams: Vec<Team>,
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct User {
+    /// The server's id.
+    pub id: UserId,
+    /// Mail address, not checked again.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub email: String,
+    /// Name for people; may be empty.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub name: String,
+}

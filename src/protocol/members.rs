@@ -1,0 +1,69 @@
+//! The people of a team.
+//!
+//! Documented by the service: the list, `GET /v1/teams/{team}/members`. Adding, changing and removing
+//! (`DELETE /v1/teams/{team}/members/{member}`) are the hub's own; there a member is named by id or mail address.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{EmailAddress, MemberRole, Open, Secret, Time, UserId, lenient};
+
+/// `POST /v1/teams/{team}/members`: adds a person.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NewMember {
+    /// Mail address to sign in with; its case does not matter. Required.
+    #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
+    pub email: Option<EmailAddress>,
+    /// Name for people.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Password: required for who has no account yet, refused for who has one.
+    #[serde(deserialize_with = "lenient::word_secret", skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// What the person may do; a sender's where it is left out.
+    #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
+    pub role: Option<MemberRole>,
+}
+
+/// `PUT /v1/teams/{team}/members/{member}`: changes a person; what is left out stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ChangeMember {
+    /// Name for people.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A new password, which ends all sessions of the person.
+    #[serde(deserialize_with = "lenient::word_secret", skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// What the person may do.
+    #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
+    pub role: Option<MemberRole>,
+}
+
+impl ChangeMember {
+    /// Whether nothing is to be changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.name.is_none() && self.password.is_none() && self.role.is_none()
+    }
+}
+
+/// A person of a team: in the answers to [`NewMember`] and [`ChangeMember`], and in the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Member {
+    /// The server's id.
+    pub id: UserId,
+    /// Mail address, not checked again.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub email: String,
+    /// Name for people; may be empty.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub name: String,
+    /// What the person may do; some servers do not say.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub role: Option<Open<MemberRole>>,
+    /// When the account was made; only in the list.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Time>,
+}

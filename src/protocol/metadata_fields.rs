@@ -1,0 +1,65 @@
+//! What a portal asks its senders to fill in, beside the files: reel numbers, projects, rights.
+//!
+//! The names of a field's properties are known from the service's clients.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::words::words;
+
+words! {
+    /// Whether a field must be filled in.
+    #[derive(Default)]
+    pub enum Visibility ["visibility of a field"] {
+        /// It may be left empty.
+        #[default]
+        Optional = "optional",
+        /// It must be filled in.
+        Required = "required",
+    }
+}
+
+words! {
+    /// How a field is filled in.
+    #[derive(Default)]
+    pub enum FieldKind ["type of a field"] {
+        /// A line.
+        #[default]
+        ShortText = "short_text",
+        /// Several lines.
+        LongText = "long_text",
+        /// One of its options.
+        Dropdown = "dropdown",
+        /// A number.
+        Number = "number",
+        /// A day, `YYYY-MM-DD`.
+        Date = "date",
+    }
+}
+
+/// Something to fill in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MetadataField {
+    /// Its key in `custom_metadata`.
+    pub name: String,
+    /// What people read; empty: the name.
+    #[serde(default)]
+    pub label: String,
+    /// Whether it must be filled in.
+    #[serde(default)]
+    pub visibility: Visibility,
+    /// How it is filled in.
+    #[serde(rename = "type", default)]
+    pub kind: FieldKind,
+    /// What can be chosen, of a dropdown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+}
+
+impl MetadataField {
+    /// What people read.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        if self.label.is_empty() { &self.name } else { &self.label }
+    }
+}

@@ -1,0 +1,262 @@
+//! Packages: making, finalizing, listing, keeping.
+//!
+//! Documented by the service: making a package for a team and for a portal, finalizing (`POST /v1/packages/{package}/finalize`,
+//! an [`Empty`](crate::Empty) request, answered by a [`Package`]), removing (`DELETE /v1/packages/{package}`), lists, expiry. Its
+//! documentation leaves open `custom_expiry_days`, `unlimited_storage`, `tag` and `teamspace_id` of a new package, and
+//! `access_code` and `custom_metadata` of one for a portal; they are known from its clients.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use crate::words::words;
+use crate::{
+    EmailAddress, Open, PackageId, PortalId, Secret, Tag, TagChoice, TagId, TeamId, TeamspaceId, Time, lenient,
+};
+
+words! {
+    /// What state a package is in.
+    pub enum PackageState ["state of a package"] {
+        /// It is being filled.
+        New = "new",
+        /// It is whole, and its recipients were notified.
+        Finalized = "finalized",
+        /// Its content was deleted when its time was over.
+        Expired = "expired",
+        /// The service keeps it, but it cannot be downloaded. A hub has no such packages.
+        Archived = "archived",
+    }
+}
+
+/// `POST /v1/teams/{team}/packages`: makes a package of a team.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NewPackage {
+    /// Name; `Untitled` where it is left out or blank.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Message to the recipients.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Who sends it; the caller's own address where it is left out.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
+    /// Who gets a link by mail when it is finalized; empty for links only.
+    #[serde(deserialize_with = "lenient::addresses")]
+    pub recipients: Vec<EmailAddress>,
+    /// What recipients must type; none where it is empty.
+    #[serde(deserialize_with = "lenient::word_secret", skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// How often each link may be used; 0 is any number.
+    #[serde(deserialize_with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub access_limit: Option<u64>,
+    /// Days from finalizing until it is deleted; 0 is the server's default, a negative number is never.
+    #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
+    pub custom_expiry_days: Option<i64>,
+    /// Whether it is kept until somebody deletes it.
+    #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
+    pub unlimited_storage: Option<bool>,
+    /// The tag that it is to have.
+    #[serde(deserialize_with = "lenient::tag", skip_serializing_if = "Option::is_none")]
+    pub tag: Option<TagChoice>,
+    /// The teamspace that it belongs to.
+    #[serde(deserialize_with = "lenient::id", skip_serializing_if = "Option::is_none")]
+    pub teamspace_id: Option<TeamspaceId>,
+    /// Whatever its sender wants to keep with it: an object.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub custom_metadata: Value,
+}
+
+/// `POST /v1/portals/{portal}/packages`: makes a package for a portal. Nobody signs in; who receives it, and until when, is the
+/// portal's to say.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NewPortalPackage {
+    /// Name; `Untitled` where it is left out or blank.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Message to the recipients.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The sender's mail address. Required.
+    #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
+    pub sender: Option<EmailAddress>,
+    /// The portal's access code, where it asks for one.
+    #[serde(deserialize_with = "lenient::word_secret", skip_serializing_if = "Option::is_none")]
+    pub access_code: Option<Secret>,
+    /// The access code as some clients send it.
+    #[serde(deserialize_with = "lenient::word_secret", skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// What the sender filled in of [`PublicPortal::metadata_fields`](crate::PublicPortal), by their names: an object.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub custom_metadata: Value,
+    /// The teamspace that it belongs to.
+    #[serde(deserialize_with = "lenient::id", skip_serializing_if = "Option::is_none")]
+    pub teamspace_id: Option<TeamspaceId>,
+}
+
+impl NewPortalPackage {
+    /// The access code that was given, under either name.
+    #[must_use]
+    pub fn code(&self) -> Option<&Secret> {
+        self.access_code.as_ref().or(self.password.as_ref())
+    }
+}
+
+/// `PUT /v1/packages/{package}/expiry`: changes until when a package is kept. Exactly one of both, answered by a [`Package`].
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PackageExpiry {
+    /// Whether it is kept until somebody deletes it.
+    #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
+    pub unlimited_storage: Option<bool>,
+    /// Until when it is kept.
+    #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
+    pub expiry: Option<Time>,
+}
+
+/// A package, without any secret. A server says all of it but where it is noted; a client must expect the id alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Package {
+    /// The server's id.
+    pub id: PackageId,
+    /// The team that it belongs to.
+    #[serde(default, deserialize_with = "lenient::id")]
+    pub team_id: Option<TeamId>,
+    /// The portal that it came through.
+    #[serde(default, deserialize_with = "lenient::id")]
+    pub portal_id: Option<PortalId>,
+    /// What state it is in. [`Package::state`] reads either name.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub state: Option<Open<PackageState>>,
+    /// The same under its other name.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub status: Option<Open<PackageState>>,
+    /// Name.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub name: String,
+    /// Message to the recipients.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub description: String,
+    /// Mail address of who sent it; empty where it is not known, and not checked.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub sender: String,
+    /// Mail addresses, not checked again.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub recipients: Vec<String>,
+    /// Bytes of its finalized files.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub size: u64,
+    /// How many files it has.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub total_files: u64,
+    /// How often each link may be used; 0 is any number.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub access_limit: u64,
+    /// Whether its links ask for a password.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub password_protected: bool,
+    /// Whether it is kept until somebody deletes it.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub unlimited_storage: bool,
+    /// Its tag.
+    #[serde(default, deserialize_with = "lenient::id")]
+    pub tag_id: Option<TagId>,
+    /// Its teamspace.
+    #[serde(default, deserialize_with = "lenient::id")]
+    pub teamspace_id: Option<TeamspaceId>,
+    /// What its sender gave: an object, or `null`.
+    #[serde(default)]
+    pub custom_metadata: Value,
+    /// When it was made.
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub created_at: Time,
+    /// When it was last changed.
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub updated_at: Time,
+    /// When it was finalized.
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub finalized_at: Time,
+    /// When it will be deleted.
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub expiry: Time,
+    /// Its tag by name: only in the lists and the page of a team.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Tag>,
+    /// Its portal by name: only in the lists and the page of a team.
+    #[serde(default, deserialize_with = "portal", skip_serializing_if = "Option::is_none")]
+    pub portal: Option<PortalSummary>,
+    /// The name of its portal in addresses, as some servers say it. Ours say [`Package::portal`].
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub portal_subdomain: Option<String>,
+}
+
+impl Package {
+    /// What state it is in, if its server says so.
+    #[must_use]
+    pub fn state(&self) -> Option<&Open<PackageState>> {
+        self.state.as_ref().or(self.status.as_ref())
+    }
+
+    /// Whether its server says that it is in this state.
+    #[must_use]
+    pub fn is_in(&self, state: PackageState) -> bool {
+        self.state().is_some_and(|known| *known == state)
+    }
+
+    /// The portal that it came through, under whichever name it is said.
+    #[must_use]
+    pub fn came_through(&self) -> Option<&PortalId> {
+        self.portal_id.as_ref().or_else(|| self.portal.as_ref().map(|portal| &portal.id))
+    }
+
+    /// The name of its portal in addresses, under whichever name it is said.
+    #[must_use]
+    pub fn subdomain(&self) -> Option<&str> {
+        let of_summary = self.portal.as_ref().and_then(|portal| portal.subdomain.as_deref());
+        self.portal_subdomain.as_deref().or(of_summary).filter(|name| !name.is_empty())
+    }
+
+    /// When it was finalized, or the nearest to that which its server tells.
+    #[must_use]
+    pub fn arrived_at(&self) -> Option<Timestamp> {
+        [self.finalized_at, self.updated_at, self.created_at].into_iter().find_map(Time::plausible)
+    }
+}
+
+/// The portal of a package by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PortalSummary {
+    /// The server's id.
+    pub id: PortalId,
+    /// Name for people.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub name: String,
+    /// Its name in addresses.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub subdomain: Option<String>,
+}
+
+/// A portal by name, or its id alone.
+fn portal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PortalSummary>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let by_id = match &value {
+        Value::String(id) if !id.is_empty() => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    };
+    let by_id = by_id.map(|id| PortalSummary { id: id.into(), name: String::new(), subdomain: None });
+    Ok(by_id.or_else(|| serde_json::from_value(value).ok()))
+}
+
+/// A package and the right to it: the answers to [`NewPackage`] and [`NewPortalPackage`], and that of
+/// `GET /v1.1/teams/{team}/packages/{package}`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct PackageWithToken {
+    /// The package.
+    #[serde(flatten)]
+    pub package: Package,
+    /// Authorises every call about it, in [`PACKAGE_TOKEN_HEADER`](crate::PACKAGE_TOKEN_HEADER).
+    pub access_token: Secret,
+}

@@ -1,0 +1,45 @@
+//! What a server says of itself.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::lenient;
+
+/// `GET /v1/system/packages/spec`: what files may be made of. Documented by the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Limits {
+    /// The most parts of a file.
+    pub max_chunk_count: u64,
+    /// The most bytes of a part.
+    pub max_chunk_size: u64,
+    /// The fewest bytes of a part that is not the last.
+    pub min_chunk_size: u64,
+}
+
+impl Default for Limits {
+    /// Those of S3, on which the service stands.
+    fn default() -> Self {
+        Self { max_chunk_count: 10_000, max_chunk_size: 5 << 30, min_chunk_size: 5 << 20 }
+    }
+}
+
+/// `GET /healthz`: whether a hub can work. The hub's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Health {
+    /// `ok`; a hub that cannot work answers with an error instead.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub status: String,
+}
+
+impl Health {
+    /// The answer of a hub that can work.
+    #[must_use]
+    pub fn ok() -> Self {
+        Self { status: "ok".to_owned() }
+    }
+}
+
+/// An object without fields: the request that finalizes a package, and the answer to a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Empty {}

@@ -1,0 +1,35 @@
+//! Tags: names that a team gives to its packages. Documented by the service.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{TagId, lenient};
+
+/// A tag: in the answers of `GET` (a list) and `POST /v1/teams/{team}/tags`, and in a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tag {
+    /// The server's id.
+    pub id: TagId,
+    /// The name.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub name: String,
+}
+
+/// `POST /v1/teams/{team}/tags`: makes a tag, unless there is one of this name.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NewTag {
+    /// The name: 1 to 255 bytes.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Which tag a package or a portal is to have: `{"id": "…"}`, or `{"name": "…"}`, which makes one where there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TagChoice {
+    /// The team's tag of this id.
+    Id(TagId),
+    /// The team's tag of this name.
+    Name(String),
+}
