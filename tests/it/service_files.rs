@@ -208,6 +208,7 @@ fn the_agent_tells_the_service_manager_how_it_goes() {
 }
 
 /// `systemctl` and its like that write down what they were told; the service is active once it was started.
+#[cfg(target_os = "linux")]
 fn fake_service_manager(folder: &Path) -> std::path::PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let programs = folder.join("bin");
