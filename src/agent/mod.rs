@@ -28,7 +28,7 @@ mod supervisor;
 
 pub(crate) mod service;
 
-pub use address::find_address;
+pub use address::{Found, find_agent};
 pub use console_events::{Banner, Notice, RuleLine};
 pub use dry_run::dry_run;
 pub use error::AgentError;

@@ -1,19 +1,23 @@
 //! The typed client of the local API: finds the agent, calls it, turns its refusals into exit codes.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use url::Url;
 
 use super::Common;
 use super::error::{CliError, Exit};
-use crate::agent::{default_data_dir, find_address};
+use crate::agent::{Found, default_data_dir, find_agent};
 use crate::api::types::ErrorBody;
 
 /// Where an agent is when nobody says.
 const USUAL: &str = "http://localhost:8080";
+/// Where the service of the system keeps its state; root and the service's user may look into it.
+const SERVICE: &str = "/var/lib/masv-agent";
 
 /// Calls one agent.
 pub(super) struct Client {
@@ -21,6 +25,8 @@ pub(super) struct Client {
     base: String,
     address: String,
     token: Option<SecretString>,
+    /// Where the agent keeps its state, if that is how it was found.
+    data_dir: Option<PathBuf>,
     /// Whether somebody said which agent is meant.
     named: bool,
 }
@@ -28,15 +34,20 @@ pub(super) struct Client {
 impl Client {
     /// A client of the agent that was named, or that wrote its address into the data directory, or of the usual one.
     pub(super) fn new(common: &Common) -> Result<Self, CliError> {
-        let data_dir = std::env::var_os("MASV_DATA_DIR").map_or_else(default_data_dir, Into::into);
-        let address = common.server.clone().or_else(|| find_address(&data_dir)).unwrap_or_else(|| USUAL.to_owned());
+        let found = find();
+        let named = common.server.clone();
+        let address = named.or_else(|| found.as_ref().map(|(_, found)| found.address.clone()));
+        let address = address.unwrap_or_else(|| USUAL.to_owned());
+        let address = address.trim_end_matches('/').to_owned();
+        // A token is for the agent that made it, and for no other.
+        let found = found.filter(|(_, found)| found.address == address);
         let mut builder = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(5));
         let base = match address.strip_prefix("unix://") {
             Some(path) => {
                 builder = builder.unix_socket(path);
                 "http://localhost".to_owned()
             }
-            None => address.trim_end_matches('/').to_owned(),
+            None => checked(&address)?,
         };
         let http = builder.build().map_err(|error| CliError::failed(format!("cannot set up HTTP: {error}")))?;
         let token = match &common.token_file {
@@ -48,7 +59,9 @@ impl Client {
             }
             None => std::env::var("MASV_TOKEN").ok().map(SecretString::from),
         };
-        Ok(Self { http, base, address, token, named: common.server.is_some() })
+        let (data_dir, own_token) = found.map(|(data_dir, found)| (data_dir, found.token)).unzip();
+        let token = token.or(own_token.flatten());
+        Ok(Self { http, base, address, token, data_dir, named: common.server.is_some() })
     }
 
     /// Whether somebody said which agent is meant.
@@ -59,6 +72,22 @@ impl Client {
     /// Where the agent is.
     pub(super) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The token that is sent along.
+    pub(super) fn token(&self) -> Option<&SecretString> {
+        self.token.as_ref()
+    }
+
+    /// Where the agent keeps its state, if that is how it was found.
+    pub(super) fn data_dir(&self) -> Option<&Path> {
+        self.data_dir.as_deref()
+    }
+
+    /// The same client as whoever has no token.
+    pub(super) fn without_token(&self) -> Self {
+        let (http, base, address) = (self.http.clone(), self.base.clone(), self.address.clone());
+        Self { http, base, address, token: None, data_dir: None, named: self.named }
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -122,5 +151,39 @@ impl Client {
 
     pub(super) async fn tell(&self, path: &str) -> Result<(), CliError> {
         self.send(self.request(Method::POST, path)).await.map(drop)
+    }
+}
+
+/// The agent of the data directory that was named, or else this user's, or else the service's.
+fn find() -> Option<(PathBuf, Found)> {
+    let places = match std::env::var_os("MASV_DATA_DIR") {
+        Some(named) => vec![PathBuf::from(named)],
+        None => vec![default_data_dir(), PathBuf::from(SERVICE)],
+    };
+    places.into_iter().find_map(|place| Some((place.clone(), find_agent(&place)?)))
+}
+
+/// An address as typed, when it is one.
+fn checked(address: &str) -> Result<String, CliError> {
+    let valid = Url::parse(address).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    if valid {
+        return Ok(address.to_owned());
+    }
+    Err(CliError::usage(format!("--server: {address:?} is not a valid address"))
+        .hint("such as http://127.0.0.1:8080 or unix:///run/masv-agent/agent.sock"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// "builder error" was said of it, as if an agent had not answered.
+    #[test]
+    fn what_is_not_an_address_is_refused_as_such() {
+        for address in ["nonsense", "127.0.0.1:8080", "ftp://x", "http://", "unix:/run/x"] {
+            let error = checked(address).unwrap_err();
+            assert!(error.exit == Exit::Usage && error.message.contains("is not a valid address"), "{address}");
+        }
+        assert!(checked("http://127.0.0.1:8080").is_ok() && checked("https://agent.example/masv").is_ok());
     }
 }

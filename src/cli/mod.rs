@@ -15,6 +15,7 @@ mod download;
 mod error;
 mod hub;
 mod log;
+mod open;
 mod output;
 mod password;
 mod rule;
@@ -62,7 +63,7 @@ struct Common {
     /// For people or for programs [default: text on a terminal, else json]
     #[arg(long, global = true, value_enum)]
     output: Option<Format>,
-    /// A file with the agent's token; MASV_TOKEN holds the token itself.
+    /// A file with the agent's token, for callers who are neither its user nor root; MASV_TOKEN holds the token itself.
     #[arg(long = "with-token", global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
@@ -72,6 +73,9 @@ enum Command {
     /// The agent itself: start, stop, status, reload.
     #[command(subcommand)]
     Server(server::Command),
+    /// Open the dashboard in a browser, or print its address where there is none.
+    #[command(after_help = "Examples:\n  masv open\n  sudo masv open --print")]
+    Open(open::Open),
     /// Signing in to the cloud.
     #[command(subcommand)]
     User(user::Command),
@@ -157,6 +161,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
     let client = || Client::new(&arguments.common);
     match arguments.command {
         Command::Server(command) => server::run(command, client, output).await,
+        Command::Open(options) => open::run(options, &client()?, output).await,
         Command::User(command) => user::run(command, &client()?, output).await,
         Command::Upload(command) => upload::run(command, &client()?, output).await,
         Command::Download(command) => download::run(command, &client()?, output).await,

@@ -4,6 +4,13 @@ import { byId } from "./dom.js";
 
 const TOKEN = "masv-token";
 
+// `masv open` hands the token over behind the #, which no server sees; the address is left without it.
+const handed = window.location.hash.match(/^#token=(.+)$/);
+if (handed) {
+  sessionStorage.setItem(TOKEN, decodeURIComponent(handed[1]));
+  window.history.replaceState(null, "", window.location.pathname);
+}
+
 export class ApiError extends Error {
   constructor(status, body) {
     super(body.message ?? `The agent answers ${status}`);
