@@ -1,6 +1,7 @@
 //! The routes of the interface, a file a noun.
 
 mod automations;
+mod confined;
 mod downloads;
 mod events;
 mod rules_file;
