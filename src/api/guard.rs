@@ -4,8 +4,8 @@
 //!
 //! **Guarantees.** Being on the same machine is no right to call. Without the token come only the agent's own user and
 //! root, and only where the system says whose connection it is. A browser of that user can be made to connect by any page
-//! it shows, so the `Host` must be a loopback name (or a rebound DNS name would do), an `Origin` must be our own, and a
-//! body must be JSON (a form of a foreign page cannot send that without asking first).
+//! it shows, so the `Host` must be a loopback name (or a rebound DNS name would do), an `Origin` must be our own, and an
+//! order must have a JSON body or a header of ours (a form of a foreign page can send neither without asking first).
 
 use std::io;
 use std::net::IpAddr;
@@ -23,6 +23,10 @@ use tower::Layer;
 
 use super::dashboard;
 use super::error::ApiError;
+
+/// The header that says, with any value, that an order without a body is meant. A page of another origin cannot send it, and
+/// neither can whatever calls an address that somebody else has chosen, such as a webhook.
+pub const INTENT: &str = "x-masv";
 
 /// Who may call.
 #[derive(Debug, Clone)]
@@ -107,8 +111,15 @@ impl Access {
         let has_body = text(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
             || headers.contains_key(header::TRANSFER_ENCODING);
         let is_json = text(header::CONTENT_TYPE).is_some_and(|kind| kind.split(';').next() == Some("application/json"));
-        if has_body && !is_json && !matches!(*method, Method::GET | Method::HEAD) {
+        if matches!(*method, Method::GET | Method::HEAD) {
+            return Ok(());
+        }
+        if has_body && !is_json {
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"));
+        }
+        if !has_body && !headers.contains_key(INTENT) {
+            return Err(ApiError::bad("an order without a body requires the header X-Masv, with any value")
+                .hint("or send the body {} with the content type application/json"));
         }
         Ok(())
     }
@@ -163,7 +174,9 @@ mod tests {
     }
 
     fn allowed(access: &Access, headers: &[(&'static str, &str)]) -> bool {
-        let headers = headers.iter().map(|(name, value)| {
+        let with_body = [("content-length", "2"), ("content-type", "application/json")];
+        let says = headers.iter().any(|(name, _)| *name == "content-length");
+        let headers = headers.iter().chain(if says { &[][..] } else { &with_body }).map(|(name, value)| {
             (header::HeaderName::from_static(name), header::HeaderValue::from_str(value).unwrap())
         });
         access.check(Some(OWN), &Method::POST, "/api/v1/uploads", &headers.collect()).is_ok()
@@ -190,7 +203,8 @@ mod tests {
         let body = |kind| allowed(&access, &[("host", "localhost"), ("content-length", "5"), ("content-type", kind)]);
         assert!(body("application/json") && body("application/json; charset=utf-8"));
         assert!(!body("text/plain") && !body("application/x-www-form-urlencoded") && !body("multipart/form-data"));
-        assert!(allowed(&access, &[("host", "localhost"), ("content-length", "0")]));
+        assert!(!allowed(&access, &[("host", "localhost"), ("content-length", "0")]), "no body says nothing");
+        assert!(allowed(&access, &[("host", "localhost"), ("content-length", "0"), (INTENT, "1")]));
     }
 
     #[test]

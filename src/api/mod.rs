@@ -38,7 +38,7 @@ use crate::upload::Queue;
 use crate::watch::Watcher;
 use masv_rules::Diagnostics;
 
-pub use guard::{Access, Free};
+pub use guard::{Access, Free, INTENT};
 pub use metrics::{EventCounts, follow};
 pub use serve::{ApiListener, serve};
 

@@ -12,6 +12,7 @@ use url::Url;
 use super::Common;
 use super::error::{CliError, Exit};
 use crate::agent::{Found, default_data_dir, find_agent};
+use crate::api::INTENT;
 use crate::api::types::ErrorBody;
 
 /// Where an agent is when nobody says.
@@ -91,7 +92,7 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}/api/v1{path}", self.base));
+        let request = self.http.request(method, format!("{}/api/v1{path}", self.base)).header(INTENT, "masv");
         match &self.token {
             Some(token) => request.bearer_auth(token.expose_secret()),
             None => request,
@@ -101,12 +102,21 @@ impl Client {
     async fn send(&self, request: RequestBuilder) -> Result<Response, CliError> {
         let response = request.send().await.map_err(|error| {
             if error.is_connect() {
-                CliError::new(Exit::NoAgent, format!("no agent answers at {}", self.address))
-                    .hint("start one with `masv server start`, or name another with --server")
+                self.absent()
             } else {
                 CliError::failed(format!("the agent at {} did not answer: {error}", self.address))
             }
         })?;
+        self.success(response).await
+    }
+
+    fn absent(&self) -> CliError {
+        CliError::new(Exit::NoAgent, format!("no agent answers at {}", self.address))
+            .hint("start one with `masv server start`, or name another with --server")
+    }
+
+    /// The response where it says success, else what it refuses.
+    async fn success(&self, response: Response) -> Result<Response, CliError> {
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -149,8 +159,20 @@ impl Client {
         self.read(self.request(Method::DELETE, path)).await
     }
 
+    /// Whether something answers there at all.
+    pub(super) async fn is_there(&self) -> bool {
+        let asked = self.http.get(format!("{}/healthz", self.base)).send().await;
+        !asked.is_err_and(|error| error.is_connect())
+    }
+
+    /// An order after which the agent may be gone before its answer is through.
     pub(super) async fn tell(&self, path: &str) -> Result<(), CliError> {
-        self.send(self.request(Method::POST, path)).await.map(drop)
+        let sent = self.request(Method::POST, path).send().await;
+        match sent {
+            Ok(response) => self.success(response).await.map(drop),
+            Err(error) if error.is_connect() => Err(self.absent()),
+            Err(_) => Ok(()),
+        }
     }
 }
 

@@ -65,10 +65,11 @@ export async function get(path) {
 }
 
 export async function send(method, path, body) {
-  const options = { method };
+  // The header says that the page means it; other pages cannot send it.
+  const options = { method, headers: { "X-Masv": "dashboard" } };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
-    options.headers = { "Content-Type": "application/json" };
+    options.headers["Content-Type"] = "application/json";
   }
   const answer = await answered(path, options);
   return answer.status === 204 || answer.status === 202 ? undefined : answer.json();
