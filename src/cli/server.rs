@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Subcommand};
@@ -17,6 +18,10 @@ use super::output::{Cell, Output, count, size, visible};
 use crate::agent::{self, AgentError, Banner, LogFormat, Notice, Origin, Origins, Written};
 use crate::api::about::{Copied, Setting, SettingsInForce};
 use crate::api::types::Server;
+
+/// How long `server stop` waits for the end.
+const STOPPING: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -87,9 +92,14 @@ pub(super) async fn run(
             output.line(&format!("Copied the agent's state to {} ({}).", answer.path, size(answer.bytes)));
         }
         Command::Stop => {
-            client()?.tell("/server/stop").await?;
-            output.line("The agent stops; what is on its way goes on at the next start.");
-            output.json(&json!({ "stopping": true }));
+            let client = client()?;
+            client.tell("/server/stop").await?;
+            let ended = tokio::time::timeout(STOPPING, ended(&client)).await.is_ok();
+            output.json(&json!({ "stopping": true, "stopped": ended }));
+            output.line(match ended {
+                true => "The agent has stopped; what was in flight resumes at the next start.",
+                false => "The agent is stopping; what is in flight resumes at the next start.",
+            });
         }
         Command::Reload => {
             let answer: Value = client()?.order("/automations/reload").await?;
@@ -98,6 +108,21 @@ pub(super) async fn run(
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until the agent has let go of its data directory, so that another one can start; or, where that cannot be seen,
+/// until nothing answers.
+async fn ended(client: &Client) {
+    loop {
+        let going = match client.data_dir() {
+            Some(data_dir) => agent::is_locked(data_dir),
+            None => client.is_there().await,
+        };
+        if !going {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 fn status(server: &Server, output: &Output) {
@@ -139,7 +164,7 @@ async fn start(written: Written, output: &Output) -> Result<(), CliError> {
     });
     let ended = agent::run(settings, CancellationToken::new(), sender).await;
     // The senders are gone with the agent's tasks; what they said is still to be shown.
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), show).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), show).await;
     ended.map_err(|error| {
         if let AgentError::Rules(diagnostics) = &error {
             output.report(&diagnostics.render(std::io::stderr().is_terminal()));

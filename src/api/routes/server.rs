@@ -11,7 +11,7 @@ use super::super::error::ApiError;
 use super::super::openapi::{Begun, Created};
 use super::super::types::{Examination, Server};
 use super::super::{ApiState, doctor as doctor_of};
-use super::Body;
+use super::{Body, NoFields};
 use crate::store::{DbError, StoreError};
 
 pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Server>, ApiError> {
@@ -77,7 +77,7 @@ pub(super) async fn settings(Extract(state): Extract<ApiState>) -> Json<Settings
     Json(SettingsInForce { settings })
 }
 
-pub(super) async fn stop(Extract(state): Extract<ApiState>) -> Begun {
+pub(super) async fn stop(Extract(state): Extract<ApiState>, _: NoFields) -> Begun {
     state.shutdown.cancel();
     Begun
 }

@@ -10,8 +10,8 @@ use super::super::error::ApiError;
 use super::super::openapi::Created;
 use super::super::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Started, Upload};
 use super::super::{ApiState, expand};
-use super::Body;
 use super::transfers::{Answer, Listed, Side, parse_id};
+use super::{Body, NoFields};
 use crate::model;
 use crate::model::UploadId;
 use crate::model::{Destination, Link, PackageOptions, State, UploadFilter, UploadKind, UploadSpec};
@@ -199,13 +199,17 @@ pub(super) async fn add_files(
     Uploads::view(&state, id).await.map(Json)
 }
 
-pub(super) async fn finalize(Extract(state): Extract<ApiState>, Path(id): Path<String>) -> Answer<Upload> {
+pub(super) async fn finalize(Extract(state): Extract<ApiState>, Path(id): Path<String>, _: NoFields) -> Answer<Upload> {
     let id = parse_id::<Uploads>(&id)?;
     state.queue.finalize(id).await?;
     Uploads::view(&state, id).await.map(Json)
 }
 
-pub(super) async fn resume_without_gone(Extract(state): Extract<ApiState>, Path(id): Path<String>) -> Answer<Upload> {
+pub(super) async fn resume_without_gone(
+    Extract(state): Extract<ApiState>,
+    Path(id): Path<String>,
+    _: NoFields,
+) -> Answer<Upload> {
     let id = parse_id::<Uploads>(&id)?;
     state.queue.resume_without_gone(id).await?;
     Uploads::view(&state, id).await.map(Json)
