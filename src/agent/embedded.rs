@@ -43,7 +43,7 @@ pub(super) async fn open(data_dir: &Path, rules: &RuleSet) -> Result<Embedded, A
         base,
         name: Some(EMBEDDED.to_owned()),
         api_key: Some(key.clone()),
-        team_id: Some(provisioned.team_id),
+        team_id: Some(provisioned.team_id.into()),
     };
     Ok(Embedded { hub, key, cloud, listener })
 }

@@ -13,7 +13,8 @@ use crate::engine::{DownloadRateLimit, UploadRateLimit};
 use crate::model::{KeptDiskReaders, KeptFifo, KeptOpenFiles, KeptWorkers};
 use crate::store::Store;
 use crate::upload::{Queue, UploadSettings};
-use masv_client::{Cloud, CloudSettings, Session, Team, User};
+use masv_client::{Cloud, CloudSettings};
+use masv_protocol::{SignedIn, TeamId};
 use masv_rules::{Cloud as Written, RuleSet};
 
 /// The service that uploads go to when only a key is configured.
@@ -34,16 +35,15 @@ pub(super) fn configured_cloud(settings: &Settings, rules: &RuleSet) -> Result<O
             .map_err(|error| AgentError::Setting { setting: "--cloud-url", problem: error.to_string() })?,
         None => return Ok(None),
     };
-    Ok(Some(CloudSettings { base, name: None, api_key, team_id }))
+    Ok(Some(CloudSettings { base, name: None, api_key, team_id: team_id.map(TeamId::from) }))
 }
 
 #[derive(Deserialize)]
 struct KeptSession {
     /// A token is for the cloud that gave it, and for no other to see.
     cloud: Url,
-    token: SecretString,
-    user: User,
-    teams: Vec<Team>,
+    #[serde(flatten)]
+    session: SignedIn,
 }
 
 /// The session that was kept, whichever cloud it is for.
@@ -65,7 +65,7 @@ pub(super) async fn start_queue(
     let cloud = Cloud::new(cloud_settings)?;
     let session = kept_session(store).await?;
     let session = session.filter(|kept| kept.cloud == *cloud.base());
-    cloud.set_session(session.map(|KeptSession { token, user, teams, .. }| Session { token, user, teams }));
+    cloud.set_session(session.map(|kept| kept.session));
     let workers = store.kept::<KeptWorkers>().await?.and_then(|kept| kept.uploads).unwrap_or(settings.workers);
     let active_uploads =
         store.kept::<KeptFifo>().await?.and_then(|kept| kept.uploads).unwrap_or(settings.active_uploads);

@@ -25,6 +25,7 @@ use crate::store::{Store, StoreError};
 use crate::watch::{WatchSettings, Watcher};
 use masv_client::CloudSettings;
 use masv_db::DbError;
+use masv_protocol::TeamId;
 use masv_rules::RuleSet;
 
 /// How often the line for `systemctl status` is looked at.
@@ -181,7 +182,7 @@ fn settings_in_force(
         let value = match &*setting.name {
             "cloud-url" if !embedded => Some(cloud.base.to_string()),
             "api-key" => written.and_then(|written| written.api_key.as_ref()).map(|_| "set".to_owned()),
-            "team-id" if !embedded => cloud.team_id.clone(),
+            "team-id" if !embedded => cloud.team_id.clone().map(TeamId::into_string),
             _ => None,
         };
         if let Some(value) = value {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use crate::engine::{Circuits, InFlight, PartHasher, Throttle};
-use masv_client::{Call, Cloud, CloudError, FileAddress, Incoming, PackageAccess};
+use masv_client::{Call, Cloud, CloudError, Incoming, PackageAccess, storage_host};
+use masv_protocol::{FileId, SecretUrl};
 
 /// Bytes that are gathered before they are written.
 const BLOCK: usize = 1 << 20;
@@ -49,11 +50,11 @@ pub(super) struct Source<'a> {
     pub circuits: &'a Circuits,
     pub throttle: &'a Throttle,
     pub package: PackageAccess<'a>,
-    pub file: &'a str,
+    pub file: &'a FileId,
     /// The storage's tag of the content that the parts so far are of.
     pub etag: Mutex<Option<String>>,
     /// Where it can be read, until it can not any more.
-    address: Mutex<Option<FileAddress>>,
+    address: Mutex<Option<SecretUrl>>,
 }
 
 impl<'a> Source<'a> {
@@ -62,7 +63,7 @@ impl<'a> Source<'a> {
         circuits: &'a Circuits,
         throttle: &'a Throttle,
         package: PackageAccess<'a>,
-        file: &'a str,
+        file: &'a FileId,
         etag: Option<String>,
     ) -> Self {
         Self { cloud, circuits, throttle, package, file, etag: Mutex::new(etag), address: Mutex::default() }
@@ -73,7 +74,7 @@ impl<'a> Source<'a> {
         *self.address.lock().await = None;
     }
 
-    async fn address(&self) -> Result<FileAddress, CloudError> {
+    async fn address(&self) -> Result<SecretUrl, CloudError> {
         let mut known = self.address.lock().await;
         if let Some(address) = &*known {
             return Ok(address.clone());
@@ -96,7 +97,7 @@ impl<'a> Source<'a> {
         in_flight: Arc<InFlight>,
     ) -> Result<Vec<u8>, FetchError> {
         let address = self.address().await?;
-        let host = address.host();
+        let host = storage_host(&address);
         self.circuits.leave(&host).await;
         let asked = within(self.cloud.receive(&address, range.offset, range.length)).await;
         self.circuits.learn(&host, asked.as_ref().err());

@@ -222,8 +222,11 @@ async fn dry_fetch(state: &ApiState, rule: &DownloadRule) -> Result<DryFetch, Ap
         Err(InboxError::Store(error)) => return Err(error.into()),
         Err(error) => (Vec::new(), Some(error.to_string())),
     };
-    let packages =
-        found.into_iter().map(|one| WaitingPackage { package: one.package, name: one.name, portal: one.portal });
+    let packages = found.into_iter().map(|one| WaitingPackage {
+        package: one.package.into_string(),
+        name: one.name,
+        portal: one.portal,
+    });
     Ok(DryFetch { rule: rule.name.clone(), into: rule.into.clone(), offline, packages: packages.collect() })
 }
 
