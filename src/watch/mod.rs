@@ -42,6 +42,7 @@ mod trigger;
 mod upload_events;
 mod upload_sink;
 mod watcher;
+mod write_tracker;
 
 pub use dry_run::{DryPackage, DryRun, dry_run};
 pub use explain::{Explanation, RuleExplanation, Test};

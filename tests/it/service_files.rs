@@ -49,7 +49,6 @@ fn units_say_what_a_service_needs() {
     let system = [
         ("Service", "ProtectSystem", "strict"),
         ("Service", "ProtectHome", "tmpfs"),
-        ("Service", "CapabilityBoundingSet", ""),
         ("Service", "SystemCallFilter", "@system-service"),
         ("Service", "StateDirectoryMode", "0700"),
         ("Install", "WantedBy", "multi-user.target"),
@@ -58,6 +57,9 @@ fn units_say_what_a_service_needs() {
         assert_has(unit, &agent);
         assert_has(unit, &system);
         assert_has(unit, &[("Service", "User", "masv-agent")]);
+        // One, and no other: to see who writes into the folders.
+        assert_has(unit, &[("Service", "CapabilityBoundingSet", "CAP_LEASE")]);
+        assert_has(unit, &[("Service", "AmbientCapabilities", "CAP_LEASE")]);
         assert!(read(unit).contains("#LoadCredential=api-key:"), "{unit}");
     }
     assert_has("systemd/masv-agent.service", &[("Service", "StateDirectory", "masv-agent")]);
@@ -66,6 +68,7 @@ fn units_say_what_a_service_needs() {
     assert_has("systemd/user/masv-agent.service", &[("Install", "WantedBy", "default.target")]);
     assert_has("systemd/masv-hub.service", &agent);
     assert_has("systemd/masv-hub.service", &system);
+    assert_has("systemd/masv-hub.service", &[("Service", "CapabilityBoundingSet", "")]);
     assert_has(
         "systemd/masv-hub.service",
         &[("Service", "User", "masv-hub"), ("Service", "StateDirectory", "masv-hub")],

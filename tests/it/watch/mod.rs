@@ -11,3 +11,4 @@ mod places;
 mod scale;
 mod support;
 mod whole;
+mod writers;
