@@ -35,6 +35,7 @@ mod post_actions;
 mod relocate;
 mod runner;
 mod scan;
+mod sequence;
 mod settle;
 mod snapshot;
 mod status;
