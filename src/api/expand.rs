@@ -1,19 +1,21 @@
 //! Paths that somebody named become files to send.
 //!
-//! A file goes to the root of the package, a folder keeps its own name. Links are not followed, except where the named path itself
-//! is one; names that file managers leave behind are passed over.
+//! A file goes to the root of the package, a folder keeps its own name. Links are not followed, except in the named path itself,
+//! and there only now: each file is remembered beneath the allowed root that it was found below, or by its real path, and is
+//! not sent if a link is in that by then. Names that file managers leave behind are passed over.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use walkdir::WalkDir;
 
 use super::error::ApiError;
 use crate::model::SourceFile;
-use masv_platform::FileIdentity;
+use masv_platform::{Entry, EntryKind, Folder, FolderError, PathBeneath};
 use masv_protocol::PackagePath;
 
+/// Deepest nesting that is walked; each level holds one descriptor open meanwhile.
+const DEEPEST: usize = 200;
 /// Names that nobody means to send.
 const LITTER: &[&str] = &[".DS_Store", "Thumbs.db", "desktop.ini", ".fcpcache"];
 
@@ -67,39 +69,78 @@ fn take(path: &Path, exclude: &GlobSet, roots: &[PathBuf], files: &mut Vec<Sourc
         return Err("the path must be absolute, without `..`".to_owned());
     }
     let real = path.canonicalize().map_err(|error| error.to_string())?;
-    if !roots.is_empty() && !roots.iter().any(|root| real.starts_with(root)) {
-        return Err("it is outside of the folders that this agent may upload from (--allow-root)".to_owned());
-    }
-    let metadata = real.metadata().map_err(|error| error.to_string())?;
-    let name = path.file_name().map(Path::new);
-    if metadata.is_file() {
-        std::fs::File::open(&real).map_err(|error| error.to_string())?;
-        let package_path = name.and_then(PackagePath::from_relative).ok_or("it has no name")?;
-        files.push(SourceFile { path: package_path, source: real, identity: FileIdentity::of(&metadata), claim: None });
-        return Ok(());
-    }
-    if !metadata.is_dir() {
-        return Err("it is neither a file nor a folder".to_owned());
-    }
-    let top = name.and_then(PackagePath::from_relative);
-    let walk = WalkDir::new(&real).min_depth(1).sort_by_file_name().into_iter();
-    let wanted = |entry: &walkdir::DirEntry| {
-        let relative = entry.path().strip_prefix(&real).unwrap_or(entry.path());
-        !LITTER.iter().any(|litter| entry.file_name() == *litter) && !exclude.is_match(relative)
+    let place = match roots.iter().find_map(|root| PathBeneath::within(root, &real)) {
+        Some(place) => place,
+        None if roots.is_empty() => PathBeneath::without_links(&real),
+        None => return Err("it is outside of the folders that this agent may upload from (--allow-root)".to_owned()),
     };
-    for entry in walk.filter_entry(wanted) {
-        let entry = entry.map_err(|error| error.to_string())?;
-        if !entry.file_type().is_file() {
-            continue;
+    let top = path.file_name().map(Path::new).and_then(PackagePath::from_relative);
+    let root = Folder::open(place.root()).map_err(|error| error.to_string())?;
+    match root.open_file(place.relative()) {
+        Ok((_, entry)) => {
+            files.push(source(top.ok_or("it has no name")?, place, &entry));
+            return Ok(());
         }
-        let metadata = entry.metadata().map_err(|error| error.to_string())?;
-        let relative = entry.path().strip_prefix(&real).unwrap_or(entry.path());
-        let Some(below) = PackagePath::from_relative(relative) else { continue };
-        let package_path = top.as_ref().map_or_else(|| below.clone(), |top| below.below(top));
-        let identity = FileIdentity::of(&metadata);
-        files.push(SourceFile { path: package_path, source: entry.into_path(), identity, claim: None });
+        Err(FolderError::NotAFile { kind: EntryKind::Folder, .. }) => {}
+        Err(FolderError::NotAFile { .. }) => return Err("it is neither a file nor a folder".to_owned()),
+        Err(error) => return Err(std::io::Error::from(error).to_string()),
     }
-    Ok(())
+    let folder = root.below(place.relative()).map_err(|error| error.to_string())?;
+    Walk { place: &place, top: top.as_ref(), exclude, files }.folder(&folder, Path::new(""), 0)
+}
+
+fn source(path: PackagePath, source: PathBeneath, entry: &Entry) -> SourceFile {
+    SourceFile { path, source, identity: entry.identity, owner: Some(entry.owner), claim: None }
+}
+
+/// A folder that was named, and what is found in it.
+struct Walk<'a> {
+    place: &'a PathBeneath,
+    /// Its own name.
+    top: Option<&'a PackagePath>,
+    exclude: &'a GlobSet,
+    files: &'a mut Vec<SourceFile>,
+}
+
+impl Walk<'_> {
+    /// Takes what is in a folder, which is open, at `below` the one that was named.
+    fn folder(&mut self, folder: &Folder, below: &Path, depth: usize) -> Result<(), String> {
+        if depth > DEEPEST {
+            return Err(format!("{} is nested more than {DEEPEST} folders deep", folder.path().display()));
+        }
+        let names = folder.list().and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let mut names = names.map_err(|error| error.to_string())?;
+        names.sort_by(|one, other| one.0.cmp(&other.0));
+        for (name, _) in names {
+            let below = below.join(&name);
+            if LITTER.iter().any(|litter| name == *litter) || self.exclude.is_match(&below) {
+                continue;
+            }
+            let name = Path::new(&name);
+            let entry = match folder.look(name) {
+                Ok(entry) => entry,
+                Err(error) if error.is_gone() => continue,
+                Err(error) => return Err(error.to_string()),
+            };
+            match entry.kind {
+                EntryKind::File => self.file(&below, &entry),
+                EntryKind::Folder => match folder.below(name) {
+                    Ok(inner) => self.folder(&inner, &below, depth + 1)?,
+                    Err(error) if error.is_gone() => {}
+                    Err(error) => return Err(error.to_string()),
+                },
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, below: &Path, entry: &Entry) {
+        let Some(path) = PackagePath::from_relative(below) else { return };
+        let path = self.top.map_or_else(|| path.clone(), |top| path.below(top));
+        let place = PathBeneath::new(self.place.root(), self.place.relative().join(below));
+        self.files.push(source(path, place, entry));
+    }
 }
 
 #[cfg(test)]

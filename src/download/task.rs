@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::disk::Folder;
+use super::disk::Destination;
 use super::file::fetch_file;
 use super::layout::{assign, folder_name};
 use super::queue::Shared;
@@ -36,7 +36,7 @@ pub(super) struct Task {
 pub(super) struct Run {
     task: Task,
     package: RemotePackage,
-    pub(super) root: Arc<Folder>,
+    pub(super) root: Arc<Destination>,
     pub(super) overwrite: bool,
     /// Bytes of a part.
     pub(super) part_size: u64,
@@ -233,11 +233,11 @@ async fn folders_around(task: &Task, download: &Download, name: &str) -> Result<
 }
 
 /// Opens the destination and looks whether all that is missing fits.
-async fn open_destination(download: &Download) -> Result<Folder, Halt> {
-    let (path, owner) = (download.spec.destination.clone(), download.spec.owner);
+async fn open_destination(download: &Download) -> Result<Destination, Halt> {
+    let (path, owner) = (download.spec.place(), download.spec.owner);
     let missing = download.totals.bytes.saturating_sub(download.totals.bytes_done);
     let opened = tokio::task::spawn_blocking(move || {
-        let folder = Folder::destination(&path, owner)?;
+        let folder = Destination::make(&path, owner)?;
         let free = folder.space()?;
         Ok((folder, free))
     })

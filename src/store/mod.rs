@@ -29,6 +29,7 @@ use tokio::sync::watch;
 
 use crate::model::TransferId;
 use masv_db::Database;
+use masv_platform::PathBeneath;
 
 pub use deliveries::{DeliveryCounts, DeliveryEntry, DeliveryOutcome};
 pub use events::Event;
@@ -45,6 +46,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/store/0003_deliveries.sql"),
     include_str!("../../migrations/store/0004_clouds.sql"),
     include_str!("../../migrations/store/0005_folders.sql"),
+    include_str!("../../migrations/store/0006_roots.sql"),
 ];
 
 /// Why the store could not do what it was asked.
@@ -113,7 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn backup(&self, path: &Path) -> Result<(), StoreError> {
+    pub async fn backup(&self, path: PathBeneath) -> Result<(), StoreError> {
         Ok(self.database.backup(path).await?)
     }
 

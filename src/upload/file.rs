@@ -1,15 +1,16 @@
 //! The life of one file in an upload: begun in the cloud, sent part by part, checked, closed.
 //!
 //! The source is opened for each part anew, and each time it must be the file that was chosen: so no more files are
-//! open than parts are on their way, and one that is replaced is noticed at the next part.
+//! open than parts are on their way, and one that is replaced is noticed at the next part. It is opened beneath the folder
+//! that it was chosen in, without following a link: what is put in its place may be sent only if it is a regular file there, of
+//! the same owner.
 //!
 //! **On a crash** the parts that the storage confirmed are in the database; a file that was begun goes on with them
 //! if it is still the same file, else it begins anew.
 
 use std::collections::HashSet;
-use std::fs::{File as OpenFile, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::fs::File as OpenFile;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use crate::engine::retry::{RetryDecision, Tries, backoff};
 use crate::engine::task_context::{Halt, PartError, each_part};
 use crate::model::{File, FileState, Part, Problem, RemoteFile};
 use masv_client::{CloudError, storage_host};
-use masv_platform::{FileIdentity, crash_point};
+use masv_platform::{Entry, FileIdentity, FolderError, crash_point};
 use masv_protocol::{FileExtras, FinalizeFile, ListedPart, NewFile, Time};
 
 /// A part that arrives damaged so often is not the network's fault.
@@ -89,7 +90,10 @@ pub(crate) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
                 file.identity
             }
             Err(Setback::Changed) => match wait_until_still(run, &file).await? {
-                Found::Still(identity) => identity,
+                Found::Still(entry) => match replaced(&file, &entry) {
+                    Some(problem) => return fail(run, &file, FileState::Error, problem).await,
+                    None => entry.identity,
+                },
                 Found::Gone => continue,
                 Found::Changing => {
                     run.comes_later();
@@ -116,7 +120,7 @@ async fn fail(run: &Run, file: &File, state: FileState, problem: Problem) -> Res
 /// What became of a changed file.
 enum Found {
     /// It has been still for a while, and is this now.
-    Still(FileIdentity),
+    Still(Entry),
     /// It is not there, or cannot be looked at.
     Gone,
     /// It goes on changing.
@@ -125,28 +129,30 @@ enum Found {
 
 /// Waits until a changed file has been still for a while.
 async fn wait_until_still(run: &Run, file: &File) -> Result<Found, Halt> {
-    let reason = format!("{} changed while it was sent; waiting until it is whole", file.source.display());
+    let reason = format!("{} changed while it was sent; waiting until it is whole", file.source.whole().display());
     let _shown = run.live.wait(reason, 1, Timestamp::now());
     let begun = Instant::now();
-    let mut seen: Option<(FileIdentity, Instant)> = None;
+    let mut seen: Option<(Entry, Instant)> = None;
     loop {
-        let Ok(metadata) = tokio::fs::metadata(&file.source).await else { return Ok(Found::Gone) };
-        let identity = FileIdentity::of(&metadata);
+        let source = file.source.clone();
+        // By opening it: what cannot be sent is found out by whoever goes on from here.
+        let opened = tokio::task::spawn_blocking(move || source.open().map(|(_, entry)| entry)).await;
+        let Ok(Ok(entry)) = opened else { return Ok(Found::Gone) };
         match seen {
-            Some((before, since)) if before == identity => {
+            Some((before, since)) if before.identity == entry.identity => {
                 if since.elapsed() >= STILL {
-                    return Ok(Found::Still(identity));
+                    return Ok(Found::Still(entry));
                 }
             }
             _ if begun.elapsed() >= PATIENCE => return Ok(Found::Changing),
-            _ => seen = Some((identity, Instant::now())),
+            _ => seen = Some((entry, Instant::now())),
         }
         run.pause_for(LOOK).await?;
     }
 }
 
 async fn send_once(run: &Run, file: &mut File) -> Result<(), Setback> {
-    unchanged(file).await?;
+    file.owner = unchanged(file).await?.or(file.owner);
     let (remote, mut parts) = match &file.remote {
         Some(remote) => (remote.clone(), run.store().parts(run.id, file.number).await.map_err(Halt::from)?),
         None => (begin(run, file).await?, Vec::new()),
@@ -172,39 +178,23 @@ async fn send_once(run: &Run, file: &mut File) -> Result<(), Setback> {
     Ok(())
 }
 
-/// Runs what asks the disk about a file.
-async fn on_disk<T: Send + 'static>(
-    file: &File,
-    work: impl FnOnce(PathBuf, FileIdentity) -> std::io::Result<T> + Send + 'static,
-) -> Result<T, Setback> {
-    let (source, expected) = (file.source.clone(), file.identity);
-    let done = tokio::task::spawn_blocking(move || work(source, expected)).await;
-    done.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(|error| unreadable(file, &error))
-}
-
 /// Opens the source if it is still the file that was chosen.
-async fn open(file: &File) -> Result<OpenFile, Setback> {
-    let opened = on_disk(file, |source, expected| {
-        // Not to hang on a named pipe that was put in the file's place.
-        let opened = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(source)?;
-        let metadata = opened.metadata()?;
-        Ok((metadata.is_file() && same(&expected, &FileIdentity::of(&metadata))).then_some(opened))
-    })
-    .await?;
-    opened.ok_or(Setback::Changed)
+async fn open(file: &File) -> Result<(OpenFile, Entry), Setback> {
+    let source = file.source.clone();
+    let opened = tokio::task::spawn_blocking(move || source.open()).await;
+    let opened = opened.map_err(|error| unreadable(file, &std::io::Error::other(error)))?;
+    let (opened, entry) = opened.map_err(|error| not_there(file, error))?;
+    if same(&file.identity, &entry.identity) { Ok((opened, entry)) } else { Err(Setback::Changed) }
 }
-
-const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
 /// Whether nobody has written to the file. The device number is left out: network mounts change it when they return.
 fn same(expected: &FileIdentity, found: &FileIdentity) -> bool {
     expected.same_content(found) && expected.ctime_ns == found.ctime_ns
 }
 
-/// Checks that the file is still what it was and where it was.
-async fn unchanged(file: &File) -> Result<(), Setback> {
-    let same = on_disk(file, |source, expected| Ok(same(&expected, &FileIdentity::of(&std::fs::metadata(source)?))));
-    if same.await? { Ok(()) } else { Err(Setback::Changed) }
+/// Checks that the file is still what it was and where it was; returns whose it is.
+async fn unchanged(file: &File) -> Result<Option<u32>, Setback> {
+    Ok(Some(open(file).await?.1.owner))
 }
 
 async fn begin(run: &Run, file: &File) -> Result<RemoteFile, Setback> {
@@ -314,7 +304,7 @@ impl Sending<'_> {
     async fn attempt(&self, number: u32) -> Result<Sent, Miss> {
         let Self { run, file, remote, .. } = self;
         let circuits = run.circuits();
-        let opened = open(file).await.map_err(Miss::Setback)?;
+        let (opened, _) = open(file).await.map_err(Miss::Setback)?;
         let (offset, length) = self.plan.range(number);
         let slice = Slice { file: Arc::new(opened), size: self.plan.size, offset, length };
         let ask = |first, count| async move {
@@ -368,25 +358,61 @@ async fn finalize(run: &Run, file: &File, remote: &RemoteFile, parts: &[Part]) -
     }
 }
 
-fn unreadable(file: &File, error: &std::io::Error) -> Setback {
-    let source = &file.source;
-    if error.kind() == std::io::ErrorKind::NotFound {
-        return Setback::Failed(
-            FileState::Gone,
-            Problem {
-                code: "source_gone".to_owned(),
-                message: format!("{} is not there any more", source.display()),
-                retryable: true,
-                hint: Some(
-                    "put it back and resume the upload (what a rule sends goes on by itself), or have the others sent \
-                     without it: `masv upload resume ID --without-gone`"
-                        .to_owned(),
-                ),
-            },
-        );
+/// What to say of a file that could not be opened where it was.
+fn not_there(file: &File, error: FolderError) -> Setback {
+    match error {
+        FolderError::Missing(_) => is_gone(file),
+        FolderError::Symlink(path) => Setback::Failed(FileState::Error, is_now(file, &path, &"a symbolic link")),
+        FolderError::NotAFile { path, kind } | FolderError::NotAFolder { path, kind } => {
+            Setback::Failed(FileState::Error, is_now(file, &path, &kind))
+        }
+        error => unreadable(file, &error.into()),
     }
+}
+
+fn is_gone(file: &File) -> Setback {
+    let problem = Problem {
+        code: "source_gone".to_owned(),
+        message: format!("{} is not there any more", file.source.whole().display()),
+        retryable: true,
+        hint: Some(
+            "put it back and resume the upload (what a rule sends goes on by itself), or have the others sent \
+             without it: `masv upload resume ID --without-gone`"
+                .to_owned(),
+        ),
+    };
+    Setback::Failed(FileState::Gone, problem)
+}
+
+/// Something that is no file has taken the file's place, or that of a folder on the way to it.
+fn is_now(file: &File, path: &Path, what: &dyn std::fmt::Display) -> Problem {
+    let (source, at) = (file.source.whole(), path.display());
+    let message = if path == source {
+        format!("{at} is now {what}")
+    } else {
+        format!("{} cannot be reached: {at} is now {what}", source.display())
+    };
+    let hint = "look who put it there; put the file back and resume the upload, or remove the upload";
+    replacement(message, hint)
+}
+
+/// Why a file that has taken the place of the one that was chosen is not sent.
+fn replaced(file: &File, found: &Entry) -> Option<Problem> {
+    let before = file.owner.filter(|before| *before != found.owner)?;
+    let (source, now) = (file.source.whole(), found.owner);
+    let message = format!("{} was replaced by a file of another user (id {now}, before {before})", source.display());
+    let hint = "look at the file: resuming the upload sends it as it is now; otherwise remove the upload";
+    Some(replacement(message, hint))
+}
+
+fn replacement(message: String, hint: &str) -> Problem {
+    Problem { code: "source_replaced".to_owned(), message, retryable: true, hint: Some(hint.to_owned()) }
+}
+
+fn unreadable(file: &File, error: &std::io::Error) -> Setback {
+    let source = file.source.whole();
     let hint = if error.kind() == std::io::ErrorKind::PermissionDenied {
-        format!("let the agent's user read {}, then resume the upload", parent(source).display())
+        format!("let the agent's user read {}, then resume the upload", parent(&source).display())
     } else {
         "check the disk it is on, then resume the upload".to_owned()
     };

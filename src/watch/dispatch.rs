@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Zoned;
 
 use crate::model::{Destination, PackageOptions, SourceFile, UploadSpec};
-use masv_platform::FileIdentity;
+use masv_platform::{FileIdentity, PathBeneath};
 use masv_protocol::{PackagePath, TeamId};
 use masv_rules::composed;
 use masv_rules::{Finalize, Rule, Template, TemplateContext, TemplateError, UploadKind};
@@ -21,6 +21,8 @@ pub struct Chosen {
     pub relative: Arc<Path>,
     /// Its state.
     pub identity: FileIdentity,
+    /// Id of the user who owns it.
+    pub owner: u32,
     /// Where its bytes are when that is elsewhere in the watched folder.
     pub target: Option<Arc<Path>>,
 }
@@ -154,8 +156,9 @@ pub fn source_files(rule: &Rule, files: &[Chosen]) -> Vec<SourceFile> {
         used.insert(form(&path_in_package));
         sources.push(SourceFile {
             path: path_in_package,
-            source: rule.watch.join(file.target.as_deref().unwrap_or(&file.relative)),
+            source: PathBeneath::new(&*rule.watch, file.target.as_deref().unwrap_or(&file.relative)),
             identity: file.identity,
+            owner: Some(file.owner),
             claim: Some(PathBuf::from(&*file.relative)),
         });
     }
@@ -175,7 +178,7 @@ mod tests {
 
     fn chosen(path: &str) -> Chosen {
         let identity = FileIdentity { size: 5, mtime_ns: 0, ctime_ns: 0, device: 0, inode: 0 };
-        Chosen { relative: Path::new(path).into(), identity, target: None }
+        Chosen { relative: Path::new(path).into(), identity, owner: 0, target: None }
     }
 
     #[test]
@@ -185,7 +188,7 @@ mod tests {
         let paths: Vec<&str> = sources.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["a/line%0Abreak.mov", "a/line%0Abreak (2).mov", "b.mov"]);
         assert_eq!(sources[1].claim.as_deref(), Some(Path::new("a/line\nbreak.mov")));
-        assert_eq!(sources[1].source, Path::new("/drop/a/line\nbreak.mov"));
+        assert_eq!(sources[1].source, PathBeneath::new("/drop", "a/line\nbreak.mov"));
         let forms = ["caf\u{e9}.mov", "cafe\u{301}.mov"].map(chosen);
         let sources = source_files(&rule("kind: link"), &forms);
         assert_eq!(sources[1].path.as_str(), "cafe\u{301} (2).mov");

@@ -141,7 +141,9 @@ fn one(sieve: &Classifier, surroundings: &Surroundings, ledger: &[LedgerEntry], 
         }
     }
     for (path, identity) in desk.unread_manifests() {
-        let listed = manifest::read(&root.join(&path)).and_then(|text| manifest::parse(&path, &text));
+        let opened = beneath::open_root(&root).map_err(|offline| offline.to_string());
+        let listed =
+            opened.and_then(|root| manifest::read(&root, &path)).and_then(|text| manifest::parse(&path, &text));
         desk.take_manifest(&path, identity, listed);
     }
     // Comparing would take as long as reading everything does: what is listed and there is taken to be right.

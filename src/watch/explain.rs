@@ -18,6 +18,7 @@ use super::status::{RuleState, RuleStatus};
 use crate::model::{LedgerEntry, Outcome, State, Upload};
 use crate::store::{Store, StoreError};
 use crate::watch::lossy_path;
+use masv_platform::PathBeneath;
 use masv_rules::{Per, Rule};
 
 /// One test and how the file fared.
@@ -90,15 +91,15 @@ pub(super) struct Asked {
 pub(super) async fn explain(asked: Asked, relative: PathBuf, store: &Store) -> Result<RuleExplanation, StoreError> {
     let rule = Arc::clone(asked.sieve.rule());
     let mut tests = Tests(Vec::new());
-    let path = rule.watch.join(&relative);
-    let found = tokio::task::spawn_blocking(move || std::fs::symlink_metadata(path)).await;
+    let path = PathBeneath::new(&*rule.watch, &*relative);
+    let found = tokio::task::spawn_blocking(move || path.look()).await;
     let size = match found {
-        Ok(Ok(metadata)) => {
+        Ok(Ok(found)) => {
             tests.add("exists", Ok("is there".to_owned()));
-            Some(metadata.len()).filter(|_| metadata.is_file())
+            Some(found.identity.size).filter(|_| found.is_file())
         }
         Ok(Err(error)) => {
-            tests.add("exists", Err(error.to_string()));
+            tests.add("exists", Err(describe(&error)));
             None
         }
         Err(error) => {

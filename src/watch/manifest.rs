@@ -13,6 +13,8 @@ use md5::Digest;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
+use masv_platform::Folder;
+
 /// Largest manifest read, bytes.
 const LARGEST: u64 = 64 << 20;
 /// Folder that ASC MHL manifests lie in; what they list is relative to the folder around it.
@@ -46,13 +48,13 @@ pub struct Listed {
     pub checksum: Option<(Hash, String)>,
 }
 
-/// The text of the manifest at `path`. Blocks.
+/// The text of the manifest at `path` beneath the watched folder. Blocks.
 ///
 /// # Errors
-/// Why it can not be read, for a person.
-pub fn read(path: &Path) -> Result<String, String> {
+/// Why it cannot be read, for a person.
+pub fn read(root: &Folder, path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let (file, _) = root.open_file(path).map_err(|error| error.to_string())?;
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > LARGEST {
         return Err(format!("is larger than {LARGEST} bytes"));
@@ -221,18 +223,18 @@ fn resolved(reference: &quick_xml::events::BytesRef<'_>) -> Result<String, Strin
     text.map(str::to_owned).ok_or_else(|| format!("uses the unknown entity `{name}`"))
 }
 
-/// What is wrong with the file at `path`, compared with its listing; `None` when nothing is.
+/// What is wrong with a listed file beneath the watched folder; `None` when nothing is.
 ///
 /// # Errors
-/// Those of reading it.
-pub fn verify(path: &Path, listed: &Listed) -> std::io::Result<Option<String>> {
-    let file = std::fs::File::open(path)?;
-    let size = file.metadata()?.len();
+/// Why it cannot be read, for a person.
+pub fn verify(root: &Folder, listed: &Listed) -> Result<Option<String>, String> {
+    let (file, entry) = root.open_file(&listed.path).map_err(|error| error.to_string())?;
+    let size = entry.identity.size;
     if let Some(expected) = listed.size.filter(|expected| *expected != size) {
         return Ok(Some(format!("has {size} bytes, the manifest says {expected}")));
     }
     let Some((hash, expected)) = &listed.checksum else { return Ok(None) };
-    let found = checksum(file, *hash)?;
+    let found = checksum(file, *hash).map_err(|error| error.to_string())?;
     Ok((found != *expected).then(|| format!("has the checksum {found}, the manifest says {expected}")))
 }
 
@@ -335,6 +337,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.mov");
         std::fs::write(&path, "hello").unwrap();
+        let root = Folder::open(folder.path()).unwrap();
         let right = [
             (Hash::Md5, "5d41402abc4b2a76b9719d911017c592"),
             (Hash::Sha1, "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"),
@@ -344,11 +347,11 @@ mod tests {
             (Hash::Xxh128, "b5e9c1ad071b3e7fc779cfaa5e523818"),
         ];
         for (hash, checksum) in right {
-            assert_eq!(verify(&path, &listed("a.mov", hash, checksum)).unwrap(), None, "{hash:?}");
+            assert_eq!(verify(&root, &listed("a.mov", hash, checksum)).unwrap(), None, "{hash:?}");
         }
         std::fs::write(&path, "hullo").unwrap();
-        assert!(verify(&path, &listed("a.mov", Hash::Md5, right[0].1)).unwrap().is_some());
+        assert!(verify(&root, &listed("a.mov", Hash::Md5, right[0].1)).unwrap().is_some());
         let longer = Listed { path: "a.mov".into(), size: Some(6), checksum: None };
-        assert!(verify(&path, &longer).unwrap().is_some());
+        assert!(verify(&root, &longer).unwrap().is_some());
     }
 }

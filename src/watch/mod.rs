@@ -18,6 +18,7 @@
 
 mod beneath;
 mod classifier;
+mod copy_over;
 mod dedup;
 mod dispatch;
 mod dry_run;

@@ -289,8 +289,8 @@ impl Planner {
     pub fn chosen(&self, package: &Package) -> Vec<Chosen> {
         let chosen = package.files.iter().filter_map(|path| {
             let identity = self.settling.get(path).filter(|file| file.is_whole())?.identity;
-            let target = self.inventory.get(path).and_then(|known| known.target.clone());
-            Some(Chosen { relative: Arc::clone(path), identity, target })
+            let known = self.inventory.get(path)?;
+            Some(Chosen { relative: Arc::clone(path), identity, owner: known.owner, target: known.target.clone() })
         });
         chosen.collect()
     }

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::anchors::Anchors;
 use self::auto_resume::AutoResume;
 use self::manifests::Verifying;
 use self::post_actions::PostActions;
@@ -95,6 +96,7 @@ impl Shared {
 pub(super) struct Runner {
     rule: Arc<Rule>,
     sieve: Classifier,
+    anchors: Anchors,
     surroundings: Surroundings,
     store: Store,
     outlet: Arc<dyn UploadSink>,
@@ -144,6 +146,7 @@ impl Runner {
         Self {
             hints: Arc::new(FsEvents::new(&rule.watch, native, parts.file_system)),
             ship: submit::State::new(&rule),
+            anchors: Anchors::default(),
             rule,
             sieve: parts.sieve,
             surroundings: parts.surroundings,
@@ -190,6 +193,10 @@ impl Runner {
 
     /// Reads what is kept of the rule over restarts; without it nothing may be decided.
     async fn begin(&mut self) {
+        let rule = Arc::clone(&self.rule);
+        if let Ok(anchors) = tokio::task::spawn_blocking(move || Anchors::of(&rule)).await {
+            self.anchors = anchors;
+        }
         loop {
             match self.read_record().await {
                 Ok(()) => return,
@@ -282,6 +289,7 @@ impl Runner {
     }
 }
 
+mod anchors;
 mod auto_resume;
 mod ledger;
 mod manifests;

@@ -2,8 +2,6 @@
 //! folder was moved out and back. When all of these files can be read again such an upload goes on by itself.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{RETRY, Runner, describe};
@@ -65,10 +63,7 @@ impl Runner {
             if failed.is_empty() || !only_unread {
                 continue;
             }
-            let sources: Vec<PathBuf> = failed.into_iter().map(|file| file.source).collect();
-            // Not to hang on a named pipe that was put in a file's place.
-            let readable = |path: &PathBuf| path.is_file() && File::open(path).is_ok();
-            let back = self.blocking(move || Ok(sources.iter().all(readable))).await;
+            let back = self.blocking(move || Ok(failed.iter().all(|file| file.source.open().is_ok()))).await;
             if !back.unwrap_or(false) {
                 continue;
             }

@@ -3,11 +3,10 @@
 //! Comparing reads every listed file once before it is sent, on a thread of its own: a file that is not what its
 //! manifest says must not even begin to be sent.
 
-use std::sync::Arc;
-
 use tokio::task::{JoinError, JoinHandle};
 
 use super::{Runner, describe};
+use crate::watch::beneath::open_root;
 use crate::watch::manifest::{Listed, parse, read, verify};
 use masv_platform::FileIdentity;
 use masv_rules::Ready;
@@ -47,8 +46,10 @@ impl Runner {
         if !unread.is_empty() {
             let root = self.rule.watch.clone();
             let read = tokio::task::spawn_blocking(move || {
+                let root = open_root(&root).map_err(|offline| offline.to_string());
                 let read = unread.into_iter().map(|(path, identity)| {
-                    let listed = read(&root.join(&path)).and_then(|text| parse(&path, &text));
+                    let text = root.as_ref().map_err(Clone::clone).and_then(|root| read(root, &path));
+                    let listed = text.and_then(|text| parse(&path, &text));
                     (path, identity, listed)
                 });
                 read.collect::<Vec<_>>()
@@ -75,10 +76,11 @@ impl Runner {
         if unverified.is_empty() {
             return;
         }
-        let (root, cancel) = (Arc::new(self.rule.watch.clone()), self.cancel.clone());
+        let (root, cancel) = (self.rule.watch.clone(), self.cancel.clone());
         self.verifying.0 = Some(tokio::task::spawn_blocking(move || {
+            let root = open_root(&root).map_err(|offline| offline.to_string());
             let compare = |(listed, identity): (Listed, FileIdentity)| {
-                let wrong = verify(&root.join(&listed.path), &listed).map_err(|error| error.to_string());
+                let wrong = root.as_ref().map_err(Clone::clone).and_then(|root| verify(root, &listed));
                 (listed, identity, wrong)
             };
             unverified.into_iter().take_while(|_| !cancel.is_cancelled()).map(compare).collect()

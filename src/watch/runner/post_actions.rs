@@ -184,7 +184,7 @@ impl Runner {
             let page = self.store.files(id, after, PAGE).await?;
             let full = page.len() == PAGE as usize;
             after = page.last().map(|file| file.number);
-            files.extend(page.into_iter().map(|file| (file.source.clone(), file)));
+            files.extend(page.into_iter().map(|file| (file.source.whole(), file)));
             if !full {
                 return Ok(files);
             }
@@ -211,7 +211,9 @@ impl Runner {
             let group = dispatch::group_of(&self.rule, &self.surroundings, &clock, path, *size);
             context.group = group.unwrap_or_default();
         }
-        target.render(&context).map_err(|error| format!("after: {error}"))
+        let written = target.render(&context).map_err(|error| format!("after: {error}"))?;
+        let real = self.anchors.real(target, &written);
+        real.ok_or_else(|| format!("after: {} does not lie in the folder that the rule names", written.display()))
     }
 
     fn handled(&self, path: &Arc<Path>, sent: Sent, leaving: &BTreeSet<Arc<Path>>) -> Handled {
@@ -231,13 +233,14 @@ impl Runner {
     fn begin_errand(&mut self, errand: Errand) {
         let (store, rule, shared) = (self.store.clone(), Arc::clone(&self.rule), Arc::clone(&self.shared));
         let events = Arc::clone(&self.hints);
+        let watch = self.anchors.watch.clone();
         let runtime = tokio::runtime::Handle::current();
         let span = tracing::Span::current();
         self.aftermath.running = Some(tokio::task::spawn_blocking(move || {
             let _within = span.entered();
             let name = |target: &Path, identity: &FileIdentity| {
                 // Moved to elsewhere in the watched folder it must not be taken for a drop.
-                let Ok(relative) = target.strip_prefix(&rule.watch) else { return };
+                let Ok(relative) = target.strip_prefix(&watch) else { return };
                 let files = vec![(relative.to_owned(), *identity)];
                 if let Err(error) = runtime.block_on(store.ledger_mark(&rule.name, files, Outcome::Skipped)) {
                     tracing::warn!(error = describe(&error), "can not mark a moved file as sent");

@@ -16,7 +16,7 @@ use crate::watch::dispatch::{Chosen, Surroundings};
 use crate::watch::open::{OpenPackage, Situation, closes};
 use crate::watch::open_handles::Writing;
 use crate::watch::planner::Planner;
-use crate::watch::scan::{Folder, Look, Observed};
+use crate::watch::scan::{Look, Observed, ObservedFolder};
 use crate::watch::trigger::{Keeper, Orders, Run};
 use masv_platform::FileIdentity;
 use masv_rules::{Finalize, Per, Rule, SystemEnvironment, parse};
@@ -176,10 +176,16 @@ impl Simulation {
                 return None;
             }
             let kind = sieve.sort(path, file.identity.size)?;
-            Some(Observed { relative: Arc::from(path.as_path()), identity: file.identity, kind, target: None })
+            Some(Observed {
+                relative: Arc::from(path.as_path()),
+                identity: file.identity,
+                owner: 0,
+                kind,
+                target: None,
+            })
         });
         let files = observed.collect();
-        let folder = |path: &PathBuf| Folder { relative: Arc::from(path.as_path()), id: (1, 0) };
+        let folder = |path: &PathBuf| ObservedFolder { relative: Arc::from(path.as_path()), id: (1, 0) };
         let folders = self.folders.iter().map(folder).collect();
         let look = Look { root: (1, 1), covered: vec![PathBuf::new()], files, folders, ..Look::default() };
         let changes = self.desk.take(self.now, look).unwrap();

@@ -31,7 +31,7 @@ async fn a_file_that_changed_after_it_was_sent_is_kept_and_sent_anew() {
     let uploads = bench.uploads().await;
     for upload in &uploads {
         for file in bench.files(upload).await {
-            let checksum = blake3::hash(&std::fs::read(&file.source).unwrap()).to_hex().to_string();
+            let checksum = blake3::hash(&std::fs::read(file.source.whole()).unwrap()).to_hex().to_string();
             bench.store.file_done(upload.id, file.number, Some(checksum), None).await.unwrap();
         }
     }
@@ -207,4 +207,54 @@ async fn files_of_a_removed_upload_are_not_sent_again_by_themselves() {
     bench.until("it is forgotten", async || bench.store.ledger("dailies").await.unwrap().is_empty()).await;
     std::fs::rename(&away, bench.path("clip.mov")).unwrap();
     bench.packages_when(1).await;
+}
+
+/// A folder that others may write to: the place that files are moved to was exchanged for a link to a private folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_planted_where_files_are_moved_to_is_not_followed() {
+    let bench = Bench::with("package: file\nsettle: 50ms\nafter: { complete: { move: 'sent/{{ rule }}' } }").await;
+    bench.ready().await;
+    let (root, private) = (bench.root.path(), bench.root.path().join("private"));
+    std::fs::create_dir(&private).unwrap();
+    std::os::unix::fs::symlink(&private, root.join("sent")).unwrap();
+    bench.write("clip.mov", "content");
+    bench.packages_when(1).await;
+    bench.complete(&bench.uploads().await[0]).await;
+    let told = async || bench.status().last_error.is_some_and(|error| error.message.contains("is a symbolic link"));
+    bench.until("the reason is told", told).await;
+    assert_eq!(std::fs::read_dir(&private).unwrap().count(), 0);
+    assert_eq!(std::fs::read_to_string(bench.path("clip.mov")).unwrap(), "content");
+}
+
+/// The reason for a failure is written beside the files: not through a link that somebody has put there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_planted_where_the_reason_is_written_is_replaced_and_not_followed() {
+    let bench = Bench::with("package: file\nsettle: 50ms\nafter: { error: { move: failed } }").await;
+    let (failed, victim) = (bench.root.path().join("failed"), bench.root.path().join("victim"));
+    std::fs::create_dir(&failed).unwrap();
+    std::fs::write(&victim, "mine").unwrap();
+    std::os::unix::fs::symlink(&victim, failed.join("clip.mov.error.txt")).unwrap();
+    bench.write("clip.mov", "content");
+    bench.packages_when(1).await;
+    let problem = Problem { code: "refused".into(), message: "no".into(), retryable: false, hint: None };
+    let id = bench.uploads().await[0].id;
+    bench.store.move_to(id, &[State::Transferring], State::Error, Some(problem)).await.unwrap();
+    bench.until("it is moved", async || failed.join("clip.mov").exists()).await;
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "mine");
+    assert!(std::fs::read_to_string(failed.join("clip.mov.error.txt")).unwrap().contains("Code: refused"));
+}
+
+/// A move target that leads back into the watched folder over a link used to be sent again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_moved_into_the_watched_folder_over_a_link_are_not_taken_for_drops() {
+    let mut bench = Bench::new();
+    std::os::unix::fs::symlink("drop", bench.root.path().join("lin")).unwrap();
+    bench.start("package: file\nsettle: 50ms\nafter: { complete: { move: lin/sent } }").await;
+    bench.write("clip.mov", "content");
+    bench.packages_when(1).await;
+    bench.complete(&bench.uploads().await[0]).await;
+    bench.until("it is moved", async || bench.path("sent/clip.mov").exists()).await;
+    bench.looked_again().await;
+    bench.looked_again().await;
+    assert_eq!(bench.packages().await, [["clip.mov"]]);
 }
