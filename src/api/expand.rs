@@ -11,11 +11,13 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::error::ApiError;
 use crate::model::SourceFile;
-use masv_platform::{Entry, EntryKind, Folder, FolderError, PathBeneath};
+use masv_platform::{Entry, EntryKind, Folder, FolderError, OwnPlaces, PathBeneath, RealPlaces};
 use masv_protocol::PackagePath;
 
 /// Deepest nesting that is walked; each level holds one descriptor open meanwhile.
 const DEEPEST: usize = 200;
+/// What is said of the agent's own files.
+const OWN: &str = "it belongs to the agent itself: its state, its rules, its settings or a key";
 /// Names that nobody means to send.
 const LITTER: &[&str] = &[".DS_Store", "Thumbs.db", "desktop.ini", ".fcpcache"];
 
@@ -27,12 +29,23 @@ pub(super) async fn expand(
     paths: Vec<PathBuf>,
     exclude: Vec<String>,
     roots: std::sync::Arc<[PathBuf]>,
+    own: OwnPlaces,
 ) -> Result<Vec<SourceFile>, ApiError> {
-    let walk = tokio::task::spawn_blocking(move || expand_now(&paths, &exclude, &roots)).await;
+    let walk =
+        tokio::task::spawn_blocking(move || expand_now(&paths, &exclude, &Allowed { roots: &roots, own: own.ask() }))
+            .await;
     walk.map_err(|error| ApiError::bad(format!("the paths cannot be read: {error}")))?
 }
 
-fn expand_now(paths: &[PathBuf], exclude: &[String], roots: &[PathBuf]) -> Result<Vec<SourceFile>, ApiError> {
+/// What may be sent.
+struct Allowed<'a> {
+    /// Folders; all where there are none.
+    roots: &'a [PathBuf],
+    /// The agent's own files, which may not.
+    own: RealPlaces,
+}
+
+fn expand_now(paths: &[PathBuf], exclude: &[String], allowed: &Allowed<'_>) -> Result<Vec<SourceFile>, ApiError> {
     let exclude = globs(exclude)?;
     let mut problems = BTreeMap::new();
     let mut files = Vec::new();
@@ -40,7 +53,7 @@ fn expand_now(paths: &[PathBuf], exclude: &[String], roots: &[PathBuf]) -> Resul
         problems.insert("paths".to_owned(), "name at least one file or folder".to_owned());
     }
     for path in paths {
-        if let Err(problem) = take(path, &exclude, roots, &mut files) {
+        if let Err(problem) = take(path, &exclude, allowed, &mut files) {
             problems.insert(path.display().to_string(), problem);
         }
     }
@@ -64,11 +77,15 @@ fn globs(patterns: &[String]) -> Result<GlobSet, ApiError> {
     set.build().map_err(|error| ApiError::bad(error.to_string()))
 }
 
-fn take(path: &Path, exclude: &GlobSet, roots: &[PathBuf], files: &mut Vec<SourceFile>) -> Result<(), String> {
+fn take(path: &Path, exclude: &GlobSet, allowed: &Allowed<'_>, files: &mut Vec<SourceFile>) -> Result<(), String> {
     if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
         return Err("the path must be absolute, without `..`".to_owned());
     }
     let real = path.canonicalize().map_err(|error| error.to_string())?;
+    if allowed.own.hold(&real) {
+        return Err(OWN.to_owned());
+    }
+    let roots = allowed.roots;
     let place = match roots.iter().find_map(|root| PathBeneath::within(root, &real)) {
         Some(place) => place,
         None if roots.is_empty() => PathBeneath::without_links(&real),
@@ -77,6 +94,7 @@ fn take(path: &Path, exclude: &GlobSet, roots: &[PathBuf], files: &mut Vec<Sourc
     let top = path.file_name().map(Path::new).and_then(PackagePath::from_relative);
     let root = Folder::open(place.root()).map_err(|error| error.to_string())?;
     match root.open_file(place.relative()) {
+        Ok((_, entry)) if allowed.own.are(&entry.identity) => return Err(OWN.to_owned()),
         Ok((_, entry)) => {
             files.push(source(top.ok_or("it has no name")?, place, &entry));
             return Ok(());
@@ -86,7 +104,11 @@ fn take(path: &Path, exclude: &GlobSet, roots: &[PathBuf], files: &mut Vec<Sourc
         Err(error) => return Err(std::io::Error::from(error).to_string()),
     }
     let folder = root.below(place.relative()).map_err(|error| error.to_string())?;
-    Walk { place: &place, top: top.as_ref(), exclude, files }.folder(&folder, Path::new(""), 0)
+    Walk { place: &place, real: &real, top: top.as_ref(), exclude, own: &allowed.own, files }.folder(
+        &folder,
+        Path::new(""),
+        0,
+    )
 }
 
 fn source(path: PackagePath, source: PathBeneath, entry: &Entry) -> SourceFile {
@@ -96,9 +118,12 @@ fn source(path: PackagePath, source: PathBeneath, entry: &Entry) -> SourceFile {
 /// A folder that was named, and what is found in it.
 struct Walk<'a> {
     place: &'a PathBeneath,
+    /// Its real path.
+    real: &'a Path,
     /// Its own name.
     top: Option<&'a PackagePath>,
     exclude: &'a GlobSet,
+    own: &'a RealPlaces,
     files: &'a mut Vec<SourceFile>,
 }
 
@@ -113,7 +138,10 @@ impl Walk<'_> {
         names.sort_by(|one, other| one.0.cmp(&other.0));
         for (name, _) in names {
             let below = below.join(&name);
-            if LITTER.iter().any(|litter| name == *litter) || self.exclude.is_match(&below) {
+            if LITTER.iter().any(|litter| name == *litter)
+                || self.exclude.is_match(&below)
+                || self.own.hold(&self.real.join(&below))
+            {
                 continue;
             }
             let name = Path::new(&name);
@@ -123,6 +151,7 @@ impl Walk<'_> {
                 Err(error) => return Err(error.to_string()),
             };
             match entry.kind {
+                EntryKind::File if self.own.are(&entry.identity) => {}
                 EntryKind::File => self.file(&below, &entry),
                 EntryKind::Folder => match folder.below(name) {
                     Ok(inner) => self.folder(&inner, &below, depth + 1)?,
@@ -158,6 +187,10 @@ mod tests {
         folder
     }
 
+    fn all(roots: &[PathBuf]) -> Allowed<'_> {
+        Allowed { roots, own: RealPlaces::default() }
+    }
+
     fn names(files: &[SourceFile]) -> Vec<&str> {
         files.iter().map(|file| file.path.as_str()).collect()
     }
@@ -165,7 +198,7 @@ mod tests {
     #[test]
     fn a_folder_keeps_its_name_and_links_and_litter_are_left() {
         let folder = tree();
-        let files = expand_now(&[folder.path().join("card")], &["*.tmp".to_owned()], &[]).unwrap();
+        let files = expand_now(&[folder.path().join("card")], &["*.tmp".to_owned()], &all(&[])).unwrap();
         assert_eq!(names(&files), ["card/A001.mov", "card/deep/B.wav"]);
     }
 
@@ -173,7 +206,7 @@ mod tests {
     fn every_bad_path_is_named_at_once() {
         let folder = tree();
         let paths = [folder.path().join("none"), "relative".into(), folder.path().join("card/../other")];
-        let error = format!("{:?}", expand_now(&paths, &[], &[]).unwrap_err());
+        let error = format!("{:?}", expand_now(&paths, &[], &all(&[])).unwrap_err());
         for part in ["none", "No such file", "relative", "absolute", "card/../other"] {
             assert!(error.contains(part), "{part}: {error}");
         }
@@ -185,7 +218,35 @@ mod tests {
         let root = folder.path().canonicalize().unwrap().join("other");
         let door = root.join("door");
         std::os::unix::fs::symlink(folder.path().join("card"), &door).unwrap();
-        assert!(expand_now(&[root.join("A001.mov")], &[], std::slice::from_ref(&root)).is_ok());
-        assert!(expand_now(&[door], &[], &[root]).is_err());
+        assert!(expand_now(&[root.join("A001.mov")], &[], &all(std::slice::from_ref(&root))).is_ok());
+        assert!(expand_now(&[door], &[], &all(&[root])).is_err());
+    }
+
+    /// Whoever may order uploads may not have the agent's rules, keys and state.
+    #[test]
+    fn the_agent_s_own_files_are_never_taken_whatever_leads_to_them() {
+        let folder = tree();
+        std::fs::hard_link(folder.path().join("other/A001.mov"), folder.path().join("card/second-name")).unwrap();
+        let own = OwnPlaces::new(vec![folder.path().join("card/deep"), folder.path().join("other/A001.mov")]);
+        let allowed = Allowed { roots: &[], own: own.ask() };
+        let files = expand_now(&[folder.path().join("card")], &[], &allowed).unwrap();
+        assert_eq!(names(&files), ["card/A001.mov", "card/x.tmp"]);
+        for path in ["card/deep", "card/deep/B.wav", "other/A001.mov", "card/second-name"] {
+            let error = expand_now(&[folder.path().join(path)], &[], &allowed).unwrap_err();
+            assert!(format!("{error:?}").contains("belongs to the agent"), "{path}");
+        }
+    }
+
+    /// What was found below an allowed root is looked for below it, by no link, when it is sent.
+    #[test]
+    fn each_file_is_remembered_beneath_the_folder_that_was_checked() {
+        let folder = tree();
+        let root = folder.path().canonicalize().unwrap();
+        std::os::unix::fs::symlink("card", root.join("alias")).unwrap();
+        let files = expand_now(&[root.join("alias")], &[], &all(std::slice::from_ref(&root))).unwrap();
+        assert_eq!(files[0].source, PathBeneath::new(&*root, "card/A001.mov"));
+        assert_eq!(files[0].path.as_str(), "alias/A001.mov");
+        let files = expand_now(&[root.join("alias/A001.mov")], &[], &all(&[])).unwrap();
+        assert_eq!(files[0].source, PathBeneath::without_links(&root.join("card/A001.mov")));
     }
 }

@@ -5,6 +5,7 @@
 //! * [`Folder`] is an open folder and the one way to what is beneath it, where others may write too: no link is followed.
 //! * [`FileIdentity`] is what a file on disk is known by; [`path_to_bytes`] keeps a path that need not be UTF-8.
 //! * [`open_for_writing`] asks the kernel whether another process writes to a file.
+//! * [`OwnPlaces`] are the program's own files, which nobody is given.
 //! * [`real_path`] is the one path of a place, whatever links lead to it.
 //! * [`AcceptTrouble`] tells trouble of a listener that passes from a listener that is broken.
 //! * [`tcp_peer_user`] tells whose the other end of a loopback connection is.
@@ -19,16 +20,18 @@ mod failpoints;
 mod folder;
 mod identity;
 mod lease;
+mod own_places;
 mod peer;
 mod real_path;
 
 pub use accept::AcceptTrouble;
-pub use failpoints::{CRASH_POINTS, crash_point};
+pub use failpoints::{CRASH_POINTS, crash_point, unless_hurried};
 pub use folder::{
     Entry, EntryKind, Folder, FolderError, PathBeneath, copy_file, entry_of, give_file, keep_attributes, put_copy,
     set_modified,
 };
 pub use identity::{FileIdentity, bytes_to_path, path_to_bytes};
 pub use lease::{OpenForWriting, open_for_writing};
+pub use own_places::{OwnPlaces, RealPlaces};
 pub use peer::{own_user, tcp_peer_user};
 pub use real_path::real_path;

@@ -18,6 +18,7 @@ mod ledger;
 mod outbox;
 mod rows;
 mod settings;
+mod taken_away;
 mod uploads;
 
 use std::path::{Path, PathBuf};
@@ -47,6 +48,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/store/0004_clouds.sql"),
     include_str!("../../migrations/store/0005_folders.sql"),
     include_str!("../../migrations/store/0006_roots.sql"),
+    include_str!("../../migrations/store/0007_taken_away.sql"),
 ];
 
 /// Why the store could not do what it was asked.

@@ -18,7 +18,7 @@ use std::path::Path;
 use masv_platform::{FileIdentity, Folder, copy_file, crash_point, entry_of, keep_attributes};
 use masv_rules::OWN_PREFIX;
 
-use super::relocate::{Place, Refused, Target, Told, content, numbered, under_free_name};
+use super::relocate::{Place, Refused, Target, Told, content, hide_checked, numbered, under_free_name};
 
 /// How the name of a copy that is not whole ends.
 const UNFINISHED: &str = ".part";
@@ -58,7 +58,10 @@ pub(super) fn copy_over(
     if place.look()?.identity != *found {
         return Err(Refused::Changed);
     }
-    place.remove()?;
+    match told.hold {
+        Some(hold) => hide_checked(place, found, hold)?,
+        None => place.remove()?,
+    }
     Ok(name)
 }
 
@@ -187,7 +190,7 @@ mod tests {
     use super::super::relocate::{Sent, relocate};
     use super::*;
 
-    const NOBODY: Told<'_> = Told { name: &|_| {}, copied: &|_, _| {} };
+    const NOBODY: Told<'_> = Told { name: &|_| {}, copied: &|_, _| {}, hold: None };
 
     /// A file to move, and a folder on another file system, where this machine has one.
     struct Bench {
@@ -229,7 +232,7 @@ mod tests {
         let Some(bench) = Bench::new() else { return };
         let (place, before) = bench.place();
         let told = std::cell::RefCell::new(Vec::new());
-        let all = Told { name: &|_| {}, copied: &|copied, of| told.borrow_mut().push((copied, of)) };
+        let all = Told { name: &|_| {}, copied: &|copied, of| told.borrow_mut().push((copied, of)), hold: None };
         assert_eq!(go(&place, &bench.target(), &before, &all).unwrap(), "clip.mov");
         assert_eq!(told.take(), [(7, 7)]);
         let moved = bench.there.path().join("clip.mov");

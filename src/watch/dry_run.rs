@@ -92,7 +92,7 @@ pub async fn dry_run(
             None => (Vec::new(), false),
         };
         let skips = !seen && rule.existing == Existing::Skip;
-        let sieve = Classifier::new(Arc::clone(rule), &rules.rules[..place], &settings.excluded);
+        let sieve = Classifier::new(Arc::clone(rule), &rules.rules[..place], &settings.own);
         let surroundings = Surroundings { host: settings.host.clone(), team_id: settings.team_id.clone() };
         let run = tokio::task::spawn_blocking(move || one(&sieve, &surroundings, &ledger, skips)).await;
         runs.push(run.unwrap_or_else(|error| empty(rule, Some(describe(&error)))));

@@ -139,7 +139,7 @@ fn own(sieve: &Classifier, relative: &Path, size: u64, tests: &mut Tests) -> boo
         }
     }
     if sieve.is_excluded(relative) {
-        return tests.add("own", Err("lies in a folder of the agent itself".to_owned()));
+        return tests.add("own", Err("belongs to the agent itself".to_owned()));
     }
     match sieve.owner(relative, size) {
         Some(other) => tests.add("owner", Err(format!("belongs to the rule `{}`, which comes first", other.name))),

@@ -3,7 +3,8 @@
 //! **In**: an [`Errand`] for the files of one upload. **Out**: what became of each. Blocks; a worker of its own runs
 //! them one after the other, since a move to another file system takes as long as copying does.
 //!
-//! **Guarantees.** Those of [`super::relocate`]; besides, a file that somebody holds open for writing waits. The watched
+//! **Guarantees.** Those of [`super::relocate`]; besides, a file that somebody holds open for writing waits, and one that is
+//! taken away is held as long as a writer whom nobody sees may still write to it ([`super::aftercare`]). The watched
 //! folder and the folders that files are moved into are opened once and held: neither a link in the watched folder nor one
 //! below the folder that the rule names leads anything elsewhere.
 //!
@@ -23,7 +24,7 @@ use super::describe;
 use super::fs_events::FsEvents;
 use super::open_handles::{Writing, is_being_written};
 use super::relocate::{self, Place, Refused, Sent, Target, Told};
-use crate::model::Problem;
+use crate::model::{Held, Problem};
 use masv_platform::{FileIdentity, Folder, crash_point};
 use masv_rules::OWN_PREFIX;
 
@@ -82,6 +83,8 @@ pub struct Progress<'a> {
     pub name: &'a dyn Fn(&Path, &FileIdentity),
     /// Of a file that is copied to another file system: its path in the watched folder, bytes copied, bytes in all.
     pub copied: &'a dyn Fn(&Path, u64, u64),
+    /// Of a file that is about to be taken away: its path in the watched folder, its state, and where it will be.
+    pub hold: &'a dyn Fn(&Path, &FileIdentity, Held) -> Result<(), String>,
 }
 
 /// Carries out an errand. `events` are those of the watched folder: they tell who writes.
@@ -130,6 +133,16 @@ impl Work<'_> {
         let told = Told {
             name: &|target| (progress.name)(target, &file.sent.identity),
             copied: &|copied, of| (progress.copied)(&file.relative, copied, of),
+            hold: Some(&|found, held| {
+                let above = file.relative.parent().unwrap_or(Path::new(""));
+                let held = match held {
+                    Held::Hidden(name) => Held::Hidden(above.join(name)),
+                    // What failed to be sent is kept anyway.
+                    Held::Moved(_) if matches!(self.errand.action, Action::Quarantine(..)) => return Ok(()),
+                    moved @ Held::Moved(_) => moved,
+                };
+                (progress.hold)(&file.relative, found, held).map_err(Refused::Unkept)
+            }),
         };
         crash_point("after.before");
         match self.act(file, &told) {
@@ -142,7 +155,10 @@ impl Work<'_> {
     fn act(&self, file: &Handled, told: &Told<'_>) -> Result<(), Refused> {
         let place = Place::beneath(&self.root, &file.relative)?;
         match &self.errand.action {
-            Action::Delete => relocate::remove(&place, &file.sent),
+            Action::Delete => match told.hold {
+                Some(hold) => relocate::hide(&place, &file.sent, hold),
+                None => relocate::remove(&place, &file.sent),
+            },
             Action::Move(folder) => self.relocate(&place, folder, &file.relative, &file.sent, told),
             Action::Quarantine(folder, problem) => self.quarantine(&place, folder, file, problem, told),
         }
@@ -191,7 +207,13 @@ impl Work<'_> {
             *unwritten.borrow_mut() = self.write_reason(folder, target, problem).err();
             crash_point("after.noted");
         };
-        self.relocate(place, folder, &file.relative, &now, &Told { name: &name, copied: told.copied })?;
+        self.relocate(
+            place,
+            folder,
+            &file.relative,
+            &now,
+            &Told { name: &name, copied: told.copied, hold: told.hold },
+        )?;
         unwritten.into_inner().map_or(Ok(()), Err)
     }
 
@@ -218,7 +240,7 @@ impl Work<'_> {
             match &self.errand.action {
                 Action::Delete => relocate::remove(&place, &state),
                 Action::Move(folder) | Action::Quarantine(folder, _) => {
-                    let nobody = Told { name: &|_| {}, copied: &|_, _| {} };
+                    let nobody = Told { name: &|_| {}, copied: &|_, _| {}, hold: None };
                     self.relocate(&place, folder, marker, &state, &nobody)
                 }
             }

@@ -8,6 +8,8 @@
 //! held open, so that nobody leads any of it elsewhere by exchanging a folder for a link. Nothing is ever overwritten: a
 //! taken name is numbered. How a file gets to another file system says [`super::copy_over`].
 //!
+//! A file is not removed at once: it is hidden, or watched where it was moved to, and [`super::aftercare`] ends that.
+//!
 //! **On a crash** there are both files or one of them, never none; doing it again ends with one.
 
 use std::cell::Cell;
@@ -17,8 +19,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use masv_platform::{Entry, FileIdentity, Folder, FolderError, crash_point};
+use masv_rules::OWN_PREFIX;
 
 use super::copy_over::copy_over;
+use crate::model::Held;
 
 /// Most numbers tried for a name that is taken.
 const MOST_NUMBERS: u32 = 10_000;
@@ -44,6 +48,9 @@ pub enum Refused {
     /// Its state is another, and what was sent is no longer known well enough to compare the content.
     #[error("nobody can tell any more whether it changed after it was sent")]
     Unsure,
+    /// It could not be noted where it is about to be.
+    #[error("cannot note that it is taken away: {0}")]
+    Unkept(String),
     /// Somebody else is moving it at this moment.
     #[error("it is being moved already")]
     InHand,
@@ -151,7 +158,13 @@ pub struct Told<'a> {
     pub name: &'a dyn Fn(&Path),
     /// Bytes of a file that are copied to another file system so far, and its size.
     pub copied: &'a dyn Fn(u64, u64),
+    /// Who notes, before a file is taken away, where it will be held: a hidden name beside it, or the absolute path it is moved
+    /// to. Without one nothing is held, and what is to go goes at once.
+    pub hold: Option<Hold<'a>>,
 }
+
+/// See [`Told::hold`].
+pub type Hold<'a> = &'a dyn Fn(&FileIdentity, Held) -> Result<(), Refused>;
 
 /// Whether the file is still what was sent.
 ///
@@ -188,14 +201,50 @@ pub fn remove(place: &Place, sent: &Sent) -> Result<(), Refused> {
     Ok(())
 }
 
+/// Takes the file away under a hidden name in its folder, which `hold` is told first. The inode stays: what a late writer writes
+/// is not lost.
+///
+/// # Errors
+/// See [`Refused`].
+pub fn hide(place: &Place, sent: &Sent, hold: Hold<'_>) -> Result<(), Refused> {
+    let found = check(place, sent)?;
+    hide_checked(place, &found, hold)
+}
+
+/// The same for a file that is known to be what was sent.
+pub(super) fn hide_checked(place: &Place, found: &FileIdentity, hold: Hold<'_>) -> Result<(), Refused> {
+    let hidden = place.folder.unique_name(&format!("{OWN_PREFIX}-sent-"), "").map_err(Refused::at_source("hide"))?;
+    hold(found, Held::Hidden(hidden.clone().into()))?;
+    crash_point("after.kept");
+    place.folder.rename_new(&place.name, &place.folder, &hidden).map_err(Refused::at_source("hide"))?;
+    let held = Place { folder: place.folder.try_clone().map_err(Refused::at_source("hide"))?, name: hidden };
+    if !held.look().is_ok_and(|there| there.identity.same_content(found)) {
+        // Another file had taken its place: it gets its name back.
+        place.folder.rename_new(&held.name, &place.folder, &place.name).map_err(Refused::at_source("give back"))?;
+        return Err(Refused::Changed);
+    }
+    crash_point("after.hidden");
+    Ok(())
+}
+
 /// Moves the file into a folder under the name `wanted`, or a numbered one, and returns the name that it has there.
 ///
 /// # Errors
 /// See [`Refused`].
 pub fn relocate(place: &Place, to: &Target, wanted: &OsStr, sent: &Sent, told: &Told<'_>) -> Result<OsString, Refused> {
     let found = check(place, sent)?;
-    let moved =
-        under_free_name(&to.folder, wanted, told, |name| place.folder.rename_new(&place.name, &to.folder, name));
+    let unkept = Cell::new(None);
+    let moved = under_free_name(&to.folder, wanted, told, |name| {
+        let target = to.folder.path().join(name);
+        if let Some(Err(error)) = told.hold.map(|hold| hold(&found, Held::Moved(target.clone()))) {
+            unkept.set(Some(error));
+            return Err(FolderError::Missing(target));
+        }
+        place.folder.rename_new(&place.name, &to.folder, name)
+    });
+    if let Some(error) = unkept.take() {
+        return Err(error);
+    }
     match moved {
         Ok(name) => {
             crash_point("after.renamed");
@@ -283,7 +332,7 @@ mod tests {
         Folder::open(folder).unwrap().into()
     }
 
-    const NOBODY: Told<'_> = Told { name: &|_| {}, copied: &|_, _| {} };
+    const NOBODY: Told<'_> = Told { name: &|_| {}, copied: &|_, _| {}, hold: None };
 
     #[test]
     fn a_taken_name_is_numbered_and_nothing_is_overwritten() {

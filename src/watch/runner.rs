@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::aftercare::{Aftercare, SHORTEST_CARE};
 use self::anchors::Anchors;
 use self::auto_resume::AutoResume;
 use self::manifests::Verifying;
@@ -34,6 +35,7 @@ use super::upload_events::Inbox;
 use super::upload_sink::UploadSink;
 use super::watcher::FileSystem;
 use crate::store::{Store, StoreError};
+use masv_platform::unless_hurried;
 use masv_rules::{Poll, Rule};
 
 /// What failed in the agent itself is tried again after this.
@@ -109,6 +111,9 @@ pub(super) struct Runner {
     looks: Scanning,
     books: Books,
     aftermath: PostActions,
+    aftercare: Aftercare,
+    /// So long what was taken away is looked after at least.
+    shortest_care: Duration,
     reviving: AutoResume,
     verifying: Verifying,
     paused: bool,
@@ -137,6 +142,7 @@ pub(super) struct Parts {
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) cancel: CancellationToken,
     pub(super) file_system: FileSystem,
+    pub(super) shortest_care: Option<Duration>,
 }
 
 impl Runner {
@@ -159,6 +165,8 @@ impl Runner {
             looks: Scanning::default(),
             books: Books { seen: false, read_at: Some(Duration::ZERO) },
             aftermath: PostActions::default(),
+            aftercare: Aftercare::default(),
+            shortest_care: parts.shortest_care.unwrap_or_else(|| unless_hurried(SHORTEST_CARE)),
             reviving: AutoResume::default(),
             verifying: Verifying::default(),
             paused: false,
@@ -208,6 +216,7 @@ impl Runner {
 
     async fn read_record(&mut self) -> Result<(), StoreError> {
         let record = self.store.rule_record(&self.rule.name).await?;
+        self.read_taken_away().await?;
         self.books.seen = record.is_some();
         self.paused = record.as_ref().is_some_and(|record| record.paused);
         self.ship.recover(&self.rule, &self.store, &self.surroundings, record.as_ref()).await
@@ -225,6 +234,7 @@ impl Runner {
             self.revive().await;
             next = self.ship().await;
             self.act_after().await;
+            self.look_after_due();
         }
         self.flush = false;
         self.publish();
@@ -247,6 +257,7 @@ impl Runner {
                 None => tokio::time::sleep_until(until).await,
             },
             results = self.aftermath.ended() => self.acted(results).await,
+            results = self.aftercare.ended() => self.looked_after(results).await,
             results = self.verifying.ended() => self.compared(results).await,
             () = tokio::time::sleep_until(until) => {}
         }
@@ -277,7 +288,7 @@ impl Runner {
             let desk = self.shared.desk().next(now);
             let after = self.aftermath.next().filter(|_| !self.paused);
             let revive = self.reviving.next().filter(|_| !self.paused);
-            let times = [hinted, desk, shipping, after, revive, self.books.read_at];
+            let times = [hinted, desk, shipping, after, revive, self.books.read_at, self.next_care()];
             earliest = times.into_iter().flatten().fold(earliest, Duration::min);
         }
         earliest.max(now + Duration::from_millis(5))
@@ -289,6 +300,7 @@ impl Runner {
     }
 }
 
+mod aftercare;
 mod anchors;
 mod auto_resume;
 mod ledger;

@@ -214,6 +214,9 @@ impl<'a> Walk<'a> {
 
     fn file(&mut self, relative: &Path, found: &Entry, target: Option<&Path>) {
         let (identity, owner) = (found.identity, found.owner);
+        if self.sieve.is_own_file(&identity) {
+            return;
+        }
         if let Some(kind) = self.sieve.sort(relative, identity.size) {
             let observed = Observed { relative: relative.into(), identity, owner, kind, target: target.map(Arc::from) };
             self.look.files.push(observed);
@@ -325,6 +328,7 @@ mod tests {
 
     use super::*;
     use crate::watch::beneath::{Probe, probe};
+    use masv_platform::OwnPlaces;
     use masv_rules::{SystemEnvironment, parse};
 
     fn sieve(root: &Path, keys: &str) -> Classifier {
@@ -333,7 +337,7 @@ mod tests {
             root.display()
         );
         let rules = parse(&text, Path::new("/rules.yaml"), &SystemEnvironment).unwrap();
-        Classifier::new(Arc::clone(&rules.rules[0]), &[], &[root.join("data")])
+        Classifier::new(Arc::clone(&rules.rules[0]), &[], &OwnPlaces::new(vec![root.join("data")]))
     }
 
     fn names(look: &Look) -> Vec<String> {

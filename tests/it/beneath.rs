@@ -1,13 +1,15 @@
 //! Folders that others write to: whatever they exchange for whatever, nothing from elsewhere is sent, and nothing elsewhere
 //! is touched.
 
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use masv_agent::engine::RateLimit;
 use masv_agent::model::{FileState, Problem, SourceFile, State, UploadId};
-use masv_platform::{PathBeneath, own_user};
+use masv_platform::{Folder, PathBeneath, own_user};
 use serde_json::json;
 
 use crate::process::Agent;
@@ -175,4 +177,135 @@ async fn an_upload_stays_below_its_allowed_root_whatever_becomes_of_its_folders(
     assert!(failed[0].to_string().contains("is now a symbolic link"), "{failed:?}");
     assert!(!holds_secret(&agent.path("data")));
     assert_eq!(std::fs::metadata(agent.path("outside/secret")).unwrap().nlink(), 1);
+}
+
+/// How long others meddle: a few seconds, or as many as MASV_ADVERSARY_SECONDS says.
+fn meddling() -> Duration {
+    let seconds = std::env::var("MASV_ADVERSARY_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(6))
+}
+
+/// Somebody who may write into the drop folder and around the place that files are moved to, and exchanges files, folders and
+/// links at random as fast as a thread can. It follows no link itself: whatever changes outside is the agent's doing.
+struct Meddler {
+    around: Folder,
+    outside: PathBuf,
+    random: fastrand::Rng,
+    aside: String,
+}
+
+impl Meddler {
+    fn new(around: &Path, outside: &Path, seed: u64) -> Self {
+        let around = Folder::open(around).unwrap();
+        let aside = format!("aside-{seed}");
+        Self { around, outside: outside.to_owned(), random: fastrand::Rng::with_seed(seed), aside }
+    }
+
+    /// A random place: its folder and its name.
+    fn place(&mut self) -> Option<(Folder, OsString)> {
+        let name = *self.random.choice(&["a.mov", "b.mov", "card", "card/a.mov", "card/b.mov", "c.mov"]).unwrap();
+        let place = match self.random.u8(0..8) {
+            0 => "sent".to_owned(),
+            1 | 2 => format!("sent/{name}"),
+            _ => format!("drop/{name}"),
+        };
+        self.around.parent_of(Path::new(&place)).ok()
+    }
+
+    /// Whatever fails was in the way of another, or of the agent.
+    fn meddle(&mut self) -> Option<()> {
+        let (folder, name) = self.place()?;
+        match self.random.u8(0..8) {
+            0 | 1 => {
+                let (temporary, mut file) = folder.create_unique("new-", ".tmp", 0o644).ok()?;
+                let text = format!("harmless {}", self.random.u64(..)).repeat(self.random.usize(1..4_000));
+                file.write_all(text.as_bytes()).ok()?;
+                drop(file);
+                if folder.replace(&temporary, &name).is_err() {
+                    folder.remove_file(&temporary).ok()?;
+                }
+            }
+            2 => drop(folder.make_folder(&name).ok()?),
+            3 => {
+                let (other, new) = self.place()?;
+                folder.rename_new(&name, &other, &new).ok()?;
+            }
+            4 | 5 => {
+                let target = if self.random.bool() { self.outside.clone() } else { self.outside.join("a.mov") };
+                let link = format!("link-{}", self.aside);
+                symlink(target, self.around.path().join(&link)).ok()?;
+                let (aside, link) = (OsStr::new(&self.aside), OsStr::new(&link));
+                let _ = folder.rename_new(&name, &self.around, aside);
+                let _ = self.around.rename_new(link, &folder, &name).or_else(|_| self.around.remove_file(link));
+                std::thread::sleep(Duration::from_micros(self.random.u64(0..400)));
+                if self.random.bool() {
+                    let _ = folder.remove_file(&name);
+                    let _ = self.around.rename_new(aside, &folder, &name);
+                }
+                let _ = self.around.remove_file(aside);
+                let _ = self.around.remove_folder(aside);
+            }
+            6 => folder.remove_file(&name).or_else(|_| folder.remove_folder(&name)).ok()?,
+            _ => {
+                // A file that rests, so that there is something to send.
+                let drops = self.around.below(Path::new("drop")).ok()?;
+                let (_, mut file) = drops.create_unique("rest-", ".mov", 0o644).ok()?;
+                file.write_all("harmless".repeat(self.random.usize(1..10_000)).as_bytes()).ok()?;
+                std::thread::sleep(Duration::from_millis(self.random.u64(0..20)));
+            }
+        }
+        Some(())
+    }
+}
+
+/// Every file outside with what it is and holds.
+fn state_of(folder: &Path) -> Vec<(PathBuf, u64, i64, Vec<u8>)> {
+    let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().flatten();
+    let files = walk.filter(|entry| entry.file_type().is_file());
+    let files = files.map(|entry| {
+        let metadata = entry.metadata().unwrap();
+        (entry.path().to_owned(), metadata.ino(), metadata.mtime_nsec(), std::fs::read(entry.path()).unwrap())
+    });
+    files.collect()
+}
+
+/// Somebody exchanges files, folders and links at random while they are scanned, sent, moved and deleted: no byte of a private file
+/// arrives, and nothing outside changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_exchanges_what_gets_nothing_from_outside_and_changes_nothing_there() {
+    for after in ["{ complete: { move: sent } }", "{ complete: delete }"] {
+        let rule = format!(
+            "rules:\n  - name: dailies\n    watch: drop\n    create: true\n    settle: 30ms\n    package: file\n    \
+             upload: {{ kind: link }}\n    after: {after}\n"
+        );
+        let mut agent = Agent::prepare(&rule, &["--log-level", "error"]);
+        std::fs::create_dir_all(agent.path("drop")).unwrap();
+        let outside = agent.path("outside");
+        for name in ["a.mov", "b.mov", "c.mov", "card/a.mov", "card/b.mov"] {
+            secret(
+                outside.join(name).parent().unwrap(),
+                Path::new(name).file_name().unwrap().to_str().unwrap(),
+                40_000,
+            );
+        }
+        let before = state_of(&outside);
+        agent.go_on();
+        let until = std::time::Instant::now() + meddling() / 2;
+        let around = agent.folder.path().to_owned();
+        let meddlers: Vec<_> = (0..2)
+            .map(|seed| {
+                let mut meddler = Meddler::new(&around, &outside, seed);
+                std::thread::spawn(move || {
+                    while std::time::Instant::now() < until {
+                        let _ = meddler.meddle();
+                    }
+                })
+            })
+            .collect();
+        meddlers.into_iter().for_each(|meddler| meddler.join().unwrap());
+        agent.wait_for("something was sent", LIMIT, |list| list.iter().any(|upload| upload["state"] == "complete"));
+        assert_eq!(agent.stop(), Some(0), "{}", agent.log());
+        assert!(!holds_secret(&agent.path("data")), "a private file arrived: {after}");
+        assert!(state_of(&outside) == before, "something outside changed: {after}");
+    }
 }

@@ -16,7 +16,7 @@ use crate::download::LinkAddress;
 use crate::model;
 use crate::model::DownloadId;
 use crate::model::{DownloadFilter, DownloadSource, DownloadSpec, Owner};
-use masv_platform::real_path;
+use masv_platform::{OwnPlaces, real_path};
 use masv_protocol::FileId;
 
 /// Downloads, for the routes that both directions have.
@@ -76,13 +76,16 @@ pub(super) struct Checked {
 }
 
 /// The folder to write to, if it may be written to: its real place must be below an allowed root.
-pub(super) fn check_folder(folder: &FilePath, roots: &[PathBuf]) -> Result<Checked, String> {
+pub(super) fn check_folder(folder: &FilePath, roots: &[PathBuf], own: &OwnPlaces) -> Result<Checked, String> {
     if !folder.is_absolute() || folder.components().any(|part| part == Component::ParentDir) {
         return Err("the folder must be absolute, without `..`".to_owned());
     }
     let real = real_path(folder).map_err(|error| error.to_string())?;
     if let Some(file) = real.ancestors().find(|above| above.is_file()) {
         return Err(format!("{} is a file", file.display()));
+    }
+    if own.ask().hold(&real) {
+        return Err("it belongs to the agent itself".to_owned());
     }
     if roots.is_empty() {
         return Ok(Checked { folder: folder.to_owned(), root: None });
@@ -102,8 +105,8 @@ pub(super) async fn create(
     if let Err(error) = &link {
         bad.insert("url".to_owned(), error.to_string());
     }
-    let (folder, roots) = (new.dst_folder.clone(), state.allowed_roots.clone());
-    let checked = tokio::task::spawn_blocking(move || check_folder(&folder, &roots)).await;
+    let (folder, roots, own) = (new.dst_folder.clone(), state.allowed_roots.clone(), state.own.clone());
+    let checked = tokio::task::spawn_blocking(move || check_folder(&folder, &roots, &own)).await;
     let checked = checked.unwrap_or_else(|error| Err(error.to_string()));
     if let Err(problem) = &checked {
         bad.insert("dst_folder".to_owned(), problem.clone());

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::fields::At;
-use super::super::model::Rule;
+use super::super::model::{DownloadRule, Rule};
 use super::super::pattern::unfinished_ending;
 use super::super::reader::Reader;
 use super::super::schema_table::RULE;
@@ -18,7 +18,7 @@ struct Checked<'r, 'a> {
     watch: PathBuf,
 }
 
-pub(super) fn run(rules: &[(Arc<Rule>, At<'_>)], reader: &Reader<'_>) {
+pub(super) fn run(rules: &[(Arc<Rule>, At<'_>)], downloads: &[(Arc<DownloadRule>, At<'_>)], reader: &Reader<'_>) {
     let enabled = rules.iter().filter(|(rule, _)| rule.enabled);
     let enabled: Vec<Checked<'_, '_>> =
         enabled.map(|(rule, at)| Checked { rule, at, watch: normal(&rule.watch) }).collect();
@@ -28,6 +28,20 @@ pub(super) fn run(rules: &[(Arc<Rule>, At<'_>)], reader: &Reader<'_>) {
         patterns(later, reader);
         never_open(later, reader);
         shallow_folders(later, reader);
+    }
+    for (download, at) in downloads.iter().filter(|(download, _)| download.enabled) {
+        downloads_into(&enabled, download, at, reader);
+    }
+}
+
+/// What is downloaded into a watched folder is sent again.
+fn downloads_into(rules: &[Checked<'_, '_>], download: &DownloadRule, at: &At<'_>, reader: &Reader<'_>) {
+    let folder = normal(&download.into);
+    for rule in rules.iter().filter(|rule| reaches(rule, &folder)) {
+        let message =
+            format!("files are downloaded into the watch folder of rule `{}`, which will send them", rule.rule.name);
+        let help = "download into another folder, or exclude that one there".to_owned();
+        reader.warn(&place(at, &["into"]), message, Some(help));
     }
 }
 
@@ -42,8 +56,11 @@ fn place<'a>(at: &At<'a>, names: &[&str]) -> At<'a> {
     place
 }
 
-/// The path with `..` taken back, to compare; symbolic links are not looked at.
+/// The place that a path leads to, to compare; where that cannot be found out, the path with `..` taken back.
 fn normal(path: &Path) -> PathBuf {
+    if let Ok(real) = masv_platform::real_path(path) {
+        return real;
+    }
     let mut result = PathBuf::new();
     for component in path.components() {
         match component {

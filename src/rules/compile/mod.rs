@@ -137,10 +137,10 @@ fn file<'a>(root: &'a Node, reader: &Reader<'a>) -> Option<RuleSet> {
     upload::check_all(&shared);
     rule::check_defaults(&shared);
     let (rules, downloads) = rules(&fields, &shared);
-    checks::run(&rules, reader);
+    checks::run(&rules, &downloads, reader);
     Some(RuleSet {
         rules: rules.into_iter().map(|(rule, _)| rule).collect(),
-        downloads,
+        downloads: downloads.into_iter().map(|(rule, _)| rule).collect(),
         cloud: cloud?,
         time_zone: shared.zone,
         warnings: Vec::new(),
@@ -253,7 +253,7 @@ fn uploads<'a>(fields: &Fields<'_, 'a>, reader: &Reader<'a>) -> BTreeMap<&'a str
     uploads
 }
 
-type Built<'a> = (Vec<(Arc<Rule>, At<'a>)>, Vec<Arc<DownloadRule>>);
+type Built<'a> = (Vec<(Arc<Rule>, At<'a>)>, Vec<(Arc<DownloadRule>, At<'a>)>);
 
 fn rules<'a>(fields: &Fields<'_, 'a>, shared: &Shared<'_, 'a>) -> Built<'a> {
     let (mut uploads, mut downloads) = (Vec::new(), Vec::new());
@@ -283,7 +283,7 @@ fn rules<'a>(fields: &Fields<'_, 'a>, shared: &Shared<'_, 'a>) -> Built<'a> {
         }
         let has = |wanted: &str| item.pairs().iter().any(|(key, _)| key.text() == Some(wanted));
         if !has("watch") && (has("portal") || has("portals") || has("into")) {
-            downloads.extend(download::read(&item, shared).map(Arc::new));
+            downloads.extend(download::read(&item, shared).map(|rule| (Arc::new(rule), item)));
         } else {
             uploads.extend(rule::upload(&item, shared).map(|rule| (Arc::new(rule), item)));
         }

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::{RETRY, Runner, describe};
+use crate::model::TakenAway;
 use crate::model::UploadId;
 use crate::model::{File, FileState, Outcome, State, Upload, UploadFilter};
 use crate::store::StoreError;
@@ -16,7 +18,7 @@ use crate::watch::post_actions::{Action, Errand, Fate, Handled, Progress, carry_
 use crate::watch::relocate::Sent;
 use crate::watch::status::Copying;
 use masv_platform::FileIdentity;
-use masv_rules::{AfterComplete, AfterError, MoveTarget, OnChange, Per, Ready, TemplateContext};
+use masv_rules::{AfterComplete, AfterError, MoveTarget, OnChange, Ready, TemplateContext};
 
 /// What could not be done is tried again after this.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -225,15 +227,13 @@ impl Runner {
     }
 
     fn errand(&self, action: Action, files: Vec<Handled>) -> Errand {
-        // Folders directly in the watched folder belong to whoever drops into them, unless they are what is dropped.
-        let keeps_levels = if self.rule.package.per == Per::Folder { 0 } else { 1 };
-        Errand { root: self.rule.watch.clone(), action, files, keeps_levels }
+        Errand { root: self.rule.watch.clone(), action, files, keeps_levels: self.keeps_levels() }
     }
 
     fn begin_errand(&mut self, errand: Errand) {
         let (store, rule, shared) = (self.store.clone(), Arc::clone(&self.rule), Arc::clone(&self.shared));
         let events = Arc::clone(&self.hints);
-        let watch = self.anchors.watch.clone();
+        let (watch, care) = (self.anchors.watch.clone(), self.care());
         let runtime = tokio::runtime::Handle::current();
         let span = tracing::Span::current();
         self.aftermath.running = Some(tokio::task::spawn_blocking(move || {
@@ -249,7 +249,14 @@ impl Runner {
             let copied = |path: &Path, copied, size| {
                 shared.status().copying = Some(Copying { path: path.to_owned(), copied, size });
             };
-            let fates = carry_out(&errand, &events, &Progress { name: &name, copied: &copied });
+            let hold = |path: &Path, identity: &FileIdentity, held| {
+                let due_at = Timestamp::now() + care;
+                let (root, path, identity) = (rule.watch.clone(), path.to_owned(), *identity);
+                let taken = TakenAway { root, path, held, identity, due_at };
+                runtime.block_on(store.take_away(&rule.name, taken)).map_err(|error| describe(&error))
+            };
+            let progress = Progress { name: &name, copied: &copied, hold: &hold };
+            let fates = carry_out(&errand, &events, &progress);
             shared.status().copying = None;
             fates
         }));
@@ -262,6 +269,9 @@ impl Runner {
             Err(error) => return self.problem("after", describe(&error)).await,
         };
         self.aftermath.look = true;
+        if let Err(error) = self.read_taken_away().await {
+            self.problem("store", describe(&error)).await;
+        }
         for (path, fate) in results {
             match fate {
                 Fate::Done => self.went_away(&path).await,

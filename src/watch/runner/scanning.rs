@@ -75,6 +75,7 @@ impl Runner {
                 // When it can not be made the look says why.
                 let _ = std::fs::create_dir_all(&sieve.rule().watch);
             }
+            sieve.ask_again();
             if renew {
                 hints.renew();
             }

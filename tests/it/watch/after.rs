@@ -258,3 +258,66 @@ async fn files_moved_into_the_watched_folder_over_a_link_are_not_taken_for_drops
     bench.looked_again().await;
     assert_eq!(bench.packages().await, [["clip.mov"]]);
 }
+
+/// The upload is complete, the file is deleted, and a program that nobody could see goes on writing into it: what it writes used
+/// to be lost, though it was told that all went well.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_into_a_deleted_file_is_sent_as_a_new_one() {
+    use std::io::Write;
+    let mut bench = Bench::new();
+    bench.shortest_care = std::time::Duration::from_secs(3);
+    bench.start("package: file\nsettle: 50ms\nafter: { complete: delete }").await;
+    let mut writer = std::fs::File::create(bench.path("clip.mov")).unwrap();
+    writer.write_all(b"first").unwrap();
+    drop(writer);
+    bench.packages_when(1).await;
+    // A way to the file that is seen by nobody, like that of a program on another machine.
+    let unseen = bench.root.path().join("unseen");
+    std::fs::hard_link(bench.path("clip.mov"), &unseen).unwrap();
+    bench.complete(&bench.uploads().await[0]).await;
+    bench.until("it is taken away", async || !bench.path("clip.mov").exists()).await;
+    std::fs::File::options().append(true).open(unseen).unwrap().write_all(b" second").unwrap();
+    assert_eq!(bench.packages_when(2).await, [["clip.mov"], ["clip.mov"]]);
+    assert_eq!(bench.uploads().await[1].totals.bytes, 12);
+    assert_eq!(std::fs::read_to_string(bench.path("clip.mov")).unwrap(), "first second");
+    let told = bench.status().last_error.unwrap();
+    assert!(told.message.contains("was written to after it had been sent"), "{told:?}");
+}
+
+/// The same for a file that was moved.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_into_a_moved_file_is_sent_as_a_new_one() {
+    use std::io::Write;
+    let mut bench = Bench::new();
+    bench.shortest_care = std::time::Duration::from_secs(3);
+    bench.start("package: file\nsettle: 50ms\nafter: { complete: { move: sent } }").await;
+    bench.write("card/clip.mov", "first");
+    bench.packages_when(1).await;
+    bench.complete(&bench.uploads().await[0]).await;
+    let moved = bench.root.path().join("sent/card/clip.mov");
+    bench.until("it is moved", async || moved.exists()).await;
+    std::fs::File::options().append(true).open(&moved).unwrap().write_all(b" second").unwrap();
+    assert_eq!(bench.packages_when(2).await, [["card/clip.mov"], ["card/clip.mov"]]);
+    assert_eq!(std::fs::read_to_string(bench.path("card/clip.mov")).unwrap(), "first second");
+    assert!(!moved.exists());
+}
+
+/// Neither a restart nor a crash leaves a file hidden for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hidden_file_is_removed_by_the_next_start() {
+    let keys = "package: file\nsettle: 50ms\nafter: { complete: delete }";
+    let mut bench = Bench::new();
+    bench.shortest_care = std::time::Duration::from_secs(2);
+    bench.start(keys).await;
+    bench.write("card/clip.mov", "content");
+    bench.packages_when(1).await;
+    bench.complete(&bench.uploads().await[0]).await;
+    bench.until("it is taken away", async || !bench.path("card/clip.mov").exists()).await;
+    bench.stop().await;
+    assert_eq!(std::fs::read_dir(bench.path("card")).unwrap().count(), 1, "it is still there, hidden");
+    assert_eq!(bench.store.taken_away("dailies").await.unwrap().len(), 1);
+    bench.start(keys).await;
+    bench.until("it is gone", async || std::fs::read_dir(bench.path("card")).unwrap().count() == 0).await;
+    bench.until("and forgotten", async || bench.store.taken_away("dailies").await.unwrap().is_empty()).await;
+    assert_eq!(bench.uploads().await.len(), 1);
+}

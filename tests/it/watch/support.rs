@@ -9,6 +9,7 @@ use masv_agent::model::UploadId;
 use masv_agent::model::{File, SourceFile, State, Upload, UploadFilter, UploadSpec};
 use masv_agent::store::{Store, StoreError};
 use masv_agent::watch::{Answer, FileSystem, RuleStatus, SinkError, UploadSink, WatchSettings, Watcher};
+use masv_platform::OwnPlaces;
 use masv_rules::{RuleSet, SystemEnvironment};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -67,6 +68,10 @@ pub struct Bench {
     pub refuses: Arc<AtomicU32>,
     /// Says what file system a folder is on.
     pub file_system: Option<FileSystem>,
+    /// The agent's own files.
+    pub own: OwnPlaces,
+    /// So long what was taken away is looked after at least.
+    pub shortest_care: Duration,
 }
 
 impl Bench {
@@ -76,7 +81,15 @@ impl Bench {
         let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         std::fs::create_dir(root.path().join("drop")).unwrap();
         let store = Store::open(&root.path().join("agent.db")).unwrap();
-        Self { root, store, watcher: None, refuses: Arc::default(), file_system: None }
+        Self {
+            root,
+            store,
+            watcher: None,
+            refuses: Arc::default(),
+            file_system: None,
+            own: OwnPlaces::default(),
+            shortest_care: Duration::from_millis(300),
+        }
     }
 
     /// One rule named `dailies` with these keys over the folder `drop`, at work.
@@ -107,8 +120,13 @@ impl Bench {
 
     pub async fn start_rules(&mut self, rules: Arc<RuleSet>) {
         let outlet = Arc::new(Keeper { store: self.store.clone(), refuses: Arc::clone(&self.refuses) });
-        let settings =
-            WatchSettings { host: "bench".to_owned(), file_system: self.file_system, ..WatchSettings::default() };
+        let settings = WatchSettings {
+            host: "bench".to_owned(),
+            own: self.own.clone(),
+            file_system: self.file_system,
+            shortest_care: Some(self.shortest_care),
+            ..WatchSettings::default()
+        };
         let watcher = Watcher::start(rules, self.store.clone(), outlet, settings, CancellationToken::new()).await;
         self.watcher = Some(watcher);
     }
