@@ -33,5 +33,5 @@ pub use console_events::{Banner, Notice, RuleLine};
 pub use dry_run::dry_run;
 pub use error::AgentError;
 pub use lock::is_locked;
-pub use run::run;
+pub use run::{raise_descriptors, run};
 pub use settings::{Listen, LogFormat, Mode, Origin, Origins, Settings, Written, default_data_dir};

@@ -33,11 +33,26 @@ const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// What runs elsewhere and is watched over.
 const ENGINES: [&str; 3] = ["the upload engine", "the download engine", "the database's writer"];
 
+/// Raises the limit of open files and connections; with too few of them it is better not to begin.
+///
+/// # Errors
+/// [`AgentError::Descriptors`].
+pub fn raise_descriptors() -> Result<(), AgentError> {
+    match masv_platform::raise_descriptors() {
+        Some(allowed) if allowed < masv_platform::FEWEST_DESCRIPTORS => Err(AgentError::Descriptors { allowed }),
+        allowed => {
+            tracing::debug!(?allowed, "files and connections that may be open");
+            Ok(())
+        }
+    }
+}
+
 /// Runs the agent until `stop`, SIGTERM or Ctrl-C; then lets what is on its way end.
 ///
 /// # Errors
 /// See [`AgentError`]; each says what to do.
 pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sender<Notice>) -> Result<(), AgentError> {
+    raise_descriptors()?;
     let rules = load(settings.rules.clone()).await.map_err(AgentError::Rules)?;
     let _lock = lock::lock(&settings.data_dir)?;
     AddressFile::forget(&settings.data_dir);

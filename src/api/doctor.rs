@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use rustix::fs::{Access, access, statvfs};
+use rustix::fs::{Access, access};
 
 use super::types::{Check, Grade};
 use crate::watch::{RuleStatus, silent_file_system};
@@ -96,7 +96,7 @@ pub fn machine(data_dir: &Path, rules: &RuleSet, folders: &dyn Fn(&str) -> Optio
     let enabled: Vec<&Rule> = rules.rules.iter().map(AsRef::as_ref).filter(|rule| rule.enabled).collect();
     let watched = enabled.iter().map(|rule| folders(&rule.name).unwrap_or(1)).sum();
     checks.extend(watches_limit().map(|limit| watches(limit, watched)));
-    checks.extend(rustix::process::getrlimit(rustix::process::Resource::Nofile).current.map(descriptors));
+    checks.extend(masv_platform::descriptors().map(descriptors));
     checks.extend(enabled.into_iter().map(folder));
     checks.extend(rules.downloads.iter().filter(|rule| rule.enabled).map(|rule| destination(&rule.name, &rule.into)));
     checks
@@ -128,10 +128,12 @@ pub fn rules_file(problem: Option<&str>) -> Option<Check> {
 
 fn room(data_dir: &Path) -> Check {
     let name = "disk";
-    match statvfs(data_dir) {
-        Ok(disk) => room_left(data_dir, disk.f_bavail.saturating_mul(disk.f_frsize)),
-        Err(rustix::io::Errno::NOENT) => check(name, Grade::Amber, format!("{} is not there yet", data_dir.display()))
-            .todo("the first start makes it; --data-dir or MASV_DATA_DIR name another"),
+    match masv_platform::free_space(data_dir) {
+        Ok(free) => room_left(data_dir, free),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            check(name, Grade::Amber, format!("{} is not there yet", data_dir.display()))
+                .todo("the first start makes it; --data-dir or MASV_DATA_DIR name another")
+        }
         Err(error) => check(name, Grade::Red, format!("{}: {error}", data_dir.display()))
             .todo("make the data directory accessible to the agent's user"),
     }
@@ -175,7 +177,8 @@ fn descriptors(limit: u64) -> Check {
         return check("files", Grade::Green, finding);
     }
     let todo = "raise it: LimitNOFILE= in a drop-in of the unit, or `ulimit -n 65536` before the start";
-    check("files", if limit < 256 { Grade::Red } else { Grade::Amber }, finding).todo(todo)
+    check("files", if limit < masv_platform::FEWEST_DESCRIPTORS { Grade::Red } else { Grade::Amber }, finding)
+        .todo(todo)
 }
 
 /// Where a rule downloads to.

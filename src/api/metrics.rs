@@ -183,8 +183,7 @@ fn about(all: &mut Exposition, state: &ApiState) {
     all.gauges("masv_build_info", "The version that runs; always 1", None, [(version, 1.0)]);
     let authorised = f64::from(u8::from(state.queue.cloud().is_authorised()));
     all.gauge("masv_cloud_authorised", "Whether there is a key or a session for the cloud", None, authorised);
-    let free = rustix::fs::statvfs(&state.about.data_dir).ok();
-    let free = free.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) as f64);
+    let free = masv_platform::free_space(&state.about.data_dir).ok().map(|bytes| bytes as f64);
     all.gauge("masv_data_free", "Room left for the data directory", Some(Unit::Bytes), free);
 }
 

@@ -273,3 +273,27 @@ fn break_listener(pid: u32, port: u16) {
     let stolen = pidfd_getfd(&process, number, PidfdGetfdFlags::empty()).unwrap();
     TcpStream::from(stolen).shutdown(Shutdown::Both).unwrap();
 }
+
+/// A terminal gives 256 descriptors on macOS and 1024 on Linux, and lets a process take more. With too few nothing is begun:
+/// it would end in the middle, with an error about something else.
+#[cfg(target_os = "linux")]
+#[test]
+fn few_descriptors_are_raised_and_too_few_are_told_at_the_start() {
+    let limited = |limit: &str| {
+        let mut agent = Agent::prepare("", &[]);
+        agent.wrapper = ["sh", "-c", &format!("ulimit {limit} && exec \"$@\""), "sh"].map(str::to_owned).into();
+        agent
+    };
+    let mut agent = limited("-S -n 128");
+    agent.go_on();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", agent.pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let allowed: u64 = line.split_whitespace().nth(3).unwrap().parse().unwrap();
+    assert!(allowed >= 1024, "{line}");
+
+    let mut agent = limited("-n 128");
+    agent.launch();
+    assert_eq!(agent.wait_for_the_end(std::time::Duration::from_secs(20)).code(), Some(1));
+    let log = agent.log();
+    assert!(log.contains("only 128 files and connections may be open") && log.contains("ulimit -n"), "{log}");
+}

@@ -233,9 +233,9 @@ fn write(file: &Path, edit: impl FnOnce(&str) -> Result<String, EditError>) -> R
     fresh.write_all(edited.as_bytes()).map_err(failed)?;
     let permissions = std::fs::metadata(&real).map_err(failed)?.permissions();
     fresh.as_file().set_permissions(permissions).map_err(failed)?;
-    fresh.as_file().sync_all().map_err(failed)?;
+    masv_platform::flush(fresh.as_file()).map_err(failed)?;
     fresh.persist(&real).map_err(|error| failed(error.error))?;
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    masv_platform::flush_folder(folder).map_err(failed)
 }
 
 #[cfg(test)]
