@@ -40,6 +40,17 @@ pub(super) fn lock(data_dir: &Path) -> Result<Lock, AgentError> {
     Ok(Lock { _file: file })
 }
 
+/// Whether no agent has this data directory; `None` where that cannot be told from here.
+#[must_use]
+pub fn is_free(data_dir: &Path) -> Option<bool> {
+    let file = File::open(data_dir.join("agent.lock")).ok()?;
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Some(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Some(false),
+        Err(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,7 +61,9 @@ mod tests {
         let held = lock(folder.path()).unwrap();
         let refused = lock(folder.path()).map(|_| ()).unwrap_err();
         assert!(matches!(refused, AgentError::Locked { pid: Some(pid), .. } if pid == std::process::id()));
+        assert_eq!(is_free(folder.path()), Some(false));
         drop(held);
+        assert_eq!(is_free(folder.path()), Some(true));
         lock(folder.path()).map(|_| ()).unwrap();
     }
 }

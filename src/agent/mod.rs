@@ -32,5 +32,6 @@ pub use address::find_address;
 pub use console_events::{Banner, Notice, RuleLine};
 pub use dry_run::dry_run;
 pub use error::AgentError;
+pub use lock::is_free;
 pub use run::run;
 pub use settings::{Listen, LogFormat, Mode, Origin, Origins, Settings, Written, default_data_dir};

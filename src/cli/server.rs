@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Subcommand};
@@ -11,12 +12,17 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
-use super::error::CliError;
+use super::error::{CliError, Exit};
 use super::log;
 use super::output::{Cell, Output, count, size, visible};
 use crate::agent::{self, AgentError, Banner, LogFormat, Notice, Origin, Origins, Written};
 use crate::api::about::{Copied, Setting, SettingsInForce};
 use crate::api::types::Server;
+
+/// Longer than an agent takes to end, whatever it is at.
+const LONGEST_STOP: Duration = Duration::from_secs(60);
+/// How often it is looked whether it has.
+const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -39,7 +45,7 @@ pub(super) enum Command {
         /// The file, which must not exist; the agent writes it, readable by its user only.
         file: PathBuf,
     },
-    /// Stop the running agent; what is on its way goes on at the next start.
+    /// Stop the running agent and wait until it has ended; what is on its way goes on at the next start.
     #[command(after_help = "Example:\n  masv server stop")]
     Stop,
     /// Load the rules file again.
@@ -87,9 +93,9 @@ pub(super) async fn run(
             output.line(&format!("Copied the agent's state to {} ({}).", answer.path, size(answer.bytes)));
         }
         Command::Stop => {
-            client()?.tell("/server/stop").await?;
-            output.line("The agent stops; what is on its way goes on at the next start.");
-            output.json(&json!({ "stopping": true }));
+            stop(&client()?).await?;
+            output.line("The agent has stopped; what is on its way goes on at the next start.");
+            output.json(&json!({ "stopped": true }));
         }
         Command::Reload => {
             let answer: Value = client()?.order("/automations/reload").await?;
@@ -98,6 +104,29 @@ pub(super) async fn run(
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Stops the agent and waits until it has ended: then another may use its data directory.
+async fn stop(client: &Client) -> Result<(), CliError> {
+    let server: Server = client.get("/server").await?;
+    client.tell("/server/stop").await?;
+    let data_dir = PathBuf::from(&server.data_dir);
+    let deadline = tokio::time::Instant::now() + LONGEST_STOP;
+    loop {
+        let ended = match agent::is_free(&data_dir) {
+            Some(free) => free,
+            // It runs elsewhere, or as somebody else: it has ended when nobody answers.
+            None => client.get::<Server>("/server").await.is_err_and(|error| error.exit == Exit::NoAgent),
+        };
+        if ended {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() > deadline {
+            let message = format!("the agent (process {}) has not ended after {LONGEST_STOP:?}", server.pid);
+            return Err(CliError::failed(message).hint("it ends when what it is at is written down; see its log"));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 fn status(server: &Server, output: &Output) {
@@ -139,7 +168,7 @@ async fn start(written: Written, output: &Output) -> Result<(), CliError> {
     });
     let ended = agent::run(settings, CancellationToken::new(), sender).await;
     // The senders are gone with the agent's tasks; what they said is still to be shown.
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), show).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), show).await;
     ended.map_err(|error| {
         if let AgentError::Rules(diagnostics) = &error {
             output.report(&diagnostics.render(std::io::stderr().is_terminal()));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::types::text;
-use super::{Call, Cloud, CloudError, ask};
+use super::{Call, Cloud, CloudError, NO_BODY, ask};
 
 /// A person signed in.
 #[derive(Debug, Clone)]
@@ -54,6 +54,14 @@ struct SignedIn {
 }
 
 impl Cloud {
+    /// The teams that our key or session acts for.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn teams(&self) -> Result<Vec<Team>, CloudError> {
+        ask(Call::ListTeams, self.team_request(Method::GET, &["v1", "teams"])?, NO_BODY).await
+    }
+
     /// Signs in and uses the session from now on.
     ///
     /// # Errors

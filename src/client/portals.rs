@@ -70,6 +70,6 @@ impl Cloud {
             body["custom_metadata"] = json!(package.metadata);
         }
         let request = self.open_request(Method::POST, &["v1", "portals", &portal.id, "packages"])?;
-        ask(Call::CreatePackage, request, Some(&body)).await
+        ask(Call::CreatePortalPackage, request, Some(&body)).await
     }
 }
