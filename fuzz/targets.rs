@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use masv_agent::agent::{self, Notice, Written};
 use masv_agent::download::{self, LinkAddress};
-use masv_client::{Blueprint, Cloud, CloudSettings, ListedFile, PackageAccess};
-use masv_protocol::PackagePath;
+use masv_client::{Cloud, CloudSettings, PackageAccess};
+use masv_protocol::{Blueprint, File, FileId, LinkId, MultipartId, PackageId, PackagePath, Time};
 use masv_rules::{FixedEnvironment, Template, TemplateContext, TemplateFile};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -101,7 +101,7 @@ pub fn package_path(data: &[u8]) {
         assert!(plain(path.as_str()), "{path}");
     }
     let text = String::from_utf8_lossy(data);
-    let listed: Vec<ListedFile> = text.split('\n').take(200).map(listed).collect();
+    let listed: Vec<File> = text.split('\n').take(200).map(listed).collect();
     let places = download::places(&listed, &["around".to_owned()]);
     assert_eq!(places.len(), listed.len());
     let mut taken = std::collections::HashSet::new();
@@ -111,9 +111,18 @@ pub fn package_path(data: &[u8]) {
     }
 }
 
-fn listed(line: &str) -> ListedFile {
+fn listed(line: &str) -> File {
     let (folder, name) = line.rsplit_once('/').unwrap_or(("", line));
-    ListedFile { id: "1".into(), folder: folder.into(), name: name.into(), size: 1, modified: None }
+    File {
+        id: "1".into(),
+        kind: None,
+        name: name.into(),
+        path: folder.into(),
+        size: 1,
+        last_modified: Time::UNSET,
+        state: None,
+        virus_detected: false,
+    }
 }
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -134,9 +143,7 @@ pub fn cloud_xml(data: &[u8]) {
     for status in ["200 OK", "403 Forbidden"] {
         RUNTIME.block_on(async {
             let (cloud, base) = client_of(status, "application/xml", data).await;
-            let blueprint =
-                serde_json::json!({ "method": "POST", "url": format!("{base}bucket/key?uploads=1"), "headers": {} });
-            let blueprint: Blueprint = serde_json::from_value(blueprint).unwrap();
+            let blueprint = Blueprint::new("POST", format!("{base}bucket/key?uploads=1"));
             told(cloud.begin_file(&blueprint).await);
         });
     }
@@ -144,14 +151,15 @@ pub fn cloud_xml(data: &[u8]) {
 
 async fn ask_all(status: &str, kind: &str, data: &[u8]) {
     let (cloud, _) = client_of(status, kind, data).await;
-    let package = PackageAccess { id: "p", token: &"t".into() };
+    let package = PackageAccess { id: &PackageId::from("p"), token: &"t".into() };
+    let (file, multipart) = (FileId::from("f"), MultipartId::from("m"));
     told(cloud.sign_in("a@example.com", &"secret".into()).await);
     told(cloud.limits().await);
     told(cloud.package_files(package).await);
-    told(cloud.file_address(package, "f").await);
-    told(cloud.part_addresses(package, "f", "m", 1, 1).await);
+    told(cloud.file_address(package, &file).await);
+    told(cloud.part_addresses(package, &file, &multipart, 1, 1).await);
     told(cloud.portal("acme").await);
-    told(cloud.open_link("l", &"s".into(), None).await);
+    told(cloud.open_link(&LinkId::from("l"), &"s".into(), None).await);
 }
 
 /// What a foreign server says is shown to people: not endlessly, and without control characters.

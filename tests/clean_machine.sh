@@ -63,13 +63,15 @@ type_in() {
 
 typed=$(blocks "## Linux: systemd" "### Let it read the drop folders" | sed '/^cargo build --release$/d')
 type_in "docs/service.md, Linux: systemd" "$typed"
-eventually "the dropped file was not sent" 'masv upload ls --output json | grep -q "\"state\": *\"complete\""'
+eventually "the dropped file was not sent" 'sudo masv upload ls --output json | grep -q "\"state\": *\"complete\""'
 as_ann 'masv service status' || fail "the service does not run"
 [ "$(within systemctl show -p Type -p NRestarts -p User --value masv-agent | tr '\n' ' ')" = "notify 0 masv-agent " ] ||
   fail "$(within systemctl show -p Type -p NRestarts -p User masv-agent)"
 [ "$(within stat -c '%U %a' /var/lib/masv-agent)" = "masv-agent 700" ] || fail "the state is not its user's alone"
 eventually "systemctl status does not tell how it goes" 'systemctl show -p StatusText --value masv-agent | grep -q "1 rules, 0 uploads"'
-as_ann 'masv doctor --output text'
+as_ann 'sudo masv doctor --output text'
+
+if as_ann 'masv upload ls' >/dev/null 2>&1; then fail "another user may call the agent of the service"; fi
 
 say "reload, kill, install again"
 within systemctl reload masv-agent
@@ -77,13 +79,13 @@ before=$(within systemctl show -p MainPID --value masv-agent)
 as_ann 'sudo masv service install' | grep -q "runs already" || fail "installing again is not quiet"
 [ "$before" = "$(within systemctl show -p MainPID --value masv-agent)" ] || fail "installing again or the reload restarted it"
 within kill -9 "$before"
-eventually "it is not started again after a kill" 'masv server status'
+eventually "it is not started again after a kill" 'sudo masv server status'
 
 say "an agent that hangs is started again"
 printf '[Service]\nWatchdogSec=3s\nTimeoutAbortSec=1s\n' | drop_in watchdog
 before=$(within systemctl show -p MainPID --value masv-agent)
 within kill -STOP "$before"
-eventually "the watchdog does not see that it hangs" "test \"\$(systemctl show -p MainPID --value masv-agent)\" != $before && masv server status"
+eventually "the watchdog does not see that it hangs" "test \"\$(systemctl show -p MainPID --value masv-agent)\" != $before && sudo masv server status"
 # All of it is read: one that ends at the first hit breaks the pipe, which counts as a failure.
 within journalctl --no-pager -u masv-agent | grep "Watchdog timeout" >/dev/null || fail "it was started again by something else"
 within rm /etc/systemd/system/masv-agent.service.d/watchdog.conf
@@ -95,15 +97,15 @@ within sh -c "sed -i 's/^    package: file$/&\n    after: delete/' /etc/masv-age
 within sh -c "printf '  - {name: from-ann, watch: /home/ann/Outgoing, settle: 2s, package: file, upload: {kind: link}}\n' >>/etc/masv-agent/rules.yaml"
 blocks "### Let it read the drop folders" "### Keep the key out of files that others read" ini | drop_in folders
 as_ann 'cp cut_v3.mov ~/Outgoing/from_home.mov && sudo cp cut_v3.mov /srv/drop/dailies/emptied.mov'
-eventually "a folder below /home is not read" 'masv rule history from-ann --output json | grep -q complete'
-eventually "a folder that is written is not emptied" 'masv rule history dailies --output json | grep -q emptied.mov && ! test -e /srv/drop/dailies/emptied.mov'
-as_ann 'masv doctor --output text' || fail "the doctor does not like what docs/service.md says"
+eventually "a folder below /home is not read" 'sudo masv rule history from-ann --output json | grep -q complete'
+eventually "a folder that is written is not emptied" 'sudo masv rule history dailies --output json | grep -q emptied.mov && ! test -e /srv/drop/dailies/emptied.mov'
+as_ann 'sudo masv doctor --output text' || fail "the doctor does not like what docs/service.md says"
 
 say "docs/service.md, Keep the key out of files that others read"
 key=$(blocks "### Keep the key out of files that others read" "### Who may call" | head -n 1)
 as_ann "echo sesame | $key"
 blocks "### Keep the key out of files that others read" "### Who may call" ini | drop_in key
-eventually "the credential is not taken" 'masv server status --settings --output json | grep -q "credential api-key"'
+eventually "the credential is not taken" 'sudo masv server status --settings --output json | grep -q "credential api-key"'
 ! within journalctl --no-pager | grep -q sesame || fail "the key is in the journal"
 within rm /etc/systemd/system/masv-agent.service.d/key.conf
 

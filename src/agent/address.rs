@@ -1,10 +1,23 @@
-//! Where the running agent can be reached: written into its data directory after it listens, removed when it stops.
+//! Where the running agent can be reached, and with which token: written into its data directory, for the command line to
+//! find.
+//!
+//! **In**: the data directory. **Out**: the address and the token of the agent that runs there.
+//!
+//! **Guarantees.** The token is given away only beside the address of a process that is alive and belongs to the caller:
+//! whoever takes the port of an agent that has ended gets no token sent.
+//!
+//! **On a crash** the address stays behind; the next start removes it before it listens.
 
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Pid, test_kill_process};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-const FILE: &str = "agent.json";
+use super::secrets;
+
+const ADDRESS: &str = "agent.json";
+const TOKEN: &str = "api.token";
 
 #[derive(Serialize, Deserialize)]
 struct Written {
@@ -12,7 +25,7 @@ struct Written {
     pid: u32,
 }
 
-/// The file, until it is dropped.
+/// The file with the address, until it is dropped.
 pub(super) struct AddressFile {
     path: PathBuf,
 }
@@ -20,12 +33,18 @@ pub(super) struct AddressFile {
 impl AddressFile {
     /// Writes the address where the command line looks for it.
     pub(super) fn write(data_dir: &Path, address: &str) -> std::io::Result<Self> {
-        let path = data_dir.join(FILE);
+        let path = data_dir.join(ADDRESS);
         let written = Written { address: address.to_owned(), pid: std::process::id() };
         let temporary = tempfile::NamedTempFile::new_in(data_dir)?;
         serde_json::to_writer(temporary.as_file(), &written)?;
         temporary.persist(&path).map_err(|error| error.error)?;
         Ok(Self { path })
+    }
+
+    /// Removes what an agent that crashed has left.
+    pub(super) fn forget(data_dir: &Path) {
+        // Most times there is none.
+        let _ = std::fs::remove_file(data_dir.join(ADDRESS));
     }
 }
 
@@ -36,9 +55,55 @@ impl Drop for AddressFile {
     }
 }
 
-/// The address that the agent with this data directory wrote, such as `http://127.0.0.1:8080` or `unix:///run/a.sock`.
+/// The token of the agent with this data directory, made at its first start. Removing the file makes the next start
+/// make another.
+pub(super) fn own_token(data_dir: &Path) -> std::io::Result<SecretString> {
+    secrets::find_or_make(&data_dir.join(TOKEN))
+}
+
+/// A running agent, as its data directory tells of it.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Such as `http://127.0.0.1:8080` or `unix:///run/a.sock`.
+    pub address: String,
+    /// The token it made for itself, where the caller may read it.
+    pub token: Option<SecretString>,
+}
+
+/// The agent that runs with this data directory, where the caller may look into it.
 #[must_use]
-pub fn find_address(data_dir: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(data_dir.join(FILE)).ok()?;
-    serde_json::from_str::<Written>(&text).ok().map(|written| written.address)
+pub fn find_agent(data_dir: &Path) -> Option<Found> {
+    let text = std::fs::read_to_string(data_dir.join(ADDRESS)).ok()?;
+    let written = serde_json::from_str::<Written>(&text).ok()?;
+    let token = is_ours(written.pid).then(|| std::fs::read_to_string(data_dir.join(TOKEN)).ok()).flatten();
+    let token = token.map(|text| SecretString::from(text.trim()));
+    Some(Found { address: written.address, token })
+}
+
+/// Whether a process is there and the caller may steer it.
+fn is_ours(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_found_beside_the_address_of_a_process_that_lives() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(find_agent(folder.path()).is_none());
+        own_token(folder.path()).unwrap();
+        let file = AddressFile::write(folder.path(), "http://127.0.0.1:1").unwrap();
+        assert!(find_agent(folder.path()).unwrap().token.is_some());
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let dead = Written { address: "http://127.0.0.1:1".into(), pid: child.id() };
+        std::fs::write(folder.path().join(ADDRESS), serde_json::to_vec(&dead).unwrap()).unwrap();
+        let found = find_agent(folder.path()).unwrap();
+        assert!(found.token.is_none() && found.address == "http://127.0.0.1:1", "{found:?}");
+        drop(file);
+        assert!(find_agent(folder.path()).is_none());
+    }
 }

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::AgentError;
+use super::{AgentError, secrets};
 use masv_client::CloudSettings;
 use masv_hub::{Hub, HubConfig, HubError, Provision, ProvisionPortal};
 use masv_rules::{Portals, RuleSet, UploadKind};
@@ -33,7 +33,7 @@ pub(super) async fn open(data_dir: &Path, rules: &RuleSet) -> Result<Embedded, A
     let folder = data_dir.join("hub");
     let hub = Hub::open(HubConfig::new(folder.clone())).await?;
     let failed = |source| AgentError::DataDir { path: folder.clone(), source };
-    let key = own_key(&folder).map_err(failed)?;
+    let key = secrets::find_or_make(&folder.join("agent.key")).map_err(failed)?;
     let listener = listen(&folder).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let provisioned = hub.provision(provision(&key, rules)).await?;
@@ -43,7 +43,7 @@ pub(super) async fn open(data_dir: &Path, rules: &RuleSet) -> Result<Embedded, A
         base,
         name: Some(EMBEDDED.to_owned()),
         api_key: Some(key.clone()),
-        team_id: Some(provisioned.team_id),
+        team_id: Some(provisioned.team_id.into()),
     };
     Ok(Embedded { hub, key, cloud, listener })
 }
@@ -92,23 +92,6 @@ fn provision(key: &SecretString, rules: &RuleSet) -> Provision {
         });
     }
     Provision { team_name: "This machine".to_owned(), api_key: key.clone(), portals: portals.into_values().collect() }
-}
-
-/// The agent's key to its own hub, made at the first start.
-fn own_key(folder: &Path) -> std::io::Result<SecretString> {
-    let path = folder.join("agent.key");
-    match std::fs::read_to_string(&path) {
-        Ok(key) if !key.trim().is_empty() => return Ok(key.trim().into()),
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
-    let key = hex::encode(bytes);
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(key.as_bytes())?;
-    file.sync_all()?;
-    Ok(key.into())
 }
 
 /// The same port at every start, so that links keep working; another one only when somebody took it.

@@ -1,15 +1,31 @@
-//! Where the API is to be reached: the listener, and whether it is one that only this machine can connect to.
+//! Where the API is to be reached: the listener, and who may call there without the token.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 
+use secrecy::SecretString;
+
 use super::settings::Listen;
 use super::{AgentError, Settings};
-use crate::api::ApiListener;
+use crate::api::{Access, ApiListener, Free};
 
-pub(super) fn is_loopback(listen: &Listen) -> bool {
+fn is_loopback(listen: &Listen) -> bool {
     matches!(listen, Listen::Tcp(address) if address.ip().is_loopback())
+}
+
+/// Who may call: with the token that the settings name everybody must bring it, with the agent's own one only those who
+/// are neither its user nor root.
+pub(super) fn access(settings: &Settings, own_token: SecretString) -> Access {
+    let loopback_only = is_loopback(&settings.listen);
+    let user = Free::User(masv_platform::own_user());
+    let (token, free) = match (&settings.token, &settings.listen) {
+        (Some(token), _) => (token.clone(), Free::Nobody),
+        // A socket that was opened to its group, or to all, is for them.
+        (None, Listen::Unix(_)) if settings.socket_mode & 0o066 != 0 => (own_token, Free::Everyone),
+        (None, _) => (own_token, user),
+    };
+    Access { token, free, loopback_only }
 }
 
 pub(super) fn listen(settings: &Settings) -> Result<(ApiListener, String), AgentError> {

@@ -9,6 +9,8 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::AgentError;
 
+const FILE: &str = "agent.lock";
+
 /// The lock, until it is dropped.
 pub(super) struct Lock {
     _file: File,
@@ -19,7 +21,7 @@ pub(super) fn lock(data_dir: &Path) -> Result<Lock, AgentError> {
     let failed = |source| AgentError::DataDir { path: data_dir.to_owned(), source };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(failed)?;
     std::fs::set_permissions(data_dir, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
-    let path = data_dir.join("agent.lock");
+    let path = data_dir.join(FILE);
     let opening = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     let mut file = opening.map_err(failed)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -40,15 +42,12 @@ pub(super) fn lock(data_dir: &Path) -> Result<Lock, AgentError> {
     Ok(Lock { _file: file })
 }
 
-/// Whether no agent has this data directory; `None` where that cannot be told from here.
+/// Whether an agent holds this data directory, as far as the caller may look into it. For the caller who waits for its end:
+/// the look itself holds the lock for a moment.
 #[must_use]
-pub fn is_free(data_dir: &Path) -> Option<bool> {
-    let file = File::open(data_dir.join("agent.lock")).ok()?;
-    match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Some(true),
-        Err(rustix::io::Errno::WOULDBLOCK) => Some(false),
-        Err(_) => None,
-    }
+pub fn is_locked(data_dir: &Path) -> bool {
+    let Ok(file) = File::open(data_dir.join(FILE)) else { return false };
+    matches!(flock(&file, FlockOperation::NonBlockingLockShared), Err(rustix::io::Errno::WOULDBLOCK))
 }
 
 #[cfg(test)]
@@ -61,9 +60,9 @@ mod tests {
         let held = lock(folder.path()).unwrap();
         let refused = lock(folder.path()).map(|_| ()).unwrap_err();
         assert!(matches!(refused, AgentError::Locked { pid: Some(pid), .. } if pid == std::process::id()));
-        assert_eq!(is_free(folder.path()), Some(false));
+        assert!(is_locked(folder.path()));
         drop(held);
-        assert_eq!(is_free(folder.path()), Some(true));
+        assert!(!is_locked(folder.path()));
         lock(folder.path()).map(|_| ()).unwrap();
     }
 }

@@ -28,10 +28,10 @@ mod supervisor;
 
 pub(crate) mod service;
 
-pub use address::find_address;
+pub use address::{Found, find_agent};
 pub use console_events::{Banner, Notice, RuleLine};
 pub use dry_run::dry_run;
 pub use error::AgentError;
-pub use lock::is_free;
+pub use lock::is_locked;
 pub use run::run;
 pub use settings::{Listen, LogFormat, Mode, Origin, Origins, Settings, Written, default_data_dir};

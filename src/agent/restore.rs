@@ -5,16 +5,16 @@
 
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::{AgentError, Settings};
-use crate::api::types;
 use crate::download::{DownloadSettings, Downloads};
-use crate::engine::RateLimit;
+use crate::engine::{DownloadRateLimit, UploadRateLimit};
+use crate::model::{KeptDiskReaders, KeptFifo, KeptOpenFiles, KeptWorkers};
 use crate::store::Store;
 use crate::upload::{Queue, UploadSettings};
-use masv_client::{Cloud, CloudSettings, Session, Team, User};
+use masv_client::{Cloud, CloudSettings};
+use masv_protocol::{SignedIn, TeamId};
 use masv_rules::{Cloud as Written, RuleSet};
 
 /// The service that uploads go to when only a key is configured.
@@ -35,23 +35,23 @@ pub(super) fn configured_cloud(settings: &Settings, rules: &RuleSet) -> Result<O
             .map_err(|error| AgentError::Setting { setting: "--cloud-url", problem: error.to_string() })?,
         None => return Ok(None),
     };
-    Ok(Some(CloudSettings { base, name: None, api_key, team_id }))
+    Ok(Some(CloudSettings { base, name: None, api_key, team_id: team_id.map(TeamId::from) }))
 }
 
 #[derive(Deserialize)]
 struct KeptSession {
     /// A token is for the cloud that gave it, and for no other to see.
     cloud: Url,
-    token: SecretString,
-    user: User,
-    teams: Vec<Team>,
+    #[serde(flatten)]
+    session: SignedIn,
 }
 
-async fn kept<T: DeserializeOwned>(store: &Store, key: &'static str) -> Result<Option<T>, AgentError> {
-    let value = store.setting(key).await?;
+/// The session that was kept, whichever cloud it is for.
+async fn kept_session(store: &Store) -> Result<Option<KeptSession>, AgentError> {
+    let value = store.setting("session").await?;
     Ok(value.and_then(|value| {
         serde_json::from_value(value)
-            .inspect_err(|error| tracing::warn!(key, %error, "a kept setting cannot be read; going without it"))
+            .inspect_err(|error| tracing::warn!(%error, "the kept session cannot be read; going without it"))
             .ok()
     }))
 }
@@ -63,20 +63,19 @@ pub(super) async fn start_queue(
     settings: UploadSettings,
 ) -> Result<Queue, AgentError> {
     let cloud = Cloud::new(cloud_settings)?;
-    let session = kept::<KeptSession>(store, "session").await?;
+    let session = kept_session(store).await?;
     let session = session.filter(|kept| kept.cloud == *cloud.base());
-    cloud.set_session(session.map(|KeptSession { token, user, teams, .. }| Session { token, user, teams }));
-    let workers = kept::<types::Workers>(store, "workers").await?.and_then(|kept| kept.workers);
-    let workers = workers.unwrap_or(settings.workers);
-    let fifo = kept::<types::FifoMode>(store, "fifo_mode").await?;
-    let active_uploads = fifo.and_then(|kept| kept.active_upload_count).unwrap_or(settings.active_uploads);
-    let open_files = kept::<types::OpenFiles>(store, "open_files").await?;
+    cloud.set_session(session.map(|kept| kept.session));
+    let workers = store.kept::<KeptWorkers>().await?.and_then(|kept| kept.uploads).unwrap_or(settings.workers);
+    let active_uploads =
+        store.kept::<KeptFifo>().await?.and_then(|kept| kept.uploads).unwrap_or(settings.active_uploads);
+    let open_files = store.kept::<KeptOpenFiles>().await?;
     let open_files = open_files.map_or(settings.open_files, |kept| kept.open_files);
-    let disk_readers = kept::<types::DiskReaders>(store, "disk_readers").await?;
+    let disk_readers = store.kept::<KeptDiskReaders>().await?;
     let disk_readers = disk_readers.map_or(settings.disk_readers, |kept| kept.disk_readers);
     let settings = UploadSettings { workers, active_uploads, open_files, disk_readers, ..settings };
     let queue = Queue::start(store.clone(), cloud, settings).await?;
-    if let Some(limit) = kept::<RateLimit>(store, "upload_rate_limit").await? {
+    if let Some(UploadRateLimit(limit)) = store.kept().await? {
         queue.throttle().set(limit);
     }
     Ok(queue)
@@ -89,15 +88,15 @@ pub(super) async fn start_downloads(
     transfer: UploadSettings,
 ) -> Result<Downloads, AgentError> {
     let usual = DownloadSettings { auto_resume: transfer.auto_resume, ..DownloadSettings::default() };
-    let workers = kept::<types::Workers>(store, "workers").await?.and_then(|kept| kept.download_workers);
-    let fifo = kept::<types::FifoMode>(store, "fifo_mode").await?.and_then(|kept| kept.active_download_count);
+    let workers = store.kept::<KeptWorkers>().await?.and_then(|kept| kept.downloads);
+    let fifo = store.kept::<KeptFifo>().await?.and_then(|kept| kept.downloads);
     let settings = DownloadSettings {
         workers: workers.unwrap_or(usual.workers),
         active_downloads: fifo.unwrap_or(usual.active_downloads),
         ..usual
     };
     let downloads = Downloads::start(store.clone(), cloud, settings).await?;
-    if let Some(limit) = kept::<RateLimit>(store, "download_rate_limit").await? {
+    if let Some(DownloadRateLimit(limit)) = store.kept().await? {
         downloads.throttle().set(limit);
     }
     Ok(downloads)

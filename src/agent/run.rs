@@ -9,15 +9,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::address::AddressFile;
+use super::address::{AddressFile, own_token};
 use super::console_events::{Banner, Notice, rule_lines, tell};
-use super::listen::{is_loopback, listen};
+use super::listen::{access, listen};
 use super::reload::{Reloader, load};
 use super::restore::{configured_cloud, start_downloads, start_queue};
 use super::settings::Listen;
 use super::supervisor::Supervisor;
 use super::{AgentError, Settings, embedded, history, lock, service};
-use crate::api::{self, About, Access, ApiState, EventCounts, serve};
+use crate::api::{self, About, ApiState, EventCounts, serve};
 use crate::hooks;
 use crate::model::State;
 use crate::portal_downloads::Inbox;
@@ -25,6 +25,7 @@ use crate::store::{Store, StoreError};
 use crate::watch::{WatchSettings, Watcher};
 use masv_client::CloudSettings;
 use masv_db::DbError;
+use masv_protocol::TeamId;
 use masv_rules::RuleSet;
 
 /// How often the line for `systemctl status` is looked at.
@@ -39,10 +40,12 @@ const ENGINES: [&str; 3] = ["the upload engine", "the download engine", "the dat
 pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sender<Notice>) -> Result<(), AgentError> {
     let rules = load(settings.rules.clone()).await.map_err(AgentError::Rules)?;
     let _lock = lock::lock(&settings.data_dir)?;
+    AddressFile::forget(&settings.data_dir);
+    let failed = |source| AgentError::DataDir { path: settings.data_dir.clone(), source };
+    let access = access(&settings, own_token(&settings.data_dir).map_err(failed)?);
     let (listener, api_address) = listen(&settings)?;
     let store = open_store(&settings.data_dir).await?;
 
-    let failed = |source| AgentError::DataDir { path: settings.data_dir.clone(), source };
     let mut vital = Supervisor::default();
     let hub_stop = CancellationToken::new();
     let (cloud_settings, embedded) = match configured_cloud(&settings, &rules)? {
@@ -105,7 +108,6 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         auto_finalize: settings.auto_finalize,
         shutdown: stop.clone(),
     };
-    let access = Access { token: settings.token.clone(), loopback_only: is_loopback(&settings.listen) };
     let api_stop = CancellationToken::new();
     vital.run("the API", serve(listener, state, access, api_stop.clone()));
     vital.watch(ENGINES[0], {
@@ -180,7 +182,7 @@ fn settings_in_force(
         let value = match &*setting.name {
             "cloud-url" if !embedded => Some(cloud.base.to_string()),
             "api-key" => written.and_then(|written| written.api_key.as_ref()).map(|_| "set".to_owned()),
-            "team-id" if !embedded => cloud.team_id.clone(),
+            "team-id" if !embedded => cloud.team_id.clone().map(TeamId::into_string),
             _ => None,
         };
         if let Some(value) = value {

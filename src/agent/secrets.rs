@@ -1,7 +1,7 @@
-//! Secrets from files: read only when no stranger can have read or written them.
+//! Secrets from files: read only when no stranger can have read or written them; made where the agent needs one of its own.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,26 @@ pub(super) fn read(path: &Path) -> Result<SecretString, String> {
     if secret.is_empty() {
         return Err(format!("{shown} is empty"));
     }
+    Ok(secret.into())
+}
+
+/// The secret in a file of the agent's own, which is made with a new one where there is none, for its user only. It is on
+/// the disk before it is used.
+pub(super) fn find_or_make(path: &Path) -> std::io::Result<SecretString> {
+    match std::fs::read_to_string(path) {
+        Ok(secret) if !secret.trim().is_empty() => return Ok(secret.trim().into()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    let secret = hex::encode(bytes);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    // Of mode 0600 from the beginning.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(secret.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
     Ok(secret.into())
 }
 
@@ -72,5 +92,17 @@ mod tests {
         }
         std::fs::write(&path, "\n").unwrap();
         assert!(with_mode(0o600).unwrap_err().contains("empty"));
+    }
+
+    #[test]
+    fn a_secret_of_its_own_is_kept_and_made_anew_when_it_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let first = find_or_make(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(first.expose_secret().len(), 64);
+        assert_eq!(find_or_make(&path).unwrap().expose_secret(), first.expose_secret());
+        std::fs::remove_file(&path).unwrap();
+        assert_ne!(find_or_make(&path).unwrap().expose_secret(), first.expose_secret());
     }
 }

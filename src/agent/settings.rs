@@ -48,7 +48,8 @@ pub struct Settings {
     pub auto_finalize: bool,
     /// How the engine works.
     pub transfer: UploadSettings,
-    /// What calls of the API must bring.
+    /// What every call of the API must bring; without one, the agent makes its own for callers who are neither its user
+    /// nor root.
     pub token: Option<SecretString>,
     /// Folders that may be uploaded from and written to; empty for all.
     pub allowed_roots: Vec<PathBuf>,

@@ -248,7 +248,9 @@ fn judge_folder(rule: &str, watch: &Path, create: bool, takes_away: bool, seen: 
         .todo("let the agent's user write it, and as a service give it ReadWritePaths=; see docs/service.md");
     }
     if let Some(system) = seen.silent {
-        return check(name, Grade::Green, format!("{folder} is readable; on {system}, so it is polled"));
+        let finding =
+            format!("{folder} is readable; on {system}, so it is polled, and who writes to a file cannot be seen");
+        return check(name, Grade::Green, finding);
     }
     check(name, Grade::Green, format!("{folder} is readable"))
 }

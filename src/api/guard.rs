@@ -1,32 +1,100 @@
-//! Who may call. Pure decisions over a request's head, and the layer that applies them.
+//! Who may call. Pure decisions over a request's head and its caller, and the layers that apply them.
 //!
-//! On loopback whoever can connect may call, but a browser can be made to connect by any page it shows: the `Host`
-//! must be a loopback name (or a rebound DNS name would do), an `Origin` must be our own, and a body must be JSON (a
-//! form of a foreign page can not send that without asking first).
+//! **In**: whose connection it is, the head of the request. **Out**: the request, or why it is refused.
+//!
+//! **Guarantees.** Being on the same machine is no right to call. Without the token come only the agent's own user and
+//! root, and only where the system says whose connection it is. A browser of that user can be made to connect by any page
+//! it shows, so the `Host` must be a loopback name (or a rebound DNS name would do), an `Origin` must be our own, and an
+//! order must have a JSON body or a header of ours (a form of a foreign page can send neither without asking first).
 
+use std::io;
 use std::net::IpAddr;
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::middleware::Next;
+use axum::middleware::{AddExtension, Next};
 use axum::response::{IntoResponse, Response};
+use axum_server::accept::Accept;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
+use tokio::net::{TcpStream, UnixStream};
+use tower::Layer;
 
 use super::dashboard;
 use super::error::ApiError;
 
-/// Who may call, beyond those who can connect.
+/// The header that says, with any value, that an order without a body is meant. A page of another origin cannot send it, and
+/// neither can whatever calls an address that somebody else has chosen, such as a webhook.
+pub const INTENT: &str = "x-masv";
+
+/// Who may call.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// What `Authorization: Bearer` must say; `None` lets in whoever can connect.
-    pub token: Option<SecretString>,
+    /// What `Authorization: Bearer` says.
+    pub token: SecretString,
+    /// Who needs no token.
+    pub free: Free,
     /// Whether the `Host` must name this machine's loopback.
     pub loopback_only: bool,
 }
 
+/// Who may call without the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Free {
+    /// Nobody.
+    Nobody,
+    /// This user, who is the agent's own, and root.
+    User(u32),
+    /// Whoever can connect: the mode of the socket says who that is.
+    Everyone,
+}
+
+impl Free {
+    fn includes(self, caller: Option<u32>) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::User(user) => caller.is_some_and(|caller| caller == user || caller == 0),
+            Self::Everyone => true,
+        }
+    }
+}
+
+/// Whose connection it is, where the system says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Caller(pub(super) Option<u32>);
+
+/// Finds out, once for each connection, whose it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Identify;
+
+impl<S: Send + 'static> Accept<TcpStream, S> for Identify {
+    type Stream = TcpStream;
+    type Service = AddExtension<S, Caller>;
+    type Future = std::future::Ready<io::Result<(Self::Stream, Self::Service)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        let ends = stream.local_addr().and_then(|near| Ok((near, stream.peer_addr()?)));
+        let user = ends.ok().and_then(|(near, far)| masv_platform::tcp_peer_user(near, far));
+        // A caller that has broken off by now may have left its port to somebody else.
+        let caller = Caller(user.filter(|_| stream.peer_addr().is_ok()));
+        std::future::ready(Ok((stream, Extension(caller).layer(service))))
+    }
+}
+
+impl<S: Send + 'static> Accept<UnixStream, S> for Identify {
+    type Stream = UnixStream;
+    type Service = AddExtension<S, Caller>;
+    type Future = std::future::Ready<io::Result<(Self::Stream, Self::Service)>>;
+
+    fn accept(&self, stream: UnixStream, service: S) -> Self::Future {
+        let caller = Caller(stream.peer_cred().ok().map(|credentials| credentials.uid()));
+        std::future::ready(Ok((stream, Extension(caller).layer(service))))
+    }
+}
+
 impl Access {
-    fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
+    fn check(&self, caller: Option<u32>, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         if self.loopback_only && !text(header::HOST).is_none_or(is_loopback_host) {
             return Err(ApiError::new(StatusCode::FORBIDDEN, "the agent answers to loopback names only"));
@@ -37,22 +105,38 @@ impl Access {
                 return Err(ApiError::new(StatusCode::FORBIDDEN, "pages of other origins may not call the agent"));
             }
         }
-        if let Some(token) = &self.token
-            && !is_open(path)
-        {
-            let given = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-            if !bool::from(given.trim().as_bytes().ct_eq(token.expose_secret().as_bytes())) {
-                return Err(ApiError::new(StatusCode::UNAUTHORIZED, "this agent wants its token")
-                    .hint("give it with MASV_TOKEN or --token-file"));
-            }
+        if !self.free.includes(caller) && !is_open(path) {
+            self.check_token(text(header::AUTHORIZATION))?;
         }
         let has_body = text(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
             || headers.contains_key(header::TRANSFER_ENCODING);
         let is_json = text(header::CONTENT_TYPE).is_some_and(|kind| kind.split(';').next() == Some("application/json"));
-        if has_body && !is_json && !matches!(*method, Method::GET | Method::HEAD) {
+        if matches!(*method, Method::GET | Method::HEAD) {
+            return Ok(());
+        }
+        if has_body && !is_json {
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"));
         }
+        if !has_body && !headers.contains_key(INTENT) {
+            return Err(ApiError::bad("an order without a body requires the header X-Masv, with any value")
+                .hint("or send the body {} with the content type application/json"));
+        }
         Ok(())
+    }
+
+    fn check_token(&self, authorization: Option<&str>) -> Result<(), ApiError> {
+        let given = authorization.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+        if given.is_some_and(|given| bool::from(given.as_bytes().ct_eq(self.token.expose_secret().as_bytes()))) {
+            return Ok(());
+        }
+        let message = match (given, self.free) {
+            (Some(_), _) => "this is not the agent's token",
+            (None, Free::User(_)) => "this agent belongs to another user: it requires its token",
+            (None, _) => "this agent requires its token",
+        };
+        // An agent of this user's own has its token in its data directory, where `masv` finds it.
+        Err(ApiError::new(StatusCode::UNAUTHORIZED, message)
+            .hint("give it with `--with-token FILE` or in MASV_TOKEN; the agent's user and root find it by themselves"))
     }
 }
 
@@ -72,7 +156,8 @@ fn is_loopback_host(host: &str) -> bool {
 
 /// Lets a request through or answers it.
 pub(super) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
-    match access.check(request.method(), request.uri().path(), request.headers()) {
+    let caller = request.extensions().get::<Caller>().and_then(|caller| caller.0);
+    match access.check(caller, request.method(), request.uri().path(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }
@@ -82,16 +167,24 @@ pub(super) async fn guard(State(access): State<Access>, request: Request, next: 
 mod tests {
     use super::*;
 
+    const OWN: u32 = 1_000;
+
+    fn access(free: Free) -> Access {
+        Access { token: "sesame".into(), free, loopback_only: true }
+    }
+
     fn allowed(access: &Access, headers: &[(&'static str, &str)]) -> bool {
-        let headers = headers.iter().map(|(name, value)| {
+        let with_body = [("content-length", "2"), ("content-type", "application/json")];
+        let says = headers.iter().any(|(name, _)| *name == "content-length");
+        let headers = headers.iter().chain(if says { &[][..] } else { &with_body }).map(|(name, value)| {
             (header::HeaderName::from_static(name), header::HeaderValue::from_str(value).unwrap())
         });
-        access.check(&Method::POST, "/api/v1/uploads", &headers.collect()).is_ok()
+        access.check(Some(OWN), &Method::POST, "/api/v1/uploads", &headers.collect()).is_ok()
     }
 
     #[test]
     fn only_loopback_names_and_own_pages_are_let_in() {
-        let access = Access { token: None, loopback_only: true };
+        let access = access(Free::User(OWN));
         for host in ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "LOCALHOST", "127.9.9.9"] {
             assert!(allowed(&access, &[("host", host)]), "{host}");
         }
@@ -106,23 +199,39 @@ mod tests {
 
     #[test]
     fn a_form_is_no_way_in() {
-        let access = Access { token: None, loopback_only: true };
+        let access = access(Free::User(OWN));
         let body = |kind| allowed(&access, &[("host", "localhost"), ("content-length", "5"), ("content-type", kind)]);
         assert!(body("application/json") && body("application/json; charset=utf-8"));
         assert!(!body("text/plain") && !body("application/x-www-form-urlencoded") && !body("multipart/form-data"));
-        assert!(allowed(&access, &[("host", "localhost"), ("content-length", "0")]));
+        assert!(!allowed(&access, &[("host", "localhost"), ("content-length", "0")]), "no body says nothing");
+        assert!(allowed(&access, &[("host", "localhost"), ("content-length", "0"), (INTENT, "1")]));
     }
 
     #[test]
     fn with_a_token_nothing_goes_without_it() {
-        let access = Access { token: Some("sesame".into()), loopback_only: false };
+        let access = Access { loopback_only: false, ..access(Free::Nobody) };
         assert!(allowed(&access, &[("host", "nas.local"), ("authorization", "Bearer sesame")]));
         for value in ["Bearer sesam", "Bearer ", "sesame", "Basic sesame"] {
             assert!(!allowed(&access, &[("authorization", value)]), "{value}");
         }
         assert!(!allowed(&access, &[]));
-        let free = |path| access.check(&Method::GET, path, &HeaderMap::new()).is_ok();
+        let free = |path| access.check(None, &Method::GET, path, &HeaderMap::new()).is_ok();
         assert!(free("/") && free("/healthz") && free("/readyz") && free("/dashboard/main.js"));
         assert!(!free("/metrics") && !free("/api/v1/server") && !free("/api/v1/dashboard/x"));
+    }
+
+    /// Being able to connect was right enough: every user of the machine could have files of the agent's user sent, and
+    /// stop the agent.
+    #[test]
+    fn only_the_own_user_and_root_need_no_token() {
+        let access = access(Free::User(OWN));
+        let may = |caller, authorization: Option<&'static str>| {
+            let headers = authorization.map(|value| (header::AUTHORIZATION, header::HeaderValue::from_static(value)));
+            access.check(caller, &Method::GET, "/metrics", &headers.into_iter().collect()).is_ok()
+        };
+        assert!(may(Some(OWN), None) && may(Some(0), None));
+        assert!(!may(Some(OWN + 1), None) && !may(None, None) && !may(None, Some("Bearer guess")));
+        assert!(may(Some(OWN + 1), Some("Bearer sesame")) && may(None, Some("Bearer sesame")));
+        assert!(Free::Everyone.includes(None) && !Free::Nobody.includes(Some(0)));
     }
 }

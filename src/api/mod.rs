@@ -1,7 +1,7 @@
 //! The local REST API: what the command line, scripts and the dashboard talk to.
 //!
-//! **In**: HTTP requests on loopback, another address with a token, or a Unix socket. **Out**: orders to the queue and the
-//! watcher; their state as JSON; events as a stream.
+//! **In**: HTTP requests over TCP or a Unix socket, of the agent's own user or with its token. **Out**: orders to the
+//! queue and the watcher; their state as JSON; events as a stream.
 //!
 //! **Guarantees.** Whatever the command line can do goes through here. A web page of somebody else can not call it (Host,
 //! Origin and content type are checked), a wrong token is told apart in constant time, and no path outside the
@@ -38,7 +38,7 @@ use crate::upload::Queue;
 use crate::watch::Watcher;
 use masv_rules::Diagnostics;
 
-pub use guard::Access;
+pub use guard::{Access, Free, INTENT};
 pub use metrics::{EventCounts, follow};
 pub use serve::{ApiListener, serve};
 

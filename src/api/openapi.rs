@@ -24,6 +24,7 @@ use serde_json::{Map, Value, json};
 
 use super::ApiState;
 use super::error::ApiError;
+use super::guard::INTENT;
 use super::types::ErrorBody;
 
 /// Where the document keeps the schemas that have a name.
@@ -104,8 +105,9 @@ impl Routes {
                 "title": "masv-agent",
                 "version": env!("CARGO_PKG_VERSION"),
                 "description": "The local API of the agent. Answers are JSON; bodies must be, with that content type. The \
-                    `Host` must be a loopback name where the agent listens on loopback, a foreign `Origin` is refused, and \
-                    an agent with a token wants it with every call but `/healthz`.",
+                    `Host` must be a loopback name where the agent listens on loopback, and a foreign `Origin` is refused. \
+                    An order without fields has the body `{}`, or no body and the header `X-Masv` with any value. Callers \
+                    other than the agent's own user and root bring its token with every call but `/healthz` and `/readyz`.",
                 "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
             },
             "servers": [{ "url": "http://localhost:8080" }],
@@ -114,7 +116,7 @@ impl Routes {
             "components": {
                 "schemas": self.schemas.finish(),
                 "securitySchemes": { "token": {
-                    "type": "http", "scheme": "bearer", "description": "What --token-file says, where the agent has one.",
+                    "type": "http", "scheme": "bearer", "description": "What --token-file holds, or else api.token in the agent's data directory.",
                 } },
             },
         });
@@ -171,7 +173,19 @@ impl Operation {
         let holes = path.split('/').filter_map(|word| word.strip_prefix('{')?.strip_suffix('}'));
         let parameters =
             holes.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
-        Self { told, parameters: parameters.collect(), responses: Map::new() }
+        let mut operation = Self { told, parameters: parameters.collect(), responses: Map::new() };
+        if method == Method::DELETE {
+            operation.header(INTENT, "string", true, "Any value: says that the order is meant.");
+        }
+        operation
+    }
+
+    fn header(&mut self, name: &str, kind: &str, required: bool, about: &str) {
+        let mut header = json!({ "name": name, "in": "header", "schema": { "type": kind }, "description": about });
+        if required {
+            header["required"] = json!(true);
+        }
+        self.parameters.push(header);
     }
 
     pub(super) fn answers(&mut self, status: StatusCode, content: Option<(&str, Value)>) {
@@ -277,10 +291,8 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
 
 impl Input for LastEventId {
     fn describe(operation: &mut Operation, _: &mut Schemas) {
-        operation.parameters.push(json!({
-            "name": "Last-Event-ID", "in": "header", "schema": { "type": "integer" },
-            "description": "Go on after this event; without it, with those that come.",
-        }));
+        let about = "Go on after this event; without it, with those that come.";
+        operation.header("Last-Event-ID", "integer", false, about);
     }
 }
 

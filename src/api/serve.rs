@@ -4,12 +4,15 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
+use axum::Router;
+use axum::middleware::AddExtension;
+use axum_server::accept::Accept;
 use axum_server::{Address, Handle, Server};
 use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
-use super::guard::Access;
+use super::guard::{Access, Caller, Identify};
 use super::{ApiState, routes};
 use masv_platform::AcceptTrouble;
 
@@ -50,14 +53,16 @@ pub async fn serve(
     }
 }
 
-async fn run<A>(server: Server<A>, router: axum::Router, stop: CancellationToken) -> std::io::Result<()>
+async fn run<A>(server: Server<A>, router: Router, stop: CancellationToken) -> std::io::Result<()>
 where
     A: Address + Send + Sync + 'static,
     A::Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    Identify: Accept<A::Stream, Router, Stream = A::Stream, Service = AddExtension<Router, Caller>>,
+    <Identify as Accept<A::Stream, Router>>::Future: Send,
 {
     let handle = Handle::new();
     let trouble = AcceptTrouble::default();
-    let mut server = server.handle(handle.clone()).accept_error_handler({
+    let mut server = server.acceptor(Identify).handle(handle.clone()).accept_error_handler({
         let (trouble, handle) = (trouble.clone(), handle.clone());
         move |remote, error| {
             // Of one connection: its own affair.

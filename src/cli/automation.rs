@@ -87,7 +87,7 @@ pub(super) struct Upload {
     /// What becomes one package: file, folder or batch [default: batch]
     #[arg(long, value_name = "file|folder|batch")]
     package: Option<String>,
-    /// How long a file must not change to be whole [default: 5s]
+    /// How long a file must not change to be whole [default: 5s, 30s where writers are unseen]
     #[arg(long, value_name = "DURATION")]
     settle: Option<String>,
     /// Mail addresses of recipients; without them each package gets a link.

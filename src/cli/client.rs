@@ -1,19 +1,24 @@
 //! The typed client of the local API: finds the agent, calls it, turns its refusals into exit codes.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use url::Url;
 
 use super::Common;
 use super::error::{CliError, Exit};
-use crate::agent::{default_data_dir, find_address};
+use crate::agent::{Found, default_data_dir, find_agent};
+use crate::api::INTENT;
 use crate::api::types::ErrorBody;
 
 /// Where an agent is when nobody says.
 const USUAL: &str = "http://localhost:8080";
+/// Where the service of the system keeps its state; root and the service's user may look into it.
+const SERVICE: &str = "/var/lib/masv-agent";
 
 /// Calls one agent.
 pub(super) struct Client {
@@ -21,6 +26,8 @@ pub(super) struct Client {
     base: String,
     address: String,
     token: Option<SecretString>,
+    /// Where the agent keeps its state, if that is how it was found.
+    data_dir: Option<PathBuf>,
     /// Whether somebody said which agent is meant.
     named: bool,
 }
@@ -28,15 +35,20 @@ pub(super) struct Client {
 impl Client {
     /// A client of the agent that was named, or that wrote its address into the data directory, or of the usual one.
     pub(super) fn new(common: &Common) -> Result<Self, CliError> {
-        let data_dir = std::env::var_os("MASV_DATA_DIR").map_or_else(default_data_dir, Into::into);
-        let address = common.server.clone().or_else(|| find_address(&data_dir)).unwrap_or_else(|| USUAL.to_owned());
+        let found = find();
+        let named = common.server.clone();
+        let address = named.or_else(|| found.as_ref().map(|(_, found)| found.address.clone()));
+        let address = address.unwrap_or_else(|| USUAL.to_owned());
+        let address = address.trim_end_matches('/').to_owned();
+        // A token is for the agent that made it, and for no other.
+        let found = found.filter(|(_, found)| found.address == address);
         let mut builder = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(5));
         let base = match address.strip_prefix("unix://") {
             Some(path) => {
                 builder = builder.unix_socket(path);
                 "http://localhost".to_owned()
             }
-            None => address.trim_end_matches('/').to_owned(),
+            None => checked(&address)?,
         };
         let http = builder.build().map_err(|error| CliError::failed(format!("cannot set up HTTP: {error}")))?;
         let token = match &common.token_file {
@@ -48,7 +60,9 @@ impl Client {
             }
             None => std::env::var("MASV_TOKEN").ok().map(SecretString::from),
         };
-        Ok(Self { http, base, address, token, named: common.server.is_some() })
+        let (data_dir, own_token) = found.map(|(data_dir, found)| (data_dir, found.token)).unzip();
+        let token = token.or(own_token.flatten());
+        Ok(Self { http, base, address, token, data_dir, named: common.server.is_some() })
     }
 
     /// Whether somebody said which agent is meant.
@@ -61,8 +75,24 @@ impl Client {
         &self.address
     }
 
+    /// The token that is sent along.
+    pub(super) fn token(&self) -> Option<&SecretString> {
+        self.token.as_ref()
+    }
+
+    /// Where the agent keeps its state, if that is how it was found.
+    pub(super) fn data_dir(&self) -> Option<&Path> {
+        self.data_dir.as_deref()
+    }
+
+    /// The same client as whoever has no token.
+    pub(super) fn without_token(&self) -> Self {
+        let (http, base, address) = (self.http.clone(), self.base.clone(), self.address.clone());
+        Self { http, base, address, token: None, data_dir: None, named: self.named }
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}/api/v1{path}", self.base));
+        let request = self.http.request(method, format!("{}/api/v1{path}", self.base)).header(INTENT, "masv");
         match &self.token {
             Some(token) => request.bearer_auth(token.expose_secret()),
             None => request,
@@ -72,12 +102,21 @@ impl Client {
     async fn send(&self, request: RequestBuilder) -> Result<Response, CliError> {
         let response = request.send().await.map_err(|error| {
             if error.is_connect() {
-                CliError::new(Exit::NoAgent, format!("no agent answers at {}", self.address))
-                    .hint("start one with `masv server start`, or name another with --server")
+                self.absent()
             } else {
                 CliError::failed(format!("the agent at {} did not answer: {error}", self.address))
             }
         })?;
+        self.success(response).await
+    }
+
+    fn absent(&self) -> CliError {
+        CliError::new(Exit::NoAgent, format!("no agent answers at {}", self.address))
+            .hint("start one with `masv server start`, or name another with --server")
+    }
+
+    /// The response where it says success, else what it refuses.
+    async fn success(&self, response: Response) -> Result<Response, CliError> {
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -120,7 +159,53 @@ impl Client {
         self.read(self.request(Method::DELETE, path)).await
     }
 
+    /// Whether something answers there at all.
+    pub(super) async fn is_there(&self) -> bool {
+        let asked = self.http.get(format!("{}/healthz", self.base)).send().await;
+        !asked.is_err_and(|error| error.is_connect())
+    }
+
+    /// An order after which the agent may be gone before its answer is through.
     pub(super) async fn tell(&self, path: &str) -> Result<(), CliError> {
-        self.send(self.request(Method::POST, path)).await.map(drop)
+        let sent = self.request(Method::POST, path).send().await;
+        match sent {
+            Ok(response) => self.success(response).await.map(drop),
+            Err(error) if error.is_connect() => Err(self.absent()),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// The agent of the data directory that was named, or else this user's, or else the service's.
+fn find() -> Option<(PathBuf, Found)> {
+    let places = match std::env::var_os("MASV_DATA_DIR") {
+        Some(named) => vec![PathBuf::from(named)],
+        None => vec![default_data_dir(), PathBuf::from(SERVICE)],
+    };
+    places.into_iter().find_map(|place| Some((place.clone(), find_agent(&place)?)))
+}
+
+/// An address as typed, when it is one.
+fn checked(address: &str) -> Result<String, CliError> {
+    let valid = Url::parse(address).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    if valid {
+        return Ok(address.to_owned());
+    }
+    Err(CliError::usage(format!("--server: {address:?} is not a valid address"))
+        .hint("such as http://127.0.0.1:8080 or unix:///run/masv-agent/agent.sock"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// "builder error" was said of it, as if an agent had not answered.
+    #[test]
+    fn what_is_not_an_address_is_refused_as_such() {
+        for address in ["nonsense", "127.0.0.1:8080", "ftp://x", "http://", "unix:/run/x"] {
+            let error = checked(address).unwrap_err();
+            assert!(error.exit == Exit::Usage && error.message.contains("is not a valid address"), "{address}");
+        }
+        assert!(checked("http://127.0.0.1:8080").is_ok() && checked("https://agent.example/masv").is_ok());
     }
 }

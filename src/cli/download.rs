@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use super::client::Client;
 use super::error::{CliError, Exit};
 use super::output::{Cell, Mood, Output, duration, size, visible};
-use super::transfers::{Transfer, list, one, pause, percent_of, remove, resume, state_of, with_files};
+use super::transfers::{Removing, Transfer, list, one, pause, percent_of, remove, resume, state_of, with_files};
 use super::{upload, user};
 use crate::api::types::{Download, DownloadStarted, DownloadedFile, NewDownload};
 use crate::model::DownloadId;
@@ -62,9 +62,8 @@ pub(super) enum Command {
     Rm {
         /// The download, or `all`.
         id: String,
-        /// With `all`: only those in these states.
-        #[arg(long, value_name = "STATE,...")]
-        states: Option<String>,
+        #[command(flatten)]
+        removing: Removing,
     },
 }
 
@@ -278,7 +277,7 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
         }
         Command::Pause { id } => pause::<Download>(&id, client, output).await?,
         Command::Resume { id } => resume::<Download>(&id, client, output).await?,
-        Command::Rm { id, states } => remove::<Download>(&id, states, client, output).await?,
+        Command::Rm { id, removing } => remove::<Download>(&id, removing, client, output).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

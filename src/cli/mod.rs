@@ -10,11 +10,13 @@
 
 mod automation;
 mod client;
+mod confirm;
 mod doctor;
 mod download;
 mod error;
 mod hub;
 mod log;
+mod open;
 mod output;
 mod password;
 mod rule;
@@ -62,7 +64,7 @@ struct Common {
     /// For people or for programs [default: text on a terminal, else json]
     #[arg(long, global = true, value_enum)]
     output: Option<Format>,
-    /// A file with the agent's token; MASV_TOKEN holds the token itself.
+    /// A file with the agent's token, for callers who are neither its user nor root; MASV_TOKEN holds the token itself.
     #[arg(long = "with-token", global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
@@ -72,6 +74,15 @@ enum Command {
     /// The agent itself: start, stop, status, reload.
     #[command(subcommand)]
     Server(server::Command),
+    /// How the running agent stands; short for `masv server status`.
+    #[command(after_help = "Example:\n  masv status")]
+    Status,
+    /// List uploads, newest first; short for `masv upload ls`.
+    #[command(after_help = "Example:\n  masv ls --states transferring,error")]
+    Ls(upload::Listing),
+    /// Open the dashboard in a browser, or print its address where there is none.
+    #[command(after_help = "Examples:\n  masv open\n  sudo masv open --print")]
+    Open(open::Open),
     /// Signing in to the cloud.
     #[command(subcommand)]
     User(user::Command),
@@ -99,6 +110,15 @@ enum Command {
     /// Look for what keeps the agent from working, and say what to do; the worst finding decides the exit code.
     #[command(after_help = "Examples:\n  masv doctor\n  masv doctor --rules rules.yaml --output json")]
     Doctor(doctor::Doctor),
+    /// Print the help of a command.
+    #[command(after_help = "Examples:\n  masv help\n  masv help upload start")]
+    Help {
+        /// The command, such as `upload start`.
+        command: Vec<String>,
+    },
+    /// Print the version.
+    #[command(after_help = "Example:\n  masv version")]
+    Version,
     /// Prints completions for a shell.
     #[command(after_help = "Example:\n  masv completions bash > /etc/bash_completion.d/masv")]
     Completions {
@@ -157,6 +177,15 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
     let client = || Client::new(&arguments.common);
     match arguments.command {
         Command::Server(command) => server::run(command, client, output).await,
+        Command::Status => server::run(server::Command::Status { settings: false }, client, output).await,
+        Command::Ls(listing) => upload::run(upload::Command::Ls(listing), &client()?, output).await,
+        Command::Help { command } => help(&command, output),
+        Command::Version => {
+            output.json(&serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }));
+            output.line(&format!("masv {}", env!("CARGO_PKG_VERSION")));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Open(options) => open::run(options, &client()?, output).await,
         Command::User(command) => user::run(command, &client()?, output).await,
         Command::Upload(command) => upload::run(command, &client()?, output).await,
         Command::Download(command) => download::run(command, &client()?, output).await,
@@ -185,6 +214,21 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Prints what `--help` prints of the same command.
+fn help(words: &[String], output: &Output) -> Result<ExitCode, CliError> {
+    let mut all = Arguments::command();
+    all.build();
+    let mut command = &mut all;
+    for (depth, word) in words.iter().enumerate() {
+        command = command.find_subcommand_mut(word).ok_or_else(|| {
+            CliError::usage(format!("there is no command `masv {}`", words[..=depth].join(" ")))
+                .hint("`masv help` lists the commands")
+        })?;
+    }
+    output.raw(&format!("{}\n", command.render_long_help().ansi()));
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

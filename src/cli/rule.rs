@@ -311,6 +311,9 @@ fn status(rule: &Value, output: &Output) {
     if let Some(reason) = rule["reason"].as_str() {
         output.line(&format!("  because  {reason}"));
     }
+    if let Some(reason) = rule["writers_unseen"].as_str() {
+        output.line(&format!("  writers  {reason}"));
+    }
     // What keeps the folder offline has just been said.
     let said = rule["state"] == "offline" && rule["last_error"]["code"] == "offline";
     if let Some(message) = rule["last_error"]["message"].as_str().filter(|_| !said) {

@@ -12,16 +12,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
-use super::error::{CliError, Exit};
+use super::error::CliError;
 use super::log;
 use super::output::{Cell, Output, count, size, visible};
 use crate::agent::{self, AgentError, Banner, LogFormat, Notice, Origin, Origins, Written};
 use crate::api::about::{Copied, Setting, SettingsInForce};
 use crate::api::types::Server;
 
-/// Longer than an agent takes to end, whatever it is at.
-const LONGEST_STOP: Duration = Duration::from_secs(60);
-/// How often it is looked whether it has.
+/// How long `server stop` waits for the end.
+const STOPPING: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Subcommand)]
@@ -45,7 +44,7 @@ pub(super) enum Command {
         /// The file, which must not exist; the agent writes it, readable by its user only.
         file: PathBuf,
     },
-    /// Stop the running agent and wait until it has ended; what is on its way goes on at the next start.
+    /// Stop the running agent; what is on its way goes on at the next start.
     #[command(after_help = "Example:\n  masv server stop")]
     Stop,
     /// Load the rules file again.
@@ -93,9 +92,14 @@ pub(super) async fn run(
             output.line(&format!("Copied the agent's state to {} ({}).", answer.path, size(answer.bytes)));
         }
         Command::Stop => {
-            stop(&client()?).await?;
-            output.line("The agent has stopped; what is on its way goes on at the next start.");
-            output.json(&json!({ "stopped": true }));
+            let client = client()?;
+            client.tell("/server/stop").await?;
+            let ended = tokio::time::timeout(STOPPING, ended(&client)).await.is_ok();
+            output.json(&json!({ "stopping": true, "stopped": ended }));
+            output.line(match ended {
+                true => "The agent has stopped; what was in flight resumes at the next start.",
+                false => "The agent is stopping; what is in flight resumes at the next start.",
+            });
         }
         Command::Reload => {
             let answer: Value = client()?.order("/automations/reload").await?;
@@ -106,24 +110,16 @@ pub(super) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Stops the agent and waits until it has ended: then another may use its data directory.
-async fn stop(client: &Client) -> Result<(), CliError> {
-    let server: Server = client.get("/server").await?;
-    client.tell("/server/stop").await?;
-    let data_dir = PathBuf::from(&server.data_dir);
-    let deadline = tokio::time::Instant::now() + LONGEST_STOP;
+/// Waits until the agent has let go of its data directory, so that another one can start; or, where that cannot be seen,
+/// until nothing answers.
+async fn ended(client: &Client) {
     loop {
-        let ended = match agent::is_free(&data_dir) {
-            Some(free) => free,
-            // It runs elsewhere, or as somebody else: it has ended when nobody answers.
-            None => client.get::<Server>("/server").await.is_err_and(|error| error.exit == Exit::NoAgent),
+        let going = match client.data_dir() {
+            Some(data_dir) => agent::is_locked(data_dir),
+            None => client.is_there().await,
         };
-        if ended {
-            return Ok(());
-        }
-        if tokio::time::Instant::now() > deadline {
-            let message = format!("the agent (process {}) has not ended after {LONGEST_STOP:?}", server.pid);
-            return Err(CliError::failed(message).hint("it ends when what it is at is written down; see its log"));
+        if !going {
+            return;
         }
         tokio::time::sleep(LOOK).await;
     }

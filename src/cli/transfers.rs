@@ -1,10 +1,12 @@
 //! What `masv upload` and `masv download` have in common: lists, page by page reading, steering, and words for a state.
 
+use clap::Args;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::client::Client;
+use super::confirm::confirm;
 use super::error::CliError;
 use super::output::{Mood, Output};
 use crate::api::types::{Paused, Removed, Resumed, Transfers};
@@ -110,14 +112,36 @@ pub(super) async fn resume<T: Transfer>(id: &str, client: &Client, output: &Outp
     Ok(())
 }
 
-/// Removes one, or all in the named states.
+/// Which of all are removed, and whether that is meant.
+#[derive(Debug, Args)]
+pub(super) struct Removing {
+    /// With `all`: only those in these states.
+    #[arg(long, value_name = "STATE,...")]
+    states: Option<String>,
+    /// With `all`: do not ask.
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Removes one, or all in the named states. All at once, without states, is asked about first.
 pub(super) async fn remove<T: Transfer>(
     id: &str,
-    states: Option<String>,
+    Removing { states, yes }: Removing,
     client: &Client,
     output: &Output,
 ) -> Result<(), CliError> {
     if id == "all" {
+        if states.is_none() && !yes {
+            let open: Transfers<T> =
+                client.get(&format!("/{}s?states=transferring,paused,idle,error", T::NAME)).await?;
+            let question = match open.transfers.len() as u64 {
+                0 => format!("Remove all {}s from the list?", T::NAME),
+                open => {
+                    format!("Remove all {}s, and cancel the {} that are not complete?", T::NAME, counted::<T>(open))
+                }
+            };
+            confirm(&question, yes, "name the states with --states complete,error, or confirm with --yes")?;
+        }
         let states = states.unwrap_or_else(|| "all".to_owned());
         let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("states", &states).finish();
         let all: Removed = client.delete_counted(&format!("/{}s?{query}", T::NAME)).await?;

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::client::Client;
 use super::error::{CliError, Exit};
 use super::output::{Cell, Mood, Output, duration, size};
-use super::transfers::{Transfer, list, one, pause, percent_of, remove, resume, say, state_of, with_files};
+use super::transfers::{Removing, Transfer, list, one, pause, percent_of, remove, resume, say, state_of, with_files};
 use super::{user, watch};
 use crate::api::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Size, Started, Upload};
 use crate::model::Link;
@@ -46,17 +46,7 @@ pub(super) enum Command {
     },
     /// List uploads, newest first.
     #[command(after_help = "Examples:\n  masv upload ls\n  masv upload ls --states transferring,error --rule dailies")]
-    Ls {
-        /// Only those in these states: transferring, paused, idle, complete, error.
-        #[arg(long, value_name = "STATE,...")]
-        states: Option<String>,
-        /// Only those of this rule.
-        #[arg(long)]
-        rule: Option<String>,
-        /// At most so many.
-        #[arg(long)]
-        limit: Option<u32>,
-    },
+    Ls(Listing),
     /// How an upload stands, and its files.
     #[command(after_help = "Example:\n  masv upload status 0199f3a6-7e0c-7a31-9d7e-0242ac120002")]
     Status {
@@ -87,9 +77,8 @@ pub(super) enum Command {
     Rm {
         /// The upload, or `all`.
         id: String,
-        /// With `all`: only those in these states.
-        #[arg(long, value_name = "STATE,...")]
-        states: Option<String>,
+        #[command(flatten)]
+        removing: Removing,
     },
     /// Add files to an upload that is not complete.
     #[command(after_help = "Example:\n  masv upload add 0199f3a6-7e0c-7a31-9d7e-0242ac120002 late.mov")]
@@ -128,6 +117,20 @@ pub(super) enum Command {
         /// The upload; without one, all that are not complete.
         id: Option<String>,
     },
+}
+
+/// Which uploads are listed.
+#[derive(Debug, Args)]
+pub(super) struct Listing {
+    /// Only those in these states: transferring, paused, idle, complete, error.
+    #[arg(long, value_name = "STATE,...")]
+    states: Option<String>,
+    /// Only those of this rule.
+    #[arg(long)]
+    rule: Option<String>,
+    /// At most so many.
+    #[arg(long)]
+    limit: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -362,7 +365,7 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
             output.line(&link.url);
         }
         Command::Finalize { id } => say::<Upload>(&client.order(&one::<Upload>(&id, "/finalize")).await?, output),
-        Command::Ls { states, rule, limit } => {
+        Command::Ls(Listing { states, rule, limit }) => {
             let limit = limit.map(|limit| limit.to_string());
             list(vec![("states", states), ("rule", rule), ("limit", limit)], table, client, output).await?;
         }
@@ -379,7 +382,7 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
             say::<Upload>(&client.order(&one::<Upload>(&id, "/resume_without_gone")).await?, output);
         }
         Command::Resume { id, .. } => resume::<Upload>(&id, client, output).await?,
-        Command::Rm { id, states } => remove::<Upload>(&id, states, client, output).await?,
+        Command::Rm { id, removing } => remove::<Upload>(&id, removing, client, output).await?,
         Command::Add { id, paths } => {
             let more = MoreFiles { paths: absolute(paths)?, exclude: Vec::new() };
             say::<Upload>(&client.post(&one::<Upload>(&id, "/files"), &more).await?, output);

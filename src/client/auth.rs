@@ -1,57 +1,10 @@
 //! Signing in as a person.
 
+use masv_protocol::{Credentials, SignedIn, Team};
 use reqwest::Method;
-use schemars::JsonSchema;
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use secrecy::SecretString;
 
-use super::types::text;
 use super::{Call, Cloud, CloudError, NO_BODY, ask};
-
-/// A person signed in.
-#[derive(Debug, Clone)]
-pub struct Session {
-    /// Authorises team calls for some days.
-    pub token: SecretString,
-    /// Who it is.
-    pub user: User,
-    /// The teams the person belongs to.
-    pub teams: Vec<Team>,
-}
-
-/// A person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct User {
-    /// The cloud's id.
-    #[serde(deserialize_with = "text")]
-    pub id: String,
-    /// Mail address.
-    #[serde(default)]
-    pub email: String,
-    /// Name for people.
-    #[serde(default)]
-    pub name: String,
-}
-
-/// A team.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Team {
-    /// The cloud's id.
-    #[serde(deserialize_with = "text")]
-    pub id: String,
-    /// Name for people.
-    #[serde(default)]
-    pub name: String,
-}
-
-#[derive(Deserialize)]
-struct SignedIn {
-    token: SecretString,
-    user: User,
-    #[serde(default)]
-    teams: Vec<Team>,
-}
 
 impl Cloud {
     /// The teams that our key or session acts for.
@@ -66,11 +19,10 @@ impl Cloud {
     ///
     /// # Errors
     /// [`CloudError::Refused`] with status 401 for a wrong address or password.
-    pub async fn sign_in(&self, email: &str, password: &SecretString) -> Result<Session, CloudError> {
-        let body = json!({ "email": email, "password": password.expose_secret() });
+    pub async fn sign_in(&self, email: &str, password: &SecretString) -> Result<SignedIn, CloudError> {
+        let credentials = Credentials { email: email.to_owned(), password: password.clone().into() };
         let request = self.open_request(Method::POST, &["v1", "auth"])?;
-        let SignedIn { token, user, teams } = ask(Call::SignIn, request, Some(&body)).await?;
-        let session = Session { token, user, teams };
+        let session: SignedIn = ask(Call::SignIn, request, Some(&credentials)).await?;
         self.set_session(Some(session.clone()));
         Ok(session)
     }

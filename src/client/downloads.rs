@@ -1,104 +1,13 @@
 //! The other direction: opening a link, listing a package, reading its files in ranges.
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use masv_protocol::{File, FileAddress, FileId, LINK_PASSWORD_HEADER, LinkId, LinkQuery, OpenedLink, SecretUrl};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, RANGE};
 use reqwest::{Method, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::Value;
-use url::Url;
 
-use super::types::text;
+use super::storage::presigned;
 use super::{Call, Cloud, CloudError, LARGEST_ERROR, NO_BODY, PackageAccess, ask, read_answer};
-
-/// A link that was opened: the right to read its package.
-#[derive(Debug, Clone, Deserialize)]
-pub struct OpenedLink {
-    /// Name of the package.
-    #[serde(default)]
-    pub name: String,
-    /// The cloud's id of the package.
-    #[serde(deserialize_with = "text")]
-    pub package_id: String,
-    /// Authorises reading the package.
-    pub package_token: SecretString,
-}
-
-/// A file of a package, as the cloud lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedFile {
-    /// The cloud's id.
-    pub id: String,
-    /// Folder and name as the sender's machine had them: nothing about them is safe.
-    pub folder: String,
-    /// Name.
-    pub name: String,
-    /// Bytes.
-    pub size: u64,
-    /// When it was last changed, where the cloud says so in a way that makes sense.
-    pub modified: Option<Timestamp>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    #[serde(deserialize_with = "text")]
-    id: String,
-    #[serde(default)]
-    kind: Option<String>,
-    name: String,
-    #[serde(default)]
-    path: Option<String>,
-    #[serde(default)]
-    size: Option<u64>,
-    #[serde(default)]
-    last_modified: Value,
-}
-
-impl Entry {
-    fn is_file(&self) -> bool {
-        !matches!(self.kind.as_deref(), Some("directory" | "folder"))
-    }
-}
-
-impl From<Entry> for ListedFile {
-    fn from(entry: Entry) -> Self {
-        let modified = match &entry.last_modified {
-            Value::String(text) => text.parse::<Timestamp>().ok(),
-            Value::Number(milliseconds) => milliseconds.as_i64().and_then(|at| Timestamp::from_millisecond(at).ok()),
-            _ => None,
-        };
-        Self {
-            id: entry.id,
-            folder: entry.path.unwrap_or_default(),
-            name: entry.name,
-            size: entry.size.unwrap_or_default(),
-            // Clouds that do not know write the year 1, or the epoch.
-            modified: modified.filter(|at| *at > Timestamp::UNIX_EPOCH),
-        }
-    }
-}
-
-/// Where a file can be read for a while; it carries its own authorisation.
-#[derive(Clone, Deserialize)]
-pub struct FileAddress {
-    url: Url,
-}
-
-impl std::fmt::Debug for FileAddress {
-    /// Without the query, where the signature is.
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}{}", self.url.authority(), self.url.path())
-    }
-}
-
-impl FileAddress {
-    /// The storage's host and port: failures of one host are no failures of another.
-    #[must_use]
-    pub fn host(&self) -> String {
-        self.url.authority().to_owned()
-    }
-}
 
 /// The beginning of an answer of the storage; the bytes follow with [`Incoming::next`].
 #[derive(Debug)]
@@ -131,14 +40,14 @@ impl Cloud {
     /// [`CloudError::Refused`]: 401 without the right password, 403 beyond its limit, 404 for an unknown one, 410 when expired.
     pub async fn open_link(
         &self,
-        id: &str,
+        id: &LinkId,
         secret: &SecretString,
         password: Option<&SecretString>,
     ) -> Result<OpenedLink, CloudError> {
-        let request = self.open_request(Method::GET, &["v1", "links", id])?;
-        let mut request = request.query(&[("secret", secret.expose_secret())]);
+        let request = self.open_request(Method::GET, &["v1", "links", id.as_str()])?;
+        let mut request = request.query(&LinkQuery { secret: secret.clone().into() });
         if let Some(password) = password {
-            request = request.header("X-Link-Password", password.expose_secret());
+            request = request.header(LINK_PASSWORD_HEADER, password.expose_secret());
         }
         ask(Call::OpenLink, request, NO_BODY).await
     }
@@ -147,26 +56,24 @@ impl Cloud {
     ///
     /// # Errors
     /// See [`CloudError`].
-    pub async fn package_files(&self, package: PackageAccess<'_>) -> Result<Vec<ListedFile>, CloudError> {
-        let request = self.package_request(Method::GET, &["v1", "packages", package.id, "files"], package.token)?;
-        let entries: Vec<Entry> = ask(Call::ListFiles, request, NO_BODY).await?;
-        Ok(entries.into_iter().filter(Entry::is_file).map(ListedFile::from).collect())
+    pub async fn package_files(&self, package: PackageAccess<'_>) -> Result<Vec<File>, CloudError> {
+        let path = ["v1", "packages", package.id.as_str(), "files"];
+        let request = self.package_request(Method::GET, &path, package.token)?;
+        let mut files: Vec<File> = ask(Call::ListFiles, request, NO_BODY).await?;
+        files.retain(|file| !file.is_directory());
+        Ok(files)
     }
 
-    /// Where a file can be read.
+    /// Where a file can be read for a while; the address carries its own authorisation.
     ///
     /// # Errors
     /// See [`CloudError`].
-    pub async fn file_address(&self, package: PackageAccess<'_>, file: &str) -> Result<FileAddress, CloudError> {
-        let path = ["v1", "packages", package.id, "files", file, "download"];
+    pub async fn file_address(&self, package: PackageAccess<'_>, file: &FileId) -> Result<SecretUrl, CloudError> {
+        let path = ["v1", "packages", package.id.as_str(), "files", file.as_str(), "download"];
         let request = self.package_request(Method::GET, &path, package.token)?;
-        let address: FileAddress = ask(Call::FileAddress, request, NO_BODY).await?;
-        if matches!(address.url.scheme(), "http" | "https") {
-            Ok(address)
-        } else {
-            let reason = "an address that is not HTTP".to_owned();
-            Err(CloudError::Garbled { call: Call::FileAddress, reason })
-        }
+        let FileAddress { url } = ask(Call::FileAddress, request, NO_BODY).await?;
+        presigned(Call::FileAddress, &url)?;
+        Ok(url)
     }
 
     /// Asks for `length` bytes from `offset` on; a storage that knows no ranges begins with the first. How long it
@@ -174,10 +81,10 @@ impl Cloud {
     ///
     /// # Errors
     /// See [`CloudError`].
-    pub async fn receive(&self, address: &FileAddress, offset: u64, length: u64) -> Result<Incoming, CloudError> {
+    pub async fn receive(&self, address: &SecretUrl, offset: u64, length: u64) -> Result<Incoming, CloudError> {
         let call = Call::ReceivePart;
         let last = offset.saturating_add(length).saturating_sub(1);
-        let request = self.shared.storage.get(address.url.clone());
+        let request = self.shared.storage.get(presigned(call, address)?);
         let request = request.header(RANGE, format!("bytes={offset}-{last}")).header(ACCEPT_ENCODING, "identity");
         let response = request.send().await.map_err(|error| CloudError::transport(call, &error))?;
         let status = response.status();
@@ -223,16 +130,5 @@ mod tests {
         for bad in ["", "bytes */5", "lines 0-1/2", "bytes a-b/c"] {
             assert_eq!(content_range(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn a_listing_is_read_however_it_is_spelled() {
-        let entry = |json: &str| ListedFile::from(serde_json::from_str::<Entry>(json).unwrap());
-        let full =
-            entry(r#"{"id":7,"kind":"file","name":"a","path":"b","size":3,"last_modified":"2024-01-02T03:04:05Z"}"#);
-        assert_eq!((full.id.as_str(), full.folder.as_str(), full.size), ("7", "b", 3));
-        assert_eq!(full.modified, "2024-01-02T03:04:05Z".parse().ok());
-        let bare = entry(r#"{"id":"x","name":"a","path":null,"last_modified":"0001-01-01T00:00:00Z"}"#);
-        assert_eq!((bare.folder.as_str(), bare.size, bare.modified), ("", 0, None));
     }
 }

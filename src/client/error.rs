@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use masv_protocol::{ErrorBody, ErrorCode};
 use serde::Deserialize;
 
 /// The longest message of a cloud that is passed on, characters.
@@ -56,6 +57,8 @@ pub enum Call {
     ListPortals,
     /// Asking for the right to read a package of the team.
     OpenPackage,
+    /// Looking after a hub; what completes "the cloud refused to …".
+    Administer(&'static str),
 }
 
 /// What a call is authorised by: a refusal of it concerns that, and nothing else.
@@ -84,9 +87,12 @@ impl Call {
         match self {
             Self::FindPortal | Self::Limits => Authority::Nothing,
             Self::SignIn => Authority::Credentials,
-            Self::CreatePackage | Self::ListTeams | Self::ListInbox | Self::ListPortals | Self::OpenPackage => {
-                Authority::Account
-            }
+            Self::CreatePackage
+            | Self::ListTeams
+            | Self::ListInbox
+            | Self::ListPortals
+            | Self::OpenPackage
+            | Self::Administer(_) => Authority::Account,
             Self::CreatePortalPackage => Authority::PortalCode,
             Self::OpenLink => Authority::Link,
             Self::CreateFile
@@ -127,6 +133,7 @@ impl fmt::Display for Call {
             Self::ListInbox => "list the inbox",
             Self::ListPortals => "list the portals",
             Self::OpenPackage => "open a package of the team",
+            Self::Administer(what) => what,
         })
     }
 }
@@ -196,22 +203,6 @@ fn which_team(choice: &[String]) -> String {
 }
 
 #[derive(Deserialize)]
-struct Refusal {
-    #[serde(default)]
-    code: serde_json::Value,
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    errors: Vec<RefusalDetail>,
-}
-
-#[derive(Deserialize)]
-struct RefusalDetail {
-    #[serde(default)]
-    msg: String,
-}
-
-#[derive(Deserialize)]
 struct StorageRefusal {
     #[serde(rename = "Code")]
     code: String,
@@ -220,6 +211,11 @@ struct StorageRefusal {
 }
 
 impl CloudError {
+    /// An answer that cannot be read as what was asked for.
+    pub(super) fn unreadable(call: Call, error: &serde_json::Error) -> Self {
+        Self::Garbled { call, reason: printable(&error.to_string()) }
+    }
+
     pub(super) fn transport(call: Call, error: &reqwest::Error) -> Self {
         if error.is_decode() {
             return Self::Garbled { call, reason: reason(error) };
@@ -229,16 +225,8 @@ impl CloudError {
 
     pub(super) fn refusal(call: Call, status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
-        let (code, message) = if let Ok(refusal) = serde_json::from_slice::<Refusal>(body) {
-            let details: Vec<_> =
-                refusal.errors.into_iter().map(|detail| detail.msg).filter(|detail| !detail.is_empty()).collect();
-            let message = if details.is_empty() { refusal.message } else { details.join("; ") };
-            let code = match refusal.code {
-                serde_json::Value::Number(number) => Some(number.to_string()),
-                serde_json::Value::String(word) => Some(word),
-                _ => None,
-            };
-            (code, message)
+        let (code, message) = if let Ok(refusal) = serde_json::from_slice::<ErrorBody>(body) {
+            (refusal.code.as_ref().map(ErrorCode::to_string), refusal.reason())
         } else if let Ok(refusal) = quick_xml::de::from_str::<StorageRefusal>(&text) {
             (Some(refusal.code), refusal.message)
         } else {

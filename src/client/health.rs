@@ -42,7 +42,7 @@ impl Cloud {
     /// See [`CloudError`]; [`CloudError::NotSignedIn`] and [`CloudError::NoTeam`] before anything is asked.
     pub async fn accepts_us(&self) -> Result<Option<bool>, CloudError> {
         let team = self.find_team(None).await?;
-        let request = self.team_request(Method::GET, &["v1", "teams", &team, "tags"])?;
+        let request = self.team_request(Method::GET, &["v1", "teams", team.as_str(), "tags"])?;
         match tell(Call::SignIn, request, NO_BODY).await {
             Ok(()) => Ok(Some(true)),
             Err(CloudError::Refused { status: 401 | 403, .. }) => Ok(Some(false)),

@@ -10,6 +10,7 @@
 //!
 //! Must never know: uploads, the database, which of the two clouds it talks to.
 
+pub mod admin;
 mod auth;
 mod downloads;
 mod error;
@@ -20,12 +21,12 @@ mod packages;
 mod portals;
 mod registry;
 mod storage;
-mod types;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use masv_protocol::{API_KEY_HEADER, PACKAGE_TOKEN_HEADER, SignedIn, Team, TeamId, USER_TOKEN_HEADER};
 use reqwest::header::{ACCEPT, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
@@ -33,16 +34,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-pub use auth::{Session, Team, User};
-pub use downloads::{FileAddress, Incoming, ListedFile, OpenedLink};
+pub use downloads::Incoming;
 pub use error::{Authority, Call, CloudError};
 pub use health::Reached;
-pub use inbox::{Delivery, InboxPage, TeamPackage};
-pub use links::{CreatedLink, NewLink};
-pub use packages::{CreatedFile, CreatedPackage, FinalizeFile, Limits, NewFile, NewPackage, PackageAccess, SentPart};
-pub use portals::{NewPortalPackage, Portal};
+pub use inbox::InboxPage;
+pub use links::link_address;
+pub use masv_protocol as protocol;
+pub use packages::PackageAccess;
 pub use registry::Clouds;
-pub use storage::{Blueprint, PartBody, Receipt};
+pub use storage::{PartBody, Receipt, storage_host};
 
 /// Connecting that takes longer than this has failed.
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
@@ -63,7 +63,7 @@ pub struct CloudSettings {
     /// Authorises team calls; `None` where a person signs in, or for portals only.
     pub api_key: Option<SecretString>,
     /// The team for uploads that name none.
-    pub team_id: Option<String>,
+    pub team_id: Option<TeamId>,
 }
 
 /// How long one waits for a cloud.
@@ -94,11 +94,11 @@ struct Shared {
     base: Url,
     name: String,
     api_key: Option<SecretString>,
-    team_id: Option<String>,
+    team_id: Option<TeamId>,
     patience: Patience,
-    session: RwLock<Option<Session>>,
+    session: RwLock<Option<SignedIn>>,
     /// The only team of the key, once the cloud has told.
-    only_team: RwLock<Option<String>>,
+    only_team: RwLock<Option<TeamId>>,
     control: Client,
     /// Parts go over HTTP/1.1, a connection each: on one HTTP/2 connection they would share one window.
     storage: Client,
@@ -159,9 +159,9 @@ impl Cloud {
 
     /// Whether we belong to a team there.
     #[must_use]
-    pub fn has_team(&self, id: &str) -> bool {
-        let in_session = |session: Session| session.teams.iter().any(|team| team.id == id);
-        self.shared.team_id.as_deref() == Some(id) || self.session().is_some_and(in_session)
+    pub fn has_team(&self, id: &TeamId) -> bool {
+        let in_session = |session: SignedIn| session.teams.iter().any(|team| team.id == *id);
+        self.shared.team_id.as_ref() == Some(id) || self.session().is_some_and(in_session)
     }
 
     /// What its packages remember it by.
@@ -178,12 +178,12 @@ impl Cloud {
 
     /// The session in use; `None` when nobody has signed in.
     #[must_use]
-    pub fn session(&self) -> Option<Session> {
+    pub fn session(&self) -> Option<SignedIn> {
         self.shared.session.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Uses `session` from now on; `None` signs out.
-    pub fn set_session(&self, session: Option<Session>) {
+    pub fn set_session(&self, session: Option<SignedIn>) {
         *self.shared.session.write().unwrap_or_else(PoisonError::into_inner) = session;
     }
 
@@ -203,14 +203,14 @@ impl Cloud {
     ///
     /// # Errors
     /// [`CloudError::NoTeam`] with the choice there is.
-    pub fn team(&self, wanted: Option<&str>) -> Result<String, CloudError> {
-        if let Some(team) = wanted.map(str::to_owned).or_else(|| self.shared.team_id.clone()) {
+    pub fn team(&self, wanted: Option<&TeamId>) -> Result<TeamId, CloudError> {
+        if let Some(team) = wanted.cloned().or_else(|| self.shared.team_id.clone()) {
             return Ok(team);
         }
         if let Some(team) = self.shared.only_team.read().unwrap_or_else(PoisonError::into_inner).clone() {
             return Ok(team);
         }
-        let teams = self.session().map(|session| session.teams).unwrap_or_default();
+        let teams: Vec<Team> = self.session().map(|session| session.teams).unwrap_or_default();
         match teams.as_slice() {
             [only] => Ok(only.id.clone()),
             _ if !self.is_authorised() => Err(CloudError::NotSignedIn),
@@ -223,7 +223,7 @@ impl Cloud {
     ///
     /// # Errors
     /// [`CloudError::NoTeam`] with the choice there is; those of the call.
-    pub async fn find_team(&self, wanted: Option<&str>) -> Result<String, CloudError> {
+    pub async fn find_team(&self, wanted: Option<&TeamId>) -> Result<TeamId, CloudError> {
         let unknown = match self.team(wanted) {
             Err(error @ CloudError::NoTeam { .. }) if self.has_key() => error,
             known => return known,
@@ -236,29 +236,20 @@ impl Cloud {
                 }
                 Err(CloudError::NoTeam { choice: teams.into_iter().map(|team| team.name).collect() })
             }
-            // A cloud that does not list them.
-            Err(CloudError::Refused { status: 403..=405, .. } | CloudError::Garbled { .. }) => Err(unknown),
+            // A cloud that does not list them, or not to keys.
+            Err(CloudError::Refused { status: 401..=405, .. } | CloudError::Garbled { .. }) => Err(unknown),
             Err(error) => Err(error),
         }
-    }
-
-    fn url(&self, path: &[&str]) -> Result<Url, CloudError> {
-        let mut url = self.shared.base.clone();
-        url.path_segments_mut()
-            .map_err(|()| CloudError::Setup { reason: "the cloud's address has no path".to_owned() })?
-            .pop_if_empty()
-            .extend(path);
-        Ok(url)
     }
 
     /// A request that the team's key or session authorises.
     fn team_request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, CloudError> {
         let request = self.open_request(method, path)?;
         if let Some(key) = &self.shared.api_key {
-            return Ok(request.header("X-API-KEY", key.expose_secret()));
+            return Ok(request.header(API_KEY_HEADER, key.expose_secret()));
         }
         let session = self.session().ok_or(CloudError::NotSignedIn)?;
-        Ok(request.header("X-User-Token", session.token.expose_secret()))
+        Ok(request.header(USER_TOKEN_HEADER, session.token.expose()))
     }
 
     /// A request that a package's token authorises.
@@ -268,13 +259,23 @@ impl Cloud {
         path: &[&str],
         token: &SecretString,
     ) -> Result<RequestBuilder, CloudError> {
-        Ok(self.open_request(method, path)?.header("X-Package-Token", token.expose_secret()))
+        Ok(self.open_request(method, path)?.header(PACKAGE_TOKEN_HEADER, token.expose_secret()))
     }
 
     /// A request that needs no authorisation.
     fn open_request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, CloudError> {
-        Ok(self.shared.control.request(method, self.url(path)?).header(ACCEPT, "application/json"))
+        Ok(self.shared.control.request(method, below(&self.shared.base, path)?).header(ACCEPT, "application/json"))
     }
+}
+
+/// The address of a call: each of `path` is one segment, escaped.
+fn below(base: &Url, path: &[&str]) -> Result<Url, CloudError> {
+    let mut url = base.clone();
+    url.path_segments_mut()
+        .map_err(|()| CloudError::Setup { reason: "the cloud's address has no path".to_owned() })?
+        .pop_if_empty()
+        .extend(path);
+    Ok(url)
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -289,7 +290,7 @@ async fn ask<T: DeserializeOwned>(
     body: Option<&impl Serialize>,
 ) -> Result<T, CloudError> {
     let answer = send(call, request, body).await?;
-    serde_json::from_slice(&answer).map_err(|error| CloudError::Garbled { call, reason: error.to_string() })
+    serde_json::from_slice(&answer).map_err(|error| CloudError::unreadable(call, &error))
 }
 
 /// Sends a control call whose answer, if it is good, is not looked at.

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use masv_protocol::TeamId;
 use url::Url;
 
 use super::{Cloud, CloudError, CloudSettings};
@@ -41,7 +42,7 @@ impl Clouds {
     ///
     /// # Errors
     /// [`CloudError::Elsewhere`] for one that has a name but no address, as the agent's own hub when it does not run.
-    pub fn of_package(&self, cloud: Option<&str>, team: Option<&str>) -> Result<Cloud, CloudError> {
+    pub fn of_package(&self, cloud: Option<&str>, team: Option<&TeamId>) -> Result<Cloud, CloudError> {
         let ours = team.is_some_and(|team| self.own.has_team(team));
         match cloud {
             Some(name) if !ours && !self.is_own(name) => self.keyless(name),

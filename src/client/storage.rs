@@ -1,9 +1,8 @@
 //! The storage behind the cloud: presigned addresses, parts, tags.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use futures_util::Stream;
+use masv_protocol::{Blueprint, MultipartId, SecretUrl};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Body, Method, RequestBuilder};
 use serde::Deserialize;
@@ -11,30 +10,17 @@ use url::Url;
 
 use super::{Call, Cloud, CloudError, LARGEST_ERROR, read_answer};
 
-/// A request that the cloud prepared for us: it carries its own authorisation in the address and expires.
-#[derive(Clone, Deserialize)]
-pub struct Blueprint {
-    method: String,
-    url: Url,
-    #[serde(default)]
-    headers: Option<BTreeMap<String, serde_json::Value>>,
-    #[serde(default)]
-    body: Option<String>,
+/// Host and port of a presigned address: failures of one host are no failures of another.
+#[must_use]
+pub fn storage_host(address: &SecretUrl) -> String {
+    Url::parse(address.expose()).map_or_else(|_| String::new(), |url| url.authority().to_owned())
 }
 
-impl std::fmt::Debug for Blueprint {
-    /// Without the query, where the signature is.
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} {}{}", self.method, self.url.authority(), self.url.path())
-    }
-}
-
-impl Blueprint {
-    /// The storage's host and port: failures of one host are no failures of another.
-    #[must_use]
-    pub fn host(&self) -> String {
-        self.url.authority().to_owned()
-    }
+/// The address that a cloud presigned, if it is one that can be called.
+pub(super) fn presigned(call: Call, address: &SecretUrl) -> Result<Url, CloudError> {
+    let garbled = |reason: &str| CloudError::Garbled { call, reason: reason.to_owned() };
+    let url = Url::parse(address.expose()).map_err(|_| garbled("an address that is not valid"))?;
+    if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(garbled("an address that is not HTTP")) }
 }
 
 /// The bytes of a part, as they are read from the disk.
@@ -91,7 +77,7 @@ impl Cloud {
     ///
     /// # Errors
     /// See [`CloudError`].
-    pub async fn begin_file(&self, blueprint: &Blueprint) -> Result<String, CloudError> {
+    pub async fn begin_file(&self, blueprint: &Blueprint) -> Result<MultipartId, CloudError> {
         let call = Call::BeginFile;
         let request = self.storage_request(call, blueprint)?.timeout(self.shared.patience.call);
         let request = match &blueprint.body {
@@ -117,26 +103,18 @@ impl Cloud {
     }
 
     fn storage_request(&self, call: Call, blueprint: &Blueprint) -> Result<RequestBuilder, CloudError> {
-        let garbled = |reason: &str| CloudError::Garbled { call, reason: reason.to_owned() };
         let method = Method::from_bytes(blueprint.method.to_ascii_uppercase().as_bytes())
-            .map_err(|_| garbled("a method that does not exist"))?;
-        if !matches!(blueprint.url.scheme(), "http" | "https") {
-            return Err(garbled("an address that is not HTTP"));
-        }
-        let mut request = self.shared.storage.request(method, blueprint.url.clone());
-        for (name, value) in blueprint.headers.iter().flatten() {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            request = request.header(name, value);
-        }
-        Ok(request)
+            .map_err(|_| CloudError::Garbled { call, reason: "a method that does not exist".to_owned() })?;
+        let request = self.shared.storage.request(method, presigned(call, &blueprint.url)?);
+        Ok(blueprint.header_texts().fold(request, |request, (name, value)| request.header(name, value)))
     }
 }
 
 /// Reads the id out of S3's `InitiateMultipartUploadResult`.
-pub(super) fn multipart_id(xml: &[u8]) -> Result<String, String> {
+pub(super) fn multipart_id(xml: &[u8]) -> Result<MultipartId, String> {
     let text = std::str::from_utf8(xml).map_err(|error| error.to_string())?;
     let answer: InitiateMultipartUploadResult = quick_xml::de::from_str(text).map_err(|error| error.to_string())?;
-    if answer.upload_id.is_empty() { Err("the UploadId is empty".to_owned()) } else { Ok(answer.upload_id) }
+    if answer.upload_id.is_empty() { Err("the UploadId is empty".to_owned()) } else { Ok(answer.upload_id.into()) }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use super::error::retry_after;
-use super::storage::multipart_id;
+use super::storage::{multipart_id, presigned, storage_host};
 use super::*;
+use masv_protocol::{Blueprint, User};
 
 fn cloud(settings: impl FnOnce(&mut CloudSettings)) -> Cloud {
     let base = Url::parse("https://cloud.example/prefix/").unwrap();
@@ -11,10 +12,10 @@ fn cloud(settings: impl FnOnce(&mut CloudSettings)) -> Cloud {
     Cloud::new(built).unwrap()
 }
 
-fn session(teams: &[&str]) -> Session {
-    let teams = teams.iter().map(|id| Team { id: (*id).to_owned(), name: format!("team {id}") }).collect();
+fn session(teams: &[&str]) -> SignedIn {
+    let teams = teams.iter().map(|id| Team { id: (*id).into(), name: format!("team {id}"), role: None }).collect();
     let user = User { id: "U".into(), email: "a@example.com".into(), name: "A".into() };
-    Session { token: "secret-token".into(), user, teams }
+    SignedIn { token: "secret-token".into(), user, teams }
 }
 
 #[test]
@@ -23,26 +24,41 @@ fn the_team_is_the_wanted_one_or_the_only_one() {
     assert_eq!(cloud.team(None), Err(CloudError::NotSignedIn));
     cloud.set_session(Some(session(&["T1"])));
     assert_eq!(cloud.team(None).unwrap(), "T1");
-    assert_eq!(cloud.team(Some("T9")).unwrap(), "T9");
+    assert_eq!(cloud.team(Some(&"T9".into())).unwrap(), "T9");
     cloud.set_session(Some(session(&["T1", "T2"])));
     assert_eq!(cloud.team(None), Err(CloudError::NoTeam { choice: vec!["team T1".into(), "team T2".into()] }));
 }
 
 #[test]
 fn ids_in_addresses_are_escaped() {
-    let url = cloud(|_| {}).url(&["v1", "packages", "../a b", "files"]).unwrap();
+    let url = below(cloud(|_| {}).base(), &["v1", "packages", "../a b", "files"]).unwrap();
     assert_eq!(url.as_str(), "https://cloud.example/prefix/v1/packages/../a%20b/files".replace("../", "..%2F"));
 }
 
 #[test]
 fn nothing_that_is_printed_holds_a_secret() {
-    let blueprint: Blueprint = serde_json::from_value(serde_json::json!({
-        "method": "PUT", "url": "https://bucket.example/key?X-Amz-Signature=secret"
-    }))
-    .unwrap();
+    let blueprint = Blueprint::new("PUT", "https://bucket.example/key?X-Amz-Signature=secret");
     let cloud = cloud(|settings| settings.api_key = Some("secret-key".into()));
     cloud.set_session(Some(session(&[])));
     assert!(!format!("{blueprint:?} {cloud:?}").contains("secret"));
+}
+
+#[test]
+fn a_presigned_address_is_one_that_can_be_called() {
+    let address = |url: &str| masv_protocol::SecretUrl::new(url);
+    assert_eq!(storage_host(&address("https://bucket.example:9000/key?X-Amz-Signature=secret")), "bucket.example:9000");
+    for bad in ["", "/key?X-Amz-Signature=secret", "ftp://bucket.example/?secret", "file:///etc/secret"] {
+        let error = presigned(Call::PartAddresses, &address(bad)).unwrap_err();
+        assert!(matches!(error, CloudError::Garbled { .. }) && !error.to_string().contains("secret"), "{bad}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_told_shortly_and_without_control_characters() {
+    let body = format!(r#"{{"file":"{}"}}"#, "x".repeat(10_000));
+    let error = serde_json::from_str::<masv_protocol::AnnouncedFile>(&body).unwrap_err();
+    let told = CloudError::unreadable(Call::CreateFile, &error).to_string();
+    assert!(told.len() < 1_000 && !told.contains(char::is_control), "{told}");
 }
 
 #[test]

@@ -16,12 +16,16 @@
 //! busy-waiting, and while one commit waits for the disk the next writes gather and share the next one: a
 //! thousand small transactions a second cost a few dozen flushes.
 
+mod work;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+pub use work::{FromValue, Row, ToValue, Value, Work};
 
 /// The oldest SQLite whose write-ahead log can be trusted with two connections
 /// (<https://sqlite.org/wal.html#walresetbug>).
@@ -78,6 +82,14 @@ pub enum DbError {
     /// A write ended by a bug of ours; it left nothing behind.
     #[error("a change of the database ended unexpectedly")]
     Panicked,
+    /// A row has something else than it must; the database was changed by something else, or by a newer program.
+    #[error("the database has an unexpected value in column {column} of an answer: {problem}")]
+    Value {
+        /// Which, from 0.
+        column: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A statement failed.
     #[error("the database refused a statement")]
     Statement(#[from] rusqlite::Error),

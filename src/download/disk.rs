@@ -14,6 +14,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use masv_platform::FileIdentity;
+
 use super::layout::numbered;
 use crate::model::{Owner, Problem};
 
@@ -96,7 +98,7 @@ impl Found {
         Self {
             is_file: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
             size: u64::try_from(stat.st_size).unwrap_or_default(),
-            modified_ns: stat.st_mtime.saturating_mul(1_000_000_000).saturating_add_unsigned(stat.st_mtime_nsec),
+            modified_ns: FileIdentity::of_stat(stat).mtime_ns,
         }
     }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use crate::engine::{Circuits, InFlight, PartHasher, Throttle};
-use masv_client::{Call, Cloud, CloudError, FileAddress, Incoming, PackageAccess};
+use masv_client::{Call, Cloud, CloudError, Incoming, PackageAccess, storage_host};
+use masv_protocol::{FileId, SecretUrl};
 
 /// Bytes that are gathered before they are written.
 const BLOCK: usize = 1 << 20;
@@ -51,11 +52,11 @@ pub(super) struct Source<'a> {
     pub circuits: &'a Circuits,
     pub throttle: &'a Throttle,
     pub package: PackageAccess<'a>,
-    pub file: &'a str,
+    pub file: &'a FileId,
     /// The storage's tag of the content that the parts so far are of.
     pub etag: Mutex<Option<String>>,
     /// Where it can be read, until it can not any more.
-    address: Mutex<Option<FileAddress>>,
+    address: Mutex<Option<SecretUrl>>,
 }
 
 impl<'a> Source<'a> {
@@ -64,7 +65,7 @@ impl<'a> Source<'a> {
         circuits: &'a Circuits,
         throttle: &'a Throttle,
         package: PackageAccess<'a>,
-        file: &'a str,
+        file: &'a FileId,
         etag: Option<String>,
     ) -> Self {
         Self { cloud, circuits, throttle, package, file, etag: Mutex::new(etag), address: Mutex::default() }
@@ -75,7 +76,7 @@ impl<'a> Source<'a> {
         *self.address.lock().await = None;
     }
 
-    async fn address(&self) -> Result<FileAddress, FetchError> {
+    async fn address(&self) -> Result<SecretUrl, FetchError> {
         let mut known = self.address.lock().await;
         if let Some(address) = &*known {
             return Ok(address.clone());
@@ -100,7 +101,7 @@ impl<'a> Source<'a> {
         in_flight: Arc<InFlight>,
     ) -> Result<Vec<u8>, FetchError> {
         let address = self.address().await?;
-        let host = address.host();
+        let host = storage_host(&address);
         if !self.circuits.may_call(&host) {
             return Err(FetchError::Away(host));
         }

@@ -10,8 +10,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use crate::model::DownloadId;
-use masv_client::ListedFile;
-use masv_protocol::PackagePath;
+use masv_protocol::{File, PackagePath};
 
 /// Longest name of one file or folder, bytes.
 const LONGEST_NAME: usize = 255;
@@ -23,7 +22,7 @@ const DEVICES: &[&str] = &["CON", "PRN", "AUX", "NUL", "COM", "LPT", "CONIN$", "
 /// The paths below the destination for these files, in their order.
 /// `around` names the folders that all of them get around them.
 #[must_use]
-pub fn assign(files: &[ListedFile], around: &[String]) -> Vec<String> {
+pub fn assign(files: &[File], around: &[String]) -> Vec<String> {
     let wanted: Vec<Vec<String>> = files.iter().map(|file| safe(file, around)).collect();
     // A file may not be named as a folder that another needs.
     let folders: HashSet<String> = wanted.iter().flat_map(|names| folders_of(&names.join("/"))).collect();
@@ -52,8 +51,8 @@ fn folders_of(path: &str) -> Vec<String> {
     path.match_indices('/').map(|(end, _)| fold(&path[..end])).collect()
 }
 
-fn safe(file: &ListedFile, around: &[String]) -> Vec<String> {
-    let mut names = names(&format!("{}/{}", file.folder, file.name));
+fn safe(file: &File, around: &[String]) -> Vec<String> {
+    let mut names = names(&format!("{}/{}", file.path, file.name));
     if names.is_empty() {
         names.push("file".to_owned());
     }
@@ -147,8 +146,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn listed(folder: &str, name: &str) -> ListedFile {
-        ListedFile { id: "1".into(), folder: folder.into(), name: name.into(), size: 1, modified: None }
+    fn listed(folder: &str, name: &str) -> File {
+        let wire = serde_json::json!({ "id": "1", "path": folder, "name": name, "size": 1 });
+        serde_json::from_value(wire).unwrap()
     }
 
     fn placed(folder: &str, name: &str) -> String {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use super::disk::{DiskError, Folder};
 use super::file::fetch_file;
@@ -19,7 +19,8 @@ use crate::model::{
     Activity, Delivered, Download, DownloadFile, DownloadSource, Problem, RemotePackage, State, WantedFile,
 };
 use crate::store::{Store, StoreError};
-use masv_client::{Cloud, CloudError, ListedFile, PackageAccess};
+use masv_client::{Cloud, CloudError, PackageAccess};
+use masv_protocol::{File, LinkId, PackageId, Secret};
 
 /// Files read from the database at once.
 const PAGE: u32 = 256;
@@ -99,8 +100,8 @@ impl Task {
     }
 
     /// A package in the cloud that this is about.
-    fn package(&self, id: String, token: SecretString) -> RemotePackage {
-        RemotePackage { cloud: Some(self.cloud.name().to_owned()), team: None, id, token }
+    fn package(&self, id: PackageId, token: Secret) -> RemotePackage {
+        RemotePackage { cloud: Some(self.cloud.name().to_owned()), team: None, id, token: token.into() }
     }
 
     /// The right to read a delivery, and its name; waited for while nobody is signed in.
@@ -113,7 +114,7 @@ impl Task {
         loop {
             match self.ask(|| own.team_package(&delivered.team, &delivered.package)).await {
                 Ok(opened) => {
-                    return Ok((self.package(delivered.package.clone(), opened.token), opened.name));
+                    return Ok((self.package(delivered.package.clone(), opened.access_token), opened.package.name));
                 }
                 Err(Halt::Refused(error, RetryDecision::SignIn)) => {
                     attempts += 1;
@@ -172,7 +173,7 @@ pub(super) async fn drive(id: DownloadId, shared: Arc<Shared>, steps: TaskContex
 }
 
 /// The package, its name, and its files; a right to read it that has expired is asked for anew.
-async fn list(task: &Task, download: &Download) -> Result<(RemotePackage, String, Vec<ListedFile>), Halt> {
+async fn list(task: &Task, download: &Download) -> Result<(RemotePackage, String, Vec<File>), Halt> {
     if let (Some(package), Some(name)) = (&download.package, &download.name) {
         match list_with(task, package).await {
             Ok(files) => return Ok((package.clone(), name.clone(), files)),
@@ -185,7 +186,7 @@ async fn list(task: &Task, download: &Download) -> Result<(RemotePackage, String
     Ok((package, name, files))
 }
 
-async fn list_with(task: &Task, package: &RemotePackage) -> Result<Vec<ListedFile>, Halt> {
+async fn list_with(task: &Task, package: &RemotePackage) -> Result<Vec<File>, Halt> {
     task.ask(|| task.cloud.package_files(PackageAccess { id: &package.id, token: &package.token })).await
 }
 
@@ -194,7 +195,8 @@ async fn open(task: &Task, download: &Download) -> Result<(RemotePackage, String
         DownloadSource::Link { id, secret, password } => {
             // A password that is empty is none: whoever asks for one is told so.
             let password = password.as_ref().filter(|password| !password.expose_secret().is_empty());
-            let opened = task.ask(|| task.cloud.open_link(id, secret, password)).await?;
+            let id = LinkId::from(id.as_str());
+            let opened = task.ask(|| task.cloud.open_link(&id, secret, password)).await?;
             (task.package(opened.package_id, opened.package_token), opened.name)
         }
         DownloadSource::Inbox(delivered) => task.open_delivery(&download.spec.api, delivered).await?,
@@ -204,7 +206,7 @@ async fn open(task: &Task, download: &Download) -> Result<(RemotePackage, String
 }
 
 /// What is to be fetched, and where it goes.
-fn choose(download: &Download, folders: &[String], mut listed: Vec<ListedFile>) -> Result<Vec<WantedFile>, Halt> {
+fn choose(download: &Download, folders: &[String], mut listed: Vec<File>) -> Result<Vec<WantedFile>, Halt> {
     let chosen = &download.spec.chosen;
     if let Some(unknown) = chosen.iter().find(|id| !listed.iter().any(|file| file.id == **id)) {
         return Err(Halt::Failed(Problem {
@@ -217,7 +219,7 @@ fn choose(download: &Download, folders: &[String], mut listed: Vec<ListedFile>) 
     listed.retain(|file| chosen.is_empty() || chosen.contains(&file.id));
     let paths = assign(&listed, folders);
     let wanted = listed.into_iter().zip(paths).map(|(file, path)| WantedFile {
-        modified_ns: file.modified.and_then(|at| i64::try_from(at.as_nanosecond()).ok()),
+        modified_ns: file.last_modified.plausible().and_then(|at| i64::try_from(at.as_nanosecond()).ok()),
         remote_id: file.id,
         path,
         size: file.size,

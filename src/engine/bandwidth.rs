@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::model::Setting;
+
 /// How much may be moved at once after idling: this long at the full rate.
 const BURST: Duration = Duration::from_millis(100);
 /// No limit is lower, bytes a second.
@@ -38,6 +40,24 @@ pub struct RateLimit {
     /// When it applies, in the machine's own time zone.
     #[serde(default)]
     pub schedule: Week,
+}
+
+/// The limit of all uploads together, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UploadRateLimit(pub RateLimit);
+
+impl Setting for UploadRateLimit {
+    const KEY: &'static str = "upload_rate_limit";
+}
+
+/// The limit of all downloads together, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DownloadRateLimit(pub RateLimit);
+
+impl Setting for DownloadRateLimit {
+    const KEY: &'static str = "download_rate_limit";
 }
 
 /// A time span for each day of the week.

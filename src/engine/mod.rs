@@ -29,7 +29,7 @@ pub(crate) mod scheduler;
 pub(crate) mod task_context;
 pub(crate) mod throughput;
 
-pub use bandwidth::{RateLimit, Span, Throttle, Week};
+pub use bandwidth::{DownloadRateLimit, RateLimit, Span, Throttle, UploadRateLimit, Week};
 pub(crate) use blake3_tree::{PartHasher, checksum};
 pub(crate) use circuit_breaker::Circuits;
 pub use counters::{Cause, Counters};

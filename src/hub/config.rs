@@ -6,8 +6,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-pub use super::proxies::Network;
-use super::storage::S3Config;
+pub use crate::http::forwarded::Network;
+use crate::storage::S3Config;
 
 /// How a hub is set up. [`HubConfig::new`] gives the defaults.
 #[derive(Debug, Clone)]
@@ -139,7 +139,7 @@ pub struct ProvisionPortal {
     pub access_code: Option<SecretString>,
 }
 
-/// What [`super::Hub::provision`] made sure of.
+/// What [`crate::Hub::provision`] made sure of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provisioned {
     /// Id of the team.

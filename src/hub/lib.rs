@@ -11,49 +11,23 @@
 //! **On a crash** the database is what its last commit left; parts that no row knows are swept up later; senders go on
 //! where they were answered last.
 //!
+//! **Layers**, from the bottom: `storage` keeps bytes and knows nobody; `keys` makes and checks secrets and knows the
+//! database alone; `records` are the typed rows and all SQL, and know neither HTTP, storage nor jobs; `jobs` do what is due
+//! (mail, webhook calls, removal) and know records and storage; `http` speaks the protocol, `operator` is for whoever runs
+//! the hub, and these two know all the others.
+//!
 //! Must never know: the agent, its rules, its store. The two meet on the wire only.
 
-mod accounts;
-mod activity;
-mod admin;
-mod archive;
-mod audit;
-mod auth;
-mod backup;
-mod bucket;
-mod certificate;
-mod closing;
 mod config;
-mod connections;
-mod content;
 mod error;
-mod fields;
-mod files;
-mod first_start;
-mod guesses;
-mod headers;
-mod keeper;
-mod links;
-mod listing;
-mod mail;
-mod packages;
-mod pages;
-mod passwords;
-mod portals;
-mod proxies;
-mod quotas;
-mod restrictions;
-mod routes;
-mod schema;
-mod serve;
-mod sign;
-mod space;
+mod format;
+mod free_space;
+mod http;
+mod jobs;
+mod keys;
+mod operator;
+mod records;
 mod storage;
-mod tags;
-mod units;
-mod webhooks;
-mod wire;
-mod zip;
 
 use std::io;
 use std::net::SocketAddr;
@@ -66,19 +40,19 @@ use axum_server::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-pub use accounts::Role;
-pub use backup::{back_up, restore};
-pub use config::{HubConfig, Limits, Network, Provision, ProvisionPortal, Provisioned, SmtpConfig, TlsConfig};
-pub use error::HubError;
-pub use storage::{S3Config, S3ConfigError, S3Credentials};
+pub use crate::config::{HubConfig, Limits, Network, Provision, ProvisionPortal, Provisioned, SmtpConfig, TlsConfig};
+pub use crate::error::HubError;
+pub use crate::operator::backup::{back_up, restore};
+pub use crate::records::accounts::Role;
+pub use crate::storage::{S3Config, S3ConfigError, S3Credentials};
 
-use certificate::Certificate;
-use guesses::Guesses;
+use crate::http::certificate::Certificate;
+use crate::keys::attempt_limiter::Guesses;
+use crate::keys::tokens::Keys;
+use crate::storage::{Bucket, Disk, Leftovers, Storage};
 use masv_db::Database;
-use sign::Keys;
-use storage::{Bucket, Disk, Leftovers, Storage};
 
-/// See [`archive`]: somebody who asks for the ends of many archives must not keep the bucket busy.
+/// See [`http::archive`]: somebody who asks for the ends of many archives must not keep the bucket busy.
 const READING_CRCS: usize = 2;
 
 /// The file that says where the hub was reached when it was served last.
@@ -144,17 +118,19 @@ impl Hub {
             let storage = folder.join("storage");
             let disk = Disk::open(storage.clone()).map_err(at(&storage))?;
             // A hub that runs with the tables as they are must not find others.
-            let _alone = match Database::is_current(&database, schema::MIGRATIONS)? {
+            let _alone = match Database::is_current(&database, records::schema::MIGRATIONS)? {
                 true => None,
-                false => Some(serve::lock(&folder)?.ok_or_else(|| HubError::OlderServes { data_dir: folder.clone() })?),
+                false => Some(
+                    http::serve::lock(&folder)?.ok_or_else(|| HubError::OlderServes { data_dir: folder.clone() })?,
+                ),
             };
-            let database = Database::open(&database, schema::MIGRATIONS)?;
+            let database = Database::open(&database, records::schema::MIGRATIONS)?;
             let last_base = std::fs::read_to_string(folder.join(BASE_FILE)).ok();
             Ok::<_, HubError>((keys, disk, database, last_base))
         });
         let (keys, disk, database, last_base) =
             opening.await.map_err(|error| HubError::Serve(io::Error::other(error)))??;
-        mail::check(&config)?;
+        jobs::mail::check(&config)?;
         let bucket = config.bucket.as_ref().map(Bucket::new).transpose()?;
         let storage = Storage { disk, bucket };
         let shared = Shared {
@@ -232,7 +208,7 @@ impl Hub {
             return self.public_base();
         }
         let asked = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let scheme = match auth::header(headers, proxies::ASKED_BY) {
+        let scheme = match http::auth::header(headers, http::forwarded::ASKED_BY) {
             Some(scheme) => scheme,
             None if self.config().tls.is_some() => "https",
             None => "http",

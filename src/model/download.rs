@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use masv_protocol::{FileId, PackageId, TeamId};
+
 use super::{DownloadId, Filter, Problem, RemotePackage, State, Totals};
 
 /// Everything needed to fetch one package.
@@ -23,7 +25,7 @@ pub struct DownloadSpec {
     /// Whether it gets a folder of its own in there, named as the package is.
     pub package_folder: bool,
     /// The cloud's ids of the wanted files; empty for all.
-    pub chosen: Vec<String>,
+    pub chosen: Vec<FileId>,
     /// Whether files that are there already are replaced.
     pub overwrite: bool,
     /// Who owns what is written.
@@ -76,11 +78,11 @@ pub enum DownloadSource {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivered {
     /// Whose portal it is.
-    pub team: String,
+    pub team: TeamId,
     /// The portal's subdomain.
     pub portal: String,
     /// The cloud's id of the package.
-    pub package: String,
+    pub package: PackageId,
     /// Name of the package.
     pub name: String,
 }
@@ -141,7 +143,7 @@ pub enum DownloadFileState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedFile {
     /// The cloud's id.
-    pub remote_id: String,
+    pub remote_id: FileId,
     /// Below the destination, made safe.
     pub path: String,
     /// Bytes.

@@ -1,6 +1,7 @@
 //! What transfers of both directions have in common: states, problems, how much is done, which of them are listed.
 
 use jiff::Timestamp;
+use masv_protocol::{PackageId, TeamId};
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -88,9 +89,9 @@ pub struct RemotePackage {
     /// The name of the cloud that has it; `None` for the agent's own, whichever that is.
     pub cloud: Option<String>,
     /// The team there that it belongs to, where one does.
-    pub team: Option<String>,
+    pub team: Option<TeamId>,
     /// The cloud's id.
-    pub id: String,
+    pub id: PackageId,
     /// Authorises every call about this package.
     pub token: SecretString,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use masv_platform::FileIdentity;
-use masv_protocol::PackagePath;
+use masv_protocol::{FileId, MultipartId, PackagePath, TeamId};
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ pub struct UploadSpec {
     /// Options of the link and of the package's life.
     pub options: PackageOptions,
     /// The team that sends; `None` leaves it to the session (portals need none).
-    pub team_id: Option<String>,
+    pub team_id: Option<TeamId>,
     /// Bytes of a part; `None` takes the agent's setting.
     pub chunk_size: Option<u64>,
     /// Higher goes first.
@@ -164,7 +164,7 @@ pub struct Upload {
     /// Options of the package.
     pub options: PackageOptions,
     /// The sending team.
-    pub team_id: Option<String>,
+    pub team_id: Option<TeamId>,
     /// Bytes of a part, as ordered.
     pub chunk_size: Option<u64>,
     /// Higher goes first.
@@ -230,9 +230,9 @@ pub struct File {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteFile {
     /// The cloud's id of the file.
-    pub id: String,
+    pub id: FileId,
     /// The storage's id of the multipart upload.
-    pub multipart_id: String,
+    pub multipart_id: MultipartId,
     /// Bytes of each part but the last.
     pub chunk_size: u64,
 }

@@ -28,7 +28,7 @@ pub struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// Reads the identity out of what `stat` answered.
+    /// Reads the identity out of the metadata of a file.
     #[must_use]
     pub fn of(metadata: &Metadata) -> Self {
         let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
@@ -38,6 +38,20 @@ impl FileIdentity {
             ctime_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
             device: metadata.dev(),
             inode: metadata.ino(),
+        }
+    }
+
+    /// The same from what `stat` answered, whose fields are of other types on other systems.
+    #[must_use]
+    #[expect(clippy::unnecessary_cast, reason = "on some systems the fields have the wanted type already")]
+    pub fn of_stat(stat: &rustix::fs::Stat) -> Self {
+        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+        Self {
+            size: stat.st_size as u64,
+            mtime_ns: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+            ctime_ns: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
         }
     }
 

@@ -19,7 +19,8 @@ use super::status::{InboxState, InboxStatus, LastError, LastLook};
 use crate::download::{Downloads, QueueError};
 use crate::model::{Delivered, DownloadSource, DownloadSpec};
 use crate::store::{Store, StoreError};
-use masv_client::{Cloud, CloudError, Delivery};
+use masv_client::{Cloud, CloudError};
+use masv_protocol::{Package, PortalId, TeamId};
 use masv_rules::{DownloadRule, Portals};
 
 /// A whole look at least this often.
@@ -29,7 +30,7 @@ const OVERLAP: SignedDuration = SignedDuration::from_hours(1);
 /// The wait after a failure of our own memory.
 const OWN_FAULT_WAIT: Duration = Duration::from_secs(5);
 /// More pages than any inbox has: a cloud that gives pages without end does not hold a rule up for ever.
-const MOST_PAGES: usize = 10_000;
+const MOST_PAGES: u64 = 10_000;
 
 /// What a rule is told to do.
 #[derive(Debug)]
@@ -92,37 +93,43 @@ impl LookError {
 /// The packages of the inbox, with the portals they came through.
 pub(super) struct Listing<'a> {
     cloud: &'a Cloud,
-    team: String,
+    team: TeamId,
     from: Timestamp,
     /// Subdomains by the portals' ids, once they were needed.
-    names: Option<HashMap<String, String>>,
-    page: usize,
+    names: Option<HashMap<PortalId, String>>,
+    page: u64,
     more: bool,
 }
 
 impl<'a> Listing<'a> {
     pub(super) async fn new(cloud: &'a Cloud, team: Option<&str>, from: Timestamp) -> Result<Self, CloudError> {
-        Ok(Self { cloud, team: cloud.find_team(team).await?, from, names: None, page: 0, more: true })
+        let team = cloud.find_team(team.map(TeamId::from).as_ref()).await?;
+        Ok(Self { cloud, team, from, names: None, page: 0, more: true })
+    }
+
+    /// Whose inbox it is.
+    pub(super) fn team(&self) -> &TeamId {
+        &self.team
     }
 
     /// The next page; `None` after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<(Delivery, Option<String>)>>, CloudError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<(Package, Option<String>)>>, CloudError> {
         if !self.more || self.page >= MOST_PAGES {
             return Ok(None);
         }
         self.page += 1;
         let page = self.cloud.inbox(&self.team, self.page, self.from).await?;
         self.more = page.more;
-        let nameless = |delivery: &Delivery| delivery.subdomain.is_none() && delivery.portal_id.is_some();
-        if self.names.is_none() && page.deliveries.iter().any(nameless) {
+        let nameless = |package: &Package| package.subdomain().is_none() && package.came_through().is_some();
+        if self.names.is_none() && page.packages.iter().any(nameless) {
             self.names = Some(self.cloud.portal_names(&self.team).await?);
         }
-        let named = page.deliveries.into_iter().map(|delivery| {
-            let name = delivery.subdomain.clone().or_else(|| {
+        let named = page.packages.into_iter().map(|package| {
+            let name = package.subdomain().map(str::to_owned).or_else(|| {
                 let names = self.names.as_ref()?;
-                names.get(delivery.portal_id.as_ref()?).cloned()
+                names.get(package.came_through()?).cloned()
             });
-            (delivery, name)
+            (package, name)
         });
         Ok(Some(named.collect()))
     }
@@ -229,10 +236,10 @@ impl Runner {
             let ids = page.iter().map(|(delivery, _)| delivery.id.clone()).collect();
             let taken = self.store.deliveries_known(&self.rule.name, ids).await?;
             // What a cloud lists in spite of `from` shows that it can not leave it out.
-            let all_listed = page.iter().any(|(delivery, _)| delivery.at.is_some_and(|at| at < from));
+            let all_listed = page.iter().any(|(delivery, _)| delivery.arrived_at().is_some_and(|at| at < from));
             let before = new.len();
             for (delivery, portal) in page {
-                last = last.max(delivery.at);
+                last = last.max(delivery.arrived_at());
                 let is_taken = taken.contains(&delivery.id);
                 if judge(&self.rule, known.since, &delivery, portal.as_deref(), is_taken) == Selection::Take {
                     new.push((delivery, portal));
@@ -243,7 +250,7 @@ impl Runner {
             }
         }
         // First come, first fetched.
-        new.sort_by(|(left, _), (right, _)| (left.at, &left.id).cmp(&(right.at, &right.id)));
+        new.sort_by(|(left, _), (right, _)| (left.arrived_at(), &left.id).cmp(&(right.arrived_at(), &right.id)));
         for (delivery, portal) in new {
             self.fetch(&listing.team, delivery, portal).await?;
         }
@@ -256,14 +263,15 @@ impl Runner {
         Ok(())
     }
 
-    async fn fetch(&self, team: &str, delivery: Delivery, portal: Option<String>) -> Result<(), LookError> {
+    async fn fetch(&self, team: &TeamId, delivery: Package, portal: Option<String>) -> Result<(), LookError> {
         let only = match &self.rule.portals {
             Portals::Subdomains(names) if names.len() == 1 => names.first().cloned(),
             _ => None,
         };
-        let portal = portal.or(only).or(delivery.portal_id).unwrap_or_default();
+        let through = || delivery.came_through().map(ToString::to_string);
+        let portal = portal.or(only).or_else(through).unwrap_or_default();
         let (package, name) = (delivery.id, delivery.name);
-        let delivered = Delivered { team: team.to_owned(), portal, package, name };
+        let delivered = Delivered { team: team.clone(), portal, package, name };
         let api = self.cloud.name().to_owned();
         let source = DownloadSource::Inbox(delivered.clone());
         let spec = DownloadSpec {

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::store::{DeliveryEntry, DeliveryOutcome};
-use masv_client::Delivery;
+use masv_protocol::{Package, PackageState};
 use masv_rules::{DownloadRule, Portals};
 
 /// What a rule does with a package.
@@ -28,7 +28,7 @@ pub(super) enum Selection {
 pub(super) fn judge(
     rule: &DownloadRule,
     since: Timestamp,
-    delivery: &Delivery,
+    delivery: &Package,
     portal: Option<&str>,
     known: bool,
 ) -> Selection {
@@ -36,13 +36,18 @@ pub(super) fn judge(
         Selection::Known
     } else if !is_from(&rule.portals, portal) {
         Selection::OtherPortal
-    } else if !delivery.finalized {
+    } else if !is_whole(delivery) {
         Selection::NotThere
-    } else if delivery.at.is_some_and(|at| at < since) {
+    } else if delivery.arrived_at().is_some_and(|at| at < since) {
         Selection::Early
     } else {
         Selection::Take
     }
+}
+
+/// Whether it is whole and can still be fetched; a cloud that does not say so lists nothing else.
+fn is_whole(delivery: &Package) -> bool {
+    delivery.state().is_none_or(|state| *state == PackageState::Finalized)
 }
 
 fn is_from(portals: &Portals, portal: Option<&str>) -> bool {
@@ -82,7 +87,7 @@ pub struct DeliveryExplanation {
 pub(super) fn explain(
     rule: &DownloadRule,
     since: Timestamp,
-    found: Option<(&Delivery, Option<&str>)>,
+    found: Option<(&Package, Option<&str>)>,
     entry: Option<&DeliveryEntry>,
 ) -> DeliveryExplanation {
     let mut tests = Vec::new();
@@ -92,10 +97,11 @@ pub(super) fn explain(
         Some((delivery, portal)) => {
             let came = portal.map_or_else(|| "an unknown portal".to_owned(), |portal| format!("the portal {portal}"));
             test("portal", is_from(&rule.portals, portal), format!("it came through {came}"));
-            let whole = if delivery.finalized { "it is finalized" } else { "it is not finalized, or expired" };
-            test("finalized", delivery.finalized, whole.to_owned());
-            let at = delivery.at.map_or_else(|| "an unknown time".to_owned(), |at| format!("{at:.0}"));
-            let late = delivery.at.is_none_or(|at| at >= since);
+            let whole = if is_whole(delivery) { "it is finalized" } else { "it is not finalized, or expired" };
+            test("finalized", is_whole(delivery), whole.to_owned());
+            let arrived = delivery.arrived_at();
+            let at = arrived.map_or_else(|| "an unknown time".to_owned(), |at| format!("{at:.0}"));
+            let late = arrived.is_none_or(|at| at >= since);
             test("since", late, format!("it was finalized at {at}; the rule takes what was from {since:.0} on"));
         }
     }
@@ -135,16 +141,11 @@ mod tests {
         (*set.downloads[0]).clone()
     }
 
-    fn delivery(finalized: bool, at: i64) -> Delivery {
-        Delivery {
-            id: "P".into(),
-            name: "Rushes".into(),
-            sender: String::new(),
-            portal_id: None,
-            subdomain: None,
-            finalized,
-            at: Timestamp::from_second(at).ok(),
-        }
+    fn delivery(finalized: bool, at: i64) -> Package {
+        let state = if finalized { "finalized" } else { "new" };
+        let at = Timestamp::from_second(at).unwrap();
+        let wire = serde_json::json!({ "id": "P", "name": "Rushes", "state": state, "finalized_at": at });
+        serde_json::from_value(wire).unwrap()
     }
 
     #[test]
@@ -163,8 +164,7 @@ mod tests {
         for (rule, delivery, portal, known, expected) in cases {
             assert_eq!(judge(rule, since, &delivery, portal, known), expected, "{delivery:?} {portal:?}");
         }
-        let mut timeless = delivery(true, 0);
-        timeless.at = None;
+        let timeless: Package = serde_json::from_str(r#"{"id":"P"}"#).unwrap();
         assert_eq!(judge(&all, since, &timeless, None, false), Selection::Take, "better twice seen than never fetched");
     }
 

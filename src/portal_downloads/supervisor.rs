@@ -231,7 +231,7 @@ impl Inbox {
     pub async fn would_fetch(&self, rule: &DownloadRule) -> Result<Vec<Delivered>, InboxError> {
         let since = self.since(rule).await?;
         let mut listing = Listing::new(&self.inner.cloud, rule.team.as_deref(), since).await?;
-        let team = self.inner.cloud.find_team(rule.team.as_deref()).await?;
+        let team = listing.team().clone();
         let mut found = Vec::new();
         while let Some(page) = listing.next().await? {
             let ids = page.iter().map(|(delivery, _)| delivery.id.clone()).collect();
@@ -269,7 +269,7 @@ impl Inbox {
     pub async fn mark(&self, name: &str, package: Option<&str>) -> Result<u64, InboxError> {
         let rule = self.rule(name)?;
         let mut found = self.would_fetch(&rule).await?;
-        found.retain(|delivered| package.is_none_or(|package| package == delivered.package));
+        found.retain(|delivered| package.is_none_or(|package| delivered.package == *package));
         Ok(self.inner.store.deliveries_skip(name, found).await?)
     }
 

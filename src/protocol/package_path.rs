@@ -113,10 +113,10 @@ fn shortened(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use masv_platform::bytes_to_path;
+    use std::ffi::OsStr;
 
     fn carried(bytes: &[u8]) -> String {
-        PackagePath::from_relative(&bytes_to_path(bytes)).unwrap().to_string()
+        PackagePath::from_relative(Path::new(OsStr::from_bytes(bytes))).unwrap().to_string()
     }
 
     #[test]

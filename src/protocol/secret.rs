@@ -1,13 +1,14 @@
 //! What must not be printed: tokens, passwords, keys, and addresses that carry their own authorisation.
 //!
 //! **Guarantees.** Neither type has a `Display`, and `Debug` shows no secret; whoever wants it must say so by
-//! [`Secret::expose`] or [`SecretUrl::expose`].
+//! [`Secret::expose`] or [`SecretUrl::expose`]. The memory of a [`Secret`] is overwritten when it is dropped.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::lenient;
 
@@ -18,32 +19,37 @@ use crate::lenient;
 /// assert_eq!(format!("{secret:?}"), "[redacted]");
 /// assert_eq!(secret.expose(), "hunter2");
 /// ```
-#[derive(Clone, Serialize)]
-#[serde(transparent)]
-pub struct Secret(String);
+#[derive(Clone)]
+pub struct Secret(SecretString);
 
 impl Secret {
     /// Wraps a secret.
     pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
+        Self(secret.into().into())
     }
 
     /// The secret itself.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 
-    /// The secret itself, owned.
+    /// The secret itself, owned; it is the caller's to keep it from being printed.
     #[must_use]
     pub fn into_exposed(self) -> String {
-        self.0
+        self.expose().to_owned()
     }
 
     /// Whether it is the empty string, by which some requests take a password away.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.expose().is_empty()
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.expose())
     }
 }
 
@@ -55,20 +61,38 @@ impl fmt::Debug for Secret {
 
 impl From<String> for Secret {
     fn from(secret: String) -> Self {
-        Self(secret)
+        Self::new(secret)
     }
 }
 
 impl From<&str> for Secret {
     fn from(secret: &str) -> Self {
-        Self(secret.to_owned())
+        Self::new(secret)
+    }
+}
+
+impl From<SecretString> for Secret {
+    fn from(secret: SecretString) -> Self {
+        Self(secret)
+    }
+}
+
+impl From<Secret> for SecretString {
+    fn from(secret: Secret) -> Self {
+        secret.0
+    }
+}
+
+impl AsRef<SecretString> for Secret {
+    fn as_ref(&self) -> &SecretString {
+        &self.0
     }
 }
 
 impl<'de> Deserialize<'de> for Secret {
     /// A number, as a client may send a code of digits, is the text of its digits.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        lenient::required_text(deserializer).map(Self)
+        lenient::required_text(deserializer).map(Self::from)
     }
 }
 

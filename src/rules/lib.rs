@@ -40,7 +40,7 @@ pub use environment::{Environment, FixedEnvironment, SecretFile, SystemEnvironme
 pub use matching::{OWN_PREFIX, TestOutcome};
 pub use model::{Cloud, DownloadRule, Portals, Rule, RuleDigest, RuleSet};
 pub use move_target::MoveTarget;
-pub use pattern::Patterns;
+pub use pattern::{Patterns, marks_unfinished};
 pub use schedule::{Moments, Schedule, Windows, in_words};
 pub use schema::schema;
 pub use settings::{

@@ -149,7 +149,8 @@ impl Rule {
         if self.temporary {
             return None;
         }
-        let ending = unfinished_ending(relative.file_name()?.as_bytes())?;
+        // Safari downloads into a folder of such a name, and renderers into others.
+        let ending = names(relative).find_map(unfinished_ending)?;
         Some(format!("`*{ending}` is a name of unfinished files, and `temporary` is false"))
     }
 
@@ -250,6 +251,25 @@ mod tests {
         let unfinished = ["a.tmp", "a.PART", "x/a.partial", "a.crdownload", "a.download", "a.filepart"];
         assert_eq!(sent("", &unfinished), [""; 0]);
         assert_eq!(sent("temporary: true", &unfinished), unfinished);
+        // Of download managers and transfer programs, by name; and what lies in a folder that is not finished.
+        let others = [
+            "a.mov.!qB",
+            "a.mov.!ut",
+            "a.mov.bc!",
+            "a.mov.!sync",
+            "a.mov.opdownload",
+            "a.mov.ytdl",
+            "a.mov.aspera-ckpt",
+            "a.mov.aria2",
+            "a.mov.crswap",
+            "a.mov.inprogress",
+            "m.mov.sb-1a2b3c4d-AbCdEf",
+            "saf.mov.download/saf.mov",
+            "shot.tmp/f.0001.exr",
+        ];
+        assert_eq!(sent("", &others), [""; 0]);
+        let finished = ["aria2", "part.mov", "m.mov.sb-1a2b3c4d-AbCdE", "m.mov.sb-1a2b3c4x-AbCdEf", "tmp/a.mov"];
+        assert_eq!(sent("", &finished), finished);
         assert_eq!(sent("", &["tmp", "part.mov", "a.part.mov"]), ["tmp", "part.mov", "a.part.mov"]);
     }
 

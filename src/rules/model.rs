@@ -115,6 +115,9 @@ pub struct Rule {
     pub max_size: Option<u64>,
     /// How long a file must not change, by our own observations, to be whole.
     pub settle: Duration,
+    /// The same for a file of which nothing tells whether a program still writes to it; differs from `settle` only where the
+    /// rule does not set it.
+    pub settle_unseen: Duration,
     /// What, beyond being settled, makes an item ready.
     pub ready: Ready,
     /// What becomes one package.

@@ -35,7 +35,8 @@ impl MoveTarget {
     }
 
     /// The folder that every rendering lies in; `None` where `~` has no meaning.
-    pub(super) fn fixed_part(&self) -> Option<PathBuf> {
+    #[must_use]
+    pub fn fixed_part(&self) -> Option<PathBuf> {
         let written = self.written_part();
         let whole = written.len() == self.template.source().len();
         let folder = if whole { written } else { written.rfind('/').map_or("", |at| &written[..=at]) };

@@ -74,7 +74,12 @@ pub(super) const RULE: &[Key] = &[
     key("temporary", Shape::Boolean, "true", "Send names of unfinished files (`*.tmp`, `*.part`, ...) too."),
     key("min_size", Shape::Size, "1MB", "Smaller files are not sent."),
     key("max_size", Shape::Size, "500GB", "Larger files are not sent."),
-    key("settle", Shape::Duration, "10s", "How long a file must not change to be whole."),
+    key(
+        "settle",
+        Shape::Duration,
+        "10s",
+        "How long a file must not change to be whole; without it 5s, and 30s where writers cannot be seen.",
+    ),
     key(
         "ready",
         Shape::Either(&[Shape::Choice(&["settled"]), Shape::Defined("ready")]),

@@ -79,6 +79,10 @@ fn defaults_are_inherited_and_overridden() {
     let set = read(text).unwrap();
     let (a, b) = (&set.rules[0], &set.rules[1]);
     assert_eq!((a.settle.as_secs(), b.settle.as_secs()), (9, 1));
+    // What is written counts, seen or not; what is not written is longer where nobody can see who writes.
+    assert_eq!((a.settle_unseen.as_secs(), b.settle_unseen.as_secs()), (9, 1));
+    let bare = read("version: 1\nrules:\n  - { name: a, watch: a, upload: { kind: link } }\n").unwrap();
+    assert_eq!((bare.rules[0].settle.as_secs(), bare.rules[0].settle_unseen.as_secs()), (5, 30));
     assert!(!a.matches(Path::new("x.txt"), 1) && b.matches(Path::new("x.txt"), 1));
     assert_eq!(a.watch, Path::new("/etc/masv/a/../b/c"));
     assert_eq!(b.watch, Path::new("/home/me/b"));

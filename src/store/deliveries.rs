@@ -6,7 +6,8 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use masv_protocol::PackageId;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::rows::{from_word, json, time, unsigned, word};
@@ -59,7 +60,7 @@ pub(super) fn take(
     download: DownloadId,
 ) -> Result<(), StoreError> {
     let added = put(connection, rule, delivered, DeliveryOutcome::Fetching, Some(download))?;
-    if added { Ok(()) } else { Err(StoreError::AlreadyDelivered { package: delivered.package.clone() }) }
+    if added { Ok(()) } else { Err(StoreError::AlreadyDelivered { package: delivered.package.to_string() }) }
 }
 
 /// Writes an entry unless there is one; returns whether it was written.
@@ -76,7 +77,7 @@ fn put(
             "INSERT INTO delivery (rule, package_id, name, portal, outcome, download_id, at) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
         )?
-        .execute(params![rule, package, name, portal, word(&outcome), download, now()])?;
+        .execute(params![rule, package.as_str(), name, portal, word(&outcome), download, now()])?;
     Ok(added > 0)
 }
 
@@ -97,13 +98,18 @@ impl Store {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn deliveries_known(&self, rule: &str, packages: Vec<String>) -> Result<HashSet<String>, StoreError> {
+    pub async fn deliveries_known(
+        &self,
+        rule: &str,
+        packages: Vec<PackageId>,
+    ) -> Result<HashSet<PackageId>, StoreError> {
         let rule = rule.to_owned();
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT package_id FROM delivery WHERE rule = ?1 AND package_id IN (SELECT value FROM json_each(?2))",
             )?;
-            let rows = statement.query_map(params![rule, json(&packages)], |row| row.get(0))?;
+            let known = |row: &Row<'_>| Ok(row.get::<_, String>(0)?.into());
+            let rows = statement.query_map(params![rule, json(&packages)], known)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
         .await

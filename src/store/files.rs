@@ -21,7 +21,9 @@ fn file(row: &Row<'_>) -> Result<File, StoreError> {
     let multipart_id: Option<String> = row.get(10)?;
     let chunk_size: Option<i64> = row.get(11)?;
     let remote = match (remote_id, multipart_id, chunk_size) {
-        (Some(id), Some(multipart_id), Some(size)) => Some(RemoteFile { id, multipart_id, chunk_size: unsigned(size) }),
+        (Some(id), Some(multipart_id), Some(size)) => {
+            Some(RemoteFile { id: id.into(), multipart_id: multipart_id.into(), chunk_size: unsigned(size) })
+        }
         _ => None,
     };
     let problem: Option<String> = row.get(14)?;
@@ -265,7 +267,13 @@ impl Store {
                         "UPDATE file SET state = 'sending', remote_id = ?3, multipart_id = ?4, chunk_size = ?5 \
                          WHERE upload_id = ?1 AND number = ?2",
                     )?
-                    .execute(params![id, number, remote.id, remote.multipart_id, signed(remote.chunk_size)])?;
+                    .execute(params![
+                        id,
+                        number,
+                        remote.id.as_str(),
+                        remote.multipart_id.as_str(),
+                        signed(remote.chunk_size)
+                    ])?;
                 Ok(())
             })
             .await

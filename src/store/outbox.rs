@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::rows::{from_json, json, time};
 use super::{Store, StoreError, events, now};
 use crate::model::RemotePackage;
+use masv_protocol::{PackageId, TeamId};
 
 /// Something to do outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,9 +23,9 @@ pub enum Errand {
         cloud: Option<String>,
         /// The team there that it belongs to, where one does.
         #[serde(default)]
-        team: Option<String>,
+        team: Option<TeamId>,
         /// The cloud's id.
-        package_id: String,
+        package_id: PackageId,
         /// Its access token.
         token: String,
     },

@@ -1,12 +1,37 @@
-//! Settings that are changed at run time and kept over restarts, as JSON by key.
+//! Settings that are changed at run time and kept over restarts: each a JSON document under its own key.
 
 use rusqlite::{OptionalExtension, params};
 use serde_json::Value;
 
 use super::rows::from_json;
 use super::{Store, StoreError};
+use crate::model::Setting;
 
 impl Store {
+    /// The setting as it was kept; `None` when it never was, or cannot be read (which the log says).
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn kept<S: Setting>(&self) -> Result<Option<S>, StoreError> {
+        let value = self.setting(S::KEY).await?;
+        Ok(value.and_then(|value| {
+            serde_json::from_value(value)
+                .inspect_err(
+                    |error| tracing::warn!(key = S::KEY, %error, "a kept setting cannot be read; going without it"),
+                )
+                .ok()
+        }))
+    }
+
+    /// Keeps the setting over restarts.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn keep<S: Setting>(&self, setting: &S) -> Result<(), StoreError> {
+        let value = serde_json::to_value(setting).map_err(|_| StoreError::Unreadable("setting.value"))?;
+        self.set_setting(S::KEY, Some(value)).await
+    }
+
     /// The value kept under `key`.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use masv_protocol::TeamId;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
@@ -86,7 +87,7 @@ fn upload(row: &Row<'_>) -> Result<Upload, StoreError> {
         description: row.get(4)?,
         password: row.get::<_, Option<String>>(5)?.map(SecretString::from),
         options: from_json(&row.get::<_, String>(6)?, "upload.options")?,
-        team_id: team_id.clone(),
+        team_id: team_id.clone().map(TeamId::from),
         chunk_size: row.get::<_, Option<i64>>(8)?.map(unsigned),
         priority: row.get(9)?,
         auto_finalize: row.get(10)?,
@@ -96,8 +97,8 @@ fn upload(row: &Row<'_>) -> Result<Upload, StoreError> {
         problem: problem.map(|text| from_json(&text, "upload.problem")).transpose()?,
         package: package_id.zip(package_token).map(|(id, token)| RemotePackage {
             cloud,
-            team: team_id,
-            id,
+            team: team_id.map(TeamId::from),
+            id: id.into(),
             token: token.into(),
         }),
         links: from_json(&row.get::<_, String>(17)?, "upload.links")?,
@@ -172,7 +173,7 @@ fn insert(connection: &Connection, id: UploadId, mut spec: UploadSpec) -> Result
             spec.description,
             spec.password.as_ref().map(ExposeSecret::expose_secret),
             json(&spec.options),
-            spec.team_id,
+            spec.team_id.as_ref().map(TeamId::as_str),
             spec.chunk_size.map(signed),
             spec.priority,
             spec.auto_finalize,
@@ -351,10 +352,10 @@ impl Store {
                     )?
                     .execute(params![
                         id,
-                        package.id,
+                        package.id.as_str(),
                         package.token.expose_secret(),
                         now(),
-                        package.team,
+                        package.team.as_ref().map(TeamId::as_str),
                         package.cloud
                     ])?;
                 if changed == 0 {

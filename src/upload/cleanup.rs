@@ -53,7 +53,7 @@ async fn run_due(shared: &Shared) -> Result<(), StoreError> {
     let due = store.errands_due(ErrandKind::RemovePackage, Timestamp::now(), BATCH).await?;
     for Outgoing { id, errand, attempts, .. } in due {
         let Errand::RemovePackage { cloud, team, package_id, token } = &errand else { continue };
-        let cloud = match clouds.of_package(cloud.as_deref(), team.as_deref()) {
+        let cloud = match clouds.of_package(cloud.as_deref(), team.as_ref()) {
             Ok(cloud) => cloud,
             // It waits until the agent is set up with that cloud once more.
             Err(_) => {

@@ -31,8 +31,9 @@ use crate::engine::progress::WaitsFor;
 use crate::engine::retry::{RetryDecision, Tries, backoff};
 use crate::engine::task_context::{Halt, PartError, each_part};
 use crate::model::{File, FileState, Part, Problem, RemoteFile};
-use masv_client::{CloudError, FinalizeFile, NewFile, SentPart};
+use masv_client::{CloudError, storage_host};
 use masv_platform::{FileIdentity, crash_point};
+use masv_protocol::{FileExtras, FinalizeFile, ListedPart, NewFile, Time};
 
 /// A part that arrives damaged so often is not the network's fault.
 const DAMAGE_LIMIT: u32 = 3;
@@ -226,12 +227,10 @@ async fn begin(run: &Run, file: &File) -> Result<RemoteFile, Setback> {
     let plan = Plan::new(file.identity.size, run.chunk_size, run.limits);
     let modified = Timestamp::from_nanosecond(file.identity.mtime_ns.into()).unwrap_or(Timestamp::UNIX_EPOCH);
     let announced = NewFile {
-        kind: "file",
-        name: file.path.name(),
-        path: file.path.folder(),
-        last_modified: format!("{modified:.3}"),
-        size: plan.size,
-        chunk_size: plan.chunk_size,
+        last_modified: Some(Time::from(modified)),
+        size: Some(plan.size),
+        chunk_size: Some(plan.chunk_size),
+        ..NewFile::at(&file.path)
     };
     let created = run.try_to(|| run.cloud().create_file(run.package(), &announced)).await?;
     let multipart_id = match run.try_to(|| run.cloud().begin_file(&created.create_blueprint)).await {
@@ -356,7 +355,7 @@ impl Sending<'_> {
         let address =
             run.unless_stopped(self.addresses.of(number, ask)).await.map_err(|halt| Miss::Setback(halt.into()))?;
         let address = address.map_err(Miss::Cloud)?;
-        let host = address.blueprint.host();
+        let host = storage_host(&address.blueprint.url);
         if !circuits.may_call(&host) {
             return Err(Miss::Away(host));
         }
@@ -386,13 +385,13 @@ impl Sending<'_> {
 
 async fn finalize(run: &Run, file: &File, remote: &RemoteFile, parts: &[Part]) -> Result<(), Setback> {
     let closing = FinalizeFile {
-        file_id: &remote.id,
-        size: file.identity.size,
-        chunk_size: remote.chunk_size,
-        multipart_id: &remote.multipart_id,
-        parts: parts.iter().map(|part| SentPart { number: part.number, etag: &part.etag }).collect(),
+        size: Some(file.identity.size),
+        chunk_size: Some(remote.chunk_size),
+        file_extras: Some(FileExtras { upload_id: Some(remote.multipart_id.clone()) }),
+        chunk_extras: parts.iter().map(|part| ListedPart { number: part.number, etag: part.etag.clone() }).collect(),
+        ..FinalizeFile::default()
     };
-    match run.try_to(|| run.cloud().finalize_file(run.package(), &closing)).await {
+    match run.try_to(|| run.cloud().finalize_file(run.package(), &remote.id, &closing)).await {
         Ok(()) | Err(Halt::Refused(_, RetryDecision::Done)) => Ok(()),
         Err(Halt::Refused(_, RetryDecision::Restart)) => Err(Setback::Forgotten),
         Err(halt) => Err(halt.into()),

@@ -1,6 +1,6 @@
 //! How a file is cut into parts. Pure.
 
-use masv_client::Limits;
+use masv_protocol::Limits;
 
 /// Part sizes are multiples of this many bytes, so that every part begins at a leaf of the file's BLAKE3 tree.
 const STEP: u64 = 1024;

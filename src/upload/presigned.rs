@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::OnceCell;
 
-use masv_client::{Blueprint, CloudError};
+use masv_client::CloudError;
+use masv_protocol::Blueprint;
 
 /// Parts whose addresses are asked for at once.
 const WINDOW: u32 = 8;
@@ -129,10 +130,7 @@ mod tests {
             self.0.lock().unwrap().push((first, count));
             tokio::task::yield_now().await;
             let round = self.0.lock().unwrap().len();
-            let address = |number| {
-                let url = format!("http://storage{round}.example:{number}/");
-                serde_json::from_value(serde_json::json!({ "method": "PUT", "url": url })).unwrap()
-            };
+            let address = |number| Blueprint::new("PUT", format!("http://storage{round}.example:{number}/"));
             Ok((first..first + count).map(address).collect())
         }
 
@@ -142,7 +140,8 @@ mod tests {
     }
 
     async fn host(addresses: &PresignedUrls, asking: &Asking, number: u32) -> String {
-        addresses.of(number, |first, count| asking.answer(first, count)).await.unwrap().blueprint.host()
+        let address = addresses.of(number, |first, count| asking.answer(first, count)).await.unwrap();
+        masv_client::storage_host(&address.blueprint.url)
     }
 
     #[tokio::test]

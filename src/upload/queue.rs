@@ -21,7 +21,8 @@ use crate::engine::task_context::{Halt, TaskContext};
 use crate::model::UploadId;
 use crate::model::{Destination, FileState, Link, Problem, SourceFile, State, Totals, Turn, UploadFilter, UploadSpec};
 use crate::store::{OnlyWaiting, Order, Store, StoreError};
-use masv_client::{Cloud, CloudError, Clouds, Limits, NewLink, PackageAccess, Session};
+use masv_client::{Cloud, CloudError, Clouds, PackageAccess, link_address};
+use masv_protocol::{EmailAddress, Limits, LinkSettings, Secret, SignedIn};
 
 /// A cloud that loses the packages of an upload so often would lose the next one, too.
 const MOST_VANISHED: u32 = 3;
@@ -206,7 +207,7 @@ impl Queue {
     }
 
     /// Uses `session` for team calls from now on; uploads that waited for one go on.
-    pub fn set_session(&self, session: Option<Session>) {
+    pub fn set_session(&self, session: Option<SignedIn>) {
         self.shared.clouds.own().set_session(session);
         self.shared.session_told.store(false, Ordering::Relaxed);
         self.shared.session_changed.notify_waiters();
@@ -363,7 +364,7 @@ impl Queue {
         &self,
         id: UploadId,
         password: Option<SecretString>,
-        email: Option<String>,
+        email: Option<EmailAddress>,
     ) -> Result<Link, QueueError> {
         let upload = self.shared.store.upload(id).await?;
         let Some(package) = &upload.package else {
@@ -371,9 +372,11 @@ impl Queue {
             return Err(QueueError::WrongState { id: id.into(), state: upload.state.as_str(), allowed });
         };
         let access = PackageAccess { id: &package.id, token: &package.token };
-        let cloud = self.shared.clouds.of_package(package.cloud.as_deref(), package.team.as_deref())?;
-        let created = cloud.create_link(access, &NewLink { email: email.clone(), password }).await?;
-        let link = Link { id: created.id, url: created.url, email };
+        let cloud = self.shared.clouds.of_package(package.cloud.as_deref(), package.team.as_ref())?;
+        let wanted = LinkSettings { email, password: password.map(Secret::from), ..LinkSettings::default() };
+        let created = cloud.create_link(access, &wanted).await?;
+        let url = link_address(&created).into_exposed();
+        let link = Link { id: created.id.into_string(), url, email: wanted.email.map(EmailAddress::into_string) };
         self.shared.store.link_created(id, link.clone()).await?;
         Ok(link)
     }

@@ -17,8 +17,9 @@ use tokio::time::Instant;
 use crate::engine::bandwidth::Throttle;
 use crate::engine::blake3_tree::PartHasher;
 use crate::engine::progress::InFlight;
-use masv_client::{Blueprint, Call, Cloud, CloudError, PartBody, Receipt};
+use masv_client::{Call, Cloud, CloudError, PartBody, Receipt};
 use masv_digest::{Md5, SharedMd5};
+use masv_protocol::Blueprint;
 
 /// Bytes read at once.
 const BLOCK: usize = 256 << 10;

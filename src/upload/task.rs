@@ -25,8 +25,13 @@ use crate::model::{
     Activity, Destination, File, Link, PackageOptions, Problem, RemotePackage, State, Upload, UploadKind,
 };
 use crate::store::{Store, StoreError};
-use masv_client::{Authority, Call, Cloud, CloudError, Limits, NewLink, NewPackage, NewPortalPackage, PackageAccess};
+use masv_client::{Authority, Call, Cloud, CloudError, PackageAccess, link_address};
 use masv_platform::crash_point;
+use masv_protocol::{
+    EmailAddress, InvalidEmailAddress, Limits, LinkSettings, NewPackage, NewPortalPackage, Secret, TagChoice,
+    TeamspaceId,
+};
+use serde_json::{Value, json};
 
 /// Files read from the database at once.
 const PAGE: u32 = 256;
@@ -170,7 +175,7 @@ fn is_package_gone(error: &CloudError) -> bool {
 async fn send(upload: Upload, shared: Arc<Shared>, steps: TaskContext) -> Result<(), Halt> {
     let id = upload.id;
     let cloud = match &upload.package {
-        Some(package) => shared.clouds.of_package(package.cloud.as_deref(), package.team.as_deref()),
+        Some(package) => shared.clouds.of_package(package.cloud.as_deref(), package.team.as_ref()),
         None => Ok(shared.clouds.own().clone()),
     };
     let cloud = cloud.map_err(|error| Halt::Refused(error, RetryDecision::Never))?;
@@ -240,23 +245,24 @@ async fn create(task: &Task, upload: &Upload) -> Result<RemotePackage, Halt> {
         Destination::Portal { subdomain, sender, access_code, metadata } => {
             let portal = task.try_to(|| task.cloud().portal(subdomain)).await?;
             let package = NewPortalPackage {
-                name: &upload.name,
-                description: upload.description.as_deref(),
-                sender,
-                access_code: access_code.as_ref(),
-                metadata,
+                name: Some(upload.name.clone()),
+                description: Some(upload.description.clone().unwrap_or_default()),
+                sender: Some(address(sender)?),
+                access_code: access_code.clone().map(Secret::from),
+                custom_metadata: if metadata.is_empty() { Value::Null } else { json!(metadata) },
+                ..NewPortalPackage::default()
             };
             let code = task.shared.access_codes.of(task.cloud().name(), subdomain, access_code.as_ref());
-            (try_code(task, &code, || task.cloud().create_portal_package(&portal, &package)).await?, None)
+            (try_code(task, &code, || task.cloud().create_portal_package(&portal.id, &package)).await?, None)
         }
         destination => {
-            let team = task.try_to(|| task.cloud().find_team(upload.team_id.as_deref())).await?;
-            let package = new_package(upload, destination);
+            let team = task.try_to(|| task.cloud().find_team(upload.team_id.as_ref())).await?;
+            let package = new_package(upload, destination)?;
             (task.try_to(|| task.cloud().create_package(&team, &package)).await?, Some(team))
         }
     };
     let cloud = Some(task.cloud().name().to_owned());
-    let package = RemotePackage { cloud, team, id: created.id, token: created.access_token };
+    let package = RemotePackage { cloud, team, id: created.package.id, token: created.access_token.into() };
     crash_point("package.made");
     task.store().package_created(task.id, package.clone()).await?;
     crash_point("package.kept");
@@ -295,33 +301,48 @@ where
     tried
 }
 
-fn new_package(upload: &Upload, destination: &Destination) -> NewPackage {
+/// A mail address as it was ordered. Uploads of earlier versions may have one that no mail server accepts.
+fn address(ordered: &str) -> Result<EmailAddress, Halt> {
+    ordered.parse().map_err(|error: InvalidEmailAddress| {
+        Halt::Failed(Problem {
+            code: "invalid_address".to_owned(),
+            message: error.to_string(),
+            retryable: false,
+            hint: Some("remove the upload and start another with the right address".to_owned()),
+        })
+    })
+}
+
+fn new_package(upload: &Upload, destination: &Destination) -> Result<NewPackage, Halt> {
     let PackageOptions { delete_after, download_limit, tag_name, tag_id, teamspace_id, unlimited_storage } =
         upload.options.clone();
     let recipients = match destination {
-        Destination::Email { recipients } => recipients.clone(),
+        Destination::Email { recipients } => {
+            recipients.iter().map(|ordered| address(ordered)).collect::<Result<_, _>>()?
+        }
         Destination::Link | Destination::Portal { .. } => Vec::new(),
     };
-    NewPackage {
-        name: upload.name.clone(),
-        description: upload.description.clone(),
+    Ok(NewPackage {
+        name: Some(upload.name.clone()),
+        description: Some(upload.description.clone().unwrap_or_default()),
         recipients,
-        password: upload.password.clone(),
+        password: upload.password.clone().map(Secret::from),
         access_limit: download_limit,
-        expiry_days: delete_after,
-        unlimited_storage,
-        tag_id,
-        tag_name,
-        teamspace_id,
-    }
+        custom_expiry_days: delete_after.map(i64::from),
+        unlimited_storage: unlimited_storage.then_some(true),
+        tag: tag_id.map(|id| TagChoice::Id(id.into())).or(tag_name.map(TagChoice::Name)),
+        teamspace_id: teamspace_id.map(TeamspaceId::from),
+        ..NewPackage::default()
+    })
 }
 
 async fn make_link(task: &Task, package: &RemotePackage) -> Result<(), Halt> {
     let access = PackageAccess { id: &package.id, token: &package.token };
-    let new = NewLink::default();
+    let new = LinkSettings::default();
     let link = task.try_to(|| task.cloud().create_link(access, &new)).await?;
     crash_point("link.made");
-    task.store().link_created(task.id, Link { id: link.id, url: link.url, email: None }).await?;
+    let url = link_address(&link).into_exposed();
+    task.store().link_created(task.id, Link { id: link.id.into_string(), url, email: None }).await?;
     Ok(())
 }
 

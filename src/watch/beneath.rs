@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
 
-use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use masv_platform::FileIdentity;
@@ -68,7 +68,7 @@ fn probe_one(root: BorrowedFd<'_>, path: &Path) -> Probe {
     let stat = open_beneath(root, path, OFlags::RDONLY | OFlags::NONBLOCK).and_then(|file| rustix::fs::fstat(&file));
     match stat {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
-            Probe::Readable(identity_of(&stat))
+            Probe::Readable(FileIdentity::of_stat(&stat))
         }
         Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Probe::Gone,
         Err(Errno::ACCESS | Errno::PERM) => Probe::Unreadable("the agent may not read it".to_owned()),
@@ -107,18 +107,5 @@ pub(super) fn open_beneath(root: BorrowedFd<'_>, relative: &Path, flags: OFlags)
     match current {
         Some(opened) => Ok(opened),
         None => open_folder(root, OsStr::new(".")),
-    }
-}
-
-/// The same as [`FileIdentity::of`], from a raw `stat`.
-#[expect(clippy::unnecessary_cast, reason = "the fields' types differ from system to system")]
-pub(super) fn identity_of(stat: &Stat) -> FileIdentity {
-    let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
-    FileIdentity {
-        size: stat.st_size as u64,
-        mtime_ns: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-        ctime_ns: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-        device: stat.st_dev as u64,
-        inode: stat.st_ino as u64,
     }
 }

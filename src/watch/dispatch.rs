@@ -10,7 +10,7 @@ use jiff::Zoned;
 
 use crate::model::{Destination, PackageOptions, SourceFile, UploadSpec};
 use masv_platform::FileIdentity;
-use masv_protocol::PackagePath;
+use masv_protocol::{PackagePath, TeamId};
 use masv_rules::composed;
 use masv_rules::{Finalize, Rule, Template, TemplateContext, TemplateError, UploadKind};
 
@@ -31,7 +31,7 @@ pub struct Surroundings {
     /// Name of this machine.
     pub host: String,
     /// The team that sends when the rule names none.
-    pub team_id: Option<String>,
+    pub team_id: Option<TeamId>,
 }
 
 /// A template that could not be rendered for these files.
@@ -127,7 +127,7 @@ pub fn order(
             teamspace_id: upload.teamspace_id.clone(),
             unlimited_storage: upload.unlimited_storage,
         },
-        team_id: upload.team_id.clone().or_else(|| surroundings.team_id.clone()),
+        team_id: upload.team_id.clone().map(TeamId::from).or_else(|| surroundings.team_id.clone()),
         chunk_size: upload.chunk_size,
         priority: rule.priority,
         auto_finalize: matches!(rule.finalize, Finalize::Auto),
@@ -197,9 +197,9 @@ mod tests {
             "kind: portal, subdomain: acme, sender: a@example.com, password: secret, name: '{{ item }} {{ host }} {{ seq }}', \
              metadata: { project: '{{ path[0] }}' }",
         );
-        let surroundings = Surroundings { host: "bench".to_owned(), team_id: Some("team".to_owned()) };
+        let surroundings = Surroundings { host: "bench".to_owned(), team_id: Some("team".into()) };
         let order = order(&rule, &surroundings, &Zoned::now(), "", 7, &[chosen("A001/clip.mov")]).unwrap();
-        assert_eq!((order.name.as_str(), order.team_id.as_deref()), ("A001 bench 7", Some("team")));
+        assert_eq!((order.name.as_str(), order.team_id), ("A001 bench 7", Some("team".into())));
         assert!(order.password.is_none() && uses_sequence(&rule));
         let Destination::Portal { access_code, metadata, .. } = order.destination else { panic!("not a portal") };
         assert!(access_code.is_some());

@@ -17,6 +17,7 @@ use super::beneath::{self, Probe};
 use super::classifier::Classifier;
 use super::dispatch::{self, Surroundings};
 use super::manifest;
+use super::open_handles::Writing;
 use super::package::Gate;
 use super::planner::Planner;
 use super::scan;
@@ -136,7 +137,7 @@ fn one(sieve: &Classifier, surroundings: &Surroundings, ledger: &[LedgerEntry], 
     for ((path, _), probe) in due.iter().zip(probes) {
         // Who is still at work on a file is not asked: it would be whole some time.
         if let Probe::Readable(_) | Probe::Unreadable(_) = probe {
-            desk.confirm(LATER, path, probe, None);
+            desk.confirm(LATER, path, probe, Writing::No);
         }
     }
     for (path, identity) in desk.unread_manifests() {

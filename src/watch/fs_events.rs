@@ -6,19 +6,22 @@
 //! **Guarantees.** The events are always taken from the system, whatever the reader does: they are gathered as a
 //! set of paths, and when that grows too large, or the system says that it lost some, it becomes "everything". A
 //! folder is watched before it is listed, so that nothing falls between the two. What can not be watched (limits,
-//! network file systems) is told, so that it is polled.
+//! network file systems) is told, so that it is polled. The same events, in their order, tell which files are being
+//! written ([`super::write_tracker`]).
 //!
 //! Must never know: what the files mean.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
+use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RenameMode};
 use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
 use super::watcher::FileSystem;
+use super::write_tracker::{Touch, WriteTracker, Written};
 
 /// More paths than this are "everything".
 const MOST_PATHS: usize = 4_096;
@@ -74,11 +77,26 @@ struct Gathered {
     limit: bool,
     /// The watched folder without links in its path: some systems tell of changes under that name.
     canonical: Option<PathBuf>,
+    writes: WriteTracker,
+}
+
+impl Gathered {
+    fn relative(&self, root: &Path, path: &Path) -> Option<PathBuf> {
+        let canonical = self.canonical.as_deref().unwrap_or(root);
+        // The watched folder's own name is the empty path.
+        path.strip_prefix(root).or_else(|_| path.strip_prefix(canonical)).ok().map(Path::to_owned)
+    }
+
+    fn lose(&mut self) {
+        self.everything = true;
+        self.writes.forget();
+    }
 }
 
 #[derive(Debug)]
 struct Shared {
     root: PathBuf,
+    started: Instant,
     gathered: Mutex<Gathered>,
     wake: Notify,
 }
@@ -95,9 +113,15 @@ impl Shared {
             // The system lost events. This one has no path: it must be seen before anything looks at paths.
             Ok(event) if event.need_rescan() => {
                 gathered.overflows += 1;
-                gathered.everything = true;
+                gathered.lose();
             }
             Ok(event) => {
+                let paths: Vec<PathBuf> =
+                    event.paths.iter().filter_map(|path| gathered.relative(&self.root, path)).collect();
+                // Elsewhere nothing tells that a file was closed, and what is never closed would be held.
+                if cfg!(target_os = "linux") {
+                    follow(&mut gathered.writes, self.started.elapsed(), event.kind, &paths);
+                }
                 if !tells_of_a_change(event.kind) {
                     return;
                 }
@@ -105,11 +129,7 @@ impl Shared {
                     event.kind,
                     EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From | RenameMode::Both))
                 );
-                for path in event.paths {
-                    // The watched folder's own name is the empty path.
-                    let canonical = gathered.canonical.as_deref().unwrap_or(&self.root);
-                    let relative = path.strip_prefix(&self.root).or_else(|_| path.strip_prefix(canonical));
-                    let Ok(relative) = relative.map(Path::to_owned) else { continue };
+                for relative in paths {
                     if ends {
                         gathered.ended.push(relative.clone());
                     }
@@ -120,7 +140,7 @@ impl Shared {
             }
             Err(error) => {
                 gathered.limit |= is_limit(&error);
-                gathered.everything = true;
+                gathered.lose();
             }
         }
         if gathered.paths.len() > MOST_PATHS || gathered.ended.len() > MOST_PATHS {
@@ -132,6 +152,26 @@ impl Shared {
         drop(gathered);
         self.wake.notify_one();
     }
+}
+
+/// Tells the tracker of what an event says about who writes.
+fn follow(writes: &mut WriteTracker, now: Duration, kind: EventKind, paths: &[PathBuf]) {
+    let touch = match kind {
+        EventKind::Create(CreateKind::File) => Touch::Created,
+        EventKind::Access(AccessKind::Open(_)) => Touch::Opened,
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Touch::Closed,
+        EventKind::Modify(ModifyKind::Data(_)) => Touch::Modified,
+        EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => Touch::Left,
+        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Touch::Arrived,
+        EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => {
+            if let [from, to] = paths {
+                writes.renamed(from, to);
+            }
+            return;
+        }
+        _ => return,
+    };
+    paths.iter().for_each(|path| writes.touch(now, path, touch));
 }
 
 /// Opening and reading, our own looks among it, change nothing.
@@ -165,7 +205,12 @@ impl FsEvents {
     /// that could be relied on.
     #[must_use]
     pub fn new(root: &Path, native: bool, file_system: FileSystem) -> Self {
-        let shared = Arc::new(Shared { root: root.to_owned(), gathered: Mutex::default(), wake: Notify::new() });
+        let shared = Arc::new(Shared {
+            root: root.to_owned(),
+            started: Instant::now(),
+            gathered: Mutex::default(),
+            wake: Notify::new(),
+        });
         let hints = Self {
             shared,
             watcher: Mutex::default(),
@@ -263,6 +308,17 @@ impl FsEvents {
         locked(&self.silence).clone()
     }
 
+    /// What the events say of who writes to a file (path relative to the watched folder).
+    #[must_use]
+    pub fn written(&self, path: &Path) -> Written {
+        self.shared.gathered().writes.get(self.shared.started.elapsed(), path)
+    }
+
+    /// The folder was away: what the events said before means nothing.
+    pub fn forget_writes(&self) {
+        self.shared.gathered().writes.forget();
+    }
+
     /// How often the system lost events.
     #[must_use]
     pub fn overflows(&self) -> u64 {
@@ -306,7 +362,7 @@ fn limit_hint(watched: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use notify::event::{CreateKind, DataChange, Flag, RemoveKind};
+    use notify::event::{DataChange, Flag, RemoveKind};
 
     use super::*;
 
@@ -377,6 +433,31 @@ mod tests {
         assert!(hints.take().is_empty());
         hints.shared.take_event(event(EventKind::Modify(ModifyKind::Data(DataChange::Any)), &["/drop/a/b", "/else"]));
         assert_eq!(hints.take().paths, BTreeSet::from([PathBuf::from("a/b")]));
+    }
+
+    /// "Modified since it was last closed" comes of events that are no hints, and lost events leave nothing known.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn events_tell_who_writes_until_some_are_lost() {
+        let hints = silent(Path::new("/drop"));
+        let modified = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
+        for (kind, path) in
+            [(CREATED, "new"), (opened, "new"), (modified, "open"), (modified, "done"), (closed, "done")]
+        {
+            hints.shared.take_event(event(kind, &[&format!("/drop/{path}")]));
+        }
+        let written = |path: &str| hints.written(Path::new(path));
+        assert!(matches!([written("new"), written("open")], [Written::Open { .. }, Written::Open { .. }]));
+        assert_eq!((written("done"), written("other")), (Written::Closed, Written::Unknown));
+        let renamed = |mode| EventKind::Modify(ModifyKind::Name(mode));
+        hints.shared.take_event(event(renamed(RenameMode::From), &["/drop/done"]));
+        hints.shared.take_event(event(renamed(RenameMode::To), &["/drop/final"]));
+        hints.shared.take_event(event(renamed(RenameMode::Both), &["/drop/done", "/drop/final"]));
+        assert_eq!((written("done"), written("final")), (Written::Unknown, Written::Closed));
+        hints.shared.take_event(Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+        assert_eq!((written("open"), written("final")), (Written::Unknown, Written::Unknown));
     }
 
     /// A folder that is removed and made again within one look may have the same inode, but its watch is gone.

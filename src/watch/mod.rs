@@ -35,6 +35,7 @@ mod post_actions;
 mod relocate;
 mod runner;
 mod scan;
+mod sequence;
 mod settle;
 mod snapshot;
 mod status;
@@ -42,6 +43,7 @@ mod trigger;
 mod upload_events;
 mod upload_sink;
 mod watcher;
+mod write_tracker;
 
 pub use dry_run::{DryPackage, DryRun, dry_run};
 pub use explain::{Explanation, RuleExplanation, Test};

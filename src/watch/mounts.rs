@@ -1,8 +1,10 @@
 //! Whether a folder's file system tells of changes by itself.
 //!
 //! Network file systems and those that a program provides (FUSE) tell nothing of what other machines or the
-//! program itself do, and give no error either: they have to be looked at again and again.
+//! program itself do, and give no error either: they have to be looked at again and again. For the same reason nothing
+//! tells who has a file open on them.
 
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 /// The name of the folder's file system when it tells of no changes made elsewhere.
@@ -11,12 +13,21 @@ pub fn silent_file_system(folder: &Path) -> Option<&'static str> {
     system::silent_file_system(folder)
 }
 
+/// The same of an open file, which may lie on another file system than the watched folder.
+#[must_use]
+pub fn silent_file_system_of(file: BorrowedFd<'_>) -> Option<&'static str> {
+    system::silent_file_system_of(file)
+}
+
 #[cfg(target_os = "linux")]
 mod system {
+    use std::os::fd::BorrowedFd;
     use std::path::Path;
 
+    use rustix::fs::StatFs;
+
     /// Magic numbers from `statfs(2)` and the kernel's `linux/magic.h`.
-    const SILENT: [(u32, &str); 16] = [
+    const SILENT: [(u32, &str); 22] = [
         (0x6969, "NFS"),
         (0x517b, "SMB"),
         (0xfe53_4d42, "SMB"),
@@ -33,23 +44,47 @@ mod system {
         (0x4750_4653, "GPFS"),
         (0x0116_1970, "GFS2"),
         (0x1983_0326, "BeeGFS"),
+        (0x7461_636f, "OCFS2"),
+        (0x6163_6673, "ACFS"),
+        (0xaad7_aaea, "PanFS"),
+        (0xbeef_dead, "StorNext"),
+        (0x7c7c_6673, "Parallels"),
+        (0xbacb_acbc, "VMware"),
     ];
 
-    #[expect(clippy::cast_possible_truncation, reason = "the numbers have 32 bits; the field is wider on some systems")]
     pub(super) fn silent_file_system(folder: &Path) -> Option<&'static str> {
-        let magic = rustix::fs::statfs(folder).ok()?.f_type as u32;
+        name(&rustix::fs::statfs(folder).ok()?)
+    }
+
+    pub(super) fn silent_file_system_of(file: BorrowedFd<'_>) -> Option<&'static str> {
+        name(&rustix::fs::fstatfs(file).ok()?)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the numbers have 32 bits; the field is wider on some systems")]
+    fn name(found: &StatFs) -> Option<&'static str> {
+        let magic = found.f_type as u32;
         SILENT.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name)
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod system {
+    use std::os::fd::BorrowedFd;
     use std::path::Path;
+
+    use rustix::fs::StatFs;
 
     const SILENT: [&str; 7] = ["nfs", "smbfs", "afpfs", "webdav", "macfuse", "osxfuse", "ftp"];
 
     pub(super) fn silent_file_system(folder: &Path) -> Option<&'static str> {
-        let found = rustix::fs::statfs(folder).ok()?;
+        name(&rustix::fs::statfs(folder).ok()?)
+    }
+
+    pub(super) fn silent_file_system_of(file: BorrowedFd<'_>) -> Option<&'static str> {
+        name(&rustix::fs::fstatfs(file).ok()?)
+    }
+
+    fn name(found: &StatFs) -> Option<&'static str> {
         let name: String =
             found.f_fstypename.iter().take_while(|byte| **byte != 0).map(|byte| char::from(*byte as u8)).collect();
         SILENT.iter().find(|silent| **silent == name).copied()

@@ -1,23 +1,101 @@
-//! Who holds a file open for writing, as far as this system tells.
+//! Who has a file open for writing, by all that this system tells.
 //!
-//! **In**: identities of the files in question. **Out**: for each that is held, by whom. Blocks.
+//! **In**: files below a watched folder. **Out**: a [`Writing`] for each. Blocks.
 //!
-//! Linux only, by the descriptors listed under `/proc`: those of processes that the agent may look at (all of them
-//! for root, otherwise its own user's). It costs one pass over them, so it is asked only for files that do not
-//! change any more, once for all of them. A held file that is not seen here still has to pass the settle time.
+//! Three witnesses, each of which sees what the others do not:
 //!
-//! Must never know: rules, paths.
+//! * a **lease** ([`masv_platform::open_for_writing`]) is refused while anybody has the file open or mapped for writing. It
+//!   is certain, and granted to root, to the file's owner, and with `CAP_LEASE`;
+//! * the **events** of the folder ([`super::write_tracker`]) tell any user of a file that was modified and not closed since.
+//!   A file that is never told to be closed is held by them for [`LONGEST_HOLD`] after its last write and no longer, since
+//!   the event may have been lost;
+//! * the descriptors under **`/proc`** name the process, where the agent may see it: its own user's, or all of them for root.
+//!   They cost one pass over all processes and are asked only for files that no lease has cleared.
+//!
+//! On network file systems and FUSE none of them can tell what other machines do: such a file is [`Writing::Unseen`] unless
+//! a program of this machine holds it.
+//!
+//! Must never know: rules, what is decided.
 
 use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::Duration;
 
-use masv_platform::FileIdentity;
+use rustix::fs::OFlags;
+
+use super::beneath::open_beneath;
+use super::fs_events::{FsEvents, Silence};
+use super::mounts::silent_file_system_of;
+use super::write_tracker::Written;
+use masv_platform::{FileIdentity, OpenForWriting, open_for_writing};
 
 /// Device and inode of a file.
 pub type FileId = (u64, u64);
 
-/// The files among `wanted` that somebody holds open for writing, with the name and id of the process.
+/// So long after its last write a file is held that was not told to be closed, if nothing but the events says so.
+pub const LONGEST_HOLD: Duration = Duration::from_secs(3_600);
+
+/// What is known of the writers of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Writing {
+    /// Nobody has it open for writing.
+    No,
+    /// Somebody has; who, for a person.
+    By(String),
+    /// Nothing here can tell; why, for a person.
+    Unseen(String),
+}
+
+/// Whether the files (paths relative to `root`, the watched folder, with what they were last seen to be) are being written,
+/// in the order of `files`.
 #[must_use]
-pub fn writers_of(wanted: &[FileIdentity]) -> HashMap<FileId, String> {
+pub fn is_being_written(events: &FsEvents, root: BorrowedFd<'_>, files: &[(&Path, FileIdentity)]) -> Vec<Writing> {
+    let asked: Vec<(OpenForWriting, Option<&'static str>)> = match events.silence() {
+        Some(Silence::FileSystem(name)) => vec![(OpenForWriting::Unknown, Some(name)); files.len()],
+        _ => files.iter().map(|(path, _)| lease(root, path)).collect(),
+    };
+    let uncleared = files.iter().zip(&asked).filter(|(_, (lease, _))| *lease != OpenForWriting::No);
+    let holders = writers_of(&uncleared.map(|((_, identity), _)| *identity).collect::<Vec<_>>());
+    let judged = files.iter().zip(asked).map(|((path, identity), (lease, network))| {
+        let holder = holders.get(&(identity.device, identity.inode)).cloned();
+        judge(lease, events.written(path), holder, network)
+    });
+    judged.collect()
+}
+
+/// What a lease on the file says, and its file system's name where that tells of no writers elsewhere.
+fn lease(root: BorrowedFd<'_>, path: &Path) -> (OpenForWriting, Option<&'static str>) {
+    let Ok(file) = open_beneath(root, path, OFlags::RDONLY | OFlags::NONBLOCK) else {
+        return (OpenForWriting::Unknown, None);
+    };
+    match silent_file_system_of(file.as_fd()) {
+        // There a lease is about what this machine may keep in its memory.
+        Some(name) => (OpenForWriting::Unknown, Some(name)),
+        None => (open_for_writing(file.as_fd()), None),
+    }
+}
+
+/// Weighs what the witnesses say. Pure.
+fn judge(lease: OpenForWriting, events: Written, holder: Option<String>, network: Option<&'static str>) -> Writing {
+    match (holder, lease, events) {
+        (Some(holder), ..) => Writing::By(holder),
+        (None, OpenForWriting::Yes, _) => Writing::By("a program of another user".to_owned()),
+        (None, OpenForWriting::No, _) => Writing::No,
+        (None, OpenForWriting::Unknown, Written::Open { idle }) if idle < LONGEST_HOLD => Writing::By(format!(
+            "a program that has not closed it (at the latest {} minutes after its last write it counts as closed)",
+            LONGEST_HOLD.as_secs() / 60
+        )),
+        (None, OpenForWriting::Unknown, Written::Closed) if network.is_none() => Writing::No,
+        (None, OpenForWriting::Unknown, _) => Writing::Unseen(match network {
+            Some(name) => format!("{name} does not show who writes to a file"),
+            None => "the agent's user may not see who writes to this file".to_owned(),
+        }),
+    }
+}
+
+/// The files among `wanted` that somebody is seen to hold open for writing, with the name and id of the process.
+fn writers_of(wanted: &[FileIdentity]) -> HashMap<FileId, String> {
     let wanted: Vec<FileId> = wanted.iter().map(|identity| (identity.device, identity.inode)).collect();
     if wanted.is_empty() {
         return HashMap::new();
@@ -97,6 +175,16 @@ mod system {
 mod tests {
     use super::*;
 
+    const HOUR: Duration = LONGEST_HOLD;
+
+    fn open(idle: Duration) -> Written {
+        Written::Open { idle }
+    }
+
+    fn is_by(writing: &Writing) -> bool {
+        matches!(writing, Writing::By(_))
+    }
+
     #[test]
     fn a_file_is_held_as_long_as_somebody_has_it_open_for_writing() {
         let folder = tempfile::tempdir().unwrap();
@@ -105,8 +193,36 @@ mod tests {
         let identity = FileIdentity::of(&std::fs::metadata(&path).unwrap());
         let reader = std::fs::File::open(&path).unwrap();
         assert!(writers_of(&[identity]).contains_key(&(identity.device, identity.inode)));
+        let root = super::super::beneath::open_root(folder.path()).unwrap();
+        let events = FsEvents::new(folder.path(), false, |_| None);
+        let ask = || is_being_written(&events, root.as_fd(), &[(Path::new("render.mov"), identity)]).remove(0);
+        assert!(is_by(&ask()), "{:?}", ask());
         drop(writer);
         assert!(writers_of(&[identity]).is_empty());
+        assert_eq!(ask(), Writing::No);
         drop(reader);
+    }
+
+    /// A lease is certain; what it does not tell, the events may.
+    #[test]
+    fn whoever_knows_decides() {
+        use OpenForWriting::{No, Unknown, Yes};
+        let ask = |lease, events, holder: Option<&str>| judge(lease, events, holder.map(str::to_owned), None);
+        assert_eq!(ask(Yes, Written::Closed, Some("smbd (process 7)")), Writing::By("smbd (process 7)".to_owned()));
+        assert_eq!(ask(Unknown, Written::Closed, Some("sox")), Writing::By("sox".to_owned()));
+        assert!(is_by(&ask(Yes, Written::Closed, None)), "mapped, or a second writer");
+        assert_eq!(ask(No, open(Duration::ZERO), None), Writing::No, "`truncate` by path is never closed");
+        assert!(is_by(&ask(Unknown, open(Duration::ZERO), None)));
+        assert!(is_by(&ask(Unknown, open(HOUR / 2), None)));
+        assert!(matches!(ask(Unknown, open(HOUR), None), Writing::Unseen(_)), "no hold is for ever");
+        assert_eq!(ask(Unknown, Written::Closed, None), Writing::No);
+        assert!(matches!(ask(Unknown, Written::Unknown, None), Writing::Unseen(_)));
+    }
+
+    #[test]
+    fn on_a_network_file_system_only_a_writer_of_this_machine_is_seen() {
+        let ask = |events| judge(OpenForWriting::Unknown, events, None, Some("NFS"));
+        assert!(is_by(&ask(open(Duration::ZERO))));
+        assert_eq!(ask(Written::Closed), Writing::Unseen("NFS does not show who writes to a file".to_owned()));
     }
 }

@@ -5,13 +5,14 @@
 //! changes nothing but that settling starts anew.
 //!
 //! **Guarantees.** A file is in at most one package of a plan. Only whole files are. A folder is never split and
-//! never taken while anything in it is not whole or still changes.
+//! never taken while anything in it is not whole or still changes, or while the next frame of a sequence may still come.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::sequence::quiet_for;
 use masv_rules::{Packaging, Per};
 
 /// A file on its way, as packaging sees it.
@@ -136,6 +137,8 @@ fn per_folder(now: Duration, quiet: Duration, items: &[Item], folders: &dyn Fn(&
         }
         let changed = items.iter().map(|item| item.since).chain(folders(entry)).max().unwrap_or_default();
         let unfinished = items.iter().any(|item| item.standing == Standing::Unfinished);
+        let inside = files.iter().filter(|item| &*item.path != entry);
+        let quiet = quiet_for(quiet, inside.map(|item| (&*item.path, item.since)));
         if now < changed + quiet {
             plan.ask_again(changed + quiet);
         } else if !unfinished {

@@ -18,9 +18,10 @@ use super::classifier::{Classifier, Kind};
 use super::dedup::{DedupDecision, judge};
 use super::dispatch::{Chosen, Surroundings, group_of};
 use super::listing::Listing;
+use super::open_handles::Writing;
 use super::package::{Gate, Item, Package, Plan, Standing, plan};
 use super::scan::Look;
-use super::settle::{Hold, Settling, Stage};
+use super::settle::{Hold, SettleTimes, Settling, Stage};
 use super::snapshot::{Changes, Known, Snapshot};
 use crate::model::LedgerEntry;
 use crate::model::UploadId;
@@ -28,6 +29,7 @@ use masv_platform::FileIdentity;
 use masv_rules::composed;
 use masv_rules::{Ready, Rule};
 
+mod companions;
 mod renaming;
 mod waiting;
 
@@ -69,7 +71,8 @@ impl Planner {
     /// An empty desk.
     #[must_use]
     pub fn new(sieve: Classifier, surroundings: Surroundings) -> Self {
-        let settling = Settling::new(sieve.rule().settle);
+        let rule = sieve.rule();
+        let settling = Settling::new(SettleTimes { seen: rule.settle, unseen: rule.settle_unseen });
         Self {
             sieve,
             surroundings,
@@ -212,8 +215,8 @@ impl Planner {
         self.settling.due(now).into_iter().map(place).collect()
     }
 
-    /// Takes in such a look. `writer` names who holds the file open for writing.
-    pub fn confirm(&mut self, now: Duration, path: &Arc<Path>, probe: Probe, writer: Option<String>) {
+    /// Takes in such a look, and what it found of the file's writers.
+    pub fn confirm(&mut self, now: Duration, path: &Arc<Path>, probe: Probe, writing: Writing) {
         match probe {
             Probe::Gone => {
                 self.inventory.remove(path);
@@ -223,7 +226,7 @@ impl Planner {
             Probe::Readable(identity) if self.is_something_else(path, &identity) => self.taken_away(path),
             Probe::Readable(identity) => {
                 self.inventory.update(path, identity);
-                let whole = self.settling.confirm(now, path, identity, writer.map(Hold::Writer));
+                let whole = self.settling.confirm(now, path, identity, writing);
                 let unfinished = self.inventory.get(path).is_some_and(|known| known.kind == Kind::Unfinished);
                 if whole && unfinished {
                     // Nobody is at work on it: a leftover, which holds nothing up.
@@ -240,9 +243,9 @@ impl Planner {
         known.is_some_and(|known| self.sieve.sort(path, identity.size) != Some(known.kind))
     }
 
-    /// A last look before packaging found a whole file like this. Returns whether it is as it was; otherwise it
-    /// settles anew.
-    pub fn recheck(&mut self, now: Duration, path: &Arc<Path>, probe: &Probe) -> bool {
+    /// A last look before packaging found a whole file like this. Returns whether it is as it was and nobody has begun to
+    /// write to it; otherwise it settles anew.
+    pub fn recheck(&mut self, now: Duration, path: &Arc<Path>, probe: &Probe, writing: &Writing) -> bool {
         match probe {
             Probe::Readable(identity) if self.is_something_else(path, identity) => {
                 self.taken_away(path);
@@ -253,6 +256,10 @@ impl Planner {
                 if !same {
                     self.inventory.update(path, *identity);
                     self.settling.observe(now, path, *identity);
+                }
+                if let Writing::By(who) = writing {
+                    self.settling.hold(now, path, Hold::Writer(who.clone()));
+                    return false;
                 }
                 same
             }
@@ -300,6 +307,7 @@ impl Planner {
                 Stage::Whole(_) if self.blocks.get(path).is_some_and(|b| b.until.is_none_or(|at| now < at)) => {
                     Standing::Stuck
                 }
+                Stage::Whole(_) if self.companion(path).is_some() => Standing::Stuck,
                 Stage::Whole(_) if !marked => Standing::Waiting,
                 Stage::Whole(at) => Standing::Ready((*at).max(since_marked)),
             };

@@ -10,11 +10,14 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::beneath;
 use super::describe;
-use super::open_handles::writers_of;
+use super::fs_events::FsEvents;
+use super::open_handles::{Writing, is_being_written};
 use super::relocate::{self, Refused, Sent, Told};
 use crate::model::Problem;
 use masv_platform::{FileIdentity, crash_point};
@@ -73,17 +76,22 @@ pub struct Progress<'a> {
     pub copied: &'a dyn Fn(&Path, u64, u64),
 }
 
-/// Carries out an errand.
-pub fn carry_out(errand: &Errand, progress: &Progress<'_>) -> Vec<(Arc<Path>, Fate)> {
-    let identities: Vec<FileIdentity> = errand.files.iter().map(|file| file.sent.identity).collect();
-    let writers = writers_of(&identities);
+/// Carries out an errand. `events` are those of the watched folder: they tell who writes.
+pub fn carry_out(errand: &Errand, events: &FsEvents, progress: &Progress<'_>) -> Vec<(Arc<Path>, Fate)> {
+    let files: Vec<_> = errand.files.iter().map(|file| (&*file.relative, file.sent.identity)).collect();
+    let writing = match beneath::open_root(&errand.root) {
+        Ok(root) => is_being_written(events, root.as_fd(), &files),
+        Err(offline) => {
+            let later = |file: &Handled| (Arc::clone(&file.relative), Fate::Later(offline.to_string()));
+            return errand.files.iter().map(later).collect();
+        }
+    };
     let mut results = Vec::with_capacity(errand.files.len());
     let mut emptied: BTreeSet<PathBuf> = BTreeSet::new();
-    for file in &errand.files {
-        let writer = writers.get(&(file.sent.identity.device, file.sent.identity.inode));
-        let result = match writer {
-            Some(who) => Fate::Later(format!("is held open for writing by {who}")),
-            None => one(errand, file, progress),
+    for (file, writing) in errand.files.iter().zip(writing) {
+        let result = match writing {
+            Writing::By(who) => Fate::Later(format!("is held open for writing by {who}")),
+            Writing::No | Writing::Unseen(_) => one(errand, file, progress),
         };
         if result == Fate::Done {
             file.markers.iter().for_each(|marker| take_along(errand, marker));

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, Dir, FileType, OFlags};
 use rustix::io::Errno;
 
-use super::beneath::{Offline, folder_flags, identity_of, open_beneath, open_folder, open_root};
+use super::beneath::{Offline, folder_flags, open_beneath, open_folder, open_root};
 use super::classifier::{Classifier, Kind};
 use masv_platform::FileIdentity;
 use masv_rules::Symlinks;
@@ -128,7 +128,7 @@ struct Waiting {
 impl<'a> Walk<'a> {
     fn begin(sieve: &'a Classifier, enter: Enter<'a>) -> Result<Self, Offline> {
         let root = open_root(&sieve.rule().watch)?;
-        let id = identity_of(&rustix::fs::fstat(&root).map_err(Offline::from_errno)?);
+        let id = FileIdentity::of_stat(&rustix::fs::fstat(&root).map_err(Offline::from_errno)?);
         let look = Look { root: (id.device, id.inode), ..Look::default() };
         Ok(Self { sieve, enter, root, look, links: Vec::new(), visited: HashSet::new() })
     }
@@ -172,7 +172,7 @@ impl<'a> Walk<'a> {
         stack: &mut Vec<Waiting>,
     ) -> Result<(), Offline> {
         let id = match rustix::fs::fstat(&folder) {
-            Ok(stat) => (identity_of(&stat).device, identity_of(&stat).inode),
+            Ok(stat) => (FileIdentity::of_stat(&stat).device, FileIdentity::of_stat(&stat).inode),
             Err(errno) => return self.failed(relative, errno),
         };
         (self.enter)(relative, id);
@@ -228,7 +228,7 @@ impl<'a> Walk<'a> {
             }
             (FileType::Directory, _) => stack.push(Waiting { parent: Rc::clone(folder), relative, depth: depth + 1 }),
             (FileType::Symlink, _) => self.link(relative),
-            (FileType::RegularFile, Some(stat)) => self.file(&relative, identity_of(&stat), None),
+            (FileType::RegularFile, Some(stat)) => self.file(&relative, FileIdentity::of_stat(&stat), None),
             _ => {}
         }
     }
@@ -262,7 +262,7 @@ impl<'a> Walk<'a> {
                 FileType::Directory if self.sieve.enters(relative) => drop(self.tree(relative)),
                 FileType::RegularFile => {
                     self.look.covered.push(relative.to_owned());
-                    self.file(relative, identity_of(&stat), None);
+                    self.file(relative, FileIdentity::of_stat(&stat), None);
                 }
                 _ => self.look.covered.push(relative.to_owned()),
             },
@@ -289,7 +289,7 @@ impl<'a> Walk<'a> {
                 continue;
             };
             let Ok(stat) = rustix::fs::fstat(&opened) else { continue };
-            let identity = identity_of(&stat);
+            let identity = FileIdentity::of_stat(&stat);
             match FileType::from_raw_mode(stat.st_mode) {
                 FileType::RegularFile => self.file(&link, identity, Some(&target)),
                 FileType::Directory if !self.visited.contains(&(identity.device, identity.inode)) => {

@@ -9,6 +9,9 @@
 //! the very same state makes it whole, unless a program still holds it open for writing or it can not be read.
 //! A file that waits is never given up and never an error: it has a reason.
 //!
+//! The settle time is a longer one where nothing tells who writes ([`SettleTimes::unseen`]), for an empty file, which most
+//! often is one that somebody has only begun, and begins anew when whoever held the file lets go of it.
+//!
 //! On a restart settling starts anew; nothing is kept.
 
 use std::collections::BTreeMap;
@@ -16,12 +19,34 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::open_handles::Writing;
 use masv_platform::FileIdentity;
 
 /// Longest time between two looks at a file that is held or can not be read.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Shortest time between two looks at such a file.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+
+/// An empty file settles for so many times the settle time, and for this long at most.
+const EMPTY_FACTOR: u32 = 12;
+const EMPTY_LONGEST: Duration = Duration::from_secs(60);
+
+/// How long a file must not change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SettleTimes {
+    /// Where it is seen that nobody has it open for writing.
+    pub seen: Duration,
+    /// Where nothing tells.
+    pub unseen: Duration,
+}
+
+impl SettleTimes {
+    /// The time for a file.
+    fn of(self, identity: &FileIdentity, unseen: bool) -> Duration {
+        let settle = if unseen { self.unseen } else { self.seen };
+        if identity.size > 0 { settle } else { settle.max((settle * EMPTY_FACTOR).min(EMPTY_LONGEST)) }
+    }
+}
 
 /// Why a file whose state has not changed for the settle time is not whole all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +75,10 @@ pub struct Pending {
     pub identity: FileIdentity,
     /// When it was first seen.
     pub first_seen: Duration,
-    /// When its present state was first seen.
+    /// When its present state was first seen, or was let go of by whoever held it.
     pub since: Duration,
+    /// Why it settles for longer than others: nothing tells who writes to it.
+    pub unseen: Option<String>,
     /// How often a look found it changed.
     pub changes: u32,
     /// How far it has come.
@@ -77,26 +104,28 @@ impl Pending {
 /// The files of a rule that are not whole yet, or whole and not taken yet.
 #[derive(Debug)]
 pub struct Settling {
-    settle: Duration,
+    times: SettleTimes,
     files: BTreeMap<Arc<Path>, Pending>,
 }
 
 impl Settling {
-    /// Nothing yet; `settle` is how long a file must not change.
+    /// Nothing yet.
     #[must_use]
-    pub fn new(settle: Duration) -> Self {
-        Self { settle, files: BTreeMap::new() }
+    pub fn new(times: SettleTimes) -> Self {
+        Self { times, files: BTreeMap::new() }
     }
 
     /// A look found the file like this.
     pub fn observe(&mut self, now: Duration, path: &Arc<Path>, identity: FileIdentity) {
-        let settle = self.settle;
+        // Whether its writers are seen is asked when the shorter of the two times is over.
+        let settle = self.times.of(&identity, false);
         match self.files.get_mut(path) {
             None => {
                 let fresh = Pending {
                     identity,
                     first_seen: now,
                     since: now,
+                    unseen: None,
                     changes: 0,
                     stage: Stage::Settling,
                     look_at: now + settle,
@@ -118,33 +147,44 @@ impl Settling {
         }
     }
 
-    /// The confirming look that [`Self::due`] asked for found the file like this, held up or not. Returns whether
+    /// The confirming look that [`Self::due`] asked for found the file like this, and this of its writers. Returns whether
     /// it is whole now.
-    pub fn confirm(&mut self, now: Duration, path: &Arc<Path>, identity: FileIdentity, hold: Option<Hold>) -> bool {
+    pub fn confirm(&mut self, now: Duration, path: &Arc<Path>, identity: FileIdentity, writing: Writing) -> bool {
         let seen_before = self.files.get(path).is_some_and(|file| file.identity == identity);
         self.observe(now, path, identity);
-        let settle = self.settle;
+        let times = self.times;
         let Some(file) = self.files.get_mut(path) else { return false };
-        if !seen_before || now < file.since + settle {
+        let unseen = match writing {
+            Writing::By(who) => {
+                if seen_before && now >= file.since + times.of(&identity, false) {
+                    self.hold(now, path, Hold::Writer(who));
+                }
+                return false;
+            }
+            Writing::No => None,
+            Writing::Unseen(why) => Some(why),
+        };
+        if matches!(file.stage, Stage::Held(Hold::Writer(_))) {
+            // It was let go of just now: a program that closes a file may be about to open it again.
+            file.since = now;
+            file.stage = Stage::Settling;
+            file.wait = Duration::ZERO;
+        }
+        let settled_at = file.since + times.of(&identity, unseen.is_some());
+        file.unseen = unseen;
+        if !seen_before || now < settled_at {
+            file.look_at = settled_at;
             return false;
         }
-        match hold {
-            None => {
-                if !file.is_whole() {
-                    file.stage = Stage::Whole(now);
-                }
-                true
-            }
-            Some(hold) => {
-                self.hold(now, path, hold);
-                false
-            }
+        if !file.is_whole() {
+            file.stage = Stage::Whole(now);
         }
+        true
     }
 
     /// The file does not change but something is in the way; it is looked at again, ever less often.
     pub fn hold(&mut self, now: Duration, path: &Arc<Path>, hold: Hold) {
-        let settle = self.settle;
+        let settle = self.times.seen;
         let Some(file) = self.files.get_mut(path) else { return };
         file.wait = (file.wait * 2).clamp(settle.clamp(SHORTEST_WAIT, LONGEST_WAIT), LONGEST_WAIT);
         file.look_at = now + file.wait;
@@ -161,7 +201,7 @@ impl Settling {
         for file in self.files.values_mut() {
             file.since = now;
             file.stage = Stage::Settling;
-            file.look_at = now + self.settle;
+            file.look_at = now + self.times.of(&file.identity, false);
         }
     }
 
@@ -206,24 +246,33 @@ mod tests {
         FileIdentity { size: 1, mtime_ns: 0, ctime_ns, device: 1, inode: 1 }
     }
 
+    fn settling(seconds: u64) -> Settling {
+        let seen = Duration::from_secs(seconds);
+        Settling::new(SettleTimes { seen, unseen: seen * 6 })
+    }
+
+    fn after(seconds: u64) -> Duration {
+        NOW + Duration::from_secs(seconds)
+    }
+
     fn path() -> Arc<Path> {
         Arc::from(Path::new("clip.mov"))
     }
 
     #[test]
     fn even_without_a_settle_time_two_looks_must_agree() {
-        let mut settling = Settling::new(Duration::ZERO);
+        let mut settling = settling(0);
         settling.observe(NOW, &path(), state(1));
         assert_eq!(settling.due(NOW), [path()]);
-        assert!(!settling.confirm(NOW, &path(), state(2), None));
-        assert!(settling.confirm(NOW, &path(), state(2), None));
+        assert!(!settling.confirm(NOW, &path(), state(2), Writing::No));
+        assert!(settling.confirm(NOW, &path(), state(2), Writing::No));
         assert!(settling.get(&path()).unwrap().is_whole());
     }
 
     /// Row "gave up and never tried again": waiting is a state, not an error, and is looked at ever less often.
     #[test]
     fn a_file_that_is_held_is_tried_again_without_end() {
-        let mut settling = Settling::new(Duration::from_secs(5));
+        let mut settling = settling(5);
         settling.observe(NOW, &path(), state(1));
         let mut now = NOW;
         let mut waits = Vec::new();
@@ -231,22 +280,59 @@ mod tests {
             let next = settling.next_look().unwrap();
             waits.push((next - now).as_secs());
             now = next;
-            assert!(!settling.confirm(now, &path(), state(1), Some(Hold::Unreadable("EBUSY".to_owned()))));
+            assert!(!settling.confirm(now, &path(), state(1), Writing::By("sox".to_owned())));
         }
         assert_eq!(waits, [5, 5, 10, 20, 40, 60, 60, 60]);
         // A hint makes the next look come at once.
         settling.observe(now, &path(), state(1));
         assert_eq!(settling.due(now), [path()]);
-        assert!(settling.confirm(now, &path(), state(1), None));
+        assert!(!settling.confirm(now, &path(), state(1), Writing::No), "it was let go of just now");
+        assert!(settling.confirm(now + Duration::from_secs(5), &path(), state(1), Writing::No));
         assert_eq!(settling.next_look(), None, "nothing to do costs nothing");
     }
 
     #[test]
     fn after_the_folder_was_offline_nothing_that_was_seen_proves_anything() {
-        let mut settling = Settling::new(Duration::from_secs(5));
+        let mut settling = settling(5);
         settling.observe(NOW, &path(), state(1));
         settling.start_anew(NOW + Duration::from_secs(60));
-        assert!(!settling.confirm(NOW + Duration::from_secs(61), &path(), state(1), None));
-        assert!(settling.confirm(NOW + Duration::from_secs(65), &path(), state(1), None));
+        assert!(!settling.confirm(NOW + Duration::from_secs(61), &path(), state(1), Writing::No));
+        assert!(settling.confirm(NOW + Duration::from_secs(65), &path(), state(1), Writing::No));
+    }
+
+    /// Where nothing tells who writes, a pause of the writer looks like its end: the time is the longer one.
+    #[test]
+    fn a_file_whose_writers_are_not_seen_settles_for_longer() {
+        let mut settling = settling(5);
+        settling.observe(NOW, &path(), state(1));
+        let unseen = || Writing::Unseen("NFS".to_owned());
+        assert!(!settling.confirm(after(5), &path(), state(1), unseen()));
+        assert_eq!(settling.get(&path()).unwrap().unseen.as_deref(), Some("NFS"));
+        assert_eq!(settling.next_look(), Some(after(30)));
+        assert!(settling.confirm(after(30), &path(), state(1), unseen()));
+    }
+
+    /// Clients that fail leave empty files, and servers make the name before the first byte is there.
+    #[test]
+    fn an_empty_file_waits_for_a_minute_and_no_less_than_any_other() {
+        let empty = FileIdentity { size: 0, ..state(1) };
+        for (settle, waits) in [(0, 0), (1, 12), (5, 60), (90, 90)] {
+            let mut settling = settling(settle);
+            settling.observe(NOW, &path(), empty);
+            assert_eq!(settling.next_look(), Some(after(waits)));
+            assert!(settling.confirm(after(waits), &path(), empty, Writing::No));
+        }
+    }
+
+    #[test]
+    fn a_writer_that_holds_the_file_is_waited_for_and_so_is_the_settle_time_after_it() {
+        let mut settling = settling(5);
+        settling.observe(NOW, &path(), state(1));
+        assert!(!settling.confirm(after(5), &path(), state(1), Writing::By("ffmpeg".to_owned())));
+        assert!(matches!(settling.get(&path()).unwrap().stage, Stage::Held(Hold::Writer(_))));
+        settling.observe(after(7), &path(), state(1)); // a hint: it was closed
+        assert!(!settling.confirm(after(7), &path(), state(1), Writing::No));
+        assert_eq!((settling.next_look(), settling.get(&path()).unwrap().since), (Some(after(12)), after(7)));
+        assert!(settling.confirm(after(12), &path(), state(1), Writing::No));
     }
 }

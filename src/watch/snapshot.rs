@@ -6,6 +6,7 @@
 //! the folder is offline, stays known.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,6 +155,11 @@ impl Snapshot {
         range_below(&self.files, top)
     }
 
+    /// The files whose paths come after this one, by path.
+    pub fn after<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a Arc<Path>> {
+        self.files.range::<Path, _>((Bound::Excluded(path), Bound::Unbounded)).map(|(path, _)| path)
+    }
+
     /// How many files and folders there are.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
@@ -175,8 +181,7 @@ impl Snapshot {
 
 fn range_below<'a, V>(map: &'a BTreeMap<Arc<Path>, V>, top: &'a Path) -> impl Iterator<Item = (&'a Arc<Path>, &'a V)> {
     // Paths are ordered name by name, so that all below a folder follow it without a gap.
-    map.range::<Path, _>((std::ops::Bound::Included(top), std::ops::Bound::Unbounded))
-        .take_while(move |(path, _)| path.starts_with(top))
+    map.range::<Path, _>((Bound::Included(top), Bound::Unbounded)).take_while(move |(path, _)| path.starts_with(top))
 }
 
 fn below<'a, V>(map: &'a BTreeMap<Arc<Path>, V>, top: &'a Path) -> impl Iterator<Item = &'a Arc<Path>> {

@@ -101,6 +101,8 @@ pub struct RuleStatus {
     pub reason: Option<String>,
     /// Whether it polls because the system lets it watch no more folders; the reason says what to do.
     pub limited: bool,
+    /// Why nothing here tells who writes into the folder; a file settles for longer there unless the rule says how long.
+    pub writers_unseen: Option<String>,
     /// How many files wait.
     pub waiting_count: u64,
     /// The first of them.

@@ -23,6 +23,7 @@ use super::upload_sink::UploadSink;
 use crate::model::Outcome;
 use crate::store::{Store, StoreError};
 use masv_platform::FileIdentity;
+use masv_protocol::TeamId;
 use masv_rules::{Rule, RuleDigest, RuleSet};
 
 /// Orders that may wait for a rule that is busy.
@@ -39,7 +40,7 @@ pub struct WatchSettings {
     /// Name of this machine, for templates.
     pub host: String,
     /// The team that sends when a rule names none.
-    pub team_id: Option<String>,
+    pub team_id: Option<TeamId>,
     /// Names the file system of a folder where it tells of no changes; `None` asks the system. Tests say what they want.
     pub file_system: Option<FileSystem>,
     /// How long a package waits for files of it that have vanished before the others are sent without them.

@@ -128,7 +128,7 @@ fn uploads_are_started_listed_steered_and_removed() {
         agent.masv(&["upload", "start", "portal", "--subdomain=none", "--sender=a@example.com", "a.txt", "--wait"]);
     assert_eq!(code(&failed), 6, "{}", errors(&failed));
     assert_eq!(agent.json(&["upload", "rm", "all", "--states", "error"])["removed"], 1);
-    assert_eq!(agent.json(&["upload", "rm", "all"])["removed"], 2);
+    assert_eq!(agent.json(&["upload", "rm", "all", "--yes"])["removed"], 2);
     assert_eq!(agent.json(&["upload", "ls"])["transfers"], Value::Array(Vec::new()));
 }
 

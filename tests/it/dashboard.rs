@@ -87,6 +87,19 @@ async fn with_a_token_the_page_asks_for_it_and_keeps_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_token_that_is_handed_over_opens_the_page_and_leaves_its_address() {
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "sesame\n").unwrap();
+    let agent = Agent::start(RULES, &["--token-file", secret.path().to_str().unwrap()]);
+    let url = agent.json(&["open", "--print"])["url"].as_str().unwrap().to_owned();
+    assert_eq!(url, format!("{}/#token=sesame", agent.url()));
+    let Some(browser) = Browser::start().await else { return };
+    browser.open(&url).await;
+    browser.wait_for("document.getElementById('live').dataset.state === 'live'").await;
+    assert!(!browser.value("window.location.href").await.as_str().unwrap().contains("sesame"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_uploads_are_a_short_page() {
     let folder = tempfile::tempdir().unwrap();
     fill(&folder.path().join("data"), 5_000).await;

@@ -201,7 +201,7 @@ fn every_code_of_an_error_is_explained() {
     let page = fs::read_to_string(format!("{ROOT}/docs/errors.md")).unwrap();
     let code = Regex::new(r#"code: "([a-z_]+)"|\(\s*"([a-z]+(?:_[a-z]+)+)",\s*\n?\s*""#).unwrap();
     let mut missing = Vec::new();
-    for room in ["transfer", "download", "store"] {
+    for room in ["engine", "upload", "download", "model", "store"] {
         for entry in walkdir::WalkDir::new(format!("{ROOT}/src/{room}")) {
             let path = entry.unwrap().into_path();
             if path.is_dir() || path.ends_with("tests.rs") {

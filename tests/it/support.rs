@@ -121,8 +121,13 @@ impl TestHub {
 
     /// A client that reaches the hub by another address, such as a proxy's.
     pub fn cloud_at(&self, base: Url) -> Cloud {
-        Cloud::new(CloudSettings { base, name: None, api_key: Some(KEY.into()), team_id: Some(self.team.clone()) })
-            .unwrap()
+        Cloud::new(CloudSettings {
+            base,
+            name: None,
+            api_key: Some(KEY.into()),
+            team_id: Some(self.team.as_str().into()),
+        })
+        .unwrap()
     }
 
     /// How many packages have something in its storage.
@@ -136,7 +141,8 @@ impl TestHub {
 
     /// The same, and one that gives up soon on what does not answer.
     pub fn impatient_cloud_at(&self, base: Url) -> Cloud {
-        let settings = CloudSettings { base, name: None, api_key: Some(KEY.into()), team_id: Some(self.team.clone()) };
+        let settings =
+            CloudSettings { base, name: None, api_key: Some(KEY.into()), team_id: Some(self.team.as_str().into()) };
         let patience = Patience { call: Duration::from_secs(3), stall: Duration::from_secs(3) };
         Cloud::patient(settings, patience).unwrap()
     }

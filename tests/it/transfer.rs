@@ -372,7 +372,7 @@ async fn an_upload_of_a_hub_that_does_not_run_any_more_says_so_and_goes_on_when_
         base: own.url.clone(),
         name: Some("embedded".into()),
         api_key: Some(KEY.into()),
-        team_id: Some(own.team.clone()),
+        team_id: Some(own.team.as_str().into()),
     };
     let engine = TestEngine::start(Cloud::new(settings.clone()).unwrap()).await;
     slow(&engine);

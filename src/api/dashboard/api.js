@@ -4,6 +4,13 @@ import { byId } from "./dom.js";
 
 const TOKEN = "masv-token";
 
+// `masv open` hands the token over behind the #, which no server sees; the address is left without it.
+const handed = window.location.hash.match(/^#token=(.+)$/);
+if (handed) {
+  sessionStorage.setItem(TOKEN, decodeURIComponent(handed[1]));
+  window.history.replaceState(null, "", window.location.pathname);
+}
+
 export class ApiError extends Error {
   constructor(status, body) {
     super(body.message ?? `The agent answers ${status}`);
@@ -58,10 +65,11 @@ export async function get(path) {
 }
 
 export async function send(method, path, body) {
-  const options = { method };
+  // The header says that the page means it; other pages cannot send it.
+  const options = { method, headers: { "X-Masv": "dashboard" } };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
-    options.headers = { "Content-Type": "application/json" };
+    options.headers["Content-Type"] = "application/json";
   }
   const answer = await answered(path, options);
   return answer.status === 204 || answer.status === 202 ? undefined : answer.json();

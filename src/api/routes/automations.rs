@@ -17,8 +17,8 @@ use super::super::types::{
     ExplainedPackage, Forgotten, History, Loaded, Marked, PausedRules, ResumedRules, Transfer, Upload,
     UploadAutomation, WaitingPackage,
 };
-use super::Body;
 use super::transfers::Answer;
+use super::{Body, NoFields};
 use crate::model::{DownloadFilter, UploadFilter};
 use crate::portal_downloads::InboxError;
 use masv_rules::{DownloadRule, Portals, Rule, RuleSet, SystemEnvironment};
@@ -103,7 +103,11 @@ pub(super) async fn show(Extract(state): Extract<ApiState>, Path(name): Path<Str
     state.automation(&name).await.map(Json)
 }
 
-pub(super) async fn run(Extract(state): Extract<ApiState>, Path(name): Path<String>) -> Answer<Automation> {
+pub(super) async fn run(
+    Extract(state): Extract<ApiState>,
+    Path(name): Path<String>,
+    _: NoFields,
+) -> Answer<Automation> {
     match state.is_download(&name) {
         true => state.inbox.look_now(&name).await?,
         false => state.watcher.run_now(&name).await?,
@@ -119,7 +123,11 @@ fn named(state: &ApiState, name: &str) -> Vec<String> {
     names(&state.watcher.rules()).into_iter().filter(|(_, enabled)| *enabled).map(|(name, _)| name).collect()
 }
 
-pub(super) async fn pause(Extract(state): Extract<ApiState>, Path(name): Path<String>) -> Answer<PausedRules> {
+pub(super) async fn pause(
+    Extract(state): Extract<ApiState>,
+    Path(name): Path<String>,
+    _: NoFields,
+) -> Answer<PausedRules> {
     let paused = named(&state, &name);
     for name in &paused {
         match state.is_download(name) {
@@ -130,7 +138,11 @@ pub(super) async fn pause(Extract(state): Extract<ApiState>, Path(name): Path<St
     Ok(Json(PausedRules { paused }))
 }
 
-pub(super) async fn resume(Extract(state): Extract<ApiState>, Path(name): Path<String>) -> Answer<ResumedRules> {
+pub(super) async fn resume(
+    Extract(state): Extract<ApiState>,
+    Path(name): Path<String>,
+    _: NoFields,
+) -> Answer<ResumedRules> {
     let resumed = named(&state, &name);
     for name in &resumed {
         match state.is_download(name) {
@@ -141,7 +153,7 @@ pub(super) async fn resume(Extract(state): Extract<ApiState>, Path(name): Path<S
     Ok(Json(ResumedRules { resumed }))
 }
 
-pub(super) async fn reload(Extract(state): Extract<ApiState>) -> Answer<Loaded> {
+pub(super) async fn reload(Extract(state): Extract<ApiState>, _: NoFields) -> Answer<Loaded> {
     match (state.reload)().await {
         Ok(()) => Ok(Json(Loaded { rules: names(&state.watcher.rules()).len() })),
         Err(diagnostics) => Err(ApiError::new(StatusCode::BAD_REQUEST, diagnostics.render(false))
@@ -210,8 +222,11 @@ async fn dry_fetch(state: &ApiState, rule: &DownloadRule) -> Result<DryFetch, Ap
         Err(InboxError::Store(error)) => return Err(error.into()),
         Err(error) => (Vec::new(), Some(error.to_string())),
     };
-    let packages =
-        found.into_iter().map(|one| WaitingPackage { package: one.package, name: one.name, portal: one.portal });
+    let packages = found.into_iter().map(|one| WaitingPackage {
+        package: one.package.into_string(),
+        name: one.name,
+        portal: one.portal,
+    });
     Ok(DryFetch { rule: rule.name.clone(), into: rule.into.clone(), offline, packages: packages.collect() })
 }
 

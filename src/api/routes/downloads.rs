@@ -16,6 +16,7 @@ use crate::download::LinkAddress;
 use crate::model;
 use crate::model::DownloadId;
 use crate::model::{DownloadFilter, DownloadSource, DownloadSpec, Owner};
+use masv_protocol::FileId;
 
 /// Downloads, for the routes that both directions have.
 pub(super) struct Downloads;
@@ -99,7 +100,7 @@ pub(super) async fn create(
     let source = DownloadSource::Link { id, secret, password: new.password };
     let spec = DownloadSpec {
         package_folder: new.create_package_folder,
-        chosen: new.file_ids,
+        chosen: new.file_ids.into_iter().map(FileId::from).collect(),
         overwrite: new.overwrite,
         owner: Owner { uid: new.uid, gid: new.gid },
         priority: new.priority,

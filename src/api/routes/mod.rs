@@ -1,6 +1,7 @@
 //! The routes of the interface, a file a noun.
 
 mod automations;
+mod confined;
 mod downloads;
 mod events;
 mod rules_file;
@@ -21,6 +22,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -145,6 +147,27 @@ impl<S: Send + Sync, T: DeserializeOwned + JsonSchema> FromRequest<S> for Body<T
 impl<T: JsonSchema> Input for Body<T> {
     fn describe(operation: &mut Operation, schemas: &mut Schemas) {
         takes::<T>(operation, schemas);
+    }
+}
+
+/// The body of an order that has nothing to say but that it is meant: `{}`, or none.
+struct NoFields;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Empty {}
+
+impl<S: Send + Sync> FromRequest<S> for NoFields {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        Body::<Empty>::from_request(request, state).await.map(|_| Self)
+    }
+}
+
+impl Input for NoFields {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        takes::<Empty>(operation, schemas);
     }
 }
 

@@ -13,9 +13,9 @@ use super::super::ApiState;
 use super::super::error::ApiError;
 use super::super::openapi::Created;
 use super::super::types::{Automation, AutomationAdded, AutomationChange, NewPortalDownload, NewUploadAutomation};
-use super::Body;
 use super::downloads::check_folder;
 use super::transfers::Answer;
+use super::{Body, confined};
 use masv_rules::SystemEnvironment;
 use masv_rules::edit::{self, EditError};
 
@@ -27,9 +27,15 @@ static EDITING: Mutex<()> = Mutex::const_new(());
 /// The entries of a rule, in order; those that are `Null` are left out.
 type Entries = Vec<(&'static str, Value)>;
 
-/// Text that means itself in a rules file, where `${` begins a variable.
-fn plain(text: impl Into<String>) -> Value {
-    text.into().replace("${", "$${").into()
+/// A value whose texts mean themselves in a rules file, where `${` begins a variable: whoever orders a rule must not learn
+/// what the agent's environment holds.
+fn literal(value: Value) -> Value {
+    match value {
+        Value::String(text) => text.replace("${", "$${").into(),
+        Value::Array(values) => values.into_iter().map(literal).collect(),
+        Value::Object(entries) => entries.into_iter().map(|(key, value)| (key, literal(value))).collect(),
+        other => other,
+    }
 }
 
 /// A value where it differs from what is taken anyway.
@@ -71,14 +77,14 @@ pub(super) async fn add_download(Extract(state): Extract<ApiState>, Body(new): B
     let entries: Entries = vec![
         ("name", id.as_str().into()),
         match portal {
-            Some(portal) => ("portal", plain(portal)),
+            Some(portal) => ("portal", portal.into()),
             None => ("portals", "all".into()),
         },
-        ("team", new.team_id.map_or(Value::Null, plain)),
+        ("team", new.team_id.map_or(Value::Null, Value::from)),
         ("into", path(&new.dst_folder)?),
         ("package_folder", unless(new.create_package_folder, true)),
         ("portal_folder", unless(new.create_portal_subfolder, false)),
-        ("since", new.effective_time.map_or(Value::Null, plain)),
+        ("since", new.effective_time.map_or(Value::Null, Value::from)),
         ("priority", unless(new.download_priority, 0)),
         ("enabled", unless(new.enabled, true)),
     ];
@@ -104,7 +110,7 @@ pub(super) async fn add_upload(Extract(state): Extract<ApiState>, Body(new): Bod
         (None, true) => "link",
         (None, false) => "email",
     };
-    let text = |value: Option<String>| value.map_or(Value::Null, plain);
+    let text = |value: Option<String>| value.map_or(Value::Null, Value::from);
     let upload: Entries = vec![
         ("kind", kind.into()),
         ("emails", if new.recipients.is_empty() { Value::Null } else { json!(new.recipients) }),
@@ -141,7 +147,7 @@ fn path(path: &Path) -> Result<Value, ApiError> {
     let text = path
         .to_str()
         .ok_or_else(|| ApiError::bad("the folder's name is not UTF-8, which a rules file can not hold"))?;
-    Ok(plain(text))
+    Ok(text.into())
 }
 
 /// Writes the rule into the rules file and puts it to work.
@@ -153,7 +159,16 @@ async fn add(state: &ApiState, id: String, entries: Entries) -> Added {
         return Err(ApiError::new(StatusCode::CONFLICT, format!("there is a rule `{id}` already"))
             .hint("choose another name, or edit the rules file"));
     }
-    let rule = edit::rule_text(entries.into_iter().filter(|(_, value)| !value.is_null()));
+    let entries = entries.into_iter().filter(|(_, value)| !value.is_null());
+    let rule = edit::rule_text(entries.map(|(key, value)| (key, literal(value))));
+    let checked = tokio::task::spawn_blocking({
+        let (rule, file, roots) = (rule.clone(), file.clone(), state.allowed_roots.clone());
+        move || confined::outside(&rule, &file, &roots)
+    });
+    let bad = checked.await.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    if !bad.is_empty() {
+        return Err(ApiError::fields(bad));
+    }
     rewrite(state, file, move |text| edit::add_rule(text, &rule)).await?;
     Ok(Created(AutomationAdded { automation_id: id }))
 }
@@ -226,6 +241,14 @@ fn write(file: &Path, edit: impl FnOnce(&str) -> Result<String, EditError>) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A recipient `${NAME}@evil.example` was mailed what the agent's environment held.
+    #[test]
+    fn no_text_of_an_order_is_a_variable() {
+        let ordered = json!({ "emails": ["${KEY}@x"], "after": { "complete": { "move": "/a/${KEY}" } }, "n": 1 });
+        let written = json!({ "emails": ["$${KEY}@x"], "after": { "complete": { "move": "/a/$${KEY}" } }, "n": 1 });
+        assert_eq!(literal(ordered), written);
+    }
 
     #[test]
     fn a_free_name_becomes_an_id() {

@@ -12,7 +12,7 @@ use super::super::error::ApiError;
 use super::super::openapi::{Begun, Created};
 use super::super::types::{Examination, Server};
 use super::super::{ApiState, doctor as doctor_of};
-use super::Body;
+use super::{Body, NoFields};
 use crate::store::{DbError, StoreError};
 
 pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Server>, ApiError> {
@@ -81,7 +81,7 @@ pub(super) async fn settings(Extract(state): Extract<ApiState>) -> Json<Settings
 /// The answer goes out first: who asked is told, and may wait for the end of the process.
 const ANSWER_TIME: Duration = Duration::from_millis(100);
 
-pub(super) async fn stop(Extract(state): Extract<ApiState>) -> Begun {
+pub(super) async fn stop(Extract(state): Extract<ApiState>, _: NoFields) -> Begun {
     tokio::spawn(async move {
         tokio::time::sleep(ANSWER_TIME).await;
         state.shutdown.cancel();

@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::State as Extract;
-use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::super::ApiState;
@@ -21,7 +20,7 @@ pub(super) async fn sign_in(
     let session = state.queue.cloud().sign_in(&login.email, &login.password).await?;
     let cloud = state.queue.cloud().base().as_str();
     let kept = json!({
-        "cloud": cloud, "token": session.token.expose_secret(), "user": session.user, "teams": session.teams,
+        "cloud": cloud, "token": session.token.expose(), "user": session.user, "teams": session.teams,
     });
     state.queue.store().set_setting(SETTING, Some(kept)).await?;
     let answer = SignedIn { user: session.user.clone(), teams: session.teams.clone() };

@@ -2,22 +2,21 @@
 
 use axum::Json;
 use axum::extract::State as Extract;
-use serde::Serialize;
 
 use super::super::ApiState;
 use super::super::error::ApiError;
 use super::super::types::{DiskReaders, FifoMode, OpenFiles, Workers};
 use super::Body;
-use crate::engine::{RateLimit, Throttle};
+use crate::engine::{DownloadRateLimit, RateLimit, Throttle, UploadRateLimit};
+use crate::model::{KeptDiskReaders, KeptFifo, KeptOpenFiles, KeptWorkers, Setting};
 
 /// More workers, and open files or readers for them, than this help nobody.
 const MOST_WORKERS: usize = 256;
 /// More transfers at once than this only take memory.
 const MOST_TRANSFERS: usize = 1_000;
 
-async fn keep<T: Serialize>(state: &ApiState, key: &'static str, value: &T) -> Result<(), ApiError> {
-    let value = serde_json::to_value(value).map_err(|error| ApiError::bad(error.to_string()))?;
-    Ok(state.queue.store().set_setting(key, Some(value)).await?)
+async fn keep(state: &ApiState, setting: &impl Setting) -> Result<(), ApiError> {
+    Ok(state.queue.store().keep(setting).await?)
 }
 
 pub(super) async fn rate_limit(Extract(state): Extract<ApiState>) -> Json<RateLimit> {
@@ -28,7 +27,7 @@ pub(super) async fn set_rate_limit(
     Extract(state): Extract<ApiState>,
     Body(limit): Body<RateLimit>,
 ) -> Result<Json<RateLimit>, ApiError> {
-    limit_to(&state, "upload_rate_limit", state.queue.throttle(), limit).await
+    limit_to(&state, state.queue.throttle(), limit, UploadRateLimit).await
 }
 
 pub(super) async fn download_rate_limit(Extract(state): Extract<ApiState>) -> Json<RateLimit> {
@@ -39,20 +38,20 @@ pub(super) async fn set_download_rate_limit(
     Extract(state): Extract<ApiState>,
     Body(limit): Body<RateLimit>,
 ) -> Result<Json<RateLimit>, ApiError> {
-    limit_to(&state, "download_rate_limit", state.downloads.throttle(), limit).await
+    limit_to(&state, state.downloads.throttle(), limit, DownloadRateLimit).await
 }
 
-async fn limit_to(
+async fn limit_to<S: Setting>(
     state: &ApiState,
-    key: &'static str,
     throttle: &Throttle,
     limit: RateLimit,
+    as_kept: fn(RateLimit) -> S,
 ) -> Result<Json<RateLimit>, ApiError> {
     if limit.enabled && limit.rate_limit_bps == 0 {
         return Err(ApiError::bad("rate_limit_bps: a limit needs bytes per second above 0")
             .hint("to stop all transfers, pause them"));
     }
-    keep(state, key, &limit).await?;
+    keep(state, &as_kept(limit.clone())).await?;
     throttle.set(limit.clone());
     Ok(Json(limit))
 }
@@ -90,7 +89,7 @@ pub(super) async fn set_workers(
         workers: new.workers.or(now.workers),
         download_workers: new.download_workers.or(now.download_workers),
     };
-    keep(&state, "workers", &wanted).await?;
+    keep(&state, &KeptWorkers { uploads: wanted.workers, downloads: wanted.download_workers }).await?;
     if let Some(workers) = new.workers {
         state.queue.change_settings(|settings| settings.workers = workers);
     }
@@ -118,7 +117,8 @@ pub(super) async fn set_fifo_mode(
         active_upload_count: uploads.or(now.active_upload_count),
         active_download_count: downloads.or(now.active_download_count),
     };
-    keep(&state, "fifo_mode", &wanted).await?;
+    let kept = KeptFifo { uploads: wanted.active_upload_count, downloads: wanted.active_download_count };
+    keep(&state, &kept).await?;
     if let Some(count) = uploads {
         state.queue.change_settings(|settings| settings.active_uploads = count);
     }
@@ -137,7 +137,7 @@ pub(super) async fn set_open_files(
     Body(new): Body<OpenFiles>,
 ) -> Result<Json<OpenFiles>, ApiError> {
     within("open_files", new.open_files, MOST_WORKERS)?;
-    keep(&state, "open_files", &new).await?;
+    keep(&state, &KeptOpenFiles { open_files: new.open_files }).await?;
     state.queue.change_settings(|settings| settings.open_files = new.open_files);
     Ok(Json(new))
 }
@@ -151,7 +151,7 @@ pub(super) async fn set_disk_readers(
     Body(new): Body<DiskReaders>,
 ) -> Result<Json<DiskReaders>, ApiError> {
     within("disk_readers", new.disk_readers, MOST_WORKERS)?;
-    keep(&state, "disk_readers", &new).await?;
+    keep(&state, &KeptDiskReaders { disk_readers: new.disk_readers }).await?;
     state.queue.change_settings(|settings| settings.disk_readers = new.disk_readers);
     Ok(Json(new))
 }

@@ -14,6 +14,7 @@ use super::super::ApiState;
 use super::super::error::ApiError;
 use super::super::openapi::Done;
 use super::super::types::{Paused, Removed, Resumed, Transfers};
+use super::NoFields;
 use crate::model::{Filter, State};
 
 /// The most entries of a page.
@@ -119,13 +120,21 @@ pub(super) async fn show<S: Side>(
     S::view(&state, id).await.map(Json)
 }
 
-pub(super) async fn pause<S: Side>(Extract(state): Extract<ApiState>, Path(id): Path<String>) -> Answer<S::View> {
+pub(super) async fn pause<S: Side>(
+    Extract(state): Extract<ApiState>,
+    Path(id): Path<String>,
+    _: NoFields,
+) -> Answer<S::View> {
     let id = parse_id::<S>(&id)?;
     S::pause(&state, id).await?;
     S::view(&state, id).await.map(Json)
 }
 
-pub(super) async fn resume<S: Side>(Extract(state): Extract<ApiState>, Path(id): Path<String>) -> Answer<S::View> {
+pub(super) async fn resume<S: Side>(
+    Extract(state): Extract<ApiState>,
+    Path(id): Path<String>,
+    _: NoFields,
+) -> Answer<S::View> {
     let id = parse_id::<S>(&id)?;
     S::resume(&state, id).await?;
     S::view(&state, id).await.map(Json)
@@ -144,7 +153,7 @@ async fn ids<S: Side>(state: &ApiState, states: Vec<State>) -> Result<Vec<S::Id>
     Ok(S::list(state, filter).await?.into_iter().map(|(id, _)| id).collect())
 }
 
-pub(super) async fn pause_all<S: Side>(Extract(state): Extract<ApiState>) -> Answer<Paused> {
+pub(super) async fn pause_all<S: Side>(Extract(state): Extract<ApiState>, _: NoFields) -> Answer<Paused> {
     let mut paused = 0;
     for id in ids::<S>(&state, vec![State::Transferring]).await? {
         // One that has just ended needs no pause.
@@ -153,7 +162,7 @@ pub(super) async fn pause_all<S: Side>(Extract(state): Extract<ApiState>) -> Ans
     Ok(Json(Paused { paused }))
 }
 
-pub(super) async fn resume_all<S: Side>(Extract(state): Extract<ApiState>) -> Answer<Resumed> {
+pub(super) async fn resume_all<S: Side>(Extract(state): Extract<ApiState>, _: NoFields) -> Answer<Resumed> {
     let mut resumed = 0;
     for id in ids::<S>(&state, vec![State::Paused, State::Error]).await? {
         resumed += u64::from(S::resume(&state, id).await.is_ok());

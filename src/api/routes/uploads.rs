@@ -10,11 +10,12 @@ use super::super::error::ApiError;
 use super::super::openapi::Created;
 use super::super::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Started, Upload};
 use super::super::{ApiState, expand};
-use super::Body;
 use super::transfers::{Answer, Listed, Side, parse_id};
+use super::{Body, NoFields};
 use crate::model;
 use crate::model::UploadId;
 use crate::model::{Destination, Link, PackageOptions, Problem, State, UploadFilter, UploadKind, UploadSpec};
+use masv_protocol::{EmailAddress, InvalidEmailAddress, TeamId};
 
 /// How long the answer to a link order waits for the link.
 const LINK_WAIT: Duration = Duration::from_secs(10);
@@ -60,9 +61,13 @@ impl Side for Uploads {
     }
 }
 
-fn is_address(text: &str) -> bool {
-    text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty())
-        && !text.chars().any(|character| character.is_whitespace() || character.is_control())
+/// Reads mail addresses; what is not one is told by the name of its field.
+fn addresses(field: &str, given: &[String], bad: &mut BTreeMap<String, String>) -> Vec<EmailAddress> {
+    let mut read = |text: &String| {
+        let problem = |error: InvalidEmailAddress| bad.insert(field.to_owned(), error.to_string());
+        text.parse().map_err(problem).ok()
+    };
+    given.iter().filter_map(&mut read).collect()
 }
 
 async fn submit(
@@ -70,7 +75,7 @@ async fn submit(
     common: Common,
     destination: Destination,
     options: PackageOptions,
-    team_id: Option<String>,
+    team_id: Option<TeamId>,
 ) -> Result<Created<Started>, ApiError> {
     let first = common.paths.first().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
     let files = expand::expand(common.paths, common.exclude, state.allowed_roots.clone()).await?;
@@ -132,18 +137,14 @@ pub(super) async fn create(
     if !state.queue.cloud().is_authorised() {
         return Err(ApiError::no_session());
     }
-    let team_id = Some(state.queue.cloud().find_team(new.team_id.as_deref()).await?);
-    let bad: BTreeMap<String, String> = new
-        .recipients
-        .iter()
-        .filter(|address| !is_address(address))
-        .map(|address| ("recipients".to_owned(), format!("{address:?} is no mail address")))
-        .collect();
+    let team_id = Some(state.queue.cloud().find_team(new.team_id.map(TeamId::from).as_ref()).await?);
+    let mut bad = BTreeMap::new();
+    let recipients = addresses("recipients", &new.recipients, &mut bad);
     if !bad.is_empty() {
         return Err(ApiError::fields(bad));
     }
-    let destination =
-        if new.recipients.is_empty() { Destination::Link } else { Destination::Email { recipients: new.recipients } };
+    let recipients: Vec<String> = recipients.into_iter().map(EmailAddress::into_string).collect();
+    let destination = if recipients.is_empty() { Destination::Link } else { Destination::Email { recipients } };
     let options = PackageOptions {
         delete_after: new.delete_after,
         download_limit: new.download_limit,
@@ -163,15 +164,11 @@ pub(super) async fn create_portal(
     if new.subdomain.trim().is_empty() {
         bad.insert("subdomain".to_owned(), "name the portal".to_owned());
     }
-    if !is_address(&new.sender) {
-        bad.insert("sender".to_owned(), format!("{:?} is no mail address", new.sender));
-    }
-    if !bad.is_empty() {
-        return Err(ApiError::fields(bad));
-    }
+    let sender = addresses("sender", &[new.sender], &mut bad).pop();
+    let Some(sender) = sender.filter(|_| bad.is_empty()) else { return Err(ApiError::fields(bad)) };
     let destination = Destination::Portal {
         subdomain: new.subdomain,
-        sender: new.sender,
+        sender: sender.into_string(),
         access_code: new.common.password.take(),
         metadata: new.metadata,
     };
@@ -212,13 +209,17 @@ pub(super) async fn add_files(
     Uploads::view(&state, id).await.map(Json)
 }
 
-pub(super) async fn finalize(Extract(state): Extract<ApiState>, Path(id): Path<String>) -> Answer<Upload> {
+pub(super) async fn finalize(Extract(state): Extract<ApiState>, Path(id): Path<String>, _: NoFields) -> Answer<Upload> {
     let id = parse_id::<Uploads>(&id)?;
     state.queue.finalize(id).await?;
     Uploads::view(&state, id).await.map(Json)
 }
 
-pub(super) async fn resume_without_gone(Extract(state): Extract<ApiState>, Path(id): Path<String>) -> Answer<Upload> {
+pub(super) async fn resume_without_gone(
+    Extract(state): Extract<ApiState>,
+    Path(id): Path<String>,
+    _: NoFields,
+) -> Answer<Upload> {
     let id = parse_id::<Uploads>(&id)?;
     state.queue.resume_without_gone(id).await?;
     Uploads::view(&state, id).await.map(Json)
@@ -229,6 +230,12 @@ pub(super) async fn create_link(
     Path(id): Path<String>,
     Body(new): Body<NewLink>,
 ) -> Result<Created<Link>, ApiError> {
-    let link = state.queue.create_link(parse_id::<Uploads>(&id)?, new.password, new.email).await?;
+    let id = parse_id::<Uploads>(&id)?;
+    let mut bad = BTreeMap::new();
+    let email = addresses("email", new.email.as_slice(), &mut bad).pop();
+    if !bad.is_empty() {
+        return Err(ApiError::fields(bad));
+    }
+    let link = state.queue.create_link(id, new.password, email).await?;
     Ok(Created(link))
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use masv_client::{Team, User};
+use masv_protocol::{Team, User};
 
 /// Who signs in.
 #[derive(Debug, Deserialize, JsonSchema)]

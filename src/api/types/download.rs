@@ -63,7 +63,7 @@ impl Download {
             source,
             dst_folder: spec.destination.to_string_lossy().into_owned(),
             create_package_folder: spec.package_folder,
-            package_id: download.package.map(|package| package.id),
+            package_id: download.package.map(|package| package.id.into_string()),
             files: None,
         }
     }
@@ -102,7 +102,7 @@ impl From<model::DownloadFile> for DownloadedFile {
     fn from(file: model::DownloadFile) -> Self {
         Self {
             id: file.number,
-            file_id: file.wanted.remote_id,
+            file_id: file.wanted.remote_id.into_string(),
             path: file.wanted.path,
             size: file.wanted.size,
             progress: file.bytes_done,

@@ -16,6 +16,7 @@ use crate::model;
 use crate::model::UploadId;
 use crate::model::{FileState, Link, Problem, UploadKind};
 use crate::store::Order;
+use masv_protocol::TeamId;
 
 /// An upload as the interface shows it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -68,8 +69,8 @@ impl Upload {
             ),
             name: upload.name,
             description: upload.description,
-            package_id: upload.package.map(|package| package.id),
-            team_id: upload.team_id,
+            package_id: upload.package.map(|package| package.id.into_string()),
+            team_id: upload.team_id.map(TeamId::into_string),
             chunk_size: upload.chunk_size,
             auto_finalize: upload.auto_finalize,
             links: upload.links,

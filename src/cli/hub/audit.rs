@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use reqwest::Method;
+use masv_protocol::{AuditQuery, Time};
 
-use super::reach::{HubClient, text, time};
+use super::reach::{HubClient, time};
 use crate::cli::error::CliError;
 use crate::cli::output::Output;
 
@@ -20,36 +20,36 @@ pub(in crate::cli) struct Asked {
     action: Vec<String>,
     /// Only from this time on: a day or a time, RFC 3339, UTC.
     #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    since: Option<Time>,
     /// How many, up to 100.
     #[arg(long, value_name = "N", default_value_t = 50)]
-    limit: u32,
+    limit: u64,
     /// Which page of them.
     #[arg(long, value_name = "N", default_value_t = 1)]
-    page: u32,
+    page: u64,
 }
 
 pub(super) async fn run(asked: &Asked, hub: &HubClient, output: &Output) -> Result<ExitCode, CliError> {
     let team = hub.team().await?;
-    let mut query = vec![("limit", asked.limit.to_string()), ("page", asked.page.to_string())];
-    query.extend(asked.actor.clone().map(|actor| ("actor", actor)));
-    query.extend(asked.since.clone().map(|since| ("created_at_start", since)));
-    if !asked.action.is_empty() {
-        query.push(("action", asked.action.join(",")));
-    }
-    let log = hub.call(Method::GET, &["v1", "teams", &team, "audit"], &query, None).await?;
+    let query = AuditQuery {
+        page: Some(asked.page),
+        limit: Some(asked.limit),
+        actor: asked.actor.clone(),
+        action: asked.action.clone(),
+        from: asked.since,
+    };
+    let log = hub.ask(hub.admin.audit(&team, &query)).await?;
     output.json(&log);
-    let rows: Vec<_> = log["records"]
-        .as_array()
+    let rows: Vec<_> = log
+        .records
         .into_iter()
-        .flatten()
         .map(|entry| {
             vec![
-                time(entry, "created_at").into(),
-                text(entry, "action").into(),
-                text(entry, "actor").into(),
-                text(entry, "address").into(),
-                text(entry, "subject").into(),
+                time(entry.created_at).into(),
+                entry.action.into(),
+                entry.actor.into(),
+                entry.address.unwrap_or_default().into(),
+                entry.subject.into(),
             ]
         })
         .collect();

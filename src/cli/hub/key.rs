@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
-use serde_json::{Value, json};
+use masv_protocol::{Key, KeyId, KeyRole, NewKey};
 
-use super::reach::{HubClient, text, time};
+use super::reach::{HubClient, REMOVED, time};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Output;
 
@@ -40,57 +40,60 @@ pub(in crate::cli) enum Role {
     Admin,
 }
 
+impl From<Role> for KeyRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Sender => Self::Sender,
+            Role::Admin => Self::Admin,
+        }
+    }
+}
+
 pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> Result<ExitCode, CliError> {
     let team = hub.team().await?;
-    let keys = ["v1", "teams", &team, "api_keys"];
     match command {
         Command::Add { name, role } => {
-            let role = if matches!(role, Role::Admin) { "admin" } else { "sender" };
+            let role = KeyRole::from(role);
             let output = output.usually_text();
-            let key = hub.post(&keys, &json!({ "name": name, "role": role })).await?;
-            output.json(&key);
+            let new = NewKey { name: Some(name.clone()), role: Some(role) };
+            let made = hub.ask(hub.admin.create_key(&team, &new)).await?;
+            output.json(&made);
             // The key alone goes to standard output: it can be sent into a file.
-            output.line(&text(&key, "key"));
+            output.line(made.key.expose());
             if !output.is_json() {
                 output.note(&format!("A key for {name} ({role}). It is shown this once."));
             }
         }
         Command::Ls => {
-            let all = hub.get(&keys).await?;
-            output.json(&all);
-            let rows: Vec<_> = all
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|key| {
-                    vec![
-                        text(key, "id").into(),
-                        text(key, "role").into(),
-                        time(key, "created_at").into(),
-                        text(key, "name").into(),
-                    ]
-                })
-                .collect();
-            output.table(&["ID", "ROLE", "SINCE", "NAME"], &rows);
+            let keys = hub.ask(hub.admin.keys(&team)).await?;
+            output.json(&keys);
+            let row = |key: &Key| {
+                vec![
+                    key.id.as_str().into(),
+                    key.role.to_string().into(),
+                    time(key.created_at).into(),
+                    key.name.as_str().into(),
+                ]
+            };
+            output.table(&["ID", "ROLE", "SINCE", "NAME"], &keys.iter().map(row).collect::<Vec<_>>());
         }
         Command::Rm { key } => {
-            let all = hub.get(&keys).await?;
-            let id = find(&all, &key)?;
-            output.json(&hub.delete(&["v1", "teams", &team, "api_keys", &id]).await?);
+            let keys = hub.ask(hub.admin.keys(&team)).await?;
+            hub.ask(hub.admin.remove_key(&team, find(&keys, &key)?)).await?;
+            output.json(&REMOVED);
             output.line(&format!("The key {key} holds no more."));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn find(all: &Value, wanted: &str) -> Result<String, CliError> {
-    let keys = || all.as_array().into_iter().flatten();
-    if keys().any(|key| key["id"] == wanted) {
-        return Ok(wanted.to_owned());
+fn find<'a>(keys: &'a [Key], wanted: &str) -> Result<&'a KeyId, CliError> {
+    if let Some(key) = keys.iter().find(|key| key.id == *wanted) {
+        return Ok(&key.id);
     }
-    let named: Vec<_> = keys().filter(|key| key["name"] == wanted).collect();
+    let named: Vec<_> = keys.iter().filter(|key| key.name == wanted).collect();
     match named.as_slice() {
-        [key] => Ok(text(key, "id")),
+        [key] => Ok(&key.id),
         [] => Err(CliError::new(Exit::NotFound, format!("there is no key {wanted}"))),
         _ => Err(CliError::usage(format!("several keys are called {wanted}")).hint("give the id: masv hub key ls")),
     }

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use masv_client::link_address;
+use masv_protocol::{EmailAddress, Link, LinkId, LinkSettings, PackageId, Secret, Time};
+use secrecy::SecretString;
 
-use super::package::moment;
-use super::reach::{HubClient, text, time};
+use super::reach::{HubClient, REMOVED, time, typed_time};
 use crate::cli::error::CliError;
 use crate::cli::output::{Cell, Output};
 use crate::cli::user::{secret, typed};
@@ -24,7 +24,7 @@ pub(in crate::cli) enum Command {
         package: String,
         /// Who gets it by mail.
         #[arg(long)]
-        email: Option<String>,
+        email: Option<EmailAddress>,
         #[command(flatten)]
         set: Settings,
     },
@@ -81,64 +81,50 @@ pub(in crate::cli) struct Settings {
 }
 
 impl Settings {
-    async fn body(self, output: &Output) -> Result<Value, CliError> {
-        let mut body = json!({});
+    async fn read(self, output: &Output) -> Result<LinkSettings, CliError> {
         let typed_in = self.password_file.as_deref().is_some_and(|path| path.as_os_str() == "-");
         let password =
             if typed_in { Some(typed().await?) } else { secret(self.password, self.password_file.as_deref(), output)? };
-        if let Some(password) = password {
-            body["password"] = password.expose_secret().into();
-        } else if self.no_password {
-            body["password"] = "".into();
-        }
-        if let Some(limit) = self.limit {
-            body["access_limit"] = limit.into();
-        }
-        if let Some(expires) = self.expires {
-            body["expiry"] =
-                if expires == "never" { "0001-01-01T00:00:00.000Z".into() } else { moment(&expires)?.into() };
-        }
-        if let Some(active) = self.active {
-            body["active"] = active.into();
-        }
-        Ok(body)
+        let password = password.map(Secret::from).or_else(|| self.no_password.then(|| Secret::new("")));
+        let expiry = match self.expires.as_deref() {
+            Some("never") => Some(Time::UNSET),
+            typed => typed.map(typed_time).transpose()?,
+        };
+        Ok(LinkSettings { email: None, password, access_limit: self.limit, expiry, active: self.active })
     }
 }
 
 pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> Result<ExitCode, CliError> {
     match command {
         Command::Add { package, email, set } => {
-            let mut body = set.body(output).await?;
-            if let Some(email) = email {
-                body["email"] = email.into();
-            }
-            let link = hub.post(&["v1", "packages", &package, "links"], &body).await?;
+            let settings = LinkSettings { email, ..set.read(output).await? };
+            let link = hub.ask(hub.admin.create_link(&PackageId::from(package), &settings)).await?;
             output.json(&link);
-            output.line(&text(&link, "url"));
+            output.line(link_address(&link).expose());
         }
         Command::Ls { package } => {
-            let links = hub.get(&["v1", "packages", &package, "links"]).await?;
+            let links = hub.ask(hub.admin.links(&PackageId::from(package))).await?;
             output.json(&links);
-            let rows: Vec<_> = links.as_array().into_iter().flatten().map(row).collect();
-            output.table(&HEADER, &rows);
+            output.table(&HEADER, &links.iter().map(row).collect::<Vec<_>>());
         }
         Command::Show { link } => {
-            let link = hub.get(&["v1.1", "links", &link]).await?;
+            let link = hub.ask(hub.admin.link(&LinkId::from(link))).await?;
             output.json(&link);
             output.table(&HEADER, &[row(&link)]);
-            output.line(&text(&link, "url"));
+            output.line(link_address(&link).expose());
         }
         Command::Set { link, set } => {
-            let body = set.body(output).await?;
-            if body.as_object().is_some_and(serde_json::Map::is_empty) {
+            let settings = set.read(output).await?;
+            if settings.is_empty() {
                 return Err(CliError::usage("nothing to change").hint("see masv hub link set --help"));
             }
-            let link = hub.put(&["v1", "links", &link], &body).await?;
+            let link = hub.ask(hub.admin.change_link(&LinkId::from(link), &settings)).await?;
             output.json(&link);
             output.table(&HEADER, &[row(&link)]);
         }
         Command::Rm { link } => {
-            output.json(&hub.delete(&["v1", "links", &link]).await?);
+            hub.ask(hub.admin.remove_link(&LinkId::from(link.as_str()))).await?;
+            output.json(&REMOVED);
             output.line(&format!("The link {link} opens no more."));
         }
     }
@@ -147,15 +133,14 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
 
 const HEADER: [&str; 6] = ["ID", "STATE", "DOWNLOADS", "PASSWORD", "EXPIRES", "FOR"];
 
-fn row(link: &Value) -> Vec<Cell> {
-    let limit = link["access_limit"].as_u64().filter(|limit| *limit > 0);
-    let count = text(link, "access_count");
+fn row(link: &Link) -> Vec<Cell> {
+    let Link { access_limit: limit, access_count: count, .. } = link;
     vec![
-        text(link, "id").into(),
-        if link["active"] == true { "active" } else { "off" }.into(),
-        Cell::right(limit.map_or_else(|| count.clone(), |limit| format!("{count}/{limit}"))),
-        if link["has_password"] == true { "yes" } else { "no" }.into(),
-        time(link, "expiry").into(),
-        text(link, "email").into(),
+        link.id.as_str().into(),
+        if link.active { "active" } else { "off" }.into(),
+        Cell::right(if *limit > 0 { format!("{count}/{limit}") } else { count.to_string() }),
+        if link.has_password { "yes" } else { "no" }.into(),
+        time(link.expiry).into(),
+        link.email.as_str().into(),
     ]
 }

@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use reqwest::Method;
-use serde_json::{Value, json};
+use masv_client::link_address;
+use masv_protocol::{
+    File, Link, Package, PackageExpiry, PackageId, PackageQuery, PackageState, PackageWithToken, Page,
+};
+use serde::Serialize;
 
-use super::reach::{HubClient, text, time};
+use super::reach::{HubClient, REMOVED, time, typed_time};
 use crate::cli::error::CliError;
 use crate::cli::output::{Cell, Output, size};
 
@@ -22,7 +25,7 @@ pub(in crate::cli) enum Command {
         received: bool,
         /// Only those in these states: new, finalized, expired.
         #[arg(long, value_delimiter = ',')]
-        status: Vec<String>,
+        status: Vec<PackageState>,
         /// Only those whose name has this in it.
         #[arg(long, value_name = "TEXT")]
         name: Option<String>,
@@ -34,10 +37,10 @@ pub(in crate::cli) enum Command {
         sort: Option<String>,
         /// How many, up to 100.
         #[arg(long, value_name = "N", default_value_t = 50)]
-        limit: u32,
+        limit: u64,
         /// Which page of them.
         #[arg(long, value_name = "N", default_value_t = 1)]
-        page: u32,
+        page: u64,
     },
     /// Show one, with its files and links.
     #[command(after_help = "Example:\n  masv hub package show 01M85VJ3Y0Q8ZK2T4W6X7B9CDE")]
@@ -64,110 +67,102 @@ pub(in crate::cli) enum Command {
     },
 }
 
+/// A package with all that belongs to it, but not the token that would let anybody who reads this change it.
+#[derive(Debug, Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    package: Package,
+    files: Vec<File>,
+    links: Vec<Link>,
+}
+
 pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> Result<ExitCode, CliError> {
     match command {
         Command::Ls { received, status, name, sender, sort, limit, page } => {
             let team = hub.team().await?;
-            let mut query = vec![("limit", limit.to_string()), ("page", page.to_string())];
-            if !status.is_empty() {
-                query.push(("status", status.join(",")));
-            }
-            for (key, value) in [("name", name), ("sender", sender), ("sort", sort)] {
-                query.extend(value.map(|value| (key, value)));
-            }
-            let which = if received { "inbox" } else { "packages" };
-            let list = hub.call(Method::GET, &["v1.1", "teams", &team, which], &query, None).await?;
+            let (page, limit) = (Some(page), Some(limit));
+            let query = PackageQuery { page, limit, sort, status, name, sender, ..PackageQuery::default() };
+            let list = match received {
+                true => hub.ask(hub.admin.received_packages(&team, &query)).await?,
+                false => hub.ask(hub.admin.sent_packages(&team, &query)).await?,
+            };
             output.json(&list);
-            let rows: Vec<_> = list["records"].as_array().into_iter().flatten().map(row).collect();
+            let Page { metadata, records } = list;
+            let rows: Vec<_> = records.iter().map(row).collect();
             output.table(&["ID", "STATE", "SIZE", "FILES", "CREATED", "EXPIRES", "NAME"], &rows);
-            let total = list["metadata"]["total"].as_u64().unwrap_or_default();
+            let total = metadata.total.unwrap_or_default();
             if total > rows.len() as u64 && !output.is_json() {
                 output.note(&format!("{} of {total}; --page shows the others", rows.len()));
             }
         }
         Command::Show { package } => {
-            let team = hub.team().await?;
-            let mut shown = hub.get(&["v1.1", "teams", &team, "packages", &package]).await?;
-            // It would let anybody who reads this change the package.
-            if let Some(fields) = shown.as_object_mut() {
-                fields.remove("access_token");
-            }
-            shown["files"] = hub.get(&["v1", "packages", &package, "files"]).await?;
-            shown["links"] = hub.get(&["v1", "packages", &package, "links"]).await?;
-            output.json(&shown);
-            show(&shown, output);
+            let (team, id) = (hub.team().await?, PackageId::from(package));
+            let PackageWithToken { package, .. } = hub.ask(hub.admin.package(&team, &id)).await?;
+            let files = hub.ask(hub.admin.files(&id)).await?;
+            let links = hub.ask(hub.admin.links(&id)).await?;
+            let whole = Whole { package, files, links };
+            output.json(&whole);
+            show(&whole, output);
         }
         Command::Set { package, expires } => {
-            let body = if expires == "never" {
-                json!({ "unlimited_storage": true })
+            let until = if expires == "never" {
+                PackageExpiry { unlimited_storage: Some(true), expiry: None }
             } else {
-                json!({ "unlimited_storage": false, "expiry": moment(&expires)? })
+                PackageExpiry { unlimited_storage: Some(false), expiry: Some(typed_time(&expires)?) }
             };
-            let shown = hub.put(&["v1", "packages", &package, "expiry"], &body).await?;
-            output.json(&shown);
-            let until = time(&shown, "expiry");
+            let package = hub.ask(hub.admin.set_package_expiry(&PackageId::from(package), &until)).await?;
+            output.json(&package);
+            let until = time(package.expiry);
             let until = if until.is_empty() { "for ever".to_owned() } else { format!("until {until} UTC") };
-            output.line(&format!("{} is kept {until}.", text(&shown, "name")));
+            output.line(&format!("{} is kept {until}.", package.name));
         }
         Command::Rm { package } => {
-            output.json(&hub.delete(&["v1", "packages", &package]).await?);
+            hub.ask(hub.admin.remove_package(&PackageId::from(package.as_str()))).await?;
+            output.json(&REMOVED);
             output.line(&format!("Removed {package}."));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A time as the protocol writes it; a day alone is its first moment in UTC.
-pub(super) fn moment(written: &str) -> Result<String, CliError> {
-    let time = written.parse::<jiff::Timestamp>().or_else(|_| format!("{written}T00:00:00Z").parse());
-    time.map(|time| format!("{time:.3}")).map_err(|_| {
-        CliError::usage(format!("{written:?} is no time")).hint("such as 2027-01-31 or 2027-01-31T18:00:00Z")
-    })
+fn state(package: &Package) -> String {
+    package.state().map(ToString::to_string).unwrap_or_default()
 }
 
-fn bytes(value: &Value, field: &str) -> String {
-    size(value[field].as_u64().unwrap_or_default())
-}
-
-fn row(package: &Value) -> Vec<Cell> {
+fn row(package: &Package) -> Vec<Cell> {
     vec![
-        text(package, "id").into(),
-        text(package, "state").into(),
-        Cell::right(bytes(package, "size")),
-        Cell::right(text(package, "total_files")),
-        time(package, "created_at").into(),
-        time(package, "expiry").into(),
-        text(package, "name").into(),
+        package.id.as_str().into(),
+        state(package).into(),
+        Cell::right(size(package.size)),
+        Cell::right(package.total_files.to_string()),
+        time(package.created_at).into(),
+        time(package.expiry).into(),
+        package.name.as_str().into(),
     ]
 }
 
-fn show(package: &Value, output: &Output) {
-    output.line(&format!("{} ({})", text(package, "name"), text(package, "id")));
+fn show(whole: &Whole, output: &Output) {
+    let Whole { package, files, links } = whole;
+    output.line(&format!("{} ({})", package.name, package.id));
     for (name, value) in [
-        ("state", text(package, "state")),
-        ("sender", text(package, "sender")),
-        ("message", text(package, "description")),
-        ("size", bytes(package, "size")),
-        ("created", time(package, "created_at")),
-        ("finalized", time(package, "finalized_at")),
-        ("expires", time(package, "expiry")),
+        ("state", state(package)),
+        ("sender", package.sender.clone()),
+        ("message", package.description.clone()),
+        ("size", size(package.size)),
+        ("created", time(package.created_at)),
+        ("finalized", time(package.finalized_at)),
+        ("expires", time(package.expiry)),
     ] {
         if !value.is_empty() {
             output.line(&format!("  {name:<10}{value}"));
         }
     }
-    for link in package["links"].as_array().into_iter().flatten() {
-        output.line(&format!("  {:<10}{}", "link", text(link, "url")));
+    for link in links {
+        output.line(&format!("  {:<10}{}", "link", link_address(link).expose()));
     }
-    let rows: Vec<_> = package["files"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|file| {
-            let (folder, name) = (text(file, "path"), text(file, "name"));
-            let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-            vec![Cell::right(bytes(file, "size")), path.into()]
-        })
-        .collect();
-    output.table(&["SIZE", "FILE"], &rows);
+    let row = |file: &File| {
+        let path = if file.path.is_empty() { file.name.clone() } else { format!("{}/{}", file.path, file.name) };
+        vec![Cell::right(size(file.size)), path.into()]
+    };
+    output.table(&["SIZE", "FILE"], &files.iter().map(row).collect::<Vec<_>>());
 }

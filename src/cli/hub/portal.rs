@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use bytesize::ByteSize;
 use clap::{Args, Subcommand};
-use reqwest::Method;
-use serde_json::{Value, json};
+use masv_protocol::{
+    EmailAddress, FieldKind, InvalidEmailAddress, MetadataField, Portal, PortalId, PortalQuery, PortalSettings,
+    PublicPortal, RestrictionSettings, Restrictions, Secret, Visibility,
+};
 
-use super::package::moment;
-use super::reach::{HubClient, text, time};
+use super::reach::{HubClient, REMOVED, time, typed_time};
 use crate::cli::error::CliError;
-use crate::cli::output::{Output, size};
+use crate::cli::output::{Cell, Output, size};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
@@ -107,61 +108,66 @@ pub(in crate::cli) struct Settings {
 }
 
 impl Settings {
-    fn body(&self) -> Result<Value, CliError> {
-        let mut body = json!({});
-        let mut put = |name: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                body[name] = value;
-            }
+    fn read(&self) -> Result<PortalSettings, CliError> {
+        let (expiry_enabled, expiry) = match self.closes.as_deref() {
+            Some("never") => (Some(false), None),
+            Some(closes) => (Some(true), Some(typed_time(closes)?)),
+            None => (None, None),
         };
-        put("name", self.name.clone().map(Value::from));
-        put("message", self.message.clone().map(Value::from));
-        let recipients = self.recipients.as_ref();
-        put("recipients", recipients.map(|all| all.iter().filter(|one| !one.is_empty()).cloned().collect()));
-        put("active", self.active.map(Value::from));
-        match self.closes.as_deref() {
-            Some("never") => put("expiry_enabled", Some(false.into())),
-            Some(closes) => {
-                put("expiry_enabled", Some(true.into()));
-                put("expiry", Some(moment(closes)?.into()));
-            }
-            None => {}
+        let (has_access_code, access_code) = code(self.access_code_file.as_deref(), self.no_access_code)?;
+        let (has_download_password, download_password) =
+            code(self.download_password_file.as_deref(), self.no_download_password)?;
+        let fields = self.fields.as_ref().map(|fields| given(fields).map(|text| field(text)).collect());
+        Ok(PortalSettings {
+            name: self.name.clone(),
+            message: self.message.clone(),
+            recipients: self.recipients.as_deref().map(addresses).transpose()?,
+            active: self.active,
+            expiry_enabled,
+            expiry,
+            has_access_code,
+            access_code,
+            has_download_password,
+            download_password,
+            custom_expiry_days: self.expiry_days,
+            metadata_fields: fields.transpose()?,
+            restrictions: self.restrictions(),
+            ..PortalSettings::default()
+        })
+    }
+
+    fn restrictions(&self) -> RestrictionSettings {
+        let types = self.file_types.as_ref().or(self.not_file_types.as_ref());
+        let file_types: Option<Vec<String>> = types.map(|types| given(types).cloned().collect());
+        let bounded = self.max_file_size.is_some() || self.max_package_size.is_some() || self.max_files.is_some();
+        RestrictionSettings {
+            file_type_restriction_enabled: file_types.as_ref().map(|types| !types.is_empty()),
+            file_type_restriction_exclude: file_types.as_ref().map(|_| self.not_file_types.is_some()),
+            file_types,
+            package_size_restriction_enabled: bounded.then_some(true),
+            max_file_count: self.max_files,
+            max_file_size: self.max_file_size.map(|size| size.as_u64()),
+            max_package_size: self.max_package_size.map(|size| size.as_u64()),
         }
-        for (name, file, none) in [
-            ("access_code", &self.access_code_file, self.no_access_code),
-            ("download_password", &self.download_password_file, self.no_download_password),
-        ] {
-            if none {
-                put(&format!("has_{name}"), Some(false.into()));
-            } else if let Some(path) = file {
-                put(&format!("has_{name}"), Some(true.into()));
-                put(name, Some(first_line(path)?.into()));
-            }
-        }
-        put("custom_expiry_days", self.expiry_days.map(Value::from));
-        if let Some(types) = self.file_types.as_ref().or(self.not_file_types.as_ref()) {
-            let types: Vec<&String> = types.iter().filter(|one| !one.is_empty()).collect();
-            put("file_type_restriction_enabled", Some((!types.is_empty()).into()));
-            put("file_type_restriction_exclude", Some(self.not_file_types.is_some().into()));
-            put("file_types", Some(json!(types)));
-        }
-        let bounds = [
-            ("max_file_size", self.max_file_size.map(|size| size.as_u64())),
-            ("max_package_size", self.max_package_size.map(|size| size.as_u64())),
-            ("max_file_count", self.max_files),
-        ];
-        for (name, bound) in bounds {
-            put(name, bound.map(Value::from));
-        }
-        if bounds.iter().any(|(_, bound)| bound.is_some()) {
-            put("package_size_restriction_enabled", Some(true.into()));
-        }
-        if let Some(fields) = &self.fields {
-            let fields: Result<Vec<Value>, CliError> =
-                fields.iter().filter(|text| !text.is_empty()).map(|text| field(text)).collect();
-            put("metadata_fields", Some(fields?.into()));
-        }
-        Ok(body)
+    }
+}
+
+/// What is not empty: an empty value leaves none.
+fn given(values: &[String]) -> impl Iterator<Item = &String> {
+    values.iter().filter(|value| !value.trim().is_empty())
+}
+
+fn addresses(typed: &[String]) -> Result<Vec<EmailAddress>, CliError> {
+    let invalid = |error: InvalidEmailAddress| CliError::usage(format!("--recipients: {error}"));
+    given(typed).map(|text| text.parse().map_err(invalid)).collect()
+}
+
+/// Whether there is a code or a password, and which: out of a file, or none from now on.
+fn code(file: Option<&Path>, none: bool) -> Result<(Option<bool>, Option<Secret>), CliError> {
+    match file {
+        _ if none => Ok((Some(false), None)),
+        Some(path) => Ok((Some(true), Some(first_line(path)?.into()))),
+        None => Ok((None, None)),
     }
 }
 
@@ -178,141 +184,143 @@ fn first_line(path: &Path) -> Result<String, CliError> {
 }
 
 /// A field as it is written on the command line.
-fn field(text: &str) -> Result<Value, CliError> {
-    let (required, rest) = match text.strip_prefix('*') {
-        Some(rest) => (true, rest),
-        None => (false, text),
+fn field(text: &str) -> Result<MetadataField, CliError> {
+    let (visibility, rest) = match text.strip_prefix('*') {
+        Some(rest) => (Visibility::Required, rest),
+        None => (Visibility::Optional, text),
     };
-    let visibility = if required { "required" } else { "optional" };
+    let field = |name: &str, kind, options| MetadataField {
+        name: name.trim().to_owned(),
+        label: String::new(),
+        visibility,
+        kind,
+        options,
+    };
     if let Some((name, options)) = rest.split_once('=') {
-        let options: Vec<&str> = options.split(',').map(str::trim).collect();
-        return Ok(json!({ "name": name.trim(), "type": "dropdown", "options": options, "visibility": visibility }));
+        let options = options.split(',').map(|option| option.trim().to_owned()).collect();
+        return Ok(field(name, FieldKind::Dropdown, options));
     }
     let (name, kind) = match rest.rsplit_once(':') {
-        None => (rest, "short_text"),
-        Some((name, "long")) => (name, "long_text"),
-        Some((name, "number")) => (name, "number"),
-        Some((name, "date")) => (name, "date"),
+        None => (rest, FieldKind::ShortText),
+        Some((name, "long")) => (name, FieldKind::LongText),
+        Some((name, "number")) => (name, FieldKind::Number),
+        Some((name, "date")) => (name, FieldKind::Date),
         Some((_, kind)) => {
             return Err(CliError::usage(format!("--field {text}: there is no kind {kind:?}"))
                 .hint("kinds are long, number and date; a choice is written NAME=A,B"));
         }
     };
-    Ok(json!({ "name": name.trim(), "type": kind, "visibility": visibility }))
+    Ok(field(name, kind, Vec::new()))
 }
 
 pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> Result<ExitCode, CliError> {
     let team = hub.team().await?;
     match command {
         Command::Add { subdomain, set } => {
-            let mut body = set.body()?;
-            body["subdomain"] = subdomain.as_str().into();
-            if body.get("name").is_none() {
-                body["name"] = subdomain.into();
-            }
-            let portal = hub.post(&["v1", "teams", &team, "portals"], &body).await?;
+            let set = set.read()?;
+            let name = set.name.clone().or_else(|| Some(subdomain.clone()));
+            let settings = PortalSettings { name, subdomain: Some(subdomain), ..set };
+            let portal = hub.ask(hub.admin.create_portal(&team, &settings)).await?;
             output.json(&portal);
             show(&portal, output);
         }
         Command::Ls => {
-            let query = [("sort", "name".to_owned()), ("limit", "100".to_owned())];
-            let list = hub.call(Method::GET, &["v1.1", "teams", &team, "portals"], &query, None).await?;
+            let query = PortalQuery { sort: Some("name".to_owned()), limit: Some(100), ..PortalQuery::default() };
+            let list = hub.ask(hub.admin.portals(&team, &query)).await?;
             output.json(&list);
-            let rows: Vec<_> = list["records"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|portal| {
-                    let state = if portal["active"] == true { "active" } else { "closed" };
-                    let code = if portal["has_access_code"] == true { "code" } else { "open" };
-                    let recipients = portal["recipients"].as_array().map_or(0, Vec::len);
-                    vec![
-                        text(portal, "subdomain").into(),
-                        state.into(),
-                        code.into(),
-                        recipients.to_string().into(),
-                        text(portal, "name").into(),
-                    ]
-                })
-                .collect();
+            let rows: Vec<_> = list.records.iter().map(row).collect();
             output.table(&["PORTAL", "STATE", "ACCESS", "RECIPIENTS", "NAME"], &rows);
         }
         Command::Show { subdomain } => {
-            let portal = hub.get(&["v1.1", "portals", &id(hub, &subdomain).await?]).await?;
+            let portal = hub.ask(hub.admin.portal(&id(hub, &subdomain).await?)).await?;
             output.json(&portal);
             show(&portal, output);
         }
         Command::Set { subdomain, set } => {
-            let body = set.body()?;
-            if body.as_object().is_some_and(serde_json::Map::is_empty) {
+            let settings = set.read()?;
+            if settings.is_empty() {
                 return Err(CliError::usage("nothing to change").hint("see masv hub portal set --help"));
             }
-            let portal = hub.put(&["v1", "portals", &id(hub, &subdomain).await?], &body).await?;
+            let portal = hub.ask(hub.admin.change_portal(&id(hub, &subdomain).await?, &settings)).await?;
             output.json(&portal);
             show(&portal, output);
         }
         Command::Rm { subdomain } => {
-            output.json(&hub.delete(&["v1", "portals", &id(hub, &subdomain).await?]).await?);
+            hub.ask(hub.admin.remove_portal(&id(hub, &subdomain).await?)).await?;
+            output.json(&REMOVED);
             output.line(&format!("Removed the portal {subdomain}; its packages stay."));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn id(hub: &HubClient, subdomain: &str) -> Result<String, CliError> {
-    Ok(text(&hub.get(&["v1", "subdomains", "portals", subdomain]).await?, "id"))
+async fn id(hub: &HubClient, subdomain: &str) -> Result<PortalId, CliError> {
+    Ok(hub.ask(hub.admin.find_portal(subdomain)).await?.id)
 }
 
-fn show(portal: &Value, output: &Output) {
-    let list = |field: &str| {
-        let values = portal[field].as_array().into_iter().flatten();
-        values.map(|value| value.as_str().unwrap_or_default()).collect::<Vec<_>>().join(", ")
-    };
-    let state = if portal["active"] == true { "active" } else { "closed" };
-    output.line(&format!("{} ({state})", text(portal, "subdomain")));
-    let fact = |name: &str, value: String| {
+fn state(portal: &PublicPortal) -> &'static str {
+    if portal.active { "active" } else { "closed" }
+}
+
+fn row(portal: &Portal) -> Vec<Cell> {
+    let Portal { public, recipients, .. } = portal;
+    vec![
+        public.subdomain.as_str().into(),
+        state(public).into(),
+        if public.has_access_code { "code" } else { "open" }.into(),
+        recipients.len().to_string().into(),
+        public.name.as_str().into(),
+    ]
+}
+
+fn show(portal: &Portal, output: &Output) {
+    let Portal { public, recipients, custom_expiry_days, url, .. } = portal;
+    output.line(&format!("{} ({})", public.subdomain, state(public)));
+    let fact = |name: &str, value: &str| {
         if !value.is_empty() {
             output.line(&format!("  {name:<12}{value}"));
         }
     };
-    fact("name", text(portal, "name"));
-    fact("page", text(portal, "url"));
-    fact("message", text(portal, "message"));
-    fact("recipients", list("recipients"));
-    let asks: Vec<&str> = [("has_access_code", "a code to send"), ("has_download_password", "a password to download")]
-        .into_iter()
-        .filter(|(field, _)| portal[*field] == true)
-        .map(|(_, words)| words)
-        .collect();
-    fact("asks for", asks.join(", "));
-    fact(if portal["active"] == true { "closes" } else { "closed" }, time(portal, "expiry"));
+    fact("name", &public.name);
+    fact("page", url.as_deref().unwrap_or_default());
+    fact("message", &public.message);
+    fact("recipients", &recipients.join(", "));
+    let asks = [
+        public.has_access_code.then_some("a code to send"),
+        public.has_download_password.then_some("a password to download"),
+    ];
+    fact("asks for", &asks.into_iter().flatten().collect::<Vec<_>>().join(", "));
+    fact(if public.active { "closes" } else { "closed" }, &time(public.expiry));
     fact(
         "expiry",
-        match portal["custom_expiry_days"].as_i64() {
-            Some(days) if days > 0 => format!("{days} days"),
-            Some(days) if days < 0 => "never".to_owned(),
-            _ => String::new(),
+        &match custom_expiry_days {
+            0 => String::new(),
+            1.. => format!("{custom_expiry_days} days"),
+            _ => "never".to_owned(),
         },
     );
-    if portal["file_type_restriction_enabled"] == true {
-        let not = if portal["file_type_restriction_exclude"] == true { "all but " } else { "" };
-        fact("takes", format!("{not}{}", list("file_types")));
+    restrictions(&public.restrictions).iter().for_each(|(name, value)| fact(name, value));
+    for field in &public.metadata_fields {
+        fact("field", &format!("{} ({}, {})", field.name, field.visibility, field.kind));
     }
-    if portal["package_size_restriction_enabled"] == true {
-        let bound = |field: &str| portal[field].as_u64().filter(|bound| *bound > 0);
-        let bounds: Vec<String> = [
-            bound("max_file_size").map(|bytes| format!("files up to {}", size(bytes))),
-            bound("max_package_size").map(|bytes| format!("packages up to {}", size(bytes))),
-            bound("max_file_count").map(|count| format!("{count} files")),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        fact("at most", bounds.join(", "));
+}
+
+fn restrictions(of: &Restrictions) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    if of.file_type_restriction_enabled {
+        let not = if of.file_type_restriction_exclude { "all but " } else { "" };
+        facts.push(("takes", format!("{not}{}", of.file_types.join(", "))));
     }
-    for field in portal["metadata_fields"].as_array().into_iter().flatten() {
-        fact("field", format!("{} ({}, {})", text(field, "name"), text(field, "visibility"), text(field, "type")));
+    if of.package_size_restriction_enabled {
+        let bound = |bound: u64| Some(bound).filter(|bound| *bound > 0);
+        let bounds = [
+            bound(of.max_file_size).map(|bytes| format!("files up to {}", size(bytes))),
+            bound(of.max_package_size).map(|bytes| format!("packages up to {}", size(bytes))),
+            bound(of.max_file_count).map(|count| format!("{count} files")),
+        ];
+        facts.push(("at most", bounds.into_iter().flatten().collect::<Vec<_>>().join(", ")));
     }
+    facts
 }
 
 #[cfg(test)]
@@ -321,12 +329,14 @@ mod tests {
 
     #[test]
     fn fields_are_written_shortly() {
-        assert_eq!(field("*Reel").unwrap(), json!({ "name": "Reel", "type": "short_text", "visibility": "required" }));
-        assert_eq!(
-            field("Camera=A, B").unwrap(),
-            json!({ "name": "Camera", "type": "dropdown", "options": ["A", "B"], "visibility": "optional" })
-        );
-        assert_eq!(field("Notes:long").unwrap()["type"], "long_text");
+        let read = |text: &str| {
+            let MetadataField { name, kind, visibility, options, .. } = field(text).unwrap();
+            (name, kind, visibility, options)
+        };
+        assert_eq!(read("*Reel"), ("Reel".into(), FieldKind::ShortText, Visibility::Required, vec![]));
+        let choice = vec!["A".to_owned(), "B".to_owned()];
+        assert_eq!(read("Camera=A, B"), ("Camera".into(), FieldKind::Dropdown, Visibility::Optional, choice));
+        assert_eq!(read("Notes:long").1, FieldKind::LongText);
         assert!(field("Notes:short").is_err());
     }
 }

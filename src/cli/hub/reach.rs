@@ -1,12 +1,15 @@
 //! How `masv hub` reaches the hub that it looks after.
 
+use std::future::Future;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::pin::Pin;
 
 use clap::Args;
-use reqwest::Method;
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use masv_client::admin::{Admin, Answer, Request, Transport};
+use masv_client::{Cloud, CloudError, CloudSettings};
+use masv_protocol::{TeamId, Time};
+use secrecy::SecretString;
+use serde::Serialize;
 use url::Url;
 
 use super::failed;
@@ -14,9 +17,6 @@ use crate::agent::default_data_dir;
 use crate::api::types::ErrorBody;
 use crate::cli::error::{CliError, Exit};
 use masv_hub::{Hub, HubConfig};
-
-/// How long a hub may take to answer.
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 /// Which hub, and as which of its teams.
 #[derive(Debug, Clone, Args)]
@@ -43,24 +43,38 @@ pub(super) fn usual_data_dir() -> PathBuf {
 impl Reach {
     /// Finds the hub; makes no data where there is none.
     pub(super) async fn open(self) -> Result<HubClient, CliError> {
-        let way = match self.hub {
-            Some(base) => Way::Network { http: http()?, base, key: key(self.key_file)? },
+        let (admin, base) = match self.hub {
+            Some(base) => (over(base.clone(), key(self.key_file)?)?, Some(base)),
             None => {
                 let folder = self.data_dir.unwrap_or_else(usual_data_dir);
                 if !folder.join("hub.db").exists() {
                     return Err(CliError::new(Exit::NotFound, format!("there is no hub in {}", folder.display()))
                         .hint("give its --data-dir, or the address of a running one with --hub and --key-file"));
                 }
-                Way::Here(Hub::open(HubConfig::new(folder)).await.map_err(|error| failed(&error))?)
+                let hub = Hub::open(HubConfig::new(folder)).await.map_err(|error| failed(&error))?;
+                (Admin::within(Within(hub)), None)
             }
         };
-        Ok(HubClient { way, team: self.team })
+        Ok(HubClient { admin, base, team: self.team })
     }
 }
 
-fn http() -> Result<reqwest::Client, CliError> {
-    let builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).timeout(ANSWER_LIMIT);
-    builder.build().map_err(|error| CliError::failed(format!("cannot set up HTTP: {error}")))
+fn over(base: Url, key: SecretString) -> Result<Admin, CliError> {
+    let settings = CloudSettings { base: base.clone(), name: None, api_key: Some(key), team_id: None };
+    let cloud = Cloud::new(settings).map_err(|error| explain(Some(&base), error))?;
+    Ok(Admin::over(cloud))
+}
+
+/// A hub in this process, which may be served by another.
+struct Within(Hub);
+
+impl Transport for Within {
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>> {
+        Box::pin(async move {
+            let Request { method, target, body } = request;
+            Ok(self.0.call(method, &target, body.as_ref()).await?)
+        })
+    }
 }
 
 fn key(file: Option<PathBuf>) -> Result<SecretString, CliError> {
@@ -73,100 +87,39 @@ fn key(file: Option<PathBuf>) -> Result<SecretString, CliError> {
     Ok(key.trim().into())
 }
 
-/// Calls one hub.
+/// One hub, and the team that is meant there.
 pub(super) struct HubClient {
-    way: Way,
+    /// Its calls.
+    pub(super) admin: Admin,
+    /// Its address, unless it is in this process.
+    base: Option<Url>,
     team: Option<String>,
 }
 
-enum Way {
-    Here(Hub),
-    Network { http: reqwest::Client, base: Url, key: SecretString },
-}
-
 impl HubClient {
-    /// A call of the protocol; `segments` of its path are escaped.
-    pub(super) async fn call(
-        &self,
-        method: Method,
-        segments: &[&str],
-        query: &[(&str, String)],
-        body: Option<&Value>,
-    ) -> Result<Value, CliError> {
-        let (status, answer) = match &self.way {
-            Way::Here(hub) => {
-                let target = address("http://localhost/", segments, query)?;
-                let target = target.as_str().trim_start_matches("http://localhost").to_owned();
-                hub.call(method, &target, body).await.map_err(|error| failed(&error))?
-            }
-            Way::Network { http, base, key } => {
-                let url = address(base.as_str(), segments, query)?;
-                let mut request = http.request(method, url).header("X-API-KEY", key.expose_secret());
-                if let Some(body) = body {
-                    request = request.json(body);
-                }
-                let unreachable = |error: reqwest::Error| {
-                    CliError::new(
-                        Exit::NoAgent,
-                        format!("{base} does not answer: {}", super::chain(&error.without_url())),
-                    )
-                };
-                let answer = request.send().await.map_err(unreachable)?;
-                let status = answer.status().as_u16();
-                let bytes = answer.bytes().await.map_err(unreachable)?;
-                let value = if bytes.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&bytes) };
-                (status, value.map_err(|_| CliError::failed(format!("{base} is no hub: it answered {status}")))?)
-            }
-        };
-        if (200..300).contains(&status) {
-            return Ok(answer);
-        }
-        let message = answer["message"].as_str().unwrap_or("the hub refused").to_owned();
-        Err(CliError::refused(status, ErrorBody { code: status.into(), message, ..ErrorBody::default() }))
-    }
-
-    pub(super) async fn get(&self, segments: &[&str]) -> Result<Value, CliError> {
-        self.call(Method::GET, segments, &[], None).await
-    }
-
-    pub(super) async fn post(&self, segments: &[&str], body: &Value) -> Result<Value, CliError> {
-        self.call(Method::POST, segments, &[], Some(body)).await
-    }
-
-    pub(super) async fn put(&self, segments: &[&str], body: &Value) -> Result<Value, CliError> {
-        self.call(Method::PUT, segments, &[], Some(body)).await
-    }
-
-    pub(super) async fn delete(&self, segments: &[&str]) -> Result<Value, CliError> {
-        self.call(Method::DELETE, segments, &[], None).await?;
-        Ok(json!({ "removed": true }))
+    /// The answer to a call, or what to say of its failure.
+    pub(super) async fn ask<T>(&self, call: impl Future<Output = Result<T, CloudError>>) -> Result<T, CliError> {
+        call.await.map_err(|error| explain(self.base.as_ref(), error))
     }
 
     /// The id of the team that is meant.
-    pub(super) async fn team(&self) -> Result<String, CliError> {
+    pub(super) async fn team(&self) -> Result<TeamId, CliError> {
         self.team_called(None).await
     }
 
     /// The id of the team of this name or id, or else of the one that is meant.
-    pub(super) async fn team_called(&self, called: Option<&str>) -> Result<String, CliError> {
-        let teams = self.get(&["v1", "teams"]).await?;
-        let teams: Vec<(&str, &str)> = teams
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|team| Some((team["id"].as_str()?, team["name"].as_str()?)))
-            .collect();
-        let names = teams.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
+    pub(super) async fn team_called(&self, called: Option<&str>) -> Result<TeamId, CliError> {
+        let teams = self.ask(self.admin.teams()).await?;
+        let names = teams.iter().map(|team| team.name.as_str()).collect::<Vec<_>>().join(", ");
         match (called.or(self.team.as_deref()), teams.as_slice()) {
-            (Some(wanted), all) => all
-                .iter()
-                .find(|(id, name)| *id == wanted || *name == wanted)
-                .map(|(id, _)| (*id).to_owned())
-                .ok_or_else(|| {
+            (Some(wanted), all) => {
+                let found = all.iter().find(|team| team.id == *wanted || team.name == wanted);
+                found.map(|team| team.id.clone()).ok_or_else(|| {
                     CliError::new(Exit::NotFound, format!("there is no team {wanted}"))
                         .hint(format!("there are: {names}"))
-                }),
-            (None, [(id, _)]) => Ok((*id).to_owned()),
+                })
+            }
+            (None, [only]) => Ok(only.id.clone()),
             (None, []) => Err(CliError::new(Exit::NotFound, "the hub has no team yet").hint("masv hub team add NAME")),
             (None, _) => {
                 Err(CliError::usage("the hub has several teams").hint(format!("give --team, one of: {names}")))
@@ -175,27 +128,39 @@ impl HubClient {
     }
 }
 
-fn address(base: &str, segments: &[&str], query: &[(&str, String)]) -> Result<Url, CliError> {
-    let bad = || CliError::usage(format!("{base} can not be the address of a hub"));
-    let mut url = Url::parse(base).map_err(|_| bad())?;
-    url.path_segments_mut().map_err(|()| bad())?.pop_if_empty().extend(segments);
-    if !query.is_empty() {
-        url.query_pairs_mut().extend_pairs(query);
+/// What to say of a call to a hub that failed; `base` is its address, unless it is in this process.
+fn explain(base: Option<&Url>, error: CloudError) -> CliError {
+    match (error, base) {
+        (CloudError::Refused { status, message, .. }, _) => {
+            CliError::refused(status, ErrorBody { code: status.into(), message, ..ErrorBody::default() })
+        }
+        (CloudError::Unreachable { reason, .. }, Some(base)) => {
+            CliError::new(Exit::NoAgent, format!("{base} does not answer: {reason}"))
+        }
+        (CloudError::Unreachable { reason, .. }, None) => CliError::failed(reason),
+        (CloudError::Garbled { reason, .. }, Some(base)) => {
+            CliError::failed(format!("{base} does not answer as a hub does: {reason}"))
+        }
+        (CloudError::Setup { .. }, Some(base)) => CliError::usage(format!("{base} cannot be the address of a hub")),
+        (error, _) => failed(&error),
     }
-    Ok(url)
 }
 
-/// A field of an answer as text.
-pub(super) fn text(value: &Value, field: &str) -> String {
-    match &value[field] {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
+/// What is printed of a removal.
+#[derive(Debug, Serialize)]
+pub(super) struct Removed {
+    removed: bool,
 }
 
-/// A time of an answer, for people; empty when it is none.
-pub(super) fn time(value: &Value, field: &str) -> String {
-    let text = text(value, field);
-    if text.starts_with("0001-") { String::new() } else { text.replace('T', " ").chars().take(16).collect() }
+/// It was removed.
+pub(super) const REMOVED: Removed = Removed { removed: true };
+
+/// A time for people; empty when it is none.
+pub(super) fn time(time: Time) -> String {
+    time.timestamp().map(|moment| moment.strftime("%Y-%m-%d %H:%M").to_string()).unwrap_or_default()
+}
+
+/// A time as it was typed.
+pub(super) fn typed_time(typed: &str) -> Result<Time, CliError> {
+    typed.parse().map_err(|error: masv_protocol::InvalidTime| CliError::usage(error.to_string()))
 }

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use bytesize::ByteSize;
 use clap::Subcommand;
-use serde_json::{Value, json};
+use masv_protocol::{NewTeam, Quota, TeamUsage};
 
-use super::reach::{HubClient, text};
+use super::reach::HubClient;
 use crate::cli::error::CliError;
 use crate::cli::output::{Cell, Output, size};
 
@@ -40,41 +40,37 @@ pub(in crate::cli) enum Command {
     },
 }
 
-/// A limit, or none.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::cli) struct Quota(Option<u64>);
-
 fn quota(text: &str) -> Result<Quota, String> {
     match text {
-        "none" => Ok(Quota(None)),
-        _ => text.parse::<ByteSize>().map(|size| Quota(Some(size.as_u64()))),
+        "none" => Ok(Quota::Unlimited),
+        _ => text.parse::<ByteSize>().map(|size| Quota::Bytes(size.as_u64())),
     }
 }
 
 pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> Result<ExitCode, CliError> {
     match command {
         Command::Add { name } => {
-            let team = hub.post(&["v1", "teams"], &json!({ "name": name })).await?;
+            let team = hub.ask(hub.admin.create_team(&NewTeam { name: Some(name.clone()) })).await?;
             output.json(&team);
-            output.line(&format!("Added the team {name} ({}).", text(&team, "id")));
+            output.line(&format!("Added the team {name} ({}).", team.id));
         }
         Command::Ls => {
             let mut teams = Vec::new();
-            for team in hub.get(&["v1", "teams"]).await?.as_array().into_iter().flatten() {
-                teams.push(hub.get(&["v1", "teams", &text(team, "id"), "usage"]).await?);
+            for team in hub.ask(hub.admin.teams()).await? {
+                teams.push(hub.ask(hub.admin.team_usage(&team.id)).await?);
             }
             output.json(&teams);
             output.table(&HEADER, &teams.iter().map(row).collect::<Vec<_>>());
         }
         Command::Show { name } => {
             let team = hub.team_called(name.as_deref()).await?;
-            let usage = hub.get(&["v1", "teams", &team, "usage"]).await?;
+            let usage = hub.ask(hub.admin.team_usage(&team)).await?;
             output.json(&usage);
             output.table(&HEADER, &[row(&usage)]);
         }
-        Command::Set { name, quota: Quota(quota) } => {
+        Command::Set { name, quota } => {
             let team = hub.team_called(name.as_deref()).await?;
-            let usage = hub.put(&["v1", "teams", &team, "quota"], &json!({ "quota": quota })).await?;
+            let usage = hub.ask(hub.admin.set_quota(&team, quota)).await?;
             output.json(&usage);
             output.table(&HEADER, &[row(&usage)]);
         }
@@ -84,14 +80,13 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
 
 const HEADER: [&str; 6] = ["ID", "NAME", "PACKAGES", "STORED", "COUNTED", "QUOTA"];
 
-fn row(team: &Value) -> Vec<Cell> {
-    let bytes = |field: &str| team[field].as_u64().map(size);
+fn row(team: &TeamUsage) -> Vec<Cell> {
     vec![
-        text(team, "id").into(),
-        text(team, "name").into(),
-        Cell::right(text(team, "packages")),
-        Cell::right(bytes("stored").unwrap_or_default()),
-        Cell::right(bytes("used").unwrap_or_default()),
-        Cell::right(bytes("quota").unwrap_or_else(|| "none".to_owned())),
+        team.id.as_str().into(),
+        team.name.as_str().into(),
+        Cell::right(team.packages.to_string()),
+        Cell::right(size(team.stored)),
+        Cell::right(size(team.used)),
+        Cell::right(team.quota.map_or_else(|| "none".to_owned(), size)),
     ]
 }

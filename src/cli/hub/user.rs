@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use masv_protocol::{ChangeMember, EmailAddress, Member, MemberRole, NewMember, Secret};
+use secrecy::SecretString;
 
-use super::reach::{HubClient, text, time};
+use super::reach::{HubClient, REMOVED, time};
 use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Output;
+use crate::cli::output::{Cell, Output};
 use crate::cli::user::{secret, typed};
 
 #[derive(Debug, Subcommand)]
@@ -18,7 +18,7 @@ pub(in crate::cli) enum Command {
     #[command(after_help = "Example:\n  masv hub user add ed@example.com --name 'Ed Itor' --role sender")]
     Add {
         /// The mail address to sign in with.
-        email: String,
+        email: EmailAddress,
         /// The person's name.
         #[arg(long, default_value = "")]
         name: String,
@@ -78,12 +78,12 @@ pub(in crate::cli) enum Role {
     Owner,
 }
 
-impl Role {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Sender => "sender",
-            Self::Admin => "admin",
-            Self::Owner => "owner",
+impl From<Role> for MemberRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Sender => Self::Sender,
+            Role::Admin => Self::Admin,
+            Role::Owner => Self::Owner,
         }
     }
 }
@@ -100,71 +100,64 @@ pub(in crate::cli) struct Password {
 
 pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> Result<ExitCode, CliError> {
     let team = hub.team().await?;
-    let members = ["v1", "teams", &team, "members"];
-    let member = |email| ["v1", "teams", &team, "members", email];
     match command {
         Command::Add { email, name, role, password, existing } => {
-            let mut body = json!({ "email": email, "role": role.word() });
+            let mut new = NewMember { email: Some(email), role: Some(role.into()), ..NewMember::default() };
             if !existing {
                 let given = secret(password.password, password.password_file.as_deref(), output)?;
                 let password = match given {
                     Some(given) => given,
                     None => typed().await?,
                 };
-                body["password"] = password.expose_secret().into();
-                body["name"] = name.into();
+                new.password = Some(password.into());
+                new.name = Some(name);
             }
-            let user = hub.post(&members, &body).await?;
+            let user = hub.ask(hub.admin.add_member(&team, &new)).await?;
             output.json(&user);
-            output.line(&format!("Added {} as {}.", text(&user, "email"), text(&user, "role")));
+            output.line(&format!("Added {} as {}.", user.email, role_of(&user)));
         }
         Command::Ls => {
-            let users = hub.get(&members).await?;
+            let users = hub.ask(hub.admin.members(&team)).await?;
             output.json(&users);
-            let rows: Vec<_> = users.as_array().into_iter().flatten().map(row).collect();
-            output.table(&["EMAIL", "ROLE", "SINCE", "NAME"], &rows);
+            output.table(&HEADER, &users.iter().map(row).collect::<Vec<_>>());
         }
         Command::Show { email } => {
-            let users = hub.get(&members).await?;
+            let users = hub.ask(hub.admin.members(&team)).await?;
             let wanted = email.trim().to_lowercase();
-            let user = users.as_array().into_iter().flatten().find(|user| user["email"] == wanted.as_str());
+            let user = users.iter().find(|user| user.email == wanted);
             let user = user.ok_or_else(|| CliError::new(Exit::NotFound, format!("there is no user {email}")))?;
             output.json(user);
-            output.table(&["EMAIL", "ROLE", "SINCE", "NAME"], &[row(user)]);
+            output.table(&HEADER, &[row(user)]);
         }
         Command::Set { email, name, role, password, new_password } => {
-            let mut body = json!({});
-            if let Some(name) = name {
-                body["name"] = name.into();
-            }
-            if let Some(role) = role {
-                body["role"] = role.word().into();
-            }
-            match secret(password.password, password.password_file.as_deref(), output)? {
-                Some(password) => body["password"] = password.expose_secret().into(),
-                None if new_password => body["password"] = typed().await?.expose_secret().into(),
-                None => {}
-            }
-            if body.as_object().is_some_and(serde_json::Map::is_empty) {
+            let password = match secret(password.password, password.password_file.as_deref(), output)? {
+                None if new_password => Some(typed().await?),
+                given => given,
+            };
+            let change = ChangeMember { name, role: role.map(MemberRole::from), password: password.map(Secret::from) };
+            if change.is_empty() {
                 return Err(CliError::usage("nothing to change").hint("give --name, --role or --new-password"));
             }
-            let user = hub.put(&member(&email), &body).await?;
+            let user = hub.ask(hub.admin.change_member(&team, &email, &change)).await?;
             output.json(&user);
-            output.line(&format!("{} is {} now.", text(&user, "email"), text(&user, "role")));
+            output.line(&format!("{} is {} now.", user.email, role_of(&user)));
         }
         Command::Rm { email } => {
-            output.json(&hub.delete(&member(&email)).await?);
+            hub.ask(hub.admin.remove_member(&team, &email)).await?;
+            output.json(&REMOVED);
             output.line(&format!("Removed {email}."));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(user: &Value) -> Vec<crate::cli::output::Cell> {
-    vec![
-        text(user, "email").into(),
-        text(user, "role").into(),
-        time(user, "created_at").into(),
-        text(user, "name").into(),
-    ]
+const HEADER: [&str; 4] = ["EMAIL", "ROLE", "SINCE", "NAME"];
+
+fn role_of(user: &Member) -> String {
+    user.role.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+fn row(user: &Member) -> Vec<Cell> {
+    let since = user.created_at.map(time).unwrap_or_default();
+    vec![user.email.as_str().into(), role_of(user).into(), since.into(), user.name.as_str().into()]
 }

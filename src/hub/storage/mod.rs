@@ -16,19 +16,20 @@
 //! Must never know: packages' states, who may read, HTTP routes.
 
 mod disk;
+pub(crate) mod multipart_complete;
 mod read;
 mod receive;
 mod s3;
 
-pub(super) use disk::Disk;
-pub(super) use read::{Piece, Source, stream};
-pub(super) use receive::{Arrived, Expected, Kept, ReceiveError, drain, receive};
-pub(super) use s3::{Bucket, Found, Next, S3Error, StoredPart};
+pub(crate) use disk::Disk;
+pub(crate) use read::{Piece, Source, stream};
+pub(crate) use receive::{Arrived, Expected, Kept, ReceiveError, drain, receive};
+pub(crate) use s3::{Bucket, Found, Next, S3Error, StoredPart};
 pub use s3::{S3Config, S3ConfigError, S3Credentials};
 
 /// The places that files lie in.
 #[derive(Debug, Clone)]
-pub(super) struct Storage {
+pub(crate) struct Storage {
     /// Always there: it keeps what came before there was a bucket.
     pub disk: Disk,
     /// Takes all new files, where there is one.
@@ -36,11 +37,11 @@ pub(super) struct Storage {
 }
 
 /// Parts up to this many bytes are kept in the database.
-pub(super) const SMALL_PART: u64 = 64 << 10;
+pub(crate) const SMALL_PART: u64 = 64 << 10;
 
 /// Which part of which file of which package.
 #[derive(Debug, Clone)]
-pub(super) struct PartName {
+pub(crate) struct PartName {
     pub package: String,
     pub file: String,
     /// From 1.
@@ -49,7 +50,7 @@ pub(super) struct PartName {
 
 /// A file in the bucket.
 #[derive(Debug, Clone)]
-pub(super) struct BucketFile {
+pub(crate) struct BucketFile {
     pub package: String,
     pub file: String,
     /// Its multipart upload, when that is known and not complete.
@@ -58,7 +59,7 @@ pub(super) struct BucketFile {
 
 /// What lies in the storage and nothing points to any more.
 #[derive(Debug, Default)]
-pub(super) struct Leftovers {
+pub(crate) struct Leftovers {
     /// Parts on the disk, and where.
     pub parts: Vec<(PartName, String)>,
     /// Files in the bucket.
@@ -67,7 +68,7 @@ pub(super) struct Leftovers {
 
 impl Storage {
     /// Removes what nothing points to any more. What fails is noted in the log and swept up later.
-    pub(super) async fn remove(&self, leftovers: Leftovers) {
+    pub(crate) async fn remove(&self, leftovers: Leftovers) {
         let Leftovers { parts, files } = leftovers;
         if !parts.is_empty() {
             let disk = self.disk.clone();
@@ -83,7 +84,7 @@ impl Storage {
     }
 
     /// Removes all of a package, and gives up its multipart uploads. What fails is noted in the log and swept up later.
-    pub(super) async fn remove_package(&self, package: &str, uploads: &[BucketFile]) {
+    pub(crate) async fn remove_package(&self, package: &str, uploads: &[BucketFile]) {
         let (disk, folder) = (self.disk.clone(), package.to_owned());
         let removing = tokio::task::spawn_blocking(move || disk.remove_package(&folder));
         let _ = removing.await;

@@ -17,6 +17,8 @@ use super::digest::digest;
 use super::{Shared, notify, upload, when};
 
 const SETTLE: Duration = Duration::from_secs(5);
+/// The default where writers are not seen: a copy over a network pauses for longer than five seconds now and then.
+const SETTLE_UNSEEN: Duration = Duration::from_secs(30);
 const RESCAN: Duration = Duration::from_secs(5 * 60);
 const ON_CHANGE: [(&str, OnChange); 3] =
     [("new_package", OnChange::NewPackage), ("append", OnChange::Append), ("ignore", OnChange::Ignore)];
@@ -64,7 +66,8 @@ pub(super) fn upload<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<Rule> {
         temporary: parts.temporary?,
         min_size,
         max_size,
-        settle: parts.settle?,
+        settle: parts.settle?.0,
+        settle_unseen: parts.settle?.1,
         ready: parts.ready?,
         package: parts.package?,
         group_by: parts.group_by?,
@@ -105,7 +108,7 @@ struct Parts {
     hidden: Option<bool>,
     temporary: Option<bool>,
     sizes: Option<(Option<u64>, Option<u64>)>,
-    settle: Option<Duration>,
+    settle: Option<(Duration, Duration)>,
     ready: Option<Ready>,
     package: Option<super::super::settings::Packaging>,
     group_by: Option<Option<super::super::template::Template>>,
@@ -137,7 +140,8 @@ impl Parts {
             hidden: flag("hidden", false),
             temporary: flag("temporary", false),
             sizes: sizes(fields, reader),
-            settle: fields.or("settle", SETTLE, |at| reader.duration(at)),
+            settle: fields
+                .or("settle", (SETTLE, SETTLE_UNSEEN), |at| reader.duration(at).map(|settle| (settle, settle))),
             ready: fields.or("ready", Ready::Settled, |at| when::ready(at, reader)),
             package: when::packaging(fields.optional("package"), reader),
             group_by: fields.maybe("group_by", |at| shared.template(at)),

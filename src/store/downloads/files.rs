@@ -18,7 +18,7 @@ fn file(row: &Row<'_>) -> Result<DownloadFile, StoreError> {
     Ok(DownloadFile {
         number: row.get(0)?,
         wanted: WantedFile {
-            remote_id: row.get(1)?,
+            remote_id: row.get::<_, String>(1)?.into(),
             path: row.get(2)?,
             size: unsigned(row.get(3)?),
             modified_ns: row.get(4)?,
@@ -58,7 +58,7 @@ fn insert_list(connection: &Connection, id: DownloadId, files: &[WantedFile]) ->
          VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, 'waiting')",
     )?;
     for (number, file) in (0u32..).zip(files) {
-        insert.execute(params![id, number, file.remote_id, file.path, signed(file.size), file.modified_ns])?;
+        insert.execute(params![id, number, file.remote_id.as_str(), file.path, signed(file.size), file.modified_ns])?;
     }
     Ok(())
 }
@@ -73,7 +73,7 @@ fn compare_list(connection: &Connection, id: DownloadId, files: &[WantedFile]) -
          state = 'waiting', bytes_done = 0, checksum = NULL, problem = NULL WHERE download_id = ?1 AND number = ?2",
     )?;
     for file in files {
-        let now_listed = params![id, file.remote_id, signed(file.size), file.modified_ns];
+        let now_listed = params![id, file.remote_id.as_str(), signed(file.size), file.modified_ns];
         let changed: Option<u32> = known.query_row(now_listed, |row| row.get(0)).optional()?;
         if let Some(number) = changed {
             forget_parts(connection, id, number)?;

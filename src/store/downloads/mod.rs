@@ -5,6 +5,7 @@ mod files;
 
 use std::path::PathBuf;
 
+use masv_protocol::TeamId;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json as object};
@@ -32,9 +33,9 @@ fn download(row: &Row<'_>) -> Result<Download, StoreError> {
             DownloadSource::Link { id, secret: secret_of_link, password: secret(4)? }
         }
         (None, Some(team), Some(package)) => DownloadSource::Inbox(Delivered {
-            team,
+            team: team.into(),
             portal: row.get::<_, Option<String>>(25)?.unwrap_or_default(),
-            package: package.clone(),
+            package: package.as_str().into(),
             name: name.clone().unwrap_or_default(),
         }),
         (None, ..) => return Err(StoreError::Unreadable("download.link_id")),
@@ -42,8 +43,8 @@ fn download(row: &Row<'_>) -> Result<Download, StoreError> {
     let api: String = row.get(1)?;
     let package = package_id.zip(secret(15)?).map(|(id, token)| RemotePackage {
         cloud: Some(api.clone()),
-        team: team.clone(),
-        id,
+        team: team.map(TeamId::from),
+        id: id.into(),
         token,
     });
     let problem: Option<String> = row.get(12)?;
@@ -154,10 +155,10 @@ fn insert(connection: &Connection, id: DownloadId, spec: &DownloadSpec) -> Resul
             spec.overwrite,
             spec.priority,
             spec.rule,
-            delivered.map(|delivered| &delivered.package),
+            delivered.map(|delivered| delivered.package.as_str()),
             delivered.map(|delivered| &delivered.name),
             now(),
-            delivered.map(|delivered| &delivered.team),
+            delivered.map(|delivered| delivered.team.as_str()),
             delivered.map(|delivered| &delivered.portal),
             spec.portal_folder,
             spec.remove_package,
@@ -230,7 +231,7 @@ impl Store {
                 .prepare_cached(
                     "UPDATE download SET package_id = ?2, package_token = ?3, name = coalesce(name, ?4) WHERE id = ?1",
                 )?
-                .execute(params![id, package.id, package.token.expose_secret(), name])?;
+                .execute(params![id, package.id.as_str(), package.token.expose_secret(), name])?;
             Ok(())
         })
         .await
@@ -253,7 +254,7 @@ impl Store {
                 None if found.listed => return Ok(wanted),
                 None => {}
             }
-            let package = found.package.map(|package| package.id);
+            let package = found.package.map(|package| package.id.into_string());
             let mut is_taken = connection.prepare_cached(
                 "SELECT count(*) FROM download AS other, download AS this WHERE this.id = ?1 AND other.id <> this.id \
                  AND other.package_folder AND other.destination = this.destination \

@@ -45,8 +45,15 @@ impl Planner {
             return ("is not sent, but somebody is at work on it".to_owned(), pending.next_look());
         }
         match &pending.stage {
-            Stage::Settling if pending.changes > 0 => ("still changes".to_owned(), pending.next_look()),
-            Stage::Settling => ("settles".to_owned(), pending.next_look()),
+            Stage::Settling => {
+                let state = if pending.changes > 0 { "still changes" } else { "settles" };
+                let longer = match &pending.unseen {
+                    Some(why) => format!(", for longer than usual: {why}"),
+                    None if pending.identity.size == 0 => ", for longer than usual: it is empty".to_owned(),
+                    None => String::new(),
+                };
+                (format!("{state}{longer}"), pending.next_look())
+            }
             Stage::Held(Hold::Writer(who)) => (format!("is held open for writing by {who}"), pending.next_look()),
             Stage::Held(Hold::Unreadable(reason)) => (format!("can not be read: {reason}"), pending.next_look()),
             Stage::Whole(_) => {
@@ -58,10 +65,17 @@ impl Planner {
     /// What a whole file waits for before it may be packaged, and until when; `None` when it is ready.
     #[must_use]
     pub fn unready(&self, path: &Path) -> Option<(String, Option<Duration>)> {
-        match self.blocks.get(path) {
-            Some(block) => Some((block.reason.clone(), block.until)),
-            None if !self.ready_beyond_settled(path) => Some((self.waits_for_more(path), None)),
-            None => None,
+        match (self.blocks.get(path), self.companion(path)) {
+            (Some(block), _) => Some((block.reason.clone(), block.until)),
+            (None, Some(companion)) => {
+                let beside = companion.file_name().unwrap_or_default().display();
+                Some((
+                    format!("`{beside}` beside it says that it is not finished; remove that if nobody works on it"),
+                    None,
+                ))
+            }
+            (None, None) if !self.ready_beyond_settled(path) => Some((self.waits_for_more(path), None)),
+            (None, None) => None,
         }
     }
 

@@ -230,6 +230,7 @@ impl Runner {
 
     fn begin_errand(&mut self, errand: Errand) {
         let (store, rule, shared) = (self.store.clone(), Arc::clone(&self.rule), Arc::clone(&self.shared));
+        let events = Arc::clone(&self.hints);
         let runtime = tokio::runtime::Handle::current();
         let span = tracing::Span::current();
         self.aftermath.running = Some(tokio::task::spawn_blocking(move || {
@@ -245,7 +246,7 @@ impl Runner {
             let copied = |path: &Path, copied, size| {
                 shared.status().copying = Some(Copying { path: path.to_owned(), copied, size });
             };
-            let fates = carry_out(&errand, &Progress { name: &name, copied: &copied });
+            let fates = carry_out(&errand, &events, &Progress { name: &name, copied: &copied });
             shared.status().copying = None;
             fates
         }));

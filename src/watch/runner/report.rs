@@ -1,6 +1,6 @@
 //! The rule's task and those who want to know: failures as they happen, the status after each pass.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{Runner, describe};
@@ -87,6 +87,13 @@ impl Runner {
             }
             (None, Some(silence)) => (RuleState::Polling, Some(silence.to_string())),
             (None, None) => (RuleState::Watching, None),
+        };
+        status.writers_unseen = match &silence {
+            Some(Silence::FileSystem(name)) => Some(format!(
+                "{name} does not show who writes: a file is whole once it has not changed for {:#}",
+                SignedDuration::try_from(self.rule.settle_unseen).unwrap_or_default()
+            )),
+            _ => None,
         };
         status.limited = matches!(silence, Some(Silence::Limit(_)));
         status.waiting = waiting;

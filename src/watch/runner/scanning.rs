@@ -1,5 +1,6 @@
 //! The rule's task and its folder: when to look, at what, and what a look means.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use jiff::Timestamp;
 use super::Runner;
 use crate::watch::beneath::{self, Offline, Probe};
 use crate::watch::fs_events::Hinted;
-use crate::watch::open_handles::writers_of;
+use crate::watch::open_handles::{Writing, is_being_written};
 use crate::watch::scan::{self, Look};
 use crate::watch::status::LastScan;
 use masv_rules::{Poll, Symlinks};
@@ -166,6 +167,7 @@ impl Runner {
         self.looks.next_full = self.shared.now() + self.looks.retry;
         // Watches went with the folder; they are set anew when it is back.
         self.looks.next_rescan = Duration::ZERO;
+        self.hints.forget_writes();
         if self.offline.as_ref() != Some(&offline) {
             let message = format!("{}: {offline}", self.rule.watch.display());
             self.offline = Some(offline);
@@ -181,30 +183,37 @@ impl Runner {
         if due.is_empty() {
             return;
         }
-        let root = self.rule.watch.clone();
-        let probed = self.blocking(move || {
-            let probes = beneath::probe(&root, due.iter().map(|(_, place)| &**place))?;
-            let readable = probes.iter().filter_map(|probe| match probe {
-                Probe::Readable(identity) => Some(*identity),
-                _ => None,
-            });
-            let writers = writers_of(&readable.collect::<Vec<_>>());
-            Ok((due, probes, writers))
-        });
-        match probed.await {
-            Ok((due, probes, writers)) => {
+        let places = due.iter().map(|(_, place)| Arc::clone(place)).collect();
+        match self.probe(places).await {
+            Ok(probes) => {
                 let now = self.shared.now();
                 let mut desk = self.shared.desk();
-                for ((path, _), probe) in due.into_iter().zip(probes) {
-                    let writer = match &probe {
-                        Probe::Readable(identity) => writers.get(&(identity.device, identity.inode)).cloned(),
-                        _ => None,
-                    };
-                    desk.confirm(now, &path, probe, writer);
+                for ((path, _), (probe, writing)) in due.into_iter().zip(probes) {
+                    desk.confirm(now, &path, probe, writing);
                 }
             }
             Err(offline) => self.go_offline(offline).await,
         }
+    }
+
+    /// Looks at single files, and at who writes to them.
+    pub(super) async fn probe(&self, places: Vec<Arc<Path>>) -> Result<Vec<(Probe, Writing)>, Offline> {
+        let (root, hints) = (self.rule.watch.clone(), Arc::clone(&self.hints));
+        self.blocking(move || {
+            let probes = beneath::probe(&root, places.iter().map(|place| &**place))?;
+            let readable = probes.iter().zip(&places).filter_map(|(probe, place)| match probe {
+                Probe::Readable(identity) => Some((&**place, *identity)),
+                _ => None,
+            });
+            let readable: Vec<_> = readable.collect();
+            let mut writing = is_being_written(&hints, beneath::open_root(&root)?.as_fd(), &readable).into_iter();
+            let with_writers = probes.into_iter().map(|probe| match probe {
+                Probe::Readable(_) => (probe, writing.next().unwrap_or(Writing::No)),
+                _ => (probe, Writing::No),
+            });
+            Ok(with_writers.collect())
+        })
+        .await
     }
 
     /// Runs a look on a thread that may block. One that never returns (a share that hangs) is left to itself when the

@@ -4,7 +4,7 @@
 //! the transaction that makes the upload, so that no crash lets a file be sent twice or forgotten.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,6 @@ use jiff::Zoned;
 use super::{RETRY, Runner, describe};
 use crate::model::UploadId;
 use crate::model::UploadSpec;
-use crate::watch::beneath;
 use crate::watch::dispatch::{self, Chosen};
 use crate::watch::open::OpenPackage;
 use crate::watch::package::{Gate, Package, top_level};
@@ -98,17 +97,7 @@ impl Runner {
         if packages.is_empty() {
             return shipments;
         }
-        if self.rule.package.per == Per::Folder {
-            let tops =
-                packages.iter().filter_map(|package| package.files.first().map(|file| top_level(file).to_owned()));
-            let tops: Vec<PathBuf> = tops.collect();
-            for (package, top) in packages.into_iter().zip(tops) {
-                if !self.look_at_paths(vec![top]).await {
-                    shipments.extend(self.shipment(&package));
-                }
-            }
-            return shipments;
-        }
+        let packages = if self.rule.package.per == Per::Folder { self.unchanged(packages).await } else { packages };
         let seen_now = |path: &Arc<Path>| {
             self.shared.desk().settling().get(path).is_some_and(|file| file.stage == Stage::Whole(now))
         };
@@ -121,15 +110,13 @@ impl Runner {
                 let place = |path: &Arc<Path>| desk.inventory().get(path).and_then(|known| known.target.clone());
                 old.iter().map(|path| place(path).unwrap_or_else(|| Arc::clone(path))).collect()
             };
-            let root = self.rule.watch.clone();
-            let Ok(probes) = self.blocking(move || beneath::probe(&root, places.iter().map(|place| &**place))).await
-            else {
+            let Ok(probes) = self.probe(places).await else {
                 return shipments; // The next look finds out why.
             };
             let now = self.shared.now();
             let mut desk = self.shared.desk();
-            for (path, probe) in old.iter().zip(&probes) {
-                if !desk.recheck(now, path, probe) {
+            for (path, (probe, writing)) in old.iter().zip(&probes) {
+                if !desk.recheck(now, path, probe, writing) {
                     changed.insert(Arc::clone(path));
                 }
             }
@@ -140,6 +127,18 @@ impl Runner {
             }
         }
         shipments
+    }
+
+    /// The folders in which nothing is new, changed or gone.
+    async fn unchanged(&mut self, packages: Vec<Package>) -> Vec<Package> {
+        let mut unchanged = Vec::with_capacity(packages.len());
+        for package in packages {
+            let top = package.files.first().map(|file| top_level(file).to_owned());
+            if !self.look_at_paths(top.into_iter().collect()).await {
+                unchanged.push(package);
+            }
+        }
+        unchanged
     }
 
     /// The package as it goes to the queue; `None` when a file of it is no longer on its way.

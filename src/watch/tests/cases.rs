@@ -31,6 +31,7 @@ fn play(case: &str) -> String {
             ("remove", [path]) => simulation.remove(path),
             ("hold", [path]) => simulation.files.get_mut(Path::new(path)).unwrap().held = true,
             ("release", [path]) => simulation.files.get_mut(Path::new(path)).unwrap().held = false,
+            ("blind", [path]) => simulation.files.get_mut(Path::new(path)).unwrap().unseen = true,
             ("close", [path]) => simulation.files.get_mut(Path::new(path)).unwrap().readable = false,
             ("run", []) => simulation.orders.flush = true,
             ("pause", []) => simulation.orders.paused = true,

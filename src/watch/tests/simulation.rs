@@ -14,6 +14,7 @@ use crate::watch::beneath::Probe;
 use crate::watch::classifier::Classifier;
 use crate::watch::dispatch::{Chosen, Surroundings};
 use crate::watch::open::{OpenPackage, Situation, closes};
+use crate::watch::open_handles::Writing;
 use crate::watch::planner::Planner;
 use crate::watch::scan::{Folder, Look, Observed};
 use crate::watch::trigger::{Keeper, Orders, Run};
@@ -47,6 +48,8 @@ pub struct Imagined {
     pub identity: FileIdentity,
     /// Whether somebody holds it open for writing.
     pub held: bool,
+    /// Whether nothing tells who holds it.
+    pub unseen: bool,
     pub readable: bool,
 }
 
@@ -130,7 +133,7 @@ impl Simulation {
         let file = self.files.entry(path).or_insert_with(|| {
             *inodes += 1;
             let identity = FileIdentity { size, mtime_ns: -1, ctime_ns: 0, device: 1, inode: *inodes };
-            Imagined { identity, held: false, readable: true }
+            Imagined { identity, held: false, unseen: false, readable: true }
         });
         // Years back, and ever further: no modification time may be trusted.
         file.identity.mtime_ns = -states;
@@ -198,8 +201,8 @@ impl Simulation {
 
     fn act(&mut self) {
         for (path, place) in self.desk.due(self.now) {
-            let (probe, held) = self.probe(&place);
-            self.desk.confirm(self.now, &path, probe, held.then(|| "somebody".to_owned()));
+            let (probe, writing) = self.probe(&place);
+            self.desk.confirm(self.now, &path, probe, writing);
         }
         for _ in 0..1_000 {
             if !self.ship() {
@@ -217,13 +220,13 @@ impl Simulation {
         let plan = self.desk.plan(now, gate, self.is_open());
         let (planned, mut shipped) = (plan.packages.len(), 0);
         for package in plan.packages {
-            let as_it_was = if rule.package.per == Per::Folder {
-                !self.take_look()
-            } else {
-                let probes: Vec<Probe> = package.files.iter().map(|path| self.probe(path).0).collect();
-                let checks = package.files.iter().zip(&probes);
-                checks.fold(true, |whole, (path, probe)| self.desk.recheck(now, path, probe) && whole)
-            };
+            let unchanged = rule.package.per != Per::Folder || !self.take_look();
+            let probes: Vec<(Probe, Writing)> = package.files.iter().map(|path| self.probe(path)).collect();
+            let checks = package.files.iter().zip(&probes);
+            let as_it_was = unchanged
+                && checks.fold(true, |whole, (path, (probe, writing))| {
+                    self.desk.recheck(now, path, probe, writing) && whole
+                });
             let chosen = self.desk.chosen(&package);
             if as_it_was && chosen.len() == package.files.len() {
                 self.send(&package.group, &chosen);
@@ -316,11 +319,14 @@ impl Simulation {
         verdict.or_else(waits).filter(|reason| !reason.is_empty())
     }
 
-    fn probe(&self, path: &Path) -> (Probe, bool) {
-        match self.files.get(path) {
-            None => (Probe::Gone, false),
-            Some(file) if !file.readable => (Probe::Unreadable("closed".to_owned()), file.held),
-            Some(file) => (Probe::Readable(file.identity), file.held),
-        }
+    fn probe(&self, path: &Path) -> (Probe, Writing) {
+        let Some(file) = self.files.get(path) else { return (Probe::Gone, Writing::No) };
+        let probe = if file.readable { Probe::Readable(file.identity) } else { Probe::Unreadable("closed".to_owned()) };
+        let writing = match (file.held, file.unseen) {
+            (true, _) => Writing::By("somebody".to_owned()),
+            (false, true) => Writing::Unseen("nobody tells".to_owned()),
+            (false, false) => Writing::No,
+        };
+        (probe, writing)
     }
 }

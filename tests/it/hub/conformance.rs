@@ -93,7 +93,7 @@ const STORAGE: &[(&str, &str)] = &[
 
 /// The routes of the source, as method and path.
 fn routes_of_the_hub() -> BTreeSet<(String, String)> {
-    let source = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/hub/routes/mod.rs")).unwrap();
+    let source = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/hub/http/routes/mod.rs")).unwrap();
     let mut routes = BTreeSet::new();
     let whole: String = source.split_whitespace().collect();
     for route in whole.split(".route(\"").skip(1) {

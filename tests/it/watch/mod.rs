@@ -12,3 +12,4 @@ mod places;
 mod scale;
 mod support;
 mod whole;
+mod writers;

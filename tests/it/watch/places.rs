@@ -5,7 +5,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use serde_json::Value;
 
 use super::support::Bench;
@@ -75,6 +74,8 @@ fn beyond_the_limit_of_watches_folders_are_polled_and_the_command_that_raises_it
 #[cfg(target_os = "linux")]
 #[test]
 fn a_real_overflow_is_noticed_counted_and_made_up_for() {
+    use rustix::process::Signal;
+
     let held = std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events");
     let held: usize = held.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(16_384);
     if held > 40_000 {

@@ -1,0 +1,140 @@
+//! A rule that came by order, checked as it is built: what counts is what the finished rule would read and write, not what
+//! its fields look like.
+//!
+//! **In**: the rule as it would stand in the rules file, the allowed roots. **Out**: the fields of the order that lead
+//! outside of them, each with why.
+//!
+//! **Guarantees.** No file outside of the roots is opened for the check, and no variable of the agent's environment is
+//! read. Without roots everything is allowed. A rule that is wrong in other ways is not judged here: the rules file with
+//! it in is, and says where.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::downloads::check_folder;
+use masv_rules::{AfterComplete, AfterError, Environment, Rule, RuleSet, SecretFile, SystemEnvironment, edit};
+
+/// A file with nothing but what a rules file needs.
+const EMPTY: &str = "version: 1\nrules: []\n";
+
+/// The fields of the order whose paths are outside of the roots. Reads the disk.
+pub(super) fn outside(rule: &str, file: &Path, roots: &[PathBuf]) -> BTreeMap<String, String> {
+    let mut bad = BTreeMap::new();
+    if roots.is_empty() {
+        return bad;
+    }
+    let surroundings = Confined { roots, refused: RefCell::default() };
+    let built = edit::add_rule(EMPTY, rule).ok().map(|text| masv_rules::parse(&text, file, &surroundings));
+    if !surroundings.refused.borrow().is_empty() {
+        bad.insert(
+            "password_file".to_owned(),
+            "it is outside of the folders that this agent may read (--allow-root)".to_owned(),
+        );
+    }
+    if let Some(Ok(built)) = built {
+        for (field, folder) in folders(&built) {
+            if let Err(problem) = check_folder(&folder, roots) {
+                bad.insert(field.to_owned(), problem);
+            }
+        }
+    }
+    bad
+}
+
+/// Every folder of the rules, by the field of an order that it is from. All that a template can render to is below the
+/// part of it that is fixed.
+fn folders(rules: &RuleSet) -> Vec<(&'static str, PathBuf)> {
+    let mut folders = Vec::new();
+    for rule in &rules.rules {
+        folders.push(("watch_folder", rule.watch.clone()));
+        folders.extend(moved_to(rule).map(|folder| ("after", folder)));
+    }
+    folders.extend(rules.downloads.iter().map(|rule| ("dst_folder", rule.into.clone())));
+    folders
+}
+
+fn moved_to(rule: &Rule) -> impl Iterator<Item = PathBuf> {
+    let complete = match &rule.after.complete {
+        AfterComplete::Move(target) => target.fixed_part(),
+        AfterComplete::Keep | AfterComplete::Delete => None,
+    };
+    let error = match &rule.after.error {
+        AfterError::Move(target) => target.fixed_part(),
+        AfterError::Keep => None,
+    };
+    complete.into_iter().chain(error)
+}
+
+/// Surroundings without variables, and with the secret files of the roots only.
+struct Confined<'a> {
+    roots: &'a [PathBuf],
+    refused: RefCell<Vec<PathBuf>>,
+}
+
+impl Environment for Confined<'_> {
+    fn variable(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    fn secret_file(&self, path: &Path) -> Result<SecretFile, String> {
+        let real = path.canonicalize().map_err(|error| error.to_string());
+        match real {
+            Ok(real) if self.roots.iter().any(|root| real.starts_with(root)) => SystemEnvironment.secret_file(&real),
+            // Whether a file outside of the roots exists is not told either.
+            _ => {
+                self.refused.borrow_mut().push(path.to_owned());
+                Err("it is outside of the allowed folders".to_owned())
+            }
+        }
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        SystemEnvironment.home()
+    }
+
+    fn time_zone(&self) -> jiff::tz::TimeZone {
+        SystemEnvironment.time_zone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The folder to watch was checked, and nothing else: files were moved out of the allowed root, and passwords were
+    /// read from outside of it.
+    #[test]
+    fn every_path_of_the_finished_rule_is_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap().join("root");
+        std::fs::create_dir_all(root.join("drop")).unwrap();
+        let outside_of_it = root.parent().unwrap().to_owned();
+        std::fs::write(outside_of_it.join("secret"), "s3cret").unwrap();
+        std::fs::write(root.join("inside"), "s3cret").unwrap();
+        std::os::unix::fs::symlink(&outside_of_it, root.join("way-out")).unwrap();
+        let (roots, file) = ([root.clone()], root.join("rules.yaml"));
+        let rule =
+            |more: &str| format!("name: x\nwatch: {}\nupload: {{ kind: link }}\n{more}", root.join("drop").display());
+        let upload = |password: &str| rule("").replace("kind: link", &format!("kind: link, password: {password}"));
+        let fields = |rule: &str| outside(rule, &file, &roots).into_keys().collect::<Vec<_>>();
+        let out = outside_of_it.display();
+        for (rule, wanted) in [
+            (rule(""), vec![]),
+            (rule("after: { complete: { move: sent } }\n"), vec![]),
+            (rule(&format!("after: {{ complete: {{ move: '{out}/sent' }} }}\n")), vec!["after"]),
+            (rule(&format!("after: {{ complete: {{ move: '{out}/{{{{ date }}}}/x' }} }}\n")), vec!["after"]),
+            (rule("after: { complete: { move: ../sent } }\n"), vec!["after"]),
+            (rule("after: { complete: { move: way-out/sent } }\n"), vec!["after"]),
+            (rule(&format!("after: {{ error: {{ move: '{out}/failed' }} }}\n")), vec!["after"]),
+            (upload("{ file: inside }"), vec![]),
+            (upload(&format!("{{ file: '{out}/secret' }}")), vec!["password_file"]),
+            (upload("{ file: way-out/secret }"), vec!["password_file"]),
+            (rule("").replace("root/drop", "elsewhere"), vec!["watch_folder"]),
+            (format!("name: y\nportals: all\ninto: {out}/in\n"), vec!["dst_folder"]),
+        ] {
+            assert_eq!(fields(&rule), wanted, "{rule}");
+        }
+        assert!(outside(&rule(&format!("after: {{ complete: {{ move: '{out}' }} }}\n")), &file, &[]).is_empty());
+    }
+}

@@ -1,0 +1,40 @@
+//! The question before a command that destroys something: asked on a terminal, answered by a flag elsewhere.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use super::error::{CliError, Exit};
+
+/// Goes on when a person says yes or `yes` was given.
+///
+/// # Errors
+/// That the answer was no, or that nobody can be asked; `instead` then names the flag that says it.
+pub(super) fn confirm(question: &str, yes: bool, instead: &str) -> Result<(), CliError> {
+    if yes {
+        return Ok(());
+    }
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Err(CliError::usage("this cannot be undone, and nobody can be asked").hint(instead));
+    }
+    let _ = write!(std::io::stderr(), "{question} [y/N] ");
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    if read.is_ok() && is_yes(&answer) { Ok(()) } else { Err(CliError::new(Exit::Failed, "nothing was removed")) }
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for (answer, meant) in [("y\n", true), ("Yes", true), ("", false), ("\n", false), ("n", false), ("yep", false)]
+        {
+            assert_eq!(is_yes(answer), meant, "{answer:?}");
+        }
+        assert!(confirm("Remove?", true, "").is_ok());
+    }
+}

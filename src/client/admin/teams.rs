@@ -1,0 +1,121 @@
+//! Teams, their people and their keys.
+
+use masv_protocol::{
+    ChangeMember, CreatedKey, Key, KeyId, Member, NewKey, NewMember, NewTag, NewTeam, Quota, SetQuota, Tag, Team,
+    TeamId, TeamUsage,
+};
+
+use super::Admin;
+use crate::CloudError;
+
+impl Admin {
+    /// The teams that the caller belongs to; all of them for a hub in this process.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn teams(&self) -> Result<Vec<Team>, CloudError> {
+        self.get("list the teams", &["v1", "teams"]).await
+    }
+
+    /// Makes a team.
+    ///
+    /// # Errors
+    /// [`CloudError::Refused`] with status 403 but for a hub in this process.
+    pub async fn create_team(&self, team: &NewTeam) -> Result<Team, CloudError> {
+        self.post("make a team", &["v1", "teams"], team).await
+    }
+
+    /// How much a team has stored.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn team_usage(&self, team: &TeamId) -> Result<TeamUsage, CloudError> {
+        self.get("tell what the team has stored", &["v1", "teams", team.as_str(), "usage"]).await
+    }
+
+    /// Sets how much a team may store; what it has already stays.
+    ///
+    /// # Errors
+    /// [`CloudError::Refused`] with status 403 but for a hub in this process.
+    pub async fn set_quota(&self, team: &TeamId, quota: Quota) -> Result<TeamUsage, CloudError> {
+        let body = SetQuota { quota: Some(quota) };
+        self.put("set the quota", &["v1", "teams", team.as_str(), "quota"], &body).await
+    }
+
+    /// The people of a team.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn members(&self, team: &TeamId) -> Result<Vec<Member>, CloudError> {
+        self.get("list the people of the team", &["v1", "teams", team.as_str(), "members"]).await
+    }
+
+    /// Adds a person to a team.
+    ///
+    /// # Errors
+    /// [`CloudError::Refused`] with status 409 for who belongs to it already.
+    pub async fn add_member(&self, team: &TeamId, member: &NewMember) -> Result<Member, CloudError> {
+        self.post("add a person", &["v1", "teams", team.as_str(), "members"], member).await
+    }
+
+    /// Changes a person, named by id or mail address.
+    ///
+    /// # Errors
+    /// [`CloudError::Refused`] with status 404 for who does not belong to the team.
+    pub async fn change_member(
+        &self,
+        team: &TeamId,
+        member: &str,
+        change: &ChangeMember,
+    ) -> Result<Member, CloudError> {
+        self.put("change a person", &["v1", "teams", team.as_str(), "members", member], change).await
+    }
+
+    /// Takes a person, named by id or mail address, out of a team.
+    ///
+    /// # Errors
+    /// [`CloudError::Refused`] with status 404 for who does not belong to the team.
+    pub async fn remove_member(&self, team: &TeamId, member: &str) -> Result<(), CloudError> {
+        self.delete("remove a person", &["v1", "teams", team.as_str(), "members", member]).await
+    }
+
+    /// The API keys of a team, without the keys themselves.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn keys(&self, team: &TeamId) -> Result<Vec<Key>, CloudError> {
+        self.get("list the keys", &["v1", "teams", team.as_str(), "api_keys"]).await
+    }
+
+    /// Makes an API key; only this answer tells the key itself.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn create_key(&self, team: &TeamId, key: &NewKey) -> Result<CreatedKey, CloudError> {
+        self.post("make a key", &["v1", "teams", team.as_str(), "api_keys"], key).await
+    }
+
+    /// Revokes an API key.
+    ///
+    /// # Errors
+    /// [`CloudError::Refused`] with status 404 when there is none.
+    pub async fn remove_key(&self, team: &TeamId, key: &KeyId) -> Result<(), CloudError> {
+        self.delete("remove a key", &["v1", "teams", team.as_str(), "api_keys", key.as_str()]).await
+    }
+
+    /// The tags of a team.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn tags(&self, team: &TeamId) -> Result<Vec<Tag>, CloudError> {
+        self.get("list the tags", &["v1", "teams", team.as_str(), "tags"]).await
+    }
+
+    /// Makes a tag, unless there is one of this name.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn create_tag(&self, team: &TeamId, tag: &NewTag) -> Result<Tag, CloudError> {
+        self.post("make a tag", &["v1", "teams", team.as_str(), "tags"], tag).await
+    }
+}

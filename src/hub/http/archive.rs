@@ -1,0 +1,210 @@
+//! All files of a package as one ZIP archive, streamed from wherever they lie.
+//!
+//! The CRCs of files that came through the hub are known. Those of files in the bucket are learned while they are
+//! streamed, and kept. Who goes on in the middle of a file has its beginning read beside, for the CRC alone; who asks
+//! for the end of an archive that nobody has read yet has to wait for all of it.
+
+use std::io;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
+use bytes::Bytes;
+use crc32fast::Hasher;
+use futures_util::{Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::error::Refusal;
+use crate::http::ranges::{Head, small_parts};
+use crate::http::zip::{Archive, Entry, Piece};
+use crate::records::files;
+use crate::records::files::FileRow;
+use crate::records::packages;
+use crate::{Hub, storage};
+
+/// Answers with all files of a finalized package.
+pub(crate) async fn answer(
+    hub: &Hub,
+    package: &str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    let id = package.to_owned();
+    let (package, rows) = hub
+        .database()
+        .read(move |connection| {
+            let package = packages::get(connection, &id)?;
+            if package.state != "finalized" {
+                return Err(Refusal::not_found("package"));
+            }
+            Ok((package, files::list(connection, &id, true)?))
+        })
+        .await?;
+    let entries = rows.iter().map(|row| Entry {
+        path: if row.path.is_empty() { row.name.clone() } else { format!("{}/{}", row.path, row.name) },
+        directory: row.kind == "directory",
+        size: row.size,
+        // Late even when it is known by now: the archive is the same each time.
+        crc: if row.in_bucket { None } else { Some(row.crc.unwrap_or_default()) },
+        modified: row.last_modified,
+    });
+    let archive = Archive::new(entries.collect());
+    let head = Head {
+        name: format!("{}.zip", package.name),
+        kind: "application/zip",
+        size: archive.size(),
+        etag: format!("\"{}-zip-1\"", package.id),
+        modified: package.finalized_at.unwrap_or(package.created_at),
+    };
+    let source = Source { hub: hub.clone(), package: package.id, rows };
+    head.respond(method, headers, |start, length| Body::from_stream(stream(source, archive, start, length)))
+}
+
+/// The files of an archive.
+struct Source {
+    hub: Hub,
+    package: String,
+    rows: Vec<FileRow>,
+}
+
+/// The CRC of the file that is being streamed, as far as it is known.
+struct Learning {
+    entry: usize,
+    /// Of what comes before, when the stream began in the middle.
+    before: Option<AbortOnDropHandle<io::Result<Hasher>>>,
+    crc: Hasher,
+}
+
+/// The bytes of a range of an archive. One file after the other is looked up and read.
+fn stream(
+    mut source: Source,
+    archive: Archive,
+    start: u64,
+    length: u64,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    let (blocks, mut receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        if let Err(error) = send(&mut source, &archive, start, length, &blocks).await {
+            // The other side has gone, or must learn that this is not the whole.
+            let _ = blocks.send(Err(error)).await;
+        }
+    });
+    futures_util::stream::poll_fn(move |context| receiver.poll_recv(context))
+}
+
+async fn send(
+    source: &mut Source,
+    archive: &Archive,
+    start: u64,
+    length: u64,
+    blocks: &mpsc::Sender<io::Result<Bytes>>,
+) -> io::Result<()> {
+    let mut learning: Option<Learning> = None;
+    for piece in archive.pieces(start, length) {
+        match piece {
+            Piece::Own(bytes) => blocks.send(Ok(bytes)).await.map_err(io::Error::other)?,
+            Piece::Content { entry, start, length } => {
+                learning = source.learn(entry, start, length);
+                let mut content = Box::pin(source.read(entry, start, length).await?);
+                while let Some(block) = content.next().await {
+                    let block = block?;
+                    if let Some(learning) = &mut learning {
+                        learning.crc.update(&block);
+                    }
+                    blocks.send(Ok(block)).await.map_err(io::Error::other)?;
+                }
+            }
+            Piece::Late { entry, late } => {
+                if let Some(learned) = learning.take_if(|learning| learning.entry == entry) {
+                    source.keep(entry, learned.crc().await?).await?;
+                }
+                let crc = source.crc(entry).await?;
+                blocks.send(Ok(archive.late(entry, late, crc))).await.map_err(io::Error::other)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Learning {
+    async fn crc(self) -> io::Result<u32> {
+        let Some(before) = self.before else { return Ok(self.crc.finalize()) };
+        let mut whole = before.await.map_err(io::Error::other)??;
+        whole.combine(&self.crc);
+        Ok(whole.finalize())
+    }
+}
+
+impl Source {
+    async fn read(
+        &self,
+        entry: usize,
+        start: u64,
+        length: u64,
+    ) -> io::Result<impl Stream<Item = io::Result<Bytes>> + Send + 'static> {
+        read(&self.hub, &self.package, &self.rows[entry], start, length).await
+    }
+
+    /// Begins to learn the CRC of a file of which this stretch is streamed, if it is not known and the stretch ends it.
+    fn learn(&self, entry: usize, start: u64, length: u64) -> Option<Learning> {
+        let row = &self.rows[entry];
+        if row.crc.is_some() || start + length != row.size {
+            return None;
+        }
+        let before = (start > 0).then(|| {
+            let (hub, package, row) = (self.hub.clone(), self.package.clone(), row.clone());
+            AbortOnDropHandle::new(tokio::spawn(async move { sum(&hub, &package, &row, start).await }))
+        });
+        Some(Learning { entry, before, crc: Hasher::new() })
+    }
+
+    /// Notes the CRC of a file, for good.
+    async fn keep(&mut self, entry: usize, crc: u32) -> io::Result<()> {
+        self.rows[entry].crc = Some(crc);
+        let row = self.rows[entry].clone();
+        let kept = self.hub.database().write(move |connection| files::set_crc(connection, &row, crc)).await;
+        kept.map_err(|refusal: Refusal| io::Error::other(refusal.message))
+    }
+
+    /// The CRC of a file; one that nobody has learned yet is, by reading all of it.
+    async fn crc(&mut self, entry: usize) -> io::Result<u32> {
+        if let Some(crc) = self.rows[entry].crc {
+            return Ok(crc);
+        }
+        let hub = self.hub.clone();
+        let _turn = hub.shared.reading_crcs.acquire().await.map_err(io::Error::other)?;
+        let (package, id) = (self.package.clone(), self.rows[entry].id.clone());
+        let now = hub.database().read(move |connection| files::get(connection, &package, &id)).await;
+        let now = now.map_err(|refusal: Refusal| io::Error::other(refusal.message))?;
+        let crc = match now.crc {
+            Some(crc) => crc,
+            None => sum(&hub, &self.package, &now, now.size).await?.finalize(),
+        };
+        self.keep(entry, crc).await?;
+        Ok(crc)
+    }
+}
+
+async fn read(
+    hub: &Hub,
+    package: &str,
+    row: &FileRow,
+    start: u64,
+    length: u64,
+) -> io::Result<impl Stream<Item = io::Result<Bytes>> + Send + 'static> {
+    let (storage, of, wanted) = (hub.storage().clone(), package.to_owned(), row.clone());
+    let pieces = hub.database().read(move |connection| files::pieces(connection, &storage, &of, &wanted)).await;
+    let pieces = pieces.map_err(|refusal: Refusal| io::Error::other(refusal.message))?;
+    Ok(storage::stream(pieces, start, length, small_parts(hub)))
+}
+
+/// The CRC of the first `length` bytes of a file.
+async fn sum(hub: &Hub, package: &str, row: &FileRow, length: u64) -> io::Result<Hasher> {
+    let mut crc = Hasher::new();
+    let mut content = Box::pin(read(hub, package, row, 0, length).await?);
+    while let Some(block) = content.next().await {
+        crc.update(&block?);
+    }
+    Ok(crc)
+}

@@ -1,0 +1,145 @@
+//! Who is really calling, where proxies stand in front: their word is taken, nobody else's.
+//!
+//! **In**: the other side of the connection, and the headers. **Out**: the caller's address, and the scheme that it used. Headers with
+//! which others could pretend something are taken away before anybody reads them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::sync::Once;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use ipnet::IpNet;
+
+use crate::Hub;
+use crate::http::auth::From;
+
+/// Our own header: the scheme that the caller used, as a trusted proxy says.
+pub(crate) const ASKED_BY: &str = "x-masv-scheme";
+const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
+const FORWARDED_HOST: &str = "x-forwarded-host";
+
+/// Addresses: one, or all of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network(IpNet);
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let one = text.parse::<IpAddr>().map(IpNet::from);
+        let network = one.or_else(|_| text.parse::<IpNet>());
+        network.map(Self).map_err(|_| format!("{text:?} is no address and no network such as 10.0.0.0/8"))
+    }
+}
+
+impl Network {
+    fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+}
+
+/// A proxy that nobody named was told of.
+static UNNAMED: Once = Once::new();
+
+/// Whether an address can be a proxy of ours.
+fn is_near(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_loopback() || address.is_private(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local(),
+    }
+}
+
+/// Works out who is calling, for [`From`] and [`Hub::base`] to read.
+pub(crate) async fn resolve(State(hub): State<Hub>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
+    let trusted = |address: IpAddr| hub.config().trusted_proxies.iter().any(|network| network.contains(address));
+    let headers = request.headers_mut();
+    headers.remove(ASKED_BY);
+    let caller = match peer {
+        Some(peer) if trusted(peer) => {
+            let scheme = last(headers, FORWARDED_PROTO);
+            let scheme = scheme.filter(|scheme| matches!(scheme.as_str(), "http" | "https"));
+            if let Some(scheme) = scheme.and_then(|scheme| HeaderValue::from_str(&scheme).ok()) {
+                headers.insert(ASKED_BY, scheme);
+            }
+            if let Some(host) = last(headers, FORWARDED_HOST).and_then(|host| HeaderValue::from_str(&host).ok()) {
+                headers.insert(header::HOST, host);
+            }
+            Some(caller(headers, peer, trusted))
+        }
+        peer => {
+            if let Some(peer) = peer.filter(|peer| is_near(*peer))
+                && headers.contains_key(FORWARDED_FOR)
+            {
+                UNNAMED.call_once(|| {
+                    tracing::warn!(%peer, "a proxy that is not named: all its callers count as one (--trusted-proxies)");
+                });
+            }
+            peer
+        }
+    };
+    request.extensions_mut().insert(From(caller));
+    next.run(request).await
+}
+
+/// The last value of a header that lists what each proxy added.
+fn last(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
+    Some(value.rsplit(',').next()?.trim().to_lowercase())
+}
+
+/// The nearest address that no trusted proxy has: everything before it is the caller's own word.
+fn caller(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
+    let mut nearest = peer;
+    let values = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    let hops: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
+    for hop in hops.iter().rev() {
+        // Some proxies add the port.
+        let address = hop.parse().or_else(|_| hop.parse::<SocketAddr>().map(|with_port| with_port.ip()));
+        let Ok(address) = address.map(|address: IpAddr| address.to_canonical()) else { break };
+        nearest = address;
+        if !trusted(address) {
+            break;
+        }
+    }
+    nearest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_an_address_or_a_range() {
+        let network = |text: &str| text.parse::<Network>();
+        assert!(network("10.0.0.0/8").unwrap().contains("10.1.2.3".parse().unwrap()));
+        assert!(!network("10.0.0.0/8").unwrap().contains("11.1.2.3".parse().unwrap()));
+        assert!(network("127.0.0.1").unwrap().contains("::ffff:127.0.0.1".parse().unwrap()));
+        assert!(network("fd00::/8").unwrap().contains("fd12::1".parse().unwrap()));
+        assert!(network("proxy").is_err());
+    }
+
+    #[test]
+    fn the_caller_is_the_nearest_that_no_proxy_of_ours_is() {
+        let networks: Vec<Network> = vec!["127.0.0.1".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
+        let of = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(FORWARDED_FOR, value.parse().unwrap());
+            }
+            let trusted = |address| networks.iter().any(|network| network.contains(address));
+            caller(&headers, "127.0.0.1".parse().unwrap(), trusted).to_string()
+        };
+        assert_eq!(of(&[]), "127.0.0.1");
+        assert_eq!(of(&["192.0.2.1"]), "192.0.2.1");
+        assert_eq!(of(&["6.6.6.6, 192.0.2.1"]), "192.0.2.1", "the caller's own word is not taken");
+        assert_eq!(of(&["6.6.6.6", "192.0.2.1, 10.0.0.7"]), "192.0.2.1", "through two proxies of ours");
+        assert_eq!(of(&["192.0.2.1:5123"]), "192.0.2.1");
+        assert_eq!(of(&["192.0.2.1, unknown"]), "127.0.0.1");
+        assert_eq!(of(&["10.0.0.9"]), "10.0.0.9");
+    }
+}

@@ -1,0 +1,256 @@
+//! Answers with content: whole, one range of it, or not at all because the client has it; or, for a file in the bucket, with
+//! where it can be read.
+
+use std::io;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::error::Refusal;
+use crate::records::files;
+use crate::records::packages;
+use crate::{Hub, storage};
+
+/// What a client asks to have of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Whole,
+    /// First byte and how many.
+    Range(u64, u64),
+    /// No byte of it is there.
+    Beyond,
+}
+
+/// What is answered with, without its bytes.
+pub(crate) struct Head {
+    pub name: String,
+    pub kind: &'static str,
+    pub size: u64,
+    /// With its quotes.
+    pub etag: String,
+    /// Milliseconds since 1970.
+    pub modified: i64,
+}
+
+/// Answers with a finalized file of a package that is.
+pub(crate) async fn answer(
+    hub: &Hub,
+    package: &str,
+    file: &str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    let (of, id, storage) = (package.to_owned(), file.to_owned(), hub.storage().clone());
+    let (row, pieces) = hub
+        .database()
+        .read(move |connection| {
+            if packages::get(connection, &of)?.state == "expired" {
+                return Err(Refusal::not_found("file"));
+            }
+            let row = files::get(connection, &of, &id)?;
+            if !row.finalized || row.kind != "file" {
+                return Err(Refusal::not_found("file"));
+            }
+            let pieces = files::pieces(connection, &storage, &of, &row)?;
+            Ok((row, pieces))
+        })
+        .await?;
+    if row.in_bucket && *method == Method::GET {
+        let disposition = attachment(&row.name);
+        let address = hub.bucket()?.read_address(package, &row.id, &disposition, hub.config().address_life);
+        let head = [(header::LOCATION, address.as_str()), (header::CACHE_CONTROL, "no-store")];
+        return Ok((StatusCode::FOUND, head).into_response());
+    }
+    let head = Head {
+        etag: format!("\"{}\"", row.etag.as_deref().unwrap_or(&row.id)),
+        name: row.name,
+        kind: "application/octet-stream",
+        size: row.size,
+        modified: row.last_modified,
+    };
+    let small = small_parts(hub);
+    head.respond(method, headers, |start, length| Body::from_stream(storage::stream(pieces, start, length, small)))
+}
+
+/// Reads small parts out of the database.
+pub(crate) fn small_parts(hub: &Hub) -> impl Fn(i64) -> BoxFuture<'static, io::Result<Bytes>> + Send + Sync + 'static {
+    let database = hub.database().clone();
+    move |key| {
+        let database = database.clone();
+        async move {
+            let content = database.read(move |connection| files::small_part(connection, key)).await;
+            content.map(Bytes::from).map_err(|refusal: Refusal| io::Error::other(refusal.message))
+        }
+        .boxed()
+    }
+}
+
+impl Head {
+    /// The answer to a request with these headers; `body` gives the bytes of a range.
+    pub(crate) fn respond(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        body: impl FnOnce(u64, u64) -> Body,
+    ) -> Result<Response, Refusal> {
+        let modified = http_date(self.modified);
+        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let known = |given: &str| given == "*" || given.split(',').any(|one| one.trim() == self.etag);
+        if text(header::IF_NONE_MATCH).is_some_and(known) {
+            return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, &self.etag)]).into_response());
+        }
+        let unchanged = text(header::IF_RANGE).is_none_or(|given| given == self.etag || given == modified);
+        let wanted = match text(header::RANGE) {
+            Some(range) if unchanged => wanted(range, self.size),
+            _ => Wanted::Whole,
+        };
+        let (status, start, length) = match wanted {
+            Wanted::Whole => (StatusCode::OK, 0, self.size),
+            Wanted::Range(start, length) => (StatusCode::PARTIAL_CONTENT, start, length),
+            Wanted::Beyond => {
+                let range = format!("bytes */{}", self.size);
+                return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, range)]).into_response());
+            }
+        };
+        let head = [
+            (header::CONTENT_TYPE, self.kind.to_owned()),
+            (header::CONTENT_LENGTH, length.to_string()),
+            (header::CONTENT_DISPOSITION, attachment(&self.name)),
+            (header::ACCEPT_RANGES, "bytes".to_owned()),
+            (header::ETAG, self.etag.clone()),
+            (header::LAST_MODIFIED, modified),
+            (header::CACHE_CONTROL, "private, no-transform".to_owned()),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+            (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'".to_owned()),
+        ];
+        // Who asks for the head only makes nobody read.
+        let body = if *method == Method::HEAD { Body::empty() } else { body(start, length) };
+        let mut response = (status, head, body).into_response();
+        if status == StatusCode::PARTIAL_CONTENT {
+            let range = format!("bytes {start}-{}/{}", start + length - 1, self.size);
+            let range = HeaderValue::from_str(&range).map_err(|error| Refusal::internal(&error))?;
+            response.headers_mut().insert(header::CONTENT_RANGE, range);
+        }
+        Ok(response)
+    }
+}
+
+/// Reads a `Range` header. What is not one plain range of bytes means the whole, as HTTP allows.
+fn wanted(header: &str, size: u64) -> Wanted {
+    let Some((first, last)) = header.trim().strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
+        return Wanted::Whole;
+    };
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    match (first.trim(), last.trim()) {
+        ("", suffix) => match number(suffix) {
+            None => Wanted::Whole,
+            Some(0) => Wanted::Beyond,
+            Some(_) if size == 0 => Wanted::Beyond,
+            Some(suffix) => Wanted::Range(size - suffix.min(size), suffix.min(size)),
+        },
+        (first, last) => match (number(first), number(last), last.is_empty()) {
+            (Some(first), _, true) if first < size => Wanted::Range(first, size - first),
+            (Some(first), Some(last), _) if first <= last && first < size => {
+                Wanted::Range(first, last.min(size - 1) - first + 1)
+            }
+            (Some(first), None, true) if first >= size => Wanted::Beyond,
+            (Some(first), Some(last), _) if first <= last => Wanted::Beyond,
+            _ => Wanted::Whole,
+        },
+    }
+}
+
+/// A name for the disk of whoever downloads: in full as RFC 5987 has it, and for old clients in plain ASCII.
+pub(crate) fn attachment(name: &str) -> String {
+    let plain: String = name
+        .chars()
+        .map(|character| match character {
+            '"' | '\\' | '/' | '%' => '_',
+            ' '..='~' => character,
+            _ => '_',
+        })
+        .collect();
+    let mut full = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z'
+            | b'a'..=b'z'
+            | b'0'..=b'9'
+            | b'!'
+            | b'#'
+            | b'$'
+            | b'&'
+            | b'+'
+            | b'-'
+            | b'.'
+            | b'^'
+            | b'_'
+            | b'`'
+            | b'|'
+            | b'~' => full.push(char::from(byte)),
+            _ => {
+                full.push('%');
+                full.push_str(&hex::encode_upper([byte]));
+            }
+        }
+    }
+    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{full}")
+}
+
+/// A time as HTTP headers have it.
+fn http_date(milliseconds: i64) -> String {
+    jiff::Timestamp::from_millisecond(milliseconds)
+        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+        .strftime("%a, %d %b %Y %H:%M:%S GMT")
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_as_http_has_them() {
+        let cases = [
+            ("bytes=0-0", 10, Wanted::Range(0, 1)),
+            ("bytes=2-5", 10, Wanted::Range(2, 4)),
+            ("bytes=2-", 10, Wanted::Range(2, 8)),
+            ("bytes=-3", 10, Wanted::Range(7, 3)),
+            ("bytes=-30", 10, Wanted::Range(0, 10)),
+            ("bytes=9-99", 10, Wanted::Range(9, 1)),
+            ("bytes=10-", 10, Wanted::Beyond),
+            ("bytes=10-12", 10, Wanted::Beyond),
+            ("bytes=-0", 10, Wanted::Beyond),
+            ("bytes=0-", 0, Wanted::Beyond),
+            ("bytes=-1", 0, Wanted::Beyond),
+            ("bytes=5-2", 10, Wanted::Whole),
+            ("bytes=0-1,3-4", 10, Wanted::Whole),
+            ("bytes=a-b", 10, Wanted::Whole),
+            ("bytes=-", 10, Wanted::Whole),
+            ("lines=0-1", 10, Wanted::Whole),
+            ("bytes=18446744073709551615-", 10, Wanted::Beyond),
+            ("bytes=0-18446744073709551615", 10, Wanted::Range(0, 10)),
+            ("bytes=0-18446744073709551616", 10, Wanted::Whole),
+        ];
+        for (header, size, expected) in cases {
+            assert_eq!(wanted(header, size), expected, "{header} of {size}");
+        }
+    }
+
+    #[test]
+    fn names_survive_the_header() {
+        assert_eq!(
+            attachment("naïve \"1\" 50%.mov"),
+            "attachment; filename=\"na_ve _1_ 50_.mov\"; filename*=UTF-8''na%C3%AFve%20%221%22%2050%25.mov"
+        );
+    }
+
+    #[test]
+    fn dates_as_http_has_them() {
+        assert_eq!(http_date(784_111_777_000), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+}

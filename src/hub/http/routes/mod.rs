@@ -1,0 +1,106 @@
+//! The protocol's calls, a file a noun: each reads what it was given, asks the rooms behind, and answers JSON.
+
+pub(crate) mod access;
+mod files;
+pub(crate) mod links;
+mod packages;
+mod portals;
+mod session;
+mod storage;
+mod system;
+mod team;
+mod webhooks;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::middleware;
+use axum::routing::{delete, get, post, put};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
+
+use crate::Hub;
+use crate::error::Refusal;
+use crate::http::{forwarded, headers, pages};
+
+/// Everything the hub answers.
+pub(crate) fn router(hub: Hub) -> Router {
+    let api = Router::new()
+        .route("/v1/auth", post(session::sign_in))
+        .route("/v1/system/packages/spec", get(system::spec))
+        .route("/v1/teams/{team}/packages", post(packages::create))
+        .route("/v1/packages/{package}", delete(packages::remove))
+        .route("/v1/packages/{package}/finalize", post(packages::finalize))
+        .route("/v1/packages/{package}/files", get(files::list).post(files::create))
+        .route("/v1/packages/{package}/files/{file}", post(files::part_addresses).delete(files::remove))
+        .route("/v1/packages/{package}/files/{file}/finalize", post(files::finalize))
+        .route("/v1/packages/{package}/files/{file}/download", get(files::download))
+        .route("/v1/packages/{package}/expiry", put(team::set_expiry))
+        .route("/v1/packages/{package}/transfer", get(packages::transfers))
+        .route("/v1/packages/{package}/links", get(links::list).post(links::create))
+        .route("/v1/packages/{package}/links/{link}", put(links::update_of_package).delete(links::remove_of_package))
+        .route("/v1.1/links/{link}", get(links::show))
+        .route("/v1/links/{link}", get(links::open).put(links::update).delete(links::remove))
+        .route("/v1.1/teams/{team}/packages", get(team::sent))
+        .route("/v1.1/teams/{team}/packages/{package}", get(team::package))
+        .route("/v1.1/teams/{team}/inbox", get(team::inbox))
+        .route("/v1.1/teams/{team}/activities", get(team::activities))
+        .route("/v1/teams/{team}/activities/{activity}/events", get(team::activity_events))
+        .route("/v1/teams/{team}/cloud_connections", get(team::cloud_connections))
+        .route("/v1.1/teams/{team}/portals", get(portals::list))
+        .route("/v1/teams/{team}/portals", get(portals::list).post(portals::create))
+        .route("/v1/teams/{team}/tags", get(team::tags).post(team::create_tag))
+        .route("/v1/teams", get(access::teams).post(access::create_team))
+        .route("/v1/teams/{team}/usage", get(access::usage))
+        .route("/v1/teams/{team}/quota", put(access::set_quota))
+        .route("/v1/teams/{team}/members", get(access::members).post(access::add_member))
+        .route("/v1/teams/{team}/members/{member}", put(access::change_member).delete(access::remove_member))
+        .route("/v1/teams/{team}/api_keys", get(access::keys).post(access::create_key))
+        .route("/v1/teams/{team}/api_keys/{key}", delete(access::remove_key))
+        .route("/v1/teams/{team}/audit", get(access::audit_log))
+        .route("/v1/teams/{team}/custom_webhooks", get(webhooks::list).post(webhooks::create))
+        .route("/v1/teams/{team}/custom_webhooks/{hook}", put(webhooks::update).delete(webhooks::remove))
+        .route("/v1.1/portals/{portal}", get(portals::show))
+        .route("/v1/portals/{portal}", get(portals::show).put(portals::update).delete(portals::remove))
+        .route("/v1/subdomains/portals/{subdomain}", get(portals::find))
+        .route("/v1/portals/{portal}/packages", post(portals::create_package))
+        .route("/storage/{package}/{file}", get(storage::read).post(storage::begin).put(storage::store_part))
+        .route("/healthz", get(system::health));
+    api.merge(pages::router())
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(cors())
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(hub.clone(), headers::guard))
+        .layer(middleware::from_fn_with_state(hub.clone(), forwarded::resolve))
+        .with_state(hub)
+}
+
+async fn unknown() -> Refusal {
+    Refusal::not_found("route")
+}
+
+async fn wrong_method() -> Refusal {
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this route does not know that method")
+}
+
+/// Pages of any origin may call the protocol: what a call may do depends on its tokens alone, never on cookies. The
+/// hub's own pages are closed to them: the addresses hold secrets.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(|_, request| {
+            ["/v1/", "/v1.1/", "/storage/"].iter().any(|start| request.uri.path().starts_with(start))
+        }))
+        .allow_headers(AllowHeaders::mirror_request())
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
+        .expose_headers(ExposeHeaders::list([
+            header::ETAG,
+            header::CONTENT_RANGE,
+            header::CONTENT_LENGTH,
+            header::ACCEPT_RANGES,
+            header::CONTENT_DISPOSITION,
+            HeaderName::from_static("retry-after"),
+        ]))
+        .max_age(Duration::from_secs(60 * 60))
+}

@@ -1,0 +1,155 @@
+//! Listening: connections with limits, the tasks beside them, and an orderly end.
+
+use std::fs::TryLockError;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum_server::Handle;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::HubError;
+use crate::http::certificate::Certificate;
+use crate::http::connections::Limited;
+use crate::http::routes;
+use crate::jobs::{gc, mail, webhooks};
+use crate::{BASE_FILE, Hub, private_file};
+use masv_platform::AcceptTrouble;
+
+/// How long the server before this one may take to give its data free.
+const HANDOVER: Duration = Duration::from_secs(3);
+
+/// What only the one who serves a data directory holds; `None` when another does, and does not let go in time.
+pub(crate) fn lock(data_dir: &Path) -> Result<Option<std::fs::File>, HubError> {
+    let path = data_dir.join("lock");
+    let failed = |source| HubError::Data { path: path.clone(), source };
+    let file = private_file().truncate(false).open(&path).map_err(failed)?;
+    let deadline = Instant::now() + HANDOVER;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
+}
+
+impl Hub {
+    /// Serves on `listener` until `shutdown`, alone over its data. Then it takes no more connections and gives its data free at once,
+    /// so that the next process can serve while the requests that run here end, within the configured grace.
+    ///
+    /// # Errors
+    /// [`HubError::Served`] when another server is at work on the same data, [`HubError::Serve`] when it can not listen, [`HubError::Tls`] when the certificate can not be used.
+    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), HubError> {
+        let only_one = self.lock().await?;
+        self.check_bucket().await?;
+        let address = listener.local_addr().map_err(HubError::Serve)?;
+        // Served on several addresses, mails name the first.
+        let _ = self.shared.listens_on.set(self.own_base(address));
+        self.write_base().await?;
+        let certificate = self.certificate().await?;
+        let ended = shutdown.child_token();
+        let _end_tasks = ended.clone().drop_guard();
+        let mut tasks = vec![
+            tokio::spawn(mail::deliver(self.clone(), ended.clone())),
+            tokio::spawn(webhooks::deliver(self.clone(), ended.clone())),
+            tokio::spawn(gc::keep(self.clone(), ended.clone())),
+        ];
+        if let Some(certificate) = certificate.clone() {
+            let ended = ended.clone();
+            tasks.push(tokio::spawn(async move { certificate.keep(ended).await }));
+        }
+        let handle = Handle::new();
+        let stopped = shutdown.clone();
+        let stopper = tokio::spawn({
+            let (handle, grace) = (handle.clone(), self.config().grace);
+            async move {
+                shutdown.cancelled().await;
+                handle.graceful_shutdown(Some(grace));
+                for task in tasks {
+                    if let Err(error) = task.await {
+                        tracing::error!(%error, "a task of the hub failed");
+                    }
+                }
+                // What still runs here writes parts only; whoever serves next sweeps up none that are so young.
+                drop(only_one);
+                tracing::info!(connections = handle.connection_count(), "hub takes no more requests");
+            }
+        });
+        tracing::info!(%address, public = self.public_base(), "hub listens");
+        // The listener holds who comes before the loop below takes them.
+        let _ = self.shared.connections.set(handle.clone());
+        self.shared.serving.cancel();
+        let service = routes::router(self.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        let limited = Limited::new(self.config().max_connections);
+        let trouble = AcceptTrouble::default();
+        let mut server = axum_server::from_tcp(listener).map_err(HubError::Serve)?.handle(handle.clone());
+        server = server.accept_error_handler({
+            let trouble = trouble.clone();
+            move |remote, error| {
+                // Of one connection: its own affair.
+                if remote.is_none() && trouble.note(error) {
+                    handle.shutdown();
+                }
+            }
+        });
+        // HTTP/1.1 alone: large bodies gain nothing from sharing a connection, and its limits cover every request.
+        *server.http_builder() = Builder::new(TokioExecutor::new()).http1_only();
+        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(self.config().head_limit);
+        let served = match certificate {
+            None => server.acceptor(limited).serve(service).await,
+            Some(certificate) => {
+                let tls = axum_server::tls_rustls::RustlsAcceptor::new(certificate.current());
+                let acceptor = tls.acceptor(limited);
+                server.acceptor(acceptor).serve(service).await
+            }
+        };
+        ended.cancel();
+        if served.is_ok() && stopped.is_cancelled() {
+            stopper.await.map_err(|error| HubError::Serve(io::Error::other(error)))?;
+        } else {
+            stopper.abort();
+        }
+        trouble.outcome(served).map_err(HubError::Serve)
+    }
+
+    /// For `masv hub link` and the like, which may run while nobody serves.
+    async fn write_base(&self) -> Result<(), HubError> {
+        let path = self.config().data_dir.join(BASE_FILE);
+        let (target, base) = (path.clone(), self.public_base());
+        let writing =
+            tokio::task::spawn_blocking(move || private_file().truncate(true).open(target)?.write_all(base.as_bytes()));
+        let written = writing.await.map_err(|error| HubError::Serve(io::Error::other(error)))?;
+        written.map_err(|source| HubError::Data { path, source })
+    }
+
+    /// Two servers over the same data would sweep up each other's parts.
+    async fn lock(&self) -> Result<std::fs::File, HubError> {
+        let folder = self.config().data_dir.clone();
+        let locking = tokio::task::spawn_blocking(move || {
+            lock(&folder)?.ok_or_else(|| HubError::Served { data_dir: folder.clone() })
+        });
+        locking.await.map_err(|error| HubError::Serve(io::Error::other(error)))?
+    }
+
+    fn own_base(&self, mut address: SocketAddr) -> String {
+        if address.ip().is_unspecified() {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        let scheme = if self.config().tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{address}")
+    }
+
+    async fn certificate(&self) -> Result<Option<Arc<Certificate>>, HubError> {
+        let Some(files) = &self.config().tls else { return Ok(None) };
+        let opened = Certificate::open(files.clone()).await.map(Arc::new);
+        let opened = opened.map_err(|source| HubError::Tls { path: files.certificate.clone(), source })?;
+        let _ = self.shared.certificate.set(Arc::clone(&opened));
+        Ok(Some(opened))
+    }
+}

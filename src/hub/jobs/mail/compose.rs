@@ -1,0 +1,195 @@
+//! What mails say: a template in text and one in HTML for each kind.
+
+use std::sync::LazyLock;
+
+use lettre::Message;
+use lettre::message::{Mailbox, MultiPart};
+use minijinja::{AutoEscape, Environment, context};
+
+use crate::format;
+use crate::records::packages::Package;
+use crate::records::portal_form::Answer;
+
+/// The longest name in a receipt for a portal's sender, characters.
+const LONGEST_FOREIGN_NAME: usize = 80;
+
+/// What a mail is for.
+pub(super) enum Purpose {
+    /// Brings a link to somebody who gets the package.
+    Delivery { link: String, expires: Option<i64>, has_password: bool },
+    /// Tells the sender that all is there.
+    Receipt,
+}
+
+/// A mail to be written.
+pub(super) struct Letter<'a> {
+    pub purpose: Purpose,
+    pub package: &'a Package,
+    pub recipient: &'a str,
+    /// The name of the portal that the package came through.
+    pub portal: Option<String>,
+    /// What the portal's sender filled in.
+    pub fields: Vec<Answer>,
+}
+
+static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut templates = Environment::new();
+    templates.set_auto_escape_callback(
+        |name| {
+            if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None }
+        },
+    );
+    templates.set_loader(|name| {
+        Ok(match name {
+            "layout.html" => Some(include_str!("templates/layout.html").to_owned()),
+            "parts.html" => Some(include_str!("templates/parts.html").to_owned()),
+            "delivery.html" => Some(include_str!("templates/delivery.html").to_owned()),
+            "delivery.txt" => Some(include_str!("templates/delivery.txt").to_owned()),
+            "portal.html" => Some(include_str!("templates/portal.html").to_owned()),
+            "portal.txt" => Some(include_str!("templates/portal.txt").to_owned()),
+            "receipt.html" => Some(include_str!("templates/receipt.html").to_owned()),
+            "receipt.txt" => Some(include_str!("templates/receipt.txt").to_owned()),
+            _ => None,
+        })
+    });
+    templates
+});
+
+/// Builds the mail; the reason is for the operator.
+pub(super) fn compose(from: &str, letter: &Letter<'_>) -> Result<Message, String> {
+    let package = letter.package;
+    let name = plain(&package.name);
+    let (template, name, subject) = match (&letter.purpose, &letter.portal) {
+        (Purpose::Delivery { .. }, None) => ("delivery", name.clone(), format!("Files for you: {name}")),
+        (Purpose::Delivery { .. }, Some(portal)) => ("portal", name.clone(), format!("{}: {name}", plain(portal))),
+        (Purpose::Receipt, None) => ("receipt", name.clone(), format!("Sent: {name}")),
+        (Purpose::Receipt, Some(portal)) => {
+            // Whoever knows the portal chose this address and this name: nothing that somebody would click on.
+            let name = name.replace("://", " ").chars().take(LONGEST_FOREIGN_NAME).collect();
+            ("receipt", name, format!("Received by {}", plain(portal)))
+        }
+    };
+    let (link, expires, has_password) = match &letter.purpose {
+        Purpose::Delivery { link, expires, has_password } => (Some(link), *expires, *has_password),
+        Purpose::Receipt => (None, package.expires_at, false),
+    };
+    let fields: Vec<_> =
+        letter.fields.iter().map(|one| context! { label => &one.label, value => &one.value }).collect();
+    let values = context! {
+        name,
+        message => &package.description,
+        sender => &package.sender,
+        recipients => &package.recipients,
+        portal => &letter.portal,
+        fields => fields,
+        files => package.file_count,
+        size => format::bytes(package.size),
+        finalized => package.finalized_at.map(format::day),
+        link,
+        expires => expires.map(format::day),
+        has_password,
+    };
+    let render = |end: &str| {
+        let template = TEMPLATES.get_template(&format!("{template}.{end}"));
+        template.and_then(|template| template.render(&values)).map_err(|error| error.to_string())
+    };
+    let (plain, html) = (render("txt")?, render("html")?);
+    let from: Mailbox = from.parse().map_err(|error| format!("the sender {from:?}: {error}"))?;
+    let to: Mailbox = letter.recipient.parse().map_err(|error| format!("the recipient: {error}"))?;
+    let mut mail = Message::builder().from(from).to(to).subject(subject).message_id(None).date_now();
+    if let (Purpose::Delivery { .. }, Ok(sender)) = (&letter.purpose, package.sender.parse()) {
+        mail = mail.reply_to(sender);
+    }
+    mail.multipart(MultiPart::alternative_plain_html(plain, html)).map_err(|error| error.to_string())
+}
+
+/// A line break in a name must not become a header, nor look like one.
+fn plain(name: &str) -> String {
+    name.replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package() -> Package {
+        Package {
+            id: "P".into(),
+            team_id: "T".into(),
+            portal_id: None,
+            state: "finalized".into(),
+            name: "Dailies\r\nBcc: all@example.com <b>".into(),
+            description: "See <script>".into(),
+            sender: "editor@example.com".into(),
+            recipients: vec!["client@example.com".into()],
+            password_hash: None,
+            access_limit: None,
+            expiry_days: None,
+            unlimited_storage: false,
+            tag_id: None,
+            teamspace_id: None,
+            metadata: serde_json::Value::Null,
+            size: 1_500_000,
+            file_count: 3,
+            created_at: 0,
+            updated_at: 0,
+            finalized_at: Some(0),
+            expires_at: None,
+        }
+    }
+
+    fn written(letter: &Letter<'_>) -> String {
+        let mail = compose("Hub <hub@example.com>", letter).unwrap().formatted();
+        String::from_utf8(mail).unwrap().replace("=\r\n", "")
+    }
+
+    fn delivery() -> Purpose {
+        Purpose::Delivery {
+            link: "https://hub.example.com/L?secret=S".into(),
+            expires: Some(1_700_000_000_000),
+            has_password: true,
+        }
+    }
+
+    #[test]
+    fn a_mail_has_both_forms_escapes_and_lets_no_header_in() {
+        let package = package();
+        let recipient = "client@example.com";
+        let letter = Letter { purpose: delivery(), package: &package, recipient, portal: None, fields: Vec::new() };
+        let mail = written(&letter);
+        assert!(mail.contains("Reply-To: editor@example.com"));
+        let (headers, _) = mail.split_once("\r\n\r\n").unwrap();
+        assert!(!headers.lines().any(|line| line.starts_with("Bcc:")));
+        assert!(headers.contains("Message-ID: ") && headers.contains("Date: "));
+        assert!(mail.contains("https://hub.example.com/L?secret"));
+        assert!(mail.contains("text/plain") && mail.contains("text/html"));
+        assert!(mail.contains("&lt;script"));
+        assert!(mail.contains("14 November 2023"), "{mail}");
+    }
+
+    #[test]
+    fn a_portals_recipients_read_what_was_filled_in() {
+        let package = package();
+        let fields = vec![Answer { label: "Reel".into(), value: "A<1>".into() }];
+        let portal = Some("Rushes".to_owned());
+        let letter = Letter { purpose: delivery(), package: &package, recipient: "ingest@example.com", portal, fields };
+        let mail = written(&letter);
+        assert!(mail.contains("sent files to the portal Rushes"), "{mail}");
+        assert!(mail.contains("Reel: A<1>") && mail.contains("A&lt;1&gt;"), "{mail}");
+    }
+
+    #[test]
+    fn a_receipt_has_no_link_and_lets_a_stranger_advertise_nothing() {
+        let name = format!("https://spam.example.com/{}", "x".repeat(200));
+        let package = Package { name, description: "Buy https://spam.example.com".into(), ..package() };
+        let portal = Some("Rushes".to_owned());
+        let (recipient, fields) = ("editor@example.com", Vec::new());
+        let letter = Letter { purpose: Purpose::Receipt, package: &package, recipient, portal, fields };
+        let mail = written(&letter);
+        assert!(mail.contains("arrived at the portal Rushes") && mail.contains("1 January 1970"), "{mail}");
+        assert!(!mail.contains("://spam") && !mail.contains("Buy") && !mail.contains("Download"), "{mail}");
+        let letter =
+            Letter { purpose: Purpose::Receipt, package: &package, recipient, portal: None, fields: Vec::new() };
+        assert!(written(&letter).contains("on their way to client@example.com"));
+    }
+}

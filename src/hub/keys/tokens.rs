@@ -1,0 +1,277 @@
+//! Everything the hub hands out and recognises again by its secret key: package tokens, visits of links, link
+//! secrets, upload ids and addresses of the storage.
+//!
+//! **In**: ids and times. **Out**: text that only this hub could have made. Nothing of it is stored, so recognising
+//! it costs no query, and who reads the database alone can make none of it.
+//!
+//! Must never know: the database, HTTP.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// Bytes of a MAC that are handed out: enough that nobody finds one by trying.
+const TOKEN_BYTES: usize = 24;
+const KEY_BYTES: usize = 32;
+/// How an operator's token begins.
+const OPERATOR: &str = "operator.";
+
+/// The hub's secret key.
+#[derive(Clone)]
+pub(crate) struct Keys {
+    mac: Hmac<Sha256>,
+}
+
+/// Somebody opened a link and may now download its package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Visit {
+    /// The package.
+    pub package: String,
+    /// The link that was opened.
+    pub link: String,
+    /// Tells this visit from others of the same link.
+    pub visit: String,
+    /// Seconds since 1970 until when it holds.
+    pub expires: i64,
+}
+
+/// What a presigned address of the storage allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action<'a> {
+    /// Begin the file: hand out its upload id.
+    Begin,
+    /// Store one part, from 1.
+    Part(u32, &'a str),
+    /// Read the file.
+    Read,
+}
+
+impl Keys {
+    /// Reads the key from `path`, or makes one there, readable by its owner only and on disk before it is used.
+    pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
+        match std::fs::read(path) {
+            Ok(key) if key.len() == KEY_BYTES => Self::from_bytes(&key),
+            Ok(_) => Err(std::io::Error::other("the key file is damaged: restore it from a copy")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let mut key = [0; KEY_BYTES];
+                getrandom::fill(&mut key).map_err(std::io::Error::other)?;
+                Self::put(path, &key)?;
+                Self::from_bytes(&key)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a key to `path`, readable by its owner only and on disk before this returns.
+    pub(crate) fn put(path: &Path, key: &[u8]) -> std::io::Result<()> {
+        let new = path.with_extension("new");
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(key)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)?;
+        match path.parent() {
+            Some(folder) => std::fs::File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+
+    fn from_bytes(key: &[u8]) -> std::io::Result<Self> {
+        Hmac::new_from_slice(key).map(|mac| Self { mac }).map_err(std::io::Error::other)
+    }
+
+    /// The MAC of `fields` under `purpose`; lengths are part of it, so no two lists run into the same bytes.
+    fn sign(&self, purpose: &str, fields: &[&str]) -> String {
+        let mut mac = self.mac.clone();
+        for field in std::iter::once(&purpose).chain(fields) {
+            mac.update(&(field.len() as u64).to_be_bytes());
+            mac.update(field.as_bytes());
+        }
+        hex::encode(&mac.finalize().into_bytes()[..TOKEN_BYTES])
+    }
+
+    fn holds(&self, purpose: &str, fields: &[&str], given: &str) -> bool {
+        equal(&self.sign(purpose, fields), given)
+    }
+
+    /// Authorises every call about `package`.
+    pub(crate) fn package_token(&self, package: &str) -> String {
+        self.sign("package", &[package])
+    }
+
+    /// Whether `token` is [`Self::package_token`] of `package`.
+    pub(crate) fn is_package_token(&self, package: &str, token: &str) -> bool {
+        self.holds("package", &[package], token)
+    }
+
+    /// Opens `link`.
+    pub(crate) fn link_secret(&self, link: &str) -> String {
+        self.sign("link", &[link])
+    }
+
+    /// Whether `secret` opens `link`.
+    pub(crate) fn is_link_secret(&self, link: &str, secret: &str) -> bool {
+        self.holds("link", &[link], secret)
+    }
+
+    /// The storage's id of the upload of `file`.
+    pub(crate) fn upload_id(&self, file: &str) -> String {
+        self.sign("upload", &[file])
+    }
+
+    /// The token of a visit.
+    pub(crate) fn visit_token(&self, visit: &Visit) -> String {
+        let body = format!("{}.{}.{}.{}", visit.package, visit.link, visit.visit, visit.expires);
+        let signature = self.sign("visit", &[&body]);
+        format!("{body}.{signature}")
+    }
+
+    /// The visit that `token` stands for, if this hub made it and it still holds at `now` (seconds since 1970).
+    pub(crate) fn visit(&self, token: &str, now: i64) -> Option<Visit> {
+        let (body, signature) = token.rsplit_once('.')?;
+        if !self.holds("visit", &[body], signature) {
+            return None;
+        }
+        let mut fields = body.split('.');
+        let mut field = || fields.next().map(str::to_owned);
+        let visit =
+            Visit { package: field()?, link: field()?, visit: field()?, expires: field()?.parse().unwrap_or_default() };
+        (visit.expires > now).then_some(visit)
+    }
+
+    /// Shows until `expires` (seconds since 1970) that who calls has the hub's data and may do everything.
+    pub(crate) fn operator_token(&self, expires: i64) -> String {
+        format!("{OPERATOR}{expires}.{}", self.sign("operator", &[&expires.to_string()]))
+    }
+
+    /// Whether `token` is an operator's that still holds at `now`.
+    pub(crate) fn is_operator_token(&self, token: &str, now: i64) -> bool {
+        let Some((expires, signature)) = token.strip_prefix(OPERATOR).and_then(|rest| rest.split_once('.')) else {
+            return false;
+        };
+        self.holds("operator", &[expires], signature) && expires.parse::<i64>().is_ok_and(|expires| expires > now)
+    }
+
+    /// Path and query of the address that allows `action` on `file` until `expires` (seconds since 1970).
+    pub(crate) fn address(&self, package: &str, file: &str, action: Action<'_>, expires: i64) -> String {
+        let signature = self.address_signature(package, file, action, expires);
+        let what = match action {
+            Action::Begin => "&uploads=".to_owned(),
+            // In the middle, as S3 has it: some clients read the number out of the address.
+            Action::Part(number, upload) => format!("&partNumber={number}&uploadId={upload}"),
+            Action::Read => String::new(),
+        };
+        format!("/storage/{package}/{file}?expires={expires}{what}&signature={signature}")
+    }
+
+    /// Whether `signature` is that of the address for `action`.
+    pub(crate) fn is_address(
+        &self,
+        package: &str,
+        file: &str,
+        action: Action<'_>,
+        expires: i64,
+        signature: &str,
+    ) -> bool {
+        equal(&self.address_signature(package, file, action, expires), signature)
+    }
+
+    fn address_signature(&self, package: &str, file: &str, action: Action<'_>, expires: i64) -> String {
+        let expires = expires.to_string();
+        match action {
+            Action::Begin => self.sign("begin", &[package, file, &expires]),
+            Action::Part(number, upload) => self.sign("part", &[package, file, &number.to_string(), upload, &expires]),
+            Action::Read => self.sign("read", &[package, file, &expires]),
+        }
+    }
+}
+
+/// What is stored of an API key or a session: whoever reads it can not use it.
+pub(crate) fn digest(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+/// A random secret of 256 bits, as text.
+pub(crate) fn random_secret() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(hex::encode(bytes))
+}
+
+fn equal(expected: &str, given: &str) -> bool {
+    expected.as_bytes().ct_eq(given.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> Keys {
+        Keys::from_bytes(&[7; 32]).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_own_package_and_purpose_only() {
+        let keys = keys();
+        let token = keys.package_token("A");
+        assert!(keys.is_package_token("A", &token));
+        assert!(!keys.is_package_token("B", &token));
+        assert!(!keys.is_link_secret("A", &token));
+        assert!(!keys.is_package_token("A", ""));
+        assert!(!Keys::from_bytes(&[8; 32]).unwrap().is_package_token("A", &token));
+    }
+
+    #[test]
+    fn fields_do_not_run_into_each_other() {
+        let keys = keys();
+        assert_ne!(keys.sign("p", &["ab", "c"]), keys.sign("p", &["a", "bc"]));
+    }
+
+    #[test]
+    fn a_visit_comes_back_until_it_expires_and_not_when_tampered_with() {
+        let keys = keys();
+        let visit = Visit { package: "P".into(), link: "L".into(), visit: "V".into(), expires: 100 };
+        let token = keys.visit_token(&visit);
+        assert_eq!(keys.visit(&token, 99), Some(visit));
+        assert_eq!(keys.visit(&token, 100), None);
+        assert_eq!(keys.visit(&token.replace("P.", "Q."), 99), None);
+        assert_eq!(keys.visit("", 0), None);
+        assert_eq!(keys.visit("....", 0), None);
+    }
+
+    #[test]
+    fn an_operators_token_holds_for_a_while() {
+        let keys = keys();
+        let token = keys.operator_token(100);
+        assert!(keys.is_operator_token(&token, 99));
+        assert!(!keys.is_operator_token(&token, 100));
+        assert!(!keys.is_operator_token(&token.replace("100", "999"), 99));
+        assert!(!keys.is_operator_token("operator.100.", 0) && !keys.is_operator_token("", 0));
+    }
+
+    #[test]
+    fn an_address_allows_one_action_until_one_moment() {
+        let keys = keys();
+        let address = keys.address("P", "F", Action::Part(3, "U"), 50);
+        let (_, signature) = address.rsplit_once('=').unwrap();
+        assert!(keys.is_address("P", "F", Action::Part(3, "U"), 50, signature));
+        assert!(!keys.is_address("P", "F", Action::Part(4, "U"), 50, signature));
+        assert!(!keys.is_address("P", "F", Action::Part(3, "U"), 51, signature));
+        assert!(!keys.is_address("P", "F", Action::Read, 50, signature));
+    }
+
+    #[test]
+    fn the_key_is_made_once_and_kept_from_others() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret.key");
+        let token = Keys::open(&path).unwrap().package_token("A");
+        assert!(Keys::open(&path).unwrap().is_package_token("A", &token));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::write(&path, b"short").unwrap();
+        assert!(Keys::open(&path).is_err());
+    }
+}

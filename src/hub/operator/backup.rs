@@ -1,0 +1,112 @@
+//! Copies of a hub's state: the database and the secret key in one file, made while the hub runs.
+//!
+//! **In**: a data directory. **Out**: a SQLite database, consistent as of one moment, with the key in a table of its own; and back
+//! again into an empty directory. The files that were sent are not in it.
+//!
+//! **On a crash** the file is not there, or whole: it is written under another name, flushed, then renamed.
+
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use crate::error::HubError;
+
+/// Writes the state of the hub in `data_dir` to `file`, which must not be there yet; its size in bytes.
+///
+/// # Errors
+/// [`HubError::Data`] and [`HubError::Database`] with what can not be read or written.
+pub async fn back_up(data_dir: &Path, file: &Path) -> Result<u64, HubError> {
+    let (data_dir, file) = (data_dir.to_owned(), file.to_owned());
+    in_background(move || write(&data_dir, &file)).await
+}
+
+/// Puts what [`back_up`] wrote to `file` into `data_dir`, which must hold no hub.
+///
+/// # Errors
+/// [`HubError::Invalid`] where the file is no backup or the directory holds a hub; [`HubError::Data`],
+/// [`HubError::Database`].
+pub async fn restore(file: &Path, data_dir: &Path) -> Result<(), HubError> {
+    let (file, data_dir) = (file.to_owned(), data_dir.to_owned());
+    in_background(move || read(&file, &data_dir)).await
+}
+
+async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, HubError> + Send + 'static,
+) -> Result<T, HubError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| HubError::Serve(io::Error::other(error)))?
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> HubError + '_ {
+    move |source| HubError::Data { path: path.to_owned(), source }
+}
+
+fn write(data_dir: &Path, file: &Path) -> Result<u64, HubError> {
+    let (database, key_file) = (data_dir.join("hub.db"), data_dir.join("secret.key"));
+    let key = std::fs::read(&key_file).map_err(at(&key_file))?;
+    if file.exists() {
+        return Err(at(file)(io::ErrorKind::AlreadyExists.into()));
+    }
+    let new = beside(file);
+    // Made here, so that nobody else can read it at any time; SQLite takes an empty file for a new database.
+    let made = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
+    made.map_err(at(&new))?;
+    let written = (|| {
+        let hub = Connection::open_with_flags(&database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        hub.busy_timeout(std::time::Duration::from_secs(10))?;
+        hub.execute("VACUUM INTO ?1", [new.to_string_lossy()])?;
+        drop(hub);
+        let copy = Connection::open(&new)?;
+        copy.execute_batch("CREATE TABLE backup (secret_key BLOB NOT NULL)")?;
+        copy.execute("INSERT INTO backup VALUES (?1)", [key])?;
+        copy.close().map_err(|(_, error)| HubError::from(error))?;
+        let flushed = std::fs::File::open(&new).and_then(|copy| copy.sync_all().and_then(|()| copy.metadata()));
+        let size = flushed.map_err(at(&new))?.len();
+        std::fs::rename(&new, file).map_err(at(file))?;
+        sync_folder_of(file).map_err(at(file))?;
+        Ok(size)
+    })();
+    if written.is_err() {
+        let _ = std::fs::remove_file(&new);
+    }
+    written
+}
+
+fn read(file: &Path, data_dir: &Path) -> Result<(), HubError> {
+    let (database, key_file) = (data_dir.join("hub.db"), data_dir.join("secret.key"));
+    if database.exists() || key_file.exists() {
+        return Err(HubError::Invalid(format!("{} holds a hub already: move it away first", data_dir.display())));
+    }
+    crate::private_folder(data_dir).map_err(at(data_dir))?;
+    let new = beside(&database);
+    std::fs::copy(file, &new).map_err(at(file))?;
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).map_err(at(&new))?;
+    let restored = (|| {
+        let none = || HubError::Invalid(format!("{} is no backup of a hub", file.display()));
+        let copy = Connection::open(&new)?;
+        let key: Option<Vec<u8>> =
+            copy.query_row("SELECT secret_key FROM backup", [], |row| row.get(0)).optional().map_err(|_| none())?;
+        copy.execute_batch("DROP TABLE backup; VACUUM")?;
+        copy.close().map_err(|(_, error)| HubError::from(error))?;
+        crate::keys::tokens::Keys::put(&key_file, &key.ok_or_else(none)?).map_err(at(&key_file))?;
+        std::fs::File::open(&new).and_then(|copy| copy.sync_all()).map_err(at(&new))?;
+        std::fs::rename(&new, &database).map_err(at(&database))?;
+        sync_folder_of(&database).map_err(at(&database))
+    })();
+    if restored.is_err() {
+        let _ = std::fs::remove_file(&new);
+    }
+    restored
+}
+
+fn beside(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+fn sync_folder_of(file: &Path) -> io::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder)?.sync_all()
+}

@@ -1,0 +1,9 @@
+//! The hub's tables, version by version.
+
+/// What takes the database from one version to the next; the list only ever grows.
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/hub/0001_first.sql"),
+    include_str!("../../../migrations/hub/0002_storage.sql"),
+    include_str!("../../../migrations/hub/0003_administration.sql"),
+    include_str!("../../../migrations/hub/0004_portals_close.sql"),
+];

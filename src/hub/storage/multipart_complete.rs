@@ -1,0 +1,116 @@
+//! Closing a file: whether the parts that its sender lists are those that are stored. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use axum::http::StatusCode;
+
+use crate::error::Refusal;
+use crate::storage::StoredPart;
+
+/// A part as its sender lists it.
+#[derive(Debug, Clone)]
+pub(crate) struct ListedPart {
+    pub number: u32,
+    pub etag: String,
+}
+
+/// The bytes of the listed parts, which must be exactly those from 1 on, each stored under its tag. `stored` is in the
+/// order of the numbers and may have more.
+pub(crate) fn compare(listed: &mut [ListedPart], stored: &[StoredPart]) -> Result<u64, Refusal> {
+    let invalid = |message: String| Refusal::new(StatusCode::BAD_REQUEST, "invalid_part", message);
+    if listed.is_empty() {
+        return Err(invalid("no parts are listed".to_owned()));
+    }
+    listed.sort_by_key(|part| part.number);
+    let mut total = 0_u64;
+    for (number, (index, listed)) in (1..).zip(listed.iter().enumerate()) {
+        let stored = stored.get(index).filter(|stored| stored.number == number && listed.number == number);
+        let stored =
+            stored.ok_or_else(|| invalid(format!("part {number} is missing, or listed twice or out of order")))?;
+        if !same_etag(&listed.etag, &stored.etag) {
+            return Err(invalid(format!("part {number} does not have the ETag that was listed for it")));
+        }
+        total = total.saturating_add(stored.size);
+    }
+    Ok(total)
+}
+
+/// One part of each number, in their order. Some servers (SeaweedFS 4.48) still list a part that was replaced by another of
+/// its number: of those, the one that the sender means.
+pub(crate) fn one_of_each(listed: &[ListedPart], stored: Vec<StoredPart>) -> Vec<StoredPart> {
+    let wanted: HashMap<u32, &str> = listed.iter().map(|part| (part.number, part.etag.as_str())).collect();
+    let mut parts: BTreeMap<u32, StoredPart> = BTreeMap::new();
+    for part in stored {
+        let meant = wanted.get(&part.number).is_some_and(|etag| same_etag(etag, &part.etag));
+        if meant || !parts.contains_key(&part.number) {
+            parts.insert(part.number, part);
+        }
+    }
+    parts.into_values().collect()
+}
+
+/// Refuses a file that is not as large as was said.
+pub(crate) fn check_size(total: u64, said: u64) -> Result<(), Refusal> {
+    if total == said {
+        return Ok(());
+    }
+    let message = format!("the parts have {total} bytes, the file {said}");
+    Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_size", message))
+}
+
+/// Whether two ETags are the same, with or without quotes, in any case.
+fn same_etag(one: &str, other: &str) -> bool {
+    let bare = |etag: &str| etag.trim().trim_start_matches("W/").trim_matches('"').to_ascii_lowercase();
+    let one = bare(one);
+    !one.is_empty() && one == bare(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn etags_compare_whatever_their_dress() {
+        let bare = "ab".repeat(16);
+        for etag in [bare.clone(), format!("\"{bare}\""), bare.to_uppercase(), format!(" \"{bare}\" ")] {
+            assert!(same_etag(&etag, &bare) && same_etag(&bare, &etag), "{etag}");
+        }
+        assert!(!same_etag("", ""));
+        assert!(!same_etag(&bare[2..], &bare));
+    }
+
+    #[test]
+    fn of_parts_that_replaced_each_other_the_listed_one_counts() {
+        let part = |number, size, etag: &str| StoredPart { number, size, etag: etag.to_owned() };
+        let stored = vec![part(2, 5, "x"), part(1, 1, "old"), part(1, 2, "new"), part(1, 3, "older")];
+        let mut listed =
+            vec![ListedPart { number: 1, etag: "\"NEW\"".into() }, ListedPart { number: 2, etag: "x".into() }];
+        let parts = one_of_each(&listed, stored);
+        assert_eq!(parts.iter().map(|part| part.size).collect::<Vec<_>>(), [2, 5]);
+        assert_eq!(compare(&mut listed, &parts).ok(), Some(7));
+    }
+
+    #[test]
+    fn only_parts_in_a_row_with_their_tags_make_a_file() {
+        let stored: Vec<StoredPart> =
+            [1, 2, 4].map(|number| StoredPart { number, size: 10, etag: format!("\"tag{number}\"") }).into();
+        let compared = |parts: &[(u32, &str)]| {
+            let mut listed: Vec<ListedPart> =
+                parts.iter().map(|(number, etag)| ListedPart { number: *number, etag: (*etag).to_owned() }).collect();
+            compare(&mut listed, &stored).map_err(|refusal| refusal.message)
+        };
+        assert_eq!(compared(&[(1, "tag1")]), Ok(10));
+        assert_eq!(compared(&[(2, "\"TAG2\""), (1, "tag1")]), Ok(20));
+        for wrong in [
+            &[][..],
+            &[(2, "tag2")],
+            &[(1, "tag1"), (1, "tag1")],
+            &[(1, "tag1"), (2, "tag1")],
+            &[(1, "tag1"), (2, "tag2"), (3, "tag3")],
+            &[(1, "tag1"), (2, "tag2"), (4, "tag4")],
+            &[(0, "tag1")],
+        ] {
+            assert!(compared(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Settings that are changed at run time and kept over restarts, each with the key that the database keeps it under.
+//!
+//! They are the agent's own values: what the local API takes and shows has types of its own, so that the one can change
+//! without the other. A field that an older agent did not keep reads as "not set".
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// A setting as it is kept.
+pub trait Setting: Serialize + DeserializeOwned + Send + 'static {
+    /// Its key in the database; never changed.
+    const KEY: &'static str;
+}
+
+/// Parts in flight at once. `None` leaves it to what the agent was started with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeptWorkers {
+    /// Over all uploads.
+    #[serde(rename = "workers")]
+    pub uploads: Option<usize>,
+    /// Over all downloads.
+    #[serde(rename = "download_workers")]
+    pub downloads: Option<usize>,
+}
+
+impl Setting for KeptWorkers {
+    const KEY: &'static str = "workers";
+}
+
+/// Transfers that are worked on at once; the others wait for their turn. `None` leaves it to what the agent was started with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeptFifo {
+    /// Uploads at once.
+    #[serde(rename = "active_upload_count")]
+    pub uploads: Option<usize>,
+    /// Downloads at once.
+    #[serde(rename = "active_download_count")]
+    pub downloads: Option<usize>,
+}
+
+impl Setting for KeptFifo {
+    const KEY: &'static str = "fifo_mode";
+}
+
+/// Files being read at once, over all uploads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptOpenFiles {
+    /// How many.
+    pub open_files: usize,
+}
+
+impl Setting for KeptOpenFiles {
+    const KEY: &'static str = "open_files";
+}
+
+/// Parts being read at once from each file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptDiskReaders {
+    /// How many.
+    pub disk_readers: usize,
+}
+
+impl Setting for KeptDiskReaders {
+    const KEY: &'static str = "disk_readers";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_older_agent_kept_is_read() {
+        let kept: KeptWorkers = serde_json::from_str(r#"{"workers":6}"#).unwrap();
+        assert_eq!(kept, KeptWorkers { uploads: Some(6), downloads: None });
+        let kept: KeptFifo = serde_json::from_str(r#"{"active_upload_count":1,"active_download_count":2}"#).unwrap();
+        assert_eq!(kept, KeptFifo { uploads: Some(1), downloads: Some(2) });
+        let kept: KeptOpenFiles = serde_json::from_str(r#"{"open_files":3}"#).unwrap();
+        assert_eq!(serde_json::to_string(&kept).unwrap(), r#"{"open_files":3}"#);
+    }
+}

@@ -1,0 +1,172 @@
+//! Who may steer the agent: its own user and root, and of all others only who brings its token. By processes of other users,
+//! which only root can start; without root these tests have nothing to show.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::process::{Agent, command};
+
+/// The agent's user, and another one. Nobody has accounts of these numbers.
+const AGENT: u32 = 64_001;
+const OTHER: u32 = 64_002;
+
+const RULES: &str = "rules:\n  - { name: quick, watch: drop, create: true, upload: { kind: link } }\n";
+
+/// An agent of a user of its own; none where this process cannot become that user.
+fn agent_of_its_own_user(flags: &[&str]) -> Option<Agent> {
+    if !rustix::process::geteuid().is_root() {
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"skipped: only root can be several users\n");
+        return None;
+    }
+    let mut agent = Agent::prepare(RULES, flags);
+    let user = AGENT.to_string();
+    agent.wrapper = ["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups"].map(str::to_owned).into();
+    for path in [agent.path(""), agent.path("rules.yaml")] {
+        chown(path, Some(AGENT), Some(AGENT)).unwrap();
+    }
+    agent.go_on();
+    Some(agent)
+}
+
+/// A folder of a user's own.
+fn home_of(user: u32) -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    chown(home.path(), Some(user), Some(user)).unwrap();
+    home
+}
+
+fn masv(user: u32, home: &Path, arguments: &[&str]) -> Output {
+    command(home, arguments).uid(user).gid(user).output().unwrap()
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Whoever could connect to the loopback address had the agent's user's files sent, wrote into its home, copied its state
+/// and stopped it.
+#[cfg(target_os = "linux")]
+#[test]
+fn another_user_of_the_machine_can_do_nothing_and_the_own_user_everything() {
+    let Some(mut agent) = agent_of_its_own_user(&[]) else { return };
+    let home = home_of(OTHER);
+    let url = agent.url();
+    std::fs::create_dir(agent.path(".ssh")).unwrap();
+    let key = agent.path(".ssh/id_ed25519");
+    std::fs::write(&key, "private").unwrap();
+    for (path, mode) in [(agent.path(".ssh"), 0o700), (key.clone(), 0o600)] {
+        chown(&path, Some(AGENT), Some(AGENT)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let (key, into, copy) = (key.display().to_string(), agent.path(".ssh"), agent.path("copy.db"));
+    let (into, copy) = (into.display().to_string(), copy.display().to_string());
+    let link = "http://127.0.0.1:9/L1?secret=s";
+    let orders: [&[&str]; 6] = [
+        &["upload", "start", "link", &key],
+        &["download", "start", "--url", link, "--destination", &into, "--create-package-folder=false"],
+        &["server", "backup", &copy],
+        &["automation", "add", "upload", "--name", "x", "--watch", &into],
+        &["upload", "ls"],
+        &["server", "stop"],
+    ];
+    for order in orders {
+        let refused = masv(OTHER, home.path(), &[&["--server", &url][..], order].concat());
+        assert_eq!(refused.status.code(), Some(5), "{order:?}: {}", errors(&refused));
+        assert!(errors(&refused).contains("belongs to another user"), "{order:?}: {}", errors(&refused));
+        assert!(errors(&refused).contains("--with-token"), "{order:?}: {}", errors(&refused));
+    }
+    assert!(agent.is_running() && !Path::new(&copy).exists());
+    assert_eq!(agent.json(&["upload", "ls"])["transfers"], Value::Array(Vec::new()), "root needs no token");
+
+    let mine = masv(AGENT, &agent.path(""), &["upload", "start", "link", &key]);
+    assert!(mine.status.success(), "{}", errors(&mine));
+    let by_address = home_of(AGENT);
+    let mine = masv(AGENT, by_address.path(), &["--server", &url, "upload", "ls"]);
+    assert!(mine.status.success(), "the system says whose the connection is: {}", errors(&mine));
+    let stopped = masv(AGENT, &agent.path(""), &["server", "stop"]);
+    assert!(stopped.status.success(), "{}", errors(&stopped));
+    assert_eq!(agent.ended(), Some(0));
+}
+
+/// The kernel says of a socket that was closed that it is root's.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_caller_that_has_gone_before_it_is_looked_at_is_not_taken_for_root() {
+    let Some(mut agent) = agent_of_its_own_user(&[]) else { return };
+    let port = agent.url().rsplit_once(':').unwrap().1.to_owned();
+    let order = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/{port} && printf 'POST /api/v1/server/stop HTTP/1.1\\r\\nHost: localhost\\r\\n\
+         Content-Type: application/json\\r\\nContent-Length: 2\\r\\n\\r\\n{{}}' >&3"
+    );
+    for _ in 0..40 {
+        let sent = Command::new("bash").args(["-c", &order]).uid(OTHER).gid(OTHER).status().unwrap();
+        assert!(sent.success());
+    }
+    agent.json(&["server", "status"]);
+    assert!(agent.is_running());
+}
+
+#[test]
+fn another_user_with_the_token_may_and_a_removed_token_is_made_anew() {
+    let Some(mut agent) = agent_of_its_own_user(&[]) else { return };
+    let home = home_of(OTHER);
+    let file = agent.path("data/api.token");
+    let about = std::fs::metadata(&file).unwrap();
+    assert_eq!((about.mode() & 0o777, about.uid()), (0o600, AGENT));
+    let lend = |token: &str| {
+        std::fs::write(home.path().join("token"), token).unwrap();
+        masv(OTHER, home.path(), &["--server", &agent.url(), "--with-token", "token", "server", "status"])
+    };
+    let token = std::fs::read_to_string(&file).unwrap();
+    assert!(lend(&token).status.success());
+    let guess = lend("guess");
+    assert!(guess.status.code() == Some(5) && errors(&guess).contains("not the agent's token"), "{}", errors(&guess));
+
+    agent.stop();
+    std::fs::remove_file(&file).unwrap();
+    agent.go_on();
+    assert_ne!(std::fs::read_to_string(&file).unwrap(), token);
+}
+
+/// With sudo the browser is another user's, so the address has the token; for the agent's own user it needs none.
+#[test]
+fn the_dashboard_opens_by_one_command() {
+    let Some(agent) = agent_of_its_own_user(&[]) else { return };
+    let token = std::fs::read_to_string(agent.path("data/api.token")).unwrap();
+    let url = agent.json(&["open"])["url"].as_str().unwrap().to_owned();
+    assert_eq!(url, format!("{}/#token={token}", agent.url()));
+    if cfg!(target_os = "linux") {
+        let mine = masv(AGENT, &agent.path(""), &["open"]);
+        let answer: Value = serde_json::from_slice(&mine.stdout).unwrap();
+        assert_eq!(answer["url"], format!("{}/", agent.url()));
+    }
+    let home = home_of(OTHER);
+    assert_eq!(masv(OTHER, home.path(), &["--server", &agent.url(), "open"]).status.code(), Some(5));
+}
+
+/// A socket of the mode 600 is for its user; one that was opened to others by its mode is for them, too.
+#[test]
+fn the_mode_of_a_socket_says_who_may_call() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let address = format!("unix://{}", folder.path().join("agent.sock").display());
+    for (mode, allowed) in [("600", false), ("666", true)] {
+        let flags = ["--listen", &address, "--socket-mode", mode];
+        let Some(agent) = agent_with_socket(folder.path(), &flags) else { return };
+        let home = home_of(OTHER);
+        let said = masv(OTHER, home.path(), &["--server", &address, "server", "status"]);
+        assert_eq!(said.status.success(), allowed, "{mode}: {}", errors(&said));
+        drop(agent);
+    }
+}
+
+fn agent_with_socket(folder: &Path, flags: &[&str]) -> Option<Agent> {
+    if rustix::process::geteuid().is_root() {
+        chown(folder, Some(AGENT), Some(AGENT)).unwrap();
+    }
+    agent_of_its_own_user(flags)
+}

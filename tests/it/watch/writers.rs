@@ -1,0 +1,163 @@
+//! Programs that pause while they write, another user than the agent's. As root the agent runs as somebody else; otherwise as
+//! the same user, who owns the files, and sees more.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::process::Agent;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const NOBODY: u32 = 65_534;
+/// Longer than the settle times here by far.
+const STALL: &str = "sleep 2";
+
+/// An agent, not running yet, that is to run as a user without any right to the drop folder but to read it, with these flags of
+/// `setpriv` besides. The folder is there.
+fn foreign_agent(keys: &str, capabilities: &[&str]) -> Agent {
+    let rules = format!(
+        "rules:\n  - {{ name: dailies, watch: drop, package: file, rescan: 1h, upload: {{ kind: link }}, {keys} }}\n"
+    );
+    let mut agent = Agent::prepare(&rules, &[]);
+    std::fs::create_dir(agent.path("drop")).unwrap();
+    std::fs::set_permissions(agent.path(""), std::fs::Permissions::from_mode(0o777)).unwrap();
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not root: the agent runs as the writers' own user");
+        return agent;
+    }
+    let by = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].iter().chain(capabilities);
+    let by: Vec<String> = by.map(|word| (*word).to_owned()).collect();
+    if Command::new(&by[0]).args(&by[1..]).arg("true").status().is_ok_and(|status| status.success()) {
+        agent.wrapper = by;
+        for path in [agent.path(""), agent.path("rules.yaml")] {
+            std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    } else {
+        eprintln!("setpriv does not work here: the agent runs as the writers' own user");
+    }
+    agent
+}
+
+/// A program at work in the drop folder.
+fn write(agent: &Agent, program: &str, script: &str) -> Child {
+    let shell = Command::new(program).args(["-c", script]).current_dir(agent.path("drop")).stdin(Stdio::null()).spawn();
+    shell.unwrap()
+}
+
+fn end(mut writers: Vec<Child>) {
+    for writer in &mut writers {
+        assert!(writer.wait().unwrap().success());
+    }
+}
+
+/// Names of the packages that are complete, and their bytes, sorted.
+fn complete(list: &[Value]) -> Vec<(String, u64)> {
+    let complete = list.iter().filter(|upload| upload["state"] == "complete");
+    let mut complete: Vec<_> = complete
+        .map(|upload| (upload["name"].as_str().unwrap().to_owned(), upload["totals"]["bytes"].as_u64().unwrap()))
+        .collect();
+    complete.sort();
+    complete
+}
+
+fn expected(sizes: &[(&str, u64)]) -> Vec<(String, u64)> {
+    sizes.iter().map(|(name, size)| ((*name).to_owned(), *size)).collect()
+}
+
+/// Waits until a file waits for a reason with these words in it.
+fn waits(agent: &Agent, words: &str) {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let status = agent.json(&["rule", "status", "dailies", "--output", "json"]);
+        let waiting = status["waiting"].as_array().cloned().unwrap_or_default();
+        if waiting.iter().any(|file| file["reason"].as_str().unwrap_or_default().contains(words)) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "nothing waits because it {words}: {status:#}\n{}", agent.log());
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
+/// R1: what was modified and not closed since is not sent, whoever runs the agent, however long the writer pauses.
+#[test]
+fn no_half_file_is_sent_whoever_writes_and_however_long_it_pauses() {
+    let mut agent = foreign_agent("settle: 300ms", &[]);
+    agent.go_on();
+    let sh = |script: &str| write(&agent, "sh", script);
+    std::fs::write(agent.path("drop/again.mov"), "sent before").unwrap();
+    agent.wait_for("the first is sent", LIMIT, |list| complete(list) == expected(&[("again.mov", 11)]));
+    let mut writers = vec![
+        sh(&format!("exec 3>append.mov; printf one >&3; {STALL}; printf two >&3; {STALL}; printf three >&3")),
+        // Truncated and written anew, as most programs overwrite; empty and open meanwhile.
+        sh(&format!("exec 3>again.mov; {STALL}; printf 'other content' >&3")),
+        // The last byte first, the first at the end.
+        sh(&format!(
+            "truncate -s 900 sparse.mov; exec 3<>sparse.mov; dd if=/dev/zero bs=100 count=1 seek=8 conv=notrunc \
+             status=none >&3; {STALL}; printf begin | dd conv=notrunc status=none of=sparse.mov"
+        )),
+        sh(&format!("exec 3>temporary.tmp; printf half >&3; {STALL}; printf whole >&3; mv temporary.tmp renamed.mov")),
+        // Renamed while it is open: the writer goes on under the new name.
+        sh(&format!("exec 3>.early; printf half >&3; mv .early early.mov; {STALL}; printf more >&3")),
+    ];
+    let mut sizes = vec![("again.mov", 11), ("again.mov", 13), ("append.mov", 11), ("early.mov", 8)];
+    let mapped = "import mmap, os, time\nfd = os.open('mapped.mov', os.O_RDWR | os.O_CREAT)\nos.ftruncate(fd, 5000)\n\
+                  memory = mmap.mmap(fd, 5000)\nos.close(fd)\nmemory[0] = 1\ntime.sleep(2)\nmemory[4999] = 1\n";
+    if Command::new("python3").arg("--version").output().is_ok_and(|said| said.status.success()) {
+        writers.push(write(&agent, "python3", mapped));
+        sizes.push(("mapped.mov", 5_000));
+    }
+    sizes.extend([("renamed.mov", 9), ("sparse.mov", 900)]);
+    end(writers);
+    agent.wait_for("each is sent once, whole", LIMIT, |list| complete(list).len() >= sizes.len());
+    // Half a file that was sent would be one more package by now, or another size.
+    let list = agent.json(&["upload", "ls"])["transfers"].as_array().unwrap().clone();
+    assert_eq!(complete(&list), expected(&sizes), "{list:#?}");
+}
+
+/// After a restart no event tells who was at work before: the lease does, where the agent may ask for one.
+#[test]
+fn a_writer_from_before_the_agent_started_is_seen_by_a_lease() {
+    let mut agent = foreign_agent("settle: 300ms", &["--inh-caps=+lease", "--ambient-caps=+lease"]);
+    let path = agent.path("drop/long.mov");
+    let mut writer = std::fs::File::create(&path).unwrap();
+    std::io::Write::write_all(&mut writer, b"first").unwrap();
+    agent.go_on();
+    waits(&agent, "is held open for writing by");
+    std::io::Write::write_all(&mut writer, b", second").unwrap();
+    drop(writer);
+    agent.wait_for("it is sent", LIMIT, |list| complete(list) == expected(&[("long.mov", 13)]));
+}
+
+/// Where neither events nor a lease tell, the default settle time is a longer one, and it is said why.
+#[test]
+fn what_nobody_can_see_settles_for_longer_and_says_so() {
+    let mut agent = foreign_agent("priority: 1", &[]);
+    if agent.wrapper.is_empty() {
+        return; // The owner of a file may always ask.
+    }
+    std::fs::write(agent.path("drop/before.mov"), "from before the start").unwrap();
+    agent.go_on();
+    waits(&agent, "for longer than usual: the agent's user may not see who writes");
+    assert!(Path::new(&agent.path("drop/before.mov")).exists());
+    let list = agent.json(&["upload", "ls"])["transfers"].as_array().unwrap().clone();
+    assert!(list.is_empty(), "{list:#?}");
+}
+
+/// "Sent and deleted while it is written": the check before an after-action sees writers of other users too.
+#[test]
+fn nothing_is_deleted_that_somebody_has_begun_to_write_to_again() {
+    let mut agent = foreign_agent("settle: 300ms, on_change: new_package, after: delete", &[]);
+    std::fs::set_permissions(agent.path("drop"), std::fs::Permissions::from_mode(0o777)).unwrap();
+    agent.go_on();
+    let script = format!("exec 3>live.mov; printf one >&3; {STALL}; printf two >&3; {STALL}; printf three >&3");
+    end(vec![write(&agent, "sh", &script)]);
+    agent.wait_for("it is sent whole", LIMIT, |list| complete(list) == expected(&[("live.mov", 11)]));
+    let deadline = Instant::now() + LIMIT * 2;
+    while agent.path("drop/live.mov").exists() {
+        assert!(Instant::now() < deadline, "it stays:\n{}", agent.log());
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
