@@ -92,7 +92,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let telling = hooks::start(store.clone(), rules_now, stop.clone()).await?;
     let watching = stop.child_token();
     let excluded = vec![settings.data_dir.clone()];
-    let watch_settings = WatchSettings { excluded, host: host_name(), team_id, file_system: None };
+    let watch_settings = WatchSettings { excluded, host: host_name(), team_id, ..WatchSettings::default() };
     let outlet = Arc::new(queue.clone());
     let inbox =
         Inbox::start(Arc::clone(&rules), queue.cloud().clone(), downloads.clone(), watching.child_token()).await;

@@ -112,7 +112,14 @@ pub fn at_work(rules: &[RuleStatus]) -> Vec<Check> {
             "run that as root, and write the same into /etc/sysctl.d; until then drops are noticed a little later",
         )
     });
-    told.collect()
+    let failing = rules.iter().filter(|rule| rule.failed_uploads > 0).map(|rule| {
+        let reason = rule.last_error.as_ref().filter(|error| error.code == "upload").map(|error| error.message.clone());
+        let many = if rule.failed_uploads == 1 { "upload has failed" } else { "uploads have failed" };
+        let finding = format!("{} {many}: {}", rule.failed_uploads, reason.unwrap_or_else(|| "see each".to_owned()));
+        check(format!("uploads of {}", rule.name), Grade::Red, finding)
+            .todo("`masv upload ls --states error` lists them, `masv upload status ID` says what to do")
+    });
+    told.chain(failing).collect()
 }
 
 /// Whether the rules file that is there now could be loaded.

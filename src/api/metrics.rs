@@ -242,10 +242,13 @@ fn rules(all: &mut Exposition, rules: &[RuleStatus]) {
     });
     all.gauges("masv_rule_state", "1 for the state that the rule is in", None, states);
     type Read = fn(&RuleStatus) -> Option<f64>;
-    let gauges: [(&str, &str, Option<Unit>, Read); 7] = [
+    let gauges: [(&str, &str, Option<Unit>, Read); 8] = [
         ("masv_rule_waiting_files", "Files that wait to be sent", None, |rule| Some(rule.waiting_count as f64)),
         ("masv_rule_lag", "How long the file that waits longest has been waiting", Some(Unit::Seconds), |rule| {
             Some(age(rule.waiting.iter().map(|file| file.since).min()))
+        }),
+        ("masv_rule_failed_uploads", "Uploads of the rule that have failed and wait for somebody", None, |rule| {
+            Some(rule.failed_uploads as f64)
         }),
         ("masv_rule_unread_paths", "Paths that could not be looked at", None, |rule| Some(rule.unread.len() as f64)),
         ("masv_rule_failing", "Whether something is wrong with the rule now", None, |rule| {

@@ -20,7 +20,7 @@ use crate::api::about::{Copied, Setting, SettingsInForce};
 use crate::api::types::Server;
 
 /// How long `server stop` waits for the end.
-const STOPPING: Duration = Duration::from_secs(20);
+const STOPPING: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Subcommand)]

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::client::Client;
-use super::error::CliError;
+use super::error::{CliError, Exit};
 use super::output::{Cell, Mood, Output, duration, size};
 use super::transfers::{Removing, Transfer, list, one, pause, percent_of, remove, resume, say, state_of, with_files};
 use super::{user, watch};
@@ -103,6 +103,13 @@ pub(super) enum Command {
         /// Whether it is finalized by itself.
         #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         auto_finalize: Option<bool>,
+        /// Another password, of a portal its access code, as long as the package is not made; `-` reads it from standard input.
+        /// An upload that has failed goes on with it.
+        #[arg(long)]
+        password: Option<SecretString>,
+        /// A file that holds it.
+        #[arg(long, value_name = "FILE", conflicts_with = "password")]
+        password_file: Option<PathBuf>,
     },
     /// Follow one upload, or all, until done; the exit code tells how it ended.
     #[command(after_help = "Example:\n  masv upload watch")]
@@ -327,6 +334,16 @@ async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCod
         Some(link) => format!("Upload {} started. Shareable link: {link}", started.upload_id),
         None => format!("Upload {} started.", started.upload_id),
     });
+    if let Some(error) = &started.error {
+        let no_link = if error.code == "retrying" { "there is no link yet" } else { "it has failed" };
+        output.note(&format!("{no_link}: {}", error.message));
+        if let Some(hint) = &error.hint {
+            output.note(&format!("  {hint}"));
+        }
+        if error.code != "retrying" && !wait {
+            return Ok(ExitCode::from(Exit::EndedInError as u8));
+        }
+    }
     if wait { watch::follow(Some(started.upload_id), client, output).await } else { Ok(ExitCode::SUCCESS) }
 }
 
@@ -370,11 +387,16 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
             let more = MoreFiles { paths: absolute(paths)?, exclude: Vec::new() };
             say::<Upload>(&client.post(&one::<Upload>(&id, "/files"), &more).await?, output);
         }
-        Command::Set { id, priority, order, auto_finalize } => {
-            if priority.is_none() && order.is_none() && auto_finalize.is_none() {
-                return Err(CliError::usage("name what to change: --priority, --order or --auto-finalize"));
+        Command::Set { id, priority, order, auto_finalize, password, password_file } => {
+            let password = match password {
+                Some(dash) if dash.expose_secret() == "-" => Some(user::typed().await?),
+                password => user::secret(password, password_file.as_deref(), output)?,
+            };
+            if priority.is_none() && order.is_none() && auto_finalize.is_none() && password.is_none() {
+                let what = "name what to change: --priority, --order, --auto-finalize or --password";
+                return Err(CliError::usage(what));
             }
-            let change = Change { priority, order: order.map(Order::from), auto_finalize };
+            let change = Change { priority, order: order.map(Order::from), auto_finalize, password };
             say::<Upload>(&client.patch(&one::<Upload>(&id, ""), &change).await?, output);
         }
     }

@@ -18,6 +18,7 @@ mod ledger;
 mod outbox;
 mod rows;
 mod settings;
+mod turns;
 mod uploads;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ pub use gauges::Gauges;
 pub use ledger::RuleRecord;
 pub use masv_db::DbError;
 pub use outbox::{Errand, ErrandKind, Outgoing, Telling};
+pub use turns::OnlyWaiting;
 pub use uploads::Order;
 
 /// Version by version, what makes the agent's database; only ever longer.
@@ -45,6 +47,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/store/0003_deliveries.sql"),
     include_str!("../../migrations/store/0004_clouds.sql"),
     include_str!("../../migrations/store/0005_folders.sql"),
+    include_str!("../../migrations/store/0006_turns_and_content.sql"),
 ];
 
 /// Why the store could not do what it was asked.

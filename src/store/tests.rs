@@ -147,7 +147,15 @@ async fn order_counts_among_equals() {
     for (inode, id) in (1..).zip(&ids) {
         store.insert_upload(*id, spec(vec![source(&format!("f{inode}"), 1, inode)])).await.unwrap();
     }
-    let turn = || async { store.uploads_by_turn(10).await.unwrap().into_iter().map(|(id, _)| id).collect::<Vec<_>>() };
+    let turn = || async {
+        store
+            .uploads_by_turn(10, OnlyWaiting::default())
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect::<Vec<_>>()
+    };
     store.set_order(ids[2], Order::Up).await.unwrap();
     assert_eq!(turn().await, [ids[0], ids[2], ids[1]]);
     store.set_order(ids[1], Order::Top).await.unwrap();

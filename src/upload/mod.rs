@@ -16,7 +16,9 @@
 //!
 //! Must never know: rules, folders, downloads, the REST interface.
 
+mod access_codes;
 mod cleanup;
+mod compare;
 mod file;
 mod plan;
 mod presigned;

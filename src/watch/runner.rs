@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::auto_resume::AutoResume;
+use self::comparing::Comparing;
 use self::manifests::Verifying;
 use self::post_actions::PostActions;
 use self::scanning::Scanning;
@@ -108,7 +109,9 @@ pub(super) struct Runner {
     books: Books,
     aftermath: PostActions,
     reviving: AutoResume,
+    gone_wait: Duration,
     verifying: Verifying,
+    comparing: Comparing,
     paused: bool,
     /// Package what is ready in this pass, whatever the schedule says.
     flush: bool,
@@ -135,6 +138,7 @@ pub(super) struct Parts {
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) cancel: CancellationToken,
     pub(super) file_system: FileSystem,
+    pub(super) gone_wait: Duration,
 }
 
 impl Runner {
@@ -157,7 +161,9 @@ impl Runner {
             books: Books { seen: false, read_at: Some(Duration::ZERO) },
             aftermath: PostActions::default(),
             reviving: AutoResume::default(),
+            gone_wait: parts.gone_wait,
             verifying: Verifying::default(),
+            comparing: Comparing::default(),
             paused: false,
             flush: false,
             offline: None,
@@ -182,6 +188,7 @@ impl Runner {
 
     async fn work(&mut self) {
         self.begin().await;
+        self.note_failures(false).await;
         loop {
             let wake = self.pass().await;
             self.wait(wake).await;
@@ -213,6 +220,7 @@ impl Runner {
         self.read_ledger_when_due().await;
         self.confirm_due().await;
         self.read_manifests().await;
+        self.compare_next();
         let mut next = None;
         if self.is_able() {
             self.revive().await;
@@ -240,7 +248,8 @@ impl Runner {
                 None => tokio::time::sleep_until(until).await,
             },
             results = self.aftermath.ended() => self.acted(results).await,
-            results = self.verifying.ended() => self.compared(results).await,
+            results = self.verifying.ended() => self.verified(results).await,
+            results = self.comparing.ended() => self.compared(results).await,
             () = tokio::time::sleep_until(until) => {}
         }
     }
@@ -270,7 +279,8 @@ impl Runner {
             let desk = self.shared.desk().next(now);
             let after = self.aftermath.next().filter(|_| !self.paused);
             let revive = self.reviving.next().filter(|_| !self.paused);
-            let times = [hinted, desk, shipping, after, revive, self.books.read_at];
+            let compare = self.comparing.next(now);
+            let times = [hinted, desk, shipping, after, revive, compare, self.books.read_at];
             earliest = times.into_iter().flatten().fold(earliest, Duration::min);
         }
         earliest.max(now + Duration::from_millis(5))
@@ -283,6 +293,7 @@ impl Runner {
 }
 
 mod auto_resume;
+mod comparing;
 mod ledger;
 mod manifests;
 mod open_packages;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -28,8 +29,11 @@ use masv_rules::{Rule, RuleDigest, RuleSet};
 /// Orders that may wait for a rule that is busy.
 const ORDERS: usize = 16;
 
+/// See [`WatchSettings::gone_wait`].
+const GONE_WAIT: Duration = Duration::from_secs(120);
+
 /// What the agent knows that the rules do not say.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct WatchSettings {
     /// Absolute folders that are never looked into, such as the agent's data directory.
     pub excluded: Vec<PathBuf>,
@@ -39,6 +43,14 @@ pub struct WatchSettings {
     pub team_id: Option<TeamId>,
     /// Names the file system of a folder where it tells of no changes; `None` asks the system. Tests say what they want.
     pub file_system: Option<FileSystem>,
+    /// How long a package waits for files of it that have vanished before the others are sent without them.
+    pub gone_wait: Duration,
+}
+
+impl Default for WatchSettings {
+    fn default() -> Self {
+        Self { excluded: Vec::new(), host: String::new(), team_id: None, file_system: None, gone_wait: GONE_WAIT }
+    }
 }
 
 /// See [`WatchSettings::file_system`].
@@ -175,6 +187,7 @@ impl Watcher {
             orders: received,
             cancel: cancel.clone(),
             file_system: self.inner.settings.file_system.unwrap_or(silent_file_system),
+            gone_wait: self.inner.settings.gone_wait,
         });
         // Every line of the log that is written below says which rule it is about.
         let span = tracing::info_span!("rule", name = shared.status().name);

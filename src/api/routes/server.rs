@@ -1,6 +1,7 @@
 //! The agent itself.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State as Extract;
@@ -77,8 +78,14 @@ pub(super) async fn settings(Extract(state): Extract<ApiState>) -> Json<Settings
     Json(SettingsInForce { settings })
 }
 
+/// The answer goes out first: who asked is told, and may wait for the end of the process.
+const ANSWER_TIME: Duration = Duration::from_millis(100);
+
 pub(super) async fn stop(Extract(state): Extract<ApiState>, _: NoFields) -> Begun {
-    state.shutdown.cancel();
+    tokio::spawn(async move {
+        tokio::time::sleep(ANSWER_TIME).await;
+        state.shutdown.cancel();
+    });
     Begun
 }
 

@@ -14,7 +14,7 @@ use super::transfers::{Answer, Listed, Side, parse_id};
 use super::{Body, NoFields};
 use crate::model;
 use crate::model::UploadId;
-use crate::model::{Destination, Link, PackageOptions, State, UploadFilter, UploadKind, UploadSpec};
+use crate::model::{Destination, Link, PackageOptions, Problem, State, UploadFilter, UploadKind, UploadSpec};
 use masv_protocol::{EmailAddress, InvalidEmailAddress, TeamId};
 
 /// How long the answer to a link order waits for the link.
@@ -99,7 +99,17 @@ async fn submit(
     };
     let upload_id = state.queue.submit(spec).await?;
     let link = if kind == UploadKind::Link { wait_for_link(state, upload_id).await } else { None };
-    Ok(Created(Started { upload_id, link }))
+    let error = match (&link, kind) {
+        (None, UploadKind::Link) => why_there_is_none(state, upload_id).await,
+        _ => None,
+    };
+    Ok(Created(Started { upload_id, link, error }))
+}
+
+/// Why a link upload has no link.
+async fn why_there_is_none(state: &ApiState, id: UploadId) -> Option<Problem> {
+    let failed = state.queue.store().upload(id).await.ok()?.problem;
+    failed.or_else(|| state.queue.live(id).and_then(|live| live.reason).map(Problem::retrying))
 }
 
 /// The link, if the cloud gives one soon.
@@ -127,7 +137,7 @@ pub(super) async fn create(
     if !state.queue.cloud().is_authorised() {
         return Err(ApiError::no_session());
     }
-    let team_id = Some(state.queue.cloud().team(new.team_id.map(TeamId::from).as_ref())?);
+    let team_id = Some(state.queue.cloud().find_team(new.team_id.map(TeamId::from).as_ref()).await?);
     let mut bad = BTreeMap::new();
     let recipients = addresses("recipients", &new.recipients, &mut bad);
     if !bad.is_empty() {
@@ -172,6 +182,9 @@ pub(super) async fn change(
 ) -> Answer<Upload> {
     let id = parse_id::<Uploads>(&id)?;
     state.queue.store().upload(id).await?;
+    if let Some(password) = change.password {
+        state.queue.set_password(id, password).await?;
+    }
     if let Some(priority) = change.priority {
         state.queue.set_priority(id, priority).await?;
     }

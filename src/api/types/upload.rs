@@ -208,6 +208,9 @@ pub struct Started {
     /// The link, where it is a link upload and the cloud could be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
+    /// Why there is no link: the package could not be made, or not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Problem>,
 }
 
 /// Files to add.
@@ -233,6 +236,10 @@ pub struct Change {
     /// Whether it is finalized by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_finalize: Option<bool>,
+    /// What recipients must type; of a portal its access code. Until the package is made; one that has failed goes on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
+    #[schemars(with = "Option<String>")]
+    pub password: Option<SecretString>,
 }
 
 /// A link to be made.

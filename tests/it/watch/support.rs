@@ -56,6 +56,14 @@ impl UploadSink for Keeper {
     fn resume(&self, id: UploadId) -> Answer<'_, ()> {
         Box::pin(async move { self.store.try_again(id).await.map(drop).map_err(refused) })
     }
+
+    fn resume_without_gone(&self, id: UploadId) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let gone = self.store.files_failed(id, 100).await.map_err(refused)?;
+            self.store.leave_out(id, gone).await.map_err(refused)?;
+            self.store.try_again(id).await.map(drop).map_err(refused)
+        })
+    }
 }
 
 /// A watched folder, a store and the rules over them.
@@ -67,6 +75,8 @@ pub struct Bench {
     pub refuses: Arc<AtomicU32>,
     /// Says what file system a folder is on.
     pub file_system: Option<FileSystem>,
+    /// How long packages wait for files that have vanished.
+    pub gone_wait: Duration,
 }
 
 impl Bench {
@@ -76,7 +86,7 @@ impl Bench {
         let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         std::fs::create_dir(root.path().join("drop")).unwrap();
         let store = Store::open(&root.path().join("agent.db")).unwrap();
-        Self { root, store, watcher: None, refuses: Arc::default(), file_system: None }
+        Self { root, store, watcher: None, refuses: Arc::default(), file_system: None, gone_wait: PATIENCE }
     }
 
     /// One rule named `dailies` with these keys over the folder `drop`, at work.
@@ -107,8 +117,12 @@ impl Bench {
 
     pub async fn start_rules(&mut self, rules: Arc<RuleSet>) {
         let outlet = Arc::new(Keeper { store: self.store.clone(), refuses: Arc::clone(&self.refuses) });
-        let settings =
-            WatchSettings { host: "bench".to_owned(), file_system: self.file_system, ..WatchSettings::default() };
+        let settings = WatchSettings {
+            host: "bench".to_owned(),
+            file_system: self.file_system,
+            gone_wait: self.gone_wait,
+            ..WatchSettings::default()
+        };
         let watcher = Watcher::start(rules, self.store.clone(), outlet, settings, CancellationToken::new()).await;
         self.watcher = Some(watcher);
     }
