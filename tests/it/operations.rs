@@ -286,14 +286,14 @@ fn few_descriptors_are_raised_and_too_few_are_told_at_the_start() {
     };
     let mut agent = limited("-S -n 128");
     agent.go_on();
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", agent.pid())).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", agent.json(&["server", "status"])["pid"])).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let allowed: u64 = line.split_whitespace().nth(3).unwrap().parse().unwrap();
     assert!(allowed >= 1024, "{line}");
 
     let mut agent = limited("-n 128");
     agent.launch();
-    assert_eq!(agent.wait_for_the_end(std::time::Duration::from_secs(20)).code(), Some(1));
+    assert_eq!(agent.wait_for_the_end(SOON).code(), Some(1));
     let log = agent.log();
     assert!(log.contains("only 128 files and connections may be open") && log.contains("ulimit -n"), "{log}");
 }
