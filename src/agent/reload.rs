@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::console_events::Notice;
 use super::embedded::Embedded;
-use super::service;
+use super::{last_rules, service};
 use crate::portal_downloads::Inbox;
 use crate::watch::Watcher;
 use masv_platform::FileIdentity;
@@ -29,9 +29,40 @@ pub(super) async fn load(path: Option<PathBuf>) -> Result<RuleSet, Diagnostics> 
     loading.await.unwrap_or_else(|error| Err(Diagnostics(vec![Diagnostic::of_file(&path, error.to_string(), None)])))
 }
 
+/// The rules to start with, and what is wrong with the file where they are those that it held before.
+pub(super) async fn load_at_start(
+    data_dir: &Path,
+    path: Option<PathBuf>,
+) -> Result<(RuleSet, Option<Diagnostics>), Diagnostics> {
+    match (load(path.clone()).await, path) {
+        (Ok(rules), Some(path)) => {
+            last_rules::keep(data_dir, &path).await;
+            Ok((rules, None))
+        }
+        (Err(diagnostics), Some(path)) => match last_rules::find(data_dir, &path).await {
+            Some(rules) => {
+                tell(&diagnostics);
+                Ok((rules, Some(diagnostics)))
+            }
+            None => Err(diagnostics),
+        },
+        (loaded, None) => loaded.map(|rules| (rules, None)),
+    }
+}
+
+/// Writes into the log what is wrong with the file.
+fn tell(diagnostics: &Diagnostics) {
+    for diagnostic in &diagnostics.0 {
+        let (line, key) = (diagnostic.line, &diagnostic.key);
+        tracing::error!(line, key, "the rules file is wrong, the rules before go on: {}", diagnostic.message);
+    }
+}
+
 /// Loads the file again for the running agent.
 pub(super) struct Reloader {
     pub path: Option<PathBuf>,
+    /// Where a copy of what could be used is kept.
+    pub data_dir: PathBuf,
     pub watcher: Watcher,
     pub inbox: Inbox,
     /// The rules for those who only look at them.
@@ -60,6 +91,9 @@ impl Reloader {
             Ok(rules) => {
                 let count = rules.rules.len() + rules.downloads.len();
                 self.take(rules).await;
+                if let Some(path) = &self.path {
+                    last_rules::keep(&self.data_dir, path).await;
+                }
                 self.problem.send_replace(None);
                 tracing::info!(rules = count, "rules loaded");
                 (Ok(()), Notice::Reloaded { rules: count }, format!("{count} rules"))
@@ -67,15 +101,7 @@ impl Reloader {
             Err(diagnostics) => {
                 let report = diagnostics.render(false);
                 self.problem.send_replace(Some(report.clone()));
-                for diagnostic in &diagnostics.0 {
-                    let (line, key) = (diagnostic.line, &diagnostic.key);
-                    tracing::error!(
-                        line,
-                        key,
-                        "the rules file is wrong, the rules before go on: {}",
-                        diagnostic.message
-                    );
-                }
+                tell(&diagnostics);
                 (
                     Err(diagnostics),
                     Notice::BadRules { report },

@@ -19,6 +19,7 @@ mod expand;
 mod guard;
 mod metrics;
 mod openapi;
+mod portal_name;
 mod process;
 mod routes;
 mod serve;
@@ -72,6 +73,13 @@ pub struct ApiState {
     pub shutdown: CancellationToken,
 }
 
+impl About {
+    /// What a delivery of this kind does not reach.
+    fn limitation(&self, of: about::Delivery) -> Option<&about::Limitation> {
+        self.limitations.iter().find(|limitation| limitation.of == of)
+    }
+}
+
 /// What is told about the agent itself.
 #[derive(Debug, Clone)]
 pub struct About {
@@ -83,6 +91,8 @@ pub struct About {
     pub cloud: String,
     /// Whether that cloud is the hub in its own process.
     pub embedded_hub: bool,
+    /// What its deliveries do not reach.
+    pub limitations: Vec<about::Limitation>,
     /// The rules file, where there is one.
     pub rules: Option<PathBuf>,
     /// The settings it was started with.

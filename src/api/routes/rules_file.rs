@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use super::super::ApiState;
 use super::super::error::ApiError;
 use super::super::openapi::Created;
+use super::super::portal_name::portal_name;
 use super::super::types::{Automation, AutomationAdded, AutomationChange, NewPortalDownload, NewUploadAutomation};
 use super::downloads::check_folder;
 use super::transfers::Answer;
@@ -64,7 +65,7 @@ pub(super) async fn add_download(Extract(state): Extract<ApiState>, Body(new): B
     let id = id_of(&new.name);
     let mut bad = Vec::new();
     needed(&mut bad, "name", id.is_empty().then(|| "name the automation".to_owned()));
-    let portal = new.portal_subdomain.map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty());
+    let portal = new.portal_subdomain.as_deref().map(portal_name).filter(|name| !name.is_empty());
     let one = portal.is_some() != new.all_portals;
     let which = "name one portal, or say all_portals: true (--all)".to_owned();
     needed(&mut bad, "portal_subdomain", (!one).then_some(which));
@@ -114,7 +115,7 @@ pub(super) async fn add_upload(Extract(state): Extract<ApiState>, Body(new): Bod
     let upload: Entries = vec![
         ("kind", kind.into()),
         ("emails", if new.recipients.is_empty() { Value::Null } else { json!(new.recipients) }),
-        ("subdomain", text(new.portal_subdomain)),
+        ("subdomain", text(new.portal_subdomain.as_deref().map(portal_name))),
         ("sender", text(new.sender)),
         ("name", text(new.package_name)),
         ("description", text(new.package_description)),

@@ -25,6 +25,7 @@ pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Ser
         data_dir: about.data_dir.display().to_string(),
         cloud: about.cloud.clone(),
         embedded_hub: about.embedded_hub,
+        limitations: about.limitations.clone(),
         signed_in: state.queue.cloud().is_authorised(),
         rules_file: about.rules.as_ref().map(|path| path.display().to_string()),
         rules_problem: state.rules_problem.borrow().clone(),
@@ -96,6 +97,7 @@ pub(super) async fn doctor(Extract(state): Extract<ApiState>) -> Json<Examinatio
         let folders = |rule: &str| Some(watcher.rule_status(rule).ok()?.last_scan?.folders);
         let mut checks = doctor_of::machine(&about.data_dir, &watcher.rules(), &folders);
         checks.extend(doctor_of::at_work(&watcher.status()));
+        checks.extend(doctor_of::deliveries(&about.limitations));
         checks
     });
     checks.extend(machine.await.unwrap_or_default());
@@ -103,10 +105,17 @@ pub(super) async fn doctor(Extract(state): Extract<ApiState>) -> Json<Examinatio
     Json(Examination { checks })
 }
 
+/// Whether an order could be taken and kept. Without the token no more is told than that.
 pub(super) async fn ready(Extract(state): Extract<ApiState>) -> Result<&'static str, ApiError> {
+    let unable = |why: &str| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
     if state.shutdown.is_cancelled() {
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the agent stops"));
+        return Err(unable("the agent stops"));
     }
     state.queue.store().last_event().await?;
-    Ok("ready\n")
+    let about = state.about.clone();
+    let written = tokio::task::spawn_blocking(move || doctor_of::can_write(&about.data_dir)).await;
+    match written {
+        Ok(Ok(())) => Ok("ready\n"),
+        _ => Err(unable("the data directory cannot be written").hint("`masv doctor` says why")),
+    }
 }

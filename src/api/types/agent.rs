@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use super::super::about::Limitation;
 use masv_protocol::{Team, User};
 
 /// Who signs in.
@@ -90,6 +91,9 @@ pub struct Server {
     pub cloud: String,
     /// Whether that is the hub in its own process.
     pub embedded_hub: bool,
+    /// What its deliveries do not reach.
+    #[serde(default)]
+    pub limitations: Vec<Limitation>,
     /// Whether team calls are authorised.
     pub signed_in: bool,
     /// The rules file.

@@ -139,8 +139,9 @@ impl Which {
             (.., Some(_)) => INSTANCE_UNIT,
             _ => SYSTEM_UNIT,
         };
-        // A % in a path means itself when it is doubled; blanks need quotes.
-        let command = format!("ExecStart=\"{}\" ", binary.replace('%', "%%").replace('"', "\\\""));
+        // A % in a path means itself when it is doubled, as a \ does; blanks need quotes.
+        let escaped = binary.replace('%', "%%").replace('\\', "\\\\").replace('"', "\\\"");
+        let command = format!("ExecStart=\"{escaped}\" ");
         files.push(wanted(self.service_file(place), unit.replace("ExecStart=/usr/bin/masv ", &command), false));
         if self.hub {
             // Written and not enabled: who wants it enabled has an address of its own to set there.
