@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::console_events::Notice;
 use super::embedded::Embedded;
 use super::{last_rules, service};
+use crate::api::RulesFile;
 use crate::portal_downloads::Inbox;
 use crate::watch::Watcher;
 use masv_platform::FileIdentity;
@@ -19,34 +20,37 @@ use masv_rules::{Cloud, Diagnostic, Diagnostics, RuleSet, SystemEnvironment};
 /// How often the file is looked at. A look is one `stat`, and works on every file system.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// The rules of a file; none without a file.
-pub(super) async fn load(path: Option<PathBuf>) -> Result<RuleSet, Diagnostics> {
-    let Some(path) = path else { return Ok(RuleSet::empty()) };
-    let loading = tokio::task::spawn_blocking({
-        let path = path.clone();
-        move || masv_rules::load(&path, &SystemEnvironment)
-    });
-    loading.await.unwrap_or_else(|error| Err(Diagnostics(vec![Diagnostic::of_file(&path, error.to_string(), None)])))
+/// The rules of a file; none where it need not be there and is not.
+async fn load(file: &RulesFile) -> Result<RuleSet, Diagnostics> {
+    if !file.is_expected() {
+        return Ok(RuleSet::empty());
+    }
+    let path = file.path.clone();
+    let loading = tokio::task::spawn_blocking(move || masv_rules::load(&path, &SystemEnvironment));
+    loading
+        .await
+        .unwrap_or_else(|error| Err(Diagnostics(vec![Diagnostic::of_file(&file.path, error.to_string(), None)])))
 }
 
 /// The rules to start with, and what is wrong with the file where they are those that it held before.
 pub(super) async fn load_at_start(
     data_dir: &Path,
-    path: Option<PathBuf>,
+    file: &RulesFile,
 ) -> Result<(RuleSet, Option<Diagnostics>), Diagnostics> {
-    match (load(path.clone()).await, path) {
-        (Ok(rules), Some(path)) => {
-            last_rules::keep(data_dir, &path).await;
+    match load(file).await {
+        Ok(rules) => {
+            if file.is_expected() {
+                last_rules::keep(data_dir, &file.path).await;
+            }
             Ok((rules, None))
         }
-        (Err(diagnostics), Some(path)) => match last_rules::find(data_dir, &path).await {
+        Err(diagnostics) => match last_rules::find(data_dir, &file.path).await {
             Some(rules) => {
                 tell(&diagnostics);
                 Ok((rules, Some(diagnostics)))
             }
             None => Err(diagnostics),
         },
-        (loaded, None) => loaded.map(|rules| (rules, None)),
     }
 }
 
@@ -60,7 +64,7 @@ fn tell(diagnostics: &Diagnostics) {
 
 /// Loads the file again for the running agent.
 pub(super) struct Reloader {
-    pub path: Option<PathBuf>,
+    pub file: RulesFile,
     /// Where a copy of what could be used is kept.
     pub data_dir: PathBuf,
     pub watcher: Watcher,
@@ -79,7 +83,7 @@ impl Reloader {
     /// Loads the file and puts it to work.
     pub(super) async fn reload(&self) -> Result<(), Diagnostics> {
         service::reloading();
-        let loaded = load(self.path.clone()).await.and_then(|rules| {
+        let loaded = load(&self.file).await.and_then(|rules| {
             if rules.cloud == self.cloud {
                 return Ok(rules);
             }
@@ -91,8 +95,8 @@ impl Reloader {
             Ok(rules) => {
                 let count = rules.rules.len() + rules.downloads.len();
                 self.take(rules).await;
-                if let Some(path) = &self.path {
-                    last_rules::keep(&self.data_dir, path).await;
+                if self.file.is_expected() {
+                    last_rules::keep(&self.data_dir, &self.file.path).await;
                 }
                 self.problem.send_replace(None);
                 tracing::info!(rules = count, "rules loaded");
@@ -129,7 +133,7 @@ impl Reloader {
 
     /// Loads the file whenever it was saved, until `stop`.
     pub(super) async fn follow(&self, stop: CancellationToken) {
-        let Some(path) = &self.path else { return };
+        let path = &self.file.path;
         let mut seen = look(path).await;
         while tokio::time::timeout(LOOK, stop.cancelled()).await.is_err() {
             let now = look(path).await;

@@ -18,7 +18,7 @@ use super::settings::Listen;
 use super::supervisor::Supervisor;
 use super::{AgentError, Settings, embedded, history, lock, service};
 use crate::api::about::{Delivery, Limitation, limitations_of_own_hub};
-use crate::api::{self, About, ApiState, EventCounts, serve};
+use crate::api::{self, About, ApiState, EventCounts, RulesFile, serve};
 use crate::hooks;
 use crate::model::State;
 use crate::portal_downloads::Inbox;
@@ -55,7 +55,8 @@ pub fn raise_descriptors() -> Result<(), AgentError> {
 pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sender<Notice>) -> Result<(), AgentError> {
     raise_descriptors()?;
     let _lock = lock::lock(&settings.data_dir)?;
-    let (rules, wrong) = load_at_start(&settings.data_dir, settings.rules.clone()).await.map_err(AgentError::Rules)?;
+    let rules_file = RulesFile::of(settings.rules.clone(), &settings.data_dir);
+    let (rules, wrong) = load_at_start(&settings.data_dir, &rules_file).await.map_err(AgentError::Rules)?;
     let wrong = wrong.map(|diagnostics| diagnostics.render(false));
     AddressFile::forget(&settings.data_dir);
     let failed = |source| AgentError::DataDir { path: settings.data_dir.clone(), source };
@@ -82,7 +83,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
             Some(_) => limitations_of_own_hub(&settings.data_dir),
             None => Vec::new(),
         },
-        rules: settings.rules.clone(),
+        rules: rules_file.clone(),
         settings: settings_in_force(&settings, &rules, &cloud_settings, embedded.is_some()),
     };
     let banner = banner(&settings, &rules, &about, &api_address);
@@ -105,7 +106,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let watcher = Watcher::start(rules, store.clone(), outlet, watch_settings, watching).await;
     let (problem, rules_problem) = watch::channel(wrong.clone());
     let reloader = Arc::new(Reloader {
-        path: settings.rules.clone(),
+        file: rules_file,
         data_dir: settings.data_dir.clone(),
         watcher: watcher.clone(),
         inbox: inbox.clone(),
@@ -231,7 +232,7 @@ fn banner(settings: &Settings, rules: &RuleSet, about: &About, api: &str) -> Ban
         embedded_hub: about.embedded_hub,
         limitations: limitations_that_matter(rules, about),
         data_dir: settings.data_dir.clone(),
-        rules_file: settings.rules.clone(),
+        rules_file: about.rules.there().map(Path::to_owned),
         rules: rule_lines(rules),
         warnings: rules.warnings.clone(),
     }

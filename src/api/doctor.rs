@@ -236,7 +236,7 @@ fn destination(rule: &str, into: &Path) -> Check {
     match access(there, Access::WRITE_OK | Access::EXEC_OK) {
         Ok(()) => check(name, Grade::Green, format!("{} can be written", into.display())),
         Err(error) => check(name, Grade::Red, format!("{} cannot be written: {error}", there.display()))
-            .todo("let the agent's user write it, and as a service give it ReadWritePaths=; see docs/service.md"),
+            .todo("let the agent's user write it, and as a service give it ReadWritePaths=; service.md in the documentation says how"),
     }
 }
 
@@ -277,7 +277,7 @@ fn judge_folder(rule: &str, watch: &Path, create: bool, takes_away: bool, seen: 
             "make it, mount it, or set `create: true` in the rule".to_owned()
         } else {
             format!(
-                "let the agent's user read and enter it: `setfacl -R -m u:masv-agent:rX {folder}`; see docs/service.md"
+                "let the agent's user read and enter it: `setfacl -R -m u:masv-agent:rX {folder}`; service.md in the documentation says how"
             )
         };
         return check(name, grade, format!("{folder}: {problem}")).todo(todo);
@@ -288,7 +288,7 @@ fn judge_folder(rule: &str, watch: &Path, create: bool, takes_away: bool, seen: 
             Grade::Red,
             format!("{folder} can not be written, and the rule deletes or moves what it sent"),
         )
-        .todo("let the agent's user write it, and as a service give it ReadWritePaths=; see docs/service.md");
+        .todo("let the agent's user write it, and as a service give it ReadWritePaths=; service.md in the documentation says how");
     }
     if let Some(system) = seen.silent {
         let finding =

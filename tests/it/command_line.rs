@@ -168,6 +168,39 @@ async fn an_order_that_would_become_something_else_is_refused() {
     assert!(shown.contains("to        a@example.com") && shown.contains("parts     of 104.9 MB"), "{shown}");
 }
 
+/// "the agent has no rules file to write into": without one, rules that are added on the command line had no place.
+#[test]
+fn rules_are_added_changed_and_removed_without_a_rules_file_of_ones_own() {
+    let mut agent = Agent::start("", &[]);
+    let add = "automation add download --subdomain acme --name Clients --destination in";
+    agent.json(&add.split(' ').collect::<Vec<_>>());
+    let file = agent.path("data/rules.yaml");
+    let update = "automation update download clients --disable --priority 3 --destination ../elsewhere";
+    let changed = agent.json(&update.split(' ').collect::<Vec<_>>());
+    assert_eq!((&changed["enabled"], &changed["priority"]), (&false.into(), &3.into()), "{changed}");
+    agent.stop();
+    agent.go_on();
+    assert_eq!(agent.json(&["server", "status"])["rules_file"], file.display().to_string());
+    assert_eq!(agent.json(&["rule", "ls"])["automations"][0]["name"], "clients", "it is there at the next start");
+    assert_eq!(code(&agent.masv(&["automation", "delete", "clients"])), 2, "nobody can be asked");
+    agent.json(&["automation", "delete", "clients", "--yes"]);
+    assert_eq!(agent.json(&["rule", "ls"])["automations"], Value::Array(Vec::new()));
+}
+
+/// Starting with a key was no session for the command line: teams could not be looked up.
+#[test]
+fn an_agent_with_a_key_is_signed_in_as_its_team() {
+    let agent = Agent::start("", &[]);
+    assert!(agent.json(&["user", "status"])["user"].is_null());
+    let teams = agent.json(&["user", "teams"]);
+    assert!(teams["teams"][0]["id"].is_string(), "{teams}");
+    let fifo = "settings fifo update --enable --downloads 1 --uploads 2";
+    let mode = agent.json(&fifo.split(' ').collect::<Vec<_>>());
+    assert_eq!(mode, serde_json::json!({ "enabled": true, "active_upload_count": 2, "active_download_count": 1 }));
+    let started = "download start --url http://127.0.0.1:9/L?secret=s --destination in --bypass-package-quarantine --chunk-size 64MB";
+    assert!(agent.json(&started.split(' ').collect::<Vec<_>>())["download_id"].is_string());
+}
+
 #[test]
 fn commands_at_the_top_say_the_same_as_those_below() {
     let agent = Agent::start("", &[]);

@@ -27,7 +27,7 @@ pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Ser
         embedded_hub: about.embedded_hub,
         limitations: about.limitations.clone(),
         signed_in: state.queue.cloud().is_authorised(),
-        rules_file: about.rules.as_ref().map(|path| path.display().to_string()),
+        rules_file: about.rules.there().map(|path| path.display().to_string()),
         rules_problem: state.rules_problem.borrow().clone(),
         rules: state.watcher.rules().rules.len() + state.watcher.rules().downloads.len(),
         uploads: counts.into_iter().map(|(state, count)| (state.as_str().to_owned(), count)).collect(),
@@ -58,7 +58,7 @@ pub(super) async fn backup(
     }
     state.queue.store().backup(&path).await.map_err(|error| match error {
         StoreError::Database(error @ DbError::Backup { .. }) => bad(error.to_string())
-            .hint("the agent writes the file, as its own user and where its service may write: see docs/backup.md"),
+            .hint("the agent writes the file, as its own user and where its service may write; backup.md in the documentation says how"),
         other => other.into(),
     })?;
     let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());

@@ -23,9 +23,9 @@ pub struct Login {
 /// Who is signed in.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SignedIn {
-    /// The person.
-    pub user: User,
-    /// The teams the person belongs to.
+    /// The person; `null` where an API key authorises the agent.
+    pub user: Option<User>,
+    /// The teams the person belongs to, or the key acts for.
     pub teams: Vec<Team>,
 }
 
@@ -52,6 +52,10 @@ pub struct Workers {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FifoMode {
+    /// Whether fewer are worked on at once than usual. An order of `true` without counts means one; `false` means as many as
+    /// usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
     /// Uploads at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_upload_count: Option<usize>,
