@@ -17,6 +17,7 @@ mod dry_run;
 mod embedded;
 mod error;
 mod history;
+mod last_rules;
 mod listen;
 mod lock;
 mod reload;
