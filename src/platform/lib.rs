@@ -3,6 +3,7 @@
 //! **In**: paths, descriptors, what `stat` answered. **Out**: plain values, so that no other crate names a system call.
 //!
 //! * [`FileIdentity`] is what a file on disk is known by; [`path_to_bytes`] keeps a path that need not be UTF-8.
+//! * [`open_to_read`] opens a file, and nothing that was put in its place.
 //! * [`open_for_writing`] asks the kernel whether another process writes to a file.
 //! * [`AcceptTrouble`] tells trouble of a listener that passes from a listener that is broken.
 //! * [`tcp_peer_user`] tells whose the other end of a loopback connection is.
@@ -17,9 +18,11 @@ mod failpoints;
 mod identity;
 mod lease;
 mod peer;
+mod reading;
 
 pub use accept::AcceptTrouble;
 pub use failpoints::{CRASH_POINTS, crash_point};
 pub use identity::{FileIdentity, bytes_to_path, path_to_bytes};
 pub use lease::{OpenForWriting, open_for_writing};
 pub use peer::{own_user, tcp_peer_user};
+pub use reading::open_to_read;
