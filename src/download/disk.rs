@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, Uid, fchown, fstat, fstatvfs, fsync,
-    futimens, linkat, mkdirat, openat, renameat, renameat_with, statat, unlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, Uid, fchown, fstat, futimens,
+    linkat, mkdirat, openat, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -176,8 +176,7 @@ impl Folder {
 
     /// Bytes that may still be written here.
     pub(super) fn space(&self) -> Result<u64, DiskError> {
-        let about = fstatvfs(&self.handle).map_err(|error| DiskError::of(&self.path, error))?;
-        Ok(about.f_bavail.saturating_mul(about.f_frsize))
+        masv_platform::free_space_of(&self.handle).map_err(|error| DiskError::of(&self.path, error))
     }
 
     fn look(&self, name: &str) -> Option<Found> {
@@ -245,14 +244,13 @@ impl Folder {
         modified_ns: Option<i64>,
         overwrite: bool,
     ) -> Result<String, DiskError> {
-        let failed = |error: Errno| DiskError::of(&self.path.join(name), error);
         if let Some(time) = modified_ns {
             // Some disks keep no times; that loses nobody a file.
             let _ = futimens(file, &times(time));
         }
-        file.sync_all().map_err(|error| DiskError::of(&self.path.join(name), error))?;
+        masv_platform::flush(file).map_err(|error| DiskError::of(&self.path.join(name), error))?;
         let placed = self.place(temporary, name, overwrite)?;
-        fsync(&self.handle).or_else(|error| if error == Errno::INVAL { Ok(()) } else { Err(failed(error)) })?;
+        masv_platform::flush_open_folder(&self.handle).map_err(|error| DiskError::of(&self.path.join(name), error))?;
         Ok(placed)
     }
 

@@ -159,7 +159,7 @@ impl<'a> Source<'a> {
                     hasher.update(&full);
                     target.write_all_at(&full, at)?;
                     if over {
-                        target.sync_data()?;
+                        masv_platform::flush_data(&target)?;
                     }
                     Ok(hasher)
                 })

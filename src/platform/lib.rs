@@ -4,6 +4,8 @@
 //!
 //! * [`FileIdentity`] is what a file on disk is known by; [`path_to_bytes`] keeps a path that need not be UTF-8.
 //! * [`open_to_read`] opens a file, and nothing that was put in its place.
+//! * [`flush`] and its like bring what was written to the disk itself.
+//! * [`raise_descriptors`], [`free_space`] say how much of the machine is left.
 //! * [`open_for_writing`] asks the kernel whether another process writes to a file.
 //! * [`AcceptTrouble`] tells trouble of a listener that passes from a listener that is broken.
 //! * [`tcp_peer_user`] tells whose the other end of a loopback connection is.
@@ -15,14 +17,27 @@
 
 mod accept;
 mod failpoints;
+mod flush;
 mod identity;
 mod lease;
+mod limits;
 mod peer;
 mod reading;
 
+#[cfg(not(target_vendor = "apple"))]
+mod linux;
+#[cfg(not(target_vendor = "apple"))]
+use linux as system;
+#[cfg(target_vendor = "apple")]
+mod macos;
+#[cfg(target_vendor = "apple")]
+use macos as system;
+
 pub use accept::AcceptTrouble;
 pub use failpoints::{CRASH_POINTS, crash_point};
+pub use flush::{flush, flush_data, flush_folder, flush_open_folder};
 pub use identity::{FileIdentity, bytes_to_path, path_to_bytes};
 pub use lease::{OpenForWriting, open_for_writing};
+pub use limits::{FEWEST_DESCRIPTORS, descriptors, free_space, free_space_of, raise_descriptors};
 pub use peer::{own_user, tcp_peer_user};
 pub use reading::open_to_read;

@@ -26,4 +26,5 @@ mod queue;
 mod send;
 mod task;
 
+pub use plan::{CHUNK_SIZES, ChunkSizes};
 pub use queue::{Queue, UploadSettings};

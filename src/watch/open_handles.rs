@@ -50,10 +50,10 @@ pub enum Writing {
 /// Whether the files (paths relative to `root`, the watched folder, with what they were last seen to be) are being written,
 /// in the order of `files`.
 #[must_use]
-pub fn is_being_written(events: &FsEvents, root: BorrowedFd<'_>, files: &[(&Path, FileIdentity)]) -> Vec<Writing> {
+pub fn is_being_written(events: &FsEvents, root: impl AsFd, files: &[(&Path, FileIdentity)]) -> Vec<Writing> {
     let asked: Vec<(OpenForWriting, Option<&'static str>)> = match events.silence() {
         Some(Silence::FileSystem(name)) => vec![(OpenForWriting::Unknown, Some(name)); files.len()],
-        _ => files.iter().map(|(path, _)| lease(root, path)).collect(),
+        _ => files.iter().map(|(path, _)| lease(root.as_fd(), path)).collect(),
     };
     let uncleared = files.iter().zip(&asked).filter(|(_, (lease, _))| *lease != OpenForWriting::No);
     let holders = writers_of(&uncleared.map(|((_, identity), _)| *identity).collect::<Vec<_>>());
@@ -195,7 +195,7 @@ mod tests {
         assert!(writers_of(&[identity]).contains_key(&(identity.device, identity.inode)));
         let root = super::super::beneath::open_root(folder.path()).unwrap();
         let events = FsEvents::new(folder.path(), false, |_| None);
-        let ask = || is_being_written(&events, root.as_fd(), &[(Path::new("render.mov"), identity)]).remove(0);
+        let ask = || is_being_written(&events, &root, &[(Path::new("render.mov"), identity)]).remove(0);
         assert!(is_by(&ask()), "{:?}", ask());
         drop(writer);
         assert!(writers_of(&[identity]).is_empty());

@@ -10,7 +10,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -80,7 +79,7 @@ pub struct Progress<'a> {
 pub fn carry_out(errand: &Errand, events: &FsEvents, progress: &Progress<'_>) -> Vec<(Arc<Path>, Fate)> {
     let files: Vec<_> = errand.files.iter().map(|file| (&*file.relative, file.sent.identity)).collect();
     let writing = match beneath::open_root(&errand.root) {
-        Ok(root) => is_being_written(events, root.as_fd(), &files),
+        Ok(root) => is_being_written(events, &root, &files),
         Err(offline) => {
             let later = |file: &Handled| (Arc::clone(&file.relative), Fate::Later(offline.to_string()));
             return errand.files.iter().map(later).collect();

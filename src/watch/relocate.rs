@@ -218,7 +218,7 @@ fn keep_attributes(copy: &Path, metadata: &Metadata) -> io::Result<()> {
     file.set_modified(metadata.modified()?)?;
     // Some file systems know no modes; the content is what counts.
     let _ = file.set_permissions(metadata.permissions());
-    file.sync_all()
+    masv_platform::flush(&file)
 }
 
 fn give_name(temporary: &Path, wanted: &Path, told: &Told<'_>) -> Result<PathBuf, Refused> {
@@ -253,7 +253,7 @@ fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(()),
         // Network file systems and old kernels do not know this kind of renaming.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
             match std::fs::hard_link(from, to) {
                 Ok(()) => std::fs::remove_file(from),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
@@ -300,8 +300,7 @@ fn content(path: &Path) -> Result<String, Refused> {
 }
 
 fn flush_folder(folder: &Path) -> Result<(), Refused> {
-    let flush = || File::open(folder)?.sync_all();
-    flush().map_err(Refused::io("flush", folder))
+    masv_platform::flush_folder(folder).map_err(Refused::io("flush", folder))
 }
 
 /// `clip.mov`, `clip (2).mov`, `clip (3).mov`, ...

@@ -71,10 +71,10 @@ impl Keys {
         let new = path.with_extension("new");
         let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(key)?;
-        file.sync_all()?;
+        masv_platform::flush(&file)?;
         std::fs::rename(&new, path)?;
         match path.parent() {
-            Some(folder) => std::fs::File::open(folder)?.sync_all(),
+            Some(folder) => masv_platform::flush_folder(folder),
             None => Ok(()),
         }
     }

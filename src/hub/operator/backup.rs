@@ -61,7 +61,8 @@ fn write(data_dir: &Path, file: &Path) -> Result<u64, HubError> {
         copy.execute_batch("CREATE TABLE backup (secret_key BLOB NOT NULL)")?;
         copy.execute("INSERT INTO backup VALUES (?1)", [key])?;
         copy.close().map_err(|(_, error)| HubError::from(error))?;
-        let flushed = std::fs::File::open(&new).and_then(|copy| copy.sync_all().and_then(|()| copy.metadata()));
+        let flushed =
+            std::fs::File::open(&new).and_then(|copy| masv_platform::flush(&copy).and_then(|()| copy.metadata()));
         let size = flushed.map_err(at(&new))?.len();
         std::fs::rename(&new, file).map_err(at(file))?;
         sync_folder_of(file).map_err(at(file))?;
@@ -90,7 +91,7 @@ fn read(file: &Path, data_dir: &Path) -> Result<(), HubError> {
         copy.execute_batch("DROP TABLE backup; VACUUM")?;
         copy.close().map_err(|(_, error)| HubError::from(error))?;
         crate::keys::tokens::Keys::put(&key_file, &key.ok_or_else(none)?).map_err(at(&key_file))?;
-        std::fs::File::open(&new).and_then(|copy| copy.sync_all()).map_err(at(&new))?;
+        std::fs::File::open(&new).and_then(|copy| masv_platform::flush(&copy)).map_err(at(&new))?;
         std::fs::rename(&new, &database).map_err(at(&database))?;
         sync_folder_of(&database).map_err(at(&database))
     })();
@@ -108,5 +109,5 @@ fn beside(file: &Path) -> PathBuf {
 
 fn sync_folder_of(file: &Path) -> io::Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::File::open(folder)?.sync_all()
+    masv_platform::flush_folder(folder)
 }

@@ -55,12 +55,12 @@ impl Disk {
 
     /// Puts a part that has arrived in its place, flushed, and says which that is. Blocks.
     pub(super) fn keep(&self, mut arriving: Arriving, part: &PartName) -> io::Result<String> {
-        arriving.file.sync_data()?;
+        masv_platform::flush_data(&arriving.file)?;
         if let Some(path) = &arriving.path {
             fs::rename(path, self.path(part, &arriving.place))?;
         }
         arriving.path = None;
-        File::open(self.folder(&part.package))?.sync_all()?;
+        masv_platform::flush_folder(&self.folder(&part.package))?;
         Ok(std::mem::take(&mut arriving.place))
     }
 
@@ -124,8 +124,7 @@ impl Disk {
 
     /// Bytes that may still be written. Blocks.
     pub(crate) fn free(&self) -> io::Result<u64> {
-        let room = rustix::fs::statvfs(&self.root)?;
-        Ok(room.f_bavail.saturating_mul(room.f_frsize))
+        masv_platform::free_space(&self.root)
     }
 }
 
@@ -145,7 +144,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
         Ok(()) => match folder.parent() {
-            Some(parent) => File::open(parent)?.sync_all(),
+            Some(parent) => masv_platform::flush_folder(parent),
             None => Ok(()),
         },
     }

@@ -1,6 +1,5 @@
 //! The rule's task and its folder: when to look, at what, and what a look means.
 
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -206,7 +205,7 @@ impl Runner {
                 _ => None,
             });
             let readable: Vec<_> = readable.collect();
-            let mut writing = is_being_written(&hints, beneath::open_root(&root)?.as_fd(), &readable).into_iter();
+            let mut writing = is_being_written(&hints, beneath::open_root(&root)?, &readable).into_iter();
             let with_writers = probes.into_iter().map(|probe| match probe {
                 Probe::Readable(_) => (probe, writing.next().unwrap_or(Writing::No)),
                 _ => (probe, Writing::No),

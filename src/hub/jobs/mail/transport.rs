@@ -104,7 +104,7 @@ impl Transport {
                     let new = folder.join(format!(".{name}"));
                     let mut file = private_file().truncate(true).open(&new)?;
                     file.write_all(&bytes)?;
-                    file.sync_all()?;
+                    masv_platform::flush(&file)?;
                     std::fs::rename(&new, folder.join(name))
                 });
                 let written = writing.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
