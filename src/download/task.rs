@@ -1,7 +1,6 @@
 //! The life of one download: the link opened, the package listed, room looked for, the files fetched.
 
 use std::ops::Deref;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use crate::model::{
 };
 use crate::store::{Store, StoreError};
 use masv_client::{Cloud, CloudError, PackageAccess};
+use masv_platform::FileIdentity;
 use masv_protocol::{File, LinkId, PackageId, Secret};
 
 /// Files read from the database at once.
@@ -248,7 +248,7 @@ async fn open_destination<'a>(task: &Task, room: &'a Room, download: &Download) 
         let opened = tokio::task::spawn_blocking(move || {
             let folder = Folder::destination(&path, owner)?;
             let free = folder.space()?;
-            let disk = std::fs::metadata(&path).map_err(|error| DiskError::of(&path, error))?.dev();
+            let disk = FileIdentity::of(&std::fs::metadata(&path).map_err(|error| DiskError::of(&path, error))?).device;
             Ok((folder, Wanted { disk, free, missing }))
         });
         let lost = |error| Err(DiskError::of("the destination".as_ref(), std::io::Error::other(error)));

@@ -3,6 +3,7 @@
 //! **In**: paths, descriptors, what `stat` answered. **Out**: plain values, so that no other crate names a system call.
 //!
 //! * [`FileIdentity`] is what a file on disk is known by; [`path_to_bytes`] keeps a path that need not be UTF-8.
+//! * [`open_to_read`] opens a file, and nothing that was put in its place.
 //! * [`flush`] and its like bring what was written to the disk itself.
 //! * [`raise_descriptors`], [`free_space`] say how much of the machine is left.
 //! * [`open_for_writing`] asks the kernel whether another process writes to a file.
@@ -21,6 +22,7 @@ mod identity;
 mod lease;
 mod limits;
 mod peer;
+mod reading;
 
 #[cfg(not(target_vendor = "apple"))]
 mod linux;
@@ -38,3 +40,4 @@ pub use identity::{FileIdentity, bytes_to_path, path_to_bytes};
 pub use lease::{OpenForWriting, open_for_writing};
 pub use limits::{FEWEST_DESCRIPTORS, descriptors, free_space, free_space_of, raise_descriptors};
 pub use peer::{own_user, tcp_peer_user};
+pub use reading::open_to_read;

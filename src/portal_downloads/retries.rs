@@ -71,3 +71,18 @@ impl Runner {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_download_that_fails_again_is_tried_ever_more_rarely() {
+        let (mut trouble, id, begun) = (Trouble::default(), DownloadId::new(), Instant::now());
+        let tried =
+            (0..24 * 60).filter(|minute| trouble.may_try(id, begun + FIRST_WAIT * *minute)).collect::<Vec<u32>>();
+        assert_eq!(tried[..5], [0, 1, 3, 7, 15]);
+        assert!((24..35).contains(&tried.len()), "{tried:?}");
+        assert!(trouble.may_try(DownloadId::new(), begun), "each by itself");
+    }
+}

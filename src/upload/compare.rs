@@ -8,19 +8,17 @@
 //!
 //! **On a crash** nothing is lost but the comparison.
 
-use std::fs::OpenOptions;
-use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::file::{NONBLOCK, Setback, on_disk};
+use super::file::{Setback, on_disk};
 use super::plan::Plan;
 use super::task::Run;
 use crate::engine::blake3_tree::PartHasher;
 use crate::engine::permits::Reads;
 use crate::engine::task_context::Halt;
 use crate::model::{File, Part};
-use masv_platform::FileIdentity;
+use masv_platform::{FileIdentity, open_to_read};
 
 /// Bytes read at once.
 const BLOCK: usize = 1 << 20;
@@ -74,12 +72,13 @@ async fn are_of(run: &Run, file: &File, chunk_size: u64, parts: &[Part]) -> Resu
 
 /// What a part of the file hashes to; `None` where the file ends before the part does.
 fn hash(source: &Path, offset: u64, length: u64, size: u64) -> io::Result<Option<Vec<u8>>> {
-    let opened = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(source)?;
+    let Some((mut opened, _)) = open_to_read(source)? else { return Ok(None) };
+    opened.seek(SeekFrom::Start(offset))?;
     let mut hasher = PartHasher::new(offset, length, size);
     let (mut at, end, mut block) = (offset, offset + length, vec![0; BLOCK]);
     while at < end {
         let wanted = usize::try_from(end - at).unwrap_or(BLOCK).min(BLOCK);
-        match opened.read_at(&mut block[..wanted], at)? {
+        match opened.read(&mut block[..wanted])? {
             0 => return Ok(None),
             read => {
                 hasher.update(&block[..read]);

@@ -10,8 +10,7 @@
 //! if it is still the same file, else it begins anew.
 
 use std::collections::HashSet;
-use std::fs::{File as OpenFile, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File as OpenFile;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +31,7 @@ use crate::engine::retry::{RetryDecision, Tries, backoff};
 use crate::engine::task_context::{Halt, PartError, each_part};
 use crate::model::{File, FileState, Part, Problem, RemoteFile};
 use masv_client::{CloudError, storage_host};
-use masv_platform::{FileIdentity, crash_point};
+use masv_platform::{FileIdentity, crash_point, open_to_read};
 use masv_protocol::{FileExtras, FinalizeFile, ListedPart, NewFile, Time};
 
 /// A part that arrives damaged so often is not the network's fault.
@@ -210,18 +209,12 @@ pub(super) async fn on_disk<T: Send + 'static>(
 /// the same size and date is not for who is wary.
 async fn open(file: &File, wary: bool) -> Result<OpenFile, Setback> {
     let opened = on_disk(file, |source, expected| {
-        // Not to hang on a named pipe that was put in the file's place.
-        let opened = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(source)?;
-        let metadata = opened.metadata()?;
-        let found = FileIdentity::of(&metadata);
-        Ok((metadata.is_file() && expected.same_size_and_date(&found)).then_some((opened, found)))
+        Ok(open_to_read(&source)?.filter(|(_, found)| expected.same_size_and_date(found)))
     })
     .await?;
     let (opened, found) = opened.ok_or(Setback::Changed)?;
     if wary && found.inode != file.identity.inode { Err(Setback::Replaced) } else { Ok(opened) }
 }
-
-pub(super) const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
 async fn begin(run: &Run, file: &File) -> Result<RemoteFile, Setback> {
     let plan = Plan::new(file.identity.size, run.chunk_size, run.limits);

@@ -38,7 +38,6 @@ const STILL: &[&str] = &[
     "src/protocol/package_path.rs",
     "src/rules/environment.rs",
     "src/rules/matching.rs",
-    "src/upload/file.rs",
     "src/upload/send.rs",
     "src/watch/beneath.rs",
     "src/watch/fs_events.rs",

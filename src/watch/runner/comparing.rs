@@ -4,9 +4,7 @@
 //! back after rewriting a file. Reading costs a look at the disk; it happens on a thread of its own, a few files at a time.
 
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Runner, describe};
 use crate::store::StoreError;
-use masv_platform::FileIdentity;
+use masv_platform::{FileIdentity, open_to_read};
 
 /// Files read at a time: what was found out is told in between.
 const AT_ONCE: usize = 16;
@@ -121,19 +119,13 @@ impl Runner {
 
 /// What a file that looks like `identity` holds, as BLAKE3; `None` when it looks otherwise, or the rule is to stop.
 fn content(path: &Path, identity: &FileIdentity, cancel: &CancellationToken) -> io::Result<Option<String>> {
-    // Not to hang on a named pipe that was put in the file's place.
-    let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let mut opened = OpenOptions::new().read(true).custom_flags(nonblock).open(path)?;
-    let metadata = opened.metadata()?;
-    if !metadata.is_file() || FileIdentity::of(&metadata) != *identity {
-        return Ok(None);
-    }
+    let Some((mut opened, _)) = open_to_read(path)?.filter(|(_, found)| found == identity) else { return Ok(None) };
     let (mut hasher, mut block) = (blake3::Hasher::new(), vec![0; BLOCK]);
     loop {
         if cancel.is_cancelled() {
             return Ok(None);
         }
-        match io::Read::read(&mut opened, &mut block)? {
+        match opened.read(&mut block)? {
             0 => break,
             read => drop(hasher.update(&block[..read])),
         }
