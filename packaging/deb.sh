@@ -35,6 +35,8 @@ put "$root/rules.example.yaml" "usr/share/doc/$name/examples/rules.example.yaml"
 put "$root/docs/monitoring/alerts.yaml" "usr/share/doc/$name/examples/alerts.yaml"
 put "$root/docs/monitoring/grafana-dashboard.json" "usr/share/doc/$name/examples/grafana-dashboard.json"
 put "$root/docs/rules.schema.json" "usr/share/doc/$name/rules.schema.json"
+for picture in "$root"/docs/images/*; do put "$picture" "usr/share/doc/$name/images/$(basename "$picture")"; done
+for page in "$root"/docs/decisions/*.md; do put "$page" "usr/share/doc/$name/decisions/$(basename "$page")"; done
 for page in "$root"/docs/*.md; do put "$page" "usr/share/doc/$name/$(basename "$page")"; done
 {
   echo "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/"

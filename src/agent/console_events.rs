@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::about::Limitation;
 use crate::store::{Event, Store};
 use masv_rules::{Diagnostic, DownloadRule, Per, Portals, Rule, RuleSet, UploadKind};
 
@@ -76,6 +77,8 @@ pub struct Banner {
     pub cloud: String,
     /// Whether that is the hub in its own process.
     pub embedded_hub: bool,
+    /// What of its deliveries, with these rules, reaches fewer people than it seems.
+    pub limitations: Vec<Limitation>,
     /// Where the state is kept.
     pub data_dir: PathBuf,
     /// The rules file.

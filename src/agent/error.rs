@@ -20,6 +20,15 @@ pub enum AgentError {
         /// What is wrong, and what would be right.
         problem: String,
     },
+    /// Too few files and connections may be open.
+    #[error(
+        "only {allowed} files and connections may be open at once, and {} are needed",
+        masv_platform::FEWEST_DESCRIPTORS
+    )]
+    Descriptors {
+        /// How many may be.
+        allowed: u64,
+    },
     /// The settings file can not be read.
     #[error("the settings file {} cannot be used: {problem}", path.display())]
     SettingsFile {
@@ -91,6 +100,11 @@ impl AgentError {
             Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Some(
                 "something else listens there, perhaps another agent: choose another port with --listen, or let the \
                  system choose with --listen http://127.0.0.1:0"
+                    .to_owned(),
+            ),
+            Self::Descriptors { .. } => Some(
+                "raise the limit: LimitNOFILE= in a drop-in of the unit, HardResourceLimits in the property list, or \
+                 `ulimit -n 65536` before the start"
                     .to_owned(),
             ),
             Self::Open(_) => Some("give --token-file, or listen on 127.0.0.1 or a unix:// socket".to_owned()),

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::console_events::Notice;
 use super::embedded::Embedded;
-use super::service;
+use super::{last_rules, service};
+use crate::api::RulesFile;
 use crate::portal_downloads::Inbox;
 use crate::watch::Watcher;
 use masv_platform::FileIdentity;
@@ -19,19 +20,53 @@ use masv_rules::{Cloud, Diagnostic, Diagnostics, RuleSet, SystemEnvironment};
 /// How often the file is looked at. A look is one `stat`, and works on every file system.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// The rules of a file; none without a file.
-pub(super) async fn load(path: Option<PathBuf>) -> Result<RuleSet, Diagnostics> {
-    let Some(path) = path else { return Ok(RuleSet::empty()) };
-    let loading = tokio::task::spawn_blocking({
-        let path = path.clone();
-        move || masv_rules::load(&path, &SystemEnvironment)
-    });
-    loading.await.unwrap_or_else(|error| Err(Diagnostics(vec![Diagnostic::of_file(&path, error.to_string(), None)])))
+/// The rules of a file; none where it need not be there and is not.
+async fn load(file: &RulesFile) -> Result<RuleSet, Diagnostics> {
+    if !file.is_expected() {
+        return Ok(RuleSet::empty());
+    }
+    let path = file.path.clone();
+    let loading = tokio::task::spawn_blocking(move || masv_rules::load(&path, &SystemEnvironment));
+    loading
+        .await
+        .unwrap_or_else(|error| Err(Diagnostics(vec![Diagnostic::of_file(&file.path, error.to_string(), None)])))
+}
+
+/// The rules to start with, and what is wrong with the file where they are those that it held before.
+pub(super) async fn load_at_start(
+    data_dir: &Path,
+    file: &RulesFile,
+) -> Result<(RuleSet, Option<Diagnostics>), Diagnostics> {
+    match load(file).await {
+        Ok(rules) => {
+            if file.is_expected() {
+                last_rules::keep(data_dir, &file.path).await;
+            }
+            Ok((rules, None))
+        }
+        Err(diagnostics) => match last_rules::find(data_dir, &file.path).await {
+            Some(rules) => {
+                tell(&diagnostics);
+                Ok((rules, Some(diagnostics)))
+            }
+            None => Err(diagnostics),
+        },
+    }
+}
+
+/// Writes into the log what is wrong with the file.
+fn tell(diagnostics: &Diagnostics) {
+    for diagnostic in &diagnostics.0 {
+        let (line, key) = (diagnostic.line, &diagnostic.key);
+        tracing::error!(line, key, "the rules file is wrong, the rules before go on: {}", diagnostic.message);
+    }
 }
 
 /// Loads the file again for the running agent.
 pub(super) struct Reloader {
-    pub path: Option<PathBuf>,
+    pub file: RulesFile,
+    /// Where a copy of what could be used is kept.
+    pub data_dir: PathBuf,
     pub watcher: Watcher,
     pub inbox: Inbox,
     /// The rules for those who only look at them.
@@ -48,7 +83,7 @@ impl Reloader {
     /// Loads the file and puts it to work.
     pub(super) async fn reload(&self) -> Result<(), Diagnostics> {
         service::reloading();
-        let loaded = load(self.path.clone()).await.and_then(|rules| {
+        let loaded = load(&self.file).await.and_then(|rules| {
             if rules.cloud == self.cloud {
                 return Ok(rules);
             }
@@ -60,6 +95,9 @@ impl Reloader {
             Ok(rules) => {
                 let count = rules.rules.len() + rules.downloads.len();
                 self.take(rules).await;
+                if self.file.is_expected() {
+                    last_rules::keep(&self.data_dir, &self.file.path).await;
+                }
                 self.problem.send_replace(None);
                 tracing::info!(rules = count, "rules loaded");
                 (Ok(()), Notice::Reloaded { rules: count }, format!("{count} rules"))
@@ -67,15 +105,7 @@ impl Reloader {
             Err(diagnostics) => {
                 let report = diagnostics.render(false);
                 self.problem.send_replace(Some(report.clone()));
-                for diagnostic in &diagnostics.0 {
-                    let (line, key) = (diagnostic.line, &diagnostic.key);
-                    tracing::error!(
-                        line,
-                        key,
-                        "the rules file is wrong, the rules before go on: {}",
-                        diagnostic.message
-                    );
-                }
+                tell(&diagnostics);
                 (
                     Err(diagnostics),
                     Notice::BadRules { report },
@@ -103,7 +133,7 @@ impl Reloader {
 
     /// Loads the file whenever it was saved, until `stop`.
     pub(super) async fn follow(&self, stop: CancellationToken) {
-        let Some(path) = &self.path else { return };
+        let path = &self.file.path;
         let mut seen = look(path).await;
         while tokio::time::timeout(LOOK, stop.cancelled()).await.is_err() {
             let now = look(path).await;

@@ -12,12 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::address::{AddressFile, own_token};
 use super::console_events::{Banner, Notice, rule_lines, tell};
 use super::listen::{access, listen};
-use super::reload::{Reloader, load};
+use super::reload::{Reloader, load_at_start};
 use super::restore::{configured_cloud, start_downloads, start_queue};
 use super::settings::Listen;
 use super::supervisor::Supervisor;
 use super::{AgentError, Settings, embedded, history, lock, service};
-use crate::api::{self, About, ApiState, EventCounts, serve};
+use crate::api::about::{Delivery, Limitation, limitations_of_own_hub};
+use crate::api::{self, About, ApiState, EventCounts, RulesFile, serve};
 use crate::hooks;
 use crate::model::State;
 use crate::portal_downloads::Inbox;
@@ -27,20 +28,37 @@ use masv_client::CloudSettings;
 use masv_db::DbError;
 use masv_platform::OwnPlaces;
 use masv_protocol::TeamId;
-use masv_rules::RuleSet;
+use masv_rules::{RuleSet, UploadKind};
 
 /// How often the line for `systemctl status` is looked at.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// What runs elsewhere and is watched over.
 const ENGINES: [&str; 3] = ["the upload engine", "the download engine", "the database's writer"];
 
+/// Raises the limit of open files and connections; with too few of them it is better not to begin.
+///
+/// # Errors
+/// [`AgentError::Descriptors`].
+pub fn raise_descriptors() -> Result<(), AgentError> {
+    match masv_platform::raise_descriptors() {
+        Some(allowed) if allowed < masv_platform::FEWEST_DESCRIPTORS => Err(AgentError::Descriptors { allowed }),
+        allowed => {
+            tracing::debug!(?allowed, "files and connections that may be open");
+            Ok(())
+        }
+    }
+}
+
 /// Runs the agent until `stop`, SIGTERM or Ctrl-C; then lets what is on its way end.
 ///
 /// # Errors
 /// See [`AgentError`]; each says what to do.
 pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sender<Notice>) -> Result<(), AgentError> {
-    let rules = load(settings.rules.clone()).await.map_err(AgentError::Rules)?;
+    raise_descriptors()?;
     let _lock = lock::lock(&settings.data_dir)?;
+    let rules_file = RulesFile::of(settings.rules.clone(), &settings.data_dir);
+    let (rules, wrong) = load_at_start(&settings.data_dir, &rules_file).await.map_err(AgentError::Rules)?;
+    let wrong = wrong.map(|diagnostics| diagnostics.render(false));
     AddressFile::forget(&settings.data_dir);
     let failed = |source| AgentError::DataDir { path: settings.data_dir.clone(), source };
     let access = access(&settings, own_token(&settings.data_dir).map_err(failed)?);
@@ -62,7 +80,11 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         data_dir: settings.data_dir.clone(),
         cloud: cloud_settings.base.to_string().trim_end_matches('/').to_owned(),
         embedded_hub: embedded.is_some(),
-        rules: settings.rules.clone(),
+        limitations: match &embedded {
+            Some(_) => limitations_of_own_hub(&settings.data_dir),
+            None => Vec::new(),
+        },
+        rules: rules_file.clone(),
         settings: settings_in_force(&settings, &rules, &cloud_settings, embedded.is_some()),
     };
     let banner = banner(&settings, &rules, &about, &api_address);
@@ -83,9 +105,10 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let inbox =
         Inbox::start(Arc::clone(&rules), queue.cloud().clone(), downloads.clone(), watching.child_token()).await;
     let watcher = Watcher::start(rules, store.clone(), outlet, watch_settings, watching).await;
-    let (problem, rules_problem) = watch::channel(None);
+    let (problem, rules_problem) = watch::channel(wrong.clone());
     let reloader = Arc::new(Reloader {
-        path: settings.rules.clone(),
+        file: rules_file,
+        data_dir: settings.data_dir.clone(),
         watcher: watcher.clone(),
         inbox: inbox.clone(),
         rules: told_rules,
@@ -139,9 +162,16 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         async move { reloader.follow(stop).await }
     });
     tracing::info!(api = %api_address, cloud = %banner.cloud, rules = banner.rules.len(), "ready");
-    service::ready(&format!("{} rules, API on {api_address}", banner.rules.len()));
+    let status = match &wrong {
+        None => format!("{} rules, API on {api_address}", banner.rules.len()),
+        Some(_) => "the rules file is wrong, the rules before go on".to_owned(),
+    };
+    service::ready(&status);
     // Whoever started the agent may not be listening.
     let _ = notices.send(Notice::Ready(banner)).await;
+    if let Some(report) = wrong {
+        let _ = notices.send(Notice::BadRules { report }).await;
+    }
 
     let failure = tokio::select! {
         () = wait_for_the_end(&stop, &reloader) => None,
@@ -202,11 +232,18 @@ fn banner(settings: &Settings, rules: &RuleSet, about: &About, api: &str) -> Ban
         api: api.to_owned(),
         cloud: about.cloud.clone(),
         embedded_hub: about.embedded_hub,
+        limitations: limitations_that_matter(rules, about),
         data_dir: settings.data_dir.clone(),
-        rules_file: settings.rules.clone(),
+        rules_file: about.rules.there().map(Path::to_owned),
         rules: rule_lines(rules),
         warnings: rules.warnings.clone(),
     }
+}
+
+/// What the deliveries do not reach, as far as these rules make them: without rules, links are what is made by hand.
+fn limitations_that_matter(rules: &RuleSet, about: &About) -> Vec<Limitation> {
+    let mails = rules.rules.iter().any(|rule| !matches!(rule.upload.kind, UploadKind::Link));
+    about.limitations.iter().filter(|limitation| mails || limitation.of == Delivery::Links).cloned().collect()
 }
 
 fn reload_by(reloader: &Arc<Reloader>) -> api::Reload {

@@ -47,7 +47,7 @@ pub(super) fn find_or_make(path: &Path) -> std::io::Result<SecretString> {
     // Of mode 0600 from the beginning.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(secret.as_bytes())?;
-    file.as_file().sync_all()?;
+    masv_platform::flush(file.as_file())?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(secret.into())
 }

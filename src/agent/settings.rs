@@ -16,7 +16,7 @@ pub use self::sources::{Origin, Origins};
 pub use self::written::{LogFormat, Mode, Written};
 use super::{AgentError, secrets};
 use crate::api::about::Setting;
-use crate::upload::UploadSettings;
+use crate::upload::{CHUNK_SIZES, UploadSettings};
 
 /// Where the API listens when nobody says.
 const DEFAULT_LISTEN: &str = "http://127.0.0.1:8080";
@@ -121,14 +121,15 @@ impl Written {
             (None, None, None) => None,
         };
         let team_id = from.choose("team-id", self.team_id, file.team_id, String::clone, "the only one");
+        if team_id.as_ref().is_some_and(|team| team.trim().is_empty()) {
+            return Err(setting("--team-id", "name the team, or leave it out"));
+        }
         let auto_finalize = from.choose("auto-finalize", self.auto_finalize, file.auto_finalize, shown, "true");
         let auto_resume = from.choose("auto-resume", self.auto_resume, file.auto_resume, shown, "true");
         let chunk_size =
             from.choose("chunk-size", self.chunk_size, file.chunk_size, |s| s.0.to_string(), &shown(&DEFAULT_CHUNK));
         let chunk_size = chunk_size.map_or(DEFAULT_CHUNK, |size| size.0);
-        if chunk_size == 0 {
-            return Err(setting("--chunk-size", "must be more than 0"));
-        }
+        CHUNK_SIZES.check(chunk_size).map_err(|problem| setting("--chunk-size", problem))?;
         let (given, in_file) = (self.upload_workers, file.upload_workers);
         let workers = from.choose("upload-workers", given, in_file, shown, &shown(&defaults.workers));
         let workers = workers.unwrap_or(defaults.workers);
@@ -234,6 +235,7 @@ fn parse_listen(text: &str) -> Result<Listen, AgentError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::types::Size;
 
     #[test]
     fn a_flag_counts_before_the_file_and_the_file_before_the_default() {
@@ -286,6 +288,9 @@ mod tests {
             (Written { listen: Some("somewhere".into()), ..Written::default() }, "--listen"),
             (Written { cloud_url: Some("ftp://x".into()), ..Written::default() }, "--cloud-url"),
             (Written { upload_workers: Some(0), ..Written::default() }, "--upload-workers"),
+            (Written { chunk_size: Some(Size(1_000_000)), ..Written::default() }, "--chunk-size"),
+            (Written { chunk_size: Some(Size(6 << 30)), ..Written::default() }, "--chunk-size"),
+            (Written { team_id: Some(" ".into()), ..Written::default() }, "--team-id"),
             (Written { token_file: Some("/nowhere".into()), ..Written::default() }, "--token-file"),
         ];
         for (written, named) in cases {

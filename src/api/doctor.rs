@@ -3,10 +3,12 @@
 //!
 //! **In**: observations. **Out**: [`Check`]s. What is good or bad is decided by pure functions.
 
+use std::io::Write;
 use std::path::Path;
 
-use rustix::fs::{Access, access, statvfs};
+use rustix::fs::{Access, access};
 
+use super::about::Limitation;
 use super::types::{Check, Grade};
 use crate::watch::{RuleStatus, silent_file_system};
 use masv_client::{Cloud, CloudError, Reached};
@@ -93,10 +95,12 @@ fn authorised(answer: &Result<Option<bool>, CloudError>) -> Check {
 #[must_use]
 pub fn machine(data_dir: &Path, rules: &RuleSet, folders: &dyn Fn(&str) -> Option<u64>) -> Vec<Check> {
     let mut checks = vec![room(data_dir)];
+    // Whoever looks without an agent may be another user, and the directory need not be there yet.
+    checks.extend(data_dir.is_dir().then(|| written(data_dir)));
     let enabled: Vec<&Rule> = rules.rules.iter().map(AsRef::as_ref).filter(|rule| rule.enabled).collect();
     let watched = enabled.iter().map(|rule| folders(&rule.name).unwrap_or(1)).sum();
     checks.extend(watches_limit().map(|limit| watches(limit, watched)));
-    checks.extend(rustix::process::getrlimit(rustix::process::Resource::Nofile).current.map(descriptors));
+    checks.extend(masv_platform::descriptors().map(descriptors));
     checks.extend(enabled.into_iter().map(folder));
     checks.extend(rules.downloads.iter().filter(|rule| rule.enabled).map(|rule| destination(&rule.name, &rule.into)));
     checks
@@ -112,6 +116,28 @@ pub fn at_work(rules: &[RuleStatus]) -> Vec<Check> {
             "run that as root, and write the same into /etc/sysctl.d; until then drops are noticed a little later",
         )
     });
+    let uploads = rules.iter().filter(|rule| rule.failed_uploads > 0).map(|rule| {
+        let reason = rule.last_error.as_ref().filter(|error| error.code == "upload").map(|error| error.message.clone());
+        let many = if rule.failed_uploads == 1 { "upload has failed" } else { "uploads have failed" };
+        let finding = format!("{} {many}: {}", rule.failed_uploads, reason.unwrap_or_else(|| "see each".to_owned()));
+        check(format!("uploads of {}", rule.name), Grade::Red, finding)
+            .todo("`masv upload ls --states error` lists them, `masv upload status ID` says what to do")
+    });
+    // What its uploads have met stands above, what its folder has met with the folder.
+    let failing = rules.iter().filter_map(|rule| Some((rule, rule.last_error.as_ref().filter(|error| !error.over)?)));
+    let failing = failing.filter(|(_, error)| !matches!(error.code, "upload" | "offline")).map(|(rule, error)| {
+        check(format!("rule {}", rule.name), Grade::Red, error.message.clone())
+            .todo(format!("`masv rule status {}` shows what waits for it", rule.name))
+    });
+    told.chain(uploads).chain(failing).collect()
+}
+
+/// What the deliveries do not reach.
+#[must_use]
+pub fn deliveries(limitations: &[Limitation]) -> Vec<Check> {
+    let told = limitations.iter().map(|limitation| {
+        check(limitation.of.as_str(), Grade::Amber, limitation.message.clone()).todo(limitation.hint.clone())
+    });
     told.collect()
 }
 
@@ -126,12 +152,35 @@ pub fn rules_file(problem: Option<&str>) -> Option<Check> {
     )
 }
 
+/// Bytes that are written to see whether anything can be: more than file systems keep beside the name.
+const PROBE: usize = 8 << 10;
+
+/// Whether the state can be written now. Blocks, for as long as the disk takes.
+///
+/// # Errors
+/// Why not: a full disk, one that has become read-only, permissions that were taken away.
+pub fn can_write(data_dir: &Path) -> std::io::Result<()> {
+    let mut file = tempfile::tempfile_in(data_dir)?;
+    file.write_all(&[1; PROBE])?;
+    file.sync_data()
+}
+
+fn written(data_dir: &Path) -> Check {
+    match can_write(data_dir) {
+        Ok(()) => check("state", Grade::Green, format!("{} can be written", data_dir.display())),
+        Err(error) => check("state", Grade::Red, format!("{} cannot be written: {error}", data_dir.display()))
+            .todo("make room, mount it writable, or give it to the agent's user: until then no order is taken"),
+    }
+}
+
 fn room(data_dir: &Path) -> Check {
     let name = "disk";
-    match statvfs(data_dir) {
-        Ok(disk) => room_left(data_dir, disk.f_bavail.saturating_mul(disk.f_frsize)),
-        Err(rustix::io::Errno::NOENT) => check(name, Grade::Amber, format!("{} is not there yet", data_dir.display()))
-            .todo("the first start makes it; --data-dir or MASV_DATA_DIR name another"),
+    match masv_platform::free_space(data_dir) {
+        Ok(free) => room_left(data_dir, free),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            check(name, Grade::Amber, format!("{} is not there yet", data_dir.display()))
+                .todo("the first start makes it; --data-dir or MASV_DATA_DIR name another")
+        }
         Err(error) => check(name, Grade::Red, format!("{}: {error}", data_dir.display()))
             .todo("make the data directory accessible to the agent's user"),
     }
@@ -175,7 +224,8 @@ fn descriptors(limit: u64) -> Check {
         return check("files", Grade::Green, finding);
     }
     let todo = "raise it: LimitNOFILE= in a drop-in of the unit, or `ulimit -n 65536` before the start";
-    check("files", if limit < 256 { Grade::Red } else { Grade::Amber }, finding).todo(todo)
+    check("files", if limit < masv_platform::FEWEST_DESCRIPTORS { Grade::Red } else { Grade::Amber }, finding)
+        .todo(todo)
 }
 
 /// Where a rule downloads to.
@@ -186,7 +236,7 @@ fn destination(rule: &str, into: &Path) -> Check {
     match access(there, Access::WRITE_OK | Access::EXEC_OK) {
         Ok(()) => check(name, Grade::Green, format!("{} can be written", into.display())),
         Err(error) => check(name, Grade::Red, format!("{} cannot be written: {error}", there.display()))
-            .todo("let the agent's user write it, and as a service give it ReadWritePaths=; see docs/service.md"),
+            .todo("let the agent's user write it, and as a service give it ReadWritePaths=; service.md in the documentation says how"),
     }
 }
 
@@ -227,7 +277,7 @@ fn judge_folder(rule: &str, watch: &Path, create: bool, takes_away: bool, seen: 
             "make it, mount it, or set `create: true` in the rule".to_owned()
         } else {
             format!(
-                "let the agent's user read and enter it: `setfacl -R -m u:masv-agent:rX {folder}`; see docs/service.md"
+                "let the agent's user read and enter it: `setfacl -R -m u:masv-agent:rX {folder}`; service.md in the documentation says how"
             )
         };
         return check(name, grade, format!("{folder}: {problem}")).todo(todo);
@@ -238,7 +288,7 @@ fn judge_folder(rule: &str, watch: &Path, create: bool, takes_away: bool, seen: 
             Grade::Red,
             format!("{folder} can not be written, and the rule deletes or moves what it sent"),
         )
-        .todo("let the agent's user write it, and as a service give it ReadWritePaths=; see docs/service.md");
+        .todo("let the agent's user write it, and as a service give it ReadWritePaths=; service.md in the documentation says how");
     }
     if let Some(system) = seen.silent {
         let finding =

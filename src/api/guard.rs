@@ -154,6 +154,23 @@ fn is_loopback_host(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// What every answer says to browsers: it is what it says it is, nobody keeps it, no other page gets it. Links in it are
+/// secrets. What a route has said itself stays.
+pub(super) async fn harden(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let said = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    for (name, value) in said {
+        headers.entry(name).or_insert(header::HeaderValue::from_static(value));
+    }
+    response
+}
+
 /// Lets a request through or answers it.
 pub(super) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
     let caller = request.extensions().get::<Caller>().and_then(|caller| caller.0);

@@ -25,6 +25,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::ApiState;
+use super::about::Delivery;
 use super::error::ApiError;
 use super::openapi::{Answer, Operation, Schemas};
 use super::process::Process;
@@ -183,8 +184,11 @@ fn about(all: &mut Exposition, state: &ApiState) {
     all.gauges("masv_build_info", "The version that runs; always 1", None, [(version, 1.0)]);
     let authorised = f64::from(u8::from(state.queue.cloud().is_authorised()));
     all.gauge("masv_cloud_authorised", "Whether there is a key or a session for the cloud", None, authorised);
-    let free = rustix::fs::statvfs(&state.about.data_dir).ok();
-    let free = free.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) as f64);
+    let limited =
+        Delivery::ALL.map(|of| (label("of", of.as_str()), f64::from(u8::from(state.about.limitation(of).is_some()))));
+    let help = "1 while what is delivered this way reaches this machine only, or nobody";
+    all.gauges("masv_delivery_limited", help, None, limited);
+    let free = masv_platform::free_space(&state.about.data_dir).ok().map(|bytes| bytes as f64);
     all.gauge("masv_data_free", "Room left for the data directory", Some(Unit::Bytes), free);
 }
 
@@ -243,10 +247,13 @@ fn rules(all: &mut Exposition, rules: &[RuleStatus]) {
     });
     all.gauges("masv_rule_state", "1 for the state that the rule is in", None, states);
     type Read = fn(&RuleStatus) -> Option<f64>;
-    let gauges: [(&str, &str, Option<Unit>, Read); 7] = [
+    let gauges: [(&str, &str, Option<Unit>, Read); 8] = [
         ("masv_rule_waiting_files", "Files that wait to be sent", None, |rule| Some(rule.waiting_count as f64)),
         ("masv_rule_lag", "How long the file that waits longest has been waiting", Some(Unit::Seconds), |rule| {
             Some(age(rule.waiting.iter().map(|file| file.since).min()))
+        }),
+        ("masv_rule_failed_uploads", "Uploads of the rule that have failed and wait for somebody", None, |rule| {
+            Some(rule.failed_uploads as f64)
         }),
         ("masv_rule_unread_paths", "Paths that could not be looked at", None, |rule| Some(rule.unread.len() as f64)),
         ("masv_rule_failing", "Whether something is wrong with the rule now", None, |rule| {

@@ -19,12 +19,13 @@ mod expand;
 mod guard;
 mod metrics;
 mod openapi;
+mod portal_name;
 mod process;
 mod routes;
 mod serve;
 pub mod types;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -75,6 +76,43 @@ pub struct ApiState {
     pub shutdown: CancellationToken,
 }
 
+/// The rules file: the one that was named, or else the one in the data directory, which is made by the first rule that is
+/// ordered.
+#[derive(Debug, Clone)]
+pub struct RulesFile {
+    /// Where it is, absolute.
+    pub path: PathBuf,
+    /// Whether somebody named it; it must be there then.
+    named: bool,
+}
+
+impl RulesFile {
+    /// The one that was named, if one was.
+    #[must_use]
+    pub fn of(named: Option<PathBuf>, data_dir: &Path) -> Self {
+        Self { named: named.is_some(), path: named.unwrap_or_else(|| data_dir.join("rules.yaml")) }
+    }
+
+    /// Whether it is there, or should be.
+    #[must_use]
+    pub fn is_expected(&self) -> bool {
+        self.named || self.path.exists()
+    }
+
+    /// The file, where it is expected.
+    #[must_use]
+    pub fn there(&self) -> Option<&Path> {
+        self.is_expected().then_some(self.path.as_path())
+    }
+}
+
+impl About {
+    /// What a delivery of this kind does not reach.
+    fn limitation(&self, of: about::Delivery) -> Option<&about::Limitation> {
+        self.limitations.iter().find(|limitation| limitation.of == of)
+    }
+}
+
 /// What is told about the agent itself.
 #[derive(Debug, Clone)]
 pub struct About {
@@ -86,8 +124,10 @@ pub struct About {
     pub cloud: String,
     /// Whether that cloud is the hub in its own process.
     pub embedded_hub: bool,
-    /// The rules file, where there is one.
-    pub rules: Option<PathBuf>,
+    /// What its deliveries do not reach.
+    pub limitations: Vec<about::Limitation>,
+    /// The rules file.
+    pub rules: RulesFile,
     /// The settings it was started with.
     pub settings: Vec<about::Setting>,
 }

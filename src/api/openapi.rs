@@ -73,6 +73,14 @@ impl Routes {
         self.on(&Method::PATCH, MethodFilter::PATCH, path, handler, about)
     }
 
+    pub(super) fn put<H, T, A>(self, path: &str, handler: H, about: &str) -> Self
+    where
+        H: Handler<T, ApiState> + Described<A>,
+        T: 'static,
+    {
+        self.on(&Method::PUT, MethodFilter::PUT, path, handler, about)
+    }
+
     pub(super) fn delete<H, T, A>(self, path: &str, handler: H, about: &str) -> Self
     where
         H: Handler<T, ApiState> + Described<A>,

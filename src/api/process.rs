@@ -23,7 +23,7 @@ impl Process {
         Self {
             // Reading the folder is itself a descriptor.
             descriptors: descriptors.map(|all| (all.count() as u64).saturating_sub(1)),
-            descriptors_limit: rustix::process::getrlimit(rustix::process::Resource::Nofile).current,
+            descriptors_limit: masv_platform::descriptors(),
             ..Self::of_stat(&stat, rustix::param::page_size() as u64, rustix::param::clock_ticks_per_second())
         }
     }

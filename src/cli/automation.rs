@@ -7,10 +7,11 @@ use clap::{ArgAction, Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::confirm::confirm;
 use super::error::CliError;
 use super::output::Output;
 use super::{rule, upload};
-use crate::api::types::{AutomationAdded, NewPortalDownload, NewUploadAutomation};
+use crate::api::types::{AutomationAdded, AutomationChange, NewPortalDownload, NewUploadAutomation};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -20,6 +21,104 @@ pub(super) enum Command {
     /// Write a rule into the rules file; its comments stay, and it works at once.
     #[command(subcommand)]
     Add(Add),
+    /// Change a rule in the rules file; its comments stay, and it works so at once.
+    #[command(subcommand)]
+    Update(Update),
+    /// Take a rule out of the rules file; what it has transferred stays known.
+    #[command(visible_alias = "rm", after_help = "Example:\n  masv automation delete from-acme --yes")]
+    Delete {
+        /// The rule.
+        id: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Update {
+    /// Of a rule that fetches: what is named changes, all else stays.
+    #[command(
+        after_help = "Examples:\n  masv automation update download from-acme --disable\n  masv automation update download from-acme --destination /srv/incoming --priority 2"
+    )]
+    Download {
+        /// The rule.
+        id: String,
+        /// The portal.
+        #[arg(long)]
+        subdomain: Option<String>,
+        /// The folder that packages go into; made where it is missing.
+        #[arg(long, value_name = "FOLDER")]
+        destination: Option<PathBuf>,
+        /// Give each package a folder of its own.
+        #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        create_package_folder: Option<bool>,
+        /// Put a folder named as the portal around its packages.
+        #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        create_portal_subfolder: Option<bool>,
+        /// Only what was finalized from this time on.
+        #[arg(long, value_name = "TIME")]
+        effective_time: Option<String>,
+        #[command(flatten)]
+        work: Work,
+    },
+    /// Of a rule that sends: whether it works, and its priority.
+    #[command(after_help = "Example:\n  masv automation update upload dailies --disable")]
+    Upload {
+        /// The rule.
+        id: String,
+        #[command(flatten)]
+        work: Work,
+    },
+}
+
+/// How a rule works, of either direction.
+#[derive(Debug, Args)]
+pub(super) struct Work {
+    /// Whether it works.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    enable: Option<bool>,
+    /// Let it work no more.
+    #[arg(long, conflicts_with = "enable")]
+    disable: bool,
+    /// Priority of its transfers; higher goes first.
+    #[arg(long, allow_negative_numbers = true)]
+    priority: Option<i32>,
+}
+
+impl Work {
+    fn change(&self) -> AutomationChange {
+        let enabled = if self.disable { Some(false) } else { self.enable };
+        AutomationChange { enabled, priority: self.priority, ..AutomationChange::default() }
+    }
+}
+
+impl Update {
+    /// Which rule, and what changes of it.
+    fn build(self) -> Result<(String, AutomationChange), CliError> {
+        Ok(match self {
+            Self::Upload { id, work } => (id, work.change()),
+            Self::Download {
+                id,
+                subdomain,
+                destination,
+                create_package_folder,
+                create_portal_subfolder,
+                effective_time,
+                work,
+            } => {
+                let change = AutomationChange {
+                    portal_subdomain: subdomain,
+                    dst_folder: destination.map(absolute).transpose()?,
+                    create_package_folder,
+                    create_portal_subfolder,
+                    effective_time,
+                    ..work.change()
+                };
+                (id, change)
+            }
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -186,6 +285,12 @@ impl Upload {
     }
 }
 
+/// The path of a call about one rule; whatever was typed stays one segment.
+fn one(id: &str) -> String {
+    let escaped: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    format!("/automations/{}", escaped.replace('+', "%20"))
+}
+
 pub(super) async fn run(
     command: Command,
     client: impl FnOnce() -> Result<Client, CliError>,
@@ -193,6 +298,20 @@ pub(super) async fn run(
 ) -> Result<ExitCode, CliError> {
     let added: AutomationAdded = match command {
         Command::Ls => return rule::run(rule::Command::Ls, client, output).await,
+        Command::Update(update) => {
+            let (id, change) = update.build()?;
+            let changed: Value = client()?.patch(&one(&id), &change).await?;
+            output.json(&changed);
+            output.line(&format!("Changed {id}."));
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Delete { id, yes } => {
+            confirm(&format!("Take the rule {id} out of the rules file?"), yes, "confirm with --yes")?;
+            client()?.delete(&one(&id)).await?;
+            output.json(&json!({ "removed": id }));
+            output.line(&format!("Removed {id}."));
+            return Ok(ExitCode::SUCCESS);
+        }
         Command::Add(Add::Download(new)) => client()?.post("/automations/portal_download", &new.build()?).await?,
         Command::Add(Add::Upload(new)) => client()?.post("/automations/upload", &new.build()?).await?,
     };

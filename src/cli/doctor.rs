@@ -82,7 +82,7 @@ fn unit(state: Option<(String, String)>, agent: Grade) -> Check {
         None => check(
             Grade::Amber,
             "not installed: the agent does not start by itself".into(),
-            Some("`masv service install`, where it should; see docs/service.md"),
+            Some("`masv service install`, where it should; service.md in the documentation says how"),
         ),
         Some((name, state)) if state == "active" => check(Grade::Green, format!("{name} is active"), None),
         Some((name, state)) if agent == Grade::Green => check(

@@ -100,12 +100,22 @@ pub(super) struct Start {
     /// Number of the group that owns what is written.
     #[arg(long)]
     gid: Option<u32>,
+    /// Taken for scripts of the MASV Agent, and without effect: parts are as large as the sender made them.
+    #[arg(long, value_name = "SIZE", hide = true)]
+    chunk_size: Option<String>,
+    /// Taken for scripts of the MASV Agent, and without effect: no package is held back here.
+    #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true")]
+    bypass_package_quarantine: bool,
     /// Follow until it is done. Ctrl-C stops following, not the download.
     #[arg(long)]
     wait: bool,
 }
 
 async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
+    if start.chunk_size.is_some() || start.bypass_package_quarantine {
+        output.note("note: --chunk-size and --bypass-package-quarantine have no effect on downloads here");
+    }
     let new = NewDownload {
         url: start.url,
         dst_folder: upload::absolute(vec![start.destination])?.pop().unwrap_or_default(),

@@ -202,7 +202,8 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
             Ok(ExitCode::SUCCESS)
         }
         Command::Man { to: Some(folder) } => {
-            let written = clap_mangen::generate_to(Arguments::command(), &folder);
+            let written =
+                std::fs::create_dir_all(&folder).and_then(|()| clap_mangen::generate_to(Arguments::command(), &folder));
             written.map_err(|error| CliError::failed(format!("cannot write into {}: {error}", folder.display())))?;
             Ok(ExitCode::SUCCESS)
         }

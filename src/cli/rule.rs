@@ -13,7 +13,7 @@ use super::client::Client;
 use super::error::CliError;
 use super::output::{Cell, Mood, Output, count, duration, size};
 use super::rule_reports as reports;
-use masv_rules::SystemEnvironment;
+use masv_rules::{RuleSet, SystemEnvironment, UploadKind};
 
 /// The rules file when none is named.
 pub(super) const USUAL_FILE: &str = "rules.yaml";
@@ -208,9 +208,13 @@ fn check(file: &Path, output: &Output) -> Result<(), CliError> {
     match masv_rules::load(&file, &SystemEnvironment) {
         Ok(rules) => {
             let number = rules.rules.len() + rules.downloads.len();
-            output.json(&json!({ "valid": true, "rules": number, "warnings": rules.warnings }));
+            let note = reaches_few(&rules);
+            output.json(&json!({ "valid": true, "rules": number, "warnings": rules.warnings, "note": note }));
             for warning in &rules.warnings {
                 output.report(&warning.render(colours));
+            }
+            if let Some(note) = note.filter(|_| !output.is_json()) {
+                output.note(&note);
             }
             output.line(&format!("{}: {}, no errors.", file.display(), count(number as u64, "rule")));
             Ok(())
@@ -222,6 +226,19 @@ fn check(file: &Path, output: &Output) -> Result<(), CliError> {
             Err(CliError::failed(format!("{errors} in {}", file.display())))
         }
     }
+}
+
+/// What a file without a cloud should have said of its packages.
+fn reaches_few(rules: &RuleSet) -> Option<String> {
+    if rules.cloud.is_some() || rules.rules.is_empty() {
+        return None;
+    }
+    let mails = rules.rules.iter().any(|rule| !matches!(rule.upload.kind, UploadKind::Link));
+    let mails = if mails { ", and mails reach nobody" } else { "" };
+    Some(format!(
+        "note: without `cloud` here and without --cloud-url, the agent sends to its own hub: links open on this machine \
+         only{mails}"
+    ))
 }
 
 pub(super) fn text(value: &Value) -> String {

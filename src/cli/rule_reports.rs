@@ -16,7 +16,7 @@ use super::output::{Cell, Mood, Output, count, duration, size};
 use super::rule::{USUAL_FILE, clock, package_id, text};
 use super::transfers;
 use crate::agent;
-use crate::api::types::Standing;
+use crate::api::types::{PortalTarget, Standing};
 use crate::model::{Link, State};
 use masv_rules::SystemEnvironment;
 
@@ -219,6 +219,11 @@ struct Past {
     standing: Standing,
     #[serde(default)]
     links: Vec<Link>,
+    /// Of a mail.
+    #[serde(default)]
+    recipients: Vec<String>,
+    /// Of a portal.
+    portal: Option<PortalTarget>,
     /// Of a download.
     package_id: Option<String>,
     dst_folder: Option<String>,
@@ -232,9 +237,9 @@ pub(super) fn history(answer: &Value, output: &Output) -> Result<(), CliError> {
     let downloads = past.iter().any(|one| one.dst_folder.is_some());
     let (last, title) = if downloads { ("package", "PACKAGE") } else { ("link", "LINK") };
     let csv: Vec<Vec<String>> = past.iter().map(csv_row).collect();
-    output.csv(&["when", "name", "files", "bytes", "duration", last, "outcome"], &csv);
+    output.csv(&["when", "name", "files", "bytes", "duration", last, "outcome", "to"], &csv);
     let table: Vec<Vec<Cell>> = past.iter().map(table_row).collect();
-    output.table(&["WHEN", "NAME", "FILES", "SIZE", "TOOK", "OUTCOME", title], &table);
+    output.table(&["WHEN", "NAME", "FILES", "SIZE", "TOOK", "OUTCOME", "TO", title], &table);
     Ok(())
 }
 
@@ -247,6 +252,12 @@ fn when(past: &Past) -> Timestamp {
 fn took(past: &Past) -> Option<u64> {
     let took = past.standing.completed_at?.duration_since(past.standing.created_at);
     u64::try_from(took.as_secs()).ok()
+}
+
+/// The recipients of an upload, or the folder of a download.
+fn to(past: &Past) -> String {
+    let portal = past.portal.as_ref().map(|portal| format!("portal {}", portal.subdomain));
+    portal.or_else(|| past.dst_folder.clone()).unwrap_or_else(|| past.recipients.join(", "))
 }
 
 fn link_or_package(past: &Past) -> String {
@@ -270,6 +281,7 @@ fn csv_row(past: &Past) -> Vec<String> {
         took(past).map(|seconds| seconds.to_string()).unwrap_or_default(),
         link_or_package(past),
         outcome(past),
+        to(past),
     ]
 }
 
@@ -282,6 +294,7 @@ fn table_row(past: &Past) -> Vec<Cell> {
         Cell::right(size(past.standing.size)),
         Cell::right(took(past).map(duration).unwrap_or_default()),
         Cell::mood(outcome(past), mood),
+        to(past).into(),
         link_or_package(past).into(),
     ]
 }

@@ -20,7 +20,7 @@ use crate::api::about::{Copied, Setting, SettingsInForce};
 use crate::api::types::Server;
 
 /// How long `server stop` waits for the end.
-const STOPPING: Duration = Duration::from_secs(20);
+const STOPPING: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Subcommand)]
@@ -132,6 +132,9 @@ fn status(server: &Server, output: &Output) {
     let rules = server.rules_file.as_deref().unwrap_or("none");
     output.line(&format!("masv {}, process {}, since {:.0}", server.version, server.pid, server.started_at));
     output.line(&format!("  cloud    {cloud}"));
+    for limitation in &server.limitations {
+        output.line(&format!("           {}", limitation.message));
+    }
     output.line(&format!("  rules    {} in {rules}", server.rules));
     if let Some(problem) = &server.rules_problem {
         output.note(&format!("{problem}\n\nThe rules file is wrong; the rules before go on."));
@@ -223,6 +226,12 @@ fn greet(banner: &Banner, output: Output, line: impl Fn(&str)) {
     line(&format!("  sends to  {cloud}"));
     line(&format!("  API       {}", banner.api));
     line(&format!("  state in  {}", banner.data_dir.display()));
+    for limitation in &banner.limitations {
+        line(&format!("  note      {}", limitation.message));
+    }
+    if let Some(limitation) = banner.limitations.first() {
+        line(&format!("            {}", limitation.hint));
+    }
     match &banner.rules_file {
         None => line("  no rules  give a rules file with --rules; `masv rule init` prints one to start from"),
         Some(file) => line(&format!("  rules in  {}", file.display())),

@@ -97,11 +97,21 @@ pub(super) enum FifoCommand {
     Status,
     /// Change it, at once.
     #[command(
-        after_help = "Examples:\n  masv settings fifo update 1\n  masv settings fifo update 1 --direction download"
+        after_help = "Examples:\n  masv settings fifo update 1\n  masv settings fifo update 1 --direction download\n  masv settings fifo update --enable --uploads 1 --downloads 2\n  masv settings fifo update --enable=false"
     )]
     Update {
-        /// Transfers at once.
-        count: usize,
+        /// Transfers at once, of the direction.
+        #[arg(conflicts_with_all = ["enable", "uploads", "downloads"])]
+        count: Option<usize>,
+        /// Whether fewer are worked on at once than usual; without counts, one.
+        #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        enable: Option<bool>,
+        /// Uploads at once.
+        #[arg(long, value_name = "N")]
+        uploads: Option<usize>,
+        /// Downloads at once.
+        #[arg(long, value_name = "N")]
+        downloads: Option<usize>,
     },
 }
 
@@ -212,18 +222,33 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
             setting("/settings/workers", change, client, output, say).await?;
         }
         Command::Fifo { direction, command } => {
+            let mut both = false;
             let change = match (command, direction) {
                 (FifoCommand::Status, _) => None,
-                (FifoCommand::Update { count }, Direction::Upload) => {
-                    Some(FifoMode { active_upload_count: Some(count), ..FifoMode::default() })
+                (FifoCommand::Update { count: count @ Some(_), .. }, Direction::Upload) => {
+                    Some(FifoMode { active_upload_count: count, ..FifoMode::default() })
                 }
-                (FifoCommand::Update { count }, Direction::Download) => {
-                    Some(FifoMode { active_download_count: Some(count), ..FifoMode::default() })
+                (FifoCommand::Update { count: count @ Some(_), .. }, Direction::Download) => {
+                    Some(FifoMode { active_download_count: count, ..FifoMode::default() })
+                }
+                (FifoCommand::Update { count: None, enable, uploads, downloads }, _) => {
+                    if enable.is_none() && uploads.is_none() && downloads.is_none() {
+                        return Err(CliError::usage(
+                            "name what to change: a number, --enable, --uploads or --downloads",
+                        ));
+                    }
+                    both = true;
+                    Some(FifoMode { enabled: enable, active_upload_count: uploads, active_download_count: downloads })
                 }
             };
-            let say = |now: &FifoMode| match direction {
-                Direction::Upload => at_once(now.active_upload_count.unwrap_or_default(), "upload"),
-                Direction::Download => at_once(now.active_download_count.unwrap_or_default(), "download"),
+            let say = |now: &FifoMode| {
+                let uploads = at_once(now.active_upload_count.unwrap_or_default(), "upload");
+                let downloads = at_once(now.active_download_count.unwrap_or_default(), "download");
+                match direction {
+                    _ if both => format!("{uploads} {downloads}"),
+                    Direction::Upload => uploads,
+                    Direction::Download => downloads,
+                }
             };
             setting("/settings/fifo_mode", change, client, output, say).await?;
         }

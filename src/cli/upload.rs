@@ -1,15 +1,17 @@
 //! `masv upload`: started, listed, steered, watched.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::client::Client;
-use super::error::CliError;
+use super::error::{CliError, Exit};
 use super::output::{Cell, Mood, Output, duration, size};
+use super::rule_reports::whole_path;
 use super::transfers::{Removing, Transfer, list, one, pause, percent_of, remove, resume, say, state_of, with_files};
 use super::{user, watch};
 use crate::api::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Size, Started, Upload};
@@ -103,6 +105,13 @@ pub(super) enum Command {
         /// Whether it is finalized by itself.
         #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         auto_finalize: Option<bool>,
+        /// Another password, of a portal its access code, as long as the package is not made; `-` reads it from standard input.
+        /// An upload that has failed goes on with it.
+        #[arg(long)]
+        password: Option<SecretString>,
+        /// A file that holds it.
+        #[arg(long, value_name = "FILE", conflicts_with = "password")]
+        password_file: Option<PathBuf>,
     },
     /// Follow one upload, or all, until done; the exit code tells how it ended.
     #[command(after_help = "Example:\n  masv upload watch")]
@@ -158,8 +167,8 @@ pub(super) enum Start {
         /// Your mail address.
         #[arg(long)]
         sender: String,
-        /// Values for the portal's form.
-        #[arg(long, value_delimiter = ',', value_name = "KEY=VALUE,...")]
+        /// Values for the portal's form; can be given several times. A comma that begins no KEY= is part of the value.
+        #[arg(long, value_name = "KEY=VALUE,...")]
         metadata: Vec<String>,
         #[command(flatten)]
         common: CommonFlags,
@@ -252,8 +261,11 @@ pub(super) fn absolute(paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, CliError> {
         .map(|path| {
             let from_here = std::env::current_dir().map(|here| here.join(&path));
             let full = from_here.map_err(|error| CliError::failed(format!("the current folder is gone: {error}")))?;
-            // `..` and links are resolved here, where the path was typed.
-            Ok(full.canonicalize().ok().filter(|_| has_dots(&path)).unwrap_or(full))
+            // `..` and links are resolved here, where the path was typed; what is not there yet, by its name.
+            if !has_dots(&path) {
+                return Ok(full);
+            }
+            full.canonicalize().or_else(|_| whole_path(&full))
         })
         .collect()
 }
@@ -294,14 +306,23 @@ fn new_upload(common: Common, link: LinkFlags, recipients: Vec<String>) -> NewUp
     }
 }
 
-fn parse_metadata(pairs: &[String]) -> Result<BTreeMap<String, String>, CliError> {
-    pairs
-        .iter()
-        .map(|pair| {
-            let split = pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
-            split.ok_or_else(|| CliError::usage(format!("--metadata: {pair:?} is not of the form KEY=VALUE")))
-        })
-        .collect()
+/// Keys and values as they were given, in one flag or in several. A piece without `=` belongs to the value before its comma.
+fn parse_metadata(given: &[String]) -> Result<BTreeMap<String, String>, CliError> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for text in given {
+        let mut first = true;
+        for piece in text.split(',') {
+            match (piece.split_once('='), pairs.last_mut().filter(|_| !first)) {
+                (Some((key, value)), _) if !key.trim().is_empty() => {
+                    pairs.push((key.trim().to_owned(), value.to_owned()));
+                }
+                (None, Some((_, value))) => *value = format!("{value},{piece}"),
+                _ => return Err(CliError::usage(format!("--metadata: {piece:?} is not of the form KEY=VALUE"))),
+            }
+            first = false;
+        }
+    }
+    Ok(pairs.into_iter().map(|(key, value)| (key, value.trim().to_owned())).collect())
 }
 
 async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
@@ -327,6 +348,20 @@ async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCod
         Some(link) => format!("Upload {} started. Shareable link: {link}", started.upload_id),
         None => format!("Upload {} started.", started.upload_id),
     });
+    // For the person who is about to pass the link on; programs have it in the answer.
+    if let Some(note) = started.note.as_ref().filter(|_| !output.is_json() && std::io::stderr().is_terminal()) {
+        output.note(&format!("  {note}"));
+    }
+    if let Some(error) = &started.error {
+        let no_link = if error.code == "retrying" { "there is no link yet" } else { "it has failed" };
+        output.note(&format!("{no_link}: {}", error.message));
+        if let Some(hint) = &error.hint {
+            output.note(&format!("  {hint}"));
+        }
+        if error.code != "retrying" && !wait {
+            return Ok(ExitCode::from(Exit::EndedInError as u8));
+        }
+    }
     if wait { watch::follow(Some(started.upload_id), client, output).await } else { Ok(ExitCode::SUCCESS) }
 }
 
@@ -370,11 +405,16 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
             let more = MoreFiles { paths: absolute(paths)?, exclude: Vec::new() };
             say::<Upload>(&client.post(&one::<Upload>(&id, "/files"), &more).await?, output);
         }
-        Command::Set { id, priority, order, auto_finalize } => {
-            if priority.is_none() && order.is_none() && auto_finalize.is_none() {
-                return Err(CliError::usage("name what to change: --priority, --order or --auto-finalize"));
+        Command::Set { id, priority, order, auto_finalize, password, password_file } => {
+            let password = match password {
+                Some(dash) if dash.expose_secret() == "-" => Some(user::typed().await?),
+                password => user::secret(password, password_file.as_deref(), output)?,
+            };
+            if priority.is_none() && order.is_none() && auto_finalize.is_none() && password.is_none() {
+                let what = "name what to change: --priority, --order, --auto-finalize or --password";
+                return Err(CliError::usage(what));
             }
-            let change = Change { priority, order: order.map(Order::from), auto_finalize };
+            let change = Change { priority, order: order.map(Order::from), auto_finalize, password };
             say::<Upload>(&client.patch(&one::<Upload>(&id, ""), &change).await?, output);
         }
     }
@@ -419,11 +459,12 @@ pub(super) fn table(uploads: &[Upload], output: &Output) {
                 Cell::right(percent(upload)),
                 Cell::right(size(upload.size)),
                 upload.name.clone().into(),
+                upload.to().into(),
                 error.or(link).unwrap_or_default().into(),
             ]
         })
         .collect();
-    output.table(&["ID", "STATE", "DONE", "SIZE", "NAME", "LINK"], &rows);
+    output.table(&["ID", "STATE", "DONE", "SIZE", "NAME", "TO", "LINK"], &rows);
 }
 
 fn status(upload: &Upload, output: &Output) {
@@ -436,6 +477,11 @@ fn status(upload: &Upload, output: &Output) {
     };
     line("sent", format!("{} of {} ({}){on_the_way}", size(upload.progress), size(upload.size), percent(upload)));
     line("files", format!("{} of {}", upload.files_done, upload.file_count));
+    line("to", upload.to());
+    let parts = upload.files.iter().flatten().filter_map(|file| file.chunk_size);
+    if let Some(largest) = parts.max() {
+        line("parts", format!("of {}", size(largest)));
+    }
     if upload.priority != 0 {
         line("priority", upload.priority.to_string());
     }
@@ -465,4 +511,35 @@ fn status(upload: &Upload, output: &Output) {
         })
         .collect();
     output.table(&["STATE", "SIZE", "FILE", ""], &rows);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_read_as_people_write_it() {
+        let read = |given: &[&str]| parse_metadata(&given.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        let is = |given: &[&str], wanted: &[(&str, &str)]| {
+            let found = read(given).unwrap();
+            let found: Vec<_> = found.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            assert_eq!(found, wanted, "{given:?}");
+        };
+        is(&["a=1,b=c"], &[("a", "1"), ("b", "c")]);
+        is(&["a=1, b = c "], &[("a", "1"), ("b", "c")]);
+        is(&["note=red, green,b=x=y"], &[("b", "x=y"), ("note", "red, green")]);
+        is(&["a=1", "b=2"], &[("a", "1"), ("b", "2")]);
+        is(&["a="], &[("a", "")]);
+        for wrong in ["a", "=1", ",a=1"] {
+            assert!(read(&[wrong]).is_err(), "{wrong:?}");
+        }
+    }
+
+    /// "the folder must be absolute, without `..`" was said of a folder that is not there yet.
+    #[test]
+    fn a_relative_path_that_is_not_there_is_resolved_where_it_was_typed() {
+        let here = std::env::current_dir().unwrap();
+        let path = absolute(vec!["../not/there".into()]).unwrap().pop().unwrap();
+        assert_eq!(path, here.parent().unwrap().join("not/there"));
+    }
 }

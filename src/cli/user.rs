@@ -81,7 +81,12 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
         Command::Status => {
             let answer: Value = client.get("/login").await?;
             output.json(&answer);
-            output.line(&format!("Signed in as {}.", answer["user"]["email"].as_str().unwrap_or("somebody")));
+            let teams: Vec<&str> =
+                answer["teams"].as_array().into_iter().flatten().filter_map(|team| team["name"].as_str()).collect();
+            output.line(&match answer["user"]["email"].as_str() {
+                Some(email) => format!("Signed in as {email}."),
+                None => format!("Authorised by an API key ({}).", teams.join(", ")),
+            });
         }
         Command::Teams => {
             let answer: Value = client.get("/teams").await?;

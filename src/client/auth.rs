@@ -1,12 +1,20 @@
 //! Signing in as a person.
 
-use masv_protocol::{Credentials, SignedIn};
+use masv_protocol::{Credentials, SignedIn, Team};
 use reqwest::Method;
 use secrecy::SecretString;
 
-use super::{Call, Cloud, CloudError, ask};
+use super::{Call, Cloud, CloudError, NO_BODY, ask};
 
 impl Cloud {
+    /// The teams that our key or session acts for.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn teams(&self) -> Result<Vec<Team>, CloudError> {
+        ask(Call::ListTeams, self.team_request(Method::GET, &["v1", "teams"])?, NO_BODY).await
+    }
+
     /// Signs in and uses the session from now on.
     ///
     /// # Errors

@@ -15,8 +15,12 @@ const LONGEST_MESSAGE: usize = 300;
 pub enum Call {
     /// Signing in.
     SignIn,
-    /// Making a package.
+    /// Making a package for a team.
     CreatePackage,
+    /// Making a package for a portal.
+    CreatePortalPackage,
+    /// Listing the teams that a key or a session acts for.
+    ListTeams,
     /// Looking up a portal.
     FindPortal,
     /// Announcing a file.
@@ -57,11 +61,60 @@ pub enum Call {
     Administer(&'static str),
 }
 
+/// What a call is authorised by: a refusal of it concerns that, and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Authority {
+    /// Nothing: everybody may.
+    Nothing,
+    /// A person's mail address and password.
+    Credentials,
+    /// The API key, or the session of who is signed in.
+    Account,
+    /// The access code of a portal.
+    PortalCode,
+    /// The secret of a link, and its password where it has one.
+    Link,
+    /// The token that came with the package.
+    Package,
+    /// The signature in an address of the storage.
+    Signature,
+}
+
+impl Call {
+    /// What it is authorised by.
+    #[must_use]
+    pub const fn authority(self) -> Authority {
+        match self {
+            Self::FindPortal | Self::Limits => Authority::Nothing,
+            Self::SignIn => Authority::Credentials,
+            Self::CreatePackage
+            | Self::ListTeams
+            | Self::ListInbox
+            | Self::ListPortals
+            | Self::OpenPackage
+            | Self::Administer(_) => Authority::Account,
+            Self::CreatePortalPackage => Authority::PortalCode,
+            Self::OpenLink => Authority::Link,
+            Self::CreateFile
+            | Self::PartAddresses
+            | Self::FinalizeFile
+            | Self::FinalizePackage
+            | Self::RemoveFile
+            | Self::RemovePackage
+            | Self::CreateLink
+            | Self::ListFiles
+            | Self::FileAddress => Authority::Package,
+            Self::BeginFile | Self::SendPart | Self::ReceivePart => Authority::Signature,
+        }
+    }
+}
+
 impl fmt::Display for Call {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::SignIn => "sign in",
-            Self::CreatePackage => "create the package",
+            Self::CreatePackage | Self::CreatePortalPackage => "create the package",
+            Self::ListTeams => "list the teams",
             Self::FindPortal => "find the portal",
             Self::CreateFile => "announce a file",
             Self::BeginFile => "begin a file in the storage",
@@ -181,6 +234,16 @@ impl CloudError {
         };
         let message = if message.trim().is_empty() { "no reason given".to_owned() } else { printable(&message) };
         Self::Refused { call, status, code, message, retry_after }
+    }
+
+    /// What was refused, where it was the authority of a call that was: it counts for nothing (401).
+    #[must_use]
+    pub fn refused_authority(&self) -> Option<Authority> {
+        match self {
+            Self::NotSignedIn => Some(Authority::Account),
+            Self::Refused { call, status: 401, .. } => Some(call.authority()),
+            _ => None,
+        }
     }
 
     /// The HTTP status of a refusal.

@@ -41,7 +41,7 @@ impl Cloud {
     /// # Errors
     /// See [`CloudError`]; [`CloudError::NotSignedIn`] and [`CloudError::NoTeam`] before anything is asked.
     pub async fn accepts_us(&self) -> Result<Option<bool>, CloudError> {
-        let team = self.team(None)?;
+        let team = self.find_team(None).await?;
         let request = self.team_request(Method::GET, &["v1", "teams", team.as_str(), "tags"])?;
         match tell(Call::SignIn, request, NO_BODY).await {
             Ok(()) => Ok(Some(true)),

@@ -35,7 +35,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use downloads::Incoming;
-pub use error::{Call, CloudError};
+pub use error::{Authority, Call, CloudError};
 pub use health::Reached;
 pub use inbox::InboxPage;
 pub use links::link_address;
@@ -97,6 +97,8 @@ struct Shared {
     team_id: Option<TeamId>,
     patience: Patience,
     session: RwLock<Option<SignedIn>>,
+    /// The only team of the key, once the cloud has told.
+    only_team: RwLock<Option<TeamId>>,
     control: Client,
     /// Parts go over HTTP/1.1, a connection each: on one HTTP/2 connection they would share one window.
     storage: Client,
@@ -142,6 +144,7 @@ impl Cloud {
                 team_id: settings.team_id,
                 patience,
                 session: RwLock::new(None),
+                only_team: RwLock::new(None),
                 control,
                 storage,
             }),
@@ -204,11 +207,38 @@ impl Cloud {
         if let Some(team) = wanted.cloned().or_else(|| self.shared.team_id.clone()) {
             return Ok(team);
         }
+        if let Some(team) = self.shared.only_team.read().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Ok(team);
+        }
         let teams: Vec<Team> = self.session().map(|session| session.teams).unwrap_or_default();
         match teams.as_slice() {
             [only] => Ok(only.id.clone()),
             _ if !self.is_authorised() => Err(CloudError::NotSignedIn),
             _ => Err(CloudError::NoTeam { choice: teams.into_iter().map(|team| team.name).collect() }),
+        }
+    }
+
+    /// The same; where no team is named and a key says nothing about it, the cloud is asked, and when it lists exactly one
+    /// team for the key that is it from then on.
+    ///
+    /// # Errors
+    /// [`CloudError::NoTeam`] with the choice there is; those of the call.
+    pub async fn find_team(&self, wanted: Option<&TeamId>) -> Result<TeamId, CloudError> {
+        let unknown = match self.team(wanted) {
+            Err(error @ CloudError::NoTeam { .. }) if self.has_key() => error,
+            known => return known,
+        };
+        match self.teams().await {
+            Ok(teams) => {
+                if let [only] = teams.as_slice() {
+                    *self.shared.only_team.write().unwrap_or_else(PoisonError::into_inner) = Some(only.id.clone());
+                    return Ok(only.id.clone());
+                }
+                Err(CloudError::NoTeam { choice: teams.into_iter().map(|team| team.name).collect() })
+            }
+            // A cloud that does not list them, or not to keys.
+            Err(CloudError::Refused { status: 401..=405, .. } | CloudError::Garbled { .. }) => Err(unknown),
+            Err(error) => Err(error),
         }
     }
 

@@ -25,6 +25,6 @@ impl Cloud {
         package: &NewPortalPackage,
     ) -> Result<PackageWithToken, CloudError> {
         let request = self.open_request(Method::POST, &["v1", "portals", portal.as_str(), "packages"])?;
-        ask(Call::CreatePackage, request, Some(package)).await
+        ask(Call::CreatePortalPackage, request, Some(package)).await
     }
 }

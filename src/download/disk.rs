@@ -158,6 +158,11 @@ impl Destination {
         self.folder.path()
     }
 
+    /// The device number of the file system it is on.
+    pub(super) fn disk(&self) -> Result<u64, DiskError> {
+        Ok(self.folder.entry()?.identity.device)
+    }
+
     /// Bytes that may still be written here.
     pub(super) fn space(&self) -> Result<u64, DiskError> {
         Ok(self.folder.free_space()?)
@@ -230,7 +235,7 @@ impl Destination {
         if let Some(time) = modified_ns {
             set_modified(file, time);
         }
-        file.sync_all().map_err(|error| DiskError::of(&self.path().join(name), error))?;
+        masv_platform::flush(file).map_err(|error| DiskError::of(&self.path().join(name), error))?;
         let placed = self.place(temporary, name, overwrite)?;
         self.folder.flush()?;
         Ok(placed)

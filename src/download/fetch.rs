@@ -36,6 +36,8 @@ pub(super) enum FetchError {
     Changed(Option<u64>),
     /// The storage gives whole files only.
     NoRanges,
+    /// This host is known to be away.
+    Away(String),
 }
 
 impl From<CloudError> for FetchError {
@@ -74,13 +76,15 @@ impl<'a> Source<'a> {
         *self.address.lock().await = None;
     }
 
-    async fn address(&self) -> Result<SecretUrl, CloudError> {
+    async fn address(&self) -> Result<SecretUrl, FetchError> {
         let mut known = self.address.lock().await;
         if let Some(address) = &*known {
             return Ok(address.clone());
         }
         let host = self.cloud.base().authority();
-        self.circuits.leave(host).await;
+        if !self.circuits.may_call(host) {
+            return Err(FetchError::Away(host.to_owned()));
+        }
         let asked = self.cloud.file_address(self.package, self.file).await;
         self.circuits.learn(host, asked.as_ref().err());
         let address = asked?;
@@ -98,7 +102,9 @@ impl<'a> Source<'a> {
     ) -> Result<Vec<u8>, FetchError> {
         let address = self.address().await?;
         let host = storage_host(&address);
-        self.circuits.leave(&host).await;
+        if !self.circuits.may_call(&host) {
+            return Err(FetchError::Away(host));
+        }
         let asked = within(self.cloud.receive(&address, range.offset, range.length)).await;
         self.circuits.learn(&host, asked.as_ref().err());
         let incoming = asked?;
@@ -153,7 +159,7 @@ impl<'a> Source<'a> {
                     hasher.update(&full);
                     target.write_all_at(&full, at)?;
                     if over {
-                        target.sync_data()?;
+                        masv_platform::flush_data(&target)?;
                     }
                     Ok(hasher)
                 })

@@ -219,7 +219,8 @@ async fn fetch_parts(
         fetch_one(run, file, &source, opened, number, range)
     };
     let done = |(number, tree)| drop(confirmed.insert(number, tree));
-    each_part(missing.into_iter(), || run.workers(), fetch, done).await
+    // One more than can be at work: whose turn it is must be waiting when a worker is free.
+    each_part(missing.into_iter(), || run.workers() + 1, fetch, done).await
 }
 
 /// Fetches one part until it is on the disk, and writes that down.
@@ -251,6 +252,11 @@ async fn fetch_one(
             Err(FetchError::Disk(error)) => return Err(DiskError::of(file.wanted.path.as_ref(), error).into()),
             Err(FetchError::Changed(size)) => return Err(Setback::Changed(size)),
             Err(FetchError::NoRanges) => return Err(Setback::NoRanges),
+            // The worker is given back meanwhile: others may go elsewhere.
+            Err(FetchError::Away(host)) => {
+                run.while_away(run.circuits(), &host).await?;
+                continue;
+            }
         };
         if matches!(error, CloudError::Refused { call: Call::FileAddress, status: 401, .. }) {
             // The right to read the package has expired: the download is begun once more, with a new one.

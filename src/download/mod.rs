@@ -23,6 +23,7 @@ mod file;
 mod layout;
 mod link;
 mod queue;
+mod room;
 mod task;
 
 pub use crate::engine::QueueError;

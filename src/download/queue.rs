@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::disk::Destination;
 use super::layout::temporary;
+use super::room::Room;
 use super::task::{drive, refused};
 use crate::engine::scheduler::{self, Direction};
 use crate::engine::{Common, Halt, Handle, PermitLimits, QueueError, Settings, TaskContext};
 use crate::model::DownloadId;
-use crate::model::{DownloadFilter, DownloadSpec, Problem, State, Totals};
-use crate::store::{Store, StoreError};
+use crate::model::{DownloadFilter, DownloadSpec, Problem, State, Totals, Turn};
+use crate::store::{OnlyWaiting, Store, StoreError};
 use masv_client::{Cloud, CloudError, Clouds};
 use masv_platform::PathBeneath;
 
@@ -43,20 +44,32 @@ impl Settings for DownloadSettings {
 }
 
 /// What the downloads' tasks share. The agent's own cloud is for what came through the team's portals.
-pub(super) type Shared = Common<DownloadId, DownloadSettings>;
+pub(super) struct Shared {
+    common: Arc<Common<DownloadId, DownloadSettings>>,
+    /// Room on the disks.
+    pub(super) room: Room,
+}
+
+impl Deref for Shared {
+    type Target = Common<DownloadId, DownloadSettings>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.common
+    }
+}
 
 impl Direction for Shared {
     type Id = DownloadId;
     type Settings = DownloadSettings;
     const NAME: &'static str = "download";
 
-    fn common(&self) -> &Self {
-        self
+    fn common(&self) -> &Common<DownloadId, DownloadSettings> {
+        &self.common
     }
 
-    async fn wanted(&self) -> Result<Vec<(DownloadId, i32)>, StoreError> {
+    async fn wanted(&self, waiting: OnlyWaiting<DownloadId>) -> Result<Vec<(DownloadId, Turn)>, StoreError> {
         let active = u32::try_from(self.settings().active_downloads).unwrap_or(u32::MAX);
-        self.store.downloads_by_turn(active).await
+        self.store.downloads_by_turn(active, waiting).await
     }
 
     async fn look(&self, id: DownloadId) -> Result<(State, Totals), StoreError> {
@@ -110,9 +123,10 @@ impl Downloads {
                 store.move_download(download.id, &[State::Transferring], State::Paused, None).await?;
             }
         }
-        let shared = Shared::new(store, Clouds::new(own), settings);
+        let common = Common::new(store, Clouds::new(own), settings);
+        let shared = Arc::new(Shared { common: Arc::clone(&common), room: Room::default() });
         let engine = scheduler::run(Arc::clone(&shared));
-        Ok(Self { handle: Handle::new(Arc::clone(&shared), engine), shared })
+        Ok(Self { handle: Handle::new(common, engine), shared })
     }
 
     /// Takes an order: when this returns, it is on disk and will be carried out.
@@ -217,7 +231,7 @@ impl Downloads {
     /// [`QueueError::NotFound`].
     pub async fn set_priority(&self, id: DownloadId, priority: i32) -> Result<(), QueueError> {
         self.shared.store.set_download_priority(id, priority).await?;
-        self.shared.set_priority(id, priority);
+        self.shared.nudge();
         Ok(())
     }
 }

@@ -4,13 +4,15 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::ExposeSecret;
 
-use super::disk::Destination;
+use super::disk::{Destination, DiskError};
 use super::file::fetch_file;
 use super::layout::{assign, folder_name};
 use super::queue::Shared;
-use crate::engine::{Circuits, Halt, Permit, RetryDecision, TaskContext, Throttle, Tries, in_trouble};
+use super::room::{NoRoom, Promise, Room, Wanted};
+use crate::engine::{Circuits, Halt, Permit, RetryDecision, TaskContext, Throttle, Tries, WaitsFor, in_trouble};
 use crate::model::DownloadId;
 use crate::model::{
     Activity, Delivered, Download, DownloadFile, DownloadSource, Problem, RemotePackage, State, WantedFile,
@@ -23,6 +25,8 @@ use masv_protocol::{File, LinkId, PackageId, Secret};
 const PAGE: u32 = 256;
 /// How often it is looked whether somebody has signed in.
 const SIGN_IN_WAIT: Duration = Duration::from_secs(15);
+/// How often it is looked whether there is room by now.
+const ROOM_LOOK: Duration = Duration::from_secs(5);
 
 /// What a running download needs at every step.
 pub(super) struct Task {
@@ -82,7 +86,7 @@ impl Task {
 
     /// Waits for a worker.
     pub(super) async fn worker(&self) -> Result<Permit<DownloadId>, Halt> {
-        self.unless_stopped(self.shared.slots.take(self.id, self.live.priority())).await
+        self.unless_stopped(self.shared.slots.take(self.id, self.live.turn())).await
     }
 
     /// Makes a call until it succeeds or never would; it may be broken off.
@@ -144,7 +148,9 @@ pub(super) async fn drive(id: DownloadId, shared: Arc<Shared>, steps: TaskContex
     task.store().download_listed(id, wanted).await?;
     let download = task.store().download(id).await?;
     task.live.set_total(download.totals.bytes);
-    let root = Arc::new(open_destination(&download).await?);
+    let shared = Arc::clone(&task.shared);
+    let (root, _promise) = open_destination(&task, &shared.room, &download).await?;
+    let root = Arc::new(root);
     let run = Arc::new(Run { task, package, root, overwrite: download.spec.overwrite, part_size });
     run.live.set_phase(Activity::Receiving);
     let page = |after| run.store().files_to_fetch(run.id, after, PAGE);
@@ -232,27 +238,52 @@ async fn folders_around(task: &Task, download: &Download, name: &str) -> Result<
     Ok(folders)
 }
 
-/// Opens the destination and looks whether all that is missing fits.
-async fn open_destination(download: &Download) -> Result<Destination, Halt> {
-    let (path, owner) = (download.spec.place(), download.spec.owner);
+/// Opens the destination once all that is missing fits into it, next to what other downloads still need there. What a rule
+/// fetches waits for room, however long it takes; what somebody ordered fails where the disk has too little.
+async fn open_destination<'a>(
+    task: &Task,
+    room: &'a Room,
+    download: &Download,
+) -> Result<(Destination, Promise<'a>), Halt> {
     let missing = download.totals.bytes.saturating_sub(download.totals.bytes_done);
-    let opened = tokio::task::spawn_blocking(move || {
-        let folder = Destination::make(&path, owner)?;
-        let free = folder.space()?;
-        Ok((folder, free))
-    })
-    .await
-    .unwrap_or_else(|error| Err(super::disk::DiskError::of("the destination".as_ref(), std::io::Error::other(error))));
-    let (folder, free) = opened.map_err(|error| Halt::Failed(error.problem()))?;
-    if missing > free {
-        return Err(Halt::Failed(Problem {
-            code: "no_space".to_owned(),
-            message: format!("{} has {free} bytes free, {missing} are needed", folder.path().display()),
-            retryable: true,
-            hint: Some("make room on that disk, then resume the download".to_owned()),
-        }));
+    loop {
+        let (path, owner) = (download.spec.place(), download.spec.owner);
+        let opened = tokio::task::spawn_blocking(move || {
+            let folder = Destination::make(&path, owner)?;
+            let free = folder.space()?;
+            let disk = folder.disk()?;
+            Ok((folder, Wanted { disk, free, missing }))
+        });
+        let lost = |error| Err(DiskError::of("the destination".as_ref(), std::io::Error::other(error)));
+        let (folder, wanted) =
+            opened.await.unwrap_or_else(lost).map_err(|error: DiskError| Halt::Failed(error.problem()))?;
+        let others = |id| task.shared.live.of(id).map_or(0, |live| live.missing());
+        let no_room = match room.promise(task.id, wanted, others) {
+            Ok(promise) => return Ok((folder, promise)),
+            Err(no_room) => no_room,
+        };
+        let place = folder.path().display();
+        let message = match no_room {
+            NoRoom::Full => format!("{place} has {} bytes free, {missing} are needed", wanted.free),
+            NoRoom::Promised(others) => {
+                format!(
+                    "{place} has {} bytes free, of which other downloads need {others}; {missing} are needed",
+                    wanted.free
+                )
+            }
+        };
+        if no_room == NoRoom::Full && download.spec.rule.is_none() {
+            return Err(Halt::Failed(Problem {
+                code: "no_space".to_owned(),
+                message,
+                retryable: true,
+                hint: Some("make room on that disk, then resume the download".to_owned()),
+            }));
+        }
+        let until = Timestamp::now().checked_add(ROOM_LOOK).unwrap_or(Timestamp::MAX);
+        let _shown = task.live.wait(WaitsFor::Source, message, 1, until);
+        task.pause_for(ROOM_LOOK).await?;
     }
-    Ok(folder)
 }
 
 /// What to say of a refusal.

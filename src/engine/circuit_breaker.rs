@@ -85,19 +85,27 @@ impl Circuits {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `host` may be called.
-    pub(crate) async fn leave(&self, host: &str) {
-        loop {
-            let closed = self.closed.notified();
-            let leave = match self.hosts().get_mut(host) {
-                Some(circuit) => circuit.ask(self.started.elapsed()),
-                None => Leave::Go,
-            };
-            let Leave::Wait(wait) = leave else { return };
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = closed => {}
-            }
+    /// Whether `host` may be called now; where its circuit is open, the caller is the probe then.
+    pub(crate) fn may_call(&self, host: &str) -> bool {
+        let now = self.started.elapsed();
+        self.hosts().get_mut(host).is_none_or(|circuit| circuit.ask(now) == Leave::Go)
+    }
+
+    /// How long it is until somebody may be the probe of `host`; `None` when it may be called, or tried, now.
+    pub(crate) fn away_for(&self, host: &str) -> Option<Duration> {
+        let now = self.started.elapsed();
+        let at = self.hosts().get(host)?.probe_at?;
+        at.checked_sub(now).filter(|wait| !wait.is_zero())
+    }
+
+    /// Waits until `host` has been reached again, or may be tried. Whoever waited asks [`Self::may_call`] then: of many
+    /// one becomes the probe.
+    pub(crate) async fn until_tried(&self, host: &str) {
+        let closed = self.closed.notified();
+        let Some(wait) = self.away_for(host) else { return };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = closed => {}
         }
     }
 
@@ -176,7 +184,9 @@ mod tests {
                 let away = away.clone();
                 tokio::spawn(async move {
                     loop {
-                        circuits.leave("storage").await;
+                        while !circuits.may_call("storage") {
+                            circuits.until_tried("storage").await;
+                        }
                         requests.fetch_add(1, SeqCst);
                         // A request takes its time, whether it is answered or not.
                         tokio::time::sleep(SECOND / 10).await;

@@ -11,7 +11,7 @@ use super::counters::Counters;
 use super::permits::{Key, PermitLimits, Permits};
 use super::progress::{Live, LiveTable};
 use super::scheduler::Controls;
-use crate::model::TransferId;
+use crate::model::{TransferId, Turn};
 use crate::store::{Store, StoreError};
 use masv_client::{CloudError, Clouds};
 
@@ -107,13 +107,12 @@ impl<Id: Key, S: Settings> Common<Id, S> {
         self.controls.nudge.notify_one();
     }
 
-    /// A running transfer has this priority from its next part on.
-    pub(crate) fn set_priority(&self, id: Id, priority: i32) {
+    /// A running transfer has this turn from its next part on.
+    pub(crate) fn set_turn(&self, id: Id, turn: Turn) {
         if let Some(live) = self.live.of(id) {
-            live.set_priority(priority);
-            self.slots.set_priority(id, priority);
+            live.set_turn(turn);
+            self.slots.set_turn(id, turn);
         }
-        self.nudge();
     }
 }
 

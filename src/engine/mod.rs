@@ -37,7 +37,7 @@ pub(crate) use handle::Common;
 pub use handle::{Handle, QueueError, Settings};
 pub(crate) use permits::Permit;
 pub use permits::PermitLimits;
-pub(crate) use progress::InFlight;
 pub use progress::Live;
+pub(crate) use progress::{InFlight, WaitsFor};
 pub(crate) use retry::{RetryDecision, Tries};
 pub(crate) use task_context::{Halt, PartError, TaskContext, each_part, in_trouble};

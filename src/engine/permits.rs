@@ -1,7 +1,8 @@
 //! The workers: how many parts may be on their way at once, and whose turn it is when one is free.
 //!
-//! Higher priority first. Within a priority the transfer that has the fewest workers, so that a package of ten thousand
-//! small files and one file of 500 GB both move; then who waited longest. A part whose file would be one too many
+//! Higher priority first. Within a priority those that somebody moved forward, and last those that were moved back. Among
+//! the others the transfer that has the fewest workers, so that a package of ten thousand small files and one file of 500 GB
+//! both move; then who waited longest. A part whose file would be one too many
 //! open, or whose disk has all the readers it may have, is passed over until that changes: a slow disk holds up only
 //! what is on it. Everything is asked for part by part and given back after each, so whoever comes with a higher
 //! priority waits for the end of one part, whichever limit is reached.
@@ -14,6 +15,8 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
+
+use crate::model::Turn;
 
 /// What a transfer is known by.
 pub trait Key: Copy + Eq + Hash + Send + Sync + std::fmt::Debug + std::fmt::Display + 'static {}
@@ -51,7 +54,7 @@ pub(crate) struct Reads {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Claim<Id> {
     transfer: Id,
-    priority: i32,
+    turn: Turn,
     reads: Option<Reads>,
 }
 
@@ -115,7 +118,7 @@ fn choose<Id: Key>(waiting: impl Iterator<Item = Claim<Id>>, busy: &Busy<Id>, li
         .filter(|(_, claim)| busy.admits(claim, limits))
         .min_by_key(|(place, claim)| {
             let workers = busy.transfers.get(&claim.transfer).copied().unwrap_or(0);
-            (std::cmp::Reverse(claim.priority), workers, *place)
+            (std::cmp::Reverse(claim.turn.priority), claim.turn.rank, workers, *place)
         })
         .map(|(place, _)| place)
 }
@@ -155,13 +158,13 @@ impl<Id: Key> Permits<Id> {
     }
 
     /// Waits for a worker. Dropping the future leaves the queue.
-    pub(crate) async fn take(&self, transfer: Id, priority: i32) -> Permit<Id> {
-        self.wait(Claim { transfer, priority, reads: None }).await
+    pub(crate) async fn take(&self, transfer: Id, turn: Turn) -> Permit<Id> {
+        self.wait(Claim { transfer, turn, reads: None }).await
     }
 
     /// Waits for a worker that may read from there.
-    pub(crate) async fn take_to_read(&self, transfer: Id, priority: i32, reads: Reads) -> Permit<Id> {
-        self.wait(Claim { transfer, priority, reads: Some(reads) }).await
+    pub(crate) async fn take_to_read(&self, transfer: Id, turn: Turn, reads: Reads) -> Permit<Id> {
+        self.wait(Claim { transfer, turn, reads: Some(reads) }).await
     }
 
     async fn wait(&self, claim: Claim<Id>) -> Permit<Id> {
@@ -186,11 +189,11 @@ impl<Id: Key> Permits<Id> {
         self.hand_out();
     }
 
-    /// Whoever waits for this transfer waits with another priority.
-    pub(crate) fn set_priority(&self, transfer: Id, priority: i32) {
+    /// Whoever waits for this transfer has another turn.
+    pub(crate) fn set_turn(&self, transfer: Id, turn: Turn) {
         for (claim, _) in &mut self.table().waiting {
             if claim.transfer == transfer {
-                claim.priority = priority;
+                claim.turn = turn;
             }
         }
     }
@@ -225,8 +228,13 @@ mod tests {
     use crate::model::UploadId;
     use futures_util::FutureExt;
 
+    /// The turn of a priority that nobody has moved.
+    fn at(priority: i32) -> Turn {
+        Turn { priority, rank: 0 }
+    }
+
     fn next(waiting: &[(UploadId, i32)], busy: &[(UploadId, usize)]) -> Option<usize> {
-        let claim = |transfer, priority| Claim { transfer, priority, reads: None };
+        let claim = |transfer, priority| Claim { transfer, turn: at(priority), reads: None };
         let mut going_on = Busy::default();
         for (upload, workers) in busy {
             (0..*workers).for_each(|_| going_on.take(&claim(*upload, 0)));
@@ -238,7 +246,7 @@ mod tests {
     #[test]
     fn a_busy_disk_and_a_file_too_many_are_passed_over() {
         let upload = UploadId::new();
-        let reads = |file, disk| Claim { transfer: upload, priority: 0, reads: Some(Reads { file, disk }) };
+        let reads = |file, disk| Claim { transfer: upload, turn: at(0), reads: Some(Reads { file, disk }) };
         let limits = PermitLimits { workers: 9, open_files: 2, disk_readers: 2 };
         let mut busy = Busy::default();
         busy.take(&reads(1, 7));
@@ -247,7 +255,7 @@ mod tests {
         assert_eq!(choose([reads(2, 7), reads(2, 8)].into_iter(), &busy, limits), Some(1), "disk 7 has its readers");
         busy.take(&reads(2, 8));
         assert_eq!(choose([reads(3, 9), reads(2, 8)].into_iter(), &busy, limits), Some(1), "two files are open");
-        let urgent = Claim { priority: 5, ..reads(3, 9) };
+        let urgent = Claim { turn: at(5), ..reads(3, 9) };
         assert_eq!(choose([urgent].into_iter(), &busy, limits), None, "a limit is a limit, whoever asks");
         busy.give_back(&reads(2, 8));
         assert_eq!(choose([reads(2, 8), urgent].into_iter(), &busy, limits), Some(1), "and is asked for part by part");
@@ -259,8 +267,8 @@ mod tests {
     async fn what_was_given_back_leaves_no_trace() {
         let slots = Permits::limited(PermitLimits { workers: 3, open_files: 1, disk_readers: 1 });
         let upload = UploadId::new();
-        let held = slots.take_to_read(upload, 0, Reads { file: 0, disk: 1 }).await;
-        let mut waiting = Box::pin(slots.take_to_read(upload, 0, Reads { file: 1, disk: 1 }));
+        let held = slots.take_to_read(upload, at(0), Reads { file: 0, disk: 1 }).await;
+        let mut waiting = Box::pin(slots.take_to_read(upload, at(0), Reads { file: 1, disk: 1 }));
         assert!((&mut waiting).now_or_never().is_none());
         drop(held);
         drop((&mut waiting).now_or_never().expect("the file is closed, the disk is free"));
@@ -277,13 +285,27 @@ mod tests {
         assert_eq!(next(&[(a, 0), (b, 0)], &[]), Some(0), "who waited longest goes first");
     }
 
+    /// An upload that was moved to the top while it ran shared the workers with its equals all the same, and ended last.
+    #[test]
+    fn who_was_moved_goes_before_or_after_its_equals_whatever_they_have() {
+        let (first, moved) = (UploadId::new(), UploadId::new());
+        let claim = |transfer, rank| Claim { transfer, turn: Turn { priority: 0, rank }, reads: None };
+        let mut busy = Busy::default();
+        (0..5).for_each(|_| busy.take(&claim(moved, -1)));
+        let limits = PermitLimits::workers(100);
+        assert_eq!(choose([claim(first, 0), claim(moved, -1)].into_iter(), &busy, limits), Some(1));
+        assert_eq!(choose([claim(first, 0), claim(moved, 1)].into_iter(), &busy, limits), Some(0));
+        let urgent = Claim { turn: Turn { priority: 1, rank: 9 }, ..claim(first, 0) };
+        assert_eq!(choose([claim(moved, -1), urgent].into_iter(), &busy, limits), Some(1), "a priority counts more");
+    }
+
     #[tokio::test]
     async fn a_freed_worker_goes_to_the_higher_priority_and_no_worker_is_lost() {
         let slots = Permits::new(1);
         let (low, high) = (UploadId::new(), UploadId::new());
-        let held = slots.take(low, 0).await;
-        let mut waiting_low = Box::pin(slots.take(low, 0));
-        let mut waiting_high = Box::pin(slots.take(high, 5));
+        let held = slots.take(low, at(0)).await;
+        let mut waiting_low = Box::pin(slots.take(low, at(0)));
+        let mut waiting_high = Box::pin(slots.take(high, at(5)));
         assert!((&mut waiting_low).now_or_never().is_none());
         assert!((&mut waiting_high).now_or_never().is_none());
         drop(held);
@@ -291,18 +313,18 @@ mod tests {
         assert!((&mut waiting_low).now_or_never().is_none());
         drop(waiting_low);
         drop(got);
-        assert!(slots.take(low, 0).now_or_never().is_some(), "a waiter that left took no worker with it");
+        assert!(slots.take(low, at(0)).now_or_never().is_some(), "a waiter that left took no worker with it");
     }
 
     #[tokio::test]
     async fn a_changed_priority_counts_for_those_who_wait() {
         let slots = Permits::new(1);
         let (first, second) = (UploadId::new(), UploadId::new());
-        let held = slots.take(first, 0).await;
-        let mut a = Box::pin(slots.take(first, 0));
-        let mut b = Box::pin(slots.take(second, 0));
+        let held = slots.take(first, at(0)).await;
+        let mut a = Box::pin(slots.take(first, at(0)));
+        let mut b = Box::pin(slots.take(second, at(0)));
         assert!((&mut a).now_or_never().is_none() && (&mut b).now_or_never().is_none());
-        slots.set_priority(first, -1);
+        slots.set_turn(first, at(-1));
         drop(held);
         assert!((&mut b).now_or_never().is_some());
     }
@@ -311,8 +333,8 @@ mod tests {
     async fn more_workers_help_at_once() {
         let slots = Permits::new(1);
         let upload = UploadId::new();
-        let _held = slots.take(upload, 0).await;
-        let mut waiting = Box::pin(slots.take(upload, 0));
+        let _held = slots.take(upload, at(0)).await;
+        let mut waiting = Box::pin(slots.take(upload, at(0)));
         assert!((&mut waiting).now_or_never().is_none());
         slots.set_limits(PermitLimits::workers(2));
         assert!((&mut waiting).now_or_never().is_some());

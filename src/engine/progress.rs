@@ -1,7 +1,7 @@
 //! What a running transfer is doing at this moment: kept in memory only, for people to look at.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use super::counters::Counters;
 use super::permits::Key;
 use super::throughput::Meter;
-use crate::model::Activity;
+use crate::model::{Activity, Turn};
+
+/// A transfer that has only waited for so long gives its place away.
+const GIVE_WAY: Duration = Duration::from_secs(2);
 
 /// A look at a running transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +53,8 @@ impl<Id: Key> LiveTable<Id> {
     }
 
     /// What a transfer shows as it is started, with so many of its bytes confirmed.
-    pub(crate) fn transfer(&self, priority: i32, confirmed: u64, total: u64) -> LiveTransfer {
-        LiveTransfer::new(Arc::clone(&self.tally), priority, confirmed, total)
+    pub(crate) fn transfer(&self, turn: Turn, confirmed: u64, total: u64) -> LiveTransfer {
+        LiveTransfer::new(Arc::clone(&self.tally), turn, confirmed, total)
     }
 
     /// What all transfers of the direction have done.
@@ -75,10 +78,10 @@ impl<Id: Key> LiveTable<Id> {
         self.lock().get(&id).cloned()
     }
 
-    /// Reads every speed; to be called about once a second.
-    pub(crate) fn tick(&self) {
-        let transfers: Vec<_> = self.lock().values().cloned().collect();
-        transfers.iter().for_each(|transfer| transfer.tick());
+    /// Reads every speed, and returns the transfers that only wait; to be called about once a second.
+    pub(crate) fn tick(&self) -> Vec<(Id, WaitsFor)> {
+        let transfers: Vec<_> = self.lock().iter().map(|(id, transfer)| (*id, Arc::clone(transfer))).collect();
+        transfers.into_iter().filter_map(|(id, transfer)| Some((id, transfer.tick()?))).collect()
     }
 }
 
@@ -87,7 +90,7 @@ impl<Id: Key> LiveTable<Id> {
 pub(crate) struct LiveTransfer {
     tally: Arc<Counters>,
     started: Instant,
-    priority: AtomicI32,
+    turn: Mutex<Turn>,
     /// Parts on their way.
     sending: AtomicUsize,
     in_flight: AtomicU64,
@@ -96,11 +99,50 @@ pub(crate) struct LiveTransfer {
     phase: Mutex<Activity>,
     waits: Mutex<HashMap<u64, Wait>>,
     next_wait: AtomicU64,
+    /// Counts whatever gets on: bytes that move, calls that succeed.
+    moves: AtomicU64,
+    waiting: Mutex<OnlyWaiting>,
     meter: Mutex<Meter>,
+}
+
+/// What a transfer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum WaitsFor {
+    /// Something about a file of it.
+    Source,
+    /// The cloud, or somebody's permission there: others that go to the same place wait for the same.
+    Cloud,
+}
+
+/// Whether a transfer does nothing but wait, as seen once a second. Pure.
+#[derive(Debug, Default)]
+struct OnlyWaiting {
+    moves: u64,
+    /// Since when nothing has moved while something waited.
+    since: Option<Duration>,
+    waits: Option<WaitsFor>,
+}
+
+impl OnlyWaiting {
+    /// Looks at `now`: `moves` so far, and what is waited for at this moment. Once it only waits, it does until something
+    /// moves: the tries in between are no use of a place.
+    fn look(&mut self, now: Duration, moves: u64, waits: Option<WaitsFor>) -> Option<WaitsFor> {
+        if moves != self.moves {
+            *self = Self { moves, ..Self::default() };
+        }
+        if let Some(waits) = waits {
+            let since = *self.since.get_or_insert(now);
+            if now.saturating_sub(since) >= GIVE_WAY {
+                self.waits = Some(waits);
+            }
+        }
+        self.waits
+    }
 }
 
 #[derive(Debug, Clone)]
 struct Wait {
+    waits_for: WaitsFor,
     reason: String,
     attempts: u32,
     until: Timestamp,
@@ -120,11 +162,11 @@ pub(crate) struct Waiting<'a> {
 }
 
 impl LiveTransfer {
-    fn new(tally: Arc<Counters>, priority: i32, confirmed: u64, total: u64) -> Self {
+    fn new(tally: Arc<Counters>, turn: Turn, confirmed: u64, total: u64) -> Self {
         Self {
             tally,
             started: Instant::now(),
-            priority: AtomicI32::new(priority),
+            turn: Mutex::new(turn),
             sending: AtomicUsize::new(0),
             in_flight: AtomicU64::new(0),
             confirmed: AtomicU64::new(confirmed),
@@ -132,6 +174,8 @@ impl LiveTransfer {
             phase: Mutex::new(Activity::Queued),
             waits: Mutex::default(),
             next_wait: AtomicU64::new(0),
+            moves: AtomicU64::new(0),
+            waiting: Mutex::default(),
             meter: Mutex::default(),
         }
     }
@@ -141,12 +185,17 @@ impl LiveTransfer {
         &self.tally
     }
 
-    pub(crate) fn priority(&self) -> i32 {
-        self.priority.load(Ordering::Relaxed)
+    pub(crate) fn turn(&self) -> Turn {
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn set_priority(&self, priority: i32) {
-        self.priority.store(priority, Ordering::Relaxed);
+    pub(crate) fn set_turn(&self, turn: Turn) {
+        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = turn;
+    }
+
+    /// Something has got on.
+    pub(crate) fn moved(&self) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn set_phase(&self, phase: Activity) {
@@ -164,7 +213,13 @@ impl LiveTransfer {
 
     pub(crate) fn confirm(&self, bytes: u64) {
         self.tally.confirmed(bytes);
+        self.moved();
         self.confirmed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that are not confirmed.
+    pub(crate) fn missing(&self) -> u64 {
+        self.total.load(Ordering::Relaxed).saturating_sub(self.confirmed.load(Ordering::Relaxed))
     }
 
     /// Confirmed bytes that must be sent again.
@@ -174,15 +229,22 @@ impl LiveTransfer {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |confirmed| Some(confirmed.saturating_sub(bytes)));
     }
 
-    pub(crate) fn wait(&self, reason: String, attempts: u32, until: Timestamp) -> Waiting<'_> {
+    pub(crate) fn wait(&self, waits_for: WaitsFor, reason: String, attempts: u32, until: Timestamp) -> Waiting<'_> {
         let key = self.next_wait.fetch_add(1, Ordering::Relaxed);
-        self.waits.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Wait { reason, attempts, until });
+        let wait = Wait { waits_for, reason, attempts, until };
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner).insert(key, wait);
         Waiting { transfer: self, key }
     }
 
-    fn tick(&self) {
+    fn tick(&self) -> Option<WaitsFor> {
+        let (now, moves) = (self.started.elapsed(), self.moves.load(Ordering::Relaxed));
         let bytes = self.confirmed.load(Ordering::Relaxed) + self.in_flight.load(Ordering::Relaxed);
-        self.meter.lock().unwrap_or_else(PoisonError::into_inner).read(self.started.elapsed(), bytes);
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner).read(now, bytes);
+        let waits = {
+            let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+            waits.values().max_by_key(|wait| wait.waits_for == WaitsFor::Cloud).map(|wait| wait.waits_for)
+        };
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).look(now, moves, waits)
     }
 
     pub(crate) fn look(&self) -> Live {
@@ -211,6 +273,7 @@ impl LiveTransfer {
 impl InFlight {
     pub(crate) fn add(&self, bytes: u64) {
         self.transfer.tally.moved(bytes);
+        self.transfer.moved();
         self.counted.fetch_add(bytes, Ordering::Relaxed);
         self.transfer.in_flight.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -231,5 +294,30 @@ impl Drop for InFlight {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.transfer.waits.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is told of a transfer, second by second, of which so much has moved and which waits or not.
+    fn told(seconds: &[(u64, bool)]) -> Vec<bool> {
+        let mut waiting = OnlyWaiting::default();
+        let look = |(second, (moves, waits)): (u64, &(u64, bool))| {
+            waiting.look(Duration::from_secs(second), *moves, waits.then_some(WaitsFor::Cloud)).is_some()
+        };
+        (0..).zip(seconds).map(look).collect()
+    }
+
+    #[test]
+    fn who_only_waits_gives_way_and_a_try_in_between_takes_nothing_back() {
+        let tries = [(0, true), (0, true), (0, true), (0, false), (0, true)];
+        assert_eq!(told(&tries), [false, false, true, true, true]);
+        let moves = [(0, true), (0, true), (0, true), (1, false), (1, true), (1, true), (1, true)];
+        assert_eq!(told(&moves), [false, false, true, false, false, false, true]);
+        let others_move = [(0, true), (1, true), (2, true), (3, true), (4, true)];
+        assert_eq!(told(&others_move), [false; 5], "one part waits, the others are on their way");
+        assert_eq!(told(&[(0, false); 5]), [false; 5], "who waits for nothing is at work");
     }
 }

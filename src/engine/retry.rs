@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use masv_client::{Call, CloudError};
+use masv_client::{Authority, Call, CloudError};
 
 /// The wait before the second try is up to this long, and doubles from there.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -28,7 +28,7 @@ pub enum RetryDecision {
     Restart,
     /// The call had been done already, only its answer was lost.
     Done,
-    /// Nobody is signed in, or no longer: go on when somebody is.
+    /// Nobody is signed in, or no longer, or it is not said for which team: go on when that is so.
     SignIn,
     /// It would be refused again.
     Never,
@@ -64,8 +64,8 @@ impl Tries {
 /// Decides about a failed call, whose failure is counted in `tries`.
 fn decide(error: &CloudError, tries: Tries) -> RetryDecision {
     let (call, status, code, message, retry_after) = match error {
-        CloudError::NotSignedIn => return RetryDecision::SignIn,
-        CloudError::NoTeam { .. } | CloudError::Elsewhere { .. } | CloudError::Setup { .. } => {
+        CloudError::NotSignedIn | CloudError::NoTeam { .. } => return RetryDecision::SignIn,
+        CloudError::Elsewhere { .. } | CloudError::Setup { .. } => {
             return RetryDecision::Never;
         }
         CloudError::Unreachable { .. } | CloudError::Garbled { .. } => return RetryDecision::Later(None),
@@ -95,7 +95,7 @@ fn decide(error: &CloudError, tries: Tries) -> RetryDecision {
         }
         // The file, or its upload, is not there any more. Is it the package that is gone, announcing the file anew says so.
         (Call::FinalizeFile, 404 | 410) => RetryDecision::Restart,
-        (Call::CreatePackage | Call::OpenPackage, 401) => RetryDecision::SignIn,
+        (_, 401) if call.authority() == Authority::Account => RetryDecision::SignIn,
         // The right to read the package has expired: the link gives a new one.
         (Call::ListFiles | Call::FileAddress, 401) if tries.refused <= MOST_REFUSALS => RetryDecision::Refresh,
         (Call::ReceivePart, 412 | 416) => RetryDecision::Restart,
@@ -153,6 +153,9 @@ mod tests {
             (refused(RemovePackage, 404, None, ""), 1, RetryDecision::Done),
             (refused(CreatePackage, 401, None, ""), 1, RetryDecision::SignIn),
             (refused(CreatePackage, 403, None, ""), 1, RetryDecision::Never),
+            (refused(CreatePortalPackage, 401, None, "the access code is wrong"), 1, RetryDecision::Never),
+            (refused(ListTeams, 401, None, ""), 1, RetryDecision::SignIn),
+            (CloudError::NoTeam { choice: Vec::new() }, 1, RetryDecision::SignIn),
             (refused(FileAddress, 401, None, ""), 1, RetryDecision::Refresh),
             (refused(FileAddress, 403, None, "the limit is reached"), 1, RetryDecision::Never),
             (refused(OpenLink, 401, None, "the password is wrong"), 1, RetryDecision::Never),

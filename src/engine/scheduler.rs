@@ -2,6 +2,9 @@
 //!
 //! It compares which transfers are wanted with those that run, and starts and stops until both agree. Every order is a
 //! change in the database and a nudge ([`Controls`]), so an order and a restart after a crash are the same thing.
+//!
+//! A place among those that may be worked on at once is counted for who uses it: a transfer that only waits is told to the
+//! direction, which gives its place to another, and takes it back by its turn when it gets on again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,9 +18,10 @@ use tracing::Instrument;
 
 use super::handle::{Common, Settings};
 use super::permits::Key;
+use super::progress::WaitsFor;
 use super::task_context::{Halt, TaskContext};
-use crate::model::{Problem, State, Totals};
-use crate::store::StoreError;
+use crate::model::{Problem, State, Totals, Turn};
+use crate::store::{OnlyWaiting, StoreError};
 use masv_client::CloudError;
 
 /// How long parts on their way may take to end when the agent stops.
@@ -48,8 +52,11 @@ pub(crate) trait Direction: Send + Sync + 'static {
     const NAME: &'static str;
 
     fn common(&self) -> &Common<Self::Id, Self::Settings>;
-    /// The transfers that are to run now, and their priorities.
-    fn wanted(&self) -> impl Future<Output = Result<Vec<(Self::Id, i32)>, StoreError>> + Send;
+    /// The transfers that are to run now, each with its turn; those that only wait take no place.
+    fn wanted(
+        &self,
+        waiting: OnlyWaiting<Self::Id>,
+    ) -> impl Future<Output = Result<Vec<(Self::Id, Turn)>, StoreError>> + Send;
     /// Where a transfer stands.
     fn look(&self, id: Self::Id) -> impl Future<Output = Result<(State, Totals), StoreError>> + Send;
     /// Drives a transfer from where it stands as far as it goes.
@@ -78,10 +85,11 @@ pub(crate) async fn run<D: Direction>(direction: Arc<D>) {
     let mut tasks: JoinSet<Ended<D::Id>> = JoinSet::new();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut waiting: Vec<(D::Id, WaitsFor)> = Vec::new();
     let mut agree = false;
     while !controls.stop.is_cancelled() {
         if !agree {
-            match reconcile(&direction, &mut running, &resting, &mut tasks).await {
+            match reconcile(&direction, &mut running, &resting, &waiting, &mut tasks).await {
                 Ok(()) => agree = true,
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "the queue cannot be read; trying again");
@@ -103,7 +111,10 @@ pub(crate) async fn run<D: Direction>(direction: Arc<D>) {
                 agree = false;
             }
             _ = second.tick() => {
-                live.tick();
+                let mut now_waiting = live.tick();
+                now_waiting.sort_unstable_by_key(|(id, _)| id.to_string());
+                agree &= now_waiting == waiting;
+                waiting = now_waiting;
                 let rested = resting.len();
                 resting.retain(|_, until| *until > Instant::now());
                 agree &= rested == resting.len();
@@ -161,9 +172,12 @@ async fn reconcile<D: Direction>(
     direction: &Arc<D>,
     running: &mut HashMap<D::Id, Running>,
     resting: &HashMap<D::Id, Instant>,
+    waiting: &[(D::Id, WaitsFor)],
     tasks: &mut JoinSet<Ended<D::Id>>,
 ) -> Result<(), StoreError> {
-    let wanted = direction.wanted().await?;
+    let wait_for = |what| waiting.iter().filter(move |(_, waits)| *waits == what).map(|(id, _)| *id).collect();
+    let only_waiting = OnlyWaiting { for_sources: wait_for(WaitsFor::Source), for_cloud: wait_for(WaitsFor::Cloud) };
+    let wanted = direction.wanted(only_waiting).await?;
     for (id, transfer) in running.iter() {
         if wanted.iter().any(|(wanted, _)| wanted == id) {
             continue;
@@ -174,13 +188,17 @@ async fn reconcile<D: Direction>(
             transfer.hard.cancel();
         }
     }
-    for (id, priority) in wanted {
-        if running.contains_key(&id) || resting.contains_key(&id) {
+    for (id, turn) in wanted {
+        if running.contains_key(&id) {
+            direction.common().set_turn(id, turn);
+            continue;
+        }
+        if resting.contains_key(&id) {
             continue;
         }
         let (_, totals) = direction.look(id).await?;
         let table = &direction.common().live;
-        let live = Arc::new(table.transfer(priority, totals.bytes_done, totals.bytes));
+        let live = Arc::new(table.transfer(turn, totals.bytes_done, totals.bytes));
         table.insert(id, Arc::clone(&live));
         let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
         let name = format!("{} {id}", D::NAME);
@@ -220,9 +238,9 @@ mod tests {
             &self.common
         }
 
-        async fn wanted(&self) -> Result<Vec<(UploadId, i32)>, StoreError> {
+        async fn wanted(&self, _: OnlyWaiting<UploadId>) -> Result<Vec<(UploadId, Turn)>, StoreError> {
             let failed = self.failed.borrow().as_ref().map(|(id, _)| *id);
-            Ok(self.ids.iter().filter(|id| failed != Some(**id)).map(|id| (*id, 0)).collect())
+            Ok(self.ids.iter().filter(|id| failed != Some(**id)).map(|id| (*id, Turn::default())).collect())
         }
 
         async fn look(&self, _: UploadId) -> Result<(State, Totals), StoreError> {

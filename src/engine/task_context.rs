@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::circuit_breaker::Circuits;
 use super::counters::Cause;
-use super::progress::LiveTransfer;
+use super::progress::{LiveTransfer, WaitsFor};
 use super::retry::{RetryDecision, Tries, backoff};
 use crate::model::Problem;
 use crate::store::StoreError;
@@ -110,8 +110,16 @@ impl TaskContext {
         let wait = wait.unwrap_or_else(|| backoff(attempts, fastrand::f64()));
         let until = Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
         tracing::info!(transfer = %self.name, attempts, wait_ms = wait.as_millis() as u64, "{error}; trying again");
-        let _shown = self.live.wait(error.to_string(), attempts, until);
+        let _shown = self.live.wait(WaitsFor::Cloud, error.to_string(), attempts, until);
         self.pause_for(wait).await
+    }
+
+    /// Waits until `host`, which is known to be away, may be tried, and shows why.
+    pub(crate) async fn while_away(&self, circuits: &Circuits, host: &str) -> Result<(), Halt> {
+        let Some(wait) = circuits.away_for(host) else { return Ok(()) };
+        let until = Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
+        let _shown = self.live.wait(WaitsFor::Cloud, format!("cannot connect to {host}"), 1, until);
+        self.unless_stopped(circuits.until_tried(host)).await
     }
 
     /// Makes a call to `host` until it succeeds or never would by itself: then the verdict says what is to be done.
@@ -128,11 +136,16 @@ impl TaskContext {
         F: Future<Output = Result<T, CloudError>>,
     {
         loop {
-            self.unless_stopped(circuits.leave(host)).await?;
+            while !circuits.may_call(host) {
+                self.while_away(circuits, host).await?;
+            }
             let outcome = call().await;
             circuits.learn(host, outcome.as_ref().err());
             let error = match outcome {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.live.moved();
+                    return Ok(answer);
+                }
                 Err(error) => error,
             };
             match tries.failed(&error) {

@@ -21,6 +21,11 @@ pub struct LedgerEntry {
     pub upload: Option<UploadId>,
     /// When the entry was made or last changed.
     pub at: Timestamp,
+    /// BLAKE3 of the content, hexadecimal, once the cloud has it; not known of what was never sent.
+    pub checksum: Option<String>,
+    /// Whether the upload that claimed it has failed, and not because its files could not be read: with this content it will
+    /// not succeed by itself.
+    pub failed: bool,
 }
 
 /// What became of a file below a watched folder.

@@ -20,7 +20,7 @@ pub use ids::{DownloadId, TransferId, UploadId};
 pub use ledger::{LedgerEntry, Outcome};
 pub use settings::{KeptDiskReaders, KeptFifo, KeptOpenFiles, KeptWorkers, Setting};
 pub use taken_away::{Held, TakenAway};
-pub use transfer::{Activity, Filter, Problem, RemotePackage, State, Totals};
+pub use transfer::{Activity, Filter, Problem, RemotePackage, State, Totals, Turn};
 pub use upload::{
     Destination, File, FileState, Link, PackageOptions, Part, RemoteFile, SourceFile, Upload, UploadFilter, UploadKind,
     UploadSpec,

@@ -96,6 +96,15 @@ pub struct RemotePackage {
     pub token: SecretString,
 }
 
+/// Whose turn it is before whom.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// Higher goes first.
+    pub priority: i32,
+    /// Within a priority smaller goes first; 0 where nobody has moved it.
+    pub rank: i64,
+}
+
 /// How much there is and how much of it is confirmed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {

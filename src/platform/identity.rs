@@ -55,6 +55,20 @@ impl FileIdentity {
         }
     }
 
+    /// Whether size and modification time are equal. What else differs then (mode, owner, attributes, links, another inode
+    /// number after a mount) need not mean other content, nor that it is the same: only the content tells.
+    #[must_use]
+    pub fn same_size_and_date(&self, other: &Self) -> bool {
+        self.size == other.size && self.mtime_ns == other.mtime_ns
+    }
+
+    /// Whether nothing was done to the file at all: not even its mode was changed, nor was it renamed. The device number is
+    /// left out: network mounts change it when they return.
+    #[must_use]
+    pub fn untouched(&self, other: &Self) -> bool {
+        self.same_content(other) && self.ctime_ns == other.ctime_ns
+    }
+
     /// Whether `other` holds the same content as far as one can tell from outside: same size, modification time
     /// and inode. The change time is left out, since renaming or changing the mode moves it without touching a
     /// byte, and so is the device number, which network mounts change when they are mounted again.

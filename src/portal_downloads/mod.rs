@@ -10,11 +10,14 @@
 //! **On a crash** nothing is lost: nothing is remembered here but how far the last look went, and the first look after a start
 //! goes through the whole inbox.
 //!
+//! Downloads that failed for a reason that can pass, such as a full disk, are tried again by themselves ([`retries`]).
+//!
 //! How it works: one task per rule ([`runner`]) asks for the inbox page by page; a pure function decides about each
 //! package ([`selection`]).
 //!
 //! Must never know: how files are received, where they are put, HTTP.
 
+mod retries;
 mod runner;
 mod selection;
 mod status;

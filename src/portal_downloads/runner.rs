@@ -13,6 +13,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::retries::{DOWNLOAD, Trouble};
 use super::selection::{Selection, judge};
 use super::status::{InboxState, InboxStatus, LastError, LastLook};
 use crate::download::{Downloads, QueueError};
@@ -101,8 +102,8 @@ pub(super) struct Listing<'a> {
 }
 
 impl<'a> Listing<'a> {
-    pub(super) fn new(cloud: &'a Cloud, team: Option<&str>, from: Timestamp) -> Result<Self, CloudError> {
-        let team = cloud.team(team.map(TeamId::from).as_ref())?;
+    pub(super) async fn new(cloud: &'a Cloud, team: Option<&str>, from: Timestamp) -> Result<Self, CloudError> {
+        let team = cloud.find_team(team.map(TeamId::from).as_ref()).await?;
         Ok(Self { cloud, team, from, names: None, page: 0, more: true })
     }
 
@@ -165,6 +166,7 @@ impl Runner {
                 () = tokio::time::sleep(OWN_FAULT_WAIT) => {}
             }
         };
+        let mut trouble = Trouble::default();
         loop {
             let mut wait = self.rule.poll;
             if !known.paused {
@@ -173,7 +175,12 @@ impl Runner {
                     looked = self.look(&mut known) => looked,
                 };
                 match looked {
-                    Ok(()) => self.recovered(),
+                    Ok(()) => {
+                        self.recovered();
+                        if let Err(error) = self.look_after(&mut trouble).await {
+                            self.problem(&error).await;
+                        }
+                    }
                     Err(error) => {
                         wait = wait.max(error.wait());
                         self.problem(&error).await;
@@ -222,7 +229,7 @@ impl Runner {
         let whole = newest.is_none();
         let lately = newest.and_then(|newest| newest.checked_sub(OVERLAP).ok());
         let from = lately.map_or(known.since, |lately| lately.max(known.since));
-        let mut listing = Listing::new(&self.cloud, self.rule.team.as_deref(), from)?;
+        let mut listing = Listing::new(&self.cloud, self.rule.team.as_deref(), from).await?;
         let (mut new, mut packages, mut last) = (Vec::new(), 0, newest);
         while let Some(page) = listing.next().await? {
             packages += page.len() as u64;
@@ -289,7 +296,10 @@ impl Runner {
 
     /// Tells of a failure: in the status, in the log, and as an event when it is not the same as before.
     async fn problem(&self, error: &LookError) {
-        let (code, message) = (error.code(), error.to_string());
+        self.tell(error.code(), error.to_string()).await;
+    }
+
+    pub(super) async fn tell(&self, code: &'static str, message: String) {
         {
             let mut status = self.shared.status();
             let known = status.last_error.as_ref().is_some_and(|last| last.message == message && !last.over);
@@ -298,7 +308,7 @@ impl Runner {
                 return;
             }
         }
-        tracing::warn!(code, error = message, "the inbox can not be looked at");
+        tracing::warn!(code, error = message, "the rule can not work as it should");
         let body = json!({ "error": { "code": code, "message": message, "retryable": true } });
         if let Err(error) = self.store.record_event("rule.error", Some(self.rule.name.clone()), body).await {
             tracing::warn!(%error, "can not note the failure");
@@ -307,13 +317,14 @@ impl Runner {
 
     fn recovered(&self) {
         if let Some(error) = &mut self.shared.status().last_error {
-            error.over = true;
+            error.over |= error.code != DOWNLOAD;
         }
     }
 
     fn publish(&self, paused: bool, wait: Duration) {
         let mut status = self.shared.status();
-        let failing = status.last_error.as_ref().filter(|error| !error.over).map(|error| error.message.clone());
+        let failing = status.last_error.as_ref().filter(|error| !error.over && error.code != DOWNLOAD);
+        let failing = failing.map(|error| error.message.clone());
         status.state = match (&failing, paused) {
             (_, true) => InboxState::Paused,
             (Some(_), false) => InboxState::Offline,

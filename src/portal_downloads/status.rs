@@ -41,7 +41,7 @@ pub struct LastLook {
 pub struct LastError {
     /// When.
     pub at: Timestamp,
-    /// Where: `cloud`, `account`, `store` or `queue`.
+    /// Where: `cloud`, `account`, `store`, `queue`, or `download` for what became of its downloads.
     pub code: &'static str,
     /// What, for a person.
     pub message: String,
@@ -66,6 +66,8 @@ pub struct InboxStatus {
     pub next_look: Option<Timestamp>,
     /// The last thing that went wrong.
     pub last_error: Option<LastError>,
+    /// How many downloads of it have failed; those that failed for a reason that can pass are tried again by themselves.
+    pub failed_downloads: u64,
     /// How many downloads it has made since the agent started.
     pub made: u64,
 }

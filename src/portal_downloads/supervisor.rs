@@ -206,7 +206,7 @@ impl Inbox {
         let mut explanations = Vec::new();
         for rule in self.rules() {
             let mut found = None;
-            let mut listing = Listing::new(&self.inner.cloud, rule.team.as_deref(), Timestamp::UNIX_EPOCH)?;
+            let mut listing = Listing::new(&self.inner.cloud, rule.team.as_deref(), Timestamp::UNIX_EPOCH).await?;
             while let Some(page) = listing.next().await?
                 && found.is_none()
             {
@@ -230,7 +230,7 @@ impl Inbox {
     /// [`InboxError::Cloud`], [`InboxError::Store`].
     pub async fn would_fetch(&self, rule: &DownloadRule) -> Result<Vec<Delivered>, InboxError> {
         let since = self.since(rule).await?;
-        let mut listing = Listing::new(&self.inner.cloud, rule.team.as_deref(), since)?;
+        let mut listing = Listing::new(&self.inner.cloud, rule.team.as_deref(), since).await?;
         let team = listing.team().clone();
         let mut found = Vec::new();
         while let Some(page) = listing.next().await? {

@@ -77,7 +77,7 @@ pub fn add_rule(text: &str, rule: &str) -> Result<String, EditError> {
     if is_old_and_new(&read, &old, &new) { Ok(edited) } else { Err(EditError::Style) }
 }
 
-/// Sets a key of the rule that is named `rule` to a number or a boolean.
+/// Sets a key of the rule that is named `rule` to a number, a boolean or a text.
 ///
 /// # Errors
 /// That the text is not YAML, that it has no such rule, or that the key's place has no room for another value.
@@ -100,6 +100,58 @@ pub fn set_key(text: &str, rule: &str, key: &str, value: &Json) -> Result<String
     let set = found.get_mut(place).and_then(|node| taken(node, key));
     let same = found.len() == list_of(&old).len() && found.iter().zip(expected).all(|(one, other)| one.same(&other));
     if same && same_others(&read, &old) && set.is_some_and(|set| set.same(&new)) { Ok(edited) } else { Err(refused()) }
+}
+
+/// Removes the rule that is named `rule`, with the comments in it; those around it stay.
+///
+/// # Errors
+/// That the text is not YAML, that it has no such rule, or that the file's style does not let it be taken out alone.
+pub fn remove_rule(text: &str, rule: &str) -> Result<String, EditError> {
+    let old = yaml::parse(text).map_err(|error| EditError::File(error.message))?;
+    let place = place_of(&old, rule).ok_or_else(|| EditError::NoRule(rule.to_owned()))?;
+    let edited = without(text, &old, place).ok_or(EditError::Style)?;
+    let read = yaml::parse(&edited).map_err(|_| EditError::Style)?;
+    let (mut expected, found) = (list_of(&old), list_of(&read));
+    expected.remove(place);
+    let same = found.len() == expected.len() && found.iter().zip(&expected).all(|(one, other)| one.same(other));
+    if same && same_others(&read, &old) { Ok(edited) } else { Err(EditError::Style) }
+}
+
+/// The text without one item of its list of rules.
+fn without(text: &str, root: &Node, place: usize) -> Option<String> {
+    let (key, value) = rules_of(root)?;
+    let Value::List(items) = &value.value else { return None };
+    let start = items.get(place)?.start;
+    let line = text.get(..start)?.rfind('\n').map_or(0, |at| at + 1);
+    let indent = text.get(line..start)?.trim_end_matches(' ').strip_suffix('-')?;
+    if !indent.trim_matches(' ').is_empty() {
+        return None;
+    }
+    let end = item_end(text, line, indent.len());
+    let (before, after) = (text.get(..line)?, text.get(end..)?);
+    if items.len() > 1 {
+        return Some(format!("{before}{after}"));
+    }
+    let colon = key.end + text.get(key.end..)?.find(':')? + 1;
+    Some(format!("{} []{}{after}", text.get(..colon)?, text.get(colon..line)?))
+}
+
+/// Where the item ends whose dash is in the line at `from`, `width` columns in: behind its last line that stands deeper.
+fn item_end(text: &str, from: usize, width: usize) -> usize {
+    let (mut end, mut at) = (from, from);
+    for (index, line) in text[from..].split_inclusive('\n').enumerate() {
+        at += line.len();
+        let bare = line.trim_end();
+        if bare.is_empty() {
+            continue;
+        }
+        let deeper = bare.len() - bare.trim_start_matches(' ').len() > width;
+        if index > 0 && !deeper {
+            break;
+        }
+        end = at;
+    }
+    end
 }
 
 /// Which of the file's rules has that name.
@@ -350,6 +402,23 @@ mod tests {
         let edited = set_key(anchored, "a", "priority", &Json::from(2));
         assert!(matches!(edited, Err(EditError::Key(_))) || edited.unwrap().contains("priority: &p 2"));
         assert!(matches!(set_key("a: [", "a", "priority", &Json::from(1)), Err(EditError::File(_))));
+    }
+
+    #[test]
+    fn a_rule_is_taken_out_and_what_is_around_it_stays() {
+        let text = "# head\nversion: 1\nrules:\n  # first\n  - name: a # here\n    watch: b\n\n  # second\n  - name: b\n    # inside\n    \
+                    watch: |\n      x\n\n      y\n  - { name: c, watch: z }\ncloud: { url: x }\n";
+        let without_b = remove_rule(text, "b").unwrap();
+        assert_eq!(without_b, text.replace("  - name: b\n    # inside\n    watch: |\n      x\n\n      y\n", ""));
+        let without_c = remove_rule(&without_b, "c").unwrap();
+        assert!(without_c.ends_with("  # second\ncloud: { url: x }\n"), "{without_c}");
+        let empty = remove_rule(&without_c, "a").unwrap();
+        assert!(empty.contains("rules: []\n  # first\n"), "{empty}");
+        assert!(added(&empty).contains("- name: new"), "and another can be added");
+        assert_eq!(remove_rule(text, "z"), Err(EditError::NoRule("z".to_owned())));
+        assert_eq!(remove_rule("rules: [{ name: a }]\n", "a"), Err(EditError::Style));
+        let left = "rules:\n- name: a\n  watch: b\n- name: b\n  watch: c\n# tail\n";
+        assert_eq!(remove_rule(left, "b").unwrap(), "rules:\n- name: a\n  watch: b\n# tail\n");
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub use schedule::{Moments, Schedule, Windows, in_words};
 pub use schema::schema;
 pub use settings::{
     After, AfterComplete, AfterError, Existing, Finalize, FinalizeWhen, Notify, NotifyEvent, NotifyTarget, OnChange,
-    Packaging, Per, Poll, Ready, Symlinks, UploadKind, UploadTemplate,
+    OnGone, Packaging, Per, Poll, Ready, Symlinks, UploadKind, UploadTemplate,
 };
 pub use template::{Template, TemplateContext, TemplateError, TemplateFile};
 pub use unicode::composed;

@@ -14,7 +14,9 @@ use url::Url;
 use super::diagnostics::Diagnostic;
 use super::matching::Matcher;
 use super::schedule::Schedule;
-use super::settings::{After, Existing, Finalize, Notify, OnChange, Packaging, Poll, Ready, Symlinks, UploadTemplate};
+use super::settings::{
+    After, Existing, Finalize, Notify, OnChange, OnGone, Packaging, Poll, Ready, Symlinks, UploadTemplate,
+};
 use super::template::Template;
 
 /// Everything a valid file means.
@@ -132,6 +134,8 @@ pub struct Rule {
     pub priority: i32,
     /// What to do when a file already sent comes back with other content.
     pub on_change: OnChange,
+    /// What to do when a file of a package vanishes before it was sent.
+    pub on_gone: OnGone,
     /// Send a file that appears again unchanged.
     pub resend: bool,
     /// What to do with files that were there at the rule's very first start.

@@ -128,6 +128,7 @@ pub(super) const RULE: &[Key] = &[
         "append",
         "A file already sent comes back with other content.",
     ),
+    key("on_gone", Shape::Choice(&["send_rest", "wait"]), "wait", "A file of a package vanishes before it was sent."),
     key("resend", Shape::Boolean, "true", "Send a file that appears again unchanged."),
     key("existing", Shape::Choice(&["send", "skip"]), "skip", "Files that are there at the rule's very first start."),
     key(

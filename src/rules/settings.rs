@@ -168,6 +168,15 @@ pub enum OnChange {
     Ignore,
 }
 
+/// A file of a package vanishes before it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnGone {
+    /// The others are sent without it after a while.
+    SendRest,
+    /// The package waits until it is back, or until somebody decides.
+    Wait,
+}
+
 /// Files that are there at the rule's very first start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {

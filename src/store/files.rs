@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json as object;
 
-use super::rows::{from_json, from_word, identity, json, signed, unsigned, word};
+use super::rows::{from_json, from_word, identity as identity_of, json, signed, unsigned, word};
 use super::{Store, StoreError, events, ledger};
 use crate::model::UploadId;
 use crate::model::{File, FileState, Part, Problem, RemoteFile, SourceFile};
@@ -32,7 +32,7 @@ fn file(row: &Row<'_>) -> Result<File, StoreError> {
         number: row.get(0)?,
         path: PackagePath::from_relative(path.as_ref()).ok_or(StoreError::Unreadable("file.path"))?,
         source: source(&bytes_to_path(&row.get::<_, Vec<u8>>(2)?), row.get(15)?),
-        identity: identity(row, 3)?,
+        identity: identity_of(row, 3)?,
         owner: row.get(16)?,
         state: from_word(row.get(8)?, "file.state")?,
         remote,
@@ -101,13 +101,25 @@ pub(super) fn insert(
     Ok(())
 }
 
+/// Nothing of an upload's files is in the cloud any more: all of them wait again, but for those that are left out.
+pub(super) fn begin_anew(connection: &Connection, id: UploadId) -> Result<(), StoreError> {
+    connection.prepare_cached("DELETE FROM part WHERE upload_id = ?1")?.execute([id])?;
+    connection
+        .prepare_cached(
+            "UPDATE file SET state = CASE state WHEN 'left_out' THEN 'left_out' ELSE 'waiting' END, remote_id = NULL, \
+             multipart_id = NULL, chunk_size = NULL, bytes_done = 0, checksum = NULL, problem = NULL WHERE upload_id = ?1",
+        )?
+        .execute([id])?;
+    Ok(())
+}
+
 /// Files that failed wait once more. Whoever asks for that knows why they failed: of one that belongs to another user now, the
 /// new owner is agreed to.
 pub(super) fn retry_failed(connection: &Connection, id: UploadId) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "UPDATE file SET state = 'waiting', problem = NULL, \
-             owner = CASE problem ->> '$.code' WHEN 'source_replaced' THEN NULL ELSE owner END WHERE upload_id = ?1 AND state IN ('error', 'gone')",
+             owner = CASE problem ->> '$.code' WHEN 'source_other_user' THEN NULL ELSE owner END WHERE upload_id = ?1 AND state IN ('error', 'gone')",
         )?
         .execute([id])?;
     Ok(())
@@ -131,6 +143,30 @@ pub(super) fn leave_out(connection: &Connection, id: UploadId, files: &[File]) -
         ledger::release(connection, id, &file.identity)?;
     }
     Ok(())
+}
+
+/// The file of an upload that looked like this when it was chosen.
+pub(super) fn of_identity(
+    connection: &Connection,
+    id: UploadId,
+    identity: &FileIdentity,
+) -> Result<Option<File>, StoreError> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM file WHERE upload_id = ?1 AND inode = ?2 AND ctime_ns = ?3 AND state <> 'left_out'"
+        ))?
+        .query_row(params![id, signed(identity.inode), identity.ctime_ns], |row| Ok(file(row)))
+        .optional()?
+        .transpose()
+}
+
+/// The paths of the files that an upload goes on without: the first of many.
+pub(super) fn left_out(connection: &Connection, id: UploadId) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT path FROM file WHERE upload_id = ?1 AND state = 'left_out' ORDER BY number LIMIT 100",
+    )?;
+    let paths = statement.query_map([id], |row| row.get(0))?;
+    Ok(paths.collect::<Result<_, _>>()?)
 }
 
 fn add_done(connection: &Connection, id: UploadId, files: i64, bytes: i64) -> Result<(), StoreError> {
@@ -292,6 +328,9 @@ impl Store {
                     .execute(params![id, number])?;
                 if changed > 0 {
                     add_done(connection, id, 1, 0)?;
+                    if let Some(checksum) = &checksum {
+                        ledger::content_known(connection, id, number, checksum)?;
+                    }
                 }
                 Ok(())
             })
@@ -317,6 +356,30 @@ impl Store {
             events::record(connection, "upload.file", Some(id), None, &body)
         })
         .await
+    }
+
+    /// The file is like this now, and holds what it held: what is confirmed of it stays.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn file_touched(&self, id: UploadId, number: u32, identity: FileIdentity) -> Result<(), StoreError> {
+        self.database
+            .write(move |connection| {
+                let before = connection
+                    .prepare_cached(
+                        "SELECT size, mtime_ns, ctime_ns, device, inode FROM file WHERE upload_id = ?1 AND number = ?2",
+                    )?
+                    .query_row(params![id, number], |row| identity_of(row, 0))
+                    .optional()?
+                    .ok_or(StoreError::NotFound(id.into()))?;
+                connection
+                    .prepare_cached(
+                        "UPDATE file SET ctime_ns = ?3, device = ?4, inode = ?5 WHERE upload_id = ?1 AND number = ?2",
+                    )?
+                    .execute(params![id, number, identity.ctime_ns, signed(identity.device), signed(identity.inode)])?;
+                ledger::claim_moved_on(connection, id, &before, &identity)
+            })
+            .await
     }
 
     /// The file is sent anew from its first byte: it changed (`identity` is what it is like now), or the cloud has

@@ -9,12 +9,14 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rows::{from_word, identity, signed, time, word};
-use super::{Store, StoreError, now};
+use super::{Store, StoreError, now, uploads};
 use crate::model::UploadId;
 use crate::model::{LedgerEntry, Outcome, SourceFile};
 use masv_platform::{FileIdentity, bytes_to_path, path_to_bytes};
 
-const COLUMNS: &str = "path, size, mtime_ns, ctime_ns, device, inode, outcome, upload_id, at";
+const COLUMNS: &str = "path, size, mtime_ns, ctime_ns, device, inode, outcome, upload_id, at, checksum, \
+     outcome = 'claimed' AND EXISTS (SELECT 1 FROM upload WHERE upload.id = ledger.upload_id AND state = 'error' \
+     AND json_extract(problem, '$.code') NOT IN ('source_gone', 'source_unreadable'))";
 
 /// What is known of a rule over restarts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,21 +32,26 @@ pub struct RuleRecord {
 /// Takes the rule's files for `upload`, in the transaction that makes it.
 ///
 /// # Errors
-/// [`StoreError::AlreadyClaimed`] when another upload that is not complete has the path, or when exactly this
-/// content of it was sent.
+/// [`StoreError::AlreadyClaimed`] when another upload that is not complete has the path (unless it has failed with other
+/// content of it, which this one replaces), or when exactly this content of it was sent.
 pub(super) fn claim(
     connection: &Connection,
     rule: &str,
     upload: UploadId,
     files: &[SourceFile],
 ) -> Result<(), StoreError> {
-    let mut find = connection.prepare_cached(
-        "SELECT path, size, mtime_ns, ctime_ns, device, inode, outcome, upload_id, at FROM ledger \
-         WHERE rule = ?1 AND path = ?2",
-    )?;
+    let mut find = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM ledger WHERE rule = ?1 AND path = ?2"))?;
     for file in files {
         let Some(path) = &file.claim else { continue };
         let entry = find.query_row(params![rule, path_to_bytes(path)], |row| Ok(entry(row))).optional()?.transpose()?;
+        if let Some(LedgerEntry { failed: true, identity, upload: Some(before), .. }) = &entry
+            && *before != upload
+            && !identity.same_content(&file.identity)
+        {
+            uploads::superseded(connection, *before, identity, upload)?;
+            put(connection, rule, path, &file.identity, Outcome::Claimed, Some(upload))?;
+            continue;
+        }
         let taken = entry.is_some_and(|entry| match entry.outcome {
             Outcome::Claimed => entry.upload != Some(upload),
             Outcome::Sent => entry.identity == file.identity,
@@ -87,7 +94,7 @@ pub(super) fn claim_moved_on(
     connection
         .prepare_cached(
             "UPDATE ledger SET size = ?4, mtime_ns = ?5, ctime_ns = ?6, device = ?7, inode = ?8 \
-             WHERE upload_id = ?1 AND inode = ?2 AND ctime_ns = ?3",
+             WHERE upload_id = ?1 AND inode = ?2 AND ctime_ns = ?3 AND outcome = 'claimed'",
         )?
         .execute(params![
             upload,
@@ -99,6 +106,25 @@ pub(super) fn claim_moved_on(
             signed(after.device),
             signed(after.inode)
         ])?;
+    Ok(())
+}
+
+/// Writes what the content of a claimed file is, once the cloud has it: it is compared with that when the file looks as if it
+/// had not changed, and may have.
+pub(super) fn content_known(
+    connection: &Connection,
+    upload: UploadId,
+    number: u32,
+    checksum: &str,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE ledger SET checksum = ?3 FROM \
+             (SELECT inode, ctime_ns FROM file WHERE upload_id = ?1 AND number = ?2) AS sent \
+             WHERE ledger.upload_id = ?1 AND ledger.inode = sent.inode AND ledger.ctime_ns = sent.ctime_ns \
+             AND outcome = 'claimed'",
+        )?
+        .execute(params![upload, number, checksum])?;
     Ok(())
 }
 
@@ -116,7 +142,7 @@ fn put(
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (rule, path) DO UPDATE SET \
              size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, \
              device = excluded.device, inode = excluded.inode, outcome = excluded.outcome, \
-             upload_id = excluded.upload_id, at = excluded.at",
+             upload_id = excluded.upload_id, at = excluded.at, checksum = NULL",
         )?
         .execute(params![
             rule,
@@ -140,6 +166,8 @@ fn entry(row: &Row<'_>) -> Result<LedgerEntry, StoreError> {
         outcome: from_word(row.get(6)?, "ledger.outcome")?,
         upload: row.get(7)?,
         at: time(row.get(8)?),
+        checksum: row.get(9)?,
+        failed: row.get(10)?,
     })
 }
 
@@ -192,6 +220,53 @@ impl Store {
         let rule = rule.to_owned();
         self.change(move |connection| {
             files.iter().try_for_each(|(path, identity)| put(connection, &rule, path, identity, outcome, None))
+        })
+        .await
+    }
+
+    /// The file at `path` looks like this now, and its content is what the ledger knows.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn ledger_touched(&self, rule: &str, path: &Path, identity: FileIdentity) -> Result<(), StoreError> {
+        let (rule, path) = (rule.to_owned(), path_to_bytes(path));
+        self.change(move |connection| {
+            connection
+                .prepare_cached(
+                    "UPDATE ledger SET ctime_ns = ?3, device = ?4, inode = ?5 WHERE rule = ?1 AND path = ?2 \
+                     AND outcome <> 'claimed'",
+                )?
+                .execute(params![rule, path, identity.ctime_ns, signed(identity.device), signed(identity.inode)])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Files that were sent were renamed: path now, path before, what they look like now. They count as sent.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn ledger_renamed(
+        &self,
+        rule: &str,
+        renamed: Vec<(PathBuf, PathBuf, FileIdentity)>,
+    ) -> Result<(), StoreError> {
+        let rule = rule.to_owned();
+        self.change(move |connection| {
+            for (now, before, identity) in &renamed {
+                let before = path_to_bytes(before);
+                put(connection, &rule, now, identity, Outcome::Skipped, None)?;
+                connection
+                    .prepare_cached(
+                        "UPDATE ledger SET checksum = (SELECT checksum FROM ledger WHERE rule = ?1 AND path = ?3) \
+                         WHERE rule = ?1 AND path = ?2",
+                    )?
+                    .execute(params![rule, path_to_bytes(now), before])?;
+                connection
+                    .prepare_cached("DELETE FROM ledger WHERE rule = ?1 AND path = ?2 AND outcome <> 'claimed'")?
+                    .execute(params![rule, before])?;
+            }
+            Ok(())
         })
         .await
     }

@@ -19,6 +19,7 @@ mod outbox;
 mod rows;
 mod settings;
 mod taken_away;
+mod turns;
 mod uploads;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +39,7 @@ pub use gauges::Gauges;
 pub use ledger::RuleRecord;
 pub use masv_db::DbError;
 pub use outbox::{Errand, ErrandKind, Outgoing, Telling};
+pub use turns::OnlyWaiting;
 pub use uploads::Order;
 
 /// Version by version, what makes the agent's database; only ever longer.
@@ -47,8 +49,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/store/0003_deliveries.sql"),
     include_str!("../../migrations/store/0004_clouds.sql"),
     include_str!("../../migrations/store/0005_folders.sql"),
-    include_str!("../../migrations/store/0006_roots.sql"),
-    include_str!("../../migrations/store/0007_taken_away.sql"),
+    include_str!("../../migrations/store/0006_turns_and_content.sql"),
+    include_str!("../../migrations/store/0007_roots.sql"),
+    include_str!("../../migrations/store/0008_taken_away.sql"),
 ];
 
 /// Why the store could not do what it was asked.

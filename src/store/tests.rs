@@ -148,7 +148,15 @@ async fn order_counts_among_equals() {
     for (inode, id) in (1..).zip(&ids) {
         store.insert_upload(*id, spec(vec![source(&format!("f{inode}"), 1, inode)])).await.unwrap();
     }
-    let turn = || async { store.uploads_by_turn(10).await.unwrap().into_iter().map(|(id, _)| id).collect::<Vec<_>>() };
+    let turn = || async {
+        store
+            .uploads_by_turn(10, OnlyWaiting::default())
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect::<Vec<_>>()
+    };
     store.set_order(ids[2], Order::Up).await.unwrap();
     assert_eq!(turn().await, [ids[0], ids[2], ids[1]]);
     store.set_order(ids[1], Order::Top).await.unwrap();
@@ -222,7 +230,7 @@ async fn resuming_agrees_to_a_file_s_new_owner_and_to_nothing_else() {
     let mut files = vec![source("a", 5, 1), source("b", 5, 2)];
     files.iter_mut().for_each(|file| file.owner = Some(1000));
     store.insert_upload(id, spec(files)).await.unwrap();
-    for (number, code) in [(0, "source_replaced"), (1, "source_unreadable")] {
+    for (number, code) in [(0, "source_other_user"), (1, "source_replaced")] {
         let problem = crate::model::Problem { code: code.into(), message: "x".into(), retryable: true, hint: None };
         store.file_failed(id, number, crate::model::FileState::Error, problem).await.unwrap();
     }

@@ -17,6 +17,7 @@ use crate::model::{
     Destination, File, Link, Outcome, Problem, RemotePackage, SourceFile, State, Totals, Upload, UploadFilter,
     UploadSpec,
 };
+use masv_platform::FileIdentity;
 
 const COLUMNS: &str = "id, position, destination, name, description, password, options, team_id, chunk_size, priority, \
      auto_finalize, rule, state, closing, problem, package_id, package_token, links, files, files_done, bytes, \
@@ -210,6 +211,42 @@ fn append(connection: &Connection, id: UploadId, mut more: Vec<SourceFile>) -> R
     Ok(state)
 }
 
+/// A file of a failed upload was dropped again with other content, and goes with the upload `by`: the failed one goes on
+/// without it, or is removed where it has no other.
+pub(super) fn superseded(
+    connection: &Connection,
+    id: UploadId,
+    identity: &FileIdentity,
+    by: UploadId,
+) -> Result<(), StoreError> {
+    let found = find(connection, id)?;
+    if found.totals.files <= 1 {
+        return remove(connection, &found, object!({ "superseded_by": by }));
+    }
+    let Some(file) = files::of_identity(connection, id, identity)? else { return Ok(()) };
+    let path = file.path.to_string();
+    files::leave_out(connection, id, &[file])?;
+    files::retry_failed(connection, id)?;
+    set_state(connection, id, State::Transferring, None)?;
+    tell_state(connection, &found, State::Transferring, object!({ "left_out": [path], "superseded_by": by }))
+}
+
+/// Forgets an upload; what is not complete is cancelled in the cloud.
+fn remove(connection: &Connection, found: &Upload, more: Value) -> Result<(), StoreError> {
+    if found.state != State::Complete {
+        if let Some(package) = &found.package {
+            outbox::post(connection, &Errand::remove(package))?;
+        }
+        ledger::settle_claims(connection, found.id, Outcome::Cancelled)?;
+    }
+    connection.prepare_cached("DELETE FROM upload WHERE id = ?1")?.execute([found.id])?;
+    let mut body = object!({ "name": found.name, "state": found.state });
+    if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+        body.extend(more);
+    }
+    events::record(connection, "upload.removed", Some(found.id), found.rule.as_deref(), &body)
+}
+
 impl Store {
     /// Makes an upload with its files and its ledger claims.
     ///
@@ -261,18 +298,23 @@ impl Store {
         .await
     }
 
-    /// The uploads that want to be worked on, in the order of their turn: id and priority.
+    /// How many uploads of a rule have failed, and the newest of them.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn uploads_by_turn(&self, limit: u32) -> Result<Vec<(UploadId, i32)>, StoreError> {
+    pub async fn uploads_failed(&self, rule: &str) -> Result<(u64, Option<Upload>), StoreError> {
+        let rule = rule.to_owned();
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT id, priority FROM upload WHERE state = 'transferring' \
-                 ORDER BY priority DESC, position LIMIT ?1",
-            )?;
-            let rows = statement.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            let failed = "FROM upload WHERE state = 'error' AND rule = ?1";
+            let count: i64 = connection
+                .prepare_cached(&format!("SELECT count(*) {failed}"))?
+                .query_row([&rule], |row| row.get(0))?;
+            let newest = connection
+                .prepare_cached(&format!("SELECT {COLUMNS} {failed} ORDER BY id DESC LIMIT 1"))?
+                .query_row([&rule], |row| Ok(upload(row)))
+                .optional()?
+                .transpose()?;
+            Ok((unsigned(count), newest))
         })
         .await
     }
@@ -323,6 +365,27 @@ impl Store {
             })
             .await?;
         if known { Ok(()) } else { Err(StoreError::NotFound(id.into())) }
+    }
+
+    /// The package is not in the cloud any more, and was not complete: the upload is to have another one, with all its files.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongState`] unless it transfers.
+    pub async fn package_vanished(&self, id: UploadId) -> Result<(), StoreError> {
+        self.change(move |connection| {
+            let found = find(connection, id)?;
+            require(&found, &[State::Transferring])?;
+            files::begin_anew(connection, id)?;
+            connection
+                .prepare_cached(
+                    "UPDATE upload SET package_id = NULL, package_token = NULL, package_cloud = NULL, links = '[]', \
+                     closing = 0, files_done = 0, bytes_done = 0, started_at = NULL, idle_at = NULL WHERE id = ?1",
+                )?
+                .execute([id])?;
+            let vanished = found.package.as_ref().map(|package| package.id.clone());
+            tell_state(connection, &found, State::Transferring, object!({ "vanished": vanished }))
+        })
+        .await
     }
 
     /// A link to the package was made.
@@ -469,7 +532,11 @@ impl Store {
             set_state(connection, id, State::Complete, None)?;
             ledger::settle_claims(connection, id, Outcome::Sent)?;
             let link = found.links.first().map(|link| link.url.clone());
-            let more = object!({ "files": found.totals.files, "bytes": found.totals.bytes, "link": link });
+            let mut more = object!({ "files": found.totals.files, "bytes": found.totals.bytes, "link": link });
+            let left_out = files::left_out(connection, id)?;
+            if !left_out.is_empty() {
+                more["left_out"] = left_out.into();
+            }
             tell_state(connection, &found, State::Complete, more)
         })
         .await
@@ -483,15 +550,7 @@ impl Store {
     pub async fn remove_upload(&self, id: UploadId) -> Result<(), StoreError> {
         self.change(move |connection| {
             let found = find(connection, id)?;
-            if found.state != State::Complete {
-                if let Some(package) = &found.package {
-                    outbox::post(connection, &Errand::remove(package))?;
-                }
-                ledger::settle_claims(connection, id, Outcome::Cancelled)?;
-            }
-            connection.prepare_cached("DELETE FROM upload WHERE id = ?1")?.execute([id])?;
-            let body = object!({ "name": found.name, "state": found.state });
-            events::record(connection, "upload.removed", Some(id), found.rule.as_deref(), &body)
+            remove(connection, &found, Value::Null)
         })
         .await
     }
@@ -513,6 +572,34 @@ impl Store {
                 found.rule.as_deref(),
                 &object!({ "priority": priority }),
             )
+        })
+        .await
+    }
+
+    /// Changes the password, of a portal the access code, of an upload whose package is not made. Returns its state.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::WrongState`] once the package is made.
+    pub async fn set_password(&self, id: UploadId, password: SecretString) -> Result<State, StoreError> {
+        self.change(move |connection| {
+            let mut found = find(connection, id)?;
+            if found.package.is_some() {
+                return Err(StoreError::WrongState { id: id.into(), state: found.state.as_str() });
+            }
+            match &mut found.destination {
+                Destination::Portal { access_code, .. } => {
+                    *access_code = Some(password);
+                    connection
+                        .prepare_cached("UPDATE upload SET destination = ?2 WHERE id = ?1")?
+                        .execute(params![id, json(&StoredDestination::from(&found.destination))])?;
+                }
+                Destination::Email { .. } | Destination::Link => {
+                    connection
+                        .prepare_cached("UPDATE upload SET password = ?2 WHERE id = ?1")?
+                        .execute(params![id, password.expose_secret()])?;
+                }
+            }
+            Ok(found.state)
         })
         .await
     }
@@ -540,38 +627,45 @@ impl Store {
     pub async fn set_order(&self, id: UploadId, order: Order) -> Result<(), StoreError> {
         self.change(move |connection| {
             let found = find(connection, id)?;
-            let edge = |sql: &str| -> Result<Option<(UploadId, i64)>, StoreError> {
-                Ok(connection
-                    .prepare_cached(sql)?
-                    .query_row(params![found.priority, found.position], |row| Ok((row.get(0)?, row.get(1)?)))
-                    .optional()?)
-            };
-            let place = |id: UploadId, position: i64| -> Result<(), StoreError> {
+            let mine: (i64, i64) = connection
+                .prepare_cached("SELECT position, rank FROM upload WHERE id = ?1")?
+                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let place = |id: UploadId, (position, rank): (i64, i64)| -> Result<(), StoreError> {
                 connection
-                    .prepare_cached("UPDATE upload SET position = ?2 WHERE id = ?1")?
-                    .execute(params![id, position])?;
+                    .prepare_cached("UPDATE upload SET position = ?2, rank = ?3 WHERE id = ?1")?
+                    .execute(params![id, position, rank])?;
                 Ok(())
             };
+            let edge = |sql: &str| -> Result<(i64, i64), StoreError> {
+                Ok(connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
+            };
+            let open = "state <> 'complete'";
             match order {
                 Order::Top => {
-                    let first: i64 = connection.query_row("SELECT min(position) FROM upload", [], |row| row.get(0))?;
-                    place(id, first - 1)?;
+                    let (first, rank) = edge("SELECT min(position), min(0, min(rank)) FROM upload")?;
+                    place(id, (first - 1, rank - 1))?;
                 }
                 Order::Bottom => {
-                    let last: i64 = connection.query_row("SELECT max(position) FROM upload", [], |row| row.get(0))?;
-                    place(id, last + 1)?;
+                    let (last, rank) = edge("SELECT max(position), max(0, max(rank)) FROM upload")?;
+                    place(id, (last + 1, rank + 1))?;
                 }
                 Order::Up | Order::Down => {
-                    let neighbour = edge(if order == Order::Up {
-                        "SELECT id, position FROM upload WHERE priority = ?1 AND position < ?2 \
-                         AND state <> 'complete' ORDER BY position DESC LIMIT 1"
+                    let sql = if order == Order::Up {
+                        format!("position < ?2 AND {open} ORDER BY position DESC LIMIT 1")
                     } else {
-                        "SELECT id, position FROM upload WHERE priority = ?1 AND position > ?2 \
-                         AND state <> 'complete' ORDER BY position LIMIT 1"
-                    })?;
-                    if let Some((other, position)) = neighbour {
-                        place(other, found.position)?;
-                        place(id, position)?;
+                        format!("position > ?2 AND {open} ORDER BY position LIMIT 1")
+                    };
+                    let neighbour: Option<(UploadId, (i64, i64))> = connection
+                        .prepare_cached(&format!(
+                            "SELECT id, position, rank FROM upload WHERE priority = ?1 AND {sql}"
+                        ))?
+                        .query_row(params![found.priority, found.position], |row| {
+                            Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))
+                        })
+                        .optional()?;
+                    if let Some((other, theirs)) = neighbour {
+                        place(other, mine)?;
+                        place(id, theirs)?;
                     }
                 }
             }

@@ -62,8 +62,12 @@ async fn run_due(shared: &Shared) -> Result<(), StoreError> {
             }
         };
         let (host, token) = (cloud.base().authority(), token.clone().into());
-        // While the cloud is away, all of them together knock no more often than one would.
-        circuits.leave(host).await;
+        // While the cloud is away, all of them together knock no more often than one would, and those for other clouds go on.
+        if !circuits.may_call(host) {
+            let wait = circuits.away_for(host).unwrap_or_default().max(SHORTEST_WAIT);
+            store.errand_failed(id, SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)).await?;
+            continue;
+        }
         let outcome = cloud.remove_package(PackageAccess { id: package_id, token: &token }).await;
         circuits.learn(host, outcome.as_ref().err());
         let Err(error) = outcome else {

@@ -5,6 +5,9 @@
 //! that it was chosen in, without following a link: what is put in its place may be sent only if it is a regular file there, of
 //! the same owner.
 //!
+//! Where only what a `chmod`, a link or another mount changes is different, the content decides: the confirmed parts are
+//! compared with it by their hashes, which takes a look at the disk and nothing of the network ([`compare`]).
+//!
 //! **On a crash** the parts that the storage confirmed are in the database; a file that was begun goes on with them
 //! if it is still the same file, else it begins anew.
 
@@ -17,6 +20,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::compare;
 use super::plan::Plan;
 use super::presigned::PresignedUrls;
 use super::send::{SendError, Sent, Slice, send_part};
@@ -24,11 +28,12 @@ use super::task::{Run, refused};
 use crate::engine::blake3_tree;
 use crate::engine::counters::Cause;
 use crate::engine::permits::Reads;
+use crate::engine::progress::WaitsFor;
 use crate::engine::retry::{RetryDecision, Tries, backoff};
 use crate::engine::task_context::{Halt, PartError, each_part};
 use crate::model::{File, FileState, Part, Problem, RemoteFile};
 use masv_client::{CloudError, storage_host};
-use masv_platform::{Entry, FileIdentity, FolderError, crash_point};
+use masv_platform::{Entry, FolderError, PathBeneath, crash_point};
 use masv_protocol::{FileExtras, FinalizeFile, ListedPart, NewFile, Time};
 
 /// A part that arrives damaged so often is not the network's fault.
@@ -42,12 +47,18 @@ const LOOK: Duration = Duration::from_millis(500);
 /// A file that changes for longer is left for later, so that it holds up none of the others.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// Another file may have been put in its place so often, with the same content, before that is taken for what its file system
+/// does by itself; it is compared all the same before it is closed.
+const MOST_REPLACED: u32 = 3;
+
 /// Why a file could not be sent in this go.
-enum Setback {
+pub(super) enum Setback {
     /// The upload stops, or can not go on at all.
     Halt(Halt),
     /// It is not the file that it was.
     Changed,
+    /// Another file of the same size and date is in its place: compare what was sent of it.
+    Replaced,
     /// The cloud has lost what it had of it.
     Forgotten,
     /// It can not be sent as things are.
@@ -69,10 +80,14 @@ impl PartError for Setback {
 /// Sends a file until the cloud has it whole, or until it is clear that it can not be sent; in that case the reason
 /// is kept with it and the upload goes on with the others.
 pub(crate) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
-    let mut forgotten = 0;
+    let (mut forgotten, mut replaced) = (0, 0);
     loop {
-        let identity = match send_once(run, &mut file).await {
+        let identity = match send_once(run, &mut file, replaced < MOST_REPLACED).await {
             Ok(()) => return Ok(()),
+            Err(Setback::Replaced) => {
+                replaced += 1;
+                continue;
+            }
             // What is wrong with one file is not wrong with the others.
             Err(Setback::Halt(Halt::Refused(error, _))) if matches!(error.status(), Some(400 | 413 | 415 | 422)) => {
                 let mut problem = refused(&error);
@@ -90,7 +105,7 @@ pub(crate) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
                 file.identity
             }
             Err(Setback::Changed) => match wait_until_still(run, &file).await? {
-                Found::Still(entry) => match replaced(&file, &entry) {
+                Found::Still(entry) => match is_another_user_s(&file, &entry) {
                     Some(problem) => return fail(run, &file, FileState::Error, problem).await,
                     None => entry.identity,
                 },
@@ -130,7 +145,7 @@ enum Found {
 /// Waits until a changed file has been still for a while.
 async fn wait_until_still(run: &Run, file: &File) -> Result<Found, Halt> {
     let reason = format!("{} changed while it was sent; waiting until it is whole", file.source.whole().display());
-    let _shown = run.live.wait(reason, 1, Timestamp::now());
+    let _shown = run.live.wait(WaitsFor::Source, reason, 1, Timestamp::now());
     let begun = Instant::now();
     let mut seen: Option<(Entry, Instant)> = None;
     loop {
@@ -139,7 +154,7 @@ async fn wait_until_still(run: &Run, file: &File) -> Result<Found, Halt> {
         let opened = tokio::task::spawn_blocking(move || source.open().map(|(_, entry)| entry)).await;
         let Ok(Ok(entry)) = opened else { return Ok(Found::Gone) };
         match seen {
-            Some((before, since)) if before.identity == entry.identity => {
+            Some((before, since)) if before.identity.same_size_and_date(&entry.identity) => {
                 if since.elapsed() >= STILL {
                     return Ok(Found::Still(entry));
                 }
@@ -151,26 +166,35 @@ async fn wait_until_still(run: &Run, file: &File) -> Result<Found, Halt> {
     }
 }
 
-async fn send_once(run: &Run, file: &mut File) -> Result<(), Setback> {
-    file.owner = unchanged(file).await?.or(file.owner);
-    let (remote, mut parts) = match &file.remote {
-        Some(remote) => (remote.clone(), run.store().parts(run.id, file.number).await.map_err(Halt::from)?),
-        None => (begin(run, file).await?, Vec::new()),
+async fn send_once(run: &Run, file: &mut File, wary: bool) -> Result<(), Setback> {
+    let confirmed = match &file.remote {
+        Some(_) => run.store().parts(run.id, file.number).await.map_err(Halt::from)?,
+        None => Vec::new(),
+    };
+    let chunk_size = file.remote.as_ref().map_or(file.identity.size, |remote| remote.chunk_size);
+    compare::unchanged(run, file, chunk_size, &confirmed).await?;
+    let remote = match &file.remote {
+        Some(remote) => remote.clone(),
+        None => begin(run, file).await?,
     };
     file.remote = Some(remote.clone());
-    let file = &*file;
     let plan = Plan { size: file.identity.size, chunk_size: remote.chunk_size };
-    let sending = Sending { run, file, remote: &remote, plan, addresses: PresignedUrls::new(plan.parts()) };
-    let resumed = !parts.is_empty();
-    sending.send_missing(&mut parts).await?;
+    let (resumed, mut parts) = (!confirmed.is_empty(), confirmed);
+    let is_single = {
+        let addresses = PresignedUrls::new(plan.parts());
+        let sending = Sending { run, file: &*file, remote: &remote, plan, addresses, wary };
+        sending.send_missing(&mut parts).await?;
+        sending.is_single()
+    };
     parts.sort_by_key(|part| part.number);
 
-    unchanged(file).await?;
+    compare::unchanged(run, file, plan.chunk_size, &parts).await?;
+    let file = &*file;
     finalize(run, file, &remote, &parts).await?;
     crash_point("file.closed");
     let trees: Vec<&[u8]> = parts.iter().map(|part| part.tree.as_slice()).collect();
     let checksum = blake3_tree::checksum(plan.size, plan.chunk_size, &trees).map(|hash| hash.to_hex().to_string());
-    let unwritten = if sending.is_single() && !resumed { parts.pop() } else { None };
+    let unwritten = if is_single && !resumed { parts.pop() } else { None };
     let bytes = unwritten.as_ref().map_or(0, |part| part.size);
     run.store().file_done(run.id, file.number, checksum, unwritten).await.map_err(Halt::from)?;
     crash_point("file.kept");
@@ -178,23 +202,27 @@ async fn send_once(run: &Run, file: &mut File) -> Result<(), Setback> {
     Ok(())
 }
 
-/// Opens the source if it is still the file that was chosen.
-async fn open(file: &File) -> Result<(OpenFile, Entry), Setback> {
+/// Runs what asks the disk about a file.
+pub(super) async fn on_disk<T: Send + 'static>(
+    file: &File,
+    work: impl FnOnce(&PathBeneath) -> Result<T, FolderError> + Send + 'static,
+) -> Result<T, Setback> {
     let source = file.source.clone();
-    let opened = tokio::task::spawn_blocking(move || source.open()).await;
-    let opened = opened.map_err(|error| unreadable(file, &std::io::Error::other(error)))?;
-    let (opened, entry) = opened.map_err(|error| not_there(file, error))?;
-    if same(&file.identity, &entry.identity) { Ok((opened, entry)) } else { Err(Setback::Changed) }
+    match tokio::task::spawn_blocking(move || work(&source)).await {
+        Ok(done) => done.map_err(|error| not_there(file, error)),
+        Err(error) => Err(unreadable(file, &std::io::Error::other(error))),
+    }
 }
 
-/// Whether nobody has written to the file. The device number is left out: network mounts change it when they return.
-fn same(expected: &FileIdentity, found: &FileIdentity) -> bool {
-    expected.same_content(found) && expected.ctime_ns == found.ctime_ns
-}
-
-/// Checks that the file is still what it was and where it was; returns whose it is.
-async fn unchanged(file: &File) -> Result<Option<u32>, Setback> {
-    Ok(Some(open(file).await?.1.owner))
+/// Opens the source if it is still the file that was chosen. One that was only touched is; one that was put in its place with
+/// the same size and date is not for who is wary.
+async fn open(file: &File, wary: bool) -> Result<OpenFile, Setback> {
+    let (opened, entry) = on_disk(file, PathBeneath::open).await?;
+    let found = entry.identity;
+    if !file.identity.same_size_and_date(&found) {
+        return Err(Setback::Changed);
+    }
+    if wary && found.inode != file.identity.inode { Err(Setback::Replaced) } else { Ok(opened) }
 }
 
 async fn begin(run: &Run, file: &File) -> Result<RemoteFile, Setback> {
@@ -227,12 +255,16 @@ struct Sending<'a> {
     remote: &'a RemoteFile,
     plan: Plan,
     addresses: PresignedUrls,
+    /// Whether a file that was put in its place must be compared first.
+    wary: bool,
 }
 
 /// Why a try at a part failed.
 enum Miss {
     Setback(Setback),
     Cloud(CloudError),
+    /// This host is known to be away.
+    Away(String),
     /// The storage has something else than what was sent.
     Damaged {
         sent: String,
@@ -250,7 +282,8 @@ impl Sending<'_> {
     async fn send_missing(&self, parts: &mut Vec<Part>) -> Result<(), Setback> {
         let confirmed: HashSet<u32> = parts.iter().map(|part| part.number).collect();
         let missing = (1..=self.plan.parts()).filter(|number| !confirmed.contains(number));
-        each_part(missing, || self.run.workers(), |number| self.send_one(number), |part| parts.push(part)).await
+        // One more than can be at work: whose turn it is must be waiting when a worker is free.
+        each_part(missing, || self.run.workers() + 1, |number| self.send_one(number), |part| parts.push(part)).await
     }
 
     /// Sends one part until the storage has it, and writes that down.
@@ -278,6 +311,11 @@ impl Sending<'_> {
                 }
                 Err(Miss::Setback(setback)) => return Err(setback),
                 Err(Miss::Cloud(error)) => error,
+                // The worker is given back meanwhile: others may go elsewhere.
+                Err(Miss::Away(host)) => {
+                    run.while_away(run.circuits(), &host).await?;
+                    continue;
+                }
                 Err(Miss::Damaged { sent, stored }) => {
                     damaged += 1;
                     run.live.tally().retry(Cause::Damaged);
@@ -290,7 +328,7 @@ impl Sending<'_> {
             };
             match tries.failed(&error) {
                 RetryDecision::Later(wait) => run.wait_after(&error, tries.made(), wait).await?,
-                RetryDecision::SignIn => run.wait_for_session().await?,
+                RetryDecision::SignIn => run.wait_for_session(&error).await?,
                 RetryDecision::Refresh => run.wait_after(&error, tries.made(), Some(Duration::ZERO)).await?,
                 RetryDecision::Restart => return Err(Setback::Forgotten),
                 verdict @ (RetryDecision::Done | RetryDecision::Never) => {
@@ -304,12 +342,14 @@ impl Sending<'_> {
     async fn attempt(&self, number: u32) -> Result<Sent, Miss> {
         let Self { run, file, remote, .. } = self;
         let circuits = run.circuits();
-        let (opened, _) = open(file).await.map_err(Miss::Setback)?;
+        let opened = open(file, self.wary).await.map_err(Miss::Setback)?;
         let (offset, length) = self.plan.range(number);
         let slice = Slice { file: Arc::new(opened), size: self.plan.size, offset, length };
+        let host = run.cloud().base().authority();
+        if !self.addresses.knows(number) && !circuits.may_call(host) {
+            return Err(Miss::Away(host.to_owned()));
+        }
         let ask = |first, count| async move {
-            let host = run.cloud().base().authority();
-            circuits.leave(host).await;
             let asked = run.cloud().part_addresses(run.package(), &remote.id, &remote.multipart_id, first, count).await;
             circuits.learn(host, asked.as_ref().err());
             asked
@@ -318,7 +358,9 @@ impl Sending<'_> {
             run.unless_stopped(self.addresses.of(number, ask)).await.map_err(|halt| Miss::Setback(halt.into()))?;
         let address = address.map_err(Miss::Cloud)?;
         let host = storage_host(&address.blueprint.url);
-        run.unless_stopped(circuits.leave(&host)).await.map_err(|halt| Miss::Setback(halt.into()))?;
+        if !circuits.may_call(&host) {
+            return Err(Miss::Away(host));
+        }
         match send_part(run.cloud(), &address.blueprint, slice, run.throttle(), run.live.begin_part()).await {
             Ok(sent) => {
                 circuits.learn(&host, None);
@@ -397,12 +439,14 @@ fn is_now(file: &File, path: &Path, what: &dyn std::fmt::Display) -> Problem {
 }
 
 /// Why a file that has taken the place of the one that was chosen is not sent.
-fn replaced(file: &File, found: &Entry) -> Option<Problem> {
-    let before = file.owner.filter(|before| *before != found.owner)?;
+pub(super) fn is_another_user_s(file: &File, found: &Entry) -> Option<Problem> {
+    // A file that is given to somebody else stays the file that it is; only root can do that.
+    let is_another = found.identity.inode != file.identity.inode;
+    let before = file.owner.filter(|before| *before != found.owner && is_another)?;
     let (source, now) = (file.source.whole(), found.owner);
     let message = format!("{} was replaced by a file of another user (id {now}, before {before})", source.display());
     let hint = "look at the file: resuming the upload sends it as it is now; otherwise remove the upload";
-    Some(replacement(message, hint))
+    Some(Problem { code: "source_other_user".to_owned(), ..replacement(message, hint) })
 }
 
 fn replacement(message: String, hint: &str) -> Problem {

@@ -16,7 +16,9 @@
 //!
 //! Must never know: rules, folders, downloads, the REST interface.
 
+mod access_codes;
 mod cleanup;
+mod compare;
 mod file;
 mod plan;
 mod presigned;
@@ -24,4 +26,5 @@ mod queue;
 mod send;
 mod task;
 
+pub use plan::{CHUNK_SIZES, ChunkSizes};
 pub use queue::{Queue, UploadSettings};

@@ -5,6 +5,31 @@ use masv_protocol::Limits;
 /// Part sizes are multiples of this many bytes, so that every part begins at a leaf of the file's BLAKE3 tree.
 const STEP: u64 = 1024;
 
+/// The sizes of a part that may be ordered.
+pub const CHUNK_SIZES: ChunkSizes = ChunkSizes { smallest: 5 << 20, largest: 5 << 30 };
+
+/// The bounds of an ordered size. What a cloud takes may be narrower, and a file of many parts gets larger ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkSizes {
+    /// Bytes.
+    pub smallest: u64,
+    /// Bytes.
+    pub largest: u64,
+}
+
+impl ChunkSizes {
+    /// Whether a size of a part may be ordered.
+    ///
+    /// # Errors
+    /// What would be right, in words.
+    pub fn check(self, bytes: u64) -> Result<(), String> {
+        if (self.smallest..=self.largest).contains(&bytes) {
+            return Ok(());
+        }
+        Err("must be from 5MiB to 5GiB".to_owned())
+    }
+}
+
 /// A file cut into parts: all of `chunk_size` bytes, the last may be shorter. An empty file is one empty part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {

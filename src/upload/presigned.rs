@@ -87,6 +87,11 @@ impl PresignedUrls {
         }
     }
 
+    /// Whether the address of part `number` is known.
+    pub(crate) fn knows(&self, number: u32) -> bool {
+        self.windows().get(&(number.saturating_sub(1) / WINDOW)).is_some_and(|window| window.initialized())
+    }
+
     /// The address was refused: it and those that came with it are asked for anew.
     pub(crate) fn forget(&self, address: &Address) {
         self.forget_window(address.key, &address.window);

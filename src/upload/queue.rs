@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use secrecy::SecretString;
 use tokio::sync::Notify;
 
+use super::access_codes::AccessCodes;
 use super::cleanup;
 use super::task::{drive, refused};
 use crate::engine::handle::{Common, Handle, QueueError, Settings};
@@ -18,10 +19,13 @@ use crate::engine::permits::PermitLimits;
 use crate::engine::scheduler::{self, Direction};
 use crate::engine::task_context::{Halt, TaskContext};
 use crate::model::UploadId;
-use crate::model::{FileState, Link, Problem, SourceFile, State, Totals, UploadFilter, UploadSpec};
-use crate::store::{Order, Store, StoreError};
+use crate::model::{Destination, FileState, Link, Problem, SourceFile, State, Totals, Turn, UploadFilter, UploadSpec};
+use crate::store::{OnlyWaiting, Order, Store, StoreError};
 use masv_client::{Cloud, CloudError, Clouds, PackageAccess, link_address};
 use masv_protocol::{EmailAddress, Limits, LinkSettings, Secret, SignedIn};
+
+/// A cloud that loses the packages of an upload so often would lose the next one, too.
+const MOST_VANISHED: u32 = 3;
 
 /// How the engine works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +72,10 @@ pub(crate) struct Shared {
     pub(crate) session_changed: Notify,
     /// Whether it was told that nobody is signed in.
     session_told: AtomicBool,
+    /// How often the packages of uploads have vanished in the cloud.
+    vanished: Mutex<HashMap<UploadId, u32>>,
+    /// What portals said of access codes.
+    pub(super) access_codes: AccessCodes,
     /// What clouds accept, by their names.
     limits: Mutex<HashMap<String, Limits>>,
 }
@@ -83,11 +91,15 @@ impl Deref for Shared {
 impl Shared {
     /// The cloud does not know us: that is told once, until somebody signs in. Returns what to say of an upload that
     /// waits for it.
-    pub(crate) async fn session_lost(&self) -> &'static str {
-        let reason = if self.clouds.own().has_key() {
-            "the cloud does not accept the API key: start the agent with another"
-        } else {
-            "not signed in: `masv user login`"
+    pub(crate) async fn session_lost(&self, error: &CloudError) -> String {
+        let reason = match error {
+            CloudError::NoTeam { .. } => {
+                format!("{error}: set `cloud.team` in the rules file, or start the agent with --team-id")
+            }
+            _ if self.clouds.own().has_key() => {
+                "the cloud does not accept the API key: start the agent with another".to_owned()
+            }
+            _ => "not signed in: `masv user login`".to_owned(),
         };
         if !self.session_told.swap(true, Ordering::Relaxed) {
             tracing::warn!("uploads wait: {reason}");
@@ -97,6 +109,14 @@ impl Shared {
             }
         }
         reason
+    }
+
+    /// The package of an upload has vanished once more. Whether that is no reason to give up.
+    pub(super) fn may_begin_anew(&self, id: UploadId) -> bool {
+        let mut vanished = self.vanished.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = vanished.entry(id).or_default();
+        *times += 1;
+        *times <= MOST_VANISHED
     }
 
     /// What a cloud accepts; asked once. One that does not say is taken for one with the usual limits.
@@ -152,11 +172,20 @@ impl Queue {
                 store.move_to(upload.id, &[State::Transferring], State::Paused, None).await?;
             }
         }
+        // Agents of before gave up where they could have waited.
+        let failed = UploadFilter { states: vec![State::Error], ..UploadFilter::default() };
+        for upload in store.uploads(failed).await? {
+            if upload.problem.as_ref().is_some_and(|problem| problem.code == "no_team") {
+                store.try_again(upload.id).await?;
+            }
+        }
         let common = Common::new(store, Clouds::new(cloud), settings);
         let shared = Arc::new(Shared {
             common: Arc::clone(&common),
             session_changed: Notify::new(),
             session_told: AtomicBool::new(false),
+            vanished: Mutex::default(),
+            access_codes: AccessCodes::default(),
             limits: Mutex::default(),
         });
         let engine = {
@@ -192,6 +221,11 @@ impl Queue {
         if spec.files.is_empty() {
             return Err(QueueError::Invalid("an upload needs at least one file"));
         }
+        if spec.rule.is_none()
+            && let Destination::Portal { subdomain, access_code, .. } = &spec.destination
+        {
+            self.shared.access_codes.forget(subdomain, access_code.as_ref());
+        }
         let id = UploadId::new();
         self.shared.store.insert_upload(id, spec).await?;
         self.shared.nudge();
@@ -226,6 +260,9 @@ impl Queue {
     /// [`QueueError::WrongState`] when it is complete.
     pub async fn resume(&self, id: UploadId) -> Result<(), QueueError> {
         let allowed = "while it is paused, error, transferring or idle";
+        if let Destination::Portal { subdomain, access_code, .. } = self.shared.store.upload(id).await?.destination {
+            self.shared.access_codes.forget(&subdomain, access_code.as_ref());
+        }
         self.shared.store.try_again(id).await.map_err(|error| QueueError::from_store(error, allowed))?;
         self.shared.nudge();
         Ok(())
@@ -274,13 +311,26 @@ impl Queue {
         Ok(())
     }
 
+    /// Gives it another password, or another access code of its portal; one that has failed goes on with it.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`] once its package is made: that has the one it was made with.
+    pub async fn set_password(&self, id: UploadId, password: SecretString) -> Result<(), QueueError> {
+        let allowed = "before its package is made";
+        let set = self.shared.store.set_password(id, password).await;
+        if set.map_err(|error| QueueError::from_store(error, allowed))? == State::Error {
+            self.resume(id).await?;
+        }
+        Ok(())
+    }
+
     /// Changes the priority; a running upload has it from its next part on.
     ///
     /// # Errors
     /// [`QueueError::NotFound`].
     pub async fn set_priority(&self, id: UploadId, priority: i32) -> Result<(), QueueError> {
         self.shared.store.set_priority(id, priority).await?;
-        self.shared.common.set_priority(id, priority);
+        self.shared.nudge();
         Ok(())
     }
 
@@ -343,9 +393,9 @@ impl Direction for Shared {
         &self.common
     }
 
-    async fn wanted(&self) -> Result<Vec<(UploadId, i32)>, StoreError> {
+    async fn wanted(&self, waiting: OnlyWaiting<UploadId>) -> Result<Vec<(UploadId, Turn)>, StoreError> {
         let active = u32::try_from(self.settings().active_uploads).unwrap_or(u32::MAX);
-        self.store.uploads_by_turn(active).await
+        self.store.uploads_by_turn(active, waiting).await
     }
 
     async fn look(&self, id: UploadId) -> Result<(State, Totals), StoreError> {

@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::access_codes::{Code, Verdict};
 use super::file::send_file;
 use super::queue::Shared;
 use crate::engine::bandwidth::Throttle;
 use crate::engine::circuit_breaker::Circuits;
 use crate::engine::permits::{Permit, Reads};
+use crate::engine::progress::WaitsFor;
 use crate::engine::retry::{RetryDecision, Tries};
 use crate::engine::task_context::{Halt, TaskContext, in_trouble};
 use crate::model::UploadId;
@@ -23,7 +25,7 @@ use crate::model::{
     Activity, Destination, File, Link, PackageOptions, Problem, RemotePackage, State, Upload, UploadKind,
 };
 use crate::store::{Store, StoreError};
-use masv_client::{Cloud, CloudError, PackageAccess, link_address};
+use masv_client::{Authority, Call, Cloud, CloudError, PackageAccess, link_address};
 use masv_platform::crash_point;
 use masv_protocol::{
     EmailAddress, InvalidEmailAddress, Limits, LinkSettings, NewPackage, NewPortalPackage, Secret, TagChoice,
@@ -98,15 +100,15 @@ impl Task {
 
     /// Waits for a worker that may read from there.
     pub(crate) async fn worker(&self, reads: Reads) -> Result<Permit<UploadId>, Halt> {
-        self.unless_stopped(self.shared.slots.take_to_read(self.id, self.live.priority(), reads)).await
+        self.unless_stopped(self.shared.slots.take_to_read(self.id, self.live.turn(), reads)).await
     }
 
-    /// Waits until somebody has signed in, looking every now and then.
-    pub(crate) async fn wait_for_session(&self) -> Result<(), Halt> {
+    /// Waits until somebody has signed in, or named the team, looking every now and then.
+    pub(crate) async fn wait_for_session(&self, error: &CloudError) -> Result<(), Halt> {
         let signed_in = self.shared.session_changed.notified();
-        let reason = self.shared.session_lost().await;
+        let reason = self.shared.session_lost(error).await;
         let until = Timestamp::now().checked_add(SESSION_LOOK).unwrap_or(Timestamp::MAX);
-        let _shown = self.live.wait(reason.to_owned(), 1, until);
+        let _shown = self.live.wait(WaitsFor::Cloud, reason, 1, until);
         tokio::select! {
             waited = self.pause_for(SESSION_LOOK) => waited,
             () = signed_in => Ok(()),
@@ -123,7 +125,7 @@ impl Task {
         let (host, mut tries) = (self.cloud().base().authority(), Tries::default());
         loop {
             match self.try_at(&self.shared.circuits, host, &mut call, &mut tries).await {
-                Err(Halt::Refused(_, RetryDecision::SignIn)) => self.wait_for_session().await?,
+                Err(Halt::Refused(error, RetryDecision::SignIn)) => self.wait_for_session(&error).await?,
                 other => return other,
             }
         }
@@ -148,9 +150,30 @@ impl Run {
     }
 }
 
-/// Drives an upload from where it stands to complete or idle.
+/// Drives an upload from where it stands to complete or idle. One that a rule made, and whose package has vanished in the
+/// cloud, gets another: nobody else would send its files.
 pub(crate) async fn drive(id: UploadId, shared: Arc<Shared>, steps: TaskContext) -> Result<(), Halt> {
     let upload = shared.store.upload(id).await?;
+    let of_rule = upload.rule.is_some();
+    match send(upload, Arc::clone(&shared), steps).await {
+        Err(Halt::Refused(error, _)) if of_rule && is_package_gone(&error) && shared.may_begin_anew(id) => {
+            tracing::warn!(upload = %id, %error, "its package has vanished in the cloud; it gets another");
+            shared.store.package_vanished(id).await?;
+            // The engine starts it again.
+            Err(Halt::Interrupted)
+        }
+        ended => ended,
+    }
+}
+
+/// Whether the cloud says that there is no such package.
+fn is_package_gone(error: &CloudError) -> bool {
+    use Call::{CreateFile, CreateLink, FinalizePackage};
+    matches!(error, CloudError::Refused { call: CreateFile | CreateLink | FinalizePackage, status: 404 | 410, .. })
+}
+
+async fn send(upload: Upload, shared: Arc<Shared>, steps: TaskContext) -> Result<(), Halt> {
+    let id = upload.id;
     let cloud = match &upload.package {
         Some(package) => shared.clouds.of_package(package.cloud.as_deref(), package.team.as_ref()),
         None => Ok(shared.clouds.own().clone()),
@@ -229,10 +252,11 @@ async fn create(task: &Task, upload: &Upload) -> Result<RemotePackage, Halt> {
                 custom_metadata: if metadata.is_empty() { Value::Null } else { json!(metadata) },
                 ..NewPortalPackage::default()
             };
-            (task.try_to(|| task.cloud().create_portal_package(&portal.id, &package)).await?, None)
+            let code = task.shared.access_codes.of(task.cloud().name(), subdomain, access_code.as_ref());
+            (try_code(task, &code, || task.cloud().create_portal_package(&portal.id, &package)).await?, None)
         }
         destination => {
-            let team = task.try_to(|| std::future::ready(task.cloud().team(upload.team_id.as_ref()))).await?;
+            let team = task.try_to(|| task.cloud().find_team(upload.team_id.as_ref())).await?;
             let package = new_package(upload, destination)?;
             (task.try_to(|| task.cloud().create_package(&team, &package)).await?, Some(team))
         }
@@ -243,6 +267,38 @@ async fn create(task: &Task, upload: &Upload) -> Result<RemotePackage, Halt> {
     task.store().package_created(task.id, package.clone()).await?;
     crash_point("package.kept");
     Ok(package)
+}
+
+/// Makes a call that a portal's access code authorises: one that is known to be refused is not made.
+async fn try_code<T, F>(task: &Task, code: &Code, call: impl FnMut() -> F) -> Result<T, Halt>
+where
+    F: Future<Output = Result<T, CloudError>>,
+{
+    let mut verdict = match code.turn_now() {
+        Some(verdict) => verdict,
+        None => {
+            let reason = "another upload with the same access code asks the portal".to_owned();
+            let _shown = task.live.wait(WaitsFor::Cloud, reason, 0, Timestamp::now());
+            task.unless_stopped(code.turn()).await?
+        }
+    };
+    match &*verdict {
+        Verdict::Refused(error) => return Err(Halt::Refused(error.clone(), RetryDecision::Never)),
+        Verdict::Accepted => {
+            drop(verdict);
+            return task.try_to(call).await;
+        }
+        Verdict::Unknown => {}
+    }
+    let tried = task.try_to(call).await;
+    match &tried {
+        Ok(_) => *verdict = Verdict::Accepted,
+        Err(Halt::Refused(error, _)) if error.refused_authority() == Some(Authority::PortalCode) => {
+            *verdict = Verdict::Refused(error.clone());
+        }
+        Err(_) => {}
+    }
+    tried
 }
 
 /// A mail address as it was ordered. Uploads of earlier versions may have one that no mail server accepts.
@@ -309,14 +365,20 @@ pub(crate) fn refused(error: &CloudError) -> Problem {
             "start the agent without a cloud and resume the upload, or remove it and send its files again",
         ),
         CloudError::NoTeam { .. } => ("no_team", "name the team with --team-id, or `cloud.team` in the rules file"),
+        _ if error.refused_authority() == Some(Authority::PortalCode) => {
+            ("portal_authorization_required", "give the right one: `masv upload set ID --password -`")
+        }
         _ => match error.status() {
-            Some(401 | 403) => {
-                ("not_allowed", "check the key, the password or the access code, then resume the upload")
-            }
+            Some(401) => ("not_allowed", "check the key, then resume the upload"),
+            Some(403) => ("not_allowed", "correct what the cloud names, then resume the upload"),
             Some(404 | 410) => ("not_found", "it may have been removed in the cloud; start a new upload"),
             _ => ("refused", "correct what the cloud names, then resume the upload or start a new one"),
         },
     };
     let hint = Some(hint.to_owned());
-    Problem { code: code.to_owned(), message: error.to_string(), retryable: true, hint }
+    let message = match code {
+        "portal_authorization_required" => format!("portal authorization required: {error}"),
+        _ => error.to_string(),
+    };
+    Problem { code: code.to_owned(), message, retryable: code != "portal_authorization_required", hint }
 }

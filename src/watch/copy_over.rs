@@ -100,7 +100,7 @@ impl<'a> Copy<'a> {
         crash_point("after.copied");
         let finish = || {
             keep_attributes(source, &self.file)?;
-            self.file.sync_all()
+            masv_platform::flush(&self.file)
         };
         finish().map_err(Refused::io("finish the copy in", self.folder.path()))?;
         let mut copy = &self.file;

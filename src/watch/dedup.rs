@@ -1,6 +1,7 @@
 //! Compares a file with what the ledger says of its path: is it new, sent already, or come back changed?
 //!
-//! **In**: the ledger's entry, the file's identity, the rule's policies. **Out**: a [`DedupDecision`]. Pure.
+//! **In**: the ledger's entry, the file's identity, what its content hashes to where that was found out, the rule's policies.
+//! **Out**: a [`DedupDecision`]. Pure.
 
 use crate::model::UploadId;
 use crate::model::{LedgerEntry, Outcome};
@@ -24,6 +25,8 @@ pub enum DedupDecision {
     Cancelled,
     /// It changed after it was sent, and the rule ignores that.
     ChangeIgnored,
+    /// It was sent and touched since, or another file is in its place: the content, which is being read, decides.
+    Comparing,
 }
 
 impl DedupDecision {
@@ -34,17 +37,32 @@ impl DedupDecision {
     }
 }
 
-/// What is to be done with a file that looks like `identity`.
+/// What is to be done with a file that looks like `identity`. `content` is the BLAKE3 of what it holds, where that is known.
 ///
-/// "Unchanged" means the same size and modification time: a file copied back has another inode, and a change of
-/// owner or mode moves the change time without touching a byte.
+/// Another size or modification time is another content. Where these are equal and the change time or the inode is not, it may
+/// be a change of owner or mode or a file that was copied back, or a rewrite with the date put back, or another file under
+/// the same name: then the content is compared with what was sent. What was never sent has none to compare with.
 #[must_use]
-pub fn judge(rule: &Rule, entry: Option<&LedgerEntry>, identity: &FileIdentity) -> DedupDecision {
+pub fn judge(
+    rule: &Rule,
+    entry: Option<&LedgerEntry>,
+    identity: &FileIdentity,
+    content: Option<&str>,
+) -> DedupDecision {
     let Some(entry) = entry else { return DedupDecision::Send };
-    let unchanged = entry.identity.size == identity.size && entry.identity.mtime_ns == identity.mtime_ns;
+    if entry.outcome == Outcome::Claimed {
+        // The upload itself notices a change and sends the file anew, unless it has failed.
+        let replaces = entry.failed && !entry.identity.same_content(identity);
+        return if replaces { DedupDecision::SendChanged } else { DedupDecision::InUpload(entry.upload) };
+    }
+    let unchanged = entry.identity.same_size_and_date(identity)
+        && match (&entry.checksum, content) {
+            _ if entry.identity.untouched(identity) => true,
+            (None, _) => true,
+            (Some(sent), Some(content)) => sent == content,
+            (Some(_), None) => return DedupDecision::Comparing,
+        };
     match entry.outcome {
-        // The upload itself notices a change and sends the file anew.
-        Outcome::Claimed => DedupDecision::InUpload(entry.upload),
         Outcome::Sent if unchanged => DedupDecision::Sent(entry.upload),
         Outcome::Skipped if unchanged => DedupDecision::Skipped,
         Outcome::Cancelled if unchanged => DedupDecision::Cancelled,

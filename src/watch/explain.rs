@@ -195,6 +195,9 @@ fn ledger(
     if known.verdict == Some(super::dedup::DedupDecision::ChangeIgnored) {
         return Err(format!("changed after it {}, and `on_change: ignore` leaves it alone", outcome(entry, upload)));
     }
+    if known.verdict == Some(super::dedup::DedupDecision::Comparing) {
+        return Err(format!("{}, and was touched since; its content is being compared", outcome(entry, upload)));
+    }
     let moving = copying.map_or_else(String::new, |copying| {
         format!(", and is being moved: {} of {} bytes are copied", copying.copied, copying.size)
     });

@@ -58,6 +58,10 @@ pub struct Planner {
     manifests: BTreeSet<Arc<Path>>,
     /// Paths on disk whose composed form is another, by that form.
     decomposed: HashMap<PathBuf, Arc<Path>>,
+    /// Files whose content is to be compared with what was sent.
+    comparing: BTreeSet<Arc<Path>>,
+    /// What files held that were compared, as long as they look like this.
+    contents: HashMap<Arc<Path>, (FileIdentity, String)>,
     /// Files that were sent and are no longer at their path, by what survives a renaming.
     departed: HashMap<Content, PathBuf>,
     no_group: Arc<str>,
@@ -80,6 +84,8 @@ impl Planner {
             listing: Listing::default(),
             manifests: BTreeSet::new(),
             decomposed: HashMap::new(),
+            comparing: BTreeSet::new(),
+            contents: HashMap::new(),
             departed: HashMap::new(),
             no_group: Arc::from(""),
         }
@@ -123,6 +129,8 @@ impl Planner {
             self.manifests.remove(path);
             self.note_departed(path, known);
             self.decomposed.remove(&*composed(path));
+            self.comparing.remove(path);
+            self.contents.remove(path);
         }
         for path in &changes.fresh {
             if let Cow::Owned(form) = composed(path) {
@@ -149,8 +157,13 @@ impl Planner {
     pub fn judge(&mut self, now: Duration, clock: &Zoned, path: &Arc<Path>, entry: Option<&LedgerEntry>) {
         let Some(Known { identity, kind: Kind::Item, .. }) = self.inventory.get(path) else { return };
         let identity = *identity;
-        let verdict = judge(self.sieve.rule(), entry, &identity);
+        let verdict = judge(self.sieve.rule(), entry, &identity, self.content_of(path));
         self.inventory.set_verdict(path, verdict);
+        if verdict == DedupDecision::Comparing {
+            self.comparing.insert(Arc::clone(path));
+        } else {
+            self.comparing.remove(path);
+        }
         if !verdict.sends() {
             self.settling.remove(path);
             return;
@@ -164,6 +177,31 @@ impl Planner {
                     self.blocks.insert(Arc::clone(path), block);
                 }
             }
+        }
+    }
+
+    /// What the file at `path` holds, where that was found out and the file still looks the same.
+    #[must_use]
+    pub fn content_of(&self, path: &Path) -> Option<&str> {
+        let identity = self.inventory.get(path)?.identity;
+        self.contents.get(path).filter(|(of, _)| *of == identity).map(|(_, content)| content.as_str())
+    }
+
+    /// The files whose content is to be found out, with the place of their bytes and what they look like.
+    #[must_use]
+    pub fn uncompared(&self) -> Vec<(Arc<Path>, Arc<Path>, FileIdentity)> {
+        let unknown = self.comparing.iter().filter(|path| self.content_of(path).is_none());
+        let known = unknown.filter_map(|path| {
+            let known = self.inventory.get(path)?;
+            Some((Arc::clone(path), known.target.clone().unwrap_or_else(|| Arc::clone(path)), known.identity))
+        });
+        known.collect()
+    }
+
+    /// Notes what a file that looks like `identity` holds. It must be judged anew.
+    pub fn take_content(&mut self, path: Arc<Path>, identity: FileIdentity, content: String) {
+        if self.inventory.get(&path).is_some_and(|known| known.identity == identity) {
+            self.contents.insert(path, (identity, content));
         }
     }
 
@@ -298,6 +336,7 @@ impl Planner {
     /// An upload has the file now.
     pub fn sent_with(&mut self, path: &Path, upload: UploadId) {
         self.inventory.set_verdict(path, DedupDecision::InUpload(Some(upload)));
+        self.contents.remove(path);
         self.drop_path(path);
     }
 

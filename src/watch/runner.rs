@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::aftercare::{Aftercare, SHORTEST_CARE};
 use self::anchors::Anchors;
 use self::auto_resume::AutoResume;
+use self::comparing::Comparing;
 use self::manifests::Verifying;
 use self::post_actions::PostActions;
 use self::scanning::Scanning;
@@ -115,7 +116,9 @@ pub(super) struct Runner {
     /// So long what was taken away is looked after at least.
     shortest_care: Duration,
     reviving: AutoResume,
+    gone_wait: Duration,
     verifying: Verifying,
+    comparing: Comparing,
     paused: bool,
     /// Package what is ready in this pass, whatever the schedule says.
     flush: bool,
@@ -143,6 +146,7 @@ pub(super) struct Parts {
     pub(super) cancel: CancellationToken,
     pub(super) file_system: FileSystem,
     pub(super) shortest_care: Option<Duration>,
+    pub(super) gone_wait: Duration,
 }
 
 impl Runner {
@@ -168,7 +172,9 @@ impl Runner {
             aftercare: Aftercare::default(),
             shortest_care: parts.shortest_care.unwrap_or_else(|| unless_hurried(SHORTEST_CARE)),
             reviving: AutoResume::default(),
+            gone_wait: parts.gone_wait,
             verifying: Verifying::default(),
+            comparing: Comparing::default(),
             paused: false,
             flush: false,
             offline: None,
@@ -193,6 +199,7 @@ impl Runner {
 
     async fn work(&mut self) {
         self.begin().await;
+        self.note_failures(false).await;
         loop {
             let wake = self.pass().await;
             self.wait(wake).await;
@@ -229,6 +236,7 @@ impl Runner {
         self.read_ledger_when_due().await;
         self.confirm_due().await;
         self.read_manifests().await;
+        self.compare_next();
         let mut next = None;
         if self.is_able() {
             self.revive().await;
@@ -258,7 +266,8 @@ impl Runner {
             },
             results = self.aftermath.ended() => self.acted(results).await,
             results = self.aftercare.ended() => self.looked_after(results).await,
-            results = self.verifying.ended() => self.compared(results).await,
+            results = self.verifying.ended() => self.verified(results).await,
+            results = self.comparing.ended() => self.compared(results).await,
             () = tokio::time::sleep_until(until) => {}
         }
     }
@@ -288,7 +297,9 @@ impl Runner {
             let desk = self.shared.desk().next(now);
             let after = self.aftermath.next().filter(|_| !self.paused);
             let revive = self.reviving.next().filter(|_| !self.paused);
-            let times = [hinted, desk, shipping, after, revive, self.books.read_at, self.next_care()];
+            let compare = self.comparing.next(now);
+            let care = self.next_care();
+            let times = [hinted, desk, shipping, after, revive, compare, care, self.books.read_at];
             earliest = times.into_iter().flatten().fold(earliest, Duration::min);
         }
         earliest.max(now + Duration::from_millis(5))
@@ -303,6 +314,7 @@ impl Runner {
 mod aftercare;
 mod anchors;
 mod auto_resume;
+mod comparing;
 mod ledger;
 mod manifests;
 mod open_packages;

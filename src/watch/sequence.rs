@@ -9,7 +9,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ const PICTURES: [&str; 13] =
 fn sequence_of(path: &Path) -> Option<(&Path, &[u8], &OsStr)> {
     let extension = path.extension()?;
     PICTURES.iter().find(|known| extension.eq_ignore_ascii_case(known))?;
-    let stem = path.file_stem()?.as_bytes();
+    let stem = path.file_stem()?.as_encoded_bytes();
     let digits = stem.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     (digits >= 2).then(|| (path.parent().unwrap_or(Path::new("")), &stem[..stem.len() - digits], extension))
 }

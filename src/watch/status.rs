@@ -66,7 +66,8 @@ pub struct LastScan {
 pub struct LastError {
     /// When.
     pub at: Timestamp,
-    /// Where: `offline`, `store`, `queue`, `template`, `after`, `manifest`, `marker` or `bug`.
+    /// Where: `offline`, `store`, `queue`, `template`, `after`, `manifest`, `marker`, `compare`,
+    /// `upload` or `bug`.
     pub code: &'static str,
     /// What, for a person.
     pub message: String,
@@ -126,6 +127,8 @@ pub struct RuleStatus {
     pub copying: Option<Copying>,
     /// Uploads of the rule that still take files.
     pub open: Vec<UploadId>,
+    /// How many uploads of it have failed and wait for somebody.
+    pub failed_uploads: u64,
     /// How many uploads it has made since the agent started.
     pub made: u64,
 }

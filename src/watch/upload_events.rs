@@ -24,6 +24,8 @@ pub struct News {
     pub failed: BTreeSet<UploadId>,
     /// Uploads were removed: the ledger has to be read as a whole.
     pub removed: bool,
+    /// Uploads go on, or were paused: those that had failed may be among them.
+    pub moved: bool,
 }
 
 impl News {
@@ -59,6 +61,7 @@ impl Inbox {
             "upload.complete" => drop(news.completed.insert(upload)),
             "upload.error" => drop(news.failed.insert(upload)),
             "upload.removed" => news.removed = true,
+            "upload.state" => news.moved = true,
             _ => return,
         }
         drop(news);

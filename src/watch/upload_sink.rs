@@ -38,6 +38,8 @@ pub trait UploadSink: Send + Sync + std::fmt::Debug + 'static {
     fn finalize(&self, id: UploadId) -> Answer<'_, ()>;
     /// Lets a failed upload go on.
     fn resume(&self, id: UploadId) -> Answer<'_, ()>;
+    /// Lets a failed upload go on without its files that have vanished.
+    fn resume_without_gone(&self, id: UploadId) -> Answer<'_, ()>;
 }
 
 impl From<QueueError> for SinkError {
@@ -65,5 +67,9 @@ impl UploadSink for Queue {
 
     fn resume(&self, id: UploadId) -> Answer<'_, ()> {
         Box::pin(async move { Ok(Self::resume(self, id).await?) })
+    }
+
+    fn resume_without_gone(&self, id: UploadId) -> Answer<'_, ()> {
+        Box::pin(async move { Ok(Self::resume_without_gone(self, id).await?) })
     }
 }

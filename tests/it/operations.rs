@@ -273,3 +273,105 @@ fn break_listener(pid: u32, port: u16) {
     let stolen = pidfd_getfd(&process, number, PidfdGetfdFlags::empty()).unwrap();
     TcpStream::from(stolen).shutdown(Shutdown::Both).unwrap();
 }
+
+/// A terminal gives 256 descriptors on macOS and 1024 on Linux, and lets a process take more. With too few nothing is begun:
+/// it would end in the middle, with an error about something else.
+#[cfg(target_os = "linux")]
+#[test]
+fn few_descriptors_are_raised_and_too_few_are_told_at_the_start() {
+    let limited = |limit: &str| {
+        let mut agent = Agent::prepare("", &[]);
+        agent.wrapper = ["sh", "-c", &format!("ulimit {limit} && exec \"$@\""), "sh"].map(str::to_owned).into();
+        agent
+    };
+    let mut agent = limited("-S -n 128");
+    agent.go_on();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", agent.json(&["server", "status"])["pid"])).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let allowed: u64 = line.split_whitespace().nth(3).unwrap().parse().unwrap();
+    assert!(allowed >= 1024, "{line}");
+
+    let mut agent = limited("-n 128");
+    agent.launch();
+    assert_eq!(agent.wait_for_the_end(SOON).code(), Some(1));
+    let log = agent.log();
+    assert!(log.contains("only 128 files and connections may be open") && log.contains("ulimit -n"), "{log}");
+}
+
+/// Success was told of what reached nobody: links that open on this machine only, mails that go to a folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_own_hub_does_not_reach_is_said_wherever_one_looks() {
+    let rules = format!(
+        "{RULE}  - name: mailed\n    watch: mails\n    create: true\n    upload: {{ kind: email, emails: [a@example.com] }}\n"
+    );
+    let agent = Agent::start(&rules, &[]);
+    let links = "links open on this machine only";
+    let mails = "mails reach nobody";
+    let text = |arguments: &[&str]| {
+        let said = agent.masv(&[arguments, &["--output", "text"]].concat());
+        format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr))
+    };
+    let told = [agent.log(), text(&["doctor"]), text(&["server", "status"]), text(&["rule", "check", "rules.yaml"])];
+    for told in told {
+        assert!(told.contains(links) && told.contains(mails), "{told}");
+    }
+    std::fs::write(agent.path("a.mov"), b"a").unwrap();
+    let link = agent.json(&["upload", "start", "link", "a.mov"]);
+    assert!(link["note"].as_str().unwrap().contains(links), "{link}");
+    let mail = agent.json(&["upload", "start", "email", "--emails", "a@example.com", "a.mov"]);
+    assert!(mail["note"].as_str().unwrap().contains(mails), "{mail}");
+    let (_, metrics) = get(format!("{}/metrics", agent.url())).await;
+    assert_eq!(sample(&metrics, "masv_delivery_limited{of=\"links\"}"), 1.0);
+
+    let elsewhere = Agent::start("", &["--cloud-url", "http://127.0.0.1:9", "--api-key", "k", "--team-id", "t"]);
+    assert_eq!(elsewhere.json(&["server", "status"])["limitations"], Value::Array(Vec::new()));
+}
+
+/// Ready means that an order could be kept: it was said over a state that could not be written.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_cannot_write_its_state_is_not_ready() {
+    let Some(mut disk) = small_disk() else { return };
+    let agent = Agent::start_in(disk.folder(), "", &[]);
+    let ready = async || get(format!("{}/readyz", agent.url())).await.0;
+    assert_eq!(ready().await, 200);
+    disk.fill(&agent.path("ballast"));
+    assert_eq!(ready().await, 503);
+    let examined: Value = serde_json::from_slice(&agent.masv(&["doctor"]).stdout).unwrap();
+    let state = examined["checks"].as_array().unwrap().iter().find(|check| check["name"] == "state").unwrap();
+    assert_eq!(state["grade"], "red", "{state}");
+    std::fs::remove_file(agent.path("ballast")).unwrap();
+    wait_until("there is room again", SOON, async || ready().await == 200).await;
+}
+
+/// A file system of its own with little room; none where this process may not mount one.
+struct SmallDisk {
+    mount: tempfile::TempDir,
+}
+
+fn small_disk() -> Option<SmallDisk> {
+    let mount = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new("mount");
+    command.args(["-t", "tmpfs", "-o", "size=24m", "masv-test"]).arg(mount.path());
+    let mounted = rustix::process::geteuid().is_root() && command.status().is_ok_and(|status| status.success());
+    mounted.then_some(SmallDisk { mount })
+}
+
+impl SmallDisk {
+    fn folder(&self) -> tempfile::TempDir {
+        tempfile::tempdir_in(self.mount.path()).unwrap()
+    }
+
+    /// Writes until nothing more goes.
+    fn fill(&mut self, path: &Path) {
+        let mut file = std::fs::File::create(path).unwrap();
+        for size in [1 << 20, 4096, 1] {
+            while std::io::Write::write_all(&mut file, &vec![1; size]).is_ok() {}
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(self.mount.path()).status();
+    }
+}

@@ -74,6 +74,32 @@ fn a_wrong_file_is_told_everywhere_and_a_right_one_changes_what_differs() {
     assert_eq!(names, ["dailies", "another"]);
 }
 
+/// Over a broken file at boot the whole agent ended, and the service manager started it again for ever; a running one goes
+/// on with the rules it has.
+#[test]
+fn an_agent_starts_over_a_broken_file_with_the_rules_that_the_file_held_before() {
+    let mut agent = Agent::start(rules("50ms").trim_start_matches("version: 1\n"), &[]);
+    agent.stop();
+    std::fs::write(agent.path("rules.yaml"), rules("50ms").replace("settle", "setle")).unwrap();
+    agent.go_on();
+    for place in [&["rule", "ls"][..], &["server", "status"], &["doctor"]] {
+        let told = said(&agent, place);
+        assert!(told.contains("unknown key `setle`") && told.contains("the rules before go on"), "{place:?}: {told}");
+    }
+    std::fs::write(agent.path("drop/clip.mov"), "x").unwrap();
+    agent.wait_for("the rules before go on", LIMIT, |list| list.len() == 1);
+    std::fs::write(agent.path("rules.yaml"), rules("60ms")).unwrap();
+    let problem = || agent.json(&["rule", "status", "dailies"])["rules_problem"].clone();
+    until("the right one is loaded", &agent, || problem().is_null());
+
+    // Without a copy there is nothing to go on with.
+    agent.stop();
+    std::fs::remove_file(agent.path("data/rules.last.json")).unwrap();
+    std::fs::write(agent.path("rules.yaml"), "version: 1\nrulse: []\n").unwrap();
+    agent.launch();
+    assert_eq!(agent.ended(), Some(1));
+}
+
 /// Stopping takes no longer than its grace, whatever is being read or copied.
 #[test]
 fn a_checksum_of_hours_does_not_keep_the_agent_from_stopping() {

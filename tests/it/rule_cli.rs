@@ -94,9 +94,9 @@ async fn rules_are_explained_tried_run_and_told_of() {
 
     let csv = said(&bench, &["rule", "history", "dailies", "--since", "1h", "--output", "csv"]);
     let mut lines = csv.lines();
-    assert_eq!(lines.next(), Some("when,name,files,bytes,duration,link,outcome"));
+    assert_eq!(lines.next(), Some("when,name,files,bytes,duration,link,outcome,to"));
     let row = lines.next().unwrap();
-    assert!(row.contains("Z,\"Roll \"\"A001\"\", 1\",1,4,") && row.ends_with(&format!(",{link},complete")), "{row}");
+    assert!(row.contains("Z,\"Roll \"\"A001\"\", 1\",1,4,") && row.ends_with(&format!(",{link},complete,")), "{row}");
     assert_eq!(lines.next(), None);
     let later = said(&bench, &["rule", "history", "dailies", "--since", "2999-01-01", "--output", "csv"]);
     assert_eq!(later.lines().count(), 1, "only the header");

@@ -27,7 +27,10 @@ function standing(state, text) {
 
 async function everything() {
   const server = await api.get("/server");
-  byId("place").textContent = server.embedded_hub ? "sends to its own hub" : `sends to ${server.cloud.replace(/^https?:\/\//, "")}`;
+  const limited = (of) => server.limitations.some((limitation) => limitation.of === of);
+  byId("place").textContent = [server.embedded_hub ? "sends to its own hub" : `sends to ${server.cloud.replace(/^https?:\/\//, "")}`,
+    limited("links") && "links open on this machine only", limited("mails") && "mails reach nobody"].filter(Boolean).join(" · ");
+  byId("place").title = server.limitations.map(({ message, hint }) => `${message}: ${hint}`).join("\n");
   await Promise.all([transfers.load(), rules.load()]);
 }
 

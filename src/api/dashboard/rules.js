@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { byId, button, complain, element, icon, say } from "./dom.js";
 import { bytes, plural, time } from "./format.js";
+import { rulesStand } from "./transfers.js";
 
 const SHOWN = 4;
 const moods = { watching: "good", polling: "good", starting: "quiet", paused: "quiet", disabled: "quiet", offline: "bad" };
@@ -66,7 +67,6 @@ function draw() {
   const held = box.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : undefined;
   drawn = text;
   // What is wrong comes first, else the order of the file.
-  const wrong = (rule) => rule.state === "offline" || (rule.last_error && !rule.last_error.over);
   box.replaceChildren(...[...rules.filter(wrong), ...rules.filter((rule) => !wrong(rule))].map(card));
   if (rules.length === 0) {
     box.append(element("div", { class: "empty" }, element("p", { class: "big" }, "No rules."),
@@ -75,8 +75,19 @@ function draw() {
   if (held) box.querySelector(`[aria-label="${CSS.escape(held)}"]`)?.focus();
 }
 
+const wrong = (rule) => rule.state === "offline" || (rule.last_error && !rule.last_error.over);
+
+// A rules file that cannot be used is told wherever one looks.
+function alarm(problem) {
+  byId("alert").hidden = !problem;
+  byId("alert-text").textContent = problem ?? "";
+}
+
 export async function load() {
-  rules = (await api.get("/automations")).automations;
+  const { automations, rules_problem: problem } = await api.get("/automations");
+  rules = automations;
+  alarm(problem);
+  rulesStand({ failing: rules.filter(wrong).length, refused: Boolean(problem) });
   draw();
 }
 
@@ -87,9 +98,17 @@ export function start() {
       say(`Loaded ${plural(count, "rule")}`);
       await load();
     } catch (error) {
-      complain(error);
+      await load().catch(() => {});
+      // What is wrong stands at the top, line by line.
+      if (byId("alert").hidden) complain(error);
+      else say("The rules file cannot be used", "bad");
     }
   });
-  setInterval(() => document.visibilityState === "visible" && load().catch(() => {}), 2000);
+  // The title of a tab in the background tells of trouble, too.
+  let beats = 0;
+  setInterval(() => {
+    beats += 1;
+    if (document.visibilityState === "visible" || beats % 15 === 0) load().catch(() => {});
+  }, 2000);
 }
 

@@ -211,6 +211,13 @@ export function choose(name) {
 }
 
 const curve = new Array(90).fill(0);
+let rules = { failing: 0, refused: false };
+
+// How many rules cannot work, and whether the rules file was refused.
+export function rulesStand(now) {
+  rules = now;
+  show();
+}
 
 function summary(everything) {
   const moving = everything.filter((transfer) => transfer.state === "transferring");
@@ -226,10 +233,14 @@ function summary(everything) {
   byId("left-time").textContent = now + down > 0 ? `${duration(left / (now + down))} at this speed` : moving.length ? "" : "nothing moves";
   byId("queued").textContent = number(queued.length);
   byId("queued-more").textContent = `${number(moving.length - queued.length)} moving`;
-  byId("failed").textContent = number(failed.length);
-  byId("failed-more").textContent = failed.length ? "look at them" : "nothing to do";
-  byId("failed-tile").classList.toggle("bad", failed.length > 0);
-  document.title = failed.length ? `(${failed.length} failed) masv-agent` : now ? `▲ ${speed(now)} masv-agent` : "masv-agent";
+  const trouble = failed.length + rules.failing;
+  byId("failed").textContent = number(trouble);
+  byId("failed-more").textContent = rules.failing
+    ? [failed.length && plural(failed.length, "transfer"), plural(rules.failing, "rule")].filter(Boolean).join(", ")
+    : failed.length ? "look at them" : "nothing to do";
+  byId("failed-tile").classList.toggle("bad", trouble > 0);
+  const told = [rules.refused && "rules file refused", trouble && `${trouble} failed`].filter(Boolean);
+  document.title = told.length ? `(${told.join(", ")}) masv-agent` : now ? `▲ ${speed(now)} masv-agent` : "masv-agent";
   return now;
 }
 
@@ -325,7 +336,11 @@ export function start() {
     byId("list").scrollTop = 0;
     show();
   });
-  byId("failed-tile").addEventListener("click", () => choose("failed"));
+  byId("failed-tile").addEventListener("click", () => {
+    const transfers = [...known.values()].some((transfer) => transfer.state === "error");
+    if (rules.failing && !transfers) document.querySelector("[data-go=rules]").click();
+    else choose("failed");
+  });
   for (const [id, what] of [["pause-all", "pause"], ["resume-all", "resume"]]) {
     byId(id).addEventListener("click", async () => {
       try {

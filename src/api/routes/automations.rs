@@ -76,7 +76,7 @@ impl ApiState {
         })))
     }
 
-    fn is_download(&self, name: &str) -> bool {
+    pub(super) fn is_download(&self, name: &str) -> bool {
         self.inbox.rule(name).is_ok()
     }
 }
@@ -197,7 +197,7 @@ pub(super) async fn dry_run(Extract(state): Extract<ApiState>, Body(trying): Bod
                 return Err(ApiError::bad("the path is not absolute"));
             }
             // What is wrong with a file is shown with its lines.
-            let own = state.about.rules.as_deref() == Some(&*path);
+            let own = state.about.rules.path == path;
             let allowed = own || state.allowed_roots.is_empty() || below_root(&path, &state.allowed_roots).await;
             if !allowed {
                 return Err(ApiError::new(StatusCode::FORBIDDEN, "the file is in no folder that the agent may read"));

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use schemars::JsonSchema;
@@ -28,7 +28,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ApiError;
-use super::guard::{Access, guard};
+use super::guard::{Access, guard, harden};
 use super::openapi::{Input, Operation, Routes, Schemas, takes};
 use super::{ApiState, dashboard, metrics};
 
@@ -71,7 +71,9 @@ fn routes() -> Routes {
         .get("/automations/explain", automations::explain, "Why a file is sent or not, or a package fetched or not: every test of every rule around it.")
         .post("/automations/dry_run", automations::dry_run, "What would be sent if all that is there were whole now; nothing is sent.")
         .get("/automations/{name}", automations::show, "One rule at work.")
-        .patch("/automations/{name}", rules_file::change, "Enables or disables a rule, or sets its priority, in the rules file.\nThe file's comments stay, and the rule works so at once.")
+        .patch("/automations/{name}", rules_file::change, "Changes a rule in the rules file: whether it works, its priority, of a download rule where packages come from and go.\nThe file's comments stay, and the rule works so at once.")
+        .delete("/automations/{name}", rules_file::remove, "Takes a rule out of the rules file.\nIts comments go with it, and it ends at once. What it has transferred stays known.")
+        .put("/automations/portal_download/{name}", rules_file::change, "Changes a download rule in the rules file; what is not named stays.\nThe same as PATCH of the rule.")
         .post("/automations/{name}/run", automations::run, "Packages what is ready now, whatever the schedule says; a download rule looks through the whole inbox.")
         .post("/automations/{name}/pause", automations::pause, "Pauses a rule, or `all`.")
         .post("/automations/{name}/resume", automations::resume, "Lets a paused rule go on, or `all`.")
@@ -116,6 +118,7 @@ pub(super) fn router(state: ApiState, access: Access, stop: &CancellationToken) 
         .method_not_allowed_fallback(|| async { ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "not this way") })
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(from_fn_with_state(access, guard))
+        .layer(from_fn(harden))
         .layer(Extension(stop.clone()))
         .layer(Extension(Arc::new(document)))
         .with_state(state)

@@ -9,15 +9,19 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::super::ApiState;
 use super::super::error::ApiError;
-use super::super::openapi::Created;
+use super::super::openapi::{Created, Done};
+use super::super::portal_name::portal_name;
 use super::super::types::{Automation, AutomationAdded, AutomationChange, NewPortalDownload, NewUploadAutomation};
+use super::super::{ApiState, RulesFile};
 use super::downloads::check_folder;
 use super::transfers::Answer;
 use super::{Body, confined};
 use masv_rules::SystemEnvironment;
 use masv_rules::edit::{self, EditError};
+
+/// A rules file that is made by order begins so.
+const FRESH: &str = "# The rules of this agent; see `masv rule init` for what a rule can say.\nversion: 1\n";
 
 type Added = Result<Created<AutomationAdded>, ApiError>;
 
@@ -64,7 +68,7 @@ pub(super) async fn add_download(Extract(state): Extract<ApiState>, Body(new): B
     let id = id_of(&new.name);
     let mut bad = Vec::new();
     needed(&mut bad, "name", id.is_empty().then(|| "name the automation".to_owned()));
-    let portal = new.portal_subdomain.map(|name| name.trim().to_lowercase()).filter(|name| !name.is_empty());
+    let portal = new.portal_subdomain.as_deref().map(portal_name).filter(|name| !name.is_empty());
     let one = portal.is_some() != new.all_portals;
     let which = "name one portal, or say all_portals: true (--all)".to_owned();
     needed(&mut bad, "portal_subdomain", (!one).then_some(which));
@@ -114,7 +118,7 @@ pub(super) async fn add_upload(Extract(state): Extract<ApiState>, Body(new): Bod
     let upload: Entries = vec![
         ("kind", kind.into()),
         ("emails", if new.recipients.is_empty() { Value::Null } else { json!(new.recipients) }),
-        ("subdomain", text(new.portal_subdomain)),
+        ("subdomain", text(new.portal_subdomain.as_deref().map(portal_name))),
         ("sender", text(new.sender)),
         ("name", text(new.package_name)),
         ("description", text(new.package_description)),
@@ -153,7 +157,7 @@ fn path(path: &Path) -> Result<Value, ApiError> {
 /// Writes the rule into the rules file and puts it to work.
 async fn add(state: &ApiState, id: String, entries: Entries) -> Added {
     let _one_at_a_time = EDITING.lock().await;
-    let file = rules_file(state)?;
+    let file = state.about.rules.clone();
     let rules = state.watcher.rules();
     if rules.rule(&id).is_some() || rules.download(&id).is_some() {
         return Err(ApiError::new(StatusCode::CONFLICT, format!("there is a rule `{id}` already"))
@@ -162,7 +166,7 @@ async fn add(state: &ApiState, id: String, entries: Entries) -> Added {
     let entries = entries.into_iter().filter(|(_, value)| !value.is_null());
     let rule = edit::rule_text(entries.map(|(key, value)| (key, literal(value))));
     let checked = tokio::task::spawn_blocking({
-        let (rule, file, roots) = (rule.clone(), file.clone(), state.allowed_roots.clone());
+        let (rule, file, roots) = (rule.clone(), file.path.clone(), state.allowed_roots.clone());
         move || confined::outside(&rule, &file, &roots)
     });
     let bad = checked.await.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
@@ -181,12 +185,11 @@ pub(super) async fn change(
 ) -> Answer<Automation> {
     let _one_at_a_time = EDITING.lock().await;
     state.automation(&name).await?;
-    let keys = [("enabled", change.enabled.map(Value::from)), ("priority", change.priority.map(Value::from))];
-    let keys: Vec<(&str, Value)> = keys.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+    let keys = keys_of(&state, change, state.is_download(&name)).await?;
     if keys.is_empty() {
-        return Err(ApiError::bad("name what is to change: enabled or priority"));
+        return Err(ApiError::bad("name what is to change, such as enabled or priority"));
     }
-    let (file, rule) = (rules_file(&state)?, name.clone());
+    let (file, rule) = (state.about.rules.clone(), name.clone());
     let set = move |text: &str| {
         keys.iter().try_fold(text.to_owned(), |text, (key, value)| edit::set_key(&text, &rule, key, value))
     };
@@ -194,17 +197,50 @@ pub(super) async fn change(
     state.automation(&name).await.map(Json)
 }
 
-fn rules_file(state: &ApiState) -> Result<PathBuf, ApiError> {
-    state.about.rules.clone().ok_or_else(|| {
-        ApiError::new(StatusCode::CONFLICT, "the agent has no rules file to write into")
-            .hint("start it with one: `masv server start --rules rules.yaml`")
-    })
+/// The keys of a rule that a change sets.
+async fn keys_of(
+    state: &ApiState,
+    change: AutomationChange,
+    is_download: bool,
+) -> Result<Vec<(&'static str, Value)>, ApiError> {
+    let mut keys = vec![("enabled", change.enabled.map(Value::from)), ("priority", change.priority.map(Value::from))];
+    if let Some(folder) = &change.dst_folder {
+        let (checked, roots, own) = (folder.clone(), state.allowed_roots.clone(), state.own.clone());
+        let checked = tokio::task::spawn_blocking(move || check_folder(&checked, &roots, &own)).await;
+        if let Err(problem) = checked.unwrap_or_else(|error| Err(error.to_string())) {
+            return Err(ApiError::fields([("dst_folder".to_owned(), problem)].into()));
+        }
+    }
+    let of_downloads = [
+        ("into", "dst_folder", change.dst_folder.as_deref().map(path).transpose()?),
+        ("portal", "portal_subdomain", change.portal_subdomain.as_deref().map(portal_name).map(Value::from)),
+        ("package_folder", "create_package_folder", change.create_package_folder.map(Value::from)),
+        ("portal_folder", "create_portal_subfolder", change.create_portal_subfolder.map(Value::from)),
+        ("since", "effective_time", change.effective_time.map(Value::from)),
+    ];
+    for (key, field, value) in of_downloads {
+        if value.is_some() && !is_download {
+            let problem = "an upload rule has no such thing; edit it in the rules file".to_owned();
+            return Err(ApiError::fields([(field.to_owned(), problem)].into()));
+        }
+        keys.push((key, value));
+    }
+    Ok(keys.into_iter().filter_map(|(key, value)| Some((key, literal(value?)))).collect())
+}
+
+/// Takes a rule out of the rules file. What it has sent or received stays known, should it come back.
+pub(super) async fn remove(Extract(state): Extract<ApiState>, Named(name): Named<String>) -> Result<Done, ApiError> {
+    let _one_at_a_time = EDITING.lock().await;
+    state.automation(&name).await?;
+    let file = state.about.rules.clone();
+    rewrite(&state, file, move |text| edit::remove_rule(text, &name)).await?;
+    Ok(Done)
 }
 
 /// Edits the rules file and loads it.
 async fn rewrite(
     state: &ApiState,
-    file: PathBuf,
+    file: RulesFile,
     edit: impl FnOnce(&str) -> Result<String, EditError> + Send + 'static,
 ) -> Result<(), ApiError> {
     let written = tokio::task::spawn_blocking(move || write(&file, edit)).await;
@@ -216,14 +252,16 @@ async fn rewrite(
 }
 
 /// Edits the file. The new text takes the old one's place in one step, and only if all of it is valid.
-fn write(file: &Path, edit: impl FnOnce(&str) -> Result<String, EditError>) -> Result<(), ApiError> {
+fn write(file: &RulesFile, edit: impl FnOnce(&str) -> Result<String, EditError>) -> Result<(), ApiError> {
+    let expected = file.is_expected();
+    let file = file.path.as_path();
     let failed = |error: std::io::Error| {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{} cannot be written: {error}", file.display()))
             .hint("let the agent's user write it and its folder, or edit the file by hand")
     };
     // A link to the file stays a link.
-    let real: PathBuf = file.canonicalize().map_err(failed)?;
-    let text = std::fs::read_to_string(&real).map_err(failed)?;
+    let real: PathBuf = if expected { file.canonicalize().map_err(failed)? } else { file.to_owned() };
+    let text = if expected { std::fs::read_to_string(&real).map_err(failed)? } else { FRESH.to_owned() };
     let edited = edit(&text)
         .map_err(|error| ApiError::new(StatusCode::CONFLICT, error.to_string()).hint("edit the file by hand"))?;
     masv_rules::parse(&edited, file, &SystemEnvironment)
@@ -231,11 +269,14 @@ fn write(file: &Path, edit: impl FnOnce(&str) -> Result<String, EditError>) -> R
     let folder = real.parent().unwrap_or(Path::new("/"));
     let mut fresh = tempfile::Builder::new().prefix(".masv-rules-").tempfile_in(folder).map_err(failed)?;
     fresh.write_all(edited.as_bytes()).map_err(failed)?;
-    let permissions = std::fs::metadata(&real).map_err(failed)?.permissions();
-    fresh.as_file().set_permissions(permissions).map_err(failed)?;
-    fresh.as_file().sync_all().map_err(failed)?;
+    // A file of the agent's own is for its user only, as it is made.
+    if expected {
+        let permissions = std::fs::metadata(&real).map_err(failed)?.permissions();
+        fresh.as_file().set_permissions(permissions).map_err(failed)?;
+    }
+    masv_platform::flush(fresh.as_file()).map_err(failed)?;
     fresh.persist(&real).map_err(|error| failed(error.error))?;
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    masv_platform::flush_folder(folder).map_err(failed)
 }
 
 #[cfg(test)]
@@ -271,7 +312,8 @@ mod tests {
                 ("since", json!(since)),
             ])
         };
-        let add = |since: &'static str| write(&file, move |text| edit::add_rule(text, &rule(since)));
+        let named = RulesFile::of(Some(file.clone()), folder.path());
+        let add = |since: &'static str| write(&named, move |text| edit::add_rule(text, &rule(since)));
         assert!(add("whenever").is_err());
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
         add("2025-01-20 00:00:00").unwrap();

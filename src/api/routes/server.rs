@@ -1,6 +1,7 @@
 //! The agent itself.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State as Extract;
@@ -25,8 +26,9 @@ pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Ser
         data_dir: about.data_dir.display().to_string(),
         cloud: about.cloud.clone(),
         embedded_hub: about.embedded_hub,
+        limitations: about.limitations.clone(),
         signed_in: state.queue.cloud().is_authorised(),
-        rules_file: about.rules.as_ref().map(|path| path.display().to_string()),
+        rules_file: about.rules.there().map(|path| path.display().to_string()),
         rules_problem: state.rules_problem.borrow().clone(),
         rules: state.watcher.rules().rules.len() + state.watcher.rules().downloads.len(),
         uploads: counts.into_iter().map(|(state, count)| (state.as_str().to_owned(), count)).collect(),
@@ -65,7 +67,7 @@ pub(super) async fn backup(
     };
     state.queue.store().backup(place).await.map_err(|error| match error {
         StoreError::Database(error @ DbError::Backup { .. }) => bad(error.to_string())
-            .hint("the agent writes the file, as its own user and where its service may write: see docs/backup.md"),
+            .hint("the agent writes the file, as its own user and where its service may write; backup.md in the documentation says how"),
         other => other.into(),
     })?;
     let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
@@ -86,8 +88,14 @@ pub(super) async fn settings(Extract(state): Extract<ApiState>) -> Json<Settings
     Json(SettingsInForce { settings })
 }
 
+/// The answer goes out first: who asked is told, and may wait for the end of the process.
+const ANSWER_TIME: Duration = Duration::from_millis(100);
+
 pub(super) async fn stop(Extract(state): Extract<ApiState>, _: NoFields) -> Begun {
-    state.shutdown.cancel();
+    tokio::spawn(async move {
+        tokio::time::sleep(ANSWER_TIME).await;
+        state.shutdown.cancel();
+    });
     Begun
 }
 
@@ -98,6 +106,7 @@ pub(super) async fn doctor(Extract(state): Extract<ApiState>) -> Json<Examinatio
         let folders = |rule: &str| Some(watcher.rule_status(rule).ok()?.last_scan?.folders);
         let mut checks = doctor_of::machine(&about.data_dir, &watcher.rules(), &folders);
         checks.extend(doctor_of::at_work(&watcher.status()));
+        checks.extend(doctor_of::deliveries(&about.limitations));
         checks
     });
     checks.extend(machine.await.unwrap_or_default());
@@ -105,10 +114,17 @@ pub(super) async fn doctor(Extract(state): Extract<ApiState>) -> Json<Examinatio
     Json(Examination { checks })
 }
 
+/// Whether an order could be taken and kept. Without the token no more is told than that.
 pub(super) async fn ready(Extract(state): Extract<ApiState>) -> Result<&'static str, ApiError> {
+    let unable = |why: &str| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
     if state.shutdown.is_cancelled() {
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the agent stops"));
+        return Err(unable("the agent stops"));
     }
     state.queue.store().last_event().await?;
-    Ok("ready\n")
+    let about = state.about.clone();
+    let written = tokio::task::spawn_blocking(move || doctor_of::can_write(&about.data_dir)).await;
+    match written {
+        Ok(Ok(())) => Ok("ready\n"),
+        _ => Err(unable("the data directory cannot be written").hint("`masv doctor` says why")),
+    }
 }

@@ -9,6 +9,8 @@ use super::super::error::ApiError;
 use super::super::openapi::Done;
 use super::super::types::{Login, SignedIn, Teams};
 use super::Body;
+use masv_client::CloudError;
+use masv_protocol::Team;
 
 /// Where the session is kept; see `agent`, which takes it up again at the next start.
 const SETTING: &str = "session";
@@ -23,19 +25,38 @@ pub(super) async fn sign_in(
         "cloud": cloud, "token": session.token.expose(), "user": session.user, "teams": session.teams,
     });
     state.queue.store().set_setting(SETTING, Some(kept)).await?;
-    let answer = SignedIn { user: session.user.clone(), teams: session.teams.clone() };
+    let answer = SignedIn { user: Some(session.user.clone()), teams: session.teams.clone() };
     state.queue.set_session(Some(session));
     Ok(Json(answer))
 }
 
 pub(super) async fn show(Extract(state): Extract<ApiState>) -> Result<Json<SignedIn>, ApiError> {
-    let session = state.queue.cloud().session().ok_or_else(ApiError::no_session)?;
-    Ok(Json(SignedIn { user: session.user, teams: session.teams }))
+    match state.queue.cloud().session() {
+        Some(session) => Ok(Json(SignedIn { user: Some(session.user), teams: session.teams })),
+        None => Ok(Json(SignedIn { user: None, teams: teams_of_key(&state).await? })),
+    }
+}
+
+/// An agent that was started with a key is signed in as the key's team.
+async fn teams_of_key(state: &ApiState) -> Result<Vec<Team>, ApiError> {
+    if !state.queue.cloud().has_key() {
+        return Err(ApiError::no_session());
+    }
+    let cloud = state.queue.cloud();
+    match cloud.teams().await {
+        // A cloud that does not list them to keys leaves the one that is known.
+        Err(CloudError::Refused { status: 403..=405, .. } | CloudError::Garbled { .. }) => {
+            Ok(vec![Team { id: cloud.team(None)?, name: String::new(), role: None }])
+        }
+        answer => Ok(answer?),
+    }
 }
 
 pub(super) async fn teams(Extract(state): Extract<ApiState>) -> Result<Json<Teams>, ApiError> {
-    let session = state.queue.cloud().session().ok_or_else(ApiError::no_session)?;
-    Ok(Json(Teams { teams: session.teams }))
+    match state.queue.cloud().session() {
+        Some(session) => Ok(Json(Teams { teams: session.teams })),
+        None => Ok(Json(Teams { teams: teams_of_key(&state).await? })),
+    }
 }
 
 pub(super) async fn sign_out(Extract(state): Extract<ApiState>) -> Result<Done, ApiError> {

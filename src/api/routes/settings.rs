@@ -7,8 +7,10 @@ use super::super::ApiState;
 use super::super::error::ApiError;
 use super::super::types::{DiskReaders, FifoMode, OpenFiles, Workers};
 use super::Body;
+use crate::download::DownloadSettings;
 use crate::engine::{DownloadRateLimit, RateLimit, Throttle, UploadRateLimit};
 use crate::model::{KeptDiskReaders, KeptFifo, KeptOpenFiles, KeptWorkers, Setting};
+use crate::upload::UploadSettings;
 
 /// More workers, and open files or readers for them, than this help nobody.
 const MOST_WORKERS: usize = 256;
@@ -100,20 +102,41 @@ pub(super) async fn set_workers(
 }
 
 pub(super) async fn fifo_mode(Extract(state): Extract<ApiState>) -> Json<FifoMode> {
+    fifo_of(state.queue.settings().active_uploads, state.downloads.settings().active_downloads)
+}
+
+fn fifo_of(uploads: usize, downloads: usize) -> Json<FifoMode> {
     Json(FifoMode {
-        active_upload_count: Some(state.queue.settings().active_uploads),
-        active_download_count: Some(state.downloads.settings().active_downloads),
+        enabled: Some((uploads, downloads) != usual_counts()),
+        active_upload_count: Some(uploads),
+        active_download_count: Some(downloads),
     })
+}
+
+/// How many uploads and downloads are worked on at once when nobody says.
+fn usual_counts() -> (usize, usize) {
+    (UploadSettings::default().active_uploads, DownloadSettings::default().active_downloads)
 }
 
 pub(super) async fn set_fifo_mode(
     Extract(state): Extract<ApiState>,
     Body(new): Body<FifoMode>,
 ) -> Result<Json<FifoMode>, ApiError> {
-    let (uploads, downloads) = (new.active_upload_count, new.active_download_count);
+    let (uploads, downloads) = match new.enabled {
+        Some(false) if new.active_upload_count.is_some() || new.active_download_count.is_some() => {
+            return Err(ApiError::bad("enabled: without FIFO mode there is nothing to count"));
+        }
+        Some(false) => {
+            let (uploads, downloads) = usual_counts();
+            (Some(uploads), Some(downloads))
+        }
+        Some(true) if new.active_upload_count.is_none() && new.active_download_count.is_none() => (Some(1), Some(1)),
+        _ => (new.active_upload_count, new.active_download_count),
+    };
     check_counts([("active_upload_count", uploads), ("active_download_count", downloads)], MOST_TRANSFERS)?;
     let Json(now) = fifo_mode(Extract(state.clone())).await;
     let wanted = FifoMode {
+        enabled: None,
         active_upload_count: uploads.or(now.active_upload_count),
         active_download_count: downloads.or(now.active_download_count),
     };
@@ -125,7 +148,7 @@ pub(super) async fn set_fifo_mode(
     if let Some(count) = downloads {
         state.downloads.change_settings(|settings| settings.active_downloads = count);
     }
-    Ok(Json(wanted))
+    Ok(fifo_mode(Extract(state)).await)
 }
 
 pub(super) async fn open_files(Extract(state): Extract<ApiState>) -> Json<OpenFiles> {

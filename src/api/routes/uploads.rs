@@ -6,15 +6,18 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, State as Extract};
 
+use super::super::about::Delivery;
 use super::super::error::ApiError;
 use super::super::openapi::Created;
+use super::super::portal_name::portal_name;
 use super::super::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Started, Upload};
 use super::super::{ApiState, expand};
 use super::transfers::{Answer, Listed, Side, parse_id};
 use super::{Body, NoFields};
 use crate::model;
 use crate::model::UploadId;
-use crate::model::{Destination, Link, PackageOptions, State, UploadFilter, UploadKind, UploadSpec};
+use crate::model::{Destination, Link, PackageOptions, Problem, State, UploadFilter, UploadKind, UploadSpec};
+use crate::upload::CHUNK_SIZES;
 use masv_protocol::{EmailAddress, InvalidEmailAddress, TeamId};
 
 /// How long the answer to a link order waits for the link.
@@ -70,6 +73,40 @@ fn addresses(field: &str, given: &[String], bad: &mut BTreeMap<String, String>) 
     given.iter().filter_map(&mut read).collect()
 }
 
+/// What makes no sense in an order, by field.
+fn nonsense(order: &NewUpload) -> BTreeMap<String, String> {
+    let mut bad = BTreeMap::new();
+    let mut need = |right: bool, field: &str, problem: &str| {
+        if !right {
+            bad.insert(field.to_owned(), problem.to_owned());
+        }
+    };
+    need(
+        order.delete_after != Some(0),
+        "delete_after",
+        "a package is kept for at least 1 day; leave it out to keep it as long as the team does",
+    );
+    need(
+        order.download_limit != Some(0),
+        "download_limit",
+        "a package can be downloaded at least once; leave it out for no limit",
+    );
+    need(
+        order.team_id.as_ref().is_none_or(|team| !team.trim().is_empty()),
+        "team_id",
+        "name the team, or leave it out",
+    );
+    bad.extend(bad_chunk_size(&order.common));
+    bad
+}
+
+/// Why the size of a part cannot be had; 0 means the agent's.
+fn bad_chunk_size(common: &Common) -> Option<(String, String)> {
+    let size = common.chunk_size.map(|size| size.0).filter(|size| *size > 0)?;
+    let problem = CHUNK_SIZES.check(size).err()?;
+    Some(("chunk_size".to_owned(), problem))
+}
+
 async fn submit(
     state: &ApiState,
     common: Common,
@@ -99,7 +136,19 @@ async fn submit(
     };
     let upload_id = state.queue.submit(spec).await?;
     let link = if kind == UploadKind::Link { wait_for_link(state, upload_id).await } else { None };
-    Ok(Created(Started { upload_id, link }))
+    let error = match (&link, kind) {
+        (None, UploadKind::Link) => why_there_is_none(state, upload_id).await,
+        _ => None,
+    };
+    let way = if kind == UploadKind::Link { Delivery::Links } else { Delivery::Mails };
+    let note = state.about.limitation(way).map(|known| known.message.clone());
+    Ok(Created(Started { upload_id, link, error, note }))
+}
+
+/// Why a link upload has no link.
+async fn why_there_is_none(state: &ApiState, id: UploadId) -> Option<Problem> {
+    let failed = state.queue.store().upload(id).await.ok()?.problem;
+    failed.or_else(|| state.queue.live(id).and_then(|live| live.reason).map(Problem::retrying))
 }
 
 /// The link, if the cloud gives one soon.
@@ -127,12 +176,12 @@ pub(super) async fn create(
     if !state.queue.cloud().is_authorised() {
         return Err(ApiError::no_session());
     }
-    let team_id = Some(state.queue.cloud().team(new.team_id.map(TeamId::from).as_ref())?);
-    let mut bad = BTreeMap::new();
+    let mut bad = nonsense(&new);
     let recipients = addresses("recipients", &new.recipients, &mut bad);
     if !bad.is_empty() {
         return Err(ApiError::fields(bad));
     }
+    let team_id = Some(state.queue.cloud().find_team(new.team_id.map(TeamId::from).as_ref()).await?);
     let recipients: Vec<String> = recipients.into_iter().map(EmailAddress::into_string).collect();
     let destination = if recipients.is_empty() { Destination::Link } else { Destination::Email { recipients } };
     let options = PackageOptions {
@@ -151,7 +200,9 @@ pub(super) async fn create_portal(
     Body(mut new): Body<NewPortalUpload>,
 ) -> Result<Created<Started>, ApiError> {
     let mut bad = BTreeMap::new();
-    if new.subdomain.trim().is_empty() {
+    bad.extend(bad_chunk_size(&new.common));
+    new.subdomain = portal_name(&new.subdomain);
+    if new.subdomain.is_empty() {
         bad.insert("subdomain".to_owned(), "name the portal".to_owned());
     }
     let sender = addresses("sender", &[new.sender], &mut bad).pop();
@@ -172,6 +223,9 @@ pub(super) async fn change(
 ) -> Answer<Upload> {
     let id = parse_id::<Uploads>(&id)?;
     state.queue.store().upload(id).await?;
+    if let Some(password) = change.password {
+        state.queue.set_password(id, password).await?;
+    }
     if let Some(priority) = change.priority {
         state.queue.set_priority(id, priority).await?;
     }

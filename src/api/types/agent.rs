@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use super::super::about::Limitation;
 use masv_protocol::{Team, User};
 
 /// Who signs in.
@@ -22,9 +23,9 @@ pub struct Login {
 /// Who is signed in.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SignedIn {
-    /// The person.
-    pub user: User,
-    /// The teams the person belongs to.
+    /// The person; `null` where an API key authorises the agent.
+    pub user: Option<User>,
+    /// The teams the person belongs to, or the key acts for.
     pub teams: Vec<Team>,
 }
 
@@ -51,6 +52,10 @@ pub struct Workers {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FifoMode {
+    /// Whether fewer are worked on at once than usual. An order of `true` without counts means one; `false` means as many as
+    /// usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
     /// Uploads at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_upload_count: Option<usize>,
@@ -90,6 +95,9 @@ pub struct Server {
     pub cloud: String,
     /// Whether that is the hub in its own process.
     pub embedded_hub: bool,
+    /// What its deliveries do not reach.
+    #[serde(default)]
+    pub limitations: Vec<Limitation>,
     /// Whether team calls are authorised.
     pub signed_in: bool,
     /// The rules file.

@@ -312,6 +312,21 @@ pub struct AutomationChange {
     /// Of the transfers that it makes from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
+    /// Of a download rule: the portal whose packages are fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portal_subdomain: Option<String>,
+    /// Of a download rule: the folder that packages go into, absolute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dst_folder: Option<PathBuf>,
+    /// Of a download rule: whether each package gets a folder of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create_package_folder: Option<bool>,
+    /// Of a download rule: whether there is a folder of the portal's name around its packages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create_portal_subfolder: Option<bool>,
+    /// Of a download rule: only packages finalized at or after this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_time: Option<String>,
 }
 
 /// The answer to an automation that was added.

@@ -22,7 +22,7 @@ pub use automation::{
 pub use download::{Download, DownloadChange, DownloadStarted, DownloadedFile, NewDownload};
 pub use size::Size;
 pub use standing::Standing;
-pub use upload::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Started, Upload};
+pub use upload::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, PortalTarget, Started, Upload};
 
 /// An answer that is no success.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -14,7 +14,7 @@ use super::{Size, Standing, exposed};
 use crate::engine::Live;
 use crate::model;
 use crate::model::UploadId;
-use crate::model::{FileState, Link, Problem, UploadKind};
+use crate::model::{Destination, FileState, Link, Problem, UploadKind};
 use crate::store::Order;
 use masv_protocol::TeamId;
 
@@ -25,6 +25,12 @@ pub struct Upload {
     pub id: UploadId,
     /// Its kind.
     pub kind: UploadKind,
+    /// Of a mail: the addresses it goes to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<String>,
+    /// Of a portal: its name, and who sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portal: Option<PortalTarget>,
     /// What it has in common with downloads.
     #[serde(flatten)]
     pub standing: Standing,
@@ -36,7 +42,7 @@ pub struct Upload {
     pub package_id: Option<String>,
     /// The sending team.
     pub team_id: Option<String>,
-    /// Bytes of a part, as ordered; absent takes the agent's setting.
+    /// Bytes of a part, as ordered; absent takes the agent's setting. What a file got stands with the file.
     pub chunk_size: Option<u64>,
     /// Finalized by itself when all is uploaded.
     pub auto_finalize: bool,
@@ -49,15 +55,41 @@ pub struct Upload {
     pub files: Option<Vec<File>>,
 }
 
+/// The portal that an upload is delivered to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PortalTarget {
+    /// Its name in the cloud.
+    pub subdomain: String,
+    /// The sender's mail address.
+    pub sender: String,
+}
+
 impl Upload {
+    /// Who gets it, in a few words.
+    #[must_use]
+    pub fn to(&self) -> String {
+        match (&self.portal, self.kind) {
+            (Some(portal), _) => format!("portal {}", portal.subdomain),
+            (None, UploadKind::Link) => "link".to_owned(),
+            (None, _) => self.recipients.join(", "),
+        }
+    }
+
     /// The upload as the store and the engine know it.
     #[must_use]
     pub fn new(upload: model::Upload, live: Option<Live>) -> Self {
         let kind = upload.kind();
+        let (recipients, portal) = match upload.destination {
+            Destination::Email { recipients } => (recipients, None),
+            Destination::Link => (Vec::new(), None),
+            Destination::Portal { subdomain, sender, .. } => (Vec::new(), Some(PortalTarget { subdomain, sender })),
+        };
         let times = Times { created: upload.created_at, started: upload.started_at, completed: upload.completed_at };
         Self {
             id: upload.id,
             kind,
+            recipients,
+            portal,
             standing: Standing::new(
                 upload.state,
                 upload.problem,
@@ -101,6 +133,9 @@ pub struct File {
     pub size: u64,
     /// Bytes confirmed by the storage.
     pub progress: u64,
+    /// Bytes of each of its parts but the last, once it was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk_size: Option<u64>,
     /// Where it stands.
     pub state: FileState,
     /// BLAKE3, hexadecimal, once it was sent.
@@ -117,6 +152,7 @@ impl From<model::File> for File {
             source: file.source.whole().to_string_lossy().into_owned(),
             size: file.identity.size,
             progress: file.bytes_done,
+            chunk_size: file.remote.map(|remote| remote.chunk_size),
             state: file.state,
             checksum: file.checksum,
             error: file.problem,
@@ -208,6 +244,12 @@ pub struct Started {
     /// The link, where it is a link upload and the cloud could be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
+    /// Why there is no link: the package could not be made, or not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Problem>,
+    /// Whom what it makes does not reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// Files to add.
@@ -233,6 +275,10 @@ pub struct Change {
     /// Whether it is finalized by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_finalize: Option<bool>,
+    /// What recipients must type; of a portal its access code. Until the package is made; one that has failed goes on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
+    #[schemars(with = "Option<String>")]
+    pub password: Option<SecretString>,
 }
 
 /// A link to be made.

@@ -113,6 +113,7 @@ impl Start {
 
 pub(super) async fn run(options: Start, output: &Output) -> Result<ExitCode, CliError> {
     options.log.start()?;
+    crate::agent::raise_descriptors()?;
     let listen = options.listen.clone();
     let config = options.config()?;
     let (data_dir, scheme) = (config.data_dir.clone(), if config.tls.is_some() { "https" } else { "http" });

@@ -16,6 +16,8 @@ const SYSUSERS: &str = include_str!("../../../systemd/masv-agent.sysusers");
 const SETTINGS: &str = include_str!("../../../systemd/agent.yaml");
 const AGENT_PLIST: &str = include_str!("../../../launchd/io.masv.agent.plist");
 const HUB_PLIST: &str = include_str!("../../../launchd/io.masv.hub.plist");
+/// The user of the hub in it, who is not there on any machine: a copy that nobody has looked at does not run as root.
+const HUB_USER: &str = "<string>_masvhub</string>";
 
 /// A file to be there.
 #[derive(Debug, PartialEq, Eq)]
@@ -123,7 +125,9 @@ impl Which {
             if self.user {
                 let logs = place.home.join("Library/Logs");
                 text = text.replace("/usr/local/var/log", &xml(&logs.display().to_string()));
-            } else if let Some(caller) = &place.caller {
+            } else if let Some(caller) = place.caller.as_ref().filter(|_| self.hub) {
+                text = text.replace(HUB_USER, &format!("<string>{}</string>", xml(caller)));
+            } else if let Some(caller) = place.caller.as_ref().filter(|_| !self.hub) {
                 let user = format!("  <key>UserName</key>\n  <string>{}</string>\n</dict>\n</plist>", xml(caller));
                 text = text.replace("</dict>\n</plist>", &user);
             }
@@ -139,8 +143,9 @@ impl Which {
             (.., Some(_)) => INSTANCE_UNIT,
             _ => SYSTEM_UNIT,
         };
-        // A % in a path means itself when it is doubled; blanks need quotes.
-        let command = format!("ExecStart=\"{}\" ", binary.replace('%', "%%").replace('"', "\\\""));
+        // A % in a path means itself when it is doubled, as a \ does; blanks need quotes.
+        let escaped = binary.replace('%', "%%").replace('\\', "\\\\").replace('"', "\\\"");
+        let command = format!("ExecStart=\"{escaped}\" ");
         files.push(wanted(self.service_file(place), unit.replace("ExecStart=/usr/bin/masv ", &command), false));
         if self.hub {
             // Written and not enabled: who wants it enabled has an address of its own to set there.
@@ -262,6 +267,8 @@ mod tests {
         let which = which(root.path());
         let files = which.files(&place(false));
         assert!(files[0].content.contains("ExecStart=\"/opt/my tools/masv\" server start --config /etc/masv-agent/"));
+        let odd = Place { binary: r#"/opt/a\b "c" %d/masv"#.into(), ..place(false) };
+        assert!(which.files(&odd)[0].content.contains(r#"ExecStart="/opt/a\\b \"c\" %%d/masv" server"#));
         let first: Vec<_> = files.iter().map(|file| write(file).unwrap()).collect();
         let again: Vec<_> = files.iter().map(|file| write(file).unwrap()).collect();
         assert_eq!((first, again), (vec!["wrote"; 3], vec!["unchanged"; 3]));
@@ -287,6 +294,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let daemon = which(root.path()).files(&place(true));
         assert!(daemon[0].content.contains("<string>ann</string>"), "{}", daemon[0].content);
+        let hub = Which { hub: true, ..which(root.path()) }.files(&place(true));
+        let name = "<key>UserName</key>\n  <string>ann</string>";
+        assert!(hub[0].content.contains(name) && !hub[0].content.contains(HUB_USER), "{}", hub[0].content);
+        assert_eq!(hub[0].content.matches("UserName").count(), 1);
         let own = Which { user: true, ..which(root.path()) }.files(&place(true));
         assert!(own[0].content.contains("/home/ann/Library/Logs/masv-agent.log"));
         assert!(own[0].path.ends_with("home/ann/Library/LaunchAgents/io.masv.agent.plist"));

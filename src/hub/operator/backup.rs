@@ -78,7 +78,7 @@ fn read(file: &Path, data_dir: &Path) -> Result<(), HubError> {
     if database.exists() || key_file.exists() {
         return Err(HubError::Invalid(format!("{} holds a hub already: move it away first", data_dir.display())));
     }
-    crate::private_folder(data_dir).map_err(at(data_dir))?;
+    crate::private::private_folder(data_dir).map_err(at(data_dir))?;
     let new = beside(&database);
     std::fs::copy(file, &new).map_err(at(file))?;
     std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).map_err(at(&new))?;
@@ -90,7 +90,7 @@ fn read(file: &Path, data_dir: &Path) -> Result<(), HubError> {
         copy.execute_batch("DROP TABLE backup; VACUUM")?;
         copy.close().map_err(|(_, error)| HubError::from(error))?;
         crate::keys::tokens::Keys::put(&key_file, &key.ok_or_else(none)?).map_err(at(&key_file))?;
-        std::fs::File::open(&new).and_then(|copy| copy.sync_all()).map_err(at(&new))?;
+        std::fs::File::open(&new).and_then(|copy| masv_platform::flush(&copy)).map_err(at(&new))?;
         std::fs::rename(&new, &database).map_err(at(&database))?;
         sync_folder_of(&database).map_err(at(&database))
     })();
@@ -107,7 +107,7 @@ fn beside(file: &Path) -> PathBuf {
 }
 
 fn sync_folder_of(file: &Path) -> io::Result<()> {
-    std::fs::File::open(folder_of(file))?.sync_all()
+    masv_platform::flush_folder(folder_of(file))
 }
 
 fn folder_of(file: &Path) -> &Path {

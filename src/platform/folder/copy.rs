@@ -53,7 +53,7 @@ pub fn put_copy(file: &File, folder: &Folder, name: &OsStr) -> Result<u64, Folde
     let put = || {
         let size = file.metadata().map_err(failed)?.len();
         copy_file(file, &copy, size, &|_| {}).map_err(failed)?;
-        copy.sync_all().map_err(failed)?;
+        crate::flush(&copy).map_err(failed)?;
         folder.rename_new(&temporary, folder, name)?;
         folder.flush()?;
         Ok(size)

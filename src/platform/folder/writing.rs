@@ -7,9 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, fstatvfs, linkat, mkdirat, openat, renameat, renameat_with, unlinkat,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, linkat, mkdirat, openat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
 use super::{Entry, Folder, FolderError, Result, opening};
@@ -143,20 +141,15 @@ impl Folder {
     /// # Errors
     /// [`FolderError::Io`].
     pub fn flush(&self) -> Result<()> {
-        match rustix::fs::fsync(&self.handle) {
-            Ok(()) | Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
-            Err(errno) => Err(FolderError::of(self.path.clone(), errno)),
-        }
+        crate::flush_open_folder(&self.handle).map_err(|source| FolderError::Io { path: self.path.clone(), source })
     }
 
     /// Bytes that may still be written here.
     ///
     /// # Errors
     /// [`FolderError::Io`].
-    #[expect(clippy::useless_conversion, reason = "the types differ from system to system")]
     pub fn free_space(&self) -> Result<u64> {
-        let about = fstatvfs(&self.handle).map_err(|errno| FolderError::of(self.path.clone(), errno))?;
-        Ok(u64::from(about.f_bavail).saturating_mul(about.f_frsize.into()))
+        crate::free_space_of(&self.handle).map_err(|source| FolderError::Io { path: self.path.clone(), source })
     }
 
     /// Gives the folder itself to a user and a group.

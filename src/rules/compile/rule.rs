@@ -11,7 +11,7 @@ use super::super::reader::Reader;
 use super::super::schedule::Schedule;
 use super::super::schema_table::{AFTER, MOVE, RULE};
 use super::super::settings::{
-    After, AfterComplete, AfterError, Existing, Finalize, OnChange, Per, Poll, Ready, Symlinks,
+    After, AfterComplete, AfterError, Existing, Finalize, OnChange, OnGone, Per, Poll, Ready, Symlinks,
 };
 use super::digest::digest;
 use super::{Shared, notify, upload, when};
@@ -22,6 +22,7 @@ const SETTLE_UNSEEN: Duration = Duration::from_secs(30);
 const RESCAN: Duration = Duration::from_secs(5 * 60);
 const ON_CHANGE: [(&str, OnChange); 3] =
     [("new_package", OnChange::NewPackage), ("append", OnChange::Append), ("ignore", OnChange::Ignore)];
+const ON_GONE: [(&str, OnGone); 2] = [("send_rest", OnGone::SendRest), ("wait", OnGone::Wait)];
 
 /// Reads the defaults by themselves, so that what is wrong with them is told even where no rule inherits it.
 pub(super) fn check_defaults(shared: &Shared<'_, '_>) {
@@ -75,6 +76,7 @@ pub(super) fn upload<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<Rule> {
         finalize: parts.finalize?,
         priority: parts.priority?,
         on_change: parts.on_change?,
+        on_gone: parts.on_gone?,
         resend: parts.resend?,
         existing: parts.existing?,
         after: parts.after?,
@@ -114,6 +116,7 @@ struct Parts {
     finalize: Option<Finalize>,
     priority: Option<i32>,
     on_change: Option<OnChange>,
+    on_gone: Option<OnGone>,
     resend: Option<bool>,
     existing: Option<Existing>,
     after: Option<After>,
@@ -146,6 +149,7 @@ impl Parts {
             finalize: fields.or("finalize", Finalize::Auto, |at| when::finalize(at, &shared.zone, reader)),
             priority: fields.or("priority", 0, |at| reader.whole(at)),
             on_change: fields.or("on_change", OnChange::NewPackage, |at| reader.choice(at, &ON_CHANGE)),
+            on_gone: fields.or("on_gone", OnGone::SendRest, |at| reader.choice(at, &ON_GONE)),
             resend: flag("resend", false),
             existing: fields.or("existing", Existing::Send, |at| {
                 reader.choice(at, &[("send", Existing::Send), ("skip", Existing::Skip)])

@@ -217,22 +217,6 @@ impl Store {
         .await
     }
 
-    /// The downloads that want to be worked on, in the order of their turn: id and priority.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn downloads_by_turn(&self, limit: u32) -> Result<Vec<(DownloadId, i32)>, StoreError> {
-        self.read(move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT id, priority FROM download WHERE state = 'transferring' \
-                 ORDER BY priority DESC, position LIMIT ?1",
-            )?;
-            let rows = statement.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
-    }
-
     /// The link was opened: the package, the right to read it, its name.
     ///
     /// # Errors

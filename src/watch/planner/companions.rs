@@ -3,8 +3,6 @@
 //! Browsers and download managers give a file its final name, even its final size, before its content is there, and keep what
 //! they know about it beside it: `film.mov` and `film.mov.aria2`, or Safari's folder `film.mov.download`.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::Planner;
@@ -17,16 +15,19 @@ impl Planner {
         if self.rule().temporary {
             return None;
         }
-        let (folder, name) = (path.parent()?, path.file_name()?.as_bytes());
+        let folder = path.parent()?;
+        let mut begin = path.file_name()?.to_owned();
+        begin.push(".");
+        let first = folder.join(&begin);
         // Paths are ordered name by name: all names that begin with this one and a dot follow each other.
-        let begin = folder.join(OsStr::from_bytes(&[name, b"."].concat()));
-        let beside = self.inventory.after(&begin).map_while(|other| {
-            let Some(Component::Normal(other)) = other.strip_prefix(folder).ok()?.components().next() else {
+        let beside = self.inventory.after(&first).map_while(|other| {
+            let Some(Component::Normal(name)) = other.strip_prefix(folder).ok()?.components().next() else {
                 return None;
             };
-            other.as_bytes().strip_prefix(name).filter(|ending| ending.starts_with(b"."))
+            name.as_encoded_bytes().starts_with(begin.as_encoded_bytes()).then_some(name)
         });
-        let ending = beside.into_iter().find(|ending| marks_unfinished(ending))?;
-        Some(folder.join(std::ffi::OsString::from_vec([name, ending].concat())))
+        let ending = begin.as_encoded_bytes().len() - 1;
+        let companion = beside.into_iter().find(|name| marks_unfinished(&name.as_encoded_bytes()[ending..]))?;
+        Some(folder.join(companion))
     }
 }

@@ -1,6 +1,7 @@
-//! Sent files that were renamed: they are not drops.
+//! Sent files that may have been renamed: they are not drops.
 //!
-//! Known by what a renaming leaves as it is: inode, size, modification time.
+//! Suggested by what a renaming leaves as it is: inode, size, modification time. But a new file may have got the inode of a
+//! removed one: where it is known what was sent, the content decides.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ fn follows_renaming(rule: &Rule) -> bool {
 impl Planner {
     /// Notes that a file is no longer at its path. After-actions are the agent's own doing and not noted here.
     pub(super) fn note_departed(&mut self, path: &Path, known: &Known) {
-        if !matches!(known.verdict, Some(DedupDecision::Sent(_) | DedupDecision::Skipped))
+        if !matches!(known.verdict, Some(DedupDecision::Sent(_) | DedupDecision::Skipped | DedupDecision::Comparing))
             || !follows_renaming(self.rule())
         {
             return;
@@ -44,7 +45,7 @@ impl Planner {
         self.departed.insert(content(&known.identity), path.to_owned());
     }
 
-    /// Where the content of the file at `path` lay when it was sent, if it was merely renamed since.
+    /// Where the content of the file at `path` may have lain when it was sent, if it was merely renamed since.
     #[must_use]
     pub fn renamed_from(&self, path: &Path) -> Option<(PathBuf, FileIdentity)> {
         let identity = self.inventory.get(path)?.identity;
@@ -53,7 +54,7 @@ impl Planner {
     }
 
     /// The same for many, by the ledger: files that it does not know, with the paths at which it knows their content
-    /// and nothing is any more.
+    /// and nothing is any more, as far as inode, size and date tell.
     #[must_use]
     pub fn renamed_since(&self, entries: &[LedgerEntry]) -> Vec<(Arc<Path>, PathBuf, FileIdentity)> {
         if !follows_renaming(self.rule()) {

@@ -1,13 +1,17 @@
-//! The rule's task and uploads that failed because files of them could not be read: a share was away for a moment, a
-//! folder was moved out and back. When all of these files can be read again such an upload goes on by itself.
+//! The rule's task and uploads that failed for a reason that can pass. Files could not be read: a share was away for a moment, a
+//! folder was moved out and back; when all of them can be read again such an upload goes on by itself. Files have vanished:
+//! after a while the others are sent without them, unless the rule says otherwise. The package has vanished in the cloud: it
+//! gets another.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{RETRY, Runner, describe};
 use crate::model::UploadId;
-use crate::model::{State, UploadFilter};
+use crate::model::{FileState, State, Upload, UploadFilter};
 use crate::store::StoreError;
+use masv_platform::PathBeneath;
+use masv_rules::OnGone;
 
 /// An upload that fails again and again goes on after this, then after twice as long, and so on.
 const FIRST_WAIT: Duration = Duration::from_secs(60);
@@ -23,6 +27,8 @@ pub(super) struct AutoResume {
     look: bool,
     /// Uploads that went on by themselves: not again before then, and the wait after that.
     tried: HashMap<UploadId, (Duration, Duration)>,
+    /// Until when uploads wait for files of theirs that have vanished.
+    gone: HashMap<UploadId, Duration>,
     /// When one that can go on may.
     next: Option<Duration>,
 }
@@ -31,6 +37,11 @@ impl AutoResume {
     /// Something may have come back.
     pub(super) fn look_again(&mut self) {
         self.look = true;
+    }
+
+    /// Looks then, if not before.
+    fn wake_at(&mut self, at: Duration) {
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
 
     /// When to look without anything having happened.
@@ -48,7 +59,7 @@ impl Runner {
         }
         (self.reviving.look, self.reviving.next) = (false, None);
         if let Err(error) = self.revive_all().await {
-            self.reviving.next = Some(self.shared.now() + RETRY);
+            self.reviving.wake_at(self.shared.now() + RETRY);
             self.problem("store", describe(&error)).await;
         }
     }
@@ -56,29 +67,87 @@ impl Runner {
     async fn revive_all(&mut self) -> Result<(), StoreError> {
         let rule = Some(self.rule.name.clone());
         let filter = UploadFilter { states: vec![State::Error], rule, ..UploadFilter::default() };
-        for upload in self.store.uploads(filter).await? {
-            let failed = self.store.files_failed(upload.id, MOST_FILES).await?;
-            let unread = |code: &str| matches!(code, "source_gone" | "source_unreadable");
-            let only_unread = failed.iter().all(|file| file.problem.as_ref().is_some_and(|p| unread(&p.code)));
-            if failed.is_empty() || !only_unread {
-                continue;
-            }
-            let back = self.blocking(move || Ok(failed.iter().all(|file| file.source.open().is_ok()))).await;
-            if !back.unwrap_or(false) {
-                continue;
-            }
-            let now = self.shared.now();
-            let (allowed, wait) = self.reviving.tried.get(&upload.id).copied().unwrap_or((now, FIRST_WAIT));
-            if now < allowed {
-                self.reviving.next = Some(self.reviving.next.map_or(allowed, |next| next.min(allowed)));
-                continue;
-            }
-            self.reviving.tried.insert(upload.id, (now + wait, (wait * 2).min(LONGEST_WAIT)));
-            match self.outlet.resume(upload.id).await {
-                Ok(()) => tracing::info!(rule = self.rule.name, upload = %upload.id, "its files are back; it goes on"),
-                Err(error) => tracing::debug!(rule = self.rule.name, upload = %upload.id, %error, "it can not go on"),
+        let failed = self.store.uploads(filter).await?;
+        self.reviving.gone.retain(|id, _| failed.iter().any(|upload| upload.id == *id));
+        for upload in failed {
+            match self.remedy(&upload).await? {
+                Remedy::None => {}
+                Remedy::Later(at) => self.reviving.wake_at(at),
+                Remedy::Resume => {
+                    let Some(goes) = self.try_once(upload.id) else { continue };
+                    match self.outlet.resume(goes).await {
+                        Ok(()) => {
+                            tracing::info!(rule = self.rule.name, upload = %goes, "what it failed of is over; it goes on")
+                        }
+                        Err(error) => {
+                            tracing::debug!(rule = self.rule.name, upload = %goes, %error, "it can not go on")
+                        }
+                    }
+                }
+                Remedy::WithoutGone => {
+                    let Some(goes) = self.try_once(upload.id) else { continue };
+                    match self.outlet.resume_without_gone(goes).await {
+                        Ok(()) => {
+                            tracing::warn!(rule = self.rule.name, upload = %goes, "goes on without the files that have vanished")
+                        }
+                        Err(error) => {
+                            tracing::debug!(rule = self.rule.name, upload = %goes, %error, "it can not go on")
+                        }
+                    }
+                }
             }
         }
         Ok(())
     }
+
+    /// What helps a failed upload.
+    async fn remedy(&mut self, upload: &Upload) -> Result<Remedy, StoreError> {
+        let code = upload.problem.as_ref().map_or("", |problem| problem.code.as_str());
+        if code == "not_found" && upload.package.is_some() {
+            return Ok(Remedy::Resume); // Its package has vanished: it gets another.
+        }
+        let failed = self.store.files_failed(upload.id, MOST_FILES).await?;
+        let unread = |code: &str| matches!(code, "source_gone" | "source_unreadable");
+        let only_unread = failed.iter().all(|file| file.problem.as_ref().is_some_and(|p| unread(&p.code)));
+        if failed.is_empty() || !only_unread {
+            return Ok(Remedy::None);
+        }
+        let sources: Vec<PathBeneath> = failed.iter().map(|file| file.source.clone()).collect();
+        let back = self.blocking(move || Ok(sources.iter().all(|source| source.open().is_ok()))).await;
+        if back.unwrap_or(false) {
+            return Ok(Remedy::Resume);
+        }
+        let all_gone = failed.iter().all(|file| file.state == FileState::Gone);
+        let rest = upload.totals.files > failed.len() as u64;
+        if self.rule.on_gone == OnGone::Wait || !all_gone || !rest {
+            return Ok(Remedy::None);
+        }
+        let now = self.shared.now();
+        let until = *self.reviving.gone.entry(upload.id).or_insert(now + self.gone_wait);
+        Ok(if until <= now { Remedy::WithoutGone } else { Remedy::Later(until) })
+    }
+
+    /// Whether an upload may go on by itself now, or not yet again.
+    fn try_once(&mut self, id: UploadId) -> Option<UploadId> {
+        let now = self.shared.now();
+        let (allowed, wait) = self.reviving.tried.get(&id).copied().unwrap_or((now, FIRST_WAIT));
+        if now < allowed {
+            self.reviving.wake_at(allowed);
+            return None;
+        }
+        self.reviving.tried.insert(id, (now + wait, (wait * 2).min(LONGEST_WAIT)));
+        Some(id)
+    }
+}
+
+/// What helps a failed upload.
+enum Remedy {
+    /// Nothing that the rule can do.
+    None,
+    /// Something may by then.
+    Later(Duration),
+    /// It can go on.
+    Resume,
+    /// It can go on without the files of it that have vanished.
+    WithoutGone,
 }

@@ -52,21 +52,24 @@ impl Runner {
     async fn entry_of(&self, path: &Arc<Path>) -> Result<Option<LedgerEntry>, StoreError> {
         let entry = self.store.ledger_entry(&self.rule.name, path).await?;
         let renamed = self.shared.desk().renamed_from(path);
-        match (entry, renamed) {
-            (None, Some((before, identity))) => {
-                self.follow(vec![(path.to_path_buf(), before, identity)]).await?;
+        let (None, Some((before, identity))) = (&entry, renamed) else { return Ok(entry) };
+        let Some(sent) = self.store.ledger_entry(&self.rule.name, &before).await? else { return Ok(None) };
+        match self.is_renamed(path, &sent) {
+            Some(true) => {
+                self.store.ledger_renamed(&self.rule.name, vec![(path.to_path_buf(), before, identity)]).await?;
                 self.store.ledger_entry(&self.rule.name, path).await
             }
-            (entry, _) => Ok(entry),
+            Some(false) => Ok(None),
+            // By what was sent under the other name it is judged whether this is it.
+            None => Ok(Some(sent)),
         }
     }
 
-    /// Lets the ledger follow files that were renamed: path now, path before, state.
-    async fn follow(&self, renamed: Vec<(PathBuf, PathBuf, FileIdentity)>) -> Result<(), StoreError> {
-        let before: Vec<PathBuf> = renamed.iter().map(|(_, before, _)| before.clone()).collect();
-        let files = renamed.into_iter().map(|(path, _, identity)| (path, identity)).collect();
-        self.store.ledger_mark(&self.rule.name, files, Outcome::Skipped).await?;
-        self.forget(&before).await
+    /// Whether the file at `path`, which looks as if it was renamed, holds what was sent under its name before; `None` while
+    /// that is not found out.
+    fn is_renamed(&self, path: &Path, sent: &LedgerEntry) -> Option<bool> {
+        let Some(checksum) = &sent.checksum else { return Some(true) };
+        self.shared.desk().content_of(path).map(|content| content == checksum)
     }
 
     /// Has the whole ledger read in the next pass.
@@ -93,10 +96,22 @@ impl Runner {
     async fn read_ledger(&mut self) -> Result<(), StoreError> {
         self.note_first_start().await?;
         let mut entries = self.store.ledger(&self.rule.name).await?;
-        let renamed = self.shared.desk().renamed_since(&entries);
+        let suggested = self.shared.desk().renamed_since(&entries);
+        let (mut renamed, mut unclear) = (Vec::new(), Vec::new());
+        for (path, before, identity) in suggested {
+            let Ok(at) = entries.binary_search_by(|entry| entry.path.as_os_str().cmp(before.as_os_str())) else {
+                continue;
+            };
+            match self.is_renamed(&path, &entries[at]) {
+                Some(true) => renamed.push((path.to_path_buf(), before, identity)),
+                Some(false) => {}
+                None => unclear.push((path, at)),
+            }
+        }
+        let unclear: Vec<(Arc<Path>, LedgerEntry)> =
+            unclear.into_iter().map(|(path, at)| (path, entries[at].clone())).collect();
         if !renamed.is_empty() {
-            let renamed = renamed.into_iter().map(|(path, before, identity)| (path.to_path_buf(), before, identity));
-            self.follow(renamed.collect()).await?;
+            self.store.ledger_renamed(&self.rule.name, renamed).await?;
             entries = self.store.ledger(&self.rule.name).await?;
         }
         let mut gone: Vec<PathBuf> = Vec::new();
@@ -104,7 +119,8 @@ impl Runner {
             let (now, clock) = (self.shared.now(), self.clock());
             let mut desk = self.shared.desk();
             let whole = self.offline.is_none() && desk.inventory().unread().is_empty();
-            let by_path: HashMap<&Path, &LedgerEntry> = entries.iter().map(|entry| (&*entry.path, entry)).collect();
+            let mut by_path: HashMap<&Path, &LedgerEntry> = entries.iter().map(|entry| (&*entry.path, entry)).collect();
+            by_path.extend(unclear.iter().map(|(path, entry)| (&**path, entry)));
             for path in desk.candidates() {
                 desk.judge(now, &clock, &path, by_path.get(&*path).copied());
             }
@@ -143,7 +159,12 @@ impl Runner {
     pub(super) async fn forget_gone(&mut self, gone: &[(Arc<Path>, Known)]) {
         let forgets = |known: &Known| match known.verdict {
             Some(DedupDecision::Cancelled) => true,
-            Some(DedupDecision::Sent(_) | DedupDecision::Skipped | DedupDecision::ChangeIgnored) => self.rule.resend,
+            Some(
+                DedupDecision::Sent(_)
+                | DedupDecision::Skipped
+                | DedupDecision::ChangeIgnored
+                | DedupDecision::Comparing,
+            ) => self.rule.resend,
             _ => false,
         };
         let paths: Vec<PathBuf> =
@@ -177,6 +198,7 @@ impl Runner {
         if !news.failed.is_empty() {
             self.reviving.look_again();
         }
+        self.note_failures(!news.failed.is_empty()).await;
         let files = self.shared.desk().files_in(|id| news.completed.contains(&id));
         self.judge(&files).await;
         self.aftermath.look_again();

@@ -64,10 +64,10 @@ impl Runner {
                 Err(error) => self.problem("manifest", describe(&error)).await,
             }
         }
-        self.compare_next();
+        self.verify_next();
     }
 
-    fn compare_next(&mut self) {
+    fn verify_next(&mut self) {
         if self.verifying.0.is_some() {
             return;
         }
@@ -88,7 +88,7 @@ impl Runner {
     }
 
     /// Notes what was found out; the next pass packages what is right.
-    pub(super) async fn compared(&mut self, results: Results) {
+    pub(super) async fn verified(&mut self, results: Results) {
         let results = match results {
             Ok(results) => results,
             Err(error) => return self.problem("manifest", describe(&error)).await,

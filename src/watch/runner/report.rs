@@ -26,6 +26,26 @@ impl Runner {
         }
     }
 
+    /// Looks how many uploads of the rule have failed. `news` says that one just has: that is told.
+    pub(super) async fn note_failures(&self, news: bool) {
+        let (failed, newest) = match self.store.uploads_failed(&self.rule.name).await {
+            Ok(found) => found,
+            Err(error) => return self.problem("store", describe(&error)).await,
+        };
+        self.shared.status().failed_uploads = failed;
+        let Some(reason) = newest.and_then(|upload| upload.problem).map(|problem| problem.message) else {
+            return self.recovered(&["upload"]);
+        };
+        let message = format!("uploads of it fail: {reason}");
+        if news {
+            self.problem("upload", message).await;
+        } else if self.shared.status().last_error.is_none() {
+            // After a restart it is the same failure as before: shown, but not told again.
+            let error = LastError { at: Timestamp::now(), code: "upload", message, over: false };
+            self.shared.status().last_error = Some(error);
+        }
+    }
+
     /// What went wrong in one of these ways is over: the same failure again would be another one.
     pub(super) fn recovered(&self, codes: &[&str]) {
         if let Some(error) = &mut self.shared.status().last_error {

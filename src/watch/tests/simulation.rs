@@ -264,6 +264,8 @@ impl Simulation {
                 outcome: Outcome::Sent,
                 upload: Some(id),
                 at: self.clock().timestamp(),
+                checksum: None,
+                failed: false,
             };
             self.ledger.insert(path.clone(), entry);
             files.push((path, file.identity));

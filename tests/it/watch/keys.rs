@@ -103,7 +103,7 @@ const EXAMPLES: &[Example] = &[
     example(("finalize", 0), ONE, ONE_SENT, &[]),
     example(("finalize", 1), ONE, ONE_SENT, &["SEND"]),
     example(("priority", 0), ONE, ONE_SENT, &[]),
-    example(("on_change, resend, existing", 0), &[("clip.mov", "x")], ONE_SENT, &["before.mov"]),
+    example(("on_change, on_gone, resend, existing", 0), &[("clip.mov", "x")], ONE_SENT, &["before.mov"]),
     example(("after", 0), &[("card/clip.mov", "x")], &[&["card/clip.mov"]], &[]),
     example(("after", 1), &[("card/clip.mov", "x")], &[&["card/clip.mov"]], &[]),
     example(("notify", 0), ONE, ONE_SENT, &[]),
@@ -336,7 +336,7 @@ async fn each_example_does_what_the_page_says() {
     let at_once = EXAMPLES.iter().filter(|example| !WITH_IDS.contains(&example.block));
     let first = format!("{FILE}{}", brought_here(&rules(at_once.clone()), &agent, &hook));
     write(&agent.path("rules.yaml"), &first);
-    write(&agent.path(&find("on_change, resend, existing", 0).folder()).join("before.mov"), "x");
+    write(&agent.path(&find("on_change, on_gone, resend, existing", 0).folder()).join("before.mov"), "x");
     agent.go_on();
     let bench = Bench { agent, client: reqwest::Client::new() };
     assert!(bench.agent.path("home/drop/review").is_dir(), "`create` makes the folder");
@@ -367,7 +367,7 @@ async fn each_example_does_what_the_page_says() {
     received(&bench, &first, &hook).await;
 
     for example in EXAMPLES.iter().filter(|example| !example.is_download()) {
-        let more = u64::from(example.is("on_change, resend, existing", 0) || example.is("Uploads", 2));
+        let more = u64::from(example.is("on_change, on_gone, resend, existing", 0) || example.is("Uploads", 2));
         assert_eq!(
             bench.uploads(example).await.len() as u64,
             example.packages.len() as u64 + more,
@@ -404,7 +404,7 @@ async fn closed_when_the_page_says(bench: &Bench) {
 
 /// `on_change: ignore` and `resend: true`.
 async fn sent_again_when_the_page_says(bench: &Bench) {
-    let example = find("on_change, resend, existing", 0);
+    let example = find("on_change, on_gone, resend, existing", 0);
     let (clip, away) = (bench.path(example, "clip.mov"), bench.agent.path("away.mov"));
     std::fs::rename(&clip, &away).unwrap();
     let remembered = || async {

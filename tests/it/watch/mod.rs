@@ -1,6 +1,7 @@
 //! Rules at work over real folders.
 
 mod after;
+mod content;
 mod cookbook;
 mod crashes;
 mod drops;

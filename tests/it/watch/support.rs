@@ -57,6 +57,14 @@ impl UploadSink for Keeper {
     fn resume(&self, id: UploadId) -> Answer<'_, ()> {
         Box::pin(async move { self.store.try_again(id).await.map(drop).map_err(refused) })
     }
+
+    fn resume_without_gone(&self, id: UploadId) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let gone = self.store.files_failed(id, 100).await.map_err(refused)?;
+            self.store.leave_out(id, gone).await.map_err(refused)?;
+            self.store.try_again(id).await.map(drop).map_err(refused)
+        })
+    }
 }
 
 /// A watched folder, a store and the rules over them.
@@ -72,6 +80,8 @@ pub struct Bench {
     pub own: OwnPlaces,
     /// So long what was taken away is looked after at least.
     pub shortest_care: Duration,
+    /// How long packages wait for files that have vanished.
+    pub gone_wait: Duration,
 }
 
 impl Bench {
@@ -89,6 +99,7 @@ impl Bench {
             file_system: None,
             own: OwnPlaces::default(),
             shortest_care: Duration::from_millis(300),
+            gone_wait: PATIENCE,
         }
     }
 
@@ -125,6 +136,7 @@ impl Bench {
             own: self.own.clone(),
             file_system: self.file_system,
             shortest_care: Some(self.shortest_care),
+            gone_wait: self.gone_wait,
             ..WatchSettings::default()
         };
         let watcher = Watcher::start(rules, self.store.clone(), outlet, settings, CancellationToken::new()).await;

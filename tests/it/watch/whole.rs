@@ -181,3 +181,37 @@ async fn drops_at_the_very_moment_of_finalizing_are_in_exactly_one_package() {
     assert!(uploads.len() > 5, "only {} packages", uploads.len());
     bench.watcher.stop().await;
 }
+
+/// A package that was deleted in the cloud, or that a restored hub does not know, swallowed every later drop.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_that_vanishes_in_the_cloud_is_made_anew_with_all_its_files() {
+    let bench = Whole::start("    settle: 100ms\n    package: file\n    finalize: { files: 3 }\n").await;
+    let vanish = async |upload: &Upload| {
+        let package = upload.package.as_ref().unwrap();
+        let access = masv_client::PackageAccess { id: &package.id, token: &package.token };
+        bench.engine.queue.cloud().remove_package(access).await.unwrap();
+    };
+    std::fs::write(bench.watched.join("a.mov"), content(1, 1_000)).unwrap();
+    wait_until("the package is open", PATIENCE, || async {
+        bench.uploads().await.iter().any(|upload| upload.state == State::Idle)
+    })
+    .await;
+    vanish(&bench.uploads().await[0]).await;
+    std::fs::write(bench.watched.join("b.mov"), content(2, 1_000)).unwrap();
+    wait_until("it is open again", PATIENCE, || async {
+        bench.uploads().await.iter().any(|upload| upload.state == State::Idle && upload.totals.files_done == 2)
+    })
+    .await;
+    vanish(&bench.uploads().await[0]).await;
+    std::fs::write(bench.watched.join("c.mov"), content(3, 1_000)).unwrap();
+    wait_until("it is complete", PATIENCE, || async {
+        bench.uploads().await.iter().any(|upload| upload.state == State::Complete)
+    })
+    .await;
+    let uploads = bench.uploads().await;
+    assert_eq!(uploads.len(), 1);
+    let expected: Vec<_> =
+        (1..=3_u8).map(|n| (format!("{}.mov", char::from(b'`' + n)), content(n.into(), 1_000))).collect();
+    assert_eq!(digests(&received(&uploads[0].links[0].url).await), digests(&expected));
+    bench.watcher.stop().await;
+}

@@ -1,0 +1,84 @@
+//! The last rules file that could be used, kept in the data directory: an agent that is started over a broken file works on
+//! with the rules it had, as a running one does.
+//!
+//! **In**: the text of a rules file that was loaded. **Out**: the rules it means, read anew, for the same file only.
+//!
+//! **On a crash** there is the copy before or the new one. It holds what the rules file holds, for the agent's user only.
+//!
+//! Must never know: what rules do.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use masv_rules::{RuleSet, SystemEnvironment};
+
+const FILE: &str = "rules.last.json";
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// The rules file, absolute.
+    path: PathBuf,
+    text: String,
+}
+
+/// Keeps the text of a file that was just loaded. Without the copy the agent works as well, so trouble is only told.
+pub(super) async fn keep(data_dir: &Path, path: &Path) {
+    let (data_dir, path) = (data_dir.to_owned(), path.to_owned());
+    let kept = tokio::task::spawn_blocking(move || write(&data_dir, path)).await;
+    if let Ok(Err(error)) = kept {
+        tracing::warn!(%error, "the rules file cannot be copied to the data directory");
+    }
+}
+
+fn write(data_dir: &Path, path: PathBuf) -> std::io::Result<()> {
+    let text = std::fs::read_to_string(&path)?;
+    // What is there now may be newer than what was loaded; only what is valid is kept.
+    if masv_rules::parse(&text, &path, &SystemEnvironment).is_err() {
+        return Ok(());
+    }
+    let mut fresh = tempfile::NamedTempFile::new_in(data_dir)?;
+    serde_json::to_writer(&mut fresh, &Kept { path, text })?;
+    fresh.flush()?;
+    fresh.as_file().sync_all()?;
+    fresh.persist(data_dir.join(FILE)).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// The rules that the same file held when it could last be used, where they still can be.
+pub(super) async fn find(data_dir: &Path, path: &Path) -> Option<RuleSet> {
+    let (data_dir, path) = (data_dir.to_owned(), path.to_owned());
+    let found = tokio::task::spawn_blocking(move || read(&data_dir, &path)).await;
+    found.ok().flatten()
+}
+
+fn read(data_dir: &Path, path: &Path) -> Option<RuleSet> {
+    let kept = std::fs::read(data_dir.join(FILE)).ok()?;
+    let kept: Kept = serde_json::from_slice(&kept).ok()?;
+    (kept.path == path).then(|| masv_rules::parse(&kept.text, path, &SystemEnvironment).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    const GOOD: &str = "version: 1\nrules:\n  - { name: a, watch: drop, upload: { kind: link, password: hush } }\n";
+
+    #[test]
+    fn the_last_usable_text_of_the_same_file_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, path) = (folder.path(), folder.path().join("rules.yaml"));
+        std::fs::write(&path, GOOD).unwrap();
+        write(data, path.clone()).unwrap();
+        let mode = std::fs::metadata(data.join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "it holds secrets as the rules file does");
+        std::fs::write(&path, "version: 1\nrulse: []\n").unwrap();
+        write(data, path.clone()).unwrap();
+        let found = read(data, &path).unwrap();
+        assert_eq!((found.rules.len(), &*found.rules[0].name), (1, "a"));
+        assert_eq!(found.rules[0].watch, folder.path().join("drop"), "relative to the file, not to the copy");
+        assert!(read(data, &folder.path().join("other.yaml")).is_none(), "of another file");
+    }
+}

@@ -1,0 +1,77 @@
+//! What this process and the disks have left: descriptors, room.
+
+use std::io;
+use std::path::Path;
+
+use rustix::fd::AsFd;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::system;
+
+/// With fewer descriptors than this an agent or a hub stops in the middle of its work: files, connections, the database.
+pub const FEWEST_DESCRIPTORS: u64 = 256;
+
+/// How many descriptors this process may have open. `None`: as many as it likes.
+#[must_use]
+pub fn descriptors() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// Raises the number of descriptors that may be open as far as that helps and is allowed, and tells how many it is then.
+///
+/// Service managers and terminals give few (256 on macOS, 1024 on Linux), but let a process take more.
+pub fn raise_descriptors() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    if let Some(wanted) = wanted(limit, system::ENOUGH_DESCRIPTORS)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit })
+    {
+        tracing::debug!(%error, wanted, "the number of descriptors cannot be raised");
+    }
+    descriptors()
+}
+
+/// The limit to set: never lower than it is, never above what is allowed. `None`: it is fine.
+fn wanted(limit: Rlimit, enough: u64) -> Option<u64> {
+    let wanted = limit.maximum.map_or(enough, |most| most.min(enough));
+    limit.current.is_some_and(|current| current < wanted).then_some(wanted)
+}
+
+/// Bytes that this user may still write below a path.
+///
+/// # Errors
+/// The system's.
+pub fn free_space(path: &Path) -> io::Result<u64> {
+    Ok(system::free_space(path)?)
+}
+
+/// Bytes that this user may still write below a folder that is open.
+///
+/// # Errors
+/// The system's.
+pub fn free_space_of(folder: impl AsFd) -> io::Result<u64> {
+    Ok(system::free_space_of(folder)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_raised_as_far_as_it_helps_and_never_lowered() {
+        let limit = |current, maximum| Rlimit { current, maximum };
+        assert_eq!(wanted(limit(Some(256), None), 10_240), Some(10_240));
+        assert_eq!(wanted(limit(Some(1024), Some(4096)), 65_536), Some(4096));
+        assert_eq!(wanted(limit(Some(1024), Some(1 << 30)), 65_536), Some(65_536));
+        assert_eq!(wanted(limit(Some(100_000), Some(1 << 20)), 65_536), None);
+        assert_eq!(wanted(limit(Some(64), Some(64)), 65_536), None);
+        assert_eq!(wanted(limit(None, None), 65_536), None);
+    }
+
+    #[test]
+    fn a_path_and_its_folder_have_the_same_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = std::fs::File::open(folder.path()).unwrap();
+        assert!(free_space(folder.path()).unwrap() > 0 && free_space_of(opened).unwrap() > 0);
+        assert_eq!(free_space(&folder.path().join("gone")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

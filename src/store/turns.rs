@@ -1,0 +1,114 @@
+//! Whose turn it is: which transfers of a queue are to be worked on, each counted for the place that it uses.
+//!
+//! A transfer that only waits stays at work without a place, so that what is behind it goes on. Of those that wait for one
+//! destination only some do: they find out for all others that go there, which stay queued meanwhile. So neither a full team
+//! nor a cloud that is away holds up anything else, and a queue of a hundred thousand does not wait all at once.
+
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, ToSql};
+use serde::Serialize;
+
+use super::rows::json;
+use super::{Store, StoreError};
+use crate::model::{DownloadId, Turn, UploadId};
+
+/// So many transfers wait for one destination at once; others that go there stay queued.
+const MOST_WAITING: u32 = 32;
+
+/// A queue in the database.
+struct Table {
+    name: &'static str,
+    /// What transfers to one destination have in common: the cloud, and the portal or the team there.
+    destination: &'static str,
+    /// A transfer's rank, where its queue has one.
+    rank: &'static str,
+}
+
+const UPLOADS: Table = Table {
+    name: "upload",
+    destination: "coalesce(package_cloud, '') || ' ' || coalesce(json_extract(destination, '$.portal.subdomain'), team_id, '')",
+    rank: "rank",
+};
+const DOWNLOADS: Table = Table { name: "download", destination: "api || ' ' || coalesce(team_id, '')", rank: "0" };
+
+/// Transfers that do nothing but wait at the moment.
+#[derive(Debug)]
+pub struct OnlyWaiting<Id> {
+    /// For something about their own files.
+    pub for_sources: Vec<Id>,
+    /// For the cloud, or for somebody's permission there.
+    pub for_cloud: Vec<Id>,
+}
+
+impl<Id> Default for OnlyWaiting<Id> {
+    fn default() -> Self {
+        Self { for_sources: Vec::new(), for_cloud: Vec::new() }
+    }
+}
+
+impl<Id> OnlyWaiting<Id> {
+    fn is_empty(&self) -> bool {
+        self.for_sources.is_empty() && self.for_cloud.is_empty()
+    }
+}
+
+fn by_turn<Id: FromSql + ToSql + Serialize + Copy>(
+    connection: &Connection,
+    table: &Table,
+    places: u32,
+    waiting: &OnlyWaiting<Id>,
+) -> Result<Vec<(Id, Turn)>, StoreError> {
+    let Table { name, destination, rank } = table;
+    let turn = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Turn { priority: row.get(1)?, rank: row.get(2)? }));
+    let columns = format!("SELECT id, priority, {rank} FROM {name} WHERE state = 'transferring'");
+    if waiting.is_empty() {
+        let mut all = connection.prepare_cached(&format!("{columns} ORDER BY priority DESC, position LIMIT ?1"))?;
+        return Ok(all.query_map([places], turn)?.collect::<Result<_, _>>()?);
+    }
+    let for_cloud = json(&waiting.for_cloud);
+    let ids: Vec<Id> = waiting.for_sources.iter().chain(&waiting.for_cloud).copied().collect();
+    let ids = json(&ids);
+    let mut placeless = connection.prepare_cached(&format!("{columns} AND id IN (SELECT value FROM json_each(?1))"))?;
+    let mut wanted = placeless.query_map([&ids], turn)?.collect::<Result<Vec<_>, _>>()?;
+    let mut crowded = connection.prepare_cached(&format!(
+        "SELECT {destination} FROM {name} WHERE id IN (SELECT value FROM json_each(?1)) GROUP BY 1 HAVING count(*) >= ?2"
+    ))?;
+    let crowded = crowded.query_map((&for_cloud, MOST_WAITING), |row| row.get(0))?;
+    let crowded = json(&crowded.collect::<Result<Vec<String>, _>>()?);
+    let mut others = connection.prepare_cached(&format!(
+        "{columns} AND id NOT IN (SELECT value FROM json_each(?1)) \
+         AND (?2 = '[]' OR {destination} NOT IN (SELECT value FROM json_each(?2))) \
+         ORDER BY priority DESC, position LIMIT ?3"
+    ))?;
+    let others = others.query_map((&ids, &crowded, places), turn)?;
+    for other in others {
+        wanted.push(other?);
+    }
+    Ok(wanted)
+}
+
+impl Store {
+    /// The uploads to be worked on when so many may be at once, those that only wait not counted; each with its turn.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn uploads_by_turn(
+        &self,
+        places: u32,
+        waiting: OnlyWaiting<UploadId>,
+    ) -> Result<Vec<(UploadId, Turn)>, StoreError> {
+        self.read(move |connection| by_turn(connection, &UPLOADS, places, &waiting)).await
+    }
+
+    /// The same of the downloads.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn downloads_by_turn(
+        &self,
+        places: u32,
+        waiting: OnlyWaiting<DownloadId>,
+    ) -> Result<Vec<(DownloadId, Turn)>, StoreError> {
+        self.read(move |connection| by_turn(connection, &DOWNLOADS, places, &waiting)).await
+    }
+}

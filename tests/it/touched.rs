@@ -1,0 +1,127 @@
+//! What only a `chmod`, a link, an attribute or another mount changes is no other content; what puts another content under the
+//! same size and date is.
+
+use std::fs::{File, FileTimes, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use masv_agent::engine::RateLimit;
+use masv_agent::model::{State, UploadId};
+
+use crate::proxy::{Asked, behind_proxy};
+use crate::support::{TestEngine, content, digests, received, spec, wait_until};
+
+/// Six parts of the smallest size.
+const SIZE: usize = 30 << 20;
+
+fn slow(engine: &TestEngine) {
+    engine.queue.throttle().set(RateLimit { enabled: true, rate_limit_bps: 10_000_000, ..RateLimit::default() });
+}
+
+/// Writes other bytes, or the same ones, under the size and the date that the file has; in place, or as a file put in its place.
+fn put(path: &Path, bytes: &[u8], in_place: bool) {
+    let modified = std::fs::metadata(path).unwrap().modified().unwrap();
+    let other = if in_place { path.to_owned() } else { path.with_extension("new") };
+    std::fs::write(&other, bytes).unwrap();
+    let times = FileTimes::new().set_modified(modified);
+    File::options().write(true).open(&other).unwrap().set_times(times).unwrap();
+    if !in_place {
+        std::fs::rename(&other, path).unwrap();
+    }
+}
+
+async fn some_is_confirmed(engine: &TestEngine, id: UploadId) -> u64 {
+    wait_until("parts are confirmed", Duration::from_secs(20), || async {
+        engine.upload(id).await.totals.bytes_done >= 10 << 20
+    })
+    .await;
+    engine.upload(id).await.totals.bytes_done
+}
+
+/// A hard-link backup, a `chmod`, an antivirus or another mount started an upload of 500 GB anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_touched_keeps_its_confirmed_parts() {
+    let touches: [(&str, fn(&Path)); 4] = [
+        ("chmod", |path| std::fs::set_permissions(path, Permissions::from_mode(0o640)).unwrap()),
+        ("ln", |path| std::fs::hard_link(path, path.with_extension("backup")).unwrap()),
+        ("another inode", |path| put(path, &std::fs::read(path).unwrap(), false)),
+        ("another inode while it is paused", |path| put(path, &std::fs::read(path).unwrap(), false)),
+    ];
+    for (what, touch) in touches {
+        let (hub, url, proxy) = behind_proxy(0).await;
+        let engine = TestEngine::start(hub.cloud_at(url)).await;
+        slow(&engine);
+        let bytes = content(7, SIZE);
+        let source = engine.file("big.mov", &bytes);
+        let path = source.source.whole();
+        let id = engine.queue.submit(spec(vec![source])).await.unwrap();
+        let confirmed = some_is_confirmed(&engine, id).await;
+        if what.contains("paused") {
+            engine.queue.pause(id).await.unwrap();
+        }
+        touch(&path);
+        engine.queue.resume(id).await.unwrap();
+        let least = Arc::new(AtomicBool::new(true));
+        wait_until("it is complete", Duration::from_secs(60), || async {
+            let upload = engine.upload(id).await;
+            if upload.totals.bytes_done < confirmed {
+                least.store(false, Ordering::Relaxed);
+            }
+            upload.state == State::Complete
+        })
+        .await;
+        assert!(least.load(Ordering::Relaxed), "{what}: what was confirmed was given up");
+        let begun = proxy.asked(|asked: &Asked| asked.method == "POST" && asked.path.ends_with("/files")).len();
+        assert_eq!(begun, 1, "{what}: the file was begun once");
+        let link = engine.upload(id).await.links[0].url.replacen(hub.public().as_str(), hub.url.as_str(), 1);
+        assert_eq!(digests(&received(&link).await), digests(&[("big.mov".to_owned(), bytes)]), "{what}");
+    }
+}
+
+/// With a `chmod` every few seconds an upload never went on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_touched_all_the_time_still_arrives() {
+    let (hub, url, proxy) = behind_proxy(0).await;
+    let engine = TestEngine::start(hub.cloud_at(url)).await;
+    slow(&engine);
+    let source = engine.file("big.mov", &content(7, SIZE));
+    let (path, stop) = (source.source.whole(), Arc::new(AtomicBool::new(false)));
+    let stopped = Arc::clone(&stop);
+    let toucher = std::thread::spawn(move || {
+        for mode in [0o640, 0o644].into_iter().cycle() {
+            if stopped.load(Ordering::Relaxed) {
+                return;
+            }
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+    let id = engine.queue.submit(spec(vec![source])).await.unwrap();
+    engine.wait_long_for(id, State::Complete, Duration::from_secs(60)).await;
+    stop.store(true, Ordering::Relaxed);
+    toucher.join().unwrap();
+    assert_eq!(proxy.asked(Asked::is_part).len(), 6, "each part once");
+}
+
+/// Size and date prove nothing: what is in the file at the end is what arrives.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_content_under_the_same_size_and_date_arrives_as_the_new_one() {
+    for in_place in [false, true] {
+        let (hub, url, _proxy) = behind_proxy(0).await;
+        let engine = TestEngine::start(hub.cloud_at(url)).await;
+        slow(&engine);
+        let source = engine.file("big.mov", &content(7, SIZE));
+        let path = source.source.whole();
+        let id = engine.queue.submit(spec(vec![source])).await.unwrap();
+        some_is_confirmed(&engine, id).await;
+        let other = content(8, SIZE);
+        put(&path, &other, in_place);
+        let link = engine.wait_long_for(id, State::Complete, Duration::from_secs(90)).await.links[0].url.clone();
+        let link = link.replacen(hub.public().as_str(), hub.url.as_str(), 1);
+        let arrived = digests(&received(&link).await);
+        assert_eq!(arrived, digests(&[("big.mov".to_owned(), other)]), "in place: {in_place}");
+    }
+}
