@@ -119,7 +119,14 @@ async fn send_due(hub: &Hub, transport: &Transport) -> Result<usize, Refusal> {
         let outcome = send(hub, transport, &mail).await;
         let (id, attempts) = (mail.id.clone(), mail.attempts + 1);
         match &outcome {
-            Ok(()) => tracing::info!(mail = id, package = mail.package.id, "mail sent"),
+            // Sent is only what a server has taken.
+            Ok(()) => match transport {
+                Transport::Smtp(_) => tracing::info!(mail = id, package = mail.package.id, "mail sent"),
+                Transport::Folder(folder) => {
+                    let folder = folder.display();
+                    tracing::warn!(mail = id, package = mail.package.id, "no mail server: mail kept in {folder}");
+                }
+            },
             Err(NotSent { reason, for_good }) => {
                 tracing::warn!(mail = id, package = mail.package.id, attempts, for_good, reason, "mail not sent");
             }
