@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use masv_protocol::EmailAddress;
 use secrecy::SecretString;
 use url::Url;
 
@@ -75,7 +76,7 @@ pub enum UploadKind {
     /// A package whose link is mailed to these addresses.
     Email {
         /// Recipients, at least one.
-        emails: Vec<String>,
+        emails: Vec<EmailAddress>,
     },
     /// A package with a shareable link.
     Link,
@@ -84,7 +85,7 @@ pub enum UploadKind {
         /// The portal's subdomain.
         subdomain: String,
         /// E-mail address the delivery comes from.
-        sender: String,
+        sender: EmailAddress,
         /// Values of the portal's form, rendered for every package.
         metadata: BTreeMap<String, Template>,
     },

@@ -101,11 +101,13 @@ pub fn order(
         None => None,
     };
     let destination = match &upload.kind {
-        UploadKind::Email { emails } => Destination::Email { recipients: emails.clone() },
+        UploadKind::Email { emails } => {
+            Destination::Email { recipients: emails.iter().map(ToString::to_string).collect() }
+        }
         UploadKind::Link => Destination::Link,
         UploadKind::Portal { subdomain, sender, metadata } => Destination::Portal {
             subdomain: subdomain.clone(),
-            sender: sender.clone(),
+            sender: sender.to_string(),
             access_code: upload.password.clone(),
             metadata: metadata
                 .iter()
