@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-pub use crate::http::forwarded::Network;
+pub use crate::network::Network;
 use crate::storage::S3Config;
 
 /// How a hub is set up. [`HubConfig::new`] gives the defaults.

@@ -37,7 +37,7 @@ pub use accept::AcceptTrouble;
 pub use failpoints::{CRASH_POINTS, crash_point};
 pub use flush::{flush, flush_data, flush_folder, flush_open_folder};
 pub use identity::{FileIdentity, bytes_to_path, path_to_bytes};
-pub use lease::{OpenForWriting, open_for_writing};
+pub use lease::{OpenForWriting, open_for_writing, sees_all_writers};
 pub use limits::{FEWEST_DESCRIPTORS, descriptors, free_space, free_space_of, raise_descriptors};
 pub use peer::{own_user, tcp_peer_user};
 pub use reading::open_to_read;

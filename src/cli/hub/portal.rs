@@ -11,6 +11,7 @@ use masv_protocol::{
 };
 
 use super::reach::{HubClient, REMOVED, time, typed_time};
+use crate::cli::confirm::Sure;
 use crate::cli::error::CliError;
 use crate::cli::output::{Cell, Output, size};
 
@@ -50,6 +51,8 @@ pub(in crate::cli) enum Command {
     Rm {
         /// Its name in addresses.
         subdomain: String,
+        #[command(flatten)]
+        sure: Sure,
     },
 }
 
@@ -245,7 +248,8 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             output.json(&portal);
             show(&portal, output);
         }
-        Command::Rm { subdomain } => {
+        Command::Rm { subdomain, sure } => {
+            sure.confirm(&format!("Remove the portal {subdomain}?"))?;
             hub.ask(hub.admin.remove_portal(&id(hub, &subdomain).await?)).await?;
             output.json(&REMOVED);
             output.line(&format!("Removed the portal {subdomain}; its packages stay."));

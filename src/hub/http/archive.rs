@@ -12,38 +12,27 @@ use axum::response::Response;
 use bytes::Bytes;
 use crc32fast::Hasher;
 use futures_util::{Stream, StreamExt};
+use masv_protocol::{FileKind, PackageId};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::error::Refusal;
-use crate::http::ranges::{Head, small_parts};
-use crate::http::zip::{Archive, Entry, Piece};
-use crate::records::files;
-use crate::records::files::FileRow;
-use crate::records::packages;
+use super::ranges::{self, Head};
+use super::refusal::Refusal;
+use super::zip::{Archive, Entry, Piece};
+use crate::records::files::{self, FileRow};
 use crate::{Hub, storage};
 
 /// Answers with all files of a finalized package.
 pub(crate) async fn answer(
     hub: &Hub,
-    package: &str,
+    package: PackageId,
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
-    let id = package.to_owned();
-    let (package, rows) = hub
-        .database()
-        .read(move |connection| {
-            let package = packages::get(connection, &id)?;
-            if package.state != "finalized" {
-                return Err(Refusal::not_found("package"));
-            }
-            Ok((package, files::list(connection, &id, true)?))
-        })
-        .await?;
+    let (package, rows) = files::of_finalized(hub.database(), package).await?;
     let entries = rows.iter().map(|row| Entry {
         path: if row.path.is_empty() { row.name.clone() } else { format!("{}/{}", row.path, row.name) },
-        directory: row.kind == "directory",
+        directory: row.kind == FileKind::Directory,
         size: row.size,
         // Late even when it is known by now: the archive is the same each time.
         crc: if row.in_bucket { None } else { Some(row.crc.unwrap_or_default()) },
@@ -64,7 +53,7 @@ pub(crate) async fn answer(
 /// The files of an archive.
 struct Source {
     hub: Hub,
-    package: String,
+    package: PackageId,
     rows: Vec<FileRow>,
 }
 
@@ -162,9 +151,7 @@ impl Source {
     /// Notes the CRC of a file, for good.
     async fn keep(&mut self, entry: usize, crc: u32) -> io::Result<()> {
         self.rows[entry].crc = Some(crc);
-        let row = self.rows[entry].clone();
-        let kept = self.hub.database().write(move |connection| files::set_crc(connection, &row, crc)).await;
-        kept.map_err(|refusal: Refusal| io::Error::other(refusal.message))
+        files::set_crc(self.hub.database(), &self.rows[entry], crc).await.map_err(io::Error::other)
     }
 
     /// The CRC of a file; one that nobody has learned yet is, by reading all of it.
@@ -173,10 +160,9 @@ impl Source {
             return Ok(crc);
         }
         let hub = self.hub.clone();
-        let _turn = hub.shared.reading_crcs.acquire().await.map_err(io::Error::other)?;
+        let _turn = hub.server.reading_crcs.acquire().await.map_err(io::Error::other)?;
         let (package, id) = (self.package.clone(), self.rows[entry].id.clone());
-        let now = hub.database().read(move |connection| files::get(connection, &package, &id)).await;
-        let now = now.map_err(|refusal: Refusal| io::Error::other(refusal.message))?;
+        let now = files::get(hub.database(), package, id).await.map_err(io::Error::other)?;
         let crc = match now.crc {
             Some(crc) => crc,
             None => sum(&hub, &self.package, &now, now.size).await?.finalize(),
@@ -188,19 +174,18 @@ impl Source {
 
 async fn read(
     hub: &Hub,
-    package: &str,
+    package: &PackageId,
     row: &FileRow,
     start: u64,
     length: u64,
 ) -> io::Result<impl Stream<Item = io::Result<Bytes>> + Send + 'static> {
-    let (storage, of, wanted) = (hub.storage().clone(), package.to_owned(), row.clone());
-    let pieces = hub.database().read(move |connection| files::pieces(connection, &storage, &of, &wanted)).await;
-    let pieces = pieces.map_err(|refusal: Refusal| io::Error::other(refusal.message))?;
-    Ok(storage::stream(pieces, start, length, small_parts(hub)))
+    let pieces = ranges::pieces(&hub.context, package, row).await;
+    let pieces = pieces.map_err(|refusal| io::Error::other(refusal.message))?;
+    Ok(storage::stream(pieces, start, length, ranges::small_parts(&hub.context)))
 }
 
 /// The CRC of the first `length` bytes of a file.
-async fn sum(hub: &Hub, package: &str, row: &FileRow, length: u64) -> io::Result<Hasher> {
+async fn sum(hub: &Hub, package: &PackageId, row: &FileRow, length: u64) -> io::Result<Hasher> {
     let mut crc = Hasher::new();
     let mut content = Box::pin(read(hub, package, row, 0, length).await?);
     while let Some(block) = content.next().await {

@@ -4,43 +4,18 @@
 //! which others could pretend something are taken away before anybody reads them.
 
 use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
 use std::sync::Once;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use ipnet::IpNet;
 
-use crate::Hub;
-use crate::http::auth::From;
+use super::access::{ASKED_BY, ClientAddress, Gate};
 
-/// Our own header: the scheme that the caller used, as a trusted proxy says.
-pub(crate) const ASKED_BY: &str = "x-masv-scheme";
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 const FORWARDED_HOST: &str = "x-forwarded-host";
-
-/// Addresses: one, or all of a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network(IpNet);
-
-impl FromStr for Network {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let one = text.parse::<IpAddr>().map(IpNet::from);
-        let network = one.or_else(|_| text.parse::<IpNet>());
-        network.map(Self).map_err(|_| format!("{text:?} is no address and no network such as 10.0.0.0/8"))
-    }
-}
-
-impl Network {
-    fn contains(&self, address: IpAddr) -> bool {
-        self.0.contains(&address.to_canonical())
-    }
-}
 
 /// A proxy that nobody named was told of.
 static UNNAMED: Once = Once::new();
@@ -53,10 +28,10 @@ fn is_near(address: IpAddr) -> bool {
     }
 }
 
-/// Works out who is calling, for [`From`] and [`Hub::base`] to read.
-pub(crate) async fn resolve(State(hub): State<Hub>, mut request: Request, next: Next) -> Response {
+/// Works out who is calling, for [`ClientAddress`] and [`super::access::Base`] to read.
+pub(crate) async fn resolve(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
-    let trusted = |address: IpAddr| hub.config().trusted_proxies.iter().any(|network| network.contains(address));
+    let trusted = |address: IpAddr| gate.trusted_proxies().iter().any(|network| network.contains(address));
     let headers = request.headers_mut();
     headers.remove(ASKED_BY);
     let caller = match peer {
@@ -82,7 +57,7 @@ pub(crate) async fn resolve(State(hub): State<Hub>, mut request: Request, next: 
             peer
         }
     };
-    request.extensions_mut().insert(From(caller));
+    request.extensions_mut().insert(ClientAddress(caller));
     next.run(request).await
 }
 
@@ -112,16 +87,7 @@ fn caller(headers: &HeaderMap, peer: IpAddr, trusted: impl Fn(IpAddr) -> bool) -
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_network_is_an_address_or_a_range() {
-        let network = |text: &str| text.parse::<Network>();
-        assert!(network("10.0.0.0/8").unwrap().contains("10.1.2.3".parse().unwrap()));
-        assert!(!network("10.0.0.0/8").unwrap().contains("11.1.2.3".parse().unwrap()));
-        assert!(network("127.0.0.1").unwrap().contains("::ffff:127.0.0.1".parse().unwrap()));
-        assert!(network("fd00::/8").unwrap().contains("fd12::1".parse().unwrap()));
-        assert!(network("proxy").is_err());
-    }
+    use crate::network::Network;
 
     #[test]
     fn the_caller_is_the_nearest_that_no_proxy_of_ours_is() {

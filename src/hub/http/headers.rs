@@ -7,8 +7,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use crate::Hub;
-use crate::http::auth::From;
+use super::access::{ClientAddress, Gate};
 
 /// For answers that are no pages: nothing in them may run, be framed, or lead anywhere.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox";
@@ -16,11 +15,11 @@ const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none
 const ONLY_TLS: &str = "max-age=31536000";
 
 /// Adds the headers that an answer does not have yet.
-pub(crate) async fn guard(State(hub): State<Hub>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     // The route, never the address: there are secrets in those.
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let from = request.extensions().get::<From>().and_then(|from| from.0);
+    let from = request.extensions().get::<ClientAddress>().and_then(|address| address.0);
     let begun = Instant::now();
     let mut answer = next.run(request).await;
     let status = answer.status().as_u16();
@@ -37,7 +36,7 @@ pub(crate) async fn guard(State(hub): State<Hub>, request: Request, next: Next) 
     add(header::CONTENT_SECURITY_POLICY, POLICY);
     add(HeaderName::from_static("x-robots-tag"), "noindex, nofollow");
     add(HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=(), payment=()");
-    if hub.is_https() {
+    if gate.is_https() {
         add(header::STRICT_TRANSPORT_SECURITY, ONLY_TLS);
     }
     let json = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));

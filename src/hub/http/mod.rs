@@ -1,19 +1,25 @@
-//! The protocol over HTTP: routes, pages for people, archives, and the server itself.
+//! The protocol over HTTP: who may do what, routes, pages for people, archives, and the server itself.
 //!
 //! **In**: requests. **Out**: answers; changes of the records; bytes for the storage.
 //!
+//! **Guarantees.** No handler reaches the hub but by a right that it names ([`access`]). Every refusal has one form ([`refusal`]).
+//!
 //! May know everything else in the hub. Nothing else knows it, except for the operator's calls of the protocol.
 
+pub(crate) mod access;
 pub(crate) mod archive;
-pub(crate) mod auth;
+pub(crate) mod bucket_files;
 pub(crate) mod certificate;
 pub(crate) mod connections;
 pub(crate) mod forwarded;
+pub(crate) mod free_space;
 pub(crate) mod headers;
-pub(crate) mod objects;
+pub(crate) mod json_body;
 pub(crate) mod pages;
+pub(crate) mod query;
 pub(crate) mod ranges;
+pub(crate) mod refusal;
 pub(crate) mod routes;
 pub(crate) mod serve;
-pub(crate) mod wire;
+pub(crate) mod server;
 pub(crate) mod zip;

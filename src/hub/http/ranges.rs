@@ -10,10 +10,15 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::error::Refusal;
-use crate::records::files;
-use crate::records::packages;
-use crate::{Hub, storage};
+use jiff::Timestamp;
+use masv_protocol::{FileId, PackageId};
+
+use super::refusal::Refusal;
+use crate::Hub;
+use crate::context::Context;
+use crate::records::files::{self, FileRow, PieceSource};
+use crate::storage::{self, Piece, Source};
+use crate::stored::{BucketFile, PartName};
 
 /// What a client asks to have of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,60 +37,65 @@ pub(crate) struct Head {
     pub size: u64,
     /// With its quotes.
     pub etag: String,
-    /// Milliseconds since 1970.
-    pub modified: i64,
+    pub modified: Timestamp,
 }
 
 /// Answers with a finalized file of a package that is.
 pub(crate) async fn answer(
     hub: &Hub,
-    package: &str,
-    file: &str,
+    package: PackageId,
+    file: FileId,
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (of, id, storage) = (package.to_owned(), file.to_owned(), hub.storage().clone());
-    let (row, pieces) = hub
-        .database()
-        .read(move |connection| {
-            if packages::get(connection, &of)?.state == "expired" {
-                return Err(Refusal::not_found("file"));
-            }
-            let row = files::get(connection, &of, &id)?;
-            if !row.finalized || row.kind != "file" {
-                return Err(Refusal::not_found("file"));
-            }
-            let pieces = files::pieces(connection, &storage, &of, &row)?;
-            Ok((row, pieces))
-        })
-        .await?;
+    let row = files::get_readable(hub.database(), package.clone(), file).await?;
     if row.in_bucket && *method == Method::GET {
         let disposition = attachment(&row.name);
-        let address = hub.bucket()?.read_address(package, &row.id, &disposition, hub.config().address_life);
+        let life = hub.context.config.address_life;
+        let address = hub.context.bucket()?.read_address(&package, &row.id, &disposition, life);
         let head = [(header::LOCATION, address.as_str()), (header::CACHE_CONTROL, "no-store")];
         return Ok((StatusCode::FOUND, head).into_response());
     }
+    let pieces = pieces(&hub.context, &package, &row).await?;
     let head = Head {
-        etag: format!("\"{}\"", row.etag.as_deref().unwrap_or(&row.id)),
+        etag: format!("\"{}\"", row.etag.as_deref().unwrap_or(row.id.as_str())),
         name: row.name,
         kind: "application/octet-stream",
         size: row.size,
         modified: row.last_modified,
     };
-    let small = small_parts(hub);
+    let small = small_parts(&hub.context);
     head.respond(method, headers, |start, length| Body::from_stream(storage::stream(pieces, start, length, small)))
 }
 
+/// What a file is made of, to be read.
+pub(crate) async fn pieces(context: &Context, package: &PackageId, row: &FileRow) -> Result<Vec<Piece>, Refusal> {
+    if row.in_bucket {
+        let file = BucketFile { package: package.clone(), file: row.id.clone(), upload: None };
+        let source = Source::Bucket(context.bucket()?.clone(), file);
+        return Ok(vec![Piece { size: row.size, source }]);
+    }
+    let pieces = files::pieces(&context.database, row).await?.into_iter().map(|piece| {
+        let source = match piece.source {
+            PieceSource::Database(key) => Source::Database(key),
+            PieceSource::Disk(number, place) => {
+                let part = PartName { package: package.clone(), file: row.id.clone(), number };
+                Source::Disk(context.storage.disk.path(&part, &place))
+            }
+        };
+        Piece { size: piece.size, source }
+    });
+    Ok(pieces.collect())
+}
+
 /// Reads small parts out of the database.
-pub(crate) fn small_parts(hub: &Hub) -> impl Fn(i64) -> BoxFuture<'static, io::Result<Bytes>> + Send + Sync + 'static {
-    let database = hub.database().clone();
+pub(crate) fn small_parts(
+    context: &Context,
+) -> impl Fn(i64) -> BoxFuture<'static, io::Result<Bytes>> + Send + Sync + 'static {
+    let database = context.database.clone();
     move |key| {
         let database = database.clone();
-        async move {
-            let content = database.read(move |connection| files::small_part(connection, key)).await;
-            content.map(Bytes::from).map_err(|refusal: Refusal| io::Error::other(refusal.message))
-        }
-        .boxed()
+        async move { files::small_part(&database, key).await.map(Bytes::from).map_err(io::Error::other) }.boxed()
     }
 }
 
@@ -202,11 +212,8 @@ pub(crate) fn attachment(name: &str) -> String {
 }
 
 /// A time as HTTP headers have it.
-fn http_date(milliseconds: i64) -> String {
-    jiff::Timestamp::from_millisecond(milliseconds)
-        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
-        .strftime("%a, %d %b %Y %H:%M:%S GMT")
-        .to_string()
+fn http_date(time: Timestamp) -> String {
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 #[cfg(test)]
@@ -251,6 +258,6 @@ mod tests {
 
     #[test]
     fn dates_as_http_has_them() {
-        assert_eq!(http_date(784_111_777_000), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(http_date(Timestamp::from_second(784_111_777).unwrap()), "Sun, 06 Nov 1994 08:49:37 GMT");
     }
 }

@@ -12,12 +12,14 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio_util::sync::CancellationToken;
 
+use super::bucket_files;
+use super::certificate::Certificate;
+use super::connections::Limited;
+use super::routes;
+use crate::context::BASE_FILE;
 use crate::error::HubError;
-use crate::http::certificate::Certificate;
-use crate::http::connections::Limited;
-use crate::http::routes;
-use crate::jobs::{gc, mail, webhooks};
-use crate::{BASE_FILE, Hub, private_file};
+use crate::private::private_file;
+use crate::{Hub, jobs};
 use masv_platform::AcceptTrouble;
 
 /// How long the server before this one may take to give its data free.
@@ -47,19 +49,14 @@ impl Hub {
     /// [`HubError::Served`] when another server is at work on the same data, [`HubError::Serve`] when it can not listen, [`HubError::Tls`] when the certificate can not be used.
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), HubError> {
         let only_one = self.lock().await?;
-        self.check_bucket().await?;
+        bucket_files::check_bucket(self).await?;
         let address = listener.local_addr().map_err(HubError::Serve)?;
-        // Served on several addresses, mails name the first.
-        let _ = self.shared.listens_on.set(self.own_base(address));
+        self.context.listens_on(self.own_base(address));
         self.write_base().await?;
         let certificate = self.certificate().await?;
         let ended = shutdown.child_token();
         let _end_tasks = ended.clone().drop_guard();
-        let mut tasks = vec![
-            tokio::spawn(mail::deliver(self.clone(), ended.clone())),
-            tokio::spawn(webhooks::deliver(self.clone(), ended.clone())),
-            tokio::spawn(gc::keep(self.clone(), ended.clone())),
-        ];
+        let mut tasks = jobs::start(&self.context, &ended).await?;
         if let Some(certificate) = certificate.clone() {
             let ended = ended.clone();
             tasks.push(tokio::spawn(async move { certificate.keep(ended).await }));
@@ -67,7 +64,7 @@ impl Hub {
         let handle = Handle::new();
         let stopped = shutdown.clone();
         let stopper = tokio::spawn({
-            let (handle, grace) = (handle.clone(), self.config().grace);
+            let (handle, grace) = (handle.clone(), self.context.config.grace);
             async move {
                 shutdown.cancelled().await;
                 handle.graceful_shutdown(Some(grace));
@@ -81,12 +78,11 @@ impl Hub {
                 tracing::info!(connections = handle.connection_count(), "hub takes no more requests");
             }
         });
-        tracing::info!(%address, public = self.public_base(), "hub listens");
+        tracing::info!(%address, public = self.context.public_base(), "hub listens");
         // The listener holds who comes before the loop below takes them.
-        let _ = self.shared.connections.set(handle.clone());
-        self.shared.serving.cancel();
+        self.server.started(handle.clone());
         let service = routes::router(self.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        let limited = Limited::new(self.config().max_connections);
+        let limited = Limited::new(self.context.config.max_connections);
         let trouble = AcceptTrouble::default();
         let mut server = axum_server::from_tcp(listener).map_err(HubError::Serve)?.handle(handle.clone());
         server = server.accept_error_handler({
@@ -100,7 +96,7 @@ impl Hub {
         });
         // HTTP/1.1 alone: large bodies gain nothing from sharing a connection, and its limits cover every request.
         *server.http_builder() = Builder::new(TokioExecutor::new()).http1_only();
-        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(self.config().head_limit);
+        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(self.context.config.head_limit);
         let served = match certificate {
             None => server.acceptor(limited).serve(service).await,
             Some(certificate) => {
@@ -120,8 +116,8 @@ impl Hub {
 
     /// For `masv hub link` and the like, which may run while nobody serves.
     async fn write_base(&self) -> Result<(), HubError> {
-        let path = self.config().data_dir.join(BASE_FILE);
-        let (target, base) = (path.clone(), self.public_base());
+        let path = self.context.config.data_dir.join(BASE_FILE);
+        let (target, base) = (path.clone(), self.context.public_base());
         let writing =
             tokio::task::spawn_blocking(move || private_file().truncate(true).open(target)?.write_all(base.as_bytes()));
         let written = writing.await.map_err(|error| HubError::Serve(io::Error::other(error)))?;
@@ -130,7 +126,7 @@ impl Hub {
 
     /// Two servers over the same data would sweep up each other's parts.
     async fn lock(&self) -> Result<std::fs::File, HubError> {
-        let folder = self.config().data_dir.clone();
+        let folder = self.context.config.data_dir.clone();
         let locking = tokio::task::spawn_blocking(move || {
             lock(&folder)?.ok_or_else(|| HubError::Served { data_dir: folder.clone() })
         });
@@ -141,15 +137,15 @@ impl Hub {
         if address.ip().is_unspecified() {
             address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
         }
-        let scheme = if self.config().tls.is_some() { "https" } else { "http" };
+        let scheme = if self.context.config.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{address}")
     }
 
     async fn certificate(&self) -> Result<Option<Arc<Certificate>>, HubError> {
-        let Some(files) = &self.config().tls else { return Ok(None) };
+        let Some(files) = &self.context.config.tls else { return Ok(None) };
         let opened = Certificate::open(files.clone()).await.map(Arc::new);
         let opened = opened.map_err(|source| HubError::Tls { path: files.certificate.clone(), source })?;
-        let _ = self.shared.certificate.set(Arc::clone(&opened));
+        self.server.uses(Arc::clone(&opened));
         Ok(Some(opened))
     }
 }

@@ -39,8 +39,7 @@ pub(crate) struct Entry {
     pub size: u64,
     /// CRC-32 of the content; absent: it follows the content, see [`Archive::late`].
     pub crc: Option<u32>,
-    /// Milliseconds since 1970.
-    pub modified: i64,
+    pub modified: Timestamp,
 }
 
 /// Where a stretch of the archive comes from.
@@ -293,16 +292,15 @@ fn central(entry: &Entry, offset: u64, late_crc: u32) -> Vec<u8> {
 }
 
 /// The extended timestamp: seconds since 1970, where they fit.
-fn unix_time(out: &mut Vec<u8>, modified: i64) {
-    if let Ok(seconds) = i32::try_from(modified.div_euclid(1000)) {
+fn unix_time(out: &mut Vec<u8>, modified: Timestamp) {
+    if let Ok(seconds) = i32::try_from(modified.as_millisecond().div_euclid(1000)) {
         put(out, &[&0x5455_u16.to_le_bytes(), &5_u16.to_le_bytes(), &[1], &seconds.to_le_bytes()]);
     }
 }
 
 /// Time and date as DOS had them: 1980 to 2107, every other second. In UTC, as nobody knows the reader's zone.
-fn dos_time(modified: i64) -> (u16, u16) {
-    let Ok(time) = Timestamp::from_millisecond(modified) else { return (0, 0x21) };
-    let time = time.to_zoned(TimeZone::UTC).datetime();
+fn dos_time(modified: Timestamp) -> (u16, u16) {
+    let time = modified.to_zoned(TimeZone::UTC).datetime();
     let field = |value: i8| u16::from(value.unsigned_abs());
     match u16::try_from(time.year() - 1980) {
         Ok(year @ 0..=127) => (
@@ -318,7 +316,13 @@ mod tests {
     use super::*;
 
     fn entry(path: &str, size: u64) -> Entry {
-        Entry { path: path.into(), directory: false, size, crc: Some(7), modified: 1_700_000_000_000 }
+        Entry {
+            path: path.into(),
+            directory: false,
+            size,
+            crc: Some(7),
+            modified: Timestamp::from_second(1_700_000_000).unwrap(),
+        }
     }
 
     /// The bytes of a range, contents as their entry's index.
@@ -379,9 +383,9 @@ mod tests {
 
     #[test]
     fn times_outside_what_dos_knew_become_its_first_day() {
-        assert_eq!(dos_time(0), (0, 0x21));
-        assert_eq!(dos_time(i64::MAX), (0, 0x21));
-        let (time, date) = dos_time(1_700_000_000_000);
+        assert_eq!(dos_time(Timestamp::UNIX_EPOCH), (0, 0x21));
+        assert_eq!(dos_time(Timestamp::MAX), (0, 0x21));
+        let (time, date) = dos_time(Timestamp::from_second(1_700_000_000).unwrap());
         assert_eq!((time >> 11, time >> 5 & 63, (time & 31) * 2), (22, 13, 20));
         assert_eq!(((date >> 9) + 1980, date >> 5 & 15, date & 31), (2023, 11, 14));
     }

@@ -1,22 +1,22 @@
-//! Keeps the hub's house: packages that are over are emptied, ones that were given up are removed, and what a crash
-//! left in the storage is swept up.
+//! Garbage collection: packages that are over are emptied, ones that were given up are removed, what is old is forgotten, and
+//! what a crash left in the storage is swept up.
 
 use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use jiff::Timestamp;
+use masv_protocol::PackageId;
 use tokio_util::sync::CancellationToken;
 
-use crate::Hub;
-use crate::error::Refusal;
-use crate::http::objects;
-use crate::http::wire::{is_id, now};
-use crate::records::packages;
-use crate::records::packages::DAY;
-use crate::records::{activity, audit, files};
-use crate::storage::Disk;
+use super::{JobError, removal};
+use crate::clock::{before, days, now};
+use crate::context::Context;
+use crate::records::{files, is_id, packages, retention};
+use crate::storage::{Bucket, Disk, Found, Next};
 
-/// How often the house is kept.
+/// How often all of it is done.
 const ROUND: Duration = Duration::from_secs(10 * 60);
 /// What is younger than this in the storage may still be arriving.
 const ARRIVES: Duration = Duration::from_secs(2 * 60 * 60);
@@ -24,31 +24,16 @@ const ARRIVES: Duration = Duration::from_secs(2 * 60 * 60);
 const BUCKET_ROUND: Duration = Duration::from_secs(6 * 60 * 60);
 /// How many packages are taken at once.
 const AT_ONCE: u32 = 100;
-/// Days that activities, the audit log and failed deliveries are kept.
-const REMEMBERED: i64 = 400;
-/// The most activities, and entries of the audit log, that are kept: whoever signs in again and again must not fill the disk.
-const MOST_REMEMBERED: i64 = 1_000_000;
+/// How many objects of the bucket are looked at at once.
+const PAGE: usize = 1000;
 
-/// Keeps the house until `ended`.
-pub(crate) async fn keep(hub: Hub, ended: CancellationToken) {
+/// Collects until `ended`.
+pub(super) async fn run(context: Arc<Context>, ended: CancellationToken) {
     let mut bucket_swept: Option<Instant> = None;
     loop {
-        let round = async {
-            expire(&hub).await?;
-            remove_abandoned(&hub).await?;
-            forget(&hub).await?;
-            sweep(&hub, ARRIVES).await?;
-            if let Some(bucket) = &hub.storage().bucket
-                && bucket_swept.is_none_or(|at| at.elapsed() >= BUCKET_ROUND)
-            {
-                objects::sweep(&hub, bucket, hub.config().orphans_after).await?;
-                bucket_swept = Some(Instant::now());
-            }
-            Ok::<_, Refusal>(())
-        };
         tokio::select! {
-            outcome = round => if let Err(refusal) = outcome {
-                tracing::error!(reason = refusal.message, "the storage could not be kept in order, trying again later");
+            outcome = round(&context, &mut bucket_swept) => if let Err(error) = outcome {
+                tracing::error!(reason = %error, "the storage could not be kept in order, trying again later");
             },
             () = ended.cancelled() => return,
         }
@@ -59,86 +44,121 @@ pub(crate) async fn keep(hub: Hub, ended: CancellationToken) {
     }
 }
 
-/// Empties the packages that are over.
-pub(crate) async fn expire(hub: &Hub) -> Result<(), Refusal> {
-    loop {
-        let over = hub.database().read(|connection| packages::over(connection, now(), AT_ONCE)).await?;
-        if over.is_empty() {
-            return Ok(());
-        }
-        for package in over {
-            let id = package.clone();
-            let uploads = hub.database().write(move |connection| packages::expire(connection, &id, now())).await?;
-            tracing::info!(package, "package expired");
-            hub.storage().remove_package(&package, &uploads).await;
-        }
-    }
-}
-
-/// Removes the packages that were begun and never closed.
-async fn remove_abandoned(hub: &Hub) -> Result<(), Refusal> {
-    let Some(days) = hub.config().abandoned_after_days else { return Ok(()) };
-    let before = now().saturating_sub(i64::from(days).saturating_mul(DAY));
-    loop {
-        let given_up = hub.database().read(move |connection| packages::abandoned(connection, before, AT_ONCE)).await?;
-        if given_up.is_empty() {
-            return Ok(());
-        }
-        for package in given_up {
-            let id = package.clone();
-            let uploads = hub.database().write(move |connection| packages::delete(connection, &id)).await?;
-            tracing::info!(package, days, "package removed that was never finalized");
-            hub.storage().remove_package(&package, &uploads).await;
-        }
-    }
-}
-
-async fn forget(hub: &Hub) -> Result<(), Refusal> {
-    let visits = now().saturating_sub(i64::try_from(hub.config().visit_life.as_millis()).unwrap_or(i64::MAX));
-    let old = now().saturating_sub(REMEMBERED * DAY);
-    hub.database()
-        .write(move |connection| {
-            activity::forget(connection, old, MOST_REMEMBERED)?;
-            audit::forget(connection, old, MOST_REMEMBERED)?;
-            connection.execute("DELETE FROM link_visit WHERE created_at < ?1", [visits])?;
-            // Ids begin with their time: those of calls given up long ago sort before one made then.
-            let before = ulid::Ulid::from_parts(u64::try_from(old).unwrap_or_default(), 0).to_string();
-            connection.execute("DELETE FROM webhook_call WHERE due_at IS NULL AND id < ?1", [before])?;
-            Ok::<_, Refusal>(())
-        })
-        .await
-}
-
-/// Removes what is in the storage, older than `age`, that no row knows.
-pub(crate) async fn sweep(hub: &Hub, age: Duration) -> Result<(), Refusal> {
-    let disk = hub.storage().disk.clone();
-    let listing = tokio::task::spawn_blocking(move || disk.packages());
-    let folders =
-        listing.await.map_err(|error| Refusal::internal(&error))?.map_err(|error| Refusal::internal(&error))?;
-    for package in folders.into_iter().filter(|name| is_id(name)) {
-        let (id, disk) = (package.clone(), hub.storage().disk.clone());
-        let known = hub.database().read(move |connection| known(connection, &id)).await?;
-        let sweeping = tokio::task::spawn_blocking(move || match known {
-            Some(known) => disk.sweep(&package, &known, age).map(|removed| (package, removed)),
-            None => disk.sweep(&package, &HashSet::new(), age).map(|removed| {
-                disk.remove_empty(&package);
-                (package, removed)
-            }),
-        });
-        match sweeping.await.map_err(|error| Refusal::internal(&error))? {
-            Ok((_, 0)) => {}
-            Ok((package, removed)) => tracing::info!(package, removed, "parts removed that nothing points to"),
-            Err(error) => tracing::warn!(%error, "cannot sweep a folder of the storage"),
-        }
+async fn round(context: &Context, bucket_swept: &mut Option<Instant>) -> Result<(), JobError> {
+    expire(context).await?;
+    remove_abandoned(context).await?;
+    retention::forget(&context.database, context.config.visit_life).await?;
+    sweep_disk(context, ARRIVES).await?;
+    if let Some(bucket) = &context.storage.bucket
+        && bucket_swept.is_none_or(|at| at.elapsed() >= BUCKET_ROUND)
+    {
+        sweep_bucket(context, bucket, context.config.orphans_after).await?;
+        *bucket_swept = Some(Instant::now());
     }
     Ok(())
 }
 
-/// The names in a package's folder that are needed; `None` when there is no such package any more.
-fn known(connection: &Connection, package: &str) -> Result<Option<HashSet<String>>, Refusal> {
-    if packages::find(connection, package)?.is_none() {
-        return Ok(None);
+/// Empties the packages that are over.
+async fn expire(context: &Context) -> Result<(), JobError> {
+    loop {
+        let over = packages::over(&context.database, AT_ONCE).await?;
+        if over.is_empty() {
+            return Ok(());
+        }
+        for package in over {
+            removal::expire_package(context, package).await?;
+        }
     }
-    let parts = files::places(connection, package)?;
-    Ok(Some(parts.into_iter().map(|(part, place)| Disk::file_name(&part.file, part.number, &place)).collect()))
+}
+
+/// Removes the packages that were begun and never finalized.
+async fn remove_abandoned(context: &Context) -> Result<(), JobError> {
+    let Some(limit) = context.config.abandoned_after_days else { return Ok(()) };
+    loop {
+        let given_up = packages::abandoned(&context.database, days(limit.into()), AT_ONCE).await?;
+        if given_up.is_empty() {
+            return Ok(());
+        }
+        for package in given_up {
+            removal::remove_abandoned(context, package, limit).await?;
+        }
+    }
+}
+
+/// Removes from the disk what is older than `age` and no row knows.
+async fn sweep_disk(context: &Context, age: Duration) -> Result<(), JobError> {
+    let disk = context.storage.disk.clone();
+    let listing = tokio::task::spawn_blocking(move || disk.packages());
+    let folders = listing.await.map_err(io::Error::other)??;
+    for package in folders.into_iter().filter(|name| is_id(name)).map(PackageId::from) {
+        let known = files::known_parts(&context.database, package.clone()).await?;
+        let disk = context.storage.disk.clone();
+        let sweeping = tokio::task::spawn_blocking(move || sweep_folder(&disk, &package, known.as_deref(), age));
+        sweeping.await.map_err(io::Error::other)?;
+    }
+    Ok(())
+}
+
+/// Sweeps the folder of a package; without known parts there is no such package any more. Blocks.
+fn sweep_folder(disk: &Disk, package: &PackageId, known: Option<&[(crate::stored::PartName, String)]>, age: Duration) {
+    let name = |(part, place): &(crate::stored::PartName, String)| Disk::file_name(&part.file, part.number, place);
+    let names: HashSet<String> = known.unwrap_or_default().iter().map(name).collect();
+    match disk.sweep(package, &names, age) {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!(%package, removed, "parts removed that nothing points to"),
+        Err(error) => return tracing::warn!(%error, "cannot sweep a folder of the storage"),
+    }
+    if known.is_none() {
+        disk.remove_empty(package);
+    }
+}
+
+/// Removes from the bucket what is older than `age` and no row knows: objects, and uploads that are not complete.
+async fn sweep_bucket(context: &Context, bucket: &Bucket, age: Duration) -> Result<(), JobError> {
+    let old = before(now(), age);
+    let mut next: Option<Next> = None;
+    loop {
+        let page = bucket.objects("", next, PAGE).await?;
+        let unknown = unknown(context, page.found, old).await?;
+        if !unknown.is_empty() {
+            tracing::info!(?bucket, removed = unknown.len(), "files removed from the bucket that nothing points to");
+            let files: Vec<_> = unknown.into_iter().map(|found| (found.package, found.file)).collect();
+            bucket.remove(&files).await?;
+        }
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    loop {
+        let page = bucket.uploads("", next).await?;
+        for Found { package, file, upload, .. } in unknown(context, page.found, old).await? {
+            tracing::info!(?bucket, %package, %file, "upload in the bucket given up that nothing points to");
+            if let Some(upload) = upload {
+                bucket.abort(&package, &file, &upload).await?;
+            }
+        }
+        next = page.next;
+        if next.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// What of this is from before `old` and known to no row. A key that is not of our making is left alone.
+async fn unknown(context: &Context, found: Vec<Found>, old: Timestamp) -> Result<Vec<Found>, JobError> {
+    let ours = |found: &Found| is_id(found.package.as_str()) && is_id(found.file.as_str());
+    let old: Vec<Found> =
+        found.into_iter().filter(|found| ours(found) && found.since.is_some_and(|since| since <= old)).collect();
+    if old.is_empty() {
+        return Ok(old);
+    }
+    let known = files::in_bucket(&context.database, old.iter().map(|found| found.file.clone()).collect()).await?;
+    let unknown = old.into_iter().zip(known).filter(|(found, known)| match (known, &found.upload) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        // Begun, and its first part not asked for yet; or the one that is being sent.
+        (Some(known), Some(id)) => known.finalized || known.upload.as_ref().is_some_and(|upload| upload != id),
+    });
+    Ok(unknown.map(|(found, _)| found).collect())
 }

@@ -2,8 +2,73 @@
 //!
 //! **In**: rows that say what is due. **Out**: mails, calls, freed storage; the rows say how it went.
 //!
+//! **Guarantees.** A delivery is claimed before it is begun, tried until it succeeds, and given up with a reason after
+//! [`retry::Policy`]'s last attempt. One receiver that does not answer holds up no other.
+//!
+//! **On a crash** what was claimed is claimed again later: it may arrive twice, never not at all.
+//!
 //! Must never know: HTTP routes.
 
 pub(crate) mod gc;
 pub(crate) mod mail;
+pub(crate) mod removal;
+pub(crate) mod retry;
 pub(crate) mod webhooks;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::records::{self, outbox};
+use crate::storage::S3Error;
+
+/// How often a job looks for what is due when nobody says that there is something.
+const LOOK: Duration = Duration::from_secs(15);
+
+/// Why a job could not do its round; it will try again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JobError {
+    /// The rows could not be read or changed.
+    #[error("{}", causes(.0))]
+    Records(#[from] records::Error),
+    /// The bucket did not do it.
+    #[error(transparent)]
+    Bucket(#[from] S3Error),
+    /// The disk did not do it, or the process is ending.
+    #[error(transparent)]
+    Disk(#[from] std::io::Error),
+}
+
+/// An error and what caused it, in a line.
+fn causes(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// Starts all jobs, which end when `ended` is. Only the process that is alone with the data may.
+pub(crate) async fn start(
+    context: &Arc<Context>,
+    ended: &CancellationToken,
+) -> Result<Vec<JoinHandle<()>>, records::Error> {
+    outbox::reclaim(&context.database).await?;
+    Ok(vec![
+        tokio::spawn(mail::deliver(Arc::clone(context), ended.clone())),
+        tokio::spawn(webhooks::deliver(Arc::clone(context), ended.clone())),
+        tokio::spawn(gc::run(Arc::clone(context), ended.clone())),
+    ])
+}
+
+/// Waits until something may be due; `false` when the job is to end.
+async fn due(told: &Notify, ended: &CancellationToken) -> bool {
+    tokio::select! {
+        () = told.notified() => true,
+        () = tokio::time::sleep(LOOK) => true,
+        () = ended.cancelled() => false,
+    }
+}

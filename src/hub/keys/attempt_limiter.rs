@@ -11,11 +11,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::http::StatusCode;
-
-use crate::Hub;
-use crate::error::Refusal;
-use crate::keys::passwords;
+use super::{KeysError, passwords};
 
 /// Wrong guesses of one address in a window.
 const OF_ONE: u32 = 10;
@@ -39,9 +35,9 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Counts wrong guesses.
+/// Counts wrong limiter.
 #[derive(Debug, Default)]
-pub(crate) struct Guesses {
+pub(crate) struct AttemptLimiter {
     counters: Mutex<HashMap<(String, Option<IpAddr>), Counter>>,
 }
 
@@ -51,9 +47,9 @@ struct Counter {
     wrong: u32,
 }
 
-impl Guesses {
+impl AttemptLimiter {
     /// Refuses another guess at `what` where there were too many.
-    pub(crate) fn check(&self, what: &str, guesser: Option<IpAddr>, now: Instant) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, what: &str, guesser: Option<IpAddr>, now: Instant) -> Result<(), KeysError> {
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let guesser = guesser.map(network);
         let at_all = guesser.map(|_| (EVERYTHING, guesser, OF_ONE_AT_ALL));
@@ -66,13 +62,7 @@ impl Guesses {
                 (counter.wrong >= most && !left.is_zero()).then_some(left)
             })
             .max();
-        match wait {
-            None => Ok(()),
-            Some(wait) => Err(Refusal {
-                retry_after: Some(wait),
-                ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many_guesses", "too many wrong attempts, try later")
-            }),
-        }
+        wait.map_or(Ok(()), |wait| Err(KeysError::TooManyAttempts(wait)))
     }
 
     /// Counts a wrong guess.
@@ -91,24 +81,36 @@ impl Guesses {
             counter.wrong = counter.wrong.saturating_add(1);
         }
     }
-}
 
-/// Compares a password with what is stored, within the bounds on guessing.
-pub(crate) async fn guess(
-    hub: &Hub,
-    what: &str,
-    guesser: Option<IpAddr>,
-    password: String,
-    stored: String,
-) -> Result<bool, Refusal> {
-    let guesses = &hub.shared.guesses;
-    guesses.check(what, guesser, Instant::now())?;
-    let right = passwords::matches(password, stored).await?;
-    if !right {
-        guesses.wrong(what, guesser, Instant::now());
-        tracing::warn!(what, guesser = guesser.map(tracing::field::display), "wrong password");
+    /// Compares a password with what is stored for `what`, within the bounds on guessing.
+    pub(crate) async fn guess(
+        &self,
+        what: &str,
+        guesser: Option<IpAddr>,
+        password: String,
+        stored: String,
+    ) -> Result<bool, KeysError> {
+        self.check(what, guesser, Instant::now())?;
+        let right = passwords::matches(password, stored).await?;
+        if !right {
+            self.wrong(what, guesser, Instant::now());
+            tracing::warn!(what, guesser = guesser.map(tracing::field::display), "wrong password");
+        }
+        Ok(right)
     }
-    Ok(right)
+
+    /// Takes as long as a wrong guess, and counts as one, where there is nothing to compare with.
+    pub(crate) async fn guess_nothing(
+        &self,
+        what: &str,
+        guesser: Option<IpAddr>,
+        password: String,
+    ) -> Result<(), KeysError> {
+        self.check(what, guesser, Instant::now())?;
+        passwords::match_nothing(password).await?;
+        self.wrong(what, guesser, Instant::now());
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -120,45 +122,46 @@ mod tests {
 
     #[test]
     fn one_guesser_is_stopped_for_a_while_and_others_are_not() {
-        let (guesses, start) = (Guesses::default(), Instant::now());
+        let (limiter, start) = (AttemptLimiter::default(), Instant::now());
         for _ in 0..OF_ONE {
-            guesses.check("link", HERE, start).unwrap();
-            guesses.wrong("link", HERE, start);
+            limiter.check("link", HERE, start).unwrap();
+            limiter.wrong("link", HERE, start);
         }
-        assert_eq!(guesses.check("link", HERE, start).unwrap_err().retry_after, Some(WINDOW));
-        guesses.check("link", THERE, start).unwrap();
-        guesses.check("other", HERE, start).unwrap();
-        guesses.check("link", HERE, start + WINDOW).unwrap();
+        let refused = limiter.check("link", HERE, start);
+        assert!(matches!(refused, Err(KeysError::TooManyAttempts(WINDOW))));
+        limiter.check("link", THERE, start).unwrap();
+        limiter.check("other", HERE, start).unwrap();
+        limiter.check("link", HERE, start + WINDOW).unwrap();
     }
 
     #[test]
     fn one_address_is_stopped_whatever_it_guesses_and_from_wherever_in_its_network() {
-        let (guesses, start) = (Guesses::default(), Instant::now());
+        let (limiter, start) = (AttemptLimiter::default(), Instant::now());
         for number in 0..OF_ONE_AT_ALL {
             let address = format!("2001:db8::{number:x}").parse().unwrap();
-            guesses.check(&number.to_string(), Some(address), start).unwrap();
-            guesses.wrong(&number.to_string(), Some(address), start);
+            limiter.check(&number.to_string(), Some(address), start).unwrap();
+            limiter.wrong(&number.to_string(), Some(address), start);
         }
-        assert!(guesses.check("another", Some("2001:db8::ffff".parse().unwrap()), start).is_err());
-        assert!(guesses.check("another", Some("2001:db8:1::1".parse().unwrap()), start).is_ok());
+        assert!(limiter.check("another", Some("2001:db8::ffff".parse().unwrap()), start).is_err());
+        assert!(limiter.check("another", Some("2001:db8:1::1".parse().unwrap()), start).is_ok());
     }
 
     #[test]
     fn many_guessers_together_are_stopped() {
-        let (guesses, start) = (Guesses::default(), Instant::now());
+        let (limiter, start) = (AttemptLimiter::default(), Instant::now());
         for last in 0..OF_ALL {
-            guesses.wrong("link", Some(IpAddr::V4(last.into())), start);
+            limiter.wrong("link", Some(IpAddr::V4(last.into())), start);
         }
-        assert!(guesses.check("link", HERE, start).is_err());
+        assert!(limiter.check("link", HERE, start).is_err());
     }
 
     #[test]
     fn counters_that_are_over_are_dropped() {
-        let (guesses, start) = (Guesses::default(), Instant::now());
+        let (limiter, start) = (AttemptLimiter::default(), Instant::now());
         for number in 0..MANY {
-            guesses.wrong(&number.to_string(), None, start);
+            limiter.wrong(&number.to_string(), None, start);
         }
-        guesses.wrong("last", None, start + WINDOW);
-        assert_eq!(guesses.counters.lock().unwrap().len(), 1);
+        limiter.wrong("last", None, start + WINDOW);
+        assert_eq!(limiter.counters.lock().unwrap().len(), 1);
     }
 }

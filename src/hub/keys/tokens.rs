@@ -11,8 +11,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use masv_protocol::{FileId, LinkId, MultipartId, PackageId};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+
+use super::KeysError;
 
 /// Bytes of a MAC that are handed out: enough that nobody finds one by trying.
 const TOKEN_BYTES: usize = 24;
@@ -30,13 +34,13 @@ pub(crate) struct Keys {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Visit {
     /// The package.
-    pub package: String,
+    pub package: PackageId,
     /// The link that was opened.
-    pub link: String,
+    pub link: LinkId,
     /// Tells this visit from others of the same link.
     pub visit: String,
-    /// Seconds since 1970 until when it holds.
-    pub expires: i64,
+    /// Until when it holds, to the second.
+    pub expires: Timestamp,
 }
 
 /// What a presigned address of the storage allows.
@@ -45,7 +49,7 @@ pub(crate) enum Action<'a> {
     /// Begin the file: hand out its upload id.
     Begin,
     /// Store one part, from 1.
-    Part(u32, &'a str),
+    Part(u32, &'a MultipartId),
     /// Read the file.
     Read,
 }
@@ -98,66 +102,75 @@ impl Keys {
     }
 
     /// Authorises every call about `package`.
-    pub(crate) fn package_token(&self, package: &str) -> String {
-        self.sign("package", &[package])
+    pub(crate) fn package_token(&self, package: &PackageId) -> String {
+        self.sign("package", &[package.as_str()])
     }
 
     /// Whether `token` is [`Self::package_token`] of `package`.
-    pub(crate) fn is_package_token(&self, package: &str, token: &str) -> bool {
-        self.holds("package", &[package], token)
+    pub(crate) fn is_package_token(&self, package: &PackageId, token: &str) -> bool {
+        self.holds("package", &[package.as_str()], token)
     }
 
     /// Opens `link`.
-    pub(crate) fn link_secret(&self, link: &str) -> String {
-        self.sign("link", &[link])
+    pub(crate) fn link_secret(&self, link: &LinkId) -> String {
+        self.sign("link", &[link.as_str()])
     }
 
     /// Whether `secret` opens `link`.
-    pub(crate) fn is_link_secret(&self, link: &str, secret: &str) -> bool {
-        self.holds("link", &[link], secret)
+    pub(crate) fn is_link_secret(&self, link: &LinkId, secret: &str) -> bool {
+        self.holds("link", &[link.as_str()], secret)
     }
 
     /// The storage's id of the upload of `file`.
-    pub(crate) fn upload_id(&self, file: &str) -> String {
-        self.sign("upload", &[file])
+    pub(crate) fn upload_id(&self, file: &FileId) -> MultipartId {
+        self.sign("upload", &[file.as_str()]).into()
     }
 
     /// The token of a visit.
     pub(crate) fn visit_token(&self, visit: &Visit) -> String {
-        let body = format!("{}.{}.{}.{}", visit.package, visit.link, visit.visit, visit.expires);
+        let body = format!("{}.{}.{}.{}", visit.package, visit.link, visit.visit, visit.expires.as_second());
         let signature = self.sign("visit", &[&body]);
         format!("{body}.{signature}")
     }
 
-    /// The visit that `token` stands for, if this hub made it and it still holds at `now` (seconds since 1970).
-    pub(crate) fn visit(&self, token: &str, now: i64) -> Option<Visit> {
+    /// The visit that `token` stands for, if this hub made it and it still holds at `now`.
+    pub(crate) fn visit(&self, token: &str, now: Timestamp) -> Option<Visit> {
         let (body, signature) = token.rsplit_once('.')?;
         if !self.holds("visit", &[body], signature) {
             return None;
         }
         let mut fields = body.split('.');
         let mut field = || fields.next().map(str::to_owned);
-        let visit =
-            Visit { package: field()?, link: field()?, visit: field()?, expires: field()?.parse().unwrap_or_default() };
-        (visit.expires > now).then_some(visit)
+        let (package, link, visit) = (PackageId::new(field()?), LinkId::new(field()?), field()?);
+        let expires = Timestamp::from_second(field()?.parse().ok()?).ok()?;
+        let visit = Visit { package, link, visit, expires };
+        (visit.expires.as_second() > now.as_second()).then_some(visit)
     }
 
-    /// Shows until `expires` (seconds since 1970) that who calls has the hub's data and may do everything.
-    pub(crate) fn operator_token(&self, expires: i64) -> String {
+    /// Shows until `expires`, to the second, that who calls has the hub's data and may do everything.
+    pub(crate) fn operator_token(&self, expires: Timestamp) -> String {
+        let expires = expires.as_second();
         format!("{OPERATOR}{expires}.{}", self.sign("operator", &[&expires.to_string()]))
     }
 
     /// Whether `token` is an operator's that still holds at `now`.
-    pub(crate) fn is_operator_token(&self, token: &str, now: i64) -> bool {
+    pub(crate) fn is_operator_token(&self, token: &str, now: Timestamp) -> bool {
         let Some((expires, signature)) = token.strip_prefix(OPERATOR).and_then(|rest| rest.split_once('.')) else {
             return false;
         };
-        self.holds("operator", &[expires], signature) && expires.parse::<i64>().is_ok_and(|expires| expires > now)
+        self.holds("operator", &[expires], signature)
+            && expires.parse::<i64>().is_ok_and(|expires| expires > now.as_second())
     }
 
-    /// Path and query of the address that allows `action` on `file` until `expires` (seconds since 1970).
-    pub(crate) fn address(&self, package: &str, file: &str, action: Action<'_>, expires: i64) -> String {
-        let signature = self.address_signature(package, file, action, expires);
+    /// Path and query of the address that allows `action` on a file of a package until `expires`, to the second.
+    pub(crate) fn address(
+        &self,
+        (package, file): (&PackageId, &FileId),
+        action: Action<'_>,
+        expires: Timestamp,
+    ) -> String {
+        let signature = self.address_signature((package, file), action, expires);
+        let expires = expires.as_second();
         let what = match action {
             Action::Begin => "&uploads=".to_owned(),
             // In the middle, as S3 has it: some clients read the number out of the address.
@@ -170,20 +183,26 @@ impl Keys {
     /// Whether `signature` is that of the address for `action`.
     pub(crate) fn is_address(
         &self,
-        package: &str,
-        file: &str,
+        of: (&PackageId, &FileId),
         action: Action<'_>,
-        expires: i64,
+        expires: Timestamp,
         signature: &str,
     ) -> bool {
-        equal(&self.address_signature(package, file, action, expires), signature)
+        equal(&self.address_signature(of, action, expires), signature)
     }
 
-    fn address_signature(&self, package: &str, file: &str, action: Action<'_>, expires: i64) -> String {
-        let expires = expires.to_string();
+    fn address_signature(
+        &self,
+        (package, file): (&PackageId, &FileId),
+        action: Action<'_>,
+        expires: Timestamp,
+    ) -> String {
+        let (package, file, expires) = (package.as_str(), file.as_str(), expires.as_second().to_string());
         match action {
             Action::Begin => self.sign("begin", &[package, file, &expires]),
-            Action::Part(number, upload) => self.sign("part", &[package, file, &number.to_string(), upload, &expires]),
+            Action::Part(number, upload) => {
+                self.sign("part", &[package, file, &number.to_string(), upload.as_str(), &expires])
+            }
             Action::Read => self.sign("read", &[package, file, &expires]),
         }
     }
@@ -195,9 +214,9 @@ pub(crate) fn digest(secret: &str) -> [u8; 32] {
 }
 
 /// A random secret of 256 bits, as text.
-pub(crate) fn random_secret() -> Result<String, getrandom::Error> {
+pub(crate) fn random_secret() -> Result<String, KeysError> {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes)?;
+    getrandom::fill(&mut bytes).map_err(|error| KeysError::Failed(error.to_string()))?;
     Ok(hex::encode(bytes))
 }
 
@@ -213,15 +232,19 @@ mod tests {
         Keys::from_bytes(&[7; 32]).unwrap()
     }
 
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
     #[test]
     fn a_token_is_good_for_its_own_package_and_purpose_only() {
         let keys = keys();
-        let token = keys.package_token("A");
-        assert!(keys.is_package_token("A", &token));
-        assert!(!keys.is_package_token("B", &token));
-        assert!(!keys.is_link_secret("A", &token));
-        assert!(!keys.is_package_token("A", ""));
-        assert!(!Keys::from_bytes(&[8; 32]).unwrap().is_package_token("A", &token));
+        let token = keys.package_token(&"A".into());
+        assert!(keys.is_package_token(&"A".into(), &token));
+        assert!(!keys.is_package_token(&"B".into(), &token));
+        assert!(!keys.is_link_secret(&"A".into(), &token));
+        assert!(!keys.is_package_token(&"A".into(), ""));
+        assert!(!Keys::from_bytes(&[8; 32]).unwrap().is_package_token(&"A".into(), &token));
     }
 
     #[test]
@@ -233,34 +256,36 @@ mod tests {
     #[test]
     fn a_visit_comes_back_until_it_expires_and_not_when_tampered_with() {
         let keys = keys();
-        let visit = Visit { package: "P".into(), link: "L".into(), visit: "V".into(), expires: 100 };
+        let visit = Visit { package: "P".into(), link: "L".into(), visit: "V".into(), expires: at(100) };
         let token = keys.visit_token(&visit);
-        assert_eq!(keys.visit(&token, 99), Some(visit));
-        assert_eq!(keys.visit(&token, 100), None);
-        assert_eq!(keys.visit(&token.replace("P.", "Q."), 99), None);
-        assert_eq!(keys.visit("", 0), None);
-        assert_eq!(keys.visit("....", 0), None);
+        assert_eq!(keys.visit(&token, at(99)), Some(visit));
+        assert_eq!(keys.visit(&token, at(100)), None);
+        assert_eq!(keys.visit(&token.replace("P.", "Q."), at(99)), None);
+        assert_eq!(keys.visit("", at(0)), None);
+        assert_eq!(keys.visit("....", at(0)), None);
     }
 
     #[test]
     fn an_operators_token_holds_for_a_while() {
         let keys = keys();
-        let token = keys.operator_token(100);
-        assert!(keys.is_operator_token(&token, 99));
-        assert!(!keys.is_operator_token(&token, 100));
-        assert!(!keys.is_operator_token(&token.replace("100", "999"), 99));
-        assert!(!keys.is_operator_token("operator.100.", 0) && !keys.is_operator_token("", 0));
+        let token = keys.operator_token(at(100));
+        assert!(keys.is_operator_token(&token, at(99)));
+        assert!(!keys.is_operator_token(&token, at(100)));
+        assert!(!keys.is_operator_token(&token.replace("100", "999"), at(99)));
+        assert!(!keys.is_operator_token("operator.100.", at(0)) && !keys.is_operator_token("", at(0)));
     }
 
     #[test]
     fn an_address_allows_one_action_until_one_moment() {
         let keys = keys();
-        let address = keys.address("P", "F", Action::Part(3, "U"), 50);
+        let (package, file, upload) = (PackageId::new("P"), FileId::new("F"), MultipartId::new("U"));
+        let of = (&package, &file);
+        let address = keys.address(of, Action::Part(3, &upload), at(50));
         let (_, signature) = address.rsplit_once('=').unwrap();
-        assert!(keys.is_address("P", "F", Action::Part(3, "U"), 50, signature));
-        assert!(!keys.is_address("P", "F", Action::Part(4, "U"), 50, signature));
-        assert!(!keys.is_address("P", "F", Action::Part(3, "U"), 51, signature));
-        assert!(!keys.is_address("P", "F", Action::Read, 50, signature));
+        assert!(keys.is_address(of, Action::Part(3, &upload), at(50), signature));
+        assert!(!keys.is_address(of, Action::Part(4, &upload), at(50), signature));
+        assert!(!keys.is_address(of, Action::Part(3, &upload), at(51), signature));
+        assert!(!keys.is_address(of, Action::Read, at(50), signature));
     }
 
     #[test]
@@ -268,8 +293,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret.key");
-        let token = Keys::open(&path).unwrap().package_token("A");
-        assert!(Keys::open(&path).unwrap().is_package_token("A", &token));
+        let token = Keys::open(&path).unwrap().package_token(&"A".into());
+        assert!(Keys::open(&path).unwrap().is_package_token(&"A".into(), &token));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::write(&path, b"short").unwrap();
         assert!(Keys::open(&path).is_err());

@@ -79,7 +79,7 @@ fn read(file: &Path, data_dir: &Path) -> Result<(), HubError> {
     if database.exists() || key_file.exists() {
         return Err(HubError::Invalid(format!("{} holds a hub already: move it away first", data_dir.display())));
     }
-    crate::private_folder(data_dir).map_err(at(data_dir))?;
+    crate::private::private_folder(data_dir).map_err(at(data_dir))?;
     let new = beside(&database);
     std::fs::copy(file, &new).map_err(at(file))?;
     std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).map_err(at(&new))?;

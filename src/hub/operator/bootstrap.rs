@@ -2,8 +2,9 @@
 
 use secrecy::SecretString;
 
+use crate::keys::tokens;
+use crate::records::teams;
 use crate::{Hub, HubError};
-use masv_db::DbError;
 
 impl Hub {
     /// Whether nobody has an account here yet.
@@ -11,10 +12,7 @@ impl Hub {
     /// # Errors
     /// [`HubError::Database`].
     pub async fn is_new(&self) -> Result<bool, HubError> {
-        let count = self.database().read(|connection| {
-            Ok::<i64, DbError>(connection.query_row("SELECT count(*) FROM team", [], |row| row.get(0))?)
-        });
-        Ok(count.await? == 0)
+        Ok(teams::is_empty(self.database()).await?)
     }
 
     /// A key to be given to [`Hub::provision`] and to whoever sends: 256 random bits, hexadecimal.
@@ -22,8 +20,7 @@ impl Hub {
     /// # Errors
     /// [`HubError::Serve`] where the system gives no randomness.
     pub fn new_key(&self) -> Result<SecretString, HubError> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(|error| HubError::Serve(std::io::Error::other(error)))?;
-        Ok(hex::encode(bytes).into())
+        let secret = tokens::random_secret().map_err(|error| HubError::Serve(std::io::Error::other(error)))?;
+        Ok(secret.into())
     }
 }

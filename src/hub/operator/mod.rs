@@ -1,5 +1,5 @@
 //! What whoever runs the hub does with it beside the protocol: the first start, teams and people, backups.
 
 pub(crate) mod backup;
-pub(crate) mod bootstrap;
-pub(crate) mod provision;
+mod bootstrap;
+mod provision;

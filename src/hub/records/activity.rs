@@ -1,100 +1,108 @@
 //! What happened to packages, for the people of their team to read later.
 
-use rusqlite::{Connection, OptionalExtension, params};
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use masv_db::{Database, DbError, Row, Work, values};
+use masv_protocol::{Activity, ActivityEvent, ActivityState, ActivityType, Open, PortalId, TeamId};
 
-use crate::error::Refusal;
-use crate::http::wire::{now, time};
-use crate::records::listing::{Asked, Conditions};
-use crate::records::packages::Package;
+use super::listing::{Conditions, Listed, Span, Window};
+use super::packages::Package;
+use super::{Error, OrNotFound};
+use crate::clock::now;
 
-/// What can happen to a package.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Event {
-    Created,
-    Finalized,
-    Deleted,
-    Expired,
-    LinkMade,
-    Downloaded,
+const COLUMNS: &str = "number AS id, at, event, kind, state, package_id, package, portal_id, actor";
+
+/// Which activities of a team; empty conditions are none.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    pub types: Vec<String>,
+    pub states: Vec<String>,
+    pub portals: Vec<String>,
+    pub packages: Vec<String>,
+    pub at: Span,
 }
 
-impl Event {
-    /// Our word for it, and the protocol's: a kind of activity and the state it is in.
-    fn words(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::Created => ("package.created", "package_upload_to_masv", "pending"),
-            Self::Finalized => ("package.finalized", "package_upload_to_masv", "complete"),
-            Self::Deleted => ("package.deleted", "package_upload_to_masv", "cancelled"),
-            Self::Expired => ("package.expired", "package_upload_to_masv", "complete"),
-            Self::LinkMade => ("link.created", "link_generation", "pending"),
-            Self::Downloaded => ("package.downloaded", "package_download_from_masv", "started"),
+/// The kind of activity that an event belongs to, and how far it is with it.
+fn kind(event: ActivityEvent) -> (ActivityType, ActivityState) {
+    match event {
+        ActivityEvent::PackageCreated => (ActivityType::Upload, ActivityState::Pending),
+        ActivityEvent::PackageFinalized | ActivityEvent::PackageExpired => {
+            (ActivityType::Upload, ActivityState::Complete)
         }
+        ActivityEvent::PackageDeleted => (ActivityType::Upload, ActivityState::Cancelled),
+        ActivityEvent::LinkCreated => (ActivityType::LinkGeneration, ActivityState::Pending),
+        ActivityEvent::PackageDownloaded => (ActivityType::Download, ActivityState::Started),
     }
 }
 
 /// Notes that `event` happened to `package`, by the hand of `actor` (a mail address, empty when unknown).
-pub(crate) fn add(connection: &Connection, package: &Package, event: Event, actor: &str) -> Result<(), Refusal> {
-    let (event, kind, state) = event.words();
-    let mut statement = connection.prepare_cached(
+pub(super) fn add(work: &Work<'_>, package: &Package, event: ActivityEvent, actor: &str) -> Result<(), Error> {
+    let (kind, state) = kind(event);
+    work.run(
         "INSERT INTO activity (team_id, at, event, kind, state, package_id, package, portal_id, actor)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        values![
+            package.team_id.as_str(),
+            now(),
+            event.as_str(),
+            kind.as_str(),
+            state.as_str(),
+            package.id.as_str(),
+            package.name,
+            package.portal_id.as_ref().map(PortalId::as_str),
+            actor
+        ],
     )?;
-    let Package { team_id, id, name, portal_id, .. } = package;
-    statement.execute(params![team_id, now(), event, kind, state, id, name, portal_id, actor])?;
     Ok(())
 }
 
-/// A page of a team's activities, and how many there are in all.
-pub(crate) fn list(connection: &Connection, team: &str, asked: &Asked) -> Result<(i64, Vec<Value>), Refusal> {
-    let mut conditions = Conditions::default();
-    conditions.add("team_id = ?", team.to_owned());
-    conditions.one_of("kind", asked.all("activity_types"));
-    conditions.one_of("state", asked.all("activity_states"));
-    conditions.one_of("portal_id", asked.all("portals"));
-    conditions.one_of("package_id", asked.all("package_id"));
-    conditions.between("at", asked, "created_at");
-    let order = asked.order(&[("created_at", "number")]);
-    let text = conditions.text();
-    let total = connection
-        .prepare(&format!("SELECT count(*) FROM activity {text}"))?
-        .query_row(rusqlite::params_from_iter(&conditions.values), |row| row.get(0))?;
-    let (limit, before) = asked.page();
-    let mut statement =
-        connection.prepare(&format!("SELECT {COLUMNS} FROM activity {text} {order} LIMIT {limit} OFFSET {before}"))?;
-    let rows = statement.query_map(rusqlite::params_from_iter(&conditions.values), shown)?;
-    Ok((total, rows.collect::<Result<_, _>>()?))
+/// A page of a team's activities.
+pub(crate) async fn list(
+    database: &Database,
+    team: TeamId,
+    filter: Filter,
+    window: Window,
+) -> Result<Listed<Activity>, Error> {
+    let listing = database.query(move |work| {
+        let mut conditions = Conditions::default();
+        conditions.is("team_id", team.as_str());
+        conditions.one_of("kind", &filter.types);
+        conditions.one_of("state", &filter.states);
+        conditions.one_of("portal_id", &filter.portals);
+        conditions.one_of("package_id", &filter.packages);
+        conditions.within("at", filter.at);
+        let order = window.order(&[("created_at", "number")]);
+        conditions.list(work, (COLUMNS, "activity"), &order, &window, read)
+    });
+    listing.await
 }
 
 /// An activity of a team.
-pub(crate) fn get(connection: &Connection, team: &str, id: &str) -> Result<Value, Refusal> {
-    let mut statement =
-        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM activity WHERE team_id = ?1 AND number = ?2"))?;
-    let found = statement.query_row(params![team, id.parse::<i64>().unwrap_or_default()], shown).optional()?;
-    found.ok_or_else(|| Refusal::not_found("activity"))
+pub(crate) async fn get(database: &Database, team: TeamId, id: String) -> Result<Activity, Error> {
+    let number = id.parse::<i64>().unwrap_or_default();
+    let getting = database.query(move |work| {
+        let sql = format!("SELECT {COLUMNS} FROM activity WHERE team_id = ?1 AND number = ?2");
+        work.one(&sql, values![team.as_str(), number], read)?.or_not_found("activity")
+    });
+    getting.await
 }
 
-const COLUMNS: &str = "number AS id, at, event, kind, state, package_id, package, portal_id, actor";
-
-/// As the protocol shows it.
-fn shown(row: &rusqlite::Row<'_>) -> rusqlite::Result<Value> {
-    let number: i64 = row.get(0)?;
-    Ok(json!({
-        "id": number.to_string(),
-        "created_at": time(Some(row.get(1)?)),
-        "event_type": row.get::<_, String>(2)?,
-        "activity_type": row.get::<_, String>(3)?,
-        "state": row.get::<_, String>(4)?,
-        "package_id": row.get::<_, String>(5)?,
-        "package_name": row.get::<_, String>(6)?,
-        "portal_id": row.get::<_, Option<String>>(7)?,
-        "actor": row.get::<_, String>(8)?,
-    }))
+fn read(row: &Row<'_>) -> Result<Activity, DbError> {
+    Ok(Activity {
+        id: row.get::<i64>(0)?.to_string().into(),
+        created_at: row.get::<Timestamp>(1)?.into(),
+        event_type: Some(Open::read(&row.get::<String>(2)?)),
+        activity_type: Some(Open::read(&row.get::<String>(3)?)),
+        state: Some(Open::read(&row.get::<String>(4)?)),
+        package_id: row.maybe_text(5)?,
+        package_name: row.get(6)?,
+        portal_id: row.maybe_text(7)?,
+        actor: row.get(8)?,
+    })
 }
 
 /// Forgets what is from before a time, and all but the `most` that are newest.
-pub(crate) fn forget(connection: &Connection, before: i64, most: i64) -> Result<(), Refusal> {
+pub(super) fn forget(work: &Work<'_>, before: Timestamp, most: i64) -> Result<(), Error> {
     let older = "DELETE FROM activity WHERE at < ?1 OR number <= (SELECT max(number) FROM activity) - ?2";
-    connection.prepare_cached(older)?.execute([before, most])?;
+    work.run(older, values![before, most])?;
     Ok(())
 }

@@ -5,18 +5,23 @@
 
 use std::net::IpAddr;
 
-use rusqlite::{Connection, params};
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use masv_db::{Database, DbError, Row, Work, values};
+use masv_protocol::{AuditEntry, TeamId};
 
-use crate::error::Refusal;
-use crate::http::wire::{now, time};
-use crate::records::listing::{Asked, Conditions};
+use super::Error;
+use super::accounts::Caller;
+use super::listing::{Conditions, Listed, Span, Window};
+use super::packages::Package;
+use crate::clock::now;
+
+const COLUMNS: &str = "number, at, actor, address, action, subject";
 
 /// Who does something, and from where.
 #[derive(Debug, Clone)]
 pub(crate) struct Actor {
     /// The team that it concerns; absent: the whole hub.
-    pub team: Option<String>,
+    pub team: Option<TeamId>,
     /// A mail address, a key's name, or `operator`.
     pub name: String,
     /// Where the request came from.
@@ -25,55 +30,92 @@ pub(crate) struct Actor {
 
 impl Actor {
     /// Notes that `action` was done to `subject`, as people call it.
-    pub(crate) fn note(&self, connection: &Connection, action: &str, subject: &str) -> Result<(), Refusal> {
+    pub(super) fn note(&self, work: &Work<'_>, action: &str, subject: &str) -> Result<(), Error> {
         let address = self.address.map(|address| address.to_string());
-        connection
-            .prepare_cached(
-                "INSERT INTO audit (team_id, at, actor, address, action, subject) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![self.team, now(), self.name, address, action, subject])?;
+        work.run(
+            "INSERT INTO audit (team_id, at, actor, address, action, subject) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            values![self.team.as_ref().map(TeamId::as_str), now(), self.name, address, action, subject],
+        )?;
         Ok(())
     }
 }
 
-/// A page of what concerns a team (and, for who runs the hub, of what concerns all), and how much there is.
-pub(crate) fn list(
-    connection: &Connection,
-    team: &str,
-    of_all: bool,
-    asked: &Asked,
-) -> Result<(i64, Vec<Value>), Refusal> {
-    let mut conditions = Conditions::default();
-    let whose = if of_all { "(team_id = ? OR team_id IS NULL)" } else { "team_id = ?" };
-    conditions.add(whose, team.to_owned());
-    conditions.one_of("action", asked.all("action"));
-    conditions.contains("actor", asked, "actor");
-    conditions.contains("subject", asked, "subject");
-    conditions.between("at", asked, "created_at");
-    let text = conditions.text();
-    let total = connection
-        .prepare(&format!("SELECT count(*) FROM audit {text}"))?
-        .query_row(rusqlite::params_from_iter(&conditions.values), |row| row.get(0))?;
-    let (limit, before) = asked.page();
-    let mut statement = connection.prepare(&format!(
-        "SELECT number, at, actor, address, action, subject FROM audit {text} ORDER BY number DESC LIMIT {limit} OFFSET {before}"
-    ))?;
-    let rows = statement.query_map(rusqlite::params_from_iter(&conditions.values), |row| {
-        Ok(json!({
-            "id": row.get::<_, i64>(0)?.to_string(),
-            "created_at": time(Some(row.get(1)?)),
-            "actor": row.get::<_, String>(2)?,
-            "address": row.get::<_, Option<String>>(3)?,
-            "action": row.get::<_, String>(4)?,
-            "subject": row.get::<_, String>(5)?,
-        }))
-    })?;
-    Ok((total, rows.collect::<Result<_, _>>()?))
+/// By what right a package is changed, and from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Authority {
+    /// Its team; absent: its access token, which for a package of a portal anybody may have.
+    pub team: Option<Caller>,
+    /// Where the request came from.
+    pub address: Option<IpAddr>,
+}
+
+impl Authority {
+    /// Who has it, for the audit log.
+    pub(super) fn actor(&self, package: &Package) -> Actor {
+        match &self.team {
+            Some(caller) => caller.at(self.address),
+            None => Actor {
+                team: Some(package.team_id.clone()),
+                name: format!("sender {}", package.sender),
+                address: self.address,
+            },
+        }
+    }
+
+    /// Refuses what a stranger who sends to a portal must not decide: who gets the package, and for how long.
+    pub(crate) fn check_owner(&self, package: &Package) -> Result<(), Error> {
+        if self.team.is_none() && package.portal_id.is_some() {
+            return Err(Error::Forbidden("only the portal's team may do this"));
+        }
+        Ok(())
+    }
+}
+
+/// Which entries; empty conditions are none.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    /// Also what concerns the whole hub, for who runs it.
+    pub of_all: bool,
+    pub actions: Vec<String>,
+    pub actor: Option<String>,
+    pub subject: Option<String>,
+    pub at: Span,
+}
+
+/// A page of what concerns a team.
+pub(crate) async fn list(
+    database: &Database,
+    team: TeamId,
+    filter: Filter,
+    window: Window,
+) -> Result<Listed<AuditEntry>, Error> {
+    let listing = database.query(move |work| {
+        let mut conditions = Conditions::default();
+        let whose = if filter.of_all { "(team_id = ? OR team_id IS NULL)" } else { "team_id = ?" };
+        conditions.add(whose, masv_db::Value::Text(team.as_str().to_owned().into()));
+        conditions.one_of("action", &filter.actions);
+        conditions.contains("actor", filter.actor.as_ref());
+        conditions.contains("subject", filter.subject.as_ref());
+        conditions.within("at", filter.at);
+        conditions.list(work, (COLUMNS, "audit"), "ORDER BY number DESC", &window, read)
+    });
+    listing.await
+}
+
+fn read(row: &Row<'_>) -> Result<AuditEntry, DbError> {
+    Ok(AuditEntry {
+        id: row.get::<i64>(0)?.to_string().into(),
+        created_at: row.get::<Timestamp>(1)?.into(),
+        actor: row.get(2)?,
+        address: row.get(3)?,
+        action: row.get(4)?,
+        subject: row.get(5)?,
+    })
 }
 
 /// Forgets what is from before a time, and all but the `most` that are newest.
-pub(crate) fn forget(connection: &Connection, before: i64, most: i64) -> Result<(), Refusal> {
+pub(super) fn forget(work: &Work<'_>, before: Timestamp, most: i64) -> Result<(), Error> {
     let older = "DELETE FROM audit WHERE at < ?1 OR number <= (SELECT max(number) FROM audit) - ?2";
-    connection.prepare_cached(older)?.execute([before, most])?;
+    work.run(older, values![before, most])?;
     Ok(())
 }

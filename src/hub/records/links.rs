@@ -1,28 +1,32 @@
 //! Links: each opens one package for whoever has its secret.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use masv_db::{Database, DbError, Row, Work, values};
+use masv_protocol::{ActivityEvent, EmailAddress, LinkId, PackageId, PackageState};
 
-use crate::error::Refusal;
-use crate::http::wire::{new_id, time};
-use crate::keys::tokens::Keys;
-use crate::records::activity;
-use crate::records::activity::Event;
-use crate::records::packages;
-use crate::records::packages::Package;
+use super::audit::Authority;
+use super::ids::new_id;
+use super::packages::{self, Package};
+use super::{Error, OrNotFound, activity, mails};
+use crate::clock::now;
+
+/// The most links of a package.
+const MOST_LINKS: u64 = 1000;
 
 /// A link.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
-    pub id: String,
-    pub package_id: String,
-    pub email: Option<String>,
+    pub id: LinkId,
+    pub package_id: PackageId,
+    /// Who got it by mail; absent: nobody.
+    pub email: Option<EmailAddress>,
+    /// Absent: the package's counts.
     pub password_hash: Option<String>,
     pub access_limit: Option<u64>,
     pub access_count: u64,
     pub active: bool,
-    pub expires_at: Option<i64>,
-    pub created_at: i64,
+    pub expires_at: Option<Timestamp>,
+    pub created_at: Timestamp,
 }
 
 const COLUMNS: &str =
@@ -30,17 +34,12 @@ const COLUMNS: &str =
 
 impl Link {
     /// A link to `package`, with its limit.
-    pub(crate) fn new(
-        package: &Package,
-        email: Option<String>,
-        password_hash: Option<String>,
-        now: i64,
-    ) -> Result<Self, Refusal> {
+    pub(crate) fn new(package: &Package, email: Option<EmailAddress>, now: Timestamp) -> Result<Self, Error> {
         Ok(Self {
-            id: new_id()?,
+            id: new_id(now)?,
             package_id: package.id.clone(),
             email,
-            password_hash,
+            password_hash: None,
             access_limit: package.access_limit,
             access_count: 0,
             active: true,
@@ -49,24 +48,27 @@ impl Link {
         })
     }
 
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let limit: Option<i64> = row.get(4)?;
-        let count: i64 = row.get(5)?;
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
         Ok(Self {
-            id: row.get(0)?,
-            package_id: row.get(1)?,
-            email: row.get(2)?,
+            id: row.text(0)?,
+            package_id: row.text(1)?,
+            email: row.get::<Option<String>>(2)?.and_then(|email| email.parse().ok()),
             password_hash: row.get(3)?,
-            access_limit: limit.and_then(|limit| u64::try_from(limit).ok()),
-            access_count: u64::try_from(count).unwrap_or_default(),
+            access_limit: row.get(4)?,
+            access_count: row.get(5)?,
             active: row.get(6)?,
             expires_at: row.get(7)?,
             created_at: row.get(8)?,
         })
     }
 
+    /// Who got it by mail; empty for nobody.
+    pub(crate) fn recipient(&self) -> &str {
+        self.email.as_ref().map_or("", EmailAddress::as_str)
+    }
+
     /// When it stops opening: its own time or its package's, whichever is first.
-    pub(crate) fn expiry(&self, package: &Package) -> Option<i64> {
+    pub(crate) fn expiry(&self, package: &Package) -> Option<Timestamp> {
         match (self.expires_at, package.expires_at) {
             (Some(own), Some(package)) => Some(own.min(package)),
             (own, package) => own.or(package),
@@ -78,172 +80,176 @@ impl Link {
         self.password_hash.as_deref().or(package.password_hash.as_deref())
     }
 
-    /// As the protocol shows it to the package's owner; it holds the secret.
-    pub(crate) fn json(&self, package: &Package, keys: &Keys, base: &str) -> Value {
-        let secret = keys.link_secret(&self.id);
-        json!({
-            "id": self.id,
-            "package_id": self.package_id,
-            "email": self.email.as_deref().unwrap_or_default(),
-            "download_secret": secret,
-            "url": url(base, &self.id, &secret),
-            "expiry": time(self.expiry(package)),
-            "access_limit": self.access_limit.unwrap_or_default(),
-            "access_count": self.access_count,
-            "active": self.active,
-            "has_password": self.required_password(package).is_some(),
-            "password_protected": self.required_password(package).is_some(),
-            "created_at": time(Some(self.created_at)),
-        })
+    /// Refuses a link that does not open, whatever the password.
+    pub(crate) fn check_open(&self, package: &Package, now: Timestamp) -> Result<(), Error> {
+        if !self.active {
+            return Err(Error::NotFound("link"));
+        }
+        if package.state == PackageState::New {
+            return Err(Error::NotFound("package"));
+        }
+        if package.state != PackageState::Finalized || self.expiry(package).is_some_and(|expiry| expiry <= now) {
+            return Err(Error::LinkExpired);
+        }
+        if self.access_limit.is_some_and(|limit| limit > 0 && self.access_count >= limit) {
+            return Err(Error::LimitReached);
+        }
+        Ok(())
+    }
+
+    /// What it is called in the audit log.
+    fn audit_name(&self, package: &Package) -> String {
+        match &self.email {
+            Some(email) => format!("{} of {} for {email}", self.id, package.name),
+            None => format!("{} of {}", self.id, package.name),
+        }
     }
 }
 
-/// The address of a link's page.
-pub(crate) fn url(base: &str, link: &str, secret: &str) -> String {
-    format!("{base}/{link}?secret={secret}")
-}
-
-/// Stores a new link.
-pub(crate) fn insert(connection: &Connection, link: &Link) -> Result<(), Refusal> {
-    let mut statement = connection.prepare_cached(
+fn insert(work: &Work<'_>, link: &Link) -> Result<(), Error> {
+    work.run(
         "INSERT INTO link (id, package_id, email, password_hash, access_limit, active, expires_at, created_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        values![
+            link.id.as_str(),
+            link.package_id.as_str(),
+            link.email.as_ref().map(EmailAddress::as_str),
+            link.password_hash,
+            link.access_limit,
+            link.active,
+            link.expires_at,
+            link.created_at
+        ],
     )?;
-    statement.execute(params![
-        link.id,
-        link.package_id,
-        link.email,
-        link.password_hash,
-        link.access_limit.and_then(|limit| i64::try_from(limit).ok()),
-        link.active,
-        link.expires_at,
-        link.created_at,
-    ])?;
     Ok(())
+}
+
+/// Makes the link of a recipient.
+pub(super) fn insert_for(
+    work: &Work<'_>,
+    package: &Package,
+    recipient: &EmailAddress,
+    now: Timestamp,
+) -> Result<Link, Error> {
+    let link = Link::new(package, Some(recipient.clone()), now)?;
+    insert(work, &link)?;
+    Ok(link)
+}
+
+/// Stores a new link, and owes it to its recipient: at once, or when the package is finalized.
+pub(crate) async fn create(database: &Database, link: Link, by: Authority) -> Result<(Link, Package), Error> {
+    let creating = database.transact(move |work| {
+        let package = packages::get_in(work, &link.package_id)?;
+        package.check_alive()?;
+        let sql = "SELECT count(*) FROM link WHERE package_id = ?1";
+        if work.value::<u64>(sql, values![package.id.as_str()])? >= MOST_LINKS {
+            return Err(Error::Conflict(format!("a package has at most {MOST_LINKS} links")));
+        }
+        insert(work, &link)?;
+        if let Some(email) = &link.email {
+            let due_at = (package.state == PackageState::Finalized).then(now);
+            mails::owe_link(work, &link, email, due_at)?;
+        }
+        by.actor(&package).note(work, "link.added", &link.audit_name(&package))?;
+        activity::add(work, &package, ActivityEvent::LinkCreated, link.recipient())?;
+        Ok((link.clone(), package))
+    });
+    creating.await
 }
 
 /// The link of that id and its package.
-pub(crate) fn find(connection: &Connection, id: &str) -> Result<Option<(Link, Package)>, Refusal> {
-    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM link WHERE id = ?1"))?;
-    let Some(link) = statement.query_row([id], Link::from_row).optional()? else { return Ok(None) };
-    let package = packages::get(connection, &link.package_id)?;
+pub(super) fn find_in(work: &Work<'_>, id: &LinkId) -> Result<Option<(Link, Package)>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM link WHERE id = ?1");
+    let Some(link) = work.one(&sql, values![id.as_str()], Link::from_row)? else { return Ok(None) };
+    let package = packages::get_in(work, &link.package_id)?;
     Ok(Some((link, package)))
 }
 
+/// The link of that id and its package.
+pub(crate) async fn find(database: &Database, id: LinkId) -> Result<Option<(Link, Package)>, Error> {
+    database.query(move |work| find_in(work, &id)).await
+}
+
 /// All links of a package, oldest first.
-pub(crate) fn list(connection: &Connection, package: &str) -> Result<Vec<Link>, Refusal> {
-    let mut statement = connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM link WHERE package_id = ?1 ORDER BY created_at, id"))?;
-    let rows = statement.query_map([package], Link::from_row)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+pub(crate) async fn list(database: &Database, package: PackageId) -> Result<Vec<Link>, Error> {
+    let listing = database.query(move |work| {
+        let sql = format!("SELECT {COLUMNS} FROM link WHERE package_id = ?1 ORDER BY created_at, id");
+        Ok::<_, Error>(work.all(&sql, values![package.as_str()], Link::from_row)?)
+    });
+    listing.await
 }
 
 /// Writes back what an owner may change of a link.
-pub(crate) fn update(connection: &Connection, link: &Link) -> Result<(), Refusal> {
-    let mut statement = connection.prepare_cached(
-        "UPDATE link SET password_hash = ?2, access_limit = ?3, active = ?4, expires_at = ?5 WHERE id = ?1",
-    )?;
-    statement.execute(params![
-        link.id,
-        link.password_hash,
-        link.access_limit.and_then(|limit| i64::try_from(limit).ok()),
-        link.active,
-        link.expires_at,
-    ])?;
-    Ok(())
+pub(crate) async fn update(database: &Database, link: Link, by: Authority) -> Result<(Link, Package), Error> {
+    let updating = database.transact(move |work| {
+        work.run(
+            "UPDATE link SET password_hash = ?2, access_limit = ?3, active = ?4, expires_at = ?5 WHERE id = ?1",
+            values![link.id.as_str(), link.password_hash, link.access_limit, link.active, link.expires_at],
+        )?;
+        let (changed, package) = find_in(work, &link.id)?.or_not_found("link")?;
+        by.actor(&package).note(work, "link.changed", &changed.audit_name(&package))?;
+        Ok::<_, Error>((changed, package))
+    });
+    updating.await
 }
 
 /// Forgets a link.
-pub(crate) fn delete(connection: &Connection, id: &str) -> Result<(), Refusal> {
-    match connection.prepare_cached("DELETE FROM link WHERE id = ?1")?.execute([id])? {
-        0 => Err(Refusal::not_found("link")),
-        _ => Ok(()),
-    }
-}
-
-/// Why a link does not open, whatever the password.
-pub(crate) fn closed(link: &Link, package: &Package, now: i64) -> Option<Refusal> {
-    if !link.active {
-        return Some(Refusal::not_found("link"));
-    }
-    if package.state == "new" {
-        return Some(Refusal::not_found("package"));
-    }
-    if package.state != "finalized" || link.expiry(package).is_some_and(|expiry| expiry <= now) {
-        return Some(Refusal::gone("the link has expired"));
-    }
-    if link.access_limit.is_some_and(|limit| limit > 0 && link.access_count >= limit) {
-        return Some(Refusal::new(
-            axum::http::StatusCode::FORBIDDEN,
-            "limit_reached",
-            "the link has been used as often as it may be",
-        ));
-    }
-    None
+pub(crate) async fn delete(database: &Database, id: LinkId, by: Authority) -> Result<(), Error> {
+    let deleting = database.transact(move |work| {
+        let (link, package) = find_in(work, &id)?.or_not_found("link")?;
+        work.run("DELETE FROM link WHERE id = ?1", values![id.as_str()])?;
+        by.actor(&package).note(work, "link.removed", &link.audit_name(&package))
+    });
+    deleting.await
 }
 
 /// Counts a visit against the link's limit, once. Refuses a visit that has not been counted when the link does not
 /// open any more; one that has been counted goes on as long as the package is there.
-pub(crate) fn count_visit(connection: &Connection, link: &str, visit: &str, now: i64) -> Result<(), Refusal> {
-    let (link, package) = find(connection, link)?.ok_or_else(|| Refusal::not_found("link"))?;
-    let counted: bool = connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM link_visit WHERE link_id = ?1 AND visit = ?2)")?
-        .query_row([&link.id, visit], |row| row.get(0))?;
-    let as_if_unlimited = Link { access_limit: None, ..link.clone() };
-    if let Some(refusal) = closed(if counted { &as_if_unlimited } else { &link }, &package, now) {
-        return Err(refusal);
-    }
-    if counted {
-        return Ok(());
-    }
-    connection
-        .prepare_cached("INSERT INTO link_visit (link_id, visit, created_at) VALUES (?1, ?2, ?3)")?
-        .execute(params![link.id, visit, now])?;
-    connection.prepare_cached("UPDATE link SET access_count = access_count + 1 WHERE id = ?1")?.execute([&link.id])?;
-    activity::add(connection, &package, Event::Downloaded, link.email.as_deref().unwrap_or_default())
+pub(crate) async fn count_visit(database: &Database, link: LinkId, visit: String) -> Result<(), Error> {
+    let counting = database.transact(move |work| {
+        let now = now();
+        let (link, package) = find_in(work, &link)?.or_not_found("link")?;
+        let sql = "SELECT EXISTS (SELECT 1 FROM link_visit WHERE link_id = ?1 AND visit = ?2)";
+        if work.value(sql, values![link.id.as_str(), visit])? {
+            return Link { access_limit: None, ..link }.check_open(&package, now);
+        }
+        link.check_open(&package, now)?;
+        work.run(
+            "INSERT INTO link_visit (link_id, visit, created_at) VALUES (?1, ?2, ?3)",
+            values![link.id.as_str(), visit, now],
+        )?;
+        work.run("UPDATE link SET access_count = access_count + 1 WHERE id = ?1", values![link.id.as_str()])?;
+        activity::add(work, &package, ActivityEvent::PackageDownloaded, link.recipient())
+    });
+    counting.await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn package() -> Package {
-        Package {
-            id: "P".into(),
-            team_id: "T".into(),
-            portal_id: None,
-            state: "finalized".into(),
-            name: String::new(),
-            description: String::new(),
-            sender: String::new(),
-            recipients: Vec::new(),
-            password_hash: None,
-            access_limit: Some(2),
-            expiry_days: None,
-            unlimited_storage: false,
-            tag_id: None,
-            teamspace_id: None,
-            metadata: Value::Null,
-            size: 0,
-            file_count: 1,
-            created_at: 0,
-            updated_at: 0,
-            finalized_at: Some(0),
-            expires_at: Some(100),
-        }
-    }
+    use crate::records::tests::package;
 
     #[test]
-    fn a_link_closes_for_each_reason_with_its_own_status() {
-        let package = package();
-        let link = Link::new(&package, None, None, 0).unwrap();
-        let status = |link: &Link, package: &Package, now| closed(link, package, now).map(|r| r.status.as_u16());
-        assert_eq!(status(&link, &package, 99), None);
-        assert_eq!(status(&link, &package, 100), Some(410));
-        assert_eq!(status(&Link { expires_at: Some(50), ..link.clone() }, &package, 50), Some(410));
-        assert_eq!(status(&Link { access_count: 2, ..link.clone() }, &package, 0), Some(403));
-        assert_eq!(status(&Link { active: false, ..link.clone() }, &package, 0), Some(404));
-        assert_eq!(status(&link, &Package { state: "new".into(), ..package.clone() }, 0), Some(404));
-        assert_eq!(status(&link, &Package { state: "expired".into(), ..package }, 0), Some(410));
+    fn a_link_closes_for_each_reason_with_its_own_error() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let package = Package {
+            state: PackageState::Finalized,
+            access_limit: Some(2),
+            expires_at: Some(at(100)),
+            ..package("P")
+        };
+        let link = Link::new(&package, None, at(0)).unwrap();
+        assert!(link.check_open(&package, at(99)).is_ok());
+        assert!(matches!(link.check_open(&package, at(100)), Err(Error::LinkExpired)));
+        let closed = |link: Link, package: &Package, now| link.check_open(package, now).unwrap_err();
+        let early = Link { expires_at: Some(at(50)), ..link.clone() };
+        assert!(matches!(closed(early, &package, at(50)), Error::LinkExpired));
+        let used = Link { access_count: 2, ..link.clone() };
+        assert!(matches!(closed(used, &package, at(0)), Error::LimitReached));
+        let inactive = Link { active: false, ..link.clone() };
+        assert!(matches!(closed(inactive, &package, at(0)), Error::NotFound("link")));
+        let in_state = |state| Package { state, ..package.clone() };
+        assert!(matches!(closed(link.clone(), &in_state(PackageState::New), at(0)), Error::NotFound("package")));
+        assert!(matches!(closed(link, &in_state(PackageState::Expired), at(0)), Error::LinkExpired));
     }
 }

@@ -1,113 +1,122 @@
-//! Lists in pages: what to show of them, in which order, as the query says.
+//! Lists in pages: conditions, order and window as parts of a statement.
+//!
+//! Only names of columns that are in the source become part of a statement; everything that was given is a value.
 
-use rusqlite::types::Value as Sql;
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use masv_db::{DbError, Row, Value, Work};
 
-use crate::http::wire::{parse_time, query_values};
+use super::Error;
 
-/// The most records of a page.
-const MOST: u64 = 100;
-/// The records of a page whose size is not given.
-const USUAL: u64 = 50;
+/// Which stretch of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// How many entries.
+    pub limit: u64,
+    /// How many come before it.
+    pub offset: u64,
+    /// By what, as it was asked for.
+    pub sort: Option<Sort>,
+}
 
-/// A query as it came: names may be repeated.
-pub(crate) struct Asked(Vec<(String, String)>);
+/// The order of a list, by the name of a field of its entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sort {
+    pub field: String,
+    pub descending: bool,
+}
 
-impl Asked {
-    /// Reads the query of an address.
-    pub(crate) fn new(query: Option<&str>) -> Self {
-        Self(url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect())
-    }
+/// A stretch of time, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Span {
+    pub from: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
 
-    /// The value of `key`, if it is given and not empty.
-    pub(crate) fn one(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
-    }
+/// A stretch of a list, and how many entries the whole has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listed<T> {
+    pub total: u64,
+    pub entries: Vec<T>,
+}
 
-    /// All values of `key`.
-    pub(crate) fn all(&self, key: &str) -> Vec<String> {
-        query_values(&self.0, key)
-    }
-
-    fn number(&self, key: &str) -> Option<u64> {
-        self.one(key)?.parse().ok()
-    }
-
-    /// How many records a page has, and how many come before it. The first page is 1.
-    pub(crate) fn page(&self) -> (i64, i64) {
-        let limit = self.number("limit").unwrap_or(USUAL).clamp(1, MOST);
-        let before = (self.number("page").unwrap_or(1).max(1) - 1).saturating_mul(limit);
-        (i64::try_from(limit).unwrap_or(1), i64::try_from(before).unwrap_or(i64::MAX))
-    }
-
-    /// The `ORDER BY` for `sort`, among these names and their columns; the first is the order of who does not say,
-    /// newest first.
+impl Window {
+    /// The `ORDER BY`, among these fields and their columns; the first is the order of who does not say, newest first.
     pub(crate) fn order(&self, columns: &[(&str, &str)]) -> String {
-        let asked = self.one("sort").unwrap_or_default();
-        let (name, down) = match asked.strip_prefix('-') {
-            Some(name) => (name, true),
-            None => (asked, false),
-        };
-        let known = columns.iter().find(|(known, _)| *known == name);
-        let (column, down) = match (known, columns.first()) {
-            (Some((_, column)), _) => (*column, down),
-            (None, Some((_, column))) => (*column, true),
-            (None, None) => ("id", true),
-        };
-        let way = if down { "DESC" } else { "ASC" };
+        let asked = self.sort.as_ref();
+        let known = asked.and_then(|sort| {
+            let (_, column) = columns.iter().find(|(field, _)| *field == sort.field)?;
+            Some((*column, sort.descending))
+        });
+        let usual = columns.first().map_or("id", |(_, column)| *column);
+        let (column, descending) = known.unwrap_or((usual, true));
+        let way = if descending { "DESC" } else { "ASC" };
         format!("ORDER BY {column} {way}, id {way}")
     }
 }
 
-/// Conditions of a query and their values, in order.
+/// Conditions of a statement and their values, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Conditions {
     text: String,
-    pub values: Vec<Sql>,
+    values: Vec<Value<'static>>,
 }
 
 impl Conditions {
     /// Adds a condition with one `?` and its value.
-    pub(crate) fn add(&mut self, condition: &str, value: impl Into<Sql>) {
+    pub(crate) fn add(&mut self, condition: &str, value: Value<'static>) {
         self.text.push_str(if self.text.is_empty() { "WHERE " } else { " AND " });
         self.text.push_str(condition);
-        self.values.push(value.into());
+        self.values.push(value);
+    }
+
+    /// Adds that `column` is this text.
+    pub(crate) fn is(&mut self, column: &str, value: &str) {
+        self.add(&format!("{column} = ?"), text(value));
     }
 
     /// Adds that `column` is one of `values`, if there are any.
-    pub(crate) fn one_of(&mut self, column: &str, values: Vec<String>) {
+    pub(crate) fn one_of(&mut self, column: &str, values: &[String]) {
         if let Some((first, rest)) = values.split_first() {
             let marks = ", ?".repeat(rest.len());
-            self.add(&format!("{column} IN (?{marks})"), first.clone());
-            self.values.extend(rest.iter().cloned().map(Sql::from));
+            self.add(&format!("{column} IN (?{marks})"), text(first));
+            self.values.extend(rest.iter().map(|value| text(value)));
         }
     }
 
-    /// Adds that the text in `column` contains what the query gives as `key`.
-    pub(crate) fn contains(&mut self, column: &str, asked: &Asked, key: &str) {
-        if let Some(part) = asked.one(key) {
-            self.add(&format!("instr(lower({column}), lower(?)) > 0"), part.to_owned());
+    /// Adds that the text in `column` contains this one, if there is one.
+    pub(crate) fn contains(&mut self, column: &str, part: Option<&String>) {
+        if let Some(part) = part {
+            self.add(&format!("instr(lower({column}), lower(?)) > 0"), text(part));
         }
     }
 
-    /// Adds that the time in `column` lies between `{key}_start` and `{key}_end` of the query.
-    pub(crate) fn between(&mut self, column: &str, asked: &Asked, key: &str) {
-        for (end, comparison) in [("start", ">="), ("end", "<=")] {
-            if let Some(time) = asked.one(&format!("{key}_{end}")).and_then(parse_time) {
-                self.add(&format!("{column} {comparison} ?"), time);
+    /// Adds that the time in `column` lies in a stretch of time.
+    pub(crate) fn within(&mut self, column: &str, span: Span) {
+        for (end, comparison) in [(span.from, ">="), (span.until, "<=")] {
+            if let Some(end) = end {
+                self.add(&format!("{column} {comparison} ?"), Value::Integer(end.as_millisecond()));
             }
         }
     }
 
-    /// The `WHERE` of it all, empty without conditions.
-    pub(crate) fn text(&self) -> &str {
-        &self.text
+    /// The entries of `table` that fulfil it all.
+    pub(crate) fn list<T>(
+        &self,
+        work: &Work<'_>,
+        (columns, table): (&str, &str),
+        order: &str,
+        window: &Window,
+        read: impl FnMut(&Row<'_>) -> Result<T, DbError>,
+    ) -> Result<Listed<T>, Error> {
+        let (conditions, Window { limit, offset, .. }) = (&self.text, window);
+        let total = work.value(&format!("SELECT count(*) FROM {table} {conditions}"), &self.values)?;
+        let sql = format!("SELECT {columns} FROM {table} {conditions} {order} LIMIT {limit} OFFSET {offset}");
+        Ok(Listed { total, entries: work.all(&sql, &self.values, read)? })
     }
 }
 
-/// A page as the protocol shows it.
-pub(crate) fn page(total: i64, records: Vec<Value>) -> Value {
-    json!({ "metadata": { "total": total }, "records": records })
+fn text(value: &str) -> Value<'static> {
+    Value::Text(value.to_owned().into())
 }
 
 #[cfg(test)]
@@ -115,40 +124,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_begin_at_one_and_have_bounds() {
-        let page = |query| Asked::new(Some(query)).page();
-        assert_eq!(page(""), (50, 0));
-        assert_eq!(page("page=0&limit=10"), (10, 0));
-        assert_eq!(page("page=3&limit=10"), (10, 20));
-        assert_eq!(page("page=1&limit=0"), (1, 0));
-        assert_eq!(page("limit=1000"), (100, 0));
-        assert_eq!(page("page=18446744073709551615"), (50, i64::MAX));
-        assert_eq!(page("page=x&limit=y"), (50, 0));
-    }
-
-    #[test]
     fn only_known_columns_become_part_of_a_statement() {
         let columns = [("created_at", "created_at"), ("name", "lower(name)")];
-        let order = |query| Asked::new(Some(query)).order(&columns);
-        assert_eq!(order(""), "ORDER BY created_at DESC, id DESC");
-        assert_eq!(order("sort=name"), "ORDER BY lower(name) ASC, id ASC");
-        assert_eq!(order("sort=-name"), "ORDER BY lower(name) DESC, id DESC");
-        assert_eq!(order("sort=name;DROP"), "ORDER BY created_at DESC, id DESC");
+        let order = |field: &str, descending| {
+            let sort = Some(Sort { field: field.to_owned(), descending });
+            Window { limit: 1, offset: 0, sort }.order(&columns)
+        };
+        assert_eq!(Window { limit: 1, offset: 0, sort: None }.order(&columns), "ORDER BY created_at DESC, id DESC");
+        assert_eq!(order("name", false), "ORDER BY lower(name) ASC, id ASC");
+        assert_eq!(order("name", true), "ORDER BY lower(name) DESC, id DESC");
+        assert_eq!(order("name;DROP", false), "ORDER BY created_at DESC, id DESC");
     }
 
     #[test]
     fn conditions_join_and_keep_their_values_apart() {
         let mut conditions = Conditions::default();
-        conditions.one_of("state", Vec::new());
-        assert_eq!(conditions.text(), "");
-        conditions.one_of("state", vec!["new".into(), "x' OR 1".into()]);
-        conditions.contains("name", &Asked::new(Some("name=a%25b")), "name");
-        conditions.between(
-            "created_at",
-            &Asked::new(Some("created_at_start=2026-01-02&created_at_end=x")),
-            "created_at",
-        );
-        assert_eq!(conditions.text(), "WHERE state IN (?, ?) AND instr(lower(name), lower(?)) > 0 AND created_at >= ?");
+        conditions.one_of("state", &[]);
+        assert_eq!(conditions.text, "");
+        conditions.one_of("state", &["new".into(), "x' OR 1".into()]);
+        conditions.contains("name", Some(&"a%b".to_owned()));
+        conditions.within("created_at", Span { from: Some(Timestamp::UNIX_EPOCH), until: None });
+        assert_eq!(conditions.text, "WHERE state IN (?, ?) AND instr(lower(name), lower(?)) > 0 AND created_at >= ?");
         assert_eq!(conditions.values.len(), 4);
     }
 }

@@ -1,19 +1,40 @@
 //! What the hub knows: its tables as types, and all SQL.
 //!
-//! **In**: calls within a transaction of the database. **Out**: rows, and refusals of what the rules forbid.
+//! **In**: what is to be changed or asked, by whom. **Out**: rows as types, and an [`Error`] for what the rules forbid.
+//!
+//! **Guarantees.** Each change is one transaction: the rows, the activity, the audit entry, the mails and the webhook calls that
+//! it owes are there together, or not at all. Transactions are opened here and nowhere else.
+//!
+//! **On a crash** the database is what its last commit left.
 //!
 //! Must never know: HTTP, the storage, the jobs.
 
 pub(crate) mod accounts;
 pub(crate) mod activity;
+pub(crate) mod api_keys;
 pub(crate) mod audit;
+mod error;
 pub(crate) mod files;
+mod ids;
 pub(crate) mod links;
 pub(crate) mod listing;
+pub(crate) mod mails;
+pub(crate) mod members;
+pub(crate) mod multipart_complete;
+pub(crate) mod outbox;
 pub(crate) mod packages;
 pub(crate) mod portal_form;
 pub(crate) mod portals;
+pub(crate) mod provision;
 pub(crate) mod quotas;
 pub(crate) mod restrictions;
+pub(crate) mod retention;
 pub(crate) mod schema;
 pub(crate) mod tags;
+pub(crate) mod teams;
+#[cfg(test)]
+pub(crate) mod tests;
+pub(crate) mod webhooks;
+
+pub(crate) use error::{Error, OrNotFound};
+pub(crate) use ids::{is_id, new_id};

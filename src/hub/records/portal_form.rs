@@ -3,10 +3,10 @@
 //! The names of a field's properties are the protocol's for the fields of a portal's form; `visibility` is `required` or
 //! `optional`. What else a sender gives is kept as it is.
 
-use serde::{Deserialize, Serialize};
+use masv_protocol::{FieldKind, MetadataField, Visibility};
 use serde_json::Value;
 
-use crate::error::Refusal;
+use super::Error;
 
 /// The most fields of a portal.
 const MOST_FIELDS: usize = 50;
@@ -17,117 +17,74 @@ const MOST_OPTIONS: usize = 200;
 /// The longest answers together, bytes of JSON.
 const LONGEST_ANSWERS: usize = 64 << 10;
 
-/// Something to fill in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Field {
-    /// Its key in `custom_metadata`.
-    pub name: String,
-    /// What people read; empty: the name.
-    #[serde(default)]
-    pub label: String,
-    #[serde(default)]
-    pub visibility: Visibility,
-    #[serde(rename = "type", default)]
-    pub kind: Kind,
-    /// What can be chosen, of a dropdown.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub options: Vec<String>,
-}
-
-/// Whether a field must be filled in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Visibility {
-    #[default]
-    Optional,
-    Required,
-}
-
-/// How a field is filled in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    #[default]
-    ShortText,
-    LongText,
-    Dropdown,
-    Number,
-    Date,
-}
-
 /// What a sender filled in, for people to read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub label: String,
     pub value: String,
 }
 
-impl Field {
-    /// What people read.
-    pub(crate) fn label(&self) -> &str {
-        if self.label.is_empty() { &self.name } else { &self.label }
-    }
+fn invalid(message: impl Into<String>) -> Error {
+    Error::Invalid(message.into())
 }
 
 /// Refuses fields that nobody could fill in.
-pub(crate) fn check(fields: &[Field]) -> Result<(), Refusal> {
+pub(crate) fn check(fields: &[MetadataField]) -> Result<(), Error> {
     if fields.len() > MOST_FIELDS {
-        return Err(Refusal::invalid(format!("a portal has at most {MOST_FIELDS} metadata_fields")));
+        return Err(invalid(format!("a portal has at most {MOST_FIELDS} metadata_fields")));
     }
     for (index, field) in fields.iter().enumerate() {
-        let invalid = |what: &str| Refusal::invalid(format!("metadata_fields: {:?} {what}", field.name));
+        let wrong = |what: &str| invalid(format!("metadata_fields: {:?} {what}", field.name));
         let too_long = |text: &String| text.len() > LONGEST_NAME || text.chars().any(char::is_control);
         if field.name.trim().is_empty() || too_long(&field.name) || too_long(&field.label) {
-            return Err(invalid("needs a name of 1 to 100 bytes, and a label no longer than that"));
+            return Err(wrong("needs a name of 1 to 100 bytes, and a label no longer than that"));
         }
         if fields[..index].iter().any(|other| other.name == field.name) {
-            return Err(invalid("is there twice"));
+            return Err(wrong("is there twice"));
         }
-        if (field.kind == Kind::Dropdown) == field.options.is_empty() {
-            return Err(invalid("has options exactly if it is a dropdown"));
+        if (field.kind == FieldKind::Dropdown) == field.options.is_empty() {
+            return Err(wrong("has options exactly if it is a dropdown"));
         }
         if field.options.len() > MOST_OPTIONS
             || field.options.iter().any(|option| option.is_empty() || too_long(option))
         {
-            return Err(invalid("has an option that is empty or too long, or too many options"));
+            return Err(wrong("has an option that is empty or too long, or too many options"));
         }
     }
     Ok(())
 }
 
 /// Refuses what a sender filled in where something is missing or none of the choices: the message names every such field.
-pub(crate) fn check_answers(fields: &[Field], given: &Value) -> Result<(), Refusal> {
+pub(crate) fn check_answers(fields: &[MetadataField], given: &Value) -> Result<(), Error> {
     if !matches!(given, Value::Null | Value::Object(_)) {
-        return Err(Refusal::invalid("custom_metadata must be an object"));
+        return Err(invalid("custom_metadata must be an object"));
     }
     if given.to_string().len() > LONGEST_ANSWERS {
-        return Err(Refusal::invalid(format!("custom_metadata has more than {LONGEST_ANSWERS} bytes")));
+        return Err(invalid(format!("custom_metadata has more than {LONGEST_ANSWERS} bytes")));
     }
     let problems: Vec<String> = fields.iter().filter_map(|field| problem(field, given)).collect();
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(Refusal::invalid(format!("custom_metadata: {}", problems.join("; "))))
-    }
+    if problems.is_empty() { Ok(()) } else { Err(invalid(format!("custom_metadata: {}", problems.join("; ")))) }
 }
 
-fn problem(field: &Field, given: &Value) -> Option<String> {
+fn problem(field: &MetadataField, given: &Value) -> Option<String> {
     let name = &field.name;
     let Some(text) = answer(field, given) else {
         return (field.visibility == Visibility::Required).then(|| format!("{name} is required"));
     };
     match field.kind {
-        Kind::Dropdown if !field.options.contains(&text) => {
+        FieldKind::Dropdown if !field.options.contains(&text) => {
             Some(format!("{name} must be one of {}", field.options.join(", ")))
         }
-        Kind::Number if text.parse::<f64>().is_err() => Some(format!("{name} must be a number")),
-        Kind::Date if text.parse::<jiff::civil::Date>().is_err() => Some(format!("{name} must be a date, YYYY-MM-DD")),
+        FieldKind::Number if text.parse::<f64>().is_err() => Some(format!("{name} must be a number")),
+        FieldKind::Date if text.parse::<jiff::civil::Date>().is_err() => {
+            Some(format!("{name} must be a date, YYYY-MM-DD"))
+        }
         _ => None,
     }
 }
 
 /// What was filled in as text; `None` when nothing was.
-fn answer(field: &Field, given: &Value) -> Option<String> {
+fn answer(field: &MetadataField, given: &Value) -> Option<String> {
     let text = match given.get(&field.name)? {
         Value::Null => return None,
         Value::String(text) => text.trim().to_owned(),
@@ -137,7 +94,7 @@ fn answer(field: &Field, given: &Value) -> Option<String> {
 }
 
 /// What a sender filled in of `fields`, in their order, then whatever else was given.
-pub(crate) fn answers(fields: &[Field], given: &Value) -> Vec<Answer> {
+pub(crate) fn answers(fields: &[MetadataField], given: &Value) -> Vec<Answer> {
     let asked = fields
         .iter()
         .filter_map(|field| Some(Answer { label: field.label().to_owned(), value: answer(field, given)? }));
@@ -155,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    fn fields(value: Value) -> Vec<Field> {
+    fn fields(value: Value) -> Vec<MetadataField> {
         serde_json::from_value(value).unwrap()
     }
 
@@ -183,7 +140,7 @@ mod tests {
             { "name": "day", "type": "number" },
             { "name": "shot", "type": "date" },
         ]));
-        let message = |given: Value| check_answers(&fields, &given).unwrap_err().message;
+        let message = |given: Value| check_answers(&fields, &given).unwrap_err().to_string();
         assert_eq!(message(Value::Null), "custom_metadata: reel is required");
         assert_eq!(
             message(json!({ "reel": " ", "camera": "C", "day": "x", "shot": "1.2.26" })),

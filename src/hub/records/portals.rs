@@ -1,68 +1,95 @@
 //! Portals: anybody may send a package to one, its recipients get it.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use masv_db::{Database, DbError, Row, Work, values};
+use masv_protocol::{
+    self as protocol, EmailAddress, MetadataField, PortalId, PublicPortal, Restrictions, TagChoice, TagId, TeamId,
+};
 
-use crate::error::Refusal;
-use crate::http::wire::{now, time};
-use crate::records::listing::{Asked, Conditions};
-use crate::records::portal_form::Field;
-use crate::records::restrictions::Restrictions;
+use super::audit::Actor;
+use super::ids::new_id;
+use super::listing::{Conditions, Listed, Window};
+use super::packages::{addresses, protocol_time};
+use super::{Error, OrNotFound, tags};
+use crate::clock::now;
 
 /// A portal.
 #[derive(Debug, Clone)]
 pub(crate) struct Portal {
-    pub id: String,
-    pub team_id: String,
+    pub id: PortalId,
+    pub team_id: TeamId,
     pub subdomain: String,
     pub name: String,
     pub message: String,
-    pub recipients: Vec<String>,
+    pub recipients: Vec<EmailAddress>,
     pub active: bool,
     /// When it closes by itself; absent: never.
-    pub closes_at: Option<i64>,
+    pub closes_at: Option<Timestamp>,
     pub access_code_hash: Option<String>,
     pub download_password_hash: Option<String>,
+    /// Days from finalizing that packages live; absent: the hub's default.
     pub expiry_days: Option<u64>,
     pub unlimited_storage: bool,
-    pub tag_id: Option<String>,
+    pub tag_id: Option<TagId>,
     pub restrictions: Restrictions,
     /// What senders are asked to fill in.
-    pub fields: Vec<Field>,
-    pub created_at: i64,
-    pub updated_at: i64,
+    pub fields: Vec<MetadataField>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
 }
 
 const COLUMNS: &str = "id, team_id, subdomain, name, message, recipients, active, access_code_hash, \
     download_password_hash, expiry_days, tag_id, restrictions, created_at, updated_at, unlimited_storage, fields, closes_at";
 
 impl Portal {
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let (recipients, restrictions, fields): (String, String, String) = (row.get(5)?, row.get(11)?, row.get(15)?);
-        let expiry_days: Option<i64> = row.get(9)?;
+    /// An open portal of a team, of which nothing is set yet.
+    pub(crate) fn new(team_id: TeamId) -> Result<Self, Error> {
+        let now = now();
         Ok(Self {
-            id: row.get(0)?,
-            team_id: row.get(1)?,
+            id: new_id(now)?,
+            team_id,
+            subdomain: String::new(),
+            name: String::new(),
+            message: String::new(),
+            recipients: Vec::new(),
+            active: true,
+            closes_at: None,
+            access_code_hash: None,
+            download_password_hash: None,
+            expiry_days: None,
+            unlimited_storage: false,
+            tag_id: None,
+            restrictions: Restrictions::default(),
+            fields: Vec::new(),
+            created_at: now,
+            updated_at: now,
+        })
+    }
+
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        Ok(Self {
+            id: row.text(0)?,
+            team_id: row.text(1)?,
             subdomain: row.get(2)?,
             name: row.get(3)?,
             message: row.get(4)?,
-            recipients: serde_json::from_str(&recipients).unwrap_or_default(),
+            recipients: addresses(row, 5)?,
             active: row.get(6)?,
             access_code_hash: row.get(7)?,
             download_password_hash: row.get(8)?,
-            expiry_days: expiry_days.and_then(|days| u64::try_from(days).ok()),
-            tag_id: row.get(10)?,
-            restrictions: serde_json::from_str(&restrictions).unwrap_or_default(),
+            expiry_days: row.get(9)?,
+            tag_id: row.maybe_text(10)?,
+            restrictions: serde_json::from_str(&row.get::<String>(11)?).unwrap_or_default(),
             created_at: row.get(12)?,
             updated_at: row.get(13)?,
             unlimited_storage: row.get(14)?,
-            fields: serde_json::from_str(&fields).unwrap_or_default(),
+            fields: serde_json::from_str(&row.get::<String>(15)?).unwrap_or_default(),
             closes_at: row.get(16)?,
         })
     }
 
     /// Whether it takes packages at this time.
-    pub(crate) fn is_open(&self, now: i64) -> bool {
+    pub(crate) fn is_open(&self, now: Timestamp) -> bool {
         self.active && self.closes_at.is_none_or(|closes| now < closes)
     }
 
@@ -71,39 +98,36 @@ impl Portal {
         if self.name.is_empty() { &self.subdomain } else { &self.name }
     }
 
-    /// As its senders see it.
-    pub(crate) fn public_json(&self) -> Value {
-        let mut shown = json!({
-            "id": self.id,
-            "subdomain": self.subdomain,
-            "name": self.name,
-            "message": self.message,
-            "active": self.is_open(now()),
-            "expiry_enabled": self.closes_at.is_some(),
-            "expiry": time(self.closes_at),
-            "has_access_code": self.access_code_hash.is_some(),
-            "has_download_password": self.download_password_hash.is_some(),
-            "metadata_fields": self.fields,
-        });
-        if let (Value::Object(shown), Ok(Value::Object(restrictions))) =
-            (&mut shown, serde_json::to_value(&self.restrictions))
-        {
-            shown.extend(restrictions);
+    /// As its senders see it at this time.
+    pub(crate) fn public_message(&self, now: Timestamp) -> PublicPortal {
+        PublicPortal {
+            id: self.id.clone(),
+            subdomain: self.subdomain.clone(),
+            name: self.name.clone(),
+            message: self.message.clone(),
+            active: self.is_open(now),
+            expiry_enabled: self.closes_at.is_some(),
+            expiry: protocol_time(self.closes_at),
+            has_access_code: self.access_code_hash.is_some(),
+            has_download_password: self.download_password_hash.is_some(),
+            metadata_fields: self.fields.clone(),
+            restrictions: self.restrictions.clone(),
         }
-        shown
     }
 
-    /// As its team sees it.
-    pub(crate) fn json(&self) -> Value {
-        let mut shown = self.public_json();
-        shown["team_id"] = self.team_id.as_str().into();
-        shown["recipients"] = json!(self.recipients);
+    /// As its team sees it at this time; `url` is the address of its page.
+    pub(crate) fn message(&self, now: Timestamp, url: String) -> protocol::Portal {
         let days = self.expiry_days.and_then(|days| i64::try_from(days).ok()).unwrap_or_default();
-        shown["custom_expiry_days"] = if self.unlimited_storage { -1 } else { days }.into();
-        shown["tag_id"] = json!(self.tag_id);
-        shown["created_at"] = time(Some(self.created_at)).into();
-        shown["updated_at"] = time(Some(self.updated_at)).into();
-        shown
+        protocol::Portal {
+            public: self.public_message(now),
+            team_id: Some(self.team_id.clone()),
+            recipients: self.recipients.iter().map(ToString::to_string).collect(),
+            custom_expiry_days: if self.unlimited_storage { -1 } else { days },
+            tag_id: self.tag_id.clone(),
+            created_at: self.created_at.into(),
+            updated_at: self.updated_at.into(),
+            url: Some(url),
+        }
     }
 }
 
@@ -116,89 +140,143 @@ pub(crate) fn is_subdomain(text: &str) -> bool {
 }
 
 /// Stores a new portal.
-pub(crate) fn insert(connection: &Connection, portal: &Portal) -> Result<(), Refusal> {
-    if find_by_subdomain(connection, &portal.subdomain)?.is_some() {
-        return Err(Refusal::conflict("this subdomain is taken"));
-    }
-    connection
-        .prepare_cached(
-            "INSERT INTO portal (id, team_id, subdomain, created_at, name, message, recipients, active,
-                access_code_hash, download_password_hash, expiry_days, tag_id, restrictions, updated_at,
-                unlimited_storage)
-             VALUES (?1, ?2, ?3, ?4, '', '', '[]', 1, NULL, NULL, NULL, NULL, '{}', ?4, 0)",
-        )?
-        .execute(params![portal.id, portal.team_id, portal.subdomain, portal.created_at])?;
-    update(connection, portal)
+pub(super) fn insert(work: &Work<'_>, portal: &Portal) -> Result<(), Error> {
+    work.run(
+        "INSERT INTO portal (id, team_id, subdomain, created_at, name, message, recipients, active,
+            access_code_hash, download_password_hash, expiry_days, tag_id, restrictions, updated_at,
+            unlimited_storage)
+         VALUES (?1, ?2, ?3, ?4, '', '', '[]', 1, NULL, NULL, NULL, NULL, '{}', ?4, 0)",
+        values![portal.id.as_str(), portal.team_id.as_str(), portal.subdomain, portal.created_at],
+    )?;
+    put(work, portal)
 }
 
 /// Writes back what may change of a portal.
-pub(crate) fn update(connection: &Connection, portal: &Portal) -> Result<(), Refusal> {
-    let mut statement = connection.prepare_cached(
+pub(super) fn put(work: &Work<'_>, portal: &Portal) -> Result<(), Error> {
+    work.run(
         "UPDATE portal SET name = ?2, message = ?3, recipients = ?4, active = ?5, access_code_hash = ?6,
             download_password_hash = ?7, expiry_days = ?8, tag_id = ?9, restrictions = ?10, updated_at = ?11,
             subdomain = ?12, unlimited_storage = ?13, fields = ?14, closes_at = ?15 WHERE id = ?1",
+        values![
+            portal.id.as_str(),
+            portal.name,
+            portal.message,
+            serde_json::to_string(&portal.recipients).unwrap_or_default(),
+            portal.active,
+            portal.access_code_hash,
+            portal.download_password_hash,
+            portal.expiry_days,
+            portal.tag_id.as_ref().map(TagId::as_str),
+            serde_json::to_string(&portal.restrictions).unwrap_or_default(),
+            portal.updated_at,
+            portal.subdomain,
+            portal.unlimited_storage,
+            serde_json::to_string(&portal.fields).unwrap_or_default(),
+            portal.closes_at
+        ],
     )?;
-    statement.execute(params![
-        portal.id,
-        portal.name,
-        portal.message,
-        json!(portal.recipients).to_string(),
-        portal.active,
-        portal.access_code_hash,
-        portal.download_password_hash,
-        portal.expiry_days.and_then(|days| i64::try_from(days).ok()),
-        portal.tag_id,
-        serde_json::to_string(&portal.restrictions).unwrap_or_default(),
-        portal.updated_at,
-        portal.subdomain,
-        portal.unlimited_storage,
-        serde_json::to_string(&portal.fields).unwrap_or_default(),
-        portal.closes_at,
-    ])?;
     Ok(())
 }
 
 /// The portal of that id, if there is one.
-pub(crate) fn find(connection: &Connection, id: &str) -> Result<Option<Portal>, Refusal> {
-    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM portal WHERE id = ?1"))?;
-    Ok(statement.query_row([id], Portal::from_row).optional()?)
-}
-
-/// The portal of that id, or the refusal that there is none.
-pub(crate) fn get(connection: &Connection, id: &str) -> Result<Portal, Refusal> {
-    find(connection, id)?.ok_or_else(|| Refusal::not_found("portal"))
+pub(super) fn find_in(work: &Work<'_>, id: &PortalId) -> Result<Option<Portal>, Error> {
+    Ok(work.one(&format!("SELECT {COLUMNS} FROM portal WHERE id = ?1"), values![id.as_str()], Portal::from_row)?)
 }
 
 /// The portal of that name.
-pub(crate) fn find_by_subdomain(connection: &Connection, subdomain: &str) -> Result<Option<Portal>, Refusal> {
-    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM portal WHERE subdomain = ?1"))?;
-    Ok(statement.query_row([subdomain.to_lowercase()], Portal::from_row).optional()?)
+pub(super) fn find_by_subdomain_in(work: &Work<'_>, subdomain: &str) -> Result<Option<Portal>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM portal WHERE subdomain = ?1");
+    Ok(work.one(&sql, values![subdomain.to_lowercase()], Portal::from_row)?)
 }
 
-/// A page of a team's portals and how many there are in all.
-pub(crate) fn list(connection: &Connection, team: &str, asked: &Asked) -> Result<(i64, Vec<Portal>), Refusal> {
-    let mut conditions = Conditions::default();
-    conditions.add("team_id = ?", team.to_owned());
-    conditions.contains("name", asked, "name");
-    conditions.contains("subdomain", asked, "subdomain");
-    conditions.one_of("tag_id", asked.all("tags"));
-    let order = asked.order(&[("created_at", "created_at"), ("name", "lower(name)"), ("active", "active")]);
-    let values = rusqlite::params_from_iter(&conditions.values);
-    let total = connection
-        .prepare(&format!("SELECT count(*) FROM portal {}", conditions.text()))?
-        .query_row(values, |row| row.get(0))?;
-    let (limit, before) = asked.page();
-    let where_ = conditions.text();
-    let mut statement =
-        connection.prepare(&format!("SELECT {COLUMNS} FROM portal {where_} {order} LIMIT {limit} OFFSET {before}"))?;
-    let rows = statement.query_map(rusqlite::params_from_iter(&conditions.values), Portal::from_row)?;
-    Ok((total, rows.collect::<Result<_, _>>()?))
+/// Refuses a name in addresses that another portal has.
+fn check_subdomain(work: &Work<'_>, portal: &Portal) -> Result<(), Error> {
+    match find_by_subdomain_in(work, &portal.subdomain)? {
+        Some(other) if other.id != portal.id => Err(Error::Conflict("this subdomain is taken".to_owned())),
+        _ => Ok(()),
+    }
+}
+
+/// The portal of that id.
+pub(crate) async fn get(database: &Database, id: PortalId) -> Result<Portal, Error> {
+    database.query(move |work| find_in(work, &id)?.or_not_found("portal")).await
+}
+
+/// The portal of that name, if there is one.
+pub(crate) async fn find_by_subdomain(database: &Database, subdomain: String) -> Result<Option<Portal>, Error> {
+    database.query(move |work| find_by_subdomain_in(work, &subdomain)).await
+}
+
+/// Stores a new portal, with a tag if one is chosen.
+pub(crate) async fn create(
+    database: &Database,
+    portal: Portal,
+    tag: Option<TagChoice>,
+    by: Actor,
+) -> Result<Portal, Error> {
+    let creating = database.transact(move |work| {
+        check_subdomain(work, &portal)?;
+        let tag_id = tags::resolve(work, &portal.team_id, tag.as_ref())?;
+        let portal = Portal { tag_id, ..portal.clone() };
+        insert(work, &portal)?;
+        by.note(work, "portal.added", &portal.subdomain)?;
+        Ok(portal)
+    });
+    creating.await
+}
+
+/// Writes back what has changed of a portal, with another tag if one is chosen.
+pub(crate) async fn update(
+    database: &Database,
+    portal: Portal,
+    tag: Option<TagChoice>,
+    by: Actor,
+) -> Result<Portal, Error> {
+    let updating = database.transact(move |work| {
+        let chosen = tags::resolve(work, &portal.team_id, tag.as_ref())?;
+        let portal = Portal { tag_id: chosen.or_else(|| portal.tag_id.clone()), ..portal.clone() };
+        check_subdomain(work, &portal)?;
+        put(work, &portal)?;
+        by.note(work, "portal.changed", &portal.subdomain)?;
+        Ok(portal)
+    });
+    updating.await
 }
 
 /// Forgets a portal; the packages that came through it stay.
-pub(crate) fn delete(connection: &Connection, id: &str) -> Result<(), Refusal> {
-    connection.prepare_cached("DELETE FROM portal WHERE id = ?1")?.execute([id])?;
-    Ok(())
+pub(crate) async fn delete(database: &Database, portal: Portal, by: Actor) -> Result<(), Error> {
+    let deleting = database.transact(move |work| {
+        work.run("DELETE FROM portal WHERE id = ?1", values![portal.id.as_str()])?;
+        by.note(work, "portal.removed", &portal.subdomain)
+    });
+    deleting.await
+}
+
+/// Which portals of a team; empty conditions are none.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    pub name: Option<String>,
+    pub subdomain: Option<String>,
+    pub tags: Vec<String>,
+}
+
+/// A page of a team's portals.
+pub(crate) async fn list(
+    database: &Database,
+    team: TeamId,
+    filter: Filter,
+    window: Window,
+) -> Result<Listed<Portal>, Error> {
+    let listing = database.query(move |work| {
+        let mut conditions = Conditions::default();
+        conditions.is("team_id", team.as_str());
+        conditions.contains("name", filter.name.as_ref());
+        conditions.contains("subdomain", filter.subdomain.as_ref());
+        conditions.one_of("tag_id", &filter.tags);
+        let order = window.order(&[("created_at", "created_at"), ("name", "lower(name)"), ("active", "active")]);
+        conditions.list(work, (COLUMNS, "portal"), &order, &window, Portal::from_row)
+    });
+    listing.await
 }
 
 #[cfg(test)]

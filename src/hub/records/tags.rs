@@ -1,29 +1,74 @@
 //! Tags: names that a team gives its packages.
 
-use rusqlite::{Connection, OptionalExtension};
-use serde_json::{Value, json};
+use masv_db::{Database, DbError, Row, Work, values};
+use masv_protocol::{Tag, TagChoice, TagId, TeamId};
 
-use crate::error::Refusal;
-use crate::http::wire::new_id;
+use super::Error;
+use super::ids::new_id;
+use crate::clock::now;
+
+fn read(row: &Row<'_>) -> Result<Tag, DbError> {
+    Ok(Tag { id: row.text(0)?, name: row.get(1)? })
+}
 
 /// The team's tag of that name, made if there is none.
-pub(crate) fn make_sure(connection: &Connection, team: &str, name: &str) -> Result<String, Refusal> {
-    let known: Option<String> = connection
-        .prepare_cached("SELECT id FROM tag WHERE team_id = ?1 AND name = ?2")?
-        .query_row([team, name], |row| row.get(0))
-        .optional()?;
-    if let Some(id) = known {
+fn ensure(work: &Work<'_>, team: &TeamId, name: &str) -> Result<TagId, Error> {
+    let known = "SELECT id FROM tag WHERE team_id = ?1 AND name = ?2";
+    if let Some(id) = work.one(known, values![team.as_str(), name], |row| row.text(0))? {
         return Ok(id);
     }
-    let id = new_id()?;
-    connection.prepare_cached("INSERT INTO tag (id, team_id, name) VALUES (?1, ?2, ?3)")?.execute([&id, team, name])?;
+    let id: TagId = new_id(now())?;
+    work.run("INSERT INTO tag (id, team_id, name) VALUES (?1, ?2, ?3)", values![id.as_str(), team.as_str(), name])?;
     Ok(id)
 }
 
+/// The team's tag that is meant; one that is given by a new name is made.
+pub(super) fn resolve(work: &Work<'_>, team: &TeamId, choice: Option<&TagChoice>) -> Result<Option<TagId>, Error> {
+    match choice {
+        None => Ok(None),
+        Some(TagChoice::Name(name)) => ensure(work, team, name).map(Some),
+        Some(TagChoice::Id(id)) => {
+            let sql = "SELECT id FROM tag WHERE id = ?1 AND team_id = ?2";
+            let known: Option<TagId> = work.one(sql, values![id.as_str(), team.as_str()], |row| row.text(0))?;
+            known.map(Some).ok_or_else(|| Error::Invalid("there is no tag of this id".to_owned()))
+        }
+    }
+}
+
+/// The tag of that id, whoever's it is.
+pub(super) fn find(work: &Work<'_>, id: &TagId) -> Result<Option<Tag>, Error> {
+    Ok(work.one("SELECT id, name FROM tag WHERE id = ?1", values![id.as_str()], read)?)
+}
+
+/// Makes sure that a team has a tag of this name.
+pub(crate) async fn create(database: &Database, team: TeamId, name: String) -> Result<Tag, Error> {
+    let made = database.transact(move |work| Ok(Tag { id: ensure(work, &team, &name)?, name: name.clone() }));
+    made.await
+}
+
 /// A team's tags, by name.
-pub(crate) fn list(connection: &Connection, team: &str) -> Result<Vec<Value>, Refusal> {
-    let mut statement = connection.prepare_cached("SELECT id, name FROM tag WHERE team_id = ?1 ORDER BY name")?;
-    let rows = statement
-        .query_map([team], |row| Ok(json!({ "id": row.get::<_, String>(0)?, "name": row.get::<_, String>(1)? })))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+pub(crate) async fn list(database: &Database, team: TeamId) -> Result<Vec<Tag>, Error> {
+    let listing = database.query(move |work| {
+        let sql = "SELECT id, name FROM tag WHERE team_id = ?1 ORDER BY name";
+        Ok::<_, Error>(work.all(sql, values![team.as_str()], read)?)
+    });
+    listing.await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::tests::database;
+
+    #[tokio::test]
+    async fn a_tag_is_made_once_and_found_by_the_team_that_has_it() {
+        let (_folder, database, team) = database().await;
+        let made = create(&database, team.clone(), "Dailies".into()).await.unwrap();
+        assert_eq!(create(&database, team.clone(), "Dailies".into()).await.unwrap(), made);
+        assert_eq!(list(&database, team.clone()).await.unwrap(), std::slice::from_ref(&made));
+        let other = TeamId::new("OTHER");
+        let resolving =
+            database.query(move |work| resolve(work, &other, Some(&TagChoice::Id(made.id.clone()))).map(drop));
+        assert!(matches!(resolving.await, Err(Error::Invalid(_))));
+    }
 }

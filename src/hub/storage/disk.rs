@@ -9,7 +9,9 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::PartName;
+use masv_protocol::{FileId, PackageId};
+
+use crate::stored::PartName;
 
 /// Ends the name of a part that is still arriving.
 const ARRIVING: &str = ".tmp";
@@ -34,8 +36,8 @@ impl Disk {
         self.folder(&part.package).join(Self::file_name(&part.file, part.number, place))
     }
 
-    fn folder(&self, package: &str) -> PathBuf {
-        self.root.join(package)
+    fn folder(&self, package: &PackageId) -> PathBuf {
+        self.root.join(package.as_str())
     }
 
     /// A new file to write the part to. Blocks.
@@ -77,7 +79,7 @@ impl Disk {
     }
 
     /// Removes all of a package. Blocks.
-    pub(crate) fn remove_package(&self, package: &str) {
+    pub(crate) fn remove_package(&self, package: &PackageId) {
         let folder = self.folder(package);
         if let Err(error) = fs::remove_dir_all(&folder)
             && error.kind() != io::ErrorKind::NotFound
@@ -87,7 +89,7 @@ impl Disk {
     }
 
     /// Removes the folder of a package if nothing is in it. Blocks.
-    pub(crate) fn remove_empty(&self, package: &str) {
+    pub(crate) fn remove_empty(&self, package: &PackageId) {
         // One that is not empty still gets parts; the next sweep sees to it.
         let _ = fs::remove_dir(self.folder(package));
     }
@@ -101,7 +103,7 @@ impl Disk {
 
     /// Removes from a package's folder what is older than `age` and not among `known` names; returns how much it
     /// was. Blocks.
-    pub(crate) fn sweep(&self, package: &str, known: &HashSet<String>, age: Duration) -> io::Result<usize> {
+    pub(crate) fn sweep(&self, package: &PackageId, known: &HashSet<String>, age: Duration) -> io::Result<usize> {
         let folder = self.folder(package);
         let mut removed = 0;
         for entry in fs::read_dir(&folder)? {
@@ -118,7 +120,7 @@ impl Disk {
     }
 
     /// The name of a part's file in its package's folder.
-    pub(crate) fn file_name(file: &str, number: u32, place: &str) -> String {
+    pub(crate) fn file_name(file: &FileId, number: u32, place: &str) -> String {
         format!("{file}.{number}.{place}")
     }
 
@@ -176,16 +178,16 @@ mod tests {
         let disk = Disk::open(folder.path().join("storage")).unwrap();
         let part = PartName { package: "P".into(), file: "F".into(), number: 1 };
         drop(disk.create(&part).unwrap());
-        assert_eq!(fs::read_dir(disk.folder("P")).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(disk.folder(&part.package)).unwrap().count(), 0);
         let keep = || disk.keep(disk.create(&part).unwrap(), &part).unwrap();
         let (first, second) = (keep(), keep());
         assert_ne!(first, second);
-        let known = HashSet::from([Disk::file_name("F", 1, &first)]);
-        assert_eq!(disk.sweep("P", &known, Duration::from_secs(3600)).unwrap(), 0);
-        assert_eq!(disk.sweep("P", &known, Duration::ZERO).unwrap(), 1);
+        let known = HashSet::from([Disk::file_name(&part.file, 1, &first)]);
+        assert_eq!(disk.sweep(&part.package, &known, Duration::from_secs(3600)).unwrap(), 0);
+        assert_eq!(disk.sweep(&part.package, &known, Duration::ZERO).unwrap(), 1);
         assert!(disk.path(&part, &first).exists());
         assert_eq!(disk.packages().unwrap(), ["P"]);
-        disk.remove_package("P");
+        disk.remove_package(&part.package);
         assert_eq!(disk.packages().unwrap().len(), 0);
     }
 }

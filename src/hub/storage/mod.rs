@@ -11,21 +11,24 @@
 //! leaves nothing. A file is its parts in order: nothing is copied when it is finalized. Small parts are handed back
 //! to be kept in the database, so that many small files share its flushes.
 //!
-//! **On a crash** there may be temporary files and parts that no row knows; [`Disk::sweep`] and the keeper remove them.
+//! **On a crash** there may be temporary files and parts that no row knows; [`Disk::sweep`] and the garbage collection remove them.
 //!
 //! Must never know: packages' states, who may read, HTTP routes.
 
 mod disk;
-pub(crate) mod multipart_complete;
 mod read;
 mod receive;
 mod s3;
 
 pub(crate) use disk::Disk;
 pub(crate) use read::{Piece, Source, stream};
-pub(crate) use receive::{Arrived, Expected, Kept, ReceiveError, drain, receive};
-pub(crate) use s3::{Bucket, Found, Next, S3Error, StoredPart};
+pub(crate) use receive::{Expected, ReceiveError, drain, receive};
+pub(crate) use s3::{Bucket, Found, Next, S3Error};
 pub use s3::{S3Config, S3ConfigError, S3Credentials};
+
+use masv_protocol::{FileId, PackageId};
+
+use crate::stored::{BucketFile, Leftovers};
 
 /// The places that files lie in.
 #[derive(Debug, Clone)]
@@ -39,33 +42,6 @@ pub(crate) struct Storage {
 /// Parts up to this many bytes are kept in the database.
 pub(crate) const SMALL_PART: u64 = 64 << 10;
 
-/// Which part of which file of which package.
-#[derive(Debug, Clone)]
-pub(crate) struct PartName {
-    pub package: String,
-    pub file: String,
-    /// From 1.
-    pub number: u32,
-}
-
-/// A file in the bucket.
-#[derive(Debug, Clone)]
-pub(crate) struct BucketFile {
-    pub package: String,
-    pub file: String,
-    /// Its multipart upload, when that is known and not complete.
-    pub upload: Option<String>,
-}
-
-/// What lies in the storage and nothing points to any more.
-#[derive(Debug, Default)]
-pub(crate) struct Leftovers {
-    /// Parts on the disk, and where.
-    pub parts: Vec<(PartName, String)>,
-    /// Files in the bucket.
-    pub files: Vec<BucketFile>,
-}
-
 impl Storage {
     /// Removes what nothing points to any more. What fails is noted in the log and swept up later.
     pub(crate) async fn remove(&self, leftovers: Leftovers) {
@@ -76,43 +52,45 @@ impl Storage {
             let _ = removing.await;
         }
         let Some(bucket) = self.bucket.as_ref().filter(|_| !files.is_empty()) else { return };
-        abort(bucket, &files).await;
-        let files: Vec<(String, String)> = files.into_iter().map(|file| (file.package, file.file)).collect();
+        self.abort(&files).await;
+        let files: Vec<(PackageId, FileId)> = files.into_iter().map(|file| (file.package, file.file)).collect();
         if let Err(error) = bucket.remove(&files).await {
             tracing::warn!(?bucket, %error, "cannot remove files from the bucket that are not needed any more");
         }
     }
 
+    /// Gives up multipart uploads in the bucket. What fails is noted in the log and swept up later.
+    pub(crate) async fn abort(&self, files: &[BucketFile]) {
+        let Some(bucket) = &self.bucket else { return };
+        for BucketFile { package, file, upload } in files {
+            let Some(upload) = upload else { continue };
+            if let Err(error) = bucket.abort(package, file, upload).await {
+                tracing::warn!(?bucket, %package, %file, %error, "cannot give up an upload in the bucket");
+            }
+        }
+    }
+
     /// Removes all of a package, and gives up its multipart uploads. What fails is noted in the log and swept up later.
-    pub(crate) async fn remove_package(&self, package: &str, uploads: &[BucketFile]) {
-        let (disk, folder) = (self.disk.clone(), package.to_owned());
+    pub(crate) async fn remove_package(&self, package: &PackageId, uploads: &[BucketFile]) {
+        let (disk, folder) = (self.disk.clone(), package.clone());
         let removing = tokio::task::spawn_blocking(move || disk.remove_package(&folder));
         let _ = removing.await;
         let Some(bucket) = &self.bucket else { return };
-        abort(bucket, uploads).await;
+        self.abort(uploads).await;
         if let Err(error) = remove_objects(bucket, package).await {
-            tracing::warn!(?bucket, package, %error, "cannot remove the files of a package from the bucket");
+            tracing::warn!(?bucket, %package, %error, "cannot remove the files of a package from the bucket");
         }
     }
 }
 
-async fn abort(bucket: &Bucket, files: &[BucketFile]) {
-    for BucketFile { package, file, upload } in files {
-        let Some(upload) = upload else { continue };
-        if let Err(error) = bucket.abort(package, file, upload).await {
-            tracing::warn!(?bucket, package, file, %error, "cannot give up an upload in the bucket");
-        }
-    }
-}
-
-async fn remove_objects(bucket: &Bucket, package: &str) -> Result<(), S3Error> {
+async fn remove_objects(bucket: &Bucket, package: &PackageId) -> Result<(), S3Error> {
     loop {
         // From the start each time: what was listed before is gone.
         let page = bucket.objects(&format!("{package}/"), None, 1000).await?;
         if page.found.is_empty() {
             return Ok(());
         }
-        let files: Vec<(String, String)> = page.found.into_iter().map(|found| (found.package, found.file)).collect();
+        let files: Vec<(PackageId, FileId)> = page.found.into_iter().map(|found| (found.package, found.file)).collect();
         bucket.remove(&files).await?;
         if page.next.is_none() {
             return Ok(());

@@ -10,7 +10,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
-use super::{Bucket, BucketFile};
+use super::Bucket;
+use crate::stored::BucketFile;
 
 /// Bytes that are read at once.
 const BLOCK: u64 = 512 << 10;

@@ -6,13 +6,13 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use axum::body::Body;
 use bytes::Bytes;
-use http_body_util::BodyExt;
+use futures_util::{Stream, StreamExt};
 use tokio::task::JoinHandle;
 
 use super::disk::Arriving;
-use super::{Disk, PartName, SMALL_PART};
+use super::{Disk, SMALL_PART};
+use crate::stored::{Arrived, Kept, PartName};
 use masv_digest::{Md5, SharedMd5};
 
 /// Bytes of a batch.
@@ -25,25 +25,6 @@ const STALL_LIMIT: Duration = Duration::from_secs(60);
 const DRAIN_BYTES: u64 = 256 << 20;
 /// How long a refused body is read.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
-
-/// A part that is safe: in the storage, or small and still to be put into the database.
-#[derive(Debug)]
-pub(crate) struct Arrived {
-    pub size: u64,
-    pub md5: [u8; 16],
-    /// CRC-32: it makes ZIP archives of files possible without reading them twice.
-    pub crc: u32,
-    pub kept: Kept,
-}
-
-/// Where a part's bytes are once it has arrived.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kept {
-    /// In the storage, at this place.
-    OnDisk(String),
-    /// Here: it is small.
-    Here(Vec<u8>),
-}
 
 /// Why a part was not taken. Nothing of it is left.
 #[derive(Debug, thiserror::Error)]
@@ -82,11 +63,11 @@ pub(crate) struct Expected {
 }
 
 /// Receives the body of `part`, whole or not at all.
-pub(crate) async fn receive(
+pub(crate) async fn receive<E: Send + 'static>(
     disk: &Disk,
     part: &PartName,
     expected: &Expected,
-    body: Body,
+    body: impl Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
 ) -> Result<Arrived, ReceiveError> {
     if let Some(length) = expected.length
         && length > expected.largest
@@ -137,21 +118,20 @@ impl Expected {
     }
 }
 
-struct Frames {
-    body: Body,
+struct Frames<S> {
+    body: S,
     largest: u64,
     size: u64,
 }
 
-impl Frames {
+impl<S: Stream<Item = Result<Bytes, E>> + Unpin, E> Frames<S> {
     /// The next frames, of `enough` bytes or the rest, and whether that was the rest.
     async fn batch(&mut self, enough: usize) -> Result<(Vec<Bytes>, bool), ReceiveError> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while bytes < enough {
-            let frame =
-                tokio::time::timeout(STALL_LIMIT, self.body.frame()).await.map_err(|_| ReceiveError::Stalled)?;
+            let frame = tokio::time::timeout(STALL_LIMIT, self.body.next()).await.map_err(|_| ReceiveError::Stalled)?;
             let Some(frame) = frame else { return Ok((batch, true)) };
-            let Ok(data) = frame.map_err(|_| ReceiveError::Cut)?.into_data() else { continue };
+            let data = frame.map_err(|_| ReceiveError::Cut)?;
             bytes += data.len();
             self.size += data.len() as u64;
             if self.size > self.largest {
@@ -207,12 +187,14 @@ fn take(mut arriving: Arriving, mut sums: Sums, batch: Vec<Bytes>) -> io::Result
 
 /// Reads and forgets a body that is refused: a connection that is closed on a sender who is still sending often
 /// loses the answer.
-pub(crate) fn drain(mut body: Body) {
+pub(crate) fn drain<E>(mut body: impl Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static)
+where
+    E: Send + 'static,
+{
     tokio::spawn(tokio::time::timeout(DRAIN_LIMIT, async move {
         let mut left = DRAIN_BYTES;
-        while let Some(Ok(frame)) = body.frame().await {
-            let size = frame.data_ref().map_or(0, |data| data.len() as u64);
-            left = left.saturating_sub(size);
+        while let Some(Ok(data)) = body.next().await {
+            left = left.saturating_sub(data.len() as u64);
             if left == 0 {
                 break;
             }
@@ -225,8 +207,8 @@ mod tests {
     use super::*;
     use futures_util::stream;
 
-    fn body(pieces: Vec<Result<Bytes, io::Error>>) -> Body {
-        Body::from_stream(stream::iter(pieces))
+    fn body(pieces: Vec<Result<Bytes, io::Error>>) -> impl Stream<Item = Result<Bytes, io::Error>> + Send + Unpin {
+        stream::iter(pieces)
     }
 
     fn open() -> (tempfile::TempDir, Disk, PartName) {
@@ -248,7 +230,7 @@ mod tests {
         assert_eq!(large.size, 3_000_000);
         assert_eq!(large.md5, Md5::digest(&[7; 3_000_000]));
         assert_eq!(std::fs::read(disk.path(&part, place)).unwrap(), vec![7; 3_000_000]);
-        let empty = receive(&disk, &part, &ANY, Body::empty()).await.unwrap();
+        let empty = receive(&disk, &part, &ANY, body(Vec::new())).await.unwrap();
         assert_eq!(empty.kept, Kept::Here(Vec::new()));
     }
 

@@ -6,6 +6,7 @@ mod administration;
 mod bucket;
 mod conformance;
 mod contract;
+mod delivery;
 mod hardening;
 mod in_browser;
 mod links;

@@ -3,22 +3,22 @@
 use std::net::IpAddr;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{Path, Query, State};
+use axum::extract::Query;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
+use masv_protocol::{FileId, FileKind, LinkId, LinkQuery, PackageId};
 use minijinja::context;
 use serde::Deserialize;
 
 use super::{page, refused, tree};
-use crate::error::Refusal;
-use crate::http::auth::From;
+use crate::clock::now;
+use crate::http::access::{ClientAddress, Id, Public};
+use crate::http::refusal::Refusal;
 use crate::http::routes::links as protocol;
-use crate::http::wire::{is_id, now};
 use crate::http::{archive, ranges};
-use crate::records::files;
-use crate::records::links;
 use crate::records::links::Link;
 use crate::records::packages::Package;
+use crate::records::{files, is_id, links};
 use crate::{Hub, format};
 
 /// The largest form, bytes.
@@ -27,38 +27,40 @@ const LARGEST_FORM: usize = 16 << 10;
 const MOST_LISTED: usize = 20_000;
 
 #[derive(Deserialize)]
-pub(super) struct Secret {
-    #[serde(default)]
-    secret: String,
-}
-
-#[derive(Deserialize)]
 pub(super) struct Token {
     #[serde(default)]
     token: String,
 }
 
+/// Who opens a link, and the password that was typed, if there was one.
+struct Visitor {
+    address: Option<IpAddr>,
+    password: Option<String>,
+}
+
 pub(super) async fn show(
-    State(hub): State<Hub>,
-    Path(link): Path<String>,
-    Query(given): Query<Secret>,
+    Public(hub): Public,
+    Id(link): Id<LinkId>,
+    Query(given): Query<LinkQuery>,
     headers: HeaderMap,
 ) -> Response {
-    if !is_id(&link) {
+    if !is_id(link.as_str()) {
         return refused(Refusal::not_found("route"), &headers);
     }
-    opened(&hub, &link, &given.secret, None, None).await.unwrap_or_else(|refusal| refused(refusal, &headers))
+    let visitor = Visitor { address: None, password: None };
+    let opened = opened(&hub, link, given.secret.expose(), visitor).await;
+    opened.unwrap_or_else(|refusal| refused(refusal, &headers))
 }
 
 pub(super) async fn unlock(
-    State(hub): State<Hub>,
-    Path(link): Path<String>,
-    Query(given): Query<Secret>,
-    From(from): From,
+    Public(hub): Public,
+    Id(link): Id<LinkId>,
+    Query(given): Query<LinkQuery>,
+    ClientAddress(address): ClientAddress,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    if !is_id(&link) {
+    if !is_id(link.as_str()) {
         return refused(Refusal::not_found("route"), &headers);
     }
     let Ok(form) = to_bytes(body, LARGEST_FORM).await else {
@@ -68,19 +70,15 @@ pub(super) async fn unlock(
         .find(|(name, _)| name == "password")
         .map(|(_, password)| password.into_owned())
         .unwrap_or_default();
-    opened(&hub, &link, &given.secret, from, Some(password)).await.unwrap_or_else(|refusal| refused(refusal, &headers))
+    let visitor = Visitor { address, password: Some(password) };
+    let opened = opened(&hub, link, given.secret.expose(), visitor).await;
+    opened.unwrap_or_else(|refusal| refused(refusal, &headers))
 }
 
-async fn opened(
-    hub: &Hub,
-    link: &str,
-    secret: &str,
-    from: Option<IpAddr>,
-    password: Option<String>,
-) -> Result<Response, Refusal> {
+async fn opened(hub: &Hub, link: LinkId, secret: &str, visitor: Visitor) -> Result<Response, Refusal> {
     let (link, package) = protocol::find(hub, link, secret).await?;
-    let asked = password.is_some();
-    match protocol::check_password(hub, &link, &package, from, password).await {
+    let asked = visitor.password.is_some();
+    match protocol::check_password(hub, &link, &package, visitor.address, visitor.password).await {
         Ok(()) => show_files(hub, &link, &package).await,
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
             let values = context! { title => &package.name, wrong => asked, small => true };
@@ -91,12 +89,11 @@ async fn opened(
 }
 
 async fn show_files(hub: &Hub, link: &Link, package: &Package) -> Result<Response, Refusal> {
-    let id = package.id.clone();
-    let mut rows = hub.database().read(move |connection| files::list(connection, &id, true)).await?;
-    rows.retain(|row| row.kind == "file");
+    let mut rows = files::list(hub.database(), package.id.clone(), true).await?;
+    rows.retain(|row| row.kind == FileKind::File);
     let not_listed = rows.len().saturating_sub(MOST_LISTED);
     rows.truncate(MOST_LISTED);
-    let token = hub.keys().visit_token(&protocol::visit(hub, link, package)?);
+    let token = hub.context.keys.visit_token(&protocol::visit(hub, link, package)?);
     let left = link.access_limit.map(|limit| limit.saturating_sub(link.access_count));
     let values = context! {
         title => &package.name,
@@ -106,7 +103,7 @@ async fn show_files(hub: &Hub, link: &Link, package: &Package) -> Result<Respons
         size => format::bytes(package.size),
         expires => link.expiry(package).map(format::day),
         left,
-        link => &link.id,
+        link => link.id.as_str(),
         token,
         tree => tree::tree(&rows),
         not_listed,
@@ -115,42 +112,42 @@ async fn show_files(hub: &Hub, link: &Link, package: &Package) -> Result<Respons
 }
 
 pub(super) async fn download(
-    State(hub): State<Hub>,
-    Path((link, file)): Path<(String, String)>,
+    Public(hub): Public,
+    Id(link): Id<LinkId>,
+    Id(file): Id<FileId>,
     Query(given): Query<Token>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
     let answer = async {
         let package = visited(&hub, &link, &given.token, &method).await?;
-        ranges::answer(&hub, &package, &file, &method, &headers).await
+        ranges::answer(&hub, package, file, &method, &headers).await
     };
     answer.await.unwrap_or_else(|refusal: Refusal| refused(refusal, &headers))
 }
 
 pub(super) async fn download_all(
-    State(hub): State<Hub>,
-    Path(link): Path<String>,
+    Public(hub): Public,
+    Id(link): Id<LinkId>,
     Query(given): Query<Token>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
     let answer = async {
         let package = visited(&hub, &link, &given.token, &method).await?;
-        archive::answer(&hub, &package, &method, &headers).await
+        archive::answer(&hub, package, &method, &headers).await
     };
     answer.await.unwrap_or_else(|refusal: Refusal| refused(refusal, &headers))
 }
 
 /// The package that a visit may download, counted. Who only asks for the head downloads nothing.
-async fn visited(hub: &Hub, link: &str, token: &str, method: &Method) -> Result<String, Refusal> {
-    let visit = hub.keys().visit(token, now() / 1000).filter(|visit| visit.link == link);
-    let visit = visit.ok_or_else(|| Refusal::gone("this page is too old, open the link again"))?;
+async fn visited(hub: &Hub, link: &LinkId, token: &str, method: &Method) -> Result<PackageId, Refusal> {
+    let visit = hub.context.keys.visit(token, now()).filter(|visit| visit.link == *link);
+    let visit = visit
+        .ok_or_else(|| Refusal::new(masv_protocol::ErrorKind::Expired, "this page is too old, open the link again"))?;
     let package = visit.package.clone();
     if *method != Method::HEAD {
-        hub.database()
-            .write(move |connection| links::count_visit(connection, &visit.link, &visit.visit, now()))
-            .await?;
+        links::count_visit(hub.database(), visit.link, visit.visit).await?;
     }
     Ok(package)
 }

@@ -20,8 +20,8 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use minijinja::{AutoEscape, Environment, Value, context};
 
-use crate::Hub;
-use crate::error::Refusal;
+use super::access::Gate;
+use super::refusal::Refusal;
 
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -43,7 +43,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
 });
 
 /// The addresses of the pages.
-pub(crate) fn router() -> Router<Hub> {
+pub(crate) fn router() -> Router<Gate> {
     Router::new()
         .route("/", get(home))
         .route("/assets/hub.css", get(style))

@@ -1,5 +1,6 @@
 //! The files of a package as the tree that they were.
 
+use masv_protocol::FileKind;
 use minijinja::{Value, context};
 
 use crate::format;
@@ -22,7 +23,7 @@ struct Folder {
 /// that have no files are left out.
 pub(super) fn tree(rows: &[FileRow]) -> Value {
     let mut root = Folder::default();
-    for row in rows.iter().filter(|row| row.kind == "file") {
+    for row in rows.iter().filter(|row| row.kind == FileKind::File) {
         root.add(&row.path, row, 0);
     }
     root.measure();
@@ -33,7 +34,9 @@ impl Folder {
     fn add(&mut self, path: &str, row: &FileRow, depth: usize) {
         if path.is_empty() {
             self.bytes = self.bytes.saturating_add(row.size);
-            return self.files.push(context! { id => &row.id, name => &row.name, size => format::bytes(row.size) });
+            return self
+                .files
+                .push(context! { id => row.id.as_str(), name => &row.name, size => format::bytes(row.size) });
         }
         let (name, rest) = match path.split_once('/') {
             Some(parts) if depth < DEEPEST => parts,

@@ -1,55 +1,36 @@
 //! Files of a package: announcing, addresses for parts, closing, listing, reading.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use axum::extract::Query;
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use masv_protocol::{
+    AnnouncedFile, Blueprint, CreatedFile, File, FileAddress, FileId, FileKind, FinalizeFile, Limits, MultipartId,
+    NewFile, PartAddresses, PartWindow, Time,
+};
 
 use crate::Hub;
-use crate::error::Refusal;
-use crate::http::auth::Reader;
+use crate::clock::{after, now};
+use crate::http::access::{Base, Id, PackageReader, PackageWriter};
+use crate::http::bucket_files;
+use crate::http::json_body::JsonBody;
 use crate::http::ranges::attachment;
-use crate::http::wire::{JsonBody, new_id, now, number, parse_time, text};
-use crate::http::{auth, objects};
+use crate::http::refusal::Refusal;
+use crate::jobs::removal;
 use crate::keys::tokens::Action;
-use crate::records::files;
-use crate::records::files::NewFile;
-use crate::records::{links, packages};
-use crate::storage::multipart_complete::ListedPart;
+use crate::records::files::{self, FileRow};
+use crate::records::links;
 
 /// The longest name of a file or a folder, bytes.
 const LONGEST_NAME: usize = 255;
 /// The longest path, bytes.
 const LONGEST_PATH: usize = 4096;
 
-#[derive(Deserialize)]
-pub(super) struct GivenFile {
-    #[serde(default)]
-    kind: Option<String>,
-    /// Missing is as bad as empty, but only to whoever may announce files at all.
-    #[serde(default)]
-    name: String,
-    #[serde(default, deserialize_with = "text")]
-    path: Option<String>,
-    #[serde(default)]
-    last_modified: Value,
-    #[serde(default, deserialize_with = "number")]
-    size: Option<u64>,
-}
-
 pub(super) async fn create(
-    State(hub): State<Hub>,
-    Path(package): Path<String>,
-    headers: HeaderMap,
-    JsonBody(given): JsonBody<GivenFile>,
-) -> Result<(StatusCode, Json<Value>), Refusal> {
-    auth::full(&hub, &headers, &package).await?;
-    let directory = match given.kind.as_deref() {
-        None | Some("" | "file") => false,
-        Some("directory" | "folder") => true,
-        Some(other) => return Err(Refusal::invalid(format!("kind is {other:?}, not \"file\" or \"directory\""))),
-    };
+    PackageWriter { hub, package, .. }: PackageWriter,
+    Base(base): Base,
+    JsonBody(given): JsonBody<NewFile>,
+) -> Result<(StatusCode, Json<AnnouncedFile>), Refusal> {
     let path = plain_path(&given.path.unwrap_or_default());
     check_name(&given.name)?;
     if !path.is_empty() {
@@ -58,50 +39,46 @@ pub(super) async fn create(
     if path.len() > LONGEST_PATH {
         return Err(Refusal::invalid("the path is too long"));
     }
-    let now = now();
-    let file = NewFile {
-        id: new_id()?,
+    let new = files::NewFile {
         package: package.clone(),
-        directory,
+        kind: given.kind.unwrap_or(FileKind::File),
         path,
         name: given.name,
         size: given.size.unwrap_or_default(),
-        last_modified: modified(&given.last_modified).unwrap_or(now),
-        in_bucket: hub.storage().bucket.is_some(),
+        last_modified: given.last_modified.and_then(Time::timestamp),
+        in_bucket: hub.context.storage.bucket.is_some(),
     };
-    let id = file.id.clone();
-    let mut answer = json!({
-        "id": file.id,
-        "kind": if directory { "directory" } else { "file" },
-        "name": file.name,
-        "path": file.path,
-        "size": file.size,
-    });
-    let abandoned = hub.database().write(move |connection| files::insert(connection, &file, now)).await?;
-    hub.remove(abandoned);
-    answer["package_id"] = package.as_str().into();
-    let address = match &hub.storage().bucket {
-        Some(bucket) => bucket.begin_address(&package, &id, hub.config().address_life).to_string(),
-        None => hub.base(&headers) + &hub.keys().address(&package, &id, Action::Begin, expires(&hub)),
+    let (id, abandoned) = files::announce(hub.database(), new.clone()).await?;
+    removal::remove(&hub.context, abandoned);
+    let address = match &hub.context.storage.bucket {
+        Some(bucket) => bucket.begin_address(&package, &id, hub.context.config.address_life).to_string(),
+        None => base + &hub.context.keys.address((&package, &id), Action::Begin, expiry(&hub)),
     };
-    let limits = hub.config().limits;
-    let answer = json!({
-        "file": answer,
-        "create_blueprint": blueprint("POST", &address),
-        "max_chunks_count": limits.max_chunk_count,
-        "max_chunk_size": limits.max_chunk_size,
-        "min_chunk_size": limits.min_chunk_size,
-    });
+    let file = CreatedFile {
+        id,
+        kind: Some(new.kind.into()),
+        name: new.name,
+        path: new.path,
+        size: new.size,
+        package_id: Some(package),
+    };
+    let answer = AnnouncedFile::new(file, Blueprint::new("POST", address), limits(&hub));
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
-fn blueprint(method: &str, url: &str) -> Value {
-    json!({ "method": method, "url": url, "headers": {}, "body": null })
+/// What files may be made of.
+pub(super) fn limits(hub: &Hub) -> Limits {
+    let limits = hub.context.config.limits;
+    Limits {
+        max_chunk_count: limits.max_chunk_count.into(),
+        max_chunk_size: limits.max_chunk_size,
+        min_chunk_size: limits.min_chunk_size,
+    }
 }
 
-/// Seconds since 1970 until when an address that is made now holds.
-pub(super) fn expires(hub: &Hub) -> i64 {
-    (now() / 1000).saturating_add(i64::try_from(hub.config().address_life.as_secs()).unwrap_or(i64::MAX))
+/// Until when an address that is made now holds.
+fn expiry(hub: &Hub) -> Timestamp {
+    after(now(), hub.context.config.address_life)
 }
 
 /// A folder in a package without what foreign clients put around it: `./` and slashes.
@@ -121,170 +98,92 @@ fn check_name(name: &str) -> Result<(), Refusal> {
     if bad { Err(Refusal::invalid(format!("{name:?} can not be the name of a file or a folder"))) } else { Ok(()) }
 }
 
-/// When a file was changed last: RFC 3339, or milliseconds since 1970, or seconds.
-fn modified(value: &Value) -> Option<i64> {
-    match value {
-        Value::String(text) => parse_time(text).or_else(|| modified(&json!(text.parse::<i64>().ok()?))),
-        Value::Number(number) => {
-            let number = number.as_i64()?;
-            // Milliseconds of 1973, or seconds of the year 5138.
-            Some(if number.unsigned_abs() > 100_000_000_000 { number } else { number.saturating_mul(1000) })
-        }
-        _ => None,
-    }
-}
-
-#[derive(Deserialize)]
-pub(super) struct Window {
-    #[serde(default)]
-    start: Option<u32>,
-    #[serde(default)]
-    count: Option<u32>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct OfUpload {
-    #[serde(default)]
-    upload_id: Option<String>,
-}
-
 pub(super) async fn part_addresses(
-    State(hub): State<Hub>,
-    Path((package, file)): Path<(String, String)>,
-    Query(window): Query<Window>,
-    headers: HeaderMap,
-    JsonBody(given): JsonBody<OfUpload>,
-) -> Result<Json<Vec<Value>>, Refusal> {
-    auth::full(&hub, &headers, &package).await?;
+    PackageWriter { hub, package, .. }: PackageWriter,
+    Id(file): Id<FileId>,
+    Query(window): Query<PartWindow>,
+    Base(base): Base,
+    JsonBody(given): JsonBody<PartAddresses>,
+) -> Result<Json<Vec<Blueprint>>, Refusal> {
     let (start, count) = (window.start.unwrap_or(0), window.count.unwrap_or(1));
-    let most = hub.config().limits.max_chunk_count;
+    let most = hub.context.config.limits.max_chunk_count;
     if count == 0 || start.checked_add(count).is_none_or(|end| end > most) {
         return Err(Refusal::invalid(format!("a file has 1 to {most} parts")));
     }
-    let (of, id) = (package.clone(), file.clone());
-    let found = hub.database().read(move |connection| files::get(connection, &of, &id)).await?;
+    let found = files::get(hub.database(), package.clone(), file.clone()).await?;
     if found.finalized {
         return Err(Refusal::conflict("the file is finalized"));
     }
     let parts = start + 1..=start + count;
     if found.in_bucket {
-        let addresses = objects::part_addresses(&hub, &package, found, given.upload_id, parts).await?;
-        return Ok(Json(addresses.iter().map(|address| blueprint("PUT", address.as_str())).collect()));
+        let addresses = bucket_files::part_addresses(&hub, &package, found, given.upload_id, parts).await?;
+        return Ok(Json(addresses.into_iter().map(|address| Blueprint::new("PUT", address)).collect()));
     }
-    let upload = hub.keys().upload_id(&file);
+    let upload = hub.context.keys.upload_id(&file);
     if given.upload_id.is_some_and(|given| given != upload) {
         return Err(Refusal::not_found("upload"));
     }
-    let (base, expires) = (hub.base(&headers), expires(&hub));
-    let address = |number| hub.keys().address(&package, &file, Action::Part(number, &upload), expires);
-    Ok(Json(parts.map(|number| blueprint("PUT", &format!("{base}{}", address(number)))).collect()))
-}
-
-#[derive(Deserialize)]
-pub(super) struct Closing {
-    #[serde(default, deserialize_with = "number")]
-    size: Option<u64>,
-    #[serde(default)]
-    file_extras: Option<OfUpload>,
-    #[serde(default)]
-    upload_id: Option<String>,
-    #[serde(default)]
-    chunk_extras: Vec<ClosingPart>,
-}
-
-#[derive(Deserialize)]
-struct ClosingPart {
-    #[serde(rename = "partNumber", alias = "part_number", alias = "PartNumber", deserialize_with = "part_number")]
-    number: u32,
-    #[serde(alias = "ETag", alias = "eTag", alias = "Etag")]
-    etag: String,
-}
-
-fn part_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let given = number(deserializer)?;
-    given
-        .and_then(|number| u32::try_from(number).ok())
-        .ok_or_else(|| serde::de::Error::custom("a part number is missing or too large"))
+    let expires = expiry(&hub);
+    let address = |number| hub.context.keys.address((&package, &file), Action::Part(number, &upload), expires);
+    Ok(Json(parts.map(|number| Blueprint::new("PUT", format!("{base}{}", address(number)))).collect()))
 }
 
 pub(super) async fn finalize(
-    State(hub): State<Hub>,
-    Path((package, file)): Path<(String, String)>,
-    headers: HeaderMap,
-    JsonBody(given): JsonBody<Closing>,
-) -> Result<Json<Value>, Refusal> {
-    auth::full(&hub, &headers, &package).await?;
-    let upload = given.file_extras.and_then(|extras| extras.upload_id).or(given.upload_id);
-    if given.chunk_extras.len() > hub.config().limits.max_chunk_count as usize {
+    PackageWriter { hub, package, .. }: PackageWriter,
+    Id(file): Id<FileId>,
+    JsonBody(given): JsonBody<FinalizeFile>,
+) -> Result<Json<File>, Refusal> {
+    if given.chunk_extras.len() > hub.context.config.limits.max_chunk_count as usize {
         return Err(Refusal::invalid("the file has too many parts"));
     }
-    let parts = given.chunk_extras.into_iter();
-    let parts = parts.map(|part| ListedPart { number: part.number, etag: part.etag }).collect();
-    let (of, id) = (package.clone(), file.clone());
-    let known = hub.database().read(move |connection| files::get(connection, &of, &id)).await?;
+    let upload: Option<MultipartId> = given.multipart_id().cloned();
+    let known = files::get(hub.database(), package.clone(), file.clone()).await?;
     if known.in_bucket && !known.finalized {
-        return Ok(Json(objects::finalize(&hub, package, known, upload, parts, given.size).await?.json()));
+        let claim = bucket_files::Claim { upload, listed: given.chunk_extras, size: given.size };
+        return Ok(Json(bucket_files::finalize(&hub, package, known, claim).await?.message()));
     }
-    if upload.is_some_and(|upload| !known.in_bucket && upload != hub.keys().upload_id(&file)) {
+    if upload.is_some_and(|upload| !known.in_bucket && upload != hub.context.keys.upload_id(&file)) {
         return Err(Refusal::not_found("upload"));
     }
-    let (row, unlisted) = hub
-        .database()
-        .write(move |connection| files::finalize(connection, &package, &file, parts, given.size, now()))
-        .await?;
-    hub.remove(unlisted);
-    Ok(Json(row.json()))
+    let finalizing = files::finalize(hub.database(), (package, file), given.chunk_extras, given.size);
+    let (row, unlisted) = finalizing.await?;
+    removal::remove(&hub.context, unlisted);
+    Ok(Json(row.message()))
 }
 
 pub(super) async fn remove(
-    State(hub): State<Hub>,
-    Path((package, file)): Path<(String, String)>,
-    headers: HeaderMap,
+    PackageWriter { hub, package, .. }: PackageWriter,
+    Id(file): Id<FileId>,
 ) -> Result<StatusCode, Refusal> {
-    auth::full(&hub, &headers, &package).await?;
-    let parts = hub.database().write(move |connection| files::delete(connection, &package, &file)).await?;
-    hub.remove(parts);
+    let left = files::delete(hub.database(), package, file).await?;
+    removal::remove(&hub.context, left);
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn list(
-    State(hub): State<Hub>,
-    Path(package): Path<String>,
-    headers: HeaderMap,
-) -> Result<Json<Vec<Value>>, Refusal> {
-    let visitor = matches!(auth::reader(&hub, &headers, &package).await?, Reader::Visitor(_));
-    let rows = hub
-        .database()
-        .read(move |connection| {
-            packages::get(connection, &package)?;
-            files::list(connection, &package, visitor)
-        })
-        .await?;
-    Ok(Json(rows.iter().map(files::FileRow::json).collect()))
+pub(super) async fn list(PackageReader { hub, package, visit }: PackageReader) -> Result<Json<Vec<File>>, Refusal> {
+    let rows = files::list(hub.database(), package, visit.is_some()).await?;
+    Ok(Json(rows.iter().map(FileRow::message).collect()))
 }
 
 pub(super) async fn download(
-    State(hub): State<Hub>,
-    Path((package, file)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, Refusal> {
-    let reader = auth::reader(&hub, &headers, &package).await?;
-    let (of, id) = (package.clone(), file.clone());
-    let row = hub.database().read(move |connection| files::get(connection, &of, &id)).await?;
-    if !row.finalized || row.kind != "file" {
+    PackageReader { hub, package, visit }: PackageReader,
+    Id(file): Id<FileId>,
+    Base(base): Base,
+) -> Result<Json<FileAddress>, Refusal> {
+    let row = files::get(hub.database(), package.clone(), file.clone()).await?;
+    if !row.is_readable() {
         return Err(Refusal::not_found("file"));
     }
-    if let Reader::Visitor(visit) = reader {
-        hub.database()
-            .write(move |connection| links::count_visit(connection, &visit.link, &visit.visit, now()))
-            .await?;
+    if let Some(visit) = visit {
+        links::count_visit(hub.database(), visit.link, visit.visit).await?;
     }
     let url = if row.in_bucket {
-        hub.bucket()?.read_address(&package, &file, &attachment(&row.name), hub.config().address_life).to_string()
+        let life = hub.context.config.address_life;
+        hub.context.bucket()?.read_address(&package, &file, &attachment(&row.name), life).to_string()
     } else {
-        hub.base(&headers) + &hub.keys().address(&package, &file, Action::Read, expires(&hub))
+        base + &hub.context.keys.address((&package, &file), Action::Read, expiry(&hub))
     };
-    Ok(Json(json!({ "url": url })))
+    Ok(Json(FileAddress { url: url.into() }))
 }
 
 #[cfg(test)]
@@ -307,16 +206,5 @@ mod tests {
             assert_eq!(plain_path(root), "");
         }
         assert_eq!(plain_path("./a//b/"), "a/b");
-    }
-
-    #[test]
-    fn times_of_change_come_as_text_milliseconds_or_seconds() {
-        let expected = Some(1_700_000_000_000);
-        for value in [json!("2023-11-14T22:13:20Z"), json!(1_700_000_000_000_i64), json!(1_700_000_000)] {
-            assert_eq!(modified(&value), expected, "{value}");
-        }
-        assert_eq!(modified(&json!("1700000000000")), expected);
-        assert_eq!(modified(&Value::Null), None);
-        assert_eq!(modified(&json!("soon")), None);
     }
 }

@@ -1,31 +1,36 @@
 //! The protocol's calls, a file a noun: each reads what it was given, asks the rooms behind, and answers JSON.
 
-pub(crate) mod access;
 mod files;
 pub(crate) mod links;
+mod members;
 mod packages;
 mod portals;
 mod session;
 mod storage;
 mod system;
 mod team;
+mod teams;
 mod webhooks;
 
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderName, Method, header};
 use axum::middleware;
 use axum::routing::{delete, get, post, put};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 
+use masv_protocol::ErrorKind;
+
+use super::access::Gate;
+use super::refusal::Refusal;
+use super::{forwarded, headers, pages};
 use crate::Hub;
-use crate::error::Refusal;
-use crate::http::{forwarded, headers, pages};
 
 /// Everything the hub answers.
 pub(crate) fn router(hub: Hub) -> Router {
+    let gate = Gate::new(hub);
     let api = Router::new()
         .route("/v1/auth", post(session::sign_in))
         .route("/v1/system/packages/spec", get(system::spec))
@@ -36,10 +41,10 @@ pub(crate) fn router(hub: Hub) -> Router {
         .route("/v1/packages/{package}/files/{file}", post(files::part_addresses).delete(files::remove))
         .route("/v1/packages/{package}/files/{file}/finalize", post(files::finalize))
         .route("/v1/packages/{package}/files/{file}/download", get(files::download))
-        .route("/v1/packages/{package}/expiry", put(team::set_expiry))
+        .route("/v1/packages/{package}/expiry", put(packages::set_expiry))
         .route("/v1/packages/{package}/transfer", get(packages::transfers))
         .route("/v1/packages/{package}/links", get(links::list).post(links::create))
-        .route("/v1/packages/{package}/links/{link}", put(links::update_of_package).delete(links::remove_of_package))
+        .route("/v1/packages/{package}/links/{link}", put(links::update).delete(links::remove))
         .route("/v1.1/links/{link}", get(links::show))
         .route("/v1/links/{link}", get(links::open).put(links::update).delete(links::remove))
         .route("/v1.1/teams/{team}/packages", get(team::sent))
@@ -51,14 +56,14 @@ pub(crate) fn router(hub: Hub) -> Router {
         .route("/v1.1/teams/{team}/portals", get(portals::list))
         .route("/v1/teams/{team}/portals", get(portals::list).post(portals::create))
         .route("/v1/teams/{team}/tags", get(team::tags).post(team::create_tag))
-        .route("/v1/teams", get(access::teams).post(access::create_team))
-        .route("/v1/teams/{team}/usage", get(access::usage))
-        .route("/v1/teams/{team}/quota", put(access::set_quota))
-        .route("/v1/teams/{team}/members", get(access::members).post(access::add_member))
-        .route("/v1/teams/{team}/members/{member}", put(access::change_member).delete(access::remove_member))
-        .route("/v1/teams/{team}/api_keys", get(access::keys).post(access::create_key))
-        .route("/v1/teams/{team}/api_keys/{key}", delete(access::remove_key))
-        .route("/v1/teams/{team}/audit", get(access::audit_log))
+        .route("/v1/teams", get(teams::list).post(teams::create))
+        .route("/v1/teams/{team}/usage", get(teams::usage))
+        .route("/v1/teams/{team}/quota", put(teams::set_quota))
+        .route("/v1/teams/{team}/members", get(members::list).post(members::add))
+        .route("/v1/teams/{team}/members/{member}", put(members::change).delete(members::remove))
+        .route("/v1/teams/{team}/api_keys", get(teams::keys).post(teams::create_key))
+        .route("/v1/teams/{team}/api_keys/{key}", delete(teams::remove_key))
+        .route("/v1/teams/{team}/audit", get(teams::audit_log))
         .route("/v1/teams/{team}/custom_webhooks", get(webhooks::list).post(webhooks::create))
         .route("/v1/teams/{team}/custom_webhooks/{hook}", put(webhooks::update).delete(webhooks::remove))
         .route("/v1.1/portals/{portal}", get(portals::show))
@@ -72,9 +77,9 @@ pub(crate) fn router(hub: Hub) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(cors())
         .layer(DefaultBodyLimit::disable())
-        .layer(middleware::from_fn_with_state(hub.clone(), headers::guard))
-        .layer(middleware::from_fn_with_state(hub.clone(), forwarded::resolve))
-        .with_state(hub)
+        .layer(middleware::from_fn_with_state(gate.clone(), headers::guard))
+        .layer(middleware::from_fn_with_state(gate.clone(), forwarded::resolve))
+        .with_state(gate)
 }
 
 async fn unknown() -> Refusal {
@@ -82,7 +87,7 @@ async fn unknown() -> Refusal {
 }
 
 async fn wrong_method() -> Refusal {
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this route does not know that method")
+    Refusal::new(ErrorKind::MethodNotAllowed, "this route does not know that method")
 }
 
 /// Pages of any origin may call the protocol: what a call may do depends on its tokens alone, never on cookies. The

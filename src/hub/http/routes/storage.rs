@@ -1,26 +1,33 @@
 //! The storage: presigned addresses answer as an S3 storage would, errors in XML.
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::Query;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use jiff::Timestamp;
+use masv_protocol::{Empty, FileId, MultipartId, PackageId};
 use serde::Deserialize;
 
 use crate::Hub;
-use crate::error::Refusal;
+use crate::clock::now;
+use crate::http::access::{Id, Public};
+use crate::http::free_space;
 use crate::http::ranges;
-use crate::http::wire::{now, number};
+use crate::http::refusal::Refusal;
+use crate::jobs::removal;
 use crate::keys::tokens::Action;
-use crate::records::{files, quotas};
-use crate::storage::{Expected, Kept, Leftovers, PartName, ReceiveError, drain, receive};
+use crate::records::{self, files};
+use crate::storage::{Expected, ReceiveError, SMALL_PART, drain, receive};
+use crate::stored::{Kept, Leftovers, PartName};
 
 /// What an address says.
 #[derive(Deserialize)]
 pub(super) struct Address {
     #[serde(default)]
     uploads: Option<String>,
-    #[serde(rename = "partNumber", default, deserialize_with = "number")]
-    part_number: Option<u64>,
+    #[serde(rename = "partNumber", default)]
+    part_number: Option<String>,
     #[serde(rename = "uploadId", default)]
     upload_id: String,
     #[serde(default)]
@@ -55,6 +62,12 @@ impl From<Refusal> for StorageRefusal {
     }
 }
 
+impl From<records::Error> for StorageRefusal {
+    fn from(error: records::Error) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
 impl From<ReceiveError> for StorageRefusal {
     fn from(error: ReceiveError) -> Self {
         let (status, code) = match &error {
@@ -83,27 +96,37 @@ impl IntoResponse for StorageRefusal {
     }
 }
 
-fn check(hub: &Hub, package: &str, file: &str, action: Action<'_>, address: &Address) -> Result<(), StorageRefusal> {
-    if !hub.keys().is_address(package, file, action, address.expires, &address.signature) {
+impl Address {
+    /// Which part it is of, if it is of one.
+    fn part(&self) -> u32 {
+        self.part_number.as_deref().and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+    }
+}
+
+/// Refuses an address that this hub did not make, or that has expired.
+fn check(hub: &Hub, of: (&PackageId, &FileId), action: Action<'_>, address: &Address) -> Result<(), StorageRefusal> {
+    let expires = Timestamp::from_second(address.expires).unwrap_or(Timestamp::MIN);
+    if !hub.context.keys.is_address(of, action, expires, &address.signature) {
         let message = "The request signature we calculated does not match the signature you provided.";
         return Err(StorageRefusal::new(StatusCode::FORBIDDEN, "SignatureDoesNotMatch", message));
     }
-    if address.expires <= now() / 1000 {
+    if expires <= now() {
         return Err(StorageRefusal::new(StatusCode::FORBIDDEN, "AccessDenied", "Request has expired"));
     }
     Ok(())
 }
 
 pub(super) async fn begin(
-    State(hub): State<Hub>,
-    Path((package, file)): Path<(String, String)>,
+    Public(hub): Public,
+    Id(package): Id<PackageId>,
+    Id(file): Id<FileId>,
     Query(address): Query<Address>,
 ) -> Result<Response, StorageRefusal> {
     if address.uploads.is_none() {
         return Err(StorageRefusal::new(StatusCode::BAD_REQUEST, "InvalidRequest", "only uploads can be posted"));
     }
-    check(&hub, &package, &file, Action::Begin, &address)?;
-    let upload = hub.keys().upload_id(&file);
+    check(&hub, (&package, &file), Action::Begin, &address)?;
+    let upload = hub.context.keys.upload_id(&file);
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <InitiateMultipartUploadResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Bucket>hub</Bucket>\
@@ -113,8 +136,9 @@ pub(super) async fn begin(
 }
 
 pub(super) async fn store_part(
-    State(hub): State<Hub>,
-    Path((package, file)): Path<(String, String)>,
+    Public(hub): Public,
+    Id(package): Id<PackageId>,
+    Id(file): Id<FileId>,
     Query(address): Query<Address>,
     headers: HeaderMap,
     body: Body,
@@ -123,12 +147,12 @@ pub(super) async fn store_part(
     let waits = headers.contains_key(header::EXPECT);
     let refuse = |refusal: StorageRefusal, body: Body| {
         if !waits {
-            drain(body);
+            drain(body.into_data_stream());
         }
         refusal.into_response()
     };
-    let number = address.part_number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
-    if let Err(refusal) = check(&hub, &package, &file, Action::Part(number, &address.upload_id), &address) {
+    let (number, upload) = (address.part(), MultipartId::new(address.upload_id.as_str()));
+    if let Err(refusal) = check(&hub, (&package, &file), Action::Part(number, &upload), &address) {
         return refuse(refusal, body);
     }
     let part = PartName { package, file, number };
@@ -138,8 +162,8 @@ pub(super) async fn store_part(
             Ok(response) => response,
             Err(refusal) => {
                 tracing::warn!(
-                    package = part.package,
-                    file = part.file,
+                    package = %part.package,
+                    file = %part.file,
                     part = part.number,
                     code = refusal.code,
                     "part not stored: {}",
@@ -156,24 +180,16 @@ async fn expected(hub: &Hub, part: &PartName, headers: &HeaderMap) -> Result<Exp
     let length = auth_length(headers);
     let md5 = match headers.get("content-md5") {
         None => None,
-        Some(value) => Some(value.to_str().ok().and_then(files::content_md5).ok_or_else(|| {
+        Some(value) => Some(value.to_str().ok().and_then(content_md5).ok_or_else(|| {
             StorageRefusal::new(StatusCode::BAD_REQUEST, "InvalidDigest", "Content-MD5 is not the MD5 of anything")
         })?),
     };
-    if length.is_none_or(|length| length > crate::storage::SMALL_PART) {
-        let PartName { package, file, number } = part.clone();
-        hub.database()
-            .read(move |connection| {
-                let row = files::get(connection, &package, &file)?;
-                let others = || files::stored_bytes(connection, &row, number);
-                quotas::check_excess(connection, &package, &row, || {
-                    Ok(others()?.saturating_add(length.unwrap_or_default()))
-                })
-            })
-            .await?;
-        crate::free_space::check(hub, length.unwrap_or_default()).await?;
+    if length.is_none_or(|length| length > SMALL_PART) {
+        let bytes = length.unwrap_or_default();
+        files::check_room(hub.database(), part.clone(), bytes).await?;
+        free_space::check(&hub.context, bytes).await?;
     }
-    Ok(Expected { largest: hub.config().limits.max_chunk_size, length, md5 })
+    Ok(Expected { largest: hub.context.config.limits.max_chunk_size, length, md5 })
 }
 
 fn auth_length(headers: &HeaderMap) -> Option<u64> {
@@ -181,44 +197,54 @@ fn auth_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 async fn receive_part(hub: &Hub, part: &PartName, expected: &Expected, body: Body) -> Result<Response, StorageRefusal> {
-    let arrived = receive(&hub.storage().disk, part, expected, body).await?;
+    let arrived = receive(&hub.context.storage.disk, part, expected, body.into_data_stream()).await?;
     let (size, etag) = (arrived.size, format!("\"{}\"", hex::encode(arrived.md5)));
     let place = match &arrived.kept {
         Kept::OnDisk(place) => Some(place.clone()),
         Kept::Here(_) => None,
     };
-    let stored = {
-        let part = part.clone();
-        hub.database().write(move |connection| files::store_part(connection, &part, &arrived)).await
-    };
-    match stored {
-        Ok(replaced) => hub.remove(left(part, replaced)),
-        Err(refusal) => {
-            hub.remove(left(part, place));
-            return Err(refusal.into());
+    match files::store_part(hub.database(), part.clone(), arrived).await {
+        Ok(replaced) => removal::remove(&hub.context, Leftovers::part(part, replaced)),
+        Err(error) => {
+            removal::remove(&hub.context, Leftovers::part(part, place));
+            return Err(error.into());
         }
     }
-    tracing::info!(package = part.package, file = part.file, part = part.number, bytes = size, "part stored");
+    tracing::info!(package = %part.package, file = %part.file, part = part.number, bytes = size, "part stored");
     let etag = HeaderValue::from_str(&etag)
         .map_err(|_| StorageRefusal::new(StatusCode::SERVICE_UNAVAILABLE, "InternalError", "no tag"))?;
     // JSON, as every good answer but 204 has: a foreign client may read it.
-    Ok((StatusCode::OK, [(header::ETAG, etag)], axum::Json(serde_json::json!({}))).into_response())
+    Ok((StatusCode::OK, [(header::ETAG, etag)], axum::Json(Empty {})).into_response())
 }
 
-fn left(part: &PartName, place: Option<String>) -> Leftovers {
-    Leftovers { parts: place.map(|place| (part.clone(), place)).into_iter().collect(), files: Vec::new() }
+/// The MD5 out of a `Content-MD5` header.
+fn content_md5(header: &str) -> Option<[u8; 16]> {
+    base64::engine::general_purpose::STANDARD.decode(header.trim()).ok()?.try_into().ok()
 }
 
 pub(super) async fn read(
-    State(hub): State<Hub>,
-    Path((package, file)): Path<(String, String)>,
+    Public(hub): Public,
+    Id(package): Id<PackageId>,
+    Id(file): Id<FileId>,
     Query(address): Query<Address>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, StorageRefusal> {
-    check(&hub, &package, &file, Action::Read, &address)?;
-    ranges::answer(&hub, &package, &file, &method, &headers).await.map_err(|refusal| match refusal.status {
+    check(&hub, (&package, &file), Action::Read, &address)?;
+    ranges::answer(&hub, package, file, &method, &headers).await.map_err(|refusal| match refusal.status {
         StatusCode::NOT_FOUND => StorageRefusal::new(StatusCode::NOT_FOUND, "NoSuchKey", refusal.message),
         _ => refusal.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_header_is_read() {
+        let md5 = [0xab; 16];
+        assert_eq!(content_md5("q6urq6urq6urq6urq6urqw=="), Some(md5));
+        assert_eq!(content_md5("abc"), None);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use jiff::Timestamp;
 use lettre::Message;
 use lettre::message::{Mailbox, MultiPart};
 use minijinja::{AutoEscape, Environment, context};
@@ -16,7 +17,7 @@ const LONGEST_FOREIGN_NAME: usize = 80;
 /// What a mail is for.
 pub(super) enum Purpose {
     /// Brings a link to somebody who gets the package.
-    Delivery { link: String, expires: Option<i64>, has_password: bool },
+    Delivery { link: String, expires: Option<Timestamp>, has_password: bool },
     /// Tells the sender that all is there.
     Receipt,
 }
@@ -79,7 +80,7 @@ pub(super) fn compose(from: &str, letter: &Letter<'_>) -> Result<Message, String
         name,
         message => &package.description,
         sender => &package.sender,
-        recipients => &package.recipients,
+        recipients => package.recipients.iter().map(ToString::to_string).collect::<Vec<_>>(),
         portal => &letter.portal,
         fields => fields,
         files => package.file_count,
@@ -110,31 +111,21 @@ fn plain(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use masv_protocol::PackageState;
+
     use super::*;
 
     fn package() -> Package {
         Package {
-            id: "P".into(),
-            team_id: "T".into(),
-            portal_id: None,
-            state: "finalized".into(),
+            state: PackageState::Finalized,
             name: "Dailies\r\nBcc: all@example.com <b>".into(),
             description: "See <script>".into(),
             sender: "editor@example.com".into(),
-            recipients: vec!["client@example.com".into()],
-            password_hash: None,
-            access_limit: None,
-            expiry_days: None,
-            unlimited_storage: false,
-            tag_id: None,
-            teamspace_id: None,
-            metadata: serde_json::Value::Null,
+            recipients: vec!["client@example.com".parse().unwrap()],
             size: 1_500_000,
             file_count: 3,
-            created_at: 0,
-            updated_at: 0,
-            finalized_at: Some(0),
-            expires_at: None,
+            finalized_at: Some(Timestamp::UNIX_EPOCH),
+            ..crate::records::tests::package("P")
         }
     }
 
@@ -146,7 +137,7 @@ mod tests {
     fn delivery() -> Purpose {
         Purpose::Delivery {
             link: "https://hub.example.com/L?secret=S".into(),
-            expires: Some(1_700_000_000_000),
+            expires: Some(Timestamp::from_second(1_700_000_000).unwrap()),
             has_password: true,
         }
     }

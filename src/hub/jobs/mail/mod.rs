@@ -1,7 +1,6 @@
 //! Mail: what finalizing a package owes its recipients, and its sender.
 //!
-//! **In**: rows of the outbox, written in the transaction that finalized the package. **Out**: mails to a mail server
-//! or, where none is set, files in `outbox/`.
+//! **In**: rows of mails that are due. **Out**: mails to a mail server or, where none is set, files in `outbox/`.
 //!
 //! **Guarantees.** Each mail is tried until it is accepted, then marked; a server that is away costs time only. One
 //! that a server refuses for good, or that has failed for days, is given up with its reason. A crash between
@@ -10,8 +9,8 @@
 //! Must never know: HTTP routes, storage.
 
 mod compose;
-mod outbox;
+mod deliver;
 mod transport;
 
-pub(crate) use outbox::{deliver, owe_link, owe_receipt, release};
+pub(super) use deliver::deliver;
 pub(crate) use transport::check;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lettre::transport::smtp::AsyncSmtpTransportBuilder;
+use lettre::transport::smtp::PoolConfig;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
@@ -12,23 +13,18 @@ use secrecy::ExposeSecret;
 
 use crate::config::{HubConfig, SmtpConfig};
 use crate::error::HubError;
-use crate::{private_file, private_folder};
+use crate::jobs::retry::Failure;
+use crate::private::{private_file, private_folder};
 
 /// How long a mail server may take for one answer.
 const SERVER_LIMIT: Duration = Duration::from_secs(30);
+/// Connections to the mail server, at the most.
+pub(super) const CONNECTIONS: u32 = 32;
 
 /// How a mail leaves.
 pub(super) enum Transport {
     Smtp(AsyncSmtpTransport<Tokio1Executor>),
     Folder(PathBuf),
-}
-
-/// Why a mail did not leave.
-#[derive(Debug)]
-pub(super) struct NotSent {
-    pub reason: String,
-    /// Trying again is of no use.
-    pub for_good: bool,
 }
 
 /// Refuses settings with which no mail could ever leave.
@@ -43,7 +39,8 @@ pub(crate) fn check(config: &HubConfig) -> Result<(), HubError> {
 fn connect(smtp: &SmtpConfig) -> Result<AsyncSmtpTransport<Tokio1Executor>, HubError> {
     let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&smtp.url)
         .map_err(|error| HubError::Mail(error.to_string()))?
-        .timeout(Some(SERVER_LIMIT));
+        .timeout(Some(SERVER_LIMIT))
+        .pool_config(PoolConfig::new().max_size(CONNECTIONS));
     let builder = match &smtp.authority {
         None => builder,
         Some(path) => trusting(builder, smtp, path)?,
@@ -88,14 +85,14 @@ impl Transport {
     }
 
     /// Sends one mail; `id` names its file where mails are files.
-    pub(super) async fn send(&self, id: &str, mail: &Message) -> Result<(), NotSent> {
+    pub(super) async fn send(&self, id: &str, mail: &Message) -> Result<(), Failure> {
         match self {
             Self::Smtp(server) => server.send(mail.clone()).await.map(drop).map_err(|error| {
                 let reason = match std::error::Error::source(&error) {
                     Some(source) => format!("{error}: {source}"),
                     None => error.to_string(),
                 };
-                NotSent { reason, for_good: error.is_permanent() }
+                Failure { reason, permanent: error.is_permanent() }
             }),
             Self::Folder(folder) => {
                 let (folder, name, bytes) = (folder.clone(), format!("{id}.eml"), mail.formatted());
@@ -108,7 +105,7 @@ impl Transport {
                     std::fs::rename(&new, folder.join(name))
                 });
                 let written = writing.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-                written.map_err(|error| NotSent { reason: error.to_string(), for_good: false })
+                written.map_err(Failure::passing)
             }
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
+use masv_protocol::{FileId, MultipartId, PackageId};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use rusty_s3::S3Action;
 use rusty_s3::actions::{
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::{Bucket, OWN_CALL, S3Error};
+use crate::stored::StoredPart;
 
 /// Connecting that takes longer than this has failed.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -40,23 +42,13 @@ pub(crate) struct Stored {
     pub etag: String,
 }
 
-/// A part of a multipart upload that is not complete.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoredPart {
-    /// From 1.
-    pub number: u32,
-    pub size: u64,
-    /// As the bucket has it, quotes and all.
-    pub etag: String,
-}
-
 /// What lies in the bucket under a name of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
-    pub package: String,
-    pub file: String,
+    pub package: PackageId,
+    pub file: FileId,
     /// Of a multipart upload that is not complete; absent for an object.
-    pub upload: Option<String>,
+    pub upload: Option<MultipartId>,
     /// Since when it is there.
     pub since: Option<Timestamp>,
 }
@@ -186,12 +178,18 @@ impl Bucket {
     }
 
     /// The parts that a multipart upload has so far, by number.
-    pub(crate) async fn parts(&self, package: &str, file: &str, upload: &str) -> Result<Vec<StoredPart>, S3Error> {
+    pub(crate) async fn parts(
+        &self,
+        package: &PackageId,
+        file: &FileId,
+        upload: &MultipartId,
+    ) -> Result<Vec<StoredPart>, S3Error> {
         let key = self.key(package, file);
         let (mut parts, mut marker) = (Vec::new(), None);
         loop {
             let address = || {
-                let mut action = ListParts::new(&self.shared.own, Some(&self.shared.credentials), &key, upload);
+                let mut action =
+                    ListParts::new(&self.shared.own, Some(&self.shared.credentials), &key, upload.as_str());
                 if let Some(marker) = marker {
                     action.set_part_number_marker(marker);
                 }
@@ -213,15 +211,15 @@ impl Bucket {
     /// Makes one object of the parts with these tags, from part 1 on.
     pub(crate) async fn complete(
         &self,
-        package: &str,
-        file: &str,
-        upload: &str,
+        package: &PackageId,
+        file: &FileId,
+        upload: &MultipartId,
         etags: &[String],
     ) -> Result<(), S3Error> {
         let key = self.key(package, file);
         let action = || {
             let etags = etags.iter().map(String::as_str);
-            self.shared.own.complete_multipart_upload(Some(&self.shared.credentials), &key, upload, etags)
+            self.shared.own.complete_multipart_upload(Some(&self.shared.credentials), &key, upload.as_str(), etags)
         };
         let body = action().body();
         let response = self.call(|| self.shared.http.post(action().sign(OWN_CALL)).body(body.clone())).await?;
@@ -240,10 +238,11 @@ impl Bucket {
     }
 
     /// Gives up a multipart upload; one that is not there is no error.
-    pub(crate) async fn abort(&self, package: &str, file: &str, upload: &str) -> Result<(), S3Error> {
+    pub(crate) async fn abort(&self, package: &PackageId, file: &FileId, upload: &MultipartId) -> Result<(), S3Error> {
         let key = self.key(package, file);
-        let address =
-            || self.shared.own.abort_multipart_upload(Some(&self.shared.credentials), &key, upload).sign(OWN_CALL);
+        let address = || {
+            self.shared.own.abort_multipart_upload(Some(&self.shared.credentials), &key, upload.as_str()).sign(OWN_CALL)
+        };
         match self.call(|| self.shared.http.delete(address())).await {
             Err(error) if error.status() == Some(404) => Ok(()),
             outcome => outcome.map(drop),
@@ -251,7 +250,7 @@ impl Bucket {
     }
 
     /// The object of a file, if it is there.
-    pub(crate) async fn stored(&self, package: &str, file: &str) -> Result<Option<Stored>, S3Error> {
+    pub(crate) async fn stored(&self, package: &PackageId, file: &FileId) -> Result<Option<Stored>, S3Error> {
         let key = self.key(package, file);
         let address = || self.shared.own.head_object(Some(&self.shared.credentials), &key).sign(OWN_CALL);
         let response = match self.call(|| self.shared.http.request(Method::HEAD, address())).await {
@@ -267,7 +266,7 @@ impl Bucket {
     }
 
     /// Removes the objects of these files; those that are not there are no error.
-    pub(crate) async fn remove(&self, files: &[(String, String)]) -> Result<(), S3Error> {
+    pub(crate) async fn remove(&self, files: &[(PackageId, FileId)]) -> Result<(), S3Error> {
         for files in files.chunks(REMOVED_AT_ONCE) {
             let objects: Vec<ObjectIdentifier> =
                 files.iter().map(|(package, file)| ObjectIdentifier::new(self.key(package, file))).collect();
@@ -350,14 +349,19 @@ impl Bucket {
     /// What a key of the bucket is to us; nothing when it is none of ours.
     fn ours(&self, key: &str, upload: Option<String>, since: &str) -> Option<Found> {
         let (package, file) = key.strip_prefix(self.shared.prefix.as_str())?.split_once('/')?;
-        Some(Found { package: package.to_owned(), file: file.to_owned(), upload, since: since.parse().ok() })
+        Some(Found {
+            package: package.into(),
+            file: file.into(),
+            upload: upload.map(MultipartId::from),
+            since: since.parse().ok(),
+        })
     }
 
     /// The bytes from `start` on, `length` of them, of a file. A connection that breaks is made anew where it broke.
     pub(crate) fn read(
         &self,
-        package: &str,
-        file: &str,
+        package: &PackageId,
+        file: &FileId,
         start: u64,
         length: u64,
     ) -> impl Stream<Item = Result<Bytes, S3Error>> + Send + Unpin + 'static {

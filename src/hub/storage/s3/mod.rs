@@ -8,7 +8,7 @@
 //! overwritten. An address allows one call on one object until it expires. Neither the secret key nor a signature is
 //! in any error or log line.
 //!
-//! **On a crash** there may be multipart uploads and objects that no row knows; the keeper removes them.
+//! **On a crash** there may be multipart uploads and objects that no row knows; the garbage collection removes them.
 //!
 //! Must never know: packages' states, who may read, the database.
 
@@ -19,14 +19,15 @@ mod settings;
 use std::sync::Arc;
 use std::time::Duration;
 
+use masv_protocol::{FileId, MultipartId, PackageId};
 use rusty_s3::S3Action;
 use url::Url;
 
-pub(crate) use calls::{Found, Next, StoredPart};
+pub(crate) use calls::{Found, Next};
 pub use credentials::S3Credentials;
 pub use settings::{S3Config, S3ConfigError};
 
-use super::PartName;
+use crate::stored::PartName;
 
 /// How long an address holds that the hub makes for itself.
 const OWN_CALL: Duration = Duration::from_secs(15 * 60);
@@ -109,7 +110,7 @@ impl Bucket {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    fn key(&self, package: &str, file: &str) -> String {
+    fn key(&self, package: &PackageId, file: &FileId) -> String {
         format!("{}{package}/{file}", self.shared.prefix)
     }
 
@@ -119,21 +120,21 @@ impl Bucket {
     }
 
     /// The address that begins the file's multipart upload.
-    pub(crate) fn begin_address(&self, package: &str, file: &str, life: Duration) -> Url {
+    pub(crate) fn begin_address(&self, package: &PackageId, file: &FileId, life: Duration) -> Url {
         let key = self.key(package, file);
         self.shared.public.create_multipart_upload(Some(&self.shared.credentials), &key).sign(life.min(LONGEST))
     }
 
     /// The address that takes one part of it.
-    pub(crate) fn part_address(&self, part: &PartName, upload: &str, life: Duration) -> Url {
+    pub(crate) fn part_address(&self, part: &PartName, upload: &MultipartId, life: Duration) -> Url {
         let key = self.key(&part.package, &part.file);
         let number = u16::try_from(part.number).unwrap_or(u16::MAX);
         let credentials = Some(&self.shared.credentials);
-        self.shared.public.upload_part(credentials, &key, number, upload).sign(life.min(LONGEST))
+        self.shared.public.upload_part(credentials, &key, number, upload.as_str()).sign(life.min(LONGEST))
     }
 
     /// The address that gives the file, with ranges. Browsers save it under the name that `disposition` says.
-    pub(crate) fn read_address(&self, package: &str, file: &str, disposition: &str, life: Duration) -> Url {
+    pub(crate) fn read_address(&self, package: &PackageId, file: &FileId, disposition: &str, life: Duration) -> Url {
         let key = self.key(package, file);
         let mut action = self.shared.public.get_object(Some(&self.shared.credentials), &key);
         action.query_mut().insert("response-cache-control", "private, no-transform");

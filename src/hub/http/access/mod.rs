@@ -1,0 +1,159 @@
+//! Who may do what: the only way from a request to the hub.
+//!
+//! **In**: the head of a request. **Out**: the hub, for whoever has the right that the handler asks for.
+//!
+//! The state of the router is a [`Gate`], which gives the hub to nobody. A handler has it from one of the extractors here, each of
+//! which stands for a right: one that takes none of them cannot do anything, and one that anybody may call says so by
+//! [`Public`]. A right is checked before the body of the request is read.
+//!
+//! Must never know: what handlers do.
+
+mod credentials;
+mod link;
+mod package;
+mod portal;
+mod team;
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use masv_protocol::{FileId, KeyId, LinkId, PackageId, PortalId, TeamId, WebhookId};
+
+pub(crate) use credentials::{Operator, SignedIn, Who};
+pub(crate) use link::LinkOwner;
+pub(crate) use package::{PackageOwner, PackageReader, PackageWriter};
+pub(crate) use portal::{PortalAdmin, PortalMember};
+pub(crate) use team::{TeamAdmin, TeamMember, TeamOperator};
+
+use super::refusal::Refusal;
+use crate::Hub;
+use crate::network::Network;
+
+/// Our own header: the scheme that the caller used, as a trusted proxy says.
+pub(crate) const ASKED_BY: &str = "x-masv-scheme";
+
+/// The state of the router. It holds the hub and gives it to nobody but the extractors here.
+#[derive(Clone)]
+pub(crate) struct Gate(Hub);
+
+impl Gate {
+    /// The gate to a hub.
+    pub(crate) fn new(hub: Hub) -> Self {
+        Self(hub)
+    }
+
+    /// Whether people reach the hub by TLS.
+    pub(super) fn is_https(&self) -> bool {
+        self.0.context.is_https()
+    }
+
+    /// The proxies whose word is taken.
+    pub(super) fn trusted_proxies(&self) -> &[Network] {
+        &self.0.context.config.trusted_proxies
+    }
+}
+
+/// Anybody may call: what the handler does needs no right, or is checked by what the request says.
+pub(crate) struct Public(pub Hub);
+
+impl FromRequestParts<Gate> for Public {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(_: &mut Parts, gate: &Gate) -> Result<Self, Infallible> {
+        Ok(Self(gate.0.clone()))
+    }
+}
+
+/// Where a request comes from, as far as one can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClientAddress(pub Option<IpAddr>);
+
+impl ClientAddress {
+    fn of(parts: &Parts) -> Option<IpAddr> {
+        parts.extensions.get::<Self>().and_then(|address| address.0)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(Self::of(parts)))
+    }
+}
+
+/// Where the client of a request reaches the hub: the public address, or else the one it asked at.
+#[derive(Debug, Clone)]
+pub(crate) struct Base(pub String);
+
+impl FromRequestParts<Gate> for Base {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Infallible> {
+        let context = &gate.0.context;
+        if context.config.public_url.is_some() {
+            return Ok(Self(context.public_base()));
+        }
+        let asked = header_text(&parts.headers, header::HOST.as_str());
+        let scheme = match header_text(&parts.headers, ASKED_BY) {
+            Some(scheme) => scheme,
+            None if context.config.tls.is_some() => "https",
+            None => "http",
+        };
+        let base = asked.map(|host| format!("{scheme}://{host}"));
+        let is_origin =
+            |base: &String| url::Url::parse(base).is_ok_and(|url| url.path() == "/" && url.query().is_none());
+        Ok(Self(base.filter(is_origin).unwrap_or_else(|| context.public_base())))
+    }
+}
+
+/// The value of a header, if it is there and text.
+pub(crate) fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// An id that a route names.
+pub(crate) trait InPath: From<String> {
+    /// What the route calls it.
+    const NAME: &str;
+}
+
+macro_rules! in_path {
+    ($($id:ident $name:literal)+) => {$(
+        impl InPath for $id {
+            const NAME: &str = $name;
+        }
+    )+};
+}
+
+in_path! {
+    TeamId "team"
+    PackageId "package"
+    FileId "file"
+    LinkId "link"
+    PortalId "portal"
+    KeyId "key"
+    WebhookId "hook"
+}
+
+/// The id of that type in the route of a request.
+pub(crate) struct Id<T>(pub T);
+
+impl<T: InPath, S: Send + Sync> FromRequestParts<S> for Id<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let missing = || Refusal::not_found("route");
+        let named = RawPathParams::from_request_parts(parts, state).await.map_err(|_| missing())?;
+        let found = named.iter().find(|(name, _)| *name == T::NAME).map(|(_, id)| T::from(id.to_owned()));
+        found.map(Self).ok_or_else(missing)
+    }
+}
+
+/// The id of that type in the route of a request.
+async fn id<T: InPath>(parts: &mut Parts) -> Result<T, Refusal> {
+    Id::<T>::from_request_parts(parts, &()).await.map(|Id(id)| id)
+}

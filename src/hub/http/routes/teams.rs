@@ -1,0 +1,91 @@
+//! Teams, their keys, their quota, and the log of all changes. The hub's own calls, in the protocol's style.
+
+use axum::Json;
+use axum::http::StatusCode;
+use masv_protocol::{
+    AuditEntry, CreatedKey, Key, KeyId, KeyRole, NewKey, NewTeam, Page, Role, SetQuota, Team, TeamUsage,
+};
+
+use crate::http::access::{Id, Operator, SignedIn, TeamAdmin, TeamMember, TeamOperator, Who};
+use crate::http::json_body::JsonBody;
+use crate::http::query::{ListQuery, page};
+use crate::http::refusal::Refusal;
+use crate::keys::tokens;
+use crate::records::{accounts, api_keys, audit, quotas, teams};
+
+/// The longest name of a person, a key or a team, bytes.
+const LONGEST_NAME: usize = 255;
+
+/// The teams that the caller can act for.
+pub(super) async fn list(SignedIn { hub, who }: SignedIn) -> Result<Json<Vec<Team>>, Refusal> {
+    let teams = match who {
+        Who::Operator => teams::list(hub.database()).await?,
+        Who::Person(account) => accounts::teams_of(hub.database(), account.id).await?,
+        Who::Key(caller) => teams::of_caller(hub.database(), caller).await?,
+    };
+    Ok(Json(teams))
+}
+
+pub(super) async fn create(
+    Operator { hub, address }: Operator,
+    JsonBody(given): JsonBody<NewTeam>,
+) -> Result<(StatusCode, Json<Team>), Refusal> {
+    let team = teams::create(hub.database(), plain_name(given.name)?, address).await?;
+    Ok((StatusCode::CREATED, Json(team)))
+}
+
+/// How much a team has stored, and how much it may.
+pub(super) async fn usage(TeamMember(team): TeamMember) -> Result<Json<TeamUsage>, Refusal> {
+    Ok(Json(quotas::usage(team.hub.database(), team.id()).await?))
+}
+
+pub(super) async fn set_quota(
+    TeamOperator(team): TeamOperator,
+    JsonBody(given): JsonBody<SetQuota>,
+) -> Result<Json<TeamUsage>, Refusal> {
+    let missing = || Refusal::invalid("quota is missing: a number of bytes, or null for none");
+    let quota = given.quota.ok_or_else(missing)?;
+    Ok(Json(quotas::set(team.hub.database(), team.id(), quota, team.by()).await?))
+}
+
+fn plain_name(given: Option<String>) -> Result<String, Refusal> {
+    let name = given.unwrap_or_default().trim().to_owned();
+    if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+        return Err(Refusal::invalid(format!(
+            "name must have 1 to {LONGEST_NAME} bytes, none of them control characters"
+        )));
+    }
+    Ok(name)
+}
+
+pub(super) async fn keys(TeamAdmin(team): TeamAdmin) -> Result<Json<Vec<Key>>, Refusal> {
+    Ok(Json(api_keys::list(team.hub.database(), team.id()).await?))
+}
+
+/// Makes a key: this answer alone tells it.
+pub(super) async fn create_key(
+    TeamAdmin(team): TeamAdmin,
+    JsonBody(given): JsonBody<NewKey>,
+) -> Result<(StatusCode, Json<CreatedKey>), Refusal> {
+    let (name, role) = (plain_name(given.name)?, given.role.unwrap_or(KeyRole::Sender));
+    let key = tokens::random_secret()?;
+    let new = (name.clone(), role, key.clone());
+    let id = api_keys::create(team.hub.database(), team.id(), new, team.by()).await?;
+    Ok((StatusCode::CREATED, Json(CreatedKey::new(id, name, role, key.into()))))
+}
+
+pub(super) async fn remove_key(TeamAdmin(team): TeamAdmin, Id(key): Id<KeyId>) -> Result<StatusCode, Refusal> {
+    api_keys::delete(team.hub.database(), team.id(), key, team.by()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn audit_log(TeamAdmin(team): TeamAdmin, query: ListQuery) -> Result<Json<Page<AuditEntry>>, Refusal> {
+    let filter = audit::Filter {
+        of_all: team.caller.role == Role::Operator,
+        actions: query.all("action"),
+        actor: query.text("actor"),
+        subject: query.text("subject"),
+        at: query.span("created_at"),
+    };
+    Ok(Json(page(audit::list(team.hub.database(), team.id(), filter, query.window()).await?)))
+}

@@ -1,0 +1,42 @@
+//! Networks, as an operator names the proxies in front of a hub.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+
+/// Addresses: one, or all of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network(IpNet);
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let one = text.parse::<IpAddr>().map(IpNet::from);
+        let network = one.or_else(|_| text.parse::<IpNet>());
+        network.map(Self).map_err(|_| format!("{text:?} is no address and no network such as 10.0.0.0/8"))
+    }
+}
+
+impl Network {
+    /// Whether an address is one of these.
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_an_address_or_a_range() {
+        let network = |text: &str| text.parse::<Network>();
+        assert!(network("10.0.0.0/8").unwrap().contains("10.1.2.3".parse().unwrap()));
+        assert!(!network("10.0.0.0/8").unwrap().contains("11.1.2.3".parse().unwrap()));
+        assert!(network("127.0.0.1").unwrap().contains("::ffff:127.0.0.1".parse().unwrap()));
+        assert!(network("fd00::/8").unwrap().contains("fd12::1".parse().unwrap()));
+        assert!(network("proxy").is_err());
+    }
+}

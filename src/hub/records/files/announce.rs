@@ -1,0 +1,124 @@
+//! Files come into a package, and out of it again while it is being filled.
+
+use jiff::Timestamp;
+use masv_db::{Database, Work, values};
+use masv_protocol::{FileId, FileKind, PackageId, PackageState, Restrictions};
+
+use super::super::ids::new_id;
+use super::super::packages::{self, state_in_the_way};
+use super::super::{Error, OrNotFound, quotas, restrictions};
+use super::parts::{PARTS, remove_parts_of};
+use super::{FileRow, get_in};
+use crate::clock::now;
+use crate::stored::{BucketFile, Leftovers};
+
+/// The largest file: 10,000 parts of 5 GiB, as S3 has it.
+const LARGEST: u64 = 10_000 * (5 << 30);
+
+/// A file to be announced.
+#[derive(Debug, Clone)]
+pub(crate) struct NewFile {
+    pub package: PackageId,
+    pub kind: FileKind,
+    pub path: String,
+    pub name: String,
+    pub size: u64,
+    /// Now, where it is not known.
+    pub last_modified: Option<Timestamp>,
+    /// Whether its content is to go to the bucket.
+    pub in_bucket: bool,
+}
+
+/// Announces a file. One of the same path and name that was announced but never finalized is forgotten: its sender
+/// begins anew. What is left of that is to be removed from the storage.
+pub(crate) async fn announce(database: &Database, file: NewFile) -> Result<(FileId, Leftovers), Error> {
+    let announcing = database.transact(move |work| {
+        let restrictions = open_package(work, &file.package)?;
+        if let Some(taken) = &restrictions
+            && file.kind == FileKind::File
+        {
+            restrictions::check_file(taken, &file.name, file.size)?;
+        }
+        let leftovers = forget_unfinished(work, &file)?;
+        let now = now();
+        let id = insert(work, &file, now)?;
+        packages::touch(work, &file.package, now)?;
+        quotas::check(work, &file.package)?;
+        if let Some(taken) = &restrictions {
+            let sql = "SELECT count(*), coalesce(sum(size), 0) FROM file WHERE package_id = ?1 AND kind = 'file'";
+            let read = |row: &masv_db::Row<'_>| Ok((row.get::<u64>(0)?, row.get::<u64>(1)?));
+            let (count, size) = work.one(sql, values![file.package.as_str()], read)?.unwrap_or_default();
+            restrictions::check_package(taken, count, size)?;
+        }
+        Ok((id, leftovers))
+    });
+    announcing.await
+}
+
+fn forget_unfinished(work: &Work<'_>, file: &NewFile) -> Result<Leftovers, Error> {
+    let sql = "SELECT id FROM file WHERE package_id = ?1 AND path = ?2 AND name = ?3 AND finalized_at IS NULL";
+    let abandoned: Vec<FileId> =
+        work.all(sql, values![file.package.as_str(), file.path, file.name], |row| row.text(0))?;
+    let mut removed = Leftovers::default();
+    for id in abandoned {
+        let left = delete_in(work, &file.package, &id)?;
+        removed.parts.extend(left.parts);
+        removed.files.extend(left.files);
+    }
+    Ok(removed)
+}
+
+fn insert(work: &Work<'_>, file: &NewFile, now: Timestamp) -> Result<FileId, Error> {
+    if file.size > LARGEST {
+        return Err(Error::Invalid("size is too large".to_owned()));
+    }
+    let id: FileId = new_id(now)?;
+    let is_directory = file.kind == FileKind::Directory;
+    work.run(
+        "INSERT INTO file (id, package_id, kind, path, name, size, last_modified, finalized_at, in_bucket)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        values![
+            id.as_str(),
+            file.package.as_str(),
+            file.kind.as_str(),
+            file.path,
+            file.name,
+            file.size,
+            file.last_modified.unwrap_or(now),
+            is_directory.then_some(now),
+            file.in_bucket && !is_directory
+        ],
+    )?;
+    Ok(id)
+}
+
+/// Refuses a package that takes no more files; answers what its portal restricts, if it came through one.
+pub(super) fn open_package(work: &Work<'_>, package: &PackageId) -> Result<Option<Restrictions>, Error> {
+    let sql = "SELECT package.state, portal.restrictions FROM package
+         LEFT JOIN portal ON portal.id = package.portal_id WHERE package.id = ?1";
+    let found = work
+        .one(sql, values![package.as_str()], |row| Ok((row.word::<PackageState>(0)?, row.get::<Option<String>>(1)?)))?;
+    match found.or_not_found("package")? {
+        (PackageState::New, restrictions) => Ok(restrictions.and_then(|text| serde_json::from_str(&text).ok())),
+        (state, _) => Err(state_in_the_way(state)),
+    }
+}
+
+/// Forgets a file of a package that is not finalized; returns what it leaves in the storage.
+pub(crate) async fn delete(database: &Database, package: PackageId, id: FileId) -> Result<Leftovers, Error> {
+    database.transact(move |work| delete_in(work, &package, &id)).await
+}
+
+fn delete_in(work: &Work<'_>, package: &PackageId, id: &FileId) -> Result<Leftovers, Error> {
+    let file = get_in(work, package, id)?;
+    open_package(work, package)?;
+    let parts = remove_parts_of(work, package, &file, file.number * PARTS)?;
+    work.run("DELETE FROM file WHERE number = ?1", values![file.number])?;
+    if file.is_readable() {
+        let sql = "UPDATE package SET size = size - ?2, file_count = file_count - 1 WHERE id = ?1";
+        work.run(sql, values![package.as_str(), file.size])?;
+    }
+    let FileRow { in_bucket, upload, .. } = file;
+    let bucket = in_bucket.then(|| BucketFile { package: package.clone(), file: id.clone(), upload });
+    Ok(Leftovers { parts, files: bucket.into_iter().collect() })
+}

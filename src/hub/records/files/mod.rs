@@ -1,0 +1,214 @@
+//! Files of packages: their rows, and the questions about them.
+
+mod announce;
+mod close;
+mod parts;
+
+use jiff::Timestamp;
+use masv_db::{Database, DbError, Row, Work, values};
+use masv_protocol::{self as protocol, FileId, FileKind, FileState, MultipartId, PackageId, PackageState};
+
+pub(crate) use announce::{NewFile, announce, delete};
+pub(crate) use close::{Content, check_close, close, finalize};
+pub(super) use parts::remove_parts;
+pub(crate) use parts::{PieceSource, check_room, known_parts, pieces, small_part, store_part};
+
+use super::{Error, OrNotFound, packages};
+
+/// A file that was announced.
+#[derive(Debug, Clone)]
+pub(crate) struct FileRow {
+    pub id: FileId,
+    pub kind: FileKind,
+    /// Folder in the package; empty for its root.
+    pub path: String,
+    pub name: String,
+    pub size: u64,
+    pub last_modified: Timestamp,
+    pub finalized: bool,
+    pub etag: Option<String>,
+    /// CRC-32 of the whole, where it is known.
+    pub crc: Option<u32>,
+    /// Whether its content is in the bucket, or to go there.
+    pub in_bucket: bool,
+    /// Its multipart upload in the bucket, once that is known and until it is complete.
+    pub upload: Option<MultipartId>,
+    number: i64,
+}
+
+const COLUMNS: &str = "id, kind, path, name, size, last_modified, finalized_at IS NOT NULL, etag, number, crc, \
+    in_bucket, upload";
+
+impl FileRow {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        Ok(Self {
+            id: row.text(0)?,
+            kind: row.word(1)?,
+            path: row.get(2)?,
+            name: row.get(3)?,
+            size: row.get(4)?,
+            last_modified: row.get(5)?,
+            finalized: row.get(6)?,
+            etag: row.get(7)?,
+            number: row.get(8)?,
+            crc: row.get(9)?,
+            in_bucket: row.get(10)?,
+            upload: row.maybe_text(11)?,
+        })
+    }
+
+    /// Whether it has content that can be read.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.finalized && self.kind == FileKind::File
+    }
+
+    /// As the protocol shows it.
+    pub(crate) fn message(&self) -> protocol::File {
+        let state = if self.finalized { FileState::Finalized } else { FileState::New };
+        protocol::File {
+            id: self.id.clone(),
+            kind: Some(self.kind.into()),
+            name: self.name.clone(),
+            path: self.path.clone(),
+            size: self.size,
+            last_modified: self.last_modified.into(),
+            state: Some(state.into()),
+            virus_detected: false,
+        }
+    }
+}
+
+/// The file of that id in that package.
+fn get_in(work: &Work<'_>, package: &PackageId, id: &FileId) -> Result<FileRow, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM file WHERE id = ?2 AND package_id = ?1");
+    work.one(&sql, values![package.as_str(), id.as_str()], FileRow::from_row)?.or_not_found("file")
+}
+
+/// The file of that id in that package.
+pub(crate) async fn get(database: &Database, package: PackageId, id: FileId) -> Result<FileRow, Error> {
+    database.query(move |work| get_in(work, &package, &id)).await
+}
+
+/// The file of that id, if its content can be read: it is whole, and its package not over.
+pub(crate) async fn get_readable(database: &Database, package: PackageId, id: FileId) -> Result<FileRow, Error> {
+    let getting = database.query(move |work| {
+        if packages::get_in(work, &package)?.state == PackageState::Expired {
+            return Err(Error::NotFound("file"));
+        }
+        let file = get_in(work, &package, &id)?;
+        Some(file).filter(FileRow::is_readable).or_not_found("file")
+    });
+    getting.await
+}
+
+/// All files of a package, by path; those that are whole, where only these are wanted.
+fn list_in(work: &Work<'_>, package: &PackageId, finalized_only: bool) -> Result<Vec<FileRow>, Error> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM file WHERE package_id = ?1 AND (finalized_at IS NOT NULL OR NOT ?2)
+         ORDER BY path, name, number"
+    );
+    Ok(work.all(&sql, values![package.as_str(), finalized_only], FileRow::from_row)?)
+}
+
+/// All files of a package, by path; those that are whole, where only these are wanted.
+pub(crate) async fn list(database: &Database, package: PackageId, finalized_only: bool) -> Result<Vec<FileRow>, Error> {
+    let listing = database.query(move |work| {
+        packages::get_in(work, &package)?;
+        list_in(work, &package, finalized_only)
+    });
+    listing.await
+}
+
+/// A finalized package and all its files.
+pub(crate) async fn of_finalized(
+    database: &Database,
+    package: PackageId,
+) -> Result<(packages::Package, Vec<FileRow>), Error> {
+    let listing = database.query(move |work| {
+        let found = packages::get_in(work, &package)?;
+        if found.state != PackageState::Finalized {
+            return Err(Error::NotFound("package"));
+        }
+        Ok((found, list_in(work, &package, true)?))
+    });
+    listing.await
+}
+
+/// Notes the id of a file's multipart upload in the bucket; returns the one that it replaces.
+pub(crate) async fn set_upload(
+    database: &Database,
+    package: PackageId,
+    file: FileRow,
+    upload: MultipartId,
+) -> Result<Option<MultipartId>, Error> {
+    let setting = database.transact(move |work| {
+        packages::touch(work, &package, crate::clock::now())?;
+        if file.upload.as_ref() == Some(&upload) {
+            return Ok::<_, Error>(None);
+        }
+        let sql = "UPDATE file SET upload = ?2 WHERE number = ?1 AND finalized_at IS NULL";
+        work.run(sql, values![file.number, upload.as_str()])?;
+        Ok(file.upload.clone())
+    });
+    setting.await
+}
+
+/// Notes the CRC-32 of a whole file, learned while it was read.
+pub(crate) async fn set_crc(database: &Database, file: &FileRow, crc: u32) -> Result<(), Error> {
+    let number = file.number;
+    let setting = database.transact(move |work| {
+        work.run("UPDATE file SET crc = ?2 WHERE number = ?1", values![number, crc])?;
+        Ok::<_, Error>(())
+    });
+    setting.await
+}
+
+/// Whether the content of any file is in a bucket.
+pub(crate) async fn any_in_bucket(database: &Database) -> Result<bool, Error> {
+    let asking = database.query(|work| {
+        let sql = "SELECT EXISTS (SELECT 1 FROM file JOIN package ON package.id = file.package_id
+             WHERE in_bucket = 1 AND state != 'expired')";
+        Ok::<_, Error>(work.value(sql, values![])?)
+    });
+    asking.await
+}
+
+/// What the rows know of a file in the bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InBucket {
+    /// Whether it is whole.
+    pub finalized: bool,
+    /// Its multipart upload, if that is known.
+    pub upload: Option<MultipartId>,
+}
+
+/// What the rows know of each of these files; nothing where there is no such file, or its package is over.
+pub(crate) async fn in_bucket(database: &Database, files: Vec<FileId>) -> Result<Vec<Option<InBucket>>, Error> {
+    let asking = database.query(move |work| {
+        let sql = "SELECT file.finalized_at IS NOT NULL, upload FROM file JOIN package ON package.id = file.package_id
+             WHERE file.id = ?1 AND in_bucket = 1 AND state != 'expired'";
+        let found = files.iter().map(|file| {
+            work.one(sql, values![file.as_str()], |row| {
+                Ok(InBucket { finalized: row.get(0)?, upload: row.maybe_text(1)? })
+            })
+        });
+        Ok::<_, Error>(found.collect::<Result<_, _>>()?)
+    });
+    asking.await
+}
+
+/// Of files that are on the disk, and of files whose sender has asked where parts for the bucket go.
+const HAS_PARTS: &str = "(upload IS NOT NULL OR EXISTS (SELECT 1 FROM part WHERE key > file.number * 16384 AND key < (file.number + 1) * 16384))";
+
+/// How many files of a package have parts but are not finalized.
+pub(super) fn unfinished(work: &Work<'_>, package: &PackageId) -> Result<u64, Error> {
+    let sql = format!("SELECT count(*) FROM file WHERE package_id = ?1 AND finalized_at IS NULL AND {HAS_PARTS}");
+    Ok(work.value(&sql, values![package.as_str()])?)
+}
+
+/// Forgets the files of a package that were announced and never begun: their sender does not know them, the answer
+/// to the announcement was lost.
+pub(super) fn remove_never_started(work: &Work<'_>, package: &PackageId) -> Result<(), Error> {
+    work.run("DELETE FROM file WHERE package_id = ?1 AND finalized_at IS NULL", values![package.as_str()])?;
+    Ok(())
+}

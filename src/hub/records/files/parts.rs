@@ -1,0 +1,157 @@
+//! The parts that files on the disk and in the database are made of.
+
+use masv_db::{Database, Row, Work, values};
+use masv_protocol::{FileId, MultipartId, PackageId};
+
+use super::super::{Error, OrNotFound, packages, quotas};
+use super::{FileRow, get_in};
+use crate::clock::now;
+use crate::stored::{Arrived, BucketFile, Kept, PartName};
+
+/// Part keys are `number of the file * PARTS + number of the part`.
+pub(super) const PARTS: i64 = 16_384;
+
+/// Notes a part that has arrived; returns the place of the one that is not needed any more, if that is on the disk.
+pub(crate) async fn store_part(database: &Database, part: PartName, arrived: Arrived) -> Result<Option<String>, Error> {
+    database.transact(move |work| store_part_in(work, &part, &arrived)).await
+}
+
+fn store_part_in(work: &Work<'_>, part: &PartName, arrived: &Arrived) -> Result<Option<String>, Error> {
+    let file = get_in(work, &part.package, &part.file)?;
+    let key = file.number * PARTS + i64::from(part.number);
+    let read = |row: &Row<'_>| Ok((row.get::<[u8; 16]>(0)?, row.get::<Option<String>>(1)?));
+    let old = work.one("SELECT md5, place FROM part WHERE key = ?1", values![key], read)?;
+    let (place, content) = match &arrived.kept {
+        Kept::OnDisk(place) => (Some(place), None),
+        Kept::Here(content) => (None, Some(content)),
+    };
+    if file.finalized {
+        // The answer to this part was lost and its file finalized meanwhile: the bytes are there already.
+        return match old {
+            Some((md5, _)) if md5 == arrived.md5 => Ok(place.cloned()),
+            _ => Err(Error::Conflict("the file is finalized".to_owned())),
+        };
+    }
+    work.run(
+        "INSERT INTO part (key, size, md5, crc, place, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (key) DO UPDATE SET size = excluded.size, md5 = excluded.md5, crc = excluded.crc,
+            place = excluded.place, content = excluded.content",
+        values![key, arrived.size, arrived.md5, arrived.crc, place, content],
+    )?;
+    packages::touch(work, &part.package, now())?;
+    quotas::check_excess(work, &part.package, &file, || stored_bytes(work, &file, 0))?;
+    Ok(old.and_then(|(_, place)| place))
+}
+
+/// Bytes of a file's parts that have arrived, but for the part `without`.
+fn stored_bytes(work: &Work<'_>, file: &FileRow, without: u32) -> Result<u64, Error> {
+    let sql = "SELECT coalesce(sum(size), 0) FROM part WHERE key > ?1 AND key < ?2 AND key != ?3";
+    let first = file.number * PARTS;
+    Ok(work.value(sql, values![first, first + PARTS, first + i64::from(without)])?)
+}
+
+/// Refuses a part of so many bytes when these go beyond the quota of its team.
+pub(crate) async fn check_room(database: &Database, part: PartName, bytes: u64) -> Result<(), Error> {
+    let checking = database.query(move |work| {
+        let file = get_in(work, &part.package, &part.file)?;
+        quotas::check_excess(work, &part.package, &file, || {
+            Ok(stored_bytes(work, &file, part.number)?.saturating_add(bytes))
+        })
+    });
+    checking.await
+}
+
+/// Forgets a file's parts beyond a key; those that are on the disk, and where.
+pub(super) fn remove_parts_of(
+    work: &Work<'_>,
+    package: &PackageId,
+    file: &FileRow,
+    beyond: i64,
+) -> Result<Vec<(PartName, String)>, Error> {
+    let first = file.number * PARTS;
+    let sql = "SELECT key - ?1, place FROM part WHERE key > ?2 AND key < ?3 AND place IS NOT NULL";
+    let places = work.all(sql, values![first, beyond, first + PARTS], |row| {
+        let name = PartName { package: package.clone(), file: file.id.clone(), number: row.get(0)? };
+        Ok((name, row.get(1)?))
+    })?;
+    work.run("DELETE FROM part WHERE key > ?1 AND key < ?2", values![beyond, first + PARTS])?;
+    Ok(places)
+}
+
+/// All parts of a package that are on the disk, and where; `None` when there is no such package any more.
+pub(crate) async fn known_parts(
+    database: &Database,
+    package: PackageId,
+) -> Result<Option<Vec<(PartName, String)>>, Error> {
+    let listing = database.query(move |work| {
+        if packages::find_in(work, &package)?.is_none() {
+            return Ok::<_, Error>(None);
+        }
+        let sql = "SELECT file.id, part.key - file.number * 16384, part.place FROM file JOIN part
+             ON part.key > file.number * 16384 AND part.key < (file.number + 1) * 16384
+             WHERE file.package_id = ?1 AND part.place IS NOT NULL";
+        let parts = work.all(sql, values![package.as_str()], |row| {
+            let (file, number): (FileId, u32) = (row.text(0)?, row.get(1)?);
+            Ok((PartName { package: package.clone(), file, number }, row.get(2)?))
+        })?;
+        Ok(Some(parts))
+    });
+    listing.await
+}
+
+/// Forgets all parts of a package; returns its files whose uploads to the bucket are not complete.
+pub(in crate::records) fn remove_parts(work: &Work<'_>, package: &PackageId) -> Result<Vec<BucketFile>, Error> {
+    let numbers: Vec<i64> =
+        work.all("SELECT number FROM file WHERE package_id = ?1", values![package.as_str()], |row| row.get(0))?;
+    for number in numbers {
+        let first = number * PARTS;
+        work.run("DELETE FROM part WHERE key > ?1 AND key < ?2", values![first, first + PARTS])?;
+    }
+    let sql = "SELECT id, upload FROM file WHERE package_id = ?1 AND upload IS NOT NULL";
+    Ok(work.all(sql, values![package.as_str()], |row| {
+        let upload = row.maybe_text::<MultipartId>(1)?;
+        Ok(BucketFile { package: package.clone(), file: row.text(0)?, upload })
+    })?)
+}
+
+/// A part of a file on the disk or in the database.
+#[derive(Debug, Clone)]
+pub(crate) struct PieceRow {
+    pub size: u64,
+    pub source: PieceSource,
+}
+
+/// Where its bytes are.
+#[derive(Debug, Clone)]
+pub(crate) enum PieceSource {
+    /// On the disk: its number, and the place.
+    Disk(u32, String),
+    /// In the database, under this key.
+    Database(i64),
+}
+
+/// What a file that is not in a bucket is made of, in order.
+pub(crate) async fn pieces(database: &Database, file: &FileRow) -> Result<Vec<PieceRow>, Error> {
+    let first = file.number * PARTS;
+    let listing = database.query(move |work| {
+        let sql = "SELECT key, key - ?1, size, place FROM part WHERE key > ?1 AND key < ?2 ORDER BY key";
+        Ok::<_, Error>(work.all(sql, values![first, first + PARTS], |row| {
+            let source = match row.get(3)? {
+                Some(place) => PieceSource::Disk(row.get(1)?, place),
+                None => PieceSource::Database(row.get(0)?),
+            };
+            Ok(PieceRow { size: row.get(2)?, source })
+        })?)
+    });
+    listing.await
+}
+
+/// The bytes of a small part.
+pub(crate) async fn small_part(database: &Database, key: i64) -> Result<Vec<u8>, Error> {
+    let reading = database.query(move |work| {
+        let content: Option<Option<Vec<u8>>> =
+            work.one("SELECT content FROM part WHERE key = ?1", values![key], |row| row.get(0))?;
+        content.flatten().or_not_found("part")
+    });
+    reading.await
+}

@@ -1,0 +1,124 @@
+//! Mails that are owed, and what became of them.
+
+use jiff::Timestamp;
+use masv_db::{Database, Work, values};
+use masv_protocol::{EmailAddress, LinkId, PackageId};
+
+use super::Error;
+use super::ids::{first_id, new_id};
+use super::links::{self, Link};
+use super::outbox::{self, Outbox};
+use super::packages::{self, Package};
+use super::portals::{self, Portal};
+use crate::clock::{before, days, now};
+
+/// The most receipts for one address in a day: whoever sends to a portal says whose address it is.
+const MOST_RECEIPTS: u64 = 50;
+
+/// A mail that is to be sent, and that is claimed by whoever read it.
+#[derive(Debug, Clone)]
+pub(crate) struct Mail {
+    pub id: String,
+    pub recipient: String,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// What is brought; absent: it is a receipt.
+    pub link: Option<Link>,
+    pub package: Package,
+    pub portal: Option<Portal>,
+}
+
+/// Owes `recipient` the mail that brings a link; it is due at `due_at`, or once its package is released.
+pub(super) fn owe_link(
+    work: &Work<'_>,
+    link: &Link,
+    recipient: &EmailAddress,
+    due_at: Option<Timestamp>,
+) -> Result<(), Error> {
+    let id: String = new_id(now())?;
+    work.run(
+        "INSERT INTO mail (id, kind, package_id, link_id, recipient, due_at) VALUES (?1, 'delivery', ?2, ?3, ?4, ?5)",
+        values![id, link.package_id.as_str(), link.id.as_str(), recipient.as_str(), due_at],
+    )?;
+    Ok(())
+}
+
+/// Owes the sender of a package the mail that says that all is there, once the package is released. Who sends to nobody
+/// gets none.
+pub(super) fn owe_receipt(work: &Work<'_>, package: &Package, now: Timestamp) -> Result<(), Error> {
+    let delivered = package.portal_id.is_some() || !package.recipients.is_empty();
+    let Ok(sender) = package.sender.parse::<EmailAddress>() else { return Ok(()) };
+    if !delivered {
+        return Ok(());
+    }
+    // Ids begin with their time.
+    let since = first_id(before(now, days(1)));
+    let sql = "SELECT count(*) FROM mail WHERE kind = 'receipt' AND recipient = ?1 AND id > ?2";
+    let lately: u64 = work.value(sql, values![sender.as_str(), since])?;
+    if lately >= MOST_RECEIPTS {
+        return Ok(());
+    }
+    let id: String = new_id(now)?;
+    work.run(
+        "INSERT INTO mail (id, kind, package_id, recipient) VALUES (?1, 'receipt', ?2, ?3)",
+        values![id, package.id.as_str(), sender.as_str()],
+    )?;
+    Ok(())
+}
+
+/// Makes all mails of a package due that wait for it.
+pub(super) fn release(work: &Work<'_>, package: &PackageId, now: Timestamp) -> Result<(), Error> {
+    work.run(
+        "UPDATE mail SET due_at = ?2 WHERE package_id = ?1 AND due_at IS NULL AND attempts = 0 AND sent_at IS NULL",
+        values![package.as_str(), now],
+    )?;
+    Ok(())
+}
+
+/// Claims up to `most` mails that are due.
+pub(crate) async fn claim(database: &Database, most: u32) -> Result<Vec<Mail>, Error> {
+    let claiming = database.transact(move |work| {
+        let columns = "id, package_id, link_id, recipient, attempts";
+        let rows = outbox::claim(work, Outbox::Mail, (columns, None), most, |row| {
+            let link: Option<LinkId> = row.maybe_text(2)?;
+            Ok((row.get::<String>(0)?, row.text::<PackageId>(1)?, link, row.get::<String>(3)?, row.get::<u32>(4)?))
+        })?;
+        let mut mails = Vec::with_capacity(rows.len());
+        for (id, package, link, recipient, attempt) in rows {
+            let link = match link {
+                None => None,
+                Some(link) => match links::find_in(work, &link)? {
+                    Some((link, _)) => Some(link),
+                    None => continue,
+                },
+            };
+            let package = packages::get_in(work, &package)?;
+            let portal = match &package.portal_id {
+                Some(portal) => portals::find_in(work, portal)?,
+                None => None,
+            };
+            mails.push(Mail { id, recipient, attempt, link, package, portal });
+        }
+        Ok::<_, Error>(mails)
+    });
+    claiming.await
+}
+
+/// Writes down that a mail was accepted.
+pub(crate) async fn sent(database: &Database, id: String) -> Result<(), Error> {
+    let marking = database.transact(move |work| {
+        work.run("UPDATE mail SET due_at = NULL, sent_at = ?2, problem = NULL WHERE id = ?1", values![id, now()])?;
+        Ok::<_, Error>(())
+    });
+    marking.await
+}
+
+/// Writes down that a mail was not accepted: when it is tried again (`None`: it is given up), and why not.
+pub(crate) async fn not_sent(
+    database: &Database,
+    id: String,
+    again: Option<Timestamp>,
+    problem: String,
+) -> Result<(), Error> {
+    database.transact(move |work| outbox::failed(work, Outbox::Mail, &id, again, &problem)).await
+}

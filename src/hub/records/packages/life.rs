@@ -1,0 +1,216 @@
+//! What becomes of a package: made, finalized, kept, expired, removed.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use masv_db::{Database, Work, values};
+use masv_protocol::{
+    ActivityEvent, EmailAddress, PackageId, PackageState, PortalId, TagChoice, TagId, TeamId, TeamspaceId, Time,
+    WebhookEvent,
+};
+use serde_json::Value;
+
+use super::super::audit::Authority;
+
+use super::super::ids::new_id;
+use super::super::{Error, activity, files, links, mails, tags, webhooks};
+use super::{Package, get_in};
+use crate::clock::{after, before, days, now};
+use crate::stored::BucketFile;
+
+/// How often it is noted that somebody is at work on a package.
+const TOUCHED_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// A package to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct NewPackage {
+    pub team_id: TeamId,
+    pub portal_id: Option<PortalId>,
+    pub name: String,
+    pub description: String,
+    pub sender: String,
+    pub recipients: Vec<EmailAddress>,
+    pub password_hash: Option<String>,
+    pub access_limit: Option<u64>,
+    pub expiry_days: Option<u64>,
+    pub unlimited_storage: bool,
+    pub tag: Option<TagChoice>,
+    pub teamspace_id: Option<TeamspaceId>,
+    pub metadata: Value,
+}
+
+/// Makes a package.
+pub(crate) async fn create(database: &Database, new: NewPackage) -> Result<Package, Error> {
+    let creating = database.transact(move |work| {
+        let tag_id = tags::resolve(work, &new.team_id, new.tag.as_ref())?;
+        let id = insert(work, &new, tag_id.as_ref())?;
+        let package = get_in(work, &id)?;
+        activity::add(work, &package, ActivityEvent::PackageCreated, &package.sender)?;
+        webhooks::announce(work, &package, WebhookEvent::PackageCreated)?;
+        Ok(package)
+    });
+    creating.await
+}
+
+fn insert(work: &Work<'_>, new: &NewPackage, tag_id: Option<&TagId>) -> Result<PackageId, Error> {
+    let now = now();
+    let id: PackageId = new_id(now)?;
+    let recipients = serde_json::to_string(&new.recipients).unwrap_or_default();
+    work.run(
+        "INSERT INTO package (id, team_id, portal_id, state, name, description, sender, recipients, password_hash,
+            access_limit, expiry_days, unlimited_storage, tag_id, teamspace_id, metadata, created_at, updated_at)
+         VALUES (?1, ?2, ?3, 'new', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15)",
+        values![
+            id.as_str(),
+            new.team_id.as_str(),
+            new.portal_id.as_ref().map(PortalId::as_str),
+            new.name,
+            new.description,
+            new.sender,
+            recipients,
+            new.password_hash,
+            new.access_limit,
+            new.expiry_days,
+            new.unlimited_storage,
+            tag_id.map(TagId::as_str),
+            new.teamspace_id.as_ref().map(TeamspaceId::as_str),
+            new.metadata.to_string(),
+            now
+        ],
+    )?;
+    Ok(id)
+}
+
+/// Closes a package: it gets its time to live, each recipient a link and a mail to be sent. Closing it again changes
+/// nothing.
+pub(crate) async fn finalize(
+    database: &Database,
+    id: PackageId,
+    default_expiry_days: Option<u32>,
+) -> Result<Package, Error> {
+    database.transact(move |work| finalize_in(work, &id, now(), default_expiry_days)).await
+}
+
+fn finalize_in(
+    work: &Work<'_>,
+    id: &PackageId,
+    now: Timestamp,
+    default_expiry_days: Option<u32>,
+) -> Result<Package, Error> {
+    let package = get_in(work, id)?;
+    match package.state {
+        PackageState::New => {}
+        PackageState::Finalized => return Ok(package),
+        PackageState::Expired | PackageState::Archived => return Err(package.in_the_way()),
+    }
+    let unfinished = files::unfinished(work, id)?;
+    if unfinished > 0 {
+        return Err(Error::Conflict(format!("{unfinished} files of the package are not finalized")));
+    }
+    if package.file_count == 0 {
+        return Err(Error::PackageEmpty);
+    }
+    let life = package.expiry_days.or(default_expiry_days.map(u64::from));
+    let lives_until = life.map(|life| after(now, days(life)));
+    let expires_at = if package.unlimited_storage { None } else { package.expires_at.or(lives_until) };
+    work.run(
+        "UPDATE package SET state = 'finalized', finalized_at = ?2, updated_at = ?2, expires_at = ?3 WHERE id = ?1",
+        values![id.as_str(), now, expires_at],
+    )?;
+    files::remove_never_started(work, id)?;
+    for recipient in &package.recipients {
+        let link = links::insert_for(work, &package, recipient, now)?;
+        mails::owe_link(work, &link, recipient, None)?;
+    }
+    mails::owe_receipt(work, &package, now)?;
+    mails::release(work, id, now)?;
+    let package = get_in(work, id)?;
+    activity::add(work, &package, ActivityEvent::PackageFinalized, &package.sender)?;
+    webhooks::announce(work, &package, WebhookEvent::PackageFinalized)?;
+    Ok(package)
+}
+
+/// Sets until when a package is kept; `None` is for ever. Strangers who send to a portal may not.
+pub(crate) async fn set_expiry(
+    database: &Database,
+    id: PackageId,
+    expires_at: Option<Timestamp>,
+    by: Authority,
+) -> Result<Package, Error> {
+    let setting = database.transact(move |work| {
+        let package = get_in(work, &id)?;
+        by.check_owner(&package)?;
+        package.check_alive()?;
+        work.run(
+            "UPDATE package SET expires_at = ?2, unlimited_storage = ?3, updated_at = ?4 WHERE id = ?1",
+            values![id.as_str(), expires_at, expires_at.is_none(), now()],
+        )?;
+        let until = expires_at.map_or_else(|| "for ever".to_owned(), |at| Time::from(at).to_string());
+        by.actor(&package).note(work, "package.kept", &format!("{} until {until}", package.name))?;
+        get_in(work, &id)
+    });
+    setting.await
+}
+
+/// Notes that somebody is at work on a package that is being filled, to the hour: it is not given up.
+pub(in crate::records) fn touch(work: &Work<'_>, id: &PackageId, now: Timestamp) -> Result<(), Error> {
+    work.run(
+        "UPDATE package SET updated_at = ?2 WHERE id = ?1 AND state = 'new' AND updated_at < ?3",
+        values![id.as_str(), now, before(now, TOUCHED_EVERY)],
+    )?;
+    Ok(())
+}
+
+/// Up to `most` finalized packages that are over.
+pub(crate) async fn over(database: &Database, most: u32) -> Result<Vec<PackageId>, Error> {
+    let finding = database.query(move |work| {
+        let sql = "SELECT id FROM package WHERE expires_at <= ?1 AND state = 'finalized' LIMIT ?2";
+        Ok::<_, Error>(work.all(sql, values![now(), most], |row| row.text(0))?)
+    });
+    finding.await
+}
+
+/// Up to `most` packages that were begun and not touched for so long.
+pub(crate) async fn abandoned(database: &Database, age: Duration, most: u32) -> Result<Vec<PackageId>, Error> {
+    let finding = database.query(move |work| {
+        let untouched_since = before(now(), age);
+        let sql = "SELECT id FROM package WHERE state = 'new' AND updated_at < ?1 ORDER BY updated_at LIMIT ?2";
+        Ok::<_, Error>(work.all(sql, values![untouched_since, most], |row| row.text(0))?)
+    });
+    finding.await
+}
+
+/// Marks a package as expired and forgets its parts: all of it in the storage can then be removed, and the uploads to the
+/// bucket that are returned given up.
+pub(crate) async fn expire(database: &Database, id: PackageId) -> Result<Vec<BucketFile>, Error> {
+    let expiring = database.transact(move |work| {
+        let package = get_in(work, &id)?;
+        let uploads = files::remove_parts(work, &id)?;
+        work.run("UPDATE package SET state = 'expired', updated_at = ?2 WHERE id = ?1", values![id.as_str(), now()])?;
+        activity::add(work, &package, ActivityEvent::PackageExpired, "")?;
+        Ok::<_, Error>(uploads)
+    });
+    expiring.await
+}
+
+/// Forgets a package with all that belongs to it; the storage is then to be seen to as for [`expire`].
+pub(crate) async fn delete(database: &Database, id: PackageId) -> Result<Vec<BucketFile>, Error> {
+    database.transact(move |work| delete_in(work, &get_in(work, &id)?)).await
+}
+
+/// The same by somebody's hand, for the audit log.
+pub(crate) async fn delete_by(database: &Database, id: PackageId, by: Authority) -> Result<Vec<BucketFile>, Error> {
+    let deleting = database.transact(move |work| {
+        let package = get_in(work, &id)?;
+        by.actor(&package).note(work, "package.removed", &format!("{id} ({})", package.name))?;
+        delete_in(work, &package)
+    });
+    deleting.await
+}
+
+fn delete_in(work: &Work<'_>, package: &Package) -> Result<Vec<BucketFile>, Error> {
+    let uploads = files::remove_parts(work, &package.id)?;
+    work.run("DELETE FROM package WHERE id = ?1", values![package.id.as_str()])?;
+    activity::add(work, package, ActivityEvent::PackageDeleted, "")?;
+    Ok(uploads)
+}

@@ -1,0 +1,107 @@
+//! The packages of a team in pages, with the names of what they belong to.
+
+use masv_db::{Database, Value, Work, values};
+use masv_protocol::{self as protocol, PackageId, PortalSummary, TeamId};
+
+use super::super::listing::{Conditions, Listed, Span, Window};
+use super::super::{Error, OrNotFound, tags};
+use super::{COLUMNS, Package, find_in};
+
+/// Which packages of a team.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those that it sent.
+    Sent,
+    /// Those that came through its portals.
+    Received,
+}
+
+/// Which of these; empty conditions are none.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    pub states: Vec<String>,
+    pub tags: Vec<String>,
+    pub teamspaces: Vec<String>,
+    pub name: Option<String>,
+    pub sender: Option<String>,
+    pub created: Span,
+    pub finalized: Span,
+    pub expires: Span,
+    /// A portal's id, name or subdomain.
+    pub portal: Option<String>,
+}
+
+/// By which fields packages are sorted, and the columns that these are.
+const ORDERS: &[(&str, &str)] = &[
+    ("created_at", "created_at"),
+    ("finalized_at", "finalized_at"),
+    ("name", "lower(name)"),
+    ("size", "size"),
+    ("usage_total_bytes", "size"),
+    ("expiry", "expires_at"),
+    ("sender", "lower(sender)"),
+    ("status", "state"),
+    ("teamspace_id", "teamspace_id"),
+];
+
+/// A page of a team's packages.
+pub(crate) async fn list(
+    database: &Database,
+    (team, which): (TeamId, Which),
+    filter: Filter,
+    window: Window,
+) -> Result<Listed<protocol::Package>, Error> {
+    let listing = database.query(move |work| {
+        let conditions = conditions(&team, which, &filter);
+        let order = window.order(ORDERS);
+        let Listed { total, entries } =
+            conditions.list(work, (COLUMNS, "package"), &order, &window, Package::from_row)?;
+        let entries = entries.iter().map(|package| with_names(work, package)).collect::<Result<_, _>>()?;
+        Ok::<_, Error>(Listed { total, entries })
+    });
+    listing.await
+}
+
+fn conditions(team: &TeamId, which: Which, filter: &Filter) -> Conditions {
+    let mut conditions = Conditions::default();
+    conditions.is("team_id", team.as_str());
+    let received = Value::Integer(i64::from(which == Which::Received));
+    conditions.add("(portal_id IS NOT NULL) = ?", received);
+    conditions.one_of("state", &filter.states);
+    conditions.one_of("tag_id", &filter.tags);
+    conditions.one_of("teamspace_id", &filter.teamspaces);
+    conditions.contains("name", filter.name.as_ref());
+    conditions.contains("sender", filter.sender.as_ref());
+    conditions.within("created_at", filter.created);
+    conditions.within("finalized_at", filter.finalized);
+    conditions.within("expires_at", filter.expires);
+    if let Some(portal) = &filter.portal {
+        let portals = "portal_id IN (SELECT id FROM portal WHERE lower(?) IN (lower(id), lower(name), subdomain))";
+        conditions.add(portals, Value::Text(portal.clone().into()));
+    }
+    conditions
+}
+
+/// A package of a team.
+pub(crate) async fn of_team(database: &Database, team: TeamId, id: PackageId) -> Result<protocol::Package, Error> {
+    let getting = database.query(move |work| {
+        let package = find_in(work, &id)?.filter(|package| package.team_id == team);
+        with_names(work, &package.or_not_found("package")?)
+    });
+    getting.await
+}
+
+/// A package with its tag, and the portal that it came through, by name.
+fn with_names(work: &Work<'_>, package: &Package) -> Result<protocol::Package, Error> {
+    let mut message = package.message();
+    if let Some(tag) = &package.tag_id {
+        message.tag = tags::find(work, tag)?;
+    }
+    if let Some(portal) = &package.portal_id {
+        let sql = "SELECT id, name, subdomain FROM portal WHERE id = ?1";
+        message.portal = work.one(sql, values![portal.as_str()], |row| {
+            Ok(PortalSummary { id: row.text(0)?, name: row.get(1)?, subdomain: Some(row.get(2)?) })
+        })?;
+    }
+    Ok(message)
+}

@@ -1,0 +1,39 @@
+//! What an operator wants a hub to have: a team, a key for it, its portals. Doing it again with the same changes nothing.
+
+use masv_db::{Database, Work};
+use masv_protocol::{KeyRole, TeamId};
+
+use super::api_keys;
+use super::ids::new_id;
+use super::portals::{self, Portal};
+use super::{Error, teams};
+use crate::clock::now;
+
+/// Makes sure of the team of that name, the key and the portals, of which the ids and the team do not count.
+pub(crate) async fn ensure(
+    database: &Database,
+    team_name: String,
+    key: String,
+    portals: Vec<Portal>,
+) -> Result<TeamId, Error> {
+    let ensuring = database.transact(move |work| {
+        let team = teams::ensure(work, &team_name)?;
+        api_keys::insert(work, &team, "agent", KeyRole::Admin, &key)?;
+        for portal in &portals {
+            ensure_portal(work, &team, portal)?;
+        }
+        Ok::<_, Error>(team)
+    });
+    ensuring.await
+}
+
+fn ensure_portal(work: &Work<'_>, team: &TeamId, wanted: &Portal) -> Result<(), Error> {
+    let wanted = wanted.clone();
+    match portals::find_by_subdomain_in(work, &wanted.subdomain)? {
+        Some(known) if known.team_id != *team => {
+            Err(Error::Conflict(format!("the subdomain {} is another team's", wanted.subdomain)))
+        }
+        Some(known) => portals::put(work, &Portal { id: known.id, team_id: known.team_id, ..wanted }),
+        None => portals::insert(work, &Portal { id: new_id(now())?, team_id: team.clone(), ..wanted }),
+    }
+}

@@ -1,0 +1,35 @@
+//! What is forgotten in time, so that a hub that runs for years does not grow without end.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use masv_db::{Database, values};
+
+use super::ids::first_id;
+use super::{Error, activity, audit};
+use crate::clock::{before, days, now};
+
+/// Days that activities, the audit log and failed deliveries are kept.
+const REMEMBERED: u64 = 400;
+/// The most activities, and entries of the audit log, that are kept: whoever signs in again and again must not fill the disk.
+const MOST_REMEMBERED: i64 = 1_000_000;
+
+/// Forgets what is old, and visits of links that are over after `visit_life`.
+pub(crate) async fn forget(database: &Database, visit_life: Duration) -> Result<(), Error> {
+    let forgetting = database.transact(move |work| {
+        let now: Timestamp = now();
+        let old = before(now, days(REMEMBERED));
+        activity::forget(work, old, MOST_REMEMBERED)?;
+        audit::forget(work, old, MOST_REMEMBERED)?;
+        work.run("DELETE FROM link_visit WHERE created_at < ?1", values![before(now, visit_life)])?;
+        // Ids begin with their time: those of calls given up long ago sort before one made then.
+        work.run("DELETE FROM webhook_call WHERE due_at IS NULL AND id < ?1", values![first_id(old)])?;
+        Ok::<_, Error>(())
+    });
+    forgetting.await
+}
+
+/// Whether the database answers.
+pub(crate) async fn check(database: &Database) -> Result<(), Error> {
+    database.query(|work| Ok::<_, Error>(work.value::<i64>("SELECT 1", values![]).map(drop)?)).await
+}

@@ -1,0 +1,79 @@
+//! Teams: their rows.
+
+use std::net::IpAddr;
+
+use masv_db::{Database, Work, values};
+use masv_protocol::{Role, Team, TeamId};
+
+use super::Error;
+use super::accounts::Caller;
+use super::audit::Actor;
+use super::ids::new_id;
+use crate::clock::now;
+
+/// The team of that name.
+fn find_by_name(work: &Work<'_>, name: &str) -> Result<Option<TeamId>, Error> {
+    Ok(work.one("SELECT id FROM team WHERE name = ?1", values![name], |row| row.text(0))?)
+}
+
+/// All teams, by name.
+pub(crate) async fn list(database: &Database) -> Result<Vec<Team>, Error> {
+    let listing = database.query(|work| {
+        Ok::<_, Error>(work.all("SELECT id, name FROM team ORDER BY name", values![], |row| {
+            Ok(Team { id: row.text(0)?, name: row.get(1)?, role: Some(Role::Operator.into()) })
+        })?)
+    });
+    listing.await
+}
+
+/// The team of that id, in the caller's role.
+pub(crate) async fn of_caller(database: &Database, caller: Caller) -> Result<Vec<Team>, Error> {
+    let mut teams = list(database).await?;
+    teams.retain(|team| team.id == caller.team_id);
+    teams.iter_mut().for_each(|team| team.role = Some(caller.role.into()));
+    Ok(teams)
+}
+
+/// Whether there is a team of this id.
+pub(crate) async fn exists(database: &Database, id: TeamId) -> Result<bool, Error> {
+    let asking = database.query(move |work| {
+        Ok::<_, Error>(work.value("SELECT EXISTS (SELECT 1 FROM team WHERE id = ?1)", values![id.as_str()])?)
+    });
+    asking.await
+}
+
+/// Whether there is no team at all.
+pub(crate) async fn is_empty(database: &Database) -> Result<bool, Error> {
+    let counting =
+        database.query(|work| Ok::<_, Error>(work.value::<i64>("SELECT count(*) FROM team", values![])? == 0));
+    counting.await
+}
+
+/// The team of that name, made if there is none.
+pub(super) fn ensure(work: &Work<'_>, name: &str) -> Result<TeamId, Error> {
+    match find_by_name(work, name)? {
+        Some(team) => Ok(team),
+        None => insert(work, name),
+    }
+}
+
+fn insert(work: &Work<'_>, name: &str) -> Result<TeamId, Error> {
+    let now = now();
+    let id: TeamId = new_id(now)?;
+    work.run("INSERT INTO team (id, name, created_at) VALUES (?1, ?2, ?3)", values![id.as_str(), name, now])?;
+    Ok(id)
+}
+
+/// Makes a team.
+pub(crate) async fn create(database: &Database, name: String, address: Option<IpAddr>) -> Result<Team, Error> {
+    let making = database.transact(move |work| {
+        if find_by_name(work, &name)?.is_some() {
+            return Err(Error::Conflict(format!("there is a team {name:?} already")));
+        }
+        let id = insert(work, &name)?;
+        let actor = Actor { team: Some(id.clone()), name: Role::Operator.to_string(), address };
+        actor.note(work, "team.added", &name)?;
+        Ok(Team { id, name: name.clone(), role: None })
+    });
+    making.await
+}
