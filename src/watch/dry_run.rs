@@ -141,7 +141,7 @@ fn one(sieve: &Classifier, surroundings: &Surroundings, ledger: &[LedgerEntry], 
         }
     }
     for (path, identity) in desk.unread_manifests() {
-        let listed = manifest::read(&root.join(&path)).and_then(|text| manifest::parse(&path, &text));
+        let listed = manifest::reader::read(&root.join(&path)).and_then(|text| manifest::parse(&path, &text));
         desk.take_manifest(&path, identity, listed);
     }
     // Comparing would take as long as reading everything does: what is listed and there is taken to be right.

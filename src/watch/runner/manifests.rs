@@ -8,7 +8,8 @@ use std::sync::Arc;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::{Runner, describe};
-use crate::watch::manifest::{Listed, parse, read, verify};
+use crate::watch::manifest::reader::{read, verify};
+use crate::watch::manifest::{Listed, parse};
 use masv_platform::FileIdentity;
 use masv_rules::Ready;
 
