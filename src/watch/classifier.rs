@@ -75,7 +75,7 @@ impl Classifier {
         let tests = self.rule.explain(relative, size);
         let failed = |name: &str| tests.iter().any(|test| test.test == name && !test.passed);
         let telling = failed("hidden") || failed("unfinished") || (failed("size") && !failed("include"));
-        (telling && !failed("litter") && !failed("name") && !failed("recursive")).then_some(Kind::Unfinished)
+        (telling && !failed("junk") && !failed("name") && !failed("recursive")).then_some(Kind::Unfinished)
     }
 
     /// The earlier rule that the file belongs to.

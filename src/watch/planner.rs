@@ -136,7 +136,7 @@ impl Planner {
             if let Cow::Owned(form) = composed(path) {
                 self.decomposed.insert(form, Arc::clone(path));
             }
-            if matches!(&self.rule().ready, Ready::Manifest { patterns } if patterns.matches(path)) {
+            if matches!(&self.rule().ready, Ready::Manifest { patterns, .. } if patterns.matches(path)) {
                 self.manifests.insert(Arc::clone(path));
             }
             self.blocks.remove(path);
