@@ -1,7 +1,7 @@
 //! Paths that somebody named become files to send.
 //!
 //! A file goes to the root of the package, a folder keeps its own name. Links are not followed, except where the named path itself
-//! is one; names that file managers leave behind are passed over.
+//! is one; names that systems leave in folders are passed over.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -13,9 +13,6 @@ use super::error::ApiError;
 use crate::model::SourceFile;
 use masv_platform::FileIdentity;
 use masv_protocol::PackagePath;
-
-/// Names that nobody means to send.
-const LITTER: &[&str] = &[".DS_Store", "Thumbs.db", "desktop.ini", ".fcpcache"];
 
 /// Finds the files below `paths`, on a thread that may block.
 ///
@@ -85,7 +82,7 @@ fn take(path: &Path, exclude: &GlobSet, roots: &[PathBuf], files: &mut Vec<Sourc
     let walk = WalkDir::new(&real).min_depth(1).sort_by_file_name().into_iter();
     let wanted = |entry: &walkdir::DirEntry| {
         let relative = entry.path().strip_prefix(&real).unwrap_or(entry.path());
-        !LITTER.iter().any(|litter| entry.file_name() == *litter) && !exclude.is_match(relative)
+        !masv_rules::is_junk(entry.file_name()) && !exclude.is_match(relative)
     };
     for entry in walk.filter_entry(wanted) {
         let entry = entry.map_err(|error| error.to_string())?;

@@ -27,6 +27,8 @@ pub enum Ready {
     Manifest {
         /// Which files are checksum lists.
         patterns: Patterns,
+        /// Files that no list names are sent with a folder whose lists are complete; otherwise they wait.
+        sends_unlisted: bool,
     },
 }
 

@@ -2,6 +2,7 @@
 //!
 //! **In**: a path, the rules, what they know. **Out**: an [`Explanation`]. Reads only.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use super::status::{RuleState, RuleStatus};
 use crate::model::{LedgerEntry, Outcome, State, Upload};
 use crate::store::{Store, StoreError};
 use crate::watch::lossy_path;
-use masv_rules::{Per, Rule};
+use masv_rules::{Per, Rule, Symlinks};
 
 /// One test and how the file fared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -95,6 +96,10 @@ pub(super) async fn explain(asked: Asked, relative: PathBuf, store: &Store) -> R
     let size = match found {
         Ok(Ok(metadata)) => {
             tests.add("exists", Ok("is there".to_owned()));
+            if let Some(reason) = not_sent_for_its_kind(metadata.file_type(), rule.symlinks) {
+                tests.add("kind", Err(reason.to_owned()));
+                return Ok(RuleExplanation { rule: rule.name.clone(), relative, owned: false, tests: tests.0 });
+            }
             Some(metadata.len()).filter(|_| metadata.is_file())
         }
         Ok(Err(error)) => {
@@ -121,6 +126,22 @@ pub(super) async fn explain(asked: Asked, relative: PathBuf, store: &Store) -> R
         }
     }
     Ok(RuleExplanation { rule: rule.name.clone(), relative, owned, tests: tests.0 })
+}
+
+/// Why something that is no regular file is never sent.
+fn not_sent_for_its_kind(kind: std::fs::FileType, symlinks: Symlinks) -> Option<&'static str> {
+    if kind.is_symlink() {
+        return (symlinks == Symlinks::Skip).then_some("is a symbolic link, and `symlinks` is skip");
+    }
+    if kind.is_fifo() {
+        Some("is a named pipe, which is never sent")
+    } else if kind.is_socket() {
+        Some("is a socket, which is never sent")
+    } else if kind.is_block_device() || kind.is_char_device() {
+        Some("is a device, which is never sent")
+    } else {
+        None
+    }
 }
 
 /// The tests that are about the file's name, place and size. A file that is not there is tested all the same.
@@ -282,12 +303,10 @@ fn packaged(shared: &Shared, rule: &Rule, relative: &Path) -> Waiting {
         Per::File => return Ok("is packaged now".to_owned()),
         Per::Folder => {
             let desk = shared.desk();
-            if let Some(other) = desk.neighbour_in_the_way(relative) {
-                let reason = format!("waits for `{}` in the same folder", other.display());
-                return Err((
-                    reason,
-                    desk.settling().get(other).and_then(|file| file.next_look()).map(|at| shared.at(at)),
-                ));
+            if let Some((other, why)) = desk.neighbour_in_the_way(relative) {
+                let reason = format!("waits for `{}` in the same folder: {why}", other.display());
+                let until = desk.settling().get(other).and_then(|file| file.next_look()).map(|at| shared.at(at));
+                return Err((reason, until));
             }
             format!("waits until nothing new has come into `{}` for a while", top_level(relative).display())
         }

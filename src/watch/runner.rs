@@ -248,7 +248,7 @@ impl Runner {
                 None => tokio::time::sleep_until(until).await,
             },
             results = self.aftermath.ended() => self.acted(results).await,
-            results = self.verifying.ended() => self.verified(results).await,
+            results = self.verifying.ended() => self.measured(results).await,
             results = self.comparing.ended() => self.compared(results).await,
             () = tokio::time::sleep_until(until) => {}
         }

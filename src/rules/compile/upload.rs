@@ -45,7 +45,7 @@ pub(super) fn read<'a>(at: &At<'a>, per: Per, shared: &Shared<'_, 'a>) -> Option
         None => Template::new(default_name(per), &shared.template_env).ok(),
     };
     let description = fields.maybe("description", |at| shared.template(at));
-    let password = fields.maybe("password", |at| reader.secret(at));
+    let password = fields.secret("password", reader);
     let delete_after = fields.maybe("delete_after", |at| reader.whole(at));
     let download_limit = fields.maybe("download_limit", |at| reader.whole(at));
     let tag = fields.maybe("tag", |at| reader.text(at));
