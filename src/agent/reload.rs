@@ -134,14 +134,16 @@ impl Reloader {
     /// Loads the file whenever it was saved, until `stop`.
     pub(super) async fn follow(&self, stop: CancellationToken) {
         let path = &self.file.path;
-        let mut seen = look(path).await;
+        let mut loaded = look(path).await;
+        let mut last = loaded;
         while tokio::time::timeout(LOOK, stop.cancelled()).await.is_err() {
             let now = look(path).await;
-            // A file that is away for a moment is being replaced.
-            if now.is_some() && now != seen {
-                seen = now;
+            // A file that is away for a moment is being replaced, and one that was different a look ago may be half written.
+            if now.is_some() && now != loaded && now == last {
+                loaded = now;
                 let _ = self.reload().await;
             }
+            last = now;
         }
     }
 }

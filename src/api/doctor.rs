@@ -101,6 +101,7 @@ pub fn machine(data_dir: &Path, rules: &RuleSet, folders: &dyn Fn(&str) -> Optio
     let watched = enabled.iter().map(|rule| folders(&rule.name).unwrap_or(1)).sum();
     checks.extend(watches_limit().map(|limit| watches(limit, watched)));
     checks.extend(masv_platform::descriptors().map(descriptors));
+    checks.extend(masv_platform::sees_all_writers().map(writers));
     checks.extend(enabled.into_iter().map(folder));
     checks.extend(rules.downloads.iter().filter(|rule| rule.enabled).map(|rule| destination(&rule.name, &rule.into)));
     checks
@@ -215,6 +216,16 @@ fn watches(limit: u64, wanted: u64) -> Check {
     check("watches", grade, finding).todo(format!(
         "`sysctl fs.inotify.max_user_watches={enough}`, and the same in /etc/sysctl.d; beyond the limit folders are polled"
     ))
+}
+
+/// Whether programs of other users that write into the folders are seen, whatever the events have told.
+fn writers(all: bool) -> Check {
+    let finding = if all {
+        "files that any program has open for writing are seen"
+    } else {
+        "of other users' programs only what they write while the agent runs is seen; what was open before settles for longer"
+    };
+    check("writers", Grade::Green, finding)
 }
 
 /// How many files and connections may be open. An upload has up to sixteen files open, and each worker a connection.

@@ -2,7 +2,7 @@
 //!
 //! A file goes to the root of the package, a folder keeps its own name. Links are not followed, except in the named path itself,
 //! and there only now: each file is remembered beneath the allowed root that it was found below, or by its real path, and is
-//! not sent if a link is in that by then. Names that file managers leave behind are passed over.
+//! not sent if a link is in that by then. Names that systems leave in folders are passed over.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -18,8 +18,6 @@ use masv_protocol::PackagePath;
 const DEEPEST: usize = 200;
 /// What is said of the agent's own files.
 const OWN: &str = "it belongs to the agent itself: its state, its rules, its settings or a key";
-/// Names that nobody means to send.
-const LITTER: &[&str] = &[".DS_Store", "Thumbs.db", "desktop.ini", ".fcpcache"];
 
 /// Finds the files below `paths`, on a thread that may block.
 ///
@@ -138,10 +136,7 @@ impl Walk<'_> {
         names.sort_by(|one, other| one.0.cmp(&other.0));
         for (name, _) in names {
             let below = below.join(&name);
-            if LITTER.iter().any(|litter| name == *litter)
-                || self.exclude.is_match(&below)
-                || self.own.hold(&self.real.join(&below))
-            {
+            if masv_rules::is_junk(&name) || self.exclude.is_match(&below) || self.own.hold(&self.real.join(&below)) {
                 continue;
             }
             let name = Path::new(&name);

@@ -2,7 +2,27 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
+use clap::Args;
+
 use super::error::{CliError, Exit};
+
+/// The flag of a command that asks.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Sure {
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Sure {
+    /// Goes on when a person says yes, or has said so.
+    ///
+    /// # Errors
+    /// As [`confirm`].
+    pub(super) fn confirm(self, question: &str) -> Result<(), CliError> {
+        confirm(question, self.yes, "confirm with --yes")
+    }
+}
 
 /// Goes on when a person says yes or `yes` was given.
 ///

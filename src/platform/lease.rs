@@ -34,6 +34,16 @@ pub fn open_for_writing(file: BorrowedFd<'_>) -> OpenForWriting {
     system::open_for_writing(file)
 }
 
+/// Whether [`open_for_writing`] is told of all files, those of other users too. `None` where there are no leases at all.
+#[must_use]
+pub fn sees_all_writers() -> Option<bool> {
+    /// The number of `CAP_LEASE`, from `linux/capability.h`.
+    const CAP_LEASE: u32 = 28;
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    Some(u64::from_str_radix(effective.trim(), 16).ok()? >> CAP_LEASE & 1 == 1)
+}
+
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "no crate offers this call; its arguments are numbers")]
 mod system {

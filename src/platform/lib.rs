@@ -45,7 +45,7 @@ pub use folder::{
     set_modified,
 };
 pub use identity::{FileIdentity, bytes_to_path, path_to_bytes};
-pub use lease::{OpenForWriting, open_for_writing};
+pub use lease::{OpenForWriting, open_for_writing, sees_all_writers};
 pub use limits::{FEWEST_DESCRIPTORS, descriptors, free_space, free_space_of, raise_descriptors};
 pub use own_places::{OwnPlaces, RealPlaces};
 pub use peer::{own_user, tcp_peer_user};

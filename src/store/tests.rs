@@ -239,3 +239,28 @@ async fn resuming_agrees_to_a_file_s_new_owner_and_to_nothing_else() {
     let owners: Vec<_> = store.files(id, None, 9).await.unwrap().into_iter().map(|file| file.owner).collect();
     assert_eq!(owners, [None, Some(1000)]);
 }
+
+/// A team whose quota was full held all places with its uploads, and those of another stayed queued.
+#[tokio::test]
+async fn what_waits_for_one_destination_holds_up_no_other_and_what_waits_for_its_file_nothing() {
+    let (_folder, store) = store();
+    let mut ids = Vec::new();
+    for number in 0..41 {
+        let team = if number < 40 { "full" } else { "other" };
+        let id = UploadId::new();
+        let order = spec(vec![source(&format!("f{number}"), 1, number)]);
+        store.insert_upload(id, UploadSpec { team_id: Some(team.into()), ..order }).await.unwrap();
+        ids.push(id);
+    }
+    let wanted = async |places, for_sources: &[UploadId], for_cloud: &[UploadId]| {
+        let waiting = OnlyWaiting { for_sources: for_sources.to_vec(), for_cloud: for_cloud.to_vec() };
+        let wanted = store.uploads_by_turn(places, waiting).await.unwrap();
+        wanted.into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+    };
+    assert_eq!(wanted(1, &[], &[]).await, ids[..1]);
+    assert_eq!(wanted(1, &ids[..1], &[]).await, ids[..2], "the next goes on beside what waits for its file");
+    assert_eq!(wanted(1, &[], &ids[..1]).await, ids[..2], "and beside what waits for the cloud: it may fit");
+    let both = [&ids[..32], &ids[40..]].concat();
+    assert_eq!(wanted(1, &[], &ids[..32]).await, both, "but not all of a destination wait");
+    assert_eq!(wanted(2, &[], &ids[..31]).await, both);
+}

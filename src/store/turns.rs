@@ -4,6 +4,8 @@
 //! destination only some do: they find out for all others that go there, which stay queued meanwhile. So neither a full team
 //! nor a cloud that is away holds up anything else, and a queue of a hundred thousand does not wait all at once.
 
+use std::collections::HashMap;
+
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, ToSql};
 use serde::Serialize;
@@ -12,7 +14,7 @@ use super::rows::json;
 use super::{Store, StoreError};
 use crate::model::{DownloadId, Turn, UploadId};
 
-/// So many transfers wait for one destination at once; others that go there stay queued.
+/// So many transfers are at work for one destination where some of them wait for it; others that go there stay queued.
 const MOST_WAITING: u32 = 32;
 
 /// A queue in the database.
@@ -65,24 +67,33 @@ fn by_turn<Id: FromSql + ToSql + Serialize + Copy>(
         let mut all = connection.prepare_cached(&format!("{columns} ORDER BY priority DESC, position LIMIT ?1"))?;
         return Ok(all.query_map([places], turn)?.collect::<Result<_, _>>()?);
     }
-    let for_cloud = json(&waiting.for_cloud);
     let ids: Vec<Id> = waiting.for_sources.iter().chain(&waiting.for_cloud).copied().collect();
-    let ids = json(&ids);
+    let (ids, for_cloud) = (json(&ids), json(&waiting.for_cloud));
     let mut placeless = connection.prepare_cached(&format!("{columns} AND id IN (SELECT value FROM json_each(?1))"))?;
     let mut wanted = placeless.query_map([&ids], turn)?.collect::<Result<Vec<_>, _>>()?;
-    let mut crowded = connection.prepare_cached(&format!(
-        "SELECT {destination} FROM {name} WHERE id IN (SELECT value FROM json_each(?1)) GROUP BY 1 HAVING count(*) >= ?2"
+    let mut waiting_there = connection.prepare_cached(&format!(
+        "SELECT {destination}, count(*) FROM {name} WHERE id IN (SELECT value FROM json_each(?1)) GROUP BY 1"
     ))?;
-    let crowded = crowded.query_map((&for_cloud, MOST_WAITING), |row| row.get(0))?;
-    let crowded = json(&crowded.collect::<Result<Vec<String>, _>>()?);
+    let waiting_there = waiting_there.query_map([&for_cloud], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut at_work = waiting_there.collect::<Result<HashMap<String, u32>, _>>()?;
     let mut others = connection.prepare_cached(&format!(
-        "{columns} AND id NOT IN (SELECT value FROM json_each(?1)) \
-         AND (?2 = '[]' OR {destination} NOT IN (SELECT value FROM json_each(?2))) \
-         ORDER BY priority DESC, position LIMIT ?3"
+        "SELECT id, priority, {rank}, {destination} FROM {name} WHERE state = 'transferring' \
+         AND id NOT IN (SELECT value FROM json_each(?1)) ORDER BY priority DESC, position"
     ))?;
-    let others = others.query_map((&ids, &crowded, places), turn)?;
-    for other in others {
-        wanted.push(other?);
+    let mut others = others.query([&ids])?;
+    let (mut left, most) = (places, places.max(MOST_WAITING));
+    while left > 0
+        && let Some(row) = others.next()?
+    {
+        // Where nobody waits there is no end to what may go there.
+        if let Some(at_work) = at_work.get_mut(&row.get::<_, String>(3)?) {
+            if *at_work >= most {
+                continue;
+            }
+            *at_work += 1;
+        }
+        wanted.push(turn(row)?);
+        left -= 1;
     }
     Ok(wanted)
 }

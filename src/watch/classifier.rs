@@ -18,6 +18,8 @@ pub enum Kind {
     Item,
     /// A ready marker, or the file that closes an open package: looked for, never sent.
     Marker,
+    /// A checksum list that the rule reads and does not send.
+    List,
     /// Not to be sent under this name or at this size, but while it changes somebody is still at work beside it:
     /// `rsync` and browsers write under such names and rename at the end.
     Unfinished,
@@ -103,8 +105,15 @@ impl Classifier {
         if self.is_excluded(relative) {
             return None;
         }
-        if self.rule.matches(relative, size) {
-            return self.owner(relative, size).is_none().then_some(Kind::Item);
+        let item = self.rule.matches(relative, size);
+        if item && self.owner(relative, size).is_none() {
+            return Some(Kind::Item);
+        }
+        if self.is_list(relative) {
+            return Some(Kind::List);
+        }
+        if item {
+            return None;
         }
         if self.is_marker(relative) {
             return Some(Kind::Marker);
@@ -112,7 +121,7 @@ impl Classifier {
         let tests = self.rule.explain(relative, size);
         let failed = |name: &str| tests.iter().any(|test| test.test == name && !test.passed);
         let telling = failed("hidden") || failed("unfinished") || (failed("size") && !failed("include"));
-        (telling && !failed("litter") && !failed("name") && !failed("recursive")).then_some(Kind::Unfinished)
+        (telling && !failed("junk") && !failed("name") && !failed("recursive")).then_some(Kind::Unfinished)
     }
 
     /// The earlier rule that the file belongs to.
@@ -142,6 +151,13 @@ impl Classifier {
     #[must_use]
     pub fn is_own_file(&self, identity: &FileIdentity) -> bool {
         self.places().own.are(identity)
+    }
+
+    /// Whether the rule reads the file as a checksum list, whether or not it sends it.
+    #[must_use]
+    pub fn is_list(&self, relative: &Path) -> bool {
+        matches!(&self.rule.ready, Ready::Manifest { patterns, .. } if patterns.matches(relative))
+            && self.rule.may_contain(relative.parent().unwrap_or(Path::new("")))
     }
 
     fn is_marker(&self, relative: &Path) -> bool {

@@ -103,11 +103,13 @@ pub fn order(
         None => None,
     };
     let destination = match &upload.kind {
-        UploadKind::Email { emails } => Destination::Email { recipients: emails.clone() },
+        UploadKind::Email { emails } => {
+            Destination::Email { recipients: emails.iter().map(ToString::to_string).collect() }
+        }
         UploadKind::Link => Destination::Link,
         UploadKind::Portal { subdomain, sender, metadata } => Destination::Portal {
             subdomain: subdomain.clone(),
-            sender: sender.clone(),
+            sender: sender.to_string(),
             access_code: upload.password.clone(),
             metadata: metadata
                 .iter()
@@ -139,11 +141,12 @@ pub fn order(
 }
 
 /// The files as the queue takes them: where each is and where it goes. Two that would arrive under the same name
-/// (names that differ only in bytes no recipient can see, or in being composed or not) are numbered.
+/// (names that differ only in bytes no recipient can see, in being composed or not, or in the case of letters, which macOS
+/// and Windows do not tell apart) are numbered.
 #[must_use]
 pub fn source_files(rule: &Rule, files: &[Chosen]) -> Vec<SourceFile> {
     let mut used: HashSet<PathBuf> = HashSet::with_capacity(files.len());
-    let form = |path: &PackagePath| composed(Path::new(path.as_str())).into_owned();
+    let form = |path: &PackagePath| composed(Path::new(&path.as_str().to_lowercase())).into_owned();
     let mut sources = Vec::with_capacity(files.len());
     for file in files {
         let Some(path) = PackagePath::from_relative(&file.relative) else { continue };
@@ -192,6 +195,11 @@ mod tests {
         let forms = ["caf\u{e9}.mov", "cafe\u{301}.mov"].map(chosen);
         let sources = source_files(&rule("kind: link"), &forms);
         assert_eq!(sources[1].path.as_str(), "cafe\u{301} (2).mov");
+        // On macOS and Windows the second would overwrite the first.
+        let cases = ["A/Clip.mov", "a/clip.MOV", "a/other.mov"].map(chosen);
+        let paths: Vec<String> =
+            source_files(&rule("kind: link"), &cases).iter().map(|file| file.path.to_string()).collect();
+        assert_eq!(paths, ["A/Clip.mov", "a/clip (2).MOV", "a/other.mov"]);
     }
 
     #[test]

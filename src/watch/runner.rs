@@ -266,7 +266,7 @@ impl Runner {
             },
             results = self.aftermath.ended() => self.acted(results).await,
             results = self.aftercare.ended() => self.looked_after(results).await,
-            results = self.verifying.ended() => self.verified(results).await,
+            results = self.verifying.ended() => self.measured(results).await,
             results = self.comparing.ended() => self.compared(results).await,
             () = tokio::time::sleep_until(until) => {}
         }

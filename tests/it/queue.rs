@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use masv_agent::engine::RateLimit;
 use masv_agent::model::{Destination, State, UploadSpec};
 use masv_agent::store::Order;
 use masv_agent::upload::UploadSettings;
@@ -146,9 +147,10 @@ async fn an_upload_moved_to_the_top_goes_before_its_equals_while_they_run() {
     let hub = TestHub::start().await;
     let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
+    engine.queue.throttle().set(RateLimit { enabled: true, rate_limit_bps: 20_000_000, ..RateLimit::default() });
     let mut ids = Vec::new();
     for number in 0..3 {
-        let file = engine.file(&format!("{number}.mov"), &content(number, 60 << 20));
+        let file = engine.file(&format!("{number}.mov"), &content(number, 40 << 20));
         ids.push(engine.queue.submit(spec(vec![file])).await.unwrap());
     }
     wait_until("all of them move", Duration::from_secs(30), || async {

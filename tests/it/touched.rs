@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use masv_agent::engine::RateLimit;
 use masv_agent::model::{State, UploadId};
+use masv_agent::upload::UploadSettings;
+use masv_client::Cloud;
 
 use crate::proxy::{Asked, behind_proxy};
 use crate::support::{TestEngine, content, digests, received, spec, wait_until};
@@ -17,8 +19,12 @@ use crate::support::{TestEngine, content, digests, received, spec, wait_until};
 /// Six parts of the smallest size.
 const SIZE: usize = 30 << 20;
 
-fn slow(engine: &TestEngine) {
+/// An engine that sends one part after the other, and takes its time.
+async fn slow(cloud: Cloud) -> TestEngine {
+    let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
+    let engine = TestEngine::start_in(cloud, tempfile::tempdir().unwrap(), settings).await;
     engine.queue.throttle().set(RateLimit { enabled: true, rate_limit_bps: 10_000_000, ..RateLimit::default() });
+    engine
 }
 
 /// Writes other bytes, or the same ones, under the size and the date that the file has; in place, or as a file put in its place.
@@ -52,8 +58,7 @@ async fn what_is_touched_keeps_its_confirmed_parts() {
     ];
     for (what, touch) in touches {
         let (hub, url, proxy) = behind_proxy(0).await;
-        let engine = TestEngine::start(hub.cloud_at(url)).await;
-        slow(&engine);
+        let engine = slow(hub.cloud_at(url)).await;
         let bytes = content(7, SIZE);
         let source = engine.file("big.mov", &bytes);
         let path = source.source.whole();
@@ -85,8 +90,7 @@ async fn what_is_touched_keeps_its_confirmed_parts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_touched_all_the_time_still_arrives() {
     let (hub, url, proxy) = behind_proxy(0).await;
-    let engine = TestEngine::start(hub.cloud_at(url)).await;
-    slow(&engine);
+    let engine = slow(hub.cloud_at(url)).await;
     let source = engine.file("big.mov", &content(7, SIZE));
     let (path, stop) = (source.source.whole(), Arc::new(AtomicBool::new(false)));
     let stopped = Arc::clone(&stop);
@@ -111,8 +115,7 @@ async fn what_is_touched_all_the_time_still_arrives() {
 async fn another_content_under_the_same_size_and_date_arrives_as_the_new_one() {
     for in_place in [false, true] {
         let (hub, url, _proxy) = behind_proxy(0).await;
-        let engine = TestEngine::start(hub.cloud_at(url)).await;
-        slow(&engine);
+        let engine = slow(hub.cloud_at(url)).await;
         let source = engine.file("big.mov", &content(7, SIZE));
         let path = source.source.whole();
         let id = engine.queue.submit(spec(vec![source])).await.unwrap();

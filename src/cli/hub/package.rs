@@ -10,6 +10,7 @@ use masv_protocol::{
 use serde::Serialize;
 
 use super::reach::{HubClient, REMOVED, time, typed_time};
+use crate::cli::confirm::Sure;
 use crate::cli::error::CliError;
 use crate::cli::output::{Cell, Output, size};
 
@@ -64,6 +65,8 @@ pub(in crate::cli) enum Command {
     Rm {
         /// Its id.
         package: String,
+        #[command(flatten)]
+        sure: Sure,
     },
 }
 
@@ -116,7 +119,8 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             let until = if until.is_empty() { "for ever".to_owned() } else { format!("until {until} UTC") };
             output.line(&format!("{} is kept {until}.", package.name));
         }
-        Command::Rm { package } => {
+        Command::Rm { package, sure } => {
+            sure.confirm(&format!("Remove the package {package} with its files and links?"))?;
             hub.ask(hub.admin.remove_package(&PackageId::from(package.as_str()))).await?;
             output.json(&REMOVED);
             output.line(&format!("Removed {package}."));

@@ -8,6 +8,7 @@ use masv_protocol::{ChangeMember, EmailAddress, Member, MemberRole, NewMember, S
 use secrecy::SecretString;
 
 use super::reach::{HubClient, REMOVED, time};
+use crate::cli::confirm::Sure;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Cell, Output};
 use crate::cli::user::{secret, typed};
@@ -64,6 +65,8 @@ pub(in crate::cli) enum Command {
     Rm {
         /// The mail address.
         email: String,
+        #[command(flatten)]
+        sure: Sure,
     },
 }
 
@@ -142,7 +145,8 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             output.json(&user);
             output.line(&format!("{} is {} now.", user.email, role_of(&user)));
         }
-        Command::Rm { email } => {
+        Command::Rm { email, sure } => {
+            sure.confirm(&format!("Remove {email} from the team?"))?;
             hub.ask(hub.admin.remove_member(&team, &email)).await?;
             output.json(&REMOVED);
             output.line(&format!("Removed {email}."));

@@ -45,6 +45,11 @@ impl Planner {
         self.departed.insert(content(&known.identity), path.to_owned());
     }
 
+    /// Notes that what looks like `identity` may have lain at `before` when it was sent.
+    pub fn suspect_renaming(&mut self, identity: &FileIdentity, before: PathBuf) {
+        self.departed.insert(content(identity), before);
+    }
+
     /// Where the content of the file at `path` may have lain when it was sent, if it was merely renamed since.
     #[must_use]
     pub fn renamed_from(&self, path: &Path) -> Option<(PathBuf, FileIdentity)> {

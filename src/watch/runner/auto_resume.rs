@@ -140,6 +140,15 @@ impl Runner {
     }
 }
 
+/// Whether what an upload failed of can pass without anybody doing anything to it.
+pub(super) fn can_pass(upload: &Upload) -> bool {
+    match upload.problem.as_ref().map_or("", |problem| problem.code.as_str()) {
+        "source_gone" | "source_unreadable" => true,
+        "not_found" => upload.package.is_some(),
+        _ => false,
+    }
+}
+
 /// What helps a failed upload.
 enum Remedy {
     /// Nothing that the rule can do.

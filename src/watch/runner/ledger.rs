@@ -105,7 +105,10 @@ impl Runner {
             match self.is_renamed(&path, &entries[at]) {
                 Some(true) => renamed.push((path.to_path_buf(), before, identity)),
                 Some(false) => {}
-                None => unclear.push((path, at)),
+                None => {
+                    self.shared.desk().suspect_renaming(&identity, before);
+                    unclear.push((path, at));
+                }
             }
         }
         let unclear: Vec<(Arc<Path>, LedgerEntry)> =

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Zoned;
 
+use super::auto_resume::can_pass;
 use super::submit::{Refusal, State, Submission};
 use super::{Runner, describe};
 use crate::model::UploadId;
@@ -135,6 +136,7 @@ impl Runner {
     pub(super) async fn add_to_open(&mut self, shipment: Submission, clock: &Zoned) {
         let now = self.shared.now();
         let (files, bytes) = (shipment.files.len() as u64, shipment.files.iter().map(|f| f.identity.size).sum::<u64>());
+        self.leave_failed(&shipment.group).await;
         if let Some(open) = self.ship.open.get(&shipment.group) {
             let id = open.id;
             let sources = dispatch::source_files(&self.rule, &shipment.files);
@@ -164,6 +166,20 @@ impl Runner {
             self.ship.open.insert(Arc::clone(&shipment.group), open);
         }
         self.shipped(&shipment, result).await;
+    }
+
+    /// An open package that has failed for good takes nothing any more: what comes goes into another. It is closed by itself
+    /// should somebody let it go on.
+    async fn leave_failed(&mut self, group: &Arc<str>) {
+        let Some(id) = self.ship.open.get(group).map(|open| open.id) else { return };
+        let Ok(upload) = self.store.upload(id).await else { return };
+        if upload.state != UploadState::Error || can_pass(&upload) {
+            return;
+        }
+        match self.store.set_auto_finalize(id, true).await {
+            Ok(()) => drop(self.ship.open.remove(group)),
+            Err(error) => tracing::debug!(upload = %id, %error, "a failed package stays open"),
+        }
     }
 
     /// Closes the open packages whose condition holds; returns when to ask again.

@@ -111,7 +111,8 @@ async fn people_are_added_changed_and_removed_and_sign_in_meanwhile() {
     let (status, said) = code(folder, &["user", "add", "d@example.com", "--password", "short"]);
     assert!(status == 2 && said.contains("at least 8") && said.contains("process lists"), "{status} {said}");
     assert_eq!(code(folder, &["user", "add", "ed@example.com", "--password", "long enough"]).0, 1);
-    done(folder, &["user", "rm", "ed@example.com"], "");
+    assert_eq!(code(folder, &["user", "rm", "ed@example.com"]).0, 2, "nobody can be asked");
+    done(folder, &["user", "rm", "ed@example.com", "--yes"], "");
     refused(sign_in("battery staple"), 401).await;
     assert_eq!(code(folder, &["user", "show", "ed@example.com"]).0, 4);
     assert_eq!(done(folder, &["user", "ls"], "").as_array().unwrap().len(), 1);
@@ -209,9 +210,9 @@ async fn portals_packages_and_links_are_looked_after_with_the_hub_running_and_no
     assert_eq!(done(folder, &["link", "ls", &id], ""), json!([]));
     assert_eq!(code(folder, &["link", "show", &link_id]).0, 5);
     assert_eq!(code(folder, &["link", "set", &link_id]).0, 2);
-    done(folder, &["package", "rm", &id], "");
+    done(folder, &["package", "rm", &id, "--yes"], "");
     assert_eq!(code(folder, &["package", "show", &id]).0, 4);
-    done(folder, &["portal", "rm", "rushes"], "");
+    done(folder, &["portal", "rm", "rushes", "--yes"], "");
     let hub = TestHub::start_in(data, |_| {}).await;
     wait_until(|| hub.stored_files().is_empty().then_some(())).await;
     refused(hub.request(Method::GET, "/v1/subdomains/portals/rushes"), 404).await;

@@ -85,8 +85,8 @@ async fn mails_are_sent_many_at_a_time_and_each_once() {
     let all_sent = || {
         let connection = rusqlite::Connection::open(&database).unwrap();
         let sent = "SELECT count(*) FROM mail WHERE sent_at IS NOT NULL AND due_at IS NULL AND attempts = 1";
-        let sent: usize = connection.query_row(sent, [], |row| row.get(0)).ok()?;
-        (sent == recipients.len()).then_some(())
+        let sent: u32 = connection.query_row(sent, [], |row| row.get(0)).ok()?;
+        (sent as usize == recipients.len()).then_some(())
     };
     wait_until(all_sent).await;
     assert_eq!(seen.taken.load(Ordering::SeqCst), recipients.len(), "each once");
@@ -139,6 +139,6 @@ async fn a_webhook_that_never_answers_holds_up_no_other() {
     wait_until(|| (calls.load(Ordering::SeqCst) == 120).then_some(())).await;
     let connection = rusqlite::Connection::open(hub.data().join("hub.db")).unwrap();
     let waiting = "SELECT count(*) FROM webhook_call JOIN webhook ON webhook.id = webhook_id WHERE name = 'silent'";
-    let waiting: usize = connection.query_row(waiting, [], |row| row.get(0)).unwrap();
+    let waiting: u32 = connection.query_row(waiting, [], |row| row.get(0)).unwrap();
     assert_eq!(waiting, 120, "what the silent one is owed is kept");
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use masv_agent::model::{FileState, Problem, State, Upload};
+use masv_platform::FileIdentity;
 
 use super::support::Bench;
 
@@ -62,7 +63,13 @@ async fn what_was_sent_and_is_only_touched_is_not_sent_again() {
     bench.looked_again().await;
     // As on a file system that is mounted anew: another inode, all else equal.
     put(&path, b"the first take", false);
-    bench.looked_again().await;
+    let now = FileIdentity::of(&std::fs::metadata(&path).unwrap());
+    bench
+        .until("it is compared with what was sent".to_owned(), async || {
+            let entry = bench.store.ledger_entry("dailies", Path::new("a.mov")).await.unwrap();
+            entry.is_some_and(|entry| entry.identity == now)
+        })
+        .await;
     bench.stop().await;
     std::fs::rename(&path, bench.path("b.mov")).unwrap();
     bench.start(EACH).await;
@@ -73,7 +80,7 @@ async fn what_was_sent_and_is_only_touched_is_not_sent_again() {
         })
         .await;
     bench.looked_again().await;
-    assert_eq!(bench.packages().await.len(), 1);
+    assert_eq!(bench.packages().await, [["a.mov"]]);
 }
 
 /// The frames of a sequence have one size and often one date: a new one with the inode of a removed one was taken for it.
@@ -170,4 +177,22 @@ async fn the_others_of_a_package_are_sent_without_a_file_that_has_vanished_unles
             })
             .await;
     }
+}
+
+/// An open package that had failed took every later drop, and none of them arrived.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_after_an_open_package_has_failed_goes_into_another() {
+    let bench = Bench::with("settle: 50ms\npackage: file\nfinalize: { quiet: 1h }").await;
+    bench.write("a.mov", "much too large");
+    bench.packages_when(1).await;
+    let upload = bench.uploads().await.remove(0);
+    fail(&bench, &upload, "not_allowed").await;
+    bench.write("b.mov", "good");
+    assert_eq!(bench.packages_when(2).await, [["a.mov"], ["b.mov"]]);
+    bench.write("a.mov", "small");
+    bench
+        .until("the corrected file goes into the new one".to_owned(), async || {
+            bench.packages().await == [["b.mov", "a.mov"]]
+        })
+        .await;
 }

@@ -57,7 +57,7 @@ fn end(mut writers: Vec<Child>) {
 fn complete(list: &[Value]) -> Vec<(String, u64)> {
     let complete = list.iter().filter(|upload| upload["state"] == "complete");
     let mut complete: Vec<_> = complete
-        .map(|upload| (upload["name"].as_str().unwrap().to_owned(), upload["totals"]["bytes"].as_u64().unwrap()))
+        .map(|upload| (upload["name"].as_str().unwrap().to_owned(), upload["size"].as_u64().unwrap()))
         .collect();
     complete.sort();
     complete

@@ -70,7 +70,14 @@ async fn send(context: &Context, transport: &Transport, mail: Mail) {
     let (id, package, attempt) = (mail.id.clone(), mail.package.id.clone(), mail.attempt);
     let marked = match hand_over(context, transport, &mail).await {
         Ok(()) => {
-            tracing::info!(mail = id, %package, "mail sent");
+            // Sent is only what a server has taken.
+            match transport {
+                Transport::Smtp(_) => tracing::info!(mail = id, %package, "mail sent"),
+                Transport::Folder(folder) => {
+                    let folder = folder.display();
+                    tracing::warn!(mail = id, %package, "no mail server: mail kept in {folder}");
+                }
+            }
             mails::sent(&context.database, id).await
         }
         Err(failure) => {
