@@ -127,6 +127,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         reload: reload_by(&reloader),
         rules_problem,
         events: Arc::clone(&events),
+        probe: Arc::default(),
         about: Arc::new(about),
         allowed_roots: settings.allowed_roots.clone().into(),
         own,

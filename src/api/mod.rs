@@ -64,6 +64,8 @@ pub struct ApiState {
     pub rules_problem: watch::Receiver<Option<String>>,
     /// What was seen of the event log.
     pub events: Arc<EventCounts>,
+    /// Whether the state can be written.
+    pub probe: Arc<doctor::Probe>,
     /// What is told about the agent itself.
     pub about: Arc<About>,
     /// Folders that may be uploaded from and downloaded to; empty for all.

@@ -121,10 +121,8 @@ pub(super) async fn ready(Extract(state): Extract<ApiState>) -> Result<&'static 
         return Err(unable("the agent stops"));
     }
     state.queue.store().last_event().await?;
-    let about = state.about.clone();
-    let written = tokio::task::spawn_blocking(move || doctor_of::can_write(&about.data_dir)).await;
-    match written {
-        Ok(Ok(())) => Ok("ready\n"),
-        _ => Err(unable("the data directory cannot be written").hint("`masv doctor` says why")),
+    match state.probe.can_write(&state.about.data_dir).await {
+        true => Ok("ready\n"),
+        false => Err(unable("the data directory cannot be written").hint("`masv doctor` says why")),
     }
 }
