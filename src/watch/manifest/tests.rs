@@ -1,5 +1,7 @@
 //! Lists as tools write them, and lists as they should not be.
 
+use proptest::prelude::*;
+
 use super::checksum::Algorithm;
 use super::*;
 
@@ -145,4 +147,48 @@ fn earlier_generations_are_read_with_the_view_of_the_later_ones() {
     assert!(all[1][1].failed.is_some(), "nobody has looked at it again");
     let again = effective(&[&first, &[failed], &[file("d")]]);
     assert_eq!(paths(&again)[1], Vec::<PathBuf>::new(), "the third generation found it right");
+}
+
+/// Pieces of which lists are made, and of which they should not be.
+const PIECES: [&str; 26] = [
+    "<?xml version='1.0' encoding='utf-8'?>",
+    "<hashlist version='1.1'>",
+    "<hashlist version='2.0' xmlns='urn:ASC:MHL:v2.0'>",
+    "</hashlist>",
+    "<hashes>",
+    "</hashes>",
+    "<hash>",
+    "</hash>",
+    "<file>a.mov</file>",
+    "<path size='5'>a.mov</path>",
+    "<md5 action='failed'>",
+    "</md5>",
+    "<size>x</size>",
+    "&amp;",
+    "&x;",
+    "<!--",
+    "]]>",
+    "%%%% size,md5,filename\n",
+    "%%%% size,filename\n",
+    "5,",
+    "d41d8cd98f00b204e9800998ecf8427e",
+    "  a.mov\n",
+    "\\",
+    "MD5 (",
+    ") = ",
+    "\u{fc}(",
+];
+
+proptest! {
+    #[test]
+    fn no_list_panics(
+        pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..12),
+        bytes in prop::collection::vec(any::<u8>(), 0..40),
+        name in prop::sample::select(vec!["a.md5", "a.sfv", "a.mhl", "ascmhl/0001.mhl", "checksums.txt"]),
+    ) {
+        let text = pieces.concat();
+        let _ = parse(Path::new(name), text.as_bytes());
+        let _ = parse(Path::new(name), &[text.as_bytes(), &bytes].concat());
+        let _ = parse(Path::new(name), &bytes);
+    }
 }

@@ -178,3 +178,14 @@ async fn unlisted_files_go_with_their_card_where_the_rule_says_so() {
     bench.write("A001/one.mov", "hello");
     assert_eq!(bench.packages_when(1).await, [["A001/card.md5", "A001/one.mov", "A001/report.pdf"]]);
 }
+
+/// A rehearsal said "would send" of a card with a wrong sum, and nothing about not having looked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_says_that_it_compares_no_checksums() {
+    let bench = Bench::new();
+    bench.write("A001/one.mov", "hullo");
+    bench.write("A001/card.md5", format!("{HELLO}  one.mov\n"));
+    let rules = bench.rules("package: { per: folder, quiet: 100ms }\nready: { manifest: '*.md5' }");
+    let run = masv_agent::watch::dry_run(&rules, None, &masv_agent::watch::WatchSettings::default()).await.unwrap();
+    assert_eq!((run[0].packages.len(), run[0].uncompared), (1, 1), "{run:?}");
+}
