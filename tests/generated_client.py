@@ -42,7 +42,7 @@ while (upload := get_upload.sync(started.upload_id, client=client, files=True)).
 assert upload.kind == UploadKind.LINK and upload.files[0].size == 4, upload
 
 both = [ListUploadsStatesItem.COMPLETE, ListUploadsStatesItem.ERROR]
-assert [one.upload_id for one in list_uploads.sync(client=client, states=both).transfers] == [started.upload_id]
+assert [one.id for one in list_uploads.sync(client=client, states=both).transfers] == [started.upload_id]
 assert list_uploads.sync(client=client, states=[ListUploadsStatesItem.PAUSED]).transfers == []
 
 refused = create_upload.sync(client=client, body=CreateUploadBody(paths=["relative"]))
