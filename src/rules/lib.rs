@@ -9,6 +9,26 @@
 //! have equal digests. Nothing here is kept on disk, so a crash costs nothing.
 //!
 //! Must never know: folders being watched, the network, the database.
+//!
+//! ```
+//! use std::path::Path;
+//! use masv_rules::{FixedEnvironment, parse};
+//!
+//! let text = "
+//! version: 1
+//! rules:
+//!   - { name: dailies, watch: /srv/drop, include: ['*.mov'], upload: { kind: link } }
+//! ";
+//! let rules = parse(text, Path::new("/etc/masv/rules.yaml"), &FixedEnvironment::default())?;
+//! let dailies = rules.rule("dailies").ok_or("there is no such rule")?;
+//! assert!(dailies.matches(Path::new("monday/clip.mov"), 3_000_000));
+//! let tests = dailies.explain(Path::new("notes.txt"), 12);
+//! assert!(tests.iter().any(|test| test.test == "include" && !test.passed));
+//!
+//! let wrong = parse("version: 1\nrules: [{ nam: dailies }]", Path::new("rules.yaml"), &FixedEnvironment::default());
+//! assert!(wrong.is_err_and(|errors| errors.to_string().contains("name")));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod compile;
 mod cron_text;
