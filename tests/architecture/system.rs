@@ -38,8 +38,6 @@ const STILL: &[&str] = &[
     "src/rules/junk.rs",
     "src/rules/matching.rs",
     "src/upload/send.rs",
-    "src/watch/beneath.rs",
-    "src/watch/explain.rs",
     "src/watch/fs_events.rs",
     "src/watch/mounts.rs",
     "src/watch/open_handles.rs",
