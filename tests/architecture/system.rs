@@ -30,7 +30,7 @@ const STILL: &[&str] = &[
     "src/hooks/exec.rs",
     "src/hub/operator/backup.rs",
     "src/hub/http/certificate.rs",
-    "src/hub/lib.rs",
+    "src/hub/private.rs",
     "src/hub/keys/tokens.rs",
     "src/hub/storage/disk.rs",
     "src/hub/storage/read.rs",
