@@ -61,7 +61,7 @@ class Agent:
             return answer.read(limit).decode()
 
     def post(self, path):
-        urllib.request.urlopen(urllib.request.Request(self.address + path, method="POST"), timeout=30).read()
+        urllib.request.urlopen(urllib.request.Request(self.address + path, method="POST", headers={"X-Masv": "soak"}), timeout=30).read()
 
     def sample(self):
         found = {}

@@ -112,7 +112,10 @@ pub(super) fn rule_lines(rules: &RuleSet) -> Vec<RuleLine> {
         };
         let to = match &rule.upload.kind {
             UploadKind::Link => "a link".to_owned(),
-            UploadKind::Email { emails } => format!("e-mail to {}", emails.join(", ")),
+            UploadKind::Email { emails } => {
+                let emails: Vec<&str> = emails.iter().map(AsRef::as_ref).collect();
+                format!("e-mail to {}", emails.join(", "))
+            }
             UploadKind::Portal { subdomain, .. } => format!("the portal {subdomain}"),
         };
         let does = if rule.enabled { format!("{what} becomes a package, by {to}") } else { "disabled".to_owned() };

@@ -74,7 +74,7 @@ fn provision(key: &SecretString, rules: &RuleSet) -> Provision {
             portals.entry(subdomain.clone()).or_insert_with(|| ProvisionPortal {
                 subdomain: subdomain.clone(),
                 name: subdomain.clone(),
-                recipients: vec![sender.clone()],
+                recipients: vec![sender.to_string()],
                 access_code: rule.upload.password.clone(),
             });
         }

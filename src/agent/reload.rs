@@ -134,18 +134,53 @@ impl Reloader {
     /// Loads the file whenever it was saved, until `stop`.
     pub(super) async fn follow(&self, stop: CancellationToken) {
         let path = &self.file.path;
-        let mut seen = look(path).await;
+        let mut looks = Looks::begin(look(path).await);
         while tokio::time::timeout(LOOK, stop.cancelled()).await.is_err() {
-            let now = look(path).await;
-            // A file that is away for a moment is being replaced.
-            if now.is_some() && now != seen {
-                seen = now;
+            if looks.tell_of_a_change(look(path).await) {
                 let _ = self.reload().await;
             }
         }
     }
 }
 
+/// What the looks at the file have seen.
+struct Looks {
+    loaded: Option<FileIdentity>,
+    last: Option<FileIdentity>,
+}
+
+impl Looks {
+    fn begin(loaded: Option<FileIdentity>) -> Self {
+        Self { loaded, last: loaded }
+    }
+
+    /// Whether the file is to be loaded: it is another than the one that was, and has been the same for two looks. One that is
+    /// away for a moment is being replaced, and one that was different a look ago may be written half.
+    fn tell_of_a_change(&mut self, now: Option<FileIdentity>) -> bool {
+        let settled = now == std::mem::replace(&mut self.last, now);
+        if !settled || now.is_none() || now == self.loaded {
+            return false;
+        }
+        self.loaded = now;
+        true
+    }
+}
+
 async fn look(path: &Path) -> Option<FileIdentity> {
     tokio::fs::metadata(path).await.ok().map(|metadata| FileIdentity::of(&metadata))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half a rules file, saved in two goes, was taken up at once: what the missing half excluded was sent.
+    #[test]
+    fn a_file_is_loaded_once_it_has_been_the_same_for_two_looks() {
+        let file = |size| Some(FileIdentity { size, mtime_ns: 0, ctime_ns: 0, device: 0, inode: 0 });
+        let mut looks = Looks::begin(file(1));
+        let told = [file(1), file(2), file(3), file(3), file(3), None, file(3), file(4), None, file(4), file(4)]
+            .map(|now| looks.tell_of_a_change(now));
+        assert_eq!(told, [false, false, false, true, false, false, false, false, false, false, true]);
+    }
 }

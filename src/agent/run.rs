@@ -26,6 +26,7 @@ use crate::store::{Store, StoreError};
 use crate::watch::{WatchSettings, Watcher};
 use masv_client::CloudSettings;
 use masv_db::DbError;
+use masv_platform::OwnPlaces;
 use masv_protocol::TeamId;
 use masv_rules::{RuleSet, UploadKind};
 
@@ -98,8 +99,8 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     // Before anything can happen to a rule.
     let telling = hooks::start(store.clone(), rules_now, stop.clone()).await?;
     let watching = stop.child_token();
-    let excluded = vec![settings.data_dir.clone()];
-    let watch_settings = WatchSettings { excluded, host: host_name(), team_id, ..WatchSettings::default() };
+    let own = OwnPlaces::new(settings.own_files.clone());
+    let watch_settings = WatchSettings { own: own.clone(), host: host_name(), team_id, ..WatchSettings::default() };
     let outlet = Arc::new(queue.clone());
     let inbox =
         Inbox::start(Arc::clone(&rules), queue.cloud().clone(), downloads.clone(), watching.child_token()).await;
@@ -126,8 +127,10 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         reload: reload_by(&reloader),
         rules_problem,
         events: Arc::clone(&events),
+        probe: Arc::default(),
         about: Arc::new(about),
         allowed_roots: settings.allowed_roots.clone().into(),
+        own,
         auto_finalize: settings.auto_finalize,
         shutdown: stop.clone(),
     };

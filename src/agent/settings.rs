@@ -53,6 +53,8 @@ pub struct Settings {
     pub token: Option<SecretString>,
     /// Folders that may be uploaded from and written to; empty for all.
     pub allowed_roots: Vec<PathBuf>,
+    /// The agent's own files and folders: its state, and what it was told everything by.
+    pub own_files: Vec<PathBuf>,
     /// After how many days complete transfers are forgotten; 0 for never.
     pub history_days: u16,
     /// How the log is written.
@@ -108,6 +110,7 @@ impl Written {
         let cloud_url = from.choose("cloud-url", self.cloud_url, file.cloud_url, String::clone, "its own hub");
         let key = from.choose("api-key", self.api_key, file.api_key, secret, "none");
         let key_file = from.choose("api-key-file", self.api_key_file, file.api_key_file, path, "none");
+        let mut own_files: Vec<PathBuf> = self.config.iter().chain(&key_file).cloned().collect();
         let api_key = match (key, key_file, secrets::credential("api-key")) {
             (Some(key), _, _) => Some(key),
             (None, Some(path), _) => Some(read_secret("--api-key-file", &path)?),
@@ -138,6 +141,7 @@ impl Written {
             from.instead("token-file", path.display().to_string(), "credential token");
             Some(path)
         });
+        own_files.extend(token_file.clone());
         let some = |roots: Vec<PathBuf>| Some(roots).filter(|roots| !roots.is_empty());
         let all = |roots: &Vec<PathBuf>| roots.iter().map(path).collect::<Vec<_>>().join(":");
         let roots = from.choose("allow-root", some(self.allow_root), some(file.allow_root), all, "all folders");
@@ -149,11 +153,19 @@ impl Written {
         let log_format = from.choose("log-format", self.log_format, file.log_format, format, "text");
         let usual = "info, on a terminal warn";
         let log_level = from.choose("log-level", self.log_level, file.log_level, String::clone, usual);
+        let rules = rules.map(|path| absolute("--rules", path)).transpose()?;
+        let data_dir = absolute("--data-dir", data_dir)?;
+        let listen = parse_listen(listen.as_deref().unwrap_or(DEFAULT_LISTEN))?;
+        own_files.extend(rules.clone().into_iter().chain([data_dir.clone()]));
+        if let Listen::Unix(socket) = &listen {
+            own_files.push(socket.clone());
+        }
         Ok(Settings {
-            rules: rules.map(|path| absolute("--rules", path)).transpose()?,
-            listen: parse_listen(listen.as_deref().unwrap_or(DEFAULT_LISTEN))?,
+            rules,
+            listen,
             socket_mode: mode.map_or(0o600, |mode| mode.0),
-            data_dir: absolute("--data-dir", data_dir)?,
+            data_dir,
+            own_files: own_files.into_iter().map(|path| absolute("--config", path)).collect::<Result<_, _>>()?,
             cloud_url: cloud_url.as_deref().map(parse_cloud).transpose()?,
             api_key,
             team_id,

@@ -5,6 +5,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, access};
 
@@ -160,10 +161,36 @@ const PROBE: usize = 8 << 10;
 ///
 /// # Errors
 /// Why not: a full disk, one that has become read-only, permissions that were taken away.
-pub fn can_write(data_dir: &Path) -> std::io::Result<()> {
+fn can_write(data_dir: &Path) -> std::io::Result<()> {
     let mut file = tempfile::tempfile_in(data_dir)?;
     file.write_all(&[1; PROBE])?;
     file.sync_data()
+}
+
+/// Whether the state can be written, for those who may ask as often as they like: it is tried once a second at most.
+#[derive(Debug, Default)]
+pub struct Probe {
+    last: tokio::sync::Mutex<Option<(Instant, bool)>>,
+}
+
+impl Probe {
+    /// How long an answer holds.
+    const HOLDS: Duration = Duration::from_secs(1);
+
+    /// Whether the state can be written now.
+    pub async fn can_write(&self, data_dir: &Path) -> bool {
+        let mut last = self.last.lock().await;
+        if let Some((at, written)) = *last
+            && at.elapsed() < Self::HOLDS
+        {
+            return written;
+        }
+        let data_dir = data_dir.to_owned();
+        let tried = tokio::task::spawn_blocking(move || can_write(&data_dir)).await;
+        let written = matches!(tried, Ok(Ok(())));
+        *last = Some((Instant::now(), written));
+        written
+    }
 }
 
 fn written(data_dir: &Path) -> Check {

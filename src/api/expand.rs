@@ -1,21 +1,23 @@
 //! Paths that somebody named become files to send.
 //!
-//! A file goes to the root of the package, a folder keeps its own name. Links are not followed, except where the named path itself
-//! is one; names that file managers leave behind are passed over.
+//! A file goes to the root of the package, a folder keeps its own name. Links are not followed, except in the named path itself,
+//! and there only now: each file is remembered beneath the allowed root that it was found below, or by its real path, and is
+//! not sent if a link is in that by then. Names that systems leave in folders are passed over.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use walkdir::WalkDir;
 
 use super::error::ApiError;
 use crate::model::SourceFile;
-use masv_platform::FileIdentity;
+use masv_platform::{Entry, EntryKind, Folder, FolderError, OwnPlaces, PathBeneath, RealPlaces};
 use masv_protocol::PackagePath;
 
-/// Names that nobody means to send.
-const LITTER: &[&str] = &[".DS_Store", "Thumbs.db", "desktop.ini", ".fcpcache"];
+/// Deepest nesting that is walked; each level holds one descriptor open meanwhile.
+const DEEPEST: usize = 200;
+/// What is said of the agent's own files.
+const OWN: &str = "it belongs to the agent itself: its state, its rules, its settings or a key";
 
 /// Finds the files below `paths`, on a thread that may block.
 ///
@@ -25,12 +27,23 @@ pub(super) async fn expand(
     paths: Vec<PathBuf>,
     exclude: Vec<String>,
     roots: std::sync::Arc<[PathBuf]>,
+    own: OwnPlaces,
 ) -> Result<Vec<SourceFile>, ApiError> {
-    let walk = tokio::task::spawn_blocking(move || expand_now(&paths, &exclude, &roots)).await;
+    let walk =
+        tokio::task::spawn_blocking(move || expand_now(&paths, &exclude, &Allowed { roots: &roots, own: own.ask() }))
+            .await;
     walk.map_err(|error| ApiError::bad(format!("the paths cannot be read: {error}")))?
 }
 
-fn expand_now(paths: &[PathBuf], exclude: &[String], roots: &[PathBuf]) -> Result<Vec<SourceFile>, ApiError> {
+/// What may be sent.
+struct Allowed<'a> {
+    /// Folders; all where there are none.
+    roots: &'a [PathBuf],
+    /// The agent's own files, which may not.
+    own: RealPlaces,
+}
+
+fn expand_now(paths: &[PathBuf], exclude: &[String], allowed: &Allowed<'_>) -> Result<Vec<SourceFile>, ApiError> {
     let exclude = globs(exclude)?;
     let mut problems = BTreeMap::new();
     let mut files = Vec::new();
@@ -38,7 +51,7 @@ fn expand_now(paths: &[PathBuf], exclude: &[String], roots: &[PathBuf]) -> Resul
         problems.insert("paths".to_owned(), "name at least one file or folder".to_owned());
     }
     for path in paths {
-        if let Err(problem) = take(path, &exclude, roots, &mut files) {
+        if let Err(problem) = take(path, &exclude, allowed, &mut files) {
             problems.insert(path.display().to_string(), problem);
         }
     }
@@ -62,44 +75,96 @@ fn globs(patterns: &[String]) -> Result<GlobSet, ApiError> {
     set.build().map_err(|error| ApiError::bad(error.to_string()))
 }
 
-fn take(path: &Path, exclude: &GlobSet, roots: &[PathBuf], files: &mut Vec<SourceFile>) -> Result<(), String> {
+fn take(path: &Path, exclude: &GlobSet, allowed: &Allowed<'_>, files: &mut Vec<SourceFile>) -> Result<(), String> {
     if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
         return Err("the path must be absolute, without `..`".to_owned());
     }
     let real = path.canonicalize().map_err(|error| error.to_string())?;
-    if !roots.is_empty() && !roots.iter().any(|root| real.starts_with(root)) {
-        return Err("it is outside of the folders that this agent may upload from (--allow-root)".to_owned());
+    if allowed.own.hold(&real) {
+        return Err(OWN.to_owned());
     }
-    let metadata = real.metadata().map_err(|error| error.to_string())?;
-    let name = path.file_name().map(Path::new);
-    if metadata.is_file() {
-        std::fs::File::open(&real).map_err(|error| error.to_string())?;
-        let package_path = name.and_then(PackagePath::from_relative).ok_or("it has no name")?;
-        files.push(SourceFile { path: package_path, source: real, identity: FileIdentity::of(&metadata), claim: None });
-        return Ok(());
-    }
-    if !metadata.is_dir() {
-        return Err("it is neither a file nor a folder".to_owned());
-    }
-    let top = name.and_then(PackagePath::from_relative);
-    let walk = WalkDir::new(&real).min_depth(1).sort_by_file_name().into_iter();
-    let wanted = |entry: &walkdir::DirEntry| {
-        let relative = entry.path().strip_prefix(&real).unwrap_or(entry.path());
-        !LITTER.iter().any(|litter| entry.file_name() == *litter) && !exclude.is_match(relative)
+    let roots = allowed.roots;
+    let place = match roots.iter().find_map(|root| PathBeneath::within(root, &real)) {
+        Some(place) => place,
+        None if roots.is_empty() => PathBeneath::without_links(&real),
+        None => return Err("it is outside of the folders that this agent may upload from (--allow-root)".to_owned()),
     };
-    for entry in walk.filter_entry(wanted) {
-        let entry = entry.map_err(|error| error.to_string())?;
-        if !entry.file_type().is_file() {
-            continue;
+    let top = path.file_name().map(Path::new).and_then(PackagePath::from_relative);
+    let root = Folder::open(place.root()).map_err(|error| error.to_string())?;
+    match root.open_file(place.relative()) {
+        Ok((_, entry)) if allowed.own.are(&entry.identity) => return Err(OWN.to_owned()),
+        Ok((_, entry)) => {
+            files.push(source(top.ok_or("it has no name")?, place, &entry));
+            return Ok(());
         }
-        let metadata = entry.metadata().map_err(|error| error.to_string())?;
-        let relative = entry.path().strip_prefix(&real).unwrap_or(entry.path());
-        let Some(below) = PackagePath::from_relative(relative) else { continue };
-        let package_path = top.as_ref().map_or_else(|| below.clone(), |top| below.below(top));
-        let identity = FileIdentity::of(&metadata);
-        files.push(SourceFile { path: package_path, source: entry.into_path(), identity, claim: None });
+        Err(FolderError::NotAFile { kind: EntryKind::Folder, .. }) => {}
+        Err(FolderError::NotAFile { .. }) => return Err("it is neither a file nor a folder".to_owned()),
+        Err(error) => return Err(std::io::Error::from(error).to_string()),
     }
-    Ok(())
+    let folder = root.below(place.relative()).map_err(|error| error.to_string())?;
+    Walk { place: &place, real: &real, top: top.as_ref(), exclude, own: &allowed.own, files }.folder(
+        &folder,
+        Path::new(""),
+        0,
+    )
+}
+
+fn source(path: PackagePath, source: PathBeneath, entry: &Entry) -> SourceFile {
+    SourceFile { path, source, identity: entry.identity, owner: Some(entry.owner), claim: None }
+}
+
+/// A folder that was named, and what is found in it.
+struct Walk<'a> {
+    place: &'a PathBeneath,
+    /// Its real path.
+    real: &'a Path,
+    /// Its own name.
+    top: Option<&'a PackagePath>,
+    exclude: &'a GlobSet,
+    own: &'a RealPlaces,
+    files: &'a mut Vec<SourceFile>,
+}
+
+impl Walk<'_> {
+    /// Takes what is in a folder, which is open, at `below` the one that was named.
+    fn folder(&mut self, folder: &Folder, below: &Path, depth: usize) -> Result<(), String> {
+        if depth > DEEPEST {
+            return Err(format!("{} is nested more than {DEEPEST} folders deep", folder.path().display()));
+        }
+        let names = folder.list().and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let mut names = names.map_err(|error| error.to_string())?;
+        names.sort_by(|one, other| one.0.cmp(&other.0));
+        for (name, _) in names {
+            let below = below.join(&name);
+            if masv_rules::is_junk(&name) || self.exclude.is_match(&below) || self.own.hold(&self.real.join(&below)) {
+                continue;
+            }
+            let name = Path::new(&name);
+            let entry = match folder.look(name) {
+                Ok(entry) => entry,
+                Err(error) if error.is_gone() => continue,
+                Err(error) => return Err(error.to_string()),
+            };
+            match entry.kind {
+                EntryKind::File if self.own.are(&entry.identity) => {}
+                EntryKind::File => self.file(&below, &entry),
+                EntryKind::Folder => match folder.below(name) {
+                    Ok(inner) => self.folder(&inner, &below, depth + 1)?,
+                    Err(error) if error.is_gone() => {}
+                    Err(error) => return Err(error.to_string()),
+                },
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, below: &Path, entry: &Entry) {
+        let Some(path) = PackagePath::from_relative(below) else { return };
+        let path = self.top.map_or_else(|| path.clone(), |top| path.below(top));
+        let place = PathBeneath::new(self.place.root(), self.place.relative().join(below));
+        self.files.push(source(path, place, entry));
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +182,10 @@ mod tests {
         folder
     }
 
+    fn all(roots: &[PathBuf]) -> Allowed<'_> {
+        Allowed { roots, own: RealPlaces::default() }
+    }
+
     fn names(files: &[SourceFile]) -> Vec<&str> {
         files.iter().map(|file| file.path.as_str()).collect()
     }
@@ -124,7 +193,7 @@ mod tests {
     #[test]
     fn a_folder_keeps_its_name_and_links_and_litter_are_left() {
         let folder = tree();
-        let files = expand_now(&[folder.path().join("card")], &["*.tmp".to_owned()], &[]).unwrap();
+        let files = expand_now(&[folder.path().join("card")], &["*.tmp".to_owned()], &all(&[])).unwrap();
         assert_eq!(names(&files), ["card/A001.mov", "card/deep/B.wav"]);
     }
 
@@ -132,7 +201,7 @@ mod tests {
     fn every_bad_path_is_named_at_once() {
         let folder = tree();
         let paths = [folder.path().join("none"), "relative".into(), folder.path().join("card/../other")];
-        let error = format!("{:?}", expand_now(&paths, &[], &[]).unwrap_err());
+        let error = format!("{:?}", expand_now(&paths, &[], &all(&[])).unwrap_err());
         for part in ["none", "No such file", "relative", "absolute", "card/../other"] {
             assert!(error.contains(part), "{part}: {error}");
         }
@@ -144,7 +213,35 @@ mod tests {
         let root = folder.path().canonicalize().unwrap().join("other");
         let door = root.join("door");
         std::os::unix::fs::symlink(folder.path().join("card"), &door).unwrap();
-        assert!(expand_now(&[root.join("A001.mov")], &[], std::slice::from_ref(&root)).is_ok());
-        assert!(expand_now(&[door], &[], &[root]).is_err());
+        assert!(expand_now(&[root.join("A001.mov")], &[], &all(std::slice::from_ref(&root))).is_ok());
+        assert!(expand_now(&[door], &[], &all(&[root])).is_err());
+    }
+
+    /// Whoever may order uploads may not have the agent's rules, keys and state.
+    #[test]
+    fn the_agent_s_own_files_are_never_taken_whatever_leads_to_them() {
+        let folder = tree();
+        std::fs::hard_link(folder.path().join("other/A001.mov"), folder.path().join("card/second-name")).unwrap();
+        let own = OwnPlaces::new(vec![folder.path().join("card/deep"), folder.path().join("other/A001.mov")]);
+        let allowed = Allowed { roots: &[], own: own.ask() };
+        let files = expand_now(&[folder.path().join("card")], &[], &allowed).unwrap();
+        assert_eq!(names(&files), ["card/A001.mov", "card/x.tmp"]);
+        for path in ["card/deep", "card/deep/B.wav", "other/A001.mov", "card/second-name"] {
+            let error = expand_now(&[folder.path().join(path)], &[], &allowed).unwrap_err();
+            assert!(format!("{error:?}").contains("belongs to the agent"), "{path}");
+        }
+    }
+
+    /// What was found below an allowed root is looked for below it, by no link, when it is sent.
+    #[test]
+    fn each_file_is_remembered_beneath_the_folder_that_was_checked() {
+        let folder = tree();
+        let root = folder.path().canonicalize().unwrap();
+        std::os::unix::fs::symlink("card", root.join("alias")).unwrap();
+        let files = expand_now(&[root.join("alias")], &[], &all(std::slice::from_ref(&root))).unwrap();
+        assert_eq!(files[0].source, PathBeneath::new(&*root, "card/A001.mov"));
+        assert_eq!(files[0].path.as_str(), "alias/A001.mov");
+        let files = expand_now(&[root.join("alias/A001.mov")], &[], &all(&[])).unwrap();
+        assert_eq!(files[0].source, PathBeneath::without_links(&root.join("card/A001.mov")));
     }
 }

@@ -98,7 +98,7 @@ impl IntoResponse for OpenMetrics {
 
 impl Answer for OpenMetrics {
     fn describe(operation: &mut Operation, _: &mut Schemas) {
-        operation.answers(StatusCode::OK, Some(("application/openmetrics-text", json!({ "type": "string" }))));
+        operation.answers(200, Some(("application/openmetrics-text", json!({ "type": "string" }))));
     }
 }
 

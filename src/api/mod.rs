@@ -37,6 +37,7 @@ use crate::download::Downloads;
 use crate::portal_downloads::Inbox;
 use crate::upload::Queue;
 use crate::watch::Watcher;
+use masv_platform::OwnPlaces;
 use masv_rules::Diagnostics;
 
 pub use guard::{Access, Free, INTENT};
@@ -63,10 +64,14 @@ pub struct ApiState {
     pub rules_problem: watch::Receiver<Option<String>>,
     /// What was seen of the event log.
     pub events: Arc<EventCounts>,
+    /// Whether the state can be written.
+    pub probe: Arc<doctor::Probe>,
     /// What is told about the agent itself.
     pub about: Arc<About>,
     /// Folders that may be uploaded from and downloaded to; empty for all.
     pub allowed_roots: Arc<[PathBuf]>,
+    /// The agent's own files, which are neither sent nor written over, whatever the roots.
+    pub own: OwnPlaces,
     /// Whether uploads that do not say are finalized by themselves.
     pub auto_finalize: bool,
     /// Ends the agent.

@@ -1,15 +1,15 @@
 //! The router and the document of it, made in one go: a route can not be in one and not in the other.
 //!
-//! **In**: handlers with a path, a method and a sentence. **Out**: axum's router, and the OpenAPI 3.1 document. What a
-//! call takes and answers is read off the handler's type: each argument is an [`Input`], its result an [`Answer`].
+//! **In**: handlers with a path, a method and a sentence. **Out**: axum's router, and the OpenAPI 3.1 document of
+//! `masv-openapi`. What a call takes and answers is read off the handler's type: each argument is an [`Input`], its result an
+//! [`Answer`]. The name of a call for programs is made of its method and path by [`operation_id`].
 //!
 //! To add a route: `routes.get("/things/{id}", things::show, "A thing.")` in `routes/mod.rs`, types with `JsonSchema`,
 //! and `UPDATE_DOCS=1 cargo test --lib api::` to write docs/openapi.json anew.
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 
-use axum::extract::{Extension, FromRequestParts, Path, Query, State};
+use axum::extract::{Extension, FromRequestParts, Path, State};
 use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
@@ -17,30 +17,43 @@ use axum::response::sse::Sse;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
 use axum::{Json, Router};
-use schemars::generate::{SchemaGenerator, SchemaSettings};
+use masv_openapi::Document;
+pub(super) use masv_openapi::{Operation, Schemas};
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::ApiState;
 use super::error::ApiError;
 use super::guard::INTENT;
 use super::types::ErrorBody;
 
-/// Where the document keeps the schemas that have a name.
-const SCHEMAS: &str = "/components/schemas";
+/// Calls whose name for programs is not made of method and path as the others' are.
+const NAMES: &[(&str, &str, &str)] = &[
+    ("POST", "/uploads/portal", "create_portal_upload"),
+    ("POST", "/automations/portal_download", "create_download_automation"),
+    ("POST", "/automations/upload", "create_upload_automation"),
+    ("POST", "/automations/reload", "reload_automations"),
+    ("GET", "/automations/explain", "explain_automations"),
+    ("POST", "/automations/{name}/mark_sent", "mark_automation_sent"),
+    ("POST", "/uploads/{id}/resume_without_gone", "resume_upload_without_gone"),
+    ("POST", "/login", "sign_in"),
+    ("DELETE", "/login", "sign_out"),
+    ("POST", "/server/backup", "back_up_server"),
+    ("GET", "/events", "stream_events"),
+    ("GET", "/openapi.json", "get_openapi"),
+];
 
 /// Routes, and what is told of them.
 pub(super) struct Routes {
     router: Router<ApiState>,
     below: &'static str,
-    paths: Map<String, Value>,
-    schemas: Schemas,
+    document: Document,
 }
 
 impl Routes {
     pub(super) fn new() -> Self {
-        Self { router: Router::new(), below: "", paths: Map::new(), schemas: Schemas::new() }
+        Self { router: Router::new(), below: "", document: Document::new() }
     }
 
     /// The routes that follow are below this path.
@@ -94,21 +107,33 @@ impl Routes {
         H: Handler<T, ApiState> + Described<A>,
         T: 'static,
     {
-        let path = format!("{}{path}", self.below);
-        let mut operation = Operation::new(method, &path, about);
-        H::describe(&mut operation, &mut self.schemas);
-        let item = self.paths.entry(path.clone()).or_insert_with(|| json!({}));
-        if let Some(item) = item.as_object_mut() {
-            item.insert(method.as_str().to_lowercase(), operation.finish());
+        let below = path;
+        let path = format!("{}{below}", self.below);
+        let tag = below.split('/').find(|word| !word.is_empty()).filter(|_| !self.below.is_empty()).unwrap_or("agent");
+        let id = operation_id(method.as_str(), below);
+        let mut operation = Operation::new(&path, &id, tag, about);
+        if method == Method::DELETE {
+            operation.header(INTENT, "string", true, "Any value: says that the order is meant.");
         }
+        H::describe(&mut operation, &mut self.document.schemas);
+        self.document.insert(method.as_str(), &path, operation);
         self.router = self.router.route(&path, on(filter, handler));
+        self
+    }
+
+    /// A page for people, which is not in the document.
+    pub(super) fn page<H, T>(mut self, path: &str, handler: H) -> Self
+    where
+        H: Handler<T, ApiState>,
+        T: 'static,
+    {
+        self.router = self.router.route(&format!("{}{path}", self.below), on(MethodFilter::GET, handler));
         self
     }
 
     /// The router and the document.
     pub(super) fn finish(self) -> (Router<ApiState>, Value) {
-        let document = json!({
-            "openapi": "3.1.0",
+        let document = self.document.finish(json!({
             "info": {
                 "title": "masv-agent",
                 "version": env!("CARGO_PKG_VERSION"),
@@ -120,97 +145,41 @@ impl Routes {
             },
             "servers": [{ "url": "http://localhost:8080" }],
             "security": [{}, { "token": [] }],
-            "paths": self.paths,
             "components": {
-                "schemas": self.schemas.finish(),
                 "securitySchemes": { "token": {
                     "type": "http", "scheme": "bearer", "description": "What --token-file holds, or else api.token in the agent's data directory.",
                 } },
             },
-        });
+        }));
         (self.router, document)
     }
 }
 
-/// Schemas by name. What is taken and what is answered are kept apart: a field with a default may be absent from the
-/// one and is always in the other.
-pub(super) struct Schemas {
-    taken: SchemaGenerator,
-    answered: SchemaGenerator,
-}
-
-impl Schemas {
-    fn new() -> Self {
-        let settings = || {
-            SchemaSettings::draft2020_12().with(|settings| {
-                settings.definitions_path = SCHEMAS.into();
-                settings.meta_schema = None;
-            })
-        };
-        let taken = settings().with(|settings| settings.inline_subschemas = true).for_deserialize();
-        Self { taken: taken.into_generator(), answered: settings().for_serialize().into_generator() }
+/// The name for programs of a call, such as `list_uploads`, `get_upload`, `pause_upload`, `set_workers`.
+fn operation_id(method: &str, path: &str) -> String {
+    if let Some((.., name)) = NAMES.iter().find(|(one, other, _)| (*one, *other) == (method, path)) {
+        return (*name).to_owned();
     }
-
-    fn finish(mut self) -> Map<String, Value> {
-        self.answered.take_definitions(true)
-    }
-}
-
-/// What is told of one route.
-pub(super) struct Operation {
-    told: Map<String, Value>,
-    parameters: Vec<Value>,
-    responses: Map<String, Value>,
-}
-
-impl Operation {
-    fn new(method: &Method, path: &str, about: &str) -> Self {
-        let words = path.trim_start_matches("/api/v1").split('/').filter(|word| !word.is_empty());
-        let words: Vec<&str> = words.map(|word| word.trim_matches(['{', '}'])).collect();
-        let id = [&[method.as_str()], words.as_slice()].concat().join("_").replace('.', "_").to_lowercase();
-        let tag = if path.starts_with("/api/v1") { words.first().copied().unwrap_or("agent") } else { "agent" };
-        let (summary, more) = about.split_once('\n').unwrap_or((about, ""));
-        let mut told = Map::from_iter([
-            ("operationId".to_owned(), json!(id)),
-            ("tags".to_owned(), json!([tag])),
-            ("summary".to_owned(), json!(summary)),
-        ]);
-        if !more.is_empty() {
-            told.insert("description".to_owned(), json!(more.trim()));
+    let (of_settings, below) = path.strip_prefix("/settings").map_or((false, path), |below| (true, below));
+    let words: Vec<&str> = below.split('/').filter(|word| !word.is_empty()).collect();
+    let (nouns, one): (Vec<&str>, bool) =
+        (words.iter().copied().filter(|word| !word.starts_with('{')).collect(), path.contains('{'));
+    let (first, rest) = nouns.split_first().map_or(("", &[][..]), |(first, rest)| (*first, rest));
+    let singular = |noun: &str| noun.strip_suffix('s').unwrap_or(noun).to_owned();
+    let what = if one { singular(first) } else { first.to_owned() };
+    match (method, rest) {
+        ("GET", []) if one || !first.ends_with('s') || of_settings || matches!(first, "metrics") => {
+            format!("get_{what}")
         }
-        let holes = path.split('/').filter_map(|word| word.strip_prefix('{')?.strip_suffix('}'));
-        let parameters =
-            holes.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
-        let mut operation = Self { told, parameters: parameters.collect(), responses: Map::new() };
-        if method == Method::DELETE {
-            operation.header(INTENT, "string", true, "Any value: says that the order is meant.");
-        }
-        operation
-    }
-
-    fn header(&mut self, name: &str, kind: &str, required: bool, about: &str) {
-        let mut header = json!({ "name": name, "in": "header", "schema": { "type": kind }, "description": about });
-        if required {
-            header["required"] = json!(true);
-        }
-        self.parameters.push(header);
-    }
-
-    pub(super) fn answers(&mut self, status: StatusCode, content: Option<(&str, Value)>) {
-        let about = status.canonical_reason().unwrap_or_default();
-        let mut response = json!({ "description": about });
-        if let Some((kind, schema)) = content {
-            response["content"] = json!({ kind: { "schema": schema } });
-        }
-        self.responses.insert(status.as_u16().to_string(), response);
-    }
-
-    fn finish(mut self) -> Value {
-        if !self.parameters.is_empty() {
-            self.told.insert("parameters".to_owned(), Value::Array(self.parameters));
-        }
-        self.told.insert("responses".to_owned(), Value::Object(self.responses));
-        Value::Object(self.told)
+        ("GET", []) => format!("list_{what}"),
+        ("GET", rest) => format!("get_{what}_{}", rest.join("_")),
+        ("POST", []) if of_settings => format!("set_{what}"),
+        ("POST", []) => format!("create_{}", singular(first)),
+        ("POST", [more]) if more.ends_with('s') => format!("create_{what}_{}", singular(more)),
+        ("POST", rest) => format!("{}_{what}", rest.join("_")),
+        ("PATCH", _) => format!("change_{what}"),
+        ("DELETE", _) => format!("remove_{what}"),
+        (method, _) => format!("{}_{}", method.to_lowercase(), nouns.join("_")),
     }
 }
 
@@ -256,33 +225,13 @@ impl<T> Input for Extension<T> {}
 // Its name is in the path of the route.
 impl<T> Input for Path<T> {}
 
-impl<T: JsonSchema> Input for Query<T> {
-    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
-        let schema = schemas.taken.subschema_for::<T>().to_value();
-        let required: BTreeSet<&str> =
-            schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-            let mut property = property.clone();
-            let about = property.as_object_mut().and_then(|property| property.remove("description"));
-            let mut parameter = json!({ "name": name, "in": "query", "schema": property });
-            if let Some(about) = about {
-                parameter["description"] = about;
-            }
-            if required.contains(name.as_str()) {
-                parameter["required"] = json!(true);
-            }
-            operation.parameters.push(parameter);
-        }
-    }
-}
-
 /// Tells of a JSON body that may have no fields but these.
 pub(super) fn takes<T: JsonSchema>(operation: &mut Operation, schemas: &mut Schemas) {
-    let mut schema: Schema = schemas.taken.subschema_for::<T>();
+    let mut schema: Schema = schemas.taken::<T>();
     if schema.get("properties").is_some() {
         schema.insert("additionalProperties".to_owned(), Value::Bool(false));
     }
-    operation.told.insert("requestBody".to_owned(), json!({ "content": { "application/json": { "schema": schema } } }));
+    operation.takes(schema);
 }
 
 /// The header by which a reader of events goes on where it stopped.
@@ -306,8 +255,8 @@ impl Input for LastEventId {
 
 impl<T: JsonSchema> Answer for Json<T> {
     fn describe(operation: &mut Operation, schemas: &mut Schemas) {
-        let schema = schemas.answered.subschema_for::<T>();
-        operation.answers(StatusCode::OK, Some(("application/json", schema.to_value())));
+        let schema = schemas.answered::<T>();
+        operation.answers(200, Some(("application/json", schema.to_value())));
     }
 }
 
@@ -322,8 +271,8 @@ impl<T: Serialize> IntoResponse for Created<T> {
 
 impl<T: JsonSchema> Answer for Created<T> {
     fn describe(operation: &mut Operation, schemas: &mut Schemas) {
-        let schema = schemas.answered.subschema_for::<T>();
-        operation.answers(StatusCode::CREATED, Some(("application/json", schema.to_value())));
+        let schema = schemas.answered::<T>();
+        operation.answers(201, Some(("application/json", schema.to_value())));
     }
 }
 
@@ -338,7 +287,7 @@ impl IntoResponse for Done {
 
 impl Answer for Done {
     fn describe(operation: &mut Operation, _: &mut Schemas) {
-        operation.answers(StatusCode::NO_CONTENT, None);
+        operation.answers(204, None);
     }
 }
 
@@ -353,29 +302,53 @@ impl IntoResponse for Begun {
 
 impl Answer for Begun {
     fn describe(operation: &mut Operation, _: &mut Schemas) {
-        operation.answers(StatusCode::ACCEPTED, None);
+        operation.answers(202, None);
     }
 }
 
 impl Answer for &'static str {
     fn describe(operation: &mut Operation, _: &mut Schemas) {
-        operation.answers(StatusCode::OK, Some(("text/plain", json!({ "type": "string" }))));
+        operation.answers(200, Some(("text/plain", json!({ "type": "string" }))));
     }
 }
 
 impl<S> Answer for Sse<S> {
     fn describe(operation: &mut Operation, _: &mut Schemas) {
-        operation.answers(StatusCode::OK, Some(("text/event-stream", json!({ "type": "string" }))));
+        operation.answers(200, Some(("text/event-stream", json!({ "type": "string" }))));
     }
 }
 
 impl<A: Answer> Answer for Result<A, ApiError> {
     fn describe(operation: &mut Operation, schemas: &mut Schemas) {
         A::describe(operation, schemas);
-        let schema = schemas.answered.subschema_for::<ErrorBody>();
-        operation.responses.insert(
-            "default".to_owned(),
-            json!({ "description": "No success", "content": { "application/json": { "schema": schema } } }),
-        );
+        operation.fails_with::<ErrorBody>(schemas);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_have_the_names_that_somebody_would_give_them() {
+        for (method, path, name) in [
+            ("GET", "/uploads", "list_uploads"),
+            ("POST", "/uploads", "create_upload"),
+            ("DELETE", "/uploads", "remove_uploads"),
+            ("GET", "/uploads/{id}", "get_upload"),
+            ("PATCH", "/uploads/{id}", "change_upload"),
+            ("POST", "/uploads/pause", "pause_uploads"),
+            ("POST", "/uploads/{id}/pause", "pause_upload"),
+            ("POST", "/uploads/{id}/files", "create_upload_file"),
+            ("GET", "/automations/{name}/history", "get_automation_history"),
+            ("GET", "/settings/workers", "get_workers"),
+            ("POST", "/settings/workers", "set_workers"),
+            ("POST", "/automations/reload", "reload_automations"),
+            ("GET", "/server", "get_server"),
+            ("GET", "/server/settings", "get_server_settings"),
+            ("GET", "/healthz", "get_healthz"),
+        ] {
+            assert_eq!(operation_id(method, path), name, "{method} {path}");
+        }
     }
 }

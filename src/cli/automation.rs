@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::addresses::addresses;
 use super::client::Client;
 use super::confirm::confirm;
 use super::error::CliError;
 use super::output::Output;
 use super::{rule, upload};
 use crate::api::types::{AutomationAdded, AutomationChange, NewPortalDownload, NewUploadAutomation};
+use masv_protocol::EmailAddress;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -258,13 +260,15 @@ impl Download {
 
 impl Upload {
     fn build(self) -> Result<NewUploadAutomation, CliError> {
+        let recipients = addresses("--emails", &self.emails)?;
+        let recipients = recipients.into_iter().map(EmailAddress::into_string).collect();
         Ok(NewUploadAutomation {
             name: self.name,
             watch_folder: absolute(self.watch)?,
             create_folder: self.create,
             package: self.package,
             settle: self.settle,
-            recipients: self.emails,
+            recipients,
             portal_subdomain: self.subdomain,
             sender: self.sender,
             package_name: self.package_name,

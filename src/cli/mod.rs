@@ -8,6 +8,7 @@
 //!
 //! Must never know: the database, how anything is done.
 
+mod addresses;
 mod automation;
 mod client;
 mod confirm;

@@ -13,7 +13,7 @@ use super::client::Client;
 use super::error::CliError;
 use super::output::{Cell, Mood, Output, count, duration, size};
 use super::rule_reports as reports;
-use masv_rules::{RuleSet, SystemEnvironment, UploadKind};
+use masv_rules::{RuleSet, Severity, SystemEnvironment, UploadKind};
 
 /// The rules file when none is named.
 pub(super) const USUAL_FILE: &str = "rules.yaml";
@@ -216,14 +216,23 @@ fn check(file: &Path, output: &Output) -> Result<(), CliError> {
             if let Some(note) = note.filter(|_| !output.is_json()) {
                 output.note(&note);
             }
-            output.line(&format!("{}: {}, no errors.", file.display(), count(number as u64, "rule")));
+            let warnings = match rules.warnings.len() {
+                0 => String::new(),
+                warnings => format!(", {}", count(warnings as u64, "warning")),
+            };
+            output.line(&format!("{}: {}, no errors{warnings}.", file.display(), count(number as u64, "rule")));
             Ok(())
         }
         Err(diagnostics) => {
             output.json(&json!({ "valid": false, "errors": diagnostics.0 }));
             output.report(&diagnostics.render(colours));
-            let errors = count(diagnostics.0.len() as u64, "error");
-            Err(CliError::failed(format!("{errors} in {}", file.display())))
+            let of = |severity| diagnostics.0.iter().filter(|one| one.severity == severity).count() as u64;
+            let errors = count(of(Severity::Error), "error");
+            let warnings = match of(Severity::Warning) {
+                0 => String::new(),
+                warnings => format!(" and {}", count(warnings, "warning")),
+            };
+            Err(CliError::failed(format!("{errors}{warnings} in {}", file.display())))
         }
     }
 }

@@ -177,6 +177,11 @@ fn show_dry_run(rule: &Value, output: &Output) {
     for unread in list(&rule["unread"]) {
         output.line(&format!("  cannot look at {}: {}", text(&unread[0]), text(&unread[1])));
     }
+    let uncompared = rule["uncompared"].as_u64().unwrap_or_default();
+    if uncompared > 0 {
+        let files = count(uncompared, "listed file");
+        output.line(&format!("  checksums are not compared in a dry run; {files} would be compared before sending"));
+    }
     let done = rule["done"].as_u64().unwrap_or_default();
     if done > 0 {
         output.line(&format!("  {} sent, on their way, or counted as sent", count(done, "file")));

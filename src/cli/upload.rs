@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::addresses::addresses;
 use super::client::Client;
 use super::error::{CliError, Exit};
 use super::output::{Cell, Mood, Output, duration, size};
@@ -17,6 +18,7 @@ use super::{user, watch};
 use crate::api::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Size, Started, Upload};
 use crate::model::Link;
 use crate::store::Order;
+use masv_protocol::EmailAddress;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -328,6 +330,11 @@ fn parse_metadata(given: &[String]) -> Result<BTreeMap<String, String>, CliError
 async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
     let (started, wait): (Started, bool) = match start {
         Start::Email { emails, link, common } => {
+            let emails = addresses("--emails", &emails)?;
+            if emails.is_empty() {
+                return Err(CliError::usage("--emails: name at least one recipient"));
+            }
+            let emails = emails.into_iter().map(EmailAddress::into_string).collect();
             let (common, wait) = common.build(output)?;
             (client.post("/uploads", &new_upload(common, link, emails)).await?, wait)
         }

@@ -9,6 +9,33 @@
 //! **On a crash** nothing is lost, for nothing is kept.
 //!
 //! Must never know: uploads, the database, which of the two clouds it talks to.
+//!
+//! Messages are the types of [`protocol`]. A whole upload is `examples/send_package.rs`; the calls of whoever looks after a hub are in
+//! [`admin`].
+//!
+//! ```no_run
+//! use masv_client::protocol::{LinkSettings, NewPackage};
+//! use masv_client::{Cloud, CloudError, CloudSettings, PackageAccess, link_address};
+//!
+//! # async fn send() -> Result<(), Box<dyn std::error::Error>> {
+//! let cloud = Cloud::new(CloudSettings {
+//!     base: "http://127.0.0.1:8090".parse()?,
+//!     name: None,
+//!     api_key: Some("the team's key".into()),
+//!     team_id: Some("01M85VJ3Y0Q8ZK2T4W6X7B9CDE".into()),
+//! })?;
+//! let new = NewPackage { name: Some("Dailies".into()), ..NewPackage::default() };
+//! match cloud.create_package(&cloud.team(None)?, &new).await {
+//!     Ok(made) => {
+//!         let link = cloud.create_link(PackageAccess::from(&made), &LinkSettings::default()).await?;
+//!         println!("{}", link_address(&link).expose());
+//!     }
+//!     Err(CloudError::Refused { status: 401, .. }) => println!("the key is wrong"),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod admin;
 mod auth;

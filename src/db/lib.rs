@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use masv_platform::{Folder, FolderError, PathBeneath, put_copy};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -228,15 +229,18 @@ impl Database {
         self.writer.closed().await;
     }
 
-    /// Copies the whole database as it is at one moment to `path`, which must not exist; readable by its owner only. Reading
+    /// Copies the whole database as it is at one moment to `path`, where nothing may be yet; readable by its owner only. Reading
     /// and writing go on meanwhile.
+    ///
+    /// SQLite writes into the database's own folder, which is closed to others; what others may have put at `path`, or on the
+    /// way to it, is neither followed nor written to.
     ///
     /// # Errors
     /// [`DbError::Backup`]; what was written of the copy is then removed.
-    pub async fn backup(&self, path: &Path) -> Result<(), DbError> {
-        let target = path.to_owned();
+    pub async fn backup(&self, path: PathBeneath) -> Result<(), DbError> {
+        let target = path.clone();
         let copied = self.read(move |connection| Ok::<_, DbError>(copy(connection, &target))).await?;
-        copied.map_err(|problem| DbError::Backup { path: path.to_owned(), problem })
+        copied.map_err(|problem| DbError::Backup { path: path.whole(), problem })
     }
 
     /// Runs `work` on a read-only connection, on a thread that may block.
@@ -260,10 +264,22 @@ impl Database {
 }
 
 /// Copies what `connection` sees into a new file.
-fn copy(connection: &Connection, path: &Path) -> Result<(), String> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let new = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    drop(new.map_err(|error| error.to_string())?);
+fn copy(connection: &Connection, target: &PathBeneath) -> Result<(), String> {
+    let database = Path::new(connection.path().ok_or("it is not in a file")?);
+    let told = |error: FolderError| error.to_string();
+    let (folder, name) =
+        Folder::open(target.root()).and_then(|root| root.parent_of(target.relative())).map_err(told)?;
+    let private = Folder::open(database.parent().unwrap_or(Path::new("."))).map_err(told)?;
+    // SQLite takes an empty file for a new database.
+    let (draft, file) = private.create_unique("backup-", ".new", 0o600).map_err(told)?;
+    let outcome = draw(connection, &private.path().join(&draft))
+        .and_then(|()| put_copy(&file, &folder, &name).map(drop).map_err(told));
+    let _ = private.remove_file(&draft);
+    outcome
+}
+
+/// Writes what `connection` sees to a file of our own.
+fn draw(connection: &Connection, path: &Path) -> Result<(), String> {
     let copied = (|| {
         let mut target = Connection::open(path)?;
         {
@@ -281,18 +297,11 @@ fn copy(connection: &Connection, path: &Path) -> Result<(), String> {
         let sound: String = target.pragma_query_value(None, "quick_check", |row| row.get(0))?;
         Ok::<_, rusqlite::Error>(sound)
     })();
-    let outcome = match copied {
-        Ok(sound) if sound == "ok" => {
-            std::fs::File::open(path).and_then(|file| masv_platform::flush(&file)).map_err(|error| error.to_string())
-        }
+    match copied {
+        Ok(sound) if sound == "ok" => Ok(()),
         Ok(problem) => Err(format!("the copy is damaged: {problem}")),
         Err(error) => Err(error.to_string()),
-    };
-    if outcome.is_err() {
-        // What is not whole must not be taken for a copy.
-        let _ = std::fs::remove_file(path);
     }
-    outcome
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
@@ -474,18 +483,22 @@ mod tests {
         };
         database.write(fill).await.unwrap();
         let path = folder.path().join("copy.db");
-        let (copied, written) = tokio::join!(database.backup(&path), async {
-            for _ in 0..20 {
-                database.write(fill).await?;
-            }
-            Ok::<_, DbError>(())
-        });
+        let (copied, written) =
+            tokio::join!(database.backup(PathBeneath::new(folder.path(), path.file_name().unwrap())), async {
+                for _ in 0..20 {
+                    database.write(fill).await?;
+                }
+                Ok::<_, DbError>(())
+            });
         copied.unwrap();
         written.unwrap();
         let copy = Database::open(&path, SCHEMA).unwrap();
         let there = copy.read(count).await.unwrap();
         assert!(there > 0 && there % 4000 == 0, "{there}");
-        assert!(matches!(database.backup(&path).await, Err(DbError::Backup { .. })));
+        assert!(matches!(
+            database.backup(PathBeneath::new(folder.path(), path.file_name().unwrap())).await,
+            Err(DbError::Backup { .. })
+        ));
         assert_eq!(copy.read(count).await.unwrap(), there, "the file that was there is left alone");
     }
 

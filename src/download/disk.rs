@@ -1,20 +1,14 @@
-//! Folders below the destination, opened one by one so that no symbolic link on the way is ever followed.
+//! Folders below the destination: what is made in them and whose it is, on [`masv_platform::Folder`], which follows no link.
 //!
-//! A [`Folder`] is an open handle: what is done in it happens in the folder that was opened, whoever renames or replaces
+//! A [`Destination`] is an open handle: what is done in it happens in the folder that was opened, whoever renames or replaces
 //! what afterwards. All functions block.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, Uid, fchown, fstat, futimens,
-    linkat, mkdirat, openat, renameat, renameat_with, statat, unlinkat,
-};
-use rustix::io::Errno;
-
-use masv_platform::FileIdentity;
+use masv_platform::{Entry, Folder, FolderError, PathBeneath, give_file, own_user, set_modified};
 
 use super::layout::numbered;
 use crate::model::{Owner, Problem};
@@ -76,111 +70,106 @@ impl DiskError {
     }
 }
 
-/// An open folder.
+impl From<FolderError> for DiskError {
+    fn from(error: FolderError) -> Self {
+        match error {
+            FolderError::Symlink(path) | FolderError::NotAFolder { path, .. } => Self::NoFolder(path),
+            FolderError::Io { path, source } => Self::of(&path, source),
+            FolderError::Missing(ref path)
+            | FolderError::Taken(ref path)
+            | FolderError::OtherFileSystem(ref path)
+            | FolderError::NotAFile { ref path, .. } => {
+                let (path, kind) = (path.clone(), error.io_kind());
+                Self::Other { path, source: kind.into() }
+            }
+        }
+    }
+}
+
+/// An open folder that is written to.
 #[derive(Debug)]
-pub(super) struct Folder {
-    handle: OwnedFd,
-    path: PathBuf,
+pub(super) struct Destination {
+    folder: Folder,
     /// Whose everything is that is made in it.
     owner: Owner,
 }
 
-/// What is known of a file that is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
-    is_file: bool,
-    size: u64,
-    modified_ns: i64,
+/// Whether it is the file that is wanted, by size and time.
+fn is(found: &Entry, size: u64, modified_ns: Option<i64>) -> bool {
+    let has = found.identity.mtime_ns;
+    let same_time = modified_ns.is_some_and(|time| {
+        let apart = time.abs_diff(has);
+        apart < SAME_TIME_NS || (has % SECOND_NS == 0 && apart < COARSE_TIME_NS)
+    });
+    found.is_file() && found.identity.size == size && same_time
 }
 
-impl Found {
-    fn of(stat: &Stat) -> Self {
-        Self {
-            is_file: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
-            size: u64::try_from(stat.st_size).unwrap_or_default(),
-            modified_ns: FileIdentity::of_stat(stat).mtime_ns,
-        }
-    }
-
-    fn is(&self, size: u64, modified_ns: Option<i64>) -> bool {
-        let same_time = modified_ns.is_some_and(|time| {
-            let apart = time.abs_diff(self.modified_ns);
-            apart < SAME_TIME_NS || (self.modified_ns % SECOND_NS == 0 && apart < COARSE_TIME_NS)
-        });
-        self.is_file && self.size == size && same_time
-    }
-}
-
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-/// A pipe put in a file's place must not hang whoever opens it.
-const FILE: OFlags = OFlags::RDWR.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
-
-impl Folder {
-    /// The destination, made where it is missing. It is what somebody named: links on the way to it are theirs.
-    pub(super) fn destination(path: &Path, owner: Owner) -> Result<Self, DiskError> {
+impl Destination {
+    /// The folder itself, made where it is missing. Links on the way to its root are those of whoever named it; beneath that
+    /// none is followed.
+    pub(super) fn make(path: &PathBeneath, owner: Owner) -> Result<Self, DiskError> {
         let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => DiskError::NoFolder(path.to_owned()),
-            _ => DiskError::of(path, error),
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => DiskError::NoFolder(path.whole()),
+            _ => DiskError::of(&path.whole(), error),
         };
-        let is_new = !path.exists();
-        std::fs::create_dir_all(path).map_err(failed)?;
-        let handle = rustix::fs::open(path, FOLDER, Mode::empty()).map_err(|error| failed(error.into()))?;
+        let is_new = path.root() == path.whole() && !path.root().exists();
         if is_new {
-            give(&handle, path, owner)?;
+            std::fs::create_dir_all(path.root()).map_err(failed)?;
         }
-        Ok(Self { handle, path: path.to_owned(), owner })
+        let root = Folder::open(path.root()).map_err(|error| failed(error.into()))?;
+        let (folder, made) = root.make_below(path.relative())?;
+        let destination = Self { folder, owner };
+        if is_new || made > 0 {
+            destination.give_itself()?;
+        }
+        Ok(destination)
     }
 
-    /// The destination if it is there.
-    pub(super) fn existing(path: &Path) -> Option<Self> {
-        let handle = rustix::fs::open(path, FOLDER, Mode::empty()).ok()?;
-        Some(Self { handle, path: path.to_owned(), owner: Owner::default() })
+    /// The folder if it is there.
+    pub(super) fn existing(path: &PathBeneath) -> Option<Self> {
+        let folder = Folder::open(path.root()).and_then(|root| root.below(path.relative())).ok()?;
+        Some(Self { folder, owner: Owner::default() })
     }
 
     /// The folder of this relative path, made where it is missing.
     pub(super) fn below(&self, path: &str, make: bool) -> Result<Self, DiskError> {
-        let handle = self.handle.try_clone().map_err(|error| DiskError::of(&self.path, error))?;
-        let mut folder = Self { handle, path: self.path.clone(), owner: self.owner };
+        let mut inner = Self { folder: self.folder.try_clone()?, owner: self.owner };
         for name in path.split('/').filter(|name| !name.is_empty()) {
-            folder = folder.child(name, make)?;
+            let is_new = make && inner.folder.make_folder(OsStr::new(name))?;
+            inner = Self { folder: inner.folder.below(Path::new(name))?, owner: self.owner };
+            if is_new {
+                inner.give_itself()?;
+            }
         }
-        Ok(folder)
+        Ok(inner)
     }
 
-    fn child(&self, name: &str, make: bool) -> Result<Self, DiskError> {
-        let path = self.path.join(name);
-        let mut is_new = false;
-        if make {
-            match mkdirat(&self.handle, name, Mode::from_raw_mode(0o777)) {
-                Ok(()) => is_new = true,
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(DiskError::of(&path, error)),
-            }
+    /// Gives a new folder to its owner.
+    fn give_itself(&self) -> Result<(), DiskError> {
+        if self.owner == Owner::default() {
+            return Ok(());
         }
-        match openat(&self.handle, name, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
-            Ok(handle) => {
-                if is_new {
-                    give(&handle, &path, self.owner)?;
-                }
-                Ok(Self { handle, path, owner: self.owner })
-            }
-            Err(Errno::LOOP | Errno::NOTDIR | Errno::MLINK) => Err(DiskError::NoFolder(path)),
-            Err(error) => Err(DiskError::of(&path, error)),
-        }
+        let given = self.folder.give_to(self.owner.uid, self.owner.gid);
+        given.map_err(|error| DiskError::Owner { path: self.path().to_owned(), source: error.into() })
     }
 
     /// Where it is, as it was opened.
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.folder.path()
+    }
+
+    /// The device number of the file system it is on.
+    pub(super) fn disk(&self) -> Result<u64, DiskError> {
+        Ok(self.folder.entry()?.identity.device)
     }
 
     /// Bytes that may still be written here.
     pub(super) fn space(&self) -> Result<u64, DiskError> {
-        masv_platform::free_space_of(&self.handle).map_err(|error| DiskError::of(&self.path, error))
+        Ok(self.folder.free_space()?)
     }
 
-    fn look(&self, name: &str) -> Option<Found> {
-        statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW).ok().map(|stat| Found::of(&stat))
+    fn look(&self, name: &str) -> Option<Entry> {
+        self.folder.look(Path::new(name)).ok()
     }
 
     /// The name under which this very file is there already: its own or, unless it would replace that one, a numbered one.
@@ -189,7 +178,7 @@ impl Folder {
         for number in 1..=names {
             let name = numbered(name, number);
             match self.look(&name) {
-                Some(found) if found.is(size, modified_ns) => return Some(name),
+                Some(found) if is(&found, size, modified_ns) => return Some(name),
                 Some(_) => {}
                 None => return None,
             }
@@ -199,39 +188,38 @@ impl Folder {
 
     /// What a file that is there hashes to, hexadecimal.
     pub(super) fn checksum(&self, name: &str) -> Result<String, DiskError> {
-        let failed = |error: io::Error| DiskError::of(&self.path.join(name), error);
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let handle = openat(&self.handle, name, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
+        let (file, _) = self.folder.open_file(Path::new(name))?;
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(File::from(handle)).map_err(failed)?;
+        hasher.update_reader(file).map_err(|error| DiskError::of(&self.path().join(name), error))?;
         Ok(hasher.finalize().to_hex().to_string())
     }
 
-    /// The unfinished file that we left, if it is what we left: a plain file of this size.
+    /// The unfinished file that we left, if it is what we left: a regular file of this size with no second name, ours or
+    /// given to its owner already.
     pub(super) fn go_on(&self, temporary: &str, size: u64) -> Option<File> {
-        let handle = openat(&self.handle, temporary, FILE, Mode::empty()).ok()?;
-        let stat = fstat(&handle).ok()?;
-        let found = Found::of(&stat);
-        (found.is_file && found.size == size && stat.st_nlink == 1).then(|| File::from(handle))
+        let (file, found) = self.folder.open_to_write(Path::new(temporary)).ok()?;
+        let ours = found.owner == own_user() || Some(found.owner) == self.owner.uid;
+        (found.identity.size == size && found.links == 1 && ours).then_some(file)
     }
 
     /// A new unfinished file of this size; whatever had its name is removed.
     pub(super) fn begin(&self, temporary: &str, size: u64) -> Result<File, DiskError> {
-        let path = self.path.join(temporary);
+        let path = self.path().join(temporary);
         self.remove(temporary)?;
-        let flags = FILE | OFlags::CREATE | OFlags::EXCL;
-        let handle = openat(&self.handle, temporary, flags, Mode::from_raw_mode(0o666));
-        let file = File::from(handle.map_err(|error| DiskError::of(&path, error))?);
-        give(&file, &path, self.owner)?;
+        let file = self.folder.create_new(OsStr::new(temporary), 0o666)?;
+        if self.owner != Owner::default() {
+            let given = give_file(&file, self.owner.uid, self.owner.gid);
+            given.map_err(|source| DiskError::Owner { path: path.clone(), source })?;
+        }
         file.set_len(size).map_err(|error| DiskError::of(&path, error))?;
         Ok(file)
     }
 
     /// Removes a file or link; one that is not there is removed already.
     pub(super) fn remove(&self, name: &str) -> Result<(), DiskError> {
-        match unlinkat(&self.handle, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(DiskError::of(&self.path.join(name), error)),
+        match self.folder.remove_file(OsStr::new(name)) {
+            Ok(()) | Err(FolderError::Missing(_)) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -245,63 +233,30 @@ impl Folder {
         overwrite: bool,
     ) -> Result<String, DiskError> {
         if let Some(time) = modified_ns {
-            // Some disks keep no times; that loses nobody a file.
-            let _ = futimens(file, &times(time));
+            set_modified(file, time);
         }
-        masv_platform::flush(file).map_err(|error| DiskError::of(&self.path.join(name), error))?;
+        masv_platform::flush(file).map_err(|error| DiskError::of(&self.path().join(name), error))?;
         let placed = self.place(temporary, name, overwrite)?;
-        masv_platform::flush_open_folder(&self.handle).map_err(|error| DiskError::of(&self.path.join(name), error))?;
+        self.folder.flush()?;
         Ok(placed)
     }
 
     fn place(&self, temporary: &str, name: &str, overwrite: bool) -> Result<String, DiskError> {
-        if overwrite && self.look(name).is_none_or(|found| found.is_file) {
-            let renamed = renameat(&self.handle, temporary, &self.handle, name);
-            return renamed.map(|()| name.to_owned()).map_err(|error| DiskError::of(&self.path.join(name), error));
+        let temporary = OsStr::new(temporary);
+        if overwrite && self.look(name).is_none_or(|found| found.is_file()) {
+            self.folder.replace(temporary, OsStr::new(name))?;
+            return Ok(name.to_owned());
         }
         for number in 1..MOST_NUMBERS {
             let wanted = numbered(name, number);
-            match self.rename_to_free(temporary, &wanted) {
+            match self.folder.rename_new(temporary, &self.folder, OsStr::new(&wanted)) {
                 Ok(()) => return Ok(wanted),
-                Err(Errno::EXIST) => {}
-                Err(error) => return Err(DiskError::of(&self.path.join(wanted), error)),
+                Err(FolderError::Taken(_)) => {}
+                Err(error) => return Err(error.into()),
             }
         }
-        Err(DiskError::of(&self.path.join(name), Errno::EXIST))
+        Err(FolderError::Taken(self.path().join(name)).into())
     }
-
-    /// Renames only where nothing is in the way.
-    fn rename_to_free(&self, from: &str, to: &str) -> Result<(), Errno> {
-        match renameat_with(&self.handle, from, &self.handle, to, RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
-            other => return other,
-        }
-        // Network and foreign disks: a second name is given only where there is none, too.
-        match linkat(&self.handle, from, &self.handle, to, AtFlags::empty()) {
-            Ok(()) => return unlinkat(&self.handle, from, AtFlags::empty()),
-            Err(Errno::EXIST) => return Err(Errno::EXIST),
-            Err(_) => {}
-        }
-        if self.look(to).is_some() {
-            return Err(Errno::EXIST);
-        }
-        renameat(&self.handle, from, &self.handle, to)
-    }
-}
-
-/// Gives a new file or folder to its owner.
-fn give(handle: impl AsFd, path: &Path, owner: Owner) -> Result<(), DiskError> {
-    if owner == Owner::default() {
-        return Ok(());
-    }
-    let (user, group) = (owner.uid.map(Uid::from_raw), owner.gid.map(Gid::from_raw));
-    fchown(handle, user, group).map_err(|error| DiskError::Owner { path: path.to_owned(), source: error.into() })
-}
-
-fn times(nanoseconds: i64) -> Timestamps {
-    let time =
-        Timespec { tv_sec: nanoseconds.div_euclid(1_000_000_000), tv_nsec: nanoseconds.rem_euclid(1_000_000_000) as _ };
-    Timestamps { last_access: time, last_modification: time }
 }
 
 #[cfg(test)]
@@ -309,9 +264,9 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
-    fn destination() -> (tempfile::TempDir, Folder) {
+    fn destination() -> (tempfile::TempDir, Destination) {
         let around = tempfile::tempdir().unwrap();
-        let folder = Folder::destination(&around.path().join("in"), Owner::default()).unwrap();
+        let folder = Destination::make(&PathBeneath::new(around.path().join("in"), ""), Owner::default()).unwrap();
         (around, folder)
     }
 
@@ -331,6 +286,33 @@ mod tests {
         assert_eq!(folder.finish(&file, ".t", "a", None, false).unwrap(), "a (2)");
         assert_eq!(std::fs::read(outside.join("victim")).unwrap(), b"safe");
         assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
+    }
+
+    /// An unfinished file is gone on with only if it is the one that was left.
+    #[test]
+    fn what_looks_like_our_unfinished_file_and_has_two_names_is_not_written_to() {
+        let (around, folder) = destination();
+        std::fs::write(around.path().join("victim"), b"safe").unwrap();
+        std::fs::hard_link(around.path().join("victim"), folder.path().join(".t")).unwrap();
+        assert!(folder.go_on(".t", 4).is_none());
+        drop(folder.begin(".t", 4).unwrap());
+        assert!(folder.go_on(".t", 4).is_some());
+        assert_eq!(std::fs::read(around.path().join("victim")).unwrap(), b"safe");
+    }
+
+    /// The folder was checked when the download was ordered, and exchanged for a link afterwards.
+    #[test]
+    fn a_destination_below_a_root_follows_no_link() {
+        let around = tempfile::tempdir().unwrap();
+        for folder in ["root", "outside"] {
+            std::fs::create_dir(around.path().join(folder)).unwrap();
+        }
+        let ordered = PathBeneath::new(around.path().join("root"), "new/deeper");
+        drop(Destination::make(&ordered, Owner::default()).unwrap());
+        std::fs::rename(around.path().join("root/new"), around.path().join("away")).unwrap();
+        symlink(around.path().join("outside"), around.path().join("root/new")).unwrap();
+        assert!(matches!(Destination::make(&ordered, Owner::default()), Err(DiskError::NoFolder(_))));
+        assert_eq!(std::fs::read_dir(around.path().join("outside")).unwrap().count(), 0);
     }
 
     #[test]

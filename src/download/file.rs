@@ -8,7 +8,7 @@ use std::fs::File as OpenFile;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::disk::{DiskError, Folder};
+use super::disk::{Destination, DiskError};
 use super::fetch::{FetchError, Range, Source};
 use super::layout::temporary;
 use super::task::{Run, refused};
@@ -54,7 +54,7 @@ impl PartError for Setback {
 
 /// Where a file goes.
 struct Target {
-    folder: Arc<Folder>,
+    folder: Arc<Destination>,
     name: String,
     temporary: String,
 }

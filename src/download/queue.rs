@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::disk::Folder;
+use super::disk::Destination;
 use super::layout::temporary;
 use super::room::Room;
 use super::task::{drive, refused};
@@ -13,6 +13,7 @@ use crate::model::DownloadId;
 use crate::model::{DownloadFilter, DownloadSpec, Problem, State, Totals, Turn};
 use crate::store::{OnlyWaiting, Store, StoreError};
 use masv_client::{Cloud, CloudError, Clouds};
+use masv_platform::PathBeneath;
 
 /// Files read from the database at once.
 const PAGE: u32 = 1_000;
@@ -180,7 +181,7 @@ impl Downloads {
             }
             self.shared.nudge();
             self.ended(id).await;
-            self.remove_unfinished(id, download.spec.destination).await?;
+            self.remove_unfinished(id, download.spec.place()).await?;
         }
         Ok(self.shared.store.remove_download(id).await?)
     }
@@ -196,7 +197,7 @@ impl Downloads {
         }
     }
 
-    async fn remove_unfinished(&self, id: DownloadId, destination: std::path::PathBuf) -> Result<(), QueueError> {
+    async fn remove_unfinished(&self, id: DownloadId, destination: PathBeneath) -> Result<(), QueueError> {
         let mut after = None;
         loop {
             let files = self.shared.store.files_to_fetch(id, after, PAGE).await?;
@@ -206,7 +207,7 @@ impl Downloads {
             let paths: Vec<String> = files.into_iter().chain(failed).map(|file| file.wanted.path).collect();
             let destination = destination.clone();
             let removing = tokio::task::spawn_blocking(move || {
-                let Some(root) = Folder::existing(&destination) else { return };
+                let Some(root) = Destination::existing(&destination) else { return };
                 for path in paths {
                     let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
                     let Ok(folder) = root.below(folder, false) else { continue };

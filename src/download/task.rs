@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 
-use super::disk::{DiskError, Folder};
+use super::disk::{Destination, DiskError};
 use super::file::fetch_file;
 use super::layout::{assign, folder_name};
 use super::queue::Shared;
@@ -19,7 +19,6 @@ use crate::model::{
 };
 use crate::store::{Store, StoreError};
 use masv_client::{Cloud, CloudError, PackageAccess};
-use masv_platform::FileIdentity;
 use masv_protocol::{File, LinkId, PackageId, Secret};
 
 /// Files read from the database at once.
@@ -41,7 +40,7 @@ pub(super) struct Task {
 pub(super) struct Run {
     task: Task,
     package: RemotePackage,
-    pub(super) root: Arc<Folder>,
+    pub(super) root: Arc<Destination>,
     pub(super) overwrite: bool,
     /// Bytes of a part.
     pub(super) part_size: u64,
@@ -241,14 +240,18 @@ async fn folders_around(task: &Task, download: &Download, name: &str) -> Result<
 
 /// Opens the destination once all that is missing fits into it, next to what other downloads still need there. What a rule
 /// fetches waits for room, however long it takes; what somebody ordered fails where the disk has too little.
-async fn open_destination<'a>(task: &Task, room: &'a Room, download: &Download) -> Result<(Folder, Promise<'a>), Halt> {
+async fn open_destination<'a>(
+    task: &Task,
+    room: &'a Room,
+    download: &Download,
+) -> Result<(Destination, Promise<'a>), Halt> {
     let missing = download.totals.bytes.saturating_sub(download.totals.bytes_done);
     loop {
-        let (path, owner) = (download.spec.destination.clone(), download.spec.owner);
+        let (path, owner) = (download.spec.place(), download.spec.owner);
         let opened = tokio::task::spawn_blocking(move || {
-            let folder = Folder::destination(&path, owner)?;
+            let folder = Destination::make(&path, owner)?;
             let free = folder.space()?;
-            let disk = FileIdentity::of(&std::fs::metadata(&path).map_err(|error| DiskError::of(&path, error))?).device;
+            let disk = folder.disk()?;
             Ok((folder, Wanted { disk, free, missing }))
         });
         let lost = |error| Err(DiskError::of("the destination".as_ref(), std::io::Error::other(error)));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use masv_platform::PathBeneath;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ pub struct DownloadSpec {
     pub source: DownloadSource,
     /// The folder it goes into, absolute.
     pub destination: PathBuf,
+    /// The folder below which it may be written, if there is one: no link is followed beneath. Otherwise links in the
+    /// destination's path are followed.
+    pub root: Option<PathBuf>,
     /// Whether there is a folder of the portal's name around it.
     pub portal_folder: bool,
     /// Whether it gets a folder of its own in there, named as the package is.
@@ -46,6 +50,7 @@ impl DownloadSpec {
             api,
             source,
             destination,
+            root: None,
             portal_folder: false,
             package_folder: true,
             chosen: Vec::new(),
@@ -54,6 +59,18 @@ impl DownloadSpec {
             priority: 0,
             rule: None,
             remove_package: false,
+        }
+    }
+}
+
+impl DownloadSpec {
+    /// The destination as it is to be opened.
+    #[must_use]
+    pub fn place(&self) -> PathBeneath {
+        match &self.root {
+            None => PathBeneath::new(&*self.destination, ""),
+            Some(root) => PathBeneath::within(root, &self.destination)
+                .unwrap_or_else(|| PathBeneath::without_links(&self.destination)),
         }
     }
 }

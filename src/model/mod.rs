@@ -8,6 +8,7 @@ mod download;
 mod ids;
 mod ledger;
 mod settings;
+mod taken_away;
 mod transfer;
 mod upload;
 
@@ -18,6 +19,7 @@ pub use download::{
 pub use ids::{DownloadId, TransferId, UploadId};
 pub use ledger::{LedgerEntry, Outcome};
 pub use settings::{KeptDiskReaders, KeptFifo, KeptOpenFiles, KeptWorkers, Setting};
+pub use taken_away::{Held, TakenAway};
 pub use transfer::{Activity, Filter, Problem, RemotePackage, State, Totals, Turn};
 pub use upload::{
     Destination, File, FileState, Link, PackageOptions, Part, RemoteFile, SourceFile, Upload, UploadFilter, UploadKind,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use masv_platform::FileIdentity;
+use masv_platform::{FileIdentity, PathBeneath};
 use masv_protocol::{FileId, MultipartId, PackagePath, TeamId};
 use schemars::JsonSchema;
 use secrecy::SecretString;
@@ -97,9 +97,11 @@ pub struct SourceFile {
     /// Where it goes in the package.
     pub path: PackagePath,
     /// Where it is on this machine.
-    pub source: PathBuf,
+    pub source: PathBeneath,
     /// What it was like when it was chosen.
     pub identity: FileIdentity,
+    /// Id of the user who owned it then, where that is known: a file that takes its place must be that user's too.
+    pub owner: Option<u32>,
     /// Its path relative to the rule's folder, for uploads that a rule makes: the ledger's key.
     pub claim: Option<PathBuf>,
 }
@@ -211,9 +213,11 @@ pub struct File {
     /// Where it goes in the package.
     pub path: PackagePath,
     /// Where it is on this machine.
-    pub source: PathBuf,
+    pub source: PathBeneath,
     /// What it was like when it was chosen.
     pub identity: FileIdentity,
+    /// Id of the user who owned it then, where that is known.
+    pub owner: Option<u32>,
     /// Where it stands.
     pub state: FileState,
     /// The cloud's side of it, once begun.

@@ -3,8 +3,10 @@
 //! Only debug builds have them: `MASV_CRASH_AT=NAME`, or `NAME:3` for the third time it comes by, kills the process with
 //! the signal that nothing can catch. In a release build nothing of this is left.
 
+use std::time::Duration;
+
 /// Every named place, in the order in which a package comes by.
-pub const CRASH_POINTS: [&str; 26] = [
+pub const CRASH_POINTS: [&str; 29] = [
     "submit.before",
     "submit.after",
     "append.before",
@@ -28,10 +30,20 @@ pub const CRASH_POINTS: [&str; 26] = [
     "after.renamed",
     "after.copied",
     "after.named",
+    "after.kept",
+    "after.hidden",
+    "after.returned",
     "after.removed",
     "after.noted",
     "hook.told",
 ];
+
+/// A wait that no test can sit out: in a debug build, `MASV_HURRY=1` makes it two seconds at the most.
+#[must_use]
+pub fn unless_hurried(wait: Duration) -> Duration {
+    let hurried = cfg!(debug_assertions) && std::env::var_os("MASV_HURRY").is_some();
+    if hurried { wait.min(Duration::from_secs(2)) } else { wait }
+}
 
 /// Ends the process here when a test asks for it.
 #[cfg(debug_assertions)]

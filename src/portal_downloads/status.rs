@@ -38,6 +38,7 @@ pub struct LastLook {
 
 /// Something that went wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "InboxError")]
 pub struct LastError {
     /// When.
     pub at: Timestamp,

@@ -88,7 +88,7 @@ pub use packages::{
 };
 pub use pages::{Page, PageMetadata};
 pub use portals::{Portal, PortalSettings, PublicPortal, UnsupportedPortalSettings};
-pub use query::{AuditQuery, PackageQuery, PortalQuery};
+pub use query::{AuditQuery, PackageQuery, PageQuery, PortalQuery};
 pub use restrictions::{RestrictionSettings, Restrictions};
 pub use secret::{Secret, SecretUrl};
 pub use spec::{Empty, Health, Limits};

@@ -8,6 +8,7 @@ use crate::lenient;
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[schemars(rename = "{T}Page")]
 pub struct Page<T> {
     /// About the whole list.
     #[serde(default, deserialize_with = "lenient::field")]

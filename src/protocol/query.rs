@@ -1,6 +1,8 @@
 //! Queries of lists: which entries, in which order, which page. Documented by the service: values of a list are joined by commas
 //! in one key; servers read repeated keys, too.
 
+use schemars::JsonSchema;
+
 use crate::{PackageState, Time};
 
 /// Pairs of a query, ready to be escaped into an address.
@@ -24,7 +26,8 @@ fn join<T: ToString>(values: &[T]) -> Option<String> {
 /// let query = PackageQuery { status: states, limit: Some(10), ..PackageQuery::default() };
 /// assert_eq!(query.pairs(), [("limit", "10".to_owned()), ("status", "new,finalized".to_owned())]);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, JsonSchema)]
+#[schemars(default)]
 pub struct PackageQuery {
     /// Which page, from 1.
     pub page: Option<u64>,
@@ -39,6 +42,7 @@ pub struct PackageQuery {
     /// Only those whose sender contains this.
     pub sender: Option<String>,
     /// Only those that were finalized at this time or later.
+    #[schemars(rename = "finalized_at_start")]
     pub finalized_from: Option<Time>,
 }
 
@@ -58,8 +62,30 @@ impl PackageQuery {
     }
 }
 
+/// Which page of a list that can be neither filtered nor sorted, such as `GET /v1.1/teams/{team}/activities`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema)]
+#[schemars(default)]
+pub struct PageQuery {
+    /// Which page, from 1.
+    pub page: Option<u64>,
+    /// Entries of a page, at most 100.
+    pub limit: Option<u64>,
+}
+
+impl PageQuery {
+    /// As pairs of a query.
+    #[must_use]
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        let mut pairs = Pairs::new();
+        push(&mut pairs, "page", self.page);
+        push(&mut pairs, "limit", self.limit);
+        pairs
+    }
+}
+
 /// Which portals `GET /v1.1/teams/{team}/portals` is to list.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, JsonSchema)]
+#[schemars(default)]
 pub struct PortalQuery {
     /// Which page, from 1.
     pub page: Option<u64>,
@@ -85,7 +111,8 @@ impl PortalQuery {
 }
 
 /// Which changes `GET /v1/teams/{team}/audit` is to list.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, JsonSchema)]
+#[schemars(default)]
 pub struct AuditQuery {
     /// Which page, from 1.
     pub page: Option<u64>,
@@ -96,6 +123,7 @@ pub struct AuditQuery {
     /// Only these actions; all where it is empty.
     pub action: Vec<String>,
     /// Only those at this time or later.
+    #[schemars(rename = "created_at_start")]
     pub from: Option<Time>,
 }
 

@@ -37,6 +37,11 @@ pub trait Environment {
 
     /// The zone of a file that names none.
     fn time_zone(&self) -> TimeZone;
+
+    /// Whether there is nothing at that path; `false` where nobody can tell.
+    fn is_missing(&self, _: &Path) -> bool {
+        false
+    }
 }
 
 /// The process's own surroundings.
@@ -69,6 +74,10 @@ impl Environment for SystemEnvironment {
 
     fn time_zone(&self) -> TimeZone {
         TimeZone::system()
+    }
+
+    fn is_missing(&self, path: &Path) -> bool {
+        std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
     }
 }
 

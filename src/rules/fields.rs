@@ -1,8 +1,10 @@
 //! The entries of a mapping, known by the table of its section: takes what is known, refuses what is not.
 
+use secrecy::SecretString;
+
 use super::reader::{Reader, did_you_mean};
-use super::schema_table::{Key, names};
-use super::suggest::nearest;
+use super::schema_table::{Key, is_free, names};
+use super::suggest::{meant, nearest};
 use super::value_type::Shape;
 use super::yaml::{Kind, Node, Value};
 
@@ -113,10 +115,13 @@ impl<'a> Fields<'_, 'a> {
             seen.push(name);
             match self.section.iter().find(|known| known.name == name) {
                 Some(known) => self.entries.push((known.name, self.at.child(name, value, Some(known)))),
+                None if is_free(self.section, name) => {}
                 None => {
                     let all = || format!("the keys here are: {}", known.join(", "));
-                    let help = did_you_mean(name, &known).unwrap_or_else(all);
-                    self.slips.push(nearest(name, &known));
+                    let meant = meant(name, &known);
+                    let same = meant.map(|meant| format!("did you mean `{meant}`?"));
+                    let help = did_you_mean(name, &known).or(same).unwrap_or_else(all);
+                    self.slips.push(nearest(name, &known).or(meant));
                     let path = self.at.child(name, value, None).path;
                     self.reader.error_at(key.start, key.end, &path, format!("unknown key `{name}`"), Some(help));
                 }
@@ -157,6 +162,22 @@ impl<'a> Fields<'_, 'a> {
             self.reader.error(&self.at, format!("`{name}` is missing"), help);
         }
         found
+    }
+
+    /// Where the key stands, if its value is null.
+    pub(super) fn null(&self, name: &'static str) -> Option<&At<'a>> {
+        let (_, at) = self.entries.iter().find(|(entry, _)| *entry == name)?;
+        matches!(&at.node.value, Value::Scalar(scalar) if scalar.kind == Kind::Null).then_some(at)
+    }
+
+    /// Reads a secret where the key is there. A blank one is an error like an empty one: it was meant to protect something.
+    pub(super) fn secret(&self, name: &'static str, reader: &Reader<'_>) -> Option<Option<SecretString>> {
+        if let Some(at) = self.null(name) {
+            let help = format!("give it a value, or remove `{name}`");
+            reader.error(at, format!("`{name}` is blank"), Some(help));
+            return None;
+        }
+        self.maybe(name, |at| reader.secret(at))
     }
 
     /// Reads a key by the function, or takes the default where it is absent. `None` where it is wrong.

@@ -11,11 +11,13 @@
 //! Must never know: folders being watched, the network, the database.
 
 mod compile;
+mod cron_text;
 mod diagnostics;
 pub mod edit;
 mod environment;
 mod fields;
 mod filters;
+mod junk;
 mod matching;
 mod model;
 mod move_target;
@@ -37,10 +39,11 @@ mod yaml;
 pub use compile::{load, parse};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use environment::{Environment, FixedEnvironment, SecretFile, SystemEnvironment};
+pub use junk::{is_junk, marks_unfinished};
 pub use matching::{OWN_PREFIX, TestOutcome};
 pub use model::{Cloud, DownloadRule, Portals, Rule, RuleDigest, RuleSet};
 pub use move_target::MoveTarget;
-pub use pattern::{Patterns, marks_unfinished};
+pub use pattern::Patterns;
 pub use schedule::{Moments, Schedule, Windows, in_words};
 pub use schema::schema;
 pub use settings::{

@@ -5,8 +5,9 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Serialize;
 
+use super::junk::{Junk, unfinished};
 use super::model::Rule;
-use super::pattern::{Patterns, is_litter, unfinished_ending};
+use super::pattern::Patterns;
 use super::settings::{Finalize, Ready};
 
 /// The compiled patterns of a rule.
@@ -14,6 +15,7 @@ use super::settings::{Finalize, Ready};
 pub(super) struct Matcher {
     pub include: Patterns,
     pub exclude: Patterns,
+    pub junk: Junk,
 }
 
 impl Matcher {
@@ -21,15 +23,16 @@ impl Matcher {
         include: impl IntoIterator<Item = &'a str>,
         exclude: impl IntoIterator<Item = &'a str>,
         ignore_case: bool,
+        junk: Junk,
     ) -> Self {
-        Self { include: Patterns::new(include, ignore_case), exclude: Patterns::new(exclude, ignore_case) }
+        Self { include: Patterns::new(include, ignore_case), exclude: Patterns::new(exclude, ignore_case), junk }
     }
 }
 
 /// One test a file was put to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TestOutcome {
-    /// Which test: `name`, `recursive`, `hidden`, `litter`, `unfinished`, `marker`, `exclude`, `include`, `size`.
+    /// Which test: `name`, `recursive`, `hidden`, `junk`, `unfinished`, `marker`, `exclude`, `include`, `size`.
     pub test: &'static str,
     /// Whether the file passed.
     pub passed: bool,
@@ -60,7 +63,7 @@ impl Rule {
         self.failure_of_name(relative).is_none()
             && self.failure_of_recursion(relative).is_none()
             && self.failure_of_hidden(relative).is_none()
-            && self.failure_of_litter(relative).is_none()
+            && self.failure_of_junk(relative).is_none()
             && self.failure_of_unfinished(relative).is_none()
             && self.failure_of_marker(relative).is_none()
             && !self.matcher.exclude.matches(relative)
@@ -81,7 +84,7 @@ impl Rule {
             TestOutcome::new("name", self.failure_of_name(relative), || "is a path below the watch folder".into()),
             TestOutcome::new("recursive", self.failure_of_recursion(relative), || "is not too deep".into()),
             TestOutcome::new("hidden", self.failure_of_hidden(relative), || "has no hidden name".into()),
-            TestOutcome::new("litter", self.failure_of_litter(relative), || "is not what a desktop leaves".into()),
+            TestOutcome::new("junk", self.failure_of_junk(relative), || "is not what systems leave in folders".into()),
             TestOutcome::new("unfinished", self.failure_of_unfinished(relative), || {
                 "has no name of an unfinished file".into()
             }),
@@ -114,7 +117,9 @@ impl Rule {
         }
         self.recursive
             && names.all(|name| {
-                !name.starts_with(OWN_PREFIX.as_bytes()) && !is_litter(name) && (self.hidden || !name.starts_with(b"."))
+                !name.starts_with(OWN_PREFIX.as_bytes())
+                    && self.matcher.junk.first_match(name).is_none()
+                    && (self.hidden || !name.starts_with(b"."))
             })
     }
 
@@ -140,9 +145,10 @@ impl Rule {
         Some(format!("`{}` is hidden, and `hidden` is false", String::from_utf8_lossy(hidden)))
     }
 
-    fn failure_of_litter(&self, relative: &Path) -> Option<String> {
-        let litter = names(relative).find(|name| is_litter(name))?;
-        Some(format!("`{}` is never sent", String::from_utf8_lossy(litter)))
+    fn failure_of_junk(&self, relative: &Path) -> Option<String> {
+        let (name, pattern) = names(relative).find_map(|name| Some((name, self.matcher.junk.first_match(name)?)))?;
+        let name = String::from_utf8_lossy(name);
+        Some(format!("`{}` is junk by the pattern `{}`", name.escape_debug(), pattern.escape_debug()))
     }
 
     fn failure_of_unfinished(&self, relative: &Path) -> Option<String> {
@@ -150,8 +156,11 @@ impl Rule {
             return None;
         }
         // Safari downloads into a folder of such a name, and renderers into others.
-        let ending = names(relative).find_map(unfinished_ending)?;
-        Some(format!("`*{ending}` is a name of unfinished files, and `temporary` is false"))
+        let count = names(relative).count();
+        let (name, pattern) =
+            names(relative).enumerate().find_map(|(place, name)| Some((name, unfinished(name, place + 1 < count)?)))?;
+        let name = String::from_utf8_lossy(name);
+        Some(format!("`{name}` is a name of unfinished files (`{pattern}`), and `temporary` is false"))
     }
 
     fn failure_of_marker(&self, relative: &Path) -> Option<String> {
@@ -242,9 +251,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_never_sent_and_what_only_on_demand() {
-        let litter = ["desktop.ini", "x/.DS_Store", "THUMBS.DB", "~$letter.docx", ".fcpcache/a", ".masv-tmp/a"];
-        assert_eq!(sent("hidden: true\ntemporary: true", &litter), [""; 0]);
+    fn what_is_not_sent_and_what_only_on_demand() {
+        let junk = ["desktop.ini", "x/.DS_Store", "THUMBS.DB", "~$letter.docx", ".fcpcache/a", ".masv-tmp/a"];
+        assert_eq!(sent("hidden: true\ntemporary: true", &junk), [""; 0]);
         let hidden = [".a", "x/.b/c.mov"];
         assert_eq!(sent("", &hidden), [""; 0]);
         assert_eq!(sent("hidden: true", &hidden), hidden);
@@ -271,6 +280,75 @@ mod tests {
         let finished = ["aria2", "part.mov", "m.mov.sb-1a2b3c4d-AbCdE", "m.mov.sb-1a2b3c4x-AbCdEf", "tmp/a.mov"];
         assert_eq!(sent("", &finished), finished);
         assert_eq!(sent("", &["tmp", "part.mov", "a.part.mov"]), ["tmp", "part.mov", "a.part.mov"]);
+    }
+
+    /// The trash of a server and the folders that systems make were delivered, and so was what programs had not finished.
+    #[test]
+    fn what_systems_leave_and_what_is_unfinished_stays_at_any_depth() {
+        let system = [
+            "#recycle",
+            "@Recycle",
+            "$RECYCLE.BIN",
+            "RECYCLER",
+            "#snapshot",
+            "~snapshot",
+            "@eaDir",
+            "@tmp",
+            "System Volume Information",
+            "lost+found",
+            "Temporary Items",
+            "__MACOSX",
+            ".Trashes",
+            ".Trash-1000",
+            ".snapshot",
+            "@Recently-Snapshot",
+        ];
+        for name in system {
+            for path in [format!("{name}/wrong_client.mov"), format!("A001/{name}/CLIPS/a.mov"), format!("A001/{name}")]
+            {
+                let rule = rule("hidden: true\ntemporary: true");
+                assert!(!rule.matches(Path::new(&path), 1), "{path}");
+                let told = rule.explain(Path::new(&path), 1);
+                assert!(
+                    told.iter().any(|test| test.test == "junk" && !test.passed && test.detail.contains(name)),
+                    "{path}"
+                );
+            }
+            assert!(!rule("hidden: true").may_contain(Path::new(name)), "{name}");
+        }
+        assert_eq!(sent("", &["Icon\r", "A/Icon\u{f00d}", "A/ehthumbs.db", "A/Thumbs.db"]), [""; 0]);
+        let unfinished = [
+            "a.mov.!qB",
+            "a.mov.!ut",
+            "a.mov.bc!",
+            "a.mov.!sync",
+            "a.mov.opdownload",
+            "a.mov.ytdl",
+            "a.mov.aspera-ckpt",
+            "a.mov.aria2",
+            "a.mov.crswap",
+            "a.mov.inprogress",
+            "e.mov~",
+            "m.mov.sb-1a2b3c4d-AbCdEf",
+            "4913",
+            "saf.mov.download/saf.mov",
+            "saf.mov.download/Info.plist",
+            "A001/x.part/a.mov",
+        ];
+        assert_eq!(sent("", &unfinished), [""; 0]);
+        assert_eq!(sent("temporary: true", &unfinished), unfinished);
+        let meant =
+            ["4913/0001.dpx", "icon", "recycler.mov", "tmp/a.mov", "~a.mov", "snapshot/a.mov", "Downloads/a.mov"];
+        assert_eq!(sent("", &meant), meant);
+    }
+
+    #[test]
+    fn a_rule_may_add_to_the_list_keep_names_of_it_or_do_without() {
+        let names = ["@tmp/a", "Thumbs.db", "cache/a", "b.bak", "x"];
+        assert_eq!(sent("junk: { add: [\"*.bak\", cache] }", &names), ["x"]);
+        assert_eq!(sent("junk: { keep: \"@tmp\" }", &names), ["@tmp/a", "cache/a", "b.bak", "x"]);
+        assert_eq!(sent("junk: false", &names), names);
+        assert_eq!(sent("junk: true", &names), ["cache/a", "b.bak", "x"]);
     }
 
     #[test]

@@ -13,65 +13,6 @@ use regex::Regex;
 
 use crate::composed;
 
-/// Names that are never sent: what desktops and programs leave behind.
-const LITTER: [&str; 4] = ["desktop.ini", ".DS_Store", ".fcpcache", "Thumbs.db"];
-
-/// Begin of the name that office programs give to a file while another one is open.
-const OFFICE_LOCK: &[u8] = b"~$";
-
-/// Ends of the names that programs give to what they have not finished, or to what they note about it beside it.
-const UNFINISHED: [&str; 18] = [
-    ".tmp",
-    ".part",
-    ".partial",
-    ".crdownload",
-    ".download",
-    ".filepart",
-    ".aria2",
-    ".!qb",
-    ".!ut",
-    ".!bt",
-    ".!sync",
-    ".bc!",
-    ".opdownload",
-    ".ytdl",
-    ".aspera-ckpt",
-    ".crswap",
-    ".inprogress",
-    ".lftp-pget-status",
-];
-
-/// How a Mac names a file that it is saving in place of another: `.sb-`, eight hexadecimal digits, `-`, six letters.
-const SAVING: &str = ".sb-";
-const SAVING_LENGTH: usize = ".sb-1a2b3c4d-AbCdEf".len();
-
-/// Whether a name is never sent, whatever its case.
-pub(super) fn is_litter(name: &[u8]) -> bool {
-    name.starts_with(OFFICE_LOCK) || LITTER.iter().any(|litter| name.eq_ignore_ascii_case(litter.as_bytes()))
-}
-
-/// The ending that marks a name as that of an unfinished file, whatever its case.
-pub(super) fn unfinished_ending(name: &[u8]) -> Option<&'static str> {
-    let ends = |length: usize, is: &dyn Fn(&[u8]) -> bool| {
-        name.len().checked_sub(length).and_then(|begin| name.get(begin..)).is_some_and(is)
-    };
-    let known = UNFINISHED.into_iter().find(|ending| ends(ending.len(), &|end| marks_unfinished(end)));
-    known.or_else(|| ends(SAVING_LENGTH, &marks_unfinished).then_some(SAVING))
-}
-
-/// Whether this is all that a program appends to a file's name while the file is not finished: beside `film.mov` the name
-/// `film.mov.aria2` says so, and its own ending is `.aria2`.
-#[must_use]
-pub fn marks_unfinished(ending: &[u8]) -> bool {
-    let saving = || {
-        let rest = ending.strip_prefix(SAVING.as_bytes())?;
-        let (number, letters) = (rest.get(..8)?, rest.get(8..)?.strip_prefix(b"-")?);
-        Some(number.iter().all(u8::is_ascii_hexdigit) && letters.iter().all(u8::is_ascii_alphanumeric))
-    };
-    UNFINISHED.iter().any(|known| ending.eq_ignore_ascii_case(known.as_bytes()))
-        || ending.len() == SAVING_LENGTH && saving() == Some(true)
-}
-
 /// A list of patterns; a path matches when one of them does.
 #[derive(Debug, Clone)]
 pub struct Patterns {

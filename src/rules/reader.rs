@@ -109,8 +109,15 @@ impl<'a> Reader<'a> {
     /// Says what was expected in place of what is there.
     pub(super) fn wrong(&self, at: &At<'_>, expected: &Shape) {
         let unquoted = self.text.get(at.node.start..).is_some_and(|rest| rest.starts_with("{{"));
-        let help = if unquoted { Some("quote templates, like \"{{ rule }}\"".to_owned()) } else { example(at) };
-        self.error(at, format!("expected {}, found {}", expected.words(), found(at.node)), help);
+        let help = if unquoted {
+            Some("quote templates, like \"{{ rule }}\"".to_owned())
+        } else if is_only_quoted(at.node, expected) {
+            Some("remove the quotes: in quotes it is text".to_owned())
+        } else {
+            example(at)
+        };
+        let what = if is_only_quoted(at.node, expected) { "the text " } else { "" };
+        self.error(at, format!("expected {}, found {what}{}", expected.words(), found(at.node)), help);
     }
 
     pub(super) fn text(&self, at: &At<'_>) -> Option<String> {
@@ -273,6 +280,10 @@ impl<'a> Reader<'a> {
             self.error(at, "a path can not hold a zero byte", None);
             return None;
         }
+        if let Some((what, help)) = not_a_place(&text) {
+            self.error(at, format!("`{text}` is {what}"), Some(help.to_owned()));
+            return None;
+        }
         match resolved(&text, &self.base(), self.environment.home().as_deref()) {
             Some(path) if folder && path.parent().is_none() => {
                 self.error(at, "the root of the file system is not a folder to use", example(at));
@@ -294,6 +305,29 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What a text is that would become a folder of that name beside the rules file, and what to write instead.
+pub(super) fn not_a_place(text: &str) -> Option<(&'static str, &'static str)> {
+    let drive = |text: &str| {
+        let mut letters = text.chars();
+        letters.next().is_some_and(|letter| letter.is_ascii_alphabetic())
+            && letters.next() == Some(':')
+            && matches!(letters.next(), Some('\\' | '/'))
+    };
+    let variable = |text: &str| {
+        let name = text.strip_prefix('$').map(|name| name.trim_start_matches(['{', '(']));
+        name.is_some_and(|name| name.starts_with(|first: char| first.is_ascii_uppercase()))
+    };
+    if text.split_once("://").is_some_and(|(scheme, _)| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+        Some(("a URL, not a folder", "mount the share and write the folder it is mounted at"))
+    } else if drive(text) || text.starts_with("\\\\") {
+        Some(("a path of Windows", "write the path that this machine knows, like `/mnt/share/drop`"))
+    } else if variable(text) || text.strip_prefix('%').is_some_and(|rest| rest.contains('%')) {
+        Some(("a variable of a shell", "write `${NAME}/folder`, or `~/folder`; `./` in front takes it as it is"))
+    } else {
+        None
+    }
+}
+
 /// Resolves a path as written: absolute, `~`, or relative to `base`. `None` where `~` has no meaning.
 pub(super) fn resolved(text: &str, base: &Path, home: Option<&Path>) -> Option<PathBuf> {
     let path = match text.strip_prefix('~') {
@@ -311,6 +345,20 @@ pub(super) fn did_you_mean(word: &str, known: &[&'static str]) -> Option<String>
 
 pub(super) fn example(at: &At<'_>) -> Option<String> {
     at.key.map(|key| format!("for example `{}: {}`", key.name, key.example))
+}
+
+/// Whether the value would be right without its quotes.
+fn is_only_quoted(node: &Node, expected: &Shape) -> bool {
+    let Value::Scalar(scalar) = &node.value else { return false };
+    let text = scalar.text.trim();
+    scalar.kind == Kind::Text
+        && match expected {
+            Shape::Boolean => matches!(text, "true" | "false"),
+            Shape::Whole { least, most } => {
+                text.parse::<i64>().is_ok_and(|value| value >= *least && most.is_none_or(|most| value <= most))
+            }
+            _ => false,
+        }
 }
 
 /// What stands there, in words.

@@ -1,7 +1,7 @@
 //! When packages may be made.
 //!
 //! In: moments of time with any zone. Out: moments in the rule's zone, and yes or no. A cron time that a change to
-//! summer time skips comes at the next valid instant; a fixed one that the change back repeats comes once.
+//! summer time skips comes at the next valid instant; a fixed one that the change back repeats comes once, also in a list.
 
 use cron::Cron;
 use cron::errors::CronError;
@@ -9,6 +9,8 @@ use cron::parser::{CronParser, Seconds, Year};
 use jiff::civil::{DateTime, Time, Weekday};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Span, Timestamp, Zoned};
+
+use super::cron_text;
 
 /// When packages may be made.
 #[derive(Debug, Clone)]
@@ -82,18 +84,25 @@ impl Schedule {
 /// Moments given by cron expressions, in a time zone of their own.
 #[derive(Debug, Clone)]
 pub struct Moments {
-    crons: Vec<Cron>,
+    expressions: Vec<Expression>,
     zone: TimeZone,
+}
+
+/// One expression.
+#[derive(Debug, Clone)]
+struct Expression {
+    /// As written, for its words.
+    whole: Cron,
+    /// What gives its times: itself, or one for each of its fixed times of the day.
+    parts: Vec<Cron>,
 }
 
 impl Moments {
     /// Reads cron expressions of five fields, or six with seconds first, or `@hourly` and the like.
     pub(super) fn new(expressions: &[&str], zone: &TimeZone) -> Result<Self, (usize, String)> {
-        let mut crons = Vec::with_capacity(expressions.len());
-        for (index, expression) in expressions.iter().enumerate() {
-            crons.push(parse_cron(expression).map_err(|message| (index, message))?);
-        }
-        Ok(Self { crons, zone: zone.clone() })
+        let read = |(index, text): (usize, &&str)| expression(text).map_err(|message| (index, message));
+        let expressions = expressions.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+        Ok(Self { expressions, zone: zone.clone() })
     }
 
     fn is_one(&self, now: &Zoned) -> bool {
@@ -112,7 +121,8 @@ impl Moments {
     pub fn next_after(&self, now: &Zoned) -> Option<Zoned> {
         let local = now.with_time_zone(self.zone.clone());
         let next = |cron: &Cron| cron.find_next_occurrence(&local, false).ok();
-        self.crons.iter().filter_map(next).min_by_key(Zoned::timestamp)
+        let parts = self.expressions.iter().flat_map(|expression| &expression.parts);
+        parts.filter_map(next).min_by_key(Zoned::timestamp)
     }
 
     /// In words.
@@ -123,20 +133,22 @@ impl Moments {
             let begin = text.chars().next().map(|first| first.to_lowercase().to_string()).unwrap_or_default();
             format!("{begin}{}", text.trim_end_matches('.').chars().skip(1).collect::<String>())
         };
-        let words: Vec<String> = self.crons.iter().map(|cron| in_a_line(cron.describe())).collect();
+        let words: Vec<String> = self.expressions.iter().map(|one| in_a_line(one.whole.describe())).collect();
         format!("{} ({})", words.join("; or "), zone_name(&self.zone))
     }
 }
 
+fn expression(text: &str) -> Result<Expression, String> {
+    let normal = cron_text::normal(text)?;
+    let whole = parse_cron(&normal.whole)?;
+    let parts = normal.fixed.iter().map(|fixed| parse_cron(fixed)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Expression { parts: if parts.is_empty() { vec![whole.clone()] } else { parts }, whole })
+}
+
 fn parse_cron(expression: &str) -> Result<Cron, String> {
-    let fields = expression.split_whitespace().count();
-    if !expression.trim().starts_with('@') && !(5..=6).contains(&fields) {
-        let plural = if fields == 1 { "" } else { "s" };
-        return Err(format!("it has {fields} field{plural}, not 5 or 6"));
-    }
     let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
-    let cron = parser.parse(expression.trim()).map_err(|error| match error {
-        CronError::InvalidPattern(_) => "it is no known name".to_owned(),
+    let cron = parser.parse(expression).map_err(|error| match error {
+        CronError::InvalidPattern(_) => "it is not a known name".to_owned(),
         CronError::ComponentError(why) | CronError::IllegalCharacters(why) => why.trim_end_matches('.').to_lowercase(),
         other => other.to_string().trim_end_matches('.').to_owned(),
     })?;
@@ -341,6 +353,24 @@ mod tests {
         let night = schedule("\"30 2 * * *\"");
         assert_eq!(next(&night, "2026-10-24T12:00"), "Sun 25 02:30+02:00");
         assert_eq!(next(&night, "2026-10-25T02:30+02:00"), "Mon 26 02:30+01:00");
+    }
+
+    /// A list of times was treated like `*`: 02:00 was lost when the clocks went forward, and 01:30 came twice when they went
+    /// back.
+    #[test]
+    fn each_time_of_a_list_is_treated_like_a_single_one() {
+        let coming = |written: &str, now: &str| {
+            let now: Zoned = format!("{now}[America/New_York]").parse().unwrap();
+            let moments = Moments::new(&[written], now.time_zone()).unwrap();
+            let times = std::iter::successors(moments.next_after(&now), |last| moments.next_after(last));
+            times.take(3).map(|next| next.strftime("%d %H:%M%:z").to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(coming("0 2,14 * * *", "2026-03-08T00:00"), ["08 03:00-04:00", "08 14:00-04:00", "09 02:00-04:00"]);
+        assert_eq!(coming("30 1-3 * * *", "2026-11-01T00:00"), ["01 01:30-04:00", "01 02:30-05:00", "01 03:30-05:00"]);
+        assert_eq!(coming("0,30 1 * * *", "2026-11-01T00:00"), ["01 01:00-04:00", "01 01:30-04:00", "02 01:00-05:00"]);
+        assert_eq!(coming("0 * * * *", "2026-11-01T00:30"), ["01 01:00-04:00", "01 01:00-05:00", "01 02:00-05:00"]);
+        assert_eq!(schedule("\"@midnight\"").describe(), schedule("\"@daily\"").describe());
+        assert_eq!(next(&schedule("\"0 8 * * fri-mon\""), "2026-11-26T12:00"), "Fri 27 08:00+01:00");
     }
 
     #[test]

@@ -3,10 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::schema_table::{
-    AFTER, AFTER_DOWNLOAD, CLOUD, DOWNLOAD, FILE, FINALIZE, Key, MOVE, NOT_FOR_PORTALS, NOTIFY, ONLY_FOR_PORTALS,
-    PACKAGE, READY, RULE, SCHEDULE, UPLOAD,
+    AFTER, AFTER_DOWNLOAD, CLOUD, CRON, DOWNLOAD, FILE, FINALIZE, JUNK, Key, MOVE, NOT_FOR_PORTALS, NOTIFY,
+    ONLY_FOR_PORTALS, PACKAGE, READY, RULE, SCHEDULE, UPLOAD,
 };
-use super::value_type::Shape;
 
 /// The JSON Schema (draft 2020-12) of a rules file.
 ///
@@ -28,8 +27,9 @@ pub fn schema() -> Value {
         "rule": section(RULE, &["name", "watch"]),
         "download": with(section(DOWNLOAD, &["name", "into"]), exactly_one(&["portal", "portals"])),
         "ready": with(section(READY, &[]), exactly_one(&["marker", "manifest"])),
+        "junk": section(JUNK, &[]),
         "package": section(PACKAGE, &[]),
-        "schedule": { "anyOf": [Shape::Texts.schema(), windows, { "type": "array", "items": windows }] },
+        "schedule": { "anyOf": [{ "const": "always" }, CRON.schema(), { "type": "array", "items": CRON.schema(), "minItems": 1 }, windows, { "type": "array", "items": windows }] },
         "finalize": with(section(FINALIZE, &[]), json!({ "minProperties": 1 })),
         "after": section(AFTER, &[]),
         "after_download": section(AFTER_DOWNLOAD, &[]),
@@ -41,6 +41,12 @@ pub fn schema() -> Value {
         root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
         root.insert("title".to_owned(), json!("Rules of masv-agent"));
         root.insert("$defs".to_owned(), definitions);
+        root.insert("patternProperties".to_owned(), json!({ "^x-": {} }));
+        root.insert(
+            "if".to_owned(),
+            json!({ "properties": { "defaults": { "required": ["upload"] } }, "required": ["defaults"] }),
+        );
+        root.insert("else".to_owned(), every_rule_has_an_upload());
     }
     root
 }
@@ -52,6 +58,13 @@ fn section(keys: &[Key], required: &[&str]) -> Value {
     };
     let properties: Map<String, Value> = keys.iter().map(property).collect();
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+/// Rules without a default need an upload of their own; what downloads has none.
+fn every_rule_has_an_upload() -> Value {
+    let downloads =
+        json!({ "anyOf": [{ "required": ["portal"] }, { "required": ["portals"] }, { "required": ["into"] }] });
+    json!({ "properties": { "rules": { "items": { "anyOf": [downloads, { "required": ["upload"] }] } } } })
 }
 
 fn exactly_one(names: &[&str]) -> Value {
@@ -129,6 +142,43 @@ mod tests {
             assert!(!complaints(&rule(wrong)).is_empty(), "{wrong}");
         }
         assert!(!complaints("version: 2\n").is_empty());
+        for wrong in ["22:00", "0 8 * *", "0 8, 12 * * *", ""] {
+            assert!(!complaints(&rule(&format!("upload: {{kind: link}}, schedule: '{wrong}'"))).is_empty(), "{wrong}");
+        }
         assert!(!complaints("version: 1\nrules: [{name: a, portal: b}]\n").is_empty());
+    }
+
+    /// An editor that goes by the schema said fine to what the check refuses.
+    #[test]
+    fn the_schema_refuses_what_the_check_refuses_and_takes_what_it_takes() {
+        let file = |rule: &str| format!("version: 1\nrules:\n  - {{ {rule} }}\n");
+        let check = |text: &str| {
+            crate::parse(text, std::path::Path::new("/rules.yaml"), &crate::FixedEnvironment::default()).is_ok()
+        };
+        let link = "upload: { kind: link }";
+        for (rule, good) in [
+            ("name: Camera Cards, watch: /a, upload: { kind: link }".to_owned(), false),
+            ("name: all, watch: /a, upload: { kind: link }".to_owned(), false),
+            ("name: a, watch: /a".to_owned(), false),
+            (format!("name: a, watch: /a, {link}, schedule: {{ between: 10pm-6am }}"), false),
+            (format!("name: a, watch: /a, {link}, schedule: '22:00'"), false),
+            ("name: a, watch: /a, upload: { kind: email, emails: 'a@b.com, c@d.com' }".to_owned(), false),
+            (format!("name: a, watch: /a, {link}, finalize: {{ at: noon }}"), false),
+            (format!("name: a-1, watch: /a, {link}, schedule: ['0 8 * * mon-fri', '@daily']"), true),
+            (format!("name: a, watch: /a, {link}, schedule: always"), true),
+            (format!("name: a, watch: /a, {link}, schedule: {{ between: '22:00-6:00' }}"), true),
+            (format!("name: a, watch: /a, {link}, finalize: {{ at: ['0 18 * * *', '30 0 12 * * sun'] }}"), true),
+            ("name: a, watch: /a, upload: { kind: email, emails: [a@b.com, c@d.com] }".to_owned(), true),
+            ("name: a, portal: acme, into: /a".to_owned(), true),
+            (format!("name: a, watch: /a, {link}, junk: {{ add: cache }}"), true),
+        ] {
+            let text = file(&rule);
+            assert_eq!((check(&text), complaints(&text).is_empty()), (good, good), "{rule}: {:?}", complaints(&text));
+        }
+        let defaults =
+            "version: 1\nx-ours: &ours { kind: link }\ndefaults: { upload: *ours }\nrules: [{ name: a, watch: /a }]\n";
+        assert!(check(defaults));
+        assert_eq!(complaints(defaults), Vec::<String>::new());
+        assert!(!check("version: 1\ndefaults: { x-ours: 1 }\n"));
     }
 }

@@ -15,6 +15,17 @@ pub(super) struct Key {
     pub shape: Shape,
 }
 
+/// The id of a rule.
+const NAME: Shape = Shape::Like("the name of a rule", "^(?!all$)[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$");
+/// A window of the day.
+const WINDOW: Shape = Shape::Like("two times of the day", r"^\s*\d{1,2}:\d{1,2}\s*-\s*\d{1,2}:\d{1,2}\s*$");
+/// A cron expression.
+pub(super) const CRON: Shape =
+    Shape::Like("a cron expression", r"^\s*(@\w+|[^\s,]+(,[^\s,]+)*(\s+[^\s,]+(,[^\s,]+)*){4,5})\s*$");
+const CRONS: Shape = Shape::Either(&[CRON, Shape::ListOf(&CRON)]);
+/// An e-mail address.
+const EMAIL: Shape = Shape::Like("an e-mail address", r"^[^@\s,;]+@[^@\s,;]+$");
+
 const COUNT: Shape = Shape::Whole { least: 1, most: None };
 
 const fn key(name: &'static str, shape: Shape, example: &'static str, about: &'static str) -> Key {
@@ -58,7 +69,7 @@ pub(super) const CLOUD: &[Key] = &[
 ];
 
 pub(super) const RULE: &[Key] = &[
-    key("name", Shape::Text, "dailies", "Unique id of small letters, digits and hyphens."),
+    key("name", NAME, "dailies", "Unique id of small letters, digits and hyphens."),
     key("watch", Shape::Text, "/srv/drop/dailies", "The folder: absolute, `~`, or relative to this file."),
     key("create", Shape::Boolean, "true", "Make the folder where it is missing."),
     key("recursive", Shape::Boolean, "false", "Descend into sub-folders."),
@@ -72,6 +83,12 @@ pub(super) const RULE: &[Key] = &[
     key("ignore_case", Shape::Boolean, "true", "Patterns match whatever the case."),
     key("hidden", Shape::Boolean, "true", "Send names that start with a dot too."),
     key("temporary", Shape::Boolean, "true", "Send names of unfinished files (`*.tmp`, `*.part`, ...) too."),
+    key(
+        "junk",
+        Shape::Either(&[Shape::Boolean, Shape::Defined("junk")]),
+        "{ add: [\"*.bak\"], keep: [\"@tmp\"] }",
+        "Names that systems leave in folders and that are not sent; `false` sends them.",
+    ),
     key("min_size", Shape::Size, "1MB", "Smaller files are not sent."),
     key("max_size", Shape::Size, "500GB", "Larger files are not sent."),
     key(
@@ -155,7 +172,7 @@ pub(super) const RULE: &[Key] = &[
 ];
 
 pub(super) const DOWNLOAD: &[Key] = &[
-    key("name", Shape::Text, "from-clients", "Unique id of small letters, digits and hyphens."),
+    key("name", NAME, "from-clients", "Unique id of small letters, digits and hyphens."),
     key("portal", Shape::Text, "acme", "Subdomain of the portal whose deliveries are downloaded."),
     key(
         "portals",
@@ -207,19 +224,35 @@ pub(super) const PACKAGE: &[Key] = &[
     key("max_bytes", Shape::Size, "1TB", "More bytes begin another package."),
 ];
 
+pub(super) const JUNK: &[Key] = &[
+    key("add", Shape::Texts, "[\"*.bak\"]", "Further names that are not sent; files and folders, at any depth."),
+    key("keep", Shape::Texts, "[\"@tmp\"]", "Names of the list that are sent all the same."),
+];
+
 pub(super) const READY: &[Key] = &[
     key("marker", Shape::Text, "\".done\"", "Ready when this file lies beside (`clip.mov.done`) or inside the folder."),
-    key("manifest", Shape::Texts, "\"*.mhl\"", "Ready when all files exist that a checksum list of this name lists."),
+    key(
+        "manifest",
+        Shape::Texts,
+        "\"*.mhl\"",
+        "Ready when all files are there and right that a checksum list of this name lists.",
+    ),
+    key(
+        "unlisted",
+        Shape::Choice(&["wait", "send"]),
+        "send",
+        "With `manifest`: what happens to files that no list names.",
+    ),
 ];
 
 pub(super) const SCHEDULE: &[Key] = &[
-    key("between", Shape::Text, "\"22:00-06:00\"", "From one time of the day to another."),
+    key("between", WINDOW, "\"22:00-06:00\"", "From one time of the day to another."),
     key("days", Shape::Texts, "mon-fri", "Days on which the window begins; absent is every day."),
 ];
 
 pub(super) const FINALIZE: &[Key] = &[
     key("quiet", Shape::Duration, "20m", "Nothing new for this long."),
-    key("at", Shape::Texts, "\"0 18 * * mon-fri\"", "A cron moment has come."),
+    key("at", CRONS, "\"0 18 * * mon-fri\"", "A cron moment has come."),
     key("marker", Shape::Text, "SEND", "A file of this name lies in the watch folder."),
     key("files", COUNT, "100", "So many files are in it."),
     key("bytes", Shape::Size, "500GB", "So many bytes are in it."),
@@ -272,7 +305,7 @@ pub(super) const UPLOAD: &[Key] = &[
     key("description", Shape::Template, "\"{{ count }} files, {{ bytes | filesize }}\"", "Text for the recipients."),
     key("password", Shape::Secret, "${REVIEW_PASSWORD}", "Opens the download; for a portal, its access code."),
     key("chunk_size", Shape::Size, "64MiB", "Bytes of a chunk; absent is the agent's own setting."),
-    key("emails", Shape::Texts, "[client@example.com]", "E-mail: the recipients."),
+    key("emails", Shape::Either(&[EMAIL, Shape::ListOf(&EMAIL)]), "[client@example.com]", "E-mail: the recipients."),
     key(
         "delete_after",
         Shape::Whole { least: 1, most: Some(3650) },
@@ -286,7 +319,7 @@ pub(super) const UPLOAD: &[Key] = &[
     key("teamspace_id", Shape::Text, "01HZX3Q4", "E-mail and link: teamspace the package is put in."),
     key("unlimited_storage", Shape::Boolean, "true", "E-mail and link: keep the package without an expiry."),
     key("subdomain", Shape::Text, "acme", "Portal: its subdomain."),
-    key("sender", Shape::Text, "ingest@example.com", "Portal: e-mail address the delivery comes from."),
+    key("sender", EMAIL, "ingest@example.com", "Portal: e-mail address the delivery comes from."),
     key("metadata", Shape::Templates, "{ project: \"{{ path[0] }}\" }", "Portal: values of its form."),
 ];
 
@@ -300,4 +333,9 @@ pub(super) const ONLY_FOR_PORTALS: &[&str] = &["subdomain", "sender", "metadata"
 /// The names of a section's keys.
 pub(super) fn names(section: &[Key]) -> Vec<&'static str> {
     section.iter().map(|key| key.name).collect()
+}
+
+/// Whether a key is for the writer of the file alone: `x-...` at the top holds what YAML anchors name.
+pub(super) fn is_free(section: &[Key], name: &str) -> bool {
+    name.starts_with("x-") && section.iter().any(|key| key.name == "version")
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use masv_protocol::EmailAddress;
 use secrecy::SecretString;
 use url::Url;
 
@@ -26,6 +27,8 @@ pub enum Ready {
     Manifest {
         /// Which files are checksum lists.
         patterns: Patterns,
+        /// Files that no list names are sent with a folder whose lists are complete; otherwise they wait.
+        sends_unlisted: bool,
     },
 }
 
@@ -75,7 +78,7 @@ pub enum UploadKind {
     /// A package whose link is mailed to these addresses.
     Email {
         /// Recipients, at least one.
-        emails: Vec<String>,
+        emails: Vec<EmailAddress>,
     },
     /// A package with a shareable link.
     Link,
@@ -84,7 +87,7 @@ pub enum UploadKind {
         /// The portal's subdomain.
         subdomain: String,
         /// E-mail address the delivery comes from.
-        sender: String,
+        sender: EmailAddress,
         /// Values of the portal's form, rendered for every package.
         metadata: BTreeMap<String, Template>,
     },

@@ -10,6 +10,31 @@ pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     known.iter().map(|known| (edits(&word, known), *known)).filter(|(edits, _)| *edits <= allowed).min().map(|it| it.1)
 }
 
+/// Words that other tools use, and the key here that means the same.
+const SYNONYMS: [(&str, &str); 14] = [
+    ("recipients", "emails"),
+    ("recipient", "emails"),
+    ("to", "emails"),
+    ("email", "emails"),
+    ("mail", "emails"),
+    ("path", "watch"),
+    ("folder", "watch"),
+    ("directory", "watch"),
+    ("source", "watch"),
+    ("destination", "into"),
+    ("target", "into"),
+    ("filter", "include"),
+    ("ignore", "exclude"),
+    ("cron", "schedule"),
+];
+
+/// The known word that means the same as one that other tools use.
+pub(super) fn meant<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let (_, meant) = SYNONYMS.into_iter().find(|(synonym, meant)| *synonym == word && known.contains(meant))?;
+    known.iter().find(|known| **known == meant).copied()
+}
+
 /// Insertions, deletions, replacements and swaps of neighbours that turn one into the other
 /// (optimal string alignment distance).
 fn edits(left: &str, right: &str) -> usize {
@@ -40,5 +65,6 @@ mod tests {
         assert_eq!(nearest("Inculde", &known), Some("include"));
         assert_eq!(nearest("max-size", &known), Some("max_size"));
         assert_eq!(nearest("color", &known), None);
+        assert_eq!((meant("ignore", &known), meant("recipients", &known)), (Some("exclude"), None));
     }
 }

@@ -165,12 +165,8 @@ impl Template {
         let mut unknown: Vec<String> = parsed.undeclared_variables(false).into_iter().collect();
         unknown.retain(|name| !VARIABLES.contains(&name.as_str()) && !is_global(name));
         unknown.sort();
-        if let Some(name) = unknown.first() {
-            let hint = super::suggest::nearest(name, &VARIABLES).map_or_else(
-                || format!("the variables are: {}", VARIABLES.join(", ")),
-                |near| format!("did you mean `{near}`?"),
-            );
-            return Err(TemplateError { message: format!("unknown variable `{name}`"), hint: Some(hint) });
+        if !unknown.is_empty() {
+            return Err(unknown_variables(&unknown));
         }
         match parsed.render(trial(env).value()) {
             Err(error) if depends_on_files(error.kind()) => Ok(template),
@@ -209,6 +205,23 @@ impl fmt::Debug for Template {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Template({:?})", self.source)
     }
+}
+
+/// All variables that are not known, with those that were probably meant.
+fn unknown_variables(names: &[String]) -> TemplateError {
+    let near = |name: &String| super::suggest::nearest(name, &VARIABLES);
+    let hint = match names {
+        [name] => near(name).map(|near| format!("did you mean `{near}`?")),
+        names => {
+            let pairs: Vec<String> =
+                names.iter().filter_map(|name| Some(format!("`{}` for `{name}`", near(name)?))).collect();
+            (pairs.len() == names.len()).then(|| format!("did you mean {}?", pairs.join(", ")))
+        }
+    };
+    let hint = hint.unwrap_or_else(|| format!("the variables are: {}", VARIABLES.join(", ")));
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let plural = if names.len() == 1 { "" } else { "s" };
+    TemplateError { message: format!("unknown variable{plural} {}", quoted.join(", ")), hint: Some(hint) }
 }
 
 fn is_global(name: &str) -> bool {

@@ -16,6 +16,8 @@ pub(super) enum Shape {
     Size,
     Secret,
     Template,
+    /// Text of a certain form: what it is, and a pattern that right ones match. Not stricter than the reader.
+    Like(&'static str, &'static str),
     Choice(&'static [&'static str]),
     /// Has a definition of its own in the schema.
     Defined(&'static str),
@@ -49,12 +51,14 @@ impl Shape {
             Self::Size => "a size".to_owned(),
             Self::Secret => "text or { file: PATH }".to_owned(),
             Self::Template => "a template".to_owned(),
+            Self::Like(what, _) => (*what).to_owned(),
             Self::Choice(words) => one_of(words),
             Self::Defined(_) | Self::Templates => "a mapping".to_owned(),
             Self::Either(shapes) => shapes.iter().map(Self::words).collect::<Vec<_>>().join(", or "),
             Self::ListOf(shape) => match shape {
                 Self::Defined(_) => "a list of mappings".to_owned(),
                 Self::Text => "a list of texts".to_owned(),
+                Self::Like(what, _) => format!("a list, each one {what}"),
                 shape => format!("a list, each one {}", shape.words()),
             },
         }
@@ -65,6 +69,7 @@ impl Shape {
         let variable = json!({ "type": "string", "pattern": r"\$\{" });
         match self {
             Self::Text | Self::Template => json!({ "type": ["string", "number", "boolean"] }),
+            Self::Like(_, pattern) => json!({ "anyOf": [{ "type": "string", "pattern": pattern }, variable] }),
             Self::Texts => json!({ "anyOf": [Self::Text.schema(), { "type": "array", "items": Self::Text.schema() }] }),
             Self::Boolean => json!({ "anyOf": [{ "type": "boolean" }, variable] }),
             Self::Whole { least, most } => {

@@ -89,6 +89,7 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         non_finite_float_policy: NonFiniteFloatPolicy::AsString,
         with_snippet: false,
+        reject_unsupported_tags: true,
         budget: serde_yaml::budget! { max_depth: DEEPEST, max_nodes: MOST_NODES },
         alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: MOST_NODES },
     };

@@ -1,6 +1,7 @@
 //! The files of an upload and the parts of them that the storage has confirmed.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json as object;
@@ -9,11 +10,11 @@ use super::rows::{from_json, from_word, identity as identity_of, json, signed, u
 use super::{Store, StoreError, events, ledger};
 use crate::model::UploadId;
 use crate::model::{File, FileState, Part, Problem, RemoteFile, SourceFile};
-use masv_platform::{FileIdentity, bytes_to_path, path_to_bytes};
+use masv_platform::{FileIdentity, PathBeneath, bytes_to_path, path_to_bytes};
 use masv_protocol::PackagePath;
 
 const COLUMNS: &str = "number, path, source, size, mtime_ns, ctime_ns, device, inode, state, remote_id, multipart_id, \
-     chunk_size, bytes_done, checksum, problem";
+     chunk_size, bytes_done, checksum, problem, root, owner";
 
 fn file(row: &Row<'_>) -> Result<File, StoreError> {
     let path: String = row.get(1)?;
@@ -30,14 +31,21 @@ fn file(row: &Row<'_>) -> Result<File, StoreError> {
     Ok(File {
         number: row.get(0)?,
         path: PackagePath::from_relative(path.as_ref()).ok_or(StoreError::Unreadable("file.path"))?,
-        source: bytes_to_path(&row.get::<_, Vec<u8>>(2)?),
+        source: source(&bytes_to_path(&row.get::<_, Vec<u8>>(2)?), row.get(15)?),
         identity: identity_of(row, 3)?,
+        owner: row.get(16)?,
         state: from_word(row.get(8)?, "file.state")?,
         remote,
         bytes_done: unsigned(row.get(12)?),
         checksum: row.get(13)?,
         problem: problem.map(|text| from_json(&text, "file.problem")).transpose()?,
     })
+}
+
+/// Rows of before have no root: of those the folder that the file is in is one.
+fn source(whole: &Path, root: Option<Vec<u8>>) -> PathBeneath {
+    let root = root.map_or_else(|| whole.parent().unwrap_or(whole).to_owned(), |root| bytes_to_path(&root));
+    PathBeneath::within(&root, whole).unwrap_or_else(|| PathBeneath::without_links(whole))
 }
 
 /// Makes the paths of files that come to an upload distinct from each other and from those in `taken`: the second
@@ -72,20 +80,22 @@ pub(super) fn insert(
     files: &[SourceFile],
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO file (upload_id, number, path, source, size, mtime_ns, ctime_ns, device, inode, state) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'waiting')",
+        "INSERT INTO file (upload_id, number, path, source, size, mtime_ns, ctime_ns, device, inode, state, \
+         root, owner) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'waiting', ?10, ?11)",
     )?;
     for (number, file) in (i64::from(first)..).zip(files) {
         statement.execute(params![
             id,
             number,
             file.path.as_str(),
-            path_to_bytes(&file.source),
+            path_to_bytes(&file.source.whole()),
             signed(file.identity.size),
             file.identity.mtime_ns,
             file.identity.ctime_ns,
             signed(file.identity.device),
-            signed(file.identity.inode)
+            signed(file.identity.inode),
+            path_to_bytes(file.source.root()),
+            file.owner,
         ])?;
     }
     Ok(())
@@ -103,11 +113,13 @@ pub(super) fn begin_anew(connection: &Connection, id: UploadId) -> Result<(), St
     Ok(())
 }
 
-/// Files that failed wait once more.
+/// Files that failed wait once more. Whoever asks for that knows why they failed: of one that belongs to another user now, the
+/// new owner is agreed to.
 pub(super) fn retry_failed(connection: &Connection, id: UploadId) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "UPDATE file SET state = 'waiting', problem = NULL WHERE upload_id = ?1 AND state IN ('error', 'gone')",
+            "UPDATE file SET state = 'waiting', problem = NULL, \
+             owner = CASE problem ->> '$.code' WHEN 'source_other_user' THEN NULL ELSE owner END WHERE upload_id = ?1 AND state IN ('error', 'gone')",
         )?
         .execute([id])?;
     Ok(())

@@ -18,6 +18,7 @@ mod ledger;
 mod outbox;
 mod rows;
 mod settings;
+mod taken_away;
 mod turns;
 mod uploads;
 
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 
 use crate::model::TransferId;
 use masv_db::Database;
+use masv_platform::PathBeneath;
 
 pub use deliveries::{DeliveryCounts, DeliveryEntry, DeliveryOutcome};
 pub use events::Event;
@@ -48,6 +50,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/store/0004_clouds.sql"),
     include_str!("../../migrations/store/0005_folders.sql"),
     include_str!("../../migrations/store/0006_turns_and_content.sql"),
+    include_str!("../../migrations/store/0007_roots.sql"),
+    include_str!("../../migrations/store/0008_taken_away.sql"),
 ];
 
 /// Why the store could not do what it was asked.
@@ -116,7 +120,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn backup(&self, path: &Path) -> Result<(), StoreError> {
+    pub async fn backup(&self, path: PathBeneath) -> Result<(), StoreError> {
         Ok(self.database.backup(path).await?)
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::model::{
     Destination, Outcome, PackageOptions, Part, RemotePackage, SourceFile, State, Totals, UploadId, UploadSpec,
 };
-use masv_platform::FileIdentity;
+use masv_platform::{FileIdentity, PathBeneath};
 use masv_protocol::PackagePath;
 
 fn store() -> (tempfile::TempDir, Store) {
@@ -20,7 +20,8 @@ fn identity(size: u64, inode: u64) -> FileIdentity {
 fn source(name: &str, size: u64, inode: u64) -> SourceFile {
     SourceFile {
         path: PackagePath::from_relative(Path::new(name)).unwrap(),
-        source: Path::new("/drop").join(name),
+        source: PathBeneath::new("/drop", name),
+        owner: None,
         identity: identity(size, inode),
         claim: Some(name.into()),
     }
@@ -203,6 +204,40 @@ async fn the_event_log_has_an_end_and_old_transfers_are_forgotten_with_their_fil
     assert!(store.upload(open).await.is_ok(), "what is not complete stays");
     let again = store.insert_upload(UploadId::new(), spec(vec![source("a", 5, 1)])).await;
     assert!(matches!(again, Err(StoreError::AlreadyClaimed { .. })), "what was sent stays known");
+}
+
+/// Uploads that an earlier version queued go on: their files are looked for beneath the folders that they are in.
+#[tokio::test]
+async fn a_file_is_found_beneath_its_root_and_one_of_before_beneath_its_folder() {
+    let (folder, store) = store();
+    let id = UploadId::new();
+    let mut files = vec![source("card/a", 5, 1)];
+    files[0].owner = Some(1000);
+    store.insert_upload(id, spec(files)).await.unwrap();
+    let kept = store.files(id, None, 1).await.unwrap().remove(0);
+    assert_eq!((kept.source, kept.owner), (PathBeneath::new("/drop", "card/a"), Some(1000)));
+    let database = Connection::open(folder.path().join("agent.db")).unwrap();
+    database.execute("UPDATE file SET root = NULL, owner = NULL", []).unwrap();
+    let kept = store.files(id, None, 1).await.unwrap().remove(0);
+    assert_eq!((kept.source, kept.owner), (PathBeneath::new("/drop/card", "a"), None));
+}
+
+/// Who resumes an upload of which a file was replaced has read whose it is now.
+#[tokio::test]
+async fn resuming_agrees_to_a_file_s_new_owner_and_to_nothing_else() {
+    let (_folder, store) = store();
+    let id = UploadId::new();
+    let mut files = vec![source("a", 5, 1), source("b", 5, 2)];
+    files.iter_mut().for_each(|file| file.owner = Some(1000));
+    store.insert_upload(id, spec(files)).await.unwrap();
+    for (number, code) in [(0, "source_other_user"), (1, "source_replaced")] {
+        let problem = crate::model::Problem { code: code.into(), message: "x".into(), retryable: true, hint: None };
+        store.file_failed(id, number, crate::model::FileState::Error, problem).await.unwrap();
+    }
+    store.move_to(id, &[State::Transferring], State::Error, None).await.unwrap();
+    store.try_again(id).await.unwrap();
+    let owners: Vec<_> = store.files(id, None, 9).await.unwrap().into_iter().map(|file| file.owner).collect();
+    assert_eq!(owners, [None, Some(1000)]);
 }
 
 /// A team whose quota was full held all places with its uploads, and those of another stayed queued.

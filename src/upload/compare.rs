@@ -8,17 +8,16 @@
 //!
 //! **On a crash** nothing is lost but the comparison.
 
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{Read, Seek, SeekFrom};
 
-use super::file::{Setback, on_disk};
+use super::file::{Setback, is_another_user_s, on_disk};
 use super::plan::Plan;
 use super::task::Run;
 use crate::engine::blake3_tree::PartHasher;
 use crate::engine::permits::Reads;
 use crate::engine::task_context::Halt;
-use crate::model::{File, Part};
-use masv_platform::{FileIdentity, open_to_read};
+use crate::model::{File, FileState, Part};
+use masv_platform::{FolderError, PathBeneath};
 
 /// Bytes read at once.
 const BLOCK: usize = 1 << 20;
@@ -31,10 +30,15 @@ const MOST_COMPARISONS: u32 = 2;
 pub(super) async fn unchanged(run: &Run, file: &mut File, chunk_size: u64, confirmed: &[Part]) -> Result<(), Setback> {
     let mut compared: Option<(u64, u32)> = None;
     loop {
-        let found = on_disk(file, |source, _| Ok(FileIdentity::of(&std::fs::metadata(source)?))).await?;
+        let entry = on_disk(file, |source| Ok(source.open()?.1)).await?;
+        let found = entry.identity;
+        if let Some(problem) = is_another_user_s(file, &entry) {
+            return Err(Setback::Failed(FileState::Error, problem));
+        }
         if !file.identity.same_size_and_date(&found) {
             return Err(Setback::Changed);
         }
+        file.owner = Some(entry.owner);
         if file.identity.untouched(&found) {
             return Ok(());
         }
@@ -59,8 +63,7 @@ async fn are_of(run: &Run, file: &File, chunk_size: u64, parts: &[Part]) -> Resu
         }
         let slot = run.worker(Reads { file: file.number, disk: file.identity.device }).await?;
         let (tree, size) = (part.tree.clone(), plan.size);
-        let same =
-            on_disk(file, move |source, _| Ok(hash(&source, offset, length, size)?.is_some_and(|is| is == tree)));
+        let same = on_disk(file, move |source| Ok(hash(source, offset, length, size)?.is_some_and(|is| is == tree)));
         let same = run.unless_aborted(same).await??;
         drop(slot);
         if !same {
@@ -71,14 +74,15 @@ async fn are_of(run: &Run, file: &File, chunk_size: u64, parts: &[Part]) -> Resu
 }
 
 /// What a part of the file hashes to; `None` where the file ends before the part does.
-fn hash(source: &Path, offset: u64, length: u64, size: u64) -> io::Result<Option<Vec<u8>>> {
-    let Some((mut opened, _)) = open_to_read(source)? else { return Ok(None) };
-    opened.seek(SeekFrom::Start(offset))?;
+fn hash(source: &PathBeneath, offset: u64, length: u64, size: u64) -> Result<Option<Vec<u8>>, FolderError> {
+    let (mut opened, _) = source.open()?;
+    let failed = |error| FolderError::Io { path: source.whole(), source: error };
+    opened.seek(SeekFrom::Start(offset)).map_err(failed)?;
     let mut hasher = PartHasher::new(offset, length, size);
     let (mut at, end, mut block) = (offset, offset + length, vec![0; BLOCK]);
     while at < end {
         let wanted = usize::try_from(end - at).unwrap_or(BLOCK).min(BLOCK);
-        match opened.read(&mut block[..wanted])? {
+        match opened.read(&mut block[..wanted]).map_err(failed)? {
             0 => return Ok(None),
             read => {
                 hasher.update(&block[..read]);

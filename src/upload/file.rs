@@ -1,7 +1,9 @@
 //! The life of one file in an upload: begun in the cloud, sent part by part, checked, closed.
 //!
 //! The source is opened for each part anew, and each time it must be the file that was chosen: so no more files are
-//! open than parts are on their way, and one that is replaced is noticed at the next part.
+//! open than parts are on their way, and one that is replaced is noticed at the next part. It is opened beneath the folder
+//! that it was chosen in, without following a link: what is put in its place may be sent only if it is a regular file there, of
+//! the same owner.
 //!
 //! Where only what a `chmod`, a link or another mount changes is different, the content decides: the confirmed parts are
 //! compared with it by their hashes, which takes a look at the disk and nothing of the network ([`compare`]).
@@ -11,7 +13,7 @@
 
 use std::collections::HashSet;
 use std::fs::File as OpenFile;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +33,7 @@ use crate::engine::retry::{RetryDecision, Tries, backoff};
 use crate::engine::task_context::{Halt, PartError, each_part};
 use crate::model::{File, FileState, Part, Problem, RemoteFile};
 use masv_client::{CloudError, storage_host};
-use masv_platform::{FileIdentity, crash_point, open_to_read};
+use masv_platform::{Entry, FolderError, PathBeneath, crash_point};
 use masv_protocol::{FileExtras, FinalizeFile, ListedPart, NewFile, Time};
 
 /// A part that arrives damaged so often is not the network's fault.
@@ -103,7 +105,10 @@ pub(crate) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
                 file.identity
             }
             Err(Setback::Changed) => match wait_until_still(run, &file).await? {
-                Found::Still(identity) => identity,
+                Found::Still(entry) => match is_another_user_s(&file, &entry) {
+                    Some(problem) => return fail(run, &file, FileState::Error, problem).await,
+                    None => entry.identity,
+                },
                 Found::Gone => continue,
                 Found::Changing => {
                     run.comes_later();
@@ -130,7 +135,7 @@ async fn fail(run: &Run, file: &File, state: FileState, problem: Problem) -> Res
 /// What became of a changed file.
 enum Found {
     /// It has been still for a while, and is this now.
-    Still(FileIdentity),
+    Still(Entry),
     /// It is not there, or cannot be looked at.
     Gone,
     /// It goes on changing.
@@ -139,21 +144,23 @@ enum Found {
 
 /// Waits until a changed file has been still for a while.
 async fn wait_until_still(run: &Run, file: &File) -> Result<Found, Halt> {
-    let reason = format!("{} changed while it was sent; waiting until it is whole", file.source.display());
+    let reason = format!("{} changed while it was sent; waiting until it is whole", file.source.whole().display());
     let _shown = run.live.wait(WaitsFor::Source, reason, 1, Timestamp::now());
     let begun = Instant::now();
-    let mut seen: Option<(FileIdentity, Instant)> = None;
+    let mut seen: Option<(Entry, Instant)> = None;
     loop {
-        let Ok(metadata) = tokio::fs::metadata(&file.source).await else { return Ok(Found::Gone) };
-        let identity = FileIdentity::of(&metadata);
+        let source = file.source.clone();
+        // By opening it: what cannot be sent is found out by whoever goes on from here.
+        let opened = tokio::task::spawn_blocking(move || source.open().map(|(_, entry)| entry)).await;
+        let Ok(Ok(entry)) = opened else { return Ok(Found::Gone) };
         match seen {
-            Some((before, since)) if before.same_size_and_date(&identity) => {
+            Some((before, since)) if before.identity.same_size_and_date(&entry.identity) => {
                 if since.elapsed() >= STILL {
-                    return Ok(Found::Still(identity));
+                    return Ok(Found::Still(entry));
                 }
             }
             _ if begun.elapsed() >= PATIENCE => return Ok(Found::Changing),
-            _ => seen = Some((identity, Instant::now())),
+            _ => seen = Some((entry, Instant::now())),
         }
         run.pause_for(LOOK).await?;
     }
@@ -198,21 +205,23 @@ async fn send_once(run: &Run, file: &mut File, wary: bool) -> Result<(), Setback
 /// Runs what asks the disk about a file.
 pub(super) async fn on_disk<T: Send + 'static>(
     file: &File,
-    work: impl FnOnce(PathBuf, FileIdentity) -> std::io::Result<T> + Send + 'static,
+    work: impl FnOnce(&PathBeneath) -> Result<T, FolderError> + Send + 'static,
 ) -> Result<T, Setback> {
-    let (source, expected) = (file.source.clone(), file.identity);
-    let done = tokio::task::spawn_blocking(move || work(source, expected)).await;
-    done.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(|error| unreadable(file, &error))
+    let source = file.source.clone();
+    match tokio::task::spawn_blocking(move || work(&source)).await {
+        Ok(done) => done.map_err(|error| not_there(file, error)),
+        Err(error) => Err(unreadable(file, &std::io::Error::other(error))),
+    }
 }
 
 /// Opens the source if it is still the file that was chosen. One that was only touched is; one that was put in its place with
 /// the same size and date is not for who is wary.
 async fn open(file: &File, wary: bool) -> Result<OpenFile, Setback> {
-    let opened = on_disk(file, |source, expected| {
-        Ok(open_to_read(&source)?.filter(|(_, found)| expected.same_size_and_date(found)))
-    })
-    .await?;
-    let (opened, found) = opened.ok_or(Setback::Changed)?;
+    let (opened, entry) = on_disk(file, PathBeneath::open).await?;
+    let found = entry.identity;
+    if !file.identity.same_size_and_date(&found) {
+        return Err(Setback::Changed);
+    }
     if wary && found.inode != file.identity.inode { Err(Setback::Replaced) } else { Ok(opened) }
 }
 
@@ -391,25 +400,63 @@ async fn finalize(run: &Run, file: &File, remote: &RemoteFile, parts: &[Part]) -
     }
 }
 
-fn unreadable(file: &File, error: &std::io::Error) -> Setback {
-    let source = &file.source;
-    if error.kind() == std::io::ErrorKind::NotFound {
-        return Setback::Failed(
-            FileState::Gone,
-            Problem {
-                code: "source_gone".to_owned(),
-                message: format!("{} is not there any more", source.display()),
-                retryable: true,
-                hint: Some(
-                    "put it back and resume the upload (what a rule sends goes on by itself), or have the others sent \
-                     without it: `masv upload resume ID --without-gone`"
-                        .to_owned(),
-                ),
-            },
-        );
+/// What to say of a file that could not be opened where it was.
+fn not_there(file: &File, error: FolderError) -> Setback {
+    match error {
+        FolderError::Missing(_) => is_gone(file),
+        FolderError::Symlink(path) => Setback::Failed(FileState::Error, is_now(file, &path, &"a symbolic link")),
+        FolderError::NotAFile { path, kind } | FolderError::NotAFolder { path, kind } => {
+            Setback::Failed(FileState::Error, is_now(file, &path, &kind))
+        }
+        error => unreadable(file, &error.into()),
     }
+}
+
+fn is_gone(file: &File) -> Setback {
+    let problem = Problem {
+        code: "source_gone".to_owned(),
+        message: format!("{} is not there any more", file.source.whole().display()),
+        retryable: true,
+        hint: Some(
+            "put it back and resume the upload (what a rule sends goes on by itself), or have the others sent \
+             without it: `masv upload resume ID --without-gone`"
+                .to_owned(),
+        ),
+    };
+    Setback::Failed(FileState::Gone, problem)
+}
+
+/// Something that is no file has taken the file's place, or that of a folder on the way to it.
+fn is_now(file: &File, path: &Path, what: &dyn std::fmt::Display) -> Problem {
+    let (source, at) = (file.source.whole(), path.display());
+    let message = if path == source {
+        format!("{at} is now {what}")
+    } else {
+        format!("{} cannot be reached: {at} is now {what}", source.display())
+    };
+    let hint = "look who put it there; put the file back and resume the upload, or remove the upload";
+    replacement(message, hint)
+}
+
+/// Why a file that has taken the place of the one that was chosen is not sent.
+pub(super) fn is_another_user_s(file: &File, found: &Entry) -> Option<Problem> {
+    // A file that is given to somebody else stays the file that it is; only root can do that.
+    let is_another = found.identity.inode != file.identity.inode;
+    let before = file.owner.filter(|before| *before != found.owner && is_another)?;
+    let (source, now) = (file.source.whole(), found.owner);
+    let message = format!("{} was replaced by a file of another user (id {now}, before {before})", source.display());
+    let hint = "look at the file: resuming the upload sends it as it is now; otherwise remove the upload";
+    Some(Problem { code: "source_other_user".to_owned(), ..replacement(message, hint) })
+}
+
+fn replacement(message: String, hint: &str) -> Problem {
+    Problem { code: "source_replaced".to_owned(), message, retryable: true, hint: Some(hint.to_owned()) }
+}
+
+fn unreadable(file: &File, error: &std::io::Error) -> Setback {
+    let source = file.source.whole();
     let hint = if error.kind() == std::io::ErrorKind::PermissionDenied {
-        format!("let the agent's user read {}, then resume the upload", parent(source).display())
+        format!("let the agent's user read {}, then resume the upload", parent(&source).display())
     } else {
         "check the disk it is on, then resume the upload".to_owned()
     };

@@ -278,7 +278,9 @@ impl Queue {
         let mut gone = Vec::new();
         for file in store.files_failed(id, u32::MAX).await? {
             // One that can not be looked at is not known to be gone.
-            if file.state == FileState::Gone && matches!(tokio::fs::try_exists(&file.source).await, Ok(false)) {
+            let source = file.source.clone();
+            let look = tokio::task::spawn_blocking(move || source.look()).await;
+            if file.state == FileState::Gone && matches!(look, Ok(Err(error)) if error.is_gone()) {
                 gone.push(file);
             }
         }

@@ -1,12 +1,14 @@
 //! What a rule makes of a file it finds: something to send, a marker, a sign of unfinished work, or nothing.
 //!
-//! **In**: paths relative to the rule's folder, sizes. **Out**: a [`Kind`], or the reason for none. Pure.
+//! **In**: paths relative to the rule's folder, sizes. **Out**: a [`Kind`], or the reason for none. Pure, but for the question
+//! where rules' folders and the agent's own files really are, which is asked when it is made and by [`Classifier::ask_again`].
 //!
-//! Must never know: the disk, the time.
+//! Must never know: the time.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+use masv_platform::{FileIdentity, OwnPlaces, RealPlaces, real_path};
 use masv_rules::{Finalize, Ready, Rule};
 
 /// What a file is to the rule.
@@ -16,30 +18,65 @@ pub enum Kind {
     Item,
     /// A ready marker, or the file that closes an open package: looked for, never sent.
     Marker,
+    /// A checksum list that the rule reads and does not send.
+    List,
     /// Not to be sent under this name or at this size, but while it changes somebody is still at work beside it:
     /// `rsync` and browsers write under such names and rename at the end.
     Unfinished,
 }
 
-/// Sorts the files of one rule's folder.
+/// Sorts the files of one rule's folder. Clones share what is known of the places.
 #[derive(Debug, Clone)]
 pub struct Classifier {
     rule: Arc<Rule>,
     earlier: Vec<Arc<Rule>>,
+    own: OwnPlaces,
+    places: Arc<RwLock<Places>>,
+}
+
+/// Where things really are. Two paths may lead to one place, and a link may be turned: so it is asked again with every look at
+/// everything.
+#[derive(Debug, Default)]
+struct Places {
+    /// The watched folder.
+    watch: PathBuf,
+    /// The folders of the earlier rules, where they overlap it.
+    earlier: Vec<Option<PathBuf>>,
+    own: RealPlaces,
+    /// The agent's own files and folders, relative to the watched folder.
     excluded: Vec<PathBuf>,
 }
 
-impl Classifier {
-    /// `earlier` are the enabled rules before this one in the file, `excluded` absolute folders never looked into.
-    #[must_use]
-    pub fn new(rule: Arc<Rule>, earlier: &[Arc<Rule>], excluded: &[PathBuf]) -> Self {
-        let overlaps = |other: &&Arc<Rule>| {
-            other.enabled && (other.watch.starts_with(&rule.watch) || rule.watch.starts_with(&other.watch))
+impl Places {
+    fn ask(rule: &Rule, earlier: &[Arc<Rule>], own: &OwnPlaces) -> Self {
+        let real = |rule: &Rule| real_path(&rule.watch).unwrap_or_else(|_| rule.watch.clone());
+        let watch = real(rule);
+        let overlapping = |other: &Arc<Rule>| {
+            let folder = real(other);
+            (other.enabled && (folder.starts_with(&watch) || watch.starts_with(&folder))).then_some(folder)
         };
-        let earlier = earlier.iter().filter(overlaps).cloned().collect();
-        let excluded = excluded.iter().filter_map(|path| path.strip_prefix(&rule.watch).ok().map(Path::to_owned));
-        let excluded = excluded.collect();
-        Self { rule, earlier, excluded }
+        let own = own.ask();
+        let excluded = own.below(&watch).collect();
+        Self { earlier: earlier.iter().map(overlapping).collect(), own, excluded, watch }
+    }
+}
+
+impl Classifier {
+    /// `earlier` are the rules before this one in the file, `own` the agent's own files. Blocks: it asks where they are.
+    #[must_use]
+    pub fn new(rule: Arc<Rule>, earlier: &[Arc<Rule>], own: &OwnPlaces) -> Self {
+        let places = Arc::new(RwLock::new(Places::ask(&rule, earlier, own)));
+        Self { rule, earlier: earlier.to_vec(), own: own.clone(), places }
+    }
+
+    /// Asks again where everything is. Blocks.
+    pub fn ask_again(&self) {
+        let places = Places::ask(&self.rule, &self.earlier, &self.own);
+        *self.places.write().unwrap_or_else(PoisonError::into_inner) = places;
+    }
+
+    fn places(&self) -> RwLockReadGuard<'_, Places> {
+        self.places.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The rule it sorts for.
@@ -50,8 +87,10 @@ impl Classifier {
 
     /// Earlier rules whose folders overlap this one's.
     #[must_use]
-    pub fn earlier(&self) -> &[Arc<Rule>] {
-        &self.earlier
+    pub fn earlier(&self) -> Vec<Arc<Rule>> {
+        let places = self.places();
+        let overlapping = self.earlier.iter().zip(&places.earlier).filter(|(_, folder)| folder.is_some());
+        overlapping.map(|(rule, _)| Arc::clone(rule)).collect()
     }
 
     /// Whether a scan looks into this folder.
@@ -66,8 +105,15 @@ impl Classifier {
         if self.is_excluded(relative) {
             return None;
         }
-        if self.rule.matches(relative, size) {
-            return self.owner(relative, size).is_none().then_some(Kind::Item);
+        let item = self.rule.matches(relative, size);
+        if item && self.owner(relative, size).is_none() {
+            return Some(Kind::Item);
+        }
+        if self.is_list(relative) {
+            return Some(Kind::List);
+        }
+        if item {
+            return None;
         }
         if self.is_marker(relative) {
             return Some(Kind::Marker);
@@ -75,7 +121,7 @@ impl Classifier {
         let tests = self.rule.explain(relative, size);
         let failed = |name: &str| tests.iter().any(|test| test.test == name && !test.passed);
         let telling = failed("hidden") || failed("unfinished") || (failed("size") && !failed("include"));
-        (telling && !failed("litter") && !failed("name") && !failed("recursive")).then_some(Kind::Unfinished)
+        (telling && !failed("junk") && !failed("name") && !failed("recursive")).then_some(Kind::Unfinished)
     }
 
     /// The earlier rule that the file belongs to.
@@ -84,14 +130,34 @@ impl Classifier {
         if self.earlier.is_empty() {
             return None;
         }
-        let absolute = self.rule.watch.join(relative);
-        self.earlier.iter().find(|rule| absolute.strip_prefix(&rule.watch).is_ok_and(|path| rule.matches(path, size)))
+        let places = self.places();
+        let real = places.watch.join(relative);
+        let owns = |(rule, folder): &(&Arc<Rule>, &Option<PathBuf>)| {
+            folder
+                .as_ref()
+                .and_then(|folder| real.strip_prefix(folder).ok())
+                .is_some_and(|path| rule.matches(path, size))
+        };
+        self.earlier.iter().zip(&places.earlier).find(owns).map(|(rule, _)| rule)
     }
 
     /// Whether the path lies in a folder that this agent never looks into.
     #[must_use]
     pub fn is_excluded(&self, relative: &Path) -> bool {
-        self.excluded.iter().any(|folder| relative.starts_with(folder))
+        self.places().excluded.iter().any(|own| relative.starts_with(own))
+    }
+
+    /// Whether this is a file of the agent itself, under whatever name.
+    #[must_use]
+    pub fn is_own_file(&self, identity: &FileIdentity) -> bool {
+        self.places().own.are(identity)
+    }
+
+    /// Whether the rule reads the file as a checksum list, whether or not it sends it.
+    #[must_use]
+    pub fn is_list(&self, relative: &Path) -> bool {
+        matches!(&self.rule.ready, Ready::Manifest { patterns, .. } if patterns.matches(relative))
+            && self.rule.may_contain(relative.parent().unwrap_or(Path::new("")))
     }
 
     fn is_marker(&self, relative: &Path) -> bool {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Zoned;
 
 use crate::model::{Destination, PackageOptions, SourceFile, UploadSpec};
-use masv_platform::FileIdentity;
+use masv_platform::{FileIdentity, PathBeneath};
 use masv_protocol::{PackagePath, TeamId};
 use masv_rules::composed;
 use masv_rules::{Finalize, Rule, Template, TemplateContext, TemplateError, UploadKind};
@@ -21,6 +21,8 @@ pub struct Chosen {
     pub relative: Arc<Path>,
     /// Its state.
     pub identity: FileIdentity,
+    /// Id of the user who owns it.
+    pub owner: u32,
     /// Where its bytes are when that is elsewhere in the watched folder.
     pub target: Option<Arc<Path>>,
 }
@@ -101,11 +103,13 @@ pub fn order(
         None => None,
     };
     let destination = match &upload.kind {
-        UploadKind::Email { emails } => Destination::Email { recipients: emails.clone() },
+        UploadKind::Email { emails } => {
+            Destination::Email { recipients: emails.iter().map(ToString::to_string).collect() }
+        }
         UploadKind::Link => Destination::Link,
         UploadKind::Portal { subdomain, sender, metadata } => Destination::Portal {
             subdomain: subdomain.clone(),
-            sender: sender.clone(),
+            sender: sender.to_string(),
             access_code: upload.password.clone(),
             metadata: metadata
                 .iter()
@@ -137,11 +141,12 @@ pub fn order(
 }
 
 /// The files as the queue takes them: where each is and where it goes. Two that would arrive under the same name
-/// (names that differ only in bytes no recipient can see, or in being composed or not) are numbered.
+/// (names that differ only in bytes no recipient can see, in being composed or not, or in the case of letters, which macOS
+/// and Windows do not tell apart) are numbered.
 #[must_use]
 pub fn source_files(rule: &Rule, files: &[Chosen]) -> Vec<SourceFile> {
     let mut used: HashSet<PathBuf> = HashSet::with_capacity(files.len());
-    let form = |path: &PackagePath| composed(Path::new(path.as_str())).into_owned();
+    let form = |path: &PackagePath| composed(Path::new(&path.as_str().to_lowercase())).into_owned();
     let mut sources = Vec::with_capacity(files.len());
     for file in files {
         let Some(path) = PackagePath::from_relative(&file.relative) else { continue };
@@ -154,8 +159,9 @@ pub fn source_files(rule: &Rule, files: &[Chosen]) -> Vec<SourceFile> {
         used.insert(form(&path_in_package));
         sources.push(SourceFile {
             path: path_in_package,
-            source: rule.watch.join(file.target.as_deref().unwrap_or(&file.relative)),
+            source: PathBeneath::new(&*rule.watch, file.target.as_deref().unwrap_or(&file.relative)),
             identity: file.identity,
+            owner: Some(file.owner),
             claim: Some(PathBuf::from(&*file.relative)),
         });
     }
@@ -175,7 +181,7 @@ mod tests {
 
     fn chosen(path: &str) -> Chosen {
         let identity = FileIdentity { size: 5, mtime_ns: 0, ctime_ns: 0, device: 0, inode: 0 };
-        Chosen { relative: Path::new(path).into(), identity, target: None }
+        Chosen { relative: Path::new(path).into(), identity, owner: 0, target: None }
     }
 
     #[test]
@@ -185,10 +191,15 @@ mod tests {
         let paths: Vec<&str> = sources.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["a/line%0Abreak.mov", "a/line%0Abreak (2).mov", "b.mov"]);
         assert_eq!(sources[1].claim.as_deref(), Some(Path::new("a/line\nbreak.mov")));
-        assert_eq!(sources[1].source, Path::new("/drop/a/line\nbreak.mov"));
+        assert_eq!(sources[1].source, PathBeneath::new("/drop", "a/line\nbreak.mov"));
         let forms = ["caf\u{e9}.mov", "cafe\u{301}.mov"].map(chosen);
         let sources = source_files(&rule("kind: link"), &forms);
         assert_eq!(sources[1].path.as_str(), "cafe\u{301} (2).mov");
+        // On macOS and Windows the second would overwrite the first.
+        let cases = ["A/Clip.mov", "a/clip.MOV", "a/other.mov"].map(chosen);
+        let paths: Vec<String> =
+            source_files(&rule("kind: link"), &cases).iter().map(|file| file.path.to_string()).collect();
+        assert_eq!(paths, ["A/Clip.mov", "a/clip (2).MOV", "a/other.mov"]);
     }
 
     #[test]

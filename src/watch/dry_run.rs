@@ -25,6 +25,7 @@ use super::{WatchSettings, describe};
 use crate::model::{Destination, LedgerEntry, UploadKind};
 use crate::store::{Store, StoreError};
 use crate::watch::lossy_path;
+use masv_platform::PathBeneath;
 use masv_rules::{Existing, Finalize, Rule, RuleSet};
 
 /// Far enough ahead that everything has settled and every gathering is over.
@@ -49,6 +50,8 @@ pub struct DryRun {
     pub waiting: Vec<(PathBuf, String)>,
     /// Files that were sent, are on their way, or count as sent.
     pub done: u64,
+    /// Listed files whose checksums were not compared, for that means reading them: they are taken to be right.
+    pub uncompared: u64,
     /// What could not be looked at, and why.
     #[serde(serialize_with = "lossy_path::remarks")]
     #[schemars(with = "Vec<(String, String)>")]
@@ -92,7 +95,7 @@ pub async fn dry_run(
             None => (Vec::new(), false),
         };
         let skips = !seen && rule.existing == Existing::Skip;
-        let sieve = Classifier::new(Arc::clone(rule), &rules.rules[..place], &settings.excluded);
+        let sieve = Classifier::new(Arc::clone(rule), &rules.rules[..place], &settings.own);
         let surroundings = Surroundings { host: settings.host.clone(), team_id: settings.team_id.clone() };
         let run = tokio::task::spawn_blocking(move || one(&sieve, &surroundings, &ledger, skips)).await;
         runs.push(run.unwrap_or_else(|error| empty(rule, Some(describe(&error)))));
@@ -108,6 +111,7 @@ fn empty(rule: &Rule, offline: Option<String>) -> DryRun {
         packages: Vec::new(),
         waiting: Vec::new(),
         done: 0,
+        uncompared: 0,
         unread: Vec::new(),
     }
 }
@@ -140,19 +144,19 @@ fn one(sieve: &Classifier, surroundings: &Surroundings, ledger: &[LedgerEntry], 
             desk.confirm(LATER, path, probe, Writing::No);
         }
     }
-    for (path, identity) in desk.unread_manifests() {
-        let listed = manifest::read(&root.join(&path)).and_then(|text| manifest::parse(&path, &text));
-        desk.take_manifest(&path, identity, listed);
+    for (path, identity) in desk.unread_lists() {
+        let source = PathBeneath::new(&*root, &*path);
+        let listed = manifest::reader::read(&source).and_then(|bytes| manifest::parse(&path, &bytes));
+        desk.take_list(&path, identity, listed);
     }
     // Comparing would take as long as reading everything does: what is listed and there is taken to be right.
-    for (listed, identity) in desk.unverified() {
-        desk.take_verified(listed.path, identity, None);
-    }
+    let uncompared = desk.unmeasured().len() as u64;
+    desk.trust_lists();
     let is_open = matches!(rule.finalize, Finalize::Open(_));
     // Markers and manifests count from when they are first seen to be there; what is quiet must be quiet since then.
     let _seen = desk.plan(LATER * 2, Gate::Flush, is_open);
     let plan = desk.plan(LATER * 3, Gate::Flush, is_open);
-    let mut run = empty(&rule, None);
+    let mut run = DryRun { uncompared, ..empty(&rule, None) };
     for package in &plan.packages {
         let chosen = desk.chosen(package);
         let sources = dispatch::source_files(&rule, &chosen);

@@ -18,7 +18,8 @@ use super::status::{RuleState, RuleStatus};
 use crate::model::{LedgerEntry, Outcome, State, Upload};
 use crate::store::{Store, StoreError};
 use crate::watch::lossy_path;
-use masv_rules::{Per, Rule};
+use masv_platform::{EntryKind, PathBeneath};
+use masv_rules::{Per, Rule, Symlinks};
 
 /// One test and how the file fared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -90,15 +91,19 @@ pub(super) struct Asked {
 pub(super) async fn explain(asked: Asked, relative: PathBuf, store: &Store) -> Result<RuleExplanation, StoreError> {
     let rule = Arc::clone(asked.sieve.rule());
     let mut tests = Tests(Vec::new());
-    let path = rule.watch.join(&relative);
-    let found = tokio::task::spawn_blocking(move || std::fs::symlink_metadata(path)).await;
+    let path = PathBeneath::new(&*rule.watch, &*relative);
+    let found = tokio::task::spawn_blocking(move || path.look()).await;
     let size = match found {
-        Ok(Ok(metadata)) => {
+        Ok(Ok(found)) => {
             tests.add("exists", Ok("is there".to_owned()));
-            Some(metadata.len()).filter(|_| metadata.is_file())
+            if let Some(reason) = not_sent_for_its_kind(found.kind, rule.symlinks) {
+                tests.add("kind", Err(reason.to_owned()));
+                return Ok(RuleExplanation { rule: rule.name.clone(), relative, owned: false, tests: tests.0 });
+            }
+            Some(found.identity.size).filter(|_| found.is_file())
         }
         Ok(Err(error)) => {
-            tests.add("exists", Err(error.to_string()));
+            tests.add("exists", Err(describe(&error)));
             None
         }
         Err(error) => {
@@ -123,6 +128,17 @@ pub(super) async fn explain(asked: Asked, relative: PathBuf, store: &Store) -> R
     Ok(RuleExplanation { rule: rule.name.clone(), relative, owned, tests: tests.0 })
 }
 
+/// Why something that is no regular file is never sent.
+fn not_sent_for_its_kind(kind: EntryKind, symlinks: Symlinks) -> Option<&'static str> {
+    match kind {
+        EntryKind::Symlink => (symlinks == Symlinks::Skip).then_some("is a symbolic link, and `symlinks` is skip"),
+        EntryKind::Pipe => Some("is a named pipe, which is never sent"),
+        EntryKind::Socket => Some("is a socket, which is never sent"),
+        EntryKind::Device => Some("is a device, which is never sent"),
+        EntryKind::File | EntryKind::Folder | EntryKind::Unknown => None,
+    }
+}
+
 /// The tests that are about the file's name, place and size. A file that is not there is tested all the same.
 fn own(sieve: &Classifier, relative: &Path, size: u64, tests: &mut Tests) -> bool {
     let rule = sieve.rule();
@@ -138,7 +154,7 @@ fn own(sieve: &Classifier, relative: &Path, size: u64, tests: &mut Tests) -> boo
         }
     }
     if sieve.is_excluded(relative) {
-        return tests.add("own", Err("lies in a folder of the agent itself".to_owned()));
+        return tests.add("own", Err("belongs to the agent itself".to_owned()));
     }
     match sieve.owner(relative, size) {
         Some(other) => tests.add("owner", Err(format!("belongs to the rule `{}`, which comes first", other.name))),
@@ -282,12 +298,10 @@ fn packaged(shared: &Shared, rule: &Rule, relative: &Path) -> Waiting {
         Per::File => return Ok("is packaged now".to_owned()),
         Per::Folder => {
             let desk = shared.desk();
-            if let Some(other) = desk.neighbour_in_the_way(relative) {
-                let reason = format!("waits for `{}` in the same folder", other.display());
-                return Err((
-                    reason,
-                    desk.settling().get(other).and_then(|file| file.next_look()).map(|at| shared.at(at)),
-                ));
+            if let Some((other, why)) = desk.neighbour_in_the_way(relative) {
+                let reason = format!("waits for `{}` in the same folder: {why}", other.display());
+                let until = desk.settling().get(other).and_then(|file| file.next_look()).map(|at| shared.at(at));
+                return Err((reason, until));
             }
             format!("waits until nothing new has come into `{}` for a while", top_level(relative).display())
         }

@@ -1,143 +1,423 @@
-//! What the manifests of a watched folder ask for: a file is ready when a manifest lists it, everything listed there is
-//! whole, and all of it is what the manifest says. Listed paths are known here in their composed form (NFC).
+//! What the checksum lists of a watched folder ask for: a file is ready when every list that speaks of it has been read,
+//! everything that those lists name is whole, and all of it is what they say. Listed paths are known here in their
+//! composed form (NFC).
 //!
-//! **In**: manifests as they were read, what was verified. **Out**: which manifests are complete, what each file waits
-//! for, what is to be verified. Pure.
+//! **In**: lists as they were read, digests of files. **Out**: what each file waits for, what is to be read and measured,
+//! what is wrong. Pure.
+//!
+//! **Guarantees.** What is kept of a file is not a verdict but its digests, with the state in which they were taken: each
+//! list in its present state is held against them, so that a list that comes later, disagrees or is corrected counts at
+//! once. A list that is there and not read in its present state holds everything that it may speak of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::manifest::Listed;
+use super::manifest::checksum::{Algorithm, Checksum};
+use super::manifest::measure::Digests;
+use super::manifest::{ASC_FOLDER, Listed, effective, history_of, scope};
+use super::package::top_level;
 use masv_platform::FileIdentity;
 use masv_rules::composed;
+
+/// Most files of one list whose differences are told one by one.
+const MOST_TOLD: usize = 20;
 
 /// How a listed file stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
-    /// It is not there, or not whole yet.
-    Missing,
+    /// It is not there.
+    Absent,
+    /// It is there, but not whole yet.
+    NotWhole,
     /// It is whole and to be sent.
     Whole(FileIdentity),
-    /// It was sent already, or the rule does not send such files.
-    Settled,
+    /// It was sent already.
+    Sent,
+    /// There or not, this rule does not send such a file.
+    NotSent,
+}
+
+/// Says how a listed file of that size, where the list gives one, stands.
+pub type PresenceOf<'a> = &'a dyn Fn(&Path, Option<u64>) -> Presence;
+
+/// What a rule does with files that no list names.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// They are sent when the lists around them are complete.
+    pub sends_unlisted: bool,
+    /// A top-level folder goes as a whole, or not at all.
+    pub per_folder: bool,
+}
+
+/// How a list stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    /// Everything that it names is there and right.
+    Complete,
+    /// It waits for a file.
+    Waits(String),
+    /// It is not understood, or files are not what it says.
+    Wrong(Vec<String>),
+}
+
+/// What a list says of one file, held against the file.
+enum Verdict {
+    Right,
+    Waits(String),
+    Wrong(String),
 }
 
 #[derive(Debug)]
-struct Manifest {
+struct List {
     identity: FileIdentity,
     listed: Result<Vec<Listed>, String>,
-    /// What it waits for; `None` when all is there and right.
-    waits: Option<String>,
+    /// What it asks for, given the later generations of its history; empty outside one.
+    effective: Option<Vec<Listed>>,
+    standing: Standing,
 }
 
-/// The manifests of a folder.
+impl List {
+    fn files(&self) -> &[Listed] {
+        self.effective.as_deref().or(self.listed.as_deref().ok()).unwrap_or_default()
+    }
+}
+
+/// What was found out of a file by reading it.
+#[derive(Debug)]
+struct Measured {
+    identity: FileIdentity,
+    digests: Result<Digests, String>,
+}
+
+/// The checksum lists of a folder.
 #[derive(Debug, Default)]
 pub struct Listing {
-    manifests: BTreeMap<Arc<Path>, Manifest>,
+    lists: BTreeMap<Arc<Path>, List>,
+    /// Lists that are there and were not read in their present state, and why not.
+    pending: BTreeMap<Arc<Path>, &'static str>,
+    /// Lists that are not understood.
+    broken: Vec<Arc<Path>>,
     listed_in: BTreeMap<PathBuf, Vec<Arc<Path>>>,
-    /// What was found out of files by reading them: nothing wrong, or what.
-    verified: BTreeMap<PathBuf, (FileIdentity, Option<String>)>,
+    measured: BTreeMap<PathBuf, Measured>,
+    /// What was not measured counts as right: for a rehearsal.
+    trusting: bool,
 }
 
 impl Listing {
-    /// Whether the manifest has to be read: it is new, or another than the one that was read.
+    /// Whether the list has to be read: it is new, or another than the one that was read.
     #[must_use]
     pub fn needs_reading(&self, path: &Path, identity: &FileIdentity) -> bool {
-        self.manifests.get(path).is_none_or(|manifest| manifest.identity != *identity)
+        self.lists.get(path).is_none_or(|list| list.identity != *identity)
     }
 
-    /// A manifest was read.
+    /// A list was read.
     pub fn take(&mut self, path: &Arc<Path>, identity: FileIdentity, listed: Result<Vec<Listed>, String>) {
-        self.remove(path);
-        let compose = |file: Listed| Listed { path: composed(&file.path).into_owned(), ..file };
-        let listed = listed.map(|files| files.into_iter().map(compose).collect::<Vec<_>>());
-        for file in listed.iter().flatten() {
+        self.forget_list(path);
+        let compose = |file: Listed| Listed {
+            path: composed(&file.path).into_owned(),
+            renamed_from: file.renamed_from.map(|path| composed(&path).into_owned()),
+            ..file
+        };
+        let listed = listed.map(|files| files.into_iter().map(compose).collect());
+        let standing = Standing::Waits("is about to be compared with what is there".to_owned());
+        self.lists.insert(Arc::clone(path), List { identity, listed, effective: None, standing });
+        self.enter(path);
+        self.rebuild_history(path);
+    }
+
+    /// A file, possibly a list, is gone or was taken.
+    pub fn remove(&mut self, path: &Path) {
+        self.measured.remove(&*composed(path));
+        if self.forget_list(path) {
+            self.rebuild_history(path);
+        }
+    }
+
+    /// Digests of a file were computed while it was in that state, or it could not be read.
+    pub fn measured(&mut self, path: &Path, identity: FileIdentity, digests: Result<Digests, String>) {
+        let path = composed(path).into_owned();
+        match (self.measured.get_mut(&path), digests) {
+            (Some(Measured { identity: seen, digests: Ok(known) }), Ok(digests)) if *seen == identity => {
+                known.extend(digests);
+            }
+            (_, digests) => drop(self.measured.insert(path, Measured { identity, digests })),
+        }
+    }
+
+    /// Lets what was not measured count as right.
+    pub fn trust(&mut self) {
+        self.trusting = true;
+    }
+
+    fn forget_list(&mut self, path: &Path) -> bool {
+        let Some(list) = self.lists.remove(path) else { return false };
+        self.leave(path, list.files());
+        true
+    }
+
+    fn enter(&mut self, path: &Arc<Path>) {
+        let Some(list) = self.lists.get(path) else { return };
+        for file in list.files() {
             self.listed_in.entry(file.path.clone()).or_default().push(Arc::clone(path));
         }
-        let waits = Some("is about to be compared with what is there".to_owned());
-        self.manifests.insert(Arc::clone(path), Manifest { identity, listed, waits });
     }
 
-    /// A file, possibly a manifest, is gone or was taken.
-    pub fn remove(&mut self, path: &Path) {
-        self.verified.remove(&*composed(path));
-        let Some(manifest) = self.manifests.remove(path) else { return };
-        for file in manifest.listed.iter().flatten() {
-            if let Some(lists) = self.listed_in.get_mut(&file.path) {
-                lists.retain(|one| **one != *path);
+    fn leave(&mut self, path: &Path, files: &[Listed]) {
+        for file in files {
+            let Some(lists) = self.listed_in.get_mut(&file.path) else { continue };
+            lists.retain(|one| **one != *path);
+            if lists.is_empty() {
+                self.listed_in.remove(&file.path);
             }
         }
-        self.listed_in.retain(|_, lists| !lists.is_empty());
     }
 
-    /// A listed file was compared with its manifest.
-    pub fn verified(&mut self, path: PathBuf, identity: FileIdentity, wrong: Option<String>) {
-        self.verified.insert(composed(&path).into_owned(), (identity, wrong));
+    /// Looks at all generations of the list's history anew.
+    fn rebuild_history(&mut self, path: &Path) {
+        let Some(history) = history_of(path) else { return };
+        let generations: Vec<Arc<Path>> =
+            self.lists.keys().filter(|list| history_of(list) == Some(history)).map(Arc::clone).collect();
+        let listed: Vec<&[Listed]> = generations
+            .iter()
+            .filter_map(|one| self.lists.get(one))
+            .map(|list| list.listed.as_deref().unwrap_or_default())
+            .collect();
+        for (generation, files) in generations.iter().zip(effective(&listed)) {
+            let Some(list) = self.lists.get_mut(generation) else { continue };
+            let before = list.effective.replace(files);
+            let before = before.or_else(|| list.listed.clone().ok()).unwrap_or_default();
+            self.leave(generation, &before);
+            self.enter(generation);
+        }
     }
 
-    /// Looks which manifests are complete.
-    pub fn refresh(&mut self, presence: &dyn Fn(&Path) -> Presence) {
-        for manifest in self.manifests.values_mut() {
-            manifest.waits = match &manifest.listed {
-                Err(reason) => Some(format!("the manifest {reason}")),
-                Ok(listed) => listed.iter().find_map(|file| waits_for(&self.verified, file, presence)),
+    /// Looks how the lists stand. `there` are those that are there, with their state if they are whole.
+    pub fn refresh(&mut self, there: &[(Arc<Path>, Option<FileIdentity>)], presence: PresenceOf<'_>) {
+        self.pending.clear();
+        for (path, identity) in there {
+            match identity {
+                None => drop(self.pending.insert(Arc::clone(path), "is not whole yet")),
+                Some(identity) if self.needs_reading(path, identity) => {
+                    self.pending.insert(Arc::clone(path), "is about to be read");
+                }
+                Some(_) => {}
+            }
+        }
+        let broken = self.lists.iter().filter(|(_, list)| list.listed.is_err());
+        self.broken = broken.map(|(path, _)| Arc::clone(path)).collect();
+        let standings: Vec<(Arc<Path>, Standing)> =
+            self.lists.iter().map(|(path, list)| (Arc::clone(path), self.standing(list, presence))).collect();
+        for (path, standing) in standings {
+            if let Some(list) = self.lists.get_mut(&path) {
+                list.standing = standing;
+            }
+        }
+    }
+
+    fn standing(&self, list: &List, presence: PresenceOf<'_>) -> Standing {
+        if let Err(reason) = &list.listed {
+            return Standing::Wrong(vec![reason.clone()]);
+        }
+        let (mut waits, mut wrong) = (None, Vec::new());
+        for file in list.files() {
+            match self.verdict(file, presence) {
+                Verdict::Right => {}
+                Verdict::Waits(reason) => drop(waits.get_or_insert(reason)),
+                Verdict::Wrong(reason) => wrong.push(reason),
+            }
+        }
+        match waits {
+            _ if !wrong.is_empty() => Standing::Wrong(wrong),
+            Some(reason) => Standing::Waits(reason),
+            None => Standing::Complete,
+        }
+    }
+
+    fn verdict(&self, file: &Listed, presence: PresenceOf<'_>) -> Verdict {
+        let name = file.path.display();
+        let identity = match presence(&file.path, file.size) {
+            Presence::Sent | Presence::NotSent => return Verdict::Right,
+            Presence::Absent => return Verdict::Waits(format!("`{name}` is listed and not there")),
+            Presence::NotWhole => return Verdict::Waits(format!("`{name}` is listed and not whole yet")),
+            Presence::Whole(identity) => identity,
+        };
+        if let Some(day) = &file.failed {
+            return Verdict::Wrong(format!("its history says that verifying `{name}` failed on {day}"));
+        }
+        if let Some(expected) = file.size.filter(|expected| *expected != identity.size) {
+            return Verdict::Wrong(format!("`{name}` has {} bytes, the list says {expected}", identity.size));
+        }
+        if file.checksums.is_empty() {
+            return Verdict::Wrong(match file.unknown.as_slice() {
+                [] => format!("`{name}` is listed without a checksum"),
+                kinds => format!("`{name}` has only checksums that are not understood ({})", kinds.join(", ")),
+            });
+        }
+        let digests = match self.measured.get(&file.path).filter(|measured| measured.identity == identity) {
+            Some(Measured { digests: Err(reason), .. }) => {
+                return Verdict::Wrong(format!("`{name}` cannot be read: {reason}"));
+            }
+            Some(Measured { digests: Ok(digests), .. }) => digests,
+            None if self.trusting => return Verdict::Right,
+            None => return Verdict::Waits(format!("`{name}` is being compared")),
+        };
+        for checksum in &file.checksums {
+            if missing(checksum, digests).next().is_some() {
+                return Verdict::Waits(format!("`{name}` is being compared"));
+            }
+            if let Some(difference) = difference(checksum, digests) {
+                return Verdict::Wrong(format!("`{name}` {difference}"));
+            }
+        }
+        Verdict::Right
+    }
+
+    /// Whether a whole file waits for nothing that lists ask for.
+    #[must_use]
+    pub fn is_ready(&self, path: &Path, policy: Policy) -> bool {
+        if self.pending.keys().any(|list| may_speak_of(list, path)) {
+            return false;
+        }
+        if let Some(list) = self.lists.get(path) {
+            return list.standing == Standing::Complete;
+        }
+        let complete = |list: &Arc<Path>| self.lists.get(list).is_some_and(|list| list.standing == Standing::Complete);
+        if policy.per_folder && self.broken_beside(path).is_some() {
+            return false;
+        }
+        match self.listed_in.get(&*composed(path)) {
+            Some(lists) => lists.iter().all(complete),
+            None => match self.around(path, policy) {
+                lists if lists.is_empty() => false,
+                lists => lists.iter().all(|list| complete(list)),
+            },
+        }
+    }
+
+    /// The lists that an unlisted file goes with: those of its history, or all around it if it is sent without being
+    /// listed.
+    fn around(&self, path: &Path, policy: Policy) -> Vec<&Arc<Path>> {
+        let history = path.ancestors().skip(1).find(|folder| folder.file_name().is_some_and(|name| name == ASC_FOLDER));
+        let of_history = |list: &&Arc<Path>| history.is_some() && history_of(list) == history;
+        let beside = |list: &&Arc<Path>| policy.sends_unlisted && may_speak_of(list, path);
+        self.lists.keys().filter(|list| of_history(list) || beside(list)).collect()
+    }
+
+    /// A list that is not understood in the same top-level folder.
+    fn broken_beside(&self, path: &Path) -> Option<(&Arc<Path>, &String)> {
+        let top = top_level(path);
+        let beside = self.broken.iter().find(|list| list.starts_with(top) && list.components().count() > 1)?;
+        Some((beside, self.lists.get(beside)?.listed.as_ref().err()?))
+    }
+
+    /// What a whole file waits for that is not ready.
+    #[must_use]
+    pub fn reason(&self, path: &Path, policy: Policy, presence: PresenceOf<'_>) -> String {
+        if let Some((list, why)) = self.pending.iter().find(|(list, _)| may_speak_of(list, path)) {
+            return match **list == *path {
+                true => format!("the list {why}"),
+                false => format!("waits for the list `{}`, which {why}", list.display()),
             };
         }
-    }
-
-    /// What a file waits for that is whole: `None` when nothing.
-    #[must_use]
-    pub fn waits(&self, path: &Path) -> Option<String> {
-        if let Some(manifest) = self.manifests.get(path) {
-            return manifest.waits.clone();
+        if let Some(list) = self.lists.get(path) {
+            return told(list).map_or_else(
+                || "is ready".to_owned(),
+                |why| match list.listed {
+                    Ok(_) => why,
+                    Err(_) => format!("the list {why}"),
+                },
+            );
         }
-        let Some(lists) = self.listed_in.get(&*composed(path)) else {
-            return Some("waits for a manifest that lists it".to_owned());
-        };
-        let mut waits = None;
-        for list in lists {
-            let reason = self.manifests.get(list)?.waits.as_ref()?;
-            waits = Some(format!("waits for its manifest `{}`: {reason}", list.display()));
-        }
-        waits
-    }
-
-    /// Listed files that are whole and were not compared with their manifest yet.
-    #[must_use]
-    pub fn to_verify(&self, presence: &dyn Fn(&Path) -> Presence) -> Vec<(Listed, FileIdentity)> {
-        let listed = self.manifests.values().filter_map(|manifest| manifest.listed.as_ref().ok()).flatten();
-        let unverified = listed.filter_map(|file| match presence(&file.path) {
-            Presence::Whole(identity) if !is_verified(&self.verified, &file.path, &identity) => {
-                Some((file.clone(), identity))
+        let waits = |name: &Arc<Path>, why: String| format!("waits for its list `{}`: {why}", name.display());
+        let of_list = |name: &Arc<Path>| Some(waits(name, told(self.lists.get(name)?)?));
+        if let Some(lists) = self.listed_in.get(&*composed(path)) {
+            let own = lists.iter().find_map(|name| {
+                let file = self.lists.get(name)?.files().iter().find(|file| file.path == *composed(path))?;
+                match self.verdict(file, presence) {
+                    Verdict::Wrong(why) => Some(waits(name, why)),
+                    Verdict::Right | Verdict::Waits(_) => None,
+                }
+            });
+            if let Some(found) = own.or_else(|| lists.iter().find_map(of_list)) {
+                return found;
             }
+        }
+        if let Some(found) = self.around(path, policy).into_iter().find_map(of_list) {
+            return found;
+        }
+        let broken = self.broken.iter().filter(|list| may_speak_of(list, path));
+        let broken = broken.filter_map(|list| Some((list, self.lists.get(list)?.listed.as_ref().err()?))).next();
+        if let Some((list, why)) = broken.or_else(|| self.broken_beside(path)) {
+            return format!("waits for the list `{}`, which {why}", list.display());
+        }
+        if self.lists.keys().any(|list| may_speak_of(list, path)) {
+            return "is in no checksum list: list it, exclude it, or set `unlisted: send`".to_owned();
+        }
+        "waits for a checksum list that names it".to_owned()
+    }
+
+    /// Listed files that are whole and have to be read, with the digests to compute.
+    #[must_use]
+    pub fn to_measure(&self, presence: PresenceOf<'_>) -> Vec<(PathBuf, FileIdentity, BTreeSet<Algorithm>)> {
+        let mut wanted: BTreeMap<&Path, (FileIdentity, BTreeSet<Algorithm>)> = BTreeMap::new();
+        for file in self.lists.values().flat_map(List::files).filter(|file| !file.checksums.is_empty()) {
+            let Presence::Whole(identity) = presence(&file.path, file.size) else { continue };
+            let known = self.measured.get(&file.path).filter(|measured| measured.identity == identity);
+            let missing: Vec<Algorithm> = match known.map(|known| &known.digests) {
+                Some(Err(_)) => continue,
+                Some(Ok(digests)) => file.checksums.iter().flat_map(|one| missing(one, digests)).collect(),
+                None => file.checksums.iter().flat_map(|one| one.algorithms.iter().copied()).collect(),
+            };
+            if !missing.is_empty() {
+                wanted.entry(&file.path).or_insert((identity, BTreeSet::new())).1.extend(missing);
+            }
+        }
+        wanted.into_iter().map(|(path, (identity, algorithms))| (path.to_owned(), identity, algorithms)).collect()
+    }
+
+    /// What is wrong, list by list and the first of it, for a person; not what is only waited for.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let wrong = self.lists.iter().filter_map(|(path, list)| match &list.standing {
+            Standing::Wrong(reasons) => Some(reasons.iter().take(MOST_TOLD).map(move |reason| (path, list, reason))),
             _ => None,
         });
-        unverified.collect()
+        let tell = |(path, list, reason): (&Arc<Path>, &List, &String)| match list.listed {
+            Ok(_) => format!("the list `{}`: {reason}", path.display()),
+            Err(_) => format!("the list `{}` {reason}", path.display()),
+        };
+        wrong.flatten().map(tell).collect()
     }
 }
 
-fn is_verified(
-    verified: &BTreeMap<PathBuf, (FileIdentity, Option<String>)>,
-    path: &Path,
-    identity: &FileIdentity,
-) -> bool {
-    verified.get(path).is_some_and(|(seen, _)| seen == identity)
+/// Whether the list could name the file.
+fn may_speak_of(list: &Path, file: &Path) -> bool {
+    list == file || file.starts_with(scope(list))
 }
 
-fn waits_for(
-    verified: &BTreeMap<PathBuf, (FileIdentity, Option<String>)>,
-    file: &Listed,
-    presence: &dyn Fn(&Path) -> Presence,
-) -> Option<String> {
-    let name = file.path.display();
-    match presence(&file.path) {
-        Presence::Settled => None,
-        Presence::Missing => Some(format!("`{name}` is listed and not there, or not whole yet")),
-        Presence::Whole(identity) => match verified.get(&file.path) {
-            Some((seen, None)) if *seen == identity => None,
-            Some((seen, Some(wrong))) if *seen == identity => Some(format!("`{name}` {wrong}")),
-            _ => Some(format!("`{name}` is being compared")),
-        },
+fn told(list: &List) -> Option<String> {
+    match &list.standing {
+        Standing::Complete => None,
+        Standing::Waits(reason) => Some(reason.clone()),
+        Standing::Wrong(reasons) => reasons.first().cloned(),
     }
 }
+
+fn missing<'a>(checksum: &'a Checksum, digests: &'a Digests) -> impl Iterator<Item = Algorithm> + 'a {
+    checksum.algorithms.iter().copied().filter(|algorithm| !digests.contains_key(algorithm))
+}
+
+/// How the file differs from its checksum; `None` when it does not.
+fn difference(checksum: &Checksum, digests: &Digests) -> Option<String> {
+    let found = |algorithm: &Algorithm| digests.get(algorithm);
+    if checksum.algorithms.iter().filter_map(found).any(|digest| *digest == checksum.digest) {
+        return None;
+    }
+    let likely = checksum.algorithms.first()?;
+    let (found, expected) = (hex::encode(found(likely)?), hex::encode(&checksum.digest));
+    Some(format!("has the {} checksum {found}, the list says {expected}", likely.name()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,12 +12,14 @@
 //!
 //! How it works: one task per rule ([`runner`]) looks at the folder ([`scan`], sooner on [`fs_events`]), puts what it
 //! found on its [`planner`], where everything is decided by pure functions ([`classifier`], [`dedup`], [`settle`],
-//! [`package`], [`trigger`], [`open`]), and carries the decisions out ([`dispatch`], [`upload_sink`], [`post_actions`]).
+//! [`package`], [`trigger`], [`open`]), and carries the decisions out ([`dispatch`], [`upload_sink`], [`post_actions`], [`aftercare`]).
 //!
 //! Must never know: how files are sent, HTTP.
 
+mod aftercare;
 mod beneath;
 mod classifier;
+mod copy_over;
 mod dedup;
 mod dispatch;
 mod dry_run;

@@ -18,17 +18,14 @@
 //! Must never know: rules, what is decided.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::OFlags;
-
-use super::beneath::open_beneath;
 use super::fs_events::{FsEvents, Silence};
 use super::mounts::silent_file_system_of;
 use super::write_tracker::Written;
-use masv_platform::{FileIdentity, OpenForWriting, open_for_writing};
+use masv_platform::{FileIdentity, Folder, OpenForWriting, open_for_writing};
 
 /// Device and inode of a file.
 pub type FileId = (u64, u64);
@@ -50,10 +47,10 @@ pub enum Writing {
 /// Whether the files (paths relative to `root`, the watched folder, with what they were last seen to be) are being written,
 /// in the order of `files`.
 #[must_use]
-pub fn is_being_written(events: &FsEvents, root: impl AsFd, files: &[(&Path, FileIdentity)]) -> Vec<Writing> {
+pub fn is_being_written(events: &FsEvents, root: &Folder, files: &[(&Path, FileIdentity)]) -> Vec<Writing> {
     let asked: Vec<(OpenForWriting, Option<&'static str>)> = match events.silence() {
         Some(Silence::FileSystem(name)) => vec![(OpenForWriting::Unknown, Some(name)); files.len()],
-        _ => files.iter().map(|(path, _)| lease(root.as_fd(), path)).collect(),
+        _ => files.iter().map(|(path, _)| lease(root, path)).collect(),
     };
     let uncleared = files.iter().zip(&asked).filter(|(_, (lease, _))| *lease != OpenForWriting::No);
     let holders = writers_of(&uncleared.map(|((_, identity), _)| *identity).collect::<Vec<_>>());
@@ -65,8 +62,8 @@ pub fn is_being_written(events: &FsEvents, root: impl AsFd, files: &[(&Path, Fil
 }
 
 /// What a lease on the file says, and its file system's name where that tells of no writers elsewhere.
-fn lease(root: BorrowedFd<'_>, path: &Path) -> (OpenForWriting, Option<&'static str>) {
-    let Ok(file) = open_beneath(root, path, OFlags::RDONLY | OFlags::NONBLOCK) else {
+fn lease(root: &Folder, path: &Path) -> (OpenForWriting, Option<&'static str>) {
+    let Ok((file, _)) = root.open_file(path) else {
         return (OpenForWriting::Unknown, None);
     };
     match silent_file_system_of(file.as_fd()) {

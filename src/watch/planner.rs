@@ -19,7 +19,7 @@ use super::dedup::{DedupDecision, judge};
 use super::dispatch::{Chosen, Surroundings, group_of};
 use super::listing::Listing;
 use super::open_handles::Writing;
-use super::package::{Gate, Item, Package, Plan, Standing, plan};
+use super::package::{Gate, Item, Package, Plan, Standing, plan, top_level};
 use super::scan::Look;
 use super::settle::{Hold, SettleTimes, Settling, Stage};
 use super::snapshot::{Changes, Known, Snapshot};
@@ -54,8 +54,10 @@ pub struct Planner {
     marked: BTreeMap<Arc<Path>, Duration>,
     blocks: BTreeMap<Arc<Path>, Block>,
     listing: Listing,
-    /// The manifests that are there.
+    /// The checksum lists that are there.
     manifests: BTreeSet<Arc<Path>>,
+    /// Of each top-level entry with a file that was not ready when packages were last planned, the first such file.
+    in_the_way: BTreeMap<PathBuf, Arc<Path>>,
     /// Paths on disk whose composed form is another, by that form.
     decomposed: HashMap<PathBuf, Arc<Path>>,
     /// Files whose content is to be compared with what was sent.
@@ -83,6 +85,7 @@ impl Planner {
             blocks: BTreeMap::new(),
             listing: Listing::default(),
             manifests: BTreeSet::new(),
+            in_the_way: BTreeMap::new(),
             decomposed: HashMap::new(),
             comparing: BTreeSet::new(),
             contents: HashMap::new(),
@@ -136,13 +139,13 @@ impl Planner {
             if let Cow::Owned(form) = composed(path) {
                 self.decomposed.insert(form, Arc::clone(path));
             }
-            if matches!(&self.rule().ready, Ready::Manifest { patterns } if patterns.matches(path)) {
+            if self.sieve.is_list(path) {
                 self.manifests.insert(Arc::clone(path));
             }
             self.blocks.remove(path);
             self.marked.remove(path);
             match self.inventory.get(path).map(|known| (known.kind, known.identity)) {
-                Some((Kind::Unfinished, identity)) => self.settling.observe(now, path, identity),
+                Some((Kind::Unfinished | Kind::List, identity)) => self.settling.observe(now, path, identity),
                 Some((Kind::Item, identity)) if self.settling.get(path).is_some() => {
                     self.settling.observe(now, path, identity);
                 }
@@ -284,14 +287,15 @@ impl Planner {
     }
 
     fn items(&mut self, now: Duration) -> Vec<Item> {
-        if matches!(self.rule().ready, Ready::Manifest { .. }) {
-            let mut listing = std::mem::take(&mut self.listing);
-            listing.refresh(&|path| self.presence(path));
-            self.listing = listing;
-        }
+        self.refresh_lists();
+        let mut in_the_way = BTreeMap::new();
         let mut items = Vec::with_capacity(self.settling.count());
         for (path, pending) in self.settling.iter() {
-            let unfinished = self.inventory.get(path).is_none_or(|known| known.kind != Kind::Item);
+            let kind = self.inventory.get(path).map(|known| known.kind);
+            if kind == Some(Kind::List) {
+                continue; // Read, never sent: what it may speak of waits for it.
+            }
+            let unfinished = kind != Some(Kind::Item);
             let marked = match &pending.stage {
                 Stage::Whole(_) if !unfinished => self.ready_beyond_settled(path),
                 _ => false,
@@ -311,6 +315,9 @@ impl Planner {
                 Stage::Whole(_) if !marked => Standing::Waiting,
                 Stage::Whole(at) => Standing::Ready((*at).max(since_marked)),
             };
+            if !matches!(standing, Standing::Ready(_)) {
+                in_the_way.entry(top_level(path).to_owned()).or_insert_with(|| Arc::clone(path));
+            }
             items.push(Item {
                 path: Arc::clone(path),
                 size: pending.identity.size,
@@ -319,6 +326,7 @@ impl Planner {
                 standing,
             });
         }
+        self.in_the_way = in_the_way;
         items
     }
 
@@ -327,8 +335,8 @@ impl Planner {
     pub fn chosen(&self, package: &Package) -> Vec<Chosen> {
         let chosen = package.files.iter().filter_map(|path| {
             let identity = self.settling.get(path).filter(|file| file.is_whole())?.identity;
-            let target = self.inventory.get(path).and_then(|known| known.target.clone());
-            Some(Chosen { relative: Arc::clone(path), identity, target })
+            let known = self.inventory.get(path)?;
+            Some(Chosen { relative: Arc::clone(path), identity, owner: known.owner, target: known.target.clone() })
         });
         chosen.collect()
     }

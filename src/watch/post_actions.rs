@@ -3,32 +3,42 @@
 //! **In**: an [`Errand`] for the files of one upload. **Out**: what became of each. Blocks; a worker of its own runs
 //! them one after the other, since a move to another file system takes as long as copying does.
 //!
-//! **Guarantees.** Those of [`super::relocate`]; besides, a file that somebody holds open for writing waits.
+//! **Guarantees.** Those of [`super::relocate`]; besides, a file that somebody holds open for writing waits, and one that is
+//! taken away is held as long as a writer whom nobody sees may still write to it ([`super::aftercare`]). The watched
+//! folder and the folders that files are moved into are opened once and held: neither a link in the watched folder nor one
+//! below the folder that the rule names leads anything elsewhere.
 //!
 //! **On a crash** nothing is lost or repeated: the ledger says that the file was sent, the file is still there, so the
 //! next start makes the same errand again.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::beneath;
 use super::describe;
 use super::fs_events::FsEvents;
 use super::open_handles::{Writing, is_being_written};
-use super::relocate::{self, Refused, Sent, Told};
-use crate::model::Problem;
-use masv_platform::{FileIdentity, crash_point};
+use super::relocate::{self, Place, Refused, Sent, Target, Told};
+use crate::model::{Held, Problem};
+use masv_platform::{FileIdentity, Folder, crash_point};
+use masv_rules::OWN_PREFIX;
+
+/// Bytes of a reason that is read to see whether it is written already.
+const LONGEST_REASON: u64 = 64 << 10;
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Remove the files.
     Delete,
-    /// Move them into this folder; each keeps its path below it.
+    /// Move them into this folder; each keeps its path below it. The path is a real one: no link is followed in it.
     Move(PathBuf),
-    /// Move them into this folder, sent or not, and write there why their upload failed.
+    /// The same for files of a failed upload, sent or not; why it failed is written there.
     Quarantine(PathBuf, Problem),
 }
 
@@ -73,27 +83,31 @@ pub struct Progress<'a> {
     pub name: &'a dyn Fn(&Path, &FileIdentity),
     /// Of a file that is copied to another file system: its path in the watched folder, bytes copied, bytes in all.
     pub copied: &'a dyn Fn(&Path, u64, u64),
+    /// Of a file that is about to be taken away: its path in the watched folder, its state, and where it will be.
+    pub hold: &'a dyn Fn(&Path, &FileIdentity, Held) -> Result<(), String>,
 }
 
 /// Carries out an errand. `events` are those of the watched folder: they tell who writes.
 pub fn carry_out(errand: &Errand, events: &FsEvents, progress: &Progress<'_>) -> Vec<(Arc<Path>, Fate)> {
-    let files: Vec<_> = errand.files.iter().map(|file| (&*file.relative, file.sent.identity)).collect();
-    let writing = match beneath::open_root(&errand.root) {
-        Ok(root) => is_being_written(events, &root, &files),
+    let root = match beneath::open_root(&errand.root) {
+        Ok(root) => root,
         Err(offline) => {
             let later = |file: &Handled| (Arc::clone(&file.relative), Fate::Later(offline.to_string()));
             return errand.files.iter().map(later).collect();
         }
     };
+    let files: Vec<_> = errand.files.iter().map(|file| (&*file.relative, file.sent.identity)).collect();
+    let writing = is_being_written(events, &root, &files);
+    let work = Work { errand, root, targets: RefCell::default() };
     let mut results = Vec::with_capacity(errand.files.len());
     let mut emptied: BTreeSet<PathBuf> = BTreeSet::new();
     for (file, writing) in errand.files.iter().zip(writing) {
         let result = match writing {
             Writing::By(who) => Fate::Later(format!("is held open for writing by {who}")),
-            Writing::No | Writing::Unseen(_) => one(errand, file, progress),
+            Writing::No | Writing::Unseen(_) => work.one(file, progress),
         };
         if result == Fate::Done {
-            file.markers.iter().for_each(|marker| take_along(errand, marker));
+            file.markers.iter().for_each(|marker| work.take_along(marker));
             emptied.extend(file.relative.ancestors().skip(1).map(Path::to_owned));
         }
         results.push((Arc::clone(&file.relative), result));
@@ -101,71 +115,159 @@ pub fn carry_out(errand: &Errand, events: &FsEvents, progress: &Progress<'_>) ->
     // Deepest first, so that a folder of emptied folders is empty when its turn comes.
     for folder in emptied.iter().rev().filter(|folder| folder.components().count() > errand.keeps_levels) {
         // It fails where something is left, and then the folder is to stay.
-        let _ = std::fs::remove_dir(errand.root.join(folder));
+        let _ = work.root.parent_of(folder).and_then(|(parent, name)| parent.remove_folder(&name));
     }
     results
 }
 
-fn one(errand: &Errand, file: &Handled, progress: &Progress<'_>) -> Fate {
-    let path = errand.root.join(&file.relative);
-    let told = Told {
-        name: &|target| (progress.name)(target, &file.sent.identity),
-        copied: &|copied, of| (progress.copied)(&file.relative, copied, of),
-    };
-    crash_point("after.before");
-    let done = match &errand.action {
-        Action::Delete => relocate::remove(&path, &file.sent),
-        Action::Move(folder) => relocate::relocate(&path, &folder.join(&file.relative), &file.sent, &told).map(drop),
-        Action::Quarantine(folder, problem) => quarantine(&path, folder, file, problem, &told),
-    };
-    match done {
-        Ok(()) | Err(Refused::Gone) => Fate::Done,
-        Err(Refused::Changed) => Fate::Changed,
-        Err(error) => Fate::Later(describe(&error)),
-    }
+/// An errand under way, with the folders that it works in held open.
+struct Work<'a> {
+    errand: &'a Errand,
+    root: Folder,
+    /// By their paths below the folder that files are moved into.
+    targets: RefCell<HashMap<PathBuf, Rc<Target>>>,
 }
 
-/// Moves a file of a failed upload as it is now. Why it failed stands beside its top-level entry before it is there.
-fn quarantine(path: &Path, folder: &Path, file: &Handled, problem: &Problem, told: &Told<'_>) -> Result<(), Refused> {
-    let metadata = std::fs::symlink_metadata(path).map_err(|_| Refused::Gone)?;
-    let now = Sent { identity: FileIdentity::of(&metadata), checksum: None };
-    let unwritten = RefCell::new(None);
-    let name = |target: &Path| {
-        (told.name)(target);
-        *unwritten.borrow_mut() = write_reason(folder, target, problem).err();
-        crash_point("after.noted");
-    };
-    relocate::relocate(path, &folder.join(&file.relative), &now, &Told { name: &name, copied: told.copied })?;
-    unwritten.into_inner().map_or(Ok(()), Err)
-}
-
-/// Writes why an upload failed beside the top-level entry that `target` (absolute) will lie in.
-fn write_reason(folder: &Path, target: &Path, problem: &Problem) -> Result<(), Refused> {
-    let relative = target.strip_prefix(folder).unwrap_or(target);
-    let mut name = super::package::top_level(relative).as_os_str().to_owned();
-    name.push(".error.txt");
-    let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!("\nWhat to do: {hint}\n"));
-    let text = format!("{}\nCode: {}\n{hint}", problem.message, problem.code);
-    let beside = folder.join(name);
-    if std::fs::read_to_string(&beside).is_ok_and(|written| written == text) {
-        return Ok(()); // Of a folder of ten thousand files it is written once.
-    }
-    std::fs::write(&beside, text).map_err(|source| Refused::Io { what: "write", path: beside, source })
-}
-
-/// A marker goes the way of the file that it made ready; no content of anybody's is in it.
-fn take_along(errand: &Errand, marker: &Path) {
-    let path = errand.root.join(marker);
-    let Ok(metadata) = std::fs::symlink_metadata(&path) else { return };
-    let state = Sent { identity: FileIdentity::of(&metadata), checksum: None };
-    let taken = match &errand.action {
-        Action::Delete => relocate::remove(&path, &state),
-        Action::Move(folder) | Action::Quarantine(folder, _) => {
-            let nobody = Told { name: &|_| {}, copied: &|_, _| {} };
-            relocate::relocate(&path, &folder.join(marker), &state, &nobody).map(drop)
+impl Work<'_> {
+    fn one(&self, file: &Handled, progress: &Progress<'_>) -> Fate {
+        let told = Told {
+            name: &|target| (progress.name)(target, &file.sent.identity),
+            copied: &|copied, of| (progress.copied)(&file.relative, copied, of),
+            hold: Some(&|found, held| {
+                let above = file.relative.parent().unwrap_or(Path::new(""));
+                let held = match held {
+                    Held::Hidden(name) => Held::Hidden(above.join(name)),
+                    // What failed to be sent is kept anyway.
+                    Held::Moved(_) if matches!(self.errand.action, Action::Quarantine(..)) => return Ok(()),
+                    moved @ Held::Moved(_) => moved,
+                };
+                (progress.hold)(&file.relative, found, held).map_err(Refused::Unkept)
+            }),
+        };
+        crash_point("after.before");
+        match self.act(file, &told) {
+            Ok(()) | Err(Refused::Gone) => Fate::Done,
+            Err(Refused::Changed) => Fate::Changed,
+            Err(error) => Fate::Later(describe(&error)),
         }
-    };
-    if let Err(error) = taken {
-        tracing::debug!(marker = %path.display(), error = describe(&error), "a marker stays behind");
     }
+
+    fn act(&self, file: &Handled, told: &Told<'_>) -> Result<(), Refused> {
+        let place = Place::beneath(&self.root, &file.relative)?;
+        match &self.errand.action {
+            Action::Delete => match told.hold {
+                Some(hold) => relocate::hide(&place, &file.sent, hold),
+                None => relocate::remove(&place, &file.sent),
+            },
+            Action::Move(folder) => self.relocate(&place, folder, &file.relative, &file.sent, told),
+            Action::Quarantine(folder, problem) => self.quarantine(&place, folder, file, problem, told),
+        }
+    }
+
+    fn relocate(
+        &self,
+        place: &Place,
+        folder: &Path,
+        relative: &Path,
+        sent: &Sent,
+        told: &Told<'_>,
+    ) -> Result<(), Refused> {
+        let above = relative.parent().unwrap_or(Path::new(""));
+        relocate::check(place, sent)?; // Before folders are made for it.
+        let target = self.target(folder, above)?;
+        relocate::relocate(place, &target, &place.name, sent, told).map(drop)
+    }
+
+    /// The folder that a file is moved into, made where it is missing and held open for the others.
+    fn target(&self, folder: &Path, below: &Path) -> Result<Rc<Target>, Refused> {
+        if let Some(known) = self.targets.borrow().get(below) {
+            return Ok(Rc::clone(known));
+        }
+        let root = Folder::open(Path::new("/")).map_err(Refused::at_target("open"))?;
+        let relative = folder.strip_prefix("/").unwrap_or(folder).join(below);
+        let (opened, _) = root.make_below(&relative).map_err(Refused::at_target("use the folder"))?;
+        let target = Rc::new(Target::from(opened));
+        self.targets.borrow_mut().insert(below.to_owned(), Rc::clone(&target));
+        Ok(target)
+    }
+
+    /// Moves a file of a failed upload as it is now. Why it failed stands beside its top-level entry before it is there.
+    fn quarantine(
+        &self,
+        place: &Place,
+        folder: &Path,
+        file: &Handled,
+        problem: &Problem,
+        told: &Told<'_>,
+    ) -> Result<(), Refused> {
+        let now = Sent { identity: place.look()?.identity, checksum: None };
+        let unwritten = RefCell::new(None);
+        let name = |target: &Path| {
+            (told.name)(target);
+            *unwritten.borrow_mut() = self.write_reason(folder, target, problem).err();
+            crash_point("after.noted");
+        };
+        self.relocate(
+            place,
+            folder,
+            &file.relative,
+            &now,
+            &Told { name: &name, copied: told.copied, hold: told.hold },
+        )?;
+        unwritten.into_inner().map_or(Ok(()), Err)
+    }
+
+    /// Writes why an upload failed beside the top-level entry that `target` (absolute) will lie in.
+    fn write_reason(&self, folder: &Path, target: &Path, problem: &Problem) -> Result<(), Refused> {
+        let beside = self.target(folder, Path::new(""))?;
+        let relative = target.strip_prefix(beside.folder.path()).unwrap_or(target);
+        let mut name = super::package::top_level(relative).as_os_str().to_owned();
+        name.push(".error.txt");
+        let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!("\nWhat to do: {hint}\n"));
+        let text = format!("{}\nCode: {}\n{hint}", problem.message, problem.code);
+        // Of a folder of ten thousand files it is written once.
+        if written(&beside.folder, &name).is_some_and(|before| before == text) {
+            return Ok(());
+        }
+        write_anew(&beside.folder, &name, &text)
+    }
+
+    /// A marker goes the way of the file that it made ready; no content of anybody's is in it.
+    fn take_along(&self, marker: &Path) {
+        let taken = || {
+            let place = Place::beneath(&self.root, marker)?;
+            let state = Sent { identity: place.look()?.identity, checksum: None };
+            match &self.errand.action {
+                Action::Delete => relocate::remove(&place, &state),
+                Action::Move(folder) | Action::Quarantine(folder, _) => {
+                    let nobody = Told { name: &|_| {}, copied: &|_, _| {}, hold: None };
+                    self.relocate(&place, folder, marker, &state, &nobody)
+                }
+            }
+        };
+        match taken() {
+            Ok(()) | Err(Refused::Gone) => {}
+            Err(error) => {
+                tracing::debug!(marker = %marker.display(), error = describe(&error), "a marker stays behind");
+            }
+        }
+    }
+}
+
+fn written(folder: &Folder, name: &OsStr) -> Option<String> {
+    let (file, entry) = folder.open_file(Path::new(name)).ok()?;
+    let read = std::io::read_to_string(file.take(LONGEST_REASON));
+    read.ok().filter(|_| entry.identity.size <= LONGEST_REASON)
+}
+
+/// Writes a text under another name first, so that whatever has its name, such as a link, is replaced and not followed.
+fn write_anew(folder: &Folder, name: &OsStr, text: &str) -> Result<(), Refused> {
+    let made = folder.create_unique(&format!("{OWN_PREFIX}-"), ".part", 0o666);
+    let (temporary, mut file) = made.map_err(Refused::at_target("write in"))?;
+    let written = file.write_all(text.as_bytes()).map_err(Refused::io("write in", folder.path()));
+    let named = written.and_then(|()| folder.replace(&temporary, name).map_err(Refused::at_target("write")));
+    if named.is_err() {
+        let _ = folder.remove_file(&temporary);
+    }
+    named
 }

@@ -1,22 +1,28 @@
-//! Removes and moves files so that nothing that was not sent is ever lost.
+//! Removes and moves files so that nothing that was not sent is ever lost, and nothing is touched but what was meant.
 //!
-//! **In**: a file, what it was like when it was sent. **Out**: it is gone or elsewhere, or the reason why it was left
-//! alone. Blocks.
+//! **In**: a name in an open folder, what the file was like when it was sent. **Out**: it is gone or elsewhere, or the
+//! reason why it was left alone. Blocks.
 //!
 //! **Guarantees.** Only a file that is still what was sent is touched: the same state, or, where that differs (it was
-//! moved here, its mode was changed), the same content by checksum. Nothing is ever overwritten: a taken name is
-//! numbered. Across file systems the file is copied under a hidden name beside its target, read back and compared,
-//! flushed to disk, given its name, and only then removed at its source, if that has not changed meanwhile.
+//! moved here, its mode was changed), the same content by checksum. It is looked at, renamed and removed in folders that are
+//! held open, so that nobody leads any of it elsewhere by exchanging a folder for a link. Nothing is ever overwritten: a
+//! taken name is numbered. How a file gets to another file system says [`super::copy_over`].
+//!
+//! A file is not removed at once: it is hidden, or watched where it was moved to, and [`super::aftercare`] ends that.
 //!
 //! **On a crash** there are both files or one of them, never none; doing it again ends with one.
 
-use std::fs::{File, Metadata, TryLockError};
-use std::io;
+use std::cell::Cell;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags};
+use masv_platform::{Entry, FileIdentity, Folder, FolderError, crash_point};
+use masv_rules::OWN_PREFIX;
 
-use masv_platform::{FileIdentity, crash_point};
+use super::copy_over::copy_over;
+use crate::model::Held;
 
 /// Most numbers tried for a name that is taken.
 const MOST_NUMBERS: u32 = 10_000;
@@ -42,11 +48,25 @@ pub enum Refused {
     /// Its state is another, and what was sent is no longer known well enough to compare the content.
     #[error("nobody can tell any more whether it changed after it was sent")]
     Unsure,
+    /// It could not be noted where it is about to be.
+    #[error("cannot note that it is taken away: {0}")]
+    Unkept(String),
     /// Somebody else is moving it at this moment.
     #[error("it is being moved already")]
     InHand,
+    /// The disk it is to go to is full.
+    #[error("no space left on {}", .0.display())]
+    Full(PathBuf),
+    /// A folder cannot be used, or a name in it.
+    #[error("cannot {what}")]
+    Folder {
+        /// What was tried.
+        what: &'static str,
+        /// With which name, and why not.
+        source: FolderError,
+    },
     /// The system refused.
-    #[error("can not {what} {}", path.display())]
+    #[error("cannot {what} {}", path.display())]
     Io {
         /// What was tried.
         what: &'static str,
@@ -58,21 +78,100 @@ pub enum Refused {
 }
 
 impl Refused {
-    fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    /// An error of the folder that a file is in.
+    pub(super) fn at_source(what: &'static str) -> impl FnOnce(FolderError) -> Self {
+        move |source| if source.is_gone() { Self::Gone } else { Self::Folder { what, source } }
+    }
+
+    /// An error of the folder that a file is to go to.
+    pub(super) fn at_target(what: &'static str) -> impl FnOnce(FolderError) -> Self {
+        move |source| match source {
+            FolderError::Io { path, source } => Self::io(what, &path)(source),
+            source => Self::Folder { what, source },
+        }
+    }
+
+    pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {
-            io::ErrorKind::NotFound if what == "look at" => Self::Gone,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(path),
             _ => Self::Io { what, path, source },
         }
     }
 }
 
+/// A name in a folder that is held open.
+#[derive(Debug)]
+pub struct Place {
+    /// The folder.
+    pub folder: Folder,
+    /// The name.
+    pub name: OsString,
+}
+
+impl Place {
+    /// The file at a path beneath a folder.
+    ///
+    /// # Errors
+    /// [`Refused::Gone`] when a folder on the way is not there, or is a link now.
+    pub fn beneath(root: &Folder, relative: &Path) -> Result<Self, Refused> {
+        let (folder, name) = root.parent_of(relative).map_err(Refused::at_source("open"))?;
+        Ok(Self { folder, name })
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.path().join(&self.name)
+    }
+
+    pub(super) fn look(&self) -> Result<Entry, Refused> {
+        let entry = self.folder.look(Path::new(&self.name)).map_err(Refused::at_source("look at"))?;
+        if entry.is_file() { Ok(entry) } else { Err(Refused::Changed) }
+    }
+
+    pub(super) fn open(&self) -> Result<(File, Entry), Refused> {
+        self.folder.open_file(Path::new(&self.name)).map_err(Refused::at_source("read"))
+    }
+
+    pub(super) fn remove(&self) -> Result<(), Refused> {
+        self.folder.remove_file(&self.name).map_err(Refused::at_source("remove"))
+    }
+}
+
+/// A folder that files are moved into.
+#[derive(Debug)]
+pub struct Target {
+    /// The folder.
+    pub folder: Folder,
+    /// Whether what earlier copies left in it has been removed.
+    pub(super) swept: Cell<bool>,
+}
+
+impl From<Folder> for Target {
+    fn from(folder: Folder) -> Self {
+        Self { folder, swept: Cell::new(false) }
+    }
+}
+
+/// Who is told what happens on the way.
+pub struct Told<'a> {
+    /// Each name (absolute) before a file appears under it.
+    pub name: &'a dyn Fn(&Path),
+    /// Bytes of a file that are copied to another file system so far, and its size.
+    pub copied: &'a dyn Fn(u64, u64),
+    /// Who notes, before a file is taken away, where it will be held: a hidden name beside it, or the absolute path it is moved
+    /// to. Without one nothing is held, and what is to go goes at once.
+    pub hold: Option<Hold<'a>>,
+}
+
+/// See [`Told::hold`].
+pub type Hold<'a> = &'a dyn Fn(&FileIdentity, Held) -> Result<(), Refused>;
+
 /// Whether the file is still what was sent.
 ///
 /// # Errors
 /// [`Refused::Changed`], [`Refused::Unsure`], [`Refused::Gone`].
-pub fn check(path: &Path, sent: &Sent) -> Result<FileIdentity, Refused> {
-    let found = look(path)?;
+pub fn check(place: &Place, sent: &Sent) -> Result<FileIdentity, Refused> {
+    let found = place.look()?.identity;
     let exact = FileIdentity { device: sent.identity.device, ..found } == sent.identity;
     if exact {
         return Ok(found);
@@ -83,352 +182,220 @@ pub fn check(path: &Path, sent: &Sent) -> Result<FileIdentity, Refused> {
     match &sent.checksum {
         _ if !plausible => Err(Refused::Changed),
         None => Err(Refused::Unsure),
-        Some(checksum) if *checksum == content(path)? && look(path)? == found => Ok(found),
-        Some(_) => Err(Refused::Changed),
+        Some(checksum) => {
+            let (mut file, opened) = place.open()?;
+            let same = opened.identity == found && *checksum == content(&mut file, &place.path())?;
+            if same && place.look()?.identity == found { Ok(found) } else { Err(Refused::Changed) }
+        }
     }
-}
-
-/// Who is told what happens on the way.
-pub struct Told<'a> {
-    /// Each name (absolute) before a file appears under it.
-    pub name: &'a dyn Fn(&Path),
-    /// Bytes of a file that are copied to another file system so far, and its size.
-    pub copied: &'a dyn Fn(u64, u64),
 }
 
 /// Removes the file.
 ///
 /// # Errors
 /// See [`Refused`].
-pub fn remove(path: &Path, sent: &Sent) -> Result<(), Refused> {
-    check(path, sent)?;
-    std::fs::remove_file(path).map_err(Refused::io("remove", path))?;
+pub fn remove(place: &Place, sent: &Sent) -> Result<(), Refused> {
+    check(place, sent)?;
+    place.remove()?;
     crash_point("after.removed");
     Ok(())
 }
 
-/// Moves the file to `wanted`, or to a numbered name beside it, and returns where it is now.
+/// Takes the file away under a hidden name in its folder, which `hold` is told first. The inode stays: what a late writer writes
+/// is not lost.
 ///
 /// # Errors
 /// See [`Refused`].
-pub fn relocate(path: &Path, wanted: &Path, sent: &Sent, told: &Told<'_>) -> Result<PathBuf, Refused> {
-    let found = check(path, sent)?;
-    let folder = wanted.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(folder).map_err(Refused::io("make the folder", folder))?;
-    for number in 1..=MOST_NUMBERS {
-        let target = numbered(wanted, number);
-        if is_taken(&target) {
-            continue;
-        }
-        (told.name)(&target);
-        match rename_to_free(path, &target) {
-            Ok(()) => {
-                crash_point("after.renamed");
-                return confirm_renamed(path, target, &found);
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-                return copy_over(path, wanted, &found, sent.checksum.as_deref(), told);
-            }
-            Err(error) => return Err(Refused::io("move", path)(error)),
-        }
-    }
-    Err(no_name_free(wanted))
+pub fn hide(place: &Place, sent: &Sent, hold: Hold<'_>) -> Result<(), Refused> {
+    let found = check(place, sent)?;
+    hide_checked(place, &found, hold)
 }
 
-/// Somebody may have put another file in the place of the checked one in between: it goes back.
-fn confirm_renamed(path: &Path, target: PathBuf, found: &FileIdentity) -> Result<PathBuf, Refused> {
-    if look(&target)?.same_content(found) {
-        return Ok(target);
-    }
-    rename_to_free(&target, path).map_err(Refused::io("move back", &target))?;
-    Err(Refused::Changed)
-}
-
-fn copy_over(
-    path: &Path,
-    wanted: &Path,
-    found: &FileIdentity,
-    checksum: Option<&str>,
-    told: &Told<'_>,
-) -> Result<PathBuf, Refused> {
-    let checksum = match checksum {
-        Some(checksum) => checksum.to_owned(),
-        None => content(path)?,
-    };
-    let folder = wanted.parent().unwrap_or(Path::new("/"));
-    let temporary = folder.join(temporary_name(path));
-    let held = hold(&temporary)?;
-    let target = match copied_before(wanted, found, &checksum)? {
-        Some(target) => Ok(target),
-        None => copy_held(path, &temporary, found, &checksum, told).and_then(|()| give_name(&temporary, wanted, told)),
-    };
-    let result = target.and_then(|target| {
-        flush_folder(folder)?;
-        crash_point("after.named");
-        remove_source(path, found).map(|()| target)
-    });
-    // After a success it is gone already, but for a leftover; what can not be removed is written over by the next try.
-    let _ = std::fs::remove_file(&temporary);
-    drop(held);
-    result
-}
-
-/// The copy, when a crash came between its last step and the removal of the source.
-fn copied_before(wanted: &Path, found: &FileIdentity, checksum: &str) -> Result<Option<PathBuf>, Refused> {
-    for number in 1..=MOST_NUMBERS {
-        let target = numbered(wanted, number);
-        let Ok(metadata) = std::fs::symlink_metadata(&target) else { break };
-        if metadata.is_file() && metadata.len() == found.size && content(&target)? == checksum {
-            return Ok(Some(target));
-        }
-    }
-    Ok(None)
-}
-
-/// Copies under the hidden name and makes sure that the copy is whole and on disk.
-fn copy_held(
-    path: &Path,
-    temporary: &Path,
-    found: &FileIdentity,
-    checksum: &str,
-    told: &Told<'_>,
-) -> Result<(), Refused> {
-    let options = fs_extra::file::CopyOptions::new().overwrite(true).buffer_size(1 << 20);
-    fs_extra::file::copy_with_progress(path, temporary, &options, |way| {
-        (told.copied)(way.copied_bytes, way.total_bytes)
-    })
-    .map_err(|error| Refused::io("copy", path)(io::Error::other(error.to_string())))?;
-    if look(path)? != *found {
+/// The same for a file that is known to be what was sent.
+pub(super) fn hide_checked(place: &Place, found: &FileIdentity, hold: Hold<'_>) -> Result<(), Refused> {
+    let hidden = place.folder.unique_name(&format!("{OWN_PREFIX}-sent-"), "").map_err(Refused::at_source("hide"))?;
+    hold(found, Held::Hidden(hidden.clone().into()))?;
+    crash_point("after.kept");
+    place.folder.rename_new(&place.name, &place.folder, &hidden).map_err(Refused::at_source("hide"))?;
+    let held = Place { folder: place.folder.try_clone().map_err(Refused::at_source("hide"))?, name: hidden };
+    if !held.look().is_ok_and(|there| there.identity.same_content(found)) {
+        // Another file had taken its place: it gets its name back.
+        place.folder.rename_new(&held.name, &place.folder, &place.name).map_err(Refused::at_source("give back"))?;
         return Err(Refused::Changed);
     }
-    crash_point("after.copied");
-    let metadata = std::fs::symlink_metadata(path).map_err(Refused::io("look at", path))?;
-    keep_attributes(temporary, &metadata).map_err(Refused::io("finish", temporary))?;
-    if content(temporary)? != *checksum {
-        // The source was checked by its state alone: its content may have been another all along.
-        let source = io::Error::other("the copy is not what was sent");
-        return Err(Refused::Io { what: "verify", path: temporary.to_owned(), source });
-    }
+    crash_point("after.hidden");
     Ok(())
 }
 
-fn keep_attributes(copy: &Path, metadata: &Metadata) -> io::Result<()> {
-    let file = File::options().write(true).open(copy)?;
-    file.set_modified(metadata.modified()?)?;
-    // Some file systems know no modes; the content is what counts.
-    let _ = file.set_permissions(metadata.permissions());
-    masv_platform::flush(&file)
+/// Moves the file into a folder under the name `wanted`, or a numbered one, and returns the name that it has there.
+///
+/// # Errors
+/// See [`Refused`].
+pub fn relocate(place: &Place, to: &Target, wanted: &OsStr, sent: &Sent, told: &Told<'_>) -> Result<OsString, Refused> {
+    let found = check(place, sent)?;
+    let unkept = Cell::new(None);
+    let moved = under_free_name(&to.folder, wanted, told, |name| {
+        let target = to.folder.path().join(name);
+        if let Some(Err(error)) = told.hold.map(|hold| hold(&found, Held::Moved(target.clone()))) {
+            unkept.set(Some(error));
+            return Err(FolderError::Missing(target));
+        }
+        place.folder.rename_new(&place.name, &to.folder, name)
+    });
+    if let Some(error) = unkept.take() {
+        return Err(error);
+    }
+    match moved {
+        Ok(name) => {
+            crash_point("after.renamed");
+            confirm_renamed(place, to, name, &found)
+        }
+        Err(FolderError::OtherFileSystem(_)) => copy_over(place, to, wanted, &found, sent.checksum.as_deref(), told),
+        Err(FolderError::Missing(_)) => Err(Refused::Gone),
+        Err(error) => Err(Refused::at_target("move to")(error)),
+    }
 }
 
-fn give_name(temporary: &Path, wanted: &Path, told: &Told<'_>) -> Result<PathBuf, Refused> {
+/// Does what gives a file its name, with the first of the wanted and the numbered names that is free.
+pub(super) fn under_free_name(
+    folder: &Folder,
+    wanted: &OsStr,
+    told: &Told<'_>,
+    mut name_it: impl FnMut(&OsStr) -> Result<(), FolderError>,
+) -> Result<OsString, FolderError> {
     for number in 1..=MOST_NUMBERS {
-        let target = numbered(wanted, number);
-        if is_taken(&target) {
+        let name = numbered(wanted, number);
+        if folder.look(Path::new(&name)).is_ok() {
             continue;
         }
-        (told.name)(&target);
-        match rename_to_free(temporary, &target) {
-            Ok(()) => return Ok(target),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Refused::io("name", &target)(error)),
+        (told.name)(&folder.path().join(&name));
+        match name_it(&name) {
+            Ok(()) => return Ok(name),
+            Err(FolderError::Taken(_)) => {}
+            Err(error) => return Err(error),
         }
     }
-    Err(no_name_free(wanted))
+    Err(FolderError::Taken(folder.path().join(wanted)))
 }
 
-fn remove_source(path: &Path, found: &FileIdentity) -> Result<(), Refused> {
-    if look(path)? != *found {
-        return Err(Refused::Changed);
+/// Somebody may have put another file in the place of the checked one in between: it goes back.
+fn confirm_renamed(place: &Place, to: &Target, name: OsString, found: &FileIdentity) -> Result<OsString, Refused> {
+    let moved = to.folder.look(Path::new(&name)).map_err(Refused::at_target("look at"))?;
+    if moved.is_file() && moved.identity.same_content(found) {
+        return Ok(name);
     }
-    std::fs::remove_file(path).map_err(Refused::io("remove", path))
-}
-
-fn is_taken(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_ok()
-}
-
-/// Renames without ever replacing what is there.
-fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
-    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(()),
-        // Network file systems and old kernels do not know this kind of renaming.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
-            match std::fs::hard_link(from, to) {
-                Ok(()) => std::fs::remove_file(from),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-                Err(_) if is_taken(to) => Err(io::ErrorKind::AlreadyExists.into()),
-                Err(_) => std::fs::rename(from, to),
-            }
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Locks the hidden name, so that two who move the same file do not write into one copy.
-fn hold(temporary: &Path) -> Result<File, Refused> {
-    let file = File::options().create(true).truncate(false).write(true).open(temporary);
-    let file = file.map_err(Refused::io("make", temporary))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Refused::InHand),
-        // File systems without locks: then there is nobody to lock out but ourselves.
-        Err(TryLockError::Error(_)) => Ok(file),
-    }
-}
-
-/// The same for the same source each time, so that what a crash left behind is written over.
-fn temporary_name(path: &Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
-    let digest = blake3::hash(path.as_os_str().as_bytes()).to_hex();
-    format!("{}-{}.part", masv_rules::OWN_PREFIX, &digest[..16])
-}
-
-fn look(path: &Path) -> Result<FileIdentity, Refused> {
-    let metadata = std::fs::symlink_metadata(path).map_err(Refused::io("look at", path))?;
-    if metadata.is_file() { Ok(FileIdentity::of(&metadata)) } else { Err(Refused::Changed) }
+    to.folder.rename_new(&name, &place.folder, &place.name).map_err(Refused::at_target("move back"))?;
+    Err(Refused::Changed)
 }
 
 /// BLAKE3 of the content, hexadecimal.
-fn content(path: &Path) -> Result<String, Refused> {
-    let read = || -> io::Result<String> {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(File::open(path)?)?;
-        Ok(hasher.finalize().to_hex().to_string())
-    };
-    read().map_err(Refused::io("read", path))
-}
-
-fn flush_folder(folder: &Path) -> Result<(), Refused> {
-    masv_platform::flush_folder(folder).map_err(Refused::io("flush", folder))
+pub(super) fn content(file: &mut impl Read, path: &Path) -> Result<String, Refused> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file).map_err(Refused::io("read", path))?;
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// `clip.mov`, `clip (2).mov`, `clip (3).mov`, ...
-fn numbered(wanted: &Path, number: u32) -> PathBuf {
+pub(super) fn numbered(wanted: &OsStr, number: u32) -> OsString {
     if number == 1 {
         return wanted.to_owned();
     }
+    let wanted = Path::new(wanted);
     let mut name = wanted.file_stem().unwrap_or_default().to_owned();
     name.push(format!(" ({number})"));
     if let Some(extension) = wanted.extension() {
         name.push(".");
         name.push(extension);
     }
-    wanted.with_file_name(name)
-}
-
-fn no_name_free(wanted: &Path) -> Refused {
-    Refused::Io { what: "find a free name for", path: wanted.to_owned(), source: io::ErrorKind::AlreadyExists.into() }
+    name
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
-    fn sent(path: &Path) -> Sent {
-        let identity = FileIdentity::of(&std::fs::symlink_metadata(path).unwrap());
-        Sent { identity, checksum: Some(content(path).unwrap()) }
+    /// A folder with a file in it.
+    fn place(folder: &Path, name: &str, text: &str) -> Place {
+        std::fs::write(folder.join(name), text).unwrap();
+        Place { folder: Folder::open(folder).unwrap(), name: name.into() }
     }
 
-    const NOBODY: Told<'_> = Told { name: &|_| {}, copied: &|_, _| {} };
-
-    fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
-        let path = folder.join(name);
-        std::fs::write(&path, text).unwrap();
-        path
+    fn sent(place: &Place) -> Sent {
+        let (mut file, entry) = place.open().unwrap();
+        Sent { identity: entry.identity, checksum: Some(content(&mut file, &place.path()).unwrap()) }
     }
 
-    /// A folder on another file system than the temporary folder, where this machine has one.
-    fn elsewhere() -> Option<tempfile::TempDir> {
-        use std::os::unix::fs::MetadataExt;
-        let other = tempfile::tempdir_in("/dev/shm").ok()?;
-        let here = std::fs::metadata(std::env::temp_dir()).ok()?.dev();
-        (other.path().metadata().ok()?.dev() != here).then_some(other)
+    fn target(folder: &Path) -> Target {
+        std::fs::create_dir_all(folder).unwrap();
+        Folder::open(folder).unwrap().into()
     }
+
+    const NOBODY: Told<'_> = Told { name: &|_| {}, copied: &|_, _| {}, hold: None };
 
     #[test]
     fn a_taken_name_is_numbered_and_nothing_is_overwritten() {
         let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("sent/clip.mov");
+        let to = target(&folder.path().join("sent"));
         for (text, expected) in [("one", "clip.mov"), ("two", "clip (2).mov"), ("three", "clip (3).mov")] {
-            let path = file(folder.path(), "clip.mov", text);
-            let moved = relocate(&path, &target, &sent(&path), &NOBODY).unwrap();
-            assert_eq!(moved, target.with_file_name(expected));
-            assert_eq!(std::fs::read_to_string(moved).unwrap(), text);
-            assert!(!path.exists());
+            let place = place(folder.path(), "clip.mov", text);
+            let moved = relocate(&place, &to, OsStr::new("clip.mov"), &sent(&place), &NOBODY).unwrap();
+            assert_eq!(moved, expected);
+            assert_eq!(std::fs::read_to_string(to.folder.path().join(moved)).unwrap(), text);
+            assert!(!place.path().exists());
         }
     }
 
     #[test]
     fn a_file_that_changed_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let path = file(folder.path(), "clip.mov", "one");
-        let before = sent(&path);
-        std::fs::write(&path, "two!").unwrap();
-        assert!(matches!(remove(&path, &before), Err(Refused::Changed)));
-        assert!(matches!(relocate(&path, &folder.path().join("x"), &before, &NOBODY), Err(Refused::Changed)));
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two!");
+        let place = place(folder.path(), "clip.mov", "one");
+        let before = sent(&place);
+        std::fs::write(place.path(), "two!").unwrap();
+        assert!(matches!(remove(&place, &before), Err(Refused::Changed)));
+        let to = target(&folder.path().join("x"));
+        assert!(matches!(relocate(&place, &to, OsStr::new("x"), &before, &NOBODY), Err(Refused::Changed)));
+        assert_eq!(std::fs::read_to_string(place.path()).unwrap(), "two!");
     }
 
     #[test]
     fn a_file_rewritten_with_its_old_time_is_found_out_by_its_content() {
         let folder = tempfile::tempdir().unwrap();
-        let path = file(folder.path(), "clip.mov", "one");
-        let (before, time) = (sent(&path), std::fs::metadata(&path).unwrap().modified().unwrap());
-        std::fs::write(&path, "two").unwrap();
-        File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
-        assert!(matches!(remove(&path, &before), Err(Refused::Changed)));
+        let place = place(folder.path(), "clip.mov", "one");
+        let (before, time) = (sent(&place), std::fs::metadata(place.path()).unwrap().modified().unwrap());
+        std::fs::write(place.path(), "two").unwrap();
+        File::options().write(true).open(place.path()).unwrap().set_modified(time).unwrap();
+        assert!(matches!(remove(&place, &before), Err(Refused::Changed)));
     }
 
     #[test]
     fn a_file_whose_mode_was_changed_is_still_what_was_sent() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
-        let path = file(folder.path(), "clip.mov", "one");
-        let before = sent(&path);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        remove(&path, &before).unwrap();
-        assert!(matches!(remove(&path, &before), Err(Refused::Gone)));
+        let place = place(folder.path(), "clip.mov", "one");
+        let before = sent(&place);
+        std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o600)).unwrap();
+        remove(&place, &before).unwrap();
+        assert!(matches!(remove(&place, &before), Err(Refused::Gone)));
     }
 
+    /// The file's folder was exchanged for a link to a private one that has a file of the same name.
     #[test]
-    fn across_file_systems_the_copy_is_whole_before_the_source_goes() {
-        let Some(other) = elsewhere() else { return };
-        let folder = tempfile::tempdir().unwrap();
-        let path = file(folder.path(), "clip.mov", "content");
-        let before = sent(&path);
-        let told = std::cell::RefCell::new(Vec::new());
-        let all = Told { name: &|_| {}, copied: &|copied, of| told.borrow_mut().push((copied, of)) };
-        let moved = relocate(&path, &other.path().join("sent/clip.mov"), &before, &all).unwrap();
-        assert_eq!(told.take(), [(7, 7)]);
-        assert_eq!(std::fs::read_to_string(&moved).unwrap(), "content");
-        let after = FileIdentity::of(&std::fs::metadata(&moved).unwrap());
-        assert_eq!(after.mtime_ns, before.identity.mtime_ns);
-        assert!(!path.exists());
-        assert_eq!(std::fs::read_dir(moved.parent().unwrap()).unwrap().count(), 1, "nothing else is left there");
-    }
-
-    #[test]
-    fn a_crash_between_copy_and_removal_is_made_good_without_a_second_copy() {
-        let Some(other) = elsewhere() else { return };
-        let folder = tempfile::tempdir().unwrap();
-        let path = file(folder.path(), "clip.mov", "content");
-        let target = file(other.path(), "clip.mov", "content");
-        std::fs::write(other.path().join(temporary_name(&path)), "half a co").unwrap();
-        let moved = relocate(&path, &target, &sent(&path), &NOBODY).unwrap();
-        assert_eq!(moved, target);
-        assert!(!path.exists());
-        assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 1, "the leftover is gone too");
-    }
-
-    #[test]
-    fn two_who_move_the_same_file_do_not_meet_in_one_copy() {
-        let Some(other) = elsewhere() else { return };
-        let folder = tempfile::tempdir().unwrap();
-        let path = file(folder.path(), "clip.mov", "content");
-        let _held = hold(&other.path().join(temporary_name(&path))).unwrap();
-        let refused = relocate(&path, &other.path().join("clip.mov"), &sent(&path), &NOBODY);
-        assert!(matches!(refused, Err(Refused::InHand)));
-        assert!(path.exists());
+    fn a_folder_exchanged_for_a_link_leads_neither_removing_nor_moving_elsewhere() {
+        let around = tempfile::tempdir().unwrap();
+        let (root, private) = (around.path().join("drop"), around.path().join("private"));
+        for folder in [&root.join("card"), &private] {
+            std::fs::create_dir_all(folder).unwrap();
+            std::fs::write(folder.join("clip.mov"), "the same").unwrap();
+        }
+        let opened = Folder::open(&root).unwrap();
+        let held = Place::beneath(&opened, Path::new("card/clip.mov")).unwrap();
+        let before = sent(&held);
+        std::fs::rename(root.join("card"), root.join("away")).unwrap();
+        symlink(&private, root.join("card")).unwrap();
+        assert!(matches!(Place::beneath(&opened, Path::new("card/clip.mov")), Err(Refused::Gone)));
+        remove(&held, &before).unwrap();
+        assert!(private.join("clip.mov").exists() && !root.join("away/clip.mov").exists());
     }
 }

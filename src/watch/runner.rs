@@ -18,6 +18,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::aftercare::{Aftercare, SHORTEST_CARE};
+use self::anchors::Anchors;
 use self::auto_resume::AutoResume;
 use self::comparing::Comparing;
 use self::manifests::Verifying;
@@ -34,6 +36,7 @@ use super::upload_events::Inbox;
 use super::upload_sink::UploadSink;
 use super::watcher::FileSystem;
 use crate::store::{Store, StoreError};
+use masv_platform::unless_hurried;
 use masv_rules::{Poll, Rule};
 
 /// What failed in the agent itself is tried again after this.
@@ -96,6 +99,7 @@ impl Shared {
 pub(super) struct Runner {
     rule: Arc<Rule>,
     sieve: Classifier,
+    anchors: Anchors,
     surroundings: Surroundings,
     store: Store,
     outlet: Arc<dyn UploadSink>,
@@ -108,6 +112,9 @@ pub(super) struct Runner {
     looks: Scanning,
     books: Books,
     aftermath: PostActions,
+    aftercare: Aftercare,
+    /// So long what was taken away is looked after at least.
+    shortest_care: Duration,
     reviving: AutoResume,
     gone_wait: Duration,
     verifying: Verifying,
@@ -138,6 +145,7 @@ pub(super) struct Parts {
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) cancel: CancellationToken,
     pub(super) file_system: FileSystem,
+    pub(super) shortest_care: Option<Duration>,
     pub(super) gone_wait: Duration,
 }
 
@@ -148,6 +156,7 @@ impl Runner {
         Self {
             hints: Arc::new(FsEvents::new(&rule.watch, native, parts.file_system)),
             ship: submit::State::new(&rule),
+            anchors: Anchors::default(),
             rule,
             sieve: parts.sieve,
             surroundings: parts.surroundings,
@@ -160,6 +169,8 @@ impl Runner {
             looks: Scanning::default(),
             books: Books { seen: false, read_at: Some(Duration::ZERO) },
             aftermath: PostActions::default(),
+            aftercare: Aftercare::default(),
+            shortest_care: parts.shortest_care.unwrap_or_else(|| unless_hurried(SHORTEST_CARE)),
             reviving: AutoResume::default(),
             gone_wait: parts.gone_wait,
             verifying: Verifying::default(),
@@ -197,6 +208,10 @@ impl Runner {
 
     /// Reads what is kept of the rule over restarts; without it nothing may be decided.
     async fn begin(&mut self) {
+        let rule = Arc::clone(&self.rule);
+        if let Ok(anchors) = tokio::task::spawn_blocking(move || Anchors::of(&rule)).await {
+            self.anchors = anchors;
+        }
         loop {
             match self.read_record().await {
                 Ok(()) => return,
@@ -208,6 +223,7 @@ impl Runner {
 
     async fn read_record(&mut self) -> Result<(), StoreError> {
         let record = self.store.rule_record(&self.rule.name).await?;
+        self.read_taken_away().await?;
         self.books.seen = record.is_some();
         self.paused = record.as_ref().is_some_and(|record| record.paused);
         self.ship.recover(&self.rule, &self.store, &self.surroundings, record.as_ref()).await
@@ -226,6 +242,7 @@ impl Runner {
             self.revive().await;
             next = self.ship().await;
             self.act_after().await;
+            self.look_after_due();
         }
         self.flush = false;
         self.publish();
@@ -248,7 +265,8 @@ impl Runner {
                 None => tokio::time::sleep_until(until).await,
             },
             results = self.aftermath.ended() => self.acted(results).await,
-            results = self.verifying.ended() => self.verified(results).await,
+            results = self.aftercare.ended() => self.looked_after(results).await,
+            results = self.verifying.ended() => self.measured(results).await,
             results = self.comparing.ended() => self.compared(results).await,
             () = tokio::time::sleep_until(until) => {}
         }
@@ -280,7 +298,8 @@ impl Runner {
             let after = self.aftermath.next().filter(|_| !self.paused);
             let revive = self.reviving.next().filter(|_| !self.paused);
             let compare = self.comparing.next(now);
-            let times = [hinted, desk, shipping, after, revive, compare, self.books.read_at];
+            let care = self.next_care();
+            let times = [hinted, desk, shipping, after, revive, compare, care, self.books.read_at];
             earliest = times.into_iter().flatten().fold(earliest, Duration::min);
         }
         earliest.max(now + Duration::from_millis(5))
@@ -292,6 +311,8 @@ impl Runner {
     }
 }
 
+mod aftercare;
+mod anchors;
 mod auto_resume;
 mod comparing;
 mod ledger;

@@ -13,18 +13,14 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Dir, FileType, OFlags};
-use rustix::io::Errno;
-
-use super::beneath::{Offline, folder_flags, open_beneath, open_folder, open_root};
+use super::beneath::{Offline, open_root};
 use super::classifier::{Classifier, Kind};
-use masv_platform::FileIdentity;
+use masv_platform::{Entry, EntryKind, FileIdentity, Folder, FolderError};
 use masv_rules::Symlinks;
 
 /// Deepest nesting that is walked; each level holds one file descriptor open meanwhile.
@@ -37,6 +33,8 @@ pub struct Observed {
     pub relative: Arc<Path>,
     /// What `stat` said.
     pub identity: FileIdentity,
+    /// Id of the user who owns it.
+    pub owner: u32,
     /// What it is to the rule.
     pub kind: Kind,
     /// Where its bytes are, relative to the watched folder, when it was reached over a symbolic link.
@@ -45,7 +43,7 @@ pub struct Observed {
 
 /// A folder as a look found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Folder {
+pub struct ObservedFolder {
     /// Relative to the watched folder; empty for itself.
     pub relative: Arc<Path>,
     /// Device and inode.
@@ -72,7 +70,7 @@ pub struct Look {
     /// The files that are something to the rule.
     pub files: Vec<Observed>,
     /// The folders that were looked into.
-    pub folders: Vec<Folder>,
+    pub folders: Vec<ObservedFolder>,
     /// What could not be looked at; nothing is known about what is below.
     pub unread: Vec<Unread>,
     /// Symbolic links that were not followed.
@@ -112,7 +110,7 @@ pub fn look_at(sieve: &Classifier, paths: &[PathBuf], enter: Enter<'_>) -> Resul
 struct Walk<'a> {
     sieve: &'a Classifier,
     enter: Enter<'a>,
-    root: OwnedFd,
+    root: Folder,
     look: Look,
     links: Vec<PathBuf>,
     visited: HashSet<(u64, u64)>,
@@ -120,7 +118,7 @@ struct Walk<'a> {
 
 /// A folder that waits to be walked; its parent stays open as long as one of its folders waits.
 struct Waiting {
-    parent: Rc<OwnedFd>,
+    parent: Rc<Folder>,
     relative: PathBuf,
     depth: usize,
 }
@@ -128,37 +126,27 @@ struct Waiting {
 impl<'a> Walk<'a> {
     fn begin(sieve: &'a Classifier, enter: Enter<'a>) -> Result<Self, Offline> {
         let root = open_root(&sieve.rule().watch)?;
-        let id = FileIdentity::of_stat(&rustix::fs::fstat(&root).map_err(Offline::from_errno)?);
-        let look = Look { root: (id.device, id.inode), ..Look::default() };
+        let look = Look { root: id_of(&root)?, ..Look::default() };
         Ok(Self { sieve, enter, root, look, links: Vec::new(), visited: HashSet::new() })
     }
 
     /// Walks everything below `relative`, which is a folder.
     fn tree(&mut self, relative: &Path) -> Result<(), Offline> {
         self.look.covered.push(relative.to_owned());
-        let opened = if relative.as_os_str().is_empty() {
-            open_folder(self.root.as_fd(), OsStr::new("."))
-        } else {
-            open_beneath(self.root.as_fd(), relative, folder_flags())
-        };
-        match opened {
+        match self.root.below(relative) {
             Ok(folder) => self.walk_from(folder, relative),
-            Err(errno) if relative.as_os_str().is_empty() => Err(Offline::from_errno(errno)),
-            Err(errno) => {
-                self.cannot_read(relative, errno);
-                Ok(())
-            }
+            Err(error) => self.failed(relative, error),
         }
     }
 
-    fn walk_from(&mut self, folder: OwnedFd, relative: &Path) -> Result<(), Offline> {
+    fn walk_from(&mut self, folder: Folder, relative: &Path) -> Result<(), Offline> {
         let mut stack = Vec::new();
         self.folder(folder, relative, 0, &mut stack)?;
         while let Some(next) = stack.pop() {
             let name = next.relative.file_name().unwrap_or_default();
-            match open_folder(next.parent.as_fd(), name) {
+            match next.parent.below(Path::new(name)) {
                 Ok(folder) => self.folder(folder, &next.relative, next.depth, &mut stack)?,
-                Err(errno) => self.cannot_read(&next.relative, errno),
+                Err(error) => self.cannot_read(&next.relative, error),
             }
         }
         Ok(())
@@ -166,33 +154,28 @@ impl<'a> Walk<'a> {
 
     fn folder(
         &mut self,
-        folder: OwnedFd,
+        folder: Folder,
         relative: &Path,
         depth: usize,
         stack: &mut Vec<Waiting>,
     ) -> Result<(), Offline> {
-        let id = match rustix::fs::fstat(&folder) {
-            Ok(stat) => (FileIdentity::of_stat(&stat).device, FileIdentity::of_stat(&stat).inode),
-            Err(errno) => return self.failed(relative, errno),
+        let id = match id_of(&folder) {
+            Ok(id) => id,
+            Err(error) => return self.failed(relative, error),
         };
         (self.enter)(relative, id);
-        let listing = match Dir::read_from(&folder) {
+        let listing = match folder.list() {
             Ok(listing) => listing,
-            Err(errno) => return self.failed(relative, errno),
+            Err(error) => return self.failed(relative, error),
         };
         self.visited.insert(id);
-        self.look.folders.push(Folder { relative: relative.into(), id });
+        self.look.folders.push(ObservedFolder { relative: relative.into(), id });
         let folder = Rc::new(folder);
         for entry in listing {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(errno) => return self.failed(relative, errno),
-            };
-            let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
-                continue;
+            match entry {
+                Ok((name, kind)) => self.entry(&folder, relative, &name, kind, depth, stack),
+                Err(error) => return self.failed(relative, error),
             }
-            self.entry(&folder, relative, OsStr::from_bytes(name), entry.file_type(), depth, stack);
         }
         Ok(())
     }
@@ -200,42 +183,42 @@ impl<'a> Walk<'a> {
     /// One name in a folder.
     fn entry(
         &mut self,
-        folder: &Rc<OwnedFd>,
+        folder: &Rc<Folder>,
         above: &Path,
         name: &OsStr,
-        listed_as: FileType,
+        listed_as: EntryKind,
         depth: usize,
         stack: &mut Vec<Waiting>,
     ) {
         let relative = above.join(name);
-        let mut file_type = listed_as;
-        let mut stat = None;
-        if matches!(file_type, FileType::Unknown | FileType::RegularFile) {
-            match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(found) => {
-                    file_type = FileType::from_raw_mode(found.st_mode);
-                    stat = Some(found);
-                }
-                Err(Errno::NOENT) => return,
-                Err(errno) => return self.cannot_read(&relative, errno),
+        let (mut kind, mut seen) = (listed_as, None);
+        if matches!(kind, EntryKind::Unknown | EntryKind::File) {
+            match folder.look(Path::new(name)) {
+                Ok(found) => (kind, seen) = (found.kind, Some(found)),
+                Err(FolderError::Missing(_)) => return,
+                Err(error) => return self.cannot_read(&relative, error),
             }
         }
-        match (file_type, stat) {
-            (FileType::Directory, _) if !self.sieve.enters(&relative) => {}
-            (FileType::Directory, _) if depth >= DEEPEST => {
+        match (kind, seen) {
+            (EntryKind::Folder, _) if !self.sieve.enters(&relative) => {}
+            (EntryKind::Folder, _) if depth >= DEEPEST => {
                 let reason = format!("is nested more than {DEEPEST} folders deep");
                 self.look.unread.push(Unread { relative, reason });
             }
-            (FileType::Directory, _) => stack.push(Waiting { parent: Rc::clone(folder), relative, depth: depth + 1 }),
-            (FileType::Symlink, _) => self.link(relative),
-            (FileType::RegularFile, Some(stat)) => self.file(&relative, FileIdentity::of_stat(&stat), None),
+            (EntryKind::Folder, _) => stack.push(Waiting { parent: Rc::clone(folder), relative, depth: depth + 1 }),
+            (EntryKind::Symlink, _) => self.link(relative),
+            (EntryKind::File, Some(found)) => self.file(&relative, &found, None),
             _ => {}
         }
     }
 
-    fn file(&mut self, relative: &Path, identity: FileIdentity, target: Option<&Path>) {
+    fn file(&mut self, relative: &Path, found: &Entry, target: Option<&Path>) {
+        let (identity, owner) = (found.identity, found.owner);
+        if self.sieve.is_own_file(&identity) {
+            return;
+        }
         if let Some(kind) = self.sieve.sort(relative, identity.size) {
-            let observed = Observed { relative: relative.into(), identity, kind, target: target.map(Arc::from) };
+            let observed = Observed { relative: relative.into(), identity, owner, kind, target: target.map(Arc::from) };
             self.look.files.push(observed);
         }
     }
@@ -253,21 +236,18 @@ impl<'a> Walk<'a> {
         if !folders.into_iter().all(|folder| self.sieve.enters(folder)) {
             return;
         }
-        let (above, name) = (relative.parent().unwrap_or(Path::new("")), relative.file_name().unwrap_or_default());
-        let stat = open_beneath(self.root.as_fd(), above, folder_flags())
-            .and_then(|folder| rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW));
-        match stat {
-            Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+        match self.root.look(relative) {
+            Ok(found) => match found.kind {
                 // A failing folder is told as unread; only the watched folder itself can be offline.
-                FileType::Directory if self.sieve.enters(relative) => drop(self.tree(relative)),
-                FileType::RegularFile => {
+                EntryKind::Folder if self.sieve.enters(relative) => drop(self.tree(relative)),
+                EntryKind::File => {
                     self.look.covered.push(relative.to_owned());
-                    self.file(relative, FileIdentity::of_stat(&stat), None);
+                    self.file(relative, &found, None);
                 }
                 _ => self.look.covered.push(relative.to_owned()),
             },
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => self.look.covered.push(relative.to_owned()),
-            Err(errno) => self.cannot_read(relative, errno),
+            Err(error) if error.is_gone() => self.look.covered.push(relative.to_owned()),
+            Err(error) => self.cannot_read(relative, error),
         }
     }
 
@@ -285,15 +265,13 @@ impl<'a> Walk<'a> {
             if self.sieve.is_excluded(&target) {
                 continue;
             }
-            let Ok(opened) = open_beneath(self.root.as_fd(), &target, OFlags::RDONLY | OFlags::NONBLOCK) else {
-                continue;
-            };
-            let Ok(stat) = rustix::fs::fstat(&opened) else { continue };
-            let identity = FileIdentity::of_stat(&stat);
-            match FileType::from_raw_mode(stat.st_mode) {
-                FileType::RegularFile => self.file(&link, identity, Some(&target)),
-                FileType::Directory if !self.visited.contains(&(identity.device, identity.inode)) => {
-                    self.linked_folder(opened, &link, &target);
+            let Ok(found) = self.root.look(&target) else { continue };
+            match found.kind {
+                EntryKind::File => self.file(&link, &found, Some(&target)),
+                EntryKind::Folder if !self.visited.contains(&(found.identity.device, found.identity.inode)) => {
+                    if let Ok(folder) = self.root.below(&target) {
+                        self.linked_folder(folder, &link, &target);
+                    }
                 }
                 _ => {}
             }
@@ -301,7 +279,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks a folder reached over a link; its files are known below the link's name and read at the target's.
-    fn linked_folder(&mut self, folder: OwnedFd, link: &Path, target: &Path) {
+    fn linked_folder(&mut self, folder: Folder, link: &Path, target: &Path) {
         if !self.sieve.enters(link) {
             return;
         }
@@ -316,36 +294,41 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn failed(&mut self, relative: &Path, errno: Errno) -> Result<(), Offline> {
+    fn failed(&mut self, relative: &Path, error: FolderError) -> Result<(), Offline> {
         if relative.as_os_str().is_empty() {
-            return Err(Offline::from_errno(errno));
+            return Err(error.into());
         }
-        self.cannot_read(relative, errno);
+        self.cannot_read(relative, error);
         Ok(())
     }
 
-    fn cannot_read(&mut self, relative: &Path, errno: Errno) {
+    fn cannot_read(&mut self, relative: &Path, error: FolderError) {
         // What is no longer there is not unread: it is gone, and being covered says so.
-        if matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP) {
+        if error.is_gone() {
             return;
         }
-        let reason = match errno {
-            Errno::ACCESS | Errno::PERM => "the agent may not read it".to_owned(),
-            Errno::NAMETOOLONG => "its path is longer than the system allows".to_owned(),
-            other => std::io::Error::from(other).to_string(),
+        let reason = match error.io_kind() {
+            ErrorKind::PermissionDenied => "the agent may not read it".to_owned(),
+            ErrorKind::InvalidFilename => "its path is longer than the system allows".to_owned(),
+            _ => std::io::Error::from(error).to_string(),
         };
         self.look.unread.push(Unread { relative: relative.to_owned(), reason });
     }
+}
+
+/// Device and inode of a folder.
+fn id_of(folder: &Folder) -> Result<(u64, u64), FolderError> {
+    let identity = folder.entry()?.identity;
+    Ok((identity.device, identity.inode))
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use rustix::fs::Mode;
-
     use super::*;
     use crate::watch::beneath::{Probe, probe};
+    use masv_platform::OwnPlaces;
     use masv_rules::{SystemEnvironment, parse};
 
     fn sieve(root: &Path, keys: &str) -> Classifier {
@@ -354,7 +337,7 @@ mod tests {
             root.display()
         );
         let rules = parse(&text, Path::new("/rules.yaml"), &SystemEnvironment).unwrap();
-        Classifier::new(Arc::clone(&rules.rules[0]), &[], &[root.join("data")])
+        Classifier::new(Arc::clone(&rules.rules[0]), &[], &OwnPlaces::new(vec![root.join("data")]))
     }
 
     fn names(look: &Look) -> Vec<String> {
@@ -459,11 +442,10 @@ mod tests {
     #[test]
     fn the_deepest_path_is_told_and_stops_nothing() {
         let root = tree();
-        let mut at = rustix::fs::open(root.path(), folder_flags(), Mode::empty()).unwrap();
+        let mut at = Folder::open(root.path()).unwrap();
         let name = "n".repeat(200);
         for _ in 0..DEEPEST + 2 {
-            rustix::fs::mkdirat(&at, &*name, Mode::RWXU).unwrap();
-            at = open_folder(at.as_fd(), OsStr::new(&name)).unwrap();
+            at = at.make_below(Path::new(&name)).unwrap().0;
         }
         let look = look_at_all(&sieve(root.path(), "package: file"), &mut |_, _| {}).unwrap();
         assert_eq!(names(&look).len(), 3);

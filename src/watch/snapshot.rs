@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::beneath::Offline;
 use super::classifier::Kind;
 use super::dedup::DedupDecision;
-use super::scan::{Look, Unread};
+use super::scan::{Look, Observed, Unread};
 use masv_platform::FileIdentity;
 
 /// A file that is there.
@@ -22,6 +22,8 @@ use masv_platform::FileIdentity;
 pub struct Known {
     /// Its state at the last look.
     pub identity: FileIdentity,
+    /// Id of the user who owned it then.
+    pub owner: u32,
     /// What it is to the rule.
     pub kind: Kind,
     /// Where its bytes are when that is elsewhere in the watched folder (it was reached over a link).
@@ -78,12 +80,13 @@ impl Snapshot {
         for file in look.files {
             match self.files.get_mut(&file.relative) {
                 Some(known) if known.identity == file.identity && known.kind == file.kind => {
-                    known.target = file.target;
+                    (known.owner, known.target) = (file.owner, file.target);
                 }
                 known => {
                     // A file that keeps its path keeps its verdict until it is judged anew.
                     let verdict = known.and_then(|known| known.verdict);
-                    let known = Known { identity: file.identity, kind: file.kind, target: file.target, verdict };
+                    let Observed { identity, owner, kind, target, .. } = file;
+                    let known = Known { identity, owner, kind, target, verdict };
                     changes.fresh.push(Arc::clone(&file.relative));
                     self.files.insert(file.relative, known);
                 }
@@ -193,14 +196,18 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::watch::scan::Observed;
 
     const NOW: Duration = Duration::ZERO;
 
     fn look(root: (u64, u64), covered: &[&str], files: &[&str]) -> Look {
         let identity = FileIdentity { size: 1, mtime_ns: 0, ctime_ns: 0, device: root.0, inode: 1 };
-        let file =
-            |path: &&str| Observed { relative: Path::new(path).into(), identity, kind: Kind::Item, target: None };
+        let file = |path: &&str| Observed {
+            relative: Path::new(path).into(),
+            identity,
+            owner: 0,
+            kind: Kind::Item,
+            target: None,
+        };
         Look {
             root,
             covered: covered.iter().map(PathBuf::from).collect(),

@@ -22,7 +22,7 @@ use super::upload_events::{Postbox, deliver};
 use super::upload_sink::UploadSink;
 use crate::model::Outcome;
 use crate::store::{Store, StoreError};
-use masv_platform::FileIdentity;
+use masv_platform::{FileIdentity, OwnPlaces};
 use masv_protocol::TeamId;
 use masv_rules::{Rule, RuleDigest, RuleSet};
 
@@ -35,21 +35,30 @@ const GONE_WAIT: Duration = Duration::from_secs(120);
 /// What the agent knows that the rules do not say.
 #[derive(Debug, Clone)]
 pub struct WatchSettings {
-    /// Absolute folders that are never looked into, such as the agent's data directory.
-    pub excluded: Vec<PathBuf>,
+    /// The agent's own files and folders, which are never sent.
+    pub own: OwnPlaces,
     /// Name of this machine, for templates.
     pub host: String,
     /// The team that sends when a rule names none.
     pub team_id: Option<TeamId>,
     /// Names the file system of a folder where it tells of no changes; `None` asks the system. Tests say what they want.
     pub file_system: Option<FileSystem>,
+    /// So long files that were taken away are looked after at least; `None` means a minute. Tests are less patient.
+    pub shortest_care: Option<Duration>,
     /// How long a package waits for files of it that have vanished before the others are sent without them.
     pub gone_wait: Duration,
 }
 
 impl Default for WatchSettings {
     fn default() -> Self {
-        Self { excluded: Vec::new(), host: String::new(), team_id: None, file_system: None, gone_wait: GONE_WAIT }
+        Self {
+            own: OwnPlaces::default(),
+            host: String::new(),
+            team_id: None,
+            file_system: None,
+            shortest_care: None,
+            gone_wait: GONE_WAIT,
+        }
     }
 }
 
@@ -143,7 +152,7 @@ impl Watcher {
             .enumerate()
             .filter(|(_, rule)| rule.enabled)
             .map(|(place, rule)| {
-                let sieve = Classifier::new(Arc::clone(rule), &rules.rules[..place], &self.inner.settings.excluded);
+                let sieve = Classifier::new(Arc::clone(rule), &rules.rules[..place], &self.inner.settings.own);
                 (rule.name.as_str(), sieve)
             })
             .collect();
@@ -187,6 +196,7 @@ impl Watcher {
             orders: received,
             cancel: cancel.clone(),
             file_system: self.inner.settings.file_system.unwrap_or(silent_file_system),
+            shortest_care: self.inner.settings.shortest_care,
             gone_wait: self.inner.settings.gone_wait,
         });
         // Every line of the log that is written below says which rule it is about.
@@ -227,7 +237,7 @@ impl Watcher {
             let rules = &state.rules.rules;
             let around = rules.iter().enumerate().filter_map(|(place, rule)| {
                 let relative = path.strip_prefix(&rule.watch).ok()?.to_owned();
-                let sieve = Classifier::new(Arc::clone(rule), &rules[..place], &self.inner.settings.excluded);
+                let sieve = Classifier::new(Arc::clone(rule), &rules[..place], &self.inner.settings.own);
                 let shared = state.tasks.get(&rule.name).map(|task| Arc::clone(&task.shared));
                 Some((Asked { sieve, shared }, relative))
             });
@@ -367,5 +377,5 @@ fn ended(what: &str, result: Result<(), tokio::task::JoinError>) {
 }
 
 fn depends_on(sieve: &Classifier) -> Vec<RuleDigest> {
-    std::iter::once(sieve.rule()).chain(sieve.earlier()).map(|rule| rule.digest).collect()
+    std::iter::once(sieve.rule()).chain(&sieve.earlier()).map(|rule| rule.digest).collect()
 }

@@ -26,7 +26,6 @@ const STILL: &[&str] = &[
     "src/cli/service/files.rs",
     "src/cli/service/manager.rs",
     "src/db/lib.rs",
-    "src/download/disk.rs",
     "src/download/fetch.rs",
     "src/hooks/exec.rs",
     "src/hub/operator/backup.rs",
@@ -39,12 +38,9 @@ const STILL: &[&str] = &[
     "src/rules/environment.rs",
     "src/rules/matching.rs",
     "src/upload/send.rs",
-    "src/watch/beneath.rs",
     "src/watch/fs_events.rs",
     "src/watch/mounts.rs",
     "src/watch/open_handles.rs",
-    "src/watch/relocate.rs",
-    "src/watch/scan.rs",
 ];
 
 /// What a source asks of the operating system by itself.

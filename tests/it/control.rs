@@ -47,7 +47,7 @@ async fn every_order_is_taken_or_refused_at_every_moment_and_twice_is_as_good_as
     assert!(matches!(queue.remove(id).await, Err(QueueError::NotFound(_))));
 
     let gone = engine.file("gone.txt", b"x");
-    std::fs::remove_file(&gone.source).unwrap();
+    std::fs::remove_file(gone.source.whole()).unwrap();
     let id = queue.submit(spec(vec![gone])).await.unwrap();
     engine.wait_for(id, State::Error).await;
     assert!(refused(queue.pause(id).await) && refused(queue.finalize(id).await));
@@ -73,9 +73,9 @@ async fn an_upload_can_go_on_without_the_files_that_have_vanished() {
         file.claim = Some(format!("{number}").into());
     }
     order.rule = Some("dailies".into());
-    std::fs::remove_file(&order.files[2].source).unwrap();
-    std::fs::remove_file(&order.files[3].source).unwrap();
-    let sources: Vec<_> = order.files.iter().map(|file| file.source.clone()).collect();
+    std::fs::remove_file(order.files[2].source.whole()).unwrap();
+    std::fs::remove_file(order.files[3].source.whole()).unwrap();
+    let sources: Vec<_> = order.files.iter().map(|file| file.source.whole()).collect();
     let id = engine.queue.submit(order).await.unwrap();
     assert!(refused(engine.queue.resume_without_gone(id).await), "it has not failed");
     wait_until("a part of the large one is there", Duration::from_secs(20), || async {
@@ -101,7 +101,7 @@ async fn an_upload_can_go_on_without_the_files_that_have_vanished() {
     assert_eq!(claimed, ["1", "3"], "what was left out may be sent when it comes back");
 
     let nothing = spec(vec![engine.file("only.txt", b"x")]);
-    std::fs::remove_file(&nothing.files[0].source).unwrap();
+    std::fs::remove_file(nothing.files[0].source.whole()).unwrap();
     let id = engine.queue.submit(nothing).await.unwrap();
     engine.wait_for(id, State::Error).await;
     let error = engine.queue.resume_without_gone(id).await.unwrap_err();

@@ -87,10 +87,16 @@ fn rule(keys: &str) -> String {
     )
 }
 
+/// Where it dies, and that nobody waits a minute for a late writer.
+fn surroundings(point: Option<&str>) -> Vec<(String, String)> {
+    let point = point.map(|point| ("MASV_CRASH_AT".to_owned(), point.to_owned()));
+    point.into_iter().chain([("MASV_HURRY".to_owned(), "1".to_owned())]).collect()
+}
+
 /// Runs the agent until it dies at `point`; `drops` are dropped meanwhile.
 fn run_until(agent: &mut Agent, point: &str, drops: &[Drop]) {
     use std::os::unix::process::ExitStatusExt;
-    agent.environment = vec![("MASV_CRASH_AT".to_owned(), point.to_owned())];
+    agent.environment = surroundings(Some(point));
     agent.launch();
     drops.iter().for_each(|drop| put(&agent.path("drop"), drop));
     let ended = agent.wait_for_the_end(LIMIT);
@@ -99,7 +105,7 @@ fn run_until(agent: &mut Agent, point: &str, drops: &[Drop]) {
 
 /// Runs it for good.
 fn revive(agent: &mut Agent) {
-    agent.environment.clear();
+    agent.environment = surroundings(None);
     agent.go_on();
 }
 
@@ -121,13 +127,15 @@ const SENDING: [&str; 13] = [
 const ENDING: [&str; 4] = ["upload.finalized", "upload.completed", "after.before", "after.renamed"];
 const OPEN: [&str; 4] = ["append.before", "append.after", "close.before", "close.after"];
 const MARKED: [&str; 1] = ["marker.claimed"];
-const DELETING: [&str; 1] = ["after.removed"];
+const DELETING: [&str; 3] = ["after.kept", "after.hidden", "after.removed"];
+/// Tested where a late writer can be had.
+const RETURNING: [&str; 1] = ["after.returned"];
 const COPYING: [&str; 2] = ["after.copied", "after.named"];
 const FAILING: [&str; 1] = ["after.noted"];
 
 #[test]
 fn every_point_has_its_test() {
-    let mut tested = [&SENDING[..], &ENDING, &OPEN, &MARKED, &DELETING, &COPYING, &FAILING].concat();
+    let mut tested = [&SENDING[..], &ENDING, &OPEN, &MARKED, &DELETING, &RETURNING, &COPYING, &FAILING].concat();
     let mut known = CRASH_POINTS.to_vec();
     tested.sort_unstable();
     known.sort_unstable();
@@ -192,7 +200,7 @@ async fn at_every_point_of_an_open_package() {
         let later = [drop_of(&format!("{point}/second.mov"), 70_000), drop_of(&format!("{point}/third.mov"), 1)];
         let before = uploads_made(&agent);
         put(&agent.path("drop"), &first);
-        agent.environment = vec![("MASV_CRASH_AT".to_owned(), point.to_owned())];
+        agent.environment = surroundings(Some(point));
         agent.launch();
         another_upload_or_death(&mut agent, before);
         later.iter().for_each(|drop| put(&agent.path("drop"), drop));
@@ -222,11 +230,40 @@ async fn when_the_closing_marker_was_taken() {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_sources_are_deleted() {
     let mut agent = Agent::prepare(&rule("package: file\nafter: delete"), &FLAGS);
-    let drops = [drop_of("one.mov", 5_000), drop_of("two.mov", 70_000)];
-    run_until(&mut agent, DELETING[0], &drops);
+    let mut drops = Vec::new();
+    for point in DELETING {
+        let more = [drop_of(&format!("{point}.mov"), 5_000), drop_of(&format!("card/{point}.mov"), 70_000)];
+        run_until(&mut agent, point, &more);
+        drops.extend(more);
+    }
     revive(&mut agent);
     all_arrive_once(&agent, &drops).await;
+    // Under whatever name.
     until("all are deleted", &agent, || files_below(&agent.path("drop")).is_empty());
+}
+
+/// A program writes into a file that was deleted, and the agent dies when it has brought that back.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_file_that_was_written_to_is_brought_back() {
+    let mut agent = Agent::prepare(&rule("package: file\nafter: delete"), &FLAGS);
+    let (path, mut bytes) = drop_of("one.mov", 5_000);
+    agent.environment = surroundings(Some(RETURNING[0]));
+    agent.launch();
+    put(&agent.path("drop"), &(path.clone(), bytes.clone()));
+    let unseen = agent.path("unseen");
+    std::fs::hard_link(agent.path("drop").join(&path), &unseen).unwrap();
+    until("it is taken away", &agent, || agent.path("drop").is_dir() && !agent.path("drop").join(&path).exists());
+    std::io::Write::write_all(&mut std::fs::File::options().append(true).open(&unseen).unwrap(), b"late").unwrap();
+    let ended = agent.wait_for_the_end(LIMIT);
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(9), "{}", agent.log());
+    bytes.extend(b"late");
+    assert!(std::fs::read(agent.path("drop").join(&path)).unwrap() == bytes, "it is back as it is");
+    revive(&mut agent);
+    let both = |list: &[Value]| list.len() == 2 && list.iter().all(|upload| upload["state"] == "complete");
+    let uploads = agent.wait_for("it is sent anew", LIMIT, both);
+    let newest = received(uploads[0]["links"][0]["url"].as_str().unwrap()).await;
+    assert_eq!(digests(&newest), digests(&[(path, bytes)]));
+    until("it is deleted", &agent, || files_below(&agent.path("drop")).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -196,7 +196,7 @@ async fn sent_while(
     let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud_at(url), tempfile::tempdir().unwrap(), settings).await;
     let source = engine.file("clip.mov", &content(1, 20 << 20));
-    let path = source.source.clone();
+    let path = source.source.whole();
     let mut parts = 0;
     proxy.plan(move |asked| {
         parts += u32::from(asked.is_part());
@@ -249,7 +249,7 @@ async fn a_file_that_vanishes_while_it_is_sent_is_named_and_the_others_are_sent(
     assert!(problem.code == "source_gone" && problem.message.contains("clip.mov"), "{problem:?}");
     let states: Vec<_> = engine.files(id).await.into_iter().map(|file| file.state).collect();
     assert_eq!(states, [FileState::Gone, FileState::Done]);
-    let back = engine.file("clip.mov", b"back again").source;
+    let back = engine.file("clip.mov", b"back again").source.whole();
     engine.queue.resume(id).await.unwrap();
     let upload = engine.wait_long_for(id, State::Complete, Duration::from_secs(60)).await;
     let link = upload.links[0].url.replacen(hub.public().as_str(), hub.url.as_str(), 1);
@@ -261,7 +261,7 @@ async fn files_that_go_on_changing_hold_up_only_themselves_and_are_named() {
     let hub = TestHub::start().await;
     let engine = TestEngine::start(hub.cloud()).await;
     let growing: Vec<_> = (0..20).map(|n| engine.file(&format!("growing-{n}.mov"), b"0")).collect();
-    let writers: Vec<_> = growing.iter().map(|file| file.source.clone()).collect();
+    let writers: Vec<_> = growing.iter().map(|file| file.source.whole()).collect();
     writers.iter().for_each(|path| std::fs::write(path, b"01").unwrap());
     let mut sources = growing;
     sources.push(engine.file("whole.mov", b"whole"));

@@ -73,7 +73,7 @@ async fn a_file_that_goes_on_growing_gives_its_turn_away_and_takes_it_back() {
     let hub = TestHub::start().await;
     let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), one_at_a_time()).await;
     let growing = engine.file("growing.mov", &content(1, 1_000));
-    let (path, stop) = (growing.source.clone(), Arc::new(AtomicBool::new(false)));
+    let (path, stop) = (growing.source.whole(), Arc::new(AtomicBool::new(false)));
     let stopped = Arc::clone(&stop);
     let writer = std::thread::spawn(move || {
         let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
@@ -83,7 +83,7 @@ async fn a_file_that_goes_on_growing_gives_its_turn_away_and_takes_it_back() {
         }
     });
     wait_until("it grows", Duration::from_secs(10), || async {
-        std::fs::metadata(&growing.source).unwrap().len() > 1_000
+        std::fs::metadata(growing.source.whole()).unwrap().len() > 1_000
     })
     .await;
     let first = engine.queue.submit(spec(vec![growing])).await.unwrap();

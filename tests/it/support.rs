@@ -10,7 +10,7 @@ use masv_agent::store::Store;
 use masv_agent::upload::{Queue, UploadSettings};
 use masv_client::{Cloud, CloudSettings, Patience};
 use masv_hub::{Hub, HubConfig, Provision, ProvisionPortal, Role};
-use masv_platform::FileIdentity;
+use masv_platform::{FileIdentity, PathBeneath};
 use masv_protocol::PackagePath;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -214,7 +214,8 @@ impl TestEngine {
 
 pub fn source_file(name: &Path, source: PathBuf) -> SourceFile {
     let identity = FileIdentity::of(&std::fs::metadata(&source).unwrap());
-    SourceFile { path: PackagePath::from_relative(name).unwrap(), source, identity, claim: None }
+    let source = PathBeneath::new(source.parent().unwrap(), source.file_name().unwrap());
+    SourceFile { path: PackagePath::from_relative(name).unwrap(), source, identity, owner: None, claim: None }
 }
 
 /// A link upload of these files, finalized by itself.

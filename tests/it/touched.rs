@@ -61,7 +61,7 @@ async fn what_is_touched_keeps_its_confirmed_parts() {
         let engine = slow(hub.cloud_at(url)).await;
         let bytes = content(7, SIZE);
         let source = engine.file("big.mov", &bytes);
-        let path = source.source.clone();
+        let path = source.source.whole();
         let id = engine.queue.submit(spec(vec![source])).await.unwrap();
         let confirmed = some_is_confirmed(&engine, id).await;
         if what.contains("paused") {
@@ -92,7 +92,7 @@ async fn what_is_touched_all_the_time_still_arrives() {
     let (hub, url, proxy) = behind_proxy(0).await;
     let engine = slow(hub.cloud_at(url)).await;
     let source = engine.file("big.mov", &content(7, SIZE));
-    let (path, stop) = (source.source.clone(), Arc::new(AtomicBool::new(false)));
+    let (path, stop) = (source.source.whole(), Arc::new(AtomicBool::new(false)));
     let stopped = Arc::clone(&stop);
     let toucher = std::thread::spawn(move || {
         for mode in [0o640, 0o644].into_iter().cycle() {
@@ -117,7 +117,7 @@ async fn another_content_under_the_same_size_and_date_arrives_as_the_new_one() {
         let (hub, url, _proxy) = behind_proxy(0).await;
         let engine = slow(hub.cloud_at(url)).await;
         let source = engine.file("big.mov", &content(7, SIZE));
-        let path = source.source.clone();
+        let path = source.source.whole();
         let id = engine.queue.submit(spec(vec![source])).await.unwrap();
         some_is_confirmed(&engine, id).await;
         let other = content(8, SIZE);

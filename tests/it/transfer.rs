@@ -32,7 +32,7 @@ async fn a_package_arrives_with_the_same_tree_and_the_same_bytes() {
     assert_eq!(digests(&received(&upload.links[0].url).await), digests(&expected));
     assert_eq!(upload.totals.bytes_done, upload.totals.bytes);
     for file in engine.files(id).await {
-        let hash = blake3::hash(&std::fs::read(&file.source).unwrap()).to_hex().to_string();
+        let hash = blake3::hash(&std::fs::read(file.source.whole()).unwrap()).to_hex().to_string();
         assert_eq!(file.checksum.as_deref(), Some(hash.as_str()), "{}", file.path);
     }
 }
@@ -117,7 +117,7 @@ async fn without_auto_finalize_it_stays_idle_takes_more_files_and_is_finalized_b
     order.auto_finalize = false;
     let id = engine.queue.submit(order).await.unwrap();
     let link = engine.wait_for(id, State::Idle).await.links[0].url.clone();
-    let same_name = source_file(Path::new("a.txt"), engine.file("other/a.txt", b"three").source);
+    let same_name = source_file(Path::new("a.txt"), engine.file("other/a.txt", b"three").source.whole());
     engine.queue.append(id, vec![engine.file("b.txt", b"two"), same_name]).await.unwrap();
     engine.wait_for(id, State::Idle).await;
     engine.queue.finalize(id).await.unwrap();
@@ -159,7 +159,7 @@ async fn a_file_that_changes_while_its_upload_is_paused_is_sent_anew() {
     let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
     let source = engine.file("big.mov", &content(7, 40 << 20));
-    let path = source.source.clone();
+    let path = source.source.whole();
     let id = engine.queue.submit(spec(vec![source])).await.unwrap();
     let confirmed = || async { engine.upload(id).await.totals.bytes_done > 0 };
     wait_until("something is confirmed", Duration::from_secs(10), confirmed).await;
@@ -179,7 +179,7 @@ async fn a_file_that_changes_while_it_waits_is_sent_as_it_is_then() {
     let hub = TestHub::start().await;
     let engine = TestEngine::start(hub.cloud()).await;
     let source = engine.file("a.txt", b"draft");
-    std::fs::write(&source.source, b"final version").unwrap();
+    std::fs::write(source.source.whole(), b"final version").unwrap();
     let id = engine.queue.submit(spec(vec![source, engine.file("b.txt", b"other")])).await.unwrap();
     let link = engine.wait_for(id, State::Complete).await.links[0].url.clone();
     let expected = [("a.txt".to_owned(), b"final version".to_vec()), ("b.txt".to_owned(), b"other".to_vec())];
@@ -191,7 +191,7 @@ async fn a_file_that_is_gone_stops_only_itself_and_says_so() {
     let hub = TestHub::start().await;
     let engine = TestEngine::start(hub.cloud()).await;
     let (gone, kept) = (engine.file("gone.mov", b"x"), engine.file("kept.mov", b"y"));
-    let path = gone.source.clone();
+    let path = gone.source.whole();
     std::fs::remove_file(&path).unwrap();
     let id = engine.queue.submit(spec(vec![gone, kept])).await.unwrap();
     let problem = engine.wait_for(id, State::Error).await.problem.unwrap();
@@ -208,7 +208,7 @@ async fn a_removed_upload_leaves_no_package_in_the_cloud_and_the_files_alone() {
     let hub = TestHub::start().await;
     let engine = TestEngine::start(hub.cloud()).await;
     let source = engine.file("a.mov", &content(1, 1 << 20));
-    let path = source.source.clone();
+    let path = source.source.whole();
     let mut order = spec(vec![source]);
     order.auto_finalize = false;
     let id = engine.queue.submit(order).await.unwrap();

@@ -11,10 +11,8 @@
 use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
 use super::error::ApiError;
-use super::openapi::{Answer, Operation, Schemas};
 
 /// Where the page's files are.
 pub(super) const FOLDER: &str = "/dashboard/";
@@ -56,12 +54,6 @@ impl IntoResponse for Asset {
             (header::CACHE_CONTROL, "no-cache"),
         ];
         (headers, self.text).into_response()
-    }
-}
-
-impl Answer for Asset {
-    fn describe(operation: &mut Operation, _: &mut Schemas) {
-        operation.answers(StatusCode::OK, Some(("*/*", json!({ "type": "string" }))));
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State as Extract};
+use axum::extract::{Path, State as Extract};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -18,7 +18,7 @@ use super::super::types::{
     UploadAutomation, WaitingPackage,
 };
 use super::transfers::Answer;
-use super::{Body, NoFields};
+use super::{Body, NoFields, Query};
 use crate::model::{DownloadFilter, UploadFilter};
 use crate::portal_downloads::InboxError;
 use masv_rules::{DownloadRule, Portals, Rule, RuleSet, SystemEnvironment};

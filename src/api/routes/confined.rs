@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::downloads::check_folder;
+use masv_platform::OwnPlaces;
 use masv_rules::{AfterComplete, AfterError, Environment, Rule, RuleSet, SecretFile, SystemEnvironment, edit};
 
 /// A file with nothing but what a rules file needs.
@@ -34,7 +35,7 @@ pub(super) fn outside(rule: &str, file: &Path, roots: &[PathBuf]) -> BTreeMap<St
     }
     if let Some(Ok(built)) = built {
         for (field, folder) in folders(&built) {
-            if let Err(problem) = check_folder(&folder, roots) {
+            if let Err(problem) = check_folder(&folder, roots, &OwnPlaces::default()) {
                 bad.insert(field.to_owned(), problem);
             }
         }

@@ -16,6 +16,7 @@ use crate::download::LinkAddress;
 use crate::model;
 use crate::model::DownloadId;
 use crate::model::{DownloadFilter, DownloadSource, DownloadSpec, Owner};
+use masv_platform::{OwnPlaces, real_path};
 use masv_protocol::FileId;
 
 /// Downloads, for the routes that both directions have.
@@ -65,17 +66,32 @@ impl Side for Downloads {
     }
 }
 
-/// The folder to write to, if it may be written to: what exists of it, links resolved, must be below an allowed root.
-pub(super) fn check_folder(folder: &FilePath, roots: &[PathBuf]) -> Result<(), String> {
+/// A folder that may be written to.
+#[derive(Debug)]
+pub(super) struct Checked {
+    /// Where it is; below an allowed root its real path.
+    pub(super) folder: PathBuf,
+    /// The allowed root that it lies below, where there are any.
+    pub(super) root: Option<PathBuf>,
+}
+
+/// The folder to write to, if it may be written to: its real place must be below an allowed root.
+pub(super) fn check_folder(folder: &FilePath, roots: &[PathBuf], own: &OwnPlaces) -> Result<Checked, String> {
     if !folder.is_absolute() || folder.components().any(|part| part == Component::ParentDir) {
         return Err("the folder must be absolute, without `..`".to_owned());
     }
-    let existing = folder.ancestors().find_map(|ancestor| ancestor.canonicalize().ok()).unwrap_or_default();
-    if existing.is_file() {
-        return Err(format!("{} is a file", existing.display()));
+    let real = real_path(folder).map_err(|error| error.to_string())?;
+    if let Some(file) = real.ancestors().find(|above| above.is_file()) {
+        return Err(format!("{} is a file", file.display()));
     }
-    if roots.is_empty() || roots.iter().any(|root| existing.starts_with(root)) {
-        return Ok(());
+    if own.ask().hold(&real) {
+        return Err("it belongs to the agent itself".to_owned());
+    }
+    if roots.is_empty() {
+        return Ok(Checked { folder: folder.to_owned(), root: None });
+    }
+    if let Some(root) = roots.iter().find(|root| real.starts_with(root)) {
+        return Ok(Checked { root: Some(root.clone()), folder: real });
     }
     Err("it is outside of the folders that this agent may write to (--allow-root)".to_owned())
 }
@@ -89,12 +105,13 @@ pub(super) async fn create(
     if let Err(error) = &link {
         bad.insert("url".to_owned(), error.to_string());
     }
-    let (folder, roots) = (new.dst_folder.clone(), state.allowed_roots.clone());
-    let checked = tokio::task::spawn_blocking(move || check_folder(&folder, &roots)).await;
-    if let Err(problem) = checked.unwrap_or_else(|error| Err(error.to_string())) {
-        bad.insert("dst_folder".to_owned(), problem);
+    let (folder, roots, own) = (new.dst_folder.clone(), state.allowed_roots.clone(), state.own.clone());
+    let checked = tokio::task::spawn_blocking(move || check_folder(&folder, &roots, &own)).await;
+    let checked = checked.unwrap_or_else(|error| Err(error.to_string()));
+    if let Err(problem) = &checked {
+        bad.insert("dst_folder".to_owned(), problem.clone());
     }
-    let (Ok(LinkAddress { api, id, secret }), true) = (link, bad.is_empty()) else {
+    let (Ok(LinkAddress { api, id, secret }), Ok(checked)) = (link, checked) else {
         return Err(ApiError::fields(bad));
     };
     let source = DownloadSource::Link { id, secret, password: new.password };
@@ -104,7 +121,8 @@ pub(super) async fn create(
         overwrite: new.overwrite,
         owner: Owner { uid: new.uid, gid: new.gid },
         priority: new.priority,
-        ..DownloadSpec::new(api, source, new.dst_folder)
+        root: checked.root,
+        ..DownloadSpec::new(api, source, checked.folder)
     };
     let download_id = state.downloads.submit(spec).await?;
     Ok(Created(DownloadStarted { download_id }))

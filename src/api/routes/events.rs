@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{Query, State as Extract};
+use axum::extract::State as Extract;
 use axum::response::sse::{self, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt, stream};
 use jiff::Timestamp;
@@ -19,6 +19,7 @@ use super::super::ApiState;
 use super::super::error::ApiError;
 use super::super::openapi::LastEventId;
 use super::super::types::{Download, Upload};
+use super::Query;
 use crate::store::Event;
 
 /// Events read at once.

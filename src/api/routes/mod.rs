@@ -15,8 +15,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request};
-use axum::http::StatusCode;
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -105,8 +106,8 @@ fn routes() -> Routes {
         .get("/openapi.json", document, "This document.")
         .below("")
         .get("/healthz", alive, "Whether the process runs. Needs no token.")
-        .get("/", dashboard::page, "The dashboard. Needs no token; it asks for it.")
-        .get("/dashboard/{file}", dashboard::file, "What the dashboard is made of.")
+        .page("/", dashboard::page)
+        .page("/dashboard/{file}", dashboard::file)
         .get("/readyz", server::ready, "Whether it can work. Needs no token.")
         .get("/metrics", metrics::show, "What monitoring reads, in the OpenMetrics format.")
 }
@@ -151,6 +152,40 @@ impl<T: JsonSchema> Input for Body<T> {
     fn describe(operation: &mut Operation, schemas: &mut Schemas) {
         takes::<T>(operation, schemas);
     }
+}
+
+/// What a call reads of its query. A key that is repeated counts as one with commas, as generated clients send lists; what is wrong is
+/// said in the interface's own words.
+struct Query<T>(T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        read_query(parts.uri.query().unwrap_or_default()).map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+impl<T: JsonSchema> Input for Query<T> {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        operation.query::<T>(schemas);
+    }
+}
+
+fn read_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
+    let mut values: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        values
+            .entry(name.into_owned())
+            .and_modify(|known| *known += &format!(",{value}"))
+            .or_insert(value.into_owned());
+    }
+    let joined = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(values).finish();
+    let wrong =
+        |error: &dyn std::fmt::Display| ApiError::bad(format!("the query is not what this call takes: {error}"));
+    let uri: Uri = format!("/?{joined}").parse().map_err(|error| wrong(&error))?;
+    let read = axum::extract::Query::try_from_uri(&uri).map_err(|rejection| wrong(&rejection.body_text()))?;
+    Ok(read.0)
 }
 
 /// The body of an order that has nothing to say but that it is meant: `{}`, or none.
@@ -206,6 +241,26 @@ mod tests {
         }
         let written = std::fs::read_to_string(path).unwrap_or_default();
         assert!(written == text, "docs/openapi.json is old: run `UPDATE_DOCS=1 cargo test --lib api::`");
+    }
+
+    #[test]
+    fn generators_of_clients_understand_the_document() {
+        assert_eq!(masv_openapi::problems(&routes().finish().1), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_query_is_read_however_a_list_is_written_and_refused_in_our_words() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Given {
+            #[serde(default)]
+            states: String,
+            limit: Option<u32>,
+        }
+        let states = |query: &str| read_query::<Given>(query).unwrap().states;
+        assert_eq!((states("states=a,b"), states("states=a&limit=1&states=b%26c")), ("a,b".into(), "a,b&c".into()));
+        assert_eq!(states(""), "");
+        let error = format!("{:?}", read_query::<Given>("limit=99999999999").unwrap_err());
+        assert!(error.contains("the query is not what this call takes"), "{error}");
     }
 
     #[test]

@@ -72,8 +72,8 @@ pub(super) async fn add_download(Extract(state): Extract<ApiState>, Body(new): B
     let one = portal.is_some() != new.all_portals;
     let which = "name one portal, or say all_portals: true (--all)".to_owned();
     needed(&mut bad, "portal_subdomain", (!one).then_some(which));
-    let (folder, roots) = (new.dst_folder.clone(), state.allowed_roots.clone());
-    let checked = tokio::task::spawn_blocking(move || check_folder(&folder, &roots)).await;
+    let (folder, roots, own) = (new.dst_folder.clone(), state.allowed_roots.clone(), state.own.clone());
+    let checked = tokio::task::spawn_blocking(move || check_folder(&folder, &roots, &own)).await;
     needed(&mut bad, "dst_folder", checked.unwrap_or_else(|error| Err(error.to_string())).err());
     if !bad.is_empty() {
         return Err(ApiError::fields(bad.into_iter().collect()));
@@ -99,8 +99,8 @@ pub(super) async fn add_upload(Extract(state): Extract<ApiState>, Body(new): Bod
     let id = id_of(&new.name);
     let mut bad = Vec::new();
     needed(&mut bad, "name", id.is_empty().then(|| "name the automation".to_owned()));
-    let (folder, roots) = (new.watch_folder.clone(), state.allowed_roots.clone());
-    let checked = tokio::task::spawn_blocking(move || check_folder(&folder, &roots)).await;
+    let (folder, roots, own) = (new.watch_folder.clone(), state.allowed_roots.clone(), state.own.clone());
+    let checked = tokio::task::spawn_blocking(move || check_folder(&folder, &roots, &own)).await;
     needed(&mut bad, "watch_folder", checked.unwrap_or_else(|error| Err(error.to_string())).err());
     let both = new.portal_subdomain.is_some() && !new.recipients.is_empty();
     needed(&mut bad, "recipients", both.then(|| "a portal has its own recipients".to_owned()));
@@ -205,8 +205,8 @@ async fn keys_of(
 ) -> Result<Vec<(&'static str, Value)>, ApiError> {
     let mut keys = vec![("enabled", change.enabled.map(Value::from)), ("priority", change.priority.map(Value::from))];
     if let Some(folder) = &change.dst_folder {
-        let (checked, roots) = (folder.clone(), state.allowed_roots.clone());
-        let checked = tokio::task::spawn_blocking(move || check_folder(&checked, &roots)).await;
+        let (checked, roots, own) = (folder.clone(), state.allowed_roots.clone(), state.own.clone());
+        let checked = tokio::task::spawn_blocking(move || check_folder(&checked, &roots, &own)).await;
         if let Err(problem) = checked.unwrap_or_else(|error| Err(error.to_string())) {
             return Err(ApiError::fields([("dst_folder".to_owned(), problem)].into()));
         }

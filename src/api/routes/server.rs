@@ -14,6 +14,7 @@ use super::super::types::{Examination, Server};
 use super::super::{ApiState, doctor as doctor_of};
 use super::{Body, NoFields};
 use crate::store::{DbError, StoreError};
+use masv_platform::PathBeneath;
 
 pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Server>, ApiError> {
     let counts = state.queue.store().upload_counts().await?;
@@ -48,15 +49,23 @@ pub(super) async fn backup(
         return Err(ApiError::new(StatusCode::CONFLICT, format!("{} exists already", wanted.path))
             .hint("name a file that does not: nothing is written over"));
     }
+    let name = path.file_name().ok_or_else(|| bad(format!("{} names no file", wanted.path)))?;
     let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
-    let allowed = |folder: &PathBuf| state.allowed_roots.iter().any(|root| folder.starts_with(root));
-    if !state.allowed_roots.is_empty() && !folder.as_ref().is_some_and(allowed) {
-        return Err(bad(format!(
-            "{} is outside of the folders that this agent may write to (--allow-root)",
-            wanted.path
-        )));
+    let real = folder.ok_or_else(|| bad(format!("the folder of {} cannot be opened", wanted.path)))?.join(name);
+    if state.own.ask().hold(&real) {
+        return Err(bad(format!("{} lies among the agent's own files", wanted.path)));
     }
-    state.queue.store().backup(&path).await.map_err(|error| match error {
+    let place = match state.allowed_roots.iter().find_map(|root| PathBeneath::within(root, &real)) {
+        Some(place) => place,
+        None if state.allowed_roots.is_empty() => PathBeneath::without_links(&real),
+        None => {
+            return Err(bad(format!(
+                "{} is outside of the folders that this agent may write to (--allow-root)",
+                wanted.path
+            )));
+        }
+    };
+    state.queue.store().backup(place).await.map_err(|error| match error {
         StoreError::Database(error @ DbError::Backup { .. }) => bad(error.to_string())
             .hint("the agent writes the file, as its own user and where its service may write; backup.md in the documentation says how"),
         other => other.into(),
@@ -112,10 +121,8 @@ pub(super) async fn ready(Extract(state): Extract<ApiState>) -> Result<&'static 
         return Err(unable("the agent stops"));
     }
     state.queue.store().last_event().await?;
-    let about = state.about.clone();
-    let written = tokio::task::spawn_blocking(move || doctor_of::can_write(&about.data_dir)).await;
-    match written {
-        Ok(Ok(())) => Ok("ready\n"),
-        _ => Err(unable("the data directory cannot be written").hint("`masv doctor` says why")),
+    match state.probe.can_write(&state.about.data_dir).await {
+        true => Ok("ready\n"),
+        false => Err(unable("the data directory cannot be written").hint("`masv doctor` says why")),
     }
 }

@@ -5,17 +5,12 @@ use axum::extract::State as Extract;
 
 use super::super::ApiState;
 use super::super::error::ApiError;
-use super::super::types::{DiskReaders, FifoMode, OpenFiles, Workers};
+use super::super::types::{DiskReaders, FifoMode, MOST_TRANSFERS, MOST_WORKERS, OpenFiles, Workers};
 use super::Body;
 use crate::download::DownloadSettings;
 use crate::engine::{DownloadRateLimit, RateLimit, Throttle, UploadRateLimit};
 use crate::model::{KeptDiskReaders, KeptFifo, KeptOpenFiles, KeptWorkers, Setting};
 use crate::upload::UploadSettings;
-
-/// More workers, and open files or readers for them, than this help nobody.
-const MOST_WORKERS: usize = 256;
-/// More transfers at once than this only take memory.
-const MOST_TRANSFERS: usize = 1_000;
 
 async fn keep(state: &ApiState, setting: &impl Setting) -> Result<(), ApiError> {
     Ok(state.queue.store().keep(setting).await?)

@@ -4,9 +4,9 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use axum::Json;
-use axum::extract::{Path, Query, State as Extract};
+use axum::extract::{Path, State as Extract};
 use axum::http::StatusCode;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ use super::super::ApiState;
 use super::super::error::ApiError;
 use super::super::openapi::Done;
 use super::super::types::{Paused, Removed, Resumed, Transfers};
-use super::NoFields;
+use super::{NoFields, Query};
 use crate::model::{Filter, State};
 
 /// The most entries of a page.
@@ -60,16 +60,25 @@ fn parse_states(text: &str) -> Result<Vec<State>, ApiError> {
     words
         .map(|word| {
             serde_json::from_value(Value::String(word.to_owned())).map_err(|_| {
-                ApiError::bad(format!("{word:?} is no state"))
-                    .hint("the states are transferring, paused, idle, complete, error")
+                ApiError::bad(format!("{word:?} is no state")).hint(format!("the states are {}", STATES.join(", ")))
             })
         })
         .collect()
 }
 
+/// The words for states that a query may have.
+const STATES: [&str; 5] = ["transferring", "paused", "idle", "complete", "error"];
+
+fn states_schema(_: &mut SchemaGenerator) -> Schema {
+    let words: Vec<&str> = STATES.into_iter().chain(["all"]).collect();
+    json_schema!({ "type": "array", "items": { "type": "string", "enum": words } })
+}
+
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Listing {
+    /// Only those in one of these states.
     #[serde(default)]
+    #[schemars(schema_with = "states_schema")]
     states: String,
     rule: Option<String>,
     /// Only those with this in their name or their rule's.
@@ -172,6 +181,9 @@ pub(super) async fn resume_all<S: Side>(Extract(state): Extract<ApiState>, _: No
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Removing {
+    /// Those in one of these states; required, for `all` is never guessed.
+    #[serde(default)]
+    #[schemars(schema_with = "states_schema")]
     states: Option<String>,
 }
 

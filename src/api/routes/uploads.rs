@@ -115,7 +115,7 @@ async fn submit(
     team_id: Option<TeamId>,
 ) -> Result<Created<Started>, ApiError> {
     let first = common.paths.first().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
-    let files = expand::expand(common.paths, common.exclude, state.allowed_roots.clone()).await?;
+    let files = expand::expand(common.paths, common.exclude, state.allowed_roots.clone(), state.own.clone()).await?;
     let kind = destination.kind();
     let spec = UploadSpec {
         destination,
@@ -245,7 +245,7 @@ pub(super) async fn add_files(
 ) -> Answer<Upload> {
     let id = parse_id::<Uploads>(&id)?;
     state.queue.store().upload(id).await?;
-    let files = expand::expand(more.paths, more.exclude, state.allowed_roots.clone()).await?;
+    let files = expand::expand(more.paths, more.exclude, state.allowed_roots.clone(), state.own.clone()).await?;
     state.queue.append(id, files).await?;
     Uploads::view(&state, id).await.map(Json)
 }

@@ -36,15 +36,22 @@ pub struct Teams {
     pub teams: Vec<Team>,
 }
 
+/// More workers, and open files or readers for them, than this help nobody.
+pub(in crate::api) const MOST_WORKERS: usize = 256;
+/// More transfers at once than this only take memory.
+pub(in crate::api) const MOST_TRANSFERS: usize = 1_000;
+
 /// How many parts may be on their way at once. An order changes what it names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workers {
     /// Parts at once, over all uploads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MOST_WORKERS))]
     pub workers: Option<usize>,
     /// Parts at once, over all downloads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MOST_WORKERS))]
     pub download_workers: Option<usize>,
 }
 
@@ -58,9 +65,11 @@ pub struct FifoMode {
     pub enabled: Option<bool>,
     /// Uploads at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MOST_TRANSFERS))]
     pub active_upload_count: Option<usize>,
     /// Downloads at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MOST_TRANSFERS))]
     pub active_download_count: Option<usize>,
 }
 
@@ -69,6 +78,7 @@ pub struct FifoMode {
 #[serde(deny_unknown_fields)]
 pub struct OpenFiles {
     /// Files being read at once, over all uploads.
+    #[schemars(range(min = 1, max = MOST_WORKERS))]
     pub open_files: usize,
 }
 
@@ -77,6 +87,7 @@ pub struct OpenFiles {
 #[serde(deny_unknown_fields)]
 pub struct DiskReaders {
     /// Parts being read at once from each file system.
+    #[schemars(range(min = 1, max = MOST_WORKERS))]
     pub disk_readers: usize,
 }
 

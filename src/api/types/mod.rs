@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use agent::{Check, DiskReaders, Examination, FifoMode, Grade, Login, OpenFiles, Server, SignedIn, Teams, Workers};
+pub(in crate::api) use agent::{MOST_TRANSFERS, MOST_WORKERS};
 pub use automation::{
     Automation, AutomationAdded, AutomationChange, AutomationRule, Automations, DownloadAutomation, DryFetch, DryRuns,
     Explained, ExplainedPackage, Forgotten, History, Loaded, Marked, NewPortalDownload, NewUploadAutomation,

@@ -149,7 +149,7 @@ impl From<model::File> for File {
         Self {
             id: file.number,
             path: file.path.to_string(),
-            source: file.source.to_string_lossy().into_owned(),
+            source: file.source.whole().to_string_lossy().into_owned(),
             size: file.identity.size,
             progress: file.bytes_done,
             chunk_size: file.remote.map(|remote| remote.chunk_size),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use masv_client::link_address;
 use masv_protocol::{EmailAddress, Link, LinkId, LinkSettings, PackageId, Secret, Time};
 use secrecy::SecretString;
@@ -88,10 +89,20 @@ impl Settings {
         let password = password.map(Secret::from).or_else(|| self.no_password.then(|| Secret::new("")));
         let expiry = match self.expires.as_deref() {
             Some("never") => Some(Time::UNSET),
-            typed => typed.map(typed_time).transpose()?,
+            typed => typed.map(to_come).transpose()?,
         };
         Ok(LinkSettings { email: None, password, access_limit: self.limit, expiry, active: self.active })
     }
+}
+
+/// A time at which a link can still expire.
+fn to_come(typed: &str) -> Result<Time, CliError> {
+    let time = typed_time(typed)?;
+    if time.timestamp().is_some_and(|time| time <= Timestamp::now()) {
+        return Err(CliError::usage(format!("--expires: {typed} is in the past"))
+            .hint("`masv hub link set LINK --active=false` closes a link at once"));
+    }
+    Ok(time)
 }
 
 pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> Result<ExitCode, CliError> {

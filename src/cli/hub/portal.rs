@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use bytesize::ByteSize;
 use clap::{Args, Subcommand};
 use masv_protocol::{
-    EmailAddress, FieldKind, InvalidEmailAddress, MetadataField, Portal, PortalId, PortalQuery, PortalSettings,
-    PublicPortal, RestrictionSettings, Restrictions, Secret, Visibility,
+    FieldKind, MetadataField, Portal, PortalId, PortalQuery, PortalSettings, PublicPortal, RestrictionSettings,
+    Restrictions, Secret, Visibility,
 };
 
 use super::reach::{HubClient, REMOVED, time, typed_time};
+use crate::cli::addresses::addresses;
 use crate::cli::confirm::Sure;
 use crate::cli::error::CliError;
 use crate::cli::output::{Cell, Output, size};
@@ -121,10 +122,11 @@ impl Settings {
         let (has_download_password, download_password) =
             code(self.download_password_file.as_deref(), self.no_download_password)?;
         let fields = self.fields.as_ref().map(|fields| given(fields).map(|text| field(text)).collect());
+        let recipients = self.recipients.as_deref().map(|typed| addresses("--recipients", typed));
         Ok(PortalSettings {
             name: self.name.clone(),
             message: self.message.clone(),
-            recipients: self.recipients.as_deref().map(addresses).transpose()?,
+            recipients: recipients.transpose()?,
             active: self.active,
             expiry_enabled,
             expiry,
@@ -158,11 +160,6 @@ impl Settings {
 /// What is not empty: an empty value leaves none.
 fn given(values: &[String]) -> impl Iterator<Item = &String> {
     values.iter().filter(|value| !value.trim().is_empty())
-}
-
-fn addresses(typed: &[String]) -> Result<Vec<EmailAddress>, CliError> {
-    let invalid = |error: InvalidEmailAddress| CliError::usage(format!("--recipients: {error}"));
-    given(typed).map(|text| text.parse().map_err(invalid)).collect()
 }
 
 /// Whether there is a code or a password, and which: out of a file, or none from now on.

@@ -1,6 +1,6 @@
 //! What happened: the audit log, activities, and the webhooks that tell of them.
 
-use masv_protocol::{Activity, AuditEntry, AuditQuery, Page, TeamId, Webhook, WebhookId, WebhookSettings};
+use masv_protocol::{Activity, AuditEntry, AuditQuery, Page, PageQuery, TeamId, Webhook, WebhookId, WebhookSettings};
 use reqwest::Method;
 
 use super::Admin;
@@ -16,12 +16,13 @@ impl Admin {
         self.call("show the audit log", Method::GET, &path, &query.pairs(), NO_BODY).await
     }
 
-    /// The newest of what happened to a team's packages.
+    /// A page of what happened to a team's packages, newest first.
     ///
     /// # Errors
     /// See [`CloudError`].
-    pub async fn activities(&self, team: &TeamId) -> Result<Page<Activity>, CloudError> {
-        self.get("list the activities", &["v1.1", "teams", team.as_str(), "activities"]).await
+    pub async fn activities(&self, team: &TeamId, query: &PageQuery) -> Result<Page<Activity>, CloudError> {
+        let path = ["v1.1", "teams", team.as_str(), "activities"];
+        self.call("list the activities", Method::GET, &path, &query.pairs(), NO_BODY).await
     }
 
     /// The webhooks of a team.

@@ -3,12 +3,14 @@
 //! **In**: a data directory. **Out**: a SQLite database, consistent as of one moment, with the key in a table of its own; and back
 //! again into an empty directory. The files that were sent are not in it.
 //!
-//! **On a crash** the file is not there, or whole: it is written under another name, flushed, then renamed.
+//! **On a crash** the file is not there, or whole: it is made in the hub's own folder, copied under another name, flushed, then
+//! renamed.
 
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use masv_platform::{Folder, FolderError, put_copy};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::error::HubError;
@@ -45,13 +47,17 @@ fn at(path: &Path) -> impl Fn(io::Error) -> HubError + '_ {
 fn write(data_dir: &Path, file: &Path) -> Result<u64, HubError> {
     let (database, key_file) = (data_dir.join("hub.db"), data_dir.join("secret.key"));
     let key = std::fs::read(&key_file).map_err(at(&key_file))?;
-    if file.exists() {
+    if file.symlink_metadata().is_ok() {
         return Err(at(file)(io::ErrorKind::AlreadyExists.into()));
     }
-    let new = beside(file);
-    // Made here, so that nobody else can read it at any time; SQLite takes an empty file for a new database.
-    let made = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
-    made.map_err(at(&new))?;
+    let told = |error: FolderError| at(file)(error.into());
+    let name = file.file_name().ok_or_else(|| at(file)(io::ErrorKind::InvalidInput.into()))?;
+    let folder = Folder::open(folder_of(file)).map_err(told)?;
+    // Made in the hub's own folder, so that nobody else can read it at any time, or lead the writing elsewhere; SQLite takes
+    // an empty file for a new database.
+    let private = Folder::open(data_dir).map_err(told)?;
+    let (draft, made) = private.create_unique("backup-", ".new", 0o600).map_err(told)?;
+    let new = data_dir.join(&draft);
     let written = (|| {
         let hub = Connection::open_with_flags(&database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         hub.busy_timeout(std::time::Duration::from_secs(10))?;
@@ -61,16 +67,9 @@ fn write(data_dir: &Path, file: &Path) -> Result<u64, HubError> {
         copy.execute_batch("CREATE TABLE backup (secret_key BLOB NOT NULL)")?;
         copy.execute("INSERT INTO backup VALUES (?1)", [key])?;
         copy.close().map_err(|(_, error)| HubError::from(error))?;
-        let flushed =
-            std::fs::File::open(&new).and_then(|copy| masv_platform::flush(&copy).and_then(|()| copy.metadata()));
-        let size = flushed.map_err(at(&new))?.len();
-        std::fs::rename(&new, file).map_err(at(file))?;
-        sync_folder_of(file).map_err(at(file))?;
-        Ok(size)
+        put_copy(&made, &folder, name).map_err(told)
     })();
-    if written.is_err() {
-        let _ = std::fs::remove_file(&new);
-    }
+    let _ = private.remove_file(&draft);
     written
 }
 
@@ -108,6 +107,9 @@ fn beside(file: &Path) -> PathBuf {
 }
 
 fn sync_folder_of(file: &Path) -> io::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    masv_platform::flush_folder(folder)
+    masv_platform::flush_folder(folder_of(file))
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

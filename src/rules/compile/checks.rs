@@ -4,8 +4,8 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::fields::At;
-use super::super::model::Rule;
-use super::super::pattern::unfinished_ending;
+use super::super::junk::unfinished;
+use super::super::model::{DownloadRule, Rule};
 use super::super::reader::Reader;
 use super::super::schema_table::RULE;
 use super::super::settings::{AfterComplete, AfterError, Finalize, OnChange, Per};
@@ -18,7 +18,7 @@ struct Checked<'r, 'a> {
     watch: PathBuf,
 }
 
-pub(super) fn run(rules: &[(Arc<Rule>, At<'_>)], reader: &Reader<'_>) {
+pub(super) fn run(rules: &[(Arc<Rule>, At<'_>)], downloads: &[(Arc<DownloadRule>, At<'_>)], reader: &Reader<'_>) {
     let enabled = rules.iter().filter(|(rule, _)| rule.enabled);
     let enabled: Vec<Checked<'_, '_>> =
         enabled.map(|(rule, at)| Checked { rule, at, watch: normal(&rule.watch) }).collect();
@@ -28,6 +28,22 @@ pub(super) fn run(rules: &[(Arc<Rule>, At<'_>)], reader: &Reader<'_>) {
         patterns(later, reader);
         never_open(later, reader);
         shallow_folders(later, reader);
+        sends_nothing(later, reader);
+        missing_folder(later, reader);
+    }
+    for (download, at) in downloads.iter().filter(|(download, _)| download.enabled) {
+        downloads_into(&enabled, download, at, reader);
+    }
+}
+
+/// What is downloaded into a watched folder is sent again.
+fn downloads_into(rules: &[Checked<'_, '_>], download: &DownloadRule, at: &At<'_>, reader: &Reader<'_>) {
+    let folder = normal(&download.into);
+    for rule in rules.iter().filter(|rule| reaches(rule, &folder)) {
+        let message =
+            format!("files are downloaded into the watch folder of rule `{}`, which will send them", rule.rule.name);
+        let help = "download into another folder, or exclude that one there".to_owned();
+        reader.warn(&place(at, &["into"]), message, Some(help));
     }
 }
 
@@ -42,8 +58,11 @@ fn place<'a>(at: &At<'a>, names: &[&str]) -> At<'a> {
     place
 }
 
-/// The path with `..` taken back, to compare; symbolic links are not looked at.
+/// The place that a path leads to, to compare; where that cannot be found out, the path with `..` taken back.
 fn normal(path: &Path) -> PathBuf {
+    if let Ok(real) = masv_platform::real_path(path) {
+        return real;
+    }
     let mut result = PathBuf::new();
     for component in path.components() {
         match component {
@@ -99,6 +118,8 @@ fn patterns(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
         for (item, written) in place.items().iter().zip(patterns.written()) {
             if let Some((why, help)) = never_matches(written, key, rule) {
                 reader.warn(item, format!("`{written}` can never match: {why}"), Some(help.to_owned()));
+            } else if let Some((what, help)) = hardly_meant(written) {
+                reader.warn(item, format!("`{written}` {what}"), Some(help.to_owned()));
             }
         }
     }
@@ -130,10 +151,69 @@ fn never_matches(written: &str, key: &str, rule: &Rule) -> Option<(&'static str,
         return Some(("hidden names are not sent", "set `hidden: true`"));
     }
     let probe = name.replace('*', "x").into_bytes();
-    if include && !rule.temporary && !name.contains(['{', '[', '?']) && unfinished_ending(&probe).is_some() {
+    if include
+        && !written.starts_with('!')
+        && !rule.temporary
+        && !name.contains(['{', '[', '?'])
+        && unfinished(&probe, false).is_some()
+    {
         return Some(("names of unfinished files are not sent", "set `temporary: true`"));
     }
     None
+}
+
+/// What a pattern looks like that globs read in another way.
+fn hardly_meant(written: &str) -> Option<(&'static str, &'static str)> {
+    let outside_braces: String = {
+        let mut depth = 0_usize;
+        let outside = written.chars().filter(|letter| {
+            match letter {
+                '{' => depth += 1,
+                '}' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 0
+        });
+        outside.collect()
+    };
+    let listed = |separator: char| {
+        let mut parts = outside_braces.split(separator).map(str::trim);
+        outside_braces.contains(separator) && parts.all(|part| part.starts_with(['*', '.', '/']))
+    };
+    let plain = written.len() <= 5 && written.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if written.contains(['\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}']) {
+        Some(("holds typographic quotes, which are a part of the name", "use \" or ' around patterns"))
+    } else if listed(',') || listed(';') {
+        Some(("is one pattern, not several", "write a list: [\"*.mov\", \"*.mxf\"]"))
+    } else if written.starts_with('!') && written.contains(['*', '.']) {
+        Some(("begins with `!`, which does not turn a pattern round", "put the pattern into `exclude`"))
+    } else if written.starts_with('^') || written.ends_with('$') || written.contains("]+") || written.contains(")+") {
+        Some(("looks like a regular expression, and is read as a glob", "globs know `*`, `?`, `[0-9]` and `{a,b}`"))
+    } else if plain && written.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        Some(("matches only what is named exactly so", "for an ending write `*.mov`; for a folder write `folder/**`"))
+    } else {
+        None
+    }
+}
+
+fn sends_nothing(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
+    let excluded: Vec<&str> = rule.matcher.exclude.written().collect();
+    let everything = |pattern: &str| matches!(pattern, "*" | "**" | "**/*" | "/**");
+    let place = place(at, &["exclude"]);
+    if excluded.iter().any(|pattern| everything(pattern)) {
+        let help = "exclude only what is not to be sent, or set `enabled: false`".to_owned();
+        reader.warn(&place, "everything is excluded: nothing is ever sent", Some(help));
+    } else if rule.matcher.include.written().all(|pattern| excluded.contains(&pattern)) {
+        let help = "`exclude` takes precedence: remove what is in both".to_owned();
+        reader.warn(&place, "everything that is included is excluded: nothing is ever sent", Some(help));
+    }
+}
+
+fn missing_folder(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
+    if !rule.create && reader.environment.is_missing(&rule.watch) {
+        let help = "the rule starts when the folder appears; `create: true` makes it".to_owned();
+        reader.warn(&place(at, &["watch"]), format!("{} does not exist", rule.watch.display()), Some(help));
+    }
 }
 
 fn never_open(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {

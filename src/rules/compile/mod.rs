@@ -87,8 +87,14 @@ fn tree(text: &str, reader: &Reader<'_>) -> Option<Node> {
         Err(error) => {
             let line = text[..text.floor_char_boundary(error.at)].rfind('\n').map_or(0, |at| at + 1);
             let line = text[line..].lines().next().unwrap_or_default();
-            let help = if error.message.contains("alias") {
+            let help = if error.message.contains("unknown anchor") {
                 Some("an unquoted `*` begins a YAML alias: quote globs, like \"*.mov\"")
+            } else if error.message.contains(" tag") || error.message.contains("Tag") {
+                Some(
+                    "tags like `!secret` mean nothing here: write `${NAME}` for a variable, `{ file: PATH }` for a secret, or quote text that begins with `!`",
+                )
+            } else if holds_a_colon(line) {
+                Some("quote text that holds a colon and a blank, like \"Episode: 1\"")
             } else if line.contains("{{") || line.contains("${") {
                 Some("quote text that holds `{{` or `${`, like \"{{ rule }}\"")
             } else if line.contains('\t') {
@@ -103,6 +109,12 @@ fn tree(text: &str, reader: &Reader<'_>) -> Option<Node> {
             None
         }
     }
+}
+
+/// Whether the value on a line holds what separates a key from its value.
+fn holds_a_colon(line: &str) -> bool {
+    let value = line.split_once(": ").map(|(_, value)| value.trim_start());
+    value.is_some_and(|value| value.contains(": ") && !value.starts_with(['"', '\'', '{', '[', '|', '>']))
 }
 
 /// What every rule of the file shares.
@@ -137,10 +149,10 @@ fn file<'a>(root: &'a Node, reader: &Reader<'a>) -> Option<RuleSet> {
     upload::check_all(&shared);
     rule::check_defaults(&shared);
     let (rules, downloads) = rules(&fields, &shared);
-    checks::run(&rules, reader);
+    checks::run(&rules, &downloads, reader);
     Some(RuleSet {
         rules: rules.into_iter().map(|(rule, _)| rule).collect(),
-        downloads,
+        downloads: downloads.into_iter().map(|(rule, _)| rule).collect(),
         cloud: cloud?,
         time_zone: shared.zone,
         warnings: Vec::new(),
@@ -193,7 +205,7 @@ fn cloud(at: &At<'_>, reader: &Reader<'_>) -> Option<Cloud> {
     // Spelled out rather than with `?`, so that every key is looked at.
     let fields = reader.fields(at, schema_table::CLOUD)?;
     let url = fields.required("url").and_then(|at| cloud_url(&at, reader));
-    let api_key = fields.maybe("api_key", |at| reader.secret(at));
+    let api_key = fields.secret("api_key", reader);
     let team = fields.maybe("team", |at| reader.text(at));
     Some(Cloud { url: url?, api_key: api_key?, team: team? })
 }
@@ -204,6 +216,14 @@ fn cloud_url(at: &At<'_>, reader: &Reader<'_>) -> Option<Url> {
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
         let help = "give the key as `api_key`, or sign in with `masv user login`".to_owned();
         reader.error(at, "expected a URL without user, password and query", Some(help));
+        return None;
+    }
+    if let Some(version) = url.path_segments().and_then(|mut path| path.rfind(|name| !name.is_empty())).filter(|name| {
+        name.strip_prefix('v')
+            .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    }) {
+        let help = "the agent adds the version itself".to_owned();
+        reader.error(at, format!("leave `/{version}` out of the URL"), Some(help));
         return None;
     }
     let local = match url.host() {
@@ -253,11 +273,19 @@ fn uploads<'a>(fields: &Fields<'_, 'a>, reader: &Reader<'a>) -> BTreeMap<&'a str
     uploads
 }
 
-type Built<'a> = (Vec<(Arc<Rule>, At<'a>)>, Vec<Arc<DownloadRule>>);
+type Built<'a> = (Vec<(Arc<Rule>, At<'a>)>, Vec<(Arc<DownloadRule>, At<'a>)>);
 
 fn rules<'a>(fields: &Fields<'_, 'a>, shared: &Shared<'_, 'a>) -> Built<'a> {
     let (mut uploads, mut downloads) = (Vec::new(), Vec::new());
+    if let Some(at) = fields.null("rules") {
+        // A file that was saved half ends like this, and would stop every rule.
+        let help = "write the rules below it, or `rules: []` for none".to_owned();
+        shared.reader.error(at, "`rules` has no value", Some(help));
+    }
     let Some(at) = fields.optional("rules") else { return (uploads, downloads) };
+    if matches!(&at.node.value, yaml::Value::List(items) if items.is_empty()) {
+        shared.reader.warn(&at, "there are no rules: nothing is watched", None);
+    }
     if !matches!(at.node.value, yaml::Value::List(_)) {
         shared.reader.wrong(&at, &Shape::ListOf(&Shape::Defined("rule")));
         return (uploads, downloads);
@@ -283,7 +311,7 @@ fn rules<'a>(fields: &Fields<'_, 'a>, shared: &Shared<'_, 'a>) -> Built<'a> {
         }
         let has = |wanted: &str| item.pairs().iter().any(|(key, _)| key.text() == Some(wanted));
         if !has("watch") && (has("portal") || has("portals") || has("into")) {
-            downloads.extend(download::read(&item, shared).map(Arc::new));
+            downloads.extend(download::read(&item, shared).map(|rule| (Arc::new(rule), item)));
         } else {
             uploads.extend(rule::upload(&item, shared).map(|rule| (Arc::new(rule), item)));
         }

@@ -20,7 +20,7 @@ pub(super) fn list(at: &At<'_>, reader: &Reader<'_>) -> Option<Vec<Notify>> {
 fn one(at: &At<'_>, reader: &Reader<'_>) -> Option<Notify> {
     let fields = reader.fields(at, NOTIFY)?;
     let events = fields.or("events", NotifyEvent::ALL.to_vec(), |at| events(at, reader));
-    let secret = fields.maybe("secret", |at| reader.secret(at));
+    let secret = fields.secret("secret", reader);
     if let (Some(_), Some(at)) = (fields.optional("exec"), fields.optional("secret")) {
         reader.warn(&at, "`secret` signs webhooks; a program gets none", Some("remove it".to_owned()));
     }

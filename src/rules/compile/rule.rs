@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::fields::{At, Fields};
+use super::super::junk::Junk;
 use super::super::matching::Matcher;
 use super::super::model::Rule;
 use super::super::move_target::MoveTarget;
-use super::super::reader::Reader;
+use super::super::pattern::Patterns;
+use super::super::reader::{Reader, not_a_place};
 use super::super::schedule::Schedule;
-use super::super::schema_table::{AFTER, MOVE, RULE};
+use super::super::schema_table::{AFTER, JUNK, MOVE, RULE};
 use super::super::settings::{
     After, AfterComplete, AfterError, Existing, Finalize, OnChange, OnGone, Per, Poll, Ready, Symlinks,
 };
@@ -94,6 +96,7 @@ pub(super) fn upload<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<Rule> {
             include.iter().map(String::as_str),
             parts.exclude?.iter().map(String::as_str),
             parts.ignore_case?,
+            parts.junk?,
         ),
     })
 }
@@ -107,6 +110,7 @@ struct Parts {
     ignore_case: Option<bool>,
     hidden: Option<bool>,
     temporary: Option<bool>,
+    junk: Option<Junk>,
     sizes: Option<(Option<u64>, Option<u64>)>,
     settle: Option<(Duration, Duration)>,
     ready: Option<Ready>,
@@ -134,11 +138,12 @@ impl Parts {
         Self {
             create: flag("create", false),
             recursive: flag("recursive", true),
-            include: fields.or("include", vec!["**/*".to_owned()], |at| when::globs(at, reader)),
+            include: fields.or("include", vec!["**/*".to_owned()], |at| include(at, reader)),
             exclude: fields.or("exclude", Vec::new(), |at| when::globs(at, reader)),
             ignore_case: flag("ignore_case", false),
             hidden: flag("hidden", false),
             temporary: flag("temporary", false),
+            junk: junk(fields.optional("junk"), reader),
             sizes: sizes(fields, reader),
             settle: fields
                 .or("settle", (SETTLE, SETTLE_UNSEEN), |at| reader.duration(at).map(|settle| (settle, settle))),
@@ -168,6 +173,39 @@ impl Parts {
             }),
         }
     }
+}
+
+fn include(at: &At<'_>, reader: &Reader<'_>) -> Option<Vec<String>> {
+    let globs = when::globs(at, reader)?;
+    if globs.is_empty() {
+        let help = "remove it to send everything, or set `enabled: false`".to_owned();
+        reader.error(at, "`include` is empty: nothing would be sent", Some(help));
+        return None;
+    }
+    Some(globs)
+}
+
+/// What is not sent for its name: `true` or `false`, or what is added to the list and kept of it.
+fn junk(at: Option<At<'_>>, reader: &Reader<'_>) -> Option<Junk> {
+    let none = || Patterns::new([], true);
+    let Some(at) = at else { return Some(Junk { on: true, add: none(), keep: none() }) };
+    if !at.is_map() {
+        return Some(Junk { on: reader.boolean(&at)?, add: none(), keep: none() });
+    }
+    let fields = reader.fields(&at, JUNK)?;
+    let names = |key| fields.or(key, none(), |at| junk_names(at, reader));
+    let (add, keep) = (names("add"), names("keep"));
+    Some(Junk { on: true, add: add?, keep: keep? })
+}
+
+fn junk_names(at: &At<'_>, reader: &Reader<'_>) -> Option<Patterns> {
+    let texts = when::globs(at, reader)?;
+    for item in at.items().iter().filter(|item| item.text().is_some_and(|text| text.contains('/'))) {
+        let help = "write the name of one folder or file; patterns of paths belong into `exclude`".to_owned();
+        reader.error(item, "expected a name without a slash", Some(help));
+        return None;
+    }
+    Some(Patterns::new(texts.iter().map(String::as_str), true))
 }
 
 fn sizes(fields: &Fields<'_, '_>, reader: &Reader<'_>) -> Option<(Option<u64>, Option<u64>)> {
@@ -226,6 +264,10 @@ fn move_target<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<MoveTarget> {
     let fields = shared.reader.fields(at, MOVE)?;
     let target = fields.required("move")?;
     let template = shared.template(&target)?;
+    if let Some((what, help)) = not_a_place(template.source()) {
+        shared.reader.error(&target, format!("`{}` is {what}", template.source()), Some(help.to_owned()));
+        return None;
+    }
     let target_of = MoveTarget { template, base: shared.reader.base(), home: shared.reader.environment.home() };
     if target_of.template.source().starts_with('~') && target_of.fixed_part().is_none() {
         let help = "write the folder out; only `~/` is known, and only where HOME is set".to_owned();

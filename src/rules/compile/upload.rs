@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use masv_protocol::EmailAddress;
+
 use super::super::fields::{At, Fields};
 use super::super::reader::Reader;
 use super::super::schema_table::{NOT_FOR_PORTALS, ONLY_FOR_PORTALS, UPLOAD};
@@ -43,7 +45,7 @@ pub(super) fn read<'a>(at: &At<'a>, per: Per, shared: &Shared<'_, 'a>) -> Option
         None => Template::new(default_name(per), &shared.template_env).ok(),
     };
     let description = fields.maybe("description", |at| shared.template(at));
-    let password = fields.maybe("password", |at| reader.secret(at));
+    let password = fields.secret("password", reader);
     let delete_after = fields.maybe("delete_after", |at| reader.whole(at));
     let download_limit = fields.maybe("download_limit", |at| reader.whole(at));
     let tag = fields.maybe("tag", |at| reader.text(at));
@@ -98,8 +100,8 @@ fn kind<'a>(word: KindWord, fields: &Fields<'_, 'a>, shared: &Shared<'_, 'a>) ->
         KindWord::Link => Some(UploadKind::Link),
         KindWord::Email => {
             let at = fields.required("emails")?;
-            let emails: Vec<Option<String>> = at.items().iter().map(|item| email(item, reader)).collect();
-            let emails: Option<Vec<String>> = emails.into_iter().collect();
+            let emails: Vec<Option<EmailAddress>> = at.items().iter().map(|item| email(item, reader)).collect();
+            let emails: Option<Vec<EmailAddress>> = emails.into_iter().collect();
             if emails.as_ref().is_some_and(Vec::is_empty) {
                 reader.error(
                     &at,
@@ -142,9 +144,9 @@ fn metadata<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<BTreeMap<String,
 }
 
 /// An e-mail address.
-pub(super) fn email(at: &At<'_>, reader: &Reader<'_>) -> Option<String> {
+pub(super) fn email(at: &At<'_>, reader: &Reader<'_>) -> Option<EmailAddress> {
     let text = reader.text(at)?;
-    if text.parse::<lettre::Address>().is_err() {
+    let Ok(address) = text.parse::<EmailAddress>() else {
         let help = if text.contains([',', ';']) {
             "write a list: `[one@example.com, two@example.com]`"
         } else {
@@ -152,12 +154,12 @@ pub(super) fn email(at: &At<'_>, reader: &Reader<'_>) -> Option<String> {
         };
         reader.error(at, format!("`{text}` is not an e-mail address"), Some(help.to_owned()));
         return None;
-    }
-    let domain = text.rsplit('@').next().unwrap_or_default();
+    };
+    let domain = address.domain();
     if !domain.contains('.') && domain != "localhost" {
         reader.warn(at, format!("the domain of `{text}` has no dot"), None);
     }
-    Some(text)
+    Some(address)
 }
 
 /// A portal's subdomain.

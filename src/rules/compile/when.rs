@@ -76,11 +76,21 @@ pub(super) fn ready(at: &At<'_>, reader: &Reader<'_>) -> Option<Ready> {
         return reader.choice(at, &[("settled", ())]).map(|()| Ready::Settled);
     }
     let fields = reader.fields(at, READY)?;
+    let unlisted = fields.optional("unlisted");
+    let sends_unlisted = match &unlisted {
+        Some(at) => reader.choice(at, &[("wait", false), ("send", true)])?,
+        None => false,
+    };
     match (fields.optional("marker"), fields.optional("manifest")) {
+        (Some(_), None) if unlisted.is_some() => {
+            let help = "remove it, or use `manifest` in place of `marker`".to_owned();
+            reader.error(at, "`unlisted` is about files that no `manifest` names", Some(help));
+            None
+        }
         (Some(marker), None) => file_name(&marker, reader).map(|name| Ready::Marker { name }),
         (None, Some(manifest)) => {
             let texts = globs(&manifest, reader)?;
-            Some(Ready::Manifest { patterns: Patterns::new(texts.iter().map(String::as_str), true) })
+            Some(Ready::Manifest { patterns: Patterns::new(texts.iter().map(String::as_str), true), sends_unlisted })
         }
         (None, None) if fields.has_slips() => None,
         _ => {
@@ -145,11 +155,15 @@ pub(super) fn moments(at: &At<'_>, zone: &TimeZone, reader: &Reader<'_>) -> Opti
         Ok(moments) => Some(moments),
         Err((index, why)) => {
             let items = at.items();
-            let help = "minute hour day month weekday, like \"0 18 * * mon-fri\"; six fields begin with seconds; \
-                        or @hourly, @daily, @weekly, @monthly";
             let text = expressions.get(index).copied().unwrap_or_default();
+            let help = match time(text) {
+                Some(time) => format!("for every day at that time: \"{} {} * * *\"", time.minute(), time.hour()),
+                None => "minute hour day month weekday, like \"0 18 * * mon-fri\"; six fields begin with seconds; \
+                         or @hourly, @daily, @weekly, @monthly"
+                    .to_owned(),
+            };
             let message = format!("bad cron expression `{text}`: {why}");
-            reader.error(items.get(index).unwrap_or(at), message, Some(help.to_owned()));
+            reader.error(items.get(index).unwrap_or(at), message, Some(help));
             None
         }
     }
@@ -163,6 +177,14 @@ fn window(at: &At<'_>, reader: &Reader<'_>) -> Option<Window> {
         if times.is_none() {
             let help = "two times of the day: \"22:00-06:00\"".to_owned();
             reader.error(&at, format!("expected a window, found `{text}`"), Some(help));
+        }
+        if times.is_some_and(|(from, to)| from == to) && !text.trim_end().ends_with("24:00") {
+            let help = "for the whole day write \"00:00-24:00\"".to_owned();
+            reader.warn(
+                &at,
+                format!("the window `{text}` ends when it begins, and lasts until the next day"),
+                Some(help),
+            );
         }
         times
     });
@@ -195,7 +217,7 @@ fn days(at: &At<'_>, reader: &Reader<'_>) -> Option<Vec<Weekday>> {
         let ends = part.split_once('-').unwrap_or((part, part));
         let (Some(from), Some(to)) = (day(ends.0), day(ends.1)) else {
             let help = "days are mon, tue, wed, thu, fri, sat, sun, and spans like mon-fri".to_owned();
-            reader.error(at, format!("`{part}` is no day of the week"), Some(help));
+            reader.error(at, format!("`{part}` is not a day of the week"), Some(help));
             return None;
         };
         let length = usize::try_from(to.since(from).rem_euclid(7)).unwrap_or(0);

@@ -94,6 +94,7 @@ fn every_key_is_explained_and_shown() {
         schema_table::CLOUD,
         schema_table::RULE,
         schema_table::DOWNLOAD,
+        schema_table::JUNK,
         schema_table::PACKAGE,
         schema_table::READY,
         schema_table::SCHEDULE,
@@ -137,5 +138,13 @@ fn every_example_of_a_key_is_a_right_value() {
 fn every_variable_is_explained() {
     for variable in template::VARIABLES {
         assert!(PAGE.contains(&format!("`{variable}")), "{variable}");
+    }
+}
+
+/// The lists of names that are not sent are a policy: the page shows them whole.
+#[test]
+fn every_name_that_is_not_sent_is_listed() {
+    for name in junk::SYSTEM.iter().chain(&junk::UNFINISHED) {
+        assert!(PAGE.contains(&format!("`{}`", name.escape_debug())), "{name}");
     }
 }

@@ -19,7 +19,7 @@ use masv_platform::{bytes_to_path, path_to_bytes};
 
 const COLUMNS: &str = "id, api, link_id, link_secret, password, destination, package_folder, chosen, overwrite, \
      priority, rule, state, problem, name, package_id, package_token, listed, files, files_done, bytes, bytes_done, \
-     created_at, started_at, completed_at, team_id, portal, portal_folder, remove_package, owner_uid, owner_gid";
+     created_at, started_at, completed_at, team_id, portal, portal_folder, remove_package, owner_uid, owner_gid, root";
 
 fn download(row: &Row<'_>) -> Result<Download, StoreError> {
     let secret = |column| row.get::<_, Option<String>>(column).map(|text| text.map(SecretString::from));
@@ -54,6 +54,7 @@ fn download(row: &Row<'_>) -> Result<Download, StoreError> {
             api,
             source,
             destination: bytes_to_path(&row.get::<_, Vec<u8>>(5)?),
+            root: row.get::<_, Option<Vec<u8>>>(30)?.map(|root| bytes_to_path(&root)),
             portal_folder: row.get(26)?,
             package_folder: row.get(6)?,
             chosen: from_json(&row.get::<_, String>(7)?, "download.chosen")?,
@@ -140,8 +141,8 @@ fn insert(connection: &Connection, id: DownloadId, spec: &DownloadSpec) -> Resul
         .prepare_cached(
             "INSERT INTO download (id, position, api, link_id, link_secret, password, destination, package_folder, \
              chosen, overwrite, priority, rule, state, package_id, name, created_at, team_id, portal, portal_folder, \
-             remove_package, owner_uid, owner_gid) VALUES (?1, (SELECT coalesce(max(position), 0) + 1 FROM download), \
-             ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'transferring', ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+             remove_package, owner_uid, owner_gid, root) VALUES (?1, (SELECT coalesce(max(position), 0) + 1 FROM download), \
+             ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'transferring', ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
         )?
         .execute(params![
             id,
@@ -164,6 +165,7 @@ fn insert(connection: &Connection, id: DownloadId, spec: &DownloadSpec) -> Resul
             spec.remove_package,
             spec.owner.uid,
             spec.owner.gid,
+            spec.root.as_deref().map(path_to_bytes),
         ])?;
     if let (Some(rule), Some(delivered)) = (&spec.rule, delivered) {
         deliveries::take(connection, rule, delivered, id)?;

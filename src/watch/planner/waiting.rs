@@ -1,24 +1,27 @@
-//! What files wait for: markers, manifests, each other; and how to say so.
+//! What files wait for: markers, checksum lists, each other; and how to say so.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Planner;
 use crate::watch::classifier::Kind;
-use crate::watch::listing::Presence;
+use crate::watch::listing::{Policy, Presence};
 use crate::watch::manifest::Listed;
+use crate::watch::manifest::checksum::Algorithm;
+use crate::watch::manifest::measure::Digests;
 use crate::watch::package::top_level;
 use crate::watch::settle::{Hold, Pending, Stage};
 use masv_platform::FileIdentity;
-use masv_rules::Ready;
+use masv_rules::{Per, Ready};
 
 impl Planner {
     /// Whether a whole file has what else its rule asks for.
     pub(super) fn ready_beyond_settled(&self, path: &Path) -> bool {
         match &self.sieve.rule().ready {
             Ready::Settled => true,
-            Ready::Manifest { .. } => self.listing.waits(path).is_none(),
+            Ready::Manifest { .. } => self.listing.is_ready(path, self.policy()),
             ready @ Ready::Marker { .. } => ready.markers_of(path).iter().any(|one| self.inventory.contains(one)),
         }
     }
@@ -41,6 +44,17 @@ impl Planner {
     /// What a file on its way waits for, and until when (as time since the start).
     #[must_use]
     pub fn waits_for(&self, path: &Path, pending: &Pending) -> (String, Option<Duration>) {
+        if pending.is_whole()
+            && self.unready(path).is_none()
+            && let Some((other, reason)) = self.neighbour_in_the_way(path)
+        {
+            return (format!("waits for `{}` in the same folder: {reason}", other.display()), None);
+        }
+        self.waits_alone(path, pending)
+    }
+
+    /// The same, whatever else is in its folder.
+    fn waits_alone(&self, path: &Path, pending: &Pending) -> (String, Option<Duration>) {
         if self.inventory.get(path).is_none_or(|known| known.kind != Kind::Item) {
             return ("is not sent, but somebody is at work on it".to_owned(), pending.next_look());
         }
@@ -79,49 +93,68 @@ impl Planner {
         }
     }
 
-    /// How a file that a manifest lists stands.
-    pub(super) fn presence(&self, listed: &Path) -> Presence {
+    /// How a file that a list names stands.
+    pub(super) fn presence(&self, listed: &Path, size: Option<u64>) -> Presence {
         let path = self.on_disk(listed);
-        if let Some(pending) = self.settling.get(path) {
-            return if pending.is_whole() { Presence::Whole(pending.identity) } else { Presence::Missing };
-        }
         match self.inventory.get(path) {
-            Some(known) if known.kind == Kind::Item && known.verdict.is_some_and(|verdict| !verdict.sends()) => {
-                Presence::Settled
+            Some(known) if known.kind != Kind::Item => Presence::NotSent,
+            Some(known) if known.verdict.is_some_and(|verdict| !verdict.sends()) => Presence::Sent,
+            Some(_) => match self.settling.get(path) {
+                Some(pending) if pending.is_whole() => Presence::Whole(pending.identity),
+                _ => Presence::NotWhole,
+            },
+            // Without a size in the list, one byte stands for one that is in bounds.
+            None if self.sieve.sort(path, size.or(self.rule().min_size).unwrap_or(1)) == Some(Kind::Item) => {
+                Presence::Absent
             }
-            Some(_) => Presence::Missing,
-            // What the rule does not send is nobody's concern here; one byte stands for a size that is in bounds.
-            None if self.sieve.sort(path, self.rule().min_size.unwrap_or(1)) == Some(Kind::Item) => Presence::Missing,
-            None => Presence::Settled,
+            None => Presence::NotSent,
         }
     }
 
-    /// Whole manifests that have to be read, with the place of their bytes.
-    #[must_use]
-    pub fn unread_manifests(&self) -> Vec<(Arc<Path>, FileIdentity)> {
-        let whole = self.manifests.iter().filter_map(|path| match self.presence(path) {
-            Presence::Whole(identity) => Some((path, identity)),
-            // A manifest that was sent already still says what belongs together.
-            Presence::Settled => self.inventory.get(path).map(|known| (path, known.identity)),
-            Presence::Missing => None,
-        });
-        let unread = whole.filter(|(path, identity)| self.listing.needs_reading(path, identity));
-        unread.map(|(path, identity)| (Arc::clone(path), identity)).collect()
+    /// The lists that are there, with their state if they are whole.
+    fn lists(&self) -> Vec<(Arc<Path>, Option<FileIdentity>)> {
+        let state = |path: &Arc<Path>| match self.settling.get(path) {
+            Some(pending) => pending.is_whole().then_some(pending.identity),
+            // A list that was sent already still says what belongs together.
+            None => {
+                let known = self.inventory.get(path);
+                known.filter(|known| known.verdict.is_some_and(|verdict| !verdict.sends())).map(|known| known.identity)
+            }
+        };
+        self.manifests.iter().map(|path| (Arc::clone(path), state(path))).collect()
     }
 
-    /// A manifest was read.
-    pub fn take_manifest(&mut self, path: &Arc<Path>, identity: FileIdentity, listed: Result<Vec<Listed>, String>) {
+    /// Whole lists that have to be read, with their state.
+    #[must_use]
+    pub fn unread_lists(&self) -> Vec<(Arc<Path>, FileIdentity)> {
+        let whole = self.lists().into_iter().filter_map(|(path, identity)| Some((path, identity?)));
+        whole.filter(|(path, identity)| self.listing.needs_reading(path, identity)).collect()
+    }
+
+    /// A list was read.
+    pub fn take_list(&mut self, path: &Arc<Path>, identity: FileIdentity, listed: Result<Vec<Listed>, String>) {
         self.listing.take(path, identity, listed);
     }
 
-    /// Whole files that have to be compared with their manifest.
-    #[must_use]
-    pub fn unverified(&self) -> Vec<(Listed, FileIdentity)> {
-        let mut unverified = self.listing.to_verify(&|path| self.presence(path));
-        for (listed, _) in &mut unverified {
-            listed.path = self.on_disk(&listed.path).to_owned();
+    /// Looks how the lists stand; returns what is wrong.
+    pub fn refresh_lists(&mut self) -> Vec<String> {
+        if !matches!(self.rule().ready, Ready::Manifest { .. }) {
+            return Vec::new();
         }
-        unverified
+        let mut listing = std::mem::take(&mut self.listing);
+        listing.refresh(&self.lists(), &|path, size| self.presence(path, size));
+        self.listing = listing;
+        self.listing.problems()
+    }
+
+    /// Whole files whose digests their lists have to be held against.
+    #[must_use]
+    pub fn unmeasured(&self) -> Vec<(PathBuf, FileIdentity, BTreeSet<Algorithm>)> {
+        let mut unmeasured = self.listing.to_measure(&|path, size| self.presence(path, size));
+        for (path, ..) in &mut unmeasured {
+            *path = self.on_disk(path).to_owned();
+        }
+        unmeasured
     }
 
     /// The path as it is on disk of a file that is listed in its composed form.
@@ -130,25 +163,40 @@ impl Planner {
         Some(listed).filter(|path| self.inventory.contains(path)).or_else(decomposed).unwrap_or(listed)
     }
 
-    /// A file was compared with its manifest.
-    pub fn take_verified(&mut self, path: PathBuf, identity: FileIdentity, wrong: Option<String>) {
-        self.listing.verified(path, identity, wrong);
+    /// A file was read to be held against its lists.
+    pub fn take_measured(&mut self, path: &Path, identity: FileIdentity, digests: Result<Digests, String>) {
+        self.listing.measured(path, identity, digests);
+    }
+
+    /// Lets listed files count as right without reading them.
+    pub fn trust_lists(&mut self) {
+        self.listing.trust();
+    }
+
+    fn policy(&self) -> Policy {
+        let sends_unlisted = matches!(self.rule().ready, Ready::Manifest { sends_unlisted: true, .. });
+        Policy { sends_unlisted, per_folder: self.rule().package.per == Per::Folder }
     }
 
     pub(super) fn waits_for_more(&self, path: &Path) -> String {
-        if let Some(waits) = self.listing.waits(path).filter(|_| matches!(self.rule().ready, Ready::Manifest { .. })) {
-            return waits;
+        if matches!(self.rule().ready, Ready::Manifest { .. }) {
+            return self.listing.reason(path, self.policy(), &|path, size| self.presence(path, size));
         }
         let markers = self.sieve.rule().ready.markers_of(path);
         let names: Vec<String> = markers.iter().map(|marker| format!("`{}`", marker.display())).collect();
         format!("waits for a marker: {}", names.join(" or "))
     }
 
-    /// What else in a file's top-level entry is not whole, for the status of folders.
+    /// What a ready file waits for that is in its top-level folder, which goes as a whole: the file and its reason.
     #[must_use]
-    pub fn neighbour_in_the_way(&self, path: &Path) -> Option<&Arc<Path>> {
-        let top = top_level(path);
-        let neighbours = self.settling.iter().filter(|(other, _)| top_level(other) == top);
-        neighbours.into_iter().find(|(_, pending)| !pending.is_whole()).map(|(other, _)| other)
+    pub fn neighbour_in_the_way(&self, path: &Path) -> Option<(&Arc<Path>, String)> {
+        if self.rule().package.per != Per::Folder {
+            return None;
+        }
+        let (other, pending) = self.in_the_way.get(top_level(path)).and_then(|other| {
+            let pending = self.settling.get(other)?;
+            (**other != *path).then_some((other, pending))
+        })?;
+        Some((other, self.waits_alone(other, pending).0))
     }
 }

@@ -4,14 +4,13 @@
 //! gets another.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{RETRY, Runner, describe};
 use crate::model::UploadId;
 use crate::model::{FileState, State, Upload, UploadFilter};
 use crate::store::StoreError;
+use masv_platform::PathBeneath;
 use masv_rules::OnGone;
 
 /// An upload that fails again and again goes on after this, then after twice as long, and so on.
@@ -113,10 +112,8 @@ impl Runner {
         if failed.is_empty() || !only_unread {
             return Ok(Remedy::None);
         }
-        let sources: Vec<PathBuf> = failed.iter().map(|file| file.source.clone()).collect();
-        // Not to hang on a named pipe that was put in a file's place.
-        let readable = |path: &PathBuf| path.is_file() && File::open(path).is_ok();
-        let back = self.blocking(move || Ok(sources.iter().all(readable))).await;
+        let sources: Vec<PathBeneath> = failed.iter().map(|file| file.source.clone()).collect();
+        let back = self.blocking(move || Ok(sources.iter().all(|source| source.open().is_ok()))).await;
         if back.unwrap_or(false) {
             return Ok(Remedy::Resume);
         }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Runner, describe};
 use crate::store::StoreError;
-use masv_platform::{FileIdentity, open_to_read};
+use masv_platform::{FileIdentity, PathBeneath};
 
 /// Files read at a time: what was found out is told in between.
 const AT_ONCE: usize = 16;
@@ -71,7 +71,7 @@ impl Runner {
         let (root, cancel) = (self.rule.watch.clone(), self.cancel.clone());
         self.comparing.running = Some(tokio::task::spawn_blocking(move || {
             let read = |(path, place, identity): (Arc<Path>, Arc<Path>, FileIdentity)| {
-                let content = content(&root.join(place), &identity, &cancel);
+                let content = content(&PathBeneath::new(&*root, &*place), &identity, &cancel);
                 (path, identity, content)
             };
             uncompared.into_iter().take_while(|_| !cancel.is_cancelled()).map(read).collect()
@@ -118,8 +118,13 @@ impl Runner {
 }
 
 /// What a file that looks like `identity` holds, as BLAKE3; `None` when it looks otherwise, or the rule is to stop.
-fn content(path: &Path, identity: &FileIdentity, cancel: &CancellationToken) -> io::Result<Option<String>> {
-    let Some((mut opened, _)) = open_to_read(path)?.filter(|(_, found)| found == identity) else { return Ok(None) };
+fn content(path: &PathBeneath, identity: &FileIdentity, cancel: &CancellationToken) -> io::Result<Option<String>> {
+    let mut opened = match path.open() {
+        Ok((opened, entry)) if entry.identity == *identity => opened,
+        Ok(_) => return Ok(None),
+        Err(error) if error.is_gone() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     let (mut hasher, mut block) = (blake3::Hasher::new(), vec![0; BLOCK]);
     loop {
         if cancel.is_cancelled() {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jiff::Zoned;
 
-use super::Runner;
 use super::auto_resume::can_pass;
 use super::submit::{Refusal, State, Submission};
+use super::{Runner, describe};
 use crate::model::UploadId;
 use crate::model::{State as UploadState, Upload, UploadFilter};
 use crate::store::{RuleRecord, Store, StoreError};
@@ -17,7 +17,7 @@ use crate::watch::open::{OpenPackage, Situation, closes};
 use crate::watch::package::top_level;
 use crate::watch::trigger::{ASK_SCHEDULE, Keeper};
 use crate::watch::upload_sink::SinkError;
-use masv_platform::crash_point;
+use masv_platform::{Folder, FolderError, PathBeneath, crash_point};
 use masv_rules::{Finalize, OWN_PREFIX, OnChange, Per, Rule};
 
 impl State {
@@ -41,7 +41,8 @@ impl State {
         if !matches!(rule.finalize, Finalize::Open(_)) {
             return Ok(());
         }
-        self.ordered = tokio::fs::try_exists(claimed_marker(rule)).await.unwrap_or(false);
+        let claimed = PathBeneath::new(&*rule.watch, claimed_marker(rule));
+        self.ordered = tokio::task::spawn_blocking(move || claimed.look().is_ok()).await.unwrap_or(false);
         for (upload, relative) in taking_files(store, rule).await? {
             let created = upload.created_at.to_zoned(rule.time_zone.clone());
             let group = dispatch::group_of(rule, surroundings, &created, &relative, 1);
@@ -245,27 +246,40 @@ impl Runner {
             return;
         }
         let marker = marker.to_owned();
-        let (path, claimed) = (self.rule.watch.join(&marker), claimed_marker(&self.rule));
+        let (root, path, claimed) = (self.rule.watch.clone(), marker.clone(), claimed_marker(&self.rule));
         self.ship.ordered = true;
-        match tokio::fs::rename(&path, claimed).await {
+        let claim = move || {
+            let root = Folder::open(&root)?;
+            let (folder, name) = root.parent_of(&path)?;
+            folder.rename_new(&name, &root, claimed.as_ref())
+        };
+        match on_disk(claim).await {
             Ok(()) => self.shared.desk().taken_away(&marker),
-            Err(error) => self.problem("marker", format!("can not take {}: {error}", path.display())).await,
+            Err(reason) => self.problem("marker", format!("cannot take the marker: {reason}")).await,
         }
         crash_point("marker.claimed");
     }
 
     async fn marker_done(&mut self) {
         self.ship.ordered = false;
-        let path = claimed_marker(&self.rule);
-        match tokio::fs::remove_file(&path).await {
+        let (root, claimed) = (self.rule.watch.clone(), claimed_marker(&self.rule));
+        let remove = move || match Folder::open(&root)?.remove_file(claimed.as_ref()) {
+            Err(error) if !error.is_gone() => Err(error),
+            _ => Ok(()),
+        };
+        match on_disk(remove).await {
             Ok(()) => self.recovered(&["marker"]),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => self.problem("marker", format!("can not remove {}: {error}", path.display())).await,
+            Err(reason) => self.problem("marker", format!("cannot remove the marker: {reason}")).await,
         }
     }
 }
 
-/// The closing marker's name once it is taken.
-fn claimed_marker(rule: &Rule) -> PathBuf {
-    rule.watch.join(format!("{OWN_PREFIX}-closing-{}", rule.name))
+/// The closing marker's name in the watched folder once it is taken.
+fn claimed_marker(rule: &Rule) -> String {
+    format!("{OWN_PREFIX}-closing-{}", rule.name)
+}
+
+async fn on_disk(work: impl FnOnce() -> Result<(), FolderError> + Send + 'static) -> Result<(), String> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| describe(&error))?.map_err(|error| describe(&error))
 }

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::{RETRY, Runner, describe};
+use crate::model::TakenAway;
 use crate::model::UploadId;
 use crate::model::{File, FileState, Outcome, State, Upload, UploadFilter};
 use crate::store::StoreError;
@@ -16,7 +18,7 @@ use crate::watch::post_actions::{Action, Errand, Fate, Handled, Progress, carry_
 use crate::watch::relocate::Sent;
 use crate::watch::status::Copying;
 use masv_platform::FileIdentity;
-use masv_rules::{AfterComplete, AfterError, MoveTarget, OnChange, Per, Ready, TemplateContext};
+use masv_rules::{AfterComplete, AfterError, MoveTarget, OnChange, Ready, TemplateContext};
 
 /// What could not be done is tried again after this.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -184,7 +186,7 @@ impl Runner {
             let page = self.store.files(id, after, PAGE).await?;
             let full = page.len() == PAGE as usize;
             after = page.last().map(|file| file.number);
-            files.extend(page.into_iter().map(|file| (file.source.clone(), file)));
+            files.extend(page.into_iter().map(|file| (file.source.whole(), file)));
             if !full {
                 return Ok(files);
             }
@@ -211,7 +213,9 @@ impl Runner {
             let group = dispatch::group_of(&self.rule, &self.surroundings, &clock, path, *size);
             context.group = group.unwrap_or_default();
         }
-        target.render(&context).map_err(|error| format!("after: {error}"))
+        let written = target.render(&context).map_err(|error| format!("after: {error}"))?;
+        let real = self.anchors.real(target, &written);
+        real.ok_or_else(|| format!("after: {} does not lie in the folder that the rule names", written.display()))
     }
 
     fn handled(&self, path: &Arc<Path>, sent: Sent, leaving: &BTreeSet<Arc<Path>>) -> Handled {
@@ -223,21 +227,20 @@ impl Runner {
     }
 
     fn errand(&self, action: Action, files: Vec<Handled>) -> Errand {
-        // Folders directly in the watched folder belong to whoever drops into them, unless they are what is dropped.
-        let keeps_levels = if self.rule.package.per == Per::Folder { 0 } else { 1 };
-        Errand { root: self.rule.watch.clone(), action, files, keeps_levels }
+        Errand { root: self.rule.watch.clone(), action, files, keeps_levels: self.keeps_levels() }
     }
 
     fn begin_errand(&mut self, errand: Errand) {
         let (store, rule, shared) = (self.store.clone(), Arc::clone(&self.rule), Arc::clone(&self.shared));
         let events = Arc::clone(&self.hints);
+        let (watch, care) = (self.anchors.watch.clone(), self.care());
         let runtime = tokio::runtime::Handle::current();
         let span = tracing::Span::current();
         self.aftermath.running = Some(tokio::task::spawn_blocking(move || {
             let _within = span.entered();
             let name = |target: &Path, identity: &FileIdentity| {
                 // Moved to elsewhere in the watched folder it must not be taken for a drop.
-                let Ok(relative) = target.strip_prefix(&rule.watch) else { return };
+                let Ok(relative) = target.strip_prefix(&watch) else { return };
                 let files = vec![(relative.to_owned(), *identity)];
                 if let Err(error) = runtime.block_on(store.ledger_mark(&rule.name, files, Outcome::Skipped)) {
                     tracing::warn!(error = describe(&error), "can not mark a moved file as sent");
@@ -246,7 +249,14 @@ impl Runner {
             let copied = |path: &Path, copied, size| {
                 shared.status().copying = Some(Copying { path: path.to_owned(), copied, size });
             };
-            let fates = carry_out(&errand, &events, &Progress { name: &name, copied: &copied });
+            let hold = |path: &Path, identity: &FileIdentity, held| {
+                let due_at = Timestamp::now() + care;
+                let (root, path, identity) = (rule.watch.clone(), path.to_owned(), *identity);
+                let taken = TakenAway { root, path, held, identity, due_at };
+                runtime.block_on(store.take_away(&rule.name, taken)).map_err(|error| describe(&error))
+            };
+            let progress = Progress { name: &name, copied: &copied, hold: &hold };
+            let fates = carry_out(&errand, &events, &progress);
             shared.status().copying = None;
             fates
         }));
@@ -259,6 +269,9 @@ impl Runner {
             Err(error) => return self.problem("after", describe(&error)).await,
         };
         self.aftermath.look = true;
+        if let Err(error) = self.read_taken_away().await {
+            self.problem("store", describe(&error)).await;
+        }
         for (path, fate) in results {
             match fate {
                 Fate::Done => self.went_away(&path).await,

@@ -75,6 +75,7 @@ impl Runner {
                 // When it can not be made the look says why.
                 let _ = std::fs::create_dir_all(&sieve.rule().watch);
             }
+            sieve.ask_again();
             if renew {
                 hints.renew();
             }
@@ -205,7 +206,7 @@ impl Runner {
                 _ => None,
             });
             let readable: Vec<_> = readable.collect();
-            let mut writing = is_being_written(&hints, beneath::open_root(&root)?, &readable).into_iter();
+            let mut writing = is_being_written(&hints, &beneath::open_root(&root)?, &readable).into_iter();
             let with_writers = probes.into_iter().map(|probe| match probe {
                 Probe::Readable(_) => (probe, writing.next().unwrap_or(Writing::No)),
                 _ => (probe, Writing::No),

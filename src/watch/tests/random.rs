@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::simulation::Simulation;
 use crate::watch::classifier::{Classifier, Kind};
 use crate::watch::package::top_level;
-use masv_platform::FileIdentity;
+use masv_platform::{FileIdentity, OwnPlaces};
 use masv_rules::{Finalize, Per};
 
 #[derive(Debug, Clone)]
@@ -167,7 +167,7 @@ fn check_end(simulation: &Simulation) -> Result<(), TestCaseError> {
     for (path, identity) in simulation.made.iter().flat_map(|package| &package.files) {
         sent.entry(path).or_default().push(*identity);
     }
-    let sieve = Classifier::new(Arc::clone(simulation.desk.rule()), &[], &[]);
+    let sieve = Classifier::new(Arc::clone(simulation.desk.rule()), &[], &OwnPlaces::default());
     for (path, file) in &simulation.files {
         let entered = path.ancestors().skip(1).all(|folder| sieve.enters(folder));
         let item = entered && sieve.sort(path, file.identity.size) == Some(Kind::Item);

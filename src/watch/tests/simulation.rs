@@ -16,9 +16,9 @@ use crate::watch::dispatch::{Chosen, Surroundings};
 use crate::watch::open::{OpenPackage, Situation, closes};
 use crate::watch::open_handles::Writing;
 use crate::watch::planner::Planner;
-use crate::watch::scan::{Folder, Look, Observed};
+use crate::watch::scan::{Look, Observed, ObservedFolder};
 use crate::watch::trigger::{Keeper, Orders, Run};
-use masv_platform::FileIdentity;
+use masv_platform::{FileIdentity, OwnPlaces};
 use masv_rules::{Finalize, Per, Rule, SystemEnvironment, parse};
 
 /// The rule with these keys, over a folder that does not exist. A line `timezone: NAME` is the file's.
@@ -85,7 +85,7 @@ impl Simulation {
     pub fn at(keys: &str, clock: &str) -> Self {
         let epoch: Zoned = clock.parse().unwrap();
         Self {
-            desk: Planner::new(Classifier::new(rule(keys), &[], &[]), Surroundings::default()),
+            desk: Planner::new(Classifier::new(rule(keys), &[], &OwnPlaces::default()), Surroundings::default()),
             files: BTreeMap::new(),
             folders: BTreeSet::from([PathBuf::new()]),
             now: Duration::ZERO,
@@ -115,7 +115,7 @@ impl Simulation {
     /// The agent dies and starts again: what is not on disk is forgotten.
     pub fn restart(&mut self) {
         let rule = Arc::clone(self.desk.rule());
-        self.desk = Planner::new(Classifier::new(rule, &[], &[]), Surroundings::default());
+        self.desk = Planner::new(Classifier::new(rule, &[], &OwnPlaces::default()), Surroundings::default());
         self.keeper = Keeper::new(self.followed.clone());
         for (package, _) in self.open.values_mut() {
             package.last_added = self.now;
@@ -170,16 +170,22 @@ impl Simulation {
 
     /// Takes in a look; returns whether anything was new, changed or gone.
     fn take_look(&mut self) -> bool {
-        let sieve = Classifier::new(Arc::clone(self.desk.rule()), &[], &[]);
+        let sieve = Classifier::new(Arc::clone(self.desk.rule()), &[], &OwnPlaces::default());
         let observed = self.files.iter().filter_map(|(path, file)| {
             if !path.ancestors().skip(1).all(|folder| sieve.enters(folder)) {
                 return None;
             }
             let kind = sieve.sort(path, file.identity.size)?;
-            Some(Observed { relative: Arc::from(path.as_path()), identity: file.identity, kind, target: None })
+            Some(Observed {
+                relative: Arc::from(path.as_path()),
+                identity: file.identity,
+                owner: 0,
+                kind,
+                target: None,
+            })
         });
         let files = observed.collect();
-        let folder = |path: &PathBuf| Folder { relative: Arc::from(path.as_path()), id: (1, 0) };
+        let folder = |path: &PathBuf| ObservedFolder { relative: Arc::from(path.as_path()), id: (1, 0) };
         let folders = self.folders.iter().map(folder).collect();
         let look = Look { root: (1, 1), covered: vec![PathBuf::new()], files, folders, ..Look::default() };
         let changes = self.desk.take(self.now, look).unwrap();

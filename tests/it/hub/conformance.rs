@@ -115,6 +115,17 @@ fn no_route_is_forgotten() {
     assert_eq!(routes_of_the_hub(), listed);
 }
 
+/// docs/hub-openapi.json is generated from the same document.
+#[test]
+fn the_document_has_the_routes_of_the_hub_and_no_others() {
+    let document = masv_openapi::hub::document();
+    let paths = document["paths"].as_object().unwrap().iter();
+    let told: BTreeSet<_> = paths
+        .flat_map(|(path, item)| item.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone())))
+        .collect();
+    assert_eq!(told, routes_of_the_hub());
+}
+
 /// One of everything that a route can name.
 struct Things {
     ids: BTreeMap<&'static str, String>,

@@ -31,7 +31,7 @@ async fn a_file_that_changed_after_it_was_sent_is_kept_and_sent_anew() {
     let uploads = bench.uploads().await;
     for upload in &uploads {
         for file in bench.files(upload).await {
-            let checksum = blake3::hash(&std::fs::read(&file.source).unwrap()).to_hex().to_string();
+            let checksum = blake3::hash(&std::fs::read(file.source.whole()).unwrap()).to_hex().to_string();
             bench.store.file_done(upload.id, file.number, Some(checksum), None).await.unwrap();
         }
     }
@@ -207,4 +207,117 @@ async fn files_of_a_removed_upload_are_not_sent_again_by_themselves() {
     bench.until("it is forgotten", async || bench.store.ledger("dailies").await.unwrap().is_empty()).await;
     std::fs::rename(&away, bench.path("clip.mov")).unwrap();
     bench.packages_when(1).await;
+}
+
+/// A folder that others may write to: the place that files are moved to was exchanged for a link to a private folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_planted_where_files_are_moved_to_is_not_followed() {
+    let bench = Bench::with("package: file\nsettle: 50ms\nafter: { complete: { move: 'sent/{{ rule }}' } }").await;
+    bench.ready().await;
+    let (root, private) = (bench.root.path(), bench.root.path().join("private"));
+    std::fs::create_dir(&private).unwrap();
+    std::os::unix::fs::symlink(&private, root.join("sent")).unwrap();
+    bench.write("clip.mov", "content");
+    bench.packages_when(1).await;
+    bench.complete(&bench.uploads().await[0]).await;
+    let told = async || bench.status().last_error.is_some_and(|error| error.message.contains("is a symbolic link"));
+    bench.until("the reason is told", told).await;
+    assert_eq!(std::fs::read_dir(&private).unwrap().count(), 0);
+    assert_eq!(std::fs::read_to_string(bench.path("clip.mov")).unwrap(), "content");
+}
+
+/// The reason for a failure is written beside the files: not through a link that somebody has put there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_planted_where_the_reason_is_written_is_replaced_and_not_followed() {
+    let bench = Bench::with("package: file\nsettle: 50ms\nafter: { error: { move: failed } }").await;
+    let (failed, victim) = (bench.root.path().join("failed"), bench.root.path().join("victim"));
+    std::fs::create_dir(&failed).unwrap();
+    std::fs::write(&victim, "mine").unwrap();
+    std::os::unix::fs::symlink(&victim, failed.join("clip.mov.error.txt")).unwrap();
+    bench.write("clip.mov", "content");
+    bench.packages_when(1).await;
+    let problem = Problem { code: "refused".into(), message: "no".into(), retryable: false, hint: None };
+    let id = bench.uploads().await[0].id;
+    bench.store.move_to(id, &[State::Transferring], State::Error, Some(problem)).await.unwrap();
+    bench.until("it is moved", async || failed.join("clip.mov").exists()).await;
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "mine");
+    assert!(std::fs::read_to_string(failed.join("clip.mov.error.txt")).unwrap().contains("Code: refused"));
+}
+
+/// A move target that leads back into the watched folder over a link used to be sent again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_moved_into_the_watched_folder_over_a_link_are_not_taken_for_drops() {
+    let mut bench = Bench::new();
+    std::os::unix::fs::symlink("drop", bench.root.path().join("lin")).unwrap();
+    bench.start("package: file\nsettle: 50ms\nafter: { complete: { move: lin/sent } }").await;
+    bench.write("clip.mov", "content");
+    bench.packages_when(1).await;
+    bench.complete(&bench.uploads().await[0]).await;
+    bench.until("it is moved", async || bench.path("sent/clip.mov").exists()).await;
+    bench.looked_again().await;
+    bench.looked_again().await;
+    assert_eq!(bench.packages().await, [["clip.mov"]]);
+}
+
+/// The upload is complete, the file is deleted, and a program that nobody could see goes on writing into it: what it writes used
+/// to be lost, though it was told that all went well.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_into_a_deleted_file_is_sent_as_a_new_one() {
+    use std::io::Write;
+    let mut bench = Bench::new();
+    bench.shortest_care = std::time::Duration::from_secs(3);
+    bench.start("package: file\nsettle: 50ms\nafter: { complete: delete }").await;
+    let mut writer = std::fs::File::create(bench.path("clip.mov")).unwrap();
+    writer.write_all(b"first").unwrap();
+    drop(writer);
+    bench.packages_when(1).await;
+    // A way to the file that is seen by nobody, like that of a program on another machine.
+    let unseen = bench.root.path().join("unseen");
+    std::fs::hard_link(bench.path("clip.mov"), &unseen).unwrap();
+    bench.complete(&bench.uploads().await[0]).await;
+    bench.until("it is taken away", async || !bench.path("clip.mov").exists()).await;
+    std::fs::File::options().append(true).open(unseen).unwrap().write_all(b" second").unwrap();
+    assert_eq!(bench.packages_when(2).await, [["clip.mov"], ["clip.mov"]]);
+    assert_eq!(bench.uploads().await[1].totals.bytes, 12);
+    assert_eq!(std::fs::read_to_string(bench.path("clip.mov")).unwrap(), "first second");
+    let told = bench.status().last_error.unwrap();
+    assert!(told.message.contains("was written to after it had been sent"), "{told:?}");
+}
+
+/// The same for a file that was moved.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_into_a_moved_file_is_sent_as_a_new_one() {
+    use std::io::Write;
+    let mut bench = Bench::new();
+    bench.shortest_care = std::time::Duration::from_secs(3);
+    bench.start("package: file\nsettle: 50ms\nafter: { complete: { move: sent } }").await;
+    bench.write("card/clip.mov", "first");
+    bench.packages_when(1).await;
+    bench.complete(&bench.uploads().await[0]).await;
+    let moved = bench.root.path().join("sent/card/clip.mov");
+    bench.until("it is moved", async || moved.exists()).await;
+    std::fs::File::options().append(true).open(&moved).unwrap().write_all(b" second").unwrap();
+    assert_eq!(bench.packages_when(2).await, [["card/clip.mov"], ["card/clip.mov"]]);
+    assert_eq!(std::fs::read_to_string(bench.path("card/clip.mov")).unwrap(), "first second");
+    assert!(!moved.exists());
+}
+
+/// Neither a restart nor a crash leaves a file hidden for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hidden_file_is_removed_by_the_next_start() {
+    let keys = "package: file\nsettle: 50ms\nafter: { complete: delete }";
+    let mut bench = Bench::new();
+    bench.shortest_care = std::time::Duration::from_secs(2);
+    bench.start(keys).await;
+    bench.write("card/clip.mov", "content");
+    bench.packages_when(1).await;
+    bench.complete(&bench.uploads().await[0]).await;
+    bench.until("it is taken away", async || !bench.path("card/clip.mov").exists()).await;
+    bench.stop().await;
+    assert_eq!(std::fs::read_dir(bench.path("card")).unwrap().count(), 1, "it is still there, hidden");
+    assert_eq!(bench.store.taken_away("dailies").await.unwrap().len(), 1);
+    bench.start(keys).await;
+    bench.until("it is gone", async || std::fs::read_dir(bench.path("card")).unwrap().count() == 0).await;
+    bench.until("and forgotten", async || bench.store.taken_away("dailies").await.unwrap().is_empty()).await;
+    assert_eq!(bench.uploads().await.len(), 1);
 }

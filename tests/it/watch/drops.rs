@@ -289,7 +289,7 @@ async fn links_are_not_followed_out_of_the_folder_nor_in_circles() {
     symlink("folder/clip.mov", bench.path("alias.mov")).unwrap();
     assert_eq!(bench.packages_when(1).await[0], ["alias.mov", "folder/clip.mov"]);
     let files = bench.files(&bench.uploads().await[0]).await;
-    assert!(files[0].source.ends_with("folder/clip.mov"), "the link's target is what is read");
+    assert!(files[0].source.whole().ends_with("folder/clip.mov"), "the link's target is what is read");
 }
 
 /// Feature "ledger that survives restart, move and rename": a folder that was sent and is then renamed is not sent again.
@@ -338,4 +338,22 @@ async fn a_short_settle_time_is_a_short_wait() {
     bench.write("clip.mov", "x");
     bench.packages_when(1).await;
     assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+}
+
+/// Of a symbolic link, a pipe and a socket it was said that the rule takes them; they are never sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_file_is_explained_as_what_it_is() {
+    let bench = Bench::with("package: file\nsettle: 50ms").await;
+    bench.write("clip.mov", "x");
+    std::os::unix::fs::symlink(bench.path("clip.mov"), bench.path("link.mov")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(bench.path("socket.mov")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(bench.path("pipe.mov")).status().unwrap().success());
+    bench.packages_when(1).await;
+    for (name, kind) in [("link.mov", "a symbolic link"), ("socket.mov", "a socket"), ("pipe.mov", "a named pipe")] {
+        let explained = bench.watcher().explain(&bench.path(name)).await.unwrap();
+        let last = explained.rules[0].tests.last().unwrap();
+        assert!(!last.passed && last.test == "kind" && last.detail.contains(kind), "{name}: {last:?}");
+        assert_eq!(explained.rule, None, "{name}");
+    }
+    assert_eq!(bench.packages().await, [["clip.mov"]]);
 }

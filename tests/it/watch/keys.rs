@@ -22,6 +22,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Content of a file that is a million bytes large.
 const LARGE: &str = "(large)";
 const SUMS: &str = "5d41402abc4b2a76b9719d911017c592  card/one.mov\n";
+const MHL: &str =
+    "<hashlist version=\"1.1\"><hash><file>one.mov</file><md5>5d41402abc4b2a76b9719d911017c592</md5></hash></hashlist>";
 
 /// A block of the page and what comes of it.
 struct Example {
@@ -65,10 +67,22 @@ const EXAMPLES: &[Example] = &[
         &["d.wav", "card/proxies/e.mov", "f_temp.mov"],
     ),
     example(
-        ("hidden, temporary", 0),
+        ("hidden, temporary, junk", 0),
         &[(".hidden", "x"), ("half.part", "x"), (".DS_Store", "x"), ("~$cut.docx", "x")],
         &[&[".hidden", "half.part"]],
         &[".DS_Store", "~$cut.docx"],
+    ),
+    example(
+        ("hidden, temporary, junk", 1),
+        &[
+            ("clip.mov", "x"),
+            ("@tmp/a.mov", "x"),
+            ("old.bak", "x"),
+            ("#recycle/b.mov", "x"),
+            ("Proxy Media/c.mov", "x"),
+        ],
+        &[&["@tmp/a.mov", "clip.mov"]],
+        &["old.bak", "#recycle/b.mov", "Proxy Media/c.mov"],
     ),
     example(("min_size, max_size", 0), &[("large.mov", LARGE), ("small.mov", "x")], &[&["large.mov"]], &["small.mov"]),
     example(("settle", 0), ONE, ONE_SENT, &[]),
@@ -83,6 +97,12 @@ const EXAMPLES: &[Example] = &[
         &[("card/one.mov", "hello"), ("sums.md5", SUMS), ("unlisted.mov", "x")],
         &[&["card/one.mov", "sums.md5"]],
         &["unlisted.mov"],
+    ),
+    example(
+        ("ready", 2),
+        &[("card/one.mov", "hello"), ("card/card.mhl", MHL), ("card/report.pdf", "x"), ("waits.mov", "x")],
+        &[&["card/card.mhl", "card/one.mov", "card/report.pdf"]],
+        &["waits.mov"],
     ),
     example(
         ("package", 0),

@@ -198,3 +198,69 @@ async fn what_an_editor_saves_is_sent_once_each_time_and_its_backup_is_not() {
     let sizes: Vec<u64> = bench.uploads().await.iter().map(|upload| upload.totals.bytes).collect();
     assert_eq!(sizes, [3, 11, 19]);
 }
+
+/// Two rules over one folder, one of them over a link: the file used to be sent by both, and so to the wrong client too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_and_a_link_to_it_are_one_place() {
+    let mut bench = Bench::new();
+    std::fs::create_dir_all(bench.root.path().join("real/north")).unwrap();
+    std::os::unix::fs::symlink("real", bench.root.path().join("alias")).unwrap();
+    let rules = bench.rules_file(
+        "defaults: { settle: 50ms, package: file, upload: { kind: link } }\nrules:\n  \
+         - { name: north, watch: real/north }\n  - { name: dailies, watch: alias }\n",
+    );
+    assert!(rules.warnings.iter().any(|warning| warning.message.contains("overlaps")), "{:?}", rules.warnings);
+    bench.start_rules(rules).await;
+    bench.ready().await;
+    std::fs::write(bench.root.path().join("real/north/secret.mov"), "secret").unwrap();
+    std::fs::write(bench.root.path().join("real/other.mov"), "other").unwrap();
+    bench.packages_when(2).await;
+    bench.looked_again().await;
+    let mut sent: Vec<_> =
+        bench.uploads().await.into_iter().map(|upload| (upload.rule.unwrap(), upload.name)).collect();
+    sent.sort();
+    let sent: Vec<_> = sent.iter().map(|(rule, name)| (rule.as_str(), name.as_str())).collect();
+    assert_eq!(sent, [("dailies", "other.mov"), ("north", "secret.mov")]);
+}
+
+/// The rules file holds keys, the data directory everything; a folder around them, or a link to it, may be watched all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agent_s_own_files_are_never_sent() {
+    let mut bench = Bench::new();
+    let at = |path: &str| bench.root.path().join("drop").join(path);
+    std::fs::create_dir_all(at("data/hub")).unwrap();
+    for file in ["data/hub/part.mov", "rules.yaml", "api-key.txt"] {
+        std::fs::write(at(file), "secret").unwrap();
+    }
+    std::fs::hard_link(at("api-key.txt"), at("second-name.txt")).unwrap();
+    std::os::unix::fs::symlink("drop", bench.root.path().join("link")).unwrap();
+    let own = ["data", "rules.yaml", "api-key.txt"].map(at).to_vec();
+    bench.own = masv_platform::OwnPlaces::new(own);
+    let text = "rules:\n  - { name: dailies, watch: link, settle: 50ms, package: file, upload: { kind: link } }\n";
+    bench.start_rules(bench.rules_file(text)).await;
+    bench.ready().await;
+    bench.write("clip.mov", "content");
+    bench.packages_when(1).await;
+    bench.looked_again().await;
+    bench.looked_again().await;
+    assert_eq!(bench.packages().await, [["clip.mov"]]);
+}
+
+#[test]
+fn a_download_into_a_watched_folder_is_warned_of_whatever_leads_there() {
+    let bench = Bench::new();
+    std::os::unix::fs::symlink("drop", bench.root.path().join("link")).unwrap();
+    for into in ["drop", "link", "link/new/deeper"] {
+        let rules = bench.rules_file(&format!(
+            "rules:\n  - {{ name: up, watch: drop, upload: {{ kind: link }} }}\n  \
+             - {{ name: down, portals: all, into: {into} }}\n"
+        ));
+        let told = |text: &str| rules.warnings.iter().any(|warning| warning.message.contains(text));
+        assert!(told("downloaded into the watch folder of rule `up`"), "{into}: {:?}", rules.warnings);
+    }
+    std::os::unix::fs::symlink("drop", bench.root.path().join("lin")).unwrap();
+    let text =
+        "rules:\n  - { name: up, watch: drop, upload: { kind: link }, after: { complete: { move: lin/sent } } }\n";
+    let rules = bench.rules_file(text);
+    assert!(rules.warnings.iter().any(|warning| warning.message.contains("moved into the watch folder")));
+}

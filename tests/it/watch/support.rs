@@ -9,6 +9,7 @@ use masv_agent::model::UploadId;
 use masv_agent::model::{File, SourceFile, State, Upload, UploadFilter, UploadSpec};
 use masv_agent::store::{Store, StoreError};
 use masv_agent::watch::{Answer, FileSystem, RuleStatus, SinkError, UploadSink, WatchSettings, Watcher};
+use masv_platform::OwnPlaces;
 use masv_rules::{RuleSet, SystemEnvironment};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -75,6 +76,10 @@ pub struct Bench {
     pub refuses: Arc<AtomicU32>,
     /// Says what file system a folder is on.
     pub file_system: Option<FileSystem>,
+    /// The agent's own files.
+    pub own: OwnPlaces,
+    /// So long what was taken away is looked after at least.
+    pub shortest_care: Duration,
     /// How long packages wait for files that have vanished.
     pub gone_wait: Duration,
 }
@@ -86,7 +91,16 @@ impl Bench {
         let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         std::fs::create_dir(root.path().join("drop")).unwrap();
         let store = Store::open(&root.path().join("agent.db")).unwrap();
-        Self { root, store, watcher: None, refuses: Arc::default(), file_system: None, gone_wait: PATIENCE }
+        Self {
+            root,
+            store,
+            watcher: None,
+            refuses: Arc::default(),
+            file_system: None,
+            own: OwnPlaces::default(),
+            shortest_care: Duration::from_millis(300),
+            gone_wait: PATIENCE,
+        }
     }
 
     /// One rule named `dailies` with these keys over the folder `drop`, at work.
@@ -119,7 +133,9 @@ impl Bench {
         let outlet = Arc::new(Keeper { store: self.store.clone(), refuses: Arc::clone(&self.refuses) });
         let settings = WatchSettings {
             host: "bench".to_owned(),
+            own: self.own.clone(),
             file_system: self.file_system,
+            shortest_care: Some(self.shortest_care),
             gone_wait: self.gone_wait,
             ..WatchSettings::default()
         };
@@ -199,7 +215,7 @@ impl Bench {
     /// Marks an upload complete, as the transfer engine does.
     pub async fn complete(&self, upload: &Upload) {
         for file in self.files(upload).await {
-            let content = std::fs::read(&file.source).unwrap_or_default();
+            let content = std::fs::read(file.source.whole()).unwrap_or_default();
             let checksum = blake3_hex(&content);
             self.store.file_done(upload.id, file.number, Some(checksum), None).await.unwrap();
         }

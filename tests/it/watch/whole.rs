@@ -33,7 +33,7 @@ impl Whole {
         let text = format!("version: 1\nrules:\n  - name: dailies\n    watch: drop\n{keys}{upload}");
         let rules = masv_rules::parse(&text, &engine.folder.path().join("rules.yaml"), &SystemEnvironment);
         let rules = Arc::new(rules.unwrap_or_else(|errors| panic!("{errors}")));
-        let settings = WatchSettings { excluded: vec![engine.folder.path().join("agent")], ..WatchSettings::default() };
+        let settings = WatchSettings::default();
         let outlet = Arc::new(engine.queue.clone());
         let watcher = Watcher::start(rules, engine.store.clone(), outlet, settings, CancellationToken::new()).await;
         Self { _hub: hub, engine, watcher, watched }

@@ -1,0 +1,202 @@
+//! The document as it grows: operations, and the schemas that they name.
+
+use std::collections::BTreeSet;
+
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use schemars::{JsonSchema, Schema};
+use serde_json::{Map, Value, json};
+
+use crate::plain::plain;
+
+/// Where the document keeps the schemas that have a name.
+const SCHEMAS: &str = "/components/schemas";
+
+/// Operations, and the schemas that they name.
+#[derive(Debug, Default)]
+pub struct Document {
+    paths: Map<String, Value>,
+    /// The schemas of all types so far.
+    pub schemas: Schemas,
+}
+
+impl Document {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds what is told of the call of this method and path.
+    pub fn insert(&mut self, method: &str, path: &str, operation: Operation) {
+        let item = self.paths.entry(path.to_owned()).or_insert_with(|| json!({}));
+        item[method.to_lowercase()] = operation.finish();
+    }
+
+    /// The document. `head` is all but the paths and the schemas: `info`, `servers`, `security`, `components.securitySchemes`.
+    #[must_use]
+    pub fn finish(self, mut head: Value) -> Value {
+        head["openapi"] = json!("3.1.0");
+        head["paths"] = Value::Object(self.paths);
+        head["components"]["schemas"] = Value::Object(self.schemas.finish());
+        plain(&mut head);
+        head
+    }
+}
+
+/// Schemas by name. What is taken and what is answered are kept apart: a field with a default may be absent from the
+/// one and is always in the other.
+#[derive(Debug)]
+pub struct Schemas {
+    taken: SchemaGenerator,
+    answered: SchemaGenerator,
+}
+
+impl Default for Schemas {
+    fn default() -> Self {
+        let settings = || {
+            SchemaSettings::draft2020_12().with(|settings| {
+                settings.definitions_path = SCHEMAS.into();
+                settings.meta_schema = None;
+            })
+        };
+        let taken = settings().with(|settings| settings.inline_subschemas = true).for_deserialize();
+        Self { taken: taken.into_generator(), answered: settings().for_serialize().into_generator() }
+    }
+}
+
+impl Schemas {
+    /// The schema of what a call takes, whole.
+    pub fn taken<T: JsonSchema>(&mut self) -> Schema {
+        self.taken.subschema_for::<T>()
+    }
+
+    /// The schema of what a call answers; its parts are kept by name.
+    pub fn answered<T: JsonSchema>(&mut self) -> Schema {
+        self.answered.subschema_for::<T>()
+    }
+
+    fn finish(mut self) -> Map<String, Value> {
+        self.answered.take_definitions(true)
+    }
+}
+
+/// What is told of one call.
+#[derive(Debug)]
+pub struct Operation {
+    told: Map<String, Value>,
+    parameters: Vec<Value>,
+    responses: Map<String, Value>,
+}
+
+impl Operation {
+    /// A call by its path, under a name for programs and a heading. `about` is a sentence, and more after a line break.
+    #[must_use]
+    pub fn new(path: &str, id: &str, tag: &str, about: &str) -> Self {
+        let (summary, more) = about.split_once('\n').unwrap_or((about, ""));
+        let mut told = Map::from_iter([
+            ("operationId".to_owned(), json!(id)),
+            ("tags".to_owned(), json!([tag])),
+            ("summary".to_owned(), json!(summary)),
+        ]);
+        if !more.is_empty() {
+            told.insert("description".to_owned(), json!(more.trim()));
+        }
+        let holes = path.split('/').filter_map(|word| word.strip_prefix('{')?.strip_suffix('}'));
+        let parameters =
+            holes.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+        Self { told, parameters: parameters.collect(), responses: Map::new() }
+    }
+
+    /// Sets something that is told of it, such as `security`.
+    pub fn set(&mut self, field: &str, value: Value) {
+        self.told.insert(field.to_owned(), value);
+    }
+
+    /// A header that it reads.
+    pub fn header(&mut self, name: &str, kind: &str, required: bool, about: &str) {
+        let mut header = json!({ "name": name, "in": "header", "schema": { "type": kind }, "description": about });
+        if required {
+            header["required"] = json!(true);
+        }
+        self.parameters.push(header);
+    }
+
+    /// What it reads of the query: the fields of `T`. Values of a list are joined by commas in one key.
+    pub fn query<T: JsonSchema>(&mut self, schemas: &mut Schemas) {
+        let schema = schemas.taken::<T>().to_value();
+        let required: BTreeSet<&str> =
+            schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let mut property = property.clone();
+            let about = property.as_object_mut().and_then(|property| property.remove("description"));
+            // What is left out has no value, whatever the type in Rust has then.
+            if let Some(property) =
+                property.as_object_mut().filter(|property| property.get("default") != Some(&json!(false)))
+            {
+                property.remove("default");
+            }
+            let mut parameter = json!({ "name": name, "in": "query", "schema": property });
+            if property["type"] == "array" {
+                parameter["style"] = json!("form");
+                parameter["explode"] = json!(false);
+            }
+            if let Some(about) = about {
+                parameter["description"] = about;
+            }
+            if required.contains(name.as_str()) {
+                parameter["required"] = json!(true);
+            }
+            self.parameters.push(parameter);
+        }
+    }
+
+    /// The JSON body that it takes.
+    pub fn takes(&mut self, schema: Schema) {
+        self.takes_as("application/json", schema.to_value());
+    }
+
+    /// The body of another kind that it takes.
+    pub fn takes_as(&mut self, kind: &str, schema: Value) {
+        self.set("requestBody", json!({ "content": { kind: { "schema": schema } } }));
+    }
+
+    /// What it answers with this status.
+    pub fn answers(&mut self, status: u16, content: Option<(&str, Value)>) {
+        let about = match status {
+            200 => "OK",
+            201 => "Created",
+            202 => "Accepted",
+            204 => "No content",
+            206 => "Partial content",
+            _ => "Answer",
+        };
+        self.respond(&status.to_string(), about, content);
+    }
+
+    /// What it answers where it does not succeed.
+    pub fn fails_with<E: JsonSchema>(&mut self, schemas: &mut Schemas) {
+        let schema = schemas.answered::<E>().to_value();
+        self.fails_in("application/json", schema);
+    }
+
+    /// The same in another kind.
+    pub fn fails_in(&mut self, kind: &str, schema: Value) {
+        self.respond("default", "No success", Some((kind, schema)));
+    }
+
+    fn respond(&mut self, status: &str, about: &str, content: Option<(&str, Value)>) {
+        let mut response = json!({ "description": about });
+        if let Some((kind, schema)) = content {
+            response["content"] = json!({ kind: { "schema": schema } });
+        }
+        self.responses.insert(status.to_owned(), response);
+    }
+
+    fn finish(mut self) -> Value {
+        if !self.parameters.is_empty() {
+            self.told.insert("parameters".to_owned(), Value::Array(self.parameters));
+        }
+        self.told.insert("responses".to_owned(), Value::Object(self.responses));
+        Value::Object(self.told)
+    }
+}

@@ -1,0 +1,392 @@
+//! The document of the hub: every call of the protocol that it answers, with the types of the protocol's crate.
+//!
+//! The hub's routes are compared with it by a test, so a route that is added without a line here fails. Pages for people are not
+//! in it.
+
+use masv_protocol::{
+    API_KEY_HEADER, Activity, AnnouncedFile, AuditEntry, AuditQuery, Blueprint, ChangeMember, CreatedKey, Credentials,
+    Empty, ErrorBody, File, FileAddress, FinalizeFile, Health, Key, LINK_PASSWORD_HEADER, Limits, Link, LinkQuery,
+    LinkSettings, Member, NewFile, NewKey, NewMember, NewPackage, NewPortalPackage, NewTag, NewTeam, OpenedLink,
+    PACKAGE_TOKEN_HEADER, Package, PackageExpiry, PackageQuery, PackageWithToken, Page, PageQuery, PartAddresses,
+    PartWindow, Portal, PortalQuery, PortalSettings, PublicPortal, SetQuota, SignedIn, Tag, Team, TeamUsage,
+    USER_TOKEN_HEADER, Webhook, WebhookSettings,
+};
+use schemars::JsonSchema;
+use serde_json::{Value, json};
+
+use crate::{Document, Operation};
+
+/// Who may make a call.
+#[derive(Debug, Clone, Copy)]
+enum Right {
+    /// Whoever knows the address.
+    Anybody,
+    /// Any key or session.
+    Known,
+    /// A key or a person of the team.
+    Team,
+    /// A key or a person of the team, with the role of an admin.
+    Admin,
+    /// Whoever has the data of the hub.
+    Operator,
+    /// Whoever has the package's token, or belongs to its team.
+    Package,
+}
+
+impl Right {
+    fn security(self) -> Value {
+        match self {
+            Self::Anybody => json!([]),
+            Self::Known | Self::Team | Self::Admin | Self::Operator => json!([{ "key": [] }, { "session": [] }]),
+            Self::Package => json!([{ "package": [] }, { "key": [] }, { "session": [] }]),
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Anybody => "",
+            Self::Known => "For every key and everybody who is signed in.",
+            Self::Team => "For the team.",
+            Self::Admin => "For admins of the team.",
+            Self::Operator => "For whoever has the hub's data.",
+            Self::Package => "With the package's token, or for its team.",
+        }
+    }
+}
+
+#[derive(Default)]
+struct Calls {
+    document: Document,
+}
+
+/// One call that is being described.
+struct Call<'a> {
+    document: &'a mut Document,
+    method: &'static str,
+    path: &'static str,
+    operation: Operation,
+}
+
+impl Calls {
+    /// Begins to tell of a call; the heading is the last noun of its path that everybody knows.
+    fn call(&mut self, id: &str, method: &'static str, path: &'static str, right: Right, about: &str) -> Call<'_> {
+        let known =
+            ["auth", "system", "files", "links", "packages", "portals", "members", "api_keys", "custom_webhooks"];
+        let words: Vec<&str> = path.split('/').collect();
+        let tag = known.into_iter().find(|noun| words.contains(noun)).unwrap_or(match words.get(1) {
+            Some(&"storage") => "storage",
+            Some(&"healthz") => "system",
+            _ => "teams",
+        });
+        let about = format!("{about}\n{}", right.sentence());
+        let mut operation = Operation::new(path, id, tag, about.trim());
+        operation.set("security", right.security());
+        operation.fails_with::<ErrorBody>(&mut self.document.schemas);
+        Call { document: &mut self.document, method, path, operation }
+    }
+}
+
+impl Call<'_> {
+    fn query<T: JsonSchema>(mut self) -> Self {
+        self.operation.query::<T>(&mut self.document.schemas);
+        self
+    }
+
+    fn takes<T: JsonSchema>(mut self) -> Self {
+        let schema = self.document.schemas.taken::<T>();
+        self.operation.takes(schema);
+        self
+    }
+
+    fn gives<T: JsonSchema>(mut self, status: u16) {
+        let schema = self.document.schemas.answered::<T>().to_value();
+        self.operation.answers(status, Some(("application/json", schema)));
+        self.done();
+    }
+
+    fn gives_nothing(mut self) {
+        self.operation.answers(204, None);
+        self.done();
+    }
+
+    fn done(self) {
+        self.document.insert(self.method, self.path, self.operation);
+    }
+}
+
+/// The document of the hub of this version.
+#[must_use]
+pub fn document() -> Value {
+    let mut calls = Calls::default();
+    system(&mut calls);
+    packages(&mut calls);
+    files(&mut calls);
+    links(&mut calls);
+    teams(&mut calls);
+    people(&mut calls);
+    portals(&mut calls);
+    storage(&mut calls);
+    let scheme =
+        |name: &str, about: &str| json!({ "type": "apiKey", "in": "header", "name": name, "description": about });
+    calls.document.finish(json!({
+        "info": {
+            "title": "masv-hub",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "The cloud protocol as the self-hosted hub answers it. Fields of requests that are not in here are ignored, and \
+                every field may be left out where it is not said to be required. Times are RFC 3339 in UTC; 0001-01-01T00:00:00.000Z is \
+                none. Values of a list in a query are joined by commas in one key, or the key is repeated.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": "http://localhost:8090" }],
+        "components": { "securitySchemes": {
+            "key": scheme(API_KEY_HEADER, "An API key of the team."),
+            "session": scheme(USER_TOKEN_HEADER, "The token of who has signed in."),
+            "package": scheme(PACKAGE_TOKEN_HEADER, "The token that making a package, or opening a link, answered."),
+        } },
+    }))
+}
+
+fn system(calls: &mut Calls) {
+    use Right::Anybody;
+    calls.call("sign_in", "POST", "/v1/auth", Anybody, "Signs in.").takes::<Credentials>().gives::<SignedIn>(200);
+    let about = "What files may be made of.";
+    calls.call("get_limits", "GET", "/v1/system/packages/spec", Anybody, about).gives::<Limits>(200);
+    calls.call("get_health", "GET", "/healthz", Anybody, "Whether the hub can work.").gives::<Health>(200);
+}
+
+fn packages(calls: &mut Calls) {
+    use Right::{Package as OfPackage, Team};
+    let about = "Makes a package of a team.";
+    calls
+        .call("create_package", "POST", "/v1/teams/{team}/packages", Team, about)
+        .takes::<NewPackage>()
+        .gives::<PackageWithToken>(201);
+    let about = "Removes a package with its files and links.";
+    calls.call("remove_package", "DELETE", "/v1/packages/{package}", OfPackage, about).gives_nothing();
+    let about = "Finalizes a package: its recipients are notified.\nRepeating it changes nothing.";
+    calls.call("finalize_package", "POST", "/v1/packages/{package}/finalize", OfPackage, about).gives::<Package>(200);
+    let about = "Changes until when a package is kept.\nExactly one of the two fields.";
+    calls
+        .call("set_package_expiry", "PUT", "/v1/packages/{package}/expiry", OfPackage, about)
+        .takes::<PackageExpiry>()
+        .gives::<Package>(200);
+    let about = "Transfers of a package to other clouds: always none.";
+    calls
+        .call("list_package_transfers", "GET", "/v1/packages/{package}/transfer", OfPackage, about)
+        .gives::<Vec<Value>>(200);
+    let about = "The packages that a team sent.";
+    calls
+        .call("list_sent_packages", "GET", "/v1.1/teams/{team}/packages", Team, about)
+        .query::<PackageQuery>()
+        .gives::<Page<Package>>(200);
+    let about = "The packages that came through a team's portals.";
+    calls
+        .call("list_received_packages", "GET", "/v1.1/teams/{team}/inbox", Team, about)
+        .query::<PackageQuery>()
+        .gives::<Page<Package>>(200);
+    let about = "A package of a team, and the right to change it.";
+    calls
+        .call("get_package", "GET", "/v1.1/teams/{team}/packages/{package}", Team, about)
+        .gives::<PackageWithToken>(200);
+}
+
+fn files(calls: &mut Calls) {
+    use Right::Package as OfPackage;
+    let about = "The files of a package.";
+    calls.call("list_files", "GET", "/v1/packages/{package}/files", OfPackage, about).gives::<Vec<File>>(200);
+    let about = "Announces a file.\nOne of the same name in the same folder that is not finalized is forgotten.";
+    calls
+        .call("create_file", "POST", "/v1/packages/{package}/files", OfPackage, about)
+        .takes::<NewFile>()
+        .gives::<AnnouncedFile>(201);
+    let about = "Presigned addresses for parts of a file, in their order.";
+    calls
+        .call("create_part_addresses", "POST", "/v1/packages/{package}/files/{file}", OfPackage, about)
+        .query::<PartWindow>()
+        .takes::<PartAddresses>()
+        .gives::<Vec<Blueprint>>(200);
+    let about = "Removes a file from a package that is not finalized.";
+    calls.call("remove_file", "DELETE", "/v1/packages/{package}/files/{file}", OfPackage, about).gives_nothing();
+    let about = "Finalizes a file: all its parts are there.\nRepeating it changes nothing.";
+    calls
+        .call("finalize_file", "POST", "/v1/packages/{package}/files/{file}/finalize", OfPackage, about)
+        .takes::<FinalizeFile>()
+        .gives::<File>(200);
+    let about = "Where a file can be read for a while, in ranges.";
+    calls
+        .call("get_file_address", "GET", "/v1/packages/{package}/files/{file}/download", OfPackage, about)
+        .gives::<FileAddress>(200);
+}
+
+fn links(calls: &mut Calls) {
+    use Right::{Anybody, Package as OfPackage};
+    let about = "The links to a package.";
+    calls.call("list_links", "GET", "/v1/packages/{package}/links", OfPackage, about).gives::<Vec<Link>>(200);
+    let about = "Makes a link to a package, and mails it where an address is given.";
+    calls
+        .call("create_link", "POST", "/v1/packages/{package}/links", OfPackage, about)
+        .takes::<LinkSettings>()
+        .gives::<Link>(201);
+    for (change, remove, path) in [
+        ("change_link", "remove_link", "/v1/links/{link}"),
+        ("change_link_of_package", "remove_link_of_package", "/v1/packages/{package}/links/{link}"),
+    ] {
+        let about = "Changes a link; what is left out stays.";
+        calls.call(change, "PUT", path, OfPackage, about).takes::<LinkSettings>().gives::<Link>(200);
+        calls.call(remove, "DELETE", path, OfPackage, "Removes a link.").gives_nothing();
+    }
+    let about = "A link, with what opens it.";
+    calls.call("get_link", "GET", "/v1.1/links/{link}", OfPackage, about).gives::<Link>(200);
+    let about = "Opens a link: the right to read its package.\n401 without the right password, 403 beyond its limit, 404 for an \
+                 unknown link or a wrong secret, 410 when it has expired.";
+    let mut open = calls.call("open_link", "GET", "/v1/links/{link}", Anybody, about).query::<LinkQuery>();
+    open.operation.header(LINK_PASSWORD_HEADER, "string", false, "The password of a link that has one.");
+    open.gives::<OpenedLink>(200);
+}
+
+fn teams(calls: &mut Calls) {
+    use Right::{Admin, Known, Operator, Team as OfTeam};
+    let about = "The teams of the caller, with the caller's role.";
+    calls.call("list_teams", "GET", "/v1/teams", Known, about).gives::<Vec<Team>>(200);
+    calls.call("create_team", "POST", "/v1/teams", Operator, "Makes a team.").takes::<NewTeam>().gives::<Team>(201);
+    let about = "How much a team has stored, and may store.";
+    calls.call("get_team_usage", "GET", "/v1/teams/{team}/usage", OfTeam, about).gives::<TeamUsage>(200);
+    let about = "Sets how much a team may store; what it has already stays.";
+    calls
+        .call("set_team_quota", "PUT", "/v1/teams/{team}/quota", Operator, about)
+        .takes::<SetQuota>()
+        .gives::<TeamUsage>(200);
+    let about = "The tags of a team.";
+    calls.call("list_tags", "GET", "/v1/teams/{team}/tags", OfTeam, about).gives::<Vec<Tag>>(200);
+    let about = "Makes a tag, unless there is one of this name.";
+    calls.call("create_tag", "POST", "/v1/teams/{team}/tags", OfTeam, about).takes::<NewTag>().gives::<Tag>(201);
+    let about = "What happened to a team's packages, newest first.";
+    calls
+        .call("list_activities", "GET", "/v1.1/teams/{team}/activities", OfTeam, about)
+        .query::<PageQuery>()
+        .gives::<Page<Activity>>(200);
+    let about = "The events of an activity.";
+    calls
+        .call("list_activity_events", "GET", "/v1/teams/{team}/activities/{activity}/events", OfTeam, about)
+        .gives::<Vec<Activity>>(200);
+    let about = "Connections to other clouds: always none.";
+    calls
+        .call("list_cloud_connections", "GET", "/v1/teams/{team}/cloud_connections", OfTeam, about)
+        .gives::<Vec<Value>>(200);
+    let about = "Who changed what, newest first.";
+    calls
+        .call("list_audit_entries", "GET", "/v1/teams/{team}/audit", Admin, about)
+        .query::<AuditQuery>()
+        .gives::<Page<AuditEntry>>(200);
+    let (all, one) = ("/v1/teams/{team}/custom_webhooks", "/v1/teams/{team}/custom_webhooks/{hook}");
+    calls.call("list_webhooks", "GET", all, Admin, "The webhooks of a team.").gives::<Vec<Webhook>>(200);
+    calls
+        .call("create_webhook", "POST", all, Admin, "Makes a webhook.")
+        .takes::<WebhookSettings>()
+        .gives::<Webhook>(201);
+    let about = "Changes a webhook; what is left out stays.";
+    calls.call("change_webhook", "PUT", one, Admin, about).takes::<WebhookSettings>().gives::<Webhook>(200);
+    calls.call("remove_webhook", "DELETE", one, Admin, "Removes a webhook.").gives_nothing();
+}
+
+fn people(calls: &mut Calls) {
+    use Right::{Admin, Team};
+    let (all, one) = ("/v1/teams/{team}/members", "/v1/teams/{team}/members/{member}");
+    calls.call("list_members", "GET", all, Team, "The people of a team.").gives::<Vec<Member>>(200);
+    calls.call("add_member", "POST", all, Admin, "Adds a person.").takes::<NewMember>().gives::<Member>(201);
+    let about = "Changes a person, named by id or mail address; what is left out stays.";
+    calls.call("change_member", "PUT", one, Admin, about).takes::<ChangeMember>().gives::<Member>(200);
+    let about = "Takes a person, named by id or mail address, out of the team.";
+    calls.call("remove_member", "DELETE", one, Admin, about).gives_nothing();
+    let (all, one) = ("/v1/teams/{team}/api_keys", "/v1/teams/{team}/api_keys/{key}");
+    let about = "The API keys of a team, without the keys themselves.";
+    calls.call("list_keys", "GET", all, Admin, about).gives::<Vec<Key>>(200);
+    let about = "Makes an API key; only this answer tells the key.";
+    calls.call("create_key", "POST", all, Admin, about).takes::<NewKey>().gives::<CreatedKey>(201);
+    calls.call("remove_key", "DELETE", one, Admin, "Revokes an API key.").gives_nothing();
+}
+
+fn portals(calls: &mut Calls) {
+    use Right::{Admin, Anybody, Team};
+    let about = "The portals of a team.";
+    for (id, path) in
+        [("list_portals", "/v1.1/teams/{team}/portals"), ("list_portals_of_team", "/v1/teams/{team}/portals")]
+    {
+        calls.call(id, "GET", path, Team, about).query::<PortalQuery>().gives::<Page<Portal>>(200);
+    }
+    let about = "Makes a portal.";
+    calls
+        .call("create_portal", "POST", "/v1/teams/{team}/portals", Admin, about)
+        .takes::<PortalSettings>()
+        .gives::<Portal>(201);
+    let about = "A portal as its team sees it.";
+    for (id, path) in [("get_portal", "/v1.1/portals/{portal}"), ("show_portal", "/v1/portals/{portal}")] {
+        calls.call(id, "GET", path, Team, about).gives::<Portal>(200);
+    }
+    let about = "Changes a portal; what is left out stays.";
+    calls
+        .call("change_portal", "PUT", "/v1/portals/{portal}", Admin, about)
+        .takes::<PortalSettings>()
+        .gives::<Portal>(200);
+    let about = "Removes a portal; the packages that came through it stay.";
+    calls.call("remove_portal", "DELETE", "/v1/portals/{portal}", Admin, about).gives_nothing();
+    let about = "A portal as its senders see it.";
+    calls.call("find_portal", "GET", "/v1/subdomains/portals/{subdomain}", Anybody, about).gives::<PublicPortal>(200);
+    let about = "Makes a package for a portal.\n401 without the right access code.";
+    calls
+        .call("create_portal_package", "POST", "/v1/portals/{portal}/packages", Anybody, about)
+        .takes::<NewPortalPackage>()
+        .gives::<PackageWithToken>(201);
+}
+
+/// The storage is called by the addresses that the calls above answer, and by no others.
+fn storage(calls: &mut Calls) {
+    let path = "/storage/{package}/{file}";
+    let text = || json!({ "type": "string" });
+    let bytes = || json!({ "type": "string", "format": "binary" });
+    for (id, method, about) in [
+        ("begin_upload", "POST", "Begins a file.\nThe answer is S3's InitiateMultipartUploadResult."),
+        ("store_part", "PUT", "Stores a part.\nThe answer has its `ETag`, and no content to speak of."),
+        ("read_file", "GET", "Reads a file, whole or a range of it."),
+    ] {
+        let about = format!("{about} The address is presigned: use it as it was answered.");
+        let mut call = calls.call(id, method, path, Right::Anybody, &about);
+        match method {
+            "POST" => call.operation.answers(200, Some(("application/xml", text()))),
+            "PUT" => {
+                call.operation.takes_as("application/octet-stream", bytes());
+                let empty = call.document.schemas.answered::<Empty>().to_value();
+                call.operation.answers(200, Some(("application/json", empty)));
+            }
+            _ => {
+                call.operation.answers(200, Some(("application/octet-stream", bytes())));
+                call.operation.answers(206, Some(("application/octet-stream", bytes())));
+            }
+        }
+        // What the storage refuses, it refuses as S3 does.
+        call.operation.fails_in("application/xml", text());
+        call.done();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problems;
+
+    #[test]
+    fn the_document_is_in_docs() {
+        let text = format!("{:#}\n", document());
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hub-openapi.json");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(written == text, "docs/hub-openapi.json is old: run `UPDATE_DOCS=1 cargo test -p masv-openapi`");
+    }
+
+    #[test]
+    fn generators_of_clients_understand_it() {
+        assert_eq!(problems(&document()), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,180 @@
+//! What a folder holds under a name, and why a name cannot be used as what it is wanted for.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use rustix::fs::{FileType, Stat};
+use rustix::io::Errno;
+
+use crate::FileIdentity;
+
+/// What kind of thing a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link, wherever it leads.
+    Symlink,
+    /// A named pipe.
+    Pipe,
+    /// A socket.
+    Socket,
+    /// A device.
+    Device,
+    /// The file system's listing does not say: look at it.
+    Unknown,
+}
+
+impl EntryKind {
+    pub(super) fn of(file_type: FileType) -> Self {
+        match file_type {
+            FileType::RegularFile => Self::File,
+            FileType::Directory => Self::Folder,
+            FileType::Symlink => Self::Symlink,
+            FileType::Fifo => Self::Pipe,
+            FileType::Socket => Self::Socket,
+            FileType::CharacterDevice | FileType::BlockDevice => Self::Device,
+            FileType::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for EntryKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::File => "a file",
+            Self::Folder => "a folder",
+            Self::Symlink => "a symbolic link",
+            Self::Pipe => "a named pipe",
+            Self::Socket => "a socket",
+            Self::Device => "a device",
+            Self::Unknown => "of an unknown kind",
+        })
+    }
+}
+
+/// What the file system says about one name; links are not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is.
+    pub kind: EntryKind,
+    /// Its size, times and inode.
+    pub identity: FileIdentity,
+    /// Id of the user who owns it.
+    pub owner: u32,
+    /// Id of its group.
+    pub group: u32,
+    /// How many names it has. More than one means that somebody may reach it from elsewhere.
+    pub links: u64,
+}
+
+impl Entry {
+    #[expect(clippy::useless_conversion, reason = "on some systems the field has the wanted type already")]
+    pub(super) fn of(stat: &Stat) -> Self {
+        let kind = EntryKind::of(FileType::from_raw_mode(stat.st_mode));
+        let links = stat.st_nlink.into();
+        Self { kind, identity: FileIdentity::of_stat(stat), owner: stat.st_uid, group: stat.st_gid, links }
+    }
+
+    /// Whether it is a regular file.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.kind == EntryKind::File
+    }
+
+    /// Whether this process may take the file for one that it left here itself: a regular file of its own user that has no
+    /// second name.
+    #[must_use]
+    pub fn is_our_own_file(&self) -> bool {
+        self.is_file() && self.links == 1 && self.owner == crate::own_user()
+    }
+}
+
+/// Why something beneath a folder could not be reached or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// There is nothing of that name.
+    #[error("{} is not there", .0.display())]
+    Missing(PathBuf),
+    /// The name, or one on the way to it, is a symbolic link.
+    #[error("{} is a symbolic link, which is not followed", .0.display())]
+    Symlink(PathBuf),
+    /// Something else is where a folder is needed.
+    #[error("{} is {kind}, not a folder", path.display())]
+    NotAFolder {
+        /// Where.
+        path: PathBuf,
+        /// What is there.
+        kind: EntryKind,
+    },
+    /// Something else is where a regular file is needed.
+    #[error("{} is {kind}, not a file", path.display())]
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+        /// What is there.
+        kind: EntryKind,
+    },
+    /// Something has the name already.
+    #[error("{} exists already", .0.display())]
+    Taken(PathBuf),
+    /// The two names are on different file systems.
+    #[error("{} is on another file system", .0.display())]
+    OtherFileSystem(PathBuf),
+    /// The system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// With which name.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl FolderError {
+    pub(super) fn of(path: PathBuf, errno: Errno) -> Self {
+        match errno {
+            Errno::NOENT => Self::Missing(path),
+            Errno::EXIST => Self::Taken(path),
+            Errno::XDEV => Self::OtherFileSystem(path),
+            other => Self::Io { path, source: other.into() },
+        }
+    }
+
+    /// What kind of error it is to those who ask the system themselves.
+    #[must_use]
+    pub fn io_kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Missing(_) => io::ErrorKind::NotFound,
+            Self::Symlink(_) | Self::NotAFolder { .. } => io::ErrorKind::NotADirectory,
+            Self::NotAFile { .. } => io::ErrorKind::InvalidInput,
+            Self::Taken(_) => io::ErrorKind::AlreadyExists,
+            Self::OtherFileSystem(_) => io::ErrorKind::CrossesDevices,
+            Self::Io { source, .. } => source.kind(),
+        }
+    }
+
+    /// Whether the file that was asked for is not there any more: there is nothing, or something else that is no file.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Missing(_) | Self::Symlink(_) | Self::NotAFolder { .. } | Self::NotAFile { .. })
+    }
+
+    /// Whether the user of this process lacks the right.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.io_kind() == io::ErrorKind::PermissionDenied
+    }
+}
+
+impl From<FolderError> for io::Error {
+    fn from(error: FolderError) -> Self {
+        match error {
+            FolderError::Io { source, .. } => source,
+            other => Self::new(other.io_kind(), other),
+        }
+    }
+}

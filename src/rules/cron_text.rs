@@ -1,0 +1,179 @@
+//! Cron expressions as people write them, made ready for the library that computes their times.
+//!
+//! **In**: an expression of five or six fields, or `@daily` and the like. **Out**: the expression to compute with and, where
+//! it names fixed times of the day, one expression for each of them; or what is wrong with it. Pure.
+//!
+//! The library repeats the times of lists and spans when an hour is repeated, as it must those of `*`, and loses those in an
+//! hour that is skipped. Cron has it that fixed times, however many, happen once: each is computed by itself.
+
+/// Most fixed times of a day that are computed one by one.
+const MOST_TIMES: usize = 288;
+
+/// The weekdays as the library numbers them; Sunday is 0 and 7.
+const DAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
+/// An expression that can be computed with.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Normal {
+    /// The whole expression.
+    pub whole: String,
+    /// The same, one expression for each fixed time of the day; empty if the times are not fixed.
+    pub fixed: Vec<String>,
+}
+
+/// Reads an expression.
+///
+/// # Errors
+/// What is wrong with it that the library would take for something else.
+pub(super) fn normal(expression: &str) -> Result<Normal, String> {
+    let expression = expression.trim();
+    if expression.starts_with('@') {
+        let whole = if expression.eq_ignore_ascii_case("@midnight") { "@daily" } else { expression };
+        return Ok(Normal { whole: whole.to_owned(), fixed: Vec::new() });
+    }
+    let mut fields: Vec<String> = expression.split_whitespace().map(str::to_owned).collect();
+    if let Some(field) = fields.iter().find(|field| field.split(',').any(str::is_empty)) {
+        return Err(format!("`{field}` has an empty entry; write lists without blanks, like `8,12`"));
+    }
+    if !(5..=6).contains(&fields.len()) {
+        let plural = if fields.len() == 1 { "" } else { "s" };
+        return Err(format!("it has {} field{plural}, not 5 or 6", fields.len()));
+    }
+    let first = fields.len() - 5;
+    for (field, (unit, most)) in fields[first..].iter().zip([("minute", 60), ("hour", 24), ("day", 31), ("month", 12)])
+    {
+        let steps = field.split(',').filter_map(|part| part.split_once('/')?.1.parse::<u32>().ok());
+        if let Some(step) = steps.into_iter().find(|step| *step >= most) {
+            return Err(format!("the step {step} of the {unit} is never taken; there are only {most}"));
+        }
+    }
+    fields[first + 3] = named(&fields[first + 3], &MONTHS, 1);
+    fields[first + 4] = unwrapped(&named(&fields[first + 4], &DAYS, 0));
+    let whole = fields.join(" ");
+    Ok(Normal { fixed: fixed(&fields, first).unwrap_or_default(), whole })
+}
+
+/// The field with names, short or in full, as numbers.
+fn named(field: &str, names: &[&str], first: usize) -> String {
+    let number = |word: &str| {
+        let lower = word.to_lowercase();
+        let place = names.iter().position(|name| lower.len() >= 3 && name.starts_with(&lower));
+        place.map_or_else(|| word.to_owned(), |place| (place + first).to_string())
+    };
+    let (mut result, mut word) = (String::new(), String::new());
+    for letter in field.chars() {
+        if letter.is_alphabetic() {
+            word.push(letter);
+        } else {
+            result.push_str(&number(&std::mem::take(&mut word)));
+            result.push(letter);
+        }
+    }
+    result + &number(&word)
+}
+
+/// The weekdays with a span over the weekend, like `fri-mon`, as two.
+fn unwrapped(field: &str) -> String {
+    let parts = field.split(',').map(|part| match part.split_once('-') {
+        Some((from, to)) => match (from.parse::<u8>(), to.parse::<u8>()) {
+            (Ok(from), Ok(to)) if from > to && from <= 6 => format!("{from}-6,0-{to}"),
+            _ => part.to_owned(),
+        },
+        None => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join(",")
+}
+
+/// One expression for each time of the day; `None` if the minute or the hour is open, or there is only one.
+fn fixed(fields: &[String], first: usize) -> Option<Vec<String>> {
+    let (minutes, hours) = (values(&fields[first], 59)?, values(&fields[first + 1], 23)?);
+    let count = minutes.len() * hours.len();
+    if !(2..=MOST_TIMES).contains(&count) {
+        return None;
+    }
+    let mut expressions = Vec::with_capacity(count);
+    for hour in &hours {
+        for minute in &minutes {
+            let mut fields = fields.to_vec();
+            fields[first] = minute.to_string();
+            fields[first + 1] = hour.to_string();
+            expressions.push(fields.join(" "));
+        }
+    }
+    Some(expressions)
+}
+
+/// The numbers of a field that begins with none of `*`.
+fn values(field: &str, most: u32) -> Option<Vec<u32>> {
+    let mut values = Vec::new();
+    for part in field.split(',') {
+        let (span, step) = part.split_once('/').map_or((part, Some(1)), |(span, step)| (span, step.parse().ok()));
+        let (from, to) = span.split_once('-').unwrap_or((span, span));
+        let (from, to, step) = (from.parse::<u32>().ok()?, to.parse::<u32>().ok()?, step.filter(|step| *step > 0)?);
+        if from > to || to > most || (part.contains('/') && !span.contains('-')) {
+            return None;
+        }
+        values.extend((from..=to).step_by(step));
+    }
+    values.sort_unstable();
+    values.dedup();
+    Some(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(expression: &str) -> String {
+        normal(expression).unwrap().whole
+    }
+
+    #[test]
+    fn names_and_spans_over_the_weekend_become_numbers() {
+        assert_eq!(whole("0 8 * January,dec Sunday"), "0 8 * 1,12 0");
+        assert_eq!(whole("0 8 * * fri-mon"), "0 8 * * 5-6,0-1");
+        assert_eq!(whole("0 8 * * mon-fri"), "0 8 * * 1-5");
+        assert_eq!(whole("0 8 L * 5L"), "0 8 L * 5L");
+        assert_eq!(whole("@midnight"), "@daily");
+    }
+
+    #[test]
+    fn fixed_times_are_told_one_by_one() {
+        assert_eq!(normal("0 2,14 * * *").unwrap().fixed, ["0 2 * * *", "0 14 * * *"]);
+        assert_eq!(normal("0,30 1-2 * * *").unwrap().fixed.len(), 4);
+        assert_eq!(normal("5 0 8-10/2 * * *").unwrap().fixed, ["5 0 8 * * *", "5 0 10 * * *"]);
+        for open in ["0 2 * * *", "*/5 2 * * *", "0 * * * *", "0 */2 * * *", "@hourly"] {
+            assert_eq!(normal(open).unwrap().fixed, [""; 0], "{open}");
+        }
+    }
+
+    /// A blank after a comma made six fields of five: daily at 12:08 in place of 8:00 and 12:00.
+    #[test]
+    fn what_would_be_taken_for_something_else_is_refused() {
+        for (expression, why) in [
+            ("0 8, 12 * * *", "`8,` has an empty entry"),
+            ("0 8,,12 * * *", "empty entry"),
+            ("0 8 * * mon,", "empty entry"),
+            ("*/90 * * * *", "the step 90 of the minute"),
+            ("0 */24 * * *", "the step 24 of the hour"),
+            ("0 8 * *", "4 fields"),
+        ] {
+            let told = normal(expression).unwrap_err();
+            assert!(told.contains(why), "{expression}: {told}");
+        }
+    }
+}

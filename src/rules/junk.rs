@@ -1,0 +1,171 @@
+//! Names of what is not meant to be sent: what systems, servers and desktops leave in folders, and what programs call a file
+//! that they have not finished.
+//!
+//! **In**: single names of a path. **Out**: the pattern of the list that takes them. Pure.
+//!
+//! docs/rules.md shows both lists whole; a test compares them.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::pattern::Patterns;
+
+/// Files and folders that systems, servers and desktops make: trash, snapshots, thumbnails, settings of a folder. `*` is any
+/// text, `?` one character; case does not matter.
+pub(super) const SYSTEM: [&str; 36] = [
+    // macOS
+    ".DS_Store",
+    ".Trashes",
+    ".Trash-*",
+    ".Spotlight-V100",
+    ".fseventsd",
+    ".TemporaryItems",
+    ".DocumentRevisions-V100",
+    ".fcpcache",
+    "__MACOSX",
+    "Icon\r",
+    "Icon\u{f00d}",
+    "Temporary Items",
+    "Network Trash Folder",
+    "TheVolumeSettingsFolder",
+    // Windows
+    "desktop.ini",
+    "Thumbs.db",
+    "ehthumbs.db",
+    "ehthumbs_vista.db",
+    "$RECYCLE.BIN",
+    "RECYCLER",
+    "RECYCLED",
+    "System Volume Information",
+    "~$*",
+    // Linux
+    "lost+found",
+    ".nfs????????????????*",
+    ".fuse_hidden*",
+    // Servers
+    "#recycle",
+    "@Recycle",
+    "@Recently-Snapshot",
+    "@eaDir",
+    "@tmp",
+    "#snapshot",
+    "~snapshot",
+    ".snapshot",
+    ".snapshots",
+    ".zfs",
+];
+
+/// Names of files, and of folders around files, that a program has not finished.
+pub(super) const UNFINISHED: [&str; 21] = [
+    "*.tmp",
+    "*.part",
+    "*.partial",
+    "*.crdownload",
+    "*.download",
+    "*.filepart",
+    "*.opdownload",
+    "*.aria2",
+    "*.aspera-ckpt",
+    "*.ytdl",
+    "*.!qB",
+    "*.!ut",
+    "*.!bt",
+    "*.bc!",
+    "*.!sync",
+    "*.crswap",
+    "*.inprogress",
+    "*.lftp-pget-status",
+    "*.sb-????????-??????",
+    "*~",
+    // What vim writes to see whether it may; only as the name of a file, for a folder may be a number.
+    "4913",
+];
+
+/// Whether the name is one that systems, servers and desktops leave in folders.
+#[must_use]
+pub fn is_junk(name: &OsStr) -> bool {
+    SYSTEM.iter().any(|pattern| is_like(pattern.as_bytes(), name.as_bytes()))
+}
+
+/// What a rule makes of the names in [`SYSTEM`].
+#[derive(Debug, Clone)]
+pub(super) struct Junk {
+    /// Whether the list counts at all.
+    pub on: bool,
+    /// Further names.
+    pub add: Patterns,
+    /// Names that are sent although the list has them.
+    pub keep: Patterns,
+}
+
+impl Junk {
+    /// The pattern that takes the name.
+    pub(super) fn first_match(&self, name: &[u8]) -> Option<&str> {
+        let path = Path::new(OsStr::from_bytes(name));
+        if self.keep.matches(path) {
+            return None;
+        }
+        let listed = SYSTEM.into_iter().filter(|_| self.on).find(|pattern| is_like(pattern.as_bytes(), name));
+        listed.or_else(|| self.add.first_match(path))
+    }
+}
+
+/// The pattern of unfinished files that the name of a file, or of a folder, is like.
+pub(super) fn unfinished(name: &[u8], is_folder: bool) -> Option<&'static str> {
+    let mut patterns = UNFINISHED.into_iter().filter(|pattern| !is_folder || pattern.starts_with('*'));
+    patterns.find(|pattern| name.len() >= pattern.len() && is_unfinished_like(pattern, name))
+}
+
+/// Whether this is all that a program appends to a file's name while the file is not finished: beside `film.mov` the name
+/// `film.mov.aria2` says so, and its own ending is `.aria2`.
+#[must_use]
+pub fn marks_unfinished(ending: &[u8]) -> bool {
+    let endings = UNFINISHED.iter().filter_map(|pattern| pattern.strip_prefix('*'));
+    endings.filter(|known| known.starts_with('.')).any(|known| is_unfinished_like(known, ending))
+}
+
+/// Whether the name is like one of [`UNFINISHED`]. What a Mac saves in place of another file ends in eight hexadecimal digits
+/// and six letters; others may be names that somebody gave.
+fn is_unfinished_like(pattern: &str, name: &[u8]) -> bool {
+    let saved = || {
+        let end = name.len().checked_sub("1a2b3c4d-AbCdEf".len()).and_then(|begin| name.get(begin..));
+        end.is_some_and(|end| {
+            end[..8].iter().all(u8::is_ascii_hexdigit) && end[9..].iter().all(u8::is_ascii_alphanumeric)
+        })
+    };
+    is_like(pattern.as_bytes(), name) && (!pattern.contains(".sb-") || saved())
+}
+
+/// Whether the name is like the pattern, whatever the case of its ASCII letters.
+fn is_like(pattern: &[u8], name: &[u8]) -> bool {
+    match pattern {
+        [] => name.is_empty(),
+        [b'*', rest @ ..] => (0..=name.len()).any(|begin| is_like(rest, &name[begin..])),
+        [b'?', rest @ ..] => name.split_first().is_some_and(|(_, name)| is_like(rest, name)),
+        [first, rest @ ..] => {
+            name.split_first().is_some_and(|(byte, name)| byte.eq_ignore_ascii_case(first) && is_like(rest, name))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_compared_whatever_the_case() {
+        assert!(is_like(b"*.!qB", b"A.MOV.!QB") && !is_like(b"*.!qB", b"a.mov"));
+        assert!(
+            is_like(b"*.sb-????????-??????", b"m.mov.sb-1a2b3c4d-AbCdEf")
+                && !is_like(b"*.sb-????????-??????", b"m.sb-1a-b")
+        );
+        assert!(is_like(b"~$*", b"~$letter.docx") && is_like(b"lost+found", b"Lost+Found"));
+    }
+
+    #[test]
+    fn an_ending_alone_is_no_unfinished_name() {
+        assert_eq!((unfinished(b"a.tmp", false), unfinished(b".tmp", false)), (Some("*.tmp"), None));
+        assert_eq!((unfinished(b"4913", false), unfinished(b"4913", true)), (Some("4913"), None));
+    }
+}

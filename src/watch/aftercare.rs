@@ -1,0 +1,201 @@
+//! The second step of an after-action: what was taken away is looked at once more, and brought back if somebody has written
+//! to it meanwhile.
+//!
+//! **In**: a [`TakenAway`], the watched folder held open. **Out**: an [`Ending`]. Blocks.
+//!
+//! "I see no writer" is not "there is none": a program may have the file open whom nobody here can see. A file that is to go
+//! is therefore renamed to a hidden name first; whoever writes, writes into it, and that shows.
+//!
+//! **Guarantees.** A file is removed only if it is what it was when it was taken away and nobody is seen to write to it.
+//! Bringing it back replaces nothing: a taken name is numbered.
+//!
+//! **On a crash** the file is where the store says, or where it was dropped: doing it again ends the same.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use masv_platform::{Folder, crash_point};
+
+use super::fs_events::FsEvents;
+use super::open_handles::{Writing, is_being_written};
+use super::relocate::{Place, Refused, Told, under_free_name};
+use crate::model::{Held, TakenAway};
+
+/// What became of a file that was taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// It is gone, or stays where it was moved to.
+    Over,
+    /// It was written to, and is back in the watched folder under this path: a new drop.
+    Returned(PathBuf),
+    /// Somebody still has it open; who.
+    Written(String),
+}
+
+/// Looks at a file once more and does what is to be done. `returning` is told before it is brought back; `keeps_levels` is how
+/// many names of an emptied folder's path stay.
+///
+/// # Errors
+/// See [`Refused`]: it is tried again.
+pub fn look_after(
+    root: &Folder,
+    events: &FsEvents,
+    taken: &TakenAway,
+    keeps_levels: usize,
+    returning: &dyn Fn() -> Result<(), Refused>,
+) -> Result<Ending, Refused> {
+    let (base, way) = way_to(root, &taken.held)?;
+    let place = match Place::beneath(&base, &way) {
+        Ok(place) => place,
+        Err(Refused::Gone) => return Ok(Ending::Over),
+        Err(error) => return Err(error),
+    };
+    let found = match place.look() {
+        Ok(found) if found.identity.inode == taken.identity.inode => found,
+        // Whatever is there now is not ours to touch.
+        Ok(_) | Err(Refused::Gone | Refused::Changed) => return Ok(Ending::Over),
+        Err(error) => return Err(error),
+    };
+    if !found.identity.same_content(&taken.identity) {
+        returning()?;
+        return bring_back(root, &place, &taken.path).map(Ending::Returned);
+    }
+    if let Some(Writing::By(who)) = is_being_written(events, &base, &[(&way, found.identity)]).pop() {
+        return Ok(Ending::Written(who));
+    }
+    if let Held::Hidden(_) = taken.held {
+        place.remove()?;
+        crash_point("after.removed");
+        remove_emptied(root, &taken.path, keeps_levels);
+    }
+    Ok(Ending::Over)
+}
+
+/// The folder that the way to a file begins in, and the way.
+fn way_to(root: &Folder, held: &Held) -> Result<(Folder, PathBuf), Refused> {
+    let (base, way) = match held {
+        Held::Hidden(path) => (root.try_clone(), path.as_path()),
+        Held::Moved(path) => (Folder::open(Path::new("/")), path.strip_prefix("/").unwrap_or(path)),
+    };
+    Ok((base.map_err(Refused::at_source("open"))?, way.to_owned()))
+}
+
+/// Moves a file back to where it was dropped, or to a numbered name beside it; returns its path.
+fn bring_back(root: &Folder, place: &Place, path: &Path) -> Result<PathBuf, Refused> {
+    let above = path.parent().unwrap_or(Path::new(""));
+    let (folder, _) = root.make_below(above).map_err(Refused::at_target("bring back to"))?;
+    let nobody = Told { name: &|_| {}, copied: &|_, _| {}, hold: None };
+    let wanted = path.file_name().unwrap_or(OsStr::new("returned"));
+    let name = under_free_name(&folder, wanted, &nobody, |name| place.folder.rename_new(&place.name, &folder, name));
+    let name = name.map_err(Refused::at_target("bring back to"))?;
+    crash_point("after.returned");
+    Ok(above.join(name))
+}
+
+/// Removes the folders above a path that are empty now, but for the first `keeps_levels`.
+pub fn remove_emptied(root: &Folder, path: &Path, keeps_levels: usize) {
+    for folder in path.ancestors().skip(1).filter(|folder| folder.components().count() > keeps_levels) {
+        // It fails where something is left, and then the folder is to stay, as are those above it.
+        if root.parent_of(folder).and_then(|(parent, name)| parent.remove_folder(&name)).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::relocate::{Sent, hide};
+    use super::*;
+    use jiff::Timestamp;
+
+    /// A watched folder with a file in it that is about to be deleted.
+    struct Bench {
+        folder: tempfile::TempDir,
+        root: Folder,
+        events: FsEvents,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::create_dir_all(folder.path().join("card/clips")).unwrap();
+            let root = Folder::open(folder.path()).unwrap();
+            let events = FsEvents::new(folder.path(), false, |_| None);
+            Self { folder, root, events }
+        }
+
+        fn at(&self, path: &str) -> PathBuf {
+            self.folder.path().join(path)
+        }
+
+        /// Hides the file as `after: delete` does, `before` being what it was when it was sent.
+        fn hide(&self) -> TakenAway {
+            let path = PathBuf::from("card/clips/clip.mov");
+            let place = Place::beneath(&self.root, &path).unwrap();
+            let identity = place.look().unwrap().identity;
+            let hidden = std::cell::RefCell::new(None);
+            let hold = |_: &_, held| {
+                *hidden.borrow_mut() = Some(held);
+                Ok(())
+            };
+            hide(&place, &Sent { identity, checksum: None }, &hold).unwrap();
+            let Some(Held::Hidden(name)) = hidden.into_inner() else { panic!("not hidden") };
+            let held = Held::Hidden(Path::new("card/clips").join(name));
+            TakenAway { root: self.folder.path().to_owned(), path, held, identity, due_at: Timestamp::now() }
+        }
+
+        fn look(&self, taken: &TakenAway) -> Ending {
+            look_after(&self.root, &self.events, taken, 1, &|| Ok(())).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_file_that_nobody_wrote_to_goes_with_its_emptied_folders() {
+        let bench = Bench::new();
+        std::fs::write(bench.at("card/clips/clip.mov"), "content").unwrap();
+        let taken = bench.hide();
+        assert!(!bench.at("card/clips/clip.mov").exists() && bench.at("card/clips").exists());
+        assert_eq!(bench.look(&taken), Ending::Over);
+        assert!(!bench.at("card/clips").exists() && bench.at("card").exists());
+        assert_eq!(bench.look(&taken), Ending::Over, "twice is as good as once");
+    }
+
+    /// The writer is told that all went well; what it wrote used to be lost.
+    #[test]
+    fn what_was_written_to_afterwards_comes_back_whole() {
+        let bench = Bench::new();
+        let mut writer = std::fs::File::create(bench.at("card/clips/clip.mov")).unwrap();
+        writer.write_all(b"first").unwrap();
+        let taken = bench.hide();
+        assert!(matches!(bench.look(&taken), Ending::Written(_)), "unchanged, and open");
+        writer.write_all(b" second").unwrap();
+        assert_eq!(bench.look(&taken), Ending::Returned("card/clips/clip.mov".into()));
+        assert_eq!(std::fs::read_to_string(bench.at("card/clips/clip.mov")).unwrap(), "first second");
+    }
+
+    #[test]
+    fn a_name_that_is_taken_by_then_is_not_replaced() {
+        let bench = Bench::new();
+        let path = bench.at("card/clips/clip.mov");
+        let mut writer = std::fs::File::create(&path).unwrap();
+        let taken = bench.hide();
+        writer.write_all(b"late").unwrap();
+        std::fs::write(&path, "another").unwrap();
+        assert_eq!(bench.look(&taken), Ending::Returned("card/clips/clip (2).mov".into()));
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "another");
+    }
+
+    #[test]
+    fn another_file_under_the_hidden_name_is_not_touched() {
+        let bench = Bench::new();
+        std::fs::write(bench.at("card/clips/clip.mov"), "content").unwrap();
+        let taken = bench.hide();
+        let hidden = bench.at(taken.held.path().to_str().unwrap());
+        std::fs::write(bench.at("other"), "other").unwrap();
+        std::fs::rename(bench.at("other"), &hidden).unwrap();
+        assert_eq!(bench.look(&taken), Ending::Over);
+        assert_eq!(std::fs::read_to_string(hidden).unwrap(), "other");
+    }
+}

@@ -1,0 +1,206 @@
+//! One verdict for a file, whichever list gave it.
+
+use super::super::manifest::measure::measure;
+use super::super::manifest::parse;
+use super::*;
+
+const HELLO: &str = "5d41402abc4b2a76b9719d911017c592";
+const WORLD: &str = "7d793037a0760186574b0282f2f435e7";
+const POLICY: Policy = Policy { sends_unlisted: false, per_folder: true };
+
+/// A folder of small files, and the lists in it.
+#[derive(Default)]
+struct Card {
+    listing: Listing,
+    files: BTreeMap<PathBuf, (Presence, &'static [u8])>,
+    lists: Vec<(Arc<Path>, Option<FileIdentity>)>,
+    next: u64,
+}
+
+impl Card {
+    fn identity(&mut self) -> FileIdentity {
+        self.next += 1;
+        FileIdentity { size: 5, mtime_ns: 0, ctime_ns: 0, device: 1, inode: self.next }
+    }
+
+    fn file(&mut self, path: &str, content: &'static [u8]) {
+        let identity = FileIdentity { size: content.len() as u64, ..self.identity() };
+        self.files.insert(path.into(), (Presence::Whole(identity), content));
+    }
+
+    fn list(&mut self, path: &str, text: &str) {
+        let (identity, path) = (self.identity(), Arc::from(Path::new(path)));
+        self.lists.retain(|(list, _)| *list != path);
+        self.lists.push((Arc::clone(&path), Some(identity)));
+        self.listing.take(&path, identity, parse(&path, text.as_bytes()));
+    }
+
+    /// Reads what has to be read, and looks how the lists stand.
+    fn settled(&mut self) {
+        let files = self.files.clone();
+        let presence = |path: &Path, _| files.get(path).map_or(Presence::Absent, |(presence, _)| *presence);
+        for (path, identity, algorithms) in self.listing.to_measure(&presence) {
+            let digests = measure(files[&path].1, algorithms).unwrap();
+            self.listing.measured(&path, identity, Ok(digests));
+        }
+        self.listing.refresh(&self.lists, &presence);
+    }
+
+    fn reason(&mut self, path: &str) -> Option<String> {
+        self.reason_by(path, POLICY)
+    }
+
+    fn reason_by(&mut self, path: &str, policy: Policy) -> Option<String> {
+        self.settled();
+        let presence = |path: &Path, _| self.files.get(path).map_or(Presence::Absent, |(presence, _)| *presence);
+        let ready = self.listing.is_ready(Path::new(path), policy);
+        (!ready).then(|| self.listing.reason(Path::new(path), policy, &presence))
+    }
+}
+
+fn says(reason: Option<String>, words: &[&str]) {
+    let reason = reason.expect("it is ready");
+    assert!(words.iter().all(|word| reason.contains(word)), "{reason}");
+}
+
+/// The last list that was read won: with the wrong list first and the right one second a bad card was sent.
+#[test]
+fn every_list_that_speaks_of_a_file_has_to_agree() {
+    for (wrong, right) in [("A/a.md5", "A/b.md5"), ("A/b.md5", "A/a.md5")] {
+        let mut card = Card::default();
+        card.file("A/one.mov", b"hello");
+        card.list(wrong, &format!("{WORLD}  one.mov\n"));
+        card.list(right, &format!("{HELLO}  one.mov\n"));
+        says(card.reason("A/one.mov"), &[wrong, "one.mov", HELLO, WORLD]);
+        assert_eq!(card.listing.problems().len(), 1);
+        // A corrected list helps at once, without another look at the file.
+        card.list(wrong, &format!("{HELLO}  one.mov\n"));
+        assert_eq!(card.reason("A/one.mov"), None);
+        assert_eq!(card.listing.problems(), [""; 0]);
+    }
+}
+
+/// A list that came, or was replaced, while the folder gathered was not held against files that another had verified.
+#[test]
+fn a_list_that_comes_later_or_is_replaced_counts() {
+    let mut card = Card::default();
+    card.file("A/one.mov", b"hello");
+    card.list("A/a.md5", &format!("{HELLO}  one.mov\n"));
+    assert_eq!(card.reason("A/one.mov"), None);
+    card.list("A/zz.md5", &format!("{WORLD}  one.mov\n"));
+    says(card.reason("A/one.mov"), &["A/zz.md5"]);
+    card.list("A/zz.md5", &format!("{HELLO}  one.mov\n"));
+    card.list("A/a.md5", &format!("{WORLD}  one.mov\n"));
+    says(card.reason("A/one.mov"), &["A/a.md5"]);
+    // And one that is there in a state that was not read yet holds what it may speak of.
+    card.list("A/a.md5", &format!("{HELLO}  one.mov\n"));
+    card.lists[0].1 = None;
+    says(card.reason("A/one.mov"), &["A/zz.md5", "is not whole yet"]);
+}
+
+#[test]
+fn other_algorithms_of_a_later_list_are_computed() {
+    let mut card = Card::default();
+    card.file("A/one.mov", b"hello");
+    card.list("A/a.md5", &format!("{HELLO}  one.mov\n"));
+    assert_eq!(card.reason("A/one.mov"), None);
+    card.list("A/a.sha1", "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434e  one.mov\n");
+    says(card.reason("A/one.mov"), &["A/a.sha1", "SHA-1"]);
+}
+
+#[test]
+fn a_bare_checksum_is_right_under_any_algorithm_of_its_length() {
+    let mut card = Card::default();
+    card.file("A/one.mov", b"hello");
+    card.list("A/checksums.txt", "b5e9c1ad071b3e7fc779cfaa5e523818  one.mov\n");
+    assert_eq!(card.reason("A/one.mov"), None, "XXH128");
+    card.list("A/checksums.txt", "ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f  one.mov\n");
+    assert_eq!(card.reason("A/one.mov"), None, "BLAKE3");
+    card.list("A/checksums.txt", "ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a672000  one.mov\n");
+    says(card.reason("A/one.mov"), &["the SHA-256 checksum"]);
+}
+
+#[test]
+fn absent_not_whole_not_sent_and_whole_are_four_things() {
+    let mut card = Card::default();
+    card.file("A/one.mov", b"hello");
+    let list = format!("{HELLO}  one.mov\n{WORLD}  two.mov\n");
+    card.list("A/a.md5", &list);
+    says(card.reason("A/one.mov"), &["`A/two.mov` is listed and not there"]);
+    card.files.insert("A/two.mov".into(), (Presence::NotWhole, b""));
+    says(card.reason("A/one.mov"), &["`A/two.mov` is listed and not whole yet"]);
+    for counts in [Presence::NotSent, Presence::Sent] {
+        card.files.insert("A/two.mov".into(), (counts, b""));
+        assert_eq!(card.reason("A/one.mov"), None, "{counts:?}");
+    }
+}
+
+#[test]
+fn a_list_that_cannot_be_read_is_told_on_every_file_beside_it() {
+    let mut card = Card::default();
+    card.file("A/one.mov", b"hello");
+    card.file("A/deep/two.mov", b"world");
+    card.list("A/a.md5", &format!("{HELLO}  one.mov\n"));
+    card.list("A/b.md5", "nonsense");
+    for path in ["A/one.mov", "A/deep/two.mov"] {
+        says(card.reason(path), &["A/b.md5", "line 1: is not a checksum and a name"]);
+    }
+    assert_eq!(card.listing.problems(), ["the list `A/b.md5` line 1: is not a checksum and a name"]);
+    // In a batch a file that another list has found right is not held up by it.
+    let batch = Policy { per_folder: false, ..POLICY };
+    assert_eq!(card.reason_by("A/one.mov", batch), None);
+    says(card.reason_by("A/deep/two.mov", batch), &["A/b.md5"]);
+}
+
+#[test]
+fn an_unlisted_file_waits_or_goes_with_the_lists_around_it() {
+    let mut card = Card::default();
+    card.file("A/one.mov", b"hello");
+    card.file("A/report.pdf", b"world");
+    says(card.reason("A/report.pdf"), &["waits for a checksum list that names it"]);
+    card.list("A/a.md5", &format!("{HELLO}  one.mov\n"));
+    says(card.reason("A/report.pdf"), &["is in no checksum list", "unlisted: send"]);
+    let sends = Policy { sends_unlisted: true, ..POLICY };
+    assert_eq!(card.reason_by("A/report.pdf", sends), None);
+    card.list("A/a.md5", &format!("{WORLD}  one.mov\n"));
+    says(card.reason_by("A/report.pdf", sends), &["A/a.md5", "one.mov"]);
+    says(card.reason_by("B/other.pdf", sends), &["waits for a checksum list"]);
+}
+
+/// No card with an ASC MHL history was ever sent: its chain file is in no list.
+#[test]
+fn the_chain_file_goes_with_its_history() {
+    let mut card = Card::default();
+    card.file("A/one.mov", b"hello");
+    let list = format!(
+        "<hashlist version='2.0' xmlns='urn:ASC:MHL:v2.0'><hashes><hash><path size='5'>one.mov</path>\
+         <md5 action='original'>{HELLO}</md5></hash></hashes></hashlist>"
+    );
+    says(card.reason("A/ascmhl/ascmhl_chain.xml"), &["waits for a checksum list"]);
+    card.list("A/ascmhl/0001_A.mhl", &list);
+    for path in ["A/one.mov", "A/ascmhl/0001_A.mhl", "A/ascmhl/ascmhl_chain.xml"] {
+        assert_eq!(card.reason(path), None, "{path}");
+    }
+    card.file("A/one.mov", b"hullo");
+    says(card.reason("A/ascmhl/ascmhl_chain.xml"), &["one.mov"]);
+}
+
+#[test]
+fn what_a_list_does_not_verify_is_held_with_its_reason() {
+    let mut card = Card::default();
+    card.file("A/one.mov", b"hello");
+    let mhl = |hash: &str| format!("<hashlist version='1.1'><hash><file>one.mov</file>{hash}</hash></hashlist>");
+    card.list("A/a.mhl", &mhl("<md4>ab</md4>"));
+    says(card.reason("A/one.mov"), &["A/a.mhl", "`A/one.mov` has only checksums that are not understood (md4)"]);
+    card.list("A/a.mhl", &mhl("<size>5</size>"));
+    says(card.reason("A/one.mov"), &["listed without a checksum"]);
+    card.list("A/a.mhl", &mhl("<size>6</size><null/>"));
+    says(card.reason("A/one.mov"), &["has 5 bytes, the list says 6"]);
+    let failed = format!(
+        "<hashlist version='2.0' xmlns='urn:ASC:MHL:v2.0'><hashes><hash><path>one.mov</path>\
+         <md5 action='failed' hashdate='2026-11-20'>{HELLO}</md5></hash></hashes></hashlist>"
+    );
+    card.list("A/ascmhl/0002_A.mhl", &failed);
+    card.list("A/a.mhl", &mhl(&format!("<md5>{HELLO}</md5>")));
+    says(card.reason("A/one.mov"), &["its history says that verifying `A/one.mov` failed on 2026-11-20"]);
+}
