@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn each_check_is_green_amber_and_red_where_it_can_be() {
         let (call, message) = (masv_client::Call::Limits, "no".to_owned());
-        let reached = Reached { ahead: None, took: std::time::Duration::from_millis(3) };
+        let reached = Reached { ahead: None, took: Duration::from_millis(3) };
         let refused = CloudError::Refused { call, status: 500, code: None, message, retry_after: None };
         let cloud = [Ok(reached), Err(refused), Err(CloudError::Unreachable { call, reason: "refused".into() })];
         let key = [Ok(Some(true)), Err(CloudError::NotSignedIn), Ok(Some(false))];
