@@ -10,6 +10,7 @@
 //! once. A list that is there and not read in its present state holds everything that it may speak of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,6 +39,17 @@ pub enum Presence {
     NotSent,
 }
 
+/// How a list is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListState {
+    /// It is whole, like this.
+    Whole(FileIdentity),
+    /// It still changes, or may.
+    NotWhole,
+    /// The agent cannot read it, for this reason.
+    Unreadable(String),
+}
+
 /// Says how a listed file of that size, where the list gives one, stands.
 pub type PresenceOf<'a> = &'a dyn Fn(&Path, Option<u64>) -> Presence;
 
@@ -59,6 +71,24 @@ enum Standing {
     Waits(String),
     /// It is not understood, or files are not what it says.
     Wrong(Vec<String>),
+}
+
+/// Why a list that is there was not read in its present state.
+#[derive(Debug)]
+enum Pending {
+    NotWhole,
+    Unread,
+    Unreadable(String),
+}
+
+impl fmt::Display for Pending {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotWhole => formatter.write_str("is not whole yet"),
+            Self::Unread => formatter.write_str("is about to be read"),
+            Self::Unreadable(reason) => write!(formatter, "cannot be read: {reason}"),
+        }
+    }
 }
 
 /// What a list says of one file, held against the file.
@@ -95,7 +125,7 @@ struct Measured {
 pub struct Listing {
     lists: BTreeMap<Arc<Path>, List>,
     /// Lists that are there and were not read in their present state, and why not.
-    pending: BTreeMap<Arc<Path>, &'static str>,
+    pending: BTreeMap<Arc<Path>, Pending>,
     /// Lists that are not understood.
     broken: Vec<Arc<Path>>,
     listed_in: BTreeMap<PathBuf, Vec<Arc<Path>>>,
@@ -192,17 +222,17 @@ impl Listing {
         }
     }
 
-    /// Looks how the lists stand. `there` are those that are there, with their state if they are whole.
-    pub fn refresh(&mut self, there: &[(Arc<Path>, Option<FileIdentity>)], presence: PresenceOf<'_>) {
+    /// Looks how the lists stand. `there` are those that are there.
+    pub fn refresh(&mut self, there: &[(Arc<Path>, ListState)], presence: PresenceOf<'_>) {
         self.pending.clear();
-        for (path, identity) in there {
-            match identity {
-                None => drop(self.pending.insert(Arc::clone(path), "is not whole yet")),
-                Some(identity) if self.needs_reading(path, identity) => {
-                    self.pending.insert(Arc::clone(path), "is about to be read");
-                }
-                Some(_) => {}
-            }
+        for (path, state) in there {
+            let pending = match state {
+                ListState::NotWhole => Pending::NotWhole,
+                ListState::Unreadable(reason) => Pending::Unreadable(reason.clone()),
+                ListState::Whole(identity) if self.needs_reading(path, identity) => Pending::Unread,
+                ListState::Whole(_) => continue,
+            };
+            self.pending.insert(Arc::clone(path), pending);
         }
         let broken = self.lists.iter().filter(|(_, list)| list.listed.is_err());
         self.broken = broken.map(|(path, _)| Arc::clone(path)).collect();
@@ -387,7 +417,9 @@ impl Listing {
             Ok(_) => format!("the list `{}`: {reason}", path.display()),
             Err(_) => format!("the list `{}` {reason}", path.display()),
         };
-        wrong.flatten().map(tell).collect()
+        let unreadable = self.pending.iter().filter(|(_, pending)| matches!(pending, Pending::Unreadable(_)));
+        let unreadable = unreadable.map(|(path, pending)| format!("the list `{}` {pending}", path.display()));
+        wrong.flatten().map(tell).chain(unreadable).collect()
     }
 }
 

@@ -200,7 +200,8 @@ fn junk(at: Option<At<'_>>, reader: &Reader<'_>) -> Option<Junk> {
 
 fn junk_names(at: &At<'_>, reader: &Reader<'_>) -> Option<Patterns> {
     let texts = when::globs(at, reader)?;
-    for item in at.items().iter().filter(|item| item.text().is_some_and(|text| text.contains('/'))) {
+    let items = at.items();
+    if let Some(item) = items.iter().find(|item| item.text().is_some_and(|text| text.contains('/'))) {
         let help = "write the name of one folder or file; patterns of paths belong into `exclude`".to_owned();
         reader.error(item, "expected a name without a slash", Some(help));
         return None;

@@ -13,7 +13,7 @@ const POLICY: Policy = Policy { sends_unlisted: false, per_folder: true };
 struct Card {
     listing: Listing,
     files: BTreeMap<PathBuf, (Presence, &'static [u8])>,
-    lists: Vec<(Arc<Path>, Option<FileIdentity>)>,
+    lists: Vec<(Arc<Path>, ListState)>,
     next: u64,
 }
 
@@ -31,7 +31,7 @@ impl Card {
     fn list(&mut self, path: &str, text: &str) {
         let (identity, path) = (self.identity(), Arc::from(Path::new(path)));
         self.lists.retain(|(list, _)| *list != path);
-        self.lists.push((Arc::clone(&path), Some(identity)));
+        self.lists.push((Arc::clone(&path), ListState::Whole(identity)));
         self.listing.take(&path, identity, parse(&path, text.as_bytes()));
     }
 
@@ -94,8 +94,12 @@ fn a_list_that_comes_later_or_is_replaced_counts() {
     says(card.reason("A/one.mov"), &["A/a.md5"]);
     // And one that is there in a state that was not read yet holds what it may speak of.
     card.list("A/a.md5", &format!("{HELLO}  one.mov\n"));
-    card.lists[0].1 = None;
+    card.lists[0].1 = ListState::NotWhole;
     says(card.reason("A/one.mov"), &["A/zz.md5", "is not whole yet"]);
+    assert_eq!(card.listing.problems(), [""; 0]);
+    card.lists[0].1 = ListState::Unreadable("the agent may not read it".to_owned());
+    says(card.reason("A/one.mov"), &["A/zz.md5", "cannot be read: the agent may not read it"]);
+    assert_eq!(card.listing.problems().len(), 1);
 }
 
 #[test]

@@ -18,8 +18,8 @@ const LARGEST: u64 = 64 << 20;
 /// Why it can not be read, for a person.
 pub fn read(path: &PathBeneath) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let (file, _) = path.open().map_err(|error| error.to_string())?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    let (file, _) = path.open().map_err(|error| format!("cannot be read: {error}"))?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {error}"))?;
     if bytes.len() as u64 > LARGEST {
         return Err(format!("is larger than {LARGEST} bytes"));
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Planner;
 use crate::watch::classifier::Kind;
-use crate::watch::listing::{Policy, Presence};
+use crate::watch::listing::{ListState, Policy, Presence};
 use crate::watch::manifest::Listed;
 use crate::watch::manifest::checksum::Algorithm;
 use crate::watch::manifest::measure::Digests;
@@ -111,15 +111,19 @@ impl Planner {
         }
     }
 
-    /// The lists that are there, with their state if they are whole.
-    fn lists(&self) -> Vec<(Arc<Path>, Option<FileIdentity>)> {
-        let state = |path: &Arc<Path>| match self.settling.get(path) {
-            Some(pending) => pending.is_whole().then_some(pending.identity),
+    /// The lists that are there.
+    fn lists(&self) -> Vec<(Arc<Path>, ListState)> {
+        let state = |path: &Arc<Path>| match self.settling.get(path).map(|pending| (&pending.stage, pending.identity)) {
+            Some((Stage::Whole(_), identity)) => ListState::Whole(identity),
+            Some((Stage::Held(Hold::Unreadable(reason)), _)) => ListState::Unreadable(reason.clone()),
+            Some(_) => ListState::NotWhole,
             // A list that was sent already still says what belongs together.
-            None => {
-                let known = self.inventory.get(path);
-                known.filter(|known| known.verdict.is_some_and(|verdict| !verdict.sends())).map(|known| known.identity)
-            }
+            None => match self.inventory.get(path) {
+                Some(known) if known.verdict.is_some_and(|verdict| !verdict.sends()) => {
+                    ListState::Whole(known.identity)
+                }
+                _ => ListState::NotWhole,
+            },
         };
         self.manifests.iter().map(|path| (Arc::clone(path), state(path))).collect()
     }
@@ -127,7 +131,10 @@ impl Planner {
     /// Whole lists that have to be read, with their state.
     #[must_use]
     pub fn unread_lists(&self) -> Vec<(Arc<Path>, FileIdentity)> {
-        let whole = self.lists().into_iter().filter_map(|(path, identity)| Some((path, identity?)));
+        let whole = self.lists().into_iter().filter_map(|(path, state)| match state {
+            ListState::Whole(identity) => Some((path, identity)),
+            ListState::NotWhole | ListState::Unreadable(_) => None,
+        });
         whole.filter(|(path, identity)| self.listing.needs_reading(path, identity)).collect()
     }
 
