@@ -147,7 +147,7 @@ async fn an_upload_moved_to_the_top_goes_before_its_equals_while_they_run() {
     let hub = TestHub::start().await;
     let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
-    engine.queue.throttle().set(RateLimit { enabled: true, rate_limit_bps: 20_000_000, ..RateLimit::default() });
+    engine.queue.throttle().set(RateLimit { enabled: true, rate_limit_bps: 10_000_000, ..RateLimit::default() });
     let mut ids = Vec::new();
     for number in 0..3 {
         let file = engine.file(&format!("{number}.mov"), &content(number, 40 << 20));
@@ -162,9 +162,9 @@ async fn an_upload_moved_to_the_top_goes_before_its_equals_while_they_run() {
     })
     .await;
     engine.queue.set_order(ids[2], Order::Top).await.unwrap();
-    let last = engine.wait_for(ids[2], State::Complete).await;
+    let last = engine.wait_long_for(ids[2], State::Complete, Duration::from_secs(60)).await;
     for id in &ids[..2] {
-        let other = engine.wait_for(*id, State::Complete).await;
+        let other = engine.wait_long_for(*id, State::Complete, Duration::from_secs(60)).await;
         assert!(other.completed_at > last.completed_at, "the one at the top is done first");
     }
 }

@@ -93,6 +93,7 @@ impl Runner {
                     }
                     self.shared.desk().take_content(Arc::clone(&path), identity, content);
                     known.push(path);
+                    self.recovered(&["compare"]);
                 }
                 // The next look finds it as it is by then.
                 Ok(None) => self.looks.next_full = Duration::ZERO,
