@@ -87,7 +87,7 @@ class Agent:
 
     def sent(self, upload):
         """SHA-256 of each file of a package, by its name, as a recipient gets them."""
-        into = self.folder / "data" / "received" / upload["id"]
+        into = self.folder / "received" / upload["id"]
         if not into.exists():
             done = self.command("download", "start", "--wait", "--url", upload["links"][0]["url"], "--destination",
                                 str(into), "--create-package-folder=false")

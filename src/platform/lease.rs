@@ -60,10 +60,10 @@ mod system {
         if control(file, F_SETSIG, libc::SIGURG).is_err() {
             return OpenForWriting::Unknown;
         }
-        match control(file, libc::F_SETLEASE, libc::F_RDLCK.into()) {
+        match control(file, libc::F_SETLEASE, libc::F_RDLCK) {
             Ok(()) => {
                 // Should this fail, closing the descriptor ends the lease.
-                let _ = control(file, libc::F_SETLEASE, libc::F_UNLCK.into());
+                let _ = control(file, libc::F_SETLEASE, libc::F_UNLCK);
                 OpenForWriting::No
             }
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => OpenForWriting::Yes,

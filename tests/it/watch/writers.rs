@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::support::Bench;
 use crate::process::Agent;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -144,6 +145,26 @@ fn what_nobody_can_see_settles_for_longer_and_says_so() {
     assert!(Path::new(&agent.path("drop/before.mov")).exists());
     let list = agent.json(&["upload", "ls"])["transfers"].as_array().unwrap().clone();
     assert!(list.is_empty(), "{list:#?}");
+}
+
+/// Row "network share: no events, no error": nothing on this machine knows who writes on another one, and the status, the reason
+/// of each file and its time say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_share_files_settle_for_longer_and_status_and_file_say_why() {
+    let mut bench = Bench::new();
+    bench.file_system = Some(|_: &Path| Some("NFS"));
+    bench.start("package: file\nrescan: 1h").await;
+    bench.write("clip.mov", "copied by another machine");
+    let told = async || {
+        let waiting = bench.status().waiting;
+        waiting
+            .iter()
+            .any(|file| file.reason == "settles, for longer than usual: NFS does not show who writes to a file")
+    };
+    bench.until("its reason is told", told).await;
+    let unseen = bench.status().writers_unseen.unwrap();
+    assert_eq!(unseen, "NFS does not show who writes: a file is whole once it has not changed for 30s");
+    assert!(bench.uploads().await.is_empty());
 }
 
 /// "Sent and deleted while it is written": the check before an after-action sees writers of other users too.
