@@ -19,6 +19,7 @@ use crate::error::HubError;
 use crate::keys::tokens::Keys;
 use crate::private::private_folder;
 use crate::records::schema::MIGRATIONS;
+use crate::records::{is_id, teams};
 use crate::storage::{Bucket, Disk, Storage};
 
 /// The file that says where the hub was reached when it was served last.
@@ -49,6 +50,8 @@ pub(crate) struct NoBucket;
 struct Data {
     keys: Keys,
     disk: Disk,
+    /// Parts lie in the storage.
+    holds_parts: bool,
     database: Database,
     last_base: Option<String>,
 }
@@ -63,6 +66,10 @@ impl Context {
         let folder = config.data_dir.clone();
         let opening = tokio::task::spawn_blocking(move || open_data(folder, lock));
         let data = opening.await.map_err(|error| HubError::Serve(io::Error::other(error)))??;
+        // Tables in which nothing was ever written are no better than none.
+        if data.holds_parts && teams::is_empty(&data.database).await? {
+            return Err(HubError::StorageWithoutDatabase { data_dir: config.data_dir });
+        }
         let bucket = config.bucket.as_ref().map(Bucket::new).transpose()?;
         Ok(Self {
             config,
@@ -126,9 +133,14 @@ fn open_data<L>(folder: PathBuf, lock: impl FnOnce(&Path) -> Result<Option<L>, H
         let missing = io::Error::new(io::ErrorKind::NotFound, "the key of this hub's data is missing: restore it");
         return Err(at(&key)(missing));
     }
-    let keys = Keys::open(&key).map_err(at(&key))?;
     let storage = folder.join("storage");
     let disk = Disk::open(storage.clone()).map_err(at(&storage))?;
+    let holds_parts = disk.holds_parts(is_id).map_err(at(&storage))?;
+    if holds_parts && is_missing(&database).map_err(at(&database))? {
+        // A new database knows none of these parts: they would be swept up as what nothing points to.
+        return Err(HubError::StorageWithoutDatabase { data_dir: folder });
+    }
+    let keys = Keys::open(&key).map_err(at(&key))?;
     // A hub that runs with the tables as they are must not find others.
     let _alone = match Database::is_current(&database, MIGRATIONS)? {
         true => None,
@@ -136,5 +148,86 @@ fn open_data<L>(folder: PathBuf, lock: impl FnOnce(&Path) -> Result<Option<L>, H
     };
     let database = Database::open(&database, MIGRATIONS)?;
     let last_base = std::fs::read_to_string(folder.join(BASE_FILE)).ok();
-    Ok(Data { keys, disk, database, last_base })
+    Ok(Data { keys, disk, holds_parts, database, last_base })
+}
+
+/// Whether there is no database, or an empty file in its place.
+fn is_missing(database: &Path) -> io::Result<bool> {
+    match std::fs::metadata(database) {
+        Ok(found) => Ok(found.len() == 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::Hub;
+
+    const PACKAGE: &str = "01M85VJ3Y0Q8ZK2T4W6X7B9CDE";
+
+    /// A data directory with a key and a part in its storage, and no database.
+    fn without_database() -> (tempfile::TempDir, HubConfig) {
+        let folder = tempfile::tempdir().unwrap();
+        let config = HubConfig::new(folder.path().join("hub"));
+        put_part(&config);
+        fs::write(config.data_dir.join("secret.key"), [7; 32]).unwrap();
+        (folder, config)
+    }
+
+    fn put_part(config: &HubConfig) {
+        let package = config.data_dir.join("storage").join(PACKAGE);
+        fs::create_dir_all(&package).unwrap();
+        fs::write(package.join("01M85VJ3Y0Q8ZK2T4W6X7B9CDF.1.0000000000000000"), "part").unwrap();
+    }
+
+    async fn is_refused(config: &HubConfig) -> bool {
+        matches!(Hub::open(config.clone()).await, Err(HubError::StorageWithoutDatabase { .. }))
+    }
+
+    /// A hub whose database was lost came up as a new one and swept up its whole storage.
+    #[tokio::test]
+    async fn a_storage_without_its_database_is_refused_and_nothing_is_made() {
+        let (_folder, config) = without_database();
+        let refused = Hub::open(config.clone()).await.unwrap_err().to_string();
+        assert!(refused.contains("masv hub restore") && refused.contains("storage"), "{refused}");
+        assert!(!config.data_dir.join("hub.db").exists());
+        fs::remove_file(config.data_dir.join("secret.key")).unwrap();
+        assert!(is_refused(&config).await);
+        assert!(!config.data_dir.join("secret.key").exists());
+        fs::rename(config.data_dir.join("storage"), config.data_dir.join("storage.old")).unwrap();
+        Hub::open(config).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_empty_file_in_the_place_of_the_database_is_refused() {
+        let (_folder, config) = without_database();
+        fs::write(config.data_dir.join("hub.db"), "").unwrap();
+        assert!(is_refused(&config).await);
+        assert_eq!(fs::metadata(config.data_dir.join("hub.db")).unwrap().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn tables_without_a_team_are_refused() {
+        let (_folder, config) = without_database();
+        drop(Database::open(&config.data_dir.join("hub.db"), MIGRATIONS).unwrap());
+        assert!(is_refused(&config).await);
+    }
+
+    #[tokio::test]
+    async fn a_first_start_and_every_other_go_on_whatever_else_lies_in_the_storage() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = HubConfig::new(folder.path().join("hub"));
+        // A disk of its own has such a folder.
+        let foreign = config.data_dir.join("storage/lost+found");
+        fs::create_dir_all(&foreign).unwrap();
+        fs::write(foreign.join("#12"), "").unwrap();
+        let hub = Hub::open(config.clone()).await.unwrap();
+        teams::create(hub.database(), "Team".into(), None).await.unwrap();
+        put_part(&config);
+        Hub::open(config).await.unwrap();
+    }
 }

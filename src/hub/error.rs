@@ -30,6 +30,17 @@ pub enum HubError {
         /// Whose.
         data_dir: PathBuf,
     },
+    /// There are parts in the storage, and no database that knows them.
+    #[error(
+        "{dir}/hub.db is missing or empty, but {dir}/storage holds parts of packages, which a new database would not know: move {dir} \
+         away, restore a backup with `masv hub restore` and put the storage folder back; or move the storage folder away to begin \
+         with an empty hub",
+        dir = data_dir.display()
+    )]
+    StorageWithoutDatabase {
+        /// Whose.
+        data_dir: PathBuf,
+    },
     /// The database.
     #[error(transparent)]
     Database(#[from] DbError),

@@ -101,6 +101,16 @@ impl Disk {
             .collect()
     }
 
+    /// Whether there is a part in the folder of any package; `is_package` says which folders are ones. Blocks.
+    pub(crate) fn holds_parts(&self, is_package: impl Fn(&str) -> bool) -> io::Result<bool> {
+        for package in self.packages()?.into_iter().filter(|name| is_package(name)) {
+            if fs::read_dir(self.root.join(package))?.next().is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Removes from a package's folder what is older than `age` and not among `known` names; returns how much it
     /// was. Blocks.
     pub(crate) fn sweep(&self, package: &PackageId, known: &HashSet<String>, age: Duration) -> io::Result<usize> {
