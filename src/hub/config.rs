@@ -29,6 +29,8 @@ pub struct HubConfig {
     /// How long what nobody knows is left alone in the bucket: a sender that has begun a file may take its time to ask
     /// where the first part goes.
     pub orphans_after: Duration,
+    /// Days that parts are kept in the trash of the storage, to which nothing in the database pointed.
+    pub trash_days: u32,
     /// The proxies in front of the hub: what they say in `X-Forwarded-For` and `X-Forwarded-Proto` is believed. Of others anybody
     /// could claim to be anyone.
     pub trusted_proxies: Vec<Network>,
@@ -63,6 +65,7 @@ impl HubConfig {
             default_expiry_days: None,
             abandoned_after_days: Some(60),
             orphans_after: Duration::from_secs(24 * 60 * 60),
+            trash_days: 7,
             trusted_proxies: Vec::new(),
             address_life: Duration::from_secs(60 * 60),
             visit_life: Duration::from_secs(24 * 60 * 60),

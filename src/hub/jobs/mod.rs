@@ -9,10 +9,12 @@
 //!
 //! Must never know: HTTP routes.
 
+mod caution;
 pub(crate) mod gc;
 pub(crate) mod mail;
 pub(crate) mod removal;
 pub(crate) mod retry;
+mod sweep;
 pub(crate) mod webhooks;
 
 use std::sync::Arc;

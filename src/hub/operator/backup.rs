@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use masv_platform::{Folder, FolderError, put_copy};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+use crate::clock::now;
 use crate::error::HubError;
 
 /// Writes the state of the hub in `data_dir` to `file`, which must not be there yet; its size in bytes.
@@ -88,6 +89,11 @@ fn read(file: &Path, data_dir: &Path) -> Result<(), HubError> {
         let key: Option<Vec<u8>> =
             copy.query_row("SELECT secret_key FROM backup", [], |row| row.get(0)).optional().map_err(|_| none())?;
         copy.execute_batch("DROP TABLE backup; VACUUM")?;
+        // A backup of an earlier version has no such table yet.
+        copy.execute_batch(
+            "CREATE TABLE IF NOT EXISTS moment (name TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID",
+        )?;
+        copy.execute("INSERT OR REPLACE INTO moment (name, at) VALUES ('restored', ?1)", [now().as_millisecond()])?;
         copy.close().map_err(|(_, error)| HubError::from(error))?;
         crate::keys::tokens::Keys::put(&key_file, &key.ok_or_else(none)?).map_err(at(&key_file))?;
         std::fs::File::open(&new).and_then(|copy| masv_platform::flush(&copy)).map_err(at(&new))?;

@@ -20,6 +20,7 @@ pub(crate) mod links;
 pub(crate) mod listing;
 pub(crate) mod mails;
 pub(crate) mod members;
+pub(crate) mod moments;
 pub(crate) mod multipart_complete;
 pub(crate) mod outbox;
 pub(crate) mod packages;

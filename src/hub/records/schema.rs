@@ -6,4 +6,5 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/hub/0002_storage.sql"),
     include_str!("../../../migrations/hub/0003_administration.sql"),
     include_str!("../../../migrations/hub/0004_portals_close.sql"),
+    include_str!("../../../migrations/hub/0005_moments.sql"),
 ];

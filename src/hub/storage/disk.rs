@@ -1,6 +1,7 @@
 //! The folder of the parts: `{package}/{file}.{number}.{place}`, with `.tmp` at its end while one arrives. The place is
 //! random, so a part can be replaced by another of the same number without ever touching the bytes that the database
-//! still points to, and no name is ever used twice.
+//! still points to, and no name is ever used twice. What nothing seems to point to is put into `trash/{day}/{package}/` under its
+//! own name, and removed days later.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -15,11 +16,22 @@ use crate::stored::PartName;
 
 /// Ends the name of a part that is still arriving.
 const ARRIVING: &str = ".tmp";
+/// The folder of what is removed in some days.
+const TRASH: &str = "trash";
 
 /// The folder of the parts.
 #[derive(Debug, Clone)]
 pub(crate) struct Disk {
     root: PathBuf,
+}
+
+/// What lies in the folder of a package.
+#[derive(Debug, Default)]
+pub(crate) struct Looked {
+    /// How many whole parts.
+    pub parts: usize,
+    /// The names of those that are old and not known.
+    pub unknown: Vec<String>,
 }
 
 impl Disk {
@@ -94,10 +106,11 @@ impl Disk {
         let _ = fs::remove_dir(self.folder(package));
     }
 
-    /// The packages that have a folder. Blocks.
+    /// The packages that have a folder, and what else lies there. Blocks.
     pub(crate) fn packages(&self) -> io::Result<Vec<String>> {
         fs::read_dir(&self.root)?
             .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+            .filter(|name| !name.as_ref().is_ok_and(|name| name == TRASH))
             .collect()
     }
 
@@ -111,18 +124,62 @@ impl Disk {
         Ok(false)
     }
 
-    /// Removes from a package's folder what is older than `age` and not among `known` names; returns how much it
-    /// was. Blocks.
-    pub(crate) fn sweep(&self, package: &PackageId, known: &HashSet<String>, age: Duration) -> io::Result<usize> {
-        let folder = self.folder(package);
-        let mut removed = 0;
-        for entry in fs::read_dir(&folder)? {
+    /// Looks for whole parts in a package's folder that are older than `age` and not among `known` names. What arrived halfway and
+    /// is as old is removed: nothing ever pointed to it. Blocks.
+    pub(crate) fn look(&self, package: &PackageId, known: &HashSet<String>, age: Duration) -> io::Result<Looked> {
+        let mut looked = Looked::default();
+        for entry in fs::read_dir(self.folder(package))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let found = entry.metadata().and_then(|found| found.modified());
             let old = found.is_ok_and(|modified| modified.elapsed_since(SystemTime::now()) >= age);
-            // What is gone meanwhile, or can not be removed, holds up none of the rest.
-            if old && !known.contains(&name) && fs::remove_file(entry.path()).is_ok() {
+            if name.ends_with(ARRIVING) {
+                if old {
+                    // What is gone meanwhile, or cannot be removed, holds up none of the rest.
+                    let _ = fs::remove_file(entry.path());
+                }
+                continue;
+            }
+            looked.parts += 1;
+            if old && !known.contains(&name) {
+                looked.unknown.push(name);
+            }
+        }
+        Ok(looked)
+    }
+
+    /// Moves these parts of a package into the trash of that day; returns how many were moved. Blocks.
+    pub(crate) fn discard(&self, package: &PackageId, names: &[String], day: &str) -> io::Result<usize> {
+        if names.is_empty() {
+            return Ok(0);
+        }
+        let (folder, trash) = (self.folder(package), self.root.join(TRASH).join(day).join(package.as_str()));
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&trash)?;
+        let mut moved = 0;
+        for name in names {
+            match fs::rename(folder.join(name), trash.join(name)) {
+                Ok(()) => moved += 1,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Removes for good the days of the trash before `kept_since`; returns how many. Blocks.
+    pub(crate) fn empty_trash(&self, kept_since: &str) -> io::Result<usize> {
+        let trash = self.root.join(TRASH);
+        let found = match fs::read_dir(&trash) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            other => other?,
+        };
+        let mut removed = 0;
+        for entry in found {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // What somebody else put there is none of ours.
+            if name.parse::<jiff::civil::Date>().is_ok() && name.as_str() < kept_since {
+                fs::remove_dir_all(entry.path())?;
                 removed += 1;
             }
         }
@@ -193,8 +250,21 @@ mod tests {
         let (first, second) = (keep(), keep());
         assert_ne!(first, second);
         let known = HashSet::from([Disk::file_name(&part.file, 1, &first)]);
-        assert_eq!(disk.sweep(&part.package, &known, Duration::from_secs(3600)).unwrap(), 0);
-        assert_eq!(disk.sweep(&part.package, &known, Duration::ZERO).unwrap(), 1);
+        let arriving = disk.folder(&part.package).join("F.1.0.tmp");
+        fs::write(&arriving, "half").unwrap();
+        let look = |age| disk.look(&part.package, &known, Duration::from_secs(age)).unwrap();
+        assert_eq!((look(3600).parts, look(3600).unknown.len(), arriving.exists()), (2, 0, true));
+        let looked = look(0);
+        assert_eq!(looked.unknown, [Disk::file_name(&part.file, 1, &second)]);
+        assert!(!arriving.exists());
+        assert_eq!(disk.discard(&part.package, &looked.unknown, "2026-11-28").unwrap(), 1);
+        let trashed = disk.root.join("trash/2026-11-28/P").join(&looked.unknown[0]);
+        assert!(trashed.exists());
+        fs::create_dir(disk.root.join("trash/2026-notes")).unwrap();
+        assert_eq!(disk.empty_trash("2026-11-28").unwrap(), 0);
+        assert!(trashed.exists());
+        assert_eq!(disk.empty_trash("2026-11-29").unwrap(), 1);
+        assert!(!trashed.exists() && disk.root.join("trash/2026-notes").exists());
         assert!(disk.path(&part, &first).exists());
         assert_eq!(disk.packages().unwrap(), ["P"]);
         disk.remove_package(&part.package);

@@ -11,7 +11,7 @@
 //! leaves nothing. A file is its parts in order: nothing is copied when it is finalized. Small parts are handed back
 //! to be kept in the database, so that many small files share its flushes.
 //!
-//! **On a crash** there may be temporary files and parts that no row knows; [`Disk::sweep`] and the garbage collection remove them.
+//! **On a crash** there may be temporary files and parts that no row knows; the garbage collection finds them.
 //!
 //! Must never know: packages' states, who may read, HTTP routes.
 
@@ -20,7 +20,7 @@ mod read;
 mod receive;
 mod s3;
 
-pub(crate) use disk::Disk;
+pub(crate) use disk::{Disk, Looked};
 pub(crate) use read::{Piece, Source, stream};
 pub(crate) use receive::{Expected, ReceiveError, drain, receive};
 pub(crate) use s3::{Bucket, Found, Next, S3Error};

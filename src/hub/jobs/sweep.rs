@@ -1,0 +1,101 @@
+//! Sweeps what no row knows out of the storage on the disk: into its trash, where it is kept for days, unless it is so much that
+//! the database must be wrong.
+
+use std::collections::HashSet;
+use std::io;
+use std::time::Duration;
+
+use jiff::{Timestamp, tz::TimeZone};
+use masv_protocol::PackageId;
+
+use super::JobError;
+use super::caution::is_too_much;
+use crate::clock::{before, days};
+use crate::context::Context;
+use crate::records::{files, is_id};
+use crate::storage::{Disk, Looked};
+use crate::stored::PartName;
+
+/// Moves into the trash what is older than `age` and no row knows.
+pub(super) async fn sweep_disk(context: &Context, age: Duration, now: Timestamp) -> Result<(), JobError> {
+    let disk = context.storage.disk.clone();
+    let packages = blocking(move || disk.packages()).await??;
+    let (mut all, mut unknown, mut to_sweep) = (0, 0, Vec::new());
+    for package in packages.into_iter().filter(|name| is_id(name)).map(PackageId::from) {
+        let Some((looked, is_known)) = look(context, &package, age).await? else { continue };
+        all += looked.parts;
+        unknown += looked.unknown.len();
+        if !looked.unknown.is_empty() || !is_known {
+            to_sweep.push(package);
+        }
+    }
+    if is_too_much(unknown, all) {
+        tracing::error!(
+            unknown,
+            parts = all,
+            folders = to_sweep.len(),
+            first = to_sweep.first().map(tracing::field::display),
+            "the database does not know so many of the parts in the storage that they are left where they are: restore the backup \
+             that belongs to this storage, or move the folders away if they are not needed"
+        );
+        return Ok(());
+    }
+    let day = day_of(now);
+    for package in to_sweep {
+        // Looked at again: much time may have passed.
+        let Some((looked, is_known)) = look(context, &package, age).await? else { continue };
+        let (disk, day) = (context.storage.disk.clone(), day.clone());
+        blocking(move || discard(&disk, &package, &looked, is_known, &day)).await?;
+    }
+    Ok(())
+}
+
+/// Removes for good what has lain in the trash for so many days.
+pub(super) async fn empty_trash(context: &Context, now: Timestamp) -> Result<(), JobError> {
+    let kept_since = day_of(before(now, days(context.config.trash_days.into())));
+    let disk = context.storage.disk.clone();
+    let removed = blocking(move || disk.empty_trash(&kept_since)).await??;
+    if removed > 0 {
+        tracing::info!(days = removed, "trash of the storage removed");
+    }
+    Ok(())
+}
+
+/// The name of a day in the trash: names sort as days do.
+fn day_of(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::UTC).date().to_string()
+}
+
+/// What lies in a package's folder, and whether there is such a package; nothing where the folder cannot be read.
+async fn look(context: &Context, package: &PackageId, age: Duration) -> Result<Option<(Looked, bool)>, JobError> {
+    let known = files::known_parts(&context.database, package.clone()).await?;
+    let (disk, package) = (context.storage.disk.clone(), package.clone());
+    let looking = blocking(move || {
+        let name = |(part, place): &(PartName, String)| Disk::file_name(&part.file, part.number, place);
+        let names: HashSet<String> = known.iter().flatten().map(name).collect();
+        disk.look(&package, &names, age).map(|looked| (looked, known.is_some()))
+    });
+    match looking.await? {
+        Ok(looked) => Ok(Some(looked)),
+        Err(error) => {
+            tracing::warn!(%error, "cannot sweep a folder of the storage");
+            Ok(None)
+        }
+    }
+}
+
+/// Blocks.
+fn discard(disk: &Disk, package: &PackageId, looked: &Looked, is_known: bool, day: &str) {
+    match disk.discard(package, &looked.unknown, day) {
+        Ok(0) => {}
+        Ok(moved) => tracing::warn!(%package, moved, day, "parts that nothing points to moved into the trash"),
+        Err(error) => return tracing::warn!(%package, %error, "cannot move parts into the trash"),
+    }
+    if !is_known {
+        disk.remove_empty(package);
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
