@@ -155,6 +155,20 @@ mod tests {
         assert!(limiter.check("link", HERE, start).is_err());
     }
 
+    /// A password that is too long told whether there was such an account, and was not counted.
+    #[tokio::test]
+    async fn a_password_that_is_too_long_is_wrong_and_counted_whether_there_is_something_to_compare_with_or_not() {
+        let (limiter, long) = (AttemptLimiter::default(), "x".repeat(1025));
+        let stored = passwords::hash("right".into()).await.unwrap();
+        for _ in 0..OF_ONE {
+            limiter.guess_nothing("unknown", HERE, long.clone()).await.unwrap();
+            assert!(!limiter.guess("known", HERE, long.clone(), stored.clone()).await.unwrap());
+        }
+        let unknown = limiter.guess_nothing("unknown", HERE, long.clone()).await;
+        assert!(matches!(unknown, Err(KeysError::TooManyAttempts(_))));
+        assert!(matches!(limiter.guess("known", HERE, long, stored).await, Err(KeysError::TooManyAttempts(_))));
+    }
+
     #[test]
     fn counters_that_are_over_are_dropped() {
         let (limiter, start) = (AttemptLimiter::default(), Instant::now());
