@@ -23,3 +23,6 @@ pub(crate) mod routes;
 pub(crate) mod serve;
 pub(crate) mod server;
 pub(crate) mod zip;
+
+#[cfg(test)]
+mod tests;

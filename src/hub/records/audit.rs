@@ -64,7 +64,7 @@ impl Authority {
 
     /// Refuses what a stranger who sends to a portal must not decide: who gets the package, and for how long.
     pub(crate) fn check_owner(&self, package: &Package) -> Result<(), Error> {
-        if self.team.is_none() && package.portal_id.is_some() {
+        if self.team.is_none() && package.received {
             return Err(Error::Forbidden("only the portal's team may do this"));
         }
         Ok(())

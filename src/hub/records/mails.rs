@@ -46,7 +46,7 @@ pub(super) fn owe_link(
 /// Owes the sender of a package the mail that says that all is there, once the package is released. Who sends to nobody
 /// gets none.
 pub(super) fn owe_receipt(work: &Work<'_>, package: &Package, now: Timestamp) -> Result<(), Error> {
-    let delivered = package.portal_id.is_some() || !package.recipients.is_empty();
+    let delivered = package.received || !package.recipients.is_empty();
     let Ok(sender) = package.sender.parse::<EmailAddress>() else { return Ok(()) };
     if !delivered {
         return Ok(());

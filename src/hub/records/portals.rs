@@ -243,7 +243,7 @@ pub(crate) async fn update(
     updating.await
 }
 
-/// Forgets a portal; the packages that came through it stay.
+/// Forgets a portal; the packages that came through it stay what they are: received, and restricted while they are filled.
 pub(crate) async fn delete(database: &Database, portal: Portal, by: Actor) -> Result<(), Error> {
     let deleting = database.transact(move |work| {
         work.run("DELETE FROM portal WHERE id = ?1", values![portal.id.as_str()])?;

@@ -7,4 +7,5 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/hub/0003_administration.sql"),
     include_str!("../../../migrations/hub/0004_portals_close.sql"),
     include_str!("../../../migrations/hub/0005_moments.sql"),
+    include_str!("../../../migrations/hub/0006_received.sql"),
 ];

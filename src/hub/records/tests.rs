@@ -23,6 +23,7 @@ pub(crate) fn package(id: &str) -> Package {
         id: id.into(),
         team_id: "T".into(),
         portal_id: None,
+        received: false,
         state: PackageState::New,
         name: String::new(),
         description: String::new(),

@@ -92,9 +92,10 @@ fn insert(work: &Work<'_>, file: &NewFile, now: Timestamp) -> Result<FileId, Err
     Ok(id)
 }
 
-/// Refuses a package that takes no more files; answers what its portal restricts, if it came through one.
+/// Refuses a package that takes no more files; answers what its portal restricts, or restricted when it was removed, if
+/// it came through one.
 pub(super) fn open_package(work: &Work<'_>, package: &PackageId) -> Result<Option<Restrictions>, Error> {
-    let sql = "SELECT package.state, portal.restrictions FROM package
+    let sql = "SELECT package.state, coalesce(portal.restrictions, package.restrictions) FROM package
          LEFT JOIN portal ON portal.id = package.portal_id WHERE package.id = ?1";
     let found = work
         .one(sql, values![package.as_str()], |row| Ok((row.word::<PackageState>(0)?, row.get::<Option<String>>(1)?)))?;

@@ -58,8 +58,8 @@ fn insert(work: &Work<'_>, new: &NewPackage, tag_id: Option<&TagId>) -> Result<P
     let recipients = serde_json::to_string(&new.recipients).unwrap_or_default();
     work.run(
         "INSERT INTO package (id, team_id, portal_id, state, name, description, sender, recipients, password_hash,
-            access_limit, expiry_days, unlimited_storage, tag_id, teamspace_id, metadata, created_at, updated_at)
-         VALUES (?1, ?2, ?3, 'new', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15)",
+            access_limit, expiry_days, unlimited_storage, tag_id, teamspace_id, metadata, created_at, updated_at, received)
+         VALUES (?1, ?2, ?3, 'new', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15, ?16)",
         values![
             id.as_str(),
             new.team_id.as_str(),
@@ -75,7 +75,8 @@ fn insert(work: &Work<'_>, new: &NewPackage, tag_id: Option<&TagId>) -> Result<P
             tag_id.map(TagId::as_str),
             new.teamspace_id.as_ref().map(TeamspaceId::as_str),
             new.metadata.to_string(),
-            now
+            now,
+            new.portal_id.is_some()
         ],
     )?;
     Ok(id)

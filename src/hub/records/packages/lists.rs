@@ -66,7 +66,7 @@ fn conditions(team: &TeamId, which: Which, filter: &Filter) -> Conditions {
     let mut conditions = Conditions::default();
     conditions.is("team_id", team.as_str());
     let received = Value::Integer(i64::from(which == Which::Received));
-    conditions.add("(portal_id IS NOT NULL) = ?", received);
+    conditions.add("received = ?", received);
     conditions.one_of("state", &filter.states);
     conditions.one_of("tag_id", &filter.tags);
     conditions.one_of("teamspace_id", &filter.teamspaces);

@@ -21,7 +21,10 @@ use super::{Error, OrNotFound};
 pub(crate) struct Package {
     pub id: PackageId,
     pub team_id: TeamId,
+    /// The portal that it came through, as long as there is that portal: whether it came through one, [`Self::received`] says.
     pub portal_id: Option<PortalId>,
+    /// It was begun through a portal: whoever has its token is a stranger.
+    pub received: bool,
     pub state: PackageState,
     pub name: String,
     pub description: String,
@@ -51,7 +54,7 @@ pub(crate) struct Package {
 /// The columns that [`Package::from_row`] reads.
 const COLUMNS: &str = "id, team_id, portal_id, state, name, description, sender, recipients, password_hash, \
     access_limit, expiry_days, unlimited_storage, tag_id, teamspace_id, metadata, size, file_count, created_at, \
-    updated_at, finalized_at, expires_at";
+    updated_at, finalized_at, expires_at, received";
 
 /// Mail addresses out of a column; one that an earlier version let in and no mail server takes is left out.
 pub(super) fn addresses(row: &Row<'_>, column: usize) -> Result<Vec<EmailAddress>, DbError> {
@@ -83,6 +86,7 @@ impl Package {
             updated_at: row.get(18)?,
             finalized_at: row.get(19)?,
             expires_at: row.get(20)?,
+            received: row.get(21)?,
         })
     }
 

@@ -1,0 +1,136 @@
+//! Rights that must not change with what they once came from: a portal, a key.
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request};
+use masv_protocol::{API_KEY_HEADER, PACKAGE_TOKEN_HEADER};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+use super::routes::router;
+use crate::{Hub, HubConfig, Provision, ProvisionPortal};
+
+const KEY: &str = "the first key";
+const CLIP: &str = "clip.mov";
+
+/// A hub with a team, its key and a portal.
+struct Bench {
+    hub: Hub,
+    team: String,
+    _folder: TempDir,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let hub = Hub::open(HubConfig::new(folder.path().join("hub"))).await.unwrap();
+        let portal = ProvisionPortal {
+            subdomain: "rushes".into(),
+            name: "Rushes".into(),
+            recipients: vec!["lab@example.com".into()],
+            access_code: None,
+        };
+        let provision = Provision { team_name: "Team".into(), api_key: KEY.to_owned().into(), portals: vec![portal] };
+        let team = hub.provision(provision).await.unwrap().team_id;
+        Self { hub, team, _folder: folder }
+    }
+
+    async fn call(&self, method: Method, path: &str, (header, secret): (&str, &str), body: Value) -> (u16, Value) {
+        let request = Request::builder().method(method).uri(path).header(header, secret);
+        let request = request.header("Content-Type", "application/json").body(Body::from(body.to_string())).unwrap();
+        let answer = router(self.hub.clone()).oneshot(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    async fn as_team(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+        self.call(method, path, (API_KEY_HEADER, KEY), body).await
+    }
+
+    async fn portal(&self) -> String {
+        let (status, found) = self.as_team(Method::GET, "/v1/subdomains/portals/rushes", Value::Null).await;
+        assert_eq!(status, 200, "{found}");
+        text(&found, "id")
+    }
+
+    /// A package that a stranger begins.
+    async fn received(&self) -> Sent<'_> {
+        let path = format!("/v1/portals/{}/packages", self.portal().await);
+        let body = json!({ "name": "From outside", "sender": "stranger@example.com" });
+        let (status, package) = self.call(Method::POST, &path, ("X-Nothing", "none"), body).await;
+        assert_eq!(status, 201, "{package}");
+        Sent::new(self, &package)
+    }
+
+    /// A package that is begun with a key of the team.
+    async fn own(&self, key: &str) -> Sent<'_> {
+        let path = format!("/v1/teams/{}/packages", self.team);
+        let (status, package) =
+            self.call(Method::POST, &path, (API_KEY_HEADER, key), json!({ "name": "Our own" })).await;
+        assert_eq!(status, 201, "{package}");
+        Sent::new(self, &package)
+    }
+
+    /// The names of a team's packages: in the inbox, or of its own.
+    async fn names(&self, list: &str) -> Vec<String> {
+        let (status, listed) =
+            self.as_team(Method::GET, &format!("/v1.1/teams/{}/{list}", self.team), Value::Null).await;
+        assert_eq!(status, 200, "{listed}");
+        listed["records"].as_array().unwrap().iter().map(|package| text(package, "name")).collect()
+    }
+}
+
+/// A package, for whoever has its token.
+struct Sent<'a> {
+    bench: &'a Bench,
+    id: String,
+    token: String,
+}
+
+impl<'a> Sent<'a> {
+    fn new(bench: &'a Bench, package: &Value) -> Self {
+        Self { bench, id: text(package, "id"), token: text(package, "access_token") }
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+        let path = format!("/v1/packages/{}{path}", self.id);
+        self.bench.call(method, &path, (PACKAGE_TOKEN_HEADER, &self.token), body).await
+    }
+
+    async fn announce(&self, name: &str, kind: &str) -> u16 {
+        let body =
+            json!({ "kind": kind, "name": name, "path": "", "size": 10, "last_modified": "2026-01-02T03:04:05.000Z" });
+        self.call(Method::POST, "/files", body).await.0
+    }
+}
+
+fn text(value: &Value, field: &str) -> String {
+    value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}")).to_owned()
+}
+
+/// Removing a portal made its strangers owners of what they were sending, lifted its restrictions and moved deliveries among the
+/// team's own packages.
+#[tokio::test]
+async fn what_came_through_a_portal_stays_received_when_the_portal_is_removed() {
+    let bench = Bench::new().await;
+    let portal = format!("/v1/portals/{}", bench.portal().await);
+    let restrictions = json!({ "file_type_restriction_enabled": true, "file_types": ["mov"] });
+    let (status, changed) = bench.as_team(Method::PUT, &portal, restrictions).await;
+    assert_eq!(status, 200, "{changed}");
+    bench.own(KEY).await;
+    let sent = bench.received().await;
+    for removed in [false, true] {
+        if removed {
+            assert_eq!(bench.as_team(Method::DELETE, &portal, Value::Null).await.0 / 100, 2);
+        }
+        let link = sent.call(Method::POST, "/links", json!({ "email": "me@example.com" })).await;
+        assert_eq!(link.0, 403, "{removed}: {}", link.1);
+        let kept = sent.call(Method::PUT, "/expiry", json!({ "unlimited_storage": true })).await;
+        assert_eq!(kept.0, 403, "{removed}: {}", kept.1);
+        assert_eq!(bench.names("inbox").await, ["From outside"], "{removed}");
+        assert_eq!(bench.names("packages").await, ["Our own"], "{removed}");
+        assert_eq!(sent.announce("tool.exe", "file").await / 100, 4, "{removed}");
+        assert_eq!(sent.announce(CLIP, "file").await / 100, 2, "{removed}");
+    }
+}
