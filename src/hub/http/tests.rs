@@ -134,3 +134,55 @@ async fn what_came_through_a_portal_stays_received_when_the_portal_is_removed() 
         assert_eq!(sent.announce(CLIP, "file").await / 100, 2, "{removed}");
     }
 }
+
+/// A stranger could remove from the hub what had been delivered.
+#[tokio::test]
+async fn who_sends_to_a_portal_may_remove_the_package_until_it_is_finalized() {
+    let bench = Bench::new().await;
+    let (sent, given_up) = (bench.received().await, bench.received().await);
+    let id = sent.id.clone();
+    let finalizing = bench
+        .hub
+        .database()
+        .transact(move |work| work.run("UPDATE package SET state = 'finalized' WHERE id = ?1", masv_db::values![id]));
+    finalizing.await.unwrap();
+    assert_eq!(sent.call(Method::DELETE, "", Value::Null).await.0, 403);
+    assert_eq!(sent.call(Method::GET, "/files", Value::Null).await.0, 200);
+    assert_eq!(given_up.call(Method::DELETE, "", Value::Null).await.0, 204);
+    // The team may, by the token that it is shown too.
+    let shown = format!("/v1.1/teams/{}/packages/{}", bench.team, sent.id);
+    let (status, by_key) = bench.as_team(Method::GET, &shown, Value::Null).await;
+    assert_eq!(status, 200, "{by_key}");
+    let (status, by_person) = bench.hub.call(Method::GET, &shown, None).await.unwrap();
+    assert_eq!(status, 200, "{by_person}");
+    let (by_key, by_person) = (Sent::new(&bench, &by_key), Sent::new(&bench, &by_person));
+    assert_eq!(by_person.call(Method::GET, "/files", Value::Null).await.0, 200);
+    assert_eq!(by_person.call(Method::PUT, "/expiry", json!({ "unlimited_storage": true })).await.0, 200);
+    assert_eq!(by_key.call(Method::DELETE, "", Value::Null).await.0, 204);
+}
+
+/// The tokens of the packages that were made with a key outlived it.
+#[tokio::test]
+async fn a_removed_key_takes_the_tokens_with_it_that_were_given_out_by_its_right() {
+    let bench = Bench::new().await;
+    let keys = format!("/v1/teams/{}/api_keys", bench.team);
+    let (status, made) = bench.as_team(Method::POST, &keys, json!({ "name": "Cart", "role": "sender" })).await;
+    assert_eq!(status / 100, 2, "{made}");
+    let (id, key) = (text(&made, "id"), text(&made, "key"));
+    let (removed, other) = (bench.own(&key).await, bench.own(KEY).await);
+    let shown = format!("/v1.1/teams/{}/packages/{}", bench.team, other.id);
+    let (status, shown) = bench.call(Method::GET, &shown, (API_KEY_HEADER, &key), Value::Null).await;
+    assert_eq!(status, 200, "{shown}");
+    let seen = Sent::new(&bench, &shown);
+    let statuses = async || {
+        let mut found = Vec::new();
+        for sent in [&removed, &seen, &other] {
+            found.push(sent.call(Method::GET, "/files", Value::Null).await.0);
+            found.push(sent.announce(CLIP, "file").await / 100);
+        }
+        found
+    };
+    assert_eq!(statuses().await, [200, 2, 200, 2, 200, 2]);
+    assert_eq!(bench.as_team(Method::DELETE, &format!("{keys}/{id}"), Value::Null).await.0 / 100, 2);
+    assert_eq!(statuses().await, [401, 4, 401, 4, 200, 2]);
+}

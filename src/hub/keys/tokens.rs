@@ -12,7 +12,7 @@ use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
-use masv_protocol::{FileId, LinkId, MultipartId, PackageId};
+use masv_protocol::{FileId, KeyId, LinkId, MultipartId, PackageId};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -42,6 +42,20 @@ pub(crate) struct Visit {
     /// Until when it holds, to the second.
     pub expires: Timestamp,
 }
+
+/// To whom a package token was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Bearer {
+    /// Who made the package: a person, or a stranger who sends to a portal.
+    Sender,
+    /// A person of the team, who looked the package up.
+    Member,
+    /// An API key of the team, which made the package or looked it up: the token is good as long as there is the key.
+    Key(KeyId),
+}
+
+/// What the token of a person of the team begins with, in the place of a key.
+const MEMBER: &str = "member";
 
 /// What a presigned address of the storage allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,14 +115,24 @@ impl Keys {
         equal(&self.sign(purpose, fields), given)
     }
 
-    /// Authorises every call about `package`.
-    pub(crate) fn package_token(&self, package: &PackageId) -> String {
-        self.sign("package", &[package.as_str()])
+    /// Authorises every call about `package` that its bearer may make.
+    pub(crate) fn package_token(&self, package: &PackageId, bearer: &Bearer) -> String {
+        let by = match bearer {
+            Bearer::Sender => return self.sign("package", &[package.as_str()]),
+            Bearer::Member => MEMBER,
+            Bearer::Key(key) => key.as_str(),
+        };
+        format!("{by}.{}", self.sign("package of", &[package.as_str(), by]))
     }
 
-    /// Whether `token` is [`Self::package_token`] of `package`.
-    pub(crate) fn is_package_token(&self, package: &PackageId, token: &str) -> bool {
-        self.holds("package", &[package.as_str()], token)
+    /// To whom `token` was given, if it is a [`Self::package_token`] of `package`. Of a key this does not say whether there still is
+    /// one.
+    pub(crate) fn package_bearer(&self, package: &PackageId, token: &str) -> Option<Bearer> {
+        let Some((by, signature)) = token.split_once('.') else {
+            return self.holds("package", &[package.as_str()], token).then_some(Bearer::Sender);
+        };
+        let holds = self.holds("package of", &[package.as_str(), by], signature);
+        holds.then(|| if by == MEMBER { Bearer::Member } else { Bearer::Key(KeyId::new(by)) })
     }
 
     /// Opens `link`.
@@ -239,12 +263,29 @@ mod tests {
     #[test]
     fn a_token_is_good_for_its_own_package_and_purpose_only() {
         let keys = keys();
-        let token = keys.package_token(&"A".into());
-        assert!(keys.is_package_token(&"A".into(), &token));
-        assert!(!keys.is_package_token(&"B".into(), &token));
+        let token = keys.package_token(&"A".into(), &Bearer::Sender);
+        assert_eq!(keys.package_bearer(&"A".into(), &token), Some(Bearer::Sender));
+        assert_eq!(keys.package_bearer(&"B".into(), &token), None);
         assert!(!keys.is_link_secret(&"A".into(), &token));
-        assert!(!keys.is_package_token(&"A".into(), ""));
-        assert!(!Keys::from_bytes(&[8; 32]).unwrap().is_package_token(&"A".into(), &token));
+        assert_eq!(keys.package_bearer(&"A".into(), ""), None);
+        assert_eq!(Keys::from_bytes(&[8; 32]).unwrap().package_bearer(&"A".into(), &token), None);
+    }
+
+    #[test]
+    fn a_token_says_to_whom_it_was_given_and_nobody_can_change_that() {
+        let keys = keys();
+        let member = keys.package_token(&"A".into(), &Bearer::Member);
+        assert_eq!(keys.package_bearer(&"A".into(), &member), Some(Bearer::Member));
+        assert_eq!(keys.package_bearer(&"A".into(), &member.replace("member.", "K.")), None);
+        let token = keys.package_token(&"A".into(), &Bearer::Key("K".into()));
+        assert_eq!(keys.package_bearer(&"A".into(), &token), Some(Bearer::Key("K".into())));
+        assert_eq!(keys.package_bearer(&"B".into(), &token), None);
+        assert_eq!(keys.package_bearer(&"A".into(), &token.replace("K.", "L.")), None);
+        assert_eq!(keys.package_bearer(&"A".into(), token.trim_start_matches("K.")), None);
+        assert_eq!(
+            keys.package_bearer(&"A".into(), &format!("K.{}", keys.package_token(&"A".into(), &Bearer::Sender))),
+            None
+        );
     }
 
     #[test]
@@ -293,8 +334,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret.key");
-        let token = Keys::open(&path).unwrap().package_token(&"A".into());
-        assert!(Keys::open(&path).unwrap().is_package_token(&"A".into(), &token));
+        let token = Keys::open(&path).unwrap().package_token(&"A".into(), &Bearer::Sender);
+        assert!(Keys::open(&path).unwrap().package_bearer(&"A".into(), &token).is_some());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::write(&path, b"short").unwrap();
         assert!(Keys::open(&path).is_err());

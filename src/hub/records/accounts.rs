@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use masv_db::{Database, DbError, Row, Work, values};
-use masv_protocol::{Member, MemberRole, Open, Role, Team, TeamId, User, UserId};
+use masv_protocol::{KeyId, Member, MemberRole, Open, Role, Team, TeamId, User, UserId};
 
 use super::Error;
 use super::audit::Actor;
@@ -23,6 +23,8 @@ pub(crate) struct Caller {
     /// As the audit log calls it.
     pub name: String,
     pub role: Role,
+    /// The key that makes the call, if one does.
+    pub key: Option<KeyId>,
 }
 
 impl Caller {

@@ -1,7 +1,7 @@
 //! Keys that act for a team. Only a hash of each is kept.
 
 use jiff::Timestamp;
-use masv_db::{Database, Work, values};
+use masv_db::{Database, Value, Work, values};
 use masv_protocol::{Key, KeyId, KeyRole, Open, TeamId};
 
 use super::accounts::{Caller, stored_role};
@@ -66,15 +66,23 @@ pub(crate) async fn delete(database: &Database, team: TeamId, id: KeyId, by: Act
 /// Who `key` is.
 pub(crate) async fn caller_of_key(database: &Database, key: &str) -> Result<Option<Caller>, Error> {
     let hash = digest(key);
-    let finding = database.query(move |work| {
-        Ok::<_, Error>(work.one("SELECT team_id, name, role FROM api_key WHERE hash = ?1", values![hash], |row| {
-            Ok(Caller {
-                team_id: row.text(0)?,
-                email: String::new(),
-                name: format!("key {}", row.get::<String>(1)?),
-                role: stored_role(&row.get::<String>(2)?).into(),
-            })
-        })?)
-    });
-    finding.await
+    database.query(move |work| find(work, "hash", values![hash])).await
+}
+
+/// Who the key of that id is, as long as there is one.
+pub(crate) async fn caller_of_id(database: &Database, id: KeyId) -> Result<Option<Caller>, Error> {
+    database.query(move |work| find(work, "id", values![id.as_str()])).await
+}
+
+fn find(work: &Work<'_>, column: &str, is: &[Value<'_>]) -> Result<Option<Caller>, Error> {
+    let sql = format!("SELECT id, team_id, name, role FROM api_key WHERE {column} = ?1");
+    Ok(work.one(&sql, is, |row| {
+        Ok(Caller {
+            key: Some(row.text(0)?),
+            team_id: row.text(1)?,
+            email: String::new(),
+            name: format!("key {}", row.get::<String>(2)?),
+            role: stored_role(&row.get::<String>(3)?).into(),
+        })
+    })?)
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use masv_db::{Database, DbError, Row, Work, values};
-use masv_protocol::{AuditEntry, TeamId};
+use masv_protocol::{AuditEntry, PackageState, TeamId};
 
 use super::Error;
 use super::accounts::Caller;
@@ -66,6 +66,14 @@ impl Authority {
     pub(crate) fn check_owner(&self, package: &Package) -> Result<(), Error> {
         if self.team.is_none() && package.received {
             return Err(Error::Forbidden("only the portal's team may do this"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a stranger who takes back what was delivered through a portal.
+    pub(super) fn check_remover(&self, package: &Package) -> Result<(), Error> {
+        if self.team.is_none() && package.received && package.state != PackageState::New {
+            return Err(Error::Forbidden("what was sent to a portal can be removed by the portal's team only"));
         }
         Ok(())
     }

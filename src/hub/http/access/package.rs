@@ -2,23 +2,46 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use masv_protocol::{ErrorKind, PACKAGE_TOKEN_HEADER, PackageId};
+use masv_protocol::{ErrorKind, PACKAGE_TOKEN_HEADER, PackageId, Role};
 
 use super::credentials::are_given;
 use super::team::caller_in;
 use super::{ClientAddress, Gate, Refusal, header_text, id};
 use crate::Hub;
 use crate::clock::now;
-use crate::keys::tokens::Visit;
+use crate::keys::tokens::{Bearer, Visit};
 use crate::records::accounts::Caller;
+use crate::records::api_keys;
 use crate::records::audit::Authority;
 use crate::records::packages::{self, Package};
 
-/// By what right the caller may change `package`: its access token, or its team. A token costs no query.
+/// The team that the bearer of a token of the package belongs to; none for the sender. A token that was given to a key ends with
+/// that.
+async fn team_of_bearer(hub: &Hub, package: &PackageId, bearer: Bearer) -> Result<Option<Caller>, Refusal> {
+    match bearer {
+        Bearer::Sender => Ok(None),
+        Bearer::Member => {
+            let found = packages::get(hub.database(), package.clone()).await?;
+            let name = format!("member, for {}", found.sender);
+            Ok(Some(Caller { team_id: found.team_id, email: String::new(), name, role: Role::Sender, key: None }))
+        }
+        Bearer::Key(key) => {
+            let caller = api_keys::caller_of_id(hub.database(), key).await?;
+            caller
+                .map(Some)
+                .ok_or_else(|| Refusal::unauthorized("the API key that the package token was given to was removed"))
+        }
+    }
+}
+
+/// By what right the caller may change `package`: its access token, or its team.
 async fn authority(hub: &Hub, parts: &Parts, package: &PackageId) -> Result<Authority, Refusal> {
     let team = match header_text(&parts.headers, PACKAGE_TOKEN_HEADER) {
-        Some(token) if hub.context.keys.is_package_token(package, token) => None,
-        Some(_) => return Err(Refusal::unauthorized("the package token is wrong")),
+        Some(token) => {
+            let bearer = hub.context.keys.package_bearer(package, token);
+            let bearer = bearer.ok_or_else(|| Refusal::unauthorized("the package token is wrong"))?;
+            team_of_bearer(hub, package, bearer).await?
+        }
         None => Some(of_its_team(hub, parts, package).await?),
     };
     Ok(Authority { team, address: ClientAddress::of(parts) })
@@ -92,11 +115,13 @@ impl FromRequestParts<Gate> for PackageReader {
     async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Refusal> {
         let (hub, package) = (gate.0.clone(), id::<PackageId>(parts).await?);
         let visit = match header_text(&parts.headers, PACKAGE_TOKEN_HEADER) {
-            Some(token) if hub.context.keys.is_package_token(&package, token) => None,
-            Some(token) => {
-                let visit = hub.context.keys.visit(token, now()).filter(|visit| visit.package == package);
-                Some(visit.ok_or_else(|| Refusal::unauthorized("the package token is wrong or too old"))?)
-            }
+            Some(token) => match hub.context.keys.package_bearer(&package, token) {
+                Some(bearer) => team_of_bearer(&hub, &package, bearer).await.map(|_| None)?,
+                None => {
+                    let visit = hub.context.keys.visit(token, now()).filter(|visit| visit.package == package);
+                    Some(visit.ok_or_else(|| Refusal::unauthorized("the package token is wrong or too old"))?)
+                }
+            },
             None => of_its_team(&hub, parts, &package).await.map(|_| None)?,
         };
         Ok(Self { hub, package, visit })

@@ -46,14 +46,20 @@ pub(super) async fn caller_in(hub: &Hub, parts: &Parts, team: TeamId) -> Result<
                 return Err(Refusal::not_found("team"));
             }
             let name = Role::Operator.to_string();
-            Ok(Caller { team_id: team, email: String::new(), name, role: Role::Operator })
+            Ok(Caller { team_id: team, email: String::new(), name, role: Role::Operator, key: None })
         }
         Who::Key(caller) if caller.team_id == team => Ok(caller),
         Who::Key(_) => Err(Refusal::forbidden("the API key belongs to another team")),
         Who::Person(account) => {
             let role = accounts::find_role(hub.database(), team.clone(), account.id).await?;
             let role = role.ok_or_else(|| Refusal::forbidden("you are not a member of this team"))?;
-            Ok(Caller { team_id: team, name: account.email.clone(), email: account.email, role: role.into() })
+            Ok(Caller {
+                team_id: team,
+                name: account.email.clone(),
+                email: account.email,
+                role: role.into(),
+                key: None,
+            })
         }
     }
 }

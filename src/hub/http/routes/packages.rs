@@ -10,6 +10,7 @@ use crate::http::access::{PackageWriter, TeamMember};
 use crate::http::json_body::JsonBody;
 use crate::http::refusal::Refusal;
 use crate::keys::passwords;
+use crate::keys::tokens::Bearer;
 use crate::records::packages::{self, NewPackage};
 
 /// The longest name, bytes.
@@ -60,8 +61,8 @@ pub(super) fn distinct(given: Vec<EmailAddress>) -> Result<Vec<EmailAddress>, Re
 }
 
 /// A new package as its sender is answered: with the token that every further call needs.
-pub(super) fn created(hub: &Hub, package: &packages::Package) -> (StatusCode, Json<PackageWithToken>) {
-    let access_token = hub.context.keys.package_token(&package.id).into();
+pub(super) fn created(hub: &Hub, package: &packages::Package, bearer: &Bearer) -> (StatusCode, Json<PackageWithToken>) {
+    let access_token = hub.context.keys.package_token(&package.id, bearer).into();
     (StatusCode::CREATED, Json(PackageWithToken { package: package.message(), access_token }))
 }
 
@@ -84,7 +85,7 @@ pub(super) async fn create(
     };
     let package = packages::create(team.hub.database(), new).await?;
     team.hub.context.wake_outbox();
-    Ok(created(&team.hub, &package))
+    Ok(created(&team.hub, &package, &team.caller.key.map_or(Bearer::Sender, Bearer::Key)))
 }
 
 pub(super) async fn finalize(PackageWriter { hub, package, .. }: PackageWriter) -> Result<Json<Package>, Refusal> {

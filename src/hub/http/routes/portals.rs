@@ -15,6 +15,7 @@ use crate::http::json_body::JsonBody;
 use crate::http::query::{ListQuery, page};
 use crate::http::refusal::Refusal;
 use crate::keys::passwords;
+use crate::keys::tokens::Bearer;
 use crate::records::listing::Listed;
 use crate::records::packages::{self, NewPackage};
 use crate::records::portal_form;
@@ -63,7 +64,7 @@ pub(super) async fn create_package(
     };
     let package = packages::create(hub.database(), new).await?;
     hub.context.wake_outbox();
-    Ok(created(&hub, &package))
+    Ok(created(&hub, &package, &Bearer::Sender))
 }
 
 /// The hash that a secret has from now on: `wanted` says whether there is to be one.

@@ -9,6 +9,7 @@ use crate::http::access::{Id, TeamMember};
 use crate::http::json_body::JsonBody;
 use crate::http::query::{ListQuery, page};
 use crate::http::refusal::Refusal;
+use crate::keys::tokens::Bearer;
 use crate::records::packages::{self, Filter, Which};
 use crate::records::{activity, tags};
 
@@ -41,7 +42,8 @@ pub(super) async fn package(
     Id(package): Id<PackageId>,
 ) -> Result<Json<PackageWithToken>, Refusal> {
     let package = packages::of_team(team.hub.database(), team.id(), package).await?;
-    let access_token = team.hub.context.keys.package_token(&package.id).into();
+    let bearer = team.caller.key.map_or(Bearer::Member, Bearer::Key);
+    let access_token = team.hub.context.keys.package_token(&package.id, &bearer).into();
     Ok(Json(PackageWithToken { package, access_token }))
 }
 

@@ -203,6 +203,7 @@ pub(crate) async fn delete(database: &Database, id: PackageId) -> Result<Vec<Buc
 pub(crate) async fn delete_by(database: &Database, id: PackageId, by: Authority) -> Result<Vec<BucketFile>, Error> {
     let deleting = database.transact(move |work| {
         let package = get_in(work, &id)?;
+        by.check_remover(&package)?;
         by.actor(&package).note(work, "package.removed", &format!("{id} ({})", package.name))?;
         delete_in(work, &package)
     });
