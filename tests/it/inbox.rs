@@ -127,7 +127,7 @@ async fn each_delivery_comes_down_once_over_kills_pauses_and_orders() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn automations_are_added_by_order_into_the_rules_file_and_work_at_once() {
-    let agent = Agent::start("# ours\nrules:\n  # nothing yet\n", &[]);
+    let agent = Agent::start("# ours\nrules: []\n# nothing yet\n", &[]);
     let rules = agent.path("rules.yaml");
     let bad = agent.masv(&[
         "automation",

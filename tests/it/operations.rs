@@ -335,7 +335,8 @@ async fn an_agent_that_cannot_write_its_state_is_not_ready() {
     let ready = async || get(format!("{}/readyz", agent.url())).await.0;
     assert_eq!(ready().await, 200);
     disk.fill(&agent.path("ballast"));
-    assert_eq!(ready().await, 503);
+    // What was found is good for a second.
+    wait_until("it is told that nothing can be written", SOON, async || ready().await == 503).await;
     let examined: Value = serde_json::from_slice(&agent.masv(&["doctor"]).stdout).unwrap();
     let state = examined["checks"].as_array().unwrap().iter().find(|check| check["name"] == "state").unwrap();
     assert_eq!(state["grade"], "red", "{state}");

@@ -89,7 +89,7 @@ async fn rules_are_explained_tried_run_and_told_of() {
     wait_until("the ledger has it", LIMIT, || async { went(&explain()) }).await;
     std::fs::rename(bench.path("drop/A001.mov"), bench.path("A001.mov")).unwrap();
     let explained = explain();
-    assert!(went(&explained) && explained.contains("No such file"), "{explained}");
+    assert!(went(&explained) && explained.contains("A001.mov is not there"), "{explained}");
     std::fs::rename(bench.path("A001.mov"), bench.path("drop/A001.mov")).unwrap();
 
     let csv = said(&bench, &["rule", "history", "dailies", "--since", "1h", "--output", "csv"]);

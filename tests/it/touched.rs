@@ -50,7 +50,8 @@ async fn some_is_confirmed(engine: &TestEngine, id: UploadId) -> u64 {
 /// A hard-link backup, a `chmod`, an antivirus or another mount started an upload of 500 GB anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_touched_keeps_its_confirmed_parts() {
-    let touches: [(&str, fn(&Path)); 4] = [
+    type Touch = (&'static str, fn(&Path));
+    let touches: [Touch; 4] = [
         ("chmod", |path| std::fs::set_permissions(path, Permissions::from_mode(0o640)).unwrap()),
         ("ln", |path| std::fs::hard_link(path, path.with_extension("backup")).unwrap()),
         ("another inode", |path| put(path, &std::fs::read(path).unwrap(), false)),

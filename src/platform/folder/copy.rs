@@ -99,7 +99,6 @@ pub fn keep_attributes(from: &File, to: &File) -> io::Result<()> {
     Ok(())
 }
 
-#[expect(clippy::unnecessary_cast, reason = "the fields' types differ from system to system")]
 fn times(stat: &rustix::fs::Stat) -> Timestamps {
     let time = |seconds, nanoseconds| Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
     Timestamps {

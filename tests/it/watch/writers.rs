@@ -26,7 +26,7 @@ fn foreign_agent(keys: &str, capabilities: &[&str]) -> Agent {
     std::fs::create_dir(agent.path("drop")).unwrap();
     std::fs::set_permissions(agent.path(""), std::fs::Permissions::from_mode(0o777)).unwrap();
     if !rustix::process::geteuid().is_root() {
-        eprintln!("not root: the agent runs as the writers' own user");
+        said("not root: the agent runs as the writers' own user");
         return agent;
     }
     let by = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].iter().chain(capabilities);
@@ -37,9 +37,14 @@ fn foreign_agent(keys: &str, capabilities: &[&str]) -> Agent {
             std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         }
     } else {
-        eprintln!("setpriv does not work here: the agent runs as the writers' own user");
+        said("setpriv does not work here: the agent runs as the writers' own user");
     }
     agent
+}
+
+/// What a test could not do here, where nobody would see it otherwise.
+fn said(what: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{what}\n").as_bytes());
 }
 
 /// A program at work in the drop folder.
