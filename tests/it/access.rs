@@ -4,7 +4,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
 
@@ -103,7 +103,7 @@ fn a_caller_that_has_gone_before_it_is_looked_at_is_not_taken_for_root() {
          Content-Type: application/json\\r\\nContent-Length: 2\\r\\n\\r\\n{{}}' >&3"
     );
     for _ in 0..40 {
-        let sent = Command::new("bash").args(["-c", &order]).uid(OTHER).gid(OTHER).status().unwrap();
+        let sent = std::process::Command::new("bash").args(["-c", &order]).uid(OTHER).gid(OTHER).status().unwrap();
         assert!(sent.success());
     }
     agent.json(&["server", "status"]);

@@ -72,7 +72,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    #[expect(clippy::useless_conversion, reason = "on some systems the field has the wanted type already")]
+    #[cfg_attr(
+        all(target_os = "linux", target_arch = "x86_64"),
+        expect(clippy::useless_conversion, reason = "on some systems the field has the wanted type already")
+    )]
     pub(super) fn of(stat: &Stat) -> Self {
         let kind = EntryKind::of(FileType::from_raw_mode(stat.st_mode));
         let links = stat.st_nlink.into();

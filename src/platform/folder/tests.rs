@@ -2,7 +2,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use super::*;
-use crate::{FileIdentity, own_user};
+use crate::FileIdentity;
 
 /// A folder `in` to work in, beside a folder `outside` with a secret in it.
 struct Bench(tempfile::TempDir);
@@ -163,7 +163,7 @@ fn random_names_differ_and_missing_folders_are_made() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_folder_on_the_way_need_not_be_readable() {
-    if own_user() == 0 {
+    if crate::own_user() == 0 {
         return; // Everything can be read by root.
     }
     let bench = Bench::new();
