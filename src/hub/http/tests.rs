@@ -1,7 +1,11 @@
-//! Rights that must not change with what they once came from: a portal, a key.
+//! Rights that must not change with what they once came from: a portal, a key. How often a password may be guessed.
+
+use std::net::SocketAddr;
 
 use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
 use axum::http::{Method, Request};
+use futures_util::future::join_all;
 use masv_protocol::{API_KEY_HEADER, PACKAGE_TOKEN_HEADER};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -185,4 +189,51 @@ async fn a_removed_key_takes_the_tokens_with_it_that_were_given_out_by_its_right
     assert_eq!(statuses().await, [200, 2, 200, 2, 200, 2]);
     assert_eq!(bench.as_team(Method::DELETE, &format!("{keys}/{id}"), Value::Null).await.0 / 100, 2);
     assert_eq!(statuses().await, [401, 4, 401, 4, 200, 2]);
+}
+
+const HERE: [u8; 4] = [192, 0, 2, 1];
+const THERE: [u8; 4] = [192, 0, 2, 2];
+
+impl Bench {
+    /// What somebody at `address` is answered who signs in.
+    async fn sign_in(&self, address: [u8; 4], email: &str, password: &str) -> (u16, Value) {
+        let body = json!({ "email": email, "password": password }).to_string();
+        let request = Request::post("/v1/auth").header("Content-Type", "application/json");
+        let mut request = request.body(Body::from(body)).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from((address, 40_000))));
+        let answer = router(self.hub.clone()).oneshot(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+}
+
+/// Attempts that came at once were all compared, and the right one among them was answered.
+#[tokio::test]
+async fn no_more_than_ten_attempts_that_come_at_once_are_compared_and_others_are_not_locked_out() {
+    let bench = Bench::new().await;
+    let (known, password) = ("ed@example.com", "correct horse".to_owned());
+    bench.hub.put_user("Team", known, "Ed", &password.clone().into(), crate::Role::Sender).await.unwrap();
+    for email in [known, "unknown@example.com"] {
+        let guesses: Vec<String> =
+            (0..300).map(|guess| if guess == 250 { password.clone() } else { format!("wrong {guess}") }).collect();
+        let answers = join_all(guesses.iter().map(|guess| bench.sign_in(HERE, email, guess))).await;
+        let compared = answers.iter().filter(|(status, _)| *status == 401).count();
+        let refused = answers.iter().filter(|(status, _)| *status == 429).count();
+        assert_eq!((compared, refused), (10, 290), "{email}");
+    }
+    assert_eq!(bench.sign_in(HERE, known, &password).await.0, 429);
+    let (status, signed_in) = bench.sign_in(THERE, known, &password).await;
+    assert_eq!(status, 200, "{signed_in}");
+}
+
+/// The address of a sign-in was kept as it was given, however long.
+#[tokio::test]
+async fn an_address_that_is_too_long_for_an_account_is_answered_as_an_unknown_one_and_not_kept() {
+    let bench = Bench::new().await;
+    let unknown = bench.sign_in(HERE, "unknown@example.com", "wrong").await;
+    let long = format!("{}@example.com", "x".repeat(100_000));
+    for _ in 0..20 {
+        assert_eq!(bench.sign_in(THERE, &long, "wrong").await, unknown);
+    }
 }

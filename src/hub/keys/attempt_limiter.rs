@@ -1,15 +1,23 @@
 //! How often a password may be guessed.
 //!
-//! Wrong guesses are counted for each thing that is guarded, by each address that guesses and by all together. The
-//! first bound stops one guesser without locking others out; the second stops many that guess together. A third stops one
-//! address that tries one password on everything. Of IPv6 the network counts: everybody has 2^64 addresses.
+//! An attempt is counted before its password is compared, and given back if the password is right: attempts that come at once
+//! are bounded like attempts that come one by one. Between looking at a counter and counting nothing is awaited.
+//!
+//! Attempts are counted for each thing that is guarded, by each address that guesses and by all together. The first bound stops
+//! one guesser without locking others out. The second stops many that guess together; who has not guessed wrongly anywhere
+//! still has one attempt, so that nobody can lock others out of what is theirs. A third stops one address that tries one
+//! password on everything. Of IPv6 the network counts: everybody has 2^64 addresses.
+//!
+//! Keys are digests and their number is bounded: what a caller names costs the same memory whatever its length.
 //!
 //! Must never know: the clock (it is given), what is guarded.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
 
 use super::{KeysError, passwords};
 
@@ -21,65 +29,153 @@ const OF_ONE_AT_ALL: u32 = 50;
 const OF_ALL: u32 = 100;
 /// How long wrong guesses count.
 const WINDOW: Duration = Duration::from_secs(5 * 60);
-/// So many counters are kept, then those that are over are dropped.
-const MANY: usize = 10_000;
+/// When to try again what only attempts refuse that are being compared: these may all be right.
+const SOON: Duration = Duration::from_secs(1);
+/// No more counters are kept: some 6 MB.
+const MOST_COUNTERS: usize = 65_536;
 
-/// What all things together are counted as.
-const EVERYTHING: &str = "";
+/// What a counter counts, as a digest of it.
+type Key = [u8; 32];
 
-/// The address that is counted: of IPv6 the first half.
-fn network(address: IpAddr) -> IpAddr {
+/// The first bits of an address; of IPv4 all.
+fn network(address: IpAddr, bits: u32) -> IpAddr {
     match address {
-        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
+        IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> (128 - bits) << (128 - bits)).into()),
         address => address,
     }
 }
 
-/// Counts wrong limiter.
-#[derive(Debug, Default)]
-pub(crate) struct AttemptLimiter {
-    counters: Mutex<HashMap<(String, Option<IpAddr>), Counter>>,
+fn key(scope: &str, what: &str, guesser: Option<IpAddr>) -> Key {
+    let mut digest = Sha256::new();
+    // The scopes are words of ours, and what is guarded is a digest: no two different keys are the same bytes.
+    digest.update(scope);
+    digest.update(Sha256::digest(what));
+    match guesser {
+        Some(IpAddr::V4(address)) => digest.update(address.octets()),
+        Some(IpAddr::V6(address)) => digest.update(address.octets()),
+        None => {}
+    }
+    digest.finalize().into()
+}
+
+/// The counters of an attempt.
+#[derive(Debug, Clone, Copy)]
+struct Keys {
+    /// This guesser at this thing.
+    of_one: Key,
+    /// Everybody at this thing.
+    of_all: Key,
+    /// This guesser at everything, and its site at everything: whoever has one IPv6 network often has 65,536 of them.
+    at_all: Option<(Key, Key)>,
+}
+
+impl Keys {
+    fn new(what: &str, guesser: Option<IpAddr>) -> Self {
+        let host = guesser.map(|address| network(address, 64));
+        let at_all = guesser.map(|address| (key("at all", "", host), key("site", "", Some(network(address, 48)))));
+        Self { of_one: key("one", what, host), of_all: key("all", what, None), at_all }
+    }
+
+    fn iter(self) -> impl Iterator<Item = Key> {
+        [self.of_one, self.of_all].into_iter().chain(self.at_all.into_iter().flat_map(|(host, site)| [host, site]))
+    }
 }
 
 #[derive(Debug)]
 struct Counter {
     since: Instant,
     wrong: u32,
+    /// Attempts that are being compared.
+    pending: u32,
+}
+
+impl Counter {
+    /// How long the window of what is counted lasts.
+    fn left(&self, now: Instant) -> Duration {
+        WINDOW.saturating_sub(now.saturating_duration_since(self.since))
+    }
+
+    /// Forgets what was wrong longer ago than a window.
+    fn renew(&mut self, now: Instant) {
+        if self.left(now).is_zero() {
+            (self.since, self.wrong) = (now, 0);
+        }
+    }
+
+    /// How long to wait for another attempt where so many may be wrong.
+    fn wait(&self, most: u32, now: Instant) -> Option<Duration> {
+        let left = self.left(now);
+        let wrong = if left.is_zero() { 0 } else { self.wrong };
+        if wrong >= most { Some(left) } else { (wrong.saturating_add(self.pending) >= most).then_some(SOON) }
+    }
+}
+
+/// Counts attempts.
+#[derive(Debug)]
+pub(crate) struct AttemptLimiter {
+    counters: Mutex<HashMap<Key, Counter>>,
+    most_counters: usize,
+}
+
+impl Default for AttemptLimiter {
+    fn default() -> Self {
+        Self { counters: Mutex::default(), most_counters: MOST_COUNTERS }
+    }
+}
+
+/// An attempt that is counted. Dropped, it counts as a wrong one: whoever goes away before the answer has used it.
+#[derive(Debug)]
+struct Attempt<'a> {
+    limiter: &'a AttemptLimiter,
+    keys: Keys,
+    is_wrong: bool,
+}
+
+impl Attempt<'_> {
+    /// It does not count: it was right, or not compared.
+    fn give_back(mut self) {
+        self.is_wrong = false;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let mut counters = self.limiter.lock();
+        for key in self.keys.iter() {
+            if let Some(counter) = counters.get_mut(&key) {
+                counter.pending = counter.pending.saturating_sub(1);
+                counter.wrong = counter.wrong.saturating_add(self.is_wrong.into());
+            }
+        }
+    }
 }
 
 impl AttemptLimiter {
-    /// Refuses another guess at `what` where there were too many.
-    pub(crate) fn check(&self, what: &str, guesser: Option<IpAddr>, now: Instant) -> Result<(), KeysError> {
-        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        let guesser = guesser.map(network);
-        let at_all = guesser.map(|_| (EVERYTHING, guesser, OF_ONE_AT_ALL));
-        let wait = [(what, guesser, OF_ONE), (what, None, OF_ALL)]
-            .into_iter()
-            .chain(at_all)
-            .filter_map(|(what, guesser, most)| {
-                let counter = counters.get(&(what.to_owned(), guesser))?;
-                let left = WINDOW.saturating_sub(now.saturating_duration_since(counter.since));
-                (counter.wrong >= most && !left.is_zero()).then_some(left)
-            })
-            .max();
-        wait.map_or(Ok(()), |wait| Err(KeysError::TooManyAttempts(wait)))
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Counter>> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a wrong guess.
-    pub(crate) fn wrong(&self, what: &str, guesser: Option<IpAddr>, now: Instant) {
-        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        if counters.len() >= MANY {
-            counters.retain(|_, counter| now.saturating_duration_since(counter.since) < WINDOW);
+    /// Counts an attempt at `what`, or refuses it where there were too many.
+    fn begin(&self, what: &str, guesser: Option<IpAddr>, at: Instant) -> Result<Attempt<'_>, KeysError> {
+        let keys = Keys::new(what, guesser);
+        let mut counters = self.lock();
+        let wait = |key: &Key, most| counters.get(key).and_then(|counter| counter.wait(most, at));
+        let of_all = wait(&keys.of_all, OF_ALL).and_then(|left| match &keys.at_all {
+            // One attempt, as long as there is no wrong one.
+            Some((_, site)) => wait(site, 1).map(|own| own.min(left)),
+            None => Some(left),
+        });
+        let at_all = keys.at_all.and_then(|(host, _)| wait(&host, OF_ONE_AT_ALL));
+        if let Some(wait) = wait(&keys.of_one, OF_ONE).max(of_all).max(at_all) {
+            return Err(KeysError::TooManyAttempts(wait));
         }
-        let guesser = guesser.map(network);
-        let all = guesser.iter().flat_map(|_| [(what, None), (EVERYTHING, guesser)]);
-        for (what, guesser) in std::iter::once((what, guesser)).chain(all) {
-            let counter = counters.entry((what.to_owned(), guesser)).or_insert(Counter { since: now, wrong: 0 });
-            if now.saturating_duration_since(counter.since) >= WINDOW {
-                *counter = Counter { since: now, wrong: 0 };
-            }
-            counter.wrong = counter.wrong.saturating_add(1);
+        make_room(&mut counters, self.most_counters, at);
+        for key in keys.iter() {
+            let counter = counters.entry(key).or_insert(Counter { since: at, wrong: 0, pending: 0 });
+            counter.renew(at);
+            counter.pending = counter.pending.saturating_add(1);
         }
+        Ok(Attempt { limiter: self, keys, is_wrong: true })
     }
 
     /// Compares a password with what is stored for `what`, within the bounds on guessing.
@@ -90,13 +186,13 @@ impl AttemptLimiter {
         password: String,
         stored: String,
     ) -> Result<bool, KeysError> {
-        self.check(what, guesser, Instant::now())?;
-        let right = passwords::matches(password, stored).await?;
-        if !right {
-            self.wrong(what, guesser, Instant::now());
-            tracing::warn!(what, guesser = guesser.map(tracing::field::display), "wrong password");
+        let attempt = self.begin(what, guesser, Instant::now())?;
+        let compared = passwords::matches(password, stored).await;
+        match &compared {
+            Ok(false) => tracing::warn!(what, guesser = guesser.map(tracing::field::display), "wrong password"),
+            Ok(true) | Err(_) => attempt.give_back(),
         }
-        Ok(right)
+        compared
     }
 
     /// Takes as long as a wrong guess, and counts as one, where there is nothing to compare with.
@@ -106,11 +202,35 @@ impl AttemptLimiter {
         guesser: Option<IpAddr>,
         password: String,
     ) -> Result<(), KeysError> {
-        self.check(what, guesser, Instant::now())?;
-        passwords::match_nothing(password).await?;
-        self.wrong(what, guesser, Instant::now());
-        Ok(())
+        let attempt = self.begin(what, guesser, Instant::now())?;
+        let compared = passwords::match_nothing(password).await;
+        if compared.is_err() {
+            attempt.give_back();
+        }
+        compared
     }
+}
+
+/// Makes room for the counters of another attempt: first those go that are over, then the half that counted least, which
+/// an attacker can fill without losing what others have counted.
+fn make_room(counters: &mut HashMap<Key, Counter>, most: usize, now: Instant) {
+    const OF_AN_ATTEMPT: usize = 4;
+    if counters.len() + OF_AN_ATTEMPT <= most {
+        return;
+    }
+    counters.retain(|_, counter| counter.pending > 0 || !counter.left(now).is_zero());
+    if counters.len() + OF_AN_ATTEMPT <= most {
+        return;
+    }
+    let mut counts: Vec<u32> = counters.values().map(|counter| counter.wrong).collect();
+    counts.sort_unstable();
+    let median = counts.get(counts.len() / 2).copied().unwrap_or_default();
+    let mut surplus = counts.len() / 2;
+    counters.retain(|_, counter| {
+        let goes = surplus > 0 && counter.pending == 0 && counter.wrong <= median;
+        surplus -= usize::from(goes);
+        !goes
+    });
 }
 
 #[cfg(test)]
@@ -120,39 +240,77 @@ mod tests {
     const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)));
     const THERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2)));
 
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    impl AttemptLimiter {
+        /// A wrong attempt, if there may be another.
+        fn wrong(&self, what: &str, guesser: Option<IpAddr>, at: Instant) -> Result<(), KeysError> {
+            self.begin(what, guesser, at).map(drop)
+        }
+
+        /// How long somebody with the right password is told to wait; they do not wait if it is none.
+        fn right(&self, what: &str, guesser: Option<IpAddr>, at: Instant) -> Option<Duration> {
+            match self.begin(what, guesser, at) {
+                Ok(attempt) => attempt.give_back(),
+                Err(KeysError::TooManyAttempts(wait)) => return Some(wait),
+                Err(error) => panic!("{error}"),
+            }
+            None
+        }
+    }
+
     #[test]
     fn one_guesser_is_stopped_for_a_while_and_others_are_not() {
         let (limiter, start) = (AttemptLimiter::default(), Instant::now());
         for _ in 0..OF_ONE {
-            limiter.check("link", HERE, start).unwrap();
-            limiter.wrong("link", HERE, start);
+            limiter.wrong("link", HERE, start).unwrap();
         }
-        let refused = limiter.check("link", HERE, start);
-        assert!(matches!(refused, Err(KeysError::TooManyAttempts(WINDOW))));
-        limiter.check("link", THERE, start).unwrap();
-        limiter.check("other", HERE, start).unwrap();
-        limiter.check("link", HERE, start + WINDOW).unwrap();
+        assert_eq!(limiter.right("link", HERE, start), Some(WINDOW));
+        assert_eq!(limiter.right("link", THERE, start), None);
+        assert_eq!(limiter.right("other", HERE, start), None);
+        assert_eq!(limiter.right("link", HERE, start + WINDOW), None);
+    }
+
+    /// Attempts that came at once were all compared, because none was counted before the others were looked at.
+    #[test]
+    fn attempts_count_while_they_are_compared_and_not_if_they_were_right() {
+        let (limiter, start) = (AttemptLimiter::default(), Instant::now());
+        let begun: Vec<_> = (0..OF_ONE).map(|_| limiter.begin("link", HERE, start).unwrap()).collect();
+        assert_eq!(limiter.right("link", HERE, start), Some(SOON));
+        begun.into_iter().for_each(Attempt::give_back);
+        for _ in 0..1000 {
+            assert_eq!(limiter.right("link", HERE, start), None);
+        }
     }
 
     #[test]
     fn one_address_is_stopped_whatever_it_guesses_and_from_wherever_in_its_network() {
         let (limiter, start) = (AttemptLimiter::default(), Instant::now());
         for number in 0..OF_ONE_AT_ALL {
-            let address = format!("2001:db8::{number:x}").parse().unwrap();
-            limiter.check(&number.to_string(), Some(address), start).unwrap();
-            limiter.wrong(&number.to_string(), Some(address), start);
+            limiter.wrong(&number.to_string(), address(&format!("2001:db8::{number:x}")), start).unwrap();
         }
-        assert!(limiter.check("another", Some("2001:db8::ffff".parse().unwrap()), start).is_err());
-        assert!(limiter.check("another", Some("2001:db8:1::1".parse().unwrap()), start).is_ok());
+        assert_eq!(limiter.right("another", address("2001:db8::ffff"), start), Some(WINDOW));
+        assert_eq!(limiter.right("another", address("2001:db8:1::1"), start), None);
     }
 
+    /// Wrong guesses at an account, a link or a portal locked everybody out of it.
     #[test]
-    fn many_guessers_together_are_stopped() {
+    fn many_guessers_together_are_stopped_and_who_has_not_guessed_wrongly_is_not() {
         let (limiter, start) = (AttemptLimiter::default(), Instant::now());
         for last in 0..OF_ALL {
-            limiter.wrong("link", Some(IpAddr::V4(last.into())), start);
+            limiter.wrong("link", Some(IpAddr::V4(last.into())), start).unwrap();
         }
-        assert!(limiter.check("link", HERE, start).is_err());
+        assert_eq!(limiter.right("link", Some(IpAddr::V4(0.into())), start), Some(WINDOW));
+        for _ in 0..OF_ALL {
+            assert_eq!(limiter.right("link", HERE, start), None);
+        }
+        limiter.wrong("link", THERE, start).unwrap();
+        assert_eq!(limiter.right("link", THERE, start), Some(WINDOW));
+        limiter.wrong("link", address("2001:db8::1"), start).unwrap();
+        assert_eq!(limiter.right("link", address("2001:db8:0:1::1"), start), Some(WINDOW), "of the same site");
+        assert_eq!(limiter.right("link", None, start), Some(WINDOW));
     }
 
     /// A password that is too long told whether there was such an account, and was not counted.
@@ -170,12 +328,20 @@ mod tests {
     }
 
     #[test]
-    fn counters_that_are_over_are_dropped() {
-        let (limiter, start) = (AttemptLimiter::default(), Instant::now());
-        for number in 0..MANY {
-            limiter.wrong(&number.to_string(), None, start);
+    fn the_counters_are_bounded_and_those_that_counted_most_are_kept() {
+        let (limiter, start) = (AttemptLimiter { most_counters: 400, ..AttemptLimiter::default() }, Instant::now());
+        for _ in 0..OF_ONE {
+            limiter.wrong("attacked", HERE, start).unwrap();
         }
-        limiter.wrong("last", None, start + WINDOW);
-        assert_eq!(limiter.counters.lock().unwrap().len(), 1);
+        for number in 0..1000 {
+            limiter.wrong(&number.to_string(), Some(IpAddr::V4(number.into())), start).unwrap();
+            assert!(limiter.lock().len() <= 400);
+        }
+        assert_eq!(limiter.right("attacked", HERE, start), Some(WINDOW));
+        for number in 0..100 {
+            let other = Some(IpAddr::V4((number + (1 << 24)).into()));
+            limiter.wrong(&format!("other {number}"), other, start + WINDOW).unwrap();
+        }
+        assert!(limiter.lock().values().all(|counter| counter.since == start + WINDOW));
     }
 }

@@ -9,13 +9,20 @@ use crate::http::refusal::Refusal;
 use crate::keys::tokens;
 use crate::records::accounts;
 
+/// No account has a longer address, bytes: it is not looked up, compared or counted.
+const LONGEST_ADDRESS: usize = 254;
+
 pub(super) async fn sign_in(
     Public(hub): Public,
     ClientAddress(address): ClientAddress,
     JsonBody(given): JsonBody<Credentials>,
 ) -> Result<Json<SignedIn>, Refusal> {
     let wrong = || Refusal::unauthorized("the address or the password is wrong");
-    let email = given.email.trim().to_lowercase();
+    let email = given.email.trim();
+    if email.len() > LONGEST_ADDRESS {
+        return Err(wrong());
+    }
+    let email = email.to_lowercase();
     let (what, password) = (format!("account {email}"), given.password.into_exposed());
     let Some(account) = accounts::find_account(hub.database(), email).await? else {
         hub.server.limiter.guess_nothing(&what, address, password).await?;
