@@ -126,6 +126,9 @@ impl From<KeysError> for Refusal {
             KeysError::TooManyAttempts(wait) => {
                 Self { retry_after: Some(wait), ..Self::new(ErrorKind::TooManyGuesses, error.to_string()) }
             }
+            KeysError::Busy => {
+                Self { retry_after: Some(TRY_AGAIN), ..Self::new(ErrorKind::Internal, error.to_string()) }
+            }
             KeysError::Failed(_) => Self::internal(&error),
         }
     }
@@ -151,5 +154,17 @@ impl IntoResponse for Refusal {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_finds_the_threads_that_hash_busy_is_told_when_to_come_back() {
+        let answer = Refusal::from(KeysError::Busy).into_response();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers()[header::RETRY_AFTER], "5");
     }
 }

@@ -3,6 +3,7 @@
 //! Must never know: HTTP, records, the storage.
 
 pub(crate) mod attempt_limiter;
+mod hash_threads;
 pub(crate) mod passwords;
 pub(crate) mod tokens;
 
@@ -20,6 +21,9 @@ pub(crate) enum KeysError {
     /// Too many were wrong; another may be tried after so long.
     #[error("too many wrong attempts, try later")]
     TooManyAttempts(Duration),
+    /// So many passwords wait to be compared that another would wait too long.
+    #[error("too many passwords are being checked now, try again")]
+    Busy,
     /// The system has no randomness, or no thread to compute on.
     #[error("cannot make or compare a secret: {0}")]
     Failed(String),
