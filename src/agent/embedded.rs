@@ -13,7 +13,7 @@ use url::Url;
 
 use super::{AgentError, secrets};
 use masv_client::CloudSettings;
-use masv_hub::{Hub, HubConfig, HubError, Provision, ProvisionPortal};
+use masv_hub::{Hub, HubConfig, HubError, Network, Provision, ProvisionPortal};
 use masv_rules::{Portals, RuleSet, UploadKind};
 
 /// What packages remember it by: its address may change.
@@ -31,7 +31,9 @@ pub(super) struct Embedded {
 /// Prepares the hub; it answers once it is served.
 pub(super) async fn open(data_dir: &Path, rules: &RuleSet) -> Result<Embedded, AgentError> {
     let folder = data_dir.join("hub");
-    let hub = Hub::open(HubConfig::new(folder.clone())).await?;
+    // Who administers its team runs the agent too: what listens on this machine is theirs to call.
+    let config = HubConfig { webhook_networks: Network::LOOPBACK.to_vec(), ..HubConfig::new(folder.clone()) };
+    let hub = Hub::open(config).await?;
     let failed = |source| AgentError::DataDir { path: folder.clone(), source };
     let key = secrets::find_or_make(&folder.join("agent.key")).map_err(failed)?;
     let listener = listen(&folder).map_err(failed)?;

@@ -34,6 +34,9 @@ pub struct HubConfig {
     /// The proxies in front of the hub: what they say in `X-Forwarded-For` and `X-Forwarded-Proto` is believed. Of others anybody
     /// could claim to be anyone.
     pub trusted_proxies: Vec<Network>,
+    /// Where webhooks may lead beside public addresses. Whoever administers a team names their addresses: the hub calls nothing for
+    /// them that only it can reach.
+    pub webhook_networks: Vec<Network>,
     /// How long addresses of the storage hold.
     pub address_life: Duration,
     /// How long an opened link may be downloaded from.
@@ -67,6 +70,7 @@ impl HubConfig {
             orphans_after: Duration::from_secs(24 * 60 * 60),
             trash_days: 7,
             trusted_proxies: Vec::new(),
+            webhook_networks: Vec::new(),
             address_life: Duration::from_secs(60 * 60),
             visit_life: Duration::from_secs(24 * 60 * 60),
             max_connections: 2048,

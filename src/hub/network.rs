@@ -1,6 +1,6 @@
-//! Networks, as an operator names the proxies in front of a hub.
+//! Networks, as an operator names the proxies in front of a hub and the receivers of its webhooks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -20,6 +20,12 @@ impl FromStr for Network {
 }
 
 impl Network {
+    /// The machine itself.
+    pub const LOOPBACK: [Self; 2] = [
+        Self(IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8)),
+        Self(IpNet::new_assert(IpAddr::V6(Ipv6Addr::LOCALHOST), 128)),
+    ];
+
     /// Whether an address is one of these.
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())

@@ -44,6 +44,9 @@ pub(in crate::cli) struct Start {
     /// X-Forwarded-Proto are believed, nobody else's.
     #[arg(long, value_name = "NETWORK", value_delimiter = ',', env = "MASV_HUB_TRUSTED_PROXIES")]
     trusted_proxies: Vec<Network>,
+    /// Networks that webhooks may lead to beside public addresses, such as 10.0.0.0/8.
+    #[arg(long, value_name = "NETWORK", value_delimiter = ',', env = "MASV_HUB_WEBHOOK_NETWORKS")]
+    webhook_networks: Vec<Network>,
     /// Connections at a time; more have to wait.
     #[arg(long, value_name = "N", default_value_t = 2048, env = "MASV_HUB_MAX_CONNECTIONS")]
     max_connections: usize,
@@ -88,6 +91,7 @@ impl Start {
             _ => None,
         };
         config.trusted_proxies = self.trusted_proxies;
+        config.webhook_networks = self.webhook_networks;
         config.max_connections = self.max_connections;
         config.grace = Duration::from_secs(self.grace);
         config.default_expiry_days = self.expiry_days;

@@ -237,3 +237,29 @@ async fn an_address_that_is_too_long_for_an_account_is_answered_as_an_unknown_on
         assert_eq!(bench.sign_in(THERE, &long, "wrong").await, unknown);
     }
 }
+
+/// A webhook was taken whatever it called, and with whatever headers.
+#[tokio::test]
+async fn a_webhook_to_the_hubs_own_networks_or_with_headers_of_the_connection_is_refused() {
+    let bench = Bench::new().await;
+    let hooks = format!("/v1/teams/{}/custom_webhooks", bench.team);
+    let hook = |url: &str, header: &str| json!({ "name": "mam", "url": url, "events": ["package.finalized"], "headers": { header: "1" } });
+    let public = "https://mam.example.com/hook";
+    for header in
+        ["Host", "content-length", "Transfer-Encoding", "connection", "X-aws-ec2-metadata-token-ttl-seconds", "a b"]
+    {
+        let (status, refused) = bench.as_team(Method::POST, &hooks, hook(public, header)).await;
+        assert_eq!(status, 400, "{header}: {refused}");
+    }
+    let (status, made) = bench.as_team(Method::POST, &hooks, hook(public, "Authorization")).await;
+    assert_eq!(status, 201, "{made}");
+    for url in
+        ["http://127.0.0.1:8080/", "http://169.254.169.254/latest/api/token", "http://[::1]/", "http://10.1.2.3/"]
+    {
+        let (status, refused) = bench.as_team(Method::POST, &hooks, hook(url, "X-Mine")).await;
+        assert_eq!(status, 400, "{url}: {refused}");
+        let changed = format!("{hooks}/{}", text(&made, "id"));
+        let (status, refused) = bench.as_team(Method::PUT, &changed, json!({ "url": url })).await;
+        assert_eq!(status, 400, "{url}: {refused}");
+    }
+}

@@ -10,6 +10,7 @@
 //! Must never know: HTTP routes.
 
 mod caution;
+pub(crate) mod destinations;
 pub(crate) mod gc;
 pub(crate) mod mail;
 pub(crate) mod removal;

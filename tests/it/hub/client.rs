@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use masv_hub::{Hub, HubConfig, Provision, ProvisionPortal};
+use masv_hub::{Hub, HubConfig, Network, Provision, ProvisionPortal};
 use md5::{Digest, Md5};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use secrecy::SecretString;
@@ -60,6 +60,7 @@ impl TestHub {
     pub async fn start_in(folder: tempfile::TempDir, change: impl FnOnce(&mut HubConfig)) -> Self {
         let mut config = HubConfig::new(folder.path().join("data"));
         config.keep_free = 0;
+        config.webhook_networks = Network::LOOPBACK.to_vec();
         change(&mut config);
         let hub = Hub::open(config).await.unwrap();
         let portals = vec![

@@ -1,21 +1,28 @@
 //! A team's webhooks.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use masv_protocol::{self as protocol, Secret, WebhookEvent, WebhookId, WebhookSettings};
 
+use crate::Hub;
 use crate::http::access::{Id, TeamAdmin};
 use crate::http::json_body::JsonBody;
 use crate::http::refusal::Refusal;
+use crate::jobs::destinations::Destinations;
+use crate::jobs::webhooks::may_be_set;
 use crate::records::webhooks::{self, Webhook};
 
 /// Takes over what is given; what is not said stays as it was.
-fn apply(given: WebhookSettings, hook: &mut Webhook) -> Result<(), Refusal> {
+fn apply(given: WebhookSettings, hook: &mut Webhook, destinations: &Destinations) -> Result<(), Refusal> {
+    let is_led_elsewhere = given.url.is_some();
     hook.name = given.name.unwrap_or_else(|| std::mem::take(&mut hook.name));
     hook.url = given.url.unwrap_or_else(|| std::mem::take(&mut hook.url));
     hook.method = given.method.unwrap_or(hook.method);
     hook.events = given.events.unwrap_or_else(|| std::mem::take(&mut hook.events));
     if let Some(headers) = given.headers {
+        check_headers(&headers)?;
         hook.headers = headers.into_iter().map(|(name, value)| (name, Secret::into_exposed(value))).collect();
     }
     hook.extras = given.body_extras.unwrap_or_else(|| std::mem::take(&mut hook.extras));
@@ -24,16 +31,30 @@ fn apply(given: WebhookSettings, hook: &mut Webhook) -> Result<(), Refusal> {
     if !matches!(address.scheme(), "http" | "https") {
         return Err(Refusal::invalid("url must be http or https"));
     }
+    // What is stored and no longer allowed can still be renamed and switched off.
+    if is_led_elsewhere {
+        destinations.check(&address).map_err(|error| Refusal::invalid(format!("url: {error}")))?;
+    }
     if hook.events.is_empty() {
         let all: Vec<&str> = WebhookEvent::ALL.iter().map(|event| event.as_str()).collect();
         return Err(Refusal::invalid(format!("events must name some of {}", all.join(", "))));
     }
-    for (name, value) in &hook.headers {
-        if name.parse::<HeaderName>().is_err() || HeaderValue::from_str(value).is_err() {
+    Ok(())
+}
+
+/// Refuses what is no header, and what a team may not set.
+fn check_headers(headers: &BTreeMap<String, Secret>) -> Result<(), Refusal> {
+    for (name, value) in headers {
+        let allowed = name.parse::<HeaderName>().is_ok_and(|name| may_be_set(&name));
+        if !allowed || HeaderValue::from_str(value.expose()).is_err() {
             return Err(Refusal::invalid(format!("{name:?} can not be a header")));
         }
     }
     Ok(())
+}
+
+fn destinations(hub: &Hub) -> Destinations {
+    Destinations::new(&hub.context.config.webhook_networks)
 }
 
 pub(super) async fn create(
@@ -41,7 +62,7 @@ pub(super) async fn create(
     JsonBody(given): JsonBody<WebhookSettings>,
 ) -> Result<(StatusCode, Json<protocol::Webhook>), Refusal> {
     let mut hook = Webhook::new(team.id())?;
-    apply(given, &mut hook)?;
+    apply(given, &mut hook, &destinations(&team.hub))?;
     let hook = webhooks::create(team.hub.database(), hook, team.by()).await?;
     Ok((StatusCode::CREATED, Json(hook.message())))
 }
@@ -57,7 +78,7 @@ pub(super) async fn update(
     JsonBody(given): JsonBody<WebhookSettings>,
 ) -> Result<Json<protocol::Webhook>, Refusal> {
     let mut hook = webhooks::get(team.hub.database(), team.id(), hook).await?;
-    apply(given, &mut hook)?;
+    apply(given, &mut hook, &destinations(&team.hub))?;
     let hook = webhooks::update(team.hub.database(), hook, team.by()).await?;
     Ok(Json(hook.message()))
 }
