@@ -124,13 +124,15 @@ impl TestHub {
         package
     }
 
+    /// The names of all files that the storage holds, but for its trash.
     pub fn stored_files(&self) -> Vec<String> {
-        walkdir::WalkDir::new(self.data().join("storage"))
-            .into_iter()
-            .filter_map(Result::ok)
-            .filter(|entry| entry.file_type().is_file())
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect()
+        let storage = self.data().join("storage");
+        files_below(&storage, |path| path != storage.join("trash"))
+    }
+
+    /// The names of all files in the storage's trash.
+    pub fn trashed_files(&self) -> Vec<String> {
+        files_below(&self.data().join("storage/trash"), |_| true)
     }
 
     pub fn mails(&self) -> Vec<String> {
@@ -281,4 +283,10 @@ pub async fn wait_until<T>(mut condition: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < end, "did not happen in time");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+fn files_below(folder: &std::path::Path, enter: impl Fn(&std::path::Path) -> bool) -> Vec<String> {
+    let entries = walkdir::WalkDir::new(folder).into_iter().filter_entry(|entry| enter(entry.path()));
+    let files = entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_file());
+    files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }

@@ -236,7 +236,7 @@ async fn expiry_is_set_and_what_is_over_is_emptied() {
 }
 
 #[tokio::test]
-async fn what_a_crash_left_in_the_storage_is_swept_up_and_nothing_else() {
+async fn what_a_crash_left_in_the_storage_goes_into_the_trash_and_nothing_else() {
     let hub = TestHub::start().await;
     let package = hub.sent_package(json!({ "name": "Kept" }), &[1; 100_000]).await;
     let kept = hub.stored_files();
@@ -265,6 +265,7 @@ async fn what_a_crash_left_in_the_storage_is_swept_up_and_nothing_else() {
     })
     .await;
     assert_eq!(hub.stored_files().len(), 2, "what may still be arriving stays");
+    assert!(hub.trashed_files().contains(&"F.1.00ff".to_owned()), "what nothing points to is kept for days");
 }
 
 #[tokio::test]
