@@ -285,7 +285,7 @@ pub async fn wait_until<T>(mut condition: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn files_below(folder: &std::path::Path, enter: impl Fn(&std::path::Path) -> bool) -> Vec<String> {
+fn files_below(folder: &Path, enter: impl Fn(&Path) -> bool) -> Vec<String> {
     let entries = walkdir::WalkDir::new(folder).into_iter().filter_entry(|entry| enter(entry.path()));
     let files = entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_file());
     files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
