@@ -19,6 +19,7 @@
 mod work;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ const LARGEST_GROUP: usize = 1024;
 const BACKUP_PAGES: std::ffi::c_int = 1024;
 /// Reading connections; more than the cores gain nothing.
 const READERS: usize = 4;
+/// SQLite's virtual machine is asked after so many instructions how far it has come.
+const STEP: u16 = 1_000;
 
 /// What can go wrong with the database itself.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +100,9 @@ pub enum DbError {
     /// The group's commit failed (full disk, read-only file system): nothing of it was kept.
     #[error("the database could not save: {0}")]
     Commit(String),
+    /// Somebody reads what was before the last changes: they stay in the log beside the database.
+    #[error("the database is being read")]
+    Busy,
     /// The writer has stopped; the process is ending.
     #[error("the database is closed")]
     Closed,
@@ -110,11 +116,20 @@ type Job = Box<dyn FnOnce(&Connection) -> Answer + Send>;
 /// Tells the caller of a [`Job`] its result, given how the commit ended.
 type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
 
+/// What the writer is told.
+enum Order {
+    /// Write.
+    Write(Job),
+    /// Move what is in the log into the database file, after all that was told before.
+    Checkpoint(oneshot::Sender<Result<(), DbError>>),
+}
+
 /// A handle to one database file; clones share it.
 #[derive(Clone)]
 pub struct Database {
-    writer: mpsc::Sender<Job>,
+    writer: mpsc::Sender<Order>,
     readers: Arc<Readers>,
+    steps: Arc<AtomicU64>,
 }
 
 struct Readers {
@@ -164,13 +179,17 @@ impl Database {
             return Err(DbError::OldSqlite(rusqlite::version()));
         }
         let open_error = |source| DbError::Open { path: path.to_owned(), source };
+        let steps = Arc::<AtomicU64>::default();
         let mut connection = connect(path, OpenFlags::default()).map_err(open_error)?;
         restrict_to_owner(path);
         migrate(&mut connection, path, migrations)?;
-        let idle = (0..READERS)
+        let mut idle = (0..READERS)
             .map(|_| connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX))
             .collect::<Result<Vec<_>, _>>()
             .map_err(open_error)?;
+        for connection in idle.iter_mut().chain([&mut connection]) {
+            count_steps(connection, Arc::clone(&steps)).map_err(open_error)?;
+        }
         let (writer, jobs) = mpsc::channel(WRITE_QUEUE);
         std::thread::Builder::new()
             .name("db-writer".to_owned())
@@ -179,7 +198,15 @@ impl Database {
         Ok(Self {
             writer,
             readers: Arc::new(Readers { idle: Mutex::new(idle), permits: Arc::new(Semaphore::new(READERS)) }),
+            steps,
         })
+    }
+
+    /// How many instructions SQLite has carried out since the database was opened, in thousands: what the statements cost,
+    /// whatever else the machine does. One that reads a whole table shows here.
+    #[must_use]
+    pub fn thousand_steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
     }
 
     /// Whether the database at `path` is of the version that these migrations lead to, or is not there yet: [`Database::open`]
@@ -196,6 +223,23 @@ impl Database {
         connection.busy_timeout(Duration::from_secs(10)).map_err(open_error)?;
         let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(open_error)?;
         Ok(usize::try_from(found).is_ok_and(|found| found >= migrations.len()))
+    }
+
+    /// Whether nothing was ever written to the database at `path`, log and all: the file is missing, has no bytes, or no tables.
+    ///
+    /// # Errors
+    /// [`DbError::Open`] when it can not be read, or is no database.
+    pub fn is_empty(path: &Path) -> Result<bool, DbError> {
+        // SQLite removes the log of a database without bytes.
+        if std::fs::metadata(path).is_ok_and(|found| found.len() == 0) || !path.exists() {
+            return Ok(true);
+        }
+        let open_error = |source| DbError::Open { path: path.to_owned(), source };
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(open_error)?;
+        connection.busy_timeout(Duration::from_secs(10)).map_err(open_error)?;
+        let tables: i64 =
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(open_error)?;
+        Ok(tables == 0)
     }
 
     /// Runs `work` inside a transaction and returns its result once that is on disk. An `Err` undoes what
@@ -220,7 +264,17 @@ impl Database {
                 let _ = reply.send(outcome);
             })
         });
-        self.writer.send(job).await.map_err(|_| DbError::Closed)?;
+        self.writer.send(Order::Write(job)).await.map_err(|_| DbError::Closed)?;
+        result.await.map_err(|_| DbError::Closed)?
+    }
+
+    /// Moves what is in the log beside the database into the database file, which is complete by itself afterwards.
+    ///
+    /// # Errors
+    /// [`DbError::Busy`] when somebody goes on reading what was before; [`DbError::Statement`], [`DbError::Closed`].
+    pub async fn checkpoint(&self) -> Result<(), DbError> {
+        let (reply, result) = oneshot::channel();
+        self.writer.send(Order::Checkpoint(reply)).await.map_err(|_| DbError::Closed)?;
         result.await.map_err(|_| DbError::Closed)?
     }
 
@@ -319,6 +373,15 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Counts what is done over a connection.
+fn count_steps(connection: &mut Connection, steps: Arc<AtomicU64>) -> rusqlite::Result<()> {
+    let count = move || {
+        steps.fetch_add(1, Ordering::Relaxed);
+        false // Go on.
+    };
+    connection.progress_handler(STEP.into(), Some(count))
+}
+
 fn restrict_to_owner(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     // Best effort: the folder is closed to others already; some file systems know no modes.
@@ -369,24 +432,49 @@ fn in_savepoint<T, E: From<DbError>>(
     }
 }
 
-/// Takes jobs until every handle is gone: as many as wait go into one transaction.
-fn write_loop(connection: &mut Connection, mut jobs: mpsc::Receiver<Job>) {
-    while let Some(first) = jobs.blocking_recv() {
-        let mut answers: Vec<Answer> = Vec::new();
-        let committed = (|| {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            answers.push(first(&transaction));
-            while answers.len() < LARGEST_GROUP {
-                let Ok(next) = jobs.try_recv() else { break };
-                answers.push(next(&transaction));
+/// Takes orders until every handle is gone: as many writes as wait go into one transaction.
+fn write_loop(connection: &mut Connection, mut orders: mpsc::Receiver<Order>) {
+    while let Some(first) = orders.blocking_recv() {
+        let mut next = Some(first);
+        while let Some(order) = next.take() {
+            match order {
+                Order::Write(job) => next = write_group(connection, job, &mut orders),
+                // Whoever asked may have gone away.
+                Order::Checkpoint(reply) => drop(reply.send(checkpoint(connection))),
             }
-            transaction.commit()
-        })()
-        .map_err(|error: rusqlite::Error| error.to_string());
-        for answer in answers {
-            answer(committed.clone());
         }
     }
+}
+
+/// Writes a job and those that wait in one transaction; returns what came after them and is none.
+fn write_group(connection: &mut Connection, first: Job, orders: &mut mpsc::Receiver<Order>) -> Option<Order> {
+    let mut answers: Vec<Answer> = Vec::new();
+    let mut other = None;
+    let committed = (|| {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        answers.push(first(&transaction));
+        while answers.len() < LARGEST_GROUP {
+            match orders.try_recv() {
+                Ok(Order::Write(next)) => answers.push(next(&transaction)),
+                Ok(next) => {
+                    other = Some(next);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        transaction.commit()
+    })()
+    .map_err(|error: rusqlite::Error| error.to_string());
+    for answer in answers {
+        answer(committed.clone());
+    }
+    other
+}
+
+fn checkpoint(connection: &Connection) -> Result<(), DbError> {
+    let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy { Err(DbError::Busy) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -401,6 +489,45 @@ mod tests {
 
     async fn add(database: &Database, text: &'static str) -> Result<usize, DbError> {
         database.write(move |c| Ok(c.execute("INSERT INTO note (text) VALUES (?1)", [text])?)).await
+    }
+
+    /// A clean stop used to leave all of it in the log, and a copy of the file alone was an empty database.
+    #[tokio::test]
+    async fn after_a_checkpoint_the_file_alone_has_everything() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copy) = (folder.path().join("t.db"), folder.path().join("copy.db"));
+        assert!(Database::is_empty(&path).unwrap());
+        let database = Database::open(&path, SCHEMA).unwrap();
+        let (added, checkpoint) = tokio::join!(add(&database, "kept"), database.checkpoint());
+        assert_eq!(added.unwrap(), 1);
+        checkpoint.unwrap();
+        std::fs::copy(&path, &copy).unwrap();
+        assert!(!Database::is_empty(&copy).unwrap());
+        let copied = Database::open(&copy, SCHEMA).unwrap();
+        assert_eq!(copied.read(count).await.unwrap(), 1);
+        assert_eq!(add(&database, "and on").await.unwrap(), 1);
+        std::fs::write(&copy, "").unwrap();
+        assert!(Database::is_empty(&copy).unwrap());
+        std::fs::write(&copy, "no database at all, but long enough to be taken for one".repeat(20)).unwrap();
+        assert!(Database::is_empty(&copy).is_err());
+    }
+
+    #[tokio::test]
+    async fn the_work_that_statements_make_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+        let count_to = |most: u32| {
+            database.read(move |c| {
+                let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) SELECT max(i) FROM n";
+                Ok::<u32, DbError>(c.query_row(sql, [most], |row| row.get(0))?)
+            })
+        };
+        let before = database.thousand_steps();
+        count_to(10).await.unwrap();
+        let little = database.thousand_steps() - before;
+        count_to(10_000).await.unwrap();
+        let much = database.thousand_steps() - before - little;
+        assert!(little <= 1 && much >= 50, "{little} and {much}");
     }
 
     #[tokio::test]

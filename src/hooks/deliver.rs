@@ -10,9 +10,10 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::retry::{Verdict, wait};
+use super::retry::{LONGEST_WAIT, Verdict, wait};
 use super::webhook::Webhooks;
 use super::{Rules, exec, notifies, shown, target_id};
+use crate::model::DueSpan;
 use crate::store::{Errand, ErrandKind, Outgoing, Store, StoreError, Telling};
 use masv_platform::crash_point;
 use masv_rules::NotifyTarget;
@@ -21,6 +22,8 @@ use masv_rules::NotifyTarget;
 const AT_ONCE: usize = 16;
 /// The outbox is looked at this often, whatever happens.
 const LOOK: Duration = Duration::from_secs(30);
+/// And no more often than this while nothing happens.
+const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 /// The wait after the store has failed.
 const STORE_WAIT: Duration = Duration::from_secs(5);
 
@@ -66,8 +69,9 @@ async fn deliver_due(
     busy: &mut HashMap<Id, String>,
 ) -> Result<Duration, StoreError> {
     let now = Timestamp::now();
+    let due = DueSpan::at(now, LONGEST_WAIT);
     let taken: HashSet<String> = busy.values().cloned().collect();
-    for outgoing in store.tellings_due(now).await? {
+    for outgoing in store.tellings_due(due).await? {
         let Errand::Tell(telling) = outgoing.errand.clone() else { continue };
         if taken.contains(&telling.target) || busy.len() >= AT_ONCE {
             continue;
@@ -79,8 +83,8 @@ async fn deliver_due(
         busy.insert(id, target);
     }
     let next = store.next_errand(ErrandKind::Tell, now).await?;
-    let wait = next.and_then(|next| Duration::try_from(next.duration_since(now)).ok());
-    Ok(wait.map_or(LOOK, |wait| wait.min(LOOK)))
+    // One that is due and whose receiver is busy is looked at when that has ended.
+    Ok(next.map_or(LOOK, |next| due.wait_for(next).clamp(SHORTEST_LOOK, LOOK)))
 }
 
 async fn deliver(store: Store, rules: Rules, webhooks: Arc<Webhooks>, outgoing: Outgoing, telling: Telling) {

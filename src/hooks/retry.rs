@@ -5,11 +5,13 @@ use std::time::Duration;
 /// The wait before the second try is up to this long, and doubles from there.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 /// No wait is longer.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// No wait is shorter.
 const SHORTEST_WAIT: Duration = Duration::from_millis(250);
-/// Nobody is tried longer than this.
+/// Nobody is tried longer than this,
 const PATIENCE: Duration = Duration::from_secs(3 * 24 * 3600);
+/// but so often at least: how old a message is says a clock that may have been wrong when it was written.
+const FEWEST_TRIES: u32 = 16;
 
 /// What an answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub(super) fn decide(status: u16) -> Verdict {
 ///
 /// Source: <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
 pub(super) fn wait(attempts: u32, age: Duration, random: f64) -> Option<Duration> {
-    if age >= PATIENCE {
+    if age >= PATIENCE && attempts >= FEWEST_TRIES {
         return None;
     }
     let doublings = attempts.saturating_sub(1).min(16);
@@ -75,6 +77,7 @@ mod tests {
         assert_eq!(bounds, [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600]);
         assert_eq!(wait(5, Duration::ZERO, 0.0), Some(SHORTEST_WAIT));
         assert_eq!(wait(u32::MAX, Duration::from_secs(3600), 0.5), Some(LONGEST_WAIT / 2));
-        assert_eq!(wait(1, PATIENCE, 0.5), None);
+        assert_eq!(wait(FEWEST_TRIES, PATIENCE, 0.5), None);
+        assert_eq!(wait(1, PATIENCE * 1_000, 1.0), Some(FIRST_WAIT), "written in 1970, so to say");
     }
 }

@@ -6,6 +6,7 @@
 
 mod download;
 mod ids;
+mod kept_moment;
 mod ledger;
 mod settings;
 mod taken_away;
@@ -17,6 +18,7 @@ pub use download::{
     Owner, WantedFile,
 };
 pub use ids::{DownloadId, TransferId, UploadId};
+pub use kept_moment::{DueSpan, KeptMoment};
 pub use ledger::{LedgerEntry, Outcome};
 pub use settings::{KeptDiskReaders, KeptFifo, KeptOpenFiles, KeptWorkers, Setting};
 pub use taken_away::{Held, TakenAway};

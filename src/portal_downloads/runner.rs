@@ -17,7 +17,7 @@ use super::retries::{DOWNLOAD, Trouble};
 use super::selection::{Selection, judge};
 use super::status::{InboxState, InboxStatus, LastError, LastLook};
 use crate::download::{Downloads, QueueError};
-use crate::model::{Delivered, DownloadSource, DownloadSpec};
+use crate::model::{Delivered, DownloadSource, DownloadSpec, KeptMoment};
 use crate::store::{Store, StoreError};
 use masv_client::{Cloud, CloudError};
 use masv_protocol::{Package, PortalId, TeamId};
@@ -147,11 +147,28 @@ pub(super) struct Runner {
 
 /// What is known between looks.
 struct Known {
-    since: Timestamp,
+    since: Since,
     paused: bool,
     /// The newest that a whole look has seen, and what came since.
     newest: Option<Timestamp>,
     whole_at: Instant,
+}
+
+/// From when on packages are fetched.
+enum Since {
+    /// As the rule says.
+    ByRule(Timestamp),
+    /// From its first start on.
+    FirstStart(KeptMoment),
+}
+
+impl Since {
+    fn at(&mut self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::ByRule(since) => *since,
+            Self::FirstStart(moment) => moment.at(now),
+        }
+    }
 }
 
 impl Runner {
@@ -199,7 +216,10 @@ impl Runner {
         let record = self.store.rule_record(&self.rule.name).await?;
         let first_seen = record.as_ref().map_or_else(Timestamp::now, |record| record.first_seen_at);
         Ok(Known {
-            since: self.rule.since.unwrap_or(first_seen),
+            since: self.rule.since.map_or_else(
+                || Since::FirstStart(KeptMoment::new("the first start of a download rule", first_seen)),
+                Since::ByRule,
+            ),
             paused: record.is_some_and(|record| record.paused),
             newest: None,
             whole_at: Instant::now(),
@@ -224,11 +244,18 @@ impl Runner {
     }
 
     async fn look(&self, known: &mut Known) -> Result<(), LookError> {
-        let began = Instant::now();
+        let (began, now) = (Instant::now(), Timestamp::now());
+        let since = known.since.at(now);
+        if let Since::FirstStart(moment) = &known.since
+            && let Some(right) = moment.correction(now, WHOLE_LOOK)
+        {
+            self.store.set_rule_first_seen(&self.rule.name, right).await?;
+        }
         let newest = known.newest.filter(|_| known.whole_at.elapsed() < WHOLE_LOOK);
         let whole = newest.is_none();
-        let lately = newest.and_then(|newest| newest.checked_sub(OVERLAP).ok());
-        let from = lately.map_or(known.since, |lately| lately.max(known.since));
+        // Whatever clock wrote when it was finalized: nothing later than now was.
+        let lately = newest.and_then(|newest| newest.min(now).checked_sub(OVERLAP).ok());
+        let from = lately.map_or(since, |lately| lately.max(since));
         let mut listing = Listing::new(&self.cloud, self.rule.team.as_deref(), from).await?;
         let (mut new, mut packages, mut last) = (Vec::new(), 0, newest);
         while let Some(page) = listing.next().await? {
@@ -241,7 +268,7 @@ impl Runner {
             for (delivery, portal) in page {
                 last = last.max(delivery.arrived_at());
                 let is_taken = taken.contains(&delivery.id);
-                if judge(&self.rule, known.since, &delivery, portal.as_deref(), is_taken) == Selection::Take {
+                if judge(&self.rule, since, &delivery, portal.as_deref(), is_taken) == Selection::Take {
                     new.push((delivery, portal));
                 }
             }
@@ -254,7 +281,7 @@ impl Runner {
         for (delivery, portal) in new {
             self.fetch(&listing.team, delivery, portal).await?;
         }
-        known.newest = last.or(Some(known.since));
+        known.newest = last.or(Some(since));
         if whole {
             known.whole_at = Instant::now();
         }

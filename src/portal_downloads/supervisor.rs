@@ -220,8 +220,9 @@ impl Inbox {
     }
 
     async fn since(&self, rule: &DownloadRule) -> Result<Timestamp, InboxError> {
-        let record = self.inner.store.rule_record(&rule.name).await?;
-        Ok(rule.since.or(record.map(|record| record.first_seen_at)).unwrap_or_else(Timestamp::now))
+        let (record, now) = (self.inner.store.rule_record(&rule.name).await?, Timestamp::now());
+        // As the rule's task has it: a first start does not lie ahead.
+        Ok(rule.since.or(record.map(|record| record.first_seen_at.min(now))).unwrap_or(now))
     }
 
     /// What a rule would fetch at its next look.

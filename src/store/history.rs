@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 
 use super::{Store, StoreError};
-use crate::model::State;
 
 /// Transfers forgotten in one transaction; a large one has a hundred thousand files.
 const AT_ONCE: u32 = 20;
@@ -21,9 +20,9 @@ impl Store {
                 forgotten += connection
                     .prepare_cached(&format!(
                         "DELETE FROM {table} WHERE id IN \
-                         (SELECT id FROM {table} WHERE state = ?1 AND completed_at < ?2 ORDER BY completed_at LIMIT ?3)"
+                         (SELECT id FROM {table} WHERE state = 'complete' AND completed_at < ?1 ORDER BY completed_at LIMIT ?2)"
                     ))?
-                    .execute((State::Complete.as_str(), before.as_millisecond(), AT_ONCE))?;
+                    .execute((before.as_millisecond(), AT_ONCE))?;
             }
             Ok(forgotten)
         })

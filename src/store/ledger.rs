@@ -14,7 +14,8 @@ use crate::model::UploadId;
 use crate::model::{LedgerEntry, Outcome, SourceFile};
 use masv_platform::{FileIdentity, bytes_to_path, path_to_bytes};
 
-const COLUMNS: &str = "path, size, mtime_ns, ctime_ns, device, inode, outcome, upload_id, at, checksum, \
+/// What [`entry`] reads.
+pub(super) const COLUMNS: &str = "path, size, mtime_ns, ctime_ns, device, inode, outcome, upload_id, at, checksum, \
      outcome = 'claimed' AND EXISTS (SELECT 1 FROM upload WHERE upload.id = ledger.upload_id AND state = 'error' \
      AND json_extract(problem, '$.code') NOT IN ('source_gone', 'source_unreadable'))";
 
@@ -159,7 +160,7 @@ fn put(
     Ok(())
 }
 
-fn entry(row: &Row<'_>) -> Result<LedgerEntry, StoreError> {
+pub(super) fn entry(row: &Row<'_>) -> Result<LedgerEntry, StoreError> {
     Ok(LedgerEntry {
         path: bytes_to_path(&row.get::<_, Vec<u8>>(0)?),
         identity: identity(row, 1)?,
@@ -172,25 +173,6 @@ fn entry(row: &Row<'_>) -> Result<LedgerEntry, StoreError> {
 }
 
 impl Store {
-    /// Everything the ledger says of a rule's folder.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn ledger(&self, rule: &str) -> Result<Vec<LedgerEntry>, StoreError> {
-        let rule = rule.to_owned();
-        self.read(move |connection| {
-            let mut statement =
-                connection.prepare_cached(&format!("SELECT {COLUMNS} FROM ledger WHERE rule = ?1 ORDER BY path"))?;
-            let mut rows = statement.query([rule])?;
-            let mut entries = Vec::new();
-            while let Some(row) = rows.next()? {
-                entries.push(entry(row)?);
-            }
-            Ok(entries)
-        })
-        .await
-    }
-
     /// What the ledger says of one path, relative to the rule's folder.
     ///
     /// # Errors
@@ -289,12 +271,16 @@ impl Store {
                     from.push(b'/');
                     let mut until = path.clone();
                     until.push(b'/' + 1);
-                    connection
-                        .prepare_cached(
-                            "DELETE FROM ledger WHERE rule = ?1 AND outcome <> 'claimed' \
-                             AND (path = ?2 OR (path >= ?3 AND path < ?4))",
-                        )?
-                        .execute(params![rule, path, from, until])?
+                    // Two statements: with OR between them SQLite goes through all of the rule.
+                    let forget = |places: &str, values: &[&dyn rusqlite::ToSql]| {
+                        connection
+                            .prepare_cached(&format!(
+                                "DELETE FROM ledger WHERE rule = ?1 AND outcome <> 'claimed' AND {places}"
+                            ))?
+                            .execute(values)
+                    };
+                    forget("path = ?2", params![rule, path])?
+                        + forget("path >= ?2 AND path < ?3", params![rule, from, until])?
                 }
             };
             Ok(forgotten as u64)
@@ -353,6 +339,21 @@ impl Store {
                      ON CONFLICT (name) DO UPDATE SET paused = excluded.paused",
                 )?
                 .execute(params![rule, now(), paused])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Corrects when a rule was first started, where it was written down by a clock that was ahead.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn set_rule_first_seen(&self, rule: &str, at: Timestamp) -> Result<(), StoreError> {
+        let rule = rule.to_owned();
+        self.change(move |connection| {
+            connection
+                .prepare_cached("UPDATE rule SET first_seen_at = ?2 WHERE name = ?1 AND first_seen_at > ?2")?
+                .execute(params![rule, at.as_millisecond()])?;
             Ok(())
         })
         .await

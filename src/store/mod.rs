@@ -15,6 +15,7 @@ mod files;
 mod gauges;
 mod history;
 mod ledger;
+mod ledger_pages;
 mod outbox;
 mod rows;
 mod settings;
@@ -37,6 +38,7 @@ pub use deliveries::{DeliveryCounts, DeliveryEntry, DeliveryOutcome};
 pub use events::Event;
 pub use gauges::Gauges;
 pub use ledger::RuleRecord;
+pub use ledger_pages::{LedgerAnswer, LedgerQuestion};
 pub use masv_db::DbError;
 pub use outbox::{Errand, ErrandKind, Outgoing, Telling};
 pub use turns::OnlyWaiting;
@@ -52,6 +54,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/store/0006_turns_and_content.sql"),
     include_str!("../../migrations/store/0007_roots.sql"),
     include_str!("../../migrations/store/0008_taken_away.sql"),
+    include_str!("../../migrations/store/0009_by_what_is_asked.sql"),
 ];
 
 /// Why the store could not do what it was asked.
@@ -111,6 +114,22 @@ impl Store {
         Ok(Self { database, changes: Arc::new(watch::Sender::new(0)) })
     }
 
+    /// Whether nothing was ever kept at `path`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the file can not be read, or is no database.
+    pub fn is_empty(path: &Path) -> Result<bool, StoreError> {
+        Ok(Database::is_empty(path)?)
+    }
+
+    /// Makes the database's file complete by itself, without the log beside it.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        Ok(self.database.checkpoint().await?)
+    }
+
     /// Resolves when nothing can be saved any more.
     pub async fn closed(&self) {
         self.database.closed().await;
@@ -122,6 +141,12 @@ impl Store {
     /// Those of the database.
     pub async fn backup(&self, path: PathBeneath) -> Result<(), StoreError> {
         Ok(self.database.backup(path).await?)
+    }
+
+    /// How many instructions the database has carried out since it was opened, in thousands.
+    #[must_use]
+    pub fn thousand_steps(&self) -> u64 {
+        self.database.thousand_steps()
     }
 
     /// Counts up after every committed change that made an event: whoever waits here then reads

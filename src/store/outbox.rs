@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::rows::{from_json, json, time};
 use super::{Store, StoreError, events, now};
-use crate::model::RemotePackage;
+use crate::model::{DueSpan, RemotePackage};
 use masv_protocol::{PackageId, TeamId};
 
 /// Something to do outside.
@@ -127,17 +127,18 @@ fn relayed(connection: &Connection) -> Result<Option<i64>, StoreError> {
 }
 
 impl Store {
-    /// The errands of a kind that are due at `now`, oldest first.
+    /// The errands of a kind that are due, oldest first.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn errands_due(&self, kind: ErrandKind, now: Timestamp, limit: u32) -> Result<Vec<Outgoing>, StoreError> {
+    pub async fn errands_due(&self, kind: ErrandKind, due: DueSpan, limit: u32) -> Result<Vec<Outgoing>, StoreError> {
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT id, body, attempts, created_at FROM outbox WHERE kind = ?1 AND due_at <= ?2 \
-                 ORDER BY id LIMIT ?3",
+                "SELECT id, body, attempts, created_at FROM outbox WHERE kind = ?1 AND (due_at <= ?2 OR due_at > ?3) \
+                 ORDER BY id LIMIT ?4",
             )?;
-            let mut rows = statement.query(params![kind.as_str(), now.as_millisecond(), limit])?;
+            let (by, latest) = (due.by.as_millisecond(), due.latest.as_millisecond());
+            let mut rows = statement.query(params![kind.as_str(), by, latest, limit])?;
             let mut errands = Vec::new();
             while let Some(row) = rows.next()? {
                 errands.push(outgoing(row)?);
@@ -147,18 +148,20 @@ impl Store {
         .await
     }
 
-    /// For everybody who is to be told something at `now`, the oldest of it, so that one who can not be reached
+    /// For everybody who is to be told something that is due, the oldest of it, so that one who can not be reached
     /// holds up nobody else.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn tellings_due(&self, now: Timestamp) -> Result<Vec<Outgoing>, StoreError> {
+    pub async fn tellings_due(&self, due: DueSpan) -> Result<Vec<Outgoing>, StoreError> {
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT id, body, attempts, created_at FROM outbox WHERE id IN \
-                 (SELECT min(id) FROM outbox WHERE kind = ?1 AND due_at <= ?2 GROUP BY body ->> 'target') ORDER BY id",
+                 (SELECT min(id) FROM outbox WHERE kind = ?1 AND (due_at <= ?2 OR due_at > ?3) \
+                 GROUP BY body ->> 'target') ORDER BY id",
             )?;
-            let mut rows = statement.query(params![ErrandKind::Tell.as_str(), now.as_millisecond()])?;
+            let (by, latest) = (due.by.as_millisecond(), due.latest.as_millisecond());
+            let mut rows = statement.query(params![ErrandKind::Tell.as_str(), by, latest])?;
             let mut errands = Vec::new();
             while let Some(row) = rows.next()? {
                 errands.push(outgoing(row)?);

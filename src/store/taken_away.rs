@@ -1,10 +1,11 @@
 //! Files that after-actions have taken away and that are looked after a while longer, also by the next start.
 
+use jiff::Timestamp;
 use rusqlite::params;
 
 use super::rows::{identity, signed, time};
 use super::{Store, StoreError};
-use crate::model::{Held, TakenAway};
+use crate::model::{DueSpan, Held, TakenAway};
 use masv_platform::{bytes_to_path, path_to_bytes};
 
 impl Store {
@@ -38,18 +39,41 @@ impl Store {
         .await
     }
 
-    /// The files that a rule's after-actions have taken away and that are still looked after.
+    /// When the first of the files that a rule's after-actions have taken away is to be looked after.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn taken_away(&self, rule: &str) -> Result<Vec<TakenAway>, StoreError> {
+    pub async fn next_taken_away(&self, rule: &str) -> Result<Option<Timestamp>, StoreError> {
         let rule = rule.to_owned();
+        self.read(move |connection| {
+            let due: Option<i64> = connection
+                .prepare_cached("SELECT min(due_at) FROM taken_away WHERE rule = ?1")?
+                .query_row([rule], |row| row.get(0))?;
+            Ok(due.map(time))
+        })
+        .await
+    }
+
+    /// Up to `limit` of the files that a rule's after-actions have taken away and that are due, by where they are; of those
+    /// after `after`.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn taken_away(
+        &self,
+        rule: &str,
+        due: DueSpan,
+        after: Option<&Held>,
+        limit: u32,
+    ) -> Result<Vec<TakenAway>, StoreError> {
+        let (rule, after) = (rule.to_owned(), after.map(|held| path_to_bytes(held.path())).unwrap_or_default());
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT held, hidden, path, size, mtime_ns, ctime_ns, device, inode, due_at, root FROM taken_away \
-                 WHERE rule = ?1 ORDER BY due_at",
+                 WHERE rule = ?1 AND held > ?2 AND (due_at <= ?3 OR due_at > ?4) ORDER BY held LIMIT ?5",
             )?;
-            let mut rows = statement.query([rule])?;
+            let (by, latest) = (due.by.as_millisecond(), due.latest.as_millisecond());
+            let mut rows = statement.query(params![rule, after, by, latest, limit])?;
             let mut taken = Vec::new();
             while let Some(row) = rows.next()? {
                 let held = bytes_to_path(&row.get::<_, Vec<u8>>(0)?);
@@ -66,16 +90,15 @@ impl Store {
         .await
     }
 
-    /// A file need not be looked after any more.
+    /// These files need not be looked after any more.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn let_go(&self, rule: &str, held: &Held) -> Result<(), StoreError> {
-        let (rule, held) = (rule.to_owned(), path_to_bytes(held.path()));
+    pub async fn let_go(&self, rule: &str, held: Vec<Held>) -> Result<(), StoreError> {
+        let rule = rule.to_owned();
         self.change(move |connection| {
-            connection
-                .prepare_cached("DELETE FROM taken_away WHERE rule = ?1 AND held = ?2")?
-                .execute(params![rule, held])?;
+            let mut forget = connection.prepare_cached("DELETE FROM taken_away WHERE rule = ?1 AND held = ?2")?;
+            held.iter().try_for_each(|held| forget.execute(params![rule, path_to_bytes(held.path())]).map(drop))?;
             Ok(())
         })
         .await

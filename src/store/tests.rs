@@ -1,8 +1,9 @@
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Destination, Outcome, PackageOptions, Part, RemotePackage, SourceFile, State, Totals, UploadId, UploadSpec,
+    Destination, DueSpan, Outcome, PackageOptions, Part, RemotePackage, SourceFile, State, Totals, UploadId, UploadSpec,
 };
 use masv_platform::{FileIdentity, PathBeneath};
 use masv_protocol::PackagePath;
@@ -64,7 +65,7 @@ async fn what_was_sent_is_not_claimed_again_unless_it_changed_or_is_forgotten() 
     let first = UploadId::new();
     store.insert_upload(first, spec(vec![source("a", 5, 1)])).await.unwrap();
     store.completed(first).await.unwrap();
-    assert_eq!(store.ledger("dailies").await.unwrap()[0].outcome, Outcome::Sent);
+    assert_eq!(store.ledger_page("dailies", None, 100).await.unwrap()[0].outcome, Outcome::Sent);
     let again = |inode| {
         let store = store.clone();
         async move { store.insert_upload(UploadId::new(), spec(vec![source("a", 5, inode)])).await }
@@ -116,15 +117,20 @@ async fn a_removed_upload_leaves_its_package_to_be_removed_and_its_files_alone()
     let package = RemotePackage { cloud: None, team: None, id: "PKG".into(), token: "token".into() };
     store.package_created(id, package.clone()).await.unwrap();
     store.remove_upload(id).await.unwrap();
-    let errands = store.errands_due(ErrandKind::RemovePackage, Timestamp::now(), 10).await.unwrap();
+    let errands =
+        store.errands_due(ErrandKind::RemovePackage, DueSpan::at(Timestamp::now(), Duration::MAX), 10).await.unwrap();
     assert_eq!(
         errands[0].errand,
         Errand::RemovePackage { cloud: None, team: None, package_id: "PKG".into(), token: "token".into() }
     );
-    assert_eq!(store.ledger("dailies").await.unwrap()[0].outcome, Outcome::Cancelled);
+    assert_eq!(store.ledger_page("dailies", None, 100).await.unwrap()[0].outcome, Outcome::Cancelled);
     assert!(matches!(store.package_created(id, package).await, Err(StoreError::NotFound(_))));
     assert_eq!(
-        store.errands_due(ErrandKind::RemovePackage, Timestamp::now(), 10).await.unwrap().len(),
+        store
+            .errands_due(ErrandKind::RemovePackage, DueSpan::at(Timestamp::now(), Duration::MAX), 10)
+            .await
+            .unwrap()
+            .len(),
         2,
         "a package made too late goes too"
     );
@@ -137,7 +143,8 @@ async fn forgetting_a_folder_forgets_what_is_below_it_only() {
     let marked = files.iter().map(|name| (name.into(), identity(1, 1))).collect();
     store.ledger_mark("dailies", marked, Outcome::Skipped).await.unwrap();
     assert_eq!(store.ledger_forget("dailies", Some(Path::new("card"))).await.unwrap(), 3);
-    let left: Vec<_> = store.ledger("dailies").await.unwrap().into_iter().map(|entry| entry.path).collect();
+    let left: Vec<_> =
+        store.ledger_page("dailies", None, 100).await.unwrap().into_iter().map(|entry| entry.path).collect();
     assert_eq!(left, [Path::new("card0"), Path::new("cardigan/x")]);
 }
 

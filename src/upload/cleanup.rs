@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::queue::Shared;
 use crate::engine::handle::Common;
 use crate::engine::retry::{RetryDecision, Tries, backoff};
+use crate::model::DueSpan;
 use crate::store::{Errand, ErrandKind, Outgoing, StoreError};
 use masv_client::PackageAccess;
 
@@ -21,6 +22,7 @@ const LOOK: Duration = Duration::from_secs(15);
 const SHORTEST_WAIT: Duration = Duration::from_secs(5);
 /// One that was refused is tried again after this, and then ever more rarely.
 const REFUSED_WAIT: Duration = Duration::from_secs(3600);
+/// None is put off for longer, whatever the cloud says.
 const LONGEST_REFUSED_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs errands until `stop`.
@@ -45,12 +47,13 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 async fn until_next(shared: &Shared) -> Duration {
     let now = Timestamp::now();
     let next = shared.store.next_errand(ErrandKind::RemovePackage, now).await.ok().flatten();
-    next.and_then(|due| Duration::try_from(due.duration_since(now)).ok()).map_or(LOOK, |wait| wait.min(LOOK))
+    next.map_or(LOOK, |due_at| DueSpan::at(now, LONGEST_REFUSED_WAIT).wait_for(due_at).min(LOOK))
 }
 
 async fn run_due(shared: &Shared) -> Result<(), StoreError> {
     let Common { store, clouds, circuits, .. } = &**shared;
-    let due = store.errands_due(ErrandKind::RemovePackage, Timestamp::now(), BATCH).await?;
+    let due = DueSpan::at(Timestamp::now(), LONGEST_REFUSED_WAIT);
+    let due = store.errands_due(ErrandKind::RemovePackage, due, BATCH).await?;
     for Outgoing { id, errand, attempts, .. } in due {
         let Errand::RemovePackage { cloud, team, package_id, token } = &errand else { continue };
         let cloud = match clouds.of_package(cloud.as_deref(), team.as_ref()) {
@@ -64,7 +67,7 @@ async fn run_due(shared: &Shared) -> Result<(), StoreError> {
         let (host, token) = (cloud.base().authority(), token.clone().into());
         // While the cloud is away, all of them together knock no more often than one would, and those for other clouds go on.
         if !circuits.may_call(host) {
-            let wait = circuits.away_for(host).unwrap_or_default().max(SHORTEST_WAIT);
+            let wait = circuits.away_for(host).unwrap_or_default().clamp(SHORTEST_WAIT, LONGEST_REFUSED_WAIT);
             store.errand_failed(id, SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)).await?;
             continue;
         }
@@ -80,7 +83,8 @@ async fn run_due(shared: &Shared) -> Result<(), StoreError> {
                 continue;
             }
             RetryDecision::Later(wait) => {
-                wait.unwrap_or_else(|| backoff(attempts + 1, fastrand::f64())).max(SHORTEST_WAIT)
+                let wait = wait.unwrap_or_else(|| backoff(attempts + 1, fastrand::f64()));
+                wait.clamp(SHORTEST_WAIT, LONGEST_REFUSED_WAIT)
             }
             _ => {
                 tracing::warn!(package = %package_id, "the cloud keeps a package that was given up: {error}");

@@ -4,8 +4,8 @@
 //!
 //! It runs the very code that watching runs, with the time turned forward.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +22,14 @@ use super::package::Gate;
 use super::planner::Planner;
 use super::scan;
 use super::{WatchSettings, describe};
-use crate::model::{Destination, LedgerEntry, UploadKind};
+use crate::model::{Destination, UploadKind};
 use crate::store::{Store, StoreError};
 use crate::watch::lossy_path;
 use masv_platform::PathBeneath;
 use masv_rules::{Existing, Finalize, Rule, RuleSet};
 
+/// Paths that the ledger is asked about at once.
+const AT_ONCE: usize = 500;
 /// Far enough ahead that everything has settled and every gathering is over.
 const LATER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
@@ -90,17 +92,55 @@ pub async fn dry_run(
 ) -> Result<Vec<DryRun>, StoreError> {
     let mut runs = Vec::new();
     for (place, rule) in rules.rules.iter().enumerate().filter(|(_, rule)| rule.enabled) {
-        let (ledger, seen) = match store {
-            Some(store) => (store.ledger(&rule.name).await?, store.rule_record(&rule.name).await?.is_some()),
-            None => (Vec::new(), false),
+        let seen = match store {
+            Some(store) => store.rule_record(&rule.name).await?.is_some(),
+            None => false,
         };
         let skips = !seen && rule.existing == Existing::Skip;
         let sieve = Classifier::new(Arc::clone(rule), &rules.rules[..place], &settings.own);
         let surroundings = Surroundings { host: settings.host.clone(), team_id: settings.team_id.clone() };
-        let run = tokio::task::spawn_blocking(move || one(&sieve, &surroundings, &ledger, skips)).await;
+        let desk = Planner::new(sieve.clone(), surroundings.clone());
+        let looked = tokio::task::spawn_blocking(move || look(&sieve, desk)).await;
+        let mut desk = match looked.map_err(|error| describe(&error)).flatten() {
+            Ok(desk) => desk,
+            Err(offline) => {
+                runs.push(empty(rule, Some(offline)));
+                continue;
+            }
+        };
+        judge_all(&mut desk, store, skips).await?;
+        let run = tokio::task::spawn_blocking(move || one(desk, &surroundings)).await;
         runs.push(run.unwrap_or_else(|error| empty(rule, Some(describe(&error)))));
     }
     Ok(runs)
+}
+
+/// Looks at the watched folder.
+fn look(sieve: &Classifier, mut desk: Planner) -> Result<Planner, String> {
+    let look = scan::look_at_all(sieve, &mut |_, _| {}).map_err(|offline| offline.to_string())?;
+    desk.take(Duration::ZERO, look).map_err(|offline| offline.to_string())?;
+    Ok(desk)
+}
+
+/// Judges all that is there. `skips` says that the rule starts for the first time and lets what is there already count as
+/// sent.
+async fn judge_all(desk: &mut Planner, store: Option<&Store>, skips: bool) -> Result<(), StoreError> {
+    let rule = Arc::clone(desk.rule());
+    let clock = Timestamp::now().to_zoned(rule.time_zone.clone());
+    for paths in desk.candidates().chunks(AT_ONCE) {
+        let answers = match store {
+            Some(store) => store.ledger_answers(&rule.name, desk.questions(paths)).await?,
+            None => Vec::new(),
+        };
+        let entries = answers.iter().map(|answer| answer.entry.as_ref()).chain(std::iter::repeat(None));
+        for (path, entry) in paths.iter().zip(entries) {
+            desk.judge(Duration::ZERO, &clock, path, entry);
+            if skips {
+                desk.skip(path);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn empty(rule: &Rule, offline: Option<String>) -> DryRun {
@@ -116,26 +156,11 @@ fn empty(rule: &Rule, offline: Option<String>) -> DryRun {
     }
 }
 
-/// `skips` says that the rule starts for the first time and lets what is there already count as sent.
-fn one(sieve: &Classifier, surroundings: &Surroundings, ledger: &[LedgerEntry], skips: bool) -> DryRun {
-    let rule = Arc::clone(sieve.rule());
+/// What would be made of all that was judged.
+fn one(mut desk: Planner, surroundings: &Surroundings) -> DryRun {
+    let rule = Arc::clone(desk.rule());
     let clock = Timestamp::now().to_zoned(rule.time_zone.clone());
-    let mut desk = Planner::new(sieve.clone(), surroundings.clone());
-    let look = match scan::look_at_all(sieve, &mut |_, _| {}) {
-        Ok(look) => look,
-        Err(offline) => return empty(&rule, Some(offline.to_string())),
-    };
     let root = rule.watch.clone();
-    if let Err(offline) = desk.take(Duration::ZERO, look) {
-        return empty(&rule, Some(offline.to_string()));
-    }
-    let by_path: HashMap<&Path, &LedgerEntry> = ledger.iter().map(|entry| (&*entry.path, entry)).collect();
-    for path in desk.candidates() {
-        desk.judge(Duration::ZERO, &clock, &path, by_path.get(&*path).copied());
-        if skips {
-            desk.skip(&path);
-        }
-    }
     let due = desk.due(LATER);
     let probes = beneath::probe(&root, due.iter().map(|(_, place)| &**place)).unwrap_or_default();
     for ((path, _), probe) in due.iter().zip(probes) {

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use jiff::Zoned;
+use jiff::{Timestamp, Zoned};
 
-use crate::model::UploadId;
+use crate::model::{KeptMoment, UploadId};
 use masv_rules::FinalizeWhen;
 
 /// An upload that takes files.
@@ -21,9 +21,17 @@ pub struct OpenPackage {
     /// When a file was last added, since the start.
     pub last_added: Duration,
     /// When it was opened: moments since then close it.
-    pub opened_at: Zoned,
+    pub opened_at: KeptMoment,
     /// When closing it is tried again after a failure.
     pub retry_at: Option<Duration>,
+}
+
+impl OpenPackage {
+    /// When it was opened, for [`Self::opened_at`].
+    #[must_use]
+    pub const fn opened(at: Timestamp) -> KeptMoment {
+        KeptMoment::new("when an open package was begun", at)
+    }
 }
 
 /// What else the condition depends on.
@@ -43,13 +51,18 @@ pub struct Situation<'a> {
 ///
 /// # Errors
 /// When it is not: when to ask again if nothing happens before.
-pub fn closes(when: &FinalizeWhen, package: &OpenPackage, situation: Situation<'_>) -> Result<(), Option<Duration>> {
+pub fn closes(
+    when: &FinalizeWhen,
+    package: &mut OpenPackage,
+    situation: Situation<'_>,
+) -> Result<(), Option<Duration>> {
     if let Some(at) = package.retry_at.filter(|at| situation.now < *at) {
         return Err(Some(at));
     }
     let full =
         when.files.is_some_and(|most| package.files >= most) || when.bytes.is_some_and(|most| package.bytes >= most);
-    let moment = when.at.as_ref().is_some_and(|moments| moments.due(&package.opened_at, situation.clock));
+    let opened_at = package.opened_at.at(situation.clock.timestamp()).to_zoned(situation.clock.time_zone().clone());
+    let moment = when.at.as_ref().is_some_and(|moments| moments.due(&opened_at, situation.clock));
     let marked = when.marker.is_some() && situation.marker && !situation.settling;
     let quiet_at = when.quiet.map(|quiet| package.last_added + quiet);
     let quiet = quiet_at.is_some_and(|at| situation.now >= at) && !situation.settling;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use jiff::Zoned;
 
-use self::renaming::Content;
+use self::by_upload::ByUpload;
 use super::beneath::{Offline, Probe};
 use super::classifier::{Classifier, Kind};
 use super::dedup::{DedupDecision, judge};
@@ -27,8 +27,11 @@ use crate::model::LedgerEntry;
 use crate::model::UploadId;
 use masv_platform::FileIdentity;
 use masv_rules::composed;
-use masv_rules::{Ready, Rule};
+use masv_rules::{AfterComplete, Ready, Rule};
 
+pub use self::renaming::Said;
+
+mod by_upload;
 mod companions;
 mod renaming;
 mod waiting;
@@ -64,8 +67,7 @@ pub struct Planner {
     comparing: BTreeSet<Arc<Path>>,
     /// What files held that were compared, as long as they look like this.
     contents: HashMap<Arc<Path>, (FileIdentity, String)>,
-    /// Files that were sent and are no longer at their path, by what survives a renaming.
-    departed: HashMap<Content, PathBuf>,
+    by_upload: ByUpload,
     no_group: Arc<str>,
 }
 
@@ -74,6 +76,7 @@ impl Planner {
     #[must_use]
     pub fn new(sieve: Classifier, surroundings: Surroundings) -> Self {
         let rule = sieve.rule();
+        let by_upload = ByUpload::new(!matches!(rule.after.complete, AfterComplete::Keep));
         let settling = Settling::new(SettleTimes { seen: rule.settle, unseen: rule.settle_unseen });
         Self {
             sieve,
@@ -89,7 +92,7 @@ impl Planner {
             decomposed: HashMap::new(),
             comparing: BTreeSet::new(),
             contents: HashMap::new(),
-            departed: HashMap::new(),
+            by_upload,
             no_group: Arc::from(""),
         }
     }
@@ -130,7 +133,7 @@ impl Planner {
             self.drop_path(path);
             self.listing.remove(path);
             self.manifests.remove(path);
-            self.note_departed(path, known);
+            self.by_upload.change(path, known.verdict, None);
             self.decomposed.remove(&*composed(path));
             self.comparing.remove(path);
             self.contents.remove(path);
@@ -161,7 +164,7 @@ impl Planner {
         let Some(Known { identity, kind: Kind::Item, .. }) = self.inventory.get(path) else { return };
         let identity = *identity;
         let verdict = judge(self.sieve.rule(), entry, &identity, self.content_of(path));
-        self.inventory.set_verdict(path, verdict);
+        self.set_verdict(path, verdict);
         if verdict == DedupDecision::Comparing {
             self.comparing.insert(Arc::clone(path));
         } else {
@@ -221,10 +224,7 @@ impl Planner {
     /// Takes in such a look, and what it found of the file's writers.
     pub fn confirm(&mut self, now: Duration, path: &Arc<Path>, probe: Probe, writing: Writing) {
         match probe {
-            Probe::Gone => {
-                self.inventory.remove(path);
-                self.drop_path(path);
-            }
+            Probe::Gone => self.taken_away(path),
             Probe::Unreadable(reason) => self.settling.hold(now, path, Hold::Unreadable(reason)),
             Probe::Readable(identity) if self.is_something_else(path, &identity) => self.taken_away(path),
             Probe::Readable(identity) => {
@@ -271,8 +271,7 @@ impl Planner {
                 false
             }
             Probe::Gone => {
-                self.inventory.remove(path);
-                self.drop_path(path);
+                self.taken_away(path);
                 false
             }
         }
@@ -342,15 +341,15 @@ impl Planner {
     }
 
     /// An upload has the file now.
-    pub fn sent_with(&mut self, path: &Path, upload: UploadId) {
-        self.inventory.set_verdict(path, DedupDecision::InUpload(Some(upload)));
+    pub fn sent_with(&mut self, path: &Arc<Path>, upload: UploadId) {
+        self.set_verdict(path, DedupDecision::InUpload(Some(upload)));
         self.contents.remove(path);
         self.drop_path(path);
     }
 
     /// The file counts as sent.
-    pub fn skip(&mut self, path: &Path) {
-        self.inventory.set_verdict(path, DedupDecision::Skipped);
+    pub fn skip(&mut self, path: &Arc<Path>) {
+        self.set_verdict(path, DedupDecision::Skipped);
         self.drop_path(path);
     }
 
@@ -361,7 +360,9 @@ impl Planner {
 
     /// The file was removed or moved away by the agent itself, or is to be found anew.
     pub fn taken_away(&mut self, path: &Path) {
-        self.inventory.remove(path);
+        if let Some((path, known)) = self.inventory.remove(path) {
+            self.by_upload.change(&path, known.verdict, None);
+        }
         self.drop_path(path);
     }
 
@@ -377,24 +378,17 @@ impl Planner {
         self.settling.next_look().into_iter().chain(blocks).min()
     }
 
-    /// The files of an upload that are here.
+    /// The files here that an upload which is not complete has.
     #[must_use]
-    pub fn files_in(&self, is_one: impl Fn(UploadId) -> bool) -> Vec<Arc<Path>> {
-        let in_upload = self
-            .inventory
-            .files()
-            .filter(|(_, known)| matches!(known.verdict, Some(DedupDecision::InUpload(Some(id))) if is_one(id)));
-        in_upload.map(|(path, _)| Arc::clone(path)).collect()
+    pub fn files_in(&self, id: UploadId) -> Vec<Arc<Path>> {
+        self.by_upload.claimed(id).cloned().collect()
     }
 
-    /// The files that were sent and are still here under their own names, with the upload they were sent in.
-    #[must_use]
-    pub fn sent_files(&self) -> Vec<(Arc<Path>, UploadId)> {
-        let sent = self.inventory.files().filter_map(|(path, known)| match known.verdict {
-            Some(DedupDecision::Sent(Some(id))) if known.target.is_none() => Some((Arc::clone(path), id)),
-            _ => None,
-        });
-        sent.collect()
+    /// The files that were sent, are still here under their own names, and with which something is to be done, by the upload
+    /// that they were sent in.
+    pub fn sent_files(&self) -> impl Iterator<Item = (UploadId, BTreeSet<Arc<Path>>)> {
+        let own_name = |path: &&Arc<Path>| self.inventory.get(path).is_some_and(|known| known.target.is_none());
+        self.by_upload.sent().map(move |(id, files)| (id, files.iter().filter(own_name).cloned().collect()))
     }
 
     /// All files that may have to be sent.
@@ -441,6 +435,12 @@ impl Planner {
                 && self.groups.get(path).unwrap_or(&self.no_group) == group
                 && self.inventory.get(path).is_some_and(|known| known.kind == Kind::Item)
         })
+    }
+
+    fn set_verdict(&mut self, path: &Arc<Path>, verdict: DedupDecision) {
+        if let Some(before) = self.inventory.set_verdict(path, verdict) {
+            self.by_upload.change(path, before, Some(verdict));
+        }
     }
 
     fn drop_path(&mut self, path: &Path) {

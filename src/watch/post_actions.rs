@@ -1,6 +1,6 @@
 //! After-actions: what happens to source files once the cloud has their package, or their upload has failed.
 //!
-//! **In**: an [`Errand`] for the files of one upload. **Out**: what became of each. Blocks; a worker of its own runs
+//! **In**: an [`Errand`] for the files of some uploads. **Out**: what became of each. Blocks; a worker of its own runs
 //! them one after the other, since a move to another file system takes as long as copying does.
 //!
 //! **Guarantees.** Those of [`super::relocate`]; besides, a file that somebody holds open for writing waits, and one that is
@@ -18,6 +18,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::beneath;
 use super::describe;
@@ -30,6 +31,8 @@ use masv_rules::OWN_PREFIX;
 
 /// Bytes of a reason that is read to see whether it is written already.
 const LONGEST_REASON: u64 = 64 << 10;
+/// So long after it was asked who writes it is asked again.
+const STALE: Duration = Duration::from_secs(1);
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,15 +56,13 @@ pub struct Handled {
     pub markers: Vec<PathBuf>,
 }
 
-/// The files of one upload and what to do with them.
+/// The files of some uploads and what to do with them.
 #[derive(Debug, Clone)]
 pub struct Errand {
     /// The watched folder.
     pub root: PathBuf,
-    /// What to do.
-    pub action: Action,
-    /// With which files.
-    pub files: Vec<Handled>,
+    /// What to do, and with which files.
+    pub works: Vec<(Action, Vec<Handled>)>,
     /// How many names of an emptied folder's path stay: 1 keeps the folders directly in the watched folder.
     pub keeps_levels: usize,
 }
@@ -89,22 +90,35 @@ pub struct Progress<'a> {
 
 /// Carries out an errand. `events` are those of the watched folder: they tell who writes.
 pub fn carry_out(errand: &Errand, events: &FsEvents, progress: &Progress<'_>) -> Vec<(Arc<Path>, Fate)> {
+    let all: Vec<(&Action, &Handled)> =
+        errand.works.iter().flat_map(|(action, files)| files.iter().map(move |file| (action, file))).collect();
     let root = match beneath::open_root(&errand.root) {
         Ok(root) => root,
         Err(offline) => {
-            let later = |file: &Handled| (Arc::clone(&file.relative), Fate::Later(offline.to_string()));
-            return errand.files.iter().map(later).collect();
+            let later = |(_, file): (_, &Handled)| (Arc::clone(&file.relative), Fate::Later(offline.to_string()));
+            return all.into_iter().map(later).collect();
         }
     };
-    let files: Vec<_> = errand.files.iter().map(|file| (&*file.relative, file.sent.identity)).collect();
-    let writing = is_being_written(events, &root, &files);
-    let work = Work { errand, root, targets: RefCell::default() };
-    let mut results = Vec::with_capacity(errand.files.len());
+    let mut work = Work { root, targets: RefCell::default(), action: &Action::Delete };
+    let mut results = Vec::with_capacity(all.len());
     let mut emptied: BTreeSet<PathBuf> = BTreeSet::new();
-    for (file, writing) in errand.files.iter().zip(writing) {
-        let result = match writing {
-            Writing::By(who) => Fate::Later(format!("is held open for writing by {who}")),
-            Writing::No | Writing::Unseen(_) => work.one(file, progress),
+    let (mut asked_at, mut writing) = (Instant::now(), Vec::new());
+    for (at, (action, file)) in all.iter().enumerate() {
+        if !std::ptr::eq(work.action, *action) {
+            work.action = action;
+            work.targets.take();
+        }
+        // A copy to another file system takes its time: what was known of writers before it is known no more.
+        if at == 0 || asked_at.elapsed() > STALE {
+            let left: Vec<_> = all[at..].iter().map(|(_, file)| (&*file.relative, file.sent.identity)).collect();
+            asked_at = Instant::now();
+            writing = is_being_written(events, &work.root, &left);
+            writing.reverse();
+        }
+        let result = match writing.pop() {
+            Some(Writing::By(who)) => Fate::Later(format!("is held open for writing by {who}")),
+            Some(Writing::No | Writing::Unseen(_)) => work.one(file, progress),
+            None => Fate::Later("nobody can tell who writes to it".to_owned()),
         };
         if result == Fate::Done {
             file.markers.iter().for_each(|marker| work.take_along(marker));
@@ -122,7 +136,7 @@ pub fn carry_out(errand: &Errand, events: &FsEvents, progress: &Progress<'_>) ->
 
 /// An errand under way, with the folders that it works in held open.
 struct Work<'a> {
-    errand: &'a Errand,
+    action: &'a Action,
     root: Folder,
     /// By their paths below the folder that files are moved into.
     targets: RefCell<HashMap<PathBuf, Rc<Target>>>,
@@ -138,7 +152,7 @@ impl Work<'_> {
                 let held = match held {
                     Held::Hidden(name) => Held::Hidden(above.join(name)),
                     // What failed to be sent is kept anyway.
-                    Held::Moved(_) if matches!(self.errand.action, Action::Quarantine(..)) => return Ok(()),
+                    Held::Moved(_) if matches!(self.action, Action::Quarantine(..)) => return Ok(()),
                     moved @ Held::Moved(_) => moved,
                 };
                 (progress.hold)(&file.relative, found, held).map_err(Refused::Unkept)
@@ -154,7 +168,7 @@ impl Work<'_> {
 
     fn act(&self, file: &Handled, told: &Told<'_>) -> Result<(), Refused> {
         let place = Place::beneath(&self.root, &file.relative)?;
-        match &self.errand.action {
+        match self.action {
             Action::Delete => match told.hold {
                 Some(hold) => relocate::hide(&place, &file.sent, hold),
                 None => relocate::remove(&place, &file.sent),
@@ -237,7 +251,7 @@ impl Work<'_> {
         let taken = || {
             let place = Place::beneath(&self.root, marker)?;
             let state = Sent { identity: place.look()?.identity, checksum: None };
-            match &self.errand.action {
+            match self.action {
                 Action::Delete => relocate::remove(&place, &state),
                 Action::Move(folder) | Action::Quarantine(folder, _) => {
                     let nobody = Told { name: &|_| {}, copied: &|_, _| {}, hold: None };

@@ -39,6 +39,13 @@ use crate::store::{Store, StoreError};
 use masv_platform::unless_hurried;
 use masv_rules::{Poll, Rule};
 
+/// With more files on their way than this, deciding about all of them takes its time: between one pass and the next it rests
+/// for some times as long, and what happens meanwhile is decided about at once.
+const MANY: usize = 1_000;
+/// See [`MANY`].
+const REST_FACTOR: u32 = 4;
+/// It rests no longer than this: orders wait as well.
+const LONGEST_REST: Duration = Duration::from_secs(2);
 /// What failed in the agent itself is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -155,7 +162,7 @@ impl Runner {
         let native = rule.poll == Poll::Auto;
         Self {
             hints: Arc::new(FsEvents::new(&rule.watch, native, parts.file_system)),
-            ship: submit::State::new(&rule),
+            ship: submit::State::new(),
             anchors: Anchors::default(),
             rule,
             sieve: parts.sieve,
@@ -201,7 +208,12 @@ impl Runner {
         self.begin().await;
         self.note_failures(false).await;
         loop {
+            let began = self.shared.now();
             let wake = self.pass().await;
+            let took = self.shared.now().saturating_sub(began);
+            if self.shared.desk().settling().count() > MANY {
+                tokio::time::sleep((took * REST_FACTOR).min(LONGEST_REST)).await;
+            }
             self.wait(wake).await;
         }
     }

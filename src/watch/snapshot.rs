@@ -136,16 +136,14 @@ impl Snapshot {
         }
     }
 
-    /// Notes what is to be done with a file.
-    pub fn set_verdict(&mut self, path: &Path, verdict: DedupDecision) {
-        if let Some(known) = self.files.get_mut(path) {
-            known.verdict = Some(verdict);
-        }
+    /// Notes what is to be done with a file; returns what was before, if there is such a file.
+    pub fn set_verdict(&mut self, path: &Path, verdict: DedupDecision) -> Option<Option<DedupDecision>> {
+        self.files.get_mut(path).map(|known| known.verdict.replace(verdict))
     }
 
     /// The file is no longer there.
-    pub fn remove(&mut self, path: &Path) -> Option<Known> {
-        self.files.remove(path)
+    pub fn remove(&mut self, path: &Path) -> Option<(Arc<Path>, Known)> {
+        self.files.remove_entry(path)
     }
 
     /// All files, by path.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use jiff::{Timestamp, Zoned};
 
 use super::package::Gate;
+use crate::model::KeptMoment;
 use masv_rules::{Per, Rule, Schedule};
 
 /// A schedule is asked at least this often, since the wall clock may be set.
@@ -22,6 +23,8 @@ pub const ASK_SCHEDULE: Duration = Duration::from_secs(60);
 pub struct Run {
     /// When it began, since the start.
     pub started: Duration,
+    /// The wall clock then.
+    at: Timestamp,
     /// It ends then at the latest.
     deadline: Duration,
 }
@@ -39,14 +42,15 @@ pub struct Orders {
 #[derive(Debug)]
 pub struct Keeper {
     run: Option<Run>,
-    looked_until: Zoned,
+    /// See [`Keeper::new`].
+    looked_until: KeptMoment,
 }
 
 impl Keeper {
     /// `looked_until` is up to when the moments of the schedule have been followed.
     #[must_use]
-    pub fn new(looked_until: Zoned) -> Self {
-        Self { run: None, looked_until }
+    pub fn new(looked_until: Timestamp) -> Self {
+        Self { run: None, looked_until: KeptMoment::new("how far a schedule was followed", looked_until) }
     }
 
     /// Whether packages may be made now, and when to ask again. `settling` tells whether files that were there when a
@@ -75,9 +79,11 @@ impl Keeper {
             Schedule::Windows(_) if rule.schedule.open_at(clock) => (Gate::Open, None),
             Schedule::Windows(_) => (Gate::Closed, opens()),
             Schedule::Moments(_) => {
-                if self.run.is_none() && rule.schedule.due(&self.looked_until, clock) {
-                    self.run = Some(Run { started: now, deadline: now + rule.package.max_wait });
-                    self.looked_until = clock.clone();
+                let at = clock.timestamp();
+                let looked_until = self.looked_until.at(at).to_zoned(clock.time_zone().clone());
+                if self.run.is_none() && rule.schedule.due(&looked_until, clock) {
+                    self.run = Some(Run { started: now, at, deadline: now + rule.package.max_wait });
+                    *self = Self { run: self.run, ..Self::new(at) };
                 }
                 match self.run {
                     None => (Gate::Closed, opens()),
@@ -106,6 +112,25 @@ impl Keeper {
             return None;
         }
         self.run = None;
-        Some(self.looked_until.timestamp())
+        Some(run.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::tests::simulation::rule;
+
+    /// The agent was a month ahead while a moment passed, then right: nothing was sent until that date.
+    #[test]
+    fn a_schedule_that_was_followed_ahead_of_time_goes_on() {
+        let rule = rule("schedule: '0 18 * * *'");
+        let clock = |text: &str| text.parse::<Timestamp>().unwrap().to_zoned(rule.time_zone.clone());
+        let mut keeper = Keeper::new("2026-12-24T18:00:00Z".parse().unwrap());
+        let mut gate = |seconds: u64, text: &str| {
+            keeper.gate(Duration::from_secs(seconds), &clock(text), &rule, Orders::default(), &|_| false).0
+        };
+        assert_eq!(gate(0, "2026-11-24T17:59:00Z"), Gate::Closed);
+        assert_ne!(gate(60, "2026-11-24T18:00:01Z"), Gate::Closed, "the moment between two looks counts");
     }
 }

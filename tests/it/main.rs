@@ -5,6 +5,7 @@
 mod access;
 mod beneath;
 mod browser;
+mod clocks;
 mod command_line;
 mod control;
 mod crashes;
@@ -14,6 +15,7 @@ mod download;
 mod download_kills;
 mod faults;
 mod fuzz;
+mod history;
 mod hub;
 mod inbox;
 mod kills;

@@ -1,5 +1,6 @@
 //! The rule's task and what after-actions have taken away: looked at once more when a late writer would have shown.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::{RETRY, Runner, describe};
-use crate::model::TakenAway;
+use crate::model::{DueSpan, Held, TakenAway};
 use crate::store::StoreError;
 use crate::watch::aftercare::{Ending, look_after};
 use crate::watch::relocate::Refused;
@@ -17,14 +18,32 @@ use masv_rules::Per;
 /// So long a file that was taken away is looked after at least.
 pub(super) const SHORTEST_CARE: Duration = Duration::from_secs(60);
 
-type Endings = Vec<(TakenAway, Result<Ending, Refused>)>;
-type Results = Result<Endings, JoinError>;
+/// Between one look and the next: each is at all that has become due by then.
+const REST: Duration = Duration::from_secs(1);
+/// Files looked at between one change of the database and the next.
+const PAGE: u32 = 256;
+/// Failures told of after one look; of more, these stand for all.
+const MOST_TOLD: usize = 10;
 
-/// What is looked after.
+type Results = Result<Result<Looked, StoreError>, JoinError>;
+
+/// What a look at what was taken away has found.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// Files that were written to: where they were dropped, and where they are again.
+    returned: Vec<(PathBuf, PathBuf)>,
+    /// What went wrong.
+    failed: Vec<String>,
+    /// Files that stay as they are until the next look.
+    kept: u64,
+}
+
+/// When what was taken away is looked at.
 #[derive(Debug, Default)]
 pub(super) struct Aftercare {
-    taken: Vec<TakenAway>,
-    running: Option<JoinHandle<Endings>>,
+    /// When the first of it is due.
+    due_at: Option<Timestamp>,
+    running: Option<JoinHandle<Result<Looked, StoreError>>>,
     not_before: Option<Duration>,
 }
 
@@ -48,24 +67,26 @@ impl Runner {
         self.shortest_care.max(self.rule.settle)
     }
 
-    /// Reads what is to be looked after.
+    /// Reads when something is to be looked after.
     pub(super) async fn read_taken_away(&mut self) -> Result<(), StoreError> {
-        self.aftercare.taken = self.store.taken_away(&self.rule.name).await?;
+        self.aftercare.due_at = self.store.next_taken_away(&self.rule.name).await?;
         Ok(())
+    }
+
+    /// The same; what cannot be read now is read later.
+    pub(super) async fn plan_care(&mut self) {
+        if let Err(error) = self.read_taken_away().await {
+            self.aftercare.due_at = Some(Timestamp::now());
+            self.aftercare.not_before = Some(self.shared.now() + RETRY);
+            self.problem("store", describe(&error)).await;
+        }
     }
 
     /// When something is due, as time since the start.
     pub(super) fn next_care(&self) -> Option<Duration> {
-        if self.aftercare.running.is_some() {
-            return None;
-        }
-        let (clock, now, care) = (Timestamp::now(), self.shared.now(), self.care());
-        let due = self.aftercare.taken.iter().map(|taken| {
-            // A clock that was set back must not hide a file for weeks.
-            let wait = Duration::try_from(taken.due_at.duration_since(clock)).unwrap_or_default().min(care);
-            now + wait
-        });
-        due.min().map(|due| self.aftercare.not_before.map_or(due, |not_before| due.max(not_before)))
+        let due_at = self.aftercare.due_at.filter(|_| self.aftercare.running.is_none())?;
+        let due = self.shared.now() + DueSpan::at(Timestamp::now(), self.care()).wait_for(due_at);
+        Some(self.aftercare.not_before.map_or(due, |not_before| due.max(not_before)))
     }
 
     /// Begins to look at what is due.
@@ -73,65 +94,86 @@ impl Runner {
         if self.next_care().is_none_or(|due| due > self.shared.now()) {
             return;
         }
-        let (clock, far) = (Timestamp::now(), Timestamp::now() + self.care());
-        let due = |taken: &&TakenAway| taken.due_at <= clock || taken.due_at > far;
-        let due: Vec<TakenAway> = self.aftercare.taken.iter().filter(due).cloned().collect();
         let (events, store, rule) = (Arc::clone(&self.hints), self.store.clone(), Arc::clone(&self.rule));
-        let (runtime, keeps) = (tokio::runtime::Handle::current(), self.keeps_levels());
+        let (runtime, keeps, care) = (tokio::runtime::Handle::current(), self.keeps_levels(), self.care());
         self.aftercare.running = Some(tokio::task::spawn_blocking(move || {
-            let look = |taken: TakenAway| {
-                // It is new when it is back, whatever was sent of it.
-                let returning = || {
-                    let forgotten = runtime.block_on(store.ledger_forget(&rule.name, Some(&taken.path)));
-                    forgotten.map(drop).map_err(|error| Refused::Unkept(describe(&error)))
-                };
-                let root = Folder::open(&taken.root).map_err(Refused::at_target("open"));
-                let ending = root.and_then(|root| look_after(&root, &events, &taken, keeps, &returning));
-                (taken, ending)
-            };
-            due.into_iter().map(look).collect()
+            let due = DueSpan::at(Timestamp::now(), care);
+            let (mut looked, mut after) = (Looked::default(), None);
+            loop {
+                let page = store.taken_away(&rule.name, due, after.as_ref(), PAGE);
+                let page = runtime.block_on(page)?;
+                let Some(last) = page.last() else { return Ok(looked) };
+                after = Some(last.held.clone());
+                let mut over = Vec::with_capacity(page.len());
+                for taken in page {
+                    // It is new when it is back, whatever was sent of it.
+                    let returning = || {
+                        let forgotten = runtime.block_on(store.ledger_forget(&rule.name, Some(&taken.path)));
+                        forgotten.map(drop).map_err(|error| Refused::Unkept(describe(&error)))
+                    };
+                    let root = Folder::open(&taken.root).map_err(Refused::at_target("open"));
+                    let ending = root.and_then(|root| look_after(&root, &events, &taken, keeps, &returning));
+                    over.extend(looked.take(taken, ending));
+                }
+                runtime.block_on(store.let_go(&rule.name, over))?;
+            }
         }));
     }
 
-    /// Notes what became of files that were looked after.
+    /// Tells what became of files that were looked after.
     pub(super) async fn looked_after(&mut self, results: Results) {
-        self.aftercare.not_before = Some(self.shared.now() + RETRY);
-        let results = match results {
-            Ok(results) => results,
-            Err(error) => return self.problem("after", describe(&error)).await,
+        let looked = match results {
+            Ok(Ok(looked)) => looked,
+            Ok(Err(error)) => return self.care_failed("store", &error).await,
+            Err(error) => return self.care_failed("after", &error).await,
         };
-        for (taken, ending) in results {
-            match ending {
-                Ok(Ending::Over) => {}
-                Ok(Ending::Returned(path)) => {
-                    let (was, is) = (taken.path.display(), path.display());
-                    let what =
-                        format!("{was} was written to after it had been sent: it is back as {is}, and is sent anew");
-                    self.problem("after", what).await;
-                    self.looks.next_full = Duration::ZERO;
-                }
-                Ok(Ending::Written(who)) => {
-                    tracing::debug!(path = %taken.path.display(), who, "a sent file is still open for writing; it is kept");
-                    continue;
-                }
-                Err(error) => {
-                    self.problem("after", format!("{}: {}", taken.path.display(), describe(&error))).await;
-                    continue;
-                }
-            }
-            if let Err(error) = self.store.let_go(&self.rule.name, &taken.held).await {
-                return self.problem("store", describe(&error)).await;
-            }
-            self.aftercare.taken.retain(|kept| kept.held != taken.held);
+        let rest = if looked.kept > 0 { RETRY } else { REST };
+        self.aftercare.not_before = Some(self.shared.now() + rest);
+        for (was, is) in looked.returned {
+            let (was, is) = (was.display(), is.display());
+            let what = format!("{was} was written to after it had been sent: it is back as {is}, and is sent anew");
+            self.problem("after", what).await;
+            self.looks.next_full = Duration::ZERO;
         }
-        if self.aftercare.taken.is_empty() {
-            self.aftercare.not_before = None;
+        for failed in looked.failed {
+            self.problem("after", failed).await;
         }
+        self.plan_care().await;
+    }
+
+    async fn care_failed(&mut self, code: &'static str, error: &(dyn std::error::Error + Sync)) {
+        self.aftercare.not_before = Some(self.shared.now() + RETRY);
+        self.problem(code, describe(error)).await;
     }
 
     /// How many names of an emptied folder's path stay: folders directly in the watched folder belong to whoever drops into
     /// them, unless they are what is dropped.
     pub(super) fn keeps_levels(&self) -> usize {
         if self.rule.package.per == Per::Folder { 0 } else { 1 }
+    }
+}
+
+impl Looked {
+    /// Notes what became of a file; returns where it was held if it need not be looked after any more.
+    fn take(&mut self, taken: TakenAway, ending: Result<Ending, Refused>) -> Option<Held> {
+        match ending {
+            Ok(Ending::Over) => Some(taken.held),
+            Ok(Ending::Returned(path)) => {
+                self.returned.push((taken.path, path));
+                Some(taken.held)
+            }
+            Ok(Ending::Written(who)) => {
+                tracing::debug!(path = %taken.path.display(), who, "a sent file is still open for writing; it is kept");
+                self.kept += 1;
+                None
+            }
+            Err(error) => {
+                if self.failed.len() < MOST_TOLD {
+                    self.failed.push(format!("{}: {}", taken.path.display(), describe(&error)));
+                }
+                self.kept += 1;
+                None
+            }
+        }
     }
 }

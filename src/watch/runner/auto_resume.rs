@@ -68,7 +68,10 @@ impl Runner {
         let rule = Some(self.rule.name.clone());
         let filter = UploadFilter { states: vec![State::Error], rule, ..UploadFilter::default() };
         let failed = self.store.uploads(filter).await?;
+        let now = self.shared.now();
         self.reviving.gone.retain(|id, _| failed.iter().any(|upload| upload.id == *id));
+        // What went well for as long as it would be waited for begins with short waits again.
+        self.reviving.tried.retain(|_, (allowed, wait)| now < *allowed + *wait);
         for upload in failed {
             match self.remedy(&upload).await? {
                 Remedy::None => {}

@@ -1,75 +1,79 @@
 //! The rule's task and the ledger: what is fresh is judged by it, what happens to uploads is followed in it.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-
 use super::{RETRY, Runner, describe};
-use crate::model::{LedgerEntry, Outcome};
-use crate::store::StoreError;
+use crate::model::Outcome;
+use crate::store::{LedgerAnswer, LedgerQuestion, StoreError};
 use crate::watch::classifier::Kind;
 use crate::watch::dedup::{DedupDecision, forgets_when_gone};
+use crate::watch::planner::Said;
 use crate::watch::snapshot::Known;
 use masv_platform::FileIdentity;
 use masv_rules::Existing;
 
-/// More fresh files than this, and reading the whole ledger is cheaper than asking for each.
-const MOST_SINGLE: usize = 64;
-/// Changes of the ledger at the same time: they share a flush of the disk.
-const AT_ONCE: usize = 64;
+/// Paths that the ledger is asked about at once.
+const AT_ONCE: usize = 500;
+/// The same for reading it page by page.
+const PAGE: u32 = 500;
 
 impl Runner {
     /// Judges fresh files. What can not be judged now is judged when the ledger can be read again.
     pub(super) async fn judge(&mut self, fresh: &[Arc<Path>]) {
         if fresh.is_empty() || self.books.read_at.is_some() {
-            return; // The whole ledger is about to be read, and everything judged by it.
-        }
-        if fresh.len() > MOST_SINGLE {
-            self.books.read_at = Some(Duration::ZERO);
-            return;
+            return; // Everything is about to be judged.
         }
         // A file that was sent and is dropped again is due for its after-action again.
         self.aftermath.look_again();
-        for path in fresh {
-            match self.entry_of(path).await {
-                Ok(entry) => {
-                    let (now, clock) = (self.shared.now(), self.clock());
-                    if entry.as_ref().is_some_and(|entry| entry.outcome == Outcome::Claimed) {
-                        self.reviving.look_again();
-                    }
-                    self.shared.desk().judge(now, &clock, path, entry.as_ref());
+        if let Err(error) = self.judge_by_ledger(fresh).await {
+            self.ledger_fails(&error).await;
+        }
+    }
+
+    /// Judges files by what the ledger says of them. Of one that was sent from another path and renamed since it says from
+    /// now on that it counts as sent.
+    async fn judge_by_ledger(&mut self, paths: &[Arc<Path>]) -> Result<(), StoreError> {
+        for paths in paths.chunks(AT_ONCE) {
+            let questions = self.shared.desk().questions(paths);
+            let answers = self.store.ledger_answers(&self.rule.name, questions).await?;
+            let renamed = self.take_answers(&answers);
+            if renamed.is_empty() {
+                continue;
+            }
+            let known = |(path, ..): &(PathBuf, PathBuf, FileIdentity)| LedgerQuestion {
+                path: Arc::from(path.as_path()),
+                renamed: None,
+            };
+            let questions = renamed.iter().map(known).collect();
+            self.store.ledger_renamed(&self.rule.name, renamed).await?;
+            let answers = self.store.ledger_answers(&self.rule.name, questions).await?;
+            self.take_answers(&answers);
+        }
+        Ok(())
+    }
+
+    /// Judges files by the ledger's answers, but for those that were renamed: they are returned.
+    fn take_answers(&mut self, answers: &[LedgerAnswer]) -> Vec<(PathBuf, PathBuf, FileIdentity)> {
+        let (now, clock) = (self.shared.now(), self.clock());
+        let mut desk = self.shared.desk();
+        let mut renamed = Vec::new();
+        for answer in answers {
+            let entry = match desk.said(answer) {
+                Said::Entry(entry) => Some(entry),
+                Said::Nothing => None,
+                Said::RenamedFrom(before) => {
+                    renamed.extend(desk.renamed_to(&answer.path, before));
+                    continue;
                 }
-                Err(error) => return self.ledger_fails(&error).await,
+            };
+            if entry.is_some_and(|entry| entry.outcome == Outcome::Claimed) {
+                self.reviving.look_again();
             }
+            desk.judge(now, &clock, &answer.path, entry);
         }
-    }
-
-    /// What the ledger says of a path. Of a file that was sent from another path and renamed since it says from now on
-    /// that it counts as sent.
-    async fn entry_of(&self, path: &Arc<Path>) -> Result<Option<LedgerEntry>, StoreError> {
-        let entry = self.store.ledger_entry(&self.rule.name, path).await?;
-        let renamed = self.shared.desk().renamed_from(path);
-        let (None, Some((before, identity))) = (&entry, renamed) else { return Ok(entry) };
-        let Some(sent) = self.store.ledger_entry(&self.rule.name, &before).await? else { return Ok(None) };
-        match self.is_renamed(path, &sent) {
-            Some(true) => {
-                self.store.ledger_renamed(&self.rule.name, vec![(path.to_path_buf(), before, identity)]).await?;
-                self.store.ledger_entry(&self.rule.name, path).await
-            }
-            Some(false) => Ok(None),
-            // By what was sent under the other name it is judged whether this is it.
-            None => Ok(Some(sent)),
-        }
-    }
-
-    /// Whether the file at `path`, which looks as if it was renamed, holds what was sent under its name before; `None` while
-    /// that is not found out.
-    fn is_renamed(&self, path: &Path, sent: &LedgerEntry) -> Option<bool> {
-        let Some(checksum) = &sent.checksum else { return Some(true) };
-        self.shared.desk().content_of(path).map(|content| content == checksum)
+        renamed
     }
 
     /// Has the whole ledger read in the next pass.
@@ -95,49 +99,37 @@ impl Runner {
 
     async fn read_ledger(&mut self) -> Result<(), StoreError> {
         self.note_first_start().await?;
-        let mut entries = self.store.ledger(&self.rule.name).await?;
-        let suggested = self.shared.desk().renamed_since(&entries);
-        let (mut renamed, mut unclear) = (Vec::new(), Vec::new());
-        for (path, before, identity) in suggested {
-            let Ok(at) = entries.binary_search_by(|entry| entry.path.as_os_str().cmp(before.as_os_str())) else {
-                continue;
-            };
-            match self.is_renamed(&path, &entries[at]) {
-                Some(true) => renamed.push((path.to_path_buf(), before, identity)),
-                Some(false) => {}
-                None => {
-                    self.shared.desk().suspect_renaming(&identity, before);
-                    unclear.push((path, at));
-                }
-            }
-        }
-        let unclear: Vec<(Arc<Path>, LedgerEntry)> =
-            unclear.into_iter().map(|(path, at)| (path, entries[at].clone())).collect();
-        if !renamed.is_empty() {
-            self.store.ledger_renamed(&self.rule.name, renamed).await?;
-            entries = self.store.ledger(&self.rule.name).await?;
-        }
-        let mut gone: Vec<PathBuf> = Vec::new();
-        {
-            let (now, clock) = (self.shared.now(), self.clock());
-            let mut desk = self.shared.desk();
-            let whole = self.offline.is_none() && desk.inventory().unread().is_empty();
-            let mut by_path: HashMap<&Path, &LedgerEntry> = entries.iter().map(|entry| (&*entry.path, entry)).collect();
-            by_path.extend(unclear.iter().map(|(path, entry)| (&**path, entry)));
-            for path in desk.candidates() {
-                desk.judge(now, &clock, &path, by_path.get(&*path).copied());
-            }
-            if whole {
-                let absent = entries.iter().filter(|entry| {
-                    forgets_when_gone(&self.rule, entry.outcome) && !desk.inventory().contains(&entry.path)
-                });
-                gone.extend(absent.map(|entry| entry.path.clone()));
-            }
-        }
+        let candidates = self.shared.desk().candidates();
+        self.judge_by_ledger(&candidates).await?;
         self.books.read_at = None;
         self.aftermath.look_again();
         self.reviving.look_again();
-        self.forget(&gone).await
+        self.forget_absent().await
+    }
+
+    /// Forgets what was cancelled, or may be sent again, and of which the file is gone.
+    async fn forget_absent(&mut self) -> Result<(), StoreError> {
+        if self.offline.is_some() || !self.shared.desk().inventory().unread().is_empty() {
+            return Ok(());
+        }
+        let mut after: Option<PathBuf> = None;
+        loop {
+            let page = if self.rule.resend {
+                self.store.ledger_page(&self.rule.name, after.as_deref(), PAGE).await?
+            } else {
+                self.store.ledger_page_cancelled(&self.rule.name, after.as_deref(), PAGE).await?
+            };
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.path.clone());
+            let absent: Vec<PathBuf> = {
+                let desk = self.shared.desk();
+                let absent = page.into_iter().filter(|entry| {
+                    forgets_when_gone(&self.rule, entry.outcome) && !desk.inventory().contains(&entry.path)
+                });
+                absent.map(|entry| entry.path).collect()
+            };
+            self.forget(absent).await?;
+        }
     }
 
     /// Notes the rule's very first start; what is there already counts as sent if the rule says so.
@@ -172,21 +164,16 @@ impl Runner {
         };
         let paths: Vec<PathBuf> =
             gone.iter().filter(|(_, known)| forgets(known)).map(|(path, _)| path.to_path_buf()).collect();
-        if let Err(error) = self.forget(&paths).await {
+        if let Err(error) = self.forget(paths).await {
             self.ledger_fails(&error).await;
         }
     }
 
-    async fn forget(&self, paths: &[PathBuf]) -> Result<(), StoreError> {
-        let forgets = paths.iter().cloned().map(|path| {
-            let (store, rule) = (self.store.clone(), Arc::clone(&self.rule));
-            async move { store.ledger_forget(&rule.name, Some(&path)).await }
-        });
-        let mut forgets = futures_util::stream::iter(forgets).buffer_unordered(AT_ONCE);
-        while let Some(forgotten) = forgets.next().await {
-            forgotten?;
+    async fn forget(&self, paths: Vec<PathBuf>) -> Result<(), StoreError> {
+        if paths.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.store.ledger_forget_files(&self.rule.name, paths).await
     }
 
     /// Looks up what became of the uploads that there is news of.
@@ -202,7 +189,10 @@ impl Runner {
             self.reviving.look_again();
         }
         self.note_failures(!news.failed.is_empty()).await;
-        let files = self.shared.desk().files_in(|id| news.completed.contains(&id));
+        let files: Vec<Arc<Path>> = {
+            let desk = self.shared.desk();
+            news.completed.iter().flat_map(|id| desk.files_in(*id)).collect()
+        };
         self.judge(&files).await;
         self.aftermath.look_again();
     }

@@ -35,8 +35,7 @@ impl State {
         record: Option<&RuleRecord>,
     ) -> Result<(), StoreError> {
         if let Some(record) = record {
-            let last = record.last_run_at.unwrap_or(record.first_seen_at);
-            self.keeper = Keeper::new(last.to_zoned(rule.time_zone.clone()));
+            self.keeper = Keeper::new(record.last_run_at.unwrap_or(record.first_seen_at));
         }
         if !matches!(rule.finalize, Finalize::Open(_)) {
             return Ok(());
@@ -51,7 +50,7 @@ impl State {
                 files: upload.totals.files,
                 bytes: upload.totals.bytes,
                 last_added: Duration::ZERO,
-                opened_at: created,
+                opened_at: OpenPackage::opened(upload.created_at),
                 retry_at: None,
             };
             // Newest first: of two that were open for one group the newer one stays.
@@ -68,15 +67,13 @@ async fn taking_files(store: &Store, rule: &Rule) -> Result<Vec<(Upload, PathBuf
     let filter = UploadFilter { states, rule: Some(rule.name.clone()), ..UploadFilter::default() };
     let mut uploads = store.uploads(filter).await?;
     uploads.retain(|upload| !upload.auto_finalize && !upload.closing);
-    if uploads.is_empty() {
-        return Ok(Vec::new());
+    let mut with_path = Vec::with_capacity(uploads.len());
+    for upload in uploads {
+        if let Some(path) = store.ledger_path_in(&rule.name, upload.id).await? {
+            with_path.push((upload, path));
+        }
     }
-    let ledger = store.ledger(&rule.name).await?;
-    let with_path = uploads.into_iter().filter_map(|upload| {
-        let path = ledger.iter().find(|entry| entry.upload == Some(upload.id))?.path.clone();
-        Some((upload, path))
-    });
-    Ok(with_path.collect())
+    Ok(with_path)
 }
 
 impl Runner {
@@ -161,7 +158,7 @@ impl Runner {
             Err(reason) => Err(Refusal::Template(reason)),
         };
         if let Ok(id) = &result {
-            let opened_at = clock.clone();
+            let opened_at = OpenPackage::opened(clock.timestamp());
             let open = OpenPackage { id: *id, files, bytes, last_added: now, opened_at, retry_at: None };
             self.ship.open.insert(Arc::clone(&shipment.group), open);
         }
@@ -193,16 +190,16 @@ impl Runner {
         let groups: Vec<Arc<str>> = self.ship.open.keys().cloned().collect();
         for group in groups {
             let settling = self.shared.desk().is_settling(&group);
-            let Some(package) = self.ship.open.get(&group).cloned() else { continue };
             let situation = Situation { now, clock, marker: self.ship.ordered, settling };
-            match closes(when, &package, situation) {
-                Ok(()) => match self.close(package.id).await {
+            let Some(package) = self.ship.open.get_mut(&group) else { continue };
+            let id = package.id;
+            match closes(when, package, situation) {
+                Ok(()) => match self.close(id).await {
                     Ok(()) => drop(self.ship.open.remove(&group)),
                     // Removed, complete already, or paused by somebody: asked again as long as it is there.
                     Err(error) => {
                         all_closed = false;
                         next = next.into_iter().chain([now + ASK_SCHEDULE]).min();
-                        let id = package.id;
                         if !self.is_there(id).await {
                             self.ship.open.remove(&group);
                         } else if let Some(package) = self.ship.open.get_mut(&group) {

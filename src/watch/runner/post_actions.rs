@@ -24,6 +24,8 @@ use masv_rules::{AfterComplete, AfterError, MoveTarget, OnChange, Ready, Templat
 const AGAIN: Duration = Duration::from_secs(60);
 /// Files of an upload read at once.
 const PAGE: u32 = 10_000;
+/// Files that are acted on before the rule hears of it; an upload with more is acted on as a whole.
+const MOST_FILES: usize = 256;
 
 type Fates = Vec<(Arc<Path>, Fate)>;
 type Results = Result<Fates, JoinError>;
@@ -58,6 +60,14 @@ impl PostActions {
                 results
             }
             None => std::future::pending().await,
+        }
+    }
+
+    /// These files are gone: nothing is remembered of them.
+    pub(super) fn forget<'a>(&mut self, gone: impl IntoIterator<Item = &'a Arc<Path>>) {
+        for path in gone {
+            self.later.remove(path);
+            self.left_alone.remove(path);
         }
     }
 
@@ -100,50 +110,79 @@ impl Runner {
         self.errand_for_failed().await
     }
 
-    /// The errand for one upload of which sent files are still here.
+    /// The errand for some uploads of which sent files are still here.
     async fn errand_for_sent(&mut self) -> Result<Option<Errand>, StoreError> {
-        if matches!(self.rule.after.complete, AfterComplete::Keep) {
+        let rule = Arc::clone(&self.rule);
+        if matches!(rule.after.complete, AfterComplete::Keep) {
             return Ok(None);
         }
-        let mut by_upload: BTreeMap<UploadId, BTreeSet<Arc<Path>>> = BTreeMap::new();
-        let sent = self.shared.desk().sent_files();
-        for (path, id) in sent {
-            if !self.aftermath.later.contains_key(&path) && !self.is_left_alone(&path) {
-                by_upload.entry(id).or_default().insert(path);
-            }
-        }
-        let Some((id, paths)) = by_upload.into_iter().next() else { return Ok(None) };
-        let files = self.files_of(id).await?;
-        let action = match &self.rule.after.complete {
-            AfterComplete::Move(target) => match self.folder_for(target, &files, &paths) {
-                Ok(folder) => Action::Move(folder),
-                Err(reason) => {
-                    self.try_later(paths.iter());
-                    self.problem("after", reason).await;
-                    return Ok(None);
-                }
-            },
-            _ => Action::Delete,
-        };
-        let mut handled = Vec::with_capacity(paths.len());
-        for path in &paths {
-            let sent = match files.get(&self.rule.watch.join(path)) {
-                Some(file) if file.state == FileState::Done => {
-                    Some(Sent { identity: file.identity, checksum: file.checksum.clone() })
-                }
-                Some(_) => None,
-                // The upload was removed from the list since: the ledger still knows what was sent.
-                None => self.store.ledger_entry(&self.rule.name, path).await?.and_then(|entry| {
-                    let sent = entry.outcome == Outcome::Sent && entry.upload == Some(id);
-                    sent.then_some(Sent { identity: entry.identity, checksum: None })
-                }),
+        let mut errand = self.errand();
+        for (id, paths) in self.sent_uploads() {
+            let files = self.files_of(id).await?;
+            let action = match &rule.after.complete {
+                AfterComplete::Move(target) => match self.folder_for(target, &files, &paths) {
+                    Ok(folder) => Action::Move(folder),
+                    Err(reason) => {
+                        self.try_later(paths.iter());
+                        self.problem("after", reason).await;
+                        continue;
+                    }
+                },
+                _ => Action::Delete,
             };
-            match sent {
-                Some(sent) => handled.push(self.handled(path, sent, &paths)),
-                None => self.try_later([path]),
+            let mut handled = Vec::with_capacity(paths.len());
+            for path in &paths {
+                match self.sent_as(id, path, &files).await? {
+                    Some(sent) => handled.push(self.handled(path, sent, &paths)),
+                    None => self.try_later([path]),
+                }
+            }
+            errand.works.push((action, handled));
+        }
+        Ok(Some(errand).filter(|errand| !errand.works.is_empty()))
+    }
+
+    /// The next uploads of which sent files are here, with those.
+    fn sent_uploads(&self) -> Vec<(UploadId, BTreeSet<Arc<Path>>)> {
+        let desk = self.shared.desk();
+        let is_due = |path: &Arc<Path>| {
+            let identity = desk.inventory().get(path).map(|known| known.identity);
+            let left_alone = identity.is_some() && self.aftermath.left_alone.get(path).copied() == identity;
+            !left_alone && !self.aftermath.later.contains_key(path)
+        };
+        let (mut uploads, mut count) = (Vec::new(), 0);
+        for (id, mut paths) in desk.sent_files() {
+            paths.retain(is_due);
+            if paths.is_empty() {
+                continue;
+            }
+            count += paths.len();
+            uploads.push((id, paths));
+            if count >= MOST_FILES {
+                break;
             }
         }
-        Ok(Some(self.errand(action, handled)))
+        uploads
+    }
+
+    /// What was sent of a file; `None` while that is not known.
+    async fn sent_as(
+        &self,
+        id: UploadId,
+        path: &Arc<Path>,
+        files: &HashMap<PathBuf, File>,
+    ) -> Result<Option<Sent>, StoreError> {
+        match files.get(&self.rule.watch.join(path)) {
+            Some(file) if file.state == FileState::Done => {
+                Ok(Some(Sent { identity: file.identity, checksum: file.checksum.clone() }))
+            }
+            Some(_) => Ok(None),
+            // The upload was removed from the list since: the ledger still knows what was sent.
+            None => Ok(self.store.ledger_entry(&self.rule.name, path).await?.and_then(|entry| {
+                let sent = entry.outcome == Outcome::Sent && entry.upload == Some(id);
+                sent.then_some(Sent { identity: entry.identity, checksum: entry.checksum })
+            })),
+        }
     }
 
     /// The errand for one failed upload of which files are still here.
@@ -152,7 +191,7 @@ impl Runner {
         let rule = Some(self.rule.name.clone());
         let filter = UploadFilter { states: vec![State::Error], rule, ..UploadFilter::default() };
         for upload in self.store.uploads(filter).await? {
-            let paths = self.shared.desk().files_in(|id| id == upload.id);
+            let paths = self.shared.desk().files_in(upload.id);
             let paths: BTreeSet<Arc<Path>> =
                 paths.into_iter().filter(|path| !self.aftermath.later.contains_key(path)).collect();
             let Upload { problem: Some(problem), id, .. } = upload else { continue };
@@ -174,7 +213,8 @@ impl Runner {
                 Some(self.handled(path, sent, &paths))
             });
             let handled = handled.collect();
-            return Ok(Some(self.errand(Action::Quarantine(folder, problem), handled)));
+            let works = vec![(Action::Quarantine(folder, problem), handled)];
+            return Ok(Some(Errand { works, ..self.errand() }));
         }
         Ok(None)
     }
@@ -226,8 +266,8 @@ impl Runner {
         Handled { relative: Arc::clone(path), sent, markers }
     }
 
-    fn errand(&self, action: Action, files: Vec<Handled>) -> Errand {
-        Errand { root: self.rule.watch.clone(), action, files, keeps_levels: self.keeps_levels() }
+    fn errand(&self) -> Errand {
+        Errand { root: self.rule.watch.clone(), works: Vec::new(), keeps_levels: self.keeps_levels() }
     }
 
     fn begin_errand(&mut self, errand: Errand) {
@@ -269,9 +309,7 @@ impl Runner {
             Err(error) => return self.problem("after", describe(&error)).await,
         };
         self.aftermath.look = true;
-        if let Err(error) = self.read_taken_away().await {
-            self.problem("store", describe(&error)).await;
-        }
+        self.plan_care().await;
         for (path, fate) in results {
             match fate {
                 Fate::Done => self.went_away(&path).await,
@@ -286,9 +324,9 @@ impl Runner {
 
     async fn went_away(&mut self, path: &Arc<Path>) {
         self.shared.desk().taken_away(path);
-        self.aftermath.left_alone.remove(path);
+        self.aftermath.forget([path]);
         if self.rule.resend
-            && let Err(error) = self.store.ledger_forget(&self.rule.name, Some(path)).await
+            && let Err(error) = self.store.ledger_forget_files(&self.rule.name, vec![path.to_path_buf()]).await
         {
             self.problem("store", describe(&error)).await;
         }
@@ -305,11 +343,6 @@ impl Runner {
             return self.problem("store", describe(&error)).await;
         }
         self.judge(std::slice::from_ref(path)).await;
-    }
-
-    fn is_left_alone(&self, path: &Arc<Path>) -> bool {
-        let identity = self.shared.desk().inventory().get(path).map(|known| known.identity);
-        self.aftermath.left_alone.get(path).copied() == identity && identity.is_some()
     }
 
     fn try_later<'a>(&mut self, paths: impl IntoIterator<Item = &'a Arc<Path>>) {

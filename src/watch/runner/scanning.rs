@@ -143,6 +143,7 @@ impl Runner {
             }
         };
         let changed = !changes.fresh.is_empty() || !changes.gone.is_empty();
+        self.aftermath.forget(changes.gone.iter().map(|(path, _)| path));
         self.forget_gone(&changes.gone).await;
         self.judge(&changes.fresh).await;
         Ok(changed)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use jiff::Zoned;
+use jiff::{Timestamp, Zoned};
 
 use super::{RETRY, Runner, describe};
 use crate::model::UploadId;
@@ -21,7 +21,7 @@ use crate::watch::settle::Stage;
 use crate::watch::trigger::{Keeper, Orders};
 use crate::watch::upload_sink::SinkError;
 use masv_platform::crash_point;
-use masv_rules::{Finalize, Per, Rule};
+use masv_rules::{Finalize, Per};
 
 /// Packages made in one pass; more are made in the next, so that orders are heard in between.
 const MOST_IN_A_PASS: usize = 512;
@@ -37,9 +37,8 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(rule: &Rule) -> Self {
-        let keeper = Keeper::new(Zoned::now().with_time_zone(rule.time_zone.clone()));
-        Self { open: BTreeMap::new(), ordered: false, keeper }
+    pub(super) fn new() -> Self {
+        Self { open: BTreeMap::new(), ordered: false, keeper: Keeper::new(Timestamp::now()) }
     }
 }
 

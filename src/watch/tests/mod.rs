@@ -2,4 +2,4 @@
 
 mod cases;
 mod random;
-mod simulation;
+pub(super) mod simulation;

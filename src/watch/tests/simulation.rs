@@ -93,7 +93,7 @@ impl Simulation {
             closed: Vec::new(),
             orders: Orders::default(),
             ledger: BTreeMap::new(),
-            keeper: Keeper::new(epoch.clone()),
+            keeper: Keeper::new(epoch.timestamp()),
             followed: epoch.clone(),
             epoch,
             open: BTreeMap::new(),
@@ -116,7 +116,7 @@ impl Simulation {
     pub fn restart(&mut self) {
         let rule = Arc::clone(self.desk.rule());
         self.desk = Planner::new(Classifier::new(rule, &[], &OwnPlaces::default()), Surroundings::default());
-        self.keeper = Keeper::new(self.followed.clone());
+        self.keeper = Keeper::new(self.followed.timestamp());
         for (package, _) in self.open.values_mut() {
             package.last_added = self.now;
             package.retry_at = None;
@@ -257,7 +257,7 @@ impl Simulation {
         let mut files = Vec::new();
         for file in chosen {
             let path = file.relative.to_path_buf();
-            self.desk.sent_with(&path, id);
+            self.desk.sent_with(&file.relative, id);
             let entry = LedgerEntry {
                 path: path.clone(),
                 identity: file.identity,
@@ -271,7 +271,7 @@ impl Simulation {
             files.push((path, file.identity));
         }
         if self.is_open() {
-            let (now, opened_at) = (self.now, self.clock());
+            let (now, opened_at) = (self.now, OpenPackage::opened(self.clock().timestamp()));
             let (open, all) = self.open.entry(Arc::clone(group)).or_insert_with(|| {
                 let open = OpenPackage { id, files: 0, bytes: 0, last_added: now, opened_at, retry_at: None };
                 (open, Made { at: now, files: Vec::new() })
@@ -299,7 +299,7 @@ impl Simulation {
         let mut asks = Vec::new();
         for group in self.open.keys().cloned().collect::<Vec<_>>() {
             let settling = self.desk.is_settling(&group);
-            let (package, all) = &self.open[&group];
+            let Some((package, all)) = self.open.get_mut(&group) else { continue };
             match closes(when, package, Situation { now: self.now, clock, marker: self.ordered, settling }) {
                 Ok(()) => {
                     self.closed.push(Made { at: self.now, files: all.files.clone() });

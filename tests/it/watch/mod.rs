@@ -10,6 +10,6 @@ mod manifests;
 mod open;
 mod places;
 mod scale;
-mod support;
+pub mod support;
 mod whole;
 mod writers;
