@@ -48,6 +48,17 @@ pub enum AgentError {
         /// Why.
         source: std::io::Error,
     },
+    /// The data directory was used, and its database is not there.
+    #[error(
+        "{}/agent.db is missing or empty, but {traces} beside it shows that an agent has worked here: with an empty database it \
+         would send everything that is in the watched folders once more", data_dir.display()
+    )]
+    MemoryLost {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// What shows it.
+        traces: String,
+    },
     /// Another agent uses the data directory.
     #[error("another agent{} uses {}", pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), path.display())]
     Locked {
@@ -97,6 +108,10 @@ impl AgentError {
             Self::Locked { .. } => {
                 Some("stop it with `masv server stop`, or give this one its own --data-dir".to_owned())
             }
+            Self::MemoryLost { traces, .. } => Some(format!(
+                "put the database, or a copy that `masv server backup` has made, in its place; to begin with an empty one, move \
+                 {traces} out of the data directory (the hub's folder can be put back after the first start)"
+            )),
             Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Some(
                 "something else listens there, perhaps another agent: choose another port with --listen, or let the \
                  system choose with --listen http://127.0.0.1:0"

@@ -20,6 +20,7 @@ mod history;
 mod last_rules;
 mod listen;
 mod lock;
+mod memory;
 mod reload;
 mod restore;
 mod run;

@@ -16,16 +16,15 @@ use super::reload::{Reloader, load_at_start};
 use super::restore::{configured_cloud, start_downloads, start_queue};
 use super::settings::Listen;
 use super::supervisor::Supervisor;
-use super::{AgentError, Settings, embedded, history, lock, service};
+use super::{AgentError, Settings, embedded, history, lock, memory, service};
 use crate::api::about::{Delivery, Limitation, limitations_of_own_hub};
 use crate::api::{self, About, ApiState, EventCounts, RulesFile, serve};
 use crate::hooks;
 use crate::model::State;
 use crate::portal_downloads::Inbox;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use crate::watch::{WatchSettings, Watcher};
 use masv_client::CloudSettings;
-use masv_db::DbError;
 use masv_platform::OwnPlaces;
 use masv_protocol::TeamId;
 use masv_rules::{RuleSet, UploadKind};
@@ -56,6 +55,7 @@ pub fn raise_descriptors() -> Result<(), AgentError> {
 pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sender<Notice>) -> Result<(), AgentError> {
     raise_descriptors()?;
     let _lock = lock::lock(&settings.data_dir)?;
+    memory::refuse_if_lost(&settings.data_dir)?;
     let rules_file = RulesFile::of(settings.rules.clone(), &settings.data_dir);
     let (rules, wrong) = load_at_start(&settings.data_dir, &rules_file).await.map_err(AgentError::Rules)?;
     let wrong = wrong.map(|diagnostics| diagnostics.render(false));
@@ -63,7 +63,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let failed = |source| AgentError::DataDir { path: settings.data_dir.clone(), source };
     let access = access(&settings, own_token(&settings.data_dir).map_err(failed)?);
     let (listener, api_address) = listen(&settings)?;
-    let store = open_store(&settings.data_dir).await?;
+    let store = memory::open(&settings.data_dir).await?;
 
     let mut vital = Supervisor::default();
     let hub_stop = CancellationToken::new();
@@ -193,6 +193,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let _ = telling.await;
     hub_stop.cancel();
     vital.wind_down(&ENGINES).await;
+    memory::close(&store).await;
     drop(address_file);
     if let Listen::Unix(path) = &settings.listen {
         let _ = std::fs::remove_file(path);
@@ -301,12 +302,6 @@ async fn wait_for_the_end(stop: &CancellationToken, reloader: &Reloader) {
         }
         std::process::exit(130);
     });
-}
-
-async fn open_store(data_dir: &Path) -> Result<Store, AgentError> {
-    let path = data_dir.join("agent.db");
-    let opened = tokio::task::spawn_blocking(move || Store::open(&path)).await;
-    Ok(opened.unwrap_or(Err(StoreError::Database(DbError::Closed)))?)
 }
 
 pub(super) fn host_name() -> String {
