@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Months in hours: drops files without end, and watches what the agent needs for it.
 
-    python3 tests/soak.py target/release/masv HOURS      # 24 for a release, 0.1 to see whether it works
+    python3 tests/soak.py target/release/masv HOURS           # 24 for a release, 0.1 to see whether it works
+    python3 tests/soak.py target/release/masv 100000 uploads  # as many drops as that, as fast as they are taken
 
-Every second a file, now and then a folder or a larger file; rules loaded again, uploads paused and resumed, lists and event
+Every second (or whenever fewer than 200 wait, where uploads are counted) a file, now and then a folder or a larger file; rules loaded again, uploads paused and resumed, lists and event
 streams read, the hub restarted with the agent by kill -9 once in a while. What is sampled is printed as a table. It fails
 when something was not sent, or when memory, open files, threads or tasks of the last quarter are more than those of the second.
 (The first is for warming up.) The hub is in the same process, and counts.
@@ -96,16 +97,23 @@ def drop(folder, number):
 
 def main():
     binary, hours = os.path.abspath(sys.argv[1]), float(sys.argv[2])
+    wanted = int(hours) if sys.argv[3:] == ["uploads"] else None
     folder = pathlib.Path(tempfile.mkdtemp(prefix="soak-"))
     (folder / "rules.yaml").write_text(RULES)
     agent = Agent(binary, folder)
     agent.start()
-    end = time.time() + hours * 3600
-    every = max(2.0, hours * 3600 / 200)
-    samples, dropped, next_sample, next_mischief, restarts = [], 0, time.time(), time.time() + 20, 0
+    begun = time.time()
+    every = max(2.0, hours * 3600 / 200) if wanted is None else wanted / 200
+    samples, dropped, next_sample, next_mischief, restarts = [], 0, 0, time.time() + 20, 0
     print(f"{'minutes':>8} {'memory':>9} {'files':>6} {'threads':>8} {'tasks':>6} {'database':>9} {'sent':>8} {'open':>5} {'error':>5}")
     try:
-        while time.time() < end:
+        # How much of it is done, from 0 to 1; samples are taken by the same measure.
+        def progress():
+            return (time.time() - begun) / (hours * 3600) if wanted is None else dropped / wanted
+        while progress() < 1:
+            if wanted is not None and dropped % 50 == 0:
+                while dropped - agent.sample()["complete"] > 200:
+                    time.sleep(0.2)
             dropped += 1
             drop(folder, dropped)
             if time.time() >= next_mischief:
@@ -125,17 +133,19 @@ def main():
                     for stream in streams:
                         stream.close()
             # A restart begins the measuring anew, so only in the first quarter.
-            if restarts < 3 and time.time() < end - hours * 3600 * 0.8 and random.random() < 0.02:
+            if restarts < 3 and progress() < 0.2 and random.random() < 0.02:
                 restarts += 1
                 agent.process.kill(); agent.process.wait(); agent.start()
-            if time.time() >= next_sample:
-                next_sample = time.time() + every
+            measure = time.time() if wanted is None else dropped
+            if measure >= next_sample:
+                next_sample = measure + every
                 now = agent.sample()
                 samples.append(now)
-                print(f"{(hours * 60) - (end - time.time()) / 60:8.1f} {now['memory'] / 2**20:7.1f} M {now['descriptors']:6.0f} "
+                print(f"{(time.time() - begun) / 60:8.1f} {now['memory'] / 2**20:7.1f} M {now['descriptors']:6.0f} "
                       f"{now['threads']:8.0f} {now['tasks']:6.0f} {now['database'] / 2**20:7.1f} M {now['complete']:8} {now['open']:5} {now['error']:5}",
                       flush=True)
-            time.sleep(random.uniform(0.2, 0.8))
+            if wanted is None:
+                time.sleep(random.uniform(0.2, 0.8))
         print("waiting until all is sent", flush=True)
         deadline = time.time() + 300
         while agent.sample()["complete"] < dropped and time.time() < deadline:

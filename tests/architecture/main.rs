@@ -5,6 +5,7 @@
 
 mod contributing;
 mod names;
+mod promises;
 mod sources;
 mod system;
 mod table;

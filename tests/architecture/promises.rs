@@ -1,0 +1,38 @@
+//! docs/reliability.md names the tests that show its promises: each is there.
+
+use std::path::Path;
+
+use crate::sources::ROOT;
+
+/// The texts of all sources of tests below a folder.
+fn sources(folder: &Path, found: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_tests_that_show_a_promise_are_there() {
+    let root = Path::new(ROOT);
+    let page = std::fs::read_to_string(root.join("docs/reliability.md")).unwrap();
+    let mut code = String::new();
+    sources(&root.join("src"), &mut code);
+    sources(&root.join("tests"), &mut code);
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| R")).collect();
+    assert_eq!(rows.len(), 12, "R1 to R12");
+    for row in rows {
+        let shown_by = row.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap();
+        let named: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "nothing shows {row}");
+        for name in named {
+            let is_there =
+                if name.contains('/') { root.join(name).exists() } else { code.contains(&format!("fn {name}(")) };
+            assert!(is_there, "`{name}` is named by docs/reliability.md and is not there");
+        }
+    }
+}
