@@ -13,8 +13,15 @@ fn cloud(settings: impl FnOnce(&mut CloudSettings)) -> Cloud {
 }
 
 fn session(teams: &[&str]) -> SignedIn {
-    let teams = teams.iter().map(|id| Team { id: (*id).into(), name: format!("team {id}"), role: None }).collect();
-    let user = User { id: "U".into(), email: "a@example.com".into(), name: "A".into() };
+    let teams = teams.iter().map(|id| Team::new((*id).into(), format!("team {id}"))).collect();
+    let user = User {
+        id: "U".into(),
+        email: "a@example.com".into(),
+        name: "A".into(),
+        level: None,
+        time_zone: None,
+        preferred_team_id: None,
+    };
     SignedIn { token: "secret-token".into(), user, teams }
 }
 

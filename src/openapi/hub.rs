@@ -4,12 +4,12 @@
 //! in it.
 
 use masv_protocol::{
-    API_KEY_HEADER, Activity, AnnouncedFile, AuditEntry, AuditQuery, Blueprint, ChangeMember, CreatedKey, Credentials,
-    Empty, ErrorBody, File, FileAddress, FinalizeFile, Health, Key, LINK_PASSWORD_HEADER, Limits, Link, LinkQuery,
-    LinkSettings, Member, NewFile, NewKey, NewMember, NewPackage, NewPortalPackage, NewTag, NewTeam, OpenedLink,
-    PACKAGE_TOKEN_HEADER, Package, PackageExpiry, PackageQuery, PackageWithToken, Page, PageQuery, PartAddresses,
-    PartWindow, Portal, PortalQuery, PortalSettings, PublicPortal, SetQuota, SignedIn, Tag, Team, TeamUsage,
-    USER_TOKEN_HEADER, Webhook, WebhookSettings,
+    API_KEY_HEADER, Activity, AllPackagesQuery, AnnouncedFile, AuditEntry, AuditQuery, Blueprint, ChangeMember,
+    ChangePackage, CreatedKey, Credentials, Empty, ErrorBody, File, FileAddress, FinalizeFile, Form, Health, Key,
+    LINK_PASSWORD_HEADER, Limits, Link, LinkQuery, LinkSettings, Member, NewFile, NewKey, NewMember, NewPackage,
+    NewPortalPackage, NewTag, NewTeam, OpenedLink, PACKAGE_TOKEN_HEADER, Package, PackageExpiry, PackageMetadata,
+    PackageQuery, PackageWithToken, Page, PageQuery, PartAddresses, PartWindow, Portal, PortalQuery, PortalSettings,
+    PublicPortal, SetMetadata, SetQuota, SignedIn, Tag, Team, TeamUsage, USER_TOKEN_HEADER, Webhook, WebhookSettings,
 };
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -104,6 +104,12 @@ impl Call<'_> {
         self.done();
     }
 
+    /// A call that exists so that whoever makes it is told why it is refused.
+    fn always_refused(self) {
+        // Generators of clients want a good answer, too.
+        self.gives::<Empty>(201);
+    }
+
     fn gives_nothing(mut self) {
         self.operation.answers(204, None);
         self.done();
@@ -132,8 +138,9 @@ pub fn document() -> Value {
         "info": {
             "title": "masv-hub",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "The cloud protocol as the self-hosted hub answers it. Fields of requests that are not in here are ignored, and \
-                every field may be left out where it is not said to be required. Times are RFC 3339 in UTC; 0001-01-01T00:00:00.000Z is \
+            "description": "The cloud protocol as the self-hosted hub answers it. A field or a filter that is not in here is refused by its name (400) \
+                if it asks for anything, except for fields of answers that are given back, and of files and their parts. \
+                Every field may be left out where it is not said to be required. Times are RFC 3339 in UTC; 0001-01-01T00:00:00.000Z is \
                 none. Values of a list in a query are joined by commas in one key, or the key is repeated.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
@@ -161,6 +168,27 @@ fn packages(calls: &mut Calls) {
         .call("create_package", "POST", "/v1/teams/{team}/packages", Team, about)
         .takes::<NewPackage>()
         .gives::<PackageWithToken>(201);
+    let about = "The packages that a team sent, without pages: up to 10,000, newest first.";
+    calls
+        .call("list_packages", "GET", "/v1/teams/{team}/packages", Team, about)
+        .query::<AllPackagesQuery>()
+        .gives::<Vec<PackageWithToken>>(200);
+    let about = "Changes a package; what is left out stays.";
+    calls
+        .call("change_package", "PUT", "/v1/packages/{package}", OfPackage, about)
+        .takes::<ChangePackage>()
+        .gives::<Package>(200);
+    let about = "What the sender of a package filled in.";
+    calls
+        .call("get_package_metadata", "GET", "/v1/packages/{package}/metadata", OfPackage, about)
+        .gives::<PackageMetadata>(200);
+    let about = "Replaces what the sender of a package filled in.";
+    calls
+        .call("set_package_metadata", "PUT", "/v1/packages/{package}/metadata", OfPackage, about)
+        .takes::<SetMetadata>()
+        .gives::<PackageMetadata>(200);
+    let about = "Transfers to other clouds: always refused.";
+    calls.call("transfer_package", "POST", "/v1/packages/{package}/transfer", OfPackage, about).always_refused();
     let about = "Removes a package with its files and links.";
     calls.call("remove_package", "DELETE", "/v1/packages/{package}", OfPackage, about).gives_nothing();
     let about = "Finalizes a package: its recipients are notified.\nRepeating it changes nothing.";
@@ -260,6 +288,14 @@ fn teams(calls: &mut Calls) {
     calls.call("list_tags", "GET", "/v1/teams/{team}/tags", OfTeam, about).gives::<Vec<Tag>>(200);
     let about = "Makes a tag, unless there is one of this name.";
     calls.call("create_tag", "POST", "/v1/teams/{team}/tags", OfTeam, about).takes::<NewTag>().gives::<Tag>(201);
+    let about = "Takes a tag from all that have it, and removes it.";
+    calls.call("remove_tag", "DELETE", "/v1/tags/{tag}", Admin, about).gives_nothing();
+    let about = "Teamspaces: always none.";
+    calls.call("list_spaces", "GET", "/v1/teams/{team}/spaces", OfTeam, about).gives::<Vec<Value>>(200);
+    let about = "Makes a teamspace: always refused.";
+    calls.call("create_space", "POST", "/v1/teams/{team}/spaces", OfTeam, about).always_refused();
+    let about = "Connects to another cloud: always refused.";
+    calls.call("create_cloud_connection", "POST", "/v1/teams/{team}/cloud_connections", OfTeam, about).always_refused();
     let about = "What happened to a team's packages, newest first.";
     calls
         .call("list_activities", "GET", "/v1.1/teams/{team}/activities", OfTeam, about)
@@ -285,8 +321,13 @@ fn teams(calls: &mut Calls) {
         .takes::<WebhookSettings>()
         .gives::<Webhook>(201);
     let about = "Changes a webhook; what is left out stays.";
-    calls.call("change_webhook", "PUT", one, Admin, about).takes::<WebhookSettings>().gives::<Webhook>(200);
-    calls.call("remove_webhook", "DELETE", one, Admin, "Removes a webhook.").gives_nothing();
+    for (change, remove, path) in [
+        ("change_webhook", "remove_webhook", one),
+        ("change_webhook_by_id", "remove_webhook_by_id", "/v1/custom_webhooks/{hook}"),
+    ] {
+        calls.call(change, "PUT", path, Admin, about).takes::<WebhookSettings>().gives::<Webhook>(200);
+        calls.call(remove, "DELETE", path, Admin, "Removes a webhook.").gives_nothing();
+    }
 }
 
 fn people(calls: &mut Calls) {
@@ -309,11 +350,19 @@ fn people(calls: &mut Calls) {
 fn portals(calls: &mut Calls) {
     use Right::{Admin, Anybody, Team};
     let about = "The portals of a team.";
-    for (id, path) in
-        [("list_portals", "/v1.1/teams/{team}/portals"), ("list_portals_of_team", "/v1/teams/{team}/portals")]
-    {
-        calls.call(id, "GET", path, Team, about).query::<PortalQuery>().gives::<Page<Portal>>(200);
-    }
+    calls
+        .call("list_portals", "GET", "/v1.1/teams/{team}/portals", Team, about)
+        .query::<PortalQuery>()
+        .gives::<Page<Portal>>(200);
+    let about = "The portals of a team, without pages: up to 10,000, by name.";
+    calls.call("list_portals_of_team", "GET", "/v1/teams/{team}/portals", Team, about).gives::<Vec<Portal>>(200);
+    let path = "/v1/portals/{portal}/form";
+    let about = "What senders to a portal are asked to fill in.\n404 where nothing is.";
+    calls.call("get_form", "GET", path, Anybody, about).gives::<Form>(200);
+    let about = "Gives a portal its form.\n409 where it has one.";
+    calls.call("create_form", "POST", path, Admin, about).takes::<Form>().gives::<Form>(201);
+    calls.call("change_form", "PUT", path, Admin, "Replaces the form of a portal.").takes::<Form>().gives::<Form>(200);
+    calls.call("remove_form", "DELETE", path, Admin, "Takes its form from a portal.").gives_nothing();
     let about = "Makes a portal.";
     calls
         .call("create_portal", "POST", "/v1/teams/{team}/portals", Admin, about)

@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Secret, Team, UserId, lenient};
+use crate::{Secret, Team, TeamId, UserId, lenient};
 
 /// The header of a team's API key.
 pub const API_KEY_HEADER: &str = "X-API-KEY";
@@ -56,4 +56,13 @@ pub struct User {
     /// Name for people; may be empty.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub name: String,
+    /// The kind of account; a hub has one kind only.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+    /// The time zone of the person.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// The team that the person works for if none is chosen.
+    #[serde(default, deserialize_with = "lenient::id", skip_serializing_if = "Option::is_none")]
+    pub preferred_team_id: Option<TeamId>,
 }

@@ -95,6 +95,11 @@ pub(crate) fn word_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     Ok(text(deserializer)?.filter(|text| !text.is_empty()).map(Secret::from))
 }
 
+/// A password that an empty one takes away; absent for `null`.
+pub(crate) fn text_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Ok(text(deserializer)?.map(Secret::from))
+}
+
 /// Mail addresses: a list of texts or of objects with `email`, or one text with commas.
 pub(crate) fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<EmailAddress>, D::Error> {
     some_addresses(deserializer).map(Option::unwrap_or_default)

@@ -10,9 +10,8 @@
 //!   that is missing, `null` or of an unexpected type counts as absent, unless a caller could not go on without it (an
 //!   identifier, a token, an address, the size of a file).
 //! - A server reads requests in every plausible spelling of a foreign client: numbers as strings, flags as numbers, lists with
-//!   commas. Every field of a request may be left out, and unknown fields are ignored, since clients of the service send more
-//!   than a hub knows; what a hub must not silently ignore (see [`UnsupportedPortalSettings`]) has fields of its own. A
-//!   value that has no meaning, such as a mail address that is not valid, is an error.
+//!   commas. Every field of a request may be left out, and unknown fields are ignored in here: which of them are refused is the server's
+//!   decision. A value that has no meaning, such as a mail address that is not valid, is an error.
 //! - No secret is printed: [`Secret`] and [`SecretUrl`] redact themselves.
 //!
 //! **On a crash** nothing is lost, for nothing is kept.
@@ -81,14 +80,15 @@ pub use ids::{
 pub use keys::{CreatedKey, Key, NewKey};
 pub use links::{Link, LinkQuery, LinkSettings, OpenedLink};
 pub use members::{ChangeMember, Member, NewMember};
-pub use metadata_fields::{FieldKind, MetadataField, Visibility};
+pub use metadata_fields::{FieldKind, Form, MetadataField, Visibility};
 pub use package_path::PackagePath;
 pub use packages::{
-    NewPackage, NewPortalPackage, Package, PackageExpiry, PackageState, PackageWithToken, PortalSummary,
+    ChangePackage, FilledIn, NewPackage, NewPortalPackage, Package, PackageExpiry, PackageMetadata, PackageState,
+    PackageWithToken, PortalSummary, SetMetadata,
 };
 pub use pages::{Page, PageMetadata};
-pub use portals::{Portal, PortalSettings, PublicPortal, UnsupportedPortalSettings};
-pub use query::{AuditQuery, PackageQuery, PageQuery, PortalQuery};
+pub use portals::{AttachedWebhook, Portal, PortalSettings, PublicPortal};
+pub use query::{AllPackagesQuery, AuditQuery, PackageQuery, PageQuery, PortalQuery};
 pub use restrictions::{RestrictionSettings, Restrictions};
 pub use secret::{Secret, SecretUrl};
 pub use spec::{Empty, Health, Limits};

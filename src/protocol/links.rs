@@ -22,6 +22,9 @@ pub struct LinkSettings {
     /// How often it may be used; 0 is any number.
     #[serde(deserialize_with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub access_limit: Option<u64>,
+    /// Whether `access_limit` counts; it does where this is left out.
+    #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
+    pub access_limit_enabled: Option<bool>,
     /// Until when it opens; [`Time::UNSET`] is as long as its package is there.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub expiry: Option<Time>,
@@ -34,8 +37,9 @@ impl LinkSettings {
     /// Whether nothing is set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { email, password, access_limit, expiry, active } = self;
-        email.is_none() && password.is_none() && access_limit.is_none() && expiry.is_none() && active.is_none()
+        let Self { email, password, access_limit, access_limit_enabled, expiry, active } = self;
+        let unlimited = access_limit.is_none() && access_limit_enabled.is_none();
+        email.is_none() && password.is_none() && unlimited && expiry.is_none() && active.is_none()
     }
 }
 

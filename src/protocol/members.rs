@@ -54,6 +54,9 @@ impl ChangeMember {
 pub struct Member {
     /// The server's id.
     pub id: UserId,
+    /// The account, where a server has ids for memberships of their own; a hub says the same id twice.
+    #[serde(default, deserialize_with = "lenient::id", skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
     /// Mail address, not checked again.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub email: String,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::words::words;
+use crate::{PortalId, lenient};
 
 words! {
     /// Whether a field must be filled in.
@@ -54,6 +55,28 @@ pub struct MetadataField {
     /// What can be chosen, of a dropdown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
+    /// What its page has filled in already; empty for nothing.
+    #[serde(default, deserialize_with = "lenient::plain", skip_serializing_if = "String::is_empty")]
+    pub default_value: String,
+}
+
+/// The form of a portal: `GET`, `POST` and `PUT /v1/portals/{portal}/form`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Form {
+    /// The same as that of its portal: a portal has one form.
+    #[serde(deserialize_with = "lenient::plain")]
+    pub id: String,
+    /// The portal.
+    #[serde(deserialize_with = "lenient::id")]
+    pub portal_id: Option<PortalId>,
+    /// Name for people.
+    #[serde(deserialize_with = "lenient::plain")]
+    pub name: String,
+    /// How the portal's recipients get what was filled in: `email_body`.
+    pub delivery_formats: Vec<String>,
+    /// What senders are asked to fill in, in this order.
+    pub fields: Vec<MetadataField>,
 }
 
 impl MetadataField {

@@ -60,9 +60,15 @@ pub struct NewPackage {
     /// The tag that it is to have.
     #[serde(deserialize_with = "lenient::tag", skip_serializing_if = "Option::is_none")]
     pub tag: Option<TagChoice>,
-    /// The teamspace that it belongs to.
+    /// The same by its id alone, as a package says it.
+    #[serde(deserialize_with = "lenient::id", skip_serializing_if = "Option::is_none")]
+    pub tag_id: Option<TagId>,
+    /// The teamspace that it belongs to: the service's; a hub has none and refuses it.
     #[serde(deserialize_with = "lenient::id", skip_serializing_if = "Option::is_none")]
     pub teamspace_id: Option<TeamspaceId>,
+    /// Whether `access_limit` counts; it does where this is left out.
+    #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
+    pub access_limit_enabled: Option<bool>,
     /// Whatever its sender wants to keep with it: an object.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub custom_metadata: Value,
@@ -91,9 +97,6 @@ pub struct NewPortalPackage {
     /// What the sender filled in of [`PublicPortal::metadata_fields`](crate::PublicPortal), by their names: an object.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub custom_metadata: Value,
-    /// The teamspace that it belongs to.
-    #[serde(deserialize_with = "lenient::id", skip_serializing_if = "Option::is_none")]
-    pub teamspace_id: Option<TeamspaceId>,
 }
 
 impl NewPortalPackage {
@@ -114,6 +117,91 @@ pub struct PackageExpiry {
     /// Until when it is kept.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub expiry: Option<Time>,
+}
+
+/// `PUT /v1/packages/{package}`: changes a package; what is left out stays. Answered by a [`Package`].
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ChangePackage {
+    /// Name.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Message to the recipients.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Who gets a link by mail when it is finalized; only until then.
+    #[serde(deserialize_with = "lenient::some_addresses", skip_serializing_if = "Option::is_none")]
+    pub recipients: Option<Vec<EmailAddress>>,
+    /// What recipients must type; an empty one takes it away. Links with a password of their own keep that.
+    #[serde(deserialize_with = "lenient::text_secret", skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// How often each link that is made from now on may be used; 0 is any number.
+    #[serde(deserialize_with = "lenient::number", skip_serializing_if = "Option::is_none")]
+    pub access_limit: Option<u64>,
+    /// The tag that it is to have.
+    #[serde(deserialize_with = "lenient::tag", skip_serializing_if = "Option::is_none")]
+    pub tag: Option<TagChoice>,
+    /// The same by its id alone, as a package says it.
+    #[serde(deserialize_with = "lenient::id", skip_serializing_if = "Option::is_none")]
+    pub tag_id: Option<TagId>,
+    /// Who sends it; not of what came through a portal.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
+    /// Until when it is kept; [`Time::UNSET`] changes nothing.
+    #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
+    pub expiry: Option<Time>,
+    /// Whether it is kept until somebody deletes it.
+    #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
+    pub unlimited_storage: Option<bool>,
+    /// Whatever its sender wants to keep with it: an object.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub custom_metadata: Value,
+}
+
+/// What the sender of a package filled in: `GET /v1/packages/{package}/metadata`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PackageMetadata {
+    /// The same as [`Package::form_data_id`].
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub id: String,
+    /// The package.
+    #[serde(default, deserialize_with = "lenient::id")]
+    pub package_id: Option<PackageId>,
+    /// The portal whose form it is.
+    #[serde(default, deserialize_with = "lenient::id")]
+    pub portal_id: Option<PortalId>,
+    /// One by one, in the order of the form.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub fields: Vec<FilledIn>,
+    /// The same as [`Package::custom_metadata`].
+    #[serde(default)]
+    pub custom_metadata: Value,
+}
+
+/// A field of a form with what was filled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FilledIn {
+    /// Its key in `custom_metadata`.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub name: String,
+    /// What people read.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub label: String,
+    /// What was filled in.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub value: String,
+}
+
+/// `PUT /v1/packages/{package}/metadata`: replaces what the sender filled in. One of both.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SetMetadata {
+    /// An object, by the names of the fields.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub custom_metadata: Value,
+    /// The same one by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Vec<FilledIn>>,
 }
 
 /// A package, without any secret. A server says all of it but where it is noted; a client must expect the id alone.
@@ -169,6 +257,9 @@ pub struct Package {
     /// What its sender gave: an object, or `null`.
     #[serde(default)]
     pub custom_metadata: Value,
+    /// By which `GET /v1/packages/{package}/metadata` is known to have something to tell; empty where its sender filled in nothing.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub form_data_id: String,
     /// When it was made.
     #[serde(default, deserialize_with = "lenient::time")]
     pub created_at: Time,

@@ -3,11 +3,12 @@
 //! Documented by the service, but for `metadata_fields`.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::{
     EmailAddress, MetadataField, PortalId, RestrictionSettings, Restrictions, Secret, TagChoice, TagId, TeamId, Time,
-    lenient,
+    WebhookId, lenient,
 };
 
 /// `POST /v1/teams/{team}/portals` makes a portal, `PUT /v1/portals/{portal}` changes one; what is left out stays.
@@ -26,7 +27,13 @@ pub struct PortalSettings {
     /// Who receives what is sent.
     #[serde(deserialize_with = "lenient::some_addresses", skip_serializing_if = "Option::is_none")]
     pub recipients: Option<Vec<EmailAddress>>,
-    /// Whether it accepts packages.
+    /// Who is told of what is sent by mail, without a link to it.
+    #[serde(deserialize_with = "lenient::some_addresses", skip_serializing_if = "Option::is_none")]
+    pub cc_recipients: Option<Vec<EmailAddress>>,
+    /// Whether senders get no receipt by mail.
+    #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
+    pub disable_upload_receipt: Option<bool>,
+    /// Whether it accepts packages; a new one does not where this is left out.
     #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
     /// Whether it closes by itself; `false` takes the time away.
@@ -56,12 +63,25 @@ pub struct PortalSettings {
     /// The tag of packages that come through it.
     #[serde(deserialize_with = "lenient::tag", skip_serializing_if = "Option::is_none")]
     pub tag: Option<TagChoice>,
+    /// The same by its id alone, as a portal says it.
+    #[serde(deserialize_with = "lenient::id", skip_serializing_if = "Option::is_none")]
+    pub tag_id: Option<TagId>,
+    /// The colour of the buttons of its page, `#rgb` or `#rrggbb`; an empty one takes it away.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub primary_color: Option<String>,
+    /// The address of a picture above its page's name, `http` or `https`; an empty one takes it away.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub logo_url: Option<String>,
+    /// The address of a picture behind its page, `http` or `https`; an empty one takes it away.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub background_url: Option<String>,
+    /// The webhooks of the team that are called for what comes through it. One that is attached to a portal is called for
+    /// nothing else.
+    #[serde(deserialize_with = "attached", skip_serializing_if = "Option::is_none")]
+    pub custom_webhooks: Option<Vec<AttachedWebhook>>,
     /// What it accepts.
     #[serde(flatten)]
     pub restrictions: RestrictionSettings,
-    /// What a hub cannot do.
-    #[serde(flatten)]
-    pub unsupported: UnsupportedPortalSettings,
 }
 
 impl PortalSettings {
@@ -72,40 +92,24 @@ impl PortalSettings {
     }
 }
 
-/// What the service's portals can ask for and a hub's cannot. Accepted and not done, it would let in who is not meant: a server
-/// that cannot do it must refuse it, see [`UnsupportedPortalSettings::requested`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct UnsupportedPortalSettings {
-    /// Whether senders must sign in.
-    #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
-    pub user_authentication_required: Option<bool>,
-    /// Whether recipients must sign in.
-    #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
-    pub download_user_authentication_required: Option<bool>,
-    /// Whether names of packages follow a pattern.
-    #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
-    pub package_name_format_enabled: Option<bool>,
-    /// Whether senders must agree to terms.
-    #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
-    pub terms_of_service_enabled: Option<bool>,
-    /// Who may open the portal's page; `private` is for members of the team only.
-    #[serde(deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
-    pub access_level: Option<String>,
+/// A webhook that is attached to a portal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AttachedWebhook {
+    /// The webhook's id.
+    pub id: WebhookId,
 }
 
-impl UnsupportedPortalSettings {
-    /// The name of the first of these settings that is asked for.
-    #[must_use]
-    pub fn requested(&self) -> Option<&'static str> {
-        let flags = [
-            ("user_authentication_required", self.user_authentication_required),
-            ("download_user_authentication_required", self.download_user_authentication_required),
-            ("package_name_format_enabled", self.package_name_format_enabled),
-            ("terms_of_service_enabled", self.terms_of_service_enabled),
-        ];
-        let flag = flags.into_iter().find(|(_, asked)| *asked == Some(true)).map(|(name, _)| name);
-        flag.or_else(|| (self.access_level.as_deref() == Some("private")).then_some("access_level"))
+/// Webhooks by id: a list of ids, or of objects with `id`; absent for `null`.
+fn attached<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<AttachedWebhook>>, D::Error> {
+    let one = |value: Value| match &value {
+        Value::String(id) if !id.is_empty() => Ok(AttachedWebhook { id: id.as_str().into() }),
+        _ => serde_json::from_value(value)
+            .map_err(|_| serde::de::Error::custom("each of custom_webhooks must have the id of a webhook of the team")),
+    };
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::Array(values) => values.into_iter().map(one).collect::<Result<_, _>>().map(Some),
+        _ => Err(serde::de::Error::custom("custom_webhooks must be a list")),
     }
 }
 
@@ -141,13 +145,22 @@ pub struct PublicPortal {
     /// What senders are asked to fill in.
     #[serde(default, deserialize_with = "lenient::field")]
     pub metadata_fields: Vec<MetadataField>,
+    /// The colour of the buttons of its page; empty for the usual one.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub primary_color: String,
+    /// The address of a picture above its page's name; empty for none.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub logo_url: String,
+    /// The address of a picture behind its page; empty for none.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub background_url: String,
     /// What it accepts.
     #[serde(flatten)]
     pub restrictions: Restrictions,
 }
 
-/// A portal as its team sees it: in the answers to [`PortalSettings`], of `GET /v1.1/portals/{portal}`, and in the pages of
-/// `GET /v1.1/teams/{team}/portals`.
+/// A portal as its team sees it: in the answers to [`PortalSettings`], of `GET /v1.1/portals/{portal}`, in the pages of
+/// `GET /v1.1/teams/{team}/portals`, and in the list of `GET /v1/teams/{team}/portals`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Portal {
     /// What its senders see, too.
@@ -159,6 +172,15 @@ pub struct Portal {
     /// Mail addresses of who receives what is sent, not checked again.
     #[serde(default, deserialize_with = "lenient::field")]
     pub recipients: Vec<String>,
+    /// Mail addresses of who is told of what is sent, without a link to it.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub cc_recipients: Vec<String>,
+    /// Whether senders get no receipt by mail.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub disable_upload_receipt: bool,
+    /// The webhooks that are called for what comes through it.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub custom_webhooks: Vec<AttachedWebhook>,
     /// Days until packages are deleted; 0 is the server's default, -1 is never.
     #[serde(default, deserialize_with = "lenient::field")]
     pub custom_expiry_days: i64,

@@ -3,7 +3,7 @@
 
 use schemars::JsonSchema;
 
-use crate::{PackageState, Time};
+use crate::{PackageState, TagId, Time};
 
 /// Pairs of a query, ready to be escaped into an address.
 type Pairs = Vec<(&'static str, String)>;
@@ -41,9 +41,30 @@ pub struct PackageQuery {
     pub name: Option<String>,
     /// Only those whose sender contains this.
     pub sender: Option<String>,
+    /// Only those with one of these tags; all where it is empty.
+    pub tags: Vec<TagId>,
+    /// Only those that came through this portal, by id, name or name in addresses.
+    pub portal: Option<String>,
+    /// Only those that are kept longer than the server's packages usually are, or only the others.
+    pub extra_storage: Option<bool>,
+    /// Only those that were made at this time or later.
+    #[schemars(rename = "created_at_start")]
+    pub created_from: Option<Time>,
+    /// Only those that were made at this time or earlier.
+    #[schemars(rename = "created_at_end")]
+    pub created_until: Option<Time>,
     /// Only those that were finalized at this time or later.
     #[schemars(rename = "finalized_at_start")]
     pub finalized_from: Option<Time>,
+    /// Only those that were finalized at this time or earlier.
+    #[schemars(rename = "finalized_at_end")]
+    pub finalized_until: Option<Time>,
+    /// Only those that are deleted at this time or later.
+    #[schemars(rename = "expiry_start")]
+    pub expires_from: Option<Time>,
+    /// Only those that are deleted at this time or earlier.
+    #[schemars(rename = "expiry_end")]
+    pub expires_until: Option<Time>,
 }
 
 impl PackageQuery {
@@ -57,9 +78,31 @@ impl PackageQuery {
         push(&mut pairs, "status", join(&self.status));
         push(&mut pairs, "name", self.name.as_ref());
         push(&mut pairs, "sender", self.sender.as_ref());
+        push(&mut pairs, "tags", join(&self.tags));
+        push(&mut pairs, "portal", self.portal.as_ref());
+        push(&mut pairs, "extra_storage", self.extra_storage);
+        push(&mut pairs, "created_at_start", self.created_from);
+        push(&mut pairs, "created_at_end", self.created_until);
         push(&mut pairs, "finalized_at_start", self.finalized_from);
+        push(&mut pairs, "finalized_at_end", self.finalized_until);
+        push(&mut pairs, "expiry_start", self.expires_from);
+        push(&mut pairs, "expiry_end", self.expires_until);
         pairs
     }
+}
+
+/// Which packages `GET /v1/teams/{team}/packages`, which has no pages, is to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema)]
+#[schemars(default)]
+pub struct AllPackagesQuery {
+    /// Whether with those that are expired; they are in it where this is left out.
+    pub expired: Option<bool>,
+    /// Whether with those that are finalized; they are in it where this is left out.
+    pub finalized: Option<bool>,
+    /// Whether with those that are being filled.
+    pub new: Option<bool>,
+    /// Whether with those that are archived.
+    pub archived: Option<bool>,
 }
 
 /// Which page of a list that can be neither filtered nor sorted, such as `GET /v1.1/teams/{team}/activities`.
@@ -95,6 +138,10 @@ pub struct PortalQuery {
     pub sort: Option<String>,
     /// Only those whose name contains this.
     pub name: Option<String>,
+    /// Only those whose name in addresses contains this.
+    pub subdomain: Option<String>,
+    /// Only those with one of these tags; all where it is empty.
+    pub tags: Vec<TagId>,
 }
 
 impl PortalQuery {
@@ -106,6 +153,8 @@ impl PortalQuery {
         push(&mut pairs, "limit", self.limit);
         push(&mut pairs, "sort", self.sort.as_ref());
         push(&mut pairs, "name", self.name.as_ref());
+        push(&mut pairs, "subdomain", self.subdomain.as_ref());
+        push(&mut pairs, "tags", join(&self.tags));
         pairs
     }
 }

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{TagId, lenient};
+use crate::{TagId, TeamId, Time, lenient};
 
-/// A tag: in the answers of `GET` (a list) and `POST /v1/teams/{team}/tags`, and in a package.
+/// A tag: in the answers of `GET` (a list) and `POST /v1/teams/{team}/tags`, and in a package. `DELETE /v1/tags/{tag}` removes one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tag {
     /// The server's id.
@@ -13,6 +13,18 @@ pub struct Tag {
     /// The name.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub name: String,
+    /// The team that it belongs to.
+    #[serde(default, deserialize_with = "lenient::id", skip_serializing_if = "Option::is_none")]
+    pub team_id: Option<TeamId>,
+    /// Whether it can be given; a hub removes a tag at once.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+    /// When it was made.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Time>,
+    /// When it was last changed.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Time>,
 }
 
 /// `POST /v1/teams/{team}/tags`: makes a tag, unless there is one of this name.

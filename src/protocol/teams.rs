@@ -1,6 +1,6 @@
 //! Teams, what their members and keys may do, and how much they may store.
 //!
-//! All calls but the list of teams in [`SignedIn`](crate::SignedIn) are the hub's own.
+//! All calls but the list of teams in [`SignedIn`](crate::SignedIn) are the hub's own; a team's limits are documented by the service.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -74,6 +74,42 @@ pub struct Team {
     /// What the caller may do in it.
     #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
     pub role: Option<Open<Role>>,
+    /// Its name in addresses.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub subdomain: Option<String>,
+    /// Days that its packages are kept where their sender does not say; 0 is until somebody deletes them.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub custom_expiry_default: Option<u64>,
+    /// Whether senders may say how long a package is kept.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub custom_expiry_enabled: Option<bool>,
+    /// How often links may be used where their sender does not say; 0 is any number.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub download_limit_default: Option<u64>,
+    /// Whether senders may say how often links may be used.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub download_limit_enabled: Option<bool>,
+    /// The most recipients of a package.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub max_email_recipients: Option<u64>,
+}
+
+impl Team {
+    /// A team of which nothing else is said.
+    #[must_use]
+    pub fn new(id: TeamId, name: String) -> Self {
+        Self {
+            id,
+            name,
+            role: None,
+            subdomain: None,
+            custom_expiry_default: None,
+            custom_expiry_enabled: None,
+            download_limit_default: None,
+            download_limit_enabled: None,
+            max_email_recipients: None,
+        }
+    }
 }
 
 /// `POST /v1/teams`: makes a team.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::words::words;
-use crate::{Open, Package, Secret, TeamId, Time, WebhookId, lenient};
+use crate::{Open, Package, PortalId, Secret, TeamId, Time, WebhookId, lenient};
 
 words! {
     /// What a webhook can be called for.
@@ -34,7 +34,7 @@ words! {
     }
 }
 
-/// `POST /v1/teams/{team}/custom_webhooks` makes a webhook, `PUT` of one changes it; what is left out stays.
+/// `POST /v1/teams/{team}/custom_webhooks` makes a webhook, `PUT /v1/custom_webhooks/{webhook}` changes one; what is left out stays.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct WebhookSettings {
@@ -87,6 +87,9 @@ pub struct Webhook {
     /// Fields that every call has beside those of [`WebhookCall`].
     #[serde(default, deserialize_with = "lenient::field")]
     pub body_extras: Map<String, Value>,
+    /// The portals that it is attached to, and called for; absent: it is called for every package of the team.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub portals: Option<Vec<PortalId>>,
     /// Whether it is called.
     #[serde(default, deserialize_with = "lenient::field")]
     pub active: bool,

@@ -46,7 +46,7 @@ async fn teams_of_key(state: &ApiState) -> Result<Vec<Team>, ApiError> {
     match cloud.teams().await {
         // A cloud that does not list them to keys leaves the one that is known.
         Err(CloudError::Refused { status: 403..=405, .. } | CloudError::Garbled { .. }) => {
-            Ok(vec![Team { id: cloud.team(None)?, name: String::new(), role: None }])
+            Ok(vec![Team::new(cloud.team(None)?, String::new())])
         }
         answer => Ok(answer?),
     }

@@ -91,7 +91,7 @@ impl Settings {
             Some("never") => Some(Time::UNSET),
             typed => typed.map(to_come).transpose()?,
         };
-        Ok(LinkSettings { email: None, password, access_limit: self.limit, expiry, active: self.active })
+        Ok(LinkSettings { password, access_limit: self.limit, expiry, active: self.active, ..LinkSettings::default() })
     }
 }
 

@@ -69,7 +69,7 @@ pub(in crate::cli) struct Settings {
     /// Who gets what is sent: mail addresses.
     #[arg(long, value_delimiter = ',', value_name = "EMAIL")]
     recipients: Option<Vec<String>>,
-    /// Whether it takes packages.
+    /// Whether it takes packages [default when it is added: true]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     active: Option<bool>,
     /// Until when it takes packages: a day, a time (RFC 3339), or never.
@@ -195,6 +195,7 @@ fn field(text: &str) -> Result<MetadataField, CliError> {
         visibility,
         kind,
         options,
+        default_value: String::new(),
     };
     if let Some((name, options)) = rest.split_once('=') {
         let options = options.split(',').map(|option| option.trim().to_owned()).collect();
@@ -219,7 +220,9 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
         Command::Add { subdomain, set } => {
             let set = set.read()?;
             let name = set.name.clone().or_else(|| Some(subdomain.clone()));
-            let settings = PortalSettings { name, subdomain: Some(subdomain), ..set };
+            // The protocol's portals are closed unless it is said; whoever adds one here means to use it.
+            let active = set.active.or(Some(true));
+            let settings = PortalSettings { name, subdomain: Some(subdomain), active, ..set };
             let portal = hub.ask(hub.admin.create_portal(&team, &settings)).await?;
             output.json(&portal);
             show(&portal, output);

@@ -5,9 +5,9 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, Request};
 use masv_protocol::ErrorKind;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::fields::{self, Fields};
 use super::refusal::Refusal;
 
 /// The largest JSON body, bytes: the list of 10,000 parts takes a tenth of it.
@@ -18,7 +18,7 @@ const BODY_LIMIT: Duration = Duration::from_secs(60);
 /// A JSON body, whatever its content type; an empty one and `null` count as `{}`.
 pub(crate) struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
+impl<T: Fields, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request<Body>, _state: &S) -> Result<Self, Refusal> {
@@ -31,7 +31,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+fn parse<T: Fields>(bytes: &[u8]) -> Result<T, Refusal> {
     let invalid = |error: serde_json::Error| Refusal::invalid(format!("the body is not valid: {error}"));
     let text: &[u8] = match bytes.trim_ascii() {
         b"" | b"null" => b"{}",
@@ -39,9 +39,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     };
     let value: Value = serde_json::from_slice(text).map_err(invalid)?;
     // A list would be taken for the fields in their order.
-    if !value.is_object() {
+    let Some(given) = value.as_object() else {
         return Err(Refusal::invalid("the body must be a JSON object"));
-    }
+    };
+    fields::check::<T>(given)?;
     // From the value, not from the text: what is wrong with a field has no line and no column.
     serde_json::from_value(value).map_err(invalid)
 }

@@ -11,6 +11,7 @@ pub(crate) mod archive;
 pub(crate) mod bucket_files;
 pub(crate) mod certificate;
 pub(crate) mod connections;
+pub(crate) mod fields;
 pub(crate) mod forwarded;
 pub(crate) mod free_space;
 pub(crate) mod headers;

@@ -58,7 +58,7 @@ impl Hub {
         let portal = match known {
             Some(portal) => Portal { updated_at: now(), ..portal },
             // Whose it is, is known when it is stored.
-            None => Portal { subdomain, ..Portal::new(TeamId::new(""))? },
+            None => Portal { subdomain, active: true, ..Portal::new(TeamId::new(""))? },
         };
         Ok(Portal { name: wanted.name, recipients, access_code_hash, ..portal })
     }

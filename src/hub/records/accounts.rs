@@ -28,6 +28,14 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// Who the recipients of what it sends read as the sender: the mail address of a person, the name of a key.
+    pub(crate) fn sender(&self) -> String {
+        match (&self.key, self.email.as_str()) {
+            (Some(_), "") => self.name.strip_prefix("key ").unwrap_or(&self.name).to_owned(),
+            (_, email) => email.to_owned(),
+        }
+    }
+
     /// The caller, at the address that the request came from, for the audit log.
     pub(crate) fn at(&self, address: Option<IpAddr>) -> Actor {
         Actor { team: Some(self.team_id.clone()), name: self.name.clone(), address }
@@ -58,7 +66,14 @@ impl Account {
 
     /// As the protocol shows it.
     pub(crate) fn message(&self) -> User {
-        User { id: self.id.clone(), email: self.email.clone(), name: self.name.clone() }
+        User {
+            id: self.id.clone(),
+            email: self.email.clone(),
+            name: self.name.clone(),
+            level: None,
+            time_zone: None,
+            preferred_team_id: None,
+        }
     }
 }
 
@@ -105,7 +120,8 @@ fn teams_of_in(work: &Work<'_>, account: &UserId) -> Result<Vec<Team>, Error> {
     let sql = "SELECT team.id, team.name, membership.role FROM membership JOIN team ON team.id = membership.team_id
          WHERE membership.account_id = ?1 ORDER BY team.name";
     Ok(work.all(sql, values![account.as_str()], |row| {
-        Ok(Team { id: row.text(0)?, name: row.get(1)?, role: Some(Open::read(&row.get::<String>(2)?)) })
+        let role = Some(Open::read(&row.get::<String>(2)?));
+        Ok(Team { role, ..Team::new(row.text(0)?, row.get(1)?) })
     })?)
 }
 
@@ -128,6 +144,7 @@ pub(crate) async fn members(database: &Database, team: TeamId) -> Result<Vec<Mem
         Ok::<_, Error>(work.all(sql, values![team.as_str()], |row| {
             Ok(Member {
                 id: row.text(0)?,
+                user_id: Some(row.text(0)?),
                 email: row.get(1)?,
                 name: row.get(2)?,
                 role: Some(Open::read(&row.get::<String>(3)?)),

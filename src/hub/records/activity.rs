@@ -11,11 +11,14 @@ use crate::clock::now;
 
 const COLUMNS: &str = "number AS id, at, event, kind, state, package_id, package, portal_id, actor";
 
+/// By which fields activities are sorted, and the columns that these are.
+pub(crate) const ORDERS: &[(&str, &str)] = &[("created_at", "number")];
+
 /// Which activities of a team; empty conditions are none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
-    pub types: Vec<String>,
-    pub states: Vec<String>,
+    pub types: Vec<ActivityType>,
+    pub states: Vec<ActivityState>,
     pub portals: Vec<String>,
     pub packages: Vec<String>,
     pub at: Span,
@@ -70,7 +73,7 @@ pub(crate) async fn list(
         conditions.one_of("portal_id", &filter.portals);
         conditions.one_of("package_id", &filter.packages);
         conditions.within("at", filter.at);
-        let order = window.order(&[("created_at", "number")]);
+        let order = window.order(ORDERS);
         conditions.list(work, (COLUMNS, "activity"), &order, &window, read)
     });
     listing.await

@@ -15,7 +15,7 @@ use super::listing::{Conditions, Listed, Span, Window};
 use super::packages::Package;
 use crate::clock::now;
 
-const COLUMNS: &str = "number, at, actor, address, action, subject";
+const COLUMNS: &str = "number AS id, at, actor, address, action, subject";
 
 /// Who does something, and from where.
 #[derive(Debug, Clone)]
@@ -79,6 +79,9 @@ impl Authority {
     }
 }
 
+/// By which fields entries are sorted, and the columns that these are.
+pub(crate) const ORDERS: &[(&str, &str)] = &[("created_at", "number")];
+
 /// Which entries; empty conditions are none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
@@ -105,7 +108,8 @@ pub(crate) async fn list(
         conditions.contains("actor", filter.actor.as_ref());
         conditions.contains("subject", filter.subject.as_ref());
         conditions.within("at", filter.at);
-        conditions.list(work, (COLUMNS, "audit"), "ORDER BY number DESC", &window, read)
+        let order = window.order(ORDERS);
+        conditions.list(work, (COLUMNS, "audit"), &order, &window, read)
     });
     listing.await
 }

@@ -16,6 +16,12 @@ pub(crate) fn first_id(time: Timestamp) -> String {
     ulid_of(time, 0)
 }
 
+/// When an id of ours was made.
+pub(super) fn time_of(id: &str) -> Option<Timestamp> {
+    let made = ulid::Ulid::from_string(id).ok()?.timestamp_ms();
+    Timestamp::from_millisecond(i64::try_from(made).ok()?).ok()
+}
+
 fn ulid_of(time: Timestamp, random: u128) -> String {
     let milliseconds = u64::try_from(time.as_millisecond()).unwrap_or_default();
     ulid::Ulid::from_parts(milliseconds, random).to_string()
@@ -37,5 +43,6 @@ mod tests {
         assert!(is_id(&id));
         assert!(first_id(now) <= id && id < first_id(now + jiff::SignedDuration::from_millis(1)));
         assert!(!is_id("favicon.ico"));
+        assert_eq!((time_of(&id), time_of("favicon.ico")), (Some(now), None));
     }
 }

@@ -64,9 +64,14 @@ pub(crate) struct Conditions {
 impl Conditions {
     /// Adds a condition with one `?` and its value.
     pub(crate) fn add(&mut self, condition: &str, value: Value<'static>) {
+        self.add_all(condition, [value]);
+    }
+
+    /// Adds a condition with a `?` for each of these values.
+    pub(crate) fn add_all(&mut self, condition: &str, values: impl IntoIterator<Item = Value<'static>>) {
         self.text.push_str(if self.text.is_empty() { "WHERE " } else { " AND " });
         self.text.push_str(condition);
-        self.values.push(value);
+        self.values.extend(values);
     }
 
     /// Adds that `column` is this text.
@@ -75,11 +80,11 @@ impl Conditions {
     }
 
     /// Adds that `column` is one of `values`, if there are any.
-    pub(crate) fn one_of(&mut self, column: &str, values: &[String]) {
-        if let Some((first, rest)) = values.split_first() {
+    pub(crate) fn one_of<T: ToString>(&mut self, column: &str, values: &[T]) {
+        if let Some((_, rest)) = values.split_first() {
             let marks = ", ?".repeat(rest.len());
-            self.add(&format!("{column} IN (?{marks})"), text(first));
-            self.values.extend(rest.iter().map(|value| text(value)));
+            let values = values.iter().map(|value| text(&value.to_string()));
+            self.add_all(&format!("{column} IN (?{marks})"), values);
         }
     }
 
@@ -139,9 +144,9 @@ mod tests {
     #[test]
     fn conditions_join_and_keep_their_values_apart() {
         let mut conditions = Conditions::default();
-        conditions.one_of("state", &[]);
+        conditions.one_of::<String>("state", &[]);
         assert_eq!(conditions.text, "");
-        conditions.one_of("state", &["new".into(), "x' OR 1".into()]);
+        conditions.one_of("state", &["new", "x' OR 1"]);
         conditions.contains("name", Some(&"a%b".to_owned()));
         conditions.within("created_at", Span { from: Some(Timestamp::UNIX_EPOCH), until: None });
         assert_eq!(conditions.text, "WHERE state IN (?, ?) AND instr(lower(name), lower(?)) > 0 AND created_at >= ?");

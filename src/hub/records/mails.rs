@@ -15,6 +15,17 @@ use crate::clock::{before, days, now};
 /// The most receipts for one address in a day: whoever sends to a portal says whose address it is.
 const MOST_RECEIPTS: u64 = 50;
 
+/// What a mail is for.
+#[derive(Debug, Clone)]
+pub(crate) enum Purpose {
+    /// Brings a link to somebody who gets the package.
+    Delivery(Box<Link>),
+    /// Tells somebody who does not get it of what came through a portal.
+    Copy,
+    /// Tells the sender that all is there.
+    Receipt,
+}
+
 /// A mail that is to be sent, and that is claimed by whoever read it.
 #[derive(Debug, Clone)]
 pub(crate) struct Mail {
@@ -22,8 +33,7 @@ pub(crate) struct Mail {
     pub recipient: String,
     /// Which attempt this is, from 1.
     pub attempt: u32,
-    /// What is brought; absent: it is a receipt.
-    pub link: Option<Link>,
+    pub purpose: Purpose,
     pub package: Package,
     pub portal: Option<Portal>,
 }
@@ -46,7 +56,7 @@ pub(super) fn owe_link(
 /// Owes the sender of a package the mail that says that all is there, once the package is released. Who sends to nobody
 /// gets none.
 pub(super) fn owe_receipt(work: &Work<'_>, package: &Package, now: Timestamp) -> Result<(), Error> {
-    let delivered = package.received || !package.recipients.is_empty();
+    let delivered = package.sends_receipt && (package.received || !package.recipients.is_empty());
     let Ok(sender) = package.sender.parse::<EmailAddress>() else { return Ok(()) };
     if !delivered {
         return Ok(());
@@ -58,10 +68,21 @@ pub(super) fn owe_receipt(work: &Work<'_>, package: &Package, now: Timestamp) ->
     if lately >= MOST_RECEIPTS {
         return Ok(());
     }
+    owe(work, "receipt", package, &sender, now)
+}
+
+/// Owes those who are told of a package without getting it a mail, once the package is released.
+pub(super) fn owe_copies(work: &Work<'_>, package: &Package, now: Timestamp) -> Result<(), Error> {
+    let receives = |copy: &EmailAddress| package.recipients.iter().any(|recipient| recipient.is_same_mailbox(copy));
+    let mut copies = package.cc_recipients.iter().filter(|copy| !receives(copy));
+    copies.try_for_each(|copy| owe(work, "copy", package, copy, now))
+}
+
+fn owe(work: &Work<'_>, kind: &str, package: &Package, to: &EmailAddress, now: Timestamp) -> Result<(), Error> {
     let id: String = new_id(now)?;
     work.run(
-        "INSERT INTO mail (id, kind, package_id, recipient) VALUES (?1, 'receipt', ?2, ?3)",
-        values![id, package.id.as_str(), sender.as_str()],
+        "INSERT INTO mail (id, kind, package_id, recipient) VALUES (?1, ?2, ?3, ?4)",
+        values![id, kind, package.id.as_str(), to.as_str()],
     )?;
     Ok(())
 }
@@ -78,17 +99,18 @@ pub(super) fn release(work: &Work<'_>, package: &PackageId, now: Timestamp) -> R
 /// Claims up to `most` mails that are due.
 pub(crate) async fn claim(database: &Database, most: u32) -> Result<Vec<Mail>, Error> {
     let claiming = database.transact(move |work| {
-        let columns = "id, package_id, link_id, recipient, attempts";
+        let columns = "id, package_id, link_id, recipient, attempts, kind";
         let rows = outbox::claim(work, Outbox::Mail, (columns, None), most, |row| {
-            let link: Option<LinkId> = row.maybe_text(2)?;
-            Ok((row.get::<String>(0)?, row.text::<PackageId>(1)?, link, row.get::<String>(3)?, row.get::<u32>(4)?))
+            let of = (row.text::<PackageId>(1)?, row.maybe_text::<LinkId>(2)?, row.get::<String>(5)?);
+            Ok((row.get::<String>(0)?, of, row.get::<String>(3)?, row.get::<u32>(4)?))
         })?;
         let mut mails = Vec::with_capacity(rows.len());
-        for (id, package, link, recipient, attempt) in rows {
-            let link = match link {
-                None => None,
+        for (id, (package, link, kind), recipient, attempt) in rows {
+            let purpose = match link {
+                None if kind == "copy" => Purpose::Copy,
+                None => Purpose::Receipt,
                 Some(link) => match links::find_in(work, &link)? {
-                    Some((link, _)) => Some(link),
+                    Some((link, _)) => Purpose::Delivery(Box::new(link)),
                     None => continue,
                 },
             };
@@ -97,7 +119,7 @@ pub(crate) async fn claim(database: &Database, most: u32) -> Result<Vec<Mail>, E
                 Some(portal) => portals::find_in(work, portal)?,
                 None => None,
             };
-            mails.push(Mail { id, recipient, attempt, link, package, portal });
+            mails.push(Mail { id, recipient, attempt, purpose, package, portal });
         }
         Ok::<_, Error>(mails)
     });

@@ -39,7 +39,7 @@ fn put(work: &Work<'_>, team: &TeamId, account: &UserId, role: MemberRole) -> Re
 
 fn message(account: Account, role: MemberRole) -> Member {
     let Account { id, email, name, .. } = account;
-    Member { id, email, name, role: Some(role.into()), created_at: None }
+    Member { user_id: Some(id.clone()), id, email, name, role: Some(role.into()), created_at: None }
 }
 
 /// Refuses to make or unmake somebody who stands above the caller.

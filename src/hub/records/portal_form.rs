@@ -20,6 +20,8 @@ const LONGEST_ANSWERS: usize = 64 << 10;
 /// What a sender filled in, for people to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
+    /// The field's key.
+    pub name: String,
     pub label: String,
     pub value: String,
 }
@@ -36,6 +38,9 @@ pub(crate) fn check(fields: &[MetadataField]) -> Result<(), Error> {
     for (index, field) in fields.iter().enumerate() {
         let wrong = |what: &str| invalid(format!("metadata_fields: {:?} {what}", field.name));
         let too_long = |text: &String| text.len() > LONGEST_NAME || text.chars().any(char::is_control);
+        if field.default_value.len() > LONGEST_ANSWERS {
+            return Err(wrong("has a default_value that is too long"));
+        }
         if field.name.trim().is_empty() || too_long(&field.name) || too_long(&field.label) {
             return Err(wrong("needs a name of 1 to 100 bytes, and a label no longer than that"));
         }
@@ -95,13 +100,14 @@ fn answer(field: &MetadataField, given: &Value) -> Option<String> {
 
 /// What a sender filled in of `fields`, in their order, then whatever else was given.
 pub(crate) fn answers(fields: &[MetadataField], given: &Value) -> Vec<Answer> {
-    let asked = fields
-        .iter()
-        .filter_map(|field| Some(Answer { label: field.label().to_owned(), value: answer(field, given)? }));
+    let asked = fields.iter().filter_map(|field| {
+        let value = answer(field, given)?;
+        Some(Answer { name: field.name.clone(), label: field.label().to_owned(), value })
+    });
     let others = given.as_object().into_iter().flatten().filter(|(name, _)| !fields.iter().any(|f| f.name == **name));
     let others = others.filter_map(|(name, value)| {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        (!value.is_empty()).then(|| Answer { label: name.clone(), value })
+        (!value.is_empty()).then(|| Answer { name: name.clone(), label: name.clone(), value })
     });
     asked.chain(others).collect()
 }

@@ -3,14 +3,15 @@
 use jiff::Timestamp;
 use masv_db::{Database, DbError, Row, Work, values};
 use masv_protocol::{
-    self as protocol, EmailAddress, MetadataField, PortalId, PublicPortal, Restrictions, TagChoice, TagId, TeamId,
+    self as protocol, AttachedWebhook, EmailAddress, MetadataField, PortalId, PublicPortal, Restrictions, TagChoice,
+    TagId, TeamId, WebhookId,
 };
 
 use super::audit::Actor;
 use super::ids::new_id;
 use super::listing::{Conditions, Listed, Window};
 use super::packages::{addresses, protocol_time};
-use super::{Error, OrNotFound, tags};
+use super::{Error, OrNotFound, tags, webhooks};
 use crate::clock::now;
 
 /// A portal.
@@ -22,6 +23,10 @@ pub(crate) struct Portal {
     pub name: String,
     pub message: String,
     pub recipients: Vec<EmailAddress>,
+    /// Who is told of what is sent, without a link to it.
+    pub cc_recipients: Vec<EmailAddress>,
+    /// Whether senders are told by mail that all is there.
+    pub sends_receipts: bool,
     pub active: bool,
     /// When it closes by itself; absent: never.
     pub closes_at: Option<Timestamp>,
@@ -34,15 +39,30 @@ pub(crate) struct Portal {
     pub restrictions: Restrictions,
     /// What senders are asked to fill in.
     pub fields: Vec<MetadataField>,
+    /// How its page looks.
+    pub brand: Brand,
+    /// The webhooks of its team that are called for what comes through it.
+    pub webhooks: Vec<WebhookId>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
 
+/// How the page of a portal looks; empty: as usual.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Brand {
+    /// `#rrggbb`.
+    pub primary_color: String,
+    pub logo_url: String,
+    pub background_url: String,
+}
+
 const COLUMNS: &str = "id, team_id, subdomain, name, message, recipients, active, access_code_hash, \
-    download_password_hash, expiry_days, tag_id, restrictions, created_at, updated_at, unlimited_storage, fields, closes_at";
+    download_password_hash, expiry_days, tag_id, restrictions, created_at, updated_at, unlimited_storage, fields, closes_at, \
+    cc_recipients, sends_receipts, primary_color, logo_url, background_url, \
+    (SELECT json_group_array(webhook_id) FROM portal_webhook WHERE portal_id = portal.id)";
 
 impl Portal {
-    /// An open portal of a team, of which nothing is set yet.
+    /// A closed portal of a team, of which nothing is set yet.
     pub(crate) fn new(team_id: TeamId) -> Result<Self, Error> {
         let now = now();
         Ok(Self {
@@ -52,7 +72,9 @@ impl Portal {
             name: String::new(),
             message: String::new(),
             recipients: Vec::new(),
-            active: true,
+            cc_recipients: Vec::new(),
+            sends_receipts: true,
+            active: false,
             closes_at: None,
             access_code_hash: None,
             download_password_hash: None,
@@ -61,6 +83,8 @@ impl Portal {
             tag_id: None,
             restrictions: Restrictions::default(),
             fields: Vec::new(),
+            brand: Brand::default(),
+            webhooks: Vec::new(),
             created_at: now,
             updated_at: now,
         })
@@ -85,6 +109,10 @@ impl Portal {
             unlimited_storage: row.get(14)?,
             fields: serde_json::from_str(&row.get::<String>(15)?).unwrap_or_default(),
             closes_at: row.get(16)?,
+            cc_recipients: addresses(row, 17)?,
+            sends_receipts: row.get(18)?,
+            brand: Brand { primary_color: row.get(19)?, logo_url: row.get(20)?, background_url: row.get(21)? },
+            webhooks: serde_json::from_str(&row.get::<String>(22)?).unwrap_or_default(),
         })
     }
 
@@ -111,6 +139,9 @@ impl Portal {
             has_access_code: self.access_code_hash.is_some(),
             has_download_password: self.download_password_hash.is_some(),
             metadata_fields: self.fields.clone(),
+            primary_color: self.brand.primary_color.clone(),
+            logo_url: self.brand.logo_url.clone(),
+            background_url: self.brand.background_url.clone(),
             restrictions: self.restrictions.clone(),
         }
     }
@@ -122,6 +153,9 @@ impl Portal {
             public: self.public_message(now),
             team_id: Some(self.team_id.clone()),
             recipients: self.recipients.iter().map(ToString::to_string).collect(),
+            cc_recipients: self.cc_recipients.iter().map(ToString::to_string).collect(),
+            disable_upload_receipt: !self.sends_receipts,
+            custom_webhooks: self.webhooks.iter().map(|id| AttachedWebhook { id: id.clone() }).collect(),
             custom_expiry_days: if self.unlimited_storage { -1 } else { days },
             tag_id: self.tag_id.clone(),
             created_at: self.created_at.into(),
@@ -156,7 +190,8 @@ pub(super) fn put(work: &Work<'_>, portal: &Portal) -> Result<(), Error> {
     work.run(
         "UPDATE portal SET name = ?2, message = ?3, recipients = ?4, active = ?5, access_code_hash = ?6,
             download_password_hash = ?7, expiry_days = ?8, tag_id = ?9, restrictions = ?10, updated_at = ?11,
-            subdomain = ?12, unlimited_storage = ?13, fields = ?14, closes_at = ?15 WHERE id = ?1",
+            subdomain = ?12, unlimited_storage = ?13, fields = ?14, closes_at = ?15, cc_recipients = ?16,
+            sends_receipts = ?17, primary_color = ?18, logo_url = ?19, background_url = ?20 WHERE id = ?1",
         values![
             portal.id.as_str(),
             portal.name,
@@ -172,10 +207,15 @@ pub(super) fn put(work: &Work<'_>, portal: &Portal) -> Result<(), Error> {
             portal.subdomain,
             portal.unlimited_storage,
             serde_json::to_string(&portal.fields).unwrap_or_default(),
-            portal.closes_at
+            portal.closes_at,
+            serde_json::to_string(&portal.cc_recipients).unwrap_or_default(),
+            portal.sends_receipts,
+            portal.brand.primary_color,
+            portal.brand.logo_url,
+            portal.brand.background_url
         ],
     )?;
-    Ok(())
+    webhooks::attach(work, &portal.team_id, &portal.id, &portal.webhooks)
 }
 
 /// The portal of that id, if there is one.
@@ -195,6 +235,11 @@ fn check_subdomain(work: &Work<'_>, portal: &Portal) -> Result<(), Error> {
         Some(other) if other.id != portal.id => Err(Error::Conflict("this subdomain is taken".to_owned())),
         _ => Ok(()),
     }
+}
+
+/// The portal of that id, if there is one.
+pub(crate) async fn find(database: &Database, id: PortalId) -> Result<Option<Portal>, Error> {
+    database.query(move |work| find_in(work, &id)).await
 }
 
 /// The portal of that id.
@@ -260,6 +305,19 @@ pub(crate) struct Filter {
     pub tags: Vec<String>,
 }
 
+/// Up to `most` portals of a team, by name.
+pub(crate) async fn all(database: &Database, team: TeamId, most: u32) -> Result<Vec<Portal>, Error> {
+    let listing = database.query(move |work| {
+        let sql = format!("SELECT {COLUMNS} FROM portal WHERE team_id = ?1 ORDER BY lower(name), id LIMIT ?2");
+        Ok::<_, Error>(work.all(&sql, values![team.as_str(), most], Portal::from_row)?)
+    });
+    listing.await
+}
+
+/// By which fields portals are sorted, and the columns that these are.
+pub(crate) const ORDERS: &[(&str, &str)] =
+    &[("created_at", "created_at"), ("name", "lower(name)"), ("active", "active")];
+
 /// A page of a team's portals.
 pub(crate) async fn list(
     database: &Database,
@@ -273,7 +331,7 @@ pub(crate) async fn list(
         conditions.contains("name", filter.name.as_ref());
         conditions.contains("subdomain", filter.subdomain.as_ref());
         conditions.one_of("tag_id", &filter.tags);
-        let order = window.order(&[("created_at", "created_at"), ("name", "lower(name)"), ("active", "active")]);
+        let order = window.order(ORDERS);
         conditions.list(work, (COLUMNS, "portal"), &order, &window, Portal::from_row)
     });
     listing.await

@@ -8,4 +8,5 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/hub/0004_portals_close.sql"),
     include_str!("../../../migrations/hub/0005_moments.sql"),
     include_str!("../../../migrations/hub/0006_received.sql"),
+    include_str!("../../../migrations/hub/0007_portal_fields.sql"),
 ];

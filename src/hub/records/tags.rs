@@ -1,14 +1,21 @@
 //! Tags: names that a team gives its packages.
 
 use masv_db::{Database, DbError, Row, Work, values};
-use masv_protocol::{Tag, TagChoice, TagId, TeamId};
+use masv_protocol::{Tag, TagChoice, TagId, TeamId, Time};
 
-use super::Error;
-use super::ids::new_id;
+use super::audit::Actor;
+use super::ids::{new_id, time_of};
+use super::{Error, OrNotFound};
 use crate::clock::now;
 
 fn read(row: &Row<'_>) -> Result<Tag, DbError> {
-    Ok(Tag { id: row.text(0)?, name: row.get(1)? })
+    Ok(message(row.text(0)?, row.get(1)?, row.text(2)?))
+}
+
+/// As the protocol shows it. A tag is never changed, and its id says when it was made.
+fn message(id: TagId, name: String, team: TeamId) -> Tag {
+    let made = time_of(id.as_str()).map(Time::from);
+    Tag { id, name, team_id: Some(team), active: Some(true), created_at: made, updated_at: made }
 }
 
 /// The team's tag of that name, made if there is none.
@@ -37,19 +44,34 @@ pub(super) fn resolve(work: &Work<'_>, team: &TeamId, choice: Option<&TagChoice>
 
 /// The tag of that id, whoever's it is.
 pub(super) fn find(work: &Work<'_>, id: &TagId) -> Result<Option<Tag>, Error> {
-    Ok(work.one("SELECT id, name FROM tag WHERE id = ?1", values![id.as_str()], read)?)
+    Ok(work.one("SELECT id, name, team_id FROM tag WHERE id = ?1", values![id.as_str()], read)?)
+}
+
+/// The team that has the tag of that id, if there is one.
+pub(crate) async fn team_of(database: &Database, id: TagId) -> Result<Option<TeamId>, Error> {
+    database.query(move |work| Ok(find(work, &id)?.and_then(|tag| tag.team_id))).await
+}
+
+/// Takes a tag from all that have it, and forgets it.
+pub(crate) async fn delete(database: &Database, id: TagId, by: Actor) -> Result<(), Error> {
+    let deleting = database.transact(move |work| {
+        let tag = find(work, &id)?.or_not_found("tag")?;
+        work.run("DELETE FROM tag WHERE id = ?1", values![id.as_str()])?;
+        by.note(work, "tag.removed", &tag.name)
+    });
+    deleting.await
 }
 
 /// Makes sure that a team has a tag of this name.
 pub(crate) async fn create(database: &Database, team: TeamId, name: String) -> Result<Tag, Error> {
-    let made = database.transact(move |work| Ok(Tag { id: ensure(work, &team, &name)?, name: name.clone() }));
+    let made = database.transact(move |work| Ok(message(ensure(work, &team, &name)?, name.clone(), team.clone())));
     made.await
 }
 
 /// A team's tags, by name.
 pub(crate) async fn list(database: &Database, team: TeamId) -> Result<Vec<Tag>, Error> {
     let listing = database.query(move |work| {
-        let sql = "SELECT id, name FROM tag WHERE team_id = ?1 ORDER BY name";
+        let sql = "SELECT id, name, team_id FROM tag WHERE team_id = ?1 ORDER BY name";
         Ok::<_, Error>(work.all(sql, values![team.as_str()], read)?)
     });
     listing.await

@@ -20,7 +20,7 @@ fn find_by_name(work: &Work<'_>, name: &str) -> Result<Option<TeamId>, Error> {
 pub(crate) async fn list(database: &Database) -> Result<Vec<Team>, Error> {
     let listing = database.query(|work| {
         Ok::<_, Error>(work.all("SELECT id, name FROM team ORDER BY name", values![], |row| {
-            Ok(Team { id: row.text(0)?, name: row.get(1)?, role: Some(Role::Operator.into()) })
+            Ok(Team { role: Some(Role::Operator.into()), ..Team::new(row.text(0)?, row.get(1)?) })
         })?)
     });
     listing.await
@@ -38,6 +38,15 @@ pub(crate) async fn of_caller(database: &Database, caller: Caller) -> Result<Vec
 pub(crate) async fn exists(database: &Database, id: TeamId) -> Result<bool, Error> {
     let asking = database.query(move |work| {
         Ok::<_, Error>(work.value("SELECT EXISTS (SELECT 1 FROM team WHERE id = ?1)", values![id.as_str()])?)
+    });
+    asking.await
+}
+
+/// What a team is called; empty where it is not known.
+pub(crate) async fn name(database: &Database, id: TeamId) -> Result<String, Error> {
+    let asking = database.query(move |work| {
+        let name = work.one("SELECT name FROM team WHERE id = ?1", values![id.as_str()], |row| row.get(0))?;
+        Ok::<_, Error>(name.unwrap_or_default())
     });
     asking.await
 }
@@ -73,7 +82,7 @@ pub(crate) async fn create(database: &Database, name: String, address: Option<Ip
         let id = insert(work, &name)?;
         let actor = Actor { team: Some(id.clone()), name: Role::Operator.to_string(), address };
         actor.note(work, "team.added", &name)?;
-        Ok(Team { id, name: name.clone(), role: None })
+        Ok(Team::new(id, name.clone()))
     });
     making.await
 }

@@ -29,6 +29,8 @@ pub(crate) fn package(id: &str) -> Package {
         description: String::new(),
         sender: String::new(),
         recipients: Vec::new(),
+        cc_recipients: Vec::new(),
+        sends_receipt: true,
         password_hash: None,
         access_limit: None,
         expiry_days: None,
@@ -54,12 +56,13 @@ pub(crate) fn new_package(team: &TeamId) -> NewPackage {
         description: String::new(),
         sender: String::new(),
         recipients: Vec::new(),
+        cc_recipients: Vec::new(),
+        sends_receipt: true,
         password_hash: None,
         access_limit: None,
         expiry_days: None,
         unlimited_storage: false,
         tag: None,
-        teamspace_id: None,
         metadata: Value::Null,
     }
 }

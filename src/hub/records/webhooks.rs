@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use masv_db::{Database, DbError, Row, Work, values};
-use masv_protocol::{self as protocol, TeamId, WebhookCall, WebhookEvent, WebhookId, WebhookMethod};
+use masv_protocol::{self as protocol, PortalId, TeamId, WebhookCall, WebhookEvent, WebhookId, WebhookMethod};
 use serde_json::{Map, Value};
 
 use super::audit::Actor;
@@ -28,10 +28,13 @@ pub(crate) struct Webhook {
     pub headers: BTreeMap<String, String>,
     pub extras: Map<String, Value>,
     pub active: bool,
+    /// The portals that it is called for; absent: it was never attached to one, and is called for all packages of the team.
+    pub portals: Option<Vec<PortalId>>,
     pub created_at: Timestamp,
 }
 
-const COLUMNS: &str = "id, team_id, name, url, method, events, headers, extras, active, created_at";
+const COLUMNS: &str = "id, team_id, name, url, method, events, headers, extras, active, created_at, of_portals, \
+    (SELECT json_group_array(portal_id) FROM portal_webhook WHERE webhook_id = webhook.id)";
 
 impl Webhook {
     /// One of which nothing is set yet.
@@ -47,6 +50,7 @@ impl Webhook {
             headers: BTreeMap::new(),
             extras: Map::new(),
             active: true,
+            portals: None,
             created_at: now,
         })
     }
@@ -64,6 +68,10 @@ impl Webhook {
             extras: serde_json::from_str(&json(7)?).unwrap_or_default(),
             active: row.get(8)?,
             created_at: row.get(9)?,
+            portals: match row.get(10)? {
+                true => Some(serde_json::from_str(&json(11)?).unwrap_or_default()),
+                false => None,
+            },
         })
     }
 
@@ -78,8 +86,17 @@ impl Webhook {
             events: self.events.iter().map(|event| (*event).into()).collect(),
             header_names: self.headers.keys().cloned().collect(),
             body_extras: self.extras.clone(),
+            portals: self.portals.clone(),
             active: self.active,
             created_at: self.created_at.into(),
+        }
+    }
+
+    /// Whether it is called for what becomes of `package`.
+    fn is_called_for(&self, package: &Package) -> bool {
+        match &self.portals {
+            None => true,
+            Some(portals) => package.portal_id.as_ref().is_some_and(|portal| portals.contains(portal)),
         }
     }
 
@@ -121,6 +138,30 @@ fn list_in(work: &Work<'_>, team: &TeamId) -> Result<Vec<Webhook>, Error> {
 fn get_in(work: &Work<'_>, team: &TeamId, id: &WebhookId) -> Result<Webhook, Error> {
     let sql = format!("SELECT {COLUMNS} FROM webhook WHERE team_id = ?1 AND id = ?2");
     work.one(&sql, values![team.as_str(), id.as_str()], Webhook::from_row)?.or_not_found("webhook")
+}
+
+/// Makes these the webhooks that are called for a portal.
+pub(super) fn attach(work: &Work<'_>, team: &TeamId, portal: &PortalId, hooks: &[WebhookId]) -> Result<(), Error> {
+    work.run("DELETE FROM portal_webhook WHERE portal_id = ?1", values![portal.as_str()])?;
+    for hook in hooks {
+        let sql = "UPDATE webhook SET of_portals = 1 WHERE id = ?1 AND team_id = ?2 RETURNING id";
+        let known: Option<WebhookId> = work.one(sql, values![hook.as_str(), team.as_str()], |row| row.text(0))?;
+        if known.is_none() {
+            return Err(Error::Invalid(format!("custom_webhooks: the team has no webhook {hook}")));
+        }
+        let sql = "INSERT INTO portal_webhook (portal_id, webhook_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        work.run(sql, values![portal.as_str(), hook.as_str()])?;
+    }
+    Ok(())
+}
+
+/// The team of that webhook, if there is one.
+pub(crate) async fn team_of(database: &Database, id: WebhookId) -> Result<Option<TeamId>, Error> {
+    let asking = database.query(move |work| {
+        let sql = "SELECT team_id FROM webhook WHERE id = ?1";
+        Ok::<_, Error>(work.one(sql, values![id.as_str()], |row| row.text(0))?)
+    });
+    asking.await
 }
 
 /// A team's webhooks, by name.
@@ -167,7 +208,7 @@ pub(crate) async fn delete(database: &Database, team: TeamId, id: WebhookId, by:
 /// Owes a call to every webhook of the package's team that wants `event`.
 pub(super) fn announce(work: &Work<'_>, package: &Package, event: WebhookEvent) -> Result<(), Error> {
     for hook in list_in(work, &package.team_id)? {
-        if !hook.active || !hook.events.contains(&event) {
+        if !hook.active || !hook.events.contains(&event) || !hook.is_called_for(package) {
             continue;
         }
         let call = WebhookCall::new(event, package.message(), hook.extras);

@@ -18,7 +18,7 @@ fn package() -> Value {
         "status": "finalized", "name": "Dailies", "description": "", "sender": "dit@example.com",
         "recipients": ["client@example.com"], "size": 3, "total_files": 1, "access_limit": 0, "password_protected": false,
         "unlimited_storage": false, "tag_id": null, "teamspace_id": null, "custom_metadata": null,
-        "created_at": "2026-11-28T10:00:00.000Z", "updated_at": "2026-11-28T10:00:01.234Z",
+        "form_data_id": "", "created_at": "2026-11-28T10:00:00.000Z", "updated_at": "2026-11-28T10:00:01.234Z",
         "finalized_at": "2026-11-28T10:00:01.234Z", "expiry": "0001-01-01T00:00:00.000Z",
     })
 }
@@ -103,11 +103,13 @@ fn portals() {
         ],
         "file_type_restriction_enabled": true, "file_type_restriction_exclude": false, "file_types": ["mov", "mxf"],
         "package_size_restriction_enabled": true, "max_file_count": 0, "max_file_size": 1_000_000_000, "max_package_size": 0,
+        "primary_color": "#1d5fc4", "logo_url": "https://h/logo.png", "background_url": "",
     });
     let seen: PublicPortal = same(public.clone());
     assert_eq!((seen.restrictions.max_file_size, seen.metadata_fields[0].label()), (1_000_000_000, "Reel"));
     let more = json!({
-        "team_id": "T", "recipients": ["a@example.com"], "custom_expiry_days": -1, "tag_id": null,
+        "team_id": "T", "recipients": ["a@example.com"], "cc_recipients": ["b@example.com"], "disable_upload_receipt": true,
+        "custom_webhooks": [{ "id": "W" }], "custom_expiry_days": -1, "tag_id": null,
         "created_at": "2026-11-28T10:00:00.000Z", "updated_at": "2026-11-28T10:00:00.000Z", "url": "https://h/portals/rushes",
     });
     let portal: Portal = same(with(public, more));
@@ -122,6 +124,10 @@ fn teams_people_and_keys() {
     }));
     assert!(!format!("{signed_in:?}").contains("s3ssion"));
     same::<Team>(json!({ "id": "T", "name": "Team" }));
+    same::<Team>(json!({
+        "id": "T", "name": "Team", "role": "sender", "subdomain": "team", "custom_expiry_default": 30, "custom_expiry_enabled": true,
+        "download_limit_default": 0, "download_limit_enabled": true, "max_email_recipients": 200,
+    }));
     same::<Vec<Team>>(json!([{ "id": "T", "name": "Team", "role": "operator" }]));
     for quota in [json!(null), json!(5)] {
         same::<TeamUsage>(json!({ "id": "T", "name": "Team", "used": 3, "quota": quota, "packages": 1, "stored": 2 }));
@@ -134,6 +140,10 @@ fn teams_people_and_keys() {
         "id": "U", "email": "ed@example.com", "name": "", "role": "sender", "created_at": "2026-11-28T10:00:00.000Z",
     }));
     same::<Tag>(json!({ "id": "T", "name": "dailies" }));
+    same::<Tag>(json!({
+        "id": "T", "name": "dailies", "team_id": "E", "active": true, "created_at": "2026-11-28T10:00:00.000Z",
+        "updated_at": "2026-11-28T10:00:00.000Z",
+    }));
 }
 
 #[test]

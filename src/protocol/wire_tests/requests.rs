@@ -25,7 +25,7 @@ fn every_request_may_be_empty_and_have_more_fields() {
     }
     check! {
         Credentials NewTeam SetQuota NewKey NewMember ChangeMember NewTag NewPackage NewPortalPackage PackageExpiry NewFile
-        PartAddresses PartWindow FinalizeFile LinkSettings LinkQuery PortalSettings WebhookSettings
+        PartAddresses PartWindow FinalizeFile LinkSettings LinkQuery PortalSettings WebhookSettings ChangePackage SetMetadata Form
     }
 }
 
@@ -199,13 +199,13 @@ fn settings_of_links_and_portals() {
     assert_eq!((portal.recipients, portal.custom_expiry_days), (Some(Vec::new()), Some(-1)));
     assert_eq!((portal.restrictions.max_file_size, portal.tag), (Some(12), Some(TagChoice::Name("t".into()))));
     assert_eq!(portal.metadata_fields.unwrap()[0].kind, FieldKind::ShortText);
-    assert_eq!(portal.unsupported.requested(), Some("terms_of_service_enabled"));
-    let private: PortalSettings = read(r#"{"access_level":"private"}"#).unwrap();
-    assert_eq!(private.unsupported.requested(), Some("access_level"));
-    let public: PortalSettings = read(r#"{"access_level":"public","terms_of_service_enabled":false}"#).unwrap();
-    assert_eq!(public.unsupported.requested(), None);
     assert!(read::<PortalSettings>(r#"{"recipients":["x@y..z"]}"#).is_err());
     assert!(read::<PortalSettings>(r#"{"metadata_fields":[{"name":"a","type":"star"}]}"#).is_err());
+    for hooks in [r#"["W"]"#, r#"[{"id":"W","name":"mam"}]"#] {
+        let portal: PortalSettings = read(&format!(r#"{{"custom_webhooks":{hooks}}}"#)).unwrap();
+        assert_eq!(portal.custom_webhooks, Some(vec![AttachedWebhook { id: "W".into() }]), "{hooks}");
+    }
+    assert!(read::<PortalSettings>(r#"{"custom_webhooks":[{"url":"https://mam.example.com"}]}"#).is_err());
     let closes = PortalSettings {
         expiry_enabled: Some(false),
         restrictions: RestrictionSettings { max_file_count: Some(3), ..RestrictionSettings::default() },

@@ -31,6 +31,10 @@ const CALLS: &[(&str, &str, Right, bool)] = &[
     ("GET", "/v1/system/packages/spec", Anybody, false),
     ("GET", "/healthz", Anybody, false),
     ("POST", "/v1/teams/{team}/packages", Team, true),
+    ("GET", "/v1/teams/{team}/packages", Team, false),
+    ("PUT", "/v1/packages/{package}", OfPackage, true),
+    ("GET", "/v1/packages/{package}/metadata", OfPackage, false),
+    ("PUT", "/v1/packages/{package}/metadata", OfPackage, true),
     ("DELETE", "/v1/packages/{package}", OfPackage, false),
     ("POST", "/v1/packages/{package}/finalize", OfPackage, false),
     ("GET", "/v1/packages/{package}/files", OfPackage, false),
@@ -54,6 +58,10 @@ const CALLS: &[(&str, &str, Right, bool)] = &[
     ("GET", "/v1.1/teams/{team}/activities", Team, false),
     ("GET", "/v1/teams/{team}/activities/{activity}/events", Team, false),
     ("GET", "/v1/teams/{team}/cloud_connections", Team, false),
+    ("POST", "/v1/teams/{team}/cloud_connections", Team, false),
+    ("GET", "/v1/teams/{team}/spaces", Team, false),
+    ("POST", "/v1/teams/{team}/spaces", Team, false),
+    ("DELETE", "/v1/tags/{tag}", Admin, false),
     ("GET", "/v1.1/teams/{team}/portals", Team, false),
     ("GET", "/v1/teams/{team}/portals", Team, false),
     ("POST", "/v1/teams/{team}/portals", Admin, true),
@@ -64,6 +72,7 @@ const CALLS: &[(&str, &str, Right, bool)] = &[
     ("GET", "/v1/teams/{team}/usage", Team, false),
     ("PUT", "/v1/teams/{team}/quota", Operator, true),
     ("GET", "/v1/packages/{package}/transfer", OfPackage, false),
+    ("POST", "/v1/packages/{package}/transfer", OfPackage, false),
     ("GET", "/v1/teams/{team}/members", Team, false),
     ("POST", "/v1/teams/{team}/members", Admin, true),
     ("PUT", "/v1/teams/{team}/members/{member}", Admin, true),
@@ -76,6 +85,12 @@ const CALLS: &[(&str, &str, Right, bool)] = &[
     ("POST", "/v1/teams/{team}/custom_webhooks", Admin, true),
     ("PUT", "/v1/teams/{team}/custom_webhooks/{hook}", Admin, true),
     ("DELETE", "/v1/teams/{team}/custom_webhooks/{hook}", Admin, false),
+    ("PUT", "/v1/custom_webhooks/{hook}", Admin, true),
+    ("DELETE", "/v1/custom_webhooks/{hook}", Admin, false),
+    ("GET", "/v1/portals/{portal}/form", Anybody, false),
+    ("POST", "/v1/portals/{portal}/form", Admin, true),
+    ("PUT", "/v1/portals/{portal}/form", Admin, true),
+    ("DELETE", "/v1/portals/{portal}/form", Admin, false),
     ("GET", "/v1.1/portals/{portal}", Team, false),
     ("GET", "/v1/portals/{portal}", Team, false),
     ("PUT", "/v1/portals/{portal}", Admin, true),
@@ -149,7 +164,7 @@ async fn things(hub: &TestHub) -> Things {
     let other = hub.new_package(json!({ "name": "Other" })).await;
     let post =
         |path: &str, body: Value| hub.team_request(Method::POST, &format!("/v1/teams/{team}/{path}")).json(&body);
-    let portal = good(post("portals", json!({ "name": "P", "subdomain": "p1" }))).await;
+    let portal = good(post("portals", json!({ "name": "P", "subdomain": "p1", "active": true }))).await;
     let hook = json!({ "name": "h", "url": "http://127.0.0.1:9/", "events": ["package.finalized"], "active": false });
     let hook = good(post("custom_webhooks", hook)).await;
     let key = good(post("api_keys", json!({ "name": "sender" }))).await;
@@ -159,6 +174,7 @@ async fn things(hub: &TestHub) -> Things {
     let path = format!("/v1/teams/{}/api_keys", text(&second, "id"));
     let body = json!({ "name": "k", "role": "admin" });
     let (_, other_key) = hub.hub.call(Method::POST, &path, Some(&body)).await.unwrap();
+    let tag = good(post("tags", json!({ "name": "red" }))).await;
     let activities = good(hub.team_request(Method::GET, &format!("/v1.1/teams/{team}/activities"))).await;
     let ids = [
         ("team", team.clone()),
@@ -168,6 +184,7 @@ async fn things(hub: &TestHub) -> Things {
         ("portal", text(&portal, "id")),
         ("subdomain", "p1".to_owned()),
         ("hook", text(&hook, "id")),
+        ("tag", text(&tag, "id")),
         ("key", text(&key, "id")),
         ("member", text(&person, "id")),
         ("activity", text(&activities["records"][0], "id")),
@@ -199,7 +216,9 @@ async fn every_call_refuses_whoever_has_no_right_to_it() {
             refused(call().header("X-Package-Token", &things.other_token), 401).await;
         }
         if *right != Known {
-            let status = if *right == OfPackage { 404 } else { 403 };
+            // What a route names without its team is not even there for others.
+            let alone = ["/v1/tags/", "/v1/custom_webhooks/"].iter().any(|start| route.starts_with(start));
+            let status = if *right == OfPackage || alone { 404 } else { 403 };
             refused(call().header("X-API-KEY", &things.other_key), status).await;
         }
         if *right == Operator {
@@ -239,7 +258,7 @@ async fn every_call_refuses_in_the_same_form_what_is_wrong() {
             refused(as_team(method, &things.path(route)).body("[1, 2]"), status).await;
         }
         // The last thing that the route names is not there.
-        let last = ["{file}", "{link}", "{hook}", "{key}", "{member}", "{portal}", "{subdomain}", "{package}"];
+        let last = ["{file}", "{link}", "{hook}", "{tag}", "{key}", "{member}", "{portal}", "{subdomain}", "{package}"];
         if let Some(name) = last.iter().find(|name| route.contains(**name)) {
             let missing = as_team(method, &things.path(&route.replace(name, nobody))).body("{}");
             let answer = missing.send().await.unwrap();

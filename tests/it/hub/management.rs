@@ -118,7 +118,7 @@ async fn portals_are_made_changed_closed_and_removed() {
     let portals = format!("/v1/teams/{}/portals", hub.team);
     let body = json!({
         "name": "VFX", "subdomain": "VFX", "recipients": ["vfx@example.com"], "has_access_code": true, "access_code": "one",
-        "custom_expiry_days": -1, "message": "Welcome",
+        "custom_expiry_days": -1, "message": "Welcome", "active": true,
     });
     let portal = good(hub.team_request(Method::POST, &portals).json(&body)).await;
     assert_eq!(

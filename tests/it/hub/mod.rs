@@ -7,6 +7,7 @@ mod bucket;
 mod conformance;
 mod contract;
 mod delivery;
+mod fields;
 mod hardening;
 mod in_browser;
 mod links;

@@ -10,6 +10,7 @@
 
 mod credentials;
 mod link;
+mod named;
 mod package;
 mod portal;
 mod team;
@@ -20,13 +21,14 @@ use std::net::IpAddr;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use masv_protocol::{FileId, KeyId, LinkId, PackageId, PortalId, TeamId, WebhookId};
+use masv_protocol::{FileId, KeyId, LinkId, PackageId, PortalId, TagId, TeamId, WebhookId};
 
 pub(crate) use credentials::{Operator, SignedIn, Who};
 pub(crate) use link::LinkOwner;
+pub(crate) use named::{TagAdmin, WebhookAdmin};
 pub(crate) use package::{PackageOwner, PackageReader, PackageWriter};
 pub(crate) use portal::{PortalAdmin, PortalMember};
-pub(crate) use team::{TeamAdmin, TeamMember, TeamOperator};
+pub(crate) use team::{InTeam, TeamAdmin, TeamMember, TeamOperator};
 
 use super::refusal::Refusal;
 use crate::Hub;
@@ -137,6 +139,7 @@ in_path! {
     PortalId "portal"
     KeyId "key"
     WebhookId "hook"
+    TagId "tag"
 }
 
 /// The id of that type in the route of a request.

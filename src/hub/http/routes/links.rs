@@ -28,6 +28,9 @@ async fn apply(given: &LinkSettings, link: &mut Link) -> Result<(), Refusal> {
     if let Some(limit) = given.access_limit {
         link.access_limit = Some(limit).filter(|limit| *limit > 0);
     }
+    if given.access_limit_enabled == Some(false) {
+        link.access_limit = None;
+    }
     if let Some(expiry) = given.expiry {
         link.expires_at = Time::timestamp(expiry);
     }
@@ -84,6 +87,9 @@ pub(super) async fn update(
     Base(base): Base,
     JsonBody(given): JsonBody<LinkSettings>,
 ) -> Result<Json<protocol::Link>, Refusal> {
+    if given.email.as_ref().is_some_and(|given| link.email.as_ref().is_none_or(|known| !known.is_same_mailbox(given))) {
+        return Err(Refusal::invalid("email: whom a link was made for cannot be changed; make another link"));
+    }
     apply(&given, &mut link).await?;
     let (link, package) = links::update(hub.database(), link, authority).await?;
     Ok(Json(message(&hub, &link, &package, &base)))

@@ -1,6 +1,9 @@
 //! The protocol's calls, a file a noun: each reads what it was given, asks the rooms behind, and answers JSON.
 
+mod about_team;
+mod brand;
 mod files;
+mod form;
 pub(crate) mod links;
 mod members;
 mod packages;
@@ -28,21 +31,25 @@ use super::refusal::Refusal;
 use super::{forwarded, headers, pages};
 use crate::Hub;
 
+/// The most records of a list that is answered whole.
+const MOST_LISTED: u32 = 10_000;
+
 /// Everything the hub answers.
 pub(crate) fn router(hub: Hub) -> Router {
     let gate = Gate::new(hub);
     let api = Router::new()
         .route("/v1/auth", post(session::sign_in))
         .route("/v1/system/packages/spec", get(system::spec))
-        .route("/v1/teams/{team}/packages", post(packages::create))
-        .route("/v1/packages/{package}", delete(packages::remove))
+        .route("/v1/teams/{team}/packages", get(team::all_sent).post(packages::create))
+        .route("/v1/packages/{package}", put(packages::change).delete(packages::remove))
         .route("/v1/packages/{package}/finalize", post(packages::finalize))
         .route("/v1/packages/{package}/files", get(files::list).post(files::create))
         .route("/v1/packages/{package}/files/{file}", post(files::part_addresses).delete(files::remove))
         .route("/v1/packages/{package}/files/{file}/finalize", post(files::finalize))
         .route("/v1/packages/{package}/files/{file}/download", get(files::download))
         .route("/v1/packages/{package}/expiry", put(packages::set_expiry))
-        .route("/v1/packages/{package}/transfer", get(packages::transfers))
+        .route("/v1/packages/{package}/metadata", get(packages::metadata).put(packages::set_metadata))
+        .route("/v1/packages/{package}/transfer", get(packages::transfers).post(packages::transfer))
         .route("/v1/packages/{package}/links", get(links::list).post(links::create))
         .route("/v1/packages/{package}/links/{link}", put(links::update).delete(links::remove))
         .route("/v1.1/links/{link}", get(links::show))
@@ -52,10 +59,12 @@ pub(crate) fn router(hub: Hub) -> Router {
         .route("/v1.1/teams/{team}/inbox", get(team::inbox))
         .route("/v1.1/teams/{team}/activities", get(team::activities))
         .route("/v1/teams/{team}/activities/{activity}/events", get(team::activity_events))
-        .route("/v1/teams/{team}/cloud_connections", get(team::cloud_connections))
+        .route("/v1/teams/{team}/cloud_connections", get(team::cloud_connections).post(team::connect))
+        .route("/v1/teams/{team}/spaces", get(team::spaces).post(team::create_space))
         .route("/v1.1/teams/{team}/portals", get(portals::list))
-        .route("/v1/teams/{team}/portals", get(portals::list).post(portals::create))
+        .route("/v1/teams/{team}/portals", get(portals::all).post(portals::create))
         .route("/v1/teams/{team}/tags", get(team::tags).post(team::create_tag))
+        .route("/v1/tags/{tag}", delete(team::remove_tag))
         .route("/v1/teams", get(teams::list).post(teams::create))
         .route("/v1/teams/{team}/usage", get(teams::usage))
         .route("/v1/teams/{team}/quota", put(teams::set_quota))
@@ -66,8 +75,10 @@ pub(crate) fn router(hub: Hub) -> Router {
         .route("/v1/teams/{team}/audit", get(teams::audit_log))
         .route("/v1/teams/{team}/custom_webhooks", get(webhooks::list).post(webhooks::create))
         .route("/v1/teams/{team}/custom_webhooks/{hook}", put(webhooks::update).delete(webhooks::remove))
+        .route("/v1/custom_webhooks/{hook}", put(webhooks::update_by_id).delete(webhooks::remove_by_id))
         .route("/v1.1/portals/{portal}", get(portals::show))
         .route("/v1/portals/{portal}", get(portals::show).put(portals::update).delete(portals::remove))
+        .route("/v1/portals/{portal}/form", get(form::show).post(form::create).put(form::update).delete(form::remove))
         .route("/v1/subdomains/portals/{subdomain}", get(portals::find))
         .route("/v1/portals/{portal}/packages", post(portals::create_package))
         .route("/storage/{package}/{file}", get(storage::read).post(storage::begin).put(storage::store_part))

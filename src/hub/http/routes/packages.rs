@@ -2,33 +2,69 @@
 
 use axum::Json;
 use axum::http::StatusCode;
-use masv_protocol::{EmailAddress, Empty, Package, PackageExpiry, PackageWithToken, Secret, TeamId, Time};
-use serde_json::Value;
+use masv_protocol::{
+    ChangePackage, EmailAddress, Empty, FilledIn, Package, PackageExpiry, PackageMetadata, PackageWithToken, Secret,
+    SetMetadata, TagChoice, TeamId, Time,
+};
+use serde_json::{Map, Value};
 
 use crate::Hub;
 use crate::http::access::{PackageWriter, TeamMember};
+use crate::http::fields::NO_CONNECTIONS;
 use crate::http::json_body::JsonBody;
 use crate::http::refusal::Refusal;
 use crate::keys::passwords;
 use crate::keys::tokens::Bearer;
-use crate::records::packages::{self, NewPackage};
+use crate::records::packages::{self, Change, NewPackage};
+use crate::records::{portal_form, portals};
 
 /// The longest name, bytes.
 const LONGEST_NAME: usize = 1024;
 /// The longest message, bytes.
 const LONGEST_DESCRIPTION: usize = 64 << 10;
 /// The most recipients.
-const MOST_RECIPIENTS: usize = 200;
+pub(super) const MOST_RECIPIENTS: usize = 200;
+
+/// Without line breaks, which have no place in a subject line or a file name.
+fn in_one_line(text: &str) -> String {
+    text.replace(char::is_control, " ").trim().to_owned()
+}
+
+/// The name of a package.
+fn title(given: &str) -> Result<String, Refusal> {
+    let name = Some(in_one_line(given)).filter(|name| !name.is_empty()).unwrap_or_else(|| "Untitled".to_owned());
+    if name.len() > LONGEST_NAME {
+        return Err(Refusal::invalid(format!("name has more than {LONGEST_NAME} bytes")));
+    }
+    Ok(name)
+}
+
+/// The message to the recipients of a package.
+fn message(given: String) -> Result<String, Refusal> {
+    if given.len() > LONGEST_DESCRIPTION {
+        return Err(Refusal::invalid(format!("description has more than {LONGEST_DESCRIPTION} bytes")));
+    }
+    Ok(given)
+}
+
+/// Who sends a package, as people read it.
+fn sender(given: &str) -> Result<String, Refusal> {
+    let sender = in_one_line(given);
+    if sender.len() > LONGEST_NAME {
+        return Err(Refusal::invalid(format!("sender has more than {LONGEST_NAME} bytes")));
+    }
+    Ok(sender)
+}
+
+/// How often a link may be used; none where 0 is given, or that it does not count.
+fn limit(given: Option<u64>, enabled: Option<bool>) -> Option<u64> {
+    given.filter(|limit| *limit > 0 && enabled != Some(false))
+}
 
 /// A package of a team with the name and message that were given, and nothing else set.
 pub(super) fn named(team_id: TeamId, name: Option<&str>, description: Option<String>) -> Result<NewPackage, Refusal> {
-    // Line breaks have no place in a subject line or a file name.
-    let name = name.unwrap_or_default().replace(char::is_control, " ");
-    let name = Some(name.trim()).filter(|name| !name.is_empty()).unwrap_or("Untitled").to_owned();
-    let description = description.unwrap_or_default();
-    if name.len() > LONGEST_NAME || description.len() > LONGEST_DESCRIPTION {
-        return Err(Refusal::invalid("the name or the description is too long"));
-    }
+    let name = title(name.unwrap_or_default())?;
+    let description = message(description.unwrap_or_default())?;
     Ok(NewPackage {
         team_id,
         portal_id: None,
@@ -36,12 +72,13 @@ pub(super) fn named(team_id: TeamId, name: Option<&str>, description: Option<Str
         description,
         sender: String::new(),
         recipients: Vec::new(),
+        cc_recipients: Vec::new(),
+        sends_receipt: true,
         password_hash: None,
         access_limit: None,
         expiry_days: None,
         unlimited_storage: false,
         tag: None,
-        teamspace_id: None,
         metadata: Value::Null,
     })
 }
@@ -72,14 +109,13 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<PackageWithToken>), Refusal> {
     let days = given.custom_expiry_days;
     let new = NewPackage {
-        sender: given.sender.unwrap_or_else(|| team.caller.email.clone()),
+        sender: sender(&given.sender.unwrap_or_else(|| team.caller.sender()))?,
         recipients: distinct(given.recipients)?,
         password_hash: passwords::hash_given(given.password.as_ref().map(Secret::expose)).await?,
-        access_limit: given.access_limit.filter(|limit| *limit > 0),
+        access_limit: limit(given.access_limit, given.access_limit_enabled),
         expiry_days: days.and_then(|days| u64::try_from(days).ok()).filter(|days| *days > 0),
         unlimited_storage: given.unlimited_storage.unwrap_or_default() || days.is_some_and(i64::is_negative),
-        tag: given.tag,
-        teamspace_id: given.teamspace_id,
+        tag: given.tag.or(given.tag_id.map(TagChoice::Id)),
         metadata: given.custom_metadata,
         ..named(team.id(), given.name.as_deref(), given.description)?
     };
@@ -116,6 +152,87 @@ pub(super) async fn set_expiry(
     };
     let package = packages::set_expiry(hub.database(), package, expires_at, authority).await?;
     Ok(Json(package.message()))
+}
+
+/// Changes a package; what is not said stays as it was.
+pub(super) async fn change(
+    PackageWriter { hub, package, authority }: PackageWriter,
+    JsonBody(given): JsonBody<ChangePackage>,
+) -> Result<Json<Package>, Refusal> {
+    let password_hash = match &given.password {
+        Some(password) => Some(passwords::hash_given(Some(password.expose())).await?),
+        None => None,
+    };
+    let kept_until = match (given.unlimited_storage, given.expiry.and_then(Time::timestamp)) {
+        (Some(true), None) => Some(None),
+        (Some(true), Some(_)) => {
+            return Err(Refusal::invalid("unlimited_storage and expiry exclude each other"));
+        }
+        (_, Some(expiry)) => Some(Some(expiry)),
+        (_, None) => None,
+    };
+    let change = Change {
+        name: given.name.as_deref().map(title).transpose()?,
+        description: given.description.map(message).transpose()?,
+        recipients: given.recipients.map(distinct).transpose()?,
+        password_hash,
+        access_limit: given.access_limit.map(|given| limit(Some(given), None)),
+        tag: given.tag.or(given.tag_id.map(TagChoice::Id)),
+        sender: given.sender.as_deref().map(sender).transpose()?,
+        expires_at: kept_until,
+        metadata: Some(given.custom_metadata).filter(|metadata| !metadata.is_null()),
+    };
+    Ok(Json(packages::change(hub.database(), package, change, authority).await?.message()))
+}
+
+/// What the sender filled in.
+pub(super) async fn metadata(
+    PackageWriter { hub, package, .. }: PackageWriter,
+) -> Result<Json<PackageMetadata>, Refusal> {
+    let package = packages::get(hub.database(), package).await?;
+    Ok(Json(told(&hub, package).await?))
+}
+
+async fn told(hub: &Hub, package: packages::Package) -> Result<PackageMetadata, Refusal> {
+    let portal = match package.portal_id.clone() {
+        Some(portal) => portals::find(hub.database(), portal).await?,
+        None => None,
+    };
+    let fields = portal.map(|portal| portal.fields).unwrap_or_default();
+    let one = |answer: portal_form::Answer| FilledIn { name: answer.name, label: answer.label, value: answer.value };
+    Ok(PackageMetadata {
+        id: package.form_data_id(),
+        fields: portal_form::answers(&fields, &package.metadata).into_iter().map(one).collect(),
+        package_id: Some(package.id),
+        portal_id: package.portal_id,
+        custom_metadata: package.metadata,
+    })
+}
+
+/// Replaces what the sender filled in.
+pub(super) async fn set_metadata(
+    PackageWriter { hub, package, authority }: PackageWriter,
+    JsonBody(given): JsonBody<SetMetadata>,
+) -> Result<Json<PackageMetadata>, Refusal> {
+    let metadata = match (given.custom_metadata, given.fields) {
+        (Value::Null, Some(fields)) => {
+            let one = |field: FilledIn| (field.name, Value::String(field.value));
+            Value::Object(fields.into_iter().map(one).collect::<Map<_, _>>())
+        }
+        (Value::Null, None) => {
+            return Err(Refusal::invalid("custom_metadata is missing: an object, by names of fields"));
+        }
+        (metadata, None) => metadata,
+        (_, Some(_)) => return Err(Refusal::invalid("custom_metadata and fields exclude each other")),
+    };
+    let change = Change { metadata: Some(metadata), ..Change::default() };
+    let package = packages::change(hub.database(), package, change, authority).await?;
+    Ok(Json(told(&hub, package).await?))
+}
+
+/// Deliveries to other clouds are none of the hub's.
+pub(super) async fn transfer(_: PackageWriter) -> Refusal {
+    Refusal::invalid(format!("a package cannot be transferred: {NO_CONNECTIONS}"))
 }
 
 /// Deliveries of a package to other clouds: there are none.

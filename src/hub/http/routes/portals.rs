@@ -8,11 +8,12 @@ use masv_protocol::{
     Secret, Time,
 };
 
-use super::packages::{created, named};
+use super::packages::{created, distinct, named};
+use super::{MOST_LISTED, brand};
 use crate::clock::now;
 use crate::http::access::{Base, ClientAddress, Id, PortalAdmin, PortalMember, Public, TeamAdmin, TeamMember};
 use crate::http::json_body::JsonBody;
-use crate::http::query::{ListQuery, page};
+use crate::http::query::{self, ListQuery, page};
 use crate::http::refusal::Refusal;
 use crate::keys::passwords;
 use crate::keys::tokens::Bearer;
@@ -20,6 +21,9 @@ use crate::records::listing::Listed;
 use crate::records::packages::{self, NewPackage};
 use crate::records::portal_form;
 use crate::records::portals::{self, Filter, Portal};
+
+/// What `custom_expiry_days` can be.
+const CUSTOM_DAYS: std::ops::RangeInclusive<i64> = -1..=65_535;
 
 /// A portal as its senders see it.
 pub(super) async fn find(Public(hub): Public, Path(subdomain): Path<String>) -> Result<Json<PublicPortal>, Refusal> {
@@ -54,11 +58,12 @@ pub(super) async fn create_package(
         portal_id: Some(portal.id.clone()),
         sender: sender.into_string(),
         recipients: portal.recipients,
+        cc_recipients: portal.cc_recipients,
+        sends_receipt: portal.sends_receipts,
         password_hash: portal.download_password_hash,
         expiry_days: portal.expiry_days,
         unlimited_storage: portal.unlimited_storage,
         tag: portal.tag_id.map(protocol::TagChoice::Id),
-        teamspace_id: given.teamspace_id,
         metadata: given.custom_metadata,
         ..named(portal.team_id, given.name.as_deref(), given.description)?
     };
@@ -94,9 +99,6 @@ fn closes_at(portal: &Portal, given: &PortalSettings) -> Result<Option<jiff::Tim
 
 /// Takes over what is given but for the tag; what is not said stays as it was.
 async fn apply(given: PortalSettings, portal: &mut Portal) -> Result<(), Refusal> {
-    if let Some(name) = given.unsupported.requested() {
-        return Err(Refusal::invalid(format!("{name} is nothing that this hub's portals can do")));
-    }
     portal.active = given.active.unwrap_or(portal.active);
     portal.closes_at = closes_at(portal, &given)?;
     let (wanted, code) = (given.has_access_code, given.access_code.as_ref());
@@ -115,8 +117,21 @@ async fn apply(given: PortalSettings, portal: &mut Portal) -> Result<(), Refusal
         return Err(Refusal::invalid("name must have 1 to 255 bytes"));
     }
     portal.message = given.message.unwrap_or_else(|| std::mem::take(&mut portal.message));
-    portal.recipients = given.recipients.unwrap_or_else(|| std::mem::take(&mut portal.recipients));
+    if let Some(recipients) = given.recipients {
+        portal.recipients = distinct(recipients)?;
+    }
+    if let Some(copies) = given.cc_recipients {
+        portal.cc_recipients = distinct(copies)?;
+    }
+    portal.sends_receipts = given.disable_upload_receipt.map_or(portal.sends_receipts, |disabled| !disabled);
+    brand::apply((given.primary_color, given.logo_url, given.background_url), &mut portal.brand)?;
+    if let Some(attached) = given.custom_webhooks {
+        portal.webhooks = attached.into_iter().map(|hook| hook.id).collect();
+    }
     if let Some(days) = given.custom_expiry_days {
+        if !CUSTOM_DAYS.contains(&days) {
+            return Err(Refusal::invalid("custom_expiry_days must be from -1 (never) to 65535"));
+        }
         portal.unlimited_storage = days < 0;
         portal.expiry_days = u64::try_from(days).ok().filter(|days| *days > 0);
     }
@@ -129,6 +144,11 @@ async fn apply(given: PortalSettings, portal: &mut Portal) -> Result<(), Refusal
     Ok(())
 }
 
+/// The tag that is chosen, under either name.
+fn chosen_tag(given: &mut PortalSettings) -> Option<protocol::TagChoice> {
+    given.tag.take().or_else(|| given.tag_id.take().map(protocol::TagChoice::Id))
+}
+
 /// A portal as its team sees it, with the address of its page.
 fn message(base: &str, portal: &Portal) -> protocol::Portal {
     portal.message(now(), format!("{base}/portals/{}", portal.subdomain))
@@ -137,12 +157,22 @@ fn message(base: &str, portal: &Portal) -> protocol::Portal {
 pub(super) async fn list(
     TeamMember(team): TeamMember,
     Base(base): Base,
-    query: ListQuery,
+    query: ListQuery<query::Portals>,
 ) -> Result<Json<Page<protocol::Portal>>, Refusal> {
     let filter = Filter { name: query.text("name"), subdomain: query.text("subdomain"), tags: query.all("tags") };
-    let Listed { total, entries } = portals::list(team.hub.database(), team.id(), filter, query.window()).await?;
+    let Listed { total, entries } = portals::list(team.hub.database(), team.id(), filter, query.window()?).await?;
     let entries = entries.iter().map(|portal| message(&base, portal)).collect();
     Ok(Json(page(Listed { total, entries })))
+}
+
+/// The same as the service lists them without pages.
+pub(super) async fn all(
+    TeamMember(team): TeamMember,
+    Base(base): Base,
+    _: ListQuery<query::NoFilters>,
+) -> Result<Json<Vec<protocol::Portal>>, Refusal> {
+    let all = portals::all(team.hub.database(), team.id(), MOST_LISTED).await?;
+    Ok(Json(all.iter().map(|portal| message(&base, portal)).collect()))
 }
 
 pub(super) async fn create(
@@ -150,7 +180,7 @@ pub(super) async fn create(
     Base(base): Base,
     JsonBody(mut given): JsonBody<PortalSettings>,
 ) -> Result<(StatusCode, Json<protocol::Portal>), Refusal> {
-    let tag = given.tag.take();
+    let tag = chosen_tag(&mut given);
     let mut portal = Portal::new(team.id())?;
     apply(given, &mut portal).await?;
     let portal = portals::create(team.hub.database(), portal, tag, team.by()).await?;
@@ -166,7 +196,7 @@ pub(super) async fn update(
     Base(base): Base,
     JsonBody(mut given): JsonBody<PortalSettings>,
 ) -> Result<Json<protocol::Portal>, Refusal> {
-    let tag = given.tag.take();
+    let tag = chosen_tag(&mut given);
     apply(given, &mut portal).await?;
     let portal = portals::update(hub.database(), portal, tag, by).await?;
     Ok(Json(message(&base, &portal)))

@@ -3,6 +3,7 @@
 use axum::Json;
 use masv_protocol::{Credentials, SignedIn};
 
+use super::about_team;
 use crate::http::access::{ClientAddress, Public};
 use crate::http::json_body::JsonBody;
 use crate::http::refusal::Refusal;
@@ -33,5 +34,6 @@ pub(super) async fn sign_in(
     }
     let (token, user) = (tokens::random_secret()?, account.message());
     let teams = accounts::begin_session(hub.database(), account, &token, address).await?;
-    Ok(Json(SignedIn { token: token.into(), user, teams }))
+    let user = about_team::person(user, &teams);
+    Ok(Json(SignedIn { token: token.into(), user, teams: about_team::all_with_limits(&hub, teams) }))
 }

@@ -3,38 +3,78 @@
 use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
-use masv_protocol::{Activity, Empty, NewTag, Package, PackageId, PackageWithToken, Page, Tag};
+use masv_protocol::{Activity, Empty, NewTag, Package, PackageId, PackageState, PackageWithToken, Page, Tag};
 
-use crate::http::access::{Id, TeamMember};
+use super::MOST_LISTED;
+use crate::http::access::{Id, InTeam, TagAdmin, TeamMember};
+use crate::http::fields::{NO_CONNECTIONS, NO_TEAMSPACES};
 use crate::http::json_body::JsonBody;
-use crate::http::query::{ListQuery, page};
+use crate::http::query::{self, ListQuery, page};
 use crate::http::refusal::Refusal;
 use crate::keys::tokens::Bearer;
 use crate::records::packages::{self, Filter, Which};
 use crate::records::{activity, tags};
 
-pub(super) async fn sent(team: TeamMember, query: ListQuery) -> Result<Json<Page<Package>>, Refusal> {
+/// Packages of a team, in pages.
+type PackagesQuery = ListQuery<query::Packages>;
+
+pub(super) async fn sent(team: TeamMember, query: PackagesQuery) -> Result<Json<Page<Package>>, Refusal> {
     list(team, &query, Which::Sent).await
 }
 
-pub(super) async fn inbox(team: TeamMember, query: ListQuery) -> Result<Json<Page<Package>>, Refusal> {
+pub(super) async fn inbox(team: TeamMember, query: PackagesQuery) -> Result<Json<Page<Package>>, Refusal> {
     list(team, &query, Which::Received).await
 }
 
-async fn list(TeamMember(team): TeamMember, query: &ListQuery, which: Which) -> Result<Json<Page<Package>>, Refusal> {
+async fn list(
+    TeamMember(team): TeamMember,
+    query: &PackagesQuery,
+    which: Which,
+) -> Result<Json<Page<Package>>, Refusal> {
     let filter = Filter {
-        states: query.all("status").into_iter().chain(query.all("state")).collect(),
+        states: [query.words("status")?, query.words("state")?].concat(),
         tags: query.all("tags"),
-        teamspaces: query.all("teamspaces"),
         name: query.text("name"),
         sender: query.text("sender"),
-        created: query.span("created_at"),
-        finalized: query.span("finalized_at"),
-        expires: query.span("expiry"),
+        created: query.span("created_at")?,
+        finalized: query.span("finalized_at")?,
+        expires: query.span("expiry")?,
         portal: query.text("portal").or_else(|| query.text("subdomain")),
+        extra_storage: query.flag("extra_storage")?,
+        usual_days: team.hub.context.config.default_expiry_days,
     };
-    let listed = packages::list(team.hub.database(), (team.id(), which), filter, query.window()).await?;
+    let listed = packages::list(team.hub.database(), (team.id(), which), filter, query.window()?).await?;
     Ok(Json(page(listed)))
+}
+
+/// What the team sent as the service listed it before there were pages: which states are wanted is said one by one.
+pub(super) async fn all_sent(
+    TeamMember(team): TeamMember,
+    query: ListQuery<query::AllPackages>,
+) -> Result<Json<Vec<PackageWithToken>>, Refusal> {
+    let mut states = Vec::new();
+    for (state, usually) in [
+        (PackageState::Expired, true),
+        (PackageState::Finalized, true),
+        (PackageState::New, false),
+        (PackageState::Archived, false),
+    ] {
+        if query.flag(state.as_str())?.unwrap_or(usually) {
+            states.push(state);
+        }
+    }
+    if states.is_empty() {
+        return Ok(Json(Vec::new()));
+    }
+    let all = packages::all(team.hub.database(), team.id(), states, MOST_LISTED.into()).await?;
+    Ok(Json(all.into_iter().map(|package| with_token(&team, package)).collect()))
+}
+
+/// A package with the right to it that the caller has.
+fn with_token(team: &InTeam, package: Package) -> PackageWithToken {
+    let bearer = team.caller.key.clone().map_or(Bearer::Member, Bearer::Key);
+    let access_token = team.hub.context.keys.package_token(&package.id, &bearer).into();
+    PackageWithToken { package, access_token }
 }
 
 pub(super) async fn package(
@@ -42,9 +82,7 @@ pub(super) async fn package(
     Id(package): Id<PackageId>,
 ) -> Result<Json<PackageWithToken>, Refusal> {
     let package = packages::of_team(team.hub.database(), team.id(), package).await?;
-    let bearer = team.caller.key.map_or(Bearer::Member, Bearer::Key);
-    let access_token = team.hub.context.keys.package_token(&package.id, &bearer).into();
-    Ok(Json(PackageWithToken { package, access_token }))
+    Ok(Json(with_token(&team, package)))
 }
 
 pub(super) async fn tags(TeamMember(team): TeamMember) -> Result<Json<Vec<Tag>>, Refusal> {
@@ -62,18 +100,24 @@ pub(super) async fn create_tag(
     Ok((StatusCode::CREATED, Json(tags::create(team.hub.database(), team.id(), name).await?)))
 }
 
+/// Takes a tag from all that have it.
+pub(super) async fn remove_tag(TagAdmin { hub, tag, by }: TagAdmin) -> Result<StatusCode, Refusal> {
+    tags::delete(hub.database(), tag, by).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 pub(super) async fn activities(
     TeamMember(team): TeamMember,
-    query: ListQuery,
+    query: ListQuery<query::Activities>,
 ) -> Result<Json<Page<Activity>>, Refusal> {
     let filter = activity::Filter {
-        types: query.all("activity_types"),
-        states: query.all("activity_states"),
+        types: query.words("activity_types")?,
+        states: query.words("activity_states")?,
         portals: query.all("portals"),
         packages: query.all("package_id"),
-        at: query.span("created_at"),
+        at: query.span("created_at")?,
     };
-    Ok(Json(page(activity::list(team.hub.database(), team.id(), filter, query.window()).await?)))
+    Ok(Json(page(activity::list(team.hub.database(), team.id(), filter, query.window()?).await?)))
 }
 
 /// What happened in the course of an activity: here, each is one thing that happened.
@@ -87,4 +131,19 @@ pub(super) async fn activity_events(
 /// Connections to other clouds: the hub has none, and clients that list them are to see that.
 pub(super) async fn cloud_connections(_: TeamMember) -> Json<Vec<Empty>> {
     Json(Vec::new())
+}
+
+/// A connection to another cloud cannot be made.
+pub(super) async fn connect(_: TeamMember) -> Refusal {
+    Refusal::invalid(format!("a cloud connection cannot be made: {NO_CONNECTIONS}"))
+}
+
+/// Teamspaces: the hub has none, and clients that list them are to see that.
+pub(super) async fn spaces(_: TeamMember) -> Json<Vec<Empty>> {
+    Json(Vec::new())
+}
+
+/// A teamspace cannot be made.
+pub(super) async fn create_space(_: TeamMember) -> Refusal {
+    Refusal::invalid(format!("a teamspace cannot be made: {NO_TEAMSPACES}"))
 }

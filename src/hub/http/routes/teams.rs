@@ -6,9 +6,10 @@ use masv_protocol::{
     AuditEntry, CreatedKey, Key, KeyId, KeyRole, NewKey, NewTeam, Page, Role, SetQuota, Team, TeamUsage,
 };
 
+use super::about_team;
 use crate::http::access::{Id, Operator, SignedIn, TeamAdmin, TeamMember, TeamOperator, Who};
 use crate::http::json_body::JsonBody;
-use crate::http::query::{ListQuery, page};
+use crate::http::query::{self, ListQuery, page};
 use crate::http::refusal::Refusal;
 use crate::keys::tokens;
 use crate::records::{accounts, api_keys, audit, quotas, teams};
@@ -23,7 +24,7 @@ pub(super) async fn list(SignedIn { hub, who }: SignedIn) -> Result<Json<Vec<Tea
         Who::Person(account) => accounts::teams_of(hub.database(), account.id).await?,
         Who::Key(caller) => teams::of_caller(hub.database(), caller).await?,
     };
-    Ok(Json(teams))
+    Ok(Json(about_team::all_with_limits(&hub, teams)))
 }
 
 pub(super) async fn create(
@@ -31,7 +32,7 @@ pub(super) async fn create(
     JsonBody(given): JsonBody<NewTeam>,
 ) -> Result<(StatusCode, Json<Team>), Refusal> {
     let team = teams::create(hub.database(), plain_name(given.name)?, address).await?;
-    Ok((StatusCode::CREATED, Json(team)))
+    Ok((StatusCode::CREATED, Json(about_team::with_limits(&hub, team))))
 }
 
 /// How much a team has stored, and how much it may.
@@ -79,13 +80,16 @@ pub(super) async fn remove_key(TeamAdmin(team): TeamAdmin, Id(key): Id<KeyId>) -
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn audit_log(TeamAdmin(team): TeamAdmin, query: ListQuery) -> Result<Json<Page<AuditEntry>>, Refusal> {
+pub(super) async fn audit_log(
+    TeamAdmin(team): TeamAdmin,
+    query: ListQuery<query::Audit>,
+) -> Result<Json<Page<AuditEntry>>, Refusal> {
     let filter = audit::Filter {
         of_all: team.caller.role == Role::Operator,
         actions: query.all("action"),
         actor: query.text("actor"),
         subject: query.text("subject"),
-        at: query.span("created_at"),
+        at: query.span("created_at")?,
     };
-    Ok(Json(page(audit::list(team.hub.database(), team.id(), filter, query.window()).await?)))
+    Ok(Json(page(audit::list(team.hub.database(), team.id(), filter, query.window()?).await?)))
 }

@@ -7,7 +7,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use masv_protocol::{self as protocol, Secret, WebhookEvent, WebhookId, WebhookSettings};
 
 use crate::Hub;
-use crate::http::access::{Id, TeamAdmin};
+use crate::http::access::{Id, TeamAdmin, WebhookAdmin};
 use crate::http::json_body::JsonBody;
 use crate::http::refusal::Refusal;
 use crate::jobs::destinations::Destinations;
@@ -81,6 +81,21 @@ pub(super) async fn update(
     apply(given, &mut hook, &destinations(&team.hub))?;
     let hook = webhooks::update(team.hub.database(), hook, team.by()).await?;
     Ok(Json(hook.message()))
+}
+
+/// The same by its id alone, as the service has it.
+pub(super) async fn update_by_id(
+    WebhookAdmin { hub, team, hook, by }: WebhookAdmin,
+    JsonBody(given): JsonBody<WebhookSettings>,
+) -> Result<Json<protocol::Webhook>, Refusal> {
+    let mut hook = webhooks::get(hub.database(), team, hook).await?;
+    apply(given, &mut hook, &destinations(&hub))?;
+    Ok(Json(webhooks::update(hub.database(), hook, by).await?.message()))
+}
+
+pub(super) async fn remove_by_id(WebhookAdmin { hub, team, hook, by }: WebhookAdmin) -> Result<StatusCode, Refusal> {
+    webhooks::delete(hub.database(), team, hook, by).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn remove(TeamAdmin(team): TeamAdmin, Id(hook): Id<WebhookId>) -> Result<StatusCode, Refusal> {

@@ -18,6 +18,8 @@ const LONGEST_FOREIGN_NAME: usize = 80;
 pub(super) enum Purpose {
     /// Brings a link to somebody who gets the package.
     Delivery { link: String, expires: Option<Timestamp>, has_password: bool },
+    /// Tells somebody who does not get the package of what came through a portal.
+    Copy,
     /// Tells the sender that all is there.
     Receipt,
 }
@@ -62,7 +64,11 @@ pub(super) fn compose(from: &str, letter: &Letter<'_>) -> Result<Message, String
     let name = plain(&package.name);
     let (template, name, subject) = match (&letter.purpose, &letter.portal) {
         (Purpose::Delivery { .. }, None) => ("delivery", name.clone(), format!("Files for you: {name}")),
-        (Purpose::Delivery { .. }, Some(portal)) => ("portal", name.clone(), format!("{}: {name}", plain(portal))),
+        (Purpose::Delivery { .. } | Purpose::Copy, Some(portal)) => {
+            ("portal", name.clone(), format!("{}: {name}", plain(portal)))
+        }
+        // Of a package whose portal has been removed meanwhile.
+        (Purpose::Copy, None) => ("portal", name.clone(), format!("Received: {name}")),
         (Purpose::Receipt, None) => ("receipt", name.clone(), format!("Sent: {name}")),
         (Purpose::Receipt, Some(portal)) => {
             // Whoever knows the portal chose this address and this name: nothing that somebody would click on.
@@ -72,7 +78,7 @@ pub(super) fn compose(from: &str, letter: &Letter<'_>) -> Result<Message, String
     };
     let (link, expires, has_password) = match &letter.purpose {
         Purpose::Delivery { link, expires, has_password } => (Some(link), *expires, *has_password),
-        Purpose::Receipt => (None, package.expires_at, false),
+        Purpose::Receipt | Purpose::Copy => (None, package.expires_at, false),
     };
     let fields: Vec<_> =
         letter.fields.iter().map(|one| context! { label => &one.label, value => &one.value }).collect();
@@ -98,7 +104,7 @@ pub(super) fn compose(from: &str, letter: &Letter<'_>) -> Result<Message, String
     let from: Mailbox = from.parse().map_err(|error| format!("the sender {from:?}: {error}"))?;
     let to: Mailbox = letter.recipient.parse().map_err(|error| format!("the recipient: {error}"))?;
     let mut mail = Message::builder().from(from).to(to).subject(subject).message_id(None).date_now();
-    if let (Purpose::Delivery { .. }, Ok(sender)) = (&letter.purpose, package.sender.parse()) {
+    if let (Purpose::Delivery { .. } | Purpose::Copy, Ok(sender)) = (&letter.purpose, package.sender.parse()) {
         mail = mail.reply_to(sender);
     }
     mail.multipart(MultiPart::alternative_plain_html(plain, html)).map_err(|error| error.to_string())
@@ -161,7 +167,7 @@ mod tests {
     #[test]
     fn a_portals_recipients_read_what_was_filled_in() {
         let package = package();
-        let fields = vec![Answer { label: "Reel".into(), value: "A<1>".into() }];
+        let fields = vec![Answer { name: "reel".into(), label: "Reel".into(), value: "A<1>".into() }];
         let portal = Some("Rushes".to_owned());
         let letter = Letter { purpose: delivery(), package: &package, recipient: "ingest@example.com", portal, fields };
         let mail = written(&letter);

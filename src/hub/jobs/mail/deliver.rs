@@ -93,10 +93,11 @@ async fn send(context: &Context, transport: &Transport, mail: Mail) {
 }
 
 async fn hand_over(context: &Context, transport: &Transport, mail: &Mail) -> Result<(), Failure> {
-    let Mail { package, link, recipient, portal, .. } = mail;
-    let purpose = match link {
-        None => Purpose::Receipt,
-        Some(link) => Purpose::Delivery {
+    let Mail { package, recipient, portal, .. } = mail;
+    let purpose = match &mail.purpose {
+        mails::Purpose::Receipt => Purpose::Receipt,
+        mails::Purpose::Copy => Purpose::Copy,
+        mails::Purpose::Delivery(link) => Purpose::Delivery {
             link: context.link_address(&context.public_base(), &link.id),
             expires: link.expiry(package),
             has_password: link.required_password(package).is_some(),

@@ -5,8 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use masv_db::{Database, Work, values};
 use masv_protocol::{
-    ActivityEvent, EmailAddress, PackageId, PackageState, PortalId, TagChoice, TagId, TeamId, TeamspaceId, Time,
-    WebhookEvent,
+    ActivityEvent, EmailAddress, PackageId, PackageState, PortalId, TagChoice, TagId, TeamId, Time, WebhookEvent,
 };
 use serde_json::Value;
 
@@ -30,12 +29,15 @@ pub(crate) struct NewPackage {
     pub description: String,
     pub sender: String,
     pub recipients: Vec<EmailAddress>,
+    /// Who is told of it when it is finalized, without a link.
+    pub cc_recipients: Vec<EmailAddress>,
+    /// Whether its sender is told by mail that all is there.
+    pub sends_receipt: bool,
     pub password_hash: Option<String>,
     pub access_limit: Option<u64>,
     pub expiry_days: Option<u64>,
     pub unlimited_storage: bool,
     pub tag: Option<TagChoice>,
-    pub teamspace_id: Option<TeamspaceId>,
     pub metadata: Value,
 }
 
@@ -55,11 +57,12 @@ pub(crate) async fn create(database: &Database, new: NewPackage) -> Result<Packa
 fn insert(work: &Work<'_>, new: &NewPackage, tag_id: Option<&TagId>) -> Result<PackageId, Error> {
     let now = now();
     let id: PackageId = new_id(now)?;
-    let recipients = serde_json::to_string(&new.recipients).unwrap_or_default();
+    let json = |addresses: &[EmailAddress]| serde_json::to_string(addresses).unwrap_or_default();
     work.run(
         "INSERT INTO package (id, team_id, portal_id, state, name, description, sender, recipients, password_hash,
-            access_limit, expiry_days, unlimited_storage, tag_id, teamspace_id, metadata, created_at, updated_at, received)
-         VALUES (?1, ?2, ?3, 'new', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15, ?16)",
+            access_limit, expiry_days, unlimited_storage, tag_id, metadata, created_at, updated_at, received,
+            cc_recipients, sends_receipt)
+         VALUES (?1, ?2, ?3, 'new', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15, ?16, ?17)",
         values![
             id.as_str(),
             new.team_id.as_str(),
@@ -67,16 +70,17 @@ fn insert(work: &Work<'_>, new: &NewPackage, tag_id: Option<&TagId>) -> Result<P
             new.name,
             new.description,
             new.sender,
-            recipients,
+            json(&new.recipients),
             new.password_hash,
             new.access_limit,
             new.expiry_days,
             new.unlimited_storage,
             tag_id.map(TagId::as_str),
-            new.teamspace_id.as_ref().map(TeamspaceId::as_str),
             new.metadata.to_string(),
             now,
-            new.portal_id.is_some()
+            new.portal_id.is_some(),
+            json(&new.cc_recipients),
+            new.sends_receipt
         ],
     )?;
     Ok(id)
@@ -123,6 +127,7 @@ fn finalize_in(
         let link = links::insert_for(work, &package, recipient, now)?;
         mails::owe_link(work, &link, recipient, None)?;
     }
+    mails::owe_copies(work, &package, now)?;
     mails::owe_receipt(work, &package, now)?;
     mails::release(work, id, now)?;
     let package = get_in(work, id)?;

@@ -1,7 +1,7 @@
 //! The packages of a team in pages, with the names of what they belong to.
 
 use masv_db::{Database, Value, Work, values};
-use masv_protocol::{self as protocol, PackageId, PortalSummary, TeamId};
+use masv_protocol::{self as protocol, PackageId, PackageState, PortalSummary, TeamId};
 
 use super::super::listing::{Conditions, Listed, Span, Window};
 use super::super::{Error, OrNotFound, tags};
@@ -19,9 +19,8 @@ pub(crate) enum Which {
 /// Which of these; empty conditions are none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
-    pub states: Vec<String>,
+    pub states: Vec<PackageState>,
     pub tags: Vec<String>,
-    pub teamspaces: Vec<String>,
     pub name: Option<String>,
     pub sender: Option<String>,
     pub created: Span,
@@ -29,10 +28,14 @@ pub(crate) struct Filter {
     pub expires: Span,
     /// A portal's id, name or subdomain.
     pub portal: Option<String>,
+    /// Those that are kept longer than the hub's packages usually are, or the others.
+    pub extra_storage: Option<bool>,
+    /// Days that packages are usually kept; absent: until somebody deletes them.
+    pub usual_days: Option<u32>,
 }
 
 /// By which fields packages are sorted, and the columns that these are.
-const ORDERS: &[(&str, &str)] = &[
+pub(crate) const ORDERS: &[(&str, &str)] = &[
     ("created_at", "created_at"),
     ("finalized_at", "finalized_at"),
     ("name", "lower(name)"),
@@ -41,7 +44,6 @@ const ORDERS: &[(&str, &str)] = &[
     ("expiry", "expires_at"),
     ("sender", "lower(sender)"),
     ("status", "state"),
-    ("teamspace_id", "teamspace_id"),
 ];
 
 /// A page of a team's packages.
@@ -69,7 +71,6 @@ fn conditions(team: &TeamId, which: Which, filter: &Filter) -> Conditions {
     conditions.add("received = ?", received);
     conditions.one_of("state", &filter.states);
     conditions.one_of("tag_id", &filter.tags);
-    conditions.one_of("teamspace_id", &filter.teamspaces);
     conditions.contains("name", filter.name.as_ref());
     conditions.contains("sender", filter.sender.as_ref());
     conditions.within("created_at", filter.created);
@@ -79,7 +80,26 @@ fn conditions(team: &TeamId, which: Which, filter: &Filter) -> Conditions {
         let portals = "portal_id IN (SELECT id FROM portal WHERE lower(?) IN (lower(id), lower(name), subdomain))";
         conditions.add(portals, Value::Text(portal.clone().into()));
     }
+    if let Some(extra) = filter.extra_storage {
+        // Of those that are being filled, the day that they will be finalized on is not known yet.
+        let longer = "(unlimited_storage = 1 OR coalesce(expiry_days > ?, 0)
+            OR coalesce(expires_at > finalized_at + ? * 86400000, 0)) = ?";
+        let days = Value::Integer(filter.usual_days.map_or(i64::from(u32::MAX), i64::from));
+        conditions.add_all(longer, [days.clone(), days, Value::Integer(i64::from(extra))]);
+    }
     conditions
+}
+
+/// Up to `most` packages that a team sent and that are in one of these states, newest first.
+pub(crate) async fn all(
+    database: &Database,
+    team: TeamId,
+    states: Vec<PackageState>,
+    most: u64,
+) -> Result<Vec<protocol::Package>, Error> {
+    let window = Window { limit: most, offset: 0, sort: None };
+    let filter = Filter { states, ..Filter::default() };
+    Ok(list(database, (team, Which::Sent), filter, window).await?.entries)
 }
 
 /// A package of a team.

@@ -1,5 +1,6 @@
 //! Packages: their rows, and the questions about one.
 
+mod change;
 mod life;
 mod lists;
 
@@ -10,9 +11,10 @@ use masv_db::{Database, DbError, Row, Work, values};
 use masv_protocol::{self as protocol, EmailAddress, PackageId, PackageState, PortalId, TagId, TeamId, TeamspaceId};
 use serde_json::Value;
 
+pub(crate) use change::{Change, change};
 pub(super) use life::touch;
 pub(crate) use life::{NewPackage, abandoned, create, delete, delete_by, expire, finalize, over, set_expiry};
-pub(crate) use lists::{Filter, Which, list, of_team};
+pub(crate) use lists::{Filter, ORDERS, Which, all, list, of_team};
 
 use super::{Error, OrNotFound};
 
@@ -31,6 +33,10 @@ pub(crate) struct Package {
     /// A mail address, empty when unknown, as its sender gave it.
     pub sender: String,
     pub recipients: Vec<EmailAddress>,
+    /// Who is told of it when it is finalized, without a link.
+    pub cc_recipients: Vec<EmailAddress>,
+    /// Whether its sender is told by mail that all is there.
+    pub sends_receipt: bool,
     pub password_hash: Option<String>,
     /// How often each link may be used; absent: any number.
     pub access_limit: Option<u64>,
@@ -54,7 +60,7 @@ pub(crate) struct Package {
 /// The columns that [`Package::from_row`] reads.
 const COLUMNS: &str = "id, team_id, portal_id, state, name, description, sender, recipients, password_hash, \
     access_limit, expiry_days, unlimited_storage, tag_id, teamspace_id, metadata, size, file_count, created_at, \
-    updated_at, finalized_at, expires_at, received";
+    updated_at, finalized_at, expires_at, received, cc_recipients, sends_receipt";
 
 /// Mail addresses out of a column; one that an earlier version let in and no mail server takes is left out.
 pub(super) fn addresses(row: &Row<'_>, column: usize) -> Result<Vec<EmailAddress>, DbError> {
@@ -87,6 +93,8 @@ impl Package {
             finalized_at: row.get(19)?,
             expires_at: row.get(20)?,
             received: row.get(21)?,
+            cc_recipients: addresses(row, 22)?,
+            sends_receipt: row.get(23)?,
         })
     }
 
@@ -110,6 +118,7 @@ impl Package {
             tag_id: self.tag_id.clone(),
             teamspace_id: self.teamspace_id.clone(),
             custom_metadata: self.metadata.clone(),
+            form_data_id: self.form_data_id(),
             created_at: self.created_at.into(),
             updated_at: self.updated_at.into(),
             finalized_at: protocol_time(self.finalized_at),
@@ -118,6 +127,12 @@ impl Package {
             portal: None,
             portal_subdomain: None,
         }
+    }
+
+    /// By which what its sender filled in is known: its own id; empty where nothing was.
+    pub(crate) fn form_data_id(&self) -> String {
+        let filled_in = self.metadata.as_object().is_some_and(|answers| !answers.is_empty());
+        if filled_in { self.id.as_str().to_owned() } else { String::new() }
     }
 
     /// Refuses to change what is over.
