@@ -123,12 +123,12 @@ impl<L: List> ListQuery<L> {
         if let Some((_, why)) = L::REFUSED.iter().find(|(refused, _)| *refused == name) {
             return Err(invalid(name, why));
         }
-        let known = |filter: &&str| match filter.strip_suffix('_') {
-            Some(_) => name.strip_prefix(*filter).is_some_and(|end| matches!(end, "start" | "end")),
-            None => name == *filter,
+        let known = |filter: &str| match filter.strip_suffix('_') {
+            Some(_) => name.strip_prefix(filter).is_some_and(|end| matches!(end, "start" | "end")),
+            None => name == filter,
         };
         let of_every_list = matches!(name, "page" | "limit" | "sort" | AGAINST_CACHES);
-        if of_every_list || L::FILTERS.iter().any(|filter| known(&filter)) {
+        if of_every_list || L::FILTERS.iter().any(|filter| known(filter)) {
             return Ok(());
         }
         let filters = Self::filters().join(", ");

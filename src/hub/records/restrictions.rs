@@ -24,20 +24,50 @@ pub(crate) fn summary(taken: &Restrictions) -> String {
     told.join(" · ")
 }
 
+/// What a portal takes, as those see it who check it before they send: 0 is any size or number.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Limits {
+    /// Extensions in lower case, without their dot; empty: all.
+    pub types: Vec<String>,
+    /// Whether these are the ones that are not taken.
+    pub exclude: bool,
+    pub file_size: u64,
+    pub file_count: u64,
+    pub package_size: u64,
+}
+
+/// What a portal takes, of what is enabled.
+pub(crate) fn limits(taken: &Restrictions) -> Limits {
+    let mut limits = Limits::default();
+    if taken.file_type_restriction_enabled {
+        limits.types = taken.file_types.iter().map(|end| bare(end)).filter(|end| !end.is_empty()).collect();
+        limits.exclude = taken.file_type_restriction_exclude;
+    }
+    if taken.package_size_restriction_enabled {
+        limits.file_size = taken.max_file_size;
+        limits.file_count = taken.max_file_count;
+        limits.package_size = taken.max_package_size;
+    }
+    limits
+}
+
 /// Refuses a file that the portal does not take.
 pub(super) fn check_file(taken: &Restrictions, name: &str, size: u64) -> Result<(), Error> {
     if taken.file_type_restriction_enabled {
-        let name = name.to_lowercase();
+        let lower = name.to_lowercase();
         let listed = taken.file_types.iter().any(|end| {
             let end = bare(end);
-            !end.is_empty() && name.ends_with(&format!(".{end}"))
+            !end.is_empty() && lower.ends_with(&format!(".{end}"))
         });
         if listed == taken.file_type_restriction_exclude {
-            return Err(Error::Restricted(format!("the portal does not take files like {name:?}")));
+            let summary = summary(&Restrictions { package_size_restriction_enabled: false, ..taken.clone() });
+            let types = if summary.is_empty() { String::new() } else { format!(", {summary}") };
+            return Err(Error::Restricted(format!("the portal does not accept {name:?}{types}")));
         }
     }
     if taken.package_size_restriction_enabled && over(size, taken.max_file_size) {
-        return Err(Error::Restricted(format!("the portal takes files up to {} bytes", taken.max_file_size)));
+        let (size, most) = (format::bytes(size), format::bytes(taken.max_file_size));
+        return Err(Error::Restricted(format!("{name:?} has {size}, and the portal accepts files up to {most}")));
     }
     Ok(())
 }
@@ -48,10 +78,11 @@ pub(super) fn check_package(taken: &Restrictions, files: u64, size: u64) -> Resu
         return Ok(());
     }
     if over(files, taken.max_file_count) {
-        return Err(Error::Restricted(format!("the portal takes up to {} files at a time", taken.max_file_count)));
+        return Err(Error::Restricted(format!("the portal accepts up to {} files at a time", taken.max_file_count)));
     }
     if over(size, taken.max_package_size) {
-        return Err(Error::Restricted(format!("the portal takes packages up to {} bytes", taken.max_package_size)));
+        let (size, most) = (format::bytes(size), format::bytes(taken.max_package_size));
+        return Err(Error::Restricted(format!("the package would have {size}, and the portal accepts up to {most}")));
     }
     Ok(())
 }
@@ -82,6 +113,9 @@ mod tests {
         for name in ["a.exe", "mov", "b.", "c.gz"] {
             assert!(check_file(&portal, name, 1).is_err(), "{name}");
         }
+        let said = check_file(&portal, "README.md", 1).unwrap_err().to_string();
+        assert_eq!(said, "the portal does not accept \"README.md\", only .mov, .mxf, .tar.gz, .");
+        assert_eq!(limits(&portal).types, ["mov", "mxf", "tar.gz"]);
         portal.file_type_restriction_exclude = true;
         assert!(check_file(&portal, "a.mov", 1).is_err() && check_file(&portal, "a.exe", 1).is_ok());
         portal.file_type_restriction_enabled = false;

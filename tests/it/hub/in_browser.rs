@@ -275,6 +275,127 @@ async fn a_part_that_the_storage_has_otherwise_is_sent_again() {
     assert!(files == [("/clip.mov".to_owned(), bytes)]);
 }
 
+/// A portal that took mov and wav listed README.md without complaint; sending it ended with a refusal of "readme.md" beside the advice to
+/// choose the same files again, with all fields locked, and left an empty package on the hub.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_portal_does_not_accept_is_refused_when_it_is_chosen_by_its_real_name() {
+    let Some(page) = Browser::start().await else { return };
+    let hub = TestHub::start().await;
+    let portal = text(&good(hub.request(Method::GET, "/v1/subdomains/portals/open")).await, "id");
+    let set = async |body: Value| {
+        good(hub.team_request(Method::PUT, &format!("/v1/portals/{portal}")).json(&body)).await;
+    };
+    set(json!({
+        "file_type_restriction_enabled": true, "file_types": [".MOV", "wav"], "package_size_restriction_enabled": true,
+        "max_file_size": 1000, "max_file_count": 2, "max_package_size": 1500,
+    }))
+    .await;
+    let file = |name: &str, size: usize| {
+        let path = hub.folder.path().join(name);
+        std::fs::write(&path, content(size as u64, size)).unwrap();
+        path
+    };
+    let (readme, large) = (file("README.md", 10), file("Large.mov", 1001));
+    let (a, b, c) = (file("a.mov", 900), file("B.WAV", 500), file("c.mov", 700));
+    page.open(&format!("{}/portals/open", hub.base)).await;
+    page.wait_for("!document.getElementById('portal').hidden").await;
+    assert_eq!(page.value("document.getElementById('files').accept").await, ".mov,.wav");
+    page.choose("#files", &[&readme, &large, &a]).await;
+    page.wait_for("document.getElementById('chosen').textContent.startsWith('1 file,')").await;
+    let said = page.value("document.getElementById('refused').textContent").await.as_str().unwrap().to_owned();
+    assert!(said.contains("README.md was not added: this portal accepts only .mov, .wav."), "{said}");
+    assert!(said.contains("Large.mov was not added: it has 1.0 kB"), "{said}");
+    look(&page, "portal-refused").await;
+    page.choose("#files", &[&c]).await;
+    page.wait_for(
+        "document.getElementById('refused').textContent.includes('c.mov was not added: with it there would be 1.6 kB')",
+    )
+    .await;
+    page.choose("#files", &[&b]).await;
+    page.wait_for("document.getElementById('chosen').textContent.startsWith('2 files,')").await;
+    page.choose("#files", &[&file("d.mov", 1)]).await;
+    page.wait_for("document.getElementById('refused').textContent.includes('d.mov was not added: this portal accepts up to 2 files')").await;
+
+    // What the portal no longer accepts since the page was opened, the hub refuses.
+    set(json!({ "file_types": ["mxf"] })).await;
+    page.fill("#sender", "dit@example.com").await;
+    page.fill("#name", "Refused").await;
+    page.click("#send").await;
+    page.wait_for("document.getElementById('problem').textContent.includes('does not accept')").await;
+    let problem = page.value("document.getElementById('problem').textContent").await;
+    assert!(
+        problem.as_str().unwrap().contains("\"a.mov\"") || problem.as_str().unwrap().contains("\"B.WAV\""),
+        "{problem}"
+    );
+    let usable = "document.getElementById('earlier').hidden && !document.getElementById('about').disabled && !document.getElementById('files').disabled \
+        && !document.getElementById('send').disabled && document.title === 'Open house'";
+    page.wait_for(usable).await;
+    let path = format!("/v1.1/teams/{}/inbox", hub.team);
+    assert_eq!(good(hub.team_request(Method::GET, &path)).await["metadata"]["total"], 0, "nothing stays on the hub");
+    look(&page, "portal-refused-by-hub").await;
+    // Then it works without another word.
+    set(json!({ "file_types": ["mov", "wav"] })).await;
+    page.click("#send").await;
+    page.wait_for("!document.getElementById('thanks').hidden").await;
+    assert_eq!(arrived(&hub, &inbox(&hub).await).await.len(), 2);
+}
+
+/// What was begun may be gone: removed by its team, or given up by the hub.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_package_is_gone_is_begun_anew() {
+    let Some(page) = Browser::start().await else { return };
+    let hub = TestHub::start().await;
+    let file = hub.folder.path().join("long.mov");
+    std::fs::write(&file, content(5, 40 << 20)).unwrap();
+    page.open(&format!("{}/portals/open", hub.base)).await;
+    page.wait_for("!document.getElementById('portal').hidden").await;
+    page.fill("#sender", "dit@example.com").await;
+    page.fill("#name", "Gone").await;
+    page.choose("#files", &[&file]).await;
+    page.send_slowly(6 << 20).await;
+    page.click("#send").await;
+    page.wait_for("/^[1-9][0-9]?% · Open house$/.test(document.title)").await;
+    page.wait_for("/sent · .*\\/s · .* left$/.test(document.getElementById('status').textContent)").await;
+    page.click("#pause").await;
+    page.wait_for("document.title === 'Paused · Open house'").await;
+    page.send_slowly(-1).await;
+    let path = format!("/v1/packages/{}", text(&inbox(&hub).await, "id"));
+    assert_eq!(hub.team_request(Method::DELETE, &path).send().await.unwrap().status(), 204);
+    page.click("#pause").await;
+    page.wait_for("document.getElementById('problem').textContent.includes('no longer on the hub')").await;
+    page.wait_for("document.getElementById('earlier').hidden && !document.getElementById('about').disabled").await;
+    page.click("#send").await;
+    page.wait_for("!document.getElementById('thanks').hidden").await;
+    assert_eq!(text(&inbox(&hub).await, "state"), "finalized");
+}
+
+/// Hundreds of files opened as one closed folder, with no way to find one.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_files_are_searched_and_folders_opened_at_once() {
+    let Some(page) = Browser::start().await else { return };
+    let hub = TestHub::start().await;
+    let package = hub.sent_package(json!({ "name": "Stills", "sender": "dit@example.com" }), b"clip").await;
+    fill(&hub, &package.id, 1_200);
+    page.open(&text(&package.new_link(json!({})).await, "url")).await;
+    page.wait_for("!document.getElementById('tools').hidden").await;
+    let shown = "[...document.querySelectorAll('.tree a')].filter((e) => e.checkVisibility()).length";
+    assert_eq!(page.value(shown).await, 1, "{}", page.text().await);
+    page.click("#expand").await;
+    page.wait_for("document.getElementById('expand').textContent === 'Collapse all'").await;
+    assert_eq!(page.value(shown).await, 1_201);
+    page.click("#expand").await;
+    page.fill("#search", "Scene_02/frame_00119").await;
+    page.value("document.getElementById('search').dispatchEvent(new Event('input'))").await;
+    page.wait_for("document.getElementById('found').textContent === '10 of 1201 files'").await;
+    assert_eq!(page.value(shown).await, 10);
+    look(&page, "link-searched").await;
+    page.fill("#search", "").await;
+    page.value("document.getElementById('search').dispatchEvent(new Event('input'))").await;
+    page.wait_for("document.getElementById('found').textContent === ''").await;
+    assert_eq!(page.value(shown).await, 1, "as it was before");
+    assert_eq!(page.trouble(), Vec::<String>::new());
+}
+
 /// Puts so many files beside the one that a package has, in folders of 500.
 fn fill(hub: &TestHub, package: &str, count: i64) {
     let mut database = rusqlite::Connection::open(hub.data().join("hub.db")).unwrap();

@@ -63,10 +63,12 @@ async fn a_link_shows_its_files_as_a_tree_and_they_download() {
 #[tokio::test]
 async fn a_password_is_asked_for_and_wrong_links_say_so() {
     let hub = TestHub::start().await;
-    let package = hub.sent_package(json!({ "name": "Locked", "password": "a&b c" }), b"x").await;
+    let package =
+        hub.sent_package(json!({ "name": "Locked", "password": "a&b c", "sender": "dit@example.com" }), b"x").await;
     let url = text(&package.new_link(json!({})).await, "url");
     let (status, html, _) = page(&hub, Method::GET, &url, "").await;
     assert!(status == 200 && html.contains("type=\"password\"") && !html.contains("clip.mov"));
+    assert!(!html.contains("Locked") && !html.contains("dit@example.com"), "nothing of it before its password: {html}");
     let (status, html, _) = page(&hub, Method::POST, &url, "password=wrong").await;
     assert!(status == 401 && html.contains("The password is wrong"));
     let (status, html, _) = page(&hub, Method::POST, &url, "password=a%26b+c").await;
@@ -74,6 +76,89 @@ async fn a_password_is_asked_for_and_wrong_links_say_so() {
     let (status, html, _) =
         page(&hub, Method::GET, &format!("{}/01ARZ3NDEKTSV4RRFFQ69G5FAV?secret=1", hub.base), "").await;
     assert!(status == 404 && html.contains("Not found"));
+    // Over, it tells who knows no password no more than before.
+    let over = json!({ "unlimited_storage": false, "expiry": "2020-01-01T00:00:00Z" });
+    good(package.request(Method::PUT, "/expiry").json(&over)).await;
+    let (status, html, _) = page(&hub, Method::GET, &url, "").await;
+    assert!(status == 410 && html.contains("Ask whoever sent you the link") && !html.contains("Locked"), "{html}");
+}
+
+/// An expired page named nobody to ask, and the page of a link not when it was sent.
+#[tokio::test]
+async fn a_page_says_who_sent_it_and_when_and_whom_to_ask_when_it_is_over() {
+    let hub = TestHub::start().await;
+    let package = hub.sent_package(json!({ "name": "Rough <cut>", "sender": "dit@example.com" }), b"x").await;
+    let link = package.new_link(json!({ "access_limit": 1 })).await;
+    let url = text(&link, "url");
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).strftime("%-d %B %Y").to_string();
+    let (_, html, headers) = page(&hub, Method::GET, &url, "").await;
+    assert!(html.contains("From dit@example.com") && html.contains(&format!("sent {today}")), "{html}");
+    assert!(
+        html.contains("class=\"button large\"") && html.contains(">Download (1 B)</a>"),
+        "one file, one large button: {html}"
+    );
+    assert!(!headers["content-security-policy"].to_str().unwrap().contains("script-src"), "without scripts");
+    let at = html.find("class=\"button large\" href=\"").unwrap() + "class=\"button large\" href=\"".len();
+    let href = html[at..].split('"').next().unwrap().replace("&#x2f;", "/").replace("&amp;", "&");
+    assert_eq!(hub.request(Method::GET, &href).send().await.unwrap().text().await.unwrap(), "x");
+    let asked = format!("Ask dit@example.com, who sent “Rough &lt;cut&gt;” on {today}, for a new link.");
+    let (status, html, _) = page(&hub, Method::GET, &url, "").await;
+    assert!(status == 403 && html.contains(&asked), "{html}");
+    let other = text(&package.new_link(json!({})).await, "url");
+    let over = json!({ "unlimited_storage": false, "expiry": "2020-01-01T00:00:00Z" });
+    good(package.request(Method::PUT, "/expiry").json(&over)).await;
+    let (status, html, _) = page(&hub, Method::GET, &other, "").await;
+    assert!(status == 410 && html.contains(&asked), "{html}");
+    // A wrong secret is told nothing.
+    let (status, html, _) = page(&hub, Method::GET, &other.replace("secret=", "secret=x"), "").await;
+    assert!(status == 404 && !html.contains("dit@example.com"), "{html}");
+}
+
+/// `/` was seen as raw JSON in a browser.
+#[tokio::test]
+async fn a_browser_gets_a_page_at_the_root_and_where_there_is_nothing() {
+    let hub = TestHub::start().await;
+    for (name, value) in
+        [("Accept", "application/xhtml+xml"), ("Accept", "text/*;q=0.5"), ("Sec-Fetch-Mode", "navigate")]
+    {
+        for (path, status) in [("/", 200), ("/index.html", 404), ("/a/b/c", 404)] {
+            let answer = hub.request(Method::GET, path).header(name, value).send().await.unwrap();
+            assert_eq!(answer.status(), status, "{path} {value}");
+            assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/html"), "{path} {value}");
+        }
+    }
+    let api = hub.request(Method::GET, "/v1/nothing").header("Accept", "text/html").send().await.unwrap();
+    assert_eq!(api.headers()["content-type"], "application/json");
+}
+
+#[tokio::test]
+async fn a_portal_looks_as_its_team_has_chosen_and_says_who_receives_what_is_sent() {
+    let hub = TestHub::start().await;
+    let portal = text(&good(hub.request(Method::GET, "/v1/subdomains/portals/open")).await, "id");
+    let looks = json!({
+        "primary_color": "#ffdd00", "logo_url": "https://pictures.example.com/logo.png?a=\"b", "background_url": "https://other.example.com/b.jpg",
+        "metadata_fields": [{ "name": "reel", "default_value": "A001" }],
+    });
+    good(hub.team_request(Method::PUT, &format!("/v1/portals/{portal}")).json(&looks)).await;
+    let (_, html, headers) = page(&hub, Method::GET, "/portals/open", "").await;
+    assert!(
+        html.contains("Your files go to Team; 1 person is told by mail.") && !html.contains("ingest@example.com"),
+        "{html}"
+    );
+    assert!(html.contains("value=\"A001\"") && html.contains("logo.png?a=%22b"), "{html}");
+    let policy = headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("img-src 'self' https://pictures.example.com https://other.example.com;"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    let css = hub.request(Method::GET, "/portals/open/brand.css").send().await.unwrap();
+    assert!(css.headers()["content-type"].to_str().unwrap().starts_with("text/css"));
+    let css = css.text().await.unwrap();
+    assert!(
+        css.contains("background: #ffdd00; color: #111;") && css.contains("url(\"https://other.example.com/b.jpg\")"),
+        "{css}"
+    );
+    let (_, html, headers) = page(&hub, Method::GET, "/portals/closed", "").await;
+    assert!(!html.contains("brand.css"));
+    assert!(headers["content-security-policy"].to_str().unwrap().contains("img-src 'self'; script-src 'self'"));
 }
 
 #[tokio::test]

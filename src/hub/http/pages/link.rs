@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Query;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
-use masv_protocol::{FileId, FileKind, LinkId, LinkQuery, PackageId};
+use masv_protocol::{ErrorKind, FileId, FileKind, LinkId, LinkQuery, PackageId};
 use minijinja::context;
 use serde::Deserialize;
 
-use super::{page, refused, tree};
+use super::{SEARCHED_POLICY, page, refused, refused_with, tree};
 use crate::clock::now;
 use crate::http::access::{ClientAddress, Id, Public};
 use crate::http::refusal::Refusal;
@@ -23,6 +23,8 @@ use crate::{Hub, format};
 
 /// The largest form, bytes.
 const LARGEST_FORM: usize = 16 << 10;
+/// So many files are seen at once; more can be searched.
+const UNSEARCHED: usize = 20;
 /// More files are not listed one by one.
 const MOST_LISTED: usize = 20_000;
 
@@ -48,8 +50,7 @@ pub(super) async fn show(
         return refused(Refusal::not_found("route"), &headers);
     }
     let visitor = Visitor { address: None, password: None };
-    let opened = opened(&hub, link, given.secret.expose(), visitor).await;
-    opened.unwrap_or_else(|refusal| refused(refusal, &headers))
+    answer(&hub, link, given.secret.expose(), visitor, &headers).await
 }
 
 pub(super) async fn unlock(
@@ -71,8 +72,28 @@ pub(super) async fn unlock(
         .map(|(_, password)| password.into_owned())
         .unwrap_or_default();
     let visitor = Visitor { address, password: Some(password) };
-    let opened = opened(&hub, link, given.secret.expose(), visitor).await;
-    opened.unwrap_or_else(|refusal| refused(refusal, &headers))
+    answer(&hub, link, given.secret.expose(), visitor, &headers).await
+}
+
+/// The page of a link, or why there is none.
+async fn answer(hub: &Hub, link: LinkId, secret: &str, visitor: Visitor, headers: &HeaderMap) -> Response {
+    match opened(hub, link.clone(), secret, visitor).await {
+        Ok(response) => response,
+        Err(refusal) if matches!(refusal.kind, ErrorKind::Expired | ErrorKind::LimitReached) => {
+            refused_with(refusal, headers, whom_to_ask(hub, link).await)
+        }
+        Err(refusal) => refused(refusal, headers),
+    }
+}
+
+/// Whom the holder of a link that is over can ask: its sender, unless its password would have to be known first.
+async fn whom_to_ask(hub: &Hub, link: LinkId) -> Option<String> {
+    let (link, package) = links::find(hub.database(), link).await.ok()??;
+    if link.required_password(&package).is_some() || package.sender.is_empty() {
+        return None;
+    }
+    let sent = package.finalized_at.map_or_else(String::new, |sent| format!(" on {}", format::day(sent)));
+    Some(format!("Ask {}, who sent “{}”{sent}, for a new link.", package.sender, package.name))
 }
 
 async fn opened(hub: &Hub, link: LinkId, secret: &str, visitor: Visitor) -> Result<Response, Refusal> {
@@ -81,7 +102,8 @@ async fn opened(hub: &Hub, link: LinkId, secret: &str, visitor: Visitor) -> Resu
     match protocol::check_password(hub, &link, &package, visitor.address, visitor.password).await {
         Ok(()) => show_files(hub, &link, &package).await,
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
-            let values = context! { title => &package.name, wrong => asked, small => true };
+            // What the package is called, and who sent it, is behind its password, too.
+            let values = context! { title => "A password is needed", wrong => asked, small => true };
             Ok(page(if asked { StatusCode::UNAUTHORIZED } else { StatusCode::OK }, "password", values))
         }
         Err(refusal) => Err(refusal),
@@ -94,11 +116,19 @@ async fn show_files(hub: &Hub, link: &Link, package: &Package) -> Result<Respons
     let not_listed = rows.len().saturating_sub(MOST_LISTED);
     rows.truncate(MOST_LISTED);
     let token = hub.context.keys.visit_token(&protocol::visit(hub, link, package)?);
+    let only = match rows.as_slice() {
+        [one] if not_listed == 0 => Some(one.id.as_str().to_owned()),
+        _ => None,
+    };
+    let many = rows.len() > UNSEARCHED;
     let left = link.access_limit.map(|limit| limit.saturating_sub(link.access_count));
     let values = context! {
         title => &package.name,
         message => &package.description,
         sender => &package.sender,
+        sent => package.finalized_at.map(format::day),
+        only,
+        many,
         count => package.file_count,
         size => format::bytes(package.size),
         expires => link.expiry(package).map(format::day),
@@ -108,7 +138,11 @@ async fn show_files(hub: &Hub, link: &Link, package: &Package) -> Result<Respons
         tree => tree::tree(&rows),
         not_listed,
     };
-    Ok(page(StatusCode::OK, "link", values))
+    let mut response = page(StatusCode::OK, "link", values);
+    if many {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SEARCHED_POLICY));
+    }
+    Ok(response)
 }
 
 pub(super) async fn download(
@@ -143,8 +177,7 @@ pub(super) async fn download_all(
 /// The package that a visit may download, counted. Who only asks for the head downloads nothing.
 async fn visited(hub: &Hub, link: &LinkId, token: &str, method: &Method) -> Result<PackageId, Refusal> {
     let visit = hub.context.keys.visit(token, now()).filter(|visit| visit.link == *link);
-    let visit = visit
-        .ok_or_else(|| Refusal::new(masv_protocol::ErrorKind::Expired, "this page is too old, open the link again"))?;
+    let visit = visit.ok_or_else(|| Refusal::new(ErrorKind::Expired, "this page is too old, open the link again"))?;
     let package = visit.package.clone();
     if *method != Method::HEAD {
         links::count_visit(hub.database(), visit.link, visit.visit).await?;

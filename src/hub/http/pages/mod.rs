@@ -1,13 +1,14 @@
 //! Pages for people: what a link leads to and downloads from it, and where to send to a portal.
 //!
-//! **In**: the address of a link or a portal. **Out**: HTML that needs no other host (and no script, but for sending),
-//! and the files.
+//! **In**: the address of a link or a portal. **Out**: HTML that needs no other host (but for the pictures that a portal's team
+//! has chosen) and no script (but for sending, and for searching many files), and the files.
 //!
 //! **Guarantees.** All that senders wrote is escaped. The pages are closed to frames, scripts of others and caches,
 //! and tell other sites nothing of their addresses, in which the secrets are.
 //!
 //! Must never know: how parts are stored.
 
+mod brand;
 mod link;
 mod portal;
 mod tree;
@@ -15,7 +16,7 @@ mod tree;
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use minijinja::{AutoEscape, Environment, Value, context};
@@ -25,6 +26,9 @@ use super::refusal::Refusal;
 
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+/// The same for the page of a link that has so many files that it can be searched.
+const SEARCHED_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; form-action 'self'; \
+    frame-ancestors 'none'; base-uri 'none'";
 
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut templates = Environment::new();
@@ -49,9 +53,11 @@ pub(crate) fn router() -> Router<Gate> {
         .route("/assets/hub.css", get(style))
         .route("/assets/icon.svg", get(icon))
         .route("/assets/digest.js", get(digest_script))
+        .route("/assets/link.js", get(link_script))
         .route("/assets/portal.js", get(portal_script))
         .route("/assets/sender.js", get(sender_script))
         .route("/portals/{subdomain}", get(portal::show))
+        .route("/portals/{subdomain}/brand.css", get(brand::style))
         .route("/{link}", get(link::show).post(link::unlock))
         .route("/{link}/files/{file}", get(link::download))
         .route("/{link}/all.zip", get(link::download_all))
@@ -71,6 +77,10 @@ async fn style() -> Response {
 
 async fn icon() -> Response {
     asset("image/svg+xml", include_str!("icon.svg"))
+}
+
+async fn link_script() -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("link.js"))
 }
 
 async fn portal_script() -> Response {
@@ -94,12 +104,24 @@ fn asset(kind: &'static str, text: &'static str) -> Response {
     (headers, text).into_response()
 }
 
-/// Whether the other side is a person's browser.
+/// Whether the other side is a person's browser that opens a page.
 fn wants_html(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/html"))
+    let values = |name: HeaderName| headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    let is_page = |range: &str| {
+        let mut parts = range.split(';').map(|part| part.trim().to_ascii_lowercase());
+        let kind = parts.next().unwrap_or_default();
+        let never = parts.any(|part| part.strip_prefix("q=").is_some_and(|weight| weight.parse() == Ok(0.0)));
+        !never && matches!(kind.as_str(), "text/html" | "application/xhtml+xml" | "text/*")
+    };
+    values(header::ACCEPT).flat_map(|accept| accept.split(',')).any(is_page)
+        || values(HeaderName::from_static("sec-fetch-mode")).any(|mode| mode.eq_ignore_ascii_case("navigate"))
+}
+
+/// What is answered where there is no route: a page for a person, JSON for a program and for every address of the protocol.
+pub(crate) async fn unknown(uri: Uri, headers: HeaderMap) -> Response {
+    let of_the_protocol = ["/v1/", "/v1.1/", "/storage/"].iter().any(|start| uri.path().starts_with(start));
+    let missing = Refusal::not_found("route");
+    if of_the_protocol { missing.into_response() } else { refused(missing, &headers) }
 }
 
 /// A page, with what keeps it to itself.
@@ -119,15 +141,57 @@ fn page(status: StatusCode, template: &str, values: Value) -> Response {
 
 /// A refusal for a person, or for a program where one asks.
 fn refused(refusal: Refusal, headers: &HeaderMap) -> Response {
+    refused_with(refusal, headers, None)
+}
+
+/// The same; `ask` says whom a person can ask.
+fn refused_with(refusal: Refusal, headers: &HeaderMap, ask: Option<String>) -> Response {
     if !wants_html(headers) {
         return refusal.into_response();
     }
     let (title, text) = match refusal.status {
         StatusCode::NOT_FOUND => ("Not found", "There is nothing at this address. Is the link complete?"),
-        StatusCode::GONE => ("Expired", "This link has expired. Ask the sender for a new one."),
+        StatusCode::GONE => ("Expired", "This link has expired, and its files can no longer be downloaded."),
         StatusCode::FORBIDDEN => ("Limit reached", "This link has been used as often as it may be."),
         StatusCode::TOO_MANY_REQUESTS => ("Too many attempts", "Wait a few minutes, then try again."),
         _ => ("Not now", "This does not work at the moment. Try again in a few minutes."),
     };
-    page(refusal.status, "message", context! { title, text, small => true })
+    let over = matches!(refusal.status, StatusCode::GONE | StatusCode::FORBIDDEN);
+    let ask = ask.or_else(|| over.then(|| "Ask whoever sent you the link for a new one.".to_owned()));
+    page(refusal.status, "message", context! { title, text, ask, small => true })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asks(headers: &[(&'static str, &'static str)]) -> bool {
+        let given =
+            headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let mut all = HeaderMap::new();
+        given.for_each(|(name, value)| {
+            all.append(name, value);
+        });
+        wants_html(&all)
+    }
+
+    /// `/` was seen as raw JSON in a browser.
+    #[test]
+    fn a_browser_that_opens_a_page_is_known_however_it_asks() {
+        for accept in [
+            "text/html,application/xhtml+xml,*/*;q=0.8",
+            "TEXT/HTML",
+            "application/xhtml+xml",
+            "text/*",
+            "*/*, text/html ;q=0.9",
+        ] {
+            assert!(asks(&[("accept", accept)]), "{accept}");
+        }
+        assert!(asks(&[("accept", "*/*"), ("accept", "text/html")]), "the second line of the header");
+        assert!(asks(&[("accept", "*/*"), ("sec-fetch-mode", "navigate")]) && asks(&[("sec-fetch-mode", "navigate")]));
+        for accept in ["*/*", "application/json", "text/html;q=0", "image/avif,image/webp,*/*", "text/htmlx"] {
+            assert!(!asks(&[("accept", accept)]), "{accept}");
+        }
+        assert!(!asks(&[]) && !asks(&[("accept", "*/*"), ("sec-fetch-mode", "cors")]));
+    }
 }

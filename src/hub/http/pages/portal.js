@@ -1,16 +1,30 @@
 // The page of a portal: choosing, dropping, sending, pausing, going on.
 "use strict";
 
-import { Memory, Sender } from "./sender.js";
+import { Memory, Over, Refused, Sender } from "./sender.js";
 
 const MOST_SHOWN = 200;
+const MOST_REFUSED_SHOWN = 5;
 const element = (id) => document.getElementById(id);
 const form = element("portal");
+const title = document.title;
 const chosen = new Map();
 const rows = new Map();
 let state = "choosing"; // choosing, sending, paused
 let earlier = null; // what was begun before the page was opened: {pack, files}
 let speed = [];
+let refused = []; // what was chosen and is not accepted: {name, reason}
+
+// What the portal accepts, as the hub would check it.
+const limits = form
+  ? {
+      types: form.dataset.types ? form.dataset.types.split(" ") : [],
+      exclude: form.dataset.exclude === "true",
+      fileSize: Number(form.dataset.maxFileSize || 0),
+      count: Number(form.dataset.maxFileCount || 0),
+      total: Number(form.dataset.maxPackageSize || 0),
+    }
+  : null;
 
 const size = (bytes) => {
   const units = ["B", "kB", "MB", "GB", "TB"];
@@ -88,16 +102,61 @@ const show = () => {
   element("clear").disabled = choosing && chosen.size === 0;
 };
 
+/** Why the portal would refuse a file beside those that are chosen; null where it accepts it. */
+const objection = (file, full) => {
+  const name = file.name.toLowerCase();
+  const listed = limits.types.some((end) => name.endsWith(`.${end}`));
+  if (limits.types.length && listed === limits.exclude) {
+    const types = limits.types.map((end) => `.${end}`).join(", ");
+    return limits.exclude ? `this portal does not accept ${types}` : `this portal accepts only ${types}`;
+  }
+  if (limits.fileSize && file.size > limits.fileSize) {
+    return `it has ${size(file.size)}, and this portal accepts files up to ${size(limits.fileSize)}`;
+  }
+  const before = chosen.get(full);
+  if (limits.count && files() + (before && before.file ? 0 : 1) > limits.count) {
+    return `this portal accepts up to ${count(limits.count)} at a time`;
+  }
+  const others = total() - (before && before.file ? before.file.size : 0);
+  if (limits.total && others + file.size > limits.total) {
+    return `with it there would be ${size(others + file.size)}, and this portal accepts up to ${size(limits.total)}`;
+  }
+  return null;
+};
+
 const choose = (file, path) => {
-  if (state === "choosing") chosen.set(path ? `${path}/${file.name}` : file.name, { file, path });
+  if (state !== "choosing") return;
+  const full = path ? `${path}/${file.name}` : file.name;
+  const reason = objection(file, full);
+  if (reason) refused.push({ name: full, reason });
+  else chosen.set(full, { file, path });
+};
+
+/** Says which files are not accepted, and why. */
+const showRefused = () => {
+  const lines = refused.slice(0, MOST_REFUSED_SHOWN).map(({ name, reason }) => {
+    const line = document.createElement("li");
+    const strong = document.createElement("strong");
+    strong.textContent = name;
+    line.append(strong, ` was not added: ${reason}.`);
+    return line;
+  });
+  if (refused.length > MOST_REFUSED_SHOWN) {
+    const more = document.createElement("li");
+    more.textContent = `and ${count(refused.length - MOST_REFUSED_SHOWN)} more`;
+    lines.push(more);
+  }
+  element("refused").replaceChildren(...lines);
 };
 
 const chooseAll = (input) => {
+  refused = [];
   for (const file of input.files) {
     choose(file, (file.webkitRelativePath || "").split("/").slice(0, -1).join("/"));
   }
   // The same file can be chosen again after it was removed.
   input.value = "";
+  showRefused();
   show();
 };
 
@@ -123,6 +182,7 @@ const walk = async (entry, path) => {
 const progress = (sent, full, ofFile) => {
   const all = total();
   element("progress").value = all ? sent / all : 1;
+  document.title = `${all ? Math.floor((100 * sent) / all) : 100}% · ${title}`;
   const line = rows.get(full);
   const { file } = chosen.get(full);
   if (line) line.style.backgroundSize = `${file.size ? (100 * ofFile) / file.size : 100}% 100%`;
@@ -133,6 +193,10 @@ const progress = (sent, full, ofFile) => {
   const rate = now - since > 1000 ? (1000 * (sent - before)) / (now - since) : 0;
   const left = rate > 0 ? ` · ${size(rate)}/s · ${duration((all - sent) / rate)} left` : "";
   if (state === "sending") element("status").textContent = `${size(sent)} of ${size(all)} sent${left}`;
+};
+
+const preparing = (done, all) => {
+  if (state === "sending" && done < all) element("status").textContent = `Preparing: ${done} of ${count(all)}`;
 };
 
 const retry = () => {
@@ -169,6 +233,8 @@ const start = async (sender) => {
   state = "sending";
   speed = [];
   element("problem").textContent = "";
+  refused = [];
+  showRefused();
   element("thanks").hidden = true;
   element("progress").hidden = false;
   show();
@@ -184,18 +250,27 @@ const start = async (sender) => {
     element("thanks").hidden = false;
     element("thanks").focus();
   } catch (error) {
-    if (error.name === "AbortError") {
-      state = "paused";
-      element("status").textContent = "Paused. You may close this page: choose the same files again here to go on.";
-    } else {
-      state = "choosing";
-      element("progress").hidden = true;
-      element("status").textContent = "";
-      element("problem").textContent = error.message;
-      await recall(sender.memory);
-    }
+    await failed(sender, error);
   }
+  document.title = state === "paused" ? `Paused · ${title}` : title;
   show();
+};
+
+/** What to do depends on what went wrong: stopped by the sender, refused by the hub, over on the hub, or interrupted. */
+const failed = async (sender, error) => {
+  if (error.name === "AbortError") {
+    state = "paused";
+    element("status").textContent = "Paused. You may close this page: choose the same files again here to go on.";
+    return;
+  }
+  state = "choosing";
+  element("progress").hidden = true;
+  element("status").textContent = "";
+  element("problem").textContent = error.message;
+  // What the hub refuses would be refused again: nothing of it stays there, and everything can be changed.
+  if (error instanceof Refused && !(error instanceof Over)) await sender.discard();
+  await recall(sender.memory);
+  if (error instanceof Refused) element("problem").focus();
 };
 
 /** What was begun before. */
@@ -222,6 +297,9 @@ const wire = (sender) => {
   element("pause").addEventListener("click", () => (state === "paused" ? start(sender) : sender.pause()));
   const anew = async () => {
     await sender.discard();
+    refused = [];
+    showRefused();
+    document.title = title;
     earlier = null;
     chosen.clear();
     state = "choosing";
@@ -235,6 +313,8 @@ const wire = (sender) => {
   element("clear").addEventListener("click", () => {
     if (state === "paused") return anew();
     chosen.clear();
+    refused = [];
+    showRefused();
     return show();
   });
   element("files").addEventListener("change", (event) => chooseAll(event.target));
@@ -253,7 +333,9 @@ const wire = (sender) => {
     drop.classList.remove("over");
     // The entries are gone once we wait: take them all first.
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
+    refused = [];
     for (const entry of entries) await walk(entry, "");
+    showRefused();
     show();
   });
   window.addEventListener("beforeunload", (event) => {
@@ -264,7 +346,7 @@ const wire = (sender) => {
 if (form) {
   const memory = await Memory.open(form.dataset.portal);
   await recall(memory);
-  wire(new Sender(memory, { progress, retry }));
+  wire(new Sender(memory, { preparing, progress, retry }));
   form.hidden = false;
   show();
 }

@@ -10,8 +10,8 @@ use super::{page, refused};
 use crate::clock::now;
 use crate::http::access::{Base, Public};
 use crate::http::refusal::Refusal;
-use crate::records::portals::{self, Portal};
-use crate::records::restrictions;
+use crate::records::portals::{self, Brand, Portal};
+use crate::records::{restrictions, teams};
 use crate::storage::Bucket;
 
 /// A field as the template shows it: its kind is that of the input.
@@ -28,6 +28,7 @@ fn field(field: &MetadataField) -> Value {
             FieldKind::Date => "date",
         },
         options => &field.options,
+        given => &field.default_value,
     }
 }
 
@@ -42,13 +43,18 @@ pub(super) async fn show(
         Ok(None) => return refused(Refusal::not_found("portal"), &headers),
         Err(error) => return refused(error.into(), &headers),
     };
-    let mut response = page(StatusCode::OK, "portal", values(&portal));
+    let team = match teams::name(hub.database(), portal.team_id.clone()).await {
+        Ok(name) => name,
+        Err(error) => return refused(error.into(), &headers),
+    };
+    let mut response = page(StatusCode::OK, "portal", values(&portal, &team));
     // Parts go to where the storage is, which is another origin when the page was opened at another name.
     let storage = url::Url::parse(&base).map(|base| base.origin().ascii_serialization());
     let bucket = hub.context.storage.bucket.as_ref().map(Bucket::public_origin);
     let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self' {} {}; \
+        "default-src 'none'; style-src 'self'; img-src 'self'{}; script-src 'self'; connect-src 'self' {} {}; \
          form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        pictures(&portal.brand),
         storage.unwrap_or_default(),
         bucket.unwrap_or_default()
     );
@@ -61,8 +67,28 @@ pub(super) async fn show(
     }
 }
 
-fn values(portal: &Portal) -> Value {
+/// The origins of the pictures that the portal's team has chosen.
+fn pictures(brand: &Brand) -> String {
+    let origin = |address: &String| url::Url::parse(address).ok().map(|url| url.origin().ascii_serialization());
+    let origins = [&brand.logo_url, &brand.background_url].into_iter().filter_map(origin);
+    origins.map(|origin| format!(" {origin}")).collect()
+}
+
+fn values(portal: &Portal, team: &str) -> Value {
+    let limits = restrictions::limits(&portal.restrictions);
+    let accept = limits.types.iter().map(|end| format!(".{end}")).collect::<Vec<_>>().join(",");
     context! {
+        team,
+        told => portal.recipients.len(),
+        subdomain => &portal.subdomain,
+        branded => portal.brand != Brand::default(),
+        logo => &portal.brand.logo_url,
+        accept => if limits.exclude { String::new() } else { accept },
+        types => limits.types,
+        exclude => limits.exclude,
+        max_file_size => limits.file_size,
+        max_file_count => limits.file_count,
+        max_package_size => limits.package_size,
         title => portal.title(),
         message => &portal.message,
         active => portal.is_open(now()),

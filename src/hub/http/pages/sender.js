@@ -7,12 +7,22 @@ const MOST_PARTS = 10000;
 const WINDOW = 20;
 const PARTS_AT_ONCE = 4;
 const FILES_AT_ONCE = 3;
+const ANNOUNCED_AT_ONCE = 6;
 const ATTEMPTS = 10;
 // A part that arrives damaged so often is not the network's fault.
 const DAMAGE_LIMIT = 3;
 
-/** The hub or its storage said no. */
-export class Refused extends Error {
+/** Something that ends an upload for now: what was sent is kept, and it can go on with the same files. */
+export class Interrupted extends Error {}
+
+/** The hub said no: the same would be refused again. */
+export class Refused extends Error {}
+
+/** What was begun is no longer on the hub, or whole there: there is nothing to go on with. */
+export class Over extends Refused {}
+
+/** An answer that is not good. */
+class Answered extends Error {
   constructor(message, status) {
     super(message);
     this.status = status;
@@ -20,6 +30,14 @@ export class Refused extends Error {
   /** Whether trying again is of no use. */
   get final() {
     return this.status >= 400 && this.status < 500 && this.status !== 408 && this.status !== 429;
+  }
+  /** As whoever uses the page needs to know it. `begun`: whether there was a package that it was about. */
+  named(begun) {
+    if (!this.final) return new Interrupted(this.message);
+    if (begun && [401, 404, 409, 410].includes(this.status)) {
+      return new Over(`What was begun here is no longer on the hub (${this.message}). Send again to start anew.`);
+    }
+    return new Refused(this.message);
   }
 }
 
@@ -118,11 +136,11 @@ class Digester {
       const { resolve, reject } = this.waiting.get(id);
       this.waiting.delete(id);
       // What can not be read now will not be readable in a moment: the file was changed or taken away.
-      if (digest === undefined) reject(new Refused(`A file can not be read any more (${problem}): choose it again.`, 400));
+      if (digest === undefined) reject(new Interrupted(`A file cannot be read any more (${problem}): choose it again.`));
       else resolve(digest);
     };
     this.worker.onerror = (event) => {
-      for (const { reject } of this.waiting.values()) reject(new Refused(`This browser can not check what it sends (${event.message}).`, 400));
+      for (const { reject } of this.waiting.values()) reject(new Interrupted(`This browser cannot check what it sends (${event.message}).`));
       this.waiting.clear();
     };
   }
@@ -142,7 +160,13 @@ const md5Of = (etag, headers) => {
   return /^[0-9a-f]{32}$/.test(bare) && !headers.toLowerCase().includes("x-amz-server-side-encryption: aws:kms") ? bare : null;
 };
 
-/** One upload to a portal. `on` has `progress(bytes, path, bytesOfFile)` and `retry()`. */
+/** Where a file or an empty folder is in the package. */
+const pathOf = ({ file, folder, path }) => {
+  const name = file ? file.name : folder;
+  return path ? `${path}/${name}` : name;
+};
+
+/** One upload to a portal. `on` has `preparing(announced, all)`, `progress(bytes, path, bytesOfFile)` and `retry()`. */
 export class Sender {
   constructor(memory, on) {
     this.memory = memory;
@@ -156,7 +180,10 @@ export class Sender {
     if (this.stopper) this.stopper.abort(new DOMException("Paused", "AbortError"));
   }
 
-  /** Sends `items` ({file, path}, or {folder, path} for one in which nothing is) and closes the package; `about` makes it where there is none yet. */
+  /**
+   * Sends `items` ({file, path}, or {folder, path} for one in which nothing is) and closes the package; `about` makes it where there is
+   * none yet. All are announced before the first byte is sent: what the hub refuses, it refuses then.
+   */
   async run(items, about) {
     this.stopper = new AbortController();
     this.signal = this.stopper.signal;
@@ -168,20 +195,23 @@ export class Sender {
         this.pack = { id: made.id, token: made.access_token, name: about.name, sender: about.sender };
         await this.memory.put(this.pack, "package");
       }
-      const queue = [...items];
-      const worker = async () => {
-        for (let item = queue.shift(); item; item = queue.shift()) {
-          await (item.folder === undefined ? this.sendFile(item) : this.sendFolder(item));
-        }
-      };
-      await Promise.all(Array.from({ length: Math.min(FILES_AT_ONCE, queue.length) }, worker));
+      const all = [...items];
+      let announced = 0;
+      await this.each(all, ANNOUNCED_AT_ONCE, async (item) => {
+        await (item.folder === undefined ? this.announced(item, pathOf(item)) : this.sendFolder(item));
+        announced += 1;
+        this.on.preparing(announced, all.length);
+      });
+      const withContent = all.filter((item) => item.folder === undefined);
+      await this.each(withContent, FILES_AT_ONCE, (item) => this.sendFile(item));
       await this.call(`/v1/packages/${this.pack.id}/finalize`, {});
       await this.memory.clear();
     } catch (error) {
       // One that fails ends the others: nothing goes on unseen.
       if (!this.signal.aborted) this.stopper.abort(error);
-      if (error instanceof Refused && error.status === 404 && this.pack) await this.memory.clear();
-      throw error;
+      const named = error instanceof Answered ? error.named(Boolean(this.pack)) : error;
+      if (named instanceof Over) await this.memory.clear();
+      throw named;
     } finally {
       this.pack = null;
     }
@@ -197,6 +227,15 @@ export class Sender {
     await fetch(`/v1/packages/${pack.id}`, { method: "DELETE", headers }).catch(() => {});
   }
 
+  /** Does `work` for every item, so many at a time. */
+  async each(items, atOnce, work) {
+    const queue = [...items];
+    const worker = async () => {
+      for (let item = queue.shift(); item; item = queue.shift()) await work(item);
+    };
+    await Promise.all(Array.from({ length: Math.min(atOnce, queue.length) }, worker));
+  }
+
   async persistently(work) {
     for (let attempt = 1; ; attempt += 1) {
       this.signal.throwIfAborted();
@@ -204,7 +243,8 @@ export class Sender {
         return await work();
       } catch (error) {
         if (this.signal.aborted) throw this.signal.reason;
-        if (attempt === ATTEMPTS || (error instanceof Refused && error.final)) throw error;
+        const final = error instanceof Interrupted || (error instanceof Answered && error.final);
+        if (attempt === ATTEMPTS || final) throw error;
         this.on.retry();
         await waiting(Math.random() * Math.min(30000, 500 * 2 ** attempt), this.signal);
       }
@@ -223,7 +263,7 @@ export class Sender {
       } catch {
         // A proxy's error page says nothing that we could show.
       }
-      if (!answer.ok) throw new Refused(json.message || `The hub answered ${answer.status}.`, answer.status);
+      if (!answer.ok) throw new Answered(json.message || `The hub answered ${answer.status}.`, answer.status);
       return json;
     });
   }
@@ -241,9 +281,9 @@ export class Sender {
       request.onload = () => {
         const etag = request.getResponseHeader("ETag");
         if (request.status === 200 && etag) resolve({ etag, stored: md5Of(etag, request.getAllResponseHeaders()) });
-        else if (request.status === 200) reject(new Refused("The storage hides what it has got (CORS, ETag): tell who runs this portal.", 400));
+        else if (request.status === 200) reject(new Interrupted("The storage hides what it has got (CORS, ETag): tell who runs this portal."));
         // An address that has expired is replaced by a fresh one.
-        else reject(new Refused(`The storage answered ${request.status}.`, request.status === 403 ? 503 : request.status));
+        else reject(new Answered(`The storage answered ${request.status}.`, request.status === 403 ? 503 : request.status));
       };
       request.onloadend = () => this.signal.removeEventListener("abort", stop);
       request.send(blob);
@@ -278,7 +318,7 @@ export class Sender {
     const begun = await this.persistently(async () => {
       const headers = blueprint.headers || {};
       const answer = await fetch(blueprint.url, { method: blueprint.method, headers, signal: this.signal });
-      if (!answer.ok) throw new Refused(`The storage answered ${answer.status}.`, answer.status);
+      if (!answer.ok) throw new Answered(`The storage answered ${answer.status}.`, answer.status);
       return answer.text();
     });
     const upload = new DOMParser().parseFromString(begun, "application/xml").querySelector("UploadId").textContent;
@@ -289,7 +329,7 @@ export class Sender {
   }
 
   async sendFolder({ folder, path }) {
-    const full = path ? `${path}/${folder}` : folder;
+    const full = pathOf({ folder, path });
     const known = await this.memory.get("file", full);
     if (known) return;
     const made = await this.call(`/v1/packages/${this.pack.id}/files`, { kind: "directory", name: folder, path, size: 0 });
@@ -297,8 +337,8 @@ export class Sender {
   }
 
   async sendFile(item) {
-    const { file, path } = item;
-    const full = path ? `${path}/${file.name}` : file.name;
+    const { file } = item;
+    const full = pathOf(item);
     const record = await this.announced(item, full);
     const { chunk } = record;
     if (record.done) return this.tell(full, 0, file.size);
@@ -326,7 +366,7 @@ export class Sender {
         if (stored === null || stored === digest) return tag;
         damaged += 1;
         if (damaged < DAMAGE_LIMIT) throw new Error("A part arrived damaged.");
-        throw new Refused(`${full} arrives damaged: something on the way changes it. Try another network.`, 400);
+        throw new Interrupted(`${full} arrives damaged: something on the way changes it. Try another network.`);
       });
       etags[number] = etag;
       await this.memory.put({ number, etag }, "part", record.id, number);

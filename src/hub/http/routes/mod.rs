@@ -84,17 +84,13 @@ pub(crate) fn router(hub: Hub) -> Router {
         .route("/storage/{package}/{file}", get(storage::read).post(storage::begin).put(storage::store_part))
         .route("/healthz", get(system::health));
     api.merge(pages::router())
-        .fallback(unknown)
+        .fallback(pages::unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(cors())
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(gate.clone(), headers::guard))
         .layer(middleware::from_fn_with_state(gate.clone(), forwarded::resolve))
         .with_state(gate)
-}
-
-async fn unknown() -> Refusal {
-    Refusal::not_found("route")
 }
 
 async fn wrong_method() -> Refusal {
