@@ -1,11 +1,12 @@
-//! The hub in the agent's own process, for when no cloud is configured: on loopback, its data beside the agent's,
-//! with a key of its own and the portals that the rules name. Agent and hub meet here only, and speak HTTP from here on.
+//! The hub in the agent's own process, for when no cloud is configured: its data beside the agent's, with a key of its own
+//! and the portals that the rules name. Agent and hub meet here only, and speak HTTP from here on, over a loopback address of
+//! their own. Where it is to be reached by others, it listens for them on a second address.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,8 @@ use url::Url;
 
 use super::{AgentError, secrets};
 use masv_client::CloudSettings;
-use masv_hub::{Hub, HubConfig, HubError, Network, Provision, ProvisionPortal};
+use masv_hub::{Hub, HubConfig, HubError, Listeners, Network, Provision, ProvisionPortal, SmtpConfig, TlsConfig};
+use masv_rules::own_hub::OwnHub;
 use masv_rules::{Portals, RuleSet, UploadKind};
 
 /// What packages remember it by: its address may change.
@@ -25,19 +27,24 @@ pub(super) struct Embedded {
     key: SecretString,
     /// How the agent reaches it.
     pub cloud: CloudSettings,
-    listener: TcpListener,
+    listeners: Listeners,
 }
 
 /// Prepares the hub; it answers once it is served.
-pub(super) async fn open(data_dir: &Path, rules: &RuleSet) -> Result<Embedded, AgentError> {
+pub(super) async fn open(data_dir: &Path, own: &OwnHub, rules: &RuleSet) -> Result<Embedded, AgentError> {
     let folder = data_dir.join("hub");
-    // Who administers its team runs the agent too: what listens on this machine is theirs to call.
-    let config = HubConfig { webhook_networks: Network::LOOPBACK.to_vec(), ..HubConfig::new(folder.clone()) };
-    let hub = Hub::open(config).await?;
+    let hub = Hub::open(config(folder.clone(), own)?).await?;
     let failed = |source| AgentError::DataDir { path: folder.clone(), source };
     let key = secrets::find_or_make(&folder.join("agent.key")).map_err(failed)?;
-    let listener = listen(&folder).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let here = listen(&folder).map_err(failed)?;
+    let address = here.local_addr().map_err(failed)?;
+    let public = own
+        .listen
+        .map(|address| TcpListener::bind(address).map_err(|source| AgentError::HubListen { address, source }));
+    let listeners = match public.transpose()? {
+        None => Listeners::one(here),
+        Some(public) => Listeners { public, here: Some(here) },
+    };
     let provisioned = hub.provision(provision(&key, rules)).await?;
     let base = Url::parse(&format!("http://{address}"))
         .map_err(|error| AgentError::Setting { setting: "hub", problem: error.to_string() })?;
@@ -47,20 +54,41 @@ pub(super) async fn open(data_dir: &Path, rules: &RuleSet) -> Result<Embedded, A
         api_key: Some(key.clone()),
         team_id: Some(provisioned.team_id.into()),
     };
-    Ok(Embedded { hub, key, cloud, listener })
+    Ok(Embedded { hub, key, cloud, listeners })
+}
+
+fn config(folder: PathBuf, own: &OwnHub) -> Result<HubConfig, AgentError> {
+    let public_url = own
+        .reached_at()
+        .map_err(|error| AgentError::Setting { setting: "--hub-listen", problem: error.to_string() })?;
+    let smtp = own.smtp.clone().map(|smtp| {
+        let (username, password) = smtp.login.unzip();
+        SmtpConfig { url: smtp.url.into(), username, password, authority: smtp.authority }
+    });
+    let default = HubConfig::new(folder);
+    Ok(HubConfig {
+        public_url,
+        smtp,
+        mail_from: own.mail_from.clone().unwrap_or_else(|| default.mail_from.clone()),
+        trusted_proxies: own.trusted_proxies.iter().copied().map(Network::from).collect(),
+        tls: own.tls.clone().map(|tls| TlsConfig { certificate: tls.certificate, key: tls.key }),
+        // Who administers its team runs the agent too: what listens on this machine is theirs to call.
+        webhook_networks: Network::LOOPBACK.to_vec(),
+        ..default
+    })
 }
 
 impl Embedded {
     /// Serves it until `stop`.
     ///
     /// # Errors
-    /// When its listener can not be used.
+    /// When its listeners cannot be used.
     pub(super) fn serve(
         &self,
         stop: CancellationToken,
     ) -> std::io::Result<impl Future<Output = Result<(), HubError>> + Send + use<>> {
-        let (hub, listener) = (self.hub.clone(), self.listener.try_clone()?);
-        Ok(async move { hub.serve(listener, stop).await })
+        let (hub, listeners) = (self.hub.clone(), self.listeners.try_clone()?);
+        Ok(async move { hub.serve_all(listeners, stop).await })
     }
 
     /// Makes sure of the portals that other rules name.

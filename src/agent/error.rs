@@ -75,6 +75,14 @@ pub enum AgentError {
         /// Why.
         source: std::io::Error,
     },
+    /// The address on which the embedded hub is to be reached cannot be had.
+    #[error("the embedded hub cannot listen on {address}: {source}")]
+    HubListen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Listening beyond this machine needs a token.
     #[error("{0} can be reached from other machines, and there is no token")]
     Open(SocketAddr),
@@ -117,6 +125,15 @@ impl AgentError {
                  system choose with --listen http://127.0.0.1:0"
                     .to_owned(),
             ),
+            Self::HubListen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Some(
+                "something else listens there, perhaps a hub of its own: choose another port in the `hub` section of the \
+                 rules file, or with --hub-listen"
+                    .to_owned(),
+            ),
+            Self::HubListen { source, .. } if source.kind() == std::io::ErrorKind::AddrNotAvailable => {
+                Some("this machine does not have that address: `ip address` lists those that it has".to_owned())
+            }
+            Self::HubListen { .. } => Some("ports below 1024 need root: choose one above, such as 8090".to_owned()),
             Self::Descriptors { .. } => Some(
                 "raise the limit: LimitNOFILE= in a drop-in of the unit, HardResourceLimits in the property list, or \
                  `ulimit -n 65536` before the start"

@@ -36,4 +36,5 @@ pub use dry_run::dry_run;
 pub use error::AgentError;
 pub use lock::is_locked;
 pub use run::{raise_descriptors, run};
+pub use secrets::read as read_secret_file;
 pub use settings::{Listen, LogFormat, Mode, Origin, Origins, Settings, Written, default_data_dir};

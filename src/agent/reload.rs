@@ -15,6 +15,7 @@ use crate::api::RulesFile;
 use crate::portal_downloads::Inbox;
 use crate::watch::Watcher;
 use masv_platform::FileIdentity;
+use masv_rules::own_hub::OwnHub;
 use masv_rules::{Cloud, Diagnostic, Diagnostics, RuleSet, SystemEnvironment};
 
 /// How often the file is looked at. A look is one `stat`, and works on every file system.
@@ -74,6 +75,8 @@ pub(super) struct Reloader {
     pub embedded: Option<Embedded>,
     /// The cloud that the running agent sends to; only a new start changes it.
     pub cloud: Option<Cloud>,
+    /// How the rules file says that the embedded hub is reached; only a new start changes it.
+    pub hub: OwnHub,
     pub notices: mpsc::Sender<Notice>,
     /// What is wrong with the file that is there now, for those who ask.
     pub problem: watch::Sender<Option<String>>,
@@ -84,10 +87,12 @@ impl Reloader {
     pub(super) async fn reload(&self) -> Result<(), Diagnostics> {
         service::reloading();
         let loaded = load(&self.file).await.and_then(|rules| {
-            if rules.cloud == self.cloud {
-                return Ok(rules);
-            }
-            let message = "`cloud` has changed, which a running agent cannot take up".to_owned();
+            let changed = match (rules.cloud == self.cloud, rules.hub == self.hub) {
+                (true, true) => return Ok(rules),
+                (false, _) => "cloud",
+                (true, false) => "hub",
+            };
+            let message = format!("`{changed}` has changed, which takes effect only when the agent is restarted");
             let help = Some("start the agent again: `masv server stop`, then `masv server start`".to_owned());
             Err(Diagnostics(vec![Diagnostic::of_file(&rules.path, message, help)]))
         });

@@ -66,11 +66,12 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let store = memory::open(&settings.data_dir).await?;
 
     let mut vital = Supervisor::default();
+    let own_hub = settings.hub.clone().or(rules.hub.clone());
     let hub_stop = CancellationToken::new();
     let (cloud_settings, embedded) = match configured_cloud(&settings, &rules)? {
         Some(cloud) => (cloud, None),
         None => {
-            let embedded = embedded::open(&settings.data_dir, &rules).await?;
+            let embedded = embedded::open(&settings.data_dir, &own_hub, &rules).await?;
             vital.run("the embedded hub", embedded.serve(hub_stop.clone()).map_err(failed)?);
             (embedded.cloud.clone(), Some(embedded))
         }
@@ -81,7 +82,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         cloud: cloud_settings.base.to_string().trim_end_matches('/').to_owned(),
         embedded_hub: embedded.is_some(),
         limitations: match &embedded {
-            Some(_) => limitations_of_own_hub(&settings.data_dir),
+            Some(_) => limitations_of_own_hub(&own_hub, &settings.data_dir),
             None => Vec::new(),
         },
         rules: rules_file.clone(),
@@ -93,7 +94,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let queue = start_queue(&store, cloud_settings, settings.transfer).await?;
     let downloads = start_downloads(&store, queue.cloud().clone(), settings.transfer).await?;
 
-    let rules_cloud = rules.cloud.clone();
+    let (rules_cloud, rules_hub) = (rules.cloud.clone(), rules.hub.clone());
     let rules = Arc::new(rules);
     let (told_rules, rules_now) = watch::channel(Arc::clone(&rules));
     // Before anything can happen to a rule.
@@ -114,6 +115,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         rules: told_rules,
         embedded,
         cloud: rules_cloud,
+        hub: rules_hub,
         notices: notices.clone(),
         problem,
     });

@@ -16,7 +16,7 @@ const CONTAINER: &str = "/run/secrets";
 ///
 /// # Errors
 /// In words, with the path and what to do.
-pub(super) fn read(path: &Path) -> Result<SecretString, String> {
+pub fn read(path: &Path) -> Result<SecretString, String> {
     let shown = path.display();
     let file = File::open(path).map_err(|error| format!("{shown}: {error}"))?;
     let metadata = file.metadata().map_err(|error| format!("{shown}: {error}"))?;

@@ -1,6 +1,7 @@
 //! Settings in three stages: as written in flags, environment and file ([`Written`]), put together (flag before
 //! environment before file before default), and built ([`Settings`]): addresses parsed, secrets read.
 
+mod own_hub;
 mod sources;
 mod written;
 
@@ -17,6 +18,7 @@ pub use self::written::{LogFormat, Mode, Written};
 use super::{AgentError, secrets};
 use crate::api::about::Setting;
 use crate::upload::{CHUNK_SIZES, UploadSettings};
+use masv_rules::own_hub::OwnHub;
 
 /// Where the API listens when nobody says.
 const DEFAULT_LISTEN: &str = "http://127.0.0.1:8080";
@@ -40,6 +42,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The cloud, unless the rules file or the embedded hub decide.
     pub cloud_url: Option<Url>,
+    /// How the embedded hub is reached and sends mail, as far as the settings say.
+    pub hub: OwnHub,
     /// Authorises uploads.
     pub api_key: Option<SecretString>,
     /// The team that sends.
@@ -108,6 +112,7 @@ impl Written {
             .choose("data-dir", self.data_dir, file.data_dir, path, &data_dir.display().to_string())
             .unwrap_or(data_dir);
         let cloud_url = from.choose("cloud-url", self.cloud_url, file.cloud_url, String::clone, "its own hub");
+        let (hub, hub_files) = own_hub::build(self.hub, file.hub, &mut from)?;
         let key = from.choose("api-key", self.api_key, file.api_key, secret, "none");
         let key_file = from.choose("api-key-file", self.api_key_file, file.api_key_file, path, "none");
         let mut own_files: Vec<PathBuf> = self.config.iter().chain(&key_file).cloned().collect();
@@ -141,7 +146,7 @@ impl Written {
             from.instead("token-file", path.display().to_string(), "credential token");
             Some(path)
         });
-        own_files.extend(token_file.clone());
+        own_files.extend(token_file.iter().cloned().chain(hub_files));
         let some = |roots: Vec<PathBuf>| Some(roots).filter(|roots| !roots.is_empty());
         let all = |roots: &Vec<PathBuf>| roots.iter().map(path).collect::<Vec<_>>().join(":");
         let roots = from.choose("allow-root", some(self.allow_root), some(file.allow_root), all, "all folders");
@@ -167,6 +172,7 @@ impl Written {
             data_dir,
             own_files: own_files.into_iter().map(|path| absolute("--config", path)).collect::<Result<_, _>>()?,
             cloud_url: cloud_url.as_deref().map(parse_cloud).transpose()?,
+            hub,
             api_key,
             team_id,
             auto_finalize: auto_finalize.unwrap_or(true),
@@ -234,6 +240,7 @@ fn parse_listen(text: &str) -> Result<Listen, AgentError> {
 
 #[cfg(test)]
 mod tests {
+    use super::own_hub::WrittenHub;
     use super::*;
     use crate::api::types::Size;
 
@@ -284,6 +291,8 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_named() {
+        let hub = WrittenHub::default;
+        let of_hub = |hub: WrittenHub| Written { hub, ..Written::default() };
         let cases = [
             (Written { listen: Some("somewhere".into()), ..Written::default() }, "--listen"),
             (Written { cloud_url: Some("ftp://x".into()), ..Written::default() }, "--cloud-url"),
@@ -292,11 +301,29 @@ mod tests {
             (Written { chunk_size: Some(Size(6 << 30)), ..Written::default() }, "--chunk-size"),
             (Written { team_id: Some(" ".into()), ..Written::default() }, "--team-id"),
             (Written { token_file: Some("/nowhere".into()), ..Written::default() }, "--token-file"),
+            (of_hub(WrittenHub { listen: Some("office:80".into()), ..hub() }), "--hub-listen"),
+            (of_hub(WrittenHub { public_url: Some("send.example.com".into()), ..hub() }), "--hub-public-url"),
+            (of_hub(WrittenHub { trusted_proxies: vec!["proxy".into()], ..hub() }), "--hub-trusted-proxies"),
+            (of_hub(WrittenHub { tls_key: Some("key.pem".into()), ..hub() }), "--hub-tls-cert"),
+            (of_hub(WrittenHub { smtp_url: Some("mail.example.com".into()), ..hub() }), "--hub-smtp-url"),
+            (of_hub(WrittenHub { smtp_user: Some("post".into()), ..hub() }), "--hub-smtp-user"),
         ];
         for (written, named) in cases {
             let error = written.build().unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }
+    }
+
+    #[test]
+    fn the_own_hub_has_a_section_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("masv.yaml");
+        let text = "hub:\n  listen: 192.168.1.20:8090\n  public-url: https://send.example.com\n";
+        std::fs::write(&config, text).unwrap();
+        let hub = WrittenHub { listen: Some("10.0.0.1:80".into()), ..WrittenHub::default() };
+        let settings = Written { config: Some(config), hub, ..Written::default() }.build().unwrap();
+        assert_eq!(settings.hub.listen.unwrap().to_string(), "10.0.0.1:80");
+        assert_eq!(settings.hub.public_url.unwrap().as_str(), "https://send.example.com/");
     }
 
     #[test]

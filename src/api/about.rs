@@ -4,6 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use masv_rules::own_hub::{OwnHub, is_loopback};
+
 /// A setting in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Setting {
@@ -57,23 +59,30 @@ impl Delivery {
     }
 }
 
-/// What the deliveries of a hub in the agent's own process do not reach: it listens on loopback and has no mail server.
+/// What the deliveries of a hub in the agent's own process do not reach, as it is set up.
 #[must_use]
-pub fn limitations_of_own_hub(data_dir: &std::path::Path) -> Vec<Limitation> {
-    let hint =
-        "send to a cloud with --cloud-url, or to a hub with a public address and a mail server (`masv hub start`)";
-    let limitation = |of, message| Limitation { of, message, hint: hint.to_owned() };
-    let outbox = data_dir.join("hub/outbox");
-    vec![
-        limitation(Delivery::Links, "links open on this machine only: the agent sends to its own hub".to_owned()),
-        limitation(
+pub fn limitations_of_own_hub(hub: &OwnHub, data_dir: &std::path::Path) -> Vec<Limitation> {
+    let mut limitations = Vec::new();
+    let mut limited = |of, message, hint: &str| limitations.push(Limitation { of, message, hint: hint.to_owned() });
+    if hub.reached_at().ok().flatten().is_none_or(|url| is_loopback(&url)) {
+        limited(
+            Delivery::Links,
+            "links open on this machine only: the agent sends to its own hub".to_owned(),
+            "`masv setup` makes the hub reachable (`hub` in the rules file), or name a cloud with --cloud-url",
+        );
+    }
+    if hub.smtp.is_none() {
+        let outbox = data_dir.join("hub/outbox");
+        limited(
             Delivery::Mails,
             format!(
                 "mails reach nobody: the agent's own hub has no mail server, and writes them to {}",
                 outbox.display()
             ),
-        ),
-    ]
+            "`masv setup` asks for a mail server (`hub: { smtp: ... }` in the rules file)",
+        );
+    }
+    limitations
 }
 
 /// A copy of the agent's state that is asked for.

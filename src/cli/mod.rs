@@ -27,6 +27,7 @@ mod service;
 mod settings;
 #[cfg(test)]
 mod settings_page;
+mod setup;
 mod transfers;
 mod upload;
 mod user;
@@ -72,6 +73,11 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Set up an agent: asks where packages go and what is watched, checks it, and writes a rules file.
+    #[command(
+        after_help = "Examples:\n  masv setup\n  masv setup --yes --listen 192.168.1.20:8090 --watch /srv/drop\n  masv setup --yes --cloud-url https://api.massive.app --api-key-file key --email client@example.com"
+    )]
+    Setup(Box<setup::Setup>),
     /// The agent itself: start, stop, status, reload.
     #[command(subcommand)]
     Server(server::Command),
@@ -177,6 +183,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
     }
     let client = || Client::new(&arguments.common);
     match arguments.command {
+        Command::Setup(setup) => setup::run(*setup, output).await,
         Command::Server(command) => server::run(command, client, output).await,
         Command::Status => server::run(server::Command::Status { settings: false }, client, output).await,
         Command::Ls(listing) => upload::run(upload::Command::Ls(listing), &client()?, output).await,

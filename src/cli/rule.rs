@@ -13,6 +13,7 @@ use super::client::Client;
 use super::error::CliError;
 use super::output::{Cell, Mood, Output, count, duration, size};
 use super::rule_reports as reports;
+use masv_rules::own_hub::is_loopback;
 use masv_rules::{RuleSet, Severity, SystemEnvironment, UploadKind};
 
 /// The rules file when none is named.
@@ -242,11 +243,18 @@ fn reaches_few(rules: &RuleSet) -> Option<String> {
     if rules.cloud.is_some() || rules.rules.is_empty() {
         return None;
     }
-    let mails = rules.rules.iter().any(|rule| !matches!(rule.upload.kind, UploadKind::Link));
-    let mails = if mails { ", and mails reach nobody" } else { "" };
+    let nobody =
+        rules.hub.smtp.is_none() && rules.rules.iter().any(|rule| !matches!(rule.upload.kind, UploadKind::Link));
+    let here = rules.hub.reached_at().ok().flatten().is_none_or(|url| is_loopback(&url));
+    let told = match (here, nobody) {
+        (true, true) => "links open on this machine only, and mails reach nobody",
+        (true, false) => "links open on this machine only",
+        (false, true) => "mails reach nobody",
+        (false, false) => return None,
+    };
     Some(format!(
-        "note: without `cloud` here and without --cloud-url, the agent sends to its own hub: links open on this machine \
-         only{mails}"
+        "note: without `cloud` here and without --cloud-url, the agent sends to its own hub: {told}. `masv setup` makes it \
+         reachable"
     ))
 }
 

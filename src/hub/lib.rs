@@ -40,6 +40,8 @@ pub use masv_protocol::MemberRole as Role;
 
 pub use crate::config::{HubConfig, Limits, Network, Provision, ProvisionPortal, Provisioned, SmtpConfig, TlsConfig};
 pub use crate::error::HubError;
+pub use crate::http::serve::Listeners;
+pub use crate::jobs::mail::try_mail_server;
 pub use crate::operator::backup::{back_up, restore};
 pub use crate::storage::{S3Config, S3ConfigError, S3Credentials};
 

@@ -19,6 +19,12 @@ impl FromStr for Network {
     }
 }
 
+impl From<IpNet> for Network {
+    fn from(network: IpNet) -> Self {
+        Self(network)
+    }
+}
+
 impl Network {
     /// The machine itself.
     pub const LOOPBACK: [Self; 2] = [

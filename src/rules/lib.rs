@@ -41,6 +41,7 @@ mod junk;
 mod matching;
 mod model;
 mod move_target;
+pub mod own_hub;
 mod pattern;
 mod reader;
 mod schedule;

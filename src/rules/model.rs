@@ -13,6 +13,7 @@ use url::Url;
 
 use super::diagnostics::Diagnostic;
 use super::matching::Matcher;
+use super::own_hub::OwnHub;
 use super::schedule::Schedule;
 use super::settings::{
     After, Existing, Finalize, Notify, OnChange, OnGone, Packaging, Poll, Ready, Symlinks, UploadTemplate,
@@ -28,6 +29,8 @@ pub struct RuleSet {
     pub downloads: Vec<Arc<DownloadRule>>,
     /// The cloud to send to; `None` means the embedded hub.
     pub cloud: Option<Cloud>,
+    /// How the embedded hub is reached and sends mail; the default where the file does not say.
+    pub hub: OwnHub,
     /// The zone of the file: its `timezone`, otherwise the system's.
     pub time_zone: TimeZone,
     /// What is valid but hardly meant.
@@ -44,6 +47,7 @@ impl RuleSet {
             rules: Vec::new(),
             downloads: Vec::new(),
             cloud: None,
+            hub: OwnHub::default(),
             time_zone: TimeZone::system(),
             warnings: Vec::new(),
             path: PathBuf::new(),

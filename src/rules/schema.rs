@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::schema_table::{
-    AFTER, AFTER_DOWNLOAD, CLOUD, CRON, DOWNLOAD, FILE, FINALIZE, JUNK, Key, MOVE, NOT_FOR_PORTALS, NOTIFY,
-    ONLY_FOR_PORTALS, PACKAGE, READY, RULE, SCHEDULE, UPLOAD,
+    AFTER, AFTER_DOWNLOAD, CLOUD, CRON, DOWNLOAD, FILE, FINALIZE, HUB, JUNK, Key, MOVE, NOT_FOR_PORTALS, NOTIFY,
+    ONLY_FOR_PORTALS, PACKAGE, READY, RULE, SCHEDULE, SMTP, TLS, UPLOAD,
 };
 
 /// The JSON Schema (draft 2020-12) of a rules file.
@@ -17,6 +17,9 @@ pub fn schema() -> Value {
     let windows = section(SCHEDULE, &["between"]);
     let definitions = json!({
         "cloud": section(CLOUD, &["url"]),
+        "hub": section(HUB, &[]),
+        "tls": section(TLS, &["certificate", "key"]),
+        "smtp": section(SMTP, &["url"]),
         "defaults": section(&defaults, &[]),
         "uploads": { "type": "object", "additionalProperties": { "$ref": "#/$defs/upload" } },
         "rules": { "type": "array", "items": {

@@ -48,6 +48,12 @@ pub(super) const FILE: &[Key] = &[
         "The cloud to send to; absent is the embedded hub.",
     ),
     key(
+        "hub",
+        Shape::Defined("hub"),
+        "{ listen: 192.168.1.20:8090 }",
+        "How the agent's own hub is reached and sends mail, where no cloud is named.",
+    ),
+    key(
         "defaults",
         Shape::Defined("defaults"),
         "{ settle: 10s }",
@@ -66,6 +72,62 @@ pub(super) const CLOUD: &[Key] = &[
     key("url", Shape::Text, "https://api.massive.app", "Base URL, without a version."),
     key("api_key", Shape::Secret, "${MASV_API_KEY}", "API key; absent where a user session or only portals are used."),
     key("team", Shape::Text, "${MASV_TEAM_ID}", "Team id; absent where the key or session has one team."),
+];
+
+pub(super) const HUB: &[Key] = &[
+    key(
+        "listen",
+        Shape::Text,
+        "192.168.1.20:8090",
+        "Address and port that it listens on for recipients; absent is this machine only.",
+    ),
+    key(
+        "public_url",
+        Shape::Text,
+        "https://send.example.com",
+        "Where recipients reach it; absent is the address that it listens on.",
+    ),
+    key(
+        "trusted_proxies",
+        Shape::Texts,
+        "[127.0.0.1]",
+        "Addresses or networks of the proxies in front: what they say of their callers is believed.",
+    ),
+    key(
+        "tls",
+        Shape::Defined("tls"),
+        "{ certificate: hub.pem, key: hub.key }",
+        "Its certificate; absent is plain HTTP.",
+    ),
+    key(
+        "smtp",
+        Shape::Defined("smtp"),
+        "{ url: \"smtp://mail.example.com:587?tls=required\" }",
+        "The mail server; absent, mails become files in `hub/outbox`.",
+    ),
+    key("mail_from", Shape::Text, "Post House <post@example.com>", "Whom its mails are from."),
+];
+
+pub(super) const TLS: &[Key] = &[
+    key("certificate", Shape::Text, "hub.pem", "PEM file with the certificate chain."),
+    key("key", Shape::Text, "hub.key", "PEM file with its key."),
+];
+
+pub(super) const SMTP: &[Key] = &[
+    key(
+        "url",
+        Shape::Text,
+        "smtp://mail.example.com:587?tls=required",
+        "`smtps://HOST:465`, `smtp://HOST:587?tls=required` (STARTTLS) or `smtp://HOST:25` (no encryption).",
+    ),
+    key("user", Shape::Text, "post@example.com", "Name to sign in with."),
+    key("password", Shape::Secret, "{ file: smtp-password }", "Password to sign in with."),
+    key(
+        "ca",
+        Shape::Text,
+        "office-ca.pem",
+        "PEM file of the authority that signed its certificate; absent is the system's.",
+    ),
 ];
 
 pub(super) const RULE: &[Key] = &[

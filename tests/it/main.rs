@@ -22,6 +22,7 @@ mod kills;
 mod notify;
 mod openapi;
 mod operations;
+mod own_hub;
 mod packaging;
 mod process;
 mod proxy;

@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::own_hub::WrittenHub;
 use super::sources::Origins;
 use crate::api::types::Size;
 
@@ -28,6 +29,9 @@ pub struct Written {
     /// The cloud to send to; without one here or in the rules file, the agent runs its own hub.
     #[arg(long, value_name = "URL", env = "MASV_CLOUD_URL")]
     pub cloud_url: Option<String>,
+    /// How the agent's own hub is reached and sends mail, where no cloud is configured.
+    #[command(flatten)]
+    pub hub: WrittenHub,
     /// Authorises uploads. Shows in process lists: rather use --api-key-file or MASV_API_KEY.
     #[arg(long, value_name = "KEY", env = "MASV_API_KEY", hide_env_values = true)]
     pub api_key: Option<SecretString>,

@@ -7,11 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum_server::Handle;
+use axum::Extension;
+use axum_server::{Handle, Server};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio_util::sync::CancellationToken;
 
+use super::access::FromHere;
 use super::bucket_files;
 use super::certificate::Certificate;
 use super::connections::Limited;
@@ -41,13 +43,49 @@ pub(crate) fn lock(data_dir: &Path) -> Result<Option<std::fs::File>, HubError> {
     }
 }
 
+/// Where a hub listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For everybody: by TLS where the hub has a certificate.
+    pub public: TcpListener,
+    /// For the process that the hub is a part of, on this machine: plain HTTP, and addresses of the storage lead back here instead
+    /// of to the public address. Absent where that process has no use for it.
+    pub here: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// One for everybody.
+    #[must_use]
+    pub fn one(public: TcpListener) -> Self {
+        Self { public, here: None }
+    }
+
+    /// The same sockets once more.
+    ///
+    /// # Errors
+    /// Where the system has no more descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let here = self.here.as_ref().map(TcpListener::try_clone).transpose()?;
+        Ok(Self { public: self.public.try_clone()?, here })
+    }
+}
+
 impl Hub {
-    /// Serves on `listener` until `shutdown`, alone over its data. Then it takes no more connections and gives its data free at once,
+    /// Serves on one listener: see [`Hub::serve_all`].
+    ///
+    /// # Errors
+    /// Those of [`Hub::serve_all`].
+    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), HubError> {
+        self.serve_all(Listeners::one(listener), shutdown).await
+    }
+
+    /// Serves on all listeners until `shutdown`, alone over its data. Then it takes no more connections and gives its data free at once,
     /// so that the next process can serve while the requests that run here end, within the configured grace.
     ///
     /// # Errors
     /// [`HubError::Served`] when another server is at work on the same data, [`HubError::Serve`] when it can not listen, [`HubError::Tls`] when the certificate can not be used.
-    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), HubError> {
+    pub async fn serve_all(&self, listeners: Listeners, shutdown: CancellationToken) -> Result<(), HubError> {
+        let Listeners { public: listener, here } = listeners;
         let only_one = self.lock().await?;
         bucket_files::check_bucket(self).await?;
         let address = listener.local_addr().map_err(HubError::Serve)?;
@@ -81,29 +119,29 @@ impl Hub {
         tracing::info!(%address, public = self.context.public_base(), "hub listens");
         // The listener holds who comes before the loop below takes them.
         self.server.started(handle.clone());
-        let service = routes::router(self.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        let limited = Limited::new(self.context.config.max_connections);
         let trouble = AcceptTrouble::default();
-        let mut server = axum_server::from_tcp(listener).map_err(HubError::Serve)?.handle(handle.clone());
-        server = server.accept_error_handler({
-            let trouble = trouble.clone();
-            move |remote, error| {
-                // Of one connection: its own affair.
-                if remote.is_none() && trouble.note(error) {
-                    handle.shutdown();
+        let server = self.server_on(listener, &handle, &trouble)?;
+        let router = routes::router(self.clone());
+        let limited = || Limited::new(self.context.config.max_connections);
+        let beside = here.map(|here| {
+            let service = router.clone().layer(Extension(FromHere)).into_make_service_with_connect_info::<SocketAddr>();
+            let server = self.server_on(here, &handle, &trouble)?.acceptor(limited());
+            Ok::<_, HubError>(async move { server.serve(service).await })
+        });
+        let beside = beside.transpose()?;
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let public = async {
+            match certificate {
+                None => server.acceptor(limited()).serve(service).await,
+                Some(certificate) => {
+                    let tls = axum_server::tls_rustls::RustlsAcceptor::new(certificate.current());
+                    server.acceptor(tls.acceptor(limited())).serve(service).await
                 }
             }
-        });
-        // HTTP/1.1 alone: large bodies gain nothing from sharing a connection, and its limits cover every request.
-        *server.http_builder() = Builder::new(TokioExecutor::new()).http1_only();
-        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(self.context.config.head_limit);
-        let served = match certificate {
-            None => server.acceptor(limited).serve(service).await,
-            Some(certificate) => {
-                let tls = axum_server::tls_rustls::RustlsAcceptor::new(certificate.current());
-                let acceptor = tls.acceptor(limited);
-                server.acceptor(acceptor).serve(service).await
-            }
+        };
+        let served = match beside {
+            None => public.await,
+            Some(beside) => tokio::try_join!(public, beside).map(drop),
         };
         ended.cancel();
         if served.is_ok() && stopped.is_cancelled() {
@@ -112,6 +150,27 @@ impl Hub {
             stopper.abort();
         }
         trouble.outcome(served).map_err(HubError::Serve)
+    }
+
+    /// A server on one listener, which ends with the others.
+    fn server_on(
+        &self,
+        listener: TcpListener,
+        handle: &Handle<SocketAddr>,
+        trouble: &AcceptTrouble,
+    ) -> Result<Server<SocketAddr>, HubError> {
+        let (trouble, ending) = (trouble.clone(), handle.clone());
+        let server = axum_server::from_tcp(listener).map_err(HubError::Serve)?.handle(handle.clone());
+        let mut server = server.accept_error_handler(move |remote, error| {
+            // Of one connection: its own affair.
+            if remote.is_none() && trouble.note(error) {
+                ending.shutdown();
+            }
+        });
+        // HTTP/1.1 alone: large bodies gain nothing from sharing a connection, and its limits cover every request.
+        *server.http_builder() = Builder::new(TokioExecutor::new()).http1_only();
+        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(self.context.config.head_limit);
+        Ok(server)
     }
 
     /// For `masv hub link` and the like, which may run while nobody serves.

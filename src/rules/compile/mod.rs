@@ -4,6 +4,7 @@ mod checks;
 mod digest;
 mod download;
 mod notify;
+mod own_hub;
 mod rule;
 mod upload;
 mod when;
@@ -19,6 +20,7 @@ use super::diagnostics::{Diagnostic, Diagnostics};
 use super::environment::Environment;
 use super::fields::{At, Fields};
 use super::model::{Cloud, DownloadRule, Rule, RuleSet};
+use super::own_hub::{OwnHub, is_loopback};
 use super::reader::{Reader, example};
 use super::schema_table;
 use super::template::Template;
@@ -146,6 +148,11 @@ fn file<'a>(root: &'a Node, reader: &Reader<'a>) -> Option<RuleSet> {
         uploads: uploads(&fields, reader),
     };
     let cloud = fields.maybe("cloud", |at| cloud(at, reader));
+    let hub = fields.or("hub", OwnHub::default(), |at| own_hub::read(at, reader));
+    if let (Some(_), Some(at)) = (fields.optional("cloud"), fields.optional("hub")) {
+        let help = "remove `hub`, or remove `cloud`".to_owned();
+        reader.error(&at, "`hub` is the agent's own hub, which does not run where `cloud` names another", Some(help));
+    }
     upload::check_all(&shared);
     rule::check_defaults(&shared);
     let (rules, downloads) = rules(&fields, &shared);
@@ -154,6 +161,7 @@ fn file<'a>(root: &'a Node, reader: &Reader<'a>) -> Option<RuleSet> {
         rules: rules.into_iter().map(|(rule, _)| rule).collect(),
         downloads: downloads.into_iter().map(|(rule, _)| rule).collect(),
         cloud: cloud?,
+        hub: hub?,
         time_zone: shared.zone,
         warnings: Vec::new(),
         path: reader.base().join(reader.file.file_name().unwrap_or_default()),
@@ -213,11 +221,7 @@ fn cloud(at: &At<'_>, reader: &Reader<'_>) -> Option<Cloud> {
 /// The base URL of a cloud: no secrets in it, and none in clear over a network.
 fn cloud_url(at: &At<'_>, reader: &Reader<'_>) -> Option<Url> {
     let url = http_url(at, reader)?;
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        let help = "give the key as `api_key`, or sign in with `masv user login`".to_owned();
-        reader.error(at, "expected a URL without user, password and query", Some(help));
-        return None;
-    }
+    no_secrets(&url, at, reader, "give the key as `api_key`, or sign in with `masv user login`")?;
     if let Some(version) = url.path_segments().and_then(|mut path| path.rfind(|name| !name.is_empty())).filter(|name| {
         name.strip_prefix('v')
             .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
@@ -226,17 +230,20 @@ fn cloud_url(at: &At<'_>, reader: &Reader<'_>) -> Option<Url> {
         reader.error(at, format!("leave `/{version}` out of the URL"), Some(help));
         return None;
     }
-    let local = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    if url.scheme() == "http" && !local {
+    if url.scheme() == "http" && !is_loopback(&url) {
         let help = "use https, or a tunnel to a loopback address".to_owned();
         reader.warn(at, "keys and files travel to this URL unencrypted", Some(help));
     }
     Some(url)
+}
+
+/// Refuses a URL with anything but an address in it.
+fn no_secrets(url: &Url, at: &At<'_>, reader: &Reader<'_>, help: &str) -> Option<()> {
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        reader.error(at, "expected a URL without user, password and query", Some(help.to_owned()));
+        return None;
+    }
+    Some(())
 }
 
 /// An `http` or `https` URL.

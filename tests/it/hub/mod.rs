@@ -1,6 +1,6 @@
 //! The hub over raw HTTP, as a foreign client meets it.
 
-mod client;
+pub mod client;
 
 mod administration;
 mod bucket;
@@ -18,7 +18,7 @@ mod pages;
 mod portals;
 mod proxied;
 mod service;
-mod smtp;
+pub mod smtp;
 mod storage;
 mod tolerance;
 mod upload;

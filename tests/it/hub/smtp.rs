@@ -13,7 +13,7 @@ use super::client::{TestHub, good, wait_until};
 /// With this variable set, a missing server fails the test instead of skipping it.
 const NEEDED: &str = "MASV_NEED_SMTP";
 
-struct MailServer {
+pub struct MailServer {
     process: Child,
     port: u16,
     folder: tempfile::TempDir,
@@ -28,7 +28,7 @@ impl Drop for MailServer {
 
 impl MailServer {
     /// Starts one that refuses the first `refusals` mails for now; none where Python has no aiosmtpd.
-    fn start(encryption: &str, refusals: u32) -> Option<Self> {
+    pub fn start(encryption: &str, refusals: u32) -> Option<Self> {
         let python = std::env::var_os("MASV_SMTP_PYTHON").unwrap_or_else(|| "python3".into());
         let probe = Command::new(&python).args(["-c", "import aiosmtpd"]).stderr(Stdio::null()).status();
         if !probe.is_ok_and(|status| status.success()) {
@@ -49,7 +49,7 @@ impl MailServer {
         Some(Self { process, port: line.trim().parse().unwrap(), folder })
     }
 
-    fn settings(&self, url: &str, password: &str) -> SmtpConfig {
+    pub fn settings(&self, url: &str, password: &str) -> SmtpConfig {
         SmtpConfig {
             url: url.replace("PORT", &self.port.to_string()),
             username: Some("hub".into()),
@@ -59,7 +59,7 @@ impl MailServer {
     }
 
     /// Envelope and content of what was taken.
-    fn taken(&self) -> Vec<String> {
+    pub fn taken(&self) -> Vec<String> {
         let is_mail = |path: &PathBuf| path.extension().is_some_and(|end| end == "mail");
         let found = std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path()).filter(is_mail);
         found

@@ -32,6 +32,7 @@ pub(crate) use team::{InTeam, TeamAdmin, TeamMember, TeamOperator};
 
 use super::refusal::Refusal;
 use crate::Hub;
+use crate::context::Context;
 use crate::network::Network;
 
 /// Our own header: the scheme that the caller used, as a trusted proxy says.
@@ -87,29 +88,54 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
     }
 }
 
-/// Where the client of a request reaches the hub: the public address, or else the one it asked at.
+/// The request came in by the listener of the process that the hub is a part of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FromHere;
+
+/// Where the client of a request reaches the hub: the public address, or else the one it asked at. For addresses of the storage.
 #[derive(Debug, Clone)]
 pub(crate) struct Base(pub String);
+
+/// Where people reach the hub: the public address, or else the one that was asked at. For links.
+#[derive(Debug, Clone)]
+pub(crate) struct PublicBase(pub String);
 
 impl FromRequestParts<Gate> for Base {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Infallible> {
         let context = &gate.0.context;
-        if context.config.public_url.is_some() {
-            return Ok(Self(context.public_base()));
-        }
-        let asked = header_text(&parts.headers, header::HOST.as_str());
-        let scheme = match header_text(&parts.headers, ASKED_BY) {
-            Some(scheme) => scheme,
-            None if context.config.tls.is_some() => "https",
-            None => "http",
-        };
-        let base = asked.map(|host| format!("{scheme}://{host}"));
-        let is_origin =
-            |base: &String| url::Url::parse(base).is_ok_and(|url| url.path() == "/" && url.query().is_none());
-        Ok(Self(base.filter(is_origin).unwrap_or_else(|| context.public_base())))
+        let here = parts.extensions.get::<FromHere>().is_some();
+        Ok(Self(match context.config.public_url.is_some() && !here {
+            true => context.public_base(),
+            false => asked_at(parts, context, here),
+        }))
     }
+}
+
+impl FromRequestParts<Gate> for PublicBase {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Infallible> {
+        let context = &gate.0.context;
+        Ok(Self(match context.config.public_url.is_some() {
+            true => context.public_base(),
+            false => asked_at(parts, context, parts.extensions.get::<FromHere>().is_some()),
+        }))
+    }
+}
+
+/// The address that a request was sent to, or the public one where it does not say.
+fn asked_at(parts: &Parts, context: &Context, here: bool) -> String {
+    let asked = header_text(&parts.headers, header::HOST.as_str());
+    let scheme = match header_text(&parts.headers, ASKED_BY) {
+        Some(scheme) => scheme,
+        None if context.config.tls.is_some() && !here => "https",
+        None => "http",
+    };
+    let base = asked.map(|host| format!("{scheme}://{host}"));
+    let is_origin = |base: &String| url::Url::parse(base).is_ok_and(|url| url.path() == "/" && url.query().is_none());
+    base.filter(is_origin).unwrap_or_else(|| context.public_base())
 }
 
 /// The value of a header, if it is there and text.

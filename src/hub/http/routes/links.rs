@@ -11,7 +11,7 @@ use masv_protocol::{
 
 use crate::Hub;
 use crate::clock::{after, now};
-use crate::http::access::{Base, ClientAddress, Id, LinkOwner, PackageOwner, Public, header_text};
+use crate::http::access::{ClientAddress, Id, LinkOwner, PackageOwner, Public, PublicBase, header_text};
 use crate::http::json_body::JsonBody;
 use crate::http::refusal::Refusal;
 use crate::keys::passwords;
@@ -59,7 +59,7 @@ fn message(hub: &Hub, link: &Link, package: &Package, base: &str) -> protocol::L
 
 pub(super) async fn create(
     PackageOwner { hub, package, authority }: PackageOwner,
-    Base(base): Base,
+    PublicBase(base): PublicBase,
     JsonBody(given): JsonBody<LinkSettings>,
 ) -> Result<(StatusCode, Json<protocol::Link>), Refusal> {
     let mut link = Link::new(&package, given.email.clone(), now())?;
@@ -71,20 +71,20 @@ pub(super) async fn create(
 
 pub(super) async fn list(
     PackageOwner { hub, package, .. }: PackageOwner,
-    Base(base): Base,
+    PublicBase(base): PublicBase,
 ) -> Result<Json<Vec<protocol::Link>>, Refusal> {
     let links = links::list(hub.database(), package.id.clone()).await?;
     Ok(Json(links.iter().map(|link| message(&hub, link, &package, &base)).collect()))
 }
 
 /// A link as its owner sees it.
-pub(super) async fn show(owner: LinkOwner, Base(base): Base) -> Json<protocol::Link> {
+pub(super) async fn show(owner: LinkOwner, PublicBase(base): PublicBase) -> Json<protocol::Link> {
     Json(message(&owner.hub, &owner.link, &owner.package, &base))
 }
 
 pub(super) async fn update(
     LinkOwner { hub, mut link, authority, .. }: LinkOwner,
-    Base(base): Base,
+    PublicBase(base): PublicBase,
     JsonBody(given): JsonBody<LinkSettings>,
 ) -> Result<Json<protocol::Link>, Refusal> {
     if given.email.as_ref().is_some_and(|given| link.email.as_ref().is_none_or(|known| !known.is_same_mailbox(given))) {

@@ -11,7 +11,7 @@ use masv_protocol::{
 use super::packages::{created, distinct, named};
 use super::{MOST_LISTED, brand};
 use crate::clock::now;
-use crate::http::access::{Base, ClientAddress, Id, PortalAdmin, PortalMember, Public, TeamAdmin, TeamMember};
+use crate::http::access::{ClientAddress, Id, PortalAdmin, PortalMember, Public, PublicBase, TeamAdmin, TeamMember};
 use crate::http::json_body::JsonBody;
 use crate::http::query::{self, ListQuery, page};
 use crate::http::refusal::Refusal;
@@ -156,7 +156,7 @@ fn message(base: &str, portal: &Portal) -> protocol::Portal {
 
 pub(super) async fn list(
     TeamMember(team): TeamMember,
-    Base(base): Base,
+    PublicBase(base): PublicBase,
     query: ListQuery<query::Portals>,
 ) -> Result<Json<Page<protocol::Portal>>, Refusal> {
     let filter = Filter { name: query.text("name"), subdomain: query.text("subdomain"), tags: query.all("tags") };
@@ -168,7 +168,7 @@ pub(super) async fn list(
 /// The same as the service lists them without pages.
 pub(super) async fn all(
     TeamMember(team): TeamMember,
-    Base(base): Base,
+    PublicBase(base): PublicBase,
     _: ListQuery<query::NoFilters>,
 ) -> Result<Json<Vec<protocol::Portal>>, Refusal> {
     let all = portals::all(team.hub.database(), team.id(), MOST_LISTED).await?;
@@ -177,7 +177,7 @@ pub(super) async fn all(
 
 pub(super) async fn create(
     TeamAdmin(team): TeamAdmin,
-    Base(base): Base,
+    PublicBase(base): PublicBase,
     JsonBody(mut given): JsonBody<PortalSettings>,
 ) -> Result<(StatusCode, Json<protocol::Portal>), Refusal> {
     let tag = chosen_tag(&mut given);
@@ -187,13 +187,16 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(message(&base, &portal))))
 }
 
-pub(super) async fn show(PortalMember { portal }: PortalMember, Base(base): Base) -> Json<protocol::Portal> {
+pub(super) async fn show(
+    PortalMember { portal }: PortalMember,
+    PublicBase(base): PublicBase,
+) -> Json<protocol::Portal> {
     Json(message(&base, &portal))
 }
 
 pub(super) async fn update(
     PortalAdmin { hub, mut portal, by }: PortalAdmin,
-    Base(base): Base,
+    PublicBase(base): PublicBase,
     JsonBody(mut given): JsonBody<PortalSettings>,
 ) -> Result<Json<protocol::Portal>, Refusal> {
     let tag = chosen_tag(&mut given);

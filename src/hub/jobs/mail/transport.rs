@@ -36,6 +36,22 @@ pub(crate) fn check(config: &HubConfig) -> Result<(), HubError> {
     config.smtp.as_ref().map_or(Ok(()), |smtp| connect(smtp).map(drop))
 }
 
+/// Connects to a mail server and signs in, without sending anything.
+///
+/// # Errors
+/// [`HubError::Mail`] in the server's words.
+pub async fn try_mail_server(smtp: &SmtpConfig, sender: Option<&str>) -> Result<(), HubError> {
+    let refused = |error: &dyn std::fmt::Display| HubError::Mail(error.to_string());
+    if let Some(sender) = sender {
+        sender.parse::<lettre::message::Mailbox>().map_err(|error| refused(&error))?;
+    }
+    match connect(smtp)?.test_connection().await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(HubError::Mail("it answers, but is not ready".to_owned())),
+        Err(error) => Err(HubError::Mail(crate::jobs::causes(&error))),
+    }
+}
+
 fn connect(smtp: &SmtpConfig) -> Result<AsyncSmtpTransport<Tokio1Executor>, HubError> {
     let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&smtp.url)
         .map_err(|error| HubError::Mail(error.to_string()))?
