@@ -1,4 +1,4 @@
-"""A mail server for tests: python3 smtp_server.py starttls|tls FOLDER REFUSALS [PORT]
+"""A mail server for tests: python3 smtp_server.py starttls|tls FOLDER REFUSALS [PORT [ADDRESS]]
 
 Prints its port. FOLDER holds cert.pem and key.pem; each mail becomes a file in it. The first REFUSALS mails are refused for now.
 Nothing is taken without encryption and the login of the tests.
@@ -13,6 +13,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 encryption, folder, refusals = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
 port = int(sys.argv[4]) if len(sys.argv) > 4 else 0
+address = sys.argv[5] if len(sys.argv) > 5 else "127.0.0.1"
 context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
 context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
 
@@ -53,7 +54,7 @@ def session():
 
 async def main():
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(session, "127.0.0.1", port, ssl=context if encryption == "tls" else None)
+    server = await loop.create_server(session, address, port, ssl=context if encryption == "tls" else None)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -39,16 +39,16 @@ pub(crate) fn check(config: &HubConfig) -> Result<(), HubError> {
 /// Connects to a mail server and signs in, without sending anything.
 ///
 /// # Errors
-/// [`HubError::Mail`] in the server's words.
-pub async fn try_mail_server(smtp: &SmtpConfig, sender: Option<&str>) -> Result<(), HubError> {
-    let refused = |error: &dyn std::fmt::Display| HubError::Mail(error.to_string());
+/// What the server or the connection says.
+pub async fn try_mail_server(smtp: &SmtpConfig, sender: Option<&str>) -> Result<(), String> {
     if let Some(sender) = sender {
-        sender.parse::<lettre::message::Mailbox>().map_err(|error| refused(&error))?;
+        let mailbox = sender.parse::<lettre::message::Mailbox>();
+        mailbox.map_err(|error| format!("{sender:?} is not a sender: {error}"))?;
     }
-    match connect(smtp)?.test_connection().await {
+    match connect(smtp).map_err(|error| error.to_string())?.test_connection().await {
         Ok(true) => Ok(()),
-        Ok(false) => Err(HubError::Mail("it answers, but is not ready".to_owned())),
-        Err(error) => Err(HubError::Mail(crate::jobs::causes(&error))),
+        Ok(false) => Err("it answers, but is not ready".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
