@@ -90,7 +90,7 @@ impl Secret {
 #[derive(Debug, Clone)]
 pub(super) enum Destination {
     /// The agent's own hub, with the password of its mail server as it is kept.
-    OwnHub(OwnHub, Option<Secret>),
+    OwnHub(Box<OwnHub>, Option<Secret>),
     /// A cloud, or a hub elsewhere.
     Cloud { url: Url, key: Option<Secret> },
 }
@@ -123,7 +123,7 @@ pub(super) fn from_flags(given: Given) -> Result<Answers, CliError> {
                 mail_from: given.mail_from,
             };
             hub.reached_at().map_err(|problem| CliError::usage(format!("--listen: {problem}")))?;
-            Destination::OwnHub(hub, password)
+            Destination::OwnHub(Box::new(hub), password)
         }
     };
     Ok(Answers { destination, watch: given.watch.unwrap_or_else(|| WATCH.to_owned()), emails: given.email })
@@ -213,7 +213,7 @@ impl<'a> Questions<'a> {
             }
         }
         let password = self.mail(given, &mut hub).await?;
-        Ok(Destination::OwnHub(hub, password))
+        Ok(Destination::OwnHub(Box::new(hub), password))
     }
 
     async fn mail(&mut self, given: &Given, hub: &mut OwnHub) -> Result<Option<Secret>, CliError> {
