@@ -7,11 +7,11 @@
 //! Must never know: the database, HTTP.
 
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
+use masv_platform::Folder;
 use masv_protocol::{FileId, KeyId, LinkId, MultipartId, PackageId};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -84,17 +84,22 @@ impl Keys {
         }
     }
 
-    /// Writes a key to `path`, readable by its owner only and on disk before this returns.
+    /// Writes a key to `path`, readable by its owner only and on disk before this returns. What is there already stays, and is an
+    /// error.
     pub(crate) fn put(path: &Path, key: &[u8]) -> std::io::Result<()> {
-        let new = path.with_extension("new");
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(key)?;
-        masv_platform::flush(&file)?;
-        std::fs::rename(&new, path)?;
-        match path.parent() {
-            Some(folder) => masv_platform::flush_folder(folder),
-            None => Ok(()),
+        let folder = Folder::open(path.parent().unwrap_or(Path::new(".")))?;
+        let name = path.file_name().ok_or(std::io::ErrorKind::InvalidInput)?;
+        let (draft, mut file) = folder.create_unique("secret-", ".new", 0o600)?;
+        let put = (|| {
+            file.write_all(key)?;
+            masv_platform::flush(&file)?;
+            folder.rename_new(&draft, &folder, name)?;
+            Ok::<_, std::io::Error>(folder.flush()?)
+        })();
+        if put.is_err() {
+            let _ = folder.remove_file(&draft);
         }
+        put
     }
 
     fn from_bytes(key: &[u8]) -> std::io::Result<Self> {

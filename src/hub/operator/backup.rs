@@ -6,9 +6,9 @@
 //! **On a crash** the file is not there, or whole: it is made in the hub's own folder, copied under another name, flushed, then
 //! renamed.
 
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use masv_platform::{Folder, FolderError, put_copy};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -76,15 +76,24 @@ fn write(data_dir: &Path, file: &Path) -> Result<u64, HubError> {
 
 fn read(file: &Path, data_dir: &Path) -> Result<(), HubError> {
     let (database, key_file) = (data_dir.join("hub.db"), data_dir.join("secret.key"));
-    if database.exists() || key_file.exists() {
+    let holds = |path: &Path| path.symlink_metadata().is_ok();
+    if holds(&database) || holds(&key_file) {
         return Err(HubError::Invalid(format!("{} holds a hub already: move it away first", data_dir.display())));
     }
+    let mut backup = File::open(file).map_err(at(file))?;
     crate::private::private_folder(data_dir).map_err(at(data_dir))?;
-    let new = beside(&database);
-    std::fs::copy(file, &new).map_err(at(file))?;
-    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).map_err(at(&new))?;
+    let told = |error: FolderError| at(data_dir)(error.into());
+    let private = Folder::open(data_dir).map_err(told)?;
+    // A log of another database would be played into this one.
+    if let Some(log) = ["hub.db-wal", "hub.db-journal"].into_iter().find(|name| holds(&data_dir.join(name))) {
+        let found = format!("{log} of another database is in {}: move it away first", data_dir.display());
+        return Err(HubError::Invalid(found));
+    }
+    let (draft, mut made) = private.create_unique("restore-", ".new", 0o600).map_err(told)?;
+    let new = data_dir.join(&draft);
     let restored = (|| {
         let none = || HubError::Invalid(format!("{} is no backup of a hub", file.display()));
+        io::copy(&mut backup, &mut made).map_err(at(file))?;
         let copy = Connection::open(&new)?;
         let key: Option<Vec<u8>> =
             copy.query_row("SELECT secret_key FROM backup", [], |row| row.get(0)).optional().map_err(|_| none())?;
@@ -95,27 +104,69 @@ fn read(file: &Path, data_dir: &Path) -> Result<(), HubError> {
         )?;
         copy.execute("INSERT OR REPLACE INTO moment (name, at) VALUES ('restored', ?1)", [now().as_millisecond()])?;
         copy.close().map_err(|(_, error)| HubError::from(error))?;
+        masv_platform::flush(&made).map_err(at(&new))?;
         crate::keys::tokens::Keys::put(&key_file, &key.ok_or_else(none)?).map_err(at(&key_file))?;
-        std::fs::File::open(&new).and_then(|copy| masv_platform::flush(&copy)).map_err(at(&new))?;
-        std::fs::rename(&new, &database).map_err(at(&database))?;
-        sync_folder_of(&database).map_err(at(&database))
+        if let Err(error) = private.rename_new(&draft, &private, "hub.db".as_ref()) {
+            // A key alone would be taken for a hub.
+            let _ = private.remove_file("secret.key".as_ref());
+            return Err(told(error));
+        }
+        private.flush().map_err(told)
     })();
     if restored.is_err() {
-        let _ = std::fs::remove_file(&new);
+        let _ = private.remove_file(&draft);
     }
     restored
 }
 
-fn beside(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".new");
-    name.into()
-}
-
-fn sync_folder_of(file: &Path) -> io::Result<()> {
-    masv_platform::flush_folder(folder_of(file))
-}
-
 fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::{Hub, HubConfig};
+
+    /// The name of the draft of a restored database could be foreseen: whoever made a link of it had the hub write elsewhere.
+    #[tokio::test]
+    async fn restoring_writes_through_nothing_that_others_put_there_and_replaces_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (hub, backup, target) = (folder.path().join("hub"), folder.path().join("b.db"), folder.path().join("new"));
+        drop(Hub::open(HubConfig::new(hub.clone())).await.unwrap());
+        back_up(&hub, &backup).await.unwrap();
+        assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::create_dir(&target).unwrap();
+        let victim = folder.path().join("victim");
+        fs::write(&victim, "theirs").unwrap();
+        for name in ["hub.db.new", "secret.new"] {
+            symlink(&victim, target.join(name)).unwrap();
+        }
+        restore(&backup, &target).await.unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "theirs");
+        for name in ["hub.db", "secret.key"] {
+            let found = fs::symlink_metadata(target.join(name)).unwrap();
+            assert!(found.is_file() && found.permissions().mode() & 0o777 == 0o600, "{name}");
+        }
+        assert!(matches!(restore(&backup, &target).await, Err(HubError::Invalid(_))));
+        drop(Hub::open(HubConfig::new(target)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_log_of_another_database_and_a_dangling_link_are_in_the_way_of_restoring() {
+        let folder = tempfile::tempdir().unwrap();
+        let (hub, backup) = (folder.path().join("hub"), folder.path().join("b.db"));
+        drop(Hub::open(HubConfig::new(hub.clone())).await.unwrap());
+        back_up(&hub, &backup).await.unwrap();
+        for in_the_way in ["hub.db-wal", "hub.db", "secret.key"] {
+            let target = folder.path().join(format!("with {in_the_way}"));
+            fs::create_dir(&target).unwrap();
+            symlink("nowhere", target.join(in_the_way)).unwrap();
+            assert!(matches!(restore(&backup, &target).await, Err(HubError::Invalid(_))), "{in_the_way}");
+            assert_eq!(fs::read_dir(&target).unwrap().count(), 1, "{in_the_way}");
+        }
+    }
 }
