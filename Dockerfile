@@ -3,7 +3,9 @@
 #   docker build -t masv-agent .
 #   docker run -v masv:/var/lib/masv-agent -v /srv/drop:/srv/drop masv-agent
 #
-# What is downloaded is what Cargo.lock names, in one step; the build itself has no network.
+# What is downloaded is what Cargo.lock names, in one step; the build itself has no network. The base images are named by tag, not by
+# digest: you build the image yourself, and a digest that is written here would keep a base system without its security updates.
+# Where builds must be repeatable, pin what you have tested: --build-context debian:bookworm-slim=docker-image://debian@sha256:...
 FROM rust:1.95-bookworm AS build
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./

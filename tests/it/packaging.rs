@@ -106,6 +106,10 @@ fn the_compose_file_says_what_two_safe_containers_need() {
         assert_eq!(service["cap_drop"][0], "ALL");
         assert_eq!(service["read_only"], true);
         assert!(service["volumes"].as_array().unwrap().contains(&data.into()), "{service}");
+        // What a container publishes passes most firewalls of its machine.
+        for port in service["ports"].as_array().unwrap() {
+            assert!(port.as_str().unwrap().starts_with("127.0.0.1:"), "{port}");
+        }
         // What the program is told to run is a command of it.
         let words: Vec<&str> =
             service["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();

@@ -25,7 +25,8 @@ use reach::Reach;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Run a hub for others in the foreground. The first start prints an API key, once.
+    /// Run a hub for others in the foreground. The first start makes an API key: shown once on a terminal, otherwise kept in first-api-key in
+    /// the data directory.
     #[command(after_help = "Example:\n  masv hub start --listen 127.0.0.1:8090 --public-url https://files.example.com")]
     Start(Box<start::Start>),
     /// Teams of the hub, what they have stored and may store: add, ls, show, set.

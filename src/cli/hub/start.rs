@@ -1,5 +1,6 @@
 //! `masv hub start`.
 
+use std::io::IsTerminal;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -125,10 +126,7 @@ pub(super) async fn run(options: Start, output: &Output) -> Result<ExitCode, Cli
     let listener = listener(&listen)?;
     let address = listener.local_addr().map_err(|error| failed(&error))?;
     if hub.is_new().await.map_err(|error| failed(&error))? {
-        let key = hub.new_key().map_err(|error| failed(&error))?;
-        let provision = Provision { team_name: "Team".to_owned(), api_key: key.clone(), portals: Vec::new() };
-        let team = hub.provision(provision).await.map_err(|error| failed(&error))?.team_id;
-        show_key(&key, &team, output);
+        set_up(&hub, output).await?;
     }
     output.raw(&format!("The hub listens on {scheme}://{address}, its data is in {}\n", data_dir.display()));
     let stop = CancellationToken::new();
@@ -152,11 +150,27 @@ fn listener(listen: &str) -> Result<TcpListener, CliError> {
     })
 }
 
-fn show_key(key: &SecretString, team: &str, output: &Output) {
-    output.raw(&format!(
-        "A new hub. This key authorises uploads; it is shown this once, keep it:\n\n  api_key: {}\n  team: {team}\n\n",
-        key.expose_secret()
-    ));
+/// Makes the first team and its key. The key is shown to a person who watches, once; where the output goes elsewhere, such as into
+/// a journal that is kept for years, it goes into a file.
+async fn set_up(hub: &Hub, output: &Output) -> Result<(), CliError> {
+    let (key, file) = match std::io::stdout().is_terminal() {
+        true => (hub.new_key().map_err(|error| failed(&error))?, None),
+        false => hub.first_key().await.map(|(key, file)| (key, Some(file))).map_err(|error| failed(&error))?,
+    };
+    let provision = Provision { team_name: "Team".to_owned(), api_key: key.clone(), portals: Vec::new() };
+    let team = hub.provision(provision).await.map_err(|error| failed(&error))?.team_id;
+    output.raw(&match file {
+        None => format!(
+            "A new hub. This key authorises uploads; it is shown this once, keep it:\n\n  api_key: {}\n  team: {team}\n\n",
+            key.expose_secret()
+        ),
+        Some(file) => format!(
+            "A new hub. The key that authorises uploads is in a file that only this user can read: move it to where it is used.\n\n  \
+             api_key_file: {}\n  team: {team}\n\n",
+            file.display()
+        ),
+    });
+    Ok(())
 }
 
 /// Tells the service manager that the hub serves, and then how it goes.

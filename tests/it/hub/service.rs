@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -63,6 +64,13 @@ impl Drop for Process {
     }
 }
 
+/// The key that a new hub made.
+fn first_key(folder: &Path) -> String {
+    let path = folder.join("data/first-api-key");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::read_to_string(path).unwrap().trim().to_owned()
+}
+
 fn request(client: &reqwest::Client, method: Method, base: &str, path: &str, token: &str) -> reqwest::RequestBuilder {
     client.request(method, format!("{base}{path}")).header("X-Package-Token", token)
 }
@@ -79,7 +87,9 @@ async fn a_restart_breaks_no_transfer_and_the_log_holds_no_secret() {
     good(client.get(format!("{base}/healthz"))).await;
     let said = first.said();
     let word = |after: &str| said.split(after).nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
-    let (key, team) = (word("api_key:"), word("team:"));
+    let (key, team) = (first_key(folder.path()), word("team:"));
+    assert_eq!(word("api_key_file:"), "data/first-api-key");
+    assert!(!said.contains(&key), "what is no terminal keeps what it is told");
     let made = client.post(format!("{base}/v1/teams/{team}/packages")).header("X-API-KEY", &key);
     let body =
         json!({ "name": "Over a restart", "password": "pass word of the package", "recipients": ["r@example.com"] });
@@ -214,7 +224,8 @@ async fn killed_in_the_middle_of_a_part_and_of_closing_it_keeps_what_it_answered
     good(client.get(format!("{base}/healthz"))).await;
     let said = hub.said();
     let word = |after: &str| said.split(after).nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
-    let made = client.post(format!("{base}/v1/teams/{}/packages", word("team:"))).header("X-API-KEY", word("api_key:"));
+    let made = client.post(format!("{base}/v1/teams/{}/packages", word("team:")));
+    let made = made.header("X-API-KEY", first_key(folder.path()));
     let made = good(made.json(&json!({ "name": "Killed", "recipients": ["r@example.com"] }))).await;
     let (package, token) = (text(&made, "id"), text(&made, "access_token"));
     let post = |path: &str| request(&client, Method::POST, &base, &format!("/v1/packages/{package}{path}"), &token);
