@@ -47,6 +47,8 @@ words! {
         Conflict = "conflict",
         /// It was there, and is no longer (410).
         Expired = "expired",
+        /// The server has lost the content (410).
+        ContentMissing = "content_missing",
         /// The body is too long (413).
         TooLarge = "too_large",
         /// Too many wrong passwords; `Retry-After` says how long to wait (429).

@@ -251,6 +251,13 @@ impl Place {
         self.client().put(address).body(content).send().await.unwrap().error_for_status().unwrap();
     }
 
+    /// Removes an object, behind the hub's back.
+    pub async fn remove(&self, key: &str) {
+        let (bucket, credentials, key) = (bucket(&self.endpoint), credentials(), format!("{}{key}", self.prefix));
+        let address = bucket.delete_object(Some(&credentials), &key).sign(LIFE);
+        self.client().delete(address).send().await.unwrap().error_for_status().unwrap();
+    }
+
     async fn get(&self, address: url::Url) -> String {
         self.client().get(address).send().await.unwrap().error_for_status().unwrap().text().await.unwrap()
     }

@@ -16,7 +16,8 @@ use masv_protocol::{FileKind, PackageId};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::ranges::{self, Head};
+use super::presence;
+use super::ranges::{self, Asked, Head};
 use super::refusal::Refusal;
 use super::zip::{Archive, Entry, Piece};
 use crate::records::files::{self, FileRow};
@@ -46,8 +47,12 @@ pub(crate) async fn answer(
         etag: format!("\"{}-zip-1\"", package.id),
         modified: package.finalized_at.unwrap_or(package.created_at),
     };
+    let asked = head.asked(headers);
+    if matches!(asked, Asked::Content { .. }) {
+        presence::check_all(hub, &package.id, &rows).await?;
+    }
     let source = Source { hub: hub.clone(), package: package.id, rows };
-    head.respond(method, headers, |start, length| Body::from_stream(stream(source, archive, start, length)))
+    head.respond(asked, method, |start, length| Body::from_stream(stream(source, archive, start, length)))
 }
 
 /// The files of an archive.

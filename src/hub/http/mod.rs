@@ -17,6 +17,7 @@ pub(crate) mod free_space;
 pub(crate) mod headers;
 pub(crate) mod json_body;
 pub(crate) mod pages;
+pub(crate) mod presence;
 pub(crate) mod query;
 pub(crate) mod ranges;
 pub(crate) mod refusal;

@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use masv_protocol::{FileId, PackageId};
 
+use super::presence;
 use super::refusal::Refusal;
 use crate::Hub;
 use crate::context::Context;
@@ -28,6 +29,17 @@ enum Wanted {
     Range(u64, u64),
     /// No byte of it is there.
     Beyond,
+}
+
+/// What is to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// That the client has it.
+    Unchanged,
+    /// That no byte of what it asks for is there.
+    Beyond,
+    /// These bytes.
+    Content { status: StatusCode, start: u64, length: u64 },
 }
 
 /// What is answered with, without its bytes.
@@ -64,8 +76,19 @@ pub(crate) async fn answer(
         size: row.size,
         modified: row.last_modified,
     };
+    let asked = head.asked(headers);
+    if let Asked::Content { start, length, .. } = asked {
+        let found = storage::check(&pieces, start, length).await;
+        presence::told(&package, &row.id, &head.name, found)?;
+    }
     let small = small_parts(&hub.context);
-    head.respond(method, headers, |start, length| Body::from_stream(storage::stream(pieces, start, length, small)))
+    head.respond(asked, method, |start, length| Body::from_stream(storage::stream(pieces, start, length, small)))
+}
+
+/// Refuses a file of which a part is not there, or not as it was.
+pub(crate) async fn check_whole(hub: &Hub, package: &PackageId, row: &FileRow) -> Result<(), Refusal> {
+    let pieces = pieces(&hub.context, package, row).await?;
+    presence::told(package, &row.id, &row.name, storage::check(&pieces, 0, row.size).await)
 }
 
 /// What a file is made of, to be read.
@@ -100,28 +123,39 @@ pub(crate) fn small_parts(
 }
 
 impl Head {
-    /// The answer to a request with these headers; `body` gives the bytes of a range.
-    pub(crate) fn respond(
-        &self,
-        method: &Method,
-        headers: &HeaderMap,
-        body: impl FnOnce(u64, u64) -> Body,
-    ) -> Result<Response, Refusal> {
-        let modified = http_date(self.modified);
+    /// What a request with these headers is to be answered with.
+    pub(crate) fn asked(&self, headers: &HeaderMap) -> Asked {
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let known = |given: &str| given == "*" || given.split(',').any(|one| one.trim() == self.etag);
         if text(header::IF_NONE_MATCH).is_some_and(known) {
-            return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, &self.etag)]).into_response());
+            return Asked::Unchanged;
         }
+        let modified = http_date(self.modified);
         let unchanged = text(header::IF_RANGE).is_none_or(|given| given == self.etag || given == modified);
         let wanted = match text(header::RANGE) {
             Some(range) if unchanged => wanted(range, self.size),
             _ => Wanted::Whole,
         };
-        let (status, start, length) = match wanted {
-            Wanted::Whole => (StatusCode::OK, 0, self.size),
-            Wanted::Range(start, length) => (StatusCode::PARTIAL_CONTENT, start, length),
-            Wanted::Beyond => {
+        match wanted {
+            Wanted::Whole => Asked::Content { status: StatusCode::OK, start: 0, length: self.size },
+            Wanted::Range(start, length) => Asked::Content { status: StatusCode::PARTIAL_CONTENT, start, length },
+            Wanted::Beyond => Asked::Beyond,
+        }
+    }
+
+    /// The answer; `body` gives the bytes of a range.
+    pub(crate) fn respond(
+        &self,
+        asked: Asked,
+        method: &Method,
+        body: impl FnOnce(u64, u64) -> Body,
+    ) -> Result<Response, Refusal> {
+        let (status, start, length) = match asked {
+            Asked::Content { status, start, length } => (status, start, length),
+            Asked::Unchanged => {
+                return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, &self.etag)]).into_response());
+            }
+            Asked::Beyond => {
                 let range = format!("bytes */{}", self.size);
                 return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, range)]).into_response());
             }
@@ -132,7 +166,7 @@ impl Head {
             (header::CONTENT_DISPOSITION, attachment(&self.name)),
             (header::ACCEPT_RANGES, "bytes".to_owned()),
             (header::ETAG, self.etag.clone()),
-            (header::LAST_MODIFIED, modified),
+            (header::LAST_MODIFIED, http_date(self.modified)),
             (header::CACHE_CONTROL, "private, no-transform".to_owned()),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
             (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'".to_owned()),

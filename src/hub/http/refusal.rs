@@ -79,7 +79,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorKind::Timeout => StatusCode::REQUEST_TIMEOUT,
         ErrorKind::Conflict => StatusCode::CONFLICT,
-        ErrorKind::Expired => StatusCode::GONE,
+        ErrorKind::Expired | ErrorKind::ContentMissing => StatusCode::GONE,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::TooManyGuesses => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Internal => StatusCode::SERVICE_UNAVAILABLE,

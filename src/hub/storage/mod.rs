@@ -16,11 +16,13 @@
 //! Must never know: packages' states, who may read, HTTP routes.
 
 mod disk;
+mod presence;
 mod read;
 mod receive;
 mod s3;
 
 pub(crate) use disk::{Disk, Looked};
+pub(crate) use presence::{Absent, CheckError, absent, check};
 pub(crate) use read::{Piece, Source, stream};
 pub(crate) use receive::{Expected, ReceiveError, drain, receive};
 pub(crate) use s3::{Bucket, Found, Next, S3Error};

@@ -306,6 +306,36 @@ over_both! {
         assert_eq!(package.request(Method::DELETE, "").send().await.unwrap().status(), 204);
         assert_eq!(usage(["used", "stored", "packages"]).await, [0, 0, 0]);
     }
+
+    /// Of a file with a missing part the hub answered 200 and a length, and then cut the connection.
+    async fn what_the_storage_has_lost_is_told_before_any_byte(hub); {
+        let package = hub.new_package(json!({ "name": "Lost" })).await;
+        let whole = content(2, 100_000);
+        let (lost, kept) = (package.send("A001", "lost.mov", &[&whole]).await, package.send("", "kept.mov", &[&whole]).await);
+        good(package.request(Method::POST, "/finalize")).await;
+        let link = package.new_link(json!({})).await;
+        let opened = format!("/v1/links/{}?secret={}", text(&link, "id"), text(&link, "download_secret"));
+        let visit = text(&good(hub.request(Method::GET, &opened)).await, "access_token");
+        let page = |path: &str| hub.request(Method::GET, &format!("/{}/{path}?token={visit}", text(&link, "id")));
+        let handed_out = package.download_url(&package.token, &lost.id).await;
+        assert_eq!(page("all.zip").send().await.unwrap().status(), 200);
+        lose(&hub, &package.id, &lost.id).await;
+        let answer = hub.request(Method::GET, &handed_out).send().await.unwrap();
+        assert_eq!(answer.status(), 404);
+        assert!(answer.text().await.unwrap().contains("NoSuchKey"));
+        let answer = page("all.zip").send().await.unwrap();
+        assert_eq!(answer.status(), 410);
+        let said: serde_json::Value = answer.json().await.unwrap();
+        assert!(text(&said, "message").contains("\"lost.mov\"") && !text(&said, "message").contains("kept.mov"), "{said}");
+        assert_eq!(said["errors"][0]["type"], "content_missing");
+        if hub.place.is_none() {
+            let path = format!("/v1/packages/{}/files/{}/download", package.id, lost.id);
+            refused(hub.request(Method::GET, &path).header("X-Package-Token", &package.token), 410).await;
+            refused(page(&format!("files/{}", lost.id)), 410).await;
+        }
+        let other = package.download_url(&package.token, &kept.id).await;
+        assert!(hub.request(Method::GET, &other).send().await.unwrap().bytes().await.unwrap() == whole);
+    }
 }
 
 /// Waits until the storage has so many parts (on disk) or objects and uploads (in a bucket).
@@ -318,4 +348,18 @@ async fn until_kept(hub: &TestHub, count: usize) {
         }
     })
     .await;
+}
+
+/// Removes the content of a file behind the hub's back.
+async fn lose(hub: &TestHub, package: &str, file: &str) {
+    match &hub.place {
+        Some(place) => place.remove(&format!("{package}/{file}")).await,
+        None => {
+            for entry in std::fs::read_dir(hub.data().join("storage").join(package)).unwrap().map(Result::unwrap) {
+                if entry.file_name().to_string_lossy().starts_with(file) {
+                    std::fs::remove_file(entry.path()).unwrap();
+                }
+            }
+        }
+    }
 }

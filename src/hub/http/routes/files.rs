@@ -14,7 +14,7 @@ use crate::clock::{after, now};
 use crate::http::access::{Base, Id, PackageReader, PackageWriter};
 use crate::http::bucket_files;
 use crate::http::json_body::JsonBody;
-use crate::http::ranges::attachment;
+use crate::http::ranges::{self, attachment};
 use crate::http::refusal::Refusal;
 use crate::jobs::removal;
 use crate::keys::tokens::Action;
@@ -173,6 +173,10 @@ pub(super) async fn download(
     let row = files::get(hub.database(), package.clone(), file.clone()).await?;
     if !row.is_readable() {
         return Err(Refusal::not_found("file"));
+    }
+    // A bucket tells whoever asks it.
+    if !row.in_bucket {
+        ranges::check_whole(&hub, &package, &row).await?;
     }
     if let Some(visit) = visit {
         links::count_visit(hub.database(), visit.link, visit.visit).await?;

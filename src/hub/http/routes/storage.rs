@@ -232,7 +232,9 @@ pub(super) async fn read(
 ) -> Result<Response, StorageRefusal> {
     check(&hub, (&package, &file), Action::Read, &address)?;
     ranges::answer(&hub, package, file, &method, &headers).await.map_err(|refusal| match refusal.status {
-        StatusCode::NOT_FOUND => StorageRefusal::new(StatusCode::NOT_FOUND, "NoSuchKey", refusal.message),
+        StatusCode::NOT_FOUND | StatusCode::GONE => {
+            StorageRefusal::new(StatusCode::NOT_FOUND, "NoSuchKey", refusal.message)
+        }
         _ => refusal.into(),
     })
 }

@@ -11,7 +11,7 @@ use masv_protocol::{self as protocol, FileId, FileKind, FileState, MultipartId, 
 pub(crate) use announce::{NewFile, announce, delete};
 pub(crate) use close::{Content, check_close, close, finalize};
 pub(super) use parts::remove_parts;
-pub(crate) use parts::{PieceSource, check_room, known_parts, pieces, small_part, store_part};
+pub(crate) use parts::{PieceSource, check_room, disk_parts, known_parts, pieces, small_part, store_part};
 
 use super::{Error, OrNotFound, packages};
 

@@ -99,6 +99,28 @@ pub(crate) async fn known_parts(
     listing.await
 }
 
+/// A part of a finalized file that is on the disk.
+#[derive(Debug, Clone)]
+pub(crate) struct DiskPart {
+    pub name: PartName,
+    pub place: String,
+    pub size: u64,
+}
+
+/// The parts of a package's finalized files that are on the disk, file by file in order.
+pub(crate) async fn disk_parts(database: &Database, package: PackageId) -> Result<Vec<DiskPart>, Error> {
+    let listing = database.query(move |work| {
+        let sql = "SELECT file.id, part.key - file.number * 16384, part.place, part.size FROM file JOIN part
+             ON part.key > file.number * 16384 AND part.key < (file.number + 1) * 16384
+             WHERE file.package_id = ?1 AND file.finalized_at IS NOT NULL AND part.place IS NOT NULL ORDER BY part.key";
+        Ok::<_, Error>(work.all(sql, values![package.as_str()], |row| {
+            let name = PartName { package: package.clone(), file: row.text(0)?, number: row.get(1)? };
+            Ok(DiskPart { name, place: row.get(2)?, size: row.get(3)? })
+        })?)
+    });
+    listing.await
+}
+
 /// Forgets all parts of a package; returns its files whose uploads to the bucket are not complete.
 pub(in crate::records) fn remove_parts(work: &Work<'_>, package: &PackageId) -> Result<Vec<BucketFile>, Error> {
     let numbers: Vec<i64> =

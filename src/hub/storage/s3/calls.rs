@@ -1,6 +1,7 @@
 //! The hub's own calls of its bucket. Each may be repeated without harm and is, a few times, when the bucket has no time
 //! or the network fails.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,8 @@ const ATTEMPTS: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// The largest answer that is read into memory, bytes: a thousand keys of the longest.
 const LARGEST_ANSWER: usize = 8 << 20;
+/// How many objects one call lists.
+const LISTED_AT_ONCE: usize = 1000;
 /// How many objects one call removes.
 const REMOVED_AT_ONCE: usize = 1000;
 /// Blocks that are read ahead of a reader.
@@ -51,6 +54,10 @@ pub(crate) struct Found {
     pub upload: Option<MultipartId>,
     /// Since when it is there.
     pub since: Option<Timestamp>,
+    /// Bytes of an object, where the bucket says.
+    pub size: Option<u64>,
+    /// The tag of an object, without quotes; empty where the bucket does not say.
+    pub etag: String,
 }
 
 /// What a listing found, and where it goes on.
@@ -304,11 +311,28 @@ impl Bucket {
         let found = listed
             .contents
             .into_iter()
-            .filter_map(|object| self.ours(&object.key, None, object.last_modified.as_deref().unwrap_or_default()));
+            .filter_map(|object| {
+                let found = self.ours(&object.key, None, object.last_modified.as_deref().unwrap_or_default())?;
+                let etag = object.etag.unwrap_or_default().trim_matches('"').to_owned();
+                Some(Found { size: object.size, etag, ..found })
+            });
         Ok(Page {
             found: found.collect(),
             next: listed.next_continuation_token.map(|token| Next(token, String::new())),
         })
+    }
+
+    /// The objects of a package's files, by file.
+    pub(crate) async fn of_package(&self, package: &PackageId) -> Result<HashMap<FileId, Found>, S3Error> {
+        let (mut all, mut next) = (HashMap::new(), None);
+        loop {
+            let page = self.objects(&format!("{package}/"), next, LISTED_AT_ONCE).await?;
+            all.extend(page.found.into_iter().map(|found| (found.file.clone(), found)));
+            next = page.next;
+            if next.is_none() {
+                return Ok(all);
+            }
+        }
     }
 
     /// A page of the multipart uploads that are not complete, of keys that begin with `start` after our prefix.
@@ -354,6 +378,8 @@ impl Bucket {
             file: file.into(),
             upload: upload.map(MultipartId::from),
             since: since.parse().ok(),
+            size: None,
+            etag: String::new(),
         })
     }
 
