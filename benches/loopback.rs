@@ -57,8 +57,8 @@ fn start_hub(folder: &Path) -> (Process, String, String, String) {
     for line in BufReader::new(hub.0.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         let line = line.trim();
-        if let Some(value) = line.strip_prefix("api_key: ") {
-            key = value.to_owned();
+        if let Some(file) = line.strip_prefix("api_key_file: ") {
+            key = std::fs::read_to_string(file).unwrap().trim().to_owned();
         } else if let Some(value) = line.strip_prefix("team: ") {
             team = value.to_owned();
         } else if let Some(rest) = line.strip_prefix("The hub listens on ") {

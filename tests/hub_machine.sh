@@ -67,12 +67,14 @@ head -c 12000000 /dev/urandom >/srv/day1.mov
 install -m 755 '$older' /usr/bin/masv"
 
 type_in "From nothing" "$(typed "From nothing" | grep -v '^journalctl')"
-eventually "the key is not shown" "$(typed "From nothing" | grep '^journalctl')"
+eventually "the place of the key is not shown" "$(typed "From nothing" | grep '^journalctl')"
 [ "$(within systemctl show -p Type -p User --value masv-hub | tr '\n' ' ')" = "notify masv-hub " ] || fail "the unit"
 [ "$(within stat -c '%U %a' /var/lib/masv-hub)" = "masv-hub 700" ] || fail "the data is not its user's alone"
 eventually "systemctl status does not tell how it goes" 'systemctl show -p StatusText --value masv-hub | grep -q "reached at https://files.example.com"'
 shown=$(as_root "$(typed "From nothing" | grep '^journalctl')")
-key=$(sed -n 's/.*api_key: //p' <<<"$shown")
+key_file=$(sed -n 's/.*api_key_file: //p' <<<"$shown")
+[ "$(within stat -c '%U %a' "$key_file")" = "masv-hub 600" ] || fail "the key is not its user's alone"
+key=$(within cat "$key_file")
 team=$(sed -n 's/.*team: //p' <<<"$shown")
 
 say "behind nginx"
@@ -161,6 +163,7 @@ fi
 say "the hub's log has no trouble and no secret"
 log=$(within journalctl --no-pager -o cat -u masv-hub)
 [ -z "${MASV_SMTP_PYTHON:-}" ] || ! grep -q 'mail secret' <<<"$log" || fail "the mail password is in the log"
+! grep -qF "$key" <<<"$log" || fail "the first key is in the log"
 ! grep -E ' ERROR |panicked' <<<"$log" || fail "the log tells of errors"
 [ "$(within systemctl show -p NRestarts --value masv-hub)" = 0 ] || fail "it was started again by itself"
 echo "an organisation has its hub"

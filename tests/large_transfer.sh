@@ -61,7 +61,7 @@ hub=$!
 until_true 20 grep -q "team: " hub.log
 until_true 20 curl -fsS -o /dev/null "http://127.0.0.1:$port/healthz"
 export MASV_DATA_DIR="$work/agent" MASV_CLOUD_URL="http://127.0.0.1:$port"
-MASV_API_KEY=$(sed -n 's/.*api_key: //p' hub.log) MASV_TEAM_ID=$(sed -n 's/.*team: //p' hub.log)
+MASV_API_KEY=$(cat hub/first-api-key) MASV_TEAM_ID=$(sed -n 's/.*team: //p' hub.log)
 export MASV_API_KEY MASV_TEAM_ID
 "$masv" server start --listen http://127.0.0.1:0 >agent.log 2>&1 &
 agent=$!
