@@ -16,6 +16,7 @@
 //! busy-waiting, and while one commit waits for the disk the next writes gather and share the next one: a
 //! thousand small transactions a second cost a few dozen flushes.
 
+mod wal;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use masv_platform::{Folder, FolderError, PathBeneath, put_copy};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+pub use wal::lost_commits;
 pub use work::{FromValue, Row, ToValue, Value, Work};
 
 /// The oldest SQLite whose write-ahead log can be trusted with two connections
