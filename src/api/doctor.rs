@@ -43,8 +43,24 @@ pub async fn cloud(cloud: &Cloud) -> Vec<Check> {
     if let Ok(reached) = reached {
         checks.push(clock(reached.ahead));
         checks.push(authorised(&cloud.accepts_us().await));
+        checks.extend(hub(&cloud.hub_problems().await));
     }
     checks
+}
+
+/// What the hub says that whoever runs it must look at.
+fn hub(problems: &[String]) -> Option<Check> {
+    if problems.is_empty() {
+        return None;
+    }
+    // What only waits passes by itself.
+    let passes =
+        problems.iter().all(|problem| matches!(problem.as_str(), "restored" | "clock_doubted" | "check_incomplete"));
+    let grade = if passes { Grade::Amber } else { Grade::Red };
+    Some(
+        check("hub", grade, format!("the hub reports {}", problems.join(", ")))
+            .todo("on the hub's machine, `masv hub check` and `masv hub sweep` show what it is and what to do"),
+    )
 }
 
 fn reachable(base: &str, reached: &Result<Reached, CloudError>) -> Check {
@@ -339,6 +355,17 @@ fn judge_folder(rule: &str, watch: &Path, create: bool, takes_away: bool, seen: 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_hub_has_lost_is_red_and_what_passes_is_not() {
+        let grade = |problems: &[&str]| {
+            let problems: Vec<String> = problems.iter().map(|problem| (*problem).to_owned()).collect();
+            hub(&problems).map(|check| check.grade)
+        };
+        assert_eq!(grade(&[]), None);
+        assert_eq!(grade(&["restored"]), Some(Grade::Amber));
+        assert_eq!(grade(&["restored", "content_missing"]), Some(Grade::Red));
+    }
 
     fn bad(check: &Check) -> bool {
         check.grade != Grade::Green

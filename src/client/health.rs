@@ -36,6 +36,15 @@ impl Cloud {
         Ok(Reached { took, ahead: date.map(|date| date.as_second() - middle) })
     }
 
+    /// What a hub says that whoever runs it must look at, in words for programs; nothing of a cloud that is no hub, or does not answer.
+    pub async fn hub_problems(&self) -> Vec<String> {
+        let Ok(request) = self.open_request(Method::GET, &["healthz"]) else { return Vec::new() };
+        let Ok(response) = request.send().await else { return Vec::new() };
+        let answer = read_answer(Call::Limits, response, LARGEST_ANSWER).await;
+        let health = answer.ok().and_then(|answer| serde_json::from_slice::<masv_protocol::Health>(&answer).ok());
+        health.map(|health| health.problems).unwrap_or_default()
+    }
+
     /// Whether the cloud takes our key or session; `None` when it has nothing that would tell.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ pub(crate) fn before(time: Timestamp, span: Duration) -> Timestamp {
 }
 
 /// So many days.
-pub(crate) fn days(count: u64) -> Duration {
+pub(crate) const fn days(count: u64) -> Duration {
     Duration::from_secs(count.saturating_mul(24 * 60 * 60))
 }
 

@@ -29,7 +29,7 @@ pub struct HubConfig {
     /// How long what nobody knows is left alone in the bucket: a sender that has begun a file may take its time to ask
     /// where the first part goes.
     pub orphans_after: Duration,
-    /// Days that parts are kept in the trash of the storage, to which nothing in the database pointed.
+    /// Days that is kept in the trash what was removed, has expired, or is not known to the database; 0: nothing is kept there.
     pub trash_days: u32,
     /// The proxies in front of the hub: what they say in `X-Forwarded-For` and `X-Forwarded-Proto` is believed. Of others anybody
     /// could claim to be anyone.

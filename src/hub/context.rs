@@ -6,18 +6,23 @@
 //!
 //! Must never know: jobs, HTTP.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use masv_db::Database;
+use masv_platform::Folder;
 use masv_protocol::LinkId;
 use tokio::sync::Notify;
 
+use crate::clock::now;
 use crate::config::HubConfig;
 use crate::error::HubError;
 use crate::keys::tokens::Keys;
 use crate::private::private_folder;
+use crate::records::moments::{self, Moment};
+use crate::records::notices::{self, Notice};
 use crate::records::schema::MIGRATIONS;
 use crate::records::{is_id, teams};
 use crate::storage::{Bucket, Disk, Storage};
@@ -35,6 +40,10 @@ pub(crate) struct Context {
     pub mail_due: Notify,
     /// A webhook is waiting to be called.
     pub call_due: Notify,
+    /// A chore is due before its time.
+    pub chore_due: Notify,
+    /// Content is to be removed.
+    pub removal_due: Notify,
     /// Where it is reached when no public address is set: known once it listens.
     listens_on: OnceLock<String>,
     /// Where it was reached when it was served last, for who administers it without serving it.
@@ -54,6 +63,8 @@ struct Data {
     holds_parts: bool,
     database: Database,
     last_base: Option<String>,
+    /// Commits that a damaged log has lost.
+    lost_commits: u64,
 }
 
 impl Context {
@@ -70,6 +81,11 @@ impl Context {
         if data.holds_parts && teams::is_empty(&data.database).await? {
             return Err(HubError::StorageWithoutDatabase { data_dir: config.data_dir });
         }
+        if data.lost_commits > 0 {
+            // What it does not know may be what it has lost: as after a restore, nothing of that is removed for now.
+            moments::set(&data.database, Moment::Restored, now()).await?;
+            notices::set(&data.database, Notice::Damaged, &data.lost_commits).await?;
+        }
         let bucket = config.bucket.as_ref().map(Bucket::new).transpose()?;
         Ok(Self {
             config,
@@ -78,6 +94,8 @@ impl Context {
             storage: Storage { disk: data.disk, bucket },
             mail_due: Notify::new(),
             call_due: Notify::new(),
+            chore_due: Notify::new(),
+            removal_due: Notify::new(),
             listens_on: OnceLock::new(),
             last_base: data.last_base,
         })
@@ -141,6 +159,7 @@ fn open_data<L>(folder: PathBuf, lock: impl FnOnce(&Path) -> Result<Option<L>, H
         return Err(HubError::StorageWithoutDatabase { data_dir: folder });
     }
     let keys = Keys::open(&key).map_err(at(&key))?;
+    let lost_commits = if database.exists() { lost_commits(&folder).map_err(at(&database))? } else { 0 };
     // A hub that runs with the tables as they are must not find others.
     let _alone = match Database::is_current(&database, MIGRATIONS)? {
         true => None,
@@ -148,7 +167,27 @@ fn open_data<L>(folder: PathBuf, lock: impl FnOnce(&Path) -> Result<Option<L>, H
     };
     let database = Database::open(&database, MIGRATIONS)?;
     let last_base = std::fs::read_to_string(folder.join(BASE_FILE)).ok();
-    Ok(Data { keys, disk, holds_parts, database, last_base })
+    Ok(Data { keys, disk, holds_parts, database, last_base, lost_commits })
+}
+
+/// The commits that the database in `folder` is about to lose by a damaged log; it is then copied with its log, as they are.
+fn lost_commits(folder: &Path) -> io::Result<u64> {
+    let lost = masv_db::lost_commits(&folder.join("hub.db"))?;
+    if lost > 0 {
+        let private = Folder::open(folder)?;
+        let (name, mut copy) = private.create_unique("hub.db.damaged-", "", 0o600)?;
+        let mut log = name.clone();
+        log.push("-wal");
+        io::copy(&mut File::open(folder.join("hub.db"))?, &mut copy)?;
+        io::copy(&mut File::open(folder.join("hub.db-wal"))?, &mut private.create_new(&log, 0o600)?)?;
+        tracing::error!(
+            commits = lost,
+            copy = %folder.join(name).display(),
+            "the log of the database is damaged, and commits in it are lost; database and log were copied as they are. Restore the last \
+             backup, or compare the database with the storage: `masv hub check`"
+        );
+    }
+    Ok(lost)
 }
 
 /// Whether there is no database, or an empty file in its place.

@@ -69,6 +69,9 @@ pub enum HubError {
         /// What it said, and what to do.
         problem: String,
     },
+    /// The storage cannot be read or changed.
+    #[error("the storage cannot be looked at or changed: {0}")]
+    Storage(String),
     /// What the operator asked for is not possible.
     #[error("{0}")]
     Invalid(String),

@@ -30,13 +30,16 @@ pub struct Health {
     /// `ok`; a hub that cannot work answers with an error instead.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub status: String,
+    /// What whoever runs the hub must look at, as words for programs; absent where all is well.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }
 
 impl Health {
     /// The answer of a hub that can work.
     #[must_use]
     pub fn ok() -> Self {
-        Self { status: "ok".to_owned() }
+        Self { status: "ok".to_owned(), problems: Vec::new() }
     }
 }
 

@@ -1,18 +1,22 @@
 //! `masv hub`: the self-hosted server, and whoever looks after it.
 //!
-//! Everything but `start`, `backup` and `restore` is a call of the hub's protocol: made within this process where the hub's data directory is
+//! Everything but `start`, `backup`, `restore` and what looks after the storage is a call of the hub's protocol: made within this process where the hub's data directory is
 //! given (the hub may be running or not), or over the network with a key.
 
 mod audit;
 mod backup;
+mod check;
 mod key;
 mod link;
+mod local;
 mod package;
 mod portal;
 mod reach;
 mod start;
 mod storage;
+mod sweep;
 mod team;
+mod trash;
 mod user;
 
 use std::process::ExitCode;
@@ -21,6 +25,7 @@ use clap::Subcommand;
 
 use super::error::CliError;
 use super::output::Output;
+use local::Local;
 use reach::Reach;
 
 #[derive(Debug, Subcommand)]
@@ -85,6 +90,31 @@ pub(super) enum Command {
     /// Put a backup into an empty data directory.
     #[command(after_help = "Example:\n  masv hub restore --data-dir /var/lib/masv-hub /backup/hub-2026-11-24.db")]
     Restore(backup::Restore),
+    /// Compare the database with the storage: name what is missing, damaged or unknown. Exits with 1 if content is missing or damaged.
+    #[command(
+        after_help = "Examples:\n  masv hub check\n  masv hub check --deep --output json\n  masv hub check --repair"
+    )]
+    Check {
+        #[command(flatten)]
+        at: Local,
+        #[command(flatten)]
+        asked: check::Check,
+    },
+    /// The trash: what was removed, has expired or is not known to the database: ls, restore, empty.
+    Trash {
+        #[command(flatten)]
+        at: Local,
+        #[command(subcommand)]
+        command: trash::Command,
+    },
+    /// Show what in the storage the database does not know, and confirm a sweep that the hub does not do unasked.
+    #[command(after_help = "Examples:\n  masv hub sweep\n  masv hub sweep --confirm")]
+    Sweep {
+        #[command(flatten)]
+        at: Local,
+        #[command(flatten)]
+        asked: sweep::Sweep,
+    },
 }
 
 pub(super) async fn run(command: Command, output: &Output) -> Result<ExitCode, CliError> {
@@ -99,6 +129,9 @@ pub(super) async fn run(command: Command, output: &Output) -> Result<ExitCode, C
         Command::Audit { at, asked } => audit::run(&asked, &at.open().await?, output).await,
         Command::Backup(options) => backup::backup(options, output).await,
         Command::Restore(options) => backup::restore(options, output).await,
+        Command::Check { at, asked } => check::run(&asked, &at.open().await?, output).await,
+        Command::Trash { at, command } => trash::run(command, &at.open().await?, output).await,
+        Command::Sweep { at, asked } => sweep::run(&asked, &at.open().await?, output).await,
     }
 }
 

@@ -76,6 +76,9 @@ pub(in crate::cli) struct Start {
     /// Space that stays free on the disk: parts are refused before there is less.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", env = "MASV_HUB_KEEP_FREE")]
     keep_free: ByteSize,
+    /// Days that removed and expired packages are kept in the trash; 0 removes them at once.
+    #[arg(long, value_name = "DAYS", default_value_t = 7, env = "MASV_HUB_TRASH_DAYS")]
+    trash_days: u32,
     #[command(flatten)]
     storage: StorageOptions,
     #[command(flatten)]
@@ -97,6 +100,7 @@ impl Start {
         config.grace = Duration::from_secs(self.grace);
         config.default_expiry_days = self.expiry_days;
         config.keep_free = self.keep_free.as_u64();
+        config.trash_days = self.trash_days;
         if let Some(sender) = self.mail_from {
             config.mail_from = sender;
         }

@@ -1,4 +1,4 @@
-//! Where a hub keeps the files of packages, as options of `masv hub start`.
+//! Where a hub keeps the files of packages, as options of `masv hub start` and of what looks after the storage.
 
 use std::path::PathBuf;
 
@@ -11,11 +11,11 @@ use masv_hub::{S3Config, S3Credentials};
 pub(in crate::cli) struct StorageOptions {
     /// Keep the files of packages in a bucket: s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION [default: in the
     /// data directory]
-    #[arg(long, value_name = "S3-URL", env = "MASV_HUB_STORAGE")]
+    #[arg(long, global = true, value_name = "S3-URL", env = "MASV_HUB_STORAGE")]
     storage: Option<String>,
     /// File with the bucket's aws_access_key_id and aws_secret_access_key [default: the AWS_ variables, systemd's
     /// s3-credentials, ~/.aws/credentials]
-    #[arg(long, value_name = "FILE", env = "MASV_HUB_STORAGE_CREDENTIALS", requires = "storage")]
+    #[arg(long, global = true, value_name = "FILE", env = "MASV_HUB_STORAGE_CREDENTIALS", requires = "storage")]
     storage_credentials: Option<PathBuf>,
 }
 

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use bytes::Bytes;
 use crc32fast::Hasher;
+use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use masv_protocol::{FileKind, PackageId};
 use tokio::sync::mpsc;
@@ -23,6 +24,9 @@ use super::zip::{Archive, Entry, Piece};
 use crate::records::files::{self, FileRow};
 use crate::{Hub, storage};
 
+/// The entry that names files whose content is known to be gone.
+const NOTE: &str = "MISSING FILES.txt";
+
 /// Answers with all files of a finalized package.
 pub(crate) async fn answer(
     hub: &Hub,
@@ -30,7 +34,9 @@ pub(crate) async fn answer(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (package, rows) = files::of_finalized(hub.database(), package).await?;
+    let (package, mut rows) = files::of_finalized(hub.database(), package).await?;
+    let note = missing_note(&rows);
+    rows.retain(|row| !row.lost);
     let entries = rows.iter().map(|row| Entry {
         path: if row.path.is_empty() { row.name.clone() } else { format!("{}/{}", row.path, row.name) },
         directory: row.kind == FileKind::Directory,
@@ -39,19 +45,28 @@ pub(crate) async fn answer(
         crc: if row.in_bucket { None } else { Some(row.crc.unwrap_or_default()) },
         modified: row.last_modified,
     });
-    let archive = Archive::new(entries.collect());
+    let own = note.iter().map(|note| Entry {
+        path: NOTE.to_owned(),
+        directory: false,
+        size: note.len() as u64,
+        crc: Some(crc32fast::hash(note)),
+        modified: package.finalized_at.unwrap_or(package.created_at),
+    });
+    let archive = Archive::new(entries.chain(own).collect());
+    // Another archive than before something was lost.
+    let version = note.as_ref().map_or(1, |note| u64::from(crc32fast::hash(note)) + 2);
     let head = Head {
         name: format!("{}.zip", package.name),
         kind: "application/zip",
         size: archive.size(),
-        etag: format!("\"{}-zip-1\"", package.id),
+        etag: format!("\"{}-zip-{version}\"", package.id),
         modified: package.finalized_at.unwrap_or(package.created_at),
     };
     let asked = head.asked(headers);
     if matches!(asked, Asked::Content { .. }) {
         presence::check_all(hub, &package.id, &rows).await?;
     }
-    let source = Source { hub: hub.clone(), package: package.id, rows };
+    let source = Source { hub: hub.clone(), package: package.id, rows, note: note.unwrap_or_default() };
     head.respond(asked, method, |start, length| Body::from_stream(stream(source, archive, start, length)))
 }
 
@@ -60,6 +75,21 @@ struct Source {
     hub: Hub,
     package: PackageId,
     rows: Vec<FileRow>,
+    /// The content of the entry behind those of the rows.
+    note: Bytes,
+}
+
+/// What an archive says of files whose content is known to be gone, if there are any.
+fn missing_note(rows: &[FileRow]) -> Option<Bytes> {
+    let mut lost = rows.iter().filter(|row| row.lost).peekable();
+    lost.peek()?;
+    let mut text = "These files are not in this archive, because their content is missing on the hub. Ask the sender to send them again.\r\n\r\n".to_owned();
+    for row in lost {
+        for part in [row.path.as_str(), if row.path.is_empty() { "" } else { "/" }, &row.name, "\r\n"] {
+            text.push_str(part);
+        }
+    }
+    Some(text.into())
 }
 
 /// The CRC of the file that is being streamed, as far as it is known.
@@ -100,7 +130,7 @@ async fn send(
             Piece::Own(bytes) => blocks.send(Ok(bytes)).await.map_err(io::Error::other)?,
             Piece::Content { entry, start, length } => {
                 learning = source.learn(entry, start, length);
-                let mut content = Box::pin(source.read(entry, start, length).await?);
+                let mut content = source.read(entry, start, length).await?;
                 while let Some(block) = content.next().await {
                     let block = block?;
                     if let Some(learning) = &mut learning {
@@ -131,18 +161,18 @@ impl Learning {
 }
 
 impl Source {
-    async fn read(
-        &self,
-        entry: usize,
-        start: u64,
-        length: u64,
-    ) -> io::Result<impl Stream<Item = io::Result<Bytes>> + Send + 'static> {
-        read(&self.hub, &self.package, &self.rows[entry], start, length).await
+    async fn read(&self, entry: usize, start: u64, length: u64) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
+        let Some(row) = self.rows.get(entry) else {
+            let range = usize::try_from(start).and_then(|start| Ok(start..start + usize::try_from(length)?));
+            let stretch = self.note.slice(range.map_err(io::Error::other)?);
+            return Ok(futures_util::stream::once(async { Ok(stretch) }).boxed());
+        };
+        Ok(read(&self.hub, &self.package, row, start, length).await?.boxed())
     }
 
     /// Begins to learn the CRC of a file of which this stretch is streamed, if it is not known and the stretch ends it.
     fn learn(&self, entry: usize, start: u64, length: u64) -> Option<Learning> {
-        let row = &self.rows[entry];
+        let row = self.rows.get(entry)?;
         if row.crc.is_some() || start + length != row.size {
             return None;
         }

@@ -30,6 +30,11 @@ pub(crate) fn told(
     }
 }
 
+/// Refuses a file of which it is known that its content is gone.
+pub(crate) fn check_not_lost(row: &FileRow) -> Result<(), Refusal> {
+    if row.lost { Err(gone(&[&row.name])) } else { Ok(()) }
+}
+
 fn noted(package: &PackageId, file: &FileId, absent: &Absent) {
     tracing::error!(%package, %file, %absent, "content is missing from the storage: `masv hub check` lists all that is");
 }
@@ -42,7 +47,9 @@ fn gone(names: &[&str]) -> Refusal {
         more => format!(" and {more} more"),
     };
     let are = if names.len() == 1 { "is" } else { "are" };
-    let message = format!("{listed}{more} {are} missing on the hub: ask the sender to send it again, and whoever runs the hub to look");
+    let message = format!(
+        "{listed}{more} {are} missing on the hub: ask the sender to send it again, and whoever runs the hub to look"
+    );
     Refusal::new(ErrorKind::ContentMissing, message)
 }
 

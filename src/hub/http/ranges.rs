@@ -61,6 +61,7 @@ pub(crate) async fn answer(
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
     let row = files::get_readable(hub.database(), package.clone(), file).await?;
+    presence::check_not_lost(&row)?;
     if row.in_bucket && *method == Method::GET {
         let disposition = attachment(&row.name);
         let life = hub.context.config.address_life;

@@ -17,6 +17,8 @@ use crate::clock::after;
 
 /// Further than this the clock does not get from where it must be.
 const FAR: Duration = Duration::from_secs(6 * 60 * 60);
+/// For so long nobody looks between two processes, at most, when one follows the other.
+const SHORT: Duration = Duration::from_secs(15 * 60);
 /// So long the clock goes on steadily before it is trusted again.
 pub(super) const STEADY: Duration = Duration::from_secs(60 * 60);
 /// So long after a restore nothing is swept: it may have been the wrong backup.
@@ -25,6 +27,15 @@ pub(super) const AFTER_RESTORE: Duration = Duration::from_secs(48 * 60 * 60);
 const FEW: usize = 20;
 /// Where one in so many parts is unknown, it is the database that is wrong.
 const ONE_IN: usize = 20;
+
+/// What is known of the clock from before, in whichever process.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Kept {
+    /// When it was trusted last.
+    pub last_seen: Option<Timestamp>,
+    /// While it is in doubt: for how long it has been steady, and when it was seen last.
+    pub doubted: Option<(Duration, Timestamp)>,
+}
 
 /// Follows the clock from look to look.
 #[derive(Debug, Default)]
@@ -43,8 +54,8 @@ struct Look {
 
 #[derive(Debug, Clone, Copy)]
 struct Doubt {
-    /// How long the process had been running when the clock began to be steady.
-    since: Duration,
+    /// For how long it has been steady.
+    steady: Duration,
     last: Look,
 }
 
@@ -56,27 +67,46 @@ impl Look {
     }
 }
 
+/// Whether the clock is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clock {
+    Trusted,
+    /// It has been steady for so long, which is less than [`STEADY`].
+    Doubted(Duration),
+}
+
 impl ClockWatch {
-    /// Looks at the clock: `last_seen` is when it was trusted last, in whichever process; `running` never jumps. Answers how long it
-    /// must still go on steadily; nothing when it is trusted.
-    pub(super) fn look(&mut self, last_seen: Option<Timestamp>, now: Timestamp, running: Duration) -> Option<Duration> {
+    /// Looks at the clock; `running` never jumps.
+    pub(super) fn look(&mut self, kept: Kept, now: Timestamp, running: Duration) -> Clock {
         let look = Look { now, running };
-        let trusted = *self.trusted.get_or_insert(Look { now: last_seen.unwrap_or(now), running });
-        let since = match self.doubted {
-            _ if trusted.leads_to(look) => None,
-            Some(doubt) if doubt.last.leads_to(look) => Some(doubt.since),
-            _ => Some(running),
-        };
-        let steady = since.map(|since| running.saturating_sub(since));
-        match (since, steady) {
-            (Some(since), Some(steady)) if steady < STEADY => {
-                self.doubted = Some(Doubt { since, last: look });
-                Some(STEADY - steady)
+        // Another process, or the operator, has trusted it since this one did.
+        if let Some(last_seen) = kept.last_seen.filter(|at| self.trusted.is_none_or(|trusted| trusted.now != *at)) {
+            self.trusted = Some(Look { now: last_seen, running });
+        }
+        let trusted = *self.trusted.get_or_insert(look);
+        if !trusted.leads_to(look) {
+            let steady = self.steady(kept, look);
+            if steady < STEADY {
+                self.doubted = Some(Doubt { steady, last: look });
+                return Clock::Doubted(steady);
             }
-            _ => {
-                *self = Self { trusted: Some(look), doubted: None };
-                None
+        }
+        *self = Self { trusted: Some(look), doubted: None };
+        Clock::Trusted
+    }
+
+    /// For how long it has been steady at this look, over processes that end before it has been for long enough.
+    fn steady(&self, kept: Kept, look: Look) -> Duration {
+        match (self.doubted, kept.doubted) {
+            (Some(doubt), _) if doubt.last.leads_to(look) => {
+                doubt.steady + look.running.saturating_sub(doubt.last.running)
             }
+            (None, Some((steady, last))) => match Duration::try_from(look.now.duration_since(last)) {
+                Ok(gap) if gap <= SHORT => steady + gap,
+                Ok(gap) if gap <= FAR => steady,
+                _ => Duration::ZERO,
+            },
+            _ => Duration::ZERO,
         }
     }
 }
@@ -92,19 +122,19 @@ pub(super) enum Allowed {
     Everything,
 }
 
-/// What may be removed at `now`, when the clock is in doubt for so long, and a backup was restored then.
-pub(super) fn may_delete(doubted_for: Option<Duration>, restored: Option<Timestamp>, now: Timestamp) -> Allowed {
+/// What may be removed at `now`, when a backup was restored then.
+pub(super) fn may_delete(clock: Clock, restored: Option<Timestamp>, now: Timestamp) -> Allowed {
     let sweeps_from = restored.map(|restored| after(restored, AFTER_RESTORE)).filter(|from| now < *from);
-    match (doubted_for, sweeps_from) {
-        (Some(left), _) => Allowed::Nothing(left),
-        (None, Some(from)) => Allowed::WhatIsOver(from),
-        (None, None) => Allowed::Everything,
+    match (clock, sweeps_from) {
+        (Clock::Doubted(steady), _) => Allowed::Nothing(STEADY.saturating_sub(steady)),
+        (Clock::Trusted, Some(from)) => Allowed::WhatIsOver(from),
+        (Clock::Trusted, None) => Allowed::Everything,
     }
 }
 
-/// Whether so many unknown parts of all cannot be leftovers.
-pub(super) fn is_too_much(unknown: usize, all: usize) -> bool {
-    unknown > FEW && unknown.saturating_mul(ONE_IN) > all
+/// Whether so many unknown parts of all cannot be leftovers, where the operator has confirmed so many.
+pub(super) fn is_too_much(unknown: usize, all: usize, confirmed: usize) -> bool {
+    unknown > FEW.saturating_add(confirmed) && unknown.saturating_mul(ONE_IN) > all
 }
 
 #[cfg(test)]
@@ -119,12 +149,16 @@ mod tests {
         after(Timestamp::UNIX_EPOCH, HOUR * u32::try_from(hours).unwrap())
     }
 
+    fn seen(last_seen: Timestamp) -> Kept {
+        Kept { last_seen: Some(last_seen), doubted: None }
+    }
+
     #[test]
     fn a_clock_that_goes_on_is_trusted_at_once_and_over_restarts() {
         let mut clock = ClockWatch::default();
-        assert_eq!(clock.look(None, at(1000), HOUR), None);
-        assert_eq!(clock.look(Some(at(1000)), at(1010), HOUR * 11), None);
-        assert_eq!(ClockWatch::default().look(Some(at(1000)), at(1006), HOUR), None);
+        assert_eq!(clock.look(Kept::default(), at(1000), HOUR), Clock::Trusted);
+        assert_eq!(clock.look(seen(at(1000)), at(1010), HOUR * 11), Clock::Trusted);
+        assert_eq!(ClockWatch::default().look(seen(at(1000)), at(1006), HOUR), Clock::Trusted);
     }
 
     /// A hub that was started weeks ahead for some seconds expired what was to be kept for days.
@@ -132,37 +166,67 @@ mod tests {
     fn a_clock_that_is_far_off_is_trusted_after_a_steady_hour() {
         for wrong in [1007, 1500, 900] {
             let mut clock = ClockWatch::default();
-            let look = |clock: &mut ClockWatch, minutes: u32| {
-                clock.look(Some(at(1000)), after(at(wrong), MINUTE * minutes), MINUTE * minutes)
+            let look = |clock: &mut ClockWatch, last_seen, minutes: u32| {
+                clock.look(seen(last_seen), after(at(wrong), MINUTE * minutes), MINUTE * minutes)
             };
-            assert_eq!(look(&mut clock, 0), Some(HOUR));
-            assert_eq!(look(&mut clock, 50), Some(MINUTE * 10));
-            assert_eq!(look(&mut clock, 60), None);
-            assert_eq!(look(&mut clock, 70), None);
+            assert_eq!(look(&mut clock, at(1000), 0), Clock::Doubted(Duration::ZERO));
+            assert_eq!(look(&mut clock, at(1000), 50), Clock::Doubted(MINUTE * 50));
+            assert_eq!(look(&mut clock, at(1000), 60), Clock::Trusted);
+            assert_eq!(look(&mut clock, after(at(wrong), HOUR), 70), Clock::Trusted);
         }
     }
 
     #[test]
     fn a_jump_while_it_runs_is_seen_and_one_back_to_the_right_time_ends_the_doubt() {
+        let (mut clock, none) = (ClockWatch::default(), Kept::default());
+        let doubted = Clock::Doubted(Duration::ZERO);
+        assert_eq!(clock.look(seen(at(1000)), at(1000), Duration::ZERO), Clock::Trusted);
+        assert_eq!(clock.look(none, at(2000), MINUTE), doubted);
+        assert_eq!(clock.look(none, at(3000), MINUTE * 31), doubted);
+        assert_eq!(clock.look(none, at(1001), HOUR), Clock::Trusted);
+        assert_eq!(clock.look(none, at(1), HOUR), doubted);
+    }
+
+    /// After a long stop the doubt began anew with each start: a hub that was restarted more often than hourly never swept.
+    #[test]
+    fn the_steady_hour_may_be_made_of_many_processes() {
+        let mut kept = seen(at(1000));
+        for minutes in (0..60).step_by(10) {
+            let now = after(at(1100), MINUTE * minutes);
+            let Clock::Doubted(steady) = ClockWatch::default().look(kept, now, Duration::ZERO) else {
+                panic!("{minutes}")
+            };
+            assert_eq!(steady, MINUTE * minutes);
+            kept.doubted = Some((steady, now));
+        }
+        assert_eq!(ClockWatch::default().look(kept, at(1101), Duration::ZERO), Clock::Trusted);
+        // A pause counts for nothing, and a jump begins anew.
+        let look = |hours| ClockWatch::default().look(kept, at(hours), Duration::ZERO);
+        assert_eq!(look(1104), Clock::Doubted(MINUTE * 50));
+        assert_eq!(look(1200), Clock::Doubted(Duration::ZERO));
+        assert_eq!(look(1050), Clock::Doubted(Duration::ZERO));
+    }
+
+    #[test]
+    fn who_confirms_that_the_clock_is_right_ends_the_doubt_of_a_running_process() {
         let mut clock = ClockWatch::default();
-        assert_eq!(clock.look(Some(at(1000)), at(1000), Duration::ZERO), None);
-        assert_eq!(clock.look(None, at(2000), MINUTE), Some(HOUR));
-        assert_eq!(clock.look(None, at(3000), MINUTE * 31), Some(HOUR));
-        assert_eq!(clock.look(None, at(1001), HOUR), None);
-        assert_eq!(clock.look(None, at(1), HOUR), Some(HOUR));
+        assert_eq!(clock.look(seen(at(1000)), at(1100), MINUTE), Clock::Doubted(Duration::ZERO));
+        assert_eq!(clock.look(seen(at(1100)), at(1100), MINUTE * 10), Clock::Trusted);
     }
 
     #[test]
     fn nothing_is_swept_for_two_days_after_a_restore_and_nothing_at_all_is_removed_while_the_clock_is_in_doubt() {
-        assert_eq!(may_delete(None, None, at(100)), Allowed::Everything);
-        assert_eq!(may_delete(None, Some(at(100)), at(147)), Allowed::WhatIsOver(at(148)));
-        assert_eq!(may_delete(None, Some(at(100)), at(148)), Allowed::Everything);
-        assert_eq!(may_delete(Some(HOUR), Some(at(100)), at(148)), Allowed::Nothing(HOUR));
+        assert_eq!(may_delete(Clock::Trusted, None, at(100)), Allowed::Everything);
+        assert_eq!(may_delete(Clock::Trusted, Some(at(100)), at(147)), Allowed::WhatIsOver(at(148)));
+        assert_eq!(may_delete(Clock::Trusted, Some(at(100)), at(148)), Allowed::Everything);
+        assert_eq!(may_delete(Clock::Doubted(Duration::ZERO), Some(at(100)), at(148)), Allowed::Nothing(HOUR));
     }
 
     #[test]
     fn a_share_that_cannot_be_leftovers_is_told_from_a_few() {
-        assert!(!is_too_much(20, 20) && !is_too_much(21, 420) && !is_too_much(0, 0));
-        assert!(is_too_much(21, 21) && is_too_much(21, 419));
+        let unconfirmed = |unknown, all| is_too_much(unknown, all, 0);
+        assert!(!unconfirmed(20, 20) && !unconfirmed(21, 420) && !unconfirmed(0, 0));
+        assert!(unconfirmed(21, 21) && unconfirmed(21, 419));
+        assert!(!is_too_much(1000, 1000, 980) && is_too_much(1001, 1001, 980));
     }
 }

@@ -1,114 +1,206 @@
-//! Garbage collection: packages that are over are emptied, ones that were given up are removed, what is old is forgotten, and
-//! what a crash left in the storage is swept up. All of it only while the clock and the database can be trusted ([`super::caution`]).
+//! The chores of the hub: packages that are over go into the trash and out of it days later, ones that were given up too, what is old
+//! is forgotten, what a crash left in the storage is swept up, and the storage is looked through for what is missing. Of all this only
+//! what the clock and the database can be trusted with ([`super::caution`]), and by one process at a time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::caution::{Allowed, ClockWatch, is_too_much, may_delete};
+use super::caution::{Allowed, Clock, ClockWatch, Kept, may_delete};
+use super::retry::{Failure, Policy};
 use super::sweep::{empty_trash, sweep_disk};
-use super::{JobError, removal};
-use crate::clock::{before, days, now};
+use super::sweep_bucket::sweep_bucket;
+use super::{JobError, check, due, turn};
+use crate::clock::{after, before, days, now};
 use crate::context::Context;
+use crate::records::jobs::{self, Chore, Claim};
 use crate::records::moments::{self, Moment};
-use crate::records::{files, is_id, packages, retention};
-use crate::storage::{Bucket, Found, Next};
+use crate::records::notices::{self, Notice};
+use crate::records::{packages, retention};
 
-/// How often all of it is done.
+/// How often it is looked for packages that are over, and how soon again when nothing may be removed now.
 const ROUND: Duration = Duration::from_secs(10 * 60);
-/// What is younger than this in the storage may still be arriving.
-const ARRIVES: Duration = Duration::from_secs(2 * 60 * 60);
+/// How often the storage on the disk is swept.
+const DISK_ROUND: Duration = Duration::from_secs(60 * 60);
 /// How often the bucket is listed, which costs money and time.
 const BUCKET_ROUND: Duration = Duration::from_secs(6 * 60 * 60);
+/// How often it is looked for content that is missing; at each start, too.
+const CHECK_ROUND: Duration = days(1);
+/// What is younger than this in the storage may still be arriving.
+pub(crate) const ARRIVES: Duration = Duration::from_secs(2 * 60 * 60);
 /// How many packages are taken at once.
 const AT_ONCE: u32 = 100;
-/// How many objects of the bucket are looked at at once.
-const PAGE: usize = 1000;
+/// A chore that fails is tried again sooner than it would come by itself, and never given up.
+const POLICY: Policy = Policy { most_attempts: 5 };
 
-/// What is remembered from round to round.
-struct Rounds {
+/// Why nothing is removed now, or not everything, for whoever runs the hub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub(crate) enum Waiting {
+    /// The clock is far from where it was: for so many minutes more.
+    Clock { minutes: u64 },
+    /// A backup was restored: until then, milliseconds since 1970.
+    Restored { until: i64 },
+}
+
+/// What is remembered of the clock from chore to chore.
+pub(crate) struct Watch {
     /// The clock that never jumps begins here.
     started: Instant,
     clock: ClockWatch,
-    bucket_swept: Option<Instant>,
 }
 
-/// Collects until `ended`.
+impl Default for Watch {
+    fn default() -> Self {
+        Self { started: Instant::now(), clock: ClockWatch::default() }
+    }
+}
+
+/// Does chores until `ended`.
 pub(super) async fn run(context: Arc<Context>, ended: CancellationToken) {
-    let mut rounds = Rounds { started: Instant::now(), clock: ClockWatch::default(), bucket_swept: None };
+    let mut watch = Watch::default();
     loop {
         tokio::select! {
-            outcome = round(&context, &mut rounds) => if let Err(error) = outcome {
-                tracing::error!(reason = %error, "the storage could not be kept in order, trying again later");
-            },
+            () = work_off(&context, &mut watch) => {}
             () = ended.cancelled() => return,
         }
-        tokio::select! {
-            () = tokio::time::sleep(ROUND) => {}
-            () = ended.cancelled() => return,
+        if !due(&context.chore_due, &ended).await {
+            return;
         }
     }
 }
 
-async fn round(context: &Context, rounds: &mut Rounds) -> Result<(), JobError> {
-    let now = now();
-    let allowed = allowed(context, rounds, now, rounds.started.elapsed()).await?;
-    if matches!(allowed, Allowed::Nothing(_)) {
-        return Ok(());
+/// Does chores until none is due.
+pub(crate) async fn work_off(context: &Context, watch: &mut Watch) {
+    loop {
+        let done = match jobs::claim_chore(&context.database).await {
+            Ok(Some((chore, claim))) => one(context, watch, chore, claim).await,
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            return tracing::error!(reason = %JobError::from(error), "cannot look for chores");
+        }
     }
-    expire(context).await?;
-    retention::forget(&context.database, context.config.visit_life).await?;
-    if matches!(allowed, Allowed::WhatIsOver(_)) {
-        return Ok(());
-    }
-    remove_abandoned(context).await?;
-    sweep_disk(context, ARRIVES, now).await?;
-    empty_trash(context, now).await?;
-    if let Some(bucket) = &context.storage.bucket
-        && rounds.bucket_swept.is_none_or(|at| at.elapsed() >= BUCKET_ROUND)
-    {
-        sweep_bucket(context, bucket, context.config.orphans_after).await?;
-        rounds.bucket_swept = Some(Instant::now());
-    }
-    Ok(())
 }
 
-/// What may be removed in this round; a time that is trusted is written down.
-async fn allowed(
+async fn one(
     context: &Context,
-    rounds: &mut Rounds,
-    now: Timestamp,
-    running: Duration,
-) -> Result<Allowed, JobError> {
+    watch: &mut Watch,
+    chore: Chore,
+    mut claim: Claim,
+) -> Result<(), crate::records::Error> {
+    let database = &context.database;
+    match turn::hold(database, &mut claim, attempt(context, watch, chore)).await {
+        None => {
+            tracing::warn!(chore = chore.as_str(), "another process does this chore now");
+            Ok(())
+        }
+        Some(Ok(next)) => jobs::done_until(database, claim, next).await,
+        Some(Err(error)) => {
+            let chore = chore.as_str();
+            tracing::error!(chore, reason = %error, "the storage could not be kept in order, trying again later");
+            let failure = Failure::passing(&error);
+            let now = now();
+            let again = POLICY.next(claim.attempt, &failure, now).unwrap_or_else(|| after(now, DISK_ROUND));
+            jobs::failed(database, claim, Some(again), failure.reason).await
+        }
+    }
+}
+
+/// Does a chore, as far as that is allowed now; when it comes again.
+async fn attempt(context: &Context, watch: &mut Watch, chore: Chore) -> Result<Timestamp, JobError> {
+    let now = now();
+    let allowed = allowed(context, watch, now, watch.started.elapsed()).await?;
+    let everything = allowed == Allowed::Everything;
+    let pause = match chore {
+        Chore::Expire => {
+            if !matches!(allowed, Allowed::Nothing(_)) {
+                expire(context).await?;
+                retention::forget(&context.database, context.config.visit_life).await?;
+            }
+            if everything {
+                remove_abandoned(context).await?;
+                purge(context).await?;
+            }
+            ROUND
+        }
+        Chore::SweepDisk if everything => {
+            sweep_disk(context, ARRIVES, now).await?;
+            empty_trash(context, now).await?;
+            DISK_ROUND
+        }
+        Chore::SweepBucket if everything => {
+            if let Some(bucket) = &context.storage.bucket {
+                sweep_bucket(context, bucket, context.config.orphans_after, now).await?;
+            }
+            BUCKET_ROUND
+        }
+        Chore::SweepDisk | Chore::SweepBucket => ROUND,
+        Chore::Check => {
+            check::look(context).await?;
+            CHECK_ROUND
+        }
+    };
+    Ok(after(now, pause))
+}
+
+/// What may be removed now; a time that is trusted is written down.
+async fn allowed(context: &Context, watch: &mut Watch, now: Timestamp, running: Duration) -> Result<Allowed, JobError> {
     let database = &context.database;
     let last_seen = moments::get(database, Moment::LastSeen).await?;
     let mut restored = moments::get(database, Moment::Restored).await?;
-    let doubted_for = rounds.clock.look(last_seen, now, running);
-    if doubted_for.is_none() {
-        moments::set(database, Moment::LastSeen, now).await?;
-        if restored.is_some_and(|restored| restored > now) {
-            tracing::warn!(?restored, "the clock was ahead when the backup was restored: it counts as restored now");
-            moments::set(database, Moment::Restored, now).await?;
-            restored = Some(now);
+    let clock = watch.clock.look(Kept { last_seen, doubted: doubted(context).await? }, now, running);
+    match clock {
+        Clock::Doubted(steady) => {
+            moments::set(database, Moment::DoubtedSince, before(now, steady)).await?;
+            moments::set(database, Moment::DoubtedLast, now).await?;
+        }
+        Clock::Trusted => {
+            moments::set(database, Moment::LastSeen, now).await?;
+            moments::clear(database, &[Moment::DoubtedSince, Moment::DoubtedLast]).await?;
+            if restored.is_some_and(|restored| restored > now) {
+                tracing::warn!(
+                    ?restored,
+                    "the clock was ahead when the backup was restored: it counts as restored now"
+                );
+                moments::set(database, Moment::Restored, now).await?;
+                restored = Some(now);
+            }
         }
     }
-    let allowed = may_delete(doubted_for, restored, now);
+    let allowed = may_delete(clock, restored, now);
     match allowed {
-        Allowed::Nothing(left) => tracing::warn!(
-            %now, last_seen = last_seen.map(tracing::field::display), minutes = left.as_secs().div_ceil(60),
-            "the clock is hours away from where it was last: nothing expires and nothing is removed until it has been steady for an hour"
-        ),
+        Allowed::Nothing(left) => {
+            let minutes = left.as_secs().div_ceil(60);
+            tracing::warn!(
+                %now, last_seen = last_seen.map(tracing::field::display), minutes,
+                "the clock is hours away from where it was last: nothing expires and nothing is removed until it has been steady for \
+                 an hour, or `masv hub sweep --confirm` says that it is right"
+            );
+            notices::set(database, Notice::Waiting, &Waiting::Clock { minutes }).await?;
+        }
         Allowed::WhatIsOver(until) => {
             tracing::info!(%until, "a backup was restored: nothing that the database does not know is removed until then");
+            let waiting = Waiting::Restored { until: until.as_millisecond() };
+            notices::set(database, Notice::Waiting, &waiting).await?;
         }
-        Allowed::Everything => {}
+        Allowed::Everything => notices::clear(database, Notice::Waiting).await?,
     }
     Ok(allowed)
 }
 
-/// Empties the packages that are over.
+/// The doubt of the clock that a process before this one was in: for how long it had been steady, and when it was seen last.
+async fn doubted(context: &Context) -> Result<Option<(Duration, Timestamp)>, JobError> {
+    let since = moments::get(&context.database, Moment::DoubtedSince).await?;
+    let last = moments::get(&context.database, Moment::DoubtedLast).await?;
+    Ok(since.zip(last).map(|(since, last)| (Duration::try_from(last.duration_since(since)).unwrap_or_default(), last)))
+}
+
+/// Puts the packages that are over into the trash.
 async fn expire(context: &Context) -> Result<(), JobError> {
     loop {
         let over = packages::over(&context.database, AT_ONCE).await?;
@@ -116,12 +208,14 @@ async fn expire(context: &Context) -> Result<(), JobError> {
             return Ok(());
         }
         for package in over {
-            removal::expire_package(context, package).await?;
+            if packages::expire(&context.database, package.clone()).await? {
+                tracing::info!(%package, "package expired");
+            }
         }
     }
 }
 
-/// Removes the packages that were begun and never finalized.
+/// Puts the packages into the trash that were begun and never finalized.
 async fn remove_abandoned(context: &Context) -> Result<(), JobError> {
     let Some(limit) = context.config.abandoned_after_days else { return Ok(()) };
     loop {
@@ -130,72 +224,26 @@ async fn remove_abandoned(context: &Context) -> Result<(), JobError> {
             return Ok(());
         }
         for package in given_up {
-            removal::remove_abandoned(context, package, limit).await?;
+            packages::give_up(&context.database, package.clone()).await?;
+            tracing::info!(%package, days = limit, "package removed that was never finalized");
         }
     }
 }
 
-/// Removes from the bucket what is older than `age` and no row knows: objects, and uploads that are not complete. Nothing, where
-/// that is so much that the database must be wrong.
-async fn sweep_bucket(context: &Context, bucket: &Bucket, age: Duration) -> Result<(), JobError> {
-    let old = before(now(), age);
-    let mut next: Option<Next> = None;
-    let (mut all, mut orphans) = (0, Vec::new());
+/// Removes for good what has been in the trash for long enough.
+async fn purge(context: &Context) -> Result<(), JobError> {
+    // What has just been put there is to go at once where nothing is kept.
+    let since = before(now(), days(context.config.trash_days.into()));
     loop {
-        let page = bucket.objects("", next, PAGE).await?;
-        all += page.found.len();
-        let unknown = unknown(context, page.found, old).await?;
-        orphans.extend(unknown.into_iter().map(|found| (found.package, found.file)));
-        next = page.next;
-        if next.is_none() {
-            break;
-        }
-    }
-    if is_too_much(orphans.len(), all) {
-        tracing::error!(
-            ?bucket,
-            unknown = orphans.len(),
-            files = all,
-            "the database does not know so many of the files in the bucket that they are left where they are: restore the backup that \
-             belongs to this bucket, or remove them if they are not needed"
-        );
-        return Ok(());
-    }
-    for orphans in orphans.chunks(PAGE) {
-        tracing::info!(?bucket, removed = orphans.len(), "files removed from the bucket that nothing points to");
-        bucket.remove(orphans).await?;
-    }
-    loop {
-        let page = bucket.uploads("", next).await?;
-        for Found { package, file, upload, .. } in unknown(context, page.found, old).await? {
-            tracing::info!(?bucket, %package, %file, "upload in the bucket given up that nothing points to");
-            if let Some(upload) = upload {
-                bucket.abort(&package, &file, &upload).await?;
-            }
-        }
-        next = page.next;
-        if next.is_none() {
+        let trashed = packages::trashed_since(&context.database, since, AT_ONCE).await?;
+        if trashed.is_empty() {
             return Ok(());
         }
+        for package in trashed {
+            packages::purge(&context.database, package, since).await?;
+        }
+        context.removal_due.notify_one();
     }
-}
-
-/// What of this is from before `old` and known to no row. A key that is not of our making is left alone.
-async fn unknown(context: &Context, found: Vec<Found>, old: Timestamp) -> Result<Vec<Found>, JobError> {
-    let ours = |found: &Found| is_id(found.package.as_str()) && is_id(found.file.as_str());
-    let old: Vec<Found> =
-        found.into_iter().filter(|found| ours(found) && found.since.is_some_and(|since| since <= old)).collect();
-    if old.is_empty() {
-        return Ok(old);
-    }
-    let known = files::in_bucket(&context.database, old.iter().map(|found| found.file.clone()).collect()).await?;
-    let unknown = old.into_iter().zip(known).filter(|(found, known)| match (known, &found.upload) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        // Begun, and its first part not asked for yet; or the one that is being sent.
-        (Some(known), Some(id)) => known.finalized || known.upload.as_ref().is_some_and(|upload| upload != id),
-    });
-    Ok(unknown.map(|(found, _)| found).collect())
 }
 
 #[cfg(test)]
@@ -205,6 +253,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::super::caution::STEADY;
+    use super::super::sweep::{Confirmed, Unknown};
     use super::*;
     use crate::clock::after;
     use crate::records::teams;
@@ -218,8 +267,12 @@ mod tests {
         hub
     }
 
-    fn rounds() -> Rounds {
-        Rounds { started: Instant::now(), clock: ClockWatch::default(), bucket_swept: None }
+    /// Does all chores, by a process that has just started.
+    async fn all_chores(hub: &Hub) {
+        for chore in Chore::ALL {
+            jobs::make_due(hub.database(), chore).await.unwrap();
+        }
+        work_off(&hub.context, &mut Watch::default()).await;
     }
 
     /// Parts of a package that no row knows, three hours old.
@@ -248,7 +301,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let hub = hub(folder.path()).await;
         let orphans = orphans(folder.path(), 3);
-        round(&hub.context, &mut rounds()).await.unwrap();
+        all_chores(&hub).await;
         assert!(orphans.iter().all(|orphan| !orphan.exists()));
         assert_eq!(trashed(folder.path()), 3);
         empty_trash(&hub.context, after(now(), days(6))).await.unwrap();
@@ -262,9 +315,34 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let hub = hub(folder.path()).await;
         let orphans = orphans(folder.path(), 21);
-        round(&hub.context, &mut rounds()).await.unwrap();
+        all_chores(&hub).await;
         assert!(orphans.iter().all(|orphan| orphan.exists()));
         assert_eq!(trashed(folder.path()), 0);
+        let refused = notices::get::<Unknown>(hub.database(), Notice::DiskRefused).await.unwrap().unwrap().1;
+        assert_eq!(
+            (refused.unknown, refused.all, refused.first.as_deref()),
+            (21, 21, Some("01M85VJ3Y0Q8ZK2T4W6X7B9CDE"))
+        );
+        // Fewer than the operator has confirmed, or a few more, go into the trash.
+        notices::set(hub.database(), Notice::Confirmed, &Confirmed { disk: 21, bucket: 0 }).await.unwrap();
+        all_chores(&hub).await;
+        assert_eq!((orphans.iter().filter(|orphan| orphan.exists()).count(), trashed(folder.path())), (0, 21));
+        assert_eq!(notices::get::<Unknown>(hub.database(), Notice::DiskRefused).await.unwrap(), None);
+    }
+
+    /// A hub whose start was less than hourly did not sweep before the first round of its process.
+    #[tokio::test]
+    async fn of_two_processes_over_one_database_each_chore_is_done_by_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = hub(folder.path()).await;
+        let other = Hub::open(HubConfig::new(folder.path().join("hub"))).await.unwrap();
+        orphans(folder.path(), 20);
+        let (mut first, mut second) = (Watch::default(), Watch::default());
+        tokio::join!(work_off(&one.context, &mut first), work_off(&other.context, &mut second));
+        assert_eq!(trashed(folder.path()), 20);
+        for database in [one.database(), other.database()] {
+            assert_eq!(jobs::claim_chore(database).await.unwrap(), None, "all are done until their next time");
+        }
     }
 
     #[tokio::test]
@@ -278,15 +356,15 @@ mod tests {
         crate::restore(&backup, &folder.path().join("hub")).await.unwrap();
         let hub = Hub::open(HubConfig::new(folder.path().join("hub"))).await.unwrap();
         let orphans = orphans(folder.path(), 1);
-        round(&hub.context, &mut rounds()).await.unwrap();
+        all_chores(&hub).await;
         assert!(orphans[0].exists());
         // It was long ago; or, by a clock that was ahead, has not been yet.
         moments::set(hub.database(), Moment::Restored, after(now(), days(100))).await.unwrap();
-        round(&hub.context, &mut rounds()).await.unwrap();
+        all_chores(&hub).await;
         assert!(orphans[0].exists());
         assert!(moments::get(hub.database(), Moment::Restored).await.unwrap().unwrap() <= now());
         moments::set(hub.database(), Moment::Restored, before(now(), days(2))).await.unwrap();
-        round(&hub.context, &mut rounds()).await.unwrap();
+        all_chores(&hub).await;
         assert!(!orphans[0].exists());
     }
 
@@ -298,12 +376,12 @@ mod tests {
         let orphans = orphans(folder.path(), 1);
         moments::set(hub.database(), Moment::LastSeen, before(now(), days(30))).await.unwrap();
         for _ in 0..2 {
-            round(&hub.context, &mut rounds()).await.unwrap();
+            all_chores(&hub).await;
             assert!(orphans[0].exists());
         }
-        let mut rounds = rounds();
+        let mut watch = Watch::default();
         for (running, expected) in [(Duration::ZERO, Allowed::Nothing(STEADY)), (STEADY, Allowed::Everything)] {
-            let found = allowed(&hub.context, &mut rounds, after(now(), running), running).await.unwrap();
+            let found = allowed(&hub.context, &mut watch, after(now(), running), running).await.unwrap();
             assert_eq!(found, expected);
         }
     }

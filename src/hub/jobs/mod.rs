@@ -3,19 +3,24 @@
 //! **In**: rows that say what is due. **Out**: mails, calls, freed storage; the rows say how it went.
 //!
 //! **Guarantees.** A delivery is claimed before it is begun, tried until it succeeds, and given up with a reason after
-//! [`retry::Policy`]'s last attempt. One receiver that does not answer holds up no other.
+//! [`retry::Policy`]'s last attempt. One receiver that does not answer holds up no other. Chores and removals are claimed in the same
+//! way: of several processes one does each, and one that has died or stood still is succeeded by another.
 //!
 //! **On a crash** what was claimed is claimed again later: it may arrive twice, never not at all.
 //!
 //! Must never know: HTTP routes.
 
-mod caution;
+pub(crate) mod caution;
+pub(crate) mod check;
 pub(crate) mod destinations;
+pub(crate) mod findings;
 pub(crate) mod gc;
 pub(crate) mod mail;
 pub(crate) mod removal;
 pub(crate) mod retry;
-mod sweep;
+pub(crate) mod sweep;
+pub(crate) mod sweep_bucket;
+mod turn;
 pub(crate) mod webhooks;
 
 use std::sync::Arc;
@@ -26,8 +31,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
+use crate::records::jobs::{self, Chore};
 use crate::records::{self, outbox};
-use crate::storage::S3Error;
+use crate::storage::{S3Error, StorageError};
 
 /// How often a job looks for what is due when nobody says that there is something.
 const LOOK: Duration = Duration::from_secs(15);
@@ -46,6 +52,15 @@ pub(crate) enum JobError {
     Disk(#[from] std::io::Error),
 }
 
+impl From<StorageError> for JobError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Disk(error) => Self::Disk(error),
+            StorageError::Bucket(error) => Self::Bucket(error),
+        }
+    }
+}
+
 /// An error and what caused it, in a line.
 fn causes(error: &dyn std::error::Error) -> String {
     match error.source() {
@@ -60,10 +75,14 @@ pub(crate) async fn start(
     ended: &CancellationToken,
 ) -> Result<Vec<JoinHandle<()>>, records::Error> {
     outbox::reclaim(&context.database).await?;
+    for chore in [Chore::Expire, Chore::Check] {
+        jobs::make_due(&context.database, chore).await?;
+    }
     Ok(vec![
         tokio::spawn(mail::deliver(Arc::clone(context), ended.clone())),
         tokio::spawn(webhooks::deliver(Arc::clone(context), ended.clone())),
         tokio::spawn(gc::run(Arc::clone(context), ended.clone())),
+        tokio::spawn(removal::run(Arc::clone(context), ended.clone())),
     ])
 }
 

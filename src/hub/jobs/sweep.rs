@@ -7,39 +7,80 @@ use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 use masv_protocol::PackageId;
+use serde::{Deserialize, Serialize};
 
 use super::JobError;
 use super::caution::is_too_much;
-use crate::clock::{before, days};
+use crate::clock::{after, before, days};
 use crate::context::Context;
+use crate::records::notices::{self, Notice};
 use crate::records::{files, is_id};
 use crate::storage::{Disk, Looked};
 use crate::stored::PartName;
 
-/// Moves into the trash what is older than `age` and no row knows.
-pub(super) async fn sweep_disk(context: &Context, age: Duration, now: Timestamp) -> Result<(), JobError> {
+/// For so long a confirmation of the operator holds.
+const CONFIRMATION_HOLDS: Duration = days(1);
+
+/// What a look at the storage has found that no row knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Unknown {
+    /// Parts or objects that no row knows.
+    pub unknown: usize,
+    /// All parts or objects.
+    pub all: usize,
+    /// One of the packages of the unknown ones.
+    pub first: Option<String>,
+}
+
+/// How much the operator has confirmed to be swept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Confirmed {
+    pub disk: usize,
+    pub bucket: usize,
+}
+
+/// What the operator has confirmed, and has not lapsed by `now`.
+pub(super) async fn confirmed(context: &Context, now: Timestamp) -> Result<Confirmed, JobError> {
+    let found = notices::get::<Confirmed>(&context.database, Notice::Confirmed).await?;
+    let holds = found.filter(|(at, _)| now < after(*at, CONFIRMATION_HOLDS));
+    Ok(holds.map(|(_, confirmed)| confirmed).unwrap_or_default())
+}
+
+/// Looks for what is older than `age` and no row knows, and the packages of it.
+pub(crate) async fn survey_disk(context: &Context, age: Duration) -> Result<(Unknown, Vec<PackageId>), JobError> {
     let disk = context.storage.disk.clone();
     let packages = blocking(move || disk.packages()).await??;
-    let (mut all, mut unknown, mut to_sweep) = (0, 0, Vec::new());
+    let (mut found, mut to_sweep) = (Unknown::default(), Vec::new());
     for package in packages.into_iter().filter(|name| is_id(name)).map(PackageId::from) {
         let Some((looked, is_known)) = look(context, &package, age).await? else { continue };
-        all += looked.parts;
-        unknown += looked.unknown.len();
+        found.all += looked.parts;
+        found.unknown += looked.unknown.len();
+        if !looked.unknown.is_empty() && found.first.is_none() {
+            found.first = Some(package.as_str().to_owned());
+        }
         if !looked.unknown.is_empty() || !is_known {
             to_sweep.push(package);
         }
     }
-    if is_too_much(unknown, all) {
+    Ok((found, to_sweep))
+}
+
+/// Moves into the trash what is older than `age` and no row knows.
+pub(super) async fn sweep_disk(context: &Context, age: Duration, now: Timestamp) -> Result<(), JobError> {
+    let (found, to_sweep) = survey_disk(context, age).await?;
+    let confirmed = confirmed(context, now).await?.disk;
+    if is_too_much(found.unknown, found.all, confirmed) {
         tracing::error!(
-            unknown,
-            parts = all,
+            unknown = found.unknown,
+            parts = found.all,
             folders = to_sweep.len(),
-            first = to_sweep.first().map(tracing::field::display),
+            first = found.first,
             "the database does not know so many of the parts in the storage that they are left where they are: restore the backup \
-             that belongs to this storage, or move the folders away if they are not needed"
+             that belongs to this storage, or confirm with `masv hub sweep --confirm` that they go into the trash"
         );
-        return Ok(());
+        return Ok(notices::set(&context.database, Notice::DiskRefused, &found).await?);
     }
+    notices::clear(&context.database, Notice::DiskRefused).await?;
     let day = day_of(now);
     for package in to_sweep {
         // Looked at again: much time may have passed.
@@ -62,7 +103,7 @@ pub(super) async fn empty_trash(context: &Context, now: Timestamp) -> Result<(),
 }
 
 /// The name of a day in the trash: names sort as days do.
-fn day_of(time: Timestamp) -> String {
+pub(crate) fn day_of(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).date().to_string()
 }
 

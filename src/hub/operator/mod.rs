@@ -1,5 +1,10 @@
-//! What whoever runs the hub does with it beside the protocol: the first start, teams and people, backups.
+//! What whoever runs the hub does with it beside the protocol: the first start, teams and people, backups, the storage and its trash.
 
 pub(crate) mod backup;
 mod bootstrap;
+pub(crate) mod care;
 mod provision;
+pub(crate) mod trash;
+
+#[cfg(test)]
+mod tests;

@@ -93,6 +93,11 @@ pub(crate) struct Filter {
     pub at: Span,
 }
 
+/// Notes what an operator did to no row.
+pub(crate) async fn add(database: &Database, by: Actor, action: &'static str, subject: String) -> Result<(), Error> {
+    database.transact(move |work| by.note(work, action, &subject)).await
+}
+
 /// A page of what concerns a team.
 pub(crate) async fn list(
     database: &Database,

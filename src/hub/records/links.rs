@@ -161,8 +161,8 @@ pub(crate) async fn create(database: &Database, link: Link, by: Authority) -> Re
 pub(super) fn find_in(work: &Work<'_>, id: &LinkId) -> Result<Option<(Link, Package)>, Error> {
     let sql = format!("SELECT {COLUMNS} FROM link WHERE id = ?1");
     let Some(link) = work.one(&sql, values![id.as_str()], Link::from_row)? else { return Ok(None) };
-    let package = packages::get_in(work, &link.package_id)?;
-    Ok(Some((link, package)))
+    // A package that was removed is still in the trash, with its links.
+    Ok(packages::find_in(work, &link.package_id)?.map(|package| (link, package)))
 }
 
 /// The link of that id and its package.
@@ -173,7 +173,11 @@ pub(crate) async fn find(database: &Database, id: LinkId) -> Result<Option<(Link
 /// All links of a package, oldest first.
 pub(crate) async fn list(database: &Database, package: PackageId) -> Result<Vec<Link>, Error> {
     let listing = database.query(move |work| {
-        let sql = format!("SELECT {COLUMNS} FROM link WHERE package_id = ?1 ORDER BY created_at, id");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM link WHERE package_id = ?1
+                AND EXISTS (SELECT 1 FROM package WHERE id = ?1 AND removed = 0)
+             ORDER BY created_at, id"
+        );
         Ok::<_, Error>(work.all(&sql, values![package.as_str()], Link::from_row)?)
     });
     listing.await

@@ -1,4 +1,5 @@
-//! Moments of the hub's own life that outlive the process: when the clock was trusted last, when a backup was restored.
+//! Moments of the hub's own life that outlive the process: when the clock was trusted last, when a backup was
+//! restored, how long the clock has been in doubt.
 
 use jiff::Timestamp;
 use masv_db::{Database, values};
@@ -12,6 +13,10 @@ pub(crate) enum Moment {
     LastSeen,
     /// When the database was restored from a backup.
     Restored,
+    /// While the clock is in doubt: since when it has gone on steadily, not counting the time in which no process ran.
+    DoubtedSince,
+    /// While the clock is in doubt: the last time that it was seen.
+    DoubtedLast,
 }
 
 impl Moment {
@@ -19,6 +24,8 @@ impl Moment {
         match self {
             Self::LastSeen => "last_seen",
             Self::Restored => "restored",
+            Self::DoubtedSince => "doubted_since",
+            Self::DoubtedLast => "doubted_last",
         }
     }
 }
@@ -39,4 +46,15 @@ pub(crate) async fn set(database: &Database, moment: Moment, at: Timestamp) -> R
         Ok::<_, Error>(())
     });
     setting.await
+}
+
+/// Forgets that it ever was.
+pub(crate) async fn clear(database: &Database, moments: &'static [Moment]) -> Result<(), Error> {
+    let clearing = database.transact(move |work| {
+        for moment in moments {
+            work.run("DELETE FROM moment WHERE name = ?1", values![moment.as_str()])?;
+        }
+        Ok::<_, Error>(())
+    });
+    clearing.await
 }

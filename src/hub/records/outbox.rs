@@ -1,6 +1,6 @@
-//! Deliveries that are owed: how one process claims those that are due, and how it writes down what became of one.
+//! Deliveries and other work that is owed: how one process claims what is due, and how it writes down what became of it.
 //!
-//! Whoever claims a delivery has it until its lease is over: the row is due again only then, so that two processes never work on
+//! Whoever claims something has it until its lease is over: the row is due again only then, so that two processes never work on
 //! the same one, and what a process held that died is taken up by another. The attempt is counted with the claim.
 
 use std::time::Duration;
@@ -11,14 +11,15 @@ use masv_db::{Database, DbError, Row, Value, Work, values};
 use super::Error;
 use crate::clock::{after, now};
 
-/// How long a delivery is claimed for. Each takes less, or is cut off.
+/// How long something is claimed for. A delivery takes less, or is cut off; what takes longer renews its claim.
 const LEASE: Duration = Duration::from_secs(10 * 60);
 
-/// A table of deliveries: `id`, `due_at`, `attempts`, `problem`.
+/// A table of what is owed: `id`, `due_at`, `attempts`, `problem`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outbox {
     Mail,
     WebhookCall,
+    Job,
 }
 
 impl Outbox {
@@ -26,6 +27,7 @@ impl Outbox {
         match self {
             Self::Mail => "mail",
             Self::WebhookCall => "webhook_call",
+            Self::Job => "job",
         }
     }
 }
@@ -50,6 +52,13 @@ pub(super) fn claim<T>(
     Ok(work.all(&sql, values![now, after(now, LEASE), most, value], read)?)
 }
 
+/// Claims anew what was claimed until `until`, if nobody else has claimed it since; until when it is claimed now.
+pub(super) fn renew(work: &Work<'_>, outbox: Outbox, id: &str, until: Timestamp) -> Result<Option<Timestamp>, Error> {
+    let sql = format!("UPDATE {} SET due_at = ?3 WHERE id = ?1 AND due_at = ?2", outbox.table());
+    let renewed = after(now(), LEASE);
+    Ok((work.run(&sql, values![id, until, renewed])? > 0).then_some(renewed))
+}
+
 /// Writes down that a delivery failed: when it is tried again (`None`: it is given up), and why it failed.
 pub(super) fn failed(
     work: &Work<'_>,
@@ -68,7 +77,7 @@ pub(super) fn failed(
 pub(crate) async fn reclaim(database: &Database) -> Result<(), Error> {
     let reclaiming = database.transact(|work| {
         let now = now();
-        for table in [Outbox::Mail.table(), Outbox::WebhookCall.table()] {
+        for table in [Outbox::Mail, Outbox::WebhookCall, Outbox::Job].map(Outbox::table) {
             // What failed waits for its time instead, and says why it failed.
             let sql = format!("UPDATE {table} SET due_at = ?1 WHERE due_at > ?1 AND attempts > 0 AND problem IS NULL");
             work.run(&sql, values![now])?;

@@ -9,4 +9,5 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/hub/0005_moments.sql"),
     include_str!("../../../migrations/hub/0006_received.sql"),
     include_str!("../../../migrations/hub/0007_portal_fields.sql"),
+    include_str!("../../../migrations/hub/0008_trash_and_jobs.sql"),
 ];

@@ -1,13 +1,14 @@
 //! What the tests of the records and the jobs share: a database of their own, and values to begin with.
 
 use jiff::Timestamp;
-use masv_db::Database;
+use masv_db::{Database, values};
 use masv_protocol::{PackageState, TeamId};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::jobs::Chore;
 use super::packages::{NewPackage, Package};
-use super::{schema, teams};
+use super::{Error, schema, teams};
 
 /// An empty database with a team in it, gone with the folder.
 pub(crate) async fn database() -> (TempDir, Database, TeamId) {
@@ -15,6 +16,15 @@ pub(crate) async fn database() -> (TempDir, Database, TeamId) {
     let database = Database::open(&folder.path().join("hub.db"), schema::MIGRATIONS).unwrap();
     let team = teams::create(&database, "Team".into(), None).await.unwrap();
     (folder, database, team.id)
+}
+
+/// Leaves no chore but this one.
+pub(crate) async fn only_chore(database: &Database, chore: Chore) {
+    let removing = database.transact(move |work| {
+        work.run("DELETE FROM job WHERE kind = 'chore' AND id != ?1", values![chore.as_str()])?;
+        Ok::<_, Error>(())
+    });
+    removing.await.unwrap();
 }
 
 /// A new package that nothing is set of.

@@ -1,17 +1,19 @@
 //! The folder of the parts: `{package}/{file}.{number}.{place}`, with `.tmp` at its end while one arrives. The place is
 //! random, so a part can be replaced by another of the same number without ever touching the bytes that the database
 //! still points to, and no name is ever used twice. What nothing seems to point to is put into `trash/{day}/{package}/` under its
-//! own name, and removed days later.
+//! own name, from where it can be taken back, and removed days later.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use masv_protocol::{FileId, PackageId};
+use md5::{Digest, Md5};
 
+use super::presence::size_of;
 use crate::stored::PartName;
 
 /// Ends the name of a part that is still arriving.
@@ -90,13 +92,11 @@ impl Disk {
         }
     }
 
-    /// Removes all of a package. Blocks.
-    pub(crate) fn remove_package(&self, package: &PackageId) {
-        let folder = self.folder(package);
-        if let Err(error) = fs::remove_dir_all(&folder)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(path = %folder.display(), %error, "cannot remove the files of a package");
+    /// Removes all of a package; one that is not there is no error. Blocks.
+    pub(crate) fn remove_package(&self, package: &PackageId) -> io::Result<()> {
+        match fs::remove_dir_all(self.folder(package)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
         }
     }
 
@@ -122,6 +122,63 @@ impl Disk {
             }
         }
         Ok(false)
+    }
+
+    /// The whole parts in a package's folder by name, and their sizes; none where there is no such folder. Blocks.
+    pub(crate) fn parts(&self, package: &PackageId) -> io::Result<HashMap<String, u64>> {
+        sizes(&self.folder(package))
+    }
+
+    /// What is in the trash: the days, the packages of each, and the parts of each with their sizes. Blocks.
+    pub(crate) fn trash(&self) -> io::Result<Vec<TrashFolder>> {
+        let mut all = Vec::new();
+        for day in names(&self.root.join(TRASH))?.into_iter().filter(|day| is_day(day)) {
+            let folder = self.root.join(TRASH).join(&day);
+            for package in names(&folder)? {
+                let parts = sizes(&folder.join(&package))?;
+                all.push(TrashFolder { day: day.clone(), package, parts });
+            }
+        }
+        all.sort_by(|a, b| (&a.day, &a.package).cmp(&(&b.day, &b.package)));
+        Ok(all)
+    }
+
+    /// Puts a part back in its place that is in the trash, the newest that has this size and MD5; whether there was one. What is in its
+    /// place goes into the trash of `day`. Blocks.
+    pub(crate) fn take_back(
+        &self,
+        part: &PartName,
+        place: &str,
+        (size, md5): (u64, [u8; 16]),
+        day: &str,
+    ) -> io::Result<bool> {
+        let name = Self::file_name(&part.file, part.number, place);
+        let mut days: Vec<String> = names(&self.root.join(TRASH))?.into_iter().filter(|day| is_day(day)).collect();
+        days.sort_unstable_by(|a, b| b.cmp(a));
+        for from in days {
+            let found = self.root.join(TRASH).join(&from).join(part.package.as_str()).join(&name);
+            if size_of(&found)? != Some(size) || md5_of(&found)? != md5 {
+                continue;
+            }
+            let target = self.path(part, place);
+            if size_of(&target)?.is_some() {
+                let damaged = format!("{name}.damaged-{:016x}", fastrand::u64(..));
+                let trash = self.root.join(TRASH).join(day).join(part.package.as_str());
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(&trash)?;
+                fs::rename(&target, trash.join(damaged))?;
+            }
+            let folder = self.folder(&part.package);
+            make_folder(&folder)?;
+            fs::rename(found, target)?;
+            masv_platform::flush_folder(&folder)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// The MD5 of a part. Blocks.
+    pub(crate) fn md5(&self, part: &PartName, place: &str) -> io::Result<[u8; 16]> {
+        md5_of(&self.path(part, place))
     }
 
     /// Looks for whole parts in a package's folder that are older than `age` and not among `known` names. What arrived halfway and
@@ -178,7 +235,7 @@ impl Disk {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             // What somebody else put there is none of ours.
-            if name.parse::<jiff::civil::Date>().is_ok() && name.as_str() < kept_since {
+            if is_day(&name) && name.as_str() < kept_since {
                 fs::remove_dir_all(entry.path())?;
                 removed += 1;
             }
@@ -194,6 +251,49 @@ impl Disk {
     /// Bytes that may still be written. Blocks.
     pub(crate) fn free(&self) -> io::Result<u64> {
         masv_platform::free_space(&self.root)
+    }
+}
+
+/// The parts of a package in the trash of a day.
+#[derive(Debug)]
+pub(crate) struct TrashFolder {
+    pub day: String,
+    pub package: String,
+    /// Their names and sizes.
+    pub parts: HashMap<String, u64>,
+}
+
+fn is_day(name: &str) -> bool {
+    name.parse::<jiff::civil::Date>().is_ok()
+}
+
+/// The names in a folder; none where it is not there.
+fn names(folder: &Path) -> io::Result<Vec<String>> {
+    match fs::read_dir(folder) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(error) => Err(error),
+        Ok(entries) => entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect(),
+    }
+}
+
+/// The whole parts in a folder, and their sizes.
+fn sizes(folder: &Path) -> io::Result<HashMap<String, u64>> {
+    let mut all = HashMap::new();
+    for name in names(folder)?.into_iter().filter(|name| !name.ends_with(ARRIVING)) {
+        if let Some(size) = size_of(&folder.join(&name))? {
+            all.insert(name, size);
+        }
+    }
+    Ok(all)
+}
+
+fn md5_of(path: &Path) -> io::Result<[u8; 16]> {
+    let (mut file, mut digest, mut block) = (File::open(path)?, Md5::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut block)? {
+            0 => return Ok(digest.finalize().into()),
+            read => digest.update(&block[..read]),
+        }
     }
 }
 
@@ -267,7 +367,8 @@ mod tests {
         assert!(!trashed.exists() && disk.root.join("trash/2026-notes").exists());
         assert!(disk.path(&part, &first).exists());
         assert_eq!(disk.packages().unwrap(), ["P"]);
-        disk.remove_package(&part.package);
+        disk.remove_package(&part.package).unwrap();
+        disk.remove_package(&part.package).unwrap();
         assert_eq!(disk.packages().unwrap().len(), 0);
     }
 }

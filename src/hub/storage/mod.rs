@@ -25,8 +25,10 @@ pub(crate) use disk::{Disk, Looked};
 pub(crate) use presence::{Absent, CheckError, absent, check};
 pub(crate) use read::{Piece, Source, stream};
 pub(crate) use receive::{Expected, ReceiveError, drain, receive};
-pub(crate) use s3::{Bucket, Found, Next, S3Error};
+pub(crate) use s3::{Bucket, Found, S3Error};
 pub use s3::{S3Config, S3ConfigError, S3Credentials};
+
+use std::io;
 
 use masv_protocol::{FileId, PackageId};
 
@@ -72,17 +74,36 @@ impl Storage {
         }
     }
 
-    /// Removes all of a package, and gives up its multipart uploads. What fails is noted in the log and swept up later.
-    pub(crate) async fn remove_package(&self, package: &PackageId, uploads: &[BucketFile]) {
+    /// Removes all of a package, and gives up its multipart uploads; what is not there any more is no error. `in_bucket` says whether
+    /// some of it is in the bucket.
+    pub(crate) async fn remove_package(
+        &self,
+        package: &PackageId,
+        uploads: &[BucketFile],
+        in_bucket: bool,
+    ) -> Result<(), StorageError> {
         let (disk, folder) = (self.disk.clone(), package.clone());
         let removing = tokio::task::spawn_blocking(move || disk.remove_package(&folder));
-        let _ = removing.await;
-        let Some(bucket) = &self.bucket else { return };
-        self.abort(uploads).await;
-        if let Err(error) = remove_objects(bucket, package).await {
-            tracing::warn!(?bucket, %package, %error, "cannot remove the files of a package from the bucket");
+        removing.await.map_err(io::Error::other)??;
+        let Some(bucket) = self.bucket.as_ref().filter(|_| in_bucket) else { return Ok(()) };
+        for BucketFile { package, file, upload } in uploads {
+            if let Some(upload) = upload {
+                bucket.abort(package, file, upload).await?;
+            }
         }
+        Ok(remove_objects(bucket, package).await?)
     }
+}
+
+/// Why the storage did not do something.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StorageError {
+    /// The disk did not.
+    #[error(transparent)]
+    Disk(#[from] io::Error),
+    /// The bucket did not.
+    #[error(transparent)]
+    Bucket(#[from] S3Error),
 }
 
 async fn remove_objects(bucket: &Bucket, package: &PackageId) -> Result<(), S3Error> {

@@ -32,7 +32,7 @@ const BESIDE: &[(&str, &[&str])] = &[
     ("records", &["clock", "format", "stored"]),
     ("storage", &["stored"]),
     ("keys", &[]),
-    ("context", &["config", "error", "private"]),
+    ("context", &["clock", "config", "error", "private"]),
     ("config", &["network"]),
 ];
 

@@ -213,7 +213,7 @@ async fn portals_packages_and_links_are_looked_after_with_the_hub_running_and_no
     done(folder, &["package", "rm", &id, "--yes"], "");
     assert_eq!(code(folder, &["package", "show", &id]).0, 4);
     done(folder, &["portal", "rm", "rushes", "--yes"], "");
-    let hub = TestHub::start_in(data, |_| {}).await;
+    let hub = TestHub::start_in(data, |config| config.trash_days = 0).await;
     wait_until(|| hub.stored_files().is_empty().then_some(())).await;
     refused(hub.request(Method::GET, "/v1/subdomains/portals/rushes"), 404).await;
 }

@@ -8,7 +8,7 @@ use masv_hub::{Hub, HubError};
 use reqwest::Method;
 use serde_json::json;
 
-use super::client::{TestHub, good, text};
+use super::client::{TestHub, good, sweep_at_start, text};
 use crate::process::command;
 use crate::s3_server::{self, Place};
 use crate::support::wait_until;
@@ -95,9 +95,11 @@ async fn what_nobody_knows_in_the_bucket_is_removed_and_nothing_else() {
     let (begun, id) = (begun.upload.clone(), package.id.clone());
     drop((package, open));
     let folder = hub.stop().await;
+    sweep_at_start(&folder.path().join("data"));
     let _hub = TestHub::start_in(folder, |config| {
         config.bucket = Some(place.config());
         config.orphans_after = Duration::ZERO;
+        config.trash_days = 0;
     })
     .await;
     let mut expected = known;

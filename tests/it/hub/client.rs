@@ -285,6 +285,12 @@ pub async fn wait_until<T>(mut condition: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Has the next hub over this data sweep its storage at once, however short a time ago it was swept.
+pub fn sweep_at_start(data: &Path) {
+    let database = rusqlite::Connection::open(data.join("hub.db")).unwrap();
+    database.execute("UPDATE job SET due_at = 0 WHERE id IN ('sweep_disk', 'sweep_bucket')", []).unwrap();
+}
+
 fn files_below(folder: &Path, enter: impl Fn(&Path) -> bool) -> Vec<String> {
     let entries = walkdir::WalkDir::new(folder).into_iter().filter_entry(|entry| enter(entry.path()));
     let files = entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_file());

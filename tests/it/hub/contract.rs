@@ -169,7 +169,7 @@ over_both! {
         assert_eq!(good(package.request(Method::GET, "/files")).await.as_array().unwrap().len(), 1);
     }
 
-    async fn what_is_removed_leaves_nothing(hub); {
+    async fn what_is_removed_leaves_nothing(hub) with |config: &mut HubConfig| config.trash_days = 0; {
         let package = hub.new_package(json!({ "name": "Gone" })).await;
         let file = package.send("", "a", &[&[7; 100_000]]).await;
         let path = format!("/files/{}", file.id);
@@ -202,6 +202,7 @@ over_both! {
         let hub = TestHub::start_in(folder, |config| {
             config.bucket = bucket.as_ref().map(s3_server::Place::config);
             config.abandoned_after_days = Some(0);
+            config.trash_days = 0;
         });
         let mut hub = hub.await;
         hub.place = bucket.clone();
@@ -307,6 +308,68 @@ over_both! {
         assert_eq!(usage(["used", "stored", "packages"]).await, [0, 0, 0]);
     }
 
+    async fn a_package_that_was_removed_comes_back_whole_and_is_gone_when_the_trash_is_emptied(hub); {
+        let package = hub.sent_package(json!({ "name": "Back" }), &[3; 100_000]).await;
+        let files = good(package.request(Method::GET, "/files")).await;
+        let file = text(&files[0], "id");
+        let link = package.new_link(json!({})).await;
+        let open = format!("/v1/links/{}?secret={}", text(&link, "id"), text(&link, "download_secret"));
+        assert_eq!(package.request(Method::DELETE, "").send().await.unwrap().status(), 204);
+        refused(package.request(Method::GET, "/files"), 404).await;
+        assert!(hub.request(Method::GET, &open).send().await.unwrap().status().is_client_error());
+        let (code, trash) = care(&hub, &["trash", "ls"]).await;
+        let listed = &trash["packages"][0];
+        assert_eq!((code, &listed["id"], &listed["name"], &listed["bytes"]), (0, &json!(package.id), &json!("Back"), &json!(100_000)));
+        assert_eq!(care(&hub, &["trash", "restore", &package.id]).await.0, 0);
+        assert_eq!(care(&hub, &["trash", "restore", &package.id]).await.0, 4);
+        good(hub.request(Method::GET, &open)).await;
+        let url = package.download_url(&package.token, &file).await;
+        assert!(hub.request(Method::GET, &url).send().await.unwrap().bytes().await.unwrap() == vec![3; 100_000]);
+        assert_eq!(package.request(Method::DELETE, "").send().await.unwrap().status(), 204);
+        until_kept(&hub, 1).await;
+        assert_eq!(care(&hub, &["trash", "empty"]).await.0, 2, "nobody can be asked");
+        assert_eq!(care(&hub, &["trash", "empty", "--yes"]).await.0, 0);
+        until_kept(&hub, 0).await;
+        assert_eq!(care(&hub, &["trash", "ls"]).await.1["packages"], json!([]));
+    }
+
+    async fn a_check_names_what_the_storage_has_lost_and_marks_it(hub); {
+        let package = hub.new_package(json!({ "name": "Checked" })).await;
+        let whole = content(2, 100_000);
+        let (lost, _) = (package.send("A001", "lost.mov", &[&whole]).await, package.send("", "kept.mov", &[&whole]).await);
+        good(package.request(Method::POST, "/finalize")).await;
+        let (code, report) = care(&hub, &["check", "--deep"]).await;
+        assert_eq!((code, &report["parts"], &report["faults"], &report["unknown"]), (0, &json!(2), &json!([]), &json!([])));
+        lose(&hub, &package.id, &lost.id).await;
+        let strange = ulid::Ulid::generate().to_string();
+        match &hub.place {
+            Some(place) => place.put(&format!("{strange}/{strange}"), b"strange").await,
+            None => {
+                std::fs::create_dir(hub.data().join("storage").join(&strange)).unwrap();
+                std::fs::write(hub.data().join("storage").join(&strange).join("F.1.00"), "strange").unwrap();
+            }
+        }
+        let (code, report) = care(&hub, &["check"]).await;
+        let fault = &report["faults"][0];
+        assert_eq!((code, report["faults"].as_array().unwrap().len(), &fault["kind"]), (1, 1, &json!("missing")));
+        assert_eq!((&fault["package"], &fault["package_name"]), (&json!(package.id), &json!("Checked")));
+        assert_eq!((&fault["file"], &fault["path"]), (&json!(lost.id), &json!("A001/lost.mov")));
+        assert_eq!((report["unknown"].as_array().unwrap().len(), &report["unknown"][0]["package"]), (1, &json!(strange)));
+        let (code, report) = care(&hub, &["check", "--repair"]).await;
+        assert_eq!((code, &report["faults"][0]["repair"]), (1, &json!("marked_lost")));
+        let path = format!("/v1/packages/{}/files/{}/download", package.id, lost.id);
+        refused(hub.request(Method::GET, &path).header("X-Package-Token", &package.token), 410).await;
+        let link = package.new_link(json!({})).await;
+        let page = hub.request(Method::GET, &text(&link, "url")).send().await.unwrap().text().await.unwrap();
+        assert!(page.contains("missing on the hub") && !page.contains(&format!("/{}", lost.id)), "{page}");
+        let opened = format!("/v1/links/{}?secret={}", text(&link, "id"), text(&link, "download_secret"));
+        let visit = text(&good(hub.request(Method::GET, &opened)).await, "access_token");
+        let all = hub.request(Method::GET, &format!("/{}/all.zip?token={visit}", text(&link, "id"))).send().await.unwrap();
+        assert_eq!(all.status(), 200);
+        let note = b"These files are not in this archive, because their content is missing on the hub. Ask the sender to send them again.\r\n\r\nA001/lost.mov\r\n";
+        unzips(&all.bytes().await.unwrap(), &[("kept.mov", &whole), ("MISSING FILES.txt", note)]);
+    }
+
     /// Of a file with a missing part the hub answered 200 and a length, and then cut the connection.
     async fn what_the_storage_has_lost_is_told_before_any_byte(hub); {
         let package = hub.new_package(json!({ "name": "Lost" })).await;
@@ -362,4 +425,19 @@ async fn lose(hub: &TestHub, package: &str, file: &str) {
             }
         }
     }
+}
+
+/// A command of whoever runs the hub, on the hub's machine while it runs: its exit code, and what it printed.
+async fn care(hub: &TestHub, arguments: &[&str]) -> (i32, serde_json::Value) {
+    let mut command = crate::process::command(hub.folder.path(), &["hub"]);
+    command.args(arguments).args(["--data-dir", "data", "--output", "json"]).env_remove("MASV_HUB_URL");
+    if let Some(place) = &hub.place {
+        let (address, credentials) = place.written();
+        let file = hub.folder.path().join("credentials");
+        std::fs::write(&file, credentials).unwrap();
+        command.args(["--storage", &address, "--storage-credentials"]).arg(file);
+    }
+    let said = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let value = serde_json::from_slice(&said.stdout).unwrap_or_default();
+    (said.status.code().unwrap(), value)
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::client::{Package, TestHub, good, refused, text, wait_until};
+use super::client::{Package, TestHub, good, refused, sweep_at_start, text, wait_until};
 
 fn names(page: &Value) -> Vec<String> {
     page["records"].as_array().unwrap().iter().map(|record| text(record, "name")).collect()
@@ -229,7 +229,7 @@ async fn expiry_is_set_and_what_is_over_is_emptied() {
     let path = format!("/v1.1/teams/{}/packages?status=expired", hub.team);
     drop(package);
     let folder = hub.stop().await;
-    let hub = TestHub::start_in(folder, |_| {}).await;
+    let hub = TestHub::start_in(folder, |config| config.trash_days = 0).await;
     wait_until(|| hub.stored_files().is_empty().then_some(())).await;
     assert_eq!(names(&good(hub.team_request(Method::GET, &path)).await), ["Over"]);
     refused(hub.request(Method::GET, &open), 410).await;
@@ -256,7 +256,9 @@ async fn what_a_crash_left_in_the_storage_goes_into_the_trash_and_nothing_else()
     let part = std::fs::File::options().append(true).open(storage.join(&package.id).join(&kept[0])).unwrap();
     part.set_modified(old).unwrap();
     drop((part, package));
-    let hub = TestHub::start_in(hub.stop().await, |_| {}).await;
+    let folder = hub.stop().await;
+    sweep_at_start(&folder.path().join("data"));
+    let hub = TestHub::start_in(folder, |_| {}).await;
     wait_until(|| {
         let mut left = hub.stored_files();
         left.retain(|name| *name != "F.2.00ff.tmp");

@@ -120,7 +120,7 @@ async fn announcing_a_file_anew_replaces_the_unfinished_one() {
 
 #[tokio::test]
 async fn files_and_packages_are_removed() {
-    let hub = TestHub::start().await;
+    let hub = TestHub::start_with(|config| config.trash_days = 0).await;
     let package = hub.new_package(json!({ "name": "Gone" })).await;
     let file = package.send("", "a", &[&[7; 100_000]]).await;
     let path = format!("/files/{}", file.id);

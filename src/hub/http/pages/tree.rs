@@ -36,7 +36,7 @@ impl Folder {
             self.bytes = self.bytes.saturating_add(row.size);
             return self
                 .files
-                .push(context! { id => row.id.as_str(), name => &row.name, size => format::bytes(row.size) });
+                .push(context! { id => row.id.as_str(), name => &row.name, size => format::bytes(row.size), lost => row.lost });
         }
         let (name, rest) = match path.split_once('/') {
             Some(parts) if depth < DEEPEST => parts,

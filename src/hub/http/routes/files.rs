@@ -14,6 +14,7 @@ use crate::clock::{after, now};
 use crate::http::access::{Base, Id, PackageReader, PackageWriter};
 use crate::http::bucket_files;
 use crate::http::json_body::JsonBody;
+use crate::http::presence;
 use crate::http::ranges::{self, attachment};
 use crate::http::refusal::Refusal;
 use crate::jobs::removal;
@@ -174,6 +175,7 @@ pub(super) async fn download(
     if !row.is_readable() {
         return Err(Refusal::not_found("file"));
     }
+    presence::check_not_lost(&row)?;
     // A bucket tells whoever asks it.
     if !row.in_bucket {
         ranges::check_whole(&hub, &package, &row).await?;

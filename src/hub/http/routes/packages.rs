@@ -13,6 +13,7 @@ use crate::http::access::{PackageWriter, TeamMember};
 use crate::http::fields::NO_CONNECTIONS;
 use crate::http::json_body::JsonBody;
 use crate::http::refusal::Refusal;
+use crate::jobs::removal;
 use crate::keys::passwords;
 use crate::keys::tokens::Bearer;
 use crate::records::packages::{self, Change, NewPackage};
@@ -132,10 +133,9 @@ pub(super) async fn finalize(PackageWriter { hub, package, .. }: PackageWriter) 
 }
 
 pub(super) async fn remove(PackageWriter { hub, package, authority }: PackageWriter) -> Result<StatusCode, Refusal> {
-    let uploads = packages::delete_by(hub.database(), package.clone(), authority).await?;
-    tracing::info!(%package, "package removed");
-    // Waited for: who administers a hub in a process of its own ends with the answer.
-    hub.context.storage.remove_package(&package, &uploads).await;
+    packages::delete_by(hub.database(), package.clone(), authority).await?;
+    tracing::info!(%package, trash_days = hub.context.config.trash_days, "package removed");
+    removal::unless_kept(&hub.context, package).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -96,7 +96,7 @@ fn insert(work: &Work<'_>, file: &NewFile, now: Timestamp) -> Result<FileId, Err
 /// it came through one.
 pub(super) fn open_package(work: &Work<'_>, package: &PackageId) -> Result<Option<Restrictions>, Error> {
     let sql = "SELECT package.state, coalesce(portal.restrictions, package.restrictions) FROM package
-         LEFT JOIN portal ON portal.id = package.portal_id WHERE package.id = ?1";
+         LEFT JOIN portal ON portal.id = package.portal_id WHERE package.id = ?1 AND package.removed = 0";
     let found = work
         .one(sql, values![package.as_str()], |row| Ok((row.word::<PackageState>(0)?, row.get::<Option<String>>(1)?)))?;
     match found.or_not_found("package")? {

@@ -2,6 +2,7 @@
 
 mod announce;
 mod close;
+mod expected;
 mod parts;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use masv_protocol::{self as protocol, FileId, FileKind, FileState, MultipartId, 
 
 pub(crate) use announce::{NewFile, announce, delete};
 pub(crate) use close::{Content, check_close, close, finalize};
+pub(crate) use expected::{ExpectedFile, ExpectedPart, Kept, expected, mark_lost, small_parts};
 pub(super) use parts::remove_parts;
 pub(crate) use parts::{PieceSource, check_room, disk_parts, known_parts, pieces, small_part, store_part};
 
@@ -33,11 +35,13 @@ pub(crate) struct FileRow {
     pub in_bucket: bool,
     /// Its multipart upload in the bucket, once that is known and until it is complete.
     pub upload: Option<MultipartId>,
+    /// Its content is known to be gone.
+    pub lost: bool,
     number: i64,
 }
 
 const COLUMNS: &str = "id, kind, path, name, size, last_modified, finalized_at IS NOT NULL, etag, number, crc, \
-    in_bucket, upload";
+    in_bucket, upload, lost_at IS NOT NULL";
 
 impl FileRow {
     fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
@@ -54,6 +58,7 @@ impl FileRow {
             crc: row.get(9)?,
             in_bucket: row.get(10)?,
             upload: row.maybe_text(11)?,
+            lost: row.get(12)?,
         })
     }
 
@@ -78,9 +83,12 @@ impl FileRow {
     }
 }
 
-/// The file of that id in that package.
+/// The file of that id in that package, unless that was removed.
 fn get_in(work: &Work<'_>, package: &PackageId, id: &FileId) -> Result<FileRow, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM file WHERE id = ?2 AND package_id = ?1");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM file WHERE id = ?2 AND package_id = ?1
+            AND EXISTS (SELECT 1 FROM package WHERE id = ?1 AND removed = 0)"
+    );
     work.one(&sql, values![package.as_str(), id.as_str()], FileRow::from_row)?.or_not_found("file")
 }
 
@@ -167,7 +175,7 @@ pub(crate) async fn set_crc(database: &Database, file: &FileRow, crc: u32) -> Re
 pub(crate) async fn any_in_bucket(database: &Database) -> Result<bool, Error> {
     let asking = database.query(|work| {
         let sql = "SELECT EXISTS (SELECT 1 FROM file JOIN package ON package.id = file.package_id
-             WHERE in_bucket = 1 AND state != 'expired')";
+             WHERE in_bucket = 1 AND (state != 'expired' OR trashed_at IS NOT NULL))";
         Ok::<_, Error>(work.value(sql, values![])?)
     });
     asking.await
@@ -182,11 +190,11 @@ pub(crate) struct InBucket {
     pub upload: Option<MultipartId>,
 }
 
-/// What the rows know of each of these files; nothing where there is no such file, or its package is over.
+/// What the rows know of each of these files; nothing where there is no such file, or the content of its package was removed.
 pub(crate) async fn in_bucket(database: &Database, files: Vec<FileId>) -> Result<Vec<Option<InBucket>>, Error> {
     let asking = database.query(move |work| {
         let sql = "SELECT file.finalized_at IS NOT NULL, upload FROM file JOIN package ON package.id = file.package_id
-             WHERE file.id = ?1 AND in_bucket = 1 AND state != 'expired'";
+             WHERE file.id = ?1 AND in_bucket = 1 AND (state != 'expired' OR trashed_at IS NOT NULL)";
         let found = files.iter().map(|file| {
             work.one(sql, values![file.as_str()], |row| {
                 Ok(InBucket { finalized: row.get(0)?, upload: row.maybe_text(1)? })

@@ -78,13 +78,15 @@ pub(super) fn remove_parts_of(
     Ok(places)
 }
 
-/// All parts of a package that are on the disk, and where; `None` when there is no such package any more.
+/// All parts of a package that are on the disk, and where; `None` when there is no such package
+/// any more, not in the trash either.
 pub(crate) async fn known_parts(
     database: &Database,
     package: PackageId,
 ) -> Result<Option<Vec<(PartName, String)>>, Error> {
     let listing = database.query(move |work| {
-        if packages::find_in(work, &package)?.is_none() {
+        let there = "SELECT EXISTS (SELECT 1 FROM package WHERE id = ?1)";
+        if !work.value::<bool>(there, values![package.as_str()])? {
             return Ok::<_, Error>(None);
         }
         let sql = "SELECT file.id, part.key - file.number * 16384, part.place FROM file JOIN part

@@ -15,7 +15,6 @@ use super::super::ids::new_id;
 use super::super::{Error, activity, files, links, mails, tags, webhooks};
 use super::{Package, get_in};
 use crate::clock::{after, before, days, now};
-use crate::stored::BucketFile;
 
 /// How often it is noted that somebody is at work on a package.
 const TOUCHED_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -165,59 +164,4 @@ pub(in crate::records) fn touch(work: &Work<'_>, id: &PackageId, now: Timestamp)
         values![id.as_str(), now, before(now, TOUCHED_EVERY)],
     )?;
     Ok(())
-}
-
-/// Up to `most` finalized packages that are over.
-pub(crate) async fn over(database: &Database, most: u32) -> Result<Vec<PackageId>, Error> {
-    let finding = database.query(move |work| {
-        let sql = "SELECT id FROM package WHERE expires_at <= ?1 AND state = 'finalized' LIMIT ?2";
-        Ok::<_, Error>(work.all(sql, values![now(), most], |row| row.text(0))?)
-    });
-    finding.await
-}
-
-/// Up to `most` packages that were begun and not touched for so long.
-pub(crate) async fn abandoned(database: &Database, age: Duration, most: u32) -> Result<Vec<PackageId>, Error> {
-    let finding = database.query(move |work| {
-        let untouched_since = before(now(), age);
-        let sql = "SELECT id FROM package WHERE state = 'new' AND updated_at < ?1 ORDER BY updated_at LIMIT ?2";
-        Ok::<_, Error>(work.all(sql, values![untouched_since, most], |row| row.text(0))?)
-    });
-    finding.await
-}
-
-/// Marks a package as expired and forgets its parts: all of it in the storage can then be removed, and the uploads to the
-/// bucket that are returned given up.
-pub(crate) async fn expire(database: &Database, id: PackageId) -> Result<Vec<BucketFile>, Error> {
-    let expiring = database.transact(move |work| {
-        let package = get_in(work, &id)?;
-        let uploads = files::remove_parts(work, &id)?;
-        work.run("UPDATE package SET state = 'expired', updated_at = ?2 WHERE id = ?1", values![id.as_str(), now()])?;
-        activity::add(work, &package, ActivityEvent::PackageExpired, "")?;
-        Ok::<_, Error>(uploads)
-    });
-    expiring.await
-}
-
-/// Forgets a package with all that belongs to it; the storage is then to be seen to as for [`expire`].
-pub(crate) async fn delete(database: &Database, id: PackageId) -> Result<Vec<BucketFile>, Error> {
-    database.transact(move |work| delete_in(work, &get_in(work, &id)?)).await
-}
-
-/// The same by somebody's hand, for the audit log.
-pub(crate) async fn delete_by(database: &Database, id: PackageId, by: Authority) -> Result<Vec<BucketFile>, Error> {
-    let deleting = database.transact(move |work| {
-        let package = get_in(work, &id)?;
-        by.check_remover(&package)?;
-        by.actor(&package).note(work, "package.removed", &format!("{id} ({})", package.name))?;
-        delete_in(work, &package)
-    });
-    deleting.await
-}
-
-fn delete_in(work: &Work<'_>, package: &Package) -> Result<Vec<BucketFile>, Error> {
-    let uploads = files::remove_parts(work, &package.id)?;
-    work.run("DELETE FROM package WHERE id = ?1", values![package.id.as_str()])?;
-    activity::add(work, package, ActivityEvent::PackageDeleted, "")?;
-    Ok(uploads)
 }

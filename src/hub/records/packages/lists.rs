@@ -69,6 +69,7 @@ fn conditions(team: &TeamId, which: Which, filter: &Filter) -> Conditions {
     conditions.is("team_id", team.as_str());
     let received = Value::Integer(i64::from(which == Which::Received));
     conditions.add("received = ?", received);
+    conditions.add("removed = ?", Value::Integer(0));
     conditions.one_of("state", &filter.states);
     conditions.one_of("tag_id", &filter.tags);
     conditions.contains("name", filter.name.as_ref());

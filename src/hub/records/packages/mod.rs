@@ -3,6 +3,7 @@
 mod change;
 mod life;
 mod lists;
+mod trash;
 
 use std::str::FromStr;
 
@@ -13,8 +14,11 @@ use serde_json::Value;
 
 pub(crate) use change::{Change, change};
 pub(super) use life::touch;
-pub(crate) use life::{NewPackage, abandoned, create, delete, delete_by, expire, finalize, over, set_expiry};
+pub(crate) use life::{NewPackage, create, finalize, set_expiry};
 pub(crate) use lists::{Filter, ORDERS, Which, all, list, of_team};
+pub(crate) use trash::{
+    abandoned, delete_by, expire, give_up, over, purge, restore, trashed, trashed_since, with_content,
+};
 
 use super::{Error, OrNotFound};
 
@@ -159,9 +163,10 @@ pub(crate) fn protocol_time(moment: Option<Timestamp>) -> protocol::Time {
     moment.map_or(protocol::Time::UNSET, protocol::Time::from)
 }
 
-/// The package of that id.
+/// The package of that id, unless it was removed.
 pub(super) fn find_in(work: &Work<'_>, id: &PackageId) -> Result<Option<Package>, Error> {
-    Ok(work.one(&format!("SELECT {COLUMNS} FROM package WHERE id = ?1"), values![id.as_str()], Package::from_row)?)
+    let sql = format!("SELECT {COLUMNS} FROM package WHERE id = ?1 AND removed = 0");
+    Ok(work.one(&sql, values![id.as_str()], Package::from_row)?)
 }
 
 /// The package of that id, or the refusal that there is none.

@@ -308,14 +308,11 @@ impl Bucket {
             action.sign(OWN_CALL)
         };
         let listed = ListObjectsV2::parse_response(&self.get(address).await?).map_err(|error| garbled(&error))?;
-        let found = listed
-            .contents
-            .into_iter()
-            .filter_map(|object| {
-                let found = self.ours(&object.key, None, object.last_modified.as_deref().unwrap_or_default())?;
-                let etag = object.etag.unwrap_or_default().trim_matches('"').to_owned();
-                Some(Found { size: object.size, etag, ..found })
-            });
+        let found = listed.contents.into_iter().filter_map(|object| {
+            let found = self.ours(&object.key, None, object.last_modified.as_deref().unwrap_or_default())?;
+            let etag = object.etag.unwrap_or_default().trim_matches('"').to_owned();
+            Some(Found { size: object.size, etag, ..found })
+        });
         Ok(Page {
             found: found.collect(),
             next: listed.next_continuation_token.map(|token| Next(token, String::new())),

@@ -23,7 +23,7 @@ use masv_protocol::{FileId, MultipartId, PackageId};
 use rusty_s3::S3Action;
 use url::Url;
 
-pub(crate) use calls::{Found, Next};
+pub(crate) use calls::Found;
 pub use credentials::S3Credentials;
 pub use settings::{S3Config, S3ConfigError};
 
