@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// What else each layer may name: files beside the layers.
 const BESIDE: &[(&str, &[&str])] = &[
-    ("operator", &["clock", "config", "context", "error", "private"]),
+    ("operator", &["clock", "config", "context", "error", "private", "stored"]),
     ("http", &["clock", "config", "context", "error", "format", "network", "private", "stored"]),
     ("jobs", &["clock", "config", "context", "error", "format", "private", "stored"]),
     ("records", &["clock", "format", "stored"]),
