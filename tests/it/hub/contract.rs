@@ -370,7 +370,7 @@ over_both! {
         unzips(&all.bytes().await.unwrap(), &[("kept.mov", &whole), ("MISSING FILES.txt", note)]);
     }
 
-    /// Of a file with a missing part the hub answered 200 and a length, and then cut the connection.
+    // Of a file with a missing part the hub answered 200 and a length, and then cut the connection.
     async fn what_the_storage_has_lost_is_told_before_any_byte(hub); {
         let package = hub.new_package(json!({ "name": "Lost" })).await;
         let whole = content(2, 100_000);

@@ -117,7 +117,7 @@ async fn show_files(hub: &Hub, link: &Link, package: &Package) -> Result<Respons
     rows.truncate(MOST_LISTED);
     let token = hub.context.keys.visit_token(&protocol::visit(hub, link, package)?);
     let only = match rows.as_slice() {
-        [one] if not_listed == 0 => Some(one.id.as_str().to_owned()),
+        [one] if not_listed == 0 && !one.lost => Some(one.id.as_str().to_owned()),
         _ => None,
     };
     let many = rows.len() > UNSEARCHED;
