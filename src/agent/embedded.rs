@@ -74,6 +74,8 @@ fn config(folder: PathBuf, own: &OwnHub) -> Result<HubConfig, AgentError> {
         tls: own.tls.clone().map(|tls| TlsConfig { certificate: tls.certificate, key: tls.key }),
         // Who administers its team runs the agent too: what listens on this machine is theirs to call.
         webhook_networks: Network::LOOPBACK.to_vec(),
+        // Its rules send to its portals as often as there are files.
+        portal_packages_per_hour: if own.listen.is_some() { default.portal_packages_per_hour } else { None },
         ..default
     })
 }

@@ -26,6 +26,8 @@ pub struct HubConfig {
     pub default_expiry_days: Option<u32>,
     /// Days after which a package is removed that was begun and not touched any more; absent: never.
     pub abandoned_after_days: Option<u32>,
+    /// How long a package that somebody sends to a portal is kept which was begun and not touched any more.
+    pub portal_abandoned_after: Duration,
     /// How long what nobody knows is left alone in the bucket: a sender that has begun a file may take its time to ask
     /// where the first part goes.
     pub orphans_after: Duration,
@@ -43,6 +45,11 @@ pub struct HubConfig {
     pub visit_life: Duration,
     /// Connections at a time; more have to wait.
     pub max_connections: usize,
+    /// Connections of one address at a time, and requests of one address that a proxy forwards.
+    pub max_connections_per_address: usize,
+    /// Packages that one address may begin, and finalize, in one portal in an hour; all addresses together may ten times as many.
+    /// Absent: any number.
+    pub portal_packages_per_hour: Option<u32>,
     /// How long the head of a request may take, and how long a connection may be idle.
     pub head_limit: Duration,
     /// How long requests may go on when the hub is stopped.
@@ -67,6 +74,7 @@ impl HubConfig {
             mail_from: "Media Hub <hub@localhost.localdomain>".to_owned(),
             default_expiry_days: None,
             abandoned_after_days: Some(60),
+            portal_abandoned_after: Duration::from_secs(24 * 60 * 60),
             orphans_after: Duration::from_secs(24 * 60 * 60),
             trash_days: 7,
             trusted_proxies: Vec::new(),
@@ -74,7 +82,9 @@ impl HubConfig {
             address_life: Duration::from_secs(60 * 60),
             visit_life: Duration::from_secs(24 * 60 * 60),
             max_connections: 2048,
-            head_limit: Duration::from_secs(60),
+            max_connections_per_address: 256,
+            portal_packages_per_hour: Some(100),
+            head_limit: Duration::from_secs(30),
             grace: Duration::from_secs(10),
             keep_free: 256 << 20,
             limits: Limits::default(),

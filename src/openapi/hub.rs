@@ -4,12 +4,13 @@
 //! in it.
 
 use masv_protocol::{
-    API_KEY_HEADER, Activity, AllPackagesQuery, AnnouncedFile, AuditEntry, AuditQuery, Blueprint, ChangeMember,
-    ChangePackage, CreatedKey, Credentials, Empty, ErrorBody, File, FileAddress, FinalizeFile, Form, Health, Key,
-    LINK_PASSWORD_HEADER, Limits, Link, LinkQuery, LinkSettings, Member, NewFile, NewKey, NewMember, NewPackage,
-    NewPortalPackage, NewTag, NewTeam, OpenedLink, PACKAGE_TOKEN_HEADER, Package, PackageExpiry, PackageMetadata,
-    PackageQuery, PackageWithToken, Page, PageQuery, PartAddresses, PartWindow, Portal, PortalQuery, PortalSettings,
-    PublicPortal, SetMetadata, SetQuota, SignedIn, Tag, Team, TeamUsage, USER_TOKEN_HEADER, Webhook, WebhookSettings,
+    API_KEY_HEADER, Activity, AllPackagesQuery, AnnouncedFile, AuditEntry, AuditQuery, Blueprint, ChangeKey,
+    ChangeMember, ChangePackage, ChangePassword, CreatedKey, Credentials, Empty, ErrorBody, File, FileAddress,
+    FinalizeFile, Form, Health, Key, LINK_PASSWORD_HEADER, Limits, Link, LinkQuery, LinkSettings, Member, NewFile,
+    NewKey, NewMember, NewPackage, NewPortalPackage, NewTag, NewTeam, OpenedLink, PACKAGE_TOKEN_HEADER, Package,
+    PackageExpiry, PackageMetadata, PackageQuery, PackageWithToken, Page, PageQuery, PartAddresses, PartWindow, Portal,
+    PortalQuery, PortalSettings, PublicPortal, SetMetadata, SetQuota, SignedIn, Tag, Team, TeamUsage,
+    USER_TOKEN_HEADER, Webhook, WebhookSettings,
 };
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -154,8 +155,11 @@ pub fn document() -> Value {
 }
 
 fn system(calls: &mut Calls) {
-    use Right::Anybody;
+    use Right::{Anybody, Known};
     calls.call("sign_in", "POST", "/v1/auth", Anybody, "Signs in.").takes::<Credentials>().gives::<SignedIn>(200);
+    let about = "A person who is signed in sets a new password of their own; all their other sessions end.";
+    calls.call("change_password", "PUT", "/v1/auth", Known, about).takes::<ChangePassword>().gives_nothing();
+    calls.call("sign_out", "DELETE", "/v1/auth", Known, "Ends the session that the call is made with.").gives_nothing();
     let about = "What files may be made of.";
     calls.call("get_limits", "GET", "/v1/system/packages/spec", Anybody, about).gives::<Limits>(200);
     calls.call("get_health", "GET", "/healthz", Anybody, "Whether the hub can work.").gives::<Health>(200);
@@ -193,6 +197,9 @@ fn packages(calls: &mut Calls) {
     calls.call("remove_package", "DELETE", "/v1/packages/{package}", OfPackage, about).gives_nothing();
     let about = "Finalizes a package: its recipients are notified.\nRepeating it changes nothing.";
     calls.call("finalize_package", "POST", "/v1/packages/{package}/finalize", OfPackage, about).gives::<Package>(200);
+    let about = "Ends all tokens of a package that were given out, the caller's too. Not for who sends to a portal.";
+    let path = "/v1/packages/{package}/tokens";
+    calls.call("end_package_tokens", "DELETE", path, OfPackage, about).gives_nothing();
     let about = "Changes until when a package is kept.\nExactly one of the two fields.";
     calls
         .call("set_package_expiry", "PUT", "/v1/packages/{package}/expiry", OfPackage, about)
@@ -344,7 +351,13 @@ fn people(calls: &mut Calls) {
     calls.call("list_keys", "GET", all, Admin, about).gives::<Vec<Key>>(200);
     let about = "Makes an API key; only this answer tells the key.";
     calls.call("create_key", "POST", all, Admin, about).takes::<NewKey>().gives::<CreatedKey>(201);
-    calls.call("remove_key", "DELETE", one, Admin, "Revokes an API key.").gives_nothing();
+    for (change, remove, path) in
+        [("change_key", "remove_key", one), ("change_key_by_id", "remove_key_by_id", "/v1/api_keys/{key}")]
+    {
+        let about = "Changes an API key: its name, role, end and state; what is left out stays.";
+        calls.call(change, "PUT", path, Admin, about).takes::<ChangeKey>().gives::<Key>(200);
+        calls.call(remove, "DELETE", path, Admin, "Revokes an API key.").gives_nothing();
+    }
 }
 
 fn portals(calls: &mut Calls) {

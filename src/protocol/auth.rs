@@ -1,4 +1,4 @@
-//! Who makes a call: the headers that authorise, and signing in as a person.
+//! Who makes a call: the headers that authorise, and signing in and out as a person.
 //!
 //! Documented by the service: `POST /v1/auth` and all headers but that of a link's password, which is known from its clients.
 
@@ -33,10 +33,26 @@ impl Default for Credentials {
     }
 }
 
+/// `PUT /v1/auth`: a person who is signed in sets a new password of their own. All their other sessions end.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ChangePassword {
+    /// The password that it was until now. Required.
+    pub password: Secret,
+    /// The new one. Required.
+    pub new_password: Secret,
+}
+
+impl Default for ChangePassword {
+    fn default() -> Self {
+        Self { password: Secret::new(""), new_password: Secret::new("") }
+    }
+}
+
 /// The answer to [`Credentials`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SignedIn {
-    /// Authorises team calls for some days, in [`USER_TOKEN_HEADER`].
+    /// Authorises team calls for some days, or until `DELETE /v1/auth`, in [`USER_TOKEN_HEADER`].
     pub token: Secret,
     /// Who it is.
     pub user: User,

@@ -53,6 +53,8 @@ words! {
         TooLarge = "too_large",
         /// Too many wrong passwords; `Retry-After` says how long to wait (429).
         TooManyGuesses = "too_many_guesses",
+        /// More than the caller may have done in an hour, or at a time; `Retry-After` says how long to wait (429).
+        RateLimited = "rate_limited",
         /// The server cannot do it now, and may be asked again after `Retry-After` (503).
         Internal = "internal",
         /// The server's storage is full (507).

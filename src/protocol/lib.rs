@@ -64,7 +64,8 @@ mod words;
 pub use activity::{Activity, ActivityEvent, ActivityState, ActivityType};
 pub use audit::AuditEntry;
 pub use auth::{
-    API_KEY_HEADER, Credentials, LINK_PASSWORD_HEADER, PACKAGE_TOKEN_HEADER, SignedIn, USER_TOKEN_HEADER, User,
+    API_KEY_HEADER, ChangePassword, Credentials, LINK_PASSWORD_HEADER, PACKAGE_TOKEN_HEADER, SignedIn,
+    USER_TOKEN_HEADER, User,
 };
 pub use blueprint::Blueprint;
 pub use email::{EmailAddress, InvalidEmailAddress};
@@ -77,7 +78,7 @@ pub use ids::{
     ActivityId, AuditEntryId, FileId, KeyId, LinkId, MultipartId, PackageId, PortalId, TagId, TeamId, TeamspaceId,
     UserId, WebhookId,
 };
-pub use keys::{CreatedKey, Key, NewKey};
+pub use keys::{ChangeKey, CreatedKey, Key, KeyState, NewKey};
 pub use links::{Link, LinkQuery, LinkSettings, OpenedLink};
 pub use members::{ChangeMember, Member, NewMember};
 pub use metadata_fields::{FieldKind, Form, MetadataField, Visibility};

@@ -48,6 +48,21 @@ fn commands_print_what_the_pages_show() {
     });
 }
 
+/// Each promise of the page on security has a test that shows it.
+#[test]
+fn the_tests_that_the_page_on_security_names_exist() {
+    let page = fs::read_to_string(format!("{ROOT}/docs/security.md")).unwrap();
+    let folders = ["src", "tests"].map(|folder| walkdir::WalkDir::new(format!("{ROOT}/{folder}")));
+    let files = folders.into_iter().flatten().filter_map(Result::ok).map(walkdir::DirEntry::into_path);
+    let code = files.filter(|path| path.extension().is_some_and(|end| end == "rs"));
+    let code: String = code.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let name = Regex::new("`([a-z][a-z0-9]*(?:_[a-z0-9]+){4,})`").unwrap();
+    let named: BTreeSet<&str> = name.captures_iter(&page).map(|found| found.get(1).unwrap().as_str()).collect();
+    assert!(named.len() > 30, "{named:?}");
+    let missing: Vec<_> = named.into_iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 fn run(page: &str, text: &str, steps: Vec<Step<'_>>) {
     let Some(mut stage) = Stage::of(text) else {
         // Past the capture of the test harness, which keeps silent about tests that pass.

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
-use masv_protocol::{Key, KeyId, KeyRole, NewKey};
+use jiff::Timestamp;
+use masv_protocol::{ChangeKey, Key, KeyId, KeyRole, KeyState, NewKey, Time};
 
-use super::reach::{HubClient, REMOVED, time};
+use super::reach::{HubClient, REMOVED, time, typed_time};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::output::Output;
 
@@ -19,10 +20,33 @@ pub(in crate::cli) enum Command {
         /// What it may do: send, or also administer.
         #[arg(long, value_enum, default_value = "sender")]
         role: Role,
+        /// Until when it holds: a day, a time (RFC 3339), or never.
+        #[arg(long, value_name = "TIME|never", default_value = "never")]
+        expires: String,
     },
-    /// List the team's keys, without what they are made of.
+    /// List the team's keys with their state, end and last use, without what they are made of.
     #[command(after_help = "Example:\n  masv hub key ls")]
     Ls,
+    /// Change a key: its name, role, end, or whether it may be used.
+    #[command(
+        after_help = "Examples:\n  masv hub key set 'DIT cart 2' --active=false\n  masv hub key set 'DIT cart 2' --active --expires 2027-01-31"
+    )]
+    Set {
+        /// Its id, or its name where no other key has it.
+        key: String,
+        /// Its new name.
+        #[arg(long)]
+        name: Option<String>,
+        /// What it may do: send, or also administer.
+        #[arg(long, value_enum)]
+        role: Option<Role>,
+        /// Until when it holds: a day, a time (RFC 3339), or never.
+        #[arg(long, value_name = "TIME|never")]
+        expires: Option<String>,
+        /// Whether it may be used.
+        #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+        active: Option<bool>,
+    },
     /// Take a key back; it holds no more at once.
     #[command(after_help = "Example:\n  masv hub key rm 01M85VJ3Y0Q8ZK2T4W6X7B9CDE")]
     Rm {
@@ -52,10 +76,10 @@ impl From<Role> for KeyRole {
 pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> Result<ExitCode, CliError> {
     let team = hub.team().await?;
     match command {
-        Command::Add { name, role } => {
+        Command::Add { name, role, expires } => {
             let role = KeyRole::from(role);
             let output = output.usually_text();
-            let new = NewKey { name: Some(name.clone()), role: Some(role) };
+            let new = NewKey { name: Some(name.clone()), role: Some(role), expiry: Some(end(&expires)?), state: None };
             let made = hub.ask(hub.admin.create_key(&team, &new)).await?;
             output.json(&made);
             // The key alone goes to standard output: it can be sent into a file.
@@ -71,11 +95,29 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
                 vec![
                     key.id.as_str().into(),
                     key.role.to_string().into(),
+                    state(key).into(),
                     time(key.created_at).into(),
+                    time(key.expiry).into(),
+                    time(key.last_used_at).into(),
                     key.name.as_str().into(),
                 ]
             };
-            output.table(&["ID", "ROLE", "SINCE", "NAME"], &keys.iter().map(row).collect::<Vec<_>>());
+            let header = ["ID", "ROLE", "STATE", "SINCE", "EXPIRES", "LAST USE", "NAME"];
+            output.table(&header, &keys.iter().map(row).collect::<Vec<_>>());
+        }
+        Command::Set { key, name, role, expires, active } => {
+            let state = active.map(|active| if active { KeyState::Active } else { KeyState::Inactive });
+            let expiry = expires.as_deref().map(end).transpose()?;
+            let change = ChangeKey { name, role: role.map(KeyRole::from), expiry, state };
+            if change.is_empty() {
+                return Err(
+                    CliError::usage("nothing to change").hint("give --name, --role, --expires or --active=false")
+                );
+            }
+            let keys = hub.ask(hub.admin.keys(&team)).await?;
+            let changed = hub.ask(hub.admin.change_key(&team, find(&keys, &key)?, &change)).await?;
+            output.json(&changed);
+            output.line(&format!("The key {} is {}.", changed.name, self::state(&changed)));
         }
         Command::Rm { key } => {
             let keys = hub.ask(hub.admin.keys(&team)).await?;
@@ -85,6 +127,26 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Until when a key is to hold, as it was typed.
+fn end(typed: &str) -> Result<Time, CliError> {
+    if typed == "never" {
+        return Ok(Time::UNSET);
+    }
+    let time = typed_time(typed)?;
+    if time.timestamp().is_some_and(|time| time <= Timestamp::now()) {
+        return Err(CliError::usage(format!("--expires: {typed} is in the past"))
+            .hint("`masv hub key set KEY --active=false` and `masv hub key rm KEY` end a key at once"));
+    }
+    Ok(time)
+}
+
+/// Whether a key may be used: its state, or that it has expired.
+fn state(key: &Key) -> String {
+    let state = key.state.as_ref().map(ToString::to_string).unwrap_or_default();
+    let has_expired = key.expiry.timestamp().is_some_and(|expiry| expiry <= Timestamp::now());
+    if has_expired { "expired".to_owned() } else { state }
 }
 
 fn find<'a>(keys: &'a [Key], wanted: &str) -> Result<&'a KeyId, CliError> {

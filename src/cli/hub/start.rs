@@ -51,6 +51,12 @@ pub(in crate::cli) struct Start {
     /// Connections at a time; more have to wait.
     #[arg(long, value_name = "N", default_value_t = 2048, env = "MASV_HUB_MAX_CONNECTIONS")]
     max_connections: usize,
+    /// Connections of one address at a time; behind a trusted proxy, requests of one address.
+    #[arg(long, value_name = "N", default_value_t = 256, env = "MASV_HUB_MAX_CONNECTIONS_PER_ADDRESS")]
+    max_connections_per_address: usize,
+    /// Packages that one address may send to one portal in an hour; 0 is any number.
+    #[arg(long, value_name = "N", default_value_t = 100, env = "MASV_HUB_PORTAL_PACKAGES_PER_HOUR")]
+    portal_packages_per_hour: u32,
     /// Seconds that running transfers may go on when the hub is stopped.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, env = "MASV_HUB_GRACE")]
     grace: u64,
@@ -97,6 +103,8 @@ impl Start {
         config.trusted_proxies = self.trusted_proxies;
         config.webhook_networks = self.webhook_networks;
         config.max_connections = self.max_connections;
+        config.max_connections_per_address = self.max_connections_per_address;
+        config.portal_packages_per_hour = Some(self.portal_packages_per_hour).filter(|most| *most > 0);
         config.grace = Duration::from_secs(self.grace);
         config.default_expiry_days = self.expiry_days;
         config.keep_free = self.keep_free.as_u64();

@@ -1,8 +1,8 @@
 //! Teams, their people and their keys.
 
 use masv_protocol::{
-    ChangeMember, CreatedKey, Key, KeyId, Member, NewKey, NewMember, NewTag, NewTeam, Quota, SetQuota, Tag, Team,
-    TeamId, TeamUsage,
+    ChangeKey, ChangeMember, CreatedKey, Key, KeyId, Member, NewKey, NewMember, NewTag, NewTeam, Quota, SetQuota, Tag,
+    Team, TeamId, TeamUsage,
 };
 
 use super::Admin;
@@ -93,6 +93,14 @@ impl Admin {
     /// See [`CloudError`].
     pub async fn create_key(&self, team: &TeamId, key: &NewKey) -> Result<CreatedKey, CloudError> {
         self.post("make a key", &["v1", "teams", team.as_str(), "api_keys"], key).await
+    }
+
+    /// Changes a key.
+    ///
+    /// # Errors
+    /// [`CloudError::Refused`] with 404 where there is no such key, 403 for who is no admin; see [`CloudError`].
+    pub async fn change_key(&self, team: &TeamId, key: &KeyId, change: &ChangeKey) -> Result<Key, CloudError> {
+        self.put("change a key", &["v1", "teams", team.as_str(), "api_keys", key.as_str()], change).await
     }
 
     /// Revokes an API key.

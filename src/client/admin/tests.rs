@@ -33,7 +33,7 @@ impl Transport for Canned {
 async fn a_hub_in_this_process_is_asked_what_one_elsewhere_would_be() {
     let hub = Canned::new(200, json!({ "id": "K", "name": "cart", "role": "admin", "key": "k3y", "api_key": "k3y" }));
     let admin = Admin::within(hub.clone());
-    let new = NewKey { name: Some("cart".into()), role: Some(KeyRole::Admin) };
+    let new = NewKey { name: Some("cart".into()), role: Some(KeyRole::Admin), ..NewKey::default() };
     let made = admin.create_key(&"a/b c".into(), &new).await.unwrap();
     assert_eq!((made.id.as_str(), made.key.expose()), ("K", "k3y"));
     let asked = hub.asked();

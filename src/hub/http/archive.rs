@@ -59,7 +59,8 @@ pub(crate) async fn answer(
         name: format!("{}.zip", package.name),
         kind: "application/zip",
         size: archive.size(),
-        etag: format!("\"{}-zip-{version}\"", package.id),
+        // The names in it are others than those of earlier versions.
+        etag: format!("\"{}-zip2-{version}\"", package.id),
         modified: package.finalized_at.unwrap_or(package.created_at),
     };
     let asked = head.asked(headers);

@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use masv_protocol::{
-    ChangeMember, ChangePackage, Credentials, FinalizeFile, Form, Key, Link, LinkSettings, Member, NewFile, NewKey,
-    NewMember, NewPackage, NewPortalPackage, NewTag, NewTeam, Package, PackageExpiry, PackageMetadata,
-    PackageWithToken, PartAddresses, Portal, PortalSettings, SetMetadata, SetQuota, Tag, Team, TeamUsage, Webhook,
-    WebhookSettings,
+    ChangeKey, ChangeMember, ChangePackage, ChangePassword, Credentials, FinalizeFile, Form, Key, Link, LinkSettings,
+    Member, NewFile, NewKey, NewMember, NewPackage, NewPortalPackage, NewTag, NewTeam, Package, PackageExpiry,
+    PackageMetadata, PackageWithToken, PartAddresses, Portal, PortalSettings, SetMetadata, SetQuota, Tag, Team,
+    TeamUsage, Webhook, WebhookSettings,
 };
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -160,6 +160,14 @@ impl Fields for NewKey {
         names_of::<Key>()
     }
 }
+
+impl Fields for ChangeKey {
+    fn answered() -> BTreeSet<String> {
+        names_of::<Key>()
+    }
+}
+
+impl Fields for ChangePassword {}
 
 impl Fields for NewMember {
     fn answered() -> BTreeSet<String> {

@@ -1,13 +1,14 @@
 //! Who is really calling, where proxies stand in front: their word is taken, nobody else's.
 //!
 //! **In**: the other side of the connection, and the headers. **Out**: the caller's address, and the scheme that it used. Headers with
-//! which others could pretend something are taken away before anybody reads them.
+//! which others could pretend something are taken away before anybody reads them. A proxy says by which name it was reached in `Host`;
+//! `X-Forwarded-Host` is not read, for proxies pass on what a caller wrote there.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Once;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -15,7 +16,6 @@ use super::access::{ASKED_BY, ClientAddress, Gate};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
-const FORWARDED_HOST: &str = "x-forwarded-host";
 
 /// A proxy that nobody named was told of.
 static UNNAMED: Once = Once::new();
@@ -40,9 +40,6 @@ pub(crate) async fn resolve(State(gate): State<Gate>, mut request: Request, next
             let scheme = scheme.filter(|scheme| matches!(scheme.as_str(), "http" | "https"));
             if let Some(scheme) = scheme.and_then(|scheme| HeaderValue::from_str(&scheme).ok()) {
                 headers.insert(ASKED_BY, scheme);
-            }
-            if let Some(host) = last(headers, FORWARDED_HOST).and_then(|host| HeaderValue::from_str(&host).ok()) {
-                headers.insert(header::HOST, host);
             }
             Some(caller(headers, peer, trusted))
         }

@@ -8,22 +8,29 @@
 
 pub(crate) mod access;
 pub(crate) mod archive;
+pub(crate) mod arriving;
+pub(crate) mod bodies;
 pub(crate) mod bucket_files;
 pub(crate) mod certificate;
 pub(crate) mod connections;
 pub(crate) mod fields;
 pub(crate) mod forwarded;
 pub(crate) mod free_space;
+mod guarded;
 pub(crate) mod headers;
 pub(crate) mod json_body;
 pub(crate) mod pages;
+mod portable_name;
 pub(crate) mod presence;
 pub(crate) mod query;
 pub(crate) mod ranges;
+pub(crate) mod rates;
 pub(crate) mod refusal;
+pub(crate) mod requests;
 pub(crate) mod routes;
 pub(crate) mod serve;
 pub(crate) mod server;
+mod slots;
 pub(crate) mod zip;
 
 #[cfg(test)]

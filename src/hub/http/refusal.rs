@@ -81,7 +81,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::Expired | ErrorKind::ContentMissing => StatusCode::GONE,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorKind::TooManyGuesses => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::TooManyGuesses | ErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Internal => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StatusCode::INSUFFICIENT_STORAGE,
     }
@@ -96,13 +96,16 @@ impl From<Error> for Refusal {
             Error::Forbidden(_) => ErrorKind::Forbidden,
             Error::PackageEmpty => ErrorKind::PackageEmpty,
             Error::InvalidPart(_) => ErrorKind::InvalidPart,
-            Error::InvalidSize { .. } => ErrorKind::InvalidSize,
+            Error::InvalidSize { .. } | Error::BeyondAnnounced { .. } => ErrorKind::InvalidSize,
             Error::Restricted(_) => ErrorKind::Restricted,
             Error::LinkExpired => ErrorKind::Expired,
             Error::LimitReached => ErrorKind::LimitReached,
             Error::QuotaExceeded { .. } => {
                 let refusal = Self::new(ErrorKind::QuotaExceeded, error.to_string());
                 return Self { retry_after: Some(ASK_AGAIN), ..refusal };
+            }
+            Error::InFlight => {
+                return Self { retry_after: Some(TRY_AGAIN), ..Self::new(ErrorKind::Internal, error.to_string()) };
             }
             Error::Random(_) => return Self::internal(&error),
             Error::Database(error) => return internal_of(error),

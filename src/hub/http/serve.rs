@@ -24,6 +24,9 @@ use crate::private::private_file;
 use crate::{Hub, jobs};
 use masv_platform::AcceptTrouble;
 
+/// Bytes that are read of a connection before somebody takes them, and the longest head: it bounds what heads that do not come to an end
+/// take.
+const CONNECTION_BUFFER: usize = 64 << 10;
 /// How long the server before this one may take to give its data free.
 const HANDOVER: Duration = Duration::from_secs(3);
 
@@ -119,10 +122,13 @@ impl Hub {
         tracing::info!(%address, public = self.context.public_base(), "hub listens");
         // The listener holds who comes before the loop below takes them.
         self.server.started(handle.clone());
+        let config = &self.context.config;
         let trouble = AcceptTrouble::default();
         let server = self.server_on(listener, &handle, &trouble)?;
         let router = routes::router(self.clone());
-        let limited = || Limited::new(self.context.config.max_connections);
+        let limited = Limited::new(config.max_connections, config.max_connections_per_address, &config.trusted_proxies);
+        // Both listeners share the places.
+        let limited = || limited.clone();
         let beside = here.map(|here| {
             let service = router.clone().layer(Extension(FromHere)).into_make_service_with_connect_info::<SocketAddr>();
             let server = self.server_on(here, &handle, &trouble)?.acceptor(limited());
@@ -169,7 +175,11 @@ impl Hub {
         });
         // HTTP/1.1 alone: large bodies gain nothing from sharing a connection, and its limits cover every request.
         *server.http_builder() = Builder::new(TokioExecutor::new()).http1_only();
-        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(self.context.config.head_limit);
+        let mut http1 = server.http_builder().http1();
+        http1
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.context.config.head_limit)
+            .max_buf_size(CONNECTION_BUFFER);
         Ok(server)
     }
 

@@ -1,4 +1,5 @@
-//! What lives as long as the server does, in memory only: its connections, its certificate, the counters of wrong guesses.
+//! What lives as long as the server does, in memory only: its connections, its certificate, the counters of what has a
+//! bound.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -7,17 +8,34 @@ use axum_server::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::arriving::Arriving;
+use super::bodies::Bodies;
 use super::certificate::Certificate;
+use super::rates::Rates;
+use super::requests::Requests;
 use crate::keys::attempt_limiter::AttemptLimiter;
 
 /// See [`super::archive`]: somebody who asks for the ends of many archives must not keep the bucket busy.
 const READING_CRCS: usize = 2;
 
+/// Pages of packages with many files: each takes some 30 MB while it is made.
+const LARGE_PAGES: usize = 1;
+
 /// The state of a server.
 pub(crate) struct Server {
     pub limiter: AttemptLimiter,
+    /// The bodies that are in memory.
+    pub bodies: Bodies,
+    /// The parts that are on their way to the disk.
+    pub arriving: Arriving,
+    /// The requests of each address that are being answered.
+    pub requests: Requests,
+    /// What strangers did lately that costs others something.
+    pub rates: Rates,
     /// How many files are read at a time for nothing but their CRC.
     pub reading_crcs: Semaphore,
+    /// How many pages of packages with many files are made at a time.
+    pub large_pages: Semaphore,
     /// The certificate that is in use, where the hub does TLS itself.
     certificate: OnceLock<Arc<Certificate>>,
     /// Is cancelled once it listens.
@@ -30,7 +48,12 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             limiter: AttemptLimiter::default(),
+            bodies: Bodies::default(),
+            arriving: Arriving::default(),
+            requests: Requests::default(),
+            rates: Rates::default(),
             reading_crcs: Semaphore::new(READING_CRCS),
+            large_pages: Semaphore::new(LARGE_PAGES),
             certificate: OnceLock::new(),
             serving: CancellationToken::new(),
             connections: OnceLock::new(),

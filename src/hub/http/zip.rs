@@ -18,6 +18,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::portable_name;
+
 const MOST_32: u64 = 0xffff_ffff;
 const MOST_16: usize = 0xffff;
 /// Version 2.0 of the format: folders; 4.5: ZIP64.
@@ -33,7 +35,7 @@ const DESCRIPTOR_FOLLOWS: u16 = 1 << 3;
 /// A file or folder of the archive.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    /// With its folders, `/` between them.
+    /// With its folders, `/` between them, as its sender has it.
     pub path: String,
     pub directory: bool,
     pub size: u64,
@@ -62,27 +64,40 @@ pub(crate) struct Late {
     range: Range<usize>,
 }
 
+/// An entry with its name in the archive.
+#[derive(Debug)]
+struct Named {
+    entry: Entry,
+    /// Its own name, where it has another in the archive.
+    comment: String,
+}
+
 /// An archive.
 #[derive(Debug)]
 pub(crate) struct Archive {
-    entries: Vec<Entry>,
+    entries: Vec<Named>,
     /// Where each entry begins, and at the end where the directory does.
     offsets: Vec<u64>,
     directory_size: u64,
 }
 
 impl Archive {
-    /// The archive of `entries`, in their order. What would be unpacked over another on some disk is numbered.
-    pub(crate) fn new(mut entries: Vec<Entry>) -> Self {
+    /// The archive of `entries`, in their order. What cannot be written on some system, or would be unpacked over another, has another
+    /// name in it; the one that its sender gave it is then in the comment of its entry.
+    pub(crate) fn new(entries: Vec<Entry>) -> Self {
         let mut taken = HashMap::new();
-        for entry in &mut entries {
-            entry.path = free_name(&entry.path.replace('\\', "_"), entry.directory, &mut taken);
-        }
+        let named = entries.into_iter().map(|entry| {
+            let name = free_name(&portable_name::path(&entry.path), entry.directory, &mut taken);
+            let comment = if name.trim_end_matches('/') == entry.path { String::new() } else { comment(&entry.path) };
+            Named { entry: Entry { path: name, ..entry }, comment }
+        });
+        let entries: Vec<Named> = named.collect();
         let mut offsets = Vec::with_capacity(entries.len() + 1);
         let (mut at, mut directory_size) = (0, 0);
-        for entry in &entries {
+        for named in &entries {
             offsets.push(at);
-            directory_size += central(entry, at, 0).len() as u64;
+            directory_size += central(named, at, 0).len() as u64;
+            let entry = &named.entry;
             at += local(entry).len() as u64 + entry.size + descriptor(entry, 0).len() as u64;
         }
         offsets.push(at);
@@ -101,7 +116,7 @@ impl Archive {
     /// What the `length` bytes from `start` on are made of, in order.
     pub(crate) fn pieces(&self, start: u64, length: u64) -> impl Iterator<Item = Piece> + '_ {
         let mut left = Window { skip: start, take: length };
-        let files = self.entries.iter().enumerate().flat_map(|(index, entry)| {
+        let files = self.entries.iter().enumerate().flat_map(|(index, Named { entry, .. })| {
             let content = Piece::Content { entry: index, start: 0, length: entry.size };
             [Source::Local(index), Source::Content(content), Source::Descriptor(index)]
         });
@@ -118,8 +133,8 @@ impl Archive {
     /// The archive's own bytes; `crc` is that of an entry whose CRC comes late.
     fn bytes(&self, source: &Source, crc: u32) -> Vec<u8> {
         match source {
-            Source::Local(index) => local(&self.entries[*index]),
-            Source::Descriptor(index) => descriptor(&self.entries[*index], crc),
+            Source::Local(index) => local(&self.entries[*index].entry),
+            Source::Descriptor(index) => descriptor(&self.entries[*index].entry, crc),
             Source::Central(index) => central(&self.entries[*index], self.offsets[*index], crc),
             Source::End => self.end(),
             Source::Content(_) => Vec::new(),
@@ -174,7 +189,7 @@ impl Window {
         let range = start..start + length;
         match source {
             Source::Descriptor(entry) => Some(Piece::Late { entry, late: Late { central: false, range } }),
-            Source::Central(entry) if archive.entries[entry].crc.is_none() => {
+            Source::Central(entry) if archive.entries[entry].entry.crc.is_none() => {
                 Some(Piece::Late { entry, late: Late { central: true, range } })
             }
             _ => Some(Piece::Own(Bytes::from(bytes).slice(range))),
@@ -188,6 +203,18 @@ impl Window {
         self.take -= length;
         (length > 0).then_some((start, length))
     }
+}
+
+/// What tells the name that a sender gave a file; signs that do not show are written as escapes.
+fn comment(path: &str) -> String {
+    let shown = |sign: char| match sign {
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            sign.escape_unicode().to_string()
+        }
+        sign if sign.is_control() => sign.escape_unicode().to_string(),
+        sign => sign.to_string(),
+    };
+    format!("original name: {}", path.chars().map(shown).collect::<String>())
 }
 
 /// `path`, or where that is taken, with the next number that is free. `taken` has the last number of each name, so that
@@ -269,7 +296,8 @@ fn descriptor(entry: &Entry, crc: u32) -> Vec<u8> {
     out
 }
 
-fn central(entry: &Entry, offset: u64, late_crc: u32) -> Vec<u8> {
+fn central(named: &Named, offset: u64, late_crc: u32) -> Vec<u8> {
+    let Named { entry, comment } = named;
     let mut wide = Vec::new();
     if entry.size >= MOST_32 {
         put(&mut wide, &[&entry.size.to_le_bytes(), &entry.size.to_le_bytes()]);
@@ -287,7 +315,9 @@ fn central(entry: &Entry, offset: u64, late_crc: u32) -> Vec<u8> {
     out.extend_from_slice(&(UNIX | VERSION_64).to_le_bytes());
     common(&mut out, entry, entry.crc.unwrap_or(late_crc), extra.len(), !wide.is_empty());
     let attributes: u32 = if entry.directory { 0o040_755 << 16 | 0x10 } else { 0o100_644 << 16 };
-    put(&mut out, &[&[0; 6], &attributes.to_le_bytes(), &in_32(offset).to_le_bytes(), entry.path.as_bytes(), &extra]);
+    let length = u16::try_from(comment.len()).unwrap_or_default().to_le_bytes();
+    put(&mut out, &[&length, &[0; 4], &attributes.to_le_bytes(), &in_32(offset).to_le_bytes()]);
+    put(&mut out, &[entry.path.as_bytes(), &extra, comment.as_bytes()]);
     out
 }
 
@@ -357,8 +387,21 @@ mod tests {
     fn names_never_unpack_over_each_other() {
         let paths = ["d/a.mov", "d/A.mov", "d/a.mov", ".hidden", ".hidden", "x\\y"];
         let archive = Archive::new(paths.map(|path| entry(path, 1)).to_vec());
-        let names: Vec<&str> = archive.entries.iter().map(|entry| entry.path.as_str()).collect();
+        let names: Vec<&str> = archive.entries.iter().map(|named| named.entry.path.as_str()).collect();
         assert_eq!(names, ["d/a.mov", "d/A (2).mov", "d/a (3).mov", ".hidden", ".hidden (2)", "x_y"]);
+    }
+
+    #[test]
+    fn a_name_that_had_to_be_changed_is_told_in_the_comment() {
+        let archive = Archive::new(["ok", "CON", "e\u{202e}x", "OK"].map(|path| entry(path, 1)).to_vec());
+        let comments: Vec<&str> = archive.entries.iter().map(|named| named.comment.as_str()).collect();
+        let told = ["", "original name: CON", "original name: e\\u{202e}x", "original name: OK"];
+        assert_eq!(comments, told);
+        let last = central(&archive.entries[3], 0, 0);
+        assert!(last.ends_with(told[3].as_bytes()));
+        assert_eq!(last[32..34], (told[3].len() as u16).to_le_bytes());
+        let whole = bytes(&archive, 0, archive.size());
+        assert_eq!(whole.len() as u64, archive.size());
     }
 
     #[test]
@@ -369,7 +412,7 @@ mod tests {
             [&9_u32.to_le_bytes()[..], &[0, 0, 0, 64, 1, 0, 0, 0].repeat(2)].concat()
         );
         let archive = Archive::new(vec![entry("large", 5 << 40), entry("after", 1)]);
-        assert_eq!(archive.offsets[1], (5 << 40) + local(&archive.entries[0]).len() as u64);
+        assert_eq!(archive.offsets[1], (5 << 40) + local(&archive.entries[0].entry).len() as u64);
         let first = central(&archive.entries[0], 0, 0);
         assert!(first.windows(8).any(|bytes| bytes == (5_u64 << 40).to_le_bytes()));
         let second = central(&archive.entries[1], archive.offsets[1], 0);

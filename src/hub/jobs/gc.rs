@@ -217,17 +217,23 @@ async fn expire(context: &Context) -> Result<(), JobError> {
 
 /// Puts the packages into the trash that were begun and never finalized.
 async fn remove_abandoned(context: &Context) -> Result<(), JobError> {
-    let Some(limit) = context.config.abandoned_after_days else { return Ok(()) };
-    loop {
-        let given_up = packages::abandoned(&context.database, days(limit.into()), AT_ONCE).await?;
-        if given_up.is_empty() {
-            return Ok(());
-        }
-        for package in given_up {
-            packages::give_up(&context.database, package.clone()).await?;
-            tracing::info!(%package, days = limit, "package removed that was never finalized");
+    let own = context.config.abandoned_after_days.map(|limit| days(limit.into()));
+    let of_portals = context.config.portal_abandoned_after;
+    let of_portals = own.map_or(of_portals, |own| own.min(of_portals));
+    for (received, age) in [(true, Some(of_portals)), (false, own)] {
+        let Some(age) = age else { continue };
+        loop {
+            let given_up = packages::abandoned(&context.database, received, age, AT_ONCE).await?;
+            if given_up.is_empty() {
+                break;
+            }
+            for package in given_up {
+                packages::give_up(&context.database, package.clone()).await?;
+                tracing::info!(%package, hours = age.as_secs() / 3600, "package removed that was never finalized");
+            }
         }
     }
+    Ok(())
 }
 
 /// Removes for good what has been in the trash for long enough.

@@ -12,7 +12,7 @@ use std::path::Path;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use masv_platform::Folder;
-use masv_protocol::{FileId, KeyId, LinkId, MultipartId, PackageId};
+use masv_protocol::{FileId, KeyId, LinkId, MultipartId, PackageId, UserId};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -41,21 +41,53 @@ pub(crate) struct Visit {
     pub visit: String,
     /// Until when it holds, to the second.
     pub expires: Timestamp,
+    /// The epoch of the link that it holds in.
+    pub epoch: i64,
 }
 
 /// To whom a package token was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Bearer {
-    /// Who made the package: a person, or a stranger who sends to a portal.
+    /// A stranger who sends to a portal; by an earlier version, whoever made the package.
     Sender,
-    /// A person of the team, who looked the package up.
-    Member,
-    /// An API key of the team, which made the package or looked it up: the token is good as long as there is the key.
+    /// A person of the team: the token is good as long as they are in it. Absent for the operator, and in tokens of earlier versions.
+    Member(Option<UserId>),
+    /// An API key of the team: the token is good as long as the key is.
     Key(KeyId),
 }
 
-/// What the token of a person of the team begins with, in the place of a key.
-const MEMBER: &str = "member";
+impl Bearer {
+    fn text(&self) -> String {
+        match self {
+            Self::Sender => "s".to_owned(),
+            Self::Member(None) => "m".to_owned(),
+            Self::Member(Some(person)) => format!("m{person}"),
+            Self::Key(key) => format!("k{key}"),
+        }
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (kind, id) = text.split_at_checked(1)?;
+        match kind {
+            "s" => Some(Self::Sender),
+            "m" => Some(Self::Member(Some(id).filter(|id| !id.is_empty()).map(UserId::new))),
+            "k" => Some(Self::Key(KeyId::new(id))),
+            _ => None,
+        }
+    }
+}
+
+/// What the token of a person of the team began with in earlier versions, in the place of a key.
+const OLD_MEMBER: &str = "member";
+
+/// What a package token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PackageToken {
+    /// To whom it was given.
+    pub bearer: Bearer,
+    /// The epoch of the package that it holds in; absent in tokens of earlier versions, which said none.
+    pub epoch: Option<i64>,
+}
 
 /// What a presigned address of the storage allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,24 +152,42 @@ impl Keys {
         equal(&self.sign(purpose, fields), given)
     }
 
-    /// Authorises every call about `package` that its bearer may make.
-    pub(crate) fn package_token(&self, package: &PackageId, bearer: &Bearer) -> String {
-        let by = match bearer {
-            Bearer::Sender => return self.sign("package", &[package.as_str()]),
-            Bearer::Member => MEMBER,
-            Bearer::Key(key) => key.as_str(),
-        };
-        format!("{by}.{}", self.sign("package of", &[package.as_str(), by]))
+    /// Authorises every call about `package` that its bearer may make, in this epoch of the package and until `expires`, to the second.
+    pub(crate) fn package_token(&self, package: &PackageId, bearer: &Bearer, epoch: i64, expires: Timestamp) -> String {
+        let body = format!("{}.{epoch}.{}", bearer.text(), expires.as_second());
+        let signature = self.sign("package token", &[package.as_str(), &body]);
+        format!("{body}.{signature}")
     }
 
-    /// To whom `token` was given, if it is a [`Self::package_token`] of `package`. Of a key this does not say whether there still is
-    /// one.
-    pub(crate) fn package_bearer(&self, package: &PackageId, token: &str) -> Option<Bearer> {
-        let Some((by, signature)) = token.split_once('.') else {
-            return self.holds("package", &[package.as_str()], token).then_some(Bearer::Sender);
-        };
-        let holds = self.holds("package of", &[package.as_str(), by], signature);
-        holds.then(|| if by == MEMBER { Bearer::Member } else { Bearer::Key(KeyId::new(by)) })
+    /// The token of a package as earlier versions gave it to its sender.
+    #[cfg(test)]
+    pub(crate) fn old_package_token(&self, package: &PackageId) -> String {
+        self.sign("package", &[package.as_str()])
+    }
+
+    /// What `token` says, if this hub gave it out for `package` and it is not over at `now`. This does not say whether its bearer still
+    /// has the right, nor whether the epoch is over.
+    pub(crate) fn read_package_token(&self, package: &PackageId, token: &str, now: Timestamp) -> Option<PackageToken> {
+        let fields: Vec<&str> = token.split('.').collect();
+        match fields.as_slice() {
+            [bearer, epoch, expires, signature] => {
+                let (body, _) = token.rsplit_once('.')?;
+                let holds = self.holds("package token", &[package.as_str(), body], signature)
+                    && expires.parse::<i64>().is_ok_and(|expires| expires > now.as_second());
+                let said = holds.then(|| Some((Bearer::read(bearer)?, epoch.parse().ok()?)))??;
+                Some(PackageToken { bearer: said.0, epoch: Some(said.1) })
+            }
+            [signature] => {
+                let holds = self.holds("package", &[package.as_str()], signature);
+                holds.then_some(PackageToken { bearer: Bearer::Sender, epoch: None })
+            }
+            [by, signature] => {
+                let holds = self.holds("package of", &[package.as_str(), by], signature);
+                let bearer = || if *by == OLD_MEMBER { Bearer::Member(None) } else { Bearer::Key(KeyId::new(*by)) };
+                holds.then(|| PackageToken { bearer: bearer(), epoch: None })
+            }
+            _ => None,
+        }
     }
 
     /// Opens `link`.
@@ -157,7 +207,8 @@ impl Keys {
 
     /// The token of a visit.
     pub(crate) fn visit_token(&self, visit: &Visit) -> String {
-        let body = format!("{}.{}.{}.{}", visit.package, visit.link, visit.visit, visit.expires.as_second());
+        let Visit { package, link, visit: id, expires, epoch } = visit;
+        let body = format!("{package}.{link}.{id}.{}.{epoch}", expires.as_second());
         let signature = self.sign("visit", &[&body]);
         format!("{body}.{signature}")
     }
@@ -172,7 +223,9 @@ impl Keys {
         let mut field = || fields.next().map(str::to_owned);
         let (package, link, visit) = (PackageId::new(field()?), LinkId::new(field()?), field()?);
         let expires = Timestamp::from_second(field()?.parse().ok()?).ok()?;
-        let visit = Visit { package, link, visit, expires };
+        // An earlier version said no epoch: the first.
+        let epoch = field().map_or(Some(0), |epoch| epoch.parse().ok())?;
+        let visit = Visit { package, link, visit, expires, epoch };
         (visit.expires.as_second() > now.as_second()).then_some(visit)
     }
 
@@ -265,32 +318,53 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
+    /// A token of this epoch of package `A`, until the second 100.
+    fn token(keys: &Keys, bearer: &Bearer, epoch: i64) -> String {
+        keys.package_token(&"A".into(), bearer, epoch, at(100))
+    }
+
     #[test]
     fn a_token_is_good_for_its_own_package_and_purpose_only() {
         let keys = keys();
-        let token = keys.package_token(&"A".into(), &Bearer::Sender);
-        assert_eq!(keys.package_bearer(&"A".into(), &token), Some(Bearer::Sender));
-        assert_eq!(keys.package_bearer(&"B".into(), &token), None);
+        let token = token(&keys, &Bearer::Sender, 3);
+        let said = PackageToken { bearer: Bearer::Sender, epoch: Some(3) };
+        assert_eq!(keys.read_package_token(&"A".into(), &token, at(99)), Some(said));
+        assert_eq!(keys.read_package_token(&"A".into(), &token, at(100)), None, "it has ended");
+        assert_eq!(keys.read_package_token(&"B".into(), &token, at(0)), None);
         assert!(!keys.is_link_secret(&"A".into(), &token));
-        assert_eq!(keys.package_bearer(&"A".into(), ""), None);
-        assert_eq!(Keys::from_bytes(&[8; 32]).unwrap().package_bearer(&"A".into(), &token), None);
+        for other in ["", ".", "...", "s.3.100.", &token.replace(".100.", ".999."), &token.replace(".3.", ".4.")] {
+            assert_eq!(keys.read_package_token(&"A".into(), other, at(0)), None, "{other}");
+        }
+        assert_eq!(Keys::from_bytes(&[8; 32]).unwrap().read_package_token(&"A".into(), &token, at(0)), None);
     }
 
     #[test]
     fn a_token_says_to_whom_it_was_given_and_nobody_can_change_that() {
         let keys = keys();
-        let member = keys.package_token(&"A".into(), &Bearer::Member);
-        assert_eq!(keys.package_bearer(&"A".into(), &member), Some(Bearer::Member));
-        assert_eq!(keys.package_bearer(&"A".into(), &member.replace("member.", "K.")), None);
-        let token = keys.package_token(&"A".into(), &Bearer::Key("K".into()));
-        assert_eq!(keys.package_bearer(&"A".into(), &token), Some(Bearer::Key("K".into())));
-        assert_eq!(keys.package_bearer(&"B".into(), &token), None);
-        assert_eq!(keys.package_bearer(&"A".into(), &token.replace("K.", "L.")), None);
-        assert_eq!(keys.package_bearer(&"A".into(), token.trim_start_matches("K.")), None);
-        assert_eq!(
-            keys.package_bearer(&"A".into(), &format!("K.{}", keys.package_token(&"A".into(), &Bearer::Sender))),
-            None
-        );
+        let bearers = [Bearer::Sender, Bearer::Member(None), Bearer::Member(Some("U".into())), Bearer::Key("K".into())];
+        for bearer in &bearers {
+            let token = token(&keys, bearer, 0);
+            let said = keys.read_package_token(&"A".into(), &token, at(0)).unwrap();
+            assert_eq!(said.bearer, *bearer);
+            let (_, rest) = token.split_once('.').unwrap();
+            for other in bearers.iter().filter(|other| *other != bearer) {
+                let forged = format!("{}.{rest}", other.text());
+                assert_eq!(keys.read_package_token(&"A".into(), &forged, at(0)), None, "{forged}");
+            }
+        }
+    }
+
+    #[test]
+    fn tokens_of_earlier_versions_are_known_as_such() {
+        let keys = keys();
+        let read = |token: &str| keys.read_package_token(&"A".into(), token, at(0));
+        let old = |bearer| Some(PackageToken { bearer, epoch: None });
+        assert_eq!(read(&keys.sign("package", &["A"])), old(Bearer::Sender));
+        let of = |by: &str| format!("{by}.{}", keys.sign("package of", &["A", by]));
+        assert_eq!(read(&of("member")), old(Bearer::Member(None)));
+        assert_eq!(read(&of("K")), old(Bearer::Key("K".into())));
+        assert_eq!(read(&of("K").replace("K.", "L.")), None);
+        assert_eq!(read(of("K").trim_start_matches("K.")), None);
     }
 
     #[test]
@@ -302,11 +376,12 @@ mod tests {
     #[test]
     fn a_visit_comes_back_until_it_expires_and_not_when_tampered_with() {
         let keys = keys();
-        let visit = Visit { package: "P".into(), link: "L".into(), visit: "V".into(), expires: at(100) };
+        let visit = Visit { package: "P".into(), link: "L".into(), visit: "V".into(), expires: at(100), epoch: 2 };
         let token = keys.visit_token(&visit);
         assert_eq!(keys.visit(&token, at(99)), Some(visit));
         assert_eq!(keys.visit(&token, at(100)), None);
         assert_eq!(keys.visit(&token.replace("P.", "Q."), at(99)), None);
+        assert_eq!(keys.visit(&token.replace(".2.", ".3."), at(99)), None);
         assert_eq!(keys.visit("", at(0)), None);
         assert_eq!(keys.visit("....", at(0)), None);
     }
@@ -339,8 +414,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret.key");
-        let token = Keys::open(&path).unwrap().package_token(&"A".into(), &Bearer::Sender);
-        assert!(Keys::open(&path).unwrap().package_bearer(&"A".into(), &token).is_some());
+        let token = token(&Keys::open(&path).unwrap(), &Bearer::Sender, 0);
+        assert!(Keys::open(&path).unwrap().read_package_token(&"A".into(), &token, at(0)).is_some());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::write(&path, b"short").unwrap();
         assert!(Keys::open(&path).is_err());

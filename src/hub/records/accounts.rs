@@ -13,6 +13,8 @@ use crate::keys::tokens::digest;
 
 /// Days that a session holds.
 const SESSION_LIFE: u64 = 7;
+/// The most sessions of a person: those that would end first make room.
+const MOST_SESSIONS: i64 = 100;
 
 /// Who makes a team call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(crate) struct Caller {
     pub role: Role,
     /// The key that makes the call, if one does.
     pub key: Option<KeyId>,
+    /// The person who makes it, if one does.
+    pub account: Option<UserId>,
 }
 
 impl Caller {
@@ -170,6 +174,11 @@ pub(crate) async fn begin_session(
             "INSERT INTO session (hash, account_id, expires_at) VALUES (?1, ?2, ?3)",
             values![hash, account.id.as_str(), after(now, days(SESSION_LIFE))],
         )?;
+        work.run(
+            "DELETE FROM session WHERE account_id = ?1 AND hash NOT IN
+                (SELECT hash FROM session WHERE account_id = ?1 ORDER BY expires_at DESC LIMIT ?2)",
+            values![account.id.as_str(), MOST_SESSIONS],
+        )?;
         let teams = teams_of_in(work, &account.id)?;
         for team in &teams {
             let actor = Actor { team: Some(team.id.clone()), name: account.email.clone(), address };
@@ -178,6 +187,66 @@ pub(crate) async fn begin_session(
         Ok::<_, Error>(teams)
     });
     beginning.await
+}
+
+/// Ends one session of a person.
+pub(crate) async fn end_session(
+    database: &Database,
+    account: Account,
+    token: &str,
+    address: Option<IpAddr>,
+) -> Result<(), Error> {
+    let hash = digest(token);
+    let ending = database.transact(move |work| {
+        work.run("DELETE FROM session WHERE hash = ?1", values![hash])?;
+        note_of(work, &account, address, "session.ended", "")
+    });
+    ending.await
+}
+
+/// Sets the password of a person, who is signed in with `token`: all other sessions end.
+pub(crate) async fn set_own_password(
+    database: &Database,
+    account: Account,
+    (password_hash, token): (String, &str),
+    address: Option<IpAddr>,
+) -> Result<(), Error> {
+    let hash = digest(token);
+    let setting = database.transact(move |work| {
+        let sql = "UPDATE account SET password_hash = ?2 WHERE id = ?1";
+        work.run(sql, values![account.id.as_str(), password_hash])?;
+        let sql = "DELETE FROM session WHERE account_id = ?1 AND hash != ?2";
+        work.run(sql, values![account.id.as_str(), hash])?;
+        note_of(work, &account, address, "user.changed", &format!("{} (own password)", account.email))
+    });
+    setting.await
+}
+
+/// Notes what a person did with their account, for each team that they are in.
+fn note_of(
+    work: &Work<'_>,
+    account: &Account,
+    address: Option<IpAddr>,
+    action: &str,
+    subject: &str,
+) -> Result<(), Error> {
+    for team in teams_of_in(work, &account.id)? {
+        Actor { team: Some(team.id), name: account.email.clone(), address }.note(work, action, subject)?;
+    }
+    Ok(())
+}
+
+/// The person of that id, and what they are in a team; nothing where they are not in it.
+pub(crate) async fn member(
+    database: &Database,
+    team: TeamId,
+    id: UserId,
+) -> Result<Option<(Account, MemberRole)>, Error> {
+    let finding = database.query(move |work| {
+        let role = role_in(work, &team, &id)?;
+        Ok::<_, Error>(account_by_id(work, id.as_str())?.zip(role))
+    });
+    finding.await
 }
 
 /// Ends all sessions of a person.

@@ -33,6 +33,15 @@ pub(crate) enum Error {
         /// Bytes of the file, as its sender says.
         said: u64,
     },
+    /// More is sent of a file than it was announced with.
+    #[error("the file was announced with {announced} bytes, and this part goes beyond them")]
+    BeyondAnnounced {
+        /// Bytes.
+        announced: u64,
+    },
+    /// So much of a file is being sent at the moment that another part must wait.
+    #[error("other parts of the file are being sent that leave no room for this one, try again")]
+    InFlight,
     /// The portal does not take this.
     #[error("{0}")]
     Restricted(String),
@@ -64,7 +73,7 @@ pub(crate) enum Error {
 impl Error {
     /// Whether asking again can be of no use, whatever happens meanwhile.
     pub(crate) fn is_permanent(&self) -> bool {
-        !matches!(self, Self::QuotaExceeded { .. } | Self::Random(_) | Self::Database(_))
+        !matches!(self, Self::QuotaExceeded { .. } | Self::InFlight | Self::Random(_) | Self::Database(_))
     }
 }
 

@@ -9,6 +9,7 @@ use super::ids::new_id;
 use super::packages::{self, Package};
 use super::{Error, OrNotFound, activity, mails};
 use crate::clock::now;
+use crate::keys::tokens::Visit;
 
 /// The most links of a package.
 const MOST_LINKS: u64 = 1000;
@@ -27,10 +28,12 @@ pub(crate) struct Link {
     pub active: bool,
     pub expires_at: Option<Timestamp>,
     pub created_at: Timestamp,
+    /// Counted up to end the visits that were begun.
+    pub epoch: i64,
 }
 
 const COLUMNS: &str =
-    "id, package_id, email, password_hash, access_limit, access_count, active, expires_at, created_at";
+    "id, package_id, email, password_hash, access_limit, access_count, active, expires_at, created_at, epoch";
 
 impl Link {
     /// A link to `package`, with its limit.
@@ -45,6 +48,7 @@ impl Link {
             active: true,
             expires_at: None,
             created_at: now,
+            epoch: 0,
         })
     }
 
@@ -59,6 +63,7 @@ impl Link {
             active: row.get(6)?,
             expires_at: row.get(7)?,
             created_at: row.get(8)?,
+            epoch: row.get(9)?,
         })
     }
 
@@ -183,11 +188,12 @@ pub(crate) async fn list(database: &Database, package: PackageId) -> Result<Vec<
     listing.await
 }
 
-/// Writes back what an owner may change of a link.
+/// Writes back what an owner may change of a link. Visits end with another password, and when it is switched off.
 pub(crate) async fn update(database: &Database, link: Link, by: Authority) -> Result<(Link, Package), Error> {
     let updating = database.transact(move |work| {
         work.run(
-            "UPDATE link SET password_hash = ?2, access_limit = ?3, active = ?4, expires_at = ?5 WHERE id = ?1",
+            "UPDATE link SET password_hash = ?2, access_limit = ?3, active = ?4, expires_at = ?5,
+                epoch = epoch + (password_hash IS NOT ?2 OR (active AND NOT ?4)) WHERE id = ?1",
             values![link.id.as_str(), link.password_hash, link.access_limit, link.active, link.expires_at],
         )?;
         let (changed, package) = find_in(work, &link.id)?.or_not_found("link")?;
@@ -207,20 +213,45 @@ pub(crate) async fn delete(database: &Database, id: LinkId, by: Authority) -> Re
     deleting.await
 }
 
+/// The link and the package of a visit, unless it has ended with the link, or with what has changed of it.
+fn of_visit(work: &Work<'_>, visit: &Visit) -> Result<(Link, Package), Error> {
+    let found = find_in(work, &visit.link)?.filter(|(link, _)| link.epoch == visit.epoch);
+    found.or_not_found("visit")
+}
+
+fn is_counted_in(work: &Work<'_>, visit: &Visit) -> Result<bool, Error> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM link_visit WHERE link_id = ?1 AND visit = ?2)";
+    Ok(work.value(sql, values![visit.link.as_str(), visit.visit])?)
+}
+
+/// Whether a visit was counted against the limit of its link: it may go on though that is used up.
+pub(crate) async fn is_counted(database: &Database, visit: Visit) -> Result<bool, Error> {
+    database.query(move |work| is_counted_in(work, &visit)).await
+}
+
+/// Refuses a visit that has ended: its link is gone, switched off or over, or has another password now. The limit is no matter here:
+/// see [`count_visit`].
+pub(crate) async fn check_visit(database: &Database, visit: Visit) -> Result<(), Error> {
+    let checking = database.query(move |work| {
+        let (link, package) = of_visit(work, &visit)?;
+        Link { access_limit: None, ..link }.check_open(&package, now())
+    });
+    checking.await
+}
+
 /// Counts a visit against the link's limit, once. Refuses a visit that has not been counted when the link does not
 /// open any more; one that has been counted goes on as long as the package is there.
-pub(crate) async fn count_visit(database: &Database, link: LinkId, visit: String) -> Result<(), Error> {
+pub(crate) async fn count_visit(database: &Database, visit: Visit) -> Result<(), Error> {
     let counting = database.transact(move |work| {
         let now = now();
-        let (link, package) = find_in(work, &link)?.or_not_found("link")?;
-        let sql = "SELECT EXISTS (SELECT 1 FROM link_visit WHERE link_id = ?1 AND visit = ?2)";
-        if work.value(sql, values![link.id.as_str(), visit])? {
+        let (link, package) = of_visit(work, &visit)?;
+        if is_counted_in(work, &visit)? {
             return Link { access_limit: None, ..link }.check_open(&package, now);
         }
         link.check_open(&package, now)?;
         work.run(
             "INSERT INTO link_visit (link_id, visit, created_at) VALUES (?1, ?2, ?3)",
-            values![link.id.as_str(), visit, now],
+            values![link.id.as_str(), visit.visit, now],
         )?;
         work.run("UPDATE link SET access_count = access_count + 1 WHERE id = ?1", values![link.id.as_str()])?;
         activity::add(work, &package, ActivityEvent::PackageDownloaded, link.recipient())

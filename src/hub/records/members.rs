@@ -6,7 +6,7 @@ use masv_protocol::{EmailAddress, Member, MemberRole, Role, TeamId, UserId};
 use super::accounts::{self, Account, Caller};
 use super::audit::Actor;
 use super::ids::new_id;
-use super::{Error, OrNotFound, teams};
+use super::{Error, OrNotFound, bounds, teams};
 use crate::clock::now;
 
 /// A person to become part of a team.
@@ -65,6 +65,7 @@ fn find(work: &Work<'_>, team: &TeamId, member: &str) -> Result<(Account, Member
 pub(crate) async fn add(database: &Database, caller: Caller, by: Actor, new: NewMember) -> Result<Member, Error> {
     check_rank(&caller, new.role)?;
     let adding = database.transact(move |work| {
+        bounds::check_team(work, bounds::MEMBERS, &caller.team_id)?;
         let account = account_for(work, &caller.team_id, &new)?;
         put(work, &caller.team_id, &account.id, new.role)?;
         by.note(work, "user.added", &format!("{} ({})", account.email, new.role))?;

@@ -13,6 +13,7 @@ pub(crate) mod accounts;
 pub(crate) mod activity;
 pub(crate) mod api_keys;
 pub(crate) mod audit;
+mod bounds;
 mod error;
 pub(crate) mod files;
 mod ids;

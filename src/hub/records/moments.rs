@@ -17,6 +17,8 @@ pub(crate) enum Moment {
     DoubtedSince,
     /// While the clock is in doubt: the last time that it was seen.
     DoubtedLast,
+    /// Until when package tokens of earlier versions hold.
+    OldTokensEnd,
 }
 
 impl Moment {
@@ -26,6 +28,7 @@ impl Moment {
             Self::Restored => "restored",
             Self::DoubtedSince => "doubted_since",
             Self::DoubtedLast => "doubted_last",
+            Self::OldTokensEnd => "old_tokens_end",
         }
     }
 }

@@ -106,7 +106,7 @@ mod tests {
             kind: masv_protocol::FileKind::File,
             path: String::new(),
             name: "clip.mov".into(),
-            size: 1,
+            size: Some(1),
             last_modified: None,
             in_bucket: true,
         };

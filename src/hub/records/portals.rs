@@ -11,7 +11,7 @@ use super::audit::Actor;
 use super::ids::new_id;
 use super::listing::{Conditions, Listed, Window};
 use super::packages::{addresses, protocol_time};
-use super::{Error, OrNotFound, tags, webhooks};
+use super::{Error, OrNotFound, bounds, tags, webhooks};
 use crate::clock::now;
 
 /// A portal.
@@ -260,6 +260,7 @@ pub(crate) async fn create(
     by: Actor,
 ) -> Result<Portal, Error> {
     let creating = database.transact(move |work| {
+        bounds::check_team(work, bounds::PORTALS, &portal.team_id)?;
         check_subdomain(work, &portal)?;
         let tag_id = tags::resolve(work, &portal.team_id, tag.as_ref())?;
         let portal = Portal { tag_id, ..portal.clone() };

@@ -1,9 +1,9 @@
 //! What an operator wants a hub to have: a team, a key for it, its portals. Doing it again with the same changes nothing.
 
 use masv_db::{Database, Work};
-use masv_protocol::{KeyRole, TeamId};
+use masv_protocol::{KeyRole, KeyState, TeamId};
 
-use super::api_keys;
+use super::api_keys::{self, Settings};
 use super::ids::new_id;
 use super::portals::{self, Portal};
 use super::{Error, teams};
@@ -18,7 +18,9 @@ pub(crate) async fn ensure(
 ) -> Result<TeamId, Error> {
     let ensuring = database.transact(move |work| {
         let team = teams::ensure(work, &team_name)?;
-        api_keys::insert(work, &team, "agent", KeyRole::Admin, &key)?;
+        let settings =
+            Settings { name: "agent".into(), role: KeyRole::Admin, expires_at: None, state: KeyState::Active };
+        api_keys::insert(work, &team, &settings, &key)?;
         for portal in &portals {
             ensure_portal(work, &team, portal)?;
         }

@@ -1,6 +1,6 @@
 //! How much teams have stored, and how much they may.
 //!
-//! What counts is what files have, or were announced with: a file that was let in can be sent to its end. The sums are
+//! What counts is what files have, or were announced with: a file that was let in can be sent to its end, and to no more. The sums are
 //! kept by the database's triggers.
 
 use masv_db::{Database, Work, values};
@@ -27,6 +27,18 @@ fn limits(work: &Work<'_>, package: &PackageId) -> Result<(u64, u64), Error> {
 pub(super) fn check(work: &Work<'_>, package: &PackageId) -> Result<(), Error> {
     let (quota, used) = limits(work, package)?;
     if used > quota { Err(Error::QuotaExceeded { quota, wanted: used }) } else { Ok(()) }
+}
+
+/// How many bytes more the team of a package may have.
+pub(super) fn left(work: &Work<'_>, package: &PackageId) -> Result<u64, Error> {
+    let (quota, used) = limits(work, package)?;
+    Ok(quota.saturating_sub(used))
+}
+
+/// The refusal of so many bytes more.
+pub(super) fn exceeded(work: &Work<'_>, package: &PackageId, more: u64) -> Result<Error, Error> {
+    let (quota, used) = limits(work, package)?;
+    Ok(Error::QuotaExceeded { quota, wanted: used.saturating_add(more) })
 }
 
 /// Refuses `stored` bytes of a file that was announced with less, when the difference goes beyond the quota.

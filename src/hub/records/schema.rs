@@ -10,4 +10,6 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/hub/0006_received.sql"),
     include_str!("../../../migrations/hub/0007_portal_fields.sql"),
     include_str!("../../../migrations/hub/0008_trash_and_jobs.sql"),
+    include_str!("../../../migrations/hub/0009_credentials.sql"),
+    include_str!("../../../migrations/hub/0010_stored.sql"),
 ];

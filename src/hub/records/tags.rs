@@ -5,7 +5,7 @@ use masv_protocol::{Tag, TagChoice, TagId, TeamId, Time};
 
 use super::audit::Actor;
 use super::ids::{new_id, time_of};
-use super::{Error, OrNotFound};
+use super::{Error, OrNotFound, bounds};
 use crate::clock::now;
 
 fn read(row: &Row<'_>) -> Result<Tag, DbError> {
@@ -24,6 +24,7 @@ fn ensure(work: &Work<'_>, team: &TeamId, name: &str) -> Result<TagId, Error> {
     if let Some(id) = work.one(known, values![team.as_str(), name], |row| row.text(0))? {
         return Ok(id);
     }
+    bounds::check_team(work, bounds::TAGS, team)?;
     let id: TagId = new_id(now())?;
     work.run("INSERT INTO tag (id, team_id, name) VALUES (?1, ?2, ?3)", values![id.as_str(), team.as_str(), name])?;
     Ok(id)

@@ -34,6 +34,7 @@ pub(crate) fn package(id: &str) -> Package {
         team_id: "T".into(),
         portal_id: None,
         received: false,
+        epoch: 0,
         state: PackageState::New,
         name: String::new(),
         description: String::new(),

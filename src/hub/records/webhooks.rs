@@ -13,7 +13,7 @@ use super::audit::Actor;
 use super::ids::new_id;
 use super::outbox::{self, Outbox};
 use super::packages::Package;
-use super::{Error, OrNotFound};
+use super::{Error, OrNotFound, bounds};
 use crate::clock::now;
 
 /// A webhook.
@@ -177,6 +177,7 @@ pub(crate) async fn get(database: &Database, team: TeamId, id: WebhookId) -> Res
 /// Stores a new webhook.
 pub(crate) async fn create(database: &Database, hook: Webhook, by: Actor) -> Result<Webhook, Error> {
     let creating = database.transact(move |work| {
+        bounds::check_team(work, bounds::WEBHOOKS, &hook.team_id)?;
         put(work, &hook)?;
         by.note(work, "webhook.added", &hook.audit_name())?;
         Ok::<_, Error>(hook.clone())

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use super::disk::Arriving;
 use super::{Disk, SMALL_PART};
@@ -19,8 +20,10 @@ use masv_digest::{Md5, SharedMd5};
 const BATCH: usize = 1 << 20;
 /// Bytes of a part that may wait to be hashed together with those of others.
 const HASH_WINDOW: usize = 2 * BATCH;
-/// How long a sender may send nothing.
+/// How long a sender may take for [`LEAST_SENT`].
 const STALL_LIMIT: Duration = Duration::from_secs(60);
+/// Bytes that arrive in that time, unless the part ends before: some 270 bytes a second.
+const LEAST_SENT: u64 = 16 << 10;
 /// How much of a refused body is read, so that its sender gets to see the refusal.
 const DRAIN_BYTES: u64 = 256 << 20;
 /// How long a refused body is read.
@@ -31,7 +34,7 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 pub(crate) enum ReceiveError {
     #[error("the body was cut short")]
     Cut,
-    #[error("nothing arrived for a minute")]
+    #[error("less than {LEAST_SENT} bytes arrived in a minute")]
     Stalled,
     #[error("the part is larger than {0} bytes")]
     TooLarge(u64),
@@ -75,7 +78,7 @@ pub(crate) async fn receive<E: Send + 'static>(
         drain(body);
         return Err(ReceiveError::TooLarge(expected.largest));
     }
-    let mut frames = Frames { body, largest: expected.largest, size: 0 };
+    let mut frames = Frames::new(body, expected.largest, STALL_LIMIT);
     let (first, ended) = frames.batch(usize::try_from(SMALL_PART).unwrap_or(BATCH) + 1).await?;
     if ended && frames.size <= SMALL_PART {
         let content = first.concat();
@@ -122,14 +125,22 @@ struct Frames<S> {
     body: S,
     largest: u64,
     size: u64,
+    /// How long so many bytes may take.
+    stall: Duration,
+    /// How much of the part is to be there by when.
+    due: (u64, Instant),
 }
 
 impl<S: Stream<Item = Result<Bytes, E>> + Unpin, E> Frames<S> {
+    fn new(body: S, largest: u64, stall: Duration) -> Self {
+        Self { body, largest, size: 0, stall, due: (LEAST_SENT, Instant::now() + stall) }
+    }
+
     /// The next frames, of `enough` bytes or the rest, and whether that was the rest.
     async fn batch(&mut self, enough: usize) -> Result<(Vec<Bytes>, bool), ReceiveError> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while bytes < enough {
-            let frame = tokio::time::timeout(STALL_LIMIT, self.body.next()).await.map_err(|_| ReceiveError::Stalled)?;
+            let frame = timeout_at(self.due.1, self.body.next()).await.map_err(|_| ReceiveError::Stalled)?;
             let Some(frame) = frame else { return Ok((batch, true)) };
             let data = frame.map_err(|_| ReceiveError::Cut)?;
             bytes += data.len();
@@ -138,7 +149,12 @@ impl<S: Stream<Item = Result<Bytes, E>> + Unpin, E> Frames<S> {
                 return Err(ReceiveError::TooLarge(self.largest));
             }
             batch.push(data);
+            if self.size >= self.due.0 {
+                self.due = (self.size.saturating_add(LEAST_SENT), Instant::now() + self.stall);
+            }
         }
+        // What is written now is not waited for in the sender's time.
+        self.due.1 = Instant::now() + self.stall;
         Ok((batch, false))
     }
 }
@@ -232,6 +248,22 @@ mod tests {
         assert_eq!(std::fs::read(disk.path(&part, place)).unwrap(), vec![7; 3_000_000]);
         let empty = receive(&disk, &part, &ANY, body(Vec::new())).await.unwrap();
         assert_eq!(empty.kept, Kept::Here(Vec::new()));
+    }
+
+    /// A part could come at one byte a minute, and hold its connection for as long.
+    #[tokio::test]
+    async fn a_part_that_comes_too_slowly_is_given_up() {
+        let every = |bytes: usize| {
+            Box::pin(stream::unfold(0, move |sent| async move {
+                tokio::time::sleep(Duration::from_millis(40)).await;
+                (sent < 10).then(|| (Ok::<_, io::Error>(Bytes::from(vec![1; bytes])), sent + 1))
+            }))
+        };
+        let stall = Duration::from_millis(300);
+        let slow = Frames::new(every(1), 1 << 20, stall).batch(1 << 20).await;
+        assert!(matches!(slow, Err(ReceiveError::Stalled)));
+        let steady = Frames::new(every(16 << 10), 1 << 20, stall).batch(1 << 20).await;
+        assert!(steady.is_ok_and(|(_, ended)| ended), "it took longer, but comes");
     }
 
     #[tokio::test]

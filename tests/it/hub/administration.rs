@@ -208,7 +208,7 @@ async fn portals_packages_and_links_are_looked_after_with_the_hub_running_and_no
     assert_eq!(done(folder, &["package", "set", &id, "--expires", "never"], "")["unlimited_storage"], true);
     done(folder, &["link", "rm", &link_id], "");
     assert_eq!(done(folder, &["link", "ls", &id], ""), json!([]));
-    assert_eq!(code(folder, &["link", "show", &link_id]).0, 5);
+    assert_eq!(code(folder, &["link", "show", &link_id]).0, 4);
     assert_eq!(code(folder, &["link", "set", &link_id]).0, 2);
     done(folder, &["package", "rm", &id, "--yes"], "");
     assert_eq!(code(folder, &["package", "show", &id]).0, 4);

@@ -113,7 +113,7 @@ over_both! {
 
     async fn a_part_sent_anew_replaces_the_first_and_unlisted_ones_are_dropped(hub); {
         let package = hub.new_package(json!({ "name": "Parts" })).await;
-        let file = package.announce("", "a", 200_000).await;
+        let file = package.announce("", "a", 300_000).await;
         let addresses = package.addresses(&file, 0, 2).await;
         package.put(&addresses[0], &[1; 100_000]).await;
         let one = package.put(&addresses[0], &[2; 200_000]).await;
@@ -290,15 +290,15 @@ over_both! {
             fields.map(|field| usage[field].as_u64().unwrap())
         };
         assert_eq!(usage(["used", "stored", "quota"]).await, [200_000, 200_000, 300_000]);
-        // More than was announced: taken as far as there is room.
-        let file = package.announce("", "c", 1).await;
+        // More than was announced: not taken, at the latest when the file is closed.
+        let file = package.announce("", "c", 90_000).await;
         let addresses = package.addresses(&file, 0, 2).await;
-        let answer = hub.request(Method::PUT, &addresses[0]).body(vec![2; 150_000]).send().await.unwrap();
+        let answer = hub.request(Method::PUT, &addresses[0]).body(vec![2; 90_001]).send().await.unwrap();
         if answer.status() == 200 {
             let tag = answer.headers()["etag"].to_str().unwrap().to_owned();
-            assert_eq!(package.finalize_file(&file, 150_000, &[tag]).await.status(), 507, "at the latest when it is closed");
+            assert_eq!(package.finalize_file(&file, 90_001, &[tag]).await.status(), 400, "at the latest when it is closed");
         } else {
-            assert_eq!(answer.status(), 507);
+            assert_eq!(answer.status(), 400);
         }
         let tag = package.put(&addresses[0], &[2; 90_000]).await;
         assert_eq!(package.finalize_file(&file, 90_000, &[tag]).await.status(), 200);

@@ -75,7 +75,7 @@ async fn only_a_trusted_proxy_says_who_is_calling() {
 
 #[tokio::test]
 async fn only_a_trusted_proxy_says_by_which_address_the_hub_is_reached() {
-    for (trusted, base) in [(true, "https://files.example.com"), (false, "http://127.0.0.1")] {
+    for (trusted, base) in [(true, "https://files.example.com/"), (false, "http://files.example.com/")] {
         let hub = TestHub::start_with(|config| {
             if trusted {
                 config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
@@ -84,7 +84,9 @@ async fn only_a_trusted_proxy_says_by_which_address_the_hub_is_reached() {
         .await;
         let package = hub.sent_package(json!({ "name": "x" }), b"x").await;
         let asked = package.request(Method::POST, "/links").header("X-Forwarded-Proto", "https");
-        let link = good(asked.header("X-Forwarded-Host", "files.example.com").header("X-Masv-Scheme", "gopher")).await;
+        let asked = asked.header("Host", "files.example.com").header("X-Masv-Scheme", "gopher");
+        // A proxy passes on what a caller wrote there.
+        let link = good(asked.header("X-Forwarded-Host", "evil.example.com")).await;
         assert!(text(&link, "url").starts_with(base), "{link}");
     }
 }
@@ -143,8 +145,10 @@ fn raw(hub: &TestHub, bytes: &[u8]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_heads_and_times_have_limits() {
     let hub = TestHub::start_with(|config| config.head_limit = Duration::from_millis(500)).await;
-    let large = format!("{{\"name\":\"{}\"}}", "x".repeat(9 << 20));
-    refused(hub.team_request(Method::POST, &format!("/v1/teams/{}/packages", hub.team)).body(large), 413).await;
+    for (path, bytes) in [("packages", 600 << 10), ("tags", 65 << 10), ("members", 9 << 20)] {
+        let large = format!("{{\"name\":\"{}\"}}", "x".repeat(bytes));
+        refused(hub.team_request(Method::POST, &format!("/v1/teams/{}/{path}", hub.team)).body(large), 413).await;
+    }
     let many: String = (0..200).map(|number| format!("x-{number}: y\r\n")).collect();
     let answer = raw(&hub, format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{many}\r\n").as_bytes());
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
@@ -170,6 +174,34 @@ async fn connections_beyond_the_limit_wait_for_one_to_end() {
     assert!(!asked.is_finished(), "it waits");
     idle.shutdown(std::net::Shutdown::Both).unwrap();
     assert_eq!(asked.await.unwrap().unwrap().status(), 200);
+}
+
+/// Heads of one address that did not come to an end took all connections for a minute, again and again.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_with_heads_that_do_not_end_leaves_room_for_others() {
+    use tokio::io::AsyncWriteExt;
+
+    let hub = TestHub::start_with(|config| {
+        config.max_connections = 20;
+        config.max_connections_per_address = 10;
+    })
+    .await;
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut stream = socket.connect(hub.base.trim_start_matches("http://").parse().unwrap()).await.unwrap();
+        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n").await;
+        held.push(stream);
+    }
+    let begun = Instant::now();
+    for _ in 0..5 {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        assert_eq!(client.get(format!("{}/healthz", hub.base)).send().await.unwrap().status(), 200);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    drop(held);
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ async fn a_file_whose_parts_are_not_as_listed_is_not_closed() {
 async fn parts_beyond_those_listed_are_dropped_and_a_part_can_be_sent_anew() {
     let hub = TestHub::start().await;
     let package = hub.new_package(json!({ "name": "Parts" })).await;
-    let file = package.announce("", "a", 200_000).await;
+    let file = package.announce("", "a", 300_000).await;
     let addresses = package.addresses(&file, 0, 2).await;
     package.put(&addresses[0], &vec![1; 100_000]).await;
     let one = package.put(&addresses[0], &vec![2; 200_000]).await;

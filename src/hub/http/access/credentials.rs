@@ -10,7 +10,7 @@ use super::{ClientAddress, Gate, Refusal, header_text};
 use crate::Hub;
 use crate::clock::now;
 use crate::records::accounts::{self, Account, Caller};
-use crate::records::api_keys;
+use crate::records::api_keys::{self, NoCaller};
 
 /// Who is calling.
 pub(crate) enum Who {
@@ -27,11 +27,20 @@ pub(super) fn are_given(parts: &Parts) -> bool {
     [API_KEY_HEADER, USER_TOKEN_HEADER].iter().any(|name| header_text(&parts.headers, name).is_some())
 }
 
+/// The refusal of a key that is no right.
+pub(super) fn no_right(none: NoCaller) -> Refusal {
+    Refusal::unauthorized(match none {
+        NoCaller::Unknown => "the API key is not known",
+        NoCaller::Expired => "the API key has expired",
+        NoCaller::Inactive => "the API key is not active",
+    })
+}
+
 /// Who is calling, whatever the team.
 pub(super) async fn who(hub: &Hub, parts: &Parts) -> Result<Who, Refusal> {
     if let Some(key) = header_text(&parts.headers, API_KEY_HEADER) {
         let caller = api_keys::caller_of_key(hub.database(), key).await?;
-        return caller.map(Who::Key).ok_or_else(|| Refusal::unauthorized("the API key is not known"));
+        return caller.map(Who::Key).map_err(no_right);
     }
     let Some(session) = header_text(&parts.headers, USER_TOKEN_HEADER) else {
         return Err(Refusal::unauthorized("an API key or a session is needed"));
@@ -55,6 +64,27 @@ impl FromRequestParts<Gate> for SignedIn {
     async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Refusal> {
         let hub = gate.0.clone();
         Ok(Self { who: who(&hub, parts).await?, hub })
+    }
+}
+
+/// Only a person may call, about themselves, with a session.
+pub(crate) struct Session {
+    pub hub: Hub,
+    pub account: Account,
+    pub token: String,
+    pub address: Option<IpAddr>,
+}
+
+impl FromRequestParts<Gate> for Session {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Refusal> {
+        let hub = gate.0.clone();
+        let Who::Person(account) = who(&hub, parts).await? else {
+            return Err(Refusal::forbidden("only a person who is signed in may do this"));
+        };
+        let token = header_text(&parts.headers, USER_TOKEN_HEADER).unwrap_or_default().to_owned();
+        Ok(Self { hub, account, token, address: ClientAddress::of(parts) })
     }
 }
 

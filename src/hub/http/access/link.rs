@@ -2,14 +2,26 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use masv_protocol::LinkId;
+use masv_protocol::{ErrorKind, LinkId, PACKAGE_TOKEN_HEADER};
 
-use super::package::owned;
-use super::{Gate, Refusal, id};
+use super::credentials::{are_given, who};
+use super::package::{owned, token_needed, wrong_token};
+use super::{Gate, Refusal, header_text, id};
 use crate::Hub;
 use crate::records::audit::Authority;
 use crate::records::links::{self, Link};
 use crate::records::packages::Package;
+
+/// How a link is answered that is not there: as one of somebody else.
+async fn nothing(hub: &Hub, parts: &Parts) -> Refusal {
+    if header_text(&parts.headers, PACKAGE_TOKEN_HEADER).is_some() {
+        return wrong_token();
+    }
+    if !are_given(parts) {
+        return token_needed();
+    }
+    who(hub, parts).await.err().unwrap_or_else(|| Refusal::not_found("link"))
+}
 
 /// Only who may give the package of the route's link to others may call.
 pub(crate) struct LinkOwner {
@@ -25,9 +37,11 @@ impl FromRequestParts<Gate> for LinkOwner {
     async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Refusal> {
         let hub = gate.0.clone();
         let found = links::find(hub.database(), id::<LinkId>(parts).await?).await?;
-        // Who has no right to a link must not learn that it is there.
-        let (link, package) = found.ok_or_else(|| Refusal::unauthorized("the package token is wrong"))?;
-        let (package, authority) = owned(&hub, parts, package.id).await?;
-        Ok(Self { hub, link, package, authority })
+        let Some((link, package)) = found else { return Err(nothing(&hub, parts).await) };
+        match owned(&hub, parts, package.id).await {
+            Ok((package, authority)) => Ok(Self { hub, link, package, authority }),
+            Err(refusal) if refusal.kind == ErrorKind::NotFound => Err(Refusal::not_found("link")),
+            Err(refusal) => Err(refusal),
+        }
     }
 }

@@ -23,14 +23,16 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use masv_protocol::{FileId, KeyId, LinkId, PackageId, PortalId, TagId, TeamId, WebhookId};
 
-pub(crate) use credentials::{Operator, SignedIn, Who};
+pub(crate) use credentials::{Operator, Session, SignedIn, Who};
 pub(crate) use link::LinkOwner;
 pub(crate) use named::{TagAdmin, WebhookAdmin};
 pub(crate) use package::{PackageOwner, PackageReader, PackageWriter};
-pub(crate) use portal::{PortalAdmin, PortalMember};
-pub(crate) use team::{InTeam, TeamAdmin, TeamMember, TeamOperator};
+pub(crate) use portal::{OpenPortal, PortalAdmin, PortalMember};
+pub(crate) use team::{InTeam, KeyAdmin, TeamAdmin, TeamMember, TeamOperator};
 
+use super::bodies::Bodies;
 use super::refusal::Refusal;
+use super::requests::Running;
 use crate::Hub;
 use crate::context::Context;
 use crate::network::Network;
@@ -51,6 +53,16 @@ impl Gate {
     /// Whether people reach the hub by TLS.
     pub(super) fn is_https(&self) -> bool {
         self.0.context.is_https()
+    }
+
+    /// The bodies that are in memory.
+    pub(super) fn bodies(&self) -> &Bodies {
+        &self.0.server.bodies
+    }
+
+    /// Begins a request of `address`, unless too many of it are being answered.
+    pub(super) fn begin(&self, address: IpAddr) -> Option<Running> {
+        self.0.server.requests.begin(address, self.0.context.config.max_connections_per_address)
     }
 
     /// The proxies whose word is taken.

@@ -4,33 +4,55 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use masv_protocol::{ErrorKind, PACKAGE_TOKEN_HEADER, PackageId, Role};
 
-use super::credentials::are_given;
+use super::credentials::{are_given, no_right, who};
 use super::team::caller_in;
 use super::{ClientAddress, Gate, Refusal, header_text, id};
 use crate::Hub;
 use crate::clock::now;
-use crate::keys::tokens::{Bearer, Visit};
-use crate::records::accounts::Caller;
-use crate::records::api_keys;
+use crate::keys::tokens::{Bearer, PackageToken, Visit};
+use crate::records::accounts::{self, Caller};
+use crate::records::api_keys::{self, NoCaller};
 use crate::records::audit::Authority;
+use crate::records::links;
+use crate::records::moments::{self, Moment};
 use crate::records::packages::{self, Package};
 
-/// The team that the bearer of a token of the package belongs to; none for the sender. A token that was given to a key ends with
-/// that.
-async fn team_of_bearer(hub: &Hub, package: &PackageId, bearer: Bearer) -> Result<Option<Caller>, Refusal> {
-    match bearer {
+/// The team by whose right a token of the package was given out; none for a stranger's. Refuses one that has ended.
+async fn team_of_token(hub: &Hub, package: &PackageId, token: PackageToken) -> Result<Option<Caller>, Refusal> {
+    let ended = || Refusal::unauthorized("the package token has ended");
+    let found = packages::get(hub.database(), package.clone()).await?;
+    let holds = match token.epoch {
+        Some(epoch) => epoch == found.epoch,
+        None => {
+            let until = moments::get(hub.database(), Moment::OldTokensEnd).await?;
+            found.epoch == 0 && until.is_some_and(|until| now() < until)
+        }
+    };
+    if !holds {
+        return Err(ended());
+    }
+    match token.bearer {
         Bearer::Sender => Ok(None),
-        Bearer::Member => {
-            let found = packages::get(hub.database(), package.clone()).await?;
+        Bearer::Member(None) => {
             let name = format!("member, for {}", found.sender);
-            Ok(Some(Caller { team_id: found.team_id, email: String::new(), name, role: Role::Sender, key: None }))
+            let (team_id, email, role) = (found.team_id, String::new(), Role::Sender);
+            Ok(Some(Caller { team_id, email, name, role, key: None, account: None }))
         }
-        Bearer::Key(key) => {
-            let caller = api_keys::caller_of_id(hub.database(), key).await?;
-            caller
-                .map(Some)
-                .ok_or_else(|| Refusal::unauthorized("the API key that the package token was given to was removed"))
+        Bearer::Member(Some(person)) => {
+            let member = accounts::member(hub.database(), found.team_id.clone(), person).await?;
+            let (account, role) = member.ok_or_else(ended)?;
+            let (name, role) = (account.email.clone(), role.into());
+            let (email, account) = (account.email, Some(account.id));
+            Ok(Some(Caller { team_id: found.team_id, email, name, role, key: None, account }))
         }
+        Bearer::Key(key) => match api_keys::caller_of_id(hub.database(), key).await? {
+            Ok(caller) if caller.team_id == found.team_id => Ok(Some(caller)),
+            Ok(_) => Err(ended()),
+            Err(NoCaller::Unknown) => {
+                Err(Refusal::unauthorized("the API key that the package token was given to was removed"))
+            }
+            Err(none) => Err(no_right(none)),
+        },
     }
 }
 
@@ -38,9 +60,8 @@ async fn team_of_bearer(hub: &Hub, package: &PackageId, bearer: Bearer) -> Resul
 async fn authority(hub: &Hub, parts: &Parts, package: &PackageId) -> Result<Authority, Refusal> {
     let team = match header_text(&parts.headers, PACKAGE_TOKEN_HEADER) {
         Some(token) => {
-            let bearer = hub.context.keys.package_bearer(package, token);
-            let bearer = bearer.ok_or_else(|| Refusal::unauthorized("the package token is wrong"))?;
-            team_of_bearer(hub, package, bearer).await?
+            let token = hub.context.keys.read_package_token(package, token, now()).ok_or_else(wrong_token)?;
+            team_of_token(hub, package, token).await?
         }
         None => Some(of_its_team(hub, parts, package).await?),
     };
@@ -50,13 +71,23 @@ async fn authority(hub: &Hub, parts: &Parts, package: &PackageId) -> Result<Auth
 /// The caller, as somebody of the package's team. Who is not learns nothing of the package.
 async fn of_its_team(hub: &Hub, parts: &Parts, package: &PackageId) -> Result<Caller, Refusal> {
     if !are_given(parts) {
-        return Err(Refusal::unauthorized("a package token is needed"));
+        return Err(token_needed());
     }
+    // Who calls comes first: without a right, a package that is there is answered as one that is not.
+    who(hub, parts).await?;
     let found = packages::get(hub.database(), package.clone()).await?;
     match caller_in(hub, parts, found.team_id).await {
         Err(refusal) if refusal.kind == ErrorKind::Forbidden => Err(Refusal::not_found("package")),
         other => other,
     }
+}
+
+pub(super) fn wrong_token() -> Refusal {
+    Refusal::unauthorized("the package token is wrong")
+}
+
+pub(super) fn token_needed() -> Refusal {
+    Refusal::unauthorized("a package token is needed")
 }
 
 /// The package, for who may give it to others.
@@ -115,11 +146,13 @@ impl FromRequestParts<Gate> for PackageReader {
     async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Refusal> {
         let (hub, package) = (gate.0.clone(), id::<PackageId>(parts).await?);
         let visit = match header_text(&parts.headers, PACKAGE_TOKEN_HEADER) {
-            Some(token) => match hub.context.keys.package_bearer(&package, token) {
-                Some(bearer) => team_of_bearer(&hub, &package, bearer).await.map(|_| None)?,
+            Some(token) => match hub.context.keys.read_package_token(&package, token, now()) {
+                Some(token) => team_of_token(&hub, &package, token).await.map(|_| None)?,
                 None => {
                     let visit = hub.context.keys.visit(token, now()).filter(|visit| visit.package == package);
-                    Some(visit.ok_or_else(|| Refusal::unauthorized("the package token is wrong or too old"))?)
+                    let visit = visit.ok_or_else(|| Refusal::unauthorized("the package token is wrong or too old"))?;
+                    links::check_visit(hub.database(), visit.clone()).await?;
+                    Some(visit)
                 }
             },
             None => of_its_team(&hub, parts, &package).await.map(|_| None)?,

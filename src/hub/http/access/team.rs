@@ -4,12 +4,14 @@ use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use masv_protocol::{Role, TeamId};
+use masv_protocol::{ErrorKind, KeyId, Role, TeamId};
 
 use super::credentials::{Who, who};
 use super::{ClientAddress, Gate, Refusal, id};
 use crate::Hub;
+use crate::keys::tokens::Bearer;
 use crate::records::accounts::{self, Caller};
+use crate::records::api_keys;
 use crate::records::audit::Actor;
 use crate::records::teams;
 
@@ -31,6 +33,14 @@ impl InTeam {
         self.caller.at(self.address)
     }
 
+    /// To whom the caller's token of a package is given.
+    pub(crate) fn bearer(&self) -> Bearer {
+        match &self.caller.key {
+            Some(key) => Bearer::Key(key.clone()),
+            None => Bearer::Member(self.caller.account.clone()),
+        }
+    }
+
     async fn of_route(parts: &mut Parts, gate: &Gate) -> Result<Self, Refusal> {
         let team: TeamId = id(parts).await?;
         let caller = caller_in(&gate.0, parts, team).await?;
@@ -46,12 +56,12 @@ pub(super) async fn caller_in(hub: &Hub, parts: &Parts, team: TeamId) -> Result<
                 return Err(Refusal::not_found("team"));
             }
             let name = Role::Operator.to_string();
-            Ok(Caller { team_id: team, email: String::new(), name, role: Role::Operator, key: None })
+            Ok(Caller { team_id: team, email: String::new(), name, role: Role::Operator, key: None, account: None })
         }
         Who::Key(caller) if caller.team_id == team => Ok(caller),
         Who::Key(_) => Err(Refusal::forbidden("the API key belongs to another team")),
         Who::Person(account) => {
-            let role = accounts::find_role(hub.database(), team.clone(), account.id).await?;
+            let role = accounts::find_role(hub.database(), team.clone(), account.id.clone()).await?;
             let role = role.ok_or_else(|| Refusal::forbidden("you are not a member of this team"))?;
             Ok(Caller {
                 team_id: team,
@@ -59,6 +69,7 @@ pub(super) async fn caller_in(hub: &Hub, parts: &Parts, team: TeamId) -> Result<
                 email: account.email,
                 role: role.into(),
                 key: None,
+                account: Some(account.id),
             })
         }
     }
@@ -93,6 +104,30 @@ impl FromRequestParts<Gate> for TeamAdmin {
         let team = InTeam::of_route(parts, gate).await?;
         check_admin(&team.caller)?;
         Ok(Self(team))
+    }
+}
+
+/// Only who may change how the team of the route's key works may call.
+pub(crate) struct KeyAdmin {
+    pub team: InTeam,
+    pub key: KeyId,
+}
+
+impl FromRequestParts<Gate> for KeyAdmin {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Refusal> {
+        // Who calls comes first, and a key of another team is answered as one that is not there.
+        who(&gate.0, parts).await?;
+        let key: KeyId = id(parts).await?;
+        let missing = || Refusal::not_found("key");
+        let team = api_keys::team_of(gate.0.database(), key.clone()).await?.ok_or_else(missing)?;
+        let caller = caller_in(&gate.0, parts, team).await;
+        let caller =
+            caller.map_err(|refusal| if refusal.kind == ErrorKind::Forbidden { missing() } else { refusal })?;
+        check_admin(&caller)?;
+        let team = InTeam { hub: gate.0.clone(), caller, address: ClientAddress::of(parts) };
+        Ok(Self { team, key })
     }
 }
 

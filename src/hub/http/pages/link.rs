@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::Query;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
@@ -13,20 +13,26 @@ use serde::Deserialize;
 use super::{SEARCHED_POLICY, page, refused, refused_with, tree};
 use crate::clock::now;
 use crate::http::access::{ClientAddress, Id, Public};
+use crate::http::bodies::Sender;
 use crate::http::refusal::Refusal;
 use crate::http::routes::links as protocol;
 use crate::http::{archive, ranges};
+use crate::keys::tokens::Visit;
 use crate::records::links::Link;
 use crate::records::packages::Package;
 use crate::records::{files, is_id, links};
 use crate::{Hub, format};
 
+/// What the visit of a link is kept under in a browser.
+const COOKIE: &str = "masv_visit";
 /// The largest form, bytes.
 const LARGEST_FORM: usize = 16 << 10;
 /// So many files are seen at once; more can be searched.
 const UNSEARCHED: usize = 20;
 /// More files are not listed one by one.
-const MOST_LISTED: usize = 20_000;
+const MOST_LISTED: u32 = 20_000;
+/// A page with more files is large.
+const MANY_FILES: u64 = 1_000;
 
 #[derive(Deserialize)]
 pub(super) struct Token {
@@ -49,6 +55,11 @@ pub(super) async fn show(
     if !is_id(link.as_str()) {
         return refused(Refusal::not_found("route"), &headers);
     }
+    match visited_before(&hub, &link, given.secret.expose(), &headers).await {
+        Ok(None) => {}
+        Ok(Some(page)) => return page,
+        Err(refusal) => return refused(refusal, &headers),
+    }
     let visitor = Visitor { address: None, password: None };
     answer(&hub, link, given.secret.expose(), visitor, &headers).await
 }
@@ -64,8 +75,14 @@ pub(super) async fn unlock(
     if !is_id(link.as_str()) {
         return refused(Refusal::not_found("route"), &headers);
     }
-    let Ok(form) = to_bytes(body, LARGEST_FORM).await else {
-        return refused(Refusal::invalid("the form is too long"), &headers);
+    // Without the secret nothing is read.
+    if let Err(refusal) = protocol::find(&hub, link.clone(), given.secret.expose()).await {
+        return refused(refusal, &headers);
+    }
+    let reading = hub.server.bodies.read(Sender::Stranger(address), &headers, body, LARGEST_FORM).await;
+    let (form, _held) = match reading {
+        Ok(read) => read,
+        Err(refusal) => return refused(refusal, &headers),
     };
     let password = url::form_urlencoded::parse(&form)
         .find(|(name, _)| name == "password")
@@ -100,7 +117,12 @@ async fn opened(hub: &Hub, link: LinkId, secret: &str, visitor: Visitor) -> Resu
     let (link, package) = protocol::find(hub, link, secret).await?;
     let asked = visitor.password.is_some();
     match protocol::check_password(hub, &link, &package, visitor.address, visitor.password).await {
-        Ok(()) => show_files(hub, &link, &package).await,
+        Ok(()) => {
+            let visit = protocol::visit(hub, &link, &package)?;
+            let mut page = show_files(hub, &link, &package, &visit).await?;
+            page.headers_mut().insert(header::SET_COOKIE, cookie(hub, &visit)?);
+            Ok(page)
+        }
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
             // What the package is called, and who sent it, is behind its password, too.
             let values = context! { title => "A password is needed", wrong => asked, small => true };
@@ -110,12 +132,53 @@ async fn opened(hub: &Hub, link: LinkId, secret: &str, visitor: Visitor) -> Resu
     }
 }
 
-async fn show_files(hub: &Hub, link: &Link, package: &Package) -> Result<Response, Refusal> {
-    let mut rows = files::list(hub.database(), package.id.clone(), true).await?;
+/// What a browser keeps of a visit, until it is over: with it, the page that is loaded again is the same visit.
+fn cookie(hub: &Hub, visit: &Visit) -> Result<HeaderValue, Refusal> {
+    let (token, link) = (hub.context.keys.visit_token(visit), &visit.link);
+    let life = hub.context.config.visit_life.as_secs();
+    let secure = if hub.context.is_https() { "; Secure" } else { "" };
+    let text = format!("{COOKIE}={token}; Path=/{link}; Max-Age={life}; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::from_str(&text).map_err(|error| Refusal::internal(&error))
+}
+
+/// The visit that a browser has kept of this link, if it still holds.
+fn kept_visit(hub: &Hub, link: &LinkId, headers: &HeaderMap) -> Option<Visit> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let (_, token) = pairs.find(|(name, _)| *name == COOKIE)?;
+    hub.context.keys.visit(token, now()).filter(|visit| visit.link == *link)
+}
+
+/// The page for a browser that was here before: neither is the password asked for again, nor does another download count. Nothing for
+/// one that was not, or whose visit has ended.
+async fn visited_before(
+    hub: &Hub,
+    link: &LinkId,
+    secret: &str,
+    headers: &HeaderMap,
+) -> Result<Option<Response>, Refusal> {
+    let Some(visit) = kept_visit(hub, link, headers) else { return Ok(None) };
+    if !hub.context.keys.is_link_secret(link, secret)
+        || links::check_visit(hub.database(), visit.clone()).await.is_err()
+    {
+        return Ok(None);
+    }
+    let Some((link, package)) = links::find(hub.database(), link.clone()).await? else { return Ok(None) };
+    // One that downloaded nothing yet has no claim on a download that is not there any more.
+    if link.check_open(&package, now()).is_err() && !links::is_counted(hub.database(), visit.clone()).await? {
+        return Ok(None);
+    }
+    show_files(hub, &link, &package, &visit).await.map(Some)
+}
+
+async fn show_files(hub: &Hub, link: &Link, package: &Package, visit: &Visit) -> Result<Response, Refusal> {
+    // A page of many files takes some memory: a few at a time.
+    let is_large = package.file_count > MANY_FILES;
+    let _turn = if is_large { hub.server.large_pages.acquire().await.ok() } else { None };
+    let (mut rows, _) = files::page(hub.database(), package.id.clone(), true, None, MOST_LISTED).await?;
     rows.retain(|row| row.kind == FileKind::File);
-    let not_listed = rows.len().saturating_sub(MOST_LISTED);
-    rows.truncate(MOST_LISTED);
-    let token = hub.context.keys.visit_token(&protocol::visit(hub, link, package)?);
+    let not_listed = package.file_count.saturating_sub(rows.len() as u64);
+    let token = hub.context.keys.visit_token(visit);
     let only = match rows.as_slice() {
         [one] if not_listed == 0 && !one.lost => Some(one.id.as_str().to_owned()),
         _ => None,
@@ -179,8 +242,10 @@ async fn visited(hub: &Hub, link: &LinkId, token: &str, method: &Method) -> Resu
     let visit = hub.context.keys.visit(token, now()).filter(|visit| visit.link == *link);
     let visit = visit.ok_or_else(|| Refusal::new(ErrorKind::Expired, "this page is too old, open the link again"))?;
     let package = visit.package.clone();
-    if *method != Method::HEAD {
-        links::count_visit(hub.database(), visit.link, visit.visit).await?;
+    if *method == Method::HEAD {
+        links::check_visit(hub.database(), visit).await?;
+    } else {
+        links::count_visit(hub.database(), visit).await?;
     }
     Ok(package)
 }

@@ -1,8 +1,11 @@
 //! Files of a package: announcing, addresses for parts, closing, listing, reading.
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::Query;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use jiff::Timestamp;
 use masv_protocol::{
     AnnouncedFile, Blueprint, CreatedFile, File, FileAddress, FileId, FileKind, FinalizeFile, Limits, MultipartId,
@@ -12,8 +15,9 @@ use masv_protocol::{
 use crate::Hub;
 use crate::clock::{after, now};
 use crate::http::access::{Base, Id, PackageReader, PackageWriter};
+use crate::http::bodies::Sender;
 use crate::http::bucket_files;
-use crate::http::json_body::JsonBody;
+use crate::http::json_body::{JsonBody, PARTS_BODY};
 use crate::http::presence;
 use crate::http::ranges::{self, attachment};
 use crate::http::refusal::Refusal;
@@ -24,13 +28,17 @@ use crate::records::links;
 
 /// The longest name of a file or a folder, bytes.
 const LONGEST_NAME: usize = 255;
+/// How many files of a list are in memory at a time.
+const LISTED_AT_ONCE: u32 = 100;
+/// Bytes of an address of a part, as an estimate.
+const ADDRESS_BYTES: usize = 400;
 /// The longest path, bytes.
 const LONGEST_PATH: usize = 4096;
 
 pub(super) async fn create(
     PackageWriter { hub, package, .. }: PackageWriter,
     Base(base): Base,
-    JsonBody(given): JsonBody<NewFile>,
+    JsonBody(given, ..): JsonBody<NewFile>,
 ) -> Result<(StatusCode, Json<AnnouncedFile>), Refusal> {
     let path = plain_path(&given.path.unwrap_or_default());
     check_name(&given.name)?;
@@ -45,7 +53,7 @@ pub(super) async fn create(
         kind: given.kind.unwrap_or(FileKind::File),
         path,
         name: given.name,
-        size: given.size.unwrap_or_default(),
+        size: if given.kind == Some(FileKind::Directory) { Some(0) } else { given.size },
         last_modified: given.last_modified.and_then(Time::timestamp),
         in_bucket: hub.context.storage.bucket.is_some(),
     };
@@ -60,7 +68,7 @@ pub(super) async fn create(
         kind: Some(new.kind.into()),
         name: new.name,
         path: new.path,
-        size: new.size,
+        size: new.size.unwrap_or_default(),
         package_id: Some(package),
     };
     let answer = AnnouncedFile::new(file, Blueprint::new("POST", address), limits(&hub));
@@ -100,17 +108,20 @@ fn check_name(name: &str) -> Result<(), Refusal> {
 }
 
 pub(super) async fn part_addresses(
-    PackageWriter { hub, package, .. }: PackageWriter,
+    PackageWriter { hub, package, authority }: PackageWriter,
     Id(file): Id<FileId>,
     Query(window): Query<PartWindow>,
     Base(base): Base,
-    JsonBody(given): JsonBody<PartAddresses>,
+    JsonBody(given, ..): JsonBody<PartAddresses>,
 ) -> Result<Json<Vec<Blueprint>>, Refusal> {
     let (start, count) = (window.start.unwrap_or(0), window.count.unwrap_or(1));
     let most = hub.context.config.limits.max_chunk_count;
     if count == 0 || start.checked_add(count).is_none_or(|end| end > most) {
         return Err(Refusal::invalid(format!("a file has 1 to {most} parts")));
     }
+    // Ten thousand addresses take as much memory as a large body.
+    let mut held = hub.server.bodies.hold(Sender::Known(authority.address));
+    held.grow(usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(ADDRESS_BYTES))?;
     let found = files::get(hub.database(), package.clone(), file.clone()).await?;
     if found.finalized {
         return Err(Refusal::conflict("the file is finalized"));
@@ -132,7 +143,7 @@ pub(super) async fn part_addresses(
 pub(super) async fn finalize(
     PackageWriter { hub, package, .. }: PackageWriter,
     Id(file): Id<FileId>,
-    JsonBody(given): JsonBody<FinalizeFile>,
+    JsonBody(given, ..): JsonBody<FinalizeFile, PARTS_BODY>,
 ) -> Result<Json<File>, Refusal> {
     if given.chunk_extras.len() > hub.context.config.limits.max_chunk_count as usize {
         return Err(Refusal::invalid("the file has too many parts"));
@@ -161,9 +172,36 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(super) async fn list(PackageReader { hub, package, visit }: PackageReader) -> Result<Json<Vec<File>>, Refusal> {
-    let rows = files::list(hub.database(), package, visit.is_some()).await?;
-    Ok(Json(rows.iter().map(FileRow::message).collect()))
+/// All files, written a page at a time: a list of a hundred thousand is never in memory as a whole.
+pub(super) async fn list(PackageReader { hub, package, visit }: PackageReader) -> Result<Response, Refusal> {
+    let finalized_only = visit.is_some();
+    let first = files::page(hub.database(), package.clone(), finalized_only, None, LISTED_AT_ONCE).await?;
+    let pages = stream::try_unfold(Some((first, true)), move |page| {
+        let (hub, package) = (hub.clone(), package.clone());
+        async move {
+            let Some(((rows, behind), is_first)) = page else { return Ok::<_, std::io::Error>(None) };
+            let text = written(&rows, is_first, behind.is_none())?;
+            let Some(behind) = behind else { return Ok(Some((text, None))) };
+            let next = files::page(hub.database(), package, finalized_only, Some(behind), LISTED_AT_ONCE).await;
+            Ok(Some((text, Some((next.map_err(std::io::Error::other)?, false)))))
+        }
+    });
+    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(pages)).into_response())
+}
+
+/// A page of a list as a stretch of the JSON text of the whole.
+fn written(rows: &[FileRow], is_first: bool, is_last: bool) -> std::io::Result<Vec<u8>> {
+    let mut text = if is_first { vec![b'['] } else { Vec::new() };
+    for (index, row) in rows.iter().enumerate() {
+        if index > 0 || !is_first {
+            text.push(b',');
+        }
+        serde_json::to_writer(&mut text, &row.message())?;
+    }
+    if is_last {
+        text.push(b']');
+    }
+    Ok(text)
 }
 
 pub(super) async fn download(
@@ -181,7 +219,7 @@ pub(super) async fn download(
         ranges::check_whole(&hub, &package, &row).await?;
     }
     if let Some(visit) = visit {
-        links::count_visit(hub.database(), visit.link, visit.visit).await?;
+        links::count_visit(hub.database(), visit).await?;
     }
     let url = if row.in_bucket {
         let life = hub.context.config.address_life;

@@ -47,7 +47,7 @@ async fn put(hub: &Hub, mut portal: Portal, form: Form, by: Actor) -> Result<For
 
 pub(super) async fn create(
     PortalAdmin { hub, portal, by }: PortalAdmin,
-    JsonBody(form): JsonBody<Form>,
+    JsonBody(form, ..): JsonBody<Form>,
 ) -> Result<(StatusCode, Json<Form>), Refusal> {
     if !portal.fields.is_empty() {
         return Err(Refusal::conflict("the portal has a form already: change it with PUT"));
@@ -57,7 +57,7 @@ pub(super) async fn create(
 
 pub(super) async fn update(
     PortalAdmin { hub, portal, by }: PortalAdmin,
-    JsonBody(form): JsonBody<Form>,
+    JsonBody(form, ..): JsonBody<Form>,
 ) -> Result<Json<Form>, Refusal> {
     Ok(Json(put(&hub, portal, form, by).await?))
 }

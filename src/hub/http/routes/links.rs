@@ -60,7 +60,7 @@ fn message(hub: &Hub, link: &Link, package: &Package, base: &str) -> protocol::L
 pub(super) async fn create(
     PackageOwner { hub, package, authority }: PackageOwner,
     PublicBase(base): PublicBase,
-    JsonBody(given): JsonBody<LinkSettings>,
+    JsonBody(given, ..): JsonBody<LinkSettings>,
 ) -> Result<(StatusCode, Json<protocol::Link>), Refusal> {
     let mut link = Link::new(&package, given.email.clone(), now())?;
     apply(&given, &mut link).await?;
@@ -85,7 +85,7 @@ pub(super) async fn show(owner: LinkOwner, PublicBase(base): PublicBase) -> Json
 pub(super) async fn update(
     LinkOwner { hub, mut link, authority, .. }: LinkOwner,
     PublicBase(base): PublicBase,
-    JsonBody(given): JsonBody<LinkSettings>,
+    JsonBody(given, ..): JsonBody<LinkSettings>,
 ) -> Result<Json<protocol::Link>, Refusal> {
     if given.email.as_ref().is_some_and(|given| link.email.as_ref().is_none_or(|known| !known.is_same_mailbox(given))) {
         return Err(Refusal::invalid("email: whom a link was made for cannot be changed; make another link"));
@@ -171,5 +171,6 @@ pub(crate) fn visit(hub: &Hub, link: &Link, package: &Package) -> Result<Visit, 
         link: link.id.clone(),
         visit: new_id(now)?,
         expires: after(now, hub.context.config.visit_life),
+        epoch: link.epoch,
     })
 }

@@ -27,7 +27,7 @@ async fn password_hash(given: Option<Secret>) -> Result<Option<String>, Refusal>
 /// Makes a person part of a team. Who has an account here, for another team, keeps its password.
 pub(super) async fn add(
     TeamAdmin(team): TeamAdmin,
-    JsonBody(given): JsonBody<NewMember>,
+    JsonBody(given, ..): JsonBody<NewMember>,
 ) -> Result<(StatusCode, Json<Member>), Refusal> {
     let new = members::NewMember {
         email: given.email.ok_or_else(|| Refusal::invalid("email is missing"))?,
@@ -43,7 +43,7 @@ pub(super) async fn add(
 pub(super) async fn change(
     TeamAdmin(team): TeamAdmin,
     Path((_, member)): Path<(String, String)>,
-    JsonBody(given): JsonBody<ChangeMember>,
+    JsonBody(given, ..): JsonBody<ChangeMember>,
 ) -> Result<Json<Member>, Refusal> {
     let password_hash = password_hash(given.password).await?;
     let change = Change { name: given.name, password_hash, role: given.role };

@@ -28,7 +28,7 @@ use masv_protocol::ErrorKind;
 
 use super::access::Gate;
 use super::refusal::Refusal;
-use super::{forwarded, headers, pages};
+use super::{forwarded, headers, pages, requests};
 use crate::Hub;
 
 /// The most records of a list that is answered whole.
@@ -38,7 +38,7 @@ const MOST_LISTED: u32 = 10_000;
 pub(crate) fn router(hub: Hub) -> Router {
     let gate = Gate::new(hub);
     let api = Router::new()
-        .route("/v1/auth", post(session::sign_in))
+        .route("/v1/auth", post(session::sign_in).put(session::change_password).delete(session::sign_out))
         .route("/v1/system/packages/spec", get(system::spec))
         .route("/v1/teams/{team}/packages", get(team::all_sent).post(packages::create))
         .route("/v1/packages/{package}", put(packages::change).delete(packages::remove))
@@ -49,6 +49,7 @@ pub(crate) fn router(hub: Hub) -> Router {
         .route("/v1/packages/{package}/files/{file}/download", get(files::download))
         .route("/v1/packages/{package}/expiry", put(packages::set_expiry))
         .route("/v1/packages/{package}/metadata", get(packages::metadata).put(packages::set_metadata))
+        .route("/v1/packages/{package}/tokens", delete(packages::end_tokens))
         .route("/v1/packages/{package}/transfer", get(packages::transfers).post(packages::transfer))
         .route("/v1/packages/{package}/links", get(links::list).post(links::create))
         .route("/v1/packages/{package}/links/{link}", put(links::update).delete(links::remove))
@@ -71,7 +72,8 @@ pub(crate) fn router(hub: Hub) -> Router {
         .route("/v1/teams/{team}/members", get(members::list).post(members::add))
         .route("/v1/teams/{team}/members/{member}", put(members::change).delete(members::remove))
         .route("/v1/teams/{team}/api_keys", get(teams::keys).post(teams::create_key))
-        .route("/v1/teams/{team}/api_keys/{key}", delete(teams::remove_key))
+        .route("/v1/teams/{team}/api_keys/{key}", put(teams::change_key).delete(teams::remove_key))
+        .route("/v1/api_keys/{key}", put(teams::change_key_by_id).delete(teams::remove_key_by_id))
         .route("/v1/teams/{team}/audit", get(teams::audit_log))
         .route("/v1/teams/{team}/custom_webhooks", get(webhooks::list).post(webhooks::create))
         .route("/v1/teams/{team}/custom_webhooks/{hook}", put(webhooks::update).delete(webhooks::remove))
@@ -86,6 +88,7 @@ pub(crate) fn router(hub: Hub) -> Router {
     api.merge(pages::router())
         .fallback(pages::unknown)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(gate.clone(), requests::bound))
         .layer(cors())
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(gate.clone(), headers::guard))
@@ -97,8 +100,8 @@ async fn wrong_method() -> Refusal {
     Refusal::new(ErrorKind::MethodNotAllowed, "this route does not know that method")
 }
 
-/// Pages of any origin may call the protocol: what a call may do depends on its tokens alone, never on cookies. The
-/// hub's own pages are closed to them: the addresses hold secrets.
+/// Pages of any origin may call the protocol: what a call may do depends on its tokens alone, never on cookies (the page of a link has
+/// one, for its visit; no call reads it). The hub's own pages are closed to them: the addresses hold secrets.
 fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(|_, request| {

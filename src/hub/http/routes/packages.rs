@@ -1,17 +1,21 @@
 //! Making, closing and removing packages.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::StatusCode;
 use masv_protocol::{
-    ChangePackage, EmailAddress, Empty, FilledIn, Package, PackageExpiry, PackageMetadata, PackageWithToken, Secret,
-    SetMetadata, TagChoice, TeamId, Time,
+    ChangePackage, EmailAddress, Empty, FilledIn, Package, PackageExpiry, PackageId, PackageMetadata, PackageState,
+    PackageWithToken, Secret, SetMetadata, TagChoice, TeamId, Time,
 };
 use serde_json::{Map, Value};
 
 use crate::Hub;
-use crate::http::access::{PackageWriter, TeamMember};
+use crate::clock::{after, days, now};
+use crate::http::access::{PackageOwner, PackageWriter, TeamMember};
 use crate::http::fields::NO_CONNECTIONS;
-use crate::http::json_body::JsonBody;
+use crate::http::json_body::{JsonBody, PACKAGE_BODY};
+use crate::http::rates;
 use crate::http::refusal::Refusal;
 use crate::jobs::removal;
 use crate::keys::passwords;
@@ -21,8 +25,14 @@ use crate::records::{portal_form, portals};
 
 /// The longest name, bytes.
 const LONGEST_NAME: usize = 1024;
+/// The most that may be kept with a package beside its message, bytes.
+const LARGEST_METADATA: usize = 64 << 10;
 /// The longest message, bytes.
 const LONGEST_DESCRIPTION: usize = 64 << 10;
+/// Days that a token of a package holds which was given to a key or a person of the team.
+const TOKEN_DAYS: u64 = 90;
+/// Days that it holds which was given to somebody who sends to a portal.
+const STRANGERS_TOKEN_DAYS: u64 = 30;
 /// The most recipients.
 pub(super) const MOST_RECIPIENTS: usize = 200;
 
@@ -55,6 +65,14 @@ fn sender(given: &str) -> Result<String, Refusal> {
         return Err(Refusal::invalid(format!("sender has more than {LONGEST_NAME} bytes")));
     }
     Ok(sender)
+}
+
+/// Refuses what would make the lists of the team large.
+fn check_metadata(given: &Value) -> Result<(), Refusal> {
+    if given.to_string().len() > LARGEST_METADATA {
+        return Err(Refusal::invalid(format!("custom_metadata is longer than {LARGEST_METADATA} bytes")));
+    }
+    Ok(())
 }
 
 /// How often a link may be used; none where 0 is given, or that it does not count.
@@ -98,17 +116,28 @@ pub(super) fn distinct(given: Vec<EmailAddress>) -> Result<Vec<EmailAddress>, Re
     Ok(recipients)
 }
 
+/// A token of a package in this epoch.
+pub(super) fn token(hub: &Hub, (package, epoch): (&PackageId, i64), bearer: &Bearer) -> Secret {
+    let life = if *bearer == Bearer::Sender { STRANGERS_TOKEN_DAYS } else { TOKEN_DAYS };
+    // To the end of a day: one token a day for each who asks, however often.
+    let end = after(now(), days(life));
+    let of_day = days(1).as_secs() - end.as_second().unsigned_abs() % days(1).as_secs();
+    let end = after(end, Duration::from_secs(of_day));
+    hub.context.keys.package_token(package, bearer, epoch, end).into()
+}
+
 /// A new package as its sender is answered: with the token that every further call needs.
 pub(super) fn created(hub: &Hub, package: &packages::Package, bearer: &Bearer) -> (StatusCode, Json<PackageWithToken>) {
-    let access_token = hub.context.keys.package_token(&package.id, bearer).into();
+    let access_token = token(hub, (&package.id, package.epoch), bearer);
     (StatusCode::CREATED, Json(PackageWithToken { package: package.message(), access_token }))
 }
 
 pub(super) async fn create(
     TeamMember(team): TeamMember,
-    JsonBody(given): JsonBody<masv_protocol::NewPackage>,
+    JsonBody(given, ..): JsonBody<masv_protocol::NewPackage, PACKAGE_BODY>,
 ) -> Result<(StatusCode, Json<PackageWithToken>), Refusal> {
     let days = given.custom_expiry_days;
+    check_metadata(&given.custom_metadata)?;
     let new = NewPackage {
         sender: sender(&given.sender.unwrap_or_else(|| team.caller.sender()))?,
         recipients: distinct(given.recipients)?,
@@ -122,10 +151,18 @@ pub(super) async fn create(
     };
     let package = packages::create(team.hub.database(), new).await?;
     team.hub.context.wake_outbox();
-    Ok(created(&team.hub, &package, &team.caller.key.map_or(Bearer::Sender, Bearer::Key)))
+    Ok(created(&team.hub, &package, &team.bearer()))
 }
 
-pub(super) async fn finalize(PackageWriter { hub, package, .. }: PackageWriter) -> Result<Json<Package>, Refusal> {
+pub(super) async fn finalize(
+    PackageWriter { hub, package, authority }: PackageWriter,
+) -> Result<Json<Package>, Refusal> {
+    if authority.team.is_none() {
+        let found = packages::get(hub.database(), package.clone()).await?;
+        if let (PackageState::New, Some(portal)) = (found.state, &found.portal_id) {
+            rates::check(&hub, "finalized", portal, authority.address)?;
+        }
+    }
     let package = packages::finalize(hub.database(), package, hub.context.config.default_expiry_days).await?;
     hub.context.wake_outbox();
     tracing::info!(package = %package.id, files = package.file_count, bytes = package.size, "package finalized");
@@ -141,7 +178,7 @@ pub(super) async fn remove(PackageWriter { hub, package, authority }: PackageWri
 
 pub(super) async fn set_expiry(
     PackageWriter { hub, package, authority }: PackageWriter,
-    JsonBody(given): JsonBody<PackageExpiry>,
+    JsonBody(given, ..): JsonBody<PackageExpiry>,
 ) -> Result<Json<Package>, Refusal> {
     let expiry = given.expiry.and_then(Time::timestamp);
     let expires_at = match (given.unlimited_storage.unwrap_or_default(), expiry) {
@@ -157,7 +194,7 @@ pub(super) async fn set_expiry(
 /// Changes a package; what is not said stays as it was.
 pub(super) async fn change(
     PackageWriter { hub, package, authority }: PackageWriter,
-    JsonBody(given): JsonBody<ChangePackage>,
+    JsonBody(given, ..): JsonBody<ChangePackage, PACKAGE_BODY>,
 ) -> Result<Json<Package>, Refusal> {
     let password_hash = match &given.password {
         Some(password) => Some(passwords::hash_given(Some(password.expose())).await?),
@@ -171,6 +208,7 @@ pub(super) async fn change(
         (_, Some(expiry)) => Some(Some(expiry)),
         (_, None) => None,
     };
+    check_metadata(&given.custom_metadata)?;
     let change = Change {
         name: given.name.as_deref().map(title).transpose()?,
         description: given.description.map(message).transpose()?,
@@ -212,7 +250,7 @@ async fn told(hub: &Hub, package: packages::Package) -> Result<PackageMetadata, 
 /// Replaces what the sender filled in.
 pub(super) async fn set_metadata(
     PackageWriter { hub, package, authority }: PackageWriter,
-    JsonBody(given): JsonBody<SetMetadata>,
+    JsonBody(given, ..): JsonBody<SetMetadata, PACKAGE_BODY>,
 ) -> Result<Json<PackageMetadata>, Refusal> {
     let metadata = match (given.custom_metadata, given.fields) {
         (Value::Null, Some(fields)) => {
@@ -225,6 +263,7 @@ pub(super) async fn set_metadata(
         (metadata, None) => metadata,
         (_, Some(_)) => return Err(Refusal::invalid("custom_metadata and fields exclude each other")),
     };
+    check_metadata(&metadata)?;
     let change = Change { metadata: Some(metadata), ..Change::default() };
     let package = packages::change(hub.database(), package, change, authority).await?;
     Ok(Json(told(&hub, package).await?))
@@ -233,6 +272,12 @@ pub(super) async fn set_metadata(
 /// Deliveries to other clouds are none of the hub's.
 pub(super) async fn transfer(_: PackageWriter) -> Refusal {
     Refusal::invalid(format!("a package cannot be transferred: {NO_CONNECTIONS}"))
+}
+
+/// Ends all tokens of a package that were given out, the caller's too.
+pub(super) async fn end_tokens(PackageOwner { hub, package, authority }: PackageOwner) -> Result<StatusCode, Refusal> {
+    packages::end_tokens(hub.database(), package, authority).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Deliveries of a package to other clouds: there are none.

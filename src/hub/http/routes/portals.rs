@@ -4,16 +4,18 @@ use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use masv_protocol::{
-    self as protocol, ErrorKind, NewPortalPackage, PackageWithToken, Page, PortalId, PortalSettings, PublicPortal,
-    Secret, Time,
+    self as protocol, ErrorKind, NewPortalPackage, PackageWithToken, Page, PortalSettings, PublicPortal, Secret, Time,
 };
 
 use super::packages::{created, distinct, named};
 use super::{MOST_LISTED, brand};
 use crate::clock::now;
-use crate::http::access::{ClientAddress, Id, PortalAdmin, PortalMember, Public, PublicBase, TeamAdmin, TeamMember};
-use crate::http::json_body::JsonBody;
+use crate::http::access::{
+    ClientAddress, OpenPortal, PortalAdmin, PortalMember, Public, PublicBase, TeamAdmin, TeamMember,
+};
+use crate::http::json_body::{JsonBody, StrangersBody};
 use crate::http::query::{self, ListQuery, page};
+use crate::http::rates;
 use crate::http::refusal::Refusal;
 use crate::keys::passwords;
 use crate::keys::tokens::Bearer;
@@ -24,6 +26,8 @@ use crate::records::portals::{self, Filter, Portal};
 
 /// What `custom_expiry_days` can be.
 const CUSTOM_DAYS: std::ops::RangeInclusive<i64> = -1..=65_535;
+/// The most that a stranger may have kept with a package beside its message, bytes.
+const LARGEST_METADATA: usize = 16 << 10;
 
 /// A portal as its senders see it.
 pub(super) async fn find(Public(hub): Public, Path(subdomain): Path<String>) -> Result<Json<PublicPortal>, Refusal> {
@@ -33,15 +37,10 @@ pub(super) async fn find(Public(hub): Public, Path(subdomain): Path<String>) -> 
 }
 
 pub(super) async fn create_package(
-    Public(hub): Public,
-    Id(portal): Id<PortalId>,
+    OpenPortal { hub, portal }: OpenPortal,
     ClientAddress(address): ClientAddress,
-    JsonBody(given): JsonBody<NewPortalPackage>,
+    StrangersBody(given, ..): StrangersBody<NewPortalPackage>,
 ) -> Result<(StatusCode, Json<PackageWithToken>), Refusal> {
-    let portal = portals::get(hub.database(), portal).await?;
-    if !portal.is_open(now()) {
-        return Err(Refusal::forbidden("the portal is closed"));
-    }
     if let Some(stored) = portal.access_code_hash.clone() {
         let Some(code) = given.code().map(|code| code.expose().to_owned()) else {
             return Err(Refusal::new(ErrorKind::AccessCodeRequired, "the portal asks for a code"));
@@ -53,6 +52,8 @@ pub(super) async fn create_package(
     }
     let sender = given.sender.ok_or_else(|| Refusal::invalid("sender must be a mail address"))?;
     portal_form::check_answers(&portal.fields, &given.custom_metadata)?;
+    check_metadata(&given.custom_metadata)?;
+    rates::check(&hub, "begun", &portal.id, address)?;
     // Who may receive, how long and behind which password is the portal's to say, not the sender's.
     let new = NewPackage {
         portal_id: Some(portal.id.clone()),
@@ -70,6 +71,14 @@ pub(super) async fn create_package(
     let package = packages::create(hub.database(), new).await?;
     hub.context.wake_outbox();
     Ok(created(&hub, &package, &Bearer::Sender))
+}
+
+/// Refuses what would make the lists of the team large.
+fn check_metadata(given: &serde_json::Value) -> Result<(), Refusal> {
+    if given.to_string().len() > LARGEST_METADATA {
+        return Err(Refusal::invalid(format!("custom_metadata is longer than {LARGEST_METADATA} bytes")));
+    }
+    Ok(())
 }
 
 /// The hash that a secret has from now on: `wanted` says whether there is to be one.
@@ -178,7 +187,7 @@ pub(super) async fn all(
 pub(super) async fn create(
     TeamAdmin(team): TeamAdmin,
     PublicBase(base): PublicBase,
-    JsonBody(mut given): JsonBody<PortalSettings>,
+    JsonBody(mut given, ..): JsonBody<PortalSettings>,
 ) -> Result<(StatusCode, Json<protocol::Portal>), Refusal> {
     let tag = chosen_tag(&mut given);
     let mut portal = Portal::new(team.id())?;
@@ -197,7 +206,7 @@ pub(super) async fn show(
 pub(super) async fn update(
     PortalAdmin { hub, mut portal, by }: PortalAdmin,
     PublicBase(base): PublicBase,
-    JsonBody(mut given): JsonBody<PortalSettings>,
+    JsonBody(mut given, ..): JsonBody<PortalSettings>,
 ) -> Result<Json<protocol::Portal>, Refusal> {
     let tag = chosen_tag(&mut given);
     apply(given, &mut portal).await?;

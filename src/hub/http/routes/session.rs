@@ -1,13 +1,14 @@
-//! Signing in as a person.
+//! Signing in and out as a person, and the own password.
 
 use axum::Json;
-use masv_protocol::{Credentials, SignedIn};
+use axum::http::StatusCode;
+use masv_protocol::{ChangePassword, Credentials, SignedIn};
 
 use super::about_team;
-use crate::http::access::{ClientAddress, Public};
-use crate::http::json_body::JsonBody;
+use crate::http::access::{ClientAddress, Public, Session};
+use crate::http::json_body::{JsonBody, StrangersBody};
 use crate::http::refusal::Refusal;
-use crate::keys::tokens;
+use crate::keys::{passwords, tokens};
 use crate::records::accounts;
 
 /// No account has a longer address, bytes: it is not looked up, compared or counted.
@@ -16,7 +17,7 @@ const LONGEST_ADDRESS: usize = 254;
 pub(super) async fn sign_in(
     Public(hub): Public,
     ClientAddress(address): ClientAddress,
-    JsonBody(given): JsonBody<Credentials>,
+    StrangersBody(given, ..): StrangersBody<Credentials>,
 ) -> Result<Json<SignedIn>, Refusal> {
     let wrong = || Refusal::unauthorized("the address or the password is wrong");
     let email = given.email.trim();
@@ -36,4 +37,24 @@ pub(super) async fn sign_in(
     let teams = accounts::begin_session(hub.database(), account, &token, address).await?;
     let user = about_team::person(user, &teams);
     Ok(Json(SignedIn { token: token.into(), user, teams: about_team::all_with_limits(&hub, teams) }))
+}
+
+/// Ends the session that the call is made with.
+pub(super) async fn sign_out(Session { hub, account, token, address }: Session) -> Result<StatusCode, Refusal> {
+    accounts::end_session(hub.database(), account, &token, address).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Sets a new password for who knows the old one; all other sessions end.
+pub(super) async fn change_password(
+    Session { hub, account, token, address }: Session,
+    JsonBody(given, ..): JsonBody<ChangePassword>,
+) -> Result<StatusCode, Refusal> {
+    let (what, password) = (format!("account {}", account.email), given.password.into_exposed());
+    if !hub.server.limiter.guess(&what, address, password, account.password_hash.clone()).await? {
+        return Err(Refusal::unauthorized("the password is wrong"));
+    }
+    let new = passwords::hash_of_person(given.new_password.expose()).await?;
+    accounts::set_own_password(hub.database(), account, (new, &token), address).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

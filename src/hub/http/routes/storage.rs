@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::Hub;
 use crate::clock::now;
 use crate::http::access::{Id, Public};
+use crate::http::arriving::OnItsWay;
 use crate::http::free_space;
 use crate::http::ranges;
 use crate::http::refusal::Refusal;
@@ -20,6 +21,9 @@ use crate::keys::tokens::Action;
 use crate::records::{self, files};
 use crate::storage::{Expected, ReceiveError, SMALL_PART, drain, receive};
 use crate::stored::{Kept, Leftovers, PartName};
+
+/// The code for an address that this hub did not make.
+const FORGED: &str = "SignatureDoesNotMatch";
 
 /// What an address says.
 #[derive(Deserialize)]
@@ -64,6 +68,9 @@ impl From<Refusal> for StorageRefusal {
 
 impl From<records::Error> for StorageRefusal {
     fn from(error: records::Error) -> Self {
+        if matches!(error, records::Error::BeyondAnnounced { .. }) {
+            return Self::new(StatusCode::BAD_REQUEST, "EntityTooLarge", error.to_string());
+        }
         Refusal::from(error).into()
     }
 }
@@ -108,7 +115,7 @@ fn check(hub: &Hub, of: (&PackageId, &FileId), action: Action<'_>, address: &Add
     let expires = Timestamp::from_second(address.expires).unwrap_or(Timestamp::MIN);
     if !hub.context.keys.is_address(of, action, expires, &address.signature) {
         let message = "The request signature we calculated does not match the signature you provided.";
-        return Err(StorageRefusal::new(StatusCode::FORBIDDEN, "SignatureDoesNotMatch", message));
+        return Err(StorageRefusal::new(StatusCode::FORBIDDEN, FORGED, message));
     }
     if expires <= now() {
         return Err(StorageRefusal::new(StatusCode::FORBIDDEN, "AccessDenied", "Request has expired"));
@@ -153,12 +160,13 @@ pub(super) async fn store_part(
     };
     let (number, upload) = (address.part(), MultipartId::new(address.upload_id.as_str()));
     if let Err(refusal) = check(&hub, (&package, &file), Action::Part(number, &upload), &address) {
-        return refuse(refusal, body);
+        // Of whoever has no address of ours, nothing is read.
+        return if refusal.code == FORGED { refusal.into_response() } else { refuse(refusal, body) };
     }
     let part = PartName { package, file, number };
     match expected(&hub, &part, &headers).await {
         Err(refusal) => refuse(refusal, body),
-        Ok(expected) => match receive_part(&hub, &part, &expected, body).await {
+        Ok((expected, _on_its_way)) => match receive_part(&hub, &part, &expected, body).await {
             Ok(response) => response,
             Err(refusal) => {
                 tracing::warn!(
@@ -176,7 +184,11 @@ pub(super) async fn store_part(
 }
 
 /// What is known of a part before it arrives; refuses what could not be kept, before it is sent.
-async fn expected(hub: &Hub, part: &PartName, headers: &HeaderMap) -> Result<Expected, StorageRefusal> {
+async fn expected(
+    hub: &Hub,
+    part: &PartName,
+    headers: &HeaderMap,
+) -> Result<(Expected, Option<OnItsWay>), StorageRefusal> {
     let length = auth_length(headers);
     let md5 = match headers.get("content-md5") {
         None => None,
@@ -184,12 +196,17 @@ async fn expected(hub: &Hub, part: &PartName, headers: &HeaderMap) -> Result<Exp
             StorageRefusal::new(StatusCode::BAD_REQUEST, "InvalidDigest", "Content-MD5 is not the MD5 of anything")
         })?),
     };
-    if length.is_none_or(|length| length > SMALL_PART) {
-        let bytes = length.unwrap_or_default();
-        files::check_room(hub.database(), part.clone(), bytes).await?;
-        free_space::check(&hub.context, bytes).await?;
+    let mut largest = hub.context.config.limits.max_chunk_size;
+    // A small one is in memory until it is stored, and refused then.
+    if length.is_some_and(|length| length <= SMALL_PART) {
+        return Ok((Expected { largest, length, md5 }, None));
     }
-    Ok(Expected { largest: hub.context.config.limits.max_chunk_size, length, md5 })
+    let bytes = length.unwrap_or_default();
+    let begun = hub.server.arriving.begin(&part.file, part.number, bytes);
+    let (on_its_way, others) = begun.ok_or(records::Error::InFlight)?;
+    largest = largest.min(files::room(hub.database(), part.clone(), length, others).await?);
+    free_space::check(&hub.context, bytes).await?;
+    Ok((Expected { largest, length, md5 }, Some(on_its_way)))
 }
 
 fn auth_length(headers: &HeaderMap) -> Option<u64> {

@@ -6,12 +6,12 @@ use axum::http::StatusCode;
 use masv_protocol::{Activity, Empty, NewTag, Package, PackageId, PackageState, PackageWithToken, Page, Tag};
 
 use super::MOST_LISTED;
+use super::packages::token;
 use crate::http::access::{Id, InTeam, TagAdmin, TeamMember};
 use crate::http::fields::{NO_CONNECTIONS, NO_TEAMSPACES};
 use crate::http::json_body::JsonBody;
 use crate::http::query::{self, ListQuery, page};
 use crate::http::refusal::Refusal;
-use crate::keys::tokens::Bearer;
 use crate::records::packages::{self, Filter, Which};
 use crate::records::{activity, tags};
 
@@ -67,13 +67,19 @@ pub(super) async fn all_sent(
         return Ok(Json(Vec::new()));
     }
     let all = packages::all(team.hub.database(), team.id(), states, MOST_LISTED.into()).await?;
-    Ok(Json(all.into_iter().map(|package| with_token(&team, package)).collect()))
+    let epochs = packages::epochs(team.hub.database(), team.id()).await?;
+    let epoch = |package: &Package| epochs.get(package.id.as_str()).copied().unwrap_or_default();
+    Ok(Json(
+        all.into_iter()
+            .map(|package| (epoch(&package), package))
+            .map(|(epoch, package)| with_token(&team, package, epoch))
+            .collect(),
+    ))
 }
 
 /// A package with the right to it that the caller has.
-fn with_token(team: &InTeam, package: Package) -> PackageWithToken {
-    let bearer = team.caller.key.clone().map_or(Bearer::Member, Bearer::Key);
-    let access_token = team.hub.context.keys.package_token(&package.id, &bearer).into();
+fn with_token(team: &InTeam, package: Package, epoch: i64) -> PackageWithToken {
+    let access_token = token(&team.hub, (&package.id, epoch), &team.bearer());
     PackageWithToken { package, access_token }
 }
 
@@ -81,8 +87,8 @@ pub(super) async fn package(
     TeamMember(team): TeamMember,
     Id(package): Id<PackageId>,
 ) -> Result<Json<PackageWithToken>, Refusal> {
-    let package = packages::of_team(team.hub.database(), team.id(), package).await?;
-    Ok(Json(with_token(&team, package)))
+    let (package, epoch) = packages::of_team(team.hub.database(), team.id(), package).await?;
+    Ok(Json(with_token(&team, package, epoch)))
 }
 
 pub(super) async fn tags(TeamMember(team): TeamMember) -> Result<Json<Vec<Tag>>, Refusal> {
@@ -91,7 +97,7 @@ pub(super) async fn tags(TeamMember(team): TeamMember) -> Result<Json<Vec<Tag>>,
 
 pub(super) async fn create_tag(
     TeamMember(team): TeamMember,
-    JsonBody(given): JsonBody<NewTag>,
+    JsonBody(given, ..): JsonBody<NewTag>,
 ) -> Result<(StatusCode, Json<Tag>), Refusal> {
     let name = given.name.unwrap_or_default().trim().to_owned();
     if name.is_empty() || name.len() > 255 {

@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::http::StatusCode;
 use masv_protocol::{
-    AuditEntry, CreatedKey, Key, KeyId, KeyRole, NewKey, NewTeam, Page, Role, SetQuota, Team, TeamUsage,
+    AuditEntry, ChangeKey, CreatedKey, Key, KeyId, KeyRole, KeyState, NewKey, NewTeam, Page, Role, SetQuota, Team,
+    TeamUsage, Time,
 };
 
 use super::about_team;
-use crate::http::access::{Id, Operator, SignedIn, TeamAdmin, TeamMember, TeamOperator, Who};
+use crate::http::access::{Id, InTeam, KeyAdmin, Operator, SignedIn, TeamAdmin, TeamMember, TeamOperator, Who};
 use crate::http::json_body::JsonBody;
 use crate::http::query::{self, ListQuery, page};
 use crate::http::refusal::Refusal;
@@ -29,7 +30,7 @@ pub(super) async fn list(SignedIn { hub, who }: SignedIn) -> Result<Json<Vec<Tea
 
 pub(super) async fn create(
     Operator { hub, address }: Operator,
-    JsonBody(given): JsonBody<NewTeam>,
+    JsonBody(given, ..): JsonBody<NewTeam>,
 ) -> Result<(StatusCode, Json<Team>), Refusal> {
     let team = teams::create(hub.database(), plain_name(given.name)?, address).await?;
     Ok((StatusCode::CREATED, Json(about_team::with_limits(&hub, team))))
@@ -42,7 +43,7 @@ pub(super) async fn usage(TeamMember(team): TeamMember) -> Result<Json<TeamUsage
 
 pub(super) async fn set_quota(
     TeamOperator(team): TeamOperator,
-    JsonBody(given): JsonBody<SetQuota>,
+    JsonBody(given, ..): JsonBody<SetQuota>,
 ) -> Result<Json<TeamUsage>, Refusal> {
     let missing = || Refusal::invalid("quota is missing: a number of bytes, or null for none");
     let quota = given.quota.ok_or_else(missing)?;
@@ -66,16 +67,53 @@ pub(super) async fn keys(TeamAdmin(team): TeamAdmin) -> Result<Json<Vec<Key>>, R
 /// Makes a key: this answer alone tells it.
 pub(super) async fn create_key(
     TeamAdmin(team): TeamAdmin,
-    JsonBody(given): JsonBody<NewKey>,
+    JsonBody(given, ..): JsonBody<NewKey>,
 ) -> Result<(StatusCode, Json<CreatedKey>), Refusal> {
-    let (name, role) = (plain_name(given.name)?, given.role.unwrap_or(KeyRole::Sender));
+    let settings = api_keys::Settings {
+        name: plain_name(given.name)?,
+        role: given.role.unwrap_or(KeyRole::Sender),
+        expires_at: given.expiry.and_then(Time::timestamp),
+        state: given.state.unwrap_or(KeyState::Active),
+    };
     let key = tokens::random_secret()?;
-    let new = (name.clone(), role, key.clone());
-    let id = api_keys::create(team.hub.database(), team.id(), new, team.by()).await?;
-    Ok((StatusCode::CREATED, Json(CreatedKey::new(id, name, role, key.into()))))
+    let made = api_keys::create(team.hub.database(), team.id(), settings, key.clone(), team.by()).await?;
+    Ok((StatusCode::CREATED, Json(CreatedKey::new(made, key.into()))))
+}
+
+pub(super) async fn change_key(
+    TeamAdmin(team): TeamAdmin,
+    Id(key): Id<KeyId>,
+    JsonBody(given, ..): JsonBody<ChangeKey>,
+) -> Result<Json<Key>, Refusal> {
+    change(&team, key, given).await
+}
+
+/// The same as the service has it: the key says whose it is.
+pub(super) async fn change_key_by_id(
+    KeyAdmin { team, key }: KeyAdmin,
+    JsonBody(given, ..): JsonBody<ChangeKey>,
+) -> Result<Json<Key>, Refusal> {
+    change(&team, key, given).await
+}
+
+async fn change(team: &InTeam, key: KeyId, given: ChangeKey) -> Result<Json<Key>, Refusal> {
+    let name = given.name.map(|name| plain_name(Some(name))).transpose()?;
+    let change = move |known: api_keys::Settings| api_keys::Settings {
+        name: name.clone().unwrap_or(known.name),
+        role: given.role.unwrap_or(known.role),
+        expires_at: given.expiry.map_or(known.expires_at, Time::timestamp),
+        state: given.state.unwrap_or(known.state),
+    };
+    Ok(Json(api_keys::update(team.hub.database(), team.id(), key, change, team.by()).await?))
 }
 
 pub(super) async fn remove_key(TeamAdmin(team): TeamAdmin, Id(key): Id<KeyId>) -> Result<StatusCode, Refusal> {
+    api_keys::delete(team.hub.database(), team.id(), key, team.by()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The same as the service has it.
+pub(super) async fn remove_key_by_id(KeyAdmin { team, key }: KeyAdmin) -> Result<StatusCode, Refusal> {
     api_keys::delete(team.hub.database(), team.id(), key, team.by()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

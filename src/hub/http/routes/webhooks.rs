@@ -59,7 +59,7 @@ fn destinations(hub: &Hub) -> Destinations {
 
 pub(super) async fn create(
     TeamAdmin(team): TeamAdmin,
-    JsonBody(given): JsonBody<WebhookSettings>,
+    JsonBody(given, ..): JsonBody<WebhookSettings>,
 ) -> Result<(StatusCode, Json<protocol::Webhook>), Refusal> {
     let mut hook = Webhook::new(team.id())?;
     apply(given, &mut hook, &destinations(&team.hub))?;
@@ -75,7 +75,7 @@ pub(super) async fn list(TeamAdmin(team): TeamAdmin) -> Result<Json<Vec<protocol
 pub(super) async fn update(
     TeamAdmin(team): TeamAdmin,
     Id(hook): Id<WebhookId>,
-    JsonBody(given): JsonBody<WebhookSettings>,
+    JsonBody(given, ..): JsonBody<WebhookSettings>,
 ) -> Result<Json<protocol::Webhook>, Refusal> {
     let mut hook = webhooks::get(team.hub.database(), team.id(), hook).await?;
     apply(given, &mut hook, &destinations(&team.hub))?;
@@ -86,7 +86,7 @@ pub(super) async fn update(
 /// The same by its id alone, as the service has it.
 pub(super) async fn update_by_id(
     WebhookAdmin { hub, team, hook, by }: WebhookAdmin,
-    JsonBody(given): JsonBody<WebhookSettings>,
+    JsonBody(given, ..): JsonBody<WebhookSettings>,
 ) -> Result<Json<protocol::Webhook>, Refusal> {
     let mut hook = webhooks::get(hub.database(), team, hook).await?;
     apply(given, &mut hook, &destinations(&hub))?;

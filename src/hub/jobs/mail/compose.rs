@@ -4,12 +4,31 @@ use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use lettre::Message;
+use lettre::message::header::{Header, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use minijinja::{AutoEscape, Environment, context};
 
 use crate::format;
 use crate::records::packages::Package;
 use crate::records::portal_form::Answer;
+
+/// RFC 3834: no vacation notice and no other program answers such a mail.
+#[derive(Clone)]
+struct AutoSubmitted;
+
+impl Header for AutoSubmitted {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("Auto-Submitted")
+    }
+
+    fn parse(_: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self)
+    }
+
+    fn display(&self) -> HeaderValue {
+        HeaderValue::new(Self::name(), "auto-generated".to_owned())
+    }
+}
 
 /// The longest name in a receipt for a portal's sender, characters.
 const LONGEST_FOREIGN_NAME: usize = 80;
@@ -104,6 +123,7 @@ pub(super) fn compose(from: &str, letter: &Letter<'_>) -> Result<Message, String
     let from: Mailbox = from.parse().map_err(|error| format!("the sender {from:?}: {error}"))?;
     let to: Mailbox = letter.recipient.parse().map_err(|error| format!("the recipient: {error}"))?;
     let mut mail = Message::builder().from(from).to(to).subject(subject).message_id(None).date_now();
+    mail = mail.header(AutoSubmitted);
     if let (Purpose::Delivery { .. } | Purpose::Copy, Ok(sender)) = (&letter.purpose, package.sender.parse()) {
         mail = mail.reply_to(sender);
     }
@@ -158,6 +178,7 @@ mod tests {
         let (headers, _) = mail.split_once("\r\n\r\n").unwrap();
         assert!(!headers.lines().any(|line| line.starts_with("Bcc:")));
         assert!(headers.contains("Message-ID: ") && headers.contains("Date: "));
+        assert!(headers.contains("Auto-Submitted: auto-generated\r\n"));
         assert!(mail.contains("https://hub.example.com/L?secret"));
         assert!(mail.contains("text/plain") && mail.contains("text/html"));
         assert!(mail.contains("&lt;script"));

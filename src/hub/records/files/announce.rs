@@ -15,6 +15,10 @@ use crate::stored::{BucketFile, Leftovers};
 /// The largest file: 10,000 parts of 5 GiB, as S3 has it.
 const LARGEST: u64 = 10_000 * (5 << 30);
 
+/// The most files and folders of a package, and of one that a stranger sends to a portal.
+const MOST_ENTRIES: u64 = 2_000_000;
+const MOST_FROM_STRANGERS: u64 = 100_000;
+
 /// A file to be announced.
 #[derive(Debug, Clone)]
 pub(crate) struct NewFile {
@@ -22,7 +26,8 @@ pub(crate) struct NewFile {
     pub kind: FileKind,
     pub path: String,
     pub name: String,
-    pub size: u64,
+    /// Bytes; where it is not known, the file grows with its parts.
+    pub size: Option<u64>,
     /// Now, where it is not known.
     pub last_modified: Option<Timestamp>,
     /// Whether its content is to go to the bucket.
@@ -37,22 +42,38 @@ pub(crate) async fn announce(database: &Database, file: NewFile) -> Result<(File
         if let Some(taken) = &restrictions
             && file.kind == FileKind::File
         {
-            restrictions::check_file(taken, &file.name, file.size)?;
+            restrictions::check_file(taken, &file.name, file.size.unwrap_or_default())?;
         }
         let leftovers = forget_unfinished(work, &file)?;
         let now = now();
         let id = insert(work, &file, now)?;
         packages::touch(work, &file.package, now)?;
         quotas::check(work, &file.package)?;
-        if let Some(taken) = &restrictions {
-            let sql = "SELECT count(*), coalesce(sum(size), 0) FROM file WHERE package_id = ?1 AND kind = 'file'";
-            let read = |row: &masv_db::Row<'_>| Ok((row.get::<u64>(0)?, row.get::<u64>(1)?));
-            let (count, size) = work.one(sql, values![file.package.as_str()], read)?.unwrap_or_default();
-            restrictions::check_package(taken, count, size)?;
-        }
+        check_announced(work, &file.package, restrictions.as_ref())?;
         Ok((id, leftovers))
     });
     announcing.await
+}
+
+/// Refuses a package that has become larger, by what was announced, than its portal takes, or than any may be.
+pub(super) fn check_announced(
+    work: &Work<'_>,
+    package: &PackageId,
+    restrictions: Option<&Restrictions>,
+) -> Result<(), Error> {
+    let read = |row: &masv_db::Row<'_>| Ok((row.get::<u64>(0)?, row.get::<u64>(1)?));
+    let sql = "SELECT entries, reserved FROM package WHERE id = ?1";
+    let (entries, size) = work.one(sql, values![package.as_str()], read)?.unwrap_or_default();
+    let most = if restrictions.is_some() { MOST_FROM_STRANGERS } else { MOST_ENTRIES };
+    if entries > most {
+        return Err(Error::Conflict(format!("a package has at most {most} files and folders")));
+    }
+    let Some(taken) = restrictions else { return Ok(()) };
+    // Folders do not count for the portal.
+    let sql = "SELECT count(*) FROM file WHERE package_id = ?1 AND kind = 'file'";
+    let is_counted = taken.package_size_restriction_enabled && taken.max_file_count > 0;
+    let count = if is_counted { work.value(sql, values![package.as_str()])? } else { 0 };
+    restrictions::check_package(taken, count, size)
 }
 
 fn forget_unfinished(work: &Work<'_>, file: &NewFile) -> Result<Leftovers, Error> {
@@ -69,24 +90,25 @@ fn forget_unfinished(work: &Work<'_>, file: &NewFile) -> Result<Leftovers, Error
 }
 
 fn insert(work: &Work<'_>, file: &NewFile, now: Timestamp) -> Result<FileId, Error> {
-    if file.size > LARGEST {
+    if file.size.is_some_and(|size| size > LARGEST) {
         return Err(Error::Invalid("size is too large".to_owned()));
     }
     let id: FileId = new_id(now)?;
     let is_directory = file.kind == FileKind::Directory;
     work.run(
-        "INSERT INTO file (id, package_id, kind, path, name, size, last_modified, finalized_at, in_bucket)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO file (id, package_id, kind, path, name, size, last_modified, finalized_at, in_bucket, sized)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         values![
             id.as_str(),
             file.package.as_str(),
             file.kind.as_str(),
             file.path,
             file.name,
-            file.size,
+            file.size.unwrap_or_default(),
             file.last_modified.unwrap_or(now),
             is_directory.then_some(now),
-            file.in_bucket && !is_directory
+            file.in_bucket && !is_directory,
+            file.size.is_some()
         ],
     )?;
     Ok(id)

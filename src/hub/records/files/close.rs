@@ -64,6 +64,9 @@ fn joined(work: &Work<'_>, file: &FileRow, mut listed: Vec<ListedPart>, size: Op
 }
 
 fn check_close_in(work: &Work<'_>, package: &PackageId, file: &FileRow, size: u64) -> Result<(), Error> {
+    if file.sized && size > file.size {
+        return Err(Error::InvalidSize { total: size, said: file.size });
+    }
     if let Some(taken) = open_package(work, package)? {
         restrictions::check_file(&taken, &file.name, size)?;
         let package = packages::get_in(work, package)?;

@@ -13,7 +13,7 @@ pub(crate) use announce::{NewFile, announce, delete};
 pub(crate) use close::{Content, check_close, close, finalize};
 pub(crate) use expected::{ExpectedFile, ExpectedPart, Kept, expected, mark_lost, small_parts};
 pub(super) use parts::remove_parts;
-pub(crate) use parts::{PieceSource, check_room, disk_parts, known_parts, pieces, small_part, store_part};
+pub(crate) use parts::{PieceSource, disk_parts, known_parts, pieces, room, small_part, store_part};
 
 use super::{Error, OrNotFound, packages};
 
@@ -26,6 +26,8 @@ pub(crate) struct FileRow {
     pub path: String,
     pub name: String,
     pub size: u64,
+    /// Whether it was announced with its size; else that grows with its parts.
+    pub sized: bool,
     pub last_modified: Timestamp,
     pub finalized: bool,
     pub etag: Option<String>,
@@ -41,7 +43,7 @@ pub(crate) struct FileRow {
 }
 
 const COLUMNS: &str = "id, kind, path, name, size, last_modified, finalized_at IS NOT NULL, etag, number, crc, \
-    in_bucket, upload, lost_at IS NOT NULL";
+    in_bucket, upload, lost_at IS NOT NULL, sized";
 
 impl FileRow {
     fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
@@ -59,6 +61,7 @@ impl FileRow {
             in_bucket: row.get(10)?,
             upload: row.maybe_text(11)?,
             lost: row.get(12)?,
+            sized: row.get(13)?,
         })
     }
 
@@ -118,11 +121,31 @@ fn list_in(work: &Work<'_>, package: &PackageId, finalized_only: bool) -> Result
     Ok(work.all(&sql, values![package.as_str(), finalized_only], FileRow::from_row)?)
 }
 
-/// All files of a package, by path; those that are whole, where only these are wanted.
-pub(crate) async fn list(database: &Database, package: PackageId, finalized_only: bool) -> Result<Vec<FileRow>, Error> {
+/// Where a page of a list begins: behind this file.
+pub(crate) type Behind = (String, String, i64);
+
+/// Up to `most` files of a package, by path, from behind one of them on, and where the next page begins, if there is one. Those that
+/// are whole, where only these are wanted.
+pub(crate) async fn page(
+    database: &Database,
+    package: PackageId,
+    finalized_only: bool,
+    behind: Option<Behind>,
+    most: u32,
+) -> Result<(Vec<FileRow>, Option<Behind>), Error> {
     let listing = database.query(move |work| {
         packages::get_in(work, &package)?;
-        list_in(work, &package, finalized_only)
+        let (path, name, number) = behind.clone().unwrap_or_default();
+        let sql = format!(
+            "SELECT {COLUMNS} FROM file WHERE package_id = ?1 AND (path, name, number) > (?3, ?4, ?5)
+                AND (finalized_at IS NOT NULL OR NOT ?2)
+             ORDER BY path, name, number LIMIT ?6"
+        );
+        let rows =
+            work.all(&sql, values![package.as_str(), finalized_only, path, name, number, most], FileRow::from_row)?;
+        let is_full = u32::try_from(rows.len()).is_ok_and(|count| count == most);
+        let next = rows.last().filter(|_| is_full).map(|last| (last.path.clone(), last.name.clone(), last.number));
+        Ok::<_, Error>((rows, next))
     });
     listing.await
 }

@@ -3,7 +3,8 @@
 use masv_db::{Database, Row, Work, values};
 use masv_protocol::{FileId, MultipartId, PackageId};
 
-use super::super::{Error, OrNotFound, packages, quotas};
+use super::super::{Error, OrNotFound, packages, quotas, restrictions};
+use super::announce::{check_announced, open_package};
 use super::{FileRow, get_in};
 use crate::clock::now;
 use crate::stored::{Arrived, BucketFile, Kept, PartName};
@@ -39,26 +40,79 @@ fn store_part_in(work: &Work<'_>, part: &PartName, arrived: &Arrived) -> Result<
         values![key, arrived.size, arrived.md5, arrived.crc, place, content],
     )?;
     packages::touch(work, &part.package, now())?;
-    quotas::check_excess(work, &part.package, &file, || stored_bytes(work, &file, 0))?;
+    book(work, &part.package, &file)?;
     Ok(old.and_then(|(_, place)| place))
 }
 
-/// Bytes of a file's parts that have arrived, but for the part `without`.
-fn stored_bytes(work: &Work<'_>, file: &FileRow, without: u32) -> Result<u64, Error> {
-    let sql = "SELECT coalesce(sum(size), 0) FROM part WHERE key > ?1 AND key < ?2 AND key != ?3";
-    let first = file.number * PARTS;
-    Ok(work.value(sql, values![first, first + PARTS, first + i64::from(without)])?)
+/// Refuses what is stored of a file beyond what it was announced with. One that was announced without its size has what is stored of
+/// it, as far as its team and its portal allow.
+fn book(work: &Work<'_>, package: &PackageId, file: &FileRow) -> Result<(), Error> {
+    let stored = stored_bytes(work, file, &[])?;
+    if stored <= file.size {
+        return Ok(());
+    }
+    if file.sized {
+        return Err(Error::BeyondAnnounced { announced: file.size });
+    }
+    work.run("UPDATE file SET size = ?2 WHERE number = ?1", values![file.number, stored])?;
+    quotas::check(work, package)?;
+    let taken = open_package(work, package)?;
+    if let Some(taken) = &taken {
+        restrictions::check_file(taken, &file.name, stored)?;
+    }
+    check_announced(work, package, taken.as_ref())
 }
 
-/// Refuses a part of so many bytes when these go beyond the quota of its team.
-pub(crate) async fn check_room(database: &Database, part: PartName, bytes: u64) -> Result<(), Error> {
+/// Bytes of a file's parts that have arrived, but for these.
+fn stored_bytes(work: &Work<'_>, file: &FileRow, without: &[u32]) -> Result<u64, Error> {
+    let sql = "SELECT coalesce(sum(size), 0) FROM part WHERE key > ?1 AND key < ?2
+         AND key - ?1 NOT IN (SELECT value FROM json_each(?3))";
+    let first = file.number * PARTS;
+    let without = serde_json::to_string(without).unwrap_or_default();
+    Ok(work.value(sql, values![first, first + PARTS, without])?)
+}
+
+/// How many bytes a part may have beside the other parts of its file: those that are stored, and those `in_flight`. Refuses one for
+/// which there is no room at all, or not for the `wanted` bytes that it is to have.
+pub(crate) async fn room(
+    database: &Database,
+    part: PartName,
+    wanted: Option<u64>,
+    in_flight: Vec<(u32, u64)>,
+) -> Result<u64, Error> {
     let checking = database.query(move |work| {
         let file = get_in(work, &part.package, &part.file)?;
-        quotas::check_excess(work, &part.package, &file, || {
-            Ok(stored_bytes(work, &file, part.number)?.saturating_add(bytes))
-        })
+        let others = stored_bytes(work, &file, &[part.number])?;
+        let whole = if file.sized { file.size } else { may_grow_to(work, &part.package, &file)? };
+        let room = whole.saturating_sub(others);
+        let wanted = wanted.unwrap_or_default();
+        if wanted > room && file.sized {
+            return Err(Error::BeyondAnnounced { announced: file.size });
+        }
+        if wanted > room {
+            return Err(quotas::exceeded(
+                work,
+                &part.package,
+                others.saturating_add(wanted).saturating_sub(file.size),
+            )?);
+        }
+        // Parts that replace others count with what they will have.
+        let mut numbers: Vec<u32> = in_flight.iter().map(|(number, _)| *number).collect();
+        numbers.push(part.number);
+        let stored = stored_bytes(work, &file, &numbers)?;
+        let coming = in_flight.iter().fold(0_u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
+        let left = whole.saturating_sub(stored).saturating_sub(coming);
+        if wanted > left || (left == 0 && room > 0) { Err(Error::InFlight) } else { Ok(left.min(room)) }
     });
     checking.await
+}
+
+/// How large a file may become that was announced without its size.
+fn may_grow_to(work: &Work<'_>, package: &PackageId, file: &FileRow) -> Result<u64, Error> {
+    let left = quotas::left(work, package)?.saturating_add(file.size);
+    let taken = open_package(work, package)?;
+    let most = taken.filter(|taken| taken.package_size_restriction_enabled).map(|taken| taken.max_file_size);
+    Ok(most.filter(|most| *most > 0).map_or(left, |most| most.min(left)))
 }
 
 /// Forgets a file's parts beyond a key; those that are on the disk, and where.

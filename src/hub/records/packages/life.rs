@@ -157,6 +157,15 @@ pub(crate) async fn set_expiry(
     setting.await
 }
 
+/// Ends all tokens of a package that were given out.
+pub(crate) async fn end_tokens(database: &Database, package: Package, by: Authority) -> Result<(), Error> {
+    let ending = database.transact(move |work| {
+        work.run("UPDATE package SET epoch = epoch + 1 WHERE id = ?1", values![package.id.as_str()])?;
+        by.actor(&package).note(work, "package.tokens_ended", &format!("{} ({})", package.id, package.name))
+    });
+    ending.await
+}
+
 /// Notes that somebody is at work on a package that is being filled, to the hour: it is not given up.
 pub(in crate::records) fn touch(work: &Work<'_>, id: &PackageId, now: Timestamp) -> Result<(), Error> {
     work.run(

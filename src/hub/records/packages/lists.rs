@@ -1,5 +1,7 @@
 //! The packages of a team in pages, with the names of what they belong to.
 
+use std::collections::HashMap;
+
 use masv_db::{Database, Value, Work, values};
 use masv_protocol::{self as protocol, PackageId, PackageState, PortalSummary, TeamId};
 
@@ -103,11 +105,26 @@ pub(crate) async fn all(
     Ok(list(database, (team, Which::Sent), filter, window).await?.entries)
 }
 
-/// A package of a team.
-pub(crate) async fn of_team(database: &Database, team: TeamId, id: PackageId) -> Result<protocol::Package, Error> {
+/// The epochs of the tokens of all packages that a team sent, by their ids.
+pub(crate) async fn epochs(database: &Database, team: TeamId) -> Result<HashMap<String, i64>, Error> {
+    let finding = database.query(move |work| {
+        // Of the others it is the first.
+        let sql = "SELECT id, epoch FROM package WHERE team_id = ?1 AND epoch > 0";
+        let found = work.all(sql, values![team.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok::<_, Error>(found.into_iter().collect())
+    });
+    finding.await
+}
+
+/// A package of a team, and the epoch of its tokens.
+pub(crate) async fn of_team(
+    database: &Database,
+    team: TeamId,
+    id: PackageId,
+) -> Result<(protocol::Package, i64), Error> {
     let getting = database.query(move |work| {
-        let package = find_in(work, &id)?.filter(|package| package.team_id == team);
-        with_names(work, &package.or_not_found("package")?)
+        let package = find_in(work, &id)?.filter(|package| package.team_id == team).or_not_found("package")?;
+        Ok((with_names(work, &package)?, package.epoch))
     });
     getting.await
 }

@@ -14,8 +14,8 @@ use serde_json::Value;
 
 pub(crate) use change::{Change, change};
 pub(super) use life::touch;
-pub(crate) use life::{NewPackage, create, finalize, set_expiry};
-pub(crate) use lists::{Filter, ORDERS, Which, all, list, of_team};
+pub(crate) use life::{NewPackage, create, end_tokens, finalize, set_expiry};
+pub(crate) use lists::{Filter, ORDERS, Which, all, epochs, list, of_team};
 pub(crate) use trash::{
     abandoned, delete_by, expire, give_up, over, purge, restore, trashed, trashed_since, with_content,
 };
@@ -31,6 +31,8 @@ pub(crate) struct Package {
     pub portal_id: Option<PortalId>,
     /// It was begun through a portal: whoever has its token is a stranger.
     pub received: bool,
+    /// Counted up to end the tokens that were given out.
+    pub epoch: i64,
     pub state: PackageState,
     pub name: String,
     pub description: String,
@@ -64,7 +66,7 @@ pub(crate) struct Package {
 /// The columns that [`Package::from_row`] reads.
 const COLUMNS: &str = "id, team_id, portal_id, state, name, description, sender, recipients, password_hash, \
     access_limit, expiry_days, unlimited_storage, tag_id, teamspace_id, metadata, size, file_count, created_at, \
-    updated_at, finalized_at, expires_at, received, cc_recipients, sends_receipt";
+    updated_at, finalized_at, expires_at, received, cc_recipients, sends_receipt, epoch";
 
 /// Mail addresses out of a column; one that an earlier version let in and no mail server takes is left out.
 pub(super) fn addresses(row: &Row<'_>, column: usize) -> Result<Vec<EmailAddress>, DbError> {
@@ -99,6 +101,7 @@ impl Package {
             received: row.get(21)?,
             cc_recipients: addresses(row, 22)?,
             sends_receipt: row.get(23)?,
+            epoch: row.get(24)?,
         })
     }
 

@@ -35,13 +35,18 @@ pub(crate) async fn over(database: &Database, most: u32) -> Result<Vec<PackageId
     finding.await
 }
 
-/// Up to `most` packages that were begun and not touched for so long.
-pub(crate) async fn abandoned(database: &Database, age: Duration, most: u32) -> Result<Vec<PackageId>, Error> {
+/// Up to `most` packages that were begun and not touched for so long: those of portals, or the others.
+pub(crate) async fn abandoned(
+    database: &Database,
+    of_portals: bool,
+    age: Duration,
+    most: u32,
+) -> Result<Vec<PackageId>, Error> {
     let finding = database.query(move |work| {
         let untouched_since = before(now(), age);
-        let sql = "SELECT id FROM package WHERE state = 'new' AND removed = 0 AND updated_at < ?1
+        let sql = "SELECT id FROM package WHERE state = 'new' AND removed = 0 AND updated_at < ?1 AND received = ?3
              ORDER BY updated_at LIMIT ?2";
-        Ok::<_, Error>(work.all(sql, values![untouched_since, most], |row| row.text(0))?)
+        Ok::<_, Error>(work.all(sql, values![untouched_since, most, of_portals], |row| row.text(0))?)
     });
     finding.await
 }

@@ -1,0 +1,135 @@
+//! How often somebody may do what costs others something: a package begun in a portal, the mails of one that is finalized.
+//!
+//! Each kind has a number for an hour. All of it may be used at once; it then comes back evenly, so whoever is refused is told after
+//! how long the next one is allowed. The counters are bounded: one that is full again is as good as none.
+//!
+//! Must never know: the clock (it is given), what is counted.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use masv_protocol::{ErrorKind, PortalId};
+
+use super::refusal::Refusal;
+use super::slots::host;
+use crate::Hub;
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+/// No more counters are kept.
+const MOST_COUNTERS: usize = 65_536;
+
+/// How much more all addresses together may do than one.
+const OF_ALL: u32 = 10;
+
+/// Refuses what a stranger does with a package in a portal, where that was done too often in the last hour.
+pub(crate) fn check(hub: &Hub, what: &'static str, portal: &PortalId, address: Option<IpAddr>) -> Result<(), Refusal> {
+    let Some(most) = hub.context.config.portal_packages_per_hour else { return Ok(()) };
+    let key = |address| (what, portal.to_string(), address);
+    let mut counted = vec![(key(None), most.saturating_mul(OF_ALL))];
+    counted.extend(address.map(|address| (key(Some(address)), most)));
+    hub.server.rates.take(counted, Instant::now()).map_err(|wait| {
+        tracing::warn!(%portal, what, address = address.map(tracing::field::display), "too many packages in an hour");
+        let message = format!("too many packages were {what} in this portal in the last hour, try later");
+        Refusal { retry_after: Some(wait), ..Refusal::new(ErrorKind::RateLimited, message) }
+    })
+}
+
+/// What is counted: something, by somebody or by all.
+pub(crate) type Counted = (&'static str, String, Option<IpAddr>);
+
+/// Counts what is done.
+#[derive(Debug, Default)]
+pub(crate) struct Rates {
+    /// When each may be used to the full again.
+    full_at: Mutex<HashMap<Counted, Instant>>,
+}
+
+impl Rates {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Counted, Instant>> {
+        self.full_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts one of each of these, of which there may be so many in an hour; where one is used up, none, and how long to wait.
+    pub(crate) fn take(&self, counted: Vec<(Counted, u32)>, now: Instant) -> Result<(), Duration> {
+        let mut full_at = self.lock();
+        let mut next = Vec::with_capacity(counted.len());
+        let mut wait = Duration::ZERO;
+        for ((what, which, address), an_hour) in counted {
+            let key = (what, which, address.map(host));
+            let step = HOUR / an_hour.max(1);
+            let at = full_at.get(&key).copied().unwrap_or(now).max(now) + step;
+            wait = wait.max(at.saturating_duration_since(now + HOUR));
+            next.push((key, at));
+        }
+        // Rounding must not take away the last one.
+        if wait > Duration::from_millis(1) {
+            return Err(wait);
+        }
+        make_room(&mut full_at, next.len(), now);
+        full_at.extend(next);
+        Ok(())
+    }
+}
+
+/// Makes room for some more: first those go that are full again, then the half that was used least.
+fn make_room(full_at: &mut HashMap<Counted, Instant>, more: usize, now: Instant) {
+    if full_at.len() + more <= MOST_COUNTERS {
+        return;
+    }
+    full_at.retain(|_, at| *at > now);
+    if full_at.len() + more <= MOST_COUNTERS {
+        return;
+    }
+    let mut moments: Vec<Instant> = full_at.values().copied().collect();
+    moments.sort_unstable();
+    if let Some(median) = moments.get(moments.len() / 2).copied() {
+        full_at.retain(|_, at| *at > median);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(address: u32) -> Vec<(Counted, u32)> {
+        let address = Some(IpAddr::V4(address.into()));
+        vec![(("package", "P".into(), address), 10), (("package", "P".into(), None), 25)]
+    }
+
+    #[test]
+    fn an_hours_number_may_be_used_at_once_and_comes_back_evenly() {
+        let (rates, start) = (Rates::default(), Instant::now());
+        for _ in 0..10 {
+            rates.take(one(1), start).unwrap();
+        }
+        assert_eq!(rates.take(one(1), start).map_err(|wait| wait.as_secs()), Err(360));
+        assert!(rates.take(one(1), start + Duration::from_secs(359)).is_err());
+        rates.take(one(1), start + Duration::from_secs(360)).unwrap();
+        for _ in 0..10 {
+            rates.take(one(2), start).unwrap();
+        }
+        let of_all = (0..10).filter(|number| rates.take(one(100 + number), start).is_ok()).count();
+        assert_eq!(of_all, 4, "all together");
+    }
+
+    #[test]
+    fn what_is_refused_is_not_counted() {
+        let (rates, start) = (Rates::default(), Instant::now());
+        let took = (0..1000).filter(|_| rates.take(one(1), start).is_ok()).count();
+        assert_eq!(took, 10);
+        assert!(rates.take(one(1), start + HOUR).is_ok());
+    }
+
+    #[test]
+    fn the_counters_are_bounded() {
+        let (rates, start) = (Rates::default(), Instant::now());
+        for address in 0..u32::try_from(MOST_COUNTERS).unwrap() + 10 {
+            let address = Some(IpAddr::V4(address.into()));
+            rates.take(vec![(("package", "P".into(), address), 10)], start).unwrap();
+        }
+        assert!(rates.lock().len() <= MOST_COUNTERS);
+        rates.take(vec![(("package", "Q".into(), None), 10)], start + HOUR * 2).unwrap();
+    }
+}
