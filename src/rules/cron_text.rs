@@ -61,39 +61,87 @@ pub(super) fn normal(expression: &str) -> Result<Normal, String> {
             return Err(format!("the step {step} of the {unit} is never taken; there are only {most}"));
         }
     }
-    fields[first + 3] = named(&fields[first + 3], &MONTHS, 1);
-    fields[first + 4] = unwrapped(&named(&fields[first + 4], &DAYS, 0));
+    fields[first + 3] = named(&fields[first + 3], &MONTHS, 1, "month")?;
+    fields[first + 4] = unwrapped(&named(&fields[first + 4], &DAYS, 0, "day of the week")?);
+    for (field, most) in fields.iter().zip(if first == 1 { &[59, 59, 23, 31, 12][..] } else { &[59, 23, 31, 12] }) {
+        if let Some((from, to)) = field.split(',').find_map(backwards) {
+            let least = u32::from(matches!(most, 31 | 12));
+            return Err(format!("`{from}-{to}` runs backwards; write `{from}-{most},{least}-{to}`"));
+        }
+    }
+    if fields[first + 4].split(',').any(|part| part.eq_ignore_ascii_case("l")) {
+        return Err("`L` alone is no day of the week; write it behind one, like `friL`".to_owned());
+    }
     let whole = fields.join(" ");
     Ok(Normal { fixed: fixed(&fields, first).unwrap_or_default(), whole })
 }
 
-/// The field with names, short or in full, as numbers.
-fn named(field: &str, names: &[&str], first: usize) -> String {
+/// What an expression probably means in Quartz, which counts the days of the week from 1, and not here: its days by number, if it is
+/// written in a way that is usual there.
+pub(super) fn quartz_days(expression: &str) -> Option<String> {
+    let fields: Vec<&str> = expression.split_whitespace().collect();
+    let (day_of_month, days) = (fields.get(fields.len().checked_sub(3)?)?, fields.last()?);
+    let by_number = |part: &str| part.starts_with(|first: char| first.is_ascii_digit());
+    let special = |part: &str| part.contains('#') || part.ends_with(['l', 'L']);
+    let usual_there = *day_of_month == "?" || fields.contains(&"?");
+    let told = days.split(',').any(|part| by_number(part) && (special(part) || usual_there));
+    (told && (5..=6).contains(&fields.len())).then(|| (*days).to_owned())
+}
+
+/// Whether an expression is about the last working day of the month, which the library calls the last day.
+pub(super) fn is_last_working_day(expression: &str) -> bool {
+    let fields: Vec<&str> = expression.split_whitespace().collect();
+    let days = fields.len().checked_sub(3).and_then(|at| fields.get(at));
+    days.is_some_and(|days| days.split(',').any(|part| part.eq_ignore_ascii_case("lw")))
+}
+
+/// The field with names, short or in full, as numbers. A name of a day may have an `L` behind it.
+fn named(field: &str, names: &[&str], first: usize, what: &str) -> Result<String, String> {
+    let place = |lower: &str| names.iter().position(|name| lower.len() >= 3 && name.starts_with(lower));
     let number = |word: &str| {
         let lower = word.to_lowercase();
-        let place = names.iter().position(|name| lower.len() >= 3 && name.starts_with(&lower));
-        place.map_or_else(|| word.to_owned(), |place| (place + first).to_string())
+        if lower.is_empty() || lower == "l" {
+            return Ok(word.to_owned());
+        }
+        let last = lower.strip_suffix('l').and_then(place).filter(|_| place(&lower).is_none() && first == 0);
+        match (place(&lower), last) {
+            (Some(place), _) => Ok((place + first).to_string()),
+            (None, Some(place)) => Ok(format!("{}L", place + first)),
+            (None, None) => Err(format!("`{word}` is not a {what}")),
+        }
     };
     let (mut result, mut word) = (String::new(), String::new());
     for letter in field.chars() {
         if letter.is_alphabetic() {
             word.push(letter);
         } else {
-            result.push_str(&number(&std::mem::take(&mut word)));
+            result.push_str(&number(&std::mem::take(&mut word))?);
             result.push(letter);
         }
     }
-    result + &number(&word)
+    Ok(result + &number(&word)?)
 }
 
-/// The weekdays with a span over the weekend, like `fri-mon`, as two.
+/// The ends of a span that runs backwards.
+fn backwards(part: &str) -> Option<(u32, u32)> {
+    let span = part.split_once('/').map_or(part, |(span, _)| span);
+    let (from, to) = span.split_once('-')?;
+    let (from, to) = (from.parse::<u32>().ok()?, to.parse::<u32>().ok()?);
+    (from > to).then_some((from, to))
+}
+
+/// The weekdays with a span over the weekend, like `fri-mon`, day by day.
 fn unwrapped(field: &str) -> String {
-    let parts = field.split(',').map(|part| match part.split_once('-') {
-        Some((from, to)) => match (from.parse::<u8>(), to.parse::<u8>()) {
-            (Ok(from), Ok(to)) if from > to && from <= 6 => format!("{from}-6,0-{to}"),
+    let parts = field.split(',').map(|part| {
+        let (span, step) = part.split_once('/').map_or((part, Some(1)), |(span, step)| (span, step.parse().ok()));
+        match (backwards(span), step) {
+            (Some((from, to)), Some(step)) if from <= 7 && step > 0 => {
+                let length = (to + 7 - from % 7) % 7;
+                let days = (0..=length).step_by(step).map(|day| ((from + day) % 7).to_string());
+                days.collect::<Vec<_>>().join(",")
+            }
             _ => part.to_owned(),
-        },
-        None => part.to_owned(),
+        }
     });
     parts.collect::<Vec<_>>().join(",")
 }
@@ -145,7 +193,13 @@ mod tests {
     #[test]
     fn names_and_spans_over_the_weekend_become_numbers() {
         assert_eq!(whole("0 8 * January,dec Sunday"), "0 8 * 1,12 0");
-        assert_eq!(whole("0 8 * * fri-mon"), "0 8 * * 5-6,0-1");
+        assert_eq!(whole("0 8 * * fri-mon"), "0 8 * * 5,6,0,1");
+        assert_eq!(whole("0 8 * * FRI-Monday/2"), "0 8 * * 5,0");
+        assert_eq!(
+            (whole("0 8 * * 7-2"), whole("0 8 * * 5-7")),
+            ("0 8 * * 0,1,2".to_owned(), "0 8 * * 5-7".to_owned())
+        );
+        assert_eq!(whole("0 8 * apr fril,sun#2"), "0 8 * 4 5L,0#2");
         assert_eq!(whole("0 8 * * mon-fri"), "0 8 * * 1-5");
         assert_eq!(whole("0 8 L * 5L"), "0 8 L * 5L");
         assert_eq!(whole("@midnight"), "@daily");
@@ -171,9 +225,28 @@ mod tests {
             ("*/90 * * * *", "the step 90 of the minute"),
             ("0 */24 * * *", "the step 24 of the hour"),
             ("0 8 * *", "4 fields"),
+            ("0 8 * Smarch *", "`Smarch` is not a month"),
+            ("0 8 * * 0day", "`day` is not a day of the week"),
+            ("0 8 * * Sonday", "`Sonday` is not a day of the week"),
+            ("0 22-2 * * *", "`22-2` runs backwards; write `22-23,0-2`"),
+            ("0 8 * nov-feb *", "`11-2` runs backwards; write `11-12,1-2`"),
+            ("0 8 * * L", "like `friL`"),
         ] {
             let told = normal(expression).unwrap_err();
             assert!(told.contains(why), "{expression}: {told}");
+        }
+    }
+
+    /// `6L` and `6#3` are Fridays in Quartz and Saturdays here, and nobody was told.
+    #[test]
+    fn days_by_number_as_quartz_writes_them_are_recognized() {
+        for expression in ["0 8 * * 6L", "0 8 * * 6#3", "0 0 8 ? * 2", "0 8 ? * 2-6", "0 8 * * mon,6#1"] {
+            assert!(quartz_days(expression).is_some(), "{expression}");
+        }
+        for expression in
+            ["0 8 * * 6", "0 8 * * fri#3", "0 8 * * friL", "0 8 L * *", "0 8 ? * mon", "@daily", "0 8 ? * *"]
+        {
+            assert_eq!(quartz_days(expression), None, "{expression}");
         }
     }
 }

@@ -63,6 +63,19 @@ impl<'a> Reader<'a> {
         self.merged(at, None, section)
     }
 
+    /// The fields of a mapping; of the keys of the section only those that pass are offered in place of unknown ones.
+    pub(super) fn fields_offering<'r>(
+        &'r self,
+        at: &At<'a>,
+        section: &'static [Key],
+        offered: impl Fn(&str) -> bool,
+    ) -> Option<Fields<'r, 'a>>
+    where
+        'a: 'r,
+    {
+        self.read_fields(at, None, section, names(section).into_iter().filter(|name| offered(name)).collect())
+    }
+
     /// The fields of a mapping and, for keys that it has not, those of another one.
     pub(super) fn merged<'r>(
         &'r self,
@@ -73,12 +86,25 @@ impl<'a> Reader<'a> {
     where
         'a: 'r,
     {
+        self.read_fields(at, inherited, section, names(section))
+    }
+
+    fn read_fields<'r>(
+        &'r self,
+        at: &At<'a>,
+        inherited: Option<&At<'a>>,
+        section: &'static [Key],
+        offered: Vec<&'static str>,
+    ) -> Option<Fields<'r, 'a>>
+    where
+        'a: 'r,
+    {
         if !at.is_map() {
             self.wrong(at, &Shape::Defined(""));
             return None;
         }
         let mut fields = Fields { reader: self, at: at.clone(), section, entries: Vec::new(), slips: Vec::new() };
-        fields.add_own();
+        fields.add_own(&offered);
         if let Some(inherited) = inherited {
             fields.inherit(inherited);
         }
@@ -97,8 +123,7 @@ pub(super) struct Fields<'r, 'a> {
 }
 
 impl<'a> Fields<'_, 'a> {
-    fn add_own(&mut self) {
-        let known = names(self.section);
+    fn add_own(&mut self, known: &[&'static str]) {
         let mut seen: Vec<&str> = Vec::new();
         for (key, value) in self.at.pairs() {
             let Some(name) = key.text() else {
@@ -118,10 +143,10 @@ impl<'a> Fields<'_, 'a> {
                 None if is_free(self.section, name) => {}
                 None => {
                     let all = || format!("the keys here are: {}", known.join(", "));
-                    let meant = meant(name, &known);
+                    let meant = meant(name, known);
                     let same = meant.map(|meant| format!("did you mean `{meant}`?"));
-                    let help = did_you_mean(name, &known).or(same).unwrap_or_else(all);
-                    self.slips.push(nearest(name, &known).or(meant));
+                    let help = did_you_mean(name, known).or(same).unwrap_or_else(all);
+                    self.slips.push(nearest(name, known).or(meant));
                     let path = self.at.child(name, value, None).path;
                     self.reader.error_at(key.start, key.end, &path, format!("unknown key `{name}`"), Some(help));
                 }

@@ -50,6 +50,7 @@ mod schema_table;
 mod settings;
 mod span;
 mod suggest;
+mod syntax_help;
 mod template;
 mod unicode;
 mod units;

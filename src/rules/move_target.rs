@@ -21,7 +21,7 @@ impl MoveTarget {
     /// What the template can not do with these files, or that the result leaves its fixed part: a variable that
     /// holds `..` can not lead elsewhere.
     pub fn render(&self, context: &TemplateContext) -> Result<PathBuf, TemplateError> {
-        let refused = |message: String, hint: &str| TemplateError { message, hint: Some(hint.to_owned()) };
+        let refused = |message: String, hint: &str| TemplateError { message, hint: Some(hint.to_owned()), place: None };
         let text = self.template.render_line(context)?;
         let fixed = self.written_part();
         let steps_up = |path: &str| path.split('/').filter(|part| part.trim() == "..").count();

@@ -13,6 +13,7 @@ use super::fields::At;
 use super::schema_table::Key;
 use super::span::Lines;
 use super::suggest::nearest;
+use super::template::TemplatePlace;
 use super::units;
 use super::value_type::{Shape, one_of};
 use super::yaml::{Kind, Node, Value};
@@ -49,6 +50,26 @@ impl<'a> Reader<'a> {
             return;
         }
         self.error_at(at.node.start, at.node.end, &at.path, message.into(), help);
+    }
+
+    /// Notes an error at the place in a template that it is about, which may be lines below its beginning.
+    pub(super) fn error_in_template(
+        &self,
+        at: &At<'_>,
+        place: Option<&TemplatePlace>,
+        message: String,
+        help: Option<String>,
+    ) {
+        let raw = self.text.get(at.node.start..at.node.end).unwrap_or_default();
+        let above = self.text[..at.node.start.min(self.text.len())].trim_end_matches([' ', '\n', '\r']);
+        let is_literal = above.rsplit([' ', '\n']).next().is_some_and(|header| header.starts_with('|'));
+        let found = place.and_then(|place| span_in_template(raw, is_literal, place));
+        match found {
+            Some((start, end)) => {
+                self.error_at(at.node.start + start, at.node.start + end, &at.path, message, help);
+            }
+            None => self.error(at, message, help),
+        }
     }
 
     pub(super) fn warn(&self, at: &At<'_>, message: impl Into<String>, help: Option<String>) {
@@ -359,6 +380,34 @@ fn is_only_quoted(node: &Node, expected: &Shape) -> bool {
             }
             _ => false,
         }
+}
+
+/// The bytes of a template as it stands in the file that a place in it is at. Lines are those of the file only where the text is
+/// taken literally.
+fn span_in_template(raw: &str, is_literal: bool, place: &TemplatePlace) -> Option<(usize, usize)> {
+    match place {
+        TemplatePlace::Names(names) => names.iter().filter_map(|name| name_in_template(raw, name)).min(),
+        TemplatePlace::Line(line) if is_literal => {
+            let row = raw.split('\n').nth(line.checked_sub(1)?)?;
+            let begin = raw.split('\n').take(line - 1).map(|row| row.len() + 1).sum::<usize>();
+            let text = row.trim();
+            (!text.is_empty())
+                .then(|| begin + row.len() - row.trim_start().len())
+                .map(|start| (start, start + text.len()))
+        }
+        TemplatePlace::Line(_) => None,
+    }
+}
+
+/// Where a name stands by itself between braces.
+fn name_in_template(raw: &str, name: &str) -> Option<(usize, usize)> {
+    let in_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let mut places = raw.match_indices(name).filter(|(at, _)| {
+        let (before, after) = (&raw[..*at], &raw[at + name.len()..]);
+        let inside = before.rfind(['{']).is_some_and(|open| before.rfind('}').is_none_or(|close| close < open));
+        inside && !before.ends_with(|letter| in_word(letter) || letter == '.') && !after.starts_with(in_word)
+    });
+    places.next().map(|(at, _)| (at, at + name.len()))
 }
 
 /// What stands there, in words.

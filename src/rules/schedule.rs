@@ -93,6 +93,8 @@ pub struct Moments {
 struct Expression {
     /// As written, for its words.
     whole: Cron,
+    /// Whether it is about the last working day of the month, for which the library has no word.
+    last_working_day: bool,
     /// What gives its times: itself, or one for each of its fixed times of the day.
     parts: Vec<Cron>,
 }
@@ -133,7 +135,12 @@ impl Moments {
             let begin = text.chars().next().map(|first| first.to_lowercase().to_string()).unwrap_or_default();
             format!("{begin}{}", text.trim_end_matches('.').chars().skip(1).collect::<String>())
         };
-        let words: Vec<String> = self.expressions.iter().map(|one| in_a_line(one.whole.describe())).collect();
+        let words = self.expressions.iter().map(|one| {
+            let words = in_a_line(one.whole.describe());
+            let day = if one.last_working_day { "the last weekday of the month" } else { "the last day of the month" };
+            words.replace("the last day of the month", day)
+        });
+        let words: Vec<String> = words.collect();
         format!("{} ({})", words.join("; or "), zone_name(&self.zone))
     }
 }
@@ -142,7 +149,8 @@ fn expression(text: &str) -> Result<Expression, String> {
     let normal = cron_text::normal(text)?;
     let whole = parse_cron(&normal.whole)?;
     let parts = normal.fixed.iter().map(|fixed| parse_cron(fixed)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Expression { parts: if parts.is_empty() { vec![whole.clone()] } else { parts }, whole })
+    let last_working_day = cron_text::is_last_working_day(text);
+    Ok(Expression { parts: if parts.is_empty() { vec![whole.clone()] } else { parts }, whole, last_working_day })
 }
 
 fn parse_cron(expression: &str) -> Result<Cron, String> {
@@ -406,5 +414,9 @@ mod tests {
     #[test]
     fn moments_in_words() {
         assert_eq!(schedule("\"0 18 * * *\"").describe(), "at 18:00 (Europe/Berlin)");
+        // The last working day was called the last day.
+        let said = |written: &str| schedule(&format!("\"{written}\"")).describe();
+        assert!(said("0 8 LW * *").contains("on the last weekday of the month"), "{}", said("0 8 LW * *"));
+        assert!(said("0 8 L * *").contains("on the last day of the month"));
     }
 }

@@ -36,6 +36,17 @@ pub struct TemplateError {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// Where in the template it is.
+    pub place: Option<TemplatePlace>,
+}
+
+/// A place in a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TemplatePlace {
+    /// The first of these names in it.
+    Names(Vec<String>),
+    /// A line, from 1.
+    Line(usize),
 }
 
 /// One file, as templates see it. Names that are not UTF-8 show `U+FFFD` in place of what is not.
@@ -221,7 +232,8 @@ fn unknown_variables(names: &[String]) -> TemplateError {
     let hint = hint.unwrap_or_else(|| format!("the variables are: {}", VARIABLES.join(", ")));
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     let plural = if names.len() == 1 { "" } else { "s" };
-    TemplateError { message: format!("unknown variable{plural} {}", quoted.join(", ")), hint: Some(hint) }
+    let message = format!("unknown variable{plural} {}", quoted.join(", "));
+    TemplateError { message, hint: Some(hint), place: Some(TemplatePlace::Names(names.to_vec())) }
 }
 
 fn is_global(name: &str) -> bool {
@@ -268,7 +280,7 @@ fn explained(error: &Error) -> TemplateError {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     };
-    TemplateError { message, hint: hint.map(str::to_owned) }
+    TemplateError { message, hint: hint.map(str::to_owned), place: error.line().map(TemplatePlace::Line) }
 }
 
 #[cfg(test)]

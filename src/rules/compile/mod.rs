@@ -23,6 +23,7 @@ use super::model::{Cloud, DownloadRule, Rule, RuleSet};
 use super::own_hub::{OwnHub, is_loopback};
 use super::reader::{Reader, example};
 use super::schema_table;
+use super::syntax_help::explain;
 use super::template::Template;
 use super::value_type::Shape;
 use super::yaml::{self, Node};
@@ -87,36 +88,11 @@ fn tree(text: &str, reader: &Reader<'_>) -> Option<Node> {
     match yaml::parse(text) {
         Ok(node) => Some(node),
         Err(error) => {
-            let line = text[..text.floor_char_boundary(error.at)].rfind('\n').map_or(0, |at| at + 1);
-            let line = text[line..].lines().next().unwrap_or_default();
-            let help = if error.message.contains("unknown anchor") {
-                Some("an unquoted `*` begins a YAML alias: quote globs, like \"*.mov\"")
-            } else if error.message.contains(" tag") || error.message.contains("Tag") {
-                Some(
-                    "tags like `!secret` mean nothing here: write `${NAME}` for a variable, `{ file: PATH }` for a secret, or quote text that begins with `!`",
-                )
-            } else if holds_a_colon(line) {
-                Some("quote text that holds a colon and a blank, like \"Episode: 1\"")
-            } else if line.contains("{{") || line.contains("${") {
-                Some("quote text that holds `{{` or `${`, like \"{{ rule }}\"")
-            } else if line.contains('\t') {
-                Some("indent with spaces; YAML knows no tabs there")
-            } else if error.message.contains("multiple YAML documents") {
-                Some("a rules file is one document: remove the `---`")
-            } else {
-                Some("look at the indentation and the quotes at and above this place")
-            };
-            let message = error.message.split(';').next().unwrap_or_default();
-            reader.error_at(error.at, error.at, "", format!("not YAML: {message}"), help.map(str::to_owned));
+            let told = explain(text, &error);
+            reader.error_at(told.at, told.at, "", told.message, Some(told.help));
             None
         }
     }
-}
-
-/// Whether the value on a line holds what separates a key from its value.
-fn holds_a_colon(line: &str) -> bool {
-    let value = line.split_once(": ").map(|(_, value)| value.trim_start());
-    value.is_some_and(|value| value.contains(": ") && !value.starts_with(['"', '\'', '{', '[', '|', '>']))
 }
 
 /// What every rule of the file shares.
@@ -332,7 +308,7 @@ impl<'a> Shared<'_, 'a> {
         match Template::new(&text, &self.template_env) {
             Ok(template) => Some(template),
             Err(error) => {
-                self.reader.error(at, format!("bad template: {error}"), error.hint);
+                self.reader.error_in_template(at, error.place.as_ref(), format!("bad template: {error}"), error.hint);
                 None
             }
         }

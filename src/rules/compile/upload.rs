@@ -33,8 +33,11 @@ enum KindWord {
 
 pub(super) fn read<'a>(at: &At<'a>, per: Per, shared: &Shared<'_, 'a>) -> Option<UploadTemplate> {
     let reader = shared.reader;
-    let fields = reader.fields(at, UPLOAD)?;
     let words = [("email", KindWord::Email), ("link", KindWord::Link), ("portal", KindWord::Portal)];
+    let written = at.pairs().iter().find(|(key, _)| key.text() == Some("kind")).and_then(|(_, kind)| kind.text());
+    let written = words.iter().find(|(word, _)| Some(*word) == written).map(|(_, word)| *word);
+    let fields =
+        reader.fields_offering(at, UPLOAD, |name| written.is_none_or(|word| belongs_to(name, word).is_none()))?;
     let word = fields.required("kind").and_then(|at| reader.choice(&at, &words));
     if let Some(word) = word {
         refuse_foreign(&fields, word, reader);
@@ -79,15 +82,20 @@ fn default_name(per: Per) -> &'static str {
     }
 }
 
+/// The other kinds that a key belongs to, if it does not belong to this one.
+fn belongs_to(name: &str, word: KindWord) -> Option<&'static str> {
+    let (foreign, kinds) = match word {
+        KindWord::Portal => (NOT_FOR_PORTALS.contains(&name), "email or link"),
+        KindWord::Email => (ONLY_FOR_PORTALS.contains(&name), "portal"),
+        KindWord::Link if name == "emails" => (true, "email"),
+        KindWord::Link => (ONLY_FOR_PORTALS.contains(&name), "portal"),
+    };
+    foreign.then_some(kinds)
+}
+
 fn refuse_foreign(fields: &Fields<'_, '_>, word: KindWord, reader: &Reader<'_>) {
     for (name, at) in fields.present() {
-        let (foreign, kinds) = match word {
-            KindWord::Portal => (NOT_FOR_PORTALS.contains(&name), "email or link"),
-            KindWord::Email => (ONLY_FOR_PORTALS.contains(&name), "portal"),
-            KindWord::Link if name == "emails" => (true, "email"),
-            KindWord::Link => (ONLY_FOR_PORTALS.contains(&name), "portal"),
-        };
-        if foreign {
+        if let Some(kinds) = belongs_to(name, word) {
             let help = format!("remove it, or set `kind: {kinds}`");
             reader.error(at, format!("`{name}` belongs to uploads of kind {kinds}"), Some(help));
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 
+use super::super::cron_text::quartz_days;
 use super::super::fields::{At, Fields};
 use super::super::pattern::Patterns;
 use super::super::reader::{Reader, example};
@@ -152,7 +153,14 @@ pub(super) fn moments(at: &At<'_>, zone: &TimeZone, reader: &Reader<'_>) -> Opti
         return None;
     }
     match Moments::new(&expressions, zone) {
-        Ok(moments) => Some(moments),
+        Ok(moments) => {
+            for (item, text) in at.items().iter().zip(&expressions) {
+                let Some(days) = quartz_days(text) else { continue };
+                let message = format!("the days `{days}` are counted from Sunday as 0; Quartz counts from Sunday as 1");
+                reader.warn(item, message, Some("write days by name, like `fri#3` or `friL`".to_owned()));
+            }
+            Some(moments)
+        }
         Err((index, why)) => {
             let items = at.items();
             let text = expressions.get(index).copied().unwrap_or_default();
