@@ -14,7 +14,7 @@ use super::error::CliError;
 use super::output::{Cell, Mood, Output, count, duration, size};
 use super::rule_reports as reports;
 use masv_rules::own_hub::is_loopback;
-use masv_rules::{RuleSet, Severity, SystemEnvironment, UploadKind};
+use masv_rules::{RuleSet, Severity, UploadKind};
 
 /// The rules file when none is named.
 pub(super) const USUAL_FILE: &str = "rules.yaml";
@@ -206,7 +206,7 @@ fn below(path: Option<PathBuf>, all: bool) -> Result<Value, CliError> {
 fn check(file: &Path, output: &Output) -> Result<(), CliError> {
     let file = std::path::absolute(file).map_err(|error| CliError::usage(error.to_string()))?;
     let colours = std::io::stderr().is_terminal();
-    match masv_rules::load(&file, &SystemEnvironment) {
+    match masv_rules::load(&file, &crate::agent::Surroundings) {
         Ok(rules) => {
             let number = rules.rules.len() + rules.downloads.len();
             let note = reaches_few(&rules);
@@ -380,6 +380,16 @@ fn status(rule: &Value, output: &Output) {
     let waiting = rule["waiting"].as_array().cloned().unwrap_or_default();
     for unread in rule["unread"].as_array().into_iter().flatten() {
         output.line(&format!("  unread   {}: {}", text(&unread[0]), text(&unread[1])));
+    }
+    let noted = |key: &str| {
+        let (number, example) = (rule[key]["count"].as_u64().unwrap_or_default(), text(&rule[key]["example"]));
+        (number > 0).then(|| (count(number, "name"), example, text(&rule[key]["what"])))
+    };
+    if let Some((names, example, what)) = noted("skipped") {
+        output.line(&format!("  skipped  {names} that are not regular files: {example} is {what}"));
+    }
+    if let Some((names, example, why)) = noted("awkward_names") {
+        output.line(&format!("  names    {names} that Windows cannot save: {example} {why}"));
     }
     output.line(&format!("  waiting  {}", rule["waiting_count"]));
     let rows: Vec<Vec<Cell>> = waiting

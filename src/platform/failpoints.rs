@@ -45,6 +45,18 @@ pub fn unless_hurried(wait: Duration) -> Duration {
     if hurried { wait.min(Duration::from_secs(2)) } else { wait }
 }
 
+/// Waits here when a test asks for it, so that it can see what is under way: in a debug build, `MASV_SLOW_AT=NAME:20` waits for
+/// 20 milliseconds each time.
+pub fn slow_point(name: &str) {
+    if cfg!(debug_assertions)
+        && let Ok(wanted) = std::env::var("MASV_SLOW_AT")
+        && let Some((at, milliseconds)) = wanted.split_once(':')
+        && at == name
+    {
+        std::thread::sleep(Duration::from_millis(milliseconds.parse().unwrap_or_default()));
+    }
+}
+
 /// Ends the process here when a test asks for it.
 #[cfg(debug_assertions)]
 pub fn crash_point(name: &str) {

@@ -38,7 +38,7 @@ mod macos;
 use macos as system;
 
 pub use accept::AcceptTrouble;
-pub use failpoints::{CRASH_POINTS, crash_point, unless_hurried};
+pub use failpoints::{CRASH_POINTS, crash_point, slow_point, unless_hurried};
 pub use flush::{flush, flush_data, flush_folder, flush_open_folder};
 pub use folder::{
     Entry, EntryKind, Folder, FolderError, PathBeneath, copy_file, entry_of, give_file, keep_attributes, put_copy,

@@ -82,7 +82,7 @@ pub use keys::{ChangeKey, CreatedKey, Key, KeyState, NewKey};
 pub use links::{Link, LinkQuery, LinkSettings, OpenedLink};
 pub use members::{ChangeMember, Member, NewMember};
 pub use metadata_fields::{FieldKind, Form, MetadataField, Visibility};
-pub use package_path::PackagePath;
+pub use package_path::{PackagePath, trouble_on_windows};
 pub use packages::{
     ChangePackage, FilledIn, NewPackage, NewPortalPackage, Package, PackageExpiry, PackageMetadata, PackageState,
     PackageWithToken, PortalSummary, SetMetadata,

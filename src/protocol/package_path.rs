@@ -78,6 +78,26 @@ impl fmt::Display for PackagePath {
     }
 }
 
+/// Why Windows cannot save a file or folder of this name, to follow the name; `None` if it can.
+///
+/// The rules are those of "Naming Files, Paths, and Namespaces" of Microsoft's documentation.
+#[must_use]
+pub fn trouble_on_windows(name: &str) -> Option<&'static str> {
+    const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+    let stem = name.split('.').next().unwrap_or(name).trim_end().to_ascii_lowercase();
+    let numbered =
+        |device: &str| stem.strip_prefix(device).is_some_and(|number| matches!(number.as_bytes(), [b'1'..=b'9']));
+    if DEVICES.contains(&stem.as_str()) || numbered("com") || numbered("lpt") {
+        Some("has the name of a device")
+    } else if name.contains(['<', '>', ':', '"', '|', '?', '*']) {
+        Some("has one of the characters < > : \" | ? *")
+    } else if name.ends_with(['.', ' ']) {
+        Some("has a name that ends with a full stop or a space")
+    } else {
+        None
+    }
+}
+
 fn carried_name(bytes: &[u8]) -> String {
     let mut name = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -117,6 +137,18 @@ mod tests {
 
     fn carried(bytes: &[u8]) -> String {
         PackagePath::from_relative(Path::new(OsStr::from_bytes(bytes))).unwrap().to_string()
+    }
+
+    #[test]
+    fn names_that_windows_cannot_save_are_known() {
+        for name in
+            ["con", "AUX.mov", "nul.tar.gz", "com1", "LPT9.txt", "a:b.mov", "what?.mov", "trail. ", "dot.", "con .txt"]
+        {
+            assert!(trouble_on_windows(name).is_some(), "{name}");
+        }
+        for name in ["console.mov", "com", "com10", "com0", "aux-1.mov", "a.b", "caf\u{e9}.mov", "x.con"] {
+            assert_eq!(trouble_on_windows(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -50,10 +50,14 @@ fn source(whole: &Path, root: Option<Vec<u8>>) -> PathBeneath {
 
 /// Makes the paths of files that come to an upload distinct from each other and from those in `taken`: the second
 /// file of a name gets a number, for a package can not hold two.
-pub(super) fn number_clashes(mut taken: HashSet<PackagePath>, files: &mut [SourceFile]) {
+///
+/// Names that differ in the case of letters only are one name to macOS and Windows, where the second would replace the first.
+pub(super) fn number_clashes(taken: HashSet<PackagePath>, files: &mut [SourceFile]) {
+    let form = |path: &PackagePath| path.as_str().to_lowercase();
+    let mut taken: HashSet<String> = taken.iter().map(form).collect();
     for file in files {
         let (wanted, mut number) = (file.path.clone(), 1);
-        while !taken.insert(file.path.clone()) {
+        while !taken.insert(form(&file.path)) {
             number += 1;
             file.path = wanted.numbered(number);
         }

@@ -90,6 +90,19 @@ impl Store {
         .await
     }
 
+    /// The rules whose after-actions have taken files away that are still looked after.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn rules_that_took_away(&self) -> Result<Vec<String>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached("SELECT DISTINCT rule FROM taken_away")?;
+            let rules = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok(rules)
+        })
+        .await
+    }
+
     /// These files need not be looked after any more.
     ///
     /// # Errors

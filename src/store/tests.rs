@@ -8,7 +8,7 @@ use crate::model::{
 use masv_platform::{FileIdentity, PathBeneath};
 use masv_protocol::PackagePath;
 
-fn store() -> (tempfile::TempDir, Store) {
+pub(super) fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("agent.db")).unwrap();
     (folder, store)
@@ -18,7 +18,7 @@ fn identity(size: u64, inode: u64) -> FileIdentity {
     FileIdentity { size, mtime_ns: 1, ctime_ns: 2, device: 3, inode }
 }
 
-fn source(name: &str, size: u64, inode: u64) -> SourceFile {
+pub(super) fn source(name: &str, size: u64, inode: u64) -> SourceFile {
     SourceFile {
         path: PackagePath::from_relative(Path::new(name)).unwrap(),
         source: PathBeneath::new("/drop", name),
@@ -28,7 +28,7 @@ fn source(name: &str, size: u64, inode: u64) -> SourceFile {
     }
 }
 
-fn spec(files: Vec<SourceFile>) -> UploadSpec {
+pub(super) fn spec(files: Vec<SourceFile>) -> UploadSpec {
     UploadSpec {
         destination: Destination::Link,
         name: "test".into(),
@@ -270,4 +270,18 @@ async fn what_waits_for_one_destination_holds_up_no_other_and_what_waits_for_its
     let both = [&ids[..32], &ids[40..]].concat();
     assert_eq!(wanted(1, &[], &ids[..32]).await, both, "but not all of a destination wait");
     assert_eq!(wanted(2, &[], &ids[..31]).await, both);
+}
+
+/// Two names that differ in the case of letters were one file for recipients on macOS and Windows.
+#[tokio::test]
+async fn names_that_differ_in_case_only_are_numbered_in_one_package() {
+    let (_folder, store) = store();
+    let id = UploadId::new();
+    let named = |names: &[&str]| names.iter().zip(1..).map(|(name, inode)| source(name, 5, inode)).collect::<Vec<_>>();
+    let files = UploadSpec { rule: None, ..spec(named(&["A/Clip.mov", "a/clip.MOV", "a/other.mov"])) };
+    store.insert_upload(id, files).await.unwrap();
+    store.append_files(id, named(&["a/OTHER.mov"])).await.unwrap();
+    let paths: Vec<String> =
+        store.files(id, None, 10).await.unwrap().iter().map(|file| file.path.to_string()).collect();
+    assert_eq!(paths, ["A/Clip.mov", "a/clip (2).MOV", "a/other.mov", "a/OTHER (2).mov"]);
 }

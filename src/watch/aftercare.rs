@@ -30,10 +30,28 @@ pub enum Ending {
     Returned(PathBuf),
     /// Somebody still has it open; who.
     Written(String),
+    /// Somebody has had it open for as long as is waited for, unchanged: it is back in the watched folder under this path, and who
+    /// has it open. What was sent of it counts.
+    Reopened(PathBuf, String),
+}
+
+/// Brings back a file that was hidden, if it is still there: whoever hid it is not there any more to look after it.
+///
+/// # Errors
+/// See [`Refused`]: it is tried again.
+pub fn give_back(root: &Folder, taken: &TakenAway) -> Result<Ending, Refused> {
+    let Held::Hidden(way) = &taken.held else { return Ok(Ending::Over) };
+    match Place::beneath(root, way).and_then(|place| Ok((place.look()?, place))) {
+        Ok((found, place)) if found.identity.inode == taken.identity.inode => {
+            bring_back(root, &place, &taken.path).map(Ending::Returned)
+        }
+        Ok(_) | Err(Refused::Gone | Refused::Changed) => Ok(Ending::Over),
+        Err(error) => Err(error),
+    }
 }
 
 /// Looks at a file once more and does what is to be done. `returning` is told before it is brought back; `keeps_levels` is how
-/// many names of an emptied folder's path stay.
+/// many names of an emptied folder's path stay; `waited` says whether a writer was waited for long enough.
 ///
 /// # Errors
 /// See [`Refused`]: it is tried again.
@@ -42,6 +60,7 @@ pub fn look_after(
     events: &FsEvents,
     taken: &TakenAway,
     keeps_levels: usize,
+    waited: bool,
     returning: &dyn Fn() -> Result<(), Refused>,
 ) -> Result<Ending, Refused> {
     let (base, way) = way_to(root, &taken.held)?;
@@ -61,7 +80,11 @@ pub fn look_after(
         return bring_back(root, &place, &taken.path).map(Ending::Returned);
     }
     if let Some(Writing::By(who)) = is_being_written(events, &base, &[(&way, found.identity)]).pop() {
-        return Ok(Ending::Written(who));
+        return match taken.held {
+            _ if !waited => Ok(Ending::Written(who)),
+            Held::Hidden(_) => bring_back(root, &place, &taken.path).map(|path| Ending::Reopened(path, who)),
+            Held::Moved(_) => Ok(Ending::Over),
+        };
     }
     if let Held::Hidden(_) = taken.held {
         place.remove()?;
@@ -147,7 +170,7 @@ mod tests {
         }
 
         fn look(&self, taken: &TakenAway) -> Ending {
-            look_after(&self.root, &self.events, taken, 1, &|| Ok(())).unwrap()
+            look_after(&self.root, &self.events, taken, 1, false, &|| Ok(())).unwrap()
         }
     }
 
@@ -173,6 +196,38 @@ mod tests {
         writer.write_all(b" second").unwrap();
         assert_eq!(bench.look(&taken), Ending::Returned("card/clips/clip.mov".into()));
         assert_eq!(std::fs::read_to_string(bench.at("card/clips/clip.mov")).unwrap(), "first second");
+    }
+
+    /// A file that a program held open and did not write to stayed hidden for ever.
+    #[test]
+    fn what_is_held_open_for_long_comes_back_and_counts_as_sent() {
+        let bench = Bench::new();
+        let writer = std::fs::File::create(bench.at("card/clips/clip.mov")).unwrap();
+        let taken = bench.hide();
+        assert!(matches!(bench.look(&taken), Ending::Written(_)));
+        let forgotten = std::cell::Cell::new(false);
+        let returning = || {
+            forgotten.set(true);
+            Ok(())
+        };
+        let ending = look_after(&bench.root, &bench.events, &taken, 1, true, &returning).unwrap();
+        assert!(matches!(ending, Ending::Reopened(path, _) if path == Path::new("card/clips/clip.mov")));
+        assert!(bench.at("card/clips/clip.mov").exists() && !forgotten.get());
+        drop(writer);
+    }
+
+    /// The rule was removed while a file was hidden: the file stayed hidden for ever.
+    #[test]
+    fn what_nobody_looks_after_any_more_is_given_back() {
+        let bench = Bench::new();
+        std::fs::write(bench.at("card/clips/clip.mov"), "content").unwrap();
+        let taken = bench.hide();
+        assert_eq!(give_back(&bench.root, &taken).unwrap(), Ending::Returned("card/clips/clip.mov".into()));
+        assert_eq!(std::fs::read_to_string(bench.at("card/clips/clip.mov")).unwrap(), "content");
+        assert_eq!(give_back(&bench.root, &taken).unwrap(), Ending::Over, "twice is as good as once");
+        let moved = TakenAway { held: Held::Moved(bench.at("card/clips/clip.mov")), ..taken };
+        assert_eq!(give_back(&bench.root, &moved).unwrap(), Ending::Over);
+        assert!(bench.at("card/clips/clip.mov").exists());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Seek};
 use std::path::Path;
 
-use masv_platform::{FileIdentity, Folder, copy_file, crash_point, entry_of, keep_attributes};
+use masv_platform::{FileIdentity, Folder, copy_file, crash_point, entry_of, keep_attributes, slow_point};
 use masv_rules::OWN_PREFIX;
 
 use super::relocate::{Place, Refused, Target, Told, content, hide_checked, numbered, under_free_name};
@@ -89,7 +89,10 @@ impl<'a> Copy<'a> {
         checksum: &str,
         told: &Told<'_>,
     ) -> Result<(), Refused> {
-        let copied = |copied| (told.copied)(copied, found.size);
+        let copied = |copied| {
+            (told.copied)(copied, found.size);
+            slow_point("copy");
+        };
         copy_file(source, &self.file, found.size, &copied).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => Refused::Changed,
             _ => Refused::io("copy to", self.folder.path())(error),

@@ -31,6 +31,7 @@ mod manifest;
 mod mounts;
 mod open;
 mod open_handles;
+mod orphans;
 mod package;
 mod planner;
 mod post_actions;
@@ -50,7 +51,7 @@ mod write_tracker;
 pub use dry_run::{DryPackage, DryRun, dry_run};
 pub use explain::{Explanation, RuleExplanation, Test};
 pub use mounts::silent_file_system;
-pub use status::{Copying, LastError, LastScan, RuleState, RuleStatus, WaitingFile};
+pub use status::{Copying, LastError, LastScan, Noted, RuleState, RuleStatus, WaitingFile};
 pub use upload_sink::{Answer, SinkError, UploadSink};
 pub use watcher::{FileSystem, WatchError, WatchSettings, Watcher};
 

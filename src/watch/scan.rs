@@ -20,7 +20,9 @@ use std::sync::Arc;
 
 use super::beneath::{Offline, open_root};
 use super::classifier::{Classifier, Kind};
+use super::status::Noted;
 use masv_platform::{Entry, EntryKind, FileIdentity, Folder, FolderError};
+use masv_protocol::trouble_on_windows;
 use masv_rules::Symlinks;
 
 /// Deepest nesting that is walked; each level holds one file descriptor open meanwhile.
@@ -73,8 +75,10 @@ pub struct Look {
     pub folders: Vec<ObservedFolder>,
     /// What could not be looked at; nothing is known about what is below.
     pub unread: Vec<Unread>,
-    /// Symbolic links that were not followed.
-    pub links_skipped: u64,
+    /// What is never sent because it is no regular file.
+    pub skipped: Noted,
+    /// Files to be sent whose names cannot be saved on Windows.
+    pub awkward: Noted,
 }
 
 /// Told of each folder before it is listed, so that it is watched first and scanned then.
@@ -208,7 +212,16 @@ impl<'a> Walk<'a> {
             (EntryKind::Folder, _) => stack.push(Waiting { parent: Rc::clone(folder), relative, depth: depth + 1 }),
             (EntryKind::Symlink, _) => self.link(relative),
             (EntryKind::File, Some(found)) => self.file(&relative, &found, None),
-            _ => {}
+            (EntryKind::File | EntryKind::Unknown, _) => {}
+            (EntryKind::Pipe | EntryKind::Socket | EntryKind::Device, _) => self.skip(relative, kind),
+        }
+    }
+
+    /// Notes what is no regular file, where a file of that name would be looked at.
+    fn skip(&mut self, relative: PathBuf, kind: EntryKind) {
+        let rule = self.sieve.rule();
+        if self.sieve.enters(&relative) && !rule.exclude().matches(&relative) {
+            self.look.skipped.note(&relative, kind.words());
         }
     }
 
@@ -218,6 +231,11 @@ impl<'a> Walk<'a> {
             return;
         }
         if let Some(kind) = self.sieve.sort(relative, identity.size) {
+            if kind == Kind::Item
+                && let Some(why) = names_in(relative).find_map(trouble_on_windows)
+            {
+                self.look.awkward.note(relative, why);
+            }
             let observed = Observed { relative: relative.into(), identity, owner, kind, target: target.map(Arc::from) };
             self.look.files.push(observed);
         }
@@ -226,7 +244,7 @@ impl<'a> Walk<'a> {
     fn link(&mut self, relative: PathBuf) {
         match self.sieve.rule().symlinks {
             Symlinks::Within => self.links.push(relative),
-            Symlinks::Skip => self.look.links_skipped += 1,
+            Symlinks::Skip => self.skip(relative, EntryKind::Symlink),
         }
     }
 
@@ -259,7 +277,7 @@ impl<'a> Walk<'a> {
             let target = std::fs::canonicalize(root.join(&link)).ok();
             let target = target.and_then(|target| target.strip_prefix(&root).map(Path::to_owned).ok());
             let Some(target) = target.filter(|target| !target.as_os_str().is_empty()) else {
-                self.look.links_skipped += 1;
+                self.skip(link, EntryKind::Symlink);
                 continue;
             };
             if self.sieve.is_excluded(&target) {
@@ -314,6 +332,11 @@ impl<'a> Walk<'a> {
         };
         self.look.unread.push(Unread { relative: relative.to_owned(), reason });
     }
+}
+
+/// The names in a path that are text; others are written out in a package.
+fn names_in(relative: &Path) -> impl Iterator<Item = &str> {
+    relative.iter().filter_map(OsStr::to_str)
 }
 
 /// Device and inode of a folder.

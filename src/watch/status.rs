@@ -1,6 +1,6 @@
 //! What a rule can tell about itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -46,6 +46,26 @@ pub struct WaitingFile {
     pub since: Timestamp,
     /// Until when, if nothing changes.
     pub until: Option<Timestamp>,
+}
+
+/// Names in a folder about which something is to be said.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct Noted {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them, relative to the watched folder.
+    pub example: Option<String>,
+    /// What it is, or what is the matter with it.
+    pub what: Option<&'static str>,
+}
+
+impl Noted {
+    pub(super) fn note(&mut self, path: &Path, what: &'static str) {
+        self.count += 1;
+        if self.example.is_none() {
+            (self.example, self.what) = (Some(path.to_string_lossy().into_owned()), Some(what));
+        }
+    }
 }
 
 /// The last look at the whole folder.
@@ -111,6 +131,10 @@ pub struct RuleStatus {
     #[serde(serialize_with = "lossy_path::remarks")]
     #[schemars(with = "Vec<(String, String)>")]
     pub unread: Vec<(PathBuf, String)>,
+    /// What is in the folder and is never sent because it is no regular file: symbolic links, pipes, sockets, devices.
+    pub skipped: Noted,
+    /// Files to be sent whose names recipients on Windows cannot save.
+    pub awkward_names: Noted,
     /// The last look at the whole folder.
     pub last_scan: Option<LastScan>,
     /// How many looks at the folder, or parts of it, there were.

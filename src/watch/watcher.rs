@@ -1,6 +1,6 @@
 //! The handle to all rules at work: starts and stops one task per rule, passes orders on, answers questions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use super::dispatch::Surroundings;
 use super::dry_run::{DryRun, dry_run};
 use super::explain::{Asked, Explanation, explain};
 use super::mounts::silent_file_system;
+use super::orphans::give_back_all;
 use super::runner::{Order, Parts, Runner, Shared};
 use super::status::{RuleState, RuleStatus};
 use super::upload_events::{Postbox, deliver};
@@ -105,6 +106,8 @@ struct State {
     rules: Arc<RuleSet>,
     tasks: HashMap<String, Task>,
     deliver: Option<JoinHandle<()>>,
+    /// Brings back what rules that are not at work have hidden.
+    giving_back: CancellationToken,
 }
 
 /// A rule's task.
@@ -135,7 +138,12 @@ impl Watcher {
         });
         let deliver = tokio::spawn(deliver(store.clone(), Arc::clone(&postbox), last, cancel.clone()));
         let empty = RuleSet { rules: Vec::new(), downloads: Vec::new(), warnings: Vec::new(), ..(*rules).clone() };
-        let state = State { rules: Arc::new(empty), tasks: HashMap::new(), deliver: Some(deliver) };
+        let state = State {
+            rules: Arc::new(empty),
+            tasks: HashMap::new(),
+            deliver: Some(deliver),
+            giving_back: cancel.child_token(),
+        };
         let reloading = tokio::sync::Mutex::new(());
         let inner = Inner { store, outlet, settings, cancel, postbox, state: Mutex::new(state), reloading };
         let watcher = Self { inner: Arc::new(inner) };
@@ -172,6 +180,10 @@ impl Watcher {
         }
         let mut state = self.state();
         state.rules = Arc::clone(&rules);
+        state.giving_back.cancel();
+        state.giving_back = self.inner.cancel.child_token();
+        let at_work: HashSet<String> = wanted.keys().map(|name| (*name).to_owned()).collect();
+        tokio::spawn(give_back_all(self.inner.store.clone(), at_work, state.giving_back.clone()));
         for (name, sieve) in wanted {
             if !state.tasks.contains_key(name) && !self.inner.cancel.is_cancelled() {
                 state.tasks.insert(name.to_owned(), self.spawn(sieve));

@@ -40,11 +40,11 @@ impl EntryKind {
             FileType::Unknown => Self::Unknown,
         }
     }
-}
 
-impl fmt::Display for EntryKind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
+    /// What it is, in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
             Self::File => "a file",
             Self::Folder => "a folder",
             Self::Symlink => "a symbolic link",
@@ -52,7 +52,13 @@ impl fmt::Display for EntryKind {
             Self::Socket => "a socket",
             Self::Device => "a device",
             Self::Unknown => "of an unknown kind",
-        })
+        }
+    }
+}
+
+impl fmt::Display for EntryKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.words())
     }
 }
 

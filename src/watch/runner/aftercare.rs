@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::task::{JoinError, JoinHandle};
 
 use super::{RETRY, Runner, describe};
@@ -22,6 +22,8 @@ pub(super) const SHORTEST_CARE: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_secs(1);
 /// Files looked at between one change of the database and the next.
 const PAGE: u32 = 256;
+/// So often that long a file is kept hidden while somebody has it open and does not write to it.
+const MOST_CARES: i32 = 60;
 /// Failures told of after one look; of more, these stand for all.
 const MOST_TOLD: usize = 10;
 
@@ -32,6 +34,8 @@ type Results = Result<Result<Looked, StoreError>, JoinError>;
 pub(super) struct Looked {
     /// Files that were written to: where they were dropped, and where they are again.
     returned: Vec<(PathBuf, PathBuf)>,
+    /// Files that somebody held open for long: where they were dropped, where they are again, and who.
+    reopened: Vec<(PathBuf, PathBuf, String)>,
     /// What went wrong.
     failed: Vec<String>,
     /// Files that stay as they are until the next look.
@@ -98,6 +102,7 @@ impl Runner {
         let (runtime, keeps, care) = (tokio::runtime::Handle::current(), self.keeps_levels(), self.care());
         self.aftercare.running = Some(tokio::task::spawn_blocking(move || {
             let due = DueSpan::at(Timestamp::now(), care);
+            let longest = SignedDuration::try_from(care).unwrap_or_default() * MOST_CARES;
             let (mut looked, mut after) = (Looked::default(), None);
             loop {
                 let page = store.taken_away(&rule.name, due, after.as_ref(), PAGE);
@@ -111,8 +116,9 @@ impl Runner {
                         let forgotten = runtime.block_on(store.ledger_forget(&rule.name, Some(&taken.path)));
                         forgotten.map(drop).map_err(|error| Refused::Unkept(describe(&error)))
                     };
+                    let waited = Timestamp::now().duration_since(taken.due_at) > longest;
                     let root = Folder::open(&taken.root).map_err(Refused::at_target("open"));
-                    let ending = root.and_then(|root| look_after(&root, &events, &taken, keeps, &returning));
+                    let ending = root.and_then(|root| look_after(&root, &events, &taken, keeps, waited, &returning));
                     over.extend(looked.take(taken, ending));
                 }
                 runtime.block_on(store.let_go(&rule.name, over))?;
@@ -132,6 +138,12 @@ impl Runner {
         for (was, is) in looked.returned {
             let (was, is) = (was.display(), is.display());
             let what = format!("{was} was written to after it had been sent: it is back as {is}, and is sent anew");
+            self.problem("after", what).await;
+            self.looks.next_full = Duration::ZERO;
+        }
+        for (was, is, who) in looked.reopened {
+            let (was, is) = (was.display(), is.display());
+            let what = format!("{was} was sent and is still held open by {who}: it is back as {is} until it is closed");
             self.problem("after", what).await;
             self.looks.next_full = Duration::ZERO;
         }
@@ -160,6 +172,10 @@ impl Looked {
             Ok(Ending::Over) => Some(taken.held),
             Ok(Ending::Returned(path)) => {
                 self.returned.push((taken.path, path));
+                Some(taken.held)
+            }
+            Ok(Ending::Reopened(path, who)) => {
+                self.reopened.push((taken.path, path, who));
                 Some(taken.held)
             }
             Ok(Ending::Written(who)) => {

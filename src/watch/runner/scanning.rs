@@ -90,6 +90,10 @@ impl Runner {
                     self.books.read_at = Some(Duration::ZERO);
                 }
                 self.looks.next_full = self.next_full();
+                {
+                    let mut status = self.shared.status();
+                    (status.skipped, status.awkward_names) = (look.skipped.clone(), look.awkward.clone());
+                }
                 if self.take(look).await.is_ok() {
                     self.online(now);
                 }

@@ -3,6 +3,7 @@
 use masv_agent::model::{Problem, State};
 
 use super::support::Bench;
+use crate::process::Agent;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_complete_package_s_files_are_moved_with_their_folders_and_the_emptied_ones_go() {
@@ -102,41 +103,92 @@ async fn a_marker_goes_with_the_file_it_made_ready() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_move_to_another_file_system_tells_how_far_it_is() {
     use std::os::unix::fs::MetadataExt;
-    const SIZE: u64 = 96 << 20;
-    let mut bench = Bench::new();
-    let other = tempfile::tempdir().unwrap();
+    const SIZE: u64 = 32 << 20;
+    let (here, other) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap());
     let device = |path: &std::path::Path| std::fs::metadata(path).unwrap().dev();
-    if device(other.path()) == device(bench.root.path()) {
-        return; // This machine has one file system only.
+    if device(other.path()) == device(here.path()) {
+        eprintln!("skipped: this machine has one file system only");
+        return;
     }
     let sent = other.path().join("sent");
-    let keys = format!("package: file\nsettle: 50ms\nafter: {{ complete: {{ move: '{}' }} }}", sent.display());
-    bench.start(&keys).await;
+    let rules = format!(
+        "rules:\n  - {{ name: dailies, watch: drop, create: true, package: file, settle: 50ms, upload: {{ kind: link }}, \
+         after: {{ complete: {{ move: '{}' }} }} }}\n",
+        sent.display()
+    );
+    let mut agent = Agent::prepare_in(here, &rules, &[]);
+    // A disk that takes two seconds for it.
+    agent.environment = vec![("MASV_SLOW_AT".to_owned(), "copy:60".to_owned())];
+    std::fs::create_dir(agent.path("drop")).unwrap();
     // A hole would be none to copy.
-    std::fs::write(bench.path("reel.mov"), vec![7; usize::try_from(SIZE).unwrap()]).unwrap();
+    std::fs::write(agent.path("drop/reel.mov"), vec![7; usize::try_from(SIZE).unwrap()]).unwrap();
+    agent.go_on();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("{}/api/v1/automations", agent.url());
+    let get = async |path: String| client.get(path).send().await.unwrap().json::<serde_json::Value>().await.unwrap();
+    let deadline = std::time::Instant::now() + super::support::PATIENCE;
+    let (mut seen, mut explained) = (Vec::new(), String::new());
+    while agent.path("drop/reel.mov").exists() || !sent.join("reel.mov").exists() {
+        assert!(std::time::Instant::now() < deadline, "it is not moved:\n{}", agent.log());
+        let status = get(format!("{url}/dailies")).await;
+        if let Some(copied) = status["copying"]["copied"].as_u64() {
+            assert_eq!((&status["copying"]["size"], &status["copying"]["path"]), (&SIZE.into(), &"reel.mov".into()));
+            seen.push(copied);
+            if explained.is_empty() && copied > 0 {
+                explained =
+                    get(format!("{url}/explain?path={}", agent.path("drop/reel.mov").display())).await.to_string();
+            }
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(seen.iter().any(|copied| 0 < *copied && *copied < SIZE), "{seen:?}");
+    assert!(seen.is_sorted(), "{seen:?}");
+    assert!(explained.contains("was sent in package") && explained.contains("is being moved"), "{explained}");
+}
+
+/// The rule was removed, or another name given to it, while a sent file was hidden on its way to being removed: the file stayed hidden
+/// for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rule_has_hidden_comes_back_when_the_rule_is_gone() {
+    let mut bench = Bench::new();
+    bench.shortest_care = std::time::Duration::from_secs(3_600);
+    let keys = "package: file\nsettle: 50ms\nafter: { complete: delete }";
+    bench.start(keys).await;
+    bench.write("A001/clip.mov", "content");
     bench.packages_when(1).await;
     bench.complete(&bench.uploads().await[0]).await;
-    let seen = std::sync::Mutex::new(Vec::new());
-    let explained = std::sync::Mutex::new(String::new());
-    let moved = async || {
-        if let Some(copying) = bench.status().copying {
-            let tests = bench.watcher().explain(&bench.path("reel.mov")).await.unwrap().rules.remove(0).tests;
-            let mut explained = explained.lock().unwrap();
-            // It may be there already when we ask.
-            if !explained.contains("is being moved") {
-                *explained = tests.last().unwrap().detail.clone();
-            }
-            seen.lock().unwrap().push(copying);
-        }
-        sent.join("reel.mov").exists() && !bench.path("reel.mov").exists() && bench.status().copying.is_none()
-    };
-    bench.until("it is moved", moved).await;
-    let seen = seen.into_inner().unwrap();
-    assert!(seen.iter().any(|copying| copying.copied > 0), "{seen:?}");
-    assert!(seen.iter().all(|copying| copying.size == SIZE && copying.path.ends_with("reel.mov")), "{seen:?}");
-    assert!(seen.windows(2).all(|two| two[0].copied <= two[1].copied), "{seen:?}");
-    let explained = explained.into_inner().unwrap();
-    assert!(explained.contains("was sent in package") && explained.contains("is being moved"), "{explained}");
+    bench.until("it is hidden", async || !bench.path("A001/clip.mov").exists()).await;
+    // A rule that is loaded again, changed or not, goes on looking after it.
+    bench.watcher().reload(bench.rules(&format!("{keys}\npriority: 7"))).await;
+    bench.looked_again().await;
+    assert!(!bench.path("A001/clip.mov").exists());
+    bench.watcher().reload(bench.rules_file("rules: []")).await;
+    bench.until("it is back", async || bench.path("A001/clip.mov").exists()).await;
+    assert_eq!(std::fs::read_to_string(bench.path("A001/clip.mov")).unwrap(), "content");
+    let names = std::fs::read_dir(bench.path("A001")).unwrap().count();
+    bench.until("it is forgotten", async || bench.store.rules_that_took_away().await.unwrap().is_empty()).await;
+    assert_eq!((names, bench.uploads().await.len()), (1, 1), "nothing hidden is left, nothing is sent again");
+}
+
+/// The same when it is gone at the next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rule_has_hidden_comes_back_at_a_start_without_the_rule() {
+    let mut bench = Bench::new();
+    bench.shortest_care = std::time::Duration::from_secs(3_600);
+    let keys = "package: file\nsettle: 50ms\nafter: { complete: delete }";
+    bench.start(keys).await;
+    bench.write("clip.mov", "content");
+    bench.packages_when(1).await;
+    bench.complete(&bench.uploads().await[0]).await;
+    bench.until("it is hidden", async || !bench.path("clip.mov").exists()).await;
+    bench.stop().await;
+    // Disabled is not at work either; and a new file has the name.
+    bench.write("clip.mov", "another");
+    bench.start(&format!("{keys}\nenabled: false")).await;
+    bench.until("it is back", async || bench.path("clip (2).mov").exists()).await;
+    assert_eq!(std::fs::read_to_string(bench.path("clip (2).mov")).unwrap(), "content");
+    assert_eq!(std::fs::read_to_string(bench.path("clip.mov")).unwrap(), "another");
 }
 
 /// Peers: "on failure ... a log file beside it".

@@ -264,3 +264,28 @@ fn a_download_into_a_watched_folder_is_warned_of_whatever_leads_there() {
     let rules = bench.rules_file(text);
     assert!(rules.warnings.iter().any(|warning| warning.message.contains("moved into the watch folder")));
 }
+
+/// Links and pipes in a folder were never sent, and nothing said so; names that Windows cannot save went without a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_regular_file_and_what_windows_cannot_save_is_told_in_the_status() {
+    let bench = Bench::with("package: { per: batch, quiet: 100ms }\nsettle: 50ms\nexclude: ['x*']").await;
+    bench.write("A001/aux.mov", "1");
+    bench.write("A001/a:b.mov", "1");
+    bench.write("A001/clip.mov", "1");
+    for (name, target) in [("A001/latest.mov", "clip.mov"), ("A001/xlink", "clip.mov"), ("A001/.hidden", "clip.mov")] {
+        std::os::unix::fs::symlink(target, bench.path(name)).unwrap();
+    }
+    assert!(std::process::Command::new("mkfifo").arg(bench.path("A001/pipe")).status().unwrap().success());
+    bench.looked_again().await;
+    let status = bench.status();
+    assert_eq!((status.skipped.count, status.awkward_names.count), (2, 2), "{status:?}");
+    let example = status.skipped.example.unwrap();
+    let kind = if example == "A001/pipe" { "a named pipe" } else { "a symbolic link" };
+    assert_eq!(status.skipped.what, Some(kind), "{example}");
+    assert!(status.awkward_names.example.is_some() && status.awkward_names.what.is_some());
+    bench.packages_when(1).await;
+    std::fs::remove_file(bench.path("A001/pipe")).unwrap();
+    std::fs::remove_file(bench.path("A001/latest.mov")).unwrap();
+    bench.looked_again().await;
+    assert_eq!(bench.status().skipped, masv_agent::watch::Noted::default());
+}
