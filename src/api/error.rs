@@ -53,6 +53,11 @@ impl ApiError {
         error
     }
 
+    fn other_order() -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "this Idempotency-Key came with another request")
+            .hint("use a new key for each order, and the same one only to repeat it unchanged")
+    }
+
     fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "a call of the local API failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the agent cannot do this now").hint("its log says why")
@@ -73,6 +78,7 @@ impl From<QueueError> for ApiError {
                 Self::new(StatusCode::CONFLICT, error.to_string()).hint(works_now(*id, state))
             }
             QueueError::AlreadyClaimed { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
+            QueueError::OtherOrder => Self::other_order(),
             QueueError::Invalid(_) => Self::bad(error.to_string()),
             QueueError::Cloud(cloud) => Self::from(cloud.clone()),
             QueueError::Store(store) => Self::internal(store),
@@ -105,6 +111,7 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, error.to_string()),
             StoreError::WrongState { .. } => Self::new(StatusCode::CONFLICT, error.to_string()),
+            StoreError::OtherOrder => Self::other_order(),
             _ => Self::internal(&error),
         }
     }

@@ -1,7 +1,7 @@
 //! The typed client of the local API: finds the agent, calls it, turns its refusals into exit codes.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
@@ -14,11 +14,17 @@ use super::error::{CliError, Exit};
 use crate::agent::{Found, default_data_dir, find_agent};
 use crate::api::INTENT;
 use crate::api::types::ErrorBody;
+use crate::model::UploadId;
 
 /// Where an agent is when nobody says.
 const USUAL: &str = "http://localhost:8080";
 /// Where the service of the system keeps its state; root and the service's user may look into it.
 const SERVICE: &str = "/var/lib/masv-agent";
+
+/// How long an order whose answer was lost is repeated: an agent that is started again is back by then.
+const REPEATING: Duration = Duration::from_secs(15);
+/// How long after a broken connection it is tried again.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Calls one agent.
 pub(super) struct Client {
@@ -141,6 +147,41 @@ impl Client {
 
     pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, CliError> {
         self.read(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Posts an order that is carried out once: while the connection breaks before the answer is here, it is repeated with the same
+    /// key, which is a new one where none is given.
+    pub(super) async fn post_once<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        key: Option<String>,
+    ) -> Result<T, CliError> {
+        let key = key.unwrap_or_else(|| UploadId::new().to_string());
+        let (until, mut may_have_arrived) = (Instant::now() + REPEATING, false);
+        loop {
+            let request = self.request(Method::POST, path).header("Idempotency-Key", &key).json(body);
+            let error = match request.send().await {
+                Ok(response) => match self.success(response).await?.json().await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            if error.is_builder() {
+                return Err(CliError::usage("--idempotency-key: 1 to 255 visible ASCII characters are expected"));
+            }
+            if error.is_connect() && !may_have_arrived {
+                return Err(self.absent());
+            }
+            if error.is_decode() || Instant::now() >= until {
+                let message = format!("the agent at {} did not answer: {error}", self.address);
+                let hint = format!("repeat the order with `--idempotency-key {key}`: it is carried out only once");
+                return Err(CliError::failed(message).hint(hint));
+            }
+            may_have_arrived = true;
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     pub(super) async fn order<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {

@@ -232,6 +232,10 @@ pub(super) struct CommonFlags {
     /// Leave out what matches, such as '*.tmp'; can be given several times.
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
+    /// Carry the order out once, however often it is given with this key; the upload of the first time is shown again. For scripts that
+    /// may be run again.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// Follow until it is done. Ctrl-C stops following, not the upload.
     #[arg(long)]
     wait: bool,
@@ -277,7 +281,8 @@ fn has_dots(path: &Path) -> bool {
 }
 
 impl CommonFlags {
-    fn build(self, output: &Output) -> Result<(Common, bool), CliError> {
+    /// The order, its key, and whether to follow it.
+    fn build(self, output: &Output) -> Result<(Common, Option<String>, bool), CliError> {
         let chunk_size = self.chunk_size.filter(|text| !text.trim().is_empty());
         let chunk_size = chunk_size.map(|text| text.parse::<Size>()).transpose().map_err(CliError::usage)?;
         let common = Common {
@@ -290,7 +295,7 @@ impl CommonFlags {
             auto_finalize: self.no_finalize.then_some(false),
             exclude: self.exclude,
         };
-        Ok((common, self.wait))
+        Ok((common, self.idempotency_key, self.wait))
     }
 }
 
@@ -335,17 +340,18 @@ async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCod
                 return Err(CliError::usage("--emails: name at least one recipient"));
             }
             let emails = emails.into_iter().map(EmailAddress::into_string).collect();
-            let (common, wait) = common.build(output)?;
-            (client.post("/uploads", &new_upload(common, link, emails)).await?, wait)
+            let (common, key, wait) = common.build(output)?;
+            (client.post_once("/uploads", &new_upload(common, link, emails), key).await?, wait)
         }
         Start::Link { link, common } => {
-            let (common, wait) = common.build(output)?;
-            (client.post("/uploads", &new_upload(common, link, Vec::new())).await?, wait)
+            let (common, key, wait) = common.build(output)?;
+            (client.post_once("/uploads", &new_upload(common, link, Vec::new()), key).await?, wait)
         }
         Start::Portal { subdomain, sender, metadata, common } => {
-            let (common, wait) = common.build(output)?;
+            let (common, key, wait) = common.build(output)?;
             let metadata = parse_metadata(&metadata)?;
-            (client.post("/uploads/portal", &NewPortalUpload { common, subdomain, sender, metadata }).await?, wait)
+            let order = NewPortalUpload { common, subdomain, sender, metadata };
+            (client.post_once("/uploads/portal", &order, key).await?, wait)
         }
     };
     if !(wait && output.is_json()) {
@@ -358,6 +364,9 @@ async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCod
     // For the person who is about to pass the link on; programs have it in the answer.
     if let Some(note) = started.note.as_ref().filter(|_| !output.is_json() && std::io::stderr().is_terminal()) {
         output.note(&format!("  {note}"));
+    }
+    for warning in &started.warnings {
+        output.note(&format!("warning: {warning}"));
     }
     if let Some(error) = &started.error {
         let no_link = if error.code == "retrying" { "there is no link yet" } else { "it has failed" };

@@ -37,6 +37,9 @@ pub enum QueueError {
         /// Relative to the rule's folder.
         path: std::path::PathBuf,
     },
+    /// The key of the order came with another order before.
+    #[error("this key came with another order")]
+    OtherOrder,
     /// The order makes no sense.
     #[error("{0}")]
     Invalid(&'static str),
@@ -54,6 +57,7 @@ impl QueueError {
             StoreError::NotFound(id) => Self::NotFound(id),
             StoreError::WrongState { id, state } => Self::WrongState { id, state, allowed },
             StoreError::AlreadyClaimed { path } => Self::AlreadyClaimed { path },
+            StoreError::OtherOrder => Self::OtherOrder,
             other => Self::Store(other),
         }
     }

@@ -8,6 +8,7 @@ mod download;
 mod ids;
 mod kept_moment;
 mod ledger;
+mod order_key;
 mod settings;
 mod taken_away;
 mod transfer;
@@ -20,6 +21,7 @@ pub use download::{
 pub use ids::{DownloadId, TransferId, UploadId};
 pub use kept_moment::{DueSpan, KeptMoment};
 pub use ledger::{LedgerEntry, Outcome};
+pub use order_key::OrderKey;
 pub use settings::{KeptDiskReaders, KeptFifo, KeptOpenFiles, KeptWorkers, Setting};
 pub use taken_away::{Held, TakenAway};
 pub use transfer::{Activity, Filter, Problem, RemotePackage, State, Totals, Turn};

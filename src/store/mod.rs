@@ -16,6 +16,7 @@ mod gauges;
 mod history;
 mod ledger;
 mod ledger_pages;
+mod order_keys;
 mod outbox;
 mod rows;
 mod settings;
@@ -55,6 +56,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/store/0007_roots.sql"),
     include_str!("../../migrations/store/0008_taken_away.sql"),
     include_str!("../../migrations/store/0009_by_what_is_asked.sql"),
+    include_str!("../../migrations/store/0010_order_keys.sql"),
 ];
 
 /// Why the store could not do what it was asked.
@@ -77,6 +79,9 @@ pub enum StoreError {
         /// Relative to the rule's folder.
         path: PathBuf,
     },
+    /// The key of the order came with another order before.
+    #[error("the key of this order came with another order")]
+    OtherOrder,
     /// The rule has taken the package before.
     #[error("the package {package} was taken already")]
     AlreadyDelivered {

@@ -156,7 +156,7 @@ fn require(found: &Upload, allowed: &[State]) -> Result<(), StoreError> {
     }
 }
 
-fn insert(connection: &Connection, id: UploadId, mut spec: UploadSpec) -> Result<(), StoreError> {
+pub(super) fn insert(connection: &Connection, id: UploadId, mut spec: UploadSpec) -> Result<(), StoreError> {
     files::number_clashes(HashSet::new(), &mut spec.files);
     let bytes: u64 = spec.files.iter().map(|file| file.identity.size).sum();
     connection

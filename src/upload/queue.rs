@@ -19,7 +19,9 @@ use crate::engine::permits::PermitLimits;
 use crate::engine::scheduler::{self, Direction};
 use crate::engine::task_context::{Halt, TaskContext};
 use crate::model::UploadId;
-use crate::model::{Destination, FileState, Link, Problem, SourceFile, State, Totals, Turn, UploadFilter, UploadSpec};
+use crate::model::{
+    Destination, FileState, Link, OrderKey, Problem, SourceFile, State, Totals, Turn, UploadFilter, UploadSpec,
+};
 use crate::store::{OnlyWaiting, Order, Store, StoreError};
 use masv_client::{Cloud, CloudError, Clouds, PackageAccess, link_address};
 use masv_protocol::{EmailAddress, Limits, LinkSettings, Secret, SignedIn};
@@ -218,6 +220,14 @@ impl Queue {
     /// # Errors
     /// [`QueueError::AlreadyClaimed`] when a rule's file is sent or on its way; [`QueueError::Invalid`].
     pub async fn submit(&self, spec: UploadSpec) -> Result<UploadId, QueueError> {
+        self.submit_once(spec, None).await
+    }
+
+    /// The same, unless an order with this key has made an upload: then nothing is done, and that one is returned.
+    ///
+    /// # Errors
+    /// Those of [`Queue::submit`]; [`QueueError::OtherOrder`] when the key came with another order.
+    pub async fn submit_once(&self, spec: UploadSpec, key: Option<OrderKey>) -> Result<UploadId, QueueError> {
         if spec.files.is_empty() {
             return Err(QueueError::Invalid("an upload needs at least one file"));
         }
@@ -226,8 +236,11 @@ impl Queue {
         {
             self.shared.access_codes.forget(subdomain, access_code.as_ref());
         }
-        let id = UploadId::new();
-        self.shared.store.insert_upload(id, spec).await?;
+        let mut id = UploadId::new();
+        match key {
+            Some(key) => id = self.shared.store.insert_upload_once(id, spec, key).await?,
+            None => self.shared.store.insert_upload(id, spec).await?,
+        }
         self.shared.nudge();
         Ok(id)
     }

@@ -4,6 +4,7 @@ mod automations;
 mod confined;
 mod downloads;
 mod events;
+mod once;
 mod rules_file;
 mod server;
 mod session;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State as Extract};
+use axum::http::StatusCode;
 
 use super::super::about::Delivery;
 use super::super::error::ApiError;
@@ -12,13 +13,17 @@ use super::super::openapi::Created;
 use super::super::portal_name::portal_name;
 use super::super::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Started, Upload};
 use super::super::{ApiState, expand};
+use super::once::Once;
 use super::transfers::{Answer, Listed, Side, parse_id};
 use super::{Body, NoFields};
 use crate::model;
 use crate::model::UploadId;
-use crate::model::{Destination, Link, PackageOptions, Problem, State, UploadFilter, UploadKind, UploadSpec};
+use crate::model::{
+    Destination, Link, OrderKey, PackageOptions, Problem, SourceFile, State, UploadFilter, UploadKind, UploadSpec,
+};
+use crate::store::StoreError;
 use crate::upload::CHUNK_SIZES;
-use masv_protocol::{EmailAddress, InvalidEmailAddress, TeamId};
+use masv_protocol::{EmailAddress, InvalidEmailAddress, TeamId, trouble_on_windows};
 
 /// How long the answer to a link order waits for the link.
 const LINK_WAIT: Duration = Duration::from_secs(10);
@@ -113,10 +118,11 @@ async fn submit(
     destination: Destination,
     options: PackageOptions,
     team_id: Option<TeamId>,
+    key: Option<OrderKey>,
 ) -> Result<Created<Started>, ApiError> {
     let first = common.paths.first().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
     let files = expand::expand(common.paths, common.exclude, state.allowed_roots.clone(), state.own.clone()).await?;
-    let kind = destination.kind();
+    let (kind, warnings) = (destination.kind(), awkward_names(&files));
     let spec = UploadSpec {
         destination,
         name: common
@@ -134,7 +140,40 @@ async fn submit(
         rule: None,
         files,
     };
-    let upload_id = state.queue.submit(spec).await?;
+    let upload_id = state.queue.submit_once(spec, key).await?;
+    Ok(Created(Started { warnings, ..started(state, upload_id, kind).await }))
+}
+
+/// What is to be said of names that recipients on Windows cannot save.
+fn awkward_names(files: &[SourceFile]) -> Vec<String> {
+    let mut awkward = files.iter().filter_map(|file| {
+        let why = file.path.as_str().split('/').find_map(trouble_on_windows)?;
+        Some((file.path.as_str(), why))
+    });
+    let Some((first, why)) = awkward.next() else { return Vec::new() };
+    let more = match awkward.count() {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    vec![format!("{first}{more} cannot be saved on Windows: it {why}")]
+}
+
+/// The answer to an order that came before, if it did.
+async fn started_before(state: &ApiState, key: Option<&OrderKey>) -> Result<Option<Created<Started>>, ApiError> {
+    let Some(key) = key else { return Ok(None) };
+    let Some(id) = state.queue.store().made_before(key.clone()).await? else { return Ok(None) };
+    match state.queue.store().upload(id).await {
+        Ok(upload) => Ok(Some(Created(started(state, id, upload.kind()).await))),
+        Err(StoreError::NotFound(_)) => {
+            let message = format!("this order was carried out before, and its upload {id} was removed");
+            Err(ApiError::new(StatusCode::CONFLICT, message).hint("to send the files again, use a new Idempotency-Key"))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What is told of an upload that was ordered.
+async fn started(state: &ApiState, upload_id: UploadId, kind: UploadKind) -> Started {
     let link = if kind == UploadKind::Link { wait_for_link(state, upload_id).await } else { None };
     let error = match (&link, kind) {
         (None, UploadKind::Link) => why_there_is_none(state, upload_id).await,
@@ -142,7 +181,7 @@ async fn submit(
     };
     let way = if kind == UploadKind::Link { Delivery::Links } else { Delivery::Mails };
     let note = state.about.limitation(way).map(|known| known.message.clone());
-    Ok(Created(Started { upload_id, link, error, note }))
+    Started { upload_id, link, error, note, warnings: Vec::new() }
 }
 
 /// Why a link upload has no link.
@@ -171,8 +210,13 @@ async fn wait_for_link(state: &ApiState, id: UploadId) -> Option<String> {
 
 pub(super) async fn create(
     Extract(state): Extract<ApiState>,
+    once: Once,
     Body(new): Body<NewUpload>,
 ) -> Result<Created<Started>, ApiError> {
+    let key = once.of("uploads", &new)?;
+    if let Some(before) = started_before(&state, key.as_ref()).await? {
+        return Ok(before);
+    }
     if !state.queue.cloud().is_authorised() {
         return Err(ApiError::no_session());
     }
@@ -192,13 +236,18 @@ pub(super) async fn create(
         teamspace_id: new.teamspace_id,
         unlimited_storage: new.unlimited_storage,
     };
-    submit(&state, new.common, destination, options, team_id).await
+    submit(&state, new.common, destination, options, team_id, key).await
 }
 
 pub(super) async fn create_portal(
     Extract(state): Extract<ApiState>,
+    once: Once,
     Body(mut new): Body<NewPortalUpload>,
 ) -> Result<Created<Started>, ApiError> {
+    let key = once.of("uploads/portal", &new)?;
+    if let Some(before) = started_before(&state, key.as_ref()).await? {
+        return Ok(before);
+    }
     let mut bad = BTreeMap::new();
     bad.extend(bad_chunk_size(&new.common));
     new.subdomain = portal_name(&new.subdomain);
@@ -213,7 +262,7 @@ pub(super) async fn create_portal(
         access_code: new.common.password.take(),
         metadata: new.metadata,
     };
-    submit(&state, new.common, destination, PackageOptions::default(), None).await
+    submit(&state, new.common, destination, PackageOptions::default(), None, key).await
 }
 
 pub(super) async fn change(

@@ -250,6 +250,9 @@ pub struct Started {
     /// Whom what it makes does not reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What recipients may stumble over, such as names that Windows cannot save.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Files to add.
