@@ -27,6 +27,7 @@ mod run;
 mod secrets;
 mod settings;
 mod supervisor;
+mod surroundings;
 
 pub(crate) mod service;
 
@@ -38,3 +39,4 @@ pub use lock::is_locked;
 pub use run::{raise_descriptors, run};
 pub use secrets::read as read_secret_file;
 pub use settings::{Listen, LogFormat, Mode, Origin, Origins, Settings, Written, default_data_dir};
+pub use surroundings::Surroundings;

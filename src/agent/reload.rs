@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::console_events::Notice;
 use super::embedded::Embedded;
+use super::surroundings::Surroundings;
 use super::{last_rules, service};
 use crate::api::RulesFile;
 use crate::portal_downloads::Inbox;
 use crate::watch::Watcher;
-use masv_platform::FileIdentity;
+use masv_platform::{FileIdentity, OwnPlaces};
 use masv_rules::own_hub::OwnHub;
-use masv_rules::{Cloud, Diagnostic, Diagnostics, RuleSet, SystemEnvironment};
+use masv_rules::{Cloud, Diagnostic, Diagnostics, RuleSet};
 
 /// How often the file is looked at. A look is one `stat`, and works on every file system.
 const LOOK: Duration = Duration::from_secs(2);
@@ -27,7 +28,7 @@ async fn load(file: &RulesFile) -> Result<RuleSet, Diagnostics> {
         return Ok(RuleSet::empty());
     }
     let path = file.path.clone();
-    let loading = tokio::task::spawn_blocking(move || masv_rules::load(&path, &SystemEnvironment));
+    let loading = tokio::task::spawn_blocking(move || masv_rules::load(&path, &Surroundings));
     loading
         .await
         .unwrap_or_else(|error| Err(Diagnostics(vec![Diagnostic::of_file(&file.path, error.to_string(), None)])))
@@ -68,6 +69,8 @@ pub(super) struct Reloader {
     pub file: RulesFile,
     /// Where a copy of what could be used is kept.
     pub data_dir: PathBuf,
+    /// The agent's own files; the rules name some of them.
+    pub own: OwnPlaces,
     pub watcher: Watcher,
     pub inbox: Inbox,
     /// The rules for those who only look at them.
@@ -131,6 +134,7 @@ impl Reloader {
             tracing::error!(error = &error as &dyn std::error::Error, "the hub's portals cannot be made");
         }
         let rules = Arc::new(rules);
+        self.own.change(rules.secret_files.clone());
         self.rules.send_replace(Arc::clone(&rules));
         self.watcher.reload(Arc::clone(&rules)).await;
         self.inbox.reload(rules).await;

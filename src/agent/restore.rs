@@ -14,6 +14,7 @@ use crate::model::{KeptDiskReaders, KeptFifo, KeptOpenFiles, KeptWorkers};
 use crate::store::Store;
 use crate::upload::{Queue, UploadSettings};
 use masv_client::{Cloud, CloudSettings};
+use masv_platform::OwnPlaces;
 use masv_protocol::{SignedIn, TeamId};
 use masv_rules::{Cloud as Written, RuleSet};
 
@@ -86,6 +87,7 @@ pub(super) async fn start_downloads(
     store: &Store,
     cloud: Cloud,
     transfer: UploadSettings,
+    protected: OwnPlaces,
 ) -> Result<Downloads, AgentError> {
     let usual = DownloadSettings { auto_resume: transfer.auto_resume, ..DownloadSettings::default() };
     let workers = store.kept::<KeptWorkers>().await?.and_then(|kept| kept.downloads);
@@ -95,7 +97,7 @@ pub(super) async fn start_downloads(
         active_downloads: fifo.unwrap_or(usual.active_downloads),
         ..usual
     };
-    let downloads = Downloads::start(store.clone(), cloud, settings).await?;
+    let downloads = Downloads::start(store.clone(), cloud, settings, protected).await?;
     if let Some(DownloadRateLimit(limit)) = store.kept().await? {
         downloads.throttle().set(limit);
     }

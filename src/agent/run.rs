@@ -92,7 +92,9 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let from_event = store.last_event().await?;
     let team_id = cloud_settings.team_id.clone();
     let queue = start_queue(&store, cloud_settings, settings.transfer).await?;
-    let downloads = start_downloads(&store, queue.cloud().clone(), settings.transfer).await?;
+    let own = OwnPlaces::new(settings.own_files.clone());
+    own.change(rules.secret_files.clone());
+    let downloads = start_downloads(&store, queue.cloud().clone(), settings.transfer, own.clone()).await?;
 
     let (rules_cloud, rules_hub) = (rules.cloud.clone(), rules.hub.clone());
     let rules = Arc::new(rules);
@@ -100,7 +102,6 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     // Before anything can happen to a rule.
     let telling = hooks::start(store.clone(), rules_now, stop.clone()).await?;
     let watching = stop.child_token();
-    let own = OwnPlaces::new(settings.own_files.clone());
     let watch_settings = WatchSettings { own: own.clone(), host: host_name(), team_id, ..WatchSettings::default() };
     let outlet = Arc::new(queue.clone());
     let inbox =
@@ -110,6 +111,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let reloader = Arc::new(Reloader {
         file: rules_file,
         data_dir: settings.data_dir.clone(),
+        own: own.clone(),
         watcher: watcher.clone(),
         inbox: inbox.clone(),
         rules: told_rules,

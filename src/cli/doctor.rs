@@ -12,7 +12,6 @@ use super::service;
 use crate::agent::default_data_dir;
 use crate::api::doctor;
 use crate::api::types::{Check, Examination, Grade};
-use masv_rules::SystemEnvironment;
 
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
@@ -63,7 +62,7 @@ fn is_failure(examination: &Examination, strict: bool) -> bool {
 fn alone(options: &Doctor) -> Result<Vec<Check>, CliError> {
     let data_dir = std::env::var_os("MASV_DATA_DIR").map_or_else(default_data_dir, PathBuf::from);
     let rules = match &options.rules {
-        Some(file) => masv_rules::load(file, &SystemEnvironment).map_err(|diagnostics| {
+        Some(file) => masv_rules::load(file, &crate::agent::Surroundings).map_err(|diagnostics| {
             CliError::failed(diagnostics.render(false)).hint("correct the rules file first: `masv rule check FILE`")
         })?,
         None => masv_rules::RuleSet::empty(),

@@ -18,7 +18,6 @@ use super::transfers;
 use crate::agent;
 use crate::api::types::{PortalTarget, Standing};
 use crate::model::{Link, State};
-use masv_rules::SystemEnvironment;
 
 /// A time as people name it: a day, a moment, or how long ago.
 pub(super) fn since(words: &str) -> Result<Timestamp, String> {
@@ -135,7 +134,7 @@ pub(super) async fn dry_run(file: Option<PathBuf>, client: &Client, output: &Out
 }
 
 async fn without_agent(file: &Path, output: &Output) -> Result<Value, CliError> {
-    let rules = masv_rules::load(file, &SystemEnvironment).map_err(|diagnostics| {
+    let rules = masv_rules::load(file, &crate::agent::Surroundings).map_err(|diagnostics| {
         output.report(&diagnostics.render(std::io::stderr().is_terminal()));
         CliError::failed(format!("{} cannot be used", file.display()))
     })?;

@@ -7,8 +7,11 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use masv_platform::{Entry, Folder, FolderError, PathBeneath, give_file, own_user, set_modified};
+use masv_platform::{
+    Entry, Folder, FolderError, OwnPlaces, PathBeneath, RealPlaces, give_file, own_user, real_path, set_modified,
+};
 
 use super::layout::numbered;
 use crate::model::{Owner, Problem};
@@ -27,6 +30,9 @@ pub(super) enum DiskError {
     /// Something else than a folder stands where one is needed; a symbolic link is none.
     #[error("{} is a link or a file where a folder is needed", .0.display())]
     NoFolder(PathBuf),
+    /// The folder is the agent's own.
+    #[error("{} belongs to the agent itself", .0.display())]
+    Own(PathBuf),
     /// There is no room.
     #[error("the disk of {} is full", .0.display())]
     Full(PathBuf),
@@ -54,6 +60,7 @@ impl DiskError {
 
     pub(super) fn problem(&self) -> Problem {
         let (code, hint) = match self {
+            Self::Own(_) => ("own_files", "choose another destination"),
             Self::NoFolder(_) => ("unsafe_destination", "move it away, or choose another destination"),
             Self::Full(_) => ("no_space", "make room on that disk, then resume the download"),
             Self::Owner { .. } => (
@@ -92,6 +99,10 @@ pub(super) struct Destination {
     folder: Folder,
     /// Whose everything is that is made in it.
     owner: Owner,
+    /// The agent's own files, which nothing is written over or among.
+    protected: Arc<RealPlaces>,
+    /// Where it really is, to compare with them.
+    real: PathBuf,
 }
 
 /// Whether it is the file that is wanted, by size and time.
@@ -107,7 +118,7 @@ fn is(found: &Entry, size: u64, modified_ns: Option<i64>) -> bool {
 impl Destination {
     /// The folder itself, made where it is missing. Links on the way to its root are those of whoever named it; beneath that
     /// none is followed.
-    pub(super) fn make(path: &PathBeneath, owner: Owner) -> Result<Self, DiskError> {
+    pub(super) fn make(path: &PathBeneath, owner: Owner, protected: &OwnPlaces) -> Result<Self, DiskError> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => DiskError::NoFolder(path.whole()),
             _ => DiskError::of(&path.whole(), error),
@@ -118,30 +129,45 @@ impl Destination {
         }
         let root = Folder::open(path.root()).map_err(|error| failed(error.into()))?;
         let (folder, made) = root.make_below(path.relative())?;
-        let destination = Self { folder, owner };
+        let real = real_path(folder.path()).map_err(failed)?;
+        let destination = Self { folder, owner, protected: Arc::new(protected.ask()), real };
         if is_new || made > 0 {
             destination.give_itself()?;
         }
-        Ok(destination)
+        destination.unless_own()
     }
 
     /// The folder if it is there.
     pub(super) fn existing(path: &PathBeneath) -> Option<Self> {
         let folder = Folder::open(path.root()).and_then(|root| root.below(path.relative())).ok()?;
-        Some(Self { folder, owner: Owner::default() })
+        let real = folder.path().to_owned();
+        Some(Self { folder, owner: Owner::default(), protected: Arc::default(), real })
     }
 
     /// The folder of this relative path, made where it is missing.
     pub(super) fn below(&self, path: &str, make: bool) -> Result<Self, DiskError> {
-        let mut inner = Self { folder: self.folder.try_clone()?, owner: self.owner };
+        let (owner, protected) = (self.owner, &self.protected);
+        let mut inner =
+            Self { folder: self.folder.try_clone()?, owner, protected: Arc::clone(protected), real: self.real.clone() };
         for name in path.split('/').filter(|name| !name.is_empty()) {
             let is_new = make && inner.folder.make_folder(OsStr::new(name))?;
-            inner = Self { folder: inner.folder.below(Path::new(name))?, owner: self.owner };
+            let (folder, real) = (inner.folder.below(Path::new(name))?, inner.real.join(name));
+            inner = Self { folder, owner, protected: Arc::clone(protected), real }.unless_own()?;
             if is_new {
                 inner.give_itself()?;
             }
         }
         Ok(inner)
+    }
+
+    fn unless_own(self) -> Result<Self, DiskError> {
+        if self.protected.hold(&self.real) { Err(DiskError::Own(self.real)) } else { Ok(self) }
+    }
+
+    /// Whether a name in it is that of a file of the agent itself, or would be.
+    fn is_own(&self, name: &str) -> bool {
+        self.protected.hold(&self.real.join(name))
+            || self.look(name).is_some_and(|found| self.protected.are(&found.identity))
     }
 
     /// Gives a new folder to its owner.
@@ -243,12 +269,15 @@ impl Destination {
 
     fn place(&self, temporary: &str, name: &str, overwrite: bool) -> Result<String, DiskError> {
         let temporary = OsStr::new(temporary);
-        if overwrite && self.look(name).is_none_or(|found| found.is_file()) {
+        if overwrite && !self.is_own(name) && self.look(name).is_none_or(|found| found.is_file()) {
             self.folder.replace(temporary, OsStr::new(name))?;
             return Ok(name.to_owned());
         }
         for number in 1..MOST_NUMBERS {
             let wanted = numbered(name, number);
+            if self.is_own(&wanted) {
+                continue;
+            }
             match self.folder.rename_new(temporary, &self.folder, OsStr::new(&wanted)) {
                 Ok(()) => return Ok(wanted),
                 Err(FolderError::Taken(_)) => {}
@@ -266,7 +295,9 @@ mod tests {
 
     fn destination() -> (tempfile::TempDir, Destination) {
         let around = tempfile::tempdir().unwrap();
-        let folder = Destination::make(&PathBeneath::new(around.path().join("in"), ""), Owner::default()).unwrap();
+        let folder =
+            Destination::make(&PathBeneath::new(around.path().join("in"), ""), Owner::default(), &OwnPlaces::default())
+                .unwrap();
         (around, folder)
     }
 
@@ -308,11 +339,44 @@ mod tests {
             std::fs::create_dir(around.path().join(folder)).unwrap();
         }
         let ordered = PathBeneath::new(around.path().join("root"), "new/deeper");
-        drop(Destination::make(&ordered, Owner::default()).unwrap());
+        drop(Destination::make(&ordered, Owner::default(), &OwnPlaces::default()).unwrap());
         std::fs::rename(around.path().join("root/new"), around.path().join("away")).unwrap();
         symlink(around.path().join("outside"), around.path().join("root/new")).unwrap();
-        assert!(matches!(Destination::make(&ordered, Owner::default()), Err(DiskError::NoFolder(_))));
+        assert!(matches!(
+            Destination::make(&ordered, Owner::default(), &OwnPlaces::default()),
+            Err(DiskError::NoFolder(_))
+        ));
         assert_eq!(std::fs::read_dir(around.path().join("outside")).unwrap().count(), 0);
+    }
+
+    /// Into a folder that holds the rules file, or the folder of the agent's data: neither is written over or among, whatever names
+    /// a package has.
+    #[test]
+    fn the_agent_s_own_files_are_neither_replaced_nor_added_to() {
+        let around = tempfile::tempdir().unwrap();
+        let at = |name: &str| around.path().join(name);
+        std::fs::create_dir_all(at("in/data")).unwrap();
+        std::fs::write(at("in/rules.yaml"), "rules").unwrap();
+        std::fs::write(at("in/key"), "key").unwrap();
+        symlink("in", at("way")).unwrap();
+        let own = OwnPlaces::new(vec![at("in/data"), at("in/rules.yaml"), at("in/agent.yaml")]);
+        own.change(vec![at("in/key")]);
+        for way in ["in", "way"] {
+            let folder = Destination::make(&PathBeneath::new(at(way), ""), Owner::default(), &own).unwrap();
+            for overwrite in [true, false] {
+                for name in ["rules.yaml", "key", "agent.yaml"] {
+                    let file = folder.begin(".t", 1).unwrap();
+                    let placed = folder.finish(&file, ".t", name, None, overwrite).unwrap();
+                    assert!(placed.contains('('), "{way}/{name} became {placed}");
+                }
+            }
+            assert!(matches!(folder.below("data/hub", true), Err(DiskError::Own(_))));
+            let data = Destination::make(&PathBeneath::new(at(way).join("data"), ""), Owner::default(), &own);
+            assert!(matches!(data, Err(DiskError::Own(_))));
+        }
+        assert_eq!(std::fs::read_to_string(at("in/rules.yaml")).unwrap(), "rules");
+        assert_eq!(std::fs::read_to_string(at("in/key")).unwrap(), "key");
+        assert!(!at("in/agent.yaml").exists() && std::fs::read_dir(at("in/data")).unwrap().count() == 0);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::model::DownloadId;
 use crate::model::{DownloadFilter, DownloadSpec, Problem, State, Totals, Turn};
 use crate::store::{OnlyWaiting, Store, StoreError};
 use masv_client::{Cloud, CloudError, Clouds};
-use masv_platform::PathBeneath;
+use masv_platform::{OwnPlaces, PathBeneath};
 
 /// Files read from the database at once.
 const PAGE: u32 = 1_000;
@@ -48,6 +48,8 @@ pub(super) struct Shared {
     common: Arc<Common<DownloadId, DownloadSettings>>,
     /// Room on the disks.
     pub(super) room: Room,
+    /// The agent's own files, which nothing is written over or among.
+    pub(super) protected: OwnPlaces,
 }
 
 impl Deref for Shared {
@@ -112,11 +114,16 @@ impl std::fmt::Debug for Downloads {
 
 impl Downloads {
     /// Starts the engine over what `store` holds: unfinished downloads go on unless `auto_resume` is off, in which case
-    /// they are paused first. `own` is the cloud whose inbox is the agent's.
+    /// they are paused first. `own` is the cloud whose inbox is the agent's; nothing is written over or among what is `protected`.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn start(store: Store, own: Cloud, settings: DownloadSettings) -> Result<Self, QueueError> {
+    pub async fn start(
+        store: Store,
+        own: Cloud,
+        settings: DownloadSettings,
+        protected: OwnPlaces,
+    ) -> Result<Self, QueueError> {
         if !settings.auto_resume {
             let filter = DownloadFilter { states: vec![State::Transferring], ..DownloadFilter::default() };
             for download in store.downloads(filter).await? {
@@ -124,7 +131,7 @@ impl Downloads {
             }
         }
         let common = Common::new(store, Clouds::new(own), settings);
-        let shared = Arc::new(Shared { common: Arc::clone(&common), room: Room::default() });
+        let shared = Arc::new(Shared { common: Arc::clone(&common), room: Room::default(), protected });
         let engine = scheduler::run(Arc::clone(&shared));
         Ok(Self { handle: Handle::new(common, engine), shared })
     }

@@ -247,9 +247,9 @@ async fn open_destination<'a>(
 ) -> Result<(Destination, Promise<'a>), Halt> {
     let missing = download.totals.bytes.saturating_sub(download.totals.bytes_done);
     loop {
-        let (path, owner) = (download.spec.place(), download.spec.owner);
+        let (path, owner, protected) = (download.spec.place(), download.spec.owner, task.shared.protected.clone());
         let opened = tokio::task::spawn_blocking(move || {
-            let folder = Destination::make(&path, owner)?;
+            let folder = Destination::make(&path, owner, &protected)?;
             let free = folder.space()?;
             let disk = folder.disk()?;
             Ok((folder, Wanted { disk, free, missing }))

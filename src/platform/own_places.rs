@@ -5,13 +5,15 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::{FileIdentity, real_path};
 
-/// Files and folders of the program itself, as somebody named them.
+/// Files and folders of the program itself, as somebody named them. Clones share those that may change.
 #[derive(Debug, Clone, Default)]
 pub struct OwnPlaces {
     named: Vec<PathBuf>,
+    changing: Arc<RwLock<Vec<PathBuf>>>,
 }
 
 /// Where they were when the file system was asked.
@@ -25,13 +27,19 @@ impl OwnPlaces {
     /// Of these absolute paths, and of the files that the program's output goes to.
     #[must_use]
     pub fn new(named: Vec<PathBuf>) -> Self {
-        Self { named }
+        Self { named, changing: Arc::default() }
+    }
+
+    /// These absolute paths are of the program, too, in place of those that were said to be before.
+    pub fn change(&self, also: Vec<PathBuf>) {
+        *self.changing.write().unwrap_or_else(PoisonError::into_inner) = also;
     }
 
     /// Asks the file system. Blocks.
     #[must_use]
     pub fn ask(&self) -> RealPlaces {
-        let paths: Vec<PathBuf> = self.named.iter().filter_map(|path| real_path(path).ok()).collect();
+        let changing = self.changing.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let paths: Vec<PathBuf> = self.named.iter().chain(&changing).filter_map(|path| real_path(path).ok()).collect();
         let named = paths.iter().filter_map(|path| path.metadata().ok()).filter(std::fs::Metadata::is_file);
         let ids = |identity: FileIdentity| (identity.device, identity.inode);
         let mut files: HashSet<(u64, u64)> = named.map(|metadata| ids(FileIdentity::of(&metadata))).collect();
@@ -84,6 +92,12 @@ mod tests {
         assert!(!own.hold(&root.join("media/clip.mov")) && !own.hold(&root.join("media/data-2")));
         let is_own = |name: &str| own.are(&FileIdentity::of(&std::fs::metadata(root.join(name)).unwrap()));
         assert!(is_own("media/other") && !is_own("media"));
+        let places = OwnPlaces::new(Vec::new());
+        let shared = places.clone();
+        places.change(vec![root.join("media/rules.yaml")]);
+        assert!(shared.ask().hold(&root.join("media/rules.yaml")));
+        places.change(Vec::new());
+        assert!(!shared.ask().hold(&root.join("media/rules.yaml")));
         let mut below: Vec<_> = own.below(&root.join("media")).collect();
         below.sort();
         assert_eq!(below, [Path::new("data"), Path::new("rules.yaml")]);

@@ -42,6 +42,11 @@ pub trait Environment {
     fn is_missing(&self, _: &Path) -> bool {
         false
     }
+
+    /// The name of the folder's file system, if nothing there shows who writes to a file.
+    fn hides_writers(&self, _: &Path) -> Option<&'static str> {
+        None
+    }
 }
 
 /// The process's own surroundings.
@@ -91,6 +96,8 @@ pub struct FixedEnvironment {
     pub files: BTreeMap<PathBuf, String>,
     /// What `~` stands for.
     pub home: Option<PathBuf>,
+    /// Folders on file systems that do not show who writes, and what these are called.
+    pub hiding_writers: BTreeMap<PathBuf, &'static str>,
 }
 
 impl Environment for FixedEnvironment {
@@ -105,6 +112,10 @@ impl Environment for FixedEnvironment {
 
     fn home(&self) -> Option<PathBuf> {
         self.home.clone()
+    }
+
+    fn hides_writers(&self, path: &Path) -> Option<&'static str> {
+        self.hiding_writers.get(path).copied()
     }
 
     fn time_zone(&self) -> TimeZone {

@@ -37,6 +37,8 @@ pub struct RuleSet {
     pub warnings: Vec<Diagnostic>,
     /// The file this was read from.
     pub path: PathBuf,
+    /// The files that hold its secrets, absolute.
+    pub secret_files: Vec<PathBuf>,
 }
 
 impl RuleSet {
@@ -51,6 +53,7 @@ impl RuleSet {
             time_zone: TimeZone::system(),
             warnings: Vec::new(),
             path: PathBuf::new(),
+            secret_files: Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 //! look at a file tells all. A reader answers `None` where a value is wrong, after having said so.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,12 +33,14 @@ pub(super) struct Reader<'a> {
     more: Cell<usize>,
     /// Digest of the secret files read since it was last taken.
     secrets: RefCell<blake3::Hasher>,
+    secret_files: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(text: &'a str, file: &'a Path, environment: &'a dyn Environment) -> Self {
         let (found, secrets) = (RefCell::default(), RefCell::new(blake3::Hasher::new()));
-        Self { file, environment, text, lines: Lines::new(text), found, more: Cell::new(0), secrets }
+        let secret_files = RefCell::default();
+        Self { file, environment, text, lines: Lines::new(text), found, more: Cell::new(0), secrets, secret_files }
     }
 
     /// Notes an error at the bytes `start..end` of the text.
@@ -266,6 +269,7 @@ impl<'a> Reader<'a> {
         }];
         let file = self.fields(at, FILE)?.required("file")?;
         let path = self.path(&file, false)?;
+        self.secret_files.borrow_mut().insert(path.clone());
         match self.environment.secret_file(&path) {
             Ok(read) => {
                 use secrecy::ExposeSecret;
@@ -287,6 +291,11 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// The files that hold secrets, as far as was read.
+    pub(super) fn secret_files(&self) -> Vec<PathBuf> {
+        self.secret_files.borrow().iter().cloned().collect()
     }
 
     /// The digest of the secret files read since this was last asked.

@@ -12,7 +12,9 @@ use super::*;
 fn environment() -> FixedEnvironment {
     let variables = [("PROJECT", "Dune"), ("SECRET", "hush")].map(|(name, value)| (name.to_owned(), value.to_owned()));
     let files = [(PathBuf::from("/run/secrets/acme"), "from a file".to_owned())];
-    FixedEnvironment { variables: variables.into(), files: files.into(), home: Some(PathBuf::from("/home/me")) }
+    let hiding_writers = [(PathBuf::from("/mnt/nas/drop"), "NFS")].into();
+    let home = Some(PathBuf::from("/home/me"));
+    FixedEnvironment { variables: variables.into(), files: files.into(), home, hiding_writers }
 }
 
 /// The one rule of a file that says this about it.
@@ -67,6 +69,7 @@ fn secrets_are_in_no_debug_output_and_no_message() {
                 upload: { kind: link, password: { file: /run/secrets/acme } }\n    \
                 notify: [{ webhook: \"https://hooks.example.com/hush?x=hush\", secret: \"${SECRET}\" }]\n";
     let set = read(text).unwrap();
+    assert_eq!(set.secret_files, [Path::new("/run/secrets/acme")]);
     let shown = format!("{set:?}");
     assert!(!shown.contains("hush") && !shown.contains("from a file"), "{shown}");
 }

@@ -17,10 +17,10 @@ use crate::support::{TestEngine, TestHub, content, received, spec, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// What is in every line of what must never be sent.
-const SECRET: &str = "root:$6$secret-that-nobody-may-have:19000";
+pub const SECRET: &str = "root:$6$secret-that-nobody-may-have:19000";
 
 /// A private file, as large as asked for.
-fn secret(folder: &Path, name: &str, size: usize) -> PathBuf {
+pub fn secret(folder: &Path, name: &str, size: usize) -> PathBuf {
     std::fs::create_dir_all(folder).unwrap();
     let path = folder.join(name);
     std::fs::write(&path, format!("{SECRET}\n").repeat(size / SECRET.len() + 1)).unwrap();
@@ -28,7 +28,7 @@ fn secret(folder: &Path, name: &str, size: usize) -> PathBuf {
 }
 
 /// Whether a secret is in any file below a folder.
-fn holds_secret(folder: &Path) -> bool {
+pub fn holds_secret(folder: &Path) -> bool {
     let walk = walkdir::WalkDir::new(folder).into_iter().flatten().filter(|entry| entry.file_type().is_file());
     let needle = SECRET.as_bytes();
     walk.map(|entry| std::fs::read(entry.path()).unwrap_or_default())
@@ -180,15 +180,21 @@ async fn an_upload_stays_below_its_allowed_root_whatever_becomes_of_its_folders(
 }
 
 /// How long others meddle: a few seconds, or as many as MASV_ADVERSARY_SECONDS says.
-fn meddling() -> Duration {
+pub fn meddling() -> Duration {
     let seconds = std::env::var("MASV_ADVERSARY_SECONDS").ok().and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(6))
 }
 
 /// Somebody who may write into the drop folder and around the place that files are moved to, and exchanges files, folders and
 /// links at random as fast as a thread can. It follows no link itself: whatever changes outside is the agent's doing.
-struct Meddler {
+pub struct Meddler {
     around: Folder,
+    /// Where it makes what it puts in the place of something else.
+    scratch: Folder,
+    /// The folders it meddles with.
+    folders: Vec<&'static str>,
+    /// The one that it also exchanges as a whole.
+    whole: Option<&'static str>,
     outside: PathBuf,
     random: fastrand::Rng,
     aside: String,
@@ -196,24 +202,29 @@ struct Meddler {
 
 impl Meddler {
     fn new(around: &Path, outside: &Path, seed: u64) -> Self {
-        let around = Folder::open(around).unwrap();
-        let aside = format!("aside-{seed}");
-        Self { around, outside: outside.to_owned(), random: fastrand::Rng::with_seed(seed), aside }
+        let meddler = Self::among(around, around, vec!["drop", "drop", "drop", "sent"], outside, seed);
+        Self { whole: Some("sent"), ..meddler }
+    }
+
+    /// One that may write into these folders of `around`, and into `scratch`.
+    pub fn among(around: &Path, scratch: &Path, folders: Vec<&'static str>, outside: &Path, seed: u64) -> Self {
+        let (around, scratch) = (Folder::open(around).unwrap(), Folder::open(scratch).unwrap());
+        let (random, aside) = (fastrand::Rng::with_seed(seed), format!("aside-{seed}"));
+        Self { around, scratch, folders, whole: None, outside: outside.to_owned(), random, aside }
     }
 
     /// A random place: its folder and its name.
     fn place(&mut self) -> Option<(Folder, OsString)> {
         let name = *self.random.choice(&["a.mov", "b.mov", "card", "card/a.mov", "card/b.mov", "c.mov"]).unwrap();
-        let place = match self.random.u8(0..8) {
-            0 => "sent".to_owned(),
-            1 | 2 => format!("sent/{name}"),
-            _ => format!("drop/{name}"),
+        let place = match self.whole {
+            Some(whole) if self.random.u8(0..8) == 0 => whole.to_owned(),
+            _ => format!("{}/{name}", self.random.choice(&self.folders).unwrap()),
         };
         self.around.parent_of(Path::new(&place)).ok()
     }
 
     /// Whatever fails was in the way of another, or of the agent.
-    fn meddle(&mut self) -> Option<()> {
+    pub fn meddle(&mut self) -> Option<()> {
         let (folder, name) = self.place()?;
         match self.random.u8(0..8) {
             0 | 1 => {
@@ -233,17 +244,17 @@ impl Meddler {
             4 | 5 => {
                 let target = if self.random.bool() { self.outside.clone() } else { self.outside.join("a.mov") };
                 let link = format!("link-{}", self.aside);
-                symlink(target, self.around.path().join(&link)).ok()?;
+                symlink(target, self.scratch.path().join(&link)).ok()?;
                 let (aside, link) = (OsStr::new(&self.aside), OsStr::new(&link));
-                let _ = folder.rename_new(&name, &self.around, aside);
-                let _ = self.around.rename_new(link, &folder, &name).or_else(|_| self.around.remove_file(link));
+                let _ = folder.rename_new(&name, &self.scratch, aside);
+                let _ = self.scratch.rename_new(link, &folder, &name).or_else(|_| self.scratch.remove_file(link));
                 std::thread::sleep(Duration::from_micros(self.random.u64(0..400)));
                 if self.random.bool() {
                     let _ = folder.remove_file(&name);
-                    let _ = self.around.rename_new(aside, &folder, &name);
+                    let _ = self.scratch.rename_new(aside, &folder, &name);
                 }
-                let _ = self.around.remove_file(aside);
-                let _ = self.around.remove_folder(aside);
+                let _ = self.scratch.remove_file(aside);
+                let _ = self.scratch.remove_folder(aside);
             }
             6 => folder.remove_file(&name).or_else(|_| folder.remove_folder(&name)).ok()?,
             _ => {
@@ -259,7 +270,7 @@ impl Meddler {
 }
 
 /// Every file outside with what it is and holds.
-fn state_of(folder: &Path) -> Vec<(PathBuf, u64, i64, Vec<u8>)> {
+pub fn state_of(folder: &Path) -> Vec<(PathBuf, u64, i64, Vec<u8>)> {
     let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().flatten();
     let files = walk.filter(|entry| entry.file_type().is_file());
     let files = files.map(|entry| {

@@ -82,6 +82,25 @@ fn run(page: &str, text: &str, steps: Vec<Step<'_>>) {
     }
 }
 
+/// A promise of the security page names the test that shows it; a test that was renamed or removed leaves no promise behind.
+#[test]
+fn the_tests_that_the_security_page_names_exist() {
+    let text = fs::read_to_string(format!("{ROOT}/docs/security.md")).unwrap();
+    let named = Regex::new("`([a-z0-9]+(?:_[a-z0-9]+){3,})`").unwrap();
+    let named: BTreeSet<String> = named.captures_iter(&text).map(|found| found[1].to_owned()).collect();
+    assert!(named.len() > 40, "{named:?}");
+    let mut sources = String::new();
+    for folder in ["src", "tests"] {
+        for entry in walkdir::WalkDir::new(format!("{ROOT}/{folder}")).into_iter().flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&fs::read_to_string(entry.path()).unwrap());
+            }
+        }
+    }
+    let missing: Vec<_> = named.iter().filter(|name| !sources.contains(&format!("fn {name}()"))).collect();
+    assert!(missing.is_empty(), "docs/security.md names tests that there are not: {missing:?}");
+}
+
 /// `masv` takes `--help` for what it is only after all that stands before it made sense.
 #[test]
 fn every_command_that_is_not_run_is_one_that_masv_knows() {

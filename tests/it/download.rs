@@ -41,7 +41,8 @@ impl Receiver {
 
     async fn start_with(folder: tempfile::TempDir, settings: DownloadSettings) -> Self {
         let store = Store::open(&folder.path().join("agent.db")).unwrap();
-        let downloads = Downloads::start(store.clone(), nobody(), settings).await.unwrap();
+        let downloads =
+            Downloads::start(store.clone(), nobody(), settings, masv_platform::OwnPlaces::default()).await.unwrap();
         Self { downloads, store, folder }
     }
 

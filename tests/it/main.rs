@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod access;
+mod adversary;
 mod beneath;
 mod browser;
 mod clocks;
@@ -22,12 +23,14 @@ mod kills;
 mod notify;
 mod openapi;
 mod operations;
+mod own_files;
 mod own_hub;
 mod packaging;
 mod process;
 mod proxy;
 mod queue;
 mod reloads;
+mod repeated_orders;
 mod rule_cli;
 mod s3_server;
 mod secrecy;

@@ -37,7 +37,8 @@ impl Agent {
         Self::prepare_in(tempfile::tempdir().unwrap(), rules, flags)
     }
 
-    fn prepare_in(folder: tempfile::TempDir, rules: &str, flags: &[&str]) -> Self {
+    /// The same in this folder.
+    pub fn prepare_in(folder: tempfile::TempDir, rules: &str, flags: &[&str]) -> Self {
         let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         if !flags.iter().any(|flag| flag == "--listen") {
             flags.extend(["--listen".to_owned(), "http://127.0.0.1:0".to_owned()]);

@@ -69,6 +69,16 @@ fn units_say_what_a_service_needs() {
     assert_has("systemd/masv-hub.service", &agent);
     assert_has("systemd/masv-hub.service", &system);
     assert_has("systemd/masv-hub.service", &[("Service", "CapabilityBoundingSet", "")]);
+    assert_has("systemd/masv-hub.service", &[("Service", "ProcSubset", "pid"), ("Service", "PrivateUsers", "yes")]);
+    for unit in ["systemd/masv-agent.service", "systemd/masv-agent@.service", "systemd/masv-hub.service"] {
+        assert_has(unit, &[("Service", "TasksMax", "2048"), ("Service", "UMask", "0027")]);
+        // Whose files are and who calls is asked of the machine's own users, and the limit of watches of /proc/sys.
+        let agent = unit.contains("agent");
+        assert!(
+            !agent
+                || !directives(&read(unit)).iter().any(|(_, key, _)| matches!(&**key, "ProcSubset" | "PrivateUsers"))
+        );
+    }
     assert_has(
         "systemd/masv-hub.service",
         &[("Service", "User", "masv-hub"), ("Service", "StateDirectory", "masv-hub")],
@@ -113,6 +123,8 @@ fn property_lists_have_the_right_keys() {
         assert!(list["ProgramArguments"].starts_with(&format!("/usr/local/bin/masv {command}")), "{list:?}");
         assert_eq!(list["RunAtLoad"], "true");
         assert_eq!(list["KeepAlive"], "SuccessfulExit false");
+        // Copied by hand, it must not run as root.
+        assert!(name == "agent" || list["UserName"].trim() == "_masvhub", "{list:?}");
         assert_eq!(list["Umask"].trim().parse::<u32>().unwrap(), 0o027);
         for key in ["ThrottleInterval", "ExitTimeOut", "ProcessType", "SoftResourceLimits", "StandardErrorPath"] {
             assert!(list.contains_key(key), "{name}: {key}");

@@ -8,7 +8,7 @@ use super::super::junk::unfinished;
 use super::super::model::{DownloadRule, Rule};
 use super::super::reader::Reader;
 use super::super::schema_table::RULE;
-use super::super::settings::{AfterComplete, AfterError, Finalize, OnChange, Per};
+use super::super::settings::{AfterComplete, AfterError, Finalize, OnChange, Per, Ready};
 use super::super::yaml::Node;
 
 /// An enabled rule, where it stands, and its folder in a form to compare.
@@ -30,6 +30,7 @@ pub(super) fn run(rules: &[(Arc<Rule>, At<'_>)], downloads: &[(Arc<DownloadRule>
         shallow_folders(later, reader);
         sends_nothing(later, reader);
         missing_folder(later, reader);
+        unseen_writers(later, reader);
     }
     for (download, at) in downloads.iter().filter(|(download, _)| download.enabled) {
         downloads_into(&enabled, download, at, reader);
@@ -214,6 +215,26 @@ fn missing_folder(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_
         let help = "the rule starts when the folder appears; `create: true` makes it".to_owned();
         reader.warn(&place(at, &["watch"]), format!("{} does not exist", rule.watch.display()), Some(help));
     }
+}
+
+/// Files are taken away where nothing shows whether somebody still writes to them.
+fn unseen_writers(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
+    let what = match rule.after.complete {
+        AfterComplete::Keep => return,
+        AfterComplete::Delete => "deleted",
+        AfterComplete::Move(_) => "moved",
+    };
+    if !matches!(rule.ready, Ready::Settled) {
+        return;
+    }
+    let Some(file_system) = reader.environment.hides_writers(&rule.watch) else { return };
+    let message = format!(
+        "{file_system} does not show who writes to a file: one whose copying pauses for longer than `settle` is sent unfinished and {what}"
+    );
+    let help =
+        "let whoever copies say when a file is whole: `ready: { marker: .done }`, or a checksum list with `manifest`"
+            .to_owned();
+    reader.warn(&place(at, &["after"]), message, Some(help));
 }
 
 fn never_open(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {

@@ -77,9 +77,10 @@ pub fn parse(text: &str, path: &Path, environment: &dyn Environment) -> Result<R
     };
     let resolved = variables::replace(&written, "", &reader);
     let set = file(&resolved, &reader);
+    let secret_files = reader.secret_files();
     let warnings = reader.finish()?;
     match set {
-        Some(set) => Ok(RuleSet { warnings, ..set }),
+        Some(set) => Ok(RuleSet { warnings, secret_files, ..set }),
         None => Err(diagnostics::unexplained(path)),
     }
 }
@@ -141,6 +142,7 @@ fn file<'a>(root: &'a Node, reader: &Reader<'a>) -> Option<RuleSet> {
         time_zone: shared.zone,
         warnings: Vec::new(),
         path: reader.base().join(reader.file.file_name().unwrap_or_default()),
+        secret_files: Vec::new(),
     })
 }
 

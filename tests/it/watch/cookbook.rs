@@ -89,6 +89,7 @@ fn rules_of(heading: &str, root: &Path) -> RuleSet {
         variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         files: [("/run/credentials/masv-agent/broadcaster".into(), "secret".to_owned())].into(),
         home: Some(root.join("home")),
+        ..FixedEnvironment::default()
     };
     masv_rules::parse(&text, &root.join("rules.yaml"), &environment).unwrap_or_else(|errors| panic!("{errors}"))
 }

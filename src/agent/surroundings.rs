@@ -1,0 +1,38 @@
+//! What rules files may ask of the machine when the agent or `masv rule check` reads them: all that the process knows, and where
+//! nothing shows who writes to a file.
+
+use std::path::{Path, PathBuf};
+
+use masv_rules::{Environment, SecretFile, SystemEnvironment};
+
+use crate::watch::silent_file_system;
+
+/// The surroundings of an agent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Surroundings;
+
+impl Environment for Surroundings {
+    fn variable(&self, name: &str) -> Option<String> {
+        SystemEnvironment.variable(name)
+    }
+
+    fn secret_file(&self, path: &Path) -> Result<SecretFile, String> {
+        SystemEnvironment.secret_file(path)
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        SystemEnvironment.home()
+    }
+
+    fn time_zone(&self) -> jiff::tz::TimeZone {
+        SystemEnvironment.time_zone()
+    }
+
+    fn is_missing(&self, path: &Path) -> bool {
+        SystemEnvironment.is_missing(path)
+    }
+
+    fn hides_writers(&self, folder: &Path) -> Option<&'static str> {
+        silent_file_system(folder)
+    }
+}
