@@ -134,7 +134,7 @@ pub(super) async fn dry_run(file: Option<PathBuf>, client: &Client, output: &Out
 }
 
 async fn without_agent(file: &Path, output: &Output) -> Result<Value, CliError> {
-    let rules = masv_rules::load(file, &crate::agent::Surroundings).map_err(|diagnostics| {
+    let rules = masv_rules::load(file, &agent::Surroundings).map_err(|diagnostics| {
         output.report(&diagnostics.render(std::io::stderr().is_terminal()));
         CliError::failed(format!("{} cannot be used", file.display()))
     })?;

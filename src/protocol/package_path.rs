@@ -84,10 +84,12 @@ impl fmt::Display for PackagePath {
 #[must_use]
 pub fn trouble_on_windows(name: &str) -> Option<&'static str> {
     const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
-    let stem = name.split('.').next().unwrap_or(name).trim_end().to_ascii_lowercase();
-    let numbered =
-        |device: &str| stem.strip_prefix(device).is_some_and(|number| matches!(number.as_bytes(), [b'1'..=b'9']));
-    if DEVICES.contains(&stem.as_str()) || numbered("com") || numbered("lpt") {
+    let stem = name.split('.').next().unwrap_or(name).trim_end();
+    let numbered = |device: &str| match stem.as_bytes() {
+        [word @ .., b'1'..=b'9'] => word.eq_ignore_ascii_case(device.as_bytes()),
+        _ => false,
+    };
+    if DEVICES.iter().any(|device| stem.eq_ignore_ascii_case(device)) || numbered("com") || numbered("lpt") {
         Some("has the name of a device")
     } else if name.contains(['<', '>', ':', '"', '|', '?', '*']) {
         Some("has one of the characters < > : \" | ? *")

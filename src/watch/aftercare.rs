@@ -115,11 +115,28 @@ fn bring_back(root: &Folder, place: &Place, path: &Path) -> Result<PathBuf, Refu
     Ok(above.join(name))
 }
 
+/// What desktops leave in folders to remember how they showed them; it is made anew when it is needed.
+const LITTER: [&str; 3] = [".DS_Store", "Thumbs.db", "desktop.ini"];
+
+/// Removes a folder that is empty, or holds nothing but what desktops leave in folders. Returns whether it is gone.
+pub(super) fn remove_if_empty(parent: &Folder, name: &OsStr) -> bool {
+    if parent.remove_folder(name).is_ok() {
+        return true;
+    }
+    let Ok(folder) = parent.below(Path::new(name)) else { return false };
+    let Ok(listing) = folder.list() else { return false };
+    let Ok(left) = listing.collect::<Result<Vec<_>, _>>() else { return false };
+    let litter = |name: &OsStr| LITTER.iter().any(|litter| name.eq_ignore_ascii_case(litter));
+    let only_litter =
+        left.iter().all(|(name, _)| litter(name) && folder.look(Path::new(name)).is_ok_and(|found| found.is_file()));
+    only_litter && left.iter().all(|(name, _)| folder.remove_file(name).is_ok()) && parent.remove_folder(name).is_ok()
+}
+
 /// Removes the folders above a path that are empty now, but for the first `keeps_levels`.
 pub fn remove_emptied(root: &Folder, path: &Path, keeps_levels: usize) {
     for folder in path.ancestors().skip(1).filter(|folder| folder.components().count() > keeps_levels) {
         // It fails where something is left, and then the folder is to stay, as are those above it.
-        if root.parent_of(folder).and_then(|(parent, name)| parent.remove_folder(&name)).is_err() {
+        if !root.parent_of(folder).is_ok_and(|(parent, name)| remove_if_empty(&parent, &name)) {
             return;
         }
     }
@@ -183,6 +200,24 @@ mod tests {
         assert_eq!(bench.look(&taken), Ending::Over);
         assert!(!bench.at("card/clips").exists() && bench.at("card").exists());
         assert_eq!(bench.look(&taken), Ending::Over, "twice is as good as once");
+    }
+
+    /// A folder in which a Finder window had been opened stayed when everything in it was gone.
+    #[test]
+    fn a_folder_with_nothing_but_a_desktop_s_own_files_goes_too() {
+        for (left, goes) in [(".DS_Store", true), ("Thumbs.db", true), ("._clip.mov", false), ("notes.txt", false)] {
+            let bench = Bench::new();
+            std::fs::write(bench.at("card/clips/clip.mov"), "content").unwrap();
+            std::fs::write(bench.at("card/clips").join(left), "view").unwrap();
+            let taken = bench.hide();
+            assert_eq!(bench.look(&taken), Ending::Over);
+            assert_eq!(!bench.at("card/clips").exists(), goes, "{left}");
+            assert!(goes || bench.at("card/clips").join(left).exists());
+        }
+        // Not if it is a folder, or if something else is there.
+        let bench = Bench::new();
+        std::fs::create_dir(bench.at("card/clips/.DS_Store")).unwrap();
+        assert!(!remove_if_empty(&bench.root, OsStr::new("card")) && bench.at("card/clips/.DS_Store").exists());
     }
 
     /// The writer is told that all went well; what it wrote used to be lost.

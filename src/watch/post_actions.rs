@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::aftercare::remove_if_empty;
 use super::beneath;
 use super::describe;
 use super::fs_events::FsEvents;
@@ -129,7 +130,7 @@ pub fn carry_out(errand: &Errand, events: &FsEvents, progress: &Progress<'_>) ->
     // Deepest first, so that a folder of emptied folders is empty when its turn comes.
     for folder in emptied.iter().rev().filter(|folder| folder.components().count() > errand.keeps_levels) {
         // It fails where something is left, and then the folder is to stay.
-        let _ = work.root.parent_of(folder).and_then(|(parent, name)| parent.remove_folder(&name));
+        let _ = work.root.parent_of(folder).map(|(parent, name)| remove_if_empty(&parent, &name));
     }
     results
 }

@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// replaced the rules file.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_the_rules_and_settings_name_are_neither_sent_nor_replaced() {
-    let rules = "rules:\n  - { name: all, watch: ., settle: 50ms, package: { per: batch, quiet: 300ms }, \
+    let rules = "rules:\n  - { name: first, watch: ., settle: 50ms, package: { per: batch, quiet: 300ms }, \
                  upload: { kind: link, password: { file: password.txt } } }\n";
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -31,7 +31,7 @@ async fn files_that_the_rules_and_settings_name_are_neither_sent_nor_replaced() 
         assert!(String::from_utf8_lossy(&refused.stderr).contains("agent itself"), "{own}: {refused:?}");
     }
     // Once the rules do not name it any more, it is a file like others.
-    let changed = rules.replace(", password: { file: password.txt }", "").replace("name: all", "name: others");
+    let changed = rules.replace(", password: { file: password.txt }", "").replace("name: first", "name: others");
     std::fs::write(agent.path("rules.yaml"), format!("version: 1\n{changed}")).unwrap();
     agent.wait_for("the password file is sent", LIMIT, |list| {
         list.iter().any(|upload| upload["rule"] == "others" && upload["size"] == 11)
