@@ -291,10 +291,10 @@ mod tests {
 
     use super::*;
 
-    /// The service's names for the bodies of requests, as its documentation and its own public clients have them.
     /// A body or query, the names that are documented for it, and what becomes of one.
     type Documented = (&'static str, Vec<&'static str>, fn(&str) -> Fate);
 
+    /// The service's names for the bodies of requests, as its documentation and its own public clients have them.
     fn documented() -> Vec<Documented> {
         vec![
             ("POST /v1/auth", vec!["email", "password"], fate::<Credentials>),

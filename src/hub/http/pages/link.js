@@ -4,12 +4,14 @@
 const element = (id) => document.getElementById(id);
 const tree = element("tree");
 const folders = [...tree.querySelectorAll("details")];
-const files = [...tree.querySelectorAll("a")].map((link) => {
-  const names = [link.querySelector(".name").textContent];
-  for (let up = link.closest("details"); up; up = up.parentElement.closest("details")) {
+const isFile = (line) => !line.querySelector(":scope > details");
+// Also those that the hub has lost, which lead nowhere.
+const files = [...tree.querySelectorAll("li")].filter(isFile).map((line) => {
+  const names = [line.querySelector(".name").textContent];
+  for (let up = line.closest("details"); up; up = up.parentElement.closest("details")) {
     names.unshift(up.querySelector(":scope > summary .name").textContent);
   }
-  return { line: link.closest("li"), path: names.join("/").toLowerCase() };
+  return { line, path: names.join("/").toLowerCase() };
 });
 // As they were before something was searched for.
 let opened = null;
