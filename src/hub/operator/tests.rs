@@ -53,7 +53,7 @@ async fn sent(hub: &Hub, name: &str) -> (PackageId, FileId) {
         kind: FileKind::File,
         path: "A001".into(),
         name: "clip.mov".into(),
-        size: 200_000,
+        size: Some(200_000),
         last_modified: None,
         in_bucket: false,
     };
