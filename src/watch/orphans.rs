@@ -10,17 +10,23 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use masv_platform::{Folder, unless_hurried};
 use tokio_util::sync::CancellationToken;
 
 use super::aftercare::{Ending, give_back};
 use super::describe;
 use super::relocate::Refused;
-use crate::model::TakenAway;
+use crate::model::{DueSpan, Held, TakenAway};
 use crate::store::{Store, StoreError};
 
 /// A folder that is not there may be there again after this.
 const AGAIN: Duration = Duration::from_secs(60);
+
+/// Files brought back between one change of the database and the next.
+const PAGE: u32 = 256;
+/// Whatever is looked after, due or not.
+const EVERYTHING: DueSpan = DueSpan { by: Timestamp::MAX, latest: Timestamp::MAX };
 
 /// Brings back what rules other than these have hidden, until all of it is back.
 pub(super) async fn give_back_all(store: Store, at_work: HashSet<String>, cancel: CancellationToken) {
@@ -45,32 +51,39 @@ async fn give_back_what_can_be(store: &Store, at_work: &HashSet<String>) -> Resu
         if at_work.contains(&rule) {
             continue;
         }
-        for taken in store.taken_away(&rule).await? {
-            let held = taken.held.clone();
-            let (taken, ending) = match tokio::task::spawn_blocking(move || back(taken)).await {
-                Ok(done) => done,
-                Err(error) => {
-                    tracing::error!(%error, "bringing back a hidden file ended unexpectedly");
-                    all = false;
-                    continue;
-                }
-            };
-            let folder = taken.root.display();
-            match ending {
-                Ok(Ending::Returned(path)) => {
-                    tracing::warn!(%folder, path = %path.display(), rule, "a sent file that was to be removed is back: its rule is not at work any more");
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(%folder, path = %taken.path.display(), rule, error = describe(&error), "a hidden file cannot be brought back now");
-                    all = false;
-                    continue;
-                }
+        let mut after = None;
+        loop {
+            let page = store.taken_away(&rule, EVERYTHING, after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.held.clone());
+            let mut over = Vec::new();
+            match tokio::task::spawn_blocking(move || page.into_iter().map(back).collect::<Vec<_>>()).await {
+                Ok(done) => done.into_iter().for_each(|(taken, ending)| over.extend(told(&rule, taken, ending))),
+                Err(error) => tracing::error!(%error, "bringing back hidden files ended unexpectedly"),
             }
-            store.let_go(&rule, &held).await?;
+            store.let_go(&rule, over).await?;
         }
+        all &= store.next_taken_away(&rule).await?.is_none();
     }
     Ok(all)
+}
+
+/// Tells what became of a file; returns where it was held if it need not be looked after any more.
+fn told(rule: &str, taken: TakenAway, ending: Result<Ending, Refused>) -> Option<Held> {
+    let folder = taken.root.display();
+    match ending {
+        Ok(Ending::Returned(path)) => {
+            let path = path.display();
+            tracing::warn!(%folder, %path, rule, "a sent file that was to be removed is back: its rule is not at work any more");
+        }
+        Ok(_) => {}
+        Err(error) => {
+            let (path, error) = (taken.path.display(), describe(&error));
+            tracing::warn!(%folder, %path, rule, error, "a hidden file cannot be brought back now");
+            return None;
+        }
+    }
+    Some(taken.held)
 }
 
 fn back(taken: TakenAway) -> (TakenAway, Result<Ending, Refused>) {
