@@ -1,14 +1,20 @@
 //! Paths that somebody named become files to send.
 //!
+//! **In**: absolute paths of files and folders, or patterns of such ([`patterns`]). **Out**: [`Expanded`], or all that is wrong.
+//!
 //! A file goes to the root of the package, a folder keeps its own name. Links are not followed, except in the named path itself,
 //! and there only now: each file is remembered beneath the allowed root that it was found below, or by its real path, and is
 //! not sent if a link is in that by then. Names that systems leave in folders are passed over.
 
+mod patterns;
+
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
+use self::patterns::PathPattern;
 use super::error::ApiError;
 use crate::model::SourceFile;
 use masv_platform::{Entry, EntryKind, Folder, FolderError, OwnPlaces, PathBeneath, RealPlaces};
@@ -19,16 +25,25 @@ const DEEPEST: usize = 200;
 /// What is said of the agent's own files.
 const OWN: &str = "it belongs to the agent itself: its state, its rules, its settings or a key";
 
+/// What the paths are.
+#[derive(Debug)]
+pub(super) struct Expanded {
+    /// The files, in the order of the paths.
+    pub files: Vec<SourceFile>,
+    /// The name of the first file or folder among the paths, as far as it has one.
+    pub first: Option<String>,
+}
+
 /// Finds the files below `paths`, on a thread that may block.
 ///
 /// # Errors
-/// One that names every path that is bad, and why.
+/// One that names every path that is bad, and why; a pattern that nothing matches is one.
 pub(super) async fn expand(
     paths: Vec<PathBuf>,
     exclude: Vec<String>,
     roots: std::sync::Arc<[PathBuf]>,
     own: OwnPlaces,
-) -> Result<Vec<SourceFile>, ApiError> {
+) -> Result<Expanded, ApiError> {
     let walk =
         tokio::task::spawn_blocking(move || expand_now(&paths, &exclude, &Allowed { roots: &roots, own: own.ask() }))
             .await;
@@ -43,25 +58,24 @@ struct Allowed<'a> {
     own: RealPlaces,
 }
 
-fn expand_now(paths: &[PathBuf], exclude: &[String], allowed: &Allowed<'_>) -> Result<Vec<SourceFile>, ApiError> {
-    let exclude = globs(exclude)?;
+fn expand_now(paths: &[PathBuf], exclude: &[String], allowed: &Allowed<'_>) -> Result<Expanded, ApiError> {
+    let mut taking = Taking { exclude: &globs(exclude)?, allowed, files: Vec::new(), first: None };
     let mut problems = BTreeMap::new();
-    let mut files = Vec::new();
     if paths.is_empty() {
         problems.insert("paths".to_owned(), "name at least one file or folder".to_owned());
     }
     for path in paths {
-        if let Err(problem) = take(path, &exclude, allowed, &mut files) {
+        if let Err(problem) = taking.path(path) {
             problems.insert(path.display().to_string(), problem);
         }
     }
     if !problems.is_empty() {
         return Err(ApiError::fields(problems));
     }
-    if files.is_empty() {
+    if taking.files.is_empty() {
         return Err(ApiError::bad("there is no file in these paths").hint("an upload needs at least one file"));
     }
-    Ok(files)
+    Ok(Expanded { files: taking.files, first: taking.first })
 }
 
 fn globs(patterns: &[String]) -> Result<GlobSet, ApiError> {
@@ -75,38 +89,123 @@ fn globs(patterns: &[String]) -> Result<GlobSet, ApiError> {
     set.build().map_err(|error| ApiError::bad(error.to_string()))
 }
 
-fn take(path: &Path, exclude: &GlobSet, allowed: &Allowed<'_>, files: &mut Vec<SourceFile>) -> Result<(), String> {
-    if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
-        return Err("the path must be absolute, without `..`".to_owned());
-    }
-    let real = path.canonicalize().map_err(|error| error.to_string())?;
-    if allowed.own.hold(&real) {
-        return Err(OWN.to_owned());
-    }
-    let roots = allowed.roots;
-    let place = match roots.iter().find_map(|root| PathBeneath::within(root, &real)) {
-        Some(place) => place,
-        None if roots.is_empty() => PathBeneath::without_links(&real),
-        None => return Err("it is outside of the folders that this agent may upload from (--allow-root)".to_owned()),
-    };
-    let top = path.file_name().map(Path::new).and_then(PackagePath::from_relative);
-    let root = Folder::open(place.root()).map_err(|error| error.to_string())?;
-    match root.open_file(place.relative()) {
-        Ok((_, entry)) if allowed.own.are(&entry.identity) => return Err(OWN.to_owned()),
-        Ok((_, entry)) => {
-            files.push(source(top.ok_or("it has no name")?, place, &entry));
-            return Ok(());
+/// The paths that were taken so far.
+struct Taking<'a> {
+    exclude: &'a GlobSet,
+    allowed: &'a Allowed<'a>,
+    files: Vec<SourceFile>,
+    first: Option<String>,
+}
+
+impl Taking<'_> {
+    /// Takes a file or a folder, or what matches a pattern.
+    fn path(&mut self, path: &Path) -> Result<(), String> {
+        if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
+            return Err("the path must be absolute, without `..`".to_owned());
         }
-        Err(FolderError::NotAFile { kind: EntryKind::Folder, .. }) => {}
-        Err(FolderError::NotAFile { .. }) => return Err("it is neither a file nor a folder".to_owned()),
-        Err(error) => return Err(std::io::Error::from(error).to_string()),
+        match PathPattern::read(path)? {
+            Some(pattern) => self.pattern(&pattern),
+            None => self.literal(path),
+        }
     }
-    let folder = root.below(place.relative()).map_err(|error| error.to_string())?;
-    Walk { place: &place, real: &real, top: top.as_ref(), exclude, own: &allowed.own, files }.folder(
-        &folder,
-        Path::new(""),
-        0,
-    )
+
+    fn literal(&mut self, path: &Path) -> Result<(), String> {
+        let (real, place) = self.allowed.find(path)?;
+        let top = path.file_name().map(Path::new).and_then(PackagePath::from_relative);
+        let root = Folder::open(place.root()).map_err(|error| error.to_string())?;
+        match root.open_file(place.relative()) {
+            Ok((_, entry)) if self.allowed.own.are(&entry.identity) => return Err(OWN.to_owned()),
+            Ok((_, entry)) => return self.file(place, path.file_name(), &entry),
+            Err(FolderError::NotAFile { kind: EntryKind::Folder, .. }) => {}
+            Err(FolderError::NotAFile { .. }) => return Err("it is neither a file nor a folder".to_owned()),
+            Err(error) => return Err(std::io::Error::from(error).to_string()),
+        }
+        let folder = root.below(place.relative()).map_err(|error| error.to_string())?;
+        self.called(path.file_name());
+        self.folder(&folder, &place, &real, top.as_ref())
+    }
+
+    /// Takes what matches. What is passed over in folders is passed over here, too: nobody has named it.
+    fn pattern(&mut self, pattern: &PathPattern) -> Result<(), String> {
+        let at = |problem: String| format!("{}: {problem}", pattern.folder.display());
+        let (real, place) = self.allowed.find(&pattern.folder).map_err(at)?;
+        let root = Folder::open(place.root()).map_err(|error| error.to_string())?;
+        let folder = root.below(place.relative()).map_err(|error| at(std::io::Error::from(error).to_string()))?;
+        let own = &self.allowed.own;
+        let pass_over = |below: &Path| {
+            below.file_name().is_some_and(masv_rules::is_junk)
+                || self.exclude.is_match(below)
+                || own.hold(&real.join(below))
+        };
+        let found = pattern.find(&folder, &pass_over)?;
+        if found.is_empty() {
+            return Err(
+                "nothing matches this pattern; a hidden name is matched by one that begins with a dot".to_owned()
+            );
+        }
+        for found in found {
+            let name = found.below.file_name();
+            let place = PathBeneath::new(place.root(), place.relative().join(&found.below));
+            if found.entry.kind != EntryKind::Folder {
+                if !own.are(&found.entry.identity) {
+                    self.file(place, name, &found.entry)?;
+                }
+                continue;
+            }
+            let top = name.map(Path::new).and_then(PackagePath::from_relative);
+            match folder.below(&found.below) {
+                Ok(inner) => {
+                    self.called(name);
+                    self.folder(&inner, &place, &real.join(&found.below), top.as_ref())?;
+                }
+                Err(error) if error.is_gone() => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, place: PathBeneath, name: Option<&OsStr>, entry: &Entry) -> Result<(), String> {
+        let top = name.map(Path::new).and_then(PackagePath::from_relative).ok_or("it has no name")?;
+        self.called(name);
+        self.files.push(source(top, place, entry));
+        Ok(())
+    }
+
+    fn folder(
+        &mut self,
+        folder: &Folder,
+        place: &PathBeneath,
+        real: &Path,
+        top: Option<&PackagePath>,
+    ) -> Result<(), String> {
+        let (exclude, own) = (self.exclude, &self.allowed.own);
+        Walk { place, real, top, exclude, own, files: &mut self.files }.folder(folder, Path::new(""), 0)
+    }
+
+    fn called(&mut self, name: Option<&OsStr>) {
+        if self.first.is_none() {
+            self.first = name.map(|name| name.to_string_lossy().into_owned());
+        }
+    }
+}
+
+impl Allowed<'_> {
+    /// The real path of a path that somebody named, and where it is beneath what may be sent.
+    fn find(&self, path: &Path) -> Result<(PathBuf, PathBeneath), String> {
+        let real = path.canonicalize().map_err(|error| error.to_string())?;
+        if self.own.hold(&real) {
+            return Err(OWN.to_owned());
+        }
+        let place = match self.roots.iter().find_map(|root| PathBeneath::within(root, &real)) {
+            Some(place) => place,
+            None if self.roots.is_empty() => PathBeneath::without_links(&real),
+            None => {
+                return Err("it is outside of the folders that this agent may upload from (--allow-root)".to_owned());
+            }
+        };
+        Ok((real, place))
+    }
 }
 
 fn source(path: PackagePath, source: PathBeneath, entry: &Entry) -> SourceFile {
@@ -186,8 +285,8 @@ mod tests {
         Allowed { roots, own: RealPlaces::default() }
     }
 
-    fn names(files: &[SourceFile]) -> Vec<&str> {
-        files.iter().map(|file| file.path.as_str()).collect()
+    fn names(expanded: &Expanded) -> Vec<&str> {
+        expanded.files.iter().map(|file| file.path.as_str()).collect()
     }
 
     #[test]
@@ -238,10 +337,48 @@ mod tests {
         let folder = tree();
         let root = folder.path().canonicalize().unwrap();
         std::os::unix::fs::symlink("card", root.join("alias")).unwrap();
-        let files = expand_now(&[root.join("alias")], &[], &all(std::slice::from_ref(&root))).unwrap();
+        let files = expand_now(&[root.join("alias")], &[], &all(std::slice::from_ref(&root))).unwrap().files;
         assert_eq!(files[0].source, PathBeneath::new(&*root, "card/A001.mov"));
         assert_eq!(files[0].path.as_str(), "alias/A001.mov");
-        let files = expand_now(&[root.join("alias/A001.mov")], &[], &all(&[])).unwrap();
+        let files = expand_now(&[root.join("alias/A001.mov")], &[], &all(&[])).unwrap().files;
         assert_eq!(files[0].source, PathBeneath::without_links(&root.join("card/A001.mov")));
+    }
+
+    /// A pattern is one path: files go to the root of the package, folders keep their names, litter and what is left out is left.
+    #[test]
+    fn what_matches_a_pattern_is_taken_as_if_it_were_named() {
+        let folder = tree();
+        let at = |pattern: &str| expand_now(&[folder.path().join(pattern)], &["*.tmp".to_owned()], &all(&[]));
+        let card = at("card/*").unwrap();
+        assert_eq!(names(&card), ["A001.mov", "deep/B.wav"]);
+        assert_eq!(card.first.as_deref(), Some("A001.mov"), "the name of the package is not `*`");
+        assert_eq!(names(&at("*/A*.mov").unwrap()), ["A001.mov", "A001.mov"]);
+        assert_eq!(names(&at("c*").unwrap()), ["card/A001.mov", "card/deep/B.wav"]);
+        for (wrong, said) in
+            [("card/*.mxf", "nothing matches"), ("card/*.tmp", "nothing matches"), ("none/*", "none: No such")]
+        {
+            let error = format!("{:?}", at(wrong).unwrap_err());
+            assert!(error.contains(said), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_takes_nothing_outside_the_allowed_roots_and_nothing_of_the_agent() {
+        let folder = tree();
+        let root = folder.path().canonicalize().unwrap();
+        let other = root.join("other");
+        std::os::unix::fs::symlink(root.join("card"), other.join("door")).unwrap();
+        let within = |pattern: &str| expand_now(&[root.join(pattern)], &[], &all(std::slice::from_ref(&other)));
+        assert_eq!(names(&within("other/*").unwrap()), ["A001.mov"], "the link is not followed");
+        // Whether something matches outside is not told either.
+        for outside in ["card/A*", "card/none*", "*/A001.mov", "other/door/*"] {
+            let error = format!("{:?}", within(outside).unwrap_err());
+            assert!(error.contains("--allow-root"), "{outside}: {error}");
+        }
+        let own = OwnPlaces::new(vec![root.join("card/deep"), root.join("other/A001.mov")]);
+        let allowed = Allowed { roots: &[], own: own.ask() };
+        let files = expand_now(&[root.join("*/*")], &[], &allowed).unwrap();
+        assert_eq!(names(&files), ["A001.mov", "x.tmp"]);
+        assert!(expand_now(&[root.join("card/deep/*")], &[], &allowed).is_err());
     }
 }

@@ -89,7 +89,7 @@ pub(super) enum Command {
     Add {
         /// The upload.
         id: String,
-        /// Files and folders.
+        /// Files and folders, or quoted patterns such as 'shots/*.mov', which the agent expands.
         #[arg(required = true)]
         paths: Vec<PathBuf>,
     },
@@ -153,7 +153,9 @@ pub(super) enum Start {
         common: CommonFlags,
     },
     /// Make a link to pass on.
-    #[command(after_help = "Example:\n  masv upload start link --name 'Rough cut' cut_v3.mov")]
+    #[command(
+        after_help = "Examples:\n  masv upload start link --name 'Rough cut' cut_v3.mov\n  masv upload start link 'shots/*.mov'"
+    )]
     Link {
         #[command(flatten)]
         link: LinkFlags,
@@ -205,7 +207,7 @@ pub(super) struct LinkFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct CommonFlags {
-    /// Files and folders.
+    /// Files and folders, or quoted patterns such as 'shots/*.mov', which the agent expands.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Name of the package [default: that of the first path]
@@ -271,7 +273,7 @@ pub(super) fn absolute(paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, CliError> {
             if !has_dots(&path) {
                 return Ok(full);
             }
-            full.canonicalize().or_else(|_| whole_path(&full))
+            masv_platform::real_path(&full).or_else(|_| whole_path(&full))
         })
         .collect()
 }

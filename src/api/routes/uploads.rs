@@ -7,12 +7,13 @@ use axum::Json;
 use axum::extract::{Path, State as Extract};
 use axum::http::StatusCode;
 
+use super::super::ApiState;
 use super::super::about::Delivery;
 use super::super::error::ApiError;
+use super::super::expand::{self, Expanded};
 use super::super::openapi::Created;
 use super::super::portal_name::portal_name;
 use super::super::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Started, Upload};
-use super::super::{ApiState, expand};
 use super::once::Once;
 use super::transfers::{Answer, Listed, Side, parse_id};
 use super::{Body, NoFields};
@@ -120,8 +121,8 @@ async fn submit(
     team_id: Option<TeamId>,
     key: Option<OrderKey>,
 ) -> Result<Created<Started>, ApiError> {
-    let first = common.paths.first().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
-    let files = expand::expand(common.paths, common.exclude, state.allowed_roots.clone(), state.own.clone()).await?;
+    let Expanded { files, first } =
+        expand::expand(common.paths, common.exclude, state.allowed_roots.clone(), state.own.clone()).await?;
     let (kind, warnings) = (destination.kind(), awkward_names(&files));
     let spec = UploadSpec {
         destination,
@@ -294,7 +295,8 @@ pub(super) async fn add_files(
 ) -> Answer<Upload> {
     let id = parse_id::<Uploads>(&id)?;
     state.queue.store().upload(id).await?;
-    let files = expand::expand(more.paths, more.exclude, state.allowed_roots.clone(), state.own.clone()).await?;
+    let Expanded { files, .. } =
+        expand::expand(more.paths, more.exclude, state.allowed_roots.clone(), state.own.clone()).await?;
     state.queue.append(id, files).await?;
     Uploads::view(&state, id).await.map(Json)
 }

@@ -163,7 +163,8 @@ impl From<model::File> for File {
 /// What all orders for an upload have in common.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Common {
-    /// Absolute paths of files and folders.
+    /// Absolute paths of files and folders, or patterns of such: `*`, `?`, `[a-z]`, and `**` for any number of folders.
+    /// What exists as it is written is no pattern; one that nothing matches is refused.
     pub paths: Vec<PathBuf>,
     /// Name of the package; the first path's where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -258,7 +259,8 @@ pub struct Started {
 /// Files to add.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct MoreFiles {
-    /// Absolute paths of files and folders.
+    /// Absolute paths of files and folders, or patterns of such: `*`, `?`, `[a-z]`, and `**` for any number of folders.
+    /// What exists as it is written is no pattern; one that nothing matches is refused.
     pub paths: Vec<PathBuf>,
     /// Globs of what is left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
