@@ -11,6 +11,7 @@
 //!
 //! Must never know: uploads.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -82,7 +83,7 @@ impl PathPattern {
     /// # Errors
     /// In words: a folder on the way cannot be read.
     pub(super) fn find(&self, folder: &Folder, pass_over: &dyn Fn(&Path) -> bool) -> Result<Vec<Found>, String> {
-        let mut search = Search { folders_only: self.folders_only, pass_over, found: Vec::new() };
+        let mut search = Search { folders_only: self.folders_only, pass_over, found: Vec::new(), seen: HashSet::new() };
         search.folder(folder, Path::new(""), &self.parts, 0)?;
         let mut found = search.found;
         found.sort_by(|one, other| one.below.cmp(&other.below));
@@ -121,6 +122,8 @@ struct Search<'a> {
     folders_only: bool,
     pass_over: &'a dyn Fn(&Path) -> bool,
     found: Vec<Found>,
+    /// The folders that were searched, and for how many of the last parts: with several `**` many ways lead to each.
+    seen: HashSet<(PathBuf, usize)>,
 }
 
 impl Search<'_> {
@@ -130,6 +133,9 @@ impl Search<'_> {
             return Err(format!("{} is nested more than {DEEPEST} folders deep", folder.path().display()));
         }
         let Some((part, rest)) = parts.split_first() else { return Ok(()) };
+        if !self.seen.insert((below.to_owned(), parts.len())) {
+            return Ok(());
+        }
         match part {
             Part::Name(name) => self.name(folder, below, name, rest, depth),
             Part::Like(pattern) => {
@@ -249,6 +255,14 @@ mod tests {
         assert_eq!(find(folder.path(), "a[1]/*.mov"), ["a[1]/x.mov"], "although `a1` matches, too");
         assert_eq!(find(folder.path(), "a[12]/*.mov"), ["a1/y.mov"]);
         assert_eq!(find(folder.path(), "a[[]1[]]/*"), ["a[1]/x.mov"]);
+    }
+
+    /// Each further `**` multiplied the ways to a folder: a short pattern kept a thread for hours.
+    #[test]
+    fn a_folder_is_searched_once_however_many_ways_lead_there() {
+        let folder = tree(&[&format!("{}x.mov", "a/".repeat(60))]);
+        assert!(find(folder.path(), &format!("{}none", "**/*/".repeat(8))).is_empty());
+        assert_eq!(find(folder.path(), &format!("{}x.mov", "**/a/".repeat(8))).len(), 1);
     }
 
     #[test]
