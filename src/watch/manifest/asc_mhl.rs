@@ -7,9 +7,15 @@
 
 use std::path::Path;
 
-use super::checksum::{Algorithm, Checksum};
-use super::xml::{self, Element};
+use super::hash_list::{self, Generation, add_checksum};
+use super::xml::Element;
 use super::{Listed, below};
+
+const ASC_MHL: Generation = Generation {
+    name: "ASC MHL",
+    number: "2",
+    is_entry: |around| around.last().is_some_and(|parent| parent == "hashes"),
+};
 
 /// Children of `<hash>` that are no checksums.
 const FACTS: [&str; 2] = ["path", "metadata"];
@@ -19,32 +25,13 @@ const FACTS: [&str; 2] = ["path", "metadata"];
 /// # Errors
 /// Why it is not understood, for a person.
 pub fn parse(folder: &Path, text: &str) -> Result<Vec<Listed>, String> {
-    let mut listed = Vec::new();
-    xml::walk(
-        text,
-        &mut |root| match (root.name.as_str(), root.attributes.get("version").map(String::as_str)) {
-            ("hashlist", Some(version)) if version != "2" && !version.starts_with("2.") => {
-                Err(format!("is of version `{version}` of ASC MHL, which is not understood"))
-            }
-            ("hashlist", _) => Ok(()),
-            (name, _) => Err(format!("is not a list of checksums: it begins with `<{name}>`")),
-        },
-        &|around, name| name == "hash" && around.last().is_some_and(|parent| parent == "hashes"),
-        &mut |element| {
-            listed.push(entry(folder, &element)?);
-            Ok(())
-        },
-    )?;
-    Ok(listed)
+    hash_list::parse(&ASC_MHL, text, &|element| entry(folder, element))
 }
 
 fn entry(folder: &Path, element: &Element) -> Result<Listed, String> {
     let path = element.child("path").filter(|path| !path.text.is_empty()).ok_or("has a hash without a file")?;
     let mut listed = Listed::new(below(folder, Path::new(&path.text))?);
-    if let Some(size) = path.attributes.get("size") {
-        let refuse = |_| format!("gives `{}` the size `{size}`, which is not a number", path.text);
-        listed.size = Some(size.parse().map_err(refuse)?);
-    }
+    listed.size = path.attributes.get("size").map(|size| hash_list::size(&path.text, size)).transpose()?;
     for child in element.children.iter().filter(|child| !FACTS.contains(&child.name.as_str())) {
         let (kind, text) = (child.name.as_str(), child.text.as_str());
         if kind == "previousPath" {
@@ -63,22 +50,7 @@ fn entry(folder: &Path, element: &Element) -> Result<Listed, String> {
                 continue;
             }
         }
-        let checksum = match kind {
-            "md5" => Checksum::of(Algorithm::Md5, text),
-            "sha1" => Checksum::of(Algorithm::Sha1, text),
-            "xxh64" => Checksum::of(Algorithm::Xxh64, text),
-            "xxh3" => Checksum::of(Algorithm::Xxh3, text),
-            "xxh128" => Checksum::of(Algorithm::Xxh128, text),
-            "c4" => Checksum::c4(text),
-            _ => {
-                listed.unknown.push(kind.to_owned());
-                continue;
-            }
-        };
-        match checksum {
-            Some(checksum) => listed.checksums.push(checksum),
-            None => listed.unknown.push(format!("{kind} `{text}`")),
-        }
+        add_checksum(&mut listed, kind, text, |_, _| None);
     }
     Ok(listed)
 }

@@ -6,7 +6,7 @@
 //! **Guarantees.** What is not understood stops: a list that does not end, an encoding, a line, an element or an action
 //! that is not known is told, and nothing counts as right because of it.
 //!
-//! Understood are lists of lines (see [`sums`]), MHL 1.x ([`mhl`]) and ASC MHL 2.0 ([`asc_mhl`]).
+//! Understood are lists of lines (see [`sums`]), MHL 1.x ([`mhl`]) and ASC MHL 2.0 ([`asc_mhl`], with [`hash_list`] in common).
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -15,6 +15,7 @@ use self::checksum::Checksum;
 
 mod asc_mhl;
 pub mod checksum;
+mod hash_list;
 mod history;
 pub mod measure;
 mod mhl;

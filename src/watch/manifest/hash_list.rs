@@ -1,0 +1,75 @@
+//! What both generations of MHL have in common: a root `<hashlist>` with a version, and one `<hash>` for each file.
+//!
+//! **In**: text, and what is peculiar to a generation. **Out**: the files it lists. Pure.
+
+use super::Listed;
+use super::checksum::{Algorithm, Checksum};
+use super::xml::{self, Element};
+
+/// What is peculiar to a generation.
+pub struct Generation {
+    /// Its name, for a person.
+    pub name: &'static str,
+    /// Its number: what a version begins with.
+    pub number: &'static str,
+    /// Whether a `<hash>` inside these elements is one of a file.
+    pub is_entry: fn(around: &[String]) -> bool,
+}
+
+/// Reads the list; `entry` makes a file of each of its entries.
+///
+/// # Errors
+/// Why it is not understood, for a person.
+pub fn parse(
+    generation: &Generation,
+    text: &str,
+    entry: &dyn Fn(&Element) -> Result<Listed, String>,
+) -> Result<Vec<Listed>, String> {
+    let mut listed = Vec::new();
+    let understood = |version: &str| {
+        version.strip_prefix(generation.number).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    xml::walk(
+        text,
+        &mut |root| match (root.name.as_str(), root.attributes.get("version").map(String::as_str)) {
+            ("hashlist", Some(version)) if !understood(version) => {
+                Err(format!("is of version `{version}` of {}, which is not understood", generation.name))
+            }
+            ("hashlist", _) => Ok(()),
+            (name, _) => Err(format!("is not a list of checksums: it begins with `<{name}>`")),
+        },
+        &|around, name| name == "hash" && (generation.is_entry)(around),
+        &mut |element| {
+            listed.push(entry(&element)?);
+            Ok(())
+        },
+    )?;
+    Ok(listed)
+}
+
+/// The size of the file `name` as it is written.
+///
+/// # Errors
+/// That it is not a number, for a person.
+pub fn size(name: &str, text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("gives `{name}` the size `{text}`, which is not a number"))
+}
+
+/// Takes in the checksum of this kind: as one to be compared if both generations know the kind or `further` does, else as one that
+/// is not understood.
+pub fn add_checksum(listed: &mut Listed, kind: &str, text: &str, further: fn(&str, &str) -> Option<Option<Checksum>>) {
+    let common = match kind {
+        "md5" => Some(Checksum::of(Algorithm::Md5, text)),
+        "sha1" => Some(Checksum::of(Algorithm::Sha1, text)),
+        "xxh64" => Some(Checksum::of(Algorithm::Xxh64, text)),
+        "xxh3" => Some(Checksum::of(Algorithm::Xxh3, text)),
+        "xxh128" => Some(Checksum::of(Algorithm::Xxh128, text)),
+        "c4" => Some(Checksum::c4(text)),
+        _ => further(kind, text),
+    };
+    match common {
+        Some(Some(checksum)) => listed.checksums.push(checksum),
+        Some(None) => listed.unknown.push(format!("{kind} `{text}`")),
+        None => listed.unknown.push(kind.to_owned()),
+    }
+}
