@@ -10,92 +10,19 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking and prints its figures")]
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-const MASV: &str = env!("CARGO_BIN_EXE_masv");
+use support::{median, number, start_agent, start_hub, upload};
+
 const SMALL_FILES: u32 = 10_000;
 const SMALL_SIZE: usize = 4096;
-
-struct Process(Child);
-
-impl Process {
-    /// CPU seconds so far, user and system.
-    fn cpu(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-    }
-
-    /// The most memory it ever had, MiB.
-    fn peak(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start_hub(folder: &Path) -> (Process, String, String, String) {
-    let command = Command::new(MASV)
-        .args(["hub", "start", "--listen", "127.0.0.1:0", "--log-level", "error", "--data-dir"])
-        .arg(folder.join("hub"))
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut hub = Process(command.unwrap());
-    let (mut key, mut team) = (String::new(), String::new());
-    for line in BufReader::new(hub.0.stdout.take().unwrap()).lines() {
-        let line = line.unwrap();
-        let line = line.trim();
-        if let Some(file) = line.strip_prefix("api_key_file: ") {
-            key = std::fs::read_to_string(file).unwrap().trim().to_owned();
-        } else if let Some(value) = line.strip_prefix("team: ") {
-            team = value.to_owned();
-        } else if let Some(rest) = line.strip_prefix("The hub listens on ") {
-            let url = rest.split(',').next().unwrap().to_owned();
-            return (hub, url, key, team);
-        }
-    }
-    unreachable!("the hub says where it listens");
-}
-
-fn start_agent(folder: &Path, url: &str, key: &str, team: &str) -> Process {
-    let agent = Command::new(MASV)
-        .args(["server", "start", "--listen", "http://127.0.0.1:0", "--log-level", "error"])
-        .args(["--cloud-url", url, "--team-id", team])
-        .env("MASV_API_KEY", key)
-        .env("MASV_DATA_DIR", folder.join("agent"))
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !masv(folder, &["server", "status"]).status.success() {
-        assert!(Instant::now() < deadline);
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Process(agent)
-}
-
-fn masv(folder: &Path, arguments: &[&str]) -> std::process::Output {
-    Command::new(MASV).args(arguments).env("MASV_DATA_DIR", folder.join("agent")).output().unwrap()
-}
-
-fn upload(folder: &Path, path: &Path) -> f64 {
-    let begun = Instant::now();
-    let done = masv(folder, &["upload", "start", "link", "--wait", path.to_str().unwrap()]);
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    begun.elapsed().as_secs_f64()
-}
 
 /// Sends the file through a socket to a thread that drops what arrives.
 fn socket_copy(path: &Path) -> f64 {
@@ -131,15 +58,6 @@ fn flushed_copy(from: &Path, to: &Path) -> f64 {
     took
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn number(name: &str, usual: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
-}
-
 fn main() {
     let (mib, rounds) = (number("BENCH_MIB", 2048), number("BENCH_ROUNDS", 3));
     let folder = tempfile::tempdir().unwrap();
@@ -166,13 +84,13 @@ fn main() {
     for _ in 0..rounds {
         copies.push(flushed_copy(&big, &folder.join("copy")));
         sockets.push(socket_copy(&big));
-        ours.push(upload(folder, &big));
+        ours.push(upload(folder, &big).0);
     }
     let gigabytes = (mib << 20) as f64 / 1e9;
     let per_gigabyte = |cpu: f64, before: f64| (cpu - before) / (gigabytes * rounds as f64);
     let (agent_cpu, hub_cpu) = (per_gigabyte(agent.cpu(), before.0), per_gigabyte(hub.cpu(), before.1));
     for _ in 0..rounds {
-        smalls.push(upload(folder, &small));
+        smalls.push(upload(folder, &small).0);
     }
 
     let speed = |seconds: Vec<f64>| gigabytes * 1000.0 / median(seconds);

@@ -14,12 +14,15 @@ mod dashboard;
 mod documentation;
 mod download;
 mod download_kills;
+#[path = "../../benches/long_link/emulator.rs"]
+mod emulator;
 mod faults;
 mod fuzz;
 mod history;
 mod hub;
 mod inbox;
 mod kills;
+mod long_link;
 mod notify;
 mod openapi;
 mod operations;
