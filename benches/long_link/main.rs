@@ -70,7 +70,8 @@ impl Work {
 fn download(folder: &Path, link: &str) -> f64 {
     let to = tempfile::tempdir_in(folder).unwrap();
     let begun = Instant::now();
-    let done = masv(folder, &["download", "start", "--wait", "--url", link, "--destination", to.path().to_str().unwrap()]);
+    let done =
+        masv(folder, &["download", "start", "--wait", "--url", link, "--destination", to.path().to_str().unwrap()]);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     begun.elapsed().as_secs_f64()
 }

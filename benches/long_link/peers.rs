@@ -47,7 +47,8 @@ impl Peer {
         let mut command = Command::new(self.program);
         command.env("AWS_ACCESS_KEY_ID", "bench").env("AWS_SECRET_ACCESS_KEY", "bench").env("AWS_REGION", "us-east-1");
         if self.program == "rclone" {
-            let remote = format!(":s3,provider=Other,env_auth=true,region=us-east-1,endpoint='{endpoint}':bucket/bench");
+            let remote =
+                format!(":s3,provider=Other,env_auth=true,region=us-east-1,endpoint='{endpoint}':bucket/bench");
             command.args(self.copy).args(self.wide).args(["--config", "/dev/null", "--no-check-dest", "--no-traverse"]);
             command.args(["--s3-no-check-bucket", "--s3-no-head", "--ignore-checksum", "--retries", "1"]);
             command.arg(path).arg(remote);

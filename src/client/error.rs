@@ -25,6 +25,8 @@ pub enum Call {
     FindPortal,
     /// Announcing a file.
     CreateFile,
+    /// Announcing a batch of files.
+    CreateFiles,
     /// Beginning a file in the storage.
     BeginFile,
     /// Asking for the addresses of parts.
@@ -33,6 +35,10 @@ pub enum Call {
     SendPart,
     /// Closing a file.
     FinalizeFile,
+    /// Closing a batch of files.
+    FinalizeFiles,
+    /// Sending a batch of small files.
+    SendSmallFiles,
     /// Closing a package.
     FinalizePackage,
     /// Removing a file from a package.
@@ -96,8 +102,11 @@ impl Call {
             Self::CreatePortalPackage => Authority::PortalCode,
             Self::OpenLink => Authority::Link,
             Self::CreateFile
+            | Self::CreateFiles
             | Self::PartAddresses
             | Self::FinalizeFile
+            | Self::FinalizeFiles
+            | Self::SendSmallFiles
             | Self::FinalizePackage
             | Self::RemoveFile
             | Self::RemovePackage
@@ -117,10 +126,13 @@ impl fmt::Display for Call {
             Self::ListTeams => "list the teams",
             Self::FindPortal => "find the portal",
             Self::CreateFile => "announce a file",
+            Self::CreateFiles => "announce files",
             Self::BeginFile => "begin a file in the storage",
             Self::PartAddresses => "get addresses for parts",
             Self::SendPart => "send a part",
             Self::FinalizeFile => "finalize a file",
+            Self::FinalizeFiles => "finalize files",
+            Self::SendSmallFiles => "send small files",
             Self::FinalizePackage => "finalize the package",
             Self::RemoveFile => "remove a file",
             Self::RemovePackage => "remove the package",
@@ -226,14 +238,25 @@ impl CloudError {
     pub(super) fn refusal(call: Call, status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
         let (code, message) = if let Ok(refusal) = serde_json::from_slice::<ErrorBody>(body) {
-            (refusal.code.as_ref().map(ErrorCode::to_string), refusal.reason())
+            return Self::refused(call, status, retry_after, None, &refusal);
         } else if let Ok(refusal) = quick_xml::de::from_str::<StorageRefusal>(&text) {
             (Some(refusal.code), refusal.message)
         } else {
             (None, String::new())
         };
-        let message = if message.trim().is_empty() { "no reason given".to_owned() } else { printable(&message) };
-        Self::Refused { call, status, code, message, retry_after }
+        Self::Refused { call, status, code, message: said(&message), retry_after }
+    }
+
+    /// A refusal that was read already; `code` in place of its own.
+    pub(super) fn refused(
+        call: Call,
+        status: u16,
+        retry_after: Option<Duration>,
+        code: Option<String>,
+        refusal: &ErrorBody,
+    ) -> Self {
+        let code = code.or_else(|| refusal.code.as_ref().map(ErrorCode::to_string));
+        Self::Refused { call, status, code, message: said(&refusal.reason()), retry_after }
     }
 
     /// What was refused, where it was the authority of a call that was: it counts for nothing (401).
@@ -254,6 +277,11 @@ impl CloudError {
             _ => None,
         }
     }
+}
+
+/// The words of a refusal.
+fn said(message: &str) -> String {
+    if message.trim().is_empty() { "no reason given".to_owned() } else { printable(message) }
 }
 
 /// What a foreign server says goes into logs and terminals: without control characters, and not endlessly.

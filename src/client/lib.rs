@@ -39,6 +39,7 @@
 
 pub mod admin;
 mod auth;
+mod batches;
 mod downloads;
 mod error;
 mod health;
@@ -61,6 +62,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
+pub use batches::{BAD_DIGEST, BatchAnswers};
 pub use downloads::Incoming;
 pub use error::{Authority, Call, CloudError};
 pub use health::Reached;

@@ -58,6 +58,8 @@ pub struct HubConfig {
     pub keep_free: u64,
     /// Largest parts and how many of them.
     pub limits: Limits,
+    /// Whether senders are offered calls for many files at once.
+    pub batches: bool,
     /// Certificate and key; absent: plain HTTP.
     pub tls: Option<TlsConfig>,
 }
@@ -88,6 +90,7 @@ impl HubConfig {
             grace: Duration::from_secs(10),
             keep_free: 256 << 20,
             limits: Limits::default(),
+            batches: true,
             tls: None,
         }
     }

@@ -4,13 +4,13 @@
 //! in it.
 
 use masv_protocol::{
-    API_KEY_HEADER, Activity, AllPackagesQuery, AnnouncedFile, AuditEntry, AuditQuery, Blueprint, ChangeKey,
+    API_KEY_HEADER, Activity, AllPackagesQuery, AnnouncedFile, AuditEntry, AuditQuery, BegunFile, Blueprint, ChangeKey,
     ChangeMember, ChangePackage, ChangePassword, CreatedKey, Credentials, Empty, ErrorBody, File, FileAddress,
-    FinalizeFile, Form, Health, Key, LINK_PASSWORD_HEADER, Limits, Link, LinkQuery, LinkSettings, Member, NewFile,
-    NewKey, NewMember, NewPackage, NewPortalPackage, NewTag, NewTeam, OpenedLink, PACKAGE_TOKEN_HEADER, Package,
-    PackageExpiry, PackageMetadata, PackageQuery, PackageWithToken, Page, PageQuery, PartAddresses, PartWindow, Portal,
-    PortalQuery, PortalSettings, PublicPortal, SetMetadata, SetQuota, SignedIn, Tag, Team, TeamUsage,
-    USER_TOKEN_HEADER, Webhook, WebhookSettings,
+    FinalizeFile, FinalizeFiles, FinalizedFile, Form, Health, Key, LINK_PASSWORD_HEADER, Limits, Link, LinkQuery,
+    LinkSettings, Member, NewFile, NewFiles, NewKey, NewMember, NewPackage, NewPortalPackage, NewTag, NewTeam,
+    OpenedLink, Outcomes, PACKAGE_TOKEN_HEADER, Package, PackageExpiry, PackageMetadata, PackageQuery,
+    PackageWithToken, Page, PageQuery, PartAddresses, PartWindow, Portal, PortalQuery, PortalSettings, PublicPortal,
+    SetMetadata, SetQuota, SignedIn, SmallFiles, Tag, Team, TeamUsage, USER_TOKEN_HEADER, Webhook, WebhookSettings,
 };
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -247,6 +247,25 @@ fn files(calls: &mut Calls) {
         .call("finalize_file", "POST", "/v1/packages/{package}/files/{file}/finalize", OfPackage, about)
         .takes::<FinalizeFile>()
         .gives::<File>(200);
+    let about =
+        "Announces files and begins them in the storage.\nOf each of them is said what became of it, in this order.";
+    calls
+        .call("create_files", "POST", "/v1/packages/{package}/batches/files", OfPackage, about)
+        .takes::<NewFiles>()
+        .gives::<Outcomes<BegunFile>>(201);
+    let about =
+        "Finalizes files.\nRepeating it changes nothing. Of each of them is said what became of it, in this order.";
+    calls
+        .call("finalize_files", "POST", "/v1/packages/{package}/batches/finalize", OfPackage, about)
+        .takes::<FinalizeFiles>()
+        .gives::<Outcomes<FinalizedFile>>(200);
+    let about = "Stores and finalizes small files.\nThe body is the length of a list of them as JSON (SmallFiles) in four bytes, the \
+        highest first; that list; and the bytes of all files, in this order. A file whose MD5 is another is refused. Repeating it \
+        changes nothing. Of each file is said what became of it, in this order.";
+    let mut call = calls.call("store_files", "POST", "/v1/packages/{package}/batches/contents", OfPackage, about);
+    call.document.schemas.taken::<SmallFiles>();
+    call.operation.takes_as("application/octet-stream", json!({ "type": "string", "format": "binary" }));
+    call.gives::<Outcomes<FinalizedFile>>(200);
     let about = "Where a file can be read for a while, in ranges.";
     calls
         .call("get_file_address", "GET", "/v1/packages/{package}/files/{file}/download", OfPackage, about)

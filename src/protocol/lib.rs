@@ -37,6 +37,7 @@
 mod activity;
 mod audit;
 mod auth;
+mod batches;
 mod blueprint;
 mod email;
 mod errors;
@@ -66,6 +67,10 @@ pub use audit::AuditEntry;
 pub use auth::{
     API_KEY_HEADER, ChangePassword, Credentials, LINK_PASSWORD_HEADER, PACKAGE_TOKEN_HEADER, SignedIn,
     USER_TOKEN_HEADER, User,
+};
+pub use batches::{
+    BadContents, BatchLimits, BegunFile, FinalizeFiles, FinalizeOneFile, FinalizedFile, NewFiles, Outcome, Outcomes,
+    SmallFile, SmallFiles,
 };
 pub use blueprint::Blueprint;
 pub use email::{EmailAddress, InvalidEmailAddress};

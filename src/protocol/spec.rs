@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::lenient;
+use crate::{BatchLimits, lenient};
 
 /// `GET /v1/system/packages/spec`: what files may be made of. Documented by the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -15,12 +15,15 @@ pub struct Limits {
     pub max_chunk_size: u64,
     /// The fewest bytes of a part that is not the last.
     pub min_chunk_size: u64,
+    /// What it takes in one batch; absent where it knows no batches, as the service.
+    #[serde(deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub batches: Option<BatchLimits>,
 }
 
 impl Default for Limits {
     /// Those of S3, on which the service stands.
     fn default() -> Self {
-        Self { max_chunk_count: 10_000, max_chunk_size: 5 << 30, min_chunk_size: 5 << 20 }
+        Self { max_chunk_count: 10_000, max_chunk_size: 5 << 30, min_chunk_size: 5 << 20, batches: None }
     }
 }
 

@@ -8,7 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::emulator::{Conditions, LongLink};
 
-const LONG: Conditions = Conditions { round_trip: Duration::from_millis(100), rate: 1 << 30, window: 4 << 20, resets: 0.0 };
+const LONG: Conditions =
+    Conditions { round_trip: Duration::from_millis(100), rate: 1 << 30, window: 4 << 20, resets: 0.0 };
 
 /// A service that sends back what it gets.
 async fn echo() -> SocketAddr {

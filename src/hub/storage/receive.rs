@@ -1,9 +1,11 @@
 //! Takes the body of a part: counts, hashes and writes it while it arrives.
 //!
 //! Frames are gathered into batches; a batch is hashed and written on a blocking thread while the next one arrives,
-//! so a slow sender holds no thread and memory stays at four batches a part.
+//! so a slow sender holds no thread and memory stays at four batches a part. Batches are smaller while many parts arrive at once: senders
+//! on long links have dozens on their way.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,10 +18,11 @@ use super::{Disk, SMALL_PART};
 use crate::stored::{Arrived, Kept, PartName};
 use masv_digest::{Md5, SharedMd5};
 
-/// Bytes of a batch.
+/// Bytes of a batch, at most and at least.
 const BATCH: usize = 1 << 20;
-/// Bytes of a part that may wait to be hashed together with those of others.
-const HASH_WINDOW: usize = 2 * BATCH;
+const SMALLEST_BATCH: usize = 128 << 10;
+/// Bytes of one batch of each part that arrives.
+const BATCHES: usize = 16 << 20;
 /// How long a sender may take for [`LEAST_SENT`].
 const STALL_LIMIT: Duration = Duration::from_secs(60);
 /// Bytes that arrive in that time, unless the part ends before: some 270 bytes a second.
@@ -65,6 +68,30 @@ pub(crate) struct Expected {
     pub md5: Option<[u8; 16]>,
 }
 
+/// Parts that arrive at the moment, in this process.
+static ARRIVING: AtomicUsize = AtomicUsize::new(0);
+
+/// One of the parts that arrive.
+struct OneOfMany;
+
+impl OneOfMany {
+    fn new() -> Self {
+        ARRIVING.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+
+    /// Bytes of a batch, with as many others as there are now.
+    fn batch() -> usize {
+        (BATCHES / ARRIVING.load(Ordering::Relaxed).max(1)).clamp(SMALLEST_BATCH, BATCH)
+    }
+}
+
+impl Drop for OneOfMany {
+    fn drop(&mut self) {
+        ARRIVING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Receives the body of `part`, whole or not at all.
 pub(crate) async fn receive<E: Send + 'static>(
     disk: &Disk,
@@ -87,11 +114,12 @@ pub(crate) async fn receive<E: Send + 'static>(
         let crc = crc32fast::hash(&content);
         return Ok(Arrived { size: frames.size, md5, crc, kept: Kept::Here(content) });
     }
+    let _counted = OneOfMany::new();
     let mut writer = Writer::start(disk.clone(), part.clone(), first);
     let mut ended = ended;
     while !ended {
         let batch;
-        (batch, ended) = match frames.batch(BATCH).await {
+        (batch, ended) = match frames.batch(OneOfMany::batch()).await {
             Ok(next) => next,
             Err(error) => {
                 // What was begun is gone before anybody is told that it failed.
@@ -167,7 +195,8 @@ struct Sums {
 
 impl Sums {
     fn new() -> Self {
-        Self { md5: SharedMd5::new(HASH_WINDOW), crc: crc32fast::Hasher::new() }
+        // What waits to be hashed together with parts of others: two batches.
+        Self { md5: SharedMd5::new(2 * OneOfMany::batch()), crc: crc32fast::Hasher::new() }
     }
 }
 

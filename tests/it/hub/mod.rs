@@ -3,6 +3,7 @@
 pub mod client;
 
 mod administration;
+mod batches;
 mod bucket;
 mod conformance;
 mod contract;

@@ -9,7 +9,7 @@ use futures_util::stream;
 use jiff::Timestamp;
 use masv_protocol::{
     AnnouncedFile, Blueprint, CreatedFile, File, FileAddress, FileId, FileKind, FinalizeFile, Limits, MultipartId,
-    NewFile, PartAddresses, PartWindow, Time,
+    NewFile, PackageId, PartAddresses, PartWindow, Time,
 };
 
 use crate::Hub;
@@ -40,6 +40,25 @@ pub(super) async fn create(
     Base(base): Base,
     JsonBody(given, ..): JsonBody<NewFile>,
 ) -> Result<(StatusCode, Json<AnnouncedFile>), Refusal> {
+    let (id, new) = announce(&hub, &package, given).await?;
+    let blueprint = create_blueprint(&hub, &base, &package, &id);
+    let file = CreatedFile {
+        id,
+        kind: Some(new.kind.into()),
+        name: new.name,
+        path: new.path,
+        size: new.size.unwrap_or_default(),
+        package_id: Some(package),
+    };
+    Ok((StatusCode::CREATED, Json(AnnouncedFile::new(file, blueprint, limits(&hub)))))
+}
+
+/// Announces a file; returns its id and what it was announced as.
+pub(super) async fn announce(
+    hub: &Hub,
+    package: &PackageId,
+    given: NewFile,
+) -> Result<(FileId, files::NewFile), Refusal> {
     let path = plain_path(&given.path.unwrap_or_default());
     check_name(&given.name)?;
     if !path.is_empty() {
@@ -59,20 +78,16 @@ pub(super) async fn create(
     };
     let (id, abandoned) = files::announce(hub.database(), new.clone()).await?;
     removal::remove(&hub.context, abandoned);
+    Ok((id, new))
+}
+
+/// How to begin a file in the storage.
+pub(super) fn create_blueprint(hub: &Hub, base: &str, package: &PackageId, file: &FileId) -> Blueprint {
     let address = match &hub.context.storage.bucket {
-        Some(bucket) => bucket.begin_address(&package, &id, hub.context.config.address_life).to_string(),
-        None => base + &hub.context.keys.address((&package, &id), Action::Begin, expiry(&hub)),
+        Some(bucket) => bucket.begin_address(package, file, hub.context.config.address_life).to_string(),
+        None => base.to_owned() + &hub.context.keys.address((package, file), Action::Begin, expiry(hub)),
     };
-    let file = CreatedFile {
-        id,
-        kind: Some(new.kind.into()),
-        name: new.name,
-        path: new.path,
-        size: new.size.unwrap_or_default(),
-        package_id: Some(package),
-    };
-    let answer = AnnouncedFile::new(file, Blueprint::new("POST", address), limits(&hub));
-    Ok((StatusCode::CREATED, Json(answer)))
+    Blueprint::new("POST", address)
 }
 
 /// What files may be made of.
@@ -82,11 +97,12 @@ pub(super) fn limits(hub: &Hub) -> Limits {
         max_chunk_count: limits.max_chunk_count.into(),
         max_chunk_size: limits.max_chunk_size,
         min_chunk_size: limits.min_chunk_size,
+        batches: super::batches::limits(hub),
     }
 }
 
 /// Until when an address that is made now holds.
-fn expiry(hub: &Hub) -> Timestamp {
+pub(super) fn expiry(hub: &Hub) -> Timestamp {
     after(now(), hub.context.config.address_life)
 }
 
@@ -145,6 +161,16 @@ pub(super) async fn finalize(
     Id(file): Id<FileId>,
     JsonBody(given, ..): JsonBody<FinalizeFile, PARTS_BODY>,
 ) -> Result<Json<File>, Refusal> {
+    Ok(Json(close(&hub, package, file, given).await?.message()))
+}
+
+/// Finalizes a file.
+pub(super) async fn close(
+    hub: &Hub,
+    package: PackageId,
+    file: FileId,
+    given: FinalizeFile,
+) -> Result<FileRow, Refusal> {
     if given.chunk_extras.len() > hub.context.config.limits.max_chunk_count as usize {
         return Err(Refusal::invalid("the file has too many parts"));
     }
@@ -152,7 +178,7 @@ pub(super) async fn finalize(
     let known = files::get(hub.database(), package.clone(), file.clone()).await?;
     if known.in_bucket && !known.finalized {
         let claim = bucket_files::Claim { upload, listed: given.chunk_extras, size: given.size };
-        return Ok(Json(bucket_files::finalize(&hub, package, known, claim).await?.message()));
+        return bucket_files::finalize(hub, package, known, claim).await;
     }
     if upload.is_some_and(|upload| !known.in_bucket && upload != hub.context.keys.upload_id(&file)) {
         return Err(Refusal::not_found("upload"));
@@ -160,7 +186,7 @@ pub(super) async fn finalize(
     let finalizing = files::finalize(hub.database(), (package, file), given.chunk_extras, given.size);
     let (row, unlisted) = finalizing.await?;
     removal::remove(&hub.context, unlisted);
-    Ok(Json(row.message()))
+    Ok(row)
 }
 
 pub(super) async fn remove(

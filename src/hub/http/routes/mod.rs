@@ -1,6 +1,7 @@
 //! The protocol's calls, a file a noun: each reads what it was given, asks the rooms behind, and answers JSON.
 
 mod about_team;
+mod batches;
 mod brand;
 mod files;
 mod form;
@@ -47,6 +48,9 @@ pub(crate) fn router(hub: Hub) -> Router {
         .route("/v1/packages/{package}/files/{file}", post(files::part_addresses).delete(files::remove))
         .route("/v1/packages/{package}/files/{file}/finalize", post(files::finalize))
         .route("/v1/packages/{package}/files/{file}/download", get(files::download))
+        .route("/v1/packages/{package}/batches/files", post(batches::create))
+        .route("/v1/packages/{package}/batches/finalize", post(batches::finalize))
+        .route("/v1/packages/{package}/batches/contents", post(batches::contents))
         .route("/v1/packages/{package}/expiry", put(packages::set_expiry))
         .route("/v1/packages/{package}/metadata", get(packages::metadata).put(packages::set_metadata))
         .route("/v1/packages/{package}/tokens", delete(packages::end_tokens))

@@ -7,10 +7,10 @@ use md5::{Digest, Md5};
 use super::super::packages;
 use super::super::{Error, multipart_complete, quotas, restrictions};
 use super::announce::open_package;
-use super::parts::{PARTS, remove_parts_of};
+use super::parts::{PARTS, remove_parts_of, store_part_in};
 use super::{FileRow, get_in};
 use crate::clock::now;
-use crate::stored::{Leftovers, StoredPart};
+use crate::stored::{Arrived, Leftovers, PartName, StoredPart};
 
 /// What a file turned out to be.
 #[derive(Debug, Clone)]
@@ -39,6 +39,27 @@ pub(crate) async fn finalize(
         Ok((close_in(work, &package, &file, &content)?, Leftovers { parts: unlisted, files: Vec::new() }))
     });
     finalizing.await
+}
+
+/// Notes the only part of a file, which has arrived, and closes the file with it. Doing it again changes nothing. Returns what
+/// is not needed any more.
+pub(crate) async fn take_whole(database: &Database, part: PartName, arrived: Arrived) -> Result<Leftovers, Error> {
+    let taking = database.transact(move |work| {
+        let before = get_in(work, &part.package, &part.file)?;
+        if before.in_bucket {
+            return Err(Error::Conflict("the content of the file goes to the bucket".to_owned()));
+        }
+        let mut leftovers = Leftovers::part(&part, store_part_in(work, &part, &arrived)?);
+        if !before.finalized {
+            let only = ListedPart { number: part.number, etag: hex::encode(arrived.md5) };
+            let content = joined(work, &before, vec![only], Some(arrived.size))?;
+            let last = before.number * PARTS + i64::from(part.number);
+            leftovers.parts.extend(remove_parts_of(work, &part.package, &before, last)?);
+            close_in(work, &part.package, &before, &content)?;
+        }
+        Ok(leftovers)
+    });
+    taking.await
 }
 
 /// What the listed parts make together.

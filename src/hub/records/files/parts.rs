@@ -17,7 +17,7 @@ pub(crate) async fn store_part(database: &Database, part: PartName, arrived: Arr
     database.transact(move |work| store_part_in(work, &part, &arrived)).await
 }
 
-fn store_part_in(work: &Work<'_>, part: &PartName, arrived: &Arrived) -> Result<Option<String>, Error> {
+pub(super) fn store_part_in(work: &Work<'_>, part: &PartName, arrived: &Arrived) -> Result<Option<String>, Error> {
     let file = get_in(work, &part.package, &part.file)?;
     let key = file.number * PARTS + i64::from(part.number);
     let read = |row: &Row<'_>| Ok((row.get::<[u8; 16]>(0)?, row.get::<Option<String>>(1)?));
