@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{AgentError, Settings};
 use crate::download::{DownloadSettings, Downloads};
-use crate::engine::{DownloadRateLimit, UploadRateLimit};
+use crate::engine::{DownloadRateLimit, UploadRateLimit, Workers};
 use crate::model::{KeptDiskReaders, KeptFifo, KeptOpenFiles, KeptWorkers};
 use crate::store::Store;
 use crate::upload::{Queue, UploadSettings};
@@ -67,7 +67,8 @@ pub(super) async fn start_queue(
     let session = kept_session(store).await?;
     let session = session.filter(|kept| kept.cloud == *cloud.base());
     cloud.set_session(session.map(|kept| kept.session));
-    let workers = store.kept::<KeptWorkers>().await?.and_then(|kept| kept.uploads).unwrap_or(settings.workers);
+    let workers = store.kept::<KeptWorkers>().await?.and_then(|kept| kept.uploads);
+    let workers = workers.map_or(settings.workers, Workers::from_kept);
     let active_uploads =
         store.kept::<KeptFifo>().await?.and_then(|kept| kept.uploads).unwrap_or(settings.active_uploads);
     let open_files = store.kept::<KeptOpenFiles>().await?;
@@ -93,7 +94,7 @@ pub(super) async fn start_downloads(
     let workers = store.kept::<KeptWorkers>().await?.and_then(|kept| kept.downloads);
     let fifo = store.kept::<KeptFifo>().await?.and_then(|kept| kept.downloads);
     let settings = DownloadSettings {
-        workers: workers.unwrap_or(usual.workers),
+        workers: workers.map_or(usual.workers, Workers::from_kept),
         active_downloads: fifo.unwrap_or(usual.active_downloads),
         ..usual
     };

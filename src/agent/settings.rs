@@ -17,6 +17,7 @@ pub use self::sources::{Origin, Origins};
 pub use self::written::{LogFormat, Mode, Written};
 use super::{AgentError, secrets};
 use crate::api::about::Setting;
+use crate::engine::Workers;
 use crate::upload::{CHUNK_SIZES, UploadSettings};
 use masv_rules::own_hub::OwnHub;
 
@@ -136,11 +137,12 @@ impl Written {
         let chunk_size = chunk_size.map_or(DEFAULT_CHUNK, |size| size.0);
         CHUNK_SIZES.check(chunk_size).map_err(|problem| setting("--chunk-size", problem))?;
         let (given, in_file) = (self.upload_workers, file.upload_workers);
-        let workers = from.choose("upload-workers", given, in_file, shown, &shown(&defaults.workers));
-        let workers = workers.unwrap_or(defaults.workers);
-        if !(1..=256).contains(&workers) {
-            return Err(setting("--upload-workers", "must be from 1 to 256"));
-        }
+        let workers = from.choose("upload-workers", given, in_file, shown, &defaults.workers.to_string());
+        let workers = match workers {
+            Some(workers @ 1..=256) => Workers::Fixed(workers),
+            Some(_) => return Err(setting("--upload-workers", "must be from 1 to 256")),
+            None => defaults.workers,
+        };
         let token_file = from.choose("token-file", self.token_file, file.token_file, path, "none").or_else(|| {
             let path = secrets::credential("token")?;
             from.instead("token-file", path.display().to_string(), "credential token");
@@ -251,7 +253,7 @@ mod tests {
         std::fs::write(&config, "upload-workers: 3\nchunk-size: 64MiB\nauto-resume: false\n").unwrap();
         let written = Written { config: Some(config), upload_workers: Some(7), ..Written::default() };
         let settings = written.build().unwrap();
-        assert_eq!((settings.transfer.workers, settings.transfer.chunk_size), (7, 64 << 20));
+        assert_eq!((settings.transfer.workers, settings.transfer.chunk_size), (Workers::Fixed(7), 64 << 20));
         assert!(!settings.transfer.auto_resume && settings.auto_finalize);
         assert_eq!(settings.listen, Listen::Tcp("127.0.0.1:8080".parse().unwrap()));
     }

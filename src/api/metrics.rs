@@ -29,7 +29,7 @@ use super::about::Delivery;
 use super::error::ApiError;
 use super::openapi::{Answer, Operation, Schemas};
 use super::process::Process;
-use crate::engine::{Cause, Counters};
+use crate::engine::{Cause, Counters, LimitedBy, LinkFigures};
 use crate::model::State;
 use crate::store::{Gauges, Store};
 use crate::watch::{RuleState, RuleStatus};
@@ -223,10 +223,30 @@ fn transfers(all: &mut Exposition, state: &ApiState, gauges: &Gauges) {
     all.gauges("masv_queue_oldest_age", help, Some(Unit::Seconds), ages);
     let help = "Bytes of files that are still to be sent";
     all.gauge("masv_queue_remaining", help, Some(Unit::Bytes), gauges.bytes_to_send as f64);
-    let workers = state.queue.settings().workers as f64;
-    all.gauge("masv_upload_workers", "Parts that may be on their way at once", None, workers);
-    let busy = state.queue.busy_workers() as f64;
-    all.gauge("masv_upload_workers_busy", "Parts that are on their way", None, busy);
+    let links = [("upload", state.queue.link()), ("download", state.downloads.link())];
+    all.gauge("masv_upload_workers", "Parts that may be on their way at once", None, links[0].1.workers as f64);
+    all.gauge("masv_upload_workers_busy", "Parts that are on their way", None, links[0].1.busy as f64);
+    let of_links = |read: fn(&LinkFigures) -> Option<f64>| {
+        links.iter().filter_map(move |(direction, link)| Some((label("direction", *direction), read(link)?)))
+    };
+    let help = "Parts that may be on their way at once: as many as bring more, within the setting";
+    all.gauges("masv_transfer_workers", help, None, of_links(|link| Some(link.workers as f64)));
+    let help = "Parts that are on their way";
+    all.gauges("masv_transfer_workers_busy", help, None, of_links(|link| Some(link.busy as f64)));
+    let help = "The shortest way to the cloud and back lately";
+    let round_trip = of_links(|link| link.round_trip.map(|trip| trip.as_secs_f64()));
+    all.gauges("masv_transfer_round_trip", help, Some(Unit::Seconds), round_trip);
+    let help = "Bytes a second when all workers were at work last";
+    all.gauges("masv_transfer_goodput", help, None, of_links(|link| Some(link.goodput as f64)));
+    let limits = links.iter().flat_map(|(direction, link)| {
+        LimitedBy::ALL.map(|by| {
+            let labels = vec![("direction", (*direction).to_owned()), ("by", by.as_str().to_owned())];
+            (labels, f64::from(u8::from(link.limited_by == by)))
+        })
+    });
+    all.gauges("masv_transfer_limited", "1 for what limits the speed", None, limits);
+    let throttled = directions.map(|(direction, tally, _)| (label("direction", direction), tally.throttled()));
+    all.counters("masv_transfer_throttled", "How often the cloud asked for fewer requests", None, throttled);
 }
 
 const RULE_STATES: [(RuleState, &str); 6] = [

@@ -17,7 +17,7 @@ use super::log;
 use super::output::{Cell, Output, count, size, visible};
 use crate::agent::{self, AgentError, Banner, LogFormat, Notice, Origin, Origins, Written};
 use crate::api::about::{Copied, Setting, SettingsInForce};
-use crate::api::types::Server;
+use crate::api::types::{Server, TransferLink};
 
 /// How long `server stop` waits for the end.
 const STOPPING: Duration = Duration::from_secs(60);
@@ -140,7 +140,29 @@ fn status(server: &Server, output: &Output) {
         output.note(&format!("{problem}\n\nThe rules file is wrong; the rules before go on."));
     }
     output.line(&format!("  uploads  {}", if uploads.is_empty() { "none".to_owned() } else { uploads.join(", ") }));
+    for link in server.links.iter().filter(|link| link.busy > 0) {
+        output.line(&format!("  {:<8} {}", link.direction, link_line(link)));
+    }
     output.line(&format!("  data     {}", server.data_dir));
+}
+
+/// What is made of the way to the cloud in one direction.
+fn link_line(link: &TransferLink) -> String {
+    let mut line = format!("{} of {} parts at once", link.busy, link.workers);
+    if let Some(trip) = link.round_trip_ms {
+        line += &format!(", round trip {trip:.0} ms");
+    }
+    if link.goodput_bps > 0 {
+        line += &format!(", {}/s", size(link.goodput_bps));
+    }
+    line + match link.limited_by.as_str() {
+        "search" => ", trying more",
+        "capacity" => ", more would bring nothing",
+        "workers" => ", as many as may be",
+        "throttling" => ", the cloud asks for fewer requests",
+        "losses" => ", connections break",
+        _ => "",
+    }
 }
 
 /// How the settings of `server start` came to the command line.

@@ -82,12 +82,45 @@ pub(super) enum WorkersCommand {
     Status,
     /// Change it, at once.
     #[command(
-        after_help = "Examples:\n  masv settings workers update 8\n  masv settings workers update 4 --direction download"
+        after_help = "Examples:\n  masv settings workers update 8\n  masv settings workers update auto\n  masv settings workers update 4 --direction download"
     )]
     Update {
-        /// Parts at once.
-        workers: usize,
+        /// Parts at once, or `auto` for as many as bring more.
+        #[arg(value_name = "N|auto")]
+        workers: WantedWorkers,
     },
+}
+
+/// How many parts at once somebody wants.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum WantedWorkers {
+    Auto,
+    Count(usize),
+}
+
+impl WantedWorkers {
+    fn count(self) -> Option<usize> {
+        match self {
+            Self::Auto => None,
+            Self::Count(count) => Some(count),
+        }
+    }
+
+    fn auto(self) -> Option<bool> {
+        matches!(self, Self::Auto).then_some(true)
+    }
+}
+
+impl std::str::FromStr for WantedWorkers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(count) => Ok(Self::Count(count)),
+            Err(_) if text == "auto" => Ok(Self::Auto),
+            Err(_) => Err("must be a number, or auto".to_owned()),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -208,17 +241,23 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
             let change = match (command, direction) {
                 (WorkersCommand::Status, _) => None,
                 (WorkersCommand::Update { workers }, Direction::Upload) => {
-                    Some(Workers { workers: Some(workers), ..Workers::default() })
+                    Some(Workers { workers: workers.count(), auto: workers.auto(), ..Workers::default() })
                 }
                 (WorkersCommand::Update { workers }, Direction::Download) => {
-                    Some(Workers { download_workers: Some(workers), ..Workers::default() })
+                    let (download_workers, download_auto) = (workers.count(), workers.auto());
+                    Some(Workers { download_workers, download_auto, ..Workers::default() })
                 }
             };
             let of = |now: &Workers| match direction {
-                Direction::Upload => now.workers,
-                Direction::Download => now.download_workers,
+                Direction::Upload => (now.workers, now.auto),
+                Direction::Download => (now.download_workers, now.download_auto),
             };
-            let say = |now: &Workers| at_once(of(now).unwrap_or_default(), "part");
+            let say = |now: &Workers| match of(now) {
+                (workers, Some(true)) => {
+                    format!("As many as bring more, now {}", at_once(workers.unwrap_or_default(), "part"))
+                }
+                (workers, _) => at_once(workers.unwrap_or_default(), "part"),
+            };
             setting("/settings/workers", change, client, output, say).await?;
         }
         Command::Fifo { direction, command } => {

@@ -39,8 +39,8 @@ impl Cloud {
         let new = NewFiles { files };
         let answers = self.batch::<BegunFile>((call, Call::CreateFile), package, "files", &new, count).await?;
         let check = |file: BegunFile| {
-            let addresses = file.create_blueprint.iter().chain(&file.part);
-            addresses.map(|blueprint| presigned(call, &blueprint.url).map(drop)).collect::<Result<(), _>>()?;
+            let mut addresses = file.create_blueprint.iter().chain(&file.part);
+            addresses.try_for_each(|blueprint| presigned(call, &blueprint.url).map(drop))?;
             Ok(file)
         };
         Ok(answers.into_iter().map(|answer| answer.and_then(check)).collect())

@@ -76,7 +76,8 @@ impl<'a> Source<'a> {
         *self.address.lock().await = None;
     }
 
-    async fn address(&self) -> Result<SecretUrl, FetchError> {
+    /// Where the file can be read: known, or asked for.
+    pub(super) async fn address(&self) -> Result<SecretUrl, FetchError> {
         let mut known = self.address.lock().await;
         if let Some(address) = &*known {
             return Ok(address.clone());

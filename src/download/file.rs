@@ -234,9 +234,16 @@ async fn fetch_one(
 ) -> Result<(u32, Vec<u8>), Setback> {
     let mut tries = Tries::default();
     loop {
-        let slot = run.worker().await?;
-        let outcome = run.unless_aborted(source.fetch(range, opened, run.live.begin_part())).await?;
-        drop(slot);
+        // Asked for before the worker is: what waits for an answer keeps nobody from receiving.
+        let outcome = match run.unless_stopped(source.address()).await? {
+            Ok(_) => {
+                let slot = run.worker().await?;
+                let outcome = run.unless_aborted(source.fetch(range, opened, run.live.begin_part())).await?;
+                drop(slot);
+                outcome
+            }
+            Err(error) => Err(error),
+        };
         let error = match outcome {
             Ok(tree) => {
                 // The only part of a file is written down with the file: a small one costs a transaction less.

@@ -26,7 +26,7 @@ mod queue;
 mod room;
 mod task;
 
-pub use crate::engine::QueueError;
+pub use crate::engine::{QueueError, Workers};
 pub use layout::assign as places;
 pub use link::{LinkAddress, LinkError};
 pub use queue::{DownloadSettings, Downloads};

@@ -8,7 +8,7 @@ use super::layout::temporary;
 use super::room::Room;
 use super::task::{drive, refused};
 use crate::engine::scheduler::{self, Direction};
-use crate::engine::{Common, Halt, Handle, PermitLimits, QueueError, Settings, TaskContext};
+use crate::engine::{Common, Halt, Handle, PermitLimits, QueueError, Settings, TaskContext, Workers};
 use crate::model::DownloadId;
 use crate::model::{DownloadFilter, DownloadSpec, Problem, State, Totals, Turn};
 use crate::store::{OnlyWaiting, Store, StoreError};
@@ -22,7 +22,7 @@ const PAGE: u32 = 1_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DownloadSettings {
     /// Parts on their way at once, over all downloads.
-    pub workers: usize,
+    pub workers: Workers,
     /// Downloads worked on at once; the others are queued.
     pub active_downloads: usize,
     /// Bytes of a part.
@@ -33,13 +33,17 @@ pub struct DownloadSettings {
 
 impl Default for DownloadSettings {
     fn default() -> Self {
-        Self { workers: 8, active_downloads: 32, part_size: 32 << 20, auto_resume: true }
+        Self { workers: Workers::Auto, active_downloads: 32, part_size: 32 << 20, auto_resume: true }
     }
 }
 
 impl Settings for DownloadSettings {
     fn slots(&self) -> PermitLimits {
-        PermitLimits::workers(self.workers)
+        PermitLimits::workers(self.workers.most())
+    }
+
+    fn workers(&self) -> Workers {
+        self.workers
     }
 }
 

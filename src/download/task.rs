@@ -23,6 +23,8 @@ use masv_protocol::{File, LinkId, PackageId, Secret};
 
 /// Files read from the database at once.
 const PAGE: u32 = 256;
+/// Files in flight for each worker: a file waits for its address as long as for its bytes.
+const FILES_FOR_A_WORKER: usize = 3;
 /// How often it is looked whether somebody has signed in.
 const SIGN_IN_WAIT: Duration = Duration::from_secs(15);
 /// How often it is looked whether there is room by now.
@@ -79,9 +81,9 @@ impl Task {
         &self.shared.throttle
     }
 
-    /// How many parts may be on their way at once, over all downloads.
+    /// How many parts may be on their way at once now, over all downloads.
     pub(super) fn workers(&self) -> usize {
-        self.shared.settings().workers
+        self.shared.slots.width()
     }
 
     /// Waits for a worker.
@@ -158,7 +160,13 @@ pub(super) async fn drive(id: DownloadId, shared: Arc<Shared>, steps: TaskContex
         let run = Arc::clone(&run);
         async move { fetch_file(&run, file).await }
     };
-    run.each_file(page, |file: &DownloadFile| file.number, fetch).await?;
+    run.each_file(
+        || run.workers() * FILES_FOR_A_WORKER,
+        page,
+        |file: &DownloadFile| (file.number, file.wanted.size),
+        fetch,
+    )
+    .await?;
     let folder = folders.iter().fold(download.spec.destination, |path, name| path.join(name));
     if run.store().download_completed(id, folder).await? {
         tracing::info!(download = %id, name, "download complete");

@@ -57,6 +57,8 @@ impl Cause {
 pub struct Counters {
     moved: AtomicU64,
     confirmed: AtomicU64,
+    parts: AtomicU64,
+    throttled: AtomicU64,
     retries: [AtomicU64; Cause::ALL.len()],
 }
 
@@ -67,6 +69,16 @@ impl Counters {
 
     pub(crate) fn confirmed(&self, bytes: u64) {
         self.confirmed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A part sets out.
+    pub(crate) fn part(&self) {
+        self.parts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The other end has asked for fewer requests.
+    pub(crate) fn throttle(&self) {
+        self.throttled.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn retry(&self, cause: Cause) {
@@ -83,6 +95,18 @@ impl Counters {
     #[must_use]
     pub fn confirmed_bytes(&self) -> u64 {
         self.confirmed.load(Ordering::Relaxed)
+    }
+
+    /// Parts that have set out, those that had to go again included.
+    #[must_use]
+    pub fn parts(&self) -> u64 {
+        self.parts.load(Ordering::Relaxed)
+    }
+
+    /// How often the other end asked for fewer requests (429, 503).
+    #[must_use]
+    pub fn throttled(&self) -> u64 {
+        self.throttled.load(Ordering::Relaxed)
     }
 
     /// How often something was tried again for this cause.

@@ -1,15 +1,19 @@
 //! What the queues of both directions are made of: what their tasks work with ([`Common`]), and the handle by which
 //! others look at the engine and steer it ([`Handle`]).
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::bandwidth::Throttle;
 use super::circuit_breaker::Circuits;
-use super::counters::Counters;
+use super::concurrency::{Controller, LimitedBy, Reading, Workers};
+use super::counters::{Cause, Counters};
 use super::permits::{Key, PermitLimits, Permits};
 use super::progress::{Live, LiveTable};
+use super::round_trip::RoundTrip;
 use super::scheduler::Controls;
 use crate::model::{TransferId, Turn};
 use crate::store::{Store, StoreError};
@@ -73,6 +77,23 @@ impl From<StoreError> for QueueError {
 pub trait Settings: Copy + Send + Sync + 'static {
     /// How much may go on at once.
     fn slots(&self) -> PermitLimits;
+    /// How many parts may be on their way.
+    fn workers(&self) -> Workers;
+}
+
+/// What was found of the link that a direction uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkFigures {
+    /// Parts that may be on their way at once now.
+    pub workers: usize,
+    /// Parts that are on their way.
+    pub busy: usize,
+    /// The shortest way to the cloud and back lately; `None` before it is known.
+    pub round_trip: Option<Duration>,
+    /// Bytes a second when all workers were at work last; 0 before that is known.
+    pub goodput: u64,
+    /// What limits the speed.
+    pub limited_by: LimitedBy,
 }
 
 /// What all tasks of one direction work with.
@@ -85,25 +106,75 @@ pub(crate) struct Common<Id: Key, S> {
     pub(crate) throttle: Throttle,
     pub(crate) live: LiveTable<Id>,
     pub(crate) controls: Controls,
+    round_trip: Arc<RoundTrip>,
+    controller: Mutex<Controller>,
+    started: Instant,
     settings: RwLock<S>,
 }
 
 impl<Id: Key, S: Settings> Common<Id, S> {
     pub(crate) fn new(store: Store, clouds: Clouds, settings: S) -> Arc<Self> {
+        let controller = Controller::new(settings.workers());
+        let slots = Permits::limited(settings.slots());
+        slots.set_width(controller.width());
         Arc::new(Self {
             store,
             clouds,
-            slots: Permits::limited(settings.slots()),
+            slots,
             circuits: Circuits::new(),
             throttle: Throttle::default(),
             live: LiveTable::default(),
             controls: Controls::default(),
+            round_trip: Arc::default(),
+            controller: Mutex::new(controller),
+            started: Instant::now(),
             settings: RwLock::new(settings),
         })
     }
 
     pub(crate) fn settings(&self) -> S {
         *self.settings.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn controller(&self) -> MutexGuard<'_, Controller> {
+        self.controller.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at what moves, and changes the number of workers by it; to be called several times a second while something is
+    /// transferred.
+    pub(crate) fn steer(&self) {
+        if self.round_trip.is_due() {
+            let (round_trip, cloud) = (Arc::clone(&self.round_trip), self.clouds.own().clone());
+            tokio::spawn(async move { round_trip.ask(&cloud).await });
+        }
+        let tally = self.live.tally();
+        let reading = Reading {
+            now: self.started.elapsed(),
+            bytes: tally.moved_bytes(),
+            parts: tally.parts(),
+            busy: self.slots.is_saturated(),
+            round_trip: self.round_trip.shortest(),
+            throttled: tally.throttled(),
+            lost: tally.retries(Cause::Unreachable),
+        };
+        let width = {
+            let mut controller = self.controller();
+            controller.read(reading);
+            controller.width()
+        };
+        self.slots.set_width(width);
+    }
+
+    /// What was found of the link.
+    pub(crate) fn link(&self) -> LinkFigures {
+        let controller = self.controller();
+        LinkFigures {
+            workers: self.slots.width(),
+            busy: self.slots.taken(),
+            round_trip: self.round_trip.shortest(),
+            goodput: controller.goodput(),
+            limited_by: controller.limited_by(),
+        }
     }
 
     /// Has the engine look at the database: an order was written there.
@@ -179,10 +250,10 @@ impl<Id: Key, S: Settings> Handle<Id, S> {
         self.common.live.tally()
     }
 
-    /// How many workers are at work.
+    /// What was found of the link, and what is made of it.
     #[must_use]
-    pub fn busy_workers(&self) -> usize {
-        self.common.slots.taken()
+    pub fn link(&self) -> LinkFigures {
+        self.common.link()
     }
 
     /// The bandwidth that all transfers of the direction share.
@@ -205,6 +276,12 @@ impl<Id: Key, S: Settings> Handle<Id, S> {
             *settings
         };
         self.common.slots.set_limits(settings.slots());
+        let width = {
+            let mut controller = self.common.controller();
+            controller.set_workers(settings.workers());
+            controller.width()
+        };
+        self.common.slots.set_width(width);
         self.common.nudge();
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! * [`scheduler`] compares what the database wants to run with what runs, and starts or stops one task per transfer.
 //! * [`task_context`] is what a running task works by: trying again, waiting, being stopped, several files and parts at once.
+//! * [`concurrency`] finds how many workers pay, by what moves and by the [`round_trip`] to the cloud.
 //! * [`permits`] hands out workers fairly; [`circuit_breaker`] keeps a failing host from a storm of requests; [`bandwidth`]
 //!   holds the rate limits and their schedules.
 //! * [`handle`] is what a queue's callers hold; [`progress`], [`counters`] and [`throughput`] are what they are shown.
@@ -20,11 +21,13 @@
 pub(crate) mod bandwidth;
 pub(crate) mod blake3_tree;
 pub(crate) mod circuit_breaker;
+pub(crate) mod concurrency;
 pub(crate) mod counters;
 pub(crate) mod handle;
 pub(crate) mod permits;
 pub(crate) mod progress;
 pub(crate) mod retry;
+pub(crate) mod round_trip;
 pub(crate) mod scheduler;
 pub(crate) mod task_context;
 pub(crate) mod throughput;
@@ -32,9 +35,10 @@ pub(crate) mod throughput;
 pub use bandwidth::{DownloadRateLimit, RateLimit, Span, Throttle, UploadRateLimit, Week};
 pub(crate) use blake3_tree::{PartHasher, checksum};
 pub(crate) use circuit_breaker::Circuits;
+pub use concurrency::{LimitedBy, Workers};
 pub use counters::{Cause, Counters};
 pub(crate) use handle::Common;
-pub use handle::{Handle, QueueError, Settings};
+pub use handle::{Handle, LinkFigures, QueueError, Settings};
 pub(crate) use permits::Permit;
 pub use permits::PermitLimits;
 pub use progress::Live;

@@ -2,7 +2,7 @@
 //!
 //! Higher priority first. Within a priority those that somebody moved forward, and last those that were moved back. Among
 //! the others the transfer that has the fewest workers, so that a package of ten thousand small files and one file of 500 GB
-//! both move; then who waited longest. A part whose file would be one too many
+//! both move; then the one that had its last worker longest ago, however many parts of it wait; then who waited longest. A part whose file would be one too many
 //! open, or whose disk has all the readers it may have, is passed over until that changes: a slow disk holds up only
 //! what is on it. Everything is asked for part by part and given back after each, so whoever comes with a higher
 //! priority waits for the end of one part, whichever limit is reached.
@@ -10,13 +10,16 @@
 //! The choice is a pure function ([`choose`]); the rest hands out permits that return by themselves when they are
 //! dropped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
 use crate::model::Turn;
+
+/// Transfers that are gone and remembered all the same.
+const REMEMBERED: usize = 64;
 
 /// What a transfer is known by.
 pub trait Key: Copy + Eq + Hash + Send + Sync + std::fmt::Debug + std::fmt::Display + 'static {}
@@ -62,6 +65,10 @@ struct Claim<Id> {
 #[derive(Debug)]
 struct Busy<Id> {
     workers: usize,
+    /// How many workers were handed out so far,
+    handed_out: u64,
+    /// and as which of them each transfer had its last.
+    last: HashMap<Id, u64>,
     transfers: HashMap<Id, usize>,
     files: HashMap<(Id, u32), usize>,
     disks: HashMap<u64, usize>,
@@ -69,7 +76,14 @@ struct Busy<Id> {
 
 impl<Id> Default for Busy<Id> {
     fn default() -> Self {
-        Self { workers: 0, transfers: HashMap::new(), files: HashMap::new(), disks: HashMap::new() }
+        Self {
+            workers: 0,
+            handed_out: 0,
+            last: HashMap::new(),
+            transfers: HashMap::new(),
+            files: HashMap::new(),
+            disks: HashMap::new(),
+        }
     }
 }
 
@@ -85,6 +99,8 @@ impl<Id: Key> Busy<Id> {
 
     fn take(&mut self, claim: &Claim<Id>) {
         self.workers += 1;
+        self.handed_out += 1;
+        self.last.insert(claim.transfer, self.handed_out);
         *self.transfers.entry(claim.transfer).or_default() += 1;
         if let Some(Reads { file, disk }) = claim.reads {
             *self.files.entry((claim.transfer, file)).or_default() += 1;
@@ -118,7 +134,8 @@ fn choose<Id: Key>(waiting: impl Iterator<Item = Claim<Id>>, busy: &Busy<Id>, li
         .filter(|(_, claim)| busy.admits(claim, limits))
         .min_by_key(|(place, claim)| {
             let workers = busy.transfers.get(&claim.transfer).copied().unwrap_or(0);
-            (std::cmp::Reverse(claim.turn.priority), claim.turn.rank, workers, *place)
+            let last = busy.last.get(&claim.transfer).copied().unwrap_or(0);
+            (std::cmp::Reverse(claim.turn.priority), claim.turn.rank, workers, last, *place)
         })
         .map(|(place, _)| place)
 }
@@ -132,8 +149,25 @@ pub(crate) struct Permits<Id: Key> {
 #[derive(Debug)]
 struct Table<Id: Key> {
     limits: PermitLimits,
+    /// How many workers there are now: what was found to be useful, within the limits.
+    width: usize,
     busy: Busy<Id>,
     waiting: Vec<(Claim<Id>, oneshot::Sender<Permit<Id>>)>,
+}
+
+impl<Id: Key> Table<Id> {
+    /// Transfers that neither wait nor work are not remembered, once they are many.
+    fn forget_the_gone(&mut self) {
+        if self.busy.last.len() > 2 * (self.waiting.len() + self.busy.transfers.len()) + REMEMBERED {
+            let here: HashSet<Id> = self.waiting.iter().map(|(claim, _)| claim.transfer).collect();
+            let Busy { last, transfers, .. } = &mut self.busy;
+            last.retain(|id, _| here.contains(id) || transfers.contains_key(id));
+        }
+    }
+
+    fn effective(&self) -> PermitLimits {
+        PermitLimits { workers: self.limits.workers.min(self.width), ..self.limits }
+    }
 }
 
 /// One worker, until it is dropped.
@@ -150,7 +184,8 @@ impl<Id: Key> Permits<Id> {
     }
 
     pub(crate) fn limited(limits: PermitLimits) -> Self {
-        Self { shared: Arc::new(Mutex::new(Table { limits, busy: Busy::default(), waiting: Vec::new() })) }
+        let table = Table { limits, width: usize::MAX, busy: Busy::default(), waiting: Vec::new() };
+        Self { shared: Arc::new(Mutex::new(table)) }
     }
 
     fn table(&self) -> MutexGuard<'_, Table<Id>> {
@@ -183,9 +218,26 @@ impl<Id: Key> Permits<Id> {
         self.table().busy.workers
     }
 
+    /// How many there are.
+    pub(crate) fn width(&self) -> usize {
+        self.table().effective().workers
+    }
+
+    /// Whether all are at work and somebody waits for one.
+    pub(crate) fn is_saturated(&self) -> bool {
+        let table = self.table();
+        table.busy.workers >= table.effective().workers.max(1) && !table.waiting.is_empty()
+    }
+
     /// From now on this is the limit; what is above it ends with the parts it is at.
     pub(crate) fn set_limits(&self, limits: PermitLimits) {
         self.table().limits = limits;
+        self.hand_out();
+    }
+
+    /// From now on there are so many workers, within the limit; what is above that ends with the parts it is at.
+    pub(crate) fn set_width(&self, width: usize) {
+        self.table().width = width;
         self.hand_out();
     }
 
@@ -203,8 +255,9 @@ impl<Id: Key> Permits<Id> {
             let (sender, slot) = {
                 let mut table = self.table();
                 table.waiting.retain(|(_, sender)| !sender.is_closed());
+                table.forget_the_gone();
                 let claims = table.waiting.iter().map(|(claim, _)| *claim);
-                let Some(place) = choose(claims, &table.busy, table.limits) else { return };
+                let Some(place) = choose(claims, &table.busy, table.effective()) else { return };
                 let (claim, sender) = table.waiting.remove(place);
                 table.busy.take(&claim);
                 (sender, Permit { slots: self.clone(), claim })
@@ -283,6 +336,41 @@ mod tests {
         assert_eq!(next(&[(a, 0), (b, 1)], &[(b, 9)]), Some(1), "a higher priority goes first however much it has");
         assert_eq!(next(&[(a, 0), (b, 0)], &[(a, 1)]), Some(1), "the one with fewer workers goes first");
         assert_eq!(next(&[(a, 0), (b, 0)], &[]), Some(0), "who waited longest goes first");
+    }
+
+    /// With one worker, a transfer whose parts all waited already had it until they were done.
+    #[tokio::test]
+    async fn one_worker_goes_round_however_many_parts_of_each_wait() {
+        let slots = Permits::new(1);
+        let (many, few) = (UploadId::new(), UploadId::new());
+        let held = slots.take(many, at(0)).await;
+        let mut waiting: Vec<_> =
+            [many, many, many, few, few].into_iter().map(|id| (id, Box::pin(slots.take(id, at(0))))).collect();
+        waiting.iter_mut().for_each(|(_, claim)| assert!(claim.as_mut().now_or_never().is_none()));
+        let (mut order, mut held) = (Vec::new(), Some(held));
+        while !waiting.is_empty() {
+            drop(held.take());
+            let mut ready = None;
+            for (place, (_, claim)) in waiting.iter_mut().enumerate() {
+                if let Some(permit) = claim.as_mut().now_or_never() {
+                    ready = Some((place, permit));
+                    break;
+                }
+            }
+            let (place, permit) = ready.unwrap();
+            order.push(waiting.remove(place).0);
+            held = Some(permit);
+        }
+        assert_eq!(order, [few, many, few, many, many]);
+    }
+
+    #[tokio::test]
+    async fn transfers_that_are_gone_are_forgotten() {
+        let slots = Permits::new(1);
+        for _ in 0..10 * REMEMBERED {
+            drop(slots.take(UploadId::new(), at(0)).await);
+        }
+        assert!(slots.table().busy.last.len() <= REMEMBERED + 3);
     }
 
     /// An upload that was moved to the top while it ran shared the workers with its equals all the same, and ended last.

@@ -208,6 +208,7 @@ impl LiveTransfer {
 
     pub(crate) fn begin_part(self: &Arc<Self>) -> Arc<InFlight> {
         self.sending.fetch_add(1, Ordering::Relaxed);
+        self.tally.part();
         Arc::new(InFlight { transfer: Arc::clone(self), counted: AtomicU64::new(0) })
     }
 

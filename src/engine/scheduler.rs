@@ -29,6 +29,9 @@ const GRACE: Duration = Duration::from_secs(10);
 /// A transfer whose task ended for a reason of our own is tried again after this.
 const OWN_FAULT_WAIT: Duration = Duration::from_secs(5);
 
+/// How often the number of workers is looked at while something is transferred.
+const STEERING: Duration = Duration::from_millis(100);
+
 /// How others move the engine.
 #[derive(Debug, Default)]
 pub(crate) struct Controls {
@@ -85,6 +88,8 @@ pub(crate) async fn run<D: Direction>(direction: Arc<D>) {
     let mut tasks: JoinSet<Ended<D::Id>> = JoinSet::new();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut steering = tokio::time::interval(STEERING);
+    steering.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut waiting: Vec<(D::Id, WaitsFor)> = Vec::new();
     let mut agree = false;
     while !controls.stop.is_cancelled() {
@@ -110,6 +115,7 @@ pub(crate) async fn run<D: Direction>(direction: Arc<D>) {
                 }
                 agree = false;
             }
+            _ = steering.tick(), if !running.is_empty() => direction.common().steer(),
             _ = second.tick() => {
                 let mut now_waiting = live.tick();
                 now_waiting.sort_unstable_by_key(|(id, _)| id.to_string());

@@ -1,12 +1,13 @@
 //! The steps of a running transfer, in either direction: trying, waiting, being stopped, working on several files.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::circuit_breaker::Circuits;
@@ -17,8 +18,10 @@ use crate::model::Problem;
 use crate::store::StoreError;
 use masv_client::CloudError;
 
-/// Files of one transfer that are open at the same time.
+/// Files of one transfer that are in flight at the same time, at least;
 const FILES_AT_ONCE: usize = 16;
+/// more only as long as they have not more bytes together than these.
+const BYTES_AT_ONCE: u64 = 256 << 20;
 /// How many files in trouble a message names.
 const NAMED: usize = 3;
 
@@ -37,7 +40,7 @@ pub(crate) enum Halt {
 
 impl Halt {
     /// A task of ours has panicked: that must not take others with it.
-    pub(crate) fn unexpected(what: &str, error: &tokio::task::JoinError) -> Self {
+    pub(crate) fn unexpected(what: &str, error: &JoinError) -> Self {
         Self::Failed(Problem {
             code: "internal".to_owned(),
             message: format!("{what} ended unexpectedly: {error}"),
@@ -107,6 +110,9 @@ impl TaskContext {
         wait: Option<Duration>,
     ) -> Result<(), Halt> {
         self.live.tally().retry(Cause::of(error));
+        if matches!(error.status(), Some(429 | 503)) {
+            self.live.tally().throttle();
+        }
         let wait = wait.unwrap_or_else(|| backoff(attempts, fastrand::f64()));
         let until = Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
         tracing::info!(transfer = %self.name, attempts, wait_ms = wait.as_millis() as u64, "{error}; trying again");
@@ -155,12 +161,13 @@ impl TaskContext {
         }
     }
 
-    /// Works on all files that `page` gives (those after a number), several at once; returns how many that were. What
-    /// stops the whole transfer stops them all.
+    /// Works on all files that `page` gives (those after a number), so many at once, fewer of large ones; returns how many that
+    /// were. What stops the whole transfer stops them all. `look` tells a file's number and its bytes.
     pub(crate) async fn each_file<T, P, W>(
         &self,
+        at_once: impl Fn() -> usize,
         mut page: impl FnMut(Option<u32>) -> P,
-        number: impl Fn(&T) -> u32,
+        look: impl Fn(&T) -> (u32, u64),
         mut work: impl FnMut(T) -> W,
     ) -> Result<usize, Halt>
     where
@@ -168,24 +175,26 @@ impl TaskContext {
         W: Future<Output = Result<(), Halt>> + Send + 'static,
     {
         let mut files = JoinSet::new();
+        let mut in_flight = InFlightFiles::default();
         let mut halted = None;
         let (mut done, mut after) = (0, None);
         let mut waiting = page(after).await?.into_iter();
         while halted.is_none() && !self.soft.is_cancelled() {
-            if files.len() < FILES_AT_ONCE {
+            if in_flight.admits(at_once()) {
                 let mut next = waiting.next();
                 if next.is_none() {
                     waiting = page(after).await?.into_iter();
                     next = waiting.next();
                 }
                 if let Some(file) = next {
-                    after = Some(number(&file));
-                    files.spawn(work(file));
+                    let (number, bytes) = look(&file);
+                    after = Some(number);
+                    in_flight.add(files.spawn(work(file)).id(), bytes);
                     continue;
                 }
             }
-            match files.join_next().await {
-                Some(ended) => match flatten(ended) {
+            match files.join_next_with_id().await {
+                Some(ended) => match in_flight.ended(ended) {
                     Ok(()) => done += 1,
                     Err(halt) => halted = Some(halt),
                 },
@@ -196,14 +205,44 @@ impl TaskContext {
             self.soft.cancel();
             self.hard.cancel();
         }
-        while let Some(ended) = files.join_next().await {
-            if let Err(halt) = flatten(ended)
+        while let Some(ended) = files.join_next_with_id().await {
+            if let Err(halt) = in_flight.ended(ended)
                 && matches!(halted, None | Some(Halt::Interrupted))
             {
                 halted = Some(halt);
             }
         }
         Err(halted.unwrap_or(Halt::Interrupted))
+    }
+}
+
+/// The files of a transfer that are worked on.
+#[derive(Default)]
+struct InFlightFiles {
+    bytes_of: HashMap<tokio::task::Id, u64>,
+    bytes: u64,
+}
+
+impl InFlightFiles {
+    /// Whether another may be begun.
+    fn admits(&self, at_once: usize) -> bool {
+        let files = self.bytes_of.len();
+        files < FILES_AT_ONCE || (files < at_once && self.bytes < BYTES_AT_ONCE)
+    }
+
+    fn add(&mut self, task: tokio::task::Id, bytes: u64) {
+        self.bytes_of.insert(task, bytes);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// How the work on one ended.
+    fn ended(&mut self, ended: Result<(tokio::task::Id, Result<(), Halt>), JoinError>) -> Result<(), Halt> {
+        let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+        self.bytes = self.bytes.saturating_sub(self.bytes_of.remove(&task).unwrap_or_default());
+        match ended {
+            Ok((_, outcome)) => outcome,
+            Err(error) => Err(Halt::unexpected("the work on a file", &error)),
+        }
     }
 }
 
@@ -235,10 +274,6 @@ pub(crate) async fn each_part<T, E: PartError, W: Future<Output = Result<T, E>>>
             None => return interrupted.map_or(Ok(()), Err),
         }
     }
-}
-
-fn flatten(ended: Result<Result<(), Halt>, tokio::task::JoinError>) -> Result<(), Halt> {
-    ended.unwrap_or_else(|error| Err(Halt::unexpected("the work on a file", &error)))
 }
 
 /// What to say of a transfer some of whose files are in trouble.
@@ -290,6 +325,20 @@ mod tests {
         let outcome = each_part(1..=5, || 2, work, |number| done.push(number)).await;
         assert!(outcome.is_err());
         (begun.into_inner(), done)
+    }
+
+    #[tokio::test]
+    async fn small_files_are_many_at_once_and_large_ones_few() {
+        let begun = |at_once, bytes| {
+            let mut files = InFlightFiles::default();
+            let mut tasks = JoinSet::new();
+            while files.admits(at_once) {
+                files.add(tasks.spawn(async {}).id(), bytes);
+            }
+            files.bytes_of.len()
+        };
+        assert_eq!((begun(1, 10), begun(64, 10), begun(512, 10)), (16, 64, 512));
+        assert_eq!((begun(512, 2 << 20), begun(512, 1 << 40)), (128, 16));
     }
 
     #[tokio::test]

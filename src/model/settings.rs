@@ -12,7 +12,7 @@ pub trait Setting: Serialize + DeserializeOwned + Send + 'static {
     const KEY: &'static str;
 }
 
-/// Parts in flight at once. `None` leaves it to what the agent was started with.
+/// Parts in flight at once; 0: as many as bring more. `None` leaves it to what the agent was started with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KeptWorkers {

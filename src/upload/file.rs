@@ -22,8 +22,9 @@ use tokio::time::Instant;
 
 use super::compare;
 use super::plan::Plan;
-use super::presigned::PresignedUrls;
+use super::presigned::{Address, PresignedUrls};
 use super::send::{SendError, Sent, Slice, send_part};
+use super::small::send_whole;
 use super::task::{Run, refused};
 use crate::engine::blake3_tree;
 use crate::engine::counters::Cause;
@@ -34,10 +35,12 @@ use crate::engine::task_context::{Halt, PartError, each_part};
 use crate::model::{File, FileState, Part, Problem, RemoteFile};
 use masv_client::{CloudError, storage_host};
 use masv_platform::{Entry, FolderError, PathBeneath, crash_point};
-use masv_protocol::{FileExtras, FinalizeFile, ListedPart, NewFile, Time};
+use masv_protocol::{
+    BegunFile, Blueprint, FileExtras, FinalizeFile, FinalizeOneFile, ListedPart, MultipartId, NewFile, Time,
+};
 
 /// A part that arrives damaged so often is not the network's fault.
-const DAMAGE_LIMIT: u32 = 3;
+pub(super) const DAMAGE_LIMIT: u32 = 3;
 /// A cloud that loses what it had of a file so often would lose it again: it is not sent over and over.
 const MOST_FORGOTTEN: u32 = 4;
 /// A file that changed must have been still for so long before it is sent anew.
@@ -50,6 +53,11 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Another file may have been put in its place so often, with the same content, before that is taken for what its file system
 /// does by itself; it is compared all the same before it is closed.
 const MOST_REPLACED: u32 = 3;
+
+/// For so many workers one more part is made ready before a worker is free for it.
+const AHEAD: usize = 4;
+/// Files of more parts are finalized by themselves.
+const MOST_PARTS_IN_BATCH: usize = 64;
 
 /// Why a file could not be sent in this go.
 pub(super) enum Setback {
@@ -173,24 +181,29 @@ async fn send_once(run: &Run, file: &mut File, wary: bool) -> Result<(), Setback
     };
     let chunk_size = file.remote.as_ref().map_or(file.identity.size, |remote| remote.chunk_size);
     compare::unchanged(run, file, chunk_size, &confirmed).await?;
-    let remote = match &file.remote {
-        Some(remote) => remote.clone(),
+    let (remote, first) = match &file.remote {
+        Some(remote) => (remote.clone(), None),
         None => begin(run, file).await?,
     };
     file.remote = Some(remote.clone());
     let plan = Plan { size: file.identity.size, chunk_size: remote.chunk_size };
     let (resumed, mut parts) = (!confirmed.is_empty(), confirmed);
-    let is_single = {
-        let addresses = PresignedUrls::new(plan.parts());
+    let is_single = plan.parts() == 1;
+    let whole = if is_single && !resumed { send_whole(run, file, &remote, wary).await? } else { None };
+    if let Some(part) = whole {
+        parts.push(part);
+    } else {
+        let addresses = match first {
+            Some(address) if is_single => PresignedUrls::of_only_part(address),
+            _ => PresignedUrls::new(plan.parts()),
+        };
         let sending = Sending { run, file: &*file, remote: &remote, plan, addresses, wary };
         sending.send_missing(&mut parts).await?;
-        sending.is_single()
-    };
-    parts.sort_by_key(|part| part.number);
-
-    compare::unchanged(run, file, plan.chunk_size, &parts).await?;
+        parts.sort_by_key(|part| part.number);
+        compare::unchanged(run, file, plan.chunk_size, &parts).await?;
+        finalize(run, file, &remote, &parts).await?;
+    }
     let file = &*file;
-    finalize(run, file, &remote, &parts).await?;
     crash_point("file.closed");
     let trees: Vec<&[u8]> = parts.iter().map(|part| part.tree.as_slice()).collect();
     let checksum = blake3_tree::checksum(plan.size, plan.chunk_size, &trees).map(|hash| hash.to_hex().to_string());
@@ -216,7 +229,7 @@ pub(super) async fn on_disk<T: Send + 'static>(
 
 /// Opens the source if it is still the file that was chosen. One that was only touched is; one that was put in its place with
 /// the same size and date is not for who is wary.
-async fn open(file: &File, wary: bool) -> Result<OpenFile, Setback> {
+pub(super) async fn open(file: &File, wary: bool) -> Result<OpenFile, Setback> {
     let (opened, entry) = on_disk(file, PathBeneath::open).await?;
     let found = entry.identity;
     if !file.identity.same_size_and_date(&found) {
@@ -225,8 +238,9 @@ async fn open(file: &File, wary: bool) -> Result<OpenFile, Setback> {
     if wary && found.inode != file.identity.inode { Err(Setback::Replaced) } else { Ok(opened) }
 }
 
-async fn begin(run: &Run, file: &File) -> Result<RemoteFile, Setback> {
-    let plan = Plan::new(file.identity.size, run.chunk_size, run.limits);
+/// Announces a file and begins it in the storage. Where the cloud tells it at once: the address of its only part.
+async fn begin(run: &Run, file: &File) -> Result<(RemoteFile, Option<Blueprint>), Setback> {
+    let plan = Plan::new(file.identity.size, run.wanted_part(file.identity.size), run.limits);
     let modified = Timestamp::from_nanosecond(file.identity.mtime_ns.into()).unwrap_or(Timestamp::UNIX_EPOCH);
     let announced = NewFile {
         last_modified: Some(Time::from(modified)),
@@ -234,18 +248,34 @@ async fn begin(run: &Run, file: &File) -> Result<RemoteFile, Setback> {
         chunk_size: Some(plan.chunk_size),
         ..NewFile::at(&file.path)
     };
-    let created = run.try_to(|| run.cloud().create_file(run.package(), &announced)).await?;
-    let multipart_id = match run.try_to(|| run.cloud().begin_file(&created.create_blueprint)).await {
-        Ok(multipart_id) => multipart_id,
-        // The address for it has expired while we tried: announce the file anew.
-        Err(Halt::Refused(_, RetryDecision::Refresh | RetryDecision::Restart)) => return Err(Setback::Forgotten),
-        Err(halt) => return Err(halt.into()),
+    let batched = match run.batches() {
+        Some(batches) => batches.announce(run, &announced).await?,
+        None => None,
     };
-    let remote = RemoteFile { id: created.file.id, multipart_id, chunk_size: plan.chunk_size };
+    let (id, multipart_id, first) = match batched {
+        Some(BegunFile { id, upload_id: Some(upload), part, .. }) => (id, upload, part),
+        Some(BegunFile { id, create_blueprint: Some(blueprint), .. }) => {
+            (id, begin_in_storage(run, &blueprint).await?, None)
+        }
+        _ => {
+            let created = run.try_to(|| run.cloud().create_file(run.package(), &announced)).await?;
+            (created.file.id, begin_in_storage(run, &created.create_blueprint).await?, None)
+        }
+    };
+    let remote = RemoteFile { id, multipart_id, chunk_size: plan.chunk_size };
     crash_point("file.begun");
     run.store().file_begun(run.id, file.number, remote.clone()).await.map_err(Halt::from)?;
     crash_point("file.begun.kept");
-    Ok(remote)
+    Ok((remote, first))
+}
+
+async fn begin_in_storage(run: &Run, blueprint: &Blueprint) -> Result<MultipartId, Setback> {
+    match run.try_to(|| run.cloud().begin_file(blueprint)).await {
+        Ok(multipart_id) => Ok(multipart_id),
+        // The address for it has expired while we tried: announce the file anew.
+        Err(Halt::Refused(_, RetryDecision::Refresh | RetryDecision::Restart)) => Err(Setback::Forgotten),
+        Err(halt) => Err(halt.into()),
+    }
 }
 
 /// A file whose parts are being sent.
@@ -282,8 +312,9 @@ impl Sending<'_> {
     async fn send_missing(&self, parts: &mut Vec<Part>) -> Result<(), Setback> {
         let confirmed: HashSet<u32> = parts.iter().map(|part| part.number).collect();
         let missing = (1..=self.plan.parts()).filter(|number| !confirmed.contains(number));
-        // One more than can be at work: whose turn it is must be waiting when a worker is free.
-        each_part(missing, || self.run.workers() + 1, |number| self.send_one(number), |part| parts.push(part)).await
+        // More than can be at work: whose turn it is must be waiting, with its address, when a worker is free.
+        let at_once = || self.run.workers() + (self.run.workers() / AHEAD).max(1);
+        each_part(missing, at_once, |number| self.send_one(number), |part| parts.push(part)).await
     }
 
     /// Sends one part until the storage has it, and writes that down.
@@ -292,9 +323,16 @@ impl Sending<'_> {
         let (_, length) = self.plan.range(number);
         let (mut tries, mut damaged) = (Tries::default(), 0);
         loop {
-            let slot = run.worker(Reads { file: file.number, disk: file.identity.device }).await?;
-            let outcome = run.unless_aborted(self.attempt(number)).await?;
-            drop(slot);
+            // Asked for before the worker is: what waits for an answer keeps nobody from sending.
+            let outcome = match self.address(number).await {
+                Ok(_) => {
+                    let slot = run.worker(Reads { file: file.number, disk: file.identity.device }).await?;
+                    let outcome = run.unless_aborted(self.attempt(number)).await?;
+                    drop(slot);
+                    outcome
+                }
+                Err(miss) => Err(miss),
+            };
             let error = match outcome {
                 Ok(sent) => {
                     if !sent.proven {
@@ -338,14 +376,10 @@ impl Sending<'_> {
         }
     }
 
-    /// One try at a part: the source opened, an address, and the bytes.
-    async fn attempt(&self, number: u32) -> Result<Sent, Miss> {
-        let Self { run, file, remote, .. } = self;
-        let circuits = run.circuits();
-        let opened = open(file, self.wary).await.map_err(Miss::Setback)?;
-        let (offset, length) = self.plan.range(number);
-        let slice = Slice { file: Arc::new(opened), size: self.plan.size, offset, length };
-        let host = run.cloud().base().authority();
+    /// Where a part goes: known, or asked for.
+    async fn address(&self, number: u32) -> Result<Address, Miss> {
+        let Self { run, remote, .. } = self;
+        let (circuits, host) = (run.circuits(), run.cloud().base().authority());
         if !self.addresses.knows(number) && !circuits.may_call(host) {
             return Err(Miss::Away(host.to_owned()));
         }
@@ -354,14 +388,24 @@ impl Sending<'_> {
             circuits.learn(host, asked.as_ref().err());
             asked
         };
-        let address =
-            run.unless_stopped(self.addresses.of(number, ask)).await.map_err(|halt| Miss::Setback(halt.into()))?;
-        let address = address.map_err(Miss::Cloud)?;
+        let address = run.unless_stopped(self.addresses.of(number, ask)).await;
+        address.map_err(|halt| Miss::Setback(halt.into()))?.map_err(Miss::Cloud)
+    }
+
+    /// One try at a part: the source opened, an address, and the bytes.
+    async fn attempt(&self, number: u32) -> Result<Sent, Miss> {
+        let Self { run, file, .. } = self;
+        let circuits = run.circuits();
+        let opened = open(file, self.wary).await.map_err(Miss::Setback)?;
+        let (offset, length) = self.plan.range(number);
+        let slice = Slice { file: Arc::new(opened), size: self.plan.size, offset, length };
+        let address = self.address(number).await?;
         let host = storage_host(&address.blueprint.url);
         if !circuits.may_call(&host) {
             return Err(Miss::Away(host));
         }
-        match send_part(run.cloud(), &address.blueprint, slice, run.throttle(), run.live.begin_part()).await {
+        let flow = run.live.begin_part();
+        match send_part(run.cloud(), &address.blueprint, slice, run.throttle(), flow, run.workers()).await {
             Ok(sent) => {
                 circuits.learn(&host, None);
                 Ok(sent)
@@ -393,11 +437,22 @@ async fn finalize(run: &Run, file: &File, remote: &RemoteFile, parts: &[Part]) -
         chunk_extras: parts.iter().map(|part| ListedPart { number: part.number, etag: part.etag.clone() }).collect(),
         ..FinalizeFile::default()
     };
-    match run.try_to(|| run.cloud().finalize_file(run.package(), &remote.id, &closing)).await {
+    match close(run, FinalizeOneFile { id: remote.id.clone(), file: closing }).await {
         Ok(()) | Err(Halt::Refused(_, RetryDecision::Done)) => Ok(()),
         Err(Halt::Refused(_, RetryDecision::Restart)) => Err(Setback::Forgotten),
         Err(halt) => Err(halt.into()),
     }
+}
+
+async fn close(run: &Run, closing: FinalizeOneFile) -> Result<(), Halt> {
+    // Many parts are a batch of their own.
+    let batches = run.batches().filter(|_| closing.file.chunk_extras.len() <= MOST_PARTS_IN_BATCH);
+    if let Some(batches) = batches
+        && batches.finalize(run, &closing).await?.is_some()
+    {
+        return Ok(());
+    }
+    run.try_to(|| run.cloud().finalize_file(run.package(), &closing.id, &closing.file)).await
 }
 
 /// What to say of a file that could not be opened where it was.
@@ -453,7 +508,7 @@ fn replacement(message: String, hint: &str) -> Problem {
     Problem { code: "source_replaced".to_owned(), message, retryable: true, hint: Some(hint.to_owned()) }
 }
 
-fn unreadable(file: &File, error: &std::io::Error) -> Setback {
+pub(super) fn unreadable(file: &File, error: &std::io::Error) -> Setback {
     let source = file.source.whole();
     let hint = if error.kind() == std::io::ErrorKind::PermissionDenied {
         format!("let the agent's user read {}, then resume the upload", parent(&source).display())
@@ -484,7 +539,7 @@ fn is_lost(file: &File) -> Problem {
     }
 }
 
-fn arrives_damaged(file: &File, number: u32) -> Setback {
+pub(super) fn arrives_damaged(file: &File, number: u32) -> Setback {
     Setback::Failed(
         FileState::Error,
         Problem {

@@ -10,13 +10,15 @@
 //! **On a crash** the database says what is confirmed, and the next start drives every upload in state `transferring` on.
 //!
 //! How it works: the [`engine`](crate::engine) runs one [`task`] per upload; that task sends several files at once
-//! ([`file`]), each several parts at once ([`send`]) to addresses that the cloud has signed ([`presigned`]). How a file is cut
+//! ([`file`]), each several parts at once ([`send`]) to addresses that the cloud has signed ([`presigned`]). Where the cloud takes them,
+//! calls about files travel in batches ([`batches`]), and so does the content of small ones ([`small`]). How a file is cut
 //! into parts is decided by a pure function ([`plan`]). What must eventually be done in the cloud is kept and done by
 //! [`cleanup`].
 //!
 //! Must never know: rules, folders, downloads, the REST interface.
 
 mod access_codes;
+mod batches;
 mod cleanup;
 mod compare;
 mod file;
@@ -24,7 +26,9 @@ mod plan;
 mod presigned;
 mod queue;
 mod send;
+mod small;
 mod task;
 
+pub use crate::engine::Workers;
 pub use plan::{CHUNK_SIZES, ChunkSizes};
 pub use queue::{Queue, UploadSettings};

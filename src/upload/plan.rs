@@ -30,6 +30,20 @@ impl ChunkSizes {
     }
 }
 
+/// What a restart may cost, at most and whatever the link: bytes that are on their way and not confirmed.
+const LEAST_AT_STAKE: u64 = 64 << 20;
+const MOST_AT_STAKE: u64 = 1 << 30;
+/// And for how many seconds they were sent.
+const SECONDS_AT_STAKE: u64 = 20;
+
+/// Bytes of a part such that what is on its way at once costs a restart no more than seconds: `usual` at most. `goodput` is in bytes
+/// a second, 0 where it is not known; `workers` is how many parts are on their way at once.
+#[must_use]
+pub fn affordable(usual: u64, goodput: u64, workers: usize) -> u64 {
+    let at_stake = goodput.saturating_mul(SECONDS_AT_STAKE).clamp(LEAST_AT_STAKE, MOST_AT_STAKE);
+    (at_stake / (workers as u64).max(1)).min(usual)
+}
+
 /// A file cut into parts: all of `chunk_size` bytes, the last may be shorter. An empty file is one empty part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
@@ -77,6 +91,17 @@ mod tests {
     fn an_empty_file_is_one_empty_part() {
         let plan = Plan::new(0, DEFAULT, Limits::default());
         assert_eq!((plan.parts(), plan.range(1)), (1, (0, 0)));
+    }
+
+    #[test]
+    fn what_is_on_its_way_costs_a_restart_seconds_and_not_the_whole_file() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(affordable(DEFAULT, 0, 8), 8 * MIB, "nothing is known");
+        assert_eq!(affordable(DEFAULT, 2_000_000, 8), 8 * MIB, "a slow link");
+        assert_eq!(affordable(DEFAULT, 80_000_000, 32), MOST_AT_STAKE / 32);
+        assert_eq!(affordable(DEFAULT, 500_000_000, 8), DEFAULT, "a fast one");
+        assert_eq!(affordable(5 * MIB, 500_000_000, 8), 5 * MIB, "never more than is set");
+        assert_eq!(affordable(DEFAULT, u64::MAX, 0), DEFAULT);
     }
 
     #[test]

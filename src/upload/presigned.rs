@@ -57,6 +57,14 @@ impl PresignedUrls {
         Self { parts, windows: Mutex::default() }
     }
 
+    /// The same, of which the cloud has told the address of the only part already.
+    pub(crate) fn of_only_part(address: Blueprint) -> Self {
+        let addresses = Self::new(1);
+        let asked = Asked { at: Timestamp::now(), blueprints: vec![address] };
+        addresses.windows().insert(0, Arc::new(Window::new_with(Some(asked))));
+        addresses
+    }
+
     fn windows(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Window>>> {
         self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use secrecy::SecretString;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::access_codes::AccessCodes;
 use super::cleanup;
 use super::task::{drive, refused};
+use crate::engine::concurrency::Workers;
 use crate::engine::handle::{Common, Handle, QueueError, Settings};
 use crate::engine::permits::PermitLimits;
 use crate::engine::scheduler::{self, Direction};
@@ -29,19 +30,21 @@ use masv_protocol::{EmailAddress, Limits, LinkSettings, Secret, SignedIn};
 /// A cloud that loses the packages of an upload so often would lose the next one, too.
 const MOST_VANISHED: u32 = 3;
 
+/// Bytes of small files in memory.
+pub(super) const SMALL_MEMORY: u32 = 16 << 20;
+
 /// How the engine works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UploadSettings {
-    /// Parts on their way at once, over all uploads. Eight at least by default: as many are hashed for little more than the price
-    /// of two.
-    pub workers: usize,
+    /// Parts on their way at once, over all uploads.
+    pub workers: Workers,
     /// Uploads worked on at once; the others are queued.
     pub active_uploads: usize,
     /// Files being read at once, over all uploads.
     pub open_files: usize,
     /// Parts being read at once from the same file system.
     pub disk_readers: usize,
-    /// Bytes of a part, for uploads that do not say.
+    /// Bytes of a part at most, for uploads that do not say. They are fewer where so much on its way would cost a restart too much.
     pub chunk_size: u64,
     /// Whether unfinished uploads go on by themselves when the agent starts.
     pub auto_resume: bool,
@@ -49,12 +52,11 @@ pub struct UploadSettings {
 
 impl Default for UploadSettings {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
-            workers: (2 * cores).clamp(8, 16),
+            workers: Workers::Auto,
             active_uploads: 32,
-            open_files: 64,
-            disk_readers: 16,
+            open_files: 256,
+            disk_readers: 64,
             chunk_size: 100 << 20,
             auto_resume: true,
         }
@@ -64,7 +66,11 @@ impl Default for UploadSettings {
 impl Settings for UploadSettings {
     fn slots(&self) -> PermitLimits {
         let Self { workers, open_files, disk_readers, .. } = *self;
-        PermitLimits { workers, open_files, disk_readers }
+        PermitLimits { workers: workers.most(), open_files, disk_readers }
+    }
+
+    fn workers(&self) -> Workers {
+        self.workers
     }
 }
 
@@ -78,6 +84,8 @@ pub(crate) struct Shared {
     vanished: Mutex<HashMap<UploadId, u32>>,
     /// What portals said of access codes.
     pub(super) access_codes: AccessCodes,
+    /// Bytes of small files that may be in memory, over all uploads.
+    pub(super) small_memory: Arc<Semaphore>,
     /// What clouds accept, by their names.
     limits: Mutex<HashMap<String, Limits>>,
 }
@@ -188,6 +196,7 @@ impl Queue {
             session_told: AtomicBool::new(false),
             vanished: Mutex::default(),
             access_codes: AccessCodes::default(),
+            small_memory: Arc::new(Semaphore::new(SMALL_MEMORY as usize)),
             limits: Mutex::default(),
         });
         let engine = {

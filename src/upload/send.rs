@@ -21,10 +21,19 @@ use masv_client::{Call, Cloud, CloudError, PartBody, Receipt};
 use masv_digest::{Md5, SharedMd5};
 use masv_protocol::Blueprint;
 
-/// Bytes read at once.
+/// Bytes read at once,
 const BLOCK: usize = 256 << 10;
-/// Blocks that may wait between disk and network, and for the hashing: a megabyte each a worker.
+/// and where so many parts are on their way at once that their blocks would fill the memory.
+const SMALL_BLOCK: usize = 64 << 10;
+/// With how many parts blocks are large.
+const FEW: usize = 16;
+/// Blocks that may wait between disk and network, and for the hashing.
 const WINDOW: usize = 4;
+
+/// Bytes that a part is read by, with so many others on their way.
+fn block_size(workers: usize) -> usize {
+    if workers <= FEW { BLOCK } else { SMALL_BLOCK }
+}
 
 /// Which bytes of which file.
 #[derive(Clone)]
@@ -66,9 +75,9 @@ pub(crate) enum SendError {
 }
 
 /// The two digests of a part.
-struct Digests {
-    md5: [u8; 16],
-    tree: Vec<u8>,
+pub(super) struct Digests {
+    pub(super) md5: [u8; 16],
+    pub(super) tree: Vec<u8>,
 }
 
 /// Sends a part. Dropping the future ends the request and the reading.
@@ -78,6 +87,7 @@ pub(crate) async fn send_part(
     slice: Slice,
     throttle: &Throttle,
     in_flight: Arc<InFlight>,
+    workers: usize,
 ) -> Result<Sent, SendError> {
     let (sender, receiver) = mpsc::channel(WINDOW);
     let length = slice.length;
@@ -87,7 +97,7 @@ pub(crate) async fn send_part(
         in_flight.add(length);
         (PartBody::whole(bytes), Reading::Over(digests))
     } else {
-        let reading = tokio::task::spawn_blocking(move || read_blocks(&slice, &sender));
+        let reading = tokio::task::spawn_blocking(move || read_blocks(&slice, block_size(workers), &sender));
         let stream = paced(receiver, throttle.clone(), Arc::clone(&in_flight));
         (PartBody::streaming(length, stream), Reading::Running(reading))
     };
@@ -118,7 +128,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work).await.map_err(|error| SendError::Source(std::io::Error::other(error)))
 }
 
-fn read_small(slice: &Slice) -> std::io::Result<(Bytes, Digests)> {
+/// Reads and hashes a part that is no larger than a block.
+pub(super) fn read_small(slice: &Slice) -> std::io::Result<(Bytes, Digests)> {
     let mut block = vec![0; usize::try_from(slice.length).unwrap_or(BLOCK)];
     slice.file.read_exact_at(&mut block, slice.offset)?;
     let mut tree = slice.tree();
@@ -128,12 +139,16 @@ fn read_small(slice: &Slice) -> std::io::Result<(Bytes, Digests)> {
 }
 
 /// Reads and hashes block by block; `None` when nobody takes them any more.
-fn read_blocks(slice: &Slice, blocks: &mpsc::Sender<std::io::Result<Bytes>>) -> std::io::Result<Option<Digests>> {
-    let (mut md5, mut tree) = (SharedMd5::new(WINDOW * BLOCK), slice.tree());
+fn read_blocks(
+    slice: &Slice,
+    size: usize,
+    blocks: &mpsc::Sender<std::io::Result<Bytes>>,
+) -> std::io::Result<Option<Digests>> {
+    let (mut md5, mut tree) = (SharedMd5::new(WINDOW * size), slice.tree());
     let mut offset = slice.offset;
     let end = slice.offset + slice.length;
     while offset < end {
-        let length = usize::try_from(end - offset).unwrap_or(BLOCK).min(BLOCK);
+        let length = usize::try_from(end - offset).unwrap_or(size).min(size);
         let mut block = vec![0; length];
         if let Err(error) = slice.file.read_exact_at(&mut block, offset) {
             // The request must not end as if the part were whole.
@@ -173,11 +188,12 @@ fn paced(
     })
 }
 
-async fn unless_stalled(
-    request: impl Future<Output = Result<Receipt, CloudError>>,
+/// Waits for an answer, as long as bytes move.
+pub(super) async fn unless_stalled<T>(
+    request: impl Future<Output = Result<T, CloudError>>,
     in_flight: &InFlight,
     limit: Duration,
-) -> Result<Receipt, CloudError> {
+) -> Result<T, CloudError> {
     tokio::pin!(request);
     let mut seen = in_flight.so_far();
     let mut deadline = Instant::now() + limit;

@@ -12,8 +12,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::access_codes::{Code, Verdict};
+use super::batches::Batches;
 use super::file::send_file;
-use super::queue::Shared;
+use super::plan::affordable;
+use super::queue::{SMALL_MEMORY, Shared};
 use crate::engine::bandwidth::Throttle;
 use crate::engine::circuit_breaker::Circuits;
 use crate::engine::permits::{Permit, Reads};
@@ -32,9 +34,12 @@ use masv_protocol::{
     TeamspaceId,
 };
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Files read from the database at once.
 const PAGE: u32 = 256;
+/// Files in flight for each worker: a file waits for answers longer than its bytes take.
+const FILES_FOR_A_WORKER: usize = 8;
 /// How often an upload without a session looks whether there is one.
 const SESSION_LOOK: Duration = Duration::from_secs(30);
 
@@ -57,12 +62,14 @@ impl Deref for Task {
 
 /// A [`Task`] whose package exists.
 pub(crate) struct Run {
-    task: Task,
+    task: Arc<Task>,
+    /// Calls about many files, where the cloud takes them.
+    batches: Option<Batches>,
     package: RemotePackage,
     /// What the cloud accepts.
     pub(crate) limits: Limits,
-    /// Wanted bytes of a part.
-    pub(crate) chunk_size: u64,
+    /// Bytes of a part, where they were ordered.
+    chunk_size: Option<u64>,
     told_unproven: AtomicBool,
     /// Files that were left for later because they go on changing.
     later: AtomicUsize,
@@ -93,14 +100,36 @@ impl Task {
         &self.shared.throttle
     }
 
-    /// How many parts may be on their way at once, over all uploads.
+    /// How many parts may be on their way at once now, over all uploads.
     pub(crate) fn workers(&self) -> usize {
-        self.shared.settings().workers
+        self.shared.slots.width()
     }
 
     /// Waits for a worker that may read from there.
     pub(crate) async fn worker(&self, reads: Reads) -> Result<Permit<UploadId>, Halt> {
         self.unless_stopped(self.shared.slots.take_to_read(self.id, self.live.turn(), reads)).await
+    }
+
+    /// Waits for a worker, whatever it reads.
+    pub(crate) async fn any_worker(&self) -> Result<Permit<UploadId>, Halt> {
+        self.unless_stopped(self.shared.slots.take(self.id, self.live.turn())).await
+    }
+
+    /// Waits for room in memory for a small file.
+    pub(crate) async fn memory_for_small(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Halt> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, SMALL_MEMORY);
+        let room = Arc::clone(&self.shared.small_memory).acquire_many_owned(bytes);
+        // The semaphore is never closed.
+        self.unless_stopped(room).await?.map_err(|_| Halt::Interrupted)
+    }
+
+    /// What to do after a call was refused: returns when it is to be made again.
+    pub(crate) async fn after_refusal(&self, error: CloudError, tries: &mut Tries) -> Result<(), Halt> {
+        match tries.failed(&error) {
+            RetryDecision::Later(wait) => self.wait_after(&error, tries.made(), wait).await,
+            RetryDecision::SignIn => self.wait_for_session(&error).await,
+            verdict => Err(Halt::Refused(error, verdict)),
+        }
     }
 
     /// Waits until somebody has signed in, or named the team, looking every now and then.
@@ -135,6 +164,22 @@ impl Task {
 impl Run {
     pub(crate) fn package(&self) -> PackageAccess<'_> {
         PackageAccess { id: &self.package.id, token: &self.package.token }
+    }
+
+    /// Bytes of a part of a file of so many bytes that is begun now.
+    pub(super) fn wanted_part(&self, size: u64) -> u64 {
+        let found = || {
+            let (link, usual) = (self.shared.link(), self.shared.settings().chunk_size);
+            let affordable = affordable(usual, link.goodput, link.workers);
+            // One part is one part.
+            if size <= affordable { usual } else { affordable }
+        };
+        self.chunk_size.unwrap_or_else(found)
+    }
+
+    /// The calls about many files, where the cloud takes them.
+    pub(super) fn batches(&self) -> Option<&Batches> {
+        self.batches.as_ref()
     }
 
     /// A file is left for later: it goes on changing.
@@ -187,14 +232,15 @@ async fn send(upload: Upload, shared: Arc<Shared>, steps: TaskContext) -> Result
     if upload.kind() == UploadKind::Link && upload.links.is_empty() {
         make_link(&task, &package).await?;
     }
-    let settings = task.shared.settings();
     let limits = task.shared.limits(task.cloud()).await;
-    let chunk_size = upload.chunk_size.unwrap_or(settings.chunk_size);
+    let task = Arc::new(task);
+    let batches = limits.batches.map(|limits| Batches::start(&task, &package, limits));
     let run = Arc::new(Run {
         task,
+        batches,
         package,
         limits,
-        chunk_size,
+        chunk_size: upload.chunk_size,
         told_unproven: AtomicBool::new(false),
         later: AtomicUsize::new(0),
     });
@@ -353,7 +399,8 @@ async fn send_files(run: &Arc<Run>) -> Result<usize, Halt> {
         let run = Arc::clone(run);
         async move { send_file(&run, file).await }
     };
-    run.each_file(page, |file: &File| file.number, send).await
+    run.each_file(|| run.workers() * FILES_FOR_A_WORKER, page, |file: &File| (file.number, file.identity.size), send)
+        .await
 }
 
 /// What to say of a refusal.

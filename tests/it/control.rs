@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use masv_agent::engine::{QueueError, RateLimit};
 use masv_agent::model::{FileState, State};
 use masv_agent::store::Order;
-use masv_agent::upload::UploadSettings;
+use masv_agent::upload::{UploadSettings, Workers};
 use masv_client::{Cloud, CloudSettings};
 
 use crate::proxy::{Asked, Fault, behind_proxy};
@@ -129,7 +129,7 @@ async fn an_upload_can_be_paused_and_removed_while_the_cloud_does_not_answer() {
 async fn in_fifo_mode_the_order_can_be_changed_and_no_part_on_its_way_is_lost() {
     let (hub, url, proxy) = behind_proxy(0).await;
     proxy.plan(|asked| asked.is_part().then_some(Fault::Slow));
-    let settings = UploadSettings { workers: 2, active_uploads: 1, ..UploadSettings::default() };
+    let settings = UploadSettings { workers: Workers::Fixed(2), active_uploads: 1, ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud_at(url), tempfile::tempdir().unwrap(), settings).await;
     let ten_parts = |name: &str| spec(vec![engine.file(name, &content(1, 50 << 20))]);
     let first = engine.queue.submit(ten_parts("first.mov")).await.unwrap();
@@ -150,7 +150,7 @@ async fn in_fifo_mode_the_order_can_be_changed_and_no_part_on_its_way_is_lost() 
 async fn a_disk_has_as_many_readers_as_it_may_and_files_are_open_as_allowed() {
     let (hub, url, proxy) = behind_proxy(0).await;
     proxy.plan(|asked| asked.is_part().then_some(Fault::Slow));
-    let settings = UploadSettings { workers: 4, disk_readers: 1, ..UploadSettings::default() };
+    let settings = UploadSettings { workers: Workers::Fixed(4), disk_readers: 1, ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud_at(url), tempfile::tempdir().unwrap(), settings).await;
     let two_files = |name: &str| {
         let file = |number: u64| engine.file(&format!("{name}-{number}.mov"), &content(number, 15 << 20));
@@ -202,7 +202,7 @@ async fn the_bandwidth_is_exact_over_all_workers_and_there_is_no_burst_after_idl
     const RATE: u64 = 4_000_000;
     let seconds = seconds();
     let hub = TestHub::start().await;
-    let settings = UploadSettings { workers: 4, ..UploadSettings::default() };
+    let settings = UploadSettings { workers: Workers::Fixed(4), ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
     engine.queue.throttle().set(RateLimit { enabled: true, rate_limit_bps: RATE, ..RateLimit::default() });
     let size = usize::try_from(RATE * (seconds + 6)).unwrap() / 3;

@@ -11,7 +11,7 @@ use axum::Json;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
-use masv_agent::download::{DownloadSettings, Downloads, LinkAddress};
+use masv_agent::download::{DownloadSettings, Downloads, LinkAddress, Workers};
 use masv_agent::engine::{QueueError, RateLimit};
 use masv_agent::model::{Download, DownloadFile, DownloadFileState, DownloadSource, DownloadSpec, Owner, State};
 use masv_agent::model::{DownloadId, UploadId};
@@ -36,7 +36,11 @@ impl Receiver {
     }
 
     async fn start_in(folder: tempfile::TempDir) -> Self {
-        Self::start_with(folder, DownloadSettings { part_size: PART, workers: 2, ..DownloadSettings::default() }).await
+        Self::start_with(
+            folder,
+            DownloadSettings { part_size: PART, workers: Workers::Fixed(2), ..DownloadSettings::default() },
+        )
+        .await
     }
 
     async fn start_with(folder: tempfile::TempDir, settings: DownloadSettings) -> Self {
@@ -234,8 +238,12 @@ async fn one_that_lets_another_go_first_loses_no_part_on_its_way() {
     let (link, _engine, _) = send(&hub, &[("big.mov", content(8, 40 << 20))], None).await;
     assert!(link.starts_with(url.as_str()), "the parts come through the proxy: {link}");
     proxy.plan(|asked| is_range(asked).then_some(Fault::Slow));
-    let settings =
-        DownloadSettings { workers: 2, active_downloads: 1, part_size: 4 << 20, ..DownloadSettings::default() };
+    let settings = DownloadSettings {
+        workers: Workers::Fixed(2),
+        active_downloads: 1,
+        part_size: 4 << 20,
+        ..DownloadSettings::default()
+    };
     let receiver = Receiver::start_with(tempfile::tempdir().unwrap(), settings).await;
     let first = receiver.downloads.submit(receiver.spec(&link)).await.unwrap();
     wait_until("the first one moves", Duration::from_secs(20), || async {

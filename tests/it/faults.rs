@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use masv_agent::model::{FileState, State};
-use masv_agent::upload::UploadSettings;
+use masv_agent::upload::{UploadSettings, Workers};
 
 use crate::proxy::{Asked, FAULTS, Fault, behind_proxy};
 use crate::support::{TestEngine, TestHub, content, digests, received, spec, wait_until};
@@ -134,6 +134,9 @@ async fn a_file_that_the_cloud_has_lost_is_sent_again_but_not_for_ever() {
     let is_close = |asked: &Asked| asked.path.contains("/files/") && asked.path.ends_with("/finalize");
     let loses = |mut times: u32| {
         move |asked: &Asked| {
+            if asked.is_batch() {
+                return Some(Fault::Missing);
+            }
             let lost = is_close(asked) && times > 0;
             times -= u32::from(lost);
             lost.then_some(Fault::Missing)
@@ -154,7 +157,7 @@ async fn a_file_that_the_cloud_has_lost_is_sent_again_but_not_for_ever() {
 #[tokio::test(flavor = "multi_thread")]
 async fn addresses_come_in_windows_and_are_asked_for_again_when_they_have_expired_and_after_a_pause() {
     let (hub, url, proxy) = behind_proxy(0).await;
-    let settings = UploadSettings { workers: 2, ..UploadSettings::default() };
+    let settings = UploadSettings { workers: Workers::Fixed(2), ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud_at(url), tempfile::tempdir().unwrap(), settings).await;
     let twelve_parts = |name: &str, seed| spec(vec![engine.file(name, &content(seed, 60 << 20))]);
     let windows = || -> Vec<String> { proxy.asked(Asked::is_addresses).into_iter().map(|asked| asked.query).collect() };
@@ -193,7 +196,7 @@ async fn sent_while(
     meanwhile: impl Fn(&std::path::Path) + Send + 'static,
 ) -> (TestHub, TestEngine, masv_agent::model::UploadId) {
     let (hub, url, proxy) = behind_proxy(0).await;
-    let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
+    let settings = UploadSettings { workers: Workers::Fixed(1), ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud_at(url), tempfile::tempdir().unwrap(), settings).await;
     let source = engine.file("clip.mov", &content(1, 20 << 20));
     let path = source.source.whole();

@@ -78,6 +78,16 @@ impl Asked {
         self.method == "PUT"
     }
 
+    /// Whether it is about many files.
+    pub fn is_batch(&self) -> bool {
+        self.path.contains("/batches/")
+    }
+
+    /// Whether it carries the content of small files.
+    pub fn is_contents(&self) -> bool {
+        self.path.ends_with("/batches/contents")
+    }
+
     /// Whether it is a presigned address that is asked.
     pub fn is_storage(&self) -> bool {
         self.path.starts_with("/storage/") || self.path.starts_with(s3_server::PATH)
@@ -218,6 +228,10 @@ async fn serve(Extract(proxy): Extract<Arc<Proxy>>, request: Request) -> Respons
         Some(Fault::FlippedBit) if is_part && !bytes.is_empty() => {
             let middle = bytes.len() / 2;
             bytes[middle] ^= 1;
+        }
+        Some(Fault::FlippedBit) if asked.is_contents() => {
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
         }
         _ => {}
     }

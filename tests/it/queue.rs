@@ -9,7 +9,7 @@ use std::time::Duration;
 use masv_agent::engine::RateLimit;
 use masv_agent::model::{Destination, State, UploadSpec};
 use masv_agent::store::Order;
-use masv_agent::upload::UploadSettings;
+use masv_agent::upload::{UploadSettings, Workers};
 use masv_client::{Cloud, CloudSettings};
 use secrecy::SecretString;
 
@@ -145,7 +145,7 @@ async fn a_cloud_that_is_away_does_not_hold_up_what_goes_to_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_moved_to_the_top_goes_before_its_equals_while_they_run() {
     let hub = TestHub::start().await;
-    let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
+    let settings = UploadSettings { workers: Workers::Fixed(1), ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
     engine.queue.throttle().set(RateLimit { enabled: true, rate_limit_bps: 10_000_000, ..RateLimit::default() });
     let mut ids = Vec::new();

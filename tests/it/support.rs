@@ -49,14 +49,20 @@ impl TestHub {
     /// A hub that says it is reached at `public`.
     pub async fn start_public(public: Url) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        Self::start_with(listener, tempfile::tempdir().unwrap(), Some(public)).await
+        Self::start_with(listener, tempfile::tempdir().unwrap(), Some(public), true).await
+    }
+
+    /// A hub that offers no calls about many files, as the service.
+    pub async fn start_without_batches() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_with(listener, tempfile::tempdir().unwrap(), None, false).await
     }
 
     pub async fn start_on(listener: TcpListener, folder: tempfile::TempDir) -> Self {
-        Self::start_with(listener, folder, None).await
+        Self::start_with(listener, folder, None, true).await
     }
 
-    async fn start_with(listener: TcpListener, folder: tempfile::TempDir, public: Option<Url>) -> Self {
+    async fn start_with(listener: TcpListener, folder: tempfile::TempDir, public: Option<Url>, batches: bool) -> Self {
         let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         // Another hub over the same folder finds the files of the one before.
         let prefix = folder.path().join("prefix");
@@ -71,7 +77,8 @@ impl TestHub {
             Some(public) => place.config_reached_at(public),
             None => place.config(),
         });
-        let config = HubConfig { bucket, public_url: public.clone(), ..HubConfig::new(folder.path().join("hub")) };
+        let config = HubConfig::new(folder.path().join("hub"));
+        let config = HubConfig { bucket, public_url: public.clone(), batches, ..config };
         let hub = Hub::open(config).await.unwrap();
         let portal = |subdomain: &str, access_code: Option<&str>| ProvisionPortal {
             subdomain: subdomain.into(),

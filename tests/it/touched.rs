@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use masv_agent::engine::RateLimit;
 use masv_agent::model::{State, UploadId};
-use masv_agent::upload::UploadSettings;
+use masv_agent::upload::{UploadSettings, Workers};
 use masv_client::Cloud;
 
 use crate::proxy::{Asked, behind_proxy};
@@ -21,7 +21,7 @@ const SIZE: usize = 30 << 20;
 
 /// An engine that sends one part after the other, and takes its time.
 async fn slow(cloud: Cloud) -> TestEngine {
-    let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
+    let settings = UploadSettings { workers: Workers::Fixed(1), ..UploadSettings::default() };
     let engine = TestEngine::start_in(cloud, tempfile::tempdir().unwrap(), settings).await;
     engine.queue.throttle().set(RateLimit { enabled: true, rate_limit_bps: 10_000_000, ..RateLimit::default() });
     engine

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use masv_agent::engine::{QueueError, RateLimit};
 use masv_agent::model::{Destination, FileState, State};
 use masv_agent::store::ErrandKind;
-use masv_agent::upload::UploadSettings;
+use masv_agent::upload::{UploadSettings, Workers};
 use masv_client::{Cloud, CloudSettings};
 
 use crate::support::{KEY, TestEngine, TestHub, content, digests, received, source_file, spec, wait_until};
@@ -132,7 +132,7 @@ async fn without_auto_finalize_it_stays_idle_takes_more_files_and_is_finalized_b
 #[tokio::test(flavor = "multi_thread")]
 async fn pausing_keeps_what_is_confirmed_and_resuming_goes_on() {
     let hub = TestHub::start().await;
-    let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
+    let settings = UploadSettings { workers: Workers::Fixed(1), ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
     let bytes = content(7, 60 << 20);
     let id = engine.queue.submit(spec(vec![engine.file("big.mov", &bytes)])).await.unwrap();
@@ -156,7 +156,7 @@ async fn pausing_keeps_what_is_confirmed_and_resuming_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_changes_while_its_upload_is_paused_is_sent_anew() {
     let hub = TestHub::start().await;
-    let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
+    let settings = UploadSettings { workers: Workers::Fixed(1), ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
     let source = engine.file("big.mov", &content(7, 40 << 20));
     let path = source.source.whole();
@@ -222,7 +222,7 @@ async fn a_removed_upload_leaves_no_package_in_the_cloud_and_the_files_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_engine_sends_only_what_is_missing() {
     let hub = TestHub::start().await;
-    let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
+    let settings = UploadSettings { workers: Workers::Fixed(1), ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
     let bytes = content(9, 80 << 20);
     let id = engine.queue.submit(spec(vec![engine.file("big.mov", &bytes)])).await.unwrap();
@@ -260,7 +260,7 @@ async fn thousands_of_small_files_arrive_in_one_package() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_higher_priority_takes_over_and_nothing_of_the_lower_is_lost() {
     let hub = TestHub::start().await;
-    let settings = UploadSettings { workers: 1, ..UploadSettings::default() };
+    let settings = UploadSettings { workers: Workers::Fixed(1), ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
     let (low_bytes, high_bytes) = (content(1, 100 << 20), content(2, 20 << 20));
     let low = engine.queue.submit(spec(vec![engine.file("low.mov", &low_bytes)])).await.unwrap();
@@ -282,7 +282,7 @@ async fn a_higher_priority_takes_over_and_nothing_of_the_lower_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_small_files_do_not_hold_up_a_big_one() {
     let hub = TestHub::start().await;
-    let settings = UploadSettings { workers: 2, ..UploadSettings::default() };
+    let settings = UploadSettings { workers: Workers::Fixed(2), ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud(), tempfile::tempdir().unwrap(), settings).await;
     let small = (0..3_000u32).map(|n| engine.file(&format!("{n}.txt"), &n.to_le_bytes())).collect();
     let small = engine.queue.submit(spec(small)).await.unwrap();

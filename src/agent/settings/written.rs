@@ -49,10 +49,10 @@ pub struct Written {
     #[arg(long, env = "MASV_AUTO_RESUME", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
           default_missing_value = "true")]
     pub auto_resume: Option<bool>,
-    /// Size of a part: bytes, 64MB or 64MiB [default: 100MiB]
+    /// Size of a part, at most: bytes, 64MB or 64MiB; on slow links parts are smaller [default: 100MiB]
     #[arg(long, value_name = "SIZE", env = "MASV_CHUNK_SIZE")]
     pub chunk_size: Option<Size>,
-    /// Parts on their way at once [default: twice the cores, 8 to 16]
+    /// Parts on their way at once [default: as many as bring more, at most 64]
     #[arg(long, value_name = "N", env = "MASV_UPLOAD_WORKERS")]
     pub upload_workers: Option<usize>,
     /// A file that holds the token which every call of the API must bring, and that others can not read.

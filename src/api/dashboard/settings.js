@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { byId, button, complain, element, say } from "./dom.js";
-import { plural, time } from "./format.js";
+import { bytes, plural, time } from "./format.js";
 
 const DAYS = { mon: "Monday", tue: "Tuesday", wed: "Wednesday", thu: "Thursday", fri: "Friday", sat: "Saturday", sun: "Sunday" };
 
@@ -50,10 +50,13 @@ function limit(title, path, set) {
 }
 
 function atOnce(workers, fifo) {
-  const parts = field("Parts at once, over all uploads", { type: "number", min: 1, max: 256, value: workers.workers });
+  const found = `as many as bring more (now ${workers.workers})`;
+  const parts = field("Parts at once, over all uploads; empty: as many as bring more", {
+    type: "number", min: 1, max: 256, placeholder: found, value: workers.auto ? "" : workers.workers,
+  });
   const uploads = field("Uploads at once; the others wait for their turn", { type: "number", min: 1, max: 1000, value: fifo.active_upload_count });
   return form("At once", [parts.node, uploads.node], async () => {
-    await api.send("POST", "/settings/workers", { workers: Number(parts.input.value) });
+    await api.send("POST", "/settings/workers", parts.input.value === "" ? { auto: true } : { workers: Number(parts.input.value) });
     await api.send("POST", "/settings/fifo_mode", { active_upload_count: Number(uploads.input.value) });
   });
 }
@@ -64,7 +67,20 @@ function about(server) {
     ...fact("Version", server.version), ...fact("Runs since", `${time(server.started_at)} (process ${server.pid})`),
     ...fact("Sends to", server.embedded_hub ? `${server.cloud} (its own hub)` : server.cloud),
     ...fact("Rules", server.rules_file ? `${plural(server.rules, "rule")} in ${server.rules_file}` : "none"),
+    ...server.links.flatMap((link) => fact(link.direction === "upload" ? "Sending" : "Receiving", linkText(link))),
     ...fact("State in", server.data_dir)));
+}
+
+const LIMITS = {
+  search: "trying more", capacity: "more would bring nothing", workers: "as many as may be",
+  throttling: "the cloud asks for fewer requests", losses: "connections break",
+};
+
+function linkText({ busy, workers, round_trip_ms, goodput_bps, limited_by }) {
+  const told = [`${busy} of ${workers} parts at once`,
+    round_trip_ms !== null && `round trip ${Math.round(round_trip_ms)} ms`,
+    goodput_bps > 0 && `${bytes(goodput_bps)}/s`, LIMITS[limited_by]];
+  return told.filter(Boolean).join(", ");
 }
 
 function doctor() {

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use super::super::about::{Backup, Copied, SettingsInForce};
 use super::super::error::ApiError;
 use super::super::openapi::{Begun, Created};
-use super::super::types::{Examination, Server};
+use super::super::types::{Examination, Server, TransferLink};
 use super::super::{ApiState, doctor as doctor_of};
 use super::{Body, NoFields};
 use crate::store::{DbError, StoreError};
@@ -19,7 +19,10 @@ use masv_platform::PathBeneath;
 pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Server>, ApiError> {
     let counts = state.queue.store().upload_counts().await?;
     let about = &state.about;
+    let links =
+        vec![TransferLink::of("upload", state.queue.link()), TransferLink::of("download", state.downloads.link())];
     Ok(Json(Server {
+        links,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         started_at: about.started_at,

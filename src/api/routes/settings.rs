@@ -8,7 +8,7 @@ use super::super::error::ApiError;
 use super::super::types::{DiskReaders, FifoMode, MOST_TRANSFERS, MOST_WORKERS, OpenFiles, Workers};
 use super::Body;
 use crate::download::DownloadSettings;
-use crate::engine::{DownloadRateLimit, RateLimit, Throttle, UploadRateLimit};
+use crate::engine::{DownloadRateLimit, RateLimit, Throttle, UploadRateLimit, Workers as Search};
 use crate::model::{KeptDiskReaders, KeptFifo, KeptOpenFiles, KeptWorkers, Setting};
 use crate::upload::UploadSettings;
 
@@ -71,29 +71,42 @@ fn check_counts(counts: [(&str, Option<usize>); 2], most: usize) -> Result<(), A
 
 pub(super) async fn workers(Extract(state): Extract<ApiState>) -> Json<Workers> {
     Json(Workers {
-        workers: Some(state.queue.settings().workers),
-        download_workers: Some(state.downloads.settings().workers),
+        workers: Some(state.queue.link().workers),
+        download_workers: Some(state.downloads.link().workers),
+        auto: Some(state.queue.settings().workers == Search::Auto),
+        download_auto: Some(state.downloads.settings().workers == Search::Auto),
     })
+}
+
+/// What an order says of one direction.
+fn ordered(auto: Option<bool>, workers: Option<usize>) -> Option<Search> {
+    if auto == Some(true) { Some(Search::Auto) } else { workers.map(Search::Fixed) }
 }
 
 pub(super) async fn set_workers(
     Extract(state): Extract<ApiState>,
     Body(new): Body<Workers>,
 ) -> Result<Json<Workers>, ApiError> {
-    check_counts([("workers", new.workers), ("download_workers", new.download_workers)], MOST_WORKERS)?;
-    let Json(now) = workers(Extract(state.clone())).await;
-    let wanted = Workers {
-        workers: new.workers.or(now.workers),
-        download_workers: new.download_workers.or(now.download_workers),
+    let (uploads, downloads) = (ordered(new.auto, new.workers), ordered(new.download_auto, new.download_workers));
+    if uploads.is_none() && downloads.is_none() {
+        return Err(ApiError::bad("name what to change: workers, download_workers, auto or download_auto"));
+    }
+    for (name, count) in [("workers", new.workers), ("download_workers", new.download_workers)] {
+        count.map_or(Ok(()), |count| within(name, count, MOST_WORKERS))?;
+    }
+    let kept = state.queue.store().kept::<KeptWorkers>().await?.unwrap_or_default();
+    let kept = KeptWorkers {
+        uploads: uploads.map(Search::kept).or(kept.uploads),
+        downloads: downloads.map(Search::kept).or(kept.downloads),
     };
-    keep(&state, &KeptWorkers { uploads: wanted.workers, downloads: wanted.download_workers }).await?;
-    if let Some(workers) = new.workers {
+    keep(&state, &kept).await?;
+    if let Some(workers) = uploads {
         state.queue.change_settings(|settings| settings.workers = workers);
     }
-    if let Some(workers) = new.download_workers {
+    if let Some(workers) = downloads {
         state.downloads.change_settings(|settings| settings.workers = workers);
     }
-    Ok(Json(wanted))
+    Ok(workers(Extract(state)).await)
 }
 
 pub(super) async fn fifo_mode(Extract(state): Extract<ApiState>) -> Json<FifoMode> {

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::super::about::Limitation;
+use crate::engine::LinkFigures;
 use masv_protocol::{Team, User};
 
 /// Who signs in.
@@ -53,6 +54,12 @@ pub struct Workers {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = MOST_WORKERS))]
     pub download_workers: Option<usize>,
+    /// Whether the number for uploads is found: as many as bring more. An order of `true` counts more than a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto: Option<bool>,
+    /// The same for downloads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download_auto: Option<bool>,
 }
 
 /// How many transfers are worked on at once; the others wait for their turn. An order changes what it names.
@@ -120,6 +127,42 @@ pub struct Server {
     pub rules: usize,
     /// Uploads by state.
     pub uploads: BTreeMap<String, u64>,
+    /// What was found of the way to the cloud, for each direction.
+    #[serde(default)]
+    pub links: Vec<TransferLink>,
+}
+
+/// What was found of the way to the cloud in one direction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TransferLink {
+    /// `upload` or `download`.
+    pub direction: String,
+    /// Parts that may be on their way at once now.
+    pub workers: usize,
+    /// Parts that are on their way.
+    pub busy: usize,
+    /// The shortest way to the cloud and back lately, in milliseconds; `null` before it is known.
+    pub round_trip_ms: Option<f64>,
+    /// Bytes a second when all workers were at work last; 0 before that is known.
+    pub goodput_bps: u64,
+    /// What limits the speed: `work` (there is not more to do), `search` (more workers are being tried), `capacity` (more workers
+    /// bring nothing), `workers` (the number that is set), `throttling` (the cloud asks for fewer requests) or `losses`
+    /// (connections break).
+    pub limited_by: String,
+}
+
+impl TransferLink {
+    /// As the engine of a direction tells it.
+    pub(in crate::api) fn of(direction: &str, link: LinkFigures) -> Self {
+        Self {
+            direction: direction.to_owned(),
+            workers: link.workers,
+            busy: link.busy,
+            round_trip_ms: link.round_trip.map(|trip| trip.as_secs_f64() * 1e3),
+            goodput_bps: link.goodput,
+            limited_by: link.limited_by.as_str().to_owned(),
+        }
+    }
 }
 
 /// How something stands.

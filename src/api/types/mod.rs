@@ -13,7 +13,9 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 
-pub use agent::{Check, DiskReaders, Examination, FifoMode, Grade, Login, OpenFiles, Server, SignedIn, Teams, Workers};
+pub use agent::{
+    Check, DiskReaders, Examination, FifoMode, Grade, Login, OpenFiles, Server, SignedIn, Teams, TransferLink, Workers,
+};
 pub(in crate::api) use agent::{MOST_TRANSFERS, MOST_WORKERS};
 pub use automation::{
     Automation, AutomationAdded, AutomationChange, AutomationRule, Automations, DownloadAutomation, DryFetch, DryRuns,
