@@ -10,11 +10,11 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Pid, test_kill_process};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::secrets;
+use masv_platform::may_signal;
 
 const ADDRESS: &str = "agent.json";
 const TOKEN: &str = "api.token";
@@ -75,15 +75,9 @@ pub struct Found {
 pub fn find_agent(data_dir: &Path) -> Option<Found> {
     let text = std::fs::read_to_string(data_dir.join(ADDRESS)).ok()?;
     let written = serde_json::from_str::<Written>(&text).ok()?;
-    let token = is_ours(written.pid).then(|| std::fs::read_to_string(data_dir.join(TOKEN)).ok()).flatten();
+    let token = may_signal(written.pid).then(|| std::fs::read_to_string(data_dir.join(TOKEN)).ok()).flatten();
     let token = token.map(|text| SecretString::from(text.trim()));
     Some(Found { address: written.address, token })
-}
-
-/// Whether a process is there and the caller may steer it.
-fn is_ours(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.is_some_and(|pid| test_kill_process(pid).is_ok())
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //! everything counts as new.
 
 use super::AgentError;
-use super::run::host_name;
 use crate::watch::{self, DryRun, WatchSettings};
+use masv_platform::host_name;
 use masv_rules::RuleSet;
 
 /// What these rules would send if nothing had been sent before.

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
@@ -15,6 +14,7 @@ use url::Url;
 use super::{AgentError, secrets};
 use masv_client::CloudSettings;
 use masv_hub::{Hub, HubConfig, HubError, Listeners, Network, Provision, ProvisionPortal, SmtpConfig, TlsConfig};
+use masv_platform::private_file;
 use masv_rules::own_hub::OwnHub;
 use masv_rules::{Portals, RuleSet, UploadKind};
 
@@ -137,7 +137,7 @@ fn listen(folder: &Path) -> std::io::Result<TcpListener> {
         }
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = private_file().truncate(true).open(path)?;
     file.write_all(listener.local_addr()?.port().to_string().as_bytes())?;
     Ok(listener)
 }

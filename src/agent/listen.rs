@@ -1,8 +1,6 @@
 //! Where the API is to be reached: the listener, and who may call there without the token.
 
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
 
 use secrecy::SecretString;
 
@@ -41,18 +39,7 @@ pub(super) fn listen(settings: &Settings) -> Result<(ApiListener, String), Agent
         }
         Listen::Unix(path) => {
             let failed = |source| AgentError::Listen { address: path.display().to_string(), source };
-            if UnixStream::connect(path).is_ok() {
-                return Err(failed(std::io::ErrorKind::AddrInUse.into()));
-            }
-            // A socket at which nobody answers was left by a crash.
-            let _ = std::fs::remove_file(path);
-            // Never open to more than it is to be, not even between being made and being closed.
-            let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-            let bound = UnixListener::bind(path);
-            rustix::process::umask(before);
-            let listener = bound.map_err(failed)?;
-            let mode = std::fs::Permissions::from_mode(settings.socket_mode);
-            std::fs::set_permissions(path, mode).map_err(failed)?;
+            let listener = masv_platform::listen_locally(path, settings.socket_mode).map_err(failed)?;
             Ok((ApiListener::Unix(listener), format!("unix://{}", path.display())))
         }
     }

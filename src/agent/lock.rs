@@ -1,13 +1,11 @@
 //! One agent per data directory: a lock that the system takes back when the process ends, however it ends.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
-
 use super::AgentError;
+use masv_platform::{private_file, private_folder};
 
 const FILE: &str = "agent.lock";
 
@@ -19,19 +17,16 @@ pub(super) struct Lock {
 /// Makes the data directory (for its owner only) and locks it.
 pub(super) fn lock(data_dir: &Path) -> Result<Lock, AgentError> {
     let failed = |source| AgentError::DataDir { path: data_dir.to_owned(), source };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(failed)?;
-    std::fs::set_permissions(data_dir, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
-    let path = data_dir.join(FILE);
-    let opening = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-    let mut file = opening.map_err(failed)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    private_folder(data_dir).map_err(failed)?;
+    let mut file = private_file().read(true).truncate(false).open(data_dir.join(FILE)).map_err(failed)?;
+    match file.try_lock() {
         Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
+        Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
             let _ = file.read_to_string(&mut text);
             return Err(AgentError::Locked { path: data_dir.to_owned(), pid: text.trim().parse().ok() });
         }
-        Err(error) => return Err(failed(error.into())),
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
     let write = |file: &mut File| {
         file.set_len(0)?;
@@ -47,7 +42,7 @@ pub(super) fn lock(data_dir: &Path) -> Result<Lock, AgentError> {
 #[must_use]
 pub fn is_locked(data_dir: &Path) -> bool {
     let Ok(file) = File::open(data_dir.join(FILE)) else { return false };
-    matches!(flock(&file, FlockOperation::NonBlockingLockShared), Err(rustix::io::Errno::WOULDBLOCK))
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
 #[cfg(test)]

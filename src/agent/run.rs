@@ -25,7 +25,7 @@ use crate::portal_downloads::Inbox;
 use crate::store::Store;
 use crate::watch::{WatchSettings, Watcher};
 use masv_client::CloudSettings;
-use masv_platform::OwnPlaces;
+use masv_platform::{OwnPlaces, host_name};
 use masv_protocol::TeamId;
 use masv_rules::{RuleSet, UploadKind};
 
@@ -306,8 +306,4 @@ async fn wait_for_the_end(stop: &CancellationToken, reloader: &Reloader) {
         }
         std::process::exit(130);
     });
-}
-
-pub(super) fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -1,10 +1,10 @@
 //! Secrets from files: read only when no stranger can have read or written them; made where the agent needs one of its own.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{Read, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use masv_platform::Permissions;
 use secrecy::SecretString;
 
 /// No secret is longer, bytes.
@@ -21,7 +21,7 @@ pub fn read(path: &Path) -> Result<SecretString, String> {
     let file = File::open(path).map_err(|error| format!("{shown}: {error}"))?;
     let metadata = file.metadata().map_err(|error| format!("{shown}: {error}"))?;
     if !path.starts_with(CONTAINER) {
-        guarded(path, metadata.mode())?;
+        guarded(path, &metadata)?;
     }
     let mut text = String::new();
     file.take(LONGEST).read_to_string(&mut text).map_err(|error| format!("{shown}: {error}"))?;
@@ -52,14 +52,15 @@ pub(super) fn find_or_make(path: &Path) -> std::io::Result<SecretString> {
     Ok(secret.into())
 }
 
-/// Whether others can read or change a file of this mode.
-pub(super) fn guarded(path: &Path, mode: u32) -> Result<(), String> {
-    if mode & 0o027 == 0 {
+/// Whether others can read or change the file with this metadata.
+pub(super) fn guarded(path: &Path, metadata: &Metadata) -> Result<(), String> {
+    let permissions = Permissions::of(metadata);
+    if permissions.keep_strangers_out() {
         return Ok(());
     }
     let shown = path.display();
-    let what = if mode & 0o004 == 0 { "be changed" } else { "be read" };
-    Err(format!("{shown} can {what} by others (mode {:04o}): `chmod 600 {shown}`", mode & 0o7777))
+    let what = if permissions.all_may_read() { "be read" } else { "be changed" };
+    Err(format!("{shown} can {what} by others ({permissions}): `chmod 600 {shown}`"))
 }
 
 /// A credential that systemd passed under this name (`LoadCredential=`), if it did.
@@ -72,7 +73,7 @@ pub(super) fn credential(name: &str) -> Option<PathBuf> {
 mod tests {
     use super::*;
     use secrecy::ExposeSecret;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     #[test]
     fn a_secret_that_others_can_read_or_change_is_none() {

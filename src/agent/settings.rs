@@ -6,7 +6,6 @@ mod sources;
 mod written;
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
@@ -82,15 +81,12 @@ pub enum Listen {
 /// The data directory when nobody names one: that of the service manager, else that of the platform.
 #[must_use]
 pub fn default_data_dir() -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    if let Some(state) = variable("STATE_DIRECTORY") {
+    let of_service = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+    if let Some(state) = of_service.filter(|path| path.is_absolute()) {
         return state;
     }
     let home = std::env::home_dir().unwrap_or_else(|| PathBuf::from("/"));
-    if cfg!(target_os = "macos") {
-        return home.join("Library/Application Support/masv-agent");
-    }
-    variable("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share")).join("masv-agent")
+    masv_platform::user_data_folder(&home).join("masv-agent")
 }
 
 impl Written {
@@ -210,7 +206,7 @@ fn read_file(path: &Path) -> Result<Written, AgentError> {
     let written: Written = serde_yaml::from_str(&text).map_err(|error| problem(error.to_string()))?;
     if written.api_key.is_some() {
         let metadata = std::fs::metadata(path).map_err(|error| problem(error.to_string()))?;
-        secrets::guarded(path, metadata.mode()).map_err(|why| problem(format!("it holds the API key, and {why}")))?;
+        secrets::guarded(path, &metadata).map_err(|why| problem(format!("it holds the API key, and {why}")))?;
     }
     Ok(written)
 }

@@ -7,12 +7,11 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Access, access};
-
 use super::about::Limitation;
 use super::types::{Check, Grade};
-use crate::watch::{RuleStatus, silent_file_system};
+use crate::watch::RuleStatus;
 use masv_client::{Cloud, CloudError, Reached};
+use masv_platform::{may_enter, may_write, more_folders_advice, silent_file_system, watch_limits};
 use masv_rules::{AfterComplete, AfterError};
 use masv_rules::{Rule, RuleSet};
 
@@ -116,7 +115,7 @@ pub fn machine(data_dir: &Path, rules: &RuleSet, folders: &dyn Fn(&str) -> Optio
     checks.extend(data_dir.is_dir().then(|| written(data_dir)));
     let enabled: Vec<&Rule> = rules.rules.iter().map(AsRef::as_ref).filter(|rule| rule.enabled).collect();
     let watched = enabled.iter().map(|rule| folders(&rule.name).unwrap_or(1)).sum();
-    checks.extend(watches_limit().map(|limit| watches(limit, watched)));
+    checks.extend(watch_limits().map(|limits| watches(limits.folders, watched)));
     checks.extend(masv_platform::descriptors().map(descriptors));
     checks.extend(masv_platform::sees_all_writers().map(writers));
     checks.extend(enabled.into_iter().map(folder));
@@ -240,11 +239,6 @@ fn room_left(data_dir: &Path, free: u64) -> Check {
     check("disk", grade, finding).todo("make room: without it nothing can be written down, and so nothing is sent")
 }
 
-/// How many folders a user may watch, where the system limits it.
-fn watches_limit() -> Option<u64> {
-    std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").ok()?.trim().parse().ok()
-}
-
 fn watches(limit: u64, wanted: u64) -> Check {
     let finding = format!("{wanted} folders to watch, {limit} watches allowed");
     // Others of the same user watch as well.
@@ -257,7 +251,8 @@ fn watches(limit: u64, wanted: u64) -> Check {
     };
     let enough = wanted.saturating_mul(2).next_power_of_two().max(1 << 19);
     check("watches", grade, finding).todo(format!(
-        "`sysctl fs.inotify.max_user_watches={enough}`, and the same in /etc/sysctl.d; beyond the limit folders are polled"
+        "{}, and write the same into /etc/sysctl.d; beyond the limit folders are polled",
+        more_folders_advice(enough)
     ))
 }
 
@@ -287,7 +282,7 @@ fn destination(rule: &str, into: &Path) -> Check {
     let name = format!("folder of {rule}");
     // What is not there is made; what it is made in must be writable.
     let there = into.ancestors().find(|folder| folder.exists()).unwrap_or(into);
-    match access(there, Access::WRITE_OK | Access::EXEC_OK) {
+    match may_write(there) {
         Ok(()) => check(name, Grade::Green, format!("{} can be written", into.display())),
         Err(error) => check(name, Grade::Red, format!("{} cannot be written: {error}", there.display()))
             .todo("let the agent's user write it, and as a service give it ReadWritePaths=; service.md in the documentation says how"),
@@ -307,9 +302,9 @@ fn folder(rule: &Rule) -> Check {
     let watch = &rule.watch;
     let seen = match std::fs::read_dir(watch) {
         Ok(_) => Seen {
-            problem: access(watch, Access::EXEC_OK).err().map(|error| error.to_string()),
+            problem: may_enter(watch).err().map(|error| error.to_string()),
             missing: false,
-            writable: access(watch, Access::WRITE_OK).is_ok(),
+            writable: may_write(watch).is_ok(),
             silent: silent_file_system(watch),
         },
         Err(error) => Seen {

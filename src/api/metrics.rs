@@ -28,11 +28,11 @@ use super::ApiState;
 use super::about::Delivery;
 use super::error::ApiError;
 use super::openapi::{Answer, Operation, Schemas};
-use super::process::Process;
 use crate::engine::{Cause, Counters, LimitedBy, LinkFigures};
 use crate::model::State;
 use crate::store::{Gauges, Store};
 use crate::watch::{RuleState, RuleStatus};
+use masv_platform::ProcessUsage;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// From a millisecond to a minute and more.
@@ -104,7 +104,7 @@ impl Answer for OpenMetrics {
 
 pub(super) async fn show(Extract(state): Extract<ApiState>) -> Result<OpenMetrics, ApiError> {
     let gauges = state.queue.store().gauges().await?;
-    let process = tokio::task::spawn_blocking(Process::look).await.unwrap_or_default();
+    let process = tokio::task::spawn_blocking(ProcessUsage::look).await.unwrap_or_default();
     let mut all = Exposition::default();
     about(&mut all, &state);
     transfers(&mut all, &state, &gauges);
@@ -319,7 +319,7 @@ fn events(all: &mut Exposition, counts: &EventCounts, gauges: &Gauges) {
 }
 
 /// The names that the client libraries of Prometheus have agreed on.
-fn of_process(all: &mut Exposition, process: &Process, state: &ApiState) {
+fn of_process(all: &mut Exposition, process: &ProcessUsage, state: &ApiState) {
     let started = as_seconds(state.about.started_at);
     all.gauge("process_start_time", "When the agent was started", Some(Unit::Seconds), started);
     let resident = process.resident.map(|bytes| bytes as f64);

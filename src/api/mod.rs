@@ -20,7 +20,6 @@ mod guard;
 mod metrics;
 mod openapi;
 mod portal_name;
-mod process;
 mod routes;
 mod serve;
 pub mod types;

@@ -1,7 +1,6 @@
 //! Listening on TCP or on a Unix socket, until the agent stops.
 
 use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::guard::{Access, Caller, Identify};
 use super::{ApiState, routes};
-use masv_platform::AcceptTrouble;
+use masv_platform::{AcceptTrouble, LocalListener};
 
 /// A request head that takes longer ends its connection.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
@@ -27,7 +26,7 @@ pub enum ApiListener {
     /// An IP address and port.
     Tcp(TcpListener),
     /// A path in the file system.
-    Unix(UnixListener),
+    Unix(LocalListener),
 }
 
 /// Serves the API until `stop`, then lets running calls end.

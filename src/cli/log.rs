@@ -6,7 +6,6 @@
 
 use std::fmt::{self, Write};
 use std::io::IsTerminal;
-use std::os::unix::fs::MetadataExt;
 
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
@@ -32,18 +31,12 @@ pub(super) fn start(format: LogFormat, level: Option<&str>) -> Result<(), CliErr
     let started = match format {
         LogFormat::Json => log.json().flatten_event(true).with_current_span(false).try_init(),
         LogFormat::Text => {
-            let lines = if is_journal() { Lines::Journal } else { Lines::Plain { colours: terminal } };
+            let lines =
+                if masv_platform::stderr_is_journal() { Lines::Journal } else { Lines::Plain { colours: terminal } };
             log.with_ansi(false).event_format(lines).try_init()
         }
     };
     started.map_err(|error| CliError::failed(format!("cannot start the log: {error}")))
-}
-
-/// Whether standard error goes to the journal: it says so in `JOURNAL_STREAM` (systemd.exec(5)).
-fn is_journal() -> bool {
-    let Ok(told) = std::env::var("JOURNAL_STREAM") else { return false };
-    let here = std::fs::metadata("/dev/stderr").map(|metadata| format!("{}:{}", metadata.dev(), metadata.ino()));
-    here.is_ok_and(|here| here == told)
 }
 
 /// How a line begins.

@@ -4,7 +4,6 @@
 //! directory, which its user alone can read. The dashboard keeps it for its tab and drops it from the address.
 
 use std::io::{IsTerminal, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -33,7 +32,7 @@ pub(super) async fn run(options: Open, client: &Client, output: &Output) -> Resu
     client.get::<Server>("/server").await?;
     let page = page_of(client.address())?;
     let url = if needs_token(client).await? { with_token(page, client) } else { page };
-    let browser = if options.print || !std::io::stdout().is_terminal() { None } else { browser() };
+    let browser = if options.print || !std::io::stdout().is_terminal() { None } else { masv_platform::page_opener() };
     let opened = browser.is_some_and(|browser| open(browser, &url, client.data_dir()));
     output.json(&json!({ "url": url.as_str(), "opened": opened }));
     if opened {
@@ -80,15 +79,6 @@ fn with_token(mut page: Url, client: &Client) -> Url {
     page
 }
 
-/// The program that opens what the desktop is asked to open, where there is a desktop.
-fn browser() -> Option<&'static str> {
-    if cfg!(target_os = "macos") {
-        return Some("open");
-    }
-    let desktop = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
-    (desktop && masv_platform::own_user() != 0).then_some("xdg-open")
-}
-
 /// Whether the browser was started. Without a place for the page it is given the address without the token, which the
 /// dashboard then asks for.
 fn open(browser: &str, url: &Url, data_dir: Option<&Path>) -> bool {
@@ -115,7 +105,7 @@ fn bare(url: &Url) -> String {
 fn hand_over(url: &Url, folder: &Path) -> std::io::Result<PathBuf> {
     let path = folder.join(PAGE);
     let mut page = tempfile::NamedTempFile::new_in(folder)?;
-    page.as_file().set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    masv_platform::close_to_others(page.path())?;
     let address = url.as_str().replace('&', "&amp;").replace('"', "&quot;");
     writeln!(page, "<!doctype html><meta http-equiv=\"refresh\" content=\"0;url={address}\"><title>masv</title>")?;
     page.persist(&path).map_err(|error| error.error)?;
@@ -124,6 +114,8 @@ fn hand_over(url: &Url, folder: &Path) -> std::io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

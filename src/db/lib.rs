@@ -385,9 +385,8 @@ fn count_steps(connection: &mut Connection, steps: Arc<AtomicU64>) -> rusqlite::
 }
 
 fn restrict_to_owner(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
     // Best effort: the folder is closed to others already; some file systems know no modes.
-    let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
+    let _ = masv_platform::close_to_others(path);
 }
 
 fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Result<(), DbError> {

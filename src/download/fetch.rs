@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,7 +157,7 @@ impl<'a> Source<'a> {
                 let (length, full, target) = (block.len() as u64, std::mem::take(&mut block), Arc::clone(target));
                 hasher = blocking(move || {
                     hasher.update(&full);
-                    target.write_all_at(&full, at)?;
+                    masv_platform::write_all_at(&target, &full, at)?;
                     if over {
                         masv_platform::flush_data(&target)?;
                     }

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::store::Telling;
+use masv_platform::end_group;
 
 /// A program has so long to end.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -21,13 +21,12 @@ const LOGGED: usize = 4096;
 const PASSED: [&str; 3] = ["PATH", "HOME", "LANG"];
 
 /// Ends a program and everything that it has started, when it is given up.
-struct Group(Option<Pid>);
+struct Group(Option<u32>);
 
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
-            // That there is nothing left of it is as it should be.
-            let _ = kill_process_group(group, Signal::KILL);
+            end_group(group);
         }
     }
 }
@@ -56,7 +55,7 @@ async fn run_within(
     }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| format!("it cannot be started: {error}"))?;
-    let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+    let mut group = Group(child.id());
     if let Some(mut input) = child.stdin.take() {
         let message = telling.message.to_string();
         tokio::spawn(async move {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use masv_db::Database;
-use masv_platform::Folder;
+use masv_platform::{Folder, private_folder};
 use masv_protocol::LinkId;
 use tokio::sync::Notify;
 
@@ -20,7 +20,6 @@ use crate::clock::now;
 use crate::config::HubConfig;
 use crate::error::HubError;
 use crate::keys::tokens::Keys;
-use crate::private::private_folder;
 use crate::records::moments::{self, Moment};
 use crate::records::notices::{self, Notice};
 use crate::records::schema::MIGRATIONS;

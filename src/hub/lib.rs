@@ -29,7 +29,6 @@ mod jobs;
 mod keys;
 mod network;
 mod operator;
-mod private;
 mod records;
 mod storage;
 mod stored;

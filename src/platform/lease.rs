@@ -15,7 +15,7 @@
 //! Must never know: paths, file systems. On network file systems the answer is about this machine's caches and not about
 //! writers: who asks has to leave those out.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 
 /// What a lease tells of the other processes that have a file open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub enum OpenForWriting {
 
 /// Whether another process has the file open for writing. `file` is open for reading only.
 #[must_use]
-pub fn open_for_writing(file: BorrowedFd<'_>) -> OpenForWriting {
-    system::open_for_writing(file)
+pub fn open_for_writing(file: impl AsFd) -> OpenForWriting {
+    system::open_for_writing(file.as_fd())
 }
 
 /// Whether [`open_for_writing`] is told of all files, those of other users too. `None` where there are no leases at all.
@@ -92,7 +92,6 @@ mod system {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::fs::File;
-    use std::os::fd::AsFd;
 
     use super::*;
 
@@ -102,18 +101,18 @@ mod tests {
         let path = folder.path().join("render.mov");
         let writer = File::create(&path).unwrap();
         let reader = File::open(&path).unwrap();
-        assert_eq!(open_for_writing(reader.as_fd()), OpenForWriting::Yes);
+        assert_eq!(open_for_writing(&reader), OpenForWriting::Yes);
         drop(writer);
-        assert_eq!(open_for_writing(reader.as_fd()), OpenForWriting::No);
+        assert_eq!(open_for_writing(&reader), OpenForWriting::No);
         let _another_reader = File::open(&path).unwrap();
-        assert_eq!(open_for_writing(reader.as_fd()), OpenForWriting::No);
+        assert_eq!(open_for_writing(&reader), OpenForWriting::No);
     }
 
     #[test]
     fn what_is_no_regular_file_is_not_known() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(open_for_writing(File::open(folder.path()).unwrap().as_fd()), OpenForWriting::Unknown);
-        assert_eq!(open_for_writing(File::open("/dev/null").unwrap().as_fd()), OpenForWriting::Unknown);
+        assert_eq!(open_for_writing(File::open(folder.path()).unwrap()), OpenForWriting::Unknown);
+        assert_eq!(open_for_writing(File::open("/dev/null").unwrap()), OpenForWriting::Unknown);
     }
 
     /// Breaking a lease sends a signal whose usual kind ends the process: writers that open the file again and again while
@@ -131,10 +130,10 @@ mod tests {
                 }
             });
             while !writer.is_finished() {
-                let _ = open_for_writing(reader.as_fd());
+                let _ = open_for_writing(&reader);
             }
             writer.join().unwrap();
         });
-        assert_eq!(open_for_writing(reader.as_fd()), OpenForWriting::No);
+        assert_eq!(open_for_writing(&reader), OpenForWriting::No);
     }
 }

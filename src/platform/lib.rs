@@ -5,8 +5,16 @@
 //! * [`Folder`] is an open folder and the one way to what is beneath it, where others may write too: no link is followed.
 //! * [`FileIdentity`] is what a file on disk is known by; [`path_to_bytes`] keeps a path that need not be UTF-8.
 //! * [`flush`] and its like bring what was written to the disk itself.
-//! * [`raise_descriptors`], [`free_space`] say how much of the machine is left.
-//! * [`open_for_writing`] asks the kernel whether another process writes to a file.
+//! * [`read_exact_at`] and [`write_all_at`] share one open file among tasks.
+//! * [`private_file`] and [`private_folder`] are closed to others from the beginning; [`Permissions`] tells what others may do.
+//! * [`may_enter`] and [`may_write`] tell what this user may do.
+//! * [`raise_descriptors`], [`free_space`] say how much of the machine is left, [`ProcessUsage`] what this process takes.
+//! * [`silent_file_system`], [`watch_limits`] and their like say what can be relied on to tell of changes.
+//! * [`open_for_writing`] asks the kernel whether another process writes to a file, [`writers_of`] which ones do.
+//! * [`may_signal`] and [`end_group`] are about other processes; [`ServiceManager`] and [`tell_service_manager`] about the one that
+//!   started this one.
+//! * [`listen_locally`] makes a socket among files, [`SilentTerminal`] a terminal that does not show what is typed.
+//! * [`user_data_folder`] and [`page_opener`] are what this system has for its users.
 //! * [`OwnPlaces`] are the program's own files, which nobody is given.
 //! * [`real_path`] is the one path of a place, whatever links lead to it.
 //! * [`AcceptTrouble`] tells trouble of a listener that passes from a listener that is broken.
@@ -18,15 +26,26 @@
 //! Must never know: the database, the network's protocol, rules.
 
 mod accept;
+mod access;
 mod failpoints;
 mod flush;
 mod folder;
+mod fs_events;
 mod identity;
 mod lease;
 mod limits;
+mod local_socket;
+mod mounts;
 mod own_places;
 mod peer;
+mod places;
+mod positioned;
+mod private;
+mod process;
 mod real_path;
+mod service_manager;
+mod terminal;
+mod writers;
 
 #[cfg(not(target_vendor = "apple"))]
 mod linux;
@@ -38,15 +57,31 @@ mod macos;
 use macos as system;
 
 pub use accept::AcceptTrouble;
+pub use access::{may_enter, may_write};
 pub use failpoints::{CRASH_POINTS, crash_point, slow_point, unless_hurried};
 pub use flush::{flush, flush_data, flush_folder, flush_open_folder};
 pub use folder::{
     Entry, EntryKind, Folder, FolderError, PathBeneath, copy_file, entry_of, give_file, keep_attributes, put_copy,
     set_modified,
 };
+pub use fs_events::{
+    EVENTS_TELL_OF_CLOSING, WATCHES_COVER_ALL_BELOW, WatchLimits, is_watch_limit, more_folders_advice,
+    more_watchers_advice, watch_limits,
+};
 pub use identity::{FileIdentity, bytes_to_path, path_to_bytes};
 pub use lease::{OpenForWriting, open_for_writing, sees_all_writers};
 pub use limits::{FEWEST_DESCRIPTORS, descriptors, free_space, free_space_of, raise_descriptors};
+pub use local_socket::{LocalListener, listen_locally};
+pub use mounts::{silent_file_system, silent_file_system_of};
 pub use own_places::{OwnPlaces, RealPlaces};
 pub use peer::{own_user, tcp_peer_user};
+pub use places::{page_opener, user_data_folder};
+pub use positioned::{read_exact_at, write_all_at};
+pub use private::{
+    Permissions, change_owner, close_to_others, let_all_read, new_private_folder, private_file, private_folder,
+};
+pub use process::{ProcessUsage, end_group, host_name, may_signal};
 pub use real_path::real_path;
+pub use service_manager::{ServiceManager, ServiceNews, stderr_is_journal, tell_service_manager, watchdog};
+pub use terminal::{SilentTerminal, open_terminal};
+pub use writers::writers_of;

@@ -1,8 +1,26 @@
 //! What Linux, and any Unix that is not Apple's, is asked in its own way. [`crate::macos`] has the same functions.
 
+mod fs_events;
+mod mounts;
+mod process;
+mod service_manager;
+mod writers;
+
+use std::path::{Path, PathBuf};
+
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{fdatasync, fstatvfs, fsync, statvfs};
 use rustix::io::Errno;
+
+pub(crate) use fs_events::{
+    EVENTS_TELL_OF_CLOSING, WATCHES_COVER_ALL_BELOW, more_folders_advice, more_watchers_advice, watch_limits,
+};
+pub(crate) use mounts::silent_name;
+pub(crate) use process::process_usage;
+pub(crate) use service_manager::{SERVICE_MANAGER, stderr_is_journal, tell_service_manager, watchdog};
+pub(crate) use writers::writers_of;
+
+use crate::places::path_in;
 
 /// More descriptors than the agent or the hub ever need. Programs that they start inherit the limit, and some of them close every
 /// descriptor below it: it is not raised to the millions that a container allows.
@@ -16,10 +34,20 @@ pub(crate) fn flush_data(file: BorrowedFd<'_>) -> Result<(), Errno> {
     fdatasync(file)
 }
 
-pub(crate) fn free_space(path: &std::path::Path) -> Result<u64, Errno> {
+pub(crate) fn free_space(path: &Path) -> Result<u64, Errno> {
     statvfs(path).map(|found| found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 pub(crate) fn free_space_of(folder: impl AsFd) -> Result<u64, Errno> {
     fstatvfs(folder).map(|found| found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+pub(crate) fn user_data_folder(home: &Path) -> PathBuf {
+    path_in("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share"))
+}
+
+/// Root's browser is hardly the one of who sits there.
+pub(crate) fn page_opener() -> Option<&'static str> {
+    let desktop = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
+    (desktop && crate::own_user() != 0).then_some("xdg-open")
 }

@@ -1,10 +1,25 @@
 //! What Apple's systems are asked in their own way. [`crate::linux`] has the same functions.
 
+mod fs_events;
+mod mounts;
+mod unknown;
+
+use std::path::{Path, PathBuf};
+
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{StatFs, fcntl_fullfsync, fstatfs, fsync, statfs};
 use rustix::io::Errno;
 
+pub(crate) use fs_events::{
+    EVENTS_TELL_OF_CLOSING, WATCHES_COVER_ALL_BELOW, more_folders_advice, more_watchers_advice, watch_limits,
+};
+pub(crate) use mounts::silent_name;
+pub(crate) use unknown::{process_usage, stderr_is_journal, tell_service_manager, watchdog, writers_of};
+
+use crate::ServiceManager;
 use crate::flush::or_plain;
+
+pub(crate) const SERVICE_MANAGER: ServiceManager = ServiceManager::Launchd;
 
 /// `OPEN_MAX`: more is refused, whatever the hard limit says.
 pub(crate) const ENOUGH_DESCRIPTORS: u64 = 10_240;
@@ -19,7 +34,7 @@ pub(crate) fn flush_data(file: BorrowedFd<'_>) -> Result<(), Errno> {
     flush(file)
 }
 
-pub(crate) fn free_space(path: &std::path::Path) -> Result<u64, Errno> {
+pub(crate) fn free_space(path: &Path) -> Result<u64, Errno> {
     statfs(path).map(|found| bytes(&found))
 }
 
@@ -30,4 +45,12 @@ pub(crate) fn free_space_of(folder: impl AsFd) -> Result<u64, Errno> {
 /// Not by `statvfs`, which counts blocks in 32 bits here: a disk of 16 TiB would seem empty.
 fn bytes(found: &StatFs) -> u64 {
     found.f_bavail.saturating_mul(u64::from(found.f_bsize))
+}
+
+pub(crate) fn user_data_folder(home: &Path) -> PathBuf {
+    home.join("Library/Application Support")
+}
+
+pub(crate) fn page_opener() -> Option<&'static str> {
+    Some("open")
 }

@@ -1,7 +1,6 @@
 //! The path of a file inside a package: what the cloud is told, and what a recipient sees.
 
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
@@ -27,7 +26,7 @@ impl PackagePath {
         let names: Vec<String> = path
             .components()
             .filter_map(|component| match component {
-                Component::Normal(name) => Some(carried_name(name.as_bytes())),
+                Component::Normal(name) => Some(carried_name(name.as_encoded_bytes())),
                 _ => None,
             })
             .collect();
@@ -136,6 +135,7 @@ fn shortened(name: &str) -> String {
 mod tests {
     use super::*;
     use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
 
     fn carried(bytes: &[u8]) -> String {
         PackagePath::from_relative(Path::new(OsStr::from_bytes(bytes))).unwrap().to_string()

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
+use masv_platform::Permissions;
 use secrecy::SecretString;
 
 /// Largest secret file read, bytes.
@@ -70,7 +70,7 @@ impl Environment for SystemEnvironment {
             return Err(format!("it is larger than {LARGEST_SECRET} bytes"));
         }
         let secret = SecretString::from(text.trim_end_matches(['\r', '\n']));
-        Ok(SecretFile { secret, readable_by_all: metadata.permissions().mode() & 0o004 != 0 })
+        Ok(SecretFile { secret, readable_by_all: Permissions::of(&metadata).all_may_read() })
     }
 
     fn home(&self) -> Option<PathBuf> {

@@ -6,7 +6,6 @@
 //! docs/rules.md shows both lists whole; a test compares them.
 
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::pattern::Patterns;
@@ -85,7 +84,7 @@ pub(super) const UNFINISHED: [&str; 21] = [
 /// Whether the name is one that systems, servers and desktops leave in folders.
 #[must_use]
 pub fn is_junk(name: &OsStr) -> bool {
-    SYSTEM.iter().any(|pattern| is_like(pattern.as_bytes(), name.as_bytes()))
+    SYSTEM.iter().any(|pattern| is_like(pattern.as_bytes(), name.as_encoded_bytes()))
 }
 
 /// What a rule makes of the names in [`SYSTEM`].
@@ -101,18 +100,20 @@ pub(super) struct Junk {
 
 impl Junk {
     /// The pattern that takes the name.
-    pub(super) fn first_match(&self, name: &[u8]) -> Option<&str> {
-        let path = Path::new(OsStr::from_bytes(name));
+    pub(super) fn first_match(&self, name: &OsStr) -> Option<&str> {
+        let path = Path::new(name);
         if self.keep.matches(path) {
             return None;
         }
-        let listed = SYSTEM.into_iter().filter(|_| self.on).find(|pattern| is_like(pattern.as_bytes(), name));
+        let listed =
+            SYSTEM.into_iter().filter(|_| self.on).find(|pattern| is_like(pattern.as_bytes(), name.as_encoded_bytes()));
         listed.or_else(|| self.add.first_match(path))
     }
 }
 
 /// The pattern of unfinished files that the name of a file, or of a folder, is like.
-pub(super) fn unfinished(name: &[u8], is_folder: bool) -> Option<&'static str> {
+pub(super) fn unfinished(name: &OsStr, is_folder: bool) -> Option<&'static str> {
+    let name = name.as_encoded_bytes();
     let mut patterns = UNFINISHED.into_iter().filter(|pattern| !is_folder || pattern.starts_with('*'));
     patterns.find(|pattern| name.len() >= pattern.len() && is_unfinished_like(pattern, name))
 }
@@ -165,7 +166,10 @@ mod tests {
 
     #[test]
     fn an_ending_alone_is_no_unfinished_name() {
-        assert_eq!((unfinished(b"a.tmp", false), unfinished(b".tmp", false)), (Some("*.tmp"), None));
-        assert_eq!((unfinished(b"4913", false), unfinished(b"4913", true)), (Some("4913"), None));
+        assert_eq!(
+            (unfinished(OsStr::new("a.tmp"), false), unfinished(OsStr::new(".tmp"), false)),
+            (Some("*.tmp"), None)
+        );
+        assert_eq!((unfinished(OsStr::new("4913"), false), unfinished(OsStr::new("4913"), true)), (Some("4913"), None));
     }
 }

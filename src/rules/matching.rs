@@ -1,6 +1,6 @@
 //! Which files belong to a rule: ordered tests, each with an outcome that can be told.
 
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Serialize;
@@ -49,11 +49,15 @@ impl TestOutcome {
 /// How names of the agent's own files and folders begin; they are never sent and never looked into.
 pub const OWN_PREFIX: &str = ".masv";
 
-fn names(relative: &Path) -> impl Iterator<Item = &[u8]> {
+fn names(relative: &Path) -> impl Iterator<Item = &OsStr> {
     relative.components().filter_map(|component| match component {
-        Component::Normal(name) => Some(name.as_bytes()),
+        Component::Normal(name) => Some(name),
         _ => None,
     })
+}
+
+fn begins(name: &OsStr, with: &str) -> bool {
+    name.as_encoded_bytes().starts_with(with.as_bytes())
 }
 
 impl Rule {
@@ -117,9 +121,9 @@ impl Rule {
         }
         self.recursive
             && names.all(|name| {
-                !name.starts_with(OWN_PREFIX.as_bytes())
+                !begins(name, OWN_PREFIX)
                     && self.matcher.junk.first_match(name).is_none()
-                    && (self.hidden || !name.starts_with(b"."))
+                    && (self.hidden || !begins(name, "."))
             })
     }
 
@@ -128,7 +132,7 @@ impl Rule {
         if !inside || relative.file_name().is_none() {
             return Some("is not a path below the watch folder".to_owned());
         }
-        let own = names(relative).any(|name| name.starts_with(OWN_PREFIX.as_bytes()));
+        let own = names(relative).any(|name| begins(name, OWN_PREFIX));
         own.then(|| "belongs to the agent itself".to_owned())
     }
 
@@ -141,13 +145,13 @@ impl Rule {
         if self.hidden {
             return None;
         }
-        let hidden = names(relative).find(|name| name.starts_with(b"."))?;
-        Some(format!("`{}` is hidden, and `hidden` is false", String::from_utf8_lossy(hidden)))
+        let hidden = names(relative).find(|name| begins(name, "."))?;
+        Some(format!("`{}` is hidden, and `hidden` is false", hidden.to_string_lossy()))
     }
 
     fn failure_of_junk(&self, relative: &Path) -> Option<String> {
         let (name, pattern) = names(relative).find_map(|name| Some((name, self.matcher.junk.first_match(name)?)))?;
-        let name = String::from_utf8_lossy(name);
+        let name = name.to_string_lossy();
         Some(format!("`{}` is junk by the pattern `{}`", name.escape_debug(), pattern.escape_debug()))
     }
 
@@ -159,18 +163,18 @@ impl Rule {
         let count = names(relative).count();
         let (name, pattern) =
             names(relative).enumerate().find_map(|(place, name)| Some((name, unfinished(name, place + 1 < count)?)))?;
-        let name = String::from_utf8_lossy(name);
+        let name = name.to_string_lossy();
         Some(format!("`{name}` is a name of unfinished files (`{pattern}`), and `temporary` is false"))
     }
 
     fn failure_of_marker(&self, relative: &Path) -> Option<String> {
-        let name = relative.file_name()?.as_bytes();
+        let name = relative.file_name()?;
         let closes = match &self.finalize {
             Finalize::Open(when) => when.marker.as_deref(),
             _ => None,
         };
         let in_root = names(relative).nth(1).is_none();
-        if in_root && closes.is_some_and(|marker| marker.as_bytes() == name) {
+        if in_root && closes.is_some_and(|marker| name == marker) {
             return Some("is the marker that closes the package".to_owned());
         }
         self.ready.is_marker(relative).then(|| "is a ready marker, which is not sent".to_owned())
@@ -201,8 +205,8 @@ impl Ready {
     #[must_use]
     pub fn is_marker(&self, relative: &Path) -> bool {
         let Self::Marker { name } = self else { return false };
-        let file = relative.file_name().unwrap_or_default().as_bytes();
-        file == name.as_bytes() || file.ends_with(appended(name).as_bytes())
+        let file = relative.file_name().unwrap_or_default();
+        file == name.as_str() || file.as_encoded_bytes().ends_with(appended(name).as_bytes())
     }
 }
 

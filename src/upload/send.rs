@@ -5,7 +5,6 @@
 //! request that moves no byte for as long as the cloud's patience says is given up.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use crate::engine::blake3_tree::PartHasher;
 use crate::engine::progress::InFlight;
 use masv_client::{Call, Cloud, CloudError, PartBody, Receipt};
 use masv_digest::{Md5, SharedMd5};
+use masv_platform::read_exact_at;
 use masv_protocol::Blueprint;
 
 /// Bytes read at once,
@@ -131,7 +131,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 /// Reads and hashes a part that is no larger than a block.
 pub(super) fn read_small(slice: &Slice) -> std::io::Result<(Bytes, Digests)> {
     let mut block = vec![0; usize::try_from(slice.length).unwrap_or(BLOCK)];
-    slice.file.read_exact_at(&mut block, slice.offset)?;
+    read_exact_at(&slice.file, &mut block, slice.offset)?;
     let mut tree = slice.tree();
     tree.update(&block);
     let digests = Digests { md5: Md5::digest(&block), tree: tree.finish() };
@@ -150,7 +150,7 @@ fn read_blocks(
     while offset < end {
         let length = usize::try_from(end - offset).unwrap_or(size).min(size);
         let mut block = vec![0; length];
-        if let Err(error) = slice.file.read_exact_at(&mut block, offset) {
+        if let Err(error) = read_exact_at(&slice.file, &mut block, offset) {
             // The request must not end as if the part were whole.
             let _ = blocks.blocking_send(Err(std::io::Error::new(error.kind(), "the source could not be read")));
             return Err(error);

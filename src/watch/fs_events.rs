@@ -22,6 +22,10 @@ use tokio::sync::Notify;
 
 use super::watcher::FileSystem;
 use super::write_tracker::{Touch, WriteTracker, Written};
+use masv_platform::{
+    EVENTS_TELL_OF_CLOSING, WATCHES_COVER_ALL_BELOW, is_watch_limit, more_folders_advice, more_watchers_advice,
+    watch_limits,
+};
 
 /// More paths than this are "everything".
 const MOST_PATHS: usize = 4_096;
@@ -119,7 +123,7 @@ impl Shared {
                 let paths: Vec<PathBuf> =
                     event.paths.iter().filter_map(|path| gathered.relative(&self.root, path)).collect();
                 // Elsewhere nothing tells that a file was closed, and what is never closed would be held.
-                if cfg!(target_os = "linux") {
+                if EVENTS_TELL_OF_CLOSING {
                     follow(&mut gathered.writes, self.started.elapsed(), event.kind, &paths);
                 }
                 if !tells_of_a_change(event.kind) {
@@ -185,7 +189,7 @@ fn tells_of_a_change(kind: EventKind) -> bool {
 fn is_limit(error: &notify::Error) -> bool {
     match &error.kind {
         notify::ErrorKind::MaxFilesWatch => true,
-        notify::ErrorKind::Io(error) => matches!(error.raw_os_error(), Some(28 | 24)),
+        notify::ErrorKind::Io(error) => is_watch_limit(error),
         _ => false,
     }
 }
@@ -259,13 +263,13 @@ impl FsEvents {
 
     /// Watches a folder (relative path, device and inode) before it is listed. Blocks shortly.
     pub fn watch(&self, folder: &Path, id: (u64, u64)) {
-        if !cfg!(target_os = "linux") && !folder.as_os_str().is_empty() {
-            return; // Elsewhere one watch covers everything below.
+        if WATCHES_COVER_ALL_BELOW && !folder.as_os_str().is_empty() {
+            return;
         }
         if locked(&self.watched).get(folder) == Some(&id) || matches!(*locked(&self.silence), Some(Silence::Limit(_))) {
             return;
         }
-        let mode = if cfg!(target_os = "linux") { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive };
+        let mode = if WATCHES_COVER_ALL_BELOW { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
         let mut watcher = locked(&self.watcher);
         let Some(watcher) = watcher.as_mut() else { return };
         let path = self.shared.root.join(folder);
@@ -340,23 +344,20 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What a person can do when no more folders can be watched.
 fn limit_hint(watched: usize) -> String {
-    let read = |name: &str| {
-        let text = std::fs::read_to_string(format!("/proc/sys/fs/inotify/{name}")).ok()?;
-        text.trim().parse::<u64>().ok()
-    };
-    let watches = read("max_user_watches").unwrap_or(0);
-    let instances = read("max_user_instances").unwrap_or(0);
+    let limits = watch_limits();
+    let (folders, watchers) = limits.map_or((0, 0), |limits| (limits.folders, limits.watchers));
+    let allowed = |number: u64| limits.map_or_else(|| "few".to_owned(), |_| number.to_string());
     if watched == 0 {
         return format!(
-            "the system allows {instances} watchers a user, and all are taken: \
-             run `sysctl fs.inotify.max_user_instances={}`",
-            (instances * 4).max(512)
+            "the system allows {} watchers a user, and all are taken: {}",
+            allowed(watchers),
+            more_watchers_advice((watchers * 4).max(512))
         );
     }
     format!(
-        "the system allows {watches} watched folders a user, of which {watched} are this rule's, and needs more: \
-         run `sysctl fs.inotify.max_user_watches={}`",
-        (watches * 4).max(524_288)
+        "the system allows {} watched folders a user, of which {watched} are this rule's, and needs more: {}",
+        allowed(folders),
+        more_folders_advice((folders * 4).max(524_288))
     )
 }
 

@@ -28,7 +28,6 @@ mod fs_events;
 mod listing;
 mod lossy_path;
 mod manifest;
-mod mounts;
 mod open;
 mod open_handles;
 mod orphans;
@@ -50,7 +49,6 @@ mod write_tracker;
 
 pub use dry_run::{DryPackage, DryRun, dry_run};
 pub use explain::{Explanation, RuleExplanation, Test};
-pub use mounts::silent_file_system;
 pub use status::{Copying, LastError, LastScan, Noted, RuleState, RuleStatus, WaitingFile};
 pub use upload_sink::{Answer, SinkError, UploadSink};
 pub use watcher::{FileSystem, WatchError, WatchSettings, Watcher};

@@ -9,7 +9,7 @@
 //! * the **events** of the folder ([`super::write_tracker`]) tell any user of a file that was modified and not closed since.
 //!   A file that is never told to be closed is held by them for [`LONGEST_HOLD`] after its last write and no longer, since
 //!   the event may have been lost;
-//! * the descriptors under **`/proc`** name the process, where the agent may see it: its own user's, or all of them for root.
+//! * the **processes** with the file open are named ([`masv_platform::writers_of`]), where the agent may see it: its own user's, or all of them for root.
 //!   They cost one pass over all processes and are asked only for files that no lease has cleared.
 //!
 //! On network file systems and FUSE none of them can tell what other machines do: such a file is [`Writing::Unseen`] unless
@@ -17,18 +17,12 @@
 //!
 //! Must never know: rules, what is decided.
 
-use std::collections::HashMap;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
 use super::fs_events::{FsEvents, Silence};
-use super::mounts::silent_file_system_of;
 use super::write_tracker::Written;
-use masv_platform::{FileIdentity, Folder, OpenForWriting, open_for_writing};
-
-/// Device and inode of a file.
-pub type FileId = (u64, u64);
+use masv_platform::{FileIdentity, Folder, OpenForWriting, open_for_writing, silent_file_system_of, writers_of};
 
 /// So long after its last write a file is held that was not told to be closed, if nothing but the events says so.
 pub const LONGEST_HOLD: Duration = Duration::from_secs(3_600);
@@ -66,10 +60,10 @@ fn lease(root: &Folder, path: &Path) -> (OpenForWriting, Option<&'static str>) {
     let Ok((file, _)) = root.open_file(path) else {
         return (OpenForWriting::Unknown, None);
     };
-    match silent_file_system_of(file.as_fd()) {
+    match silent_file_system_of(&file) {
         // There a lease is about what this machine may keep in its memory.
         Some(name) => (OpenForWriting::Unknown, Some(name)),
-        None => (open_for_writing(file.as_fd()), None),
+        None => (open_for_writing(&file), None),
     }
 }
 
@@ -88,83 +82,6 @@ fn judge(lease: OpenForWriting, events: Written, holder: Option<String>, network
             Some(name) => format!("{name} does not show who writes to a file"),
             None => "the agent's user may not see who writes to this file".to_owned(),
         }),
-    }
-}
-
-/// The files among `wanted` that somebody is seen to hold open for writing, with the name and id of the process.
-fn writers_of(wanted: &[FileIdentity]) -> HashMap<FileId, String> {
-    let wanted: Vec<FileId> = wanted.iter().map(|identity| (identity.device, identity.inode)).collect();
-    if wanted.is_empty() {
-        return HashMap::new();
-    }
-    system::writers_of(&wanted.into_iter().collect())
-}
-
-#[cfg(target_os = "linux")]
-mod system {
-    use std::collections::{HashMap, HashSet};
-    use std::os::unix::ffi::OsStrExt;
-    use std::path::Path;
-
-    use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
-
-    use super::FileId;
-
-    pub(super) fn writers_of(wanted: &HashSet<FileId>) -> HashMap<FileId, String> {
-        let mut found = HashMap::new();
-        let Ok(processes) = std::fs::read_dir("/proc") else { return found };
-        for process in processes.flatten() {
-            if process.file_name().as_bytes().iter().all(u8::is_ascii_digit) {
-                of_process(&process.path(), wanted, &mut found);
-            }
-        }
-        found
-    }
-
-    fn of_process(process: &Path, wanted: &HashSet<FileId>, found: &mut HashMap<FileId, String>) {
-        let Ok(descriptors) = std::fs::read_dir(process.join("fd")) else { return };
-        for descriptor in descriptors.flatten() {
-            let Some(id) = file_behind(&descriptor.path()).filter(|id| wanted.contains(id)) else { continue };
-            if !found.contains_key(&id) && is_for_writing(&process.join("fdinfo").join(descriptor.file_name())) {
-                found.insert(id, name_of(process));
-            }
-        }
-    }
-
-    fn file_behind(link: &Path) -> Option<FileId> {
-        // Sockets, pipes and the like are links to names without a slash.
-        if !std::fs::read_link(link).ok()?.is_absolute() {
-            return None;
-        }
-        // No synchronizing: a file on a share that has gone away must not hold us up.
-        let found = statx(CWD, link, AtFlags::STATX_DONT_SYNC, StatxFlags::INO | StatxFlags::TYPE).ok()?;
-        Some((makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino))
-    }
-
-    fn is_for_writing(info: &Path) -> bool {
-        const ACCESS_MODE: u32 = 0o3;
-        let Ok(text) = std::fs::read_to_string(info) else { return false };
-        let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
-        flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).is_some_and(|flags| flags & ACCESS_MODE != 0)
-    }
-
-    fn name_of(process: &Path) -> String {
-        let id = process.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match std::fs::read_to_string(process.join("comm")) {
-            Ok(name) => format!("{} (process {id})", name.trim()),
-            Err(_) => format!("process {id}"),
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod system {
-    use std::collections::{HashMap, HashSet};
-
-    use super::FileId;
-
-    pub(super) fn writers_of(_wanted: &HashSet<FileId>) -> HashMap<FileId, String> {
-        HashMap::new()
     }
 }
 

@@ -15,7 +15,6 @@ use super::describe;
 use super::dispatch::Surroundings;
 use super::dry_run::{DryRun, dry_run};
 use super::explain::{Asked, Explanation, explain};
-use super::mounts::silent_file_system;
 use super::orphans::give_back_all;
 use super::runner::{Order, Parts, Runner, Shared};
 use super::status::{RuleState, RuleStatus};
@@ -23,7 +22,7 @@ use super::upload_events::{Postbox, deliver};
 use super::upload_sink::UploadSink;
 use crate::model::Outcome;
 use crate::store::{Store, StoreError};
-use masv_platform::{FileIdentity, OwnPlaces};
+use masv_platform::{FileIdentity, OwnPlaces, silent_file_system};
 use masv_protocol::TeamId;
 use masv_rules::{Rule, RuleDigest, RuleSet};
 

@@ -6,43 +6,6 @@ use std::collections::BTreeSet;
 use crate::names::Names;
 use crate::sources::{ROOT, modules};
 
-/// Sources that still do. Nothing may be added; what no longer does is to be struck.
-const STILL: &[&str] = &[
-    "src/agent/address.rs",
-    "src/agent/embedded.rs",
-    "src/agent/listen.rs",
-    "src/agent/lock.rs",
-    "src/agent/run.rs",
-    "src/agent/secrets.rs",
-    "src/agent/service.rs",
-    "src/agent/settings.rs",
-    "src/api/doctor.rs",
-    "src/api/process.rs",
-    "src/api/serve.rs",
-    "src/cli/log.rs",
-    "src/cli/open.rs",
-    "src/cli/password.rs",
-    "src/cli/service/files.rs",
-    "src/cli/service/manager.rs",
-    "src/db/lib.rs",
-    "src/download/fetch.rs",
-    "src/hooks/exec.rs",
-    "src/hub/operator/backup.rs",
-    "src/hub/http/certificate.rs",
-    "src/hub/private.rs",
-    "src/hub/keys/tokens.rs",
-    "src/hub/storage/disk.rs",
-    "src/hub/storage/read.rs",
-    "src/protocol/package_path.rs",
-    "src/rules/environment.rs",
-    "src/rules/junk.rs",
-    "src/rules/matching.rs",
-    "src/upload/send.rs",
-    "src/watch/fs_events.rs",
-    "src/watch/mounts.rs",
-    "src/watch/open_handles.rs",
-];
-
 /// What a source asks of the operating system by itself.
 fn asked(names: &Names) -> BTreeSet<String> {
     let mut asked = BTreeSet::new();
@@ -59,16 +22,11 @@ fn asked(names: &Names) -> BTreeSet<String> {
 
 #[test]
 fn only_the_platform_crate_speaks_to_the_operating_system() {
-    let still: BTreeSet<&str> = STILL.iter().copied().collect();
-    let all = modules();
-    let gone = still.iter().filter(|file| all.iter().all(|module| module.file != **file));
-    let mut problems: Vec<String> = gone.map(|file| format!("{file}: is not there; strike it from the list")).collect();
-    for module in all.iter().filter(|module| module.package != "platform") {
+    let mut problems = Vec::new();
+    for module in modules().iter().filter(|module| module.package != "platform") {
         let asked = asked(&module.names);
-        match (asked.is_empty(), still.contains(module.file.as_str())) {
-            (false, false) => problems.push(format!("{}: belongs into src/platform: {asked:?}", module.file)),
-            (true, true) => problems.push(format!("{}: strike it from the list", module.file)),
-            _ => {}
+        if !asked.is_empty() {
+            problems.push(format!("{}: belongs into src/platform: {asked:?}", module.file));
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Which;
 use crate::cli::error::CliError;
+use masv_platform::{ServiceManager, change_owner, let_all_read, new_private_folder};
 
 const SYSTEM_UNIT: &str = include_str!("../../../systemd/masv-agent.service");
 const INSTANCE_UNIT: &str = include_str!("../../../systemd/masv-agent@.service");
@@ -62,7 +63,7 @@ impl Place {
             binary,
             config: config.unwrap_or_else(|| home.join(".config")),
             home,
-            macos: cfg!(target_os = "macos"),
+            macos: ServiceManager::OF_THIS_SYSTEM == ServiceManager::Launchd,
             caller: std::env::var("SUDO_USER").ok().filter(|name| !name.is_empty()),
             owner: number("SUDO_UID").zip(number("SUDO_GID")),
         })
@@ -215,7 +216,7 @@ pub(super) fn write(file: &Wanted) -> std::io::Result<&'static str> {
     // Written aside and moved: a service file is never half there.
     let temporary = tempfile::NamedTempFile::new_in(folder)?;
     std::fs::write(temporary.path(), &file.content)?;
-    std::fs::set_permissions(temporary.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    let_all_read(temporary.path())?;
     temporary.persist(&file.path).map_err(|error| error.error)?;
     Ok("wrote")
 }
@@ -228,8 +229,8 @@ pub(super) fn make(ground: &Ground, place: &Place) -> std::io::Result<bool> {
     }
     match ground {
         Ground::Folder(path) => {
-            std::fs::create_dir_all(path)?;
-            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+            std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+            new_private_folder(path)?;
         }
         Ground::Log(path) => {
             std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
@@ -237,7 +238,7 @@ pub(super) fn make(ground: &Ground, place: &Place) -> std::io::Result<bool> {
         }
     }
     if let Some((user, group)) = place.owner {
-        std::os::unix::fs::chown(path, Some(user), Some(group))?;
+        change_owner(path, user, group)?;
     }
     Ok(true)
 }

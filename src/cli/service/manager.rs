@@ -6,6 +6,7 @@ use std::process::Command as Process;
 use super::Which;
 use super::files::Place;
 use crate::cli::error::CliError;
+use masv_platform::own_user;
 
 /// The word of the service manager: `active`, `inactive`, `failed`, ...; `unknown` where there is none.
 pub(super) fn unit_state(which: &Which, place: &Place) -> String {
@@ -55,7 +56,7 @@ pub(super) fn systemctl<'a>(which: &Which, arguments: &[&'a str]) -> Vec<&'a str
 }
 
 pub(super) fn domain(which: &Which) -> String {
-    if which.user { format!("gui/{}", rustix::process::getuid().as_raw()) } else { "system".to_owned() }
+    if which.user { format!("gui/{}", own_user()) } else { "system".to_owned() }
 }
 
 pub(super) fn order(program: &str, arguments: &[&str]) -> Result<String, CliError> {
@@ -93,7 +94,7 @@ pub(super) fn refused(program: &str, arguments: &[&str], complaint: &str) -> Cli
         return CliError::failed("this machine is not run by systemd, so nothing can be started")
             .hint("the files are written; start `masv server start` by what starts services here");
     }
-    let user = std::env::var("USER").unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string());
+    let user = std::env::var("USER").unwrap_or_else(|_| own_user().to_string());
     CliError::failed(format!("no service manager of {user} runs, so nothing can be started")).hint(format!(
         "the files are written. Log in as {user} (by ssh or on the console; `su` and `sudo -u` are no login), or have its services run \
          without a login, `sudo loginctl enable-linger {user}`, and then do this again"
@@ -102,7 +103,7 @@ pub(super) fn refused(program: &str, arguments: &[&str], complaint: &str) -> Cli
 
 /// Where the service manager of this user is, unless the environment says so.
 pub(super) fn runtime_dir() -> PathBuf {
-    PathBuf::from(format!("/run/user/{}", rustix::process::getuid().as_raw()))
+    PathBuf::from(format!("/run/user/{}", own_user()))
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@
 //! tried again.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum_server::tls_rustls::RustlsConfig;
+use masv_platform::FileIdentity;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,7 @@ use crate::config::TlsConfig;
 const LOOK: Duration = Duration::from_secs(2);
 
 /// What tells that a file is another one than before: links are followed, as certificates are often renewed by changing where one points.
-type Stamp = Option<(u64, u64, i64, i64, u64)>;
+type Stamp = Option<FileIdentity>;
 
 /// Reads certificate and key.
 async fn read(files: &TlsConfig) -> io::Result<RustlsConfig> {
@@ -98,6 +98,5 @@ async fn stamps(files: &TlsConfig) -> (Stamp, Stamp) {
 }
 
 async fn stamp(path: &Path) -> Stamp {
-    let found = tokio::fs::metadata(path).await.ok()?;
-    Some((found.dev(), found.ino(), found.mtime(), found.mtime_nsec(), found.len()))
+    tokio::fs::metadata(path).await.ok().map(|found| FileIdentity::of(&found))
 }

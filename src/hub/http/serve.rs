@@ -20,9 +20,8 @@ use super::connections::Limited;
 use super::routes;
 use crate::context::BASE_FILE;
 use crate::error::HubError;
-use crate::private::private_file;
 use crate::{Hub, jobs};
-use masv_platform::AcceptTrouble;
+use masv_platform::{AcceptTrouble, private_file};
 
 /// Bytes that are read of a connection before somebody takes them, and the longest head: it bounds what heads that do not come to an end
 /// take.

@@ -81,7 +81,7 @@ fn read(file: &Path, data_dir: &Path) -> Result<(), HubError> {
         return Err(HubError::Invalid(format!("{} holds a hub already: move it away first", data_dir.display())));
     }
     let mut backup = File::open(file).map_err(at(file))?;
-    crate::private::private_folder(data_dir).map_err(at(data_dir))?;
+    masv_platform::private_folder(data_dir).map_err(at(data_dir))?;
     let told = |error: FolderError| at(data_dir)(error.into());
     let private = Folder::open(data_dir).map_err(told)?;
     // A log of another database would be played into this one.

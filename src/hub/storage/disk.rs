@@ -6,10 +6,10 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use masv_platform::{close_to_others, new_private_folder};
 use masv_protocol::{FileId, PackageId};
 use md5::{Digest, Md5};
 
@@ -39,9 +39,9 @@ pub(crate) struct Looked {
 impl Disk {
     /// The storage in `root`, which is made if it is not there.
     pub(crate) fn open(root: PathBuf) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
+        new_private_folder(&root)?;
         // One that an earlier version made; or a disk of its own that is not ours to close.
-        let _ = fs::set_permissions(&root, fs::Permissions::from_mode(0o700));
+        let _ = close_to_others(&root);
         Ok(Self { root })
     }
 
@@ -211,7 +211,7 @@ impl Disk {
             return Ok(0);
         }
         let (folder, trash) = (self.folder(package), self.root.join(TRASH).join(day).join(package.as_str()));
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&trash)?;
+        new_private_folder(&trash)?;
         let mut moved = 0;
         for name in names {
             match fs::rename(folder.join(name), trash.join(name)) {

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -107,7 +106,7 @@ where
                             None => Arc::new(File::open(path)?),
                         };
                         let mut block = BytesMut::zeroed(usize::try_from(size).map_err(io::Error::other)?);
-                        open.read_exact_at(&mut block, at)?;
+                        masv_platform::read_exact_at(&open, &mut block, at)?;
                         Ok::<_, io::Error>((open, block.freeze()))
                     });
                     let (open, block) = reading.await.map_err(io::Error::other)??;

@@ -20,19 +20,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("format", &[]),
     ("network", &[]),
-    ("private", &[]),
     ("stored", &[]),
 ];
 
 /// What else each layer may name: files beside the layers.
 const BESIDE: &[(&str, &[&str])] = &[
-    ("operator", &["clock", "config", "context", "error", "private", "stored"]),
-    ("http", &["clock", "config", "context", "error", "format", "network", "private", "stored"]),
-    ("jobs", &["clock", "config", "context", "error", "format", "private", "stored"]),
+    ("operator", &["clock", "config", "context", "error", "stored"]),
+    ("http", &["clock", "config", "context", "error", "format", "network", "stored"]),
+    ("jobs", &["clock", "config", "context", "error", "format", "stored"]),
     ("records", &["clock", "format", "stored"]),
     ("storage", &["stored"]),
     ("keys", &[]),
-    ("context", &["clock", "config", "error", "private"]),
+    ("context", &["clock", "config", "error"]),
     ("config", &["network"]),
 ];
 

@@ -151,12 +151,12 @@ fn never_matches(written: &str, key: &str, rule: &Rule) -> Option<(&'static str,
     if include && !rule.hidden && written.split('/').any(|part| part.starts_with('.') && part.len() > 1) {
         return Some(("hidden names are not sent", "set `hidden: true`"));
     }
-    let probe = name.replace('*', "x").into_bytes();
+    let probe = name.replace('*', "x");
     if include
         && !written.starts_with('!')
         && !rule.temporary
         && !name.contains(['{', '[', '?'])
-        && unfinished(&probe, false).is_some()
+        && unfinished(probe.as_ref(), false).is_some()
     {
         return Some(("names of unfinished files are not sent", "set `temporary: true`"));
     }

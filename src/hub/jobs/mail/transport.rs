@@ -9,12 +9,12 @@ use lettre::transport::smtp::PoolConfig;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use masv_platform::{private_file, private_folder};
 use secrecy::ExposeSecret;
 
 use crate::config::{HubConfig, SmtpConfig};
 use crate::error::HubError;
 use crate::jobs::retry::Failure;
-use crate::private::{private_file, private_folder};
 
 /// How long a mail server may take for one answer.
 const SERVER_LIMIT: Duration = Duration::from_secs(30);
