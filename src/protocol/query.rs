@@ -5,16 +5,24 @@ use schemars::JsonSchema;
 
 use crate::{PackageState, TagId, Time};
 
-/// Pairs of a query, ready to be escaped into an address.
-type Pairs = Vec<(&'static str, String)>;
+/// Pairs of a query, ready to be escaped into an address; what is not asked for is left out.
+struct Pairs(Vec<(&'static str, String)>);
 
-fn push(pairs: &mut Pairs, name: &'static str, value: Option<impl ToString>) {
-    pairs.extend(value.map(|value| (name, value.to_string())));
-}
+impl Pairs {
+    /// Begins with what every list has.
+    fn page(page: Option<u64>, limit: Option<u64>) -> Self {
+        Self(Vec::new()).and("page", page).and("limit", limit)
+    }
 
-fn join<T: ToString>(values: &[T]) -> Option<String> {
-    let words: Vec<String> = values.iter().map(ToString::to_string).collect();
-    (!words.is_empty()).then(|| words.join(","))
+    fn and(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
+        self.0.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
+
+    fn and_one_of(self, name: &'static str, values: &[impl ToString]) -> Self {
+        let words: Vec<String> = values.iter().map(ToString::to_string).collect();
+        self.and(name, (!words.is_empty()).then(|| words.join(",")))
+    }
 }
 
 /// Which packages `GET /v1.1/teams/{team}/packages` (sent) and `GET /v1.1/teams/{team}/inbox` (received) are to list.
@@ -71,23 +79,21 @@ impl PackageQuery {
     /// As pairs of a query.
     #[must_use]
     pub fn pairs(&self) -> Vec<(&'static str, String)> {
-        let mut pairs = Pairs::new();
-        push(&mut pairs, "page", self.page);
-        push(&mut pairs, "limit", self.limit);
-        push(&mut pairs, "sort", self.sort.as_ref());
-        push(&mut pairs, "status", join(&self.status));
-        push(&mut pairs, "name", self.name.as_ref());
-        push(&mut pairs, "sender", self.sender.as_ref());
-        push(&mut pairs, "tags", join(&self.tags));
-        push(&mut pairs, "portal", self.portal.as_ref());
-        push(&mut pairs, "extra_storage", self.extra_storage);
-        push(&mut pairs, "created_at_start", self.created_from);
-        push(&mut pairs, "created_at_end", self.created_until);
-        push(&mut pairs, "finalized_at_start", self.finalized_from);
-        push(&mut pairs, "finalized_at_end", self.finalized_until);
-        push(&mut pairs, "expiry_start", self.expires_from);
-        push(&mut pairs, "expiry_end", self.expires_until);
-        pairs
+        Pairs::page(self.page, self.limit)
+            .and("sort", self.sort.as_ref())
+            .and_one_of("status", &self.status)
+            .and("name", self.name.as_ref())
+            .and("sender", self.sender.as_ref())
+            .and_one_of("tags", &self.tags)
+            .and("portal", self.portal.as_ref())
+            .and("extra_storage", self.extra_storage)
+            .and("created_at_start", self.created_from)
+            .and("created_at_end", self.created_until)
+            .and("finalized_at_start", self.finalized_from)
+            .and("finalized_at_end", self.finalized_until)
+            .and("expiry_start", self.expires_from)
+            .and("expiry_end", self.expires_until)
+            .0
     }
 }
 
@@ -119,10 +125,7 @@ impl PageQuery {
     /// As pairs of a query.
     #[must_use]
     pub fn pairs(&self) -> Vec<(&'static str, String)> {
-        let mut pairs = Pairs::new();
-        push(&mut pairs, "page", self.page);
-        push(&mut pairs, "limit", self.limit);
-        pairs
+        Pairs::page(self.page, self.limit).0
     }
 }
 
@@ -148,14 +151,12 @@ impl PortalQuery {
     /// As pairs of a query.
     #[must_use]
     pub fn pairs(&self) -> Vec<(&'static str, String)> {
-        let mut pairs = Pairs::new();
-        push(&mut pairs, "page", self.page);
-        push(&mut pairs, "limit", self.limit);
-        push(&mut pairs, "sort", self.sort.as_ref());
-        push(&mut pairs, "name", self.name.as_ref());
-        push(&mut pairs, "subdomain", self.subdomain.as_ref());
-        push(&mut pairs, "tags", join(&self.tags));
-        pairs
+        Pairs::page(self.page, self.limit)
+            .and("sort", self.sort.as_ref())
+            .and("name", self.name.as_ref())
+            .and("subdomain", self.subdomain.as_ref())
+            .and_one_of("tags", &self.tags)
+            .0
     }
 }
 
@@ -180,12 +181,10 @@ impl AuditQuery {
     /// As pairs of a query.
     #[must_use]
     pub fn pairs(&self) -> Vec<(&'static str, String)> {
-        let mut pairs = Pairs::new();
-        push(&mut pairs, "page", self.page);
-        push(&mut pairs, "limit", self.limit);
-        push(&mut pairs, "actor", self.actor.as_ref());
-        push(&mut pairs, "action", join(&self.action));
-        push(&mut pairs, "created_at_start", self.from);
-        pairs
+        Pairs::page(self.page, self.limit)
+            .and("actor", self.actor.as_ref())
+            .and_one_of("action", &self.action)
+            .and("created_at_start", self.from)
+            .0
     }
 }
