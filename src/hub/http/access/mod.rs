@@ -3,12 +3,13 @@
 //! **In**: the head of a request. **Out**: the hub, for whoever has the right that the handler asks for.
 //!
 //! The state of the router is a [`Gate`], which gives the hub to nobody. A handler has it from one of the extractors here, each of
-//! which stands for a right: one that takes none of them cannot do anything, and one that anybody may call says so by
-//! [`Public`]. A right is checked before the body of the request is read.
+//! which stands for a right: one whose first argument is none of them does not compile ([`guarded`]), and one that anybody may call
+//! says so by [`Public`]. A right is checked before the body of the request is read.
 //!
 //! Must never know: what handlers do.
 
 mod credentials;
+mod guarded;
 mod link;
 mod named;
 mod package;
@@ -24,6 +25,7 @@ use axum::http::{HeaderMap, header};
 use masv_protocol::{FileId, KeyId, LinkId, PackageId, PortalId, TagId, TeamId, WebhookId};
 
 pub(crate) use credentials::{Operator, Session, SignedIn, Who};
+pub(crate) use guarded::{Routes, delete, get, post, put};
 pub(crate) use link::LinkOwner;
 pub(crate) use named::{TagAdmin, WebhookAdmin};
 pub(crate) use package::{PackageOwner, PackageReader, PackageWriter};

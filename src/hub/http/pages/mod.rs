@@ -15,13 +15,11 @@ mod tree;
 
 use std::sync::LazyLock;
 
-use axum::Router;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
 use minijinja::{AutoEscape, Environment, Value, context};
 
-use super::access::Gate;
+use super::access::{Public, Routes, get};
 use super::refusal::Refusal;
 
 const POLICY: &str =
@@ -47,8 +45,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
 });
 
 /// The addresses of the pages.
-pub(crate) fn router() -> Router<Gate> {
-    Router::new()
+pub(crate) fn routes() -> Routes {
+    Routes::default()
         .route("/", get(home))
         .route("/assets/hub.css", get(style))
         .route("/assets/icon.svg", get(icon))
@@ -63,7 +61,7 @@ pub(crate) fn router() -> Router<Gate> {
         .route("/{link}/all.zip", get(link::download_all))
 }
 
-async fn home(headers: HeaderMap) -> Response {
+async fn home(_: Public, headers: HeaderMap) -> Response {
     if !wants_html(&headers) {
         return Refusal::not_found("route").into_response();
     }
@@ -71,27 +69,27 @@ async fn home(headers: HeaderMap) -> Response {
     page(StatusCode::OK, "message", context! { title => "Media hub", text, small => true })
 }
 
-async fn style() -> Response {
+async fn style(_: Public) -> Response {
     asset("text/css; charset=utf-8", include_str!("hub.css"))
 }
 
-async fn icon() -> Response {
+async fn icon(_: Public) -> Response {
     asset("image/svg+xml", include_str!("icon.svg"))
 }
 
-async fn link_script() -> Response {
+async fn link_script(_: Public) -> Response {
     asset("text/javascript; charset=utf-8", include_str!("link.js"))
 }
 
-async fn portal_script() -> Response {
+async fn portal_script(_: Public) -> Response {
     asset("text/javascript; charset=utf-8", include_str!("portal.js"))
 }
 
-async fn digest_script() -> Response {
+async fn digest_script(_: Public) -> Response {
     asset("text/javascript; charset=utf-8", include_str!("digest.js"))
 }
 
-async fn sender_script() -> Response {
+async fn sender_script(_: Public) -> Response {
     asset("text/javascript; charset=utf-8", include_str!("sender.js"))
 }
 

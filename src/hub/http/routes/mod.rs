@@ -22,12 +22,11 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, Method, header};
 use axum::middleware;
-use axum::routing::{delete, get, post, put};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 
 use masv_protocol::ErrorKind;
 
-use super::access::Gate;
+use super::access::{Gate, Routes, delete, get, post, put};
 use super::refusal::Refusal;
 use super::{forwarded, headers, pages, requests};
 use crate::Hub;
@@ -38,7 +37,7 @@ const MOST_LISTED: u32 = 10_000;
 /// Everything the hub answers.
 pub(crate) fn router(hub: Hub) -> Router {
     let gate = Gate::new(hub);
-    let api = Router::new()
+    let api = Routes::default()
         .route("/v1/auth", post(session::sign_in).put(session::change_password).delete(session::sign_out))
         .route("/v1/system/packages/spec", get(system::spec))
         .route("/v1/teams/{team}/packages", get(team::all_sent).post(packages::create))
@@ -89,7 +88,8 @@ pub(crate) fn router(hub: Hub) -> Router {
         .route("/v1/portals/{portal}/packages", post(portals::create_package))
         .route("/storage/{package}/{file}", get(storage::read).post(storage::begin).put(storage::store_part))
         .route("/healthz", get(system::health));
-    api.merge(pages::router())
+    api.into_router()
+        .merge(pages::routes().into_router())
         .fallback(pages::unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(gate.clone(), requests::bound))
