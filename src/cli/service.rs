@@ -6,6 +6,7 @@
 //! so is all state.
 
 mod files;
+mod launchd;
 mod manager;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@ use std::process::Command as Process;
 
 use super::Which;
 use super::files::Place;
+use super::launchd;
 use crate::cli::error::CliError;
 use masv_platform::own_user;
 
@@ -31,9 +32,7 @@ pub(super) fn start(which: &Which, place: &Place) -> Result<Vec<String>, CliErro
     let name = which.name(place);
     if place.macos {
         let file = which.service_file(place).display().to_string();
-        // One that is loaded already has to be unloaded to take up a new file; one that is not can not be.
-        let _ = order("launchctl", &["bootout", &format!("{}/{name}", domain(which))]);
-        order("launchctl", &["bootstrap", &domain(which), &file])?;
+        launchd::load(&domain(which), &name, &file, &launchctl)?;
         return Ok(vec![format!("started {name}")]);
     }
     if !which.user {
@@ -56,7 +55,11 @@ pub(super) fn systemctl<'a>(which: &Which, arguments: &[&'a str]) -> Vec<&'a str
 }
 
 pub(super) fn domain(which: &Which) -> String {
-    if which.user { format!("gui/{}", own_user()) } else { "system".to_owned() }
+    launchd::domain(which, &launchctl)
+}
+
+fn launchctl(arguments: &[&str]) -> Result<String, CliError> {
+    order("launchctl", arguments)
 }
 
 pub(super) fn order(program: &str, arguments: &[&str]) -> Result<String, CliError> {
