@@ -11,7 +11,10 @@ use super::about::Limitation;
 use super::types::{Check, Grade};
 use crate::watch::RuleStatus;
 use masv_client::{Cloud, CloudError, Reached};
-use masv_platform::{may_enter, may_write, more_folders_advice, silent_file_system, watch_limits};
+use masv_platform::{
+    clock_advice, keep_watch_limit_advice, let_read_advice, let_write_advice, may_enter, may_write,
+    more_descriptors_advice, more_folders_advice, silent_file_system, watch_limits,
+};
 use masv_rules::{AfterComplete, AfterError};
 use masv_rules::{Rule, RuleSet};
 
@@ -80,7 +83,7 @@ fn clock(ahead: Option<i64>) -> Check {
         1.. => format!("{off} s behind the cloud's"),
         _ => format!("{off} s ahead of the cloud's"),
     };
-    let todo = "set the clock by the network: `timedatectl set-ntp true`";
+    let todo = clock_advice();
     match off {
         off if off <= CLOCK_OFF => check("clock", Grade::Green, finding),
         off if off <= CLOCK_WRONG => check("clock", Grade::Amber, finding).todo(todo),
@@ -129,9 +132,8 @@ pub fn at_work(rules: &[RuleStatus]) -> Vec<Check> {
     let limited = rules.iter().filter(|rule| rule.limited);
     let told = limited.map(|rule| {
         let reason = rule.reason.clone().unwrap_or_default();
-        check(format!("watching of {}", rule.name), Grade::Amber, format!("polled: {reason}")).todo(
-            "run that as root, and write the same into /etc/sysctl.d; until then drops are noticed a little later",
-        )
+        check(format!("watching of {}", rule.name), Grade::Amber, format!("polled: {reason}"))
+            .todo(keep_watch_limit_advice())
     });
     let uploads = rules.iter().filter(|rule| rule.failed_uploads > 0).map(|rule| {
         let reason = rule.last_error.as_ref().filter(|error| error.code == "upload").map(|error| error.message.clone());
@@ -272,9 +274,8 @@ fn descriptors(limit: u64) -> Check {
     if limit >= 1024 {
         return check("files", Grade::Green, finding);
     }
-    let todo = "raise it: LimitNOFILE= in a drop-in of the unit, or `ulimit -n 65536` before the start";
     check("files", if limit < masv_platform::FEWEST_DESCRIPTORS { Grade::Red } else { Grade::Amber }, finding)
-        .todo(todo)
+        .todo(more_descriptors_advice())
 }
 
 /// Where a rule downloads to.
@@ -284,8 +285,9 @@ fn destination(rule: &str, into: &Path) -> Check {
     let there = into.ancestors().find(|folder| folder.exists()).unwrap_or(into);
     match may_write(there) {
         Ok(()) => check(name, Grade::Green, format!("{} can be written", into.display())),
-        Err(error) => check(name, Grade::Red, format!("{} cannot be written: {error}", there.display()))
-            .todo("let the agent's user write it, and as a service give it ReadWritePaths=; service.md in the documentation says how"),
+        Err(error) => {
+            check(name, Grade::Red, format!("{} cannot be written: {error}", there.display())).todo(let_write_advice())
+        }
     }
 }
 
@@ -325,9 +327,7 @@ fn judge_folder(rule: &str, watch: &Path, create: bool, takes_away: bool, seen: 
         let todo = if seen.missing {
             "make it, mount it, or set `create: true` in the rule".to_owned()
         } else {
-            format!(
-                "let the agent's user read and enter it: `setfacl -R -m u:masv-agent:rX {folder}`; service.md in the documentation says how"
-            )
+            let_read_advice(watch)
         };
         return check(name, grade, format!("{folder}: {problem}")).todo(todo);
     }
@@ -337,7 +337,7 @@ fn judge_folder(rule: &str, watch: &Path, create: bool, takes_away: bool, seen: 
             Grade::Red,
             format!("{folder} can not be written, and the rule deletes or moves what it sent"),
         )
-        .todo("let the agent's user write it, and as a service give it ReadWritePaths=; service.md in the documentation says how");
+        .todo(let_write_advice());
     }
     if let Some(system) = seen.silent {
         let finding =

@@ -125,7 +125,7 @@ impl Destination {
         };
         let is_new = path.root() == path.whole() && !path.root().exists();
         if is_new {
-            std::fs::create_dir_all(path.root()).map_err(failed)?;
+            masv_platform::make_folders(path.root()).map_err(failed)?;
         }
         let root = Folder::open(path.root()).map_err(|error| failed(error.into()))?;
         let (folder, made) = root.make_below(path.relative())?;

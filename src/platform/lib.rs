@@ -11,9 +11,11 @@
 //! * [`raise_descriptors`], [`free_space`] say how much of the machine is left, [`ProcessUsage`] what this process takes.
 //! * [`silent_file_system`], [`watch_limits`] and their like say what can be relied on to tell of changes.
 //! * [`open_for_writing`] asks the kernel whether another process writes to a file, [`writers_of`] which ones do.
+//! * [`make_folders`] makes folders, but none in the place of a disk that is not mounted.
 //! * [`may_signal`] and [`end_group`] are about other processes; [`ServiceManager`] and [`tell_service_manager`] about the one that
 //!   started this one.
 //! * [`listen_locally`] makes a socket among files, [`SilentTerminal`] a terminal that does not show what is typed.
+//! * [`clock_advice`] and its like say what a person can do on this system.
 //! * [`user_data_folder`] and [`page_opener`] are what this system has for its users.
 //! * [`OwnPlaces`] are the program's own files, which nobody is given.
 //! * [`real_path`] is the one path of a place, whatever links lead to it.
@@ -27,6 +29,7 @@
 
 mod accept;
 mod access;
+mod advice;
 mod failpoints;
 mod flush;
 mod folder;
@@ -58,6 +61,7 @@ use macos as system;
 
 pub use accept::AcceptTrouble;
 pub use access::{may_enter, may_write};
+pub use advice::{clock_advice, keep_watch_limit_advice, let_read_advice, let_write_advice, more_descriptors_advice};
 pub use failpoints::{CRASH_POINTS, crash_point, slow_point, unless_hurried};
 pub use flush::{flush, flush_data, flush_folder, flush_open_folder};
 pub use folder::{
@@ -72,7 +76,7 @@ pub use identity::{FileIdentity, bytes_to_path, path_to_bytes};
 pub use lease::{OpenForWriting, open_for_writing, sees_all_writers};
 pub use limits::{FEWEST_DESCRIPTORS, descriptors, free_space, free_space_of, raise_descriptors};
 pub use local_socket::{LocalListener, listen_locally};
-pub use mounts::{silent_file_system, silent_file_system_of};
+pub use mounts::{make_folders, silent_file_system, silent_file_system_of};
 pub use own_places::{OwnPlaces, RealPlaces};
 pub use peer::{own_user, tcp_peer_user};
 pub use places::{page_opener, user_data_folder};

@@ -1,5 +1,6 @@
 //! What Linux, and any Unix that is not Apple's, is asked in its own way. [`crate::macos`] has the same functions.
 
+mod advice;
 mod fs_events;
 mod mounts;
 mod process;
@@ -12,10 +13,15 @@ use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{fdatasync, fstatvfs, fsync, statvfs};
 use rustix::io::Errno;
 
+pub(crate) use advice::{
+    clock_advice, keep_watch_limit_advice, let_read_advice, let_write_advice, more_descriptors_advice,
+};
 pub(crate) use fs_events::{
     EVENTS_TELL_OF_CLOSING, WATCHES_COVER_ALL_BELOW, more_folders_advice, more_watchers_advice, watch_limits,
 };
-pub(crate) use mounts::silent_name;
+#[cfg(test)]
+pub(crate) use mounts::PLACE_OF_A_DISK;
+pub(crate) use mounts::{holds_places_of_disks, silent_name};
 pub(crate) use process::process_usage;
 pub(crate) use service_manager::{SERVICE_MANAGER, stderr_is_journal, tell_service_manager, watchdog};
 pub(crate) use writers::writers_of;

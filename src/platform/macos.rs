@@ -1,5 +1,6 @@
 //! What Apple's systems are asked in their own way. [`crate::linux`] has the same functions.
 
+mod advice;
 mod fs_events;
 mod mounts;
 mod unknown;
@@ -10,10 +11,15 @@ use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{StatFs, fcntl_fullfsync, fstatfs, fsync, statfs};
 use rustix::io::Errno;
 
+pub(crate) use advice::{
+    clock_advice, keep_watch_limit_advice, let_read_advice, let_write_advice, more_descriptors_advice,
+};
 pub(crate) use fs_events::{
     EVENTS_TELL_OF_CLOSING, WATCHES_COVER_ALL_BELOW, more_folders_advice, more_watchers_advice, watch_limits,
 };
-pub(crate) use mounts::silent_name;
+#[cfg(test)]
+pub(crate) use mounts::PLACE_OF_A_DISK;
+pub(crate) use mounts::{holds_places_of_disks, silent_name};
 pub(crate) use unknown::{process_usage, stderr_is_journal, tell_service_manager, watchdog, writers_of};
 
 use crate::ServiceManager;

@@ -10,6 +10,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, linkat, mkdirat, openat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
+use crate::mounts::{is_place_of_a_disk, not_mounted};
+
 use super::{Entry, Folder, FolderError, Result, opening};
 
 /// Names tried until a random one is free; the second would be a marvel.
@@ -32,12 +34,16 @@ impl Folder {
         Ok((parent.below(Path::new(name))?, made))
     }
 
-    /// Makes a folder; `false` where something has the name already.
+    /// Makes a folder; `false` where something has the name already. In the place of a disk that is not mounted none is made.
     ///
     /// # Errors
     /// [`FolderError::Io`].
     pub fn make_folder(&self, name: &OsStr) -> Result<bool> {
         opening::plain(&self.path, name)?;
+        let path = self.path.join(name);
+        if is_place_of_a_disk(&path) && !path.exists() {
+            return Err(FolderError::Io { source: not_mounted(&path), path });
+        }
         match mkdirat(&self.handle, name, Mode::from_raw_mode(0o777)) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),

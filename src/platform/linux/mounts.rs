@@ -1,5 +1,7 @@
 //! File systems that tell nothing of what others do, by the numbers that Linux knows them by.
 
+use std::path::{Component, Path};
+
 use rustix::fs::StatFs;
 
 /// Magic numbers from `statfs(2)` and the kernel's `linux/magic.h`.
@@ -33,3 +35,13 @@ pub(crate) fn silent_name(found: &StatFs) -> Option<&'static str> {
     let magic = found.f_type as u32;
     SILENT.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name)
 }
+
+/// `/run/media/USER`, in which desktops mount what is plugged in. Under `/media` and `/mnt` there are plain folders as well.
+pub(crate) fn holds_places_of_disks(folder: &Path) -> bool {
+    let mut names = folder.strip_prefix("/run/media").into_iter().flat_map(Path::components);
+    matches!((names.next(), names.next()), (Some(Component::Normal(_)), None))
+}
+
+/// One that no test machine has.
+#[cfg(test)]
+pub(crate) const PLACE_OF_A_DISK: &str = "/run/media/nobody-at-all/CARD-1";

@@ -73,7 +73,7 @@ impl Runner {
         let look = self.blocking(move || {
             if create {
                 // When it can not be made the look says why.
-                let _ = std::fs::create_dir_all(&sieve.rule().watch);
+                let _ = masv_platform::make_folders(&sieve.rule().watch);
             }
             sieve.ask_again();
             if renew {
