@@ -12,6 +12,7 @@
 //! Must never know: how things are shown.
 
 mod address;
+mod awake;
 mod console_events;
 mod dry_run;
 mod embedded;

@@ -16,7 +16,7 @@ use super::reload::{Reloader, load_at_start};
 use super::restore::{configured_cloud, start_downloads, start_queue};
 use super::settings::Listen;
 use super::supervisor::Supervisor;
-use super::{AgentError, Settings, embedded, history, lock, memory, service};
+use super::{AgentError, Settings, awake, embedded, history, lock, memory, service};
 use crate::api::about::{Delivery, Limitation, limitations_of_own_hub};
 use crate::api::{self, About, ApiState, EventCounts, RulesFile, serve};
 use crate::hooks;
@@ -161,6 +161,9 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     });
     tokio::spawn(service::watchdog(stop.clone()));
     tokio::spawn(tell_status(store.clone(), watcher.clone(), stop.clone()));
+    if settings.stay_awake {
+        tokio::spawn(awake::stay_awake(store.clone(), stop.clone()));
+    }
     tokio::spawn(history::keep_short(store.clone(), settings.history_days, stop.clone()));
     let following = tokio::spawn({
         let (reloader, stop) = (Arc::clone(&reloader), stop.clone());

@@ -61,6 +61,8 @@ pub struct Settings {
     pub own_files: Vec<PathBuf>,
     /// After how many days complete transfers are forgotten; 0 for never.
     pub history_days: u16,
+    /// Whether the machine is kept awake while something is transferred.
+    pub stay_awake: bool,
     /// How the log is written.
     pub log_format: LogFormat,
     /// What the log tells, unless the default does.
@@ -152,6 +154,7 @@ impl Written {
             root.canonicalize().map_err(|error| setting("--allow-root", format!("{}: {error}", root.display())))
         });
         let days = from.choose("history-days", self.history_days, file.history_days, shown, &shown(&HISTORY_DAYS));
+        let stay_awake = from.choose("stay-awake", self.stay_awake, file.stay_awake, shown, "false");
         let format = |format: &LogFormat| format!("{format:?}").to_lowercase();
         let log_format = from.choose("log-format", self.log_format, file.log_format, format, "text");
         let usual = "info, on a terminal warn";
@@ -178,6 +181,7 @@ impl Written {
             token: token_file.as_deref().map(|path| read_secret("--token-file", path)).transpose()?,
             allowed_roots: roots.collect::<Result<_, _>>()?,
             history_days: days.unwrap_or(HISTORY_DAYS),
+            stay_awake: stay_awake.unwrap_or(false),
             log_format: log_format.unwrap_or_default(),
             log_level,
             shown: from.noted(),

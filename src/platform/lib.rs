@@ -16,6 +16,7 @@
 //!   started this one.
 //! * [`listen_locally`] makes a socket among files, [`SilentTerminal`] a terminal that does not show what is typed.
 //! * [`clock_advice`] and its like say what a person can do on this system.
+//! * [`Awake`] keeps the machine from falling asleep.
 //! * [`user_data_folder`] and [`page_opener`] are what this system has for its users.
 //! * [`OwnPlaces`] are the program's own files, which nobody is given.
 //! * [`real_path`] is the one path of a place, whatever links lead to it.
@@ -30,6 +31,7 @@
 mod accept;
 mod access;
 mod advice;
+mod awake;
 mod failpoints;
 mod flush;
 mod folder;
@@ -62,6 +64,7 @@ use macos as system;
 pub use accept::AcceptTrouble;
 pub use access::{may_enter, may_write};
 pub use advice::{clock_advice, keep_watch_limit_advice, let_read_advice, let_write_advice, more_descriptors_advice};
+pub use awake::Awake;
 pub use failpoints::{CRASH_POINTS, crash_point, slow_point, unless_hurried};
 pub use flush::{flush, flush_data, flush_folder, flush_open_folder};
 pub use folder::{

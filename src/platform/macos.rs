@@ -1,6 +1,7 @@
 //! What Apple's systems are asked in their own way. [`crate::linux`] has the same functions.
 
 mod advice;
+mod awake;
 mod fs_events;
 mod mounts;
 mod unknown;
@@ -14,6 +15,7 @@ use rustix::io::Errno;
 pub(crate) use advice::{
     clock_advice, keep_watch_limit_advice, let_read_advice, let_write_advice, more_descriptors_advice,
 };
+pub(crate) use awake::awake_command;
 pub(crate) use fs_events::{
     EVENTS_TELL_OF_CLOSING, WATCHES_COVER_ALL_BELOW, more_folders_advice, more_watchers_advice, watch_limits,
 };

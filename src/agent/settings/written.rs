@@ -64,6 +64,10 @@ pub struct Written {
     /// Complete uploads and downloads are forgotten after so many days, 0 for never; what was sent stays known [default: 90]
     #[arg(long, value_name = "DAYS", env = "MASV_HISTORY_DAYS")]
     pub history_days: Option<u16>,
+    /// Keep the machine awake while uploads or downloads are under way [default: false]
+    #[arg(long, env = "MASV_STAY_AWAKE", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true")]
+    pub stay_awake: Option<bool>,
     /// The log for people, or one JSON object a line [default: text]
     #[arg(long, value_enum, env = "MASV_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
