@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use masv_rules::{Environment, SecretFile, SystemEnvironment};
 
-use crate::watch::silent_file_system;
+use masv_platform::silent_file_system;
 
 /// The surroundings of an agent.
 #[derive(Debug, Clone, Copy, Default)]

@@ -32,7 +32,7 @@ pub(crate) async fn bound(State(gate): State<Gate>, request: Request, next: Next
 }
 
 /// Counts the requests of each address.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Requests {
     running: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
@@ -46,12 +46,6 @@ pub(super) struct Running {
 
 fn lock(running: &Mutex<HashMap<IpAddr, usize>>) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
     running.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Default for Requests {
-    fn default() -> Self {
-        Self { running: Arc::default() }
-    }
 }
 
 impl Requests {

@@ -164,7 +164,7 @@ impl Disk {
             if size_of(&target)?.is_some() {
                 let damaged = format!("{name}.damaged-{:016x}", fastrand::u64(..));
                 let trash = self.root.join(TRASH).join(day).join(part.package.as_str());
-                fs::DirBuilder::new().recursive(true).mode(0o700).create(&trash)?;
+                new_private_folder(&trash)?;
                 fs::rename(&target, trash.join(damaged))?;
             }
             let folder = self.folder(&part.package);

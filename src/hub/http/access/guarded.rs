@@ -9,8 +9,8 @@ use axum::handler::Handler;
 use axum::routing::{self, MethodRouter};
 
 use super::{
-    Gate, LinkOwner, Operator, PackageOwner, PackageReader, PackageWriter, PortalAdmin, PortalMember, Public, SignedIn,
-    TagAdmin, TeamAdmin, TeamMember, TeamOperator, WebhookAdmin,
+    Gate, KeyAdmin, LinkOwner, OpenPortal, Operator, PackageOwner, PackageReader, PackageWriter, PortalAdmin,
+    PortalMember, Public, Session, SignedIn, TagAdmin, TeamAdmin, TeamMember, TeamOperator, WebhookAdmin,
 };
 
 /// An extractor that stands for a right.
@@ -21,8 +21,8 @@ macro_rules! rights {
 }
 
 rights! {
-    LinkOwner Operator PackageOwner PackageReader PackageWriter PortalAdmin PortalMember Public SignedIn TagAdmin TeamAdmin
-    TeamMember TeamOperator WebhookAdmin
+    KeyAdmin LinkOwner OpenPortal Operator PackageOwner PackageReader PackageWriter PortalAdmin PortalMember Public Session SignedIn
+    TagAdmin TeamAdmin TeamMember TeamOperator WebhookAdmin
 }
 
 /// The arguments of a handler of which the first is a right. (What stands before it is axum's mark of how they are read.)
