@@ -27,7 +27,7 @@ COPY --from=build /build/target/dist/masv /usr/bin/masv
 USER masv
 ENV MASV_DATA_DIR=/var/lib/masv-agent MASV_HUB_DATA_DIR=/var/lib/masv-hub MASV_LOG_LEVEL=info
 VOLUME ["/var/lib/masv-agent", "/var/lib/masv-hub"]
-# SIGTERM lets what is on its way end.
+# SIGTERM lets transfers in flight finish.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/bin/masv"]
 CMD ["server", "start"]

@@ -3,8 +3,8 @@
 #
 #   bash packaging/deb.sh [OUTPUT_FOLDER]      # prints the path of the package
 #
-# Name, version, licence and description are those of Cargo.toml. DEB_VERSION sets another version, DEB_BINARY another binary.
-# The same sources and SOURCE_DATE_EPOCH give the same package.
+# Name, version, licence and description come from Cargo.toml. DEB_VERSION sets another version, DEB_BINARY another binary.
+# The same sources and SOURCE_DATE_EPOCH produce the same package.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 out=$(realpath "${1:-$root/target/debian}" 2>/dev/null || echo "${1:-$root/target/debian}")
@@ -56,7 +56,7 @@ mkdir -p "$tree"/usr/share/{bash-completion/completions,zsh/vendor-completions,f
 "$binary" man --to "$tree/usr/share/man/man1"
 gzip -9n "$tree"/usr/share/man/man1/*.1
 
-# The newest symbols of the C library that the binary asks for say which one it needs.
+# The newest C library symbols in the binary determine which version it needs.
 libc=$(objdump -T "$binary" | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -V | tail -n 1)
 mkdir -p "$tree/DEBIAN"
 {

@@ -3,7 +3,7 @@
 #
 #   bash packaging/test_deb.sh           # as root, on a machine (or in a container) without the package
 #
-# Where systemd runs the service is started by it; elsewhere the same command is run as the same user.
+# With systemd the service is started by it; elsewhere the same command is run as the same user.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 fail() { echo "FAILED: $*" >&2; exit 1; }

@@ -76,7 +76,7 @@ if as_ann 'masv upload ls' >/dev/null 2>&1; then fail "another user may call the
 say "reload, kill, install again"
 within systemctl reload masv-agent
 before=$(within systemctl show -p MainPID --value masv-agent)
-as_ann 'sudo masv service install' | grep -q "runs already" || fail "installing again is not quiet"
+as_ann 'sudo masv service install' | grep -q "is already running" || fail "installing again is not quiet"
 [ "$before" = "$(within systemctl show -p MainPID --value masv-agent)" ] || fail "installing again or the reload restarted it"
 within kill -9 "$before"
 eventually "it is not started again after a kill" 'sudo masv server status'

@@ -1,10 +1,10 @@
-//! Where the running agent can be reached, and with which token: written into its data directory, for the command line to
+//! Where the running agent can be reached, and with which token: written to its data directory, for the command line to
 //! find.
 //!
-//! **In**: the data directory. **Out**: the address and the token of the agent that runs there.
+//! **In**: the data directory. **Out**: the address and the token of the agent that uses it.
 //!
-//! **Guarantees.** The token is given away only beside the address of a process that is alive and belongs to the caller:
-//! whoever takes the port of an agent that has ended gets no token sent.
+//! **Guarantees.** The token is returned only with the address of a process that is alive and belongs to the caller:
+//! a program that takes over the port of an agent that has ended is never sent the token.
 //!
 //! **On a crash** the address stays behind; the next start removes it before it listens.
 
@@ -41,36 +41,36 @@ impl AddressFile {
         Ok(Self { path })
     }
 
-    /// Removes what an agent that crashed has left.
+    /// Removes the file left by an agent that crashed.
     pub(super) fn forget(data_dir: &Path) {
-        // Most times there is none.
+        // Usually there is none.
         let _ = std::fs::remove_file(data_dir.join(ADDRESS));
     }
 }
 
 impl Drop for AddressFile {
     fn drop(&mut self) {
-        // Nobody minds an address at which nobody answers.
+        // A stale address does no harm.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// The token of the agent with this data directory, made at its first start. Removing the file makes the next start
-/// make another.
+/// The token of the agent with this data directory, created at its first start. If the file is removed, the next start
+/// creates another.
 pub(super) fn own_token(data_dir: &Path) -> std::io::Result<SecretString> {
     secrets::find_or_make(&data_dir.join(TOKEN))
 }
 
-/// A running agent, as its data directory tells of it.
+/// A running agent, as described in its data directory.
 #[derive(Debug, Clone)]
 pub struct Found {
     /// Such as `http://127.0.0.1:8080` or `unix:///run/a.sock`.
     pub address: String,
-    /// The token it made for itself, where the caller may read it.
+    /// The token it created, if the caller may read it.
     pub token: Option<SecretString>,
 }
 
-/// The agent that runs with this data directory, where the caller may look into it.
+/// The agent that runs with this data directory, if the caller may read it.
 #[must_use]
 pub fn find_agent(data_dir: &Path) -> Option<Found> {
     let text = std::fs::read_to_string(data_dir.join(ADDRESS)).ok()?;

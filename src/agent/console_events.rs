@@ -1,4 +1,4 @@
-//! What the running agent tells whoever started it.
+//! Events that the running agent reports to whoever started it.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::api::about::Limitation;
 use crate::store::{Event, Store};
 use masv_rules::{Diagnostic, DownloadRule, Per, Portals, Rule, RuleSet, UploadKind};
 
-/// Something to tell.
+/// An event to report.
 #[derive(Debug, Clone)]
 pub enum Notice {
     /// The agent is ready.
@@ -18,7 +18,7 @@ pub enum Notice {
     Complete {
         /// Name of the package.
         name: String,
-        /// Its link, where it has one.
+        /// Its link, if it has one.
         link: Option<String>,
         /// Files in it.
         files: u64,
@@ -45,7 +45,7 @@ pub enum Notice {
         /// What to do.
         hint: Option<String>,
     },
-    /// A rule can not work as it should; it tries again by itself.
+    /// A rule cannot work as it should; it retries automatically.
     RuleProblem {
         /// Which.
         rule: String,
@@ -59,12 +59,12 @@ pub enum Notice {
         /// How many there are.
         rules: usize,
     },
-    /// The rules file is wrong; the rules before go on.
+    /// The rules file is not valid; the previous rules stay active.
     BadRules {
         /// What is wrong with it.
         report: String,
     },
-    /// The agent stops.
+    /// The agent is stopping.
     Stopping,
 }
 
@@ -77,7 +77,7 @@ pub struct Banner {
     pub cloud: String,
     /// Whether that is the hub in its own process.
     pub embedded_hub: bool,
-    /// What of its deliveries, with these rules, reaches fewer people than it seems.
+    /// Limitations of its deliveries under these rules: who is not reached.
     pub limitations: Vec<Limitation>,
     /// Where the state is kept.
     pub data_dir: PathBuf,
@@ -85,7 +85,7 @@ pub struct Banner {
     pub rules_file: Option<PathBuf>,
     /// The rules.
     pub rules: Vec<RuleLine>,
-    /// What is valid but hardly meant in the rules.
+    /// Warnings: what is valid in the rules but probably not intended.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -98,27 +98,27 @@ pub struct RuleLine {
     pub watch: PathBuf,
     /// What it does with what lands there.
     pub does: String,
-    /// Whether it puts there what it receives.
+    /// Whether it receives into that folder.
     pub receives: bool,
 }
 
-/// The rules in a line each.
+/// One line for each rule.
 pub(super) fn rule_lines(rules: &RuleSet) -> Vec<RuleLine> {
     let line = |rule: &Rule| {
         let what = match rule.package.per {
             Per::File => "each file",
             Per::Folder => "each folder",
-            Per::Batch => "what arrives together",
+            Per::Batch => "each batch",
         };
         let to = match &rule.upload.kind {
-            UploadKind::Link => "a link".to_owned(),
+            UploadKind::Link => "as a link".to_owned(),
             UploadKind::Email { emails } => {
                 let emails: Vec<&str> = emails.iter().map(AsRef::as_ref).collect();
-                format!("e-mail to {}", emails.join(", "))
+                format!("by e-mail to {}", emails.join(", "))
             }
-            UploadKind::Portal { subdomain, .. } => format!("the portal {subdomain}"),
+            UploadKind::Portal { subdomain, .. } => format!("to the portal {subdomain}"),
         };
-        let does = if rule.enabled { format!("{what} becomes a package, by {to}") } else { "disabled".to_owned() };
+        let does = if rule.enabled { format!("{what} becomes a package, sent {to}") } else { "disabled".to_owned() };
         RuleLine { name: rule.name.clone(), watch: rule.watch.clone(), does, receives: false }
     };
     rules.rules.iter().map(|rule| line(rule)).chain(rules.downloads.iter().map(|rule| download_line(rule))).collect()
@@ -129,11 +129,11 @@ fn download_line(rule: &DownloadRule) -> RuleLine {
         Portals::All => "any portal".to_owned(),
         Portals::Subdomains(names) => format!("the portal {}", names.join(", ")),
     };
-    let does = if rule.enabled { format!("gets what arrives in {from}") } else { "disabled".to_owned() };
+    let does = if rule.enabled { format!("receives what arrives in {from}") } else { "disabled".to_owned() };
     RuleLine { name: rule.name.clone(), watch: rule.into.clone(), does, receives: true }
 }
 
-/// Tells of transfers as their events are committed, until `stop`.
+/// Reports transfers as their events are committed, until `stop`.
 pub(super) async fn tell(store: Store, mut last: i64, notices: mpsc::Sender<Notice>, stop: CancellationToken) {
     let mut changes = store.changes();
     loop {
@@ -164,7 +164,8 @@ fn notice(event: &Event) -> Option<Notice> {
     if event.kind == "rule.error" {
         let error = &body["error"];
         let hint = (error["code"] == "offline").then(|| {
-            "make it, mount it, or let the agent make it with `create: true`; the rule looks again by itself".to_owned()
+            "create or mount it, or let the agent create it with `create: true`; the rule retries automatically"
+                .to_owned()
         });
         let message = text(&error["message"]).unwrap_or_default();
         return Some(Notice::RuleProblem { rule: event.rule.clone()?, message, hint });

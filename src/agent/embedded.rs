@@ -18,7 +18,7 @@ use masv_platform::private_file;
 use masv_rules::own_hub::OwnHub;
 use masv_rules::{Portals, RuleSet, UploadKind};
 
-/// What packages remember it by: its address may change.
+/// The name by which packages remember it: its address may change.
 const EMBEDDED: &str = "embedded";
 
 /// The running hub.
@@ -72,7 +72,7 @@ fn config(folder: PathBuf, own: &OwnHub) -> Result<HubConfig, AgentError> {
         mail_from: own.mail_from.clone().unwrap_or_else(|| default.mail_from.clone()),
         trusted_proxies: own.trusted_proxies.iter().copied().map(Network::from).collect(),
         tls: own.tls.clone().map(|tls| TlsConfig { certificate: tls.certificate, key: tls.key }),
-        // Who administers its team runs the agent too: what listens on this machine is theirs to call.
+        // Whoever administers its team also runs the agent and may call what listens on this machine.
         webhook_networks: Network::LOOPBACK.to_vec(),
         // Its rules send to its portals as often as there are files.
         portal_packages_per_hour: if own.listen.is_some() { default.portal_packages_per_hour } else { None },
@@ -84,7 +84,7 @@ impl Embedded {
     /// Serves it until `stop`.
     ///
     /// # Errors
-    /// When its listeners cannot be used.
+    /// Its listeners cannot be used.
     pub(super) fn serve(
         &self,
         stop: CancellationToken,
@@ -93,7 +93,7 @@ impl Embedded {
         Ok(async move { hub.serve_all(listeners, stop).await })
     }
 
-    /// Makes sure of the portals that other rules name.
+    /// Makes sure that the portals named by the new rules exist.
     pub(super) async fn provision(&self, rules: &RuleSet) -> Result<(), HubError> {
         self.hub.provision(provision(&self.key, rules)).await.map(drop)
     }
@@ -126,14 +126,16 @@ fn provision(key: &SecretString, rules: &RuleSet) -> Provision {
     Provision { team_name: "This machine".to_owned(), api_key: key.clone(), portals: portals.into_values().collect() }
 }
 
-/// The same port at every start, so that links keep working; another one only when somebody took it.
+/// The same port at every start, so that links keep working; another one only if it is in use.
 fn listen(folder: &Path) -> std::io::Result<TcpListener> {
     let path = folder.join("port");
     let before = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u16>().ok());
     if let Some(port) = before {
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             Ok(listener) => return Ok(listener),
-            Err(error) => tracing::warn!(port, %error, "the hub's port is taken: links made before do not work"),
+            Err(error) => {
+                tracing::warn!(port, %error, "the hub's port is in use by another program: earlier links do not work")
+            }
         }
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;

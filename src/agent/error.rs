@@ -1,4 +1,4 @@
-//! Why the agent can not start or go on: each says what to do.
+//! Why the agent cannot start or continue: each error says what to do.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,27 +9,27 @@ use masv_client::CloudError;
 use masv_hub::HubError;
 use masv_rules::Diagnostics;
 
-/// Why the agent can not start or go on.
+/// Why the agent cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// A setting makes no sense.
+    /// A setting is not valid.
     #[error("{setting}: {problem}")]
     Setting {
         /// Its flag.
         setting: &'static str,
-        /// What is wrong, and what would be right.
+        /// What is wrong, and what would be valid.
         problem: String,
     },
     /// Too few files and connections may be open.
     #[error(
-        "only {allowed} files and connections may be open at once, and {} are needed",
+        "only {allowed} files and connections may be open at the same time, and {} are needed",
         masv_platform::FEWEST_DESCRIPTORS
     )]
     Descriptors {
         /// How many may be.
         allowed: u64,
     },
-    /// The settings file can not be read.
+    /// The settings file cannot be read.
     #[error("the settings file {} cannot be used: {problem}", path.display())]
     SettingsFile {
         /// Which.
@@ -37,10 +37,10 @@ pub enum AgentError {
         /// Why.
         problem: String,
     },
-    /// The rules file is wrong.
+    /// The rules file is not valid.
     #[error("the rules file has {} {}", .0.0.len(), if .0.0.len() == 1 { "error" } else { "errors" })]
     Rules(Diagnostics),
-    /// The data directory can not be used.
+    /// The data directory cannot be used.
     #[error("cannot use the data directory {}: {source}", path.display())]
     DataDir {
         /// Which.
@@ -48,7 +48,7 @@ pub enum AgentError {
         /// Why.
         source: std::io::Error,
     },
-    /// The data directory was used, and its database is not there.
+    /// The data directory has been used, and its database is missing.
     #[error(
         "{}/agent.db is missing or empty, but {traces} beside it shows that an agent has worked here: with an empty database it \
          would send everything that is in the watched folders once more", data_dir.display()
@@ -67,7 +67,7 @@ pub enum AgentError {
         /// The other's process.
         pid: Option<u32>,
     },
-    /// The API's address can not be had.
+    /// The API's address cannot be bound.
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// Which.
@@ -75,7 +75,7 @@ pub enum AgentError {
         /// Why.
         source: std::io::Error,
     },
-    /// The address on which the embedded hub is to be reached cannot be had.
+    /// The address for the embedded hub is not available.
     #[error("the embedded hub cannot listen on {address}: {source}")]
     HubListen {
         /// Which.
@@ -86,30 +86,30 @@ pub enum AgentError {
     /// Listening beyond this machine needs a token.
     #[error("{0} can be reached from other machines, and there is no token")]
     Open(SocketAddr),
-    /// Something that the agent can not do without has ended.
-    #[error("{part} ended by itself: {reason}")]
+    /// An essential part of the agent has ended.
+    #[error("{part} ended unexpectedly: {reason}")]
     PartEnded {
         /// What.
         part: &'static str,
         /// Why.
         reason: String,
     },
-    /// The store can not be used.
+    /// The store cannot be used.
     #[error("the agent's database cannot be used")]
     Store(#[from] StoreError),
-    /// The queue of uploads or that of downloads can not be started.
+    /// The queue of uploads or of downloads cannot be started.
     #[error("the transfers cannot be started")]
     Queue(#[from] QueueError),
-    /// The connection to the cloud can not be set up.
+    /// The connection to the cloud cannot be set up.
     #[error(transparent)]
     Cloud(#[from] CloudError),
-    /// The embedded hub can not be started.
+    /// The embedded hub cannot be started.
     #[error("the embedded hub cannot be started")]
     Hub(#[from] HubError),
 }
 
 impl AgentError {
-    /// What a person can do.
+    /// What the user can do.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -135,14 +135,12 @@ impl AgentError {
             }
             Self::HubListen { .. } => Some("ports below 1024 need root: choose one above, such as 8090".to_owned()),
             Self::Descriptors { .. } => Some(
-                "raise the limit: LimitNOFILE= in a drop-in of the unit, HardResourceLimits in the property list, or \
-                 `ulimit -n 65536` before the start"
+                "raise the limit: LimitNOFILE= in a drop-in for the unit, HardResourceLimits in the property list, or `ulimit -n 65536` before starting"
                     .to_owned(),
             ),
-            Self::Open(_) => Some("give --token-file, or listen on 127.0.0.1 or a unix:// socket".to_owned()),
+            Self::Open(_) => Some("pass --token-file, or listen on 127.0.0.1 or a unix:// socket".to_owned()),
             Self::PartEnded { .. } => Some(
-                "start the agent again: what was on its way goes on where it was. If it happens again, report it with the \
-                 log"
+                "restart the agent: transfers in flight resume where they were. If it happens again, report it with the log"
                     .to_owned(),
             ),
             Self::DataDir { .. } => Some("choose another with --data-dir".to_owned()),

@@ -1,4 +1,4 @@
-//! Forgets transfers that were completed long ago: at the start, and then every hour.
+//! Removes transfers that were completed long ago from the history: at the start, and then every hour.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 use crate::store::Store;
 
 const EVERY: Duration = Duration::from_secs(3600);
-/// Between one transaction and the next, others have their turn.
+/// The pause between two transactions, to let other writers in.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Keeps `days` of history, until `stop`; 0 keeps all.
+/// Keeps `days` of history, until `stop`; 0 keeps everything.
 pub(super) async fn keep_short(store: Store, days: u16, stop: CancellationToken) {
     if days == 0 {
         return;
@@ -22,11 +22,11 @@ pub(super) async fn keep_short(store: Store, days: u16, stop: CancellationToken)
         let wait = match store.forget_completed(before).await {
             Ok(0) => EVERY,
             Ok(forgotten) => {
-                tracing::info!(forgotten, days, "complete transfers forgotten");
+                tracing::info!(forgotten, days, "old complete transfers removed");
                 PAUSE
             }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "old transfers cannot be forgotten now");
+                tracing::warn!(error = &error as &dyn std::error::Error, "old transfers cannot be removed now");
                 EVERY
             }
         };

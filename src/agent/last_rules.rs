@@ -1,9 +1,9 @@
-//! The last rules file that could be used, kept in the data directory: an agent that is started over a broken file works on
-//! with the rules it had, as a running one does.
+//! A copy of the last valid rules file, in the data directory: an agent started with an invalid file continues
+//! with its previous rules, as a running one does.
 //!
-//! **In**: the text of a rules file that was loaded. **Out**: the rules it means, read anew, for the same file only.
+//! **In**: the text of a rules file that was loaded. **Out**: its rules, parsed again, for the same file only.
 //!
-//! **On a crash** there is the copy before or the new one. It holds what the rules file holds, for the agent's user only.
+//! **On a crash** either the old copy or the new one is there. It contains the same as the rules file, readable by the agent's user only.
 //!
 //! Must never know: what rules do.
 
@@ -23,7 +23,7 @@ struct Kept {
     text: String,
 }
 
-/// Keeps the text of a file that was just loaded. Without the copy the agent works as well, so trouble is only told.
+/// Stores the text of a file that was just loaded. The agent works without the copy, so a failure is only logged.
 pub(super) async fn keep(data_dir: &Path, path: &Path) {
     let (data_dir, path) = (data_dir.to_owned(), path.to_owned());
     let kept = tokio::task::spawn_blocking(move || write(&data_dir, path)).await;
@@ -34,7 +34,7 @@ pub(super) async fn keep(data_dir: &Path, path: &Path) {
 
 fn write(data_dir: &Path, path: PathBuf) -> std::io::Result<()> {
     let text = std::fs::read_to_string(&path)?;
-    // What is there now may be newer than what was loaded; only what is valid is kept.
+    // The file may be newer by now than what was loaded; only a valid one is stored.
     if masv_rules::parse(&text, &path, &SystemEnvironment).is_err() {
         return Ok(());
     }
@@ -46,7 +46,7 @@ fn write(data_dir: &Path, path: PathBuf) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The rules that the same file held when it could last be used, where they still can be.
+/// The rules of the same file when it was last valid, if they still are.
 pub(super) async fn find(data_dir: &Path, path: &Path) -> Option<RuleSet> {
     let (data_dir, path) = (data_dir.to_owned(), path.to_owned());
     let found = tokio::task::spawn_blocking(move || read(&data_dir, &path)).await;

@@ -1,4 +1,4 @@
-//! Where the API is to be reached: the listener, and who may call there without the token.
+//! Where the API listens, and who may call it without the token.
 
 use std::net::TcpListener;
 
@@ -12,14 +12,14 @@ fn is_loopback(listen: &Listen) -> bool {
     matches!(listen, Listen::Tcp(address) if address.ip().is_loopback())
 }
 
-/// Who may call: with the token that the settings name everybody must bring it, with the agent's own one only those who
+/// Who may call: a token set in the settings is required of everyone, the agent's own one only of those who
 /// are neither its user nor root.
 pub(super) fn access(settings: &Settings, own_token: SecretString) -> Access {
     let loopback_only = is_loopback(&settings.listen);
     let user = Free::User(masv_platform::own_user());
     let (token, free) = match (&settings.token, &settings.listen) {
         (Some(token), _) => (token.clone(), Free::Nobody),
-        // A socket that was opened to its group, or to all, is for them.
+        // A socket that is open to its group, or to all, is meant for them.
         (None, Listen::Unix(_)) if settings.socket_mode & 0o066 != 0 => (own_token, Free::Everyone),
         (None, _) => (own_token, user),
     };

@@ -1,4 +1,4 @@
-//! One agent per data directory: a lock that the system takes back when the process ends, however it ends.
+//! One agent per data directory: a lock that the system releases when the process ends, however it ends.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -14,7 +14,7 @@ pub(super) struct Lock {
     _file: File,
 }
 
-/// Makes the data directory (for its owner only) and locks it.
+/// Creates the data directory (for its owner only) and locks it.
 pub(super) fn lock(data_dir: &Path) -> Result<Lock, AgentError> {
     let failed = |source| AgentError::DataDir { path: data_dir.to_owned(), source };
     private_folder(data_dir).map_err(failed)?;
@@ -37,8 +37,8 @@ pub(super) fn lock(data_dir: &Path) -> Result<Lock, AgentError> {
     Ok(Lock { _file: file })
 }
 
-/// Whether an agent holds this data directory, as far as the caller may look into it. For the caller who waits for its end:
-/// the look itself holds the lock for a moment.
+/// Whether an agent holds this data directory, as far as the caller may see. For callers that wait for the agent's end:
+/// the check itself holds the lock for a moment.
 #[must_use]
 pub fn is_locked(data_dir: &Path) -> bool {
     let Ok(file) = File::open(data_dir.join(FILE)) else { return false };

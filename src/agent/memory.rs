@@ -13,15 +13,15 @@ use crate::store::{Store, StoreError};
 use masv_db::DbError;
 
 const FILE: &str = "agent.db";
-/// What an agent has in its data directory that has worked there.
+/// What a used data directory contains.
 const TRACES: [&str; 3] = ["agent.db-wal", "agent.json", "hub"];
-/// Whoever still reads when the agent stops is not waited for longer.
+/// How long to wait for readers when the agent stops.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks that a data directory which was used before has its database, before anything in it is changed.
 ///
 /// # Errors
-/// [`AgentError::MemoryLost`]; [`AgentError::Store`] when the database can not be read.
+/// [`AgentError::MemoryLost`]; [`AgentError::Store`] when the database cannot be read.
 pub(super) fn refuse_if_lost(data_dir: &Path) -> Result<(), AgentError> {
     let traces: Vec<&str> = TRACES.into_iter().filter(|name| is_there(&data_dir.join(name))).collect();
     if traces.is_empty() || !Store::is_empty(&data_dir.join(FILE))? {
@@ -30,7 +30,7 @@ pub(super) fn refuse_if_lost(data_dir: &Path) -> Result<(), AgentError> {
     Err(AgentError::MemoryLost { data_dir: data_dir.to_owned(), traces: traces.join(", ") })
 }
 
-/// Whether there is a file with something in it, or a folder.
+/// Whether a non-empty file or a folder exists.
 fn is_there(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.is_dir() || found.len() > 0)
 }
@@ -42,7 +42,7 @@ pub(super) async fn open(data_dir: &Path) -> Result<Store, AgentError> {
     Ok(opened.unwrap_or(Err(StoreError::Database(DbError::Closed)))?)
 }
 
-/// Makes the database's file complete by itself. That it can not be done is no failure: the log beside it has the rest.
+/// Makes the database file complete by itself. Being unable to do so is not a failure: the log beside it has the rest.
 pub(super) async fn close(store: &Store) {
     match tokio::time::timeout(PATIENCE, store.checkpoint()).await {
         Ok(Ok(())) => {}

@@ -3,13 +3,13 @@
 //! **In**: [`Settings`], a token that ends it. **Out**: [`Notice`]s for whoever started it; the running API, queue, watcher and
 //! embedded hub.
 //!
-//! **Guarantees.** One agent per data directory. Nothing is announced as ready before it is. When it ends, what was on
-//! its way has ended or will go on at the next start.
+//! **Guarantees.** One agent per data directory. Nothing is announced as ready before it is. When it ends, what was in
+//! flight has ended or will resume at the next start.
 //!
-//! **On a crash** the lock goes with the process, the address file is written anew, and everything else is the
+//! **On a crash** the lock is released with the process, the address file is rewritten, and everything else is the
 //! business of the store.
 //!
-//! Must never know: how things are shown.
+//! Must never know: how anything is displayed.
 
 mod address;
 mod awake;

@@ -1,5 +1,5 @@
-//! Loading the rules file: at the start, when it is saved, on SIGHUP, by order. The whole new set is built first; an
-//! invalid one leaves the old rules at work.
+//! Loading the rules file: at the start, when it is saved, on SIGHUP, on request. The whole new set is built first; an
+//! invalid one leaves the previous rules active.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use masv_platform::{FileIdentity, OwnPlaces};
 use masv_rules::own_hub::OwnHub;
 use masv_rules::{Cloud, Diagnostic, Diagnostics, RuleSet};
 
-/// How often the file is looked at. A look is one `stat`, and works on every file system.
+/// How often the file is polled. A poll is one `stat`, which works on every file system.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// The rules of a file; none where it need not be there and is not.
+/// The rules of a file; none if it is optional and missing.
 async fn load(file: &RulesFile) -> Result<RuleSet, Diagnostics> {
     if !file.is_expected() {
         return Ok(RuleSet::empty());
@@ -34,7 +34,7 @@ async fn load(file: &RulesFile) -> Result<RuleSet, Diagnostics> {
         .unwrap_or_else(|error| Err(Diagnostics(vec![Diagnostic::of_file(&file.path, error.to_string(), None)])))
 }
 
-/// The rules to start with, and what is wrong with the file where they are those that it held before.
+/// The rules to start with; if they are the previous ones, also what is wrong with the file.
 pub(super) async fn load_at_start(
     data_dir: &Path,
     file: &RulesFile,
@@ -56,37 +56,42 @@ pub(super) async fn load_at_start(
     }
 }
 
-/// Writes into the log what is wrong with the file.
+/// Logs what is wrong with the file.
 fn tell(diagnostics: &Diagnostics) {
     for diagnostic in &diagnostics.0 {
         let (line, key) = (diagnostic.line, &diagnostic.key);
-        tracing::error!(line, key, "the rules file is wrong, the rules before go on: {}", diagnostic.message);
+        tracing::error!(
+            line,
+            key,
+            "the rules file is not valid, the previous rules stay active: {}",
+            diagnostic.message
+        );
     }
 }
 
 /// Loads the file again for the running agent.
 pub(super) struct Reloader {
     pub file: RulesFile,
-    /// Where a copy of what could be used is kept.
+    /// Where the copy of the last valid file is kept.
     pub data_dir: PathBuf,
     /// The agent's own files; the rules name some of them.
     pub own: OwnPlaces,
     pub watcher: Watcher,
     pub inbox: Inbox,
-    /// The rules for those who only look at them.
+    /// The rules, for readers.
     pub rules: watch::Sender<Arc<RuleSet>>,
     pub embedded: Option<Embedded>,
-    /// The cloud that the running agent sends to; only a new start changes it.
+    /// The cloud that the running agent sends to; only a restart changes it.
     pub cloud: Option<Cloud>,
     /// How the rules file says that the embedded hub is reached; only a new start changes it.
     pub hub: OwnHub,
     pub notices: mpsc::Sender<Notice>,
-    /// What is wrong with the file that is there now, for those who ask.
+    /// What is wrong with the current file, for the API.
     pub problem: watch::Sender<Option<String>>,
 }
 
 impl Reloader {
-    /// Loads the file and puts it to work.
+    /// Loads the file and applies it.
     pub(super) async fn reload(&self) -> Result<(), Diagnostics> {
         service::reloading();
         let loaded = load(&self.file).await.and_then(|rules| {
@@ -96,7 +101,7 @@ impl Reloader {
                 (true, false) => "hub",
             };
             let message = format!("`{changed}` has changed, which takes effect only when the agent is restarted");
-            let help = Some("start the agent again: `masv server stop`, then `masv server start`".to_owned());
+            let help = Some("restart the agent: `masv server stop`, then `masv server start`".to_owned());
             Err(Diagnostics(vec![Diagnostic::of_file(&rules.path, message, help)]))
         });
         let (outcome, notice, status) = match loaded {
@@ -117,12 +122,12 @@ impl Reloader {
                 (
                     Err(diagnostics),
                     Notice::BadRules { report },
-                    "the rules file is wrong, the rules before go on".to_owned(),
+                    "the rules file is not valid, the previous rules stay active".to_owned(),
                 )
             }
         };
         service::ready(&status);
-        // Whoever started the agent may have stopped listening.
+        // The receiver may be gone.
         let _ = self.notices.try_send(notice);
         outcome
     }
@@ -131,7 +136,7 @@ impl Reloader {
         if let Some(embedded) = &self.embedded
             && let Err(error) = embedded.provision(&rules).await
         {
-            tracing::error!(error = &error as &dyn std::error::Error, "the hub's portals cannot be made");
+            tracing::error!(error = &error as &dyn std::error::Error, "the hub's portals cannot be created");
         }
         let rules = Arc::new(rules);
         self.own.change(rules.secret_files.clone());
@@ -152,7 +157,7 @@ impl Reloader {
     }
 }
 
-/// What the looks at the file have seen.
+/// What the polls of the file have seen.
 struct Looks {
     loaded: Option<FileIdentity>,
     last: Option<FileIdentity>,
@@ -163,8 +168,8 @@ impl Looks {
         Self { loaded, last: loaded }
     }
 
-    /// Whether the file is to be loaded: it is another than the one that was, and has been the same for two looks. One that is
-    /// away for a moment is being replaced, and one that was different a look ago may be written half.
+    /// Whether to load the file: it differs from the loaded one, and was the same in two polls. A file that is
+    /// briefly missing is being replaced, and one that just changed may be half written.
     fn tell_of_a_change(&mut self, now: Option<FileIdentity>) -> bool {
         let settled = now == std::mem::replace(&mut self.last, now);
         if !settled || now.is_none() || now == self.loaded {
@@ -183,7 +188,7 @@ async fn look(path: &Path) -> Option<FileIdentity> {
 mod tests {
     use super::*;
 
-    /// Half a rules file, saved in two goes, was taken up at once: what the missing half excluded was sent.
+    /// A rules file saved in two writes was loaded after the first: what the missing half excluded was sent.
     #[test]
     fn a_file_is_loaded_once_it_has_been_the_same_for_two_looks() {
         let file = |size| Some(FileIdentity { size, mtime_ns: 0, ctime_ns: 0, device: 0, inode: 0 });

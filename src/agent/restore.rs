@@ -1,4 +1,4 @@
-//! The engines as they were left: with the cloud that is configured, the session that is kept for it, and the settings that
+//! Restores the engines at the start: with the configured cloud, the session saved for it, and the settings that
 //! were changed at run time.
 //!
 //! **In**: settings, rules, the store. **Out**: [`CloudSettings`], and the running [`Queue`] and [`Downloads`].
@@ -18,12 +18,12 @@ use masv_platform::OwnPlaces;
 use masv_protocol::{SignedIn, TeamId};
 use masv_rules::{Cloud as Written, RuleSet};
 
-/// The service that uploads go to when only a key is configured.
+/// The service that uploads go to if only a key is configured.
 const SERVICE: &str = "https://api.massive.app";
 
-/// The cloud that somebody configured; `None` means the embedded hub.
+/// The configured cloud; `None` means the embedded hub.
 pub(super) fn configured_cloud(settings: &Settings, rules: &RuleSet) -> Result<Option<CloudSettings>, AgentError> {
-    // Key and team of the rules file are for the cloud it names, and for no other to see.
+    // Key and team of the rules file are sent only to the cloud that it names.
     let other = |cloud: &&Written| settings.cloud_url.as_ref().is_some_and(|url| *url != cloud.url);
     let written = rules.cloud.as_ref().filter(|cloud| !other(cloud));
     let url = settings.cloud_url.clone().or_else(|| written.map(|cloud| cloud.url.clone()));
@@ -41,23 +41,23 @@ pub(super) fn configured_cloud(settings: &Settings, rules: &RuleSet) -> Result<O
 
 #[derive(Deserialize)]
 struct KeptSession {
-    /// A token is for the cloud that gave it, and for no other to see.
+    /// A token is sent only to the cloud that issued it.
     cloud: Url,
     #[serde(flatten)]
     session: SignedIn,
 }
 
-/// The session that was kept, whichever cloud it is for.
+/// The saved session, whichever cloud it is for.
 async fn kept_session(store: &Store) -> Result<Option<KeptSession>, AgentError> {
     let value = store.setting("session").await?;
     Ok(value.and_then(|value| {
         serde_json::from_value(value)
-            .inspect_err(|error| tracing::warn!(%error, "the kept session cannot be read; going without it"))
+            .inspect_err(|error| tracing::warn!(%error, "the saved session cannot be read; continuing without it"))
             .ok()
     }))
 }
 
-/// Starts the queue with the session and the settings that were kept.
+/// Starts the queue with the saved session and settings.
 pub(super) async fn start_queue(
     store: &Store,
     cloud_settings: CloudSettings,
@@ -83,7 +83,7 @@ pub(super) async fn start_queue(
     Ok(queue)
 }
 
-/// Starts the downloads with the settings that were kept.
+/// Starts the downloads with the saved settings.
 pub(super) async fn start_downloads(
     store: &Store,
     cloud: Cloud,

@@ -1,4 +1,4 @@
-//! The life of the process: what is started in which order, and stopped in the reverse one.
+//! The life of the process: what is started in which order, and stopped in reverse.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,12 +29,12 @@ use masv_platform::{OwnPlaces, host_name};
 use masv_protocol::TeamId;
 use masv_rules::{RuleSet, UploadKind};
 
-/// How often the line for `systemctl status` is looked at.
+/// How often the line for `systemctl status` is updated.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
-/// What runs elsewhere and is watched over.
+/// Tasks that run elsewhere and are supervised.
 const ENGINES: [&str; 3] = ["the upload engine", "the download engine", "the database's writer"];
 
-/// Raises the limit of open files and connections; with too few of them it is better not to begin.
+/// Raises the limit of open files and connections; if it stays too low, the agent does not start.
 ///
 /// # Errors
 /// [`AgentError::Descriptors`].
@@ -48,7 +48,7 @@ pub fn raise_descriptors() -> Result<(), AgentError> {
     }
 }
 
-/// Runs the agent until `stop`, SIGTERM or Ctrl-C; then lets what is on its way end.
+/// Runs the agent until `stop`, SIGTERM or Ctrl-C; then lets work in flight end.
 ///
 /// # Errors
 /// See [`AgentError`]; each says what to do.
@@ -172,10 +172,10 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     tracing::info!(api = %api_address, cloud = %banner.cloud, rules = banner.rules.len(), "ready");
     let status = match &wrong {
         None => format!("{} rules, API on {api_address}", banner.rules.len()),
-        Some(_) => "the rules file is wrong, the rules before go on".to_owned(),
+        Some(_) => "the rules file is not valid, the previous rules stay active".to_owned(),
     };
     service::ready(&status);
-    // Whoever started the agent may not be listening.
+    // There may be no receiver.
     let _ = notices.send(Notice::Ready(banner)).await;
     if let Some(report) = wrong {
         let _ = notices.send(Notice::BadRules { report }).await;
@@ -186,7 +186,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         failure = vital.failed() => Some(failure),
     };
     if let Some(failure) = &failure {
-        tracing::error!(error = failure as &dyn std::error::Error, "the agent cannot go on");
+        tracing::error!(error = failure as &dyn std::error::Error, "the agent cannot continue");
     }
 
     service::stopping();
@@ -209,7 +209,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     failure.map_or(Ok(()), Err)
 }
 
-/// The settings as they are in the end: what the rules file and the embedded hub decide is theirs.
+/// The effective settings: including what the rules file and the embedded hub decide.
 fn settings_in_force(
     settings: &Settings,
     rules: &RuleSet,
@@ -249,7 +249,7 @@ fn banner(settings: &Settings, rules: &RuleSet, about: &About, api: &str) -> Ban
     }
 }
 
-/// What the deliveries do not reach, as far as these rules make them: without rules, links are what is made by hand.
+/// Limitations of the deliveries that these rules make; without rules, links can still be made by hand.
 fn limitations_that_matter(rules: &RuleSet, about: &About) -> Vec<Limitation> {
     let mails = rules.rules.iter().any(|rule| !matches!(rule.upload.kind, UploadKind::Link));
     about.limitations.iter().filter(|limitation| mails || limitation.of == Delivery::Links).cloned().collect()
@@ -269,7 +269,7 @@ fn reload_by(reloader: &Arc<Reloader>) -> api::Reload {
     })
 }
 
-/// Tells the service manager how things stand, when that changes.
+/// Reports the status to the service manager when it changes.
 async fn tell_status(store: Store, watcher: Watcher, stop: CancellationToken) {
     let mut told = String::new();
     while tokio::time::timeout(STATUS_EVERY, stop.cancelled()).await.is_err() {
@@ -277,7 +277,7 @@ async fn tell_status(store: Store, watcher: Watcher, stop: CancellationToken) {
         let of = |wanted: State| counts.iter().find(|(state, _)| *state == wanted).map_or(0, |(_, count)| *count);
         let rules = watcher.rules().rules.len();
         let (open, failed) = (of(State::Transferring), of(State::Error));
-        let line = format!("{rules} rules, {open} uploads on their way, {failed} failed");
+        let line = format!("{rules} rules, {open} uploads in flight, {failed} failed");
         if line != told {
             service::status(&line);
             told = line;
@@ -285,12 +285,12 @@ async fn tell_status(store: Store, watcher: Watcher, stop: CancellationToken) {
     }
 }
 
-/// Waits for the order to stop, by token or signal; SIGHUP loads the rules again.
+/// Waits for the request to stop, by token or signal; SIGHUP reloads the rules.
 async fn wait_for_the_end(stop: &CancellationToken, reloader: &Reloader) {
     let (terminate, interrupt, hangup) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (terminate, interrupt, hangup) else {
-        tracing::warn!("signals cannot be received: stop the agent with `masv server stop`");
+        tracing::warn!("signals cannot be handled: stop the agent with `masv server stop`");
         return stop.cancelled().await;
     };
     loop {
@@ -301,7 +301,7 @@ async fn wait_for_the_end(stop: &CancellationToken, reloader: &Reloader) {
             _ = hangup.recv() => drop(reloader.reload().await),
         }
     }
-    // A second signal means: now. What is on its way goes on at the next start.
+    // A second signal means: now. What is in flight resumes at the next start.
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}

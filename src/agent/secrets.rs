@@ -1,4 +1,4 @@
-//! Secrets from files: read only when no stranger can have read or written them; made where the agent needs one of its own.
+//! Secrets from files: read only if no other user can have read or written them; created where the agent needs its own.
 
 use std::fs::{File, Metadata};
 use std::io::{Read, Write};
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use masv_platform::Permissions;
 use secrecy::SecretString;
 
-/// No secret is longer, bytes.
+/// The maximum length of a secret, in bytes.
 const LONGEST: u64 = 64 << 10;
-/// Where container engines put secrets: readable to all of a container, and nobody else is in it.
+/// Where container engines put secrets: readable by all users of the container, which has no others.
 const CONTAINER: &str = "/run/secrets";
 
-/// Reads a secret; blanks around it are no part of it.
+/// Reads a secret; surrounding whitespace is ignored.
 ///
 /// # Errors
 /// In words, with the path and what to do.
@@ -32,8 +32,8 @@ pub fn read(path: &Path) -> Result<SecretString, String> {
     Ok(secret.into())
 }
 
-/// The secret in a file of the agent's own, which is made with a new one where there is none, for its user only. It is on
-/// the disk before it is used.
+/// The secret in one of the agent's own files, which is created with a new one if it is missing, for its user only. It is on
+/// disk before it is used.
 pub(super) fn find_or_make(path: &Path) -> std::io::Result<SecretString> {
     match std::fs::read_to_string(path) {
         Ok(secret) if !secret.trim().is_empty() => return Ok(secret.trim().into()),
@@ -44,7 +44,7 @@ pub(super) fn find_or_make(path: &Path) -> std::io::Result<SecretString> {
     getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
     let secret = hex::encode(bytes);
     let folder = path.parent().unwrap_or(Path::new("."));
-    // Of mode 0600 from the beginning.
+    // Mode 0600 from the beginning.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(secret.as_bytes())?;
     masv_platform::flush(file.as_file())?;

@@ -20,13 +20,13 @@ use crate::engine::Workers;
 use crate::upload::{CHUNK_SIZES, UploadSettings};
 use masv_rules::own_hub::OwnHub;
 
-/// Where the API listens when nobody says.
+/// The default address of the API.
 const DEFAULT_LISTEN: &str = "http://127.0.0.1:8080";
-/// Bytes of a part when nobody says.
+/// The default part size, in bytes.
 const DEFAULT_CHUNK: u64 = 100 << 20;
-/// Days that complete transfers are kept when nobody says.
+/// The default number of days that complete transfers are kept.
 const HISTORY_DAYS: u16 = 90;
-/// What is shown of a secret.
+/// What is shown instead of a secret.
 const SECRET: &str = "set";
 
 /// The settings as the agent uses them.
@@ -40,34 +40,34 @@ pub struct Settings {
     pub socket_mode: u32,
     /// Where the state is kept, absolute.
     pub data_dir: PathBuf,
-    /// The cloud, unless the rules file or the embedded hub decide.
+    /// The cloud, unless the rules file or the embedded hub decides.
     pub cloud_url: Option<Url>,
     /// How the embedded hub is reached and sends mail, as far as the settings say.
     pub hub: OwnHub,
     /// Authorises uploads.
     pub api_key: Option<SecretString>,
-    /// The team that sends.
+    /// The team to send as.
     pub team_id: Option<String>,
-    /// Whether uploads that do not say are finalized by themselves.
+    /// Whether uploads are finalized automatically by default.
     pub auto_finalize: bool,
     /// How the engine works.
     pub transfer: UploadSettings,
-    /// What every call of the API must bring; without one, the agent makes its own for callers who are neither its user
+    /// The token that every API call must carry; without one, the agent creates its own for callers who are neither its user
     /// nor root.
     pub token: Option<SecretString>,
     /// Folders that may be uploaded from and written to; empty for all.
     pub allowed_roots: Vec<PathBuf>,
-    /// The agent's own files and folders: its state, and what it was told everything by.
+    /// The agent's own files and folders: its state and its configuration.
     pub own_files: Vec<PathBuf>,
-    /// After how many days complete transfers are forgotten; 0 for never.
+    /// After how many days complete transfers are removed; 0 for never.
     pub history_days: u16,
     /// Whether the machine is kept awake while something is transferred.
     pub stay_awake: bool,
     /// How the log is written.
     pub log_format: LogFormat,
-    /// What the log tells, unless the default does.
+    /// The log filter, if not the default.
     pub log_level: Option<String>,
-    /// All settings with where they are from, for people.
+    /// All settings with their sources, for people.
     pub shown: Vec<Setting>,
 }
 
@@ -80,7 +80,7 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
-/// The data directory when nobody names one: that of the service manager, else that of the platform.
+/// The default data directory: the service manager's, else the platform's.
 #[must_use]
 pub fn default_data_dir() -> PathBuf {
     let of_service = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
@@ -92,10 +92,10 @@ pub fn default_data_dir() -> PathBuf {
 }
 
 impl Written {
-    /// Puts the settings together and builds them.
+    /// Merges the settings and builds them.
     ///
     /// # Errors
-    /// [`AgentError::Setting`] or [`AgentError::SettingsFile`] for the first that can not be used.
+    /// [`AgentError::Setting`] or [`AgentError::SettingsFile`] for the first that is not valid.
     pub fn build(self) -> Result<Settings, AgentError> {
         let file = self.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
         let mut from = Sources::new(self.origins, self.config.as_deref());
@@ -124,9 +124,9 @@ impl Written {
             }
             (None, None, None) => None,
         };
-        let team_id = from.choose("team-id", self.team_id, file.team_id, String::clone, "the only one");
+        let team_id = from.choose("team-id", self.team_id, file.team_id, String::clone, "the only team");
         if team_id.as_ref().is_some_and(|team| team.trim().is_empty()) {
-            return Err(setting("--team-id", "name the team, or leave it out"));
+            return Err(setting("--team-id", "give a team, or omit it"));
         }
         let auto_finalize = from.choose("auto-finalize", self.auto_finalize, file.auto_finalize, shown, "true");
         let auto_resume = from.choose("auto-resume", self.auto_resume, file.auto_resume, shown, "true");
@@ -157,7 +157,7 @@ impl Written {
         let stay_awake = from.choose("stay-awake", self.stay_awake, file.stay_awake, shown, "false");
         let format = |format: &LogFormat| format!("{format:?}").to_lowercase();
         let log_format = from.choose("log-format", self.log_format, file.log_format, format, "text");
-        let usual = "info, on a terminal warn";
+        let usual = "info, or warn on a terminal";
         let log_level = from.choose("log-level", self.log_level, file.log_level, String::clone, usual);
         let rules = rules.map(|path| absolute("--rules", path)).transpose()?;
         let data_dir = absolute("--data-dir", data_dir)?;
@@ -220,11 +220,12 @@ fn read_secret(name: &'static str, path: &Path) -> Result<SecretString, AgentErr
 }
 
 fn parse_cloud(text: &str) -> Result<Url, AgentError> {
-    let url = Url::parse(text).map_err(|error| setting("--cloud-url", format!("{text:?} is no address: {error}")))?;
+    let url = Url::parse(text)
+        .map_err(|error| setting("--cloud-url", format!("{text:?} is not a valid address: {error}")))?;
     if matches!(url.scheme(), "http" | "https") && url.has_host() {
         Ok(url)
     } else {
-        Err(setting("--cloud-url", format!("{text:?} is no address such as https://api.massive.app")))
+        Err(setting("--cloud-url", format!("{text:?} is not a valid address, such as https://api.massive.app")))
     }
 }
 
@@ -234,7 +235,10 @@ fn parse_listen(text: &str) -> Result<Listen, AgentError> {
     }
     let address = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
     let wrong = || {
-        setting("--listen", format!("{text:?} is no address such as http://127.0.0.1:8080 or unix:///run/masv.sock"))
+        setting(
+            "--listen",
+            format!("{text:?} is not a valid address, such as http://127.0.0.1:8080 or unix:///run/masv.sock"),
+        )
     };
     let mut found = address.to_socket_addrs().map_err(|_| wrong())?;
     found.next().map(Listen::Tcp).ok_or_else(wrong)

@@ -1,6 +1,6 @@
-//! The parts that the agent can not do without: when one of them ends by itself, the agent ends with a clear error, and
-//! the service manager starts it anew. Nothing is lost by that (see docs/decisions/0002-crash-only.md), and an agent that
-//! looks alive and does nothing is worse than one that is known to be down.
+//! The essential parts of the agent: if one of them ends unexpectedly, the agent ends with a clear error, and
+//! the service manager restarts it. Nothing is lost by that (see docs/decisions/0002-crash-only.md), and an agent that
+//! looks alive but does nothing is worse than one that is known to be down.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -17,7 +17,7 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Runs a part; `name` is how a person knows it.
+    /// Runs a part; `name` is for people.
     pub(super) fn run<E: std::error::Error>(
         &mut self,
         name: &'static str,
@@ -27,7 +27,7 @@ impl Supervisor {
         self.names.insert(task.id(), name);
     }
 
-    /// Watches something that runs elsewhere, and ends only when that has ended.
+    /// Supervises something that runs elsewhere, and ends only when that has ended.
     pub(super) fn watch(&mut self, name: &'static str, ended: impl Future<Output = ()> + Send + 'static) {
         let task = self.tasks.spawn(async move {
             ended.await;
@@ -36,7 +36,7 @@ impl Supervisor {
         self.names.insert(task.id(), name);
     }
 
-    /// Waits until a part has ended, which none does as long as it is not told to.
+    /// Waits until a part has ended, which none does unless it is stopped.
     pub(super) async fn failed(&mut self) -> AgentError {
         match self.tasks.join_next_with_id().await {
             Some(ended) => self.error(ended),
@@ -53,14 +53,14 @@ impl Supervisor {
         AgentError::PartEnded { part: self.names.get(&id).copied().unwrap_or("a part"), reason }
     }
 
-    /// Waits until all that was told to end has ended; what only watches is dropped.
+    /// Waits until all parts that were stopped have ended; mere supervision is dropped.
     pub(super) async fn wind_down(mut self, watched: &[&str]) {
         let watching = self.names.values().filter(|name| watched.contains(name)).count();
         while self.tasks.len() > watching && self.tasks.join_next().await.is_some() {}
     }
 }
 
-/// An error with what caused it, in one line.
+/// An error and its causes in one line.
 fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -81,11 +81,11 @@ mod tests {
         let mut vital = Supervisor::default();
         vital.run("the API", std::future::pending::<Result<(), std::io::Error>>());
         vital.run("the hub", async { Err(std::io::Error::other("no more sockets")) });
-        assert_eq!(vital.failed().await.to_string(), "the hub ended by itself: no more sockets");
+        assert_eq!(vital.failed().await.to_string(), "the hub ended unexpectedly: no more sockets");
         vital.watch("the engine", async {});
-        assert_eq!(vital.failed().await.to_string(), "the engine ended by itself: it stopped");
+        assert_eq!(vital.failed().await.to_string(), "the engine ended unexpectedly: it stopped");
         vital.run::<std::io::Error>("the outbox", async { panic!("a bug") });
         let error = vital.failed().await.to_string();
-        assert!(error.contains("the outbox ended by itself") && error.contains("panicked"), "{error}");
+        assert!(error.contains("the outbox ended unexpectedly") && error.contains("panicked"), "{error}");
     }
 }

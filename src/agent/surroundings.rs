@@ -1,5 +1,5 @@
-//! What rules files may ask of the machine when the agent or `masv rule check` reads them: all that the process knows, and where
-//! nothing shows who writes to a file.
+//! What rules files may look up on the machine when the agent or `masv rule check` reads them: everything that the process knows, and where
+//! it is not visible who is writing to a file.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use masv_rules::{Environment, SecretFile, SystemEnvironment};
 
 use masv_platform::silent_file_system;
 
-/// The surroundings of an agent.
+/// The environment of an agent.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Surroundings;
 

@@ -1,4 +1,4 @@
-//! Wire types of what the agent says of itself as a program: its settings, what its deliveries do not reach, copies of its
+//! Wire types for the agent itself: its settings, the limitations of its deliveries, copies of its
 //! state.
 
 use schemars::JsonSchema;
@@ -11,45 +11,45 @@ use masv_rules::own_hub::{OwnHub, is_loopback};
 pub struct Setting {
     /// Its flag, without the dashes.
     pub name: String,
-    /// Its value for a person; of a secret only whether there is one.
+    /// Its value, for people; for a secret only whether it is set.
     pub value: String,
-    /// Where it is from: `flag`, a variable's or a file's name, `default`.
+    /// Its source: `flag`, the name of a variable or file, or `default`.
     pub source: String,
 }
 
 /// All settings in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SettingsInForce {
-    /// In the order of the help.
+    /// In the order of the help text.
     pub settings: Vec<Setting>,
 }
 
-/// What of the deliveries reaches fewer people than it seems.
+/// A limitation of the deliveries: recipients that are not reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Limitation {
-    /// Of what.
+    /// The kind of delivery.
     pub of: Delivery,
-    /// In words.
+    /// A description.
     pub message: String,
     /// What to do about it.
     pub hint: String,
 }
 
-/// A way to the recipients.
+/// A kind of delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Delivery {
-    /// Links to pass on.
+    /// Links to share.
     Links,
-    /// Mails to recipients and owners of portals.
+    /// E-mails to recipients and portal owners.
     Mails,
 }
 
 impl Delivery {
-    /// Every way.
+    /// All kinds.
     pub const ALL: [Self; 2] = [Self::Links, Self::Mails];
 
-    /// As it is written.
+    /// Its name on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ pub fn limitations_of_own_hub(hub: &OwnHub, data_dir: &std::path::Path) -> Vec<L
     if hub.reached_at().ok().flatten().is_none_or(|url| is_loopback(&url)) {
         limited(
             Delivery::Links,
-            "links open on this machine only: the agent sends to its own hub".to_owned(),
+            "links work on this machine only: the agent sends to its embedded hub".to_owned(),
             "`masv setup` makes the hub reachable (`hub` in the rules file), or name a cloud with --cloud-url",
         );
     }
@@ -76,7 +76,7 @@ pub fn limitations_of_own_hub(hub: &OwnHub, data_dir: &std::path::Path) -> Vec<L
         limited(
             Delivery::Mails,
             format!(
-                "mails reach nobody: the agent's own hub has no mail server, and writes them to {}",
+                "e-mails are not delivered: the agent's embedded hub has no mail server and writes them to {}",
                 outbox.display()
             ),
             "`masv setup` asks for a mail server (`hub: { smtp: ... }` in the rules file)",
@@ -85,17 +85,17 @@ pub fn limitations_of_own_hub(hub: &OwnHub, data_dir: &std::path::Path) -> Vec<L
     limitations
 }
 
-/// A copy of the agent's state that is asked for.
+/// A request to copy the agent's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Backup {
-    /// The file, absolute.
+    /// The absolute path of the file.
     pub path: String,
 }
 
-/// A copy of the agent's state that was made.
+/// A copy of the agent's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Copied {
-    /// The file, absolute.
+    /// The absolute path of the file.
     pub path: String,
     /// Its size.
     pub bytes: u64,

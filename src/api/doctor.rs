@@ -1,7 +1,7 @@
-//! Looks for what keeps the agent from working, each finding with what to do about it. The agent looks itself, for
-//! it is its user, its sandbox and its network that count.
+//! Checks for problems that keep the agent from working, each with what to do about it. The agent itself checks, because
+//! its user, its sandbox and its network are what matters.
 //!
-//! **In**: observations. **Out**: [`Check`]s. What is good or bad is decided by pure functions.
+//! **In**: observations. **Out**: [`Check`]s. Pure functions do the grading.
 
 use std::io::Write;
 use std::path::Path;
@@ -18,13 +18,13 @@ use masv_platform::{
 use masv_rules::{AfterComplete, AfterError};
 use masv_rules::{Rule, RuleSet};
 
-/// Less room than this for the state stops the agent soon.
+/// With less free space than this for its state, the agent soon stops working.
 const LEAST_ROOM: u64 = 100 << 20;
-/// With less room than this it is time to look.
+/// With less free space than this, it is time to act.
 const LITTLE_ROOM: u64 = 1 << 30;
-/// A clock that is off by more than this is worth mending, seconds.
+/// A clock that is off by more than this should be corrected, in seconds.
 const CLOCK_OFF: u64 = 30;
-/// Storages refuse addresses that were signed by a clock this far off, seconds; some earlier.
+/// Storages refuse URLs signed by a clock this far off, in seconds; some refuse earlier.
 const CLOCK_WRONG: u64 = 300;
 
 fn check(name: impl Into<String>, grade: Grade, finding: impl Into<String>) -> Check {
@@ -38,7 +38,7 @@ impl Check {
     }
 }
 
-/// Looks at the cloud.
+/// Checks the cloud.
 pub async fn cloud(cloud: &Cloud) -> Vec<Check> {
     let reached = cloud.reach().await;
     let mut checks = vec![reachable(cloud.base().as_str(), &reached)];
@@ -67,19 +67,19 @@ fn hub(problems: &[String]) -> Option<Check> {
 
 fn reachable(base: &str, reached: &Result<Reached, CloudError>) -> Check {
     match reached {
-        Ok(reached) => check("cloud", Grade::Green, format!("{base} answers in {} ms", reached.took.as_millis())),
-        Err(error @ CloudError::Refused { .. }) => check("cloud", Grade::Amber, format!("{base} answers: {error}"))
-            .todo("see whether the address is that of the cloud; trouble of the cloud itself passes"),
+        Ok(reached) => check("cloud", Grade::Green, format!("{base} responds in {} ms", reached.took.as_millis())),
+        Err(error @ CloudError::Refused { .. }) => check("cloud", Grade::Amber, format!("{base} responds: {error}"))
+            .todo("check that this is the cloud's address; problems of the cloud itself are temporary"),
         Err(error) => check("cloud", Grade::Red, format!("{base}: {error}"))
-            .todo("check the address, DNS, firewall and proxy (HTTPS_PROXY); uploads wait and go on by themselves"),
+            .todo("check the address, DNS, firewall and proxy (HTTPS_PROXY); uploads wait and resume automatically"),
     }
 }
 
 fn clock(ahead: Option<i64>) -> Check {
-    let Some(ahead) = ahead else { return check("clock", Grade::Green, "the cloud does not tell the time") };
+    let Some(ahead) = ahead else { return check("clock", Grade::Green, "the cloud does not report its time") };
     let off = ahead.unsigned_abs();
     let finding = match ahead {
-        0 => "as the cloud's".to_owned(),
+        0 => "in sync with the cloud".to_owned(),
         1.. => format!("{off} s behind the cloud's"),
         _ => format!("{off} s ahead of the cloud's"),
     };
@@ -87,20 +87,20 @@ fn clock(ahead: Option<i64>) -> Check {
     match off {
         off if off <= CLOCK_OFF => check("clock", Grade::Green, finding),
         off if off <= CLOCK_WRONG => check("clock", Grade::Amber, finding).todo(todo),
-        _ => check("clock", Grade::Red, format!("{finding}; signed addresses are refused")).todo(todo),
+        _ => check("clock", Grade::Red, format!("{finding}; signed URLs are refused")).todo(todo),
     }
 }
 
 fn authorised(answer: &Result<Option<bool>, CloudError>) -> Check {
     let name = "authorisation";
     match answer {
-        Ok(Some(true)) => check(name, Grade::Green, "the cloud takes our key or session"),
-        Ok(None) => check(name, Grade::Green, "there is a key or a session"),
-        Ok(Some(false)) => check(name, Grade::Red, "the cloud refuses our key or session")
-            .todo("sign in again with `masv user login`, or give a valid key with --api-key-file"),
+        Ok(Some(true)) => check(name, Grade::Green, "the cloud accepts the key or session"),
+        Ok(None) => check(name, Grade::Green, "a key or session is set"),
+        Ok(Some(false)) => check(name, Grade::Red, "the cloud rejects the key or session")
+            .todo("sign in again with `masv user login`, or pass a valid key with --api-key-file"),
         Err(CloudError::NotSignedIn) => {
-            check(name, Grade::Amber, "neither key nor session: only portals can be sent to")
-                .todo("sign in with `masv user login`, or give a key with --api-key-file")
+            check(name, Grade::Amber, "no key or session: only uploads to portals are possible")
+                .todo("sign in with `masv user login`, or pass a key with --api-key-file")
         }
         Err(error @ CloudError::NoTeam { .. }) => {
             check(name, Grade::Amber, error.to_string()).todo("name the team with --team-id")
@@ -109,12 +109,12 @@ fn authorised(answer: &Result<Option<bool>, CloudError>) -> Check {
     }
 }
 
-/// Looks at this machine: room, limits, the rules' folders. Blocks. `folders` says how many a rule has below its own,
-/// where it is known.
+/// Checks this machine: free space, limits, the rules' folders. Blocks. `folders` says how many subfolders a rule has,
+/// if known.
 #[must_use]
 pub fn machine(data_dir: &Path, rules: &RuleSet, folders: &dyn Fn(&str) -> Option<u64>) -> Vec<Check> {
     let mut checks = vec![room(data_dir)];
-    // Whoever looks without an agent may be another user, and the directory need not be there yet.
+    // Without a running agent, the caller may be another user, and the directory may not exist yet.
     checks.extend(data_dir.is_dir().then(|| written(data_dir)));
     let enabled: Vec<&Rule> = rules.rules.iter().map(AsRef::as_ref).filter(|rule| rule.enabled).collect();
     let watched = enabled.iter().map(|rule| folders(&rule.name).unwrap_or(1)).sum();
@@ -126,7 +126,7 @@ pub fn machine(data_dir: &Path, rules: &RuleSet, folders: &dyn Fn(&str) -> Optio
     checks
 }
 
-/// What the rules at work have met themselves.
+/// Errors that the active rules have met.
 #[must_use]
 pub fn at_work(rules: &[RuleStatus]) -> Vec<Check> {
     let limited = rules.iter().filter(|rule| rule.limited);
@@ -140,18 +140,18 @@ pub fn at_work(rules: &[RuleStatus]) -> Vec<Check> {
         let many = if rule.failed_uploads == 1 { "upload has failed" } else { "uploads have failed" };
         let finding = format!("{} {many}: {}", rule.failed_uploads, reason.unwrap_or_else(|| "see each".to_owned()));
         check(format!("uploads of {}", rule.name), Grade::Red, finding)
-            .todo("`masv upload ls --states error` lists them, `masv upload status ID` says what to do")
+            .todo("list them with `masv upload ls --states error`; `masv upload status ID` says what to do")
     });
-    // What its uploads have met stands above, what its folder has met with the folder.
+    // Errors of its uploads are listed above, those of its folder with the folder.
     let failing = rules.iter().filter_map(|rule| Some((rule, rule.last_error.as_ref().filter(|error| !error.over)?)));
     let failing = failing.filter(|(_, error)| !matches!(error.code, "upload" | "offline")).map(|(rule, error)| {
         check(format!("rule {}", rule.name), Grade::Red, error.message.clone())
-            .todo(format!("`masv rule status {}` shows what waits for it", rule.name))
+            .todo(format!("`masv rule status {}` shows which files are waiting", rule.name))
     });
     told.chain(uploads).chain(failing).collect()
 }
 
-/// What the deliveries do not reach.
+/// The limitations of the deliveries.
 #[must_use]
 pub fn deliveries(limitations: &[Limitation]) -> Vec<Check> {
     let told = limitations.iter().map(|limitation| {
@@ -160,38 +160,38 @@ pub fn deliveries(limitations: &[Limitation]) -> Vec<Check> {
     told.collect()
 }
 
-/// Whether the rules file that is there now could be loaded.
+/// Whether the current rules file is valid.
 #[must_use]
 pub fn rules_file(problem: Option<&str>) -> Option<Check> {
     let problem = problem?;
     let line = problem.lines().next().unwrap_or_default().to_owned();
     Some(
-        check("rules file", Grade::Red, format!("it is wrong, and the rules before go on: {line}"))
-            .todo("`masv rule check` shows all that is wrong with it; saving it loads it again"),
+        check("rules file", Grade::Red, format!("it is not valid, and the previous rules stay active: {line}"))
+            .todo("`masv rule check` shows everything that is wrong with it; it is reloaded when you save it"),
     )
 }
 
-/// Bytes that are written to see whether anything can be: more than file systems keep beside the name.
+/// Bytes written to test the disk: more than file systems store inline.
 const PROBE: usize = 8 << 10;
 
-/// Whether the state can be written now. Blocks, for as long as the disk takes.
+/// Whether the state can be written now. Blocks as long as the disk takes.
 ///
 /// # Errors
-/// Why not: a full disk, one that has become read-only, permissions that were taken away.
+/// Why not: a full or read-only disk, or revoked permissions.
 fn can_write(data_dir: &Path) -> std::io::Result<()> {
     let mut file = tempfile::tempfile_in(data_dir)?;
     file.write_all(&[1; PROBE])?;
     file.sync_data()
 }
 
-/// Whether the state can be written, for those who may ask as often as they like: it is tried once a second at most.
+/// Whether the state can be written, for callers that may ask often: tested at most once a second.
 #[derive(Debug, Default)]
 pub struct Probe {
     last: tokio::sync::Mutex<Option<(Instant, bool)>>,
 }
 
 impl Probe {
-    /// How long an answer holds.
+    /// How long a result is valid.
     const HOLDS: Duration = Duration::from_secs(1);
 
     /// Whether the state can be written now.
@@ -213,8 +213,9 @@ impl Probe {
 fn written(data_dir: &Path) -> Check {
     match can_write(data_dir) {
         Ok(()) => check("state", Grade::Green, format!("{} can be written", data_dir.display())),
-        Err(error) => check("state", Grade::Red, format!("{} cannot be written: {error}", data_dir.display()))
-            .todo("make room, mount it writable, or give it to the agent's user: until then no order is taken"),
+        Err(error) => check("state", Grade::Red, format!("{} cannot be written: {error}", data_dir.display())).todo(
+            "free space, mount it writable, or make the agent's user its owner; until then no changes are accepted",
+        ),
     }
 }
 
@@ -223,8 +224,8 @@ fn room(data_dir: &Path) -> Check {
     match masv_platform::free_space(data_dir) {
         Ok(free) => room_left(data_dir, free),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            check(name, Grade::Amber, format!("{} is not there yet", data_dir.display()))
-                .todo("the first start makes it; --data-dir or MASV_DATA_DIR name another")
+            check(name, Grade::Amber, format!("{} does not exist yet", data_dir.display()))
+                .todo("the first start creates it; set another with --data-dir or MASV_DATA_DIR")
         }
         Err(error) => check(name, Grade::Red, format!("{}: {error}", data_dir.display()))
             .todo("make the data directory accessible to the agent's user"),
@@ -232,18 +233,18 @@ fn room(data_dir: &Path) -> Check {
 }
 
 fn room_left(data_dir: &Path, free: u64) -> Check {
-    let finding = format!("{} left for {}", bytesize::ByteSize::b(free).display().si(), data_dir.display());
+    let finding = format!("{} free in {}", bytesize::ByteSize::b(free).display().si(), data_dir.display());
     let grade = match free {
         free if free < LEAST_ROOM => Grade::Red,
         free if free < LITTLE_ROOM => Grade::Amber,
         _ => return check("disk", Grade::Green, finding),
     };
-    check("disk", grade, finding).todo("make room: without it nothing can be written down, and so nothing is sent")
+    check("disk", grade, finding).todo("free space: without it nothing can be recorded, so nothing is sent")
 }
 
 fn watches(limit: u64, wanted: u64) -> Check {
     let finding = format!("{wanted} folders to watch, {limit} watches allowed");
-    // Others of the same user watch as well.
+    // Other programs of the same user watch folders, too.
     let grade = if wanted > limit {
         Grade::Red
     } else if wanted.saturating_mul(4) > limit.saturating_mul(3) {
@@ -258,19 +259,19 @@ fn watches(limit: u64, wanted: u64) -> Check {
     ))
 }
 
-/// Whether programs of other users that write into the folders are seen, whatever the events have told.
+/// Whether writers of other users are detected, apart from events.
 fn writers(all: bool) -> Check {
     let finding = if all {
-        "files that any program has open for writing are seen"
+        "files that any program has open for writing are detected"
     } else {
-        "of other users' programs only what they write while the agent runs is seen; what was open before settles for longer"
+        "for other users' programs, only writes while the agent runs are detected; files opened earlier settle for longer"
     };
     check("writers", Grade::Green, finding)
 }
 
-/// How many files and connections may be open. An upload has up to sixteen files open, and each worker a connection.
+/// How many files and connections may be open. An upload has up to sixteen open files, and each worker a connection.
 fn descriptors(limit: u64) -> Check {
-    let finding = format!("{limit} may be open at once");
+    let finding = format!("{limit} allowed");
     if limit >= 1024 {
         return check("files", Grade::Green, finding);
     }
@@ -281,7 +282,7 @@ fn descriptors(limit: u64) -> Check {
 /// Where a rule downloads to.
 fn destination(rule: &str, into: &Path) -> Check {
     let name = format!("folder of {rule}");
-    // What is not there is made; what it is made in must be writable.
+    // A missing folder is created; its parent must be writable.
     let there = into.ancestors().find(|folder| folder.exists()).unwrap_or(into);
     match may_write(there) {
         Ok(()) => check(name, Grade::Green, format!("{} can be written", into.display())),
@@ -291,7 +292,7 @@ fn destination(rule: &str, into: &Path) -> Check {
     }
 }
 
-/// What was seen of a rule's folder.
+/// The check of a rule's folder.
 #[derive(Debug, Clone, Default)]
 struct Seen {
     problem: Option<String>,
@@ -325,23 +326,19 @@ fn judge_folder(rule: &str, watch: &Path, create: bool, takes_away: bool, seen: 
     if let Some(problem) = &seen.problem {
         let grade = if seen.missing && create { Grade::Amber } else { Grade::Red };
         let todo = if seen.missing {
-            "make it, mount it, or set `create: true` in the rule".to_owned()
+            "create it, mount it, or set `create: true` in the rule".to_owned()
         } else {
             let_read_advice(watch)
         };
         return check(name, grade, format!("{folder}: {problem}")).todo(todo);
     }
     if takes_away && !seen.writable {
-        return check(
-            name,
-            Grade::Red,
-            format!("{folder} can not be written, and the rule deletes or moves what it sent"),
-        )
-        .todo(let_write_advice());
+        return check(name, Grade::Red, format!("{folder} is not writable, and the rule deletes or moves sent files"))
+            .todo(let_write_advice());
     }
     if let Some(system) = seen.silent {
         let finding =
-            format!("{folder} is readable; on {system}, so it is polled, and who writes to a file cannot be seen");
+            format!("{folder} is readable; it is on {system}, so it is polled, and writers cannot be detected");
         return check(name, Grade::Green, finding);
     }
     check(name, Grade::Green, format!("{folder} is readable"))
@@ -399,7 +396,7 @@ mod tests {
         let file = folder.path().join("a-file");
         std::fs::write(&file, "").unwrap();
         assert_eq!(grades([folder.path(), &folder.path().join("no"), &file.join("x")].map(room)), all);
-        // Where nothing can be made the folder of a download rule is red; it is never amber.
+        // The folder of a download rule is red if nothing can be created in it; it is never amber.
         assert_eq!(destination("in", &file.join("x")).grade, Grade::Red);
         assert_eq!(rules_file(Some("line 3: no\nmore")).unwrap().grade, Grade::Red);
         assert!(rules_file(None).is_none());

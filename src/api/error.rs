@@ -1,4 +1,4 @@
-//! Errors as the interface words them: `{"code", "message", "hint"?, "fields"?}`.
+//! Errors as the API reports them: `{"code", "message", "hint"?, "fields"?}`.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use crate::store::StoreError;
 use crate::watch::WatchError;
 use masv_client::CloudError;
 
-/// The code of the documented product for calls that need somebody signed in.
+/// The MASV Agent's code for calls that require a session.
 const NO_SESSION: u32 = 262_146;
 
-/// An answer that is no success.
+/// An error response.
 #[derive(Debug)]
 pub(super) struct ApiError {
     status: StatusCode,
@@ -39,7 +39,7 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// Several bad fields at once, each with what is wrong with it.
+    /// Several bad fields at once, each with its problem.
     pub(super) fn fields(fields: BTreeMap<String, String>) -> Self {
         let message: Vec<String> = fields.iter().map(|(field, problem)| format!("{field}: {problem}")).collect();
         let mut error = Self::bad(message.join("; "));
@@ -54,13 +54,14 @@ impl ApiError {
     }
 
     fn other_order() -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "this Idempotency-Key came with another request")
-            .hint("use a new key for each order, and the same one only to repeat it unchanged")
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "this Idempotency-Key was already used for a different request")
+            .hint("use a new key for each request, and the same key only to repeat a request unchanged")
     }
 
     fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "a call of the local API failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the agent cannot do this now").hint("its log says why")
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the agent cannot do this at the moment")
+            .hint("see its log for the reason")
     }
 }
 
@@ -91,14 +92,14 @@ fn works_now(id: TransferId, state: &str) -> &'static str {
     match state {
         "transferring" if is_download(id) => "it can be paused or removed",
         "paused" if is_download(id) => "it can be resumed or removed",
-        "error" if is_download(id) => "when the cause is gone it can be resumed; it can be removed",
-        _ if is_download(id) => "it can be removed from the list; its files stay",
-        "transferring" => "it can be paused, finalized, added to, or removed",
-        "paused" => "it can be resumed, added to, or removed",
-        "idle" => "it can be finalized, added to, or removed",
-        "error" => "when the cause is gone it can be resumed; it can be added to, or removed",
-        "finalizing" => "nothing can be added to it any more: start another upload",
-        _ => "it can get another link, or be removed from the list",
+        "error" if is_download(id) => "it can be resumed once the cause is fixed, or removed",
+        _ if is_download(id) => "it can be removed from the list; its files are kept",
+        "transferring" => "it can be paused, finalized or removed, and files can be added",
+        "paused" => "it can be resumed or removed, and files can be added",
+        "idle" => "it can be finalized or removed, and files can be added",
+        "error" => "it can be resumed once the cause is fixed, or removed, and files can be added",
+        "finalizing" => "no more files can be added: start another upload",
+        _ => "it can be given another link, or removed from the list",
     }
 }
 
@@ -121,9 +122,9 @@ impl From<CloudError> for ApiError {
     fn from(error: CloudError) -> Self {
         match error {
             CloudError::NotSignedIn => Self::no_session(),
-            CloudError::NoTeam { .. } => Self::bad(error.to_string()).hint("name one with --team-id"),
+            CloudError::NoTeam { .. } => Self::bad(error.to_string()).hint("choose one with --team-id"),
             CloudError::Refused { status, .. } => {
-                // What the cloud refused is the caller's to know; its own trouble is a bad gateway's.
+                // The cloud's refusals are passed on; its own failures become 502.
                 let status = StatusCode::from_u16(status).ok().filter(StatusCode::is_client_error);
                 Self::new(status.unwrap_or(StatusCode::BAD_GATEWAY), error.to_string())
             }

@@ -1,4 +1,4 @@
-//! Paths that somebody named become files to send.
+//! Expands the given paths into files to send.
 //!
 //! **In**: absolute paths of files and folders, or patterns of such ([`patterns`]). **Out**: [`Expanded`], or all that is wrong.
 //!
@@ -20,10 +20,10 @@ use crate::model::SourceFile;
 use masv_platform::{Entry, EntryKind, Folder, FolderError, OwnPlaces, PathBeneath, RealPlaces};
 use masv_protocol::PackagePath;
 
-/// Deepest nesting that is walked; each level holds one descriptor open meanwhile.
+/// The maximum depth; each level holds a descriptor open.
 const DEEPEST: usize = 200;
-/// What is said of the agent's own files.
-const OWN: &str = "it belongs to the agent itself: its state, its rules, its settings or a key";
+/// The error for the agent's own files.
+const OWN: &str = "it belongs to the agent itself: its state, rules, settings or a key";
 
 /// What the paths are.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub(super) async fn expand(
 
 /// What may be sent.
 struct Allowed<'a> {
-    /// Folders; all where there are none.
+    /// The allowed folders; empty for all.
     roots: &'a [PathBuf],
     /// The agent's own files, which may not.
     own: RealPlaces,
@@ -62,7 +62,7 @@ fn expand_now(paths: &[PathBuf], exclude: &[String], allowed: &Allowed<'_>) -> R
     let mut taking = Taking { exclude: &globs(exclude)?, allowed, files: Vec::new(), first: None };
     let mut problems = BTreeMap::new();
     if paths.is_empty() {
-        problems.insert("paths".to_owned(), "name at least one file or folder".to_owned());
+        problems.insert("paths".to_owned(), "give at least one file or folder".to_owned());
     }
     for path in paths {
         if let Err(problem) = taking.path(path) {
@@ -81,10 +81,10 @@ fn expand_now(paths: &[PathBuf], exclude: &[String], allowed: &Allowed<'_>) -> R
 fn globs(patterns: &[String]) -> Result<GlobSet, ApiError> {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
-        // Without a slash a pattern is about the name, at any depth.
+        // A pattern without a slash matches names at any depth.
         let anywhere = if pattern.contains('/') { pattern.clone() } else { format!("**/{pattern}") };
         let glob = GlobBuilder::new(&anywhere).literal_separator(true).build();
-        set.add(glob.map_err(|error| ApiError::bad(format!("the pattern {pattern:?} is wrong: {error}")))?);
+        set.add(glob.map_err(|error| ApiError::bad(format!("the pattern {pattern:?} is not valid: {error}")))?);
     }
     set.build().map_err(|error| ApiError::bad(error.to_string()))
 }
@@ -212,7 +212,7 @@ fn source(path: PackagePath, source: PathBeneath, entry: &Entry) -> SourceFile {
     SourceFile { path, source, identity: entry.identity, owner: Some(entry.owner), claim: None }
 }
 
-/// A folder that was named, and what is found in it.
+/// A given folder, and what is found in it.
 struct Walk<'a> {
     place: &'a PathBeneath,
     /// Its real path.
@@ -225,7 +225,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Takes what is in a folder, which is open, at `below` the one that was named.
+    /// Collects the content of an open folder, at `below` under the given one.
     fn folder(&mut self, folder: &Folder, below: &Path, depth: usize) -> Result<(), String> {
         if depth > DEEPEST {
             return Err(format!("{} is nested more than {DEEPEST} folders deep", folder.path().display()));
@@ -316,7 +316,7 @@ mod tests {
         assert!(expand_now(&[door], &[], &all(&[root])).is_err());
     }
 
-    /// Whoever may order uploads may not have the agent's rules, keys and state.
+    /// Those who may start uploads must not get the agent's rules, keys and state.
     #[test]
     fn the_agent_s_own_files_are_never_taken_whatever_leads_to_them() {
         let folder = tree();
@@ -331,7 +331,7 @@ mod tests {
         }
     }
 
-    /// What was found below an allowed root is looked for below it, by no link, when it is sent.
+    /// A file found below an allowed root is opened below it, without following links, when it is sent.
     #[test]
     fn each_file_is_remembered_beneath_the_folder_that_was_checked() {
         let folder = tree();

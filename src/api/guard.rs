@@ -1,11 +1,11 @@
-//! Who may call. Pure decisions over a request's head and its caller, and the layers that apply them.
+//! Who may call. Pure decisions about a request's head and its caller, and the layers that apply them.
 //!
-//! **In**: whose connection it is, the head of the request. **Out**: the request, or why it is refused.
+//! **In**: the owner of the connection, the head of the request. **Out**: the request, or why it is refused.
 //!
-//! **Guarantees.** Being on the same machine is no right to call. Without the token come only the agent's own user and
-//! root, and only where the system says whose connection it is. A browser of that user can be made to connect by any page
-//! it shows, so the `Host` must be a loopback name (or a rebound DNS name would do), an `Origin` must be our own, and an
-//! order must have a JSON body or a header of ours (a form of a foreign page can send neither without asking first).
+//! **Guarantees.** Being on the same machine grants no access. Without the token, only the agent's own user and
+//! root may call, and only if the system reports the owner of the connection. Any page can make that user's browser
+//! connect, so the `Host` must be a loopback name (against DNS rebinding), an `Origin` must be our own, and a
+//! state-changing request must have a JSON body or our own header (a form on a foreign page can send neither without a preflight).
 
 use std::io;
 use std::net::IpAddr;
@@ -24,14 +24,14 @@ use tower::Layer;
 use super::dashboard;
 use super::error::ApiError;
 
-/// The header that says, with any value, that an order without a body is meant. A page of another origin cannot send it, and
-/// neither can whatever calls an address that somebody else has chosen, such as a webhook.
+/// The header that confirms, with any value, that a request without a body is intended. A page of another origin cannot send it, and
+/// neither can anything that calls a URL chosen by someone else, such as a webhook.
 pub const INTENT: &str = "x-masv";
 
 /// Who may call.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// What `Authorization: Bearer` says.
+    /// The token expected in `Authorization: Bearer`.
     pub token: SecretString,
     /// Who needs no token.
     pub free: Free,
@@ -42,11 +42,11 @@ pub struct Access {
 /// Who may call without the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Free {
-    /// Nobody.
+    /// No one.
     Nobody,
     /// This user, who is the agent's own, and root.
     User(u32),
-    /// Whoever can connect: the mode of the socket says who that is.
+    /// Everyone who can connect: the mode of the socket determines that.
     Everyone,
 }
 
@@ -60,11 +60,11 @@ impl Free {
     }
 }
 
-/// Whose connection it is, where the system says so.
+/// The owner of the connection, if the system reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Caller(pub(super) Option<u32>);
 
-/// Finds out, once for each connection, whose it is.
+/// Determines the owner once for each connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Identify;
 
@@ -76,7 +76,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Identify {
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let ends = stream.local_addr().and_then(|near| Ok((near, stream.peer_addr()?)));
         let user = ends.ok().and_then(|(near, far)| masv_platform::tcp_peer_user(near, far));
-        // A caller that has broken off by now may have left its port to somebody else.
+        // If the caller has disconnected by now, someone else may have its port.
         let caller = Caller(user.filter(|_| stream.peer_addr().is_ok()));
         std::future::ready(Ok((stream, Extension(caller).layer(service))))
     }
@@ -97,12 +97,12 @@ impl Access {
     fn check(&self, caller: Option<u32>, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         if self.loopback_only && !text(header::HOST).is_none_or(is_loopback_host) {
-            return Err(ApiError::new(StatusCode::FORBIDDEN, "the agent answers to loopback names only"));
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "the agent accepts only loopback host names"));
         }
         if let Some(origin) = text(header::ORIGIN) {
             let own = text(header::HOST).is_some_and(|host| origin.split_once("://").is_some_and(|(_, at)| at == host));
             if !own {
-                return Err(ApiError::new(StatusCode::FORBIDDEN, "pages of other origins may not call the agent"));
+                return Err(ApiError::new(StatusCode::FORBIDDEN, "pages from other origins may not call the agent"));
             }
         }
         if !self.free.includes(caller) && !is_open(path) {
@@ -118,7 +118,7 @@ impl Access {
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"));
         }
         if !has_body && !headers.contains_key(INTENT) {
-            return Err(ApiError::bad("an order without a body requires the header X-Masv, with any value")
+            return Err(ApiError::bad("a request without a body requires the header X-Masv, with any value")
                 .hint("or send the body {} with the content type application/json"));
         }
         Ok(())
@@ -130,17 +130,17 @@ impl Access {
             return Ok(());
         }
         let message = match (given, self.free) {
-            (Some(_), _) => "this is not the agent's token",
-            (None, Free::User(_)) => "this agent belongs to another user: it requires its token",
+            (Some(_), _) => "the token is wrong",
+            (None, Free::User(_)) => "this agent belongs to another user and requires its token",
             (None, _) => "this agent requires its token",
         };
-        // An agent of this user's own has its token in its data directory, where `masv` finds it.
+        // This user's own agent has its token in its data directory, where `masv` finds it.
         Err(ApiError::new(StatusCode::UNAUTHORIZED, message)
-            .hint("give it with `--with-token FILE` or in MASV_TOKEN; the agent's user and root find it by themselves"))
+            .hint("pass it with `--with-token FILE` or in MASV_TOKEN; for the agent's user and root it is found automatically"))
     }
 }
 
-/// Whether a path is given without the token: it tells nothing of the agent.
+/// Whether a path is served without the token: it reveals nothing about the agent.
 fn is_open(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz" | "/") || path.starts_with(dashboard::FOLDER)
 }
@@ -154,8 +154,8 @@ fn is_loopback_host(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// What every answer says to browsers: it is what it says it is, nobody keeps it, no other page gets it. Links in it are
-/// secrets. What a route has said itself stays.
+/// The security headers of every response: no sniffing, no caching, no other page may read it. Links in it are
+/// secrets. Headers set by the route are kept.
 pub(super) async fn harden(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -171,7 +171,7 @@ pub(super) async fn harden(request: Request, next: Next) -> Response {
     response
 }
 
-/// Lets a request through or answers it.
+/// Passes a request on, or rejects it.
 pub(super) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
     let caller = request.extensions().get::<Caller>().and_then(|caller| caller.0);
     match access.check(caller, request.method(), request.uri().path(), request.headers()) {
@@ -237,7 +237,7 @@ mod tests {
         assert!(!free("/metrics") && !free("/api/v1/server") && !free("/api/v1/dashboard/x"));
     }
 
-    /// Being able to connect was right enough: every user of the machine could have files of the agent's user sent, and
+    /// Being able to connect was enough: every user of the machine could send files of the agent's user, and
     /// stop the agent.
     #[test]
     fn only_the_own_user_and_root_need_no_token() {

@@ -1,11 +1,11 @@
-//! `/metrics`: what Prometheus and its like read. The names, units and types are a public contract, listed in
+//! `/metrics`, for Prometheus and compatible systems. The names, units and types are a public contract, listed in
 //! docs/monitoring.md.
 //!
 //! **In**: the engine's counters, the rules' status, the store, the event log as it grows. **Out**: text in the
-//! OpenMetrics format. Nearly everything is read at the moment it is asked for; only the event log is followed
-//! ([`follow`]), for what was not seen as it passed can not be counted later.
+//! OpenMetrics format. Nearly everything is read on request; only the event log is followed
+//! ([`follow`]), because missed events cannot be counted later.
 //!
-//! Must never show: names of files or packages, addresses, anything that a recipient or a stranger should not see.
+//! Must never show: names of files or packages, addresses, or anything that a recipient or a stranger should not see.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -42,7 +42,7 @@ const PAGE: u32 = 256;
 
 type Labels = Vec<(&'static str, String)>;
 
-/// What was seen of the event log as it grew.
+/// Counters over the event log.
 #[derive(Debug)]
 pub struct EventCounts {
     /// Events by their kind, such as `upload.complete`.
@@ -87,7 +87,7 @@ pub async fn follow(store: Store, mut last: i64, counts: &EventCounts, stop: Can
     }
 }
 
-/// Text that says what kind it is.
+/// Text with its content type.
 pub(super) struct OpenMetrics(String);
 
 impl IntoResponse for OpenMetrics {
@@ -110,7 +110,7 @@ pub(super) async fn show(Extract(state): Extract<ApiState>) -> Result<OpenMetric
     transfers(&mut all, &state, &gauges);
     rules(&mut all, &state.watcher.status());
     let refused = f64::from(u8::from(state.rules_problem.borrow().is_some()));
-    let help = "1 while the rules file as it is cannot be used and the rules before it go on";
+    let help = "1 while the rules file is not valid and the previous rules stay active";
     all.gauge("masv_rules_file_refused", help, None, refused);
     events(&mut all, &state.events, &gauges);
     of_process(&mut all, &process, &state);
@@ -121,7 +121,7 @@ pub(super) async fn show(Extract(state): Extract<ApiState>) -> Result<OpenMetric
     Ok(OpenMetrics(text))
 }
 
-/// What is told at one moment.
+/// The metrics at one moment.
 #[derive(Default)]
 struct Exposition {
     registry: Registry,
@@ -166,7 +166,7 @@ fn label(name: &'static str, value: impl Into<String>) -> Labels {
     vec![(name, value.into())]
 }
 
-/// A clock that was set back makes it 0.
+/// 0 if the clock was set back.
 fn seconds_since(then: Timestamp) -> f64 {
     Timestamp::now().duration_since(then).as_secs_f64().max(0.0)
 }
@@ -181,21 +181,21 @@ fn as_seconds(at: Timestamp) -> f64 {
 
 fn about(all: &mut Exposition, state: &ApiState) {
     let version = label("version", env!("CARGO_PKG_VERSION"));
-    all.gauges("masv_build_info", "The version that runs; always 1", None, [(version, 1.0)]);
+    all.gauges("masv_build_info", "The running version; always 1", None, [(version, 1.0)]);
     let authorised = f64::from(u8::from(state.queue.cloud().is_authorised()));
-    all.gauge("masv_cloud_authorised", "Whether there is a key or a session for the cloud", None, authorised);
+    all.gauge("masv_cloud_authorised", "Whether a key or session is set for the cloud", None, authorised);
     let limited =
         Delivery::ALL.map(|of| (label("of", of.as_str()), f64::from(u8::from(state.about.limitation(of).is_some()))));
-    let help = "1 while what is delivered this way reaches this machine only, or nobody";
+    let help = "1 while deliveries of this kind reach only this machine, or nobody";
     all.gauges("masv_delivery_limited", help, None, limited);
     let free = masv_platform::free_space(&state.about.data_dir).ok().map(|bytes| bytes as f64);
-    all.gauge("masv_data_free", "Room left for the data directory", Some(Unit::Bytes), free);
+    all.gauge("masv_data_free", "Free space for the data directory", Some(Unit::Bytes), free);
 }
 
 fn transfers(all: &mut Exposition, state: &ApiState, gauges: &Gauges) {
     for (name, help, counts) in [
-        ("masv_uploads", "Uploads that the agent knows, by state", &gauges.uploads),
-        ("masv_downloads", "Downloads that the agent knows, by state", &gauges.downloads),
+        ("masv_uploads", "Uploads by state", &gauges.uploads),
+        ("masv_downloads", "Downloads by state", &gauges.downloads),
     ] {
         let count = |state: State| counts.iter().find(|(there, _)| *there == state).map_or(0, |(_, count)| *count);
         let rows = State::ALL.iter().map(|state| (label("state", state.as_str()), count(*state) as f64));
@@ -208,20 +208,20 @@ fn transfers(all: &mut Exposition, state: &ApiState, gauges: &Gauges) {
     let bytes = |count: fn(&Counters) -> u64| {
         directions.map(|(direction, tally, _)| (label("direction", direction), count(tally)))
     };
-    let help = "Bytes of files that went over the network, repeats included";
+    let help = "Bytes of files transferred over the network, including retries";
     all.counters("masv_transfer", help, Some(Unit::Bytes), bytes(Counters::moved_bytes));
-    let help = "Bytes of files that have arrived for good";
+    let help = "Bytes of files confirmed as arrived";
     all.counters("masv_transfer_confirmed", help, Some(Unit::Bytes), bytes(Counters::confirmed_bytes));
     let retries = directions.iter().flat_map(|(direction, tally, _)| {
         Cause::ALL.map(|cause| {
             (vec![("direction", (*direction).to_owned()), ("cause", cause.as_str().to_owned())], tally.retries(cause))
         })
     });
-    all.counters("masv_transfer_retries", "Tries that failed and are made again, by cause", None, retries);
-    let help = "Age of the oldest transfer that is to run and is not done";
+    all.counters("masv_transfer_retries", "Failed attempts that are retried, by cause", None, retries);
+    let help = "Age of the oldest transfer that is not paused and not done";
     let ages = directions.map(|(direction, _, oldest)| (label("direction", direction), age(oldest)));
     all.gauges("masv_queue_oldest_age", help, Some(Unit::Seconds), ages);
-    let help = "Bytes of files that are still to be sent";
+    let help = "Bytes of files still to be sent";
     all.gauge("masv_queue_remaining", help, Some(Unit::Bytes), gauges.bytes_to_send as f64);
     let links = [("upload", state.queue.link()), ("download", state.downloads.link())];
     all.gauge("masv_upload_workers", "Parts that may be on their way at once", None, links[0].1.workers as f64);
@@ -265,27 +265,29 @@ fn rules(all: &mut Exposition, rules: &[RuleStatus]) {
             (labels, f64::from(u8::from(rule.state == state)))
         })
     });
-    all.gauges("masv_rule_state", "1 for the state that the rule is in", None, states);
+    all.gauges("masv_rule_state", "1 for the current state of the rule", None, states);
     type Read = fn(&RuleStatus) -> Option<f64>;
     let gauges: [(&str, &str, Option<Unit>, Read); 8] = [
-        ("masv_rule_waiting_files", "Files that wait to be sent", None, |rule| Some(rule.waiting_count as f64)),
-        ("masv_rule_lag", "How long the file that waits longest has been waiting", Some(Unit::Seconds), |rule| {
+        ("masv_rule_waiting_files", "Files waiting to be sent", None, |rule| Some(rule.waiting_count as f64)),
+        ("masv_rule_lag", "How long the oldest waiting file has been waiting", Some(Unit::Seconds), |rule| {
             Some(age(rule.waiting.iter().map(|file| file.since).min()))
         }),
-        ("masv_rule_failed_uploads", "Uploads of the rule that have failed and wait for somebody", None, |rule| {
+        ("masv_rule_failed_uploads", "Failed uploads of the rule that need attention", None, |rule| {
             Some(rule.failed_uploads as f64)
         }),
-        ("masv_rule_unread_paths", "Paths that could not be looked at", None, |rule| Some(rule.unread.len() as f64)),
-        ("masv_rule_failing", "Whether something is wrong with the rule now", None, |rule| {
+        ("masv_rule_unread_paths", "Paths that could not be read", None, |rule| Some(rule.unread.len() as f64)),
+        ("masv_rule_failing", "Whether the rule currently has an error", None, |rule| {
             Some(f64::from(u8::from(rule.last_error.as_ref().is_some_and(|error| !error.over))))
         }),
-        ("masv_rule_scan_duration", "How long the last look at the whole folder took", Some(Unit::Seconds), |rule| {
+        ("masv_rule_scan_duration", "How long the last full scan of the folder took", Some(Unit::Seconds), |rule| {
             rule.last_scan.as_ref().map(|scan| scan.milliseconds as f64 / 1e3)
         }),
-        ("masv_rule_last_scan_timestamp", "When it ended", Some(Unit::Seconds), |rule| {
+        ("masv_rule_last_scan_timestamp", "When the last full scan ended", Some(Unit::Seconds), |rule| {
             rule.last_scan.as_ref().map(|scan| as_seconds(scan.at))
         }),
-        ("masv_rule_files", "Files that it found", None, |rule| rule.last_scan.as_ref().map(|scan| scan.files as f64)),
+        ("masv_rule_files", "Files found by the last full scan", None, |rule| {
+            rule.last_scan.as_ref().map(|scan| scan.files as f64)
+        }),
     ];
     for (name, help, unit, read) in gauges {
         let values = rules.iter().filter_map(|rule| Some((label("rule", &*rule.name), read(rule)?)));
@@ -293,11 +295,9 @@ fn rules(all: &mut Exposition, rules: &[RuleStatus]) {
     }
     type Count = fn(&RuleStatus) -> u64;
     let counters: [(&str, &str, Count); 3] = [
-        ("masv_rule_packages", "Uploads that the rule has made", |rule| rule.made),
-        ("masv_rule_looks", "Looks at the folder or parts of it", |rule| rule.looks),
-        ("masv_rule_overflows", "Times that the system lost events, so that everything was looked at again", |rule| {
-            rule.overflows
-        }),
+        ("masv_rule_packages", "Uploads created by the rule", |rule| rule.made),
+        ("masv_rule_looks", "Scans of the folder or parts of it", |rule| rule.looks),
+        ("masv_rule_overflows", "Times that the system lost events, which caused a full scan", |rule| rule.overflows),
     ];
     for (name, help, read) in counters {
         all.counters(name, help, None, rules.iter().map(|rule| (label("rule", &*rule.name), read(rule))));
@@ -307,10 +307,10 @@ fn rules(all: &mut Exposition, rules: &[RuleStatus]) {
 fn events(all: &mut Exposition, counts: &EventCounts, gauges: &Gauges) {
     let kinds = counts.kinds.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let kinds = kinds.into_iter().map(|(kind, count)| (label("kind", kind), count));
-    all.counters("masv_events", "What happened, by kind", None, kinds);
-    let help = "From what happened until those who listen are told";
+    all.counters("masv_events", "Events, by kind", None, kinds);
+    let help = "Time from an event until listeners are notified";
     all.registry.register_with_unit("masv_event_lag", help, Unit::Seconds, counts.lag.clone());
-    let help = "Webhooks, programs and clean-ups in the cloud that are still to be done";
+    let help = "Webhooks, programs and clean-ups in the cloud still to be done";
     all.gauge("masv_outbox_pending", help, None, gauges.errands as f64);
     let oldest = age(gauges.oldest_errand);
     all.gauge("masv_outbox_oldest_age", "Age of the oldest of them", Some(Unit::Seconds), oldest);
@@ -323,16 +323,16 @@ fn of_process(all: &mut Exposition, process: &ProcessUsage, state: &ApiState) {
     let started = as_seconds(state.about.started_at);
     all.gauge("process_start_time", "When the agent was started", Some(Unit::Seconds), started);
     let resident = process.resident.map(|bytes| bytes as f64);
-    all.gauge("process_resident_memory", "Memory that it uses", Some(Unit::Bytes), resident);
+    all.gauge("process_resident_memory", "Memory in use", Some(Unit::Bytes), resident);
     let descriptors = process.descriptors.map(|count| count as f64);
     all.gauge("process_open_fds", "Open files and connections", None, descriptors);
     let limit = process.descriptors_limit.map(|count| count as f64);
-    all.gauge("process_max_fds", "How many may be open", None, limit);
+    all.gauge("process_max_fds", "Maximum number of open files and connections", None, limit);
     all.gauge("process_threads", "Threads", None, process.threads.map(|count| count as f64));
     if let Some(cpu) = process.cpu {
         let counter = Counter::<f64, std::sync::atomic::AtomicU64>::default();
         counter.inc_by(cpu);
-        let help = "Processor time that it has used";
+        let help = "Processor time used";
         all.registry.register_with_unit("process_cpu", help, Unit::Seconds, counter);
     }
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks() as f64;

@@ -1,13 +1,13 @@
-//! The local REST API: what the command line, scripts and the dashboard talk to.
+//! The local REST API, used by the command line, scripts and the dashboard.
 //!
-//! **In**: HTTP requests over TCP or a Unix socket, of the agent's own user or with its token. **Out**: orders to the
+//! **In**: HTTP requests over TCP or a Unix socket, from the agent's own user or with its token. **Out**: commands to the
 //! queue and the watcher; their state as JSON; events as a stream.
 //!
-//! **Guarantees.** Whatever the command line can do goes through here. A web page of somebody else can not call it (Host,
-//! Origin and content type are checked), a wrong token is told apart in constant time, and no path outside the
-//! allowed folders is read. Bad input names every bad field at once.
+//! **Guarantees.** Everything the command line can do goes through here. Other people's web pages cannot call it (Host,
+//! Origin and content type are checked), tokens are compared in constant time, and no path outside the
+//! allowed folders is read. Errors name every bad field at once.
 //!
-//! **On a crash** nothing is lost: an order is answered when it is on disk.
+//! **On a crash** nothing is lost: a request is acknowledged once it is on disk.
 //!
 //! Must never know: how files are sent, how folders are watched.
 
@@ -43,10 +43,10 @@ pub use guard::{Access, Free, INTENT};
 pub use metrics::{EventCounts, follow};
 pub use serve::{ApiListener, serve};
 
-/// Loads the rules file again.
+/// Reloads the rules file.
 pub type Reload = Arc<dyn Fn() -> BoxFuture<'static, Result<(), Diagnostics>> + Send + Sync>;
 
-/// What the routes work with.
+/// The state shared by the routes.
 #[derive(Clone)]
 pub struct ApiState {
     /// Takes uploads.
@@ -57,50 +57,50 @@ pub struct ApiState {
     pub watcher: Watcher,
     /// Runs the download rules.
     pub inbox: Inbox,
-    /// Loads the rules file again.
+    /// Reloads the rules file.
     pub reload: Reload,
-    /// What is wrong with the rules file that is there now, while the rules before go on.
+    /// What is wrong with the current rules file, while the previous rules stay active.
     pub rules_problem: watch::Receiver<Option<String>>,
-    /// What was seen of the event log.
+    /// Counters over the event log.
     pub events: Arc<EventCounts>,
     /// Whether the state can be written.
     pub probe: Arc<doctor::Probe>,
-    /// What is told about the agent itself.
+    /// Facts about the agent itself.
     pub about: Arc<About>,
     /// Folders that may be uploaded from and downloaded to; empty for all.
     pub allowed_roots: Arc<[PathBuf]>,
-    /// The agent's own files, which are neither sent nor written over, whatever the roots.
+    /// The agent's own files, which are never sent or overwritten, whatever the roots.
     pub own: OwnPlaces,
-    /// Whether uploads that do not say are finalized by themselves.
+    /// Whether uploads are finalized automatically by default.
     pub auto_finalize: bool,
     /// Ends the agent.
     pub shutdown: CancellationToken,
 }
 
-/// The rules file: the one that was named, or else the one in the data directory, which is made by the first rule that is
-/// ordered.
+/// The rules file: the configured one, or else the one in the data directory, which is created with the first rule that is
+/// added.
 #[derive(Debug, Clone)]
 pub struct RulesFile {
-    /// Where it is, absolute.
+    /// Its absolute path.
     pub path: PathBuf,
-    /// Whether somebody named it; it must be there then.
+    /// Whether it was configured; it must exist then.
     named: bool,
 }
 
 impl RulesFile {
-    /// The one that was named, if one was.
+    /// The configured one, if any.
     #[must_use]
     pub fn of(named: Option<PathBuf>, data_dir: &Path) -> Self {
         Self { named: named.is_some(), path: named.unwrap_or_else(|| data_dir.join("rules.yaml")) }
     }
 
-    /// Whether it is there, or should be.
+    /// Whether it exists, or should.
     #[must_use]
     pub fn is_expected(&self) -> bool {
         self.named || self.path.exists()
     }
 
-    /// The file, where it is expected.
+    /// The file, if it is expected to exist.
     #[must_use]
     pub fn there(&self) -> Option<&Path> {
         self.is_expected().then_some(self.path.as_path())
@@ -108,24 +108,24 @@ impl RulesFile {
 }
 
 impl About {
-    /// What a delivery of this kind does not reach.
+    /// The limitation of a kind of delivery.
     fn limitation(&self, of: about::Delivery) -> Option<&about::Limitation> {
         self.limitations.iter().find(|limitation| limitation.of == of)
     }
 }
 
-/// What is told about the agent itself.
+/// Facts about the agent itself.
 #[derive(Debug, Clone)]
 pub struct About {
     /// When it was started.
     pub started_at: Timestamp,
-    /// Where it keeps its state.
+    /// Its data directory.
     pub data_dir: PathBuf,
     /// The cloud it sends to.
     pub cloud: String,
-    /// Whether that cloud is the hub in its own process.
+    /// Whether that is the embedded hub.
     pub embedded_hub: bool,
-    /// What its deliveries do not reach.
+    /// The limitations of its deliveries.
     pub limitations: Vec<about::Limitation>,
     /// The rules file.
     pub rules: RulesFile,

@@ -1,11 +1,11 @@
-//! The router and the document of it, made in one go: a route can not be in one and not in the other.
+//! The router and its OpenAPI document, built together: a route cannot be in one and not in the other.
 //!
 //! **In**: handlers with a path, a method and a sentence. **Out**: axum's router, and the OpenAPI 3.1 document of
-//! `masv-openapi`. What a call takes and answers is read off the handler's type: each argument is an [`Input`], its result an
-//! [`Answer`]. The name of a call for programs is made of its method and path by [`operation_id`].
+//! `masv-openapi`. The inputs and responses of a call are derived from the handler's type: each argument is an [`Input`], its result an
+//! [`Answer`]. The operation id of a call is derived from its method and path by [`operation_id`].
 //!
 //! To add a route: `routes.get("/things/{id}", things::show, "A thing.")` in `routes/mod.rs`, types with `JsonSchema`,
-//! and `UPDATE_DOCS=1 cargo test --lib api::` to write docs/openapi.json anew.
+//! and `UPDATE_DOCS=1 cargo test --lib api::` to regenerate docs/openapi.json.
 
 use std::convert::Infallible;
 
@@ -28,7 +28,7 @@ use super::error::ApiError;
 use super::guard::INTENT;
 use super::types::ErrorBody;
 
-/// Calls whose name for programs is not made of method and path as the others' are.
+/// Calls whose operation id is not derived from method and path.
 const NAMES: &[(&str, &str, &str)] = &[
     ("POST", "/uploads/portal", "create_portal_upload"),
     ("POST", "/automations/portal_download", "create_download_automation"),
@@ -44,7 +44,7 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("GET", "/openapi.json", "get_openapi"),
 ];
 
-/// Routes, and what is told of them.
+/// Routes, and their documentation.
 pub(super) struct Routes {
     router: Router<ApiState>,
     below: &'static str,
@@ -113,7 +113,7 @@ impl Routes {
         let id = operation_id(method.as_str(), below);
         let mut operation = Operation::new(&path, &id, tag, about);
         if method == Method::DELETE {
-            operation.header(INTENT, "string", true, "Any value: says that the order is meant.");
+            operation.header(INTENT, "string", true, "Any value: confirms that the request is intended.");
         }
         H::describe(&mut operation, &mut self.document.schemas);
         self.document.insert(method.as_str(), &path, operation);
@@ -121,7 +121,7 @@ impl Routes {
         self
     }
 
-    /// A page for people, which is not in the document.
+    /// A page for people, not in the document.
     pub(super) fn page<H, T>(mut self, path: &str, handler: H) -> Self
     where
         H: Handler<T, ApiState>,
@@ -147,7 +147,7 @@ impl Routes {
             "security": [{}, { "token": [] }],
             "components": {
                 "securitySchemes": { "token": {
-                    "type": "http", "scheme": "bearer", "description": "What --token-file holds, or else api.token in the agent's data directory.",
+                    "type": "http", "scheme": "bearer", "description": "The content of --token-file, or else of api.token in the agent's data directory.",
                 } },
             },
         }));
@@ -155,7 +155,7 @@ impl Routes {
     }
 }
 
-/// The name for programs of a call, such as `list_uploads`, `get_upload`, `pause_upload`, `set_workers`.
+/// The operation id of a call, such as `list_uploads`, `get_upload`, `pause_upload`, `set_workers`.
 fn operation_id(method: &str, path: &str) -> String {
     if let Some((.., name)) = NAMES.iter().find(|(one, other, _)| (*one, *other) == (method, path)) {
         return (*name).to_owned();
@@ -183,7 +183,7 @@ fn operation_id(method: &str, path: &str) -> String {
     }
 }
 
-/// A handler that can be told of.
+/// A handler that can be documented.
 pub(super) trait Described<A> {
     fn describe(operation: &mut Operation, schemas: &mut Schemas);
 }
@@ -225,7 +225,7 @@ impl<T> Input for Extension<T> {}
 // Its name is in the path of the route.
 impl<T> Input for Path<T> {}
 
-/// Tells of a JSON body that may have no fields but these.
+/// Documents a JSON body without additional fields.
 pub(super) fn takes<T: JsonSchema>(operation: &mut Operation, schemas: &mut Schemas) {
     let mut schema: Schema = schemas.taken::<T>();
     if schema.get("properties").is_some() {
@@ -234,7 +234,7 @@ pub(super) fn takes<T: JsonSchema>(operation: &mut Operation, schemas: &mut Sche
     operation.takes(schema);
 }
 
-/// The header by which a reader of events goes on where it stopped.
+/// The header by which a reader of events resumes where it stopped.
 pub(super) struct LastEventId(pub(super) Option<i64>);
 
 impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
@@ -248,7 +248,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
 
 impl Input for LastEventId {
     fn describe(operation: &mut Operation, _: &mut Schemas) {
-        let about = "Go on after this event; without it, with those that come.";
+        let about = "Resume after this event; without it, only new events are sent.";
         operation.header("Last-Event-ID", "integer", false, about);
     }
 }
@@ -260,7 +260,7 @@ impl<T: JsonSchema> Answer for Json<T> {
     }
 }
 
-/// 201: something new, and what it is called.
+/// 201: the created object.
 pub(super) struct Created<T>(pub(super) T);
 
 impl<T: Serialize> IntoResponse for Created<T> {
@@ -276,7 +276,7 @@ impl<T: JsonSchema> Answer for Created<T> {
     }
 }
 
-/// 204: done, and nothing to say.
+/// 204: done, no content.
 pub(super) struct Done;
 
 impl IntoResponse for Done {
@@ -291,7 +291,7 @@ impl Answer for Done {
     }
 }
 
-/// 202: it will be done.
+/// 202: accepted.
 pub(super) struct Begun;
 
 impl IntoResponse for Begun {

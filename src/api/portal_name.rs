@@ -1,4 +1,4 @@
-//! The name of a portal, as people give it: alone, as the host that the cloud shows, or as the address of its page.
+//! The name of a portal, as people give it: the bare name, its host in the cloud, or the URL of its page.
 
 /// The portal's name in the cloud: `acme` of `acme`, `acme.portal.massive.app`, `https://acme.portal.massive.app/` and
 /// `http://hub.example/portals/acme`.

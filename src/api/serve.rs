@@ -15,9 +15,9 @@ use super::guard::{Access, Caller, Identify};
 use super::{ApiState, routes};
 use masv_platform::{AcceptTrouble, LocalListener};
 
-/// A request head that takes longer ends its connection.
+/// How long a request head may take before its connection is closed.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
-/// How long running calls may take to end.
+/// How long running calls get to finish.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// A bound listener.
@@ -32,7 +32,7 @@ pub enum ApiListener {
 /// Serves the API until `stop`, then lets running calls end.
 ///
 /// # Errors
-/// When the listener can not be used, or breaks.
+/// If the listener cannot be used, or breaks.
 pub async fn serve(
     listener: ApiListener,
     state: ApiState,
@@ -64,7 +64,7 @@ where
     let mut server = server.acceptor(Identify).handle(handle.clone()).accept_error_handler({
         let (trouble, handle) = (trouble.clone(), handle.clone());
         move |remote, error| {
-            // Of one connection: its own affair.
+            // An error of a single connection is ignored.
             if remote.is_none() && trouble.note(error) {
                 handle.shutdown();
             }

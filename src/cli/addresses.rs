@@ -1,10 +1,10 @@
-//! Mail addresses as people type and paste them: a list with commas, blanks around them, and a comma too many.
+//! E-e-mail addresses as people type and paste them: comma-separated, with spaces around them and stray commas.
 
 use masv_protocol::{EmailAddress, InvalidEmailAddress};
 
 use super::error::CliError;
 
-/// The addresses of a flag; empty ones are passed over.
+/// The addresses of a flag; empty ones are skipped.
 pub(super) fn addresses(flag: &str, typed: &[String]) -> Result<Vec<EmailAddress>, CliError> {
     let invalid = |error: InvalidEmailAddress| CliError::usage(format!("{flag}: {error}"));
     let given = typed.iter().filter(|text| !text.trim().is_empty());
@@ -21,7 +21,7 @@ mod tests {
         Ok(all.into_iter().map(EmailAddress::into_string).collect())
     }
 
-    /// Lists that were pasted, with blanks after the commas and one comma too many, were refused.
+    /// Pasted lists, with spaces after the commas and one comma too many, were refused.
     #[test]
     fn a_pasted_list_is_read() {
         let both = || Ok(vec!["a@example.com".to_owned(), "b@example.com".to_owned()]);

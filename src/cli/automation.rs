@@ -1,4 +1,4 @@
-//! `masv automation`: the rules by the names of the MASV Agent, and rules written without an editor.
+//! `masv automation`: the rules under the names that the MASV Agent uses, and rules written without an editor.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,21 +17,21 @@ use masv_protocol::EmailAddress;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List the rules at work.
+    /// List the active rules.
     #[command(after_help = "Example:\n  masv automation ls")]
     Ls,
-    /// Write a rule into the rules file; its comments stay, and it works at once.
+    /// Add a rule to the rules file, keeping its comments; the rule takes effect at once.
     #[command(subcommand)]
     Add(Add),
-    /// Change a rule in the rules file; its comments stay, and it works so at once.
+    /// Change a rule in the rules file, keeping its comments; the change takes effect at once.
     #[command(subcommand)]
     Update(Update),
-    /// Take a rule out of the rules file; what it has transferred stays known.
+    /// Remove a rule from the rules file; the record of what it transferred is kept.
     #[command(visible_alias = "rm", after_help = "Example:\n  masv automation delete from-acme --yes")]
     Delete {
         /// The rule.
         id: String,
-        /// Do not ask.
+        /// Do not ask for confirmation.
         #[arg(long)]
         yes: bool,
     },
@@ -39,7 +39,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Update {
-    /// Of a rule that fetches: what is named changes, all else stays.
+    /// Change a download rule; anything not given stays as it is.
     #[command(
         after_help = "Examples:\n  masv automation update download from-acme --disable\n  masv automation update download from-acme --destination /srv/incoming --priority 2"
     )]
@@ -49,22 +49,22 @@ pub(super) enum Update {
         /// The portal.
         #[arg(long)]
         subdomain: Option<String>,
-        /// The folder that packages go into; made where it is missing.
+        /// The folder that packages are saved to; created if it is missing.
         #[arg(long, value_name = "FOLDER")]
         destination: Option<PathBuf>,
-        /// Give each package a folder of its own.
+        /// Give each package its own folder.
         #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         create_package_folder: Option<bool>,
-        /// Put a folder named as the portal around its packages.
+        /// Put packages in a subfolder named after their portal.
         #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         create_portal_subfolder: Option<bool>,
-        /// Only what was finalized from this time on.
+        /// Only packages finalized at or after this time.
         #[arg(long, value_name = "TIME")]
         effective_time: Option<String>,
         #[command(flatten)]
         work: Work,
     },
-    /// Of a rule that sends: whether it works, and its priority.
+    /// Change an upload rule: enable or disable it, or set its priority.
     #[command(after_help = "Example:\n  masv automation update upload dailies --disable")]
     Upload {
         /// The rule.
@@ -74,16 +74,16 @@ pub(super) enum Update {
     },
 }
 
-/// How a rule works, of either direction.
+/// What can be changed in a rule of either kind.
 #[derive(Debug, Args)]
 pub(super) struct Work {
-    /// Whether it works.
+    /// Whether the rule is enabled.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     enable: Option<bool>,
-    /// Let it work no more.
+    /// Disable the rule.
     #[arg(long, conflicts_with = "enable")]
     disable: bool,
-    /// Priority of its transfers; higher goes first.
+    /// Priority of its transfers; higher priorities go first.
     #[arg(long, allow_negative_numbers = true)]
     priority: Option<i32>,
 }
@@ -96,7 +96,7 @@ impl Work {
 }
 
 impl Update {
-    /// Which rule, and what changes of it.
+    /// Which rule, and what changes in it.
     fn build(self) -> Result<(String, AutomationChange), CliError> {
         Ok(match self {
             Self::Upload { id, work } => (id, work.change()),
@@ -125,12 +125,12 @@ impl Update {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Add {
-    /// Fetch what arrives in a portal, or in all portals.
+    /// Download what arrives in a portal, or in all portals.
     #[command(
         after_help = "Examples:\n  masv automation add download --name from-acme --subdomain acme --destination /srv/incoming\n  masv automation add download --all --name clients --destination /srv/incoming --create-portal-subfolder"
     )]
     Download(Box<Download>),
-    /// Send what lands in a folder.
+    /// Upload what lands in a folder.
     #[command(
         after_help = "Examples:\n  masv automation add upload --name dailies --watch /srv/drop/dailies --emails client@example.com\n  masv automation add upload --name to-acme --watch drop --subdomain acme --sender me@example.com"
     )]
@@ -139,7 +139,7 @@ pub(super) enum Add {
 
 #[derive(Debug, Args)]
 pub(super) struct Download {
-    /// Its name; the id is made of it.
+    /// The rule's name; its id is derived from it.
     #[arg(long)]
     name: String,
     /// The portal.
@@ -148,95 +148,95 @@ pub(super) struct Download {
     /// All portals of the team.
     #[arg(long)]
     all: bool,
-    /// The team that owns the portals, where you have several.
+    /// The team that owns the portals, if you have several teams.
     #[arg(long)]
     team_id: Option<String>,
-    /// The folder that packages go into; made where it is missing.
+    /// The folder that packages are saved to; created if it is missing.
     #[arg(long, value_name = "FOLDER")]
     destination: PathBuf,
-    /// Give each package a folder of its own.
+    /// Give each package its own folder.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true",
           default_missing_value = "true")]
     create_package_folder: bool,
-    /// Put a folder named as the portal around its packages.
+    /// Put packages in a subfolder named after their portal.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false",
           default_missing_value = "true")]
     create_portal_subfolder: bool,
-    /// Only what was finalized from this time on, such as 2026-11-01 or 2026-11-01T18:00:00Z [default: now]
+    /// Only packages finalized at or after this time, such as 2026-11-01 or 2026-11-01T18:00:00Z [default: now]
     #[arg(long, value_name = "TIME")]
     effective_time: Option<String>,
-    /// Whether it works at once.
+    /// Whether the rule is enabled.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true",
           default_missing_value = "true")]
     enable: bool,
-    /// Priority of its downloads; higher goes first.
+    /// Priority of its downloads; higher priorities go first.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     priority: i32,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Upload {
-    /// Its name; the id is made of it.
+    /// The rule's name; its id is derived from it.
     #[arg(long)]
     name: String,
     /// The folder.
     #[arg(long, value_name = "FOLDER")]
     watch: PathBuf,
-    /// Make the folder where it is missing.
+    /// Create the folder if it is missing.
     #[arg(long)]
     create: bool,
     /// What becomes one package: file, folder or batch [default: batch]
     #[arg(long, value_name = "file|folder|batch")]
     package: Option<String>,
-    /// How long a file must not change to be whole [default: 5s, 30s where writers are unseen]
+    /// How long a file must stay unchanged to count as complete [default: 5s, or 30s where open files cannot be seen]
     #[arg(long, value_name = "DURATION")]
     settle: Option<String>,
-    /// Mail addresses of recipients; without them each package gets a link.
+    /// E-e-mail addresses of the recipients; without any, each package gets a link.
     #[arg(long, value_delimiter = ',', value_name = "ADDRESS,...", conflicts_with = "subdomain")]
     emails: Vec<String>,
     /// The portal to deliver to.
     #[arg(long, requires = "sender")]
     subdomain: Option<String>,
-    /// Of a portal: your mail address.
+    /// Your e-mail address (for a portal).
     #[arg(long, requires = "subdomain")]
     sender: Option<String>,
-    /// Name of the packages; a template such as '{{ rule }} {{ date }}'.
+    /// Name of each package; a template such as '{{ rule }} {{ date }}'.
     #[arg(long, value_name = "TEMPLATE")]
     package_name: Option<String>,
     /// Message to the recipients; a template.
     #[arg(long, value_name = "TEMPLATE")]
     description: Option<String>,
-    /// A file that holds what recipients must type, or a portal's access code.
+    /// File with the password for recipients, or with the portal's access code.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// Days until a package is deleted.
     #[arg(long, value_name = "DAYS")]
     delete_after: Option<u32>,
-    /// How often a package may be downloaded.
+    /// How many times a package may be downloaded.
     #[arg(long, value_name = "N")]
     download_limit: Option<u64>,
-    /// Tag by name, made when there is none.
+    /// Tag by name; created if there is none.
     #[arg(long)]
     tag_name: Option<String>,
-    /// The team that sends, where you have several.
+    /// The team to send as, if you have several.
     #[arg(long)]
     team_id: Option<String>,
-    /// Move files that were sent to this folder; a template, relative to the rules file.
+    /// Move sent files to this folder; a template, relative to the rules file.
     #[arg(long, value_name = "FOLDER")]
     move_to: Option<String>,
     /// Delete files once the cloud has confirmed them.
     #[arg(long, conflicts_with = "move_to")]
     delete: bool,
-    /// Whether it works at once.
+    /// Whether the rule is enabled.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true",
           default_missing_value = "true")]
     enable: bool,
-    /// Priority of its uploads; higher goes first.
+    /// Priority of its uploads; higher priorities go first.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     priority: i32,
 }
 
-/// A path as the agent needs it: it runs in a folder of its own.
+/// An absolute path: the agent runs in a different working directory.
 fn absolute(path: PathBuf) -> Result<PathBuf, CliError> {
     Ok(upload::absolute(vec![path])?.pop().unwrap_or_default())
 }
@@ -289,7 +289,7 @@ impl Upload {
     }
 }
 
-/// The path of a call about one rule; whatever was typed stays one segment.
+/// The API path for one rule; whatever was typed stays one segment.
 fn one(id: &str) -> String {
     let escaped: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
     format!("/automations/{}", escaped.replace('+', "%20"))
@@ -310,7 +310,7 @@ pub(super) async fn run(
             return Ok(ExitCode::SUCCESS);
         }
         Command::Delete { id, yes } => {
-            confirm(&format!("Take the rule {id} out of the rules file?"), yes, "confirm with --yes")?;
+            confirm(&format!("Remove the rule {id} from the rules file?"), yes, "confirm with --yes")?;
             client()?.delete(&one(&id)).await?;
             output.json(&json!({ "removed": id }));
             output.line(&format!("Removed {id}."));
@@ -320,6 +320,6 @@ pub(super) async fn run(
         Command::Add(Add::Upload(new)) => client()?.post("/automations/upload", &new.build()?).await?,
     };
     output.json(&added);
-    output.line(&format!("Added {0}: `masv rule status {0}` shows what it does.", added.automation_id));
+    output.line(&format!("Added {0}. `masv rule status {0}` shows what it is doing.", added.automation_id));
     Ok(ExitCode::SUCCESS)
 }

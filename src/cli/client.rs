@@ -1,4 +1,4 @@
-//! The typed client of the local API: finds the agent, calls it, turns its refusals into exit codes.
+//! The typed client of the local API: finds the agent, calls it, turns its errors into exit codes.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,37 +16,37 @@ use crate::api::INTENT;
 use crate::api::types::ErrorBody;
 use crate::model::UploadId;
 
-/// Where an agent is when nobody says.
+/// The agent's default address.
 const USUAL: &str = "http://localhost:8080";
-/// Where the service of the system keeps its state; root and the service's user may look into it.
+/// Where the system service keeps its state; readable by root and by the service's user.
 const SERVICE: &str = "/var/lib/masv-agent";
 
-/// How long an order whose answer was lost is repeated: an agent that is started again is back by then.
+/// How long a request whose response was lost is repeated: a restarting agent is back by then.
 const REPEATING: Duration = Duration::from_secs(15);
-/// How long after a broken connection it is tried again.
+/// Delay before retrying after a broken connection.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Calls one agent.
+/// A client of one agent.
 pub(super) struct Client {
     http: reqwest::Client,
     base: String,
     address: String,
     token: Option<SecretString>,
-    /// Where the agent keeps its state, if that is how it was found.
+    /// The agent's data directory, if that is how it was found.
     data_dir: Option<PathBuf>,
-    /// Whether somebody said which agent is meant.
+    /// Whether the agent was named explicitly.
     named: bool,
 }
 
 impl Client {
-    /// A client of the agent that was named, or that wrote its address into the data directory, or of the usual one.
+    /// A client of the agent that was named, or whose address is in the data directory, or of the default one.
     pub(super) fn new(common: &Common) -> Result<Self, CliError> {
         let found = find();
         let named = common.server.clone();
         let address = named.or_else(|| found.as_ref().map(|(_, found)| found.address.clone()));
         let address = address.unwrap_or_else(|| USUAL.to_owned());
         let address = address.trim_end_matches('/').to_owned();
-        // A token is for the agent that made it, and for no other.
+        // A token is sent only to the agent that created it.
         let found = found.filter(|(_, found)| found.address == address);
         let mut builder = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(5));
         let base = match address.strip_prefix("unix://") {
@@ -71,7 +71,7 @@ impl Client {
         Ok(Self { http, base, address, token, data_dir, named: common.server.is_some() })
     }
 
-    /// Whether somebody said which agent is meant.
+    /// Whether the agent was named explicitly.
     pub(super) fn is_named(&self) -> bool {
         self.named
     }
@@ -86,12 +86,12 @@ impl Client {
         self.token.as_ref()
     }
 
-    /// Where the agent keeps its state, if that is how it was found.
+    /// The agent's data directory, if that is how it was found.
     pub(super) fn data_dir(&self) -> Option<&Path> {
         self.data_dir.as_deref()
     }
 
-    /// The same client as whoever has no token.
+    /// The same client without a token.
     pub(super) fn without_token(&self) -> Self {
         let (http, base, address) = (self.http.clone(), self.base.clone(), self.address.clone());
         Self { http, base, address, token: None, data_dir: None, named: self.named }
@@ -110,18 +110,18 @@ impl Client {
             if error.is_connect() {
                 self.absent()
             } else {
-                CliError::failed(format!("the agent at {} did not answer: {error}", self.address))
+                CliError::failed(format!("the agent at {} did not respond: {error}", self.address))
             }
         })?;
         self.success(response).await
     }
 
     fn absent(&self) -> CliError {
-        CliError::new(Exit::NoAgent, format!("no agent answers at {}", self.address))
+        CliError::new(Exit::NoAgent, format!("no agent is running at {}", self.address))
             .hint("start one with `masv server start`, or name another with --server")
     }
 
-    /// The response where it says success, else what it refuses.
+    /// The response if it is a success, otherwise its error.
     async fn success(&self, response: Response) -> Result<Response, CliError> {
         let status = response.status();
         if status.is_success() {
@@ -130,7 +130,7 @@ impl Client {
         let text = response.text().await.unwrap_or_default();
         let body = serde_json::from_str::<ErrorBody>(&text).unwrap_or_else(|_| ErrorBody {
             code: u32::from(status.as_u16()),
-            message: format!("{} is no agent, or answered {status}", self.address),
+            message: format!("{} is not an agent, or responded with {status}", self.address),
             ..ErrorBody::default()
         });
         Err(CliError::refused(status.as_u16(), body))
@@ -138,7 +138,7 @@ impl Client {
 
     async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, CliError> {
         let answer = self.send(request).await?.json().await;
-        answer.map_err(|error| CliError::failed(format!("the agent's answer makes no sense: {error}")))
+        answer.map_err(|error| CliError::failed(format!("the agent's response is not valid: {error}")))
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
@@ -149,8 +149,8 @@ impl Client {
         self.read(self.request(Method::POST, path).json(body)).await
     }
 
-    /// Posts an order that is carried out once: while the connection breaks before the answer is here, it is repeated with the same
-    /// key, which is a new one where none is given.
+    /// Posts a request that is carried out once: if the connection breaks before the response, it is repeated with the same
+    /// key; a new one is generated if none is given.
     pub(super) async fn post_once<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -176,7 +176,7 @@ impl Client {
             }
             if error.is_decode() || Instant::now() >= until {
                 let message = format!("the agent at {} did not answer: {error}", self.address);
-                let hint = format!("repeat the order with `--idempotency-key {key}`: it is carried out only once");
+                let hint = format!("repeat the command with `--idempotency-key {key}`: it is carried out only once");
                 return Err(CliError::failed(message).hint(hint));
             }
             may_have_arrived = true;
@@ -200,13 +200,13 @@ impl Client {
         self.read(self.request(Method::DELETE, path)).await
     }
 
-    /// Whether something answers there at all.
+    /// Whether anything responds there at all.
     pub(super) async fn is_there(&self) -> bool {
         let asked = self.http.get(format!("{}/healthz", self.base)).send().await;
         !asked.is_err_and(|error| error.is_connect())
     }
 
-    /// An order after which the agent may be gone before its answer is through.
+    /// A request after which the agent may exit before its response has arrived.
     pub(super) async fn tell(&self, path: &str) -> Result<(), CliError> {
         let sent = self.request(Method::POST, path).send().await;
         match sent {
@@ -217,7 +217,7 @@ impl Client {
     }
 }
 
-/// The agent of the data directory that was named, or else this user's, or else the service's.
+/// The agent of the given data directory, or else this user's, or else the system service's.
 fn find() -> Option<(PathBuf, Found)> {
     let places = match std::env::var_os("MASV_DATA_DIR") {
         Some(named) => vec![PathBuf::from(named)],
@@ -226,7 +226,7 @@ fn find() -> Option<(PathBuf, Found)> {
     places.into_iter().find_map(|place| Some((place.clone(), find_agent(&place)?)))
 }
 
-/// An address as typed, when it is one.
+/// The address as typed, if it is valid.
 fn checked(address: &str) -> Result<String, CliError> {
     let valid = Url::parse(address).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if valid {
@@ -240,7 +240,7 @@ fn checked(address: &str) -> Result<String, CliError> {
 mod tests {
     use super::*;
 
-    /// "builder error" was said of it, as if an agent had not answered.
+    /// It was reported as "builder error", as if an agent had not responded.
     #[test]
     fn what_is_not_an_address_is_refused_as_such() {
         for address in ["nonsense", "127.0.0.1:8080", "ftp://x", "http://", "unix:/run/x"] {

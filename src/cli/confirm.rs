@@ -1,4 +1,4 @@
-//! The question before a command that destroys something: asked on a terminal, answered by a flag elsewhere.
+//! Confirmation of destructive commands: asked for on a terminal, given by a flag elsewhere.
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -6,16 +6,16 @@ use clap::Args;
 
 use super::error::{CliError, Exit};
 
-/// The flag of a command that asks.
+/// The flag of a command that asks for confirmation.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Sure {
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
 }
 
 impl Sure {
-    /// Goes on when a person says yes, or has said so.
+    /// Succeeds if the user confirms, or confirmed by the flag.
     ///
     /// # Errors
     /// As [`confirm`].
@@ -24,16 +24,16 @@ impl Sure {
     }
 }
 
-/// Goes on when a person says yes or `yes` was given.
+/// Succeeds if the user confirms, or if `yes` was given.
 ///
 /// # Errors
-/// That the answer was no, or that nobody can be asked; `instead` then names the flag that says it.
+/// If the answer was no, or if there is no terminal to ask questions on; `instead` then names the flag to use.
 pub(super) fn confirm(question: &str, yes: bool, instead: &str) -> Result<(), CliError> {
     if yes {
         return Ok(());
     }
     if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-        return Err(CliError::usage("this cannot be undone, and nobody can be asked").hint(instead));
+        return Err(CliError::usage("this cannot be undone, and there is no terminal to confirm it on").hint(instead));
     }
     let _ = write!(std::io::stderr(), "{question} [y/N] ");
     let mut answer = String::new();

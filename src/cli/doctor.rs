@@ -1,4 +1,4 @@
-//! `masv doctor`: what keeps the agent from working, and what to do about it.
+//! `masv doctor`: problems that keep the agent from working, and how to fix them.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,10 +15,10 @@ use crate::api::types::{Check, Examination, Grade};
 
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
-    /// The rules to look at where no agent runs.
+    /// The rules file to check if no agent is running.
     #[arg(long, value_name = "FILE", env = "MASV_RULES")]
     rules: Option<PathBuf>,
-    /// Exit with code 1 also when something works and somebody should look.
+    /// Exit with code 1 for warnings, too.
     #[arg(long)]
     strict: bool,
 }
@@ -26,7 +26,7 @@ pub(super) struct Doctor {
 pub(super) async fn run(options: Doctor, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
     let (mut examination, agent) = match client.get::<Examination>("/doctor").await {
         Ok(examination) => {
-            let finding = format!("answers at {}", client.address());
+            let finding = format!("running at {}", client.address());
             (examination, Check { name: "agent".into(), grade: Grade::Green, finding, todo: None })
         }
         Err(error) if error.exit == Exit::NoAgent => {
@@ -52,18 +52,18 @@ pub(super) async fn run(options: Doctor, client: &Client, output: &Output) -> Re
     Ok(if is_failure(&examination, options.strict) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// The worst finding decides.
+/// The worst finding determines the exit code.
 fn is_failure(examination: &Examination, strict: bool) -> bool {
     let bad = |grade| grade == Grade::Red || (strict && grade == Grade::Amber);
     examination.checks.iter().any(|check| bad(check.grade))
 }
 
-/// What can be seen without an agent, as whoever runs this.
+/// What can be checked without an agent, as the current user.
 fn alone(options: &Doctor) -> Result<Vec<Check>, CliError> {
     let data_dir = std::env::var_os("MASV_DATA_DIR").map_or_else(default_data_dir, PathBuf::from);
     let rules = match &options.rules {
         Some(file) => masv_rules::load(file, &crate::agent::Surroundings).map_err(|diagnostics| {
-            CliError::failed(diagnostics.render(false)).hint("correct the rules file first: `masv rule check FILE`")
+            CliError::failed(diagnostics.render(false)).hint("correct the rules file first (`masv rule check FILE`)")
         })?,
         None => masv_rules::RuleSet::empty(),
     };
@@ -80,18 +80,20 @@ fn unit(state: Option<(String, String)>, agent: Grade) -> Check {
     match state {
         None => check(
             Grade::Amber,
-            "not installed: the agent does not start by itself".into(),
-            Some("`masv service install`, where it should; service.md in the documentation says how"),
+            "not installed: the agent does not start automatically".into(),
+            Some("to start it at boot, run `masv service install`; see service.md in the documentation"),
         ),
         Some((name, state)) if state == "active" => check(Grade::Green, format!("{name} is active"), None),
         Some((name, state)) if agent == Grade::Green => check(
             Grade::Amber,
-            format!("{name} is {state}, the agent runs beside it"),
+            format!("{name} is {state}, but an agent is running outside of the service"),
             Some("stop the agent with `masv server stop` and start the service"),
         ),
-        Some((name, state)) => {
-            check(Grade::Red, format!("{name} is {state}"), Some("`systemctl status` and the journal say why"))
-        }
+        Some((name, state)) => check(
+            Grade::Red,
+            format!("{name} is {state}"),
+            Some("see `systemctl status` and the journal for the reason"),
+        ),
     }
 }
 

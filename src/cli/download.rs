@@ -1,4 +1,4 @@
-//! `masv download`: started, listed, steered, followed.
+//! `masv download`: start, list, control and follow downloads.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,12 +17,12 @@ use crate::api::types::{Download, DownloadStarted, DownloadedFile, NewDownload};
 use crate::model::DownloadId;
 use crate::model::State;
 
-/// How often the agent is asked.
+/// How often the agent is polled.
 const EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Fetch the package of a link into a folder. Needs no session.
+    /// Download the package of a link into a folder. Needs no session.
     #[command(
         after_help = "Example:\n  masv download start --url 'https://get.massive.io/01ABC?secret=xyz' --destination incoming/"
     )]
@@ -33,29 +33,29 @@ pub(super) enum Command {
         /// Only those in these states: transferring, paused, complete, error.
         #[arg(long, value_name = "STATE,...")]
         states: Option<String>,
-        /// At most so many.
+        /// The maximum number to list.
         #[arg(long)]
         limit: Option<u32>,
     },
-    /// How a download stands, and its files.
+    /// Show a download's status and its files.
     #[command(after_help = "Example:\n  masv download status 0199f3a6-7e0c-7a31-9d7e-0242ac120002")]
     Status {
         /// The download.
         id: String,
     },
-    /// Pause; takes effect at once, keeps what is on the disk.
+    /// Pause at once; what is on disk is kept.
     #[command(after_help = "Example:\n  masv download pause all")]
     Pause {
         /// The download, or `all`.
         id: String,
     },
-    /// Let paused or failed downloads go on.
+    /// Resume paused or failed downloads.
     #[command(after_help = "Example:\n  masv download resume all")]
     Resume {
         /// The download, or `all`.
         id: String,
     },
-    /// Forget a download. Whole files stay, unfinished ones are removed.
+    /// Remove a download from the list. Complete files are kept, unfinished ones are deleted.
     #[command(
         after_help = "Examples:\n  masv download rm 0199f3a6-7e0c-7a31-9d7e-0242ac120002\n  masv download rm all --states complete,error"
     )]
@@ -69,45 +69,45 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Start {
-    /// The link, whole; in quotes, for shells take `&` and `?` for themselves.
+    /// The whole link, in quotes: `&` and `?` are special to the shell.
     #[arg(long, value_name = "LINK")]
     url: String,
-    /// The folder it goes into; made where it is missing.
+    /// The folder to download into; created if it is missing.
     #[arg(long, value_name = "FOLDER")]
     destination: PathBuf,
-    /// What the link asks for; shows in process lists.
+    /// The link's password; visible in process lists.
     #[arg(long)]
     password: Option<SecretString>,
-    /// A file that holds the password.
+    /// File with the password.
     #[arg(long, value_name = "FILE", conflicts_with = "password")]
     password_file: Option<PathBuf>,
-    /// Give the package a folder of its own in there.
+    /// Create a folder for the package inside the destination.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "true",
           default_missing_value = "true")]
     create_package_folder: bool,
-    /// Only these files, by the cloud's ids of them.
+    /// Only these files, given by their ids in the cloud.
     #[arg(long, value_delimiter = ',', value_name = "ID,...")]
     file_ids: Vec<String>,
-    /// Higher goes first.
+    /// Higher priorities go first.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     priority: i32,
-    /// Replace files that are there already; otherwise the new ones are numbered.
+    /// Replace existing files; otherwise new files get a number.
     #[arg(long)]
     overwrite: bool,
-    /// Number of the user who owns what is written; needs an agent that may give files away.
+    /// Numeric user id for the downloaded files; requires an agent that is allowed to change ownership.
     #[arg(long)]
     uid: Option<u32>,
-    /// Number of the group that owns what is written.
+    /// Numeric group id for the downloaded files.
     #[arg(long)]
     gid: Option<u32>,
-    /// Taken for scripts of the MASV Agent, and without effect: parts are as large as the sender made them.
+    /// Accepted for compatibility with the MASV Agent; no effect: the sender determines the part size.
     #[arg(long, value_name = "SIZE", hide = true)]
     chunk_size: Option<String>,
-    /// Taken for scripts of the MASV Agent, and without effect: no package is held back here.
+    /// Accepted for compatibility with the MASV Agent; no effect: there is no quarantine here.
     #[arg(long, hide = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false",
           default_missing_value = "true")]
     bypass_package_quarantine: bool,
-    /// Follow until it is done. Ctrl-C stops following, not the download.
+    /// Follow the download until it is done. Ctrl-C stops following, not the download.
     #[arg(long)]
     wait: bool,
 }
@@ -135,7 +135,7 @@ async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCod
     if start.wait { follow(started.download_id, client, output).await } else { Ok(ExitCode::SUCCESS) }
 }
 
-/// Follows a download until it does not move by itself any more.
+/// Follows a download until it is complete, paused or failed.
 async fn follow(id: DownloadId, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
     let bar = if output.is_json() { ProgressBar::hidden() } else { ProgressBar::new(1) };
     let style = ProgressStyle::with_template("{prefix:24!} {bar:28} {percent:>3}%  {msg}");
@@ -161,7 +161,7 @@ async fn follow(id: DownloadId, client: &Client, output: &Output) -> Result<Exit
             () = tokio::time::sleep(EVERY) => {}
             _ = tokio::signal::ctrl_c() => {
                 bar.finish_and_clear();
-                output.note("No longer following; the download goes on.");
+                output.note("No longer following; the download continues.");
                 return Ok(ExitCode::from(Exit::Interrupted as u8));
             }
         }
@@ -259,7 +259,7 @@ fn status(download: &Download, output: &Output) {
         .map(|file| {
             let state = serde_json::to_value(file.state).ok().and_then(|value| value.as_str().map(str::to_owned));
             let why = file.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
-            // Enough of it to compare by eye; the whole one is in the JSON.
+            // Enough to compare by eye; the full value is in the JSON.
             let checksum = file.checksum.as_deref().and_then(|sum| sum.get(..16)).unwrap_or_default();
             vec![
                 state.unwrap_or_default().into(),

@@ -1,4 +1,4 @@
-//! A command that did not succeed: what to say, what to do, which exit code.
+//! A failed command: the message, the hint, and the exit code.
 
 use crate::agent::AgentError;
 use crate::api::types::ErrorBody;
@@ -9,27 +9,27 @@ use crate::api::types::ErrorBody;
 pub(super) enum Exit {
     /// It failed.
     Failed = 1,
-    /// The command was wrong.
+    /// Invalid usage.
     Usage = 2,
-    /// No agent answers.
+    /// No agent responds.
     NoAgent = 3,
     /// No such upload, rule, ...
     NotFound = 4,
     /// Not signed in, or not allowed.
     NotAllowed = 5,
-    /// What was waited for ended in `error`.
+    /// The transfer that was followed ended in `error`.
     EndedInError = 6,
     /// Ctrl-C.
     Interrupted = 130,
 }
 
-/// A command that did not succeed.
+/// A failed command.
 #[derive(Debug)]
 pub(super) struct CliError {
     pub exit: Exit,
     pub message: String,
     pub hint: Option<String>,
-    /// The API's own words, for JSON.
+    /// The API's own error, for JSON.
     pub body: Option<Box<ErrorBody>>,
 }
 
@@ -51,7 +51,7 @@ impl CliError {
         self
     }
 
-    /// What the API refused.
+    /// An error response of the API.
     pub(super) fn refused(status: u16, body: ErrorBody) -> Self {
         let exit = match status {
             401 | 403 => Exit::NotAllowed,
@@ -70,7 +70,7 @@ impl From<AgentError> for CliError {
             _ => Exit::Failed,
         };
         let mut message = error.to_string();
-        // Errors that name their cause print it themselves; of the others it is added.
+        // Errors that name their cause print it themselves; for the others it is added.
         if matches!(error, AgentError::Store(_) | AgentError::Queue(_) | AgentError::Hub(_)) {
             let mut source = std::error::Error::source(&error);
             while let Some(cause) = source {

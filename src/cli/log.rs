@@ -1,8 +1,8 @@
-//! The log of the long-running processes, on standard error: one line an event.
+//! The log of the long-running processes, on standard error: one line per event.
 //!
-//! As text it is for people; where the journal reads it each line begins with its priority (`<4>`, sd-daemon(3)), and the
-//! journal keeps the time. As JSON it is for collectors. In both each line says which upload, download or rule it is about:
-//! in its own fields or those of the spans that it was written in.
+//! As text it is for people; under the journal each line begins with its priority (`<4>`, sd-daemon(3)), and the
+//! journal records the time. As JSON it is for log collectors. In both, each line says which upload, download or rule it is about:
+//! in its own fields or in those of the enclosing spans.
 
 use std::fmt::{self, Write};
 use std::io::IsTerminal;
@@ -23,10 +23,10 @@ use crate::agent::LogFormat;
 pub(super) fn start(format: LogFormat, level: Option<&str>) -> Result<(), CliError> {
     let terminal = std::io::stderr().is_terminal();
     let level = level.unwrap_or(if terminal { "warn" } else { "info" });
-    // The library that watches warns of every folder that is gone before it is told so; ours is to look, and it does.
+    // The notify crate warns about every folder that disappears before it is unwatched; our scans notice that anyway.
     let filter = if level.contains("notify=") { level.to_owned() } else { format!("{level},notify=error") };
     let filter = EnvFilter::try_new(filter)
-        .map_err(|error| CliError::usage(format!("--log-level: {level:?} is no level: {error}")))?;
+        .map_err(|error| CliError::usage(format!("--log-level: {level:?} is not a valid level: {error}")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Json => log.json().flatten_event(true).with_current_span(false).try_init(),
@@ -42,9 +42,9 @@ pub(super) fn start(format: LogFormat, level: Option<&str>) -> Result<(), CliErr
 /// How a line begins.
 #[derive(Clone, Copy)]
 enum Lines {
-    /// With its priority: the journal knows the time.
+    /// Priority only: the journal records the time.
     Journal,
-    /// With time and level.
+    /// Time and level.
     Plain { colours: bool },
 }
 

@@ -1,12 +1,12 @@
-//! The command line: what is typed becomes a call of the local API, or starts the agent or the hub.
+//! The command line: a command becomes a call of the local API, or starts the agent or the hub.
 //!
 //! **In**: arguments and the environment. **Out**: tables or JSON on standard output, messages on standard error, an exit code
-//! that means something.
+//! with a documented meaning.
 //!
-//! **Guarantees.** JSON goes to standard output and nothing else does. A user's mistake is answered with what to do, never
+//! **Guarantees.** With JSON output, nothing but JSON goes to standard output. A user's mistake gets a hint on what to do, never
 //! with a backtrace.
 //!
-//! Must never know: the database, how anything is done.
+//! Must never know: the database, or how anything is done.
 
 mod addresses;
 mod automation;
@@ -44,7 +44,7 @@ use client::Client;
 use error::CliError;
 use output::{Format, Output};
 
-/// Sends what lands in watched folders, and whatever you name, to a MASV cloud or to your own hub.
+/// Uploads files from watched folders, or given on the command line, to the MASV cloud or your own hub.
 #[derive(Debug, Parser)]
 #[command(name = "masv", version, max_term_width = 110, disable_help_subcommand = true, subcommand_required = true)]
 #[command(
@@ -57,23 +57,23 @@ struct Arguments {
     command: Command,
 }
 
-/// What every command takes.
+/// Options that every command accepts.
 #[derive(Debug, Clone, clap::Args)]
 struct Common {
-    /// Where the agent is: http://HOST:PORT or unix:///PATH [default: where the running agent says]
+    /// The agent's address: http://HOST:PORT or unix:///PATH [default: that of the running agent]
     #[arg(long, global = true, value_name = "URL", env = "MASV_SERVER", hide_env = true)]
     server: Option<String>,
-    /// For people or for programs [default: text on a terminal, else json]
+    /// Output format [default: text on a terminal, otherwise json]
     #[arg(long, global = true, value_enum)]
     output: Option<Format>,
-    /// A file with the agent's token, for callers who are neither its user nor root; MASV_TOKEN holds the token itself.
+    /// File with the agent's token, for callers other than the agent's user and root; MASV_TOKEN holds the token itself.
     #[arg(long = "with-token", global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Set up an agent: asks where packages go and what is watched, checks it, and writes a rules file.
+    /// Set up an agent: asks where to send packages and what to watch, checks the answers, and writes a rules file.
     #[command(
         after_help = "Examples:\n  masv setup\n  masv setup --yes --listen 192.168.1.20:8090 --watch /srv/drop\n  masv setup --yes --cloud-url https://api.massive.app --api-key-file key --email client@example.com"
     )]
@@ -81,19 +81,19 @@ enum Command {
     /// The agent itself: start, stop, status, reload.
     #[command(subcommand)]
     Server(server::Command),
-    /// How the running agent stands; short for `masv server status`.
+    /// Show the status of the running agent; short for `masv server status`.
     #[command(after_help = "Example:\n  masv status")]
     Status,
     /// List uploads, newest first; short for `masv upload ls`.
     #[command(after_help = "Example:\n  masv ls --states transferring,error")]
     Ls(upload::Listing),
-    /// Open the dashboard in a browser, or print its address where there is none.
+    /// Open the dashboard in a browser, or print its address if there is no browser.
     #[command(after_help = "Examples:\n  masv open\n  sudo masv open --print")]
     Open(open::Open),
-    /// Signing in to the cloud.
+    /// Cloud session: login, status, teams, logout.
     #[command(subcommand)]
     User(user::Command),
-    /// Uploads: start, list, steer, watch.
+    /// Uploads: start, list, control, watch.
     #[command(subcommand)]
     Upload(upload::Command),
     /// Downloads: receive a package by its link.
@@ -102,22 +102,22 @@ enum Command {
     /// Rules: check them, see what they do and why.
     #[command(subcommand)]
     Rule(rule::Command),
-    /// The same rules, as the MASV Agent names them: ls, add.
+    /// The same rules under the MASV Agent's names: ls, add, update, delete.
     #[command(subcommand)]
     Automation(automation::Command),
-    /// Settings that are changed at run time: rate-limit, workers, fifo.
+    /// Settings that can be changed at run time: rate-limit, workers, fifo, open-files, disk-readers.
     #[command(subcommand)]
     Settings(settings::Command),
-    /// The self-hosted server of the same protocol.
+    /// The self-hosted server that speaks the same protocol.
     #[command(subcommand)]
     Hub(Box<hub::Command>),
-    /// The agent as a service of systemd or launchd: install, uninstall, status, print.
+    /// Run the agent as a systemd or launchd service: install, uninstall, status, print.
     #[command(subcommand)]
     Service(service::Command),
-    /// Look for what keeps the agent from working, and say what to do; the worst finding decides the exit code.
+    /// Check for problems that keep the agent from working; the worst finding determines the exit code.
     #[command(after_help = "Examples:\n  masv doctor\n  masv doctor --rules rules.yaml --output json")]
     Doctor(doctor::Doctor),
-    /// Print the help of a command.
+    /// Print help for a command.
     #[command(after_help = "Examples:\n  masv help\n  masv help upload start")]
     Help {
         /// The command, such as `upload start`.
@@ -126,16 +126,16 @@ enum Command {
     /// Print the version.
     #[command(after_help = "Example:\n  masv version")]
     Version,
-    /// Prints completions for a shell.
+    /// Print shell completions.
     #[command(after_help = "Example:\n  masv completions bash > /etc/bash_completion.d/masv")]
     Completions {
-        /// Which shell.
+        /// The shell.
         shell: Shell,
     },
-    /// Prints the manual page, or writes one for every command.
+    /// Print the manual page, or write one for every command.
     #[command(after_help = "Examples:\n  masv man | man -l -\n  masv man --to /usr/local/share/man/man1")]
     Man {
-        /// Write a page for each command into this folder.
+        /// Write a page for each command to this folder.
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
@@ -157,7 +157,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => output.fail(&error),
     };
-    // A copy or a checksum of a large file may be under way for hours; the next start begins it anew.
+    // Copying or hashing a large file may take hours; the next start begins it again.
     runtime.shutdown_background();
     code
 }
@@ -171,7 +171,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, ExitCod
         Ok(parsed)
     });
     parsed.map_err(|error| {
-        // Where the message can not be printed, the code still says it.
+        // If the message cannot be printed, the exit code still reports the error.
         let _ = error.print();
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
     })
@@ -179,7 +179,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, ExitCod
 
 async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError> {
     if output.is_csv() && !matches!(arguments.command, Command::Rule(rule::Command::History { .. })) {
-        return Err(CliError::usage("csv is for `masv rule history` only").hint("take --output json"));
+        return Err(CliError::usage("csv is supported only by `masv rule history`").hint("use --output json"));
     }
     let client = || Client::new(&arguments.common);
     match arguments.command {
@@ -212,7 +212,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
         Command::Man { to: Some(folder) } => {
             let written =
                 std::fs::create_dir_all(&folder).and_then(|()| clap_mangen::generate_to(Arguments::command(), &folder));
-            written.map_err(|error| CliError::failed(format!("cannot write into {}: {error}", folder.display())))?;
+            written.map_err(|error| CliError::failed(format!("cannot write to {}: {error}", folder.display())))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Man { to: None } => {
@@ -225,7 +225,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
     }
 }
 
-/// Prints what `--help` prints of the same command.
+/// Prints the same as `--help` of the command.
 fn help(words: &[String], output: &Output) -> Result<ExitCode, CliError> {
     let mut all = Arguments::command();
     all.build();
@@ -270,7 +270,7 @@ mod tests {
         assert!(parse("masv upload start link").is_err(), "a path is needed");
     }
 
-    /// The help of a command and of all below it, as it is at a width of 100; what every command takes is shown once.
+    /// The help of a command and its subcommands, at a width of 100; the global options are shown once.
     fn help_of(command: &clap::Command, text: &mut String) {
         let shown_once = |argument: clap::Arg| {
             let everywhere = argument.is_global_set() || matches!(argument.get_id().as_str(), "help" | "version");
@@ -300,7 +300,7 @@ mod tests {
         assert!(written == text, "docs/cli-help.txt is old: run `UPDATE_DOCS=1 cargo test --lib cli::`");
     }
 
-    /// The environment of whoever runs the test is nobody's business.
+    /// The test must not depend on the environment of whoever runs it.
     fn without_values(command: clap::Command) -> clap::Command {
         command.mut_args(|argument| argument.hide_env_values(true)).mut_subcommands(without_values)
     }

@@ -1,7 +1,7 @@
 //! `masv open`: the dashboard in a browser, with the agent's token where the browser needs one.
 //!
-//! **Guarantees.** The token stands in no process list: a browser that needs it is sent through a page in the agent's data
-//! directory, which its user alone can read. The dashboard keeps it for its tab and drops it from the address.
+//! **Guarantees.** The token appears in no process list: a browser that needs it is sent through a page in the agent's data
+//! directory, which only its user can read. The dashboard keeps it for its tab and removes it from the address.
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -17,18 +17,18 @@ use super::error::{CliError, Exit};
 use super::output::Output;
 use crate::api::types::Server;
 
-/// The page that sends the browser on.
+/// The page that redirects the browser.
 const PAGE: &str = "open.html";
 
 #[derive(Debug, Args)]
 pub(super) struct Open {
-    /// Print the address instead of opening a browser. Who has the address may do what the agent can do.
+    /// Print the address instead of opening a browser. Anyone who has the address has full control of the agent.
     #[arg(long)]
     print: bool,
 }
 
 pub(super) async fn run(options: Open, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
-    // Whether it is there, and whether this user may call it.
+    // Whether it is running, and whether this user may call it.
     client.get::<Server>("/server").await?;
     let page = page_of(client.address())?;
     let url = if needs_token(client).await? { with_token(page, client) } else { page };
@@ -36,17 +36,17 @@ pub(super) async fn run(options: Open, client: &Client, output: &Output) -> Resu
     let opened = browser.is_some_and(|browser| open(browser, &url, client.data_dir()));
     output.json(&json!({ "url": url.as_str(), "opened": opened }));
     if opened {
-        output.line("The dashboard opens in your browser.");
+        output.line("Opening the dashboard in your browser.");
     } else {
         output.line(url.as_str());
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where a browser on this machine finds the dashboard.
+/// The dashboard's address for a browser on this machine.
 fn page_of(address: &str) -> Result<Url, CliError> {
     if address.starts_with("unix://") {
-        return Err(CliError::failed("the agent listens on a Unix socket, which browsers cannot open")
+        return Err(CliError::failed("the agent listens on a Unix socket, which a browser cannot open")
             .hint("start it with --listen http://127.0.0.1:8080"));
     }
     let wrong = || CliError::failed(format!("{address:?} is not a valid address"));
@@ -62,7 +62,7 @@ fn page_of(address: &str) -> Result<Url, CliError> {
     Ok(page)
 }
 
-/// A browser of this user is let in as this user is. Root's orders are mostly somebody's with sudo, whose browser is not
+/// This user's browser has this user's access. Commands run by root are mostly run with sudo by someone whose browser is not
 /// root's.
 async fn needs_token(client: &Client) -> Result<bool, CliError> {
     match client.without_token().get::<Server>("/server").await {

@@ -9,14 +9,14 @@ use serde::Serialize;
 
 use super::error::CliError;
 
-/// For people or for programs.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// For people.
     Text,
     /// For programs.
     Json,
-    /// For spreadsheets; `rule history` only.
+    /// For spreadsheets; only for `rule history`.
     Csv,
 }
 
@@ -24,11 +24,11 @@ pub(super) enum Format {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
     format: Format,
-    /// Somebody named the format.
+    /// The format was given explicitly.
     asked_for: bool,
 }
 
-/// What a word is to tell by its colour.
+/// What a word's colour expresses.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Mood {
     Plain,
@@ -79,7 +79,7 @@ impl Output {
         Self { format: format.unwrap_or(usual), asked_for: format.is_some() }
     }
 
-    /// The same, but as text where nobody asked for another format: for what is one word, to be sent into a file.
+    /// The same, but text unless another format was requested: for output that is one word, to be redirected to a file.
     pub(super) fn usually_text(self) -> Self {
         if self.asked_for { self } else { Self { format: Format::Text, ..self } }
     }
@@ -94,11 +94,11 @@ impl Output {
 
     /// Text as it is, to standard output.
     pub(super) fn raw(self, text: &str) {
-        // A closed pipe is the reader's decision.
+        // A closed pipe is the reader's choice, not an error.
         let _ = anstream::stdout().write_all(text.as_bytes());
     }
 
-    /// A line for people, or several; nothing in JSON. Names in it may hold anything.
+    /// One or more lines for people; nothing in JSON. Names in it may contain anything.
     pub(super) fn line(self, text: &str) {
         self.styled(&visible_lines(text));
     }
@@ -120,7 +120,7 @@ impl Output {
         self.report(&visible_lines(text));
     }
 
-    /// A message beside the result that has its own colours.
+    /// A message beside the result, with its own colours.
     pub(super) fn report(self, text: &str) {
         let _ = writeln!(anstream::stderr(), "{text}");
     }
@@ -134,7 +134,7 @@ impl Output {
         }
     }
 
-    /// A value in one line for programs, as one of many.
+    /// A value on one line for programs, as one of many.
     pub(super) fn json_line<T: Serialize>(self, value: &T) {
         if self.is_json()
             && let Ok(text) = serde_json::to_string(value)
@@ -154,7 +154,7 @@ impl Output {
             .iter()
             .enumerate()
             .map(|(column, title)| {
-                // Nothing is lined up behind the last column.
+                // The last column is not padded.
                 if column == last {
                     return 0;
                 }
@@ -180,7 +180,7 @@ impl Output {
         }
     }
 
-    /// Rows of comma-separated values, as RFC 4180 quotes them, with a line feed at their ends; nothing in other formats.
+    /// Rows of comma-separated values, quoted as in RFC 4180, each ending with a line feed; nothing in other formats.
     pub(super) fn csv(self, header: &[&str], rows: &[Vec<String>]) {
         if self.is_csv() {
             let header: Vec<String> = header.iter().map(|title| (*title).to_owned()).collect();
@@ -189,7 +189,7 @@ impl Output {
         }
     }
 
-    /// Says what went wrong; the exit code that tells it.
+    /// Prints what went wrong and returns the exit code.
     pub(super) fn fail(self, error: &CliError) -> ExitCode {
         let bad = style(Mood::Bad);
         self.report(&format!("{bad}error:{bad:#} {}", visible_lines(&error.message)));
@@ -203,19 +203,19 @@ impl Output {
     }
 }
 
-/// Text as a terminal may have it: what would move the cursor, colour or turn the text is written out, as `\u{1b}`. Whoever
-/// names a file must not write on the operator's terminal.
+/// Text that is safe on a terminal: anything that would move the cursor, colour or reverse the text is escaped, as `\u{1b}`. Whoever
+/// names a file must not control the operator's terminal.
 pub(super) fn visible(text: &str) -> String {
     written_out(text, |_| false)
 }
 
-/// The same of a text that has lines and tabs of its own.
+/// The same for text with line breaks and tabs.
 fn visible_lines(text: &str) -> String {
     written_out(text, |c| matches!(c, '\n' | '\t'))
 }
 
 fn written_out(text: &str, keep: impl Fn(char) -> bool) -> String {
-    // Beside control characters: marks and orders of the direction of writing, separators of lines and paragraphs.
+    // Besides control characters: bidirectional marks and overrides, line and paragraph separators.
     let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! Asking for a password on the terminal, which does not show it.
+//! Prompting for a password on the terminal, without echo.
 
 use std::io::{BufRead, BufReader, Write};
 
@@ -11,14 +11,14 @@ use super::error::{CliError, Exit};
 /// Asks for a password. Ctrl-C leaves the terminal as it was.
 ///
 /// # Errors
-/// [`Exit::Interrupted`]; [`Exit::Failed`] where there is no terminal.
+/// [`Exit::Interrupted`]; [`Exit::Failed`] if there is no terminal.
 pub(super) async fn ask(prompt: &str) -> Result<SecretString, CliError> {
     let failed = |error: std::io::Error| CliError::failed(format!("cannot ask for the password: {error}"));
     let mut terminal = open_terminal().map_err(failed)?;
     let silent = SilentTerminal::new(terminal.try_clone().map_err(failed)?).map_err(failed)?;
     write!(terminal, "{prompt}: ").and_then(|()| terminal.flush()).map_err(failed)?;
     let (sender, line) = oneshot::channel();
-    // A thread of its own: a reader that waits for a line can not be told to stop, and nobody shall wait for it.
+    // A separate thread: a blocked read cannot be cancelled, and nothing should wait for it.
     std::thread::spawn(move || {
         let mut line = String::new();
         let read = BufReader::new(terminal).read_line(&mut line).map(|_| line);

@@ -1,4 +1,4 @@
-//! `masv rule`: rules checked, watched at work, steered.
+//! `masv rule`: checking, observing and controlling rules.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -16,94 +16,94 @@ use super::rule_reports as reports;
 use masv_rules::own_hub::is_loopback;
 use masv_rules::{RuleSet, Severity, UploadKind};
 
-/// The rules file when none is named.
+/// The default rules file.
 pub(super) const USUAL_FILE: &str = "rules.yaml";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Check a rules file: all errors at once, with line and column. Needs no agent.
+    /// Check a rules file: reports all errors at once, with line and column. Needs no agent.
     #[command(after_help = "Example:\n  masv rule check rules.yaml")]
     Check {
         /// The file.
         #[arg(default_value = USUAL_FILE)]
         file: PathBuf,
     },
-    /// List the rules at work.
+    /// List the active rules.
     #[command(after_help = "Example:\n  masv rule ls")]
     Ls,
-    /// Why a file is sent or not, or a portal's package fetched or not: every test of every rule around it. Exit code 4
-    /// when no rule takes it.
+    /// Explain why a file is or is not sent, or a portal's package is or is not downloaded: every test of every relevant rule. Exit code 4
+    /// if no rule matches it.
     #[command(
         after_help = "Examples:\n  masv rule explain /srv/drop/dailies/A001C001.mov\n  masv rule explain 01KFZ6VQ0M5S3A7N9P2R4T6V8X"
     )]
     Explain {
-        /// The file, or the cloud's id of a package.
+        /// The file, or a package's id in the cloud.
         path: PathBuf,
     },
-    /// What would be sent if everything that is there were whole now; nothing is sent.
+    /// Show what would be sent if all files were complete now; nothing is sent.
     #[command(after_help = "Example:\n  masv rule dry-run rules.yaml")]
     DryRun {
-        /// A rules file [default: the rules at work; without a running agent, rules.yaml]
+        /// A rules file [default: the active rules; without a running agent, rules.yaml]
         file: Option<PathBuf>,
     },
-    /// What a rule does now: what waits, for what, until when.
+    /// Show what a rule is doing: which files are waiting, for what, and until when.
     #[command(after_help = "Example:\n  masv rule status dailies")]
     Status {
         /// The rule.
         name: String,
     },
-    /// Package what is ready now, whatever the schedule says; of a download rule: look through the whole inbox now.
+    /// Package what is ready now, regardless of the schedule; for a download rule, check the whole inbox now.
     #[command(after_help = "Example:\n  masv rule run dailies")]
     Run {
         /// The rule.
         name: String,
     },
-    /// Let a rule make no more packages, or fetch none, over restarts.
+    /// Pause a rule: it sends or downloads nothing until it is resumed, even after a restart.
     #[command(after_help = "Example:\n  masv rule pause all")]
     Pause {
         /// The rule, or `all`.
         name: String,
     },
-    /// Let a paused rule go on.
+    /// Resume a paused rule.
     #[command(after_help = "Example:\n  masv rule resume dailies")]
     Resume {
         /// The rule, or `all`.
         name: String,
     },
-    /// Load the rules file again; a wrong one leaves the rules before at work.
+    /// Reload the rules file; if it is not valid, the previous rules stay active.
     #[command(after_help = "Example:\n  masv rule reload")]
     Reload,
-    /// What a rule has sent, or received.
+    /// Show what a rule has sent or received.
     #[command(after_help = "Example:\n  masv rule history dailies --since 7d --output csv > dailies.csv")]
     History {
         /// The rule.
         name: String,
-        /// Only what was begun since: a day, a time, or how long ago, such as 2026-11-01, 2026-11-01T18:00:00Z or 7d.
+        /// Only transfers started since this date, time or age, such as 2026-11-01, 2026-11-01T18:00:00Z or 7d.
         #[arg(long, value_name = "WHEN", value_parser = reports::since)]
         since: Option<Timestamp>,
-        /// At most so many, newest first [default: 100; with --since, all]
+        /// The maximum number to list, newest first [default: 100; with --since, all]
         #[arg(long)]
         limit: Option<u32>,
     },
-    /// Forget that something was sent, or received: it is sent, or fetched, again.
+    /// Forget that something was sent or received, so that it is transferred again.
     #[command(
         after_help = "Examples:\n  masv rule forget dailies /srv/drop/dailies/A001\n  masv rule forget from-clients 01KFZ6VQ0M5S3A7N9P2R4T6V8X"
     )]
     Forget {
         /// The rule.
         name: String,
-        /// A file, or a folder and all below it; of a download rule a package's id.
+        /// A file, or a folder and everything below it; for a download rule, a package's id.
         path: Option<PathBuf>,
         /// Everything.
         #[arg(long)]
         all: bool,
     },
-    /// Let what is there now count as sent, or as received.
+    /// Mark what is there now as sent or received, without transferring it.
     #[command(after_help = "Example:\n  masv rule mark-sent dailies --all")]
     MarkSent {
         /// The rule.
         name: String,
-        /// A file, or a folder and all below it; of a download rule a package's id.
+        /// A file, or a folder and everything below it; for a download rule, a package's id.
         path: Option<PathBuf>,
         /// Everything.
         #[arg(long)]
@@ -158,30 +158,32 @@ pub(super) async fn run(
             let answer: Value = client()?.post(&named(&name, "/forget"), &below(path, all)?).await?;
             output.json(&answer);
             output.line(&match answer["forgotten"].as_u64().unwrap_or_default() {
-                0 => "Nothing of that was remembered; nothing changes.".to_owned(),
-                forgotten => format!("Forgot {}; what is there is transferred again.", count(forgotten, "entry")),
+                0 => "No record matches; nothing was changed.".to_owned(),
+                forgotten => {
+                    format!("Forgot {}; what is still there will be transferred again.", count(forgotten, "entry"))
+                }
             });
         }
         Command::MarkSent { name, path, all } => {
             let answer: Value = client()?.post(&named(&name, "/mark_sent"), &below(path, all)?).await?;
             output.json(&answer);
             output.line(&match answer["marked"].as_u64().unwrap_or_default() {
-                0 => "Nothing of that waits to be transferred; nothing changes.".to_owned(),
-                1 => "1 counts as done.".to_owned(),
-                marked => format!("{marked} count as done."),
+                0 => "Nothing matching is waiting to be transferred; nothing was changed.".to_owned(),
+                1 => "Marked 1 as done.".to_owned(),
+                marked => format!("Marked {marked} as done."),
             });
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The path of an automation's call; whatever was typed stays one segment.
+/// The API path for one automation; whatever was typed stays one segment.
 fn named(name: &str, call: &str) -> String {
     let escaped: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
     format!("/automations/{}{call}", escaped.replace('+', "%20"))
 }
 
-/// The package whose id was typed in the place of a path: no such file is there, and it looks like nothing else.
+/// The package whose id was given instead of a path: no such file exists, and it looks like an id.
 pub(super) fn package_id(typed: &Path) -> Option<&str> {
     let text = typed.to_str()?;
     let is_id = text.len() >= 20 && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
@@ -199,7 +201,7 @@ fn below(path: Option<PathBuf>, all: bool) -> Result<Value, CliError> {
             Ok(json!({ "path": path }))
         }
         (None, true) => Ok(json!({ "all": true })),
-        _ => Err(CliError::usage("name either a path or --all")),
+        _ => Err(CliError::usage("give either a path or --all")),
     }
 }
 
@@ -238,7 +240,7 @@ fn check(file: &Path, output: &Output) -> Result<(), CliError> {
     }
 }
 
-/// What a file without a cloud should have said of its packages.
+/// The note for a rules file without a cloud, on where its packages go.
 fn reaches_few(rules: &RuleSet) -> Option<String> {
     if rules.cloud.is_some() || rules.rules.is_empty() {
         return None;
@@ -247,13 +249,13 @@ fn reaches_few(rules: &RuleSet) -> Option<String> {
         rules.hub.smtp.is_none() && rules.rules.iter().any(|rule| !matches!(rule.upload.kind, UploadKind::Link));
     let here = rules.hub.reached_at().ok().flatten().is_none_or(|url| is_loopback(&url));
     let told = match (here, nobody) {
-        (true, true) => "links open on this machine only, and mails reach nobody",
-        (true, false) => "links open on this machine only",
-        (false, true) => "mails reach nobody",
+        (true, true) => "links work on this machine only, and e-mails are not delivered",
+        (true, false) => "links work on this machine only",
+        (false, true) => "e-mails are not delivered",
         (false, false) => return None,
     };
     Some(format!(
-        "note: without `cloud` here and without --cloud-url, the agent sends to its own hub: {told}. `masv setup` makes it \
+        "note: without `cloud` in the file and without --cloud-url, the agent sends to its embedded hub: {told}. `masv setup` makes it \
          reachable"
     ))
 }
@@ -271,10 +273,10 @@ fn mood(state: &str) -> Mood {
     }
 }
 
-/// Tells that the rules at work are not those of the file that is there now.
+/// Reports that the active rules differ from those in the file.
 fn tell_problem(answer: &Value, output: &Output) {
     if let Some(problem) = answer["rules_problem"].as_str().filter(|_| !output.is_json()) {
-        output.note(&format!("{problem}\n\nThe rules file is wrong; the rules before go on.\n"));
+        output.note(&format!("{problem}\n\nThe rules file is not valid; the previous rules stay active.\n"));
     }
 }
 
@@ -304,7 +306,7 @@ fn is_download(rule: &Value) -> bool {
     rule["kind"] == "download"
 }
 
-/// Where a rule sends from, or receives into.
+/// The folder that a rule sends from or receives into.
 fn folder(rule: &Value) -> String {
     text(&rule[if is_download(rule) { "into" } else { "watch" }])
 }
@@ -313,7 +315,7 @@ fn unless_over(error: &Value) -> String {
     if error["over"] == true { String::new() } else { text(&error["message"]) }
 }
 
-/// A time of the agent's answer as a clock on the wall shows it.
+/// A time in the agent's response, as local clock time.
 pub(super) fn clock(time: &Value) -> Option<String> {
     let time = time.as_str()?.parse::<Timestamp>().ok()?;
     Some(time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string())
@@ -328,12 +330,12 @@ fn download_status(rule: &Value, output: &Output) {
     output.line(&format!("  portals  {portals}"));
     output.line(&format!("  every    {}", duration(rule["poll_seconds"].as_u64().unwrap_or_default())));
     if let Some(at) = clock(&rule["last_look"]["at"]) {
-        output.line(&format!("  looked   {at}"));
+        output.line(&format!("  polled   {at}"));
     }
     if let Some(at) = clock(&rule["next_look"]) {
         output.line(&format!("  next     {at}"));
     }
-    output.line(&format!("  fetching {}", rule["waiting_count"]));
+    output.line(&format!("  pending  {}", rule["waiting_count"]));
     output.line(&format!("  received {}", rule["received"]));
 }
 
@@ -348,10 +350,10 @@ fn status(rule: &Value, output: &Output) {
     if let Some(reason) = rule["writers_unseen"].as_str() {
         output.line(&format!("  writers  {reason}"));
     }
-    // What keeps the folder offline has just been said.
+    // The reason why the folder is offline was just printed.
     let said = rule["state"] == "offline" && rule["last_error"]["code"] == "offline";
     if let Some(message) = rule["last_error"]["message"].as_str().filter(|_| !said) {
-        let over = if rule["last_error"]["over"] == true { " (over)" } else { "" };
+        let over = if rule["last_error"]["over"] == true { " (resolved)" } else { "" };
         output.line(&format!("  error    {message}{over}"));
     }
     if is_download(rule) {
@@ -367,10 +369,10 @@ fn status(rule: &Value, output: &Output) {
         output.line(&format!("  next     {}", coming.join(", ")));
     }
     if let Some(at) = clock(&rule["next_package"]) {
-        output.line(&format!("  package  the next at {at}"));
+        output.line(&format!("  package  next at {at}"));
     }
     for upload in rule["open"].as_array().into_iter().flatten() {
-        output.line(&format!("  open     upload {} takes files until it is finalized", text(upload)));
+        output.line(&format!("  open     upload {} accepts files until it is finalized", text(upload)));
     }
     let copying = &rule["copying"];
     if let Some(path) = copying["path"].as_str() {

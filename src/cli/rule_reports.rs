@@ -1,4 +1,4 @@
-//! What rules tell at length: why a file is sent or not, what would be sent, what was sent.
+//! The long reports about rules: why a file is sent or not, what would be sent, what was sent.
 
 use std::io::IsTerminal;
 use std::path::{Component, Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::agent;
 use crate::api::types::{PortalTarget, Standing};
 use crate::model::{Link, State};
 
-/// A time as people name it: a day, a moment, or how long ago.
+/// A time as people write it: a date, a time, or an age.
 pub(super) fn since(words: &str) -> Result<Timestamp, String> {
     if let Ok(time) = words.parse::<Timestamp>() {
         return Ok(time);
@@ -34,7 +34,7 @@ pub(super) fn since(words: &str) -> Result<Timestamp, String> {
     })
 }
 
-/// The path as the rules know it: absolute, and without `.` and `..`.
+/// The path as the rules see it: absolute, without `.` and `..`.
 pub(super) fn whole_path(path: &Path) -> Result<PathBuf, CliError> {
     let absolute = std::path::absolute(path).map_err(|error| CliError::usage(error.to_string()))?;
     let mut whole = PathBuf::new();
@@ -49,7 +49,7 @@ pub(super) fn whole_path(path: &Path) -> Result<PathBuf, CliError> {
 }
 
 pub(super) fn not_utf8() -> CliError {
-    CliError::usage("the path is not UTF-8, which the API cannot take")
+    CliError::usage("the path is not valid UTF-8, which the API requires")
 }
 
 pub(super) async fn explain(path: &Path, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
@@ -64,7 +64,7 @@ pub(super) async fn explain(path: &Path, client: &Client, output: &Output) -> Re
     explained(&answer, &path.display().to_string(), output)
 }
 
-/// Shows every test of every rule of an explanation of `what`.
+/// Shows every test of every rule in an explanation of `what`.
 fn explained(answer: &Value, what: &str, output: &Output) -> Result<ExitCode, CliError> {
     output.json(answer);
     let taker = answer["rule"].as_str();
@@ -77,10 +77,10 @@ fn explained(answer: &Value, what: &str, output: &Output) -> Result<ExitCode, Cl
     }
     match taker {
         Some(taker) => {
-            output.line(&format!("\nThe rule {taker} takes it."));
+            output.line(&format!("\nIt matches the rule {taker}."));
             let rule = answer["rules"].as_array().into_iter().flatten().find(|rule| rule["rule"] == taker);
             if let Some(standing) = rule.and_then(standing) {
-                output.line(&format!("Where it stands: {standing}."));
+                output.line(&format!("Status: {standing}."));
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -88,7 +88,7 @@ fn explained(answer: &Value, what: &str, output: &Output) -> Result<ExitCode, Cl
             let reasons = answer["rules"].as_array().into_iter().flatten();
             let reasons: Vec<String> =
                 reasons.filter_map(|rule| Some(format!("{}: {}", text(&rule["rule"]), standing(rule)?))).collect();
-            let error = CliError::new(Exit::NotFound, format!("no rule takes {what}"));
+            let error = CliError::new(Exit::NotFound, format!("no rule matches {what}"));
             Err(if reasons.is_empty() { error } else { error.hint(reasons.join("\n  ")) })
         }
     }
@@ -100,13 +100,13 @@ fn test(test: &Value) -> Vec<Cell> {
     vec![mark, text(&test["test"]).into(), because(test).into()]
 }
 
-/// What a test found, and until when it waits.
+/// The result of a test, and until when it waits.
 fn because(test: &Value) -> String {
     let until = clock(&test["until"]).map(|time| format!(", until {time}"));
     format!("{}{}", text(&test["detail"]), until.unwrap_or_default())
 }
 
-/// Where the file, or the package, stands with a rule: what the last test says that it did not pass.
+/// The status of the file or package under a rule: the result of the last test, which it did not pass.
 fn standing(rule: &Value) -> Option<String> {
     let failed = rule["tests"].as_array()?.iter().rfind(|test| test["passed"] == false)?;
     Some(because(failed))
@@ -117,7 +117,7 @@ pub(super) async fn dry_run(file: Option<PathBuf>, client: &Client, output: &Out
     let asked = path.as_ref().map_or_else(|| json!({}), |path| json!({ "path": path }));
     let answer = match client.post("/automations/dry_run", &asked).await {
         Err(CliError { exit: Exit::NoAgent, .. }) if !client.is_named() => {
-            output.note("No agent runs: what was sent before is not known, so everything counts as new.");
+            output.note("No agent is running: earlier transfers are not known, so everything counts as new.");
             without_agent(&path.map_or_else(|| whole_path(Path::new(USUAL_FILE)), Ok)?, output).await?
         }
         answer => answer?,
@@ -136,7 +136,7 @@ pub(super) async fn dry_run(file: Option<PathBuf>, client: &Client, output: &Out
 async fn without_agent(file: &Path, output: &Output) -> Result<Value, CliError> {
     let rules = masv_rules::load(file, &agent::Surroundings).map_err(|diagnostics| {
         output.report(&diagnostics.render(std::io::stderr().is_terminal()));
-        CliError::failed(format!("{} cannot be used", file.display()))
+        CliError::failed(format!("{} is not valid", file.display()))
     })?;
     Ok(json!({ "rules": agent::dry_run(&rules).await? }))
 }
@@ -144,7 +144,7 @@ async fn without_agent(file: &Path, output: &Output) -> Result<Value, CliError> 
 fn show_dry_run(rule: &Value, output: &Output) {
     output.line(&format!("{} ({})", text(&rule["rule"]), text(&rule["watch"])));
     if let Some(offline) = rule["offline"].as_str() {
-        output.line(&format!("  can do nothing: {offline}"));
+        output.line(&format!("  cannot run: {offline}"));
     }
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     for package in list(&rule["packages"]) {
@@ -174,16 +174,16 @@ fn show_dry_run(rule: &Value, output: &Output) {
         output.line(&format!("  would wait: {}: {}", text(&waiting[0]), text(&waiting[1])));
     }
     for unread in list(&rule["unread"]) {
-        output.line(&format!("  cannot look at {}: {}", text(&unread[0]), text(&unread[1])));
+        output.line(&format!("  cannot read {}: {}", text(&unread[0]), text(&unread[1])));
     }
     let uncompared = rule["uncompared"].as_u64().unwrap_or_default();
     if uncompared > 0 {
         let files = count(uncompared, "listed file");
-        output.line(&format!("  checksums are not compared in a dry run; {files} would be compared before sending"));
+        output.line(&format!("  a dry run does not compare checksums; {files} would be compared before sending"));
     }
     let done = rule["done"].as_u64().unwrap_or_default();
     if done > 0 {
-        output.line(&format!("  {} sent, on their way, or counted as sent", count(done, "file")));
+        output.line(&format!("  {} already sent, in flight, or marked as sent", count(done, "file")));
     } else if rule["offline"].is_null() && list(&rule["packages"]).is_empty() && list(&rule["waiting"]).is_empty() {
         output.line("  nothing to send");
     }
@@ -192,30 +192,30 @@ fn show_dry_run(rule: &Value, output: &Output) {
 fn show_dry_download(rule: &Value, output: &Output) {
     output.line(&format!("{} ({})", text(&rule["rule"]), text(&rule["into"])));
     if let Some(offline) = rule["offline"].as_str() {
-        return output.line(&format!("  can do nothing: {offline}"));
+        return output.line(&format!("  cannot run: {offline}"));
     }
     let packages = rule["packages"].as_array().cloned().unwrap_or_default();
     for package in &packages {
         let (name, portal) = (text(&package["name"]), text(&package["portal"]));
-        output.line(&format!("  would fetch \"{name}\" from the portal {portal} ({})", text(&package["package"])));
+        output.line(&format!("  would download \"{name}\" from the portal {portal} ({})", text(&package["package"])));
     }
     if packages.is_empty() {
-        output.line("  nothing to fetch");
+        output.line("  nothing to download");
     }
 }
 
-/// A time that the agent tells with its zone, in words; empty where there is none.
+/// A time with zone from the agent, in words; empty if there is none.
 pub(super) fn at(time: &Value) -> String {
     let time = time.as_str().and_then(|time| time.parse::<Zoned>().ok());
     time.map_or_else(String::new, |time| masv_rules::in_words(&Zoned::now(), &time))
 }
 
-/// The coming times of a rule's schedule, in words, in its own zone.
+/// The next times of a rule's schedule, in words, in the rule's time zone.
 pub(super) fn coming(rule: &Value) -> Vec<String> {
     rule["next_schedules"].as_array().into_iter().flatten().map(at).collect()
 }
 
-/// A transfer of a rule, in whichever direction, as its history shows it.
+/// A transfer of a rule, in either direction, as shown in its history.
 #[derive(Deserialize)]
 struct Past {
     name: Option<String>,
@@ -223,12 +223,12 @@ struct Past {
     standing: Standing,
     #[serde(default)]
     links: Vec<Link>,
-    /// Of a mail.
+    /// For e-mail.
     #[serde(default)]
     recipients: Vec<String>,
-    /// Of a portal.
+    /// For a portal.
     portal: Option<PortalTarget>,
-    /// Of a download.
+    /// For a download.
     package_id: Option<String>,
     dst_folder: Option<String>,
 }
@@ -236,8 +236,8 @@ struct Past {
 pub(super) fn history(answer: &Value, output: &Output) -> Result<(), CliError> {
     output.json(answer);
     let past: Vec<Past> = serde_json::from_value(answer["transfers"].clone())
-        .map_err(|error| CliError::failed(format!("the agent's answer makes no sense: {error}")))?;
-    // Uploads end in a link, downloads in a package that was fetched.
+        .map_err(|error| CliError::failed(format!("the agent's response is not valid: {error}")))?;
+    // Uploads end in a link, downloads in a received package.
     let downloads = past.iter().any(|one| one.dst_folder.is_some());
     let (last, title) = if downloads { ("package", "PACKAGE") } else { ("link", "LINK") };
     let csv: Vec<Vec<String>> = past.iter().map(csv_row).collect();
@@ -247,12 +247,12 @@ pub(super) fn history(answer: &Value, output: &Output) -> Result<(), CliError> {
     Ok(())
 }
 
-/// When a transfer was complete, or, where it is not, ordered.
+/// When a transfer was completed, or created if it is not complete.
 fn when(past: &Past) -> Timestamp {
     past.standing.completed_at.unwrap_or(past.standing.created_at)
 }
 
-/// Seconds from the order to the end.
+/// Seconds from creation to completion.
 fn took(past: &Past) -> Option<u64> {
     let took = past.standing.completed_at?.duration_since(past.standing.created_at);
     u64::try_from(took.as_secs()).ok()

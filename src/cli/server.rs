@@ -19,7 +19,7 @@ use crate::agent::{self, AgentError, Banner, LogFormat, Notice, Origin, Origins,
 use crate::api::about::{Copied, Setting, SettingsInForce};
 use crate::api::types::{Server, TransferLink};
 
-/// How long `server stop` waits for the end.
+/// How long `server stop` waits for the agent to end.
 const STOPPING: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -31,23 +31,23 @@ pub(super) enum Command {
         #[command(flatten)]
         written: Box<Written>,
     },
-    /// Ask the running agent how it goes.
+    /// Show the status of the running agent.
     #[command(after_help = "Examples:\n  masv server status --output json\n  masv server status --settings")]
     Status {
-        /// The settings in force, each with where it is from: a flag, a variable, a file, the default.
+        /// Show the settings in force, each with its source: flag, variable, file or default.
         #[arg(long)]
         settings: bool,
     },
-    /// Copy the running agent's state into a new file, as it is at one moment.
+    /// Write a consistent copy of the running agent's state to a new file.
     #[command(after_help = "Example:\n  masv server backup /var/lib/masv-agent/backup.db")]
     Backup {
-        /// The file, which must not exist; the agent writes it, readable by its user only.
+        /// The file, which must not exist yet; the agent writes it, readable by its own user only.
         file: PathBuf,
     },
-    /// Stop the running agent; what is on its way goes on at the next start.
+    /// Stop the running agent; transfers in flight resume at the next start.
     #[command(after_help = "Example:\n  masv server stop")]
     Stop,
-    /// Load the rules file again.
+    /// Reload the rules file.
     #[command(after_help = "Example:\n  masv server reload")]
     Reload,
 }
@@ -55,7 +55,7 @@ pub(super) enum Command {
 /// How the log is written. It goes to standard error.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Log {
-    /// For people, or one JSON object a line.
+    /// Log format: text for people, or one JSON object per line.
     #[arg(long, value_enum, default_value = "text", env = "MASV_LOG_FORMAT")]
     log_format: LogFormat,
     /// error, warn, info, debug or trace, also by module [default: warn on a terminal, else info]
@@ -97,8 +97,8 @@ pub(super) async fn run(
             let ended = tokio::time::timeout(STOPPING, ended(&client)).await.is_ok();
             output.json(&json!({ "stopping": true, "stopped": ended }));
             output.line(match ended {
-                true => "The agent has stopped; what was in flight resumes at the next start.",
-                false => "The agent is stopping; what is in flight resumes at the next start.",
+                true => "The agent has stopped; transfers in flight resume at the next start.",
+                false => "The agent is stopping; transfers in flight resume at the next start.",
             });
         }
         Command::Reload => {
@@ -110,8 +110,8 @@ pub(super) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits until the agent has let go of its data directory, so that another one can start; or, where that cannot be seen,
-/// until nothing answers.
+/// Waits until the agent has released its data directory, so that another one can start; or, if that cannot be seen,
+/// until nothing responds.
 async fn ended(client: &Client) {
     loop {
         let going = match client.data_dir() {
@@ -127,7 +127,7 @@ async fn ended(client: &Client) {
 
 fn status(server: &Server, output: &Output) {
     output.json(server);
-    let cloud = if server.embedded_hub { format!("{} (its own hub)", server.cloud) } else { server.cloud.clone() };
+    let cloud = if server.embedded_hub { format!("{} (embedded hub)", server.cloud) } else { server.cloud.clone() };
     let uploads: Vec<String> = server.uploads.iter().map(|(state, count)| format!("{count} {state}")).collect();
     let rules = server.rules_file.as_deref().unwrap_or("none");
     output.line(&format!("masv {}, process {}, since {:.0}", server.version, server.pid, server.started_at));
@@ -137,7 +137,7 @@ fn status(server: &Server, output: &Output) {
     }
     output.line(&format!("  rules    {} in {rules}", server.rules));
     if let Some(problem) = &server.rules_problem {
-        output.note(&format!("{problem}\n\nThe rules file is wrong; the rules before go on."));
+        output.note(&format!("{problem}\n\nThe rules file is not valid; the previous rules stay active."));
     }
     output.line(&format!("  uploads  {}", if uploads.is_empty() { "none".to_owned() } else { uploads.join(", ") }));
     for link in server.links.iter().filter(|link| link.busy > 0) {
@@ -188,7 +188,7 @@ async fn start(written: Written, output: &Output) -> Result<(), CliError> {
         }
     });
     let ended = agent::run(settings, CancellationToken::new(), sender).await;
-    // The senders are gone with the agent's tasks; what they said is still to be shown.
+    // The agent's tasks have ended; their last events still have to be shown.
     let _ = tokio::time::timeout(Duration::from_secs(1), show).await;
     ended.map_err(|error| {
         if let AgentError::Rules(diagnostics) = &error {
@@ -198,7 +198,7 @@ async fn start(written: Written, output: &Output) -> Result<(), CliError> {
     })
 }
 
-/// What the agent says goes to standard output, also into a pipe: it is not the result of a command.
+/// The agent's messages go to standard output, even into a pipe: they are not the result of a command.
 fn tell(notice: &Notice, output: Output) {
     let line = |text: &str| output.raw(&format!("{}\n", visible(text)));
     match notice {
@@ -209,7 +209,7 @@ fn tell(notice: &Notice, output: Output) {
         }
         Notice::Complete { name, link, files, bytes } => {
             line(&format!("Sent {name} ({})", amount(*files, *bytes)));
-            // Who opens a link has the package: it is for the person at the terminal, not for the journal.
+            // Anyone with a link has the package: it is for the person at the terminal, not for the journal.
             if let Some(link) = link.as_ref().filter(|_| std::io::stdout().is_terminal()) {
                 line(&format!("  {link}"));
             }
@@ -228,9 +228,9 @@ fn tell(notice: &Notice, output: Output) {
         }
         Notice::Reloaded { rules } => line(&format!("Loaded {}.", count(*rules as u64, "rule"))),
         Notice::BadRules { report } => {
-            output.raw(&format!("{report}\nThe rules that were loaded before go on.\n"));
+            output.raw(&format!("{report}\nThe previous rules stay active.\n"));
         }
-        Notice::Stopping => line("Stopping; what is on its way goes on at the next start."),
+        Notice::Stopping => line("Stopping; transfers in flight resume at the next start."),
     }
 }
 
@@ -240,7 +240,7 @@ fn amount(files: u64, bytes: u64) -> String {
 
 fn greet(banner: &Banner, output: Output, line: impl Fn(&str)) {
     let cloud = if banner.embedded_hub {
-        format!("{} (its own hub: no cloud is configured)", banner.cloud)
+        format!("{} (embedded hub: no cloud is configured)", banner.cloud)
     } else {
         banner.cloud.clone()
     };
@@ -255,7 +255,7 @@ fn greet(banner: &Banner, output: Output, line: impl Fn(&str)) {
         line(&format!("            {}", limitation.hint));
     }
     match &banner.rules_file {
-        None => line("  no rules  give a rules file with --rules; `masv rule init` prints one to start from"),
+        None => line("  no rules  pass a rules file with --rules; `masv rule init` prints one to start from"),
         Some(file) => line(&format!("  rules in  {}", file.display())),
     }
     for rule in &banner.rules {
@@ -270,9 +270,9 @@ fn greet(banner: &Banner, output: Output, line: impl Fn(&str)) {
     let receives = banner.rules.iter().filter(|rule| rule.receives).count();
     let what_to_do = match (banner.rules.len() - receives, receives) {
         (0, 0) => return,
-        (0, _) => "What arrives in the portals lands in these folders. Ctrl-C stops.",
-        (_, 0) => "Drop files into these folders. Ctrl-C stops.",
-        _ => "Drop files into the folders that are watched. Ctrl-C stops.",
+        (0, _) => "Packages that arrive in the portals are saved to these folders. Ctrl-C stops the agent.",
+        (_, 0) => "Drop files into these folders. Ctrl-C stops the agent.",
+        _ => "Drop files into the watched folders. Ctrl-C stops the agent.",
     };
     line("");
     line(what_to_do);

@@ -1,8 +1,8 @@
-//! `masv service`: puts the service files, which are in the binary, where the system's service manager looks for them.
+//! `masv service`: installs the service files, which are in the binary, where the system's service manager looks for them.
 //!
-//! **In**: which service, whose, below which root. **Out**: files, and orders to systemd or launchd.
+//! **In**: which service, whose, below which root. **Out**: files, and commands to systemd or launchd.
 //!
-//! **Guarantees.** Doing it again changes nothing. A settings file that is there is left alone, also by `uninstall`, and
+//! **Guarantees.** Idempotent. An existing settings file is left alone, also by `uninstall`, and
 //! so is all state.
 
 mod files;
@@ -22,16 +22,16 @@ use manager::{domain, order, start, systemctl, unit_state};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Write the service files, and start the service now and at every boot.
+    /// Install the service and start it, now and at every boot.
     #[command(after_help = "Examples:\n  sudo masv service install\n  masv service install --user")]
     Install(Which),
-    /// Stop the service and remove its files; settings and state stay.
+    /// Stop the service and remove its files; settings and state are kept.
     #[command(after_help = "Example:\n  sudo masv service uninstall")]
     Uninstall(Which),
-    /// Whether the service is installed and runs; exit code 3 when it does not run.
+    /// Show whether the service is installed and running; exit code 3 if it is not running.
     #[command(after_help = "Example:\n  masv service status --user")]
     Status(Which),
-    /// Print the service file as `install` writes it.
+    /// Print the service file that `install` writes.
     #[command(after_help = "Example:\n  masv service print --user")]
     Print(Which),
 }
@@ -39,16 +39,16 @@ pub(super) enum Command {
 /// Which service.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Which {
-    /// The service of whoever runs this, instead of the system's.
+    /// A service of the current user instead of a system service.
     #[arg(long)]
     user: bool,
     /// The hub instead of the agent.
     #[arg(long, conflicts_with = "user")]
     hub: bool,
-    /// Another agent beside the first, with settings of its own (systemd only).
+    /// Another agent beside the first, with its own settings (systemd only).
     #[arg(long, value_name = "NAME", conflicts_with_all = ["user", "hub"])]
     instance: Option<String>,
-    /// Write below this folder, and start nothing: for images and packages.
+    /// Write below this folder and start nothing: for building images and packages.
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 }
@@ -82,16 +82,16 @@ fn install(which: &Which, place: &Place, output: &Output) -> Result<(), CliError
     for ground in which.ground(place) {
         let (Ground::Folder(path) | Ground::Log(path)) = &ground;
         if make(&ground, place).map_err(|error| file_error("make", path, &error, which))? {
-            done.push(format!("made {}", path.display()));
+            done.push(format!("created {}", path.display()));
         }
     }
     if which.root.is_none() {
         let changed = done.iter().any(|line| line.starts_with("wrote"));
-        // One that runs with these files already is not disturbed.
+        // A service that already runs with these files is not restarted.
         if changed || unit_state(which, place) != "active" {
             done.extend(start(which, place)?);
         } else {
-            done.push(format!("{} runs already", which.name(place)));
+            done.push(format!("{} is already running", which.name(place)));
         }
     }
     report(&done, output);
@@ -130,7 +130,7 @@ fn uninstall(which: &Which, place: &Place, output: &Output) -> Result<(), CliErr
         done.push("nothing was installed".to_owned());
     }
     report(&done, output);
-    output.line("Settings and state are left where they are.");
+    output.line("Settings and state are kept.");
     Ok(())
 }
 
@@ -149,7 +149,7 @@ fn status(which: &Which, place: &Place, output: &Output) -> Result<ExitCode, Cli
     Ok(if running { ExitCode::SUCCESS } else { ExitCode::from(Exit::NoAgent as u8) })
 }
 
-/// What the service manager says of the agent's service, the system's or else the user's, where it is installed.
+/// What the service manager reports for the agent's service (the system's, or else the user's), if it is installed.
 pub(super) fn installed_state() -> Option<(String, String)> {
     let place = Place::here().ok()?;
     let mut both = [false, true].map(|user| Which { user, hub: false, instance: None, root: None }).into_iter();
@@ -160,7 +160,7 @@ pub(super) fn installed_state() -> Option<(String, String)> {
 fn file_error(verb: &str, path: &Path, error: &std::io::Error, which: &Which) -> CliError {
     let failed = CliError::failed(format!("cannot {verb} {}: {error}", path.display()));
     if error.kind() == std::io::ErrorKind::PermissionDenied && !which.user {
-        return failed.hint("run it with sudo, or with --user for a service of your own");
+        return failed.hint("run it with sudo, or with --user to install a service for your user");
     }
     failed
 }

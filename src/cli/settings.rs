@@ -1,4 +1,4 @@
-//! `masv settings`: what is changed at run time and kept.
+//! `masv settings`: settings that are changed at run time and persist.
 
 use std::process::ExitCode;
 
@@ -16,29 +16,29 @@ use crate::engine::RateLimit;
 pub(super) enum Command {
     /// The bandwidth that all uploads, or all downloads, share.
     RateLimit {
-        /// Which of the two.
+        /// The direction.
         #[arg(long, global = true, value_enum, default_value_t = Direction::Upload)]
         direction: Direction,
         #[command(subcommand)]
         command: RateLimitCommand,
     },
-    /// How many parts are on their way at once.
+    /// How many parts are in flight at once.
     Workers {
-        /// Of which of the two.
+        /// The direction.
         #[arg(long, global = true, value_enum, default_value_t = Direction::Upload)]
         direction: Direction,
         #[command(subcommand)]
         command: WorkersCommand,
     },
-    /// How many uploads, or downloads, are worked on at once; the others wait for their turn.
+    /// How many uploads or downloads run at once; the others are queued.
     Fifo {
-        /// Which of the two.
+        /// The direction.
         #[arg(long, global = true, value_enum, default_value_t = Direction::Upload)]
         direction: Direction,
         #[command(subcommand)]
         command: FifoCommand,
     },
-    /// How many files are read at once, over all uploads.
+    /// How many files are read at once, across all uploads.
     #[command(subcommand)]
     OpenFiles(OpenFilesCommand),
     /// How many parts are read at once from the same disk.
@@ -54,10 +54,10 @@ pub(super) enum Direction {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RateLimitCommand {
-    /// The limit in force.
+    /// Show the limit in force.
     #[command(after_help = "Example:\n  masv settings rate-limit status")]
     Status,
-    /// Change it, at once.
+    /// Change it; takes effect at once.
     #[command(
         after_help = "Examples:\n  masv settings rate-limit update --limit 20MB\n  masv settings rate-limit update --enabled=false\n  masv settings rate-limit update --direction download --limit 50MB\n  masv settings rate-limit update --schedule mon-fri=08:00-18:00,sat=22:00-06:00\n  masv settings rate-limit update --schedule always"
     )]
@@ -65,11 +65,11 @@ pub(super) enum RateLimitCommand {
         /// Whether there is a limit.
         #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         enabled: Option<bool>,
-        /// Bytes a second, also 20MB or 20MiB.
+        /// Bytes per second, such as 20MB or 20MiB.
         #[arg(long, value_name = "SIZE")]
         limit: Option<Size>,
-        /// When it applies, in the agent's time zone: DAYS=FROM-TO,... or always. A span that ends before it begins
-        /// goes on into the next day.
+        /// When the limit applies, in the agent's time zone: DAYS=FROM-TO,... or always. A span that ends before it begins
+        /// continues into the next day.
         #[arg(long, value_name = "SPANS")]
         schedule: Option<String>,
     },
@@ -77,10 +77,10 @@ pub(super) enum RateLimitCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WorkersCommand {
-    /// How many there are.
+    /// Show the number.
     #[command(after_help = "Example:\n  masv settings workers status")]
     Status,
-    /// Change it, at once.
+    /// Change it; takes effect at once.
     #[command(
         after_help = "Examples:\n  masv settings workers update 8\n  masv settings workers update auto\n  masv settings workers update 4 --direction download"
     )]
@@ -125,18 +125,18 @@ impl std::str::FromStr for WantedWorkers {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum FifoCommand {
-    /// How many at once.
+    /// Show the number.
     #[command(after_help = "Example:\n  masv settings fifo status")]
     Status,
-    /// Change it, at once.
+    /// Change it; takes effect at once.
     #[command(
         after_help = "Examples:\n  masv settings fifo update 1\n  masv settings fifo update 1 --direction download\n  masv settings fifo update --enable --uploads 1 --downloads 2\n  masv settings fifo update --enable=false"
     )]
     Update {
-        /// Transfers at once, of the direction.
+        /// Transfers at once, in the given direction.
         #[arg(conflicts_with_all = ["enable", "uploads", "downloads"])]
         count: Option<usize>,
-        /// Whether fewer are worked on at once than usual; without counts, one.
+        /// Whether to limit how many run at once; without counts, to one.
         #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         enable: Option<bool>,
         /// Uploads at once.
@@ -150,10 +150,10 @@ pub(super) enum FifoCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum OpenFilesCommand {
-    /// How many files at once.
+    /// Show the number.
     #[command(after_help = "Example:\n  masv settings open-files status")]
     Status,
-    /// Change it, at once.
+    /// Change it; takes effect at once.
     #[command(
         after_help = "Example, for a disk that is fast only when it reads one file at a time:\n  masv settings open-files update 1"
     )]
@@ -165,10 +165,10 @@ pub(super) enum OpenFilesCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DiskReadersCommand {
-    /// How many parts at once from each disk.
+    /// Show the number.
     #[command(after_help = "Example:\n  masv settings disk-readers status")]
     Status,
-    /// Change it, at once.
+    /// Change it; takes effect at once.
     #[command(
         after_help = "Example, so that a slow disk takes no workers from a fast one:\n  masv settings disk-readers update 2"
     )]
@@ -178,7 +178,7 @@ pub(super) enum DiskReadersCommand {
     },
 }
 
-/// Asks for a setting, or changes it.
+/// Reads a setting, or changes it.
 async fn setting<T: Serialize + DeserializeOwned>(
     path: &str,
     change: Option<T>,
@@ -212,7 +212,7 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
             if let RateLimitCommand::Update { enabled, limit: rate, schedule } = command {
                 if enabled.is_none() && rate.is_none() && schedule.is_none() {
                     return Err(CliError::usage(
-                        "name what to change: --limit SIZE, --schedule SPANS, --enabled=true or --enabled=false",
+                        "give --limit SIZE, --schedule SPANS, --enabled=true or --enabled=false",
                     ));
                 }
                 if let Some(text) = schedule {
@@ -272,9 +272,7 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
                 }
                 (FifoCommand::Update { count: None, enable, uploads, downloads }, _) => {
                     if enable.is_none() && uploads.is_none() && downloads.is_none() {
-                        return Err(CliError::usage(
-                            "name what to change: a number, --enable, --uploads or --downloads",
-                        ));
+                        return Err(CliError::usage("give a number, --enable, --uploads or --downloads"));
                     }
                     both = true;
                     Some(FifoMode { enabled: enable, active_upload_count: uploads, active_download_count: downloads })

@@ -1,4 +1,4 @@
-//! The tables of docs/settings.md, made from the flags themselves and compared.
+//! The tables in docs/settings.md, generated from the flags and compared.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ fn variable(argument: &Arg) -> Option<String> {
     argument.get_env().map(|name| name.to_string_lossy().into_owned())
 }
 
-/// The settings of a command that are its own.
+/// A command's own settings.
 fn settings(command: &Command) -> String {
     let mut table = String::from("| flag | variable | what |\n|---|---|---|\n");
     for argument in command.get_arguments().filter(|argument| !argument.is_global_set()) {
@@ -28,7 +28,7 @@ fn settings(command: &Command) -> String {
     table
 }
 
-/// Every variable that some command reads, with the flags that say the same.
+/// Every variable that a command reads, with the equivalent flags.
 fn variables(command: &Command, path: &str, found: &mut BTreeMap<String, Vec<String>>) {
     for argument in command.get_arguments() {
         if let (Some(name), Some(flag)) = (variable(argument), argument.get_long()) {
@@ -44,7 +44,7 @@ fn variables(command: &Command, path: &str, found: &mut BTreeMap<String, Vec<Str
     }
 }
 
-/// The page with the part between two marks replaced.
+/// The page with the text between two markers replaced.
 fn replaced(page: &str, mark: &str, table: &str) -> String {
     let mark = format!("<!-- {mark} -->");
     let mut parts = page.splitn(3, &mark);
@@ -69,5 +69,5 @@ fn the_page_of_settings_is_that_of_the_flags() {
         std::fs::write(PAGE, &page).unwrap();
     }
     let written = std::fs::read_to_string(PAGE).unwrap();
-    assert!(written == page, "docs/settings.md is old: run `UPDATE_DOCS=1 cargo test --lib cli::`");
+    assert!(written == page, "docs/settings.md is out of date: run `UPDATE_DOCS=1 cargo test --lib cli::`");
 }

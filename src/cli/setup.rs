@@ -1,11 +1,11 @@
-//! `masv setup`: from nothing to a rules file that works. It asks where packages go and which folder is watched, checks the
-//! answers against the real thing (the port, the mail server, the cloud), writes the file and says what to do next. With `--yes`
-//! it asks nothing and takes what the flags say.
+//! `masv setup`: creates a working rules file. It asks where to send packages and which folder to watch, checks the
+//! answers against the real port, mail server and cloud, writes the file and says what to do next. With `--yes`
+//! it asks nothing and uses the values of the flags.
 //!
 //! **In**: flags, and answers on a terminal. **Out**: a rules file and, where a password or a key was typed, a file with it that
-//! nobody else can read.
+//! no other user can read.
 //!
-//! **Guarantees.** Nothing is written before everything was checked, and no file is replaced unasked.
+//! **Guarantees.** Nothing is written before everything is checked, and no file is replaced without being told to.
 
 mod answers;
 mod checks;
@@ -31,7 +31,7 @@ pub(super) struct Setup {
     /// Replace the file if it exists.
     #[arg(long)]
     force: bool,
-    /// Ask nothing: take the flags, and the defaults for everything else.
+    /// Ask nothing: use the flags, and the defaults for everything else.
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -41,14 +41,13 @@ pub(super) struct Setup {
 pub(super) async fn run(setup: Setup, output: &Output) -> Result<ExitCode, CliError> {
     let asks = !setup.yes;
     if asks && !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-        return Err(
-            CliError::usage("there is no terminal to ask on").hint("give --yes and the flags; see `masv setup --help`")
-        );
+        return Err(CliError::usage("there is no terminal to ask questions on")
+            .hint("use --yes and the flags; see `masv setup --help`"));
     }
     let file = std::path::absolute(&setup.file).map_err(|error| CliError::usage(error.to_string()))?;
     if file.exists() && !setup.force {
-        return Err(CliError::failed(format!("{} exists already", file.display()))
-            .hint("name another with --file, or replace it with --force"));
+        return Err(CliError::failed(format!("{} already exists", file.display()))
+            .hint("choose another file with --file, or replace it with --force"));
     }
     let (mut input, mut screen) = (std::io::stdin().lock(), std::io::stderr());
     let answers = match asks {
@@ -77,7 +76,7 @@ fn tell(file: &Path, written: &written::Written, output: &Output) {
     let name = file.display();
     output.line(&format!("Wrote {name}"));
     for secret in &written.secrets {
-        output.line(&format!("Wrote {} (only you can read it)", secret.display()));
+        output.line(&format!("Wrote {} (readable by you only)", secret.display()));
     }
     output.line("");
     output.line(&format!("Files dropped into {} are sent to {}.", written.watch.display(), written.sends_to));
@@ -87,5 +86,5 @@ fn tell(file: &Path, written: &written::Written, output: &Output) {
     output.line("");
     output.line("Start the agent:");
     output.line(&format!("  masv server start --rules {name}"));
-    output.line("To start it with this machine, see `masv service install --help`.");
+    output.line("To start it at boot, see `masv service install --help`.");
 }

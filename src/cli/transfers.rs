@@ -1,4 +1,4 @@
-//! What `masv upload` and `masv download` have in common: lists, page by page reading, steering, and words for a state.
+//! What `masv upload` and `masv download` have in common: lists, reading page by page, control, and words for a state.
 
 use clap::Args;
 use serde::Serialize;
@@ -12,26 +12,26 @@ use super::output::{Mood, Output};
 use crate::api::types::{Paused, Removed, Resumed, Transfers};
 use crate::model::{Activity, State};
 
-/// Files asked for at once.
+/// Files requested at once.
 const PAGE: usize = 1_000;
 
-/// An upload or a download as the interface shows it.
+/// An upload or a download as the API shows it.
 pub(super) trait Transfer: Serialize + DeserializeOwned {
     /// `upload` or `download`.
     const NAME: &'static str;
     type File;
 
-    /// What people know it by.
+    /// Its display name.
     fn title(&self) -> String;
     /// Its state in words.
     fn state(&self) -> (String, Mood);
-    /// The files that were asked for.
+    /// The requested files.
     fn files(&mut self) -> &mut Option<Vec<Self::File>>;
-    /// The number of a file, from which a list goes on.
+    /// The number of a file, from which a list continues.
     fn number(file: &Self::File) -> u32;
 }
 
-/// The path of a call about one transfer; whatever was typed stays one segment.
+/// The API path for one transfer; whatever was typed stays one segment.
 pub(super) fn one<T: Transfer>(id: &str, call: &str) -> String {
     let escaped: String = url::form_urlencoded::byte_serialize(id.as_bytes()).collect();
     format!("/{}s/{}{call}", T::NAME, escaped.replace('+', "%20"))
@@ -42,13 +42,13 @@ fn counted<T: Transfer>(count: u64) -> String {
     format!("{count} {}{}", T::NAME, if count == 1 { "" } else { "s" })
 }
 
-/// Says how a transfer stands.
+/// Prints a transfer's status.
 pub(super) fn say<T: Transfer>(transfer: &T, output: &Output) {
     output.json(transfer);
     output.line(&format!("{} is {}.", transfer.title(), transfer.state().0));
 }
 
-/// Lists what `asked` lets through.
+/// Lists what matches `asked`.
 pub(super) async fn list<T: Transfer>(
     asked: Vec<(&str, Option<String>)>,
     table: impl Fn(&[T], &Output),
@@ -88,7 +88,7 @@ pub(super) async fn with_files<T: Transfer>(id: &str, client: &Client) -> Result
     Ok(transfer)
 }
 
-/// Pauses one, or all that transfer.
+/// Pauses one, or all that are transferring.
 pub(super) async fn pause<T: Transfer>(id: &str, client: &Client, output: &Output) -> Result<(), CliError> {
     if id == "all" {
         let all: Paused = client.order(&format!("/{}s/pause", T::NAME)).await?;
@@ -100,7 +100,7 @@ pub(super) async fn pause<T: Transfer>(id: &str, client: &Client, output: &Outpu
     Ok(())
 }
 
-/// Lets one go on, or all that are paused or have failed.
+/// Resumes one, or all that are paused or have failed.
 pub(super) async fn resume<T: Transfer>(id: &str, client: &Client, output: &Output) -> Result<(), CliError> {
     if id == "all" {
         let all: Resumed = client.order(&format!("/{}s/resume", T::NAME)).await?;
@@ -112,18 +112,18 @@ pub(super) async fn resume<T: Transfer>(id: &str, client: &Client, output: &Outp
     Ok(())
 }
 
-/// Which of all are removed, and whether that is meant.
+/// Which ones are removed, and the confirmation.
 #[derive(Debug, Args)]
 pub(super) struct Removing {
     /// With `all`: only those in these states.
     #[arg(long, value_name = "STATE,...")]
     states: Option<String>,
-    /// With `all`: do not ask.
+    /// With `all`: do not ask for confirmation.
     #[arg(long)]
     yes: bool,
 }
 
-/// Removes one, or all in the named states. All at once, without states, is asked about first.
+/// Removes one, or all in the given states. Removing all, without states, asks for confirmation.
 pub(super) async fn remove<T: Transfer>(
     id: &str,
     Removing { states, yes }: Removing,
@@ -140,7 +140,7 @@ pub(super) async fn remove<T: Transfer>(
                     format!("Remove all {}s, and cancel the {} that are not complete?", T::NAME, counted::<T>(open))
                 }
             };
-            confirm(&question, yes, "name the states with --states complete,error, or confirm with --yes")?;
+            confirm(&question, yes, "give the states with --states complete,error, or confirm with --yes")?;
         }
         let states = states.unwrap_or_else(|| "all".to_owned());
         let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("states", &states).finish();
@@ -148,7 +148,7 @@ pub(super) async fn remove<T: Transfer>(
         output.json(&all);
         output.line(&format!("Removed {}.", counted::<T>(all.removed)));
     } else if states.is_some() {
-        return Err(CliError::usage("--states goes with `all`"));
+        return Err(CliError::usage("--states requires `all`"));
     } else {
         client.delete(&one::<T>(id, "")).await?;
         output.json(&json!({ "removed": 1 }));
@@ -157,7 +157,7 @@ pub(super) async fn remove<T: Transfer>(
     Ok(())
 }
 
-/// The state in one word, and what it does while it transfers.
+/// The state in one word, and the activity while it is transferring.
 pub(super) fn state_of(state: State, activity: Option<Activity>) -> (String, Mood) {
     let mood = match state {
         State::Complete => Mood::Good,
@@ -177,7 +177,7 @@ pub(super) fn state_of(state: State, activity: Option<Activity>) -> (String, Moo
     (activity.to_owned(), mood)
 }
 
-/// How much is through; of nothing at all it is all, once that is known.
+/// The share that is done; an empty transfer is done once its size is known.
 pub(super) fn percent_of(progress: u64, size: u64, state: State) -> String {
     match progress.saturating_mul(100).checked_div(size) {
         Some(percent) => format!("{percent}%"),

@@ -1,4 +1,4 @@
-//! `masv upload`: started, listed, steered, watched.
+//! `masv upload`: start, list, control and watch uploads.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -22,27 +22,27 @@ use masv_protocol::EmailAddress;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Start an upload: by e-mail, by link, into a portal.
+    /// Start an upload: by e-mail, by link, or to a portal.
     #[command(subcommand)]
     Start(Box<Start>),
-    /// Make another link to an upload's package.
+    /// Create another link to an upload's package.
     #[command(
         after_help = "Example:\n  masv upload link 0199f3a6-7e0c-7a31-9d7e-0242ac120002 --email client@example.com"
     )]
     Link {
         /// The upload.
         id: String,
-        /// Mail the link to this address.
+        /// E-mail the link to this address.
         #[arg(long)]
         email: Option<String>,
-        /// What recipients must type; shows in process lists.
+        /// Password for the recipients; visible in process lists.
         #[arg(long)]
         password: Option<SecretString>,
-        /// A file that holds the password.
+        /// File with the password.
         #[arg(long, value_name = "FILE", conflicts_with = "password")]
         password_file: Option<PathBuf>,
     },
-    /// Finalize an upload: as soon as all is uploaded, its recipients are told.
+    /// Finalize an upload: its recipients are notified as soon as everything is uploaded.
     #[command(after_help = "Example:\n  masv upload finalize 0199f3a6-7e0c-7a31-9d7e-0242ac120002")]
     Finalize {
         /// The upload.
@@ -51,30 +51,30 @@ pub(super) enum Command {
     /// List uploads, newest first.
     #[command(after_help = "Examples:\n  masv upload ls\n  masv upload ls --states transferring,error --rule dailies")]
     Ls(Listing),
-    /// How an upload stands, and its files.
+    /// Show an upload's status and its files.
     #[command(after_help = "Example:\n  masv upload status 0199f3a6-7e0c-7a31-9d7e-0242ac120002")]
     Status {
         /// The upload.
         id: String,
     },
-    /// Pause; takes effect at once, keeps what is confirmed.
+    /// Pause at once; confirmed parts are kept.
     #[command(after_help = "Example:\n  masv upload pause all")]
     Pause {
         /// The upload, or `all`.
         id: String,
     },
-    /// Let paused or failed uploads go on.
+    /// Resume paused or failed uploads.
     #[command(
         after_help = "Examples:\n  masv upload resume all\n  masv upload resume 0199f3a6-7e0c-7a31-9d7e-0242ac120002 --without-gone"
     )]
     Resume {
         /// The upload, or `all`.
         id: String,
-        /// Leave out its files that have vanished, and send the others.
+        /// Leave out files that no longer exist, and send the rest.
         #[arg(long)]
         without_gone: bool,
     },
-    /// Forget an upload; one that is not complete is cancelled and removed from the cloud. Local files stay.
+    /// Remove an upload from the list; if it is not complete, it is cancelled and removed from the cloud. Local files are kept.
     #[command(
         after_help = "Examples:\n  masv upload rm 0199f3a6-7e0c-7a31-9d7e-0242ac120002\n  masv upload rm all --states complete,error"
     )]
@@ -93,32 +93,32 @@ pub(super) enum Command {
         #[arg(required = true)]
         paths: Vec<PathBuf>,
     },
-    /// Change priority, order or finalizing of an upload.
+    /// Change an upload's priority, order or finalization.
     #[command(after_help = "Example:\n  masv upload set 0199f3a6-7e0c-7a31-9d7e-0242ac120002 --priority 5")]
     Set {
         /// The upload.
         id: String,
-        /// Higher goes first.
+        /// Higher priorities go first.
         #[arg(long, allow_negative_numbers = true)]
         priority: Option<i32>,
-        /// Its place among uploads of equal priority.
+        /// Its position among uploads of equal priority.
         #[arg(long, value_enum)]
         order: Option<Place>,
-        /// Whether it is finalized by itself.
+        /// Whether it is finalized automatically.
         #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         auto_finalize: Option<bool>,
-        /// Another password, of a portal its access code, as long as the package is not made; `-` reads it from standard input.
-        /// An upload that has failed goes on with it.
+        /// Another password, or access code for a portal, as long as the package has not been created; `-` reads it from standard input.
+        /// A failed upload resumes with it.
         #[arg(long)]
         password: Option<SecretString>,
-        /// A file that holds it.
+        /// File with the password.
         #[arg(long, value_name = "FILE", conflicts_with = "password")]
         password_file: Option<PathBuf>,
     },
-    /// Follow one upload, or all, until done; the exit code tells how it ended.
+    /// Follow one upload, or all, until done; the exit code reports the outcome.
     #[command(after_help = "Example:\n  masv upload watch")]
     Watch {
-        /// The upload; without one, all that are not complete.
+        /// The upload; by default, all that are not complete.
         id: Option<String>,
     },
 }
@@ -129,22 +129,22 @@ pub(super) struct Listing {
     /// Only those in these states: transferring, paused, idle, complete, error.
     #[arg(long, value_name = "STATE,...")]
     states: Option<String>,
-    /// Only those of this rule.
+    /// Only uploads of this rule.
     #[arg(long)]
     rule: Option<String>,
-    /// At most so many.
+    /// The maximum number to list.
     #[arg(long)]
     limit: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Start {
-    /// Mail the recipients a link.
+    /// E-mail a link to the recipients.
     #[command(
         after_help = "Example:\n  masv upload start email --emails=client@example.com,producer@example.com cut_v3.mov"
     )]
     Email {
-        /// Mail addresses.
+        /// E-e-mail addresses of the recipients.
         #[arg(long, value_delimiter = ',', required = true)]
         emails: Vec<String>,
         #[command(flatten)]
@@ -162,16 +162,16 @@ pub(super) enum Start {
         #[command(flatten)]
         common: CommonFlags,
     },
-    /// Deliver into a portal; needs no session.
+    /// Deliver to a portal; needs no session.
     #[command(after_help = "Example:\n  masv upload start portal --subdomain acme --sender me@example.com card/")]
     Portal {
         /// The portal's name.
         #[arg(long)]
         subdomain: String,
-        /// Your mail address.
+        /// Your e-mail address.
         #[arg(long)]
         sender: String,
-        /// Values for the portal's form; can be given several times. A comma that begins no KEY= is part of the value.
+        /// Values for the portal's form; can be repeated. A comma not followed by KEY= is part of the value.
         #[arg(long, value_name = "KEY=VALUE,...")]
         metadata: Vec<String>,
         #[command(flatten)]
@@ -184,22 +184,22 @@ pub(super) struct LinkFlags {
     /// Days until the package is deleted.
     #[arg(long, value_name = "DAYS")]
     delete_after: Option<u32>,
-    /// How often it may be downloaded.
+    /// How many times the package may be downloaded.
     #[arg(long, value_name = "N")]
     download_limit: Option<u64>,
-    /// Tag by name, made when there is none.
+    /// Tag by name; created if there is none.
     #[arg(long)]
     tag_name: Option<String>,
     /// Tag by id.
     #[arg(long)]
     tag_id: Option<String>,
-    /// The team that sends, where you have several.
+    /// The team to send as, if you have several.
     #[arg(long)]
     team_id: Option<String>,
     /// The teamspace it belongs to.
     #[arg(long)]
     teamspace_id: Option<String>,
-    /// Keep it until somebody deletes it.
+    /// Keep the package until it is deleted by hand.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value = "false",
           default_missing_value = "true")]
     unlimited_storage: bool,
@@ -210,35 +210,35 @@ pub(super) struct CommonFlags {
     /// Files and folders, or quoted patterns such as 'shots/*.mov', which the agent expands.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Name of the package [default: that of the first path]
+    /// Name of the package [default: the name of the first path]
     #[arg(long)]
     name: Option<String>,
     /// Message to the recipients.
     #[arg(long)]
     description: Option<String>,
-    /// What recipients must type (of a portal: its access code); shows in process lists.
+    /// Password for the recipients, or the portal's access code; visible in process lists.
     #[arg(long)]
     password: Option<SecretString>,
-    /// A file that holds the password.
+    /// File with the password.
     #[arg(long, value_name = "FILE", conflicts_with = "password")]
     password_file: Option<PathBuf>,
-    /// Size of a part: bytes, 64MB or 64MiB; "" for the agent's setting.
+    /// Part size: bytes, 64MB or 64MiB; "" for the agent's setting.
     #[arg(long, value_name = "SIZE")]
     chunk_size: Option<String>,
-    /// Higher goes first.
+    /// Higher priorities go first.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     priority: i32,
-    /// Leave it idle when all is uploaded, until `masv upload finalize`.
+    /// Do not finalize automatically: leave the upload idle until `masv upload finalize`.
     #[arg(long)]
     no_finalize: bool,
-    /// Leave out what matches, such as '*.tmp'; can be given several times.
+    /// Exclude matching files, such as '*.tmp'; can be repeated.
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// Carry the order out once, however often it is given with this key; the upload of the first time is shown again. For scripts that
+    /// Carry out the command only once for this key; a repeated command shows the upload of the first. For scripts that
     /// may be run again.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Follow until it is done. Ctrl-C stops following, not the upload.
+    /// Follow the upload until it is done. Ctrl-C stops following, not the upload.
     #[arg(long)]
     wait: bool,
 }
@@ -262,14 +262,15 @@ impl From<Place> for Order {
     }
 }
 
-/// Paths as the agent needs them: it runs in a folder of its own.
+/// Absolute paths: the agent runs in a different working directory.
 pub(super) fn absolute(paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, CliError> {
     paths
         .into_iter()
         .map(|path| {
             let from_here = std::env::current_dir().map(|here| here.join(&path));
-            let full = from_here.map_err(|error| CliError::failed(format!("the current folder is gone: {error}")))?;
-            // `..` and links are resolved here, where the path was typed; what is not there yet, by its name.
+            let full = from_here
+                .map_err(|error| CliError::failed(format!("the current directory no longer exists: {error}")))?;
+            // `..` and links are resolved here, where the path was typed; what does not exist yet, by name.
             if !has_dots(&path) {
                 return Ok(full);
             }
@@ -315,7 +316,7 @@ fn new_upload(common: Common, link: LinkFlags, recipients: Vec<String>) -> NewUp
     }
 }
 
-/// Keys and values as they were given, in one flag or in several. A piece without `=` belongs to the value before its comma.
+/// Keys and values as given, in one flag or in several. A piece without `=` belongs to the value before its comma.
 fn parse_metadata(given: &[String]) -> Result<BTreeMap<String, String>, CliError> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for text in given {
@@ -326,7 +327,7 @@ fn parse_metadata(given: &[String]) -> Result<BTreeMap<String, String>, CliError
                     pairs.push((key.trim().to_owned(), value.to_owned()));
                 }
                 (None, Some((_, value))) => *value = format!("{value},{piece}"),
-                _ => return Err(CliError::usage(format!("--metadata: {piece:?} is not of the form KEY=VALUE"))),
+                _ => return Err(CliError::usage(format!("--metadata: {piece:?} is not in the form KEY=VALUE"))),
             }
             first = false;
         }
@@ -339,7 +340,7 @@ async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCod
         Start::Email { emails, link, common } => {
             let emails = addresses("--emails", &emails)?;
             if emails.is_empty() {
-                return Err(CliError::usage("--emails: name at least one recipient"));
+                return Err(CliError::usage("--emails: give at least one recipient"));
             }
             let emails = emails.into_iter().map(EmailAddress::into_string).collect();
             let (common, key, wait) = common.build(output)?;
@@ -363,7 +364,7 @@ async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCod
         Some(link) => format!("Upload {} started. Shareable link: {link}", started.upload_id),
         None => format!("Upload {} started.", started.upload_id),
     });
-    // For the person who is about to pass the link on; programs have it in the answer.
+    // For the person who is about to share the link; programs have it in the response.
     if let Some(note) = started.note.as_ref().filter(|_| !output.is_json() && std::io::stderr().is_terminal()) {
         output.note(&format!("  {note}"));
     }
@@ -383,7 +384,7 @@ async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCod
     if wait { watch::follow(Some(started.upload_id), client, output).await } else { Ok(ExitCode::SUCCESS) }
 }
 
-/// The path of an upload's call.
+/// The API path for one upload.
 pub(super) async fn run(command: Command, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
     match command {
         Command::Start(command) => return start(*command, client, output).await,
@@ -413,7 +414,7 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
         Command::Pause { id } => pause::<Upload>(&id, client, output).await?,
         Command::Resume { id, without_gone: true } => {
             if id == "all" {
-                return Err(CliError::usage("--without-gone is for one upload: name it"));
+                return Err(CliError::usage("--without-gone applies to one upload: give its id"));
             }
             say::<Upload>(&client.order(&one::<Upload>(&id, "/resume_without_gone")).await?, output);
         }
@@ -429,7 +430,7 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
                 password => user::secret(password, password_file.as_deref(), output)?,
             };
             if priority.is_none() && order.is_none() && auto_finalize.is_none() && password.is_none() {
-                let what = "name what to change: --priority, --order, --auto-finalize or --password";
+                let what = "give --priority, --order, --auto-finalize or --password";
                 return Err(CliError::usage(what));
             }
             let change = Change { priority, order: order.map(Order::from), auto_finalize, password };
@@ -489,11 +490,11 @@ fn status(upload: &Upload, output: &Output) {
     let line = |title: &str, text: String| output.line(&format!("  {title:<9} {text}"));
     output.line(&format!("{} ({})", upload.name, upload.id));
     line("state", upload.state().0);
-    let on_the_way = match upload.in_flight {
+    let in_flight = match upload.in_flight {
         0 => String::new(),
-        bytes => format!(", {} on the way", size(bytes)),
+        bytes => format!(", {} in flight", size(bytes)),
     };
-    line("sent", format!("{} of {} ({}){on_the_way}", size(upload.progress), size(upload.size), percent(upload)));
+    line("sent", format!("{} of {} ({}){in_flight}", size(upload.progress), size(upload.size), percent(upload)));
     line("files", format!("{} of {}", upload.files_done, upload.file_count));
     line("to", upload.to());
     let parts = upload.files.iter().flatten().filter_map(|file| file.chunk_size);
@@ -553,7 +554,7 @@ mod tests {
         }
     }
 
-    /// "the folder must be absolute, without `..`" was said of a folder that is not there yet.
+    /// A folder that did not exist yet was refused with "the folder must be absolute, without `..`".
     #[test]
     fn a_relative_path_that_is_not_there_is_resolved_where_it_was_typed() {
         let here = std::env::current_dir().unwrap();

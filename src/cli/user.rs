@@ -15,23 +15,23 @@ use super::password;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Sign in; the agent stays signed in over restarts.
+    /// Sign in; the session survives restarts of the agent.
     #[command(after_help = "Example:\n  masv user login --email me@example.com --password-file ~/.masv-password")]
     Login {
-        /// Your mail address.
+        /// Your e-mail address.
         #[arg(long)]
         email: String,
-        /// Your password; shows in process lists, rather use --password-file or standard input.
+        /// Your password; visible in process lists, prefer --password-file or standard input.
         #[arg(long)]
         password: Option<SecretString>,
-        /// A file that holds the password.
+        /// File with the password.
         #[arg(long, value_name = "FILE", conflicts_with = "password")]
         password_file: Option<PathBuf>,
     },
-    /// Who is signed in.
+    /// Show who is signed in.
     #[command(after_help = "Example:\n  masv user status")]
     Status,
-    /// The teams you can send as.
+    /// List the teams you can send as.
     #[command(after_help = "Example:\n  masv user teams")]
     Teams,
     /// Sign out.
@@ -39,14 +39,14 @@ pub(super) enum Command {
     Logout,
 }
 
-/// A secret from where it was given; told once that a command line is seen by all.
+/// A secret from the flag or file that gives it; warns that a command line is visible to all users.
 pub(super) fn secret(
     given: Option<SecretString>,
     file: Option<&Path>,
     output: &Output,
 ) -> Result<Option<SecretString>, CliError> {
     if let Some(secret) = given {
-        output.note("note: a password on the command line shows in process lists; --password-file does not");
+        output.note("note: a password on the command line is visible in process lists; use --password-file instead");
         return Ok(Some(secret));
     }
     let Some(path) = file else { return Ok(None) };
@@ -55,7 +55,7 @@ pub(super) fn secret(
     Ok(Some(text.trim_end_matches(['\r', '\n']).into()))
 }
 
-/// A secret that is typed in without being shown, or that standard input holds.
+/// A secret typed in without echo, or read from standard input.
 pub(super) async fn typed() -> Result<SecretString, CliError> {
     let failed = |error: std::io::Error| CliError::failed(format!("cannot read the password: {error}"));
     if std::io::stdin().is_terminal() {

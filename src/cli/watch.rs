@@ -1,4 +1,4 @@
-//! Following uploads until they are done: bars on a terminal, a JSON line whenever something changes otherwise.
+//! Following uploads until they are done: progress bars on a terminal, otherwise a JSON line for each change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::ExitCode;
@@ -14,10 +14,10 @@ use crate::api::types::{Transfers, Upload};
 use crate::model::UploadId;
 use crate::model::{Activity, State};
 
-/// How often the agent is asked.
+/// How often the agent is polled.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// Follows one upload, or all that are not complete, until nothing moves by itself any more.
+/// Follows one upload, or all that are not complete, until all are complete, paused or failed.
 pub(super) async fn follow(id: Option<UploadId>, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
     let mut shown = Shown::new(*output);
     let mut followed: BTreeMap<UploadId, Upload> = BTreeMap::new();
@@ -32,14 +32,14 @@ pub(super) async fn follow(id: Option<UploadId>, client: &Client, output: &Outpu
             () = tokio::time::sleep(EVERY) => {}
             _ = tokio::signal::ctrl_c() => {
                 shown.clear();
-                output.note("No longer following; the upload goes on.");
+                output.note("No longer following; the upload continues.");
                 return Ok(ExitCode::from(Exit::Interrupted as u8));
             }
         }
     }
 }
 
-/// Looks at what is followed, and at what has begun to move since; whether any of it moves.
+/// Polls the followed uploads and those started since; returns whether any is active.
 async fn look(
     id: Option<UploadId>,
     followed: &mut BTreeMap<UploadId, Upload>,
@@ -57,7 +57,7 @@ async fn look(
     for id in stopped {
         match client.get(&format!("/uploads/{id}")).await {
             Ok(upload) => drop(followed.insert(id, upload)),
-            // Somebody has removed it.
+            // It was removed.
             Err(error) if error.exit == Exit::NotFound => drop(followed.remove(&id)),
             Err(error) => return Err(error),
         }
@@ -81,7 +81,7 @@ fn end<'a>(mut uploads: impl Iterator<Item = &'a Upload>, shown: &Shown) -> Resu
     }
 }
 
-/// What a line is printed for when it changes.
+/// What is compared to decide whether to print a line.
 #[derive(PartialEq)]
 struct Seen {
     state: State,
@@ -128,7 +128,7 @@ impl Shown {
         }
         let bar = self.by_id.entry(upload.id).or_insert_with(|| {
             let style = ProgressStyle::with_template("{prefix:24!} {bar:28} {percent:>3}%  {msg}");
-            // Added before anything is said of it: a bar on its own would draw a line of its own.
+            // Added before it gets a message: a bar on its own would draw an extra line.
             let bar = self.bars.add(ProgressBar::new(upload.size.max(1)));
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ "));
             bar.set_prefix(upload.name.clone());
@@ -141,7 +141,7 @@ impl Shown {
         bar.set_message(visible(&message(upload)));
     }
 
-    /// Takes away the bars of what was removed.
+    /// Removes the bars of removed uploads.
     fn forget_others(&mut self, followed: &BTreeMap<UploadId, Upload>) {
         let Self { by_id, bars, .. } = self;
         by_id.retain(|id, bar| {
@@ -158,7 +158,7 @@ impl Shown {
     }
 
     fn clear(&self) {
-        // A terminal that is gone needs no clearing.
+        // If the terminal is gone there is nothing to clear.
         let _ = self.bars.clear();
     }
 }

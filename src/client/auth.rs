@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::{Call, Cloud, CloudError, NO_BODY, ask};
 
 impl Cloud {
-    /// The teams that our key or session acts for.
+    /// The teams that the key or session acts for.
     ///
     /// # Errors
     /// See [`CloudError`].

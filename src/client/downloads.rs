@@ -9,16 +9,16 @@ use secrecy::{ExposeSecret, SecretString};
 use super::storage::presigned;
 use super::{Call, Cloud, CloudError, LARGEST_ERROR, NO_BODY, PackageAccess, ask, read_answer};
 
-/// The beginning of an answer of the storage; the bytes follow with [`Incoming::next`].
+/// The head of a response of the storage; the bytes follow with [`Incoming::next`].
 #[derive(Debug)]
 pub struct Incoming {
-    /// Bytes of the whole file, where the storage says so.
+    /// Size of the whole file in bytes, if the storage reports it.
     pub total: Option<u64>,
-    /// The storage's tag of the file.
+    /// The storage's ETag of the file.
     pub etag: Option<String>,
-    /// The first byte that comes.
+    /// The offset of the first byte.
     pub offset: u64,
-    /// Whether the whole file comes, whatever was asked for.
+    /// Whether the whole file is sent, whatever was requested.
     pub whole: bool,
     response: Response,
 }
@@ -27,7 +27,7 @@ impl Incoming {
     /// The next bytes; `None` after the last.
     ///
     /// # Errors
-    /// [`CloudError::Unreachable`] when the connection is cut.
+    /// [`CloudError::Unreachable`] if the connection is cut.
     pub async fn next(&mut self) -> Result<Option<Bytes>, CloudError> {
         self.response.chunk().await.map_err(|error| CloudError::transport(Call::ReceivePart, &error))
     }
@@ -37,7 +37,7 @@ impl Cloud {
     /// Opens a link.
     ///
     /// # Errors
-    /// [`CloudError::Refused`]: 401 without the right password, 403 beyond its limit, 404 for an unknown one, 410 when expired.
+    /// [`CloudError::Refused`]: 401 without the right password, 403 beyond its limit, 404 for an unknown one, 410 if expired.
     pub async fn open_link(
         &self,
         id: &LinkId,
@@ -52,7 +52,7 @@ impl Cloud {
         ask(Call::OpenLink, request, NO_BODY).await
     }
 
-    /// The files of a package, folders left out.
+    /// The files of a package, without folders.
     ///
     /// # Errors
     /// See [`CloudError`].
@@ -64,7 +64,7 @@ impl Cloud {
         Ok(files)
     }
 
-    /// Where a file can be read for a while; the address carries its own authorisation.
+    /// A temporary URL for reading a file; it contains its own authorisation.
     ///
     /// # Errors
     /// See [`CloudError`].
@@ -76,8 +76,8 @@ impl Cloud {
         Ok(url)
     }
 
-    /// Asks for `length` bytes from `offset` on; a storage that knows no ranges begins with the first. How long it
-    /// may take is the caller's business.
+    /// Requests `length` bytes from `offset`; a storage without range requests starts with the first byte. The caller decides how long it
+    /// may take.
     ///
     /// # Errors
     /// See [`CloudError`].
@@ -94,7 +94,7 @@ impl Cloud {
         match status {
             StatusCode::PARTIAL_CONTENT => {
                 let range = header(CONTENT_RANGE).ok_or_else(|| garbled("a part without Content-Range"))?;
-                let (offset, total) = content_range(&range).ok_or_else(|| garbled("a Content-Range that is none"))?;
+                let (offset, total) = content_range(&range).ok_or_else(|| garbled("an invalid Content-Range"))?;
                 Ok(Incoming { total, etag, offset, whole: false, response })
             }
             StatusCode::OK => {
@@ -102,17 +102,17 @@ impl Cloud {
                 Ok(Incoming { total, etag, offset: 0, whole: true, response })
             }
             status if status.is_success() || status.is_redirection() => {
-                Err(CloudError::refusal(call, status.as_u16(), None, b"{\"message\":\"an answer without the file\"}"))
+                Err(CloudError::refusal(call, status.as_u16(), None, b"{\"message\":\"a response without the file\"}"))
             }
             _ => match read_answer(call, response, LARGEST_ERROR).await {
-                Ok(_) => Err(garbled("an answer that is no answer")),
+                Ok(_) => Err(garbled("an invalid response")),
                 Err(error) => Err(error),
             },
         }
     }
 }
 
-/// First byte and size of the whole out of `bytes 0-9/100`.
+/// First byte and total size from `bytes 0-9/100`.
 fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (first, _) = range.split_once('-')?;

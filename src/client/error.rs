@@ -1,4 +1,4 @@
-//! What can go wrong between us and a cloud, sorted by what the caller can do about it.
+//! What can go wrong between us and a cloud, grouped by what the caller can do about it.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use jiff::Timestamp;
 use masv_protocol::{ErrorBody, ErrorCode};
 use serde::Deserialize;
 
-/// The longest message of a cloud that is passed on, characters.
+/// Maximum length of a cloud's message that is passed on, in characters.
 const LONGEST_MESSAGE: usize = 300;
 
-/// Which call it was; what a failure means depends on it.
+/// The call; the meaning of a failure depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
     /// Signing in.
     SignIn,
-    /// Making a package for a team.
+    /// Creating a package for a team.
     CreatePackage,
-    /// Making a package for a portal.
+    /// Creating a package for a portal.
     CreatePortalPackage,
     /// Listing the teams that a key or a session acts for.
     ListTeams,
@@ -29,11 +29,11 @@ pub enum Call {
     CreateFiles,
     /// Beginning a file in the storage.
     BeginFile,
-    /// Asking for the addresses of parts.
+    /// Requesting the URLs of parts.
     PartAddresses,
     /// Sending a part to the storage.
     SendPart,
-    /// Closing a file.
+    /// Finalizing a file.
     FinalizeFile,
     /// Closing a batch of files.
     FinalizeFiles,
@@ -45,49 +45,49 @@ pub enum Call {
     RemoveFile,
     /// Removing a package.
     RemovePackage,
-    /// Making a link.
+    /// Creating a link.
     CreateLink,
-    /// Asking for the cloud's limits.
+    /// Requesting the cloud's limits.
     Limits,
     /// Opening a link.
     OpenLink,
     /// Listing the files of a package.
     ListFiles,
-    /// Asking where a file can be read.
+    /// Requesting the URL of a file.
     FileAddress,
     /// Receiving a part from the storage.
     ReceivePart,
-    /// Listing what came through the team's portals.
+    /// Listing what was received through the team's portals.
     ListInbox,
     /// Listing the team's portals.
     ListPortals,
-    /// Asking for the right to read a package of the team.
+    /// Requesting a token for a package of the team.
     OpenPackage,
-    /// Looking after a hub; what completes "the cloud refused to …".
+    /// Administering a hub; the text completes "the cloud refused to …".
     Administer(&'static str),
 }
 
-/// What a call is authorised by: a refusal of it concerns that, and nothing else.
+/// What authorises a call: a refusal concerns that, and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Authority {
-    /// Nothing: everybody may.
+    /// Nothing: the call is public.
     Nothing,
-    /// A person's mail address and password.
+    /// A person's e-mail address and password.
     Credentials,
-    /// The API key, or the session of who is signed in.
+    /// The API key, or the session.
     Account,
     /// The access code of a portal.
     PortalCode,
-    /// The secret of a link, and its password where it has one.
+    /// The secret of a link, and its password if it has one.
     Link,
     /// The token that came with the package.
     Package,
-    /// The signature in an address of the storage.
+    /// The signature in a URL of the storage.
     Signature,
 }
 
 impl Call {
-    /// What it is authorised by.
+    /// What authorises it.
     #[must_use]
     pub const fn authority(self) -> Authority {
         match self {
@@ -140,8 +140,8 @@ impl fmt::Display for Call {
             Self::Limits => "read the cloud's limits",
             Self::OpenLink => "open the link",
             Self::ListFiles => "list the files",
-            Self::FileAddress => "say where a file can be read",
-            Self::ReceivePart => "give a part of a file",
+            Self::FileAddress => "get the URL of a file",
+            Self::ReceivePart => "read a part of a file",
             Self::ListInbox => "list the inbox",
             Self::ListPortals => "list the portals",
             Self::OpenPackage => "open a package of the team",
@@ -150,7 +150,7 @@ impl fmt::Display for Call {
     }
 }
 
-/// A call that did not succeed.
+/// A failed call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CloudError {
     /// No key and no session.
@@ -159,10 +159,10 @@ pub enum CloudError {
     /// Several teams, none chosen.
     #[error("{}", which_team(choice))]
     NoTeam {
-        /// Names of the teams there are.
+        /// Names of the available teams.
         choice: Vec<String>,
     },
-    /// The cloud answered, and refused.
+    /// The cloud responded, and refused.
     #[error("the cloud refused to {call}: {message} ({status})")]
     Refused {
         /// Which call.
@@ -171,34 +171,34 @@ pub enum CloudError {
         status: u16,
         /// The cloud's own error code: a number or, from a storage, a word.
         code: Option<String>,
-        /// The cloud's words.
+        /// The cloud's message.
         message: String,
-        /// How long it asks us to wait.
+        /// How long it asks to wait.
         retry_after: Option<Duration>,
     },
-    /// No answer: not connected, cut off, too slow.
+    /// No response: not connected, cut off, too slow.
     #[error("could not {call}: {reason}")]
     Unreachable {
         /// Which call.
         call: Call,
-        /// What the network said.
+        /// The network error.
         reason: String,
     },
-    /// An answer that is not what the protocol says.
-    #[error("could not {call}: the answer makes no sense ({reason})")]
+    /// A response that violates the protocol.
+    #[error("could not {call}: the response is not valid ({reason})")]
     Garbled {
         /// Which call.
         call: Call,
         /// What is wrong with it.
         reason: String,
     },
-    /// A package is in a cloud that only another agent, or this one set up in another way, can reach.
-    #[error("the package is in the {name} hub, which does not run here now")]
+    /// A package is in a cloud that only another agent, or this one with other settings, can reach.
+    #[error("the package is in the {name} hub, which is not running here")]
     Elsewhere {
-        /// What the cloud is remembered by.
+        /// The recorded name of the cloud.
         name: String,
     },
-    /// No client could be set up.
+    /// The client could not be set up.
     #[error("cannot set up the connection to the cloud: {reason}")]
     Setup {
         /// Why.
@@ -206,11 +206,11 @@ pub enum CloudError {
     },
 }
 
-/// What to say where no team is named. A key does not tell which teams there are.
+/// The message if no team is chosen. A key does not list the available teams.
 fn which_team(choice: &[String]) -> String {
     match choice {
-        [] => "no team is named that sends".to_owned(),
-        several => format!("it is not clear which team sends: {}", several.join(", ")),
+        [] => "no team to send as is set".to_owned(),
+        several => format!("there are several teams to send as: {}", several.join(", ")),
     }
 }
 
@@ -223,7 +223,7 @@ struct StorageRefusal {
 }
 
 impl CloudError {
-    /// An answer that cannot be read as what was asked for.
+    /// A response that cannot be parsed as what was requested.
     pub(super) fn unreadable(call: Call, error: &serde_json::Error) -> Self {
         Self::Garbled { call, reason: printable(&error.to_string()) }
     }
@@ -259,7 +259,7 @@ impl CloudError {
         Self::Refused { call, status, code, message: said(&refusal.reason()), retry_after }
     }
 
-    /// What was refused, where it was the authority of a call that was: it counts for nothing (401).
+    /// What was refused, if it was a call's authorisation (401).
     #[must_use]
     pub fn refused_authority(&self) -> Option<Authority> {
         match self {
@@ -289,10 +289,10 @@ fn printable(message: &str) -> String {
     message.chars().filter(|character| !character.is_control()).take(LONGEST_MESSAGE).collect()
 }
 
-/// The innermost cause of a transport error, without the address (it can hold a signature).
+/// The innermost cause of a transport error, without the URL (it may contain a signature).
 pub(super) fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return "no answer in time".to_owned();
+        return "no response in time".to_owned();
     }
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
@@ -302,7 +302,7 @@ pub(super) fn reason(error: &reqwest::Error) -> String {
     if error.is_connect() { format!("cannot connect: {reason}") } else { printable(&reason) }
 }
 
-/// Reads `Retry-After`: seconds, or an HTTP date.
+/// Parses `Retry-After`: seconds, or an HTTP date.
 pub(super) fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse::<u64>() {
         return Some(Duration::from_secs(seconds));

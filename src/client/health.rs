@@ -1,4 +1,4 @@
-//! Whether the cloud can be reached and takes us, for those who ask how it goes; nothing is changed there.
+//! Whether the cloud can be reached and accepts our credentials, for status checks; nothing is changed there.
 
 use std::time::{Duration, Instant};
 
@@ -8,17 +8,17 @@ use reqwest::header::DATE;
 
 use super::{Call, Cloud, CloudError, LARGEST_ANSWER, NO_BODY, read_answer, tell};
 
-/// The cloud has answered.
+/// The cloud has responded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reached {
     /// How long it took.
     pub took: Duration,
-    /// Seconds by which the cloud's clock is ahead of ours; `None` when it does not tell the time.
+    /// Seconds by which the cloud's clock is ahead of ours; `None` if it does not report the time.
     pub ahead: Option<i64>,
 }
 
 impl Cloud {
-    /// Asks for something that needs no authorisation.
+    /// Requests something that needs no authorisation.
     ///
     /// # Errors
     /// See [`CloudError`].
@@ -31,7 +31,7 @@ impl Cloud {
         let date = response.headers().get(DATE).and_then(|value| value.to_str().ok());
         let date = date.and_then(|text| jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok());
         read_answer(call, response, LARGEST_ANSWER).await?;
-        // The answer was written somewhere between asking and hearing.
+        // The response was written somewhere between sending and receiving.
         let middle = asked_at.as_second() + i64::try_from(took.as_secs() / 2).unwrap_or(0);
         Ok(Reached { took, ahead: date.map(|date| date.as_second() - middle) })
     }
@@ -45,10 +45,10 @@ impl Cloud {
         health.map(|health| health.problems).unwrap_or_default()
     }
 
-    /// Whether the cloud takes our key or session; `None` when it has nothing that would tell.
+    /// Whether the cloud accepts the key or session; `None` when it has no way to tell.
     ///
     /// # Errors
-    /// See [`CloudError`]; [`CloudError::NotSignedIn`] and [`CloudError::NoTeam`] before anything is asked.
+    /// See [`CloudError`]; [`CloudError::NotSignedIn`] and [`CloudError::NoTeam`] before any request.
     pub async fn accepts_us(&self) -> Result<Option<bool>, CloudError> {
         let team = self.find_team(None).await?;
         let request = self.team_request(Method::GET, &["v1", "teams", team.as_str(), "tags"])?;

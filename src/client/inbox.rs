@@ -1,4 +1,4 @@
-//! The team's inbox: what came through its portals, and the right to read it.
+//! The team's inbox: what was received through its portals, and the tokens to read it.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use reqwest::Method;
 
 use super::{Call, Cloud, CloudError, NO_BODY, ask};
 
-/// Packages of a page; more than the service gives at once.
+/// Packages per page; more than the service returns at once.
 const PAGE: u64 = 100;
 
 /// A page of the inbox.
@@ -23,7 +23,7 @@ pub struct InboxPage {
 }
 
 impl Cloud {
-    /// A page (from 1) of what came through the team's portals. A cloud that can leaves out what was finalized before
+    /// A page (from 1) of what was received through the team's portals. A cloud that can filter leaves out what was finalized before
     /// `from`.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Cloud {
         Ok(InboxPage { packages: listed.records, more })
     }
 
-    /// The subdomains of the team's portals by the cloud's ids of them.
+    /// The subdomains of the team's portals, by their ids in the cloud.
     ///
     /// # Errors
     /// See [`CloudError`].
@@ -56,7 +56,7 @@ impl Cloud {
             let more = listed.has_more(page, PAGE);
             let before = names.len();
             names.extend(listed.records.into_iter().map(|portal| (portal.public.id, portal.public.subdomain)));
-            // A cloud that gives the same page again and again ends here, too.
+            // A cloud that returns the same page repeatedly ends here, too.
             if !more || names.len() == before {
                 break;
             }
@@ -64,10 +64,10 @@ impl Cloud {
         Ok(names)
     }
 
-    /// A package of the team, and the right to read it.
+    /// A package of the team, and the token to read it.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 404 when it was removed; [`CloudError::NotSignedIn`].
+    /// [`CloudError::Refused`] with status 404 if it was removed; [`CloudError::NotSignedIn`].
     pub async fn team_package(&self, team: &TeamId, package: &PackageId) -> Result<PackageWithToken, CloudError> {
         let path = ["v1.1", "teams", team.as_str(), "packages", package.as_str()];
         ask(Call::OpenPackage, self.team_request(Method::GET, &path)?, NO_BODY).await

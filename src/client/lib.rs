@@ -1,16 +1,16 @@
 //! The typed client of the cloud protocol: sessions, packages, files, parts, links, portals.
 //!
-//! **In**: what to ask. **Out**: the cloud's answer as types, or a [`CloudError`] that says what a caller can do.
+//! **In**: requests. **Out**: the cloud's response as types, or a [`CloudError`] that says what a caller can do.
 //!
-//! **Guarantees.** One call is one request: nothing is retried in here (the caller knows whether it may be), nothing is
-//! read without a bound, every wait has a limit, and no error or log line carries a secret: addresses are cut
+//! **Guarantees.** One call is one request: nothing is retried here (the caller knows whether it may be), nothing is
+//! read without a bound, every wait has a limit, and no error or log line contains a secret: URLs are cut
 //! before their query.
 //!
-//! **On a crash** nothing is lost, for nothing is kept.
+//! **On a crash** nothing is lost, because nothing is stored.
 //!
-//! Must never know: uploads, the database, which of the two clouds it talks to.
+//! Must never know: uploads, the database, or which of the two clouds it talks to.
 //!
-//! Messages are the types of [`protocol`]. A whole upload is `examples/send_package.rs`; the calls of whoever looks after a hub are in
+//! Messages are the types of [`protocol`]. A whole upload is `examples/send_package.rs`; the calls for administering a hub are in
 //! [`admin`].
 //!
 //! ```no_run
@@ -77,36 +77,36 @@ pub use storage::{PartBody, Receipt, storage_host};
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// Idle connections are closed before the usual load balancers do (60 s and more).
 const IDLE_LIMIT: Duration = Duration::from_secs(20);
-/// The largest answer to a control call, bytes.
+/// Maximum size of the response to a control call, in bytes.
 const LARGEST_ANSWER: usize = 32 << 20;
-/// The largest answer of the storage that is read into memory, bytes.
+/// Maximum size of a response of the storage that is read into memory, in bytes.
 const LARGEST_ERROR: usize = 64 << 10;
 
-/// Which cloud, and who we are there.
+/// A cloud, and our credentials there.
 #[derive(Debug, Clone)]
 pub struct CloudSettings {
-    /// Where the protocol is spoken; the version is added by the calls.
+    /// The base URL of the protocol; the calls add the version.
     pub base: Url,
-    /// What its packages remember it by; `None` for its address.
+    /// The name under which packages record it; `None` for its URL.
     pub name: Option<String>,
-    /// Authorises team calls; `None` where a person signs in, or for portals only.
+    /// Authorises team calls; `None` if a person signs in, or for portals only.
     pub api_key: Option<SecretString>,
-    /// The team for uploads that name none.
+    /// The default team for uploads.
     pub team_id: Option<TeamId>,
 }
 
-/// How long one waits for a cloud.
+/// Timeouts for a cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     /// A control call that takes longer has failed.
     pub call: Duration,
-    /// A connection on which nothing of a part moves for so long is dead. It covers the storage's own work after the
+    /// A connection on which nothing of a part moves for this long is dead. It covers the storage's own work after the
     /// last byte.
     pub stall: Duration,
 }
 
 impl Default for Patience {
-    /// For any network that can be worked with.
+    /// For any usable network.
     fn default() -> Self {
         Self { call: Duration::from_secs(60), stall: Duration::from_secs(90) }
     }
@@ -126,7 +126,7 @@ struct Shared {
     team_id: Option<TeamId>,
     patience: Patience,
     session: RwLock<Option<SignedIn>>,
-    /// The only team of the key, once the cloud has told.
+    /// The only team of the key, once the cloud has reported it.
     only_team: RwLock<Option<TeamId>>,
     control: Client,
     /// Parts go over HTTP/1.1, a connection each: on one HTTP/2 connection they would share one window.
@@ -137,12 +137,12 @@ impl Cloud {
     /// A client of the cloud at `settings.base`. Makes no request.
     ///
     /// # Errors
-    /// [`CloudError::Setup`] when no client can be built, as on a machine without root certificates.
+    /// [`CloudError::Setup`] if no client can be built, for example on a machine without root certificates.
     pub fn new(settings: CloudSettings) -> Result<Self, CloudError> {
         Self::patient(settings, Patience::default())
     }
 
-    /// The same, with a patience of its own.
+    /// The same, with other timeouts.
     ///
     /// # Errors
     /// Those of [`Self::new`].
@@ -154,7 +154,7 @@ impl Cloud {
                 .connect_timeout(CONNECT_LIMIT)
                 .pool_idle_timeout(IDLE_LIMIT)
                 .tcp_nodelay(true);
-            // A proxy of the environment can not reach our own loopback.
+            // A proxy from the environment cannot reach our loopback.
             if local { builder.no_proxy() } else { builder }
         };
         let setup = |source: reqwest::Error| CloudError::Setup { reason: error::reason(&source) };
@@ -180,32 +180,32 @@ impl Cloud {
         })
     }
 
-    /// Where the protocol is spoken.
+    /// The base URL of the protocol.
     #[must_use]
     pub fn base(&self) -> &Url {
         &self.shared.base
     }
 
-    /// Whether we belong to a team there.
+    /// Whether we are a member of a team there.
     #[must_use]
     pub fn has_team(&self, id: &TeamId) -> bool {
         let in_session = |session: SignedIn| session.teams.iter().any(|team| team.id == *id);
         self.shared.team_id.as_ref() == Some(id) || self.session().is_some_and(in_session)
     }
 
-    /// What its packages remember it by.
+    /// The name under which packages record it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.shared.name
     }
 
-    /// How long it is waited for.
+    /// Its timeouts.
     #[must_use]
     pub fn patience(&self) -> Patience {
         self.shared.patience
     }
 
-    /// The session in use; `None` when nobody has signed in.
+    /// The current session; `None` if no one has signed in.
     #[must_use]
     pub fn session(&self) -> Option<SignedIn> {
         self.shared.session.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -228,10 +228,10 @@ impl Cloud {
         self.shared.api_key.is_some() || self.session().is_some()
     }
 
-    /// The team to send for: the one that was asked for, or that of the settings, or the session's only one.
+    /// The team to send as: the requested one, or that of the settings, or the session's only one.
     ///
     /// # Errors
-    /// [`CloudError::NoTeam`] with the choice there is.
+    /// [`CloudError::NoTeam`] with the available teams.
     pub fn team(&self, wanted: Option<&TeamId>) -> Result<TeamId, CloudError> {
         if let Some(team) = wanted.cloned().or_else(|| self.shared.team_id.clone()) {
             return Ok(team);
@@ -247,11 +247,11 @@ impl Cloud {
         }
     }
 
-    /// The same; where no team is named and a key says nothing about it, the cloud is asked, and when it lists exactly one
-    /// team for the key that is it from then on.
+    /// The same; if no team is given and the key does not determine it, the cloud is asked, and if it lists exactly one
+    /// team for the key, that is used from then on.
     ///
     /// # Errors
-    /// [`CloudError::NoTeam`] with the choice there is; those of the call.
+    /// [`CloudError::NoTeam`] with the available teams; those of the call.
     pub async fn find_team(&self, wanted: Option<&TeamId>) -> Result<TeamId, CloudError> {
         let unknown = match self.team(wanted) {
             Err(error @ CloudError::NoTeam { .. }) if self.has_key() => error,
@@ -297,11 +297,11 @@ impl Cloud {
     }
 }
 
-/// The address of a call: each of `path` is one segment, escaped.
+/// The URL of a call: each element of `path` is one segment, escaped.
 fn below(base: &Url, path: &[&str]) -> Result<Url, CloudError> {
     let mut url = base.clone();
     url.path_segments_mut()
-        .map_err(|()| CloudError::Setup { reason: "the cloud's address has no path".to_owned() })?
+        .map_err(|()| CloudError::Setup { reason: "the cloud's address cannot have a path".to_owned() })?
         .pop_if_empty()
         .extend(path);
     Ok(url)
@@ -312,7 +312,7 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Sends a control call with a JSON body and reads its JSON answer.
+/// Sends a control call with a JSON body and reads its JSON response.
 async fn ask<T: DeserializeOwned>(
     call: Call,
     request: RequestBuilder,
@@ -322,7 +322,7 @@ async fn ask<T: DeserializeOwned>(
     serde_json::from_slice(&answer).map_err(|error| CloudError::unreadable(call, &error))
 }
 
-/// Sends a control call whose answer, if it is good, is not looked at.
+/// Sends a control call whose response is ignored on success.
 async fn tell(call: Call, request: RequestBuilder, body: Option<&impl Serialize>) -> Result<(), CloudError> {
     send(call, request, body).await.map(drop)
 }
@@ -336,7 +336,7 @@ async fn send(call: Call, request: RequestBuilder, body: Option<&impl Serialize>
     read_answer(call, response, LARGEST_ANSWER).await
 }
 
-/// The body of a good answer, or the error that a bad one tells of.
+/// The body of a successful response, or the error of another.
 async fn read_answer(call: Call, mut response: Response, limit: usize) -> Result<Bytes, CloudError> {
     let status = response.status();
     let retry_after = response
@@ -349,10 +349,10 @@ async fn read_answer(call: Call, mut response: Response, limit: usize) -> Result
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() <= limit => body.extend_from_slice(&chunk),
             Ok(Some(_)) => {
-                return Err(CloudError::Garbled { call, reason: format!("the answer is longer than {limit} bytes") });
+                return Err(CloudError::Garbled { call, reason: format!("the response is longer than {limit} bytes") });
             }
             Ok(None) => break,
-            // Of a refusal the status says enough.
+            // For a refusal the status is enough.
             Err(_) if !status.is_success() => break,
             Err(error) => return Err(CloudError::transport(call, &error)),
         }

@@ -5,17 +5,17 @@ use reqwest::Method;
 
 use super::{Call, Cloud, CloudError, PackageAccess, ask};
 
-/// Where the service's links live when the answer does not say.
+/// The base URL of the service's links, if the response does not contain one.
 const SERVICE_LINKS: &str = "https://get.massive.io";
 
-/// The address of a link to give away; it holds the link's secret.
+/// The URL of a link to share; it contains the link's secret.
 #[must_use]
 pub fn link_address(link: &Link) -> SecretUrl {
     link.address(SERVICE_LINKS)
 }
 
 impl Cloud {
-    /// Makes a link; it opens once the package is finalized. [`link_address`] is what to give away.
+    /// Creates a link; it works once the package is finalized. [`link_address`] returns the URL to share.
     ///
     /// # Errors
     /// See [`CloudError`].

@@ -10,12 +10,12 @@ use secrecy::SecretString;
 use super::storage::presigned;
 use super::{Call, Cloud, CloudError, NO_BODY, ask, tell};
 
-/// A package and the right to read or fill it.
+/// A package and the token to read or fill it.
 #[derive(Debug, Clone, Copy)]
 pub struct PackageAccess<'a> {
     /// The cloud's id.
     pub id: &'a PackageId,
-    /// Its access token, or the token that an opened link gives.
+    /// Its access token, or the token from an opened link.
     pub token: &'a SecretString,
 }
 
@@ -26,7 +26,7 @@ impl<'a> From<&'a PackageWithToken> for PackageAccess<'a> {
 }
 
 impl Cloud {
-    /// What the cloud accepts.
+    /// The cloud's limits.
     ///
     /// # Errors
     /// See [`CloudError`].
@@ -34,7 +34,7 @@ impl Cloud {
         ask(Call::Limits, self.open_request(Method::GET, &["v1", "system", "packages", "spec"])?, NO_BODY).await
     }
 
-    /// Makes a package for `team`.
+    /// Creates a package for `team`.
     ///
     /// # Errors
     /// See [`CloudError`].
@@ -55,11 +55,11 @@ impl Cloud {
         Ok(announced)
     }
 
-    /// Addresses for `count` parts of a file from part number `first` (from 1) on, in order. They expire: ask for
-    /// what is sent next only.
+    /// URLs for `count` parts of a file from part number `first` (from 1), in order. They expire: request only
+    /// what is sent next.
     ///
     /// # Errors
-    /// See [`CloudError`]; [`CloudError::Garbled`] when there are not as many as were asked for.
+    /// See [`CloudError`]; [`CloudError::Garbled`] if there are not as many as requested.
     pub async fn part_addresses(
         &self,
         package: PackageAccess<'_>,
@@ -75,7 +75,7 @@ impl Cloud {
         let body = PartAddresses { upload_id: Some(multipart.clone()) };
         let blueprints: Vec<Blueprint> = ask(call, request, Some(&body)).await?;
         if blueprints.len() != count as usize {
-            let reason = format!("{} addresses instead of {count}", blueprints.len());
+            let reason = format!("{} URLs instead of {count}", blueprints.len());
             return Err(CloudError::Garbled { call, reason });
         }
         for blueprint in &blueprints {

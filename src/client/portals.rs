@@ -1,4 +1,4 @@
-//! Portals: anybody may send a package to one.
+//! Portals: anyone may send a package to one.
 
 use masv_protocol::{NewPortalPackage, PackageWithToken, PortalId, PublicPortal};
 use reqwest::Method;
@@ -6,16 +6,16 @@ use reqwest::Method;
 use super::{Call, Cloud, CloudError, NO_BODY, ask};
 
 impl Cloud {
-    /// Looks a portal up by its name in addresses.
+    /// Looks up a portal by its subdomain.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 404 when there is none.
+    /// [`CloudError::Refused`] with status 404 if there is none.
     pub async fn portal(&self, subdomain: &str) -> Result<PublicPortal, CloudError> {
         let request = self.open_request(Method::GET, &["v1", "subdomains", "portals", subdomain])?;
         ask(Call::FindPortal, request, NO_BODY).await
     }
 
-    /// Makes a package for a portal.
+    /// Creates a package for a portal.
     ///
     /// # Errors
     /// [`CloudError::Refused`] with status 401 or 403 for a wrong access code.

@@ -1,6 +1,6 @@
-//! The clouds that an agent deals with: its own, where it has a key or a session, and those that links lead to or that
-//! have packages of before. No key of ours is ever sent to one of those: there the link or the package's own token is
-//! what allows.
+//! The clouds that an agent deals with: its own, with its key or session, and those that links lead to or that
+//! still have packages. Our key is never sent to those: there the link or the package's own token is
+//! what authorises.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use url::Url;
 
 use super::{Cloud, CloudError, CloudSettings};
 
-/// The agent's own cloud, and clients of others by their address.
+/// The agent's own cloud, and clients of others by their URL.
 #[derive(Debug)]
 pub struct Clouds {
     own: Cloud,
@@ -18,7 +18,7 @@ pub struct Clouds {
 }
 
 impl Clouds {
-    /// Nobody is known yet but the agent's own.
+    /// Initially only the agent's own is known.
     #[must_use]
     pub fn new(own: Cloud) -> Self {
         Self { own, others: Mutex::default() }
@@ -30,18 +30,18 @@ impl Clouds {
         &self.own
     }
 
-    /// Whether a package is remembered to be in the agent's own.
+    /// Whether a package is recorded as being in the agent's own.
     #[must_use]
     pub fn is_own(&self, cloud: &str) -> bool {
         let address = self.own.base().as_str().trim_end_matches('/');
         cloud == self.own.name() || cloud.trim_end_matches('/') == address
     }
 
-    /// The cloud that has a package: the agent's own when it is remembered so, or not at all, or when the package is our
-    /// team's: then our cloud has only moved to another address.
+    /// The cloud that has a package: the agent's own if so recorded, or if nothing is recorded, or if the package belongs to our
+    /// team: then our cloud has only moved to another URL.
     ///
     /// # Errors
-    /// [`CloudError::Elsewhere`] for one that has a name but no address, as the agent's own hub when it does not run.
+    /// [`CloudError::Elsewhere`] for one that has a name but no address, such as the embedded hub when it is not running.
     pub fn of_package(&self, cloud: Option<&str>, team: Option<&TeamId>) -> Result<Cloud, CloudError> {
         let ours = team.is_some_and(|team| self.own.has_team(team));
         match cloud {
@@ -50,10 +50,10 @@ impl Clouds {
         }
     }
 
-    /// A client of the cloud of a name or an address, without any key.
+    /// A client of the cloud with a name or URL, without any key.
     ///
     /// # Errors
-    /// [`CloudError::Elsewhere`] for what is no address, [`CloudError::Setup`].
+    /// [`CloudError::Elsewhere`] for an invalid URL, [`CloudError::Setup`].
     pub fn keyless(&self, base: &str) -> Result<Cloud, CloudError> {
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cloud) = others.get(base) {

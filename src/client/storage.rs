@@ -1,4 +1,4 @@
-//! The storage behind the cloud: presigned addresses, parts, tags.
+//! The storage behind the cloud: presigned URLs, parts, ETags.
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -10,28 +10,28 @@ use url::Url;
 
 use super::{Call, Cloud, CloudError, LARGEST_ERROR, read_answer};
 
-/// Host and port of a presigned address: failures of one host are no failures of another.
+/// Host and port of a presigned URL: failures are tracked per host.
 #[must_use]
 pub fn storage_host(address: &SecretUrl) -> String {
     Url::parse(address.expose()).map_or_else(|_| String::new(), |url| url.authority().to_owned())
 }
 
-/// The address that a cloud presigned, if it is one that can be called.
+/// The URL that a cloud presigned, if it can be called.
 pub(super) fn presigned(call: Call, address: &SecretUrl) -> Result<Url, CloudError> {
     let garbled = |reason: &str| CloudError::Garbled { call, reason: reason.to_owned() };
     let url = Url::parse(address.expose()).map_err(|_| garbled("an address that is not valid"))?;
     if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(garbled("an address that is not HTTP")) }
 }
 
-/// The bytes of a part, as they are read from the disk.
+/// The bytes of a part, as they are read from disk.
 pub struct PartBody {
-    /// Bytes in all.
+    /// The total number of bytes.
     pub length: u64,
     body: Body,
 }
 
 impl PartBody {
-    /// A part of `length` bytes that come as `stream`.
+    /// A part of `length` bytes from `stream`.
     pub fn streaming<S, E>(length: u64, stream: S) -> Self
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
@@ -40,20 +40,20 @@ impl PartBody {
         Self { length, body: Body::wrap_stream(stream) }
     }
 
-    /// A part that is in memory already.
+    /// A part that is already in memory.
     #[must_use]
     pub fn whole(bytes: Bytes) -> Self {
         Self { length: bytes.len() as u64, body: bytes.into() }
     }
 }
 
-/// What a storage says of a part that it has taken.
+/// The storage's receipt for a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// Its tag, verbatim.
+    /// Its ETag, verbatim.
     pub tag: String,
-    /// It keeps the part encrypted under a key of its own (SSE-KMS) or of the sender's (SSE-C): the tag is no digest of what was sent,
-    /// though it looks like one.
+    /// It stores the part encrypted with its own key (SSE-KMS) or the sender's (SSE-C): the ETag is not a digest of what was sent,
+    /// although it looks like one.
     pub sealed: bool,
 }
 
@@ -73,7 +73,7 @@ struct InitiateMultipartUploadResult {
 }
 
 impl Cloud {
-    /// Begins a file in the storage; returns the storage's id of the multipart upload.
+    /// Starts a file in the storage; returns the storage's id of the multipart upload.
     ///
     /// # Errors
     /// See [`CloudError`].
@@ -89,7 +89,7 @@ impl Cloud {
         multipart_id(&answer).map_err(|reason| CloudError::Garbled { call, reason })
     }
 
-    /// Sends a part; returns what the storage says of it. How long it may take is the caller's business.
+    /// Sends a part; returns the storage's receipt. The caller decides how long it may take.
     ///
     /// # Errors
     /// See [`CloudError`].
@@ -110,7 +110,7 @@ impl Cloud {
     }
 }
 
-/// Reads the id out of S3's `InitiateMultipartUploadResult`.
+/// Reads the id from S3's `InitiateMultipartUploadResult`.
 pub(super) fn multipart_id(xml: &[u8]) -> Result<MultipartId, String> {
     let text = std::str::from_utf8(xml).map_err(|error| error.to_string())?;
     let answer: InitiateMultipartUploadResult = quick_xml::de::from_str(text).map_err(|error| error.to_string())?;
@@ -130,7 +130,7 @@ mod tests {
         };
         let tag = ("etag", "\"d41d8cd98f00b204e9800998ecf8427e\"");
         assert!(!read(&[tag]).unwrap().sealed);
-        // SSE-S3 leaves the tag what it is.
+        // SSE-S3 does not change the ETag.
         assert!(!read(&[tag, ("x-amz-server-side-encryption", "AES256")]).unwrap().sealed);
         assert!(read(&[tag, ("x-amz-server-side-encryption", "aws:kms")]).unwrap().sealed);
         assert!(read(&[tag, ("x-amz-server-side-encryption", "aws:kms:dsse")]).unwrap().sealed);

@@ -3,12 +3,12 @@
 //! **In**: closures over a connection. **Out**: their results, once they are on disk.
 //!
 //! **Guarantees.** A write's result is handed out only after the transaction it was part of is committed with
-//! `synchronous=FULL`, so what a caller was told survives a power cut. A write that fails leaves nothing behind
+//! `synchronous=FULL`, so what was acknowledged survives a power cut. A write that fails leaves nothing behind
 //! and does not disturb the others of its group (each runs in a savepoint). Reads see only committed data.
 //!
-//! **On a crash** the file is what the last commit left (write-ahead log); a copy is made before a migration.
+//! **On a crash** the file is in the state of the last commit (write-ahead log); a copy is made before a migration.
 //!
-//! Must never know: what the tables mean.
+//! Must never know: the meaning of the tables.
 //!
 //! Numbered parameters are written `?1`: SQLite takes `$1` for a name and counts names as they appear.
 //!
@@ -36,7 +36,7 @@ pub use work::{FromValue, Row, ToValue, Value, Work};
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// How many writes may wait for the writer before their callers wait too.
 const WRITE_QUEUE: usize = 4096;
-/// How many writes share one commit at the most.
+/// How many writes may share one commit.
 const LARGEST_GROUP: usize = 1024;
 /// Pages that are copied at once: four megabytes.
 const BACKUP_PAGES: std::ffi::c_int = 1024;
@@ -77,7 +77,7 @@ pub enum DbError {
         /// Why.
         source: std::io::Error,
     },
-    /// The copy that was asked for could not be made.
+    /// The requested copy could not be made.
     #[error("cannot copy the database to {}: {problem}", path.display())]
     Backup {
         /// Where the copy was to go.
@@ -108,12 +108,12 @@ pub enum DbError {
     /// The writer has stopped; the process is ending.
     #[error("the database is closed")]
     Closed,
-    /// The linked SQLite is one that can lose data.
+    /// The linked version of SQLite can lose data.
     #[error("SQLite {0} is linked, at least 3.51.3 is needed")]
     OldSqlite(&'static str),
 }
 
-/// One write: runs inside the group's transaction; answers its caller when told how the commit ended.
+/// One write: runs inside the group's transaction; responds to its caller with the outcome of the commit.
 type Job = Box<dyn FnOnce(&Connection) -> Answer + Send>;
 /// Tells the caller of a [`Job`] its result, given how the commit ended.
 type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
@@ -140,7 +140,7 @@ struct Readers {
     permits: Arc<Semaphore>,
 }
 
-/// A reading connection that is lent out; it goes back whatever becomes of the reader.
+/// A borrowed reading connection; it is returned whatever happens to the reader.
 struct Lent {
     connection: Option<Connection>,
     readers: Arc<Readers>,
@@ -211,7 +211,7 @@ impl Database {
         self.steps.load(Ordering::Relaxed)
     }
 
-    /// Whether the database at `path` is of the version that these migrations lead to, or is not there yet: [`Database::open`]
+    /// Whether the database at `path` is of the version that these migrations lead to, or does not exist yet: [`Database::open`]
     /// changes nothing that others who have it open rely on.
     ///
     /// # Errors
@@ -230,7 +230,7 @@ impl Database {
     /// Whether nothing was ever written to the database at `path`, log and all: the file is missing, has no bytes, or no tables.
     ///
     /// # Errors
-    /// [`DbError::Open`] when it can not be read, or is no database.
+    /// [`DbError::Open`] when it cannot be read, or is not a database.
     pub fn is_empty(path: &Path) -> Result<bool, DbError> {
         // SQLite removes the log of a database without bytes.
         if std::fs::metadata(path).is_ok_and(|found| found.len() == 0) || !path.exists() {
@@ -262,7 +262,7 @@ impl Database {
                     Ok(()) => outcome,
                     Err(reason) => outcome.and(Err(E::from(DbError::Commit(reason)))),
                 };
-                // A caller that was cancelled does not wait for its answer; the write stands all the same.
+                // A cancelled caller does not wait for the result; the write is still valid.
                 let _ = reply.send(outcome);
             })
         });
@@ -280,19 +280,19 @@ impl Database {
         result.await.map_err(|_| DbError::Closed)?
     }
 
-    /// Resolves when the writer is gone, and nothing can be saved any more.
+    /// Resolves when the writer has ended, and nothing can be saved any more.
     pub async fn closed(&self) {
         self.writer.closed().await;
     }
 
-    /// Copies the whole database as it is at one moment to `path`, where nothing may be yet; readable by its owner only. Reading
-    /// and writing go on meanwhile.
+    /// Writes a consistent copy of the whole database to `path`, which must not exist; readable by its owner only. Reading
+    /// and writing continue meanwhile.
     ///
     /// SQLite writes into the database's own folder, which is closed to others; what others may have put at `path`, or on the
     /// way to it, is neither followed nor written to.
     ///
     /// # Errors
-    /// [`DbError::Backup`]; what was written of the copy is then removed.
+    /// [`DbError::Backup`]; the incomplete copy is then removed.
     pub async fn backup(&self, path: PathBeneath) -> Result<(), DbError> {
         let target = path.clone();
         let copied = self.read(move |connection| Ok::<_, DbError>(copy(connection, &target))).await?;
@@ -348,7 +348,7 @@ fn draw(connection: &Connection, path: &Path) -> Result<(), String> {
                 None,
             )?;
         }
-        // One file that is whole by itself: no log beside it.
+        // One self-contained file: no log beside it.
         target.pragma_update(None, "journal_mode", "DELETE")?;
         let sound: String = target.pragma_query_value(None, "quick_check", |row| row.get(0))?;
         Ok::<_, rusqlite::Error>(sound)
@@ -433,7 +433,7 @@ fn in_savepoint<T, E: From<DbError>>(
     }
 }
 
-/// Takes orders until every handle is gone: as many writes as wait go into one transaction.
+/// Accepts jobs until every handle is gone: all waiting writes go into one transaction.
 fn write_loop(connection: &mut Connection, mut orders: mpsc::Receiver<Order>) {
     while let Some(first) = orders.blocking_recv() {
         let mut next = Some(first);
@@ -546,7 +546,7 @@ mod tests {
         assert_eq!(database.read(count).await.unwrap(), 1);
     }
 
-    /// Whoever is cancelled while it reads (a client that hangs up, a rule that is stopped) takes no connection along.
+    /// A reader that is cancelled (a client that hangs up, a rule that is stopped) does not take its connection with it.
     #[tokio::test]
     async fn readers_that_are_cancelled_leave_their_connections_to_others() {
         let folder = tempfile::tempdir().unwrap();

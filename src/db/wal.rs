@@ -9,7 +9,7 @@ use std::path::Path;
 
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
-/// What a log whose checksums are of big-endian words begins with; the other one is less by one.
+/// The magic number of a log with big-endian checksums; the little-endian one is one less.
 const BIG_ENDIAN: u32 = 0x377f_0683;
 
 /// The running sum of a log.
@@ -39,7 +39,7 @@ fn number(bytes: &[u8], at: usize) -> u32 {
 /// interrupted was never answered, and is not counted; nor is any, where the log is being written.
 ///
 /// # Errors
-/// When the log is there and cannot be read.
+/// When the log exists and cannot be read.
 pub fn lost_commits(path: &Path) -> io::Result<u64> {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
@@ -55,18 +55,18 @@ pub fn lost_commits(path: &Path) -> io::Result<u64> {
     let lost = count(&mut BufReader::with_capacity(1 << 20, &log), &header, page)?;
     let mut now = [0; HEADER];
     log.seek(SeekFrom::Start(0))?;
-    // Begun anew meanwhile, by a process that is at work.
+    // Restarted in the meantime by a running process.
     let unchanged = fill(&mut log, &mut now)? && now == header;
     Ok(if unchanged && lost > 1 { lost } else { 0 })
 }
 
-/// Commits in damaged frames and behind them.
+/// Commits in damaged frames and after them.
 fn count(log: &mut impl Read, header: &[u8; HEADER], page: usize) -> io::Result<u64> {
     let magic = number(header, 0);
     let big_endian = magic == BIG_ENDIAN;
     let mut sum = Sum::default().add(&header[..24], big_endian);
     let mut sound = (magic | 1) == BIG_ENDIAN && sum == Sum(number(header, 24), number(header, 28));
-    // Of a damaged header the first frame tells what the others are to be compared with.
+    // If the header is damaged, the other frames are compared with the first.
     let mut salts = sound.then(|| header[16..24].to_vec());
     let (mut frame, mut lost, mut strange) = (vec![0; FRAME_HEADER + page], 0, 0);
     while fill(log, &mut frame)? {
@@ -101,7 +101,7 @@ fn page_size(path: &Path) -> io::Result<Option<usize>> {
     Ok((size.is_power_of_two() && size >= 512).then_some(size))
 }
 
-/// Fills `bytes`; `false` where the file ends before.
+/// Fills `bytes`; `false` if the file ends too early.
 fn fill(from: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
     match from.read_exact(bytes) {
         Ok(()) => Ok(true),

@@ -5,7 +5,7 @@
 //! A closure that changes something is `Fn`: it must be able to run again, as an engine demands that undoes one of two
 //! transactions which met. So it takes nothing out of what it captured, and does nothing but database work.
 //!
-//! Must never know: what the tables mean.
+//! Must never know: the meaning of the tables.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -110,7 +110,7 @@ impl ToValue for u32 {
     }
 }
 
-/// A number beyond what the database can hold is the largest that it can.
+/// A number too large for the database becomes the largest possible.
 impl ToValue for u64 {
     fn to_value(&self) -> Value<'_> {
         Value::Integer(i64::try_from(*self).unwrap_or(i64::MAX))
@@ -171,7 +171,7 @@ impl FromValue for String {
     fn from_value(value: Value<'_>) -> Result<Self, String> {
         match value {
             Value::Text(text) => Ok(text.into_owned()),
-            other => Err(format!("{other:?} is not a text")),
+            other => Err(format!("{other:?} is not a string")),
         }
     }
 }
@@ -191,7 +191,7 @@ impl<const N: usize> FromValue for [u8; N] {
     }
 }
 
-/// A time beyond those that can be told is the last, or the first, of them.
+/// A time out of range becomes the last, or the first, possible.
 impl FromValue for Timestamp {
     fn from_value(value: Value<'_>) -> Result<Self, String> {
         let number = i64::from_value(value)?;
@@ -234,7 +234,7 @@ impl Row<'_> {
     /// The value of a column, from 0.
     ///
     /// # Errors
-    /// [`DbError::Value`] where it is of another kind.
+    /// [`DbError::Value`] if it is of another type.
     pub fn get<T: FromValue>(&self, column: usize) -> Result<T, DbError> {
         T::from_value(self.value(column)?).map_err(|problem| unreadable(column, problem))
     }
@@ -242,7 +242,7 @@ impl Row<'_> {
     /// The text of a column as a type that takes every text, such as an id.
     ///
     /// # Errors
-    /// [`DbError::Value`] where it is not a text.
+    /// [`DbError::Value`] if it is not a string.
     pub fn text<T: From<String>>(&self, column: usize) -> Result<T, DbError> {
         self.get::<String>(column).map(T::from)
     }
@@ -250,7 +250,7 @@ impl Row<'_> {
     /// The same of a column that may be empty.
     ///
     /// # Errors
-    /// [`DbError::Value`] where it is not a text.
+    /// [`DbError::Value`] if it is not a string.
     pub fn maybe_text<T: From<String>>(&self, column: usize) -> Result<Option<T>, DbError> {
         Ok(self.get::<Option<String>>(column)?.map(T::from))
     }
@@ -258,7 +258,7 @@ impl Row<'_> {
     /// The text of a column as a type that takes some texts only, such as a state.
     ///
     /// # Errors
-    /// [`DbError::Value`] where it is another text.
+    /// [`DbError::Value`] if it is another string.
     pub fn word<T: FromStr<Err: Display>>(&self, column: usize) -> Result<T, DbError> {
         self.get::<String>(column)?.parse().map_err(|error| unreadable(column, error))
     }

@@ -6,11 +6,11 @@
 //! little more than the price of two.
 //!
 //! * [`Md5`] is one stream: as the `md-5` crate has it, but its state can be taken into a lane.
-//! * [`SharedMd5`] is one that is computed together with those of other parts: whoever has gathered enough hashes for all.
+//! * [`SharedMd5`] is computed together with those of other parts: the first stream with enough data hashes for all.
 //! * `lanes` is the arithmetic. Pure.
 //!
-//! Guaranteed: the digest is that of RFC 1321, whoever else hashes at the time. What waits to be
-//! hashed is bounded by each stream's window. A crash loses nothing that a part sent anew does not bring back. MD5 detects accidents, not adversaries; nothing here is a signature.
+//! Guaranteed: the digest is that of RFC 1321, whatever else is hashed at the time. What waits to be
+//! hashed is bounded by each stream's window. A crash loses nothing that a part sent again does not bring back. MD5 detects accidents, not adversaries; nothing here is a signature.
 //!
 //! Must never know: files, parts, the network, tokio.
 

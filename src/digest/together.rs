@@ -1,6 +1,6 @@
 //! Who hashes, and when: streams gather what they are given, and the first whose window is full hashes for all.
 //!
-//! A block is laid on its stream's heap and the thread goes on reading or receiving. When a heap reaches its window, that
+//! A block is put in its stream's buffer and the thread continues reading or receiving. When a buffer reaches its window, that
 //! thread takes the heaps of all streams, up to one a lane, and hashes them together; what is left when the
 //! lanes run empty stays for the next time. So the lanes are as full as there are streams, nobody waits for company that does not
 //! come, and what waits to be hashed is bounded by the windows. Where lanes do not pay, every stream hashes for itself.
@@ -76,7 +76,7 @@ struct Heap {
     job: Job,
     /// Bytes that are not hashed yet; those in work count.
     waiting: usize,
-    /// Somebody is hashing it: its state is not here, and `job` holds only what came since.
+    /// Another thread is hashing it: its state is not here, and `job` holds only what arrived since.
     in_work: bool,
 }
 
@@ -144,7 +144,7 @@ impl Table {
         }
     }
 
-    /// Nothing that is done under the lock can fail half way.
+    /// Nothing that is done under the lock can fail halfway.
     fn lock(&self) -> MutexGuard<'_, Heaps> {
         self.heaps.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,7 @@
-//! Folders below the destination: what is made in them and whose it is, on [`masv_platform::Folder`], which follows no link.
+//! Folders below the destination: creating files in them and setting their owner, with [`masv_platform::Folder`], which follows no link.
 //!
-//! A [`Destination`] is an open handle: what is done in it happens in the folder that was opened, whoever renames or replaces
-//! what afterwards. All functions block.
+//! A [`Destination`] is an open handle: everything happens in the folder that was opened, even if someone renames or replaces
+//! something afterwards. All functions block.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -16,28 +16,28 @@ use masv_platform::{
 use super::layout::numbered;
 use crate::model::{Owner, Problem};
 
-/// Numbered names that are tried before a folder counts as full of them.
+/// How many numbered names are tried before giving up.
 const MOST_NUMBERS: u32 = 10_000;
-/// Times that differ by less are the same: clouds keep milliseconds.
+/// Times that differ by less are equal: clouds store milliseconds.
 const SAME_TIME_NS: u64 = 1_000_000;
-/// The same for times of whole seconds: some disks keep every other second only.
+/// The same for times in whole seconds: some disks store only even seconds.
 const COARSE_TIME_NS: u64 = 2_000_000_000;
 const SECOND_NS: i64 = 1_000_000_000;
 
-/// What the disk refused.
+/// An error of the disk.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DiskError {
-    /// Something else than a folder stands where one is needed; a symbolic link is none.
-    #[error("{} is a link or a file where a folder is needed", .0.display())]
+    /// There is something other than a folder where one is needed; a symbolic link does not count as a folder.
+    #[error("{} is a link or a file, but a folder is needed", .0.display())]
     NoFolder(PathBuf),
     /// The folder is the agent's own.
     #[error("{} belongs to the agent itself", .0.display())]
     Own(PathBuf),
-    /// There is no room.
+    /// There is not enough space.
     #[error("the disk of {} is full", .0.display())]
     Full(PathBuf),
-    /// Files may not be given away.
-    #[error("{} cannot be given to the user and group that were asked for: {source}", path.display())]
+    /// Changing ownership is not permitted.
+    #[error("{} cannot be given to the requested user and group: {source}", path.display())]
     Owner { path: PathBuf, source: io::Error },
     /// Anything else.
     #[error("{} cannot be written: {source}", path.display())]
@@ -53,7 +53,7 @@ impl DiskError {
         }
     }
 
-    /// Whether other files of the download would meet the same.
+    /// Whether other files of the download would fail in the same way.
     pub(super) fn concerns_all(&self) -> bool {
         matches!(self, Self::Full(_) | Self::Owner { .. })
     }
@@ -62,13 +62,13 @@ impl DiskError {
         let (code, hint) = match self {
             Self::Own(_) => ("own_files", "choose another destination"),
             Self::NoFolder(_) => ("unsafe_destination", "move it away, or choose another destination"),
-            Self::Full(_) => ("no_space", "make room on that disk, then resume the download"),
+            Self::Full(_) => ("no_space", "free space on that disk, then resume the download"),
             Self::Owner { .. } => (
                 "not_owner",
-                "let the agent run as root or with CAP_CHOWN, or start the download again without --uid and --gid",
+                "run the agent as root or with CAP_CHOWN, or start the download again without --uid and --gid",
             ),
             Self::Other { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                ("not_writable", "let the agent's user write there, then resume the download")
+                ("not_writable", "give the agent's user write access, then resume the download")
             }
             Self::Other { .. } => ("not_writable", "check the disk, then resume the download"),
         };
@@ -97,15 +97,15 @@ impl From<FolderError> for DiskError {
 #[derive(Debug)]
 pub(super) struct Destination {
     folder: Folder,
-    /// Whose everything is that is made in it.
+    /// The owner of everything created in it.
     owner: Owner,
-    /// The agent's own files, which nothing is written over or among.
+    /// The agent's own files, which are never overwritten or added to.
     protected: Arc<RealPlaces>,
     /// Where it really is, to compare with them.
     real: PathBuf,
 }
 
-/// Whether it is the file that is wanted, by size and time.
+/// Whether it is the wanted file, by size and time.
 fn is(found: &Entry, size: u64, modified_ns: Option<i64>) -> bool {
     let has = found.identity.mtime_ns;
     let same_time = modified_ns.is_some_and(|time| {
@@ -116,7 +116,7 @@ fn is(found: &Entry, size: u64, modified_ns: Option<i64>) -> bool {
 }
 
 impl Destination {
-    /// The folder itself, made where it is missing. Links on the way to its root are those of whoever named it; beneath that
+    /// The folder itself, created if it is missing. Links on the way to its root belong to whoever named it; beneath that
     /// none is followed.
     pub(super) fn make(path: &PathBeneath, owner: Owner, protected: &OwnPlaces) -> Result<Self, DiskError> {
         let failed = |error: io::Error| match error.kind() {
@@ -137,14 +137,14 @@ impl Destination {
         destination.unless_own()
     }
 
-    /// The folder if it is there.
+    /// The folder, if it exists.
     pub(super) fn existing(path: &PathBeneath) -> Option<Self> {
         let folder = Folder::open(path.root()).and_then(|root| root.below(path.relative())).ok()?;
         let real = folder.path().to_owned();
         Some(Self { folder, owner: Owner::default(), protected: Arc::default(), real })
     }
 
-    /// The folder of this relative path, made where it is missing.
+    /// The folder of this relative path, created if it is missing.
     pub(super) fn below(&self, path: &str, make: bool) -> Result<Self, DiskError> {
         let (owner, protected) = (self.owner, &self.protected);
         let mut inner =
@@ -164,7 +164,7 @@ impl Destination {
         if self.protected.hold(&self.real) { Err(DiskError::Own(self.real)) } else { Ok(self) }
     }
 
-    /// Whether a name in it is that of a file of the agent itself, or would be.
+    /// Whether a name in it is, or would be, that of a file of the agent itself.
     fn is_own(&self, name: &str) -> bool {
         self.protected.hold(&self.real.join(name))
             || self.look(name).is_some_and(|found| self.protected.are(&found.identity))
@@ -179,7 +179,7 @@ impl Destination {
         given.map_err(|error| DiskError::Owner { path: self.path().to_owned(), source: error.into() })
     }
 
-    /// Where it is, as it was opened.
+    /// Its path when it was opened.
     pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -189,7 +189,7 @@ impl Destination {
         Ok(self.folder.entry()?.identity.device)
     }
 
-    /// Bytes that may still be written here.
+    /// Free space here, in bytes.
     pub(super) fn space(&self) -> Result<u64, DiskError> {
         Ok(self.folder.free_space()?)
     }
@@ -198,7 +198,7 @@ impl Destination {
         self.folder.look(Path::new(name)).ok()
     }
 
-    /// The name under which this very file is there already: its own or, unless it would replace that one, a numbered one.
+    /// The name under which this file already exists: its own or, unless it would replace that one, a numbered one.
     pub(super) fn same(&self, name: &str, size: u64, modified_ns: Option<i64>, overwrite: bool) -> Option<String> {
         let names = if overwrite { 1 } else { MOST_NUMBERS };
         for number in 1..=names {
@@ -212,7 +212,7 @@ impl Destination {
         None
     }
 
-    /// What a file that is there hashes to, hexadecimal.
+    /// The hash of an existing file, in hexadecimal.
     pub(super) fn checksum(&self, name: &str) -> Result<String, DiskError> {
         let (file, _) = self.folder.open_file(Path::new(name))?;
         let mut hasher = blake3::Hasher::new();
@@ -220,7 +220,7 @@ impl Destination {
         Ok(hasher.finalize().to_hex().to_string())
     }
 
-    /// The unfinished file that we left, if it is what we left: a regular file of this size with no second name, ours or
+    /// The unfinished file that we left, if it still is that: a regular file of this size with no second name, ours or
     /// given to its owner already.
     pub(super) fn go_on(&self, temporary: &str, size: u64) -> Option<File> {
         let (file, found) = self.folder.open_to_write(Path::new(temporary)).ok()?;
@@ -228,7 +228,7 @@ impl Destination {
         (found.identity.size == size && found.links == 1 && ours).then_some(file)
     }
 
-    /// A new unfinished file of this size; whatever had its name is removed.
+    /// A new unfinished file of this size; anything with its name is removed.
     pub(super) fn begin(&self, temporary: &str, size: u64) -> Result<File, DiskError> {
         let path = self.path().join(temporary);
         self.remove(temporary)?;
@@ -241,7 +241,7 @@ impl Destination {
         Ok(file)
     }
 
-    /// Removes a file or link; one that is not there is removed already.
+    /// Removes a file or link; a missing one counts as removed.
     pub(super) fn remove(&self, name: &str) -> Result<(), DiskError> {
         match self.folder.remove_file(OsStr::new(name)) {
             Ok(()) | Err(FolderError::Missing(_)) => Ok(()),
@@ -249,7 +249,7 @@ impl Destination {
         }
     }
 
-    /// Gives a whole file its time and its name, on the disk; the name is numbered when it is taken. Returns the name.
+    /// Gives a complete file its time and its name, flushed to disk; the name is numbered if it is taken. Returns the name.
     pub(super) fn finish(
         &self,
         file: &File,
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
     }
 
-    /// An unfinished file is gone on with only if it is the one that was left.
+    /// An unfinished file is resumed only if it is the one that was left.
     #[test]
     fn what_looks_like_our_unfinished_file_and_has_two_names_is_not_written_to() {
         let (around, folder) = destination();
@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(std::fs::read(around.path().join("victim")).unwrap(), b"safe");
     }
 
-    /// The folder was checked when the download was ordered, and exchanged for a link afterwards.
+    /// The folder was checked when the download was created, and replaced by a link afterwards.
     #[test]
     fn a_destination_below_a_root_follows_no_link() {
         let around = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! One part on its way here: asked for as a range, hashed, written where it belongs, counted, flushed.
+//! Receiving one part: requested as a range, hashed, written where it belongs, counted, flushed.
 
 use std::fs::File;
 use std::io;
@@ -11,9 +11,9 @@ use crate::engine::{Circuits, InFlight, PartHasher, Throttle};
 use masv_client::{Call, Cloud, CloudError, Incoming, PackageAccess, storage_host};
 use masv_protocol::{FileId, SecretUrl};
 
-/// Bytes that are gathered before they are written.
+/// How many bytes are collected before they are written.
 const BLOCK: usize = 1 << 20;
-/// A connection on which nothing arrives for so long is dead.
+/// A connection on which nothing arrives for this long is dead.
 const STALL_LIMIT: Duration = Duration::from_secs(90);
 
 /// Which bytes of which file.
@@ -21,7 +21,7 @@ const STALL_LIMIT: Duration = Duration::from_secs(90);
 pub(super) struct Range {
     pub offset: u64,
     pub length: u64,
-    /// Bytes of the whole file, as far as we know.
+    /// Size of the whole file in bytes, as far as we know.
     pub size: u64,
 }
 
@@ -31,11 +31,11 @@ pub(super) enum FetchError {
     Cloud(CloudError),
     /// It could not be written.
     Disk(io::Error),
-    /// The storage has another file now: of this size, where it says so.
+    /// The storage has another file now: of this size, if it reports it.
     Changed(Option<u64>),
-    /// The storage gives whole files only.
+    /// The storage serves whole files only.
     NoRanges,
-    /// This host is known to be away.
+    /// This host is known to be unavailable.
     Away(String),
 }
 
@@ -52,9 +52,9 @@ pub(super) struct Source<'a> {
     pub throttle: &'a Throttle,
     pub package: PackageAccess<'a>,
     pub file: &'a FileId,
-    /// The storage's tag of the content that the parts so far are of.
+    /// The storage's ETag of the content of the parts so far.
     pub etag: Mutex<Option<String>>,
-    /// Where it can be read, until it can not any more.
+    /// The URL to read it from, until that expires.
     address: Mutex<Option<SecretUrl>>,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Source<'a> {
         Self { cloud, circuits, throttle, package, file, etag: Mutex::new(etag), address: Mutex::default() }
     }
 
-    /// The address has expired.
+    /// The URL has expired.
     pub(super) async fn forget_address(&self) {
         *self.address.lock().await = None;
     }
@@ -92,8 +92,8 @@ impl<'a> Source<'a> {
         Ok(address)
     }
 
-    /// Fetches a part into its place in `target`, flushed; returns its share of the file's BLAKE3 tree. Dropping the future
-    /// ends the request.
+    /// Receives a part into its place in `target`, flushed; returns its share of the file's BLAKE3 tree. Dropping the future
+    /// cancels the request.
     pub(super) async fn fetch(
         &self,
         range: Range,
@@ -116,7 +116,7 @@ impl<'a> Source<'a> {
         received
     }
 
-    /// Whether what comes is of the file that the other parts are of.
+    /// Whether the response is for the same file as the other parts.
     async fn compare(&self, range: Range, incoming: &Incoming) -> Result<(), FetchError> {
         if let Some(total) = incoming.total.filter(|total| *total != range.size) {
             return Err(FetchError::Changed(Some(total)));
@@ -147,7 +147,7 @@ impl<'a> Source<'a> {
             if let Some(bytes) = bytes {
                 let length = bytes.len() as u64;
                 if at + block.len() as u64 + length > end {
-                    return Err(cut("more came than was asked for").into());
+                    return Err(cut("received more than was requested").into());
                 }
                 self.throttle.take(length).await;
                 in_flight.add(length);
@@ -170,7 +170,7 @@ impl<'a> Source<'a> {
                 return if at == end {
                     Ok(hasher.finish())
                 } else {
-                    Err(cut("the connection was closed half way").into())
+                    Err(cut("the connection was closed early").into())
                 };
             }
         }

@@ -1,7 +1,7 @@
-//! The life of one file of a download: looked for, begun, fetched part by part, put in its place.
+//! The life of one file of a download: looked for, started, received part by part, put in its place.
 //!
-//! **On a crash** the parts in the store are on the disk, flushed; a file that was begun goes on with them if the
-//! unfinished file is still there and the storage still has the same content, else it begins anew.
+//! **On a crash** the parts in the store are on disk, flushed; a started file resumes with them if the
+//! unfinished file is still there and the storage still has the same content, otherwise it starts again.
 
 use std::collections::BTreeMap;
 use std::fs::File as OpenFile;
@@ -16,21 +16,21 @@ use crate::engine::{Halt, PartError, RetryDecision, Tries, checksum, each_part};
 use crate::model::{DownloadFile, DownloadFileState, FetchedPart, Problem};
 use masv_client::{Call, CloudError};
 
-/// How often a file may turn out to be another one than it was before that counts as a failure.
+/// How often a file may turn out to be a different one before that counts as a failure.
 const MOST_CHANGES: u32 = 3;
 
-/// The wait before the right to read the package is asked for anew.
+/// The wait before a new token for the package is requested.
 const NEW_RIGHT_WAIT: Duration = Duration::from_secs(2);
 
-/// Why a file could not be fetched in this go.
+/// Why a file could not be downloaded this time.
 enum Setback {
-    /// The download stops, or can not go on at all.
+    /// The download is stopping, or cannot continue at all.
     Halt(Halt),
-    /// The storage has another file now: of this size, where it says so.
+    /// The storage has another file now: of this size, if it reports it.
     Changed(Option<u64>),
-    /// The storage gives whole files only.
+    /// The storage serves whole files only.
     NoRanges,
-    /// It can not be had as things are.
+    /// It cannot be downloaded at present.
     Failed(Problem),
 }
 
@@ -59,8 +59,8 @@ struct Target {
     temporary: String,
 }
 
-/// Fetches a file until it is in its place, or until it is clear that it can not be had; in that case the reason is
-/// kept with it and the download goes on with the others.
+/// Downloads a file until it is in its place, or until it is clear that it cannot be downloaded; in that case the reason is
+/// recorded and the download continues with the others.
 pub(super) async fn fetch_file(run: &Run, mut file: DownloadFile) -> Result<(), Halt> {
     let mut changes = 0;
     loop {
@@ -80,7 +80,7 @@ pub(super) async fn fetch_file(run: &Run, mut file: DownloadFile) -> Result<(), 
         if changes > MOST_CHANGES {
             return fail(run, &file, keeps_changing(&file)).await;
         }
-        tracing::info!(download = %run.id, file = %file.wanted.path, "fetching the file anew");
+        tracing::info!(download = %run.id, file = %file.wanted.path, "downloading the file again");
         begin(run, &mut file, size, part_size).await?;
     }
 }
@@ -93,13 +93,13 @@ async fn fail(run: &Run, file: &DownloadFile, problem: Problem) -> Result<(), Ha
 fn keeps_changing(file: &DownloadFile) -> Problem {
     Problem {
         code: "source_changed".to_owned(),
-        message: format!("{} is another file each time it is asked for", file.wanted.path),
+        message: format!("{} changes with every request", file.wanted.path),
         retryable: true,
         hint: Some("ask the sender whether it is still being changed, then resume the download".to_owned()),
     }
 }
 
-/// Has the file fetched from its first byte on.
+/// Restarts the file from its first byte.
 async fn begin(run: &Run, file: &mut DownloadFile, size: u64, part_size: u64) -> Result<(), Halt> {
     run.store().fetch_begun(run.id, file.number, size, part_size).await?;
     run.live.lose(file.bytes_done);
@@ -110,7 +110,7 @@ async fn begin(run: &Run, file: &mut DownloadFile, size: u64, part_size: u64) ->
     Ok(())
 }
 
-/// Runs what blocks.
+/// Runs blocking work.
 async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, DiskError> + Send + 'static,
 ) -> Result<T, Setback> {
@@ -146,7 +146,7 @@ async fn fetch_once(run: &Run, file: &mut DownloadFile) -> Result<(), Setback> {
     done(run, file, DownloadFileState::Done, checksum.map(|checksum| checksum.to_hex().to_string())).await
 }
 
-/// The file is in its place already: somebody else's, or ours, renamed into it before a crash.
+/// The file is already in its place: someone else's, or ours, renamed before a crash.
 async fn found(run: &Run, file: &DownloadFile, target: &Target, same: String) -> Result<(), Setback> {
     let (folder, unfinished) = (Arc::clone(&target.folder), target.temporary.clone());
     let is_ours = file.state == DownloadFileState::Receiving;
@@ -178,7 +178,7 @@ async fn open_target(run: &Run, file: &DownloadFile) -> Result<Target, Setback> 
     .await
 }
 
-/// The parts of a file that are on the disk, by number: their shares of its BLAKE3 tree.
+/// The parts of a file that are on disk, by number: their shares of its BLAKE3 tree.
 type Parts = BTreeMap<u32, Vec<u8>>;
 
 /// The unfinished file and the parts that are in it.
@@ -219,11 +219,11 @@ async fn fetch_parts(
         fetch_one(run, file, &source, opened, number, range)
     };
     let done = |(number, tree)| drop(confirmed.insert(number, tree));
-    // One more than can be at work: whose turn it is must be waiting when a worker is free.
+    // One more than there are workers, so that the next one is already waiting when a worker is free.
     each_part(missing.into_iter(), || run.workers() + 1, fetch, done).await
 }
 
-/// Fetches one part until it is on the disk, and writes that down.
+/// Receives one part until it is on disk, and records that.
 async fn fetch_one(
     run: &Run,
     file: &DownloadFile,
@@ -246,7 +246,7 @@ async fn fetch_one(
         };
         let error = match outcome {
             Ok(tree) => {
-                // The only part of a file is written down with the file: a small one costs a transaction less.
+                // The only part of a file is recorded with the file: a small one saves a transaction.
                 if range.length < range.size {
                     let part = FetchedPart { number, size: range.length, tree: tree.clone() };
                     let etag = source.etag.lock().await.clone();
@@ -259,14 +259,14 @@ async fn fetch_one(
             Err(FetchError::Disk(error)) => return Err(DiskError::of(file.wanted.path.as_ref(), error).into()),
             Err(FetchError::Changed(size)) => return Err(Setback::Changed(size)),
             Err(FetchError::NoRanges) => return Err(Setback::NoRanges),
-            // The worker is given back meanwhile: others may go elsewhere.
+            // The worker is released meanwhile: others may use it.
             Err(FetchError::Away(host)) => {
                 run.while_away(run.circuits(), &host).await?;
                 continue;
             }
         };
         if matches!(error, CloudError::Refused { call: Call::FileAddress, status: 401, .. }) {
-            // The right to read the package has expired: the download is begun once more, with a new one.
+            // The token for the package has expired: the download starts again with a new one.
             run.wait_after(&error, tries.made() + 1, Some(NEW_RIGHT_WAIT)).await?;
             return Err(Halt::Interrupted.into());
         }

@@ -1,8 +1,8 @@
 //! Where the files of a package may go: names that stay below the destination on every disk. Pure.
 //!
-//! A package's names come from a stranger's machine. What is no plain name there is dropped or replaced here, always in
-//! the same way: `..`, `.` and leading slashes vanish; control characters, backslashes and bytes that are no text become
-//! `%` and hexadecimal digits ([`PackagePath`]); a drive letter's colon becomes `%3A`, names that Windows takes for
+//! A package's names come from someone else's machine. What is not a plain name is dropped or replaced here, always in
+//! the same way: `..`, `.` and leading slashes are removed; control characters, backslashes and bytes that are not text become
+//! `%` and hexadecimal digits ([`PackagePath`]); a drive letter's colon becomes `%3A`, names that Windows treats as
 //! devices get a `_`, dots and spaces at the end of a name become `%2E` and `%20` — the destination is often a share
 //! that other systems open, too. Two files that would arrive under one name are numbered.
 
@@ -12,19 +12,19 @@ use std::path::Path;
 use crate::model::DownloadId;
 use masv_protocol::{File, PackagePath};
 
-/// Longest name of one file or folder, bytes.
+/// Longest name of one file or folder, in bytes.
 const LONGEST_NAME: usize = 255;
-/// Longest path below the destination, bytes; one that is longer can hardly be opened by anybody.
+/// Longest path below the destination, in bytes; longer ones can hardly be opened.
 const LONGEST_PATH: usize = 2048;
-/// Names that Windows takes for devices, whatever extension they have.
+/// Names that Windows treats as devices, whatever their extension.
 const DEVICES: &[&str] = &["CON", "PRN", "AUX", "NUL", "COM", "LPT", "CONIN$", "CONOUT$"];
 
-/// The paths below the destination for these files, in their order.
-/// `around` names the folders that all of them get around them.
+/// The paths of these files below the destination, in their order.
+/// `around` are the folders that contain all of them.
 #[must_use]
 pub fn assign(files: &[File], around: &[String]) -> Vec<String> {
     let wanted: Vec<Vec<String>> = files.iter().map(|file| safe(file, around)).collect();
-    // A file may not be named as a folder that another needs.
+    // A file may not have the name of a folder that another file needs.
     let folders: HashSet<String> = wanted.iter().flat_map(|names| folders_of(&names.join("/"))).collect();
     let mut taken = HashSet::new();
     let mut place = |mut names: Vec<String>| {
@@ -42,7 +42,7 @@ pub fn assign(files: &[File], around: &[String]) -> Vec<String> {
     wanted.into_iter().map(&mut place).collect()
 }
 
-/// Names that differ by case only are one on many disks.
+/// Names that differ only in case are the same on many disks.
 fn fold(path: &str) -> String {
     path.to_lowercase()
 }
@@ -77,14 +77,14 @@ fn names(path: &str) -> Vec<String> {
     text.split('/').filter(|name| !name.is_empty()).map(portable).collect()
 }
 
-/// A name that no system takes for anything but a name.
+/// A name without special meaning on any system.
 fn portable(name: &str) -> String {
     let mut name = name.to_owned();
     let bytes = name.as_bytes();
     if bytes.len() >= 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':' {
         name.replace_range(1..2, "%3A");
     }
-    // Our own unfinished files begin like this.
+    // The prefix of our own unfinished files.
     if name.starts_with(".masv-") {
         name.replace_range(0..1, "%2E");
     }
@@ -109,7 +109,7 @@ fn extension(name: &str) -> &str {
     name.rfind('.').filter(|dot| *dot > 0 && name.len() - dot <= 16).map_or("", |dot| &name[dot..])
 }
 
-/// The name in at most `longest` bytes: a cut one ends in `~`, eight digits of a hash, and `ending`.
+/// The name in at most `longest` bytes: a shortened one ends in `~`, eight digits of a hash, and `ending`.
 fn cut(name: &str, longest: usize, ending: &str) -> String {
     if name.len() <= longest {
         return name.to_owned();
@@ -122,14 +122,14 @@ fn cut(name: &str, longest: usize, ending: &str) -> String {
     format!("{}~{}{ending}", &name[..keep], &hash.as_str()[..8])
 }
 
-/// The hidden name of a file that is not whole yet, beside its place.
+/// The hidden name of a file that is not complete yet, beside its place.
 pub(super) fn temporary(id: DownloadId, name: &str) -> String {
     let (before, after) = (format!(".masv-{id}-"), ".part");
     let room = LONGEST_NAME - before.len() - after.len();
     format!("{before}{}{after}", cut(name, room, ""))
 }
 
-/// The name with ` (n)` before its extension, for one that is taken; 1 is the name itself.
+/// The name with ` (n)` before its extension, for a name that is taken; 1 is the name itself.
 pub(super) fn numbered(name: &str, number: u32) -> String {
     if number < 2 {
         return name.to_owned();

@@ -1,4 +1,4 @@
-//! The address that somebody was sent, read. Pure.
+//! Parsing of the link that a recipient received. Pure.
 
 use secrecy::SecretString;
 use url::Url;
@@ -8,34 +8,34 @@ const SERVICE_HOSTS: &[&str] = &["get.massive.io", "get.massive.app"];
 /// The service's API.
 const SERVICE_API: &str = "https://api.massive.app";
 
-/// A link, taken apart.
+/// A parsed link.
 #[derive(Debug, Clone)]
 pub struct LinkAddress {
     /// Base URL of the cloud that has the package.
     pub api: String,
-    /// The cloud's id of the link.
+    /// The link's id in the cloud.
     pub id: String,
-    /// What opens it.
+    /// Its secret.
     pub secret: SecretString,
 }
 
-/// Why an address is no link to a package.
+/// Why a URL is not a link to a package.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// Not an address of the web at all.
-    #[error("this is no web address")]
+    /// Not a web URL at all.
+    #[error("this is not a URL")]
     NotAnAddress,
-    /// There is no id in it.
-    #[error("the address names no package")]
+    /// It contains no id.
+    #[error("the URL does not name a package")]
     NoId,
-    /// There is no secret in it.
-    #[error("the address has no `secret`: copy the whole link, with what follows the question mark")]
+    /// It contains no secret.
+    #[error("the URL has no `secret`: copy the whole link, including everything after the question mark")]
     NoSecret,
 }
 
 impl LinkAddress {
-    /// Reads a link of the service or of any hub: the last part of the path is the link's id, `secret` its secret, all else
-    /// is left aside.
+    /// Parses a link of the service or of any hub: the last part of the path is the link's id, `secret` its secret, everything else
+    /// is ignored.
     ///
     /// # Errors
     /// See [`LinkError`].

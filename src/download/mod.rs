@@ -1,21 +1,21 @@
-//! Fetching packages: one queue of downloads, each driven from wherever it stopped to files in their places.
+//! Downloading packages: one queue of downloads, each driven from wherever it stopped to files in their places.
 //!
-//! **In**: a link and a folder through [`Downloads::submit`]; orders to pause, resume, remove. **Out**: the package's files
-//! below that folder, events in the store. Nobody needs to be signed in.
+//! **In**: a link and a folder through [`Downloads::submit`]; requests to pause, resume, remove. **Out**: the package's files
+//! below that folder, events in the store. No session is needed.
 //!
-//! **Guarantees.** A file appears under its name only when it is whole and flushed; until then it is a hidden `.part` file
+//! **Guarantees.** A file appears under its name only when it is complete and flushed; until then it is a hidden `.part` file
 //! beside its place. Nothing is written outside the destination, whatever names and whatever symbolic links a package or
-//! a neighbour has thought up. What is there already is not overwritten unless that was ordered. Only what is not on the disk is fetched
+//! a neighbour has made up. Existing files are not overwritten unless requested. Only what is not on disk is downloaded
 //! again.
 //!
-//! **On a crash** the store says which parts are on the disk (each is flushed before it is written down), and the next
-//! start goes on from there.
+//! **On a crash** the store knows which parts are on disk (each is flushed before it is recorded), and the next
+//! start resumes from there.
 //!
-//! How it works: the engine of `transfer` runs one task a download ([`task`]); that task fetches several files at once
+//! How it works: the engine runs one task per download ([`task`]); that task downloads several files at once
 //! ([`file`]), each several parts at once ([`fetch`]). Where a file may go is decided by pure functions ([`layout`]) and
 //! carried out folder by folder without following links ([`disk`]).
 //!
-//! Must never know: rules, the REST interface, uploads.
+//! Must never know: rules, the REST API, or uploads.
 
 mod disk;
 mod fetch;

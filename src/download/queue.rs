@@ -1,4 +1,4 @@
-//! The queue of downloads: orders come in, are written down, and then made true by the engine.
+//! The queue of downloads: requests come in, are recorded, and then carried out by the engine.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use masv_platform::{OwnPlaces, PathBeneath};
 /// Files read from the database at once.
 const PAGE: u32 = 1_000;
 
-/// How downloads work.
+/// The settings of downloads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DownloadSettings {
     /// Parts on their way at once, over all downloads.
     pub workers: Workers,
     /// Downloads worked on at once; the others are queued.
     pub active_downloads: usize,
-    /// Bytes of a part.
+    /// Part size in bytes.
     pub part_size: u64,
-    /// Whether unfinished downloads go on by themselves when the agent starts.
+    /// Whether unfinished downloads resume automatically when the agent starts.
     pub auto_resume: bool,
 }
 
@@ -47,12 +47,12 @@ impl Settings for DownloadSettings {
     }
 }
 
-/// What the downloads' tasks share. The agent's own cloud is for what came through the team's portals.
+/// What the downloads' tasks share. The agent's own cloud is for packages received through the team's portals.
 pub(super) struct Shared {
     common: Arc<Common<DownloadId, DownloadSettings>>,
-    /// Room on the disks.
+    /// Space on the disks.
     pub(super) room: Room,
-    /// The agent's own files, which nothing is written over or among.
+    /// The agent's own files, which are never overwritten or added to.
     pub(super) protected: OwnPlaces,
 }
 
@@ -95,7 +95,7 @@ impl Direction for Shared {
     }
 }
 
-/// The handle to the downloads; clones share it. What both directions have is its [`Handle`]'s.
+/// The handle to the downloads; clones share it. What both directions share is in its [`Handle`].
 #[derive(Clone)]
 pub struct Downloads {
     shared: Arc<Shared>,
@@ -117,7 +117,7 @@ impl std::fmt::Debug for Downloads {
 }
 
 impl Downloads {
-    /// Starts the engine over what `store` holds: unfinished downloads go on unless `auto_resume` is off, in which case
+    /// Starts the engine on what `store` contains: unfinished downloads resume unless `auto_resume` is off, in which case
     /// they are paused first. `own` is the cloud whose inbox is the agent's; nothing is written over or among what is `protected`.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl Downloads {
         Ok(Self { handle: Handle::new(common, engine), shared })
     }
 
-    /// Takes an order: when this returns, it is on disk and will be carried out.
+    /// Accepts a request: when this returns, it is on disk and will be carried out.
     ///
     /// # Errors
     /// [`QueueError::Invalid`] for a destination that is not absolute.
@@ -154,7 +154,7 @@ impl Downloads {
         Ok(id)
     }
 
-    /// Pauses: takes effect at once, keeps what is on the disk.
+    /// Pauses at once; what is on disk is kept.
     ///
     /// # Errors
     /// [`QueueError::WrongState`] unless it is transferring or paused.
@@ -165,7 +165,7 @@ impl Downloads {
         Ok(())
     }
 
-    /// Lets a paused or failed download go on.
+    /// Resumes a paused or failed download.
     ///
     /// # Errors
     /// [`QueueError::WrongState`] when it is complete.
@@ -176,14 +176,14 @@ impl Downloads {
         Ok(())
     }
 
-    /// Forgets it; files that are whole stay, unfinished ones are removed.
+    /// Removes it; complete files are kept, unfinished ones are deleted.
     ///
     /// # Errors
     /// [`QueueError::NotFound`].
     pub async fn remove(&self, id: DownloadId) -> Result<(), QueueError> {
         let download = self.shared.store.download(id).await?;
         if download.state != State::Complete {
-            // Paused first: a crash in the middle of removing leaves nothing that goes on by itself.
+            // Paused first: after a crash in the middle of removing, nothing resumes automatically.
             let from = &[State::Transferring, State::Error, State::Paused];
             match self.shared.store.move_download(id, from, State::Paused, None).await {
                 // It has just become complete.
@@ -223,11 +223,11 @@ impl Downloads {
                     let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
                     let Ok(folder) = root.below(folder, false) else { continue };
                     if let Err(error) = folder.remove(&temporary(id, name)) {
-                        tracing::warn!(download = %id, %error, "an unfinished file is left");
+                        tracing::warn!(download = %id, %error, "an unfinished file remains");
                     }
                 }
             });
-            // A panic in there leaves files, nothing worse.
+            // A panic there only leaves files behind.
             let _ = removing.await;
             match last {
                 Some(last) => after = Some(last),

@@ -1,30 +1,30 @@
-//! Room on the disks that downloads go to: each gets what it still needs, or waits; no two are promised the same bytes.
+//! Space on the disks that downloads go to: each gets what it still needs, or waits; no two are promised the same bytes.
 //!
-//! Looking only at what is free, six packages into room for two all begin, fill the disk, and none of the last four is ever whole.
+//! If only free space were checked, six packages with space for two would all start, fill the disk, and the last four would never complete.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::DownloadId;
 
-/// What is promised to downloads at work, by the disk they go to.
+/// What is promised to running downloads, by disk.
 #[derive(Debug, Default)]
 pub(super) struct Room {
     promised: Mutex<HashMap<DownloadId, u64>>,
 }
 
-/// What a download wants of a disk.
+/// What a download needs on a disk.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     /// The device number of its file system.
     pub disk: u64,
-    /// Bytes that are free there.
+    /// Bytes free there.
     pub free: u64,
-    /// Bytes that are missing of it.
+    /// Bytes still missing.
     pub missing: u64,
 }
 
-/// Why there is no room.
+/// Why there is not enough space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoRoom {
     /// The disk has less than it needs.
@@ -33,7 +33,7 @@ pub(super) enum NoRoom {
     Promised(u64),
 }
 
-/// Room on a disk, until it is dropped.
+/// Space on a disk, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Promise<'a> {
     room: &'a Room,
@@ -45,7 +45,7 @@ impl Room {
         self.promised.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Promises a download room. `missing` says how many bytes another one still needs of what it was promised.
+    /// Promises space to a download. `missing` returns how many bytes another one still needs of its promise.
     pub(super) fn promise(
         &self,
         id: DownloadId,
@@ -76,7 +76,7 @@ impl Drop for Promise<'_> {
 mod tests {
     use super::*;
 
-    /// Room for two of six packages: four of them began all the same, and their unfinished files kept the disk full.
+    /// There was space for two of six packages: the other four started anyway, and their unfinished files filled the disk.
     #[test]
     fn no_two_downloads_are_promised_the_same_bytes() {
         let (room, ids) = (Room::default(), [DownloadId::new(), DownloadId::new(), DownloadId::new()]);
@@ -88,7 +88,7 @@ mod tests {
         drop(room.promise(ids[2], elsewhere, |_| 100).unwrap());
         let much = Wanted { missing: 300, ..wanted };
         assert_eq!(room.promise(ids[2], much, |_| 100).unwrap_err(), NoRoom::Full);
-        // The first has arrived: what is free is less by it, and nothing more is promised to it.
+        // The first has arrived: free space is reduced by it, and its promise is used up.
         drop(first);
         let later = Wanted { free: 150, ..wanted };
         assert_eq!(room.promise(ids[2], later, |_| 100).unwrap_err(), NoRoom::Promised(100));

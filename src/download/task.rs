@@ -1,4 +1,4 @@
-//! The life of one download: the link opened, the package listed, room looked for, the files fetched.
+//! The life of one download: the link opened, the package listed, space reserved, the files received.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ const PAGE: u32 = 256;
 const FILES_FOR_A_WORKER: usize = 3;
 /// How often it is looked whether somebody has signed in.
 const SIGN_IN_WAIT: Duration = Duration::from_secs(15);
-/// How often it is looked whether there is room by now.
+/// How often to check for free space again.
 const ROOM_LOOK: Duration = Duration::from_secs(5);
 
 /// What a running download needs at every step.
@@ -44,7 +44,7 @@ pub(super) struct Run {
     package: RemotePackage,
     pub(super) root: Arc<Destination>,
     pub(super) overwrite: bool,
-    /// Bytes of a part.
+    /// Part size in bytes.
     pub(super) part_size: u64,
 }
 
@@ -91,7 +91,7 @@ impl Task {
         self.unless_stopped(self.shared.slots.take(self.id, self.live.turn())).await
     }
 
-    /// Makes a call until it succeeds or never would; it may be broken off.
+    /// Repeats a call until it succeeds or retrying is pointless; it may be cancelled.
     async fn ask<T, F>(&self, call: impl FnMut() -> F) -> Result<T, Halt>
     where
         F: Future<Output = Result<T, CloudError>>,
@@ -105,7 +105,7 @@ impl Task {
         RemotePackage { cloud: Some(self.cloud.name().to_owned()), team: None, id, token: token.into() }
     }
 
-    /// The right to read a delivery, and its name; waited for while nobody is signed in.
+    /// The token for a delivery, and its name; waits while there is no session.
     async fn open_delivery(&self, api: &str, delivered: &Delivered) -> Result<(RemotePackage, String), Halt> {
         let own = self.shared.clouds.own();
         if !self.shared.clouds.is_own(api) {
@@ -133,7 +133,7 @@ impl Run {
     }
 }
 
-/// Drives a download from where it stands to complete.
+/// Drives a download from its current state to complete.
 pub(super) async fn drive(id: DownloadId, shared: Arc<Shared>, steps: TaskContext) -> Result<(), Halt> {
     let download = shared.store.download(id).await?;
     if download.state != State::Transferring {
@@ -179,7 +179,7 @@ pub(super) async fn drive(id: DownloadId, shared: Arc<Shared>, steps: TaskContex
     Err(Halt::Failed(in_trouble(failed.iter().filter_map(|file| file.problem.as_ref()))))
 }
 
-/// The package, its name, and its files; a right to read it that has expired is asked for anew.
+/// The package, its name, and its files; an expired token is requested again.
 async fn list(task: &Task, download: &Download) -> Result<(RemotePackage, String, Vec<File>), Halt> {
     if let (Some(package), Some(name)) = (&download.package, &download.name) {
         match list_with(task, package).await {
@@ -200,7 +200,7 @@ async fn list_with(task: &Task, package: &RemotePackage) -> Result<Vec<File>, Ha
 async fn open(task: &Task, download: &Download) -> Result<(RemotePackage, String), Halt> {
     let (package, name) = match &download.spec.source {
         DownloadSource::Link { id, secret, password } => {
-            // A password that is empty is none: whoever asks for one is told so.
+            // An empty password is no password: if the link requires one, that is reported.
             let password = password.as_ref().filter(|password| !password.expose_secret().is_empty());
             let id = LinkId::from(id.as_str());
             let opened = task.ask(|| task.cloud.open_link(&id, secret, password)).await?;
@@ -212,7 +212,7 @@ async fn open(task: &Task, download: &Download) -> Result<(RemotePackage, String
     Ok((package, download.name.clone().unwrap_or(name)))
 }
 
-/// What is to be fetched, and where it goes.
+/// What is downloaded, and where it goes.
 fn choose(download: &Download, folders: &[String], mut listed: Vec<File>) -> Result<Vec<WantedFile>, Halt> {
     let chosen = &download.spec.chosen;
     if let Some(unknown) = chosen.iter().find(|id| !listed.iter().any(|file| file.id == **id)) {
@@ -234,7 +234,7 @@ fn choose(download: &Download, folders: &[String], mut listed: Vec<File>) -> Res
     Ok(wanted.collect())
 }
 
-/// The folders, from the destination down, that all files of a download have around them.
+/// The folders, from the destination down, that contain all files of a download.
 async fn folders_around(task: &Task, download: &Download, name: &str) -> Result<Vec<String>, Halt> {
     let mut folders = Vec::new();
     if let (DownloadSource::Inbox(delivered), true) = (&download.spec.source, download.spec.portal_folder) {
@@ -246,8 +246,8 @@ async fn folders_around(task: &Task, download: &Download, name: &str) -> Result<
     Ok(folders)
 }
 
-/// Opens the destination once all that is missing fits into it, next to what other downloads still need there. What a rule
-/// fetches waits for room, however long it takes; what somebody ordered fails where the disk has too little.
+/// Opens the destination once everything missing fits into it, besides what other downloads still need there. What a rule
+/// downloads waits for space, however long it takes; a download started by a user fails if the disk has too little.
 async fn open_destination<'a>(
     task: &Task,
     room: &'a Room,
@@ -285,7 +285,7 @@ async fn open_destination<'a>(
                 code: "no_space".to_owned(),
                 message,
                 retryable: true,
-                hint: Some("make room on that disk, then resume the download".to_owned()),
+                hint: Some("free space on that disk, then resume the download".to_owned()),
             }));
         }
         let until = Timestamp::now().checked_add(ROOM_LOOK).unwrap_or(Timestamp::MAX);
@@ -294,17 +294,17 @@ async fn open_destination<'a>(
     }
 }
 
-/// What to say of a refusal.
+/// The problem to report for a refusal.
 pub(super) fn refused(error: &CloudError) -> Problem {
     let (code, hint) = match error.status() {
         _ if matches!(error, CloudError::Elsewhere { .. }) => {
-            ("other_cloud", "set the agent up with the cloud that has it and resume the download, or remove it")
+            ("other_cloud", "configure the agent with the cloud that has it and resume the download, or remove it")
         }
         Some(401) => ("not_allowed", "start the download again with the link's password (--password-file)"),
-        Some(403) => ("not_allowed", "the link's limit is reached, perhaps: ask the sender for a new one"),
+        Some(403) => ("not_allowed", "the link may have reached its download limit: ask the sender for a new one"),
         Some(404) => ("not_found", "copy the whole link again, or ask the sender for a new one"),
         Some(410) => ("expired", "ask the sender for a new link"),
-        _ => ("refused", "correct what the cloud names, then resume the download or start a new one"),
+        _ => ("refused", "correct what the cloud reports, then resume the download or start a new one"),
     };
     let hint = Some(hint.to_owned());
     Problem { code: code.to_owned(), message: error.to_string(), retryable: true, hint }

@@ -1,6 +1,6 @@
-//! The bandwidth limit: how many bytes a second all workers together may move, by a weekly schedule.
+//! The bandwidth limit: how many bytes per second all workers together may transfer, by a weekly schedule.
 //!
-//! A token bucket whose bucket is small: what was not used is soon lost, so there is no burst after idling. The bucket
+//! A token bucket with a small bucket: unused bandwidth is soon lost, so there is no burst after idling. The bucket
 //! ([`Bucket`]) and the schedule ([`RateLimit::at`]) are pure; [`Throttle`] adds the clock and the waiting.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,24 +15,24 @@ use tokio::time::Instant;
 
 use crate::model::Setting;
 
-/// How much may be moved at once after idling: this long at the full rate.
+/// How much may pass at once after idling: this long at the full rate.
 const BURST: Duration = Duration::from_millis(100);
-/// No limit is lower, bytes a second.
+/// The lowest limit, in bytes per second.
 const SLOWEST: u64 = 16 << 10;
-/// Who takes a large block at a low rate makes all others wait long, so it is cut: into what passes in this time,
+/// A large block at a low rate would make all others wait long, so it is cut into pieces that pass in this time,
 const PIECE: Duration = Duration::from_millis(50);
-/// but into no smaller pieces than these, bytes.
+/// but not into pieces smaller than this, in bytes.
 const SMALLEST_PIECE: u64 = 4 << 10;
-/// How often the schedule is looked at.
+/// How often the schedule is checked.
 const SCHEDULE_LOOK: Duration = Duration::from_secs(20);
 
 /// A limit and when it applies.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
-    /// Whether there is a limit at all.
+    /// Whether there is a limit.
     pub enabled: bool,
-    /// Bytes a second; less than 16 KiB counts as 16 KiB, so that a slow connection is not taken for a dead one.
+    /// Bytes per second; less than 16 KiB counts as 16 KiB, so that a slow connection is not mistaken for a dead one.
     pub rate_limit_bps: u64,
     /// Whether it applies only at the times of the schedule.
     #[serde(default)]
@@ -42,7 +42,7 @@ pub struct RateLimit {
     pub schedule: Week,
 }
 
-/// The limit of all uploads together, as it is kept.
+/// The limit shared by all uploads, as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UploadRateLimit(pub RateLimit);
@@ -51,7 +51,7 @@ impl Setting for UploadRateLimit {
     const KEY: &'static str = "upload_rate_limit";
 }
 
-/// The limit of all downloads together, as it is kept.
+/// The limit shared by all downloads, as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DownloadRateLimit(pub RateLimit);
@@ -74,7 +74,7 @@ pub struct Week {
     pub sun: Span,
 }
 
-/// From when until when on one day. An end that is not after the start is on the next day; equal times mean all day.
+/// A span on one day. An end that is not after the start is on the next day; equal times mean all day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Span {
@@ -109,7 +109,7 @@ mod clock {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
         let text = String::deserialize(deserializer)?;
         Time::strptime("%H:%M", &text)
-            .map_err(|_| D::Error::custom(format!("{text:?} is no time of day such as 22:30")))
+            .map_err(|_| D::Error::custom(format!("{text:?} is not a valid time of day, such as 22:30")))
     }
 }
 
@@ -118,11 +118,11 @@ const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 impl std::str::FromStr for Week {
     type Err = String;
 
-    /// Reads `mon-fri=08:00-18:00,sat=22:00-06:00`; days that are not named are without a limit.
+    /// Reads `mon-fri=08:00-18:00,sat=22:00-06:00`; other days have no limit.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut week = Self::default();
         for span in text.split(',') {
-            let wrong = || format!("{span:?} is no span such as mon-fri=08:00-18:00");
+            let wrong = || format!("{span:?} is not a valid span, such as mon-fri=08:00-18:00");
             let (days, times) = span.trim().split_once('=').ok_or_else(wrong)?;
             let (start, end) = times.split_once('-').ok_or_else(wrong)?;
             let time = |text: &str| Time::strptime("%H:%M", text.trim()).map_err(|_| wrong());
@@ -131,7 +131,7 @@ impl std::str::FromStr for Week {
                 let name = name.trim().to_ascii_lowercase();
                 DAYS.iter()
                     .position(|day| *day == name)
-                    .ok_or_else(|| format!("{name:?} is no day: the days are {}", DAYS.join(", ")))
+                    .ok_or_else(|| format!("{name:?} is not a day: the days are {}", DAYS.join(", ")))
             };
             let (first, last) = days.split_once('-').unwrap_or((days, days));
             let (first, last) = (day(first)?, day(last)?);
@@ -184,7 +184,7 @@ impl Week {
 }
 
 impl RateLimit {
-    /// The limit that applies at `now`, bytes a second; `None` for none.
+    /// The limit that applies at `now`, bytes per second; `None` for none.
     #[must_use]
     pub fn at(&self, now: &Zoned) -> Option<u64> {
         let applies = self.enabled && (!self.schedule_enabled || self.schedule.covers(now.weekday(), now.time()));
@@ -192,11 +192,11 @@ impl RateLimit {
     }
 }
 
-/// A token bucket that may be overdrawn: whoever takes waits afterwards for what was not there, so a block larger
+/// A token bucket that may be overdrawn: a caller waits afterwards for the missing tokens, so a block larger
 /// than the bucket still passes.
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
-    /// Bytes a second.
+    /// Bytes per second.
     rate: u64,
     /// Bytes that may pass at once; negative while in debt.
     tokens: f64,
@@ -219,7 +219,7 @@ impl Bucket {
     }
 }
 
-/// One direction's limit, shared by all who move bytes in it.
+/// One direction's limit, shared by all its workers.
 #[derive(Debug, Clone, Default)]
 pub struct Throttle {
     shared: Arc<Shared>,
@@ -240,7 +240,7 @@ struct State {
 }
 
 impl Throttle {
-    /// Applies `limit` from now on; whoever waits for the old one goes by the new.
+    /// Applies `limit` from now on, also to callers that are already waiting.
     pub fn set(&self, limit: RateLimit) {
         let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.limit = limit;
@@ -256,8 +256,8 @@ impl Throttle {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).limit.clone()
     }
 
-    /// The most bytes that one who shares the limit is to take at once, so that each of many moves something every few
-    /// seconds, and no connection is taken for a dead one.
+    /// The maximum that one of several sharers should take at once, so that each of many makes progress every few
+    /// seconds, and no connection is mistaken for a dead one.
     #[must_use]
     pub fn piece(&self) -> u64 {
         let state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -265,7 +265,7 @@ impl Throttle {
         rate.map_or(u64::MAX, |rate| ((rate as f64 * PIECE.as_secs_f64()) as u64).max(SMALLEST_PIECE))
     }
 
-    /// Takes `bytes`, and waits as long as the limit asks for.
+    /// Takes `bytes`, and waits as long as the limit requires.
     pub async fn take(&self, bytes: u64) {
         let wait = self.reserve(bytes);
         if !wait.is_zero() {
@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn a_bad_time_of_day_is_named() {
         let error = serde_json::from_str::<Span>(r#"{"enabled":true,"start":"25:00","end":"06:00"}"#).unwrap_err();
-        assert!(error.to_string().contains("\"25:00\" is no time of day"), "{error}");
+        assert!(error.to_string().contains("\"25:00\" is not a valid time of day"), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -35,7 +35,7 @@ pub(crate) struct PartHasher {
     /// Where the part ends in the file.
     end: u64,
     position: u64,
-    /// Bytes that the current sub-tree still takes.
+    /// Bytes missing from the current sub-tree.
     room: u64,
     values: Vec<u8>,
 }

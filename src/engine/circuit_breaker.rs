@@ -1,8 +1,8 @@
-//! One circuit per host: while a host is known to be away, one call in a while asks for all.
+//! One circuit per host: while a host is known to be unavailable, a single occasional call probes on behalf of all.
 //!
-//! Without it, an outage of an hour would be met by every worker of every upload knocking by itself. With it the first
+//! Without it, every worker of every upload would keep calling during an outage. With it, the first
 //! failures open the circuit; from then on a single *probe* at a time is let through, ever more rarely, and the
-//! others wait for its outcome. The first success closes it and all go on at once. What is decided is pure
+//! others wait for its outcome. The first success closes it and all continue at once. The decisions are pure
 //! ([`Circuit`], time comes in); [`Circuits`] adds the clock and the waiting.
 
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ const FIRST_PROBE: Duration = Duration::from_secs(1);
 /// Probes are at least this frequent, so that recovery is quick.
 const SLOWEST_PROBE: Duration = Duration::from_secs(30);
 
-/// What one who wants to call a host may do.
+/// What a caller of a host may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leave {
     /// Call.
@@ -91,14 +91,14 @@ impl Circuits {
         self.hosts().get_mut(host).is_none_or(|circuit| circuit.ask(now) == Leave::Go)
     }
 
-    /// How long it is until somebody may be the probe of `host`; `None` when it may be called, or tried, now.
+    /// How long until `host` may be probed; `None` if it may be called or probed now.
     pub(crate) fn away_for(&self, host: &str) -> Option<Duration> {
         let now = self.started.elapsed();
         let at = self.hosts().get(host)?.probe_at?;
         at.checked_sub(now).filter(|wait| !wait.is_zero())
     }
 
-    /// Waits until `host` has been reached again, or may be tried. Whoever waited asks [`Self::may_call`] then: of many
+    /// Waits until `host` has been reached again, or may be probed. The waiters then ask [`Self::may_call`]: of many,
     /// one becomes the probe.
     pub(crate) async fn until_tried(&self, host: &str) {
         let closed = self.closed.notified();
@@ -109,7 +109,7 @@ impl Circuits {
         }
     }
 
-    /// Learns from how a call to `host` ended.
+    /// Records the outcome of a call to `host`.
     pub(crate) fn learn(&self, host: &str, error: Option<&CloudError>) {
         if error.is_some_and(is_away) {
             self.hosts().entry(host.to_owned()).or_default().failed(self.started.elapsed());
@@ -119,7 +119,7 @@ impl Circuits {
     }
 }
 
-/// Whether the failure says that the host, or what stands in front of it, can not work at all for now.
+/// Whether the failure means that the host, or something in front of it, is currently unavailable.
 fn is_away(error: &CloudError) -> bool {
     match error {
         CloudError::Unreachable { .. } => true,

@@ -4,20 +4,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use masv_client::CloudError;
 
-/// Why something is tried again.
+/// Why something is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// The network, or nobody at the other end.
+    /// The network failed, or the other end is down.
     Unreachable,
-    /// An answer that makes no sense.
+    /// An invalid response.
     Garbled,
     /// The other end asked for fewer calls.
     Throttled,
-    /// The other end is in trouble.
+    /// The other end reported an internal error.
     ServerError,
-    /// The other end refused it this time: an address that has expired, a session that is over.
+    /// The other end refused it this time: an expired URL or session.
     Refused,
-    /// The storage has other bytes than were sent.
+    /// The storage received different bytes than were sent.
     Damaged,
 }
 
@@ -85,13 +85,13 @@ impl Counters {
         self.retries[cause as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Bytes of files that went over the network, those that had to go again included.
+    /// Bytes of files transferred over the network, including retries.
     #[must_use]
     pub fn moved_bytes(&self) -> u64 {
         self.moved.load(Ordering::Relaxed)
     }
 
-    /// Bytes of files that have arrived for good.
+    /// Bytes of files confirmed as arrived.
     #[must_use]
     pub fn confirmed_bytes(&self) -> u64 {
         self.confirmed.load(Ordering::Relaxed)

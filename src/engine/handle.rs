@@ -1,5 +1,5 @@
-//! What the queues of both directions are made of: what their tasks work with ([`Common`]), and the handle by which
-//! others look at the engine and steer it ([`Handle`]).
+//! What the queues of both directions share: the context of their tasks ([`Common`]), and the handle by which
+//! others observe and control the engine ([`Handle`]).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -19,38 +19,38 @@ use crate::model::{TransferId, Turn};
 use crate::store::{Store, StoreError};
 use masv_client::{CloudError, Clouds};
 
-/// Why a queue did not do what it was told.
+/// Why a queue refused a request.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
     /// There is no such transfer.
     #[error("no {0}")]
     NotFound(TransferId),
     /// The transfer's state does not allow it.
-    #[error("{id} is {state}; this works {allowed}")]
+    #[error("{id} is {state}; this is possible only {allowed}")]
     WrongState {
         /// The transfer.
         id: TransferId,
-        /// What it is.
+        /// Its state.
         state: &'static str,
-        /// When it works, in words.
+        /// When it is possible, in words.
         allowed: &'static str,
     },
-    /// The rule's ledger has it already.
-    #[error("{} is sent already, or on its way", path.display())]
+    /// The rule's ledger already has it.
+    #[error("{} is already sent, or being sent", path.display())]
     AlreadyClaimed {
         /// Relative to the rule's folder.
         path: std::path::PathBuf,
     },
-    /// The key of the order came with another order before.
-    #[error("this key came with another order")]
+    /// The key was already used for a different request.
+    #[error("this key was already used for a different request")]
     OtherOrder,
-    /// The order makes no sense.
+    /// The request is not valid.
     #[error("{0}")]
     Invalid(&'static str),
-    /// The cloud did not do its part.
+    /// The cloud failed.
     #[error(transparent)]
     Cloud(#[from] CloudError),
-    /// The agent's memory failed.
+    /// The agent's database failed.
     #[error(transparent)]
     Store(StoreError),
 }
@@ -73,9 +73,9 @@ impl From<StoreError> for QueueError {
     }
 }
 
-/// How a direction works.
+/// The settings of a direction.
 pub trait Settings: Copy + Send + Sync + 'static {
-    /// How much may go on at once.
+    /// How much may run at once.
     fn slots(&self) -> PermitLimits;
     /// How many parts may be on their way.
     fn workers(&self) -> Workers;
@@ -209,8 +209,8 @@ impl<Id: Key, S: Settings> Handle<Id, S> {
         Self { common, engine: Arc::new(tokio::sync::Mutex::new(Some(tokio::spawn(engine)))) }
     }
 
-    /// Stops: no new part is begun, those on their way may end within a grace time. Transfers stay as they are in the
-    /// store and go on at the next start.
+    /// Stops: no new part is started, those in flight may finish within a grace period. Transfers stay as they are in the
+    /// store and resume at the next start.
     pub async fn stop(&self) {
         self.common.controls.stop.cancel();
         let engine = self.engine.lock().await.take();
@@ -221,7 +221,7 @@ impl<Id: Key, S: Settings> Handle<Id, S> {
         }
     }
 
-    /// Resolves when the engine has ended, which it does by itself only by a bug.
+    /// Resolves when the engine has ended, which without a stop happens only through a bug.
     pub async fn over(&self) {
         self.common.controls.over.cancelled().await;
     }
@@ -232,19 +232,19 @@ impl<Id: Key, S: Settings> Handle<Id, S> {
         &self.common.store
     }
 
-    /// The transfers that are worked on at this moment, in no order.
+    /// The running transfers, in no particular order.
     #[must_use]
     pub fn running(&self) -> Vec<Id> {
         self.common.live.ids()
     }
 
-    /// What a running transfer does at this moment; `None` when it is not running.
+    /// The current activity of a running transfer; `None` if it is not running.
     #[must_use]
     pub fn live(&self, id: Id) -> Option<Live> {
         self.common.live.of(id).map(|live| live.look())
     }
 
-    /// What all transfers of the direction have done since the agent started.
+    /// The direction's counters since the agent started.
     #[must_use]
     pub fn tally(&self) -> &Counters {
         self.common.live.tally()
@@ -262,13 +262,13 @@ impl<Id: Key, S: Settings> Handle<Id, S> {
         &self.common.throttle
     }
 
-    /// How the engine works now.
+    /// The current settings of the engine.
     #[must_use]
     pub fn settings(&self) -> S {
         self.common.settings()
     }
 
-    /// Works in another way from now on; what is above a limit ends with the parts it is at.
+    /// Changes the settings; work above a new limit ends with the current parts.
     pub fn change_settings(&self, change: impl FnOnce(&mut S)) {
         let settings = {
             let mut settings = self.common.settings.write().unwrap_or_else(PoisonError::into_inner);

@@ -1,22 +1,22 @@
 //! The transfer engine: what uploads and downloads share. It knows no direction.
 //!
-//! **In**: a [`Direction`](scheduler::Direction) that says which transfers the database wants to run and how one is driven.
-//! **Out**: one running task per transfer, and what each needs on its way: permits, retries, brakes, figures.
+//! **In**: a [`Direction`](scheduler::Direction) that says which transfers should run according to the database, and how one is driven.
+//! **Out**: one running task per transfer, and what it needs: permits, retries, cancellation, statistics.
 //!
 //! * [`scheduler`] compares what the database wants to run with what runs, and starts or stops one task per transfer.
 //! * [`task_context`] is what a running task works by: trying again, waiting, being stopped, several files and parts at once.
 //! * [`concurrency`] finds how many workers pay, by what moves and by the [`round_trip`] to the cloud.
 //! * [`permits`] hands out workers fairly; [`circuit_breaker`] keeps a failing host from a storm of requests; [`bandwidth`]
 //!   holds the rate limits and their schedules.
-//! * [`handle`] is what a queue's callers hold; [`progress`], [`counters`] and [`throughput`] are what they are shown.
+//! * [`handle`] is the handle for a queue's callers; [`progress`], [`counters`] and [`throughput`] are what it shows.
 //! * [`retry`], [`blake3_tree`] decide and compute. Pure.
 //!
-//! **Guarantees.** Failures that may pass are retried without end, with growing pauses; one bad file stops only itself.
+//! **Guarantees.** Transient failures are retried without limit, with growing pauses; one bad file stops only itself.
 //!
-//! **On a crash** nothing is repaired: the database says what is confirmed, and the next start drives every transfer on.
-//! Pausing, stopping and losing the power are the same case.
+//! **On a crash** nothing is repaired: the database knows what is confirmed, and the next start resumes every transfer.
+//! Pausing, stopping and a power cut are the same case.
 //!
-//! Must never know: uploads, downloads, rules, folders, the REST interface.
+//! Must never know: uploads, downloads, rules, folders, or the REST API.
 
 pub(crate) mod bandwidth;
 pub(crate) mod blake3_tree;

@@ -1,4 +1,4 @@
-//! The workers: how many parts may be on their way at once, and whose turn it is when one is free.
+//! The workers: how many parts may be in flight at once, and whose turn it is when one is free.
 //!
 //! Higher priority first. Within a priority those that somebody moved forward, and last those that were moved back. Among
 //! the others the transfer that has the fewest workers, so that a package of ten thousand small files and one file of 500 GB
@@ -7,7 +7,7 @@
 //! what is on it. Everything is asked for part by part and given back after each, so whoever comes with a higher
 //! priority waits for the end of one part, whichever limit is reached.
 //!
-//! The choice is a pure function ([`choose`]); the rest hands out permits that return by themselves when they are
+//! The choice is a pure function ([`choose`]); the rest hands out permits that are returned when they are
 //! dropped.
 
 use std::collections::{HashMap, HashSet};
@@ -26,10 +26,10 @@ pub trait Key: Copy + Eq + Hash + Send + Sync + std::fmt::Debug + std::fmt::Disp
 
 impl<T: Copy + Eq + Hash + Send + Sync + std::fmt::Debug + std::fmt::Display + 'static> Key for T {}
 
-/// How much may go on at once, over all transfers of a direction.
+/// How much may run at once, across all transfers of a direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PermitLimits {
-    /// Parts on their way.
+    /// Parts in flight.
     pub(crate) workers: usize,
     /// Files that are being read.
     pub(crate) open_files: usize,
@@ -38,7 +38,7 @@ pub struct PermitLimits {
 }
 
 impl PermitLimits {
-    /// Nothing is limited but the workers.
+    /// Only the workers are limited.
     pub(crate) const fn workers(workers: usize) -> Self {
         Self { workers, open_files: usize::MAX, disk_readers: usize::MAX }
     }
@@ -53,7 +53,7 @@ pub(crate) struct Reads {
     pub(crate) disk: u64,
 }
 
-/// Somebody who waits for a worker.
+/// A waiter for a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Claim<Id> {
     transfer: Id,
@@ -61,7 +61,7 @@ struct Claim<Id> {
     reads: Option<Reads>,
 }
 
-/// What is going on: how many workers each transfer, each open file and each disk has. What has none is not in here.
+/// What is running: how many workers each transfer, each open file and each disk has. Those without any are not listed.
 #[derive(Debug)]
 struct Busy<Id> {
     workers: usize,
@@ -127,7 +127,7 @@ fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
     }
 }
 
-/// Which of those that wait (longest first) is next, given what is going on; `None` when nobody may begin now.
+/// Which of the waiters (longest first) is next, given what is running; `None` if none may start now.
 fn choose<Id: Key>(waiting: impl Iterator<Item = Claim<Id>>, busy: &Busy<Id>, limits: PermitLimits) -> Option<usize> {
     waiting
         .enumerate()
@@ -208,12 +208,12 @@ impl<Id: Key> Permits<Id> {
         self.hand_out();
         match receiver.await {
             Ok(slot) => slot,
-            // The table outlives every waiter, for this method borrows a handle to it.
+            // The table outlives every waiter: this method borrows a handle to it.
             Err(_) => std::future::pending().await,
         }
     }
 
-    /// How many workers are at work.
+    /// The number of busy workers.
     pub(crate) fn taken(&self) -> usize {
         self.table().busy.workers
     }
@@ -262,7 +262,7 @@ impl<Id: Key> Permits<Id> {
                 table.busy.take(&claim);
                 (sender, Permit { slots: self.clone(), claim })
             };
-            // A waiter that left at this moment gives the slot back by dropping it, outside the lock.
+            // A waiter that left at this moment returns the slot by dropping it, outside the lock.
             drop(sender.send(slot));
         }
     }
@@ -281,7 +281,7 @@ mod tests {
     use crate::model::UploadId;
     use futures_util::FutureExt;
 
-    /// The turn of a priority that nobody has moved.
+    /// The turn of a priority, without a move.
     fn at(priority: i32) -> Turn {
         Turn { priority, rank: 0 }
     }

@@ -1,4 +1,4 @@
-//! What a running transfer is doing at this moment: kept in memory only, for people to look at.
+//! What a running transfer is currently doing: in memory only, for display.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,29 +12,29 @@ use super::permits::Key;
 use super::throughput::Meter;
 use crate::model::{Activity, Turn};
 
-/// A transfer that has only waited for so long gives its place away.
+/// After only waiting for this long, a transfer gives up its slot.
 const GIVE_WAY: Duration = Duration::from_secs(2);
 
-/// A look at a running transfer.
+/// A snapshot of a running transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
-    /// What it does.
+    /// Its activity.
     pub activity: Activity,
-    /// Bytes on their way that the storage has not confirmed yet.
+    /// Bytes in flight that the storage has not confirmed yet.
     pub in_flight: u64,
-    /// Bytes a second, a moving average.
+    /// Bytes per second, a moving average.
     pub speed_bps: u64,
     /// Time left at this speed.
     pub eta: Option<Duration>,
-    /// Failed tries of what is being retried.
+    /// Failed attempts of what is being retried.
     pub attempts: u32,
-    /// When the next try is made.
+    /// When the next attempt is due.
     pub next_retry_at: Option<Timestamp>,
     /// Why it is retried.
     pub reason: Option<String>,
 }
 
-/// The running transfers' doings by id; clones share them.
+/// The running transfers' progress by id; clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct LiveTable<Id> {
     transfers: Arc<Mutex<HashMap<Id, Arc<LiveTransfer>>>>,
@@ -52,12 +52,12 @@ impl<Id: Key> LiveTable<Id> {
         self.transfers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a transfer shows as it is started, with so many of its bytes confirmed.
+    /// The initial progress of a transfer with `confirmed` bytes.
     pub(crate) fn transfer(&self, turn: Turn, confirmed: u64, total: u64) -> LiveTransfer {
         LiveTransfer::new(Arc::clone(&self.tally), turn, confirmed, total)
     }
 
-    /// What all transfers of the direction have done.
+    /// The direction's counters.
     pub(crate) fn tally(&self) -> &Arc<Counters> {
         &self.tally
     }
@@ -78,7 +78,7 @@ impl<Id: Key> LiveTable<Id> {
         self.lock().get(&id).cloned()
     }
 
-    /// Reads every speed, and returns the transfers that only wait; to be called about once a second.
+    /// Updates every speed, and returns the transfers that are only waiting; called about once a second.
     pub(crate) fn tick(&self) -> Vec<(Id, WaitsFor)> {
         let transfers: Vec<_> = self.lock().iter().map(|(id, transfer)| (*id, Arc::clone(transfer))).collect();
         transfers.into_iter().filter_map(|(id, transfer)| Some((id, transfer.tick()?))).collect()
@@ -91,7 +91,7 @@ pub(crate) struct LiveTransfer {
     tally: Arc<Counters>,
     started: Instant,
     turn: Mutex<Turn>,
-    /// Parts on their way.
+    /// Parts in flight.
     sending: AtomicUsize,
     in_flight: AtomicU64,
     confirmed: AtomicU64,
@@ -99,33 +99,33 @@ pub(crate) struct LiveTransfer {
     phase: Mutex<Activity>,
     waits: Mutex<HashMap<u64, Wait>>,
     next_wait: AtomicU64,
-    /// Counts whatever gets on: bytes that move, calls that succeed.
+    /// Counts all progress: bytes transferred, calls that succeed.
     moves: AtomicU64,
     waiting: Mutex<OnlyWaiting>,
     meter: Mutex<Meter>,
 }
 
-/// What a transfer waits for.
+/// What a transfer is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum WaitsFor {
     /// Something about a file of it.
     Source,
-    /// The cloud, or somebody's permission there: others that go to the same place wait for the same.
+    /// The cloud, or permission there: other transfers to the same place are waiting for the same.
     Cloud,
 }
 
-/// Whether a transfer does nothing but wait, as seen once a second. Pure.
+/// Whether a transfer is only waiting, sampled once a second. Pure.
 #[derive(Debug, Default)]
 struct OnlyWaiting {
     moves: u64,
-    /// Since when nothing has moved while something waited.
+    /// Since when nothing has progressed while something waited.
     since: Option<Duration>,
     waits: Option<WaitsFor>,
 }
 
 impl OnlyWaiting {
-    /// Looks at `now`: `moves` so far, and what is waited for at this moment. Once it only waits, it does until something
-    /// moves: the tries in between are no use of a place.
+    /// Samples at `now`: `moves` so far, and what is currently awaited. Once it is only waiting, it stays so until something
+    /// progresses: attempts in between do not count as using the slot.
     fn look(&mut self, now: Duration, moves: u64, waits: Option<WaitsFor>) -> Option<WaitsFor> {
         if moves != self.moves {
             *self = Self { moves, ..Self::default() };
@@ -148,14 +148,14 @@ struct Wait {
     until: Timestamp,
 }
 
-/// Counts a part's bytes as they leave or arrive; what is not confirmed when it is dropped is taken off again.
+/// Counts a part's bytes as they leave or arrive; what is not confirmed when this is dropped is subtracted again.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     transfer: Arc<LiveTransfer>,
     counted: AtomicU64,
 }
 
-/// Shows that something waits for its next try, until it is dropped.
+/// Shows that something is waiting for its next attempt, until this is dropped.
 pub(crate) struct Waiting<'a> {
     transfer: &'a LiveTransfer,
     key: u64,
@@ -180,7 +180,7 @@ impl LiveTransfer {
         }
     }
 
-    /// What all transfers of its direction have done.
+    /// The direction's counters.
     pub(crate) fn tally(&self) -> &Counters {
         &self.tally
     }
@@ -193,7 +193,7 @@ impl LiveTransfer {
         *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = turn;
     }
 
-    /// Something has got on.
+    /// Something has progressed.
     pub(crate) fn moved(&self) {
         self.moves.fetch_add(1, Ordering::Relaxed);
     }
@@ -257,7 +257,7 @@ impl LiveTransfer {
             let waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
             waits.values().min_by_key(|wait| wait.until).cloned()
         };
-        // While other parts move the transfer is moving, whatever one of them waits for.
+        // While other parts progress, the transfer is active, whatever one of them is waiting for.
         let retrying = wait.is_some() && self.sending.load(Ordering::Relaxed) == 0;
         Live {
             activity: if retrying { Activity::Retrying } else { phase },
@@ -302,7 +302,7 @@ impl Drop for Waiting<'_> {
 mod tests {
     use super::*;
 
-    /// What is told of a transfer, second by second, of which so much has moved and which waits or not.
+    /// What is shown for a transfer, second by second, given its progress and whether it is waiting.
     fn told(seconds: &[(u64, bool)]) -> Vec<bool> {
         let mut waiting = OnlyWaiting::default();
         let look = |(second, (moves, waits)): (u64, &(u64, bool))| {

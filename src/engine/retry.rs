@@ -1,46 +1,46 @@
-//! What a failure means and how long to wait before the next try. Pure.
+//! What a failure means and how long to wait before the next attempt. Pure.
 //!
-//! A bad network costs time only: whatever may be different the next time is tried again without end, ever more
-//! slowly; what can only be refused again ends at once and says why.
+//! A bad network costs only time: anything that may succeed later is retried without limit, ever more
+//! slowly; anything that would only be refused again fails at once and says why.
 
 use std::time::Duration;
 
 use masv_client::{Authority, Call, CloudError};
 
-/// The wait before the second try is up to this long, and doubles from there.
+/// The wait before the second attempt is up to this long, and doubles from there.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// No wait is longer, unless the cloud asks for it.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Not even a cloud may make us wait longer.
+/// The longest wait that a cloud may ask for.
 const LONGEST_ASKED_WAIT: Duration = Duration::from_secs(3600);
 
-/// A new address that is refused so often in a row is not refused for its age.
+/// A new URL that is refused this many times in a row is not refused because of its age.
 const MOST_REFUSALS: u32 = 5;
 
 /// What to do about a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryDecision {
-    /// Try again after the back-off, or after the wait that the cloud asked for.
+    /// Retry after the back-off, or after the wait that the cloud asked for.
     Later(Option<Duration>),
-    /// The address has expired or was revoked: ask for a new one and try again.
+    /// The URL has expired or was revoked: request a new one and retry.
     Refresh,
-    /// The storage no longer knows the file, or has another: begin it anew.
+    /// The storage no longer knows the file, or has another one: start it again.
     Restart,
-    /// The call had been done already, only its answer was lost.
+    /// The call had already succeeded, only its response was lost.
     Done,
-    /// Nobody is signed in, or no longer, or it is not said for which team: go on when that is so.
+    /// There is no session, or it has ended, or the team is not chosen: continue once that is resolved.
     SignIn,
     /// It would be refused again.
     Never,
 }
 
-/// The tries of one call so far, all of which failed.
+/// The attempts of one call so far, all of which failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tries {
     /// How many there were.
     made: u32,
-    /// The last of them that were refused one after the other, as an expired address is: what a bad network does in
-    /// between says nothing about whether we are allowed.
+    /// The latest consecutive refusals of the kind that an expired URL gets: network failures in
+    /// between say nothing about whether we are allowed.
     refused: u32,
 }
 
@@ -61,7 +61,7 @@ impl Tries {
     }
 }
 
-/// Decides about a failed call, whose failure is counted in `tries`.
+/// Decides what to do about a failed call; the failure is already counted in `tries`.
 fn decide(error: &CloudError, tries: Tries) -> RetryDecision {
     let (call, status, code, message, retry_after) = match error {
         CloudError::NotSignedIn | CloudError::NoTeam { .. } => return RetryDecision::SignIn,
@@ -78,9 +78,9 @@ fn decide(error: &CloudError, tries: Tries) -> RetryDecision {
         (_, 408 | 425 | 429) => wait,
         (_, 500..) => wait,
         (Call::RemovePackage | Call::RemoveFile, 404 | 410) => RetryDecision::Done,
-        // The answer was lost, or the process ended before it could write it down.
+        // The response was lost, or the process ended before it could record it.
         (Call::FinalizePackage | Call::FinalizeFile, 400 | 409) if is_finalized(message) => RetryDecision::Done,
-        // The cloud has closed the file, or lost it, and what was sent of it is not known here.
+        // The cloud has finalized the file, or lost it, and what was sent of it is not known here.
         (Call::PartAddresses, 404 | 409 | 410) => RetryDecision::Restart,
         (Call::SendPart | Call::BeginFile, _) => match code {
             Some("NoSuchUpload") => RetryDecision::Restart,
@@ -93,10 +93,10 @@ fn decide(error: &CloudError, tries: Tries) -> RetryDecision {
         (Call::FinalizeFile, 400 | 409) if matches!(code, Some("NoSuchUpload" | "InvalidPart")) => {
             RetryDecision::Restart
         }
-        // The file, or its upload, is not there any more. Is it the package that is gone, announcing the file anew says so.
+        // The file or its upload no longer exists. If the package is gone, announcing the file again will show that.
         (Call::FinalizeFile, 404 | 410) => RetryDecision::Restart,
         (_, 401) if call.authority() == Authority::Account => RetryDecision::SignIn,
-        // The right to read the package has expired: the link gives a new one.
+        // The token to read the package has expired: the link gives a new one.
         (Call::ListFiles | Call::FileAddress, 401) if tries.refused <= MOST_REFUSALS => RetryDecision::Refresh,
         (Call::ReceivePart, 412 | 416) => RetryDecision::Restart,
         (Call::ReceivePart, 400 | 401 | 403 | 404 | 410) if tries.refused <= MOST_REFUSALS => RetryDecision::Refresh,
@@ -104,13 +104,13 @@ fn decide(error: &CloudError, tries: Tries) -> RetryDecision {
     }
 }
 
-/// Whether a refusal to finalize says that it was done before, and not that something else must be finalized first.
+/// Whether a refusal to finalize means that it was already done, and not that something else must be finalized first.
 fn is_finalized(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     (message.contains("already") || message.contains("finalized")) && !message.contains("not ")
 }
 
-/// The wait before the next try after `attempts` failed ones: uniformly random between nothing and a bound that
+/// The wait before the next attempt after `attempts` failed ones: uniformly random between nothing and a bound that
 /// doubles (full jitter), so that many that failed together do not come back together.
 ///
 /// Source: <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>. `random` is in `0.0..1.0`.

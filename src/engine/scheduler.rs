@@ -1,10 +1,10 @@
-//! The engine of one direction: makes what runs agree with what the database wants.
+//! The engine of one direction: makes what is running agree with what should run according to the database.
 //!
-//! It compares which transfers are wanted with those that run, and starts and stops until both agree. Every order is a
-//! change in the database and a nudge ([`Controls`]), so an order and a restart after a crash are the same thing.
+//! It compares the wanted transfers with the running ones, and starts and stops until both agree. Every request is a
+//! change in the database and a wake-up ([`Controls`]), so a request and a restart after a crash are the same thing.
 //!
-//! A place among those that may be worked on at once is counted for who uses it: a transfer that only waits is told to the
-//! direction, which gives its place to another, and takes it back by its turn when it gets on again.
+//! A slot among those that may run at once counts only while it is used: a transfer that is only waiting is reported to the
+//! direction, which gives its slot to another, and gives one back in turn when it progresses again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,9 +24,9 @@ use crate::model::{Problem, State, Totals, Turn};
 use crate::store::{OnlyWaiting, StoreError};
 use masv_client::CloudError;
 
-/// How long parts on their way may take to end when the agent stops.
+/// How long parts in flight may take to finish when the agent stops.
 const GRACE: Duration = Duration::from_secs(10);
-/// A transfer whose task ended for a reason of our own is tried again after this.
+/// A transfer whose task ended because of an internal error is retried after this.
 const OWN_FAULT_WAIT: Duration = Duration::from_secs(5);
 
 /// How often the number of workers is looked at while something is transferred.
@@ -47,7 +47,7 @@ pub(crate) struct Controls {
 
 /// One direction's transfers, as the engine sees them.
 pub(crate) trait Direction: Send + Sync + 'static {
-    /// What a transfer is known by.
+    /// The id of a transfer.
     type Id: Key;
     /// How the direction works.
     type Settings: Settings;
@@ -55,22 +55,22 @@ pub(crate) trait Direction: Send + Sync + 'static {
     const NAME: &'static str;
 
     fn common(&self) -> &Common<Self::Id, Self::Settings>;
-    /// The transfers that are to run now, each with its turn; those that only wait take no place.
+    /// The transfers that should run now, each with its turn; those that are only waiting use no slot.
     fn wanted(
         &self,
         waiting: OnlyWaiting<Self::Id>,
     ) -> impl Future<Output = Result<Vec<(Self::Id, Turn)>, StoreError>> + Send;
-    /// Where a transfer stands.
+    /// The state of a transfer.
     fn look(&self, id: Self::Id) -> impl Future<Output = Result<(State, Totals), StoreError>> + Send;
-    /// Drives a transfer from where it stands as far as it goes.
+    /// Drives a transfer from its current state as far as possible.
     fn drive(self: Arc<Self>, id: Self::Id, steps: TaskContext) -> impl Future<Output = Result<(), Halt>> + Send;
-    /// What to say of a refusal.
+    /// The problem to report for a refusal.
     fn refused(error: &CloudError) -> Problem;
-    /// Writes down that a transfer cannot go on.
+    /// Records that a transfer cannot continue.
     fn fail(&self, id: Self::Id, problem: Problem) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// A running transfer's task and its two brakes.
+/// A running transfer's task and its two cancellation tokens.
 struct Running {
     task: tokio::task::Id,
     soft: CancellationToken,
@@ -79,7 +79,7 @@ struct Running {
 
 type Ended<Id> = (Id, Result<(), Halt>);
 
-/// Makes what runs agree with what the database wants, until it is stopped.
+/// Makes what is running agree with what should run, until stopped.
 pub(crate) async fn run<D: Direction>(direction: Arc<D>) {
     let Common { controls, live, .. } = direction.common();
     let _over = controls.over.clone().drop_guard();
@@ -140,10 +140,10 @@ fn whose<Id: Key>(ended: Result<Ended<Id>, JoinError>, running: &HashMap<Id, Run
     })
 }
 
-/// Writes down how a transfer's task ended. Whether it must rest before it is started again.
+/// Records how a transfer's task ended. Returns whether it must pause before it is restarted.
 async fn finish<D: Direction>(direction: &D, id: D::Id, outcome: Result<(), Halt>) -> bool {
     let cannot = |error: &StoreError| {
-        tracing::error!(transfer = %id, kind = D::NAME, error = error as &dyn std::error::Error, "cannot go on for now");
+        tracing::error!(transfer = %id, kind = D::NAME, error = error as &dyn std::error::Error, "cannot continue for now");
         true
     };
     let problem = match outcome {
@@ -162,7 +162,7 @@ async fn finish<D: Direction>(direction: &D, id: D::Id, outcome: Result<(), Halt
     }
 }
 
-/// Lets what is on its way end, but not for ever.
+/// Lets what is in flight finish, for a limited time.
 async fn wind_down<Id: Key>(running: &HashMap<Id, Running>, tasks: &mut JoinSet<Ended<Id>>) {
     running.values().for_each(|transfer| transfer.soft.cancel());
     let all_ended = async { while tasks.join_next().await.is_some() {} };
@@ -189,7 +189,7 @@ async fn reconcile<D: Direction>(
             continue;
         }
         transfer.soft.cancel();
-        // One that only has to let others go first may end the parts on their way; a paused or removed one may not.
+        // A transfer that only has to yield may finish its parts in flight; a paused or removed one may not.
         if !direction.look(*id).await.is_ok_and(|(state, _)| state == State::Transferring) {
             transfer.hard.cancel();
         }
@@ -210,7 +210,7 @@ async fn reconcile<D: Direction>(
         let name = format!("{} {id}", D::NAME);
         let steps = TaskContext { name, live, soft: soft.clone(), hard: hard.clone() };
         let direction = Arc::clone(direction);
-        // Every line of the log that is written below says whose it is.
+        // Every log line written below carries the transfer's id.
         let span = tracing::info_span!("transfer", kind = D::NAME, %id);
         let task = tasks.spawn(async move { (id, direction.drive(id, steps).await) }.instrument(span)).id();
         running.insert(id, Running { task, soft, hard });
@@ -228,7 +228,7 @@ mod tests {
     use crate::upload::UploadSettings;
     use masv_client::{Cloud, CloudSettings, Clouds};
 
-    /// Two transfers: the work on the first panics, the second goes on until it is stopped.
+    /// Two transfers: the first panics, the second continues until it is stopped.
     struct Fragile {
         common: Arc<Common<UploadId, UploadSettings>>,
         ids: [UploadId; 2],

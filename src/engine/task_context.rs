@@ -1,4 +1,4 @@
-//! The steps of a running transfer, in either direction: trying, waiting, being stopped, working on several files.
+//! The building blocks of a running transfer, in either direction: retrying, waiting, being stopped, working on several files.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,13 +28,13 @@ const NAMED: usize = 3;
 /// Why a transfer's task ends before the transfer is done.
 #[derive(Debug)]
 pub(crate) enum Halt {
-    /// It was told to: paused, removed, or the agent stops.
+    /// On request: paused, removed, or the agent is stopping.
     Interrupted,
     /// The cloud refused, and would again.
     Refused(CloudError, RetryDecision),
-    /// It can not go on until somebody does something.
+    /// It cannot continue without help.
     Failed(Problem),
-    /// The agent's own memory failed.
+    /// The agent's database failed.
     Store(StoreError),
 }
 
@@ -53,7 +53,7 @@ impl Halt {
     pub(crate) fn unless_refused(self) -> Result<(), Self> {
         match self {
             Self::Refused(error, _) => {
-                tracing::debug!(%error, "refused, and left at that");
+                tracing::debug!(%error, "refused; not retried");
                 Ok(())
             }
             other => Err(other),
@@ -67,19 +67,19 @@ impl From<StoreError> for Halt {
     }
 }
 
-/// What every step of a running transfer goes by: what it shows, and its two brakes.
+/// The context of every step of a running transfer: its progress, and its two cancellation tokens.
 pub(crate) struct TaskContext {
     /// `upload` or `download` and the id, for the log.
     pub(crate) name: String,
     pub(crate) live: Arc<LiveTransfer>,
-    /// Take no new work; what is on its way may end.
+    /// Start no new work; what is in flight may finish.
     pub(crate) soft: CancellationToken,
-    /// Drop what is on its way, too.
+    /// Drop what is in flight, too.
     pub(crate) hard: CancellationToken,
 }
 
 impl TaskContext {
-    /// Does what may be dropped half way.
+    /// Runs work that may be dropped at any point.
     pub(crate) async fn unless_aborted<T>(&self, work: impl Future<Output = T>) -> Result<T, Halt> {
         tokio::select! {
             biased;
@@ -88,7 +88,7 @@ impl TaskContext {
         }
     }
 
-    /// Waits for something, unless the transfer is to stop.
+    /// Waits for something, unless the transfer is stopping.
     pub(crate) async fn unless_stopped<T>(&self, event: impl Future<Output = T>) -> Result<T, Halt> {
         tokio::select! {
             biased;
@@ -97,12 +97,12 @@ impl TaskContext {
         }
     }
 
-    /// Waits, unless the transfer is to stop.
+    /// Waits, unless the transfer is stopping.
     pub(crate) async fn pause_for(&self, wait: Duration) -> Result<(), Halt> {
         self.unless_stopped(tokio::time::sleep(wait)).await
     }
 
-    /// Waits before the next try, and shows why.
+    /// Waits before the next attempt, and shows why.
     pub(crate) async fn wait_after(
         &self,
         error: &CloudError,
@@ -120,7 +120,7 @@ impl TaskContext {
         self.pause_for(wait).await
     }
 
-    /// Waits until `host`, which is known to be away, may be tried, and shows why.
+    /// Waits until `host`, which is known to be unavailable, may be probed, and shows why.
     pub(crate) async fn while_away(&self, circuits: &Circuits, host: &str) -> Result<(), Halt> {
         let Some(wait) = circuits.away_for(host) else { return Ok(()) };
         let until = Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
@@ -128,9 +128,9 @@ impl TaskContext {
         self.unless_stopped(circuits.until_tried(host)).await
     }
 
-    /// Makes a call to `host` until it succeeds or never would by itself: then the verdict says what is to be done.
+    /// Repeats a call to `host` until it succeeds or retrying is pointless: then the verdict says what to do.
     ///
-    /// The call itself is not broken off, whatever happens: what it made in the cloud is to be written down.
+    /// The call itself is never cancelled: what it created in the cloud must be recorded.
     pub(crate) async fn try_at<T, F>(
         &self,
         circuits: &Circuits,
@@ -248,12 +248,12 @@ impl InFlightFiles {
 
 /// Why work on a part failed.
 pub(crate) trait PartError {
-    /// Whether only because the transfer is to stop.
+    /// Whether only because the transfer is stopping.
     fn is_interruption(&self) -> bool;
 }
 
-/// Works on parts by their numbers, so many at once; `done` gets each as it ends. When the transfer is to stop, no new one is
-/// begun, and those on their way may end; any other failure drops them.
+/// Works on parts by their numbers, several at once; `done` gets each as it ends. When the transfer is stopping, no new one is
+/// started, and those in flight may finish; any other failure drops them.
 pub(crate) async fn each_part<T, E: PartError, W: Future<Output = Result<T, E>>>(
     mut missing: impl Iterator<Item = u32>,
     at_once: impl Fn() -> usize,

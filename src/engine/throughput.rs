@@ -5,17 +5,17 @@ use std::time::Duration;
 /// How much of the past counts: after this long an old speed weighs a third.
 const MEMORY: Duration = Duration::from_secs(10);
 
-/// A moving average of bytes a second, from readings of a counter.
+/// A moving average of bytes per second, from readings of a counter.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Meter {
     last: Option<(Duration, u64)>,
-    /// Bytes a second; `None` before the second reading.
+    /// Bytes per second; `None` before the second reading.
     speed: Option<f64>,
 }
 
 impl Meter {
-    /// Takes a reading: `bytes` so far, at the time `now` of any steady clock. A counter that went back (a part is sent
-    /// again) counts as standing still.
+    /// Adds a reading: `bytes` so far, at the time `now` of any steady clock. A counter that went back (a part is sent
+    /// again) counts as no progress.
     pub fn read(&mut self, now: Duration, bytes: u64) {
         let Some((then, before)) = self.last else {
             self.last = Some((now, bytes));
@@ -26,19 +26,19 @@ impl Meter {
             return;
         }
         let fresh = bytes.saturating_sub(before) as f64 / elapsed;
-        // Right after the start there is no past worth remembering: the first readings average plainly.
+        // Right after the start there is no history: the first readings use a plain average.
         let keep = (-elapsed / MEMORY.as_secs_f64()).exp();
         self.speed = Some(self.speed.map_or(fresh, |speed| speed * keep + fresh * (1.0 - keep)));
         self.last = Some((now, bytes));
     }
 
-    /// Bytes a second.
+    /// Bytes per second.
     #[must_use]
     pub fn speed(&self) -> u64 {
         self.speed.unwrap_or(0.0) as u64
     }
 
-    /// Time until `left` bytes are through at this speed; `None` while nothing moves.
+    /// Time until `left` bytes are transferred at this speed; `None` while nothing moves.
     #[must_use]
     pub fn remaining(&self, left: u64) -> Option<Duration> {
         let speed = self.speed.filter(|speed| *speed >= 1.0)?;

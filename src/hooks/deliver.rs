@@ -20,19 +20,22 @@ use masv_rules::NotifyTarget;
 
 /// Receivers at the same time.
 const AT_ONCE: usize = 16;
-/// The outbox is looked at this often, whatever happens.
+/// The outbox is checked at least this often.
 const LOOK: Duration = Duration::from_secs(30);
-/// And no more often than this while nothing happens.
+/// And no more often than this while idle.
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 /// The wait after the store has failed.
 const STORE_WAIT: Duration = Duration::from_secs(5);
 
-/// Delivers until `stop`; what is on its way then is repeated at the next start.
+/// Delivers until `stop`; deliveries in flight then are repeated at the next start.
 pub(super) async fn run(store: Store, rules: Rules, stop: CancellationToken) {
     let webhooks = match Webhooks::new() {
         Ok(webhooks) => Arc::new(webhooks),
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "nobody can be told: HTTP cannot be set up");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "notifications cannot be sent: HTTP cannot be set up"
+            );
             return;
         }
     };
@@ -60,7 +63,7 @@ pub(super) async fn run(store: Store, rules: Rules, stop: CancellationToken) {
     }
 }
 
-/// Starts what is due and whose receiver is free; how long nothing else will be due.
+/// Starts what is due and whose receiver is free; returns how long until the next is due.
 async fn deliver_due(
     store: &Store,
     rules: &Rules,
@@ -83,14 +86,14 @@ async fn deliver_due(
         busy.insert(id, target);
     }
     let next = store.next_errand(ErrandKind::Tell, now).await?;
-    // One that is due and whose receiver is busy is looked at when that has ended.
+    // One that is due while its receiver is busy is handled when the receiver is free.
     Ok(next.map_or(LOOK, |next| due.wait_for(next).clamp(SHORTEST_LOOK, LOOK)))
 }
 
 async fn deliver(store: Store, rules: Rules, webhooks: Arc<Webhooks>, outgoing: Outgoing, telling: Telling) {
     if let Err(error) = try_once(&store, &rules, &webhooks, &outgoing, &telling).await {
         tracing::error!(error = &error as &dyn std::error::Error, "the outbox cannot be written; trying again");
-        // Its receiver stays busy meanwhile, so that it is not told again and again.
+        // Its receiver stays busy meanwhile, so that it is not notified repeatedly.
         tokio::time::sleep(STORE_WAIT).await;
     }
 }
@@ -108,13 +111,13 @@ async fn try_once(
         (known.map(|notify| notify.target.clone()), rules.path.parent().map(std::path::Path::to_owned))
     };
     let Some(target) = target else {
-        tracing::info!("the rule no longer names who was to be told");
+        tracing::info!("the rule no longer has this receiver");
         return store.errand_done(outgoing.id).await;
     };
     let result = match &target {
         NotifyTarget::Webhook { url, secret } => webhooks.post(url, secret.as_ref(), telling).await,
         NotifyTarget::Exec { program, arguments } => {
-            // What a program has begun is not known: it is not run again.
+            // What a program has already done is not known: it is not run again.
             let folder = folder.as_deref().filter(|folder| !folder.as_os_str().is_empty());
             exec::run(program, arguments, folder, telling).await.map_err(|reason| (Verdict::Never, reason))
         }
@@ -131,11 +134,11 @@ async fn try_once(
     let age = Duration::try_from(Timestamp::now().duration_since(outgoing.created_at)).unwrap_or_default();
     match (verdict, wait(outgoing.attempts + 1, age, fastrand::f64())) {
         (Verdict::Later, Some(wait)) => {
-            tracing::debug!(target = shown, reason, ?wait, "could not be told; trying again");
+            tracing::debug!(target = shown, reason, ?wait, "could not be notified; trying again");
             store.errand_failed(outgoing.id, SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)).await
         }
         _ => {
-            tracing::warn!(target = shown, reason, "could not be told");
+            tracing::warn!(target = shown, reason, "could not be notified");
             let body = json!({
                 "event": telling.event, "delivery": telling.delivery, "target": shown,
                 "error": { "code": "notify_failed", "message": format!("{shown}: {reason}"), "retryable": false },

@@ -1,4 +1,4 @@
-//! One run of a program with a message on its standard input: no shell, a clean environment, a limit of time.
+//! One run of a program with a message on its standard input: no shell, a clean environment, a time limit.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -11,13 +11,13 @@ use tokio::time::timeout;
 use crate::store::Telling;
 use masv_platform::end_group;
 
-/// A program has so long to end.
+/// How long a program may run.
 const LIMIT: Duration = Duration::from_secs(60);
-/// What it wrote is waited for so long after it has ended: something it left running may hold its output open.
+/// How long to wait for its output after it has ended: something it left running may hold the output open.
 const OUTPUT_LIMIT: Duration = Duration::from_millis(500);
-/// Bytes of its output that are logged.
+/// How many bytes of its output are logged.
 const LOGGED: usize = 4096;
-/// Variables of our own environment that it gets.
+/// Variables that it inherits from our environment.
 const PASSED: [&str; 3] = ["PATH", "HOME", "LANG"];
 
 /// Ends a program and everything that it has started, when it is given up.
@@ -31,7 +31,7 @@ impl Drop for Group {
     }
 }
 
-/// Runs the program in `folder`; why it did not succeed.
+/// Runs the program in `folder`; returns why it did not succeed.
 pub(super) async fn run(
     program: &str,
     arguments: &[String],
@@ -59,7 +59,7 @@ async fn run_within(
     if let Some(mut input) = child.stdin.take() {
         let message = telling.message.to_string();
         tokio::spawn(async move {
-            // Whether it reads its input is its own business.
+            // It need not read its input.
             let _ = input.write_all(message.as_bytes()).await;
         });
     }
@@ -69,7 +69,7 @@ async fn run_within(
     ];
     let ended = timeout(limit, child.wait()).await;
     if ended.is_ok() {
-        // What it left running on purpose goes on.
+        // What it left running on purpose continues.
         group.0 = None;
     }
     drop(group);
@@ -77,7 +77,7 @@ async fn run_within(
         if let Ok(Ok(text)) = timeout(OUTPUT_LIMIT, output).await
             && !text.is_empty()
         {
-            tracing::debug!(program, output = %String::from_utf8_lossy(&text), "a program that was told wrote this");
+            tracing::debug!(program, output = %String::from_utf8_lossy(&text), "output of a notified program");
         }
     }
     match ended {
@@ -98,7 +98,7 @@ fn environment(telling: &Telling) -> Vec<(&'static str, String)> {
         serde_json::Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    // A name may hold what no variable can.
+    // A name may contain what a variable cannot.
     let named = |value: &serde_json::Value| text(value).replace('\0', "");
     variables.push(("MASV_EVENT", telling.event.clone()));
     variables.push(("MASV_DELIVERY", telling.delivery.clone()));
@@ -119,7 +119,7 @@ fn environment(telling: &Telling) -> Vec<(&'static str, String)> {
     variables
 }
 
-/// The first bytes of what comes; the rest is read and forgotten, so that the writer never waits.
+/// The first bytes of the output; the rest is read and discarded, so that the writer never blocks.
 async fn beginning(mut pipe: impl AsyncRead + Unpin) -> Vec<u8> {
     let (mut kept, mut block) = (Vec::new(), [0; 4096]);
     while let Ok(read @ 1..) = pipe.read(&mut block).await {
@@ -143,7 +143,7 @@ mod tests {
             event: "upload.complete".into(),
             message: serde_json::json!({}),
         };
-        // The child of the program writes when it is not killed with it.
+        // The program's child writes if it is not killed with it.
         let script = "(sleep 2; touch late) & echo started > begun; wait";
         let outcome = run_within(
             Duration::from_millis(700),

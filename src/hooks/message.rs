@@ -1,4 +1,4 @@
-//! What is told: one JSON object, the same for webhooks and programs. Pure.
+//! The message: one JSON object, the same for webhooks and programs. Pure.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::model::Upload;
 use crate::store::Event;
 use masv_rules::NotifyEvent;
 
-/// The message about an event. An upload that was removed meanwhile is told of with what its event says.
+/// The message about an event. For an upload that was removed meanwhile, it contains what the event says.
 pub(super) fn of(event: &Event, kind: NotifyEvent, rule: &str, upload: Option<&Upload>) -> Value {
     let mut message = json!({
         "event": kind.name(),

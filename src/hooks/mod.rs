@@ -1,14 +1,14 @@
-//! Tells of what happens to a rule: webhooks and programs, from the durable outbox.
+//! Notifications about rules: webhooks and programs, from the durable outbox.
 //!
-//! **In**: the event log, the rules as they are now. **Out**: signed POSTs, programs run.
+//! **In**: the event log, the current rules. **Out**: signed POSTs, programs run.
 //!
-//! **Guarantees.** Every event of a rule that asks for it is told at least once, over crashes and however long the receiver
+//! **Guarantees.** Every event that a rule subscribes to is delivered at least once, across crashes and however long the receiver
 //! is down (up to three days); repeats of one message carry the same delivery id. Transfers never wait for a receiver, and
-//! one receiver never waits for another. Of an address nothing but its host is logged.
+//! one receiver never waits for another. Only the host of an address is logged.
 //!
-//! **On a crash** the event log is read on from where the outbox was written last, and the outbox is run on.
+//! **On a crash** the event log is read from the recorded position, and the outbox is processed further.
 //!
-//! Must never know: how files are sent, the cloud.
+//! Must never know: how files are sent, or the cloud.
 
 mod deliver;
 mod exec;
@@ -26,10 +26,10 @@ use tokio_util::sync::CancellationToken;
 use crate::store::{Store, StoreError};
 use masv_rules::{Notify, NotifyTarget, RuleSet};
 
-/// The rules as they are now.
+/// The current rules.
 pub type Rules = watch::Receiver<Arc<RuleSet>>;
 
-/// Tells of every event from now on (at the very first start) or from where it stopped, until `stop`.
+/// Notifies of every event from now on (at the first start) or from where it stopped, until `stop`.
 ///
 /// # Errors
 /// Those of the store.
@@ -40,14 +40,14 @@ pub async fn start(store: Store, rules: Rules, stop: CancellationToken) -> Resul
     }))
 }
 
-/// The `notify` of a rule of either kind; empty when there is no such rule any more.
+/// The `notify` of a rule of either kind; empty if there is no longer such a rule.
 fn notifies<'a>(rules: &'a RuleSet, name: &str) -> &'a [Notify] {
     let upload = rules.rule(name).map(|rule| rule.notify.as_slice());
     upload.or_else(|| rules.download(name).map(|rule| rule.notify.as_slice())).unwrap_or_default()
 }
 
-/// What the outbox knows one who is told by: a digest of where, so that neither addresses nor secrets are kept there and
-/// whoever was taken out of the rules is told no more.
+/// How the outbox identifies a receiver: by a digest of its address, so that neither addresses nor secrets are stored there and
+/// a receiver that was removed from the rules is no longer notified.
 fn target_id(target: &NotifyTarget) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut add = |text: &str| {
@@ -63,7 +63,7 @@ fn target_id(target: &NotifyTarget) -> String {
     hasher.finalize().to_hex()[..32].to_owned()
 }
 
-/// The target in a log line: no more of an address than its host.
+/// The target in a log line: only the host of an address.
 fn shown(target: &NotifyTarget) -> String {
     match target {
         NotifyTarget::Webhook { url, .. } => format!("webhook {}", url.host_str().unwrap_or("?")),

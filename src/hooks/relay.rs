@@ -1,4 +1,4 @@
-//! From the event log to the outbox: each event that somebody asks for is written there once, together with how far
+//! From the event log to the outbox: each subscribed event is written there once, together with how far
 //! the log was read.
 
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use masv_rules::NotifyEvent;
 
 /// Events read at once.
 const PAGE: u32 = 256;
-/// How far the log is read before that is noted even when nobody asked for any of it.
+/// How many unsubscribed events are read before the position is recorded.
 const NOTED_EVERY: i64 = 2_000;
 /// The wait after the store has failed.
 const WAIT: std::time::Duration = std::time::Duration::from_secs(5);
@@ -23,7 +23,7 @@ pub(super) async fn run(store: Store, rules: Rules, from: i64, stop: Cancellatio
     loop {
         changes.mark_unchanged();
         match relay(&store, &rules, &mut noted, &mut read).await {
-            // There may be more of it.
+            // There may be more.
             Ok(true) if !stop.is_cancelled() => continue,
             Ok(_) => {}
             Err(error) => {
@@ -69,7 +69,7 @@ async fn relay(store: &Store, rules: &Rules, noted: &mut i64, read: &mut i64) ->
     }
     if matters {
         if !store.relay(*noted, last, tellings).await? {
-            // What is noted is right, whoever noted it.
+            // The recorded position is correct, whoever recorded it.
             *noted = store.relayed().await?;
             *read = *noted;
             return Ok(true);
@@ -80,7 +80,7 @@ async fn relay(store: &Store, rules: &Rules, noted: &mut i64, read: &mut i64) ->
     Ok(true)
 }
 
-/// Those who asked for events of that kind of the rule, each once.
+/// The receivers subscribed to that kind of event of the rule, each once.
 fn targets(rules: &Rules, rule: &str, kind: NotifyEvent) -> Vec<String> {
     let rules = rules.borrow();
     let mut targets: Vec<String> = Vec::new();

@@ -1,30 +1,30 @@
-//! What an answer to a webhook means and how long to wait before the next try. Pure.
+//! What a response to a webhook means and how long to wait before the next attempt. Pure.
 
 use std::time::Duration;
 
-/// The wait before the second try is up to this long, and doubles from there.
+/// The wait before the second attempt is up to this long, and doubles from there.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
-/// No wait is longer.
+/// The longest wait.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-/// No wait is shorter.
+/// The shortest wait.
 const SHORTEST_WAIT: Duration = Duration::from_millis(250);
-/// Nobody is tried longer than this,
+/// Deliveries are given up after this,
 const PATIENCE: Duration = Duration::from_secs(3 * 24 * 3600);
 /// but so often at least: how old a message is says a clock that may have been wrong when it was written.
 const FEWEST_TRIES: u32 = 16;
 
-/// What an answer means.
+/// What a response means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It arrived.
     Done,
-    /// It may arrive another time.
+    /// A retry may succeed.
     Later,
     /// It would be refused again.
     Never,
 }
 
-/// What an HTTP status means. A redirect is never followed: it would carry the message to somebody else.
+/// What an HTTP status means. Redirects are never followed: they would send the message elsewhere.
 pub(super) fn decide(status: u16) -> Verdict {
     match status {
         200..300 => Verdict::Done,
@@ -33,8 +33,8 @@ pub(super) fn decide(status: u16) -> Verdict {
     }
 }
 
-/// The wait before the next try after `attempts` failed ones, the message being `age` old: uniformly random below a bound that
-/// doubles (full jitter). `None`: it was tried for long enough. `random` is in `0.0..1.0`.
+/// The wait before the next attempt after `attempts` failed ones, the message being `age` old: uniformly random below a bound that
+/// doubles (full jitter). `None`: it was retried for long enough. `random` is in `0.0..1.0`.
 ///
 /// Source: <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
 pub(super) fn wait(attempts: u32, age: Duration, random: f64) -> Option<Duration> {

@@ -1,4 +1,4 @@
-//! One POST of a message to a webhook, signed where there is a secret.
+//! One POST of a message to a webhook, signed if there is a secret.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use url::Url;
 use super::retry::{Verdict, decide};
 use crate::store::Telling;
 
-/// A receiver has so long to answer.
+/// How long a receiver may take to respond.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
-/// A connection has so long to come about.
+/// How long connecting may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The clients of all webhooks.
 pub(super) struct Webhooks {
-    /// Through the proxy of the environment, if it names one.
+    /// Through the environment's proxy, if any.
     outside: Client,
-    /// A proxy can not reach our own loopback.
+    /// A proxy cannot reach our own loopback.
     local: Client,
 }
 
@@ -38,7 +38,7 @@ impl Webhooks {
         Ok(Self { outside: builder().build()?, local: builder().no_proxy().build()? })
     }
 
-    /// Posts the message; what came of it, and why where it did not arrive.
+    /// Posts the message; returns the outcome, and the reason if it failed.
     pub(super) async fn post(
         &self,
         url: &Url,
@@ -62,7 +62,7 @@ impl Webhooks {
                 let status = response.status();
                 match decide(status.as_u16()) {
                     Verdict::Done => Ok(()),
-                    verdict => Err((verdict, format!("it answered {status}"))),
+                    verdict => Err((verdict, format!("it responded with {status}"))),
                 }
             }
             Err(error) => Err((Verdict::Later, reason(error))),
@@ -88,7 +88,7 @@ fn sign(secret: &SecretString, timestamp: &str, body: &str) -> Option<String> {
     Some(format!("v1={}", hex::encode(mac.finalize().into_bytes())))
 }
 
-/// Why it could not be sent, without the address.
+/// Why it could not be sent, without the URL.
 fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();

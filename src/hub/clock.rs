@@ -1,4 +1,4 @@
-//! The time as the hub keeps it: in whole milliseconds, so that what is told at once is what is read back later.
+//! The time as the hub stores it: in whole milliseconds, so that what is returned at once equals what is read back later.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
-/// So long after a time; the last time that can be told where that is later.
+/// A time plus a duration, at most the last representable time.
 pub(crate) fn after(time: Timestamp, span: Duration) -> Timestamp {
     SignedDuration::try_from(span).ok().and_then(|span| time.checked_add(span).ok()).unwrap_or(Timestamp::MAX)
 }
 
-/// So long before a time; the first time that can be told where that is earlier.
+/// A time minus a duration, at least the first representable time.
 pub(crate) fn before(time: Timestamp, span: Duration) -> Timestamp {
     SignedDuration::try_from(span).ok().and_then(|span| time.checked_sub(span).ok()).unwrap_or(Timestamp::MIN)
 }

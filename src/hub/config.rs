@@ -1,4 +1,4 @@
-//! What an operator decides about a hub.
+//! The operator's configuration of a hub.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,50 +9,50 @@ use url::Url;
 pub use crate::network::Network;
 use crate::storage::S3Config;
 
-/// How a hub is set up. [`HubConfig::new`] gives the defaults.
+/// The configuration of a hub. [`HubConfig::new`] returns the defaults.
 #[derive(Debug, Clone)]
 pub struct HubConfig {
-    /// Where everything lies that the hub keeps: database, key, parts, mails.
+    /// The data directory: database, key, parts, mails.
     pub data_dir: PathBuf,
-    /// The bucket that takes the files of packages; absent: they are kept in `storage/` in the data directory.
+    /// The bucket for the files of packages; absent: they are stored in `storage/` in the data directory.
     pub bucket: Option<S3Config>,
     /// Where people reach the hub; absent: the address it listens on, or the one a client used.
     pub public_url: Option<Url>,
     /// How mail leaves; absent: it is written to `outbox/` in the data directory.
     pub smtp: Option<SmtpConfig>,
-    /// Who mails are from.
+    /// The sender of mails.
     pub mail_from: String,
     /// Days until a package is deleted whose sender did not say; absent: never.
     pub default_expiry_days: Option<u32>,
-    /// Days after which a package is removed that was begun and not touched any more; absent: never.
+    /// Days after which an unfinished, untouched package is removed; absent: never.
     pub abandoned_after_days: Option<u32>,
-    /// How long a package that somebody sends to a portal is kept which was begun and not touched any more.
+    /// How long an abandoned unfinished package of a portal is kept.
     pub portal_abandoned_after: Duration,
-    /// How long what nobody knows is left alone in the bucket: a sender that has begun a file may take its time to ask
-    /// where the first part goes.
+    /// How long unknown objects are left alone in the bucket: a sender that has started a file may take a while to request
+    /// the URL of the first part.
     pub orphans_after: Duration,
-    /// Days that is kept in the trash what was removed, has expired, or is not known to the database; 0: nothing is kept there.
+    /// Days for which removed, expired and unknown content is kept in the trash; 0 keeps nothing.
     pub trash_days: u32,
-    /// The proxies in front of the hub: what they say in `X-Forwarded-For` and `X-Forwarded-Proto` is believed. Of others anybody
+    /// The reverse proxies: their `X-Forwarded-For` and `X-Forwarded-Proto` headers are trusted. From others anybody
     /// could claim to be anyone.
     pub trusted_proxies: Vec<Network>,
-    /// Where webhooks may lead beside public addresses. Whoever administers a team names their addresses: the hub calls nothing for
+    /// Networks that webhooks may call besides public addresses. A team's admins choose the addresses: the hub calls nothing for
     /// them that only it can reach.
     pub webhook_networks: Vec<Network>,
-    /// How long addresses of the storage hold.
+    /// How long URLs of the storage are valid.
     pub address_life: Duration,
     /// How long an opened link may be downloaded from.
     pub visit_life: Duration,
     /// Connections at a time; more have to wait.
     pub max_connections: usize,
-    /// Connections of one address at a time, and requests of one address that a proxy forwards.
+    /// Simultaneous connections of one address, and simultaneous requests of one address behind a proxy.
     pub max_connections_per_address: usize,
-    /// Packages that one address may begin, and finalize, in one portal in an hour; all addresses together may ten times as many.
-    /// Absent: any number.
+    /// Packages that one address may start, and finalize, in one portal per hour; all addresses together may do ten times as many.
+    /// Absent: unlimited.
     pub portal_packages_per_hour: Option<u32>,
     /// How long the head of a request may take, and how long a connection may be idle.
     pub head_limit: Duration,
-    /// How long requests may go on when the hub is stopped.
+    /// How long requests may continue when the hub is stopped.
     pub grace: Duration,
     /// Bytes that stay free on the disk: parts are refused before it is fuller.
     pub keep_free: u64,
@@ -65,7 +65,7 @@ pub struct HubConfig {
 }
 
 impl HubConfig {
-    /// The defaults, with everything kept in `data_dir`.
+    /// The defaults, with everything stored in `data_dir`.
     #[must_use]
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
@@ -96,14 +96,14 @@ impl HubConfig {
     }
 }
 
-/// What a file may be made of.
+/// The limits of files and parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Parts of a file, at most 10,000.
     pub max_chunk_count: u32,
     /// Bytes of a part.
     pub max_chunk_size: u64,
-    /// Bytes of a part but the last that senders are asked for; smaller ones are taken all the same.
+    /// Recommended size of each part except the last, in bytes; smaller ones are accepted, too.
     pub min_chunk_size: u64,
 }
 
@@ -122,7 +122,7 @@ pub struct SmtpConfig {
     pub username: Option<String>,
     /// Its password.
     pub password: Option<SecretString>,
-    /// PEM file of the authority that signed its certificate; absent: those that the system trusts.
+    /// PEM file with the CA of its certificate; absent: the system's CAs.
     pub authority: Option<PathBuf>,
 }
 
@@ -135,7 +135,7 @@ pub struct TlsConfig {
     pub key: PathBuf,
 }
 
-/// What a hub is to have: made where it is missing, brought up to date where it is there.
+/// What a hub should have: created if it is missing, updated if it exists.
 #[derive(Debug, Clone)]
 pub struct Provision {
     /// Name of the team.
@@ -153,13 +153,13 @@ pub struct ProvisionPortal {
     pub subdomain: String,
     /// Its name for people.
     pub name: String,
-    /// Mail addresses that get what is sent.
+    /// E-mail addresses that receive what is sent.
     pub recipients: Vec<String>,
-    /// What senders must know.
+    /// The access code for senders.
     pub access_code: Option<SecretString>,
 }
 
-/// What [`crate::Hub::provision`] made sure of.
+/// The result of [`crate::Hub::provision`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provisioned {
     /// Id of the team.

@@ -1,8 +1,8 @@
-//! What the jobs and the protocol both work with: settings, database, keys, storage, and where people reach the hub.
+//! What the jobs and the protocol share: settings, database, keys, storage, and the hub's public URL.
 //!
 //! **In**: the settings. **Out**: the open data directory.
 //!
-//! **On a crash** nothing of this is lost: the files are made before they are used.
+//! **On a crash** nothing of this is lost: the files are created before they are used.
 //!
 //! Must never know: jobs, HTTP.
 
@@ -26,10 +26,10 @@ use crate::records::schema::MIGRATIONS;
 use crate::records::{is_id, teams};
 use crate::storage::{Bucket, Disk, Storage};
 
-/// The file that says where the hub was reached when it was served last.
+/// The file with the hub's address when it was last served.
 pub(crate) const BASE_FILE: &str = "address";
 
-/// What a hub is made of, apart from its server.
+/// The parts of a hub, apart from its server.
 pub(crate) struct Context {
     pub config: HubConfig,
     pub database: Database,
@@ -39,36 +39,36 @@ pub(crate) struct Context {
     pub mail_due: Notify,
     /// A webhook is waiting to be called.
     pub call_due: Notify,
-    /// A chore is due before its time.
+    /// A task is due early.
     pub chore_due: Notify,
     /// Content is to be removed.
     pub removal_due: Notify,
-    /// Where it is reached when no public address is set: known once it listens.
+    /// Its address if no public URL is set: known once it is listening.
     listens_on: OnceLock<String>,
-    /// Where it was reached when it was served last, for who administers it without serving it.
+    /// Its address when it was last served, for administration while it is not running.
     last_base: Option<String>,
 }
 
 /// A file is in a bucket, and the hub has none.
 #[derive(Debug, thiserror::Error)]
-#[error("a file is in a bucket, but none is set")]
+#[error("a file is in a bucket, but none is configured")]
 pub(crate) struct NoBucket;
 
-/// What lies in a data directory.
+/// The content of a data directory.
 struct Data {
     keys: Keys,
     disk: Disk,
-    /// Parts lie in the storage.
+    /// Parts are in the storage.
     holds_parts: bool,
     database: Database,
     last_base: Option<String>,
-    /// Commits that a damaged log has lost.
+    /// Commits lost through a damaged log.
     lost_commits: u64,
 }
 
 impl Context {
-    /// Opens the hub's data, or makes it: the directory is closed to others. `lock` gives what only the one who serves a data
-    /// directory holds, for as long as its tables are changed.
+    /// Opens the hub's data, or creates it: the directory is closed to others. `lock` returns what only the process that serves a data
+    /// directory has, while its tables are changed.
     pub(crate) async fn open<L>(
         config: HubConfig,
         lock: impl FnOnce(&Path) -> Result<Option<L>, HubError> + Send + 'static,
@@ -76,12 +76,12 @@ impl Context {
         let folder = config.data_dir.clone();
         let opening = tokio::task::spawn_blocking(move || open_data(folder, lock));
         let data = opening.await.map_err(|error| HubError::Serve(io::Error::other(error)))??;
-        // Tables in which nothing was ever written are no better than none.
+        // Tables that were never written to count as none.
         if data.holds_parts && teams::is_empty(&data.database).await? {
             return Err(HubError::StorageWithoutDatabase { data_dir: config.data_dir });
         }
         if data.lost_commits > 0 {
-            // What it does not know may be what it has lost: as after a restore, nothing of that is removed for now.
+            // What is unknown to it may be what it has lost: as after a restore, nothing unknown is removed for now.
             moments::set(&data.database, Moment::Restored, now()).await?;
             notices::set(&data.database, Notice::Damaged, &data.lost_commits).await?;
         }
@@ -108,7 +108,7 @@ impl Context {
         }
     }
 
-    /// Says where it listens. Served on several addresses, mails name the first.
+    /// Sets the address it listens on. If it is served on several, mails use the first.
     pub(crate) fn listens_on(&self, base: String) {
         let _ = self.listens_on.set(base);
     }
@@ -146,7 +146,7 @@ fn open_data<L>(folder: PathBuf, lock: impl FnOnce(&Path) -> Result<Option<L>, H
     private_folder(&folder).map_err(at(&folder))?;
     let (key, database) = (folder.join("secret.key"), folder.join("hub.db"));
     if database.exists() && !key.exists() {
-        // A new key would silently end every link and token that was given out.
+        // A new key would silently invalidate every link and token.
         let missing = io::Error::new(io::ErrorKind::NotFound, "the key of this hub's data is missing: restore it");
         return Err(at(&key)(missing));
     }
@@ -154,12 +154,12 @@ fn open_data<L>(folder: PathBuf, lock: impl FnOnce(&Path) -> Result<Option<L>, H
     let disk = Disk::open(storage.clone()).map_err(at(&storage))?;
     let holds_parts = disk.holds_parts(is_id).map_err(at(&storage))?;
     if holds_parts && is_missing(&database).map_err(at(&database))? {
-        // A new database knows none of these parts: they would be swept up as what nothing points to.
+        // A new database knows none of these parts: they would be swept up as unreferenced.
         return Err(HubError::StorageWithoutDatabase { data_dir: folder });
     }
     let keys = Keys::open(&key).map_err(at(&key))?;
     let lost_commits = if database.exists() { lost_commits(&folder).map_err(at(&database))? } else { 0 };
-    // A hub that runs with the tables as they are must not find others.
+    // A running hub must not find its tables changed.
     let _alone = match Database::is_current(&database, MIGRATIONS)? {
         true => None,
         false => Some(lock(&folder)?.ok_or_else(|| HubError::OlderServes { data_dir: folder.clone() })?),
@@ -259,7 +259,7 @@ mod tests {
     async fn a_first_start_and_every_other_go_on_whatever_else_lies_in_the_storage() {
         let folder = tempfile::tempdir().unwrap();
         let config = HubConfig::new(folder.path().join("hub"));
-        // A disk of its own has such a folder.
+        // A separate disk has such a folder.
         let foreign = config.data_dir.join("storage/lost+found");
         fs::create_dir_all(&foreign).unwrap();
         fs::write(foreign.join("#12"), "").unwrap();

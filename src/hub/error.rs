@@ -1,4 +1,4 @@
-//! What can go wrong for whoever runs the hub.
+//! Errors for the operator of the hub.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use crate::records;
 use crate::storage::S3ConfigError;
 use masv_db::DbError;
 
-/// The hub can not start, go on, or do what its operator asked.
+/// The hub cannot start, continue, or do what its operator requested.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
-    /// A file or folder of the data directory can not be used.
+    /// A file or folder in the data directory cannot be used.
     #[error("cannot use {}", path.display())]
     Data {
         /// Which.
@@ -19,13 +19,13 @@ pub enum HubError {
         source: std::io::Error,
     },
     /// Another process serves this data.
-    #[error("another hub serves the data in {}: stop it first", data_dir.display())]
+    #[error("another hub is using the data in {}: stop it first", data_dir.display())]
     Served {
         /// Whose.
         data_dir: PathBuf,
     },
-    /// The data is to be upgraded, and a hub of an older version serves it.
-    #[error("a hub of an older version serves the data in {}: restart it with this version first", data_dir.display())]
+    /// The data has to be upgraded, but a hub of an older version is using it.
+    #[error("a hub of an older version is using the data in {}: restart it with this version first", data_dir.display())]
     OlderServes {
         /// Whose.
         data_dir: PathBuf,
@@ -50,7 +50,7 @@ pub enum HubError {
     /// The mail settings make no sense.
     #[error("the mail settings are not usable: {0}")]
     Mail(String),
-    /// The certificate or its key can not be used.
+    /// The certificate or its key cannot be used.
     #[error("cannot use the TLS certificate {}", path.display())]
     Tls {
         /// The certificate file.
@@ -58,29 +58,29 @@ pub enum HubError {
         /// Why.
         source: std::io::Error,
     },
-    /// The setting of the bucket makes no sense.
+    /// The bucket setting is not valid.
     #[error(transparent)]
     BucketSetting(#[from] S3ConfigError),
-    /// The bucket refuses us, so nobody could send or receive.
+    /// The bucket refuses access, so sending and receiving are impossible.
     #[error("the bucket {bucket} cannot be used: {problem}")]
     Bucket {
         /// Which.
         bucket: String,
-        /// What it said, and what to do.
+        /// Its response, and what to do.
         problem: String,
     },
     /// The storage cannot be read or changed.
     #[error("the storage cannot be looked at or changed: {0}")]
     Storage(String),
-    /// What the operator asked for is not possible.
+    /// What the operator requested is not possible.
     #[error("{0}")]
     Invalid(String),
     /// There is nothing of that name.
     #[error("there is no {what} {name}")]
     NotFound {
-        /// What kind of thing.
+        /// The kind of object.
         what: &'static str,
-        /// Which was asked for.
+        /// The requested one.
         name: String,
     },
 }

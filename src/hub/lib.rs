@@ -1,20 +1,20 @@
 //! The self-hosted server of the protocol that the agent speaks: packages arrive in parts, their recipients get
 //! links, anybody may send to a portal.
 //!
-//! **In**: HTTP. **Out**: HTTP, mail, webhooks; everything kept is in one data directory: `hub.db`, `secret.key`,
-//! `storage/` and, where no mail server is set, `outbox/`. Where a bucket is set, it takes the files.
+//! **In**: HTTP. **Out**: HTTP, mail, webhooks; all state is in one data directory: `hub.db`, `secret.key`,
+//! `storage/` and, if no mail server is configured, `outbox/`. If a bucket is configured, it stores the files.
 //!
-//! **Guarantees.** What was answered with success is on disk. A part is stored whole and with the MD5 it was answered
+//! **Guarantees.** What was acknowledged is on disk. A part is stored completely and with the MD5 it was acknowledged
 //! with, or not at all. Finalizing twice is the same as once. Mails and webhook calls that finalizing causes are
-//! written down with it and tried until they succeed or are given up with a reason.
+//! written down with it and tried until they succeed or are abandoned with a reason.
 //!
-//! **On a crash** the database is what its last commit left; parts that no row knows are swept up later; senders go on
-//! where they were answered last.
+//! **On a crash** the database is in the state of its last commit; parts that are in no row are swept up later; senders resume
+//! after the last acknowledged part.
 //!
-//! **Layers**, from the bottom: `storage` keeps bytes and knows nobody; `keys` makes and checks secrets and knows nobody;
+//! **Layers**, from the bottom: `storage` stores bytes and knows no other layer; `keys` creates and checks secrets and knows no other layer;
 //! `records` are the typed rows, all SQL and all transactions, and know neither HTTP, storage nor jobs; `jobs` do what is due
-//! (mail, webhook calls, removal) and know records and storage; `http` speaks the protocol, `operator` is for whoever runs
-//! the hub, and these two know all the others. Beside them are small files that any layer may use: what the operator decides
+//! (mail, webhook calls, removal) and know records and storage; `http` speaks the protocol, `operator` is for those who run
+//! the hub, and these two know all the others. There are also small files that any layer may use: configuration
 //! (`config`), words (`stored`, `format`, `network`), the clock. `tests/layers.rs` keeps the order.
 //!
 //! Must never know: the agent, its rules, its store. The two meet on the wire only.
@@ -65,23 +65,23 @@ impl std::fmt::Debug for Hub {
 }
 
 impl Hub {
-    /// Opens the hub's data, or makes it: the directory is closed to others.
+    /// Opens the hub's data, or creates it: the directory is closed to others.
     ///
     /// # Errors
-    /// [`HubError::Data`] and [`HubError::Database`] with the file that can not be used.
+    /// [`HubError::Data`] and [`HubError::Database`] with the file that cannot be used.
     pub async fn open(config: HubConfig) -> Result<Self, HubError> {
         jobs::mail::check(&config)?;
         let context = Context::open(config, http::serve::lock).await?;
         Ok(Self { context: Arc::new(context), server: Arc::default() })
     }
 
-    /// Reads the certificate and its key again; a certificate that can not be used leaves the one there was, and is told of in
+    /// Reloads the certificate and its key; if it cannot be used, the previous one stays in use, and the reason is in
     /// the log.
     pub async fn reload_certificate(&self) {
         self.server.reload_certificate().await;
     }
 
-    /// Resolves once [`Hub::serve`] takes connections.
+    /// Resolves once [`Hub::serve`] accepts connections.
     pub async fn serving(&self) {
         self.server.serving().await;
     }
@@ -90,7 +90,7 @@ impl Hub {
         &self.context.database
     }
 
-    /// How it goes, in a line for whoever looks after the service.
+    /// The status in one line, for the service manager.
     pub fn status(&self) -> String {
         format!("{} connections, reached at {}", self.server.connection_count(), self.context.public_base())
     }

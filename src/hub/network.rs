@@ -15,7 +15,7 @@ impl FromStr for Network {
     fn from_str(text: &str) -> Result<Self, String> {
         let one = text.parse::<IpAddr>().map(IpNet::from);
         let network = one.or_else(|_| text.parse::<IpNet>());
-        network.map(Self).map_err(|_| format!("{text:?} is no address and no network such as 10.0.0.0/8"))
+        network.map(Self).map_err(|_| format!("{text:?} is not a valid address or network, such as 10.0.0.0/8"))
     }
 }
 
@@ -32,7 +32,7 @@ impl Network {
         Self(IpNet::new_assert(IpAddr::V6(Ipv6Addr::LOCALHOST), 128)),
     ];
 
-    /// Whether an address is one of these.
+    /// Whether an address is in one of these.
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }

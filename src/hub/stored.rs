@@ -1,4 +1,4 @@
-//! Words for what lies in the storage, which the records and the storage both use.
+//! Types for the content of the storage, used by both the records and the storage.
 
 use masv_protocol::{FileId, MultipartId, PackageId};
 
@@ -30,7 +30,7 @@ pub(crate) enum Kept {
     Here(Vec<u8>),
 }
 
-/// A part that is stored, as whoever stores it tells.
+/// A stored part, as reported by the storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StoredPart {
     /// From 1.
@@ -49,7 +49,7 @@ pub(crate) struct BucketFile {
     pub upload: Option<MultipartId>,
 }
 
-/// What lies in the storage and nothing points to any more.
+/// What is in the storage and nothing points to any more.
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {
     /// Parts on the disk, and where.

@@ -1,4 +1,4 @@
-//! Downloads as types: as they are ordered ([`DownloadSpec`]), as they stand ([`Download`]), their files.
+//! Downloads as types: requests ([`DownloadSpec`]), their current status ([`Download`]), their files.
 
 use std::path::PathBuf;
 
@@ -12,38 +12,38 @@ use masv_protocol::{FileId, PackageId, TeamId};
 
 use super::{DownloadId, Filter, Problem, RemotePackage, State, Totals};
 
-/// Everything needed to fetch one package.
+/// Everything needed to download one package.
 #[derive(Debug, Clone)]
 pub struct DownloadSpec {
     /// Base URL of the cloud that has it.
     pub api: String,
-    /// What gives the right to read it.
+    /// What authorises reading it.
     pub source: DownloadSource,
-    /// The folder it goes into, absolute.
+    /// The destination folder, absolute.
     pub destination: PathBuf,
     /// The folder below which it may be written, if there is one: no link is followed beneath. Otherwise links in the
     /// destination's path are followed.
     pub root: Option<PathBuf>,
-    /// Whether there is a folder of the portal's name around it.
+    /// Whether it is put in a subfolder named after its portal.
     pub portal_folder: bool,
-    /// Whether it gets a folder of its own in there, named as the package is.
+    /// Whether it gets its own folder there, named after the package.
     pub package_folder: bool,
-    /// The cloud's ids of the wanted files; empty for all.
+    /// The ids of the wanted files in the cloud; empty for all.
     pub chosen: Vec<FileId>,
-    /// Whether files that are there already are replaced.
+    /// Whether existing files are replaced.
     pub overwrite: bool,
     /// Who owns what is written.
     pub owner: Owner,
-    /// Higher goes first.
+    /// Higher priorities go first.
     pub priority: i32,
-    /// The rule that made it.
+    /// The rule that created it.
     pub rule: Option<String>,
-    /// Whether the package is removed from the cloud once all of it is on the disk.
+    /// Whether the package is removed from the cloud once all of it is on disk.
     pub remove_package: bool,
 }
 
 impl DownloadSpec {
-    /// All of a package, into a folder of its own below `destination`; nothing is replaced.
+    /// All of a package, into its own folder below `destination`; nothing is replaced.
     #[must_use]
     pub fn new(api: String, source: DownloadSource, destination: PathBuf) -> Self {
         Self {
@@ -75,41 +75,41 @@ impl DownloadSpec {
     }
 }
 
-/// What gives the right to read a package.
+/// What authorises reading a package.
 #[derive(Debug, Clone)]
 pub enum DownloadSource {
     /// A link.
     Link {
-        /// The cloud's id of it.
+        /// Its id in the cloud.
         id: String,
-        /// What its address holds besides.
+        /// The secret in its URL.
         secret: SecretString,
-        /// What the recipient must type.
+        /// The password for the recipient.
         password: Option<SecretString>,
     },
-    /// It came through a portal: the team's key or session gives the right.
+    /// It was received through a portal: the team's key or session authorises.
     Inbox(Delivered),
 }
 
-/// A package that came through a portal.
+/// A package received through a portal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivered {
-    /// Whose portal it is.
+    /// The team that owns the portal.
     pub team: TeamId,
     /// The portal's subdomain.
     pub portal: String,
-    /// The cloud's id of the package.
+    /// The package's id in the cloud.
     pub package: PackageId,
     /// Name of the package.
     pub name: String,
 }
 
-/// Who owns files; the agent's user and group where it is not said.
+/// The owner of files; by default the agent's user and group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Owner {
-    /// Number of the user.
+    /// Numeric user id.
     pub uid: Option<u32>,
-    /// Number of the group.
+    /// Numeric group id.
     pub gid: Option<u32>,
 }
 
@@ -118,25 +118,25 @@ pub struct Owner {
 pub struct Download {
     /// Its id.
     pub id: DownloadId,
-    /// What was ordered.
+    /// The request.
     pub spec: DownloadSpec,
-    /// Where it stands; never idle.
+    /// Its state; never idle.
     pub state: State,
     /// Why it is in [`State::Error`].
     pub problem: Option<Problem>,
     /// Name of the package, once known.
     pub name: Option<String>,
-    /// The package and the right to read it, once known.
+    /// The package and its token, once known.
     pub package: Option<RemotePackage>,
     /// Whether its files are known.
     pub listed: bool,
-    /// Files and bytes, and how many of them are on the disk.
+    /// Files and bytes, and how many of them are on disk.
     pub totals: Totals,
-    /// When it was ordered.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When its files became known.
     pub started_at: Option<Timestamp>,
-    /// When all was on the disk.
+    /// When everything was on disk.
     pub completed_at: Option<Timestamp>,
 }
 
@@ -144,28 +144,28 @@ pub struct Download {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DownloadFileState {
-    /// Not begun.
+    /// Not started.
     Waiting,
-    /// Begun.
+    /// Started.
     Receiving,
-    /// On the disk, whole.
+    /// Completely on disk.
     Done,
-    /// The same file was there already.
+    /// The same file already existed.
     Skipped,
-    /// It can not be had; its error says why.
+    /// It cannot be downloaded; its error says why.
     Error,
 }
 
-/// A file of a package, as it is to be fetched.
+/// A file of a package, as it is to be downloaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedFile {
-    /// The cloud's id.
+    /// Its id in the cloud.
     pub remote_id: FileId,
-    /// Below the destination, made safe.
+    /// Its path below the destination, sanitised.
     pub path: String,
     /// Bytes.
     pub size: u64,
-    /// When it was last changed, nanoseconds since 1970.
+    /// When it was last modified, in nanoseconds since 1970.
     pub modified_ns: Option<i64>,
 }
 
@@ -174,23 +174,23 @@ pub struct WantedFile {
 pub struct DownloadFile {
     /// Its number in the download, from 0.
     pub number: u32,
-    /// What is to be fetched.
+    /// The file to download.
     pub wanted: WantedFile,
-    /// The storage's tag, once a part was asked for.
+    /// The storage's ETag, once a part was requested.
     pub etag: Option<String>,
-    /// Bytes of each part but the last, once begun.
+    /// Size of each part except the last, in bytes, once started.
     pub part_size: Option<u64>,
-    /// Where it stands.
+    /// Its state.
     pub state: DownloadFileState,
-    /// Bytes on the disk.
+    /// Bytes on disk.
     pub bytes_done: u64,
-    /// BLAKE3 of what was received, hexadecimal, once it is whole.
+    /// BLAKE3 hash of the received file in in hexadecimal, once it is complete.
     pub checksum: Option<String>,
     /// Why it is in [`DownloadFileState::Error`].
     pub problem: Option<Problem>,
 }
 
-/// A part that is on the disk, flushed.
+/// A part that is on disk, flushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchedPart {
     /// Its number in the file, from 1.

@@ -1,4 +1,4 @@
-//! Identifiers as types of their own, so that an upload's id can not be passed where a package's is meant.
+//! Identifiers as separate types, so that an upload's id cannot be passed where a package's is expected.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new id, later than every id made before by this machine's clock.
+            /// A new id, greater than every id created earlier by this machine's clock.
             #[must_use]
             pub fn new() -> Self {
                 Self(Uuid::now_v7())
@@ -45,12 +45,12 @@ macro_rules! id {
 }
 
 id! {
-    /// Identifies one upload of this agent: a version 7 UUID, so that ids sort by the time they were made.
+    /// Identifies one upload of this agent: a version 7 UUID, so that ids sort by creation time.
     UploadId
 }
 
 id! {
-    /// Identifies one download of this agent: a version 7 UUID, so that ids sort by the time they were made.
+    /// Identifies one download of this agent: a version 7 UUID, so that ids sort by creation time.
     DownloadId
 }
 

@@ -1,4 +1,4 @@
-//! What is known of each path below a watched folder.
+//! What is known about each path below a watched folder.
 
 use std::path::PathBuf;
 
@@ -8,23 +8,23 @@ use serde::{Deserialize, Serialize};
 
 use super::UploadId;
 
-/// What the ledger says of a path below a watched folder.
+/// The ledger's entry for a path below a watched folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerEntry {
     /// Path relative to the watched folder.
     pub path: PathBuf,
-    /// What the file was like when the entry was made.
+    /// The file's identity when the entry was created.
     pub identity: FileIdentity,
     /// What became of it.
     pub outcome: Outcome,
     /// The upload it went into.
     pub upload: Option<UploadId>,
-    /// When the entry was made or last changed.
+    /// When the entry was created or last changed.
     pub at: Timestamp,
-    /// BLAKE3 of the content, hexadecimal, once the cloud has it; not known of what was never sent.
+    /// BLAKE3 hash of the content in in hexadecimal, once the cloud has it; not known for files that were never sent.
     pub checksum: Option<String>,
-    /// Whether the upload that claimed it has failed, and not because its files could not be read: with this content it will
-    /// not succeed by itself.
+    /// Whether the upload that claimed it has failed for a reason other than unreadable files: with this content it will
+    /// not succeed without a change.
     pub failed: bool,
 }
 
@@ -36,8 +36,8 @@ pub enum Outcome {
     Claimed,
     /// The cloud has confirmed the package it is in.
     Sent,
-    /// It was there before the rule's first start, or somebody said that it counts as sent.
+    /// It existed before the rule's first start, or was marked as sent.
     Skipped,
-    /// Its upload was removed before it was complete: it is sent again only when somebody asks.
+    /// Its upload was removed before it was complete: it is sent again only on request.
     Cancelled,
 }

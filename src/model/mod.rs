@@ -1,8 +1,8 @@
-//! The agent's own words, as types: uploads, downloads, their files and parts, the ledger, and the ids that tell them apart.
+//! The agent's domain types: uploads, downloads, their files and parts, the ledger, and their ids.
 //!
-//! Plain values, which the database keeps, the engine works on and the interface shows. On a crash they are what the store says.
+//! Plain values, which the database stores, the engine works on and the API shows. After a crash the store is authoritative.
 //!
-//! Must never know: the database, the network, the rules' meaning.
+//! Must never know: the database, the network, or the meaning of rules.
 
 mod download;
 mod ids;

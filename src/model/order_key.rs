@@ -1,9 +1,9 @@
-//! The key by which a caller makes sure that an order is carried out once.
+//! The key by which a caller ensures that a request is carried out once.
 
-/// A key of a caller's, and the order that came with it.
+/// A caller's key, and the request it was used for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderKey {
-    /// As the caller gave it: 1 to 255 visible characters of ASCII.
+    /// As given by the caller: 1 to 255 visible ASCII characters.
     pub key: String,
     /// What tells this order from another: BLAKE3 of all that it says.
     pub digest: [u8; 32],

@@ -1,12 +1,12 @@
-//! Settings that are changed at run time and kept over restarts, each with the key that the database keeps it under.
+//! Settings that are changed at run time and persist across restarts, each with its key in the database.
 //!
-//! They are the agent's own values: what the local API takes and shows has types of its own, so that the one can change
-//! without the other. A field that an older agent did not keep reads as "not set".
+//! These are the agent's internal values: the local API has its own types, so that one can change
+//! without the other. A field that an older agent did not store reads as "not set".
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// A setting as it is kept.
+/// A setting as stored.
 pub trait Setting: Serialize + DeserializeOwned + Send + 'static {
     /// Its key in the database; never changed.
     const KEY: &'static str;
@@ -16,10 +16,10 @@ pub trait Setting: Serialize + DeserializeOwned + Send + 'static {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KeptWorkers {
-    /// Over all uploads.
+    /// Across all uploads.
     #[serde(rename = "workers")]
     pub uploads: Option<usize>,
-    /// Over all downloads.
+    /// Across all downloads.
     #[serde(rename = "download_workers")]
     pub downloads: Option<usize>,
 }
@@ -28,7 +28,7 @@ impl Setting for KeptWorkers {
     const KEY: &'static str = "workers";
 }
 
-/// Transfers that are worked on at once; the others wait for their turn. `None` leaves it to what the agent was started with.
+/// Transfers that run at once; the others are queued. `None` for the value the agent was started with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KeptFifo {
@@ -44,7 +44,7 @@ impl Setting for KeptFifo {
     const KEY: &'static str = "fifo_mode";
 }
 
-/// Files being read at once, over all uploads.
+/// Files being read at once, across all uploads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptOpenFiles {
     /// How many.

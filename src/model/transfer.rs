@@ -1,4 +1,4 @@
-//! What transfers of both directions have in common: states, problems, how much is done, which of them are listed.
+//! What transfers of both directions have in common: states, problems, progress, filters for lists.
 
 use jiff::Timestamp;
 use masv_protocol::{PackageId, TeamId};
@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 pub enum State {
     /// Waiting for its turn, being sent, retried or finalized; see [`Activity`].
     Transferring,
-    /// Somebody paused it.
+    /// It was paused.
     Paused,
-    /// All is uploaded; it waits for somebody to finalize it.
+    /// Everything is uploaded; it waits to be finalized.
     Idle,
     /// Finalized: the recipients have it.
     Complete,
-    /// It can not go on by itself; the error says why and what to do.
+    /// It cannot continue without help; the error says why and what to do.
     Error,
 }
 
@@ -26,7 +26,7 @@ impl State {
     /// Every state.
     pub const ALL: [Self; 5] = [Self::Transferring, Self::Paused, Self::Idle, Self::Complete, Self::Error];
 
-    /// The word that the interface and the database use.
+    /// The word used in the API and the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -39,29 +39,29 @@ impl State {
     }
 }
 
-/// What a transferring upload or download does at this moment.
+/// What a transferring upload or download is currently doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Activity {
-    /// Waits for its turn.
+    /// Queued.
     Queued,
-    /// The package is being made.
+    /// The package is being created.
     Creating,
     /// The link is being opened and the package listed.
     Opening,
-    /// Parts are on their way.
+    /// Parts are in flight.
     Sending,
-    /// Parts are on their way here.
+    /// Parts are arriving.
     Receiving,
-    /// Waits for the next try after a failure.
+    /// Waiting for the next attempt after a failure.
     Retrying,
-    /// Everything is sent and is being checked.
+    /// Everything is sent and is being verified.
     Verifying,
-    /// The package is being closed.
+    /// The package is being finalized.
     Finalizing,
 }
 
-/// Why something can not go on, for people and for programs.
+/// Why something cannot continue, for people and for programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// A stable word for programs, such as `source_changed`.
@@ -70,47 +70,47 @@ pub struct Problem {
     pub message: String,
     /// Whether resuming can help without changing anything else.
     pub retryable: bool,
-    /// What a person can do.
+    /// What the user can do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
 impl Problem {
-    /// What a transfer waits for that tries again by itself.
+    /// What a transfer is waiting for that retries automatically.
     #[must_use]
     pub fn retrying(message: String) -> Self {
         Self { code: "retrying".to_owned(), message, retryable: true, hint: None }
     }
 }
 
-/// A package in a cloud and the right to fill or read it.
+/// A package in a cloud, and the token to fill or read it.
 #[derive(Debug, Clone)]
 pub struct RemotePackage {
     /// The name of the cloud that has it; `None` for the agent's own, whichever that is.
     pub cloud: Option<String>,
-    /// The team there that it belongs to, where one does.
+    /// The team there that it belongs to, if any.
     pub team: Option<TeamId>,
-    /// The cloud's id.
+    /// Its id in the cloud.
     pub id: PackageId,
     /// Authorises every call about this package.
     pub token: SecretString,
 }
 
-/// Whose turn it is before whom.
+/// The order in which transfers get their turn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Turn {
-    /// Higher goes first.
+    /// Higher priorities go first.
     pub priority: i32,
-    /// Within a priority smaller goes first; 0 where nobody has moved it.
+    /// Within a priority, smaller values go first; 0 unless it was moved.
     pub rank: i64,
 }
 
-/// How much there is and how much of it is confirmed.
+/// How much there is, and how much of it is confirmed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Files in the upload.
     pub files: u64,
-    /// Files the cloud has whole.
+    /// Files that the cloud has completely.
     pub files_done: u64,
     /// Bytes in the upload.
     pub bytes: u64,
@@ -123,15 +123,15 @@ pub struct Totals {
 pub struct Filter<Id> {
     /// Only those in one of these states; empty for all.
     pub states: Vec<State>,
-    /// Only those that this rule made.
+    /// Only those created by this rule.
     pub rule: Option<String>,
-    /// Only those made before this one.
+    /// Only those created before this one.
     pub before: Option<Id>,
-    /// Only those ordered at or after this time.
+    /// Only those created at or after this time.
     pub since: Option<Timestamp>,
-    /// Only those with this in their name or their rule's, whatever the case of ASCII letters; empty for all.
+    /// Only those whose name or rule contains this, ignoring ASCII case; empty for all.
     pub search: String,
-    /// At most so many; 0 for all.
+    /// The maximum number; 0 for all.
     pub limit: u32,
 }
 

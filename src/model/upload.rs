@@ -1,4 +1,4 @@
-//! An upload as it is ordered ([`UploadSpec`]) and as it stands ([`Upload`]), its files, parts and links.
+//! An upload as requested ([`UploadSpec`]) and its current status ([`Upload`]), its files, parts and links.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Filter, Problem, RemotePackage, State, Totals, UploadId};
 
-/// Everything needed to make one upload: what a command, a REST call and a rule all boil down to.
+/// Everything needed to create one upload: what a command, a REST call and a rule all come down to.
 #[derive(Debug, Clone)]
 pub struct UploadSpec {
     /// Who gets it, and how.
@@ -21,19 +21,19 @@ pub struct UploadSpec {
     pub name: String,
     /// Message to the recipients.
     pub description: Option<String>,
-    /// What the recipients must type to open it.
+    /// The password for the recipients.
     pub password: Option<SecretString>,
-    /// Options of the link and of the package's life.
+    /// Options of the link and of the package's lifetime.
     pub options: PackageOptions,
-    /// The team that sends; `None` leaves it to the session (portals need none).
+    /// The team to send as; `None` for the session's team (portals need none).
     pub team_id: Option<TeamId>,
-    /// Bytes of a part; `None` takes the agent's setting.
+    /// Part size in bytes; `None` for the agent's setting.
     pub chunk_size: Option<u64>,
-    /// Higher goes first.
+    /// Higher priorities go first.
     pub priority: i32,
-    /// Whether the package is finalized by itself when all is uploaded.
+    /// Whether the package is finalized automatically once everything is uploaded.
     pub auto_finalize: bool,
-    /// The rule that made it.
+    /// The rule that created it.
     pub rule: Option<String>,
     /// What is sent.
     pub files: Vec<SourceFile>,
@@ -42,18 +42,18 @@ pub struct UploadSpec {
 /// Who gets a package.
 #[derive(Debug, Clone)]
 pub enum Destination {
-    /// Each address is mailed a link.
+    /// Each address is e-mailed a link.
     Email {
         /// Addresses.
         recipients: Vec<String>,
     },
-    /// Whoever has the link.
+    /// Anyone who has the link.
     Link,
     /// A portal's owners.
     Portal {
         /// The portal's name in the cloud.
         subdomain: String,
-        /// The sender's mail address.
+        /// The sender's e-mail address.
         sender: String,
         /// The portal's access code, if it asks for one.
         access_code: Option<SecretString>,
@@ -74,35 +74,35 @@ impl Destination {
     }
 }
 
-/// Options of a package that is sent by link or mail.
+/// Options of a package sent by link or e-mail.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageOptions {
     /// Days until the package is deleted.
     pub delete_after: Option<u32>,
-    /// How often it may be downloaded.
+    /// How many times it may be downloaded.
     pub download_limit: Option<u64>,
-    /// Name of a tag, made when there is none of that name.
+    /// Name of a tag; created if there is none with that name.
     pub tag_name: Option<String>,
     /// Id of a tag.
     pub tag_id: Option<String>,
     /// The teamspace it belongs to.
     pub teamspace_id: Option<String>,
-    /// Whether it is kept until somebody deletes it.
+    /// Whether it is kept until it is deleted by hand.
     pub unlimited_storage: bool,
 }
 
-/// A file to send, as it was when it was found whole.
+/// A file to send, as it was when it was found complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Where it goes in the package.
+    /// Its path in the package.
     pub path: PackagePath,
-    /// Where it is on this machine.
+    /// Its path on this machine.
     pub source: PathBeneath,
-    /// What it was like when it was chosen.
+    /// Its identity when it was chosen.
     pub identity: FileIdentity,
-    /// Id of the user who owned it then, where that is known: a file that takes its place must be that user's too.
+    /// Id of the user who owned it then, if known: a file that replaces it must belong to the same user.
     pub owner: Option<u32>,
-    /// Its path relative to the rule's folder, for uploads that a rule makes: the ledger's key.
+    /// Its path relative to the rule's folder, for uploads created by a rule: the ledger's key.
     pub claim: Option<PathBuf>,
 }
 
@@ -110,11 +110,11 @@ pub struct SourceFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UploadKind {
-    /// To mail addresses.
+    /// To e-mail addresses.
     Email,
-    /// To whoever has the link.
+    /// To anyone who has the link.
     Link,
-    /// Into a portal.
+    /// To a portal.
     Portal,
 }
 
@@ -122,28 +122,28 @@ pub enum UploadKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FileState {
-    /// Not begun.
+    /// Not started.
     Waiting,
-    /// Begun.
+    /// Started.
     Sending,
-    /// The cloud has it whole.
+    /// The cloud has it completely.
     Done,
-    /// It can not be sent; its error says why.
+    /// It cannot be sent; its error says why.
     Error,
-    /// It vanished before it was sent.
+    /// It disappeared before it was sent.
     Gone,
-    /// It vanished, and somebody had the others sent without it.
+    /// It disappeared, and the others were sent without it on request.
     LeftOut,
 }
 
 /// A link to a package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
-    /// The cloud's id of the link.
+    /// The link's id in the cloud.
     pub id: String,
-    /// The address to give away.
+    /// The URL to share.
     pub url: String,
-    /// The address it was mailed to, if it was.
+    /// The address it was e-mailed to, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
 }
@@ -153,7 +153,7 @@ pub struct Link {
 pub struct Upload {
     /// Its id.
     pub id: UploadId,
-    /// Its place among uploads of equal priority; smaller goes first.
+    /// Its position among uploads of equal priority; smaller goes first.
     pub position: i64,
     /// Who gets it.
     pub destination: Destination,
@@ -161,35 +161,35 @@ pub struct Upload {
     pub name: String,
     /// Message to the recipients.
     pub description: Option<String>,
-    /// What the recipients must type.
+    /// The password for the recipients.
     pub password: Option<SecretString>,
     /// Options of the package.
     pub options: PackageOptions,
     /// The sending team.
     pub team_id: Option<TeamId>,
-    /// Bytes of a part, as ordered.
+    /// The requested part size in bytes.
     pub chunk_size: Option<u64>,
-    /// Higher goes first.
+    /// Higher priorities go first.
     pub priority: i32,
-    /// Finalized by itself when all is uploaded.
+    /// Finalized automatically once everything is uploaded.
     pub auto_finalize: bool,
-    /// The rule that made it.
+    /// The rule that created it.
     pub rule: Option<String>,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
-    /// Whether the package may have been finalized already, so that nothing can be added to it.
+    /// Whether the package may already be finalized, so that nothing can be added to it.
     pub closing: bool,
     /// Why it is in [`State::Error`].
     pub problem: Option<Problem>,
-    /// The cloud's package, once made.
+    /// The cloud's package, once created.
     pub package: Option<RemotePackage>,
-    /// Links made so far.
+    /// Links created so far.
     pub links: Vec<Link>,
     /// Files and bytes, and how many of them the cloud has confirmed.
     pub totals: Totals,
-    /// When it was ordered.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When its package was made.
+    /// When its package was created.
     pub started_at: Option<Timestamp>,
     /// When everything was uploaded.
     pub idle_at: Option<Timestamp>,
@@ -210,34 +210,34 @@ impl Upload {
 pub struct File {
     /// Its number in the upload, from 0.
     pub number: u32,
-    /// Where it goes in the package.
+    /// Its path in the package.
     pub path: PackagePath,
-    /// Where it is on this machine.
+    /// Its path on this machine.
     pub source: PathBeneath,
-    /// What it was like when it was chosen.
+    /// Its identity when it was chosen.
     pub identity: FileIdentity,
-    /// Id of the user who owned it then, where that is known.
+    /// Id of the user who owned it then, if known.
     pub owner: Option<u32>,
-    /// Where it stands.
+    /// Its state.
     pub state: FileState,
-    /// The cloud's side of it, once begun.
+    /// The cloud's side of it, once started.
     pub remote: Option<RemoteFile>,
     /// Bytes the storage has confirmed.
     pub bytes_done: u64,
-    /// BLAKE3 of the content, hexadecimal, once it was sent.
+    /// BLAKE3 hash of the content in in hexadecimal, once it was sent.
     pub checksum: Option<String>,
     /// Why it is in [`FileState::Error`] or [`FileState::Gone`].
     pub problem: Option<Problem>,
 }
 
-/// A file begun in the cloud.
+/// A file started in the cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteFile {
     /// The cloud's id of the file.
     pub id: FileId,
     /// The storage's id of the multipart upload.
     pub multipart_id: MultipartId,
-    /// Bytes of each part but the last.
+    /// Size of each part except the last, in bytes.
     pub chunk_size: u64,
 }
 
@@ -248,7 +248,7 @@ pub struct Part {
     pub number: u32,
     /// Bytes.
     pub size: u64,
-    /// The storage's tag of it, verbatim.
+    /// Its ETag from the storage, verbatim.
     pub etag: String,
     /// The part's share of the file's BLAKE3 tree (see `transfer::tree`).
     pub tree: Vec<u8>,

@@ -1,10 +1,10 @@
-//! What is wrong with a document: the rules of OpenAPI 3.1 that a generator of clients stumbles over, and ours.
+//! Checks of a document: the rules of OpenAPI 3.1 that client generators rely on, and our own.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// What is wrong with `document`, a line each.
+/// The problems of `document`, one line each.
 #[must_use]
 pub fn problems(document: &Value) -> Vec<String> {
     let mut found = Vec::new();
@@ -76,7 +76,7 @@ fn responses(call: &str, operation: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Every reference leads somewhere, and every schema is in the words that generators understand.
+/// Every reference resolves, and every schema is in the form that generators understand.
 fn schemas(document: &Value, value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Array(values) => values.iter().for_each(|value| schemas(document, value, found)),

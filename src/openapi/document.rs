@@ -1,4 +1,4 @@
-//! The document as it grows: operations, and the schemas that they name.
+//! The document under construction: operations, and the schemas that they refer to.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 
 use crate::plain::plain;
 
-/// Where the document keeps the schemas that have a name.
+/// The path of named schemas in the document.
 const SCHEMAS: &str = "/components/schemas";
 
-/// Operations, and the schemas that they name.
+/// Operations, and the schemas that they refer to.
 #[derive(Debug, Default)]
 pub struct Document {
     paths: Map<String, Value>,
@@ -26,13 +26,13 @@ impl Document {
         Self::default()
     }
 
-    /// Adds what is told of the call of this method and path.
+    /// Adds the documentation of the call with this method and path.
     pub fn insert(&mut self, method: &str, path: &str, operation: Operation) {
         let item = self.paths.entry(path.to_owned()).or_insert_with(|| json!({}));
         item[method.to_lowercase()] = operation.finish();
     }
 
-    /// The document. `head` is all but the paths and the schemas: `info`, `servers`, `security`, `components.securitySchemes`.
+    /// The document. `head` is everything except the paths and the schemas: `info`, `servers`, `security`, `components.securitySchemes`.
     #[must_use]
     pub fn finish(self, mut head: Value) -> Value {
         head["openapi"] = json!("3.1.0");
@@ -43,7 +43,7 @@ impl Document {
     }
 }
 
-/// Schemas by name. What is taken and what is answered are kept apart: a field with a default may be absent from the
+/// Schemas by name. Inputs and responses are kept apart: a field with a default may be absent from the
 /// one and is always in the other.
 #[derive(Debug)]
 pub struct Schemas {
@@ -65,12 +65,12 @@ impl Default for Schemas {
 }
 
 impl Schemas {
-    /// The schema of what a call takes, whole.
+    /// The complete schema of a call's input.
     pub fn taken<T: JsonSchema>(&mut self) -> Schema {
         self.taken.subschema_for::<T>()
     }
 
-    /// The schema of what a call answers; its parts are kept by name.
+    /// The schema of a call's response; its parts are stored by name.
     pub fn answered<T: JsonSchema>(&mut self) -> Schema {
         self.answered.subschema_for::<T>()
     }
@@ -80,7 +80,7 @@ impl Schemas {
     }
 }
 
-/// What is told of one call.
+/// The documentation of one call.
 #[derive(Debug)]
 pub struct Operation {
     told: Map<String, Value>,
@@ -89,7 +89,7 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// A call by its path, under a name for programs and a heading. `about` is a sentence, and more after a line break.
+    /// A call by its path, with an operation id and a heading. `about` is a sentence, with more after a line break.
     #[must_use]
     pub fn new(path: &str, id: &str, tag: &str, about: &str) -> Self {
         let (summary, more) = about.split_once('\n').unwrap_or((about, ""));
@@ -107,7 +107,7 @@ impl Operation {
         Self { told, parameters: parameters.collect(), responses: Map::new() }
     }
 
-    /// Sets something that is told of it, such as `security`.
+    /// Sets a property of it, such as `security`.
     pub fn set(&mut self, field: &str, value: Value) {
         self.told.insert(field.to_owned(), value);
     }
@@ -121,7 +121,7 @@ impl Operation {
         self.parameters.push(header);
     }
 
-    /// What it reads of the query: the fields of `T`. Values of a list are joined by commas in one key.
+    /// The query parameters: the fields of `T`. Values of a list are joined by commas in one key.
     pub fn query<T: JsonSchema>(&mut self, schemas: &mut Schemas) {
         let schema = schemas.taken::<T>().to_value();
         let required: BTreeSet<&str> =
@@ -129,7 +129,7 @@ impl Operation {
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
             let mut property = property.clone();
             let about = property.as_object_mut().and_then(|property| property.remove("description"));
-            // What is left out has no value, whatever the type in Rust has then.
+            // An omitted field has no value, whatever its default in Rust.
             if let Some(property) =
                 property.as_object_mut().filter(|property| property.get("default") != Some(&json!(false)))
             {
@@ -150,17 +150,17 @@ impl Operation {
         }
     }
 
-    /// The JSON body that it takes.
+    /// The JSON body that it accepts.
     pub fn takes(&mut self, schema: Schema) {
         self.takes_as("application/json", schema.to_value());
     }
 
-    /// The body of another kind that it takes.
+    /// A body of another content type that it accepts.
     pub fn takes_as(&mut self, kind: &str, schema: Value) {
         self.set("requestBody", json!({ "content": { kind: { "schema": schema } } }));
     }
 
-    /// What it answers with this status.
+    /// The response with this status.
     pub fn answers(&mut self, status: u16, content: Option<(&str, Value)>) {
         let about = match status {
             200 => "OK",
@@ -173,13 +173,13 @@ impl Operation {
         self.respond(&status.to_string(), about, content);
     }
 
-    /// What it answers where it does not succeed.
+    /// The error response.
     pub fn fails_with<E: JsonSchema>(&mut self, schemas: &mut Schemas) {
         let schema = schemas.answered::<E>().to_value();
         self.fails_in("application/json", schema);
     }
 
-    /// The same in another kind.
+    /// The same with another content type.
     pub fn fails_in(&mut self, kind: &str, schema: Value) {
         self.respond("default", "No success", Some((kind, schema)));
     }

@@ -1,4 +1,4 @@
-//! The document of the hub: every call of the protocol that it answers, with the types of the protocol's crate.
+//! The document of the hub: every call of the protocol that it supports, with the types of the protocol crate.
 //!
 //! The hub's routes are compared with it by a test, so a route that is added without a line here fails. Pages for people are not
 //! in it.
@@ -20,7 +20,7 @@ use crate::{Document, Operation};
 /// Who may make a call.
 #[derive(Debug, Clone, Copy)]
 enum Right {
-    /// Whoever knows the address.
+    /// Public.
     Anybody,
     /// Any key or session.
     Known,
@@ -28,9 +28,9 @@ enum Right {
     Team,
     /// A key or a person of the team, with the role of an admin.
     Admin,
-    /// Whoever has the data of the hub.
+    /// Operators, who have the hub's data.
     Operator,
-    /// Whoever has the package's token, or belongs to its team.
+    /// Holders of the package's token, and its team.
     Package,
 }
 
@@ -46,10 +46,10 @@ impl Right {
     fn sentence(self) -> &'static str {
         match self {
             Self::Anybody => "",
-            Self::Known => "For every key and everybody who is signed in.",
+            Self::Known => "For every key and every signed-in user.",
             Self::Team => "For the team.",
             Self::Admin => "For admins of the team.",
-            Self::Operator => "For whoever has the hub's data.",
+            Self::Operator => "For operators who have the hub's data directory.",
             Self::Package => "With the package's token, or for its team.",
         }
     }
@@ -69,7 +69,7 @@ struct Call<'a> {
 }
 
 impl Calls {
-    /// Begins to tell of a call; the heading is the last noun of its path that everybody knows.
+    /// Starts the documentation of a call; the heading is the last noun of its path.
     fn call(&mut self, id: &str, method: &'static str, path: &'static str, right: Right, about: &str) -> Call<'_> {
         let known =
             ["auth", "system", "files", "links", "packages", "portals", "members", "api_keys", "custom_webhooks"];
@@ -148,8 +148,8 @@ pub fn document() -> Value {
         "servers": [{ "url": "http://localhost:8090" }],
         "components": { "securitySchemes": {
             "key": scheme(API_KEY_HEADER, "An API key of the team."),
-            "session": scheme(USER_TOKEN_HEADER, "The token of who has signed in."),
-            "package": scheme(PACKAGE_TOKEN_HEADER, "The token that making a package, or opening a link, answered."),
+            "session": scheme(USER_TOKEN_HEADER, "The token of a signed-in user."),
+            "package": scheme(PACKAGE_TOKEN_HEADER, "The token returned when a package was created or a link was opened."),
         } },
     }))
 }
@@ -157,17 +157,17 @@ pub fn document() -> Value {
 fn system(calls: &mut Calls) {
     use Right::{Anybody, Known};
     calls.call("sign_in", "POST", "/v1/auth", Anybody, "Signs in.").takes::<Credentials>().gives::<SignedIn>(200);
-    let about = "A person who is signed in sets a new password of their own; all their other sessions end.";
+    let about = "A signed-in person sets a new password; all their other sessions end.";
     calls.call("change_password", "PUT", "/v1/auth", Known, about).takes::<ChangePassword>().gives_nothing();
-    calls.call("sign_out", "DELETE", "/v1/auth", Known, "Ends the session that the call is made with.").gives_nothing();
+    calls.call("sign_out", "DELETE", "/v1/auth", Known, "Ends the session of the call.").gives_nothing();
     let about = "What files may be made of.";
     calls.call("get_limits", "GET", "/v1/system/packages/spec", Anybody, about).gives::<Limits>(200);
-    calls.call("get_health", "GET", "/healthz", Anybody, "Whether the hub can work.").gives::<Health>(200);
+    calls.call("get_health", "GET", "/healthz", Anybody, "Whether the hub is ready.").gives::<Health>(200);
 }
 
 fn packages(calls: &mut Calls) {
     use Right::{Package as OfPackage, Team};
-    let about = "Makes a package of a team.";
+    let about = "Creates a package of a team.";
     calls
         .call("create_package", "POST", "/v1/teams/{team}/packages", Team, about)
         .takes::<NewPackage>()
@@ -177,7 +177,7 @@ fn packages(calls: &mut Calls) {
         .call("list_packages", "GET", "/v1/teams/{team}/packages", Team, about)
         .query::<AllPackagesQuery>()
         .gives::<Vec<PackageWithToken>>(200);
-    let about = "Changes a package; what is left out stays.";
+    let about = "Changes a package; omitted properties stay as they are.";
     calls
         .call("change_package", "PUT", "/v1/packages/{package}", OfPackage, about)
         .takes::<ChangePackage>()
@@ -197,7 +197,7 @@ fn packages(calls: &mut Calls) {
     calls.call("remove_package", "DELETE", "/v1/packages/{package}", OfPackage, about).gives_nothing();
     let about = "Finalizes a package: its recipients are notified.\nRepeating it changes nothing.";
     calls.call("finalize_package", "POST", "/v1/packages/{package}/finalize", OfPackage, about).gives::<Package>(200);
-    let about = "Ends all tokens of a package that were given out, the caller's too. Not for who sends to a portal.";
+    let about = "Revokes all issued tokens of a package, including the caller's. Not for senders to a portal.";
     let path = "/v1/packages/{package}/tokens";
     calls.call("end_package_tokens", "DELETE", path, OfPackage, about).gives_nothing();
     let about = "Changes until when a package is kept.\nExactly one of the two fields.";
@@ -214,12 +214,12 @@ fn packages(calls: &mut Calls) {
         .call("list_sent_packages", "GET", "/v1.1/teams/{team}/packages", Team, about)
         .query::<PackageQuery>()
         .gives::<Page<Package>>(200);
-    let about = "The packages that came through a team's portals.";
+    let about = "The packages received through a team's portals.";
     calls
         .call("list_received_packages", "GET", "/v1.1/teams/{team}/inbox", Team, about)
         .query::<PackageQuery>()
         .gives::<Page<Package>>(200);
-    let about = "A package of a team, and the right to change it.";
+    let about = "A package of a team, with the token to change it.";
     calls
         .call("get_package", "GET", "/v1.1/teams/{team}/packages/{package}", Team, about)
         .gives::<PackageWithToken>(200);
@@ -229,12 +229,12 @@ fn files(calls: &mut Calls) {
     use Right::Package as OfPackage;
     let about = "The files of a package.";
     calls.call("list_files", "GET", "/v1/packages/{package}/files", OfPackage, about).gives::<Vec<File>>(200);
-    let about = "Announces a file.\nOne of the same name in the same folder that is not finalized is forgotten.";
+    let about = "Announces a file.\nAn unfinalized one with the same name in the same folder is replaced.";
     calls
         .call("create_file", "POST", "/v1/packages/{package}/files", OfPackage, about)
         .takes::<NewFile>()
         .gives::<AnnouncedFile>(201);
-    let about = "Presigned addresses for parts of a file, in their order.";
+    let about = "Presigned URLs for parts of a file, in order.";
     calls
         .call("create_part_addresses", "POST", "/v1/packages/{package}/files/{file}", OfPackage, about)
         .query::<PartWindow>()
@@ -276,7 +276,7 @@ fn links(calls: &mut Calls) {
     use Right::{Anybody, Package as OfPackage};
     let about = "The links to a package.";
     calls.call("list_links", "GET", "/v1/packages/{package}/links", OfPackage, about).gives::<Vec<Link>>(200);
-    let about = "Makes a link to a package, and mails it where an address is given.";
+    let about = "Creates a link to a package, and e-mails it if an address is given.";
     calls
         .call("create_link", "POST", "/v1/packages/{package}/links", OfPackage, about)
         .takes::<LinkSettings>()
@@ -285,11 +285,11 @@ fn links(calls: &mut Calls) {
         ("change_link", "remove_link", "/v1/links/{link}"),
         ("change_link_of_package", "remove_link_of_package", "/v1/packages/{package}/links/{link}"),
     ] {
-        let about = "Changes a link; what is left out stays.";
+        let about = "Changes a link; omitted fields stay as they are.";
         calls.call(change, "PUT", path, OfPackage, about).takes::<LinkSettings>().gives::<Link>(200);
         calls.call(remove, "DELETE", path, OfPackage, "Removes a link.").gives_nothing();
     }
-    let about = "A link, with what opens it.";
+    let about = "A link, with its secret.";
     calls.call("get_link", "GET", "/v1.1/links/{link}", OfPackage, about).gives::<Link>(200);
     let about = "Opens a link: the right to read its package.\n401 without the right password, 403 beyond its limit, 404 for an \
                  unknown link or a wrong secret, 410 when it has expired.";
@@ -346,7 +346,7 @@ fn teams(calls: &mut Calls) {
         .call("create_webhook", "POST", all, Admin, "Makes a webhook.")
         .takes::<WebhookSettings>()
         .gives::<Webhook>(201);
-    let about = "Changes a webhook; what is left out stays.";
+    let about = "Changes a webhook; omitted properties stay as they are.";
     for (change, remove, path) in [
         ("change_webhook", "remove_webhook", one),
         ("change_webhook_by_id", "remove_webhook_by_id", "/v1/custom_webhooks/{hook}"),
@@ -361,7 +361,7 @@ fn people(calls: &mut Calls) {
     let (all, one) = ("/v1/teams/{team}/members", "/v1/teams/{team}/members/{member}");
     calls.call("list_members", "GET", all, Team, "The people of a team.").gives::<Vec<Member>>(200);
     calls.call("add_member", "POST", all, Admin, "Adds a person.").takes::<NewMember>().gives::<Member>(201);
-    let about = "Changes a person, named by id or mail address; what is left out stays.";
+    let about = "Changes a person, given by id or e-mail address; omitted properties stay as they are.";
     calls.call("change_member", "PUT", one, Admin, about).takes::<ChangeMember>().gives::<Member>(200);
     let about = "Takes a person, named by id or mail address, out of the team.";
     calls.call("remove_member", "DELETE", one, Admin, about).gives_nothing();
@@ -373,7 +373,7 @@ fn people(calls: &mut Calls) {
     for (change, remove, path) in
         [("change_key", "remove_key", one), ("change_key_by_id", "remove_key_by_id", "/v1/api_keys/{key}")]
     {
-        let about = "Changes an API key: its name, role, end and state; what is left out stays.";
+        let about = "Changes an API key: its name, role, expiry and state; omitted properties stay as they are.";
         calls.call(change, "PUT", path, Admin, about).takes::<ChangeKey>().gives::<Key>(200);
         calls.call(remove, "DELETE", path, Admin, "Revokes an API key.").gives_nothing();
     }
@@ -404,7 +404,7 @@ fn portals(calls: &mut Calls) {
     for (id, path) in [("get_portal", "/v1.1/portals/{portal}"), ("show_portal", "/v1/portals/{portal}")] {
         calls.call(id, "GET", path, Team, about).gives::<Portal>(200);
     }
-    let about = "Changes a portal; what is left out stays.";
+    let about = "Changes a portal; omitted properties stay as they are.";
     calls
         .call("change_portal", "PUT", "/v1/portals/{portal}", Admin, about)
         .takes::<PortalSettings>()
@@ -420,7 +420,7 @@ fn portals(calls: &mut Calls) {
         .gives::<PackageWithToken>(201);
 }
 
-/// The storage is called by the addresses that the calls above answer, and by no others.
+/// The storage is called by the URLs that the calls above return, and by no others.
 fn storage(calls: &mut Calls) {
     let path = "/storage/{package}/{file}";
     let text = || json!({ "type": "string" });
@@ -444,7 +444,7 @@ fn storage(calls: &mut Calls) {
                 call.operation.answers(206, Some(("application/octet-stream", bytes())));
             }
         }
-        // What the storage refuses, it refuses as S3 does.
+        // The storage's errors are those of S3.
         call.operation.fails_in("application/xml", text());
         call.done();
     }

@@ -1,14 +1,14 @@
-//! OpenAPI 3.1 documents, read off Rust types: the generator that the agent's local API and the hub share, and the hub's document.
+//! OpenAPI 3.1 documents from Rust types: the generator shared by the agent's local API and the hub, and the hub's document.
 //!
-//! **In**: operations, each with a path, a method, a sentence and the types that it takes and answers. **Out**: a document that
-//! generators of clients understand.
+//! **In**: operations, each with a path, a method, a sentence and the types of its input and responses. **Out**: a document that
+//! client generators understand.
 //!
 //! **Guarantees.** An enumeration of words is `type: string` with `enum`, never `oneOf` of `const`; a schema that accepts anything is
-//! `{}`, never `true`; each operation has an id that makes a good name of a function. [`problems`] finds what is not so.
+//! `{}`, never `true`; each operation has an id that is a good name for a function. [`problems`] finds violations.
 //!
 //! **On a crash** nothing is lost, for nothing is kept.
 //!
-//! Must never know: HTTP libraries, how a call is answered.
+//! Must never know: HTTP libraries, or how a call is handled.
 
 mod check;
 mod document;

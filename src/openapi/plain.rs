@@ -1,11 +1,11 @@
-//! Schemas in the words that generators of clients understand. What is written means the same as before.
+//! Rewrites schemas in the form that client generators understand. Their meaning does not change.
 
 use serde_json::{Map, Value, json};
 
 /// Keywords whose value is a schema.
 const SCHEMAS: [&str; 3] = ["schema", "items", "contentSchema"];
 
-/// Rewrites every schema in `value`: `true` becomes `{}`, and a choice of words an `enum`.
+/// Rewrites every schema in `value`: `true` becomes `{}`, and a choice of words becomes an `enum`.
 pub(crate) fn plain(value: &mut Value) {
     match value {
         Value::Array(values) => values.iter_mut().for_each(plain),
@@ -32,7 +32,7 @@ fn anything(schema: &mut Value) {
     }
 }
 
-/// `oneOf` of constant texts, each with its description, as one `enum` with one description.
+/// `oneOf` of constant strings, each with its description, as one `enum` with one description.
 fn words(schema: &mut Map<String, Value>) {
     let Some(choices) = schema.get("oneOf").and_then(Value::as_array) else { return };
     let Some(choices) = choices.iter().map(choice).collect::<Option<Vec<_>>>() else { return };
@@ -50,7 +50,7 @@ fn words(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Numbers of 32 bits say their bounds, which few generators know from their format.
+/// 32-bit numbers get explicit bounds, which few generators derive from the format.
 fn bounds(schema: &mut Map<String, Value>) {
     let (least, most) = match schema.get("format").and_then(Value::as_str) {
         Some("int32") => (i64::from(i32::MIN), i64::from(i32::MAX)),

@@ -1,13 +1,13 @@
-//! What a server does about connections that can not be accepted: some trouble passes, a listener that is broken does not.
+//! What a server does about connections that cannot be accepted: some errors are transient, a broken listener is not.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The same trouble is told again after this.
+/// The same error is logged again after this.
 const TELL_EVERY: Duration = Duration::from_secs(30);
 
-/// Trouble of one listener; clones share it.
+/// The errors of one listener; clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct AcceptTrouble {
     seen: Arc<Mutex<Seen>>,
@@ -20,9 +20,9 @@ struct Seen {
 }
 
 impl AcceptTrouble {
-    /// Takes note of a failed accept. `true`: no connection will ever come from this listener, the server must end.
+    /// Records a failed accept. `true`: this listener will never accept a connection again, the server must end.
     ///
-    /// Too many open files and connections that were broken off pass; the log tells of the first.
+    /// Too many open files and aborted connections are transient; the first is logged.
     #[must_use]
     pub fn note(&self, error: &io::Error) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

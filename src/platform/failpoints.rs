@@ -1,11 +1,11 @@
-//! Named places at which a test ends the process as a power cut would.
+//! Named places at which a test can end the process as a power cut would.
 //!
-//! Only debug builds have them: `MASV_CRASH_AT=NAME`, or `NAME:3` for the third time it comes by, kills the process with
-//! the signal that nothing can catch. In a release build nothing of this is left.
+//! Only debug builds have them: `MASV_CRASH_AT=NAME`, or `NAME:3` for the third time it is reached, kills the process with
+//! the signal that cannot be caught. Release builds contain none of this.
 
 use std::time::Duration;
 
-/// Every named place, in the order in which a package comes by.
+/// Every named place, in the order in which a package reaches them.
 pub const CRASH_POINTS: [&str; 29] = [
     "submit.before",
     "submit.after",
@@ -38,7 +38,7 @@ pub const CRASH_POINTS: [&str; 29] = [
     "hook.told",
 ];
 
-/// A wait that no test can sit out: in a debug build, `MASV_HURRY=1` makes it two seconds at the most.
+/// A wait that is too long for a test: in a debug build, `MASV_HURRY=1` shortens it to two seconds.
 #[must_use]
 pub fn unless_hurried(wait: Duration) -> Duration {
     let hurried = cfg!(debug_assertions) && std::env::var_os("MASV_HURRY").is_some();
@@ -72,7 +72,7 @@ pub fn crash_point(name: &str) {
     let Some((wanted, left)) = &*WANTED else { return };
     if wanted == name && left.fetch_sub(1, Ordering::Relaxed) == 1 {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-        // The signal ends every thread; this one goes no further meanwhile.
+        // The signal ends every thread; this one must not continue meanwhile.
         loop {
             std::thread::park();
         }

@@ -1,10 +1,10 @@
-//! Getting what was written to the disk itself, so that it survives a power cut.
+//! Flushing writes to the disk itself, so that they survive a power cut.
 //!
-//! **In**: open files and folders. **Out**: nothing, once it is there. A file system that knows no such request for folders is
-//! not asked for more than it has.
+//! **In**: open files and folders. **Out**: nothing, once the data is there. A file system that does not support flushing folders is
+//! not required to.
 //!
 //! The standard library's `sync_all` asks Apple's systems for `F_FULLFSYNC`, which network shares and foreign disks refuse, and then fails:
-//! everything that has to be on the disk goes through here.
+//! everything that must be on disk goes through here.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use crate::system;
 
-/// Content and metadata of a file are on the disk when this returns.
+/// When this returns, the content and metadata of a file are on disk.
 ///
 /// # Errors
 /// The system's.
@@ -23,7 +23,7 @@ pub fn flush(file: &File) -> io::Result<()> {
     Ok(rustix::io::retry_on_intr(|| system::flush(file.as_fd()))?)
 }
 
-/// The content of a file is on the disk when this returns; times and modes need not be.
+/// When this returns, the content of a file is on disk, but not necessarily its times and mode.
 ///
 /// # Errors
 /// The system's.
@@ -31,10 +31,10 @@ pub fn flush_data(file: &File) -> io::Result<()> {
     Ok(rustix::io::retry_on_intr(|| system::flush_data(file.as_fd()))?)
 }
 
-/// The names in a folder are on the disk when this returns.
+/// When this returns, the names in a folder are on disk.
 ///
 /// # Errors
-/// The system's. Not that the file system takes no such request for folders: it keeps names in its own way.
+/// The system's. Not if the file system does not support this for folders: it stores names in its own way.
 pub fn flush_folder(folder: &Path) -> io::Result<()> {
     flush_open_folder(File::open(folder)?)
 }
@@ -50,12 +50,12 @@ pub fn flush_open_folder(folder: impl AsFd) -> io::Result<()> {
     }
 }
 
-/// Whether a file system answers that it does not know a request: each has its own way to say so.
+/// Whether a file system reports that it does not support a request: each has its own error for that.
 pub(crate) fn is_unknown(error: Errno) -> bool {
     [Errno::INVAL, Errno::NOTSUP, Errno::NOSYS, Errno::NOTTY].contains(&error)
 }
 
-/// The strong request, or the plain one where the file system does not know the strong one.
+/// The strong request, or the plain one if the file system does not support the strong one.
 #[cfg(any(test, target_vendor = "apple"))]
 pub(crate) fn or_plain(strong: Result<(), Errno>, plain: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
     match strong {

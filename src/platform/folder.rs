@@ -1,20 +1,20 @@
-//! Folders that are held open, and everything beneath them: the one way to files in places that others may write to.
+//! Folders that are held open, and everything beneath them: the only way to files in places that others may write to.
 //!
-//! **In**: a folder that somebody trusted has named, paths relative to it. **Out**: descriptors, what the file system says,
+//! **In**: a folder given by a trusted user, paths relative to it. **Out**: descriptors, what the file system says,
 //! or a [`FolderError`] that names what is in the way. Blocks.
 //!
 //! **Guarantees.** No symbolic link is followed beneath the folder, neither at the end of a path nor on the way, whoever
-//! exchanges what for a link meanwhile: each name is opened relative to the folder that was opened before it. What is done
-//! in a folder happens in the folder that was opened, whatever has its name by then. Only regular files are opened as files;
-//! a named pipe in a file's place hangs nobody. Nothing is created over what is there.
+//! replaces something by a link meanwhile: each name is opened relative to the folder opened before it. Every operation
+//! happens in the folder that was opened, whatever has its name by then. Only regular files are opened as files;
+//! a named pipe in a file's place does not block. Nothing is created over an existing name.
 //!
-//! What is *not* looked at: who owns a file, and how many names it has. A hard link is a file like any other; systems that
+//! What is *not* checked: who owns a file, and how many names it has. A hard link is a file like any other; systems that
 //! let users link to files which are not theirs (`fs.protected_hardlinks = 0`) must keep such files out of their reach.
-//! [`Entry`] has both, for those to whom it matters.
+//! [`Entry`] has both, for callers that need them.
 //!
-//! On a crash nothing is lost: nothing is kept here.
+//! On a crash nothing is lost: nothing is stored here.
 //!
-//! Must never know: rules, transfers, which folder is whose.
+//! Must never know: rules, transfers, or which folder belongs to whom.
 
 mod copy;
 mod entry;
@@ -49,7 +49,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens a folder that somebody trusted has named: links in this path are theirs, and followed.
+    /// Opens a folder given by a trusted user: links in this path are followed.
     ///
     /// # Errors
     /// [`FolderError::Missing`], [`FolderError::NotAFolder`], [`FolderError::Io`].
@@ -62,16 +62,16 @@ impl Folder {
         }
     }
 
-    /// Another handle of the same folder.
+    /// Another handle to the same folder.
     ///
     /// # Errors
-    /// [`FolderError::Io`] when too many files are open.
+    /// [`FolderError::Io`] if too many files are open.
     pub fn try_clone(&self) -> Result<Self> {
         let handle = self.handle.try_clone().map_err(|source| FolderError::Io { path: self.path.clone(), source })?;
         Ok(Self { handle, path: self.path.clone() })
     }
 
-    /// Where it was when it was opened; only for people to read.
+    /// Its path when it was opened; for display only.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -95,7 +95,7 @@ impl Folder {
         Ok(Self { handle, path: self.path.join(relative) })
     }
 
-    /// The folder that the last name of a path lies in, and that name.
+    /// The folder that contains the last name of a path, and that name.
     ///
     /// # Errors
     /// See [`FolderError`]; a path without a name is [`FolderError::Io`].
@@ -108,7 +108,7 @@ impl Folder {
         Ok((self.below(relative.parent().unwrap_or(Path::new("")))?, (*name).to_owned()))
     }
 
-    /// What is at a path. Needs no right to read it.
+    /// What is at a path. Needs no permission to read it.
     ///
     /// # Errors
     /// See [`FolderError`].
@@ -134,7 +134,7 @@ impl Folder {
         self.regular(relative, OFlags::RDONLY)
     }
 
-    /// Opens a regular file that is there for reading and writing.
+    /// Opens an existing regular file for reading and writing.
     ///
     /// # Errors
     /// See [`FolderError`].
@@ -153,7 +153,7 @@ impl Folder {
         }
     }
 
-    /// What is in it, each with the kind that the listing says, which may be [`EntryKind::Unknown`].
+    /// Its entries, each with the kind from the listing, which may be [`EntryKind::Unknown`].
     ///
     /// # Errors
     /// [`FolderError::Io`], also from each step.

@@ -1,4 +1,4 @@
-//! What a file on disk is known by, and paths as bytes (a Unix path need not be UTF-8).
+//! The identity of a file on disk, and paths as bytes (a Unix path need not be UTF-8).
 
 use std::ffi::OsStr;
 use std::fs::Metadata;
@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// All that `stat` says about which bytes a file holds. Two equal identities of one path mean: nobody has
-/// written to it in between, as far as the file system tells.
+/// Everything `stat` says about the content of a file. Two equal identities of one path mean: no one has
+/// written to it in between, as far as the file system can tell.
 ///
-/// The change time is part of it because a copy keeps the old modification time and programs may set it back;
-/// nobody can set the change time.
+/// The change time is part of it because a copy keeps the old modification time and programs may restore it;
+/// the change time cannot be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FileIdentity {
     /// Bytes.
@@ -28,7 +28,7 @@ pub struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// Reads the identity out of the metadata of a file.
+    /// The identity from the metadata of a file.
     #[must_use]
     pub fn of(metadata: &Metadata) -> Self {
         let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
@@ -62,14 +62,14 @@ impl FileIdentity {
         self.size == other.size && self.mtime_ns == other.mtime_ns
     }
 
-    /// Whether nothing was done to the file at all: not even its mode was changed, nor was it renamed. The device number is
+    /// Whether nothing at all was done to the file: not even its mode was changed, nor was it renamed. The device number is
     /// left out: network mounts change it when they return.
     #[must_use]
     pub fn untouched(&self, other: &Self) -> bool {
         self.same_content(other) && self.ctime_ns == other.ctime_ns
     }
 
-    /// Whether `other` holds the same content as far as one can tell from outside: same size, modification time
+    /// Whether `other` has the same content as far as can be told from outside: same size, modification time
     /// and inode. The change time is left out, since renaming or changing the mode moves it without touching a
     /// byte, and so is the device number, which network mounts change when they are mounted again.
     #[must_use]
@@ -78,7 +78,7 @@ impl FileIdentity {
     }
 }
 
-/// The bytes of a path, to be stored.
+/// The bytes of a path, for storage.
 #[must_use]
 pub fn path_to_bytes(path: &Path) -> Vec<u8> {
     path.as_os_str().as_bytes().to_vec()

@@ -3,28 +3,28 @@
 //! **In**: a descriptor that is open for reading only. **Out**: an [`OpenForWriting`]. Linux; elsewhere nothing is known.
 //!
 //! A read lease (`F_SETLEASE` with `F_RDLCK`, see `fcntl(2)`) is granted only while no process has the file open for
-//! writing or mapped for writing. The agent asks for one and gives it back at once: the refusal is the answer. The kernel
+//! writing or mapped for writing. The agent requests one and returns it at once: the refusal is the answer. The kernel
 //! grants leases to the file's owner and to processes with `CAP_LEASE`; nothing of the file is read.
 //!
 //! **Guarantees.** Nothing is changed. A process that opens the file for writing within the few microseconds of the lease
-//! waits for that long; the signal by which the kernel tells of it is one that is ignored by default, since the usual one
+//! waits that long; the signal that the kernel sends then is one that is ignored by default, because the usual one
 //! (`SIGIO`) would end the agent.
 //!
-//! The only `unsafe` of the project: no crate offers this call. Its arguments are numbers, so that no memory is at stake.
+//! The only `unsafe` of the project: no crate offers this call. Its arguments are numbers, so no memory is at risk.
 //!
-//! Must never know: paths, file systems. On network file systems the answer is about this machine's caches and not about
-//! writers: who asks has to leave those out.
+//! Must never know: paths, file systems. On network file systems the result is about this machine's caches and not about
+//! writers: callers have to exclude those.
 
 use std::os::fd::AsFd;
 
-/// What a lease tells of the other processes that have a file open.
+/// What a lease reveals about other processes that have a file open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenForWriting {
     /// At least one has it open, or mapped, for writing.
     Yes,
     /// None has.
     No,
-    /// The system does not tell: another user's file, a file system without leases, another system than Linux.
+    /// Not known: another user's file, a file system without leases, a system other than Linux.
     Unknown,
 }
 
@@ -34,7 +34,7 @@ pub fn open_for_writing(file: impl AsFd) -> OpenForWriting {
     system::open_for_writing(file.as_fd())
 }
 
-/// Whether [`open_for_writing`] is told of all files, those of other users too. `None` where there are no leases at all.
+/// Whether [`open_for_writing`] works for all files, including other users'. `None` if there are no leases at all.
 #[must_use]
 pub fn sees_all_writers() -> Option<bool> {
     /// The number of `CAP_LEASE`, from `linux/capability.h`.
@@ -52,11 +52,11 @@ mod system {
 
     use super::OpenForWriting;
 
-    /// Which signal tells of a lease that is to be given back; from `asm-generic/fcntl.h`, missing in `libc`.
+    /// Sets the signal for a lease that must be returned; from `asm-generic/fcntl.h`, missing in `libc`.
     const F_SETSIG: libc::c_int = 10;
 
     pub(super) fn open_for_writing(file: BorrowedFd<'_>) -> OpenForWriting {
-        // Ignored unless a process asks for it, and nobody here does.
+        // Ignored unless a process handles it, and nothing here does.
         if control(file, F_SETSIG, libc::SIGURG).is_err() {
             return OpenForWriting::Unknown;
         }

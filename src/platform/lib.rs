@@ -1,6 +1,6 @@
-//! The door to the operating system: what the agent and the hub both ask of it, and nothing of theirs.
+//! The door to the operating system: what the agent and the hub both need from it, and nothing of their own.
 //!
-//! **In**: paths, descriptors, what `stat` answered. **Out**: plain values, so that no other crate names a system call.
+//! **In**: paths, descriptors, results of `stat`. **Out**: plain values, so that no other crate names a system call.
 //!
 //! * [`Folder`] is an open folder and the one way to what is beneath it, where others may write too: no link is followed.
 //! * [`FileIdentity`] is what a file on disk is known by; [`path_to_bytes`] keeps a path that need not be UTF-8.
@@ -24,7 +24,7 @@
 //! * [`tcp_peer_user`] tells whose the other end of a loopback connection is.
 //! * [`crash_point`] ends the process at a named place, as a power cut would; release builds have none of it.
 //!
-//! On a crash nothing is lost: nothing is kept here.
+//! On a crash nothing is lost: nothing is stored here.
 //!
 //! Must never know: the database, the network's protocol, rules.
 

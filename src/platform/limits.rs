@@ -1,4 +1,4 @@
-//! What this process and the disks have left: descriptors, room.
+//! What this process and the disks have left: descriptors, free space.
 
 use std::io;
 use std::path::Path;
@@ -8,18 +8,18 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::system;
 
-/// With fewer descriptors than this an agent or a hub stops in the middle of its work: files, connections, the database.
+/// With fewer descriptors than this an agent or a hub would fail in the middle of its work: files, connections, the database.
 pub const FEWEST_DESCRIPTORS: u64 = 256;
 
-/// How many descriptors this process may have open. `None`: as many as it likes.
+/// How many descriptors this process may have open. `None`: unlimited.
 #[must_use]
 pub fn descriptors() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Raises the number of descriptors that may be open as far as that helps and is allowed, and tells how many it is then.
+/// Raises the limit of open descriptors as far as useful and allowed, and returns the new limit.
 ///
-/// Service managers and terminals give few (256 on macOS, 1024 on Linux), but let a process take more.
+/// Service managers and terminals set a low limit (256 on macOS, 1024 on Linux), but let a process raise it.
 pub fn raise_descriptors() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     if let Some(wanted) = wanted(limit, system::ENOUGH_DESCRIPTORS)
@@ -36,7 +36,7 @@ fn wanted(limit: Rlimit, enough: u64) -> Option<u64> {
     limit.current.is_some_and(|current| current < wanted).then_some(wanted)
 }
 
-/// Bytes that this user may still write below a path.
+/// Free space for this user below a path, in bytes.
 ///
 /// # Errors
 /// The system's.
@@ -44,7 +44,7 @@ pub fn free_space(path: &Path) -> io::Result<u64> {
     Ok(system::free_space(path)?)
 }
 
-/// Bytes that this user may still write below a folder that is open.
+/// Free space for this user below an open folder, in bytes.
 ///
 /// # Errors
 /// The system's.

@@ -1,4 +1,4 @@
-//! What Apple's systems are asked in their own way. [`crate::linux`] has the same functions.
+//! What is specific to Apple's systems. [`crate::linux`] has the same functions.
 
 mod advice;
 mod awake;
@@ -32,7 +32,7 @@ pub(crate) const SERVICE_MANAGER: ServiceManager = ServiceManager::Launchd;
 /// `OPEN_MAX`: more is refused, whatever the hard limit says.
 pub(crate) const ENOUGH_DESCRIPTORS: u64 = 10_240;
 
-/// A plain `fsync` leaves it in the disk's own cache here.
+/// Here, a plain `fsync` leaves the data in the disk's own cache.
 pub(crate) fn flush(file: BorrowedFd<'_>) -> Result<(), Errno> {
     or_plain(fcntl_fullfsync(file), || fsync(file))
 }

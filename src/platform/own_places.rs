@@ -1,7 +1,7 @@
-//! The places of a program's own files, which it neither gives away nor writes over on anybody's order.
+//! The places of a program's own files, which it neither sends nor overwrites on request.
 //!
-//! Known by where they are and by what they are: a path that leads there over links, and another name of the same file, are no
-//! way around.
+//! They are recognised by path and by identity: a path that leads there through links, or another name of the same file, does not
+//! get around that.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::{FileIdentity, real_path};
 
-/// Files and folders of the program itself, as somebody named them. Clones share those that may change.
+/// Files and folders of the program itself, as configured. Clones share those that may change.
 #[derive(Debug, Clone, Default)]
 pub struct OwnPlaces {
     named: Vec<PathBuf>,
     changing: Arc<RwLock<Vec<PathBuf>>>,
 }
 
-/// Where they were when the file system was asked.
+/// Where they were when the file system was checked.
 #[derive(Debug, Clone, Default)]
 pub struct RealPlaces {
     paths: Vec<PathBuf>,
@@ -24,7 +24,7 @@ pub struct RealPlaces {
 }
 
 impl OwnPlaces {
-    /// Of these absolute paths, and of the files that the program's output goes to.
+    /// From these absolute paths, and the files that the program's output goes to.
     #[must_use]
     pub fn new(named: Vec<PathBuf>) -> Self {
         Self { named, changing: Arc::default() }
@@ -35,7 +35,7 @@ impl OwnPlaces {
         *self.changing.write().unwrap_or_else(PoisonError::into_inner) = also;
     }
 
-    /// Asks the file system. Blocks.
+    /// Checks the file system. Blocks.
     #[must_use]
     pub fn ask(&self) -> RealPlaces {
         let changing = self.changing.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -54,7 +54,7 @@ impl OwnPlaces {
 }
 
 impl RealPlaces {
-    /// Whether a real path lies in one of the places.
+    /// Whether a real path is in one of the places.
     #[must_use]
     pub fn hold(&self, real: &Path) -> bool {
         self.paths.iter().any(|own| real.starts_with(own))

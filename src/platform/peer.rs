@@ -1,14 +1,14 @@
 //! Who is at the other end of a connection on this machine.
 //!
-//! **In**: the two ends of an accepted connection. **Out**: the user of the socket at the far end, or `None` where the
-//! system does not say so beyond doubt.
+//! **In**: the two ends of an accepted connection. **Out**: the user of the socket at the far end, or `None` if the
+//! system does not say so with certainty.
 //!
-//! **Guarantees.** A socket that its process has closed is nobody's: for those the kernel answers user 0, and a caller that
-//! sends and closes at once must not be taken for root. A user that this process's user namespace does not know is nobody,
-//! too.
+//! **Guarantees.** A socket that its process has closed has no owner: for those the kernel reports user 0, and a caller that
+//! sends and closes at once must not be mistaken for root. A user unknown to this process's user namespace does not count,
+//! either.
 //!
-//! The protocol is sock_diag(7): one question and one answer of the kernel, which finds the socket by its hash. Systems
-//! other than Linux do not say.
+//! The protocol is sock_diag(7): one query and one response of the kernel, which finds the socket by its hash. Systems
+//! other than Linux do not offer this.
 
 use std::net::SocketAddr;
 
@@ -51,20 +51,20 @@ mod linux {
     const QUESTION: usize = 56;
     /// Length of `struct inet_diag_msg`.
     const ANSWER: usize = 72;
-    /// What the kernel says for a user outside of the user namespace, unless somebody has set another.
+    /// What the kernel reports for a user outside the user namespace, unless configured otherwise.
     const OVERFLOW: u32 = 65_534;
 
     pub(super) fn ask(near: SocketAddr, far: SocketAddr) -> io::Result<Option<u32>> {
         let kernel =
             socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?;
-        // Nobody is waited for: the kernel has answered when the question is sent.
+        // This does not wait: the kernel has responded when the query is sent.
         send(&kernel, &question(near, far), SendFlags::empty())?;
         let mut answer = [0; 512];
         let (_, length) = recv(&kernel, &mut answer, RecvFlags::DONTWAIT)?;
         Ok(answer.get(..length).and_then(user).filter(|user| *user != overflow()))
     }
 
-    /// Asks for the socket whose own address is the far end.
+    /// Queries the socket whose own address is the far end.
     fn question(near: SocketAddr, far: SocketAddr) -> [u8; HEAD + QUESTION] {
         let mut message = [0; HEAD + QUESTION];
         let mut put = |at: usize, bytes: &[u8]| message[at..at + bytes.len()].copy_from_slice(bytes);
@@ -73,7 +73,7 @@ mod linux {
         put(6, &REQUEST.to_ne_bytes());
         let family = if far.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         put(HEAD, &[family.as_raw() as u8, TCP]);
-        // Whatever the state; what it is in is read from the answer.
+        // Any state; the actual one is read from the response.
         put(HEAD + 4, &u32::MAX.to_ne_bytes());
         put(HEAD + 8, &far.port().to_be_bytes());
         put(HEAD + 10, &near.port().to_be_bytes());
@@ -83,12 +83,12 @@ mod linux {
                 IpAddr::V6(address) => put(at, &address.octets()),
             }
         }
-        // The cookie that fits any socket.
+        // The cookie that matches any socket.
         put(HEAD + 48, &[0xff; 8]);
         message
     }
 
-    /// The user in an answer about a socket that a process has open.
+    /// The user in a response about a socket that a process has open.
     fn user(answer: &[u8]) -> Option<u32> {
         let number = |at: usize| Some(u32::from_ne_bytes(answer.get(at..at + 4)?.try_into().ok()?));
         let kind = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
@@ -126,7 +126,7 @@ mod linux {
             }
         }
 
-        /// A closed socket is user 0's in the kernel's answer: whoever sends and closes at once was taken for root.
+        /// A closed socket belongs to user 0 in the kernel's response: a caller that sent and closed at once was mistaken for root.
         #[test]
         fn a_socket_that_was_closed_is_nobodys() {
             let (near, far) = both_ends("127.0.0.1:0").unwrap();

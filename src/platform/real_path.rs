@@ -1,11 +1,11 @@
-//! The real place of a path, of which the end may not be there yet.
+//! The canonical form of a path whose end may not exist yet.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
 /// The canonical path of what exists of `path`, an absolute path, and the rest as it is written. Blocks.
 ///
-/// Two paths that lead to one place have one real path, whatever links and `..` are in them. What does not exist yet has no
+/// Two paths that lead to one place have one real path, whatever links and `..` they contain. What does not exist yet has no
 /// links in it.
 ///
 /// # Errors

@@ -1,21 +1,21 @@
-//! Download rules at work: what arrives in portals becomes downloads, each package once.
+//! Active download rules: what arrives in portals is downloaded, each package once.
 //!
-//! **In**: download rules; the team's inbox in the cloud. **Out**: orders to the downloads, with the ledger's entry in the
-//! same transaction; what each rule is doing, and why a package is fetched or not.
+//! **In**: download rules; the team's inbox in the cloud. **Out**: downloads, with the ledger's entry in the
+//! same transaction; what each rule is doing, and why a package is or is not downloaded.
 //!
-//! **Guarantees.** The truth is a look at the inbox compared with the ledger: packages that came while the agent was down, or
-//! while the cloud could not be reached, are ordinary. A rule takes a package once, over restarts and whatever becomes of
-//! the download since. One rule's failure stops only that rule, and is tried again.
+//! **Guarantees.** The inbox is compared with the ledger: packages that arrived while the agent was down, or
+//! while the cloud could not be reached, are not special. A rule downloads a package once, across restarts and whatever happens to
+//! the download since. One rule's failure stops only that rule, and is retried.
 //!
-//! **On a crash** nothing is lost: nothing is remembered here but how far the last look went, and the first look after a start
+//! **On a crash** nothing is lost: only the position of the last poll is remembered here, and the first poll after a start
 //! goes through the whole inbox.
 //!
-//! Downloads that failed for a reason that can pass, such as a full disk, are tried again by themselves ([`retries`]).
+//! Downloads that failed for a transient reason, such as a full disk, are retried automatically ([`retries`]).
 //!
-//! How it works: one task per rule ([`runner`]) asks for the inbox page by page; a pure function decides about each
+//! How it works: one task per rule ([`runner`]) reads the inbox page by page; a pure function decides about each
 //! package ([`selection`]).
 //!
-//! Must never know: how files are received, where they are put, HTTP.
+//! Must never know: how files are received, where they are put, or HTTP.
 
 mod retries;
 mod runner;

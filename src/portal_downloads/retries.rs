@@ -1,4 +1,4 @@
-//! The task of one rule and its downloads that have failed or wait: what can pass is tried again, and all of it is told.
+//! The task of one rule and its failed or waiting downloads: transient failures are retried, and everything is reported.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -6,21 +6,21 @@ use std::time::{Duration, Instant};
 use super::runner::{LookError, Runner};
 use crate::model::{Download, DownloadFilter, DownloadId, State};
 
-/// The code of what goes wrong with a rule's downloads.
+/// The error code for a rule's downloads.
 pub(super) const DOWNLOAD: &str = "download";
-/// A download that fails again and again is tried after this, then after twice as long, and so on.
+/// A download that fails repeatedly is retried after this, then after twice as long, and so on.
 const FIRST_WAIT: Duration = Duration::from_secs(60);
-/// Longest time between two tries.
+/// Longest time between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
-/// What is remembered of downloads that were tried again: not before then, and the wait after that.
+/// Retried downloads: not before then, and the wait after that.
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
     tried: HashMap<DownloadId, (Instant, Duration)>,
 }
 
 impl Trouble {
-    /// Whether a download may be tried now; it is noted that it is.
+    /// Whether a download may be retried now; if so, that is recorded.
     fn may_try(&mut self, id: DownloadId, now: Instant) -> bool {
         let (allowed, wait) = self.tried.get(&id).copied().unwrap_or((now, FIRST_WAIT));
         if now < allowed {
@@ -31,14 +31,14 @@ impl Trouble {
     }
 }
 
-/// Whether what a download failed of can pass without anybody doing anything to it.
+/// Whether a download failed for a transient reason.
 fn can_pass(download: &Download) -> bool {
     let code = download.problem.as_ref().map_or("", |problem| problem.code.as_str());
     matches!(code, "no_space" | "not_writable")
 }
 
 impl Runner {
-    /// Looks after the rule's downloads: those that failed for a reason that can pass are tried again, and what is wrong is told.
+    /// Looks after the rule's downloads: those that failed for a transient reason are retried, and problems are reported.
     pub(super) async fn look_after(&self, trouble: &mut Trouble) -> Result<(), LookError> {
         let filter = |state| DownloadFilter {
             states: vec![state],
@@ -51,7 +51,7 @@ impl Runner {
         for download in failed.iter().filter(|download| can_pass(download)) {
             if trouble.may_try(download.id, Instant::now()) {
                 self.downloads.resume(download.id).await?;
-                tracing::info!(download = %download.id, "what it failed of may be over; it is tried again");
+                tracing::info!(download = %download.id, "the cause of the failure may be gone; trying again");
                 resumed += 1;
             }
         }
@@ -60,8 +60,8 @@ impl Runner {
         self.shared.status().failed_downloads = failed.len() as u64 - resumed;
         let failing = failed.iter().find_map(|download| download.problem.as_ref());
         match (failing, waiting) {
-            (Some(problem), _) => self.tell(DOWNLOAD, format!("downloads of it fail: {}", problem.message)).await,
-            (None, Some(reason)) => self.tell(DOWNLOAD, format!("downloads of it wait: {reason}")).await,
+            (Some(problem), _) => self.tell(DOWNLOAD, format!("its downloads fail: {}", problem.message)).await,
+            (None, Some(reason)) => self.tell(DOWNLOAD, format!("its downloads wait: {reason}")).await,
             (None, None) => {
                 if let Some(error) = &mut self.shared.status().last_error {
                     error.over |= error.code == DOWNLOAD;

@@ -1,8 +1,8 @@
-//! The task of one rule: looks at the inbox again and again, and has fetched what is new.
+//! The task of one rule: polls the inbox and downloads what is new.
 //!
-//! A look is one of two. A *whole* one, at the start, on order and every hour, goes through all that was finalized since the
-//! rule's time. A *quick* one asks only for what was finalized lately; of a cloud that can not tell that apart it
-//! reads on until a page holds nothing new.
+//! There are two kinds of poll. A *full* one, at the start, on request and every hour, goes through everything finalized since the
+//! rule's time. A *quick* one requests only what was finalized recently; with a cloud that cannot filter, it
+//! continues until a page contains nothing new.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,19 +23,19 @@ use masv_client::{Cloud, CloudError};
 use masv_protocol::{Package, PortalId, TeamId};
 use masv_rules::{DownloadRule, Portals};
 
-/// A whole look at least this often.
+/// A full poll at least this often.
 const WHOLE_LOOK: Duration = Duration::from_secs(3600);
-/// A quick look asks for what was finalized in so long a time before the newest that is known: clocks are set.
+/// How far before the newest known package a quick poll reaches back, because clocks may be adjusted.
 const OVERLAP: SignedDuration = SignedDuration::from_hours(1);
-/// The wait after a failure of our own memory.
+/// The wait after a failure of our database.
 const OWN_FAULT_WAIT: Duration = Duration::from_secs(5);
-/// More pages than any inbox has: a cloud that gives pages without end does not hold a rule up for ever.
+/// More pages than any inbox has: a cloud with endless pages must not block a rule forever.
 const MOST_PAGES: u64 = 10_000;
 
-/// What a rule is told to do.
+/// A request to a rule.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// Look now.
+    /// Poll now.
     Look,
     Pause,
     Resume,
@@ -58,7 +58,7 @@ impl Shared {
     }
 }
 
-/// Why a look was broken off.
+/// Why a poll was aborted.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LookError {
     #[error(transparent)]
@@ -90,12 +90,12 @@ impl LookError {
     }
 }
 
-/// The packages of the inbox, with the portals they came through.
+/// The packages of the inbox, with their portals.
 pub(super) struct Listing<'a> {
     cloud: &'a Cloud,
     team: TeamId,
     from: Timestamp,
-    /// Subdomains by the portals' ids, once they were needed.
+    /// Subdomains by the portals' ids, loaded on demand.
     names: Option<HashMap<PortalId, String>>,
     page: u64,
     more: bool,
@@ -145,11 +145,11 @@ pub(super) struct Runner {
     pub cancel: CancellationToken,
 }
 
-/// What is known between looks.
+/// What is known between polls.
 struct Known {
     since: Since,
     paused: bool,
-    /// The newest that a whole look has seen, and what came since.
+    /// The newest package seen by a full poll, and those since.
     newest: Option<Timestamp>,
     whole_at: Instant,
 }
@@ -226,7 +226,7 @@ impl Runner {
         })
     }
 
-    /// Waits until it is time to look again, or something was ordered.
+    /// Waits until the next poll is due, or a request arrives.
     async fn rest(&mut self, known: &mut Known, wait: Duration) -> std::ops::ControlFlow<()> {
         tokio::select! {
             () = self.cancel.cancelled() => return std::ops::ControlFlow::Break(()),
@@ -262,7 +262,7 @@ impl Runner {
             packages += page.len() as u64;
             let ids = page.iter().map(|(delivery, _)| delivery.id.clone()).collect();
             let taken = self.store.deliveries_known(&self.rule.name, ids).await?;
-            // What a cloud lists in spite of `from` shows that it can not leave it out.
+            // A cloud that lists packages despite `from` cannot filter.
             let all_listed = page.iter().any(|(delivery, _)| delivery.arrived_at().is_some_and(|at| at < from));
             let before = new.len();
             for (delivery, portal) in page {
@@ -276,7 +276,7 @@ impl Runner {
                 break;
             }
         }
-        // First come, first fetched.
+        // First in, first downloaded.
         new.sort_by(|(left, _), (right, _)| (left.arrived_at(), &left.id).cmp(&(right.arrived_at(), &right.id)));
         for (delivery, portal) in new {
             self.fetch(&listing.team, delivery, portal).await?;
@@ -311,7 +311,7 @@ impl Runner {
         };
         match self.downloads.submit(spec).await {
             Ok(id) => {
-                tracing::info!(download = %id, name = delivered.name, "a delivery is fetched");
+                tracing::info!(download = %id, name = delivered.name, "downloading a delivery");
                 self.shared.status().made += 1;
                 Ok(())
             }
@@ -321,7 +321,7 @@ impl Runner {
         }
     }
 
-    /// Tells of a failure: in the status, in the log, and as an event when it is not the same as before.
+    /// Reports a failure: in the status, in the log, and as an event if it differs from the previous one.
     async fn problem(&self, error: &LookError) {
         self.tell(error.code(), error.to_string()).await;
     }
@@ -335,10 +335,10 @@ impl Runner {
                 return;
             }
         }
-        tracing::warn!(code, error = message, "the rule can not work as it should");
+        tracing::warn!(code, error = message, "the rule has a problem");
         let body = json!({ "error": { "code": code, "message": message, "retryable": true } });
         if let Err(error) = self.store.record_event("rule.error", Some(self.rule.name.clone()), body).await {
-            tracing::warn!(%error, "can not note the failure");
+            tracing::warn!(%error, "cannot record the failure");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Whether a rule takes a package. Pure.
+//! Whether a rule downloads a package. Pure.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -11,19 +11,19 @@ use masv_rules::{DownloadRule, Portals};
 /// What a rule does with a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Selection {
-    /// It is fetched.
+    /// It is downloaded.
     Take,
-    /// It was taken before.
+    /// It was downloaded before.
     Known,
-    /// It came through a portal that is none of the rule's.
+    /// It was received through a portal that the rule does not include.
     OtherPortal,
-    /// It is not whole, or not there any more.
+    /// It is not complete, or no longer there.
     NotThere,
     /// It was finalized before the rule's time.
     Early,
 }
 
-/// Decides about a package. `portal` is the subdomain it came through, where that is known; `known` says that the ledger
+/// Decides about a package. `portal` is its subdomain, if known; `known` says that the ledger
 /// has it.
 pub(super) fn judge(
     rule: &DownloadRule,
@@ -45,7 +45,7 @@ pub(super) fn judge(
     }
 }
 
-/// Whether it is whole and can still be fetched; a cloud that does not say so lists nothing else.
+/// Whether it is complete and can still be downloaded; a cloud that does not report this lists no others.
 fn is_whole(delivery: &Package) -> bool {
     delivery.state().is_none_or(|state| *state == PackageState::Finalized)
 }
@@ -59,10 +59,10 @@ fn is_from(portals: &Portals, portal: Option<&str>) -> bool {
     }
 }
 
-/// One thing that a package must meet to be fetched.
+/// One condition for downloading a package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DeliveryTest {
-    /// What.
+    /// Which.
     pub test: &'static str,
     /// Whether it does.
     pub passed: bool,
@@ -70,20 +70,20 @@ pub struct DeliveryTest {
     pub detail: String,
 }
 
-/// What a rule makes of a package.
+/// A rule's explanation for a package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DeliveryExplanation {
     /// The rule.
     pub rule: String,
-    /// The package's name, where it is in the inbox.
+    /// The package's name, if it is in the inbox.
     pub package: Option<String>,
-    /// Whether the rule fetches it, or has fetched it.
+    /// Whether the rule downloads it, or has downloaded it.
     pub owned: bool,
     /// Test by test.
     pub tests: Vec<DeliveryTest>,
 }
 
-/// What a rule makes of a package that may be in the inbox and in the ledger.
+/// A rule's explanation for a package that may be in the inbox and in the ledger.
 pub(super) fn explain(
     rule: &DownloadRule,
     since: Timestamp,
@@ -93,7 +93,7 @@ pub(super) fn explain(
     let mut tests = Vec::new();
     let mut test = |test, passed, detail: String| tests.push(DeliveryTest { test, passed, detail });
     match found {
-        None => test("inbox", false, "the team's inbox has no such package, or not any more".to_owned()),
+        None => test("inbox", false, "the team's inbox does not contain this package, or no longer does".to_owned()),
         Some((delivery, portal)) => {
             let came = portal.map_or_else(|| "an unknown portal".to_owned(), |portal| format!("the portal {portal}"));
             test("portal", is_from(&rule.portals, portal), format!("it came through {came}"));
@@ -102,19 +102,23 @@ pub(super) fn explain(
             let arrived = delivery.arrived_at();
             let at = arrived.map_or_else(|| "an unknown time".to_owned(), |at| format!("{at:.0}"));
             let late = arrived.is_none_or(|at| at >= since);
-            test("since", late, format!("it was finalized at {at}; the rule takes what was from {since:.0} on"));
+            test(
+                "since",
+                late,
+                format!("it was finalized at {at}; the rule accepts what was finalized since {since:.0}"),
+            );
         }
     }
     let owned =
         entry.is_some_and(|entry| matches!(entry.outcome, DeliveryOutcome::Fetching | DeliveryOutcome::Received));
     let (passed, detail) = match entry {
-        None => (true, "the rule has not taken it yet".to_owned()),
+        None => (true, "the rule has not started it yet".to_owned()),
         Some(DeliveryEntry { outcome, download, at }) => {
             let by = download.map(|id| format!(" by the download {id}")).unwrap_or_default();
             let what = match outcome {
-                DeliveryOutcome::Fetching => format!("it is being fetched{by}, since"),
+                DeliveryOutcome::Fetching => format!("it is being downloaded{by}, since"),
                 DeliveryOutcome::Received => format!("it was received{by}, at"),
-                DeliveryOutcome::Skipped => "somebody said that it counts as received, at".to_owned(),
+                DeliveryOutcome::Skipped => "it was marked as received, at".to_owned(),
                 DeliveryOutcome::Cancelled => format!("its download was removed before it was complete{by}, at"),
             };
             (false, format!("{what} {at:.0}"))

@@ -1,4 +1,4 @@
-//! What a download rule can tell about itself.
+//! The status of a download rule.
 
 use std::path::PathBuf;
 
@@ -6,24 +6,24 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// What a download rule does. The words are those of upload rules.
+/// The state of a download rule. The words are those of upload rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InboxState {
-    /// It has not looked yet.
+    /// It has not polled yet.
     #[default]
     Starting,
-    /// It looks again and again.
+    /// It polls the inbox.
     Polling,
-    /// The inbox can not be read; [`InboxStatus::reason`] says why. It tries again by itself.
+    /// The inbox cannot be read; [`InboxStatus::reason`] says why. It retries automatically.
     Offline,
-    /// Somebody paused it: it does not look.
+    /// It was paused: it does not poll.
     Paused,
     /// The rules file disables it.
     Disabled,
 }
 
-/// The last look at the inbox that succeeded.
+/// The last successful poll of the inbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LastLook {
     /// When it ended.
@@ -32,7 +32,7 @@ pub struct LastLook {
     pub milliseconds: u64,
     /// Packages that the cloud listed.
     pub packages: u64,
-    /// Whether it went through the whole inbox.
+    /// Whether it covered the whole inbox.
     pub whole: bool,
 }
 
@@ -42,33 +42,33 @@ pub struct LastLook {
 pub struct LastError {
     /// When.
     pub at: Timestamp,
-    /// Where: `cloud`, `account`, `store`, `queue`, or `download` for what became of its downloads.
+    /// Where: `cloud`, `account`, `store`, `queue`, or `download` for its downloads.
     pub code: &'static str,
-    /// What, for a person.
+    /// What, for people.
     pub message: String,
-    /// Whether it is over.
+    /// Whether it is resolved.
     pub over: bool,
 }
 
-/// All that a download rule can tell about itself.
+/// The status of a download rule.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct InboxStatus {
     /// The rule.
     pub name: String,
-    /// The folder that packages go into.
+    /// The folder that packages are saved to.
     pub into: PathBuf,
-    /// What it does.
+    /// Its state.
     pub state: InboxState,
     /// Why it is offline.
     pub reason: Option<String>,
-    /// The last look that succeeded.
+    /// The last successful poll.
     pub last_look: Option<LastLook>,
-    /// When it looks next.
+    /// When it polls next.
     pub next_look: Option<Timestamp>,
     /// The last thing that went wrong.
     pub last_error: Option<LastError>,
-    /// How many downloads of it have failed; those that failed for a reason that can pass are tried again by themselves.
+    /// How many of its downloads have failed; those that failed for a transient reason are retried automatically.
     pub failed_downloads: u64,
-    /// How many downloads it has made since the agent started.
+    /// How many downloads it has created since the agent started.
     pub made: u64,
 }

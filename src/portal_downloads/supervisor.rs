@@ -1,4 +1,4 @@
-//! The handle to all download rules at work: starts and stops one task per rule, passes orders on, answers questions.
+//! The handle to all active download rules: starts and stops one task per rule, passes requests on, answers queries.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,27 +18,27 @@ use crate::store::{DeliveryCounts, Store, StoreError};
 use masv_client::{Cloud, CloudError};
 use masv_rules::{DownloadRule, RuleDigest, RuleSet};
 
-/// Orders that may wait for a rule that is busy.
+/// How many requests may wait for a busy rule.
 const ORDERS: usize = 16;
 
-/// Why a question or an order to a download rule failed.
+/// Why a query or a request to a download rule failed.
 #[derive(Debug, thiserror::Error)]
 pub enum InboxError {
     /// There is no such download rule.
-    #[error("no download rule `{0}`")]
+    #[error("there is no download rule `{0}`")]
     NoSuchRule(String),
     /// The rules file disables it.
     #[error("the rule `{0}` is disabled in the rules file")]
     Disabled(String),
-    /// The inbox could not be looked at.
+    /// The inbox could not be read.
     #[error(transparent)]
     Cloud(#[from] CloudError),
-    /// The agent's memory failed.
+    /// The agent's database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// All download rules at work; clones share them.
+/// All active download rules; clones share them.
 #[derive(Debug, Clone)]
 pub struct Inbox {
     inner: Arc<Inner>,
@@ -80,7 +80,7 @@ impl Task {
 }
 
 impl Inbox {
-    /// Starts a task for each enabled download rule. `cloud` is the one whose inbox is looked at; cancelling `cancel`
+    /// Starts a task for each enabled download rule. `cloud` is the one whose inbox is polled; cancelling `cancel`
     /// stops them, as does [`Self::stop`].
     pub async fn start(rules: Arc<RuleSet>, cloud: Cloud, downloads: Downloads, cancel: CancellationToken) -> Self {
         let state = State { rules: Arc::new(RuleSet::empty()), tasks: HashMap::new() };
@@ -92,7 +92,7 @@ impl Inbox {
         inbox
     }
 
-    /// Takes other rules: only what differs is stopped and started. Downloads that run go on.
+    /// Replaces the rules: only what differs is stopped and started. Running downloads continue.
     pub async fn reload(&self, rules: Arc<RuleSet>) {
         let _one_at_a_time = self.inner.reloading.lock().await;
         let wanted = |name: &str| rules.download(name).filter(|rule| rule.enabled);
@@ -130,12 +130,12 @@ impl Inbox {
             orders: received,
             cancel: cancel.clone(),
         };
-        // Every line of the log that is written below says which rule it is about.
+        // Every log line written below contains the rule's name.
         let span = tracing::info_span!("rule", name = rule.name);
         Task { digest: rule.digest, shared, orders, cancel, handle: tokio::spawn(runner.run().instrument(span)) }
     }
 
-    /// The download rules, in file order, disabled ones too.
+    /// The download rules, in file order, including disabled ones.
     #[must_use]
     pub fn rules(&self) -> Vec<Arc<DownloadRule>> {
         self.state().rules.downloads.clone()
@@ -149,7 +149,7 @@ impl Inbox {
         self.state().rules.download(name).cloned().ok_or_else(|| InboxError::NoSuchRule(name.to_owned()))
     }
 
-    /// What a rule does, and how many deliveries it fetches and has received.
+    /// A rule's status, and how many deliveries it is downloading and has received.
     ///
     /// # Errors
     /// [`InboxError::NoSuchRule`], [`InboxError::Store`].
@@ -161,7 +161,7 @@ impl Inbox {
         Ok((status.unwrap_or_else(idle), self.inner.store.delivery_counts(name).await?))
     }
 
-    /// Looks through the whole inbox now.
+    /// Checks the whole inbox now.
     ///
     /// # Errors
     /// [`InboxError::NoSuchRule`], [`InboxError::Disabled`].
@@ -169,7 +169,7 @@ impl Inbox {
         self.order(name, Order::Look).await
     }
 
-    /// Lets a rule fetch nothing more, over restarts, until it is resumed. Downloads that run go on.
+    /// Pauses a rule until it is resumed, across restarts. Running downloads continue.
     ///
     /// # Errors
     /// [`InboxError::NoSuchRule`], [`InboxError::Disabled`], [`InboxError::Store`].
@@ -177,7 +177,7 @@ impl Inbox {
         self.set_paused(name, true).await
     }
 
-    /// Lets a paused rule go on.
+    /// Resumes a paused rule.
     ///
     /// # Errors
     /// [`InboxError::NoSuchRule`], [`InboxError::Disabled`], [`InboxError::Store`].
@@ -198,7 +198,7 @@ impl Inbox {
         orders.ok_or_else(disabled)?.send(order).await.map_err(|_| disabled())
     }
 
-    /// What every rule makes of a package, test by test.
+    /// Every rule's explanation for a package, test by test.
     ///
     /// # Errors
     /// [`InboxError::Cloud`], [`InboxError::Store`].
@@ -225,7 +225,7 @@ impl Inbox {
         Ok(rule.since.or(record.map(|record| record.first_seen_at.min(now))).unwrap_or(now))
     }
 
-    /// What a rule would fetch at its next look.
+    /// What a rule would download at its next poll.
     ///
     /// # Errors
     /// [`InboxError::Cloud`], [`InboxError::Store`].
@@ -250,7 +250,7 @@ impl Inbox {
         Ok(found)
     }
 
-    /// Forgets that a package, or every one, was received: what is still in the inbox is fetched again. Returns how many
+    /// Forgets that a package, or every one, was received: what is still in the inbox is downloaded again. Returns how many
     /// those were.
     ///
     /// # Errors
@@ -258,12 +258,12 @@ impl Inbox {
     pub async fn forget(&self, name: &str, package: Option<String>) -> Result<u64, InboxError> {
         self.rule(name)?;
         let forgotten = self.inner.store.deliveries_forget(name, package).await?;
-        // One that is not at work looks when it starts.
+        // A rule that is not active polls when it starts.
         let _ = self.look_now(name).await;
         Ok(forgotten)
     }
 
-    /// Lets a package, or all that the rule would fetch now, count as received. Returns how many those were.
+    /// Marks a package, or everything that the rule would download now, as received. Returns how many there were.
     ///
     /// # Errors
     /// [`InboxError::NoSuchRule`], [`InboxError::Cloud`], [`InboxError::Store`].

@@ -10,15 +10,15 @@ use crate::{ActivityId, Open, PackageId, PortalId, Time, lenient};
 words! {
     /// What happened.
     pub enum ActivityEvent ["event"] {
-        /// A package was made.
+        /// A package was created.
         PackageCreated = "package.created",
         /// A package was finalized.
         PackageFinalized = "package.finalized",
         /// A package was removed.
         PackageDeleted = "package.deleted",
-        /// A package's time was over.
+        /// A package expired.
         PackageExpired = "package.expired",
-        /// A link was made.
+        /// A link was created.
         LinkCreated = "link.created",
         /// A package was downloaded through a link.
         PackageDownloaded = "package.downloaded",
@@ -26,27 +26,27 @@ words! {
 }
 
 words! {
-    /// What kind of activity it belongs to.
+    /// The kind of activity it belongs to.
     pub enum ActivityType ["type of an activity"] {
-        /// A package came to the server.
+        /// A package was received by the server.
         Upload = "package_upload_to_masv",
-        /// A link was made.
+        /// A link was created.
         LinkGeneration = "link_generation",
-        /// A package was read.
+        /// A package was downloaded.
         Download = "package_download_from_masv",
     }
 }
 
 words! {
-    /// How far the activity is.
+    /// The state of the activity.
     pub enum ActivityState ["state of an activity"] {
         /// It has been announced.
         Pending = "pending",
-        /// It has begun.
+        /// It has started.
         Started = "started",
         /// It is done.
         Complete = "complete",
-        /// It was given up.
+        /// It was abandoned.
         Cancelled = "cancelled",
     }
 }
@@ -63,22 +63,22 @@ pub struct Activity {
     /// What happened.
     #[serde(default, deserialize_with = "lenient::field")]
     pub event_type: Option<Open<ActivityEvent>>,
-    /// What kind of activity it belongs to.
+    /// The kind of activity it belongs to.
     #[serde(default, deserialize_with = "lenient::field")]
     pub activity_type: Option<Open<ActivityType>>,
-    /// How far that is.
+    /// Its state.
     #[serde(default, deserialize_with = "lenient::field")]
     pub state: Option<Open<ActivityState>>,
-    /// The package that it happened to, which may be gone.
+    /// The package that it happened to, which may no longer exist.
     #[serde(default, deserialize_with = "lenient::id")]
     pub package_id: Option<PackageId>,
     /// The name of that package.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub package_name: String,
-    /// The portal that the package came through.
+    /// The portal that the package was received through.
     #[serde(default, deserialize_with = "lenient::id")]
     pub portal_id: Option<PortalId>,
-    /// A mail address of who did it; empty where that is not known.
+    /// The e-mail address of whoever did it; empty if unknown.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub actor: String,
 }

@@ -10,10 +10,10 @@ use crate::{AuditEntryId, Time, lenient};
 pub struct AuditEntry {
     /// The server's id.
     pub id: AuditEntryId,
-    /// When it was made.
+    /// When it happened.
     #[serde(default, deserialize_with = "lenient::time")]
     pub created_at: Time,
-    /// Who made it: a mail address, `key` and its name, or `operator`.
+    /// Who did it: an e-mail address, `key` and its name, or `operator`.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub actor: String,
     /// The IP address that it came from; `null` on the hub's own machine.
@@ -22,7 +22,7 @@ pub struct AuditEntry {
     /// What was done, such as `user.added` or `portal.changed`.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub action: String,
-    /// To what, for people to read; without secrets.
+    /// The object, for people to read; without secrets.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub subject: String,
 }

@@ -1,6 +1,6 @@
 //! Who makes a call: the headers that authorise, and signing in and out as a person.
 //!
-//! Documented by the service: `POST /v1/auth` and all headers but that of a link's password, which is known from its clients.
+//! Documented by the service: `POST /v1/auth` and all headers except that of a link's password, which is known from its clients.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::{Secret, Team, TeamId, UserId, lenient};
 pub const API_KEY_HEADER: &str = "X-API-KEY";
 /// The header of the session of a person, see [`SignedIn::token`].
 pub const USER_TOKEN_HEADER: &str = "X-User-Token";
-/// The header of the right to one package: everything with [`PackageWithToken::access_token`](crate::PackageWithToken),
+/// The header with the token for one package: full access with [`PackageWithToken::access_token`](crate::PackageWithToken),
 /// reading with [`OpenedLink::package_token`](crate::OpenedLink).
 pub const PACKAGE_TOKEN_HEADER: &str = "X-Package-Token";
 /// The header of the password of a link that has one.
@@ -21,7 +21,7 @@ pub const LINK_PASSWORD_HEADER: &str = "X-Link-Password";
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Credentials {
-    /// Mail address, as it was typed: a wrong one is refused like a wrong password.
+    /// E-mail address, as it was typed: a wrong one is refused like a wrong password.
     pub email: String,
     /// Password.
     pub password: Secret,
@@ -33,11 +33,11 @@ impl Default for Credentials {
     }
 }
 
-/// `PUT /v1/auth`: a person who is signed in sets a new password of their own. All their other sessions end.
+/// `PUT /v1/auth`: a signed-in person sets a new password. All their other sessions end.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ChangePassword {
-    /// The password that it was until now. Required.
+    /// The current password. Required.
     pub password: Secret,
     /// The new one. Required.
     pub new_password: Secret,
@@ -49,7 +49,7 @@ impl Default for ChangePassword {
     }
 }
 
-/// The answer to [`Credentials`].
+/// The response to [`Credentials`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SignedIn {
     /// Authorises team calls for some days, or until `DELETE /v1/auth`, in [`USER_TOKEN_HEADER`].
@@ -66,10 +66,10 @@ pub struct SignedIn {
 pub struct User {
     /// The server's id.
     pub id: UserId,
-    /// Mail address, not checked again.
+    /// E-mail address, not validated again.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub email: String,
-    /// Name for people; may be empty.
+    /// Display name; may be empty.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub name: String,
     /// The kind of account; a hub has one kind only.

@@ -1,4 +1,4 @@
-//! A mail address: the one rule of what is one, for the rules file, the local API, the hub and its mails.
+//! E-mail addresses: the one definition of what is valid, for the rules file, the local API, the hub and its mails.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,12 +9,12 @@ use email_address::EmailAddress as Checked;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The longest address, bytes: RFC 5321, section 4.5.3.1.3, without the angle brackets.
+/// Maximum length of an address, in bytes: RFC 5321, section 4.5.3.1.3, without the angle brackets.
 const LONGEST: usize = 254;
 
-/// A mail address that a mail server can be given: RFC 5321 and RFC 6531, without a name and without comments.
+/// An e-mail address that a mail server accepts: RFC 5321 and RFC 6531, without a display name or comments.
 ///
-/// It is kept as it was written, without white space around it. Two addresses that differ in case only are different
+/// It is stored as written, without surrounding white space. Two addresses that differ only in case are different
 /// values; [`EmailAddress::is_same_mailbox`] compares as mail servers do.
 ///
 /// ```
@@ -27,7 +27,7 @@ const LONGEST: usize = 254;
 #[serde(transparent)]
 pub struct EmailAddress(String);
 
-/// A text that is not a mail address.
+/// A string that is not an e-mail address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a valid mail address")]
 pub struct InvalidEmailAddress(String);
@@ -39,19 +39,19 @@ impl EmailAddress {
         &self.0
     }
 
-    /// What comes after the last `@`.
+    /// The part after the last `@`.
     #[must_use]
     pub fn domain(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
 
-    /// The same address in lower case, by which accounts are found.
+    /// The same address in lower case, for looking up accounts.
     #[must_use]
     pub fn to_lowercase(&self) -> Self {
         Self(self.0.to_lowercase())
     }
 
-    /// Whether both are the same mailbox, whatever their case.
+    /// Whether both are the same mailbox, ignoring case.
     #[must_use]
     pub fn is_same_mailbox(&self, other: &Self) -> bool {
         self.0.eq_ignore_ascii_case(&other.0)

@@ -13,39 +13,39 @@ use crate::{Open, lenient};
 words! {
     /// Why a request was refused, for programs.
     pub enum ErrorKind ["type of an error"] {
-        /// The request makes no sense (400).
+        /// The request is not valid (400).
         Invalid = "invalid",
         /// The package has no files, and cannot be finalized (400).
         PackageEmpty = "package_empty",
-        /// The parts that were listed are not those that were sent (400).
+        /// The listed parts are not those that were sent (400).
         InvalidPart = "invalid_part",
-        /// The parts together are not as large as the file (400).
+        /// The total size of the parts differs from the size of the file (400).
         InvalidSize = "invalid_size",
-        /// No or a wrong key, token, session or mail address (401).
+        /// A missing or wrong key, token, session or e-mail address (401).
         Unauthorized = "unauthorized",
-        /// The link asks for a password (401).
+        /// The link requires a password (401).
         PasswordRequired = "password_required",
         /// The password of the link is wrong (401).
         PasswordWrong = "password_wrong",
-        /// The portal asks for an access code (401).
+        /// The portal requires an access code (401).
         AccessCodeRequired = "access_code_required",
         /// The access code of the portal is wrong (401).
         AccessCodeWrong = "access_code_wrong",
         /// The caller may not do this (403).
         Forbidden = "forbidden",
-        /// The link has been used as often as it may be (403).
+        /// The link has reached its download limit (403).
         LimitReached = "limit_reached",
         /// The portal does not accept this file or package (403).
         Restricted = "restricted",
-        /// There is no such thing, or the caller must not know of it (404).
+        /// It does not exist, or the caller may not know about it (404).
         NotFound = "not_found",
         /// The route does not have this method (405).
         MethodNotAllowed = "method_not_allowed",
         /// The body took too long (408).
         Timeout = "timeout",
-        /// The state of things does not allow it (409).
+        /// The current state does not allow it (409).
         Conflict = "conflict",
-        /// It was there, and is no longer (410).
+        /// It existed, but no longer does (410).
         Expired = "expired",
         /// The server has lost the content (410).
         ContentMissing = "content_missing",
@@ -55,31 +55,31 @@ words! {
         TooManyGuesses = "too_many_guesses",
         /// More than the caller may have done in an hour, or at a time; `Retry-After` says how long to wait (429).
         RateLimited = "rate_limited",
-        /// The server cannot do it now, and may be asked again after `Retry-After` (503).
+        /// The server cannot do it now; retry after `Retry-After` (503).
         Internal = "internal",
         /// The server's storage is full (507).
         StorageFull = "storage_full",
-        /// The team has stored as much as it may (507).
+        /// The team's quota is used up (507).
         QuotaExceeded = "quota_exceeded",
     }
 }
 
-/// The body of every answer that is not good.
+/// The body of every error response.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ErrorBody {
-    /// A hub says the HTTP status; the service has codes of its own.
+    /// A hub gives the HTTP status; the service has its own codes.
     #[serde(deserialize_with = "lenient::field")]
     pub code: Option<ErrorCode>,
     /// A sentence for people, without secrets.
     #[serde(deserialize_with = "lenient::plain")]
     pub message: String,
-    /// What is wrong, one by one.
+    /// The individual problems.
     #[serde(deserialize_with = "lenient::field")]
     pub errors: Vec<ErrorDetail>,
 }
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ErrorDetail {
@@ -94,11 +94,11 @@ pub struct ErrorDetail {
     pub kind: Option<Open<ErrorKind>>,
 }
 
-/// A server's code of an error.
+/// A server's error code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ErrorCode {
-    /// A number, of a hub the HTTP status.
+    /// A number; from a hub, the HTTP status.
     Number(i64),
     /// A word.
     Word(String),
@@ -114,7 +114,7 @@ impl fmt::Display for ErrorCode {
 }
 
 impl ErrorBody {
-    /// The body of an answer with this HTTP status.
+    /// The body of a response with this HTTP status.
     ///
     /// ```
     /// use masv_protocol::{ErrorBody, ErrorKind};
@@ -132,7 +132,7 @@ impl ErrorBody {
         Self { code, message, errors: vec![detail] }
     }
 
-    /// What is wrong, in the most exact words that there are; empty where the server does not say.
+    /// What is wrong, as exactly as possible; empty if the server does not say.
     #[must_use]
     pub fn reason(&self) -> String {
         let details: Vec<&str> =
@@ -140,7 +140,7 @@ impl ErrorBody {
         if details.is_empty() { self.message.clone() } else { details.join("; ") }
     }
 
-    /// Why the request was refused, if it is a reason that we know.
+    /// Why the request was refused, if the reason is known.
     #[must_use]
     pub fn kind(&self) -> Option<ErrorKind> {
         self.errors.iter().find_map(|detail| detail.kind.as_ref()?.known().copied())

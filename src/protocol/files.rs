@@ -1,8 +1,8 @@
-//! Files of a package: announcing, addresses for parts, finalizing, listing, reading.
+//! Files of a package: announcing, URLs for parts, finalizing, listing, reading.
 //!
-//! The way of a file: [`NewFile`] announces it, the [`Blueprint`] of the answer begins it in the storage, [`PartAddresses`] asks
-//! for the blueprints of some parts, each is sent with a `PUT`, and [`FinalizeFile`] lists them all. An empty file is one empty
-//! part. Documented by the service; removing a file (`DELETE /v1/packages/{package}/files/{file}`) and the address of its content
+//! The path of a file: [`NewFile`] announces it, the [`Blueprint`] in the response starts it in the storage, [`PartAddresses`] requests
+//! the blueprints of some parts, each is sent with a `PUT`, and [`FinalizeFile`] lists them all. An empty file is one empty
+//! part. Documented by the service; removing a file (`DELETE /v1/packages/{package}/files/{file}`) and the URL of its content
 //! are known from its clients.
 
 use schemars::JsonSchema;
@@ -12,17 +12,17 @@ use crate::words::words;
 use crate::{Blueprint, FileId, Limits, MultipartId, Open, PackageId, PackagePath, SecretUrl, Time, lenient};
 
 words! {
-    /// What an entry of a package is.
+    /// The kind of an entry of a package.
     pub enum FileKind ["kind of a file"] {
         /// A file with content.
         File = "file",
-        /// An empty folder; the others are made by the paths of their files.
+        /// An empty folder; others are implied by the paths of their files.
         Directory = "directory" | "folder",
     }
 }
 
 words! {
-    /// What state a file is in.
+    /// The state of a file.
     pub enum FileState ["state of a file"] {
         /// It was announced.
         New = "new",
@@ -31,12 +31,12 @@ words! {
     }
 }
 
-/// `POST /v1/packages/{package}/files`: announces a file. One of the same name in the same folder that was announced before, but
-/// not finalized, is forgotten.
+/// `POST /v1/packages/{package}/files`: announces a file. An earlier one with the same name in the same folder that is
+/// not finalized is replaced.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewFile {
-    /// What it is; a file where it is left out.
+    /// Its kind; a file by default.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub kind: Option<FileKind>,
     /// Name: 1 to 255 bytes, without `/` and control characters. Required.
@@ -44,19 +44,19 @@ pub struct NewFile {
     /// Folder in the package, `/` between names; empty for its root.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// When it was last changed; now, where it is left out.
+    /// When it was last modified; now, by default.
     #[serde(deserialize_with = "lenient::modified", skip_serializing_if = "Option::is_none")]
     pub last_modified: Option<Time>,
     /// Bytes.
     #[serde(deserialize_with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// Bytes of each part but the last, as the client plans. A hub does not read it.
+    /// Size of each part except the last, in bytes, as planned by the client. Ignored by a hub.
     #[serde(deserialize_with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub chunk_size: Option<u64>,
 }
 
 impl NewFile {
-    /// A file with its place in the package; the rest is left out.
+    /// A file with its path in the package, and nothing else.
     ///
     /// ```
     /// use masv_protocol::{NewFile, PackagePath};
@@ -73,26 +73,26 @@ impl NewFile {
     }
 }
 
-/// The answer to [`NewFile`].
+/// The response to [`NewFile`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AnnouncedFile {
-    /// What the server knows it by.
+    /// The file as the server knows it.
     pub file: CreatedFile,
-    /// How to begin it in the storage.
+    /// How to start it in the storage.
     pub create_blueprint: Blueprint,
-    /// The most parts that it may have.
+    /// The maximum number of parts.
     #[serde(default, deserialize_with = "lenient::field")]
     pub max_chunks_count: u64,
-    /// The most bytes of a part.
+    /// The maximum size of a part, in bytes.
     #[serde(default, deserialize_with = "lenient::field")]
     pub max_chunk_size: u64,
-    /// The fewest bytes of a part that is not the last.
+    /// The minimum size of each part except the last, in bytes.
     #[serde(default, deserialize_with = "lenient::field")]
     pub min_chunk_size: u64,
 }
 
 impl AnnouncedFile {
-    /// The answer for a file that was announced, under these limits.
+    /// The response for an announced file, with these limits.
     #[must_use]
     pub fn new(file: CreatedFile, create_blueprint: Blueprint, limits: Limits) -> Self {
         Self {
@@ -105,7 +105,7 @@ impl AnnouncedFile {
     }
 }
 
-/// A file in the answer to its announcement; a client must expect the id alone.
+/// A file in the response to its announcement; a client can rely only on the id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedFile {
     /// The server's id.
@@ -127,20 +127,20 @@ pub struct CreatedFile {
     pub package_id: Option<PackageId>,
 }
 
-/// The query of `POST /v1/packages/{package}/files/{file}`: which parts addresses are wanted for.
+/// The query of `POST /v1/packages/{package}/files/{file}`: the parts for which URLs are requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PartWindow {
-    /// The first part, from 0; the first of all where it is left out.
+    /// The first part, from 0; 0 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<u32>,
-    /// How many parts; one where it is left out.
+    /// How many parts; one by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
 }
 
 /// The body of `POST /v1/packages/{package}/files/{file}`, answered by a list of [`Blueprint`]s in the order of the parts. They
-/// expire: ask for what is sent next only.
+/// expire: request only what is sent next.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PartAddresses {
@@ -154,16 +154,16 @@ pub struct PartAddresses {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct FinalizeFile {
-    /// Bytes of the whole; compared with the parts where it is given.
+    /// Total size in bytes; compared with the parts, if given.
     #[serde(deserialize_with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// Bytes of each part but the last. A hub does not read it.
+    /// Size of each part except the last, in bytes. Ignored by a hub.
     #[serde(deserialize_with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub chunk_size: Option<u64>,
-    /// What the storage knows the file by.
+    /// How the storage identifies the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file_extras: Option<FileExtras>,
-    /// The same where some clients put it.
+    /// The same, where some clients put it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upload_id: Option<MultipartId>,
     /// All parts.
@@ -179,7 +179,7 @@ impl FinalizeFile {
     }
 }
 
-/// What the storage knows a file by.
+/// How the storage identifies a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct FileExtras {
@@ -188,7 +188,7 @@ pub struct FileExtras {
     pub upload_id: Option<MultipartId>,
 }
 
-/// A part as it is listed when its file is finalized.
+/// A part as listed when its file is finalized.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListedPart {
     /// From 1; written as a string.
@@ -201,7 +201,7 @@ pub struct ListedPart {
     )]
     #[schemars(with = "String")]
     pub number: u32,
-    /// The storage's tag, verbatim.
+    /// The storage's ETag, verbatim.
     #[serde(alias = "ETag", alias = "eTag", alias = "Etag")]
     pub etag: String,
 }
@@ -215,29 +215,29 @@ fn part_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Err
     given.ok_or_else(|| serde::de::Error::custom("a part number is missing or too large"))
 }
 
-/// A file in the answer of `GET /v1/packages/{package}/files`, a list, and of finalizing it.
+/// A file in the list of `GET /v1/packages/{package}/files`, and in the response to finalizing it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct File {
     /// The server's id.
     pub id: FileId,
-    /// What it is; a file where its server does not say.
+    /// Its kind; a file if the server does not say.
     #[serde(default, deserialize_with = "lenient::field")]
     pub kind: Option<Open<FileKind>>,
-    /// Name, as the sender's machine had it: nothing about it is safe.
+    /// Name, as on the sender's machine: it must not be trusted.
     pub name: String,
-    /// Folder in the package, as unsafe as the name; empty for its root.
+    /// Folder in the package, not to be trusted either; empty for its root.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub path: String,
     /// Bytes.
     #[serde(default, deserialize_with = "lenient::size")]
     pub size: u64,
-    /// When it was last changed.
+    /// When it was last modified.
     #[serde(default, deserialize_with = "lenient::time")]
     pub last_modified: Time,
-    /// What state it is in.
+    /// Its state.
     #[serde(default, deserialize_with = "lenient::field")]
     pub state: Option<Open<FileState>>,
-    /// Whether the service found a virus in it. A hub does not look for any.
+    /// Whether the service found a virus in it. A hub does not scan for viruses.
     #[serde(default, deserialize_with = "lenient::field")]
     pub virus_detected: bool,
 }
@@ -250,9 +250,9 @@ impl File {
     }
 }
 
-/// The answer of `GET /v1/packages/{package}/files/{file}/download`: where a file can be read for a while, in ranges.
+/// The response of `GET /v1/packages/{package}/files/{file}/download`: a temporary URL for reading a file, with range requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileAddress {
-    /// The presigned address.
+    /// The presigned URL.
     pub url: SecretUrl,
 }

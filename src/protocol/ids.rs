@@ -1,4 +1,4 @@
-//! Identifiers as types of their own, so that a file's id cannot be passed where a package's is meant.
+//! Identifiers as separate types, so that a file's id cannot be passed where a package's is expected.
 //!
 //! **Guarantees.** An id is kept exactly as its server wrote it and never interpreted: those of the service and of the hub are
 //! upper-case ULIDs, those of other implementations may be anything. A server that sends a JSON number is understood.
@@ -19,18 +19,18 @@ macro_rules! ids {
         pub struct $name(String);
 
         impl $name {
-            /// The id that is written so.
+            /// The id with this text.
             pub fn new(id: impl Into<String>) -> Self {
                 Self(id.into())
             }
 
-            /// As it is written.
+            /// Its text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// As it is written, owned.
+            /// Its text, owned.
             #[must_use]
             pub fn into_string(self) -> String {
                 self.0

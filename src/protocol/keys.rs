@@ -23,44 +23,44 @@ pub struct NewKey {
     /// What it is for: 1 to 255 bytes.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What it may do; a sender's where it is left out.
+    /// Its role; sender by default.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub role: Option<KeyRole>,
-    /// Until when it holds; [`Time::UNSET`], or left out, is until it is removed.
+    /// When it expires; [`Time::UNSET`] or absent means never.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub expiry: Option<Time>,
-    /// Whether it may be used; active where it is left out.
+    /// Whether it is active; the default is active.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub state: Option<KeyState>,
 }
 
-/// `PUT /v1/api_keys/{key}`, or `PUT /v1/teams/{team}/api_keys/{key}`: changes a key; what is left out stays. Answered with the [`Key`].
+/// `PUT /v1/api_keys/{key}`, or `PUT /v1/teams/{team}/api_keys/{key}`: changes a key; omitted properties stay as they are. The response is the [`Key`].
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ChangeKey {
     /// What it is for: 1 to 255 bytes.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What it may do.
+    /// Its role.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub role: Option<KeyRole>,
-    /// Until when it holds; [`Time::UNSET`] is until it is removed.
+    /// When it expires; [`Time::UNSET`] means never.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub expiry: Option<Time>,
-    /// Whether it may be used.
+    /// Whether the key is active.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub state: Option<KeyState>,
 }
 
 impl ChangeKey {
-    /// Whether nothing is to be changed.
+    /// Whether nothing is changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.name.is_none() && self.role.is_none() && self.expiry.is_none() && self.state.is_none()
     }
 }
 
-/// The answer to [`NewKey`], the only one that tells the key.
+/// The response to [`NewKey`], the only one that contains the key.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedKey {
     /// The server's id.
@@ -68,22 +68,22 @@ pub struct CreatedKey {
     /// What it is for.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub name: String,
-    /// What it may do.
+    /// Its role.
     pub role: Open<KeyRole>,
     /// The key itself.
     pub key: Secret,
     /// The same, under the name that clients of the service expect.
     pub api_key: Secret,
-    /// Until when it holds; unset is until it is removed.
+    /// When it expires; unset means never.
     #[serde(default, deserialize_with = "lenient::time")]
     pub expiry: Time,
-    /// Whether it may be used.
+    /// Whether the key is active.
     #[serde(default, deserialize_with = "lenient::field")]
     pub state: Option<Open<KeyState>>,
 }
 
 impl CreatedKey {
-    /// The answer for a key that was made.
+    /// The response for a new key.
     #[must_use]
     pub fn new(made: Key, key: Secret) -> Self {
         let Key { id, name, role, expiry, state, .. } = made;
@@ -91,7 +91,7 @@ impl CreatedKey {
     }
 }
 
-/// A key in the answer of `GET /v1/teams/{team}/api_keys`, a list.
+/// A key in the list of `GET /v1/teams/{team}/api_keys`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Key {
     /// The server's id.
@@ -99,18 +99,18 @@ pub struct Key {
     /// What it is for.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub name: String,
-    /// What it may do.
+    /// Its role.
     pub role: Open<KeyRole>,
-    /// When it was made.
+    /// When it was created.
     #[serde(default, deserialize_with = "lenient::time")]
     pub created_at: Time,
-    /// Until when it holds; unset is until it is removed.
+    /// When it expires; unset means never.
     #[serde(default, deserialize_with = "lenient::time")]
     pub expiry: Time,
-    /// Whether it may be used.
+    /// Whether the key is active.
     #[serde(default, deserialize_with = "lenient::field")]
     pub state: Option<Open<KeyState>>,
-    /// When it was used last, to the minute; unset is never.
+    /// When it was last used, to the minute; unset means never.
     #[serde(default, deserialize_with = "lenient::time")]
     pub last_used_at: Time,
 }

@@ -1,7 +1,7 @@
-//! Readers that accept every plausible spelling of a foreign client or server.
+//! Deserializers that accept every plausible variant of other clients and servers.
 //!
-//! Those that end in `Option` are for requests: what has no meaning is an error, for its sender must hear of it. [`field`] is
-//! for answers: what cannot be understood counts as absent.
+//! Those that end in `Option` are for requests: an invalid value is an error, because its sender must know. [`field`] is
+//! for responses: what cannot be understood counts as absent.
 
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
@@ -9,44 +9,44 @@ use serde_json::Value;
 
 use crate::{EmailAddress, Secret, TagChoice, Time};
 
-/// A field of an answer without which the reader can go on: anything that is not understood is the default.
+/// An optional field of a response: anything that is not understood becomes the default.
 pub(crate) fn field<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deserializer: D) -> Result<T, D::Error> {
     let value = Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
-/// A text of an answer; a number is its digits, and anything else the empty text.
+/// A string in a response; a number becomes its digits, and anything else the empty string.
 pub(crate) fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(as_text(Value::deserialize(deserializer)?).ok().flatten().unwrap_or_default())
 }
 
-/// An id of an answer, which may be absent; the empty text is none.
+/// An id in a response, which may be absent; the empty string counts as absent.
 pub(crate) fn id<'de, D: Deserializer<'de>, T: From<String>>(deserializer: D) -> Result<Option<T>, D::Error> {
     let text = as_text(Value::deserialize(deserializer)?).ok().flatten();
     Ok(text.filter(|text| !text.is_empty()).map(T::from))
 }
 
-/// A time of an answer, or of a file's last change: RFC 3339, or milliseconds or seconds since 1970. What is not a time is unset.
+/// A time in a response, or of a file's last modification: RFC 3339, or milliseconds or seconds since 1970. Anything else is unset.
 pub(crate) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
     Ok(as_time(&Value::deserialize(deserializer)?).unwrap_or_default())
 }
 
-/// The last change of a file that is announced; what is not a time is absent.
+/// The modification time of an announced file; anything but a time is absent.
 pub(crate) fn modified<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
     Ok(as_time(&Value::deserialize(deserializer)?).filter(|time| !time.is_unset()))
 }
 
-/// A whole number without which the reader cannot go on, or one written as a string; 0 for `null`.
+/// A required whole number, or one written as a string; 0 for `null`.
 pub(crate) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     number(deserializer).map(Option::unwrap_or_default)
 }
 
-/// A string, or a number written as one would write the string; never absent.
+/// A string, or a number instead of the string; never absent.
 pub(crate) fn required_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    text(deserializer)?.ok_or_else(|| Error::custom("null is not a text"))
+    text(deserializer)?.ok_or_else(|| Error::custom("null is not a string"))
 }
 
-/// A string, a number written as one, or nothing.
+/// A string, a number instead of one, or nothing.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     as_text(Value::deserialize(deserializer)?).map_err(Error::custom)
 }
@@ -81,7 +81,7 @@ pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     })
 }
 
-/// A value that is written as a string; absent for `null` and `""`.
+/// A value written as a string; absent for `null` and `""`.
 pub(crate) fn word<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     T: std::str::FromStr<Err: std::fmt::Display>,
@@ -105,7 +105,7 @@ pub(crate) fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ve
     some_addresses(deserializer).map(Option::unwrap_or_default)
 }
 
-/// The same where an empty list means something else than none; absent for `null`.
+/// The same if an empty list differs from an absent one; absent for `null`.
 pub(crate) fn some_addresses<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<EmailAddress>>, D::Error> {
@@ -123,7 +123,7 @@ pub(crate) fn some_addresses<'de, D: Deserializer<'de>>(
     given.map(|text| text.parse().map_err(Error::custom)).collect::<Result<_, _>>().map(Some)
 }
 
-/// A tag: an object with `id` or `name` (the id decides), or its name alone. What is neither is absent.
+/// A tag: an object with `id` or `name` (the id takes precedence), or just its name. Anything else is absent.
 pub(crate) fn tag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TagChoice>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     let field = |name: &str| value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -136,7 +136,7 @@ fn as_text(value: Value) -> Result<Option<String>, String> {
         Value::Null => Ok(None),
         Value::String(text) => Ok(Some(text)),
         Value::Number(number) => Ok(Some(number.to_string())),
-        value => Err(format!("{value} is not a text")),
+        value => Err(format!("{value} is not a string")),
     }
 }
 

@@ -5,20 +5,20 @@
 //! reads it.
 //!
 //! **Guarantees.**
-//! - What is written has exactly the field names of the protocol, and every field that the hub answers is there.
-//! - A client can read what another implementation of the protocol answers: fields it does not know are ignored, and a field
-//!   that is missing, `null` or of an unexpected type counts as absent, unless a caller could not go on without it (an
+//! - Serialized messages have exactly the field names of the protocol, and every field that the hub sends is present.
+//! - A client can read the responses of other implementations of the protocol: unknown fields are ignored, and a field
+//!   that is missing, `null` or of an unexpected type counts as absent, unless a caller could not continue without it (an
 //!   identifier, a token, an address, the size of a file).
-//! - A server reads requests in every plausible spelling of a foreign client: numbers as strings, flags as numbers, lists with
+//! - A server reads requests in every plausible variant of other clients: numbers as strings, flags as numbers, lists with
 //!   commas. Every field of a request may be left out, and unknown fields are ignored in here: which of them are refused is the server's
 //!   decision. A value that has no meaning, such as a mail address that is not valid, is an error.
 //! - No secret is printed: [`Secret`] and [`SecretUrl`] redact themselves.
 //!
-//! **On a crash** nothing is lost, for nothing is kept.
+//! **On a crash** nothing is lost, because nothing is stored.
 //!
-//! Must never know: HTTP libraries, databases, files on a disk, which of the two sides it serves.
+//! Must never know: HTTP libraries, databases, files on disk, or which of the two sides it serves.
 //!
-//! For an API document take the schema of a request with `schemars::generate::SchemaSettings::for_deserialize`, and that of a
+//! For an API document, generate the schema of a request with `schemars::generate::SchemaSettings::for_deserialize`, and that of a
 //! response with `for_serialize`: fields that a server always writes are required there.
 //!
 //! ```

@@ -1,34 +1,34 @@
-//! Links to packages: making, changing, opening.
+//! Links to packages: creating, changing, opening.
 //!
-//! Documented by the service: making (`POST /v1/packages/{package}/links`), listing, and opening (`GET /v1/links/{link}?secret=`).
-//! The status of an opening that fails is 401 for a wrong or missing password, 403 beyond the limit, 404 for an unknown link or a
-//! wrong secret, 410 when it has expired.
+//! Documented by the service: creating (`POST /v1/packages/{package}/links`), listing, and opening (`GET /v1/links/{link}?secret=`).
+//! If opening fails, the status is 401 for a wrong or missing password, 403 beyond the limit, 404 for an unknown link or a
+//! wrong secret, 410 if it has expired.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{EmailAddress, LinkId, PackageId, Secret, SecretUrl, Time, lenient};
 
-/// `POST /v1/packages/{package}/links` makes a link, `PUT /v1/links/{link}` changes one; what is left out is the package's, or stays.
+/// `POST /v1/packages/{package}/links` creates a link, `PUT /v1/links/{link}` changes one; omitted fields default to the package's, or stay as they are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct LinkSettings {
-    /// Who gets it by mail; cannot be changed.
+    /// Who receives it by e-mail; cannot be changed.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub email: Option<EmailAddress>,
-    /// A password of its own; an empty one takes it away.
+    /// Its own password; an empty one removes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
-    /// How often it may be used; 0 is any number.
+    /// How many times it may be used; 0 is unlimited.
     #[serde(deserialize_with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub access_limit: Option<u64>,
     /// Whether `access_limit` counts; it does where this is left out.
     #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub access_limit_enabled: Option<bool>,
-    /// Until when it opens; [`Time::UNSET`] is as long as its package is there.
+    /// When it expires; [`Time::UNSET`] means with its package.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub expiry: Option<Time>,
-    /// Whether it opens.
+    /// Whether it is active.
     #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
 }
@@ -43,7 +43,7 @@ impl LinkSettings {
     }
 }
 
-/// A link as the owner of its package sees it: in the answers to [`LinkSettings`], of `GET /v1.1/links/{link}`, and in the list of
+/// A link as the owner of its package sees it: in the responses to [`LinkSettings`], of `GET /v1.1/links/{link}`, and in the list of
 /// `GET /v1/packages/{package}/links`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Link {
@@ -52,39 +52,39 @@ pub struct Link {
     /// The package that it leads to.
     #[serde(default, deserialize_with = "lenient::id")]
     pub package_id: Option<PackageId>,
-    /// Who got it by mail; empty for nobody.
+    /// Who received it by e-mail; empty for no one.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub email: String,
-    /// What opens it.
+    /// Its secret.
     pub download_secret: Secret,
-    /// The address to give away, which holds the secret. The service does not say it: [`Link::address`] does.
+    /// The URL to share, which contains the secret. The service does not send it: [`Link::address`] returns it.
     #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
     pub url: Option<SecretUrl>,
-    /// Until when it opens, as far as that is known.
+    /// When it expires, if known.
     #[serde(default, deserialize_with = "lenient::time")]
     pub expiry: Time,
-    /// How often it may be used; 0 is any number.
+    /// How many times it may be used; 0 is unlimited.
     #[serde(default, deserialize_with = "lenient::field")]
     pub access_limit: u64,
-    /// How often it was used.
+    /// How many times it was used.
     #[serde(default, deserialize_with = "lenient::field")]
     pub access_count: u64,
-    /// Whether it opens.
+    /// Whether it is active.
     #[serde(default, deserialize_with = "lenient::field")]
     pub active: bool,
-    /// Whether it asks for a password.
+    /// Whether it requires a password.
     #[serde(default, deserialize_with = "lenient::field")]
     pub has_password: bool,
-    /// The same under its other name.
+    /// The same, under its other name.
     #[serde(default, deserialize_with = "lenient::field")]
     pub password_protected: bool,
-    /// When it was made.
+    /// When it was created.
     #[serde(default, deserialize_with = "lenient::time")]
     pub created_at: Time,
 }
 
 impl Link {
-    /// The address to give away: the server's, or that below `base`, where links of the service are opened.
+    /// The URL to share: the server's, or one below `base`, where links of the service are opened.
     ///
     /// ```
     /// let link: masv_protocol::Link = serde_json::from_str(r#"{"id":"L","download_secret":"s"}"#)?;
@@ -103,7 +103,7 @@ impl Link {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct LinkQuery {
-    /// What opens it: [`Link::download_secret`].
+    /// Its secret: [`Link::download_secret`].
     pub secret: Secret,
 }
 
@@ -113,10 +113,10 @@ impl Default for LinkQuery {
     }
 }
 
-/// A link that was opened: the right to read its package.
+/// An opened link: the token to read its package.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OpenedLink {
-    /// The link, where its server says it again.
+    /// The link, if the server repeats it.
     #[serde(default, deserialize_with = "lenient::id")]
     pub id: Option<LinkId>,
     /// Name of the package.
@@ -138,25 +138,25 @@ pub struct OpenedLink {
     /// How many files it has.
     #[serde(default, deserialize_with = "lenient::field")]
     pub total_files: u64,
-    /// Mail address of who sent it; may be empty.
+    /// E-mail address of the sender; may be empty.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub sender_email: String,
-    /// Who got the link by mail; empty for nobody.
+    /// Who received the link by e-mail; empty for no one.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub email: String,
-    /// Until when the link opens.
+    /// When the link expires.
     #[serde(default, deserialize_with = "lenient::time")]
     pub expiry: Time,
-    /// How often the link may be used; 0 is any number.
+    /// How many times the link may be used; 0 is unlimited.
     #[serde(default, deserialize_with = "lenient::field")]
     pub access_limit: u64,
-    /// How often it was used.
+    /// How many times it was used.
     #[serde(default, deserialize_with = "lenient::field")]
     pub access_count: u64,
-    /// Whether it opens.
+    /// Whether it is active.
     #[serde(default, deserialize_with = "lenient::field")]
     pub active: bool,
-    /// When the link was made.
+    /// When the link was created.
     #[serde(default, deserialize_with = "lenient::time")]
     pub created_at: Time,
     /// When the package was finalized.

@@ -1,7 +1,7 @@
 //! The people of a team.
 //!
 //! Documented by the service: the list, `GET /v1/teams/{team}/members`. Adding, changing and removing
-//! (`DELETE /v1/teams/{team}/members/{member}`) are the hub's own; there a member is named by id or mail address.
+//! (`DELETE /v1/teams/{team}/members/{member}`) are the hub's own; there a member is identified by id or e-mail address.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,44 +12,44 @@ use crate::{EmailAddress, MemberRole, Open, Secret, Time, UserId, lenient};
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewMember {
-    /// Mail address to sign in with; its case does not matter. Required.
+    /// E-mail address to sign in with; its case does not matter. Required.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub email: Option<EmailAddress>,
-    /// Name for people.
+    /// Display name.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Password: required for who has no account yet, refused for who has one.
+    /// Password: required for a new account, refused for an existing one.
     #[serde(deserialize_with = "lenient::word_secret", skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
-    /// What the person may do; a sender's where it is left out.
+    /// The person's role; sender by default.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub role: Option<MemberRole>,
 }
 
-/// `PUT /v1/teams/{team}/members/{member}`: changes a person; what is left out stays.
+/// `PUT /v1/teams/{team}/members/{member}`: changes a person; omitted fields stay as they are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ChangeMember {
-    /// Name for people.
+    /// Display name.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// A new password, which ends all sessions of the person.
     #[serde(deserialize_with = "lenient::word_secret", skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
-    /// What the person may do.
+    /// The person's role.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub role: Option<MemberRole>,
 }
 
 impl ChangeMember {
-    /// Whether nothing is to be changed.
+    /// Whether nothing is changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.name.is_none() && self.password.is_none() && self.role.is_none()
     }
 }
 
-/// A person of a team: in the answers to [`NewMember`] and [`ChangeMember`], and in the list.
+/// A person of a team: in the responses to [`NewMember`] and [`ChangeMember`], and in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Member {
     /// The server's id.
@@ -60,13 +60,13 @@ pub struct Member {
     /// Mail address, not checked again.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub email: String,
-    /// Name for people; may be empty.
+    /// Display name; may be empty.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub name: String,
-    /// What the person may do; some servers do not say.
+    /// The person's role; some servers do not say.
     #[serde(default, deserialize_with = "lenient::field")]
     pub role: Option<Open<MemberRole>>,
-    /// When the account was made; only in the list.
+    /// When the account was created; only in the list.
     #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Time>,
 }

@@ -1,4 +1,4 @@
-//! What a portal asks its senders to fill in, beside the files: reel numbers, projects, rights.
+//! The form that a portal's senders fill in, besides the files: reel numbers, projects, rights.
 //!
 //! The names of a field's properties are known from the service's clients.
 
@@ -33,17 +33,17 @@ words! {
         Dropdown = "dropdown",
         /// A number.
         Number = "number",
-        /// A day, `YYYY-MM-DD`.
+        /// A date, `YYYY-MM-DD`.
         Date = "date",
     }
 }
 
-/// Something to fill in.
+/// A form field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MetadataField {
     /// Its key in `custom_metadata`.
     pub name: String,
-    /// What people read; empty: the name.
+    /// Its label; if empty, the name.
     #[serde(default)]
     pub label: String,
     /// Whether it must be filled in.
@@ -52,7 +52,7 @@ pub struct MetadataField {
     /// How it is filled in.
     #[serde(rename = "type", default)]
     pub kind: FieldKind,
-    /// What can be chosen, of a dropdown.
+    /// The options of a dropdown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
     /// What its page has filled in already; empty for nothing.
@@ -70,7 +70,7 @@ pub struct Form {
     /// The portal.
     #[serde(deserialize_with = "lenient::id")]
     pub portal_id: Option<PortalId>,
-    /// Name for people.
+    /// Display name.
     #[serde(deserialize_with = "lenient::plain")]
     pub name: String,
     /// How the portal's recipients get what was filled in: `email_body`.
@@ -80,7 +80,7 @@ pub struct Form {
 }
 
 impl MetadataField {
-    /// What people read.
+    /// Its label.
     #[must_use]
     pub fn label(&self) -> &str {
         if self.label.is_empty() { &self.name } else { &self.label }

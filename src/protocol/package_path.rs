@@ -5,14 +5,14 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-/// Longest name of one file or folder in a package, in bytes; common file systems hold no longer one.
+/// Longest name of one file or folder in a package, in bytes; the limit of common file systems.
 const LONGEST_NAME: usize = 255;
 
 /// A file's place in its package: one or more names joined by `/`, UTF-8, none of them empty, `.` or `..`.
 ///
-/// What a local name has that no cloud and no recipient's disk can carry is replaced, always in the same way:
+/// Whatever a cloud or a recipient's disk cannot store in a local name is replaced, always in the same way:
 /// each byte that is not part of valid UTF-8 becomes `%` and its two upper-case hexadecimal digits, as does each
-/// control character (line breaks and tabs among them) and each backslash, which Windows takes for a separator.
+/// control character (including line breaks and tabs) and each backslash, which Windows treats as a separator.
 /// Names longer than 255 bytes after that keep their extension and end in `~` and eight digits of a hash before it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -20,7 +20,7 @@ pub struct PackagePath(String);
 
 impl PackagePath {
     /// The package path for a relative local path. Components that are not names (`.`, `..`, `/`) are dropped,
-    /// so the result never leaves the package; `None` where no name remains.
+    /// so the result never leaves the package; `None` if no name remains.
     #[must_use]
     pub fn from_relative(path: &Path) -> Option<Self> {
         let names: Vec<String> = path

@@ -1,6 +1,6 @@
-//! Packages: making, finalizing, listing, keeping.
+//! Packages: creating, finalizing, listing, expiry.
 //!
-//! Documented by the service: making a package for a team and for a portal, finalizing (`POST /v1/packages/{package}/finalize`,
+//! Documented by the service: creating a package for a team and for a portal, finalizing (`POST /v1/packages/{package}/finalize`,
 //! an [`Empty`](crate::Empty) request, answered by a [`Package`]), removing (`DELETE /v1/packages/{package}`), lists, expiry. Its
 //! documentation leaves open `custom_expiry_days`, `unlimited_storage`, `tag` and `teamspace_id` of a new package, and
 //! `access_code` and `custom_metadata` of one for a portal; they are known from its clients.
@@ -16,48 +16,48 @@ use crate::{
 };
 
 words! {
-    /// What state a package is in.
+    /// The state of a package.
     pub enum PackageState ["state of a package"] {
         /// It is being filled.
         New = "new",
-        /// It is whole, and its recipients were notified.
+        /// It is complete, and its recipients were notified.
         Finalized = "finalized",
-        /// Its content was deleted when its time was over.
+        /// It expired, and its content was deleted.
         Expired = "expired",
-        /// The service keeps it, but it cannot be downloaded. A hub has no such packages.
+        /// The service has it, but it cannot be downloaded. A hub has no such packages.
         Archived = "archived",
     }
 }
 
-/// `POST /v1/teams/{team}/packages`: makes a package of a team.
+/// `POST /v1/teams/{team}/packages`: creates a package of a team.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewPackage {
-    /// Name; `Untitled` where it is left out or blank.
+    /// Name; `Untitled` if it is missing or blank.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Message to the recipients.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Who sends it; the caller's own address where it is left out.
+    /// The sender; the caller's own address by default.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub sender: Option<String>,
-    /// Who gets a link by mail when it is finalized; empty for links only.
+    /// Who receives a link by e-mail when it is finalized; empty for links only.
     #[serde(deserialize_with = "lenient::addresses")]
     pub recipients: Vec<EmailAddress>,
-    /// What recipients must type; none where it is empty.
+    /// Password for the recipients; none if it is empty.
     #[serde(deserialize_with = "lenient::word_secret", skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
-    /// How often each link may be used; 0 is any number.
+    /// How many times each link may be used; 0 is unlimited.
     #[serde(deserialize_with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub access_limit: Option<u64>,
-    /// Days from finalizing until it is deleted; 0 is the server's default, a negative number is never.
+    /// Days from finalizing until it is deleted; 0 for the server's default, a negative number for never.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
     pub custom_expiry_days: Option<i64>,
-    /// Whether it is kept until somebody deletes it.
+    /// Whether it is kept until it is deleted by hand.
     #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub unlimited_storage: Option<bool>,
-    /// The tag that it is to have.
+    /// Its tag.
     #[serde(deserialize_with = "lenient::tag", skip_serializing_if = "Option::is_none")]
     pub tag: Option<TagChoice>,
     /// The same by its id alone, as a package says it.
@@ -69,32 +69,32 @@ pub struct NewPackage {
     /// Whether `access_limit` counts; it does where this is left out.
     #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub access_limit_enabled: Option<bool>,
-    /// Whatever its sender wants to keep with it: an object.
+    /// Any metadata of the sender's: an object.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub custom_metadata: Value,
 }
 
-/// `POST /v1/portals/{portal}/packages`: makes a package for a portal. Nobody signs in; who receives it, and until when, is the
-/// portal's to say.
+/// `POST /v1/portals/{portal}/packages`: creates a package for a portal. No sign-in; who receives it, and until when, is the
+/// determined by the portal.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewPortalPackage {
-    /// Name; `Untitled` where it is left out or blank.
+    /// Name; `Untitled` if it is missing or blank.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Message to the recipients.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The sender's mail address. Required.
+    /// The sender's e-mail address. Required.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub sender: Option<EmailAddress>,
-    /// The portal's access code, where it asks for one.
+    /// The portal's access code, if it requires one.
     #[serde(deserialize_with = "lenient::word_secret", skip_serializing_if = "Option::is_none")]
     pub access_code: Option<Secret>,
     /// The access code as some clients send it.
     #[serde(deserialize_with = "lenient::word_secret", skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
-    /// What the sender filled in of [`PublicPortal::metadata_fields`](crate::PublicPortal), by their names: an object.
+    /// The sender's values for [`PublicPortal::metadata_fields`](crate::PublicPortal), by name: an object.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub custom_metadata: Value,
 }
@@ -107,19 +107,19 @@ impl NewPortalPackage {
     }
 }
 
-/// `PUT /v1/packages/{package}/expiry`: changes until when a package is kept. Exactly one of both, answered by a [`Package`].
+/// `PUT /v1/packages/{package}/expiry`: changes when a package expires. Exactly one of the two; the response is a [`Package`].
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PackageExpiry {
-    /// Whether it is kept until somebody deletes it.
+    /// Whether it is kept until it is deleted by hand.
     #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub unlimited_storage: Option<bool>,
-    /// Until when it is kept.
+    /// When it expires.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub expiry: Option<Time>,
 }
 
-/// `PUT /v1/packages/{package}`: changes a package; what is left out stays. Answered by a [`Package`].
+/// `PUT /v1/packages/{package}`: changes a package; omitted properties stay as they are. The response is the [`Package`].
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ChangePackage {
@@ -138,7 +138,7 @@ pub struct ChangePackage {
     /// How often each link that is made from now on may be used; 0 is any number.
     #[serde(deserialize_with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub access_limit: Option<u64>,
-    /// The tag that it is to have.
+    /// Its tag.
     #[serde(deserialize_with = "lenient::tag", skip_serializing_if = "Option::is_none")]
     pub tag: Option<TagChoice>,
     /// The same by its id alone, as a package says it.
@@ -153,7 +153,7 @@ pub struct ChangePackage {
     /// Whether it is kept until somebody deletes it.
     #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub unlimited_storage: Option<bool>,
-    /// Whatever its sender wants to keep with it: an object.
+    /// Any metadata of the sender's: an object.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub custom_metadata: Value,
 }
@@ -184,7 +184,7 @@ pub struct FilledIn {
     /// Its key in `custom_metadata`.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub name: String,
-    /// What people read.
+    /// Its label.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub label: String,
     /// What was filled in.
@@ -204,7 +204,7 @@ pub struct SetMetadata {
     pub fields: Option<Vec<FilledIn>>,
 }
 
-/// A package, without any secret. A server says all of it but where it is noted; a client must expect the id alone.
+/// A package, without any secret. A server sends all fields unless noted; a client can rely only on the id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Package {
     /// The server's id.
@@ -212,13 +212,13 @@ pub struct Package {
     /// The team that it belongs to.
     #[serde(default, deserialize_with = "lenient::id")]
     pub team_id: Option<TeamId>,
-    /// The portal that it came through.
+    /// The portal that it was received through.
     #[serde(default, deserialize_with = "lenient::id")]
     pub portal_id: Option<PortalId>,
-    /// What state it is in. [`Package::state`] reads either name.
+    /// Its state. [`Package::state`] reads either name.
     #[serde(default, deserialize_with = "lenient::field")]
     pub state: Option<Open<PackageState>>,
-    /// The same under its other name.
+    /// The same, under its other name.
     #[serde(default, deserialize_with = "lenient::field")]
     pub status: Option<Open<PackageState>>,
     /// Name.
@@ -227,25 +227,25 @@ pub struct Package {
     /// Message to the recipients.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub description: String,
-    /// Mail address of who sent it; empty where it is not known, and not checked.
+    /// E-mail address of the sender; empty if it is not known; not validated.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub sender: String,
-    /// Mail addresses, not checked again.
+    /// E-mail addresses, not validated again.
     #[serde(default, deserialize_with = "lenient::field")]
     pub recipients: Vec<String>,
-    /// Bytes of its finalized files.
+    /// Total size of its finalized files, in bytes.
     #[serde(default, deserialize_with = "lenient::field")]
     pub size: u64,
     /// How many files it has.
     #[serde(default, deserialize_with = "lenient::field")]
     pub total_files: u64,
-    /// How often each link may be used; 0 is any number.
+    /// How many times each link may be used; 0 is unlimited.
     #[serde(default, deserialize_with = "lenient::field")]
     pub access_limit: u64,
-    /// Whether its links ask for a password.
+    /// Whether its links require a password.
     #[serde(default, deserialize_with = "lenient::field")]
     pub password_protected: bool,
-    /// Whether it is kept until somebody deletes it.
+    /// Whether it is kept until it is deleted by hand.
     #[serde(default, deserialize_with = "lenient::field")]
     pub unlimited_storage: bool,
     /// Its tag.
@@ -254,16 +254,16 @@ pub struct Package {
     /// Its teamspace.
     #[serde(default, deserialize_with = "lenient::id")]
     pub teamspace_id: Option<TeamspaceId>,
-    /// What its sender gave: an object, or `null`.
+    /// The sender's metadata: an object, or `null`.
     #[serde(default)]
     pub custom_metadata: Value,
     /// By which `GET /v1/packages/{package}/metadata` is known to have something to tell; empty where its sender filled in nothing.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub form_data_id: String,
-    /// When it was made.
+    /// When it was created.
     #[serde(default, deserialize_with = "lenient::time")]
     pub created_at: Time,
-    /// When it was last changed.
+    /// When it was last modified.
     #[serde(default, deserialize_with = "lenient::time")]
     pub updated_at: Time,
     /// When it was finalized.
@@ -278,38 +278,38 @@ pub struct Package {
     /// Its portal by name: only in the lists and the page of a team.
     #[serde(default, deserialize_with = "portal", skip_serializing_if = "Option::is_none")]
     pub portal: Option<PortalSummary>,
-    /// The name of its portal in addresses, as some servers say it. Ours say [`Package::portal`].
+    /// The subdomain of its portal, as sent by some servers. Ours send [`Package::portal`].
     #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
     pub portal_subdomain: Option<String>,
 }
 
 impl Package {
-    /// What state it is in, if its server says so.
+    /// Its state, if the server reports it.
     #[must_use]
     pub fn state(&self) -> Option<&Open<PackageState>> {
         self.state.as_ref().or(self.status.as_ref())
     }
 
-    /// Whether its server says that it is in this state.
+    /// Whether the server reports this state.
     #[must_use]
     pub fn is_in(&self, state: PackageState) -> bool {
         self.state().is_some_and(|known| *known == state)
     }
 
-    /// The portal that it came through, under whichever name it is said.
+    /// The portal that it was received through, under either name.
     #[must_use]
     pub fn came_through(&self) -> Option<&PortalId> {
         self.portal_id.as_ref().or_else(|| self.portal.as_ref().map(|portal| &portal.id))
     }
 
-    /// The name of its portal in addresses, under whichever name it is said.
+    /// The subdomain of its portal, under either name.
     #[must_use]
     pub fn subdomain(&self) -> Option<&str> {
         let of_summary = self.portal.as_ref().and_then(|portal| portal.subdomain.as_deref());
         self.portal_subdomain.as_deref().or(of_summary).filter(|name| !name.is_empty())
     }
 
-    /// When it was finalized, or the nearest to that which its server tells.
+    /// When it was finalized, or the closest time that the server reports.
     #[must_use]
     pub fn arrived_at(&self) -> Option<Timestamp> {
         [self.finalized_at, self.updated_at, self.created_at].into_iter().find_map(Time::plausible)
@@ -321,15 +321,15 @@ impl Package {
 pub struct PortalSummary {
     /// The server's id.
     pub id: PortalId,
-    /// Name for people.
+    /// Display name.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub name: String,
-    /// Its name in addresses.
+    /// Its subdomain.
     #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
     pub subdomain: Option<String>,
 }
 
-/// A portal by name, or its id alone.
+/// A portal by name, or only its id.
 fn portal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PortalSummary>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     let by_id = match &value {
@@ -341,7 +341,7 @@ fn portal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PortalSum
     Ok(by_id.or_else(|| serde_json::from_value(value).ok()))
 }
 
-/// A package and the right to it: the answers to [`NewPackage`] and [`NewPortalPackage`], and that of
+/// A package and its token: the responses to [`NewPackage`] and [`NewPortalPackage`], and that of
 /// `GET /v1.1/teams/{team}/packages/{package}`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PackageWithToken {

@@ -1,4 +1,4 @@
-//! Lists in pages: `{"metadata": {"total": …}, "records": […]}`. Documented by the service for its `/v1.1` lists.
+//! Paged lists: `{"metadata": {"total": …}, "records": […]}`. Documented by the service for its `/v1.1` lists.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::lenient;
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 #[schemars(rename = "{T}Page")]
 pub struct Page<T> {
-    /// About the whole list.
+    /// Metadata of the whole list.
     #[serde(default, deserialize_with = "lenient::field")]
     pub metadata: PageMetadata,
     /// The entries of this page.
@@ -18,7 +18,7 @@ pub struct Page<T> {
     pub records: Vec<T>,
 }
 
-/// About a list in pages.
+/// Metadata of a paged list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PageMetadata {
@@ -34,12 +34,12 @@ impl<T> Page<T> {
         Self { metadata: PageMetadata { total: Some(total) }, records }
     }
 
-    /// Whether there is another page after this one, the `number`th (from 1), where `limit` entries a page were asked for.
+    /// Whether there is another page after this one, the `number`th (from 1), if `limit` entries per page were requested.
     #[must_use]
     pub fn has_more(&self, number: u64, limit: u64) -> bool {
         let here = self.records.len() as u64;
         match self.metadata.total {
-            // A server with smaller pages than were asked for has gone on to the next one by now, too.
+            // A server with smaller pages than requested has also reached the next one by now.
             Some(total) => here > 0 && number.saturating_sub(1).saturating_mul(limit).saturating_add(here) < total,
             None => here >= limit,
         }

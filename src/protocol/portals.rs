@@ -1,6 +1,6 @@
-//! Portals, where anybody may send files to: as senders see them, and as their team looks after them.
+//! Portals, which accept files from anyone: as senders see them, and as their team administers them.
 //!
-//! Documented by the service, but for `metadata_fields`.
+//! Documented by the service, except for `metadata_fields`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -11,17 +11,17 @@ use crate::{
     WebhookId, lenient,
 };
 
-/// `POST /v1/teams/{team}/portals` makes a portal, `PUT /v1/portals/{portal}` changes one; what is left out stays.
+/// `POST /v1/teams/{team}/portals` creates a portal, `PUT /v1/portals/{portal}` changes one; omitted fields stay as they are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PortalSettings {
-    /// Name for people: 1 to 255 bytes.
+    /// Display name: 1 to 255 bytes.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its name in addresses: lower-case letters, digits and inner hyphens, at most 63.
+    /// Its subdomain: lower-case letters, digits and inner hyphens, at most 63.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub subdomain: Option<String>,
-    /// What its page says.
+    /// The message on its page.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Who receives what is sent.
@@ -36,31 +36,31 @@ pub struct PortalSettings {
     /// Whether it accepts packages; a new one does not where this is left out.
     #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
-    /// Whether it closes by itself; `false` takes the time away.
+    /// Whether it closes automatically; `false` removes the time.
     #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub expiry_enabled: Option<bool>,
-    /// When it closes by itself; [`Time::UNSET`] takes the time away.
+    /// When it closes automatically; [`Time::UNSET`] removes the time.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub expiry: Option<Time>,
-    /// Whether senders must know a code; `false` takes it away.
+    /// Whether senders need a code; `false` removes it.
     #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub has_access_code: Option<bool>,
-    /// The code that senders must know.
+    /// The code for senders.
     #[serde(deserialize_with = "lenient::word_secret", skip_serializing_if = "Option::is_none")]
     pub access_code: Option<Secret>,
-    /// Whether recipients must know a password; `false` takes it away.
+    /// Whether recipients need a password; `false` removes it.
     #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub has_download_password: Option<bool>,
-    /// The password that recipients must know.
+    /// The password for recipients.
     #[serde(deserialize_with = "lenient::word_secret", skip_serializing_if = "Option::is_none")]
     pub download_password: Option<Secret>,
-    /// Days until packages are deleted; 0 is the server's default, a negative number is never.
+    /// Days until packages are deleted; 0 for the server's default, a negative number for never.
     #[serde(deserialize_with = "lenient::integer", skip_serializing_if = "Option::is_none")]
     pub custom_expiry_days: Option<i64>,
-    /// What senders are asked to fill in.
+    /// The form for senders.
     #[serde(alias = "custom_metadata_fields", skip_serializing_if = "Option::is_none")]
     pub metadata_fields: Option<Vec<MetadataField>>,
-    /// The tag of packages that come through it.
+    /// The tag of packages received through it.
     #[serde(deserialize_with = "lenient::tag", skip_serializing_if = "Option::is_none")]
     pub tag: Option<TagChoice>,
     /// The same by its id alone, as a portal says it.
@@ -118,31 +118,31 @@ fn attached<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Att
 pub struct PublicPortal {
     /// The server's id.
     pub id: PortalId,
-    /// Its name in addresses.
+    /// Its subdomain.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub subdomain: String,
-    /// Name for people.
+    /// Display name.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub name: String,
-    /// What its page says.
+    /// The message on its page.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub message: String,
     /// Whether it accepts packages now.
     #[serde(default, deserialize_with = "lenient::field")]
     pub active: bool,
-    /// Whether it closes by itself.
+    /// Whether it closes automatically.
     #[serde(default, deserialize_with = "lenient::field")]
     pub expiry_enabled: bool,
-    /// When it closes by itself.
+    /// When it closes automatically.
     #[serde(default, deserialize_with = "lenient::time")]
     pub expiry: Time,
-    /// Whether senders must know a code.
+    /// Whether senders need a code.
     #[serde(default, deserialize_with = "lenient::field")]
     pub has_access_code: bool,
-    /// Whether recipients must know a password.
+    /// Whether recipients need a password.
     #[serde(default, deserialize_with = "lenient::field")]
     pub has_download_password: bool,
-    /// What senders are asked to fill in.
+    /// The form for senders.
     #[serde(default, deserialize_with = "lenient::field")]
     pub metadata_fields: Vec<MetadataField>,
     /// The colour of the buttons of its page; empty for the usual one.
@@ -159,17 +159,17 @@ pub struct PublicPortal {
     pub restrictions: Restrictions,
 }
 
-/// A portal as its team sees it: in the answers to [`PortalSettings`], of `GET /v1.1/portals/{portal}`, in the pages of
+/// A portal as its team sees it: in the responses to [`PortalSettings`], of `GET /v1.1/portals/{portal}`, in the pages of
 /// `GET /v1.1/teams/{team}/portals`, and in the list of `GET /v1/teams/{team}/portals`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Portal {
-    /// What its senders see, too.
+    /// The fields that senders see, too.
     #[serde(flatten)]
     pub public: PublicPortal,
     /// The team that it belongs to.
     #[serde(default, deserialize_with = "lenient::id")]
     pub team_id: Option<TeamId>,
-    /// Mail addresses of who receives what is sent, not checked again.
+    /// E-mail addresses of those who receive what is sent, not validated again.
     #[serde(default, deserialize_with = "lenient::field")]
     pub recipients: Vec<String>,
     /// Mail addresses of who is told of what is sent, without a link to it.
@@ -181,19 +181,19 @@ pub struct Portal {
     /// The webhooks that are called for what comes through it.
     #[serde(default, deserialize_with = "lenient::field")]
     pub custom_webhooks: Vec<AttachedWebhook>,
-    /// Days until packages are deleted; 0 is the server's default, -1 is never.
+    /// Days until packages are deleted; 0 for the server's default, -1 for never.
     #[serde(default, deserialize_with = "lenient::field")]
     pub custom_expiry_days: i64,
-    /// The tag of packages that come through it.
+    /// The tag of packages received through it.
     #[serde(default, deserialize_with = "lenient::id")]
     pub tag_id: Option<TagId>,
-    /// When it was made.
+    /// When it was created.
     #[serde(default, deserialize_with = "lenient::time")]
     pub created_at: Time,
-    /// When it was last changed.
+    /// When it was last modified.
     #[serde(default, deserialize_with = "lenient::time")]
     pub updated_at: Time,
-    /// The address of its page, which the service does not say.
+    /// The URL of its page, which the service does not send.
     #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }

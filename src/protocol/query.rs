@@ -1,4 +1,4 @@
-//! Queries of lists: which entries, in which order, which page. Documented by the service: values of a list are joined by commas
+//! Queries of lists: which entries, in which order, which page. Documented by the service: multiple values are joined by commas
 //! in one key; servers read repeated keys, too.
 
 use schemars::JsonSchema;
@@ -39,11 +39,11 @@ impl Pairs {
 pub struct PackageQuery {
     /// Which page, from 1.
     pub page: Option<u64>,
-    /// Entries of a page, at most 100.
+    /// Entries per page, at most 100.
     pub limit: Option<u64>,
-    /// The field to sort by, with `-` in front for the other way round; newest first where it is left out.
+    /// The field to sort by, with a `-` prefix to reverse; newest first by default.
     pub sort: Option<String>,
-    /// Only those in one of these states; all where it is empty.
+    /// Only those in one of these states; all if empty.
     pub status: Vec<PackageState>,
     /// Only those whose name contains this.
     pub name: Option<String>,
@@ -111,13 +111,13 @@ pub struct AllPackagesQuery {
     pub archived: Option<bool>,
 }
 
-/// Which page of a list that can be neither filtered nor sorted, such as `GET /v1.1/teams/{team}/activities`.
+/// The page of a list that can be neither filtered nor sorted, such as `GET /v1.1/teams/{team}/activities`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema)]
 #[schemars(default)]
 pub struct PageQuery {
     /// Which page, from 1.
     pub page: Option<u64>,
-    /// Entries of a page, at most 100.
+    /// Entries per page, at most 100.
     pub limit: Option<u64>,
 }
 
@@ -135,9 +135,9 @@ impl PageQuery {
 pub struct PortalQuery {
     /// Which page, from 1.
     pub page: Option<u64>,
-    /// Entries of a page, at most 100.
+    /// Entries per page, at most 100.
     pub limit: Option<u64>,
-    /// The field to sort by, with `-` in front for the other way round; newest first where it is left out.
+    /// The field to sort by, with a `-` prefix to reverse; newest first by default.
     pub sort: Option<String>,
     /// Only those whose name contains this.
     pub name: Option<String>,
@@ -166,11 +166,11 @@ impl PortalQuery {
 pub struct AuditQuery {
     /// Which page, from 1.
     pub page: Option<u64>,
-    /// Entries of a page, at most 100.
+    /// Entries per page, at most 100.
     pub limit: Option<u64>,
-    /// Only those of whose actor this is a part.
+    /// Only entries whose actor contains this.
     pub actor: Option<String>,
-    /// Only these actions; all where it is empty.
+    /// Only these actions; all if empty.
     pub action: Vec<String>,
     /// Only those at this time or later.
     #[schemars(rename = "created_at_start")]

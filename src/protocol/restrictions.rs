@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::lenient;
 
-/// A portal's restrictions. Those that are not enabled restrict nothing; of the limits, 0 is any number. Sizes in bytes.
+/// A portal's restrictions. Those that are not enabled have no effect; a limit of 0 is unlimited. Sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Restrictions {
     /// Whether only some types of files are accepted.
     #[serde(deserialize_with = "lenient::field")]
     pub file_type_restriction_enabled: bool,
-    /// Whether the types are those that are not accepted.
+    /// Whether the listed types are rejected instead of accepted.
     #[serde(deserialize_with = "lenient::field")]
     pub file_type_restriction_exclude: bool,
     /// Extensions of file names, with or without their dot.
@@ -21,7 +21,7 @@ pub struct Restrictions {
     /// Whether sizes and numbers are limited.
     #[serde(deserialize_with = "lenient::field")]
     pub package_size_restriction_enabled: bool,
-    /// The most files of a package.
+    /// The maximum number of files of a package.
     #[serde(deserialize_with = "lenient::field")]
     pub max_file_count: u64,
     /// The largest file.
@@ -32,14 +32,14 @@ pub struct Restrictions {
     pub max_package_size: u64,
 }
 
-/// What is to be changed of a portal's [`Restrictions`]; what is left out stays.
+/// Changes to a portal's [`Restrictions`]; omitted fields stay as they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RestrictionSettings {
     /// Whether only some types of files are accepted.
     #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub file_type_restriction_enabled: Option<bool>,
-    /// Whether the types are those that are not accepted.
+    /// Whether the listed types are rejected instead of accepted.
     #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub file_type_restriction_exclude: Option<bool>,
     /// Extensions of file names, with or without their dot.
@@ -48,7 +48,7 @@ pub struct RestrictionSettings {
     /// Whether sizes and numbers are limited.
     #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub package_size_restriction_enabled: Option<bool>,
-    /// The most files of a package.
+    /// The maximum number of files of a package.
     #[serde(deserialize_with = "lenient::number", skip_serializing_if = "Option::is_none")]
     pub max_file_count: Option<u64>,
     /// The largest file, bytes.
@@ -60,7 +60,7 @@ pub struct RestrictionSettings {
 }
 
 impl RestrictionSettings {
-    /// Changes `restrictions` to what is given.
+    /// Applies the given fields to `restrictions`.
     pub fn apply(self, restrictions: &mut Restrictions) {
         fn set<T>(known: &mut T, given: Option<T>) {
             if let Some(given) = given {

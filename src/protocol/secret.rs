@@ -1,6 +1,6 @@
-//! What must not be printed: tokens, passwords, keys, and addresses that carry their own authorisation.
+//! What must not be printed: tokens, passwords, keys, and URLs that contain their authorisation.
 //!
-//! **Guarantees.** Neither type has a `Display`, and `Debug` shows no secret; whoever wants it must say so by
+//! **Guarantees.** Neither type has a `Display`, and `Debug` shows no secret; callers that need it must ask for it with
 //! [`Secret::expose`] or [`SecretUrl::expose`]. The memory of a [`Secret`] is overwritten when it is dropped.
 
 use std::borrow::Cow;
@@ -34,7 +34,7 @@ impl Secret {
         self.0.expose_secret()
     }
 
-    /// The secret itself, owned; it is the caller's to keep it from being printed.
+    /// The secret itself, owned; the caller is responsible for not printing it.
     #[must_use]
     pub fn into_exposed(self) -> String {
         self.expose().to_owned()
@@ -90,7 +90,7 @@ impl AsRef<SecretString> for Secret {
 }
 
 impl<'de> Deserialize<'de> for Secret {
-    /// A number, as a client may send a code of digits, is the text of its digits.
+    /// A number becomes the string of its digits, because a client may send a numeric code.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         lenient::required_text(deserializer).map(Self::from)
     }
@@ -110,7 +110,7 @@ impl JsonSchema for Secret {
     }
 }
 
-/// An address whose query authorises whoever has it: a presigned address of the storage, or a link with its secret.
+/// A URL whose query authorises anyone who has it: a presigned URL of the storage, or a link with its secret.
 ///
 /// ```
 /// let url = masv_protocol::SecretUrl::new("https://bucket.example/key?X-Amz-Signature=0a1b");
@@ -121,7 +121,7 @@ impl JsonSchema for Secret {
 pub struct SecretUrl(String);
 
 impl SecretUrl {
-    /// Wraps an address, which is not parsed here.
+    /// Wraps a URL, which is not parsed here.
     pub fn new(url: impl Into<String>) -> Self {
         Self(url.into())
     }
@@ -140,7 +140,7 @@ impl SecretUrl {
 }
 
 impl fmt::Debug for SecretUrl {
-    /// Without what may hold a secret: user information, query and fragment.
+    /// Without the parts that may contain a secret: user information, query and fragment.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.0.find(['?', '#']).unwrap_or(self.0.len());
         let (open, rest) = self.0.split_at(end);

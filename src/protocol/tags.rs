@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{TagId, TeamId, Time, lenient};
 
-/// A tag: in the answers of `GET` (a list) and `POST /v1/teams/{team}/tags`, and in a package. `DELETE /v1/tags/{tag}` removes one.
+/// A tag: in the responses to `GET` (a list) and `POST /v1/teams/{team}/tags`, and in a package. `DELETE /v1/tags/{tag}` removes one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tag {
     /// The server's id.
@@ -19,15 +19,15 @@ pub struct Tag {
     /// Whether it can be given; a hub removes a tag at once.
     #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
-    /// When it was made.
+    /// When it was created.
     #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Time>,
-    /// When it was last changed.
+    /// When it was last modified.
     #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Time>,
 }
 
-/// `POST /v1/teams/{team}/tags`: makes a tag, unless there is one of this name.
+/// `POST /v1/teams/{team}/tags`: creates a tag, unless there is one with this name.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewTag {
@@ -36,12 +36,12 @@ pub struct NewTag {
     pub name: Option<String>,
 }
 
-/// Which tag a package or a portal is to have: `{"id": "…"}`, or `{"name": "…"}`, which makes one where there is none.
+/// The tag for a package or a portal: `{"id": "…"}`, or `{"name": "…"}`, which creates one if there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TagChoice {
-    /// The team's tag of this id.
+    /// The team's tag with this id.
     Id(TagId),
-    /// The team's tag of this name.
+    /// The team's tag with this name.
     Name(String),
 }

@@ -1,6 +1,6 @@
 //! Teams, what their members and keys may do, and how much they may store.
 //!
-//! All calls but the list of teams in [`SignedIn`](crate::SignedIn) are the hub's own; a team's limits are documented by the service.
+//! All calls except the list of teams in [`SignedIn`](crate::SignedIn) are the hub's own; a team's limits are documented by the service.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -9,15 +9,15 @@ use crate::words::words;
 use crate::{Open, TeamId, lenient};
 
 words! {
-    /// What a caller may do in a team; a later one may do all that an earlier one may.
+    /// A caller's role in a team; each role includes the earlier ones.
     pub enum Role ["role"] {
         /// Sends and sees packages.
         Sender = "sender" | "member",
-        /// Also changes people, keys, portals and webhooks.
+        /// Also manages people, keys, portals and webhooks.
         Admin = "admin",
-        /// Also makes and removes owners.
+        /// Also appoints and removes owners.
         Owner = "owner",
-        /// Whoever has the data of a hub: everything, in every team. Cannot be given.
+        /// The operator, who has the hub's data: everything, in every team. Cannot be granted.
         Operator = "operator",
     }
 }
@@ -27,9 +27,9 @@ words! {
     pub enum MemberRole ["role of a person"] {
         /// Sends and sees packages.
         Sender = "sender" | "member",
-        /// Also changes people, keys, portals and webhooks.
+        /// Also manages people, keys, portals and webhooks.
         Admin = "admin",
-        /// Also makes and removes owners.
+        /// Also appoints and removes owners.
         Owner = "owner",
     }
 }
@@ -39,7 +39,7 @@ words! {
     pub enum KeyRole ["role of a key"] {
         /// Sends and sees packages.
         Sender = "sender" | "member",
-        /// Also changes people, keys, portals and webhooks.
+        /// Also manages people, keys, portals and webhooks.
         Admin = "admin",
     }
 }
@@ -63,18 +63,18 @@ impl From<KeyRole> for Role {
     }
 }
 
-/// A team: in the answer of `GET /v1/teams` and of signing in with the caller's role, in that of `POST /v1/teams` without.
+/// A team: in the responses to `GET /v1/teams` and to signing in with the caller's role, in that to `POST /v1/teams` without.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Team {
     /// The server's id.
     pub id: TeamId,
-    /// Name for people.
+    /// Display name.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub name: String,
-    /// What the caller may do in it.
+    /// The caller's role in it.
     #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
     pub role: Option<Open<Role>>,
-    /// Its name in addresses.
+    /// Its subdomain.
     #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
     pub subdomain: Option<String>,
     /// Days that its packages are kept where their sender does not say; 0 is until somebody deletes them.
@@ -112,11 +112,11 @@ impl Team {
     }
 }
 
-/// `POST /v1/teams`: makes a team.
+/// `POST /v1/teams`: creates a team.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewTeam {
-    /// Name for people: 1 to 255 bytes.
+    /// Display name: 1 to 255 bytes.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -126,19 +126,19 @@ pub struct NewTeam {
 pub struct TeamUsage {
     /// The team.
     pub id: TeamId,
-    /// Name for people.
+    /// Display name.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub name: String,
-    /// What counts against the quota: stored and announced.
+    /// What counts towards the quota: stored and announced.
     #[serde(default, deserialize_with = "lenient::field")]
     pub used: u64,
-    /// The most that may be used; `null` where there is no limit.
+    /// The maximum; `null` if there is no limit.
     #[serde(default, deserialize_with = "lenient::field")]
     pub quota: Option<u64>,
     /// How many packages there are.
     #[serde(default, deserialize_with = "lenient::field")]
     pub packages: u64,
-    /// What the finalized files have together.
+    /// The total size of finalized files.
     #[serde(default, deserialize_with = "lenient::field")]
     pub stored: u64,
 }
@@ -148,7 +148,7 @@ pub struct TeamUsage {
 pub enum Quota {
     /// Any amount; `null` on the wire.
     Unlimited,
-    /// So many bytes.
+    /// This many bytes.
     Bytes(u64),
 }
 

@@ -1,4 +1,4 @@
-//! Times as the protocol writes them: RFC 3339 in UTC with milliseconds, and the year 1 where there is none.
+//! Times as the protocol writes them: RFC 3339 in UTC with milliseconds, and the year 1 if there is none.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// How a time that is not set is written.
+/// How an unset time is written.
 const UNSET: &str = "0001-01-01T00:00:00.000Z";
-/// How every spelling of a time that is not set begins.
+/// The beginning of every spelling of an unset time.
 const UNSET_DAY: &str = "0001-01-01";
 /// A number beyond this is milliseconds since 1970 (of 1973 and later); one below it, seconds (until the year 5138).
 const LARGEST_SECONDS: u64 = 100_000_000_000;
@@ -28,7 +28,7 @@ const LARGEST_SECONDS: u64 = 100_000_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(Option<Timestamp>);
 
-/// A text that is not a time.
+/// A string that is not a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a valid time, such as 2027-01-31 or 2027-01-31T18:00:00Z")]
 pub struct InvalidTime(String);
@@ -37,7 +37,7 @@ impl Time {
     /// No time.
     pub const UNSET: Self = Self(None);
 
-    /// The time so many milliseconds after the beginning of 1970; unset for `None` and beyond the year 9999.
+    /// The time from milliseconds since the beginning of 1970; unset for `None` and beyond the year 9999.
     #[must_use]
     pub fn from_millisecond(milliseconds: impl Into<Option<i64>>) -> Self {
         Self(milliseconds.into().and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok()))
@@ -55,19 +55,19 @@ impl Time {
         self.0
     }
 
-    /// The moment, where a server says one that makes sense: some that do not know write the beginning of 1970.
+    /// The moment, if the server gives a meaningful one: some write the beginning of 1970 for unknown.
     #[must_use]
     pub fn plausible(self) -> Option<Timestamp> {
         self.0.filter(|moment| *moment > Timestamp::UNIX_EPOCH)
     }
 
-    /// Whether there is no time.
+    /// Whether it is unset.
     #[must_use]
     pub fn is_unset(self) -> bool {
         self.0.is_none()
     }
 
-    /// The time that a number means, which may be milliseconds or seconds since 1970.
+    /// The time given by a number, which may be milliseconds or seconds since 1970.
     pub(crate) fn from_number(number: i64) -> Self {
         let milliseconds = if number.unsigned_abs() > LARGEST_SECONDS { number } else { number.saturating_mul(1000) };
         Self::from_millisecond(milliseconds)
@@ -92,7 +92,7 @@ impl fmt::Display for Time {
 impl FromStr for Time {
     type Err = InvalidTime;
 
-    /// RFC 3339, without a zone (then in UTC), or a day alone (its first moment in UTC).
+    /// RFC 3339, also without a zone (then in UTC), or just a date (its first moment in UTC).
     fn from_str(text: &str) -> Result<Self, InvalidTime> {
         let text = text.trim();
         if text.starts_with(UNSET_DAY) {

@@ -1,4 +1,4 @@
-//! Webhooks of a team: what a server calls when something happens to a package. Documented by the service, but for removing and
+//! Webhooks of a team: what a server calls when something happens to a package. Documented by the service, except for removing and
 //! changing one.
 
 use std::collections::BTreeMap;
@@ -11,9 +11,9 @@ use crate::words::words;
 use crate::{Open, Package, PortalId, Secret, TeamId, Time, WebhookId, lenient};
 
 words! {
-    /// What a webhook can be called for.
+    /// The events of webhooks.
     pub enum WebhookEvent ["event"] {
-        /// A package was made.
+        /// A package was created.
         PackageCreated = "package.created",
         /// A package was finalized.
         PackageFinalized = "package.finalized",
@@ -21,7 +21,7 @@ words! {
 }
 
 words! {
-    /// How a webhook is called.
+    /// The HTTP method of a webhook.
     #[derive(Default)]
     pub enum WebhookMethod ["method"] {
         /// With a POST.
@@ -34,34 +34,34 @@ words! {
     }
 }
 
-/// `POST /v1/teams/{team}/custom_webhooks` makes a webhook, `PUT /v1/custom_webhooks/{webhook}` changes one; what is left out stays.
+/// `POST /v1/teams/{team}/custom_webhooks` makes a webhook, `PUT /v1/custom_webhooks/{webhook}` changes one; omitted properties stay as they are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct WebhookSettings {
-    /// Name for people.
+    /// Display name.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The address that is called, `http` or `https`.
+    /// The URL to call, `http` or `https`.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// How it is called.
+    /// The HTTP method.
     #[serde(deserialize_with = "lenient::word", skip_serializing_if = "Option::is_none")]
     pub method: Option<WebhookMethod>,
-    /// What it is called for.
+    /// The events it is called for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<WebhookEvent>>,
-    /// Headers that are sent with a call; their values are often secrets.
+    /// Headers sent with a call; their values are often secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<BTreeMap<String, Secret>>,
-    /// Fields that every call has beside those of [`WebhookCall`].
+    /// Fields that every call has besides those of [`WebhookCall`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_extras: Option<Map<String, Value>>,
-    /// Whether it is called.
+    /// Whether it is active.
     #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
 }
 
-/// A webhook: in the answers to [`WebhookSettings`] and in the list of `GET /v1/teams/{team}/custom_webhooks`.
+/// A webhook: in the responses to [`WebhookSettings`] and in the list of `GET /v1/teams/{team}/custom_webhooks`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Webhook {
     /// The server's id.
@@ -69,31 +69,31 @@ pub struct Webhook {
     /// The team that it belongs to.
     #[serde(default, deserialize_with = "lenient::id")]
     pub team_id: Option<TeamId>,
-    /// Name for people.
+    /// Display name.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub name: String,
-    /// The address that is called.
+    /// The URL to call.
     #[serde(default, deserialize_with = "lenient::plain")]
     pub url: String,
-    /// How it is called.
+    /// The HTTP method.
     #[serde(default, deserialize_with = "lenient::field")]
     pub method: Option<Open<WebhookMethod>>,
-    /// What it is called for.
+    /// The events it is called for.
     #[serde(default, deserialize_with = "lenient::field")]
     pub events: Vec<Open<WebhookEvent>>,
-    /// The names of the headers that are sent; their values are not told.
+    /// The names of the headers that are sent; their values are not returned.
     #[serde(default, deserialize_with = "lenient::field")]
     pub header_names: Vec<String>,
-    /// Fields that every call has beside those of [`WebhookCall`].
+    /// Fields that every call has besides those of [`WebhookCall`].
     #[serde(default, deserialize_with = "lenient::field")]
     pub body_extras: Map<String, Value>,
     /// The portals that it is attached to, and called for; absent: it is called for every package of the team.
     #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
     pub portals: Option<Vec<PortalId>>,
-    /// Whether it is called.
+    /// Whether it is active.
     #[serde(default, deserialize_with = "lenient::field")]
     pub active: bool,
-    /// When it was made.
+    /// When it was created.
     #[serde(default, deserialize_with = "lenient::time")]
     pub created_at: Time,
 }
@@ -103,9 +103,9 @@ pub struct Webhook {
 pub struct WebhookCall {
     /// What happened.
     pub event_type: Open<WebhookEvent>,
-    /// What it happened to.
+    /// The package concerned.
     pub object: Package,
-    /// The fields that the webhook was given.
+    /// The extra fields of the webhook.
     #[serde(flatten)]
     extras: Map<String, Value>,
 }
@@ -118,7 +118,7 @@ impl WebhookCall {
         Self { event_type: event.into(), object, extras }
     }
 
-    /// The fields that the webhook was given.
+    /// The extra fields of the webhook.
     #[must_use]
     pub fn extras(&self) -> &Map<String, Value> {
         &self.extras

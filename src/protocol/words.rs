@@ -1,7 +1,7 @@
 //! Words of a fixed vocabulary: states, roles, kinds.
 //!
-//! A server knows all words that it writes, so its types are plain enums. A client may meet a server that knows more: in
-//! answers, the words are [`Open`], and the one that is not known stays readable.
+//! A server knows all words that it writes, so its types are plain enums. A client may talk to a server that knows more: in
+//! responses, the words are [`Open`], and an unknown one stays readable.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,19 +10,19 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-/// A word that does not belong to the vocabulary.
+/// A word that is not in the vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{given:?} is not a valid {what}: use {}", known.join(", "))]
 pub struct UnknownWord {
-    /// What kind of word was expected.
+    /// The kind of word that was expected.
     pub what: &'static str,
-    /// The one that was given.
+    /// The given word.
     pub given: String,
-    /// All that there are.
+    /// All words.
     pub known: &'static [&'static str],
 }
 
-/// A word as some server wrote it: one that we know, or another.
+/// A word from a server: a known one, or another.
 ///
 /// ```
 /// use masv_protocol::{Open, PackageState};
@@ -38,12 +38,12 @@ pub struct UnknownWord {
 pub enum Open<T> {
     /// A word of the vocabulary.
     Known(T),
-    /// Another one.
+    /// Another word.
     Other(String),
 }
 
 impl<T> Open<T> {
-    /// The word, if it is one that we know.
+    /// The word, if it is known.
     pub fn known(&self) -> Option<&T> {
         match self {
             Self::Known(word) => Some(word),
@@ -74,7 +74,7 @@ impl<T: fmt::Display> fmt::Display for Open<T> {
 }
 
 impl<T: FromStr> Open<T> {
-    /// The word that is written so.
+    /// The word with this spelling.
     pub fn read(text: &str) -> Self {
         text.parse().map_or_else(|_| Self::Other(text.to_owned()), Self::Known)
     }
@@ -99,8 +99,8 @@ impl<T: JsonSchema> JsonSchema for Open<T> {
     }
 }
 
-/// Defines an enum whose values are words on the wire, with other spellings that are read, too:
-/// `Sender = "sender" | "member"`. The words in brackets say what the word is, for messages.
+/// Defines an enum whose values are words on the wire, with alternative spellings that are accepted, too:
+/// `Sender = "sender" | "member"`. The text in brackets describes the word, for messages.
 macro_rules! words {
     (
         $(#[$about:meta])*
@@ -115,11 +115,11 @@ macro_rules! words {
         }
 
         impl $name {
-            /// All that there are.
+            /// All words.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
             const WORDS: &'static [&'static str] = &[$($word),+];
 
-            /// As it is written.
+            /// Its text.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {

@@ -1,12 +1,12 @@
-//! Cron expressions as people write them, made ready for the library that computes their times.
+//! Cron expressions as people write them, prepared for the library that computes their times.
 //!
 //! **In**: an expression of five or six fields, or `@daily` and the like. **Out**: the expression to compute with and, where
 //! it names fixed times of the day, one expression for each of them; or what is wrong with it. Pure.
 //!
 //! The library repeats the times of lists and spans when an hour is repeated, as it must those of `*`, and loses those in an
-//! hour that is skipped. Cron has it that fixed times, however many, happen once: each is computed by itself.
+//! hour that is skipped. In cron, fixed times, however many, happen once: each is computed separately.
 
-/// Most fixed times of a day that are computed one by one.
+/// Maximum number of fixed times per day that are computed separately.
 const MOST_TIMES: usize = 288;
 
 /// The weekdays as the library numbers them; Sunday is 0 and 7.
@@ -38,7 +38,7 @@ pub(super) struct Normal {
 /// Reads an expression.
 ///
 /// # Errors
-/// What is wrong with it that the library would take for something else.
+/// What is wrong with it that the library would interpret differently.
 pub(super) fn normal(expression: &str) -> Result<Normal, String> {
     let expression = expression.trim();
     if expression.starts_with('@') {
@@ -47,18 +47,18 @@ pub(super) fn normal(expression: &str) -> Result<Normal, String> {
     }
     let mut fields: Vec<String> = expression.split_whitespace().map(str::to_owned).collect();
     if let Some(field) = fields.iter().find(|field| field.split(',').any(str::is_empty)) {
-        return Err(format!("`{field}` has an empty entry; write lists without blanks, like `8,12`"));
+        return Err(format!("`{field}` has an empty entry; write lists without spaces, like `8,12`"));
     }
     if !(5..=6).contains(&fields.len()) {
         let plural = if fields.len() == 1 { "" } else { "s" };
-        return Err(format!("it has {} field{plural}, not 5 or 6", fields.len()));
+        return Err(format!("it has {} field{plural} instead of 5 or 6", fields.len()));
     }
     let first = fields.len() - 5;
     for (field, (unit, most)) in fields[first..].iter().zip([("minute", 60), ("hour", 24), ("day", 31), ("month", 12)])
     {
         let steps = field.split(',').filter_map(|part| part.split_once('/')?.1.parse::<u32>().ok());
         if let Some(step) = steps.into_iter().find(|step| *step >= most) {
-            return Err(format!("the step {step} of the {unit} is never taken; there are only {most}"));
+            return Err(format!("the step {step} of the {unit} never occurs; there are only {most}"));
         }
     }
     fields[first + 3] = named(&fields[first + 3], &MONTHS, 1, "month")?;
@@ -165,7 +165,7 @@ fn fixed(fields: &[String], first: usize) -> Option<Vec<String>> {
     Some(expressions)
 }
 
-/// The numbers of a field that begins with none of `*`.
+/// The numbers of a field that does not contain `*`.
 fn values(field: &str, most: u32) -> Option<Vec<u32>> {
     let mut values = Vec::new();
     for part in field.split(',') {
@@ -215,7 +215,7 @@ mod tests {
         }
     }
 
-    /// A blank after a comma made six fields of five: daily at 12:08 in place of 8:00 and 12:00.
+    /// A space after a comma turned five fields into six: daily at 12:08 instead of 8:00 and 12:00.
     #[test]
     fn what_would_be_taken_for_something_else_is_refused() {
         for (expression, why) in [

@@ -1,4 +1,4 @@
-//! What is wrong with a rules file, told with place, cause and remedy.
+//! Diagnostics of a rules file, with position, cause and remedy.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,34 +6,34 @@ use std::path::{Path, PathBuf};
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
-/// How bad it is.
+/// Its severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The file can not be used.
+    /// The file cannot be used.
     Error,
-    /// The file can be used, but hardly means what was meant.
+    /// The file can be used, but probably does not do what was intended.
     Warning,
 }
 
-/// One thing that is wrong.
+/// One diagnostic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// What is wrong and what was expected.
     pub message: String,
     /// The file.
     pub file: PathBuf,
-    /// Line, from 1; 0 where the file as a whole is meant.
+    /// Line, from 1; 0 for the file as a whole.
     pub line: u32,
     /// Column in characters, from 1.
     pub column: u32,
     /// The key, like `rules[0].upload.emails[1]`; empty for the whole file.
     pub key: String,
-    /// The line as it stands in the file, or the part around the place of one that is too long to show.
+    /// The line in the file, or the part around the position if it is too long to show.
     pub source: String,
-    /// Bytes of `source` that are meant.
+    /// The bytes of `source` that are marked.
     pub span: (usize, usize),
     /// What to do about it.
     pub help: Option<String>,
@@ -56,7 +56,7 @@ impl Diagnostic {
         }
     }
 
-    /// The text for a person, with colours for a terminal where asked for.
+    /// The text for people, with colours for a terminal if requested.
     #[must_use]
     pub fn render(&self, colours: bool) -> String {
         let level = match self.severity {
@@ -96,19 +96,19 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// A file that could not be built although nothing was found wrong with it: a defect of the reader.
+/// A file that could not be built although no error was found: a bug in the reader.
 pub(super) fn unexplained(file: &Path) -> Diagnostics {
     let help = "please report this with the file".to_owned();
-    Diagnostics(vec![Diagnostic::of_file(file, "the file can not be used".to_owned(), Some(help))])
+    Diagnostics(vec![Diagnostic::of_file(file, "the file cannot be used".to_owned(), Some(help))])
 }
 
-/// All that is wrong with a file, in file order. Never empty when it is an error.
+/// All diagnostics of a file, in file order. Never empty if it is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl Diagnostics {
-    /// The text for a person, with colours for a terminal where asked for.
+    /// The text for people, with colours for a terminal if requested.
     #[must_use]
     pub fn render(&self, colours: bool) -> String {
         let parts: Vec<String> = self.0.iter().map(|diagnostic| diagnostic.render(colours)).collect();

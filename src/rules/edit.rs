@@ -1,29 +1,29 @@
-//! Writes a rule, or a key of one, into the text of a rules file and leaves every other byte, comments among them, as it
+//! Writes a rule, or a key of one, to the text of a rules file and leaves every other byte, including comments, as it
 //! is.
 //!
-//! Guarantees: the result holds exactly what the text held and what was to be written, or it is an error and there is no
-//! result. The text need not be valid but for its YAML; the caller reads the result before saving it.
+//! Guarantees: the result contains exactly the old content and the change, or it is an error and there is no
+//! result. The text must be valid YAML, but not necessarily valid rules; the caller checks the result before saving it.
 
 use serde_json::Value as Json;
 
 use super::yaml::{self, Node, Value};
 
-/// Why a rule can not be added.
+/// Why a rule cannot be added.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
     /// The file is not YAML.
-    #[error("the rules file is not YAML: {0}")]
+    #[error("the rules file is not valid YAML: {0}")]
     File(String),
     /// The new rule is not a YAML mapping.
     #[error("the new rule is not a YAML mapping")]
     Rule,
-    /// No rule of the file has that name as it is written there.
-    #[error("the rules file does not spell out a rule named `{0}`")]
+    /// No rule in the file has that name, literally.
+    #[error("the rules file does not contain a rule named `{0}`")]
     NoRule(String),
-    /// The key stands where it can not be changed without changing more.
-    #[error("`{0}` of that rule is written in a way that only a person should change")]
+    /// The key cannot be changed without changing more.
+    #[error("`{0}` of that rule is written in a form that can only be edited by hand")]
     Key(String),
-    /// The file is written in a style that has no place for a line more.
+    /// The file's style does not allow adding a line.
     #[error(
         "the `rules` of the file are written on one line or in JSON; write them as a list with a `-` for each rule"
     )]
@@ -54,7 +54,7 @@ fn write_entry(key: &str, value: &Json, depth: usize, text: &mut String) {
     }
 }
 
-/// Whether YAML reads the bare text as that text, wherever it stands.
+/// Whether YAML reads the unquoted text as that text in any position.
 fn is_plain(text: &str) -> bool {
     let simple = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '@');
     let scalar = matches!(yaml::parse(text).map(|node| node.value), Ok(Value::Scalar(scalar))
@@ -65,7 +65,7 @@ fn is_plain(text: &str) -> bool {
 /// Adds a rule, given as the YAML of its keys, to the end of the `rules` of a rules file.
 ///
 /// # Errors
-/// That one of the two is not YAML, or that the file's style has no place for it.
+/// If one of the two is not YAML, or if the file's style does not allow it.
 pub fn add_rule(text: &str, rule: &str) -> Result<String, EditError> {
     let old = yaml::parse(text).map_err(|error| EditError::File(error.message))?;
     let new = yaml::parse(rule).map_err(|_| EditError::Rule)?;
@@ -77,10 +77,10 @@ pub fn add_rule(text: &str, rule: &str) -> Result<String, EditError> {
     if is_old_and_new(&read, &old, &new) { Ok(edited) } else { Err(EditError::Style) }
 }
 
-/// Sets a key of the rule that is named `rule` to a number, a boolean or a text.
+/// Sets a key of the rule named `rule` to a number, a boolean or a string.
 ///
 /// # Errors
-/// That the text is not YAML, that it has no such rule, or that the key's place has no room for another value.
+/// If the text is not YAML, if there is no such rule, or if the key's value cannot be replaced.
 pub fn set_key(text: &str, rule: &str, key: &str, value: &Json) -> Result<String, EditError> {
     let refused = || EditError::Key(key.to_owned());
     let old = yaml::parse(text).map_err(|error| EditError::File(error.message))?;
@@ -102,10 +102,10 @@ pub fn set_key(text: &str, rule: &str, key: &str, value: &Json) -> Result<String
     if same && same_others(&read, &old) && set.is_some_and(|set| set.same(&new)) { Ok(edited) } else { Err(refused()) }
 }
 
-/// Removes the rule that is named `rule`, with the comments in it; those around it stay.
+/// Removes the rule named `rule`, with the comments in it; those around it are kept.
 ///
 /// # Errors
-/// That the text is not YAML, that it has no such rule, or that the file's style does not let it be taken out alone.
+/// If the text is not YAML, if there is no such rule, or if the file's style does not allow removing it alone.
 pub fn remove_rule(text: &str, rule: &str) -> Result<String, EditError> {
     let old = yaml::parse(text).map_err(|error| EditError::File(error.message))?;
     let place = place_of(&old, rule).ok_or_else(|| EditError::NoRule(rule.to_owned()))?;
@@ -136,7 +136,7 @@ fn without(text: &str, root: &Node, place: usize) -> Option<String> {
     Some(format!("{} []{}{after}", text.get(..colon)?, text.get(colon..line)?))
 }
 
-/// Where the item ends whose dash is in the line at `from`, `width` columns in: behind its last line that stands deeper.
+/// Where the item ends whose dash is in the line at `from`, indented by `width`: after its last line that is indented more.
 fn item_end(text: &str, from: usize, width: usize) -> usize {
     let (mut end, mut at) = (from, from);
     for (index, line) in text[from..].split_inclusive('\n').enumerate() {
@@ -164,14 +164,14 @@ fn name_of(rule: &Node) -> Option<&(Node, Node)> {
     pairs.iter().find(|(key, _)| key.text() == Some("name"))
 }
 
-/// Takes a key out of a mapping.
+/// Removes a key from a mapping.
 fn taken(map: &mut Node, key: &str) -> Option<Node> {
     let Value::Map(pairs) = &mut map.value else { return None };
     let at = pairs.iter().position(|(name, _)| name.text() == Some(key))?;
     Some(pairs.remove(at).1)
 }
 
-/// The text with the key's value replaced, or with the key behind the rule's name.
+/// The text with the key's value replaced, or with the key inserted after the rule's name.
 fn with_key(text: &str, rule: &Node, key: &str, value: &str) -> Option<String> {
     let Value::Map(pairs) = &rule.value else { return None };
     if let Some((_, old)) = pairs.iter().find(|(name, _)| name.text() == Some(key)) {
@@ -217,7 +217,7 @@ fn inserted(text: &str, root: &Node, rule: &str) -> Option<String> {
             Some(format!("{before}{gap}{blank}{}{after}", item(rule, &indent, ending)))
         }
         _ => {
-            // `rules:` with nothing, `[]` or null behind it: the rest of that line is replaced.
+            // `rules:` followed by nothing, `[]` or null: the rest of that line is replaced.
             let colon = key.end + text[key.end..].find(':')?;
             let line_end = colon + text[colon..].find('\n').map_or(text.len() - colon, |at| at + 1);
             let rest = text[colon + 1..line_end].trim();
@@ -242,7 +242,7 @@ fn item(rule: &str, indent: &str, ending: &str) -> String {
     lines.map(line).collect()
 }
 
-/// Where the list that begins at `from` with dashes `width` columns in ends: behind its last line that is neither
+/// Where the list ends that begins at `from` with dashes indented by `width`: after its last line that is neither
 /// empty nor a comment of what follows.
 fn list_end(text: &str, from: usize, width: usize) -> usize {
     let (mut end, mut at) = (from, from);
@@ -287,7 +287,7 @@ fn list_of(root: &Node) -> Vec<Node> {
     }
 }
 
-/// Whether two trees hold the same beside their rules.
+/// Whether two trees are equal except for their rules.
 fn same_others(read: &Node, old: &Node) -> bool {
     let others = |root: &Node| -> Vec<(Node, Node)> {
         let Value::Map(pairs) = &root.value else { return Vec::new() };
@@ -298,7 +298,7 @@ fn same_others(read: &Node, old: &Node) -> bool {
     read.len() == old.len() && read.iter().zip(&old).all(|(left, right)| same(left, right))
 }
 
-/// Whether the tree holds exactly what the old one held and the new rule as the last one.
+/// Whether the tree contains exactly the old one and the new rule at the end.
 fn is_old_and_new(read: &Node, old: &Node, new: &Node) -> bool {
     let (mut read_rules, old_rules) = (list_of(read), list_of(old));
     let last = read_rules.pop();

@@ -1,4 +1,4 @@
-//! What a rules file may ask of its surroundings: variables, secret files, the home folder, the time zone.
+//! What a rules file may read from its environment: variables, secret files, the home folder, the time zone.
 //! Passed in, so that reading a file is a function of its text and this.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use secrecy::SecretString;
 /// Largest secret file read, bytes.
 const LARGEST_SECRET: u64 = 64 * 1024;
 
-/// A secret as its file holds it.
+/// The content of a secret file.
 #[derive(Debug, Clone)]
 pub struct SecretFile {
     /// The content without line breaks at its end.
@@ -21,15 +21,15 @@ pub struct SecretFile {
     pub readable_by_all: bool,
 }
 
-/// What a rules file may ask of its surroundings.
+/// What a rules file may read from its environment.
 pub trait Environment {
-    /// The value of an environment variable; `None` where it is not set or not UTF-8.
+    /// The value of an environment variable; `None` if it is not set or not UTF-8.
     fn variable(&self, name: &str) -> Option<String>;
 
     /// Reads a secret file.
     ///
     /// # Errors
-    /// Why it can not be read, for a person.
+    /// Why it cannot be read, for people.
     fn secret_file(&self, path: &Path) -> Result<SecretFile, String>;
 
     /// The folder that `~` stands for.
@@ -38,7 +38,7 @@ pub trait Environment {
     /// The zone of a file that names none.
     fn time_zone(&self) -> TimeZone;
 
-    /// Whether there is nothing at that path; `false` where nobody can tell.
+    /// Whether there is nothing at that path; `false` if that is not known.
     fn is_missing(&self, _: &Path) -> bool {
         false
     }
@@ -49,7 +49,7 @@ pub trait Environment {
     }
 }
 
-/// The process's own surroundings.
+/// The process's own environment.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemEnvironment;
 
@@ -86,13 +86,13 @@ impl Environment for SystemEnvironment {
     }
 }
 
-/// Surroundings that hold what they are given and nothing else: for tests, and to look at a file without its
+/// An environment with given content only: for tests, and for checking a file without its
 /// secrets.
 #[derive(Debug, Clone, Default)]
 pub struct FixedEnvironment {
     /// Environment variables.
     pub variables: BTreeMap<String, String>,
-    /// Secret files and what they hold.
+    /// Secret files and their content.
     pub files: BTreeMap<PathBuf, String>,
     /// What `~` stands for.
     pub home: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! The entries of a mapping, known by the table of its section: takes what is known, refuses what is not.
+//! The entries of a mapping, according to the table of its section: accepts known keys, refuses others.
 
 use secrecy::SecretString;
 
@@ -13,7 +13,7 @@ use super::yaml::{Kind, Node, Value};
 pub(super) struct At<'a> {
     pub node: &'a Node,
     pub path: String,
-    /// The key in its section, where it has one.
+    /// The key in its section, if it has one.
     pub key: Option<&'static Key>,
 }
 
@@ -27,7 +27,7 @@ impl<'a> At<'a> {
         self.node.text()
     }
 
-    /// The items of a list, or the one value that stands in place of a list.
+    /// The items of a list, or a single value instead of a list.
     pub(super) fn items(&self) -> Vec<Self> {
         let item = |(index, node)| Self { node, path: format!("{}[{index}]", self.path), key: self.key };
         match &self.node.value {
@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
         self.read_fields(at, None, section, names(section).into_iter().filter(|name| offered(name)).collect())
     }
 
-    /// The fields of a mapping and, for keys that it has not, those of another one.
+    /// The fields of a mapping and, for keys that it does not have, those of another one.
     pub(super) fn merged<'r>(
         &'r self,
         at: &At<'a>,
@@ -127,12 +127,12 @@ impl<'a> Fields<'_, 'a> {
         let mut seen: Vec<&str> = Vec::new();
         for (key, value) in self.at.pairs() {
             let Some(name) = key.text() else {
-                let help = Some(format!("the keys here are: {}", known.join(", ")));
+                let help = Some(format!("the valid keys here are: {}", known.join(", ")));
                 self.reader.error_at(key.start, key.end, &self.at.path, "expected a key".to_owned(), help);
                 continue;
             };
             if seen.contains(&name) {
-                let message = format!("`{name}` is given twice");
+                let message = format!("`{name}` occurs twice");
                 let path = self.at.child(name, value, None).path;
                 self.reader.error_at(key.start, key.end, &path, message, Some("keep one of them".to_owned()));
                 continue;
@@ -142,7 +142,7 @@ impl<'a> Fields<'_, 'a> {
                 Some(known) => self.entries.push((known.name, self.at.child(name, value, Some(known)))),
                 None if is_free(self.section, name) => {}
                 None => {
-                    let all = || format!("the keys here are: {}", known.join(", "));
+                    let all = || format!("the valid keys here are: {}", known.join(", "));
                     let meant = meant(name, known);
                     let same = meant.map(|meant| format!("did you mean `{meant}`?"));
                     let help = did_you_mean(name, known).or(same).unwrap_or_else(all);
@@ -164,7 +164,7 @@ impl<'a> Fields<'_, 'a> {
         }
     }
 
-    /// The value of a key. Null is no value.
+    /// The value of a key. Null counts as absent.
     pub(super) fn optional(&self, name: &'static str) -> Option<At<'a>> {
         debug_assert!(self.section.iter().any(|key| key.name == name), "{name} is in no table");
         let (_, at) = self.entries.iter().find(|(entry, _)| *entry == name)?;
@@ -172,13 +172,13 @@ impl<'a> Fields<'_, 'a> {
         (!null).then(|| at.clone())
     }
 
-    /// The same, but only where the mapping itself gives it, and does not inherit it.
+    /// The same, but only if the mapping itself has it and does not inherit it.
     pub(super) fn own(&self, name: &'static str) -> Option<At<'a>> {
         let own = self.at.pairs().iter().any(|(key, _)| key.text() == Some(name));
         self.optional(name).filter(|_| own)
     }
 
-    /// The value of a key that must be there.
+    /// The value of a required key.
     pub(super) fn required(&self, name: &'static str) -> Option<At<'a>> {
         let found = self.optional(name);
         if found.is_none() && !self.slips.contains(&Some(name)) {
@@ -189,13 +189,13 @@ impl<'a> Fields<'_, 'a> {
         found
     }
 
-    /// Where the key stands, if its value is null.
+    /// The position of the key, if its value is null.
     pub(super) fn null(&self, name: &'static str) -> Option<&At<'a>> {
         let (_, at) = self.entries.iter().find(|(entry, _)| *entry == name)?;
         matches!(&at.node.value, Value::Scalar(scalar) if scalar.kind == Kind::Null).then_some(at)
     }
 
-    /// Reads a secret where the key is there. A blank one is an error like an empty one: it was meant to protect something.
+    /// Reads a secret if the key is present. A blank one is an error like an empty one: it was meant to protect something.
     pub(super) fn secret(&self, name: &'static str, reader: &Reader<'_>) -> Option<Option<SecretString>> {
         if let Some(at) = self.null(name) {
             let help = format!("give it a value, or remove `{name}`");
@@ -205,7 +205,7 @@ impl<'a> Fields<'_, 'a> {
         self.maybe(name, |at| reader.secret(at))
     }
 
-    /// Reads a key by the function, or takes the default where it is absent. `None` where it is wrong.
+    /// Reads a key with the function, or uses the default if it is absent. `None` if it is wrong.
     pub(super) fn or<T>(&self, name: &'static str, default: T, read: impl FnOnce(&At<'a>) -> Option<T>) -> Option<T> {
         match self.optional(name) {
             Some(at) => read(&at),
@@ -213,7 +213,7 @@ impl<'a> Fields<'_, 'a> {
         }
     }
 
-    /// Reads a key by the function where it is there: `Some(None)` where it is absent, `None` where it is wrong.
+    /// Reads a key with the function if it is present: `Some(None)` if it is absent, `None` if it is wrong.
     pub(super) fn maybe<T>(&self, name: &'static str, read: impl FnOnce(&At<'a>) -> Option<T>) -> Option<Option<T>> {
         match self.optional(name) {
             Some(at) => read(&at).map(Some),
@@ -221,7 +221,7 @@ impl<'a> Fields<'_, 'a> {
         }
     }
 
-    /// Whether a key was unknown, so that what is missing may be a slip that was told already.
+    /// Whether a key was unknown, so that a missing key may be a typo that was already reported.
     pub(super) fn has_slips(&self) -> bool {
         !self.slips.is_empty()
     }
@@ -236,7 +236,7 @@ impl<'a> Fields<'_, 'a> {
         self.entries.iter().map(|(name, at)| (*name, at.node))
     }
 
-    /// The keys that are there.
+    /// The keys that are present.
     pub(super) fn present(&self) -> impl Iterator<Item = (&'static str, &At<'a>)> {
         self.entries.iter().map(|(name, at)| (*name, at))
     }

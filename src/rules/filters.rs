@@ -1,4 +1,4 @@
-//! The template engine: what it refuses, its limits, and the filters of our own.
+//! The template engine: what it refuses, its limits, and the additional filters.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use minijinja::value::{Object, ObjectRepr, Value};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior};
 use regex::Regex;
 
-/// Instructions one rendering may take; a loop over 10,000 files needs about a tenth of it.
+/// Maximum number of instructions of one rendering; a loop over 10,000 files needs about a tenth of it.
 const FUEL: u64 = 1_000_000;
 
 /// The engine that renders every template.
@@ -52,7 +52,7 @@ fn format_size(bytes: u64) -> String {
     ByteSize(bytes).display().si().to_string()
 }
 
-/// The first capture of the first match, the whole match where the pattern captures nothing, otherwise `""`.
+/// The first capture of the first match, the whole match if the pattern captures nothing, otherwise `""`.
 fn first_match(state: &State<'_, '_>, text: &str, pattern: &str) -> Result<String, Error> {
     state.consume_fuel(text.len() as u64)?;
     let regex = compiled(pattern).map_err(|error| Error::new(ErrorKind::SyntaxError, error.to_string()))?;

@@ -1,4 +1,4 @@
-//! Names of what is not meant to be sent: what systems, servers and desktops leave in folders, and what programs call a file
+//! Names that are not meant to be sent: what systems, servers and desktops leave in folders, and what programs call a file
 //! that they have not finished.
 //!
 //! **In**: single names of a path. **Out**: the pattern of the list that takes them. Pure.
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::pattern::Patterns;
 
-/// Files and folders that systems, servers and desktops make: trash, snapshots, thumbnails, settings of a folder. `*` is any
+/// Files and folders that systems, servers and desktops create: trash, snapshots, thumbnails, folder settings. `*` is any
 /// text, `?` one character; case does not matter.
 pub(super) const SYSTEM: [&str; 36] = [
     // macOS
@@ -87,14 +87,14 @@ pub fn is_junk(name: &OsStr) -> bool {
     SYSTEM.iter().any(|pattern| is_like(pattern.as_bytes(), name.as_encoded_bytes()))
 }
 
-/// What a rule makes of the names in [`SYSTEM`].
+/// What a rule does with the names in [`SYSTEM`].
 #[derive(Debug, Clone)]
 pub(super) struct Junk {
-    /// Whether the list counts at all.
+    /// Whether the list is used.
     pub on: bool,
     /// Further names.
     pub add: Patterns,
-    /// Names that are sent although the list has them.
+    /// Names that are sent although they are in the list.
     pub keep: Patterns,
 }
 
@@ -118,7 +118,7 @@ pub(super) fn unfinished(name: &OsStr, is_folder: bool) -> Option<&'static str> 
     patterns.find(|pattern| name.len() >= pattern.len() && is_unfinished_like(pattern, name))
 }
 
-/// Whether this is all that a program appends to a file's name while the file is not finished: beside `film.mov` the name
+/// Whether a program appends this suffix to a file's name while the file is not finished: beside `film.mov` the name
 /// `film.mov.aria2` says so, and its own ending is `.aria2`.
 #[must_use]
 pub fn marks_unfinished(ending: &[u8]) -> bool {
@@ -126,8 +126,8 @@ pub fn marks_unfinished(ending: &[u8]) -> bool {
     endings.filter(|known| known.starts_with('.')).any(|known| is_unfinished_like(known, ending))
 }
 
-/// Whether the name is like one of [`UNFINISHED`]. What a Mac saves in place of another file ends in eight hexadecimal digits
-/// and six letters; others may be names that somebody gave.
+/// Whether the name matches one of [`UNFINISHED`]. What a Mac saves in place of another file ends in eight hexadecimal digits
+/// and six letters; others may be names given by people.
 fn is_unfinished_like(pattern: &str, name: &[u8]) -> bool {
     let saved = || {
         let end = name.len().checked_sub("1a2b3c4d-AbCdEf".len()).and_then(|begin| name.get(begin..));
@@ -138,7 +138,7 @@ fn is_unfinished_like(pattern: &str, name: &[u8]) -> bool {
     is_like(pattern.as_bytes(), name) && (!pattern.contains(".sb-") || saved())
 }
 
-/// Whether the name is like the pattern, whatever the case of its ASCII letters.
+/// Whether the name matches the pattern, ignoring ASCII case.
 fn is_like(pattern: &[u8], name: &[u8]) -> bool {
     match pattern {
         [] => name.is_empty(),

@@ -1,4 +1,4 @@
-//! The rules file: what it says, what is wrong with it, and what it means.
+//! The rules file: its content, its errors, and its meaning.
 //!
 //! In: the text of a `rules.yaml` and a way to look up environment variables and secret files. Out: a
 //! [`RuleSet`] of built values (compiled patterns, parsed sizes, resolved secrets), or all that is wrong with the

@@ -1,4 +1,4 @@
-//! Which files belong to a rule: ordered tests, each with an outcome that can be told.
+//! Which files belong to a rule: ordered tests, each with an outcome that can be reported.
 
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
@@ -29,14 +29,14 @@ impl Matcher {
     }
 }
 
-/// One test a file was put to.
+/// One test of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TestOutcome {
     /// Which test: `name`, `recursive`, `hidden`, `junk`, `unfinished`, `marker`, `exclude`, `include`, `size`.
     pub test: &'static str,
     /// Whether the file passed.
     pub passed: bool,
-    /// Why, for a person.
+    /// Why, for people.
     pub detail: String,
 }
 
@@ -46,7 +46,7 @@ impl TestOutcome {
     }
 }
 
-/// How names of the agent's own files and folders begin; they are never sent and never looked into.
+/// The prefix of the agent's own files and folders; they are never sent and never scanned.
 pub const OWN_PREFIX: &str = ".masv";
 
 fn names(relative: &Path) -> impl Iterator<Item = &OsStr> {
@@ -61,7 +61,7 @@ fn begins(name: &OsStr, with: &str) -> bool {
 }
 
 impl Rule {
-    /// Whether a regular file of this size, at this path relative to the watch folder, belongs to the rule.
+    /// Whether a regular file of this size, at this path relative to the watched folder, belongs to the rule.
     #[must_use]
     pub fn matches(&self, relative: &Path, size: u64) -> bool {
         self.failure_of_name(relative).is_none()
@@ -75,7 +75,7 @@ impl Rule {
             && self.failure_of_size(size).is_none()
     }
 
-    /// The same as [`Rule::matches`], told test by test; it matches when all have passed.
+    /// The same as [`Rule::matches`], test by test; it matches if all have passed.
     #[must_use]
     pub fn explain(&self, relative: &Path, size: u64) -> Vec<TestOutcome> {
         let excluded = self.matcher.exclude.first_match(relative).map(|by| format!("excluded by `{by}`"));
@@ -85,12 +85,12 @@ impl Rule {
             format!("none of {} matches", patterns.join(", "))
         });
         vec![
-            TestOutcome::new("name", self.failure_of_name(relative), || "is a path below the watch folder".into()),
+            TestOutcome::new("name", self.failure_of_name(relative), || "is a path below the watched folder".into()),
             TestOutcome::new("recursive", self.failure_of_recursion(relative), || "is not too deep".into()),
-            TestOutcome::new("hidden", self.failure_of_hidden(relative), || "has no hidden name".into()),
-            TestOutcome::new("junk", self.failure_of_junk(relative), || "is not what systems leave in folders".into()),
+            TestOutcome::new("hidden", self.failure_of_hidden(relative), || "is not hidden".into()),
+            TestOutcome::new("junk", self.failure_of_junk(relative), || "is not a system file".into()),
             TestOutcome::new("unfinished", self.failure_of_unfinished(relative), || {
-                "has no name of an unfinished file".into()
+                "is not named like an unfinished file".into()
             }),
             TestOutcome::new("marker", self.failure_of_marker(relative), || "is not a marker".into()),
             TestOutcome::new("exclude", excluded, || "no exclude pattern matches".into()),
@@ -111,8 +111,8 @@ impl Rule {
         &self.matcher.exclude
     }
 
-    /// Whether the folder at this relative path may hold files of the rule, so that a scan has to look into it.
-    /// The empty path is the watch folder itself.
+    /// Whether the folder at this relative path may contain files of the rule, so that a scan has to descend into it.
+    /// The empty path is the watched folder itself.
     #[must_use]
     pub fn may_contain(&self, relative_dir: &Path) -> bool {
         let mut names = names(relative_dir).peekable();
@@ -130,7 +130,7 @@ impl Rule {
     fn failure_of_name(&self, relative: &Path) -> Option<String> {
         let inside = relative.components().all(|component| matches!(component, Component::Normal(_)));
         if !inside || relative.file_name().is_none() {
-            return Some("is not a path below the watch folder".to_owned());
+            return Some("is not a path below the watched folder".to_owned());
         }
         let own = names(relative).any(|name| begins(name, OWN_PREFIX));
         own.then(|| "belongs to the agent itself".to_owned())
@@ -138,7 +138,7 @@ impl Rule {
 
     fn failure_of_recursion(&self, relative: &Path) -> Option<String> {
         let deep = names(relative).nth(1).is_some();
-        (!self.recursive && deep).then(|| "lies in a sub-folder, and `recursive` is false".to_owned())
+        (!self.recursive && deep).then(|| "is in a subfolder, and `recursive` is false".to_owned())
     }
 
     fn failure_of_hidden(&self, relative: &Path) -> Option<String> {
@@ -159,7 +159,7 @@ impl Rule {
         if self.temporary {
             return None;
         }
-        // Safari downloads into a folder of such a name, and renderers into others.
+        // Safari downloads into a folder with such a name, and renderers into others.
         let count = names(relative).count();
         let (name, pattern) =
             names(relative).enumerate().find_map(|(place, name)| Some((name, unfinished(name, place + 1 < count)?)))?;
@@ -190,7 +190,7 @@ impl Rule {
 }
 
 impl Ready {
-    /// The places, relative to the watch folder, where a marker makes this file ready; any one will do: beside
+    /// The places, relative to the watched folder, where a marker makes this file ready; any one is enough: beside
     /// the file with the marker's name appended to its own, and inside each folder on the way to it.
     #[must_use]
     pub fn markers_of(&self, relative: &Path) -> Vec<PathBuf> {
@@ -210,7 +210,7 @@ impl Ready {
     }
 }
 
-/// What a marker's name looks like at the end of another name: `clip.mov` has `clip.mov.done` beside it for the
+/// The suffix that a marker adds to another name: `clip.mov` has `clip.mov.done` beside it for the
 /// markers `.done` and `done` alike.
 fn appended(name: &str) -> String {
     if name.starts_with(|first: char| first.is_alphanumeric()) { format!(".{name}") } else { name.to_owned() }
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(sent("", &["tmp", "part.mov", "a.part.mov"]), ["tmp", "part.mov", "a.part.mov"]);
     }
 
-    /// The trash of a server and the folders that systems make were delivered, and so was what programs had not finished.
+    /// A server's trash and system folders were delivered, and so were files that programs had not finished.
     #[test]
     fn what_systems_leave_and_what_is_unfinished_stays_at_any_depth() {
         let system = [

@@ -23,9 +23,9 @@ use super::template::Template;
 /// Everything a valid file means.
 #[derive(Debug, Clone)]
 pub struct RuleSet {
-    /// The upload rules in file order, disabled ones too. Where watch folders overlap, the first match wins.
+    /// The upload rules in file order, including disabled ones. Where watched folders overlap, the first match wins.
     pub rules: Vec<Arc<Rule>>,
-    /// The download rules in file order, disabled ones too.
+    /// The download rules in file order, including disabled ones.
     pub downloads: Vec<Arc<DownloadRule>>,
     /// The cloud to send to; `None` means the embedded hub.
     pub cloud: Option<Cloud>,
@@ -33,7 +33,7 @@ pub struct RuleSet {
     pub hub: OwnHub,
     /// The zone of the file: its `timezone`, otherwise the system's.
     pub time_zone: TimeZone,
-    /// What is valid but hardly meant.
+    /// What is valid but probably not intended.
     pub warnings: Vec<Diagnostic>,
     /// The file this was read from.
     pub path: PathBuf,
@@ -70,14 +70,14 @@ impl RuleSet {
     }
 }
 
-/// Which cloud to send to and as whom.
+/// The cloud to send to, and its credentials.
 #[derive(Debug, Clone)]
 pub struct Cloud {
     /// Base URL without a version in its path.
     pub url: Url,
-    /// API key; absent where a user session or only portals are used.
+    /// API key; not needed with a user session, or if only portals are used.
     pub api_key: Option<SecretString>,
-    /// Team id; absent where the key or session has one team.
+    /// Team id; not needed if the key or session has only one team.
     pub team: Option<String>,
 }
 
@@ -91,7 +91,7 @@ impl PartialEq for Cloud {
 impl Eq for Cloud {}
 
 /// Digest of everything a rule means: its keys after defaults, variables and secret files were put in, the upload
-/// template it names, the time zone and the folder it is relative to. Two rules with equal digests are the same.
+/// template it refers to, the time zone and the folder it is relative to. Two rules with equal digests are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RuleDigest(pub(super) [u8; 32]);
 
@@ -108,56 +108,56 @@ pub struct Rule {
     pub name: String,
     /// The folder, absolute.
     pub watch: PathBuf,
-    /// Make the folder where it is missing.
+    /// Create the folder if it is missing.
     pub create: bool,
-    /// Descend into sub-folders.
+    /// Include subfolders.
     pub recursive: bool,
-    /// Send hidden names (those that start with a dot) too.
+    /// Also send hidden names (those that start with a dot).
     pub hidden: bool,
-    /// Send names of unfinished files (`*.tmp`, `*.part`, ...) too.
+    /// Also send names of unfinished files (`*.tmp`, `*.part`, ...).
     pub temporary: bool,
-    /// Smallest file sent, bytes.
+    /// Minimum size of a file, in bytes.
     pub min_size: Option<u64>,
-    /// Largest file sent, bytes.
+    /// Maximum size of a file, in bytes.
     pub max_size: Option<u64>,
-    /// How long a file must not change, by our own observations, to be whole.
+    /// How long a file must stay unchanged, by our own observations, to count as complete.
     pub settle: Duration,
-    /// The same for a file of which nothing tells whether a program still writes to it; differs from `settle` only where the
+    /// The same for a file whose writers cannot be detected; differs from `settle` only if the
     /// rule does not set it.
     pub settle_unseen: Duration,
-    /// What, beyond being settled, makes an item ready.
+    /// What makes an item ready, besides being settled.
     pub ready: Ready,
     /// What becomes one package.
     pub package: Packaging,
-    /// Batch only: items whose rendered value is equal go into one package.
+    /// Batch only: items with equal rendered values go into one package.
     pub group_by: Option<Template>,
-    /// When packages may be made; knows its own time zone.
+    /// When packages may be created; knows its own time zone.
     pub schedule: Schedule,
     /// What kind of upload, with which name and settings.
     pub upload: UploadTemplate,
-    /// When a package is closed for good.
+    /// When a package is finalized.
     pub finalize: Finalize,
-    /// Priority of the uploads made; higher goes first.
+    /// Priority of its uploads; higher priorities go first.
     pub priority: i32,
-    /// What to do when a file already sent comes back with other content.
+    /// What to do if a sent file reappears with different content.
     pub on_change: OnChange,
-    /// What to do when a file of a package vanishes before it was sent.
+    /// What to do if a file of a package disappears before it was sent.
     pub on_gone: OnGone,
-    /// Send a file that appears again unchanged.
+    /// Send a file again if it reappears unchanged.
     pub resend: bool,
-    /// What to do with files that were there at the rule's very first start.
+    /// What to do with files that exist when the rule first starts.
     pub existing: Existing,
     /// What happens to source files once their package is complete, or failed.
     pub after: After,
-    /// Who is told of what.
+    /// Notifications: who, and of which events.
     pub notify: Vec<Notify>,
     /// How changes are noticed besides the full scans.
     pub poll: Poll,
-    /// A full scan at least this often.
+    /// Maximum time between full scans.
     pub rescan: Duration,
-    /// Whether the rule runs at all.
+    /// Whether the rule is enabled.
     pub enabled: bool,
-    /// Whether symbolic links are followed.
+    /// Whether to follow symbolic links.
     pub symlinks: Symlinks,
     /// The zone of `now` and `date` in templates, and of the schedule.
     pub time_zone: TimeZone,
@@ -187,25 +187,25 @@ pub struct DownloadRule {
     pub name: String,
     /// Which portals.
     pub portals: Portals,
-    /// The team that owns them; absent where the key or session has one team.
+    /// The team that owns them; not needed if the key or session has only one team.
     pub team: Option<String>,
     /// The folder, absolute.
     pub into: PathBuf,
-    /// Give every package a folder of its own.
+    /// Give each package its own folder.
     pub package_folder: bool,
-    /// Put a folder named as the portal around its packages.
+    /// Put packages in a subfolder named after their portal.
     pub portal_folder: bool,
-    /// Only packages finalized at or after this time; absent is from the rule's first start on.
+    /// Only packages finalized at or after this time; defaults to the rule's first start.
     pub since: Option<Timestamp>,
-    /// Priority of the downloads made; higher goes first.
+    /// Priority of its downloads; higher priorities go first.
     pub priority: i32,
-    /// How often the inbox is looked at.
+    /// How often the inbox is polled.
     pub poll: Duration,
-    /// Remove a package from the cloud once all of it is on the disk.
+    /// Remove a package from the cloud once the whole package is on disk.
     pub remove_package: bool,
-    /// Who is told of what.
+    /// Notifications: who, and of which events.
     pub notify: Vec<Notify>,
-    /// Whether the rule runs at all.
+    /// Whether the rule is enabled.
     pub enabled: bool,
     /// Equal digest, same rule.
     pub digest: RuleDigest,

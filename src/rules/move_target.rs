@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::reader::resolved;
 use super::template::{Template, TemplateContext, TemplateError};
 
-/// A folder to move files into; each file keeps its path relative to the watch folder below it.
+/// A folder to move files to; each file keeps its path relative to the watched folder below it.
 #[derive(Debug, Clone)]
 pub struct MoveTarget {
     /// Renders to the folder.
@@ -18,23 +18,26 @@ impl MoveTarget {
     /// The folder for this package: absolute, `~`, or relative to the rules file.
     ///
     /// # Errors
-    /// What the template can not do with these files, or that the result leaves its fixed part: a variable that
-    /// holds `..` can not lead elsewhere.
+    /// If the template fails for these files, or if the result is outside its fixed part: a variable that
+    /// contains `..` cannot lead elsewhere.
     pub fn render(&self, context: &TemplateContext) -> Result<PathBuf, TemplateError> {
         let refused = |message: String, hint: &str| TemplateError { message, hint: Some(hint.to_owned()), place: None };
         let text = self.template.render_line(context)?;
         let fixed = self.written_part();
         let steps_up = |path: &str| path.split('/').filter(|part| part.trim() == "..").count();
         if text.is_empty() || steps_up(&text) > steps_up(fixed) {
-            return Err(refused(format!("`{text}` is not a folder to move into"), "use the `slug` filter on names"));
+            return Err(refused(
+                format!("`{text}` is not a valid folder to move to"),
+                "use the `slug` filter on names",
+            ));
         }
         // A file may be named `~`: it means home only where the rules file itself says so.
         let home = self.home.as_deref().filter(|_| fixed.starts_with('~'));
         resolved(&text, &self.base, home)
-            .ok_or_else(|| refused(format!("no home folder is known for `{text}`"), "write the folder out"))
+            .ok_or_else(|| refused(format!("there is no home folder for `{text}`"), "write the full path"))
     }
 
-    /// The folder that every rendering lies in; `None` where `~` has no meaning.
+    /// The folder that contains every rendering; `None` if `~` has no meaning.
     #[must_use]
     pub fn fixed_part(&self) -> Option<PathBuf> {
         let written = self.written_part();

@@ -1,9 +1,9 @@
-//! Glob patterns against paths relative to the watch folder.
+//! Glob patterns for paths relative to the watched folder.
 //!
 //! A pattern without a slash is matched against the file's own name, at any depth; one with a slash against the
 //! whole relative path, where `*` and `?` stop at a slash and `**` does not. Pattern and path are compared character by
 //! character in Unicode's composed form, so that `é` is `é` however a Mac has written it, and one character to `?`. A name
-//! that is not UTF-8 matches like any other: what is no text in it counts as a character that no pattern names.
+//! that is not UTF-8 matches like any other: invalid bytes count as a character that no pattern contains.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::composed;
 /// Longest pattern, bytes. What is compiled of it is bounded so.
 const LONGEST: usize = 1_024;
 
-/// A list of patterns; a path matches when one of them does.
+/// A list of patterns; a path matches if one of them does.
 #[derive(Debug, Clone)]
 pub struct Patterns {
     patterns: Vec<Pattern>,
@@ -52,7 +52,7 @@ impl Pattern {
     }
 }
 
-/// `globset` makes an expression over bytes of a pattern: `(?-u)`, with every byte of a letter outside ASCII written as
+/// `globset` creates an expression over bytes of a pattern: `(?-u)`, with every byte of a letter outside ASCII written as
 /// `\xNN`, so that `?` and `[é]` are one byte. The same expression with these letters put back is one over characters.
 fn over_characters(over_bytes: &str) -> String {
     let mut text = b"(?s)".to_vec();

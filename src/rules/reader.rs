@@ -1,5 +1,5 @@
-//! Reads typed values out of the tree as written and collects everything that is wrong on the way, so that one
-//! look at a file tells all. A reader answers `None` where a value is wrong, after having said so.
+//! Reads typed values from the tree as written and collects all errors on the way, so that one
+//! check of a file reports everything. A reader returns `None` if a value is wrong, after reporting it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -19,10 +19,10 @@ use super::units;
 use super::value_type::{Shape, one_of};
 use super::yaml::{Kind, Node, Value};
 
-/// Most diagnostics of a file that are told one by one.
+/// Maximum number of diagnostics of a file that are listed.
 const MOST: usize = 100;
 
-/// The file being read and what is wrong with it so far.
+/// The file being read and its diagnostics so far.
 pub(super) struct Reader<'a> {
     pub file: &'a Path,
     pub environment: &'a dyn Environment,
@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
         Self { file, environment, text, lines: Lines::new(text), found, more: Cell::new(0), secrets, secret_files }
     }
 
-    /// Notes an error at the bytes `start..end` of the text.
+    /// Records an error at the bytes `start..end` of the text.
     pub(super) fn error_at(&self, start: usize, end: usize, key: &str, message: String, help: Option<String>) {
         self.note(Severity::Error, (start, end), key, message, help);
     }
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
             help,
         };
         let mut found = self.found.borrow_mut();
-        // A default that is wrong is met again in every rule that inherits it: told once.
+        // A wrong default is found again in every rule that inherits it: reported once.
         let known = found.iter().any(|known| {
             known.severity == severity
                 && known.message == diagnostic.message
@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
         self.more.get() > 0 || self.found.borrow().iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
-    /// The warnings, or everything where there is an error, in file order.
+    /// The warnings, or everything if there is an error, in file order.
     pub(super) fn finish(self) -> Result<Vec<Diagnostic>, Diagnostics> {
         let failed = self.failed();
         let mut found = self.found.into_inner();
@@ -125,12 +125,12 @@ impl<'a> Reader<'a> {
         if failed { Err(Diagnostics(found)) } else { Ok(found) }
     }
 
-    /// The line a value stands on, from 1.
+    /// The line of a value, from 1.
     pub(super) fn line(&self, node: &Node) -> u32 {
         self.lines.line(node.start)
     }
 
-    /// Says what was expected in place of what is there.
+    /// Reports what was expected instead of what is there.
     pub(super) fn wrong(&self, at: &At<'_>, expected: &Shape) {
         let unquoted = self.text.get(at.node.start..).is_some_and(|rest| rest.starts_with("{{"));
         let help = if unquoted {
@@ -240,7 +240,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One of the words, as the value that goes with it.
+    /// The value of one of the given words.
     pub(super) fn choice<T: Clone>(&self, at: &At<'_>, choices: &[(&'static str, T)]) -> Option<T> {
         let words: Vec<&'static str> = choices.iter().map(|(word, _)| *word).collect();
         let text = at.text();
@@ -252,7 +252,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// A secret: text, or a file that holds it.
+    /// A secret: text, or a file that contains it.
     pub(super) fn secret(&self, at: &At<'_>) -> Option<SecretString> {
         if !at.is_map() {
             let Some(text) = at.text().filter(|text| !text.is_empty()) else {
@@ -280,14 +280,14 @@ impl<'a> Reader<'a> {
                 }
                 if read.readable_by_all {
                     let help = format!("chmod o= {}", path.display());
-                    self.warn(&file, "every user of this machine may read this secret", Some(help));
+                    self.warn(&file, "every user on this machine can read this secret", Some(help));
                 }
                 self.secrets.borrow_mut().update(&(exposed.len() as u64).to_le_bytes()).update(exposed.as_bytes());
                 Some(read.secret)
             }
             Err(why) => {
                 let help = "the agent's user must be able to read it".to_owned();
-                self.error(&file, format!("can not read secret file {}: {why}", path.display()), Some(help));
+                self.error(&file, format!("cannot read the secret file {}: {why}", path.display()), Some(help));
                 None
             }
         }
@@ -307,7 +307,7 @@ impl<'a> Reader<'a> {
     pub(super) fn path(&self, at: &At<'_>, folder: bool) -> Option<PathBuf> {
         let text = self.text(at)?;
         if text.contains('\0') {
-            self.error(at, "a path can not hold a zero byte", None);
+            self.error(at, "a path cannot contain a null byte", None);
             return None;
         }
         if let Some((what, help)) = not_a_place(&text) {
@@ -316,13 +316,13 @@ impl<'a> Reader<'a> {
         }
         match resolved(&text, &self.base(), self.environment.home().as_deref()) {
             Some(path) if folder && path.parent().is_none() => {
-                self.error(at, "the root of the file system is not a folder to use", example(at));
+                self.error(at, "the root of the file system cannot be used", example(at));
                 None
             }
             Some(path) => Some(path),
             None => {
-                let help = "write the folder out; only `~/` is known, and only where HOME is set".to_owned();
-                self.error(at, format!("no home folder is known for `{text}`"), Some(help));
+                let help = "write the full path; only `~/` is expanded, and only if HOME is set".to_owned();
+                self.error(at, format!("there is no home folder for `{text}`"), Some(help));
                 None
             }
         }
@@ -335,7 +335,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What a text is that would become a folder of that name beside the rules file, and what to write instead.
+/// What a text looks like that would become a folder with that name beside the rules file, and what to write instead.
 pub(super) fn not_a_place(text: &str) -> Option<(&'static str, &'static str)> {
     let drive = |text: &str| {
         let mut letters = text.chars();
@@ -348,24 +348,24 @@ pub(super) fn not_a_place(text: &str) -> Option<(&'static str, &'static str)> {
         name.is_some_and(|name| name.starts_with(|first: char| first.is_ascii_uppercase()))
     };
     if text.split_once("://").is_some_and(|(scheme, _)| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
-        Some(("a URL, not a folder", "mount the share and write the folder it is mounted at"))
+        Some(("a URL, not a folder", "mount the share and give the folder where it is mounted"))
     } else if drive(text) || text.starts_with("\\\\") {
-        Some(("a path of Windows", "write the path that this machine knows, like `/mnt/share/drop`"))
+        Some(("a Windows path", "write the path on this machine, like `/mnt/share/drop`"))
     } else if variable(text) || text.strip_prefix('%').is_some_and(|rest| rest.contains('%')) {
-        Some(("a variable of a shell", "write `${NAME}/folder`, or `~/folder`; `./` in front takes it as it is"))
+        Some(("a shell variable", "write `${NAME}/folder` or `~/folder`; prefix it with `./` to use it literally"))
     } else {
         None
     }
 }
 
-/// Resolves a path as written: absolute, `~`, or relative to `base`. `None` where `~` has no meaning.
+/// Resolves a path as written: absolute, `~`, or relative to `base`. `None` if `~` has no meaning.
 pub(super) fn resolved(text: &str, base: &Path, home: Option<&Path>) -> Option<PathBuf> {
     let path = match text.strip_prefix('~') {
         Some("") => home?.to_path_buf(),
         Some(rest) => home?.join(rest.strip_prefix('/')?),
         None => base.join(text),
     };
-    // Collecting the components drops `.` and doubled slashes; `..` stays, for it may follow a symbolic link.
+    // Collecting the components drops `.` and doubled slashes; `..` is kept because it may follow a symbolic link.
     Some(path.components().collect())
 }
 
@@ -377,7 +377,7 @@ pub(super) fn example(at: &At<'_>) -> Option<String> {
     at.key.map(|key| format!("for example `{}: {}`", key.name, key.example))
 }
 
-/// Whether the value would be right without its quotes.
+/// Whether the value would be valid without its quotes.
 fn is_only_quoted(node: &Node, expected: &Shape) -> bool {
     let Value::Scalar(scalar) = &node.value else { return false };
     let text = scalar.text.trim();
@@ -419,7 +419,7 @@ fn name_in_template(raw: &str, name: &str) -> Option<(usize, usize)> {
     places.next().map(|(at, _)| (at, at + name.len()))
 }
 
-/// What stands there, in words.
+/// A description of what is there.
 fn found(node: &Node) -> String {
     match &node.value {
         Value::List(_) => "a list".to_owned(),

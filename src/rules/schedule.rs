@@ -1,4 +1,4 @@
-//! When packages may be made.
+//! When packages may be created.
 //!
 //! In: moments of time with any zone. Out: moments in the rule's zone, and yes or no. A cron time that a change to
 //! summer time skips comes at the next valid instant; a fixed one that the change back repeats comes once, also in a list.
@@ -12,7 +12,7 @@ use jiff::{Span, Timestamp, Zoned};
 
 use super::cron_text;
 
-/// When packages may be made.
+/// When packages may be created.
 #[derive(Debug, Clone)]
 pub enum Schedule {
     /// At any time.
@@ -24,8 +24,8 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// Whether a package may be made right now. For moments: whether this very second is one; a caller that looks
-    /// less often than every second asks [`Schedule::due`].
+    /// Whether a package may be created right now. For moments: whether this very second is one; a caller that checks
+    /// less often than every second uses [`Schedule::due`].
     #[must_use]
     pub fn open_at(&self, now: &Zoned) -> bool {
         match self {
@@ -35,8 +35,8 @@ impl Schedule {
         }
     }
 
-    /// Whether packages may be made at `now` by one who looked last at `last`: for moments, whether one of them
-    /// lies after `last` and not after `now`; otherwise whether it is open now.
+    /// Whether packages may be created at `now` if the last check was at `last`: for moments, whether one of them
+    /// is after `last` and not after `now`; otherwise whether it is open now.
     #[must_use]
     pub fn due(&self, last: &Zoned, now: &Zoned) -> bool {
         match self {
@@ -61,7 +61,7 @@ impl Schedule {
         std::iter::successors(self.next_after(now), |last| self.next_after(last))
     }
 
-    /// When the window that is open at `now` closes; `None` where none is.
+    /// When the window that is open at `now` closes; `None` if none is.
     #[must_use]
     pub fn closes_after(&self, now: &Zoned) -> Option<Zoned> {
         match self {
@@ -95,7 +95,7 @@ struct Expression {
     whole: Cron,
     /// Whether it is about the last working day of the month, for which the library has no word.
     last_working_day: bool,
-    /// What gives its times: itself, or one for each of its fixed times of the day.
+    /// The expressions that compute its times: itself, or one for each of its fixed times of day.
     parts: Vec<Cron>,
 }
 
@@ -112,7 +112,7 @@ impl Moments {
         now.checked_sub(second).is_ok_and(|before| self.due(&before, now))
     }
 
-    /// Whether a moment lies after `last` and not after `now`.
+    /// Whether a moment is after `last` and not after `now`.
     #[must_use]
     pub fn due(&self, last: &Zoned, now: &Zoned) -> bool {
         self.next_after(last).is_some_and(|next| next.timestamp() <= now.timestamp())
@@ -163,7 +163,7 @@ fn parse_cron(expression: &str) -> Result<Cron, String> {
     // An expression may be well-formed and yet name no day of any year, like the 31st of February.
     match cron.find_next_occurrence(&Zoned::new(Timestamp::UNIX_EPOCH, TimeZone::UTC), false) {
         Ok(_) => Ok(cron),
-        Err(_) => Err("it never comes".to_owned()),
+        Err(_) => Err("that date never occurs".to_owned()),
     }
 }
 
@@ -181,9 +181,9 @@ pub struct Windows {
 /// One window: from a time of the day to another, on some days of the week.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Window {
-    /// Begins; belongs to the window.
+    /// Start, inclusive.
     pub from: Time,
-    /// Ends; belongs no more to it. At or before `from` is that time of the next day.
+    /// End, exclusive. At or before `from` means that time on the next day.
     pub to: Time,
     /// Days on which it begins.
     pub days: Vec<Weekday>,
@@ -234,7 +234,7 @@ impl Windows {
         ends.max().map(|end| end.to_zoned(self.zone.clone()))
     }
 
-    /// When the wall clock comes to that time: twice where an hour is repeated; where one is missing, when the clock
+    /// When the wall clock reaches that time: twice if an hour is repeated; if one is missing, when the clock
     /// jumps over it.
     fn instants(&self, wall: DateTime) -> Vec<Timestamp> {
         let ambiguous = self.zone.to_ambiguous_zoned(wall);
@@ -264,7 +264,7 @@ impl Windows {
     }
 }
 
-/// A coming time as people say it at `now`, in its own zone: `today at 18:00`, `Friday at 18:00`, `on 3 December at 06:00`.
+/// A future time as people say it at `now`, in its own zone: `today at 18:00`, `Friday at 18:00`, `on 3 December at 06:00`.
 #[must_use]
 pub fn in_words(now: &Zoned, at: &Zoned) -> String {
     let now = now.with_time_zone(at.time_zone().clone());

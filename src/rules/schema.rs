@@ -1,4 +1,4 @@
-//! The JSON Schema of a rules file, made from the same tables as the reader, for editors to complete and check by.
+//! The JSON Schema of a rules file, generated from the same tables as the reader, for completion and checks in editors.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ use super::schema_table::{
 
 /// The JSON Schema (draft 2020-12) of a rules file.
 ///
-/// It accepts every valid file; what it can not tell (whether a glob is well-formed, say) `masv rule check` does.
+/// It accepts every valid file; what it cannot check (whether a glob is well-formed, say), `masv rule check` does.
 #[must_use]
 pub fn schema() -> Value {
     let mut root = section(FILE, &["version"]);
@@ -63,7 +63,7 @@ fn section(keys: &[Key], required: &[&str]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
-/// Rules without a default need an upload of their own; what downloads has none.
+/// Rules without a default need their own upload; download rules have none.
 fn every_rule_has_an_upload() -> Value {
     let downloads =
         json!({ "anyOf": [{ "required": ["portal"] }, { "required": ["portals"] }, { "required": ["into"] }] });
@@ -74,7 +74,7 @@ fn exactly_one(names: &[&str]) -> Value {
     json!({ "oneOf": names.iter().map(|name| json!({ "required": [name] })).collect::<Vec<_>>() })
 }
 
-/// What each kind of upload needs and what it can not have.
+/// What each kind of upload requires and forbids.
 fn upload_kinds() -> Value {
     let kind = |name: &str| json!({ "properties": { "kind": { "const": name } }, "required": ["kind"] });
     let none_of = |names: &[&str]| -> Value {
@@ -151,7 +151,7 @@ mod tests {
         assert!(!complaints("version: 1\nrules: [{name: a, portal: b}]\n").is_empty());
     }
 
-    /// An editor that goes by the schema said fine to what the check refuses.
+    /// An editor that used the schema accepted what the check refuses.
     #[test]
     fn the_schema_refuses_what_the_check_refuses_and_takes_what_it_takes() {
         let file = |rule: &str| format!("version: 1\nrules:\n  - {{ {rule} }}\n");

@@ -1,5 +1,5 @@
-//! Every key a rules file may have, in one table a section: what it means, a right value, and its schema. The
-//! reader, its messages, the JSON Schema and the test of the documentation all take them from here.
+//! Every key a rules file may have, in one table per section: its meaning, a valid value, and its schema. The
+//! reader, its messages, the JSON Schema and the test of the documentation all use these tables.
 
 use super::value_type::Shape;
 
@@ -7,11 +7,11 @@ use super::value_type::Shape;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
     pub name: &'static str,
-    /// A right value, as written in YAML.
+    /// A valid value, as written in YAML.
     pub example: &'static str,
     /// What it means, in a sentence.
     pub about: &'static str,
-    /// What a right value is, for messages: "expected ...".
+    /// What a valid value is, for messages: "expected ...".
     pub shape: Shape,
 }
 
@@ -38,14 +38,14 @@ pub(super) const FILE: &[Key] = &[
         "timezone",
         Shape::Text,
         "America/Toronto",
-        "IANA time zone of schedules and of `now` in templates; absent is the system's.",
+        "IANA time zone of schedules and of `now` in templates; defaults to the system's.",
     ),
     key("template_env", Shape::Texts, "[PROJECT]", "Environment variables that templates may read as `env.NAME`."),
     key(
         "cloud",
         Shape::Defined("cloud"),
         "{ url: https://api.massive.app }",
-        "The cloud to send to; absent is the embedded hub.",
+        "The cloud to send to; defaults to the embedded hub.",
     ),
     key(
         "hub",
@@ -57,21 +57,26 @@ pub(super) const FILE: &[Key] = &[
         "defaults",
         Shape::Defined("defaults"),
         "{ settle: 10s }",
-        "Any rule key but `name` and `watch`; each rule inherits and may override.",
+        "Defaults for all rules: any rule key except `name` and `watch`; a rule may override them.",
     ),
-    key("uploads", Shape::Defined("uploads"), "{ review: { kind: link } }", "Upload templates that rules name."),
+    key("uploads", Shape::Defined("uploads"), "{ review: { kind: link } }", "Upload templates that rules refer to."),
     key(
         "rules",
         Shape::Defined("rules"),
         "[{ name: dailies, watch: ./drop, upload: { kind: link } }]",
-        "The automations, first match first.",
+        "The rules; a file belongs to the first one that matches.",
     ),
 ];
 
 pub(super) const CLOUD: &[Key] = &[
     key("url", Shape::Text, "https://api.massive.app", "Base URL, without a version."),
-    key("api_key", Shape::Secret, "${MASV_API_KEY}", "API key; absent where a user session or only portals are used."),
-    key("team", Shape::Text, "${MASV_TEAM_ID}", "Team id; absent where the key or session has one team."),
+    key(
+        "api_key",
+        Shape::Secret,
+        "${MASV_API_KEY}",
+        "API key; not needed with a user session, or if only portals are used.",
+    ),
+    key("team", Shape::Text, "${MASV_TEAM_ID}", "Team id; not needed if the key or session has only one team."),
 ];
 
 pub(super) const HUB: &[Key] = &[
@@ -131,39 +136,39 @@ pub(super) const SMTP: &[Key] = &[
 ];
 
 pub(super) const RULE: &[Key] = &[
-    key("name", NAME, "dailies", "Unique id of small letters, digits and hyphens."),
+    key("name", NAME, "dailies", "Unique id of lower-case letters, digits and hyphens."),
     key("watch", Shape::Text, "/srv/drop/dailies", "The folder: absolute, `~`, or relative to this file."),
-    key("create", Shape::Boolean, "true", "Make the folder where it is missing."),
-    key("recursive", Shape::Boolean, "false", "Descend into sub-folders."),
+    key("create", Shape::Boolean, "true", "Create the folder if it is missing."),
+    key("recursive", Shape::Boolean, "false", "Include subfolders."),
     key(
         "include",
         Shape::Texts,
         "[\"*.mov\", \"*.mxf\"]",
-        "Globs of what is sent, against the path relative to `watch`; without a slash against the name.",
+        "Globs of files to send, matched against the path relative to `watch`, or against the name if there is no slash.",
     ),
-    key("exclude", Shape::Texts, "[\"proxies/**\"]", "Globs of what is not sent; wins over `include`."),
-    key("ignore_case", Shape::Boolean, "true", "Patterns match whatever the case."),
-    key("hidden", Shape::Boolean, "true", "Send names that start with a dot too."),
-    key("temporary", Shape::Boolean, "true", "Send names of unfinished files (`*.tmp`, `*.part`, ...) too."),
+    key("exclude", Shape::Texts, "[\"proxies/**\"]", "Globs of files to exclude; takes precedence over `include`."),
+    key("ignore_case", Shape::Boolean, "true", "Patterns ignore case."),
+    key("hidden", Shape::Boolean, "true", "Also send names that start with a dot."),
+    key("temporary", Shape::Boolean, "true", "Also send names of unfinished files (`*.tmp`, `*.part`, ...)."),
     key(
         "junk",
         Shape::Either(&[Shape::Boolean, Shape::Defined("junk")]),
         "{ add: [\"*.bak\"], keep: [\"@tmp\"] }",
-        "Names that systems leave in folders and that are not sent; `false` sends them.",
+        "Files that systems leave in folders, which are skipped; `false` sends them.",
     ),
-    key("min_size", Shape::Size, "1MB", "Smaller files are not sent."),
-    key("max_size", Shape::Size, "500GB", "Larger files are not sent."),
+    key("min_size", Shape::Size, "1MB", "Minimum size: smaller files are not sent."),
+    key("max_size", Shape::Size, "500GB", "Maximum size: larger files are not sent."),
     key(
         "settle",
         Shape::Duration,
         "10s",
-        "How long a file must not change to be whole; without it 5s, and 30s where writers cannot be seen.",
+        "How long a file must stay unchanged to count as complete; defaults to 5s, or 30s where writers cannot be detected.",
     ),
     key(
         "ready",
         Shape::Either(&[Shape::Choice(&["settled"]), Shape::Defined("ready")]),
         "{ marker: \".done\" }",
-        "What, beyond being settled, makes an item ready.",
+        "What makes an item ready, besides being settled.",
     ),
     key(
         "package",
@@ -175,19 +180,19 @@ pub(super) const RULE: &[Key] = &[
         "group_by",
         Shape::Template,
         "\"{{ path[0] }}\"",
-        "Batch: items with the same rendered value go into one package.",
+        "Batch: items for which this renders to the same value go into one package.",
     ),
     key(
         "schedule",
         Shape::Defined("schedule"),
         "{ between: \"22:00-06:00\", days: mon-fri }",
-        "When packages may be made.",
+        "When packages may be created.",
     ),
     key(
         "upload",
         Shape::Either(&[Shape::Text, Shape::Defined("upload")]),
         "{ kind: link }",
-        "The name of an upload template, or one in place.",
+        "The name of an upload template, or an inline one.",
     ),
     key(
         "finalize",
@@ -199,7 +204,7 @@ pub(super) const RULE: &[Key] = &[
         "priority",
         Shape::Whole { least: -1_000_000, most: Some(1_000_000) },
         "10",
-        "Priority of the transfers it makes; higher goes first.",
+        "Priority of its transfers; higher priorities go first.",
     ),
     key(
         "on_change",
@@ -208,8 +213,13 @@ pub(super) const RULE: &[Key] = &[
         "A file already sent comes back with other content.",
     ),
     key("on_gone", Shape::Choice(&["send_rest", "wait"]), "wait", "A file of a package vanishes before it was sent."),
-    key("resend", Shape::Boolean, "true", "Send a file that appears again unchanged."),
-    key("existing", Shape::Choice(&["send", "skip"]), "skip", "Files that are there at the rule's very first start."),
+    key("resend", Shape::Boolean, "true", "Send a file again if it reappears unchanged."),
+    key(
+        "existing",
+        Shape::Choice(&["send", "skip"]),
+        "skip",
+        "What to do with files that exist when the rule first starts.",
+    ),
     key(
         "after",
         Shape::Either(&[Shape::Choice(&["keep", "delete"]), Shape::Defined("after")]),
@@ -220,7 +230,7 @@ pub(super) const RULE: &[Key] = &[
         "notify",
         Shape::ListOf(&Shape::Defined("notify")),
         "[{ webhook: \"https://example.com/hook\" }]",
-        "Who is told of what.",
+        "Notifications: who, and of which events.",
     ),
     key(
         "poll",
@@ -228,37 +238,37 @@ pub(super) const RULE: &[Key] = &[
         "30s",
         "How changes are noticed between full scans.",
     ),
-    key("rescan", Shape::Duration, "5m", "A full scan at least this often."),
-    key("enabled", Shape::Boolean, "false", "Whether the rule runs at all."),
-    key("symlinks", Shape::Choice(&["skip", "within"]), "within", "Whether symbolic links are followed."),
+    key("rescan", Shape::Duration, "5m", "Maximum time between full scans."),
+    key("enabled", Shape::Boolean, "false", "Whether the rule is enabled."),
+    key("symlinks", Shape::Choice(&["skip", "within"]), "within", "Whether to follow symbolic links."),
 ];
 
 pub(super) const DOWNLOAD: &[Key] = &[
-    key("name", NAME, "from-clients", "Unique id of small letters, digits and hyphens."),
+    key("name", NAME, "from-clients", "Unique id of lower-case letters, digits and hyphens."),
     key("portal", Shape::Text, "acme", "Subdomain of the portal whose deliveries are downloaded."),
     key(
         "portals",
         Shape::Either(&[Shape::Choice(&["all"]), Shape::ListOf(&Shape::Text)]),
         "all",
-        "All portals of the team, or a list of subdomains.",
+        "`all` portals of the team, or a list of subdomains.",
     ),
-    key("team", Shape::Text, "01HZX3Q4", "Id of the team that owns the portals; absent is the cloud's."),
+    key("team", Shape::Text, "01HZX3Q4", "Id of the team that owns the portals; defaults to the one under `cloud`."),
     key("into", Shape::Text, "/srv/incoming", "The folder: absolute, `~`, or relative to this file."),
-    key("package_folder", Shape::Boolean, "false", "Give every package a folder of its own."),
-    key("portal_folder", Shape::Boolean, "true", "Put a folder named as the portal around its packages."),
+    key("package_folder", Shape::Boolean, "false", "Give each package its own folder."),
+    key("portal_folder", Shape::Boolean, "true", "Put packages in a subfolder named after their portal."),
     key(
         "since",
         Shape::Text,
         "2026-11-01",
-        "Only packages finalized at or after this time; absent is from the first start on.",
+        "Only packages finalized at or after this time; defaults to the rule's first start.",
     ),
     key(
         "priority",
         Shape::Whole { least: -1_000_000, most: Some(1_000_000) },
         "10",
-        "Priority of the transfers it makes; higher goes first.",
+        "Priority of its transfers; higher priorities go first.",
     ),
-    key("poll", Shape::Duration, "60s", "How often the inbox is looked at."),
+    key("poll", Shape::Duration, "60s", "How often the inbox is polled."),
     key(
         "after",
         Shape::Either(&[Shape::Choice(&["keep", "delete"]), Shape::Defined("after_download")]),
@@ -269,55 +279,60 @@ pub(super) const DOWNLOAD: &[Key] = &[
         "notify",
         Shape::ListOf(&Shape::Defined("notify")),
         "[{ webhook: \"https://example.com/hook\" }]",
-        "Who is told of what.",
+        "Notifications: who, and of which events.",
     ),
-    key("enabled", Shape::Boolean, "false", "Whether the rule runs at all."),
+    key("enabled", Shape::Boolean, "false", "Whether the rule is enabled."),
 ];
 
 pub(super) const AFTER_DOWNLOAD: &[Key] =
-    &[key("complete", Shape::Choice(&["keep", "delete"]), "delete", "Once all of the package is on the disk.")];
+    &[key("complete", Shape::Choice(&["keep", "delete"]), "delete", "Once the whole package is on disk.")];
 
 pub(super) const PACKAGE: &[Key] = &[
-    key("per", Shape::Choice(&["file", "folder", "batch"]), "batch", "What one package is made of."),
-    key("quiet", Shape::Duration, "30s", "Folder and batch: nothing new for this long closes the gathering."),
-    key("max_wait", Shape::Duration, "15m", "Batch: at most this long after its first ready file."),
-    key("min_files", COUNT, "1", "Fewer files wait for more."),
-    key("max_files", COUNT, "10000", "More files begin another package."),
-    key("max_bytes", Shape::Size, "1TB", "More bytes begin another package."),
+    key("per", Shape::Choice(&["file", "folder", "batch"]), "batch", "What goes into one package."),
+    key(
+        "quiet",
+        Shape::Duration,
+        "30s",
+        "Folder and batch: the package is created once nothing new has arrived for this long.",
+    ),
+    key("max_wait", Shape::Duration, "15m", "Batch: maximum wait after the first ready file."),
+    key("min_files", COUNT, "1", "Minimum number of files in a package; fewer wait for more."),
+    key("max_files", COUNT, "10000", "Maximum number of files in a package; more begin another one."),
+    key("max_bytes", Shape::Size, "1TB", "Maximum size of a package; more begins another one."),
 ];
 
 pub(super) const JUNK: &[Key] = &[
-    key("add", Shape::Texts, "[\"*.bak\"]", "Further names that are not sent; files and folders, at any depth."),
-    key("keep", Shape::Texts, "[\"@tmp\"]", "Names of the list that are sent all the same."),
+    key("add", Shape::Texts, "[\"*.bak\"]", "Additional names of files and folders to skip, at any depth."),
+    key("keep", Shape::Texts, "[\"@tmp\"]", "Names from the list that are sent anyway."),
 ];
 
 pub(super) const READY: &[Key] = &[
-    key("marker", Shape::Text, "\".done\"", "Ready when this file lies beside (`clip.mov.done`) or inside the folder."),
     key(
-        "manifest",
-        Shape::Texts,
-        "\"*.mhl\"",
-        "Ready when all files are there and right that a checksum list of this name lists.",
+        "marker",
+        Shape::Text,
+        "\".done\"",
+        "Ready when this file exists beside the item (`clip.mov.done`) or inside the folder.",
     ),
+    key("manifest", Shape::Texts, "\"*.mhl\"", "Ready when all files in a checksum list of this name exist and match."),
     key(
         "unlisted",
         Shape::Choice(&["wait", "send"]),
         "send",
-        "With `manifest`: what happens to files that no list names.",
+        "With `manifest`: what happens to files that are not in any list.",
     ),
 ];
 
 pub(super) const SCHEDULE: &[Key] = &[
-    key("between", WINDOW, "\"22:00-06:00\"", "From one time of the day to another."),
-    key("days", Shape::Texts, "mon-fri", "Days on which the window begins; absent is every day."),
+    key("between", WINDOW, "\"22:00-06:00\"", "From one time of day to another."),
+    key("days", Shape::Texts, "mon-fri", "Days on which the window begins; defaults to every day."),
 ];
 
 pub(super) const FINALIZE: &[Key] = &[
-    key("quiet", Shape::Duration, "20m", "Nothing new for this long."),
+    key("quiet", Shape::Duration, "20m", "Nothing new has arrived for this long."),
     key("at", CRONS, "\"0 18 * * mon-fri\"", "A cron moment has come."),
-    key("marker", Shape::Text, "SEND", "A file of this name lies in the watch folder."),
-    key("files", COUNT, "100", "So many files are in it."),
-    key("bytes", Shape::Size, "500GB", "So many bytes are in it."),
+    key("marker", Shape::Text, "SEND", "A file with this name is in the watched folder."),
+    key("files", COUNT, "100", "It has this many files."),
+    key("bytes", Shape::Size, "500GB", "It has reached this size."),
 ];
 
 pub(super) const AFTER: &[Key] = &[
@@ -351,9 +366,9 @@ pub(super) const EVENTS: &[&str] = &[
 
 pub(super) const NOTIFY: &[Key] = &[
     key("webhook", Shape::Text, "https://example.com/hook", "URL that gets a POST."),
-    key("secret", Shape::Secret, "${HOOK_SECRET}", "Key of the signature of the POST."),
-    key("exec", Shape::Texts, "[/usr/local/bin/sent, --quiet]", "Program and arguments; no shell."),
-    key("events", Shape::ListOf(&Shape::Choice(EVENTS)), "[upload.complete]", "Which events; absent is all."),
+    key("secret", Shape::Secret, "${HOOK_SECRET}", "Key for signing the POST."),
+    key("exec", Shape::Texts, "[/usr/local/bin/sent, --quiet]", "Program and arguments; run without a shell."),
+    key("events", Shape::ListOf(&Shape::Choice(EVENTS)), "[upload.complete]", "Which events; defaults to all."),
 ];
 
 pub(super) const UPLOAD: &[Key] = &[
@@ -361,28 +376,28 @@ pub(super) const UPLOAD: &[Key] = &[
         "kind",
         Shape::Choice(&["email", "link", "portal"]),
         "link",
-        "Mailed to recipients, a shareable link, or into a portal.",
+        "By e-mail to recipients, as a shareable link, or to a portal.",
     ),
     key("name", Shape::Template, "\"{{ rule }} {{ date }}\"", "Name of the package."),
-    key("description", Shape::Template, "\"{{ count }} files, {{ bytes | filesize }}\"", "Text for the recipients."),
-    key("password", Shape::Secret, "${REVIEW_PASSWORD}", "Opens the download; for a portal, its access code."),
-    key("chunk_size", Shape::Size, "64MiB", "Bytes of a chunk; absent is the agent's own setting."),
+    key("description", Shape::Template, "\"{{ count }} files, {{ bytes | filesize }}\"", "Message to the recipients."),
+    key("password", Shape::Secret, "${REVIEW_PASSWORD}", "Password for the download, or the portal's access code."),
+    key("chunk_size", Shape::Size, "64MiB", "Size of a chunk (part); defaults to the agent's setting."),
     key("emails", Shape::Either(&[EMAIL, Shape::ListOf(&EMAIL)]), "[client@example.com]", "E-mail: the recipients."),
     key(
         "delete_after",
         Shape::Whole { least: 1, most: Some(3650) },
         "14",
-        "E-mail and link: days until the cloud removes the package.",
+        "E-mail and link: days until the cloud deletes the package.",
     ),
-    key("download_limit", COUNT, "10", "E-mail and link: how often it may be downloaded."),
-    key("tag", Shape::Text, "review", "E-mail and link: name of the tag it gets."),
-    key("tag_id", Shape::Text, "01HZX3Q4", "E-mail and link: id of the tag it gets."),
-    key("team_id", Shape::Text, "01HZX3Q4", "E-mail and link: team to send as, where it is not the cloud's."),
-    key("teamspace_id", Shape::Text, "01HZX3Q4", "E-mail and link: teamspace the package is put in."),
+    key("download_limit", COUNT, "10", "E-mail and link: how many times the package may be downloaded."),
+    key("tag", Shape::Text, "review", "E-mail and link: name of the package's tag."),
+    key("tag_id", Shape::Text, "01HZX3Q4", "E-mail and link: id of the package's tag."),
+    key("team_id", Shape::Text, "01HZX3Q4", "E-mail and link: team to send as, if not the one under `cloud`."),
+    key("teamspace_id", Shape::Text, "01HZX3Q4", "E-mail and link: teamspace for the package."),
     key("unlimited_storage", Shape::Boolean, "true", "E-mail and link: keep the package without an expiry."),
     key("subdomain", Shape::Text, "acme", "Portal: its subdomain."),
-    key("sender", EMAIL, "ingest@example.com", "Portal: e-mail address the delivery comes from."),
-    key("metadata", Shape::Templates, "{ project: \"{{ path[0] }}\" }", "Portal: values of its form."),
+    key("sender", EMAIL, "ingest@example.com", "Portal: e-mail address of the sender."),
+    key("metadata", Shape::Templates, "{ project: \"{{ path[0] }}\" }", "Portal: values for its form."),
 ];
 
 /// Keys of an upload that only e-mail and link uploads have.
@@ -397,7 +412,7 @@ pub(super) fn names(section: &[Key]) -> Vec<&'static str> {
     section.iter().map(|key| key.name).collect()
 }
 
-/// Whether a key is for the writer of the file alone: `x-...` at the top holds what YAML anchors name.
+/// Whether a key is only for the author of the file: `x-...` at the top level is for YAML anchors.
 pub(super) fn is_free(section: &[Key], name: &str) -> bool {
     name.starts_with("x-") && section.iter().any(|key| key.name == "version")
 }

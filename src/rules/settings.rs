@@ -16,30 +16,30 @@ use super::template::Template;
 /// What makes an item ready once all its files are settled.
 #[derive(Debug, Clone)]
 pub enum Ready {
-    /// Nothing more.
+    /// No further condition.
     Settled,
     /// A marker file beside it or in a folder around it; see [`Ready::markers_of`].
     Marker {
         /// The marker's name, which is also what is appended to the name of a single file.
         name: String,
     },
-    /// A checksum list that names the files; they are ready when all listed files exist.
+    /// A checksum list that contains the files; they are ready when all listed files exist and match.
     Manifest {
         /// Which files are checksum lists.
         patterns: Patterns,
-        /// Files that no list names are sent with a folder whose lists are complete; otherwise they wait.
+        /// Whether files that are not in any list are sent with a folder whose lists are complete; otherwise they wait.
         sends_unlisted: bool,
     },
 }
 
-/// What one package is made of.
+/// What goes into one package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Per {
     /// Each file.
     File,
-    /// Each top-level entry of the watch folder, folder or loose file.
+    /// Each top-level entry of the watched folder, folder or loose file.
     Folder,
-    /// Everything that gets ready together.
+    /// Everything that becomes ready together.
     Batch,
 }
 
@@ -55,20 +55,20 @@ impl Per {
     }
 }
 
-/// How files are gathered into packages.
+/// How files are collected into packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packaging {
-    /// What one package is made of.
+    /// What goes into one package.
     pub per: Per,
-    /// Folder and batch: nothing new for this long closes the gathering.
+    /// Folder and batch: the package is created once nothing new has arrived for this long.
     pub quiet: Duration,
-    /// Batch: a package is made at most this long after its first ready file, whatever else arrives.
+    /// Batch: a package is created at most this long after its first ready file, whatever else arrives.
     pub max_wait: Duration,
-    /// Fewest files of a package; fewer wait for more.
+    /// Minimum number of files in a package; fewer wait for more.
     pub min_files: u64,
-    /// Most files of a package; more begin another one. Never splits what is `per: folder`.
+    /// Maximum number of files in a package; more begin another one. Never splits a package `per: folder`.
     pub max_files: u64,
-    /// Most bytes of a package; more begin another one. A single larger file is a package of its own.
+    /// Maximum size of a package in bytes; more begins another one. A single larger file is its own package.
     pub max_bytes: Option<u64>,
 }
 
@@ -82,13 +82,13 @@ pub enum UploadKind {
     },
     /// A package with a shareable link.
     Link,
-    /// A delivery into a portal.
+    /// A delivery to a portal.
     Portal {
         /// The portal's subdomain.
         subdomain: String,
-        /// E-mail address the delivery comes from.
+        /// E-mail address of the sender.
         sender: EmailAddress,
-        /// Values of the portal's form, rendered for every package.
+        /// Values for the portal's form, rendered for every package.
         metadata: BTreeMap<String, Template>,
     },
 }
@@ -105,82 +105,82 @@ impl UploadKind {
     }
 }
 
-/// The settings of the uploads a rule makes.
+/// The settings of a rule's uploads.
 #[derive(Debug, Clone)]
 pub struct UploadTemplate {
     /// Kind and recipients.
     pub kind: UploadKind,
     /// Name of the package.
     pub name: Template,
-    /// Text for the recipients.
+    /// Message to the recipients.
     pub description: Option<Template>,
-    /// Password that opens the download; of a portal its access code.
+    /// Password for the download, or the portal's access code.
     pub password: Option<SecretString>,
     /// Days until the cloud removes the package.
     pub delete_after: Option<u32>,
-    /// How often it may be downloaded.
+    /// How many times it may be downloaded.
     pub download_limit: Option<u64>,
-    /// Name of the tag it gets.
+    /// Name of its tag.
     pub tag: Option<String>,
-    /// Id of the tag it gets.
+    /// Id of its tag.
     pub tag_id: Option<String>,
-    /// Team to send as; absent where the session has one team, or `cloud.team` names it.
+    /// Team to send as; not needed if the session has one team, or if `cloud.team` is set.
     pub team_id: Option<String>,
-    /// Teamspace the package is put in.
+    /// Teamspace for the package.
     pub teamspace_id: Option<String>,
     /// Keep the package without an expiry.
     pub unlimited_storage: bool,
-    /// Bytes of a chunk; absent is the agent's own setting.
+    /// Size of a chunk (part) in bytes; defaults to the agent's setting.
     pub chunk_size: Option<u64>,
 }
 
-/// When a package is closed for good.
+/// When a package is finalized.
 #[derive(Debug, Clone)]
 pub enum Finalize {
-    /// When all is uploaded.
+    /// When everything is uploaded.
     Auto,
-    /// When somebody says so.
+    /// On request.
     Manual,
-    /// The package stays open and takes new items of its rule and group until the first condition holds.
+    /// The package stays open and accepts new items of its rule and group until the first condition holds.
     Open(FinalizeWhen),
 }
 
 /// The conditions that close an open package; the first that holds does. At least one is given.
 #[derive(Debug, Clone, Default)]
 pub struct FinalizeWhen {
-    /// Nothing new for this long.
+    /// Nothing new has arrived for this long.
     pub quiet: Option<Duration>,
     /// A moment has come.
     pub at: Option<Moments>,
-    /// A file of this name lies in the watch folder.
+    /// A file with this name is in the watched folder.
     pub marker: Option<String>,
-    /// So many files are in it.
+    /// It has this many files.
     pub files: Option<u64>,
-    /// So many bytes are in it.
+    /// It has reached this size.
     pub bytes: Option<u64>,
 }
 
-/// A file already sent comes back with other content.
+/// What happens if a sent file reappears with different content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnChange {
     /// It is sent in a new package.
     NewPackage,
-    /// It goes into the open package, where there is one; otherwise into a new one.
+    /// It goes into the open package if there is one, otherwise into a new one.
     Append,
     /// It is not sent.
     Ignore,
 }
 
-/// A file of a package vanishes before it was sent.
+/// What happens if a file of a package disappears before it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnGone {
     /// The others are sent without it after a while.
     SendRest,
-    /// The package waits until it is back, or until somebody decides.
+    /// The package waits until it is back, or until a user decides.
     Wait,
 }
 
-/// Files that are there at the rule's very first start.
+/// What happens to files that exist when the rule first starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
     /// They are sent.
@@ -201,41 +201,41 @@ pub struct After {
 /// What happens to source files of a complete package.
 #[derive(Debug, Clone)]
 pub enum AfterComplete {
-    /// They stay.
+    /// They are kept.
     Keep,
     /// They are deleted.
     Delete,
-    /// They are moved into the folder.
+    /// They are moved to the folder.
     Move(MoveTarget),
 }
 
 /// What happens to source files of a failed package.
 #[derive(Debug, Clone)]
 pub enum AfterError {
-    /// They stay.
+    /// They are kept.
     Keep,
-    /// They are moved into the folder.
+    /// They are moved to the folder.
     Move(MoveTarget),
 }
 
-/// What can be told.
+/// The events that can be notified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NotifyEvent {
-    /// `package.created`: a package was made from files of the folder.
+    /// `package.created`: a package was created from files of the folder.
     PackageCreated,
-    /// `upload.idle`: all is uploaded, somebody has to finalize.
+    /// `upload.idle`: everything is uploaded, and the upload has to be finalized.
     UploadIdle,
     /// `upload.complete`: the cloud has confirmed the package.
     UploadComplete,
     /// `upload.error`: an upload has failed for good.
     UploadError,
-    /// `download.created`: a package that came through a portal is to be fetched.
+    /// `download.created`: a package that arrived in a portal will be downloaded.
     DownloadCreated,
-    /// `download.complete`: all of it is on the disk.
+    /// `download.complete`: the whole package is on disk.
     DownloadComplete,
     /// `download.error`: a download has failed for good.
     DownloadError,
-    /// `rule.error`: the rule can not work, for instance because its folder is missing.
+    /// `rule.error`: the rule cannot work, for instance because its folder is missing.
     RuleError,
 }
 
@@ -268,28 +268,28 @@ impl NotifyEvent {
     }
 }
 
-/// One who is told.
+/// A receiver of notifications.
 #[derive(Debug, Clone)]
 pub struct Notify {
     /// How.
     pub target: NotifyTarget,
-    /// Of what; all events where the file names none.
+    /// Which events; all by default.
     pub events: Vec<NotifyEvent>,
 }
 
-/// How somebody is told.
+/// How a receiver is notified.
 #[derive(Clone)]
 pub enum NotifyTarget {
     /// A POST to this URL. The path and query of such URLs are often secret: never log them.
     Webhook {
-        /// Where to.
+        /// The URL.
         url: Url,
-        /// Key of the signature; without one the request is not signed.
+        /// Key for signing; without one the request is not signed.
         secret: Option<SecretString>,
     },
     /// A program is run; no shell is involved.
     Exec {
-        /// The program, looked up in PATH where it has no slash.
+        /// The program, looked up in PATH if it has no slash.
         program: String,
         /// Its arguments.
         arguments: Vec<String>,
@@ -310,17 +310,17 @@ impl fmt::Debug for NotifyTarget {
 /// How changes are noticed besides the full scans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Poll {
-    /// Native events, and polling where the file system has none.
+    /// Native events, and polling if the file system has none.
     Auto,
-    /// A look at the whole folder at this interval.
+    /// A scan of the whole folder at this interval.
     Every(Duration),
 }
 
-/// Whether symbolic links are followed.
+/// Whether to follow symbolic links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Symlinks {
     /// Never.
     Skip,
-    /// Those whose target stays inside the watch folder.
+    /// Only those whose target is inside the watched folder.
     Within,
 }

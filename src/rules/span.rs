@@ -1,24 +1,24 @@
-//! From bytes of a text to a line and a column.
+//! Converts byte positions in a text to lines and columns.
 
-/// Longest part of a line that is shown, bytes. Files of machines may be one line of a megabyte.
+/// Longest part of a line that is shown, in bytes. Generated files may be a single line of a megabyte.
 const LONGEST: usize = 400;
 /// Bytes shown before the place in a line that is longer.
 const BEFORE: usize = 100;
 
-/// A text and where its lines begin.
+/// A text and the starts of its lines.
 pub(super) struct Lines<'a> {
     text: &'a str,
     starts: Vec<usize>,
 }
 
-/// Where something stands in a text.
+/// A position in a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Place<'a> {
     /// From 1.
     pub line: u32,
     /// In characters, from 1.
     pub column: u32,
-    /// The line, or the part around the place of one that is too long to show.
+    /// The line, or the part around the position if it is too long to show.
     pub source: &'a str,
     /// Bytes of `source`.
     pub span: (usize, usize),
@@ -35,7 +35,7 @@ impl<'a> Lines<'a> {
         u32::try_from(self.starts.partition_point(|start| *start <= at)).unwrap_or(u32::MAX)
     }
 
-    /// The first line of the span, and where the span lies in it.
+    /// The first line of the span, and the position of the span in it.
     pub(super) fn place(&self, (start, end): (usize, usize)) -> Place<'a> {
         let start = self.text.floor_char_boundary(start);
         let line = self.line(start);

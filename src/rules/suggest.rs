@@ -1,6 +1,6 @@
 //! The known word that an unknown one was probably meant to be.
 
-/// The known word with the fewest edits to `word`, where they are few enough to be a slip.
+/// The known word with the fewest edits to `word`, if they are few enough to be a typo.
 pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let word = word.to_lowercase().replace('-', "_");
     let allowed = if word.chars().count() <= 4 { 1 } else { 2 + word.chars().count() / 8 };
@@ -10,7 +10,7 @@ pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     known.iter().map(|known| (edits(&word, known), *known)).filter(|(edits, _)| *edits <= allowed).min().map(|it| it.1)
 }
 
-/// Words that other tools use, and the key here that means the same.
+/// Words that other tools use, and the equivalent key here.
 const SYNONYMS: [(&str, &str); 14] = [
     ("recipients", "emails"),
     ("recipient", "emails"),

@@ -8,7 +8,7 @@ use super::yaml::SyntaxError;
 /// What is told of a text that is not YAML.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SyntaxHelp {
-    /// Byte of the text.
+    /// Position in the text, in bytes.
     pub at: usize,
     pub message: String,
     pub help: String,
@@ -38,19 +38,19 @@ fn help(message: &str, text: &str, at: usize, line: &str) -> String {
         return "an unquoted `*` begins a YAML alias: quote globs, like \"*.mov\"".to_owned();
     }
     if has(" tag") || has("Tag") {
-        return "tags like `!secret` mean nothing here: write `${NAME}` for a variable, `{ file: PATH }` for a secret, or \
+        return "tags like `!secret` are not supported: write `${NAME}` for a variable, `{ file: PATH }` for a secret, or \
                 quote text that begins with `!`"
             .to_owned();
     }
     if has("multiple YAML documents") {
-        return "a rules file is one document: remove the `---`".to_owned();
+        return "a rules file is a single document: remove the `---`".to_owned();
     }
     if has("unexpected character") {
         let letter = text[text.floor_char_boundary(at)..].chars().next().unwrap_or('@');
         return format!("quote text that begins with `{letter}`");
     }
     if holds_a_colon(line) {
-        return "quote text that holds a colon and a blank, like \"Episode: 1\"".to_owned();
+        return "quote text that contains a colon followed by a space, like \"Episode: 1\"".to_owned();
     }
     if has("mapping values") {
         let before = line_at(text, line_at(text, at).0.saturating_sub(1)).1;
@@ -64,12 +64,12 @@ fn help(message: &str, text: &str, at: usize, line: &str) -> String {
         }
     }
     if line.contains("{{") || line.contains("${") {
-        return "quote text that holds `{{` or `${`, like \"{{ rule }}\"".to_owned();
+        return "quote text that contains `{{` or `${`, like \"{{ rule }}\"".to_owned();
     }
     if has("unclosed") && line.contains(" #") {
         return "a `#` behind a blank begins a comment: quote text that holds one".to_owned();
     }
-    "look at the indentation and the quotes at and above this place".to_owned()
+    "check the indentation and quotes here and above".to_owned()
 }
 
 /// What of a file is more than is read.
@@ -108,7 +108,7 @@ fn tab_in_indentation(text: &str, error: &SyntaxError) -> Option<usize> {
     error.message.contains("found a tab").then(|| tab(next, after)).flatten()
 }
 
-/// Whether the value on a line holds what separates a key from its value.
+/// Whether the value on a line contains what separates a key from its value.
 fn holds_a_colon(line: &str) -> bool {
     let value = line.split_once(": ").map(|(_, value)| value.trim_start());
     let plain = value.is_some_and(|value| value.contains(": ") && !value.starts_with(['"', '\'', '{', '[', '|', '>']));
@@ -157,7 +157,7 @@ mod tests {
             ("rules:\n  - watch: @drop\n", "begins with `@`"),
             ("rules:\n  - watch: %drop\n", "begins with `%`"),
             ("rules:\n  - upload: { kind: link, password: #abc }\n", "begins a comment"),
-            ("rules:\n  - name: {{ rule }} x\n", "holds `{{`"),
+            ("rules:\n  - name: {{ rule }} x\n", "contains `{{`"),
             ("rules:\n  - include: [*.mov]\n", "quote globs"),
             ("rules: []\n---\nrules: []\n", "remove the `---`"),
         ] {

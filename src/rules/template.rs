@@ -1,7 +1,7 @@
 //! Templates for names, descriptions, groups, metadata and move targets.
 //!
 //! In: the text as written and a [`TemplateContext`]. Out: text, or an error that says what is wrong with the
-//! template. Strict: an unknown variable is an error, never an empty string. A template can not read files, run
+//! template. Strict: an unknown variable is an error, never an empty string. A template cannot read files, run
 //! programs or see the environment beyond the names listed in `template_env`, and it runs out of fuel rather than
 //! out of memory.
 
@@ -28,7 +28,7 @@ pub struct Template {
     source: Arc<str>,
 }
 
-/// A template that can not be rendered.
+/// A template that cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TemplateError {
@@ -49,23 +49,23 @@ pub enum TemplatePlace {
     Line(usize),
 }
 
-/// One file, as templates see it. Names that are not UTF-8 show `U+FFFD` in place of what is not.
+/// One file, as templates see it. In names that are not UTF-8, invalid bytes are shown as `U+FFFD`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TemplateFile {
-    /// Relative to the watch folder, with `/`.
+    /// Relative to the watched folder, with `/`.
     pub path: String,
     /// The last name.
     pub name: String,
     /// The name without its extension.
     pub stem: String,
-    /// The extension without its dot, as on disk; empty where there is none.
+    /// The extension without its dot, as on disk; empty if there is none.
     pub ext: String,
     /// Bytes.
     pub size: u64,
 }
 
 impl TemplateFile {
-    /// The file at this path, relative to the watch folder.
+    /// The file at this path, relative to the watched folder.
     #[must_use]
     pub fn new(relative: &Path, size: u64) -> Self {
         let lossy = |text: Option<&std::ffi::OsStr>| text.unwrap_or_default().to_string_lossy().into_owned();
@@ -91,24 +91,24 @@ pub struct TemplateContext {
     pub rule: String,
     /// The time, in the rule's zone.
     pub now: Zoned,
-    /// The files of the package, or the one file that is grouped.
+    /// The files of the package, or the one file being grouped.
     pub files: Vec<TemplateFile>,
     /// Top-level name of the first file: its first folder, or itself.
     pub item: String,
-    /// The folders of the first file, from the watch folder down.
+    /// The folders of the first file, from the watched folder down.
     pub path: Vec<String>,
     /// The value `group_by` rendered to; empty without one.
     pub group: String,
     /// Name of this machine.
     pub host: String,
-    /// How many packages the rule has made today, this one included.
+    /// How many packages the rule has created today, including this one.
     pub seq: u64,
     /// What `env.NAME` may read.
     pub env: Arc<BTreeMap<String, String>>,
 }
 
 impl TemplateContext {
-    /// The context of a package of these files (relative path, bytes); `item` and `path` are those of the first.
+    /// The context of a package with these files (relative path, bytes); `item` and `path` are those of the first.
     #[must_use]
     pub fn for_files<'a>(rule: &super::Rule, now: Zoned, files: impl IntoIterator<Item = (&'a Path, u64)>) -> Self {
         let mut listed = Vec::new();
@@ -155,7 +155,7 @@ impl TemplateContext {
     }
 }
 
-/// The names of the folders a relative path lies in, outermost first.
+/// The names of the folders of a relative path, outermost first.
 fn folders_of(relative: &Path) -> Vec<String> {
     let parent = relative.parent().unwrap_or(Path::new(""));
     let normal = |component| match component {
@@ -169,7 +169,7 @@ impl Template {
     /// A template after its trial: syntax, variables, filters, patterns and time formats are right.
     ///
     /// # Errors
-    /// What is wrong with it. What depends on the files only (a slice that is no number, say) is not.
+    /// What is wrong with it, except for what depends on the files only (a slice that is not a number, say).
     pub fn new(source: &str, env: &Arc<BTreeMap<String, String>>) -> Result<Self, TemplateError> {
         let template = Self { source: source.into() };
         let parsed = ENGINE.template_from_str(source).map_err(|error| explained(&error))?;
@@ -195,16 +195,16 @@ impl Template {
     /// The rendered text.
     ///
     /// # Errors
-    /// What the template can not do with these files.
+    /// If the template fails for these files.
     pub fn render(&self, context: &TemplateContext) -> Result<String, TemplateError> {
         ENGINE.render_str(&self.source, context.value()).map_err(|error| explained(&error))
     }
 
-    /// The rendered text as one line: control characters become spaces, and there is none at either end. For
+    /// The rendered text as one line: control characters become spaces, trimmed at both ends. For
     /// names, which travel in headers, mails and lists.
     ///
     /// # Errors
-    /// What the template can not do with these files.
+    /// If the template fails for these files.
     pub fn render_line(&self, context: &TemplateContext) -> Result<String, TemplateError> {
         let text = self.render(context)?;
         let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -218,7 +218,7 @@ impl fmt::Debug for Template {
     }
 }
 
-/// All variables that are not known, with those that were probably meant.
+/// All unknown variables, with those that were probably meant.
 fn unknown_variables(names: &[String]) -> TemplateError {
     let near = |name: &String| super::suggest::nearest(name, &VARIABLES);
     let hint = match names {
@@ -245,7 +245,7 @@ fn depends_on_files(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::InvalidOperation | ErrorKind::CannotUnpack)
 }
 
-/// Files as they might be, with folders deep enough for any index that is meant.
+/// Sample files, with folders deep enough for any plausible index.
 fn trial(env: &Arc<BTreeMap<String, String>>) -> TemplateContext {
     let path: Vec<String> = (1..=12).map(|depth| format!("folder{depth}")).collect();
     let relative = Path::new(&path.join("/")).join("A001_C001_0101AB.mov");
@@ -270,9 +270,9 @@ fn explained(error: &Error) -> TemplateError {
         ErrorKind::UndefinedError if of_env => {
             Some("`env` holds the names listed in `template_env` at the top of the file")
         }
-        ErrorKind::UndefinedError => Some("where it may be absent, give a default: `{{ path[3] | default('none') }}`"),
-        ErrorKind::UnknownFilter => Some("own filters are: date, filesize, regex, slug"),
-        ErrorKind::OutOfFuel => Some("the template does too much work; loop over fewer things"),
+        ErrorKind::UndefinedError => Some("if it may be missing, give a default: `{{ path[3] | default('none') }}`"),
+        ErrorKind::UnknownFilter => Some("the additional filters are: date, filesize, regex, slug"),
+        ErrorKind::OutOfFuel => Some("the template takes too long to render; loop over fewer items"),
         _ => None,
     };
     let message = match detail {

@@ -99,8 +99,8 @@ fn loading_tells_what_is_wrong_with_the_file_itself() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rules.yaml");
     let said = |path: &Path| load(path, &environment()).unwrap_err().to_string();
-    assert!(said(&path).contains("can not read the rules file"));
-    assert!(said(folder.path()).contains("can not read the rules file"));
+    assert!(said(&path).contains("cannot read the rules file"));
+    assert!(said(folder.path()).contains("cannot read the rules file"));
     std::fs::write(&path, b"version: 1\nx: \xff\n").unwrap();
     assert!(said(&path).contains("line 2 is not UTF-8"));
     std::fs::write(&path, vec![b'#'; 2 * 1024 * 1024]).unwrap();

@@ -1,4 +1,4 @@
-//! One name for names that look the same.
+//! Normalises names that look the same.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};

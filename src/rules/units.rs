@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-/// Longest duration a rule may name: 366 days.
+/// Longest duration in a rule: 366 days.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Reads `10s`, `1h 30m`, `500ms`, `2d`; units are ms, s, m, h, d and w. `0` needs none.
@@ -32,7 +32,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
             "d" | "day" | "days" => 86400.0,
             "w" | "week" | "weeks" => 604_800.0,
             "" => return Err(format!("`{text}` has no unit")),
-            _ => return Err(format!("`{unit}` is no unit of time")),
+            _ => return Err(format!("`{unit}` is not a unit of time")),
         };
         let part = Duration::try_from_secs_f64(number * seconds).map_err(|_| format!("`{text}` is too long"))?;
         total = total.saturating_add(part);

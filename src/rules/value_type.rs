@@ -1,4 +1,4 @@
-//! The shapes of values: what a right one is, in words and as JSON Schema.
+//! Types of values: what a valid one is, in words and as JSON Schema.
 
 use serde_json::{Value, json};
 
@@ -16,12 +16,12 @@ pub(super) enum Shape {
     Size,
     Secret,
     Template,
-    /// Text of a certain form: what it is, and a pattern that right ones match. Not stricter than the reader.
+    /// Text of a certain form: what it is, and a pattern that valid ones match. Not stricter than the reader.
     Like(&'static str, &'static str),
     Choice(&'static [&'static str]),
-    /// Has a definition of its own in the schema.
+    /// Has its own definition in the schema.
     Defined(&'static str),
-    /// One of several shapes, told apart by the reader.
+    /// One of several types, distinguished by the reader.
     Either(&'static [Shape]),
     ListOf(&'static Shape),
     /// A mapping from any name to templates.
@@ -38,11 +38,11 @@ pub(super) fn one_of(words: &[&str]) -> String {
 }
 
 impl Shape {
-    /// What a right value is, to follow "expected".
+    /// What a valid value is, to follow "expected".
     pub(super) fn words(&self) -> String {
         match self {
             Self::Text => "text".to_owned(),
-            Self::Texts => "text or a list of texts".to_owned(),
+            Self::Texts => "a string or a list of strings".to_owned(),
             Self::Boolean => "true or false".to_owned(),
             Self::Whole { least, most: None } => format!("a whole number from {least}"),
             Self::Whole { least, most: Some(most) } if least == most => format!("{least}"),
@@ -57,14 +57,14 @@ impl Shape {
             Self::Either(shapes) => shapes.iter().map(Self::words).collect::<Vec<_>>().join(", or "),
             Self::ListOf(shape) => match shape {
                 Self::Defined(_) => "a list of mappings".to_owned(),
-                Self::Text => "a list of texts".to_owned(),
+                Self::Text => "a list of strings".to_owned(),
                 Self::Like(what, _) => format!("a list, each one {what}"),
                 shape => format!("a list, each one {}", shape.words()),
             },
         }
     }
 
-    /// The JSON Schema of a right value.
+    /// The JSON Schema of a valid value.
     pub(super) fn schema(&self) -> Value {
         let variable = json!({ "type": "string", "pattern": r"\$\{" });
         match self {

@@ -5,7 +5,7 @@ use super::fields::At;
 use super::reader::Reader;
 use super::yaml::{Kind, Node, Scalar, Value};
 
-/// Replaces the variables of every value below, noting what is wrong.
+/// Replaces the variables in every value below, recording errors.
 pub(super) fn replace(node: &Node, path: &str, reader: &Reader<'_>) -> Node {
     let at = At { node, path: path.to_owned(), key: None };
     let value = match &node.value {
@@ -37,7 +37,7 @@ fn replaced(scalar: &Scalar, at: &At<'_>, reader: &Reader<'_>) -> Scalar {
 
 type Problem = (String, String);
 
-/// The text with its variables replaced, or all that is wrong with it. What a variable holds is not looked into.
+/// The text with its variables replaced, or all its errors. The values of variables are not expanded again.
 pub(super) fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, Vec<Problem>> {
     let mut result = String::with_capacity(text.len());
     let mut problems = Vec::new();

@@ -1,4 +1,4 @@
-//! The file as written: a tree of YAML values that know where they stand. The only place that knows which YAML
+//! The file as written: a tree of YAML values with their positions. The only place that knows which YAML
 //! library reads it.
 
 use std::fmt;
@@ -10,10 +10,10 @@ use serde_yaml::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Spanned};
 /// Deepest nesting of a rules file; a valid one needs seven.
 const DEEPEST: usize = 48;
 
-/// Most values of a rules file, those that aliases repeat counted too.
+/// Maximum number of values in a rules file, counting those that aliases repeat.
 const MOST_NODES: usize = 50_000;
 
-/// A value and the bytes of the text it stands at.
+/// A value and its position in the text, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node {
     pub value: Value,
@@ -46,15 +46,15 @@ pub(super) enum Kind {
     Text,
     /// Text in which variables were replaced: may be read as any kind.
     Replaced,
-    /// Text whose variables could not be replaced, which has been said already.
+    /// Text whose variables could not be replaced, which was already reported.
     Unresolved,
 }
 
-/// Why a text is not YAML.
+/// Why a text is not valid YAML.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SyntaxError {
     pub message: String,
-    /// Byte of the text.
+    /// Position in the text, in bytes.
     pub at: usize,
 }
 
@@ -67,7 +67,7 @@ impl Node {
         }
     }
 
-    /// Equal content, wherever it stands.
+    /// Equal content, whatever the position.
     pub(super) fn same(&self, other: &Self) -> bool {
         let pair = |left: &(Self, Self), right: &(Self, Self)| left.0.same(&right.0) && left.1.same(&right.1);
         match (&self.value, &other.value) {

@@ -1,7 +1,7 @@
 //! The ledger of deliveries: which packages of the portals each download rule has taken. It answers "was this fetched
 //! already?", whatever became of the download since.
 //!
-//! Entries are made in the transaction that makes their download ([`take`]) and follow what becomes of it ([`settle`]).
+//! Entries are created in the transaction that creates their download ([`take`]) and follow its outcome ([`settle`]).
 
 use std::collections::HashSet;
 
@@ -23,9 +23,9 @@ pub enum DeliveryOutcome {
     Fetching,
     /// All of it was on the disk.
     Received,
-    /// Somebody said that it counts as received.
+    /// It was marked as received.
     Skipped,
-    /// Its download was removed before it was complete: it is fetched again only when somebody asks.
+    /// Its download was removed before it was complete: it is downloaded again only on request.
     Cancelled,
 }
 
@@ -81,7 +81,7 @@ fn put(
     Ok(added > 0)
 }
 
-/// Writes what became of the delivery that `download` fetches, if it fetches one.
+/// Records the outcome of the delivery that `download` fetches, if any.
 pub(super) fn settle(
     connection: &Connection,
     download: DownloadId,
@@ -94,7 +94,7 @@ pub(super) fn settle(
 }
 
 impl Store {
-    /// Which of these packages the rule has taken, or was told to leave.
+    /// Which of these packages the rule has claimed or was told to skip.
     ///
     /// # Errors
     /// Those of the database.
@@ -132,7 +132,7 @@ impl Store {
         .await
     }
 
-    /// How many deliveries of a rule are on their way, and how many are here.
+    /// How many deliveries of a rule are in flight, and how many were received.
     ///
     /// # Errors
     /// Those of the database.

@@ -10,7 +10,7 @@ use crate::model::UploadId;
 
 /// How many events are kept; a reader that was away longer reads the present state instead.
 const KEPT: i64 = 100_000;
-/// How often the log is cut: every so many events.
+/// The log is trimmed after this many events.
 const CUT_EVERY: i64 = 1_000;
 
 /// Something that happened.
@@ -30,7 +30,7 @@ pub struct Event {
     pub body: Value,
 }
 
-/// Writes an event into the transaction of the change that it tells of.
+/// Writes an event in the transaction of the change that it reports.
 pub(super) fn record(
     connection: &Connection,
     kind: &str,
@@ -99,7 +99,7 @@ impl Store {
         .await
     }
 
-    /// Writes an event of its own, for what changes no other row (a rule that fails, a webhook given up).
+    /// Writes an event on its own, for what changes no other row (a rule that fails, a webhook that was abandoned).
     ///
     /// # Errors
     /// Those of the database.

@@ -48,7 +48,7 @@ fn source(whole: &Path, root: Option<Vec<u8>>) -> PathBeneath {
     PathBeneath::within(&root, whole).unwrap_or_else(|| PathBeneath::without_links(whole))
 }
 
-/// Makes the paths of files that come to an upload distinct from each other and from those in `taken`: the second
+/// Makes the paths of files added to an upload distinct from each other and from those in `taken`: the second
 /// file of a name gets a number, for a package can not hold two.
 ///
 /// Names that differ in the case of letters only are one name to macOS and Windows, where the second would replace the first.
@@ -105,7 +105,7 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// Nothing of an upload's files is in the cloud any more: all of them wait again, but for those that are left out.
+/// None of an upload's files is in the cloud any more: all of them wait again, except those that are left out.
 pub(super) fn begin_anew(connection: &Connection, id: UploadId) -> Result<(), StoreError> {
     connection.prepare_cached("DELETE FROM part WHERE upload_id = ?1")?.execute([id])?;
     connection
@@ -117,7 +117,7 @@ pub(super) fn begin_anew(connection: &Connection, id: UploadId) -> Result<(), St
     Ok(())
 }
 
-/// Files that failed wait once more. Whoever asks for that knows why they failed: of one that belongs to another user now, the
+/// Failed files wait again. The user who asks for that knows why they failed: for a file that belongs to another user now, the
 /// new owner is agreed to.
 pub(super) fn retry_failed(connection: &Connection, id: UploadId) -> Result<(), StoreError> {
     connection
@@ -164,7 +164,7 @@ pub(super) fn of_identity(
         .transpose()
 }
 
-/// The paths of the files that an upload goes on without: the first of many.
+/// The paths of the files that an upload continues without: the first of many.
 pub(super) fn left_out(connection: &Connection, id: UploadId) -> Result<Vec<String>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT path FROM file WHERE upload_id = ?1 AND state = 'left_out' ORDER BY number LIMIT 100",
@@ -197,7 +197,7 @@ impl Store {
         self.files_where(id, after, limit, "AND state IN ('waiting', 'sending')").await
     }
 
-    /// The same, but only files that stand in the way of completion.
+    /// The same, but only files that prevent completion.
     ///
     /// # Errors
     /// Those of the database.
@@ -213,7 +213,7 @@ impl Store {
         self.files_where(id, None, u32::MAX, "AND state = 'left_out' AND remote_id IS NOT NULL").await
     }
 
-    /// The cloud has nothing of the file any more.
+    /// The cloud no longer has anything of the file.
     ///
     /// # Errors
     /// Those of the database.
@@ -271,7 +271,7 @@ impl Store {
         .await
     }
 
-    /// The cloud has begun the file: from here on parts can be sent.
+    /// The file was started in the cloud: from here on parts can be sent.
     ///
     /// # Errors
     /// Those of the database.
@@ -303,7 +303,7 @@ impl Store {
         self.database.write(move |connection| confirm_part(connection, id, file_number, &part)).await
     }
 
-    /// The cloud has the file whole. `part` is its only part when that was not written before: a small file costs
+    /// The cloud has the file completely. `part` is its only part if that was not recorded before: a small file costs
     /// one transaction instead of two.
     ///
     /// # Errors
@@ -326,7 +326,7 @@ impl Store {
                          WHERE upload_id = ?1 AND number = ?2 AND state <> 'done'",
                     )?
                     .execute(params![id, number, checksum])?;
-                // The tree is merged into the checksum, and nobody asks for the parts of a whole file again.
+                // The tree is merged into the checksum, and the parts of a complete file are not needed again.
                 connection
                     .prepare_cached("DELETE FROM part WHERE upload_id = ?1 AND file_number = ?2")?
                     .execute(params![id, number])?;
@@ -341,7 +341,7 @@ impl Store {
             .await
     }
 
-    /// The file can not be sent as things are; the others go on.
+    /// The file cannot be sent at present; the others continue.
     ///
     /// # Errors
     /// Those of the database.
@@ -362,7 +362,7 @@ impl Store {
         .await
     }
 
-    /// The file is like this now, and holds what it held: what is confirmed of it stays.
+    /// The file has this identity now, with the same content: confirmed parts are kept.
     ///
     /// # Errors
     /// Those of the database.
@@ -386,8 +386,8 @@ impl Store {
             .await
     }
 
-    /// The file is sent anew from its first byte: it changed (`identity` is what it is like now), or the cloud has
-    /// lost what it had of it. Returns the bytes that were confirmed and are not any more.
+    /// The file is sent again from its first byte: it changed (`identity` is its new one), or the cloud has
+    /// lost it. Returns the bytes that are no longer confirmed.
     ///
     /// # Errors
     /// Those of the database.

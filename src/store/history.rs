@@ -1,4 +1,4 @@
-//! What is over for long is forgotten, so that the database does not grow for ever. What was sent stays in the ledger.
+//! Old complete transfers are removed, so that the database does not grow forever. What was sent stays in the ledger.
 
 use jiff::Timestamp;
 

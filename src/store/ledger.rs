@@ -1,7 +1,7 @@
-//! The ledger: what became of each path below a watched folder. It answers "was this sent already?".
+//! The ledger: the outcome of each path below a watched folder. It answers "was this already sent?".
 //!
 //! A path has one entry per rule, about the content it had last. Entries are made in the transaction that makes
-//! their upload ([`claim`]) and follow what becomes of it.
+//! their upload ([`claim`]) and follow its outcome.
 
 use std::path::{Path, PathBuf};
 
@@ -19,12 +19,12 @@ pub(super) const COLUMNS: &str = "path, size, mtime_ns, ctime_ns, device, inode,
      outcome = 'claimed' AND EXISTS (SELECT 1 FROM upload WHERE upload.id = ledger.upload_id AND state = 'error' \
      AND json_extract(problem, '$.code') NOT IN ('source_gone', 'source_unreadable'))";
 
-/// What is known of a rule over restarts.
+/// What is known of a rule across restarts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleRecord {
     /// When the agent first ran it.
     pub first_seen_at: Timestamp,
-    /// Whether somebody paused it.
+    /// Whether it was paused.
     pub paused: bool,
     /// When its schedule last let it make packages.
     pub last_run_at: Option<Timestamp>,
@@ -66,7 +66,7 @@ pub(super) fn claim(
     Ok(())
 }
 
-/// Writes what became of all files that `upload` claimed.
+/// Records the outcome of all files that `upload` claimed.
 pub(super) fn settle_claims(connection: &Connection, upload: UploadId, outcome: Outcome) -> Result<(), StoreError> {
     connection
         .prepare_cached("UPDATE ledger SET outcome = ?2, at = ?3 WHERE upload_id = ?1 AND outcome = 'claimed'")?
@@ -74,7 +74,7 @@ pub(super) fn settle_claims(connection: &Connection, upload: UploadId, outcome: 
     Ok(())
 }
 
-/// Gives back the claim of a file that its upload goes on without.
+/// Releases the claim of a file that its upload continues without.
 pub(super) fn release(connection: &Connection, upload: UploadId, file: &FileIdentity) -> Result<(), StoreError> {
     connection
         .prepare_cached(
@@ -85,7 +85,7 @@ pub(super) fn release(connection: &Connection, upload: UploadId, file: &FileIden
     Ok(())
 }
 
-/// Follows a claimed file that changed before it was sent and is sent anew in the same upload.
+/// Follows a claimed file that changed before it was sent and is sent again in the same upload.
 pub(super) fn claim_moved_on(
     connection: &Connection,
     upload: UploadId,
@@ -110,7 +110,7 @@ pub(super) fn claim_moved_on(
     Ok(())
 }
 
-/// Writes what the content of a claimed file is, once the cloud has it: it is compared with that when the file looks as if it
+/// Records the checksum of a claimed file, once the cloud has it: the file is compared with it when it looks as if it
 /// had not changed, and may have.
 pub(super) fn content_known(
     connection: &Connection,
@@ -206,7 +206,7 @@ impl Store {
         .await
     }
 
-    /// The file at `path` looks like this now, and its content is what the ledger knows.
+    /// The file at `path` has this identity now, with the content that the ledger knows.
     ///
     /// # Errors
     /// Those of the database.
@@ -224,7 +224,7 @@ impl Store {
         .await
     }
 
-    /// Files that were sent were renamed: path now, path before, what they look like now. They count as sent.
+    /// Sent files were renamed: new path, old path, new identity. They still count as sent.
     ///
     /// # Errors
     /// Those of the database.
@@ -253,7 +253,7 @@ impl Store {
         .await
     }
 
-    /// Forgets what was sent of `path` (a file, or all below a folder), or of the whole rule; returns how many
+    /// Forgets that `path` (a file, or everything below a folder), or everything of the rule, was sent; returns how many
     /// entries that were. Files of uploads that are not complete stay claimed.
     ///
     /// # Errors
@@ -266,7 +266,7 @@ impl Store {
                     .prepare_cached("DELETE FROM ledger WHERE rule = ?1 AND outcome <> 'claimed'")?
                     .execute([rule])?,
                 Some(path) => {
-                    // All below the folder lies between `folder/` and `folder0`, the byte after the slash.
+                    // Everything below the folder sorts between `folder/` and `folder0`, the byte after the slash.
                     let mut from = path.clone();
                     from.push(b'/');
                     let mut until = path.clone();
@@ -326,7 +326,7 @@ impl Store {
         .await
     }
 
-    /// Pauses a rule or lets it go on, over restarts.
+    /// Pauses or resumes a rule, persistently.
     ///
     /// # Errors
     /// Those of the database.

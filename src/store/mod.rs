@@ -1,4 +1,4 @@
-//! The agent's memory: uploads, downloads, their files and parts, the ledger of what was sent, settings, the event log.
+//! The agent's database: uploads, downloads, their files and parts, the ledger of what was sent, settings, the event log.
 //!
 //! **In**: typed changes, each one transaction. **Out**: the same facts after any crash.
 //!
@@ -6,7 +6,7 @@
 //! uploads claim the same path of one rule, and no content that was sent is claimed again. What a function
 //! returned is on disk.
 //!
-//! Must never know: HTTP, the rules' meaning, how files are sent.
+//! Must never know: HTTP, the meaning of rules, or how files are sent.
 
 mod deliveries;
 mod downloads;
@@ -45,7 +45,7 @@ pub use outbox::{Errand, ErrandKind, Outgoing, Telling};
 pub use turns::OnlyWaiting;
 pub use uploads::Order;
 
-/// Version by version, what makes the agent's database; only ever longer.
+/// The migrations of the agent's database, version by version; append only.
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/store/0001_first.sql"),
     include_str!("../../migrations/store/0002_downloads.sql"),
@@ -59,7 +59,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/store/0010_order_keys.sql"),
 ];
 
-/// Why the store could not do what it was asked.
+/// Why the store could not carry out a request.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// There is no such transfer.
@@ -70,29 +70,29 @@ pub enum StoreError {
     WrongState {
         /// The transfer.
         id: TransferId,
-        /// What it is now: a state's name, or `finalizing`.
+        /// Its current state, or `finalizing`.
         state: &'static str,
     },
-    /// The ledger has this content already: it was sent, or belongs to an upload that is not complete.
-    #[error("{} is claimed already", path.display())]
+    /// The ledger already has this content: it was sent, or belongs to an upload that is not complete.
+    #[error("{} is already claimed", path.display())]
     AlreadyClaimed {
         /// Relative to the rule's folder.
         path: PathBuf,
     },
-    /// The key of the order came with another order before.
-    #[error("the key of this order came with another order")]
+    /// The key was already used for a different request.
+    #[error("the key was already used for a different request")]
     OtherOrder,
-    /// The rule has taken the package before.
+    /// The rule already has the package.
     #[error("the package {package} was taken already")]
     AlreadyDelivered {
-        /// The cloud's id of it.
+        /// Its id in the cloud.
         package: String,
     },
     /// The database itself failed.
     #[error(transparent)]
     Database(#[from] DbError),
-    /// A row does not say what it must.
-    #[error("the database holds something unreadable in {0}")]
+    /// A row has an invalid value.
+    #[error("the database contains something unreadable in {0}")]
     Unreadable(&'static str),
 }
 
@@ -102,7 +102,7 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// A handle to the agent's memory; clones share it.
+/// A handle to the agent's database; clones share it.
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Database,
@@ -110,10 +110,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens or makes the database at `path`.
+    /// Opens or creates the database at `path`.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when it can not be opened, upgraded, or was written by a newer program.
+    /// [`StoreError::Database`] if it cannot be opened or upgraded, or was written by a newer program.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let database = Database::open(path, MIGRATIONS)?;
         Ok(Self { database, changes: Arc::new(watch::Sender::new(0)) })
@@ -122,7 +122,7 @@ impl Store {
     /// Whether nothing was ever kept at `path`.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when the file can not be read, or is no database.
+    /// [`StoreError::Database`] when the file cannot be read, or is not a database.
     pub fn is_empty(path: &Path) -> Result<bool, StoreError> {
         Ok(Database::is_empty(path)?)
     }
@@ -140,7 +140,7 @@ impl Store {
         self.database.closed().await;
     }
 
-    /// Copies everything as it is at one moment to `path`, which must not exist.
+    /// Writes a consistent copy of everything to `path`, which must not exist.
     ///
     /// # Errors
     /// Those of the database.
@@ -154,14 +154,14 @@ impl Store {
         self.database.thousand_steps()
     }
 
-    /// Counts up after every committed change that made an event: whoever waits here then reads
+    /// Counts up after every committed change that wrote an event: a waiter then reads from
     /// [`Store::events_after`] what it has not seen yet, and so misses nothing.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<i64> {
         self.changes.subscribe()
     }
 
-    /// Runs a change and, once it is on disk, wakes those who wait for events.
+    /// Runs a change and, once it is on disk, wakes the waiters for events.
     async fn change<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
@@ -179,7 +179,7 @@ impl Store {
     }
 }
 
-/// Now, as the database keeps it.
+/// Now, as stored in the database.
 fn now() -> i64 {
     Timestamp::now().as_millisecond()
 }

@@ -1,4 +1,4 @@
-//! Orders that came with a key of their caller's: each is carried out once, however often it comes.
+//! Requests with a caller's key: each is carried out once, however often it is repeated.
 //!
 //! **Guarantees.** The key and its upload are written in one transaction. A key is kept for [`KEPT`], whatever becomes of the
 //! upload; afterwards an order with it counts as a new one.

@@ -16,7 +16,7 @@ use masv_protocol::{PackageId, TeamId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Errand {
-    /// Remove a package that nobody will complete from the cloud.
+    /// Remove a package that will never be completed from the cloud.
     RemovePackage {
         /// The name of the cloud that has it; `None` for the agent's own.
         #[serde(default)]
@@ -29,26 +29,26 @@ pub enum Errand {
         /// Its access token.
         token: String,
     },
-    /// Tell somebody of an event of a rule.
+    /// Notify a receiver of an event of a rule.
     Tell(Telling),
 }
 
-/// What is told to whom. Where exactly, and the secret that signs it, stays in the rules file.
+/// A notification and its receiver. The address and the signing secret stay in the rules file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Telling {
     /// Stays the same however often it is tried.
     pub delivery: String,
     /// The rule whose `notify` asks for it.
     pub rule: String,
-    /// Digest of the one who is told.
+    /// Digest of the receiver.
     pub target: String,
-    /// What is told of, such as `upload.complete`.
+    /// The kind of event, such as `upload.complete`.
     pub event: String,
-    /// What is told.
+    /// The message.
     pub message: Value,
 }
 
-/// Which errands somebody runs.
+/// Which kinds of errands to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrandKind {
     /// [`Errand::RemovePackage`].
@@ -148,8 +148,8 @@ impl Store {
         .await
     }
 
-    /// For everybody who is to be told something that is due, the oldest of it, so that one who can not be reached
-    /// holds up nobody else.
+    /// For everybody who is to be told something that is due, the oldest of it, so that one who cannot be reached
+    /// does not hold up the others.
     ///
     /// # Errors
     /// Those of the database.
@@ -185,8 +185,8 @@ impl Store {
         .await
     }
 
-    /// Writes what is to be told of the events after `from` up to `to`, and that they are dealt with, in one
-    /// transaction. Changes nothing and returns false when somebody else has dealt with events after `from`.
+    /// Writes the notifications for the events after `from` up to `to`, and that they are dealt with, in one
+    /// transaction. Changes nothing and returns false if events after `from` were already dealt with.
     ///
     /// # Errors
     /// Those of the database.
@@ -224,7 +224,7 @@ impl Store {
         .await
     }
 
-    /// Somebody could not be told: the errand ends, and an event says so.
+    /// A receiver could not be notified: the errand ends, and an event reports it.
     ///
     /// # Errors
     /// Those of the database.

@@ -1,4 +1,4 @@
-//! Settings that are changed at run time and kept over restarts: each a JSON document under its own key.
+//! Settings that are changed at run time and kept across restarts: each a JSON document under its own key.
 
 use rusqlite::{OptionalExtension, params};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::{Store, StoreError};
 use crate::model::Setting;
 
 impl Store {
-    /// The setting as it was kept; `None` when it never was, or cannot be read (which the log says).
+    /// The stored setting; `None` if there is none, or if it cannot be read (which is logged).
     ///
     /// # Errors
     /// Those of the database.
@@ -17,13 +17,13 @@ impl Store {
         Ok(value.and_then(|value| {
             serde_json::from_value(value)
                 .inspect_err(
-                    |error| tracing::warn!(key = S::KEY, %error, "a kept setting cannot be read; going without it"),
+                    |error| tracing::warn!(key = S::KEY, %error, "a saved setting cannot be read; continuing without it"),
                 )
                 .ok()
         }))
     }
 
-    /// Keeps the setting over restarts.
+    /// Keeps the setting across restarts.
     ///
     /// # Errors
     /// Those of the database.

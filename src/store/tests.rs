@@ -213,7 +213,7 @@ async fn the_event_log_has_an_end_and_old_transfers_are_forgotten_with_their_fil
     assert!(matches!(again, Err(StoreError::AlreadyClaimed { .. })), "what was sent stays known");
 }
 
-/// Uploads that an earlier version queued go on: their files are looked for beneath the folders that they are in.
+/// Uploads queued by an earlier version resume: their files are looked up beneath the folders that contain them.
 #[tokio::test]
 async fn a_file_is_found_beneath_its_root_and_one_of_before_beneath_its_folder() {
     let (folder, store) = store();
@@ -247,7 +247,7 @@ async fn resuming_agrees_to_a_file_s_new_owner_and_to_nothing_else() {
     assert_eq!(owners, [None, Some(1000)]);
 }
 
-/// A team whose quota was full held all places with its uploads, and those of another stayed queued.
+/// A team whose quota was full held all slots with its uploads, and those of another team stayed queued.
 #[tokio::test]
 async fn what_waits_for_one_destination_holds_up_no_other_and_what_waits_for_its_file_nothing() {
     let (_folder, store) = store();

@@ -1,6 +1,6 @@
-//! Whose turn it is: which transfers of a queue are to be worked on, each counted for the place that it uses.
+//! Whose turn it is: which transfers of a queue should run, each counted for the slot that it uses.
 //!
-//! A transfer that only waits stays at work without a place, so that what is behind it goes on. Of those that wait for one
+//! A transfer that is only waiting keeps running without a slot, so that those behind it continue. Of those waiting for one
 //! destination only some do: they find out for all others that go there, which stay queued meanwhile. So neither a full team
 //! nor a cloud that is away holds up anything else, and a queue of a hundred thousand does not wait all at once.
 
@@ -14,7 +14,7 @@ use super::rows::json;
 use super::{Store, StoreError};
 use crate::model::{DownloadId, Turn, UploadId};
 
-/// So many transfers are at work for one destination where some of them wait for it; others that go there stay queued.
+/// How many transfers run for one destination while some of them are waiting for it; others for it stay queued.
 const MOST_WAITING: u32 = 32;
 
 /// A queue in the database.
@@ -38,7 +38,7 @@ const DOWNLOADS: Table = Table { name: "download", destination: "api || ' ' || c
 pub struct OnlyWaiting<Id> {
     /// For something about their own files.
     pub for_sources: Vec<Id>,
-    /// For the cloud, or for somebody's permission there.
+    /// For the cloud, or for permission there.
     pub for_cloud: Vec<Id>,
 }
 
@@ -85,7 +85,7 @@ fn by_turn<Id: FromSql + ToSql + Serialize + Copy>(
     while left > 0
         && let Some(row) = others.next()?
     {
-        // Where nobody waits there is no end to what may go there.
+        // Without waiters there is no limit for a destination.
         if let Some(at_work) = at_work.get_mut(&row.get::<_, String>(3)?) {
             if *at_work >= most {
                 continue;
@@ -99,7 +99,7 @@ fn by_turn<Id: FromSql + ToSql + Serialize + Copy>(
 }
 
 impl Store {
-    /// The uploads to be worked on when so many may be at once, those that only wait not counted; each with its turn.
+    /// The uploads that should run, up to the given number, not counting those that are only waiting; each with its turn.
     ///
     /// # Errors
     /// Those of the database.

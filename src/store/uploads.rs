@@ -110,7 +110,7 @@ fn append(connection: &Connection, id: UploadId, mut more: Vec<SourceFile>) -> R
     Ok(state)
 }
 
-/// A file of a failed upload was dropped again with other content, and goes with the upload `by`: the failed one goes on
+/// A file of a failed upload was dropped again with different content, and is sent by the upload `by`: the failed one continues
 /// without it, or is removed where it has no other.
 pub(super) fn superseded(
     connection: &Connection,
@@ -130,7 +130,7 @@ pub(super) fn superseded(
     tell_state(connection, &found, State::Transferring, object!({ "left_out": [path], "superseded_by": by }))
 }
 
-/// Forgets an upload; what is not complete is cancelled in the cloud.
+/// Removes an upload; if it is not complete, it is cancelled in the cloud.
 fn remove(connection: &Connection, found: &Upload, more: Value) -> Result<(), StoreError> {
     if found.state != State::Complete {
         if let Some(package) = &found.package {
@@ -165,7 +165,7 @@ impl Store {
     }
 
     /// Forgets an upload. If it is not complete it is cancelled: its package, if there is one, is put into the outbox
-    /// to be removed from the cloud, and its claims are marked so that the files are not sent by themselves again.
+    /// to be removed from the cloud, and its claims are marked so that the files are not automatically sent again.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].

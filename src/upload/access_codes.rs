@@ -1,9 +1,9 @@
-//! What portals said of access codes: a code that was refused is not tried again by itself, whoever has it.
+//! What portals said about access codes: a refused code is not retried automatically, whichever upload has it.
 //!
-//! A portal counts wrong codes and takes no more after a few, from us the right one neither. So a code that is not known to be
-//! right is tried by one upload at a time, and when it is refused the others that have the same learn it from here.
+//! A portal counts wrong codes and accepts none after a few, not even the right one. So a code that is not known to be
+//! right is tried by one upload at a time, and if it is refused, the others with the same code learn of it here.
 //!
-//! Kept in memory only, of the codes a hash: after a restart each may be tried once more.
+//! Kept in memory only, as hashes of the codes: after a restart each may be tried once more.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,15 +12,15 @@ use masv_client::CloudError;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex as Turn, MutexGuard};
 
-/// What is known of a code.
+/// What is known about a code.
 #[derive(Debug, Default)]
 pub(super) enum Verdict {
-    /// Nobody has tried it.
+    /// It has not been tried.
     #[default]
     Unknown,
-    /// The portal takes it.
+    /// The portal accepts it.
     Accepted,
-    /// It was refused, like this.
+    /// It was refused, with this error.
     Refused(CloudError),
 }
 
@@ -43,7 +43,7 @@ impl AccessCodes {
         Code(Arc::clone(self.known.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default()))
     }
 
-    /// Somebody wants this code of a portal to be tried: it may be right by now.
+    /// A user asked to try this code of a portal again: it may be right by now.
     pub(super) fn forget(&self, portal: &str, code: Option<&SecretString>) {
         let hash = hash(code);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,12 +56,12 @@ fn hash(code: Option<&SecretString>) -> blake3::Hash {
 }
 
 impl Code {
-    /// The same, where it is nobody else's turn.
+    /// The same, if no other upload is trying it.
     pub(super) fn turn_now(&self) -> Option<MutexGuard<'_, Verdict>> {
         self.0.try_lock().ok()
     }
 
-    /// Waits for one's turn to try it, and says what is known of it then. Whoever has the turn writes down what came of it.
+    /// Waits for the turn to try it, and returns what is known then. The holder of the turn records the outcome.
     pub(super) async fn turn(&self) -> MutexGuard<'_, Verdict> {
         self.0.lock().await
     }

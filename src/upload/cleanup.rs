@@ -1,5 +1,5 @@
-//! Runs its part of the outbox: packages that nobody will complete are removed from the cloud, however long that takes.
-//! An errand ends when the cloud has removed the package, or says that there is none; nothing else ends it.
+//! Processes its part of the outbox: packages that will never be completed are removed from the cloud, however long that takes.
+//! An errand ends when the cloud has removed the package, or reports that there is none; nothing else ends it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use masv_client::PackageAccess;
 
 /// Errands taken from the outbox at once.
 const BATCH: u32 = 32;
-/// How often the outbox is looked at for errands whose next try has come.
+/// How often the outbox is checked for errands that are due again.
 const LOOK: Duration = Duration::from_secs(15);
 /// An errand that fails is not tried more often than this.
 const SHORTEST_WAIT: Duration = Duration::from_secs(5);
-/// One that was refused is tried again after this, and then ever more rarely.
+/// A refused errand is retried after this, and then ever more rarely.
 const REFUSED_WAIT: Duration = Duration::from_secs(3600);
 /// None is put off for longer, whatever the cloud says.
 const LONGEST_REFUSED_WAIT: Duration = Duration::from_secs(24 * 3600);
@@ -43,7 +43,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     }
 }
 
-/// How long until the next errand is due, or somebody should look anyway.
+/// How long until the next errand is due, or the next check.
 async fn until_next(shared: &Shared) -> Duration {
     let now = Timestamp::now();
     let next = shared.store.next_errand(ErrandKind::RemovePackage, now).await.ok().flatten();
@@ -58,14 +58,14 @@ async fn run_due(shared: &Shared) -> Result<(), StoreError> {
         let Errand::RemovePackage { cloud, team, package_id, token } = &errand else { continue };
         let cloud = match clouds.of_package(cloud.as_deref(), team.as_ref()) {
             Ok(cloud) => cloud,
-            // It waits until the agent is set up with that cloud once more.
+            // It waits until the agent is configured with that cloud again.
             Err(_) => {
                 store.errand_failed(id, SignedDuration::try_from(REFUSED_WAIT).unwrap_or(SignedDuration::MAX)).await?;
                 continue;
             }
         };
         let (host, token) = (cloud.base().authority(), token.clone().into());
-        // While the cloud is away, all of them together knock no more often than one would, and those for other clouds go on.
+        // While the cloud is unavailable, all of them together call it no more often than one would, and those for other clouds continue.
         if !circuits.may_call(host) {
             let wait = circuits.away_for(host).unwrap_or_default().clamp(SHORTEST_WAIT, LONGEST_REFUSED_WAIT);
             store.errand_failed(id, SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)).await?;
@@ -87,7 +87,7 @@ async fn run_due(shared: &Shared) -> Result<(), StoreError> {
                 wait.clamp(SHORTEST_WAIT, LONGEST_REFUSED_WAIT)
             }
             _ => {
-                tracing::warn!(package = %package_id, "the cloud keeps a package that was given up: {error}");
+                tracing::warn!(package = %package_id, "the cloud still has a cancelled package: {error}");
                 REFUSED_WAIT.saturating_mul(1 << attempts.min(10)).min(LONGEST_REFUSED_WAIT)
             }
         };

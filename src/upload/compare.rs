@@ -1,10 +1,10 @@
-//! Whether a file is still the one that was sent of, where its size and date say so and its change time or inode do not.
+//! Whether a file is still the one that was partly sent, if its size and modification time are unchanged but its change time or inode are not.
 //!
-//! A `chmod`, a hard link, an attribute, another mount: none of them touches a byte, and a file of 500 GB must not be sent again
-//! for them. But a file of the same size and date may as well have been put in its place, or rewritten with the date put back.
-//! The hashes that are kept of each confirmed part tell the two apart, at the speed of the disk.
+//! A `chmod`, a hard link, an attribute, another mount: none of them changes the content, and a file of 500 GB must not be sent again
+//! for that. But the file may also have been replaced by one of the same size and time, or rewritten with its time restored.
+//! The stored hashes of the confirmed parts distinguish the two, at the speed of the disk.
 //!
-//! **Guarantees.** What is confirmed of a file that passes was its content when it was looked at.
+//! **Guarantees.** If a file passes, its confirmed parts matched its content when it was compared.
 //!
 //! **On a crash** nothing is lost but the comparison.
 
@@ -21,12 +21,12 @@ use masv_platform::{FolderError, PathBeneath};
 
 /// Bytes read at once.
 const BLOCK: usize = 1 << 20;
-/// Something that touches the file all the time must not have it compared for ever: after so many times in a row that found
-/// the same content in the same inode, the size and the date count.
+/// A program that keeps touching the file must not cause endless comparisons: after this many in a row that found
+/// the same content in the same inode, size and modification time decide.
 const MOST_COMPARISONS: u32 = 2;
 
-/// Checks that a file is still what it was and where it was. One that was only touched is compared with the parts that were
-/// confirmed of it, and known as it is now from then on.
+/// Checks that a file is unchanged and in its place. One that was only touched is compared with the parts that were
+/// confirmed, and recorded with its new identity.
 pub(super) async fn unchanged(run: &Run, file: &mut File, chunk_size: u64, confirmed: &[Part]) -> Result<(), Setback> {
     let mut compared: Option<(u64, u32)> = None;
     loop {
@@ -53,7 +53,7 @@ pub(super) async fn unchanged(run: &Run, file: &mut File, chunk_size: u64, confi
     }
 }
 
-/// Whether all these parts are of what the file holds now.
+/// Whether all these parts match the file's current content.
 async fn are_of(run: &Run, file: &File, chunk_size: u64, parts: &[Part]) -> Result<bool, Setback> {
     let plan = Plan { size: file.identity.size, chunk_size };
     for part in parts {

@@ -1,15 +1,15 @@
-//! The life of one file in an upload: begun in the cloud, sent part by part, checked, closed.
+//! The life of one file in an upload: started in the cloud, sent part by part, verified, finalized.
 //!
-//! The source is opened for each part anew, and each time it must be the file that was chosen: so no more files are
-//! open than parts are on their way, and one that is replaced is noticed at the next part. It is opened beneath the folder
-//! that it was chosen in, without following a link: what is put in its place may be sent only if it is a regular file there, of
+//! The source is opened again for each part, and each time it must be the file that was chosen: so no more files are
+//! open than parts are in flight, and a replaced file is noticed at the next part. It is opened beneath the folder
+//! that it was chosen in, without following links: a replacement may be sent only if it is a regular file there, of
 //! the same owner.
 //!
-//! Where only what a `chmod`, a link or another mount changes is different, the content decides: the confirmed parts are
-//! compared with it by their hashes, which takes a look at the disk and nothing of the network ([`compare`]).
+//! If only attributes differ that a `chmod`, a link or another mount changes, the content decides: the confirmed parts are
+//! compared with it by their hashes, which reads the disk but not the network ([`compare`]).
 //!
-//! **On a crash** the parts that the storage confirmed are in the database; a file that was begun goes on with them
-//! if it is still the same file, else it begins anew.
+//! **On a crash** the parts that the storage confirmed are in the database; a started file resumes with them
+//! if it is still the same file, otherwise it starts again.
 
 use std::collections::HashSet;
 use std::fs::File as OpenFile;
@@ -43,15 +43,15 @@ use masv_protocol::{
 pub(super) const DAMAGE_LIMIT: u32 = 3;
 /// A cloud that loses what it had of a file so often would lose it again: it is not sent over and over.
 const MOST_FORGOTTEN: u32 = 4;
-/// A file that changed must have been still for so long before it is sent anew.
+/// How long a changed file must be unchanged before it is sent again.
 const STILL: Duration = Duration::from_secs(5);
-/// How often a changing file is looked at.
+/// How often a changing file is checked.
 const LOOK: Duration = Duration::from_millis(500);
-/// A file that changes for longer is left for later, so that it holds up none of the others.
+/// A file that keeps changing for longer is postponed, so that it does not hold up the others.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Another file may have been put in its place so often, with the same content, before that is taken for what its file system
-/// does by itself; it is compared all the same before it is closed.
+/// How often a file may be replaced by one with the same content before that is assumed to be normal for its file
+/// system; it is still compared before it is finalized.
 const MOST_REPLACED: u32 = 3;
 
 /// For so many workers one more part is made ready before a worker is free for it.
@@ -61,15 +61,15 @@ const MOST_PARTS_IN_BATCH: usize = 64;
 
 /// Why a file could not be sent in this go.
 pub(super) enum Setback {
-    /// The upload stops, or can not go on at all.
+    /// The upload is stopping, or cannot continue at all.
     Halt(Halt),
-    /// It is not the file that it was.
+    /// The file has changed.
     Changed,
-    /// Another file of the same size and date is in its place: compare what was sent of it.
+    /// It was replaced by a file with the same size and time: compare what was sent.
     Replaced,
-    /// The cloud has lost what it had of it.
+    /// The cloud has lost it.
     Forgotten,
-    /// It can not be sent as things are.
+    /// It cannot be sent at present.
     Failed(FileState, Problem),
 }
 
@@ -85,8 +85,8 @@ impl PartError for Setback {
     }
 }
 
-/// Sends a file until the cloud has it whole, or until it is clear that it can not be sent; in that case the reason
-/// is kept with it and the upload goes on with the others.
+/// Sends a file until the cloud has it completely, or until it is clear that it cannot be sent; in that case the reason
+/// is recorded and the upload continues with the others.
 pub(crate) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
     let (mut forgotten, mut replaced) = (0, 0);
     loop {
@@ -96,7 +96,7 @@ pub(crate) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
                 replaced += 1;
                 continue;
             }
-            // What is wrong with one file is not wrong with the others.
+            // A problem with one file does not affect the others.
             Err(Setback::Halt(Halt::Refused(error, _))) if matches!(error.status(), Some(400 | 413 | 415 | 422)) => {
                 let mut problem = refused(&error);
                 problem.message = format!("{}: {}", file.path, problem.message);
@@ -128,7 +128,7 @@ pub(crate) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
             // What the cloud has of the old content must not end in the package.
             run.try_to(|| run.cloud().remove_file(run.package(), &remote.id)).await.or_else(Halt::unless_refused)?;
         }
-        tracing::info!(upload = %run.id, file = %file.path, "sending the file anew");
+        tracing::info!(upload = %run.id, file = %file.path, "sending the file again");
         let lost = run.store().file_restarted(run.id, file.number, identity).await?;
         run.live.lose(lost);
         file = File { identity, remote: None, bytes_done: 0, state: FileState::Waiting, ..file };
@@ -142,23 +142,23 @@ async fn fail(run: &Run, file: &File, state: FileState, problem: Problem) -> Res
 
 /// What became of a changed file.
 enum Found {
-    /// It has been still for a while, and is this now.
+    /// It has been unchanged for a while, with this identity.
     Still(Entry),
-    /// It is not there, or cannot be looked at.
+    /// It is missing, or cannot be read.
     Gone,
-    /// It goes on changing.
+    /// It keeps changing.
     Changing,
 }
 
-/// Waits until a changed file has been still for a while.
+/// Waits until a changed file has been unchanged for a while.
 async fn wait_until_still(run: &Run, file: &File) -> Result<Found, Halt> {
-    let reason = format!("{} changed while it was sent; waiting until it is whole", file.source.whole().display());
+    let reason = format!("{} changed while it was sent; waiting until it is complete", file.source.whole().display());
     let _shown = run.live.wait(WaitsFor::Source, reason, 1, Timestamp::now());
     let begun = Instant::now();
     let mut seen: Option<(Entry, Instant)> = None;
     loop {
         let source = file.source.clone();
-        // By opening it: what cannot be sent is found out by whoever goes on from here.
+        // By opening it: anything that cannot be sent is detected by the next step.
         let opened = tokio::task::spawn_blocking(move || source.open().map(|(_, entry)| entry)).await;
         let Ok(Ok(entry)) = opened else { return Ok(Found::Gone) };
         match seen {
@@ -215,7 +215,7 @@ async fn send_once(run: &Run, file: &mut File, wary: bool) -> Result<(), Setback
     Ok(())
 }
 
-/// Runs what asks the disk about a file.
+/// Runs a blocking check of a file.
 pub(super) async fn on_disk<T: Send + 'static>(
     file: &File,
     work: impl FnOnce(&PathBeneath) -> Result<T, FolderError> + Send + 'static,
@@ -285,17 +285,17 @@ struct Sending<'a> {
     remote: &'a RemoteFile,
     plan: Plan,
     addresses: PresignedUrls,
-    /// Whether a file that was put in its place must be compared first.
+    /// Whether a replacement must be compared first.
     wary: bool,
 }
 
-/// Why a try at a part failed.
+/// Why an attempt to send a part failed.
 enum Miss {
     Setback(Setback),
     Cloud(CloudError),
-    /// This host is known to be away.
+    /// This host is known to be unavailable.
     Away(String),
-    /// The storage has something else than what was sent.
+    /// The storage has something other than what was sent.
     Damaged {
         sent: String,
         stored: String,
@@ -303,7 +303,7 @@ enum Miss {
 }
 
 impl Sending<'_> {
-    /// Whether the file is one part: that is written down together with the file.
+    /// Whether the file is a single part: that is recorded together with the file.
     fn is_single(&self) -> bool {
         self.plan.parts() == 1
     }
@@ -317,7 +317,7 @@ impl Sending<'_> {
         each_part(missing, at_once, |number| self.send_one(number), |part| parts.push(part)).await
     }
 
-    /// Sends one part until the storage has it, and writes that down.
+    /// Sends one part until the storage has it, and records that.
     async fn send_one(&self, number: u32) -> Result<Part, Setback> {
         let Self { run, file, .. } = self;
         let (_, length) = self.plan.range(number);
@@ -349,7 +349,7 @@ impl Sending<'_> {
                 }
                 Err(Miss::Setback(setback)) => return Err(setback),
                 Err(Miss::Cloud(error)) => error,
-                // The worker is given back meanwhile: others may go elsewhere.
+                // The worker is released meanwhile: others may use it.
                 Err(Miss::Away(host)) => {
                     run.while_away(run.circuits(), &host).await?;
                     continue;
@@ -470,7 +470,7 @@ fn not_there(file: &File, error: FolderError) -> Setback {
 fn is_gone(file: &File) -> Setback {
     let problem = Problem {
         code: "source_gone".to_owned(),
-        message: format!("{} is not there any more", file.source.whole().display()),
+        message: format!("{} no longer exists", file.source.whole().display()),
         retryable: true,
         hint: Some(
             "put it back and resume the upload (what a rule sends goes on by itself), or have the others sent \
@@ -481,7 +481,7 @@ fn is_gone(file: &File) -> Setback {
     Setback::Failed(FileState::Gone, problem)
 }
 
-/// Something that is no file has taken the file's place, or that of a folder on the way to it.
+/// Something that is not a file has replaced the file, or a folder on the way to it.
 fn is_now(file: &File, path: &Path, what: &dyn std::fmt::Display) -> Problem {
     let (source, at) = (file.source.whole(), path.display());
     let message = if path == source {
@@ -493,9 +493,9 @@ fn is_now(file: &File, path: &Path, what: &dyn std::fmt::Display) -> Problem {
     replacement(message, hint)
 }
 
-/// Why a file that has taken the place of the one that was chosen is not sent.
+/// Why a file that has replaced the chosen one is not sent.
 pub(super) fn is_another_user_s(file: &File, found: &Entry) -> Option<Problem> {
-    // A file that is given to somebody else stays the file that it is; only root can do that.
+    // A file whose owner was changed is still the same file; only root can do that.
     let is_another = found.identity.inode != file.identity.inode;
     let before = file.owner.filter(|before| *before != found.owner && is_another)?;
     let (source, now) = (file.source.whole(), found.owner);

@@ -1,13 +1,13 @@
 //! Uploads: one queue of them, each driven from wherever it stopped to a finalized package.
 //!
 //! **In**: an [`UploadSpec`](crate::model::UploadSpec) through [`Queue::submit`], the one way in for rules, REST and command
-//! line; orders to pause, resume, finalize, remove. **Out**: packages in the cloud, links, events in the store.
+//! line; requests to pause, resume, finalize, remove. **Out**: packages in the cloud, links, events in the store.
 //!
 //! **Guarantees.** What was submitted is on disk before the first request is made. Only what the storage has not
-//! confirmed is sent again. Each part's MD5 is compared with the storage's tag. A file that changes while it is sent
-//! is noticed before it is finalized and sent anew.
+//! confirmed is sent again. Each part's MD5 is compared with the storage's ETag. A file that changes while it is sent
+//! is noticed before it is finalized, and sent again.
 //!
-//! **On a crash** the database says what is confirmed, and the next start drives every upload in state `transferring` on.
+//! **On a crash** the database knows what is confirmed, and the next start resumes every upload in state `transferring`.
 //!
 //! How it works: the [`engine`](crate::engine) runs one [`task`] per upload; that task sends several files at once
 //! ([`file`]), each several parts at once ([`send`]) to addresses that the cloud has signed ([`presigned`]). Where the cloud takes them,
@@ -15,7 +15,7 @@
 //! into parts is decided by a pure function ([`plan`]). What must eventually be done in the cloud is kept and done by
 //! [`cleanup`].
 //!
-//! Must never know: rules, folders, downloads, the REST interface.
+//! Must never know: rules, folders, downloads, or the REST API.
 
 mod access_codes;
 mod batches;

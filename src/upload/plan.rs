@@ -5,10 +5,10 @@ use masv_protocol::Limits;
 /// Part sizes are multiples of this many bytes, so that every part begins at a leaf of the file's BLAKE3 tree.
 const STEP: u64 = 1024;
 
-/// The sizes of a part that may be ordered.
+/// The part sizes that may be requested.
 pub const CHUNK_SIZES: ChunkSizes = ChunkSizes { smallest: 5 << 20, largest: 5 << 30 };
 
-/// The bounds of an ordered size. What a cloud takes may be narrower, and a file of many parts gets larger ones.
+/// The bounds of a requested part size. A cloud's limits may be narrower, and a file with many parts gets larger ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkSizes {
     /// Bytes.
@@ -18,10 +18,10 @@ pub struct ChunkSizes {
 }
 
 impl ChunkSizes {
-    /// Whether a size of a part may be ordered.
+    /// Whether a part size may be requested.
     ///
     /// # Errors
-    /// What would be right, in words.
+    /// What would be valid, in words.
     pub fn check(self, bytes: u64) -> Result<(), String> {
         if (self.smallest..=self.largest).contains(&bytes) {
             return Ok(());
@@ -54,8 +54,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Cuts `size` bytes into parts of about `wanted` bytes: at least what the cloud takes, at most what it takes,
-    /// and larger than wanted where there would be more parts than it takes.
+    /// Cuts `size` bytes into parts of about `wanted` bytes: within the cloud's bounds,
+    /// and larger than wanted if there would be too many parts.
     #[must_use]
     pub fn new(size: u64, wanted: u64, limits: Limits) -> Self {
         let most = limits.max_chunk_count.max(1);
@@ -72,7 +72,7 @@ impl Plan {
         u32::try_from(self.size.div_ceil(self.chunk_size).max(1)).unwrap_or(u32::MAX)
     }
 
-    /// Where part `number` (from 1) begins and how long it is, bytes.
+    /// Offset and length of part `number` (from 1), in bytes.
     #[must_use]
     pub fn range(&self, number: u32) -> (u64, u64) {
         let offset = u64::from(number.saturating_sub(1)) * self.chunk_size;

@@ -1,10 +1,10 @@
-//! Where the parts of one file go: addresses that the cloud prepares and that expire.
+//! Where the parts of one file go: URLs that the cloud presigns and that expire.
 //!
-//! They are asked for in small windows, just before they are used, so that a file of ten thousand parts costs few
-//! calls and no address is old when its turn comes. One that is old all the same (a slow line, a night's sleep of the
-//! machine) is not used, and one that was refused is not used again: its window is asked for anew.
+//! They are requested in small windows, just before they are used, so that a file of ten thousand parts costs few
+//! calls and no URL is old when its turn comes. One that is old anyway (a slow line, a night's sleep of the
+//! machine) is not used, and one that was refused is not used again: its window is requested again.
 //!
-//! Nothing of it is kept: after a pause or a crash every address is a new one.
+//! Nothing is stored: after a pause or a crash every URL is new.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,14 +15,14 @@ use tokio::sync::OnceCell;
 use masv_client::CloudError;
 use masv_protocol::Blueprint;
 
-/// Parts whose addresses are asked for at once.
+/// Parts whose URLs are requested at once.
 const WINDOW: u32 = 8;
-/// No address is used that was asked for longer ago: clouds let them live for minutes at least.
+/// The maximum age of a URL: clouds keep them valid for minutes at least.
 const OLD: SignedDuration = SignedDuration::from_mins(5);
-/// Windows that are remembered. Parts are sent in order, so the first of them are used up long before.
+/// How many windows are remembered. Parts are sent in order, so the first ones are used up long before.
 const REMEMBERED: usize = 40;
 
-/// The addresses of one file's parts, as far as they are known.
+/// The URLs of one file's parts, as far as they are known.
 pub(crate) struct PresignedUrls {
     /// Parts of the file.
     parts: u32,
@@ -32,19 +32,19 @@ pub(crate) struct PresignedUrls {
 type Window = OnceCell<Asked>;
 
 struct Asked {
-    /// By the clock on the wall, which goes on while the machine sleeps.
+    /// By wall-clock time, which continues while the machine sleeps.
     at: Timestamp,
     blueprints: Vec<Blueprint>,
 }
 
 impl Asked {
-    /// A clock that was set says nothing about the address: ask anew.
+    /// A clock that was set says nothing about the URL: request it again.
     fn is_old(&self, now: Timestamp) -> bool {
         now.duration_since(self.at).abs() > OLD
     }
 }
 
-/// An address and where it came from.
+/// A URL and where it came from.
 pub(crate) struct Address {
     pub(crate) blueprint: Blueprint,
     key: u32,
@@ -52,7 +52,7 @@ pub(crate) struct Address {
 }
 
 impl PresignedUrls {
-    /// For a file of so many parts.
+    /// For a file of `parts` parts.
     pub(crate) fn new(parts: u32) -> Self {
         Self { parts, windows: Mutex::default() }
     }
@@ -69,8 +69,8 @@ impl PresignedUrls {
         self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The address of part `number` (from 1). `ask` is called with the first part and how many addresses are wanted,
-    /// where they are not known; those who need the same window wait for one answer.
+    /// The URL of part `number` (from 1). `ask` is called with the first part and how many URLs are wanted,
+    /// if they are not known; callers that need the same window share one response.
     pub(crate) async fn of<F>(&self, number: u32, mut ask: impl FnMut(u32, u32) -> F) -> Result<Address, CloudError>
     where
         F: Future<Output = Result<Vec<Blueprint>, CloudError>>,
@@ -95,12 +95,12 @@ impl PresignedUrls {
         }
     }
 
-    /// Whether the address of part `number` is known.
+    /// Whether the URL of part `number` is known.
     pub(crate) fn knows(&self, number: u32) -> bool {
         self.windows().get(&(number.saturating_sub(1) / WINDOW)).is_some_and(|window| window.initialized())
     }
 
-    /// The address was refused: it and those that came with it are asked for anew.
+    /// The URL was refused: it and those that came with it are requested again.
     pub(crate) fn forget(&self, address: &Address) {
         self.forget_window(address.key, &address.window);
     }
@@ -114,7 +114,7 @@ impl PresignedUrls {
         window
     }
 
-    /// Unless somebody has replaced it already.
+    /// Unless it was already replaced.
     fn forget_window(&self, key: u32, window: &Arc<Window>) {
         let mut windows = self.windows();
         if windows.get(&key).is_some_and(|known| Arc::ptr_eq(known, window)) {
@@ -129,7 +129,7 @@ mod tests {
     use masv_client::Call;
     use std::sync::Mutex;
 
-    /// A cloud that counts what it is asked for.
+    /// A cloud that counts requests.
     #[derive(Default)]
     struct Asking(Mutex<Vec<(u32, u32)>>);
 

@@ -1,7 +1,7 @@
-//! The queue: orders come in, are written down, and then made true.
+//! The queue: requests come in, are recorded, and then carried out.
 //!
-//! One task ([`engine`]) runs the uploads that the database wants to run: state `transferring`, by priority and order,
-//! as many as may be active. Every order is a change in the database and a nudge to that task.
+//! One task ([`engine`]) runs the uploads that should run according to the database: state `transferring`, by priority and order,
+//! as many as may be active. Every request is a change in the database and a wake-up of that task.
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -27,7 +27,7 @@ use crate::store::{OnlyWaiting, Order, Store, StoreError};
 use masv_client::{Cloud, CloudError, Clouds, PackageAccess, link_address};
 use masv_protocol::{EmailAddress, Limits, LinkSettings, Secret, SignedIn};
 
-/// A cloud that loses the packages of an upload so often would lose the next one, too.
+/// After a cloud has lost an upload's package this often, another attempt is pointless.
 const MOST_VANISHED: u32 = 3;
 
 /// Bytes of small files in memory.
@@ -40,13 +40,13 @@ pub struct UploadSettings {
     pub workers: Workers,
     /// Uploads worked on at once; the others are queued.
     pub active_uploads: usize,
-    /// Files being read at once, over all uploads.
+    /// Files being read at once, across all uploads.
     pub open_files: usize,
     /// Parts being read at once from the same file system.
     pub disk_readers: usize,
     /// Bytes of a part at most, for uploads that do not say. They are fewer where so much on its way would cost a restart too much.
     pub chunk_size: u64,
-    /// Whether unfinished uploads go on by themselves when the agent starts.
+    /// Whether unfinished uploads resume automatically when the agent starts.
     pub auto_resume: bool,
 }
 
@@ -78,11 +78,11 @@ impl Settings for UploadSettings {
 pub(crate) struct Shared {
     common: Arc<Common<UploadId, UploadSettings>>,
     pub(crate) session_changed: Notify,
-    /// Whether it was told that nobody is signed in.
+    /// Whether the missing session was reported.
     session_told: AtomicBool,
-    /// How often the packages of uploads have vanished in the cloud.
+    /// How often the packages of uploads have disappeared in the cloud.
     vanished: Mutex<HashMap<UploadId, u32>>,
-    /// What portals said of access codes.
+    /// What portals said about access codes.
     pub(super) access_codes: AccessCodes,
     /// Bytes of small files that may be in memory, over all uploads.
     pub(super) small_memory: Arc<Semaphore>,
@@ -99,7 +99,7 @@ impl Deref for Shared {
 }
 
 impl Shared {
-    /// The cloud does not know us: that is told once, until somebody signs in. Returns what to say of an upload that
+    /// There is no valid session: that is reported once, until someone signs in. Returns the problem of an upload that
     /// waits for it.
     pub(crate) async fn session_lost(&self, error: &CloudError) -> String {
         let reason = match error {
@@ -107,7 +107,7 @@ impl Shared {
                 format!("{error}: set `cloud.team` in the rules file, or start the agent with --team-id")
             }
             _ if self.clouds.own().has_key() => {
-                "the cloud does not accept the API key: start the agent with another".to_owned()
+                "the cloud does not accept the API key: restart the agent with another one".to_owned()
             }
             _ => "not signed in: `masv user login`".to_owned(),
         };
@@ -115,13 +115,13 @@ impl Shared {
             tracing::warn!("uploads wait: {reason}");
             let told = self.store.record_event("session.lost", None, serde_json::json!({ "reason": reason })).await;
             if let Err(error) = told {
-                tracing::error!(error = &error as &dyn std::error::Error, "an event cannot be written down");
+                tracing::error!(error = &error as &dyn std::error::Error, "an event cannot be recorded");
             }
         }
         reason
     }
 
-    /// The package of an upload has vanished once more. Whether that is no reason to give up.
+    /// The package of an upload has disappeared again. Returns whether to try again.
     pub(super) fn may_begin_anew(&self, id: UploadId) -> bool {
         let mut vanished = self.vanished.lock().unwrap_or_else(PoisonError::into_inner);
         let times = vanished.entry(id).or_default();
@@ -129,7 +129,7 @@ impl Shared {
         *times <= MOST_VANISHED
     }
 
-    /// What a cloud accepts; asked once. One that does not say is taken for one with the usual limits.
+    /// The limits of a cloud; requested once. A cloud that does not report them gets the defaults.
     pub(crate) async fn limits(&self, cloud: &Cloud) -> Limits {
         let known = || self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(limits) = known().get(cloud.name()).copied() {
@@ -141,14 +141,14 @@ impl Shared {
                 limits
             }
             Err(error) => {
-                tracing::debug!(%error, "the cloud does not tell its limits; taking the usual ones");
+                tracing::debug!(%error, "the cloud does not report its limits; using the defaults");
                 Limits::default()
             }
         }
     }
 }
 
-/// The handle to the uploads; clones share it. What both directions have is its [`Handle`]'s.
+/// The handle to the uploads; clones share it. What both directions share is in its [`Handle`].
 #[derive(Clone)]
 pub struct Queue {
     shared: Arc<Shared>,
@@ -170,7 +170,7 @@ impl std::fmt::Debug for Queue {
 }
 
 impl Queue {
-    /// Starts the engine over what `store` holds: unfinished uploads go on unless `auto_resume` is off, in which case
+    /// Starts the engine on what `store` contains: unfinished uploads resume unless `auto_resume` is off, in which case
     /// they are paused first.
     ///
     /// # Errors
@@ -182,7 +182,7 @@ impl Queue {
                 store.move_to(upload.id, &[State::Transferring], State::Paused, None).await?;
             }
         }
-        // Agents of before gave up where they could have waited.
+        // Earlier versions failed where they could have waited.
         let failed = UploadFilter { states: vec![State::Error], ..UploadFilter::default() };
         for upload in store.uploads(failed).await? {
             if upload.problem.as_ref().is_some_and(|problem| problem.code == "no_team") {
@@ -217,17 +217,17 @@ impl Queue {
         self.shared.clouds.own()
     }
 
-    /// Uses `session` for team calls from now on; uploads that waited for one go on.
+    /// Uses `session` for team calls from now on; uploads that waited for one resume.
     pub fn set_session(&self, session: Option<SignedIn>) {
         self.shared.clouds.own().set_session(session);
         self.shared.session_told.store(false, Ordering::Relaxed);
         self.shared.session_changed.notify_waiters();
     }
 
-    /// Takes an order: when this returns, it is on disk and will be carried out.
+    /// Accepts a request: when this returns, it is on disk and will be carried out.
     ///
     /// # Errors
-    /// [`QueueError::AlreadyClaimed`] when a rule's file is sent or on its way; [`QueueError::Invalid`].
+    /// [`QueueError::AlreadyClaimed`] if a rule's file is already sent or being sent; [`QueueError::Invalid`].
     pub async fn submit(&self, spec: UploadSpec) -> Result<UploadId, QueueError> {
         self.submit_once(spec, None).await
     }
@@ -265,7 +265,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Pauses: takes effect at once, keeps what is confirmed.
+    /// Pauses at once; what is confirmed is kept.
     ///
     /// # Errors
     /// [`QueueError::WrongState`] unless it is transferring or paused.
@@ -276,7 +276,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Lets a paused or failed upload go on.
+    /// Resumes a paused or failed upload.
     ///
     /// # Errors
     /// [`QueueError::WrongState`] when it is complete.
@@ -290,7 +290,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Lets a paused or failed upload go on without its files that have vanished; one that is back is sent after all.
+    /// Resumes a paused or failed upload without the files that no longer exist; one that is back is sent after all.
     ///
     /// # Errors
     /// [`QueueError::WrongState`] when it is neither; [`QueueError::Invalid`] when no file would be left.
@@ -299,7 +299,7 @@ impl Queue {
         let store = &self.shared.store;
         let mut gone = Vec::new();
         for file in store.files_failed(id, u32::MAX).await? {
-            // One that can not be looked at is not known to be gone.
+            // A file that cannot be checked is not known to be gone.
             let source = file.source.clone();
             let look = tokio::task::spawn_blocking(move || source.look()).await;
             if file.state == FileState::Gone && matches!(look, Ok(Err(error)) if error.is_gone()) {
@@ -308,11 +308,11 @@ impl Queue {
         }
         match store.leave_out(id, gone).await.map_err(|error| QueueError::from_store(error, allowed))? {
             Some(_) => self.resume(id).await,
-            None => Err(QueueError::Invalid("all files of it are gone: remove the upload")),
+            None => Err(QueueError::Invalid("none of its files exist any more: remove the upload")),
         }
     }
 
-    /// Has it finalized as soon as all is uploaded. For a complete upload nothing changes.
+    /// Finalizes it as soon as everything is uploaded. For a complete upload nothing changes.
     ///
     /// # Errors
     /// [`QueueError::WrongState`] when it is paused or failed.
@@ -323,7 +323,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Forgets it; what is not complete is cancelled and removed from the cloud, at once or when it can be reached.
+    /// Removes it; an upload that is not complete is cancelled and removed from the cloud, at once or when that can be reached.
     ///
     /// # Errors
     /// [`QueueError::NotFound`].
@@ -333,12 +333,12 @@ impl Queue {
         Ok(())
     }
 
-    /// Gives it another password, or another access code of its portal; one that has failed goes on with it.
+    /// Sets another password, or another access code for its portal; a failed upload resumes with it.
     ///
     /// # Errors
-    /// [`QueueError::WrongState`] once its package is made: that has the one it was made with.
+    /// [`QueueError::WrongState`] once its package is created: that has the one it was made with.
     pub async fn set_password(&self, id: UploadId, password: SecretString) -> Result<(), QueueError> {
-        let allowed = "before its package is made";
+        let allowed = "before its package is created";
         let set = self.shared.store.set_password(id, password).await;
         if set.map_err(|error| QueueError::from_store(error, allowed))? == State::Error {
             self.resume(id).await?;
@@ -356,7 +356,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Changes its place among uploads of the same priority.
+    /// Changes its position among uploads of the same priority.
     ///
     /// # Errors
     /// [`QueueError::NotFound`].
@@ -366,7 +366,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Whether it is finalized by itself when all is uploaded.
+    /// Sets whether it is finalized automatically once everything is uploaded.
     ///
     /// # Errors
     /// [`QueueError::WrongState`] when it is complete.
@@ -380,10 +380,10 @@ impl Queue {
         Ok(())
     }
 
-    /// Makes another link to its package.
+    /// Creates another link to its package.
     ///
     /// # Errors
-    /// [`QueueError::WrongState`] while the package is not made; [`QueueError::Cloud`].
+    /// [`QueueError::WrongState`] until the package is created; [`QueueError::Cloud`].
     pub async fn create_link(
         &self,
         id: UploadId,
@@ -392,7 +392,7 @@ impl Queue {
     ) -> Result<Link, QueueError> {
         let upload = self.shared.store.upload(id).await?;
         let Some(package) = &upload.package else {
-            let allowed = "once its package is made";
+            let allowed = "once its package is created";
             return Err(QueueError::WrongState { id: id.into(), state: upload.state.as_str(), allowed });
         };
         let access = PackageAccess { id: &package.id, token: &package.token };

@@ -1,8 +1,8 @@
-//! One part on its way: read once, hashed once (MD5 for the storage's tag, BLAKE3 for the file's checksum), sent once.
+//! Sending one part: read once, hashed once (MD5 for the storage's ETag, BLAKE3 for the file's checksum), sent once.
 //!
 //! Reading and hashing happen on a blocking thread, a few blocks ahead of the network, so memory is bounded by
 //! the window whatever the part's size; the MD5s of parts that are sent side by side are computed side by side. A
-//! request that moves no byte for as long as the cloud's patience says is given up.
+//! request that makes no progress for the cloud's patience is aborted.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ fn block_size(workers: usize) -> usize {
 #[derive(Clone)]
 pub(crate) struct Slice {
     pub file: Arc<File>,
-    /// Bytes of the whole file.
+    /// Size of the whole file in bytes.
     pub size: u64,
     pub offset: u64,
     pub length: u64,
@@ -51,13 +51,13 @@ impl Slice {
     }
 }
 
-/// A part that the storage has, and has whole.
+/// A part that the storage has completely.
 pub(crate) struct Sent {
-    /// The storage's tag, verbatim.
+    /// The storage's ETag, verbatim.
     pub etag: String,
     /// The part's share of the file's checksum.
     pub tree: Vec<u8>,
-    /// Whether the tag proves the content; some storages give tags that are no MD5.
+    /// Whether the ETag proves the content; some storages use ETags that are not MD5s.
     pub proven: bool,
 }
 
@@ -67,7 +67,7 @@ pub(crate) enum SendError {
     Cloud(CloudError),
     /// The file could not be read, or ended before the part did.
     Source(std::io::Error),
-    /// The storage has something else than what was sent.
+    /// The storage has something other than what was sent.
     Damaged {
         sent: String,
         stored: String,
@@ -80,7 +80,7 @@ pub(super) struct Digests {
     pub(super) tree: Vec<u8>,
 }
 
-/// Sends a part. Dropping the future ends the request and the reading.
+/// Sends a part. Dropping the future cancels the request and the reading.
 pub(crate) async fn send_part(
     cloud: &Cloud,
     blueprint: &Blueprint,
@@ -106,7 +106,7 @@ pub(crate) async fn send_part(
         Reading::Over(digests) => digests,
         Reading::Running(reading) => match reading.await {
             Ok(Ok(Some(digests))) => digests,
-            // The network gave up first: its error is the one that counts.
+            // The network failed first: its error is the one that counts.
             Ok(Ok(None)) => {
                 return Err(SendError::Cloud(answer.err().unwrap_or_else(|| unreachable("the body was cut"))));
             }
@@ -166,7 +166,7 @@ fn read_blocks(
     Ok(Some(Digests { md5: md5.finalize(), tree: tree.finish() }))
 }
 
-/// The blocks as they may leave, in pieces where the limit is low.
+/// The blocks under the rate limit, in pieces if the limit is low.
 fn paced(
     receiver: mpsc::Receiver<std::io::Result<Bytes>>,
     throttle: Throttle,
@@ -223,7 +223,7 @@ fn is_proven(receipt: &Receipt, sent: String) -> Result<bool, SendError> {
     }
 }
 
-/// The MD5 in a tag, if it holds one: 32 hexadecimal digits, with or without quotes.
+/// The MD5 in an ETag, if there is one: 32 hexadecimal digits, with or without quotes.
 fn md5_of_tag(etag: &str) -> Option<String> {
     let tag = etag.trim().trim_matches('"');
     (tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| tag.to_ascii_lowercase())

@@ -1,8 +1,8 @@
-//! The life of one upload: its package made, its link made, its files sent, the package finalized.
+//! The life of one upload: its package and link created, its files sent, the package finalized.
 //!
-//! **On a crash** it begins again from the database: a package that was made is used, files that are done are left
-//! alone. A package made whose answer was lost stays unfinalized in the cloud, which nobody ever sees, and a new
-//! one is made.
+//! **On a crash** it starts again from the database: an existing package is used, files that are done are left
+//! alone. If the response to creating a package was lost, that package stays unfinalized in the cloud, where no one sees it, and a new
+//! one is created.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ const SESSION_LOOK: Duration = Duration::from_secs(30);
 pub(crate) struct Task {
     pub(crate) id: UploadId,
     shared: Arc<Shared>,
-    /// The cloud that has its package, or is to have it.
+    /// The cloud that has its package, or will have it.
     cloud: Cloud,
     steps: TaskContext,
 }
@@ -66,12 +66,12 @@ pub(crate) struct Run {
     /// Calls about many files, where the cloud takes them.
     batches: Option<Batches>,
     package: RemotePackage,
-    /// What the cloud accepts.
+    /// The cloud's limits.
     pub(crate) limits: Limits,
     /// Bytes of a part, where they were ordered.
     chunk_size: Option<u64>,
     told_unproven: AtomicBool,
-    /// Files that were left for later because they go on changing.
+    /// Files that were postponed because they keep changing.
     later: AtomicUsize,
 }
 
@@ -144,7 +144,7 @@ impl Task {
         }
     }
 
-    /// Makes a call until it succeeds or never would.
+    /// Repeats a call until it succeeds or retrying is pointless.
     ///
     /// The call itself is not broken off, whatever happens: what it made in the cloud is to be written down.
     pub(crate) async fn try_to<T, F>(&self, mut call: impl FnMut() -> F) -> Result<T, Halt>
@@ -187,22 +187,22 @@ impl Run {
         self.later.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Says, once an upload, that the storage's tags prove nothing.
+    /// Logs, once per upload, that the storage's ETags prove nothing.
     pub(crate) fn tell_unproven(&self) {
         if !self.told_unproven.swap(true, Ordering::Relaxed) {
-            tracing::warn!(upload = %self.id, "the storage's tags are no MD5: what arrived can not be compared");
+            tracing::warn!(upload = %self.id, "the storage's ETags are not MD5s: what arrived cannot be verified");
         }
     }
 }
 
-/// Drives an upload from where it stands to complete or idle. One that a rule made, and whose package has vanished in the
-/// cloud, gets another: nobody else would send its files.
+/// Drives an upload from its current state to complete or idle. An upload of a rule whose package has disappeared in the
+/// cloud gets another: otherwise its files would not be sent.
 pub(crate) async fn drive(id: UploadId, shared: Arc<Shared>, steps: TaskContext) -> Result<(), Halt> {
     let upload = shared.store.upload(id).await?;
     let of_rule = upload.rule.is_some();
     match send(upload, Arc::clone(&shared), steps).await {
         Err(Halt::Refused(error, _)) if of_rule && is_package_gone(&error) && shared.may_begin_anew(id) => {
-            tracing::warn!(upload = %id, %error, "its package has vanished in the cloud; it gets another");
+            tracing::warn!(upload = %id, %error, "its package no longer exists in the cloud; creating another");
             shared.store.package_vanished(id).await?;
             // The engine starts it again.
             Err(Halt::Interrupted)
@@ -211,7 +211,7 @@ pub(crate) async fn drive(id: UploadId, shared: Arc<Shared>, steps: TaskContext)
     }
 }
 
-/// Whether the cloud says that there is no such package.
+/// Whether the cloud reports that there is no such package.
 fn is_package_gone(error: &CloudError) -> bool {
     use Call::{CreateFile, CreateLink, FinalizePackage};
     matches!(error, CloudError::Refused { call: CreateFile | CreateLink | FinalizePackage, status: 404 | 410, .. })
@@ -257,7 +257,7 @@ async fn send(upload: Upload, shared: Arc<Shared>, steps: TaskContext) -> Result
         match run.store().all_sent(run.id).await? {
             Some(State::Transferring) => break,
             Some(_) => return Ok(()),
-            // What waits for its file to settle is looked at again, after all others.
+            // Files that were not settled are checked again, after all others.
             None if run.later.swap(0, Ordering::Relaxed) > 0 => {}
             None => {
                 let failed = run.store().files_failed(run.id, 1_000).await?;
@@ -315,7 +315,7 @@ async fn create(task: &Task, upload: &Upload) -> Result<RemotePackage, Halt> {
     Ok(package)
 }
 
-/// Makes a call that a portal's access code authorises: one that is known to be refused is not made.
+/// Makes a call that a portal's access code authorises: it is skipped if the code is known to be refused.
 async fn try_code<T, F>(task: &Task, code: &Code, call: impl FnMut() -> F) -> Result<T, Halt>
 where
     F: Future<Output = Result<T, CloudError>>,
@@ -323,7 +323,7 @@ where
     let mut verdict = match code.turn_now() {
         Some(verdict) => verdict,
         None => {
-            let reason = "another upload with the same access code asks the portal".to_owned();
+            let reason = "another upload is trying the same access code".to_owned();
             let _shown = task.live.wait(WaitsFor::Cloud, reason, 0, Timestamp::now());
             task.unless_stopped(code.turn()).await?
         }
@@ -347,14 +347,14 @@ where
     tried
 }
 
-/// A mail address as it was ordered. Uploads of earlier versions may have one that no mail server accepts.
+/// An e-mail address as requested. Uploads of earlier versions may have one that no mail server accepts.
 fn address(ordered: &str) -> Result<EmailAddress, Halt> {
     ordered.parse().map_err(|error: InvalidEmailAddress| {
         Halt::Failed(Problem {
             code: "invalid_address".to_owned(),
             message: error.to_string(),
             retryable: false,
-            hint: Some("remove the upload and start another with the right address".to_owned()),
+            hint: Some("remove the upload and start another with the correct address".to_owned()),
         })
     })
 }
@@ -392,7 +392,7 @@ async fn make_link(task: &Task, package: &RemotePackage) -> Result<(), Halt> {
     Ok(())
 }
 
-/// Sends all files that are still to be sent; files in trouble are passed over.
+/// Sends all files that are still to be sent; failed files are skipped.
 async fn send_files(run: &Arc<Run>) -> Result<usize, Halt> {
     let page = |after| run.store().files_to_send(run.id, after, PAGE);
     let send = |file| {
@@ -413,13 +413,13 @@ pub(crate) fn refused(error: &CloudError) -> Problem {
         ),
         CloudError::NoTeam { .. } => ("no_team", "name the team with --team-id, or `cloud.team` in the rules file"),
         _ if error.refused_authority() == Some(Authority::PortalCode) => {
-            ("portal_authorization_required", "give the right one: `masv upload set ID --password -`")
+            ("portal_authorization_required", "set the right one: `masv upload set ID --password -`")
         }
         _ => match error.status() {
             Some(401) => ("not_allowed", "check the key, then resume the upload"),
-            Some(403) => ("not_allowed", "correct what the cloud names, then resume the upload"),
+            Some(403) => ("not_allowed", "correct what the cloud reports, then resume the upload"),
             Some(404 | 410) => ("not_found", "it may have been removed in the cloud; start a new upload"),
-            _ => ("refused", "correct what the cloud names, then resume the upload or start a new one"),
+            _ => ("refused", "correct what the cloud reports, then resume the upload or start a new one"),
         },
     };
     let hint = Some(hint.to_owned());

@@ -1,15 +1,15 @@
-//! The second step of an after-action: what was taken away is looked at once more, and brought back if somebody has written
-//! to it meanwhile.
+//! The second step of an after-action: files that were taken away are checked again, and brought back if a program has written
+//! to them meanwhile.
 //!
 //! **In**: a [`TakenAway`], the watched folder held open. **Out**: an [`Ending`]. Blocks.
 //!
-//! "I see no writer" is not "there is none": a program may have the file open whom nobody here can see. A file that is to go
-//! is therefore renamed to a hidden name first; whoever writes, writes into it, and that shows.
+//! "No writer is seen" does not mean "there is none": a program may have the file open without being detected. A file to be removed
+//! is therefore renamed to a hidden name first; a writer then writes into that, which is noticed.
 //!
-//! **Guarantees.** A file is removed only if it is what it was when it was taken away and nobody is seen to write to it.
-//! Bringing it back replaces nothing: a taken name is numbered.
+//! **Guarantees.** A file is removed only if it is unchanged since it was taken away and no writer is seen.
+//! Bringing it back overwrites nothing: if its name is taken, it is numbered.
 //!
-//! **On a crash** the file is where the store says, or where it was dropped: doing it again ends the same.
+//! **On a crash** the file is where the store says, or where it was dropped: repeating the step has the same result.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub enum Ending {
     Over,
     /// It was written to, and is back in the watched folder under this path: a new drop.
     Returned(PathBuf),
-    /// Somebody still has it open; who.
+    /// A program still has it open; which one.
     Written(String),
     /// Somebody has had it open for as long as is waited for, unchanged: it is back in the watched folder under this path, and who
     /// has it open. What was sent of it counts.
@@ -50,7 +50,7 @@ pub fn give_back(root: &Folder, taken: &TakenAway) -> Result<Ending, Refused> {
     }
 }
 
-/// Looks at a file once more and does what is to be done. `returning` is told before it is brought back; `keeps_levels` is how
+/// Checks a file again and acts on the result. `returning` is called before it is brought back; `keeps_levels` is how
 /// many names of an emptied folder's path stay; `waited` says whether a writer was waited for long enough.
 ///
 /// # Errors
@@ -170,7 +170,7 @@ mod tests {
             self.folder.path().join(path)
         }
 
-        /// Hides the file as `after: delete` does, `before` being what it was when it was sent.
+        /// Hides the file as `after: delete` does; `before` is its identity when it was sent.
         fn hide(&self) -> TakenAway {
             let path = PathBuf::from("card/clips/clip.mov");
             let place = Place::beneath(&self.root, &path).unwrap();
@@ -220,7 +220,7 @@ mod tests {
         assert!(!remove_if_empty(&bench.root, OsStr::new("card")) && bench.at("card/clips/.DS_Store").exists());
     }
 
-    /// The writer is told that all went well; what it wrote used to be lost.
+    /// The write succeeds for the writer; what it wrote used to be lost.
     #[test]
     fn what_was_written_to_afterwards_comes_back_whole() {
         let bench = Bench::new();

@@ -1,6 +1,6 @@
-//! A watched folder held open, what is beneath it, and why it cannot be looked at as a whole.
+//! A watched folder held open, what is beneath it, and why it cannot be scanned as a whole.
 //!
-//! **In**: the watched folder, paths relative to it. **Out**: what each file is like, or why the folder is [`Offline`].
+//! **In**: the watched folder, paths relative to it. **Out**: the identity of each file, or why the folder is [`Offline`].
 //! Blocks. That no link is followed beneath the folder is [`Folder`]'s guarantee.
 
 use std::io::ErrorKind;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use masv_platform::{FileIdentity, Folder, FolderError};
 
-/// Why a watched folder cannot be looked at at all. It is looked for again; nothing is forgotten meanwhile.
+/// Why a watched folder cannot be scanned at all. It is retried; nothing is forgotten meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Offline {
     /// There is nothing at that path.
@@ -18,13 +18,13 @@ pub enum Offline {
     #[error("it is not a folder")]
     NotAFolder,
     /// The agent may not read it.
-    #[error("the agent may not read the folder (run it as a user who may, or change its mode)")]
+    #[error("the agent has no permission to read the folder (run it as a user who has, or change the folder's mode)")]
     Forbidden,
     /// Another file system is there, with none of the files that were known.
-    #[error("an empty file system took the folder's place (is the drive or share unmounted?)")]
+    #[error("the folder was replaced by an empty file system (is the drive or share unmounted?)")]
     Replaced,
     /// The file system does not answer as it should.
-    #[error("the file system fails: {0}")]
+    #[error("the file system reports an error: {0}")]
     Failing(String),
 }
 
@@ -39,7 +39,7 @@ impl From<FolderError> for Offline {
     }
 }
 
-/// What one more look at a file, by opening it, says.
+/// The result of another check of a file, by opening it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Probe {
     /// It can be read and is like this.
@@ -64,12 +64,12 @@ fn probe_one(root: &Folder, path: &Path) -> Probe {
     match root.open_file(path) {
         Ok((_, entry)) => Probe::Readable(entry.identity),
         Err(error) if error.is_gone() => Probe::Gone,
-        Err(error) if error.is_forbidden() => Probe::Unreadable("the agent may not read it".to_owned()),
+        Err(error) if error.is_forbidden() => Probe::Unreadable("the agent has no permission to read it".to_owned()),
         Err(error) => Probe::Unreadable(std::io::Error::from(error).to_string()),
     }
 }
 
-/// Opens the watched folder itself. Its own path may lead over links: somebody wrote it into the rules.
+/// Opens the watched folder itself. Its own path may contain links: it comes from the rules file.
 pub(super) fn open_root(root: &Path) -> Result<Folder, Offline> {
     Ok(Folder::open(root)?)
 }

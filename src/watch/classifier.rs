@@ -1,7 +1,7 @@
-//! What a rule makes of a file it finds: something to send, a marker, a sign of unfinished work, or nothing.
+//! How a rule classifies a file: something to send, a marker, a sign of unfinished work, or nothing.
 //!
-//! **In**: paths relative to the rule's folder, sizes. **Out**: a [`Kind`], or the reason for none. Pure, but for the question
-//! where rules' folders and the agent's own files really are, which is asked when it is made and by [`Classifier::ask_again`].
+//! **In**: paths relative to the rule's folder, sizes. **Out**: a [`Kind`], or the reason for none. Pure, except for resolving
+//! the real paths of rules' folders and the agent's own files, on creation and by [`Classifier::ask_again`].
 //!
 //! Must never know: the time.
 
@@ -20,12 +20,12 @@ pub enum Kind {
     Marker,
     /// A checksum list that the rule reads and does not send.
     List,
-    /// Not to be sent under this name or at this size, but while it changes somebody is still at work beside it:
+    /// Not sent under this name or at this size, but while it changes a program is still working beside it:
     /// `rsync` and browsers write under such names and rename at the end.
     Unfinished,
 }
 
-/// Sorts the files of one rule's folder. Clones share what is known of the places.
+/// Classifies the files of one rule's folder. Clones share what is known about the places.
 #[derive(Debug, Clone)]
 pub struct Classifier {
     rule: Arc<Rule>,
@@ -34,7 +34,7 @@ pub struct Classifier {
     places: Arc<RwLock<Places>>,
 }
 
-/// Where things really are. Two paths may lead to one place, and a link may be turned: so it is asked again with every look at
+/// Real paths. Two paths may lead to one place, and a link may be changed: so this is resolved again with every scan of
 /// everything.
 #[derive(Debug, Default)]
 struct Places {
@@ -93,7 +93,7 @@ impl Classifier {
         overlapping.map(|(rule, _)| Arc::clone(rule)).collect()
     }
 
-    /// Whether a scan looks into this folder.
+    /// Whether a scan descends into this folder.
     #[must_use]
     pub fn enters(&self, folder: &Path) -> bool {
         self.rule.may_contain(folder) && !self.is_excluded(folder)
@@ -141,7 +141,7 @@ impl Classifier {
         self.earlier.iter().zip(&places.earlier).find(owns).map(|(rule, _)| rule)
     }
 
-    /// Whether the path lies in a folder that this agent never looks into.
+    /// Whether the path is in a folder that this agent never scans.
     #[must_use]
     pub fn is_excluded(&self, relative: &Path) -> bool {
         self.places().excluded.iter().any(|own| relative.starts_with(own))

@@ -1,14 +1,14 @@
-//! Moves a file to another file system: copied, compared, named, and only then removed where it was.
+//! Moves a file to another file system: copied, compared, named, and only then removed from its old place.
 //!
-//! **In**: a checked file in an open folder, the open folder it is to go to. **Out**: the name it has there. Blocks.
+//! **In**: a checked file in an open folder, the open target folder. **Out**: its name there. Blocks.
 //!
-//! **Guarantees.** The copy is made in a new file with a name that nobody can foresee, through the descriptor it was made
-//! with: no link and no file that somebody has put there is written to. It is read back and compared, has the owner, group,
-//! attributes and times of the file as far as that can be, holes stay holes, and it is on the disk before the source goes,
+//! **Guarantees.** The copy is made in a new file with an unpredictable name, through the descriptor it was created
+//! with: no link or file that someone has put there is written to. It is read back and compared, has the owner, group,
+//! attributes and times of the file as far as possible, holes stay holes, and it is on disk before the source is removed,
 //! if that has not changed meanwhile.
 //!
 //! **On a crash** there are both files or one of them; the next copy into the folder removes what is left of this one, if it
-//! is a file of our own that has no second name and nobody works on.
+//! is a file of our own that has no second name and is not in use.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
@@ -20,7 +20,7 @@ use masv_rules::OWN_PREFIX;
 
 use super::relocate::{Place, Refused, Target, Told, content, hide_checked, numbered, under_free_name};
 
-/// How the name of a copy that is not whole ends.
+/// How the name of a copy that is not complete ends.
 const UNFINISHED: &str = ".part";
 
 /// Copies the file, which is `found`, and removes it.
@@ -65,7 +65,7 @@ pub(super) fn copy_over(
     Ok(name)
 }
 
-/// A copy that is not whole yet; what is not given a name is removed.
+/// A copy that is not complete yet; it is removed unless it gets its name.
 struct Copy<'a> {
     folder: &'a Folder,
     file: File,
@@ -80,7 +80,7 @@ impl<'a> Copy<'a> {
         Ok(Self { folder, file, name })
     }
 
-    /// Fills it and makes sure that it is whole and on the disk.
+    /// Fills it and makes sure that it is complete and on the disk.
     fn fill(
         &self,
         source: &File,
@@ -110,7 +110,7 @@ impl<'a> Copy<'a> {
         copy.rewind().map_err(Refused::io("read the copy in", self.folder.path()))?;
         if content(&mut copy, self.folder.path())? != checksum {
             // The source was checked by its state alone: its content may have been another all along.
-            let source = io::Error::other("the copy is not what was sent");
+            let source = io::Error::other("the copy differs from what was sent");
             return Err(Refused::Io { what: "verify the copy in", path: self.folder.path().to_owned(), source });
         }
         Ok(())
@@ -120,7 +120,7 @@ impl<'a> Copy<'a> {
         let named =
             under_free_name(self.folder, wanted, told, |name| self.folder.rename_new(&self.name, self.folder, name));
         let name = named.map_err(Refused::at_target("name the copy"))?;
-        // Whoever may write there may have exchanged the copy: then it is not what was sent, and the source stays.
+        // Someone who may write there may have replaced the copy: then it is not what was sent, and the source stays.
         if self.is_under(&name) { Ok(name) } else { Err(Refused::Changed) }
     }
 
@@ -181,7 +181,7 @@ fn prefix() -> String {
 fn lock(file: &File) -> Result<(), Refused> {
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(Refused::InHand),
-        // File systems without locks: then there is nobody to lock out but ourselves.
+        // File systems without locks: then only this agent could be locked out.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
     }
 }
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(bench.count(), 1, "the leftover is gone too");
     }
 
-    /// A leftover counts only if it is a regular file of our own with one name, on which nobody works.
+    /// A leftover counts only if it is a regular file of our own with one name that is not in use.
     #[test]
     fn what_looks_like_a_leftover_and_is_none_stays() {
         let Some(bench) = Bench::new() else { return };

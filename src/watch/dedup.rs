@@ -1,6 +1,6 @@
-//! Compares a file with what the ledger says of its path: is it new, sent already, or come back changed?
+//! Compares a file with the ledger's entry for its path: is it new, already sent, or changed?
 //!
-//! **In**: the ledger's entry, the file's identity, what its content hashes to where that was found out, the rule's policies.
+//! **In**: the ledger's entry, the file's identity, the hash of its content if known, the rule's policies.
 //! **Out**: a [`DedupDecision`]. Pure.
 
 use crate::model::UploadId;
@@ -8,7 +8,7 @@ use crate::model::{LedgerEntry, Outcome};
 use masv_platform::FileIdentity;
 use masv_rules::{OnChange, Rule};
 
-/// What is to be done with a file.
+/// What to do with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DedupDecision {
     /// Send it.
@@ -37,7 +37,7 @@ impl DedupDecision {
     }
 }
 
-/// What is to be done with a file that looks like `identity`. `content` is the BLAKE3 of what it holds, where that is known.
+/// What to do with a file with this `identity`. `content` is the BLAKE3 hash of its content, if known.
 ///
 /// Another size or modification time is another content. Where these are equal and the change time or the inode is not, it may
 /// be a change of owner or mode or a file that was copied back, or a rewrite with the date put back, or another file under
@@ -51,7 +51,7 @@ pub fn judge(
 ) -> DedupDecision {
     let Some(entry) = entry else { return DedupDecision::Send };
     if entry.outcome == Outcome::Claimed {
-        // The upload itself notices a change and sends the file anew, unless it has failed.
+        // The upload itself notices a change and sends the file again, unless it has failed.
         let replaces = entry.failed && !entry.identity.same_content(identity);
         return if replaces { DedupDecision::SendChanged } else { DedupDecision::InUpload(entry.upload) };
     }

@@ -1,4 +1,4 @@
-//! Makes the order for an upload out of a package: renders the rule's templates, names the files in the package.
+//! Turns a package into an upload: renders the rule's templates, names the files in the package.
 //!
 //! **In**: the rule, the files with their states, the time. **Out**: an [`UploadSpec`]. Pure.
 
@@ -14,7 +14,7 @@ use masv_protocol::{PackagePath, TeamId};
 use masv_rules::composed;
 use masv_rules::{Finalize, Rule, Template, TemplateContext, TemplateError, UploadKind};
 
-/// A file that is to be sent, as the last look found it.
+/// A file to send, as the last scan found it.
 #[derive(Debug, Clone)]
 pub struct Chosen {
     /// Relative to the watched folder.
@@ -73,7 +73,7 @@ pub fn group_of(
     template.render(&context).map_err(|source| Unrenderable { what: "group_by".to_owned(), source })
 }
 
-/// The order for an upload of these files.
+/// The upload of these files.
 ///
 /// # Errors
 /// [`Unrenderable`] when a template can do nothing with them.

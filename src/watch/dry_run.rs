@@ -1,8 +1,8 @@
-//! What rules would send if everything that is there were whole now: nothing is sent, nothing is remembered.
+//! What rules would send if all files were complete now: nothing is sent, nothing is recorded.
 //!
-//! **In**: rules, the folders as they are, the ledger where there is one. **Out**: packages with rendered templates.
+//! **In**: rules, the current folders, the ledger if there is one. **Out**: packages with rendered templates.
 //!
-//! It runs the very code that watching runs, with the time turned forward.
+//! It runs the same code as watching, with the time advanced.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ pub struct DryRun {
     #[serde(serialize_with = "lossy_path::path")]
     #[schemars(with = "String")]
     pub watch: PathBuf,
-    /// Why it can not do anything.
+    /// Why it cannot run.
     pub offline: Option<String>,
     /// What it would make.
     pub packages: Vec<DryPackage>,
@@ -50,11 +50,11 @@ pub struct DryRun {
     #[serde(serialize_with = "lossy_path::remarks")]
     #[schemars(with = "Vec<(String, String)>")]
     pub waiting: Vec<(PathBuf, String)>,
-    /// Files that were sent, are on their way, or count as sent.
+    /// Files that were sent, are being sent, or are marked as sent.
     pub done: u64,
     /// Listed files whose checksums were not compared, for that means reading them: they are taken to be right.
     pub uncompared: u64,
-    /// What could not be looked at, and why.
+    /// What could not be read, and why.
     #[serde(serialize_with = "lossy_path::remarks")]
     #[schemars(with = "Vec<(String, String)>")]
     pub unread: Vec<(PathBuf, String)>,
@@ -69,7 +69,7 @@ pub struct DryPackage {
     pub description: Option<String>,
     /// What kind of upload.
     pub kind: Option<UploadKind>,
-    /// Who gets it: mail addresses, or the portal's subdomain.
+    /// Who gets it: e-mail addresses, or the portal's subdomain.
     pub recipients: Vec<String>,
     /// Values of the portal's form, rendered.
     pub metadata: BTreeMap<String, String>,
@@ -164,7 +164,7 @@ fn one(mut desk: Planner, surroundings: &Surroundings) -> DryRun {
     let due = desk.due(LATER);
     let probes = beneath::probe(&root, due.iter().map(|(_, place)| &**place)).unwrap_or_default();
     for ((path, _), probe) in due.iter().zip(probes) {
-        // Who is still at work on a file is not asked: it would be whole some time.
+        // Writers are not checked: the file would be complete at some point.
         if let Probe::Readable(_) | Probe::Unreadable(_) = probe {
             desk.confirm(LATER, path, probe, Writing::No);
         }
@@ -174,7 +174,7 @@ fn one(mut desk: Planner, surroundings: &Surroundings) -> DryRun {
         let listed = manifest::reader::read(&source).and_then(|bytes| manifest::parse(&path, &bytes));
         desk.take_list(&path, identity, listed);
     }
-    // Comparing would take as long as reading everything does: what is listed and there is taken to be right.
+    // Comparing would take as long as reading everything: listed files that exist are assumed to match.
     let uncompared = desk.unmeasured().len() as u64;
     desk.trust_lists();
     let is_open = matches!(rule.finalize, Finalize::Open(_));

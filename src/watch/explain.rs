@@ -1,6 +1,6 @@
 //! Why a file is sent or not: every test it goes through, in order, up to the one it waits at.
 //!
-//! **In**: a path, the rules, what they know. **Out**: an [`Explanation`]. Reads only.
+//! **In**: a path, the rules, what they know. **Out**: an [`Explanation`]. Read-only.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub struct Explanation {
     pub path: PathBuf,
     /// The rule it belongs to.
     pub rule: Option<String>,
-    /// Every rule whose folder it lies in, in file order.
+    /// Every rule whose folder contains it, in file order.
     pub rules: Vec<RuleExplanation>,
 }
 
@@ -67,7 +67,7 @@ pub struct Explanation {
 struct Tests(Vec<Test>);
 
 impl Tests {
-    /// Adds a test; returns whether to go on.
+    /// Adds a test; returns whether to continue.
     fn add(&mut self, test: &'static str, result: Result<String, String>) -> bool {
         self.add_until(test, result.map_err(|detail| (detail, None)))
     }
@@ -83,7 +83,7 @@ impl Tests {
 /// A rule as the explanation needs it.
 pub(super) struct Asked {
     pub(super) sieve: Classifier,
-    /// Absent for a rule that is not at work.
+    /// Absent for a rule that is not active.
     pub(super) shared: Option<Arc<Shared>>,
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn explain(asked: Asked, relative: PathBuf, store: &Store) -> R
     let found = tokio::task::spawn_blocking(move || path.look()).await;
     let size = match found {
         Ok(Ok(found)) => {
-            tests.add("exists", Ok("is there".to_owned()));
+            tests.add("exists", Ok("found on disk".to_owned()));
             if let Some(reason) = not_sent_for_its_kind(found.kind, rule.symlinks) {
                 tests.add("kind", Err(reason.to_owned()));
                 return Ok(RuleExplanation { rule: rule.name.clone(), relative, owned: false, tests: tests.0 });
@@ -120,7 +120,7 @@ pub(super) async fn explain(asked: Asked, relative: PathBuf, store: &Store) -> R
         };
         match (&entry, size) {
             (_, Some(_)) => wait(&asked, &rule, &relative, (entry.as_ref(), upload.as_ref()), &mut tests),
-            // It was sent and moved away, or removed since: what became of it is still known.
+            // It was sent and moved away, or removed since: its outcome is still known.
             (Some(entry), None) => drop(tests.add("ledger", Err(outcome(entry, upload.as_ref())))),
             (None, None) => {}
         }
@@ -128,7 +128,7 @@ pub(super) async fn explain(asked: Asked, relative: PathBuf, store: &Store) -> R
     Ok(RuleExplanation { rule: rule.name.clone(), relative, owned, tests: tests.0 })
 }
 
-/// Why something that is no regular file is never sent.
+/// Why something that is not a regular file is never sent.
 fn not_sent_for_its_kind(kind: EntryKind, symlinks: Symlinks) -> Option<&'static str> {
     match kind {
         EntryKind::Symlink => (symlinks == Symlinks::Skip).then_some("is a symbolic link, and `symlinks` is skip"),
@@ -139,7 +139,7 @@ fn not_sent_for_its_kind(kind: EntryKind, symlinks: Symlinks) -> Option<&'static
     }
 }
 
-/// The tests that are about the file's name, place and size. A file that is not there is tested all the same.
+/// The tests of the file's name, place and size. A missing file is tested, too.
 fn own(sieve: &Classifier, relative: &Path, size: u64, tests: &mut Tests) -> bool {
     let rule = sieve.rule();
     let enabled =
@@ -158,7 +158,7 @@ fn own(sieve: &Classifier, relative: &Path, size: u64, tests: &mut Tests) -> boo
     }
     match sieve.owner(relative, size) {
         Some(other) => tests.add("owner", Err(format!("belongs to the rule `{}`, which comes first", other.name))),
-        None => tests.add("owner", Ok("no earlier rule takes it".to_owned())),
+        None => tests.add("owner", Ok("no earlier rule matches it".to_owned())),
     }
 }
 
@@ -171,7 +171,7 @@ fn wait(
     tests: &mut Tests,
 ) {
     let Some(shared) = &asked.shared else {
-        tests.add("watched", Err("the rule is not at work".to_owned()));
+        tests.add("watched", Err("the rule is not active".to_owned()));
         return;
     };
     let status = shared.status().clone();
@@ -186,7 +186,7 @@ fn wait(
 fn watched(status: &RuleStatus) -> Result<String, String> {
     let reason = status.reason.clone().unwrap_or_default();
     match status.state {
-        RuleState::Starting => Err("the rule has not looked at its folder yet".to_owned()),
+        RuleState::Starting => Err("the rule has not scanned its folder yet".to_owned()),
         RuleState::Offline => Err(format!("the folder is offline: {reason}")),
         RuleState::Polling => Ok(format!("the folder is polled: {reason}")),
         _ => Ok("the folder is watched".to_owned()),
@@ -201,20 +201,20 @@ fn ledger(
     let copying = shared.status().copying.clone().filter(|copying| copying.path == relative);
     let desk = shared.desk();
     let Some(known) = desk.inventory().get(relative) else {
-        return Err("has not been seen yet; the next look finds it".to_owned());
+        return Err("has not been seen yet; the next scan will find it".to_owned());
     };
     let Some(entry) = entry else { return Ok("was never sent".to_owned()) };
     if known.verdict.is_some_and(super::dedup::DedupDecision::sends) {
         return Ok(format!("changed since it was {}", word(entry.outcome)));
     }
     if known.verdict == Some(super::dedup::DedupDecision::ChangeIgnored) {
-        return Err(format!("changed after it {}, and `on_change: ignore` leaves it alone", outcome(entry, upload)));
+        return Err(format!("changed after it {}, and `on_change: ignore` skips it", outcome(entry, upload)));
     }
     if known.verdict == Some(super::dedup::DedupDecision::Comparing) {
         return Err(format!("{}, and was touched since; its content is being compared", outcome(entry, upload)));
     }
     let moving = copying.map_or_else(String::new, |copying| {
-        format!(", and is being moved: {} of {} bytes are copied", copying.copied, copying.size)
+        format!(", and is being moved: {} of {} bytes copied", copying.copied, copying.size)
     });
     Err(format!("{}{moving}", outcome(entry, upload)))
 }
@@ -226,11 +226,11 @@ fn outcome(entry: &LedgerEntry, upload: Option<&Upload>) -> String {
     match entry.outcome {
         Outcome::Claimed => {
             let state = upload.map_or_else(String::new, |upload| format!(", {}", stage(upload)));
-            format!("is on its way{name}{id}{state}")
+            format!("is being sent{name}{id}{state}")
         }
         Outcome::Sent => format!("was sent{name}{id} on {:.0}", entry.at),
-        Outcome::Skipped => "counts as sent; `masv rule forget` has it sent".to_owned(),
-        Outcome::Cancelled => format!("was cancelled{name}{id}; `masv rule forget` has it sent"),
+        Outcome::Skipped => "is marked as sent; `masv rule forget` sends it".to_owned(),
+        Outcome::Cancelled => format!("was cancelled{name}{id}; `masv rule forget` sends it"),
     }
 }
 
@@ -246,7 +246,7 @@ fn stage(upload: &Upload) -> String {
 
 fn word(outcome: Outcome) -> &'static str {
     match outcome {
-        Outcome::Claimed => "taken for an upload",
+        Outcome::Claimed => "claimed for an upload",
         Outcome::Sent => "sent",
         Outcome::Skipped => "skipped",
         Outcome::Cancelled => "cancelled",
@@ -258,7 +258,7 @@ type Waiting = Result<String, (String, Option<Timestamp>)>;
 fn settled(shared: &Shared, relative: &Path) -> Waiting {
     let desk = shared.desk();
     let Some(pending) = desk.settling().get(relative) else {
-        return Err(("is about to be looked at".to_owned(), None));
+        return Err(("is about to be scanned".to_owned(), None));
     };
     match pending.stage {
         Stage::Whole(_) => Ok(format!("has not changed since {:.0}", shared.at(pending.since))),
@@ -277,25 +277,25 @@ fn settled(shared: &Shared, relative: &Path) -> Waiting {
 fn ready(shared: &Shared, relative: &Path) -> Waiting {
     match shared.desk().unready(relative) {
         Some((reason, until)) => Err((reason, until.map(|until| shared.at(until)))),
-        None => Ok("nothing more is asked for".to_owned()),
+        None => Ok("there are no further conditions".to_owned()),
     }
 }
 
 fn schedule(rule: &Rule, status: &RuleStatus) -> Waiting {
     if status.state == RuleState::Paused {
-        return Err(("the rule is paused; `masv rule resume` lets it go on".to_owned(), None));
+        return Err(("the rule is paused; `masv rule resume` resumes it".to_owned(), None));
     }
     let now = Timestamp::now().to_zoned(rule.time_zone.clone());
     if rule.schedule.open_at(&now) {
-        return Ok(format!("packages may be made {}", rule.schedule.describe()));
+        return Ok(format!("packages may be created {}", rule.schedule.describe()));
     }
     let next = rule.schedule.next_after(&now).map(|next| next.timestamp());
-    Err((format!("packages are made {}", rule.schedule.describe()), next))
+    Err((format!("packages are created {}", rule.schedule.describe()), next))
 }
 
 fn packaged(shared: &Shared, rule: &Rule, relative: &Path) -> Waiting {
     let gathers = match rule.package.per {
-        Per::File => return Ok("is packaged now".to_owned()),
+        Per::File => return Ok("is being packaged".to_owned()),
         Per::Folder => {
             let desk = shared.desk();
             if let Some((other, why)) = desk.neighbour_in_the_way(relative) {
@@ -303,9 +303,9 @@ fn packaged(shared: &Shared, rule: &Rule, relative: &Path) -> Waiting {
                 let until = desk.settling().get(other).and_then(|file| file.next_look()).map(|at| shared.at(at));
                 return Err((reason, until));
             }
-            format!("waits until nothing new has come into `{}` for a while", top_level(relative).display())
+            format!("waits until nothing new has arrived in `{}` for a while", top_level(relative).display())
         }
-        Per::Batch => "gathers with others until nothing new has come for a while".to_owned(),
+        Per::Batch => "is collected with others until nothing new has arrived for a while".to_owned(),
     };
     Err((gathers, shared.status().next_package))
 }

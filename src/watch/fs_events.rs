@@ -1,12 +1,12 @@
-//! Hints that something may have changed, so that a look comes sooner than by the clock.
+//! Hints that something may have changed, so that a scan happens sooner than by the clock.
 //!
-//! **In**: the operating system's file events. **Out**: paths to look at, or "look at everything". Hints are never
-//! the truth: they may be late, doubled or missing, and everything works without them, only slower.
+//! **In**: the operating system's file events. **Out**: paths to scan, or "scan everything". Hints are never
+//! trusted: they may be late, duplicated or missing, and everything works without them, only slower.
 //!
-//! **Guarantees.** The events are always taken from the system, whatever the reader does: they are gathered as a
+//! **Guarantees.** The events are always read from the system, whatever the reader does: they are collected as a
 //! set of paths, and when that grows too large, or the system says that it lost some, it becomes "everything". A
-//! folder is watched before it is listed, so that nothing falls between the two. What can not be watched (limits,
-//! network file systems) is told, so that it is polled. The same events, in their order, tell which files are being
+//! folder is watched before it is listed, so that nothing falls between the two. What cannot be watched (limits,
+//! network file systems) is reported, so that it is polled. The same events, in order, show which files are being
 //! written ([`super::write_tracker`]).
 //!
 //! Must never know: what the files mean.
@@ -30,17 +30,17 @@ use masv_platform::{
 /// More paths than this are "everything".
 const MOST_PATHS: usize = 4_096;
 
-/// What there is to look at.
+/// What has to be scanned.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Hinted {
-    /// Everything, because events were lost or are too many to tell apart.
+    /// Everything, because events were lost or are too many.
     pub everything: bool,
     /// Only these, relative to the watched folder.
     pub paths: BTreeSet<PathBuf>,
 }
 
 impl Hinted {
-    /// Whether there is nothing to look at.
+    /// Whether there is nothing to scan.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.everything && self.paths.is_empty()
@@ -52,7 +52,7 @@ impl Hinted {
 pub enum Silence {
     /// The rule says so.
     ByRule,
-    /// The file system tells of no changes.
+    /// The file system does not report changes.
     FileSystem(&'static str),
     /// The system's limit of watched folders is reached; what to do about it.
     Limit(String),
@@ -63,10 +63,10 @@ pub enum Silence {
 impl std::fmt::Display for Silence {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::ByRule => formatter.write_str("the rule says so"),
-            Self::FileSystem(name) => write!(formatter, "{name} does not tell of changes"),
+            Self::ByRule => formatter.write_str("the rule requires it"),
+            Self::FileSystem(name) => write!(formatter, "{name} does not report changes"),
             Self::Limit(hint) => formatter.write_str(hint),
-            Self::Failed(reason) => write!(formatter, "the system can not watch the folder: {reason}"),
+            Self::Failed(reason) => write!(formatter, "the system cannot watch the folder: {reason}"),
         }
     }
 }
@@ -79,7 +79,7 @@ struct Gathered {
     ended: Vec<PathBuf>,
     overflows: u64,
     limit: bool,
-    /// The watched folder without links in its path: some systems tell of changes under that name.
+    /// The watched folder without links in its path: some systems report changes under that name.
     canonical: Option<PathBuf>,
     writes: WriteTracker,
 }
@@ -178,7 +178,7 @@ fn follow(writes: &mut WriteTracker, now: Duration, kind: EventKind, paths: &[Pa
     paths.iter().for_each(|path| writes.touch(now, path, touch));
 }
 
-/// Opening and reading, our own looks among it, change nothing.
+/// Opening and reading, including our own scans, change nothing.
 fn tells_of_a_change(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
@@ -237,12 +237,12 @@ impl FsEvents {
         }
     }
 
-    /// Waits until there is something to look at.
+    /// Waits until there is something to scan.
     pub async fn changed(&self) {
         self.shared.wake.notified().await;
     }
 
-    /// What there is to look at; it counts as told from here on.
+    /// Takes what has to be scanned.
     #[must_use]
     pub fn take(&self) -> Hinted {
         let mut gathered = self.shared.gathered();
@@ -280,13 +280,13 @@ impl FsEvents {
                 locked(&self.watched).insert(folder.to_owned(), id);
             }
             Err(error) if is_limit(&error) => *locked(&self.silence) = Some(self.silence_of(&error)),
-            // It vanished, or the agent may not read it: the look itself will say so.
+            // It disappeared, or the agent has no permission to read it: the scan itself will report that.
             Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound | notify::ErrorKind::Io(_)) => {}
             Err(error) => *locked(&self.silence) = Some(Silence::Failed(error.to_string())),
         }
     }
 
-    /// Prepares for a look at everything: watches that may have died unnoticed are set again, and limits that were
+    /// Prepares for a full scan: watches that may have died unnoticed are set again, and limits that were
     /// reached are tried once more.
     pub fn renew(&self) {
         if locked(&self.watcher).is_none() && matches!(*locked(&self.silence), Some(Silence::Limit(_))) {

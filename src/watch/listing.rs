@@ -1,13 +1,13 @@
-//! What the checksum lists of a watched folder ask for: a file is ready when every list that speaks of it has been read,
-//! everything that those lists name is whole, and all of it is what they say. Listed paths are known here in their
+//! What the checksum lists of a watched folder require: a file is ready when every list that contains it has been read,
+//! everything in those lists is complete, and all of it matches. Listed paths are known here in their
 //! composed form (NFC).
 //!
-//! **In**: lists as they were read, digests of files. **Out**: what each file waits for, what is to be read and measured,
+//! **In**: lists as read, digests of files. **Out**: what each file is waiting for, what has to be read and hashed,
 //! what is wrong. Pure.
 //!
-//! **Guarantees.** What is kept of a file is not a verdict but its digests, with the state in which they were taken: each
-//! list in its present state is held against them, so that a list that comes later, disagrees or is corrected counts at
-//! once. A list that is there and not read in its present state holds everything that it may speak of.
+//! **Guarantees.** What is stored for a file is not a verdict but its digests, with the state in which they were computed: each
+//! list in its present state is compared with them, so that a list that arrives later, disagrees or is corrected takes effect at
+//! once. A list that exists but was not read in its present state holds everything that it may contain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,17 +21,17 @@ use super::package::top_level;
 use masv_platform::FileIdentity;
 use masv_rules::composed;
 
-/// Most files of one list whose differences are told one by one.
+/// Maximum number of files of one list whose differences are reported individually.
 const MOST_TOLD: usize = 20;
 
-/// How a listed file stands.
+/// The status of a listed file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
-    /// It is not there.
+    /// It does not exist.
     Absent,
-    /// It is there, but not whole yet.
+    /// It is there, but not complete yet.
     NotWhole,
-    /// It is whole and to be sent.
+    /// It is complete and to be sent.
     Whole(FileIdentity),
     /// It was sent already.
     Sent,
@@ -42,7 +42,7 @@ pub enum Presence {
 /// How a list is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListState {
-    /// It is whole, like this.
+    /// It is complete, like this.
     Whole(FileIdentity),
     /// It still changes, or may.
     NotWhole,
@@ -50,7 +50,7 @@ pub enum ListState {
     Unreadable(String),
 }
 
-/// Says how a listed file of that size, where the list gives one, stands.
+/// The status of a listed file, with the size from the list if it has one.
 pub type PresenceOf<'a> = &'a dyn Fn(&Path, Option<u64>) -> Presence;
 
 /// What a rule does with files that no list names.
@@ -62,14 +62,14 @@ pub struct Policy {
     pub per_folder: bool,
 }
 
-/// How a list stands.
+/// The status of a list.
 #[derive(Debug, PartialEq, Eq)]
 enum Standing {
     /// Everything that it names is there and right.
     Complete,
     /// It waits for a file.
     Waits(String),
-    /// It is not understood, or files are not what it says.
+    /// It is not supported, or files differ from it.
     Wrong(Vec<String>),
 }
 
@@ -84,7 +84,7 @@ enum Pending {
 impl fmt::Display for Pending {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotWhole => formatter.write_str("is not whole yet"),
+            Self::NotWhole => formatter.write_str("is not complete yet"),
             Self::Unread => formatter.write_str("is about to be read"),
             Self::Unreadable(reason) => write!(formatter, "cannot be read: {reason}"),
         }
@@ -135,7 +135,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Whether the list has to be read: it is new, or another than the one that was read.
+    /// Whether the list has to be read: it is new, or differs from the one that was read.
     #[must_use]
     pub fn needs_reading(&self, path: &Path, identity: &FileIdentity) -> bool {
         self.lists.get(path).is_none_or(|list| list.identity != *identity)
@@ -150,7 +150,7 @@ impl Listing {
             ..file
         };
         let listed = listed.map(|files| files.into_iter().map(compose).collect());
-        let standing = Standing::Waits("is about to be compared with what is there".to_owned());
+        let standing = Standing::Waits("is about to be compared with the files".to_owned());
         self.lists.insert(Arc::clone(path), List { identity, listed, effective: None, standing });
         self.enter(path);
         self.rebuild_history(path);
@@ -175,7 +175,7 @@ impl Listing {
         }
     }
 
-    /// Lets what was not measured count as right.
+    /// Counts what was not measured as correct.
     pub fn trust(&mut self) {
         self.trusting = true;
     }
@@ -203,7 +203,7 @@ impl Listing {
         }
     }
 
-    /// Looks at all generations of the list's history anew.
+    /// Looks at all generations of the list's history again.
     fn rebuild_history(&mut self, path: &Path) {
         let Some(history) = history_of(path) else { return };
         let generations: Vec<Arc<Path>> =
@@ -222,7 +222,7 @@ impl Listing {
         }
     }
 
-    /// Looks how the lists stand. `there` are those that are there.
+    /// Updates the status of the lists. `there` are those that exist.
     pub fn refresh(&mut self, there: &[(Arc<Path>, ListState)], presence: PresenceOf<'_>) {
         self.pending.clear();
         for (path, state) in there {
@@ -268,8 +268,8 @@ impl Listing {
         let name = file.path.display();
         let identity = match presence(&file.path, file.size) {
             Presence::Sent | Presence::NotSent => return Verdict::Right,
-            Presence::Absent => return Verdict::Waits(format!("`{name}` is listed and not there")),
-            Presence::NotWhole => return Verdict::Waits(format!("`{name}` is listed and not whole yet")),
+            Presence::Absent => return Verdict::Waits(format!("`{name}` is listed but does not exist")),
+            Presence::NotWhole => return Verdict::Waits(format!("`{name}` is listed but not complete yet")),
             Presence::Whole(identity) => identity,
         };
         if let Some(day) = &file.failed {
@@ -281,7 +281,7 @@ impl Listing {
         if file.checksums.is_empty() {
             return Verdict::Wrong(match file.unknown.as_slice() {
                 [] => format!("`{name}` is listed without a checksum"),
-                kinds => format!("`{name}` has only checksums that are not understood ({})", kinds.join(", ")),
+                kinds => format!("`{name}` has only checksums that are not supported ({})", kinds.join(", ")),
             });
         }
         let digests = match self.measured.get(&file.path).filter(|measured| measured.identity == identity) {
@@ -303,7 +303,7 @@ impl Listing {
         Verdict::Right
     }
 
-    /// Whether a whole file waits for nothing that lists ask for.
+    /// Whether a complete file waits for nothing that lists ask for.
     #[must_use]
     pub fn is_ready(&self, path: &Path, policy: Policy) -> bool {
         if self.pending.keys().any(|list| may_speak_of(list, path)) {
@@ -341,7 +341,7 @@ impl Listing {
         Some((beside, self.lists.get(beside)?.listed.as_ref().err()?))
     }
 
-    /// What a whole file waits for that is not ready.
+    /// What a complete file waits for that is not ready.
     #[must_use]
     pub fn reason(&self, path: &Path, policy: Policy, presence: PresenceOf<'_>) -> String {
         if let Some((list, why)) = self.pending.iter().find(|(list, _)| may_speak_of(list, path)) {
@@ -382,12 +382,12 @@ impl Listing {
             return format!("waits for the list `{}`, which {why}", list.display());
         }
         if self.lists.keys().any(|list| may_speak_of(list, path)) {
-            return "is in no checksum list: list it, exclude it, or set `unlisted: send`".to_owned();
+            return "is not in any checksum list: list it, exclude it, or set `unlisted: send`".to_owned();
         }
-        "waits for a checksum list that names it".to_owned()
+        "waits for a checksum list that contains it".to_owned()
     }
 
-    /// Listed files that are whole and have to be read, with the digests to compute.
+    /// Listed complete files and have to be read, with the digests to compute.
     #[must_use]
     pub fn to_measure(&self, presence: PresenceOf<'_>) -> Vec<(PathBuf, FileIdentity, BTreeSet<Algorithm>)> {
         let mut wanted: BTreeMap<&Path, (FileIdentity, BTreeSet<Algorithm>)> = BTreeMap::new();
@@ -406,7 +406,7 @@ impl Listing {
         wanted.into_iter().map(|(path, (identity, algorithms))| (path.to_owned(), identity, algorithms)).collect()
     }
 
-    /// What is wrong, list by list and the first of it, for a person; not what is only waited for.
+    /// The problems, by list and the first of each, for people; not what is only being waited for.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let wrong = self.lists.iter().filter_map(|(path, list)| match &list.standing {

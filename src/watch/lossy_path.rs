@@ -1,4 +1,4 @@
-//! Paths as people and JSON see them: bytes that are no UTF-8 become `�`, so that one odd name never spoils an answer.
+//! Paths for people and JSON: bytes that are not valid UTF-8 become `�`, so that one odd name never breaks a response.
 
 use std::path::{Path, PathBuf};
 

@@ -1,20 +1,20 @@
 //! Watching: what turns a folder into uploads.
 //!
-//! **In**: rules, folders. **Out**: orders to the queue, with the ledger's claims in the same transaction; after-actions
+//! **In**: rules, folders. **Out**: uploads for the queue, with the ledger's claims in the same transaction; after-actions
 //! on confirmed files; what each rule is doing and why each file waits.
 //!
-//! **Guarantees.** The truth is a scan compared with the ledger; file events only make the next look come sooner. So
-//! lost events, downtime, network drives and clock changes are ordinary. A file is sent only after our own looks
+//! **Guarantees.** Decisions are based on a scan compared with the ledger; file events only make the next scan happen sooner. So
+//! lost events, downtime, network drives and clock changes are not special. A file is sent only after our own scans
 //! have found it unchanged for the settle time. One rule's failure stops only that rule.
 //!
-//! **On a crash** nothing is lost: nothing is remembered here. The next start scans again, settles anew, and the
-//! ledger says what was sent.
+//! **On a crash** nothing is lost: nothing is stored here. The next start scans again, settling starts again, and the
+//! ledger knows what was sent.
 //!
-//! How it works: one task per rule ([`runner`]) looks at the folder ([`scan`], sooner on [`fs_events`]), puts what it
-//! found on its [`planner`], where everything is decided by pure functions ([`classifier`], [`dedup`], [`settle`],
+//! How it works: one task per rule ([`runner`]) scans the folder ([`scan`], sooner on [`fs_events`]), passes what it
+//! found to its [`planner`], where everything is decided by pure functions ([`classifier`], [`dedup`], [`settle`],
 //! [`package`], [`trigger`], [`open`]), and carries the decisions out ([`dispatch`], [`upload_sink`], [`post_actions`], [`aftercare`]).
 //!
-//! Must never know: how files are sent, HTTP.
+//! Must never know: how files are sent, or HTTP.
 
 mod aftercare;
 mod beneath;

@@ -1,6 +1,6 @@
-//! Open packages: uploads that take files until a condition closes them.
+//! Open packages: uploads that accept files until a condition closes them.
 //!
-//! **In**: the condition, what the package holds, the time. **Out**: whether it is closed now and when to ask again. Pure.
+//! **In**: the condition, the content of the package, the time. **Out**: whether it is closed now and when to check again. Pure.
 
 use std::time::Duration;
 
@@ -43,11 +43,11 @@ pub struct Situation<'a> {
     pub clock: &'a Zoned,
     /// Whether the closing marker is there.
     pub marker: bool,
-    /// Whether files of its group are still settling: somebody is still dropping.
+    /// Whether files of its group are still settling: more are still arriving.
     pub settling: bool,
 }
 
-/// Whether the package is to be closed now.
+/// Whether to close the package now.
 ///
 /// # Errors
 /// When it is not: when to ask again if nothing happens before.

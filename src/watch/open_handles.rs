@@ -1,21 +1,21 @@
-//! Who has a file open for writing, by all that this system tells.
+//! Who has a file open for writing, by everything this system shows.
 //!
 //! **In**: files below a watched folder. **Out**: a [`Writing`] for each. Blocks.
 //!
-//! Three witnesses, each of which sees what the others do not:
+//! Three sources of evidence, each of which sees what the others do not:
 //!
-//! * a **lease** ([`masv_platform::open_for_writing`]) is refused while anybody has the file open or mapped for writing. It
+//! * a **lease** ([`masv_platform::open_for_writing`]) is refused while any process has the file open or mapped for writing. It
 //!   is certain, and granted to root, to the file's owner, and with `CAP_LEASE`;
-//! * the **events** of the folder ([`super::write_tracker`]) tell any user of a file that was modified and not closed since.
-//!   A file that is never told to be closed is held by them for [`LONGEST_HOLD`] after its last write and no longer, since
+//! * the **events** of the folder ([`super::write_tracker`]) show, to any user, a file that was modified and not closed since.
+//!   A file whose closing is never reported is held for [`LONGEST_HOLD`] after its last write and no longer, because
 //!   the event may have been lost;
 //! * the **processes** with the file open are named ([`masv_platform::writers_of`]), where the agent may see it: its own user's, or all of them for root.
 //!   They cost one pass over all processes and are asked only for files that no lease has cleared.
 //!
-//! On network file systems and FUSE none of them can tell what other machines do: such a file is [`Writing::Unseen`] unless
+//! On network file systems and FUSE none of them sees what other machines do: such a file is [`Writing::Unseen`] unless
 //! a program of this machine holds it.
 //!
-//! Must never know: rules, what is decided.
+//! Must never know: rules, or what is decided.
 
 use std::path::Path;
 use std::time::Duration;
@@ -24,15 +24,15 @@ use super::fs_events::{FsEvents, Silence};
 use super::write_tracker::Written;
 use masv_platform::{FileIdentity, Folder, OpenForWriting, open_for_writing, silent_file_system_of, writers_of};
 
-/// So long after its last write a file is held that was not told to be closed, if nothing but the events says so.
+/// How long after its last write an unclosed file is held, if only the events say so.
 pub const LONGEST_HOLD: Duration = Duration::from_secs(3_600);
 
 /// What is known of the writers of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Writing {
-    /// Nobody has it open for writing.
+    /// No program has it open for writing.
     No,
-    /// Somebody has; who, for a person.
+    /// A program has; which one, for people.
     By(String),
     /// Nothing here can tell; why, for a person.
     Unseen(String),
@@ -55,7 +55,7 @@ pub fn is_being_written(events: &FsEvents, root: &Folder, files: &[(&Path, FileI
     judged.collect()
 }
 
-/// What a lease on the file says, and its file system's name where that tells of no writers elsewhere.
+/// What a lease on the file says, and its file system's name if that does not show writers elsewhere.
 fn lease(root: &Folder, path: &Path) -> (OpenForWriting, Option<&'static str>) {
     let Ok((file, _)) = root.open_file(path) else {
         return (OpenForWriting::Unknown, None);
@@ -67,20 +67,20 @@ fn lease(root: &Folder, path: &Path) -> (OpenForWriting, Option<&'static str>) {
     }
 }
 
-/// Weighs what the witnesses say. Pure.
+/// Weighs the evidence. Pure.
 fn judge(lease: OpenForWriting, events: Written, holder: Option<String>, network: Option<&'static str>) -> Writing {
     match (holder, lease, events) {
         (Some(holder), ..) => Writing::By(holder),
         (None, OpenForWriting::Yes, _) => Writing::By("a program of another user".to_owned()),
         (None, OpenForWriting::No, _) => Writing::No,
         (None, OpenForWriting::Unknown, Written::Open { idle }) if idle < LONGEST_HOLD => Writing::By(format!(
-            "a program that has not closed it (at the latest {} minutes after its last write it counts as closed)",
+            "a program that has not closed it (it counts as closed at most {} minutes after its last write)",
             LONGEST_HOLD.as_secs() / 60
         )),
         (None, OpenForWriting::Unknown, Written::Closed) if network.is_none() => Writing::No,
         (None, OpenForWriting::Unknown, _) => Writing::Unseen(match network {
-            Some(name) => format!("{name} does not show who writes to a file"),
-            None => "the agent's user may not see who writes to this file".to_owned(),
+            Some(name) => format!("{name} does not show who is writing to a file"),
+            None => "the agent's user has no permission to see who is writing to this file".to_owned(),
         }),
     }
 }
@@ -117,7 +117,7 @@ mod tests {
         drop(reader);
     }
 
-    /// A lease is certain; what it does not tell, the events may.
+    /// A lease is certain; what it does not show, the events may.
     #[test]
     fn whoever_knows_decides() {
         use OpenForWriting::{No, Unknown, Yes};
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(ask(No, open(Duration::ZERO), None), Writing::No, "`truncate` by path is never closed");
         assert!(is_by(&ask(Unknown, open(Duration::ZERO), None)));
         assert!(is_by(&ask(Unknown, open(HOUR / 2), None)));
-        assert!(matches!(ask(Unknown, open(HOUR), None), Writing::Unseen(_)), "no hold is for ever");
+        assert!(matches!(ask(Unknown, open(HOUR), None), Writing::Unseen(_)), "no hold lasts forever");
         assert_eq!(ask(Unknown, Written::Closed, None), Writing::No);
         assert!(matches!(ask(Unknown, Written::Unknown, None), Writing::Unseen(_)));
     }
@@ -137,6 +137,6 @@ mod tests {
     fn on_a_network_file_system_only_a_writer_of_this_machine_is_seen() {
         let ask = |events| judge(OpenForWriting::Unknown, events, None, Some("NFS"));
         assert!(is_by(&ask(open(Duration::ZERO))));
-        assert_eq!(ask(Written::Closed), Writing::Unseen("NFS does not show who writes to a file".to_owned()));
+        assert_eq!(ask(Written::Closed), Writing::Unseen("NFS does not show who is writing to a file".to_owned()));
     }
 }

@@ -1,4 +1,4 @@
-//! Files that rules have hidden on their way to being removed, when these rules are not at work any more: they come back.
+//! Restores files that rules have hidden before removing them, when these rules are no longer active.
 //!
 //! **In**: the names of the rules at work, the store. **Out**: nothing hidden is left of other rules.
 //!
@@ -23,9 +23,9 @@ use crate::store::{Store, StoreError};
 /// A folder that is not there may be there again after this.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// Files brought back between one change of the database and the next.
+/// Files restored between one change of the database and the next.
 const PAGE: u32 = 256;
-/// Whatever is looked after, due or not.
+/// Everything being looked after, due or not.
 const EVERYTHING: DueSpan = DueSpan { by: Timestamp::MAX, latest: Timestamp::MAX };
 
 /// Brings back what rules other than these have hidden, until all of it is back.
@@ -35,7 +35,10 @@ pub(super) async fn give_back_all(store: Store, at_work: HashSet<String>, cancel
             Ok(true) => return,
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(error = describe(&error), "what removed rules have hidden cannot be brought back now")
+                tracing::warn!(
+                    error = describe(&error),
+                    "files hidden by removed rules cannot be restored at the moment"
+                )
             }
         }
         if tokio::time::timeout(unless_hurried(AGAIN), cancel.cancelled()).await.is_ok() {
@@ -59,7 +62,7 @@ async fn give_back_what_can_be(store: &Store, at_work: &HashSet<String>) -> Resu
             let mut over = Vec::new();
             match tokio::task::spawn_blocking(move || page.into_iter().map(back).collect::<Vec<_>>()).await {
                 Ok(done) => done.into_iter().for_each(|(taken, ending)| over.extend(told(&rule, taken, ending))),
-                Err(error) => tracing::error!(%error, "bringing back hidden files ended unexpectedly"),
+                Err(error) => tracing::error!(%error, "restoring hidden files ended unexpectedly"),
             }
             store.let_go(&rule, over).await?;
         }
@@ -68,18 +71,18 @@ async fn give_back_what_can_be(store: &Store, at_work: &HashSet<String>) -> Resu
     Ok(all)
 }
 
-/// Tells what became of a file; returns where it was held if it need not be looked after any more.
+/// Reports what became of a file; returns where it was held if it no longer needs looking after.
 fn told(rule: &str, taken: TakenAway, ending: Result<Ending, Refused>) -> Option<Held> {
     let folder = taken.root.display();
     match ending {
         Ok(Ending::Returned(path)) => {
             let path = path.display();
-            tracing::warn!(%folder, %path, rule, "a sent file that was to be removed is back: its rule is not at work any more");
+            tracing::warn!(%folder, %path, rule, "a sent file that was to be removed has been restored: its rule is no longer active");
         }
         Ok(_) => {}
         Err(error) => {
             let (path, error) = (taken.path.display(), describe(&error));
-            tracing::warn!(%folder, %path, rule, error, "a hidden file cannot be brought back now");
+            tracing::warn!(%folder, %path, rule, error, "a hidden file cannot be restored at the moment");
             return None;
         }
     }

@@ -1,11 +1,11 @@
-//! Says which whole files become one package, and when.
+//! Decides which complete files become one package, and when.
 //!
-//! **In**: the time, the rule's [`Packaging`], the files on their way. **Out**: the packages to be made now, and
-//! when to ask again. Pure: everything it needs is in its arguments, so that it remembers nothing and a restart
-//! changes nothing but that settling starts anew.
+//! **In**: the time, the rule's [`Packaging`], the pending files. **Out**: the packages to create now, and
+//! when to check again. Pure: everything it needs is in its arguments, so it stores nothing and a restart
+//! changes nothing except that settling starts again.
 //!
-//! **Guarantees.** A file is in at most one package of a plan. Only whole files are. A folder is never split and
-//! never taken while anything in it is not whole or still changes, or while the next frame of a sequence may still come.
+//! **Guarantees.** A file is in at most one package of a plan. Only complete files are. A folder is never split and
+//! never packaged while anything in it is not complete or still changing, or while the next frame of a sequence may still arrive.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::sequence::quiet_for;
 use masv_rules::{Packaging, Per};
 
-/// A file on its way, as packaging sees it.
+/// A pending file, as packaging sees it.
 #[derive(Debug, Clone)]
 pub struct Item {
     /// Relative to the watched folder.
@@ -26,11 +26,11 @@ pub struct Item {
     pub group: Arc<str>,
     /// When its present state was first seen.
     pub since: Duration,
-    /// Where it stands.
+    /// Its state.
     pub standing: Standing,
 }
 
-/// Where a file stands, as packaging sees it.
+/// The state of a file, as packaging sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Whole since then, and may be sent.
@@ -39,9 +39,9 @@ pub enum Standing {
     Waiting,
     /// Not whole yet.
     Settling,
-    /// Can not be read or sent: a folder waits for it, a batch does not.
+    /// Cannot be read or sent: a folder waits for it, a batch does not.
     Stuck,
-    /// Not to be sent, but somebody is at work on it.
+    /// Not sent, but a program is working on it.
     Unfinished,
 }
 
@@ -52,7 +52,7 @@ pub enum Gate {
     Open,
     /// Not now.
     Closed,
-    /// A moment of the schedule has come, or somebody asks: what is ready goes now, without gathering more.
+    /// A scheduled time has come, or a user asked: what is ready is sent now, without waiting for more.
     Flush,
 }
 
@@ -65,7 +65,7 @@ pub struct Package {
     pub files: Vec<Arc<Path>>,
 }
 
-/// What is to be done now.
+/// What to do now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
     /// To be made now.
@@ -89,7 +89,7 @@ pub fn top_level(path: &Path) -> &Path {
     }
 }
 
-/// What to package now. `open_package` says that an open package takes files as they come, so that nothing has to be
+/// What to package now. `open_package` means that an open package accepts files as they come, so that nothing has to be
 /// gathered; `folders` tells when a folder of a top-level entry was last seen to appear.
 #[must_use]
 pub fn plan(
@@ -169,7 +169,7 @@ fn at_once(items: &[Item]) -> Plan {
 }
 
 fn per_batch(now: Duration, packaging: &Packaging, gate: Gate, items: &[Item]) -> Plan {
-    // Somebody at work under another name may belong to any group.
+    // A file being written under another name may belong to any group.
     let unfinished = items.iter().filter(|item| item.standing == Standing::Unfinished).map(|item| item.since).max();
     let mut plan = Plan::default();
     for (group, items) in groups(items) {

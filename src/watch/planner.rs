@@ -1,8 +1,8 @@
-//! Everything a rule knows and decides, without doing anything: the looks taken in, the verdicts, what settles,
-//! what is ready, what is to be packaged.
+//! Everything a rule knows and decides, without side effects: scan results, verdicts, what is settling,
+//! what is ready, what to package.
 //!
-//! **In**: the time since the start, looks, ledger entries, probes, what became of packages. **Out**: what to look at,
-//! what to package, what to tell. Pure, so that histories of a folder can be played through it in no time.
+//! **In**: the time since the start, scans, ledger entries, probes, outcomes of packages. **Out**: what to scan,
+//! what to package, what to report. Pure, so that histories of a folder can be replayed quickly.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -36,7 +36,7 @@ mod companions;
 mod renaming;
 mod waiting;
 
-/// Why a whole file can not be packaged at the moment.
+/// Why a complete file cannot be packaged at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
     /// Why, for a person.
@@ -53,7 +53,7 @@ pub struct Planner {
     inventory: Snapshot,
     settling: Settling,
     groups: BTreeMap<Arc<Path>, Arc<str>>,
-    /// Since when whole files have their marker.
+    /// Since when complete files have their marker.
     marked: BTreeMap<Arc<Path>, Duration>,
     blocks: BTreeMap<Arc<Path>, Block>,
     listing: Listing,
@@ -63,7 +63,7 @@ pub struct Planner {
     in_the_way: BTreeMap<PathBuf, Arc<Path>>,
     /// Paths on disk whose composed form is another, by that form.
     decomposed: HashMap<PathBuf, Arc<Path>>,
-    /// Files whose content is to be compared with what was sent.
+    /// Files whose content has to be compared with what was sent.
     comparing: BTreeSet<Arc<Path>>,
     /// What files held that were compared, as long as they look like this.
     contents: HashMap<Arc<Path>, (FileIdentity, String)>,
@@ -109,16 +109,16 @@ impl Planner {
         &self.inventory
     }
 
-    /// What is on its way.
+    /// What is pending.
     #[must_use]
     pub fn settling(&self) -> &Settling {
         &self.settling
     }
 
-    /// Takes in a look. The fresh files it returns must be [judged](Self::judge); until then they are not packaged.
+    /// Adds a scan. The new files it returns must be [judged](Self::judge); until then they are not packaged.
     ///
     /// # Errors
-    /// [`Offline`] when the look shows that the folder is not the one that was known.
+    /// [`Offline`] if the scan shows that the folder is not the known one.
     pub fn take(&mut self, now: Duration, look: Look) -> Result<Changes, Offline> {
         let held = |path: &Arc<Path>| {
             self.settling.get(path).filter(|file| matches!(file.stage, Stage::Held(_))).map(|file| file.identity)
@@ -159,7 +159,7 @@ impl Planner {
         Ok(changes)
     }
 
-    /// Decides what is to be done with a file, given what the ledger says of its path.
+    /// Decides what to do with a file, given the ledger's entry for its path.
     pub fn judge(&mut self, now: Duration, clock: &Zoned, path: &Arc<Path>, entry: Option<&LedgerEntry>) {
         let Some(Known { identity, kind: Kind::Item, .. }) = self.inventory.get(path) else { return };
         let identity = *identity;
@@ -204,14 +204,14 @@ impl Planner {
         known.collect()
     }
 
-    /// Notes what a file that looks like `identity` holds. It must be judged anew.
+    /// Records what a file that looks like `identity` holds. It must be judged again.
     pub fn take_content(&mut self, path: Arc<Path>, identity: FileIdentity, content: String) {
         if self.inventory.get(&path).is_some_and(|known| known.identity == identity) {
             self.contents.insert(path, (identity, content));
         }
     }
 
-    /// The files that need a look of their own now, with the place of their bytes.
+    /// The files that need to be checked individually now, with the place of their content.
     #[must_use]
     pub fn due(&self, now: Duration) -> Vec<(Arc<Path>, Arc<Path>)> {
         let place = |path: Arc<Path>| {
@@ -221,7 +221,7 @@ impl Planner {
         self.settling.due(now).into_iter().map(place).collect()
     }
 
-    /// Takes in such a look, and what it found of the file's writers.
+    /// Adds such a check, and what it found about the file's writers.
     pub fn confirm(&mut self, now: Duration, path: &Arc<Path>, probe: Probe, writing: Writing) {
         match probe {
             Probe::Gone => self.taken_away(path),
@@ -232,7 +232,7 @@ impl Planner {
                 let whole = self.settling.confirm(now, path, identity, writing);
                 let unfinished = self.inventory.get(path).is_some_and(|known| known.kind == Kind::Unfinished);
                 if whole && unfinished {
-                    // Nobody is at work on it: a leftover, which holds nothing up.
+                    // No one is working on it: a leftover, which holds nothing up.
                     self.settling.remove(path);
                 }
             }
@@ -246,8 +246,8 @@ impl Planner {
         known.is_some_and(|known| self.sieve.sort(path, identity.size) != Some(known.kind))
     }
 
-    /// A last look before packaging found a whole file like this. Returns whether it is as it was and nobody has begun to
-    /// write to it; otherwise it settles anew.
+    /// The last check before packaging found a complete file like this. Returns whether it is unchanged and no program has started to
+    /// write to it; otherwise it settles again.
     pub fn recheck(&mut self, now: Duration, path: &Arc<Path>, probe: &Probe, writing: &Writing) -> bool {
         match probe {
             Probe::Readable(identity) if self.is_something_else(path, identity) => {
@@ -358,7 +358,7 @@ impl Planner {
         self.blocks.insert(Arc::clone(path), Block { reason, until });
     }
 
-    /// The file was removed or moved away by the agent itself, or is to be found anew.
+    /// The file was removed or moved away by the agent itself, or is to be found again.
     pub fn taken_away(&mut self, path: &Path) {
         if let Some((path, known)) = self.inventory.remove(path) {
             self.by_upload.change(&path, known.verdict, None);
@@ -371,7 +371,7 @@ impl Planner {
         self.settling.start_anew(now);
     }
 
-    /// When something is to be done that no hint will tell of.
+    /// When something is due that no hint will announce.
     #[must_use]
     pub fn next(&self, now: Duration) -> Option<Duration> {
         let blocks = self.blocks.values().filter_map(|block| block.until).filter(|until| *until > now);
@@ -398,7 +398,7 @@ impl Planner {
         items.map(|(path, _)| Arc::clone(path)).collect()
     }
 
-    /// The files at or below a path that are on their way to be sent.
+    /// The pending files at or below a path.
     #[must_use]
     pub fn unsent_below(&self, top: &Path) -> Vec<(PathBuf, FileIdentity)> {
         let unsent = self.inventory.files().filter(|(path, known)| {
@@ -413,7 +413,7 @@ impl Planner {
         self.inventory.get(path).is_some_and(|known| known.verdict == Some(DedupDecision::SendChanged))
     }
 
-    /// How many files are on their way to be sent.
+    /// How many files are pending.
     #[must_use]
     pub fn waiting_count(&self) -> u64 {
         let is_item = |path: &Path| self.inventory.get(path).is_some_and(|known| known.kind == Kind::Item);
@@ -427,7 +427,7 @@ impl Planner {
         self.settling.iter().any(|(_, file)| file.stage == Stage::Settling && file.first_seen <= belongs)
     }
 
-    /// Whether files of a group are on their way and still change.
+    /// Whether pending files of a group are still changing.
     #[must_use]
     pub fn is_settling(&self, group: &Arc<str>) -> bool {
         self.settling.iter().any(|(path, file)| {

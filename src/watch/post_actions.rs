@@ -1,15 +1,15 @@
 //! After-actions: what happens to source files once the cloud has their package, or their upload has failed.
 //!
 //! **In**: an [`Errand`] for the files of some uploads. **Out**: what became of each. Blocks; a worker of its own runs
-//! them one after the other, since a move to another file system takes as long as copying does.
+//! them one after the other, because a move to another file system takes as long as a copy.
 //!
-//! **Guarantees.** Those of [`super::relocate`]; besides, a file that somebody holds open for writing waits, and one that is
-//! taken away is held as long as a writer whom nobody sees may still write to it ([`super::aftercare`]). The watched
+//! **Guarantees.** Those of [`super::relocate`]; besides, a file that a program holds open for writing waits, and one that is
+//! taken away is held as long as an undetected writer may still write to it ([`super::aftercare`]). The watched
 //! folder and the folders that files are moved into are opened once and held: neither a link in the watched folder nor one
-//! below the folder that the rule names leads anything elsewhere.
+//! below the folder that the rule names redirects anything.
 //!
 //! **On a crash** nothing is lost or repeated: the ledger says that the file was sent, the file is still there, so the
-//! next start makes the same errand again.
+//! next start creates the same errand again.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -79,7 +79,7 @@ pub enum Fate {
     Later(String),
 }
 
-/// Who is told of an errand's progress.
+/// The receiver of an errand's progress.
 pub struct Progress<'a> {
     /// Each name (absolute) before a file appears under it, and the state of the file that will.
     pub name: &'a dyn Fn(&Path, &FileIdentity),
@@ -89,7 +89,7 @@ pub struct Progress<'a> {
     pub hold: &'a dyn Fn(&Path, &FileIdentity, Held) -> Result<(), String>,
 }
 
-/// Carries out an errand. `events` are those of the watched folder: they tell who writes.
+/// Carries out an errand. `events` are those of the watched folder: they show who is writing.
 pub fn carry_out(errand: &Errand, events: &FsEvents, progress: &Progress<'_>) -> Vec<(Arc<Path>, Fate)> {
     let all: Vec<(&Action, &Handled)> =
         errand.works.iter().flat_map(|(action, files)| files.iter().map(move |file| (action, file))).collect();
@@ -193,7 +193,7 @@ impl Work<'_> {
         relocate::relocate(place, &target, &place.name, sent, told).map(drop)
     }
 
-    /// The folder that a file is moved into, made where it is missing and held open for the others.
+    /// The folder that a file is moved into, created if it is missing and held open for the others.
     fn target(&self, folder: &Path, below: &Path) -> Result<Rc<Target>, Refused> {
         if let Some(known) = self.targets.borrow().get(below) {
             return Ok(Rc::clone(known));

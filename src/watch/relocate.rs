@@ -1,16 +1,16 @@
-//! Removes and moves files so that nothing that was not sent is ever lost, and nothing is touched but what was meant.
+//! Removes and moves files so that nothing unsent is ever lost, and nothing but the intended file is touched.
 //!
-//! **In**: a name in an open folder, what the file was like when it was sent. **Out**: it is gone or elsewhere, or the
+//! **In**: a name in an open folder, the file's identity when it was sent. **Out**: it is removed or moved, or the
 //! reason why it was left alone. Blocks.
 //!
-//! **Guarantees.** Only a file that is still what was sent is touched: the same state, or, where that differs (it was
-//! moved here, its mode was changed), the same content by checksum. It is looked at, renamed and removed in folders that are
-//! held open, so that nobody leads any of it elsewhere by exchanging a folder for a link. Nothing is ever overwritten: a
-//! taken name is numbered. How a file gets to another file system says [`super::copy_over`].
+//! **Guarantees.** Only a file that is still what was sent is touched: the same state, or, if that differs (it was
+//! moved here, its mode was changed), the same content by checksum. It is checked, renamed and removed in folders that are
+//! held open, so that no one can redirect it by replacing a folder with a link. Nothing is ever overwritten: a
+//! taken name is numbered. [`super::copy_over`] moves a file to another file system.
 //!
-//! A file is not removed at once: it is hidden, or watched where it was moved to, and [`super::aftercare`] ends that.
+//! A file is not removed at once: it is hidden, or watched where it was moved to, until [`super::aftercare`] finishes.
 //!
-//! **On a crash** there are both files or one of them, never none; doing it again ends with one.
+//! **On a crash** there are both files or one of them, never none; repeating it ends with one.
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
@@ -40,19 +40,19 @@ pub struct Sent {
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// It is no longer there.
-    #[error("it is gone")]
+    #[error("it no longer exists")]
     Gone,
-    /// It is not what was sent.
+    /// It differs from what was sent.
     #[error("it changed after it was sent")]
     Changed,
     /// Its state is another, and what was sent is no longer known well enough to compare the content.
-    #[error("nobody can tell any more whether it changed after it was sent")]
+    #[error("it is no longer known whether it changed after it was sent")]
     Unsure,
-    /// It could not be noted where it is about to be.
-    #[error("cannot note that it is taken away: {0}")]
+    /// It could not be recorded where it is about to be.
+    #[error("cannot record that it is being moved: {0}")]
     Unkept(String),
-    /// Somebody else is moving it at this moment.
-    #[error("it is being moved already")]
+    /// It is already being moved.
+    #[error("it is already being moved")]
     InHand,
     /// The disk it is to go to is full.
     #[error("no space left on {}", .0.display())]
@@ -152,7 +152,7 @@ impl From<Folder> for Target {
     }
 }
 
-/// Who is told what happens on the way.
+/// The receiver of progress.
 pub struct Told<'a> {
     /// Each name (absolute) before a file appears under it.
     pub name: &'a dyn Fn(&Path),
@@ -177,7 +177,7 @@ pub fn check(place: &Place, sent: &Sent) -> Result<FileIdentity, Refused> {
         return Ok(found);
     }
     // Another change time or inode with the same size and modification time: moved, copied back, or rewritten by
-    // somebody who set the time back. Only the content can tell.
+    // a program that restored the time. Only the content can tell.
     let plausible = found.size == sent.identity.size && found.mtime_ns == sent.identity.mtime_ns;
     match &sent.checksum {
         _ if !plausible => Err(Refused::Changed),
@@ -278,7 +278,7 @@ pub(super) fn under_free_name(
     Err(FolderError::Taken(folder.path().join(wanted)))
 }
 
-/// Somebody may have put another file in the place of the checked one in between: it goes back.
+/// The checked file may have been replaced in between: then it is moved back.
 fn confirm_renamed(place: &Place, to: &Target, name: OsString, found: &FileIdentity) -> Result<OsString, Refused> {
     let moved = to.folder.look(Path::new(&name)).map_err(Refused::at_target("look at"))?;
     if moved.is_file() && moved.identity.same_content(found) {

@@ -1,12 +1,12 @@
-//! The task of one rule: looks when it is time, asks the desk what to do, and does it.
+//! The task of one rule: scans when it is time, asks the planner what to do, and does it.
 //!
-//! **In**: hints, news of uploads, orders, the clock. **Out**: looks, orders to the queue, the rule's status.
+//! **In**: hints, events of uploads, requests, the clock. **Out**: scans, uploads for the queue, the rule's status.
 //!
-//! **Guarantees.** Each pass begins from what is the case, so that a pass that is cut short anywhere is made up for
-//! by the next. A look is never waited for longer than until the rule is to stop. Looks are spaced by at least the time
+//! **Guarantees.** Each pass starts from the actual state, so that a pass that is cut short anywhere is made up for
+//! by the next. Waiting for a scan ends when the rule is stopped. Scans are spaced by at least the time
 //! the last one took.
 //!
-//! **On a crash** nothing is lost: see the room's entrance.
+//! **On a crash** nothing is lost: see the room's header.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,20 +49,20 @@ const LONGEST_REST: Duration = Duration::from_secs(2);
 /// What failed in the agent itself is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// What a rule can be told to do.
+/// A request to a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// Look at everything and package what is ready.
+    /// Scan everything and package what is ready.
     RunNow,
     /// Stop making packages.
     Pause,
     /// Make packages again.
     Resume,
-    /// The ledger was changed by somebody: read it anew.
+    /// The ledger was changed on request: read it again.
     ReadLedger,
 }
 
-/// What the rule's task and those who ask it share. Locked for short, never while anything is waited for.
+/// What the rule's task shares with its callers. Locked briefly, never while waiting.
 #[derive(Debug)]
 pub(super) struct Shared {
     desk: Mutex<Planner>,
@@ -102,7 +102,7 @@ impl Shared {
     }
 }
 
-/// One rule at work.
+/// One active rule.
 pub(super) struct Runner {
     rule: Arc<Rule>,
     sieve: Classifier,
@@ -120,14 +120,14 @@ pub(super) struct Runner {
     books: Books,
     aftermath: PostActions,
     aftercare: Aftercare,
-    /// So long what was taken away is looked after at least.
+    /// How long files that were taken away are watched, at least.
     shortest_care: Duration,
     reviving: AutoResume,
     gone_wait: Duration,
     verifying: Verifying,
     comparing: Comparing,
     paused: bool,
-    /// Package what is ready in this pass, whatever the schedule says.
+    /// Package what is ready in this pass, regardless of the schedule.
     flush: bool,
     offline: Option<Offline>,
 }
@@ -196,8 +196,8 @@ impl Runner {
             worked = AssertUnwindSafe(self.work()).catch_unwind() => worked,
         };
         if worked.is_err() {
-            // The panic itself is in the log. Whatever the bug is, the other rules go on.
-            let reason = "the rule ended by a bug of the agent; reload the rules to start it again";
+            // The panic itself is in the log. Whatever the bug is, the other rules continue.
+            let reason = "the rule ended because of a bug in the agent; reload the rules to restart it";
             self.problem("bug", reason.to_owned()).await;
             let mut status = self.shared.status();
             (status.state, status.reason) = (RuleState::Offline, Some(reason.to_owned()));
@@ -218,7 +218,7 @@ impl Runner {
         }
     }
 
-    /// Reads what is kept of the rule over restarts; without it nothing may be decided.
+    /// Reads the rule's stored state; without it nothing may be decided.
     async fn begin(&mut self) {
         let rule = Arc::clone(&self.rule);
         if let Ok(anchors) = tokio::task::spawn_blocking(move || Anchors::of(&rule)).await {
@@ -273,7 +273,7 @@ impl Runner {
             () = self.inbox.changed() => {}
             order = self.orders.recv() => match order {
                 Some(order) => self.obey(order).await,
-                // Nobody can give orders any more; the rule goes on until it is cancelled.
+                // No more requests can arrive; the rule continues until it is cancelled.
                 None => tokio::time::sleep_until(until).await,
             },
             results = self.aftermath.ended() => self.acted(results).await,
@@ -303,7 +303,7 @@ impl Runner {
     fn next_wake(&self, shipping: Option<Duration>) -> Duration {
         let now = self.shared.now();
         let mut earliest = self.looks.next_full;
-        // What can not be done now must not be waited for: it would be due all the time.
+        // What cannot be done now must not be waited for: it would be due all the time.
         if self.offline.is_none() && self.looks.complete {
             let hinted = self.looks.hinted.then(|| self.look_allowed_at());
             let desk = self.shared.desk().next(now);

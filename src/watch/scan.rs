@@ -1,15 +1,15 @@
-//! Looks at a watched folder: which files and folders are there, and what could not be read.
+//! Scans a watched folder: which files and folders exist, and what could not be read.
 //!
-//! **In**: the folder, a [`Classifier`], which part of it to look at. **Out**: a [`Look`], or why the whole folder is
-//! [`Offline`]. Blocks; runs on threads that may.
+//! **In**: the folder, a [`Classifier`], which part of it to scan. **Out**: a [`Look`], or why the whole folder is
+//! [`Offline`]. Blocks; runs on blocking threads.
 //!
 //! **Guarantees.** No symbolic link is ever followed while walking: each folder is opened below the one before it
-//! without following, so that nobody can lead the walk out of the watched folder by exchanging a folder for a
-//! link. A folder that can not be read is told in [`Look::unread`] and hides nothing else; a file that vanishes on
-//! the way is simply not observed. A watched folder that is missing or broken is [`Offline`], which is never the
+//! without following, so that no one can lead the walk out of the watched folder by replacing a folder with a
+//! link. A folder that cannot be read is reported in [`Look::unread`] and hides nothing else; a file that disappears on
+//! the way is simply not observed. A watched folder that is missing or unreadable is [`Offline`], which is never the
 //! same as "all is deleted".
 //!
-//! Must never know: what was sent, the time.
+//! Must never know: what was sent, or the time.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -28,7 +28,7 @@ use masv_rules::Symlinks;
 /// Deepest nesting that is walked; each level holds one file descriptor open meanwhile.
 const DEEPEST: usize = 200;
 
-/// A file as a look found it.
+/// A file as a scan found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
     /// Relative to the watched folder.
@@ -43,7 +43,7 @@ pub struct Observed {
     pub target: Option<Arc<Path>>,
 }
 
-/// A folder as a look found it.
+/// A folder as a scan found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedFolder {
     /// Relative to the watched folder; empty for itself.
@@ -52,7 +52,7 @@ pub struct ObservedFolder {
     pub id: (u64, u64),
 }
 
-/// A folder or file that could not be looked at.
+/// A folder or file that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unread {
     /// Relative to the watched folder.
@@ -61,7 +61,7 @@ pub struct Unread {
     pub reason: String,
 }
 
-/// What a look found.
+/// The result of a scan.
 #[derive(Debug, Clone, Default)]
 pub struct Look {
     /// Device and inode of the watched folder.
@@ -87,7 +87,7 @@ pub type Enter<'a> = &'a mut dyn FnMut(&Path, (u64, u64));
 /// Looks at everything.
 ///
 /// # Errors
-/// [`Offline`] when the watched folder itself can not be read.
+/// [`Offline`] when the watched folder itself cannot be read.
 pub fn look_at_all(sieve: &Classifier, enter: Enter<'_>) -> Result<Look, Offline> {
     let mut walk = Walk::begin(sieve, enter)?;
     walk.tree(Path::new(""))?;
@@ -98,7 +98,7 @@ pub fn look_at_all(sieve: &Classifier, enter: Enter<'_>) -> Result<Look, Offline
 /// Looks at single paths, relative to the watched folder: files are observed, folders are walked.
 ///
 /// # Errors
-/// [`Offline`] when the watched folder itself can not be read.
+/// [`Offline`] when the watched folder itself cannot be read.
 pub fn look_at(sieve: &Classifier, paths: &[PathBuf], enter: Enter<'_>) -> Result<Look, Offline> {
     let mut walk = Walk::begin(sieve, enter)?;
     for path in paths {
@@ -326,7 +326,7 @@ impl<'a> Walk<'a> {
             return;
         }
         let reason = match error.io_kind() {
-            ErrorKind::PermissionDenied => "the agent may not read it".to_owned(),
+            ErrorKind::PermissionDenied => "the agent has no permission to read it".to_owned(),
             ErrorKind::InvalidFilename => "its path is longer than the system allows".to_owned(),
             _ => std::io::Error::from(error).to_string(),
         };

@@ -1,10 +1,10 @@
-//! How long the next frame of an image sequence is waited for.
+//! How long to wait for the next frame of an image sequence.
 //!
-//! **In**: when the files of a folder were last seen to change, the rule's `quiet`. **Out**: how long nothing new must have come.
+//! **In**: when the files of a folder were last seen to change, the rule's `quiet`. **Out**: how long nothing new must have arrived.
 //! Pure.
 //!
 //! A renderer writes one numbered file after the other, each within its settle time and with a pause in between that may be
-//! longer than `quiet`: every frame would be a package. The pauses that were seen say how long the next one may be. Before
+//! longer than `quiet`: every frame would be a package. The observed pauses show how long the next one may be. Before
 //! there are any, a folder with the first frame or two gets a multiple of `quiet`.
 
 use std::collections::BTreeMap;

@@ -1,18 +1,18 @@
-//! Says when a file is whole: when nothing about it has changed for the settle time **by our own looks**.
+//! Decides when a file is complete: when nothing about it has changed for the settle time **by our own observations**.
 //!
-//! **In**: the time since the start (never a wall clock) and what looks found. **Out**: which files are whole,
-//! which need one more look and when. Pure.
+//! **In**: the time since the start (never a wall clock) and the results of scans. **Out**: which files are complete,
+//! which need another check and when. Pure.
 //!
 //! Why not by the modification time: a copy keeps the old one, a network drive's clock is off. Why not by the
 //! event that a writer closed the file: scanners, cameras and copy programs close and open again. So the first
 //! look at a state of a file starts its time, and only a second look, at least the settle time later, that finds
-//! the very same state makes it whole, unless a program still holds it open for writing or it can not be read.
-//! A file that waits is never given up and never an error: it has a reason.
+//! the very same state makes it complete, unless a program still holds it open for writing or it cannot be read.
+//! A waiting file is never abandoned and never an error: it has a reason.
 //!
-//! The settle time is a longer one where nothing tells who writes ([`SettleTimes::unseen`]), for an empty file, which most
-//! often is one that somebody has only begun, and begins anew when whoever held the file lets go of it.
+//! The settle time is longer if writers cannot be detected ([`SettleTimes::unseen`]), for an empty file, which most
+//! often has just been created, and starts again when a program that held the file open closes it.
 //!
-//! On a restart settling starts anew; nothing is kept.
+//! After a restart settling starts again; nothing is stored.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,7 +22,7 @@ use std::time::Duration;
 use super::open_handles::Writing;
 use masv_platform::FileIdentity;
 
-/// Longest time between two looks at a file that is held or can not be read.
+/// Longest time between two looks at a file that is held or cannot be read.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Shortest time between two looks at such a file.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ const EMPTY_LONGEST: Duration = Duration::from_secs(60);
 /// How long a file must not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SettleTimes {
-    /// Where it is seen that nobody has it open for writing.
+    /// If it is known that no program has it open for writing.
     pub seen: Duration,
     /// Where nothing tells.
     pub unseen: Duration,
@@ -48,12 +48,12 @@ impl SettleTimes {
     }
 }
 
-/// Why a file whose state has not changed for the settle time is not whole all the same.
+/// Why a file whose state has not changed for the settle time is not complete all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hold {
     /// A program has it open for writing; its name and process id.
     Writer(String),
-    /// It can not be opened.
+    /// It cannot be opened.
     Unreadable(String),
 }
 
@@ -64,11 +64,11 @@ pub enum Stage {
     Settling,
     /// It does not change, but is held up.
     Held(Hold),
-    /// It is whole since then.
+    /// It is complete since then.
     Whole(Duration),
 }
 
-/// A file on its way.
+/// A pending file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
     /// Its state at the last look.
@@ -77,7 +77,7 @@ pub struct Pending {
     pub first_seen: Duration,
     /// When its present state was first seen, or was let go of by whoever held it.
     pub since: Duration,
-    /// Why it settles for longer than others: nothing tells who writes to it.
+    /// Why it settles for longer than others: its writers cannot be detected.
     pub unseen: Option<String>,
     /// How often a look found it changed.
     pub changes: u32,
@@ -88,20 +88,20 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Whether it is whole.
+    /// Whether it is complete.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         matches!(self.stage, Stage::Whole(_))
     }
 
-    /// When the next look at it is due; `None` when it is whole.
+    /// When the next look at it is due; `None` when it is complete.
     #[must_use]
     pub fn next_look(&self) -> Option<Duration> {
         (!self.is_whole()).then_some(self.look_at)
     }
 }
 
-/// The files of a rule that are not whole yet, or whole and not taken yet.
+/// The files of a rule that are not complete yet, or complete and not packaged yet.
 #[derive(Debug)]
 pub struct Settling {
     times: SettleTimes,
@@ -148,7 +148,7 @@ impl Settling {
     }
 
     /// The confirming look that [`Self::due`] asked for found the file like this, and this of its writers. Returns whether
-    /// it is whole now.
+    /// it is complete now.
     pub fn confirm(&mut self, now: Duration, path: &Arc<Path>, identity: FileIdentity, writing: Writing) -> bool {
         let seen_before = self.files.get(path).is_some_and(|file| file.identity == identity);
         self.observe(now, path, identity);
@@ -218,18 +218,18 @@ impl Settling {
         self.files.values().filter_map(Pending::next_look).min()
     }
 
-    /// The file, if it is on its way.
+    /// The file, if it is pending.
     #[must_use]
     pub fn get(&self, path: &Path) -> Option<&Pending> {
         self.files.get(path)
     }
 
-    /// All files on their way, by path.
+    /// All pending files, by path.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<Path>, &Pending)> {
         self.files.iter()
     }
 
-    /// How many files are on their way.
+    /// How many files are pending.
     #[must_use]
     pub fn count(&self) -> usize {
         self.files.len()
@@ -300,7 +300,7 @@ mod tests {
         assert!(settling.confirm(NOW + Duration::from_secs(65), &path(), state(1), Writing::No));
     }
 
-    /// Where nothing tells who writes, a pause of the writer looks like its end: the time is the longer one.
+    /// If writers cannot be detected, a pause of the writer looks like its end: the longer time applies.
     #[test]
     fn a_file_whose_writers_are_not_seen_settles_for_longer() {
         let mut settling = settling(5);

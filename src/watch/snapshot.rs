@@ -1,6 +1,6 @@
-//! What is known of a watched folder: the sum of all looks.
+//! What is known about a watched folder: the sum of all scans.
 //!
-//! **In**: looks. **Out**: which files are new, changed or gone since. Pure; kept in memory only, a restart looks again.
+//! **In**: scans. **Out**: which files are new, changed or gone since. Pure; in memory only, a restart scans again.
 //!
 //! **Guarantees.** Only what a look covered and did not find is gone: what could not be read, and everything while
 //! the folder is offline, stays known.
@@ -83,7 +83,7 @@ impl Snapshot {
                     (known.owner, known.target) = (file.owner, file.target);
                 }
                 known => {
-                    // A file that keeps its path keeps its verdict until it is judged anew.
+                    // A file that keeps its path keeps its verdict until it is judged again.
                     let verdict = known.and_then(|known| known.verdict);
                     let Observed { identity, owner, kind, target, .. } = file;
                     let known = Known { identity, owner, kind, target, verdict };
@@ -129,7 +129,7 @@ impl Snapshot {
         self.files.contains_key(path)
     }
 
-    /// Notes a newer state of a file, found by looking at it alone.
+    /// Records a newer state of a file, found by looking at it alone.
     pub fn update(&mut self, path: &Path, identity: FileIdentity) {
         if let Some(known) = self.files.get_mut(path) {
             known.identity = identity;

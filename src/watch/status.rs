@@ -1,4 +1,4 @@
-//! What a rule can tell about itself.
+//! The status of a rule.
 
 use std::path::{Path, PathBuf};
 
@@ -16,16 +16,16 @@ pub const LISTED: usize = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RuleState {
-    /// It has not looked at its folder yet.
+    /// It has not scanned its folder yet.
     #[default]
     Starting,
-    /// The system tells of changes.
+    /// The system reports changes.
     Watching,
-    /// It looks again and again; [`RuleStatus::reason`] says why.
+    /// It polls its folder; [`RuleStatus::reason`] says why.
     Polling,
-    /// Its folder can not be read; [`RuleStatus::reason`] says why. It tries again by itself.
+    /// Its folder cannot be read; [`RuleStatus::reason`] says why. It retries automatically.
     Offline,
-    /// Somebody paused it: it looks, but makes no packages and touches no files.
+    /// It was paused: it scans, but creates no packages and touches no files.
     Paused,
     /// The rules file disables it.
     Disabled,
@@ -38,7 +38,7 @@ pub struct WaitingFile {
     #[serde(serialize_with = "lossy_path::path")]
     #[schemars(with = "String")]
     pub path: PathBuf,
-    /// Bytes at the last look.
+    /// Size in bytes at the last scan.
     pub size: u64,
     /// What it waits for, for a person.
     pub reason: String,
@@ -48,14 +48,14 @@ pub struct WaitingFile {
     pub until: Option<Timestamp>,
 }
 
-/// Names in a folder about which something is to be said.
+/// Names in a folder that deserve a note.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Noted {
     /// How many there are.
     pub count: u64,
     /// The first of them, relative to the watched folder.
     pub example: Option<String>,
-    /// What it is, or what is the matter with it.
+    /// What it is, or what is wrong with it.
     pub what: Option<&'static str>,
 }
 
@@ -68,7 +68,7 @@ impl Noted {
     }
 }
 
-/// The last look at the whole folder.
+/// The last full scan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LastScan {
     /// When it ended.
@@ -89,13 +89,13 @@ pub struct LastError {
     /// Where: `offline`, `store`, `queue`, `template`, `after`, `manifest`, `marker`, `compare`,
     /// `upload` or `bug`.
     pub code: &'static str,
-    /// What, for a person.
+    /// What, for people.
     pub message: String,
-    /// Whether it is over.
+    /// Whether it is resolved.
     pub over: bool,
 }
 
-/// A sent file on its way to another file system.
+/// A sent file being moved to another file system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Copying {
     /// Relative to the watched folder.
@@ -115,31 +115,31 @@ pub struct RuleStatus {
     #[serde(serialize_with = "lossy_path::path")]
     #[schemars(with = "String")]
     pub watch: PathBuf,
-    /// What it does.
+    /// Its state.
     pub state: RuleState,
     /// Why it polls or is offline.
     pub reason: Option<String>,
     /// Whether it polls because the system lets it watch no more folders; the reason says what to do.
     pub limited: bool,
-    /// Why nothing here tells who writes into the folder; a file settles for longer there unless the rule says how long.
+    /// Why writers in the folder cannot be detected; files settle for longer there unless the rule sets `settle`.
     pub writers_unseen: Option<String>,
     /// How many files wait.
     pub waiting_count: u64,
     /// The first of them.
     pub waiting: Vec<WaitingFile>,
-    /// What could not be looked at, and why.
+    /// What could not be read, and why.
     #[serde(serialize_with = "lossy_path::remarks")]
     #[schemars(with = "Vec<(String, String)>")]
     pub unread: Vec<(PathBuf, String)>,
-    /// What is in the folder and is never sent because it is no regular file: symbolic links, pipes, sockets, devices.
+    /// Entries of the folder that are never sent because they are not regular files: symbolic links, pipes, sockets, devices.
     pub skipped: Noted,
-    /// Files to be sent whose names recipients on Windows cannot save.
+    /// Files to send with names that recipients on Windows cannot save.
     pub awkward_names: Noted,
-    /// The last look at the whole folder.
+    /// The last full scan.
     pub last_scan: Option<LastScan>,
-    /// How many looks at the folder, or parts of it, there were.
+    /// How many scans of the folder, or of parts of it, there were.
     pub looks: u64,
-    /// How often the system lost events, so that everything was looked at again.
+    /// How often the system lost events, which caused a full scan.
     pub overflows: u64,
     /// The last thing that went wrong.
     pub last_error: Option<LastError>,
@@ -151,7 +151,7 @@ pub struct RuleStatus {
     pub copying: Option<Copying>,
     /// Uploads of the rule that still take files.
     pub open: Vec<UploadId>,
-    /// How many uploads of it have failed and wait for somebody.
+    /// How many of its uploads have failed and need attention.
     pub failed_uploads: u64,
     /// How many uploads it has made since the agent started.
     pub made: u64,

@@ -1,11 +1,11 @@
-//! Says when a rule may make packages: its schedule, its pause, an order to run now.
+//! Decides when a rule may create packages: its schedule, its pause, a request to run now.
 //!
-//! **In**: the time since the start, the wall clock, which of a moment's files are still on their way. **Out**: a [`Gate`],
-//! when to ask again, and when a moment's run is over. Pure.
+//! **In**: the time since the start, the wall clock, which of a moment's files are still pending. **Out**: a [`Gate`],
+//! when to check again, and when a moment's run is finished. Pure.
 //!
-//! A moment of the schedule begins a *run*: what was there when it came is packaged, and waited for if it still settles,
-//! no longer than the rule's `max_wait`. How far the schedule has been followed is kept over restarts by the caller, so
-//! that a moment that came while the agent was down is made up for, once.
+//! A scheduled moment begins a *run*: what was there at that time is packaged, and waited for if it is still settling,
+//! no longer than the rule's `max_wait`. The caller stores across restarts how far the schedule has been followed, so
+//! that a moment missed while the agent was down is made up for, once.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ impl Keeper {
     }
 
     /// Whether packages may be made now, and when to ask again. `settling` tells whether files that were there when a
-    /// run began are still on their way.
+    /// run began are still pending.
     pub fn gate(
         &mut self,
         now: Duration,

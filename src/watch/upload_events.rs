@@ -1,7 +1,7 @@
-//! What happens to uploads, brought to the rules that made them.
+//! Passes events of uploads to the rules that created them.
 //!
-//! **In**: the store's event log, read in order by one task. **Out**: per rule, which uploads are to be looked up again.
-//! News only make a look into the ledger come sooner; a rule also looks into it by its own clock.
+//! **In**: the store's event log, read in order by one task. **Out**: per rule, which uploads have to be looked up again.
+//! Events only make a check of the ledger happen sooner; a rule also checks it periodically.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ pub struct News {
     pub failed: BTreeSet<UploadId>,
     /// Uploads were removed: the ledger has to be read as a whole.
     pub removed: bool,
-    /// Uploads go on, or were paused: those that had failed may be among them.
+    /// Uploads were resumed, or paused: failed ones may be among them.
     pub moved: bool,
 }
 
@@ -106,7 +106,7 @@ pub async fn deliver(store: Store, postbox: Arc<Postbox>, mut last: i64, cancel:
             let events = match store.events_after(last, PAGE).await {
                 Ok(events) => events,
                 Err(error) => {
-                    tracing::warn!(error = super::describe(&error), "can not read the event log; trying again");
+                    tracing::warn!(error = super::describe(&error), "cannot read the event log; trying again");
                     break;
                 }
             };

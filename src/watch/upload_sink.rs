@@ -1,4 +1,4 @@
-//! Where packages go: the one way into the queue, as this room needs it.
+//! Where packages go: the interface to the queue that this room needs.
 //!
 //! A trait, so that watching can be tested without anything being sent.
 
@@ -15,10 +15,10 @@ use crate::upload::Queue;
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
     /// The ledger has this content of a file already; nothing was taken. Look into the ledger again.
-    #[error("{} is claimed already", .0.display())]
+    #[error("{} is already claimed", .0.display())]
     AlreadyClaimed(PathBuf),
     /// The upload takes no more files; make a new one.
-    #[error("the upload takes no more files")]
+    #[error("the upload accepts no more files")]
     NotOpen,
     /// It could not be kept (full disk, for instance); try again.
     #[error("{0}")]
@@ -36,9 +36,9 @@ pub trait UploadSink: Send + Sync + std::fmt::Debug + 'static {
     fn append(&self, id: UploadId, files: Vec<SourceFile>) -> Answer<'_, ()>;
     /// Closes an open upload: it is finalized as soon as all is sent.
     fn finalize(&self, id: UploadId) -> Answer<'_, ()>;
-    /// Lets a failed upload go on.
+    /// Resumes a failed upload.
     fn resume(&self, id: UploadId) -> Answer<'_, ()>;
-    /// Lets a failed upload go on without its files that have vanished.
+    /// Resumes a failed upload without the files that no longer exist.
     fn resume_without_gone(&self, id: UploadId) -> Answer<'_, ()>;
 }
 

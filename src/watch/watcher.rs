@@ -1,4 +1,4 @@
-//! The handle to all rules at work: starts and stops one task per rule, passes orders on, answers questions.
+//! The handle to all active rules: starts and stops one task per rule, passes requests on, answers queries.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -41,11 +41,11 @@ pub struct WatchSettings {
     pub host: String,
     /// The team that sends when a rule names none.
     pub team_id: Option<TeamId>,
-    /// Names the file system of a folder where it tells of no changes; `None` asks the system. Tests say what they want.
+    /// Names the file system of a folder if it does not report changes; `None` asks the system. Tests set their own.
     pub file_system: Option<FileSystem>,
     /// So long files that were taken away are looked after at least; `None` means a minute. Tests are less patient.
     pub shortest_care: Option<Duration>,
-    /// How long a package waits for files of it that have vanished before the others are sent without them.
+    /// How long a package waits for missing files before the others are sent without them.
     pub gone_wait: Duration,
 }
 
@@ -65,24 +65,24 @@ impl Default for WatchSettings {
 /// See [`WatchSettings::file_system`].
 pub type FileSystem = fn(&Path) -> Option<&'static str>;
 
-/// Why a question or an order to a rule failed.
+/// Why a query or a request to a rule failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// There is no such rule.
-    #[error("no rule `{0}`")]
+    #[error("there is no rule `{0}`")]
     NoSuchRule(String),
     /// The rules file disables it.
     #[error("the rule `{0}` is disabled in the rules file")]
     Disabled(String),
     /// The path is in no folder that a rule watches.
-    #[error("{} is in no watched folder", .0.display())]
+    #[error("{} is not in a watched folder", .0.display())]
     NotWatched(PathBuf),
     /// The agent's memory failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// All rules at work; clones share them.
+/// All active rules; clones share them.
 #[derive(Debug, Clone)]
 pub struct Watcher {
     inner: Arc<Inner>,
@@ -132,7 +132,7 @@ impl Watcher {
         let postbox = Arc::new(Postbox::default());
         // What was committed before the rules' first reading of the ledger is in the ledger.
         let last = store.last_event().await.unwrap_or_else(|error| {
-            tracing::warn!(error = describe(&error), "can not read the event log; reading it from its beginning");
+            tracing::warn!(error = describe(&error), "cannot read the event log; reading it from the beginning");
             0
         });
         let deliver = tokio::spawn(deliver(store.clone(), Arc::clone(&postbox), last, cancel.clone()));
@@ -215,13 +215,13 @@ impl Watcher {
         Task { shared, orders, cancel, handle: tokio::spawn(runner.run().instrument(span)), depends_on }
     }
 
-    /// The rules at work.
+    /// The active rules.
     #[must_use]
     pub fn rules(&self) -> Arc<RuleSet> {
         Arc::clone(&self.state().rules)
     }
 
-    /// What each rule does, in file order, disabled ones too.
+    /// The status of each rule, in file order, including disabled ones.
     #[must_use]
     pub fn status(&self) -> Vec<RuleStatus> {
         let state = self.state();
@@ -265,7 +265,7 @@ impl Watcher {
         Ok(Explanation { path: path.to_owned(), rule, rules })
     }
 
-    /// What these rules would send now; nothing is sent. The rules at work stay as they are.
+    /// What these rules would send now; nothing is sent. The active rules stay as they are.
     ///
     /// # Errors
     /// [`WatchError::Store`].
@@ -273,7 +273,7 @@ impl Watcher {
         Ok(dry_run(rules, Some(&self.inner.store), &self.inner.settings).await?)
     }
 
-    /// Packages what is ready now, whatever the schedule says.
+    /// Packages what is ready now, regardless of the schedule.
     ///
     /// # Errors
     /// [`WatchError::NoSuchRule`], [`WatchError::Disabled`].
@@ -281,7 +281,7 @@ impl Watcher {
         self.order(name, Order::RunNow).await
     }
 
-    /// Lets a rule make no more packages, over restarts, until it is resumed.
+    /// Pauses a rule until it is resumed, across restarts.
     ///
     /// # Errors
     /// [`WatchError::NoSuchRule`], [`WatchError::Disabled`].
@@ -289,7 +289,7 @@ impl Watcher {
         self.order(name, Order::Pause).await
     }
 
-    /// Lets a paused rule go on.
+    /// Resumes a paused rule.
     ///
     /// # Errors
     /// [`WatchError::NoSuchRule`], [`WatchError::Disabled`].
@@ -309,7 +309,7 @@ impl Watcher {
         Ok(forgotten)
     }
 
-    /// Lets what is there now at a path, or below it, or everything, count as sent. Returns how many files that were.
+    /// Marks what is at a path, or below it, or everything, as sent. Returns how many files there were.
     ///
     /// # Errors
     /// [`WatchError::NoSuchRule`], [`WatchError::Disabled`], [`WatchError::Store`].
@@ -325,7 +325,7 @@ impl Watcher {
     }
 
     async fn read_ledger(&self, name: &str) {
-        // A rule that is not at work reads it when it starts.
+        // A rule that is not active reads it when it starts.
         let _ = self.order(name, Order::ReadLedger).await;
     }
 

@@ -4,13 +4,13 @@
 //!
 //! A program that writes a file opens it, modifies it any number of times, and closes it once: what was modified and not
 //! closed since is being written, however long the program pauses. So an event of a file is a **hold, never a proof**: that
-//! a file was closed says nothing about whether it will be opened again, which is for [`super::settle`] to wait out.
+//! a file was closed does not mean that it will not be opened again; [`super::settle`] waits for that.
 //!
 //! **Guarantees.** What was not seen from its beginning is [`Written::Unknown`]: after lost events, a restart, in a folder
 //! that was not watched yet, moved in from elsewhere. Memory is bounded: beyond [`MOST_FILES`] what is closed is forgotten
 //! first, then everything.
 //!
-//! Must never know: the disk, rules, what is decided.
+//! Must never know: the disk, rules, or what is decided.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// Files that are remembered at once.
 pub const MOST_FILES: usize = 65_536;
-/// Making a file and opening it are one call to the program that does it; a later opening is somebody else's.
+/// Creating a file and opening it are one call for the program that does it; a later open is by another program.
 const OPENED_WITH: Duration = Duration::from_millis(250);
 
 /// What the events say of a file.
@@ -41,11 +41,11 @@ pub enum Written {
 pub enum Touch {
     /// It was made. A link to another file begins the same way, and is never opened.
     Created,
-    /// Somebody opened it, for reading as likely as for writing.
+    /// A program opened it, for reading as likely as for writing.
     Opened,
     /// Its content was changed.
     Modified,
-    /// Somebody who had it open for writing closed it.
+    /// A program that had it open for writing closed it.
     Closed,
     /// It is no longer at this path: removed, or moved away.
     Left,
@@ -64,7 +64,7 @@ enum State {
 #[derive(Debug, Default)]
 pub struct WriteTracker {
     files: BTreeMap<PathBuf, State>,
-    /// What last left its path: a renaming tells of the old path, then of the new one, then of both.
+    /// What last left its path: a rename reports the old path, then the new one, then both.
     left: Option<(PathBuf, State)>,
 }
 
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(last(&[Modified]), open(1), "begun before it was watched");
     }
 
-    /// `ln` makes a name and opens nothing; readers open what is there, and the agent's own looks are among them.
+    /// `ln` creates a name and opens nothing; readers open what is there, and the agent's own looks are among them.
     #[test]
     fn a_link_and_a_reader_are_no_writers() {
         assert_eq!(last(&[Created]), Written::Unknown);

@@ -106,7 +106,7 @@ fn every_source_opens_with_what_it_is_for() {
     assert!(silent.is_empty(), "without a //! header: {silent:?}");
 }
 
-/// The kinds of edges that a search for `crate::` in each line does not see, and what is no edge.
+/// The kinds of edges that a line-by-line search for `crate::` misses, and what is not an edge.
 #[test]
 fn an_edge_is_seen_however_it_is_written() {
     let seen = |code: &str| {

@@ -1,6 +1,6 @@
 //! The names in a source: every path, wherever it is written, with `self` and `super` worked out.
 //!
-//! **In**: a parsed file and where it stands. **Out**: [`Names`]. Imports in groups, renamed, over lines; paths in the middle of code, in
+//! **In**: a parsed file and its path. **Out**: [`Names`]. Imports in groups, renamed, over several lines; paths in the middle of code, in
 //! the arguments of macros, and in strings of attributes (`#[serde(with = "crate::…")]`). Comments, documentation, visibilities and
 //! what is compiled for tests only are left out.
 

@@ -22,7 +22,7 @@ pub struct Module {
     pub names: Names,
 }
 
-/// A crate of the workspace, as `cargo metadata` tells of it.
+/// A crate of the workspace, as reported by `cargo metadata`.
 pub struct Package {
     /// Without `masv-`.
     pub name: String,

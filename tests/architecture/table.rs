@@ -44,7 +44,7 @@ impl Table {
         used == FOR_ALL || of_its_crate || self.0[room].contains(used)
     }
 
-    /// The room that a path leads into: the longest row that it begins with. The root package is no room itself.
+    /// The room that a path leads into: the longest row that it begins with. The root package itself is not a room.
     pub fn room_of(&self, package: &str, path: &[String]) -> Option<&str> {
         let whole: Vec<&str> =
             [package].into_iter().filter(|name| *name != "agent").chain(path.iter().map(String::as_str)).collect();

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::process::{Agent, command};
 
-/// The agent's user, and another one. Nobody has accounts of these numbers.
+/// The agent's user, and another one. There are no accounts with these ids.
 const AGENT: u32 = 64_001;
 const OTHER: u32 = 64_002;
 
@@ -47,7 +47,7 @@ fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Whoever could connect to the loopback address had the agent's user's files sent, wrote into its home, copied its state
+/// Anyone who could connect to the loopback address could send the agent's user's files, write to its home, copy its state
 /// and stopped it.
 #[cfg(target_os = "linux")]
 #[test]
@@ -124,7 +124,7 @@ fn another_user_with_the_token_may_and_a_removed_token_is_made_anew() {
     let token = std::fs::read_to_string(&file).unwrap();
     assert!(lend(&token).status.success());
     let guess = lend("guess");
-    assert!(guess.status.code() == Some(5) && errors(&guess).contains("not the agent's token"), "{}", errors(&guess));
+    assert!(guess.status.code() == Some(5) && errors(&guess).contains("the token is wrong"), "{}", errors(&guess));
 
     agent.stop();
     std::fs::remove_file(&file).unwrap();

@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// What is in every line of what must never be sent.
 pub const SECRET: &str = "root:$6$secret-that-nobody-may-have:19000";
 
-/// A private file, as large as asked for.
+/// A private file of the requested size.
 pub fn secret(folder: &Path, name: &str, size: usize) -> PathBuf {
     std::fs::create_dir_all(folder).unwrap();
     let path = folder.join(name);
@@ -53,7 +53,7 @@ struct Slow {
 }
 
 impl Slow {
-    /// Its first bytes are on their way, beneath the folder `source`.
+    /// Its first bytes are in flight, beneath the folder `source`.
     async fn start() -> Self {
         let hub = TestHub::start().await;
         let engine = TestEngine::start(hub.cloud()).await;
@@ -70,7 +70,7 @@ impl Slow {
         Self { hub, engine, id, path, outside }
     }
 
-    /// Lets it go on at full speed until it has failed; nothing of the secret is in the hub.
+    /// Lets it continue at full speed until it has failed; nothing of the secret is in the hub.
     async fn refused(&self) -> Problem {
         self.engine.queue.throttle().set(RateLimit { enabled: false, ..RateLimit::default() });
         let problem = self.engine.wait_long_for(self.id, State::Error, LIMIT).await.problem.unwrap();
@@ -102,7 +102,7 @@ async fn a_folder_exchanged_for_a_link_while_its_file_is_sent_is_refused() {
     symlink(&slow.outside, card).unwrap();
     let problem = slow.refused().await;
     assert!(problem.message.contains("card is now a symbolic link"), "{problem:?}");
-    // Put back as it was, it goes on.
+    // Restored as it was, it resumes.
     std::fs::remove_file(card).unwrap();
     std::fs::rename(card.with_file_name("away"), card).unwrap();
     slow.engine.queue.resume(slow.id).await.unwrap();
@@ -111,7 +111,7 @@ async fn a_folder_exchanged_for_a_link_while_its_file_is_sent_is_refused() {
     assert!(received(&link).await[0].1 == content(1, 24_000_000));
 }
 
-/// A named pipe hangs nobody.
+/// A named pipe blocks nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_exchanged_for_a_pipe_while_it_is_sent_is_refused() {
     let slow = Slow::start().await;
@@ -185,7 +185,7 @@ pub fn meddling() -> Duration {
     Duration::from_secs(seconds.unwrap_or(6))
 }
 
-/// Somebody who may write into the drop folder and around the place that files are moved to, and exchanges files, folders and
+/// An attacker who may write to the drop folder and around the place that files are moved to, and replaces files, folders and
 /// links at random as fast as a thread can. It follows no link itself: whatever changes outside is the agent's doing.
 pub struct Meddler {
     around: Folder,
@@ -280,7 +280,7 @@ pub fn state_of(folder: &Path) -> Vec<(PathBuf, u64, i64, Vec<u8>)> {
     files.collect()
 }
 
-/// Somebody exchanges files, folders and links at random while they are scanned, sent, moved and deleted: no byte of a private file
+/// An attacker replaces files, folders and links at random while they are scanned, sent, moved and deleted: no byte of a private file
 /// arrives, and nothing outside changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_exchanges_what_gets_nothing_from_outside_and_changes_nothing_there() {

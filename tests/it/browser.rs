@@ -1,6 +1,6 @@
 //! A real browser: a headless Chromium with one page, driven over its debugging protocol; it ends when it is dropped.
 //!
-//! Where there is none, a test that wants one says so and passes; with `MASV_TESTS_NEED_BROWSER` set, as `.ci/run` does,
+//! If there is none, a test that needs one says so and passes; with `MASV_TESTS_NEED_BROWSER` set, as `.ci/run` does,
 //! that is a failure.
 
 use std::collections::HashMap;
@@ -39,7 +39,7 @@ impl Drop for Process {
     }
 }
 
-/// Calls that wait for their answers, and what the browser told unasked.
+/// Calls waiting for their responses, and unsolicited events of the browser.
 struct Wire {
     next: AtomicU64,
     calls: mpsc::UnboundedSender<Message>,
@@ -72,7 +72,7 @@ impl Browser {
     pub async fn start() -> Option<Self> {
         let Some(program) = find() else {
             assert!(std::env::var_os(NEEDED).is_none(), "no Chromium is installed, and {NEEDED} is set");
-            // Past the test's capture: whoever runs the tests is to know what they did not try.
+            // Past the test's capture: whoever runs the tests should know what was not tested.
             let _ = writeln!(std::io::stderr(), "no Chromium here: the pages are not tried in a browser");
             return None;
         };
@@ -141,7 +141,7 @@ impl Browser {
 
     /// Opens an address and waits until its page is complete.
     pub async fn open(&self, url: &str) {
-        // What the page before it was called is no sign of the new one.
+        // The title of the previous page proves nothing about the new one.
         self.value("window.before = true").await;
         self.devtools("Page.navigate", json!({ "url": url })).await;
         self.wait_for("!window.before && document.readyState === 'complete'").await;
@@ -244,7 +244,7 @@ impl Browser {
         }
     }
 
-    /// Bytes a second that may be sent; -1 is any number.
+    /// Bytes per second that may be sent; -1 is any number.
     pub async fn send_slowly(&self, bytes: i64) {
         let conditions = json!({ "offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes });
         self.devtools("Network.emulateNetworkConditions", conditions).await;

@@ -287,7 +287,7 @@ async fn who_was_away_too_long_is_told_what_is_missing_of_the_events() {
     assert!(told.find("log.gap") < told.find("id: 3\n"), "first of all: {told}");
     let nothing_lost = read_events(&url, "2", "upload.complete").await;
     assert_eq!(gap(&nothing_lost), None, "{nothing_lost}");
-    // An id of another log: the agent's memory was set up anew.
+    // An id of another log: the agent's memory was set up again.
     let foreign = read_events(&url, "1000000", "log.gap").await;
     assert!(!foreign.contains("id: "), "{foreign}");
 }

@@ -35,14 +35,14 @@ async fn every_order_is_taken_or_refused_at_every_moment_and_twice_is_as_good_as
     engine.wait_for(id, State::Idle).await;
     queue.resume(id).await.expect("it has nothing to do");
     let error = queue.pause(id).await.unwrap_err().to_string();
-    assert!(error.contains("is idle; this works while it is transferring or paused"), "{error}");
+    assert!(error.contains("is idle; this is possible only while it is transferring or paused"), "{error}");
     queue.finalize(id).await.unwrap();
     queue.finalize(id).await.unwrap();
     engine.wait_for(id, State::Complete).await;
     queue.finalize(id).await.expect("it is done");
     assert!(refused(queue.pause(id).await) && refused(queue.resume(id).await));
     let late = queue.append(id, vec![engine.file("c.txt", b"three")]).await.unwrap_err().to_string();
-    assert!(late.contains("is complete; this works while it is"), "{late}");
+    assert!(late.contains("is complete; this is possible only while it is"), "{late}");
     queue.remove(id).await.unwrap();
     assert!(matches!(queue.remove(id).await, Err(QueueError::NotFound(_))));
 
@@ -208,7 +208,7 @@ async fn the_bandwidth_is_exact_over_all_workers_and_there_is_no_burst_after_idl
     let size = usize::try_from(RATE * (seconds + 6)).unwrap() / 3;
     let mut ids = Vec::new();
     for seed in 0..4 {
-        // One part each, so that what is on its way only grows.
+        // One part each, so that what is in flight only grows.
         let mut order = spec(vec![engine.file(&format!("{seed}.mov"), &content(seed, size))]);
         order.chunk_size = Some(1 << 30);
         ids.push(engine.queue.submit(order).await.unwrap());

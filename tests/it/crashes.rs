@@ -43,7 +43,7 @@ fn until(what: &str, agent: &Agent, condition: impl Fn() -> bool) {
     }
 }
 
-/// Waits until all drops have arrived, and checks that each did once, and whole.
+/// Waits until all drops have arrived, and checks that each arrived once, completely.
 async fn all_arrive_once(agent: &Agent, drops: &[Drop]) {
     let files = |list: &[Value]| list.iter().map(|upload| upload["file_count"].as_u64().unwrap()).sum::<u64>();
     let all =
@@ -57,7 +57,7 @@ async fn all_arrive_once(agent: &Agent, drops: &[Drop]) {
     let mut dropped = drops.to_vec();
     dropped.sort();
     assert_eq!(digests(&arrived), digests(&dropped), "{}", agent.log());
-    // What a lost answer left behind in the cloud is no package that anybody sees.
+    // What a lost response left behind in the cloud is not a package that anyone sees.
     let hub = rusqlite::Connection::open(agent.path("data/hub/hub.db")).unwrap();
     let finalized: i64 =
         hub.query_row("SELECT count(*) FROM package WHERE state = 'finalized'", [], |row| row.get(0)).unwrap();
@@ -87,7 +87,7 @@ fn rule(keys: &str) -> String {
     )
 }
 
-/// Where it dies, and that nobody waits a minute for a late writer.
+/// Where it dies, without a minute's wait for a late writer.
 fn surroundings(point: Option<&str>) -> Vec<(String, String)> {
     let point = point.map(|point| ("MASV_CRASH_AT".to_owned(), point.to_owned()));
     point.into_iter().chain([("MASV_HURRY".to_owned(), "1".to_owned())]).collect()

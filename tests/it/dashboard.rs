@@ -78,7 +78,7 @@ async fn with_a_token_the_page_asks_for_it_and_keeps_it() {
     browser.open(&agent.url()).await;
     browser.wait_for("document.querySelector('#token[open]') !== null").await;
     browser.press("guess\u{e007}").await;
-    browser.wait_for("document.getElementById('token-trouble').textContent === 'That is not it.'").await;
+    browser.wait_for("document.getElementById('token-trouble').textContent === 'Wrong token. Try again.'").await;
     browser.press("sesame\u{e007}").await;
     browser.wait_for("document.querySelector('#rule-cards h3')?.textContent === 'dailies'").await;
     browser.open(&agent.url()).await;

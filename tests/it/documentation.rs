@@ -1,4 +1,4 @@
-//! The documentation is held to what it says: its commands are run, its links lead somewhere, its lists are whole.
+//! The documentation is verified: its commands are run, its links lead somewhere, its lists are complete.
 //!
 //! Every `$` line of a page's console blocks is run in order, in a folder and a home of its own, against the agents that it
 //! starts; the comment `<!-- run first: … -->` has the shell commands that prepare the folder. What is shown below a command

@@ -191,7 +191,7 @@ async fn addresses_come_in_windows_and_are_asked_for_again_when_they_have_expire
     assert!(windows().len() > before, "after the pause no old address is used");
 }
 
-/// Sends a file of four parts, and does `meanwhile` to it when its second part is on its way.
+/// Sends a file of four parts, and runs `meanwhile` while its second part is in flight.
 async fn sent_while(
     meanwhile: impl Fn(&std::path::Path) + Send + 'static,
 ) -> (TestHub, TestEngine, masv_agent::model::UploadId) {

@@ -92,7 +92,7 @@ async fn each_delivery_comes_down_once_over_kills_pauses_and_orders() {
     agent.go_on();
     deliver(&agent, "Day 3", &[("a.mov", content(3, 1_000))]);
     let tried = said(&agent, &["rule", "dry-run", "--output", "text"]);
-    assert!(tried.contains("would fetch \"Day 3\" from the portal acme"), "{tried}");
+    assert!(tried.contains("would download \"Day 3\" from the portal acme"), "{tried}");
     assert_eq!(status(&agent, "from-acme")["state"], "paused");
     assert!(!agent.path("incoming/acme/Day 3").exists());
     said(&agent, &["rule", "resume", "all"]);
@@ -113,7 +113,7 @@ async fn each_delivery_comes_down_once_over_kills_pauses_and_orders() {
     let destination = Path::new(first["download"]["destination"].as_str().unwrap());
     assert!(destination.ends_with("incoming/acme/Day 1"), "{destination:?}");
 
-    // Only somebody's word has it fetched again.
+    // Only a request downloads it again.
     std::fs::remove_file(agent.path("incoming/acme/Day 1/a.mov")).unwrap();
     assert_eq!(agent.json(&["rule", "forget", "from-acme", &package])["forgotten"], 1);
     arrives(&agent, "incoming/acme/Day 1/a.mov", &content(1, 400_000)).await;
@@ -181,7 +181,7 @@ async fn a_relay_sends_on_what_is_whole_and_the_package_leaves_the_cloud() {
     upload: { kind: link }
 ";
     let agent = Agent::start(rules, &[]);
-    // Slow enough that a file which is not whole would settle.
+    // Slow enough that an incomplete file would settle.
     agent.json(&["settings", "rate-limit", "update", "--direction", "download", "--limit", "4MB"]);
     let big = content(5, 12_000_000);
     deliver(&agent, "Rushes", &[("big.mov", big.clone()), ("small.txt", b"small".to_vec())]);
@@ -201,7 +201,7 @@ async fn a_relay_sends_on_what_is_whole_and_the_package_leaves_the_cloud() {
     let package = history(&agent, "in", 1).await[0]["package_id"].as_str().unwrap().to_owned();
     wait_until("the package is removed", LIMIT, || async {
         let explained = agent.masv(&["rule", "explain", &package, "--output", "text"]);
-        String::from_utf8_lossy(&explained.stdout).contains("has no such package")
+        String::from_utf8_lossy(&explained.stdout).contains("does not contain this package")
     })
     .await;
 }

@@ -1,4 +1,4 @@
-//! `kill -9` at random moments of a large upload: it goes on, arrives equal, and what was confirmed is not sent again.
+//! `kill -9` at random moments of a large upload: it resumes, arrives identical, and what was confirmed is not sent again.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn killed_at_random_moments_it_sends_again_at_most_what_was_in_flight() {
     let mut agent = Agent::start("", &["--chunk-size", "5MiB", "--upload-workers", &workers]);
     let bytes = content(11, usize::try_from(size).unwrap());
     std::fs::write(agent.path("big.mov"), &bytes).unwrap();
-    // Slow enough that every kill hits it on its way.
+    // Slow enough that every kill hits it in flight.
     agent.json(&["settings", "rate-limit", "update", "--limit", "60MB"]);
     let started = agent.json(&["upload", "start", "link", "big.mov"]);
     let link = started["link"].as_str().unwrap().to_owned();

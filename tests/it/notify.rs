@@ -68,7 +68,7 @@ impl Receiver {
     }
 }
 
-/// A store, a rule that tells, and the room at work on them.
+/// A store, a rule with notifications, and the room working on them.
 struct Bench {
     folder: tempfile::TempDir,
     store: Store,
@@ -133,7 +133,7 @@ impl Bench {
         id
     }
 
-    /// The events that say that somebody could not be told.
+    /// The events that report that a receiver could not be notified.
     async fn given_up(&self) -> Vec<Value> {
         let events = self.store.events_after(0, 1000).await.unwrap();
         events.into_iter().filter(|event| event.kind == "notify.error").map(|event| event.body).collect()
@@ -192,7 +192,7 @@ async fn a_webhook_gets_what_it_asked_for_signed() {
 #[tokio::test]
 async fn a_receiver_that_is_down_gets_it_after_a_restart_and_once() {
     let receiver = Receiver::default();
-    // An address at which nobody listens.
+    // An address without a listener.
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let mut bench = Bench::new();
     let hook = format!("[{{ webhook: \"http://{address}/hook\", events: [upload.complete] }}]");
@@ -239,7 +239,7 @@ async fn a_refusal_ends_it_with_an_event_that_hides_the_address() {
     wait_until("it is given up", LIMIT, || async { !bench.given_up().await.is_empty() }).await;
     let event = bench.given_up().await.remove(0);
     assert_eq!(event["event"], "upload.complete");
-    assert_eq!(event["error"]["message"], "webhook 127.0.0.1: it answered 410 Gone");
+    assert_eq!(event["error"]["message"], "webhook 127.0.0.1: it responded with 410 Gone");
     assert!(!event.to_string().contains("hidden"));
     bench.completed().await;
     receiver.wait_for(2).await;

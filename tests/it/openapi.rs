@@ -54,7 +54,7 @@ impl Caller {
         let filled = path.split('/').map(|word| if word.starts_with('{') { fill } else { word });
         let url = format!("{}{}?{query}", self.base, filled.collect::<Vec<_>>().join("/"));
         let mut request = self.client.request(Method::from_bytes(verb.to_uppercase().as_bytes()).unwrap(), &url);
-        // An order has a body, if only an empty one, where the document tells of it, and else the header.
+        // A request has a body, if only an empty one, if the document says so, otherwise the header.
         let body = body.or_else(|| told.get("requestBody").map(|_| json!({})));
         let headers = told["parameters"].as_array().into_iter().flatten();
         for header in headers.filter(|one| one["in"] == "header" && one["required"] == true) {
@@ -281,7 +281,7 @@ async fn settings(api: &mut Caller) {
     let mode = api.call("post /api/v1/settings/fifo_mode", "", Some(json!({ "enabled": false })), 200).await;
     assert_eq!(mode["enabled"], false);
     api.call("post /api/v1/settings/workers", "", Some(json!({})), 400).await;
-    // It does not end by itself: the head of the answer is what is looked at.
+    // It does not end on its own: only the head of the response is checked.
     api.call("get /api/v1/events?progress=true", "", None, 200).await;
 }
 

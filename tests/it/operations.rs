@@ -188,7 +188,7 @@ fn a_line_of_the_log_says_which_upload_and_which_rule_it_is_about() {
     let line = |words: &str| agent.log().lines().find(|line| line.contains(words)).map(str::to_owned);
     let complete = wait_for("it is written that it is sent", || line("upload complete"));
     assert!(complete.contains(list[0]["id"].as_str().unwrap()), "{complete}");
-    let untold = wait_for("it is written that nobody could be told", || line("could not be told"));
+    let untold = wait_for("it is written that nobody could be told", || line("could not be notified"));
     assert!(untold.contains("telling{rule=\"quick\" event=\"upload.complete\"}"), "{untold}");
 }
 
@@ -201,7 +201,7 @@ fn a_copy_of_the_running_state_can_be_started_from() {
     assert!(copied["bytes"].as_u64().unwrap() > 10_000, "{copied}");
     assert_eq!(std::fs::metadata(agent.path("copy.db")).unwrap().permissions().mode() & 0o777, 0o600);
     let again = agent.masv(&["server", "backup", "copy.db"]);
-    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("exists already"));
+    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("already exists"));
     let nowhere = agent.masv(&["server", "backup", "nowhere/copy.db"]);
     assert!(!nowhere.status.success() && String::from_utf8_lossy(&nowhere.stderr).contains("nowhere"));
     std::fs::write(agent.path("drop/two.mov"), b"two").unwrap();
@@ -238,7 +238,7 @@ fn a_second_agent_is_told_whose_the_data_directory_is() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_agent_whose_api_or_hub_ends_ends_with_a_clear_error() {
-    for (part, wanted) in [("api", "the API ended by itself"), ("hub", "the embedded hub ended by itself")] {
+    for (part, wanted) in [("api", "the API ended unexpectedly"), ("hub", "the embedded hub ended unexpectedly")] {
         let mut agent = Agent::start("", &[]);
         let pid = u32::try_from(agent.json(&["server", "status"])["pid"].as_u64().unwrap()).unwrap();
         let port: u16 = match part {
@@ -298,15 +298,15 @@ fn few_descriptors_are_raised_and_too_few_are_told_at_the_start() {
     assert!(log.contains("only 128 files and connections may be open") && log.contains("ulimit -n"), "{log}");
 }
 
-/// Success was told of what reached nobody: links that open on this machine only, mails that go to a folder.
+/// Success was reported for what reached nobody: links that work on this machine only, mails that go to a folder.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_own_hub_does_not_reach_is_said_wherever_one_looks() {
     let rules = format!(
         "{RULE}  - name: mailed\n    watch: mails\n    create: true\n    upload: {{ kind: email, emails: [a@example.com] }}\n"
     );
     let agent = Agent::start(&rules, &[]);
-    let links = "links open on this machine only";
-    let mails = "mails reach nobody";
+    let links = "links work on this machine only";
+    let mails = "e-mails are not delivered";
     let text = |arguments: &[&str]| {
         let said = agent.masv(&[arguments, &["--output", "text"]].concat());
         format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr))

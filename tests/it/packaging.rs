@@ -61,7 +61,7 @@ fn the_image_is_built_from_all_that_the_sources_take_in_and_from_the_lock_file()
         let top = path.split('/').next().unwrap();
         assert!(copied.contains(&path.as_str()) || copied.contains(top), "the sources take in {path}");
     }
-    // One line for each bench that Cargo.toml names, or the manifest alone can not be read.
+    // One line for each bench that Cargo.toml names, or the manifest alone cannot be read.
     for line in
         ["cargo fetch --locked", "cargo build --profile dist --locked --offline", "USER masv", "STOPSIGNAL SIGTERM"]
     {
@@ -110,7 +110,7 @@ fn the_compose_file_says_what_two_safe_containers_need() {
         for port in service["ports"].as_array().unwrap() {
             assert!(port.as_str().unwrap().starts_with("127.0.0.1:"), "{port}");
         }
-        // What the program is told to run is a command of it.
+        // What the unit runs is a command of the program.
         let words: Vec<&str> =
             service["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
         assert!(words.starts_with(&["hub", "start"]) || words.starts_with(&["server", "start"]), "{words:?}");

@@ -99,7 +99,7 @@ impl Agent {
         self.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_none())
     }
 
-    /// Waits for its end, which is expected to come by itself.
+    /// Waits for its end, which is expected to happen on its own.
     pub fn wait_for_the_end(&mut self, limit: Duration) -> std::process::ExitStatus {
         let deadline = Instant::now() + limit;
         loop {
@@ -126,7 +126,7 @@ impl Agent {
         process.wait().unwrap().code()
     }
 
-    /// Waits until it has ended by itself; the exit code.
+    /// Waits until it has ended on its own; returns the exit code.
     pub fn ended(&mut self) -> Option<i32> {
         self.process.take().unwrap().wait().unwrap().code()
     }

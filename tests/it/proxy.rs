@@ -1,5 +1,5 @@
 //! A network that misbehaves: a proxy between the engine and a hub (and the hub's bucket, where it has one), that spoils requests as
-//! it is told and remembers what came through.
+//! it is configured to, and records what came through.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ pub enum Fault {
     LostAnswer,
     /// The answer breaks off.
     CutAnswer,
-    /// The answer is whole by its length, and half by its sense.
+    /// The response has its full length, but half of its content.
     HalfJson,
     /// One bit of a part is another when it arrives.
     FlippedBit,
@@ -45,7 +45,7 @@ pub enum Fault {
     Slow,
     /// No answer comes, and the connection stays.
     Stalled,
-    /// 404: what is asked for is not there any more. None of [`FAULTS`], for it ends what depends on it.
+    /// 404: what is requested no longer exists. None of [`FAULTS`], for it ends what depends on it.
     Missing,
 }
 
@@ -130,7 +130,7 @@ impl Proxy {
         (asked.len(), asked.iter().filter(|(_, fault)| fault.is_some()).count())
     }
 
-    /// The most parts that were ever on their way at once.
+    /// The maximum number of parts that were ever in flight at once.
     pub fn most_parts_at_once(&self) -> usize {
         self.parts_most.load(Ordering::Relaxed)
     }
@@ -164,7 +164,7 @@ impl Proxy {
     }
 }
 
-/// Counts a part as being on its way until it is dropped.
+/// Counts a part as in flight until it is dropped.
 struct OnItsWay<'a>(&'a Proxy);
 
 impl<'a> OnItsWay<'a> {

@@ -1,4 +1,4 @@
-//! Whose turn it is: what only waits holds nothing up, what was refused is not tried again by itself, and orders count.
+//! Whose turn it is: what only waits holds nothing up, what was refused is not retried automatically, and orders count.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -36,7 +36,7 @@ fn asks_portal(asked: &Asked) -> bool {
     asked.method == "POST" && asked.path.starts_with("/v1/portals/")
 }
 
-/// One mistyped access code stopped the whole agent: each upload with it tried again every 30 seconds for ever, in a place of
+/// One mistyped access code stopped the whole agent: each upload with it tried again every 30 seconds forever, in a place of
 /// its own, until the portal took no code from this address any more, the right one neither.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_access_code_ends_its_uploads_and_neither_holds_up_others_nor_is_tried_again() {

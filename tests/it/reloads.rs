@@ -1,5 +1,5 @@
-//! The rules file is loaded again: by saving it, by SIGHUP, by order. What is wrong with it is told wherever one looks, and
-//! the rules before go on.
+//! The rules file is reloaded: by saving it, by SIGHUP, on request. Errors in it are reported everywhere, and
+//! the previous rules stay active.
 
 use std::time::{Duration, Instant};
 
@@ -45,16 +45,19 @@ fn a_wrong_file_is_told_everywhere_and_a_right_one_changes_what_differs() {
     let places: [&[&str]; 4] = [&["rule", "ls"], &["rule", "status", "dailies"], &["server", "status"], &["doctor"]];
     for place in places {
         let told = said(&agent, place);
-        assert!(told.contains("unknown key `setle`") && told.contains("the rules before go on"), "{place:?}: {told}");
+        assert!(
+            told.contains("unknown key `setle`") && told.contains("the previous rules stay active"),
+            "{place:?}: {told}"
+        );
     }
-    assert!(agent.log().contains("the rules file is wrong, the rules before go on"), "{}", agent.log());
+    assert!(agent.log().contains("the rules file is not valid, the previous rules stay active"), "{}", agent.log());
     let refused = agent.masv(&["rule", "reload"]);
     assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("did you mean `settle`?"));
     std::fs::write(agent.path("drop/clip.mov"), "x").unwrap();
-    agent.wait_for("the rules before go on", LIMIT, |list| list.len() == 1);
+    agent.wait_for("the previous rules stay active", LIMIT, |list| list.len() == 1);
 
-    // SIGHUP, with the file replaced as editors do, before anybody looks at it.
+    // SIGHUP, with the file replaced as editors do, before it is polled.
     std::fs::write(agent.path("rules.new"), rules("60ms")).unwrap();
     std::fs::rename(agent.path("rules.new"), agent.path("rules.yaml")).unwrap();
     agent.signal(Signal::HUP);
@@ -74,7 +77,7 @@ fn a_wrong_file_is_told_everywhere_and_a_right_one_changes_what_differs() {
     assert_eq!(names, ["dailies", "another"]);
 }
 
-/// Over a broken file at boot the whole agent ended, and the service manager started it again for ever; a running one goes
+/// With an invalid file at boot the whole agent ended, and the service manager restarted it forever; a running one goes
 /// on with the rules it has.
 #[test]
 fn an_agent_starts_over_a_broken_file_with_the_rules_that_the_file_held_before() {
@@ -84,15 +87,18 @@ fn an_agent_starts_over_a_broken_file_with_the_rules_that_the_file_held_before()
     agent.go_on();
     for place in [&["rule", "ls"][..], &["server", "status"], &["doctor"]] {
         let told = said(&agent, place);
-        assert!(told.contains("unknown key `setle`") && told.contains("the rules before go on"), "{place:?}: {told}");
+        assert!(
+            told.contains("unknown key `setle`") && told.contains("the previous rules stay active"),
+            "{place:?}: {told}"
+        );
     }
     std::fs::write(agent.path("drop/clip.mov"), "x").unwrap();
-    agent.wait_for("the rules before go on", LIMIT, |list| list.len() == 1);
+    agent.wait_for("the previous rules stay active", LIMIT, |list| list.len() == 1);
     std::fs::write(agent.path("rules.yaml"), rules("60ms")).unwrap();
     let problem = || agent.json(&["rule", "status", "dailies"])["rules_problem"].clone();
     until("the right one is loaded", &agent, || problem().is_null());
 
-    // Without a copy there is nothing to go on with.
+    // Without a copy there is nothing to continue with.
     agent.stop();
     std::fs::remove_file(agent.path("data/rules.last.json")).unwrap();
     std::fs::write(agent.path("rules.yaml"), "version: 1\nrulse: []\n").unwrap();

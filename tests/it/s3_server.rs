@@ -41,7 +41,7 @@ pub struct Place {
     pub prefix: String,
 }
 
-/// A place in the bucket of the server, which is started by the first who asks. `None`: there is no such program.
+/// A place in the bucket of the server, which is started by the first caller. `None`: there is no such program.
 pub fn place() -> Option<Place> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
     let server = SERVER.get_or_init(|| match program() {
@@ -78,7 +78,7 @@ fn program() -> Option<PathBuf> {
 }
 
 fn start(program: &std::path::Path) -> Server {
-    // Between our finding free ports and its taking them somebody else may.
+    // Another process may take the free ports before it does.
     for _ in 0..3 {
         if let Some(server) = try_start(program) {
             return server;
@@ -216,7 +216,7 @@ impl Place {
         listed.contents.into_iter().map(|object| object.key.replacen(&self.prefix, "", 1)).collect()
     }
 
-    /// The ids of all multipart uploads here that are neither complete nor given up.
+    /// The ids of all multipart uploads here that are neither complete nor aborted.
     pub async fn uploads(&self) -> Vec<String> {
         let (bucket, credentials) = (bucket(&self.endpoint), credentials());
         let address = rusty_s3::signing::sign(

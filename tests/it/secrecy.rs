@@ -1,4 +1,4 @@
-//! Nothing leaks: whatever happens, at the loudest log level, no secret is where somebody else could read it.
+//! Nothing leaks: whatever happens, at the most verbose log level, no secret is where anyone else could read it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -119,7 +119,7 @@ async fn no_secret_is_in_the_log_a_process_list_an_error_or_a_metric() {
         [KEY, PASSWORD, WRONG_PASSWORD, LINK_PASSWORD, HOOK_SECRET, HOOK_ADDRESS, LOCAL_TOKEN, &link_secret, &session];
     for (place, text) in [("log", &log), ("process list", &processes), ("metrics", &metrics), ("answers", &said)] {
         for secret in secrets {
-            // The link itself is an answer: it is for whoever made it.
+            // The link itself is a response: it is for its creator.
             if place == "answers" && secret == link_secret {
                 continue;
             }
@@ -138,7 +138,7 @@ async fn no_secret_is_in_the_log_a_process_list_an_error_or_a_metric() {
     agent.wait().unwrap();
 }
 
-/// The session's token, which the agent keeps over restarts.
+/// The session's token, which the agent keeps across restarts.
 fn session_of(database: &Path) -> String {
     let connection =
         rusqlite::Connection::open_with_flags(database, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();

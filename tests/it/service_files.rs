@@ -160,7 +160,7 @@ fn systemd_accepts_the_units_and_finds_them_well_guarded() {
         ("masv-agent@.service", "masv-agent@one.service"),
         ("masv-hub.service", "masv-hub.service"),
     ] {
-        // It looks whether the program is there; of an instance it wants the template beside it.
+        // It checks that the program exists; an instance needs the template beside it.
         let unit = read(&format!("systemd/{from}")).replace("/usr/bin/masv ", "/bin/true ");
         std::fs::write(folder.path().join(from), &unit).unwrap();
         std::fs::write(folder.path().join(to), unit).unwrap();
@@ -213,7 +213,7 @@ fn the_agent_tells_the_service_manager_how_it_goes() {
     };
     assert!(until("READY=1").contains("STATUS=0 rules"));
     until("WATCHDOG=1");
-    until("STATUS=0 rules, 0 uploads on their way, 0 failed");
+    until("STATUS=0 rules, 0 uploads in flight, 0 failed");
     signal("-HUP");
     assert!(until("RELOADING=1").contains("MONOTONIC_USEC="), "without it the reload counts as failed");
     until("READY=1");
@@ -222,7 +222,7 @@ fn the_agent_tells_the_service_manager_how_it_goes() {
     assert!(agent.wait().unwrap().success());
 }
 
-/// `systemctl` and its like that write down what they were told; the service is active once it was started.
+/// Fake `systemctl` and similar commands that record their arguments; the service is active once it was started.
 #[cfg(target_os = "linux")]
 fn fake_service_manager(folder: &Path) -> std::path::PathBuf {
     use std::os::unix::fs::PermissionsExt;
@@ -260,7 +260,7 @@ fn a_service_is_installed_once_and_taken_away_again() {
     }
     assert!(std::fs::read_to_string(&unit).unwrap().contains(env!("CARGO_BIN_EXE_masv")));
     let (code, said, told) = run("install");
-    assert!(code == 0 && said.contains("unchanged") && said.contains("runs already"), "{said}");
+    assert!(code == 0 && said.contains("unchanged") && said.contains("is already running"), "{said}");
     assert!(!told.contains("restart"), "nothing changed, nothing is disturbed: {told}");
     assert_eq!(run("status").0, 0);
     std::fs::write(&unit, "[Unit]\n").unwrap();

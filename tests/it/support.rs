@@ -115,7 +115,7 @@ impl TestHub {
         self.folder.as_ref().unwrap().path()
     }
 
-    /// Stops it; another one can go on with the folder.
+    /// Stops it; another one can continue with the folder.
     pub async fn shut_down(mut self) -> tempfile::TempDir {
         self.stop.cancel();
         (&mut self.serving).await.unwrap();
@@ -146,7 +146,7 @@ impl TestHub {
         packages.collect::<std::collections::HashSet<_>>().len()
     }
 
-    /// The same, and one that gives up soon on what does not answer.
+    /// The same, with short timeouts.
     pub fn impatient_cloud_at(&self, base: Url) -> Cloud {
         let settings =
             CloudSettings { base, name: None, api_key: Some(KEY.into()), team_id: Some(self.team.as_str().into()) };
@@ -225,7 +225,7 @@ pub fn source_file(name: &Path, source: PathBuf) -> SourceFile {
     SourceFile { path: PackagePath::from_relative(name).unwrap(), source, identity, owner: None, claim: None }
 }
 
-/// A link upload of these files, finalized by itself.
+/// A link upload of these files, finalized automatically.
 pub fn spec(files: Vec<SourceFile>) -> UploadSpec {
     UploadSpec {
         destination: Destination::Link,

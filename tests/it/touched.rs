@@ -1,4 +1,4 @@
-//! What only a `chmod`, a link, an attribute or another mount changes is no other content; what puts another content under the
+//! A `chmod`, a link, an attribute or another mount does not change the content; what puts another content under the
 //! same size and date is.
 
 use std::fs::{File, FileTimes, Permissions};
@@ -47,7 +47,7 @@ async fn some_is_confirmed(engine: &TestEngine, id: UploadId) -> u64 {
     engine.upload(id).await.totals.bytes_done
 }
 
-/// A hard-link backup, a `chmod`, an antivirus or another mount started an upload of 500 GB anew.
+/// A hard-link backup, a `chmod`, an antivirus or another mount started an upload of 500 GB again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_touched_keeps_its_confirmed_parts() {
     type Touch = (&'static str, fn(&Path));

@@ -15,10 +15,10 @@ use masv_rules::own_hub::{OwnHub, Smtp, Tls};
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct WrittenHub {
-    /// Where the agent's own hub listens for recipients: ADDRESS:PORT, such as 0.0.0.0:8090 [default: this machine only]
+    /// Address on which the embedded hub listens for recipients: ADDRESS:PORT, such as 0.0.0.0:8090 [default: this machine only]
     #[arg(id = "hub_listen", long = "hub-listen", value_name = "ADDRESS:PORT", env = "MASV_HUB_LISTEN")]
     pub listen: Option<String>,
-    /// Where recipients reach it: https://send.example.com [default: the address it listens on]
+    /// URL at which recipients reach it: https://send.example.com [default: the address it listens on]
     #[arg(id = "hub_public_url", long = "hub-public-url", value_name = "URL", env = "MASV_HUB_PUBLIC_URL")]
     pub public_url: Option<String>,
     /// Addresses or networks of the proxies in front of it, such as 127.0.0.1 or 10.0.0.0/8.
@@ -40,7 +40,7 @@ pub struct WrittenHub {
     /// [default: mails become files in hub/outbox of the data directory]
     #[arg(id = "hub_smtp_url", long = "hub-smtp-url", value_name = "URL", env = "MASV_HUB_SMTP_URL")]
     pub smtp_url: Option<String>,
-    /// The name to sign in to the mail server with.
+    /// User name for the mail server.
     #[arg(id = "hub_smtp_user", long = "hub-smtp-user", value_name = "NAME", env = "MASV_HUB_SMTP_USER")]
     pub smtp_user: Option<String>,
     /// A file with the mail server's password, which others cannot read.
@@ -51,10 +51,10 @@ pub struct WrittenHub {
         env = "MASV_HUB_SMTP_PASSWORD_FILE"
     )]
     pub smtp_password_file: Option<PathBuf>,
-    /// PEM file of the authority that signed the mail server's certificate [default: those of the system]
+    /// PEM file with the CA certificate of the mail server [default: the system's CAs]
     #[arg(id = "hub_smtp_ca", long = "hub-smtp-ca", value_name = "FILE", env = "MASV_HUB_SMTP_CA")]
     pub smtp_ca: Option<PathBuf>,
-    /// Whom its mails are from: 'Name <address>'
+    /// Sender of its e-mails: 'Name <address>'
     #[arg(id = "hub_mail_from", long = "hub-mail-from", value_name = "SENDER", env = "MASV_HUB_MAIL_FROM")]
     pub mail_from: Option<String>,
 }

@@ -1,12 +1,12 @@
-//! Which of several values counts, and where it is from. A flag counts before an environment variable, that before the
-//! settings file, that before what systemd passes as a credential, that before the default.
+//! Which of several values applies, and where it came from. A flag takes precedence over an environment variable, that over the
+//! settings file, that over a systemd credential, that over the default.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::api::about::Setting;
 
-/// How a value came to the command line.
+/// Where a value of the command line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// By its flag.
@@ -15,10 +15,10 @@ pub enum Origin {
     Environment,
 }
 
-/// How the values of the command line came to it, by the names of their flags without the dashes.
+/// Where the values of the command line came from, by the names of their flags without the dashes.
 pub type Origins = BTreeMap<String, Origin>;
 
-/// Puts values together and notes where each is from.
+/// Merges values and records where each came from.
 pub(super) struct Sources {
     origins: Origins,
     config: Option<PathBuf>,
@@ -30,7 +30,7 @@ impl Sources {
         Self { origins, config: config.map(Path::to_owned), noted: Vec::new() }
     }
 
-    /// The value that counts, unless the default does.
+    /// The value that applies, if not the default.
     pub(super) fn choose<T>(
         &mut self,
         name: &'static str,
@@ -50,7 +50,7 @@ impl Sources {
         chosen
     }
 
-    /// The last one that was chosen is something else after all.
+    /// Replaces the value that was recorded last.
     pub(super) fn instead(&mut self, name: &str, value: impl Into<String>, source: impl Into<String>) {
         if let Some(setting) = self.noted.iter_mut().find(|setting| setting.name == name) {
             (setting.value, setting.source) = (value.into(), source.into());

@@ -14,16 +14,16 @@ use crate::api::types::Size;
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Written {
-    /// The rules file: which folders are watched, and what becomes of what lands there.
+    /// The rules file: which folders are watched, and what happens to the files in them.
     #[arg(long, value_name = "FILE", env = "MASV_RULES")]
     pub rules: Option<PathBuf>,
     /// Where the API listens: http://ADDRESS:PORT (port 0 for any) or unix:///PATH [default: http://127.0.0.1:8080]
     #[arg(long, value_name = "URL", env = "MASV_LISTEN")]
     pub listen: Option<String>,
-    /// Who may connect to a unix:// socket: its mode, such as 660 for a group [default: 600]
+    /// File mode of a unix:// socket, such as 660 to let a group connect [default: 600]
     #[arg(long, value_name = "MODE", env = "MASV_SOCKET_MODE")]
     pub socket_mode: Option<Mode>,
-    /// Where the agent keeps its state.
+    /// The agent's data directory.
     #[arg(long, value_name = "DIR", env = "MASV_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// The cloud to send to; without one here or in the rules file, the agent runs its own hub.
@@ -35,17 +35,17 @@ pub struct Written {
     /// Authorises uploads. Shows in process lists: rather use --api-key-file or MASV_API_KEY.
     #[arg(long, value_name = "KEY", env = "MASV_API_KEY", hide_env_values = true)]
     pub api_key: Option<SecretString>,
-    /// A file that holds the API key, and that others can not read.
+    /// File with the API key; other users must not be able to read it.
     #[arg(long, value_name = "FILE", env = "MASV_API_KEY_FILE")]
     pub api_key_file: Option<PathBuf>,
-    /// The team that sends, where key or session have several.
+    /// The team to send as, if the key or session has several.
     #[arg(long, value_name = "ID", env = "MASV_TEAM_ID")]
     pub team_id: Option<String>,
-    /// Finalize uploads that do not say by themselves [default: true]
+    /// Finalize uploads automatically, unless an upload says otherwise [default: true]
     #[arg(long, env = "MASV_AUTO_FINALIZE", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
           default_missing_value = "true")]
     pub auto_finalize: Option<bool>,
-    /// Go on with unfinished uploads at the start; otherwise they are paused [default: true]
+    /// Resume unfinished uploads at the start; otherwise they are paused [default: true]
     #[arg(long, env = "MASV_AUTO_RESUME", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
           default_missing_value = "true")]
     pub auto_resume: Option<bool>,
@@ -55,13 +55,13 @@ pub struct Written {
     /// Parts on their way at once [default: as many as bring more, at most 64]
     #[arg(long, value_name = "N", env = "MASV_UPLOAD_WORKERS")]
     pub upload_workers: Option<usize>,
-    /// A file that holds the token which every call of the API must bring, and that others can not read.
+    /// File with the token that every API call must carry; other users must not be able to read it.
     #[arg(long, value_name = "FILE", env = "MASV_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
-    /// Only files below this folder may be uploaded, and only there may be written, by command or API; can be given several times.
+    /// Restrict commands and API calls to reading and writing below this folder; can be repeated.
     #[arg(long = "allow-root", value_name = "DIR", env = "MASV_ALLOW_ROOT", value_delimiter = ':')]
     pub allow_root: Vec<PathBuf>,
-    /// Complete uploads and downloads are forgotten after so many days, 0 for never; what was sent stays known [default: 90]
+    /// Days until complete uploads and downloads are removed from the list, 0 for never; the record of what was sent is kept [default: 90]
     #[arg(long, value_name = "DAYS", env = "MASV_HISTORY_DAYS")]
     pub history_days: Option<u16>,
     /// Keep the machine awake while uploads or downloads are under way [default: false]
@@ -74,7 +74,7 @@ pub struct Written {
     /// error, warn, info, debug or trace, also by module [default: warn on a terminal, else info]
     #[arg(long, value_name = "LEVEL", env = "MASV_LOG_LEVEL")]
     pub log_level: Option<String>,
-    /// The settings above in a YAML file, by the same names without the dashes in front.
+    /// YAML file with the settings above, under the same names without the leading dashes.
     #[arg(long, value_name = "FILE", env = "MASV_CONFIG")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
@@ -88,10 +88,10 @@ pub struct Written {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// A line for people; where the journal reads it, as the journal takes it.
+    /// One line for people; under the journal, in the journal's format.
     #[default]
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -105,14 +105,14 @@ impl std::str::FromStr for Mode {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777 && mode & 0o111 == 0);
-        mode.map(Self).ok_or_else(|| format!("{text:?} is no mode such as 600 or 660"))
+        mode.map(Self).ok_or_else(|| format!("{text:?} is not a valid mode, such as 600 or 660"))
     }
 }
 
 impl TryFrom<serde_json::Value> for Mode {
     type Error = String;
 
-    /// `660` is written without quotes as well, and means the digits.
+    /// `660` may be written without quotes, too, and means the octal digits.
     fn try_from(value: serde_json::Value) -> Result<Self, String> {
         value.as_str().map_or_else(|| value.to_string(), str::to_owned).parse()
     }

@@ -1,10 +1,10 @@
-// The agent's REST API and its events; the same calls as everybody makes.
+// The agent's REST API and its events: the same calls that any client makes.
 
 import { byId } from "./dom.js";
 
 const TOKEN = "masv-token";
 
-// `masv open` hands the token over behind the #, which no server sees; the address is left without it.
+// `masv open` passes the token after the #, which no server sees; it is then removed from the address.
 const handed = window.location.hash.match(/^#token=(.+)$/);
 if (handed) {
   sessionStorage.setItem(TOKEN, decodeURIComponent(handed[1]));
@@ -13,7 +13,7 @@ if (handed) {
 
 export class ApiError extends Error {
   constructor(status, body) {
-    super(body.message ?? `The agent answers ${status}`);
+    super(body.message ?? `The agent responded with status ${status}`);
     this.status = status;
     this.hint = body.hint;
   }
@@ -30,7 +30,7 @@ let asking;
 function askForToken() {
   asking ??= new Promise((resolve) => {
     const dialog = byId("token");
-    byId("token-trouble").textContent = sessionStorage.getItem(TOKEN) ? "That is not it." : "";
+    byId("token-trouble").textContent = sessionStorage.getItem(TOKEN) ? "Wrong token. Try again." : "";
     dialog.oncancel = (event) => event.preventDefault();
     dialog.onclose = () => {
       sessionStorage.setItem(TOKEN, byId("token-value").value.trim());
@@ -50,7 +50,7 @@ async function answered(path, options) {
     try {
       answer = await fetch(`api/v1${path}`, { ...options, headers: { ...options?.headers, ...used } });
     } catch {
-      throw new ApiError(0, { message: "The agent does not answer" });
+      throw new ApiError(0, { message: "The agent is not responding" });
     }
     if (answer.ok) return answer;
     const body = await answer.json().catch(() => ({}));
@@ -65,7 +65,7 @@ export async function get(path) {
 }
 
 export async function send(method, path, body) {
-  // The header says that the page means it; other pages cannot send it.
+  // The header proves that this page made the call; other sites cannot send it.
   const options = { method, headers: { "X-Masv": "dashboard" } };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
@@ -87,7 +87,7 @@ export async function all(path) {
   return found;
 }
 
-// Follows the events for as long as the page lives. A lost connection means: look at everything again.
+// Follows the events for as long as the page is open. After a lost connection everything is loaded again.
 export async function follow({ opened, event, lost }) {
   let wait = 1000;
   let last;

@@ -1,4 +1,4 @@
-// One transfer with all that is known of it: what went wrong and what to do, links, files.
+// Everything known about one transfer: what went wrong and what to do, links, files.
 
 import * as api from "./api.js";
 import { byId, button, copy, element, say } from "./dom.js";
@@ -7,7 +7,7 @@ import { bar, buttons, look, read } from "./transfers.js";
 
 const FILES = 200;
 
-// The link to give away.
+// The link to share.
 export const linkOf = (transfer) => transfer.links?.[0]?.url;
 
 const fact = (name, value) => (value ? [element("dt", {}, name), element("dd", {}, value)] : []);
@@ -42,30 +42,30 @@ function draw(dialog, transfer) {
     await change();
     draw(dialog, read(await api.get(`${transfer.path}?files=true&limit=${FILES}`), transfer.way));
   };
-  const order = (place) => button(place === "top" ? "To the top" : "To the end", () => again(() =>
+  const order = (place) => button(place === "top" ? "Move to top" : "Move to end", () => again(() =>
     api.send("PATCH", transfer.path, { order: place })));
   const waits = transfer.way === "up" && transfer.state === "transferring";
   const more = transfer.way === "up" && transfer.package_id && transfer.kind !== "portal";
   dialog.replaceChildren(
-    element("div", { class: "head" }, element("h2", { id: "details-title" }, transfer.name ?? "A package"),
+    element("div", { class: "head" }, element("h2", { id: "details-title" }, transfer.name ?? "Unnamed package"),
       button("", () => dialog.close(), { symbol: "close", label: "Close" })),
     element("p", { class: `standing ${shown.mood}` }, shown.word),
     bar(transfer), trouble(transfer) ?? "",
     element("dl", {}, ...fact("Sent", `${bytes(transfer.progress)} of ${bytes(transfer.size)}`),
       ...fact("To", transfer.portal ? `portal ${transfer.portal.subdomain}` : transfer.recipients?.join(", ")),
-      ...fact("Sender", transfer.portal?.sender), ...fact("Message", transfer.description), ...fact("Rule", transfer.rule), ...fact("By", transfer.kind),
+      ...fact("Sender", transfer.portal?.sender), ...fact("Message", transfer.description), ...fact("Rule", transfer.rule), ...fact("Type", transfer.kind),
       ...fact("From", transfer.source), ...fact("Into", transfer.dst_folder),
-      ...fact("Priority", transfer.priority ? String(transfer.priority) : ""), ...fact("Ordered", time(transfer.created_at)),
-      ...fact("Done", time(transfer.completed_at)), ...fact("Package", transfer.package_id), ...fact("Id", transfer.id)),
+      ...fact("Priority", transfer.priority ? String(transfer.priority) : ""), ...fact("Created", time(transfer.created_at)),
+      ...fact("Completed", time(transfer.completed_at)), ...fact("Package", transfer.package_id), ...fact("ID", transfer.id)),
     given.length ? element("section", {}, element("h3", {}, given.length > 1 ? "Links" : "Link"),
       element("ul", { class: "links" }, ...given)) : "",
     files(transfer) ?? "",
     element("div", { class: "actions" },
       ...buttons(transfer, { words: true, gone: () => dialog.close() }).filter(Boolean).filter((made) => !made.classList.contains("copy")),
       waits && order("top"), waits && order("bottom"),
-      more && button("Another link", () => again(async () => {
+      more && button("New link", () => again(async () => {
         await api.send("POST", `${transfer.path}/links`, {});
-        say("A new link");
+        say("Link created");
       }))),
   );
 }

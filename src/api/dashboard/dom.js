@@ -26,7 +26,7 @@ export function icon(name) {
   return svg;
 }
 
-// A button that says what it does; while it does it, it can not be pressed again.
+// A button that is disabled while its action runs.
 export function button(text, act, { symbol, label, kind } = {}) {
   const made = element("button", { type: "button", class: kind, "aria-label": label, title: symbol ? label : undefined },
     symbol && icon(symbol), text && element("span", {}, text));
@@ -56,14 +56,14 @@ export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Without a secure context (an address of the house, over HTTP) only the old way is left.
+    // Without a secure context (a LAN address over HTTP) only the old way works.
     const field = element("textarea", { class: "unseen", readonly: true });
     field.value = text;
     (document.querySelector("dialog[open]") ?? document.body).append(field);
     field.select();
     const copied = document.execCommand("copy");
     field.remove();
-    if (!copied) throw new Error(`The browser does not let the page copy. The link is ${text}`);
+    if (!copied) throw new Error(`The browser blocked copying. The link is ${text}`);
   }
   say("Link copied");
 }

@@ -32,7 +32,7 @@ const day = new Intl.DateTimeFormat([], {
   weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
 });
 
-// A time: of today by the clock, of another day with the day.
+// A time: just the clock for today, with the date for other days.
 export function time(text) {
   if (!text) return "";
   // A rule's times carry their zone in brackets, which Date does not read.

@@ -1,4 +1,4 @@
-// What was sent and fetched, newest first, page by page as one scrolls; the search is the agent's.
+// What was sent and downloaded, newest first, page by page as you scroll; the agent does the searching.
 
 import * as api from "./api.js";
 import { byId, element } from "./dom.js";

@@ -28,8 +28,8 @@ function standing(state, text) {
 async function everything() {
   const server = await api.get("/server");
   const limited = (of) => server.limitations.some((limitation) => limitation.of === of);
-  byId("place").textContent = [server.embedded_hub ? "sends to its own hub" : `sends to ${server.cloud.replace(/^https?:\/\//, "")}`,
-    limited("links") && "links open on this machine only", limited("mails") && "mails reach nobody"].filter(Boolean).join(" · ");
+  byId("place").textContent = [server.embedded_hub ? "sends to its embedded hub" : `sends to ${server.cloud.replace(/^https?:\/\//, "")}`,
+    limited("links") && "links work on this machine only", limited("mails") && "e-mails are not delivered"].filter(Boolean).join(" · ");
   byId("place").title = server.limitations.map(({ message, hint }) => `${message}: ${hint}`).join("\n");
   await Promise.all([transfers.load(), rules.load()]);
 }
@@ -63,7 +63,7 @@ api.follow({
     everything().catch(complain);
   },
   event,
-  lost: () => standing("lost", "The agent does not answer"),
+  lost: () => standing("lost", "The agent is not responding"),
 });
 const first = window.location.hash.slice(1);
 if (first in loads && first !== "transfers") go(first);

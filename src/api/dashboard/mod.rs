@@ -1,12 +1,12 @@
-//! The dashboard: one page that calls the same API as everybody.
+//! The dashboard: one page that uses the same API as any client.
 //!
-//! **In**: GET `/` and the files it names. **Out**: what is in this folder, embedded; nothing is built and no other host is
-//! asked. **Guarantees.** The page runs no script but its own and sends nothing elsewhere (Content-Security-Policy); what
-//! files and people are called enters it as text only. It holds no secret, so it is given without a token, which it
+//! **In**: GET `/` and the files it references. **Out**: the files in this folder, embedded; nothing is built and no other host is
+//! contacted. **Guarantees.** The page runs only its own scripts and sends nothing elsewhere (Content-Security-Policy);
+//! names of files and people enter it only as text. It contains no secret, so it is served without a token, which it
 //! then asks for.
 //!
-//! A file is a thought: `main.js` puts the views together, `api.js` calls and follows the events, `virtual.js` keeps only
-//! what is in sight in the page.
+//! One concern per file: `main.js` assembles the views, `api.js` makes calls and follows events, `virtual.js` keeps only
+//! visible rows in the page.
 
 use axum::extract::Path;
 use axum::http::{StatusCode, header};
@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
 
-/// Where the page's files are.
+/// The path of the page's files.
 pub(super) const FOLDER: &str = "/dashboard/";
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -50,7 +50,7 @@ impl IntoResponse for Asset {
             (header::CONTENT_SECURITY_POLICY, POLICY),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             (header::REFERRER_POLICY, "no-referrer"),
-            // An upgraded agent brings its own page.
+            // An upgraded agent has a new page.
             (header::CACHE_CONTROL, "no-cache"),
         ];
         (headers, self.text).into_response()

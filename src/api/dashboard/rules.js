@@ -1,4 +1,4 @@
-// The rules at work: folder, what waits and for what, when they make packages, what went wrong.
+// The active rules: their folders, which files are waiting and why, when they make packages, what went wrong.
 
 import * as api from "./api.js";
 import { byId, button, complain, element, icon, say } from "./dom.js";
@@ -12,7 +12,7 @@ let drawn;
 
 function waits(rule) {
   if (!rule.waiting_count) {
-    return element("p", { class: "faint" }, rule.state === "offline" ? "" : "Nothing waits.");
+    return element("p", { class: "faint" }, rule.state === "offline" ? "" : "No files waiting.");
   }
   const all = opened.has(rule.name);
   const files = all ? rule.waiting : rule.waiting.slice(0, SHOWN);
@@ -38,7 +38,7 @@ function card(rule) {
   const paused = rule.state === "paused";
   const works = rule.enabled !== false;
   const next = rule.next_package ?? rule.next_schedule ?? rule.next_schedules?.[0];
-  const packs = { file: "each file a package", folder: "each folder a package", batch: "what arrives together" }[rule.package];
+  const packs = { file: "one package per file", folder: "one package per folder", batch: "one package per batch" }[rule.package];
   const target = rule.kind === "download" ? "downloads" : `by ${rule.kind}`;
   return element("article", { class: `card ${moods[rule.state] ?? "quiet"}`, "aria-label": `Rule ${rule.name}` },
     element("div", { class: "head" }, element("h3", {}, rule.name), element("span", { class: "standing" }, rule.state)),
@@ -50,10 +50,10 @@ function card(rule) {
     element("p", { class: "when" }, icon("clock"), element("span", {}, rule.schedule ?? "",
         next && Date.parse(next.replace(/\[.*\]$/, "")) > Date.now() && element("span", { class: "faint" }, ` · next ${time(next)}`))),
     waits(rule),
-    rule.last_error?.over && element("p", { class: "faint" }, `Was wrong at ${time(rule.last_error.at)}: ${rule.last_error.message}`),
+    rule.last_error?.over && element("p", { class: "faint" }, `Resolved problem (${time(rule.last_error.at)}): ${rule.last_error.message}`),
     works && element("div", { class: "actions" },
-      button("Run now", steer("run", "packages what is ready"), { label: `Run ${rule.name} now` }),
-      paused ? button("Resume", steer("resume", "goes on"), { label: `Resume ${rule.name}`, kind: "main" })
+      button("Run now", steer("run", "packaging the files that are ready"), { label: `Run ${rule.name} now` }),
+      paused ? button("Resume", steer("resume", "resumed"), { label: `Resume ${rule.name}`, kind: "main" })
         : button("Pause", steer("pause", "paused"), { label: `Pause ${rule.name}` })));
 }
 
@@ -63,21 +63,21 @@ function draw() {
   const box = byId("rule-cards");
   const text = JSON.stringify(rules) + [...opened].join();
   if (text === drawn) return;
-  // What somebody is about to press stays in place.
+  // A button that has the focus keeps it.
   const held = box.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : undefined;
   drawn = text;
-  // What is wrong comes first, else the order of the file.
+  // Rules with problems come first; otherwise the order of the file.
   box.replaceChildren(...[...rules.filter(wrong), ...rules.filter((rule) => !wrong(rule))].map(card));
   if (rules.length === 0) {
-    box.append(element("div", { class: "empty" }, element("p", { class: "big" }, "No rules."),
-      element("p", {}, element("code", {}, "masv rule init > rules.yaml"), " writes a file to start from.")));
+    box.append(element("div", { class: "empty" }, element("p", { class: "big" }, "No rules"),
+      element("p", {}, element("code", {}, "masv rule init > rules.yaml"), " creates a file to start from.")));
   }
   if (held) box.querySelector(`[aria-label="${CSS.escape(held)}"]`)?.focus();
 }
 
 const wrong = (rule) => rule.state === "offline" || (rule.last_error && !rule.last_error.over);
 
-// A rules file that cannot be used is told wherever one looks.
+// A rules file that is not valid is reported in every view.
 function alarm(problem) {
   byId("alert").hidden = !problem;
   byId("alert-text").textContent = problem ?? "";
@@ -104,7 +104,7 @@ export function start() {
       else say("The rules file cannot be used", "bad");
     }
   });
-  // The title of a tab in the background tells of trouble, too.
+  // The title of a background tab shows problems, too.
   let beats = 0;
   setInterval(() => {
     beats += 1;

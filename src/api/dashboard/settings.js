@@ -1,4 +1,4 @@
-// Limits and how much is done at once; what the agent says of itself, and what keeps it from working.
+// Limits and concurrency; facts about the agent, and problems that keep it from working.
 
 import * as api from "./api.js";
 import { byId, button, complain, element, say } from "./dom.js";
@@ -29,7 +29,7 @@ function form(title, parts, save) {
 
 function limit(title, path, set) {
   const enabled = field("Limit", { type: "checkbox", checked: set.enabled });
-  const rate = field("MB per second, all together", { type: "number", min: 0.1, step: 0.1, value: (set.rate_limit_bps || 10_000_000) / 1e6 });
+  const rate = field("MB per second, in total", { type: "number", min: 0.1, step: 0.1, value: (set.rate_limit_bps || 10_000_000) / 1e6 });
   const scheduled = field("Only at these times", { type: "checkbox", checked: set.schedule_enabled });
   const days = Object.entries(DAYS).map(([key, name]) => {
     const span = set.schedule[key];
@@ -64,8 +64,8 @@ function atOnce(workers, fifo) {
 function about(server) {
   const fact = (name, value) => (value ? [element("dt", {}, name), element("dd", {}, value)] : []);
   return element("section", { class: "card" }, element("h3", {}, "This agent"), element("dl", {},
-    ...fact("Version", server.version), ...fact("Runs since", `${time(server.started_at)} (process ${server.pid})`),
-    ...fact("Sends to", server.embedded_hub ? `${server.cloud} (its own hub)` : server.cloud),
+    ...fact("Version", server.version), ...fact("Running since", `${time(server.started_at)} (process ${server.pid})`),
+    ...fact("Sends to", server.embedded_hub ? `${server.cloud} (its embedded hub)` : server.cloud),
     ...fact("Rules", server.rules_file ? `${plural(server.rules, "rule")} in ${server.rules_file}` : "none"),
     ...server.links.flatMap((link) => fact(link.direction === "upload" ? "Sending" : "Receiving", linkText(link))),
     ...fact("State in", server.data_dir)));
@@ -92,8 +92,8 @@ function doctor() {
       check.todo && element("p", { class: "hint" }, check.todo))));
   };
   return element("section", { class: "card" }, element("h3", {}, "Doctor"),
-    element("p", { class: "faint" }, "Looks for what keeps the agent from working, and says what to do."), found,
-    element("div", { class: "actions" }, button("Examine", look)));
+    element("p", { class: "faint" }, "Checks for problems that keep the agent from working, and says how to fix them."), found,
+    element("div", { class: "actions" }, button("Run checks", look)));
 }
 
 export async function load() {

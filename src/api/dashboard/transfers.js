@@ -1,4 +1,4 @@
-// What moves, waits or failed, and what is just done. The agent is asked for all of it at the start and after a lost
+// Transfers that are active, waiting, failed or recently completed. All of them are loaded at the start and after a lost
 // connection; events and progress keep it up to date.
 
 import * as api from "./api.js";
@@ -19,27 +19,27 @@ let asked;
 
 const filters = [
   ["all", "All", () => true],
-  ["sending", "Moving", (transfer) => transfer.state === "transferring" && transfer.activity !== "queued"],
+  ["sending", "Active", (transfer) => transfer.state === "transferring" && transfer.activity !== "queued"],
   ["waiting", "Waiting", (transfer) => ["paused", "idle"].includes(transfer.state) || transfer.activity === "queued"],
   ["failed", "Failed", (transfer) => transfer.state === "error"],
-  ["done", "Done lately", (transfer) => transfer.state === "complete"],
+  ["done", "Recently done", (transfer) => transfer.state === "complete"],
 ];
 
-// How a transfer looks: a word, a symbol, a colour, and where it comes in the list.
+// How a transfer is shown: a word, a symbol, a colour, and where it comes in the list.
 export function look(transfer) {
   const { state, activity } = transfer;
   if (state === "error") return { word: "Failed", symbol: "alert", mood: "bad", rank: 0 };
-  if (state === "idle") return { word: "Waits to be finalized", symbol: "clock", mood: "warn", rank: 3 };
+  if (state === "idle") return { word: "Waiting to be finalized", symbol: "clock", mood: "warn", rank: 3 };
   if (state === "paused") return { word: "Paused", symbol: "pause", mood: "quiet", rank: 5 };
   if (state === "complete") return { word: "Complete", symbol: "check", mood: "good", rank: 6 };
-  if (activity === "retrying") return { word: "Tries again", symbol: "retry", mood: "warn", rank: 1 };
-  if (activity === "queued") return { word: "Waits for its turn", symbol: "clock", mood: "quiet", rank: 4 };
-  const words = { creating: "Makes the package", opening: "Opens the link", sending: "Sending", receiving: "Receiving",
-    verifying: "Checks", finalizing: "Finalizes" };
+  if (activity === "retrying") return { word: "Retrying", symbol: "retry", mood: "warn", rank: 1 };
+  if (activity === "queued") return { word: "Queued", symbol: "clock", mood: "quiet", rank: 4 };
+  const words = { creating: "Creating the package", opening: "Opening the link", sending: "Sending", receiving: "Receiving",
+    verifying: "Verifying", finalizing: "Finalizing" };
   return { word: words[activity] ?? activity, symbol: transfer.way, mood: "busy", rank: 2 };
 }
 
-// Gives a transfer of the API what the page needs of it.
+// Adds to a transfer of the API what the page needs.
 export function read(transfer, way) {
   const order = transfer.state === "complete" ? -Date.parse(transfer.completed_at) : -transfer.priority;
   return { ...transfer, way, path: `/${way === "up" ? "uploads" : "downloads"}/${transfer.id}`, order,
@@ -53,8 +53,8 @@ export async function act(transfer, what) {
 
 export async function remove(transfer) {
   const lost = transfer.state === "complete"
-    ? `Forget ${transfer.name}? Recipients keep it.`
-    : `Cancel ${transfer.name}? What was sent of it is removed from the cloud. Local files stay.`;
+    ? `Remove ${transfer.name} from the list? The package stays available to its recipients.`
+    : `Cancel ${transfer.name}? The part of it that has been sent is removed from the cloud. Local files are kept.`;
   if (!window.confirm(lost)) return false;
   await api.send("DELETE", transfer.path);
   known.delete(transfer.id);
@@ -73,7 +73,7 @@ function tail(transfer) {
 function story(transfer, { word }) {
   const { error } = transfer;
   if (transfer.state === "error" || (error && transfer.activity === "retrying")) {
-    const next = transfer.next_retry_at ? ` Next try in ${until(transfer.next_retry_at)}.` : "";
+    const next = transfer.next_retry_at ? ` Next attempt in ${until(transfer.next_retry_at)}.` : "";
     return [error?.message, error?.hint].filter(Boolean).join(" — ") + next;
   }
   const parts = [word];
@@ -88,11 +88,11 @@ function story(transfer, { word }) {
   return parts.join(" · ");
 }
 
-// The same where there is little room: how long it still takes, or when it was done.
+// The short form for narrow screens: the time left, or when it was completed.
 function shortly(transfer, shown) {
   const when = tail(transfer);
   if (!when || shown.mood === "bad" || transfer.activity === "retrying") return story(transfer, shown);
-  return `${when} · ${transfer.state === "complete" ? bytes(transfer.size) : `${bytes(transfer.size - transfer.progress)} to go`}`;
+  return `${when} · ${transfer.state === "complete" ? bytes(transfer.size) : `${bytes(transfer.size - transfer.progress)} left`}`;
 }
 
 export function bar(transfer) {
@@ -105,7 +105,7 @@ export function bar(transfer) {
   return made;
 }
 
-// In the list they are symbols, beside the details they have words, and something comes after the last of them.
+// Symbols in the list, words in the details; `gone` is called once the transfer has been removed.
 export function buttons(transfer, { words = false, gone = () => {} } = {}) {
   const { state } = transfer;
   const word = (text) => (words ? text : "");
@@ -113,7 +113,7 @@ export function buttons(transfer, { words = false, gone = () => {} } = {}) {
   return [
     state === "idle" && button("Finalize", () => act(transfer, "finalize"), { kind: "main", label: `Finalize ${transfer.name}` }),
     state === "error" && button("Try again", () => act(transfer, "resume"), { label: `Try ${transfer.name} again` }),
-    link && button("", () => copy(link), { symbol: "link", label: `Copy the link of ${transfer.name}`, kind: "copy" }),
+    link && button("", () => copy(link), { symbol: "link", label: `Copy the link to ${transfer.name}`, kind: "copy" }),
     state === "transferring" && button(word("Pause"), () => act(transfer, "pause"), { symbol: "pause", label: `Pause ${transfer.name}` }),
     state === "paused" && button(word("Resume"), () => act(transfer, "resume"), { symbol: "play", label: `Resume ${transfer.name}` }),
     button(word("Remove"), async () => (await remove(transfer)) && gone(), { symbol: "close", label: `Remove ${transfer.name}` }),
@@ -127,7 +127,7 @@ export function row(transfer) {
     element("span", { class: "state", title: shown.word }, icon(shown.symbol)),
     element("div", { class: "what" },
       element("p", { class: "title" },
-        element("span", { class: "name", title: transfer.name ?? "" }, transfer.name ?? "A package"),
+        element("span", { class: "name", title: transfer.name ?? "" }, transfer.name ?? "Unnamed package"),
         transfer.rule && element("span", { class: "tag" }, transfer.rule),
         transfer.priority !== 0 && element("span", { class: "tag" }, `priority ${transfer.priority}`),
         element("span", { class: "tail" }, tail(transfer)),
@@ -164,7 +164,7 @@ function put(transfer, way) {
   show();
 }
 
-// What one transfer of the API is now; for the other views.
+// The current state of one transfer; for the other views.
 export const current = (id) => known.get(id);
 
 let drawing;
@@ -213,7 +213,7 @@ export function choose(name) {
 const curve = new Array(90).fill(0);
 let rules = { failing: 0, refused: false };
 
-// How many rules cannot work, and whether the rules file was refused.
+// How many rules are failing, and whether the rules file was rejected.
 export function rulesStand(now) {
   rules = now;
   show();
@@ -230,21 +230,21 @@ function summary(everything) {
   const left = sum(moving, (transfer) => transfer.size - transfer.progress);
   byId("speed").textContent = speed(now) + (down > 0 ? ` ↓ ${speed(down)}` : "");
   byId("left").textContent = bytes(left);
-  byId("left-time").textContent = now + down > 0 ? `${duration(left / (now + down))} at this speed` : moving.length ? "" : "nothing moves";
+  byId("left-time").textContent = now + down > 0 ? `${duration(left / (now + down))} at this speed` : moving.length ? "" : "no active transfers";
   byId("queued").textContent = number(queued.length);
-  byId("queued-more").textContent = `${number(moving.length - queued.length)} moving`;
+  byId("queued-more").textContent = `${number(moving.length - queued.length)} active`;
   const trouble = failed.length + rules.failing;
   byId("failed").textContent = number(trouble);
   byId("failed-more").textContent = rules.failing
     ? [failed.length && plural(failed.length, "transfer"), plural(rules.failing, "rule")].filter(Boolean).join(", ")
-    : failed.length ? "look at them" : "nothing to do";
+    : failed.length ? "show them" : "none";
   byId("failed-tile").classList.toggle("bad", trouble > 0);
-  const told = [rules.refused && "rules file refused", trouble && `${trouble} failed`].filter(Boolean);
+  const told = [rules.refused && "rules file rejected", trouble && `${trouble} failed`].filter(Boolean);
   document.title = told.length ? `(${told.join(", ")}) masv-agent` : now ? `▲ ${speed(now)} masv-agent` : "masv-agent";
   return now;
 }
 
-// The last minute and a half of speed.
+// The speed over the last minute and a half.
 function plot() {
   const moving = [...known.values()].filter((transfer) => transfer.state === "transferring");
   curve.push(moving.reduce((total, transfer) => total + transfer.speed_bps, 0));
@@ -273,7 +273,7 @@ function plot() {
   pen.fill();
 }
 
-// Everything anew.
+// Loads everything.
 export async function load() {
   const [uploads, downloads, done, fetched] = await Promise.all([
     api.all("/uploads?states=transferring,paused,idle,error"),
@@ -287,14 +287,14 @@ export async function load() {
   show();
 }
 
-// What is moving at this moment, from the stream.
+// The active transfers, from the event stream.
 export function progress({ uploads, downloads }) {
   for (const transfer of uploads) known.set(transfer.id, read(transfer, "up"));
   for (const transfer of downloads) known.set(transfer.id, read(transfer, "down"));
   show();
 }
 
-// Something happened to a transfer: it is looked at again, with all others of this moment.
+// Something happened to a transfer: it is loaded again, together with the others that change at the same time.
 export function happened(event) {
   const id = event.upload_id ?? event.data?.download_id;
   if (!id) return;
@@ -319,7 +319,7 @@ async function lookAgain() {
       }
     }));
   } catch (error) {
-    console.debug("looking again", error);
+    console.debug("reloading", error);
   }
 }
 
@@ -327,9 +327,9 @@ export function start() {
   list = new VirtualList(byId("list"), {
     row,
     empty: () => (search || filter !== "all"
-      ? element("p", { class: "empty" }, "Nothing of that kind.")
-      : element("div", { class: "empty" }, element("p", { class: "big" }, "All quiet."),
-        element("p", {}, "Drop files into a watched folder, and they show up here."))),
+      ? element("p", { class: "empty" }, "No matching transfers.")
+      : element("div", { class: "empty" }, element("p", { class: "big" }, "No transfers"),
+        element("p", {}, "Files dropped into a watched folder show up here."))),
   });
   byId("find").addEventListener("input", (event) => {
     search = event.target.value;

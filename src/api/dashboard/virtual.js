@@ -1,5 +1,5 @@
-// A list of any length of which only what is in sight is in the page. Rows are of equal height, which the style sheet
-// says (--row), and are kept while their item stays the same object with the same `version`.
+// A list of any length; only the visible rows are in the page. Rows have equal height, which the style sheet
+// sets (--row), and are reused while their item has the same `version`.
 
 import { element } from "./dom.js";
 

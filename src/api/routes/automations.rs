@@ -1,4 +1,4 @@
-//! Rules at work, of both directions: listed, explained, steered.
+//! Active rules of both directions: listing, explaining, controlling.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::model::{DownloadFilter, UploadFilter};
 use crate::portal_downloads::InboxError;
 use masv_rules::{DownloadRule, Portals, Rule, RuleSet, SystemEnvironment};
 
-/// How many of the coming times of a schedule are told.
+/// How many of the next times of a schedule are listed.
 const COMING: usize = 3;
 
-/// What a rule is, in words that do not change.
+/// A rule's configuration, in stable words.
 fn describe(rule: &Rule) -> AutomationRule {
     let now = Timestamp::now().to_zoned(rule.time_zone.clone());
     AutomationRule {
@@ -115,7 +115,7 @@ pub(super) async fn run(
     state.automation(&name).await.map(Json)
 }
 
-/// The names that `name` stands for: itself, or all enabled rules.
+/// The rules that `name` stands for: itself, or all enabled rules.
 fn named(state: &ApiState, name: &str) -> Vec<String> {
     if name != "all" {
         return vec![name.to_owned()];
@@ -157,14 +157,14 @@ pub(super) async fn reload(Extract(state): Extract<ApiState>, _: NoFields) -> An
     match (state.reload)().await {
         Ok(()) => Ok(Json(Loaded { rules: names(&state.watcher.rules()).len() })),
         Err(diagnostics) => Err(ApiError::new(StatusCode::BAD_REQUEST, diagnostics.render(false))
-            .hint("the rules that were loaded before go on; correct the file and save it")),
+            .hint("the previous rules stay active; correct the file and save it")),
     }
 }
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Explaining {
     path: Option<PathBuf>,
-    /// The cloud's id of a package, instead.
+    /// A package's id in the cloud, instead.
     package: Option<String>,
 }
 
@@ -179,13 +179,13 @@ pub(super) async fn explain(
             let rule = rules.iter().find(|rule| rule.owned).map(|rule| rule.rule.clone());
             Ok(Json(Explained::Package(ExplainedPackage { package, rule, rules })))
         }
-        _ => Err(ApiError::bad("name either a path or a package")),
+        _ => Err(ApiError::bad("give either a path or a package")),
     }
 }
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Trying {
-    /// Another rules file; without one, the rules at work.
+    /// Another rules file; by default, the active rules.
     path: Option<PathBuf>,
 }
 
@@ -196,11 +196,14 @@ pub(super) async fn dry_run(Extract(state): Extract<ApiState>, Body(trying): Bod
             if !path.is_absolute() {
                 return Err(ApiError::bad("the path is not absolute"));
             }
-            // What is wrong with a file is shown with its lines.
+            // Errors in a file are shown with its lines.
             let own = state.about.rules.path == path;
             let allowed = own || state.allowed_roots.is_empty() || below_root(&path, &state.allowed_roots).await;
             if !allowed {
-                return Err(ApiError::new(StatusCode::FORBIDDEN, "the file is in no folder that the agent may read"));
+                return Err(ApiError::new(
+                    StatusCode::FORBIDDEN,
+                    "the file is not in a folder that the agent may read",
+                ));
             }
             let loading = tokio::task::spawn_blocking(move || masv_rules::load(&path, &SystemEnvironment)).await;
             let loaded = loading
@@ -230,7 +233,7 @@ async fn dry_fetch(state: &ApiState, rule: &DownloadRule) -> Result<DryFetch, Ap
     Ok(DryFetch { rule: rule.name.clone(), into: rule.into.clone(), offline, packages: packages.collect() })
 }
 
-/// Whether a file, links followed, is below one of these folders.
+/// Whether a file, with links resolved, is below one of these folders.
 async fn below_root(path: &std::path::Path, roots: &[PathBuf]) -> bool {
     let Ok(real) = tokio::fs::canonicalize(path).await else { return false };
     for root in roots {
@@ -270,18 +273,18 @@ pub(super) async fn history(
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Below {
     path: Option<PathBuf>,
-    /// Of a download rule: the cloud's id of a package.
+    /// For a download rule: a package's id in the cloud.
     package: Option<String>,
     #[serde(default)]
     all: bool,
 }
 
 impl Below {
-    /// The package; `None` for every one.
+    /// The package; `None` for all.
     fn package(&self) -> Result<Option<String>, ApiError> {
         match (&self.package, self.all) {
             (package, all) if package.is_some() != all => Ok(package.clone()),
-            _ => Err(ApiError::bad("name either a package or all").hint("`masv rule history` shows the packages' ids")),
+            _ => Err(ApiError::bad("give either a package or all").hint("`masv rule history` shows the packages' ids")),
         }
     }
 
@@ -300,7 +303,7 @@ impl Below {
                     }
                 }
             }
-            _ => Err(ApiError::bad("name either a path or all")),
+            _ => Err(ApiError::bad("give either a path or all")),
         }
     }
 }

@@ -1,12 +1,12 @@
-//! A rule that came by order, checked as it is built: what counts is what the finished rule would read and write, not what
+//! Checks a rule that was submitted through the API: by what the finished rule would read and write, not by what
 //! its fields look like.
 //!
-//! **In**: the rule as it would stand in the rules file, the allowed roots. **Out**: the fields of the order that lead
-//! outside of them, each with why.
+//! **In**: the rule as it would appear in the rules file, the allowed roots. **Out**: the fields of the request that lead
+//! outside of them, each with the reason.
 //!
-//! **Guarantees.** No file outside of the roots is opened for the check, and no variable of the agent's environment is
-//! read. Without roots everything is allowed. A rule that is wrong in other ways is not judged here: the rules file with
-//! it in is, and says where.
+//! **Guarantees.** No file outside the roots is opened for the check, and no variable of the agent's environment is
+//! read. Without roots everything is allowed. Other errors are not detected here: the rules file with
+//! the rule is checked later, and reports where they are.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,10 +16,10 @@ use super::downloads::check_folder;
 use masv_platform::OwnPlaces;
 use masv_rules::{AfterComplete, AfterError, Environment, Rule, RuleSet, SecretFile, SystemEnvironment, edit};
 
-/// A file with nothing but what a rules file needs.
+/// A minimal rules file.
 const EMPTY: &str = "version: 1\nrules: []\n";
 
-/// The fields of the order whose paths are outside of the roots. Reads the disk.
+/// The fields of the request whose paths are outside the roots. Reads the disk.
 pub(super) fn outside(rule: &str, file: &Path, roots: &[PathBuf]) -> BTreeMap<String, String> {
     let mut bad = BTreeMap::new();
     if roots.is_empty() {
@@ -30,7 +30,7 @@ pub(super) fn outside(rule: &str, file: &Path, roots: &[PathBuf]) -> BTreeMap<St
     if !surroundings.refused.borrow().is_empty() {
         bad.insert(
             "password_file".to_owned(),
-            "it is outside of the folders that this agent may read (--allow-root)".to_owned(),
+            "it is outside the folders that this agent may read (--allow-root)".to_owned(),
         );
     }
     if let Some(Ok(built)) = built {
@@ -43,8 +43,8 @@ pub(super) fn outside(rule: &str, file: &Path, roots: &[PathBuf]) -> BTreeMap<St
     bad
 }
 
-/// Every folder of the rules, by the field of an order that it is from. All that a template can render to is below the
-/// part of it that is fixed.
+/// Every folder of the rules, by the field of the request that it comes from. Everything that a template can render to is below its
+/// fixed prefix.
 fn folders(rules: &RuleSet) -> Vec<(&'static str, PathBuf)> {
     let mut folders = Vec::new();
     for rule in &rules.rules {
@@ -67,7 +67,7 @@ fn moved_to(rule: &Rule) -> impl Iterator<Item = PathBuf> {
     complete.into_iter().chain(error)
 }
 
-/// Surroundings without variables, and with the secret files of the roots only.
+/// An environment without variables, and with secret files below the roots only.
 struct Confined<'a> {
     roots: &'a [PathBuf],
     refused: RefCell<Vec<PathBuf>>,
@@ -82,10 +82,10 @@ impl Environment for Confined<'_> {
         let real = path.canonicalize().map_err(|error| error.to_string());
         match real {
             Ok(real) if self.roots.iter().any(|root| real.starts_with(root)) => SystemEnvironment.secret_file(&real),
-            // Whether a file outside of the roots exists is not told either.
+            // Whether a file outside the roots exists is not revealed either.
             _ => {
                 self.refused.borrow_mut().push(path.to_owned());
-                Err("it is outside of the allowed folders".to_owned())
+                Err("it is outside the allowed folders".to_owned())
             }
         }
     }
@@ -103,8 +103,8 @@ impl Environment for Confined<'_> {
 mod tests {
     use super::*;
 
-    /// The folder to watch was checked, and nothing else: files were moved out of the allowed root, and passwords were
-    /// read from outside of it.
+    /// Only the folder to watch was checked: files were moved out of the allowed root, and passwords were
+    /// read from outside it.
     #[test]
     fn every_path_of_the_finished_rule_is_checked() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Downloads: ordered, listed, steered. Nobody needs to be signed in: the link is what allows.
+//! Downloads: creating, listing, controlling. No session is needed: the link grants access.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path as FilePath, PathBuf};
@@ -19,7 +19,7 @@ use crate::model::{DownloadFilter, DownloadSource, DownloadSpec, Owner};
 use masv_platform::{OwnPlaces, real_path};
 use masv_protocol::FileId;
 
-/// Downloads, for the routes that both directions have.
+/// Downloads, for the routes shared by both directions.
 pub(super) struct Downloads;
 
 impl Side for Downloads {
@@ -69,13 +69,13 @@ impl Side for Downloads {
 /// A folder that may be written to.
 #[derive(Debug)]
 pub(super) struct Checked {
-    /// Where it is; below an allowed root its real path.
+    /// Its path; below an allowed root its real path.
     pub(super) folder: PathBuf,
-    /// The allowed root that it lies below, where there are any.
+    /// The allowed root that contains it, if there are any.
     pub(super) root: Option<PathBuf>,
 }
 
-/// The folder to write to, if it may be written to: its real place must be below an allowed root.
+/// The folder to write to, if that is allowed: its real path must be below an allowed root.
 pub(super) fn check_folder(folder: &FilePath, roots: &[PathBuf], own: &OwnPlaces) -> Result<Checked, String> {
     if !folder.is_absolute() || folder.components().any(|part| part == Component::ParentDir) {
         return Err("the folder must be absolute, without `..`".to_owned());
@@ -93,7 +93,7 @@ pub(super) fn check_folder(folder: &FilePath, roots: &[PathBuf], own: &OwnPlaces
     if let Some(root) = roots.iter().find(|root| real.starts_with(root)) {
         return Ok(Checked { root: Some(root.clone()), folder: real });
     }
-    Err("it is outside of the folders that this agent may write to (--allow-root)".to_owned())
+    Err("it is outside the folders that this agent may write to (--allow-root)".to_owned())
 }
 
 pub(super) async fn create(

@@ -1,5 +1,5 @@
-//! Events as they are committed, as server-sent events: `Last-Event-ID` goes on where one stopped. The log is bounded:
-//! whoever was away for so long that events are lost to him is told so by `log.gap`, and reads the present state.
+//! Events as they are committed, as server-sent events: `Last-Event-ID` resumes where a reader stopped. The log is bounded:
+//! a reader that was away so long that it missed events is told by `log.gap`, and reads the current state.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -25,15 +25,15 @@ use crate::store::Event;
 /// Events read at once.
 const PAGE: u32 = 256;
 
-/// How often is told what moves.
+/// How often progress is reported.
 const BEAT: Duration = Duration::from_millis(500);
-/// The most transfers of a kind that one beat tells of.
+/// The maximum number of transfers of a kind in one progress event.
 const MOST: usize = 200;
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Following {
-    /// Also tell, twice a second, how the running transfers stand, while there are any: events of the kind `progress`,
-    /// without an id, whose data are `{"uploads", "downloads"}` as the lists have them.
+    /// Also send, twice a second while there are any, the status of the running transfers: events of the kind `progress`,
+    /// without an id, whose data is `{"uploads", "downloads"}` as in the lists.
     #[serde(default)]
     progress: bool,
 }
@@ -47,7 +47,7 @@ pub(super) async fn stream(
     let store = state.queue.store().clone();
     let (oldest, newest) = store.event_range().await?;
     let from: i64 = last.unwrap_or(newest);
-    // An id that was never given is of another log: the agent's memory was removed.
+    // An id from the future belongs to another log: the agent's state was removed.
     let lost = from < oldest - 1 || from > newest;
     let from = if from > newest { newest } else { from };
     let gap = lost.then(|| {
@@ -77,7 +77,7 @@ pub(super) async fn stream(
     Ok(Sse::new(all).keep_alive(KeepAlive::default()))
 }
 
-/// How the running transfers stand, beat by beat.
+/// The status of the running transfers, periodically.
 fn progress(state: ApiState) -> impl Stream<Item = sse::Event> {
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -85,7 +85,7 @@ fn progress(state: ApiState) -> impl Stream<Item = sse::Event> {
         loop {
             beat.tick().await;
             let (mut uploads, mut downloads) = (Vec::new(), Vec::new());
-            // One that ends just now is told of by its own event.
+            // A transfer that just ended has its own event.
             for id in state.queue.running().into_iter().take(MOST) {
                 if let Ok(upload) = state.queue.store().upload(id).await {
                     uploads.push(Upload::new(upload, state.queue.live(id)));

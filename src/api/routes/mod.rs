@@ -1,4 +1,4 @@
-//! The routes of the interface, a file a noun.
+//! The routes of the API, one file per noun.
 
 mod automations;
 mod confined;
@@ -37,87 +37,87 @@ use super::{ApiState, dashboard, metrics};
 /// The largest body, bytes: a hundred thousand paths.
 const LARGEST_BODY: usize = 32 << 20;
 
-/// Every route, with what it is for. A new one needs nothing else but to be tested in tests/it/openapi.rs.
+/// Every route with its description. A new one needs nothing else except a test in tests/it/openapi.rs.
 fn routes() -> Routes {
     Routes::new()
         .below("/api/v1")
         .get("/uploads", transfers::list::<uploads::Uploads>, "Uploads, newest first.")
-        .post("/uploads", uploads::create, "Sends files and folders by mail, or by a link where nobody is named.")
-        .delete("/uploads", transfers::remove_many::<uploads::Uploads>, "Removes all uploads in the named states.")
-        .post("/uploads/portal", uploads::create_portal, "Sends files and folders into a portal; needs no session.")
-        .post("/uploads/pause", transfers::pause_all::<uploads::Uploads>, "Pauses all uploads that transfer.")
-        .post("/uploads/resume", transfers::resume_all::<uploads::Uploads>, "Lets all paused and failed uploads go on.")
-        .get("/uploads/{id}", transfers::show::<uploads::Uploads>, "One upload, with its files where they are asked for.")
-        .patch("/uploads/{id}", uploads::change, "Changes priority, place in the queue, or whether it is finalized by itself.")
-        .delete("/uploads/{id}", transfers::remove::<uploads::Uploads>, "Removes an upload.\nOne that is not complete is cancelled and its package removed from the cloud; a complete one is forgotten. Local files are never touched.")
-        .post("/uploads/{id}/files", uploads::add_files, "More files for an upload that is not complete.")
-        .post("/uploads/{id}/finalize", uploads::finalize, "Closes the package: its recipients get it.\nFinalizing a complete upload changes nothing.")
+        .post("/uploads", uploads::create, "Sends files and folders by e-mail, or by link if there are no recipients.")
+        .delete("/uploads", transfers::remove_many::<uploads::Uploads>, "Removes all uploads in the given states.")
+        .post("/uploads/portal", uploads::create_portal, "Sends files and folders to a portal; needs no session.")
+        .post("/uploads/pause", transfers::pause_all::<uploads::Uploads>, "Pauses all uploads that are transferring.")
+        .post("/uploads/resume", transfers::resume_all::<uploads::Uploads>, "Resumes all paused and failed uploads.")
+        .get("/uploads/{id}", transfers::show::<uploads::Uploads>, "One upload, with its files if requested.")
+        .patch("/uploads/{id}", uploads::change, "Changes priority, position in the queue, or whether it is finalized automatically.")
+        .delete("/uploads/{id}", transfers::remove::<uploads::Uploads>, "Removes an upload.\nAn upload that is not complete is cancelled and its package removed from the cloud; a complete one is removed from the list. Local files are never touched.")
+        .post("/uploads/{id}/files", uploads::add_files, "Adds files to an upload that is not complete.")
+        .post("/uploads/{id}/finalize", uploads::finalize, "Finalizes the package: its recipients are notified.\nFinalizing a complete upload changes nothing.")
         .post("/uploads/{id}/pause", transfers::pause::<uploads::Uploads>, "Pauses an upload.")
-        .post("/uploads/{id}/resume", transfers::resume::<uploads::Uploads>, "Lets a paused or failed upload go on.")
-        .post("/uploads/{id}/resume_without_gone", uploads::resume_without_gone, "Lets a paused or failed upload go on without its files that have vanished.\nThey are left out of the package. 400 when no file would be left.")
-        .post("/uploads/{id}/links", uploads::create_link, "Another link to the package, with a password or mailed where asked for.")
+        .post("/uploads/{id}/resume", transfers::resume::<uploads::Uploads>, "Resumes a paused or failed upload.")
+        .post("/uploads/{id}/resume_without_gone", uploads::resume_without_gone, "Resumes a paused or failed upload without the files that no longer exist.\nThey are left out of the package. 400 if no file would be left.")
+        .post("/uploads/{id}/links", uploads::create_link, "Creates another link to the package, with a password or e-mailed if requested.")
         .get("/downloads", transfers::list::<downloads::Downloads>, "Downloads, newest first.")
-        .post("/downloads", downloads::create, "Fetches what a link leads to into a folder.")
-        .delete("/downloads", transfers::remove_many::<downloads::Downloads>, "Removes all downloads in the named states.")
-        .post("/downloads/pause", transfers::pause_all::<downloads::Downloads>, "Pauses all downloads that transfer.")
-        .post("/downloads/resume", transfers::resume_all::<downloads::Downloads>, "Lets all paused and failed downloads go on.")
-        .get("/downloads/{id}", transfers::show::<downloads::Downloads>, "One download, with its files where they are asked for.")
+        .post("/downloads", downloads::create, "Downloads the package of a link into a folder.")
+        .delete("/downloads", transfers::remove_many::<downloads::Downloads>, "Removes all downloads in the given states.")
+        .post("/downloads/pause", transfers::pause_all::<downloads::Downloads>, "Pauses all downloads that are transferring.")
+        .post("/downloads/resume", transfers::resume_all::<downloads::Downloads>, "Resumes all paused and failed downloads.")
+        .get("/downloads/{id}", transfers::show::<downloads::Downloads>, "One download, with its files if requested.")
         .patch("/downloads/{id}", downloads::change, "Changes the priority.")
-        .delete("/downloads/{id}", transfers::remove::<downloads::Downloads>, "Removes a download; what is on the disk already stays.")
+        .delete("/downloads/{id}", transfers::remove::<downloads::Downloads>, "Removes a download; complete files on disk are kept.")
         .post("/downloads/{id}/pause", transfers::pause::<downloads::Downloads>, "Pauses a download.")
-        .post("/downloads/{id}/resume", transfers::resume::<downloads::Downloads>, "Lets a paused or failed download go on.")
-        .get("/automations", automations::list, "The rules at work.")
-        .post("/automations/portal_download", rules_file::add_download, "Writes a download rule into the rules file and puts it to work.\nThe file's comments stay.")
-        .post("/automations/upload", rules_file::add_upload, "Writes an upload rule into the rules file and puts it to work.\nThe file's comments stay.")
-        .post("/automations/reload", automations::reload, "Loads the rules file again.\nAn invalid one is refused with what is wrong in it, and the rules before go on.")
-        .get("/automations/explain", automations::explain, "Why a file is sent or not, or a package fetched or not: every test of every rule around it.")
-        .post("/automations/dry_run", automations::dry_run, "What would be sent if all that is there were whole now; nothing is sent.")
-        .get("/automations/{name}", automations::show, "One rule at work.")
-        .patch("/automations/{name}", rules_file::change, "Changes a rule in the rules file: whether it works, its priority, of a download rule where packages come from and go.\nThe file's comments stay, and the rule works so at once.")
-        .delete("/automations/{name}", rules_file::remove, "Takes a rule out of the rules file.\nIts comments go with it, and it ends at once. What it has transferred stays known.")
-        .put("/automations/portal_download/{name}", rules_file::change, "Changes a download rule in the rules file; what is not named stays.\nThe same as PATCH of the rule.")
-        .post("/automations/{name}/run", automations::run, "Packages what is ready now, whatever the schedule says; a download rule looks through the whole inbox.")
+        .post("/downloads/{id}/resume", transfers::resume::<downloads::Downloads>, "Resumes a paused or failed download.")
+        .get("/automations", automations::list, "The active rules.")
+        .post("/automations/portal_download", rules_file::add_download, "Adds a download rule to the rules file and starts it.\nThe file's comments are kept.")
+        .post("/automations/upload", rules_file::add_upload, "Adds an upload rule to the rules file and starts it.\nThe file's comments are kept.")
+        .post("/automations/reload", automations::reload, "Reloads the rules file.\nAn invalid file is refused with its errors, and the previous rules stay active.")
+        .get("/automations/explain", automations::explain, "Explains why a file is or is not sent, or a package is or is not downloaded: every test of every relevant rule.")
+        .post("/automations/dry_run", automations::dry_run, "What would be sent if all files were complete now; nothing is sent.")
+        .get("/automations/{name}", automations::show, "One active rule.")
+        .patch("/automations/{name}", rules_file::change, "Changes a rule in the rules file: whether it is enabled, its priority, and for a download rule where packages come from and go.\nThe file's comments are kept, and the change takes effect at once.")
+        .delete("/automations/{name}", rules_file::remove, "Removes a rule from the rules file.\nIts comments are removed with it, and it ends at once. The record of what it transferred is kept.")
+        .put("/automations/portal_download/{name}", rules_file::change, "Changes a download rule in the rules file; omitted fields stay as they are.\nThe same as PATCH of the rule.")
+        .post("/automations/{name}/run", automations::run, "Packages what is ready now, regardless of the schedule; a download rule checks the whole inbox.")
         .post("/automations/{name}/pause", automations::pause, "Pauses a rule, or `all`.")
-        .post("/automations/{name}/resume", automations::resume, "Lets a paused rule go on, or `all`.")
-        .get("/automations/{name}/history", automations::history, "Uploads or downloads that a rule made, newest first.")
-        .post("/automations/{name}/forget", automations::forget, "Forgets that a path, a package, or everything, was transferred: what is there is transferred again.")
-        .post("/automations/{name}/mark_sent", automations::mark_sent, "Counts what is at a path, a package, or everything, as transferred.")
+        .post("/automations/{name}/resume", automations::resume, "Resumes a paused rule, or `all`.")
+        .get("/automations/{name}/history", automations::history, "Uploads or downloads that a rule created, newest first.")
+        .post("/automations/{name}/forget", automations::forget, "Forgets that a path, a package, or everything was transferred: what is still there is transferred again.")
+        .post("/automations/{name}/mark_sent", automations::mark_sent, "Marks a path, a package, or everything as transferred.")
         .get("/login", session::show, "Who is signed in.")
         .post("/login", session::sign_in, "Signs in to the cloud.")
         .delete("/login", session::sign_out, "Signs out.")
-        .get("/teams", session::teams, "The teams of who is signed in.")
-        .get("/settings/upload_rate_limit", settings::rate_limit, "The limit of all uploads together.")
-        .post("/settings/upload_rate_limit", settings::set_rate_limit, "Sets the limit of all uploads together.")
-        .get("/settings/download_rate_limit", settings::download_rate_limit, "The limit of all downloads together.")
-        .post("/settings/download_rate_limit", settings::set_download_rate_limit, "Sets the limit of all downloads together.")
-        .get("/settings/workers", settings::workers, "How many parts may be on their way at once.")
-        .post("/settings/workers", settings::set_workers, "Sets how many parts may be on their way at once.")
-        .get("/settings/open_files", settings::open_files, "How many files may be read at once, over all uploads.")
+        .get("/teams", session::teams, "The teams of the signed-in user.")
+        .get("/settings/upload_rate_limit", settings::rate_limit, "The bandwidth limit shared by all uploads.")
+        .post("/settings/upload_rate_limit", settings::set_rate_limit, "Sets the bandwidth limit shared by all uploads.")
+        .get("/settings/download_rate_limit", settings::download_rate_limit, "The bandwidth limit shared by all downloads.")
+        .post("/settings/download_rate_limit", settings::set_download_rate_limit, "Sets the bandwidth limit shared by all downloads.")
+        .get("/settings/workers", settings::workers, "How many parts may be in flight at once.")
+        .post("/settings/workers", settings::set_workers, "Sets how many parts may be in flight at once.")
+        .get("/settings/open_files", settings::open_files, "How many files may be read at once, across all uploads.")
         .post("/settings/open_files", settings::set_open_files, "Sets how many files may be read at once.")
         .get("/settings/disk_readers", settings::disk_readers, "How many parts may be read at once from each disk.")
         .post("/settings/disk_readers", settings::set_disk_readers, "Sets how many parts may be read at once from each disk.")
-        .get("/settings/fifo_mode", settings::fifo_mode, "How many uploads and downloads are worked on at once.")
-        .post("/settings/fifo_mode", settings::set_fifo_mode, "Sets how many uploads, or downloads, are worked on at once.")
-        .get("/events", events::stream, "What happens, as server-sent events.\nEach has an id to go on from, a kind such as `upload.complete`, and as data `{\"at\", \"upload_id\", \"rule\", \"data\"}`.")
-        .get("/server", server::status, "The agent about itself.")
-        .post("/server/stop", server::stop, "Ends the agent; what is on its way goes on at the next start.")
-        .get("/server/settings", server::settings, "The settings in force, each with where it is from.")
-        .post("/server/backup", server::backup, "Copies the agent's state into a new file.\nThe agent writes it, as its own user.")
-        .get("/doctor", server::doctor, "Looks for what keeps the agent from working.")
+        .get("/settings/fifo_mode", settings::fifo_mode, "How many uploads and downloads run at once.")
+        .post("/settings/fifo_mode", settings::set_fifo_mode, "Sets how many uploads or downloads run at once.")
+        .get("/events", events::stream, "Events as they happen, as server-sent events.\nEach has an id to resume from, a kind such as `upload.complete`, and as data `{\"at\", \"upload_id\", \"rule\", \"data\"}`.")
+        .get("/server", server::status, "The agent's version, process, cloud and rules file.")
+        .post("/server/stop", server::stop, "Stops the agent; transfers in flight resume at the next start.")
+        .get("/server/settings", server::settings, "The settings in force, each with its source.")
+        .post("/server/backup", server::backup, "Copies the agent's state to a new file.\nThe agent writes it, as its own user.")
+        .get("/doctor", server::doctor, "Checks for problems that keep the agent from working.")
         .get("/openapi.json", document, "This document.")
         .below("")
-        .get("/healthz", alive, "Whether the process runs. Needs no token.")
+        .get("/healthz", alive, "Whether the process is running. Needs no token.")
         .page("/", dashboard::page)
         .page("/dashboard/{file}", dashboard::file)
-        .get("/readyz", server::ready, "Whether it can work. Needs no token.")
-        .get("/metrics", metrics::show, "What monitoring reads, in the OpenMetrics format.")
+        .get("/readyz", server::ready, "Whether the agent can work. Needs no token.")
+        .get("/metrics", metrics::show, "Metrics in the OpenMetrics format.")
 }
 
 pub(super) fn router(state: ApiState, access: Access, stop: &CancellationToken) -> Router {
     let (router, document) = routes().finish();
     router
         .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "there is no such route") })
-        .method_not_allowed_fallback(|| async { ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "not this way") })
+        .method_not_allowed_fallback(|| async { ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed") })
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(from_fn_with_state(access, guard))
         .layer(from_fn(harden))
@@ -134,8 +134,8 @@ async fn document(Extension(document): Extension<Arc<Value>>) -> Json<Value> {
     Json(Value::clone(&document))
 }
 
-/// A JSON body that says nothing which would be passed over: a misspelt `password` must not send a package without one.
-/// What is wrong is said in the interface's own words.
+/// A JSON body in which unknown fields are errors: a misspelt `password` must not send a package without one.
+/// Errors are in the API's own format.
 struct Body<T>(T);
 
 impl<S: Send + Sync, T: DeserializeOwned + JsonSchema> FromRequest<S> for Body<T> {
@@ -155,8 +155,8 @@ impl<T: JsonSchema> Input for Body<T> {
     }
 }
 
-/// What a call reads of its query. A key that is repeated counts as one with commas, as generated clients send lists; what is wrong is
-/// said in the interface's own words.
+/// The query parameters of a call. A repeated key is the same as a comma-separated one, as generated clients send lists; errors are
+/// in the API's own format.
 struct Query<T>(T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
@@ -182,14 +182,13 @@ fn read_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
             .or_insert(value.into_owned());
     }
     let joined = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(values).finish();
-    let wrong =
-        |error: &dyn std::fmt::Display| ApiError::bad(format!("the query is not what this call takes: {error}"));
+    let wrong = |error: &dyn std::fmt::Display| ApiError::bad(format!("the query is not valid: {error}"));
     let uri: Uri = format!("/?{joined}").parse().map_err(|error| wrong(&error))?;
     let read = axum::extract::Query::try_from_uri(&uri).map_err(|rejection| wrong(&rejection.body_text()))?;
     Ok(read.0)
 }
 
-/// The body of an order that has nothing to say but that it is meant: `{}`, or none.
+/// The body of a request that has no fields: `{}`, or none.
 struct NoFields;
 
 #[derive(Deserialize, JsonSchema)]
@@ -211,7 +210,7 @@ impl Input for NoFields {
 }
 
 fn read<T: DeserializeOwned + JsonSchema>(bytes: &[u8]) -> Result<T, ApiError> {
-    let wrong = |error: serde_json::Error| ApiError::bad(format!("the body is not what this call takes: {error}"));
+    let wrong = |error: serde_json::Error| ApiError::bad(format!("the body is not valid: {error}"));
     let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { bytes };
     let body: Value = serde_json::from_slice(text).map_err(wrong)?;
     let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
@@ -261,7 +260,7 @@ mod tests {
         assert_eq!((states("states=a,b"), states("states=a&limit=1&states=b%26c")), ("a,b".into(), "a,b&c".into()));
         assert_eq!(states(""), "");
         let error = format!("{:?}", read_query::<Given>("limit=99999999999").unwrap_err());
-        assert!(error.contains("the query is not what this call takes"), "{error}");
+        assert!(error.contains("the query is not valid"), "{error}");
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Orders that are carried out once, however often they come: by the header `Idempotency-Key`.
+//! Requests that are carried out once, however often they are repeated: the header `Idempotency-Key`.
 //!
-//! **In**: the header, the order as it was read. **Out**: the key with a digest of the order, or why the header is not a key.
+//! **In**: the header and the parsed request. **Out**: the key with a digest of the request, or why the header is not a valid key.
 //!
-//! A caller that has lost the answer repeats the request with the same key. The digest is of the order as it was understood: how its
-//! JSON was written does not matter.
+//! A caller that has lost the response repeats the request with the same key. The digest covers the parsed request: the formatting of its
+//! JSON does not matter.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -27,7 +27,7 @@ impl Once {
     pub(super) fn of(self, call: &str, order: &impl Serialize) -> Result<Option<OrderKey>, ApiError> {
         let Some(key) = self.0 else { return Ok(None) };
         let unreadable =
-            |error: serde_json::Error| ApiError::bad(format!("the order cannot be told from others: {error}"));
+            |error: serde_json::Error| ApiError::bad(format!("cannot compute the digest of the request: {error}"));
         let said = serde_json::to_vec(order).map_err(unreadable)?;
         let mut digest = blake3::Hasher::new();
         digest.update(call.as_bytes()).update(b"\0").update(&said);
@@ -54,8 +54,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Once {
 
 impl Input for Once {
     fn describe(operation: &mut Operation, _: &mut Schemas) {
-        let about = "A key of yours, such as a UUID: the same request with the same key is carried out once, and answered with the \
-                     upload that it made. Kept for 30 days. With another request it is refused (422).";
+        let about = "A unique key, such as a UUID: a request repeated with the same key is carried out once, and answered with the \
+                     upload that it created. Kept for 30 days. The same key with a different request is refused (422).";
         operation.header("Idempotency-Key", "string", false, about);
     }
 }

@@ -1,4 +1,4 @@
-//! The rules file changed by order: automations added and set without an editor, its comments kept.
+//! Changes to the rules file through the API: automations added and changed without an editor, comments preserved.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,19 +20,20 @@ use super::{Body, confined};
 use masv_rules::SystemEnvironment;
 use masv_rules::edit::{self, EditError};
 
-/// A rules file that is made by order begins so.
-const FRESH: &str = "# The rules of this agent; see `masv rule init` for what a rule can say.\nversion: 1\n";
+/// The beginning of a rules file created through the API.
+const FRESH: &str =
+    "# The rules of this agent; `masv rule init` prints an example of everything a rule can contain.\nversion: 1\n";
 
 type Added = Result<Created<AutomationAdded>, ApiError>;
 
-/// One edit at a time: each is made of what the one before has left.
+/// One edit at a time: each starts from the result of the previous one.
 static EDITING: Mutex<()> = Mutex::const_new(());
 
-/// The entries of a rule, in order; those that are `Null` are left out.
+/// The entries of a rule, in order; `Null` entries are omitted.
 type Entries = Vec<(&'static str, Value)>;
 
-/// A value whose texts mean themselves in a rules file, where `${` begins a variable: whoever orders a rule must not learn
-/// what the agent's environment holds.
+/// A value with `${` escaped, which begins a variable in a rules file: whoever submits a rule must not learn
+/// the agent's environment.
 fn literal(value: Value) -> Value {
     match value {
         Value::String(text) => text.replace("${", "$${").into(),
@@ -42,12 +43,12 @@ fn literal(value: Value) -> Value {
     }
 }
 
-/// A value where it differs from what is taken anyway.
+/// A value, if it differs from the default.
 fn unless<T: PartialEq + Into<Value>>(value: T, usual: T) -> Value {
     if value == usual { Value::Null } else { value.into() }
 }
 
-/// The id of a rule that was named freely: small letters, digits and hyphens.
+/// The id derived from a rule's name: lower-case letters, digits and hyphens.
 fn id_of(name: &str) -> String {
     let mut id = String::new();
     for character in name.trim().to_lowercase().chars() {
@@ -67,10 +68,10 @@ fn needed(bad: &mut Vec<(String, String)>, field: &str, problem: Option<String>)
 pub(super) async fn add_download(Extract(state): Extract<ApiState>, Body(new): Body<NewPortalDownload>) -> Added {
     let id = id_of(&new.name);
     let mut bad = Vec::new();
-    needed(&mut bad, "name", id.is_empty().then(|| "name the automation".to_owned()));
+    needed(&mut bad, "name", id.is_empty().then(|| "give the automation a name".to_owned()));
     let portal = new.portal_subdomain.as_deref().map(portal_name).filter(|name| !name.is_empty());
     let one = portal.is_some() != new.all_portals;
-    let which = "name one portal, or say all_portals: true (--all)".to_owned();
+    let which = "give one portal, or set all_portals: true (--all)".to_owned();
     needed(&mut bad, "portal_subdomain", (!one).then_some(which));
     let (folder, roots, own) = (new.dst_folder.clone(), state.allowed_roots.clone(), state.own.clone());
     let checked = tokio::task::spawn_blocking(move || check_folder(&folder, &roots, &own)).await;
@@ -98,14 +99,14 @@ pub(super) async fn add_download(Extract(state): Extract<ApiState>, Body(new): B
 pub(super) async fn add_upload(Extract(state): Extract<ApiState>, Body(new): Body<NewUploadAutomation>) -> Added {
     let id = id_of(&new.name);
     let mut bad = Vec::new();
-    needed(&mut bad, "name", id.is_empty().then(|| "name the automation".to_owned()));
+    needed(&mut bad, "name", id.is_empty().then(|| "give the automation a name".to_owned()));
     let (folder, roots, own) = (new.watch_folder.clone(), state.allowed_roots.clone(), state.own.clone());
     let checked = tokio::task::spawn_blocking(move || check_folder(&folder, &roots, &own)).await;
     needed(&mut bad, "watch_folder", checked.unwrap_or_else(|error| Err(error.to_string())).err());
     let both = new.portal_subdomain.is_some() && !new.recipients.is_empty();
     needed(&mut bad, "recipients", both.then(|| "a portal has its own recipients".to_owned()));
     let nobody = new.portal_subdomain.is_some() && new.sender.is_none();
-    needed(&mut bad, "sender", nobody.then(|| "a portal is told who sends: a mail address".to_owned()));
+    needed(&mut bad, "sender", nobody.then(|| "a portal requires the sender's e-mail address".to_owned()));
     if !bad.is_empty() {
         return Err(ApiError::fields(bad.into_iter().collect()));
     }
@@ -146,21 +147,21 @@ pub(super) async fn add_upload(Extract(state): Extract<ApiState>, Body(new): Bod
     add(&state, id, entries).await
 }
 
-/// A path as the file has it.
+/// A path as text in the file.
 fn path(path: &Path) -> Result<Value, ApiError> {
     let text = path
         .to_str()
-        .ok_or_else(|| ApiError::bad("the folder's name is not UTF-8, which a rules file can not hold"))?;
+        .ok_or_else(|| ApiError::bad("the folder's name is not valid UTF-8, which a rules file requires"))?;
     Ok(text.into())
 }
 
-/// Writes the rule into the rules file and puts it to work.
+/// Adds the rule to the rules file and starts it.
 async fn add(state: &ApiState, id: String, entries: Entries) -> Added {
     let _one_at_a_time = EDITING.lock().await;
     let file = state.about.rules.clone();
     let rules = state.watcher.rules();
     if rules.rule(&id).is_some() || rules.download(&id).is_some() {
-        return Err(ApiError::new(StatusCode::CONFLICT, format!("there is a rule `{id}` already"))
+        return Err(ApiError::new(StatusCode::CONFLICT, format!("there is already a rule `{id}`"))
             .hint("choose another name, or edit the rules file"));
     }
     let entries = entries.into_iter().filter(|(_, value)| !value.is_null());
@@ -177,7 +178,7 @@ async fn add(state: &ApiState, id: String, entries: Entries) -> Added {
     Ok(Created(AutomationAdded { automation_id: id }))
 }
 
-/// Sets keys of a rule in the rules file and puts it to work as it is then.
+/// Sets keys of a rule in the rules file and applies the change.
 pub(super) async fn change(
     Extract(state): Extract<ApiState>,
     Named(name): Named<String>,
@@ -187,7 +188,7 @@ pub(super) async fn change(
     state.automation(&name).await?;
     let keys = keys_of(&state, change, state.is_download(&name)).await?;
     if keys.is_empty() {
-        return Err(ApiError::bad("name what is to change, such as enabled or priority"));
+        return Err(ApiError::bad("give at least one field to change, such as enabled or priority"));
     }
     let (file, rule) = (state.about.rules.clone(), name.clone());
     let set = move |text: &str| {
@@ -197,7 +198,7 @@ pub(super) async fn change(
     state.automation(&name).await.map(Json)
 }
 
-/// The keys of a rule that a change sets.
+/// The keys that a change sets.
 async fn keys_of(
     state: &ApiState,
     change: AutomationChange,
@@ -220,7 +221,7 @@ async fn keys_of(
     ];
     for (key, field, value) in of_downloads {
         if value.is_some() && !is_download {
-            let problem = "an upload rule has no such thing; edit it in the rules file".to_owned();
+            let problem = "this cannot be changed for an upload rule through the API; edit the rules file".to_owned();
             return Err(ApiError::fields([(field.to_owned(), problem)].into()));
         }
         keys.push((key, value));
@@ -228,7 +229,7 @@ async fn keys_of(
     Ok(keys.into_iter().filter_map(|(key, value)| Some((key, literal(value?)))).collect())
 }
 
-/// Takes a rule out of the rules file. What it has sent or received stays known, should it come back.
+/// Removes a rule from the rules file. The record of what it sent or received is kept, should it come back.
 pub(super) async fn remove(Extract(state): Extract<ApiState>, Named(name): Named<String>) -> Result<Done, ApiError> {
     let _one_at_a_time = EDITING.lock().await;
     state.automation(&name).await?;
@@ -247,17 +248,17 @@ async fn rewrite(
     written.unwrap_or_else(|error| Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())))?;
     (state.reload)().await.map_err(|diagnostics| {
         ApiError::new(StatusCode::CONFLICT, diagnostics.render(false))
-            .hint("the rules file has the change; it works once the rest of the file does")
+            .hint("the change is in the rules file; it takes effect once the rest of the file is valid")
     })
 }
 
-/// Edits the file. The new text takes the old one's place in one step, and only if all of it is valid.
+/// Edits the file. The new text replaces the old one atomically, and only if all of it is valid.
 fn write(file: &RulesFile, edit: impl FnOnce(&str) -> Result<String, EditError>) -> Result<(), ApiError> {
     let expected = file.is_expected();
     let file = file.path.as_path();
     let failed = |error: std::io::Error| {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{} cannot be written: {error}", file.display()))
-            .hint("let the agent's user write it and its folder, or edit the file by hand")
+            .hint("give the agent's user write access to it and its folder, or edit the file by hand")
     };
     // A link to the file stays a link.
     let real: PathBuf = if expected { file.canonicalize().map_err(failed)? } else { file.to_owned() };
@@ -269,7 +270,7 @@ fn write(file: &RulesFile, edit: impl FnOnce(&str) -> Result<String, EditError>)
     let folder = real.parent().unwrap_or(Path::new("/"));
     let mut fresh = tempfile::Builder::new().prefix(".masv-rules-").tempfile_in(folder).map_err(failed)?;
     fresh.write_all(edited.as_bytes()).map_err(failed)?;
-    // A file of the agent's own is for its user only, as it is made.
+    // The agent's own file is created for its user only.
     if expected {
         let permissions = std::fs::metadata(&real).map_err(failed)?.permissions();
         fresh.as_file().set_permissions(permissions).map_err(failed)?;
@@ -283,7 +284,7 @@ fn write(file: &RulesFile, edit: impl FnOnce(&str) -> Result<String, EditError>)
 mod tests {
     use super::*;
 
-    /// A recipient `${NAME}@evil.example` was mailed what the agent's environment held.
+    /// A recipient `${NAME}@evil.example` was sent variables of the agent's environment.
     #[test]
     fn no_text_of_an_order_is_a_variable() {
         let ordered = json!({ "emails": ["${KEY}@x"], "after": { "complete": { "move": "/a/${KEY}" } }, "n": 1 });

@@ -38,7 +38,7 @@ pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Ser
     }))
 }
 
-/// Copies the state into a file that must not exist, written by the agent as its user.
+/// Copies the state to a file that must not exist, written by the agent as its user.
 pub(super) async fn backup(
     Extract(state): Extract<ApiState>,
     Body(wanted): Body<Backup>,
@@ -49,10 +49,10 @@ pub(super) async fn backup(
         return Err(bad(format!("{} is not absolute", wanted.path)));
     }
     if path.exists() {
-        return Err(ApiError::new(StatusCode::CONFLICT, format!("{} exists already", wanted.path))
-            .hint("name a file that does not: nothing is written over"));
+        return Err(ApiError::new(StatusCode::CONFLICT, format!("{} already exists", wanted.path))
+            .hint("give a file that does not exist: nothing is overwritten"));
     }
-    let name = path.file_name().ok_or_else(|| bad(format!("{} names no file", wanted.path)))?;
+    let name = path.file_name().ok_or_else(|| bad(format!("{} is not the name of a file", wanted.path)))?;
     let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
     let real = folder.ok_or_else(|| bad(format!("the folder of {} cannot be opened", wanted.path)))?.join(name);
     let place = match state.allowed_roots.iter().find_map(|root| PathBeneath::within(root, &real)) {
@@ -60,14 +60,14 @@ pub(super) async fn backup(
         None if state.allowed_roots.is_empty() => PathBeneath::without_links(&real),
         None => {
             return Err(bad(format!(
-                "{} is outside of the folders that this agent may write to (--allow-root)",
+                "{} is outside the folders that this agent may write to (--allow-root)",
                 wanted.path
             )));
         }
     };
     state.queue.store().backup(place).await.map_err(|error| match error {
         StoreError::Database(error @ DbError::Backup { .. }) => bad(error.to_string())
-            .hint("the agent writes the file, as its own user and where its service may write; backup.md in the documentation says how"),
+            .hint("the agent writes the file as its own user, where its service may write; see backup.md in the documentation"),
         other => other.into(),
     })?;
     let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
@@ -75,7 +75,7 @@ pub(super) async fn backup(
     Ok(Created(Copied { path: wanted.path, bytes }))
 }
 
-/// The settings in force, each with where it is from.
+/// The settings in force, each with its source.
 pub(super) async fn settings(Extract(state): Extract<ApiState>) -> Json<SettingsInForce> {
     let mut settings = state.about.settings.clone();
     let workers = state.queue.settings().workers.to_string();
@@ -88,7 +88,7 @@ pub(super) async fn settings(Extract(state): Extract<ApiState>) -> Json<Settings
     Json(SettingsInForce { settings })
 }
 
-/// The answer goes out first: who asked is told, and may wait for the end of the process.
+/// The response is sent first, so that the caller may wait for the end of the process.
 const ANSWER_TIME: Duration = Duration::from_millis(100);
 
 pub(super) async fn stop(Extract(state): Extract<ApiState>, _: NoFields) -> Begun {
@@ -114,11 +114,11 @@ pub(super) async fn doctor(Extract(state): Extract<ApiState>) -> Json<Examinatio
     Json(Examination { checks })
 }
 
-/// Whether an order could be taken and kept. Without the token no more is told than that.
+/// Whether a request could be accepted and stored. Without the token nothing else is revealed.
 pub(super) async fn ready(Extract(state): Extract<ApiState>) -> Result<&'static str, ApiError> {
     let unable = |why: &str| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, why);
     if state.shutdown.is_cancelled() {
-        return Err(unable("the agent stops"));
+        return Err(unable("the agent is stopping"));
     }
     state.queue.store().last_event().await?;
     match state.probe.can_write(&state.about.data_dir).await {

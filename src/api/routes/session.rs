@@ -1,4 +1,4 @@
-//! The session with the cloud: a person signs in, and stays so over restarts.
+//! The session with the cloud: a user signs in, and stays signed in across restarts.
 
 use axum::Json;
 use axum::extract::State as Extract;
@@ -12,7 +12,7 @@ use super::Body;
 use masv_client::CloudError;
 use masv_protocol::Team;
 
-/// Where the session is kept; see `agent`, which takes it up again at the next start.
+/// Where the session is stored; `agent` restores it at the next start.
 const SETTING: &str = "session";
 
 pub(super) async fn sign_in(
@@ -37,14 +37,14 @@ pub(super) async fn show(Extract(state): Extract<ApiState>) -> Result<Json<Signe
     }
 }
 
-/// An agent that was started with a key is signed in as the key's team.
+/// An agent started with a key is signed in as the key's team.
 async fn teams_of_key(state: &ApiState) -> Result<Vec<Team>, ApiError> {
     if !state.queue.cloud().has_key() {
         return Err(ApiError::no_session());
     }
     let cloud = state.queue.cloud();
     match cloud.teams().await {
-        // A cloud that does not list them to keys leaves the one that is known.
+        // If the cloud does not list teams for keys, the known one is returned.
         Err(CloudError::Refused { status: 403..=405, .. } | CloudError::Garbled { .. }) => {
             Ok(vec![Team::new(cloud.team(None)?, String::new())])
         }

@@ -1,4 +1,4 @@
-//! Settings that are changed at run time and kept.
+//! Settings that are changed at run time and persist.
 
 use axum::Json;
 use axum::extract::State as Extract;
@@ -60,10 +60,10 @@ fn within(name: &str, number: usize, most: usize) -> Result<(), ApiError> {
     Err(ApiError::fields([(name.to_owned(), format!("must be from 1 to {most}"))].into()))
 }
 
-/// The counts that an order names are within their bounds, and there is one at all.
+/// Checks that at least one count is given, and that all are within their bounds.
 fn check_counts(counts: [(&str, Option<usize>); 2], most: usize) -> Result<(), ApiError> {
     if counts.iter().all(|(_, count)| count.is_none()) {
-        return Err(ApiError::bad(format!("name what to change: {} or {}", counts[0].0, counts[1].0)));
+        return Err(ApiError::bad(format!("give {} or {}", counts[0].0, counts[1].0)));
     }
     let given = counts.into_iter().filter_map(|(name, count)| Some((name, count?)));
     given.into_iter().try_for_each(|(name, count)| within(name, count, most))
@@ -121,7 +121,7 @@ fn fifo_of(uploads: usize, downloads: usize) -> Json<FifoMode> {
     })
 }
 
-/// How many uploads and downloads are worked on at once when nobody says.
+/// The default number of uploads and downloads that run at once.
 fn usual_counts() -> (usize, usize) {
     (UploadSettings::default().active_uploads, DownloadSettings::default().active_downloads)
 }

@@ -1,4 +1,4 @@
-//! What is the same for uploads and downloads: they are listed, looked at, paused, resumed and removed alike.
+//! What uploads and downloads have in common: listing, showing, pausing, resuming and removing.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -17,12 +17,12 @@ use super::super::types::{Paused, Removed, Resumed, Transfers};
 use super::{NoFields, Query};
 use crate::model::{Filter, State};
 
-/// The most entries of a page.
+/// The maximum number of entries in a page.
 const LARGEST_PAGE: u32 = 1_000;
 
 pub(super) type Answer<T> = Result<Json<T>, ApiError>;
 
-/// A list, with what each entry is known by.
+/// A list, with the id of each entry.
 pub(super) type Listed<S> = Vec<(<S as Side>::Id, <S as Side>::View)>;
 
 /// One of the two directions, as these routes see it.
@@ -33,7 +33,7 @@ pub(super) trait Side: 'static {
     const NAME: &'static str;
 
     fn view(state: &ApiState, id: Self::Id) -> impl Future<Output = Result<Self::View, ApiError>> + Send;
-    /// A view with a page of its files: those after a number.
+    /// A view with a page of its files, after a number.
     fn with_files(
         state: &ApiState,
         id: Self::Id,
@@ -49,7 +49,7 @@ pub(super) trait Side: 'static {
 pub(super) fn parse_id<S: Side>(text: &str) -> Result<S::Id, ApiError> {
     let name = S::NAME;
     text.parse().map_err(|_| {
-        ApiError::new(StatusCode::NOT_FOUND, format!("no {name} {text}"))
+        ApiError::new(StatusCode::NOT_FOUND, format!("there is no {name} {text}"))
             .hint(format!("`masv {name} ls` lists the {name}s"))
     })
 }
@@ -60,7 +60,8 @@ fn parse_states(text: &str) -> Result<Vec<State>, ApiError> {
     words
         .map(|word| {
             serde_json::from_value(Value::String(word.to_owned())).map_err(|_| {
-                ApiError::bad(format!("{word:?} is no state")).hint(format!("the states are {}", STATES.join(", ")))
+                ApiError::bad(format!("{word:?} is not a valid state"))
+                    .hint(format!("the states are {}", STATES.join(", ")))
             })
         })
         .collect()
@@ -81,7 +82,7 @@ pub(super) struct Listing {
     #[schemars(schema_with = "states_schema")]
     states: String,
     rule: Option<String>,
-    /// Only those with this in their name or their rule's.
+    /// Only those whose name or rule contains this.
     #[serde(default)]
     search: String,
     limit: Option<u32>,
@@ -97,7 +98,7 @@ pub(super) async fn list<S: Side>(
     let filter = Filter {
         states: parse_states(&listing.states)?,
         rule: listing.rule,
-        before: before.map_err(|_| ApiError::bad("the cursor is not one that a list gave"))?,
+        before: before.map_err(|_| ApiError::bad("the cursor is not valid: use one returned by a list"))?,
         search: listing.search,
         limit,
         ..Filter::default()
@@ -165,7 +166,7 @@ async fn ids<S: Side>(state: &ApiState, states: Vec<State>) -> Result<Vec<S::Id>
 pub(super) async fn pause_all<S: Side>(Extract(state): Extract<ApiState>, _: NoFields) -> Answer<Paused> {
     let mut paused = 0;
     for id in ids::<S>(&state, vec![State::Transferring]).await? {
-        // One that has just ended needs no pause.
+        // A transfer that just ended needs no pause.
         paused += u64::from(S::pause(&state, id).await.is_ok());
     }
     Ok(Json(Paused { paused }))
@@ -181,19 +182,19 @@ pub(super) async fn resume_all<S: Side>(Extract(state): Extract<ApiState>, _: No
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Removing {
-    /// Those in one of these states; required, for `all` is never guessed.
+    /// Those in one of these states; required, because `all` is never assumed.
     #[serde(default)]
     #[schemars(schema_with = "states_schema")]
     states: Option<String>,
 }
 
 impl Removing {
-    /// The states that were named; empty means all, and only the word `all` says so: a stray comma does not.
+    /// The given states; empty means all, which only the word `all` selects, not a stray comma.
     fn states(self) -> Result<Vec<State>, ApiError> {
         let text = self.states.unwrap_or_default();
         let named = parse_states(&text)?;
         if named.is_empty() && !text.split(',').any(|word| word.trim() == "all") {
-            return Err(ApiError::bad("states: name the states to remove")
+            return Err(ApiError::bad("states: give the states to remove")
                 .hint("for instance ?states=complete,error, or ?states=all"));
         }
         Ok(named)

@@ -1,4 +1,4 @@
-//! Uploads: ordered, listed, steered.
+//! Uploads: creating, listing, controlling.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,9 +26,9 @@ use crate::store::StoreError;
 use crate::upload::CHUNK_SIZES;
 use masv_protocol::{EmailAddress, InvalidEmailAddress, TeamId, trouble_on_windows};
 
-/// How long the answer to a link order waits for the link.
+/// How long the response to a link upload waits for the link.
 const LINK_WAIT: Duration = Duration::from_secs(10);
-/// Uploads, for the routes that both directions have.
+/// Uploads, for the routes shared by both directions.
 pub(super) struct Uploads;
 
 impl Side for Uploads {
@@ -70,7 +70,7 @@ impl Side for Uploads {
     }
 }
 
-/// Reads mail addresses; what is not one is told by the name of its field.
+/// Parses e-mail addresses; errors are reported under the name of the field.
 fn addresses(field: &str, given: &[String], bad: &mut BTreeMap<String, String>) -> Vec<EmailAddress> {
     let mut read = |text: &String| {
         let problem = |error: InvalidEmailAddress| bad.insert(field.to_owned(), error.to_string());
@@ -79,7 +79,7 @@ fn addresses(field: &str, given: &[String], bad: &mut BTreeMap<String, String>) 
     given.iter().filter_map(&mut read).collect()
 }
 
-/// What makes no sense in an order, by field.
+/// What is not valid in a request, by field.
 fn nonsense(order: &NewUpload) -> BTreeMap<String, String> {
     let mut bad = BTreeMap::new();
     let mut need = |right: bool, field: &str, problem: &str| {
@@ -90,23 +90,19 @@ fn nonsense(order: &NewUpload) -> BTreeMap<String, String> {
     need(
         order.delete_after != Some(0),
         "delete_after",
-        "a package is kept for at least 1 day; leave it out to keep it as long as the team does",
+        "a package is kept for at least 1 day; omit it to use the team's default",
     );
     need(
         order.download_limit != Some(0),
         "download_limit",
-        "a package can be downloaded at least once; leave it out for no limit",
+        "a package can be downloaded at least once; omit it for no limit",
     );
-    need(
-        order.team_id.as_ref().is_none_or(|team| !team.trim().is_empty()),
-        "team_id",
-        "name the team, or leave it out",
-    );
+    need(order.team_id.as_ref().is_none_or(|team| !team.trim().is_empty()), "team_id", "give a team, or omit it");
     bad.extend(bad_chunk_size(&order.common));
     bad
 }
 
-/// Why the size of a part cannot be had; 0 means the agent's.
+/// Why a part size is not valid; 0 means the agent's setting.
 fn bad_chunk_size(common: &Common) -> Option<(String, String)> {
     let size = common.chunk_size.map(|size| size.0).filter(|size| *size > 0)?;
     let problem = CHUNK_SIZES.check(size).err()?;
@@ -145,7 +141,7 @@ async fn submit(
     Ok(Created(Started { warnings, ..started(state, upload_id, kind).await }))
 }
 
-/// What is to be said of names that recipients on Windows cannot save.
+/// Notes about names that recipients on Windows cannot save.
 fn awkward_names(files: &[SourceFile]) -> Vec<String> {
     let mut awkward = files.iter().filter_map(|file| {
         let why = file.path.as_str().split('/').find_map(trouble_on_windows)?;
@@ -159,21 +155,21 @@ fn awkward_names(files: &[SourceFile]) -> Vec<String> {
     vec![format!("{first}{more} cannot be saved on Windows: it {why}")]
 }
 
-/// The answer to an order that came before, if it did.
+/// The response to a request that was received before, if it was.
 async fn started_before(state: &ApiState, key: Option<&OrderKey>) -> Result<Option<Created<Started>>, ApiError> {
     let Some(key) = key else { return Ok(None) };
     let Some(id) = state.queue.store().made_before(key.clone()).await? else { return Ok(None) };
     match state.queue.store().upload(id).await {
         Ok(upload) => Ok(Some(Created(started(state, id, upload.kind()).await))),
         Err(StoreError::NotFound(_)) => {
-            let message = format!("this order was carried out before, and its upload {id} was removed");
+            let message = format!("this request was carried out before, and its upload {id} was removed");
             Err(ApiError::new(StatusCode::CONFLICT, message).hint("to send the files again, use a new Idempotency-Key"))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// What is told of an upload that was ordered.
+/// The response for an upload that was requested.
 async fn started(state: &ApiState, upload_id: UploadId, kind: UploadKind) -> Started {
     let link = if kind == UploadKind::Link { wait_for_link(state, upload_id).await } else { None };
     let error = match (&link, kind) {
@@ -253,7 +249,7 @@ pub(super) async fn create_portal(
     bad.extend(bad_chunk_size(&new.common));
     new.subdomain = portal_name(&new.subdomain);
     if new.subdomain.is_empty() {
-        bad.insert("subdomain".to_owned(), "name the portal".to_owned());
+        bad.insert("subdomain".to_owned(), "give the portal".to_owned());
     }
     let sender = addresses("sender", &[new.sender], &mut bad).pop();
     let Some(sender) = sender.filter(|_| bad.is_empty()) else { return Err(ApiError::fields(bad)) };

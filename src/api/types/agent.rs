@@ -1,4 +1,4 @@
-//! The agent itself: settings, how it stands, what was looked at; signing in.
+//! The agent itself: settings, status, checks; signing in.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use super::super::about::Limitation;
 use crate::engine::LinkFigures;
 use masv_protocol::{Team, User};
 
-/// Who signs in.
+/// Credentials to sign in with.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Login {
-    /// Mail address.
+    /// E-mail address.
     pub email: String,
     /// Password.
     #[schemars(with = "String")]
@@ -24,33 +24,33 @@ pub struct Login {
 /// Who is signed in.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SignedIn {
-    /// The person; `null` where an API key authorises the agent.
+    /// The user; `null` if the agent is authorised by an API key.
     pub user: Option<User>,
-    /// The teams the person belongs to, or the key acts for.
+    /// The teams that the user belongs to, or that the key acts for.
     pub teams: Vec<Team>,
 }
 
-/// The teams of who is signed in.
+/// The teams of the signed-in user.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Teams {
-    /// One after the other.
+    /// The entries.
     pub teams: Vec<Team>,
 }
 
-/// More workers, and open files or readers for them, than this help nobody.
+/// More workers, or open files or readers, than this do not help.
 pub(in crate::api) const MOST_WORKERS: usize = 256;
-/// More transfers at once than this only take memory.
+/// More transfers at once than this only cost memory.
 pub(in crate::api) const MOST_TRANSFERS: usize = 1_000;
 
-/// How many parts may be on their way at once. An order changes what it names.
+/// How many parts may be in flight at once. An order changes what it names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workers {
-    /// Parts at once, over all uploads.
+    /// Parts at once, across all uploads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = MOST_WORKERS))]
     pub workers: Option<usize>,
-    /// Parts at once, over all downloads.
+    /// Parts at once, across all downloads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = MOST_WORKERS))]
     pub download_workers: Option<usize>,
@@ -62,12 +62,12 @@ pub struct Workers {
     pub download_auto: Option<bool>,
 }
 
-/// How many transfers are worked on at once; the others wait for their turn. An order changes what it names.
+/// How many transfers run at once; the others are queued. A request changes the fields that it contains.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FifoMode {
-    /// Whether fewer are worked on at once than usual. An order of `true` without counts means one; `false` means as many as
-    /// usual.
+    /// Whether the number is limited. `true` without counts means one; `false` restores the
+    /// defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     /// Uploads at once.
@@ -84,7 +84,7 @@ pub struct FifoMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenFiles {
-    /// Files being read at once, over all uploads.
+    /// Files being read at once, across all uploads.
     #[schemars(range(min = 1, max = MOST_WORKERS))]
     pub open_files: usize,
 }
@@ -98,32 +98,32 @@ pub struct DiskReaders {
     pub disk_readers: usize,
 }
 
-/// The agent about itself.
+/// Facts about the agent.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Server {
-    /// Of the program.
+    /// The program's version.
     pub version: String,
-    /// Of the process.
+    /// The process id.
     pub pid: u32,
     /// When it was started.
     pub started_at: Timestamp,
-    /// Where it keeps its state.
+    /// Its data directory.
     pub data_dir: String,
     /// The cloud it sends to.
     pub cloud: String,
-    /// Whether that is the hub in its own process.
+    /// Whether that is the embedded hub.
     pub embedded_hub: bool,
-    /// What its deliveries do not reach.
+    /// The limitations of its deliveries.
     #[serde(default)]
     pub limitations: Vec<Limitation>,
-    /// Whether team calls are authorised.
+    /// Whether calls for a team are authorised.
     pub signed_in: bool,
     /// The rules file.
     pub rules_file: Option<String>,
-    /// What is wrong with the rules file that is there now; the rules before go on.
+    /// What is wrong with the current rules file, while the previous rules stay active.
     #[serde(default)]
     pub rules_problem: Option<String>,
-    /// Rules at work.
+    /// The number of active rules.
     pub rules: usize,
     /// Uploads by state.
     pub uploads: BTreeMap<String, u64>,
@@ -165,24 +165,24 @@ impl TransferLink {
     }
 }
 
-/// How something stands.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Grade {
-    /// As it should be.
+    /// Everything is fine.
     Green,
-    /// It works, and somebody should look.
+    /// It works, but needs attention.
     Amber,
     /// It does not work.
     Red,
 }
 
-/// Something that was looked at.
+/// A check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// What.
     pub name: String,
-    /// How it stands.
+    /// Its status.
     pub grade: Grade,
     /// What was found.
     pub finding: String,
@@ -191,9 +191,9 @@ pub struct Check {
     pub todo: Option<String>,
 }
 
-/// All that was looked at.
+/// All checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Examination {
-    /// One after the other.
+    /// The entries.
     pub checks: Vec<Check>,
 }

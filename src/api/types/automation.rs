@@ -1,4 +1,4 @@
-//! Rules at work, and what comes of orders to them.
+//! Active rules, and the results of requests to them.
 
 use std::path::PathBuf;
 
@@ -11,107 +11,107 @@ use super::{Download, Upload};
 use crate::portal_downloads::{DeliveryExplanation, InboxStatus};
 use crate::watch::{DryRun, Explanation, RuleStatus};
 
-/// A rule at work.
+/// An active rule.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Automation {
-    /// It sends what lands in a folder.
+    /// Uploads what lands in a folder.
     Upload(Box<UploadAutomation>),
-    /// It fetches what arrives in portals.
+    /// Downloads what arrives in portals.
     Download(Box<DownloadAutomation>),
 }
 
-/// An upload rule at work: how it stands, and what it is.
+/// An active upload rule: its status and configuration.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct UploadAutomation {
-    /// How it stands.
+    /// Its status.
     #[serde(flatten)]
     pub status: RuleStatus,
-    /// What it is; absent while a rule that was taken out of the file still ends.
+    /// Its configuration; absent while a removed rule is still ending.
     #[serde(flatten)]
     pub rule: Option<AutomationRule>,
-    /// What is wrong with the rules file that is there now; the rules before go on.
+    /// What is wrong with the current rules file, while the previous rules stay active.
     pub rules_problem: Option<String>,
 }
 
-/// What a rule is.
+/// The configuration of a rule.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct AutomationRule {
-    /// When it makes packages, for people.
+    /// When it creates packages, in words.
     pub schedule: String,
-    /// The next of these times, with the rule's zone.
+    /// The next of these times, in the rule's time zone.
     pub next_schedules: Vec<String>,
-    /// When the window of its schedule that is open now closes.
+    /// When the currently open window of its schedule closes.
     pub open_until: Option<String>,
     /// `link`, `email` or `portal`.
     pub kind: &'static str,
-    /// Whether the rules file lets it work.
+    /// Whether it is enabled in the rules file.
     pub enabled: bool,
-    /// Of the uploads it makes.
+    /// Priority of its uploads.
     pub priority: i32,
     /// What becomes one package: `file`, `folder` or `batch`.
     pub package: &'static str,
-    /// Where it begins in the rules file.
+    /// The line where it begins in the rules file.
     pub line: u32,
 }
 
-/// A download rule at work: how it stands, and what it is.
+/// An active download rule: its status and configuration.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct DownloadAutomation {
-    /// How it stands.
+    /// Its status.
     #[serde(flatten)]
     pub status: InboxStatus,
     /// `download`.
     pub kind: &'static str,
-    /// Subdomains of the portals it follows; absent for all of the team.
+    /// Subdomains of its portals; absent for all portals of the team.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub portals: Option<Vec<String>>,
-    /// Only packages finalized at or after this time; `null` is from its first start on.
+    /// Only packages finalized at or after this time; `null` for the time of its first start.
     pub since: Option<Timestamp>,
-    /// Seconds between looks at the inbox.
+    /// Seconds between polls of the inbox.
     pub poll_seconds: u64,
-    /// Whether each package gets a folder of its own.
+    /// Whether each package gets its own folder.
     pub package_folder: bool,
-    /// Whether there is a folder of the portal's name around its packages.
+    /// Whether packages are put in a subfolder named after their portal.
     pub portal_folder: bool,
-    /// What happens to a package in the cloud once it is here: `keep` or `delete`.
+    /// What happens to a package in the cloud after the download: `keep` or `delete`.
     pub after: &'static str,
-    /// Whether the rules file lets it work.
+    /// Whether it is enabled in the rules file.
     pub enabled: bool,
-    /// Of the downloads it makes.
+    /// Priority of its downloads.
     pub priority: i32,
-    /// Where it begins in the rules file.
+    /// The line where it begins in the rules file.
     pub line: u32,
-    /// Downloads of it that are not complete.
+    /// Its downloads that are not complete.
     pub waiting_count: u64,
     /// Packages that it has received.
     pub received: u64,
-    /// What is wrong with the rules file that is there now; the rules before go on.
+    /// What is wrong with the current rules file, while the previous rules stay active.
     pub rules_problem: Option<String>,
 }
 
-/// What rules make of a file or of a package.
+/// The explanation for a file or a package.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Explained {
-    /// Of a file.
+    /// For a file.
     Path(Explanation),
-    /// Of a package.
+    /// For a package.
     Package(ExplainedPackage),
 }
 
-/// What rules make of a package that came through a portal.
+/// The explanation for a package received through a portal.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ExplainedPackage {
-    /// The cloud's id of it.
+    /// Its id in the cloud.
     pub package: String,
-    /// The rule that fetches it, or has fetched it.
+    /// The rule that downloads or has downloaded it.
     pub rule: Option<String>,
-    /// What each download rule makes of it.
+    /// The tests of each download rule.
     pub rules: Vec<DeliveryExplanation>,
 }
 
-/// What a rule has made.
+/// The transfers of a rule.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct History {
     /// Newest first.
@@ -128,30 +128,30 @@ pub enum Transfer {
     Download(Box<Download>),
 }
 
-/// All rules at work.
+/// All active rules.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Automations {
     /// In file order.
     pub automations: Vec<Automation>,
-    /// What is wrong with the rules file that is there now; the rules before go on.
+    /// What is wrong with the current rules file, while the previous rules stay active.
     pub rules_problem: Option<String>,
 }
 
-/// Rules were loaded.
+/// The rules were loaded.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Loaded {
     /// How many.
     pub rules: usize,
 }
 
-/// Rules that make no packages until they are resumed.
+/// Rules that are paused until they are resumed.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PausedRules {
     /// Their names.
     pub paused: Vec<String>,
 }
 
-/// Rules that go on.
+/// Rules that were resumed.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ResumedRules {
     /// Their names.
@@ -167,24 +167,24 @@ pub struct DryRuns {
     pub downloads: Vec<DryFetch>,
 }
 
-/// What a download rule would fetch.
+/// What a download rule would download.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct DryFetch {
     /// The rule.
     pub rule: String,
-    /// The folder it fetches into.
+    /// The folder it downloads into.
     pub into: PathBuf,
-    /// Why the inbox can not be looked at.
+    /// Why the inbox cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offline: Option<String>,
-    /// What it would fetch.
+    /// The packages it would download.
     pub packages: Vec<WaitingPackage>,
 }
 
-/// A package that waits in the inbox.
+/// A package waiting in the inbox.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct WaitingPackage {
-    /// The cloud's id of it.
+    /// Its id in the cloud.
     pub package: String,
     /// Its name.
     pub name: String,
@@ -192,78 +192,78 @@ pub struct WaitingPackage {
     pub portal: String,
 }
 
-/// Entries of a rule's memory that were forgotten.
+/// Entries removed from a rule's records.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Forgotten {
     /// How many.
     pub forgotten: u64,
 }
 
-/// Files that count as sent from now on.
+/// Files marked as sent.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Marked {
     /// How many.
     pub marked: u64,
 }
 
-/// A download rule to be written into the rules file.
+/// A download rule to add to the rules file.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPortalDownload {
-    /// Its name; the id is made of it.
+    /// Its name; the id is derived from it.
     pub name: String,
-    /// The portal whose packages are fetched.
+    /// The portal whose packages are downloaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub portal_subdomain: Option<String>,
     /// The packages of all portals of the team, instead.
     #[serde(default)]
     pub all_portals: bool,
-    /// The team that owns the portals, where there are several.
+    /// The team that owns the portals, if there are several teams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team_id: Option<String>,
-    /// The folder that packages go into, absolute.
+    /// The folder that packages are saved to, absolute.
     pub dst_folder: PathBuf,
-    /// Whether each package gets a folder of its own.
+    /// Whether each package gets its own folder.
     #[serde(default = "yes")]
     pub create_package_folder: bool,
-    /// Whether there is a folder of the portal's name around its packages.
+    /// Whether packages are put in a subfolder named after their portal.
     #[serde(default)]
     pub create_portal_subfolder: bool,
-    /// Only packages finalized at or after this time; absent is from now on.
+    /// Only packages finalized at or after this time; by default, from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_time: Option<String>,
-    /// Whether it works at all.
+    /// Whether it is enabled.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Priority of the downloads it makes.
+    /// Priority of its downloads.
     #[serde(default)]
     pub download_priority: i32,
 }
 
-/// An upload rule to be written into the rules file.
+/// An upload rule to add to the rules file.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUploadAutomation {
-    /// Its name; the id is made of it.
+    /// Its name; the id is derived from it.
     pub name: String,
-    /// The folder that is watched, absolute.
+    /// The folder to watch, absolute.
     pub watch_folder: PathBuf,
-    /// Make it where it is missing.
+    /// Create it if it is missing.
     #[serde(default)]
     pub create_folder: bool,
     /// What becomes one package: `file`, `folder` or `batch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<String>,
-    /// How long a file must not change to be whole, such as `10s`.
+    /// How long a file must stay unchanged to count as complete, such as `10s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settle: Option<String>,
-    /// Addresses to mail; absent makes links.
+    /// E-e-mail addresses of the recipients; without any, each package gets a link.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<String>,
     /// The portal to deliver to, instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub portal_subdomain: Option<String>,
-    /// Of a portal: the sender's mail address.
+    /// For a portal: the sender's e-mail address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<String>,
     /// Name of the packages; a template.
@@ -272,28 +272,28 @@ pub struct NewUploadAutomation {
     /// Message to the recipients; a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package_description: Option<String>,
-    /// A file that holds what recipients must type, or a portal's access code.
+    /// A file with the password for recipients, or with the portal's access code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
     /// Days until a package is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete_after: Option<u32>,
-    /// How often a package may be downloaded.
+    /// How many times a package may be downloaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub download_limit: Option<u64>,
     /// Tag by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag_name: Option<String>,
-    /// The team that sends, where there are several.
+    /// The team to send as, if there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team_id: Option<String>,
-    /// Priority of the uploads it makes.
+    /// Priority of its uploads.
     #[serde(default)]
     pub upload_priority: i32,
-    /// What happens to files that were sent: `keep`, `delete`, or `{"complete": {"move": FOLDER}}`.
+    /// What happens to sent files: `keep`, `delete`, or `{"complete": {"move": FOLDER}}`.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub after: Value,
-    /// Whether it works at all.
+    /// Whether it is enabled.
     #[serde(default = "yes")]
     pub enabled: bool,
 }
@@ -302,34 +302,34 @@ fn yes() -> bool {
     true
 }
 
-/// What is to change of a rule in the rules file; what is absent stays.
+/// Changes to a rule in the rules file; absent fields stay as they are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AutomationChange {
-    /// Whether it works at all.
+    /// Whether it is enabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// Of the transfers that it makes from now on.
+    /// Priority of its future transfers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
-    /// Of a download rule: the portal whose packages are fetched.
+    /// For a download rule: the portal whose packages are downloaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub portal_subdomain: Option<String>,
-    /// Of a download rule: the folder that packages go into, absolute.
+    /// For a download rule: the folder that packages are saved to, absolute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dst_folder: Option<PathBuf>,
-    /// Of a download rule: whether each package gets a folder of its own.
+    /// For a download rule: whether each package gets its own folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_package_folder: Option<bool>,
-    /// Of a download rule: whether there is a folder of the portal's name around its packages.
+    /// For a download rule: whether packages are put in a subfolder named after their portal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_portal_subfolder: Option<bool>,
-    /// Of a download rule: only packages finalized at or after this time.
+    /// For a download rule: only packages finalized at or after this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_time: Option<String>,
 }
 
-/// The answer to an automation that was added.
+/// The response to an added automation.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AutomationAdded {
     /// Its id: the name of the rule.

@@ -1,4 +1,4 @@
-//! Downloads, and orders for them.
+//! Downloads, and requests for them.
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -14,25 +14,25 @@ use crate::model;
 use crate::model::DownloadId;
 use crate::model::{DownloadFileState, Problem};
 
-/// A download as the interface shows it.
+/// A download as the API shows it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Download {
     /// Its id.
     pub id: DownloadId,
-    /// What it has in common with uploads; never idle.
+    /// The fields in common with uploads; never idle.
     #[serde(flatten)]
     pub standing: Standing,
     /// Name of the package, once known.
     pub name: Option<String>,
-    /// Where the package comes from, without what opens it.
+    /// Where the package comes from, without the secret of the link.
     pub source: String,
-    /// The folder it goes into; bytes that are no UTF-8 are shown as `�`.
+    /// The destination folder; bytes that are not valid UTF-8 are shown as `�`.
     pub dst_folder: String,
-    /// Whether it gets a folder of its own in there.
+    /// Whether it gets its own folder in the destination.
     pub create_package_folder: bool,
-    /// The cloud's id of the package, once known.
+    /// The package's id in the cloud, once known.
     pub package_id: Option<String>,
-    /// Its files, where they were asked for.
+    /// Its files, if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<Vec<DownloadedFile>>,
 }
@@ -77,24 +77,24 @@ impl Deref for Download {
     }
 }
 
-/// A file of a download as the interface shows it.
+/// A file of a download as the API shows it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct DownloadedFile {
     /// Its number in the download.
     pub id: u32,
-    /// The cloud's id, as `file_ids` takes it.
+    /// Its id in the cloud, as accepted by `file_ids`.
     pub file_id: String,
     /// Its path below the destination.
     pub path: String,
     /// Bytes.
     pub size: u64,
-    /// Bytes on the disk.
+    /// Bytes on disk.
     pub progress: u64,
-    /// Where it stands.
+    /// Its state.
     pub state: DownloadFileState,
-    /// BLAKE3, hexadecimal, once it was received.
+    /// BLAKE3 hash in in hexadecimal, once it was received.
     pub checksum: Option<String>,
-    /// Why it can not be had.
+    /// Why it cannot be downloaded.
     pub error: Option<Problem>,
 }
 
@@ -113,33 +113,33 @@ impl From<model::DownloadFile> for DownloadedFile {
     }
 }
 
-/// An order for a download.
+/// A request for a download.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NewDownload {
     /// The link.
     pub url: String,
-    /// The folder it goes into, absolute; made where it is missing.
+    /// The destination folder, absolute; created if it is missing.
     pub dst_folder: PathBuf,
-    /// What the link asks for.
+    /// The link's password.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
     #[schemars(with = "Option<String>")]
     pub password: Option<SecretString>,
-    /// Whether the package gets a folder of its own in there.
+    /// Whether the package gets its own folder in the destination.
     #[serde(default = "yes")]
     pub create_package_folder: bool,
-    /// The cloud's ids of the wanted files; absent for all.
+    /// The ids of the wanted files in the cloud; absent for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub file_ids: Vec<String>,
-    /// Higher goes first.
+    /// Higher priorities go first.
     #[serde(default)]
     pub priority: i32,
-    /// Replace files that are there already.
+    /// Replace existing files.
     #[serde(default)]
     pub overwrite: bool,
-    /// Number of the user who owns what is written; absent for the agent's.
+    /// Numeric user id of the owner of the files; absent for the agent's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
-    /// Number of the group that owns what is written; absent for the agent's.
+    /// Numeric group id of the files; absent for the agent's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gid: Option<u32>,
 }
@@ -148,17 +148,17 @@ fn yes() -> bool {
     true
 }
 
-/// The answer to an order for a download.
+/// The response to a request for a download.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct DownloadStarted {
     /// Its id.
     pub download_id: DownloadId,
 }
 
-/// What to change of a download.
+/// Changes to a download.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DownloadChange {
-    /// Higher goes first.
+    /// Higher priorities go first.
     pub priority: i32,
 }

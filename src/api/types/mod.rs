@@ -1,4 +1,4 @@
-//! The wire types of the local API, both ways: the server writes what the command line reads.
+//! The wire types of the local API, in both directions: the server writes what the command line reads.
 
 mod agent;
 mod automation;
@@ -27,10 +27,10 @@ pub use size::Size;
 pub use standing::Standing;
 pub use upload::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, PortalTarget, Started, Upload};
 
-/// An answer that is no success.
+/// An error response.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
-    /// The HTTP status, or a code of the documented product.
+    /// The HTTP status, or a code of the MASV Agent.
     pub code: u32,
     /// What is wrong.
     pub message: String,
@@ -42,32 +42,32 @@ pub struct ErrorBody {
     pub fields: BTreeMap<String, String>,
 }
 
-/// The answer to a list of uploads or of downloads.
+/// A list of uploads or of downloads.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "{T}s")]
 pub struct Transfers<T> {
     /// Newest first.
     pub transfers: Vec<T>,
-    /// Give it as `cursor` for the next page.
+    /// Pass it as `cursor` for the next page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
 
-/// How many were removed by an order for all.
+/// How many were removed by a request for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Removed {
     /// How many.
     pub removed: u64,
 }
 
-/// How many were paused by an order for all.
+/// How many were paused by a request for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Paused {
     /// How many.
     pub paused: u64,
 }
 
-/// How many go on by an order for all.
+/// How many were resumed by a request for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Resumed {
     /// How many.

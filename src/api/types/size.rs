@@ -15,7 +15,7 @@ impl std::str::FromStr for Size {
     fn from_str(text: &str) -> Result<Self, String> {
         text.trim().parse::<bytesize::ByteSize>().map(|size| Self(size.as_u64())).map_err(|_| {
             format!(
-                "{text:?} is no size: write bytes, or a number with a unit such as 64MB (decimal) or 64MiB (binary)"
+                "{text:?} is not a valid size: give bytes, or a number with a unit such as 64MB (decimal) or 64MiB (binary)"
             )
         })
     }

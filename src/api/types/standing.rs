@@ -1,4 +1,4 @@
-//! How a transfer stands: what uploads and downloads show alike.
+//! The status of a transfer: what uploads and downloads have in common.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -7,46 +7,46 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Live;
 use crate::model::{Activity, Problem, State, Totals};
 
-/// How a transfer stands.
+/// The status of a transfer.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Standing {
-    /// Where it stands.
+    /// Its state.
     pub state: State,
-    /// What it does now, while it transfers.
+    /// The current activity, while it is transferring.
     pub activity: Option<Activity>,
-    /// Higher goes first.
+    /// Higher priorities go first.
     pub priority: i32,
-    /// The rule that made it.
+    /// The rule that created it.
     pub rule: Option<String>,
     /// Bytes.
     pub size: u64,
-    /// Bytes that the storage has confirmed, or that are on the disk.
+    /// Bytes confirmed by the storage, or on disk.
     pub progress: u64,
-    /// Bytes on their way.
+    /// Bytes in flight.
     pub in_flight: u64,
     /// Files in it.
     pub file_count: u64,
-    /// Files that have arrived whole.
+    /// Files that have arrived completely.
     pub files_done: u64,
-    /// Bytes a second, a moving average.
+    /// Bytes per second, a moving average.
     pub speed_bps: u64,
     /// Time left at this speed.
     pub eta_seconds: Option<u64>,
-    /// Why it failed, or what it waits for.
+    /// Why it failed, or what it is waiting for.
     pub error: Option<Problem>,
-    /// Failed tries of what is being retried.
+    /// Failed attempts of what is being retried.
     pub attempts: u32,
-    /// When the next try is made.
+    /// When the next attempt is due.
     pub next_retry_at: Option<Timestamp>,
-    /// When it was ordered.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// When its package was made, or its files became known.
+    /// When its package was created, or its files became known.
     pub started_at: Option<Timestamp>,
-    /// When it was finalized, or all was on the disk.
+    /// When it was finalized, or all files were on disk.
     pub completed_at: Option<Timestamp>,
 }
 
-/// When it was ordered, begun, done.
+/// When it was created, started and completed.
 pub(super) struct Times {
     pub created: Timestamp,
     pub started: Option<Timestamp>,
@@ -54,7 +54,7 @@ pub(super) struct Times {
 }
 
 impl Standing {
-    /// What the store says, and the engine of this moment.
+    /// Combines the stored state with the engine's current progress.
     pub(super) fn new(
         state: State,
         problem: Option<Problem>,

@@ -1,4 +1,4 @@
-//! Uploads, and orders for them.
+//! Uploads, and requests for them.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -18,39 +18,39 @@ use crate::model::{Destination, FileState, Link, Problem, UploadKind};
 use crate::store::Order;
 use masv_protocol::TeamId;
 
-/// An upload as the interface shows it.
+/// An upload as the API shows it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Upload {
     /// Its id.
     pub id: UploadId,
     /// Its kind.
     pub kind: UploadKind,
-    /// Of a mail: the addresses it goes to.
+    /// For e-mail: the recipients' addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<String>,
-    /// Of a portal: its name, and who sends.
+    /// For a portal: its name and the sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub portal: Option<PortalTarget>,
-    /// What it has in common with downloads.
+    /// The fields in common with downloads.
     #[serde(flatten)]
     pub standing: Standing,
     /// Name of the package.
     pub name: String,
     /// Message to the recipients.
     pub description: Option<String>,
-    /// The cloud's id of the package.
+    /// The package's id in the cloud.
     pub package_id: Option<String>,
     /// The sending team.
     pub team_id: Option<String>,
-    /// Bytes of a part, as ordered; absent takes the agent's setting. What a file got stands with the file.
+    /// The requested part size in bytes; absent for the agent's setting. The actual size is given with each file.
     pub chunk_size: Option<u64>,
-    /// Finalized by itself when all is uploaded.
+    /// Finalized automatically once everything is uploaded.
     pub auto_finalize: bool,
-    /// Links made so far.
+    /// Links created so far.
     pub links: Vec<Link>,
     /// When everything was uploaded.
     pub idle_at: Option<Timestamp>,
-    /// Its files, where they were asked for.
+    /// Its files, if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<Vec<File>>,
 }
@@ -60,7 +60,7 @@ pub struct Upload {
 pub struct PortalTarget {
     /// Its name in the cloud.
     pub subdomain: String,
-    /// The sender's mail address.
+    /// The sender's e-mail address.
     pub sender: String,
 }
 
@@ -120,27 +120,27 @@ impl Deref for Upload {
     }
 }
 
-/// A file of an upload as the interface shows it.
+/// A file of an upload as the API shows it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct File {
     /// Its number in the upload.
     pub id: u32,
     /// Its path in the package.
     pub path: String,
-    /// Where it is on this machine; bytes that are no UTF-8 are shown as `�`.
+    /// Its path on this machine; bytes that are not valid UTF-8 are shown as `�`.
     pub source: String,
     /// Bytes.
     pub size: u64,
     /// Bytes confirmed by the storage.
     pub progress: u64,
-    /// Bytes of each of its parts but the last, once it was begun.
+    /// Size of each of its parts except the last, in bytes, once it was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk_size: Option<u64>,
-    /// Where it stands.
+    /// Its state.
     pub state: FileState,
-    /// BLAKE3, hexadecimal, once it was sent.
+    /// BLAKE3 hash in in hexadecimal, once it was sent.
     pub checksum: Option<String>,
-    /// Why it can not be sent.
+    /// Why it cannot be sent.
     pub error: Option<Problem>,
 }
 
@@ -160,52 +160,52 @@ impl From<model::File> for File {
     }
 }
 
-/// What all orders for an upload have in common.
+/// What all requests for an upload have in common.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Common {
     /// Absolute paths of files and folders, or patterns of such: `*`, `?`, `[a-z]`, and `**` for any number of folders.
     /// What exists as it is written is no pattern; one that nothing matches is refused.
     pub paths: Vec<PathBuf>,
-    /// Name of the package; the first path's where it is absent.
+    /// Name of the package; by default, the name of the first path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package_name: Option<String>,
     /// Message to the recipients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package_description: Option<String>,
-    /// What recipients must type; of a portal its access code.
+    /// Password for the recipients, or the portal's access code.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
     #[schemars(with = "Option<String>")]
     pub password: Option<SecretString>,
-    /// Bytes of a part: a number, or `64MB`, `64MiB`.
+    /// Part size: a number of bytes, or `64MB`, `64MiB`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk_size: Option<Size>,
-    /// Higher goes first.
+    /// Higher priorities go first.
     #[serde(default)]
     pub priority: i32,
-    /// Whether it is finalized by itself.
+    /// Whether it is finalized automatically.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_finalize: Option<bool>,
-    /// Globs of what is left out.
+    /// Globs of files to exclude.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
 }
 
-/// An order for an upload by link or mail.
+/// A request for an upload by link or e-mail.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NewUpload {
-    /// What all orders have.
+    /// The common fields.
     #[serde(flatten)]
     pub common: Common,
     /// The sending team.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team_id: Option<String>,
-    /// Addresses to mail; absent makes a link.
+    /// E-e-mail addresses of the recipients; without any, the package gets a link.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<String>,
     /// Days until the package is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete_after: Option<u32>,
-    /// How often it may be downloaded.
+    /// How many times it may be downloaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub download_limit: Option<u64>,
     /// Tag by name.
@@ -217,41 +217,41 @@ pub struct NewUpload {
     /// Teamspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teamspace_id: Option<String>,
-    /// Kept until somebody deletes it.
+    /// Kept until it is deleted by hand.
     #[serde(default)]
     pub unlimited_storage: bool,
 }
 
-/// An order for an upload into a portal.
+/// A request for an upload to a portal.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NewPortalUpload {
-    /// What all orders have.
+    /// The common fields.
     #[serde(flatten)]
     pub common: Common,
     /// The portal's name.
     pub subdomain: String,
-    /// The sender's mail address.
+    /// The sender's e-mail address.
     pub sender: String,
     /// Values for the portal's form.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
 }
 
-/// The answer to an order.
+/// The response to a request.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Started {
     /// Its id.
     pub upload_id: UploadId,
-    /// The link, where it is a link upload and the cloud could be reached.
+    /// The link, for a link upload, if the cloud could be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
-    /// Why there is no link: the package could not be made, or not yet.
+    /// Why there is no link: the package could not be created, or not yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Problem>,
-    /// Whom what it makes does not reach.
+    /// The limitation of its delivery, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// What recipients may stumble over, such as names that Windows cannot save.
+    /// What may cause recipients trouble, such as names that Windows cannot save.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -262,38 +262,38 @@ pub struct MoreFiles {
     /// Absolute paths of files and folders, or patterns of such: `*`, `?`, `[a-z]`, and `**` for any number of folders.
     /// What exists as it is written is no pattern; one that nothing matches is refused.
     pub paths: Vec<PathBuf>,
-    /// Globs of what is left out.
+    /// Globs of files to exclude.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
 }
 
-/// What to change of an upload.
+/// Changes to an upload.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// Higher goes first.
+    /// Higher priorities go first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
-    /// Its place among equals.
+    /// Its position among uploads of equal priority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
-    /// Whether it is finalized by itself.
+    /// Whether it is finalized automatically.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_finalize: Option<bool>,
-    /// What recipients must type; of a portal its access code. Until the package is made; one that has failed goes on with it.
+    /// Password for the recipients, or the portal's access code. Only until the package is created; a failed upload resumes with it.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
     #[schemars(with = "Option<String>")]
     pub password: Option<SecretString>,
 }
 
-/// A link to be made.
+/// A link to create.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NewLink {
-    /// What recipients must type.
+    /// Password for the recipients.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
     #[schemars(with = "Option<String>")]
     pub password: Option<SecretString>,
-    /// Mailed to this address.
+    /// E-mail it to this address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
 }

@@ -9,22 +9,22 @@ use super::reach::{HubClient, time};
 use crate::cli::error::CliError;
 use crate::cli::output::Output;
 
-/// What to show of the log.
+/// What part of the log to show.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Asked {
-    /// Only what these did: a part of a mail address, a key's name, or "operator".
+    /// Only entries by this actor: part of an e-mail address, a key's name, or "operator".
     #[arg(long, value_name = "TEXT")]
     actor: Option<String>,
     /// Only these actions, such as user.added or key.removed.
     #[arg(long, value_name = "ACTION", value_delimiter = ',')]
     action: Vec<String>,
-    /// Only from this time on: a day or a time, RFC 3339, UTC.
+    /// Only entries since this date or time (RFC 3339, UTC).
     #[arg(long, value_name = "TIME")]
     since: Option<Time>,
     /// How many, up to 100.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: u64,
-    /// Which page of them.
+    /// Which page.
     #[arg(long, value_name = "N", default_value_t = 1)]
     page: u64,
 }

@@ -13,7 +13,7 @@ use crate::cli::output::{Output, size};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Backup {
-    /// The file to write; it must not be there yet. Keep it as safe as the hub itself.
+    /// The file to write; it must not exist yet. Protect it as well as the hub itself.
     file: PathBuf,
     /// The hub's data directory [default: where `masv hub start` keeps it]
     #[arg(long, value_name = "DIR", env = "MASV_HUB_DATA_DIR")]
@@ -24,7 +24,7 @@ pub(in crate::cli) struct Backup {
 pub(in crate::cli) struct Restore {
     /// A file that `masv hub backup` wrote.
     file: PathBuf,
-    /// The data directory to fill; it must hold no hub [default: where `masv hub start` keeps it]
+    /// The data directory to restore into; it must not contain a hub [default: where `masv hub start` keeps it]
     #[arg(long, value_name = "DIR", env = "MASV_HUB_DATA_DIR")]
     data_dir: Option<PathBuf>,
 }
@@ -38,7 +38,7 @@ pub(super) async fn backup(options: Backup, output: &Output) -> Result<ExitCode,
     let bytes = masv_hub::back_up(&data_dir, &options.file).await.map_err(|error| failed(&error))?;
     output.json(&json!({ "file": options.file, "bytes": bytes }));
     output.line(&format!("Wrote {} ({}).", options.file.display(), size(bytes)));
-    output.line("The files that were sent are not in it: copy the storage as docs/hub.md says, after this.");
+    output.line("It does not contain the uploaded files: copy the storage now, as described in docs/hub.md.");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -46,6 +46,6 @@ pub(super) async fn restore(options: Restore, output: &Output) -> Result<ExitCod
     let data_dir = options.data_dir.unwrap_or_else(usual_data_dir);
     masv_hub::restore(&options.file, &data_dir).await.map_err(|error| failed(&error))?;
     output.json(&json!({ "data_dir": data_dir }));
-    output.line(&format!("Restored the hub into {}.", data_dir.display()));
+    output.line(&format!("Restored the hub to {}.", data_dir.display()));
     Ok(ExitCode::SUCCESS)
 }

@@ -12,21 +12,21 @@ use crate::cli::output::{Cell, Mood, Output, count, size};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Check {
-    /// Read all content and compare it with its checksums, too. Takes as long as the disk does.
+    /// Also read all content and compare it with its checksums. The time taken depends on the disk.
     #[arg(long)]
     deep: bool,
-    /// Take parts back from the trash where they are there, and mark the files whose content is gone: their links then say so, and the
-    /// ZIP of everything leaves them out and names them.
+    /// Restore missing parts from the trash where possible, and mark files whose content is lost: their links then say so, and the
+    /// ZIP of the package omits and lists them.
     #[arg(long)]
     repair: bool,
 }
 
-/// What is printed for programs.
+/// The JSON output.
 #[derive(Serialize)]
 struct Told<'a> {
     #[serde(flatten)]
     report: &'a CheckReport,
-    /// What else whoever runs the hub must know.
+    /// Other findings for the operator.
     findings: &'a [Finding],
 }
 
@@ -62,7 +62,7 @@ fn show(report: &CheckReport, findings: &[Finding], output: &Output) {
     let of = |kind| report.faults.iter().filter(|fault| fault.kind == kind).count() as u64;
     let taken_back = report.faults.iter().filter(|fault| fault.repair == Repair::TakenBack).count() as u64;
     output.line(&format!(
-        "{} in {} ({}): {} missing, {} damaged, {taken_back} taken back from the trash; {} unknown.",
+        "{} in {} ({}): {} missing, {} damaged, {taken_back} restored from the trash; {} unknown.",
         count(report.parts, "part"),
         count(report.packages, "package"),
         size(report.bytes),
@@ -72,7 +72,7 @@ fn show(report: &CheckReport, findings: &[Finding], output: &Output) {
     ));
     if report.not_looked_at > 0 {
         output.line(&format!(
-            "{} in a bucket not looked at: name it with --storage, as for `masv hub start`.",
+            "{} in a bucket not checked: name the bucket with --storage, as for `masv hub start`.",
             count(report.not_looked_at, "file")
         ));
     }
@@ -81,7 +81,7 @@ fn show(report: &CheckReport, findings: &[Finding], output: &Output) {
 fn row(fault: &Fault) -> Vec<Cell> {
     let (repair, mood) = match fault.repair {
         Repair::None => ("", Mood::Plain),
-        Repair::TakenBack => ("taken back", Mood::Good),
+        Repair::TakenBack => ("restored", Mood::Good),
         Repair::MarkedLost => ("marked as lost", Mood::Bad),
     };
     let kind = match fault.kind {

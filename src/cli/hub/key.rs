@@ -12,45 +12,45 @@ use crate::cli::output::Output;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
-    /// Make a key. It is shown this once, alone, also into a file; the hub keeps only its hash.
+    /// Create a key. It is printed once, on its own line, so that it can be redirected to a file; the hub stores only its hash.
     #[command(after_help = "Example:\n  (umask 077; masv hub key add 'DIT cart 2' > dit-cart-2.key)")]
     Add {
-        /// What it is for.
+        /// What the key is for.
         name: String,
-        /// What it may do: send, or also administer.
+        /// What the key may do: send, or also administer.
         #[arg(long, value_enum, default_value = "sender")]
         role: Role,
-        /// Until when it holds: a day, a time (RFC 3339), or never.
+        /// When the key expires: a date, a time (RFC 3339), or never.
         #[arg(long, value_name = "TIME|never", default_value = "never")]
         expires: String,
     },
-    /// List the team's keys with their state, end and last use, without what they are made of.
+    /// List the team's keys with their state, expiry and last use, without the secrets.
     #[command(after_help = "Example:\n  masv hub key ls")]
     Ls,
-    /// Change a key: its name, role, end, or whether it may be used.
+    /// Change a key: its name, role, expiry, or whether it is active.
     #[command(
         after_help = "Examples:\n  masv hub key set 'DIT cart 2' --active=false\n  masv hub key set 'DIT cart 2' --active --expires 2027-01-31"
     )]
     Set {
-        /// Its id, or its name where no other key has it.
+        /// The key's id, or its name if that is unique.
         key: String,
-        /// Its new name.
+        /// New name.
         #[arg(long)]
         name: Option<String>,
-        /// What it may do: send, or also administer.
+        /// What the key may do: send, or also administer.
         #[arg(long, value_enum)]
         role: Option<Role>,
-        /// Until when it holds: a day, a time (RFC 3339), or never.
+        /// When the key expires: a date, a time (RFC 3339), or never.
         #[arg(long, value_name = "TIME|never")]
         expires: Option<String>,
-        /// Whether it may be used.
+        /// Whether the key is active.
         #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
         active: Option<bool>,
     },
-    /// Take a key back; it holds no more at once.
+    /// Revoke a key, effective at once.
     #[command(after_help = "Example:\n  masv hub key rm 01M85VJ3Y0Q8ZK2T4W6X7B9CDE")]
     Rm {
-        /// Its id, or its name where no other key has it.
+        /// The key's id, or its name if that is unique.
         key: String,
     },
 }
@@ -60,7 +60,7 @@ pub(in crate::cli) enum Command {
 pub(in crate::cli) enum Role {
     /// Send, see and remove packages.
     Sender,
-    /// Also people, keys, portals and webhooks.
+    /// Also manage people, keys, portals and webhooks.
     Admin,
 }
 
@@ -82,10 +82,10 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             let new = NewKey { name: Some(name.clone()), role: Some(role), expiry: Some(end(&expires)?), state: None };
             let made = hub.ask(hub.admin.create_key(&team, &new)).await?;
             output.json(&made);
-            // The key alone goes to standard output: it can be sent into a file.
+            // Only the key goes to standard output, so that it can be redirected to a file.
             output.line(made.key.expose());
             if !output.is_json() {
-                output.note(&format!("A key for {name} ({role}). It is shown this once."));
+                output.note(&format!("Key for {name} ({role}). It is shown only once."));
             }
         }
         Command::Ls => {
@@ -123,13 +123,13 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             let keys = hub.ask(hub.admin.keys(&team)).await?;
             hub.ask(hub.admin.remove_key(&team, find(&keys, &key)?)).await?;
             output.json(&REMOVED);
-            output.line(&format!("The key {key} holds no more."));
+            output.line(&format!("Revoked the key {key}."));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Until when a key is to hold, as it was typed.
+/// When a key is to expire, as entered.
 fn end(typed: &str) -> Result<Time, CliError> {
     if typed == "never" {
         return Ok(Time::UNSET);
@@ -137,7 +137,7 @@ fn end(typed: &str) -> Result<Time, CliError> {
     let time = typed_time(typed)?;
     if time.timestamp().is_some_and(|time| time <= Timestamp::now()) {
         return Err(CliError::usage(format!("--expires: {typed} is in the past"))
-            .hint("`masv hub key set KEY --active=false` and `masv hub key rm KEY` end a key at once"));
+            .hint("`masv hub key set KEY --active=false` and `masv hub key rm KEY` disable a key at once"));
     }
     Ok(time)
 }
@@ -157,6 +157,7 @@ fn find<'a>(keys: &'a [Key], wanted: &str) -> Result<&'a KeyId, CliError> {
     match named.as_slice() {
         [key] => Ok(&key.id),
         [] => Err(CliError::new(Exit::NotFound, format!("there is no key {wanted}"))),
-        _ => Err(CliError::usage(format!("several keys are called {wanted}")).hint("give the id: masv hub key ls")),
+        _ => Err(CliError::usage(format!("several keys are named {wanted}"))
+            .hint("give the id instead; `masv hub key ls` lists them")),
     }
 }

@@ -16,14 +16,14 @@ use crate::cli::user::{secret, typed};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
-    /// Make another link to a package, and mail it where an address is given.
+    /// Create another link to a package; it is e-mailed if an address is given.
     #[command(
         after_help = "Example:\n  masv hub link add 01M85VJ3Y0Q8ZK2T4W6X7B9CDE --email client@example.com --limit 3"
     )]
     Add {
         /// The package's id.
         package: String,
-        /// Who gets it by mail.
+        /// E-mail the link to this address.
         #[arg(long)]
         email: Option<EmailAddress>,
         #[command(flatten)]
@@ -41,7 +41,7 @@ pub(in crate::cli) enum Command {
         /// The link's id.
         link: String,
     },
-    /// Change one; what is not given stays as it is.
+    /// Change one; anything not given stays as it is.
     #[command(
         after_help = "Examples:\n  masv hub link set 01M85VJ3Y0Q8ZK2T4W6X7B9CDE --active=false\n  masv hub link set 01M85VJ3Y0Q8ZK2T4W6X7B9CDE --expires never --limit 0"
     )]
@@ -51,7 +51,7 @@ pub(in crate::cli) enum Command {
         #[command(flatten)]
         set: Settings,
     },
-    /// Remove one; it opens no more at once.
+    /// Remove a link; it stops working at once.
     #[command(after_help = "Example:\n  masv hub link rm 01M85VJ3Y0Q8ZK2T4W6X7B9CDE")]
     Rm {
         /// The link's id.
@@ -61,22 +61,22 @@ pub(in crate::cli) enum Command {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Settings {
-    /// The password that it asks for; shows in process lists, rather use --password-file.
+    /// The link's password; visible in process lists, prefer --password-file.
     #[arg(long)]
     password: Option<SecretString>,
-    /// A file that holds the password; - is standard input, or a prompt.
+    /// File with the password; - reads standard input, or prompts.
     #[arg(long, value_name = "FILE", conflicts_with = "password")]
     password_file: Option<PathBuf>,
-    /// Ask for no password of its own.
+    /// Remove the link's own password.
     #[arg(long, conflicts_with_all = ["password", "password_file"])]
     no_password: bool,
-    /// How often it may be downloaded from; 0 is any number.
+    /// How many downloads the link allows; 0 is unlimited.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// Until when it opens: a day, a time (RFC 3339), or never.
+    /// When the link expires: a date, a time (RFC 3339), or never.
     #[arg(long, value_name = "TIME|never")]
     expires: Option<String>,
-    /// Whether it opens.
+    /// Whether the link works.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     active: Option<bool>,
 }
@@ -95,12 +95,12 @@ impl Settings {
     }
 }
 
-/// A time at which a link can still expire.
+/// An expiry that is not in the past.
 fn to_come(typed: &str) -> Result<Time, CliError> {
     let time = typed_time(typed)?;
     if time.timestamp().is_some_and(|time| time <= Timestamp::now()) {
         return Err(CliError::usage(format!("--expires: {typed} is in the past"))
-            .hint("`masv hub link set LINK --active=false` closes a link at once"));
+            .hint("to close a link now, run `masv hub link set LINK --active=false`"));
     }
     Ok(time)
 }
@@ -127,7 +127,7 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
         Command::Set { link, set } => {
             let settings = set.read(output).await?;
             if settings.is_empty() {
-                return Err(CliError::usage("nothing to change").hint("see masv hub link set --help"));
+                return Err(CliError::usage("nothing to change").hint("see `masv hub link set --help`"));
             }
             let link = hub.ask(hub.admin.change_link(&LinkId::from(link), &settings)).await?;
             output.json(&link);
@@ -136,7 +136,7 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
         Command::Rm { link } => {
             hub.ask(hub.admin.remove_link(&LinkId::from(link.as_str()))).await?;
             output.json(&REMOVED);
-            output.line(&format!("The link {link} opens no more."));
+            output.line(&format!("Removed the link {link}."));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -10,13 +10,13 @@ use super::reach::usual_data_dir;
 use super::storage::StorageOptions;
 use crate::cli::error::{CliError, Exit};
 
-/// Which hub, and the bucket that it has.
+/// The hub, and its bucket.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Local {
-    /// The hub's data directory; the hub may be running [default: where `masv hub start` keeps it]
+    /// The hub's data directory; the hub may be running [default: that of `masv hub start`]
     #[arg(long, global = true, value_name = "DIR", env = "MASV_HUB_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// Days that the hub keeps things in the trash.
+    /// Days for which the hub keeps things in the trash.
     #[arg(long, global = true, value_name = "DAYS", default_value_t = 7, env = "MASV_HUB_TRASH_DAYS")]
     trash_days: u32,
     #[command(flatten)]
@@ -38,7 +38,7 @@ impl Local {
     }
 }
 
-/// What to say of work that was not done.
+/// The message for work that was not done.
 pub(super) fn told(error: HubError) -> CliError {
     match error {
         HubError::NotFound { .. } => CliError::new(Exit::NotFound, error.to_string()),

@@ -1,6 +1,6 @@
-//! `masv hub`: the self-hosted server, and whoever looks after it.
+//! `masv hub`: the self-hosted server and its administration.
 //!
-//! Everything but `start`, `backup`, `restore` and what looks after the storage is a call of the hub's protocol: made within this process where the hub's data directory is
+//! Everything but `start`, `backup`, `restore` and the storage commands is a call of the hub's protocol: made within this process where the hub's data directory is
 //! given (the hub may be running or not), or over the network with a key.
 
 mod audit;
@@ -30,11 +30,11 @@ use reach::Reach;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Run a hub for others in the foreground. The first start makes an API key: shown once on a terminal, otherwise kept in first-api-key in
+    /// Run a hub for others in the foreground. The first start creates an API key: shown once on a terminal, otherwise stored in first-api-key in
     /// the data directory.
     #[command(after_help = "Example:\n  masv hub start --listen 127.0.0.1:8090 --public-url https://files.example.com")]
     Start(Box<start::Start>),
-    /// Teams of the hub, what they have stored and may store: add, ls, show, set.
+    /// Teams, their storage use and quotas: add, ls, show, set.
     Team {
         #[command(flatten)]
         at: Reach,
@@ -55,7 +55,7 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: key::Command,
     },
-    /// Portals, where anybody may send files to: add, ls, show, set, rm.
+    /// Portals, which accept files from anyone: add, ls, show, set, rm.
     Portal {
         #[command(flatten)]
         at: Reach,
@@ -84,13 +84,13 @@ pub(super) enum Command {
         #[command(flatten)]
         asked: audit::Asked,
     },
-    /// Write the hub's state (database and secret key; not the files that were sent) into one file. The hub may be running.
+    /// Write the hub's state (database and secret key, without the uploaded files) to one file. The hub may be running.
     #[command(after_help = "Example:\n  masv hub backup --data-dir /var/lib/masv-hub /backup/hub-$(date +%F).db")]
     Backup(backup::Backup),
-    /// Put a backup into an empty data directory.
+    /// Restore a backup into an empty data directory.
     #[command(after_help = "Example:\n  masv hub restore --data-dir /var/lib/masv-hub /backup/hub-2026-11-24.db")]
     Restore(backup::Restore),
-    /// Compare the database with the storage: name what is missing, damaged or unknown. Exits with 1 if content is missing or damaged.
+    /// Compare the database with the storage: list what is missing, damaged or unknown. Exits with 1 if content is missing or damaged.
     #[command(
         after_help = "Examples:\n  masv hub check\n  masv hub check --deep --output json\n  masv hub check --repair"
     )]
@@ -100,14 +100,14 @@ pub(super) enum Command {
         #[command(flatten)]
         asked: check::Check,
     },
-    /// The trash: what was removed, has expired or is not known to the database: ls, restore, empty.
+    /// The trash: removed and expired packages, and parts unknown to the database: ls, restore, empty.
     Trash {
         #[command(flatten)]
         at: Local,
         #[command(subcommand)]
         command: trash::Command,
     },
-    /// Show what in the storage the database does not know, and confirm a sweep that the hub does not do unasked.
+    /// Show what is in the storage but unknown to the database, and confirm a sweep that the hub does not do on its own.
     #[command(after_help = "Examples:\n  masv hub sweep\n  masv hub sweep --confirm")]
     Sweep {
         #[command(flatten)]
@@ -135,7 +135,7 @@ pub(super) async fn run(command: Command, output: &Output) -> Result<ExitCode, C
     }
 }
 
-/// An error with what caused it, in one line.
+/// An error and its causes in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -21,46 +21,46 @@ pub(in crate::cli) enum Command {
         after_help = "Examples:\n  masv hub package ls --status finalized --name dailies\n  masv hub package ls --received"
     )]
     Ls {
-        /// Those that came through portals, instead of those that the team sent.
+        /// List packages received through portals instead of packages sent by the team.
         #[arg(long)]
         received: bool,
         /// Only those in these states: new, finalized, expired.
         #[arg(long, value_delimiter = ',')]
         status: Vec<PackageState>,
-        /// Only those whose name has this in it.
+        /// Only packages whose name contains this.
         #[arg(long, value_name = "TEXT")]
         name: Option<String>,
-        /// Only those whose sender has this in it.
+        /// Only packages whose sender contains this.
         #[arg(long, value_name = "TEXT")]
         sender: Option<String>,
-        /// By name, created_at, size, expiry, sender or status; with - in front the other way round.
+        /// Sort by name, created_at, size, expiry, sender or status; prefix with - to reverse.
         #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
         sort: Option<String>,
         /// How many, up to 100.
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: u64,
-        /// Which page of them.
+        /// Which page.
         #[arg(long, value_name = "N", default_value_t = 1)]
         page: u64,
     },
-    /// Show one, with its files and links.
+    /// Show a package with its files and links.
     #[command(after_help = "Example:\n  masv hub package show 01M85VJ3Y0Q8ZK2T4W6X7B9CDE")]
     Show {
         /// Its id.
         package: String,
     },
-    /// Change until when one is kept.
+    /// Change when a package expires.
     #[command(
         after_help = "Examples:\n  masv hub package set 01M85VJ3Y0Q8ZK2T4W6X7B9CDE --expires 2027-01-31\n  masv hub package set 01M85VJ3Y0Q8ZK2T4W6X7B9CDE --expires never"
     )]
     Set {
         /// Its id.
         package: String,
-        /// A day, a time (RFC 3339), or never.
+        /// A date, a time (RFC 3339), or never.
         #[arg(long, value_name = "TIME|never")]
         expires: String,
     },
-    /// Remove one with its files and links.
+    /// Remove a package with its files and links.
     #[command(after_help = "Example:\n  masv hub package rm 01M85VJ3Y0Q8ZK2T4W6X7B9CDE")]
     Rm {
         /// Its id.
@@ -70,7 +70,7 @@ pub(in crate::cli) enum Command {
     },
 }
 
-/// A package with all that belongs to it, but not the token that would let anybody who reads this change it.
+/// A package with everything that belongs to it, except the token, which would let any reader change it.
 #[derive(Debug, Serialize)]
 struct Whole {
     #[serde(flatten)]
@@ -95,7 +95,7 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             output.table(&["ID", "STATE", "SIZE", "FILES", "CREATED", "EXPIRES", "NAME"], &rows);
             let total = metadata.total.unwrap_or_default();
             if total > rows.len() as u64 && !output.is_json() {
-                output.note(&format!("{} of {total}; --page shows the others", rows.len()));
+                output.note(&format!("{} of {total}; use --page to see the others", rows.len()));
             }
         }
         Command::Show { package } => {
@@ -116,7 +116,7 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             let package = hub.ask(hub.admin.set_package_expiry(&PackageId::from(package), &until)).await?;
             output.json(&package);
             let until = time(package.expiry);
-            let until = if until.is_empty() { "for ever".to_owned() } else { format!("until {until} UTC") };
+            let until = if until.is_empty() { "forever".to_owned() } else { format!("until {until} UTC") };
             output.line(&format!("{} is kept {until}.", package.name));
         }
         Command::Rm { package, sure } => {

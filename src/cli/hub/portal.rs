@@ -23,7 +23,7 @@ pub(in crate::cli) enum Command {
         after_help = "Example:\n  masv hub portal add rushes --name 'Rushes' --recipients dit@example.com,lab@example.com \\\n    --access-code-file code.txt --file-types mov,mxf --field '*Reel' --field 'Camera=A,B,C'"
     )]
     Add {
-        /// Its name in addresses: lower-case letters, digits, hyphens.
+        /// Its name in URLs: lower-case letters, digits and hyphens.
         subdomain: String,
         #[command(flatten)]
         set: Box<Settings>,
@@ -34,79 +34,79 @@ pub(in crate::cli) enum Command {
     /// Show one.
     #[command(after_help = "Example:\n  masv hub portal show rushes")]
     Show {
-        /// Its name in addresses.
+        /// Its name in URLs.
         subdomain: String,
     },
-    /// Change one; what is not given stays as it is.
+    /// Change one; anything not given stays as it is.
     #[command(
         after_help = "Examples:\n  masv hub portal set rushes --active=false\n  masv hub portal set rushes --no-access-code"
     )]
     Set {
-        /// Its name in addresses.
+        /// Its name in URLs.
         subdomain: String,
         #[command(flatten)]
         set: Box<Settings>,
     },
-    /// Remove one; the packages that came through it stay.
+    /// Remove a portal; packages received through it are kept.
     #[command(after_help = "Example:\n  masv hub portal rm rushes")]
     Rm {
-        /// Its name in addresses.
+        /// Its name in URLs.
         subdomain: String,
         #[command(flatten)]
         sure: Sure,
     },
 }
 
-/// What a portal is.
+/// The settings of a portal.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Settings {
-    /// Its name for people [default: the one in addresses]
+    /// Its display name [default: the name in URLs]
     #[arg(long)]
     name: Option<String>,
-    /// What its page says.
+    /// The message on its page.
     #[arg(long)]
     message: Option<String>,
-    /// Who gets what is sent: mail addresses.
+    /// E-e-mail addresses of those who receive what is sent.
     #[arg(long, value_delimiter = ',', value_name = "EMAIL")]
     recipients: Option<Vec<String>>,
-    /// Whether it takes packages [default when it is added: true]
+    /// Whether it accepts packages [default for a new portal: true]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     active: Option<bool>,
-    /// Until when it takes packages: a day, a time (RFC 3339), or never.
+    /// When it stops accepting packages: a date, a time (RFC 3339), or never.
     #[arg(long, value_name = "TIME|never")]
     closes: Option<String>,
-    /// A file with the code that senders must know; - is standard input.
+    /// File with the access code for senders; - reads standard input.
     #[arg(long, value_name = "FILE")]
     access_code_file: Option<PathBuf>,
-    /// Ask senders for no code.
+    /// Require no access code from senders.
     #[arg(long, conflicts_with = "access_code_file")]
     no_access_code: bool,
-    /// A file with the password that recipients must know; - is standard input.
+    /// File with the password for recipients; - reads standard input.
     #[arg(long, value_name = "FILE")]
     download_password_file: Option<PathBuf>,
-    /// Ask recipients for no password.
+    /// Require no password from recipients.
     #[arg(long, conflicts_with = "download_password_file")]
     no_download_password: bool,
     /// Days until packages are deleted; 0 is the hub's default, -1 never.
     #[arg(long, value_name = "DAYS", allow_negative_numbers = true)]
     expiry_days: Option<i64>,
-    /// Take only files with these extensions; empty: all.
+    /// Accept only files with these extensions; empty accepts all.
     #[arg(long, value_delimiter = ',', value_name = "EXTENSION", conflicts_with = "not_file_types")]
     file_types: Option<Vec<String>>,
-    /// Take no files with these extensions.
+    /// Reject files with these extensions.
     #[arg(long, value_delimiter = ',', value_name = "EXTENSION")]
     not_file_types: Option<Vec<String>>,
-    /// The largest file, such as 50GB; 0 is any size.
+    /// Maximum size of a file, such as 50GB; 0 is unlimited.
     #[arg(long, value_name = "SIZE")]
     max_file_size: Option<ByteSize>,
-    /// The largest package; 0 is any size.
+    /// Maximum size of a package; 0 is unlimited.
     #[arg(long, value_name = "SIZE")]
     max_package_size: Option<ByteSize>,
-    /// The most files of a package; 0 is any number.
+    /// Maximum number of files in a package; 0 is unlimited.
     #[arg(long, value_name = "N")]
     max_files: Option<u64>,
-    /// Something that senders fill in, repeatable: `Reel`, `*Reel` (required), `Camera=A,B` (a choice), `Shot:date`,
-    /// `Take:number`, `Notes:long`. Replaces the fields that there were; an empty one leaves none.
+    /// A form field for senders, repeatable: `Reel`, `*Reel` (required), `Camera=A,B` (a choice), `Shot:date`,
+    /// `Take:number`, `Notes:long`. Replaces all existing fields; an empty value removes them all.
     #[arg(long = "field", value_name = "FIELD")]
     fields: Option<Vec<String>>,
 }
@@ -157,12 +157,12 @@ impl Settings {
     }
 }
 
-/// What is not empty: an empty value leaves none.
+/// The non-empty values: a single empty value clears the list.
 fn given(values: &[String]) -> impl Iterator<Item = &String> {
     values.iter().filter(|value| !value.trim().is_empty())
 }
 
-/// Whether there is a code or a password, and which: out of a file, or none from now on.
+/// A code or password read from a file, or its removal.
 fn code(file: Option<&Path>, none: bool) -> Result<(Option<bool>, Option<Secret>), CliError> {
     match file {
         _ if none => Ok((Some(false), None)),
@@ -183,7 +183,7 @@ fn first_line(path: &Path) -> Result<String, CliError> {
     }
 }
 
-/// A field as it is written on the command line.
+/// A field as written on the command line.
 fn field(text: &str) -> Result<MetadataField, CliError> {
     let (visibility, rest) = match text.strip_prefix('*') {
         Some(rest) => (Visibility::Required, rest),
@@ -207,8 +207,8 @@ fn field(text: &str) -> Result<MetadataField, CliError> {
         Some((name, "number")) => (name, FieldKind::Number),
         Some((name, "date")) => (name, FieldKind::Date),
         Some((_, kind)) => {
-            return Err(CliError::usage(format!("--field {text}: there is no kind {kind:?}"))
-                .hint("kinds are long, number and date; a choice is written NAME=A,B"));
+            return Err(CliError::usage(format!("--field {text}: {kind:?} is not a valid kind"))
+                .hint("the kinds are long, number and date; write a choice as NAME=A,B"));
         }
     };
     Ok(field(name, kind, Vec::new()))
@@ -242,7 +242,7 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
         Command::Set { subdomain, set } => {
             let settings = set.read()?;
             if settings.is_empty() {
-                return Err(CliError::usage("nothing to change").hint("see masv hub portal set --help"));
+                return Err(CliError::usage("nothing to change").hint("see `masv hub portal set --help`"));
             }
             let portal = hub.ask(hub.admin.change_portal(&id(hub, &subdomain).await?, &settings)).await?;
             output.json(&portal);
@@ -252,7 +252,7 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             sure.confirm(&format!("Remove the portal {subdomain}?"))?;
             hub.ask(hub.admin.remove_portal(&id(hub, &subdomain).await?)).await?;
             output.json(&REMOVED);
-            output.line(&format!("Removed the portal {subdomain}; its packages stay."));
+            output.line(&format!("Removed the portal {subdomain}; its packages are kept."));
         }
     }
     Ok(ExitCode::SUCCESS)

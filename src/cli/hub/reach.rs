@@ -1,4 +1,4 @@
-//! How `masv hub` reaches the hub that it looks after.
+//! How `masv hub` reaches the hub that it administers.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -18,30 +18,30 @@ use crate::api::types::ErrorBody;
 use crate::cli::error::{CliError, Exit};
 use masv_hub::{Hub, HubConfig};
 
-/// Which hub, and as which of its teams.
+/// Which hub, and which of its teams.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct Reach {
-    /// The hub's data directory, for work on its own machine, running or not [default: where `masv hub start` keeps it]
+    /// The hub's data directory, for use on the hub's own machine, whether the hub is running or not [default: where `masv hub start` keeps it]
     #[arg(long, global = true, value_name = "DIR", env = "MASV_HUB_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// The address of a running hub, for work from elsewhere; needs a key.
+    /// The address of a running hub, for use from another machine; requires a key.
     #[arg(long, global = true, value_name = "URL", env = "MASV_HUB_URL", conflicts_with = "data_dir")]
     hub: Option<Url>,
-    /// A file with an API key of an admin; MASV_HUB_KEY holds the key itself.
+    /// File with an admin's API key; MASV_HUB_KEY holds the key itself.
     #[arg(long, global = true, value_name = "FILE")]
     key_file: Option<PathBuf>,
-    /// The team, by name or id, where the hub has several.
+    /// The team, by name or id, if the hub has several.
     #[arg(long, global = true, value_name = "TEAM", env = "MASV_HUB_TEAM")]
     team: Option<String>,
 }
 
-/// Where a hub keeps its data when nobody says.
+/// A hub's default data directory.
 pub(super) fn usual_data_dir() -> PathBuf {
     default_data_dir().join("hub-server")
 }
 
 impl Reach {
-    /// Finds the hub; makes no data where there is none.
+    /// Finds the hub; does not create data if there is none.
     pub(super) async fn open(self) -> Result<HubClient, CliError> {
         let (admin, base) = match self.hub {
             Some(base) => (over(base.clone(), key(self.key_file)?)?, Some(base)),
@@ -65,7 +65,7 @@ fn over(base: Url, key: SecretString) -> Result<Admin, CliError> {
     Ok(Admin::over(cloud))
 }
 
-/// A hub in this process, which may be served by another.
+/// A hub opened in this process; another process may be serving it.
 struct Within(Hub);
 
 impl Transport for Within {
@@ -82,14 +82,14 @@ fn key(file: Option<PathBuf>) -> Result<SecretString, CliError> {
         Some(path) => std::fs::read_to_string(&path)
             .map_err(|error| CliError::usage(format!("--key-file {}: {error}", path.display())))?,
         None => std::env::var("MASV_HUB_KEY")
-            .map_err(|_| CliError::usage("a hub elsewhere wants a key").hint("give --key-file, or set MASV_HUB_KEY"))?,
+            .map_err(|_| CliError::usage("a remote hub requires a key").hint("give --key-file, or set MASV_HUB_KEY"))?,
     };
     Ok(key.trim().into())
 }
 
-/// One hub, and the team that is meant there.
+/// One hub, and the chosen team.
 pub(super) struct HubClient {
-    /// Its calls.
+    /// Its client.
     pub(super) admin: Admin,
     /// Its address, unless it is in this process.
     base: Option<Url>,
@@ -97,17 +97,17 @@ pub(super) struct HubClient {
 }
 
 impl HubClient {
-    /// The answer to a call, or what to say of its failure.
+    /// The response to a call, or the error to report.
     pub(super) async fn ask<T>(&self, call: impl Future<Output = Result<T, CloudError>>) -> Result<T, CliError> {
         call.await.map_err(|error| explain(self.base.as_ref(), error))
     }
 
-    /// The id of the team that is meant.
+    /// The id of the chosen team.
     pub(super) async fn team(&self) -> Result<TeamId, CliError> {
         self.team_called(None).await
     }
 
-    /// The id of the team of this name or id, or else of the one that is meant.
+    /// The id of the team with this name or id, or else of the chosen one.
     pub(super) async fn team_called(&self, called: Option<&str>) -> Result<TeamId, CliError> {
         let teams = self.ask(self.admin.teams()).await?;
         let names = teams.iter().map(|team| team.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -116,7 +116,7 @@ impl HubClient {
                 let found = all.iter().find(|team| team.id == *wanted || team.name == wanted);
                 found.map(|team| team.id.clone()).ok_or_else(|| {
                     CliError::new(Exit::NotFound, format!("there is no team {wanted}"))
-                        .hint(format!("there are: {names}"))
+                        .hint(format!("the teams are: {names}"))
                 })
             }
             (None, [only]) => Ok(only.id.clone()),
@@ -128,25 +128,25 @@ impl HubClient {
     }
 }
 
-/// What to say of a call to a hub that failed; `base` is its address, unless it is in this process.
+/// The error to report for a failed call; `base` is the hub's address, unless it is in this process.
 fn explain(base: Option<&Url>, error: CloudError) -> CliError {
     match (error, base) {
         (CloudError::Refused { status, message, .. }, _) => {
             CliError::refused(status, ErrorBody { code: status.into(), message, ..ErrorBody::default() })
         }
         (CloudError::Unreachable { reason, .. }, Some(base)) => {
-            CliError::new(Exit::NoAgent, format!("{base} does not answer: {reason}"))
+            CliError::new(Exit::NoAgent, format!("{base} does not respond: {reason}"))
         }
         (CloudError::Unreachable { reason, .. }, None) => CliError::failed(reason),
         (CloudError::Garbled { reason, .. }, Some(base)) => {
-            CliError::failed(format!("{base} does not answer as a hub does: {reason}"))
+            CliError::failed(format!("{base} does not respond like a hub: {reason}"))
         }
-        (CloudError::Setup { .. }, Some(base)) => CliError::usage(format!("{base} cannot be the address of a hub")),
+        (CloudError::Setup { .. }, Some(base)) => CliError::usage(format!("{base} is not a valid address of a hub")),
         (error, _) => failed(&error),
     }
 }
 
-/// What is printed of a removal.
+/// The output of a removal.
 #[derive(Debug, Serialize)]
 pub(super) struct Removed {
     removed: bool,
@@ -155,12 +155,12 @@ pub(super) struct Removed {
 /// It was removed.
 pub(super) const REMOVED: Removed = Removed { removed: true };
 
-/// A time for people; empty when it is none.
+/// A time for people; empty if not set.
 pub(super) fn time(time: Time) -> String {
     time.timestamp().map(|moment| moment.strftime("%Y-%m-%d %H:%M").to_string()).unwrap_or_default()
 }
 
-/// A time as it was typed.
+/// A time as typed.
 pub(super) fn typed_time(typed: &str) -> Result<Time, CliError> {
     typed.parse().map_err(|error: masv_protocol::InvalidTime| CliError::usage(error.to_string()))
 }

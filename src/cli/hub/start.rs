@@ -21,15 +21,15 @@ use crate::cli::output::Output;
 use crate::cli::server::Log;
 use masv_hub::{Hub, HubConfig, Network, Provision, SmtpConfig, TlsConfig};
 
-/// How often the service manager is told how it goes.
+/// How often the service manager is notified.
 const STATUS: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Start {
-    /// Where it listens; a socket that systemd hands over counts before it.
+    /// The address to listen on; a socket passed by systemd takes precedence.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8090", env = "MASV_HUB_LISTEN")]
     listen: String,
-    /// Where it keeps its state [default: hub-server, beside the agent's]
+    /// The data directory [default: hub-server, beside the agent's]
     #[arg(long, value_name = "DIR", env = "MASV_HUB_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// The address that clients and recipients use [default: the one it listens on]
@@ -41,48 +41,48 @@ pub(in crate::cli) struct Start {
     /// PEM file with the certificate's key.
     #[arg(long, value_name = "FILE", env = "MASV_HUB_TLS_KEY", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Addresses or networks of the proxies in front, such as 127.0.0.1 or 10.0.0.0/8: their X-Forwarded-For and
-    /// X-Forwarded-Proto are believed, nobody else's.
+    /// Addresses or networks of reverse proxies, such as 127.0.0.1 or 10.0.0.0/8: their X-Forwarded-For and
+    /// X-Forwarded-Proto headers are trusted, no others.
     #[arg(long, value_name = "NETWORK", value_delimiter = ',', env = "MASV_HUB_TRUSTED_PROXIES")]
     trusted_proxies: Vec<Network>,
-    /// Networks that webhooks may lead to beside public addresses, such as 10.0.0.0/8.
+    /// Private networks that webhooks may call, such as 10.0.0.0/8; public addresses are always allowed.
     #[arg(long, value_name = "NETWORK", value_delimiter = ',', env = "MASV_HUB_WEBHOOK_NETWORKS")]
     webhook_networks: Vec<Network>,
-    /// Connections at a time; more have to wait.
+    /// Maximum number of concurrent connections; more have to wait.
     #[arg(long, value_name = "N", default_value_t = 2048, env = "MASV_HUB_MAX_CONNECTIONS")]
     max_connections: usize,
-    /// Connections of one address at a time; behind a trusted proxy, requests of one address.
+    /// Simultaneous connections per client address; behind a trusted proxy, simultaneous requests.
     #[arg(long, value_name = "N", default_value_t = 256, env = "MASV_HUB_MAX_CONNECTIONS_PER_ADDRESS")]
     max_connections_per_address: usize,
-    /// Packages that one address may send to one portal in an hour; 0 is any number.
+    /// Packages that one address may send to one portal per hour; 0 is unlimited.
     #[arg(long, value_name = "N", default_value_t = 100, env = "MASV_HUB_PORTAL_PACKAGES_PER_HOUR")]
     portal_packages_per_hour: u32,
-    /// Seconds that running transfers may go on when the hub is stopped.
+    /// Seconds that transfers in flight get to finish when the hub is stopped.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, env = "MASV_HUB_GRACE")]
     grace: u64,
     /// The mail server: smtp://host:587?tls=required (STARTTLS), smtps://host:465, smtp://host:25 (no encryption)
-    /// [default: mails become files in outbox/ of the data directory]
+    /// [default: mails are written to outbox/ in the data directory]
     #[arg(long, value_name = "URL", env = "MASV_HUB_SMTP_URL")]
     smtp_url: Option<String>,
-    /// The name to sign in to the mail server with.
+    /// User name for the mail server.
     #[arg(long, value_name = "NAME", env = "MASV_HUB_SMTP_USER", requires = "smtp_password_file")]
     smtp_user: Option<String>,
-    /// A file with the mail server's password.
+    /// File with the mail server's password.
     #[arg(long, value_name = "FILE", env = "MASV_HUB_SMTP_PASSWORD_FILE", requires = "smtp_user")]
     smtp_password_file: Option<PathBuf>,
-    /// PEM file of the authority that signed the mail server's certificate [default: those of the system]
+    /// PEM file with the CA of the mail server's certificate [default: the system's CAs]
     #[arg(long, value_name = "FILE", env = "MASV_HUB_SMTP_CA")]
     smtp_ca: Option<PathBuf>,
-    /// Whom mails are from: 'Name <address>'
+    /// Sender of the mails: 'Name <address>'
     #[arg(long, value_name = "SENDER", env = "MASV_HUB_MAIL_FROM")]
     mail_from: Option<String>,
-    /// Days until packages are deleted whose sender did not say [default: never]
+    /// Days until packages are deleted, unless the sender chose otherwise [default: never]
     #[arg(long, value_name = "DAYS", env = "MASV_HUB_EXPIRY_DAYS")]
     expiry_days: Option<u32>,
-    /// Space that stays free on the disk: parts are refused before there is less.
+    /// Disk space to keep free: uploads are refused when less would remain.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", env = "MASV_HUB_KEEP_FREE")]
     keep_free: ByteSize,
-    /// Days that removed and expired packages are kept in the trash; 0 removes them at once.
+    /// Days for which removed and expired packages are kept in the trash; 0 removes them at once.
     #[arg(long, value_name = "DAYS", default_value_t = 7, env = "MASV_HUB_TRASH_DAYS")]
     trash_days: u32,
     #[command(flatten)]
@@ -149,13 +149,15 @@ pub(super) async fn run(options: Start, output: &Output) -> Result<ExitCode, Cli
     Ok(ExitCode::SUCCESS)
 }
 
-/// The socket that systemd (or another supervisor) holds over restarts, or one of our own.
+/// The socket that systemd (or another supervisor) keeps across restarts, or a new one.
 fn listener(listen: &str) -> Result<TcpListener, CliError> {
     let handed = listenfd::ListenFd::from_env().take_tcp_listener(0);
     match handed {
         Ok(Some(listener)) => return Ok(listener),
         Ok(None) => {}
-        Err(error) => return Err(CliError::failed(format!("the socket that was handed over is not one: {error}"))),
+        Err(error) => {
+            return Err(CliError::failed(format!("the socket passed by the supervisor is not valid: {error}")));
+        }
     }
     TcpListener::bind(listen).map_err(|error| {
         CliError::failed(format!("cannot listen on {listen}: {error}")).hint("choose another address with --listen")
@@ -173,11 +175,11 @@ async fn set_up(hub: &Hub, output: &Output) -> Result<(), CliError> {
     let team = hub.provision(provision).await.map_err(|error| failed(&error))?.team_id;
     output.raw(&match file {
         None => format!(
-            "A new hub. This key authorises uploads; it is shown this once, keep it:\n\n  api_key: {}\n  team: {team}\n\n",
+            "This is a new hub. The key below authorises uploads; it is shown only once, so store it safely:\n\n  api_key: {}\n  team: {team}\n\n",
             key.expose_secret()
         ),
         Some(file) => format!(
-            "A new hub. The key that authorises uploads is in a file that only this user can read: move it to where it is used.\n\n  \
+            "This is a new hub. The key that authorises uploads is in a file that only this user can read: move it to where it is used.\n\n  \
              api_key_file: {}\n  team: {team}\n\n",
             file.display()
         ),
@@ -185,7 +187,7 @@ async fn set_up(hub: &Hub, output: &Output) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Tells the service manager that the hub serves, and then how it goes.
+/// Notifies the service manager that the hub is ready, then of its status.
 async fn tell_status(hub: Hub, stop: CancellationToken) {
     hub.serving().await;
     service::ready(&hub.status());
@@ -194,12 +196,12 @@ async fn tell_status(hub: Hub, stop: CancellationToken) {
     }
 }
 
-/// SIGTERM and Ctrl-C stop the hub, SIGHUP reads the certificate again.
+/// SIGTERM and Ctrl-C stop the hub, SIGHUP reloads the certificate.
 async fn heed_signals(hub: Hub, stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut hang_up)) = signals else {
-        return tracing::error!("cannot listen to signals: the hub can only be killed");
+        return tracing::error!("cannot listen for signals: the hub can only be stopped with SIGKILL");
     };
     loop {
         tokio::select! {

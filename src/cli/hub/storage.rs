@@ -1,4 +1,4 @@
-//! Where a hub keeps the files of packages, as options of `masv hub start` and of what looks after the storage.
+//! Where a hub stores the files of packages: options of `masv hub start` and of the storage commands.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use masv_hub::{S3Config, S3Credentials};
 
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct StorageOptions {
-    /// Keep the files of packages in a bucket: s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION [default: in the
+    /// Store the files of packages in a bucket: s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION [default: in the
     /// data directory]
     #[arg(long, global = true, value_name = "S3-URL", env = "MASV_HUB_STORAGE")]
     storage: Option<String>,

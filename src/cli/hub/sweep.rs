@@ -12,7 +12,7 @@ use crate::cli::output::{Mood, Output};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Sweep {
-    /// The clock is right, the database is the one that belongs to this storage, and what was shown may go into the trash.
+    /// Confirm that the clock is right and the database belongs to this storage, and move what was shown to the trash.
     #[arg(long)]
     confirm: bool,
 }
@@ -22,11 +22,11 @@ pub(super) async fn run(asked: &Sweep, hub: &Hub, output: &Output) -> Result<Exi
     let findings = hub.findings().await.map_err(told)?;
     let (unknown, all) = found.disk;
     output.line(&format!(
-        "The database does not know {unknown} of {all} parts on the disk that are older than two hours."
+        "{unknown} of the {all} parts on the disk that are older than two hours are unknown to the database."
     ));
     if let Some((unknown, all)) = found.bucket {
         output.line(&format!(
-            "The database does not know {unknown} of {all} files in the bucket that are older than a day."
+            "{unknown} of the {all} files in the bucket that are older than a day are unknown to the database."
         ));
     }
     if !asked.confirm {
@@ -39,9 +39,9 @@ pub(super) async fn run(asked: &Sweep, hub: &Hub, output: &Output) -> Result<Exi
     let here = hub.confirm_sweep(&found).await.map_err(told)?;
     output.json(&json!({ "found": found, "findings": findings, "confirmed": true, "done": here }));
     output.line(if here {
-        "Confirmed and done: what is unknown on the disk is in the trash, what is unknown in the bucket is removed when the trash would be."
+        "Confirmed and done: unknown files on the disk are in the trash; those in the bucket are removed when the trash would be emptied."
     } else {
-        "Confirmed: the hub that is running sweeps within a minute."
+        "Confirmed: the running hub sweeps within a minute."
     });
     Ok(ExitCode::SUCCESS)
 }

@@ -18,23 +18,23 @@ pub(in crate::cli) enum Command {
         /// Its name.
         name: String,
     },
-    /// List the teams, with what they have stored and may store.
+    /// List the teams with their storage use and quotas.
     #[command(after_help = "Example:\n  masv hub team ls")]
     Ls,
-    /// Show what a team has stored and may store.
+    /// Show a team's storage use and quota.
     #[command(after_help = "Example:\n  masv hub team show 'Post production'")]
     Show {
-        /// The team, by name or id, where there are several.
+        /// The team, by name or id, if there are several.
         name: Option<String>,
     },
-    /// Set how much a team may have stored; what it has already stays. Only on the hub's own machine.
+    /// Set a team's storage quota; stored files are kept. Only on the hub's own machine.
     #[command(
         after_help = "Examples:\n  masv hub team set 'Post production' --quota 20TB\n  masv hub team set --quota none"
     )]
     Set {
-        /// The team, by name or id, where there are several.
+        /// The team, by name or id, if there are several.
         name: Option<String>,
-        /// The most that its packages may have together, or none.
+        /// Maximum total size of its packages, or none.
         #[arg(long, value_name = "SIZE|none", value_parser = quota)]
         quota: Quota,
     },

@@ -14,17 +14,17 @@ use crate::cli::output::{Cell, Output, count, size};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
-    /// List the packages in the trash, and the parts there that the database did not know.
+    /// List the packages in the trash, and its parts unknown to the database.
     #[command(after_help = "Example:\n  masv hub trash ls")]
     Ls,
-    /// Bring packages back, with their files and links. Mails that were not sent yet are not.
+    /// Restore packages, with their files and links. E-mails that had not been sent are not restored.
     #[command(after_help = "Example:\n  masv hub trash restore 01M85VJ3Y0Q8ZK2T4W6X7B9CDE")]
     Restore {
-        /// Their ids.
+        /// Package ids.
         #[arg(required = true)]
         packages: Vec<String>,
     },
-    /// Remove for good all that is in the trash. It cannot be brought back.
+    /// Permanently remove everything in the trash. This cannot be undone.
     #[command(after_help = "Example:\n  masv hub trash empty --yes")]
     Empty {
         #[command(flatten)]
@@ -43,7 +43,7 @@ pub(super) async fn run(command: Command, hub: &Hub, output: &Output) -> Result<
             let mut restored = Vec::new();
             for id in packages {
                 let (name, until) = hub.restore_package(&id).await.map_err(told)?;
-                let kept = until.map_or_else(|| "for ever".to_owned(), |until| format!("until {} UTC", minute(until)));
+                let kept = until.map_or_else(|| "forever".to_owned(), |until| format!("until {} UTC", minute(until)));
                 output.line(&format!("Restored {name} ({id}). It is kept {kept}."));
                 restored.push(json!({ "id": id, "name": name, "expiry": until }));
             }
@@ -52,14 +52,14 @@ pub(super) async fn run(command: Command, hub: &Hub, output: &Output) -> Result<
         Command::Empty { sure } => {
             let trash = hub.trash().await.map_err(told)?;
             if !trash.is_empty() {
-                sure.confirm(&format!("Remove for good {}?", summary(&trash)))?;
+                sure.confirm(&format!("Permanently remove {}?", summary(&trash)))?;
                 hub.empty_trash().await.map_err(told)?;
             }
             output.json(&json!({ "packages": trash.packages.len(), "bytes": trash.bytes() }));
             output.line(&if trash.is_empty() {
-                "There is nothing in the trash.".to_owned()
+                "The trash is empty.".to_owned()
             } else {
-                format!("Removed {}. What is in a bucket is removed by the hub that has it.", summary(&trash))
+                format!("Removed {}. Files in a bucket are removed by the hub that uses it.", summary(&trash))
             });
         }
     }
@@ -103,7 +103,6 @@ fn show(trash: &Trash, output: &Output) {
         output.line(&format!("{} ({}): {of}", count(parts.parts as u64, "part"), size(parts.bytes)));
     }
     if trash.in_bucket > 0 {
-        output
-            .line(&format!("{} in the bucket that the database does not know", count(trash.in_bucket as u64, "file")));
+        output.line(&format!("{} in the bucket unknown to the database", count(trash.in_bucket as u64, "file")));
     }
 }

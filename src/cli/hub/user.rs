@@ -15,69 +15,69 @@ use crate::cli::user::{secret, typed};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
-    /// Add somebody. The password is asked for, or read from standard input or a file.
+    /// Add a user. The password is prompted for, or read from standard input or a file.
     #[command(after_help = "Example:\n  masv hub user add ed@example.com --name 'Ed Itor' --role sender")]
     Add {
-        /// The mail address to sign in with.
+        /// The e-mail address to sign in with.
         email: EmailAddress,
-        /// The person's name.
+        /// The user's name.
         #[arg(long, default_value = "")]
         name: String,
-        /// What the person may do.
+        /// What the user may do.
         #[arg(long, value_enum, default_value = "sender")]
         role: Role,
         #[command(flatten)]
         password: Password,
-        /// Somebody who has an account here already, in another team: ask for no password.
+        /// The user already has an account here, in another team: no password is needed.
         #[arg(long, conflicts_with_all = ["password", "password_file"])]
         existing: bool,
     },
-    /// List the team's people.
+    /// List the team's users.
     #[command(after_help = "Example:\n  masv hub user ls")]
     Ls,
     /// Show one.
     #[command(after_help = "Example:\n  masv hub user show ed@example.com")]
     Show {
-        /// The mail address.
+        /// The user's e-mail address.
         email: String,
     },
-    /// Change somebody's role, name or password. A new password ends all their sessions.
+    /// Change a user's role, name or password. A new password ends all the user's sessions.
     #[command(
         after_help = "Examples:\n  masv hub user set ed@example.com --role admin\n  masv hub user set ed@example.com --new-password"
     )]
     Set {
-        /// The mail address.
+        /// The user's e-mail address.
         email: String,
         /// The new name.
         #[arg(long)]
         name: Option<String>,
-        /// What the person may do from now on.
+        /// The new role.
         #[arg(long, value_enum)]
         role: Option<Role>,
         #[command(flatten)]
         password: Password,
-        /// Ask for a new password, or read it from standard input.
+        /// Prompt for a new password, or read it from standard input.
         #[arg(long)]
         new_password: bool,
     },
-    /// Take somebody out of the team; their sessions end at once.
+    /// Remove a user from the team; the user's sessions end at once.
     #[command(after_help = "Example:\n  masv hub user rm ed@example.com")]
     Rm {
-        /// The mail address.
+        /// The user's e-mail address.
         email: String,
         #[command(flatten)]
         sure: Sure,
     },
 }
 
-/// What somebody may do.
+/// What a user may do.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(in crate::cli) enum Role {
     /// Send, see and remove packages.
     Sender,
-    /// Also people, keys, portals and webhooks.
+    /// Also manage people, keys, portals and webhooks.
     Admin,
-    /// Also make and unmake owners.
+    /// Also appoint and remove owners.
     Owner,
 }
 
@@ -93,10 +93,10 @@ impl From<Role> for MemberRole {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Password {
-    /// The password; shows in process lists, rather let it be asked for.
+    /// The password; visible in process lists, prefer the prompt.
     #[arg(long)]
     password: Option<SecretString>,
-    /// A file that holds the password.
+    /// File with the password.
     #[arg(long, value_name = "FILE", conflicts_with = "password")]
     password_file: Option<PathBuf>,
 }
@@ -143,7 +143,7 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             }
             let user = hub.ask(hub.admin.change_member(&team, &email, &change)).await?;
             output.json(&user);
-            output.line(&format!("{} is {} now.", user.email, role_of(&user)));
+            output.line(&format!("{} is now {}.", user.email, role_of(&user)));
         }
         Command::Rm { email, sure } => {
             sure.confirm(&format!("Remove {email} from the team?"))?;

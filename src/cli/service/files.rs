@@ -1,4 +1,4 @@
-//! Which files make a service, where they belong, and writing them.
+//! The files that make up a service, where they belong, and writing them.
 
 use std::path::{Path, PathBuf};
 
@@ -11,21 +11,21 @@ const INSTANCE_UNIT: &str = include_str!("../../../systemd/masv-agent@.service")
 const USER_UNIT: &str = include_str!("../../../systemd/user/masv-agent.service");
 const HUB_UNIT: &str = include_str!("../../../systemd/masv-hub.service");
 const HUB_SOCKET: &str = include_str!("../../../systemd/masv-hub.socket");
-/// Where systemd finds the hub's socket, for who enables it.
+/// The hub's socket unit, for those who enable it.
 pub(super) const HUB_SOCKET_FILE: &str = "/etc/systemd/system/masv-hub.socket";
 const SYSUSERS: &str = include_str!("../../../systemd/masv-agent.sysusers");
 const SETTINGS: &str = include_str!("../../../systemd/agent.yaml");
 const AGENT_PLIST: &str = include_str!("../../../launchd/io.masv.agent.plist");
 const HUB_PLIST: &str = include_str!("../../../launchd/io.masv.hub.plist");
-/// The user of the hub in it, who is not there on any machine: a copy that nobody has looked at does not run as root.
+/// The hub's placeholder user, which exists on no machine: an unedited copy does not run as root.
 const HUB_USER: &str = "<string>_masvhub</string>";
 
-/// A file to be there.
+/// A file to install.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) path: PathBuf,
     pub(super) content: String,
-    /// Somebody else's once it is written: neither written over nor removed.
+    /// Belongs to the user once written: neither overwritten nor removed.
     pub(super) keep: bool,
 }
 
@@ -34,19 +34,19 @@ pub(super) struct Wanted {
 pub(super) struct Place {
     binary: PathBuf,
     home: PathBuf,
-    /// `$XDG_CONFIG_HOME`, or its usual place.
+    /// `$XDG_CONFIG_HOME`, or its default.
     config: PathBuf,
     pub(super) macos: bool,
-    /// Who called sudo: on macOS the daemon runs as that user, whose folders it watches.
+    /// The user who called sudo: on macOS the daemon runs as that user, whose folders it watches.
     caller: Option<String>,
-    /// User and group of the caller, by number.
+    /// Numeric user and group of the caller.
     owner: Option<(u32, u32)>,
 }
 
-/// What launchd does not make, and whoever the service runs as may not.
+/// What launchd does not create, and the service's user may not.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ground {
-    /// A folder for what it keeps.
+    /// The folder for its state.
     Folder(PathBuf),
     /// The file that its output is appended to.
     Log(PathBuf),
@@ -55,7 +55,8 @@ pub(super) enum Ground {
 impl Place {
     pub(super) fn here() -> Result<Self, CliError> {
         let binary = std::env::current_exe().and_then(std::path::absolute);
-        let binary = binary.map_err(|error| CliError::failed(format!("cannot tell where masv is: {error}")))?;
+        let binary =
+            binary.map_err(|error| CliError::failed(format!("cannot find the path of the masv binary: {error}")))?;
         let home = std::env::home_dir().unwrap_or_else(|| PathBuf::from("/"));
         let number = |name: &str| std::env::var(name).ok()?.parse().ok();
         let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
@@ -71,7 +72,7 @@ impl Place {
 }
 
 impl Which {
-    /// Its name to the service manager.
+    /// Its name in the service manager.
     pub(super) fn name(&self, place: &Place) -> String {
         match (place.macos, self.hub, &self.instance) {
             (true, true, _) => "io.masv.hub".to_owned(),
@@ -85,16 +86,16 @@ impl Which {
     pub(super) fn check(&self, place: &Place) -> Result<(), CliError> {
         let Some(instance) = &self.instance else { return Ok(()) };
         if place.macos {
-            return Err(CliError::usage("--instance is for systemd"));
+            return Err(CliError::usage("--instance is supported only with systemd"));
         }
         let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         if instance.is_empty() || !instance.bytes().all(fine) {
-            return Err(CliError::usage("--instance: a name has letters, digits, - and _"));
+            return Err(CliError::usage("--instance: a name may contain only letters, digits, - and _"));
         }
         Ok(())
     }
 
-    /// The system's units are shown some folders empty: a program that is in one of them would not be found.
+    /// The sandbox of system units hides some folders: a program in one of them would not be found.
     pub(super) fn sees_its_program(&self, place: &Place) -> Result<(), CliError> {
         let hidden =
             ["/home", "/root", "/run/user", "/tmp", "/var/tmp"].iter().any(|top| place.binary.starts_with(top));
@@ -102,9 +103,9 @@ impl Which {
             return Ok(());
         }
         let binary = place.binary.display();
-        let said = format!("the service is shown /home, /root and /tmp empty, and would not find {binary}");
+        let said = format!("the service cannot see /home, /root and /tmp, and would not find {binary}");
         Err(CliError::failed(said).hint(format!(
-            "put it where programs belong: `sudo install -m 755 {binary} /usr/local/bin/masv`, then `sudo masv service install`"
+            "install it elsewhere: `sudo install -m 755 {binary} /usr/local/bin/masv`, then `sudo masv service install`"
         )))
     }
 
@@ -144,12 +145,12 @@ impl Which {
             (.., Some(_)) => INSTANCE_UNIT,
             _ => SYSTEM_UNIT,
         };
-        // A % in a path means itself when it is doubled, as a \ does; blanks need quotes.
+        // % and \ in a path have to be doubled; spaces need quotes.
         let escaped = binary.replace('%', "%%").replace('\\', "\\\\").replace('"', "\\\"");
         let command = format!("ExecStart=\"{escaped}\" ");
         files.push(wanted(self.service_file(place), unit.replace("ExecStart=/usr/bin/masv ", &command), false));
         if self.hub {
-            // Written and not enabled: who wants it enabled has an address of its own to set there.
+            // Written but not enabled: those who enable it have an address to set in it.
             files.push(wanted(HUB_SOCKET_FILE.into(), HUB_SOCKET.to_owned(), false));
         }
         if !self.user {
@@ -161,7 +162,7 @@ impl Which {
         files
     }
 
-    /// What has to be there before launchd starts it; systemd makes such things itself.
+    /// What has to exist before launchd starts it; systemd creates such things itself.
     pub(super) fn ground(&self, place: &Place) -> Vec<Ground> {
         if !place.macos {
             return Vec::new();
@@ -213,7 +214,7 @@ pub(super) fn write(file: &Wanted) -> std::io::Result<&'static str> {
     }
     let folder = file.path.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(folder)?;
-    // Written aside and moved: a service file is never half there.
+    // Written to a temporary file and renamed: a service file is never incomplete.
     let temporary = tempfile::NamedTempFile::new_in(folder)?;
     std::fs::write(temporary.path(), &file.content)?;
     let_all_read(temporary.path())?;
@@ -221,7 +222,7 @@ pub(super) fn write(file: &Wanted) -> std::io::Result<&'static str> {
     Ok("wrote")
 }
 
-/// Makes it where it is missing, and gives it to who the service runs as; whether anything was missing.
+/// Creates it if it is missing and gives it to the service's user; returns whether anything was missing.
 pub(super) fn make(ground: &Ground, place: &Place) -> std::io::Result<bool> {
     let (Ground::Folder(path) | Ground::Log(path)) = ground;
     if path.exists() {
@@ -313,7 +314,7 @@ mod tests {
         for made in [true, false] {
             assert!(ground.iter().all(|ground| make(ground, &place(true)).unwrap() == made));
         }
-        // What the property list names is what was made.
+        // The property list names exactly what was created.
         let list = &hub.files(&place(true))[0].content;
         for path in ["/usr/local/var/log/masv-hub.log", "/usr/local/var/masv-hub"] {
             assert!(

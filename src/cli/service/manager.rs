@@ -1,4 +1,4 @@
-//! What is asked of systemd or launchd, and what their answers mean.
+//! Commands to systemd or launchd, and what their results mean.
 
 use std::path::PathBuf;
 use std::process::Command as Process;
@@ -9,7 +9,7 @@ use super::launchd;
 use crate::cli::error::CliError;
 use masv_platform::own_user;
 
-/// The word of the service manager: `active`, `inactive`, `failed`, ...; `unknown` where there is none.
+/// The service manager's state: `active`, `inactive`, `failed`, ...; `unknown` if there is none.
 pub(super) fn unit_state(which: &Which, place: &Place) -> String {
     let name = which.name(place);
     if place.macos {
@@ -17,7 +17,7 @@ pub(super) fn unit_state(which: &Which, place: &Place) -> String {
         let running = known.is_ok_and(|text| text.contains("state = running"));
         return if running { "active" } else { "inactive" }.to_owned();
     }
-    // `is-active` answers with an exit code other than 0 for everything that is not active.
+    // `is-active` exits with a code other than 0 unless the service is active.
     let mut asked = Process::new("systemctl");
     asked.args(systemctl(which, &["is-active", &name]));
     if which.user && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
@@ -40,11 +40,13 @@ pub(super) fn start(which: &Which, place: &Place) -> Result<Vec<String>, CliErro
     }
     order("systemctl", &systemctl(which, &["daemon-reload"]))?;
     order("systemctl", &systemctl(which, &["enable", &name]))?;
-    // Restart and not start: the files may be others than those that it runs with.
+    // Restart, not start: the files may differ from those it is running with.
     order("systemctl", &systemctl(which, &["restart", &name]))?;
     let mut done = vec![format!("started {name}, now and at every boot")];
     if which.user {
-        done.push("it runs while you are logged in; `sudo loginctl enable-linger $USER` keeps it running".to_owned());
+        done.push(
+            "it runs while you are logged in; to keep it running, use `sudo loginctl enable-linger $USER`".to_owned(),
+        );
     }
     Ok(done)
 }
@@ -65,14 +67,13 @@ fn launchctl(arguments: &[&str]) -> Result<String, CliError> {
 pub(super) fn order(program: &str, arguments: &[&str]) -> Result<String, CliError> {
     let mut process = Process::new(program);
     process.args(arguments);
-    // Neither `su` nor `sudo -u` tell where the user's service manager is.
+    // Neither `su` nor `sudo -u` sets the variables that locate the user's service manager.
     if arguments.first() == Some(&"--user") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
         process.env("XDG_RUNTIME_DIR", runtime_dir());
     }
     let said = process.output().map_err(|error| {
-        CliError::failed(format!("cannot run {program}: {error}")).hint(
-            "the files are written; where there is no systemd or launchd, start `masv server start` by other means",
-        )
+        CliError::failed(format!("cannot run {program}: {error}"))
+            .hint("the files are written; without systemd or launchd, start `masv server start` by other means")
     })?;
     if said.status.success() {
         return Ok(String::from_utf8_lossy(&said.stdout).into_owned());
@@ -80,7 +81,7 @@ pub(super) fn order(program: &str, arguments: &[&str]) -> Result<String, CliErro
     Err(refused(program, arguments, String::from_utf8_lossy(&said.stderr).trim()))
 }
 
-/// What the service manager's complaint means, and what to do.
+/// What the service manager's error means, and what to do.
 pub(super) fn refused(program: &str, arguments: &[&str], complaint: &str) -> CliError {
     let failed = CliError::failed(format!("`{program} {}` failed: {complaint}", arguments.join(" ")));
     let no_manager =
@@ -91,11 +92,11 @@ pub(super) fn refused(program: &str, arguments: &[&str], complaint: &str) -> Cli
     if !no_manager.iter().any(|words| complaint.contains(words)) {
         let whose = if arguments.first() == Some(&"--user") { "--user " } else { "" };
         let unit = arguments.last().filter(|word| word.ends_with(".service")).unwrap_or(&"masv-agent");
-        return failed.hint(format!("`journalctl {whose}-u {unit} -n 30` says why; the files are written"));
+        return failed.hint(format!("see `journalctl {whose}-u {unit} -n 30` for the reason; the files are written"));
     }
     if arguments.first() != Some(&"--user") {
-        return CliError::failed("this machine is not run by systemd, so nothing can be started")
-            .hint("the files are written; start `masv server start` by what starts services here");
+        return CliError::failed("this machine was not booted with systemd, so nothing can be started")
+            .hint("the files are written; run `masv server start` with this machine's service manager");
     }
     let user = std::env::var("USER").unwrap_or_else(|_| own_user().to_string());
     CliError::failed(format!("no service manager of {user} runs, so nothing can be started")).hint(format!(
@@ -104,7 +105,7 @@ pub(super) fn refused(program: &str, arguments: &[&str], complaint: &str) -> Cli
     ))
 }
 
-/// Where the service manager of this user is, unless the environment says so.
+/// Where this user's service manager is, unless the environment says so.
 pub(super) fn runtime_dir() -> PathBuf {
     PathBuf::from(format!("/run/user/{}", own_user()))
 }
@@ -123,7 +124,7 @@ mod tests {
         assert!(said(&["--user", "daemon-reload"], bus).contains("enable-linger"));
         assert!(
             said(&["daemon-reload"], "System has not been booted with systemd as init system")
-                .contains("not run by systemd")
+                .contains("not booted with systemd")
         );
         let job = said(&["--user", "restart", "masv-agent.service"], "Job for masv-agent.service failed.");
         assert!(job.contains("Job for") && job.contains("journalctl --user -u masv-agent.service"), "{job}");

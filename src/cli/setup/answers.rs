@@ -1,4 +1,4 @@
-//! What is decided: by flags, or by the answers of a person.
+//! The decisions for a setup: taken from flags, or from a person's answers.
 
 use std::io::{BufRead, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -14,14 +14,14 @@ use crate::cli::password;
 use masv_protocol::EmailAddress;
 use masv_rules::own_hub::{OwnHub, Smtp};
 
-/// Where the agent's own hub listens unless somebody says.
+/// The default port of the embedded hub.
 const PORT: u16 = 8090;
 /// The MASV service.
 const SERVICE: &str = "https://api.massive.app";
-/// The folder that is watched unless somebody says.
+/// The default watch folder.
 const WATCH: &str = "./drop";
 
-/// What flags say.
+/// The values given as flags.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct Given {
     /// The folder to watch; it is created if it is missing [default: ./drop]
@@ -30,42 +30,42 @@ pub(super) struct Given {
     /// Mail the link of each package to these addresses [default: links only]
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     email: Vec<EmailAddress>,
-    /// Send to this cloud or hub [default: the agent's own hub]
+    /// Send to this cloud or hub [default: the embedded hub]
     #[arg(long, value_name = "URL", conflicts_with_all = ["listen", "public_url", "smtp_url"])]
     cloud_url: Option<Url>,
-    /// A file with the API key of the cloud.
+    /// File with the API key for the cloud.
     #[arg(long, value_name = "FILE", requires = "cloud_url")]
     api_key_file: Option<PathBuf>,
-    /// Where the own hub listens for recipients, such as 192.168.1.20:8090 [default: this machine only]
+    /// Address on which the embedded hub listens for recipients, such as 192.168.1.20:8090 [default: this machine only]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// Where recipients reach the own hub [default: the address in --listen]
+    /// URL at which recipients reach the embedded hub [default: the address in --listen]
     #[arg(long, value_name = "URL", requires = "listen")]
     public_url: Option<Url>,
-    /// A proxy in front of the own hub, such as 127.0.0.1.
+    /// Proxy in front of the embedded hub, such as 127.0.0.1.
     #[arg(long, value_name = "NETWORK", requires = "public_url")]
     trusted_proxy: Option<IpNet>,
-    /// The mail server: smtps://HOST:465, smtp://HOST:587?tls=required (STARTTLS), smtp://HOST:25 (no encryption)
+    /// Mail server: smtps://HOST:465, smtp://HOST:587?tls=required (STARTTLS), smtp://HOST:25 (no encryption)
     #[arg(long, value_name = "URL", requires = "mail_from")]
     smtp_url: Option<Url>,
-    /// The name to sign in to the mail server with.
+    /// User name for the mail server.
     #[arg(long, value_name = "NAME", requires_all = ["smtp_url", "smtp_password_file"])]
     smtp_user: Option<String>,
-    /// A file with the mail server's password.
+    /// File with the password for the mail server.
     #[arg(long, value_name = "FILE", requires = "smtp_user")]
     smtp_password_file: Option<PathBuf>,
-    /// PEM file of the authority that signed the mail server's certificate [default: those of the system]
+    /// PEM file with the CA certificate of the mail server [default: the system's CAs]
     #[arg(long, value_name = "FILE", requires = "smtp_url")]
     smtp_ca: Option<PathBuf>,
-    /// Whom mails are from: 'Name <address>'
+    /// Sender of the e-mails: 'Name <address>'
     #[arg(long, value_name = "SENDER", requires = "smtp_url")]
     mail_from: Option<String>,
 }
 
-/// A secret, and where it is kept.
+/// A secret, and where it is stored.
 #[derive(Debug, Clone)]
 pub(super) enum Secret {
-    /// In a file that is there.
+    /// In an existing file.
     File(PathBuf, SecretString),
     /// To be written into a file.
     Typed(SecretString),
@@ -86,16 +86,16 @@ impl Secret {
     }
 }
 
-/// Where packages go.
+/// The destination of packages.
 #[derive(Debug, Clone)]
 pub(super) enum Destination {
-    /// The agent's own hub, with the password of its mail server as it is kept.
+    /// The embedded hub, with the password of its mail server.
     OwnHub(Box<OwnHub>, Option<Secret>),
-    /// A cloud, or a hub elsewhere.
+    /// A cloud, or a hub on another machine.
     Cloud { url: Url, key: Option<Secret> },
 }
 
-/// Everything that is decided.
+/// All decisions.
 #[derive(Debug, Clone)]
 pub(super) struct Answers {
     pub destination: Destination,
@@ -103,7 +103,7 @@ pub(super) struct Answers {
     pub emails: Vec<EmailAddress>,
 }
 
-/// What the flags say, and the defaults for everything else.
+/// The values of the flags, and the defaults for everything else.
 pub(super) fn from_flags(given: Given) -> Result<Answers, CliError> {
     let destination = match given.cloud_url {
         Some(url) => {
@@ -140,24 +140,26 @@ impl<'a> Questions<'a> {
         Self { input, screen }
     }
 
-    /// Asks for everything; flags are the answers that are proposed.
+    /// Asks for everything; values given as flags are suggested as answers.
     pub(super) async fn ask(&mut self, given: &Given) -> Result<Answers, CliError> {
-        self.say("This writes a rules file. Nothing is written before the last question; Ctrl-C stops.")?;
+        self.say(
+            "This creates a rules file. Nothing is written until the last question is answered; press Ctrl-C to quit.",
+        )?;
         let cloud = self.choose(
-            "Where do packages go?",
-            &["to a hub that runs inside this agent", "to the MASV cloud, or to another hub"],
+            "Where should packages be sent?",
+            &["to a hub embedded in this agent", "to the MASV cloud, or to another hub"],
             usize::from(given.cloud_url.is_some()),
         )?;
         let destination = match cloud {
             0 => self.own_hub(given).await?,
             _ => self.cloud(given).await?,
         };
-        let watch = self.text("Which folder is watched?", given.watch.as_deref().unwrap_or(WATCH))?;
+        let watch = self.text("Which folder should be watched?", given.watch.as_deref().unwrap_or(WATCH))?;
         let emails = self.emails(given, &destination)?;
         Ok(Answers { destination, watch, emails })
     }
 
-    /// Shows what the checks found; whether to answer once more.
+    /// Shows the problems found; returns whether the questions are to be asked again.
     pub(super) fn again(&mut self, problems: &[CliError]) -> Result<bool, CliError> {
         for problem in problems {
             self.say(&format!("\nProblem: {}", problem.message))?;
@@ -165,7 +167,7 @@ impl<'a> Questions<'a> {
                 self.say(&format!("  {hint}"))?;
             }
         }
-        Ok(self.choose("What now?", &["change the answers", "write the file all the same"], 0)? == 0)
+        Ok(self.choose("How do you want to continue?", &["change the answers", "write the file anyway"], 0)? == 0)
     }
 
     async fn own_hub(&mut self, given: &Given) -> Result<Destination, CliError> {
@@ -178,7 +180,11 @@ impl<'a> Questions<'a> {
         };
         let reach = self.choose(
             "Who should be able to open the links?",
-            &["this machine only, to try it out", &here, "everybody, at a public address that leads here"],
+            &[
+                "this machine only, to try it out",
+                &here,
+                "anyone, at a public address that is forwarded to this machine",
+            ],
             usual,
         )?;
         let mut hub = OwnHub::default();
@@ -186,20 +192,23 @@ impl<'a> Questions<'a> {
             0 => {}
             1 => {
                 let usual = network.map_or_else(String::new, |address| address.to_string());
-                let address = self.parsed::<IpAddr>("This machine's address in that network?", &usual)?;
+                let address = self.parsed::<IpAddr>("Address of this machine in that network?", &usual)?;
                 let port =
                     self.parsed::<u16>("Port?", &given.listen.map_or(PORT, |listen| listen.port()).to_string())?;
                 hub.listen = Some(SocketAddr::new(address, port));
             }
             _ => {
                 let usual = given.public_url.as_ref().map_or("https://send.example.com", Url::as_str);
-                hub.public_url = Some(self.parsed("The public address?", usual)?);
+                hub.public_url = Some(self.parsed("Public URL?", usual)?);
                 let proxy = self.choose(
-                    "What leads there to this machine?",
-                    &["a proxy on this machine (nginx, Caddy) that does HTTPS", "a router or proxy elsewhere"],
+                    "How do requests to it reach this machine?",
+                    &[
+                        "through an HTTPS proxy on this machine (nginx, Caddy)",
+                        "through a router or a proxy on another machine",
+                    ],
                     0,
                 )?;
-                let port = self.parsed::<u16>("Port for it to connect to?", &PORT.to_string())?;
+                let port = self.parsed::<u16>("Port on which the hub accepts its connections?", &PORT.to_string())?;
                 let address = match proxy {
                     0 => IpAddr::from([127, 0, 0, 1]),
                     _ => IpAddr::from([0, 0, 0, 0]),
@@ -207,7 +216,7 @@ impl<'a> Questions<'a> {
                 hub.listen = Some(SocketAddr::new(address, port));
                 let usual = if proxy == 0 { "127.0.0.1" } else { "" };
                 hub.trusted_proxies = self
-                    .parsed_or_none("Address of the proxy, to believe what it says of callers?", usual)?
+                    .parsed_or_none("Address of the proxy whose forwarded client addresses to trust?", usual)?
                     .into_iter()
                     .collect();
             }
@@ -218,18 +227,17 @@ impl<'a> Questions<'a> {
 
     async fn mail(&mut self, given: &Given, hub: &mut OwnHub) -> Result<Option<Secret>, CliError> {
         self.say(
-            "\nA mail server is needed to mail links to recipients: smtps://HOST:465, or smtp://HOST:587?tls=required.",
+            "\nSending links to recipients by e-mail requires a mail server: smtps://HOST:465, or smtp://HOST:587?tls=required.",
         )?;
         let usual = given.smtp_url.as_ref().map_or("", Url::as_str);
         let Some(url) = self.parsed_or_none::<Url>("Mail server? (empty for none)", usual)? else { return Ok(None) };
-        let user =
-            self.text_or_none("Name to sign in with? (empty for none)", given.smtp_user.as_deref().unwrap_or(""))?;
+        let user = self.text_or_none("User name? (empty for none)", given.smtp_user.as_deref().unwrap_or(""))?;
         let password = match &user {
             None => None,
             Some(_) => Some(password::ask("Password").await?),
         };
         let usual = given.mail_from.clone().or_else(|| user.clone().filter(|user| user.contains('@')));
-        hub.mail_from = Some(self.text("Whom are mails from? ('Name <address>')", usual.as_deref().unwrap_or(""))?);
+        hub.mail_from = Some(self.text("Sender of the e-mails? ('Name <address>')", usual.as_deref().unwrap_or(""))?);
         let login = user.zip(password.clone());
         hub.smtp = Some(Smtp { url, login, authority: given.smtp_ca.clone() });
         Ok(password.map(Secret::Typed))
@@ -237,7 +245,7 @@ impl<'a> Questions<'a> {
 
     async fn cloud(&mut self, given: &Given) -> Result<Destination, CliError> {
         let usual = given.cloud_url.as_ref().map_or(SERVICE, Url::as_str);
-        let url = self.parsed("Its address?", usual)?;
+        let url = self.parsed("URL of the cloud or hub?", usual)?;
         let key = password::ask("API key (empty to sign in later with `masv user login`)").await?;
         let empty = secrecy::ExposeSecret::expose_secret(&key).is_empty();
         Ok(Destination::Cloud { url, key: (!empty).then_some(Secret::Typed(key)) })
@@ -249,7 +257,9 @@ impl<'a> Questions<'a> {
         }
         let usual = given.email.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         loop {
-            let text = self.text_or_none("Mail the links to? (addresses; empty for none)", &usual)?.unwrap_or_default();
+            let text = self
+                .text_or_none("Recipients of the links? (e-mail addresses; empty for none)", &usual)?
+                .unwrap_or_default();
             let addresses = text.split([',', ' ', ';']).filter(|part| !part.is_empty());
             match addresses.map(|text| text.parse().map_err(|_| text.to_owned())).collect() {
                 Ok(emails) => return Ok(emails),
@@ -269,7 +279,7 @@ impl<'a> Questions<'a> {
                 "" => return Ok(usual),
                 number => match number.parse::<usize>() {
                     Ok(number) if (1..=options.len()).contains(&number) => return Ok(number - 1),
-                    _ => self.say(&format!("  a number from 1 to {}", options.len()))?,
+                    _ => self.say(&format!("  enter a number from 1 to {}", options.len()))?,
                 },
             }
         }
@@ -321,7 +331,7 @@ impl<'a> Questions<'a> {
         write!(self.screen, "{prompt}").and_then(|()| self.screen.flush()).map_err(failed)?;
         let mut line = String::new();
         if self.input.read_line(&mut line).map_err(failed)? == 0 {
-            return Err(CliError::new(Exit::Interrupted, "nothing was written: the answers ended"));
+            return Err(CliError::new(Exit::Interrupted, "nothing was written: end of input before the last answer"));
         }
         Ok(line.trim().to_owned())
     }
@@ -331,7 +341,7 @@ impl<'a> Questions<'a> {
     }
 }
 
-/// The address by which others of the network reach this machine: the one that leads out. Nothing is sent.
+/// The address by which others in the network reach this machine: that of the default route. Nothing is sent.
 fn network_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
     // An address of the block that is kept for documentation (RFC 5737).

@@ -1,4 +1,4 @@
-//! Whether the answers work, tried with the real thing: the port, the mail server, the cloud.
+//! Checks that the answers work against the real port, mail server and cloud.
 
 use std::net::TcpListener;
 
@@ -10,7 +10,7 @@ use masv_client::{Cloud, CloudSettings};
 use masv_hub::SmtpConfig;
 use masv_rules::own_hub::OwnHub;
 
-/// Everything that does not work.
+/// Everything that failed.
 pub(super) async fn run(answers: &Answers) -> Vec<CliError> {
     match &answers.destination {
         Destination::OwnHub(hub, _) => own_hub(hub).await,
@@ -50,7 +50,7 @@ async fn own_hub(hub: &OwnHub) -> Vec<CliError> {
     {
         problems.push(
             CliError::failed(format!("cannot listen on {listen}: {error}"))
-                .hint("choose another port, and an address that this machine has (`ip address`)"),
+                .hint("choose another port, or an address of this machine (`ip address`)"),
         );
     }
     if let Some(smtp) = &hub.smtp {
@@ -59,7 +59,7 @@ async fn own_hub(hub: &OwnHub) -> Vec<CliError> {
         if let Err(error) = masv_hub::try_mail_server(&config, hub.mail_from.as_deref()).await {
             problems.push(
                 CliError::failed(format!("the mail server {}: {error}", smtp.url))
-                    .hint("check host, port, encryption, name and password"),
+                    .hint("check the host, port, encryption, user name and password"),
             );
         }
     }

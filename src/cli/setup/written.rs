@@ -1,4 +1,4 @@
-//! The rules file that the answers make.
+//! Builds the rules file from the answers.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,19 +11,19 @@ use crate::cli::error::CliError;
 use masv_rules::SystemEnvironment;
 use masv_rules::own_hub::{OwnHub, is_loopback};
 
-/// What was written.
+/// What has been written.
 pub(super) struct Written {
     /// Files with secrets.
     pub secrets: Vec<PathBuf>,
     /// The folder that is watched.
     pub watch: PathBuf,
-    /// Where packages go, in words.
+    /// The destination of packages, in words.
     pub sends_to: String,
-    /// What is worth knowing.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// Writes the rules file, and beside it the secrets that were typed.
+/// Writes the rules file, and next to it the secrets that were entered.
 pub(super) fn write(answers: &Answers, file: &Path, replace: bool) -> Result<Written, CliError> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     let mut secrets = Vec::new();
@@ -47,7 +47,7 @@ pub(super) fn write(answers: &Answers, file: &Path, replace: bool) -> Result<Wri
             let mut notes = Vec::new();
             match key {
                 Some(path) => section += &format!("  api_key: {{ file: {} }}\n", quoted(&path.display().to_string())),
-                None => notes.push("sign in with `masv user login` once the agent runs".to_owned()),
+                None => notes.push("sign in with `masv user login` once the agent is running".to_owned()),
             }
             (section, url.to_string(), notes)
         }
@@ -73,14 +73,14 @@ pub(super) fn write(answers: &Answers, file: &Path, replace: bool) -> Result<Wri
         watch = quoted(&answers.watch),
     );
     let rules = masv_rules::parse(&text, file, &SystemEnvironment).map_err(|diagnostics| {
-        CliError::failed(format!("these answers do not make a valid rules file:\n{}", diagnostics.render(false)))
+        CliError::failed(format!("these answers do not result in a valid rules file:\n{}", diagnostics.render(false)))
     })?;
     let watch = rules.rules.first().map(|rule| rule.watch.clone()).unwrap_or_default();
     put_text(file, text.as_bytes(), replace)?;
     Ok(Written { secrets, watch, sends_to, notes })
 }
 
-/// The section of the agent's own hub, where it sends to in words, and what is worth knowing.
+/// The section of the embedded hub, the destination in words, and notes for the user.
 fn own_hub(hub: &OwnHub, password: Option<&Path>) -> (String, String, Vec<String>) {
     let reached = hub.reached_at().ok().flatten();
     let mut lines = Vec::new();
@@ -109,36 +109,39 @@ fn own_hub(hub: &OwnHub, password: Option<&Path>) -> (String, String, Vec<String
         line("mail_from", json!(sender));
     }
     let section = match lines.is_empty() {
-        true => "# Packages go to a hub inside this agent, whose links open on this machine only; `hub:` here changes that.\n".to_owned(),
+        true => "# Packages go to a hub embedded in this agent, whose links open on this machine only; a `hub:` section changes that.\n".to_owned(),
         false => format!("hub:\n{}", lines.concat()),
     };
     let mut notes = Vec::new();
     let sends_to = match &reached {
         Some(url) if !is_loopback(url) => {
             if let Some(listen) = hub.listen.filter(|listen| !listen.ip().is_loopback()) {
-                notes.push(format!("if this machine has a firewall, let TCP port {} in", listen.port()));
+                notes.push(format!(
+                    "if this machine has a firewall, allow incoming connections to TCP port {}",
+                    listen.port()
+                ));
             }
-            format!("a hub in this agent, reached at {url}")
+            format!("the hub embedded in this agent, at {url}")
         }
         _ => {
             notes.push("links open on this machine only".to_owned());
-            "a hub in this agent".to_owned()
+            "the hub embedded in this agent".to_owned()
         }
     };
     (section, sends_to, notes)
 }
 
-/// Text as YAML has it whatever is in it: a JSON string is one.
+/// Quotes any text for YAML: a JSON string is valid YAML.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// Writes a secret that nobody else can read.
+/// Writes a secret to a file that no other user can read.
 fn put(path: &Path, secret: &SecretString, replace: bool) -> Result<(), CliError> {
     put_text(path, format!("{}\n", secret.expose_secret()).as_bytes(), replace)
 }
 
-/// Writes a new file for this user alone; another one in its place stays unless it may be replaced.
+/// Writes a file that only this user can read; an existing one is kept unless it may be replaced.
 fn put_text(path: &Path, text: &[u8], replace: bool) -> Result<(), CliError> {
     let failed = |error: std::io::Error| CliError::failed(format!("cannot write {}: {error}", path.display()));
     let folder = path.parent().unwrap_or(Path::new("/"));
@@ -151,7 +154,7 @@ fn put_text(path: &Path, text: &[u8], replace: bool) -> Result<(), CliError> {
     };
     kept.map(drop).map_err(|error| match error.error.kind() {
         std::io::ErrorKind::AlreadyExists => {
-            CliError::failed(format!("{} exists already", path.display())).hint("replace it with --force")
+            CliError::failed(format!("{} already exists", path.display())).hint("replace it with --force")
         }
         _ => failed(error.error),
     })

@@ -1,4 +1,4 @@
-//! What happened: the audit log, activities, and the webhooks that tell of them.
+//! What happened: the audit log, activities, and the webhooks that report them.
 
 use masv_protocol::{Activity, AuditEntry, AuditQuery, Page, PageQuery, TeamId, Webhook, WebhookId, WebhookSettings};
 use reqwest::Method;
@@ -33,15 +33,15 @@ impl Admin {
         self.get("list the webhooks", &["v1", "teams", team.as_str(), "custom_webhooks"]).await
     }
 
-    /// Makes a webhook.
+    /// Creates a webhook.
     ///
     /// # Errors
     /// See [`CloudError`].
     pub async fn create_webhook(&self, team: &TeamId, settings: &WebhookSettings) -> Result<Webhook, CloudError> {
-        self.post("make a webhook", &["v1", "teams", team.as_str(), "custom_webhooks"], settings).await
+        self.post("create a webhook", &["v1", "teams", team.as_str(), "custom_webhooks"], settings).await
     }
 
-    /// Changes a webhook; what is left out stays.
+    /// Changes a webhook; omitted fields stay as they are.
     ///
     /// # Errors
     /// See [`CloudError`].
@@ -58,7 +58,7 @@ impl Admin {
     /// Removes a webhook.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 404 when there is none.
+    /// [`CloudError::Refused`] with status 404 if there is none.
     pub async fn remove_webhook(&self, team: &TeamId, webhook: &WebhookId) -> Result<(), CloudError> {
         let path = ["v1", "teams", team.as_str(), "custom_webhooks", webhook.as_str()];
         self.delete("remove the webhook", &path).await

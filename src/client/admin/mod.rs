@@ -1,12 +1,12 @@
-//! Looking after a hub: its teams, people, keys, portals, packages, links, webhooks and logs.
+//! Administration of a hub: its teams, people, keys, portals, packages, links, webhooks and logs.
 //!
-//! **In**: calls of the protocol that an admin's key, a session or the hub's own process may make. **Out**: the hub's answers as
+//! **In**: calls of the protocol that an admin's key, a session or the hub's own process may make. **Out**: the hub's responses as
 //! types, or a [`CloudError`].
 //!
-//! **Guarantees.** One call is one request; nothing is kept between calls. The same calls reach a hub over the network, with
-//! [`Admin::over`], and one in this process that may not listen at all, with [`Admin::within`].
+//! **Guarantees.** One call is one request; nothing is stored between calls. The same calls reach a hub over the network, with
+//! [`Admin::over`], and one in this process, which need not listen at all, with [`Admin::within`].
 //!
-//! Must never know: who calls it, how answers are shown.
+//! Must never know: who calls it, or how responses are displayed.
 
 mod logs;
 mod packages;
@@ -26,24 +26,24 @@ use url::Url;
 
 use super::{Call, Cloud, CloudError, NO_BODY, ask, below, tell};
 
-/// The address of a hub in this process: nothing is ever sent to it.
+/// The placeholder URL of a hub in this process: nothing is ever sent to it.
 const WITHIN: &str = "http://localhost/";
 
 /// A request for a hub that is not reached over the network.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// How.
+    /// The method.
     pub method: Method,
-    /// What: path and query.
+    /// Path and query.
     pub target: String,
     /// The JSON to send with it, if any.
     pub body: Option<Value>,
 }
 
-/// The status of an answer and its JSON; `null` where there is no body.
+/// The status of a response and its JSON; `null` if there is no body.
 pub type Answer = Result<(u16, Value), Box<dyn Error + Send + Sync>>;
 
-/// Carries requests to a hub that is reached in another way than over the network.
+/// Carries requests to a hub that is not reached over the network.
 pub trait Transport: Send + Sync {
     /// Makes a request with every right.
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>>;
@@ -54,7 +54,7 @@ enum Way {
     Within(Box<dyn Transport>),
 }
 
-/// A hub to look after.
+/// A hub to administer.
 pub struct Admin {
     way: Way,
 }
@@ -69,7 +69,7 @@ impl fmt::Debug for Admin {
 }
 
 impl Admin {
-    /// The hub at the address of `cloud`, with its key or session.
+    /// The hub at the URL of `cloud`, with its key or session.
     #[must_use]
     pub fn over(cloud: Cloud) -> Self {
         Self { way: Way::Network(cloud) }
@@ -156,7 +156,7 @@ async fn call_within(
     Err(CloudError::refusal(call, status, None, answer.to_string().as_bytes()))
 }
 
-/// An error with what caused it, in one line.
+/// An error and its causes in one line.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |&error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")

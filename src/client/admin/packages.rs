@@ -18,7 +18,7 @@ impl Admin {
         self.call("list the packages", Method::GET, &path, &query.pairs(), NO_BODY).await
     }
 
-    /// A page of the packages that came through a team's portals.
+    /// A page of the packages received through a team's portals.
     ///
     /// # Errors
     /// See [`CloudError`].
@@ -27,10 +27,10 @@ impl Admin {
         self.call("list the inbox", Method::GET, &path, &query.pairs(), NO_BODY).await
     }
 
-    /// A package of a team, and the right to change it.
+    /// A package of a team, with the token to change it.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 404 when there is none.
+    /// [`CloudError::Refused`] with status 404 if there is none.
     pub async fn package(&self, team: &TeamId, package: &PackageId) -> Result<PackageWithToken, CloudError> {
         self.get("show the package", &["v1.1", "teams", team.as_str(), "packages", package.as_str()]).await
     }
@@ -43,7 +43,7 @@ impl Admin {
         self.get("list the files", &["v1", "packages", package.as_str(), "files"]).await
     }
 
-    /// Changes until when a package is kept.
+    /// Changes when a package expires.
     ///
     /// # Errors
     /// See [`CloudError`].
@@ -54,7 +54,7 @@ impl Admin {
     /// Removes a package with its files and links.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 404 when there is none.
+    /// [`CloudError::Refused`] with status 404 if there is none.
     pub async fn remove_package(&self, package: &PackageId) -> Result<(), CloudError> {
         self.delete("remove the package", &["v1", "packages", package.as_str()]).await
     }
@@ -67,7 +67,7 @@ impl Admin {
         self.get("list the links", &["v1", "packages", package.as_str(), "links"]).await
     }
 
-    /// Makes a link to a package, and mails it where the settings have an address.
+    /// Creates a link to a package, and e-mails it if the settings have an address.
     ///
     /// # Errors
     /// See [`CloudError`].
@@ -78,12 +78,12 @@ impl Admin {
     /// One link.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 404 when there is none.
+    /// [`CloudError::Refused`] with status 404 if there is none.
     pub async fn link(&self, link: &LinkId) -> Result<Link, CloudError> {
         self.get("show the link", &["v1.1", "links", link.as_str()]).await
     }
 
-    /// Changes a link; what is left out stays.
+    /// Changes a link; omitted fields stay as they are.
     ///
     /// # Errors
     /// See [`CloudError`].
@@ -94,7 +94,7 @@ impl Admin {
     /// Removes a link.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 404 when there is none.
+    /// [`CloudError::Refused`] with status 404 if there is none.
     pub async fn remove_link(&self, link: &LinkId) -> Result<(), CloudError> {
         self.delete("remove the link", &["v1", "links", link.as_str()]).await
     }

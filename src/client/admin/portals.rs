@@ -16,10 +16,10 @@ impl Admin {
         self.call("list the portals", Method::GET, &path, &query.pairs(), NO_BODY).await
     }
 
-    /// The portal of this name in addresses, as its senders see it.
+    /// The portal with this subdomain, as its senders see it.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 404 when there is none.
+    /// [`CloudError::Refused`] with status 404 if there is none.
     pub async fn find_portal(&self, subdomain: &str) -> Result<PublicPortal, CloudError> {
         self.get("find the portal", &["v1", "subdomains", "portals", subdomain]).await
     }
@@ -27,20 +27,20 @@ impl Admin {
     /// One portal.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 404 when there is none.
+    /// [`CloudError::Refused`] with status 404 if there is none.
     pub async fn portal(&self, portal: &PortalId) -> Result<Portal, CloudError> {
         self.get("show the portal", &["v1.1", "portals", portal.as_str()]).await
     }
 
-    /// Makes a portal.
+    /// Creates a portal.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 409 where its name in addresses is taken.
+    /// [`CloudError::Refused`] with status 409 if its subdomain is taken.
     pub async fn create_portal(&self, team: &TeamId, settings: &PortalSettings) -> Result<Portal, CloudError> {
-        self.post("make a portal", &["v1", "teams", team.as_str(), "portals"], settings).await
+        self.post("create a portal", &["v1", "teams", team.as_str(), "portals"], settings).await
     }
 
-    /// Changes a portal; what is left out stays.
+    /// Changes a portal; omitted fields stay as they are.
     ///
     /// # Errors
     /// See [`CloudError`].
@@ -48,10 +48,10 @@ impl Admin {
         self.put("change the portal", &["v1", "portals", portal.as_str()], settings).await
     }
 
-    /// Removes a portal; the packages that came through it stay.
+    /// Removes a portal; packages received through it are kept.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 404 when there is none.
+    /// [`CloudError::Refused`] with status 404 if there is none.
     pub async fn remove_portal(&self, portal: &PortalId) -> Result<(), CloudError> {
         self.delete("remove the portal", &["v1", "portals", portal.as_str()]).await
     }

@@ -17,12 +17,12 @@ impl Admin {
         self.get("list the teams", &["v1", "teams"]).await
     }
 
-    /// Makes a team.
+    /// Creates a team.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 403 but for a hub in this process.
+    /// [`CloudError::Refused`] with status 403 except for a hub in this process.
     pub async fn create_team(&self, team: &NewTeam) -> Result<Team, CloudError> {
-        self.post("make a team", &["v1", "teams"], team).await
+        self.post("create a team", &["v1", "teams"], team).await
     }
 
     /// How much a team has stored.
@@ -30,13 +30,13 @@ impl Admin {
     /// # Errors
     /// See [`CloudError`].
     pub async fn team_usage(&self, team: &TeamId) -> Result<TeamUsage, CloudError> {
-        self.get("tell what the team has stored", &["v1", "teams", team.as_str(), "usage"]).await
+        self.get("show what the team has stored", &["v1", "teams", team.as_str(), "usage"]).await
     }
 
-    /// Sets how much a team may store; what it has already stays.
+    /// Sets a team's quota; stored files are kept.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 403 but for a hub in this process.
+    /// [`CloudError::Refused`] with status 403 except for a hub in this process.
     pub async fn set_quota(&self, team: &TeamId, quota: Quota) -> Result<TeamUsage, CloudError> {
         let body = SetQuota { quota: Some(quota) };
         self.put("set the quota", &["v1", "teams", team.as_str(), "quota"], &body).await
@@ -53,15 +53,15 @@ impl Admin {
     /// Adds a person to a team.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 409 for who belongs to it already.
+    /// [`CloudError::Refused`] with status 409 for an existing member.
     pub async fn add_member(&self, team: &TeamId, member: &NewMember) -> Result<Member, CloudError> {
         self.post("add a person", &["v1", "teams", team.as_str(), "members"], member).await
     }
 
-    /// Changes a person, named by id or mail address.
+    /// Changes a person, given by id or e-mail address.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 404 for who does not belong to the team.
+    /// [`CloudError::Refused`] with status 404 for anyone who is not a member of the team.
     pub async fn change_member(
         &self,
         team: &TeamId,
@@ -71,10 +71,10 @@ impl Admin {
         self.put("change a person", &["v1", "teams", team.as_str(), "members", member], change).await
     }
 
-    /// Takes a person, named by id or mail address, out of a team.
+    /// Removes a person, given by id or e-mail address, from a team.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 404 for who does not belong to the team.
+    /// [`CloudError::Refused`] with status 404 for anyone who is not a member of the team.
     pub async fn remove_member(&self, team: &TeamId, member: &str) -> Result<(), CloudError> {
         self.delete("remove a person", &["v1", "teams", team.as_str(), "members", member]).await
     }
@@ -87,12 +87,12 @@ impl Admin {
         self.get("list the keys", &["v1", "teams", team.as_str(), "api_keys"]).await
     }
 
-    /// Makes an API key; only this answer tells the key itself.
+    /// Creates an API key; only this response contains the key itself.
     ///
     /// # Errors
     /// See [`CloudError`].
     pub async fn create_key(&self, team: &TeamId, key: &NewKey) -> Result<CreatedKey, CloudError> {
-        self.post("make a key", &["v1", "teams", team.as_str(), "api_keys"], key).await
+        self.post("create a key", &["v1", "teams", team.as_str(), "api_keys"], key).await
     }
 
     /// Changes a key.
@@ -106,7 +106,7 @@ impl Admin {
     /// Revokes an API key.
     ///
     /// # Errors
-    /// [`CloudError::Refused`] with status 404 when there is none.
+    /// [`CloudError::Refused`] with status 404 if there is none.
     pub async fn remove_key(&self, team: &TeamId, key: &KeyId) -> Result<(), CloudError> {
         self.delete("remove a key", &["v1", "teams", team.as_str(), "api_keys", key.as_str()]).await
     }
@@ -119,11 +119,11 @@ impl Admin {
         self.get("list the tags", &["v1", "teams", team.as_str(), "tags"]).await
     }
 
-    /// Makes a tag, unless there is one of this name.
+    /// Creates a tag, unless there is one with this name.
     ///
     /// # Errors
     /// See [`CloudError`].
     pub async fn create_tag(&self, team: &TeamId, tag: &NewTag) -> Result<Tag, CloudError> {
-        self.post("make a tag", &["v1", "teams", team.as_str(), "tags"], tag).await
+        self.post("create a tag", &["v1", "teams", team.as_str(), "tags"], tag).await
     }
 }

@@ -6,8 +6,8 @@
 //!     cargo run -p masv-client --example send_package -- clip.mov
 //! ```
 //!
-//! A real sender cuts a large file into parts, sends several at a time, and tries again what the network lost: see
-//! `PartAddresses` and `FinalizeFile` of the protocol's crate, and `CloudError` for what may be tried again.
+//! A real sender splits a large file into parts, sends several at once, and retries after network failures: see
+//! `PartAddresses` and `FinalizeFile` of the protocol crate, and `CloudError` for what may be retried.
 
 use std::error::Error;
 use std::path::Path;
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("the file is too large to be sent as one part".into());
     }
 
-    // A package, and a link to it that opens once it is finalized.
+    // A package, and a link to it that works once it is finalized.
     let place = PackagePath::from_relative(Path::new(Path::new(&file).file_name().ok_or("not a file")?));
     let place = place.ok_or("the file has no name")?;
     let new = NewPackage { name: Some(place.to_string()), ..NewPackage::default() };
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let package = PackageAccess::from(&made);
     let link = cloud.create_link(package, &LinkSettings::default()).await?;
 
-    // The file: announced, begun in the storage, its one part sent, finalized.
+    // The file: announced, started in the storage, its one part sent, finalized.
     let new = NewFile { size: Some(size), chunk_size: Some(limits.max_chunk_size), ..NewFile::at(&place) };
     let announced = cloud.create_file(package, &new).await?;
     let id = &announced.file.id;

@@ -1,8 +1,8 @@
-//! All files of a package as one ZIP archive, streamed from wherever they lie.
+//! All files of a package as one ZIP archive, streamed from wherever they are stored.
 //!
 //! The CRCs of files that came through the hub are known. Those of files in the bucket are learned while they are
-//! streamed, and kept. Who goes on in the middle of a file has its beginning read beside, for the CRC alone; who asks
-//! for the end of an archive that nobody has read yet has to wait for all of it.
+//! streamed, and stored. For a download that resumes in the middle of a file, the beginning is read separately, only for the CRC; a request
+//! for the end of an archive that was never read has to wait for all of it.
 
 use std::io;
 
@@ -24,7 +24,7 @@ use super::zip::{Archive, Entry, Piece};
 use crate::records::files::{self, FileRow};
 use crate::{Hub, storage};
 
-/// The entry that names files whose content is known to be gone.
+/// The entry that lists files whose content is known to be lost.
 const NOTE: &str = "MISSING FILES.txt";
 
 /// Answers with all files of a finalized package.
@@ -53,7 +53,7 @@ pub(crate) async fn answer(
         modified: package.finalized_at.unwrap_or(package.created_at),
     });
     let archive = Archive::new(entries.chain(own).collect());
-    // Another archive than before something was lost.
+    // A different archive from before the loss.
     let version = note.as_ref().map_or(1, |note| u64::from(crc32fast::hash(note)) + 2);
     let head = Head {
         name: format!("{}.zip", package.name),
@@ -80,7 +80,7 @@ struct Source {
     note: Bytes,
 }
 
-/// What an archive says of files whose content is known to be gone, if there are any.
+/// The text in an archive about files whose content is known to be lost, if any.
 fn missing_note(rows: &[FileRow]) -> Option<Bytes> {
     let mut lost = rows.iter().filter(|row| row.lost).peekable();
     lost.peek()?;
@@ -96,7 +96,7 @@ fn missing_note(rows: &[FileRow]) -> Option<Bytes> {
 /// The CRC of the file that is being streamed, as far as it is known.
 struct Learning {
     entry: usize,
-    /// Of what comes before, when the stream began in the middle.
+    /// For the preceding bytes, if the stream began in the middle.
     before: Option<AbortOnDropHandle<io::Result<Hasher>>>,
     crc: Hasher,
 }
@@ -111,7 +111,7 @@ fn stream(
     let (blocks, mut receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         if let Err(error) = send(&mut source, &archive, start, length, &blocks).await {
-            // The other side has gone, or must learn that this is not the whole.
+            // The other side is gone, or must learn that this is incomplete.
             let _ = blocks.send(Err(error)).await;
         }
     });
@@ -190,7 +190,7 @@ impl Source {
         files::set_crc(self.hub.database(), &self.rows[entry], crc).await.map_err(io::Error::other)
     }
 
-    /// The CRC of a file; one that nobody has learned yet is, by reading all of it.
+    /// The CRC of a file; if it is not known yet, it is computed by reading all of it.
     async fn crc(&mut self, entry: usize) -> io::Result<u32> {
         if let Some(crc) = self.rows[entry].crc {
             return Ok(crc);

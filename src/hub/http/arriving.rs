@@ -1,22 +1,22 @@
-//! Which parts are on their way to the disk: what is sent of a file at one time is no more than there is room for.
+//! The parts in flight to the disk: no more of a file is received at one time than there is room for.
 //!
-//! Must never know: what is stored already, and what a file may have.
+//! Must never know: what is already stored, and the limits of a file.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use masv_protocol::FileId;
 
-/// How often one part may be on its way at a time: a sender that lost its connection begins again before the hub knows that.
+/// How often one part may be in flight at a time: a sender that lost its connection starts again before the hub notices.
 const MOST_OF_ONE: usize = 3;
 
 type Parts = HashMap<FileId, HashMap<u32, Vec<u64>>>;
 
-/// The parts that are on their way.
+/// The parts in flight.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Arriving(Arc<Mutex<Parts>>);
 
-/// A part that is on its way, until this is dropped.
+/// A part in flight, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct OnItsWay {
     arriving: Arriving,

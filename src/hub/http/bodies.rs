@@ -1,8 +1,8 @@
-//! How many bytes of bodies are in memory at a time, and how they are read.
+//! Limits the bytes of request bodies in memory, and reads them.
 //!
-//! A body is counted as it arrives, not as it is announced: who sends nothing holds nothing. Those of strangers and those of callers
-//! who have shown a right are counted apart, and of each no address holds more than its share, so that nobody can keep others out.
-//! What goes beyond is refused at once; nobody waits for memory.
+//! A body is counted as it arrives, not as it is announced: a sender of nothing holds nothing. Bodies of strangers and of callers
+//! who are authorised are counted separately, and no address holds more than its share of either, so that nobody can lock others out.
+//! Anything beyond that is refused at once; nobody waits for memory.
 //!
 //! Must never know: what is in a body.
 
@@ -19,18 +19,18 @@ use masv_protocol::ErrorKind;
 use super::refusal::Refusal;
 use super::slots::host;
 
-/// Bytes of strangers' bodies in all, and of one address.
+/// Bytes of strangers' bodies in total, and of one address.
 const OF_STRANGERS: Bounds = Bounds { all: 8 << 20, one: 1 << 20 };
-/// The same of callers with a right.
+/// The same for authorised callers.
 const OF_KNOWN: Bounds = Bounds { all: 32 << 20, one: 16 << 20 };
-/// How long a body may take that is no larger than [`SMALL`].
+/// How long a body of at most [`SMALL`] may take.
 const SMALL_LIMIT: Duration = Duration::from_secs(20);
 /// How long a larger one may take.
 const LARGE_LIMIT: Duration = Duration::from_secs(60);
 const SMALL: usize = 64 << 10;
-/// When to come again who was refused for want of memory.
+/// When to retry after a refusal for lack of memory.
 const SOON: Duration = Duration::from_secs(5);
-/// How much of a body that is too long is read and forgotten, so that its sender gets to see the refusal.
+/// How much of an oversized body is read and discarded, so that its sender receives the refusal.
 const DRAIN_BYTES: usize = 16 << 20;
 
 #[derive(Debug, Clone, Copy)]
@@ -42,9 +42,9 @@ struct Bounds {
 /// Whose body it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sender {
-    /// Somebody at this address who has shown no right.
+    /// An unauthorised caller at this address.
     Stranger(Option<IpAddr>),
-    /// Somebody at this address who has shown one.
+    /// An authorised caller at this address.
     Known(Option<IpAddr>),
 }
 
@@ -54,7 +54,7 @@ struct Pool {
     of: HashMap<Option<IpAddr>, usize>,
 }
 
-/// The bytes that are held.
+/// The bytes held.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Bodies(Arc<Mutex<[Pool; 2]>>);
 
@@ -80,7 +80,7 @@ impl Bodies {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A share of nothing, to begin with.
+    /// An empty share, to start with.
     pub(crate) fn hold(&self, sender: Sender) -> Held {
         Held { bodies: self.clone(), sender, bytes: 0 }
     }
@@ -103,7 +103,7 @@ impl Bodies {
         let (mut bytes, mut held, mut body) = (Vec::new(), self.hold(sender), body.into_data_stream());
         let reading = async {
             while let Some(frame) = body.next().await {
-                let frame = frame.map_err(|_| Refusal::invalid("the body was cut short"))?;
+                let frame = frame.map_err(|_| Refusal::invalid("the body is truncated"))?;
                 if bytes.len() + frame.len() > largest {
                     return Err(too_large());
                 }
@@ -125,14 +125,15 @@ impl Bodies {
 }
 
 impl Held {
-    /// Holds so many bytes more, or refuses.
+    /// Holds this many more bytes, or refuses.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
         let (index, address, bounds) = self.sender.pool();
         let mut pools = self.bodies.lock();
         let pool = &mut pools[index];
         let of_one = pool.of.get(&address).copied().unwrap_or_default();
         if pool.all + bytes > bounds.all || of_one + bytes > bounds.one {
-            let refusal = Refusal::new(ErrorKind::Internal, "too much is being sent to the hub now, try again");
+            let refusal =
+                Refusal::new(ErrorKind::Internal, "the hub is receiving too much data at the moment, try again");
             return Err(Refusal { retry_after: Some(SOON), ..refusal });
         }
         pool.all += bytes;
@@ -157,7 +158,7 @@ impl Drop for Held {
     }
 }
 
-/// Reads some of a body that is refused: a connection that is closed on a sender who is still sending often loses the answer.
+/// Reads some of a refused body: if a connection is closed while the sender is still sending, the response is often lost.
 fn forget(body: Body) {
     let mut body = body.into_data_stream();
     tokio::spawn(tokio::time::timeout(SMALL_LIMIT, async move {

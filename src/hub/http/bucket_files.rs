@@ -1,9 +1,9 @@
 //! Files in the bucket: handing out its addresses, and closing files there.
 //!
-//! The hub never sees their bytes. What it writes down is what the bucket says: a file is closed only after the bucket has
-//! made an object of the listed parts and tells its size.
+//! The hub never sees their bytes. It records what the bucket reports: a file is finalized only after the bucket has
+//! joined the listed parts into an object and reports its size.
 //!
-//! **On a crash** between the bucket's answer and our writing it down, the sender asks again: the upload is not there
+//! **On a crash** between the bucket's response and our recording it, the sender asks again: the upload is not there
 //! any more, the object is.
 
 use std::ops::RangeInclusive;
@@ -22,37 +22,37 @@ use crate::stored::{BucketFile, Leftovers, PartName, StoredPart};
 /// Bytes of a part but the last, at least: S3 joins no smaller ones.
 const SMALLEST_PART: u64 = 5 << 20;
 
-/// What a sender says of a file that it has sent.
+/// What a sender reports about a file that it has sent.
 pub(crate) struct Claim {
-    /// What the bucket calls the upload.
+    /// The upload's id in the bucket.
     pub upload: Option<MultipartId>,
     /// All parts.
     pub listed: Vec<ListedPart>,
-    /// Bytes of the whole.
+    /// Total size in bytes.
     pub size: Option<u64>,
 }
 
-/// Whether the bucket can be used: refuses one that does not let us in, and files in a bucket that is not set. One
+/// Whether the bucket can be used: refuses one that denies access, and files in a bucket that is not configured. One
 /// that cannot be reached now is only noted: it may come back.
 pub(super) async fn check_bucket(hub: &Hub) -> Result<(), HubError> {
     let Some(bucket) = &hub.context.storage.bucket else {
         if files::any_in_bucket(hub.database()).await? {
-            let problem = "files of this hub are in it, but no bucket is set: set it again with --storage";
+            let problem = "files of this hub are in it, but no bucket is configured: set it again with --storage";
             return Err(HubError::Bucket { bucket: "of before".to_owned(), problem: problem.to_owned() });
         }
         return Ok(());
     };
     match bucket.check().await {
         Ok(()) => {
-            tracing::info!(?bucket, "the bucket takes new files");
+            tracing::info!(?bucket, "new files are stored in the bucket");
             Ok(())
         }
         Err(error @ S3Error::Refused { status: 400..500, .. }) => {
-            let problem = format!("{error}; check its name, its region and the credentials");
+            let problem = format!("{error}; check its name, region and credentials");
             Err(HubError::Bucket { bucket: format!("{bucket:?}"), problem })
         }
         Err(error) => {
-            tracing::error!(?bucket, %error, "the bucket does not answer; uploads and downloads wait for it");
+            tracing::error!(?bucket, %error, "the bucket does not respond; uploads and downloads wait for it");
             Ok(())
         }
     }
@@ -67,12 +67,12 @@ pub(super) async fn part_addresses(
     parts: RangeInclusive<u32>,
 ) -> Result<Vec<String>, Refusal> {
     let bucket = hub.context.bucket()?;
-    let needed = || Refusal::invalid("upload_id is needed: it is in the answer to the create blueprint");
+    let needed = || Refusal::invalid("upload_id is required: it is in the response to the create blueprint");
     let upload = upload.or_else(|| file.upload.clone()).ok_or_else(needed)?;
     let id = file.id.clone();
     let replaced = files::set_upload(hub.database(), package.clone(), file, upload.clone()).await?;
     if replaced.is_some() {
-        // Begun twice: the answer to the first beginning was lost.
+        // Started twice: the response to the first start was lost.
         let before = BucketFile { package: package.clone(), file: id.clone(), upload: replaced };
         removal::abort_upload(&hub.context, before);
     }
@@ -83,8 +83,8 @@ pub(super) async fn part_addresses(
     Ok(parts.map(address).collect())
 }
 
-/// Closes a file: the bucket makes one object of the listed parts. Goes on when the sender has gone: joining many parts
-/// may take longer than it waits, and it will ask again.
+/// Finalizes a file: the bucket joins the listed parts into one object. Continues if the sender disconnects: joining many parts
+/// may take longer than the sender waits, and it will ask again.
 pub(super) async fn finalize(hub: &Hub, package: PackageId, file: FileRow, claim: Claim) -> Result<FileRow, Refusal> {
     let hub = hub.clone();
     let closing = tokio::spawn(async move { close(&hub, package, file, claim).await });
@@ -99,12 +99,12 @@ async fn close(hub: &Hub, package: PackageId, file: FileRow, claim: Claim) -> Re
     match bucket.parts(&package, &id, &upload).await {
         Ok(parts) => {
             let etags = join_order(claim.listed, parts, size)?;
-            // Before the parts are joined: what is refused for want of room can be closed later.
+            // Before the parts are joined: a file refused for lack of space can be finalized later.
             files::check_close(hub.database(), package.clone(), file, size).await?;
             let file = BucketFile { package: package.clone(), file: id.clone(), upload: Some(upload) };
             join(bucket, &file, &etags).await?;
         }
-        // It was joined before, and the answer lost; or it is no more.
+        // It was joined before, and the response was lost; or it no longer exists.
         Err(error) if error.is("NoSuchUpload") => {}
         Err(error) => return Err(error.into()),
     }
@@ -113,20 +113,20 @@ async fn close(hub: &Hub, package: PackageId, file: FileRow, claim: Claim) -> Re
     let content = Content { size: stored.size, etag: stored.etag, crc: None };
     let closed = files::close(hub.database(), (package.clone(), id.clone()), content).await;
     if closed.as_ref().is_err_and(Error::is_permanent) {
-        // Removed, or refused for good: nobody will ask for the object.
+        // Removed, or permanently refused: the object is not needed.
         let left = BucketFile { package, file: id, upload: None };
         removal::remove(&hub.context, Leftovers { parts: Vec::new(), files: vec![left] });
     }
     Ok(closed?)
 }
 
-/// The tags of the listed parts in the order to join them in, which must be those that are stored, and such as S3 joins.
+/// The ETags of the listed parts in order, which must be the stored ones and acceptable to S3.
 fn join_order(mut listed: Vec<ListedPart>, stored: Vec<StoredPart>, size: u64) -> Result<Vec<String>, Error> {
     let parts = multipart_complete::one_of_each(&listed, stored);
     multipart_complete::check_size(multipart_complete::compare(&mut listed, &parts)?, size)?;
     let parts = &parts[..listed.len()];
     if let Some((small, _)) = parts.iter().zip(&parts[1..]).find(|(part, _)| part.size < SMALLEST_PART) {
-        let message = format!("part {} has less than 5 MiB and is not the last", small.number);
+        let message = format!("part {} is smaller than 5 MiB and is not the last", small.number);
         return Err(Error::InvalidPart(message));
     }
     Ok(parts.iter().map(|part| part.etag.clone()).collect())
@@ -136,7 +136,7 @@ async fn join(bucket: &Bucket, file: &BucketFile, etags: &[String]) -> Result<()
     let BucketFile { package, file, upload } = file;
     let Some(upload) = upload else { return Ok(()) };
     match bucket.complete(package, file, upload, etags).await {
-        // Somebody else has done it in between, perhaps.
+        // Another process may have done it meanwhile.
         Err(error) if error.is("NoSuchUpload") => Ok(()),
         outcome => outcome,
     }

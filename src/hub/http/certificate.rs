@@ -1,6 +1,6 @@
-//! The TLS certificate, read again when its files change or somebody says so; running connections keep theirs.
+//! The TLS certificate, reloaded when its files change or on request; running connections keep theirs.
 //!
-//! A certificate that can not be used (its key comes a moment later, or is another's) changes nothing: the log says why, and it is
+//! A certificate that cannot be used (its key is written a moment later, or does not match) changes nothing: the reason is logged, and it is
 //! tried again.
 
 use std::io;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::TlsConfig;
 
-/// How often the files are looked at.
+/// How often the files are checked.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// What tells that a file is another one than before: links are followed, as certificates are often renewed by changing where one points.
@@ -57,12 +57,12 @@ impl Certificate {
         Ok(Self { current, files, seen: Mutex::new(Seen { known, failed: None }) })
     }
 
-    /// What new connections are given.
+    /// The certificate for new connections.
     pub(crate) fn current(&self) -> RustlsConfig {
         self.current.clone()
     }
 
-    /// Reads the files again if they are others, or if somebody says so.
+    /// Reloads the files if they have changed, or on request.
     pub(crate) async fn look(&self, told: bool) {
         let mut seen = self.seen.lock().await;
         let found = stamps(&self.files).await;
@@ -74,12 +74,12 @@ impl Certificate {
             Ok(new) => {
                 self.current.reload_from_config(new.get_inner());
                 *seen = Seen { known: found, failed: None };
-                tracing::info!(%certificate, "TLS certificate read again");
+                tracing::info!(%certificate, "TLS certificate reloaded");
             }
             // Once for each state of the files.
             Err(_) if !told && seen.failed.as_ref() == Some(&found) => {}
             Err(error) => {
-                tracing::error!(%certificate, %error, "cannot use the TLS certificate, going on with the one before");
+                tracing::error!(%certificate, %error, "cannot use the TLS certificate, keeping the previous one");
                 seen.failed = Some(found);
             }
         }

@@ -1,4 +1,4 @@
-//! Connections as they come in: each takes a place, and ends when its other side does not read, or has to make room for another.
+//! Incoming connections: each takes a place, and ends when its peer does not read, or when it has to make room for another.
 
 use std::future::Future;
 use std::io;
@@ -20,12 +20,12 @@ use super::guarded::Guarded;
 use super::slots::{Slot, Slots, Taken, host};
 use crate::network::Network;
 
-/// How long the other side may take to read [`LEAST_READ`] of what is sent to it.
+/// How long the peer may take to read [`LEAST_READ`] of what is sent to it.
 const WRITE_STALL: Duration = Duration::from_secs(120);
 /// Bytes that it reads in that time.
 const LEAST_READ: usize = 32 << 10;
 
-/// Lets connections in as there are places for them.
+/// Accepts connections as places become available.
 #[derive(Debug, Clone)]
 pub(crate) struct Limited {
     slots: Arc<Slots>,
@@ -51,7 +51,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Limited {
             let peer = stream.peer_addr()?.ip().to_canonical();
             let is_proxy = proxies.iter().any(|network| network.contains(peer));
             let taken = slots.take((!is_proxy).then(|| host(peer))).await;
-            let taken = taken.ok_or_else(|| io::Error::other("too many connections wait"))?;
+            let taken = taken.ok_or_else(|| io::Error::other("too many connections are waiting"))?;
             stream.set_nodelay(true)?;
             let slot = Arc::clone(&taken.slot);
             let ended = Box::pin(slot.ended.clone().cancelled_owned());
@@ -60,7 +60,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Limited {
     }
 }
 
-/// The service of a connection, which says when it has a request.
+/// The service of a connection, which reports when it has a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Counted<S> {
     service: S,
@@ -92,7 +92,7 @@ struct Stalled {
     read: usize,
 }
 
-/// A connection that holds a place as long as it lives.
+/// A connection that holds a place for its lifetime.
 pub(crate) struct Connection {
     stream: TcpStream,
     stalled: Option<Stalled>,

@@ -1,4 +1,4 @@
-//! Which fields of a body the hub knows: none that means something is dropped.
+//! The fields of request bodies that the hub supports: no meaningful field is dropped silently.
 //!
 //! The hub cannot do what a field asks for, and then the request is refused by its name; or the field is one of the body's type, and
 //! then it is held; or it stands in a list of what means nothing here, such as what an answer says and a client gives back. Any other field is
@@ -36,7 +36,7 @@ pub(crate) enum Fate {
     Refused(&'static str),
     /// It means nothing here.
     WithoutMeaning,
-    /// Nobody has thought of it; it is refused as well.
+    /// It is unknown, and refused as well.
     Unknown,
 }
 
@@ -45,7 +45,7 @@ pub(crate) enum Fate {
 pub(crate) struct Refused {
     name: &'static str,
     why: &'static str,
-    /// Values with which nothing is asked for.
+    /// Values that request nothing.
     unless: &'static [&'static str],
 }
 
@@ -55,11 +55,11 @@ const fn cannot(name: &'static str, why: &'static str) -> Refused {
 
 /// The body of a request.
 pub(crate) trait Fields: DeserializeOwned + JsonSchema + 'static {
-    /// Other names of its fields, which are read too.
+    /// Other accepted names of its fields.
     const ALIASES: &'static [&'static str] = &[];
     /// What the hub cannot do.
     const REFUSED: &'static [Refused] = &[];
-    /// What means nothing here.
+    /// Fields without a meaning here.
     const WITHOUT_MEANING: &'static [&'static str] = &[];
     /// Whether anything else means nothing, too.
     const OPEN: bool = false;
@@ -109,7 +109,7 @@ pub(crate) fn fate<T: Fields>(name: &str) -> Fate {
     Fate::Unknown
 }
 
-/// Refuses a body that asks for something that the hub would not do.
+/// Refuses a body that requests something the hub would not do.
 pub(crate) fn check<T: Fields>(given: &Map<String, Value>) -> Result<(), Refusal> {
     for (name, value) in given.iter().filter(|(_, value)| asks_for_something(value)) {
         match fate::<T>(name) {

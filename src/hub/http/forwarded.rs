@@ -1,7 +1,7 @@
-//! Who is really calling, where proxies stand in front: their word is taken, nobody else's.
+//! The real caller behind reverse proxies: only trusted proxies are believed.
 //!
 //! **In**: the other side of the connection, and the headers. **Out**: the caller's address, and the scheme that it used. Headers with
-//! which others could pretend something are taken away before anybody reads them. A proxy says by which name it was reached in `Host`;
+//! which others could forge something are removed before anything reads them. A proxy says by which name it was reached in `Host`;
 //! `X-Forwarded-Host` is not read, for proxies pass on what a caller wrote there.
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +17,7 @@ use super::access::{ASKED_BY, ClientAddress, Gate};
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
-/// A proxy that nobody named was told of.
+/// An untrusted proxy was logged.
 static UNNAMED: Once = Once::new();
 
 /// Whether an address can be a proxy of ours.
@@ -28,7 +28,7 @@ fn is_near(address: IpAddr) -> bool {
     }
 }
 
-/// Works out who is calling, for [`ClientAddress`] and [`super::access::Base`] to read.
+/// Determines the caller, for [`ClientAddress`] and [`super::access::Base`].
 pub(crate) async fn resolve(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
     let trusted = |address: IpAddr| gate.trusted_proxies().iter().any(|network| network.contains(address));
@@ -48,7 +48,7 @@ pub(crate) async fn resolve(State(gate): State<Gate>, mut request: Request, next
                 && headers.contains_key(FORWARDED_FOR)
             {
                 UNNAMED.call_once(|| {
-                    tracing::warn!(%peer, "a proxy that is not named: all its callers count as one (--trusted-proxies)");
+                    tracing::warn!(%peer, "a proxy that is not trusted: all its callers count as one (--trusted-proxies)");
                 });
             }
             peer
@@ -58,7 +58,7 @@ pub(crate) async fn resolve(State(gate): State<Gate>, mut request: Request, next
     next.run(request).await
 }
 
-/// The last value of a header that lists what each proxy added.
+/// The last value of a header to which each proxy appends.
 fn last(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
     Some(value.rsplit(',').next()?.trim().to_lowercase())

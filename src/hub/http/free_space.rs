@@ -7,7 +7,7 @@ use masv_protocol::ErrorKind;
 use super::refusal::Refusal;
 use crate::context::Context;
 
-/// Refuses `bytes` that would leave less free than the operator wants.
+/// Refuses `bytes` that would leave less free space than configured.
 pub(super) async fn check(context: &Context, bytes: u64) -> Result<(), Refusal> {
     let (disk, keep) = (context.storage.disk.clone(), context.config.keep_free);
     let asking = tokio::task::spawn_blocking(move || disk.free());

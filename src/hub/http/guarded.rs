@@ -1,4 +1,4 @@
-//! A body of an answer that holds something until it is sent, or given up.
+//! A response body that holds something until it is sent or abandoned.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,4 +1,4 @@
-//! What every answer carries, and the line that the log has of it.
+//! The headers of every response, and its line in the log.
 
 use std::time::Instant;
 
@@ -9,12 +9,12 @@ use axum::response::Response;
 
 use super::access::{ClientAddress, Gate};
 
-/// For answers that are no pages: nothing in them may run, be framed, or lead anywhere.
+/// For responses that are not pages: nothing in them may run, be framed, or link anywhere.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox";
 /// Browsers that came by TLS come by it for a year.
 const ONLY_TLS: &str = "max-age=31536000";
 
-/// Adds the headers that an answer does not have yet.
+/// Adds the headers that a response does not have yet.
 pub(crate) async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     // The route, never the address: there are secrets in those.

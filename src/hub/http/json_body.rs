@@ -11,25 +11,25 @@ use super::bodies::{Held, Sender};
 use super::fields::{self, Fields};
 use super::refusal::Refusal;
 
-/// The largest body of nearly every call, bytes.
+/// The largest body of nearly every call, in bytes.
 const USUAL: usize = 64 << 10;
 /// Of a package of the team: a message of 64 KiB, whose letters may be written as escapes, 200 addresses and what is kept with it.
 pub(crate) const PACKAGE_BODY: usize = 512 << 10;
 /// Of a file that is finalized: 10,000 parts, each with its number and its ETag.
 pub(crate) const PARTS_BODY: usize = 2 << 20;
-/// How deep values may stand one in another.
+/// How deeply values may be nested.
 const DEEPEST: usize = 32;
-/// The most values of a body, and of one in which parts are listed: ten for each part.
+/// The maximum number of values in a body, and in one that lists parts: ten for each part.
 const MOST_VALUES: usize = 10_000;
 const MOST_VALUES_WITH_PARTS: usize = 100_000;
-/// The longest sentence about what is wrong, characters: it repeats what was sent.
+/// The maximum length of an error message, in characters: it repeats what was sent.
 const LONGEST_PROBLEM: usize = 300;
 
 /// A JSON body of a caller with a right, whatever its content type; an empty one and `null` count as `{}`. It counts against what
 /// the hub holds as long as this lives: take it out with `JsonBody(given, ..)`.
 pub(crate) struct JsonBody<T, const LARGEST: usize = USUAL>(pub T, #[expect(dead_code, reason = "held")] pub Held);
 
-/// The same of a caller who has shown none.
+/// The same for an unauthorised caller.
 pub(crate) struct StrangersBody<T>(pub T, #[expect(dead_code, reason = "held")] pub Held);
 
 impl<T: Fields, const LARGEST: usize> FromRequest<Gate> for JsonBody<T, LARGEST> {
@@ -77,12 +77,12 @@ fn parse<T: Fields>(bytes: &[u8], most_values: usize) -> Result<T, Refusal> {
     };
     check_shape(text, most_values)?;
     let value: Value = serde_json::from_slice(text).map_err(invalid)?;
-    // A list would be taken for the fields in their order.
+    // A list would be accepted as the fields in order.
     let Some(given) = value.as_object() else {
         return Err(Refusal::invalid("the body must be a JSON object"));
     };
     fields::check::<T>(given)?;
-    // From the value, not from the text: what is wrong with a field has no line and no column.
+    // From the value, not from the text: errors in a field have no line and column.
     serde_json::from_value(value).map_err(invalid)
 }
 
@@ -100,7 +100,9 @@ fn check_shape(text: &[u8], most_values: usize) -> Result<(), Refusal> {
             _ => {}
         }
         if depth > DEEPEST {
-            return Err(Refusal::invalid(format!("the body is not valid: values stand more than {DEEPEST} deep")));
+            return Err(Refusal::invalid(format!(
+                "the body is not valid: values are nested more than {DEEPEST} levels deep"
+            )));
         }
         if values > most_values {
             return Err(Refusal::invalid(format!("the body is not valid: it has more than {most_values} values")));

@@ -1,6 +1,6 @@
 //! The protocol over HTTP: who may do what, routes, pages for people, archives, and the server itself.
 //!
-//! **In**: requests. **Out**: answers; changes of the records; bytes for the storage.
+//! **In**: requests. **Out**: responses; changes to the records; content for the storage.
 //!
 //! **Guarantees.** No handler reaches the hub but by a right that it names ([`access`]). Every refusal has one form ([`refusal`]).
 //!

@@ -1,11 +1,11 @@
-//! Names that every system can write and nobody is misled by, for archives: what senders call their files is theirs to say, but whoever
-//! unpacks them should get files, and no options, devices, streams or drives.
+//! Names for archives that every system can write and that mislead nobody: senders may name their files as they like, but whoever
+//! unpacks them should get files, not options, devices, streams or drives.
 //!
 //! Pure.
 
-/// The longest name that disks take, bytes.
+/// The longest name that file systems accept, in bytes.
 const LONGEST: usize = 255;
-/// Devices of Windows: names that are none of a file, whatever their ending.
+/// Devices of Windows: names that cannot be used for files, whatever their extension.
 const DEVICES: &[&str] = &["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];
 
 /// The path with each of its names made portable.
@@ -14,7 +14,7 @@ pub(super) fn path(path: &str) -> String {
     names.join("/")
 }
 
-/// A name that is the same wherever that can be, with `_` in the place of what cannot be written everywhere.
+/// The name, unchanged where possible, with `_` in place of what cannot be written everywhere.
 fn name(name: &str) -> String {
     let mut safe: String = name.chars().map(|sign| if is_writable(sign) { sign } else { '_' }).collect();
     let kept = safe.trim_end_matches(['.', ' ']).len();

@@ -1,5 +1,5 @@
-//! Whether content is there, before a byte of it is promised: an answer that begins with 200 and breaks off looks like a
-//! bad connection, and clients try it again for ever.
+//! Checks that content exists before a byte of it is promised: a response that starts with 200 and breaks off looks like a
+//! bad connection, and clients retry forever.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::Hub;
 use crate::records::files::{self, FileRow};
 use crate::storage::{self, Absent, CheckError, Piece, Source};
 
-/// More files than this are not named in one refusal.
+/// The maximum number of files named in one refusal.
 const MOST_NAMED: usize = 5;
 
 /// What is told of a file, and written into the log, when its content was looked for.
@@ -30,7 +30,7 @@ pub(crate) fn told(
     }
 }
 
-/// Refuses a file of which it is known that its content is gone.
+/// Refuses a file whose content is known to be lost.
 pub(crate) fn check_not_lost(row: &FileRow) -> Result<(), Refusal> {
     if row.lost { Err(gone(&[&row.name])) } else { Ok(()) }
 }
@@ -53,7 +53,7 @@ fn gone(names: &[&str]) -> Refusal {
     Refusal::new(ErrorKind::ContentMissing, message)
 }
 
-/// Refuses a package of which content is not there, and says of which of these files.
+/// Refuses a package with missing content, and names the files.
 pub(crate) async fn check_all(hub: &Hub, package: &PackageId, rows: &[FileRow]) -> Result<(), Refusal> {
     let by_id: HashMap<&FileId, &FileRow> = rows.iter().map(|row| (&row.id, row)).collect();
     let mut missing: Vec<&str> = Vec::new();

@@ -1,6 +1,6 @@
 //! Queries of lists, as clients write them.
 //!
-//! A list names the filters that it has; any other, and a value that is none, is refused: who asks for a part of a list must not get
+//! A list declares its filters; any other, or a value that is not valid, is refused: whoever requests part of a list must not get
 //! all of it.
 
 use std::marker::PhantomData;
@@ -15,20 +15,20 @@ use super::refusal::Refusal;
 use crate::records::listing::{Listed, Sort, Span, Window};
 use crate::records::{packages, portals};
 
-/// The most records of a page.
+/// The maximum number of records in a page.
 const MOST: u64 = 100;
-/// The records of a page whose size is not given.
+/// The default number of records per page.
 const USUAL: u64 = 50;
-/// What some clients add so that no cache answers.
+/// What some clients add to bypass caches.
 const AGAINST_CACHES: &str = "_";
 
-/// A list that can be asked for.
+/// A list that can be requested.
 pub(crate) trait List {
     /// Its filters; those that end in `_` have a `start` and an `end`.
     const FILTERS: &'static [&'static str];
     /// Filters that the hub cannot do, and why.
     const REFUSED: &'static [(&'static str, &'static str)] = &[];
-    /// By what it can be sorted.
+    /// The keys by which it can be sorted.
     const SORTS: &'static [(&'static str, &'static str)] = &[];
 }
 
@@ -70,7 +70,7 @@ impl List for Portals {
     const SORTS: &'static [(&'static str, &'static str)] = portals::ORDERS;
 }
 
-/// A list that is answered whole.
+/// A list without pages.
 pub(crate) enum NoFilters {}
 
 impl List for NoFilters {
@@ -145,7 +145,7 @@ impl<L: List> ListQuery<L> {
         L::FILTERS.iter().flat_map(written).collect()
     }
 
-    /// The value of `key`, if it is given and not empty.
+    /// The value of `key`, if present and not empty.
     pub(crate) fn one(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
     }
@@ -192,7 +192,7 @@ impl<L: List> ListQuery<L> {
         Ok(Span { from: end("start")?, until: end("end")? })
     }
 
-    /// Which stretch of the list is asked for. The first page is 1.
+    /// Which part of the list is requested. The first page is 1.
     pub(crate) fn window(&self) -> Result<Window, Refusal> {
         let number = |key| {
             let given = self.one(key).map(|value| value.parse::<u64>());
@@ -208,7 +208,7 @@ impl<L: List> ListQuery<L> {
             let fields: Vec<&str> = L::SORTS.iter().map(|(field, _)| *field).collect();
             return Err(invalid("sort", format_args!("{:?} is none of {}", unknown.field, fields.join(", "))));
         }
-        // What the database counts with has a sign.
+        // The database uses signed integers.
         Ok(Window { limit, offset: before.min(i64::MAX.unsigned_abs()), sort })
     }
 }
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(sort, Some(Sort { field: "name".into(), descending: true }));
     }
 
-    /// A filter that the hub did not know, or could not read, was ignored: the whole list came.
+    /// An unknown or unreadable filter was ignored, and the whole list was returned.
     #[test]
     fn what_does_not_narrow_a_list_is_refused_by_its_name() {
         let refused = |query: &str| ListQuery::<Packages>::read(query).map(drop).unwrap_err().message;

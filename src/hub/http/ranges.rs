@@ -1,4 +1,4 @@
-//! Answers with content: whole, one range of it, or not at all because the client has it; or, for a file in the bucket, with
+//! Responses with content: complete, one range of it, or not at all because the client has it; or, for a file in the bucket, with
 //! where it can be read.
 
 use std::io;
@@ -21,7 +21,7 @@ use crate::records::files::{self, FileRow, PieceSource};
 use crate::storage::{self, Piece, Source};
 use crate::stored::{BucketFile, PartName};
 
-/// What a client asks to have of a file.
+/// What a client requests of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Whole,
@@ -31,18 +31,18 @@ enum Wanted {
     Beyond,
 }
 
-/// What is to be answered.
+/// What to respond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// That the client has it.
+    /// The client already has it.
     Unchanged,
-    /// That no byte of what it asks for is there.
+    /// The requested range does not exist.
     Beyond,
     /// These bytes.
     Content { status: StatusCode, start: u64, length: u64 },
 }
 
-/// What is answered with, without its bytes.
+/// The response, without its content.
 pub(crate) struct Head {
     pub name: String,
     pub kind: &'static str,
@@ -86,13 +86,13 @@ pub(crate) async fn answer(
     head.respond(asked, method, |start, length| Body::from_stream(storage::stream(pieces, start, length, small)))
 }
 
-/// Refuses a file of which a part is not there, or not as it was.
+/// Refuses a file with a missing or changed part.
 pub(crate) async fn check_whole(hub: &Hub, package: &PackageId, row: &FileRow) -> Result<(), Refusal> {
     let pieces = pieces(&hub.context, package, row).await?;
     presence::told(package, &row.id, &row.name, storage::check(&pieces, 0, row.size).await)
 }
 
-/// What a file is made of, to be read.
+/// The parts of a file, for reading.
 pub(crate) async fn pieces(context: &Context, package: &PackageId, row: &FileRow) -> Result<Vec<Piece>, Refusal> {
     if row.in_bucket {
         let file = BucketFile { package: package.clone(), file: row.id.clone(), upload: None };
@@ -124,7 +124,7 @@ pub(crate) fn small_parts(
 }
 
 impl Head {
-    /// What a request with these headers is to be answered with.
+    /// The response to a request with these headers.
     pub(crate) fn asked(&self, headers: &HeaderMap) -> Asked {
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let known = |given: &str| given == "*" || given.split(',').any(|one| one.trim() == self.etag);
@@ -172,7 +172,7 @@ impl Head {
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
             (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'".to_owned()),
         ];
-        // Who asks for the head only makes nobody read.
+        // A HEAD request does not read anything.
         let body = if *method == Method::HEAD { Body::empty() } else { body(start, length) };
         let mut response = (status, head, body).into_response();
         if status == StatusCode::PARTIAL_CONTENT {
@@ -184,7 +184,7 @@ impl Head {
     }
 }
 
-/// Reads a `Range` header. What is not one plain range of bytes means the whole, as HTTP allows.
+/// Parses a `Range` header. Anything but one plain byte range means the whole file, as HTTP allows.
 fn wanted(header: &str, size: u64) -> Wanted {
     let Some((first, last)) = header.trim().strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
         return Wanted::Whole;
@@ -209,7 +209,7 @@ fn wanted(header: &str, size: u64) -> Wanted {
     }
 }
 
-/// A name for the disk of whoever downloads: in full as RFC 5987 has it, and for old clients in plain ASCII.
+/// A file name for the download: in full as in RFC 5987, and for old clients in plain ASCII.
 pub(crate) fn attachment(name: &str) -> String {
     let plain: String = name
         .chars()

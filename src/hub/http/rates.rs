@@ -1,7 +1,7 @@
-//! How often somebody may do what costs others something: a package begun in a portal, the mails of one that is finalized.
+//! Rate limits for actions that cost others something: starting a package in a portal, the e-mails of a finalized one.
 //!
-//! Each kind has a number for an hour. All of it may be used at once; it then comes back evenly, so whoever is refused is told after
-//! how long the next one is allowed. The counters are bounded: one that is full again is as good as none.
+//! Each kind has a limit per hour. All of it may be used at once; it is then replenished evenly, so a refused caller is told after
+//! how long the next one is allowed. The number of counters is bounded: a full one need not be kept.
 //!
 //! Must never know: the clock (it is given), what is counted.
 
@@ -17,10 +17,10 @@ use super::slots::host;
 use crate::Hub;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
-/// No more counters are kept.
+/// The maximum number of counters.
 const MOST_COUNTERS: usize = 65_536;
 
-/// How much more all addresses together may do than one.
+/// How many times as much all addresses together may do.
 const OF_ALL: u32 = 10;
 
 /// Refuses what a stranger does with a package in a portal, where that was done too often in the last hour.
@@ -31,7 +31,7 @@ pub(crate) fn check(hub: &Hub, what: &'static str, portal: &PortalId, address: O
     counted.extend(address.map(|address| (key(Some(address)), most)));
     hub.server.rates.take(counted, Instant::now()).map_err(|wait| {
         tracing::warn!(%portal, what, address = address.map(tracing::field::display), "too many packages in an hour");
-        let message = format!("too many packages were {what} in this portal in the last hour, try later");
+        let message = format!("too many packages were {what} in this portal in the last hour, try again later");
         Refusal { retry_after: Some(wait), ..Refusal::new(ErrorKind::RateLimited, message) }
     })
 }
@@ -39,7 +39,7 @@ pub(crate) fn check(hub: &Hub, what: &'static str, portal: &PortalId, address: O
 /// What is counted: something, by somebody or by all.
 pub(crate) type Counted = (&'static str, String, Option<IpAddr>);
 
-/// Counts what is done.
+/// Counts actions.
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
     /// When each may be used to the full again.

@@ -1,4 +1,4 @@
-//! What a client is told of a request that is not done: the one place where the errors of the hub become a status and a body.
+//! The response to a failed request: the one place where the errors of the hub become a status and a body.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::keys::KeysError;
 use crate::records::Error;
 use crate::storage::S3Error;
 
-/// When a sender whose team's quota is full may ask again: somebody may have removed something.
+/// When a sender whose team's quota is full may retry: something may have been removed.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
-/// When anybody may ask again what the hub could not do for a reason of its own.
+/// When to retry a request that failed because of an internal error.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// A request that is not done.
@@ -58,7 +58,7 @@ impl Refusal {
     /// Something of ours failed: the log says what, the client only that it may try again.
     pub(crate) fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "request failed");
-        let refusal = Self::new(ErrorKind::Internal, "the hub could not do this now, try again");
+        let refusal = Self::new(ErrorKind::Internal, "the hub could not do this at the moment: try again");
         Self { retry_after: Some(TRY_AGAIN), ..refusal }
     }
 }

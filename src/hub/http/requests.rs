@@ -1,5 +1,5 @@
-//! How many requests of one address are answered at a time, whichever connections they come over: behind a proxy, the connections
-//! tell nobody apart.
+//! Limits the simultaneous requests of one address, over whichever connections they arrive: behind a proxy, the connections
+//! do not tell clients apart.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,15 +17,15 @@ use super::guarded::Guarded;
 use super::refusal::Refusal;
 use super::slots::host;
 
-/// When somebody may come again who has as many requests answered at a time as there may be.
+/// When to retry after a refusal for too many simultaneous requests.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Answers a request, unless too many of its address are being answered.
+/// Answers a request, unless too many requests of its address are being answered.
 pub(crate) async fn bound(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let address = request.extensions().get::<ClientAddress>().and_then(|address| address.0);
     let Some(address) = address else { return next.run(request).await };
     let Some(running) = gate.begin(address) else {
-        let refusal = Refusal::new(ErrorKind::RateLimited, "too many requests at a time come from this address");
+        let refusal = Refusal::new(ErrorKind::RateLimited, "too many simultaneous requests from this address");
         return Refusal { retry_after: Some(SOON), ..refusal }.into_response();
     };
     next.run(request).await.map(|body| Body::new(Guarded::new(body, running)))

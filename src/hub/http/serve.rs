@@ -23,13 +23,13 @@ use crate::error::HubError;
 use crate::{Hub, jobs};
 use masv_platform::{AcceptTrouble, private_file};
 
-/// Bytes that are read of a connection before somebody takes them, and the longest head: it bounds what heads that do not come to an end
+/// Bytes of a connection that are buffered, and the longest head: it bounds what unfinished heads
 /// take.
 const CONNECTION_BUFFER: usize = 64 << 10;
-/// How long the server before this one may take to give its data free.
+/// How long the previous server may take to release its data.
 const HANDOVER: Duration = Duration::from_secs(3);
 
-/// What only the one who serves a data directory holds; `None` when another does, and does not let go in time.
+/// The lock of the process that serves a data directory; `None` if another process has it and does not release it in time.
 pub(crate) fn lock(data_dir: &Path) -> Result<Option<std::fs::File>, HubError> {
     let path = data_dir.join("lock");
     let failed = |source| HubError::Data { path: path.clone(), source };
@@ -48,7 +48,7 @@ pub(crate) fn lock(data_dir: &Path) -> Result<Option<std::fs::File>, HubError> {
 /// Where a hub listens.
 #[derive(Debug)]
 pub struct Listeners {
-    /// For everybody: by TLS where the hub has a certificate.
+    /// For everyone: with TLS if the hub has a certificate.
     pub public: TcpListener,
     /// For the process that the hub is a part of, on this machine: plain HTTP, and addresses of the storage lead back here instead
     /// of to the public address. Absent where that process has no use for it.
@@ -65,7 +65,7 @@ impl Listeners {
     /// The same sockets once more.
     ///
     /// # Errors
-    /// Where the system has no more descriptors.
+    /// When the system has no more descriptors.
     pub fn try_clone(&self) -> io::Result<Self> {
         let here = self.here.as_ref().map(TcpListener::try_clone).transpose()?;
         Ok(Self { public: self.public.try_clone()?, here })
@@ -82,10 +82,10 @@ impl Hub {
     }
 
     /// Serves on all listeners until `shutdown`, alone over its data. Then it takes no more connections and gives its data free at once,
-    /// so that the next process can serve while the requests that run here end, within the configured grace.
+    /// so that the next process can serve while the requests running here finish, within the configured grace period.
     ///
     /// # Errors
-    /// [`HubError::Served`] when another server is at work on the same data, [`HubError::Serve`] when it can not listen, [`HubError::Tls`] when the certificate can not be used.
+    /// [`HubError::Served`] if another server is using the same data, [`HubError::Serve`] if it cannot listen, [`HubError::Tls`] if the certificate cannot be used.
     pub async fn serve_all(&self, listeners: Listeners, shutdown: CancellationToken) -> Result<(), HubError> {
         let Listeners { public: listener, here } = listeners;
         let only_one = self.lock().await?;
@@ -113,13 +113,13 @@ impl Hub {
                         tracing::error!(%error, "a task of the hub failed");
                     }
                 }
-                // What still runs here writes parts only; whoever serves next sweeps up none that are so young.
+                // What is still running here only writes parts; the next server does not sweep up parts that young.
                 drop(only_one);
-                tracing::info!(connections = handle.connection_count(), "hub takes no more requests");
+                tracing::info!(connections = handle.connection_count(), "hub accepts no more requests");
             }
         });
-        tracing::info!(%address, public = self.context.public_base(), "hub listens");
-        // The listener holds who comes before the loop below takes them.
+        tracing::info!(%address, public = self.context.public_base(), "hub is listening");
+        // The listener queues connections until the loop below accepts them.
         self.server.started(handle.clone());
         let config = &self.context.config;
         let trouble = AcceptTrouble::default();
@@ -167,7 +167,7 @@ impl Hub {
         let (trouble, ending) = (trouble.clone(), handle.clone());
         let server = axum_server::from_tcp(listener).map_err(HubError::Serve)?.handle(handle.clone());
         let mut server = server.accept_error_handler(move |remote, error| {
-            // Of one connection: its own affair.
+            // An error of a single connection is ignored.
             if remote.is_none() && trouble.note(error) {
                 ending.shutdown();
             }
@@ -182,7 +182,7 @@ impl Hub {
         Ok(server)
     }
 
-    /// For `masv hub link` and the like, which may run while nobody serves.
+    /// For `masv hub link` and similar commands, which may run while the hub is not served.
     async fn write_base(&self) -> Result<(), HubError> {
         let path = self.context.config.data_dir.join(BASE_FILE);
         let (target, base) = (path.clone(), self.context.public_base());

@@ -1,5 +1,5 @@
-//! What lives as long as the server does, in memory only: its connections, its certificate, the counters of what has a
-//! bound.
+//! In-memory state with the lifetime of the server: its connections, its certificate, the counters of limited
+//! resources.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -15,7 +15,7 @@ use super::rates::Rates;
 use super::requests::Requests;
 use crate::keys::attempt_limiter::AttemptLimiter;
 
-/// See [`super::archive`]: somebody who asks for the ends of many archives must not keep the bucket busy.
+/// See [`super::archive`]: requests for the ends of many archives must not keep the bucket busy.
 const READING_CRCS: usize = 2;
 
 /// Pages of packages with many files: each takes some 30 MB while it is made.
@@ -24,19 +24,19 @@ const LARGE_PAGES: usize = 1;
 /// The state of a server.
 pub(crate) struct Server {
     pub limiter: AttemptLimiter,
-    /// The bodies that are in memory.
+    /// The bodies in memory.
     pub bodies: Bodies,
-    /// The parts that are on their way to the disk.
+    /// The parts in flight to the disk.
     pub arriving: Arriving,
     /// The requests of each address that are being answered.
     pub requests: Requests,
-    /// What strangers did lately that costs others something.
+    /// Recent actions of strangers that cost others something.
     pub rates: Rates,
-    /// How many files are read at a time for nothing but their CRC.
+    /// How many files are read at once only for their CRC.
     pub reading_crcs: Semaphore,
-    /// How many pages of packages with many files are made at a time.
+    /// How many pages of packages with many files are rendered at a time.
     pub large_pages: Semaphore,
-    /// The certificate that is in use, where the hub does TLS itself.
+    /// The current certificate, if the hub does TLS itself.
     certificate: OnceLock<Arc<Certificate>>,
     /// Is cancelled once it listens.
     serving: CancellationToken,
@@ -62,7 +62,7 @@ impl Default for Server {
 }
 
 impl Server {
-    /// Says that it takes connections.
+    /// Signals that it accepts connections.
     pub(super) fn started(&self, connections: Handle<SocketAddr>) {
         let _ = self.connections.set(connections);
         self.serving.cancel();
@@ -80,7 +80,7 @@ impl Server {
         }
     }
 
-    /// Resolves once it takes connections.
+    /// Resolves once it accepts connections.
     pub(crate) async fn serving(&self) {
         self.serving.cancelled().await;
     }

@@ -1,8 +1,8 @@
-//! Places for connections: how many there are, and who has to leave for somebody new.
+//! Places for connections: how many there are, and which connection makes room for a new one.
 //!
-//! There is a number of places in all, and a number for each address, so that one address cannot take them all. Where there is none left,
+//! There is a total number of places, and a number for each address, so that one address cannot take them all. If none is left,
 //! a connection without a request (it is idle, or its head does not come to an end) is ended after [`GRACE`]; whoever has a request
-//! keeps the place. Who finds none waits, together with a bounded number of others.
+//! keeps the place. Further connections wait, up to a limit.
 //!
 //! Must never know: HTTP, what is sent over a connection.
 
@@ -16,14 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a connection may be without a request before it has to make room for another.
 const GRACE: Duration = Duration::from_secs(2);
-/// How often who waits looks whether somebody can be ended.
+/// How often a waiting connection checks whether another can be ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// How many may wait for a place.
+/// How many connections may wait for a place.
 const MOST_WAITING: usize = 1024;
 /// How many of one address may wait for a place.
 const MOST_WAITING_OF_ONE: usize = 64;
 
-/// The network that counts as one address: of IPv6, everybody has 2^64 addresses.
+/// The network that counts as one address: with IPv6, everyone has 2^64 addresses.
 pub(super) fn host(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),
@@ -54,7 +54,7 @@ struct Table {
 pub(super) struct Slot {
     host: Option<IpAddr>,
     work: Mutex<Work>,
-    /// Is cancelled when the connection has to make room.
+    /// Cancelled when the connection has to make room.
     pub ended: CancellationToken,
 }
 
@@ -64,7 +64,7 @@ struct Work {
     idle_since: Instant,
 }
 
-/// A place that is held; given back when this is dropped.
+/// A place that is taken; released when this is dropped.
 #[derive(Debug)]
 pub(super) struct Taken {
     slots: Arc<Slots>,
@@ -72,7 +72,7 @@ pub(super) struct Taken {
     pub slot: Arc<Slot>,
 }
 
-/// A request of a connection, which keeps its place as long as this lives.
+/// A request on a connection, which keeps its place as long as this lives.
 #[derive(Debug)]
 pub(super) struct InRequest(Arc<Slot>);
 
@@ -87,7 +87,7 @@ impl Slot {
         InRequest(Arc::clone(self))
     }
 
-    /// For how long there has been no request; nothing while there is one.
+    /// How long there has been no request; nothing while there is one.
     fn idle_for(&self, now: Instant) -> Option<Duration> {
         let work = self.work();
         (work.requests == 0).then(|| now.saturating_duration_since(work.idle_since))
@@ -147,7 +147,7 @@ fn count_down(counts: &mut HashMap<IpAddr, usize>, host: IpAddr) {
     }
 }
 
-/// Somebody who waits for a place.
+/// A connection waiting for a place.
 struct Waiting<'a> {
     slots: &'a Slots,
     host: Option<IpAddr>,
@@ -164,7 +164,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Slots {
-    /// So many places, and so many of them for one address.
+    /// This many places, and this many of them for one address.
     pub(super) fn new(most: usize, most_of_one: usize) -> Self {
         Self { table: Mutex::default(), freed: Notify::new(), most: most.max(1), most_of_one: most_of_one.max(1) }
     }

@@ -1,4 +1,4 @@
-//! Rights that must not change with what they once came from: a portal, a key. How often a password may be guessed.
+//! Rights that must not change with their origin: a portal, a key. How often a password may be guessed.
 
 use std::net::SocketAddr;
 
@@ -69,7 +69,7 @@ impl Bench {
         Sent::new(self, &package)
     }
 
-    /// A package that is begun with a key of the team.
+    /// A package that was started with a key of the team.
     async fn own(&self, key: &str) -> Sent<'_> {
         let path = format!("/v1/teams/{}/packages", self.team);
         let (status, package) =
@@ -78,7 +78,7 @@ impl Bench {
         Sent::new(self, &package)
     }
 
-    /// The names of a team's packages: in the inbox, or of its own.
+    /// The names of a team's packages: received, or sent.
     async fn names(&self, list: &str) -> Vec<String> {
         let (status, listed) =
             self.as_team(Method::GET, &format!("/v1.1/teams/{}/{list}", self.team), Value::Null).await;
@@ -87,7 +87,7 @@ impl Bench {
     }
 }
 
-/// A package, for whoever has its token.
+/// A package, for callers with its token.
 struct Sent<'a> {
     bench: &'a Bench,
     id: String,
@@ -115,7 +115,7 @@ fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}")).to_owned()
 }
 
-/// Removing a portal made its strangers owners of what they were sending, lifted its restrictions and moved deliveries among the
+/// Removing a portal made its senders owners of what they were sending, lifted its restrictions and moved deliveries among the
 /// team's own packages.
 #[tokio::test]
 async fn what_came_through_a_portal_stays_received_when_the_portal_is_removed() {
@@ -197,7 +197,7 @@ const HERE: [u8; 4] = [192, 0, 2, 1];
 const THERE: [u8; 4] = [192, 0, 2, 2];
 
 impl Bench {
-    /// What somebody at `address` is answered who signs in.
+    /// The response to a sign-in from `address`.
     async fn sign_in(&self, address: [u8; 4], email: &str, password: &str) -> (u16, Value) {
         let body = json!({ "email": email, "password": password }).to_string();
         let request = Request::post("/v1/auth").header("Content-Type", "application/json");
@@ -229,7 +229,7 @@ async fn no_more_than_ten_attempts_that_come_at_once_are_compared_and_others_are
     assert_eq!(status, 200, "{signed_in}");
 }
 
-/// The address of a sign-in was kept as it was given, however long.
+/// The e-mail address of a sign-in was stored as given, however long.
 #[tokio::test]
 async fn an_address_that_is_too_long_for_an_account_is_answered_as_an_unknown_one_and_not_kept() {
     let bench = Bench::new().await;

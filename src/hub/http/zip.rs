@@ -1,11 +1,11 @@
-//! A ZIP archive of files that lie elsewhere: where each of its bytes comes from.
+//! A ZIP archive of files that are stored elsewhere: where each of its bytes comes from.
 //!
 //! **In**: names, sizes, times and CRCs. **Out**: the size of the archive and, for any range of it, its own bytes and
 //! the ranges of the files between them. Files are stored, not compressed: media does not shrink, and so the archive
-//! is the same each time, its size is known before it is sent, and a broken download goes on where it broke.
+//! is the same each time, its size is known before it is sent, and an interrupted download can be resumed.
 //!
 //! A CRC that is known only once the content has been read follows it, in a data descriptor; that and the entry of the
-//! directory are rendered when they are due ([`Archive::late`]). Sizes are in the first header all the same.
+//! directory are rendered when they are due ([`Archive::late`]). Sizes are in the first header anyway.
 //!
 //! Entries beyond 4 GiB, or more than 65,534 of them, use the ZIP64 forms of PKWARE's APPNOTE 6.3.
 //!
@@ -35,7 +35,7 @@ const DESCRIPTOR_FOLLOWS: u16 = 1 << 3;
 /// A file or folder of the archive.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    /// With its folders, `/` between them, as its sender has it.
+    /// The original path, with `/` between folders.
     pub path: String,
     pub directory: bool,
     pub size: u64,
@@ -68,7 +68,7 @@ pub(crate) struct Late {
 #[derive(Debug)]
 struct Named {
     entry: Entry,
-    /// Its own name, where it has another in the archive.
+    /// Its original name, if it has another one in the archive.
     comment: String,
 }
 
@@ -76,7 +76,7 @@ struct Named {
 #[derive(Debug)]
 pub(crate) struct Archive {
     entries: Vec<Named>,
-    /// Where each entry begins, and at the end where the directory does.
+    /// The offset of each entry, and finally of the directory.
     offsets: Vec<u64>,
     directory_size: u64,
 }
@@ -108,12 +108,12 @@ impl Archive {
         self.offsets.last().copied().unwrap_or_default()
     }
 
-    /// Bytes of the whole archive.
+    /// Size of the whole archive in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.directory_offset() + self.directory_size + self.end().len() as u64
     }
 
-    /// What the `length` bytes from `start` on are made of, in order.
+    /// What the `length` bytes from `start` consist of, in order.
     pub(crate) fn pieces(&self, start: u64, length: u64) -> impl Iterator<Item = Piece> + '_ {
         let mut left = Window { skip: start, take: length };
         let files = self.entries.iter().enumerate().flat_map(|(index, Named { entry, .. })| {
@@ -141,7 +141,7 @@ impl Archive {
         }
     }
 
-    /// The end of the directory, with its ZIP64 form where the plain one is too small.
+    /// The end of the directory, in ZIP64 form if the plain one is too small.
     fn end(&self) -> Vec<u8> {
         let (offset, size, count) = (self.directory_offset(), self.directory_size, self.entries.len());
         let mut out = Vec::new();
@@ -168,7 +168,7 @@ enum Source {
     End,
 }
 
-/// What is still to be left out, then taken.
+/// How many bytes are still to be skipped, then used.
 struct Window {
     skip: u64,
     take: u64,
@@ -205,7 +205,7 @@ impl Window {
     }
 }
 
-/// What tells the name that a sender gave a file; signs that do not show are written as escapes.
+/// The comment with the original name of a file; invisible characters are written as escapes.
 fn comment(path: &str) -> String {
     let shown = |sign: char| match sign {
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
@@ -217,8 +217,8 @@ fn comment(path: &str) -> String {
     format!("original name: {}", path.chars().map(shown).collect::<String>())
 }
 
-/// `path`, or where that is taken, with the next number that is free. `taken` has the last number of each name, so that
-/// many of one name take no longer than as many of different ones.
+/// `path`, or if that is taken, with the next free number. `taken` has the last number of each name, so that
+/// many entries of one name take no longer than as many of different ones.
 fn free_name(path: &str, directory: bool, taken: &mut HashMap<String, u32>) -> String {
     if directory {
         return format!("{path}/");
@@ -282,7 +282,7 @@ fn local(entry: &Entry) -> Vec<u8> {
     out
 }
 
-/// What follows a content whose CRC comes late.
+/// What follows content whose CRC is only known afterwards.
 fn descriptor(entry: &Entry, crc: u32) -> Vec<u8> {
     if entry.crc.is_some() {
         return Vec::new();
@@ -321,14 +321,14 @@ fn central(named: &Named, offset: u64, late_crc: u32) -> Vec<u8> {
     out
 }
 
-/// The extended timestamp: seconds since 1970, where they fit.
+/// The extended timestamp: seconds since 1970, if they fit.
 fn unix_time(out: &mut Vec<u8>, modified: Timestamp) {
     if let Ok(seconds) = i32::try_from(modified.as_millisecond().div_euclid(1000)) {
         put(out, &[&0x5455_u16.to_le_bytes(), &5_u16.to_le_bytes(), &[1], &seconds.to_le_bytes()]);
     }
 }
 
-/// Time and date as DOS had them: 1980 to 2107, every other second. In UTC, as nobody knows the reader's zone.
+/// Time and date in DOS format: 1980 to 2107, even seconds. In UTC, because the reader's time zone is not known.
 fn dos_time(modified: Timestamp) -> (u16, u16) {
     let time = modified.to_zoned(TimeZone::UTC).datetime();
     let field = |value: i8| u16::from(value.unsigned_abs());

@@ -1,10 +1,10 @@
-//! Whether anything may be removed now. What was removed by mistake is gone, what was kept by mistake is removed later:
-//! where the time or the database is in doubt, everything is kept. Pure.
+//! Whether anything may be removed now. What is removed by mistake is lost, what is kept by mistake can be removed later:
+//! if the time or the database is in doubt, everything is kept. Pure.
 //!
-//! **In**: the clock and how long the process runs, at each look; when a backup was restored; how much of the storage is not
+//! **In**: the clock and the process's uptime, at each check; when a backup was restored; how much of the storage is not
 //! known. **Out**: what may be removed.
 //!
-//! **Guarantees.** After the clock was far from where it must be, nothing is removed until it has gone on steadily for
+//! **Guarantees.** After the clock was far off, nothing is removed until it has run steadily for
 //! [`STEADY`], however often the process starts in between: a time that is doubted is not one to compare with.
 //!
 //! Must never know: the database, the storage.
@@ -15,32 +15,32 @@ use jiff::Timestamp;
 
 use crate::clock::after;
 
-/// Further than this the clock does not get from where it must be.
+/// A clock may be off by at most this much.
 const FAR: Duration = Duration::from_secs(6 * 60 * 60);
-/// For so long nobody looks between two processes, at most, when one follows the other.
+/// The maximum gap in observation between two successive processes.
 const SHORT: Duration = Duration::from_secs(15 * 60);
-/// So long the clock goes on steadily before it is trusted again.
+/// How long the clock must run steadily before it is trusted again.
 pub(super) const STEADY: Duration = Duration::from_secs(60 * 60);
 /// So long after a restore nothing is swept: it may have been the wrong backup.
 pub(super) const AFTER_RESTORE: Duration = Duration::from_secs(48 * 60 * 60);
 /// So many unknown parts may always be leftovers.
 const FEW: usize = 20;
-/// Where one in so many parts is unknown, it is the database that is wrong.
+/// If more than one in this many parts is unknown, the database must be wrong.
 const ONE_IN: usize = 20;
 
-/// What is known of the clock from before, in whichever process.
+/// What earlier observations, in any process, say about the clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Kept {
     /// When it was trusted last.
     pub last_seen: Option<Timestamp>,
-    /// While it is in doubt: for how long it has been steady, and when it was seen last.
+    /// While it is in doubt: how long it has been steady, and when it was last seen.
     pub doubted: Option<(Duration, Timestamp)>,
 }
 
-/// Follows the clock from look to look.
+/// Follows the clock from check to check.
 #[derive(Debug, Default)]
 pub(super) struct ClockWatch {
-    /// The look at which it was trusted last.
+    /// The last check at which it was trusted.
     trusted: Option<Look>,
     doubted: Option<Doubt>,
 }
@@ -54,7 +54,7 @@ struct Look {
 
 #[derive(Debug, Clone, Copy)]
 struct Doubt {
-    /// For how long it has been steady.
+    /// How long it has been steady.
     steady: Duration,
     last: Look,
 }
@@ -76,7 +76,7 @@ pub(super) enum Clock {
 }
 
 impl ClockWatch {
-    /// Looks at the clock; `running` never jumps.
+    /// Observes the clock; `running` never jumps.
     pub(super) fn look(&mut self, kept: Kept, now: Timestamp, running: Duration) -> Clock {
         let look = Look { now, running };
         // Another process, or the operator, has trusted it since this one did.
@@ -114,15 +114,15 @@ impl ClockWatch {
 /// What may be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Allowed {
-    /// Nothing, for so long: the clock is in doubt.
+    /// Nothing, for this long: the clock is in doubt.
     Nothing(Duration),
-    /// What the rows say is over, but nothing because no row knows it, until then: a backup was restored.
+    /// What the rows say has expired, but nothing merely because it is in no row, until then: a backup was restored.
     WhatIsOver(Timestamp),
     /// Everything that is due.
     Everything,
 }
 
-/// What may be removed at `now`, when a backup was restored then.
+/// What may be removed at `now`, given when a backup was restored.
 pub(super) fn may_delete(clock: Clock, restored: Option<Timestamp>, now: Timestamp) -> Allowed {
     let sweeps_from = restored.map(|restored| after(restored, AFTER_RESTORE)).filter(|from| now < *from);
     match (clock, sweeps_from) {
@@ -144,7 +144,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
     const HOUR: Duration = Duration::from_secs(60 * 60);
 
-    /// The clock at so many hours.
+    /// The clock at the given hour.
     fn at(hours: u64) -> Timestamp {
         after(Timestamp::UNIX_EPOCH, HOUR * u32::try_from(hours).unwrap())
     }
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(ClockWatch::default().look(seen(at(1000)), at(1006), HOUR), Clock::Trusted);
     }
 
-    /// A hub that was started weeks ahead for some seconds expired what was to be kept for days.
+    /// A hub that was started for some seconds with its clock weeks ahead expired packages that had days left.
     #[test]
     fn a_clock_that_is_far_off_is_trusted_after_a_steady_hour() {
         for wrong in [1007, 1500, 900] {
@@ -200,7 +200,7 @@ mod tests {
             kept.doubted = Some((steady, now));
         }
         assert_eq!(ClockWatch::default().look(kept, at(1101), Duration::ZERO), Clock::Trusted);
-        // A pause counts for nothing, and a jump begins anew.
+        // A pause does not count, and a jump starts over.
         let look = |hours| ClockWatch::default().look(kept, at(hours), Duration::ZERO);
         assert_eq!(look(1104), Clock::Doubted(MINUTE * 50));
         assert_eq!(look(1200), Clock::Doubted(Duration::ZERO));

@@ -1,7 +1,7 @@
-//! Compares the database with the storage: which content is missing or damaged, and what no row knows.
+//! Compares the database with the storage: which content is missing or damaged, and which is unknown to the database.
 //!
-//! A small form of it, which reads no content and ends after a while, is done at each start and once a day: a database that has lost
-//! commits, or a storage that has lost files, is told of before anybody asks for them.
+//! A quick check, which reads no content and has a time limit, runs at each start and once a day: a database that has lost
+//! commits, or a storage that has lost files, is reported before anyone requests them.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -23,38 +23,38 @@ use crate::storage::{Disk, Found};
 
 /// How many packages are read at once.
 const AT_ONCE: u32 = 100;
-/// How long the small form takes at most.
+/// The maximum duration of the quick check.
 const LONGEST_LOOK: Duration = Duration::from_secs(60);
 /// What arrives is written down within this time after it is in its place.
 const WRITTEN_DOWN: Duration = Duration::from_millis(500);
-/// So many faults are written into the log one by one.
+/// The maximum number of faults logged individually.
 const MOST_TOLD: usize = 5;
 
 /// What is to be compared.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CheckAsked {
-    /// Content is read and compared with its checksums, too.
+    /// Content is also read and compared with its checksums.
     pub deep: bool,
-    /// Parts are taken back from the trash where they are there, and files are marked whose content is gone.
+    /// Missing parts are restored from the trash where possible, and files whose content is lost are marked.
     pub repair: bool,
 }
 
 /// What was found.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct CheckReport {
-    /// Packages that were looked at.
+    /// Packages checked.
     pub packages: u64,
-    /// Parts and objects that must be there.
+    /// Parts and objects that must exist.
     pub parts: u64,
     /// Bytes of these.
     pub bytes: u64,
-    /// Everything was looked at.
+    /// Everything was checked.
     pub complete: bool,
-    /// Files in a bucket that were not looked at, for no bucket was named.
+    /// Files in a bucket that were not checked because no bucket was given.
     pub not_looked_at: u64,
     /// What is missing or damaged.
     pub faults: Vec<Fault>,
-    /// What no row knows.
+    /// What is unknown to the database.
     pub unknown: Vec<UnknownContent>,
 }
 
@@ -62,7 +62,7 @@ pub struct CheckReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
-    /// It is not there.
+    /// It does not exist.
     Missing,
     /// It has another size, or another checksum.
     Damaged,
@@ -74,7 +74,7 @@ pub enum FaultKind {
 pub enum Repair {
     /// Nothing.
     None,
-    /// It was taken back from the trash.
+    /// It was restored from the trash.
     TakenBack,
     /// The file is marked as lost.
     MarkedLost,
@@ -102,7 +102,7 @@ pub struct Fault {
     pub repair: Repair,
 }
 
-/// Content that no row knows.
+/// Content unknown to the database.
 #[derive(Debug, Clone, Serialize)]
 pub struct UnknownContent {
     /// Id of the package that it would belong to.
@@ -111,31 +111,31 @@ pub struct UnknownContent {
     pub name: String,
     /// It is in the bucket.
     pub in_bucket: bool,
-    /// Bytes, where they are known.
+    /// Size in bytes, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
 }
 
 impl CheckReport {
-    /// Whether content is missing or damaged, and was not brought back.
+    /// Whether content is missing or damaged, and was not restored.
     #[must_use]
     pub fn has_faults(&self) -> bool {
         self.faults.iter().any(|fault| fault.repair != Repair::TakenBack)
     }
 }
 
-/// What the small form has found, for whoever runs the hub.
+/// The result of the quick check, for the operator.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Checked {
     pub missing: usize,
     pub damaged: usize,
     pub unknown: usize,
-    /// Packages in the storage that the database does not have.
+    /// Packages in the storage that are not in the database.
     pub unknown_packages: usize,
     pub complete: bool,
 }
 
-/// The small form: looks, tells in the log, and writes down what it has found.
+/// The quick check: checks, and records the findings in the log and the database.
 pub(super) async fn look(context: &Context) -> Result<(), JobError> {
     let run = Run { asked: CheckAsked::default(), until: Some(Instant::now() + LONGEST_LOOK), in_bucket: false };
     let report = run.compare(context).await?;
@@ -175,7 +175,7 @@ pub(crate) async fn check(context: &Context, asked: CheckAsked) -> Result<CheckR
 struct Run {
     asked: CheckAsked,
     until: Option<Instant>,
-    /// The bucket is looked at, too.
+    /// The bucket is checked, too.
     in_bucket: bool,
 }
 

@@ -1,9 +1,9 @@
 //! Where a webhook may lead: to public addresses, and to the networks that the operator allows.
 //!
-//! **In**: the host of an address, as somebody of a team gave it. **Out**: the addresses to connect to, or why there are none.
+//! **In**: the host of a URL, as a team's admin gave it. **Out**: the addresses to connect to, or why there are none.
 //!
-//! Whoever administers a team names what the hub calls. Without this check the hub would call what only its own machine and its
-//! neighbours can reach, for somebody who cannot. What counts is the address that is connected to, not the name, which
+//! A team's admins choose what the hub calls. Without this check the hub would call what only its own machine and its
+//! neighbours can reach, on behalf of someone who cannot. What matters is the address that is connected to, not the name, which
 //! may lead elsewhere a moment later: names are checked by [`Destinations`] in its place as the client's resolver. Addresses that
 //! need no resolving do not come by there: [`Destinations::check`] is asked before.
 
@@ -48,7 +48,7 @@ impl Destinations {
         }
     }
 
-    /// Those of a name's addresses that are allowed; where none is, why.
+    /// The allowed addresses of a name; if there are none, the reason.
     fn choose(&self, found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, NotAllowed> {
         let (mut chosen, mut refused) = (Vec::new(), None);
         for address in found {
@@ -73,7 +73,7 @@ impl Resolve for Destinations {
     }
 }
 
-/// Whether an address is one of the Internet: not of this machine, its networks, or a group.
+/// Whether an address is public: not of this machine, its networks, or multicast.
 fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),

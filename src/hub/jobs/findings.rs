@@ -1,4 +1,4 @@
-//! What whoever runs the hub must know, made of the notices that the jobs leave.
+//! Findings for the operator, derived from the notices that the jobs leave.
 
 use jiff::Timestamp;
 use masv_db::Database;
@@ -10,20 +10,20 @@ use super::sweep::Unknown;
 use crate::records;
 use crate::records::notices::{self, Notice};
 
-/// Something that whoever runs the hub must know.
+/// A finding for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// A stable word for programs.
     pub code: &'static str,
-    /// What is so, for people.
+    /// What was found, for people.
     pub message: String,
     /// What to do about it.
     pub todo: &'static str,
-    /// Content has been lost, or may be: it does not pass by itself.
+    /// Content has been lost, or may be: it does not resolve by itself.
     pub severe: bool,
 }
 
-/// All of it; nothing where all is well.
+/// All findings; none if all is well.
 pub(crate) async fn all(database: &Database) -> Result<Vec<Finding>, records::Error> {
     let mut findings = Vec::new();
     if let Some((at, commits)) = notices::get::<u64>(database, Notice::Damaged).await? {
@@ -55,7 +55,7 @@ pub(crate) async fn all(database: &Database) -> Result<Vec<Finding>, records::Er
     Ok(findings)
 }
 
-/// What a look at the storage has found.
+/// The result of scanning the storage.
 fn lost(at: Timestamp, checked: &Checked) -> Vec<Finding> {
     let Checked { missing, damaged, unknown, unknown_packages, complete } = *checked;
     let mut findings = Vec::new();
@@ -93,9 +93,7 @@ fn waits(waiting: &Waiting) -> Finding {
     match waiting {
         Waiting::Clock { minutes } => Finding {
             code: "clock_doubted",
-            message: format!(
-                "the clock is hours away from where it was: nothing expires or is removed for {minutes} minutes"
-            ),
+            message: format!("the clock has jumped by hours: nothing expires or is removed for {minutes} minutes"),
             todo,
             severe: false,
         },

@@ -27,20 +27,20 @@ const ROUND: Duration = Duration::from_secs(10 * 60);
 const DISK_ROUND: Duration = Duration::from_secs(60 * 60);
 /// How often the bucket is listed, which costs money and time.
 const BUCKET_ROUND: Duration = Duration::from_secs(6 * 60 * 60);
-/// How often it is looked for content that is missing; at each start, too.
+/// How often missing content is looked for; also at each start.
 const CHECK_ROUND: Duration = days(1);
-/// What is younger than this in the storage may still be arriving.
+/// Anything younger than this in the storage may still be arriving.
 pub(crate) const ARRIVES: Duration = Duration::from_secs(2 * 60 * 60);
-/// How many packages are taken at once.
+/// How many packages are processed at once.
 const AT_ONCE: u32 = 100;
-/// A chore that fails is tried again sooner than it would come by itself, and never given up.
+/// A failed task is retried earlier than it would be due, and never given up.
 const POLICY: Policy = Policy { most_attempts: 5 };
 
-/// Why nothing is removed now, or not everything, for whoever runs the hub.
+/// Why nothing, or not everything, is removed now, for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub(crate) enum Waiting {
-    /// The clock is far from where it was: for so many minutes more.
+    /// The clock has jumped: for this many more minutes.
     Clock { minutes: u64 },
     /// A backup was restored: until then, milliseconds since 1970.
     Restored { until: i64 },
@@ -48,7 +48,7 @@ pub(crate) enum Waiting {
 
 /// What is remembered of the clock from chore to chore.
 pub(crate) struct Watch {
-    /// The clock that never jumps begins here.
+    /// The start of the steady clock.
     started: Instant,
     clock: ClockWatch,
 }
@@ -59,7 +59,7 @@ impl Default for Watch {
     }
 }
 
-/// Does chores until `ended`.
+/// Runs tasks until `ended`.
 pub(super) async fn run(context: Arc<Context>, ended: CancellationToken) {
     let mut watch = Watch::default();
     loop {
@@ -73,7 +73,7 @@ pub(super) async fn run(context: Arc<Context>, ended: CancellationToken) {
     }
 }
 
-/// Does chores until none is due.
+/// Runs tasks until none is due.
 pub(crate) async fn work_off(context: &Context, watch: &mut Watch) {
     loop {
         let done = match jobs::claim_chore(&context.database).await {
@@ -102,7 +102,7 @@ async fn one(
         Some(Ok(next)) => jobs::done_until(database, claim, next).await,
         Some(Err(error)) => {
             let chore = chore.as_str();
-            tracing::error!(chore, reason = %error, "the storage could not be kept in order, trying again later");
+            tracing::error!(chore, reason = %error, "the storage could not be cleaned up, trying again later");
             let failure = Failure::passing(&error);
             let now = now();
             let again = POLICY.next(claim.attempt, &failure, now).unwrap_or_else(|| after(now, DISK_ROUND));
@@ -165,7 +165,7 @@ async fn allowed(context: &Context, watch: &mut Watch, now: Timestamp, running: 
             if restored.is_some_and(|restored| restored > now) {
                 tracing::warn!(
                     ?restored,
-                    "the clock was ahead when the backup was restored: it counts as restored now"
+                    "the clock was ahead when the backup was restored: the restore is dated to now"
                 );
                 moments::set(database, Moment::Restored, now).await?;
                 restored = Some(now);
@@ -178,13 +178,13 @@ async fn allowed(context: &Context, watch: &mut Watch, now: Timestamp, running: 
             let minutes = left.as_secs().div_ceil(60);
             tracing::warn!(
                 %now, last_seen = last_seen.map(tracing::field::display), minutes,
-                "the clock is hours away from where it was last: nothing expires and nothing is removed until it has been steady for \
+                "the clock has jumped by hours: nothing expires and nothing is removed until it has been steady for \
                  an hour, or `masv hub sweep --confirm` says that it is right"
             );
             notices::set(database, Notice::Waiting, &Waiting::Clock { minutes }).await?;
         }
         Allowed::WhatIsOver(until) => {
-            tracing::info!(%until, "a backup was restored: nothing that the database does not know is removed until then");
+            tracing::info!(%until, "a backup was restored: nothing unknown to the database is removed until then");
             let waiting = Waiting::Restored { until: until.as_millisecond() };
             notices::set(database, Notice::Waiting, &waiting).await?;
         }
@@ -200,7 +200,7 @@ async fn doubted(context: &Context) -> Result<Option<(Duration, Timestamp)>, Job
     Ok(since.zip(last).map(|(since, last)| (Duration::try_from(last.duration_since(since)).unwrap_or_default(), last)))
 }
 
-/// Puts the packages that are over into the trash.
+/// Moves expired packages to the trash.
 async fn expire(context: &Context) -> Result<(), JobError> {
     loop {
         let over = packages::over(&context.database, AT_ONCE).await?;
@@ -215,7 +215,7 @@ async fn expire(context: &Context) -> Result<(), JobError> {
     }
 }
 
-/// Puts the packages into the trash that were begun and never finalized.
+/// Moves packages that were started and never finalized to the trash.
 async fn remove_abandoned(context: &Context) -> Result<(), JobError> {
     let own = context.config.abandoned_after_days.map(|limit| days(limit.into()));
     let of_portals = context.config.portal_abandoned_after;
@@ -229,14 +229,14 @@ async fn remove_abandoned(context: &Context) -> Result<(), JobError> {
             }
             for package in given_up {
                 packages::give_up(&context.database, package.clone()).await?;
-                tracing::info!(%package, hours = age.as_secs() / 3600, "package removed that was never finalized");
+                tracing::info!(%package, hours = age.as_secs() / 3600, "removed a package that was never finalized");
             }
         }
     }
     Ok(())
 }
 
-/// Removes for good what has been in the trash for long enough.
+/// Permanently removes what has been in the trash for long enough.
 async fn purge(context: &Context) -> Result<(), JobError> {
     // What has just been put there is to go at once where nothing is kept.
     let since = before(now(), days(context.config.trash_days.into()));
@@ -301,7 +301,7 @@ mod tests {
             .count()
     }
 
-    /// What the database did not know was removed for good within a second of a start.
+    /// Files unknown to the database were permanently removed within a second of a start.
     #[tokio::test]
     async fn what_no_row_knows_goes_into_the_trash_and_out_of_it_days_later() {
         let folder = tempfile::tempdir().unwrap();
@@ -374,7 +374,7 @@ mod tests {
         assert!(!orphans[0].exists());
     }
 
-    /// A hub that was started weeks ahead for some seconds removed what was to be kept.
+    /// A hub that was started for some seconds with its clock weeks ahead removed what should have been kept.
     #[tokio::test]
     async fn nothing_is_removed_while_the_clock_is_in_doubt_over_restarts_too() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,12 +1,12 @@
-//! What the hub does by itself, when it is due: mail, webhook calls, removal of what is over.
+//! Background jobs of the hub: mail, webhook calls, removal of expired packages.
 //!
-//! **In**: rows that say what is due. **Out**: mails, calls, freed storage; the rows say how it went.
+//! **In**: rows that say what is due. **Out**: mails, calls, freed storage; the outcome is recorded in the rows.
 //!
-//! **Guarantees.** A delivery is claimed before it is begun, tried until it succeeds, and given up with a reason after
-//! [`retry::Policy`]'s last attempt. One receiver that does not answer holds up no other. Chores and removals are claimed in the same
+//! **Guarantees.** A delivery is claimed before it is started, retried until it succeeds, and abandoned with a reason after
+//! [`retry::Policy`]'s last attempt. A receiver that does not respond does not hold up the others. Chores and removals are claimed in the same
 //! way: of several processes one does each, and one that has died or stood still is succeeded by another.
 //!
-//! **On a crash** what was claimed is claimed again later: it may arrive twice, never not at all.
+//! **On a crash** what was claimed is claimed again later: at-least-once delivery.
 //!
 //! Must never know: HTTP routes.
 
@@ -35,7 +35,7 @@ use crate::records::jobs::{self, Chore};
 use crate::records::{self, outbox};
 use crate::storage::{S3Error, StorageError};
 
-/// How often a job looks for what is due when nobody says that there is something.
+/// How often a job checks for due work without being woken.
 const LOOK: Duration = Duration::from_secs(15);
 
 /// Why a job could not do its round; it will try again.
@@ -61,7 +61,7 @@ impl From<StorageError> for JobError {
     }
 }
 
-/// An error and what caused it, in a line.
+/// An error and its causes in one line.
 fn causes(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {source}"),

@@ -1,4 +1,4 @@
-//! Removes from the storage what no row points to any more: at once what is replaced while it arrives, and as owed work what was in
+//! Removes from the storage what the database no longer refers to: at once what is replaced while it arrives, and as pending work what was in
 //! the trash for long enough, until it is done.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::records::jobs::{self, Claim, Removal};
 use crate::records::{self, packages};
 use crate::stored::Leftovers;
 
-/// A removal is tried for some three days; then the sweep finds what is left.
+/// A removal is retried for about three days; after that, the sweep finds what is left.
 const POLICY: Policy = Policy { most_attempts: 40 };
 /// A bucket is given so long for all objects of a package before others have their turn.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
@@ -34,7 +34,7 @@ pub(crate) fn abort_upload(context: &Arc<Context>, file: crate::stored::BucketFi
     tokio::spawn(async move { context.storage.abort(&[file]).await });
 }
 
-/// Removes for good what has just been put into the trash, where the trash keeps nothing.
+/// Permanently removes what was just moved to the trash, if the trash keeps nothing.
 pub(crate) async fn unless_kept(context: &Context, package: PackageId) -> Result<(), records::Error> {
     if context.config.trash_days == 0 {
         packages::purge(&context.database, package, now()).await?;
@@ -43,7 +43,7 @@ pub(crate) async fn unless_kept(context: &Context, package: PackageId) -> Result
     Ok(())
 }
 
-/// Removes what is owed until `ended`.
+/// Carries out pending removals until `ended`.
 pub(super) async fn run(context: Arc<Context>, ended: CancellationToken) {
     loop {
         tokio::select! {

@@ -14,40 +14,40 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2 * 60 * 60);
 /// How often something is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Policy {
-    /// After so many attempts it is given up.
+    /// The maximum number of attempts.
     pub most_attempts: u32,
 }
 
 /// Why something was not delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// For whoever runs the hub.
+    /// For the operator of the hub.
     pub reason: String,
     /// Trying again is of no use.
     pub permanent: bool,
 }
 
 impl Failure {
-    /// One that may pass.
+    /// A transient one.
     pub(crate) fn passing(reason: impl ToString) -> Self {
         Self { reason: reason.to_string(), permanent: false }
     }
 
-    /// One that will not.
+    /// A permanent one.
     pub(crate) fn permanent(reason: impl ToString) -> Self {
         Self { reason: reason.to_string(), permanent: true }
     }
 }
 
 impl Policy {
-    /// When the attempt after the `attempt`th is due, which failed at `now`; `None`: it is given up.
+    /// When the attempt after the `attempt`th is due, which failed at `now`; `None`: it is abandoned.
     pub(crate) fn next(self, attempt: u32, failure: &Failure, now: Timestamp) -> Option<Timestamp> {
         let again = !failure.permanent && attempt < self.most_attempts;
         again.then(|| after(now, pause(attempt)))
     }
 }
 
-/// The pause after so many attempts.
+/// The pause after this many attempts.
 fn pause(attempts: u32) -> Duration {
     (FIRST_PAUSE * (1 << attempts.saturating_sub(1).min(10))).min(LONGEST_PAUSE)
 }

@@ -1,4 +1,4 @@
-//! Sweeps what no row knows out of the storage on the disk: into its trash, where it is kept for days, unless it is so much that
+//! Sweeps what is in no row out of the disk storage: into its trash, where it is kept for days, unless there is so much that
 //! the database must be wrong.
 
 use std::collections::HashSet;
@@ -18,13 +18,13 @@ use crate::records::{files, is_id};
 use crate::storage::{Disk, Looked};
 use crate::stored::PartName;
 
-/// For so long a confirmation of the operator holds.
+/// How long a confirmation of the operator is valid.
 const CONFIRMATION_HOLDS: Duration = days(1);
 
-/// What a look at the storage has found that no row knows.
+/// What a scan of the storage has found that is unknown to the database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Unknown {
-    /// Parts or objects that no row knows.
+    /// Parts or objects unknown to the database.
     pub unknown: usize,
     /// All parts or objects.
     pub all: usize,
@@ -39,7 +39,7 @@ pub(crate) struct Confirmed {
     pub bucket: usize,
 }
 
-/// What the operator has confirmed, and has not lapsed by `now`.
+/// What the operator has confirmed, if it is still valid at `now`.
 pub(super) async fn confirmed(context: &Context, now: Timestamp) -> Result<Confirmed, JobError> {
     let found = notices::get::<Confirmed>(&context.database, Notice::Confirmed).await?;
     let holds = found.filter(|(at, _)| now < after(*at, CONFIRMATION_HOLDS));
@@ -65,7 +65,7 @@ pub(crate) async fn survey_disk(context: &Context, age: Duration) -> Result<(Unk
     Ok((found, to_sweep))
 }
 
-/// Moves into the trash what is older than `age` and no row knows.
+/// Moves what is older than `age` and in no row to the trash.
 pub(super) async fn sweep_disk(context: &Context, age: Duration, now: Timestamp) -> Result<(), JobError> {
     let (found, to_sweep) = survey_disk(context, age).await?;
     let confirmed = confirmed(context, now).await?.disk;
@@ -91,7 +91,7 @@ pub(super) async fn sweep_disk(context: &Context, age: Duration, now: Timestamp)
     Ok(())
 }
 
-/// Removes for good what has lain in the trash for so many days.
+/// Permanently removes what has been in the trash for this many days.
 pub(super) async fn empty_trash(context: &Context, now: Timestamp) -> Result<(), JobError> {
     let kept_since = day_of(before(now, days(context.config.trash_days.into())));
     let disk = context.storage.disk.clone();
@@ -107,7 +107,7 @@ pub(crate) fn day_of(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).date().to_string()
 }
 
-/// What lies in a package's folder, and whether there is such a package; nothing where the folder cannot be read.
+/// The content of a package's folder, and whether there is such a package; nothing if the folder cannot be read.
 async fn look(context: &Context, package: &PackageId, age: Duration) -> Result<Option<(Looked, bool)>, JobError> {
     let known = files::known_parts(&context.database, package.clone()).await?;
     let (disk, package) = (context.storage.disk.clone(), package.clone());

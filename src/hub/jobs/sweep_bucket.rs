@@ -15,7 +15,7 @@ use crate::records::orphans::{self, Orphan};
 use crate::records::{files, is_id};
 use crate::storage::{Bucket, Found};
 
-/// How many objects of the bucket are looked at at once.
+/// How many objects of the bucket are checked at once.
 const PAGE: usize = 1000;
 
 /// Looks for what is older than `age` and no row knows: objects, and uploads that are not complete.
@@ -78,7 +78,7 @@ pub(super) async fn sweep_bucket(
     Ok(orphans::forget_unseen(&context.database, now).await?)
 }
 
-/// Removes those of these that are still unknown.
+/// Removes those that are still unknown.
 pub(crate) async fn remove(
     context: &Context,
     bucket: &Bucket,
@@ -112,7 +112,7 @@ pub(crate) async fn remove(
     Ok(orphans::removed(&context.database, orphans).await?)
 }
 
-/// What of this is from before `old` and known to no row. A key that is not of our making is left alone.
+/// Which of these are from before `old` and in no row. Keys that are not ours are left alone.
 async fn unknown(context: &Context, found: Vec<Found>, old: Timestamp) -> Result<Vec<Orphan>, JobError> {
     let ours = |found: &Found| is_id(found.package.as_str()) && is_id(found.file.as_str());
     let old: Vec<Found> =
@@ -124,7 +124,7 @@ async fn unknown(context: &Context, found: Vec<Found>, old: Timestamp) -> Result
     let unknown = old.into_iter().zip(known).filter(|(found, known)| match (known, &found.upload) {
         (None, _) => true,
         (Some(_), None) => false,
-        // Begun, and its first part not asked for yet; or the one that is being sent.
+        // Started, with its first part not requested yet; or currently being sent.
         (Some(known), Some(id)) => known.finalized || known.upload.as_ref().is_some_and(|upload| upload != id),
     });
     Ok(unknown.map(|(found, _)| Orphan { package: found.package, file: found.file, upload: found.upload }).collect())

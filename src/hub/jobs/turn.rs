@@ -1,4 +1,4 @@
-//! Work that takes longer than a claim holds: it is renewed meanwhile, and given up when another process has it.
+//! Work that outlasts a claim: the claim is renewed in the meantime, and the work is abandoned if another process has it.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::{Instant, interval_at};
 use crate::clock::now;
 use crate::records::jobs::{self, Claim};
 
-/// How often a claim is renewed: several times before it is over.
+/// How often a claim is renewed: several times before it expires.
 const RENEWED_EVERY: Duration = Duration::from_secs(2 * 60);
 
 /// Does `work` while `claim` holds; nothing when it was lost, and the work given up.

@@ -1,4 +1,4 @@
-//! Calls webhooks that are owed a call: each receiver by itself, so that one that never answers holds up no other.
+//! Makes due webhook calls: each receiver separately, so that one that never responds does not hold up the others.
 //!
 //! A call leads where [`Destinations`] allows, whatever its name resolves to, and follows no redirect.
 
@@ -24,17 +24,17 @@ use crate::records::webhooks::{self, Call, Webhook};
 
 /// How long the other side may take.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
-/// Calls that are made to one receiver at a time.
+/// How many calls are made to one receiver at once.
 const AT_ONCE: u32 = 8;
-/// More are claimed when so few are being made.
+/// More are claimed when this few are in flight.
 const CLAIM_BELOW: usize = 4;
 /// A call is tried for some two days.
 const POLICY: Policy = Policy { most_attempts: 30 };
 
-/// What the metadata services of cloud machines ask for before they hand out credentials.
+/// The headers that cloud metadata services require before they return credentials.
 const METADATA_HEADERS: &str = "x-aws-ec2-metadata";
 
-/// Whether a team may set a header: not those that say where a message goes and where it ends.
+/// Whether a team may set a header: not those that control routing and framing.
 pub(crate) fn may_be_set(header: &HeaderName) -> bool {
     ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION].contains(header)
         && !header.as_str().starts_with(METADATA_HEADERS)
@@ -71,7 +71,7 @@ pub(super) async fn deliver(context: Arc<Context>, ended: CancellationToken) {
     }
 }
 
-/// Keeps a task for each webhook that is owed a call. Dropped, it gives up the calls that are being made: they are still owed.
+/// Runs a task for each webhook with due calls. If dropped, the calls in flight stay due.
 async fn serve_receivers(context: &Arc<Context>, caller: &Caller) {
     let mut served: HashSet<WebhookId> = HashSet::new();
     let mut tasks: JoinSet<WebhookId> = JoinSet::new();
@@ -133,7 +133,7 @@ async fn make(context: &Context, caller: &Caller, hook: Arc<Webhook>, call: Call
         }
     };
     if let Err(error) = marked {
-        tracing::error!(reason = %JobError::from(error), "cannot note what became of a call: it may be made again");
+        tracing::error!(reason = %JobError::from(error), "cannot record the outcome of a call: it may be repeated");
     }
 }
 
@@ -152,11 +152,11 @@ async fn request(caller: &Caller, hook: &Webhook, body: String) -> Result<(), Fa
     if answer.status().is_success() {
         Ok(())
     } else {
-        Err(Failure::passing(format!("it answered {}", answer.status())))
+        Err(Failure::passing(format!("it responded with {}", answer.status())))
     }
 }
 
-/// Why a call could not be made; that its name leads where no call may go is said in words, not hidden in the causes.
+/// Why a call could not be made; a forbidden destination is named explicitly, not hidden in the causes.
 fn not_sent(error: reqwest::Error) -> Failure {
     let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
     match causes.filter_map(|cause| cause.downcast_ref::<NotAllowed>()).next() {

@@ -1,16 +1,16 @@
 //! How often a password may be guessed.
 //!
-//! An attempt is counted before its password is compared, and given back if the password is right: attempts that come at once
+//! An attempt is counted before its password is compared, and uncounted if the password is right: concurrent attempts
 //! are bounded like attempts that come one by one. Between looking at a counter and counting nothing is awaited.
 //!
 //! Attempts are counted for each thing that is guarded, by each address that guesses and by all together. The first bound stops
-//! one guesser without locking others out. The second stops many that guess together; who has not guessed wrongly anywhere
-//! still has one attempt, so that nobody can lock others out of what is theirs. A third stops one address that tries one
+//! one guesser without locking others out. The second stops many that guess together; a client that has not guessed wrongly anywhere
+//! still has one attempt, so that no one can lock out others. A third stops one address that tries one
 //! password on everything. Of IPv6 the network counts: everybody has 2^64 addresses.
 //!
-//! Keys are digests and their number is bounded: what a caller names costs the same memory whatever its length.
+//! Keys are digests and their number is bounded: memory use does not depend on the length of the input.
 //!
-//! Must never know: the clock (it is given), what is guarded.
+//! Must never know: the clock (it is passed in), or what is guarded.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -29,12 +29,12 @@ const OF_ONE_AT_ALL: u32 = 50;
 const OF_ALL: u32 = 100;
 /// How long wrong guesses count.
 const WINDOW: Duration = Duration::from_secs(5 * 60);
-/// When to try again what only attempts refuse that are being compared: these may all be right.
+/// When to retry if only attempts in progress are in the way: these may all be right.
 const SOON: Duration = Duration::from_secs(1);
-/// No more counters are kept: some 6 MB.
+/// The maximum number of counters: some 6 MB.
 const MOST_COUNTERS: usize = 65_536;
 
-/// What a counter counts, as a digest of it.
+/// What a counter counts, as a digest.
 type Key = [u8; 32];
 
 /// The first bits of an address; of IPv4 all.
@@ -47,7 +47,7 @@ fn network(address: IpAddr, bits: u32) -> IpAddr {
 
 fn key(scope: &str, what: &str, guesser: Option<IpAddr>) -> Key {
     let mut digest = Sha256::new();
-    // The scopes are words of ours, and what is guarded is a digest: no two different keys are the same bytes.
+    // The scopes are our own words, and what is guarded is a digest: two different keys never have the same bytes.
     digest.update(scope);
     digest.update(Sha256::digest(what));
     match guesser {
@@ -65,7 +65,7 @@ struct Keys {
     of_one: Key,
     /// Everybody at this thing.
     of_all: Key,
-    /// This guesser at everything, and its site at everything: whoever has one IPv6 network often has 65,536 of them.
+    /// One client against everything, and its site against everything: the owner of one IPv6 network often has 65,536 of them.
     at_all: Option<(Key, Key)>,
 }
 
@@ -90,19 +90,19 @@ struct Counter {
 }
 
 impl Counter {
-    /// How long the window of what is counted lasts.
+    /// The length of the counting window.
     fn left(&self, now: Instant) -> Duration {
         WINDOW.saturating_sub(now.saturating_duration_since(self.since))
     }
 
-    /// Forgets what was wrong longer ago than a window.
+    /// Forgets failures older than a window.
     fn renew(&mut self, now: Instant) {
         if self.left(now).is_zero() {
             (self.since, self.wrong) = (now, 0);
         }
     }
 
-    /// How long to wait for another attempt where so many may be wrong.
+    /// How long to wait for another attempt, given how many may fail.
     fn wait(&self, most: u32, now: Instant) -> Option<Duration> {
         let left = self.left(now);
         let wrong = if left.is_zero() { 0 } else { self.wrong };
@@ -123,7 +123,7 @@ impl Default for AttemptLimiter {
     }
 }
 
-/// An attempt that is counted. Dropped, it counts as a wrong one: whoever goes away before the answer has used it.
+/// An attempt that is counted. If dropped, it counts as failed: a caller that disconnects before the response has used it.
 #[derive(Debug)]
 struct Attempt<'a> {
     limiter: &'a AttemptLimiter,
@@ -155,13 +155,13 @@ impl AttemptLimiter {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts an attempt at `what`, or refuses it where there were too many.
+    /// Counts an attempt at `what`, or refuses it if there were too many.
     fn begin(&self, what: &str, guesser: Option<IpAddr>, at: Instant) -> Result<Attempt<'_>, KeysError> {
         let keys = Keys::new(what, guesser);
         let mut counters = self.lock();
         let wait = |key: &Key, most| counters.get(key).and_then(|counter| counter.wait(most, at));
         let of_all = wait(&keys.of_all, OF_ALL).and_then(|left| match &keys.at_all {
-            // One attempt, as long as there is no wrong one.
+            // One attempt, as long as none has failed.
             Some((_, site)) => wait(site, 1).map(|own| own.min(left)),
             None => Some(left),
         });
@@ -178,7 +178,7 @@ impl AttemptLimiter {
         Ok(Attempt { limiter: self, keys, is_wrong: true })
     }
 
-    /// Compares a password with what is stored for `what`, within the bounds on guessing.
+    /// Compares a password with the hash stored for `what`, within the limits on guessing.
     pub(crate) async fn guess(
         &self,
         what: &str,
@@ -195,7 +195,7 @@ impl AttemptLimiter {
         compared
     }
 
-    /// Takes as long as a wrong guess, and counts as one, where there is nothing to compare with.
+    /// Takes as long as a wrong guess, and counts as one, if there is nothing to compare with.
     pub(crate) async fn guess_nothing(
         &self,
         what: &str,
@@ -250,7 +250,7 @@ mod tests {
             self.begin(what, guesser, at).map(drop)
         }
 
-        /// How long somebody with the right password is told to wait; they do not wait if it is none.
+        /// How long a caller with the right password would have to wait, if at all.
         fn right(&self, what: &str, guesser: Option<IpAddr>, at: Instant) -> Option<Duration> {
             match self.begin(what, guesser, at) {
                 Ok(attempt) => attempt.give_back(),
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(limiter.right("link", HERE, start + WINDOW), None);
     }
 
-    /// Attempts that came at once were all compared, because none was counted before the others were looked at.
+    /// Concurrent attempts were all compared, because none was counted before the others were checked.
     #[test]
     fn attempts_count_while_they_are_compared_and_not_if_they_were_right() {
         let (limiter, start) = (AttemptLimiter::default(), Instant::now());
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(limiter.right("link", None, start), Some(WINDOW));
     }
 
-    /// A password that is too long told whether there was such an account, and was not counted.
+    /// A password that was too long revealed whether the account existed, and was not counted.
     #[tokio::test]
     async fn a_password_that_is_too_long_is_wrong_and_counted_whether_there_is_something_to_compare_with_or_not() {
         let (limiter, long) = (AttemptLimiter::default(), "x".repeat(1025));

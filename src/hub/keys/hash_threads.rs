@@ -1,12 +1,12 @@
-//! Threads that compute argon2 and nothing else: each keeps its memory and uses it again.
+//! Threads that only compute argon2: each keeps its memory and reuses it.
 //!
 //! **In**: work. **Out**: its result, or that there is too much to do.
 //!
-//! A hash takes some 20 MiB. On the threads of the runtime each would take them anew, from another arena of the allocator, which
-//! does not give them back: the memory of the process would grow with the number of hashes that are asked for. Here it is as
-//! large as the number of threads says, and what waits is bounded. Work that nobody waits for any more is not done.
+//! A hash takes some 20 MiB. On the runtime's threads each would allocate them again, from another arena of the allocator, which
+//! does not return them: the memory of the process would grow with the number of requested hashes. Here it is
+//! limited by the number of threads, and the queue is bounded. Work that no one is waiting for any more is skipped.
 //!
-//! Must never know: what is hashed, and why.
+//! Must never know: what is hashed, or why.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,19 +17,19 @@ use tokio::sync::oneshot;
 
 use super::KeysError;
 
-/// The memory of a thread; work makes it as long as it needs it.
+/// The memory of a thread; it grows as needed.
 pub(super) type Memory = Vec<Block>;
 
 type Work = Box<dyn FnOnce(&mut Memory) + Send>;
 
-/// Threads and what waits for them.
+/// The threads and their queue.
 #[derive(Debug)]
 pub(super) struct HashThreads {
     waiting: SyncSender<Work>,
 }
 
 impl HashThreads {
-    /// Starts `count` threads; beside what they do, so much may wait. They end when this is dropped.
+    /// Starts `count` threads; this much more may be queued. They end when this is dropped.
     pub(super) fn start(count: usize, most_waiting: usize) -> std::io::Result<Self> {
         let (waiting, work) = sync_channel(most_waiting);
         let work = Arc::new(Mutex::new(work));
@@ -53,13 +53,13 @@ impl HashThreads {
         });
         self.waiting.try_send(work).map_err(|error| match error {
             TrySendError::Full(_) => KeysError::Busy,
-            TrySendError::Disconnected(_) => KeysError::Failed("the threads that hash have ended".into()),
+            TrySendError::Disconnected(_) => KeysError::Failed("the hashing threads have ended".into()),
         })?;
         result.await.map_err(|error| KeysError::Failed(error.to_string()))
     }
 }
 
-/// What each thread does.
+/// The loop of each thread.
 fn compute(waiting: &Mutex<Receiver<Work>>) {
     let mut memory = Memory::new();
     loop {

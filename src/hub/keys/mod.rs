@@ -9,22 +9,22 @@ pub(crate) mod tokens;
 
 use std::time::Duration;
 
-/// Why a secret is not made or compared.
+/// Why a secret was not created or compared.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeysError {
-    /// No password is so long.
+    /// The maximum length of a password.
     #[error("the password is too long")]
     TooLong,
     /// A person's password has more characters.
-    #[error("a password has at least {0} characters")]
+    #[error("a password must have at least {0} characters")]
     TooShort(usize),
-    /// Too many were wrong; another may be tried after so long.
-    #[error("too many wrong attempts, try later")]
+    /// Too many attempts failed; another is allowed after this long.
+    #[error("too many wrong attempts, try again later")]
     TooManyAttempts(Duration),
     /// So many passwords wait to be compared that another would wait too long.
-    #[error("too many passwords are being checked now, try again")]
+    #[error("too many passwords are being checked at the moment, try again")]
     Busy,
     /// The system has no randomness, or no thread to compute on.
-    #[error("cannot make or compare a secret: {0}")]
+    #[error("cannot create or compare a secret: {0}")]
     Failed(String),
 }

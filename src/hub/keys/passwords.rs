@@ -13,11 +13,11 @@ use super::hash_threads::{HashThreads, Memory};
 const AT_ONCE: usize = 2;
 /// How many wait for their turn: about two seconds' work.
 const MOST_WAITING: usize = 64;
-/// The length of a salt, bytes: what RFC 9106 recommends.
+/// The length of a salt, in bytes, as RFC 9106 recommends.
 const SALT_BYTES: usize = 16;
 /// The fewest characters of a person's password.
 const SHORTEST_OF_PERSON: usize = 8;
-/// A longer password is no password.
+/// A longer password is rejected.
 const LONGEST: usize = 1024;
 
 static THREADS: LazyLock<std::io::Result<HashThreads>> = LazyLock::new(|| HashThreads::start(AT_ONCE, MOST_WAITING));
@@ -48,7 +48,7 @@ pub(crate) async fn hash_of_person(password: &str) -> Result<String, KeysError> 
     hash(password.to_owned()).await
 }
 
-/// Whether `password` is the one that `stored` was made from.
+/// Whether `password` matches the hash `stored`.
 pub(crate) async fn matches(password: String, stored: String) -> Result<bool, KeysError> {
     if password.len() > LONGEST {
         return Ok(false);
@@ -56,8 +56,8 @@ pub(crate) async fn matches(password: String, stored: String) -> Result<bool, Ke
     threads()?.run(move |memory| compare(memory, &password, &stored).unwrap_or(false)).await
 }
 
-/// Takes as long as [`matches`], so that the time does not tell whether there is such an account; one that is too long is as
-/// wrong here as it is there.
+/// Takes as long as [`matches`], so that the time does not reveal whether the account exists; a password that is too long is
+/// wrong in both.
 pub(crate) async fn match_nothing(password: String) -> Result<(), KeysError> {
     if password.len() > LONGEST {
         return Ok(());
@@ -97,7 +97,7 @@ fn compare(memory: &mut Memory, password: &str, stored: &str) -> argon2::passwor
     Ok(computed.as_bytes().ct_eq(expected.as_bytes()).into())
 }
 
-/// The last step of both: `memory` grows to what it needs and stays so.
+/// The last step of both: `memory` grows to the required size and is reused.
 fn output(
     memory: &mut Memory,
     argon2: &Argon2<'_>,
@@ -144,7 +144,7 @@ mod tests {
         assert!(!matches("open sesame".into(), "no hash".into()).await.unwrap());
     }
 
-    /// A hundred guesses at once took 1.6 GiB, which were not given back.
+    /// A hundred concurrent guesses took 1.6 GiB, which was not released.
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn many_hashes_at_once_take_no_more_memory_than_two() {
@@ -159,7 +159,7 @@ mod tests {
         for hash in futures_util::future::join_all(hashes).await {
             hash.unwrap().unwrap();
         }
-        // Twice what two need is left to the tests that run beside this one.
+        // Twice what two need, to leave room for tests running in parallel.
         assert!(resident().saturating_sub(before) < 160, "{before} MiB before, {} after", resident());
     }
 }

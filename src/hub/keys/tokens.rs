@@ -1,8 +1,8 @@
 //! Everything the hub hands out and recognises again by its secret key: package tokens, visits of links, link
 //! secrets, upload ids and addresses of the storage.
 //!
-//! **In**: ids and times. **Out**: text that only this hub could have made. Nothing of it is stored, so recognising
-//! it costs no query, and who reads the database alone can make none of it.
+//! **In**: ids and times. **Out**: text that only this hub could have created. Nothing of it is stored, so recognising
+//! it costs no query, and someone who can only read the database cannot create any.
 //!
 //! Must never know: the database, HTTP.
 
@@ -18,10 +18,10 @@ use subtle::ConstantTimeEq;
 
 use super::KeysError;
 
-/// Bytes of a MAC that are handed out: enough that nobody finds one by trying.
+/// Bytes of a MAC in a token: enough that guessing is hopeless.
 const TOKEN_BYTES: usize = 24;
 const KEY_BYTES: usize = 32;
-/// How an operator's token begins.
+/// The prefix of an operator's token.
 const OPERATOR: &str = "operator.";
 
 /// The hub's secret key.
@@ -30,7 +30,7 @@ pub(crate) struct Keys {
     mac: Hmac<Sha256>,
 }
 
-/// Somebody opened a link and may now download its package.
+/// A link was opened, which allows downloading its package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Visit {
     /// The package.
@@ -39,13 +39,13 @@ pub(crate) struct Visit {
     pub link: LinkId,
     /// Tells this visit from others of the same link.
     pub visit: String,
-    /// Until when it holds, to the second.
+    /// When it expires, to the second.
     pub expires: Timestamp,
     /// The epoch of the link that it holds in.
     pub epoch: i64,
 }
 
-/// To whom a package token was given.
+/// To whom a package token was issued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Bearer {
     /// A stranger who sends to a portal; by an earlier version, whoever made the package.
@@ -80,16 +80,16 @@ impl Bearer {
 /// What the token of a person of the team began with in earlier versions, in the place of a key.
 const OLD_MEMBER: &str = "member";
 
-/// What a package token says.
+/// The content of a package token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PackageToken {
-    /// To whom it was given.
+    /// To whom it was issued.
     pub bearer: Bearer,
     /// The epoch of the package that it holds in; absent in tokens of earlier versions, which said none.
     pub epoch: Option<i64>,
 }
 
-/// What a presigned address of the storage allows.
+/// What a presigned URL of the storage allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action<'a> {
     /// Begin the file: hand out its upload id.
@@ -101,7 +101,7 @@ pub(crate) enum Action<'a> {
 }
 
 impl Keys {
-    /// Reads the key from `path`, or makes one there, readable by its owner only and on disk before it is used.
+    /// Reads the key from `path`, or creates one there, readable by its owner only and on disk before it is used.
     pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
         match std::fs::read(path) {
             Ok(key) if key.len() == KEY_BYTES => Self::from_bytes(&key),
@@ -213,7 +213,7 @@ impl Keys {
         format!("{body}.{signature}")
     }
 
-    /// The visit that `token` stands for, if this hub made it and it still holds at `now`.
+    /// The visit that `token` stands for, if this hub issued it and it is still valid at `now`.
     pub(crate) fn visit(&self, token: &str, now: Timestamp) -> Option<Visit> {
         let (body, signature) = token.rsplit_once('.')?;
         if !self.holds("visit", &[body], signature) {
@@ -229,13 +229,13 @@ impl Keys {
         (visit.expires.as_second() > now.as_second()).then_some(visit)
     }
 
-    /// Shows until `expires`, to the second, that who calls has the hub's data and may do everything.
+    /// A token that proves until `expires`, to the second, that the caller has the hub's data and may do everything.
     pub(crate) fn operator_token(&self, expires: Timestamp) -> String {
         let expires = expires.as_second();
         format!("{OPERATOR}{expires}.{}", self.sign("operator", &[&expires.to_string()]))
     }
 
-    /// Whether `token` is an operator's that still holds at `now`.
+    /// Whether `token` is an operator's token that is still valid at `now`.
     pub(crate) fn is_operator_token(&self, token: &str, now: Timestamp) -> bool {
         let Some((expires, signature)) = token.strip_prefix(OPERATOR).and_then(|rest| rest.split_once('.')) else {
             return false;
@@ -290,7 +290,7 @@ impl Keys {
     }
 }
 
-/// What is stored of an API key or a session: whoever reads it can not use it.
+/// What is stored of an API key or a session: a reader of the database cannot use it.
 pub(crate) fn digest(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }

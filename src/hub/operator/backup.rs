@@ -1,9 +1,9 @@
-//! Copies of a hub's state: the database and the secret key in one file, made while the hub runs.
+//! Backups of a hub's state: the database and the secret key in one file, created while the hub is running.
 //!
-//! **In**: a data directory. **Out**: a SQLite database, consistent as of one moment, with the key in a table of its own; and back
+//! **In**: a data directory. **Out**: a SQLite database, consistent as of one moment, with the key in a separate table; and back
 //! again into an empty directory. The files that were sent are not in it.
 //!
-//! **On a crash** the file is not there, or whole: it is made in the hub's own folder, copied under another name, flushed, then
+//! **On a crash** the file is missing or complete: it is created in the hub's own folder, copied under another name, flushed, then
 //! renamed.
 
 use std::fs::File;
@@ -16,19 +16,19 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use crate::clock::now;
 use crate::error::HubError;
 
-/// Writes the state of the hub in `data_dir` to `file`, which must not be there yet; its size in bytes.
+/// Writes the state of the hub in `data_dir` to `file`, which must not exist yet; returns its size in bytes.
 ///
 /// # Errors
-/// [`HubError::Data`] and [`HubError::Database`] with what can not be read or written.
+/// [`HubError::Data`] and [`HubError::Database`] with what cannot be read or written.
 pub async fn back_up(data_dir: &Path, file: &Path) -> Result<u64, HubError> {
     let (data_dir, file) = (data_dir.to_owned(), file.to_owned());
     in_background(move || write(&data_dir, &file)).await
 }
 
-/// Puts what [`back_up`] wrote to `file` into `data_dir`, which must hold no hub.
+/// Restores what [`back_up`] wrote to `file` into `data_dir`, which must not contain a hub.
 ///
 /// # Errors
-/// [`HubError::Invalid`] where the file is no backup or the directory holds a hub; [`HubError::Data`],
+/// [`HubError::Invalid`] if the file is not a backup or the directory contains a hub; [`HubError::Data`],
 /// [`HubError::Database`].
 pub async fn restore(file: &Path, data_dir: &Path) -> Result<(), HubError> {
     let (file, data_dir) = (file.to_owned(), data_dir.to_owned());
@@ -54,7 +54,7 @@ fn write(data_dir: &Path, file: &Path) -> Result<u64, HubError> {
     let told = |error: FolderError| at(file)(error.into());
     let name = file.file_name().ok_or_else(|| at(file)(io::ErrorKind::InvalidInput.into()))?;
     let folder = Folder::open(folder_of(file)).map_err(told)?;
-    // Made in the hub's own folder, so that nobody else can read it at any time, or lead the writing elsewhere; SQLite takes
+    // Created in the hub's own folder, so that no one else can ever read it, or redirect the writing; SQLite uses
     // an empty file for a new database.
     let private = Folder::open(data_dir).map_err(told)?;
     let (draft, made) = private.create_unique("backup-", ".new", 0o600).map_err(told)?;
@@ -78,13 +78,13 @@ fn read(file: &Path, data_dir: &Path) -> Result<(), HubError> {
     let (database, key_file) = (data_dir.join("hub.db"), data_dir.join("secret.key"));
     let holds = |path: &Path| path.symlink_metadata().is_ok();
     if holds(&database) || holds(&key_file) {
-        return Err(HubError::Invalid(format!("{} holds a hub already: move it away first", data_dir.display())));
+        return Err(HubError::Invalid(format!("{} already contains a hub: move it away first", data_dir.display())));
     }
     let mut backup = File::open(file).map_err(at(file))?;
     masv_platform::private_folder(data_dir).map_err(at(data_dir))?;
     let told = |error: FolderError| at(data_dir)(error.into());
     let private = Folder::open(data_dir).map_err(told)?;
-    // A log of another database would be played into this one.
+    // The log of another database would be replayed into this one.
     if let Some(log) = ["hub.db-wal", "hub.db-journal"].into_iter().find(|name| holds(&data_dir.join(name))) {
         let found = format!("{log} of another database is in {}: move it away first", data_dir.display());
         return Err(HubError::Invalid(found));
@@ -92,7 +92,7 @@ fn read(file: &Path, data_dir: &Path) -> Result<(), HubError> {
     let (draft, mut made) = private.create_unique("restore-", ".new", 0o600).map_err(told)?;
     let new = data_dir.join(&draft);
     let restored = (|| {
-        let none = || HubError::Invalid(format!("{} is no backup of a hub", file.display()));
+        let none = || HubError::Invalid(format!("{} is not a backup of a hub", file.display()));
         io::copy(&mut backup, &mut made).map_err(at(file))?;
         let copy = Connection::open(&new)?;
         let key: Option<Vec<u8>> =
@@ -107,7 +107,7 @@ fn read(file: &Path, data_dir: &Path) -> Result<(), HubError> {
         masv_platform::flush(&made).map_err(at(&new))?;
         crate::keys::tokens::Keys::put(&key_file, &key.ok_or_else(none)?).map_err(at(&key_file))?;
         if let Err(error) = private.rename_new(&draft, &private, "hub.db".as_ref()) {
-            // A key alone would be taken for a hub.
+            // A key alone would be mistaken for a hub.
             let _ = private.remove_file("secret.key".as_ref());
             return Err(told(error));
         }

@@ -16,7 +16,7 @@ const FIRST_KEY: &str = "first-api-key";
 const LONGEST: u64 = 1024;
 
 impl Hub {
-    /// Whether nobody has an account here yet.
+    /// Whether there are no accounts here yet.
     ///
     /// # Errors
     /// [`HubError::Database`].
@@ -24,10 +24,10 @@ impl Hub {
         Ok(teams::is_empty(self.database()).await?)
     }
 
-    /// A key to be given to [`Hub::provision`] and to whoever sends: 256 random bits, hexadecimal.
+    /// A key for [`Hub::provision`] and for senders: 256 random bits in hexadecimal.
     ///
     /// # Errors
-    /// [`HubError::Serve`] where the system gives no randomness.
+    /// [`HubError::Serve`] if the system provides no randomness.
     pub fn new_key(&self) -> Result<SecretString, HubError> {
         let secret = tokens::random_secret().map_err(|error| HubError::Serve(io::Error::other(error)))?;
         Ok(secret.into())

@@ -1,4 +1,4 @@
-//! What the operator does with a hub from the outside of the protocol.
+//! What the operator does with a hub outside the protocol.
 
 use std::time::Duration;
 
@@ -19,18 +19,18 @@ use crate::{Hub, HubError, Provision, ProvisionPortal, Provisioned};
 
 /// How long an operator's call may take to arrive.
 const OPERATOR_LIFE: Duration = Duration::from_secs(60);
-/// The largest answer of a call, bytes.
+/// Maximum size of a call's response, in bytes.
 const LARGEST_ANSWER: usize = 64 << 20;
 
 impl Hub {
-    /// Makes sure of a team, a key for it and its portals. Doing it again with the same changes nothing.
+    /// Makes sure that a team, a key for it and its portals exist. Idempotent.
     ///
     /// # Errors
-    /// [`HubError::Invalid`] for a subdomain that is none, or is another team's; [`HubError::Database`].
+    /// [`HubError::Invalid`] for a subdomain that is not valid, or belongs to another team; [`HubError::Database`].
     pub async fn provision(&self, provision: Provision) -> Result<Provisioned, HubError> {
         let Provision { team_name, api_key, portals } = provision;
         if team_name.trim().is_empty() || api_key.expose_secret().is_empty() {
-            return Err(HubError::Invalid("a team needs a name and its key some characters".to_owned()));
+            return Err(HubError::Invalid("the name of a team and its key must not be empty".to_owned()));
         }
         let mut prepared = Vec::new();
         for portal in portals {
@@ -41,11 +41,11 @@ impl Hub {
         Ok(Provisioned { team_id: team_id.into_string() })
     }
 
-    /// A portal as it is stored; a code that is the stored one already keeps its hash.
+    /// A portal as stored; an unchanged code keeps its hash.
     async fn prepare(&self, wanted: ProvisionPortal) -> Result<Portal, HubError> {
         let subdomain = wanted.subdomain.to_lowercase();
         if !portals::is_subdomain(&subdomain) {
-            return Err(HubError::Invalid(format!("{subdomain:?} can not be the subdomain of a portal")));
+            return Err(HubError::Invalid(format!("{subdomain:?} is not a valid subdomain for a portal")));
         }
         let recipients = wanted.recipients.iter().map(|recipient| address(recipient)).collect::<Result<_, _>>()?;
         let known = portals::find_by_subdomain(self.database(), subdomain.clone()).await?;
@@ -63,7 +63,7 @@ impl Hub {
         Ok(Portal { name: wanted.name, recipients, access_code_hash, ..portal })
     }
 
-    /// Makes sure of a person with this password, as a member of the team of that name, which is made if there is
+    /// Makes sure that a person with this password is a member of the team with that name, which is created if there is
     /// none.
     ///
     /// # Errors
@@ -82,8 +82,8 @@ impl Hub {
         Ok(members::ensure(self.database(), team_name.to_owned(), new).await?)
     }
 
-    /// Makes a call of the protocol as whoever runs the hub, within this process: `target` is its path and query. The hub need not
-    /// be serving, and may be served by another process. Returns the status and the JSON of the answer (`null` when it has none).
+    /// Makes a call of the protocol as the operator, within this process: `target` is its path and query. The hub need not
+    /// be serving, and may be served by another process. Returns the status and the JSON of the response (`null` if it has none).
     ///
     /// # Errors
     /// [`HubError::Invalid`] for a target that is none.

@@ -221,7 +221,7 @@ async fn what_is_missing_damaged_or_unknown_is_named_with_package_and_file() {
     let deep = hub.check(DEEP).await.unwrap();
     assert_eq!(deep.faults.len(), 3);
     assert!(deep.faults.iter().any(|fault| fault.package == other.as_str() && fault.kind == FaultKind::Damaged));
-    // The small form at the start tells of it, too.
+    // The quick check at the start reports it, too.
     chores(&hub).await;
     let codes: Vec<&str> = hub.findings().await.unwrap().iter().map(|finding| finding.code).collect();
     assert_eq!(codes, ["content_missing", "content_unknown"]);

@@ -11,23 +11,23 @@ use super::audit::Actor;
 use crate::clock::{after, days, now};
 use crate::keys::tokens::digest;
 
-/// Days that a session holds.
+/// How many days a session is valid.
 const SESSION_LIFE: u64 = 7;
-/// The most sessions of a person: those that would end first make room.
+/// The maximum number of sessions of a person: those that expire first make room.
 const MOST_SESSIONS: i64 = 100;
 
-/// Who makes a team call.
+/// The caller of a team call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caller {
     pub team_id: TeamId,
-    /// Mail address of a person, empty for a key.
+    /// E-mail address of a person, empty for a key.
     pub email: String,
     /// As the audit log calls it.
     pub name: String,
     pub role: Role,
-    /// The key that makes the call, if one does.
+    /// The key of the call, if any.
     pub key: Option<KeyId>,
-    /// The person who makes it, if one does.
+    /// The person who creates it, if any.
     pub account: Option<UserId>,
 }
 
@@ -46,7 +46,7 @@ impl Caller {
     }
 }
 
-/// A role as it is stored; what is not known may do the least.
+/// A role as stored; an unknown one gets the fewest rights.
 pub(super) fn stored_role(text: &str) -> MemberRole {
     text.parse().unwrap_or(MemberRole::Sender)
 }
@@ -108,14 +108,14 @@ pub(super) fn put_account(work: &Work<'_>, account: &Account) -> Result<(), Erro
     Ok(())
 }
 
-/// What a person is in a team.
+/// A person's role in a team.
 pub(super) fn role_in(work: &Work<'_>, team: &TeamId, account: &UserId) -> Result<Option<MemberRole>, Error> {
     let sql = "SELECT role FROM membership WHERE team_id = ?1 AND account_id = ?2";
     let role: Option<String> = work.one(sql, values![team.as_str(), account.as_str()], |row| row.get(0))?;
     Ok(role.map(|role| stored_role(&role)))
 }
 
-/// What a person is in a team.
+/// A person's role in a team.
 pub(crate) async fn find_role(database: &Database, team: TeamId, account: UserId) -> Result<Option<MemberRole>, Error> {
     database.query(move |work| role_in(work, &team, &account)).await
 }
@@ -159,7 +159,7 @@ pub(crate) async fn members(database: &Database, team: TeamId) -> Result<Vec<Mem
     listing.await
 }
 
-/// Begins a session of a person, whose teams are answered; forgets those that are over.
+/// Starts a session of a person and returns the person's teams; removes expired sessions.
 pub(crate) async fn begin_session(
     database: &Database,
     account: Account,
@@ -222,7 +222,7 @@ pub(crate) async fn set_own_password(
     setting.await
 }
 
-/// Notes what a person did with their account, for each team that they are in.
+/// Records what a person did with their account, in each team that they belong to.
 fn note_of(
     work: &Work<'_>,
     account: &Account,

@@ -1,4 +1,4 @@
-//! What happened to packages, for the people of their team to read later.
+//! What happened to packages, as a record for their team.
 
 use jiff::Timestamp;
 use masv_db::{Database, DbError, Row, Work, values};
@@ -37,7 +37,7 @@ fn kind(event: ActivityEvent) -> (ActivityType, ActivityState) {
     }
 }
 
-/// Notes that `event` happened to `package`, by the hand of `actor` (a mail address, empty when unknown).
+/// Notes that `event` happened to `package`, by the hand of `actor` (an e-mail address, empty when unknown).
 pub(super) fn add(work: &Work<'_>, package: &Package, event: ActivityEvent, actor: &str) -> Result<(), Error> {
     let (kind, state) = kind(event);
     work.run(
@@ -103,7 +103,7 @@ fn read(row: &Row<'_>) -> Result<Activity, DbError> {
     })
 }
 
-/// Forgets what is from before a time, and all but the `most` that are newest.
+/// Removes entries from before a time, and all but the newest `most`.
 pub(super) fn forget(work: &Work<'_>, before: Timestamp, most: i64) -> Result<(), Error> {
     let older = "DELETE FROM activity WHERE at < ?1 OR number <= (SELECT max(number) FROM activity) - ?2";
     work.run(older, values![before, most])?;

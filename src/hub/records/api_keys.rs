@@ -1,4 +1,4 @@
-//! Keys that act for a team. Only a hash of each is kept.
+//! Keys that act for a team. Only their hashes are stored.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use super::{Error, OrNotFound, bounds};
 use crate::clock::{before, now};
 use crate::keys::tokens::digest;
 
-/// How exactly it is noted when a key was used.
+/// The precision with which the last use of a key is recorded.
 const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
 
-/// A key to be made, or what one is to become.
+/// The properties of a new or changed key.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub name: String,
     pub role: KeyRole,
-    /// Absent: until it is removed.
+    /// Absent: it does not expire.
     pub expires_at: Option<Timestamp>,
     pub state: KeyState,
 }
@@ -36,7 +36,7 @@ impl Settings {
     }
 }
 
-/// Why a key is no right.
+/// Why a key is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoCaller {
     Unknown,
@@ -64,7 +64,7 @@ fn get_in(work: &Work<'_>, team: &TeamId, id: &KeyId) -> Result<Key, Error> {
     work.one(&sql, values![team.as_str(), id.as_str()], read)?.or_not_found("key")
 }
 
-/// Lets `key`, of which only a hash is kept, act for the team in a role; a key that is known already moves to it.
+/// Lets `key`, of which only a hash is stored, act for the team in a role; an existing key moves to it.
 pub(super) fn insert(work: &Work<'_>, team: &TeamId, settings: &Settings, key: &str) -> Result<KeyId, Error> {
     let now = now();
     let id: KeyId = new_id(now)?;
@@ -102,7 +102,7 @@ pub(crate) async fn create(
     making.await
 }
 
-/// Changes the key of that id to what `change` makes of it.
+/// Changes the key with this id as `change` says.
 pub(crate) async fn update(
     database: &Database,
     team: TeamId,
@@ -135,7 +135,7 @@ pub(crate) async fn update(
     updating.await
 }
 
-/// A team's keys, without what they are made of.
+/// A team's keys, without the secrets.
 pub(crate) async fn list(database: &Database, team: TeamId) -> Result<Vec<Key>, Error> {
     let listing = database.query(move |work| {
         let sql = format!("SELECT {COLUMNS} FROM api_key WHERE team_id = ?1 ORDER BY created_at, id");
@@ -166,20 +166,20 @@ pub(crate) async fn delete(database: &Database, team: TeamId, id: KeyId, by: Act
     deleting.await
 }
 
-/// Who `key` is; its use is noted.
+/// The caller of `key`; its use is recorded.
 pub(crate) async fn caller_of_key(database: &Database, key: &str) -> Result<Result<Caller, NoCaller>, Error> {
     let hash = digest(key);
     let found = database.query(move |work| find(work, "hash", values![hash])).await?;
     used(database, found).await
 }
 
-/// Who the key of that id is, as long as it is good; its use is noted.
+/// The caller of the key with this id, while it is valid; its use is recorded.
 pub(crate) async fn caller_of_id(database: &Database, id: KeyId) -> Result<Result<Caller, NoCaller>, Error> {
     let found = database.query(move |work| find(work, "id", values![id.as_str()])).await?;
     used(database, found).await
 }
 
-/// A caller, and whether the use of its key is to be noted.
+/// A caller, and whether the use of its key is to be recorded.
 type Found = Result<(Caller, bool), NoCaller>;
 
 fn find(work: &Work<'_>, column: &str, is: &[Value<'_>]) -> Result<Found, Error> {
@@ -219,7 +219,7 @@ async fn used(database: &Database, found: Found) -> Result<Result<Caller, NoCall
         });
         // A disk that is full must not keep anybody from reading, or from removing something.
         if let Err(error) = noting.await {
-            tracing::warn!(%error, "cannot note that a key was used");
+            tracing::warn!(%error, "cannot record the use of a key");
         }
     }
     Ok(Ok(caller))

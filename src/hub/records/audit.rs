@@ -1,7 +1,7 @@
 //! The audit log: who changed what, written in the transaction of the change itself.
 //!
-//! It tells what was done to people, keys, portals, webhooks, links and kept packages, and who tried to sign in; what becomes of
-//! packages otherwise is in the activities. It never holds a secret.
+//! It records what was done to people, keys, portals, webhooks, links and stored packages, and who tried to sign in; what happens to
+//! packages otherwise is in the activities. It never contains a secret.
 
 use std::net::IpAddr;
 
@@ -17,12 +17,12 @@ use crate::clock::now;
 
 const COLUMNS: &str = "number AS id, at, actor, address, action, subject";
 
-/// Who does something, and from where.
+/// An actor, and the address.
 #[derive(Debug, Clone)]
 pub(crate) struct Actor {
     /// The team that it concerns; absent: the whole hub.
     pub team: Option<TeamId>,
-    /// A mail address, a key's name, or `operator`.
+    /// An e-mail address, a key's name, or `operator`.
     pub name: String,
     /// Where the request came from.
     pub address: Option<IpAddr>,
@@ -40,7 +40,7 @@ impl Actor {
     }
 }
 
-/// By what right a package is changed, and from where.
+/// The right by which a package is changed, and the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Authority {
     /// Its team; absent: its access token, which for a package of a portal anybody may have.
@@ -50,7 +50,7 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    /// Who has it, for the audit log.
+    /// Its holder, for the audit log.
     pub(super) fn actor(&self, package: &Package) -> Actor {
         match &self.team {
             Some(caller) => caller.at(self.address),
@@ -62,7 +62,7 @@ impl Authority {
         }
     }
 
-    /// Refuses what a stranger who sends to a portal must not decide: who gets the package, and for how long.
+    /// Refuses what a sender to a portal must not decide: who gets the package, and for how long.
     pub(crate) fn check_owner(&self, package: &Package) -> Result<(), Error> {
         if self.team.is_none() && package.received {
             return Err(Error::Forbidden("only the portal's team may do this"));
@@ -70,10 +70,10 @@ impl Authority {
         Ok(())
     }
 
-    /// Refuses a stranger who takes back what was delivered through a portal.
+    /// Refuses a sender who tries to remove what was delivered through a portal.
     pub(super) fn check_remover(&self, package: &Package) -> Result<(), Error> {
         if self.team.is_none() && package.received && package.state != PackageState::New {
-            return Err(Error::Forbidden("what was sent to a portal can be removed by the portal's team only"));
+            return Err(Error::Forbidden("packages sent to a portal can be removed only by the portal's team"));
         }
         Ok(())
     }
@@ -85,7 +85,7 @@ pub(crate) const ORDERS: &[(&str, &str)] = &[("created_at", "number")];
 /// Which entries; empty conditions are none.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
-    /// Also what concerns the whole hub, for who runs it.
+    /// Also what concerns the whole hub, for its operator.
     pub of_all: bool,
     pub actions: Vec<String>,
     pub actor: Option<String>,
@@ -130,7 +130,7 @@ fn read(row: &Row<'_>) -> Result<AuditEntry, DbError> {
     })
 }
 
-/// Forgets what is from before a time, and all but the `most` that are newest.
+/// Removes entries from before a time, and all but the newest `most`.
 pub(super) fn forget(work: &Work<'_>, before: Timestamp, most: i64) -> Result<(), Error> {
     let older = "DELETE FROM audit WHERE at < ?1 OR number <= (SELECT max(number) FROM audit) - ?2";
     work.run(older, values![before, most])?;

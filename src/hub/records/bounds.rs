@@ -1,11 +1,11 @@
-//! How many things there may be: whoever may make one must not fill the hub with them.
+//! Limits on the number of objects: whoever may create one must not fill the hub with them.
 
 use masv_db::{Work, values};
 use masv_protocol::TeamId;
 
 use super::Error;
 
-/// A table of things that belong to a team, what they are called, and how many a team may have.
+/// A table of objects that belong to a team, what they are called, and how many a team may have.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bound {
     table: &'static str,
@@ -19,7 +19,7 @@ pub(super) const PORTALS: Bound = Bound { table: "portal", name: "portals", most
 pub(super) const TAGS: Bound = Bound { table: "tag", name: "tags", most: 5000 };
 pub(super) const WEBHOOKS: Bound = Bound { table: "webhook", name: "webhooks", most: 100 };
 
-/// Refuses another one of these for a team that has as many as it may.
+/// Refuses another object for a team that has reached the limit.
 pub(super) fn check_team(work: &Work<'_>, bound: Bound, team: &TeamId) -> Result<(), Error> {
     let Bound { table, name, most } = bound;
     let sql = format!("SELECT count(*) FROM {table} WHERE team_id = ?1");

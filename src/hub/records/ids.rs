@@ -1,4 +1,4 @@
-//! New ids, and what an id of ours looks like: upper-case ULIDs, which begin with the time they were made at.
+//! New ids, and the format of our ids: upper-case ULIDs, which begin with their creation time.
 
 use jiff::Timestamp;
 
@@ -11,7 +11,7 @@ pub(crate) fn new_id<T: From<String>>(now: Timestamp) -> Result<T, Error> {
     Ok(T::from(ulid_of(now, u128::from_be_bytes(random))))
 }
 
-/// What sorts before every id that is made at `time` or later.
+/// A lower bound for ids created at `time` or later.
 pub(crate) fn first_id(time: Timestamp) -> String {
     ulid_of(time, 0)
 }

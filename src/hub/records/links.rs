@@ -1,4 +1,4 @@
-//! Links: each opens one package for whoever has its secret.
+//! Links: each opens one package for anyone who has its secret.
 
 use jiff::Timestamp;
 use masv_db::{Database, DbError, Row, Work, values};
@@ -11,7 +11,7 @@ use super::{Error, OrNotFound, activity, mails};
 use crate::clock::now;
 use crate::keys::tokens::Visit;
 
-/// The most links of a package.
+/// The maximum number of links of a package.
 const MOST_LINKS: u64 = 1000;
 
 /// A link.
@@ -19,7 +19,7 @@ const MOST_LINKS: u64 = 1000;
 pub(crate) struct Link {
     pub id: LinkId,
     pub package_id: PackageId,
-    /// Who got it by mail; absent: nobody.
+    /// Who received it by e-mail; absent: no one.
     pub email: Option<EmailAddress>,
     /// Absent: the package's counts.
     pub password_hash: Option<String>,
@@ -28,7 +28,7 @@ pub(crate) struct Link {
     pub active: bool,
     pub expires_at: Option<Timestamp>,
     pub created_at: Timestamp,
-    /// Counted up to end the visits that were begun.
+    /// Incremented to end all visits.
     pub epoch: i64,
 }
 
@@ -67,7 +67,7 @@ impl Link {
         })
     }
 
-    /// Who got it by mail; empty for nobody.
+    /// Who received it by e-mail; empty for no one.
     pub(crate) fn recipient(&self) -> &str {
         self.email.as_ref().map_or("", EmailAddress::as_str)
     }
@@ -80,7 +80,7 @@ impl Link {
         }
     }
 
-    /// What its password is checked against.
+    /// The hash of its password.
     pub(crate) fn required_password<'a>(&'a self, package: &'a Package) -> Option<&'a str> {
         self.password_hash.as_deref().or(package.password_hash.as_deref())
     }
@@ -102,7 +102,7 @@ impl Link {
         Ok(())
     }
 
-    /// What it is called in the audit log.
+    /// Its name in the audit log.
     fn audit_name(&self, package: &Package) -> String {
         match &self.email {
             Some(email) => format!("{} of {} for {email}", self.id, package.name),
@@ -188,7 +188,7 @@ pub(crate) async fn list(database: &Database, package: PackageId) -> Result<Vec<
     listing.await
 }
 
-/// Writes back what an owner may change of a link. Visits end with another password, and when it is switched off.
+/// Stores what an owner may change in a link. Visits end with another password, and when it is switched off.
 pub(crate) async fn update(database: &Database, link: Link, by: Authority) -> Result<(Link, Package), Error> {
     let updating = database.transact(move |work| {
         work.run(
@@ -240,7 +240,7 @@ pub(crate) async fn check_visit(database: &Database, visit: Visit) -> Result<(),
 }
 
 /// Counts a visit against the link's limit, once. Refuses a visit that has not been counted when the link does not
-/// open any more; one that has been counted goes on as long as the package is there.
+/// open any more; a download that was already counted continues as long as the package exists.
 pub(crate) async fn count_visit(database: &Database, visit: Visit) -> Result<(), Error> {
     let counting = database.transact(move |work| {
         let now = now();

@@ -1,6 +1,6 @@
-//! Lists in pages: conditions, order and window as parts of a statement.
+//! Paged lists: conditions, order and window as parts of a statement.
 //!
-//! Only names of columns that are in the source become part of a statement; everything that was given is a value.
+//! Only column names from the source become part of a statement; all input is passed as values.
 
 use jiff::Timestamp;
 use masv_db::{DbError, Row, Value, Work};
@@ -14,7 +14,7 @@ pub(crate) struct Window {
     pub limit: u64,
     /// How many come before it.
     pub offset: u64,
-    /// By what, as it was asked for.
+    /// The field to sort by, as requested.
     pub sort: Option<Sort>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Span {
     pub until: Option<Timestamp>,
 }
 
-/// A stretch of a list, and how many entries the whole has.
+/// A part of a list, and the total number of entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listed<T> {
     pub total: u64,
@@ -40,7 +40,7 @@ pub(crate) struct Listed<T> {
 }
 
 impl Window {
-    /// The `ORDER BY`, among these fields and their columns; the first is the order of who does not say, newest first.
+    /// The `ORDER BY`, among these fields and their columns; the first is the default, newest first.
     pub(crate) fn order(&self, columns: &[(&str, &str)]) -> String {
         let asked = self.sort.as_ref();
         let known = asked.and_then(|sort| {
@@ -95,7 +95,7 @@ impl Conditions {
         }
     }
 
-    /// Adds that the time in `column` lies in a stretch of time.
+    /// Adds that the time in `column` is within a span.
     pub(crate) fn within(&mut self, column: &str, span: Span) {
         for (end, comparison) in [(span.from, ">="), (span.until, "<=")] {
             if let Some(end) = end {

@@ -1,4 +1,4 @@
-//! Mails that are owed, and what became of them.
+//! Mails that are due, and their outcomes.
 
 use jiff::Timestamp;
 use masv_db::{Database, Work, values};
@@ -12,13 +12,13 @@ use super::packages::{self, Package};
 use super::portals::{self, Portal};
 use crate::clock::{before, days, now};
 
-/// The most receipts for one address in a day: whoever sends to a portal says whose address it is.
+/// The maximum number of receipts for one address per day: senders to a portal can give any address.
 const MOST_RECEIPTS: u64 = 50;
 
-/// What a mail is for.
+/// The purpose of a mail.
 #[derive(Debug, Clone)]
 pub(crate) enum Purpose {
-    /// Brings a link to somebody who gets the package.
+    /// Sends a link to a recipient of the package.
     Delivery(Box<Link>),
     /// Tells somebody who does not get it of what came through a portal.
     Copy,
@@ -26,7 +26,7 @@ pub(crate) enum Purpose {
     Receipt,
 }
 
-/// A mail that is to be sent, and that is claimed by whoever read it.
+/// A mail to send, claimed by its reader.
 #[derive(Debug, Clone)]
 pub(crate) struct Mail {
     pub id: String,
@@ -53,7 +53,7 @@ pub(super) fn owe_link(
     Ok(())
 }
 
-/// Owes the sender of a package the mail that says that all is there, once the package is released. Who sends to nobody
+/// Queues the receipt for the sender of a package, once the package is released. A sender without recipients
 /// gets none.
 pub(super) fn owe_receipt(work: &Work<'_>, package: &Package, now: Timestamp) -> Result<(), Error> {
     let delivered = package.sends_receipt && (package.received || !package.recipients.is_empty());
@@ -87,7 +87,7 @@ fn owe(work: &Work<'_>, kind: &str, package: &Package, to: &EmailAddress, now: T
     Ok(())
 }
 
-/// Makes all mails of a package due that wait for it.
+/// Makes all waiting mails of a package due.
 pub(super) fn release(work: &Work<'_>, package: &PackageId, now: Timestamp) -> Result<(), Error> {
     work.run(
         "UPDATE mail SET due_at = ?2 WHERE package_id = ?1 AND due_at IS NULL AND attempts = 0 AND sent_at IS NULL",
@@ -126,7 +126,7 @@ pub(crate) async fn claim(database: &Database, most: u32) -> Result<Vec<Mail>, E
     claiming.await
 }
 
-/// Writes down that a mail was accepted.
+/// Records that a mail was accepted.
 pub(crate) async fn sent(database: &Database, id: String) -> Result<(), Error> {
     let marking = database.transact(move |work| {
         work.run("UPDATE mail SET due_at = NULL, sent_at = ?2, problem = NULL WHERE id = ?1", values![id, now()])?;
@@ -135,7 +135,7 @@ pub(crate) async fn sent(database: &Database, id: String) -> Result<(), Error> {
     marking.await
 }
 
-/// Writes down that a mail was not accepted: when it is tried again (`None`: it is given up), and why not.
+/// Records that a mail was not accepted: when it is tried again (`None`: it is abandoned), and why not.
 pub(crate) async fn not_sent(
     database: &Database,
     id: String,

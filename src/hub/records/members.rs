@@ -14,12 +14,12 @@ use crate::clock::now;
 pub(crate) struct NewMember {
     pub email: EmailAddress,
     pub name: String,
-    /// Of who has no account yet.
+    /// For a new account.
     pub password_hash: Option<String>,
     pub role: MemberRole,
 }
 
-/// What changes of a person; the rest stays.
+/// Changes to a person; the rest stays.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Change {
     pub name: Option<String>,
@@ -27,7 +27,7 @@ pub(crate) struct Change {
     pub role: Option<MemberRole>,
 }
 
-/// Makes a person part of a team, or changes what they are in it.
+/// Adds a person to a team, or changes the role.
 fn put(work: &Work<'_>, team: &TeamId, account: &UserId, role: MemberRole) -> Result<(), Error> {
     work.run(
         "INSERT INTO membership (team_id, account_id, role) VALUES (?1, ?2, ?3)
@@ -42,15 +42,15 @@ fn message(account: Account, role: MemberRole) -> Member {
     Member { user_id: Some(id.clone()), id, email, name, role: Some(role.into()), created_at: None }
 }
 
-/// Refuses to make or unmake somebody who stands above the caller.
+/// Refuses to appoint or remove someone with a higher role than the caller.
 fn check_rank(caller: &Caller, role: MemberRole) -> Result<(), Error> {
     if caller.role < Role::from(role) {
-        return Err(Error::Forbidden("only an owner may make or change owners"));
+        return Err(Error::Forbidden("only an owner may appoint or change owners"));
     }
     Ok(())
 }
 
-/// A member by id or mail address.
+/// A member by id or e-mail address.
 fn find(work: &Work<'_>, team: &TeamId, member: &str) -> Result<(Account, MemberRole), Error> {
     let account = match accounts::account_by_email(work, member)? {
         Some(account) => Some(account),
@@ -61,7 +61,7 @@ fn find(work: &Work<'_>, team: &TeamId, member: &str) -> Result<(Account, Member
     Ok((account, role))
 }
 
-/// Makes a person part of the caller's team. Who has an account here, for another team, keeps its password.
+/// Adds a person to the caller's team. An existing account of another team keeps its password.
 pub(crate) async fn add(database: &Database, caller: Caller, by: Actor, new: NewMember) -> Result<Member, Error> {
     check_rank(&caller, new.role)?;
     let adding = database.transact(move |work| {
@@ -74,15 +74,15 @@ pub(crate) async fn add(database: &Database, caller: Caller, by: Actor, new: New
     adding.await
 }
 
-/// The account of somebody new in a team, made if there is none.
+/// The account of a new member of a team, created if there is none.
 fn account_for(work: &Work<'_>, team: &TeamId, new: &NewMember) -> Result<Account, Error> {
     let email = new.email.to_lowercase();
     match (accounts::account_by_email(work, email.as_str())?, &new.password_hash) {
         (Some(known), _) if accounts::role_in(work, team, &known.id)?.is_some() => {
-            Err(Error::Conflict(format!("{email} is in this team already")))
+            Err(Error::Conflict(format!("{email} is already in this team")))
         }
         (Some(_), Some(_)) => {
-            Err(Error::Conflict(format!("{email} has an account of another team: leave the password out")))
+            Err(Error::Conflict(format!("{email} already has an account in another team: omit the password")))
         }
         (Some(known), None) => Ok(known),
         (None, None) => Err(Error::Invalid("password is missing".to_owned())),
@@ -110,7 +110,9 @@ pub(crate) async fn change(
         check_rank(&caller, role)?;
         let personal = change.password_hash.is_some() || change.name.is_some();
         if personal && caller.role < Role::Operator && accounts::count_teams(work, &account.id)? != 1 {
-            return Err(Error::Forbidden("this account is also another team's: only who runs the hub may"));
+            return Err(Error::Forbidden(
+                "this account also belongs to another team: only the operator of the hub may do this",
+            ));
         }
         let mut changed = Vec::new();
         if let Some(name) = &change.name {
@@ -133,7 +135,7 @@ pub(crate) async fn change(
     changing.await
 }
 
-/// Takes a person out of the caller's team; one who is in no other is forgotten, and sessions end with that.
+/// Removes a person from the caller's team; without another team, the account is removed, which ends its sessions.
 pub(crate) async fn remove(database: &Database, caller: Caller, by: Actor, member: String) -> Result<(), Error> {
     let removing = database.transact(move |work| {
         let (account, role) = find(work, &caller.team_id, &member)?;
@@ -151,7 +153,7 @@ pub(crate) async fn remove(database: &Database, caller: Caller, by: Actor, membe
     removing.await
 }
 
-/// Makes sure of a person with this name and password, as a member of the team of that name, which is made if there is none.
+/// Makes sure that a person with this name and password is a member of the team with that name, which is created if there is none.
 pub(crate) async fn ensure(database: &Database, team_name: String, new: NewMember) -> Result<(), Error> {
     let ensuring = database.transact(move |work| {
         let team = teams::ensure(work, &team_name)?;

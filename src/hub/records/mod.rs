@@ -1,11 +1,11 @@
-//! What the hub knows: its tables as types, and all SQL.
+//! The hub's records: its tables as types, and all SQL.
 //!
-//! **In**: what is to be changed or asked, by whom. **Out**: rows as types, and an [`Error`] for what the rules forbid.
+//! **In**: changes and queries, and by whom. **Out**: rows as types, and an [`Error`] for what the rules forbid.
 //!
 //! **Guarantees.** Each change is one transaction: the rows, the activity, the audit entry, the mails and the webhook calls that
 //! it owes are there together, or not at all. Transactions are opened here and nowhere else.
 //!
-//! **On a crash** the database is what its last commit left.
+//! **On a crash** the database is in the state of its last commit.
 //!
 //! Must never know: HTTP, the storage, the jobs.
 

@@ -17,7 +17,7 @@ pub(crate) enum Moment {
     DoubtedSince,
     /// While the clock is in doubt: the last time that it was seen.
     DoubtedLast,
-    /// Until when package tokens of earlier versions hold.
+    /// When package tokens of earlier versions expire.
     OldTokensEnd,
 }
 
@@ -41,7 +41,7 @@ pub(crate) async fn get(database: &Database, moment: Moment) -> Result<Option<Ti
     getting.await
 }
 
-/// Writes down that it was at this time.
+/// Records that it happened at this time.
 pub(crate) async fn set(database: &Database, moment: Moment, at: Timestamp) -> Result<(), Error> {
     let setting = database.transact(move |work| {
         let sql = "INSERT INTO moment (name, at) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET at = excluded.at";

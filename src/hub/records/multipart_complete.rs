@@ -1,4 +1,4 @@
-//! Closing a file: whether the parts that its sender lists are those that are stored. Pure.
+//! Finalizing a file: whether the parts that its sender lists are the stored ones. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,15 +20,15 @@ pub(crate) fn compare(listed: &mut [ListedPart], stored: &[StoredPart]) -> Resul
         let stored = stored
             .ok_or_else(|| Error::InvalidPart(format!("part {number} is missing, or listed twice or out of order")))?;
         if !same_etag(&listed.etag, &stored.etag) {
-            return Err(Error::InvalidPart(format!("part {number} does not have the ETag that was listed for it")));
+            return Err(Error::InvalidPart(format!("part {number} does not have the listed ETag")));
         }
         total = total.saturating_add(stored.size);
     }
     Ok(total)
 }
 
-/// One part of each number, in their order. Some servers (SeaweedFS 4.48) still list a part that was replaced by another of
-/// its number: of those, the one that the sender means.
+/// One part for each number, in order. Some servers (SeaweedFS 4.48) still list a part that was replaced by another with
+/// the same number: of those, the one that the sender lists.
 pub(crate) fn one_of_each(listed: &[ListedPart], stored: Vec<StoredPart>) -> Vec<StoredPart> {
     let wanted: HashMap<u32, &str> = listed.iter().map(|part| (part.number, part.etag.as_str())).collect();
     let mut parts: BTreeMap<u32, StoredPart> = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! Deliveries and other work that is owed: how one process claims what is due, and how it writes down what became of it.
 //!
 //! Whoever claims something has it until its lease is over: the row is due again only then, so that two processes never work on
-//! the same one, and what a process held that died is taken up by another. The attempt is counted with the claim.
+//! the same one, and the claims of a process that died pass to another. The attempt is counted with the claim.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Outbox {
     }
 }
 
-/// Claims up to `most` deliveries that are due, the longest due first, among those that fulfil `also` (a condition on `?4`, if there
+/// Claims up to `most` due deliveries, the longest due first, among those that satisfy `also` (a condition on `?4`, if there
 /// is one); reads these columns of them.
 pub(super) fn claim<T>(
     work: &Work<'_>,
@@ -72,13 +72,13 @@ pub(super) fn failed(
     Ok(())
 }
 
-/// Makes due again what was claimed and never reported: for a process that knows that it is alone with the data, and that
-/// whoever claimed anything has ended.
+/// Makes claimed but unreported deliveries due again: for a process that knows that it is the only one using the data, and that
+/// any earlier claimant has ended.
 pub(crate) async fn reclaim(database: &Database) -> Result<(), Error> {
     let reclaiming = database.transact(|work| {
         let now = now();
         for table in [Outbox::Mail, Outbox::WebhookCall, Outbox::Job].map(Outbox::table) {
-            // What failed waits for its time instead, and says why it failed.
+            // A failed one waits for its next attempt instead, with the reason.
             let sql = format!("UPDATE {table} SET due_at = ?1 WHERE due_at > ?1 AND attempts > 0 AND problem IS NULL");
             work.run(&sql, values![now])?;
         }

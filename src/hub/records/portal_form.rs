@@ -1,23 +1,23 @@
-//! What a portal asks its senders to fill in, beside the files: reel numbers, projects, rights.
+//! The form that a portal's senders fill in, besides the files: reel numbers, projects, rights.
 //!
 //! The names of a field's properties are the protocol's for the fields of a portal's form; `visibility` is `required` or
-//! `optional`. What else a sender gives is kept as it is.
+//! `optional`. Other values from a sender are stored unchanged.
 
 use masv_protocol::{FieldKind, MetadataField, Visibility};
 use serde_json::Value;
 
 use super::Error;
 
-/// The most fields of a portal.
+/// The maximum number of fields of a portal.
 const MOST_FIELDS: usize = 50;
 /// The longest name or label, bytes.
 const LONGEST_NAME: usize = 100;
-/// The most choices of a field.
+/// The maximum number of choices of a field.
 const MOST_OPTIONS: usize = 200;
-/// The longest answers together, bytes of JSON.
+/// Maximum total size of the values, in bytes of JSON.
 const LONGEST_ANSWERS: usize = 64 << 10;
 
-/// What a sender filled in, for people to read.
+/// A sender's values, for people to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// The field's key.
@@ -30,7 +30,7 @@ fn invalid(message: impl Into<String>) -> Error {
     Error::Invalid(message.into())
 }
 
-/// Refuses fields that nobody could fill in.
+/// Refuses fields that could not be filled in.
 pub(crate) fn check(fields: &[MetadataField]) -> Result<(), Error> {
     if fields.len() > MOST_FIELDS {
         return Err(invalid(format!("a portal has at most {MOST_FIELDS} metadata_fields")));
@@ -45,21 +45,21 @@ pub(crate) fn check(fields: &[MetadataField]) -> Result<(), Error> {
             return Err(wrong("needs a name of 1 to 100 bytes, and a label no longer than that"));
         }
         if fields[..index].iter().any(|other| other.name == field.name) {
-            return Err(wrong("is there twice"));
+            return Err(wrong("occurs twice"));
         }
         if (field.kind == FieldKind::Dropdown) == field.options.is_empty() {
-            return Err(wrong("has options exactly if it is a dropdown"));
+            return Err(wrong("must have options if, and only if, it is a dropdown"));
         }
         if field.options.len() > MOST_OPTIONS
             || field.options.iter().any(|option| option.is_empty() || too_long(option))
         {
-            return Err(wrong("has an option that is empty or too long, or too many options"));
+            return Err(wrong("has an option that is empty or too long, or has too many options"));
         }
     }
     Ok(())
 }
 
-/// Refuses what a sender filled in where something is missing or none of the choices: the message names every such field.
+/// Refuses a sender's values if one is missing or not among the choices: the message names every such field.
 pub(crate) fn check_answers(fields: &[MetadataField], given: &Value) -> Result<(), Error> {
     if !matches!(given, Value::Null | Value::Object(_)) {
         return Err(invalid("custom_metadata must be an object"));
@@ -88,7 +88,7 @@ fn problem(field: &MetadataField, given: &Value) -> Option<String> {
     }
 }
 
-/// What was filled in as text; `None` when nothing was.
+/// A value as text; `None` if there is none.
 fn answer(field: &MetadataField, given: &Value) -> Option<String> {
     let text = match given.get(&field.name)? {
         Value::Null => return None,
@@ -98,7 +98,7 @@ fn answer(field: &MetadataField, given: &Value) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// What a sender filled in of `fields`, in their order, then whatever else was given.
+/// A sender's values for `fields`, in their order, then any other values.
 pub(crate) fn answers(fields: &[MetadataField], given: &Value) -> Vec<Answer> {
     let asked = fields.iter().filter_map(|field| {
         let value = answer(field, given)?;

@@ -28,7 +28,7 @@ pub(crate) struct Portal {
     /// Whether senders are told by mail that all is there.
     pub sends_receipts: bool,
     pub active: bool,
-    /// When it closes by itself; absent: never.
+    /// When it closes automatically; absent: never.
     pub closes_at: Option<Timestamp>,
     pub access_code_hash: Option<String>,
     pub download_password_hash: Option<String>,
@@ -37,7 +37,7 @@ pub(crate) struct Portal {
     pub unlimited_storage: bool,
     pub tag_id: Option<TagId>,
     pub restrictions: Restrictions,
-    /// What senders are asked to fill in.
+    /// The form for senders.
     pub fields: Vec<MetadataField>,
     /// How its page looks.
     pub brand: Brand,
@@ -116,12 +116,12 @@ impl Portal {
         })
     }
 
-    /// Whether it takes packages at this time.
+    /// Whether it accepts packages at this time.
     pub(crate) fn is_open(&self, now: Timestamp) -> bool {
         self.active && self.closes_at.is_none_or(|closes| now < closes)
     }
 
-    /// What people call it.
+    /// Its display name.
     pub(crate) fn title(&self) -> &str {
         if self.name.is_empty() { &self.subdomain } else { &self.name }
     }
@@ -165,7 +165,7 @@ impl Portal {
     }
 }
 
-/// Whether `text` can be a portal's name in addresses: lower-case letters, digits and inner hyphens, at most 63.
+/// Whether `text` is a valid subdomain of a portal: lower-case letters, digits and inner hyphens, at most 63.
 pub(crate) fn is_subdomain(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
@@ -185,7 +185,7 @@ pub(super) fn insert(work: &Work<'_>, portal: &Portal) -> Result<(), Error> {
     put(work, portal)
 }
 
-/// Writes back what may change of a portal.
+/// Stores the changes to a portal.
 pub(super) fn put(work: &Work<'_>, portal: &Portal) -> Result<(), Error> {
     work.run(
         "UPDATE portal SET name = ?2, message = ?3, recipients = ?4, active = ?5, access_code_hash = ?6,
@@ -271,7 +271,7 @@ pub(crate) async fn create(
     creating.await
 }
 
-/// Writes back what has changed of a portal, with another tag if one is chosen.
+/// Stores the changes to a portal, with another tag if one is chosen.
 pub(crate) async fn update(
     database: &Database,
     portal: Portal,
@@ -289,7 +289,7 @@ pub(crate) async fn update(
     updating.await
 }
 
-/// Forgets a portal; the packages that came through it stay what they are: received, and restricted while they are filled.
+/// Removes a portal; the packages received through it stay what they are: received, and restricted while they are filled.
 pub(crate) async fn delete(database: &Database, portal: Portal, by: Actor) -> Result<(), Error> {
     let deleting = database.transact(move |work| {
         work.run("DELETE FROM portal WHERE id = ?1", values![portal.id.as_str()])?;

@@ -1,4 +1,4 @@
-//! What an operator wants a hub to have: a team, a key for it, its portals. Doing it again with the same changes nothing.
+//! Provisioning by the operator: a team, a key for it, its portals. Idempotent.
 
 use masv_db::{Database, Work};
 use masv_protocol::{KeyRole, KeyState, TeamId};
@@ -33,7 +33,7 @@ fn ensure_portal(work: &Work<'_>, team: &TeamId, wanted: &Portal) -> Result<(), 
     let wanted = wanted.clone();
     match portals::find_by_subdomain_in(work, &wanted.subdomain)? {
         Some(known) if known.team_id != *team => {
-            Err(Error::Conflict(format!("the subdomain {} is another team's", wanted.subdomain)))
+            Err(Error::Conflict(format!("the subdomain {} belongs to another team", wanted.subdomain)))
         }
         Some(known) => portals::put(work, &Portal { id: known.id, team_id: known.team_id, ..wanted }),
         None => portals::insert(work, &Portal { id: new_id(now())?, team_id: team.clone(), ..wanted }),

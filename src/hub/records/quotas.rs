@@ -1,7 +1,7 @@
 //! How much teams have stored, and how much they may.
 //!
 //! What counts is what files have, or were announced with: a file that was let in can be sent to its end, and to no more. The sums are
-//! kept by the database's triggers.
+//! maintained by the database's triggers.
 
 use masv_db::{Database, Work, values};
 use masv_protocol::{PackageId, Quota, TeamId, TeamUsage};
@@ -11,11 +11,11 @@ use super::files::FileRow;
 use super::{Error, OrNotFound};
 use crate::format;
 
-/// No team may have more, quota or not: what files are announced with is summed up in 64 bits, and whoever may announce files must
+/// The limit for every team, with or without a quota: announced sizes are summed in 64 bits, and whoever may announce files must
 /// not be able to make that sum impossible for all.
 const MOST: u64 = 1 << 60;
 
-/// What the team of a package may have, and what it has.
+/// The quota of a package's team, and its use.
 fn limits(work: &Work<'_>, package: &PackageId) -> Result<(u64, u64), Error> {
     let sql = "SELECT quota, used FROM team WHERE id = (SELECT team_id FROM package WHERE id = ?1)";
     let found = work.one(sql, values![package.as_str()], |row| Ok((row.get::<Option<u64>>(0)?, row.get::<i64>(1)?)))?;
@@ -23,19 +23,19 @@ fn limits(work: &Work<'_>, package: &PackageId) -> Result<(u64, u64), Error> {
     Ok((quota.unwrap_or(MOST).min(MOST), used.unsigned_abs()))
 }
 
-/// Refuses what has just been written when it goes beyond the quota of the package's team.
+/// Refuses what was just written if it exceeds the quota of the package's team.
 pub(super) fn check(work: &Work<'_>, package: &PackageId) -> Result<(), Error> {
     let (quota, used) = limits(work, package)?;
     if used > quota { Err(Error::QuotaExceeded { quota, wanted: used }) } else { Ok(()) }
 }
 
-/// How many bytes more the team of a package may have.
+/// How many more bytes the team of a package may store.
 pub(super) fn left(work: &Work<'_>, package: &PackageId) -> Result<u64, Error> {
     let (quota, used) = limits(work, package)?;
     Ok(quota.saturating_sub(used))
 }
 
-/// The refusal of so many bytes more.
+/// The refusal of this many more bytes.
 pub(super) fn exceeded(work: &Work<'_>, package: &PackageId, more: u64) -> Result<Error, Error> {
     let (quota, used) = limits(work, package)?;
     Ok(Error::QuotaExceeded { quota, wanted: used.saturating_add(more) })
@@ -79,7 +79,7 @@ pub(crate) async fn usage(database: &Database, team: TeamId) -> Result<TeamUsage
     database.query(move |work| usage_in(work, &team)).await
 }
 
-/// Sets how many bytes a team may have stored. What is there already stays.
+/// Sets a team's quota in bytes. Stored files are kept.
 pub(crate) async fn set(database: &Database, team: TeamId, quota: Quota, by: Actor) -> Result<TeamUsage, Error> {
     let setting = database.transact(move |work| {
         work.run("UPDATE team SET quota = ?2 WHERE id = ?1", values![team.as_str(), quota.bytes()])?;

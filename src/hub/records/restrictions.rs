@@ -1,11 +1,11 @@
-//! What a portal takes: kinds and sizes of files, sizes of packages.
+//! What a portal accepts: kinds and sizes of files, sizes of packages.
 
 use masv_protocol::Restrictions;
 
 use super::Error;
 use crate::format;
 
-/// What a portal takes, for people; empty when it takes everything.
+/// What a portal accepts, for people; empty if it accepts everything.
 pub(crate) fn summary(taken: &Restrictions) -> String {
     let mut told = Vec::new();
     if taken.file_type_restriction_enabled && !taken.file_types.is_empty() {
@@ -51,7 +51,7 @@ pub(crate) fn limits(taken: &Restrictions) -> Limits {
     limits
 }
 
-/// Refuses a file that the portal does not take.
+/// Refuses a file that the portal does not accept.
 pub(super) fn check_file(taken: &Restrictions, name: &str, size: u64) -> Result<(), Error> {
     if taken.file_type_restriction_enabled {
         let lower = name.to_lowercase();
@@ -72,7 +72,7 @@ pub(super) fn check_file(taken: &Restrictions, name: &str, size: u64) -> Result<
     Ok(())
 }
 
-/// Refuses a package that has grown beyond what the portal takes.
+/// Refuses a package that has grown beyond the portal's limits.
 pub(super) fn check_package(taken: &Restrictions, files: u64, size: u64) -> Result<(), Error> {
     if !taken.package_size_restriction_enabled {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What is forgotten in time, so that a hub that runs for years does not grow without end.
+//! Retention: old records are removed, so that a hub that runs for years does not grow without bound.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::clock::{before, days, now};
 
 /// Days that activities, the audit log and failed deliveries are kept.
 const REMEMBERED: u64 = 400;
-/// The most activities, and entries of the audit log, that are kept: whoever signs in again and again must not fill the disk.
+/// The maximum number of activities and audit log entries: repeated sign-ins must not fill the disk.
 const MOST_REMEMBERED: i64 = 1_000_000;
 
-/// Forgets what is old, and visits of links that are over after `visit_life`.
+/// Removes old records, and visits of links older than `visit_life`.
 pub(crate) async fn forget(database: &Database, visit_life: Duration) -> Result<(), Error> {
     let forgetting = database.transact(move |work| {
         let now: Timestamp = now();

@@ -30,7 +30,7 @@ fn ensure(work: &Work<'_>, team: &TeamId, name: &str) -> Result<TagId, Error> {
     Ok(id)
 }
 
-/// The team's tag that is meant; one that is given by a new name is made.
+/// The requested tag of the team; a tag given by a new name is created.
 pub(super) fn resolve(work: &Work<'_>, team: &TeamId, choice: Option<&TagChoice>) -> Result<Option<TagId>, Error> {
     match choice {
         None => Ok(None),
@@ -38,12 +38,12 @@ pub(super) fn resolve(work: &Work<'_>, team: &TeamId, choice: Option<&TagChoice>
         Some(TagChoice::Id(id)) => {
             let sql = "SELECT id FROM tag WHERE id = ?1 AND team_id = ?2";
             let known: Option<TagId> = work.one(sql, values![id.as_str(), team.as_str()], |row| row.text(0))?;
-            known.map(Some).ok_or_else(|| Error::Invalid("there is no tag of this id".to_owned()))
+            known.map(Some).ok_or_else(|| Error::Invalid("there is no tag with this id".to_owned()))
         }
     }
 }
 
-/// The tag of that id, whoever's it is.
+/// The tag with that id, of any team.
 pub(super) fn find(work: &Work<'_>, id: &TagId) -> Result<Option<Tag>, Error> {
     Ok(work.one("SELECT id, name, team_id FROM tag WHERE id = ?1", values![id.as_str()], read)?)
 }

@@ -77,7 +77,7 @@ fn insert(work: &Work<'_>, name: &str) -> Result<TeamId, Error> {
 pub(crate) async fn create(database: &Database, name: String, address: Option<IpAddr>) -> Result<Team, Error> {
     let making = database.transact(move |work| {
         if find_by_name(work, &name)?.is_some() {
-            return Err(Error::Conflict(format!("there is a team {name:?} already")));
+            return Err(Error::Conflict(format!("there is already a team {name:?}")));
         }
         let id = insert(work, &name)?;
         let actor = Actor { team: Some(id.clone()), name: Role::Operator.to_string(), address };

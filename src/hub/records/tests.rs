@@ -1,4 +1,4 @@
-//! What the tests of the records and the jobs share: a database of their own, and values to begin with.
+//! What the tests of the records and the jobs share: a separate database, and initial values.
 
 use jiff::Timestamp;
 use masv_db::{Database, values};

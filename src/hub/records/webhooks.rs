@@ -1,6 +1,6 @@
 //! Webhooks of a team, and the calls that they are owed.
 //!
-//! Calls are written down in the transaction of what they tell of, and made at least once.
+//! Calls are recorded in the transaction of what they report, and made at least once.
 
 use std::collections::BTreeMap;
 
@@ -75,7 +75,7 @@ impl Webhook {
         })
     }
 
-    /// As the protocol shows it; what the headers say is often a secret and stays here.
+    /// As the protocol shows it; the values of headers are often secret and stay here.
     pub(crate) fn message(&self) -> protocol::Webhook {
         protocol::Webhook {
             id: self.id.clone(),
@@ -185,7 +185,7 @@ pub(crate) async fn create(database: &Database, hook: Webhook, by: Actor) -> Res
     creating.await
 }
 
-/// Stores what has changed of a webhook, unless it was removed meanwhile.
+/// Stores the changes to a webhook, unless it was removed meanwhile.
 pub(crate) async fn update(database: &Database, hook: Webhook, by: Actor) -> Result<Webhook, Error> {
     let updating = database.transact(move |work| {
         get_in(work, &hook.team_id, &hook.id)?;
@@ -206,7 +206,7 @@ pub(crate) async fn delete(database: &Database, team: TeamId, id: WebhookId, by:
     deleting.await
 }
 
-/// Owes a call to every webhook of the package's team that wants `event`.
+/// Queues a call to every webhook of the package's team that subscribes to `event`.
 pub(super) fn announce(work: &Work<'_>, package: &Package, event: WebhookEvent) -> Result<(), Error> {
     for hook in list_in(work, &package.team_id)? {
         if !hook.active || !hook.events.contains(&event) || !hook.is_called_for(package) {
@@ -220,7 +220,7 @@ pub(super) fn announce(work: &Work<'_>, package: &Package, event: WebhookEvent) 
     Ok(())
 }
 
-/// A call that is to be made, and that is claimed by whoever read it.
+/// A call to make, claimed by its reader.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub id: String,
@@ -238,7 +238,7 @@ pub(crate) async fn due(database: &Database) -> Result<Vec<WebhookId>, Error> {
     asking.await
 }
 
-/// Claims up to `most` calls of a webhook that are due, and how it is called; nothing when it is gone.
+/// Claims up to `most` due calls of a webhook, and how to make them; nothing if the webhook is gone.
 pub(crate) async fn claim(
     database: &Database,
     hook: WebhookId,
@@ -265,7 +265,7 @@ pub(crate) async fn called(database: &Database, id: String) -> Result<(), Error>
     marking.await
 }
 
-/// Writes down that a call failed: when it is tried again (`None`: it is given up), and why it failed.
+/// Records that a call failed: when it is tried again (`None`: it is abandoned), and why it failed.
 pub(crate) async fn not_called(
     database: &Database,
     id: String,

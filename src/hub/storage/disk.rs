@@ -18,7 +18,7 @@ use crate::stored::PartName;
 
 /// Ends the name of a part that is still arriving.
 const ARRIVING: &str = ".tmp";
-/// The folder of what is removed in some days.
+/// The trash folder, whose content is removed after some days.
 const TRASH: &str = "trash";
 
 /// The folder of the parts.
@@ -27,12 +27,12 @@ pub(crate) struct Disk {
     root: PathBuf,
 }
 
-/// What lies in the folder of a package.
+/// The content of a package's folder.
 #[derive(Debug, Default)]
 pub(crate) struct Looked {
-    /// How many whole parts.
+    /// How many complete parts.
     pub parts: usize,
-    /// The names of those that are old and not known.
+    /// The names of those that are old and unknown.
     pub unknown: Vec<String>,
 }
 
@@ -45,7 +45,7 @@ impl Disk {
         Ok(Self { root })
     }
 
-    /// Where the part lies once it is whole.
+    /// The path of the part once it is complete.
     pub(crate) fn path(&self, part: &PartName, place: &str) -> PathBuf {
         self.folder(&part.package).join(Self::file_name(&part.file, part.number, place))
     }
@@ -80,14 +80,14 @@ impl Disk {
         Ok(std::mem::take(&mut arriving.place))
     }
 
-    /// Removes parts that nothing points to any more; one that is not there is no error. Blocks.
+    /// Removes parts that nothing points to any more; a missing one is not an error. Blocks.
     pub(crate) fn remove(&self, parts: &[(PartName, String)]) {
         for (part, place) in parts {
             let path = self.path(part, place);
             if let Err(error) = fs::remove_file(&path)
                 && error.kind() != io::ErrorKind::NotFound
             {
-                tracing::warn!(path = %path.display(), %error, "cannot remove a part that is not needed any more");
+                tracing::warn!(path = %path.display(), %error, "cannot remove a part that is no longer needed");
             }
         }
     }
@@ -106,7 +106,7 @@ impl Disk {
         let _ = fs::remove_dir(self.folder(package));
     }
 
-    /// The packages that have a folder, and what else lies there. Blocks.
+    /// The packages that have a folder, and what else is there. Blocks.
     pub(crate) fn packages(&self) -> io::Result<Vec<String>> {
         fs::read_dir(&self.root)?
             .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
@@ -181,7 +181,7 @@ impl Disk {
         md5_of(&self.path(part, place))
     }
 
-    /// Looks for whole parts in a package's folder that are older than `age` and not among `known` names. What arrived halfway and
+    /// Looks for complete parts in a package's folder that are older than `age` and not among `known` names. What arrived only partly and
     /// is as old is removed: nothing ever pointed to it. Blocks.
     pub(crate) fn look(&self, package: &PackageId, known: &HashSet<String>, age: Duration) -> io::Result<Looked> {
         let mut looked = Looked::default();
@@ -234,7 +234,7 @@ impl Disk {
         for entry in found {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            // What somebody else put there is none of ours.
+            // Files that someone else put there are left alone.
             if is_day(&name) && name.as_str() < kept_since {
                 fs::remove_dir_all(entry.path())?;
                 removed += 1;
@@ -329,7 +329,7 @@ pub(super) struct Arriving {
 impl Drop for Arriving {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
-            // What can not be removed now is swept up later.
+            // What cannot be removed now is swept up later.
             let _ = fs::remove_file(path);
         }
     }

@@ -1,15 +1,15 @@
-//! Where the bytes of files lie: on the hub's disk, or in an S3-compatible bucket.
+//! Where the content of files is stored: on the hub's disk, or in an S3-compatible bucket.
 //!
 //! **In**: the body of a part, or what an address to a bucket is to allow. **Out**: a part's size and MD5 once it is safe;
 //! later, any range of a file.
 //!
-//! A part for the disk comes through the hub ([`receive`]). Parts for a bucket never do ([`Bucket`]): whoever sends or
-//! receives speaks to the bucket. Each file lies in one of the two, chosen when it was announced, so that a hub can
-//! be given a bucket later and keeps what it has.
+//! Parts for the disk go through the hub ([`receive`]). Parts for a bucket never do ([`Bucket`]): whoever sends or
+//! receives talks to the bucket directly. Each file is in one of the two, chosen when it was announced, so that a hub can
+//! be given a bucket later and keep what it has.
 //!
-//! **Guarantees.** A part appears under its name only when it is whole, checked and flushed; a body that is cut short
-//! leaves nothing. A file is its parts in order: nothing is copied when it is finalized. Small parts are handed back
-//! to be kept in the database, so that many small files share its flushes.
+//! **Guarantees.** A part appears under its name only when it is complete, checked and flushed; a body that is cut short
+//! leaves nothing. A file is its parts in order: nothing is copied when it is finalized. Small parts are returned
+//! to be stored in the database, so that many small files share its flushes.
 //!
 //! **On a crash** there may be temporary files and parts that no row knows; the garbage collection finds them.
 //!
@@ -34,12 +34,12 @@ use masv_protocol::{FileId, PackageId};
 
 use crate::stored::{BucketFile, Leftovers};
 
-/// The places that files lie in.
+/// The places where files are stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Storage {
-    /// Always there: it keeps what came before there was a bucket.
+    /// Always present: it has the files from before there was a bucket.
     pub disk: Disk,
-    /// Takes all new files, where there is one.
+    /// Gets all new files, if there is one.
     pub bucket: Option<Bucket>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Storage {
 pub(crate) const SMALL_PART: u64 = 64 << 10;
 
 impl Storage {
-    /// Removes what nothing points to any more. What fails is noted in the log and swept up later.
+    /// Removes what nothing points to any more. Failures are logged, and swept up later.
     pub(crate) async fn remove(&self, leftovers: Leftovers) {
         let Leftovers { parts, files } = leftovers;
         if !parts.is_empty() {
@@ -59,7 +59,7 @@ impl Storage {
         self.abort(&files).await;
         let files: Vec<(PackageId, FileId)> = files.into_iter().map(|file| (file.package, file.file)).collect();
         if let Err(error) = bucket.remove(&files).await {
-            tracing::warn!(?bucket, %error, "cannot remove files from the bucket that are not needed any more");
+            tracing::warn!(?bucket, %error, "cannot remove files from the bucket that are no longer needed");
         }
     }
 
@@ -69,12 +69,12 @@ impl Storage {
         for BucketFile { package, file, upload } in files {
             let Some(upload) = upload else { continue };
             if let Err(error) = bucket.abort(package, file, upload).await {
-                tracing::warn!(?bucket, %package, %file, %error, "cannot give up an upload in the bucket");
+                tracing::warn!(?bucket, %package, %file, %error, "cannot abort an upload in the bucket");
             }
         }
     }
 
-    /// Removes all of a package, and gives up its multipart uploads; what is not there any more is no error. `in_bucket` says whether
+    /// Removes all of a package, and gives up its multipart uploads; what no longer exists is not an error. `in_bucket` says whether
     /// some of it is in the bucket.
     pub(crate) async fn remove_package(
         &self,

@@ -30,7 +30,7 @@ pub(crate) enum Source {
     Disk(PathBuf),
     /// In the database, under this key.
     Database(i64),
-    /// A whole file in the bucket.
+    /// A complete file in the bucket.
     Bucket(Bucket, BucketFile),
 }
 

@@ -35,15 +35,15 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 /// Why a part was not taken. Nothing of it is left.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReceiveError {
-    #[error("the body was cut short")]
+    #[error("the body is truncated")]
     Cut,
     #[error("less than {LEAST_SENT} bytes arrived in a minute")]
     Stalled,
     #[error("the part is larger than {0} bytes")]
     TooLarge(u64),
-    #[error("the body has {got} bytes, its header said {said}")]
+    #[error("the body has {got} bytes, but its header says {said}")]
     WrongLength { said: u64, got: u64 },
-    #[error("the body does not have the MD5 that its header said")]
+    #[error("the body does not match the MD5 in its header")]
     WrongDigest,
     #[error("the disk is full")]
     Full,
@@ -122,7 +122,7 @@ pub(crate) async fn receive<E: Send + 'static>(
         (batch, ended) = match frames.batch(OneOfMany::batch()).await {
             Ok(next) => next,
             Err(error) => {
-                // What was begun is gone before anybody is told that it failed.
+                // The incomplete part is removed before the failure is reported.
                 drop(writer.finish().await);
                 return Err(error);
             }
@@ -153,7 +153,7 @@ struct Frames<S> {
     body: S,
     largest: u64,
     size: u64,
-    /// How long so many bytes may take.
+    /// How long this many bytes may take.
     stall: Duration,
     /// How much of the part is to be there by when.
     due: (u64, Instant),
@@ -187,7 +187,7 @@ impl<S: Stream<Item = Result<Bytes, E>> + Unpin, E> Frames<S> {
     }
 }
 
-/// The sums of what has arrived.
+/// The digests of what has arrived.
 struct Sums {
     md5: SharedMd5,
     crc: crc32fast::Hasher,

@@ -118,7 +118,7 @@ fn there_is_no_circle() {
     for (name, uses) in MAY_USE.iter().chain(BESIDE) {
         above.entry(name).or_default().extend(uses.iter().copied());
     }
-    // Whoever uses nothing that is left is taken away, until nobody is left.
+    // Files that use none of the remaining ones are removed, until none is left.
     while !above.is_empty() {
         let uses_nothing = |uses: &BTreeSet<&str>| uses.iter().all(|used| !above.contains_key(used));
         let lowest: Vec<&str> = above.iter().filter(|(_, uses)| uses_nothing(uses)).map(|(name, _)| *name).collect();

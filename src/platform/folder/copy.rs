@@ -1,4 +1,4 @@
-//! Copies a file from descriptor to descriptor: its bytes, its holes, and what else there is about it.
+//! Copies a file from descriptor to descriptor: its bytes, its holes and its metadata.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
@@ -14,8 +14,8 @@ use super::{Folder, FolderError};
 /// Bytes copied at once.
 const BLOCK: usize = 1 << 20;
 
-/// Copies the first `size` bytes of `from` into the empty file `to`; holes stay holes where the file system tells of them.
-/// `copied` is told how far it is.
+/// Copies the first `size` bytes of `from` into the empty file `to`; holes are preserved if the file system reports them.
+/// `copied` is called with the progress.
 ///
 /// # Errors
 /// Those of reading or writing; [`io::ErrorKind::UnexpectedEof`] when `from` is shorter.
@@ -33,17 +33,17 @@ pub fn copy_file(from: &File, to: &File, size: u64, copied: &dyn Fn(u64)) -> io:
         }
     }
     if at < size {
-        // Only a hole is left, or the file has become shorter: the size is right, and whoever compares finds out.
+        // Only a hole is left, or the file has become shorter: the size is right, and a comparison will detect it.
         copied(size);
     }
     to.set_len(size)
 }
 
-/// Puts a copy of an open file into a folder under a name that nothing has yet, on the disk, readable by its owner only. It has
-/// the name only when it is whole. Returns its size.
+/// Puts a copy of an open file into a folder under an unused name, flushed to disk, readable by its owner only. It gets
+/// the name only once it is complete. Returns its size.
 ///
 /// # Errors
-/// [`FolderError::Taken`] when the name is; [`FolderError::Io`].
+/// [`FolderError::Taken`] if the name is in use; [`FolderError::Io`].
 pub fn put_copy(file: &File, folder: &Folder, name: &OsStr) -> Result<u64, FolderError> {
     let failed = |source| FolderError::Io { path: folder.path().join(name), source };
     if folder.look(Path::new(name)).is_ok() {
@@ -60,13 +60,13 @@ pub fn put_copy(file: &File, folder: &Folder, name: &OsStr) -> Result<u64, Folde
     };
     let put = put();
     if put.is_err() {
-        // What is not whole must not be taken for a copy.
+        // An incomplete file must not be mistaken for a copy.
         let _ = folder.remove_file(&temporary);
     }
     put
 }
 
-/// The next stretch of a file that is not a hole, from `at` on.
+/// The next range of a file that is not a hole, from `at` on.
 fn next_data(file: &File, at: u64, size: u64) -> Option<(u64, u64)> {
     if at >= size {
         return None;
@@ -74,15 +74,15 @@ fn next_data(file: &File, at: u64, size: u64) -> Option<(u64, u64)> {
     let start = match rustix::fs::seek(file, SeekFrom::Data(at)) {
         Ok(start) => start,
         Err(Errno::NXIO) => return None,
-        // A file system that tells of no holes.
+        // A file system that does not report holes.
         Err(_) => return Some((at, size)),
     };
     let end = rustix::fs::seek(file, SeekFrom::Hole(start)).unwrap_or(size).min(size);
     (start < size).then_some((start, end.max(start.saturating_add(1)).min(size)))
 }
 
-/// Gives `to` the owner, group, mode, extended attributes and times of `from`, as far as the file system and the rights of
-/// this process go: the content is what counts. A copy never runs with the rights of its owner or group: those bits are left
+/// Gives `to` the owner, group, mode, extended attributes and times of `from`, as far as the file system and the permissions of
+/// this process allow: the content is what matters. A copy never gets set-user-ID or set-group-ID: those bits are left
 /// out.
 ///
 /// # Errors
@@ -107,7 +107,7 @@ fn times(stat: &rustix::fs::Stat) -> Timestamps {
     }
 }
 
-/// Sets the modification time of an open file, nanoseconds since 1970. Some disks keep no times; that loses nobody a file.
+/// Sets the modification time of an open file, in nanoseconds since 1970. Some disks store no times; that is not an error.
 pub fn set_modified(file: &File, nanoseconds: i64) {
     let time =
         Timespec { tv_sec: nanoseconds.div_euclid(1_000_000_000), tv_nsec: nanoseconds.rem_euclid(1_000_000_000) as _ };

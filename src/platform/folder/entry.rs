@@ -1,4 +1,4 @@
-//! What a folder holds under a name, and why a name cannot be used as what it is wanted for.
+//! What a folder contains under a name, and why a name cannot be used as requested.
 
 use std::fmt;
 use std::io;
@@ -73,7 +73,7 @@ pub struct Entry {
     pub owner: u32,
     /// Id of its group.
     pub group: u32,
-    /// How many names it has. More than one means that somebody may reach it from elsewhere.
+    /// How many names it has. More than one means that it may be reachable from elsewhere.
     pub links: u64,
 }
 
@@ -94,7 +94,7 @@ impl Entry {
         self.kind == EntryKind::File
     }
 
-    /// Whether this process may take the file for one that it left here itself: a regular file of its own user that has no
+    /// Whether the file may be one that this process left here: a regular file of its own user that has no
     /// second name.
     #[must_use]
     pub fn is_our_own_file(&self) -> bool {
@@ -105,13 +105,13 @@ impl Entry {
 /// Why something beneath a folder could not be reached or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// There is nothing of that name.
-    #[error("{} is not there", .0.display())]
+    /// There is nothing with that name.
+    #[error("{} does not exist", .0.display())]
     Missing(PathBuf),
     /// The name, or one on the way to it, is a symbolic link.
     #[error("{} is a symbolic link, which is not followed", .0.display())]
     Symlink(PathBuf),
-    /// Something else is where a folder is needed.
+    /// Something other than a folder is there.
     #[error("{} is {kind}, not a folder", path.display())]
     NotAFolder {
         /// Where.
@@ -119,7 +119,7 @@ pub enum FolderError {
         /// What is there.
         kind: EntryKind,
     },
-    /// Something else is where a regular file is needed.
+    /// Something other than a regular file is there.
     #[error("{} is {kind}, not a file", path.display())]
     NotAFile {
         /// Where.
@@ -127,8 +127,8 @@ pub enum FolderError {
         /// What is there.
         kind: EntryKind,
     },
-    /// Something has the name already.
-    #[error("{} exists already", .0.display())]
+    /// The name is already in use.
+    #[error("{} already exists", .0.display())]
     Taken(PathBuf),
     /// The two names are on different file systems.
     #[error("{} is on another file system", .0.display())]
@@ -153,7 +153,7 @@ impl FolderError {
         }
     }
 
-    /// What kind of error it is to those who ask the system themselves.
+    /// The kind of the corresponding system error.
     #[must_use]
     pub fn io_kind(&self) -> io::ErrorKind {
         match self {
@@ -166,13 +166,13 @@ impl FolderError {
         }
     }
 
-    /// Whether the file that was asked for is not there any more: there is nothing, or something else that is no file.
+    /// Whether the requested file no longer exists: there is nothing, or something that is not a file.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Missing(_) | Self::Symlink(_) | Self::NotAFolder { .. } | Self::NotAFile { .. })
     }
 
-    /// Whether the user of this process lacks the right.
+    /// Whether the user of this process lacks permission.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         self.io_kind() == io::ErrorKind::PermissionDenied

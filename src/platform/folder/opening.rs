@@ -15,13 +15,13 @@ use super::entry::{Entry, EntryKind, FolderError};
 /// A folder that is listed or flushed.
 pub(super) const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// A folder that is only passed through: searching it needs no right to read it.
+/// A folder on the way: searching it needs no permission to read it.
 #[cfg(target_os = "linux")]
 const ON_THE_WAY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
 const ON_THE_WAY: OFlags = FOLDER;
 
-/// A file. Without blocking, so that a named pipe in its place cannot hang whoever opens it.
+/// A file. Non-blocking, so that a named pipe in its place cannot hang the caller.
 pub(super) const FILE: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// Opens `relative` beneath `root`, whose own path is `path`.
@@ -51,7 +51,7 @@ pub(super) fn open(root: BorrowedFd<'_>, path: &Path, relative: &Path, flags: OF
 pub(super) fn one(parent: BorrowedFd<'_>, path: &Path, name: &OsStr, flags: OFlags) -> Result<OwnedFd, FolderError> {
     rustix::fs::openat(parent, name, flags | OFlags::NOFOLLOW, Mode::empty()).map_err(|errno| {
         let place = path.join(name);
-        // Which of these a link gives differs between systems, and a folder's missing right to be read looks the same.
+        // Which of these errors a link causes differs between systems, and a folder that may not be read causes the same.
         if !matches!(errno, Errno::LOOP | Errno::NOTDIR | Errno::MLINK | Errno::NXIO | Errno::ISDIR) {
             return FolderError::of(place, errno);
         }
@@ -77,7 +77,7 @@ pub(super) fn names<'a>(path: &Path, relative: &'a Path) -> Result<Vec<&'a OsStr
     Ok(names)
 }
 
-/// A name that is one name, and no path.
+/// A single name, not a path.
 pub(super) fn plain(path: &Path, name: &OsStr) -> Result<(), FolderError> {
     let mut components = Path::new(name).components();
     match (components.next(), components.next()) {
@@ -93,7 +93,7 @@ fn leads_out(path: PathBuf) -> FolderError {
     }
 }
 
-/// The whole path in one call, where the system has one and nothing is in the way.
+/// The whole path in one call, if the system has one and nothing is in the way.
 #[cfg(target_os = "linux")]
 fn at_once(root: BorrowedFd<'_>, relative: &Path, flags: OFlags) -> Option<OwnedFd> {
     use rustix::fs::ResolveFlags;

@@ -1,11 +1,11 @@
-//! A path in two halves: a folder that somebody trusted has named, and the way beneath it on which no link is followed.
+//! A path in two halves: a folder given by a trusted user, and the path beneath it, on which no link is followed.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::{Entry, Folder, FolderError};
 
-/// Where a file is: beneath a folder. Kept over restarts, and walked anew each time.
+/// The place of a file beneath a folder. Stored across restarts, and walked again each time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PathBeneath {
     root: PathBuf,
@@ -13,7 +13,7 @@ pub struct PathBeneath {
 }
 
 impl PathBeneath {
-    /// `relative` beneath the folder `root`. Links in `root` are those of whoever named it.
+    /// `relative` beneath the folder `root`. Links in `root` are followed.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>, relative: impl Into<PathBuf>) -> Self {
         Self { root: root.into(), relative: relative.into() }
@@ -37,13 +37,13 @@ impl PathBeneath {
         &self.root
     }
 
-    /// The way beneath the folder.
+    /// The path beneath the folder.
     #[must_use]
     pub fn relative(&self) -> &Path {
         &self.relative
     }
 
-    /// The whole path, for people and to compare; never to be opened.
+    /// The whole path, for display and comparison; never to be opened.
     #[must_use]
     pub fn whole(&self) -> PathBuf {
         // Joining an empty path would add a slash.

@@ -1,5 +1,5 @@
-//! What changes a folder: everything by one plain name in the folder that is open, and nothing over what is there unless the
-//! caller says so.
+//! Operations that change a folder: always by one plain name in the open folder, and never over an existing name unless the
+//! caller requests it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -14,11 +14,11 @@ use crate::mounts::{is_place_of_a_disk, not_mounted};
 
 use super::{Entry, Folder, FolderError, Result, opening};
 
-/// Names tried until a random one is free; the second would be a marvel.
+/// How many random names are tried; even a second attempt is extremely unlikely.
 const TRIES: u32 = 16;
 
 impl Folder {
-    /// The folder at a path beneath this one, made where it is missing, and how many of its names were made.
+    /// The folder at a path beneath this one, created if it is missing, and how many of its names were created.
     ///
     /// # Errors
     /// See [`FolderError`].
@@ -51,10 +51,10 @@ impl Folder {
         }
     }
 
-    /// Makes a file that was not there, open for reading and writing.
+    /// Creates a new file, open for reading and writing.
     ///
     /// # Errors
-    /// [`FolderError::Taken`] when the name is, also by a link that leads nowhere; [`FolderError::Io`].
+    /// [`FolderError::Taken`] if the name is in use, even by a dangling link; [`FolderError::Io`].
     pub fn create_new(&self, name: &OsStr, mode: u32) -> Result<File> {
         opening::plain(&self.path, name)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -62,7 +62,7 @@ impl Folder {
         made.map(File::from).map_err(|errno| self.failed(name, errno))
     }
 
-    /// Makes a file under a name that nobody can foresee: `prefix`, 128 random bits in hexadecimal, `suffix`.
+    /// Creates a file under an unpredictable name: `prefix`, 128 random bits in hexadecimal, `suffix`.
     ///
     /// # Errors
     /// [`FolderError::Io`].
@@ -78,10 +78,10 @@ impl Folder {
         }
     }
 
-    /// A name that nobody can foresee.
+    /// An unpredictable name.
     ///
     /// # Errors
-    /// [`FolderError::Io`] when the system has no randomness to give.
+    /// [`FolderError::Io`] if the system provides no randomness.
     pub fn unique_name(&self, prefix: &str, suffix: &str) -> Result<OsString> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)
@@ -89,7 +89,7 @@ impl Folder {
         Ok(format!("{prefix}{:032x}{suffix}", u128::from_le_bytes(random)).into())
     }
 
-    /// Renames where nothing has the new name.
+    /// Renames, if the new name is not in use.
     ///
     /// # Errors
     /// [`FolderError::Taken`], [`FolderError::OtherFileSystem`], [`FolderError::Missing`], [`FolderError::Io`].
@@ -98,11 +98,11 @@ impl Folder {
         opening::plain(&to.path, name)?;
         match renameat_with(&self.handle, from, &to.handle, name, RenameFlags::NOREPLACE) {
             Ok(()) => return Ok(()),
-            // Network file systems and old kernels do not know this kind of renaming.
+            // Network file systems and old kernels do not support this kind of renaming.
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
             Err(errno) => return Err(self.between(from, to, name, errno)),
         }
-        // A second name is given only where there is none, too.
+        // A hard link, too, is created only if the name is not in use.
         match linkat(&self.handle, from, &to.handle, name, AtFlags::empty()) {
             Ok(()) => return self.remove_file(from),
             Err(Errno::EXIST) => return Err(to.failed(name, Errno::EXIST)),
@@ -114,7 +114,7 @@ impl Folder {
         renameat(&self.handle, from, &to.handle, name).map_err(|errno| self.between(from, to, name, errno))
     }
 
-    /// Renames within the folder, over a file that has the new name. A link that has it is replaced, not followed.
+    /// Renames within the folder, replacing a file with the new name. A link with that name is replaced, not followed.
     ///
     /// # Errors
     /// [`FolderError::Missing`], [`FolderError::Io`].
@@ -124,7 +124,7 @@ impl Folder {
         renameat(&self.handle, from, &self.handle, name).map_err(|errno| self.failed(from, errno))
     }
 
-    /// Removes a name that is not a folder's.
+    /// Removes anything but a folder.
     ///
     /// # Errors
     /// [`FolderError::Missing`], [`FolderError::Io`].
@@ -133,16 +133,16 @@ impl Folder {
         unlinkat(&self.handle, name, AtFlags::empty()).map_err(|errno| self.failed(name, errno))
     }
 
-    /// Removes a folder that is empty.
+    /// Removes an empty folder.
     ///
     /// # Errors
-    /// [`FolderError::Io`] where something is left in it.
+    /// [`FolderError::Io`] if it is not empty.
     pub fn remove_folder(&self, name: &OsStr) -> Result<()> {
         opening::plain(&self.path, name)?;
         unlinkat(&self.handle, name, AtFlags::REMOVEDIR).map_err(|errno| self.failed(name, errno))
     }
 
-    /// Has what was made, renamed and removed in it on the disk. Some file systems cannot be told.
+    /// Flushes creations, renames and removals in it to disk. Some file systems do not support that.
     ///
     /// # Errors
     /// [`FolderError::Io`].
@@ -150,7 +150,7 @@ impl Folder {
         crate::flush_open_folder(&self.handle).map_err(|source| FolderError::Io { path: self.path.clone(), source })
     }
 
-    /// Bytes that may still be written here.
+    /// Free space here, in bytes.
     ///
     /// # Errors
     /// [`FolderError::Io`].
@@ -170,7 +170,7 @@ impl Folder {
         FolderError::of(self.path.join(name), errno)
     }
 
-    /// The name that is to blame when renaming fails: what is full or forbidden is where the file was to go.
+    /// The name to report when renaming fails: what is full or forbidden is the destination.
     fn between(&self, from: &OsStr, to: &Self, name: &OsStr, errno: Errno) -> FolderError {
         if errno == Errno::NOENT { self.failed(from, errno) } else { to.failed(name, errno) }
     }
@@ -179,7 +179,7 @@ impl Folder {
 /// Gives an open file to a user and a group.
 ///
 /// # Errors
-/// Those of the system, such as a missing right.
+/// Those of the system, such as missing permission.
 pub fn give_file(file: &File, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
     Ok(give(file.as_fd(), user, group)?)
 }

@@ -1,4 +1,4 @@
-//! What is valid but hardly meant, found by looking at the built rules together.
+//! What is valid but probably not intended, found by checking the built rules together.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::super::schema_table::RULE;
 use super::super::settings::{AfterComplete, AfterError, Finalize, OnChange, Per, Ready};
 use super::super::yaml::Node;
 
-/// An enabled rule, where it stands, and its folder in a form to compare.
+/// An enabled rule, its position, and its folder in a comparable form.
 struct Checked<'r, 'a> {
     rule: &'r Rule,
     at: &'r At<'a>,
@@ -42,13 +42,13 @@ fn downloads_into(rules: &[Checked<'_, '_>], download: &DownloadRule, at: &At<'_
     let folder = normal(&download.into);
     for rule in rules.iter().filter(|rule| reaches(rule, &folder)) {
         let message =
-            format!("files are downloaded into the watch folder of rule `{}`, which will send them", rule.rule.name);
-        let help = "download into another folder, or exclude that one there".to_owned();
+            format!("files are downloaded into the watched folder of rule `{}`, which will send them", rule.rule.name);
+        let help = "download to another folder, or exclude this one in that rule".to_owned();
         reader.warn(&place(at, &["into"]), message, Some(help));
     }
 }
 
-/// The value of a key where the rule itself gives it, otherwise the rule.
+/// The position of a key's value if the rule itself has it, otherwise of the rule.
 fn place<'a>(at: &At<'a>, names: &[&str]) -> At<'a> {
     let mut place = at.clone();
     for name in names {
@@ -59,7 +59,7 @@ fn place<'a>(at: &At<'a>, names: &[&str]) -> At<'a> {
     place
 }
 
-/// The place that a path leads to, to compare; where that cannot be found out, the path with `..` taken back.
+/// The real path, for comparison; if that cannot be determined, the path with `..` resolved lexically.
 fn normal(path: &Path) -> PathBuf {
     if let Ok(real) = masv_platform::real_path(path) {
         return real;
@@ -84,9 +84,9 @@ fn reaches(outer: &Checked<'_, '_>, inner: &Path) -> bool {
 fn overlap(earlier: &[Checked<'_, '_>], later: &Checked<'_, '_>, reader: &Reader<'_>) {
     for other in earlier {
         if reaches(other, &later.watch) || reaches(later, &other.watch) {
-            let message = format!("overlaps with the watch folder of rule `{}`", other.rule.name);
-            let help =
-                "a file belongs to the first rule in file order that matches; exclude what is not meant".to_owned();
+            let message = format!("overlaps with the watched folder of rule `{}`", other.rule.name);
+            let help = "a file belongs to the first matching rule in the file; exclude what this rule should not get"
+                .to_owned();
             reader.warn(&place(later.at, &["watch"]), message, Some(help));
         }
     }
@@ -105,8 +105,10 @@ fn move_targets(rules: &[Checked<'_, '_>], Checked { rule, at, .. }: &Checked<'_
         let Some(folder) = target.fixed_part() else { continue };
         let folder = normal(&folder);
         for other in rules.iter().filter(|other| reaches(other, &folder)) {
-            let message =
-                format!("files are moved into the watch folder of rule `{}`, which will see them", other.rule.name);
+            let message = format!(
+                "files are moved into the watched folder of rule `{}`, which will find them there",
+                other.rule.name
+            );
             let help = "move them elsewhere, or exclude that folder, like `exclude: [\"sent/**\"]`".to_owned();
             reader.warn(&place(at, &["after", key, "move"]), message, Some(help));
         }
@@ -125,8 +127,8 @@ fn patterns(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
         }
     }
     if rule.watch.to_string_lossy().contains(['*', '{']) {
-        let help = "patterns belong into `include`".to_owned();
-        reader.warn(&place(at, &["watch"]), "`watch` names one folder; it is not a pattern", Some(help));
+        let help = "patterns belong in `include`".to_owned();
+        reader.warn(&place(at, &["watch"]), "`watch` is a single folder, not a pattern", Some(help));
     }
 }
 
@@ -134,19 +136,19 @@ fn never_matches(written: &str, key: &str, rule: &Rule) -> Option<(&'static str,
     let include = key == "include";
     let name = written.rsplit('/').next().unwrap_or(written);
     if written.ends_with('/') {
-        return Some(("it ends in a slash, and folders are not matched", "write `folder/**`"));
+        return Some(("it ends with a slash, but folders are not matched", "write `folder/**`"));
     }
     if written.starts_with(&*rule.watch.to_string_lossy()) {
-        return Some(("patterns are relative to `watch`", "leave the watch folder out"));
+        return Some(("patterns are relative to `watch`", "omit the watched folder"));
     }
     if written.split('/').any(|part| part == "..") {
-        return Some(("no file lies above `watch`", "watch the folder above"));
+        return Some(("no file is above `watch`", "watch the parent folder"));
     }
     if escapes_a_letter(written) {
-        return Some(("a backslash is no separator", "write `folder/*.mov` with a slash"));
+        return Some(("a backslash is not a separator", "write `folder/*.mov` with a slash"));
     }
     if include && !rule.recursive && written.trim_start_matches("**/").trim_start_matches('/').contains('/') {
-        return Some(("it lies in a sub-folder, and `recursive` is false", "set `recursive: true`"));
+        return Some(("it is in a subfolder, and `recursive` is false", "set `recursive: true`"));
     }
     if include && !rule.hidden && written.split('/').any(|part| part.starts_with('.') && part.len() > 1) {
         return Some(("hidden names are not sent", "set `hidden: true`"));
@@ -163,7 +165,7 @@ fn never_matches(written: &str, key: &str, rule: &Rule) -> Option<(&'static str,
     None
 }
 
-/// What a pattern looks like that globs read in another way.
+/// What a pattern looks like that means something else as a glob.
 fn hardly_meant(written: &str) -> Option<(&'static str, &'static str)> {
     let outside_braces: String = {
         let mut depth = 0_usize;
@@ -183,15 +185,15 @@ fn hardly_meant(written: &str) -> Option<(&'static str, &'static str)> {
     };
     let plain = written.len() <= 5 && written.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if written.contains(['\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}']) {
-        Some(("holds typographic quotes, which are a part of the name", "use \" or ' around patterns"))
+        Some(("contains typographic quotes, which are part of the name", "use \" or ' around patterns"))
     } else if listed(',') || listed(';') {
         Some(("is one pattern, not several", "write a list: [\"*.mov\", \"*.mxf\"]"))
     } else if written.starts_with('!') && written.contains(['*', '.']) {
-        Some(("begins with `!`, which does not turn a pattern round", "put the pattern into `exclude`"))
+        Some(("begins with `!`, which does not negate a pattern", "put the pattern in `exclude`"))
     } else if written.starts_with('^') || written.ends_with('$') || written.contains("]+") || written.contains(")+") {
-        Some(("looks like a regular expression, and is read as a glob", "globs know `*`, `?`, `[0-9]` and `{a,b}`"))
+        Some(("looks like a regular expression, but is read as a glob", "globs support `*`, `?`, `[0-9]` and `{a,b}`"))
     } else if plain && written.bytes().any(|byte| byte.is_ascii_lowercase()) {
-        Some(("matches only what is named exactly so", "for an ending write `*.mov`; for a folder write `folder/**`"))
+        Some(("matches only this exact name", "for an extension write `*.mov`; for a folder write `folder/**`"))
     } else {
         None
     }
@@ -202,17 +204,17 @@ fn sends_nothing(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>
     let everything = |pattern: &str| matches!(pattern, "*" | "**" | "**/*" | "/**");
     let place = place(at, &["exclude"]);
     if excluded.iter().any(|pattern| everything(pattern)) {
-        let help = "exclude only what is not to be sent, or set `enabled: false`".to_owned();
+        let help = "exclude only what should not be sent, or set `enabled: false`".to_owned();
         reader.warn(&place, "everything is excluded: nothing is ever sent", Some(help));
     } else if rule.matcher.include.written().all(|pattern| excluded.contains(&pattern)) {
         let help = "`exclude` takes precedence: remove what is in both".to_owned();
-        reader.warn(&place, "everything that is included is excluded: nothing is ever sent", Some(help));
+        reader.warn(&place, "everything that is included is also excluded: nothing is ever sent", Some(help));
     }
 }
 
 fn missing_folder(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
     if !rule.create && reader.environment.is_missing(&rule.watch) {
-        let help = "the rule starts when the folder appears; `create: true` makes it".to_owned();
+        let help = "the rule starts when the folder appears; `create: true` creates it".to_owned();
         reader.warn(&place(at, &["watch"]), format!("{} does not exist", rule.watch.display()), Some(help));
     }
 }
@@ -229,7 +231,7 @@ fn unseen_writers(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_
     }
     let Some(file_system) = reader.environment.hides_writers(&rule.watch) else { return };
     let message = format!(
-        "{file_system} does not show who writes to a file: one whose copying pauses for longer than `settle` is sent unfinished and {what}"
+        "{file_system} does not show who is writing to a file: one whose copying pauses for longer than `settle` is sent unfinished and {what}"
     );
     let help =
         "let whoever copies say when a file is whole: `ready: { marker: .done }`, or a checksum list with `manifest`"
@@ -247,11 +249,11 @@ fn never_open(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
 fn shallow_folders(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
     if rule.package.per == Per::Folder && !rule.recursive {
         let help = "remove `recursive: false`, or package by `file`".to_owned();
-        reader.warn(&place(at, &["recursive"]), "folders are packaged, but never looked into", Some(help));
+        reader.warn(&place(at, &["recursive"]), "folders are packaged, but their content is never read", Some(help));
     }
 }
 
-/// Whether a backslash stands before something that needs none, as in a path of Windows.
+/// Whether there is a backslash before a character that needs none, as in a Windows path.
 fn escapes_a_letter(written: &str) -> bool {
     let mut letters = written.chars();
     while let Some(letter) = letters.next() {

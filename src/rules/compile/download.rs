@@ -14,9 +14,9 @@ use super::digest::digest;
 use super::rule::rule_name;
 use super::{Shared, notify, upload};
 
-/// How often the inbox is looked at where the rule does not say.
+/// The default interval for polling the inbox.
 const POLL: Duration = Duration::from_secs(60);
-/// A cloud is not asked more often than this.
+/// The shortest interval for polling a cloud.
 const SHORTEST_POLL: Duration = Duration::from_secs(1);
 
 /// A download rule.
@@ -31,7 +31,7 @@ pub(super) fn read<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<DownloadR
     let package_folder = fields.or("package_folder", true, |at| reader.boolean(at));
     let portal_folder = fields.or("portal_folder", false, |at| reader.boolean(at));
     let team = fields.maybe("team", |at| reader.text(at));
-    // What `defaults` says of these two is meant for watched folders.
+    // `defaults` for these two apply to watched folders.
     let poll = fields.own("poll").map_or(Some(POLL), |at| poll(&at, reader));
     let remove_package = fields.own("after").map_or(Some(false), |at| after(&at, reader));
     let since = fields.maybe("since", |at| since(at, &shared.zone, reader));
@@ -82,7 +82,7 @@ fn portals(fields: &Fields<'_, '_>, reader: &Reader<'_>) -> Option<Portals> {
 fn poll(at: &At<'_>, reader: &Reader<'_>) -> Option<Duration> {
     let poll = reader.interval(at)?;
     if poll < SHORTEST_POLL {
-        reader.error(at, "expected a second or more", example(at));
+        reader.error(at, "expected one second or more", example(at));
         return None;
     }
     Some(poll)

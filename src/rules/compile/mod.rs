@@ -32,7 +32,7 @@ use super::{diagnostics, variables};
 /// Largest rules file read, bytes.
 const LARGEST: u64 = 1024 * 1024;
 
-/// Most rules of a file; every pair of them is looked at for overlaps.
+/// Maximum number of rules in a file; every pair is checked for overlaps.
 const MOST_RULES: usize = 1000;
 
 /// Reads a rules file.
@@ -43,8 +43,8 @@ pub fn load(path: &Path, environment: &dyn Environment) -> Result<RuleSet, Diagn
     let refused = |message: String, help: Option<&str>| {
         Diagnostics(vec![Diagnostic::of_file(path, message, help.map(str::to_owned))])
     };
-    let help = Some("`masv rule init` writes a commented starter file");
-    let bytes = read_limited(path).map_err(|error| refused(format!("can not read the rules file: {error}"), help))?;
+    let help = Some("`masv rule init` prints a commented starter file");
+    let bytes = read_limited(path).map_err(|error| refused(format!("cannot read the rules file: {error}"), help))?;
     if bytes.len() as u64 > LARGEST {
         return Err(refused(format!("the rules file is larger than {LARGEST} bytes"), None));
     }
@@ -65,7 +65,7 @@ fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads the text of a rules file; `path` is where it stands, which relative paths start from.
+/// Reads the text of a rules file; `path` is its path, which relative paths start from.
 ///
 /// # Errors
 /// Everything that is wrong with it, at once.
@@ -108,7 +108,7 @@ struct Shared<'r, 'a> {
 fn file<'a>(root: &'a Node, reader: &Reader<'a>) -> Option<RuleSet> {
     let at = At::root(root);
     if is_null(root) {
-        let help = "`masv rule init` writes a commented starter file".to_owned();
+        let help = "`masv rule init` prints a commented starter file".to_owned();
         reader.error(&at, "the file is empty", Some(help));
         return None;
     }
@@ -180,7 +180,7 @@ fn template_env(fields: &Fields<'_, '_>, reader: &Reader<'_>) -> BTreeMap<String
             None => reader.error(
                 &item,
                 format!("environment variable `{name}` is not set"),
-                Some("set it for the agent, or take it off the list".to_owned()),
+                Some("set it for the agent, or remove it from the list".to_owned()),
             ),
         }
     }
@@ -188,7 +188,7 @@ fn template_env(fields: &Fields<'_, '_>, reader: &Reader<'_>) -> BTreeMap<String
 }
 
 fn cloud(at: &At<'_>, reader: &Reader<'_>) -> Option<Cloud> {
-    // Spelled out rather than with `?`, so that every key is looked at.
+    // Spelled out rather than with `?`, so that every key is checked.
     let fields = reader.fields(at, schema_table::CLOUD)?;
     let url = fields.required("url").and_then(|at| cloud_url(&at, reader));
     let api_key = fields.secret("api_key", reader);
@@ -196,7 +196,7 @@ fn cloud(at: &At<'_>, reader: &Reader<'_>) -> Option<Cloud> {
     Some(Cloud { url: url?, api_key: api_key?, team: team? })
 }
 
-/// The base URL of a cloud: no secrets in it, and none in clear over a network.
+/// The base URL of a cloud: without secrets, and not unencrypted over a network.
 fn cloud_url(at: &At<'_>, reader: &Reader<'_>) -> Option<Url> {
     let url = http_url(at, reader)?;
     no_secrets(&url, at, reader, "give the key as `api_key`, or sign in with `masv user login`")?;
@@ -210,7 +210,7 @@ fn cloud_url(at: &At<'_>, reader: &Reader<'_>) -> Option<Url> {
     }
     if url.scheme() == "http" && !is_loopback(&url) {
         let help = "use https, or a tunnel to a loopback address".to_owned();
-        reader.warn(at, "keys and files travel to this URL unencrypted", Some(help));
+        reader.warn(at, "keys and files are sent to this URL unencrypted", Some(help));
     }
     Some(url)
 }
@@ -218,7 +218,7 @@ fn cloud_url(at: &At<'_>, reader: &Reader<'_>) -> Option<Url> {
 /// Refuses a URL with anything but an address in it.
 fn no_secrets(url: &Url, at: &At<'_>, reader: &Reader<'_>, help: &str) -> Option<()> {
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        reader.error(at, "expected a URL without user, password and query", Some(help.to_owned()));
+        reader.error(at, "expected a URL without user name, password or query", Some(help.to_owned()));
         return None;
     }
     Some(())
@@ -251,7 +251,7 @@ fn uploads<'a>(fields: &Fields<'_, 'a>, reader: &Reader<'a>) -> BTreeMap<&'a str
             continue;
         };
         if uploads.insert(name, at.child(name, value, None)).is_some() {
-            let message = format!("upload template `{name}` is given twice");
+            let message = format!("upload template `{name}` occurs twice");
             reader.error_at(key.start, key.end, &at.path, message, Some("give one of them another name".to_owned()));
         }
     }
@@ -263,7 +263,7 @@ type Built<'a> = (Vec<(Arc<Rule>, At<'a>)>, Vec<(Arc<DownloadRule>, At<'a>)>);
 fn rules<'a>(fields: &Fields<'_, 'a>, shared: &Shared<'_, 'a>) -> Built<'a> {
     let (mut uploads, mut downloads) = (Vec::new(), Vec::new());
     if let Some(at) = fields.null("rules") {
-        // A file that was saved half ends like this, and would stop every rule.
+        // A half-saved file ends like this, and would stop every rule.
         let help = "write the rules below it, or `rules: []` for none".to_owned();
         shared.reader.error(at, "`rules` has no value", Some(help));
     }
@@ -291,8 +291,14 @@ fn rules<'a>(fields: &Fields<'_, 'a>, shared: &Shared<'_, 'a>) -> Built<'a> {
             && !names.insert(text.to_owned())
         {
             let path = item.child("name", name, None).path;
-            let help = "every rule has a name of its own, for it is its id".to_owned();
-            shared.reader.error_at(name.start, name.end, &path, format!("rule `{text}` is given twice"), Some(help));
+            let help = "every rule needs a unique name, because the name is its id".to_owned();
+            shared.reader.error_at(
+                name.start,
+                name.end,
+                &path,
+                format!("there are two rules named `{text}`"),
+                Some(help),
+            );
         }
         let has = |wanted: &str| item.pairs().iter().any(|(key, _)| key.text() == Some(wanted));
         if !has("watch") && (has("portal") || has("portals") || has("into")) {
@@ -327,7 +333,7 @@ impl<'a> Shared<'_, 'a> {
                 true => "define it under `uploads`, or write `upload: { kind: link }`".to_owned(),
                 false => format!("the templates under `uploads` are: {}", names.join(", ")),
             });
-            self.reader.error(at, format!("no upload template `{name}`"), Some(help));
+            self.reader.error(at, format!("there is no upload template `{name}`"), Some(help));
         }
         found.cloned()
     }

@@ -1,4 +1,4 @@
-//! Who is told: webhooks and programs.
+//! Receivers of notifications: webhooks and programs.
 
 use super::super::fields::At;
 use super::super::reader::{Reader, example};
@@ -22,7 +22,7 @@ fn one(at: &At<'_>, reader: &Reader<'_>) -> Option<Notify> {
     let events = fields.or("events", NotifyEvent::ALL.to_vec(), |at| events(at, reader));
     let secret = fields.secret("secret", reader);
     if let (Some(_), Some(at)) = (fields.optional("exec"), fields.optional("secret")) {
-        reader.warn(&at, "`secret` signs webhooks; a program gets none", Some("remove it".to_owned()));
+        reader.warn(&at, "`secret` signs webhooks; it has no effect on programs", Some("remove it".to_owned()));
     }
     let target = match (fields.optional("webhook"), fields.optional("exec")) {
         (Some(at), None) => {

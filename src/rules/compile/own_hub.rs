@@ -13,7 +13,7 @@ use super::super::schema_table::{HUB, SMTP, TLS};
 use super::{http_url, no_secrets};
 
 pub(super) fn read(at: &At<'_>, reader: &Reader<'_>) -> Option<OwnHub> {
-    // Spelled out rather than with `?`, so that every key is looked at.
+    // Spelled out rather than with `?`, so that every key is checked.
     let fields = reader.fields(at, HUB)?;
     let listen = fields.maybe("listen", |at| address(at, reader));
     let public_url = fields.maybe("public_url", |at| public_url(at, reader));

@@ -19,19 +19,19 @@ use super::digest::digest;
 use super::{Shared, notify, upload, when};
 
 const SETTLE: Duration = Duration::from_secs(5);
-/// The default where writers are not seen: a copy over a network pauses for longer than five seconds now and then.
+/// The default if writers cannot be detected: a copy over a network sometimes pauses for longer than five seconds.
 const SETTLE_UNSEEN: Duration = Duration::from_secs(30);
 const RESCAN: Duration = Duration::from_secs(5 * 60);
 const ON_CHANGE: [(&str, OnChange); 3] =
     [("new_package", OnChange::NewPackage), ("append", OnChange::Append), ("ignore", OnChange::Ignore)];
 const ON_GONE: [(&str, OnGone); 2] = [("send_rest", OnGone::SendRest), ("wait", OnGone::Wait)];
 
-/// Reads the defaults by themselves, so that what is wrong with them is told even where no rule inherits it.
+/// Reads the defaults on their own, so that errors in them are reported even if no rule inherits them.
 pub(super) fn check_defaults(shared: &Shared<'_, '_>) {
     let Some(at) = &shared.defaults else { return };
     let Some(fields) = shared.reader.fields(at, RULE) else { return };
     for (name, at) in fields.present().filter(|(name, _)| matches!(*name, "name" | "watch")) {
-        shared.reader.error(at, format!("`{name}` can not be a default"), Some("give it to each rule".to_owned()));
+        shared.reader.error(at, format!("`{name}` cannot be a default"), Some("give it to each rule".to_owned()));
     }
     Parts::read(&fields, shared);
     if let Some(at) = fields.optional("upload") {
@@ -101,7 +101,7 @@ pub(super) fn upload<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<Rule> {
     })
 }
 
-/// Everything of a rule that may be a default; each part is `None` where it is wrong.
+/// Everything in a rule that may be a default; each part is `None` if it is wrong.
 struct Parts {
     create: Option<bool>,
     recursive: Option<bool>,
@@ -185,7 +185,7 @@ fn include(at: &At<'_>, reader: &Reader<'_>) -> Option<Vec<String>> {
     Some(globs)
 }
 
-/// What is not sent for its name: `true` or `false`, or what is added to the list and kept of it.
+/// Names that are skipped: `true` or `false`, or additions to and exceptions from the list.
 fn junk(at: Option<At<'_>>, reader: &Reader<'_>) -> Option<Junk> {
     let none = || Patterns::new([], true);
     let Some(at) = at else { return Some(Junk { on: true, add: none(), keep: none() }) };
@@ -216,7 +216,7 @@ fn sizes(fields: &Fields<'_, '_>, reader: &Reader<'_>) -> Option<(Option<u64>, O
     if let (Some(at), Some(least), Some(most)) = (fields.optional("min_size"), least, most)
         && least > most
     {
-        reader.error(&at, "`min_size` is more than `max_size`: no file could ever match", None);
+        reader.error(&at, "`min_size` is greater than `max_size`: no file could ever match", None);
         return None;
     }
     Some((least, most))
@@ -230,13 +230,15 @@ pub(super) fn rule_name(at: &At<'_>, reader: &Reader<'_>) -> Option<String> {
         && !name.ends_with('-')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     if !good {
-        let help = "small letters, digits and hyphens between them, at most 64: `client-review`".to_owned();
-        reader.error(at, format!("`{name}` can not be the name of a rule"), Some(help));
+        let help =
+            "use lower-case letters and digits, with hyphens between them, at most 64 characters: `client-review`"
+                .to_owned();
+        reader.error(at, format!("`{name}` is not a valid name for a rule"), Some(help));
         return None;
     }
     if name == "all" {
         let help = "`all` means every rule in commands".to_owned();
-        reader.error(at, "`all` can not be the name of a rule", Some(help));
+        reader.error(at, "`all` is not a valid name for a rule", Some(help));
         return None;
     }
     Some(name)
@@ -271,8 +273,8 @@ fn move_target<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<MoveTarget> {
     }
     let target_of = MoveTarget { template, base: shared.reader.base(), home: shared.reader.environment.home() };
     if target_of.template.source().starts_with('~') && target_of.fixed_part().is_none() {
-        let help = "write the folder out; only `~/` is known, and only where HOME is set".to_owned();
-        shared.reader.error(&target, "no home folder is known", Some(help));
+        let help = "write the full path; only `~/` is expanded, and only if HOME is set".to_owned();
+        shared.reader.error(&target, "there is no home folder", Some(help));
         return None;
     }
     Some(target_of)

@@ -12,14 +12,14 @@ use super::super::template::Template;
 use super::super::value_type::Shape;
 use super::Shared;
 
-/// Reads the named templates that no rule may name, so that what is wrong with them is told too.
+/// Reads the named templates that may be unused, so that errors in them are reported, too.
 pub(super) fn check_all(shared: &Shared<'_, '_>) {
     for at in shared.uploads.values() {
         read(at, Per::Batch, shared);
     }
 }
 
-/// The mapping that `upload` means: the one in place, or the one it names.
+/// The mapping that `upload` refers to: the inline one, or the named one.
 pub(super) fn mapping<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<At<'a>> {
     if at.text().is_some() { shared.upload_named(at) } else { Some(at.clone()) }
 }
@@ -73,7 +73,7 @@ pub(super) fn read<'a>(at: &At<'a>, per: Per, shared: &Shared<'_, 'a>) -> Option
     })
 }
 
-/// The name of a package whose template gives none.
+/// The default name of a package.
 fn default_name(per: Per) -> &'static str {
     match per {
         Per::File => "{{ first.name }}",
@@ -97,7 +97,7 @@ fn refuse_foreign(fields: &Fields<'_, '_>, word: KindWord, reader: &Reader<'_>) 
     for (name, at) in fields.present() {
         if let Some(kinds) = belongs_to(name, word) {
             let help = format!("remove it, or set `kind: {kinds}`");
-            reader.error(at, format!("`{name}` belongs to uploads of kind {kinds}"), Some(help));
+            reader.error(at, format!("`{name}` applies only to uploads of kind {kinds}"), Some(help));
         }
     }
 }
@@ -143,7 +143,7 @@ fn metadata<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<BTreeMap<String,
         let again = template.and_then(|template| metadata.insert(name.to_owned(), template)).is_some();
         if name.is_empty() || again {
             let message =
-                if again { format!("`{name}` is given twice") } else { "expected the name of a field".to_owned() };
+                if again { format!("`{name}` occurs twice") } else { "expected the name of a field".to_owned() };
             shared.reader.error_at(key.start, key.end, &at.path, message, None);
             good = false;
         }
@@ -158,7 +158,7 @@ pub(super) fn email(at: &At<'_>, reader: &Reader<'_>) -> Option<EmailAddress> {
         let help = if text.contains([',', ';']) {
             "write a list: `[one@example.com, two@example.com]`"
         } else {
-            "write it like `client@example.com`, without a name"
+            "write only the address, like `client@example.com`"
         };
         reader.error(at, format!("`{text}` is not an e-mail address"), Some(help.to_owned()));
         return None;
@@ -177,7 +177,7 @@ pub(super) fn subdomain(at: &At<'_>, reader: &Reader<'_>) -> Option<String> {
     if hyphens || !text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') {
         let host = text.split("//").last().unwrap_or_default();
         let first = host.split(['.', '/']).next().unwrap_or_default().to_lowercase();
-        let help = format!("only the first part of the portal's address, in small letters: `{first}`");
+        let help = format!("give only the first part of the portal's address, in lower case: `{first}`");
         reader.error(at, format!("`{text}` is not the subdomain of a portal"), Some(help));
         return None;
     }
@@ -189,7 +189,7 @@ fn chunk_size(at: &At<'_>, reader: &Reader<'_>) -> Option<u64> {
     const MOST: u64 = 5 * 1024 * 1024 * 1024;
     let size = reader.size(at)?;
     if !(LEAST..=MOST).contains(&size) {
-        reader.error(at, "expected a chunk of 5MiB to 5GiB", Some("for example `chunk_size: 64MiB`".to_owned()));
+        reader.error(at, "expected a chunk size from 5MiB to 5GiB", Some("for example `chunk_size: 64MiB`".to_owned()));
         return None;
     }
     Some(size)

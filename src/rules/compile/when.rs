@@ -1,4 +1,4 @@
-//! Everything of a rule that says when: readiness, packaging, schedule, finalizing.
+//! Everything in a rule about timing: readiness, packaging, schedule, finalizing.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use super::super::yaml::Value;
 
 const PER: [(&str, Per); 3] = [("file", Per::File), ("folder", Per::Folder), ("batch", Per::Batch)];
 
-/// Quiet time of folders and batches that give none.
+/// The default quiet time of folders and batches.
 const QUIET: Duration = Duration::from_secs(30);
-/// Longest a batch waits where it does not say.
+/// The default maximum wait of a batch.
 const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
-/// Most files of a package that does not say.
+/// The default maximum number of files in a package.
 const MAX_FILES: u64 = 10_000;
 
 pub(super) fn packaging(at: Option<At<'_>>, reader: &Reader<'_>) -> Option<Packaging> {
@@ -53,7 +53,7 @@ pub(super) fn packaging(at: Option<At<'_>>, reader: &Reader<'_>) -> Option<Packa
         max_bytes: max_bytes?,
     };
     if read.min_files > read.max_files {
-        reader.error(&at, "`min_files` is more than `max_files`: no package could ever be made", None);
+        reader.error(&at, "`min_files` is greater than `max_files`: no package could ever be created", None);
         return None;
     }
     warn_without_effect(&fields, read.per, reader);
@@ -84,8 +84,8 @@ pub(super) fn ready(at: &At<'_>, reader: &Reader<'_>) -> Option<Ready> {
     };
     match (fields.optional("marker"), fields.optional("manifest")) {
         (Some(_), None) if unlisted.is_some() => {
-            let help = "remove it, or use `manifest` in place of `marker`".to_owned();
-            reader.error(at, "`unlisted` is about files that no `manifest` names", Some(help));
+            let help = "remove it, or use `manifest` instead of `marker`".to_owned();
+            reader.error(at, "`unlisted` requires `manifest`", Some(help));
             None
         }
         (Some(marker), None) => file_name(&marker, reader).map(|name| Ready::Marker { name }),
@@ -101,14 +101,14 @@ pub(super) fn ready(at: &At<'_>, reader: &Reader<'_>) -> Option<Ready> {
     }
 }
 
-/// A list of glob patterns, each one compiled to see whether it is one.
+/// A list of glob patterns, each compiled to validate it.
 pub(super) fn globs(at: &At<'_>, reader: &Reader<'_>) -> Option<Vec<String>> {
     let texts = reader.texts(at)?;
     let mut good = true;
     for (item, text) in at.items().iter().zip(&texts) {
         if let Err(why) = Patterns::check(text) {
             let help =
-                "globs know `*`, `**`, `?`, `[a-z]` and `{one,two}`; a backslash takes away their meaning".to_owned();
+                "globs support `*`, `**`, `?`, `[a-z]` and `{one,two}`; a backslash escapes a character".to_owned();
             reader.error(item, format!("bad pattern `{text}`: {why}"), Some(help));
             good = false;
         }
@@ -224,7 +224,7 @@ fn days(at: &At<'_>, reader: &Reader<'_>) -> Option<Vec<Weekday>> {
     for part in texts.iter().flat_map(|text| text.split(',')).map(str::trim) {
         let ends = part.split_once('-').unwrap_or((part, part));
         let (Some(from), Some(to)) = (day(ends.0), day(ends.1)) else {
-            let help = "days are mon, tue, wed, thu, fri, sat, sun, and spans like mon-fri".to_owned();
+            let help = "the days are mon, tue, wed, thu, fri, sat, sun, and ranges like mon-fri".to_owned();
             reader.error(at, format!("`{part}` is not a day of the week"), Some(help));
             return None;
         };

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use masv_rules::{SystemEnvironment, load};
 
-/// Sizes decide in rules with `min_size` and `max_size`; this stands for a file that nobody has written yet.
+/// Sizes matter in rules with `min_size` and `max_size`; this stands for a file that does not exist yet.
 const SIZE: u64 = 1_000_000;
 
 fn main() -> Result<(), Box<dyn Error>> {

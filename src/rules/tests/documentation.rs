@@ -79,7 +79,7 @@ fn every_block_is_valid_and_fits_the_schema() {
         let set = parse(&text, Path::new("/etc/masv/rules.yaml"), &Everything);
         let set = set.unwrap_or_else(|errors| panic!("{block}\n{errors}"));
         let known =
-            ["no package of this rule is ever open", "overlaps with", "files are downloaded into the watch folder"];
+            ["no package of this rule is ever open", "overlaps with", "files are downloaded into the watched folder"];
         let meant = |warning: &&Diagnostic| !known.iter().any(|known| warning.message.contains(known));
         assert_eq!(set.warnings.iter().find(meant), None, "{block}");
         let document: serde_json::Value = serde_yaml::from_str(&text).unwrap();

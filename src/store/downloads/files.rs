@@ -32,7 +32,7 @@ fn file(row: &Row<'_>) -> Result<DownloadFile, StoreError> {
     })
 }
 
-/// Counts the files and bytes anew from the files' rows.
+/// Counts the files and bytes again from the files' rows.
 fn count(connection: &Connection, id: DownloadId) -> Result<(), StoreError> {
     connection
         .prepare_cached(
@@ -44,7 +44,7 @@ fn count(connection: &Connection, id: DownloadId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The file is to be fetched from its first byte on.
+/// The file must be downloaded from its first byte.
 fn forget_parts(connection: &Connection, id: DownloadId, number: u32) -> Result<(), StoreError> {
     connection
         .prepare_cached("DELETE FROM download_part WHERE download_id = ?1 AND file_number = ?2")?
@@ -84,8 +84,8 @@ fn compare_list(connection: &Connection, id: DownloadId, files: &[WantedFile]) -
 }
 
 impl Store {
-    /// The package was listed. The first list is kept, in its order; in later ones only size and time count: a file
-    /// that has changed is to be fetched anew.
+    /// The package was listed. The first list is kept, in its order; from later ones only size and time are used: a file
+    /// that has changed is downloaded again.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when it was removed meanwhile.
@@ -133,7 +133,7 @@ impl Store {
         self.download_files_where(id, after, limit, "AND state IN ('waiting', 'receiving')").await
     }
 
-    /// The same, but only files that can not be had.
+    /// The same, but only files that cannot be downloaded.
     ///
     /// # Errors
     /// Those of the database.
@@ -163,7 +163,7 @@ impl Store {
         .await
     }
 
-    /// A file is begun, or begun anew: whatever was there of it does not count any more.
+    /// A file is started, or started again: earlier parts no longer count.
     ///
     /// # Errors
     /// Those of the database.
@@ -283,7 +283,7 @@ impl Store {
         .await
     }
 
-    /// A file can not be had; the others go on.
+    /// A file cannot be downloaded; the others continue.
     ///
     /// # Errors
     /// Those of the database.

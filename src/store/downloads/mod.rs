@@ -1,5 +1,5 @@
-//! Downloads: ordered, listed, moved from state to state. Every transition is one transaction with its event, and with
-//! what becomes of the delivery that it fetches.
+//! Downloads: created, listed, moved from state to state. Every transition is one transaction with its event, and with
+//! the outcome of the delivery that it fetches.
 
 mod files;
 
@@ -175,7 +175,7 @@ fn insert(connection: &Connection, id: DownloadId, spec: &DownloadSpec) -> Resul
 }
 
 impl Store {
-    /// Makes a download; one that a rule makes of a delivery takes it, once and for all.
+    /// Creates a download; if a rule creates it for a delivery, it claims the delivery permanently.
     ///
     /// # Errors
     /// [`StoreError::AlreadyDelivered`] when the rule has taken the delivery before: nothing was made.
@@ -281,7 +281,7 @@ impl Store {
     /// All is on the disk, in `folder`: the download is complete. Whether that is so.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::WrongState`] when somebody paused it meanwhile.
+    /// [`StoreError::NotFound`]; [`StoreError::WrongState`] if it was paused meanwhile.
     pub async fn download_completed(&self, id: DownloadId, folder: PathBuf) -> Result<bool, StoreError> {
         self.change(move |connection| {
             let found = find(connection, id)?;
@@ -306,7 +306,7 @@ impl Store {
         .await
     }
 
-    /// Moves a download to `to` when it is in one of `from`; being there already changes nothing.
+    /// Moves a download to `to` if it is in one of `from`; if it is already there, nothing changes.
     ///
     /// # Errors
     /// [`StoreError::WrongState`] from any other state.
@@ -351,7 +351,7 @@ impl Store {
         .await
     }
 
-    /// Forgets a download. A delivery whose download is not complete is not fetched again unless somebody asks.
+    /// Removes a download. A delivery whose download is not complete is downloaded again only on request.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].

@@ -95,10 +95,10 @@ fn a_list_that_comes_later_or_is_replaced_counts() {
     // And one that is there in a state that was not read yet holds what it may speak of.
     card.list("A/a.md5", &format!("{HELLO}  one.mov\n"));
     card.lists[0].1 = ListState::NotWhole;
-    says(card.reason("A/one.mov"), &["A/zz.md5", "is not whole yet"]);
+    says(card.reason("A/one.mov"), &["A/zz.md5", "is not complete yet"]);
     assert_eq!(card.listing.problems(), [""; 0]);
-    card.lists[0].1 = ListState::Unreadable("the agent may not read it".to_owned());
-    says(card.reason("A/one.mov"), &["A/zz.md5", "cannot be read: the agent may not read it"]);
+    card.lists[0].1 = ListState::Unreadable("the agent has no permission to read it".to_owned());
+    says(card.reason("A/one.mov"), &["A/zz.md5", "cannot be read: the agent has no permission to read it"]);
     assert_eq!(card.listing.problems().len(), 1);
 }
 
@@ -130,9 +130,9 @@ fn absent_not_whole_not_sent_and_whole_are_four_things() {
     card.file("A/one.mov", b"hello");
     let list = format!("{HELLO}  one.mov\n{WORLD}  two.mov\n");
     card.list("A/a.md5", &list);
-    says(card.reason("A/one.mov"), &["`A/two.mov` is listed and not there"]);
+    says(card.reason("A/one.mov"), &["`A/two.mov` is listed but does not exist"]);
     card.files.insert("A/two.mov".into(), (Presence::NotWhole, b""));
-    says(card.reason("A/one.mov"), &["`A/two.mov` is listed and not whole yet"]);
+    says(card.reason("A/one.mov"), &["`A/two.mov` is listed but not complete yet"]);
     for counts in [Presence::NotSent, Presence::Sent] {
         card.files.insert("A/two.mov".into(), (counts, b""));
         assert_eq!(card.reason("A/one.mov"), None, "{counts:?}");
@@ -147,9 +147,9 @@ fn a_list_that_cannot_be_read_is_told_on_every_file_beside_it() {
     card.list("A/a.md5", &format!("{HELLO}  one.mov\n"));
     card.list("A/b.md5", "nonsense");
     for path in ["A/one.mov", "A/deep/two.mov"] {
-        says(card.reason(path), &["A/b.md5", "line 1: is not a checksum and a name"]);
+        says(card.reason(path), &["A/b.md5", "line 1: does not consist of a checksum and a name"]);
     }
-    assert_eq!(card.listing.problems(), ["the list `A/b.md5` line 1: is not a checksum and a name"]);
+    assert_eq!(card.listing.problems(), ["the list `A/b.md5` line 1: does not consist of a checksum and a name"]);
     // In a batch a file that another list has found right is not held up by it.
     let batch = Policy { per_folder: false, ..POLICY };
     assert_eq!(card.reason_by("A/one.mov", batch), None);
@@ -161,9 +161,9 @@ fn an_unlisted_file_waits_or_goes_with_the_lists_around_it() {
     let mut card = Card::default();
     card.file("A/one.mov", b"hello");
     card.file("A/report.pdf", b"world");
-    says(card.reason("A/report.pdf"), &["waits for a checksum list that names it"]);
+    says(card.reason("A/report.pdf"), &["waits for a checksum list that contains it"]);
     card.list("A/a.md5", &format!("{HELLO}  one.mov\n"));
-    says(card.reason("A/report.pdf"), &["is in no checksum list", "unlisted: send"]);
+    says(card.reason("A/report.pdf"), &["is not in any checksum list", "unlisted: send"]);
     let sends = Policy { sends_unlisted: true, ..POLICY };
     assert_eq!(card.reason_by("A/report.pdf", sends), None);
     card.list("A/a.md5", &format!("{WORLD}  one.mov\n"));
@@ -195,7 +195,7 @@ fn what_a_list_does_not_verify_is_held_with_its_reason() {
     card.file("A/one.mov", b"hello");
     let mhl = |hash: &str| format!("<hashlist version='1.1'><hash><file>one.mov</file>{hash}</hash></hashlist>");
     card.list("A/a.mhl", &mhl("<md4>ab</md4>"));
-    says(card.reason("A/one.mov"), &["A/a.mhl", "`A/one.mov` has only checksums that are not understood (md4)"]);
+    says(card.reason("A/one.mov"), &["A/a.mhl", "`A/one.mov` has only checksums that are not supported (md4)"]);
     card.list("A/a.mhl", &mhl("<size>5</size>"));
     says(card.reason("A/one.mov"), &["listed without a checksum"]);
     card.list("A/a.mhl", &mhl("<size>6</size><null/>"));

@@ -3,7 +3,7 @@
 //!
 //! **In**: text. **Out**: the files it lists. Pure; how the generations go together is for [`History`](super::History).
 //!
-//! A file's checksum whose `action` is `failed` is the one of the damaged file: it is told, never compared.
+//! A checksum whose `action` is `failed` belongs to the damaged file: it is reported, never compared.
 
 use std::path::Path;
 
@@ -42,7 +42,7 @@ fn entry(folder: &Path, element: &Element) -> Result<Listed, String> {
             None | Some("original" | "verified" | "new") => {}
             Some("failed") => {
                 let when = child.attributes.get("hashdate").cloned();
-                listed.failed = Some(when.unwrap_or_else(|| "an unknown day".to_owned()));
+                listed.failed = Some(when.unwrap_or_else(|| "an unknown date".to_owned()));
                 continue;
             }
             Some(action) => {

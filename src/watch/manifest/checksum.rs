@@ -113,7 +113,7 @@ impl Algorithm {
     }
 }
 
-/// A checksum of a list. It is right when one of its algorithms gives it: a bare number does not say how it was made.
+/// A checksum from a list. It matches if one of its algorithms produces it: a bare number does not say how it was computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checksum {
     /// The algorithms that may have made it, the likeliest first; never empty.

@@ -14,7 +14,7 @@ pub fn history_of(place: &Path) -> Option<&Path> {
     place.parent().filter(|folder| folder.file_name().is_some_and(|name| name == ASC_FOLDER))
 }
 
-/// What each generation asks for, given those of a history in their order.
+/// What each generation requires, given those of a history in order.
 #[must_use]
 pub fn effective(generations: &[&[Listed]]) -> Vec<Vec<Listed>> {
     // From the newest to the oldest: the name that each older name has become, and the files that were seen since.
@@ -29,7 +29,7 @@ pub fn effective(generations: &[&[Listed]]) -> Vec<Vec<Listed>> {
             if let Some(before) = &file.renamed_from {
                 renamed.push((before.clone(), path.clone()));
             }
-            // A later generation has looked at the file again; whether it failed then is said there.
+            // A later generation has verified the file again; it says whether that failed.
             let overcome = file.failed.is_some() && seen.contains_key(&path);
             if !overcome {
                 files.push(Listed { path, ..file.clone() });

@@ -1,4 +1,4 @@
-//! Computes the checksums of a file, as many as are asked for in one pass.
+//! Computes all requested checksums of a file in one pass.
 //!
 //! **In**: bytes, a set of [`Algorithm`]s. **Out**: a digest for each. Pure but for reading.
 
@@ -67,7 +67,7 @@ impl Hasher {
         }
     }
 
-    /// The digest as it is written, most significant byte first.
+    /// The digest as written, most significant byte first.
     fn finish(self) -> Vec<u8> {
         match self {
             Self::Crc32(hasher) => hasher.finalize().to_be_bytes().to_vec(),

@@ -1,10 +1,10 @@
-//! Checksum lists: what a list says is in a drop.
+//! Checksum lists: what a list says about a drop.
 //!
 //! **In**: a list's name and bytes. **Out**: the files it lists with their checksums, or why it is not understood. Pure;
 //! [`reader`] opens files, [`measure`] computes checksums.
 //!
 //! **Guarantees.** What is not understood stops: a list that does not end, an encoding, a line, an element or an action
-//! that is not known is told, and nothing counts as right because of it.
+//! that is unknown is reported, and nothing counts as verified because of it.
 //!
 //! Understood are lists of lines (see [`sums`]), MHL 1.x ([`mhl`]) and ASC MHL 2.0 ([`asc_mhl`], with [`hash_list`] in common).
 
@@ -26,7 +26,7 @@ mod xml;
 
 pub use history::{effective, history_of};
 
-/// Folder that ASC MHL histories lie in; what they list is relative to the folder around it.
+/// The folder of ASC MHL histories; what they list is relative to its parent.
 pub const ASC_FOLDER: &str = "ascmhl";
 
 /// A file that a list lists.
@@ -53,14 +53,14 @@ impl Listed {
         Self { path, size: None, checksums: Vec::new(), unknown: Vec::new(), renamed_from: None, failed: None }
     }
 
-    /// Takes in what the list says of the same file elsewhere.
+    /// Merges what the list says about the same file elsewhere.
     fn merge(&mut self, other: Self) -> Result<(), String> {
         let differs = |one: &Checksum| {
             self.checksums.iter().any(|known| known.algorithms == one.algorithms && known.digest != one.digest)
         };
         let sizes_differ = self.size.is_some() && other.size.is_some() && self.size != other.size;
         if sizes_differ || other.checksums.iter().any(differs) {
-            return Err(format!("lists `{}` twice, and differently", self.path.display()));
+            return Err(format!("lists `{}` twice, with different values", self.path.display()));
         }
         self.size = self.size.or(other.size);
         self.checksums.extend(other.checksums);
@@ -87,13 +87,13 @@ pub fn scope(place: &Path) -> &Path {
 pub fn parse(place: &Path, bytes: &[u8]) -> Result<Vec<Listed>, String> {
     let text = text::decoded(bytes)?;
     let listed = if text::is_xml(&text) {
-        let text = str::from_utf8(&text).map_err(|_| "is not UTF-8: save it as UTF-8".to_owned())?;
+        let text = str::from_utf8(&text).map_err(|_| "is not valid UTF-8: save it as UTF-8".to_owned())?;
         let is_asc = text.contains("urn:ASC:MHL") || text.contains("<hashes");
         if is_asc { asc_mhl::parse(scope(place), text)? } else { mhl::parse(scope(place), text)? }
     } else {
         sums::parse(place.parent().unwrap_or(Path::new("")), place, &text)?
     };
-    // A list can not hold its own checksum: `sha256sum * > SHA256SUMS` lists itself as it was when it was empty.
+    // A list cannot contain its own checksum: `sha256sum * > SHA256SUMS` lists itself as it was when it was empty.
     let mut files: BTreeMap<PathBuf, Listed> = BTreeMap::new();
     for file in listed.into_iter().filter(|file| file.path != place) {
         match files.get_mut(&file.path) {

@@ -15,7 +15,7 @@ const LARGEST: u64 = 64 << 20;
 /// The bytes of a list.
 ///
 /// # Errors
-/// Why it can not be read, for a person.
+/// Why it cannot be read, for a person.
 pub fn read(path: &PathBeneath) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let (file, _) = path.open().map_err(|error| format!("cannot be read: {error}"))?;

@@ -48,7 +48,7 @@ pub fn parse(folder: &Path, place: &Path, text: &[u8]) -> Result<Vec<Listed>, St
     Ok(listed)
 }
 
-const NOT_A_LINE: &str = "is not a checksum and a name";
+const NOT_A_LINE: &str = "does not consist of a checksum and a name";
 
 enum Sum {
     Known(Vec<Checksum>),
@@ -93,7 +93,7 @@ fn gnu(line: &[u8], suggested: Option<Algorithm>) -> Option<Result<Entry, String
         }
         // A number of a length that no known algorithm gives, or that could be anything.
         None if digits == text.len() && digits >= 8 => Some(Err(format!(
-            "a checksum of {digits} digits is not understood; name the list by its kind, like `card.md5`"
+            "a checksum of {digits} digits is not supported; name the list after its kind, like `card.md5`"
         ))),
         None => None,
     }
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(listed.unwrap()[0].path, bytes_to_path(b"caf\xe9.mov"));
     }
 
-    /// The length of a checksum decided, not the name beside it: sums of XXH3, XXH128 and BLAKE3 were taken for MD5 and
+    /// The length of a checksum decided, not the name beside it: sums of XXH3, XXH128 and BLAKE3 were mistaken for MD5 and
     /// SHA-256, and good media was called corrupt.
     #[test]
     fn the_name_beside_a_checksum_decides() {
@@ -273,7 +273,7 @@ mod tests {
         for (place, line, why) in [
             ("checksums.txt", "01234567  a.mov", "8 digits"),
             ("x.md5", "0123456789abcdef01  a.mov", "18 digits"),
-            ("x.md5", "hello", "not a checksum and a name"),
+            ("x.md5", "hello", "does not consist of a checksum and a name"),
             ("x.sfv", "a.mov 0123", "CRC-32"),
             ("x.md5", &format!("{MD5}  ../a.mov"), "not below"),
             ("x.md5", &format!("{MD5}  /a.mov"), "not below"),

@@ -35,7 +35,7 @@ fn mhl_of_both_generations() {
     assert_eq!(listed.checksums, [Checksum::of(Algorithm::Xxh128, "00000000000000000000000000000abc").unwrap()]);
 }
 
-/// Checksums of an unknown kind counted as right: a list that had only these verified nothing, and nobody was told.
+/// Checksums of an unknown kind counted as correct: a list with only these verified nothing, and that was not reported.
 #[test]
 fn a_checksum_that_is_not_understood_is_no_checksum_and_is_told() {
     let file = "<file>a.mov</file><size>5</size>";
@@ -78,7 +78,7 @@ fn a_failed_verification_is_told_and_its_checksum_is_not_compared() {
     assert_eq!((listed.checksums.len(), listed.failed.as_deref()), (0, Some("2026-11-20T10:00:00+01:00")));
 }
 
-/// A list without its end was taken: the copy died or the disk was full, and the clips after the cut went unlooked at.
+/// A truncated list was accepted: the copy died or the disk was full, and the clips after the cut were not verified.
 #[test]
 fn a_list_without_its_end_is_refused_wherever_it_stops() {
     let whole = format!(
@@ -88,7 +88,7 @@ fn a_list_without_its_end_is_refused_wherever_it_stops() {
     assert_eq!(parse(Path::new("x.mhl"), whole.as_bytes()).unwrap().len(), 2);
     for end in 1..whole.len() {
         let told = parse(Path::new("x.mhl"), &whole.as_bytes()[..end]).unwrap_err();
-        assert!(end < 25 || told.contains("ends in the middle"), "{}: {told}", &whole[..end]);
+        assert!(end < 25 || told.contains("is truncated"), "{}: {told}", &whole[..end]);
     }
 }
 
@@ -96,7 +96,7 @@ fn a_list_without_its_end_is_refused_wherever_it_stops() {
 fn what_is_not_a_list_is_told() {
     for (text, why) in [
         ("", "lists no files"),
-        ("hello\n", "line 1: is not a checksum and a name"),
+        ("hello\n", "line 1: does not consist of a checksum and a name"),
         ("<html><body></body></html>", "begins with `<html>`"),
         ("<hashlist version='3.0'></hashlist>", "version `3.0`"),
         ("<hashlist version='1.1'></hashlist>", "lists no files"),
@@ -127,7 +127,7 @@ fn a_list_does_not_list_itself() {
     assert_eq!(listed.iter().map(|file| file.path.as_path()).collect::<Vec<_>>(), [Path::new("A001/a.mov")]);
 }
 
-/// A file renamed later was looked for under its old name for ever.
+/// A file renamed later was looked for under its old name forever.
 #[test]
 fn earlier_generations_are_read_with_the_view_of_the_later_ones() {
     let file = |path: &str| Listed::new(path.into());

@@ -7,13 +7,13 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
-/// What a list says that can not be read as text.
+/// What a list says that cannot be read as text.
 const SAVE_AS: &str = "save it as UTF-8";
 
 /// The text of a list that marks itself as UTF-16 or XML; other lists stay bytes, for names on disk are bytes too.
 ///
 /// # Errors
-/// Why it can not be decoded, for a person.
+/// Why it cannot be decoded, for people.
 pub fn decoded(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     if bytes.starts_with(&[0xff, 0xfe, 0, 0]) || bytes.starts_with(&[0, 0, 0xfe, 0xff]) {
         return Err(format!("is written in UTF-32: {SAVE_AS}"));

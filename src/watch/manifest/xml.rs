@@ -2,7 +2,7 @@
 //!
 //! **In**: text. **Out**: the root, and each `<hash>` element. Pure.
 //!
-//! A list that ends before its root does is refused: whoever wrote it did not finish.
+//! A list that ends before its root does is refused: its writer did not finish.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ impl Element {
     }
 }
 
-/// Reads a list: tells of its root first, then of each element named `entry` whose parent is named `parent`.
+/// Reads a list: reports its root first, then each element named `entry` whose parent is named `parent`.
 ///
 /// # Errors
 /// What is not well-formed, or does not end; what those who are told refuse.
@@ -110,7 +110,7 @@ pub fn walk(
     }
 }
 
-const CUT_OFF: &str = "ends in the middle: whoever wrote it did not finish";
+const CUT_OFF: &str = "is truncated: its writer did not finish";
 
 fn malformed(error: &quick_xml::Error) -> String {
     match error {

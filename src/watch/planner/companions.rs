@@ -1,4 +1,4 @@
-//! What lies beside a file and says that the file is not finished.
+//! What is beside a file and shows that the file is not finished.
 //!
 //! Browsers and download managers give a file its final name, even its final size, before its content is there, and keep what
 //! they know about it beside it: `film.mov` and `film.mov.aria2`, or Safari's folder `film.mov.download`.

@@ -1,6 +1,6 @@
 //! Sent files that may have been renamed: they are not drops.
 //!
-//! Suggested by what a renaming leaves as it is: inode, size, modification time. But a new file may have got the inode of a
+//! Suggested by what a rename does not change: inode, size, modification time. But a new file may have the inode of a
 //! removed one: where it is known what was sent, the content decides. Which files looked alike is asked of the ledger.
 
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub enum Said<'a> {
     Nothing,
 }
 
-/// Whether a file that was sent and then renamed counts as sent. Where the agent itself takes sent files away, nobody
+/// Whether a file that was sent and then renamed counts as sent. If the agent itself moves sent files away, nobody
 /// renames them, and the inode of a removed file soon belongs to another; with `resend` it is wanted again.
 fn follows_renaming(rule: &Rule) -> bool {
     matches!(rule.after.complete, AfterComplete::Keep) && !rule.resend

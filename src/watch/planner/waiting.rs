@@ -1,4 +1,4 @@
-//! What files wait for: markers, checksum lists, each other; and how to say so.
+//! What files wait for: markers, checksum lists, each other; and how to describe it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use masv_platform::FileIdentity;
 use masv_rules::{Per, Ready};
 
 impl Planner {
-    /// Whether a whole file has what else its rule asks for.
+    /// Whether a complete file has what else its rule asks for.
     pub(super) fn ready_beyond_settled(&self, path: &Path) -> bool {
         match &self.sieve.rule().ready {
             Ready::Settled => true,
@@ -41,7 +41,7 @@ impl Planner {
         with.map(|(_, marker)| marker).collect()
     }
 
-    /// What a file on its way waits for, and until when (as time since the start).
+    /// What a pending file is waiting for, and until when (as time since the start).
     #[must_use]
     pub fn waits_for(&self, path: &Path, pending: &Pending) -> (String, Option<Duration>) {
         if pending.is_whole()
@@ -56,27 +56,27 @@ impl Planner {
     /// The same, whatever else is in its folder.
     fn waits_alone(&self, path: &Path, pending: &Pending) -> (String, Option<Duration>) {
         if self.inventory.get(path).is_none_or(|known| known.kind != Kind::Item) {
-            return ("is not sent, but somebody is at work on it".to_owned(), pending.next_look());
+            return ("is not sent, but someone is working on it".to_owned(), pending.next_look());
         }
         match &pending.stage {
             Stage::Settling => {
-                let state = if pending.changes > 0 { "still changes" } else { "settles" };
+                let state = if pending.changes > 0 { "still changing" } else { "settling" };
                 let longer = match &pending.unseen {
                     Some(why) => format!(", for longer than usual: {why}"),
-                    None if pending.identity.size == 0 => ", for longer than usual: it is empty".to_owned(),
+                    None if pending.identity.size == 0 => ", for longer than usual because it is empty".to_owned(),
                     None => String::new(),
                 };
                 (format!("{state}{longer}"), pending.next_look())
             }
             Stage::Held(Hold::Writer(who)) => (format!("is held open for writing by {who}"), pending.next_look()),
-            Stage::Held(Hold::Unreadable(reason)) => (format!("can not be read: {reason}"), pending.next_look()),
+            Stage::Held(Hold::Unreadable(reason)) => (format!("cannot be read: {reason}"), pending.next_look()),
             Stage::Whole(_) => {
-                self.unready(path).unwrap_or_else(|| ("is whole and waits for its package".to_owned(), None))
+                self.unready(path).unwrap_or_else(|| ("is complete and waits for its package".to_owned(), None))
             }
         }
     }
 
-    /// What a whole file waits for before it may be packaged, and until when; `None` when it is ready.
+    /// What a complete file waits for before it may be packaged, and until when; `None` when it is ready.
     #[must_use]
     pub fn unready(&self, path: &Path) -> Option<(String, Option<Duration>)> {
         match (self.blocks.get(path), self.companion(path)) {
@@ -84,7 +84,9 @@ impl Planner {
             (None, Some(companion)) => {
                 let beside = companion.file_name().unwrap_or_default().display();
                 Some((
-                    format!("`{beside}` beside it says that it is not finished; remove that if nobody works on it"),
+                    format!(
+                        "`{beside}` beside it means that it is not finished; remove that file if nobody is working on it"
+                    ),
                     None,
                 ))
             }
@@ -93,7 +95,7 @@ impl Planner {
         }
     }
 
-    /// How a file that a list names stands.
+    /// The status of a listed file.
     pub(super) fn presence(&self, listed: &Path, size: Option<u64>) -> Presence {
         let path = self.on_disk(listed);
         match self.inventory.get(path) {

@@ -1,4 +1,4 @@
-//! The rule's task and what after-actions have taken away: looked at once more when a late writer would have shown.
+//! The rule's task and what after-actions have taken away: checked again once a late writer would have been noticed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -93,7 +93,7 @@ impl Runner {
         Some(self.aftercare.not_before.map_or(due, |not_before| due.max(not_before)))
     }
 
-    /// Begins to look at what is due.
+    /// Starts checking what is due.
     pub(super) fn look_after_due(&mut self) {
         if self.next_care().is_none_or(|due| due > self.shared.now()) {
             return;
@@ -137,7 +137,8 @@ impl Runner {
         self.aftercare.not_before = Some(self.shared.now() + rest);
         for (was, is) in looked.returned {
             let (was, is) = (was.display(), is.display());
-            let what = format!("{was} was written to after it had been sent: it is back as {is}, and is sent anew");
+            let what =
+                format!("{was} was written to after it had been sent: it is back as {is}, and will be sent again");
             self.problem("after", what).await;
             self.looks.next_full = Duration::ZERO;
         }

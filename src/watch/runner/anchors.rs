@@ -1,7 +1,7 @@
-//! Where the folders that a rule names really are, found out once, when the rule is put to work.
+//! The real paths of the folders that a rule names, resolved once, when the rule starts.
 //!
-//! **In**: the rule. **Out**: the real paths of its watched folder and of what is fixed of its move targets. A link that
-//! somebody plants there later leads nowhere: files are moved by these paths, and no link is followed in them.
+//! **In**: the rule. **Out**: the real paths of its watched folder and of the fixed prefixes of its move targets. A link that
+//! someone plants there later has no effect: files are moved by these paths, and no link is followed in them.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
-//! The rule's task and uploads that failed for a reason that can pass. Files could not be read: a share was away for a moment, a
-//! folder was moved out and back; when all of them can be read again such an upload goes on by itself. Files have vanished:
-//! after a while the others are sent without them, unless the rule says otherwise. The package has vanished in the cloud: it
+//! The rule's task and uploads that failed for a transient reason. Files could not be read: a share was briefly unavailable, a
+//! folder was moved out and back; when all of them can be read again such an upload resumes automatically. Files have disappeared:
+//! after a while the others are sent without them, unless the rule says otherwise. The package no longer exists in the cloud: it
 //! gets another.
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use crate::store::StoreError;
 use masv_platform::PathBeneath;
 use masv_rules::OnGone;
 
-/// An upload that fails again and again goes on after this, then after twice as long, and so on.
+/// An upload that fails repeatedly resumes after this, then after twice as long, and so on.
 const FIRST_WAIT: Duration = Duration::from_secs(60);
 /// Longest time between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
@@ -25,11 +25,11 @@ const MOST_FILES: u32 = 1_000;
 pub(super) struct AutoResume {
     /// Something may have come back.
     look: bool,
-    /// Uploads that went on by themselves: not again before then, and the wait after that.
+    /// Uploads that resumed automatically: not again before then, and the wait after that.
     tried: HashMap<UploadId, (Duration, Duration)>,
-    /// Until when uploads wait for files of theirs that have vanished.
+    /// Until when uploads wait for files that no longer exist.
     gone: HashMap<UploadId, Duration>,
-    /// When one that can go on may.
+    /// When one that can continue may.
     next: Option<Duration>,
 }
 
@@ -51,7 +51,7 @@ impl AutoResume {
 }
 
 impl Runner {
-    /// Lets failed uploads go on of which every file is back.
+    /// Resumes failed uploads whose files are all back.
     pub(super) async fn revive(&mut self) {
         let due = self.reviving.next.is_some_and(|at| at <= self.shared.now());
         if self.paused || !(self.reviving.look || due) {
@@ -80,10 +80,10 @@ impl Runner {
                     let Some(goes) = self.try_once(upload.id) else { continue };
                     match self.outlet.resume(goes).await {
                         Ok(()) => {
-                            tracing::info!(rule = self.rule.name, upload = %goes, "what it failed of is over; it goes on")
+                            tracing::info!(rule = self.rule.name, upload = %goes, "the cause of the failure is gone; resuming")
                         }
                         Err(error) => {
-                            tracing::debug!(rule = self.rule.name, upload = %goes, %error, "it can not go on")
+                            tracing::debug!(rule = self.rule.name, upload = %goes, %error, "it cannot resume")
                         }
                     }
                 }
@@ -91,10 +91,10 @@ impl Runner {
                     let Some(goes) = self.try_once(upload.id) else { continue };
                     match self.outlet.resume_without_gone(goes).await {
                         Ok(()) => {
-                            tracing::warn!(rule = self.rule.name, upload = %goes, "goes on without the files that have vanished")
+                            tracing::warn!(rule = self.rule.name, upload = %goes, "resuming without the files that no longer exist")
                         }
                         Err(error) => {
-                            tracing::debug!(rule = self.rule.name, upload = %goes, %error, "it can not go on")
+                            tracing::debug!(rule = self.rule.name, upload = %goes, %error, "it cannot resume")
                         }
                     }
                 }
@@ -130,7 +130,7 @@ impl Runner {
         Ok(if until <= now { Remedy::WithoutGone } else { Remedy::Later(until) })
     }
 
-    /// Whether an upload may go on by itself now, or not yet again.
+    /// Whether an upload may resume automatically now, or not yet.
     fn try_once(&mut self, id: UploadId) -> Option<UploadId> {
         let now = self.shared.now();
         let (allowed, wait) = self.reviving.tried.get(&id).copied().unwrap_or((now, FIRST_WAIT));
@@ -158,8 +158,8 @@ enum Remedy {
     None,
     /// Something may by then.
     Later(Duration),
-    /// It can go on.
+    /// It can resume.
     Resume,
-    /// It can go on without the files of it that have vanished.
+    /// It can resume without the files that no longer exist.
     WithoutGone,
 }

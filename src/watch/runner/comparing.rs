@@ -1,7 +1,7 @@
-//! The rule's task and files that were sent and touched since: reads what they hold, which tells whether they changed.
+//! The rule's task and files that were touched after they were sent: reads their content, which shows whether they changed.
 //!
-//! A `chmod`, a hard link, an attribute, another mount leave size and date as they were, and so does a tool that puts the date
-//! back after rewriting a file. Reading costs a look at the disk; it happens on a thread of its own, a few files at a time.
+//! A `chmod`, a hard link, an attribute, another mount leave size and date unchanged, and so does a tool that restores the date
+//! after rewriting a file. Reading costs disk time; it happens on a separate thread, a few files at a time.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _};

@@ -1,4 +1,4 @@
-//! The rule's task and the ledger: what is fresh is judged by it, what happens to uploads is followed in it.
+//! The rule's task and the ledger: new files are judged by it, and it follows what happens to uploads.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const AT_ONCE: usize = 500;
 const PAGE: u32 = 500;
 
 impl Runner {
-    /// Judges fresh files. What can not be judged now is judged when the ledger can be read again.
+    /// Judges fresh files. What cannot be judged now is judged when the ledger can be read again.
     pub(super) async fn judge(&mut self, fresh: &[Arc<Path>]) {
         if fresh.is_empty() || self.books.read_at.is_some() {
             return; // Everything is about to be judged.
@@ -132,7 +132,7 @@ impl Runner {
         }
     }
 
-    /// Notes the rule's very first start; what is there already counts as sent if the rule says so.
+    /// Records the rule's very first start; what is there already counts as sent if the rule says so.
     async fn note_first_start(&mut self) -> Result<(), StoreError> {
         if self.books.seen {
             return Ok(());

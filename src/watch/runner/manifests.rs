@@ -1,4 +1,4 @@
-//! The rule's task and checksum lists: reads those that are whole, computes the digests of what they name, tells what is
+//! The rule's task and checksum lists: reads those that are complete, computes the digests of what they name, tells what is
 //! wrong.
 //!
 //! Every listed file is read once before it is sent, on a thread of its own: a file that is not what its list says must
@@ -46,7 +46,7 @@ impl Verifying {
 }
 
 impl Runner {
-    /// Reads lists that are whole, begins to read what they name, and tells what is wrong.
+    /// Reads lists that are complete, begins to read what they name, and tells what is wrong.
     pub(super) async fn read_manifests(&mut self) {
         if !matches!(self.rule.ready, Ready::Manifest { .. }) || self.offline.is_some() {
             return;
@@ -76,7 +76,7 @@ impl Runner {
         self.measure_next();
     }
 
-    /// Tells of what has been found wrong, each once for as long as it lasts.
+    /// Reports problems, each once for as long as it lasts.
     async fn tell_of_lists(&mut self) {
         let problems: BTreeSet<String> = self.shared.desk().refresh_lists().into_iter().collect();
         for problem in problems.difference(&self.verifying.told) {
@@ -108,7 +108,7 @@ impl Runner {
         }));
     }
 
-    /// Notes what was found out; the next pass packages what is right.
+    /// Records what was found out; the next pass packages what is right.
     pub(super) async fn measured(&mut self, results: Results) {
         let results = match results {
             Ok(results) => results,

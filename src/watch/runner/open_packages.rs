@@ -165,8 +165,8 @@ impl Runner {
         self.shipped(&shipment, result).await;
     }
 
-    /// An open package that has failed for good takes nothing any more: what comes goes into another. It is closed by itself
-    /// should somebody let it go on.
+    /// An open package that has failed for good accepts nothing any more: new files go into another. It is closed automatically
+    /// if it is resumed.
     async fn leave_failed(&mut self, group: &Arc<str>) {
         let Some(id) = self.ship.open.get(group).map(|open| open.id) else { return };
         let Ok(upload) = self.store.upload(id).await else { return };
@@ -196,7 +196,7 @@ impl Runner {
             match closes(when, package, situation) {
                 Ok(()) => match self.close(id).await {
                     Ok(()) => drop(self.ship.open.remove(&group)),
-                    // Removed, complete already, or paused by somebody: asked again as long as it is there.
+                    // Removed, already complete, or paused: checked again as long as it exists.
                     Err(error) => {
                         all_closed = false;
                         next = next.into_iter().chain([now + ASK_SCHEDULE]).min();
@@ -205,7 +205,7 @@ impl Runner {
                         } else if let Some(package) = self.ship.open.get_mut(&group) {
                             package.retry_at = Some(now + ASK_SCHEDULE);
                         }
-                        tracing::debug!(upload = %id, %error, "an open package can not be closed yet");
+                        tracing::debug!(upload = %id, %error, "an open package cannot be closed yet");
                     }
                 },
                 Err(ask) => {
@@ -236,7 +236,7 @@ impl Runner {
     }
 
     /// Takes the closing marker once a package is open that it may close: under its new name it is an order that stands
-    /// until it is carried out, over crashes, and that no later package is closed by.
+    /// until it is carried out, across crashes, and that no later package is closed by.
     async fn claim_marker(&mut self) {
         let Some(marker) = self.sieve.closing_marker() else { return };
         if self.ship.ordered || self.ship.open.is_empty() || !self.shared.desk().inventory().contains(marker) {

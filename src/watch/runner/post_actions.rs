@@ -1,4 +1,4 @@
-//! The rule's task and after-actions: which files are due, one errand at a time, what became of them.
+//! The rule's task and after-actions: which files are due, one errand at a time, and the outcome.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -255,7 +255,7 @@ impl Runner {
         }
         let written = target.render(&context).map_err(|error| format!("after: {error}"))?;
         let real = self.anchors.real(target, &written);
-        real.ok_or_else(|| format!("after: {} does not lie in the folder that the rule names", written.display()))
+        real.ok_or_else(|| format!("after: {} is not in the rule's target folder", written.display()))
     }
 
     fn handled(&self, path: &Arc<Path>, sent: Sent, leaving: &BTreeSet<Arc<Path>>) -> Handled {
@@ -279,11 +279,11 @@ impl Runner {
         self.aftermath.running = Some(tokio::task::spawn_blocking(move || {
             let _within = span.entered();
             let name = |target: &Path, identity: &FileIdentity| {
-                // Moved to elsewhere in the watched folder it must not be taken for a drop.
+                // Moved to elsewhere in the watched folder it must not count as a new file.
                 let Ok(relative) = target.strip_prefix(&watch) else { return };
                 let files = vec![(relative.to_owned(), *identity)];
                 if let Err(error) = runtime.block_on(store.ledger_mark(&rule.name, files, Outcome::Skipped)) {
-                    tracing::warn!(error = describe(&error), "can not mark a moved file as sent");
+                    tracing::warn!(error = describe(&error), "cannot mark a moved file as sent");
                 }
             };
             let copied = |path: &Path, copied, size| {
@@ -302,7 +302,7 @@ impl Runner {
         }));
     }
 
-    /// Notes what became of the files of an errand.
+    /// Records the outcome of the files of an errand.
     pub(super) async fn acted(&mut self, results: Results) {
         let results = match results {
             Ok(results) => results,

@@ -1,4 +1,4 @@
-//! The rule's task and those who want to know: failures as they happen, the status after each pass.
+//! Reporting of the rule's task: failures as they happen, the status after each pass.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -19,10 +19,10 @@ impl Runner {
                 return;
             }
         }
-        tracing::warn!(code, error = message, "the rule can not work as it should");
+        tracing::warn!(code, error = message, "the rule has a problem");
         let body = json!({ "error": { "code": code, "message": message, "retryable": true } });
         if let Err(error) = self.store.record_event("rule.error", Some(self.rule.name.clone()), body).await {
-            tracing::warn!(error = describe(&error), "can not note the failure");
+            tracing::warn!(error = describe(&error), "cannot record the failure");
         }
     }
 
@@ -90,7 +90,7 @@ impl Runner {
         };
         status.writers_unseen = match &silence {
             Some(Silence::FileSystem(name)) => Some(format!(
-                "{name} does not show who writes: a file is whole once it has not changed for {:#}",
+                "{name} does not show who is writing: a file counts as complete once it has not changed for {:#}",
                 SignedDuration::try_from(self.rule.settle_unseen).unwrap_or_default()
             )),
             _ => None,

@@ -1,4 +1,4 @@
-//! The rule's task and its folder: when to look, at what, and what a look means.
+//! The rule's task and its folder: when to scan, what, and what a scan means.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,20 +14,20 @@ use crate::watch::scan::{self, Look};
 use crate::watch::status::LastScan;
 use masv_rules::{Poll, Symlinks};
 
-/// Shortest time between two looks that hints ask for.
+/// Shortest time between two scans caused by hints.
 const SHORTEST_GAP: Duration = Duration::from_millis(100);
-/// Shortest and longest time between two looks at a folder that has to be polled.
+/// Shortest and longest time between two scans of a polled folder.
 const POLL_BOUNDS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
-/// A folder is polled so seldom that looking takes at most this part of the time.
+/// A folder is polled so rarely that scanning takes at most this fraction of the time.
 const POLL_SHARE: u32 = 10;
 /// Shortest and longest time until a folder that is offline is looked for again.
 const OFFLINE_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// When to look.
+/// When to scan.
 #[derive(Debug, Default)]
 pub(super) struct Scanning {
-    /// Everything is looked at then.
+    /// The next full scan.
     pub(super) next_full: Duration,
-    /// Everything is looked at then, watches are renewed and the ledger is read anew.
+    /// Everything is looked at then, watches are renewed and the ledger is read again.
     next_rescan: Duration,
     /// Hints wait.
     pub(super) hinted: bool,
@@ -170,7 +170,7 @@ impl Runner {
     async fn go_offline(&mut self, offline: Offline) {
         self.looks.retry = (self.looks.retry * 2).clamp(OFFLINE_BOUNDS.0, OFFLINE_BOUNDS.1);
         self.looks.next_full = self.shared.now() + self.looks.retry;
-        // Watches went with the folder; they are set anew when it is back.
+        // Watches went with the folder; they are set again when it is back.
         self.looks.next_rescan = Duration::ZERO;
         self.hints.forget_writes();
         if self.offline.as_ref() != Some(&offline) {

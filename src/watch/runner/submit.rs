@@ -1,7 +1,7 @@
-//! The rule's task at packaging: when the schedule allows it, what is ready goes to the queue.
+//! Packaging by the rule's task: when the schedule allows it, what is ready goes to the queue.
 //!
-//! **In**: the desk's plan, the schedule, open packages. **Out**: uploads. The ledger's claims are made by the queue in
-//! the transaction that makes the upload, so that no crash lets a file be sent twice or forgotten.
+//! **In**: the planner's plan, the schedule, open packages. **Out**: uploads. The queue makes the ledger's claims in
+//! the transaction that creates the upload, so that no file is sent twice or forgotten because of a crash.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -42,7 +42,7 @@ impl State {
     }
 }
 
-/// A package on its way to the queue.
+/// A package for the queue.
 pub(super) struct Submission {
     pub(super) group: Arc<str>,
     pub(super) files: Vec<Chosen>,
@@ -63,7 +63,7 @@ impl Runner {
         plan.packages.truncate(MOST_IN_A_PASS);
         let planned = plan.packages.len();
         let shipments = self.checked(now, plan.packages).await;
-        // What is left of a package of which something changed at the last moment is planned anew.
+        // What is left of a package of which something changed at the last moment is planned again.
         let more = more || shipments.len() < planned;
         if takes_files {
             for shipment in shipments {
@@ -140,7 +140,7 @@ impl Runner {
         unchanged
     }
 
-    /// The package as it goes to the queue; `None` when a file of it is no longer on its way.
+    /// The package for the queue; `None` if one of its files is no longer pending.
     fn shipment(&self, package: &Package) -> Option<Submission> {
         let files = self.shared.desk().chosen(package);
         (files.len() == package.files.len()).then(|| Submission { group: Arc::clone(&package.group), files })
@@ -181,7 +181,7 @@ impl Runner {
         }
     }
 
-    /// Notes what became of a package.
+    /// Records the outcome of a package.
     pub(super) async fn shipped(&mut self, shipment: &Submission, result: Result<UploadId, Refusal>) {
         let now = self.shared.now();
         match result {
@@ -202,7 +202,7 @@ impl Runner {
             }
             Err(Refusal::Claimed) => {
                 let mut desk = self.shared.desk();
-                let reason = "the ledger knows it already; looking it up again".to_owned();
+                let reason = "the ledger already has it; looking it up again".to_owned();
                 shipment.files.iter().for_each(|file| desk.block(&file.relative, reason.clone(), Some(now + RETRY)));
                 drop(desk);
                 self.read_ledger_soon();

@@ -66,7 +66,7 @@ pub struct Simulation {
     /// The wall clock when the time began.
     epoch: Zoned,
     keeper: Keeper,
-    /// Up to when the schedule has been followed, as it is kept over restarts.
+    /// Up to when the schedule has been followed, as it is kept across restarts.
     followed: Zoned,
     open: BTreeMap<Arc<str>, (OpenPackage, Made)>,
     /// The closing marker was taken.

@@ -8,7 +8,7 @@ pub enum Step<'a> {
     Told(Vec<&'a str>),
 }
 
-/// The steps of a page's console blocks, in order. A command goes on in the next line after a backslash.
+/// The steps of a page's console blocks, in order. A command continues on the next line after a backslash.
 pub fn steps(text: &str) -> Vec<Step<'_>> {
     let mut steps = Vec::new();
     for (language, lines) in blocks(text).filter(|(language, _)| *language == "console") {
@@ -78,7 +78,7 @@ fn blocks(text: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
     })
 }
 
-/// The simple commands of a piece of shell, as words; what stands in here-documents and comments is none.
+/// The simple commands of a piece of shell, as words; without here-documents and comments.
 pub fn simple_commands(script: &str) -> Vec<Vec<String>> {
     let (mut commands, mut words, mut word, mut begun) = (Vec::new(), Vec::new(), String::new(), false);
     let mut quote = None;

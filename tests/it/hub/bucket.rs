@@ -166,7 +166,7 @@ async fn the_program_takes_a_bucket_and_refuses_one_that_does_not_let_it_in() {
     let mut log = running.stderr.take().unwrap();
     let told = tokio::task::spawn_blocking(move || {
         let (mut said, mut block) = (String::new(), [0; 4096]);
-        while !said.contains("hub listens") {
+        while !said.contains("hub is listening") {
             let size = log.read(&mut block).unwrap();
             said.push_str(&String::from_utf8_lossy(&block[..size]));
             if size == 0 {
@@ -178,6 +178,6 @@ async fn the_program_takes_a_bucket_and_refuses_one_that_does_not_let_it_in() {
     let told = told.await.unwrap();
     running.kill().unwrap();
     running.wait().unwrap();
-    assert!(told.contains("the bucket takes new files") && told.contains("hub listens"), "{told}");
+    assert!(told.contains("new files are stored in the bucket") && told.contains("hub is listening"), "{told}");
     assert!(!told.contains("test-secret"), "{told}");
 }

@@ -18,9 +18,9 @@ enum Right {
     Team,
     /// An admin's.
     Admin,
-    /// Whoever runs the hub.
+    /// The operator of the hub.
     Operator,
-    /// Whoever has the package's token, or its team.
+    /// Holders of the package's token, or its team.
     Package,
 }
 use Right::{Admin, Anybody, Known, Operator, Package as OfPackage, Team};
@@ -255,7 +255,7 @@ async fn every_call_refuses_in_the_same_form_what_is_wrong() {
         let as_team = |method: &str, path: &str| hub.team_request(method.parse().unwrap(), path);
         refused(as_team("PATCH", &things.path(route)), 405).await;
         if *reads {
-            // Whoever may not make the call is told so, whatever the body says.
+            // A caller without the right is refused, whatever the body says.
             let is_operators =
                 *right == Operator || [("POST", "/v1/teams"), ("PUT", "/v1/auth")].contains(&(*method, *route));
             let status = if is_operators { 403 } else { 400 };

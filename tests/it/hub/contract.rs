@@ -258,7 +258,7 @@ over_both! {
             assert_eq!(answer.status(), 206);
             answer.bytes().await.unwrap().to_vec()
         };
-        // First from the middle of a file on, so that its sum has to be learned from what was not asked for.
+        // First from the middle of a file, so that its checksum has to be computed from bytes that were not requested.
         let middle = size / 2;
         let mut archive = range(format!("bytes=0-{}", middle - 1)).await;
         archive.extend(range(format!("bytes={middle}-")).await);
@@ -270,7 +270,7 @@ over_both! {
     }
 
     async fn a_quota_refuses_what_goes_beyond_it_and_nothing_else(hub); {
-        // Whoever runs the hub sets it, a key of the team does not.
+        // The operator of the hub sets it, a key of the team cannot.
         let (quota, limit) = (format!("/v1/teams/{}/quota", hub.team), json!({ "quota": 300_000 }));
         refused(hub.team_request(Method::PUT, &quota).json(&limit), 403).await;
         assert_eq!(hub.hub.call(Method::PUT, &quota, Some(&json!({}))).await.unwrap().0, 400, "left out is not null");

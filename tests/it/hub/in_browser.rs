@@ -206,11 +206,11 @@ async fn an_upload_is_paused_and_goes_on_after_the_page_is_opened_again() {
         let connection = rusqlite::Connection::open(&database).unwrap();
         connection.query_row("SELECT count(*) FROM part WHERE size > 1000", [], |row| row.get::<_, i64>(0)).unwrap()
     };
-    // The short third part and the small file are there first: the long parts are on their way.
+    // The short third part and the small file are there first: the long parts are in flight.
     page.wait_for(&format!("({KEPT})().then((n) => (window.kept = n)), window.kept >= 2")).await;
     page.whole_picture("portal-sending.png").await;
     page.click("#pause").await;
-    page.wait_for("document.getElementById('pause').textContent === 'Go on'").await;
+    page.wait_for("document.getElementById('pause').textContent === 'Resume'").await;
     assert!(page.text().await.contains("Paused."));
     page.whole_picture("portal-paused.png").await;
     assert!(stored() < 3, "it was paused in the middle");
@@ -221,7 +221,7 @@ async fn an_upload_is_paused_and_goes_on_after_the_page_is_opened_again() {
     page.wait_for("!document.getElementById('earlier').hidden").await;
     look(&page, "portal-earlier").await;
     page.send_slowly(-1).await;
-    // Other files alone do not make the package whole.
+    // Other files alone do not complete the package.
     page.choose("#files", &[&small]).await;
     page.click("#send").await;
     page.wait_for("document.getElementById('problem').textContent.includes('long.mov')").await;
@@ -238,7 +238,7 @@ async fn an_upload_is_paused_and_goes_on_after_the_page_is_opened_again() {
     assert!(files.len() == 2 && Md5::digest(&long.1) == Md5::digest(&bytes), "whole");
     page.open(&address).await;
     page.wait_for("!document.getElementById('portal').hidden").await;
-    assert_eq!(page.value("document.getElementById('earlier').hidden").await, true, "nothing is left to go on with");
+    assert_eq!(page.value("document.getElementById('earlier').hidden").await, true, "nothing is left to resume");
 }
 
 #[tokio::test(flavor = "multi_thread")]

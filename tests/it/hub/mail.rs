@@ -63,7 +63,7 @@ async fn mails_that_were_owed_when_the_hub_ended_are_sent_by_the_next() {
     wait_until(|| (hub.mails().len() == 1).then_some(())).await;
 }
 
-/// A mail server that takes one mail and hands back what it was told.
+/// A mail server that accepts one mail and returns what it received.
 async fn mail_server() -> (String, tokio::task::JoinHandle<String>) {
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

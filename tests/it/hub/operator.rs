@@ -43,7 +43,7 @@ async fn data_is_closed_to_others() {
     for entry in walkdir::WalkDir::new(hub.data()).into_iter().map(Result::unwrap) {
         let (name, mode) = (entry.file_name().to_string_lossy().into_owned(), mode(entry.path()));
         let below_storage = entry.path().starts_with(hub.data().join("storage")) && name != "storage";
-        // Parts lie in a folder that nobody else enters.
+        // Parts are in a folder that no one else may enter.
         assert!(below_storage || mode & 0o077 == 0, "{}: {mode:o}", entry.path().display());
     }
     assert_eq!(mode(&hub.data().join("secret.key")), 0o600);
@@ -77,7 +77,7 @@ async fn the_data_of_a_running_hub_of_an_older_version_is_not_upgraded_under_it(
     let said =
         crate::process::command(hub.folder.path(), &["hub", "team", "ls", "--data-dir", "data"]).output().unwrap();
     let complaint = String::from_utf8_lossy(&said.stderr);
-    assert!(!said.status.success() && complaint.contains("older version serves"), "{complaint}");
+    assert!(!said.status.success() && complaint.contains("older version is using"), "{complaint}");
     assert!(!hub.data().join("hub.db.v2.bak").exists(), "nothing was begun");
     good(hub.team_request(Method::GET, &format!("/v1/teams/{}/usage", hub.team))).await;
 }
@@ -109,7 +109,10 @@ async fn quotas_are_shown_and_set_on_the_machine_of_the_hub_and_shown_elsewhere(
     let table = String::from_utf8_lossy(&table.stdout).into_owned();
     assert!(table.contains("150.0 kB") && table.contains("100.0 kB"), "{table}");
     let refused_there = run(&[&["set", "--quota", "none"], &elsewhere[..]].concat());
-    assert!(String::from_utf8_lossy(&refused_there.stderr).contains("only who runs the hub"), "{refused_there:?}");
+    assert!(
+        String::from_utf8_lossy(&refused_there.stderr).contains("only the operator of the hub"),
+        "{refused_there:?}"
+    );
     assert!(here(&["set", "--quota", "none"])["quota"].is_null());
     good(other.request(Method::POST, "/files").json(&full)).await;
     assert_eq!(here(&["show"])["used"], 150_001);

@@ -176,7 +176,7 @@ async fn a_portal_has_a_page_to_send_from() {
     assert!(script.headers()["content-type"].to_str().unwrap().starts_with("text/javascript"));
 }
 
-/// Asserts that Python's `zipfile`, which others wrote, finds these files whole in the archive.
+/// Asserts that Python's `zipfile`, an independent implementation, finds these files intact in the archive.
 /// The time of change of each entry, seconds since 1970, as the archive's directory has it.
 pub fn times(archive: &[u8]) -> Vec<(String, i64)> {
     let script = "import io, json, struct, sys, zipfile\nfound = []\nfor entry in zipfile.ZipFile(io.BytesIO(sys.stdin.buffer.read())).infolist():\n\

@@ -16,7 +16,7 @@ struct Proxy(Child);
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // Told, not killed: else its workers would go on without it.
+        // Stopped, not killed: otherwise its workers would continue without it.
         let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), rustix::process::Signal::TERM);
         let _ = self.0.wait();
     }

@@ -1,4 +1,4 @@
-//! The hub as a service: a process of its own that is told, told of, restarted and killed.
+//! The hub as a service: a separate process that is notified, monitored, restarted and killed.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -34,7 +34,7 @@ impl Process {
         let out = std::fs::File::create(&log).unwrap();
         let masv = command(folder, &[]);
         let mut shell = Command::new("sh");
-        // As a supervisor hands over a socket: it is file 3, and the process is told by its own id.
+        // As a supervisor passes a socket: it is descriptor 3, and the process recognises it by its own id.
         shell.args(["-c", "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"", "sh"]);
         shell.arg(masv.get_program()).args(["hub", "start", "--log-level", "trace", "--data-dir", "data"]);
         shell.current_dir(folder).stdin(Stdio::from(OwnedFd::from(listener.try_clone().unwrap())));
@@ -111,9 +111,9 @@ async fn a_restart_breaks_no_transfer_and_the_log_holds_no_secret() {
     first.signal(Signal::HUP);
     tokio::time::sleep(Duration::from_millis(200)).await;
     first.signal(Signal::TERM);
-    wait_until(|| first.said().contains("hub takes no more requests").then_some(())).await;
+    wait_until(|| first.said().contains("hub accepts no more requests").then_some(())).await;
     let second = Process::start(folder.path(), &listener, "second.log");
-    // Nobody is refused meanwhile: whoever connects waits in the socket.
+    // No one is refused meanwhile: connections wait in the socket.
     let listed = good(request(&client, Method::GET, &base, &files, &token)).await;
     assert_eq!(listed.as_array().unwrap().len(), 1);
     assert!(first.child.try_wait().unwrap().is_none(), "the first one still receives:\n{}", first.said());
@@ -191,14 +191,14 @@ async fn the_service_manager_hears_how_it_goes_and_a_reload_takes_the_new_certif
         assert!(until("RELOADING=1").contains("MONOTONIC_USEC="), "without it the reload counts as failed");
         until("READY=1");
     };
-    let taken = || hub.said().matches("TLS certificate read again").count();
+    let taken = || hub.said().matches("TLS certificate reloaded").count();
     let before = taken();
     reload();
-    // Nobody changed the files, so it was the signal.
+    // The files did not change, so it was the signal.
     assert!(taken() > before, "{}", hub.said());
     write((&second.0, "no key"));
     reload();
-    assert!(hub.said().contains("going on with the one before") && shows(port, &first.0).await);
+    assert!(hub.said().contains("keeping the previous one") && shows(port, &first.0).await);
     write((&second.0, &second.1));
     reload();
     assert!(shows(port, &second.0).await && !shows(port, &first.0).await, "once the reload is over");
@@ -256,7 +256,7 @@ async fn killed_in_the_middle_of_a_part_and_of_closing_it_keeps_what_it_answered
     for (number, path) in [format!("/files/{id}/finalize"), "/finalize".to_owned()].iter().enumerate() {
         for wait in [0, 2, 5, 10] {
             let log = format!("{number}-{wait}.log");
-            // Who connects while nobody serves waits for the next, which has to be started meanwhile.
+            // A connection made while the hub is down waits for the next one, which has to be started meanwhile.
             let (answer, ()) = tokio::join!(finalize(path), async {
                 tokio::time::sleep(Duration::from_millis(wait)).await;
                 hub.kill();

@@ -130,7 +130,7 @@ async fn a_mail_that_is_refused_for_now_is_tried_again_and_a_wrong_password_is_t
     assert!(reason.contains("535") && !reason.contains("wrong"), "{reason}");
     assert_eq!(server.taken().len(), 1);
 
-    // A server whose certificate nobody vouches for gets neither the password nor the mail.
+    // A server with an untrusted certificate gets neither the password nor the mail.
     let hub = TestHub::start_with(|config| {
         let settings = server.settings(url, "mail secret");
         config.smtp = Some(SmtpConfig { authority: None, ..settings });

@@ -59,7 +59,7 @@ async fn an_after_action_that_a_crash_prevented_is_done_at_the_next_start() {
     bench.complete(&bench.uploads().await[0]).await;
     assert!(bench.path("clip.mov").exists());
     bench.start(keys).await;
-    bench.until("it is gone", async || !bench.path("clip.mov").exists()).await;
+    bench.until("it no longer exists", async || !bench.path("clip.mov").exists()).await;
     assert_eq!(bench.uploads().await.len(), 1);
 }
 
@@ -71,7 +71,7 @@ async fn files_moved_within_the_watched_folder_are_not_taken_for_drops() {
         bench.write("clip.mov", format!("round {round}"));
         bench.packages_when(round).await;
         bench.complete(&bench.uploads().await[round - 1]).await;
-        bench.until("it is gone", async || !bench.path("clip.mov").exists()).await;
+        bench.until("it no longer exists", async || !bench.path("clip.mov").exists()).await;
     }
     bench.looked_again().await;
     bench.looked_again().await;
@@ -232,7 +232,7 @@ async fn the_same_file_dropped_again_is_sent_again_only_where_the_rule_says_so()
         drop_again();
         bench.packages_when(1).await;
         bench.complete(&bench.uploads().await[0]).await;
-        bench.until("it is gone", async || !bench.path("clip.mov").exists()).await;
+        bench.until("it no longer exists", async || !bench.path("clip.mov").exists()).await;
         bench.looked_again().await;
         drop_again();
         // Without `resend` it is known by its content and removed again.
@@ -242,7 +242,7 @@ async fn the_same_file_dropped_again_is_sent_again_only_where_the_rule_says_so()
     }
 }
 
-/// A removed upload's files are sent again only when somebody asks, or drops them again.
+/// A removed upload's files are sent again only on request, or if they are dropped again.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_of_a_removed_upload_are_not_sent_again_by_themselves() {
     let bench = Bench::with("package: file\nsettle: 50ms\nrescan: 1h").await;
@@ -281,7 +281,7 @@ async fn a_link_planted_where_files_are_moved_to_is_not_followed() {
     assert_eq!(std::fs::read_to_string(bench.path("clip.mov")).unwrap(), "content");
 }
 
-/// The reason for a failure is written beside the files: not through a link that somebody has put there.
+/// The reason for a failure is written beside the files: not through a link that someone has put there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_planted_where_the_reason_is_written_is_replaced_and_not_followed() {
     let bench = Bench::with("package: file\nsettle: 50ms\nafter: { error: { move: failed } }").await;
@@ -314,7 +314,7 @@ async fn files_moved_into_the_watched_folder_over_a_link_are_not_taken_for_drops
     assert_eq!(bench.packages().await, [["clip.mov"]]);
 }
 
-/// The upload is complete, the file is deleted, and a program that nobody could see goes on writing into it: what it writes used
+/// The upload is complete, the file is deleted, and an undetected program continues writing to it: what it writes used
 /// to be lost, though it was told that all went well.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_into_a_deleted_file_is_sent_as_a_new_one() {
@@ -326,7 +326,7 @@ async fn what_is_written_into_a_deleted_file_is_sent_as_a_new_one() {
     writer.write_all(b"first").unwrap();
     drop(writer);
     bench.packages_when(1).await;
-    // A way to the file that is seen by nobody, like that of a program on another machine.
+    // An undetected way to the file, like that of a program on another machine.
     let unseen = bench.root.path().join("unseen");
     std::fs::hard_link(bench.path("clip.mov"), &unseen).unwrap();
     bench.complete(&bench.uploads().await[0]).await;
@@ -357,7 +357,7 @@ async fn what_is_written_into_a_moved_file_is_sent_as_a_new_one() {
     assert!(!moved.exists());
 }
 
-/// Neither a restart nor a crash leaves a file hidden for ever.
+/// Neither a restart nor a crash leaves a file hidden forever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hidden_file_is_removed_by_the_next_start() {
     let keys = "package: file\nsettle: 50ms\nafter: { complete: delete }";

@@ -10,7 +10,7 @@ use masv_platform::FileIdentity;
 
 use super::support::Bench;
 
-/// A rule that sends each file by itself.
+/// A rule that sends each file separately.
 const EACH: &str = "settle: 50ms\npackage: file";
 
 /// Writes other bytes under the size and the date that the file has; in place, or as a file put in its place.
@@ -61,7 +61,7 @@ async fn what_was_sent_and_is_only_touched_is_not_sent_again() {
     bench.looked_again().await;
     std::fs::hard_link(&path, bench.root.path().join("backup.mov")).unwrap();
     bench.looked_again().await;
-    // As on a file system that is mounted anew: another inode, all else equal.
+    // As on a file system that is mounted again: another inode, all else equal.
     put(&path, b"the first take", false);
     let now = FileIdentity::of(&std::fs::metadata(&path).unwrap());
     bench
@@ -105,7 +105,7 @@ async fn a_corrected_file_of_a_failed_upload_is_a_new_drop() {
         let upload = bench.uploads().await.remove(0);
         fail(&bench, &upload, "not_allowed").await;
         bench
-            .until("the rule says so".to_owned(), async || {
+            .until("the rule requires it".to_owned(), async || {
                 let status = bench.status();
                 let told =
                     status.last_error.is_some_and(|error| !error.over && error.message.contains("the portal says no"));
@@ -132,7 +132,7 @@ async fn a_corrected_file_of_a_failed_upload_is_a_new_drop() {
     }
 }
 
-/// Of a package of several files the others go on without the one that was corrected.
+/// The other files of a package continue without the one that was corrected.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_others_of_a_failed_package_go_on_without_the_corrected_file() {
     let bench = Bench::with("settle: 50ms\npackage: { per: batch, quiet: 200ms }").await;
@@ -148,7 +148,7 @@ async fn the_others_of_a_failed_package_go_on_without_the_corrected_file() {
     assert_eq!((before.state, before.totals.files), (State::Transferring, 1));
 }
 
-/// One vanished file held a whole batch for ever.
+/// One file that disappeared held up a whole batch forever.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_others_of_a_package_are_sent_without_a_file_that_has_vanished_unless_the_rule_waits() {
     for on_gone in ["send_rest", "wait"] {

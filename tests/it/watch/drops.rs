@@ -1,4 +1,4 @@
-//! What is dropped is sent: once, whole, in the right packages.
+//! What is dropped is sent: once, completely, in the right packages.
 
 use std::io::Write;
 use std::time::Duration;
@@ -142,10 +142,10 @@ async fn without_any_events_polling_finds_everything() {
     bench.packages_when(1).await;
     bench.write("b/clip.mov", "x");
     bench.packages_when(2).await;
-    assert!(bench.status().reason.is_some_and(|reason| reason.contains("the rule says so")));
+    assert!(bench.status().reason.is_some_and(|reason| reason.contains("the rule requires it")));
 }
 
-/// Row "gave up and never tried again": what can not be read waits, with a reason, and is sent when it can be read.
+/// Row "gave up and never tried again": what cannot be read waits, with a reason, and is sent when it can be read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_can_not_be_read_waits_and_stops_only_itself() {
     use std::os::unix::fs::PermissionsExt;
@@ -157,7 +157,7 @@ async fn a_file_that_can_not_be_read_waits_and_stops_only_itself() {
     std::fs::set_permissions(bench.path("closed.mov"), std::fs::Permissions::from_mode(0o0)).unwrap();
     bench.write("fine.mov", "x");
     assert_eq!(bench.packages_when(1).await, [["fine.mov"]]);
-    bench.until("a reason", async || bench.status().waiting[0].reason.contains("can not be read")).await;
+    bench.until("a reason", async || bench.status().waiting[0].reason.contains("cannot be read")).await;
     std::fs::set_permissions(bench.path("closed.mov"), std::fs::Permissions::from_mode(0o644)).unwrap();
     bench.packages_when(2).await;
 }
@@ -180,7 +180,7 @@ async fn a_folder_that_goes_away_and_comes_back_loses_and_repeats_nothing() {
     bench.packages_when(3).await;
 }
 
-/// Row "poller dies when the share goes away", while an upload was at work: it has failed, and goes on by itself once all
+/// Row "poller dies when the share goes away", while an upload was at work: it has failed, and resumes automatically once all
 /// that it could not read is back, whether the folder was away or only files of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_failed_for_want_of_its_files_goes_on_when_they_are_back() {

@@ -1,4 +1,4 @@
-//! The examples of docs/rules.md at work: every block that shows keys is a rule of one agent with its own hub, files are
+//! The examples of docs/rules.md in action: every block that shows keys is a rule of one agent with its own hub, files are
 //! dropped into its folder, and what is sent and what is not is what the page says. Times are a hundredth of the page's, and
 //! places lie in the test's folder; nothing else differs.
 
@@ -25,9 +25,9 @@ const SUMS: &str = "5d41402abc4b2a76b9719d911017c592  card/one.mov\n";
 const MHL: &str =
     "<hashlist version=\"1.1\"><hash><file>one.mov</file><md5>5d41402abc4b2a76b9719d911017c592</md5></hash></hashlist>";
 
-/// A block of the page and what comes of it.
+/// A block of the page and its result.
 struct Example {
-    /// The heading it stands under, and which of the blocks there it is.
+    /// Its heading, and its number among the blocks there.
     block: (&'static str, usize),
     /// What is dropped: path and content.
     drops: &'static [(&'static str, &'static str)],
@@ -235,7 +235,7 @@ defaults: { create: true, settle: 100ms, package: { per: batch, quiet: 300ms }, 
 rules:
 ";
 
-/// What a webhook was told.
+/// What a webhook received.
 type Told = Arc<Mutex<Vec<Value>>>;
 
 async fn receiver() -> (String, Told) {
@@ -290,7 +290,7 @@ impl Bench {
         packages
     }
 
-    /// Waits until all that an example promises is uploaded, and what is finalized by itself is finalized.
+    /// Waits until all that an example promises is uploaded, and what is finalized automatically is finalized.
     async fn sent(&self, example: &Example) {
         let what = format!("{:?} is sent: {:?}", example.block, example.packages);
         let there = || async {
@@ -372,7 +372,7 @@ async fn each_example_does_what_the_page_says() {
         assert_eq!(status["next_schedules"].as_array().unwrap().len(), 3, "{status}");
         let whole = || async {
             let status = bench.status(example).await;
-            let waits = status["waiting"][0]["reason"].as_str().is_some_and(|reason| reason.starts_with("is whole"));
+            let waits = status["waiting"][0]["reason"].as_str().is_some_and(|reason| reason.starts_with("is complete"));
             waits || !bench.uploads(example).await.is_empty()
         };
         wait_until("only the schedule is waited for", LIMIT, whole).await;

@@ -12,7 +12,11 @@ async fn a_card_is_sent_when_all_that_its_manifest_lists_is_there() {
     bench.write("A001/card.md5", format!("{HELLO}  one.mov\n{WORLD}  CLIPS/two.mov\n"));
     bench
         .until("a reason", async || {
-            bench.status().waiting.iter().any(|file| file.reason.contains("CLIPS/two.mov` is listed and not there"))
+            bench
+                .status()
+                .waiting
+                .iter()
+                .any(|file| file.reason.contains("CLIPS/two.mov` is listed but does not exist"))
         })
         .await;
     assert!(bench.uploads().await.is_empty());
@@ -39,7 +43,7 @@ async fn what_no_manifest_lists_waits_for_one() {
     bench.write("one.mov", "hello");
     bench
         .until("a reason", async || {
-            bench.status().waiting.iter().any(|file| file.reason.contains("a checksum list that names it"))
+            bench.status().waiting.iter().any(|file| file.reason.contains("a checksum list that contains it"))
         })
         .await;
     let text =
@@ -71,14 +75,14 @@ async fn a_list_that_proves_nothing_holds_its_card_and_says_so() {
     bench.write("A001/one.mov", "hello");
     let list = |sum: &str| mhl(&format!("<hash><file>one.mov</file><size>5</size>{sum}</hash>"));
     bench.write("A001/card.mhl", list("<md4>ab</md4>"));
-    waits(&bench, "A001/one.mov", &["A001/card.mhl", "checksums that are not understood (md4)"]).await;
+    waits(&bench, "A001/one.mov", &["A001/card.mhl", "checksums that are not supported (md4)"]).await;
     let whole = list(&format!("<md5>{HELLO}</md5>"));
     bench.write("A001/card.mhl", &whole[..whole.len() - 8]);
     waits(&bench, "A001/one.mov", &["A001/card.mhl", "ends in the middle"]).await;
     let error = bench.status().last_error.unwrap();
     assert!(error.code == "manifest" && error.message.contains("A001/card.mhl") && !error.over, "{error:?}");
     assert!(bench.uploads().await.is_empty());
-    // A corrected list helps by itself.
+    // A corrected list is enough.
     bench.write("A001/card.mhl", whole);
     bench.packages_when(1).await;
     bench.until("the problem to be over", async || bench.status().last_error.unwrap().over).await;
@@ -106,8 +110,8 @@ async fn a_wrong_list_that_comes_while_the_folder_gathers_holds_it() {
         bench.write(format!("{card}/one.mov"), "hello");
         bench.write(format!("{card}/card.md5"), format!("{HELLO}  one.mov\n"));
     }
-    waits(&bench, "A001/one.mov", &["is whole and waits for its package"]).await;
-    waits(&bench, "A002/one.mov", &["is whole and waits for its package"]).await;
+    waits(&bench, "A001/one.mov", &["is complete and waits for its package"]).await;
+    waits(&bench, "A002/one.mov", &["is complete and waits for its package"]).await;
     bench.write("A001/zz.md5", format!("{WORLD}  one.mov\n"));
     bench.write("A002/card.md5", format!("{WORLD}  one.mov\n"));
     waits(&bench, "A001/one.mov", &["A001/zz.md5", "the list says"]).await;
@@ -156,7 +160,7 @@ async fn a_card_goes_with_its_history_and_an_unlisted_file_is_named_on_every_cli
     bench.write("A001/ascmhl/0002_A001.mhl", generation(&hash(&second)));
     bench.write("A001/ascmhl/ascmhl_chain.xml", "<ascmhldirectory/>");
     bench.write("A001/report.pdf", "report");
-    waits(&bench, "A001/two.mov", &["A001/report.pdf", "is in no checksum list"]).await;
+    waits(&bench, "A001/two.mov", &["A001/report.pdf", "is not in any checksum list"]).await;
     waits(&bench, "A001/report.pdf", &["unlisted: send"]).await;
     let explained = bench.watcher().explain(&bench.path("A001/two.mov")).await.unwrap();
     let last = explained.rules[0].tests.last().unwrap();

@@ -1,4 +1,4 @@
-//! Rules at work over real folders.
+//! Active rules over real folders.
 
 mod after;
 mod content;

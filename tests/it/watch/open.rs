@@ -313,7 +313,7 @@ async fn waiting_costs_nothing() {
     bench.stop().await;
 }
 
-/// `on_change: append`: a file that comes back changed is added to a package that waits for somebody to finalize it.
+/// `on_change: append`: a file that comes back changed is added to a package that is waiting to be finalized.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_file_is_added_to_a_package_that_waits_for_somebody() {
     for (on_change, expected) in [("append", 2), ("new_package", 3)] {

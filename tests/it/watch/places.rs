@@ -103,7 +103,7 @@ fn a_real_overflow_is_noticed_counted_and_made_up_for() {
 }
 
 /// "No permission": what the agent's user may not read waits with a reason, and stops only itself. Root may read
-/// everything, so the agent runs as somebody else.
+/// everything, so the agent runs as another user.
 #[test]
 fn what_may_not_be_read_waits_and_stops_only_itself() {
     const NOBODY: u32 = 65_534;
@@ -134,13 +134,13 @@ fn what_may_not_be_read_waits_and_stops_only_itself() {
     agent.wait_for("the readable one is sent", LIMIT, |list| list.len() == 1 && list[0]["name"] == "fine.mov");
     let reason = |status: &Value| {
         let reason = status["waiting"][0]["reason"].as_str().unwrap_or_default().to_owned();
-        reason.contains("can not be read: the agent may not read it") && status["unread"][0][0] == "card"
+        reason.contains("cannot be read: the agent has no permission to read it") && status["unread"][0][0] == "card"
     };
     status_when(&agent, "both are told", reason);
     let shown = said(&agent, &["rule", "status", "dailies"]);
-    assert!(shown.contains("unread   card: the agent may not read it"), "{shown}");
+    assert!(shown.contains("unread   card: the agent has no permission to read it"), "{shown}");
     let explained = said(&agent, &["rule", "explain", "drop/closed.mov"]);
-    assert!(explained.contains("the agent may not read it"), "{explained}");
+    assert!(explained.contains("the agent has no permission to read it"), "{explained}");
     for (path, mode) in [("closed.mov", 0o644), ("card", 0o755)] {
         std::fs::set_permissions(agent.path("drop").join(path), std::fs::Permissions::from_mode(mode)).unwrap();
     }
@@ -158,7 +158,7 @@ async fn on_a_network_share_changes_made_elsewhere_are_found_by_polling() {
     bench.packages_when(1).await;
     bench.complete(&bench.uploads().await[0]).await;
     let status = bench.status();
-    assert_eq!(status.reason.as_deref(), Some("NFS does not tell of changes"));
+    assert_eq!(status.reason.as_deref(), Some("NFS does not report changes"));
     bench.looked_again().await;
     let elsewhere = bench.root.path().join("elsewhere.mov");
     std::fs::hard_link(bench.path("clip.mov"), &elsewhere).unwrap();
@@ -256,13 +256,13 @@ fn a_download_into_a_watched_folder_is_warned_of_whatever_leads_there() {
              - {{ name: down, portals: all, into: {into} }}\n"
         ));
         let told = |text: &str| rules.warnings.iter().any(|warning| warning.message.contains(text));
-        assert!(told("downloaded into the watch folder of rule `up`"), "{into}: {:?}", rules.warnings);
+        assert!(told("downloaded into the watched folder of rule `up`"), "{into}: {:?}", rules.warnings);
     }
     std::os::unix::fs::symlink("drop", bench.root.path().join("lin")).unwrap();
     let text =
         "rules:\n  - { name: up, watch: drop, upload: { kind: link }, after: { complete: { move: lin/sent } } }\n";
     let rules = bench.rules_file(text);
-    assert!(rules.warnings.iter().any(|warning| warning.message.contains("moved into the watch folder")));
+    assert!(rules.warnings.iter().any(|warning| warning.message.contains("moved into the watched folder")));
 }
 
 /// Links and pipes in a folder were never sent, and nothing said so; names that Windows cannot save went without a word.

@@ -1,4 +1,4 @@
-//! A rule at work over a real folder and a real store, with an outlet that keeps orders but sends nothing.
+//! An active rule over a real folder and a real store, with an upload sink that records uploads but sends nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,7 +80,7 @@ pub struct Bench {
     pub own: OwnPlaces,
     /// So long what was taken away is looked after at least.
     pub shortest_care: Duration,
-    /// How long packages wait for files that have vanished.
+    /// How long packages wait for missing files.
     pub gone_wait: Duration,
 }
 
@@ -103,7 +103,7 @@ impl Bench {
         }
     }
 
-    /// One rule named `dailies` with these keys over the folder `drop`, at work.
+    /// One active rule named `dailies` with these keys over the folder `drop`.
     pub async fn with(keys: &str) -> Self {
         let mut bench = Self::new();
         bench.start(keys).await;
@@ -200,7 +200,7 @@ impl Bench {
         self.until("another look", async || self.status().looks > before).await;
     }
 
-    /// Has the whole folder looked at and packaged once more, and waits for it.
+    /// Scans and packages the whole folder again, and waits for it.
     pub async fn looked_again(&self) {
         let before = self.status().last_scan;
         self.watcher().run_now("dailies").await.unwrap();

@@ -14,7 +14,7 @@ use crate::support::{TestEngine, TestHub, content, digests, received, wait_until
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A hub, an engine and one rule at work over the folder `drop`.
+/// A hub, an engine and one active rule over the folder `drop`.
 struct Whole {
     _hub: TestHub,
     engine: TestEngine,
@@ -78,7 +78,7 @@ async fn a_folder_that_is_still_being_rendered_arrives_once_and_whole() {
 }
 
 /// R1: writers of every kind at once. What arrives last of each file is what it is in the end, and nothing that arrives is a
-/// state that was never whole.
+/// state that was never complete.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_writer_does_only_whole_files_arrive() {
     let bench = Whole::start("    settle: 400ms\n    package: file\n    on_change: new_package\n").await;

@@ -1,4 +1,4 @@
-//! Programs that pause while they write, another user than the agent's. As root the agent runs as somebody else; otherwise as
+//! Programs that pause while they write, as another user than the agent's. As root the agent runs as another user; otherwise as
 //! the same user, who owns the files, and sees more.
 
 use std::os::unix::fs::PermissionsExt;
@@ -42,12 +42,12 @@ fn foreign_agent(keys: &str, capabilities: &[&str]) -> Agent {
     agent
 }
 
-/// What a test could not do here, where nobody would see it otherwise.
+/// What a test could not do here, which would otherwise go unnoticed.
 fn said(what: &str) {
     let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{what}\n").as_bytes());
 }
 
-/// A program at work in the drop folder.
+/// A program working in the drop folder.
 fn write(agent: &Agent, program: &str, script: &str) -> Child {
     let shell = Command::new(program).args(["-c", script]).current_dir(agent.path("drop")).stdin(Stdio::null()).spawn();
     shell.unwrap()
@@ -87,7 +87,7 @@ fn waits(agent: &Agent, words: &str) {
     }
 }
 
-/// R1: what was modified and not closed since is not sent, whoever runs the agent, however long the writer pauses.
+/// R1: what was modified and not closed since is not sent, whichever user runs the agent, however long the writer pauses.
 #[test]
 fn no_half_file_is_sent_whoever_writes_and_however_long_it_pauses() {
     let mut agent = foreign_agent("settle: 300ms", &[]);
@@ -97,7 +97,7 @@ fn no_half_file_is_sent_whoever_writes_and_however_long_it_pauses() {
     agent.wait_for("the first is sent", LIMIT, |list| complete(list) == expected(&[("again.mov", 11)]));
     let mut writers = vec![
         sh(&format!("exec 3>append.mov; printf one >&3; {STALL}; printf two >&3; {STALL}; printf three >&3")),
-        // Truncated and written anew, as most programs overwrite; empty and open meanwhile.
+        // Truncated and written again, as most programs overwrite; empty and open meanwhile.
         sh(&format!("exec 3>again.mov; {STALL}; printf 'other content' >&3")),
         // The last byte first, the first at the end.
         sh(&format!(
@@ -105,7 +105,7 @@ fn no_half_file_is_sent_whoever_writes_and_however_long_it_pauses() {
              status=none >&3; {STALL}; printf begin | dd conv=notrunc status=none of=sparse.mov"
         )),
         sh(&format!("exec 3>temporary.tmp; printf half >&3; {STALL}; printf whole >&3; mv temporary.tmp renamed.mov")),
-        // Renamed while it is open: the writer goes on under the new name.
+        // Renamed while it is open: the writer continues under the new name.
         sh(&format!("exec 3>.early; printf half >&3; mv .early early.mov; {STALL}; printf more >&3")),
     ];
     let mut sizes = vec![("again.mov", 11), ("again.mov", 13), ("append.mov", 11), ("early.mov", 8)];
@@ -123,7 +123,7 @@ fn no_half_file_is_sent_whoever_writes_and_however_long_it_pauses() {
     assert_eq!(complete(&list), expected(&sizes), "{list:#?}");
 }
 
-/// After a restart no event tells who was at work before: the lease does, where the agent may ask for one.
+/// After a restart no event shows who was writing before: the lease does, if the agent may request one.
 #[test]
 fn a_writer_from_before_the_agent_started_is_seen_by_a_lease() {
     let mut agent = foreign_agent("settle: 300ms", &["--inh-caps=+lease", "--ambient-caps=+lease"]);
@@ -164,11 +164,11 @@ async fn on_a_share_files_settle_for_longer_and_status_and_file_say_why() {
         let waiting = bench.status().waiting;
         waiting
             .iter()
-            .any(|file| file.reason == "settles, for longer than usual: NFS does not show who writes to a file")
+            .any(|file| file.reason == "settling, for longer than usual: NFS does not show who is writing to a file")
     };
     bench.until("its reason is told", told).await;
     let unseen = bench.status().writers_unseen.unwrap();
-    assert_eq!(unseen, "NFS does not show who writes: a file is whole once it has not changed for 30s");
+    assert_eq!(unseen, "NFS does not show who is writing: a file counts as complete once it has not changed for 30s");
     assert!(bench.uploads().await.is_empty());
 }
 

@@ -12,7 +12,7 @@ use crate::records::audit::Authority;
 use crate::records::links::{self, Link};
 use crate::records::packages::Package;
 
-/// How a link is answered that is not there: as one of somebody else.
+/// The response for a link that does not exist: the same as for another team's.
 async fn nothing(hub: &Hub, parts: &Parts) -> Refusal {
     if header_text(&parts.headers, PACKAGE_TOKEN_HEADER).is_some() {
         return wrong_token();
@@ -23,7 +23,7 @@ async fn nothing(hub: &Hub, parts: &Parts) -> Refusal {
     who(hub, parts).await.err().unwrap_or_else(|| Refusal::not_found("link"))
 }
 
-/// Only who may give the package of the route's link to others may call.
+/// Only those who may share the package of the route's link may call.
 pub(crate) struct LinkOwner {
     pub hub: Hub,
     pub link: Link,

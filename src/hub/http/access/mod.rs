@@ -1,6 +1,6 @@
 //! Who may do what: the only way from a request to the hub.
 //!
-//! **In**: the head of a request. **Out**: the hub, for whoever has the right that the handler asks for.
+//! **In**: the head of a request. **Out**: the hub, for callers that have the right the handler requires.
 //!
 //! The state of the router is a [`Gate`], which gives the hub to nobody. A handler has it from one of the extractors here, each of
 //! which stands for a right: one whose first argument is none of them does not compile ([`guarded`]), and one that anybody may call
@@ -42,7 +42,7 @@ use crate::network::Network;
 /// Our own header: the scheme that the caller used, as a trusted proxy says.
 pub(crate) const ASKED_BY: &str = "x-masv-scheme";
 
-/// The state of the router. It holds the hub and gives it to nobody but the extractors here.
+/// The state of the router. It contains the hub and exposes it only to the extractors here.
 #[derive(Clone)]
 pub(crate) struct Gate(Hub);
 
@@ -57,23 +57,23 @@ impl Gate {
         self.0.context.is_https()
     }
 
-    /// The bodies that are in memory.
+    /// The bodies in memory.
     pub(super) fn bodies(&self) -> &Bodies {
         &self.0.server.bodies
     }
 
-    /// Begins a request of `address`, unless too many of it are being answered.
+    /// Begins a request of `address`, unless too many of its requests are being answered.
     pub(super) fn begin(&self, address: IpAddr) -> Option<Running> {
         self.0.server.requests.begin(address, self.0.context.config.max_connections_per_address)
     }
 
-    /// The proxies whose word is taken.
+    /// The trusted proxies.
     pub(super) fn trusted_proxies(&self) -> &[Network] {
         &self.0.context.config.trusted_proxies
     }
 }
 
-/// Anybody may call: what the handler does needs no right, or is checked by what the request says.
+/// Public: the handler needs no right, or checks credentials in the request itself.
 pub(crate) struct Public(pub Hub);
 
 impl FromRequestParts<Gate> for Public {
@@ -102,15 +102,15 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
     }
 }
 
-/// The request came in by the listener of the process that the hub is a part of.
+/// The request arrived on the listener of the process in which the hub is embedded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FromHere;
 
-/// Where the client of a request reaches the hub: the public address, or else the one it asked at. For addresses of the storage.
+/// The base URL of the hub for the client of a request: the public one, or the one that was requested. For storage URLs.
 #[derive(Debug, Clone)]
 pub(crate) struct Base(pub String);
 
-/// Where people reach the hub: the public address, or else the one that was asked at. For links.
+/// The base URL of the hub for people: the public one, or the one that was requested. For links.
 #[derive(Debug, Clone)]
 pub(crate) struct PublicBase(pub String);
 
@@ -139,7 +139,7 @@ impl FromRequestParts<Gate> for PublicBase {
     }
 }
 
-/// The address that a request was sent to, or the public one where it does not say.
+/// The address to which a request was sent, or the public one if the request does not say.
 fn asked_at(parts: &Parts, context: &Context, here: bool) -> String {
     let asked = header_text(&parts.headers, header::HOST.as_str());
     let scheme = match header_text(&parts.headers, ASKED_BY) {
@@ -159,7 +159,7 @@ pub(crate) fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a 
 
 /// An id that a route names.
 pub(crate) trait InPath: From<String> {
-    /// What the route calls it.
+    /// Its name in the route.
     const NAME: &str;
 }
 

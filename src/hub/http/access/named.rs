@@ -1,4 +1,4 @@
-//! Rights to what a route names without its team: a tag, a webhook. Who is of another team does not learn that it is there.
+//! Rights to objects that a route names without their team: a tag, a webhook. Members of other teams do not learn that it exists.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -12,7 +12,7 @@ use crate::records::{tags, webhooks};
 
 /// The caller, as an admin of the team that has `what`.
 async fn admin(hub: &Hub, parts: &Parts, team: Option<TeamId>, what: &str) -> Result<(TeamId, Actor), Refusal> {
-    // Who is not known at all is told that first, whether or not it is there.
+    // Unknown callers are told that first, whether or not the object exists.
     let team = match team {
         Some(team) => team,
         None => {
@@ -28,7 +28,7 @@ async fn admin(hub: &Hub, parts: &Parts, team: Option<TeamId>, what: &str) -> Re
     Ok((team, caller.at(ClientAddress::of(parts))))
 }
 
-/// Only who may change how the team of the route's tag works may call.
+/// Only those who may administer the team of the route's tag may call.
 pub(crate) struct TagAdmin {
     pub hub: Hub,
     pub tag: TagId,
@@ -46,7 +46,7 @@ impl FromRequestParts<Gate> for TagAdmin {
     }
 }
 
-/// Only who may change how the team of the route's webhook works may call.
+/// Only those who may administer the team of the route's webhook may call.
 pub(crate) struct WebhookAdmin {
     pub hub: Hub,
     pub team: TeamId,

@@ -17,9 +17,9 @@ use crate::records::links;
 use crate::records::moments::{self, Moment};
 use crate::records::packages::{self, Package};
 
-/// The team by whose right a token of the package was given out; none for a stranger's. Refuses one that has ended.
+/// The team on whose authority a token of the package was issued; none for a stranger's. Refuses an expired or revoked one.
 async fn team_of_token(hub: &Hub, package: &PackageId, token: PackageToken) -> Result<Option<Caller>, Refusal> {
-    let ended = || Refusal::unauthorized("the package token has ended");
+    let ended = || Refusal::unauthorized("the package token has expired or was revoked");
     let found = packages::get(hub.database(), package.clone()).await?;
     let holds = match token.epoch {
         Some(epoch) => epoch == found.epoch,
@@ -49,14 +49,14 @@ async fn team_of_token(hub: &Hub, package: &PackageId, token: PackageToken) -> R
             Ok(caller) if caller.team_id == found.team_id => Ok(Some(caller)),
             Ok(_) => Err(ended()),
             Err(NoCaller::Unknown) => {
-                Err(Refusal::unauthorized("the API key that the package token was given to was removed"))
+                Err(Refusal::unauthorized("the API key that the package token was issued to was removed"))
             }
             Err(none) => Err(no_right(none)),
         },
     }
 }
 
-/// By what right the caller may change `package`: its access token, or its team.
+/// The right by which the caller may change `package`: its access token, or its team.
 async fn authority(hub: &Hub, parts: &Parts, package: &PackageId) -> Result<Authority, Refusal> {
     let team = match header_text(&parts.headers, PACKAGE_TOKEN_HEADER) {
         Some(token) => {
@@ -68,7 +68,7 @@ async fn authority(hub: &Hub, parts: &Parts, package: &PackageId) -> Result<Auth
     Ok(Authority { team, address: ClientAddress::of(parts) })
 }
 
-/// The caller, as somebody of the package's team. Who is not learns nothing of the package.
+/// The caller, as a member of the package's team. Others learn nothing about the package.
 async fn of_its_team(hub: &Hub, parts: &Parts, package: &PackageId) -> Result<Caller, Refusal> {
     if !are_given(parts) {
         return Err(token_needed());
@@ -87,10 +87,10 @@ pub(super) fn wrong_token() -> Refusal {
 }
 
 pub(super) fn token_needed() -> Refusal {
-    Refusal::unauthorized("a package token is needed")
+    Refusal::unauthorized("a package token is required")
 }
 
-/// The package, for who may give it to others.
+/// The package, for those who may share it.
 pub(super) async fn owned(hub: &Hub, parts: &Parts, package: PackageId) -> Result<(Package, Authority), Refusal> {
     let authority = authority(hub, parts, &package).await?;
     let package = packages::get(hub.database(), package).await?;
@@ -98,7 +98,7 @@ pub(super) async fn owned(hub: &Hub, parts: &Parts, package: PackageId) -> Resul
     Ok((package, authority))
 }
 
-/// Only who may change the route's package may call: who has its access token, and its team.
+/// Only those who may change the route's package may call: holders of its access token, and its team.
 pub(crate) struct PackageWriter {
     pub hub: Hub,
     pub package: PackageId,
@@ -115,7 +115,7 @@ impl FromRequestParts<Gate> for PackageWriter {
     }
 }
 
-/// Only who may give the route's package to others may call: not a stranger who sends it to a portal.
+/// Only those who may share the route's package may call: not someone who sends it to a portal.
 pub(crate) struct PackageOwner {
     pub hub: Hub,
     pub package: Package,
@@ -132,7 +132,7 @@ impl FromRequestParts<Gate> for PackageOwner {
     }
 }
 
-/// Only who may read the route's package may call.
+/// Only those who may read the route's package may call.
 pub(crate) struct PackageReader {
     pub hub: Hub,
     pub package: PackageId,
@@ -150,7 +150,8 @@ impl FromRequestParts<Gate> for PackageReader {
                 Some(token) => team_of_token(&hub, &package, token).await.map(|_| None)?,
                 None => {
                     let visit = hub.context.keys.visit(token, now()).filter(|visit| visit.package == package);
-                    let visit = visit.ok_or_else(|| Refusal::unauthorized("the package token is wrong or too old"))?;
+                    let visit =
+                        visit.ok_or_else(|| Refusal::unauthorized("the package token is wrong or has expired"))?;
                     links::check_visit(hub.database(), visit.clone()).await?;
                     Some(visit)
                 }

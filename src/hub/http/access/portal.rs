@@ -1,4 +1,4 @@
-//! Rights to one portal, as somebody of its team.
+//! Rights to one portal, as a member of its team.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -25,7 +25,7 @@ async fn portal_and_caller(parts: &mut Parts, gate: &Gate) -> Result<(Portal, Ca
     }
 }
 
-/// Anybody may call who sends to the route's portal, as long as that is open. What a portal asks for in the body is checked with that.
+/// Anyone sending to the route's portal may call while it is open. What a portal requires in the body is checked with the body.
 pub(crate) struct OpenPortal {
     pub hub: Hub,
     pub portal: Portal,
@@ -57,7 +57,7 @@ impl FromRequestParts<Gate> for PortalMember {
     }
 }
 
-/// Only who may change how the team of the route's portal works may call.
+/// Only those who may administer the team of the route's portal may call.
 pub(crate) struct PortalAdmin {
     pub hub: Hub,
     pub portal: Portal,

@@ -33,7 +33,7 @@ impl InTeam {
         self.caller.at(self.address)
     }
 
-    /// To whom the caller's token of a package is given.
+    /// To whom the caller's token of a package was issued.
     pub(crate) fn bearer(&self) -> Bearer {
         match &self.caller.key {
             Some(key) => Bearer::Key(key.clone()),
@@ -48,7 +48,7 @@ impl InTeam {
     }
 }
 
-/// The caller, as somebody of this team.
+/// The caller, as a member of this team.
 pub(super) async fn caller_in(hub: &Hub, parts: &Parts, team: TeamId) -> Result<Caller, Refusal> {
     match who(hub, parts).await? {
         Who::Operator => {
@@ -75,7 +75,7 @@ pub(super) async fn caller_in(hub: &Hub, parts: &Parts, team: TeamId) -> Result<
     }
 }
 
-/// Refuses who may not change how a team works.
+/// Refuses callers who may not administer a team.
 pub(super) fn check_admin(caller: &Caller) -> Result<(), Refusal> {
     if caller.role < Role::Admin {
         return Err(Refusal::forbidden("only an admin of the team may do this"));
@@ -94,7 +94,7 @@ impl FromRequestParts<Gate> for TeamMember {
     }
 }
 
-/// Only who may change how the route's team works may call.
+/// Only those who may administer the route's team may call.
 pub(crate) struct TeamAdmin(pub InTeam);
 
 impl FromRequestParts<Gate> for TeamAdmin {
@@ -107,7 +107,7 @@ impl FromRequestParts<Gate> for TeamAdmin {
     }
 }
 
-/// Only who may change how the team of the route's key works may call.
+/// Only those who may administer the team of the route's key may call.
 pub(crate) struct KeyAdmin {
     pub team: InTeam,
     pub key: KeyId,
@@ -131,7 +131,7 @@ impl FromRequestParts<Gate> for KeyAdmin {
     }
 }
 
-/// Only who runs the hub may call, about the route's team.
+/// Only the operator may call, about the route's team.
 pub(crate) struct TeamOperator(pub InTeam);
 
 impl FromRequestParts<Gate> for TeamOperator {
@@ -140,7 +140,7 @@ impl FromRequestParts<Gate> for TeamOperator {
     async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Refusal> {
         let team = InTeam::of_route(parts, gate).await?;
         if team.caller.role < Role::Operator {
-            return Err(Refusal::forbidden("only who runs the hub may set a quota"));
+            return Err(Refusal::forbidden("only the operator of the hub may set a quota"));
         }
         Ok(Self(team))
     }

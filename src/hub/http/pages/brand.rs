@@ -1,4 +1,4 @@
-//! How the page of a portal looks, where its team has chosen a colour or a background.
+//! The appearance of a portal's page, if its team has chosen a colour or a background.
 
 use std::fmt::Write;
 

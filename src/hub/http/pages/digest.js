@@ -1,5 +1,5 @@
-// A worker that says the MD5 of what is sent, so that it can be compared with what the storage has got (RFC 1321; browsers have no MD5 of
-// their own). Beside the page, which stays quick meanwhile.
+// A worker that computes the MD5 of what is sent, to compare it with what the storage received (RFC 1321; browsers have no MD5 of
+// their own). It runs beside the page, which stays responsive.
 "use strict";
 
 const ADD = Int32Array.from({ length: 64 }, (_, step) => Math.floor(2 ** 32 * Math.abs(Math.sin(step + 1))));
@@ -13,7 +13,7 @@ const g = (a, b, c, d, word, left, step) => turn((a + ((b & d) | (c & ~d)) + wor
 const h = (a, b, c, d, word, left, step) => turn((a + (b ^ c ^ d) + word + ADD[step]) | 0, left, b);
 const i = (a, b, c, d, word, left, step) => turn((a + (c ^ (b | ~d)) + word + ADD[step]) | 0, left, b);
 
-/** Takes `words`, 16 to a block, into `state`. */
+/** Feeds `words`, 16 to a block, into `state`. */
 const take = (state, words) => {
   for (let at = 0; at < words.length; at += 16) {
     let [a, b, c, d] = state;
@@ -50,7 +50,7 @@ const take = (state, words) => {
 
 const words = (bytes) => new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 
-/** The MD5 of a blob, hexadecimal. Every machine that runs a browser today has the byte order of MD5. */
+/** The MD5 of a blob, in hexadecimal. Assumes little-endian words, which every machine with a browser has today. */
 const digest = async (blob) => {
   const state = new Int32Array(START);
   const rest = new Uint8Array(2 * BLOCK);
@@ -68,7 +68,7 @@ const digest = async (blob) => {
       kept = 0;
     }
     const whole = bytes.length - (bytes.length % BLOCK);
-    // Words have to begin where memory has one.
+    // Words have to be aligned in memory.
     const blocks = bytes.byteOffset % 4 ? bytes.slice(0, whole) : bytes.subarray(0, whole);
     take(state, words(blocks));
     kept = bytes.length - whole;

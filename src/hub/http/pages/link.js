@@ -1,4 +1,4 @@
-// The page of a link with many files: searching, and opening all folders. Without it the page works as well.
+// The page of a link with many files: searching, and opening all folders. The page also works without it.
 "use strict";
 
 const element = (id) => document.getElementById(id);
@@ -13,7 +13,7 @@ const files = [...tree.querySelectorAll("li")].filter(isFile).map((line) => {
   }
   return { line, path: names.join("/").toLowerCase() };
 });
-// As they were before something was searched for.
+// As they were before the search.
 let opened = null;
 
 const allOpen = () => folders.every((folder) => folder.open);

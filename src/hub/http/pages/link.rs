@@ -23,15 +23,15 @@ use crate::records::packages::Package;
 use crate::records::{files, is_id, links};
 use crate::{Hub, format};
 
-/// What the visit of a link is kept under in a browser.
+/// The name of the cookie that keeps the visit of a link.
 const COOKIE: &str = "masv_visit";
 /// The largest form, bytes.
 const LARGEST_FORM: usize = 16 << 10;
-/// So many files are seen at once; more can be searched.
+/// Up to this many files are seen at a glance; more can be searched.
 const UNSEARCHED: usize = 20;
 /// More files are not listed one by one.
 const MOST_LISTED: u32 = 20_000;
-/// A page with more files is large.
+/// A page with more files than this is large.
 const MANY_FILES: u64 = 1_000;
 
 #[derive(Deserialize)]
@@ -40,7 +40,7 @@ pub(super) struct Token {
     token: String,
 }
 
-/// Who opens a link, and the password that was typed, if there was one.
+/// A visitor of a link, with the typed password, if any.
 struct Visitor {
     address: Option<IpAddr>,
     password: Option<String>,
@@ -103,7 +103,7 @@ async fn answer(hub: &Hub, link: LinkId, secret: &str, visitor: Visitor, headers
     }
 }
 
-/// Whom the holder of a link that is over can ask: its sender, unless its password would have to be known first.
+/// Whom the holder of an expired link can ask: its sender, unless a password protects the sender's name.
 async fn whom_to_ask(hub: &Hub, link: LinkId) -> Option<String> {
     let (link, package) = links::find(hub.database(), link).await.ok()??;
     if link.required_password(&package).is_some() || package.sender.is_empty() {
@@ -132,7 +132,7 @@ async fn opened(hub: &Hub, link: LinkId, secret: &str, visitor: Visitor) -> Resu
     }
 }
 
-/// What a browser keeps of a visit, until it is over: with it, the page that is loaded again is the same visit.
+/// The cookie of a visit, until it ends: with it, a reloaded page is the same visit.
 fn cookie(hub: &Hub, visit: &Visit) -> Result<HeaderValue, Refusal> {
     let (token, link) = (hub.context.keys.visit_token(visit), &visit.link);
     let life = hub.context.config.visit_life.as_secs();
@@ -141,7 +141,7 @@ fn cookie(hub: &Hub, visit: &Visit) -> Result<HeaderValue, Refusal> {
     HeaderValue::from_str(&text).map_err(|error| Refusal::internal(&error))
 }
 
-/// The visit that a browser has kept of this link, if it still holds.
+/// The visit of this link stored in the browser, if it is still valid.
 fn kept_visit(hub: &Hub, link: &LinkId, headers: &HeaderMap) -> Option<Visit> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
@@ -149,8 +149,8 @@ fn kept_visit(hub: &Hub, link: &LinkId, headers: &HeaderMap) -> Option<Visit> {
     hub.context.keys.visit(token, now()).filter(|visit| visit.link == *link)
 }
 
-/// The page for a browser that was here before: neither is the password asked for again, nor does another download count. Nothing for
-/// one that was not, or whose visit has ended.
+/// The page for a returning browser: it is not asked for the password again, and no further download is counted. Nothing for
+/// a new one, or one whose visit has ended.
 async fn visited_before(
     hub: &Hub,
     link: &LinkId,
@@ -237,7 +237,7 @@ pub(super) async fn download_all(
     answer.await.unwrap_or_else(|refusal: Refusal| refused(refusal, &headers))
 }
 
-/// The package that a visit may download, counted. Who only asks for the head downloads nothing.
+/// The package that a visit may download, counted. A HEAD request does not count as a download.
 async fn visited(hub: &Hub, link: &LinkId, token: &str, method: &Method) -> Result<PackageId, Refusal> {
     let visit = hub.context.keys.visit(token, now()).filter(|visit| visit.link == *link);
     let visit = visit.ok_or_else(|| Refusal::new(ErrorKind::Expired, "this page is too old, open the link again"))?;

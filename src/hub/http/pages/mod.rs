@@ -1,4 +1,4 @@
-//! Pages for people: what a link leads to and downloads from it, and where to send to a portal.
+//! Pages for people: links and downloads from them, and sending to a portal.
 //!
 //! **In**: the address of a link or a portal. **Out**: HTML that needs no other host (but for the pictures that a portal's team
 //! has chosen) and no script (but for sending, and for searching many files), and the files.
@@ -65,7 +65,7 @@ async fn home(_: Public, headers: HeaderMap) -> Response {
     if !wants_html(&headers) {
         return Refusal::not_found("route").into_response();
     }
-    let text = "This is a media hub. Open the link that you were sent.";
+    let text = "This is a media hub. To download files, open the link you were sent.";
     page(StatusCode::OK, "message", context! { title => "Media hub", text, small => true })
 }
 
@@ -102,7 +102,7 @@ fn asset(kind: &'static str, text: &'static str) -> Response {
     (headers, text).into_response()
 }
 
-/// Whether the other side is a person's browser that opens a page.
+/// Whether the client is a browser opening a page.
 fn wants_html(headers: &HeaderMap) -> bool {
     let values = |name: HeaderName| headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     let is_page = |range: &str| {
@@ -115,14 +115,14 @@ fn wants_html(headers: &HeaderMap) -> bool {
         || values(HeaderName::from_static("sec-fetch-mode")).any(|mode| mode.eq_ignore_ascii_case("navigate"))
 }
 
-/// What is answered where there is no route: a page for a person, JSON for a program and for every address of the protocol.
+/// The response where there is no route: a page for a person, JSON for a program and for every path of the protocol.
 pub(crate) async fn unknown(uri: Uri, headers: HeaderMap) -> Response {
     let of_the_protocol = ["/v1/", "/v1.1/", "/storage/"].iter().any(|start| uri.path().starts_with(start));
     let missing = Refusal::not_found("route");
     if of_the_protocol { missing.into_response() } else { refused(missing, &headers) }
 }
 
-/// A page, with what keeps it to itself.
+/// A page, with its security headers.
 fn page(status: StatusCode, template: &str, values: Value) -> Response {
     let rendered = TEMPLATES.get_template(template).and_then(|template| template.render(values));
     let html = match rendered {
@@ -130,14 +130,14 @@ fn page(status: StatusCode, template: &str, values: Value) -> Response {
         Err(error) => return Refusal::internal(&error).into_response(),
     };
     let mut response = (status, Html(html)).into_response();
-    // The rest every answer gets: see headers.rs.
+    // Every response gets the rest: see headers.rs.
     for (name, value) in [(header::CONTENT_SECURITY_POLICY, POLICY), (header::CACHE_CONTROL, "no-store")] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
 }
 
-/// A refusal for a person, or for a program where one asks.
+/// An error for people, or for programs that ask for it.
 fn refused(refusal: Refusal, headers: &HeaderMap) -> Response {
     refused_with(refusal, headers, None)
 }
@@ -152,7 +152,7 @@ fn refused_with(refusal: Refusal, headers: &HeaderMap, ask: Option<String>) -> R
         StatusCode::GONE => ("Expired", "This link has expired, and its files can no longer be downloaded."),
         StatusCode::FORBIDDEN => ("Limit reached", "This link has been used as often as it may be."),
         StatusCode::TOO_MANY_REQUESTS => ("Too many attempts", "Wait a few minutes, then try again."),
-        _ => ("Not now", "This does not work at the moment. Try again in a few minutes."),
+        _ => ("Temporarily unavailable", "Something went wrong. Try again in a few minutes."),
     };
     let over = matches!(refusal.status, StatusCode::GONE | StatusCode::FORBIDDEN);
     let ask = ask.or_else(|| over.then(|| "Ask whoever sent you the link for a new one.".to_owned()));

@@ -1,4 +1,4 @@
-// The page of a portal: choosing, dropping, sending, pausing, going on.
+// The page of a portal: choosing, dropping, sending, pausing, resuming.
 "use strict";
 
 import { Memory, Over, Refused, Sender } from "./sender.js";
@@ -11,7 +11,7 @@ const title = document.title;
 const chosen = new Map();
 const rows = new Map();
 let state = "choosing"; // choosing, sending, paused
-let earlier = null; // what was begun before the page was opened: {pack, files}
+let earlier = null; // an upload interrupted before the page was opened: {pack, files}
 let speed = [];
 let refused = []; // what was chosen and is not accepted: {name, reason}
 
@@ -93,12 +93,12 @@ const show = () => {
   element("files").disabled = !choosing;
   element("folder").disabled = !choosing;
   element("send").hidden = !choosing;
-  element("send").textContent = earlier ? "Go on" : "Send";
+  element("send").textContent = earlier ? "Resume" : "Send";
   element("send").disabled = files() === 0;
   element("pause").hidden = choosing;
-  element("pause").textContent = state === "paused" ? "Go on" : "Pause";
+  element("pause").textContent = state === "paused" ? "Resume" : "Pause";
   element("clear").hidden = state === "sending";
-  element("clear").textContent = state === "paused" ? "Give up" : "Clear";
+  element("clear").textContent = state === "paused" ? "Cancel" : "Clear";
   element("clear").disabled = choosing && chosen.size === 0;
 };
 
@@ -154,13 +154,13 @@ const chooseAll = (input) => {
   for (const file of input.files) {
     choose(file, (file.webkitRelativePath || "").split("/").slice(0, -1).join("/"));
   }
-  // The same file can be chosen again after it was removed.
+  // So that the same file can be chosen again after it was removed.
   input.value = "";
   showRefused();
   show();
 };
 
-// A dropped folder is read entry by entry; its reader answers some hundred at a time.
+// A dropped folder is read entry by entry; its reader returns a hundred or so at a time.
 const walk = async (entry, path) => {
   if (entry.isFile) {
     choose(await new Promise((resolve, reject) => entry.file(resolve, reject)), path);
@@ -171,7 +171,7 @@ const walk = async (entry, path) => {
   for (let empty = true; ; empty = false) {
     const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
     if (!entries.length) {
-      // A folder with nothing in it is sent as one: it may mean something to who gets it.
+      // An empty folder is sent, too: it may mean something to the recipient.
       if (empty && state === "choosing") chosen.set(below, { folder: entry.name, path });
       return;
     }
@@ -200,7 +200,7 @@ const preparing = (done, all) => {
 };
 
 const retry = () => {
-  if (state === "sending") element("status").textContent = "The connection was interrupted, trying again…";
+  if (state === "sending") element("status").textContent = "The connection was interrupted. Trying again…";
 };
 
 const about = () => {
@@ -218,14 +218,14 @@ const about = () => {
   };
 };
 
-/** The files that were begun before and are not chosen again: without them the package can not be closed. */
+/** Files of the interrupted upload that have not been chosen again: without them the package cannot be finalized. */
 const missing = () => (earlier ? earlier.files.filter((file) => !file.done && !chosen.has(file.path)) : []);
 
 const start = async (sender) => {
   const lost = missing();
   if (lost.length) {
     const names = lost.slice(0, 3).map((file) => file.path).join(", ");
-    element("problem").textContent = `Choose these again, or start anew: ${names}${lost.length > 3 ? ", …" : ""}`;
+    element("problem").textContent = `Choose these files again, or start over:  ${names}${lost.length > 3 ? ", …" : ""}`;
     return;
   }
   const already = earlier ? earlier.files.filter((file) => file.done && !file.folder && !chosen.has(file.path)).length : 0;
@@ -260,14 +260,14 @@ const start = async (sender) => {
 const failed = async (sender, error) => {
   if (error.name === "AbortError") {
     state = "paused";
-    element("status").textContent = "Paused. You may close this page: choose the same files again here to go on.";
+    element("status").textContent = "Paused. You may close this page: choose the same files here again to resume.";
     return;
   }
   state = "choosing";
   element("progress").hidden = true;
   element("status").textContent = "";
   element("problem").textContent = error.message;
-  // What the hub refuses would be refused again: nothing of it stays there, and everything can be changed.
+  // What the hub refuses would be refused again: nothing is kept there, and everything can be changed.
   if (error instanceof Refused && !(error instanceof Over)) await sender.discard();
   await recall(sender.memory);
   if (error instanceof Refused) element("problem").focus();
@@ -284,9 +284,9 @@ const recall = async (memory) => {
   const begunFiles = earlier.files.filter((file) => !file.folder);
   const done = begunFiles.filter((file) => file.done).length;
   const parts = begunFiles.length - done;
-  const begun = parts ? `, ${count(parts)} begun` : "";
+  const begun = parts ? `, ${count(parts)} partly sent` : "";
   element("earlier-text").textContent =
-    `“${pack.name}”: ${count(done)} sent${begun}. Choose or drop the same files again, and it goes on where it stopped.`;
+    `“${pack.name}”: ${count(done)} sent${begun}. Choose or drop the same files again to resume where it stopped.`;
 };
 
 const wire = (sender) => {
@@ -319,7 +319,7 @@ const wire = (sender) => {
   });
   element("files").addEventListener("change", (event) => chooseAll(event.target));
   element("folder").addEventListener("change", (event) => chooseAll(event.target));
-  // The whole page takes what is dropped: a file that misses the box must not replace the page.
+  // The whole page accepts drops: a file that misses the box must not replace the page.
   const drop = element("drop");
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
@@ -331,7 +331,7 @@ const wire = (sender) => {
   document.addEventListener("drop", async (event) => {
     event.preventDefault();
     drop.classList.remove("over");
-    // The entries are gone once we wait: take them all first.
+    // The entries are gone after the first await: collect them all first.
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
     refused = [];
     for (const entry of entries) await walk(entry, "");

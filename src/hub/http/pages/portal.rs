@@ -48,7 +48,7 @@ pub(super) async fn show(
         Err(error) => return refused(error.into(), &headers),
     };
     let mut response = page(StatusCode::OK, "portal", values(&portal, &team));
-    // Parts go to where the storage is, which is another origin when the page was opened at another name.
+    // Parts go to the storage, which is another origin if the page was opened under another name.
     let storage = url::Url::parse(&base).map(|base| base.origin().ascii_serialization());
     let bucket = hub.context.storage.bucket.as_ref().map(Bucket::public_origin);
     let policy = format!(

@@ -1,5 +1,5 @@
-// Sends files to a portal: the calls that any client of the protocol makes. What was sent is remembered in the browser, part by
-// part, so that an upload goes on after a pause, a lost connection, or a page that was closed.
+// Sends files to a portal with the calls that any client of the protocol makes. The browser remembers what was sent, part by
+// part, so that an upload resumes after a pause, a lost connection, or a page that was closed.
 "use strict";
 
 const PART = 32 * 1024 * 1024;
@@ -9,7 +9,7 @@ const PARTS_AT_ONCE = 4;
 const FILES_AT_ONCE = 3;
 const ANNOUNCED_AT_ONCE = 6;
 const ATTEMPTS = 10;
-// A part that arrives damaged so often is not the network's fault.
+// After this many damaged arrivals of one part, retrying does not help.
 const DAMAGE_LIMIT = 3;
 
 /** Something that ends an upload for now: what was sent is kept, and it can go on with the same files. */
@@ -27,7 +27,7 @@ class Answered extends Error {
     super(message);
     this.status = status;
   }
-  /** Whether trying again is of no use. */
+  /** Whether a retry is pointless. */
   get final() {
     return this.status >= 400 && this.status < 500 && this.status !== 408 && this.status !== 429;
   }
@@ -35,7 +35,7 @@ class Answered extends Error {
   named(begun) {
     if (!this.final) return new Interrupted(this.message);
     if (begun && [401, 404, 409, 410].includes(this.status)) {
-      return new Over(`What was begun here is no longer on the hub (${this.message}). Send again to start anew.`);
+      return new Over(`The upload started here is no longer on the hub (${this.message}). Send again to start over.`);
     }
     return new Refused(this.message);
   }
@@ -47,7 +47,7 @@ const settled = (request) =>
     request.onerror = () => reject(request.error);
   });
 
-/** What was sent to one portal. Where the browser keeps nothing (private windows), it is remembered until the page is left. */
+/** What was sent to one portal. Where the browser stores nothing (private windows), it is remembered until the page is closed. */
 export class Memory {
   static async open(portal) {
     const memory = new Memory();
@@ -84,7 +84,7 @@ export class Memory {
     return IDBKeyRange.bound(full, [...full, []]);
   }
 
-  /** All values whose keys begin so. */
+  /** All values whose keys begin with `key`. */
   async all(...key) {
     if (this.database) return settled(this.store("readonly").getAll(this.range(...key)));
     const start = [this.portal, ...key].join("\n");
@@ -110,7 +110,7 @@ const waiting = (milliseconds, signal) =>
     signal.addEventListener("abort", stop, { once: true });
   });
 
-/** Lets so many in at a time. */
+/** Limits how many run at a time. */
 const turnstile = (places) => {
   const queue = [];
   return async (work) => {
@@ -126,7 +126,7 @@ const turnstile = (places) => {
   };
 };
 
-/** The worker that knows the MD5 of what is sent. */
+/** The worker that computes the MD5 of what is sent. */
 class Digester {
   constructor() {
     this.waiting = new Map();
@@ -135,7 +135,7 @@ class Digester {
     this.worker.onmessage = ({ data: { id, digest, problem } }) => {
       const { resolve, reject } = this.waiting.get(id);
       this.waiting.delete(id);
-      // What can not be read now will not be readable in a moment: the file was changed or taken away.
+      // What cannot be read now will not be readable in a moment: the file was changed or removed.
       if (digest === undefined) reject(new Interrupted(`A file cannot be read any more (${problem}): choose it again.`));
       else resolve(digest);
     };
@@ -154,7 +154,7 @@ class Digester {
   }
 }
 
-/** The MD5 that a storage's tag is; null where it is none: joined parts, or encrypted with a key of the storage's own. */
+/** The MD5 in a storage's ETag; null where the ETag is not one: joined parts, or encrypted with the storage's own key. */
 const md5Of = (etag, headers) => {
   const bare = etag.replaceAll('"', "").toLowerCase();
   return /^[0-9a-f]{32}$/.test(bare) && !headers.toLowerCase().includes("x-amz-server-side-encryption: aws:kms") ? bare : null;
@@ -175,7 +175,7 @@ export class Sender {
     this.digester = new Digester();
   }
 
-  /** Stops what is on its way; what is confirmed stays. */
+  /** Stops what is in flight; confirmed parts stay. */
   pause() {
     if (this.stopper) this.stopper.abort(new DOMException("Paused", "AbortError"));
   }
@@ -207,7 +207,7 @@ export class Sender {
       await this.call(`/v1/packages/${this.pack.id}/finalize`, {});
       await this.memory.clear();
     } catch (error) {
-      // One that fails ends the others: nothing goes on unseen.
+      // The first failure stops the others: nothing continues unseen.
       if (!this.signal.aborted) this.stopper.abort(error);
       const named = error instanceof Answered ? error.named(Boolean(this.pack)) : error;
       if (named instanceof Over) await this.memory.clear();
@@ -217,13 +217,13 @@ export class Sender {
     }
   }
 
-  /** Gives up the package that was begun. */
+  /** Deletes the unfinished package. */
   async discard() {
     const pack = await this.memory.get("package");
     await this.memory.clear();
     if (!pack) return;
     const headers = { "X-Package-Token": pack.token };
-    // One that is gone, or stays until the hub removes it, is no matter of whoever starts anew.
+    // Failure does not matter: the package is gone already, or the hub removes it later.
     await fetch(`/v1/packages/${pack.id}`, { method: "DELETE", headers }).catch(() => {});
   }
 
@@ -261,14 +261,14 @@ export class Sender {
       try {
         json = JSON.parse(text);
       } catch {
-        // A proxy's error page says nothing that we could show.
+        // A proxy's error page has no message to show.
       }
       if (!answer.ok) throw new Answered(json.message || `The hub answered ${answer.status}.`, answer.status);
       return json;
     });
   }
 
-  // fetch() tells nothing of the progress of a body.
+  // fetch() does not report upload progress.
   put(url, blob, progress) {
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest();
@@ -301,7 +301,7 @@ export class Sender {
     this.on.progress(all, path, ofFile);
   }
 
-  /** The file as it was announced, here or before the page was opened anew. */
+  /** The file as announced, now or before the page was reloaded. */
   async announced({ file, path }, full) {
     const known = await this.memory.get("file", full);
     if (known && known.size === file.size && known.modified === file.lastModified) return known;
@@ -358,7 +358,7 @@ export class Sender {
       let damaged = 0;
       const blob = file.slice(number * chunk, number * chunk + length(number));
       const etag = await this.persistently(async () => {
-        // An address may have expired while we waited.
+        // A URL may have expired while we waited.
         const address = fresh || (await addresses(number, 1))[0];
         fresh = null;
         const sending = this.put(address.url, blob, (bytes) => this.tell(full, number, bytes));

@@ -42,7 +42,7 @@ impl Folder {
             Some(parts) if depth < DEEPEST => parts,
             _ => (path, ""),
         };
-        // Rows come by path, so a folder that is there is most likely the last one.
+        // Rows are sorted by path, so an existing folder is most likely the last one.
         let at = self.folders.iter().rposition(|folder| folder.name == name).unwrap_or_else(|| {
             self.folders.push(Self { name: name.to_owned(), ..Self::default() });
             self.folders.len() - 1

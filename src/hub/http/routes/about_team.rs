@@ -1,4 +1,4 @@
-//! What the protocol says of a team beside its name: the same for every team of a hub.
+//! What the protocol says about a team besides its name: the same for every team of a hub.
 
 use masv_protocol::{Team, User};
 

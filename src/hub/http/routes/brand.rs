@@ -1,14 +1,14 @@
-//! How the page of a portal looks: what its team may choose.
+//! The appearance of a portal's page: what its team may choose.
 
 use url::Url;
 
 use crate::http::refusal::Refusal;
 use crate::records::portals::Brand;
 
-/// The longest address of a picture, bytes.
+/// The maximum length of an image URL, in bytes.
 const LONGEST_ADDRESS: usize = 2048;
 
-/// Takes over the colour, the logo and the background that are given; an empty one takes away.
+/// Applies the given colour, logo and background; an empty value removes one.
 pub(super) fn apply(
     (color, logo, background): (Option<String>, Option<String>, Option<String>),
     brand: &mut Brand,
@@ -38,7 +38,7 @@ fn color(given: &str) -> Result<String, Refusal> {
     Ok(format!("#{full}"))
 }
 
-/// The address of a picture, such as can stand in a style sheet; empty for none.
+/// The URL of an image in a form that is safe in a style sheet; empty for none.
 fn picture(name: &str, given: &str) -> Result<String, Refusal> {
     if given.is_empty() {
         return Ok(String::new());

@@ -90,7 +90,7 @@ pub(super) fn create_blueprint(hub: &Hub, base: &str, package: &PackageId, file:
     Blueprint::new("POST", address)
 }
 
-/// What files may be made of.
+/// The limits of files and parts.
 pub(super) fn limits(hub: &Hub) -> Limits {
     let limits = hub.context.config.limits;
     Limits {
@@ -106,7 +106,7 @@ pub(super) fn expiry(hub: &Hub) -> Timestamp {
     after(now(), hub.context.config.address_life)
 }
 
-/// A folder in a package without what foreign clients put around it: `./` and slashes.
+/// A folder in a package without what other clients put around it: `./` and slashes.
 fn plain_path(path: &str) -> String {
     let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
     names.join("/")
@@ -120,7 +120,7 @@ fn check_name(name: &str) -> Result<(), Refusal> {
         || name.len() > LONGEST_NAME
         || name.contains('/')
         || name.chars().any(char::is_control);
-    if bad { Err(Refusal::invalid(format!("{name:?} can not be the name of a file or a folder"))) } else { Ok(()) }
+    if bad { Err(Refusal::invalid(format!("{name:?} is not a valid name for a file or a folder"))) } else { Ok(()) }
 }
 
 pub(super) async fn part_addresses(
@@ -198,7 +198,7 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// All files, written a page at a time: a list of a hundred thousand is never in memory as a whole.
+/// All files, written page by page: a list of a hundred thousand is never in memory as a whole.
 pub(super) async fn list(PackageReader { hub, package, visit }: PackageReader) -> Result<Response, Refusal> {
     let finalized_only = visit.is_some();
     let first = files::page(hub.database(), package.clone(), finalized_only, None, LISTED_AT_ONCE).await?;

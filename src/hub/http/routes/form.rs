@@ -1,4 +1,4 @@
-//! The form of a portal: what senders are asked to fill in, as calls of its own. A portal has one form, which is part of it.
+//! The form of a portal, which senders fill in, with its own calls. A portal has one form, which is part of it.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -26,7 +26,7 @@ fn message(portal: &Portal) -> Form {
     }
 }
 
-/// The form, for whoever is to fill it in.
+/// The form, for the sender to fill in.
 pub(super) async fn show(Public(hub): Public, Id(portal): Id<PortalId>) -> Result<Json<Form>, Refusal> {
     let portal = portals::get(hub.database(), portal).await?;
     if portal.fields.is_empty() {

@@ -20,7 +20,7 @@ use crate::records::links::{self, Link};
 use crate::records::new_id;
 use crate::records::packages::{Package, protocol_time};
 
-/// Takes over what is given; an empty password, a limit of 0 and the time that is none take away.
+/// Applies the given fields; an empty password, a limit of 0 and an unset time remove them.
 async fn apply(given: &LinkSettings, link: &mut Link) -> Result<(), Refusal> {
     if let Some(password) = &given.password {
         link.password_hash = passwords::hash_given(Some(password.expose())).await?;
@@ -38,7 +38,7 @@ async fn apply(given: &LinkSettings, link: &mut Link) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A link as its package's owner sees it; it holds the secret.
+/// A link as its package's owner sees it; it contains the secret.
 fn message(hub: &Hub, link: &Link, package: &Package, base: &str) -> protocol::Link {
     let has_password = link.required_password(package).is_some();
     protocol::Link {
@@ -100,7 +100,7 @@ pub(super) async fn remove(LinkOwner { hub, link, authority, .. }: LinkOwner) ->
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Opens a link, for whoever has its secret and knows its password.
+/// Opens a link, for callers with its secret and password.
 pub(super) async fn open(
     Public(hub): Public,
     Id(link): Id<LinkId>,
@@ -153,7 +153,7 @@ pub(crate) async fn check_password(
 ) -> Result<(), Refusal> {
     let Some(stored) = link.required_password(package) else { return Ok(()) };
     let Some(given) = given else {
-        return Err(Refusal::new(ErrorKind::PasswordRequired, "this link needs a password"));
+        return Err(Refusal::new(ErrorKind::PasswordRequired, "this link requires a password"));
     };
     let what = format!("link {}", link.id);
     if hub.server.limiter.guess(&what, address, given, stored.to_owned()).await? {

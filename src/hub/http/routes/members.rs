@@ -16,7 +16,7 @@ pub(super) async fn list(TeamMember(team): TeamMember) -> Result<Json<Vec<Member
     Ok(Json(accounts::members(team.hub.database(), team.id()).await?))
 }
 
-/// The hash of a person's password, if one is given.
+/// The hash of a person's password, if given.
 async fn password_hash(given: Option<Secret>) -> Result<Option<String>, Refusal> {
     match given {
         Some(password) => Ok(Some(passwords::hash_of_person(password.expose()).await?)),
@@ -24,7 +24,7 @@ async fn password_hash(given: Option<Secret>) -> Result<Option<String>, Refusal>
     }
 }
 
-/// Makes a person part of a team. Who has an account here, for another team, keeps its password.
+/// Adds a person to a team. An existing account of another team keeps its password.
 pub(super) async fn add(
     TeamAdmin(team): TeamAdmin,
     JsonBody(given, ..): JsonBody<NewMember>,

@@ -1,4 +1,4 @@
-//! The protocol's calls, a file a noun: each reads what it was given, asks the rooms behind, and answers JSON.
+//! The protocol's calls, one file per noun: each parses its input, calls the layers below, and responds with JSON.
 
 mod about_team;
 mod batches;
@@ -31,10 +31,10 @@ use super::refusal::Refusal;
 use super::{forwarded, headers, pages, requests};
 use crate::Hub;
 
-/// The most records of a list that is answered whole.
+/// The maximum number of records of a list without pages.
 const MOST_LISTED: u32 = 10_000;
 
-/// Everything the hub answers.
+/// All routes of the hub.
 pub(crate) fn router(hub: Hub) -> Router {
     let gate = Gate::new(hub);
     let api = Routes::default()
@@ -101,7 +101,7 @@ pub(crate) fn router(hub: Hub) -> Router {
 }
 
 async fn wrong_method() -> Refusal {
-    Refusal::new(ErrorKind::MethodNotAllowed, "this route does not know that method")
+    Refusal::new(ErrorKind::MethodNotAllowed, "this route does not support that method")
 }
 
 /// Pages of any origin may call the protocol: what a call may do depends on its tokens alone, never on cookies (the page of a link has

@@ -25,15 +25,15 @@ use crate::records::{portal_form, portals};
 
 /// The longest name, bytes.
 const LONGEST_NAME: usize = 1024;
-/// The most that may be kept with a package beside its message, bytes.
+/// The maximum size of a package's metadata besides its message, in bytes.
 const LARGEST_METADATA: usize = 64 << 10;
 /// The longest message, bytes.
 const LONGEST_DESCRIPTION: usize = 64 << 10;
-/// Days that a token of a package holds which was given to a key or a person of the team.
+/// Days for which a package token issued to a key or person of the team is valid.
 const TOKEN_DAYS: u64 = 90;
-/// Days that it holds which was given to somebody who sends to a portal.
+/// Days for which one issued to a sender to a portal is valid.
 const STRANGERS_TOKEN_DAYS: u64 = 30;
-/// The most recipients.
+/// The maximum number of recipients.
 pub(super) const MOST_RECIPIENTS: usize = 200;
 
 /// Without line breaks, which have no place in a subject line or a file name.
@@ -75,12 +75,12 @@ fn check_metadata(given: &Value) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// How often a link may be used; none where 0 is given, or that it does not count.
+/// How often a link may be used; none if 0 is given, or if uses are not counted.
 fn limit(given: Option<u64>, enabled: Option<bool>) -> Option<u64> {
     given.filter(|limit| *limit > 0 && enabled != Some(false))
 }
 
-/// A package of a team with the name and message that were given, and nothing else set.
+/// A package of a team with the given name and message, and nothing else set.
 pub(super) fn named(team_id: TeamId, name: Option<&str>, description: Option<String>) -> Result<NewPackage, Refusal> {
     let name = title(name.unwrap_or_default())?;
     let description = message(description.unwrap_or_default())?;
@@ -126,7 +126,7 @@ pub(super) fn token(hub: &Hub, (package, epoch): (&PackageId, i64), bearer: &Bea
     hub.context.keys.package_token(package, bearer, epoch, end).into()
 }
 
-/// A new package as its sender is answered: with the token that every further call needs.
+/// The response for a new package: with the token that every further call needs.
 pub(super) fn created(hub: &Hub, package: &packages::Package, bearer: &Bearer) -> (StatusCode, Json<PackageWithToken>) {
     let access_token = token(hub, (&package.id, package.epoch), bearer);
     (StatusCode::CREATED, Json(PackageWithToken { package: package.message(), access_token }))
@@ -191,7 +191,7 @@ pub(super) async fn set_expiry(
     Ok(Json(package.message()))
 }
 
-/// Changes a package; what is not said stays as it was.
+/// Changes a package; omitted properties stay as they are.
 pub(super) async fn change(
     PackageWriter { hub, package, authority }: PackageWriter,
     JsonBody(given, ..): JsonBody<ChangePackage, PACKAGE_BODY>,
@@ -274,7 +274,7 @@ pub(super) async fn transfer(_: PackageWriter) -> Refusal {
     Refusal::invalid(format!("a package cannot be transferred: {NO_CONNECTIONS}"))
 }
 
-/// Ends all tokens of a package that were given out, the caller's too.
+/// Revokes all issued tokens of a package, including the caller's.
 pub(super) async fn end_tokens(PackageOwner { hub, package, authority }: PackageOwner) -> Result<StatusCode, Refusal> {
     packages::end_tokens(hub.database(), package, authority).await?;
     Ok(StatusCode::NO_CONTENT)

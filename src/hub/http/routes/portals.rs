@@ -1,4 +1,4 @@
-//! Portals: as senders use them, and as their team looks after them.
+//! Portals: as senders use them, and as their team administers them.
 
 use axum::Json;
 use axum::extract::Path;
@@ -26,7 +26,7 @@ use crate::records::portals::{self, Filter, Portal};
 
 /// What `custom_expiry_days` can be.
 const CUSTOM_DAYS: std::ops::RangeInclusive<i64> = -1..=65_535;
-/// The most that a stranger may have kept with a package beside its message, bytes.
+/// The maximum size of the metadata of a stranger's package besides its message, in bytes.
 const LARGEST_METADATA: usize = 16 << 10;
 
 /// A portal as its senders see it.
@@ -43,18 +43,18 @@ pub(super) async fn create_package(
 ) -> Result<(StatusCode, Json<PackageWithToken>), Refusal> {
     if let Some(stored) = portal.access_code_hash.clone() {
         let Some(code) = given.code().map(|code| code.expose().to_owned()) else {
-            return Err(Refusal::new(ErrorKind::AccessCodeRequired, "the portal asks for a code"));
+            return Err(Refusal::new(ErrorKind::AccessCodeRequired, "the portal requires an access code"));
         };
         let what = format!("portal {}", portal.subdomain);
         if !hub.server.limiter.guess(&what, address, code, stored).await? {
             return Err(Refusal::new(ErrorKind::AccessCodeWrong, "the access code is wrong"));
         }
     }
-    let sender = given.sender.ok_or_else(|| Refusal::invalid("sender must be a mail address"))?;
+    let sender = given.sender.ok_or_else(|| Refusal::invalid("sender must be an e-mail address"))?;
     portal_form::check_answers(&portal.fields, &given.custom_metadata)?;
     check_metadata(&given.custom_metadata)?;
     rates::check(&hub, "begun", &portal.id, address)?;
-    // Who may receive, how long and behind which password is the portal's to say, not the sender's.
+    // Recipients, expiry and password are determined by the portal, not by the sender.
     let new = NewPackage {
         portal_id: Some(portal.id.clone()),
         sender: sender.into_string(),
@@ -81,7 +81,7 @@ fn check_metadata(given: &serde_json::Value) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The hash that a secret has from now on: `wanted` says whether there is to be one.
+/// The new hash of a secret: `wanted` says whether there should be one.
 async fn secret(
     what: &str,
     wanted: Option<bool>,
@@ -96,7 +96,7 @@ async fn secret(
     }
 }
 
-/// When a portal closes by itself from now on.
+/// The new time at which a portal closes automatically.
 fn closes_at(portal: &Portal, given: &PortalSettings) -> Result<Option<jiff::Timestamp>, Refusal> {
     match (given.expiry_enabled, given.expiry) {
         (Some(false), _) => Ok(None),
@@ -106,7 +106,7 @@ fn closes_at(portal: &Portal, given: &PortalSettings) -> Result<Option<jiff::Tim
     }
 }
 
-/// Takes over what is given but for the tag; what is not said stays as it was.
+/// Applies the given fields except for the tag; omitted fields stay as they are.
 async fn apply(given: PortalSettings, portal: &mut Portal) -> Result<(), Refusal> {
     portal.active = given.active.unwrap_or(portal.active);
     portal.closes_at = closes_at(portal, &given)?;
@@ -119,7 +119,9 @@ async fn apply(given: PortalSettings, portal: &mut Portal) -> Result<(), Refusal
         portal.subdomain = subdomain.to_lowercase();
     }
     if !portals::is_subdomain(&portal.subdomain) {
-        return Err(Refusal::invalid("subdomain must be lower-case letters, digits and inner hyphens, at most 63"));
+        return Err(Refusal::invalid(
+            "subdomain must consist of at most 63 lower-case letters, digits and inner hyphens",
+        ));
     }
     portal.name = given.name.unwrap_or_else(|| std::mem::take(&mut portal.name));
     if portal.name.is_empty() || portal.name.len() > 255 {

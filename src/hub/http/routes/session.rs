@@ -1,4 +1,4 @@
-//! Signing in and out as a person, and the own password.
+//! Signing in and out as a person, and changing one's own password.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -39,13 +39,13 @@ pub(super) async fn sign_in(
     Ok(Json(SignedIn { token: token.into(), user, teams: about_team::all_with_limits(&hub, teams) }))
 }
 
-/// Ends the session that the call is made with.
+/// Ends the session of the call.
 pub(super) async fn sign_out(Session { hub, account, token, address }: Session) -> Result<StatusCode, Refusal> {
     accounts::end_session(hub.database(), account, &token, address).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Sets a new password for who knows the old one; all other sessions end.
+/// Sets a new password if the old one is given; all other sessions end.
 pub(super) async fn change_password(
     Session { hub, account, token, address }: Session,
     JsonBody(given, ..): JsonBody<ChangePassword>,

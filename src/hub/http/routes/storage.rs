@@ -1,4 +1,4 @@
-//! The storage: presigned addresses answer as an S3 storage would, errors in XML.
+//! The storage: presigned URLs behave like an S3 storage, with errors in XML.
 
 use axum::body::Body;
 use axum::extract::Query;
@@ -25,7 +25,7 @@ use crate::stored::{Kept, Leftovers, PartName};
 /// The code for an address that this hub did not make.
 const FORGED: &str = "SignatureDoesNotMatch";
 
-/// What an address says.
+/// The content of a presigned URL.
 #[derive(Deserialize)]
 pub(super) struct Address {
     #[serde(default)]
@@ -183,7 +183,7 @@ pub(super) async fn store_part(
     }
 }
 
-/// What is known of a part before it arrives; refuses what could not be kept, before it is sent.
+/// What is known about a part before it arrives; refuses what could not be stored, before it is sent.
 async fn expected(
     hub: &Hub,
     part: &PartName,
@@ -230,7 +230,7 @@ async fn receive_part(hub: &Hub, part: &PartName, expected: &Expected, body: Bod
     tracing::info!(package = %part.package, file = %part.file, part = part.number, bytes = size, "part stored");
     let etag = HeaderValue::from_str(&etag)
         .map_err(|_| StorageRefusal::new(StatusCode::SERVICE_UNAVAILABLE, "InternalError", "no tag"))?;
-    // JSON, as every good answer but 204 has: a foreign client may read it.
+    // JSON, like every successful response except 204: another client may parse it.
     Ok((StatusCode::OK, [(header::ETAG, etag)], axum::Json(Empty {})).into_response())
 }
 

@@ -1,4 +1,4 @@
-//! What the hub says of itself.
+//! Facts about the hub itself.
 
 use axum::Json;
 use masv_protocol::{Health, Limits};
@@ -10,18 +10,18 @@ use crate::http::refusal::Refusal;
 use crate::jobs::findings;
 use crate::records::retention;
 
-/// What files may be made of.
+/// The limits of files and parts.
 pub(super) async fn spec(Public(hub): Public) -> Json<Limits> {
     Json(limits(&hub))
 }
 
-/// Whether the hub can work: its database answers.
+/// Whether the hub is healthy: its database responds.
 pub(super) async fn health(Public(hub): Public) -> Result<Json<Health>, Refusal> {
     retention::check(hub.database()).await?;
     Ok(Json(Health { problems: problems(&hub).await?, ..Health::ok() }))
 }
 
-/// What whoever runs the hub must look at, in words that tell strangers nothing of what it holds.
+/// Findings for the operator, in words that reveal nothing about the content to strangers.
 async fn problems(hub: &Hub) -> Result<Vec<String>, Refusal> {
     let findings = findings::all(hub.database()).await?;
     let mut codes: Vec<String> = findings.iter().map(|finding| finding.code.to_owned()).collect();

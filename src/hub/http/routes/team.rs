@@ -1,4 +1,4 @@
-//! What a team sees of its packages: lists, activities, tags.
+//! A team's view of its packages: lists, activities, tags.
 
 use axum::Json;
 use axum::extract::Path;
@@ -106,7 +106,7 @@ pub(super) async fn create_tag(
     Ok((StatusCode::CREATED, Json(tags::create(team.hub.database(), team.id(), name).await?)))
 }
 
-/// Takes a tag from all that have it.
+/// Removes a tag from everything that has it.
 pub(super) async fn remove_tag(TagAdmin { hub, tag, by }: TagAdmin) -> Result<StatusCode, Refusal> {
     tags::delete(hub.database(), tag, by).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -126,7 +126,7 @@ pub(super) async fn activities(
     Ok(Json(page(activity::list(team.hub.database(), team.id(), filter, query.window()?).await?)))
 }
 
-/// What happened in the course of an activity: here, each is one thing that happened.
+/// The events of an activity: here, each activity is a single event.
 pub(super) async fn activity_events(
     TeamMember(team): TeamMember,
     Path((_, activity)): Path<(String, String)>,
@@ -144,7 +144,7 @@ pub(super) async fn connect(_: TeamMember) -> Refusal {
     Refusal::invalid(format!("a cloud connection cannot be made: {NO_CONNECTIONS}"))
 }
 
-/// Teamspaces: the hub has none, and clients that list them are to see that.
+/// Teamspaces: the hub has none, and clients that list them should see that.
 pub(super) async fn spaces(_: TeamMember) -> Json<Vec<Empty>> {
     Json(Vec::new())
 }

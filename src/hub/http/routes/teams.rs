@@ -64,7 +64,7 @@ pub(super) async fn keys(TeamAdmin(team): TeamAdmin) -> Result<Json<Vec<Key>>, R
     Ok(Json(api_keys::list(team.hub.database(), team.id()).await?))
 }
 
-/// Makes a key: this answer alone tells it.
+/// Creates a key: only this response contains it.
 pub(super) async fn create_key(
     TeamAdmin(team): TeamAdmin,
     JsonBody(given, ..): JsonBody<NewKey>,

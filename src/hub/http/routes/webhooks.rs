@@ -14,7 +14,7 @@ use crate::jobs::destinations::Destinations;
 use crate::jobs::webhooks::may_be_set;
 use crate::records::webhooks::{self, Webhook};
 
-/// Takes over what is given; what is not said stays as it was.
+/// Applies the given fields; omitted fields stay as they are.
 fn apply(given: WebhookSettings, hook: &mut Webhook, destinations: &Destinations) -> Result<(), Refusal> {
     let is_led_elsewhere = given.url.is_some();
     hook.name = given.name.unwrap_or_else(|| std::mem::take(&mut hook.name));
@@ -31,23 +31,23 @@ fn apply(given: WebhookSettings, hook: &mut Webhook, destinations: &Destinations
     if !matches!(address.scheme(), "http" | "https") {
         return Err(Refusal::invalid("url must be http or https"));
     }
-    // What is stored and no longer allowed can still be renamed and switched off.
+    // A stored webhook that is no longer allowed can still be renamed and disabled.
     if is_led_elsewhere {
         destinations.check(&address).map_err(|error| Refusal::invalid(format!("url: {error}")))?;
     }
     if hook.events.is_empty() {
         let all: Vec<&str> = WebhookEvent::ALL.iter().map(|event| event.as_str()).collect();
-        return Err(Refusal::invalid(format!("events must name some of {}", all.join(", "))));
+        return Err(Refusal::invalid(format!("events must be from: {}", all.join(", "))));
     }
     Ok(())
 }
 
-/// Refuses what is no header, and what a team may not set.
+/// Refuses invalid headers, and those that a team may not set.
 fn check_headers(headers: &BTreeMap<String, Secret>) -> Result<(), Refusal> {
     for (name, value) in headers {
         let allowed = name.parse::<HeaderName>().is_ok_and(|name| may_be_set(&name));
         if !allowed || HeaderValue::from_str(value.expose()).is_err() {
-            return Err(Refusal::invalid(format!("{name:?} can not be a header")));
+            return Err(Refusal::invalid(format!("{name:?} is not a valid header")));
         }
     }
     Ok(())
@@ -83,7 +83,7 @@ pub(super) async fn update(
     Ok(Json(hook.message()))
 }
 
-/// The same by its id alone, as the service has it.
+/// The same by its id alone, as in the service.
 pub(super) async fn update_by_id(
     WebhookAdmin { hub, team, hook, by }: WebhookAdmin,
     JsonBody(given, ..): JsonBody<WebhookSettings>,

@@ -1,4 +1,4 @@
-//! What strangers can do, and what they can learn: bodies before rights, the same answers, credentials that end.
+//! What strangers can do and learn: bodies before authorisation, identical responses, credentials that expire.
 
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;

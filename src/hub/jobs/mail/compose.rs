@@ -1,4 +1,4 @@
-//! What mails say: a template in text and one in HTML for each kind.
+//! The content of mails: a text and an HTML template for each kind.
 
 use std::sync::LazyLock;
 
@@ -33,9 +33,9 @@ impl Header for AutoSubmitted {
 /// The longest name in a receipt for a portal's sender, characters.
 const LONGEST_FOREIGN_NAME: usize = 80;
 
-/// What a mail is for.
+/// The purpose of a mail.
 pub(super) enum Purpose {
-    /// Brings a link to somebody who gets the package.
+    /// Sends a link to a recipient of the package.
     Delivery { link: String, expires: Option<Timestamp>, has_password: bool },
     /// Tells somebody who does not get the package of what came through a portal.
     Copy,
@@ -50,7 +50,7 @@ pub(super) struct Letter<'a> {
     pub recipient: &'a str,
     /// The name of the portal that the package came through.
     pub portal: Option<String>,
-    /// What the portal's sender filled in.
+    /// The values from the portal's sender.
     pub fields: Vec<Answer>,
 }
 
@@ -86,11 +86,11 @@ pub(super) fn compose(from: &str, letter: &Letter<'_>) -> Result<Message, String
         (Purpose::Delivery { .. } | Purpose::Copy, Some(portal)) => {
             ("portal", name.clone(), format!("{}: {name}", plain(portal)))
         }
-        // Of a package whose portal has been removed meanwhile.
+        // Of a package whose portal has since been removed.
         (Purpose::Copy, None) => ("portal", name.clone(), format!("Received: {name}")),
         (Purpose::Receipt, None) => ("receipt", name.clone(), format!("Sent: {name}")),
         (Purpose::Receipt, Some(portal)) => {
-            // Whoever knows the portal chose this address and this name: nothing that somebody would click on.
+            // Anyone who knows the portal can choose this address and this name: nothing clickable.
             let name = name.replace("://", " ").chars().take(LONGEST_FOREIGN_NAME).collect();
             ("receipt", name, format!("Received by {}", plain(portal)))
         }

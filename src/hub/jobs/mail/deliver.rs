@@ -14,7 +14,7 @@ use crate::jobs::{JobError, LOOK, due};
 use crate::records::mails::{self, Mail};
 use crate::records::portal_form;
 
-/// Mails that are sent at a time: a server that takes a tenth of a second for each then takes hundreds a second.
+/// How many mails are sent at once: a server that takes a tenth of a second for each then takes hundreds per second.
 const AT_ONCE: usize = CONNECTIONS as usize;
 /// More are claimed when so few are being sent.
 const CLAIM_BELOW: usize = AT_ONCE / 2;
@@ -38,7 +38,7 @@ pub(in crate::jobs) async fn deliver(context: Arc<Context>, ended: CancellationT
     }
 }
 
-/// Sends mails until none is due. Dropped, it gives up those that it is sending: they are still owed.
+/// Sends mails until none is due. If dropped, the mails being sent stay due.
 async fn send_due(context: &Arc<Context>, transport: &Arc<Transport>) {
     let mut sending = JoinSet::new();
     let mut more = true;
@@ -70,12 +70,12 @@ async fn send(context: &Context, transport: &Transport, mail: Mail) {
     let (id, package, attempt) = (mail.id.clone(), mail.package.id.clone(), mail.attempt);
     let marked = match hand_over(context, transport, &mail).await {
         Ok(()) => {
-            // Sent is only what a server has taken.
+            // Only what a server has accepted counts as sent.
             match transport {
                 Transport::Smtp(_) => tracing::info!(mail = id, %package, "mail sent"),
                 Transport::Folder(folder) => {
                     let folder = folder.display();
-                    tracing::warn!(mail = id, %package, "no mail server: mail kept in {folder}");
+                    tracing::warn!(mail = id, %package, "no mail server: mail written to {folder}");
                 }
             }
             mails::sent(&context.database, id).await
@@ -88,7 +88,7 @@ async fn send(context: &Context, transport: &Transport, mail: Mail) {
         }
     };
     if let Err(error) = marked {
-        tracing::error!(reason = %JobError::from(error), "cannot note what became of a mail: it may be sent again");
+        tracing::error!(reason = %JobError::from(error), "cannot record the outcome of a mail: it may be sent again");
     }
 }
 

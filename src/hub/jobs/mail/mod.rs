@@ -1,9 +1,9 @@
-//! Mail: what finalizing a package owes its recipients, and its sender.
+//! Mail to the recipients and the sender of a finalized package.
 //!
-//! **In**: rows of mails that are due. **Out**: mails to a mail server or, where none is set, files in `outbox/`.
+//! **In**: rows of due mails. **Out**: mails to a mail server or, if none is configured, files in `outbox/`.
 //!
 //! **Guarantees.** Each mail is tried until it is accepted, then marked; a server that is away costs time only. One
-//! that a server refuses for good, or that has failed for days, is given up with its reason. A crash between
+//! that a server refuses for good, or that has failed for days, is abandoned with its reason. A crash between
 //! acceptance and mark sends one mail twice; a file is then written again under the same name.
 //!
 //! Must never know: HTTP routes, storage.

@@ -16,9 +16,9 @@ use crate::config::{HubConfig, SmtpConfig};
 use crate::error::HubError;
 use crate::jobs::retry::Failure;
 
-/// How long a mail server may take for one answer.
+/// How long a mail server may take for one response.
 const SERVER_LIMIT: Duration = Duration::from_secs(30);
-/// Connections to the mail server, at the most.
+/// Maximum number of connections to the mail server.
 pub(super) const CONNECTIONS: u32 = 32;
 
 /// How a mail leaves.
@@ -32,7 +32,7 @@ pub(crate) fn check(config: &HubConfig) -> Result<(), HubError> {
     config
         .mail_from
         .parse::<lettre::message::Mailbox>()
-        .map_err(|error| HubError::Mail(format!("{:?} is not a sender: {error}", config.mail_from)))?;
+        .map_err(|error| HubError::Mail(format!("{:?} is not a valid sender: {error}", config.mail_from)))?;
     config.smtp.as_ref().map_or(Ok(()), |smtp| connect(smtp).map(drop))
 }
 

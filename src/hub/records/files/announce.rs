@@ -15,7 +15,7 @@ use crate::stored::{BucketFile, Leftovers};
 /// The largest file: 10,000 parts of 5 GiB, as S3 has it.
 const LARGEST: u64 = 10_000 * (5 << 30);
 
-/// The most files and folders of a package, and of one that a stranger sends to a portal.
+/// The maximum number of files and folders of a package, and of one that a stranger sends to a portal.
 const MOST_ENTRIES: u64 = 2_000_000;
 const MOST_FROM_STRANGERS: u64 = 100_000;
 
@@ -35,7 +35,7 @@ pub(crate) struct NewFile {
 }
 
 /// Announces a file. One of the same path and name that was announced but never finalized is forgotten: its sender
-/// begins anew. What is left of that is to be removed from the storage.
+/// starts again. What is left of it must be removed from the storage.
 pub(crate) async fn announce(database: &Database, file: NewFile) -> Result<(FileId, Leftovers), Error> {
     let announcing = database.transact(move |work| {
         let restrictions = open_package(work, &file.package)?;
@@ -114,7 +114,7 @@ fn insert(work: &Work<'_>, file: &NewFile, now: Timestamp) -> Result<FileId, Err
     Ok(id)
 }
 
-/// Refuses a package that takes no more files; answers what its portal restricts, or restricted when it was removed, if
+/// Refuses a package that accepts no more files; returns the restrictions of its portal, or those when it was removed, if
 /// it came through one.
 pub(super) fn open_package(work: &Work<'_>, package: &PackageId) -> Result<Option<Restrictions>, Error> {
     let sql = "SELECT package.state, coalesce(portal.restrictions, package.restrictions) FROM package
@@ -127,7 +127,7 @@ pub(super) fn open_package(work: &Work<'_>, package: &PackageId) -> Result<Optio
     }
 }
 
-/// Forgets a file of a package that is not finalized; returns what it leaves in the storage.
+/// Removes a file of a package that is not finalized; returns what it leaves in the storage.
 pub(crate) async fn delete(database: &Database, package: PackageId, id: FileId) -> Result<Leftovers, Error> {
     database.transact(move |work| delete_in(work, &package, &id)).await
 }

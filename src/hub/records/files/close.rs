@@ -1,4 +1,4 @@
-//! Files become whole.
+//! Files are finalized.
 
 use masv_db::{Database, Row, Work, values};
 use masv_protocol::{FileId, ListedPart, PackageId};
@@ -12,7 +12,7 @@ use super::{FileRow, get_in};
 use crate::clock::now;
 use crate::stored::{Arrived, Leftovers, PartName, StoredPart};
 
-/// What a file turned out to be.
+/// The actual properties of a file.
 #[derive(Debug, Clone)]
 pub(crate) struct Content {
     pub size: u64,
@@ -96,7 +96,7 @@ fn check_close_in(work: &Work<'_>, package: &PackageId, file: &FileRow, size: u6
     quotas::check_excess(work, package, file, || Ok(size))
 }
 
-/// Refuses to close a file with `size` bytes when that goes beyond what its portal or its team may have.
+/// Refuses to finalize a file of `size` bytes if that exceeds the limits of its portal or its team.
 pub(crate) async fn check_close(
     database: &Database,
     package: PackageId,
@@ -106,7 +106,7 @@ pub(crate) async fn check_close(
     database.query(move |work| check_close_in(work, &package, &file, size)).await
 }
 
-/// Writes down that a file is whole, and what it is, unless it was before, or that goes beyond what its portal or its team may
+/// Records that a file is complete, and its properties, unless it already was, or that exceeds what its portal or its team may
 /// have.
 pub(crate) async fn close(
     database: &Database,

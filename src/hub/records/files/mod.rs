@@ -26,12 +26,12 @@ pub(crate) struct FileRow {
     pub path: String,
     pub name: String,
     pub size: u64,
-    /// Whether it was announced with its size; else that grows with its parts.
+    /// Whether its size was announced; otherwise the size grows with its parts.
     pub sized: bool,
     pub last_modified: Timestamp,
     pub finalized: bool,
     pub etag: Option<String>,
-    /// CRC-32 of the whole, where it is known.
+    /// CRC-32 of the whole, if it is known.
     pub crc: Option<u32>,
     /// Whether its content is in the bucket, or to go there.
     pub in_bucket: bool,
@@ -100,7 +100,7 @@ pub(crate) async fn get(database: &Database, package: PackageId, id: FileId) -> 
     database.query(move |work| get_in(work, &package, &id)).await
 }
 
-/// The file of that id, if its content can be read: it is whole, and its package not over.
+/// The file with that id, if its content can be read: it is complete, and its package has not expired.
 pub(crate) async fn get_readable(database: &Database, package: PackageId, id: FileId) -> Result<FileRow, Error> {
     let getting = database.query(move |work| {
         if packages::get_in(work, &package)?.state == PackageState::Expired {
@@ -112,7 +112,7 @@ pub(crate) async fn get_readable(database: &Database, package: PackageId, id: Fi
     getting.await
 }
 
-/// All files of a package, by path; those that are whole, where only these are wanted.
+/// All files of a package, by path; optionally only complete ones.
 fn list_in(work: &Work<'_>, package: &PackageId, finalized_only: bool) -> Result<Vec<FileRow>, Error> {
     let sql = format!(
         "SELECT {COLUMNS} FROM file WHERE package_id = ?1 AND (finalized_at IS NOT NULL OR NOT ?2)
@@ -121,7 +121,7 @@ fn list_in(work: &Work<'_>, package: &PackageId, finalized_only: bool) -> Result
     Ok(work.all(&sql, values![package.as_str(), finalized_only], FileRow::from_row)?)
 }
 
-/// Where a page of a list begins: behind this file.
+/// Where a page of a list starts: after this file.
 pub(crate) type Behind = (String, String, i64);
 
 /// Up to `most` files of a package, by path, from behind one of them on, and where the next page begins, if there is one. Those that
@@ -165,7 +165,7 @@ pub(crate) async fn of_finalized(
     listing.await
 }
 
-/// Notes the id of a file's multipart upload in the bucket; returns the one that it replaces.
+/// Records the id of a file's multipart upload in the bucket; returns the one that it replaces.
 pub(crate) async fn set_upload(
     database: &Database,
     package: PackageId,
@@ -184,7 +184,7 @@ pub(crate) async fn set_upload(
     setting.await
 }
 
-/// Notes the CRC-32 of a whole file, learned while it was read.
+/// Records the CRC-32 of a complete file, computed while it was read.
 pub(crate) async fn set_crc(database: &Database, file: &FileRow, crc: u32) -> Result<(), Error> {
     let number = file.number;
     let setting = database.transact(move |work| {
@@ -204,10 +204,10 @@ pub(crate) async fn any_in_bucket(database: &Database) -> Result<bool, Error> {
     asking.await
 }
 
-/// What the rows know of a file in the bucket.
+/// The row of a file in the bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InBucket {
-    /// Whether it is whole.
+    /// Whether it is complete.
     pub finalized: bool,
     /// Its multipart upload, if that is known.
     pub upload: Option<MultipartId>,
@@ -237,7 +237,7 @@ pub(super) fn unfinished(work: &Work<'_>, package: &PackageId) -> Result<u64, Er
     Ok(work.value(&sql, values![package.as_str()])?)
 }
 
-/// Forgets the files of a package that were announced and never begun: their sender does not know them, the answer
+/// Removes the files of a package that were announced and never started: their sender does not know them, the response
 /// to the announcement was lost.
 pub(super) fn remove_never_started(work: &Work<'_>, package: &PackageId) -> Result<(), Error> {
     work.run("DELETE FROM file WHERE package_id = ?1 AND finalized_at IS NULL", values![package.as_str()])?;

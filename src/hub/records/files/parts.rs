@@ -1,4 +1,4 @@
-//! The parts that files on the disk and in the database are made of.
+//! The parts of files on disk and in the database.
 
 use masv_db::{Database, Row, Work, values};
 use masv_protocol::{FileId, MultipartId, PackageId};
@@ -12,7 +12,7 @@ use crate::stored::{Arrived, BucketFile, Kept, PartName};
 /// Part keys are `number of the file * PARTS + number of the part`.
 pub(super) const PARTS: i64 = 16_384;
 
-/// Notes a part that has arrived; returns the place of the one that is not needed any more, if that is on the disk.
+/// Records a part that has arrived; returns the place of the one that is no longer needed, if that is on disk.
 pub(crate) async fn store_part(database: &Database, part: PartName, arrived: Arrived) -> Result<Option<String>, Error> {
     database.transact(move |work| store_part_in(work, &part, &arrived)).await
 }
@@ -27,7 +27,7 @@ pub(super) fn store_part_in(work: &Work<'_>, part: &PartName, arrived: &Arrived)
         Kept::Here(content) => (None, Some(content)),
     };
     if file.finalized {
-        // The answer to this part was lost and its file finalized meanwhile: the bytes are there already.
+        // The response to this part was lost and its file finalized meanwhile: the bytes are already there.
         return match old {
             Some((md5, _)) if md5 == arrived.md5 => Ok(place.cloned()),
             _ => Err(Error::Conflict("the file is finalized".to_owned())),
@@ -107,7 +107,7 @@ pub(crate) async fn room(
     checking.await
 }
 
-/// How large a file may become that was announced without its size.
+/// How large a file announced without a size may become.
 fn may_grow_to(work: &Work<'_>, package: &PackageId, file: &FileRow) -> Result<u64, Error> {
     let left = quotas::left(work, package)?.saturating_add(file.size);
     let taken = open_package(work, package)?;
@@ -115,7 +115,7 @@ fn may_grow_to(work: &Work<'_>, package: &PackageId, file: &FileRow) -> Result<u
     Ok(most.filter(|most| *most > 0).map_or(left, |most| most.min(left)))
 }
 
-/// Forgets a file's parts beyond a key; those that are on the disk, and where.
+/// Removes a file's parts beyond a key; returns those on disk, and where.
 pub(super) fn remove_parts_of(
     work: &Work<'_>,
     package: &PackageId,
@@ -208,7 +208,7 @@ pub(crate) enum PieceSource {
     Database(i64),
 }
 
-/// What a file that is not in a bucket is made of, in order.
+/// The parts of a file that is not in a bucket, in order.
 pub(crate) async fn pieces(database: &Database, file: &FileRow) -> Result<Vec<PieceRow>, Error> {
     let first = file.number * PARTS;
     let listing = database.query(move |work| {

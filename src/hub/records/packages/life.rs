@@ -1,4 +1,4 @@
-//! What becomes of a package: made, finalized, kept, expired, removed.
+//! The life of a package: created, finalized, stored, expired, removed.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use super::super::{Error, activity, files, links, mails, tags, webhooks};
 use super::{Package, get_in};
 use crate::clock::{after, before, days, now};
 
-/// How often it is noted that somebody is at work on a package.
+/// How often activity on a package is recorded.
 const TOUCHED_EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// A package to be made.
+/// A package to create.
 #[derive(Debug, Clone)]
 pub(crate) struct NewPackage {
     pub team_id: TeamId,
@@ -135,7 +135,7 @@ fn finalize_in(
     Ok(package)
 }
 
-/// Sets until when a package is kept; `None` is for ever. Strangers who send to a portal may not.
+/// Sets when a package expires; `None` is never. Senders to a portal may not.
 pub(crate) async fn set_expiry(
     database: &Database,
     id: PackageId,
@@ -150,14 +150,14 @@ pub(crate) async fn set_expiry(
             "UPDATE package SET expires_at = ?2, unlimited_storage = ?3, updated_at = ?4 WHERE id = ?1",
             values![id.as_str(), expires_at, expires_at.is_none(), now()],
         )?;
-        let until = expires_at.map_or_else(|| "for ever".to_owned(), |at| Time::from(at).to_string());
+        let until = expires_at.map_or_else(|| "forever".to_owned(), |at| Time::from(at).to_string());
         by.actor(&package).note(work, "package.kept", &format!("{} until {until}", package.name))?;
         get_in(work, &id)
     });
     setting.await
 }
 
-/// Ends all tokens of a package that were given out.
+/// Revokes all issued tokens of a package.
 pub(crate) async fn end_tokens(database: &Database, package: Package, by: Authority) -> Result<(), Error> {
     let ending = database.transact(move |work| {
         work.run("UPDATE package SET epoch = epoch + 1 WHERE id = ?1", values![package.id.as_str()])?;
@@ -166,7 +166,7 @@ pub(crate) async fn end_tokens(database: &Database, package: Package, by: Author
     ending.await
 }
 
-/// Notes that somebody is at work on a package that is being filled, to the hour: it is not given up.
+/// Records activity on a package that is being filled, to the hour, so that it does not count as abandoned.
 pub(in crate::records) fn touch(work: &Work<'_>, id: &PackageId, now: Timestamp) -> Result<(), Error> {
     work.run(
         "UPDATE package SET updated_at = ?2 WHERE id = ?1 AND state = 'new' AND updated_at < ?3",

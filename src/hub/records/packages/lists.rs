@@ -1,4 +1,4 @@
-//! The packages of a team in pages, with the names of what they belong to.
+//! Paged lists of a team's packages, with the names of their portals and tags.
 
 use std::collections::HashMap;
 
@@ -12,9 +12,9 @@ use super::{COLUMNS, Package, find_in};
 /// Which packages of a team.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Which {
-    /// Those that it sent.
+    /// Sent packages.
     Sent,
-    /// Those that came through its portals.
+    /// Packages received through its portals.
     Received,
 }
 

@@ -29,14 +29,14 @@ pub(crate) struct Package {
     pub team_id: TeamId,
     /// The portal that it came through, as long as there is that portal: whether it came through one, [`Self::received`] says.
     pub portal_id: Option<PortalId>,
-    /// It was begun through a portal: whoever has its token is a stranger.
+    /// It was started through a portal: the holder of its token is an outsider.
     pub received: bool,
-    /// Counted up to end the tokens that were given out.
+    /// Incremented to revoke all issued tokens.
     pub epoch: i64,
     pub state: PackageState,
     pub name: String,
     pub description: String,
-    /// A mail address, empty when unknown, as its sender gave it.
+    /// An e-mail address, empty when unknown, as its sender gave it.
     pub sender: String,
     pub recipients: Vec<EmailAddress>,
     /// Who is told of it when it is finalized, without a link.
@@ -51,7 +51,7 @@ pub(crate) struct Package {
     pub unlimited_storage: bool,
     pub tag_id: Option<TagId>,
     pub teamspace_id: Option<TeamspaceId>,
-    /// What its sender gave to be kept with it.
+    /// The sender's metadata.
     pub metadata: Value,
     /// Bytes of its finalized files.
     pub size: u64,
@@ -68,7 +68,7 @@ const COLUMNS: &str = "id, team_id, portal_id, state, name, description, sender,
     access_limit, expiry_days, unlimited_storage, tag_id, teamspace_id, metadata, size, file_count, created_at, \
     updated_at, finalized_at, expires_at, received, cc_recipients, sends_receipt, epoch";
 
-/// Mail addresses out of a column; one that an earlier version let in and no mail server takes is left out.
+/// E-mail addresses from a column; an invalid one that an earlier version accepted is left out.
 pub(super) fn addresses(row: &Row<'_>, column: usize) -> Result<Vec<EmailAddress>, DbError> {
     let stored: Vec<String> = serde_json::from_str(&row.get::<String>(column)?).unwrap_or_default();
     Ok(stored.iter().filter_map(|address| EmailAddress::from_str(address).ok()).collect())
@@ -142,7 +142,7 @@ impl Package {
         if filled_in { self.id.as_str().to_owned() } else { String::new() }
     }
 
-    /// Refuses to change what is over.
+    /// Refuses to change an expired or removed package.
     pub(super) fn check_alive(&self) -> Result<(), Error> {
         match self.state {
             PackageState::New | PackageState::Finalized => Ok(()),

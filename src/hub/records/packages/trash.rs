@@ -26,7 +26,7 @@ pub(crate) struct Trashed {
     pub since: Timestamp,
 }
 
-/// Up to `most` finalized packages that are over.
+/// Up to `most` finalized packages that have expired.
 pub(crate) async fn over(database: &Database, most: u32) -> Result<Vec<PackageId>, Error> {
     let finding = database.query(move |work| {
         let sql = "SELECT id FROM package WHERE expires_at <= ?1 AND state = 'finalized' AND removed = 0 LIMIT ?2";
@@ -80,7 +80,7 @@ pub(crate) async fn give_up(database: &Database, id: PackageId) -> Result<(), Er
     database.transact(move |work| discard(work, &get_in(work, &id)?)).await
 }
 
-/// The same by somebody's hand, for the audit log.
+/// The same on request, for the audit log.
 pub(crate) async fn delete_by(database: &Database, id: PackageId, by: Authority) -> Result<(), Error> {
     let deleting = database.transact(move |work| {
         let package = get_in(work, &id)?;

@@ -22,7 +22,7 @@ use crate::stored::StoredPart;
 
 /// Connecting that takes longer than this has failed.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// An answer of which nothing comes for so long has failed. Joining the parts of a large file may take minutes.
+/// A response without any data for this long has failed. Joining the parts of a large file may take minutes.
 const STALL_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// How often a call is made before it has failed.
 const ATTEMPTS: u32 = 4;
@@ -45,12 +45,12 @@ pub(crate) struct Stored {
     pub etag: String,
 }
 
-/// What lies in the bucket under a name of ours.
+/// An entry of ours in the bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
     pub package: PackageId,
     pub file: FileId,
-    /// Of a multipart upload that is not complete; absent for an object.
+    /// For an incomplete multipart upload; absent for an object.
     pub upload: Option<MultipartId>,
     /// Since when it is there.
     pub since: Option<Timestamp>,
@@ -60,14 +60,14 @@ pub(crate) struct Found {
     pub etag: String,
 }
 
-/// What a listing found, and where it goes on.
+/// The entries of a listing, and where it continues.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     pub found: Vec<Found>,
     pub next: Option<Next>,
 }
 
-/// Where a listing goes on.
+/// Where a listing continues.
 #[derive(Debug, Clone)]
 pub(crate) struct Next(String, String);
 
@@ -114,7 +114,7 @@ pub(super) fn client(endpoint: &Url) -> reqwest::Result<reqwest::Client> {
         .read_timeout(STALL_LIMIT)
         .http1_only()
         .redirect(reqwest::redirect::Policy::none());
-    // A proxy of the environment can not reach our own loopback.
+    // A proxy from the environment cannot reach our loopback.
     if local { builder.no_proxy() } else { builder }.build()
 }
 
@@ -124,14 +124,14 @@ fn unreachable(error: &reqwest::Error) -> S3Error {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    S3Error::Unreachable(if error.is_timeout() { "no answer in time".to_owned() } else { cause.to_string() })
+    S3Error::Unreachable(if error.is_timeout() { "no response in time".to_owned() } else { cause.to_string() })
 }
 
 fn garbled(error: &dyn std::fmt::Display) -> S3Error {
     S3Error::Garbled(error.to_string())
 }
 
-/// The error in an answer; S3 may find one only after it has begun to answer 200.
+/// The error in a response; S3 may find one only after it has started to respond with 200.
 fn refusal(status: StatusCode, body: &str) -> S3Error {
     let status = status.as_u16();
     match quick_xml::de::from_str::<Refused>(body) {
@@ -166,7 +166,7 @@ impl Bucket {
             };
             match outcome {
                 Err(error) if error.is_retryable() && attempt < ATTEMPTS => {
-                    tracing::debug!(%error, attempt, "the bucket did not do it, trying again");
+                    tracing::debug!(%error, attempt, "the bucket failed, trying again");
                     tokio::time::sleep(FIRST_WAIT * 2_u32.pow(attempt - 1)).await;
                     attempt += 1;
                 }
@@ -235,7 +235,7 @@ impl Bucket {
             Ok(_) => Ok(()),
             Err(error) => match refusal(status, &answer) {
                 S3Error::Refused { code, message, .. } if !code.starts_with("Http") => {
-                    // It came with a 200; what it says is that it failed inside.
+                    // It came with a 200, but reports an internal failure.
                     let status = if code == "InternalError" || code == "SlowDown" { 503 } else { 400 };
                     Err(S3Error::Refused { status, code, message })
                 }
@@ -244,7 +244,7 @@ impl Bucket {
         }
     }
 
-    /// Gives up a multipart upload; one that is not there is no error.
+    /// Aborts a multipart upload; a missing one is not an error.
     pub(crate) async fn abort(&self, package: &PackageId, file: &FileId, upload: &MultipartId) -> Result<(), S3Error> {
         let key = self.key(package, file);
         let address = || {
@@ -272,7 +272,7 @@ impl Bucket {
         Ok(Some(Stored { size, etag }))
     }
 
-    /// Removes the objects of these files; those that are not there are no error.
+    /// Removes the objects of these files; missing ones are not an error.
     pub(crate) async fn remove(&self, files: &[(PackageId, FileId)]) -> Result<(), S3Error> {
         for files in files.chunks(REMOVED_AT_ONCE) {
             let objects: Vec<ObjectIdentifier> =
@@ -336,7 +336,7 @@ impl Bucket {
     pub(crate) async fn uploads(&self, start: &str, next: Option<Next>) -> Result<Page, S3Error> {
         let prefix = format!("{}{start}", self.shared.prefix);
         let address = || {
-            // Sorted by name, as the signature wants them.
+            // Sorted by name, as the signature requires.
             let mut query = Vec::new();
             if let Some(Next(key, upload)) = &next {
                 query.push(("key-marker", key.as_str()));
@@ -380,7 +380,7 @@ impl Bucket {
         })
     }
 
-    /// The bytes from `start` on, `length` of them, of a file. A connection that breaks is made anew where it broke.
+    /// `length` bytes from `start` of a file. A broken connection is resumed where it broke.
     pub(crate) fn read(
         &self,
         package: &PackageId,
@@ -413,7 +413,7 @@ impl Bucket {
             let address = || self.shared.own.get_object(Some(&self.shared.credentials), key).sign(OWN_CALL);
             let response = self.call(|| self.shared.http.get(address()).header("range", &range)).await?;
             if response.status() != StatusCode::PARTIAL_CONTENT {
-                return Err(S3Error::Garbled("a whole object where a range was asked for".to_owned()));
+                return Err(S3Error::Garbled("a whole object instead of the requested range".to_owned()));
             }
             let mut body = response.bytes_stream();
             let broken = loop {
@@ -421,14 +421,14 @@ impl Bucket {
                     Some(Ok(bytes)) => {
                         at += bytes.len() as u64;
                         if at > end {
-                            return Err(S3Error::Garbled("more than was asked for".to_owned()));
+                            return Err(S3Error::Garbled("more than was requested".to_owned()));
                         }
                         if blocks.send(Ok(bytes)).await.is_err() {
                             return Ok(());
                         }
                     }
                     Some(Err(error)) => break unreachable(&error),
-                    None => break S3Error::Unreachable("the answer breaks off".to_owned()),
+                    None => break S3Error::Unreachable("the response is truncated".to_owned()),
                 }
             };
             if at < end {

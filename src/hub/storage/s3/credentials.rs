@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::S3ConfigError;
 
-/// What the file of credentials is called among those that systemd hands to a service.
+/// The name of the credentials file among those that systemd passes to a service.
 const SYSTEMD_NAME: &str = "s3-credentials";
 
 /// An access key.
@@ -18,7 +18,7 @@ pub struct S3Credentials {
 }
 
 impl S3Credentials {
-    /// An access key, its secret and, for one that is lent for some time, its session token.
+    /// An access key, its secret and, for a temporary one, its session token.
     pub fn new(key: impl Into<String>, secret: impl Into<SecretString>, token: Option<SecretString>) -> Self {
         Self { key: key.into(), secret: secret.into(), token }
     }
@@ -36,7 +36,7 @@ impl S3Credentials {
     /// else `$AWS_SHARED_CREDENTIALS_FILE` or `~/.aws/credentials`. `variable` reads the environment. Blocks.
     ///
     /// # Errors
-    /// [`S3ConfigError::Credentials`] when there are none, or the file can not be read.
+    /// [`S3ConfigError::Credentials`] when there are none, or the file cannot be read.
     pub fn find(file: Option<&Path>, variable: impl Fn(&str) -> Option<String>) -> Result<Self, S3ConfigError> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let profile = variable("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());

@@ -1,7 +1,7 @@
 //! An S3-compatible bucket behind the hub: senders and recipients speak to it themselves, by addresses that the hub
 //! signs.
 //!
-//! **In**: which file, which part, how long an address is to hold. **Out**: addresses; for the hub's own calls, what the
+//! **In**: which file, which part, how long a URL should be valid. **Out**: URLs; for the hub's own calls, what the
 //! bucket answered.
 //!
 //! **Guarantees.** A file is the object `{prefix}{package}/{file}`, both of them ids that are never used twice: nothing is
@@ -62,11 +62,11 @@ pub(crate) enum S3Error {
     /// The bucket answered, and refused.
     #[error("the bucket refused: {code} ({status}) {message}")]
     Refused { status: u16, code: String, message: String },
-    /// No answer, or one that breaks off.
+    /// No response, or a truncated one.
     #[error("the bucket cannot be reached: {0}")]
     Unreachable(String),
     /// An answer that is none of S3's.
-    #[error("the bucket's answer makes no sense: {0}")]
+    #[error("the bucket's response is not valid: {0}")]
     Garbled(String),
 }
 

@@ -8,7 +8,7 @@ use super::S3Credentials;
 /// The region of servers that know none.
 const DEFAULT_REGION: &str = "us-east-1";
 
-/// Which bucket, where it is, and the right to use it.
+/// The bucket, its address, and the credentials.
 #[derive(Debug, Clone)]
 pub struct S3Config {
     /// Its name.
@@ -30,11 +30,11 @@ pub struct S3Config {
 /// What is wrong with the setting of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum S3ConfigError {
-    /// It is no address of a bucket.
-    #[error("{0:?} names no bucket: write s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION")]
+    /// It is not the address of a bucket.
+    #[error("{0:?} does not name a bucket: write s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION")]
     Address(String),
     /// A part of it that there is not.
-    #[error("{0:?} is no setting of a bucket: there are endpoint, public_endpoint, region and path_style")]
+    #[error("{0:?} is not a setting of a bucket: the settings are endpoint, public_endpoint, region and path_style")]
     Unknown(String),
     /// A part of it that makes no sense.
     #[error("{setting} of the bucket: {problem}")]
@@ -44,7 +44,7 @@ pub enum S3ConfigError {
         /// Why.
         problem: String,
     },
-    /// No credentials, or ones that can not be read.
+    /// No credentials, or ones that cannot be read.
     #[error("{0}")]
     Credentials(String),
     /// No HTTP client can be set up.
@@ -99,7 +99,7 @@ impl S3Config {
         Ok(config)
     }
 
-    /// The bucket as it is reached at that server.
+    /// The bucket's URL at that server.
     pub(super) fn bucket_at(&self, endpoint: &Url) -> Result<rusty_s3::Bucket, S3ConfigError> {
         let style = if self.path_style { UrlStyle::Path } else { UrlStyle::VirtualHost };
         rusty_s3::Bucket::new(endpoint.clone(), style, self.bucket.clone(), self.region.clone())
@@ -111,7 +111,7 @@ fn server(setting: &'static str, text: &str) -> Result<Url, S3ConfigError> {
     let problem = |problem: String| S3ConfigError::Setting { setting, problem };
     let url = Url::parse(text).map_err(|error| problem(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || url.query().is_some() {
-        return Err(problem(format!("{text:?} is not the address of a server")));
+        return Err(problem(format!("{text:?} is not the URL of a server")));
     }
     Ok(url)
 }
@@ -158,11 +158,11 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_with_its_name() {
         let cases = [
-            ("media", "names no bucket"),
-            ("https://media", "names no bucket"),
-            ("s3:///media", "names no bucket"),
-            ("s3://key:secret@media", "names no bucket"),
-            ("s3://media?regoin=x", "\"regoin\" is no setting"),
+            ("media", "does not name a bucket"),
+            ("https://media", "does not name a bucket"),
+            ("s3:///media", "does not name a bucket"),
+            ("s3://key:secret@media", "does not name a bucket"),
+            ("s3://media?regoin=x", "\"regoin\" is not a setting"),
             ("s3://media?endpoint=minio:9000", "endpoint of the bucket"),
             ("s3://media?endpoint=http://10.0.0.1&path_style=maybe", "neither true nor false"),
             ("s3://media?endpoint=http://10.0.0.1&path_style=no", "endpoint of the bucket"),
