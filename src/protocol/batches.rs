@@ -40,6 +40,7 @@ pub struct NewFiles {
 
 /// The answer to a batch: what became of each file, in the order of the request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "{T}Outcomes")]
 pub struct Outcomes<T> {
     /// As many as there were files.
     pub files: Vec<Outcome<T>>,
@@ -48,6 +49,7 @@ pub struct Outcomes<T> {
 /// What became of one file of a batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "{T}Outcome")]
 pub enum Outcome<T> {
     /// It was refused, as the call for one file would have been.
     Refused {

@@ -1,6 +1,6 @@
 //! How the agent's own hub is reached and sends mail: from the rules file's `hub` section, from the agent's settings, or both.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -104,6 +104,15 @@ impl OwnHub {
             }
         }
     }
+}
+
+/// A network, or an address as the network of itself alone.
+///
+/// # Errors
+/// What is wrong, with an example.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.trim().parse::<IpAddr>().map(IpNet::from).or_else(|_| text.trim().parse::<IpNet>());
+    network.map_err(|_| format!("`{text}` is not an address or a network such as 10.0.0.0/8"))
 }
 
 /// Whether an address leads to the machine that opens it.

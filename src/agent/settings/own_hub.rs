@@ -1,15 +1,14 @@
 //! The settings of the agent's own hub: the flags `--hub-...`, their variables, and the section `hub` of the settings file.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
 use super::{AgentError, Sources, read_secret, setting};
-use masv_rules::own_hub::{OwnHub, Smtp, Tls};
+use masv_rules::own_hub::{OwnHub, Smtp, Tls, network};
 
 /// The settings of the agent's own hub, as written.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -108,7 +107,11 @@ pub(super) fn build(
     let hub = OwnHub {
         listen: listen.as_deref().map(address).transpose()?,
         public_url: public_url.as_deref().map(url).transpose()?,
-        trusted_proxies: proxies.iter().flatten().map(|text| network(text)).collect::<Result<_, _>>()?,
+        trusted_proxies: proxies
+            .iter()
+            .flatten()
+            .map(|text| network(text).map_err(|problem| setting("--hub-trusted-proxies", problem)))
+            .collect::<Result<_, _>>()?,
         tls,
         smtp,
         mail_from,
@@ -131,12 +134,6 @@ fn url(text: &str) -> Result<Url, AgentError> {
             && url.username().is_empty()
     };
     Url::parse(text).ok().filter(plain).ok_or_else(wrong)
-}
-
-fn network(text: &str) -> Result<IpNet, AgentError> {
-    let network = text.trim().parse::<IpAddr>().map(IpNet::from).or_else(|_| text.trim().parse::<IpNet>());
-    let wrong = |_| format!("{text:?} is not an address or a network such as 10.0.0.0/8");
-    network.map_err(|error| setting("--hub-trusted-proxies", wrong(error)))
 }
 
 fn smtp(text: &str) -> Result<Url, AgentError> {

@@ -11,7 +11,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::output::{Cell, Mood, Output, count, size};
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Check {
+pub(in crate::cli) struct CheckOptions {
     /// Also read all content and compare it with its checksums. The time taken depends on the disk.
     #[arg(long)]
     deep: bool,
@@ -30,7 +30,7 @@ struct Told<'a> {
     findings: &'a [Finding],
 }
 
-pub(super) async fn run(asked: &Check, hub: &Hub, output: &Output) -> Result<ExitCode, CliError> {
+pub(super) async fn run(asked: &CheckOptions, hub: &Hub, output: &Output) -> Result<ExitCode, CliError> {
     let asked = CheckAsked { deep: asked.deep, repair: asked.repair };
     let report = hub.check(asked).await.map_err(told)?;
     let mut findings = hub.findings().await.map_err(told)?;

@@ -98,7 +98,7 @@ pub(super) enum Command {
         #[command(flatten)]
         at: Local,
         #[command(flatten)]
-        asked: check::Check,
+        asked: check::CheckOptions,
     },
     /// The trash: removed and expired packages, and parts unknown to the database: ls, restore, empty.
     Trash {
@@ -113,7 +113,7 @@ pub(super) enum Command {
         #[command(flatten)]
         at: Local,
         #[command(flatten)]
-        asked: sweep::Sweep,
+        asked: sweep::SweepOptions,
     },
 }
 

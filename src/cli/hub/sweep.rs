@@ -11,13 +11,13 @@ use crate::cli::error::CliError;
 use crate::cli::output::{Mood, Output};
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Sweep {
+pub(in crate::cli) struct SweepOptions {
     /// Confirm that the clock is right and the database belongs to this storage, and move what was shown to the trash.
     #[arg(long)]
     confirm: bool,
 }
 
-pub(super) async fn run(asked: &Sweep, hub: &Hub, output: &Output) -> Result<ExitCode, CliError> {
+pub(super) async fn run(asked: &SweepOptions, hub: &Hub, output: &Output) -> Result<ExitCode, CliError> {
     let found = hub.survey().await.map_err(told)?;
     let findings = hub.findings().await.map_err(told)?;
     let (unknown, all) = found.disk;

@@ -12,7 +12,7 @@ use url::Url;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::password;
 use masv_protocol::EmailAddress;
-use masv_rules::own_hub::{OwnHub, Smtp};
+use masv_rules::own_hub::{OwnHub, Smtp, network};
 
 /// The default port of the embedded hub.
 const PORT: u16 = 8090;
@@ -43,7 +43,7 @@ pub(super) struct Given {
     #[arg(long, value_name = "URL", requires = "listen")]
     public_url: Option<Url>,
     /// Proxy in front of the embedded hub, such as 127.0.0.1.
-    #[arg(long, value_name = "NETWORK", requires = "public_url")]
+    #[arg(long, value_name = "NETWORK", requires = "public_url", value_parser = network)]
     trusted_proxy: Option<IpNet>,
     /// Mail server: smtps://HOST:465, smtp://HOST:587?tls=required (STARTTLS), smtp://HOST:25 (no encryption)
     #[arg(long, value_name = "URL", requires = "mail_from")]
@@ -214,15 +214,24 @@ impl<'a> Questions<'a> {
                     _ => IpAddr::from([0, 0, 0, 0]),
                 };
                 hub.listen = Some(SocketAddr::new(address, port));
-                let usual = if proxy == 0 { "127.0.0.1" } else { "" };
-                hub.trusted_proxies = self
-                    .parsed_or_none("Address of the proxy whose forwarded client addresses to trust?", usual)?
-                    .into_iter()
-                    .collect();
+                hub.trusted_proxies = self.networks(if proxy == 0 { "127.0.0.1" } else { "" })?;
             }
         }
         let password = self.mail(given, &mut hub).await?;
         Ok(Destination::OwnHub(Box::new(hub), password))
+    }
+
+    fn networks(&mut self, usual: &str) -> Result<Vec<IpNet>, CliError> {
+        loop {
+            match self
+                .text_or_none("Address of the proxy whose forwarded client addresses to trust?", usual)?
+                .map(|text| network(&text))
+            {
+                None => return Ok(Vec::new()),
+                Some(Ok(network)) => return Ok(vec![network]),
+                Some(Err(problem)) => self.say(&format!("  {problem}"))?,
+            }
+        }
     }
 
     async fn mail(&mut self, given: &Given, hub: &mut OwnHub) -> Result<Option<Secret>, CliError> {

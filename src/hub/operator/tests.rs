@@ -35,7 +35,7 @@ async fn hub(folder: &Path) -> Hub {
 async fn end(hub: Hub) {
     let log = hub.context.config.data_dir.join("hub.db-wal");
     drop(hub);
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while log.exists() {
         assert!(std::time::Instant::now() < deadline, "the database stays open");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;

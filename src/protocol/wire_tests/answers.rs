@@ -132,9 +132,15 @@ fn teams_people_and_keys() {
     for quota in [json!(null), json!(5)] {
         same::<TeamUsage>(json!({ "id": "T", "name": "Team", "used": 3, "quota": quota, "packages": 1, "stored": 2 }));
     }
-    let key: CreatedKey = same(json!({ "id": "K", "name": "cart", "role": "sender", "key": "k3y", "api_key": "k3y" }));
+    let key: CreatedKey = same(json!({
+        "id": "K", "name": "cart", "role": "sender", "key": "k3y", "api_key": "k3y", "expiry": "0001-01-01T00:00:00.000Z",
+        "state": "active",
+    }));
     assert!(!format!("{key:?}").contains("k3y"));
-    same::<Key>(json!({ "id": "K", "name": "cart", "role": "admin", "created_at": "2026-11-28T10:00:00.000Z" }));
+    same::<Key>(json!({
+        "id": "K", "name": "cart", "role": "admin", "created_at": "2026-11-28T10:00:00.000Z",
+        "expiry": "2026-12-28T10:00:00.000Z", "state": "inactive", "last_used_at": "2026-11-28T10:05:00.000Z",
+    }));
     same::<Member>(json!({ "id": "U", "email": "ed@example.com", "name": "", "role": "sender" }));
     same::<Member>(json!({
         "id": "U", "email": "ed@example.com", "name": "", "role": "sender", "created_at": "2026-11-28T10:00:00.000Z",

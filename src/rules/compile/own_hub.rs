@@ -1,13 +1,13 @@
 //! How the agent's own hub is reached and sends mail.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use ipnet::IpNet;
 use masv_protocol::EmailAddress;
 use url::Url;
 
 use super::super::fields::At;
-use super::super::own_hub::{OwnHub, Smtp, Tls, is_loopback};
+use super::super::own_hub::{OwnHub, Smtp, Tls, is_loopback, network};
 use super::super::reader::{Reader, example};
 use super::super::schema_table::{HUB, SMTP, TLS};
 use super::{http_url, no_secrets};
@@ -72,10 +72,9 @@ fn networks(at: &At<'_>, reader: &Reader<'_>) -> Option<Vec<IpNet>> {
         .iter()
         .map(|item| {
             let text = reader.text(item)?;
-            let network = text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse::<IpNet>());
-            if network.is_err() {
-                let help = "write an address or a network, like `127.0.0.1` or `10.0.0.0/8`".to_owned();
-                reader.error(item, format!("`{text}` is not an address or a network"), Some(help));
+            let network = network(&text);
+            if let Err(problem) = &network {
+                reader.error(item, problem.clone(), example(item));
             }
             network.ok()
         })
