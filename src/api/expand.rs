@@ -1,6 +1,6 @@
 //! Expands the given paths into files to send.
 //!
-//! **In**: absolute paths of files and folders, or patterns of such ([`patterns`]). **Out**: [`Expanded`], or all that is wrong.
+//! **In**: absolute paths of files and folders, or patterns for them ([`patterns`]). **Out**: [`Expanded`], or all errors.
 //!
 //! A file goes to the root of the package, a folder keeps its own name. Links are not followed, except in the named path itself,
 //! and there only now: each file is remembered beneath the allowed root that it was found below, or by its real path, and is
@@ -30,14 +30,14 @@ const OWN: &str = "it belongs to the agent itself: its state, rules, settings or
 pub(super) struct Expanded {
     /// The files, in the order of the paths.
     pub files: Vec<SourceFile>,
-    /// The name of the first file or folder among the paths, as far as it has one.
+    /// The name of the first file or folder among the paths, if it has one.
     pub first: Option<String>,
 }
 
 /// Finds the files below `paths`, on a thread that may block.
 ///
 /// # Errors
-/// One that names every path that is bad, and why; a pattern that nothing matches is one.
+/// One that names every bad path, and why; a pattern without matches is one.
 pub(super) async fn expand(
     paths: Vec<PathBuf>,
     exclude: Vec<String>,
@@ -73,7 +73,7 @@ fn expand_now(paths: &[PathBuf], exclude: &[String], allowed: &Allowed<'_>) -> R
         return Err(ApiError::fields(problems));
     }
     if taking.files.is_empty() {
-        return Err(ApiError::bad("there is no file in these paths").hint("an upload needs at least one file"));
+        return Err(ApiError::bad("these paths contain no files").hint("an upload needs at least one file"));
     }
     Ok(Expanded { files: taking.files, first: taking.first })
 }
@@ -89,7 +89,7 @@ fn globs(patterns: &[String]) -> Result<GlobSet, ApiError> {
     set.build().map_err(|error| ApiError::bad(error.to_string()))
 }
 
-/// The paths that were taken so far.
+/// The paths accepted so far.
 struct Taking<'a> {
     exclude: &'a GlobSet,
     allowed: &'a Allowed<'a>,
@@ -98,7 +98,7 @@ struct Taking<'a> {
 }
 
 impl Taking<'_> {
-    /// Takes a file or a folder, or what matches a pattern.
+    /// Adds a file or a folder, or what matches a pattern.
     fn path(&mut self, path: &Path) -> Result<(), String> {
         if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
             return Err("the path must be absolute, without `..`".to_owned());
@@ -125,7 +125,7 @@ impl Taking<'_> {
         self.folder(&folder, &place, &real, top.as_ref())
     }
 
-    /// Takes what matches. What is passed over in folders is passed over here, too: nobody has named it.
+    /// Adds what matches. What is skipped in folders is skipped here, too: nobody has named it.
     fn pattern(&mut self, pattern: &PathPattern) -> Result<(), String> {
         let at = |problem: String| format!("{}: {problem}", pattern.folder.display());
         let (real, place) = self.allowed.find(&pattern.folder).map_err(at)?;
@@ -140,7 +140,8 @@ impl Taking<'_> {
         let found = pattern.find(&folder, &pass_over)?;
         if found.is_empty() {
             return Err(
-                "nothing matches this pattern; a hidden name is matched by one that begins with a dot".to_owned()
+                "nothing matches this pattern; hidden names are matched only by patterns that begin with a dot"
+                    .to_owned(),
             );
         }
         for found in found {
@@ -191,7 +192,7 @@ impl Taking<'_> {
 }
 
 impl Allowed<'_> {
-    /// The real path of a path that somebody named, and where it is beneath what may be sent.
+    /// The real path of a given path, and its position beneath what may be sent.
     fn find(&self, path: &Path) -> Result<(PathBuf, PathBeneath), String> {
         let real = path.canonicalize().map_err(|error| error.to_string())?;
         if self.own.hold(&real) {
@@ -201,7 +202,7 @@ impl Allowed<'_> {
             Some(place) => place,
             None if self.roots.is_empty() => PathBeneath::without_links(&real),
             None => {
-                return Err("it is outside of the folders that this agent may upload from (--allow-root)".to_owned());
+                return Err("it is outside the folders from which this agent may upload (--allow-root)".to_owned());
             }
         };
         Ok((real, place))

@@ -224,14 +224,14 @@ fn transfers(all: &mut Exposition, state: &ApiState, gauges: &Gauges) {
     let help = "Bytes of files still to be sent";
     all.gauge("masv_queue_remaining", help, Some(Unit::Bytes), gauges.bytes_to_send as f64);
     let links = [("upload", state.queue.link()), ("download", state.downloads.link())];
-    all.gauge("masv_upload_workers", "Parts that may be on their way at once", None, links[0].1.workers as f64);
-    all.gauge("masv_upload_workers_busy", "Parts that are on their way", None, links[0].1.busy as f64);
+    all.gauge("masv_upload_workers", "Maximum number of parts in flight", None, links[0].1.workers as f64);
+    all.gauge("masv_upload_workers_busy", "Parts in flight", None, links[0].1.busy as f64);
     let of_links = |read: fn(&LinkFigures) -> Option<f64>| {
         links.iter().filter_map(move |(direction, link)| Some((label("direction", *direction), read(link)?)))
     };
-    let help = "Parts that may be on their way at once: as many as bring more, within the setting";
+    let help = "Maximum number of parts in flight: as many as bring more, within the setting";
     all.gauges("masv_transfer_workers", help, None, of_links(|link| Some(link.workers as f64)));
-    let help = "Parts that are on their way";
+    let help = "Parts in flight";
     all.gauges("masv_transfer_workers_busy", help, None, of_links(|link| Some(link.busy as f64)));
     let help = "The shortest way to the cloud and back lately";
     let round_trip = of_links(|link| link.round_trip.map(|trip| trip.as_secs_f64()));

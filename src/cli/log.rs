@@ -39,7 +39,7 @@ pub(super) fn start(format: LogFormat, level: Option<&str>) -> Result<(), CliErr
     started.map_err(|error| CliError::failed(format!("cannot start the log: {error}")))
 }
 
-/// How a line begins.
+/// The prefix of a line.
 #[derive(Clone, Copy)]
 enum Lines {
     /// Priority only: the journal records the time.

@@ -79,7 +79,7 @@ fn with_token(mut page: Url, client: &Client) -> Url {
     page
 }
 
-/// Whether the browser was started. Without a place for the page it is given the address without the token, which the
+/// Whether the browser was started. If the page cannot be written, the browser gets the address without the token, which the
 /// dashboard then asks for.
 fn open(browser: &str, url: &Url, data_dir: Option<&Path>) -> bool {
     let target = match (url.fragment(), data_dir) {

@@ -8,12 +8,12 @@ use tokio::sync::oneshot;
 
 use super::error::{CliError, Exit};
 
-/// Asks for a password. Ctrl-C leaves the terminal as it was.
+/// Prompts for a password. Ctrl-C restores the terminal.
 ///
 /// # Errors
 /// [`Exit::Interrupted`]; [`Exit::Failed`] if there is no terminal.
 pub(super) async fn ask(prompt: &str) -> Result<SecretString, CliError> {
-    let failed = |error: std::io::Error| CliError::failed(format!("cannot ask for the password: {error}"));
+    let failed = |error: std::io::Error| CliError::failed(format!("cannot prompt for the password: {error}"));
     let mut terminal = open_terminal().map_err(failed)?;
     let silent = SilentTerminal::new(terminal.try_clone().map_err(failed)?).map_err(failed)?;
     write!(terminal, "{prompt}: ").and_then(|()| terminal.flush()).map_err(failed)?;
@@ -27,7 +27,7 @@ pub(super) async fn ask(prompt: &str) -> Result<SecretString, CliError> {
     let typed = tokio::select! {
         typed = line => typed.unwrap_or_else(|_| Err(std::io::ErrorKind::UnexpectedEof.into())).map_err(failed),
         _ = tokio::signal::ctrl_c() => {
-            // What is said of it belongs on a line of its own.
+            // The message belongs on a new line.
             let _ = writeln!(silent.file());
             Err(CliError::new(Exit::Interrupted, "interrupted"))
         }

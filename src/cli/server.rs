@@ -165,7 +165,7 @@ fn link_line(link: &TransferLink) -> String {
     }
 }
 
-/// How the settings of `server start` came to the command line.
+/// Where each setting of `server start` came from.
 pub(super) fn origins(matches: &ArgMatches) -> Origins {
     let start = matches.subcommand_matches("server").and_then(|server| server.subcommand_matches("start"));
     let Some(start) = start else { return Origins::new() };

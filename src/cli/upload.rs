@@ -152,7 +152,7 @@ pub(super) enum Start {
         #[command(flatten)]
         common: CommonFlags,
     },
-    /// Make a link to pass on.
+    /// Create a link to share.
     #[command(
         after_help = "Examples:\n  masv upload start link --name 'Rough cut' cut_v3.mov\n  masv upload start link 'shots/*.mov'"
     )]

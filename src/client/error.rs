@@ -27,7 +27,7 @@ pub enum Call {
     CreateFile,
     /// Announcing a batch of files.
     CreateFiles,
-    /// Beginning a file in the storage.
+    /// Starting a file in the storage.
     BeginFile,
     /// Requesting the URLs of parts.
     PartAddresses,
@@ -39,7 +39,7 @@ pub enum Call {
     FinalizeFiles,
     /// Sending a batch of small files.
     SendSmallFiles,
-    /// Closing a package.
+    /// Finalizing a package.
     FinalizePackage,
     /// Removing a file from a package.
     RemoveFile,
@@ -127,8 +127,8 @@ impl fmt::Display for Call {
             Self::FindPortal => "find the portal",
             Self::CreateFile => "announce a file",
             Self::CreateFiles => "announce files",
-            Self::BeginFile => "begin a file in the storage",
-            Self::PartAddresses => "get addresses for parts",
+            Self::BeginFile => "start a file in the storage",
+            Self::PartAddresses => "get URLs for parts",
             Self::SendPart => "send a part",
             Self::FinalizeFile => "finalize a file",
             Self::FinalizeFiles => "finalize files",
@@ -284,7 +284,7 @@ fn said(message: &str) -> String {
     if message.trim().is_empty() { "no reason given".to_owned() } else { printable(message) }
 }
 
-/// What a foreign server says goes into logs and terminals: without control characters, and not endlessly.
+/// Messages of other servers go to logs and terminals: without control characters, and of limited length.
 fn printable(message: &str) -> String {
     message.chars().filter(|character| !character.is_control()).take(LONGEST_MESSAGE).collect()
 }

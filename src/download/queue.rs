@@ -23,7 +23,7 @@ const PAGE: u32 = 1_000;
 pub struct DownloadSettings {
     /// Parts on their way at once, over all downloads.
     pub workers: Workers,
-    /// Downloads worked on at once; the others are queued.
+    /// Downloads that run at once; the others are queued.
     pub active_downloads: usize,
     /// Part size in bytes.
     pub part_size: u64,

@@ -25,7 +25,7 @@ use masv_protocol::{File, LinkId, PackageId, Secret};
 const PAGE: u32 = 256;
 /// Files in flight for each worker: a file waits for its address as long as for its bytes.
 const FILES_FOR_A_WORKER: usize = 3;
-/// How often it is looked whether somebody has signed in.
+/// How often to check for a session.
 const SIGN_IN_WAIT: Duration = Duration::from_secs(15);
 /// How often to check for free space again.
 const ROOM_LOOK: Duration = Duration::from_secs(5);

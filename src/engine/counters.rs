@@ -109,7 +109,7 @@ impl Counters {
         self.throttled.load(Ordering::Relaxed)
     }
 
-    /// How often something was tried again for this cause.
+    /// How often something was retried for this cause.
     #[must_use]
     pub fn retries(&self, cause: Cause) -> u64 {
         self.retries[cause as usize].load(Ordering::Relaxed)

@@ -84,9 +84,9 @@ pub trait Settings: Copy + Send + Sync + 'static {
 /// What was found of the link that a direction uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkFigures {
-    /// Parts that may be on their way at once now.
+    /// Maximum number of parts in flight now.
     pub workers: usize,
-    /// Parts that are on their way.
+    /// Parts in flight.
     pub busy: usize,
     /// The shortest way to the cloud and back lately; `None` before it is known.
     pub round_trip: Option<Duration>,
@@ -177,7 +177,7 @@ impl<Id: Key, S: Settings> Common<Id, S> {
         }
     }
 
-    /// Has the engine look at the database: an order was written there.
+    /// Wakes the engine: a request was written to the database.
     pub(crate) fn nudge(&self) {
         self.controls.nudge.notify_one();
     }

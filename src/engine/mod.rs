@@ -3,8 +3,8 @@
 //! **In**: a [`Direction`](scheduler::Direction) that says which transfers should run according to the database, and how one is driven.
 //! **Out**: one running task per transfer, and what it needs: permits, retries, cancellation, statistics.
 //!
-//! * [`scheduler`] compares what the database wants to run with what runs, and starts or stops one task per transfer.
-//! * [`task_context`] is what a running task works by: trying again, waiting, being stopped, several files and parts at once.
+//! * [`scheduler`] compares what should run according to the database with what is running, and starts or stops one task per transfer.
+//! * [`task_context`] is the toolbox of a running task: retrying, waiting, being stopped, working on several files and parts at once.
 //! * [`concurrency`] finds how many workers pay, by what moves and by the [`round_trip`] to the cloud.
 //! * [`permits`] hands out workers fairly; [`circuit_breaker`] keeps a failing host from a storm of requests; [`bandwidth`]
 //!   holds the rate limits and their schedules.

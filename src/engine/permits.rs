@@ -1,11 +1,11 @@
 //! The workers: how many parts may be in flight at once, and whose turn it is when one is free.
 //!
-//! Higher priority first. Within a priority those that somebody moved forward, and last those that were moved back. Among
-//! the others the transfer that has the fewest workers, so that a package of ten thousand small files and one file of 500 GB
+//! Higher priority first. Within a priority, first those that were moved forward, and last those that were moved back. Among
+//! the others, the transfer with the fewest workers, so that a package of ten thousand small files and one file of 500 GB
 //! both move; then the one that had its last worker longest ago, however many parts of it wait; then who waited longest. A part whose file would be one too many
-//! open, or whose disk has all the readers it may have, is passed over until that changes: a slow disk holds up only
-//! what is on it. Everything is asked for part by part and given back after each, so whoever comes with a higher
-//! priority waits for the end of one part, whichever limit is reached.
+//! open, or whose disk has its maximum of readers, is skipped until that changes: a slow disk holds up only
+//! its own files. Permits are requested part by part and returned after each, so a transfer with a higher
+//! priority waits only for the end of one part, whichever limit is reached.
 //!
 //! The choice is a pure function ([`choose`]); the rest hands out permits that are returned when they are
 //! dropped.
@@ -21,7 +21,7 @@ use crate::model::Turn;
 /// Transfers that are gone and remembered all the same.
 const REMEMBERED: usize = 64;
 
-/// What a transfer is known by.
+/// The id of a transfer.
 pub trait Key: Copy + Eq + Hash + Send + Sync + std::fmt::Debug + std::fmt::Display + 'static {}
 
 impl<T: Copy + Eq + Hash + Send + Sync + std::fmt::Debug + std::fmt::Display + 'static> Key for T {}
@@ -229,7 +229,7 @@ impl<Id: Key> Permits<Id> {
         table.busy.workers >= table.effective().workers.max(1) && !table.waiting.is_empty()
     }
 
-    /// From now on this is the limit; what is above it ends with the parts it is at.
+    /// Sets the limits; work above them ends with the current parts.
     pub(crate) fn set_limits(&self, limits: PermitLimits) {
         self.table().limits = limits;
         self.hand_out();
@@ -241,7 +241,7 @@ impl<Id: Key> Permits<Id> {
         self.hand_out();
     }
 
-    /// Whoever waits for this transfer has another turn.
+    /// Changes the turn of this transfer's waiters.
     pub(crate) fn set_turn(&self, transfer: Id, turn: Turn) {
         for (claim, _) in &mut self.table().waiting {
             if claim.transfer == transfer {
@@ -373,7 +373,7 @@ mod tests {
         assert!(slots.table().busy.last.len() <= REMEMBERED + 3);
     }
 
-    /// An upload that was moved to the top while it ran shared the workers with its equals all the same, and ended last.
+    /// An upload that was moved to the top while running still shared the workers with its equals, and finished last.
     #[test]
     fn who_was_moved_goes_before_or_after_its_equals_whatever_they_have() {
         let (first, moved) = (UploadId::new(), UploadId::new());

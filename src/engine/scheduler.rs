@@ -32,7 +32,7 @@ const OWN_FAULT_WAIT: Duration = Duration::from_secs(5);
 /// How often the number of workers is looked at while something is transferred.
 const STEERING: Duration = Duration::from_millis(100);
 
-/// How others move the engine.
+/// Signals to the engine.
 #[derive(Debug, Default)]
 pub(crate) struct Controls {
     /// Something may have to be started or stopped.

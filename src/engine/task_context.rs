@@ -22,7 +22,7 @@ use masv_client::CloudError;
 const FILES_AT_ONCE: usize = 16;
 /// more only as long as they have not more bytes together than these.
 const BYTES_AT_ONCE: u64 = 256 << 20;
-/// How many files in trouble a message names.
+/// How many failed files a message names.
 const NAMED: usize = 3;
 
 /// Why a transfer's task ends before the transfer is done.
@@ -39,7 +39,7 @@ pub(crate) enum Halt {
 }
 
 impl Halt {
-    /// A task of ours has panicked: that must not take others with it.
+    /// One of our tasks has panicked: that must not affect others.
     pub(crate) fn unexpected(what: &str, error: &JoinError) -> Self {
         Self::Failed(Problem {
             code: "internal".to_owned(),
@@ -276,7 +276,7 @@ pub(crate) async fn each_part<T, E: PartError, W: Future<Output = Result<T, E>>>
     }
 }
 
-/// What to say of a transfer some of whose files are in trouble.
+/// The problem to report for a transfer some of whose files have failed.
 pub(crate) fn in_trouble<'a>(problems: impl Iterator<Item = &'a Problem>) -> Problem {
     let problems: Vec<&Problem> = problems.collect();
     let mut message: Vec<&str> = problems.iter().take(NAMED).map(|problem| problem.message.as_str()).collect();

@@ -160,7 +160,7 @@ fn system(calls: &mut Calls) {
     let about = "A signed-in person sets a new password; all their other sessions end.";
     calls.call("change_password", "PUT", "/v1/auth", Known, about).takes::<ChangePassword>().gives_nothing();
     calls.call("sign_out", "DELETE", "/v1/auth", Known, "Ends the session of the call.").gives_nothing();
-    let about = "What files may be made of.";
+    let about = "The limits of files and parts.";
     calls.call("get_limits", "GET", "/v1/system/packages/spec", Anybody, about).gives::<Limits>(200);
     calls.call("get_health", "GET", "/healthz", Anybody, "Whether the hub is ready.").gives::<Health>(200);
 }
@@ -200,7 +200,7 @@ fn packages(calls: &mut Calls) {
     let about = "Revokes all issued tokens of a package, including the caller's. Not for senders to a portal.";
     let path = "/v1/packages/{package}/tokens";
     calls.call("end_package_tokens", "DELETE", path, OfPackage, about).gives_nothing();
-    let about = "Changes until when a package is kept.\nExactly one of the two fields.";
+    let about = "Changes when a package expires.\nExactly one of the two fields.";
     calls
         .call("set_package_expiry", "PUT", "/v1/packages/{package}/expiry", OfPackage, about)
         .takes::<PackageExpiry>()
@@ -266,7 +266,7 @@ fn files(calls: &mut Calls) {
     call.document.schemas.taken::<SmallFiles>();
     call.operation.takes_as("application/octet-stream", json!({ "type": "string", "format": "binary" }));
     call.gives::<Outcomes<FinalizedFile>>(200);
-    let about = "Where a file can be read for a while, in ranges.";
+    let about = "A temporary URL for reading a file, with range requests.";
     calls
         .call("get_file_address", "GET", "/v1/packages/{package}/files/{file}/download", OfPackage, about)
         .gives::<FileAddress>(200);

@@ -20,9 +20,9 @@ pub fn listen_locally(path: &Path, mode: u32) -> io::Result<LocalListener> {
     if UnixStream::connect(path).is_ok() {
         return Err(io::ErrorKind::AddrInUse.into());
     }
-    // A socket at which nobody answers was left by a crash.
+    // A socket that nobody listens on was left by a crash.
     let _ = std::fs::remove_file(path);
-    // Never open to more than it is to be, not even between being made and being closed. What other threads make meanwhile is
+    // Never more open than configured, not even for a moment after creation. What other threads make meanwhile is
     // closed, too: this is for the start of a program.
     let before = umask(Mode::from_raw_mode(0o177));
     let bound = LocalListener::bind(path);

@@ -99,7 +99,7 @@ pub(super) struct Junk {
 }
 
 impl Junk {
-    /// The pattern that takes the name.
+    /// The pattern that matches the name.
     pub(super) fn first_match(&self, name: &OsStr) -> Option<&str> {
         let path = Path::new(name);
         if self.keep.matches(path) {
@@ -111,7 +111,7 @@ impl Junk {
     }
 }
 
-/// The pattern of unfinished files that the name of a file, or of a folder, is like.
+/// The pattern of unfinished files that the name of a file, or of a folder, matches.
 pub(super) fn unfinished(name: &OsStr, is_folder: bool) -> Option<&'static str> {
     let name = name.as_encoded_bytes();
     let mut patterns = UNFINISHED.into_iter().filter(|pattern| !is_folder || pattern.starts_with('*'));

@@ -39,9 +39,9 @@ use masv_protocol::{
     BegunFile, Blueprint, FileExtras, FinalizeFile, FinalizeOneFile, ListedPart, MultipartId, NewFile, Time,
 };
 
-/// A part that arrives damaged so often is not the network's fault.
+/// After this many damaged arrivals of one part, retrying does not help.
 pub(super) const DAMAGE_LIMIT: u32 = 3;
-/// A cloud that loses what it had of a file so often would lose it again: it is not sent over and over.
+/// After a cloud has lost a file this often, it is not sent again.
 const MOST_FORGOTTEN: u32 = 4;
 /// How long a changed file must be unchanged before it is sent again.
 const STILL: Duration = Duration::from_secs(5);
@@ -59,7 +59,7 @@ const AHEAD: usize = 4;
 /// Files of more parts are finalized by themselves.
 const MOST_PARTS_IN_BATCH: usize = 64;
 
-/// Why a file could not be sent in this go.
+/// Why a file could not be sent this time.
 pub(super) enum Setback {
     /// The upload is stopping, or cannot continue at all.
     Halt(Halt),
@@ -227,8 +227,8 @@ pub(super) async fn on_disk<T: Send + 'static>(
     }
 }
 
-/// Opens the source if it is still the file that was chosen. One that was only touched is; one that was put in its place with
-/// the same size and date is not for who is wary.
+/// Opens the source if it is still the file that was chosen. A file that was only touched is; a replacement with
+/// the same size and time is not, if `wary`.
 pub(super) async fn open(file: &File, wary: bool) -> Result<OpenFile, Setback> {
     let (opened, entry) = on_disk(file, PathBeneath::open).await?;
     let found = entry.identity;
@@ -272,7 +272,7 @@ async fn begin(run: &Run, file: &File) -> Result<(RemoteFile, Option<Blueprint>)
 async fn begin_in_storage(run: &Run, blueprint: &Blueprint) -> Result<MultipartId, Setback> {
     match run.try_to(|| run.cloud().begin_file(blueprint)).await {
         Ok(multipart_id) => Ok(multipart_id),
-        // The address for it has expired while we tried: announce the file anew.
+        // Its URL expired meanwhile: announce the file again.
         Err(Halt::Refused(_, RetryDecision::Refresh | RetryDecision::Restart)) => Err(Setback::Forgotten),
         Err(halt) => Err(halt.into()),
     }
@@ -392,7 +392,7 @@ impl Sending<'_> {
         address.map_err(|halt| Miss::Setback(halt.into()))?.map_err(Miss::Cloud)
     }
 
-    /// One try at a part: the source opened, an address, and the bytes.
+    /// One attempt at a part: open the source, get a URL, send the bytes.
     async fn attempt(&self, number: u32) -> Result<Sent, Miss> {
         let Self { run, file, .. } = self;
         let circuits = run.circuits();
@@ -455,7 +455,7 @@ async fn close(run: &Run, closing: FinalizeOneFile) -> Result<(), Halt> {
     run.try_to(|| run.cloud().finalize_file(run.package(), &closing.id, &closing.file)).await
 }
 
-/// What to say of a file that could not be opened where it was.
+/// The problem to report for a file that could not be opened.
 fn not_there(file: &File, error: FolderError) -> Setback {
     match error {
         FolderError::Missing(_) => is_gone(file),

@@ -33,12 +33,12 @@ const MOST_VANISHED: u32 = 3;
 /// Bytes of small files in memory.
 pub(super) const SMALL_MEMORY: u32 = 16 << 20;
 
-/// How the engine works.
+/// The settings of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UploadSettings {
     /// Parts on their way at once, over all uploads.
     pub workers: Workers,
-    /// Uploads worked on at once; the others are queued.
+    /// Uploads that run at once; the others are queued.
     pub active_uploads: usize,
     /// Files being read at once, across all uploads.
     pub open_files: usize,

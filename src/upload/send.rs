@@ -138,7 +138,7 @@ pub(super) fn read_small(slice: &Slice) -> std::io::Result<(Bytes, Digests)> {
     Ok((block.into(), digests))
 }
 
-/// Reads and hashes block by block; `None` when nobody takes them any more.
+/// Reads and hashes block by block; `None` if the receiver is gone.
 fn read_blocks(
     slice: &Slice,
     size: usize,
@@ -151,7 +151,7 @@ fn read_blocks(
         let length = usize::try_from(end - offset).unwrap_or(size).min(size);
         let mut block = vec![0; length];
         if let Err(error) = read_exact_at(&slice.file, &mut block, offset) {
-            // The request must not end as if the part were whole.
+            // The request must not end as if the part were complete.
             let _ = blocks.blocking_send(Err(std::io::Error::new(error.kind(), "the source could not be read")));
             return Err(error);
         }

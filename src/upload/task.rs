@@ -40,7 +40,7 @@ use tokio::sync::OwnedSemaphorePermit;
 const PAGE: u32 = 256;
 /// Files in flight for each worker: a file waits for answers longer than its bytes take.
 const FILES_FOR_A_WORKER: usize = 8;
-/// How often an upload without a session looks whether there is one.
+/// How often an upload without a session checks for one.
 const SESSION_LOOK: Duration = Duration::from_secs(30);
 
 /// What a running upload needs at every step.
@@ -132,7 +132,7 @@ impl Task {
         }
     }
 
-    /// Waits until somebody has signed in, or named the team, looking every now and then.
+    /// Waits until there is a session or a team, checking now and then.
     pub(crate) async fn wait_for_session(&self, error: &CloudError) -> Result<(), Halt> {
         let signed_in = self.shared.session_changed.notified();
         let reason = self.shared.session_lost(error).await;
@@ -182,7 +182,7 @@ impl Run {
         self.batches.as_ref()
     }
 
-    /// A file is left for later: it goes on changing.
+    /// A file is postponed: it keeps changing.
     pub(crate) fn comes_later(&self) {
         self.later.fetch_add(1, Ordering::Relaxed);
     }

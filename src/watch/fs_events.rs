@@ -122,7 +122,7 @@ impl Shared {
             Ok(event) => {
                 let paths: Vec<PathBuf> =
                     event.paths.iter().filter_map(|path| gathered.relative(&self.root, path)).collect();
-                // Elsewhere nothing tells that a file was closed, and what is never closed would be held.
+                // Elsewhere the closing of files is not reported, and what is never closed would be held.
                 if EVENTS_TELL_OF_CLOSING {
                     follow(&mut gathered.writes, self.started.elapsed(), event.kind, &paths);
                 }

@@ -10,7 +10,7 @@
 //!   A file whose closing is never reported is held for [`LONGEST_HOLD`] after its last write and no longer, because
 //!   the event may have been lost;
 //! * the **processes** with the file open are named ([`masv_platform::writers_of`]), where the agent may see it: its own user's, or all of them for root.
-//!   They cost one pass over all processes and are asked only for files that no lease has cleared.
+//!   They cost one pass over all processes and are checked only for files that no lease has cleared.
 //!
 //! On network file systems and FUSE none of them sees what other machines do: such a file is [`Writing::Unseen`] unless
 //! a program of this machine holds it.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::names::Names;
 use crate::sources::{ROOT, modules};
 
-/// What a source asks of the operating system by itself.
+/// What a source requests from the operating system directly.
 fn asked(names: &Names) -> BTreeSet<String> {
     let mut asked = BTreeSet::new();
     for path in &names.others {

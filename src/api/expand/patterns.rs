@@ -1,9 +1,9 @@
 //! Paths that are patterns, such as `shots/*.mov`, and what they match.
 //!
-//! **In**: an absolute path with `*`, `?` or `[` in it of which nothing exists under this very name. **Out**: the files and folders
+//! **In**: an absolute path containing `*`, `?` or `[` that does not exist literally. **Out**: the files and folders
 //! that match, sorted.
 //!
-//! `*` is any text within a name, `?` one character, `[ab]` and `[a-z]` one of several, `[!ab]` another one; `**` as a name is any
+//! `*` is any text within a name, `?` one character, `[ab]` and `[a-z]` one of a set, `[!ab]` any other; `**` as a name is any
 //! number of folders. A hidden name is matched only by a pattern that begins with a dot itself. Case counts.
 //!
 //! **Guarantees.** A part of the path that exists as it is written is not read as a pattern: a folder `a[1]` is that folder. From the
@@ -20,14 +20,14 @@ use masv_platform::{Entry, EntryKind, Folder};
 
 use super::DEEPEST;
 
-/// As a shell matches.
+/// Matching as in a shell.
 const AS_A_SHELL: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
 /// A path that is a pattern.
 #[derive(Debug)]
 pub(super) struct PathPattern {
-    /// The part that exists as it is written, or would have to.
+    /// The part that exists literally, or would have to.
     pub folder: PathBuf,
     parts: Vec<Part>,
     /// It ends in a slash.
@@ -52,7 +52,7 @@ pub(super) struct Found {
 }
 
 impl PathPattern {
-    /// The path as a pattern; `None` when it is none, or something of this very name exists. Blocks.
+    /// The path as a pattern; `None` if it is not one, or exists literally. Blocks.
     ///
     /// # Errors
     /// What is wrong with the pattern.
@@ -113,7 +113,7 @@ fn part(name: &OsStr) -> Result<Part, String> {
     }
     let text = name.to_string_lossy();
     let pattern = Pattern::new(&text).map_err(|error| {
-        format!("there is nothing of this name, and as a pattern `{text}` is wrong: {} (a bracket is `[[]`)", error.msg)
+        format!("no such path exists, and `{text}` is not a valid pattern: {} (a bracket is `[[]`)", error.msg)
     })?;
     Ok(Part::Like(pattern))
 }
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(find(folder.path(), "a[[]1[]]/*"), ["a[1]/x.mov"]);
     }
 
-    /// Each further `**` multiplied the ways to a folder: a short pattern kept a thread for hours.
+    /// Each further `**` multiplied the ways to a folder: a short pattern occupied a thread for hours.
     #[test]
     fn a_folder_is_searched_once_however_many_ways_lead_there() {
         let folder = tree(&[&format!("{}x.mov", "a/".repeat(60))]);

@@ -137,9 +137,9 @@ pub struct Server {
 pub struct TransferLink {
     /// `upload` or `download`.
     pub direction: String,
-    /// Parts that may be on their way at once now.
+    /// Maximum number of parts in flight now.
     pub workers: usize,
-    /// Parts that are on their way.
+    /// Parts in flight.
     pub busy: usize,
     /// The shortest way to the cloud and back lately, in milliseconds; `null` before it is known.
     pub round_trip_ms: Option<f64>,

@@ -163,8 +163,8 @@ impl From<model::File> for File {
 /// What all requests for an upload have in common.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Common {
-    /// Absolute paths of files and folders, or patterns of such: `*`, `?`, `[a-z]`, and `**` for any number of folders.
-    /// What exists as it is written is no pattern; one that nothing matches is refused.
+    /// Absolute paths of files and folders, or patterns for them: `*`, `?`, `[a-z]`, and `**` for any number of folders.
+    /// An existing path is not treated as a pattern; a pattern without matches is refused.
     pub paths: Vec<PathBuf>,
     /// Name of the package; by default, the name of the first path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -259,8 +259,8 @@ pub struct Started {
 /// Files to add.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct MoreFiles {
-    /// Absolute paths of files and folders, or patterns of such: `*`, `?`, `[a-z]`, and `**` for any number of folders.
-    /// What exists as it is written is no pattern; one that nothing matches is refused.
+    /// Absolute paths of files and folders, or patterns for them: `*`, `?`, `[a-z]`, and `**` for any number of folders.
+    /// An existing path is not treated as a pattern; a pattern without matches is refused.
     pub paths: Vec<PathBuf>,
     /// Globs of files to exclude.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

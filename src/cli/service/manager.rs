@@ -99,7 +99,7 @@ pub(super) fn refused(program: &str, arguments: &[&str], complaint: &str) -> Cli
             .hint("the files are written; run `masv server start` with this machine's service manager");
     }
     let user = std::env::var("USER").unwrap_or_else(|_| own_user().to_string());
-    CliError::failed(format!("no service manager of {user} runs, so nothing can be started")).hint(format!(
+    CliError::failed(format!("no service manager is running for {user}, so nothing can be started")).hint(format!(
         "the files are written. Log in as {user} (by ssh or on the console; `su` and `sudo -u` are no login), or have its services run \
          without a login, `sudo loginctl enable-linger {user}`, and then do this again"
     ))

@@ -18,7 +18,7 @@ use crate::config::TlsConfig;
 /// How often the files are checked.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// What tells that a file is another one than before: links are followed, as certificates are often renewed by changing where one points.
+/// What identifies a changed file: links are followed, because certificates are often renewed by changing a link.
 type Stamp = Option<FileIdentity>;
 
 /// Reads certificate and key.

@@ -40,7 +40,7 @@ impl Disk {
     /// The storage in `root`, which is made if it is not there.
     pub(crate) fn open(root: PathBuf) -> io::Result<Self> {
         new_private_folder(&root)?;
-        // One that an earlier version made; or a disk of its own that is not ours to close.
+        // Created by an earlier version; or a separate disk whose mode is not ours to change.
         let _ = close_to_others(&root);
         Ok(Self { root })
     }

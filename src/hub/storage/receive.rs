@@ -92,7 +92,7 @@ impl Drop for OneOfMany {
     }
 }
 
-/// Receives the body of `part`, whole or not at all.
+/// Receives the body of `part`, completely or not at all.
 pub(crate) async fn receive<E: Send + 'static>(
     disk: &Disk,
     part: &PartName,

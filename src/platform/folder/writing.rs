@@ -34,7 +34,7 @@ impl Folder {
         Ok((parent.below(Path::new(name))?, made))
     }
 
-    /// Makes a folder; `false` where something has the name already. In the place of a disk that is not mounted none is made.
+    /// Creates a folder; `false` if the name is already in use. In the place of a disk that is not mounted none is made.
     ///
     /// # Errors
     /// [`FolderError::Io`].

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 pub(crate) fn clock_advice() -> String {
-    "set the clock by the network: `timedatectl set-ntp true`".to_owned()
+    "synchronize the clock: `timedatectl set-ntp true`".to_owned()
 }
 
 pub(crate) fn more_descriptors_advice() -> String {
-    "raise it: LimitNOFILE= in a drop-in of the unit, or `ulimit -n 65536` before the start".to_owned()
+    "raise the limit: LimitNOFILE= in a drop-in for the unit, or `ulimit -n 65536` before starting".to_owned()
 }
 
 pub(crate) fn let_read_advice(folder: &Path) -> String {
@@ -18,10 +18,10 @@ pub(crate) fn let_read_advice(folder: &Path) -> String {
 }
 
 pub(crate) fn let_write_advice() -> String {
-    "let the agent's user write it, and as a service give it ReadWritePaths=; service.md in the documentation says how"
+    "give the agent's user write access, and for a service add ReadWritePaths=; see service.md in the documentation"
         .to_owned()
 }
 
 pub(crate) fn keep_watch_limit_advice() -> String {
-    "run that as root, and write the same into /etc/sysctl.d; until then drops are noticed a little later".to_owned()
+    "run that as root, and add the same to /etc/sysctl.d; until then new files are noticed a little later".to_owned()
 }

@@ -17,15 +17,15 @@ pub(crate) fn tell_service_manager(news: ServiceNews<'_>) {
         ServiceNews::Alive => tell(&[NotifyState::Watchdog]),
         ServiceNews::Reloading => match NotifyState::monotonic_usec_now() {
             Ok(now) => tell(&[NotifyState::Reloading, now]),
-            // Without the time the service manager would take it for a failed reload.
-            Err(error) => tracing::debug!(%error, "the service manager is not told of the reload"),
+            // Without the time the service manager would consider the reload failed.
+            Err(error) => tracing::debug!(%error, "the service manager cannot be notified of the reload"),
         },
     }
 }
 
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!(%error, "the service manager cannot be told");
+        tracing::debug!(%error, "the service manager cannot be notified");
     }
 }
 

@@ -12,7 +12,7 @@ use crate::model::{Destination, State, UploadId};
 use crate::store::rows::json;
 use crate::store::{Store, StoreError, events};
 
-/// Where an upload goes among those of equal priority.
+/// Where an upload moves among those of equal priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {

@@ -42,7 +42,7 @@ impl Store {
         if known { Ok(()) } else { Err(StoreError::NotFound(id.into())) }
     }
 
-    /// The package is not in the cloud any more, and was not complete: the upload is to have another one, with all its files.
+    /// The package is no longer in the cloud, and was not complete: the upload gets another one, with all its files.
     ///
     /// # Errors
     /// [`StoreError::WrongState`] unless it transfers.

@@ -8,7 +8,7 @@ use crate::model::{File, Outcome, Problem, State, UploadId};
 use crate::store::{Store, StoreError, files, ledger, now};
 
 impl Store {
-    /// Moves an upload to `to` when it is in one of `from`; being there already changes nothing. Returns the state
+    /// Moves an upload to `to` if it is in one of `from`; if it is already there, nothing changes. Returns the state
     /// it was in.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Store {
         .await
     }
 
-    /// Goes on without those of `files` that have vanished: they are left out of the package. Returns how many that are;
+    /// Continues without those of `files` that no longer exist: they are left out of the package. Returns how many there are;
     /// `None`, and nothing changes, when no file would be left.
     ///
     /// # Errors
@@ -73,11 +73,11 @@ impl Store {
     }
 
     /// All is uploaded, as far as the caller knows. In one transaction: if files are still to be sent, nothing
-    /// changes and `None` is returned; otherwise the upload goes to [`State::Idle`] or, where it is to be finalized
-    /// by itself, is closed for further files (`Transferring` is returned: go on with the finalize).
+    /// changes and `None` is returned; otherwise the upload becomes [`State::Idle`] or, if it is finalized
+    /// automatically, is closed for further files (`Transferring` is returned: continue with finalizing).
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::WrongState`] when somebody paused it meanwhile.
+    /// [`StoreError::NotFound`]; [`StoreError::WrongState`] if it was paused meanwhile.
     pub async fn all_sent(&self, id: UploadId) -> Result<Option<State>, StoreError> {
         self.change(move |connection| {
             let found = find(connection, id)?;
@@ -100,7 +100,7 @@ impl Store {
         .await
     }
 
-    /// Somebody asks for the finalize: it happens as soon as all is uploaded. Complete uploads are left as they are.
+    /// Requests finalizing: it happens as soon as everything is uploaded. Complete uploads are left as they are.
     /// Returns the state afterwards.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ const ASC_MHL: Generation = Generation {
     is_entry: |around| around.last().is_some_and(|parent| parent == "hashes"),
 };
 
-/// Children of `<hash>` that are no checksums.
+/// Children of `<hash>` that are not checksums.
 const FACTS: [&str; 2] = ["path", "metadata"];
 
 /// What the generation of the history of `folder` lists.

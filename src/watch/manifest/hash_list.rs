@@ -10,7 +10,7 @@ use super::xml::{self, Element};
 pub struct Generation {
     /// Its name, for a person.
     pub name: &'static str,
-    /// Its number: what a version begins with.
+    /// Its number: the start of its version.
     pub number: &'static str,
     /// Whether a `<hash>` inside these elements is one of a file.
     pub is_entry: fn(around: &[String]) -> bool,

@@ -11,7 +11,7 @@ use super::{Listed, below};
 
 const MHL: Generation = Generation { name: "MHL", number: "1", is_entry: |around| around.len() == 1 };
 
-/// Children of `<hash>` that are no checksums.
+/// Children of `<hash>` that are not checksums.
 const FACTS: [&str; 7] =
     ["file", "size", "lastmodificationdate", "creationdate", "hashdate", "comment", "modificationdate"];
 
@@ -35,7 +35,7 @@ fn entry(folder: &Path, element: &Element) -> Result<Listed, String> {
     Ok(listed)
 }
 
-/// Checksums that later generations have given up.
+/// Checksums that later generations have dropped.
 fn further(kind: &str, text: &str) -> Option<Option<Checksum>> {
     Some(match kind {
         "sha256" => Checksum::of(Algorithm::Sha256, text),

@@ -72,7 +72,7 @@ impl Runner {
         let create = self.rule.create && !self.looks.complete;
         let look = self.blocking(move || {
             if create {
-                // When it can not be made the look says why.
+                // If it cannot be created, the scan reports why.
                 let _ = masv_platform::make_folders(&sieve.rule().watch);
             }
             sieve.ask_again();

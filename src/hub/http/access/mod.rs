@@ -2,7 +2,7 @@
 //!
 //! **In**: the head of a request. **Out**: the hub, for callers that have the right the handler requires.
 //!
-//! The state of the router is a [`Gate`], which gives the hub to nobody. A handler has it from one of the extractors here, each of
+//! The state of the router is a [`Gate`], which does not expose the hub. A handler gets it from one of the extractors here, each of
 //! which stands for a right: one whose first argument is none of them does not compile ([`guarded`]), and one that anybody may call
 //! says so by [`Public`]. A right is checked before the body of the request is read.
 //!

@@ -101,7 +101,7 @@ pub(super) fn limits(hub: &Hub) -> Limits {
     }
 }
 
-/// Until when an address that is made now holds.
+/// When a URL that is created now expires.
 pub(super) fn expiry(hub: &Hub) -> Timestamp {
     after(now(), hub.context.config.address_life)
 }

@@ -62,7 +62,7 @@ pub(crate) async fn take_whole(database: &Database, part: PartName, arrived: Arr
     taking.await
 }
 
-/// What the listed parts make together.
+/// The result of the listed parts.
 fn joined(work: &Work<'_>, file: &FileRow, mut listed: Vec<ListedPart>, size: Option<u64>) -> Result<Content, Error> {
     let first = file.number * PARTS;
     let sql = "SELECT key - ?1, size, md5, crc FROM part WHERE key > ?1 AND key < ?2 ORDER BY key";
