@@ -325,8 +325,11 @@ mod tests {
         CloudError::Refused { call: Call::CreateFiles, status, code, message, retry_after }
     }
 
+    /// The batches that were sent.
+    type Sent = Arc<Mutex<Vec<Vec<u32>>>>;
+
     /// A cloud that answers with twice the number, refuses 13, and remembers its calls.
-    fn doubling(bounds: Bounds) -> (Arc<Gather<u32, u32>>, Arc<Mutex<Vec<Vec<u32>>>>) {
+    fn doubling(bounds: Bounds) -> (Arc<Gather<u32, u32>>, Sent) {
         let calls = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&calls);
         let gather = Gather::start(

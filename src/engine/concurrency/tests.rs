@@ -128,7 +128,7 @@ fn after_a_complaint_the_usual_number_comes_back_on_a_short_link_too() {
 fn a_lost_connection_now_and_then_is_no_reason_to_slow_down_and_many_are() {
     let now_and_then = run(Workers::Auto, ms(100), 60, |second, width| Carries {
         bytes: (2e6 * width as f64).min(100e6),
-        loses: (second * 10.0) as u64 % 10 == 0,
+        loses: ((second * 10.0) as u64).is_multiple_of(10),
         throttles: false,
     });
     assert!(now_and_then.widths[20..].iter().all(|width| *width >= 32), "{:?}", now_and_then.widths);

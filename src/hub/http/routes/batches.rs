@@ -107,8 +107,11 @@ pub(super) async fn contents(
     Ok(Json(stored))
 }
 
-/// The files of a body, each with its content and what that sums up to, or with the reason why it is not stored.
-fn sum_up(body: &Bytes) -> Result<Vec<(SmallFile, Result<Arrived, Refusal>)>, Refusal> {
+/// A small file with its content as it arrived, or the reason why it is not stored.
+type Summed = (SmallFile, Result<Arrived, Refusal>);
+
+/// The files of a body, each with its content and its checksums.
+fn sum_up(body: &Bytes) -> Result<Vec<Summed>, Refusal> {
     let files = SmallFiles::read(body).map_err(|error| Refusal::invalid(error.to_string()))?;
     Ok(files
         .into_iter()
