@@ -137,13 +137,12 @@ impl TestHub {
         .unwrap()
     }
 
-    /// How many packages have something in its storage.
+    /// How many packages it has that were not removed: those wait in the trash.
     pub async fn stored_packages(&self) -> usize {
-        let Some(place) = &self.place else {
-            return std::fs::read_dir(self.data().join("hub/storage")).unwrap().count();
-        };
-        let packages = place.objects().await.into_iter().map(|key| key.split('/').next().unwrap().to_owned());
-        packages.collect::<std::collections::HashSet<_>>().len()
+        let database = rusqlite::Connection::open(self.data().join("hub/hub.db")).unwrap();
+        let count =
+            database.query_row("SELECT count(*) FROM package WHERE removed = 0", [], |row| row.get::<_, i64>(0));
+        usize::try_from(count.unwrap()).unwrap()
     }
 
     /// The same, with short timeouts.

@@ -41,6 +41,9 @@ const CALLS: &[(&str, &str, Right, bool)] = &[
     ("POST", "/v1/packages/{package}/finalize", OfPackage, false),
     ("GET", "/v1/packages/{package}/files", OfPackage, false),
     ("POST", "/v1/packages/{package}/files", OfPackage, true),
+    ("POST", "/v1/packages/{package}/batches/files", OfPackage, true),
+    ("POST", "/v1/packages/{package}/batches/finalize", OfPackage, true),
+    ("POST", "/v1/packages/{package}/batches/contents", OfPackage, false),
     ("POST", "/v1/packages/{package}/files/{file}", OfPackage, true),
     ("DELETE", "/v1/packages/{package}/files/{file}", OfPackage, false),
     ("POST", "/v1/packages/{package}/files/{file}/finalize", OfPackage, true),
@@ -119,7 +122,7 @@ fn routes_of_the_hub() -> BTreeSet<(String, String)> {
     let whole: String = source.split_whitespace().collect();
     for route in whole.split(".route(\"").skip(1) {
         let (path, rest) = route.split_once('"').unwrap();
-        let handlers = rest.split(".route(").next().unwrap().split(";api.merge").next().unwrap();
+        let handlers = rest.split(".route(").next().unwrap().split(";api.").next().unwrap();
         for method in ["get", "post", "put", "delete"] {
             if handlers.contains(&format!(",{method}(")) || handlers.contains(&format!(").{method}(")) {
                 routes.insert((method.to_uppercase(), path.to_owned()));

@@ -363,7 +363,7 @@ over_both! {
         let page = hub.request(Method::GET, &text(&link, "url")).send().await.unwrap().text().await.unwrap();
         assert!(page.contains("missing on the hub") && !page.contains(&format!("/{}", lost.id)), "{page}");
         let opened = format!("/v1/links/{}?secret={}", text(&link, "id"), text(&link, "download_secret"));
-        let visit = text(&good(hub.request(Method::GET, &opened)).await, "access_token");
+        let visit = text(&good(hub.request(Method::GET, &opened)).await, "package_token");
         let all = hub.request(Method::GET, &format!("/{}/all.zip?token={visit}", text(&link, "id"))).send().await.unwrap();
         assert_eq!(all.status(), 200);
         let note = b"These files are not in this archive, because their content is missing on the hub. Ask the sender to send them again.\r\n\r\nA001/lost.mov\r\n";
@@ -378,7 +378,7 @@ over_both! {
         good(package.request(Method::POST, "/finalize")).await;
         let link = package.new_link(json!({})).await;
         let opened = format!("/v1/links/{}?secret={}", text(&link, "id"), text(&link, "download_secret"));
-        let visit = text(&good(hub.request(Method::GET, &opened)).await, "access_token");
+        let visit = text(&good(hub.request(Method::GET, &opened)).await, "package_token");
         let page = |path: &str| hub.request(Method::GET, &format!("/{}/{path}?token={visit}", text(&link, "id")));
         let handed_out = package.download_url(&package.token, &lost.id).await;
         assert_eq!(page("all.zip").send().await.unwrap().status(), 200);
