@@ -4,11 +4,14 @@
 //! seconds. `MASV_HISTORY=100000` is the long form.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+#[cfg(target_os = "linux")]
+use std::time::Instant;
 
 use masv_agent::model::{State, UploadFilter};
 use rusqlite::{Connection, params};
 
+#[cfg(target_os = "linux")]
 use crate::process::Agent;
 use crate::watch::support::Bench;
 

@@ -90,6 +90,7 @@ impl Agent {
     }
 
     /// The id of its process.
+    #[cfg(target_os = "linux")]
     pub fn id(&self) -> u32 {
         self.process.as_ref().unwrap().id()
     }

@@ -103,7 +103,7 @@ async fn outside_its_window_a_rule_waits_and_says_until_when() {
     bench.start(&keys).await;
     bench.write("clip.mov", "x");
     bench
-        .until("it is whole", async || bench.status().waiting.first().is_some_and(|f| f.reason.contains("whole")))
+        .until("it is whole", async || bench.status().waiting.first().is_some_and(|f| f.reason.contains("complete")))
         .await;
     assert!(bench.uploads().await.is_empty());
     let explained = bench.watcher().explain(&bench.path("clip.mov")).await.unwrap();
@@ -183,7 +183,7 @@ async fn a_paused_rule_makes_nothing_over_restarts() {
     bench.write("clip.mov", "x");
     bench.start(keys).await;
     bench
-        .until("it is whole", async || bench.status().waiting.first().is_some_and(|f| f.reason.contains("whole")))
+        .until("it is whole", async || bench.status().waiting.first().is_some_and(|f| f.reason.contains("complete")))
         .await;
     assert!(bench.uploads().await.is_empty());
     bench.watcher().resume("dailies").await.unwrap();

@@ -146,7 +146,7 @@ fn what_nobody_can_see_settles_for_longer_and_says_so() {
     }
     std::fs::write(agent.path("drop/before.mov"), "from before the start").unwrap();
     agent.go_on();
-    waits(&agent, "for longer than usual: the agent's user may not see who writes");
+    waits(&agent, "for longer than usual: the agent's user has no permission to see who is writing");
     assert!(Path::new(&agent.path("drop/before.mov")).exists());
     let list = agent.json(&["upload", "ls"])["transfers"].as_array().unwrap().clone();
     assert!(list.is_empty(), "{list:#?}");
