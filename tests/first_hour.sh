@@ -55,7 +55,7 @@ on "$client" ip link set masv1 up
 mkdir mail home
 openssl req -x509 -newkey rsa:2048 -nodes -keyout mail/key.pem -out mail/cert.pem -days 2 -subj /CN=mail -addext "subjectAltName=IP:$outside" -addext basicConstraints=critical,CA:FALSE >openssl.log 2>&1 \
   || { cat openssl.log; fail "no certificate for the mail server"; }
-on "$client" "$python" "$here/smtp_server.py" starttls "$work/mail" 0 2525 $outside >smtp.log 2>&1 &
+ip netns exec "$client" "$python" "$here/smtp_server.py" starttls "$work/mail" 0 2525 $outside >smtp.log 2>&1 &
 started+=($!)
 until_true 20 grep -q 2525 smtp.log
 say "a mail server runs on the client's machine"
@@ -69,7 +69,7 @@ on "$sender" "$masv" setup --yes --listen $office:8090 --watch drop --email clie
 if on "$sender" "$masv" rule check rules.yaml --output text 2>&1 | grep -E 'this machine only|not delivered'; then
   fail "it says that others cannot be reached"
 fi
-on "$sender" "$masv" server start --rules rules.yaml --listen http://127.0.0.1:0 >agent.log 2>&1 &
+ip netns exec "$sender" "$masv" server start --rules rules.yaml --listen http://127.0.0.1:0 >agent.log 2>&1 &
 started+=($!)
 until_true 30 test -d drop
 head -c 3000000 /dev/urandom >cut_v3.mov

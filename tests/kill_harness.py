@@ -85,14 +85,15 @@ class Bench:
         found = {}
         for line in hub.stdout:
             name, _, value = line.strip().partition(": ")
-            if value and name in ("api_key", "team"):
+            if value and name == "team":
                 found[name] = value
             if line.strip().startswith("The hub listens on "):
                 found["url"] = line.strip().removeprefix("The hub listens on ").split(",")[0]
                 break
         hub.terminate()
         hub.wait()
-        return found["url"], found["api_key"], found["team"]
+        key = (self.folder / "hub" / "first-api-key").read_text().strip()
+        return found["url"], key, found["team"]
 
     def start(self):
         if self.hub:
