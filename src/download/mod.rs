@@ -12,7 +12,7 @@
 //! start resumes from there.
 //!
 //! How it works: the engine runs one task per download ([`task`]); that task downloads several files at once
-//! ([`file`]), each several parts at once ([`fetch`]). Where a file may go is decided by pure functions ([`layout`]) and
+//! ([`file`](mod@file)), each several parts at once ([`fetch`]). Where a file may go is decided by pure functions ([`layout`]) and
 //! carried out folder by folder without following links ([`disk`]).
 //!
 //! Must never know: rules, the REST API, or uploads.

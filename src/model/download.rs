@@ -201,5 +201,5 @@ pub struct FetchedPart {
     pub tree: Vec<u8>,
 }
 
-/// Which downloads [`Store::downloads`](super::Store::downloads) lists.
+/// Which downloads [`Store::downloads`](crate::store::Store::downloads) lists.
 pub type DownloadFilter = Filter<DownloadId>;

@@ -254,5 +254,5 @@ pub struct Part {
     pub tree: Vec<u8>,
 }
 
-/// Which uploads [`Store::uploads`](super::Store::uploads) lists.
+/// Which uploads [`Store::uploads`](crate::store::Store::uploads) lists.
 pub type UploadFilter = Filter<UploadId>;

@@ -4,7 +4,7 @@
 //!
 //! * [`Folder`] is an open folder and the only way to what is beneath it, where others may write, too: no link is followed.
 //! * [`FileIdentity`] identifies a file on disk; [`path_to_bytes`] encodes a path that need not be UTF-8.
-//! * [`flush`] and related functions flush writes to the disk itself.
+//! * [`flush()`] and related functions flush writes to the disk itself.
 //! * [`read_exact_at`] and [`write_all_at`] share one open file among tasks.
 //! * [`private_file`] and [`private_folder`] are closed to others from the beginning; [`Permissions`] tells what others may do.
 //! * [`may_enter`] and [`may_write`] tell what this user may do.
@@ -19,7 +19,7 @@
 //! * [`Awake`] keeps the machine from falling asleep.
 //! * [`user_data_folder`] and [`page_opener`] are what this system has for its users.
 //! * [`OwnPlaces`] are the program's own files, which are never given away.
-//! * [`real_path`] is the canonical path of a place, whatever links lead to it.
+//! * [`real_path()`] is the canonical path of a place, whatever links lead to it.
 //! * [`AcceptTrouble`] distinguishes transient errors of a listener from a broken one.
 //! * [`tcp_peer_user`] returns the user at the other end of a loopback connection.
 //! * [`crash_point`] ends the process at a named place, as a power cut would; release builds do not contain it.

@@ -1,4 +1,4 @@
-//! What is specific to Linux, and any Unix that is not Apple's. [`crate::macos`] has the same functions.
+//! What is specific to Linux, and any Unix that is not Apple's. `macos.rs` has the same functions.
 
 mod advice;
 mod awake;

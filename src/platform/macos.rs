@@ -1,4 +1,4 @@
-//! What is specific to Apple's systems. [`crate::linux`] has the same functions.
+//! What is specific to Apple's systems. `linux.rs` has the same functions.
 
 mod advice;
 mod awake;

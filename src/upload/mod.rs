@@ -10,7 +10,7 @@
 //! **On a crash** the database knows what is confirmed, and the next start resumes every upload in state `transferring`.
 //!
 //! How it works: the [`engine`](crate::engine) runs one [`task`] per upload; that task sends several files at once
-//! ([`file`]), each several parts at once ([`send`]) to addresses that the cloud has signed ([`presigned`]). Where the cloud takes them,
+//! ([`file`](mod@file)), each several parts at once ([`send`]) to addresses that the cloud has signed ([`presigned`]). Where the cloud takes them,
 //! calls about files travel in batches ([`batches`]), and so does the content of small ones ([`small`]). How a file is cut
 //! into parts is decided by a pure function ([`plan`]). What must eventually be done in the cloud is kept and done by
 //! [`cleanup`].

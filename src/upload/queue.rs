@@ -1,6 +1,6 @@
 //! The queue: requests come in, are recorded, and then carried out.
 //!
-//! One task ([`engine`]) runs the uploads that should run according to the database: state `transferring`, by priority and order,
+//! One task ([`engine`](crate::engine)) runs the uploads that should run according to the database: state `transferring`, by priority and order,
 //! as many as may be active. Every request is a change in the database and a wake-up of that task.
 
 use std::collections::HashMap;

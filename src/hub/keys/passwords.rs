@@ -56,7 +56,7 @@ pub(crate) async fn matches(password: String, stored: String) -> Result<bool, Ke
     threads()?.run(move |memory| compare(memory, &password, &stored).unwrap_or(false)).await
 }
 
-/// Takes as long as [`matches`], so that the time does not reveal whether the account exists; a password that is too long is
+/// Takes as long as [`matches()`], so that the time does not reveal whether the account exists; a password that is too long is
 /// wrong in both.
 pub(crate) async fn match_nothing(password: String) -> Result<(), KeysError> {
     if password.len() > LONGEST {

@@ -3,7 +3,7 @@
 //! **In**: the body of a part, or what an address to a bucket is to allow. **Out**: a part's size and MD5 once it is safe;
 //! later, any range of a file.
 //!
-//! Parts for the disk go through the hub ([`receive`]). Parts for a bucket never do ([`Bucket`]): whoever sends or
+//! Parts for the disk go through the hub ([`receive()`]). Parts for a bucket never do ([`Bucket`]): whoever sends or
 //! receives talks to the bucket directly. Each file is in one of the two, chosen when it was announced, so that a hub can
 //! be given a bucket later and keep what it has.
 //!

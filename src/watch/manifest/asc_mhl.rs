@@ -1,7 +1,7 @@
 //! ASC MHL 2.0: a generation of the history that lies in the folder `ascmhl` of a card
 //! (<https://github.com/ascmitc/mhl-specification>).
 //!
-//! **In**: text. **Out**: the files it lists. Pure; how the generations go together is for [`History`](super::History).
+//! **In**: text. **Out**: the files it lists. Pure; how the generations go together is for `History`.
 //!
 //! A checksum whose `action` is `failed` belongs to the damaged file: it is reported, never compared.
 
