@@ -31,12 +31,17 @@ async fn hub(folder: &Path) -> Hub {
     hub
 }
 
-/// Ends a hub, and waits until its database is closed: only then is the log beside it gone.
+/// Ends a hub, and waits until nothing of its database is open: a connection that is closed later would remove the log of the next.
 async fn end(hub: Hub) {
-    let log = hub.context.config.data_dir.join("hub.db-wal");
+    let database = hub.context.config.data_dir.join("hub.db").display().to_string();
     drop(hub);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while log.exists() {
+    let is_open = || {
+        let open = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+        open.filter_map(|file| fs::read_link(file.path()).ok())
+            .any(|file| file.to_string_lossy().starts_with(&database))
+    };
+    while is_open() {
         assert!(std::time::Instant::now() < deadline, "the database stays open");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
