@@ -90,8 +90,10 @@ pub fn upload(folder: &Path, path: &Path) -> (f64, String) {
     let done = masv(folder, &["upload", "start", "link", "--wait", path.to_str().unwrap()]);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let seconds = begun.elapsed().as_secs_f64();
-    let told: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
-    (seconds, told["link"].as_str().unwrap().to_owned())
+    // A line for each state; the last one is the end.
+    let told = String::from_utf8(done.stdout).unwrap();
+    let last: serde_json::Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    (seconds, last["links"][0]["url"].as_str().unwrap().to_owned())
 }
 
 /// The middle one.
