@@ -10,9 +10,10 @@
 //! **On a crash** nothing is lost: nothing is stored here. The next start scans again, settling starts again, and the
 //! ledger knows what was sent.
 //!
-//! How it works: one task per rule ([`runner`]) scans the folder ([`scan`], sooner on [`fs_events`]), passes what it
-//! found to its [`planner`], where everything is decided by pure functions ([`classifier`], [`dedup`], [`settle`],
-//! [`package`], [`trigger`], [`open`]), and carries the decisions out ([`dispatch`], [`upload_sink`], [`post_actions`], [`aftercare`]).
+//! How it works: one task per rule ([`runner`], a shell around parts that own their state) scans the folder ([`scan`], sooner on
+//! [`fs_events`]), passes what it found to its [`planner`], where everything is decided by pure functions ([`classifier`], [`dedup`],
+//! [`settle`], [`package`], [`trigger`], [`open`]), and carries the decisions out ([`dispatch`], [`upload_sink`], [`post_actions`],
+//! [`aftercare`]).
 //!
 //! Must never know: how files are sent, or HTTP.
 

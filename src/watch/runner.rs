@@ -1,43 +1,71 @@
-//! The task of one rule: scans when it is time, asks the planner what to do, and does it.
+//! The task of one rule: a short shell around its parts, which it runs in order and between which it passes things on.
 //!
 //! **In**: hints, events of uploads, requests, the clock. **Out**: scans, uploads for the queue, the rule's status.
 //!
+//! Each part owns its state, is handed the [`Context`] with each call, and knows none of the others:
+//!
+//! | part | decides |
+//! |---|---|
+//! | [`Scanning`] | when the folder is scanned, and whether it is there |
+//! | [`Ledger`] | what files are to be sent, by what happened to them before |
+//! | [`Verifying`] | what checksum lists say, and whether files are what they say |
+//! | [`Comparing`] | what touched files hold |
+//! | [`Packaging`] | which packages are made, filled and closed, and when |
+//! | [`PostActions`] | what happens to files that were sent, or failed |
+//! | [`Aftercare`] | when what was taken away is gone for good |
+//! | [`AutoResume`] | which failed uploads go on |
+//!
 //! **Guarantees.** Each pass starts from the actual state, so that a pass that is cut short anywhere is made up for
-//! by the next. Waiting for a scan ends when the rule is stopped. Scans are spaced by at least the time
-//! the last one took.
+//! by the next. Waiting for a scan ends when the rule is stopped. Only the shell moves results from one part to another.
 //!
 //! **On a crash** nothing is lost: see the room's header.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use jiff::{Timestamp, Zoned};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::aftercare::{Aftercare, SHORTEST_CARE};
-use self::anchors::Anchors;
+use self::aftercare::Aftercare;
 use self::auto_resume::AutoResume;
 use self::comparing::Comparing;
+use self::context::Context;
+use self::ledger::{Judged, Ledger};
 use self::manifests::Verifying;
+use self::packaging::Packaging;
 use self::post_actions::PostActions;
-use self::scanning::Scanning;
-use super::beneath::Offline;
+use self::report::Standing;
+use self::scanning::{Found, Scanning};
+pub(super) use self::shared::Shared;
 use super::classifier::Classifier;
 use super::describe;
 use super::dispatch::Surroundings;
 use super::fs_events::FsEvents;
-use super::planner::Planner;
-use super::status::{RuleState, RuleStatus};
+use super::package::{Package, top_level};
+use super::snapshot::Changes;
+use super::status::RuleState;
+use super::trigger::Orders;
 use super::upload_events::Inbox;
 use super::upload_sink::UploadSink;
 use super::watcher::FileSystem;
 use crate::store::{Store, StoreError};
-use masv_platform::unless_hurried;
-use masv_rules::{Poll, Rule};
+use masv_rules::{Per, Poll};
+
+mod aftercare;
+mod anchors;
+mod auto_resume;
+mod comparing;
+mod context;
+mod ledger;
+mod manifests;
+mod packaging;
+mod post_actions;
+mod report;
+mod scanning;
+mod shared;
 
 /// With more files on their way than this, deciding about all of them takes its time: between one pass and the next it rests
 /// for some times as long, and what happens meanwhile is decided about at once.
@@ -62,83 +90,21 @@ pub(super) enum Order {
     ReadLedger,
 }
 
-/// What the rule's task shares with its callers. Locked briefly, never while waiting.
-#[derive(Debug)]
-pub(super) struct Shared {
-    desk: Mutex<Planner>,
-    status: Mutex<RuleStatus>,
-    started: Instant,
-}
-
-impl Shared {
-    pub(super) fn new(sieve: Classifier, surroundings: Surroundings) -> Self {
-        let rule = Arc::clone(sieve.rule());
-        let status = RuleStatus { name: rule.name.clone(), watch: rule.watch.clone(), ..RuleStatus::default() };
-        Self {
-            desk: Mutex::new(Planner::new(sieve, surroundings)),
-            status: Mutex::new(status),
-            started: Instant::now(),
-        }
-    }
-
-    pub(super) fn desk(&self) -> MutexGuard<'_, Planner> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn status(&self) -> MutexGuard<'_, RuleStatus> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Time since the rule's task was started.
-    pub(super) fn now(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    /// The wall-clock time of a moment since the start.
-    pub(super) fn at(&self, moment: Duration) -> Timestamp {
-        let (now, at) = (Timestamp::now(), self.now());
-        let shifted = if moment >= at { now.checked_add(moment - at) } else { now.checked_sub(at - moment) };
-        shifted.unwrap_or(now)
-    }
-}
-
 /// One active rule.
 pub(super) struct Runner {
-    rule: Arc<Rule>,
-    sieve: Classifier,
-    anchors: Anchors,
-    surroundings: Surroundings,
-    store: Store,
-    outlet: Arc<dyn UploadSink>,
-    shared: Arc<Shared>,
-    ship: submit::State,
-    hints: Arc<FsEvents>,
+    context: Context,
     inbox: Arc<Inbox>,
-    orders: mpsc::Receiver<Order>,
-    cancel: CancellationToken,
-    looks: Scanning,
-    books: Books,
-    aftermath: PostActions,
-    aftercare: Aftercare,
-    /// How long files that were taken away are watched, at least.
-    shortest_care: Duration,
-    reviving: AutoResume,
-    gone_wait: Duration,
+    requests: mpsc::Receiver<Order>,
+    /// What was asked of the rule: to be paused; to package in this pass what is ready, regardless of the schedule.
+    orders: Orders,
+    scanning: Scanning,
+    ledger: Ledger,
     verifying: Verifying,
     comparing: Comparing,
-    paused: bool,
-    /// Package what is ready in this pass, regardless of the schedule.
-    flush: bool,
-    offline: Option<Offline>,
-}
-
-/// What is known of the ledger.
-#[derive(Debug)]
-struct Books {
-    /// The rule's first start has been noted.
-    seen: bool,
-    /// The ledger must be read as a whole, and everything judged by it, not before then.
-    read_at: Option<Duration>,
+    packaging: Packaging,
+    post_actions: PostActions,
+    aftercare: Aftercare,
+    auto_resume: AutoResume,
 }
 
 /// What a runner is made of.
@@ -161,36 +127,33 @@ impl Runner {
         let rule = Arc::clone(parts.sieve.rule());
         let native = rule.poll == Poll::Auto;
         Self {
-            hints: Arc::new(FsEvents::new(&rule.watch, native, parts.file_system)),
-            ship: submit::State::new(),
-            anchors: Anchors::default(),
-            rule,
-            sieve: parts.sieve,
-            surroundings: parts.surroundings,
-            store: parts.store,
-            outlet: parts.outlet,
-            shared: parts.shared,
+            context: Context {
+                hints: Arc::new(FsEvents::new(&rule.watch, native, parts.file_system)),
+                rule,
+                sieve: parts.sieve,
+                surroundings: parts.surroundings,
+                store: parts.store,
+                outlet: parts.outlet,
+                shared: parts.shared,
+                cancel: parts.cancel,
+            },
             inbox: parts.inbox,
-            orders: parts.orders,
-            cancel: parts.cancel,
-            looks: Scanning::default(),
-            books: Books { seen: false, read_at: Some(Duration::ZERO) },
-            aftermath: PostActions::default(),
-            aftercare: Aftercare::default(),
-            shortest_care: parts.shortest_care.unwrap_or_else(|| unless_hurried(SHORTEST_CARE)),
-            reviving: AutoResume::default(),
-            gone_wait: parts.gone_wait,
+            requests: parts.orders,
+            orders: Orders::default(),
+            scanning: Scanning::default(),
+            ledger: Ledger::new(),
             verifying: Verifying::default(),
             comparing: Comparing::default(),
-            paused: false,
-            flush: false,
-            offline: None,
+            packaging: Packaging::new(),
+            post_actions: PostActions::default(),
+            aftercare: Aftercare::new(parts.shortest_care),
+            auto_resume: AutoResume::new(parts.gone_wait),
         }
     }
 
     /// Works until cancelled.
     pub(super) async fn run(mut self) {
-        let cancel = self.cancel.clone();
+        let cancel = self.context.cancel.clone();
         let worked = tokio::select! {
             () = cancel.cancelled() => Ok(()),
             worked = AssertUnwindSafe(self.work()).catch_unwind() => worked,
@@ -198,20 +161,20 @@ impl Runner {
         if worked.is_err() {
             // The panic itself is in the log. Whatever the bug is, the other rules continue.
             let reason = "the rule ended because of a bug in the agent; reload the rules to restart it";
-            self.problem("bug", reason.to_owned()).await;
-            let mut status = self.shared.status();
+            self.context.problem("bug", reason.to_owned()).await;
+            let mut status = self.context.shared.status();
             (status.state, status.reason) = (RuleState::Offline, Some(reason.to_owned()));
         }
     }
 
     async fn work(&mut self) {
         self.begin().await;
-        self.note_failures(false).await;
+        self.context.note_failures(false).await;
         loop {
-            let began = self.shared.now();
+            let began = self.context.now();
             let wake = self.pass().await;
-            let took = self.shared.now().saturating_sub(began);
-            if self.shared.desk().settling().count() > MANY {
+            let took = self.context.now().saturating_sub(began);
+            if self.context.shared.desk().settling().count() > MANY {
                 tokio::time::sleep((took * REST_FACTOR).min(LONGEST_REST)).await;
             }
             self.wait(wake).await;
@@ -220,66 +183,175 @@ impl Runner {
 
     /// Reads the rule's stored state; without it nothing may be decided.
     async fn begin(&mut self) {
-        let rule = Arc::clone(&self.rule);
-        if let Ok(anchors) = tokio::task::spawn_blocking(move || Anchors::of(&rule)).await {
-            self.anchors = anchors;
-        }
+        self.post_actions.begin(&self.context).await;
         loop {
             match self.read_record().await {
                 Ok(()) => return,
-                Err(error) => self.problem("store", describe(&error)).await,
+                Err(error) => self.context.problem("store", describe(&error)).await,
             }
             tokio::time::sleep(RETRY).await;
         }
     }
 
     async fn read_record(&mut self) -> Result<(), StoreError> {
-        let record = self.store.rule_record(&self.rule.name).await?;
-        self.read_taken_away().await?;
-        self.books.seen = record.is_some();
-        self.paused = record.as_ref().is_some_and(|record| record.paused);
-        self.ship.recover(&self.rule, &self.store, &self.surroundings, record.as_ref()).await
+        let record = self.context.store.rule_record(&self.context.rule.name).await?;
+        self.aftercare.read(&self.context).await?;
+        self.ledger.begin(record.as_ref());
+        self.orders.paused = record.as_ref().is_some_and(|record| record.paused);
+        self.packaging.begin(&self.context, record.as_ref()).await
     }
 
     /// Looks, decides and acts once; returns when to do so again if nothing happens before.
     async fn pass(&mut self) -> Duration {
-        self.look_when_due().await;
-        self.read_news().await;
-        self.read_ledger_when_due().await;
-        self.confirm_due().await;
-        self.read_manifests().await;
-        self.compare_next();
-        let mut next = None;
-        if self.is_able() {
-            self.revive().await;
-            next = self.ship().await;
-            self.act_after().await;
-            self.look_after_due();
+        if let Some(found) = self.scanning.look_when_due(&self.context).await {
+            self.take_found(found).await;
         }
-        self.flush = false;
+        self.read_news().await;
+        if self.scanning.is_complete() {
+            let is_here = self.scanning.offline().is_none();
+            let judged = self.ledger.read_when_due(&self.context, is_here).await;
+            self.follow(judged);
+        }
+        self.scanning.confirm_due(&self.context).await;
+        if self.scanning.offline().is_none() {
+            self.verifying.read_lists(&self.context).await;
+            self.comparing.begin_next(&self.context);
+        }
+        let mut next = None;
+        if self.scanning.is_able() && self.ledger.is_read() {
+            if !self.orders.paused {
+                self.auto_resume.resume(&self.context).await;
+            }
+            next = self.package().await;
+            let care = self.aftercare.care(&self.context);
+            if !self.orders.paused {
+                self.post_actions.act(&self.context, care).await;
+            }
+            self.aftercare.begin_due(&self.context);
+        }
+        self.orders.flush = false;
         self.publish();
         self.next_wake(next)
     }
 
-    /// Whether anything may be decided: the folder is there and the ledger was read.
-    fn is_able(&self) -> bool {
-        self.offline.is_none() && self.looks.complete && self.books.seen && self.books.read_at.is_none()
+    /// Passes on what a look has found.
+    async fn take_found(&mut self, found: Found) {
+        if found.renewed {
+            self.ledger.read_now();
+        }
+        self.take_changes(&found.changes).await;
+        if found.is_back {
+            self.auto_resume.look_again();
+        }
+    }
+
+    async fn take_changes(&mut self, changes: &Changes) {
+        self.post_actions.forget(changes.gone.iter().map(|(path, _)| path));
+        self.ledger.forget_gone(&self.context, &changes.gone).await;
+        let judged = self.ledger.judge(&self.context, &changes.fresh).await;
+        self.follow(judged);
+    }
+
+    /// Looks at single paths; returns whether anything was new, changed or gone.
+    async fn look_at_paths(&mut self, paths: Vec<PathBuf>) -> bool {
+        let Some(changes) = self.scanning.look_at_paths(&self.context, paths).await else { return true };
+        self.take_changes(&changes).await;
+        !changes.fresh.is_empty() || !changes.gone.is_empty()
+    }
+
+    /// Has the other parts look at what follows from a judgement.
+    fn follow(&mut self, judged: Judged) {
+        if judged.acts {
+            self.post_actions.look_again();
+        }
+        if judged.resumes {
+            self.auto_resume.look_again();
+        }
+    }
+
+    /// Looks up what became of the uploads that there is news of.
+    async fn read_news(&mut self) {
+        let news = self.inbox.take();
+        if news.is_empty() {
+            return;
+        }
+        if news.removed {
+            self.ledger.read_now();
+        }
+        if !news.failed.is_empty() {
+            self.auto_resume.look_again();
+        }
+        self.context.note_failures(!news.failed.is_empty()).await;
+        let files: Vec<_> = {
+            let desk = self.context.shared.desk();
+            news.completed.iter().flat_map(|id| desk.files_in(*id)).collect()
+        };
+        let judged = self.ledger.judge(&self.context, &files).await;
+        self.follow(judged);
+        self.post_actions.look_again();
+    }
+
+    /// Packages what is ready; returns when to ask again.
+    async fn package(&mut self) -> Option<Duration> {
+        let mut round = self.packaging.plan(&self.context, self.orders);
+        if self.context.rule.package.per == Per::Folder {
+            round.packages = self.unchanged(round.packages).await;
+        }
+        let made = self.packaging.make(&self.context, round).await;
+        if made.ledger_differs {
+            self.ledger.read_soon(self.context.now());
+        }
+        made.next
+    }
+
+    /// The folders in which nothing is new, changed or gone.
+    async fn unchanged(&mut self, packages: Vec<Package>) -> Vec<Package> {
+        let mut unchanged = Vec::with_capacity(packages.len());
+        for package in packages {
+            let top = package.files.first().map(|file| top_level(file).to_owned());
+            if !self.look_at_paths(top.into_iter().collect()).await {
+                unchanged.push(package);
+            }
+        }
+        unchanged
     }
 
     async fn wait(&mut self, wake: Duration) {
-        let until = self.shared.started + wake;
+        let until = self.context.shared.instant(wake);
         tokio::select! {
-            () = self.hints.changed(), if !self.looks.hinted => self.looks.hinted = true,
+            () = self.scanning.hint(&self.context) => {}
             () = self.inbox.changed() => {}
-            order = self.orders.recv() => match order {
+            order = self.requests.recv() => match order {
                 Some(order) => self.obey(order).await,
                 // No more requests can arrive; the rule continues until it is cancelled.
                 None => tokio::time::sleep_until(until).await,
             },
-            results = self.aftermath.ended() => self.acted(results).await,
-            results = self.aftercare.ended() => self.looked_after(results).await,
-            results = self.verifying.ended() => self.measured(results).await,
-            results = self.comparing.ended() => self.compared(results).await,
+            results = self.post_actions.ended() => {
+                if let Some(changed) = self.post_actions.take(&self.context, results).await {
+                    self.aftercare.read_again(&self.context).await;
+                    let judged = self.ledger.judge(&self.context, &changed).await;
+                    self.follow(judged);
+                }
+            },
+            results = self.aftercare.ended() => {
+                if self.aftercare.take(&self.context, results).await {
+                    self.scanning.look_at_all_soon();
+                }
+            },
+            results = self.verifying.ended() => {
+                let changed = self.verifying.take(&self.context, results).await;
+                if !changed.is_empty() {
+                    self.look_at_paths(changed).await;
+                }
+            },
+            results = self.comparing.ended() => {
+                let compared = self.comparing.take(&self.context, results).await;
+                if compared.look {
+                    self.scanning.look_at_all_soon();
+                }
+                let judged = self.ledger.judge(&self.context, &compared.known).await;
+                self.follow(judged);
+            },
             () = tokio::time::sleep_until(until) => {}
         }
     }
@@ -287,50 +359,42 @@ impl Runner {
     async fn obey(&mut self, order: Order) {
         match order {
             Order::RunNow => {
-                self.flush = true;
-                self.looks.next_full = Duration::ZERO;
+                self.orders.flush = true;
+                self.scanning.look_at_all_soon();
             }
             Order::Pause | Order::Resume => {
-                self.paused = order == Order::Pause;
-                if let Err(error) = self.store.set_rule_paused(&self.rule.name, self.paused).await {
-                    self.problem("store", describe(&error)).await;
+                self.orders.paused = order == Order::Pause;
+                let (store, name) = (&self.context.store, &self.context.rule.name);
+                if let Err(error) = store.set_rule_paused(name, self.orders.paused).await {
+                    self.context.problem("store", describe(&error)).await;
                 }
             }
-            Order::ReadLedger => self.books.read_at = Some(Duration::ZERO),
+            Order::ReadLedger => self.ledger.read_now(),
         }
     }
 
-    fn next_wake(&self, shipping: Option<Duration>) -> Duration {
-        let now = self.shared.now();
-        let mut earliest = self.looks.next_full;
+    fn publish(&self) {
+        self.context.publish(Standing {
+            paused: self.orders.paused,
+            offline: self.scanning.offline(),
+            open: self.packaging.open_uploads(),
+        });
+    }
+
+    fn next_wake(&self, packaging: Option<Duration>) -> Duration {
+        let now = self.context.now();
+        let mut earliest = self.scanning.next_full();
         // What cannot be done now must not be waited for: it would be due all the time.
-        if self.offline.is_none() && self.looks.complete {
-            let hinted = self.looks.hinted.then(|| self.look_allowed_at());
-            let desk = self.shared.desk().next(now);
-            let after = self.aftermath.next().filter(|_| !self.paused);
-            let revive = self.reviving.next().filter(|_| !self.paused);
+        if self.scanning.is_able() {
+            let hinted = self.scanning.next_hinted();
+            let desk = self.context.shared.desk().next(now);
+            let after = self.post_actions.next().filter(|_| !self.orders.paused);
+            let resume = self.auto_resume.next().filter(|_| !self.orders.paused);
             let compare = self.comparing.next(now);
-            let care = self.next_care();
-            let times = [hinted, desk, shipping, after, revive, compare, care, self.books.read_at];
+            let care = self.aftercare.next(&self.context);
+            let times = [hinted, desk, packaging, after, resume, compare, care, self.ledger.next()];
             earliest = times.into_iter().flatten().fold(earliest, Duration::min);
         }
         earliest.max(now + Duration::from_millis(5))
     }
-
-    /// The wall clock, in the rule's zone.
-    fn clock(&self) -> Zoned {
-        Timestamp::now().to_zoned(self.rule.time_zone.clone())
-    }
 }
-
-mod aftercare;
-mod anchors;
-mod auto_resume;
-mod comparing;
-mod ledger;
-mod manifests;
-mod open_packages;
-mod post_actions;
-mod report;
-mod scanning;
-mod submit;

@@ -1,4 +1,11 @@
-//! The rule's task and what after-actions have taken away: checked again once a late writer would have been noticed.
+//! What after-actions have taken away: checked again once a late writer would have been noticed.
+//!
+//! **In**: what the store says was taken away. **Out**: files that somebody wrote to are back in the folder, which is to be looked
+//! at then; the others are removed for good.
+//!
+//! **Owns** when the first of it is due, and the check under way.
+//!
+//! **On a crash** nothing is lost: what was taken away is in the store until it is over.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,16 +14,16 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::{JoinError, JoinHandle};
 
-use super::{RETRY, Runner, describe};
+use super::context::Context;
+use super::{RETRY, describe};
 use crate::model::{DueSpan, Held, TakenAway};
 use crate::store::StoreError;
 use crate::watch::aftercare::{Ending, look_after};
 use crate::watch::relocate::Refused;
-use masv_platform::Folder;
-use masv_rules::Per;
+use masv_platform::{Folder, unless_hurried};
 
 /// So long a file that was taken away is looked after at least.
-pub(super) const SHORTEST_CARE: Duration = Duration::from_secs(60);
+const SHORTEST_CARE: Duration = Duration::from_secs(60);
 
 /// Between one look and the next: each is at all that has become due by then.
 const REST: Duration = Duration::from_secs(1);
@@ -43,8 +50,10 @@ pub(super) struct Looked {
 }
 
 /// When what was taken away is looked at.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Aftercare {
+    /// How long files that were taken away are watched, at least.
+    shortest: Duration,
     /// When the first of it is due.
     due_at: Option<Timestamp>,
     running: Option<JoinHandle<Result<Looked, StoreError>>>,
@@ -52,6 +61,11 @@ pub(super) struct Aftercare {
 }
 
 impl Aftercare {
+    pub(super) fn new(shortest: Option<Duration>) -> Self {
+        let shortest = shortest.unwrap_or_else(|| unless_hurried(SHORTEST_CARE));
+        Self { shortest, due_at: None, running: None, not_before: None }
+    }
+
     /// Waits for the end of the look that is under way.
     pub(super) async fn ended(&mut self) -> Results {
         match &mut self.running {
@@ -63,44 +77,42 @@ impl Aftercare {
             None => std::future::pending().await,
         }
     }
-}
 
-impl Runner {
     /// How long a file is looked after once it was taken away.
-    pub(super) fn care(&self) -> Duration {
-        self.shortest_care.max(self.rule.settle)
+    pub(super) fn care(&self, context: &Context) -> Duration {
+        self.shortest.max(context.rule.settle)
     }
 
     /// Reads when something is to be looked after.
-    pub(super) async fn read_taken_away(&mut self) -> Result<(), StoreError> {
-        self.aftercare.due_at = self.store.next_taken_away(&self.rule.name).await?;
+    pub(super) async fn read(&mut self, context: &Context) -> Result<(), StoreError> {
+        self.due_at = context.store.next_taken_away(&context.rule.name).await?;
         Ok(())
     }
 
     /// The same; what cannot be read now is read later.
-    pub(super) async fn plan_care(&mut self) {
-        if let Err(error) = self.read_taken_away().await {
-            self.aftercare.due_at = Some(Timestamp::now());
-            self.aftercare.not_before = Some(self.shared.now() + RETRY);
-            self.problem("store", describe(&error)).await;
+    pub(super) async fn read_again(&mut self, context: &Context) {
+        if let Err(error) = self.read(context).await {
+            self.due_at = Some(Timestamp::now());
+            self.not_before = Some(context.now() + RETRY);
+            context.problem("store", describe(&error)).await;
         }
     }
 
     /// When something is due, as time since the start.
-    pub(super) fn next_care(&self) -> Option<Duration> {
-        let due_at = self.aftercare.due_at.filter(|_| self.aftercare.running.is_none())?;
-        let due = self.shared.now() + DueSpan::at(Timestamp::now(), self.care()).wait_for(due_at);
-        Some(self.aftercare.not_before.map_or(due, |not_before| due.max(not_before)))
+    pub(super) fn next(&self, context: &Context) -> Option<Duration> {
+        let due_at = self.due_at.filter(|_| self.running.is_none())?;
+        let due = context.now() + DueSpan::at(Timestamp::now(), self.care(context)).wait_for(due_at);
+        Some(self.not_before.map_or(due, |not_before| due.max(not_before)))
     }
 
     /// Starts checking what is due.
-    pub(super) fn look_after_due(&mut self) {
-        if self.next_care().is_none_or(|due| due > self.shared.now()) {
+    pub(super) fn begin_due(&mut self, context: &Context) {
+        if self.next(context).is_none_or(|due| due > context.now()) {
             return;
         }
-        let (events, store, rule) = (Arc::clone(&self.hints), self.store.clone(), Arc::clone(&self.rule));
-        let (runtime, keeps, care) = (tokio::runtime::Handle::current(), self.keeps_levels(), self.care());
-        self.aftercare.running = Some(tokio::task::spawn_blocking(move || {
+        let (events, store, rule) = (Arc::clone(&context.hints), context.store.clone(), Arc::clone(&context.rule));
+        let (runtime, keeps, care) = (tokio::runtime::Handle::current(), context.keeps_levels(), self.care(context));
+        self.running = Some(tokio::task::spawn_blocking(move || {
             let due = DueSpan::at(Timestamp::now(), care);
             let longest = SignedDuration::try_from(care).unwrap_or_default() * MOST_CARES;
             let (mut looked, mut after) = (Looked::default(), None);
@@ -126,43 +138,38 @@ impl Runner {
         }));
     }
 
-    /// Tells what became of files that were looked after.
-    pub(super) async fn looked_after(&mut self, results: Results) {
+    /// Tells what became of files that were looked after; returns whether some are back in the folder.
+    pub(super) async fn take(&mut self, context: &Context, results: Results) -> bool {
         let looked = match results {
             Ok(Ok(looked)) => looked,
-            Ok(Err(error)) => return self.care_failed("store", &error).await,
-            Err(error) => return self.care_failed("after", &error).await,
+            Ok(Err(error)) => return self.failed(context, "store", &error).await,
+            Err(error) => return self.failed(context, "after", &error).await,
         };
+        let are_back = !looked.returned.is_empty() || !looked.reopened.is_empty();
         let rest = if looked.kept > 0 { RETRY } else { REST };
-        self.aftercare.not_before = Some(self.shared.now() + rest);
+        self.not_before = Some(context.now() + rest);
         for (was, is) in looked.returned {
             let (was, is) = (was.display(), is.display());
             let what =
                 format!("{was} was written to after it had been sent: it is back as {is}, and will be sent again");
-            self.problem("after", what).await;
-            self.looks.next_full = Duration::ZERO;
+            context.problem("after", what).await;
         }
         for (was, is, who) in looked.reopened {
             let (was, is) = (was.display(), is.display());
             let what = format!("{was} was sent and is still held open by {who}: it is back as {is} until it is closed");
-            self.problem("after", what).await;
-            self.looks.next_full = Duration::ZERO;
+            context.problem("after", what).await;
         }
         for failed in looked.failed {
-            self.problem("after", failed).await;
+            context.problem("after", failed).await;
         }
-        self.plan_care().await;
+        self.read_again(context).await;
+        are_back
     }
 
-    async fn care_failed(&mut self, code: &'static str, error: &(dyn std::error::Error + Sync)) {
-        self.aftercare.not_before = Some(self.shared.now() + RETRY);
-        self.problem(code, describe(error)).await;
-    }
-
-    /// How many names of an emptied folder's path stay: folders directly in the watched folder belong to whoever drops into
-    /// them, unless they are what is dropped.
-    pub(super) fn keeps_levels(&self) -> usize {
-        if self.rule.package.per == Per::Folder { 0 } else { 1 }
+    async fn failed(&mut self, context: &Context, code: &'static str, error: &(dyn std::error::Error + Sync)) -> bool {
+        self.not_before = Some(context.now() + RETRY);
+        context.problem(code, describe(error)).await;
+        false
     }
 }
 

@@ -1,12 +1,18 @@
-//! The rule's task and uploads that failed for a transient reason. Files could not be read: a share was briefly unavailable, a
-//! folder was moved out and back; when all of them can be read again such an upload resumes automatically. Files have disappeared:
-//! after a while the others are sent without them, unless the rule says otherwise. The package no longer exists in the cloud: it
-//! gets another.
+//! Uploads that failed for a transient reason. Files could not be read: a share was briefly unavailable, a folder was moved out and
+//! back; when all of them can be read again such an upload resumes automatically. Files have disappeared: after a while the others
+//! are sent without them, unless the rule says otherwise. The package no longer exists in the cloud: it gets another.
+//!
+//! **In**: that something may have come back, the store's failed uploads. **Out**: uploads that are resumed.
+//!
+//! **Owns** when each failed upload was tried, and until when it waits for what is gone.
+//!
+//! **Guarantees.** What fails again and again is tried ever less often.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{RETRY, Runner, describe};
+use super::context::Context;
+use super::{RETRY, describe};
 use crate::model::UploadId;
 use crate::model::{FileState, State, Upload, UploadFilter};
 use crate::store::StoreError;
@@ -21,8 +27,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 const MOST_FILES: u32 = 1_000;
 
 /// What is remembered of failed uploads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct AutoResume {
+    /// How long a package waits for missing files before the others are sent without them.
+    gone_wait: Duration,
     /// Something may have come back.
     look: bool,
     /// Uploads that resumed automatically: not again before then, and the wait after that.
@@ -34,6 +42,10 @@ pub(super) struct AutoResume {
 }
 
 impl AutoResume {
+    pub(super) fn new(gone_wait: Duration) -> Self {
+        Self { gone_wait, look: false, tried: HashMap::new(), gone: HashMap::new(), next: None }
+    }
+
     /// Something may have come back.
     pub(super) fn look_again(&mut self) {
         self.look = true;
@@ -48,53 +60,51 @@ impl AutoResume {
     pub(super) fn next(&self) -> Option<Duration> {
         self.next
     }
-}
 
-impl Runner {
     /// Resumes failed uploads whose files are all back.
-    pub(super) async fn revive(&mut self) {
-        let due = self.reviving.next.is_some_and(|at| at <= self.shared.now());
-        if self.paused || !(self.reviving.look || due) {
+    pub(super) async fn resume(&mut self, context: &Context) {
+        let due = self.next.is_some_and(|at| at <= context.now());
+        if !(self.look || due) {
             return;
         }
-        (self.reviving.look, self.reviving.next) = (false, None);
-        if let Err(error) = self.revive_all().await {
-            self.reviving.wake_at(self.shared.now() + RETRY);
-            self.problem("store", describe(&error)).await;
+        (self.look, self.next) = (false, None);
+        if let Err(error) = self.resume_all(context).await {
+            self.wake_at(context.now() + RETRY);
+            context.problem("store", describe(&error)).await;
         }
     }
 
-    async fn revive_all(&mut self) -> Result<(), StoreError> {
-        let rule = Some(self.rule.name.clone());
+    async fn resume_all(&mut self, context: &Context) -> Result<(), StoreError> {
+        let rule = Some(context.rule.name.clone());
         let filter = UploadFilter { states: vec![State::Error], rule, ..UploadFilter::default() };
-        let failed = self.store.uploads(filter).await?;
-        let now = self.shared.now();
-        self.reviving.gone.retain(|id, _| failed.iter().any(|upload| upload.id == *id));
+        let failed = context.store.uploads(filter).await?;
+        let now = context.now();
+        self.gone.retain(|id, _| failed.iter().any(|upload| upload.id == *id));
         // What went well for as long as it would be waited for begins with short waits again.
-        self.reviving.tried.retain(|_, (allowed, wait)| now < *allowed + *wait);
+        self.tried.retain(|_, (allowed, wait)| now < *allowed + *wait);
         for upload in failed {
-            match self.remedy(&upload).await? {
+            match self.remedy(context, &upload).await? {
                 Remedy::None => {}
-                Remedy::Later(at) => self.reviving.wake_at(at),
+                Remedy::Later(at) => self.wake_at(at),
                 Remedy::Resume => {
-                    let Some(goes) = self.try_once(upload.id) else { continue };
-                    match self.outlet.resume(goes).await {
+                    let Some(goes) = self.try_once(context.now(), upload.id) else { continue };
+                    match context.outlet.resume(goes).await {
                         Ok(()) => {
-                            tracing::info!(rule = self.rule.name, upload = %goes, "the cause of the failure is gone; resuming")
+                            tracing::info!(rule = context.rule.name, upload = %goes, "the cause of the failure is gone; resuming")
                         }
                         Err(error) => {
-                            tracing::debug!(rule = self.rule.name, upload = %goes, %error, "it cannot resume")
+                            tracing::debug!(rule = context.rule.name, upload = %goes, %error, "it cannot resume")
                         }
                     }
                 }
                 Remedy::WithoutGone => {
-                    let Some(goes) = self.try_once(upload.id) else { continue };
-                    match self.outlet.resume_without_gone(goes).await {
+                    let Some(goes) = self.try_once(context.now(), upload.id) else { continue };
+                    match context.outlet.resume_without_gone(goes).await {
                         Ok(()) => {
-                            tracing::warn!(rule = self.rule.name, upload = %goes, "resuming without the files that no longer exist")
+                            tracing::warn!(rule = context.rule.name, upload = %goes, "resuming without the files that no longer exist")
                         }
                         Err(error) => {
-                            tracing::debug!(rule = self.rule.name, upload = %goes, %error, "it cannot resume")
+                            tracing::debug!(rule = context.rule.name, upload = %goes, %error, "it cannot resume")
                         }
                     }
                 }
@@ -104,41 +114,40 @@ impl Runner {
     }
 
     /// What helps a failed upload.
-    async fn remedy(&mut self, upload: &Upload) -> Result<Remedy, StoreError> {
+    async fn remedy(&mut self, context: &Context, upload: &Upload) -> Result<Remedy, StoreError> {
         let code = upload.problem.as_ref().map_or("", |problem| problem.code.as_str());
         if code == "not_found" && upload.package.is_some() {
             return Ok(Remedy::Resume); // Its package has vanished: it gets another.
         }
-        let failed = self.store.files_failed(upload.id, MOST_FILES).await?;
+        let failed = context.store.files_failed(upload.id, MOST_FILES).await?;
         let unread = |code: &str| matches!(code, "source_gone" | "source_unreadable");
         let only_unread = failed.iter().all(|file| file.problem.as_ref().is_some_and(|p| unread(&p.code)));
         if failed.is_empty() || !only_unread {
             return Ok(Remedy::None);
         }
         let sources: Vec<PathBeneath> = failed.iter().map(|file| file.source.clone()).collect();
-        let back = self.blocking(move || Ok(sources.iter().all(|source| source.open().is_ok()))).await;
+        let back = context.blocking(move || Ok(sources.iter().all(|source| source.open().is_ok()))).await;
         if back.unwrap_or(false) {
             return Ok(Remedy::Resume);
         }
         let all_gone = failed.iter().all(|file| file.state == FileState::Gone);
         let rest = upload.totals.files > failed.len() as u64;
-        if self.rule.on_gone == OnGone::Wait || !all_gone || !rest {
+        if context.rule.on_gone == OnGone::Wait || !all_gone || !rest {
             return Ok(Remedy::None);
         }
-        let now = self.shared.now();
-        let until = *self.reviving.gone.entry(upload.id).or_insert(now + self.gone_wait);
+        let now = context.now();
+        let until = *self.gone.entry(upload.id).or_insert(now + self.gone_wait);
         Ok(if until <= now { Remedy::WithoutGone } else { Remedy::Later(until) })
     }
 
     /// Whether an upload may resume automatically now, or not yet.
-    fn try_once(&mut self, id: UploadId) -> Option<UploadId> {
-        let now = self.shared.now();
-        let (allowed, wait) = self.reviving.tried.get(&id).copied().unwrap_or((now, FIRST_WAIT));
+    fn try_once(&mut self, now: Duration, id: UploadId) -> Option<UploadId> {
+        let (allowed, wait) = self.tried.get(&id).copied().unwrap_or((now, FIRST_WAIT));
         if now < allowed {
-            self.reviving.wake_at(allowed);
+            self.wake_at(allowed);
             return None;
         }
-        self.reviving.tried.insert(id, (now + wait, (wait * 2).min(LONGEST_WAIT)));
+        self.tried.insert(id, (now + wait, (wait * 2).min(LONGEST_WAIT)));
         Some(id)
     }
 }

@@ -1,4 +1,9 @@
-//! The rule's task and files that were touched after they were sent: reads their content, which shows whether they changed.
+//! Files that were touched after they were sent: their content is read, which shows whether they changed.
+//!
+//! **In**: files whose verdict is "comparing". **Out**: what they hold, known to the planner, and which of them are to be judged now
+//! ([`Compared`]).
+//!
+//! **Owns** the reading under way, and which files could not be read.
 //!
 //! A `chmod`, a hard link, an attribute, another mount leave size and date unchanged, and so does a tool that restores the date
 //! after rewriting a file. Reading costs disk time; it happens on a separate thread, a few files at a time.
@@ -12,7 +17,8 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{Runner, describe};
+use super::context::Context;
+use super::describe;
 use crate::store::StoreError;
 use masv_platform::{FileIdentity, PathBeneath};
 
@@ -54,22 +60,32 @@ impl Comparing {
     }
 }
 
-impl Runner {
+/// What follows from files that were read.
+#[derive(Debug, Default)]
+#[must_use]
+pub(super) struct Compared {
+    /// What these hold is known: they are to be judged.
+    pub(super) known: Vec<Arc<Path>>,
+    /// One of them is no longer what it was: everything is to be looked at.
+    pub(super) look: bool,
+}
+
+impl Comparing {
     /// Begins to read files that must be compared with what was sent.
-    pub(super) fn compare_next(&mut self) {
-        if self.comparing.running.is_some() || self.offline.is_some() {
+    pub(super) fn begin_next(&mut self, context: &Context) {
+        if self.running.is_some() {
             return;
         }
-        let now = self.shared.now();
-        self.comparing.unread.retain(|_, at| *at > now);
-        let mut uncompared = self.shared.desk().uncompared();
-        uncompared.retain(|(path, ..)| !self.comparing.unread.contains_key(path));
+        let now = context.now();
+        self.unread.retain(|_, at| *at > now);
+        let mut uncompared = context.shared.desk().uncompared();
+        uncompared.retain(|(path, ..)| !self.unread.contains_key(path));
         uncompared.truncate(AT_ONCE);
         if uncompared.is_empty() {
             return;
         }
-        let (root, cancel) = (self.rule.watch.clone(), self.cancel.clone());
-        self.comparing.running = Some(tokio::task::spawn_blocking(move || {
+        let (root, cancel) = (context.rule.watch.clone(), context.cancel.clone());
+        self.running = Some(tokio::task::spawn_blocking(move || {
             let read = |(path, place, identity): (Arc<Path>, Arc<Path>, FileIdentity)| {
                 let content = content(&PathBeneath::new(&*root, &*place), &identity, &cancel);
                 (path, identity, content)
@@ -79,42 +95,45 @@ impl Runner {
     }
 
     /// Judges the files that were read by what they hold.
-    pub(super) async fn compared(&mut self, results: Results) {
+    pub(super) async fn take(&mut self, context: &Context, results: Results) -> Compared {
+        let mut compared = Compared::default();
         let results = match results {
             Ok(results) => results,
-            Err(error) => return self.problem("compare", describe(&error)).await,
+            Err(error) => {
+                context.problem("compare", describe(&error)).await;
+                return compared;
+            }
         };
-        let mut known = Vec::new();
         for (path, identity, content) in results {
             match content {
                 Ok(Some(content)) => {
-                    if let Err(error) = self.note_touched(&path, identity, &content).await {
-                        self.problem("store", describe(&error)).await;
+                    if let Err(error) = note_touched(context, &path, identity, &content).await {
+                        context.problem("store", describe(&error)).await;
                     }
-                    self.shared.desk().take_content(Arc::clone(&path), identity, content);
-                    known.push(path);
-                    self.recovered(&["compare"]);
+                    context.shared.desk().take_content(Arc::clone(&path), identity, content);
+                    compared.known.push(path);
+                    context.recovered(&["compare"]);
                 }
                 // The next look finds it as it is by then.
-                Ok(None) => self.looks.next_full = Duration::ZERO,
+                Ok(None) => compared.look = true,
                 Err(error) => {
-                    self.comparing.unread.insert(Arc::clone(&path), self.shared.now() + RETRY);
+                    self.unread.insert(Arc::clone(&path), context.now() + RETRY);
                     let message = format!("{} cannot be compared with what was sent: {error}", path.display());
-                    self.problem("compare", message).await;
+                    context.problem("compare", message).await;
                 }
             }
         }
-        self.judge(&known).await;
+        compared
     }
+}
 
-    /// A file that holds what was sent is known as it looks now from then on.
-    async fn note_touched(&self, path: &Path, identity: FileIdentity, content: &str) -> Result<(), StoreError> {
-        match self.store.ledger_entry(&self.rule.name, path).await? {
-            Some(entry) if entry.checksum.as_deref() == Some(content) => {
-                self.store.ledger_touched(&self.rule.name, path, identity).await
-            }
-            _ => Ok(()),
+/// A file that holds what was sent is known as it looks now from then on.
+async fn note_touched(context: &Context, path: &Path, identity: FileIdentity, content: &str) -> Result<(), StoreError> {
+    match context.store.ledger_entry(&context.rule.name, path).await? {
+        Some(entry) if entry.checksum.as_deref() == Some(content) => {
+            context.store.ledger_touched(&context.rule.name, path, identity).await
         }
+        _ => Ok(()),
     }
 }
 

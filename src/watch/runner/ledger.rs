@@ -1,12 +1,21 @@
-//! The rule's task and the ledger: new files are judged by it, and it follows what happens to uploads.
+//! The ledger as a rule's task uses it: files are judged by it, and it forgets what may be sent anew once its file is gone.
+//!
+//! **In**: fresh files, files that are gone, the rule's record in the store. **Out**: verdicts, in the planner; what other parts
+//! have to look at because of them ([`Judged`]).
+//!
+//! **Owns** whether the rule's first start was noted, and when the ledger has to be read as a whole.
+//!
+//! **Guarantees.** While the ledger cannot be read nothing is judged, and the whole is read as soon as it can be. What is gone is
+//! forgotten only while the folder is there.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{RETRY, Runner, describe};
+use super::context::Context;
+use super::{RETRY, describe};
 use crate::model::Outcome;
-use crate::store::{LedgerAnswer, LedgerQuestion, StoreError};
+use crate::store::{LedgerAnswer, LedgerQuestion, RuleRecord, StoreError};
 use crate::watch::classifier::Kind;
 use crate::watch::dedup::{DedupDecision, forgets_when_gone};
 use crate::watch::planner::Said;
@@ -19,139 +28,113 @@ const AT_ONCE: usize = 500;
 /// The same for reading it page by page.
 const PAGE: u32 = 500;
 
-impl Runner {
+/// What is known of the ledger.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// The rule's first start has been noted.
+    seen: bool,
+    /// The ledger must be read as a whole, and everything judged by it, not before then.
+    read_at: Option<Duration>,
+}
+
+/// What other parts have to look at because files were judged.
+#[derive(Debug, Clone, Copy, Default)]
+#[must_use]
+pub(super) struct Judged {
+    /// A file that was sent and is dropped again is due for its after-action again.
+    pub(super) acts: bool,
+    /// Files belong to uploads that are not complete: failed ones of these may go on.
+    pub(super) resumes: bool,
+}
+
+impl Ledger {
+    /// Nothing of it has been read.
+    pub(super) fn new() -> Self {
+        Self { seen: false, read_at: Some(Duration::ZERO) }
+    }
+
+    /// Takes what the store says about the rule itself.
+    pub(super) fn begin(&mut self, record: Option<&RuleRecord>) {
+        self.seen = record.is_some();
+    }
+
+    /// It was read, and everything judged by it.
+    pub(super) fn is_read(&self) -> bool {
+        self.seen && self.read_at.is_none()
+    }
+
+    /// When the whole of it is to be read.
+    pub(super) fn next(&self) -> Option<Duration> {
+        self.read_at
+    }
+
+    /// Has all of it read in the next pass.
+    pub(super) fn read_now(&mut self) {
+        self.read_at = Some(Duration::ZERO);
+    }
+
+    /// Has all of it read after a while.
+    pub(super) fn read_soon(&mut self, now: Duration) {
+        self.read_at = Some(now + RETRY);
+    }
+
     /// Judges fresh files. What cannot be judged now is judged when the ledger can be read again.
-    pub(super) async fn judge(&mut self, fresh: &[Arc<Path>]) {
-        if fresh.is_empty() || self.books.read_at.is_some() {
-            return; // Everything is about to be judged.
+    pub(super) async fn judge(&mut self, context: &Context, fresh: &[Arc<Path>]) -> Judged {
+        if fresh.is_empty() || self.read_at.is_some() {
+            return Judged::default(); // Everything is about to be judged.
         }
-        // A file that was sent and is dropped again is due for its after-action again.
-        self.aftermath.look_again();
-        if let Err(error) = self.judge_by_ledger(fresh).await {
-            self.ledger_fails(&error).await;
+        let mut judged = Judged { acts: true, resumes: false };
+        if let Err(error) = judge_by_ledger(context, fresh, &mut judged).await {
+            self.fails(context, &error).await;
         }
+        judged
     }
 
-    /// Judges files by what the ledger says of them. Of one that was sent from another path and renamed since it says from
-    /// now on that it counts as sent.
-    async fn judge_by_ledger(&mut self, paths: &[Arc<Path>]) -> Result<(), StoreError> {
-        for paths in paths.chunks(AT_ONCE) {
-            let questions = self.shared.desk().questions(paths);
-            let answers = self.store.ledger_answers(&self.rule.name, questions).await?;
-            let renamed = self.take_answers(&answers);
-            if renamed.is_empty() {
-                continue;
-            }
-            let known = |(path, ..): &(PathBuf, PathBuf, FileIdentity)| LedgerQuestion {
-                path: Arc::from(path.as_path()),
-                renamed: None,
-            };
-            let questions = renamed.iter().map(known).collect();
-            self.store.ledger_renamed(&self.rule.name, renamed).await?;
-            let answers = self.store.ledger_answers(&self.rule.name, questions).await?;
-            self.take_answers(&answers);
-        }
-        Ok(())
-    }
-
-    /// Judges files by the ledger's answers, but for those that were renamed: they are returned.
-    fn take_answers(&mut self, answers: &[LedgerAnswer]) -> Vec<(PathBuf, PathBuf, FileIdentity)> {
-        let (now, clock) = (self.shared.now(), self.clock());
-        let mut desk = self.shared.desk();
-        let mut renamed = Vec::new();
-        for answer in answers {
-            let entry = match desk.said(answer) {
-                Said::Entry(entry) => Some(entry),
-                Said::Nothing => None,
-                Said::RenamedFrom(before) => {
-                    renamed.extend(desk.renamed_to(&answer.path, before));
-                    continue;
-                }
-            };
-            if entry.is_some_and(|entry| entry.outcome == Outcome::Claimed) {
-                self.reviving.look_again();
-            }
-            desk.judge(now, &clock, &answer.path, entry);
-        }
-        renamed
-    }
-
-    /// Has the whole ledger read in the next pass.
-    pub(super) fn read_ledger_soon(&mut self) {
-        self.books.read_at = Some(self.shared.now() + RETRY);
-    }
-
-    async fn ledger_fails(&mut self, error: &StoreError) {
-        self.books.read_at = Some(self.shared.now() + RETRY);
-        self.problem("store", describe(error)).await;
+    async fn fails(&mut self, context: &Context, error: &StoreError) {
+        self.read_soon(context.now());
+        context.problem("store", describe(error)).await;
     }
 
     /// Reads the whole ledger and judges everything by it, if that is due.
-    pub(super) async fn read_ledger_when_due(&mut self) {
-        let due = self.books.read_at.is_some_and(|at| at <= self.shared.now());
-        if !due || !self.looks.complete {
-            return;
+    pub(super) async fn read_when_due(&mut self, context: &Context, is_here: bool) -> Judged {
+        let mut judged = Judged::default();
+        if self.read_at.is_some_and(|at| at <= context.now())
+            && let Err(error) = self.read(context, is_here, &mut judged).await
+        {
+            self.fails(context, &error).await;
         }
-        if let Err(error) = self.read_ledger().await {
-            self.ledger_fails(&error).await;
-        }
+        judged
     }
 
-    async fn read_ledger(&mut self) -> Result<(), StoreError> {
-        self.note_first_start().await?;
-        let candidates = self.shared.desk().candidates();
-        self.judge_by_ledger(&candidates).await?;
-        self.books.read_at = None;
-        self.aftermath.look_again();
-        self.reviving.look_again();
-        self.forget_absent().await
-    }
-
-    /// Forgets what was cancelled, or may be sent again, and of which the file is gone.
-    async fn forget_absent(&mut self) -> Result<(), StoreError> {
-        if self.offline.is_some() || !self.shared.desk().inventory().unread().is_empty() {
-            return Ok(());
-        }
-        let mut after: Option<PathBuf> = None;
-        loop {
-            let page = if self.rule.resend {
-                self.store.ledger_page(&self.rule.name, after.as_deref(), PAGE).await?
-            } else {
-                self.store.ledger_page_cancelled(&self.rule.name, after.as_deref(), PAGE).await?
-            };
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.path.clone());
-            let absent: Vec<PathBuf> = {
-                let desk = self.shared.desk();
-                let absent = page.into_iter().filter(|entry| {
-                    forgets_when_gone(&self.rule, entry.outcome) && !desk.inventory().contains(&entry.path)
-                });
-                absent.map(|entry| entry.path).collect()
-            };
-            self.forget(absent).await?;
-        }
+    async fn read(&mut self, context: &Context, is_here: bool, judged: &mut Judged) -> Result<(), StoreError> {
+        self.note_first_start(context).await?;
+        let candidates = context.shared.desk().candidates();
+        judge_by_ledger(context, &candidates, judged).await?;
+        self.read_at = None;
+        *judged = Judged { acts: true, resumes: true };
+        if is_here { forget_absent(context).await } else { Ok(()) }
     }
 
     /// Records the rule's very first start; what is there already counts as sent if the rule says so.
-    async fn note_first_start(&mut self) -> Result<(), StoreError> {
-        if self.books.seen {
+    async fn note_first_start(&mut self, context: &Context) -> Result<(), StoreError> {
+        if self.seen {
             return Ok(());
         }
-        let skipped: Vec<(PathBuf, FileIdentity)> = match self.rule.existing {
+        let skipped: Vec<(PathBuf, FileIdentity)> = match context.rule.existing {
             Existing::Send => Vec::new(),
             Existing::Skip => {
-                let desk = self.shared.desk();
+                let desk = context.shared.desk();
                 let items = desk.inventory().files().filter(|(_, known)| known.kind == Kind::Item);
                 items.map(|(path, known)| (path.to_path_buf(), known.identity)).collect()
             }
         };
-        self.store.rule_seen(&self.rule.name, skipped).await?;
-        self.books.seen = true;
+        context.store.rule_seen(&context.rule.name, skipped).await?;
+        self.seen = true;
         Ok(())
     }
 
     /// Forgets what was cancelled, or may be sent again, once its file is gone.
-    pub(super) async fn forget_gone(&mut self, gone: &[(Arc<Path>, Known)]) {
+    pub(super) async fn forget_gone(&mut self, context: &Context, gone: &[(Arc<Path>, Known)]) {
         let forgets = |known: &Known| match known.verdict {
             Some(DedupDecision::Cancelled) => true,
             Some(
@@ -159,41 +142,93 @@ impl Runner {
                 | DedupDecision::Skipped
                 | DedupDecision::ChangeIgnored
                 | DedupDecision::Comparing,
-            ) => self.rule.resend,
+            ) => context.rule.resend,
             _ => false,
         };
         let paths: Vec<PathBuf> =
             gone.iter().filter(|(_, known)| forgets(known)).map(|(path, _)| path.to_path_buf()).collect();
-        if let Err(error) = self.forget(paths).await {
-            self.ledger_fails(&error).await;
+        if let Err(error) = forget(context, paths).await {
+            self.fails(context, &error).await;
         }
     }
+}
 
-    async fn forget(&self, paths: Vec<PathBuf>) -> Result<(), StoreError> {
-        if paths.is_empty() {
-            return Ok(());
+/// Judges files by what the ledger says of them. Of one that was sent from another path and renamed since it says from
+/// now on that it counts as sent.
+async fn judge_by_ledger(context: &Context, paths: &[Arc<Path>], judged: &mut Judged) -> Result<(), StoreError> {
+    for paths in paths.chunks(AT_ONCE) {
+        let questions = context.shared.desk().questions(paths);
+        let answers = context.store.ledger_answers(&context.rule.name, questions).await?;
+        let renamed = take_answers(context, &answers, judged);
+        if renamed.is_empty() {
+            continue;
         }
-        self.store.ledger_forget_files(&self.rule.name, paths).await
-    }
-
-    /// Looks up what became of the uploads that there is news of.
-    pub(super) async fn read_news(&mut self) {
-        let news = self.inbox.take();
-        if news.is_empty() {
-            return;
-        }
-        if news.removed {
-            self.books.read_at = Some(Duration::ZERO);
-        }
-        if !news.failed.is_empty() {
-            self.reviving.look_again();
-        }
-        self.note_failures(!news.failed.is_empty()).await;
-        let files: Vec<Arc<Path>> = {
-            let desk = self.shared.desk();
-            news.completed.iter().flat_map(|id| desk.files_in(*id)).collect()
+        let known = |(path, ..): &(PathBuf, PathBuf, FileIdentity)| LedgerQuestion {
+            path: Arc::from(path.as_path()),
+            renamed: None,
         };
-        self.judge(&files).await;
-        self.aftermath.look_again();
+        let questions = renamed.iter().map(known).collect();
+        context.store.ledger_renamed(&context.rule.name, renamed).await?;
+        let answers = context.store.ledger_answers(&context.rule.name, questions).await?;
+        take_answers(context, &answers, judged);
     }
+    Ok(())
+}
+
+/// Judges files by the ledger's answers, but for those that were renamed: they are returned.
+fn take_answers(
+    context: &Context,
+    answers: &[LedgerAnswer],
+    judged: &mut Judged,
+) -> Vec<(PathBuf, PathBuf, FileIdentity)> {
+    let (now, clock) = (context.now(), context.clock());
+    let mut desk = context.shared.desk();
+    let mut renamed = Vec::new();
+    for answer in answers {
+        let entry = match desk.said(answer) {
+            Said::Entry(entry) => Some(entry),
+            Said::Nothing => None,
+            Said::RenamedFrom(before) => {
+                renamed.extend(desk.renamed_to(&answer.path, before));
+                continue;
+            }
+        };
+        if entry.is_some_and(|entry| entry.outcome == Outcome::Claimed) {
+            judged.resumes = true;
+        }
+        desk.judge(now, &clock, &answer.path, entry);
+    }
+    renamed
+}
+
+/// Forgets what was cancelled, or may be sent again, and of which the file is gone.
+async fn forget_absent(context: &Context) -> Result<(), StoreError> {
+    if !context.shared.desk().inventory().unread().is_empty() {
+        return Ok(());
+    }
+    let mut after: Option<PathBuf> = None;
+    loop {
+        let page = if context.rule.resend {
+            context.store.ledger_page(&context.rule.name, after.as_deref(), PAGE).await?
+        } else {
+            context.store.ledger_page_cancelled(&context.rule.name, after.as_deref(), PAGE).await?
+        };
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.path.clone());
+        let absent: Vec<PathBuf> = {
+            let desk = context.shared.desk();
+            let absent = page.into_iter().filter(|entry| {
+                forgets_when_gone(&context.rule, entry.outcome) && !desk.inventory().contains(&entry.path)
+            });
+            absent.map(|entry| entry.path).collect()
+        };
+        forget(context, absent).await?;
+    }
+}
+
+async fn forget(context: &Context, paths: Vec<PathBuf>) -> Result<(), StoreError> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    context.store.ledger_forget_files(&context.rule.name, paths).await
 }

@@ -1,5 +1,9 @@
-//! The rule's task and checksum lists: reads those that are complete, computes the digests of what they name, tells what is
-//! wrong.
+//! Checksum lists: those that are complete are read, the digests of what they name are computed, what is wrong is told.
+//!
+//! **In**: lists that are complete, files they name. **Out**: what the lists say and what the files are, known to the planner; files
+//! that changed meanwhile, to be looked at.
+//!
+//! **Owns** the reading under way, and what was told.
 //!
 //! Every listed file is read once before it is sent, on a thread of its own: a file that is not what its list says must
 //! not even begin to be sent.
@@ -9,7 +13,8 @@ use std::path::PathBuf;
 
 use tokio::task::{JoinError, JoinHandle};
 
-use super::{Runner, describe};
+use super::context::Context;
+use super::describe;
 use crate::watch::manifest::checksum::Algorithm;
 use crate::watch::manifest::measure::Digests;
 use crate::watch::manifest::parse;
@@ -45,15 +50,15 @@ impl Verifying {
     }
 }
 
-impl Runner {
+impl Verifying {
     /// Reads lists that are complete, begins to read what they name, and tells what is wrong.
-    pub(super) async fn read_manifests(&mut self) {
-        if !matches!(self.rule.ready, Ready::Manifest { .. }) || self.offline.is_some() {
+    pub(super) async fn read_lists(&mut self, context: &Context) {
+        if !matches!(context.rule.ready, Ready::Manifest { .. }) {
             return;
         }
-        let unread = self.shared.desk().unread_lists();
+        let unread = context.shared.desk().unread_lists();
         if !unread.is_empty() {
-            let root = self.rule.watch.clone();
+            let root = context.rule.watch.clone();
             let read = tokio::task::spawn_blocking(move || {
                 let read = unread.into_iter().map(|(path, identity)| {
                     let source = PathBeneath::new(&*root, &*path);
@@ -64,41 +69,41 @@ impl Runner {
             });
             match read.await {
                 Ok(read) => {
-                    let mut desk = self.shared.desk();
+                    let mut desk = context.shared.desk();
                     for (path, identity, listed) in read {
                         desk.take_list(&path, identity, listed);
                     }
                 }
-                Err(error) => self.problem("manifest", describe(&error)).await,
+                Err(error) => context.problem("manifest", describe(&error)).await,
             }
         }
-        self.tell_of_lists().await;
-        self.measure_next();
+        self.tell_of_lists(context).await;
+        self.measure_next(context);
     }
 
     /// Reports problems, each once for as long as it lasts.
-    async fn tell_of_lists(&mut self) {
-        let problems: BTreeSet<String> = self.shared.desk().refresh_lists().into_iter().collect();
-        for problem in problems.difference(&self.verifying.told) {
-            self.problem("manifest", problem.clone()).await;
+    async fn tell_of_lists(&mut self, context: &Context) {
+        let problems: BTreeSet<String> = context.shared.desk().refresh_lists().into_iter().collect();
+        for problem in problems.difference(&self.told) {
+            context.problem("manifest", problem.clone()).await;
         }
-        if problems.is_empty() && !self.verifying.told.is_empty() {
-            self.recovered(&["manifest"]);
+        if problems.is_empty() && !self.told.is_empty() {
+            context.recovered(&["manifest"]);
         }
-        self.verifying.told = problems;
+        self.told = problems;
     }
 
-    fn measure_next(&mut self) {
-        if self.verifying.running.is_some() {
+    fn measure_next(&mut self, context: &Context) {
+        if self.running.is_some() {
             return;
         }
-        let mut unmeasured = self.shared.desk().unmeasured();
+        let mut unmeasured = context.shared.desk().unmeasured();
         unmeasured.truncate(AT_ONCE);
         if unmeasured.is_empty() {
             return;
         }
-        let (root, cancel) = (self.rule.watch.clone(), self.cancel.clone());
-        self.verifying.running = Some(tokio::task::spawn_blocking(move || {
+        let (root, cancel) = (context.rule.watch.clone(), context.cancel.clone());
+        self.running = Some(tokio::task::spawn_blocking(move || {
             let measure = |(path, identity, algorithms): (PathBuf, FileIdentity, BTreeSet<Algorithm>)| {
                 let found = digests(&PathBeneath::new(&*root, &*path), &algorithms).map_err(|error| error.to_string());
                 let found = found.map(|found| found.filter(|(seen, _)| *seen == identity).map(|(_, digests)| digests));
@@ -108,23 +113,24 @@ impl Runner {
         }));
     }
 
-    /// Records what was found out; the next pass packages what is right.
-    pub(super) async fn measured(&mut self, results: Results) {
+    /// Records what was found out: the next pass packages what is right. Returns the files that are not what they were.
+    pub(super) async fn take(&mut self, context: &Context, results: Results) -> Vec<PathBuf> {
         let results = match results {
             Ok(results) => results,
-            Err(error) => return self.problem("manifest", describe(&error)).await,
+            Err(error) => {
+                context.problem("manifest", describe(&error)).await;
+                return Vec::new();
+            }
         };
         let mut changed = Vec::new();
         for (path, identity, result) in results {
             match result {
-                Ok(Some(digests)) => self.shared.desk().take_measured(&path, identity, Ok(digests)),
+                Ok(Some(digests)) => context.shared.desk().take_measured(&path, identity, Ok(digests)),
                 Ok(None) => changed.push(path),
                 // It is told as what is wrong with the file: reading it again needs a change of it.
-                Err(reason) => self.shared.desk().take_measured(&path, identity, Err(reason)),
+                Err(reason) => context.shared.desk().take_measured(&path, identity, Err(reason)),
             }
         }
-        if !changed.is_empty() {
-            self.look_at_paths(changed).await;
-        }
+        changed
     }
 }

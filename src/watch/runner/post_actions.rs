@@ -1,4 +1,11 @@
-//! The rule's task and after-actions: which files are due, one errand at a time, and the outcome.
+//! After-actions: which files are due, one errand at a time, and the outcome.
+//!
+//! **In**: files that were sent, or whose upload has failed, as the planner and the store know them. **Out**: errands that are carried
+//! out on a thread of their own; files that turn out to be something else, to be judged anew.
+//!
+//! **Owns** the errand under way, what is tried again and when, what is left alone, and the real paths of the rule's folders.
+//!
+//! **Guarantees.** Files are moved by the paths that were real when the rule started. What could not be done is tried again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -8,7 +15,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::task::{JoinError, JoinHandle};
 
-use super::{RETRY, Runner, describe};
+use super::anchors::Anchors;
+use super::context::Context;
+use super::{RETRY, describe};
 use crate::model::TakenAway;
 use crate::model::UploadId;
 use crate::model::{File, FileState, Outcome, State, Upload, UploadFilter};
@@ -33,6 +42,7 @@ type Results = Result<Fates, JoinError>;
 /// What after-actions remember.
 #[derive(Debug, Default)]
 pub(super) struct PostActions {
+    anchors: Anchors,
     /// Something may be due.
     look: bool,
     /// Not before then: the store has failed.
@@ -46,6 +56,14 @@ pub(super) struct PostActions {
 }
 
 impl PostActions {
+    /// Resolves the folders that the rule names.
+    pub(super) async fn begin(&mut self, context: &Context) {
+        let rule = Arc::clone(&context.rule);
+        if let Ok(anchors) = tokio::task::spawn_blocking(move || Anchors::of(&rule)).await {
+            self.anchors = anchors;
+        }
+    }
+
     /// Something may have become due.
     pub(super) fn look_again(&mut self) {
         self.look = true;
@@ -76,55 +94,54 @@ impl PostActions {
         let stalled = self.not_before.filter(|_| self.look);
         if self.running.is_some() { None } else { self.later.values().copied().chain(stalled).min() }
     }
-}
 
-impl Runner {
-    /// Begins the next errand, if one is due and none is under way.
-    pub(super) async fn act_after(&mut self) {
-        let now = self.shared.now();
-        let due_again = self.aftermath.later.values().any(|at| *at <= now);
-        let acts = !matches!(self.rule.after.complete, AfterComplete::Keep)
-            || !matches!(self.rule.after.error, AfterError::Keep);
-        if !acts || self.paused || self.aftermath.running.is_some() || !(self.aftermath.look || due_again) {
+    /// Begins the next errand, if one is due and none is under way. What it takes away is looked after for `care`.
+    pub(super) async fn act(&mut self, context: &Context, care: Duration) {
+        let now = context.now();
+        let due_again = self.later.values().any(|at| *at <= now);
+        let acts = !matches!(context.rule.after.complete, AfterComplete::Keep)
+            || !matches!(context.rule.after.error, AfterError::Keep);
+        if !acts || self.running.is_some() || !(self.look || due_again) {
             return;
         }
-        if self.aftermath.not_before.is_some_and(|at| now < at) {
+        if self.not_before.is_some_and(|at| now < at) {
             return;
         }
-        self.aftermath.not_before = None;
-        match self.next_errand(now).await {
-            Ok(Some(errand)) => self.begin_errand(errand),
-            Ok(None) => self.aftermath.look = false,
+        self.not_before = None;
+        match self.next_errand(context).await {
+            Ok(Some(errand)) => self.begin_errand(context, errand, care),
+            Ok(None) => self.look = false,
             Err(error) => {
-                (self.aftermath.look, self.aftermath.not_before) = (true, Some(now + RETRY));
-                self.problem("store", describe(&error)).await;
+                (self.look, self.not_before) = (true, Some(now + RETRY));
+                context.problem("store", describe(&error)).await;
             }
         }
     }
 
-    async fn next_errand(&mut self, now: Duration) -> Result<Option<Errand>, StoreError> {
-        self.aftermath.later.retain(|_, at| *at > now);
-        if let Some(errand) = self.errand_for_sent().await? {
+    async fn next_errand(&mut self, context: &Context) -> Result<Option<Errand>, StoreError> {
+        let now = context.now();
+        self.later.retain(|_, at| *at > now);
+        if let Some(errand) = self.errand_for_sent(context).await? {
             return Ok(Some(errand));
         }
-        self.errand_for_failed().await
+        self.errand_for_failed(context).await
     }
 
     /// The errand for some uploads of which sent files are still here.
-    async fn errand_for_sent(&mut self) -> Result<Option<Errand>, StoreError> {
-        let rule = Arc::clone(&self.rule);
+    async fn errand_for_sent(&mut self, context: &Context) -> Result<Option<Errand>, StoreError> {
+        let rule = Arc::clone(&context.rule);
         if matches!(rule.after.complete, AfterComplete::Keep) {
             return Ok(None);
         }
-        let mut errand = self.errand();
-        for (id, paths) in self.sent_uploads() {
-            let files = self.files_of(id).await?;
+        let mut errand = errand_of(context);
+        for (id, paths) in self.sent_uploads(context) {
+            let files = files_of(context, id).await?;
             let action = match &rule.after.complete {
-                AfterComplete::Move(target) => match self.folder_for(target, &files, &paths) {
+                AfterComplete::Move(target) => match self.folder_for(context, target, &files, &paths) {
                     Ok(folder) => Action::Move(folder),
                     Err(reason) => {
-                        self.try_later(paths.iter());
-                        self.problem("after", reason).await;
+                        self.try_later(context.now(), paths.iter());
+                        context.problem("after", reason).await;
                         continue;
                     }
                 },
@@ -132,9 +149,9 @@ impl Runner {
             };
             let mut handled = Vec::with_capacity(paths.len());
             for path in &paths {
-                match self.sent_as(id, path, &files).await? {
-                    Some(sent) => handled.push(self.handled(path, sent, &paths)),
-                    None => self.try_later([path]),
+                match sent_as(context, id, path, &files).await? {
+                    Some(sent) => handled.push(handled_as(context, path, sent, &paths)),
+                    None => self.try_later(context.now(), [path]),
                 }
             }
             errand.works.push((action, handled));
@@ -143,12 +160,12 @@ impl Runner {
     }
 
     /// The next uploads of which sent files are here, with those.
-    fn sent_uploads(&self) -> Vec<(UploadId, BTreeSet<Arc<Path>>)> {
-        let desk = self.shared.desk();
+    fn sent_uploads(&self, context: &Context) -> Vec<(UploadId, BTreeSet<Arc<Path>>)> {
+        let desk = context.shared.desk();
         let is_due = |path: &Arc<Path>| {
             let identity = desk.inventory().get(path).map(|known| known.identity);
-            let left_alone = identity.is_some() && self.aftermath.left_alone.get(path).copied() == identity;
-            !left_alone && !self.aftermath.later.contains_key(path)
+            let left_alone = identity.is_some() && self.left_alone.get(path).copied() == identity;
+            !left_alone && !self.later.contains_key(path)
         };
         let (mut uploads, mut count) = (Vec::new(), 0);
         for (id, mut paths) in desk.sent_files() {
@@ -165,118 +182,72 @@ impl Runner {
         uploads
     }
 
-    /// What was sent of a file; `None` while that is not known.
-    async fn sent_as(
-        &self,
-        id: UploadId,
-        path: &Arc<Path>,
-        files: &HashMap<PathBuf, File>,
-    ) -> Result<Option<Sent>, StoreError> {
-        match files.get(&self.rule.watch.join(path)) {
-            Some(file) if file.state == FileState::Done => {
-                Ok(Some(Sent { identity: file.identity, checksum: file.checksum.clone() }))
-            }
-            Some(_) => Ok(None),
-            // The upload was removed from the list since: the ledger still knows what was sent.
-            None => Ok(self.store.ledger_entry(&self.rule.name, path).await?.and_then(|entry| {
-                let sent = entry.outcome == Outcome::Sent && entry.upload == Some(id);
-                sent.then_some(Sent { identity: entry.identity, checksum: entry.checksum })
-            })),
-        }
-    }
-
     /// The errand for one failed upload of which files are still here.
-    async fn errand_for_failed(&mut self) -> Result<Option<Errand>, StoreError> {
-        let AfterError::Move(target) = &self.rule.after.error else { return Ok(None) };
-        let rule = Some(self.rule.name.clone());
+    async fn errand_for_failed(&mut self, context: &Context) -> Result<Option<Errand>, StoreError> {
+        let AfterError::Move(target) = &context.rule.after.error else { return Ok(None) };
+        let rule = Some(context.rule.name.clone());
         let filter = UploadFilter { states: vec![State::Error], rule, ..UploadFilter::default() };
-        for upload in self.store.uploads(filter).await? {
-            let paths = self.shared.desk().files_in(upload.id);
-            let paths: BTreeSet<Arc<Path>> =
-                paths.into_iter().filter(|path| !self.aftermath.later.contains_key(path)).collect();
+        for upload in context.store.uploads(filter).await? {
+            let paths = context.shared.desk().files_in(upload.id);
+            let paths: BTreeSet<Arc<Path>> = paths.into_iter().filter(|path| !self.later.contains_key(path)).collect();
             let Upload { problem: Some(problem), id, .. } = upload else { continue };
             if paths.is_empty() {
                 continue;
             }
-            let files = self.files_of(id).await?;
-            let folder = match self.folder_for(target, &files, &paths) {
+            let files = files_of(context, id).await?;
+            let folder = match self.folder_for(context, target, &files, &paths) {
                 Ok(folder) => folder,
                 Err(reason) => {
-                    self.try_later(paths.iter());
-                    self.problem("after", reason).await;
+                    self.try_later(context.now(), paths.iter());
+                    context.problem("after", reason).await;
                     return Ok(None);
                 }
             };
-            let known = |path: &Arc<Path>| files.get(&self.rule.watch.join(path)).map(|file| file.identity);
+            let known = |path: &Arc<Path>| files.get(&context.rule.watch.join(path)).map(|file| file.identity);
             let handled = paths.iter().filter_map(|path| {
                 let sent = Sent { identity: known(path)?, checksum: None };
-                Some(self.handled(path, sent, &paths))
+                Some(handled_as(context, path, sent, &paths))
             });
             let handled = handled.collect();
             let works = vec![(Action::Quarantine(folder, problem), handled)];
-            return Ok(Some(Errand { works, ..self.errand() }));
+            return Ok(Some(Errand { works, ..errand_of(context) }));
         }
         Ok(None)
-    }
-
-    async fn files_of(&self, id: UploadId) -> Result<HashMap<PathBuf, File>, StoreError> {
-        let mut files = HashMap::new();
-        let mut after = None;
-        loop {
-            let page = self.store.files(id, after, PAGE).await?;
-            let full = page.len() == PAGE as usize;
-            after = page.last().map(|file| file.number);
-            files.extend(page.into_iter().map(|file| (file.source.whole(), file)));
-            if !full {
-                return Ok(files);
-            }
-        }
     }
 
     /// The folder to move the files of a package into.
     fn folder_for(
         &self,
+        context: &Context,
         target: &MoveTarget,
         files: &HashMap<PathBuf, File>,
         here: &BTreeSet<Arc<Path>>,
     ) -> Result<PathBuf, String> {
-        let clock = self.clock();
+        let clock = context.clock();
         let mut listed: BTreeMap<&Path, u64> = here.iter().map(|path| (&**path, 0)).collect();
         for (source, file) in files {
-            if let Ok(relative) = source.strip_prefix(&self.rule.watch) {
+            if let Ok(relative) = source.strip_prefix(&context.rule.watch) {
                 listed.insert(relative, file.identity.size);
             }
         }
-        let mut context = TemplateContext::for_files(&self.rule, clock.clone(), listed.iter().map(|(p, s)| (*p, *s)));
-        context.host.clone_from(&self.surroundings.host);
+        let mut values = TemplateContext::for_files(&context.rule, clock.clone(), listed.iter().map(|(p, s)| (*p, *s)));
+        values.host.clone_from(&context.surroundings.host);
         if let Some((path, size)) = listed.first_key_value() {
-            let group = dispatch::group_of(&self.rule, &self.surroundings, &clock, path, *size);
-            context.group = group.unwrap_or_default();
+            let group = dispatch::group_of(&context.rule, &context.surroundings, &clock, path, *size);
+            values.group = group.unwrap_or_default();
         }
-        let written = target.render(&context).map_err(|error| format!("after: {error}"))?;
+        let written = target.render(&values).map_err(|error| format!("after: {error}"))?;
         let real = self.anchors.real(target, &written);
         real.ok_or_else(|| format!("after: {} is not in the rule's target folder", written.display()))
     }
 
-    fn handled(&self, path: &Arc<Path>, sent: Sent, leaving: &BTreeSet<Arc<Path>>) -> Handled {
-        let markers = match self.rule.ready {
-            Ready::Marker { .. } => self.shared.desk().markers_with(path, &|other| leaving.contains(other)),
-            _ => Vec::new(),
-        };
-        Handled { relative: Arc::clone(path), sent, markers }
-    }
-
-    fn errand(&self) -> Errand {
-        Errand { root: self.rule.watch.clone(), works: Vec::new(), keeps_levels: self.keeps_levels() }
-    }
-
-    fn begin_errand(&mut self, errand: Errand) {
-        let (store, rule, shared) = (self.store.clone(), Arc::clone(&self.rule), Arc::clone(&self.shared));
-        let events = Arc::clone(&self.hints);
-        let (watch, care) = (self.anchors.watch.clone(), self.care());
+    fn begin_errand(&mut self, context: &Context, errand: Errand, care: Duration) {
+        let (store, rule, shared) = (context.store.clone(), Arc::clone(&context.rule), Arc::clone(&context.shared));
+        let events = Arc::clone(&context.hints);
+        let watch = self.anchors.watch.clone();
         let runtime = tokio::runtime::Handle::current();
         let span = tracing::Span::current();
-        self.aftermath.running = Some(tokio::task::spawn_blocking(move || {
+        self.running = Some(tokio::task::spawn_blocking(move || {
             let _within = span.entered();
             let name = |target: &Path, identity: &FileIdentity| {
                 // Moved to elsewhere in the watched folder it must not count as a new file.
@@ -302,51 +273,106 @@ impl Runner {
         }));
     }
 
-    /// Records the outcome of the files of an errand.
-    pub(super) async fn acted(&mut self, results: Results) {
+    /// Records the outcome of the files of an errand; returns those that are to be judged anew, or nothing if it did not end.
+    pub(super) async fn take(&mut self, context: &Context, results: Results) -> Option<Vec<Arc<Path>>> {
         let results = match results {
             Ok(results) => results,
-            Err(error) => return self.problem("after", describe(&error)).await,
+            Err(error) => {
+                context.problem("after", describe(&error)).await;
+                return None;
+            }
         };
-        self.aftermath.look = true;
-        self.plan_care().await;
+        self.look = true;
+        let mut changed = Vec::new();
         for (path, fate) in results {
             match fate {
-                Fate::Done => self.went_away(&path).await,
-                Fate::Changed => self.came_out_changed(&path).await,
+                Fate::Done => self.went_away(context, &path).await,
+                Fate::Changed => {
+                    if self.came_out_changed(context, &path).await {
+                        changed.push(path);
+                    }
+                }
                 Fate::Later(reason) => {
-                    self.try_later([&path]);
-                    self.problem("after", format!("{}: {reason}", path.display())).await;
+                    self.try_later(context.now(), [&path]);
+                    context.problem("after", format!("{}: {reason}", path.display())).await;
                 }
             }
         }
+        Some(changed)
     }
 
-    async fn went_away(&mut self, path: &Arc<Path>) {
-        self.shared.desk().taken_away(path);
-        self.aftermath.forget([path]);
-        if self.rule.resend
-            && let Err(error) = self.store.ledger_forget_files(&self.rule.name, vec![path.to_path_buf()]).await
+    async fn went_away(&mut self, context: &Context, path: &Arc<Path>) {
+        context.shared.desk().taken_away(path);
+        self.forget([path]);
+        if context.rule.resend
+            && let Err(error) = context.store.ledger_forget_files(&context.rule.name, vec![path.to_path_buf()]).await
         {
-            self.problem("store", describe(&error)).await;
+            context.problem("store", describe(&error)).await;
         }
     }
 
-    /// The file is not what was sent, though nothing but its content shows it: it is new.
-    async fn came_out_changed(&mut self, path: &Arc<Path>) {
-        if self.rule.on_change == OnChange::Ignore {
-            let identity = self.shared.desk().inventory().get(path).map(|known| known.identity);
-            self.aftermath.left_alone.extend(identity.map(|identity| (Arc::clone(path), identity)));
-            return;
+    /// The file is not what was sent, though nothing but its content shows it: it is new, unless changes are ignored.
+    async fn came_out_changed(&mut self, context: &Context, path: &Arc<Path>) -> bool {
+        if context.rule.on_change == OnChange::Ignore {
+            let identity = context.shared.desk().inventory().get(path).map(|known| known.identity);
+            self.left_alone.extend(identity.map(|identity| (Arc::clone(path), identity)));
+            return false;
         }
-        if let Err(error) = self.store.ledger_forget(&self.rule.name, Some(path)).await {
-            return self.problem("store", describe(&error)).await;
+        if let Err(error) = context.store.ledger_forget(&context.rule.name, Some(path)).await {
+            context.problem("store", describe(&error)).await;
+            return false;
         }
-        self.judge(std::slice::from_ref(path)).await;
+        true
     }
 
-    fn try_later<'a>(&mut self, paths: impl IntoIterator<Item = &'a Arc<Path>>) {
-        let at = self.shared.now() + AGAIN;
-        self.aftermath.later.extend(paths.into_iter().map(|path| (Arc::clone(path), at)));
+    fn try_later<'a>(&mut self, now: Duration, paths: impl IntoIterator<Item = &'a Arc<Path>>) {
+        let at = now + AGAIN;
+        self.later.extend(paths.into_iter().map(|path| (Arc::clone(path), at)));
     }
+}
+
+/// What was sent of a file; `None` while that is not known.
+async fn sent_as(
+    context: &Context,
+    id: UploadId,
+    path: &Arc<Path>,
+    files: &HashMap<PathBuf, File>,
+) -> Result<Option<Sent>, StoreError> {
+    match files.get(&context.rule.watch.join(path)) {
+        Some(file) if file.state == FileState::Done => {
+            Ok(Some(Sent { identity: file.identity, checksum: file.checksum.clone() }))
+        }
+        Some(_) => Ok(None),
+        // The upload was removed from the list since: the ledger still knows what was sent.
+        None => Ok(context.store.ledger_entry(&context.rule.name, path).await?.and_then(|entry| {
+            let sent = entry.outcome == Outcome::Sent && entry.upload == Some(id);
+            sent.then_some(Sent { identity: entry.identity, checksum: entry.checksum })
+        })),
+    }
+}
+
+async fn files_of(context: &Context, id: UploadId) -> Result<HashMap<PathBuf, File>, StoreError> {
+    let mut files = HashMap::new();
+    let mut after = None;
+    loop {
+        let page = context.store.files(id, after, PAGE).await?;
+        let full = page.len() == PAGE as usize;
+        after = page.last().map(|file| file.number);
+        files.extend(page.into_iter().map(|file| (file.source.whole(), file)));
+        if !full {
+            return Ok(files);
+        }
+    }
+}
+
+fn handled_as(context: &Context, path: &Arc<Path>, sent: Sent, leaving: &BTreeSet<Arc<Path>>) -> Handled {
+    let markers = match context.rule.ready {
+        Ready::Marker { .. } => context.shared.desk().markers_with(path, &|other| leaving.contains(other)),
+        _ => Vec::new(),
+    };
+    Handled { relative: Arc::clone(path), sent, markers }
+}
+
+fn errand_of(context: &Context) -> Errand {
+    Errand { root: context.rule.watch.clone(), works: Vec::new(), keeps_levels: context.keeps_levels() }
 }

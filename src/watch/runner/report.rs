@@ -1,14 +1,31 @@
-//! Reporting of the rule's task: failures as they happen, the status after each pass.
+//! What a rule's task tells: failures as they happen, the status after each pass.
+//!
+//! **In**: failures, what is over again, how the parts stand ([`Standing`]). **Out**: the rule's status, the log, events.
+//!
+//! **Owns** nothing: what was told last is in the status itself.
+//!
+//! **Guarantees.** A failure that lasts is told once.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::{Runner, describe};
+use super::context::Context;
+use super::describe;
+use crate::model::UploadId;
+use crate::watch::beneath::Offline;
 use crate::watch::classifier::Kind;
 use crate::watch::fs_events::Silence;
 use crate::watch::status::{LISTED, LastError, RuleState, WaitingFile};
 
-impl Runner {
+/// How the parts stand after a pass, for the status.
+pub(super) struct Standing<'a> {
+    pub(super) paused: bool,
+    pub(super) offline: Option<&'a Offline>,
+    /// The uploads that take files.
+    pub(super) open: Vec<UploadId>,
+}
+
+impl Context {
     /// Tells of a failure: in the status, in the log, and as an event when it is not the same as before.
     pub(super) async fn problem(&self, code: &'static str, message: String) {
         {
@@ -54,7 +71,7 @@ impl Runner {
     }
 
     /// Writes down how things stand.
-    pub(super) fn publish(&self) {
+    pub(super) fn publish(&self, standing: Standing<'_>) {
         let silence = self.hints.silence();
         let desk = self.shared.desk();
         let waiting: Vec<WaitingFile> = desk
@@ -79,8 +96,8 @@ impl Runner {
         let unread = unread.map(|unread| (unread.relative.clone(), unread.reason.clone())).collect();
         drop(desk);
         let mut status = self.shared.status();
-        (status.state, status.reason) = match (&self.offline, &silence) {
-            _ if self.paused => (RuleState::Paused, None),
+        (status.state, status.reason) = match (standing.offline, &silence) {
+            _ if standing.paused => (RuleState::Paused, None),
             (Some(offline), _) => (RuleState::Offline, Some(offline.to_string())),
             (None, Some(silence @ Silence::Limit(_))) => {
                 (RuleState::Polling, Some(format!("{silence} (this rule has {folders} folders)")))
@@ -101,6 +118,6 @@ impl Runner {
         status.unread = unread;
         status.overflows = self.hints.overflows();
         status.next_schedule = self.rule.schedule.next_after(&self.clock()).map(|next| next.timestamp());
-        status.open = self.ship.open_uploads();
+        status.open = standing.open;
     }
 }

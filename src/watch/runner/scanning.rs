@@ -1,4 +1,12 @@
-//! The rule's task and its folder: when to scan, what, and what a scan means.
+//! The folder of a rule: when it is scanned, what of it, and whether it is there at all.
+//!
+//! **In**: hints, the clock. **Out**: what is new, changed or gone ([`Found`]) for whoever judges it, in the planner's inventory
+//! already; files that have settled, confirmed with the planner.
+//!
+//! **Owns** the times of scans, the hint that waits, and why the folder is offline.
+//!
+//! **Guarantees.** Scans are spaced by at least the time the last one took. While the folder is offline nothing is found to be gone,
+//! and it is looked for again ever less often. Once it is back, everything is scanned and what was settling settles anew.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,11 +14,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Runner;
-use crate::watch::beneath::{self, Offline, Probe};
+use super::context::Context;
+use crate::watch::beneath::Offline;
 use crate::watch::fs_events::Hinted;
-use crate::watch::open_handles::{Writing, is_being_written};
 use crate::watch::scan::{self, Look};
+use crate::watch::snapshot::Changes;
 use crate::watch::status::LastScan;
 use masv_rules::{Poll, Symlinks};
 
@@ -22,55 +30,111 @@ const POLL_BOUNDS: (Duration, Duration) = (Duration::from_secs(2), Duration::fro
 const POLL_SHARE: u32 = 10;
 /// Shortest and longest time until a folder that is offline is looked for again.
 const OFFLINE_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// When to scan.
+
+/// When to scan, and how the folder stands.
 #[derive(Debug, Default)]
 pub(super) struct Scanning {
     /// The next full scan.
-    pub(super) next_full: Duration,
+    next_full: Duration,
     /// Everything is looked at then, watches are renewed and the ledger is read again.
     next_rescan: Duration,
     /// Hints wait.
-    pub(super) hinted: bool,
+    hinted: bool,
     /// The last look's end, and how long it took.
     ended: Duration,
     took: Duration,
     /// Until the folder is looked for again.
     retry: Duration,
     /// Everything has been looked at since the start.
-    pub(super) complete: bool,
+    complete: bool,
+    /// Why the folder cannot be looked at.
+    offline: Option<Offline>,
 }
 
-impl Runner {
-    pub(super) fn look_allowed_at(&self) -> Duration {
-        self.looks.ended + self.looks.took.max(SHORTEST_GAP)
+/// What a look has found, for the other parts.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) changes: Changes,
+    /// It was a renewing look: the ledger is to be read again, and everything judged by it.
+    pub(super) renewed: bool,
+    /// The folder was offline and is back.
+    pub(super) is_back: bool,
+}
+
+impl Scanning {
+    /// Why the folder is offline.
+    pub(super) fn offline(&self) -> Option<&Offline> {
+        self.offline.as_ref()
     }
 
-    pub(super) async fn look_when_due(&mut self) {
-        let now = self.shared.now();
-        let hinted = if self.looks.hinted && now >= self.look_allowed_at() {
-            self.looks.hinted = false;
-            self.hints.take()
+    /// Everything has been looked at since the start.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Everything has been looked at, and the folder is there.
+    pub(super) fn is_able(&self) -> bool {
+        self.offline.is_none() && self.complete
+    }
+
+    /// Has everything looked at in the next pass.
+    pub(super) fn look_at_all_soon(&mut self) {
+        self.next_full = Duration::ZERO;
+    }
+
+    /// Waits for a hint; not while one waits already.
+    pub(super) async fn hint(&mut self, context: &Context) {
+        if self.hinted {
+            std::future::pending::<()>().await;
+        }
+        context.hints.changed().await;
+        self.hinted = true;
+    }
+
+    /// When everything is looked at again.
+    pub(super) fn next_full(&self) -> Duration {
+        self.next_full
+    }
+
+    /// When the hint that waits is followed.
+    pub(super) fn next_hinted(&self) -> Option<Duration> {
+        self.hinted.then(|| self.look_allowed_at())
+    }
+
+    fn look_allowed_at(&self) -> Duration {
+        self.ended + self.took.max(SHORTEST_GAP)
+    }
+
+    /// Looks at what hints or the clock say; `None` when there was nothing to look at, or no folder.
+    pub(super) async fn look_when_due(&mut self, context: &Context) -> Option<Found> {
+        let now = context.now();
+        let hinted = if self.hinted && now >= self.look_allowed_at() {
+            self.hinted = false;
+            context.hints.take()
         } else {
             Hinted::default()
         };
-        let follows_links = self.rule.symlinks == Symlinks::Within;
-        let everything = now >= self.looks.next_full
+        let follows_links = context.rule.symlinks == Symlinks::Within;
+        let everything = now >= self.next_full
             || hinted.everything
             || hinted.paths.contains(Path::new(""))
             || (follows_links && !hinted.is_empty());
         if everything {
-            self.look_at_everything(now).await;
+            self.look_at_everything(context, now).await
         } else if !hinted.is_empty() && self.offline.is_none() {
-            self.look_at_paths(hinted.paths.into_iter().collect()).await;
+            let changes = self.look_at_paths(context, hinted.paths.into_iter().collect()).await?;
+            Some(Found { changes, ..Found::default() })
+        } else {
+            None
         }
     }
 
-    async fn look_at_everything(&mut self, now: Duration) {
-        let renew = now >= self.looks.next_rescan;
-        let (sieve, hints) = (self.sieve.clone(), Arc::clone(&self.hints));
+    async fn look_at_everything(&mut self, context: &Context, now: Duration) -> Option<Found> {
+        let renew = now >= self.next_rescan;
+        let (sieve, hints) = (context.sieve.clone(), Arc::clone(&context.hints));
         // A folder that was there and is gone is not made again: its drive may be away.
-        let create = self.rule.create && !self.looks.complete;
-        let look = self.blocking(move || {
+        let create = context.rule.create && !self.complete;
+        let look = context.blocking(move || {
             if create {
                 // If it cannot be created, the scan reports why.
                 let _ = masv_platform::make_folders(&sieve.rule().watch);
@@ -82,154 +146,120 @@ impl Runner {
             scan::look_at_all(&sieve, &mut |folder, id| hints.watch(folder, id))
         });
         let look = look.await;
-        self.looked(now);
-        match look {
-            Ok(look) => {
-                if renew {
-                    self.looks.next_rescan = self.looks.ended + self.rule.rescan;
-                    self.books.read_at = Some(Duration::ZERO);
-                }
-                self.looks.next_full = self.next_full();
-                {
-                    let mut status = self.shared.status();
-                    (status.skipped, status.awkward_names) = (look.skipped.clone(), look.awkward.clone());
-                }
-                if self.take(look).await.is_ok() {
-                    self.online(now);
-                }
+        self.looked(context, now);
+        let look = match look {
+            Ok(look) => look,
+            Err(offline) => {
+                self.go_offline(context, offline).await;
+                return None;
             }
-            Err(offline) => self.go_offline(offline).await,
+        };
+        if renew {
+            self.next_rescan = self.ended + context.rule.rescan;
         }
+        self.next_full = self.after_this_look(context);
+        {
+            let mut status = context.shared.status();
+            (status.skipped, status.awkward_names) = (look.skipped.clone(), look.awkward.clone());
+        }
+        let changes = self.take(context, look).await;
+        let is_back = changes.is_some() && self.online(context, now);
+        Some(Found { changes: changes.unwrap_or_default(), renewed: renew, is_back })
     }
 
     /// When everything is looked at again, whatever the hints say.
-    fn next_full(&self) -> Duration {
-        let every = match (self.rule.poll, self.hints.silence()) {
+    fn after_this_look(&self, context: &Context) -> Duration {
+        let every = match (context.rule.poll, context.hints.silence()) {
             (Poll::Every(every), _) => Some(every),
-            (Poll::Auto, Some(_)) => Some((self.looks.took * POLL_SHARE).clamp(POLL_BOUNDS.0, POLL_BOUNDS.1)),
+            (Poll::Auto, Some(_)) => Some((self.took * POLL_SHARE).clamp(POLL_BOUNDS.0, POLL_BOUNDS.1)),
             (Poll::Auto, None) => None,
         };
-        let polled = every.map(|every| self.looks.ended + every.max(self.looks.took));
-        polled.map_or(self.looks.next_rescan, |polled| polled.min(self.looks.next_rescan))
+        let polled = every.map(|every| self.ended + every.max(self.took));
+        polled.map_or(self.next_rescan, |polled| polled.min(self.next_rescan))
     }
 
-    fn looked(&mut self, began: Duration) {
-        self.looks.ended = self.shared.now();
-        self.looks.took = self.looks.ended.saturating_sub(began);
-        self.shared.status().looks += 1;
+    fn looked(&mut self, context: &Context, began: Duration) {
+        self.ended = context.now();
+        self.took = self.ended.saturating_sub(began);
+        context.shared.status().looks += 1;
     }
 
-    /// Looks at single paths; returns whether anything was new, changed or gone.
-    pub(super) async fn look_at_paths(&mut self, paths: Vec<PathBuf>) -> bool {
-        let began = self.shared.now();
-        let (sieve, hints) = (self.sieve.clone(), Arc::clone(&self.hints));
+    /// Looks at single paths: what is new, changed or gone, or `None` when the folder is offline.
+    pub(super) async fn look_at_paths(&mut self, context: &Context, paths: Vec<PathBuf>) -> Option<Changes> {
+        let began = context.now();
+        let (sieve, hints) = (context.sieve.clone(), Arc::clone(&context.hints));
         let look =
-            self.blocking(move || scan::look_at(&sieve, &paths, &mut |folder, id| hints.watch(folder, id))).await;
-        self.looked(began);
+            context.blocking(move || scan::look_at(&sieve, &paths, &mut |folder, id| hints.watch(folder, id))).await;
+        self.looked(context, began);
         match look {
-            Ok(look) => self.take(look).await.unwrap_or(true),
+            Ok(look) => self.take(context, look).await,
             Err(offline) => {
-                self.go_offline(offline).await;
-                true
+                self.go_offline(context, offline).await;
+                None
             }
         }
     }
 
-    /// Takes in a look and judges what is fresh; returns whether anything was new, changed or gone.
-    async fn take(&mut self, look: Look) -> Result<bool, ()> {
-        let now = self.shared.now();
-        let taken = self.shared.desk().take(now, look);
-        let changes = match taken {
-            Ok(changes) => changes,
+    /// Takes a look into the planner's inventory.
+    async fn take(&mut self, context: &Context, look: Look) -> Option<Changes> {
+        let taken = context.shared.desk().take(context.now(), look);
+        match taken {
+            Ok(changes) => Some(changes),
             Err(offline) => {
-                self.go_offline(offline).await;
-                return Err(());
+                self.go_offline(context, offline).await;
+                None
             }
-        };
-        let changed = !changes.fresh.is_empty() || !changes.gone.is_empty();
-        self.aftermath.forget(changes.gone.iter().map(|(path, _)| path));
-        self.forget_gone(&changes.gone).await;
-        self.judge(&changes.fresh).await;
-        Ok(changed)
+        }
     }
 
-    fn online(&mut self, began: Duration) {
-        if self.offline.take().is_some() {
-            self.shared.desk().start_anew(self.shared.now());
-            self.recovered(&["offline"]);
-            self.reviving.look_again();
+    /// The folder is there, and everything was looked at; returns whether it was offline before.
+    fn online(&mut self, context: &Context, began: Duration) -> bool {
+        let is_back = self.offline.take().is_some();
+        if is_back {
+            context.shared.desk().start_anew(context.now());
+            context.recovered(&["offline"]);
         }
-        self.looks.retry = Duration::ZERO;
-        self.looks.complete = true;
-        let (files, folders) = self.shared.desk().inventory().counts();
-        let milliseconds = u64::try_from((self.looks.ended - began).as_millis()).unwrap_or(u64::MAX);
-        self.shared.status().last_scan =
+        self.retry = Duration::ZERO;
+        self.complete = true;
+        let (files, folders) = context.shared.desk().inventory().counts();
+        let milliseconds = u64::try_from((self.ended - began).as_millis()).unwrap_or(u64::MAX);
+        context.shared.status().last_scan =
             Some(LastScan { at: Timestamp::now(), milliseconds, files: files as u64, folders: folders as u64 });
+        is_back
     }
 
-    async fn go_offline(&mut self, offline: Offline) {
-        self.looks.retry = (self.looks.retry * 2).clamp(OFFLINE_BOUNDS.0, OFFLINE_BOUNDS.1);
-        self.looks.next_full = self.shared.now() + self.looks.retry;
+    async fn go_offline(&mut self, context: &Context, offline: Offline) {
+        self.retry = (self.retry * 2).clamp(OFFLINE_BOUNDS.0, OFFLINE_BOUNDS.1);
+        self.next_full = context.now() + self.retry;
         // Watches went with the folder; they are set again when it is back.
-        self.looks.next_rescan = Duration::ZERO;
-        self.hints.forget_writes();
+        self.next_rescan = Duration::ZERO;
+        context.hints.forget_writes();
         if self.offline.as_ref() != Some(&offline) {
-            let message = format!("{}: {offline}", self.rule.watch.display());
+            let message = format!("{}: {offline}", context.rule.watch.display());
             self.offline = Some(offline);
-            self.problem("offline", message).await;
+            context.problem("offline", message).await;
         }
     }
 
-    pub(super) async fn confirm_due(&mut self) {
+    /// Looks once more at the files that have settled.
+    pub(super) async fn confirm_due(&mut self, context: &Context) {
         if self.offline.is_some() {
             return;
         }
-        let due = self.shared.desk().due(self.shared.now());
+        let due = context.shared.desk().due(context.now());
         if due.is_empty() {
             return;
         }
         let places = due.iter().map(|(_, place)| Arc::clone(place)).collect();
-        match self.probe(places).await {
+        match context.probe(places).await {
             Ok(probes) => {
-                let now = self.shared.now();
-                let mut desk = self.shared.desk();
+                let now = context.now();
+                let mut desk = context.shared.desk();
                 for ((path, _), (probe, writing)) in due.into_iter().zip(probes) {
                     desk.confirm(now, &path, probe, writing);
                 }
             }
-            Err(offline) => self.go_offline(offline).await,
-        }
-    }
-
-    /// Looks at single files, and at who writes to them.
-    pub(super) async fn probe(&self, places: Vec<Arc<Path>>) -> Result<Vec<(Probe, Writing)>, Offline> {
-        let (root, hints) = (self.rule.watch.clone(), Arc::clone(&self.hints));
-        self.blocking(move || {
-            let probes = beneath::probe(&root, places.iter().map(|place| &**place))?;
-            let readable = probes.iter().zip(&places).filter_map(|(probe, place)| match probe {
-                Probe::Readable(identity) => Some((&**place, *identity)),
-                _ => None,
-            });
-            let readable: Vec<_> = readable.collect();
-            let mut writing = is_being_written(&hints, &beneath::open_root(&root)?, &readable).into_iter();
-            let with_writers = probes.into_iter().map(|probe| match probe {
-                Probe::Readable(_) => (probe, writing.next().unwrap_or(Writing::No)),
-                _ => (probe, Writing::No),
-            });
-            Ok(with_writers.collect())
-        })
-        .await
-    }
-
-    /// Runs a look on a thread that may block. One that never returns (a share that hangs) is left to itself when the
-    /// rule stops.
-    pub(super) async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, Offline> + Send + 'static,
-    ) -> Result<T, Offline> {
-        match tokio::task::spawn_blocking(work).await {
-            Ok(result) => result,
-            Err(error) => Err(Offline::Failing(error.to_string())),
+            Err(offline) => self.go_offline(context, offline).await,
         }
     }
 }
