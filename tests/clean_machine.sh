@@ -5,8 +5,8 @@
 #
 # The machine is this one's file system under a layer that takes all changes, in namespaces of its own, without a network, with
 # systemd as its first process. Nothing of it is left behind. Where that cannot be made it says so and passes; with
-# MASV_NEED_SYSTEMD set that is a failure; with MASV_CLEAN_MACHINE_DEB the Debian package is tried there as well. Only
-# `cargo build --release` is not run again: the given binary is put where it would be.
+# MASV_NEED_SYSTEMD set that is a failure; with MASV_CLEAN_MACHINE_DEB, the folder of packages that packaging/test_deb.sh has built, the
+# Debian package is tried there as well. Only `cargo build --release` is not run again: the given binary is put where it would be.
 set -euo pipefail
 # shellcheck source=tests/machine.sh
 . "$(dirname "$0")/machine.sh"
@@ -129,6 +129,6 @@ if [ -n "${MASV_CLEAN_MACHINE_DEB:-}" ]; then
   say "the Debian package, by systemd"
   # As on a machine that had nothing of it.
   within sh -c 'rm -rf /etc/masv-agent /etc/systemd/system/masv-agent* /var/lib/masv-agent* /usr/local/bin/masv; systemctl daemon-reload'
-  within env HOME="$HOME" PATH="$PATH" CARGO_TARGET_DIR=/tmp/target DEB_BINARY="$binary" bash "$root/packaging/test_deb.sh"
+  within env HOME="$HOME" PATH="$PATH" CARGO_TARGET_DIR=/tmp/target DEB_BUILT="$MASV_CLEAN_MACHINE_DEB" bash "$root/packaging/test_deb.sh"
 fi
 echo "a new machine runs the service"
