@@ -1,0 +1,173 @@
+//! The database as its users see it.
+
+use super::*;
+
+const SCHEMA: &[&str] = &["CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL)"];
+
+fn count(connection: &Connection) -> Result<i64, DbError> {
+    Ok(connection.query_row("SELECT count(*) FROM note", [], |row| row.get(0))?)
+}
+
+async fn add(database: &Database, text: &'static str) -> Result<usize, DbError> {
+    database.write(move |c| Ok(c.execute("INSERT INTO note (text) VALUES (?1)", [text])?)).await
+}
+
+/// A clean stop used to leave all of it in the log, and a copy of the file alone was an empty database.
+#[tokio::test]
+async fn after_a_checkpoint_the_file_alone_has_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("t.db"), folder.path().join("copy.db"));
+    assert!(Database::is_empty(&path).unwrap());
+    let database = Database::open(&path, SCHEMA).unwrap();
+    let (added, checkpoint) = tokio::join!(add(&database, "kept"), database.checkpoint());
+    assert_eq!(added.unwrap(), 1);
+    checkpoint.unwrap();
+    std::fs::copy(&path, &copy).unwrap();
+    assert!(!Database::is_empty(&copy).unwrap());
+    let copied = Database::open(&copy, SCHEMA).unwrap();
+    assert_eq!(copied.read(count).await.unwrap(), 1);
+    assert_eq!(add(&database, "and on").await.unwrap(), 1);
+    std::fs::write(&copy, "").unwrap();
+    assert!(Database::is_empty(&copy).unwrap());
+    std::fs::write(&copy, "no database at all, but long enough to be taken for one".repeat(20)).unwrap();
+    assert!(Database::is_empty(&copy).is_err());
+}
+
+#[tokio::test]
+async fn the_work_that_statements_make_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+    let count_to = |most: u32| {
+        database.read(move |c| {
+            let sql =
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) SELECT max(i) FROM n";
+            Ok::<u32, DbError>(c.query_row(sql, [most], |row| row.get(0))?)
+        })
+    };
+    let before = database.thousand_steps();
+    count_to(10).await.unwrap();
+    let little = database.thousand_steps() - before;
+    count_to(10_000).await.unwrap();
+    let much = database.thousand_steps() - before - little;
+    assert!(little <= 1 && much >= 50, "{little} and {much}");
+}
+
+#[tokio::test]
+async fn a_failed_write_leaves_nothing_and_disturbs_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+    let failing = database.write(|c| {
+        c.execute("INSERT INTO note (text) VALUES ('gone')", [])?;
+        c.execute("INSERT INTO nowhere VALUES (1)", [])?;
+        Ok::<_, DbError>(())
+    });
+    let (failed, kept) = tokio::join!(failing, add(&database, "kept"));
+    assert!(matches!(failed, Err(DbError::Statement(_))));
+    assert_eq!(kept.unwrap(), 1);
+    assert_eq!(database.read(count).await.unwrap(), 1);
+}
+
+/// A reader that is cancelled (a client that hangs up, a rule that is stopped) does not take its connection with it.
+#[tokio::test]
+async fn readers_that_are_cancelled_leave_their_connections_to_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+    for _ in 0..3 * READERS {
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let slow = database.read(move |connection| {
+            let _ = wait.recv();
+            count(connection)
+        });
+        let cancelled = tokio::time::timeout(Duration::from_millis(2), slow).await;
+        assert!(cancelled.is_err(), "it was not cancelled while it read");
+        drop(go_on);
+    }
+    let readers = (0..4 * READERS).map(|_| {
+        let database = database.clone();
+        tokio::spawn(async move { database.read(count).await })
+    });
+    for reader in readers.collect::<Vec<_>>() {
+        assert_eq!(reader.await.unwrap().unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn many_writers_at_once_all_arrive() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+    let writers: Vec<_> = (0..500)
+        .map(|_| {
+            let database = database.clone();
+            tokio::spawn(async move { add(&database, "x").await })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap().unwrap();
+    }
+    assert_eq!(database.read(count).await.unwrap(), 500);
+}
+
+#[tokio::test]
+async fn an_older_database_is_copied_then_upgraded_and_a_newer_one_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.db");
+    add(&Database::open(&path, SCHEMA).unwrap(), "old").await.unwrap();
+    let upgraded = [SCHEMA[0], "ALTER TABLE note ADD COLUMN colour TEXT"];
+    let database = Database::open(&path, &upgraded).unwrap();
+    assert_eq!(database.read(count).await.unwrap(), 1);
+    assert!(folder.path().join("t.db.v1.bak").exists());
+    drop(database);
+    assert!(matches!(Database::open(&path, SCHEMA), Err(DbError::Newer { found: 2, known: 1, .. })));
+}
+
+#[tokio::test]
+async fn a_copy_is_of_one_moment_while_others_write_and_never_over_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+    // Enough that a copy takes several steps.
+    let fill = |c: &Connection| {
+        let mut statement = c.prepare_cached("INSERT INTO note (text) VALUES (?1)")?;
+        (0..4000).try_for_each(|_| statement.execute(["x".repeat(4000)]).map(drop))?;
+        Ok::<_, DbError>(())
+    };
+    database.write(fill).await.unwrap();
+    let path = folder.path().join("copy.db");
+    let (copied, written) =
+        tokio::join!(database.backup(PathBeneath::new(folder.path(), path.file_name().unwrap())), async {
+            for _ in 0..20 {
+                database.write(fill).await?;
+            }
+            Ok::<_, DbError>(())
+        });
+    copied.unwrap();
+    written.unwrap();
+    let copy = Database::open(&path, SCHEMA).unwrap();
+    let there = copy.read(count).await.unwrap();
+    assert!(there > 0 && there % 4000 == 0, "{there}");
+    assert!(matches!(
+        database.backup(PathBeneath::new(folder.path(), path.file_name().unwrap())).await,
+        Err(DbError::Backup { .. })
+    ));
+    assert_eq!(copy.read(count).await.unwrap(), there, "the file that was there is left alone");
+}
+
+#[tokio::test]
+async fn a_change_that_panics_ends_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+    let panicking = database.write(|c| {
+        c.execute("INSERT INTO note (text) VALUES ('gone')", [])?;
+        if count(c)? > 0 {
+            panic!("a bug");
+        }
+        Ok::<_, DbError>(())
+    });
+    let (panicked, kept) = tokio::join!(panicking, add(&database, "kept"));
+    assert!(matches!(panicked, Err(DbError::Panicked)));
+    assert_eq!((kept.unwrap(), database.read(count).await.unwrap()), (1, 1));
+}
+
+#[test]
+fn the_linked_sqlite_is_one_that_loses_nothing() {
+    assert!(rusqlite::version_number() >= OLDEST_SQLITE);
+}
