@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use masv_protocol::EmailAddress;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -106,6 +107,59 @@ impl OwnHub {
     }
 }
 
+/// An `http` or `https` URL with a host.
+///
+/// # Errors
+/// What is wrong.
+pub fn http_url(text: &str) -> Result<Url, String> {
+    match Url::parse(text) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => Err("expected an http or https URL".to_owned()),
+        Ok(url) if url.host_str().is_none() => Err("expected a URL with a host".to_owned()),
+        Ok(url) => Ok(url),
+        Err(error) => Err(format!("expected a URL: {error}")),
+    }
+}
+
+/// An [`http_url`] that paths are put behind, and that others see.
+///
+/// # Errors
+/// What is wrong.
+pub fn base_url(text: &str) -> Result<Url, String> {
+    let url = http_url(text)?;
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err("expected a URL without user name, password or query".to_owned());
+    }
+    Ok(url)
+}
+
+/// What a mail server's URL looks like.
+pub const MAIL_SERVER_EXAMPLE: &str = "`smtps://HOST:465`, `smtp://HOST:587?tls=required` or `smtp://HOST:25`";
+
+/// The URL of a mail server: see [`Smtp::url`].
+///
+/// # Errors
+/// What is wrong.
+pub fn mail_server(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "smtp" | "smtps") && url.has_host());
+    let url = url.ok_or_else(|| format!("`{text}` is not the URL of a mail server"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("expected a URL without user and password".to_owned());
+    }
+    Ok(url)
+}
+
+/// Whom mails are from: an address, or `Name <address>`.
+///
+/// # Errors
+/// What is wrong.
+pub fn sender(text: &str) -> Result<String, String> {
+    let address = text.rsplit_once('<').map_or(text, |(_, rest)| rest.trim_end().trim_end_matches('>'));
+    match address.trim().parse::<EmailAddress>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(format!("`{text}` is not a sender")),
+    }
+}
+
 /// A network, or an address as the network of itself alone.
 ///
 /// # Errors
@@ -152,6 +206,22 @@ mod tests {
         assert_eq!(reached(hub(Some("192.168.1.20:0"), None, false)), Err(OwnHubError::NoPort));
         let alone = reached(hub(None, Some("https://send.example.com"), false)).unwrap_err().to_string();
         assert!(alone.contains("https://send.example.com") && alone.contains("127.0.0.1:8090"), "{alone}");
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_wherever_it_is_written() {
+        for wrong in ["ftp://a.example", "https://", "https://u:p@a.example", "https://a.example/?q", "a.example", ""] {
+            assert!(base_url(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(base_url("https://a.example/hub").unwrap().as_str(), "https://a.example/hub");
+        for wrong in ["https://mail.example", "smtp:", "smtp://u:p@mail.example", "mail.example:25", ""] {
+            assert!(mail_server(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(mail_server("smtp://mail.example:587?tls=required").unwrap().port(), Some(587));
+        for wrong in ["nobody", "Nobody <nobody>", "Ann <a@b..example>", ""] {
+            assert!(sender(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(sender("Ann <ann@example.com>").unwrap(), "Ann <ann@example.com>");
     }
 
     #[test]

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Deserialize;
-use url::Url;
 
 use super::{AgentError, Sources, read_secret, setting};
-use masv_rules::own_hub::{OwnHub, Smtp, Tls, network};
+use masv_rules::own_hub::{MAIL_SERVER_EXAMPLE, OwnHub, Smtp, Tls, base_url, mail_server, network, sender};
 
 /// The settings of the agent's own hub, as written.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -98,7 +97,10 @@ pub(super) fn build(
         }
     };
     let smtp = match smtp_url {
-        Some(text) => Some(Smtp { url: smtp(&text)?, login, authority }),
+        Some(text) => {
+            let wrong = |why| setting("--hub-smtp-url", format!("{why}: write {MAIL_SERVER_EXAMPLE}"));
+            Some(Smtp { url: mail_server(&text).map_err(wrong)?, login, authority })
+        }
         None if login.is_some() || authority.is_some() => {
             return Err(setting("--hub-smtp-url", "is missing: which mail server is it that you sign in to?"));
         }
@@ -106,7 +108,7 @@ pub(super) fn build(
     };
     let hub = OwnHub {
         listen: listen.as_deref().map(address).transpose()?,
-        public_url: public_url.as_deref().map(url).transpose()?,
+        public_url: public_url.as_deref().map(base_url).transpose().map_err(|why| setting("--hub-public-url", why))?,
         trusted_proxies: proxies
             .iter()
             .flatten()
@@ -114,7 +116,7 @@ pub(super) fn build(
             .collect::<Result<_, _>>()?,
         tls,
         smtp,
-        mail_from,
+        mail_from: mail_from.as_deref().map(sender).transpose().map_err(|why| setting("--hub-mail-from", why))?,
     };
     Ok((hub, own_files))
 }
@@ -122,26 +124,4 @@ pub(super) fn build(
 fn address(text: &str) -> Result<SocketAddr, AgentError> {
     let wrong = |_| setting("--hub-listen", format!("{text:?} is not an address such as 192.168.1.20:8090"));
     text.parse().map_err(wrong)
-}
-
-fn url(text: &str) -> Result<Url, AgentError> {
-    let wrong = || setting("--hub-public-url", format!("{text:?} is not a URL such as https://send.example.com"));
-    let plain = |url: &Url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.query().is_none()
-            && url.fragment().is_none()
-            && url.username().is_empty()
-    };
-    Url::parse(text).ok().filter(plain).ok_or_else(wrong)
-}
-
-fn smtp(text: &str) -> Result<Url, AgentError> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "smtp" | "smtps") && url.has_host());
-    url.ok_or_else(|| {
-        setting(
-            "--hub-smtp-url",
-            format!("{text:?} is not the URL of a mail server, such as smtps://mail.example.com:465"),
-        )
-    })
 }

@@ -12,7 +12,7 @@ use url::Url;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::password;
 use masv_protocol::EmailAddress;
-use masv_rules::own_hub::{OwnHub, Smtp, network};
+use masv_rules::own_hub::{OwnHub, Smtp, base_url, mail_server, network, sender};
 
 /// The default port of the embedded hub.
 const PORT: u16 = 8090;
@@ -31,7 +31,7 @@ pub(super) struct Given {
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     email: Vec<EmailAddress>,
     /// Send to this cloud or hub [default: the embedded hub]
-    #[arg(long, value_name = "URL", conflicts_with_all = ["listen", "public_url", "smtp_url"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["listen", "public_url", "smtp_url"], value_parser = base_url)]
     cloud_url: Option<Url>,
     /// File with the API key for the cloud.
     #[arg(long, value_name = "FILE", requires = "cloud_url")]
@@ -40,13 +40,13 @@ pub(super) struct Given {
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
     /// URL at which recipients reach the embedded hub [default: the address in --listen]
-    #[arg(long, value_name = "URL", requires = "listen")]
+    #[arg(long, value_name = "URL", requires = "listen", value_parser = base_url)]
     public_url: Option<Url>,
     /// Proxy in front of the embedded hub, such as 127.0.0.1.
     #[arg(long, value_name = "NETWORK", requires = "public_url", value_parser = network)]
     trusted_proxy: Option<IpNet>,
     /// Mail server: smtps://HOST:465, smtp://HOST:587?tls=required (STARTTLS), smtp://HOST:25 (no encryption)
-    #[arg(long, value_name = "URL", requires = "mail_from")]
+    #[arg(long, value_name = "URL", requires = "mail_from", value_parser = mail_server)]
     smtp_url: Option<Url>,
     /// User name for the mail server.
     #[arg(long, value_name = "NAME", requires_all = ["smtp_url", "smtp_password_file"])]
@@ -58,7 +58,7 @@ pub(super) struct Given {
     #[arg(long, value_name = "FILE", requires = "smtp_url")]
     smtp_ca: Option<PathBuf>,
     /// Sender of the e-mails: 'Name <address>'
-    #[arg(long, value_name = "SENDER", requires = "smtp_url")]
+    #[arg(long, value_name = "SENDER", requires = "smtp_url", value_parser = sender)]
     mail_from: Option<String>,
 }
 
@@ -199,7 +199,7 @@ impl<'a> Questions<'a> {
             }
             _ => {
                 let usual = given.public_url.as_ref().map_or("https://send.example.com", Url::as_str);
-                hub.public_url = Some(self.parsed("Public URL?", usual)?);
+                hub.public_url = Some(self.checked("Public URL?", usual, base_url)?);
                 let proxy = self.choose(
                     "How do requests to it reach this machine?",
                     &[
@@ -239,14 +239,17 @@ impl<'a> Questions<'a> {
             "\nSending links to recipients by e-mail requires a mail server: smtps://HOST:465, or smtp://HOST:587?tls=required.",
         )?;
         let usual = given.smtp_url.as_ref().map_or("", Url::as_str);
-        let Some(url) = self.parsed_or_none::<Url>("Mail server? (empty for none)", usual)? else { return Ok(None) };
+        let Some(url) = self.checked_or_none("Mail server? (empty for none)", usual, mail_server)? else {
+            return Ok(None);
+        };
         let user = self.text_or_none("User name? (empty for none)", given.smtp_user.as_deref().unwrap_or(""))?;
         let password = match &user {
             None => None,
             Some(_) => Some(password::ask("Password").await?),
         };
         let usual = given.mail_from.clone().or_else(|| user.clone().filter(|user| user.contains('@')));
-        hub.mail_from = Some(self.text("Sender of the e-mails? ('Name <address>')", usual.as_deref().unwrap_or(""))?);
+        let usual = usual.as_deref().unwrap_or("");
+        hub.mail_from = Some(self.checked("Sender of the e-mails? ('Name <address>')", usual, sender)?);
         let login = user.zip(password.clone());
         hub.smtp = Some(Smtp { url, login, authority: given.smtp_ca.clone() });
         Ok(password.map(Secret::Typed))
@@ -254,7 +257,7 @@ impl<'a> Questions<'a> {
 
     async fn cloud(&mut self, given: &Given) -> Result<Destination, CliError> {
         let usual = given.cloud_url.as_ref().map_or(SERVICE, Url::as_str);
-        let url = self.parsed("URL of the cloud or hub?", usual)?;
+        let url = self.checked("URL of the cloud or hub?", usual, base_url)?;
         let key = password::ask("API key (empty to sign in later with `masv user login`)").await?;
         let empty = secrecy::ExposeSecret::expose_secret(&key).is_empty();
         Ok(Destination::Cloud { url, key: (!empty).then_some(Secret::Typed(key)) })
@@ -314,23 +317,34 @@ impl<'a> Questions<'a> {
         question: &str,
         usual: &str,
     ) -> Result<T, CliError> {
+        self.checked(question, usual, |text| text.parse().map_err(|error: T::Err| error.to_string()))
+    }
+
+    /// Asks until the answer is one that `check` accepts.
+    fn checked<T>(
+        &mut self,
+        question: &str,
+        usual: &str,
+        check: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, CliError> {
         loop {
-            if let Some(value) = self.parsed_or_none(question, usual)? {
+            if let Some(value) = self.checked_or_none(question, usual, &check)? {
                 return Ok(value);
             }
         }
     }
 
-    fn parsed_or_none<T: std::str::FromStr<Err: std::fmt::Display>>(
+    fn checked_or_none<T>(
         &mut self,
         question: &str,
         usual: &str,
+        check: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, CliError> {
         loop {
             let Some(text) = self.text_or_none(question, usual)? else { return Ok(None) };
-            match text.parse() {
+            match check(&text) {
                 Ok(value) => return Ok(Some(value)),
-                Err(error) => self.say(&format!("  {text}: {error}"))?,
+                Err(problem) => self.say(&format!("  {text}: {problem}"))?,
             }
         }
     }

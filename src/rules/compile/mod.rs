@@ -198,8 +198,7 @@ fn cloud(at: &At<'_>, reader: &Reader<'_>) -> Option<Cloud> {
 
 /// The base URL of a cloud: without secrets, and not unencrypted over a network.
 fn cloud_url(at: &At<'_>, reader: &Reader<'_>) -> Option<Url> {
-    let url = http_url(at, reader)?;
-    no_secrets(&url, at, reader, "give the key as `api_key`, or sign in with `masv user login`")?;
+    let url = base_url(at, reader, "give the key as `api_key`, or sign in with `masv user login`")?;
     if let Some(version) = url.path_segments().and_then(|mut path| path.rfind(|name| !name.is_empty())).filter(|name| {
         name.strip_prefix('v')
             .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
@@ -215,28 +214,16 @@ fn cloud_url(at: &At<'_>, reader: &Reader<'_>) -> Option<Url> {
     Some(url)
 }
 
-/// Refuses a URL with anything but an address in it.
-fn no_secrets(url: &Url, at: &At<'_>, reader: &Reader<'_>, help: &str) -> Option<()> {
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        reader.error(at, "expected a URL without user name, password or query", Some(help.to_owned()));
-        return None;
-    }
-    Some(())
+/// An `http` or `https` URL that paths are put behind; `help` says what belongs elsewhere.
+fn base_url(at: &At<'_>, reader: &Reader<'_>, help: &str) -> Option<Url> {
+    let text = http_url(at, reader)?;
+    crate::own_hub::base_url(text.as_str()).map_err(|why| reader.error(at, why, Some(help.to_owned()))).ok()
 }
 
 /// An `http` or `https` URL.
 fn http_url(at: &At<'_>, reader: &Reader<'_>) -> Option<Url> {
     let text = reader.text(at)?;
-    let refused = |why: String| {
-        reader.error(at, why, example(at));
-        None
-    };
-    match Url::parse(&text) {
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => refused("expected an http or https URL".to_owned()),
-        Ok(url) if url.host_str().is_none() => refused("expected a URL with a host".to_owned()),
-        Ok(url) => Some(url),
-        Err(error) => refused(format!("expected a URL: {error}")),
-    }
+    crate::own_hub::http_url(&text).map_err(|why| reader.error(at, why, example(at))).ok()
 }
 
 fn uploads<'a>(fields: &Fields<'_, 'a>, reader: &Reader<'a>) -> BTreeMap<&'a str, At<'a>> {

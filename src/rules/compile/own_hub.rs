@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
-use masv_protocol::EmailAddress;
 use url::Url;
 
 use super::super::fields::At;
-use super::super::own_hub::{OwnHub, Smtp, Tls, is_loopback, network};
+use super::super::own_hub::{self, MAIL_SERVER_EXAMPLE, OwnHub, Smtp, Tls, is_loopback, mail_server, network};
 use super::super::reader::{Reader, example};
 use super::super::schema_table::{HUB, SMTP, TLS};
-use super::{http_url, no_secrets};
+use super::base_url;
 
 pub(super) fn read(at: &At<'_>, reader: &Reader<'_>) -> Option<OwnHub> {
     // Spelled out rather than with `?`, so that every key is checked.
@@ -84,9 +83,7 @@ fn networks(at: &At<'_>, reader: &Reader<'_>) -> Option<Vec<IpNet>> {
 
 /// Links are this URL with a path behind it.
 fn public_url(at: &At<'_>, reader: &Reader<'_>) -> Option<Url> {
-    let url = http_url(at, reader)?;
-    no_secrets(&url, at, reader, "links are made of it: write the scheme, the host and, where it has one, the port")?;
-    Some(url)
+    base_url(at, reader, "links are made of it: write the scheme, the host and, where it has one, the port")
 }
 
 fn tls(at: &At<'_>, reader: &Reader<'_>) -> Option<Tls> {
@@ -115,27 +112,15 @@ fn smtp(at: &At<'_>, reader: &Reader<'_>) -> Option<Smtp> {
 
 fn smtp_url(at: &At<'_>, reader: &Reader<'_>) -> Option<Url> {
     let text = reader.text(at)?;
-    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "smtp" | "smtps") && url.has_host());
-    let Some(url) = url else {
-        let help = "write `smtps://HOST:465`, `smtp://HOST:587?tls=required` or `smtp://HOST:25`".to_owned();
-        reader.error(at, format!("`{text}` is not the URL of a mail server"), Some(help));
-        return None;
+    let help = match text.contains('@') {
+        true => "give the user and the password as `user` and `password`".to_owned(),
+        false => format!("write {MAIL_SERVER_EXAMPLE}"),
     };
-    if !url.username().is_empty() || url.password().is_some() {
-        let help = "give them as `user` and `password`".to_owned();
-        reader.error(at, "expected a URL without user and password", Some(help));
-        return None;
-    }
-    Some(url)
+    mail_server(&text).map_err(|why| reader.error(at, why, Some(help))).ok()
 }
 
 /// An address, or a name with one: the hub takes both.
 fn sender(at: &At<'_>, reader: &Reader<'_>) -> Option<String> {
     let text = reader.text(at)?;
-    let address = text.rsplit_once('<').map_or(text.as_str(), |(_, rest)| rest.trim_end().trim_end_matches('>'));
-    if address.trim().parse::<EmailAddress>().is_err() {
-        reader.error(at, format!("`{text}` is not a sender"), example(at));
-        return None;
-    }
-    Some(text)
+    own_hub::sender(&text).map_err(|why| reader.error(at, why, example(at))).ok()
 }
