@@ -1,4 +1,4 @@
-//! E-e-mail addresses as people type and paste them: comma-separated, with spaces around them and stray commas.
+//! E-mail addresses as people type and paste them: comma-separated, with spaces around them and stray commas.
 
 use masv_protocol::{EmailAddress, InvalidEmailAddress};
 

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::addresses::addresses;
 use super::client::Client;
-use super::confirm::confirm;
+use super::confirm::Sure;
 use super::error::CliError;
+use super::list::ListOptions;
 use super::output::Output;
 use super::{rule, upload};
 use crate::api::types::{AutomationAdded, AutomationChange, NewPortalDownload, NewUploadAutomation};
@@ -19,7 +20,7 @@ use masv_protocol::EmailAddress;
 pub(super) enum Command {
     /// List the active rules.
     #[command(after_help = "Example:\n  masv automation ls")]
-    Ls,
+    Ls(ListOptions),
     /// Add a rule to the rules file, keeping its comments; the rule takes effect at once.
     #[command(subcommand)]
     Add(Add),
@@ -29,11 +30,10 @@ pub(super) enum Command {
     /// Remove a rule from the rules file; the record of what it transferred is kept.
     #[command(visible_alias = "rm", after_help = "Example:\n  masv automation delete from-acme --yes")]
     Delete {
-        /// The rule.
+        /// The rule: its name, or enough of it.
         id: String,
-        /// Do not ask for confirmation.
-        #[arg(long)]
-        yes: bool,
+        #[command(flatten)]
+        sure: Sure,
     },
 }
 
@@ -44,7 +44,7 @@ pub(super) enum Update {
         after_help = "Examples:\n  masv automation update download from-acme --disable\n  masv automation update download from-acme --destination /srv/incoming --priority 2"
     )]
     Download {
-        /// The rule.
+        /// The rule: its name, or enough of it.
         id: String,
         /// The portal.
         #[arg(long)]
@@ -67,7 +67,7 @@ pub(super) enum Update {
     /// Change an upload rule: enable or disable it, or set its priority.
     #[command(after_help = "Example:\n  masv automation update upload dailies --disable")]
     Upload {
-        /// The rule.
+        /// The rule: its name, or enough of it.
         id: String,
         #[command(flatten)]
         work: Work,
@@ -191,7 +191,7 @@ pub(super) struct Upload {
     /// How long a file must stay unchanged to count as complete [default: 5s, or 30s where open files cannot be seen]
     #[arg(long, value_name = "DURATION")]
     settle: Option<String>,
-    /// E-e-mail addresses of the recipients; without any, each package gets a link.
+    /// E-mail addresses of the recipients; without any, each package gets a link.
     #[arg(long, value_delimiter = ',', value_name = "ADDRESS,...", conflicts_with = "subdomain")]
     emails: Vec<String>,
     /// The portal to deliver to.
@@ -301,17 +301,24 @@ pub(super) async fn run(
     output: &Output,
 ) -> Result<ExitCode, CliError> {
     let added: AutomationAdded = match command {
-        Command::Ls => return rule::run(rule::Command::Ls, client, output).await,
+        Command::Ls(options) => return rule::run(rule::Command::Ls(options), client, output).await,
         Command::Update(update) => {
             let (id, change) = update.build()?;
-            let changed: Value = client()?.patch(&one(&id), &change).await?;
+            let client = client()?;
+            let id = rule::find(&id, &client).await?;
+            let changed: Value = client.patch(&one(&id), &change).await?;
             output.json(&changed);
             output.line(&format!("Changed {id}."));
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Delete { id, yes } => {
-            confirm(&format!("Remove the rule {id} from the rules file?"), yes, "confirm with --yes")?;
-            client()?.delete(&one(&id)).await?;
+        Command::Delete { id, sure } => {
+            let client = client()?;
+            let id = rule::find(&id, &client).await?;
+            let question = format!("Remove the rule {id} from the rules file?");
+            if !sure.go_on(&question, &format!("remove the rule {id} from the rules file"), output)? {
+                return Ok(ExitCode::SUCCESS);
+            }
+            client.delete(&one(&id)).await?;
             output.json(&json!({ "removed": id }));
             output.line(&format!("Removed {id}."));
             return Ok(ExitCode::SUCCESS);

@@ -3,24 +3,47 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use clap::Args;
+use serde_json::json;
 
 use super::error::{CliError, Exit};
+use super::output::Output;
 
-/// The flag of a command that asks for confirmation.
+/// The flags of a command that destroys something.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Sure {
     /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
+    /// Only show what would be done.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Sure {
+    /// Whether to go on: the user confirms, or confirmed by the flag. With `--dry-run`, says what would be done instead.
+    ///
+    /// # Errors
+    /// As [`confirm`].
+    pub(super) fn go_on(self, question: &str, what: &str, output: &Output) -> Result<bool, CliError> {
+        if self.dry_run {
+            output.json(&json!({ "would": what }));
+            output.line(&format!("Would {what}. Nothing was changed."));
+            return Ok(false);
+        }
+        confirm(question, self.yes, "confirm with --yes").map(|()| true)
+    }
+
+    /// Whether nothing is to be done.
+    pub(super) fn is_dry(self) -> bool {
+        self.dry_run
+    }
+
     /// Succeeds if the user confirms, or confirmed by the flag.
     ///
     /// # Errors
     /// As [`confirm`].
-    pub(super) fn confirm(self, question: &str) -> Result<(), CliError> {
-        confirm(question, self.yes, "confirm with --yes")
+    pub(super) fn confirm_or(self, question: &str, instead: &str) -> Result<(), CliError> {
+        confirm(question, self.yes, instead)
     }
 }
 

@@ -38,18 +38,21 @@ pub(super) async fn run(options: Doctor, client: &Client, output: &Output) -> Re
     let unit = unit(service::installed_state(), agent.grade);
     examination.checks.splice(0..0, [agent, unit]);
     output.json(&examination);
-    for check in &examination.checks {
-        let (mark, mood) = match check.grade {
-            Grade::Green => ("ok    ", Mood::Good),
-            Grade::Amber => ("look  ", Mood::Warned),
-            Grade::Red => ("wrong ", Mood::Bad),
-        };
-        output.marked(mark, mood, &format!("{}: {}", check.name, check.finding));
-        if let Some(todo) = &check.todo {
-            output.line(&format!("        {todo}"));
-        }
-    }
+    examination.checks.iter().for_each(|check| show(check, output));
     Ok(if is_failure(&examination, options.strict) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// A finding in words.
+pub(super) fn show(check: &Check, output: &Output) {
+    let (mark, mood) = match check.grade {
+        Grade::Green => ("ok    ", Mood::Good),
+        Grade::Amber => ("look  ", Mood::Warned),
+        Grade::Red => ("wrong ", Mood::Bad),
+    };
+    output.marked(mark, mood, &format!("{}: {}", check.name, check.finding));
+    if let Some(todo) = &check.todo {
+        output.line(&format!("        {todo}"));
+    }
 }
 
 /// The worst finding determines the exit code.

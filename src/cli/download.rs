@@ -5,13 +5,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use secrecy::SecretString;
 
+use super::bars::Bars;
 use super::client::Client;
 use super::error::{CliError, Exit};
 use super::output::{Cell, Mood, Output, duration, size, visible};
-use super::transfers::{Removing, Transfer, list, one, pause, percent_of, remove, resume, state_of, with_files};
+use super::table::Column;
+use super::transfers::{
+    self, Removing, Transfer, Which, list, one, pause, percent_of, remove, resume, state_of, with_files,
+};
 use super::{upload, user};
 use crate::api::types::{Download, DownloadStarted, DownloadedFile, NewDownload};
 use crate::model::DownloadId;
@@ -29,30 +33,23 @@ pub(super) enum Command {
     Start(Box<Start>),
     /// List downloads, newest first.
     #[command(after_help = "Example:\n  masv download ls --states transferring,error")]
-    Ls {
-        /// Only those in these states: transferring, paused, complete, error.
-        #[arg(long, value_name = "STATE,...")]
-        states: Option<String>,
-        /// The maximum number to list.
-        #[arg(long)]
-        limit: Option<u32>,
-    },
+    Ls(Which),
     /// Show a download's status and its files.
     #[command(after_help = "Example:\n  masv download status 0199f3a6-7e0c-7a31-9d7e-0242ac120002")]
     Status {
-        /// The download.
+        /// The download: its id, the end of its id, or its name.
         id: String,
     },
     /// Pause at once; what is on disk is kept.
     #[command(after_help = "Example:\n  masv download pause all")]
     Pause {
-        /// The download, or `all`.
+        /// The download (its id, the end of its id, or its name), or `all`.
         id: String,
     },
     /// Resume paused or failed downloads.
     #[command(after_help = "Example:\n  masv download resume all")]
     Resume {
-        /// The download, or `all`.
+        /// The download (its id, the end of its id, or its name), or `all`.
         id: String,
     },
     /// Remove a download from the list. Complete files are kept, unfinished ones are deleted.
@@ -60,7 +57,7 @@ pub(super) enum Command {
         after_help = "Examples:\n  masv download rm 0199f3a6-7e0c-7a31-9d7e-0242ac120002\n  masv download rm all --states complete,error"
     )]
     Rm {
-        /// The download, or `all`.
+        /// The download (its id, the end of its id, or its name), or `all`.
         id: String,
         #[command(flatten)]
         removing: Removing,
@@ -138,8 +135,8 @@ async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCod
 /// Follows a download until it is complete, paused or failed.
 async fn follow(id: DownloadId, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
     let bar = if output.is_json() { ProgressBar::hidden() } else { ProgressBar::new(1) };
-    let style = ProgressStyle::with_template("{prefix:24!} {bar:28} {percent:>3}%  {msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ "));
+    let mut looks = Bars::now();
+    bar.set_style(looks.style());
     let mut last = None;
     loop {
         let download: Download = client.get(&one::<Download>(&id.to_string(), "")).await?;
@@ -148,7 +145,11 @@ async fn follow(id: DownloadId, client: &Client, output: &Output) -> Result<Exit
             output.json_line(&download);
             last = now;
         }
-        bar.set_prefix(title(&download));
+        if Bars::now() != looks {
+            looks = Bars::now();
+            bar.set_style(looks.style());
+        }
+        bar.set_prefix(visible(&title(&download)));
         bar.set_length(download.size.max(1));
         let complete = download.state == State::Complete;
         bar.set_position(if complete { download.size.max(1) } else { download.progress + download.in_flight });
@@ -195,13 +196,47 @@ fn title(download: &Download) -> String {
     download.name.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| download.source.clone())
 }
 
-fn percent(download: &Download) -> String {
-    percent_of(download.progress, download.size, download.state)
-}
-
 impl Transfer for Download {
     const NAME: &'static str = "download";
     type File = DownloadedFile;
+    const COLUMNS: &'static [Column] = &[
+        transfers::ID,
+        transfers::STATE,
+        transfers::DONE,
+        transfers::SIZE,
+        transfers::NAME,
+        Column::new("INTO").cut(12).rank(1),
+        transfers::RULE,
+        transfers::CREATED,
+        transfers::COMPLETED,
+        Column::new("FROM").wide(),
+        transfers::ERROR,
+    ];
+
+    fn is_id(text: &str) -> bool {
+        text.parse::<DownloadId>().is_ok()
+    }
+
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        let (state, mood) = self.state();
+        vec![
+            Cell::id(self.id.to_string()),
+            Cell::mood(state, mood),
+            transfers::done(self),
+            Cell::size(self.size),
+            title(self).into(),
+            self.dst_folder.clone().into(),
+            self.rule.clone().unwrap_or_default().into(),
+            Cell::time(Some(self.created_at)),
+            Cell::time(self.completed_at),
+            self.source.clone().into(),
+            transfers::error_of(self),
+        ]
+    }
 
     fn title(&self) -> String {
         title(self)
@@ -220,30 +255,11 @@ impl Transfer for Download {
     }
 }
 
-fn table(downloads: &[Download], output: &Output) {
-    let rows: Vec<Vec<Cell>> = downloads
-        .iter()
-        .map(|download| {
-            let (state, mood) = download.state();
-            let error = download.error.as_ref().map(|error| error.message.clone());
-            vec![
-                download.id.to_string().into(),
-                Cell::mood(state, mood),
-                Cell::right(percent(download)),
-                Cell::right(size(download.size)),
-                title(download).into(),
-                error.unwrap_or_else(|| download.dst_folder.clone()).into(),
-            ]
-        })
-        .collect();
-    output.table(&["ID", "STATE", "DONE", "SIZE", "NAME", "INTO"], &rows);
-}
-
 fn status(download: &Download, output: &Output) {
     let line = |title: &str, text: String| output.line(&format!("  {title:<9} {text}"));
     output.line(&format!("{} ({})", title(download), download.id));
     line("state", download.state().0);
-    line("received", format!("{} of {} ({})", size(download.progress), size(download.size), percent(download)));
+    line("received", format!("{} of {} ({}%)", size(download.progress), size(download.size), percent_of(download)));
     line("files", format!("{} of {}", download.files_done, download.file_count));
     line("from", download.source.clone());
     line("into", download.dst_folder.clone());
@@ -276,10 +292,7 @@ fn status(download: &Download, output: &Output) {
 pub(super) async fn run(command: Command, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
     match command {
         Command::Start(command) => return start(*command, client, output).await,
-        Command::Ls { states, limit } => {
-            let limit = limit.map(|limit| limit.to_string());
-            list(vec![("states", states), ("limit", limit)], table, client, output).await?;
-        }
+        Command::Ls(which) => return list::<Download>(which, client, output).await,
         Command::Status { id } => {
             let download = with_files(&id, client).await?;
             output.json(&download);

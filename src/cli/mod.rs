@@ -10,15 +10,18 @@
 
 mod addresses;
 mod automation;
+mod bars;
 mod client;
 mod confirm;
 mod doctor;
 mod download;
 mod error;
 mod hub;
+mod list;
 mod log;
 mod open;
 mod output;
+mod overview;
 mod password;
 mod rule;
 mod rule_reports;
@@ -28,16 +31,20 @@ mod settings;
 #[cfg(test)]
 mod settings_page;
 mod setup;
+mod short;
+mod table;
 mod transfers;
 mod upload;
 mod user;
 mod watch;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use client::Client;
@@ -55,6 +62,9 @@ struct Arguments {
     common: Common,
     #[command(subcommand)]
     command: Command,
+    /// Whether the command shows a list.
+    #[arg(skip)]
+    lists: bool,
 }
 
 /// Options that every command accepts.
@@ -64,8 +74,11 @@ struct Common {
     #[arg(long, global = true, value_name = "URL", env = "MASV_SERVER", hide_env = true)]
     server: Option<String>,
     /// Output format [default: text on a terminal, otherwise json]
-    #[arg(long, global = true, value_enum)]
+    #[arg(short, long, global = true, value_enum)]
     output: Option<Format>,
+    /// The same as --output json.
+    #[arg(long, global = true, conflicts_with = "output")]
+    json: bool,
     /// File with the agent's token, for callers other than the agent's user and root; MASV_TOKEN holds the token itself.
     #[arg(long = "with-token", global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -81,12 +94,12 @@ enum Command {
     /// The agent itself: start, stop, status, reload.
     #[command(subcommand)]
     Server(server::Command),
-    /// Show the status of the running agent; short for `masv server status`.
+    /// Show the agent at a glance: its status, what is wrong, and what is being transferred.
     #[command(after_help = "Example:\n  masv status")]
     Status,
     /// List uploads, newest first; short for `masv upload ls`.
     #[command(after_help = "Example:\n  masv ls --states transferring,error")]
-    Ls(upload::Listing),
+    Ls(transfers::Which),
     /// Open the dashboard in a browser, or print its address if there is no browser.
     #[command(after_help = "Examples:\n  masv open\n  sudo masv open --print")]
     Open(open::Open),
@@ -148,7 +161,7 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
-    let output = Output::new(arguments.common.output);
+    let output = Output::new(arguments.common.output.or(arguments.common.json.then_some(Format::Json)));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output.fail(&CliError::failed(format!("cannot start: {error}"))),
@@ -163,8 +176,12 @@ pub fn main() -> ExitCode {
 }
 
 fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, ExitCode> {
-    let parsed = Arguments::command().try_get_matches_from(arguments).and_then(|matches| {
+    let arguments: Vec<OsString> = arguments.collect();
+    // A word in the place of a command, not one further below.
+    let top = arguments.get(1).and_then(|word| word.to_str());
+    let parsed = command().try_get_matches_from(&arguments).and_then(|matches| {
         let mut parsed = Arguments::from_arg_matches(&matches)?;
+        parsed.lists = lists(&matches);
         if let Command::Server(server::Command::Start { written }) = &mut parsed.command {
             written.origins = server::origins(&matches);
         }
@@ -173,20 +190,35 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, ExitCod
     parsed.map_err(|error| {
         // If the message cannot be printed, the exit code still reports the error.
         let _ = error.print();
+        if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
+            && top == Some(word)
+            && let Some(command) = meant(word)
+        {
+            let _ = writeln!(anstream::stderr(), "\n  `{command}` may be what you are looking for.");
+        }
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
     })
 }
 
+/// Whether the command that was given has the options of lists.
+fn lists(matches: &ArgMatches) -> bool {
+    let mut matches = matches;
+    while let Some((_, below)) = matches.subcommand() {
+        matches = below;
+    }
+    matches.try_contains_id("no_headers").is_ok()
+}
+
 async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError> {
-    if output.is_csv() && !matches!(arguments.command, Command::Rule(rule::Command::History { .. })) {
-        return Err(CliError::usage("csv is supported only by `masv rule history`").hint("use --output json"));
+    if output.is_csv() && !arguments.lists {
+        return Err(CliError::usage("csv is supported only by commands that list something").hint("use --output json"));
     }
     let client = || Client::new(&arguments.common);
     match arguments.command {
         Command::Setup(setup) => setup::run(*setup, output).await,
         Command::Server(command) => server::run(command, client, output).await,
-        Command::Status => server::run(server::Command::Status { settings: false }, client, output).await,
-        Command::Ls(listing) => upload::run(upload::Command::Ls(listing), &client()?, output).await,
+        Command::Status => overview::run(&client()?, output).await,
+        Command::Ls(which) => upload::run(upload::Command::Ls(which), &client()?, output).await,
         Command::Help { command } => help(&command, output),
         Command::Version => {
             output.json(&serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }));
@@ -205,19 +237,18 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
         Command::Doctor(options) => doctor::run(options, &client()?, output).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "masv", &mut text);
+            clap_complete::generate(shell, &mut command(), "masv", &mut text);
             output.raw(&String::from_utf8_lossy(&text));
             Ok(ExitCode::SUCCESS)
         }
         Command::Man { to: Some(folder) } => {
-            let written =
-                std::fs::create_dir_all(&folder).and_then(|()| clap_mangen::generate_to(Arguments::command(), &folder));
+            let written = std::fs::create_dir_all(&folder).and_then(|()| clap_mangen::generate_to(command(), &folder));
             written.map_err(|error| CliError::failed(format!("cannot write to {}: {error}", folder.display())))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Man { to: None } => {
             let mut text = Vec::new();
-            let page = clap_mangen::Man::new(Arguments::command()).render(&mut text);
+            let page = clap_mangen::Man::new(command()).render(&mut text);
             page.map_err(|error| CliError::failed(error.to_string()))?;
             output.raw(&String::from_utf8_lossy(&text));
             Ok(ExitCode::SUCCESS)
@@ -227,17 +258,62 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
 
 /// Prints the same as `--help` of the command.
 fn help(words: &[String], output: &Output) -> Result<ExitCode, CliError> {
-    let mut all = Arguments::command();
+    let mut all = command();
     all.build();
     let mut command = &mut all;
     for (depth, word) in words.iter().enumerate() {
         command = command.find_subcommand_mut(word).ok_or_else(|| {
             CliError::usage(format!("there is no command `masv {}`", words[..=depth].join(" ")))
-                .hint("`masv help` lists the commands")
+                .hint(similar(words).unwrap_or_else(|| "`masv help` lists the commands".to_owned()))
         })?;
     }
     output.raw(&format!("{}\n", command.render_long_help().ansi()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The commands with other words for them that people know from other programs.
+fn command() -> clap::Command {
+    fn with_others(command: clap::Command) -> clap::Command {
+        let command = command.mut_subcommands(with_others);
+        match command.get_name() {
+            "ls" => command.alias("list"),
+            "rm" => command.aliases(["remove", "delete"]),
+            _ => command,
+        }
+    }
+    with_others(Arguments::command())
+}
+
+/// The command that was probably meant by words that are not one.
+fn similar(words: &[String]) -> Option<String> {
+    let typed = std::iter::once("masv").chain(words.iter().map(String::as_str));
+    let error = command().try_get_matches_from(typed).err()?;
+    match error.get(ContextKind::SuggestedSubcommand)? {
+        ContextValue::Strings(words) => Some(format!("did you mean `{}`?", words.first()?)),
+        _ => None,
+    }
+}
+
+/// What somebody means who types this in the place of a command.
+fn meant(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "send" | "share" | "put" => "masv upload start link FILE",
+        "get" | "receive" | "fetch" => "masv download start --url LINK --destination FOLDER",
+        "start" | "run" => "masv server start",
+        "stop" | "kill" => "masv server stop",
+        "reload" => "masv rule reload",
+        "ps" | "top" | "watch" | "progress" => "masv upload watch",
+        "pause" | "resume" | "rm" | "remove" | "delete" | "add" | "finalize" | "cancel" => "masv upload COMMAND ID",
+        "links" | "link" => "masv upload status ID",
+        "list" | "uploads" => "masv upload ls",
+        "downloads" => "masv download ls",
+        "rules" => "masv rule ls",
+        "history" => "masv rule history RULE",
+        "login" | "logout" | "whoami" => "masv user COMMAND",
+        "config" | "set" => "masv settings",
+        "check" => "masv rule check",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -246,7 +322,7 @@ mod tests {
 
     #[test]
     fn the_arguments_are_consistent() {
-        Arguments::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
@@ -287,7 +363,7 @@ mod tests {
 
     #[test]
     fn the_written_help_is_what_the_commands_print() {
-        let mut command = without_values(Arguments::command()).term_width(100);
+        let mut command = without_values(command()).term_width(100);
         command.build();
         let mut text = String::new();
         help_of(&command, &mut text);

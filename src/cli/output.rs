@@ -3,20 +3,25 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use serde::Serialize;
 
 use super::error::CliError;
+pub(super) use super::table::{Cell, Mood};
+use super::table::{Column, lay_out, shortened};
+
+/// How wide a terminal is that does not say it.
+const USUAL_COLUMNS: usize = 80;
 
 /// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// For people.
+    #[value(alias = "table")]
     Text,
     /// For programs.
     Json,
-    /// For spreadsheets; only for `rule history`.
+    /// For spreadsheets; only for lists.
     Csv,
 }
 
@@ -26,51 +31,6 @@ pub(super) struct Output {
     format: Format,
     /// The format was given explicitly.
     asked_for: bool,
-}
-
-/// What a word's colour expresses.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Mood {
-    Plain,
-    Good,
-    Busy,
-    Warned,
-    Bad,
-    Quiet,
-}
-
-/// A cell of a table.
-pub(super) struct Cell {
-    text: String,
-    mood: Mood,
-    right: bool,
-}
-
-impl Cell {
-    pub(super) fn right(text: impl Into<String>) -> Self {
-        Self { text: visible(&text.into()), mood: Mood::Plain, right: true }
-    }
-
-    pub(super) fn mood(text: impl Into<String>, mood: Mood) -> Self {
-        Self { text: visible(&text.into()), mood, right: false }
-    }
-}
-
-impl<T: Into<String>> From<T> for Cell {
-    fn from(text: T) -> Self {
-        Self { text: visible(&text.into()), mood: Mood::Plain, right: false }
-    }
-}
-
-fn style(mood: Mood) -> Style {
-    match mood {
-        Mood::Plain => Style::new(),
-        Mood::Good => AnsiColor::Green.on_default(),
-        Mood::Busy => AnsiColor::Cyan.on_default(),
-        Mood::Warned => AnsiColor::Yellow.on_default(),
-        Mood::Bad => AnsiColor::Red.on_default(),
-        Mood::Quiet => Style::new().dimmed(),
-    }
 }
 
 impl Output {
@@ -111,7 +71,7 @@ impl Output {
 
     /// A line for people that starts with a coloured mark; nothing in JSON.
     pub(super) fn marked(self, mark: &str, mood: Mood, text: &str) {
-        let style = style(mood);
+        let style = mood.style();
         self.styled(&format!("{style}{mark}{style:#}  {}", visible_lines(text)));
     }
 
@@ -143,55 +103,41 @@ impl Output {
         }
     }
 
-    /// A table for people; nothing in JSON.
-    pub(super) fn table(self, header: &[&str], rows: &[Vec<Cell>]) {
-        if self.format != Format::Text {
-            return;
+    /// A table for people, as wide as it is; nothing in JSON.
+    pub(super) fn table(self, titles: &[&'static str], rows: &[Vec<Cell>]) {
+        let columns: Vec<Column> = titles.iter().map(|title| Column::new(title)).collect();
+        for line in lay_out(&columns, rows, None, true).lines {
+            self.styled(&line);
         }
-        let width = |text: &str| text.chars().count();
-        let last = header.len().saturating_sub(1);
-        let widths: Vec<usize> = header
-            .iter()
-            .enumerate()
-            .map(|(column, title)| {
-                // The last column is not padded.
-                if column == last {
-                    return 0;
-                }
-                let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| width(&cell.text));
-                cells.max().unwrap_or(0).max(width(title))
-            })
-            .collect();
-        let quiet = style(Mood::Quiet);
-        let titles: Vec<String> =
-            header.iter().zip(&widths).map(|(title, width)| format!("{quiet}{title:<width$}{quiet:#}")).collect();
-        self.styled(titles.join("  ").trim_end());
-        for row in rows {
-            let cells = row.iter().zip(&widths).map(|(cell, width)| {
-                let style = style(cell.mood);
-                let text = &cell.text;
-                if cell.right {
-                    format!("{style}{text:>width$}{style:#}")
-                } else {
-                    format!("{style}{text:<width$}{style:#}")
-                }
-            });
-            self.styled(cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+
+    /// A table for people that fits the terminal, unless all of it is wanted; into a pipe it is as wide as it is.
+    pub(super) fn fitted(self, columns: &[Column], rows: &[Vec<Cell>], titles: bool, all: bool) {
+        let width = columns_of_terminal().filter(|_| !all);
+        let table = lay_out(columns, rows, width, titles);
+        for line in table.lines {
+            self.styled(&line);
+        }
+        if !table.left_out.is_empty() && self.format == Format::Text {
+            let (quiet, left_out) = (Mood::Quiet.style(), table.left_out.join(", "));
+            let said = shortened(&format!("-v shows all; no room for {left_out}"), width.unwrap_or(USUAL_COLUMNS));
+            self.report(&format!("{quiet}{said}{quiet:#}"));
         }
     }
 
     /// Rows of comma-separated values, quoted as in RFC 4180, each ending with a line feed; nothing in other formats.
-    pub(super) fn csv(self, header: &[&str], rows: &[Vec<String>]) {
+    pub(super) fn csv(self, columns: &[Column], rows: &[Vec<Cell>], titles: bool) {
         if self.is_csv() {
-            let header: Vec<String> = header.iter().map(|title| (*title).to_owned()).collect();
-            let lines = std::iter::once(&header).chain(rows).map(|row| csv_line(row));
+            let names = titles.then(|| columns.iter().map(Column::name).collect());
+            let rows = rows.iter().map(|row| row.iter().map(|cell| cell.exact().to_owned()).collect());
+            let lines = names.into_iter().chain(rows).map(|row: Vec<String>| csv_line(&row));
             self.raw(&lines.collect::<String>());
         }
     }
 
     /// Prints what went wrong and returns the exit code.
     pub(super) fn fail(self, error: &CliError) -> ExitCode {
-        let bad = style(Mood::Bad);
+        let bad = Mood::Bad.style();
         self.report(&format!("{bad}error:{bad:#} {}", visible_lines(&error.message)));
         if let Some(hint) = &error.hint {
             self.note(&format!("  {hint}"));
@@ -201,6 +147,14 @@ impl Output {
         }
         ExitCode::from(error.exit as u8)
     }
+}
+
+/// How wide the terminal is that is written to, if it is one.
+pub(super) fn columns_of_terminal() -> Option<usize> {
+    std::io::stdout().is_terminal().then(|| {
+        let named = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0);
+        masv_platform::output_size().map(|(columns, _)| columns).or_else(named).unwrap_or(USUAL_COLUMNS)
+    })
 }
 
 /// Text that is safe on a terminal: anything that would move the cursor, colour or reverse the text is escaped, as `\u{1b}`. Whoever
@@ -275,7 +229,7 @@ mod tests {
             ("Häuser – 映像 🎬 'x' \\ \"", "Häuser – 映像 🎬 'x' \\ \""),
         ] {
             assert_eq!(visible(name), shown);
-            assert_eq!(Cell::from(name).text, shown);
+            assert_eq!((Cell::from(name).shown(), Cell::from(name).exact()), (shown, name));
         }
         assert_eq!(visible_lines("a\n\tb\u{1b}"), "a\n\tb\\u{1b}");
     }

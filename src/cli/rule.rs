@@ -10,9 +10,12 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::error::CliError;
+use super::error::{CliError, Exit};
+use super::list::{Kind, ListOptions};
 use super::output::{Cell, Mood, Output, count, duration, size};
 use super::rule_reports as reports;
+use super::short::Named;
+use super::table::Column;
 use masv_rules::own_hub::is_loopback;
 use masv_rules::{RuleSet, Severity, UploadKind};
 
@@ -29,8 +32,8 @@ pub(super) enum Command {
         file: PathBuf,
     },
     /// List the active rules.
-    #[command(after_help = "Example:\n  masv rule ls")]
-    Ls,
+    #[command(after_help = "Examples:\n  masv rule ls\n  masv rule ls --sort -waiting\n  masv rule ls -q")]
+    Ls(ListOptions),
     /// Explain why a file is or is not sent, or a portal's package is or is not downloaded: every test of every relevant rule. Exit code 4
     /// if no rule matches it.
     #[command(
@@ -49,25 +52,25 @@ pub(super) enum Command {
     /// Show what a rule is doing: which files are waiting, for what, and until when.
     #[command(after_help = "Example:\n  masv rule status dailies")]
     Status {
-        /// The rule.
+        /// The rule: its name, or enough of it.
         name: String,
     },
     /// Package what is ready now, regardless of the schedule; for a download rule, check the whole inbox now.
     #[command(after_help = "Example:\n  masv rule run dailies")]
     Run {
-        /// The rule.
+        /// The rule: its name, or enough of it.
         name: String,
     },
     /// Pause a rule: it sends or downloads nothing until it is resumed, even after a restart.
     #[command(after_help = "Example:\n  masv rule pause all")]
     Pause {
-        /// The rule, or `all`.
+        /// The rule (its name, or enough of it), or `all`.
         name: String,
     },
     /// Resume a paused rule.
     #[command(after_help = "Example:\n  masv rule resume dailies")]
     Resume {
-        /// The rule, or `all`.
+        /// The rule (its name, or enough of it), or `all`.
         name: String,
     },
     /// Reload the rules file; if it is not valid, the previous rules stay active.
@@ -76,7 +79,7 @@ pub(super) enum Command {
     /// Show what a rule has sent or received.
     #[command(after_help = "Example:\n  masv rule history dailies --since 7d --output csv > dailies.csv")]
     History {
-        /// The rule.
+        /// The rule: its name, or enough of it.
         name: String,
         /// Only transfers started since this date, time or age, such as 2026-11-01, 2026-11-01T18:00:00Z or 7d.
         #[arg(long, value_name = "WHEN", value_parser = reports::since)]
@@ -84,13 +87,15 @@ pub(super) enum Command {
         /// The maximum number to list, newest first [default: 100; with --since, all]
         #[arg(long)]
         limit: Option<u32>,
+        #[command(flatten)]
+        list: ListOptions,
     },
     /// Forget that something was sent or received, so that it is transferred again.
     #[command(
         after_help = "Examples:\n  masv rule forget dailies /srv/drop/dailies/A001\n  masv rule forget from-clients 01KFZ6VQ0M5S3A7N9P2R4T6V8X"
     )]
     Forget {
-        /// The rule.
+        /// The rule: its name, or enough of it.
         name: String,
         /// A file, or a folder and everything below it; for a download rule, a package's id.
         path: Option<PathBuf>,
@@ -101,7 +106,7 @@ pub(super) enum Command {
     /// Mark what is there now as sent or received, without transferring it.
     #[command(after_help = "Example:\n  masv rule mark-sent dailies --all")]
     MarkSent {
-        /// The rule.
+        /// The rule: its name, or enough of it.
         name: String,
         /// A file, or a folder and everything below it; for a download rule, a package's id.
         path: Option<PathBuf>,
@@ -128,18 +133,28 @@ pub(super) async fn run(
             output.raw(&format!("{:#}\n", masv_rules::schema()));
         }
         Command::Init => output.raw(masv_rules::EXAMPLE),
-        Command::Ls => list(&client()?.get("/automations").await?, output),
+        Command::Ls(options) => list(client()?.get("/automations").await?, &options, output)?,
         Command::Explain { path } => return reports::explain(&path, &client()?, output).await,
         Command::DryRun { file } => reports::dry_run(file, &client()?, output).await?,
-        Command::Status { name } => status(&client()?.get(&named(&name, "")).await?, output),
-        Command::Run { name } => status(&client()?.order(&named(&name, "/run")).await?, output),
+        Command::Status { name } => {
+            let client = client()?;
+            status(&client.get(&named(&find(&name, &client).await?, "")).await?, output);
+        }
+        Command::Run { name } => {
+            let client = client()?;
+            status(&client.order(&named(&find(&name, &client).await?, "/run")).await?, output);
+        }
         Command::Pause { name } => {
-            let answer: Value = client()?.order(&named(&name, "/pause")).await?;
+            let client = client()?;
+            let name = find(&name, &client).await?;
+            let answer: Value = client.order(&named(&name, "/pause")).await?;
             output.json(&answer);
             output.line(&format!("Paused {name}."));
         }
         Command::Resume { name } => {
-            let answer: Value = client()?.order(&named(&name, "/resume")).await?;
+            let client = client()?;
+            let name = find(&name, &client).await?;
+            let answer: Value = client.order(&named(&name, "/resume")).await?;
             output.json(&answer);
             output.line(&format!("Resumed {name}."));
         }
@@ -148,14 +163,18 @@ pub(super) async fn run(
             output.json(&answer);
             output.line(&format!("Loaded {}.", count(answer["rules"].as_u64().unwrap_or_default(), "rule")));
         }
-        Command::History { name, since, limit } => {
+        Command::History { name, since, limit, list } => {
+            let client = client()?;
+            let name = find(&name, &client).await?;
             let limit = limit.unwrap_or(if since.is_some() { 10_000 } else { 100 });
             let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
             let call = named(&name, &format!("/history?limit={limit}{since}"));
-            reports::history(&client()?.get(&call).await?, output)?;
+            reports::history(client.get(&call).await?, &list, output)?;
         }
         Command::Forget { name, path, all } => {
-            let answer: Value = client()?.post(&named(&name, "/forget"), &below(path, all)?).await?;
+            let client = client()?;
+            let name = find(&name, &client).await?;
+            let answer: Value = client.post(&named(&name, "/forget"), &below(path, all)?).await?;
             output.json(&answer);
             output.line(&match answer["forgotten"].as_u64().unwrap_or_default() {
                 0 => "No record matches; nothing was changed.".to_owned(),
@@ -165,7 +184,9 @@ pub(super) async fn run(
             });
         }
         Command::MarkSent { name, path, all } => {
-            let answer: Value = client()?.post(&named(&name, "/mark_sent"), &below(path, all)?).await?;
+            let client = client()?;
+            let name = find(&name, &client).await?;
+            let answer: Value = client.post(&named(&name, "/mark_sent"), &below(path, all)?).await?;
             output.json(&answer);
             output.line(&match answer["marked"].as_u64().unwrap_or_default() {
                 0 => "Nothing matching is waiting to be transferred; nothing was changed.".to_owned(),
@@ -280,26 +301,56 @@ fn tell_problem(answer: &Value, output: &Output) {
     }
 }
 
-fn list(answer: &Value, output: &Output) {
-    output.json(answer);
-    tell_problem(answer, output);
+/// The columns of a list of rules.
+const COLUMNS: [Column; 8] = [
+    Column::new("NAME"),
+    Column::new("STATE"),
+    Column::new("KIND").rank(2),
+    Column::new("PER").rank(3),
+    Column::new("WAITING"),
+    Column::new("FOLDER").cut(16).rank(1),
+    Column::new("PRIORITY").wide(),
+    Column::new("LAST ERROR").named("error").cut(16).rank(4).if_any(),
+];
+
+fn list(mut answer: Value, options: &ListOptions, output: &Output) -> Result<(), CliError> {
+    tell_problem(&answer, output);
     let automations = answer["automations"].as_array().cloned().unwrap_or_default();
-    let rows: Vec<Vec<Cell>> = automations
-        .iter()
-        .map(|rule| {
-            let state = text(&rule["state"]);
-            vec![
-                text(&rule["name"]).into(),
-                Cell::mood(state.clone(), mood(&state)),
-                text(&rule["kind"]).into(),
-                if is_download(rule) { "package".into() } else { text(&rule["package"]).into() },
-                Cell::right(rule["waiting_count"].to_string()),
-                folder(rule).into(),
-                unless_over(&rule["last_error"]).into(),
-            ]
-        })
-        .collect();
-    output.table(&["NAME", "STATE", "KIND", "PER", "WAITING", "FOLDER", "LAST ERROR"], &rows);
+    let row = |rule: &Value| {
+        let state = text(&rule["state"]);
+        vec![
+            text(&rule["name"]).into(),
+            Cell::mood(state.clone(), mood(&state)),
+            text(&rule["kind"]).into(),
+            if is_download(rule) { "package".into() } else { text(&rule["package"]).into() },
+            Cell::number(rule["waiting_count"].as_u64().unwrap_or_default()),
+            folder(rule).into(),
+            Cell::right(rule["priority"].as_i64().unwrap_or_default().to_string()),
+            Cell::mood(unless_over(&rule["last_error"]), Mood::Bad),
+        ]
+    };
+    let kind = Kind::new(&COLUMNS, "No rules.");
+    output.list(options, &kind, automations, row, |automations| {
+        answer["automations"] = automations.into();
+        answer
+    })
+}
+
+/// The name of the rule that was typed: its name, or enough of its beginning or end. A name that no active rule has is left as it
+/// is: rules that were removed have a history.
+pub(super) async fn find(typed: &str, client: &Client) -> Result<String, CliError> {
+    if typed == "all" {
+        return Ok(typed.to_owned());
+    }
+    let answer: Value = client.get("/automations").await?;
+    let rules = answer["automations"].as_array().cloned().unwrap_or_default();
+    let rule = Named { kind: "rule", list: "masv rule ls", by_beginning: true };
+    let parts = |rule: &Value| (text(&rule["name"]), String::new(), text(&rule["state"]));
+    match rule.one(typed, rules, parts) {
+        Ok(rule) => Ok(text(&rule["name"])),
+        Err(error) if error.exit == Exit::NotFound => Ok(typed.to_owned()),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_download(rule: &Value) -> bool {

@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::error::{CliError, Exit};
+use super::list::{Kind, ListOptions};
 use super::output::{Cell, Mood, Output, count, duration, size};
 use super::rule::{USUAL_FILE, clock, package_id, text};
+use super::table::Column;
 use super::transfers;
 use crate::agent;
 use crate::api::types::{PortalTarget, Standing};
@@ -233,18 +235,40 @@ struct Past {
     dst_folder: Option<String>,
 }
 
-pub(super) fn history(answer: &Value, output: &Output) -> Result<(), CliError> {
-    output.json(answer);
-    let past: Vec<Past> = serde_json::from_value(answer["transfers"].clone())
+/// The columns of a history; the names are those of the columns for spreadsheets.
+const fn columns(downloads: bool) -> [Column; 8] {
+    [
+        Column::new("WHEN"),
+        Column::new("NAME").cut(12),
+        Column::new("FILES").rank(3),
+        Column::new("SIZE").named("bytes"),
+        Column::new("TOOK").named("duration").rank(2),
+        Column::new("OUTCOME").cut(12),
+        Column::new("TO").cut(10).rank(1),
+        // Uploads end in a link, downloads in a received package.
+        if downloads { Column::new("PACKAGE") } else { Column::new("LINK").whole() },
+    ]
+}
+
+pub(super) fn history(mut answer: Value, options: &ListOptions, output: &Output) -> Result<(), CliError> {
+    let list = answer["transfers"].as_array().cloned().unwrap_or_default();
+    let past = list.into_iter().map(|one| Ok((serde_json::from_value(one.clone())?, one)));
+    let past: Vec<(Past, Value)> = past
+        .collect::<Result<_, serde_json::Error>>()
         .map_err(|error| CliError::failed(format!("the agent's response is not valid: {error}")))?;
-    // Uploads end in a link, downloads in a received package.
-    let downloads = past.iter().any(|one| one.dst_folder.is_some());
-    let (last, title) = if downloads { ("package", "PACKAGE") } else { ("link", "LINK") };
-    let csv: Vec<Vec<String>> = past.iter().map(csv_row).collect();
-    output.csv(&["when", "name", "files", "bytes", "duration", last, "outcome", "to"], &csv);
-    let table: Vec<Vec<Cell>> = past.iter().map(table_row).collect();
-    output.table(&["WHEN", "NAME", "FILES", "SIZE", "TOOK", "OUTCOME", "TO", title], &table);
-    Ok(())
+    let columns = columns(past.iter().any(|(one, _)| one.dst_folder.is_some()));
+    let csv = ["when", "name", "files", "bytes", "duration", "link", "package", "outcome", "to"];
+    let kind = Kind { csv: &csv, ..Kind::new(&columns, "Nothing was transferred.") };
+    output.list(
+        options,
+        &kind,
+        past,
+        |(past, _)| row(past),
+        |past| {
+            answer["transfers"] = past.into_iter().map(|(_, one)| one).collect();
+            answer
+        },
+    )
 }
 
 /// When a transfer was completed, or created if it is not complete.
@@ -276,27 +300,18 @@ fn outcome(past: &Past) -> String {
     }
 }
 
-fn csv_row(past: &Past) -> Vec<String> {
-    vec![
-        format!("{:.0}", when(past)),
-        past.name.clone().unwrap_or_default(),
-        past.standing.file_count.to_string(),
-        past.standing.size.to_string(),
-        took(past).map(|seconds| seconds.to_string()).unwrap_or_default(),
-        link_or_package(past),
-        outcome(past),
-        to(past),
-    ]
-}
-
-fn table_row(past: &Past) -> Vec<Cell> {
+fn row(past: &Past) -> Vec<Cell> {
     let (_, mood) = transfers::state_of(past.standing.state, None);
+    let took = match took(past) {
+        Some(seconds) => Cell::right(duration(seconds)).meaning(seconds),
+        None => Cell::right(""),
+    };
     vec![
-        when(past).to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string().into(),
+        Cell::time(Some(when(past))),
         past.name.clone().unwrap_or_default().into(),
-        Cell::right(past.standing.file_count.to_string()),
-        Cell::right(size(past.standing.size)),
-        Cell::right(took(past).map(duration).unwrap_or_default()),
+        Cell::number(past.standing.file_count),
+        Cell::size(past.standing.size),
+        took,
         Cell::mood(outcome(past), mood),
         to(past).into(),
         link_or_package(past).into(),

@@ -76,7 +76,11 @@ pub(super) async fn run(
 ) -> Result<ExitCode, CliError> {
     match command {
         Command::Start { written } => start(*written, output).await?,
-        Command::Status { settings: false } => status(&client()?.get("/server").await?, output),
+        Command::Status { settings: false } => {
+            let server: Server = client()?.get("/server").await?;
+            output.json(&server);
+            show(&server, output);
+        }
         Command::Status { settings: true } => {
             let answer: SettingsInForce = client()?.get("/server/settings").await?;
             output.json(&answer);
@@ -125,8 +129,8 @@ async fn ended(client: &Client) {
     }
 }
 
-fn status(server: &Server, output: &Output) {
-    output.json(server);
+/// The agent's status in words.
+pub(super) fn show(server: &Server, output: &Output) {
     let cloud = if server.embedded_hub { format!("{} (embedded hub)", server.cloud) } else { server.cloud.clone() };
     let uploads: Vec<String> = server.uploads.iter().map(|(state, count)| format!("{count} {state}")).collect();
     let rules = server.rules_file.as_deref().unwrap_or("none");

@@ -13,10 +13,13 @@ use super::client::Client;
 use super::error::{CliError, Exit};
 use super::output::{Cell, Mood, Output, duration, size};
 use super::rule_reports::whole_path;
-use super::transfers::{Removing, Transfer, list, one, pause, percent_of, remove, resume, say, state_of, with_files};
+use super::table::Column;
+use super::transfers::{
+    self, Removing, Transfer, Which, find, list, one, pause, percent_of, remove, resume, say, state_of, with_files,
+};
 use super::{user, watch};
 use crate::api::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Size, Started, Upload};
-use crate::model::Link;
+use crate::model::{Link, UploadId};
 use crate::store::Order;
 use masv_protocol::EmailAddress;
 
@@ -30,7 +33,7 @@ pub(super) enum Command {
         after_help = "Example:\n  masv upload link 0199f3a6-7e0c-7a31-9d7e-0242ac120002 --email client@example.com"
     )]
     Link {
-        /// The upload.
+        /// The upload: its id, the end of its id, or its name.
         id: String,
         /// E-mail the link to this address.
         #[arg(long)]
@@ -45,22 +48,24 @@ pub(super) enum Command {
     /// Finalize an upload: its recipients are notified as soon as everything is uploaded.
     #[command(after_help = "Example:\n  masv upload finalize 0199f3a6-7e0c-7a31-9d7e-0242ac120002")]
     Finalize {
-        /// The upload.
+        /// The upload: its id, the end of its id, or its name.
         id: String,
     },
     /// List uploads, newest first.
-    #[command(after_help = "Examples:\n  masv upload ls\n  masv upload ls --states transferring,error --rule dailies")]
-    Ls(Listing),
+    #[command(
+        after_help = "Examples:\n  masv upload ls\n  masv upload ls --states transferring,error --rule dailies\n  masv upload ls --since 7d --sort -size -o csv > week.csv\n  masv upload ls --watch"
+    )]
+    Ls(Which),
     /// Show an upload's status and its files.
     #[command(after_help = "Example:\n  masv upload status 0199f3a6-7e0c-7a31-9d7e-0242ac120002")]
     Status {
-        /// The upload.
+        /// The upload: its id, the end of its id, or its name.
         id: String,
     },
     /// Pause at once; confirmed parts are kept.
     #[command(after_help = "Example:\n  masv upload pause all")]
     Pause {
-        /// The upload, or `all`.
+        /// The upload (its id, the end of its id, or its name), or `all`.
         id: String,
     },
     /// Resume paused or failed uploads.
@@ -68,7 +73,7 @@ pub(super) enum Command {
         after_help = "Examples:\n  masv upload resume all\n  masv upload resume 0199f3a6-7e0c-7a31-9d7e-0242ac120002 --without-gone"
     )]
     Resume {
-        /// The upload, or `all`.
+        /// The upload (its id, the end of its id, or its name), or `all`.
         id: String,
         /// Leave out files that no longer exist, and send the rest.
         #[arg(long)]
@@ -76,10 +81,10 @@ pub(super) enum Command {
     },
     /// Remove an upload from the list; if it is not complete, it is cancelled and removed from the cloud. Local files are kept.
     #[command(
-        after_help = "Examples:\n  masv upload rm 0199f3a6-7e0c-7a31-9d7e-0242ac120002\n  masv upload rm all --states complete,error"
+        after_help = "Examples:\n  masv upload rm 0199f3a6-7e0c-7a31-9d7e-0242ac120002\n  masv upload rm all --states complete,error\n  masv upload rm all --dry-run"
     )]
     Rm {
-        /// The upload, or `all`.
+        /// The upload (its id, the end of its id, or its name), or `all`.
         id: String,
         #[command(flatten)]
         removing: Removing,
@@ -87,7 +92,7 @@ pub(super) enum Command {
     /// Add files to an upload that is not complete.
     #[command(after_help = "Example:\n  masv upload add 0199f3a6-7e0c-7a31-9d7e-0242ac120002 late.mov")]
     Add {
-        /// The upload.
+        /// The upload: its id, the end of its id, or its name.
         id: String,
         /// Files and folders, or quoted patterns such as 'shots/*.mov', which the agent expands.
         #[arg(required = true)]
@@ -96,7 +101,7 @@ pub(super) enum Command {
     /// Change an upload's priority, order or finalization.
     #[command(after_help = "Example:\n  masv upload set 0199f3a6-7e0c-7a31-9d7e-0242ac120002 --priority 5")]
     Set {
-        /// The upload.
+        /// The upload: its id, the end of its id, or its name.
         id: String,
         /// Higher priorities go first.
         #[arg(long, allow_negative_numbers = true)]
@@ -118,23 +123,9 @@ pub(super) enum Command {
     /// Follow one upload, or all, until done; the exit code reports the outcome.
     #[command(after_help = "Example:\n  masv upload watch")]
     Watch {
-        /// The upload; by default, all that are not complete.
+        /// The upload (its id, the end of its id, or its name); by default, all that are not complete.
         id: Option<String>,
     },
-}
-
-/// Which uploads are listed.
-#[derive(Debug, Args)]
-pub(super) struct Listing {
-    /// Only those in these states: transferring, paused, idle, complete, error.
-    #[arg(long, value_name = "STATE,...")]
-    states: Option<String>,
-    /// Only uploads of this rule.
-    #[arg(long)]
-    rule: Option<String>,
-    /// The maximum number to list.
-    #[arg(long)]
-    limit: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -144,7 +135,7 @@ pub(super) enum Start {
         after_help = "Example:\n  masv upload start email --emails=client@example.com,producer@example.com cut_v3.mov"
     )]
     Email {
-        /// E-e-mail addresses of the recipients.
+        /// E-mail addresses of the recipients.
         #[arg(long, value_delimiter = ',', required = true)]
         emails: Vec<String>,
         #[command(flatten)]
@@ -384,28 +375,31 @@ async fn start(start: Start, client: &Client, output: &Output) -> Result<ExitCod
     if wait { watch::follow(Some(started.upload_id), client, output).await } else { Ok(ExitCode::SUCCESS) }
 }
 
-/// The API path for one upload.
 pub(super) async fn run(command: Command, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
     match command {
         Command::Start(command) => return start(*command, client, output).await,
         Command::Watch { id } => {
             let id = match id {
-                Some(id) => Some(client.get::<Upload>(&one::<Upload>(&id, "")).await?.id),
+                Some(id) => {
+                    let id = find::<Upload>(&id, client).await?;
+                    Some(client.get::<Upload>(&one::<Upload>(&id, "")).await?.id)
+                }
                 None => None,
             };
             return watch::follow(id, client, output).await;
         }
         Command::Link { id, email, password, password_file } => {
             let password = user::secret(password, password_file.as_deref(), output)?;
+            let id = find::<Upload>(&id, client).await?;
             let link: Link = client.post(&one::<Upload>(&id, "/links"), &NewLink { password, email }).await?;
             output.json(&link);
             output.line(&link.url);
         }
-        Command::Finalize { id } => say::<Upload>(&client.order(&one::<Upload>(&id, "/finalize")).await?, output),
-        Command::Ls(Listing { states, rule, limit }) => {
-            let limit = limit.map(|limit| limit.to_string());
-            list(vec![("states", states), ("rule", rule), ("limit", limit)], table, client, output).await?;
+        Command::Finalize { id } => {
+            let id = find::<Upload>(&id, client).await?;
+            say::<Upload>(&client.order(&one::<Upload>(&id, "/finalize")).await?, output);
         }
+        Command::Ls(which) => return list::<Upload>(which, client, output).await,
         Command::Status { id } => {
             let upload = with_files(&id, client).await?;
             output.json(&upload);
@@ -416,11 +410,13 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
             if id == "all" {
                 return Err(CliError::usage("--without-gone applies to one upload: give its id"));
             }
+            let id = find::<Upload>(&id, client).await?;
             say::<Upload>(&client.order(&one::<Upload>(&id, "/resume_without_gone")).await?, output);
         }
         Command::Resume { id, .. } => resume::<Upload>(&id, client, output).await?,
         Command::Rm { id, removing } => remove::<Upload>(&id, removing, client, output).await?,
         Command::Add { id, paths } => {
+            let id = find::<Upload>(&id, client).await?;
             let more = MoreFiles { paths: absolute(paths)?, exclude: Vec::new() };
             say::<Upload>(&client.post(&one::<Upload>(&id, "/files"), &more).await?, output);
         }
@@ -433,6 +429,7 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
                 let what = "give --priority, --order, --auto-finalize or --password";
                 return Err(CliError::usage(what));
             }
+            let id = find::<Upload>(&id, client).await?;
             let change = Change { priority, order: order.map(Order::from), auto_finalize, password };
             say::<Upload>(&client.patch(&one::<Upload>(&id, ""), &change).await?, output);
         }
@@ -443,6 +440,46 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
 impl Transfer for Upload {
     const NAME: &'static str = "upload";
     type File = File;
+    const COLUMNS: &'static [Column] = &[
+        transfers::ID,
+        transfers::STATE,
+        transfers::DONE,
+        transfers::SIZE,
+        transfers::NAME,
+        Column::new("TO").cut(10).rank(1),
+        transfers::RULE,
+        transfers::CREATED,
+        transfers::COMPLETED,
+        Column::new("PACKAGE").wide(),
+        Column::new("LINK").whole(),
+        transfers::ERROR,
+    ];
+
+    fn is_id(text: &str) -> bool {
+        text.parse::<UploadId>().is_ok()
+    }
+
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        let (state, mood) = self.state();
+        vec![
+            Cell::id(self.id.to_string()),
+            Cell::mood(state, mood),
+            transfers::done(self),
+            Cell::size(self.size),
+            self.name.clone().into(),
+            self.to().into(),
+            self.rule.clone().unwrap_or_default().into(),
+            Cell::time(Some(self.created_at)),
+            Cell::time(self.completed_at),
+            self.package_id.clone().unwrap_or_default().into(),
+            self.links.first().map(|link| link.url.clone()).unwrap_or_default().into(),
+            transfers::error_of(self),
+        ]
+    }
 
     fn title(&self) -> String {
         self.name.clone()
@@ -461,31 +498,6 @@ impl Transfer for Upload {
     }
 }
 
-fn percent(upload: &Upload) -> String {
-    percent_of(upload.progress, upload.size, upload.state)
-}
-
-pub(super) fn table(uploads: &[Upload], output: &Output) {
-    let rows: Vec<Vec<Cell>> = uploads
-        .iter()
-        .map(|upload| {
-            let (state, mood) = upload.state();
-            let link = upload.links.first().map(|link| link.url.clone());
-            let error = upload.error.as_ref().map(|error| error.message.clone());
-            vec![
-                upload.id.to_string().into(),
-                Cell::mood(state, mood),
-                Cell::right(percent(upload)),
-                Cell::right(size(upload.size)),
-                upload.name.clone().into(),
-                upload.to().into(),
-                error.or(link).unwrap_or_default().into(),
-            ]
-        })
-        .collect();
-    output.table(&["ID", "STATE", "DONE", "SIZE", "NAME", "TO", "LINK"], &rows);
-}
-
 fn status(upload: &Upload, output: &Output) {
     let line = |title: &str, text: String| output.line(&format!("  {title:<9} {text}"));
     output.line(&format!("{} ({})", upload.name, upload.id));
@@ -494,7 +506,7 @@ fn status(upload: &Upload, output: &Output) {
         0 => String::new(),
         bytes => format!(", {} in flight", size(bytes)),
     };
-    line("sent", format!("{} of {} ({}){in_flight}", size(upload.progress), size(upload.size), percent(upload)));
+    line("sent", format!("{} of {} ({}%){in_flight}", size(upload.progress), size(upload.size), percent_of(upload)));
     line("files", format!("{} of {}", upload.files_done, upload.file_count));
     line("to", upload.to());
     let parts = upload.files.iter().flatten().filter_map(|file| file.chunk_size);

@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::error::CliError;
+use super::list::{Kind, ListOptions};
 use super::output::Output;
 use super::password;
+use super::table::Column;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -33,7 +35,7 @@ pub(super) enum Command {
     Status,
     /// List the teams you can send as.
     #[command(after_help = "Example:\n  masv user teams")]
-    Teams,
+    Teams(ListOptions),
     /// Sign out.
     #[command(after_help = "Example:\n  masv user logout")]
     Logout,
@@ -88,14 +90,16 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
                 None => format!("Authorised by an API key ({}).", teams.join(", ")),
             });
         }
-        Command::Teams => {
-            let answer: Value = client.get("/teams").await?;
-            output.json(&answer);
+        Command::Teams(options) => {
+            let mut answer: Value = client.get("/teams").await?;
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let teams = answer["teams"].as_array().cloned().unwrap_or_default();
-            let rows: Vec<_> =
-                teams.iter().map(|team| vec![text(&team["id"]).into(), text(&team["name"]).into()]).collect();
-            output.table(&["ID", "NAME"], &rows);
+            let row = |team: &Value| vec![text(&team["id"]).into(), text(&team["name"]).into()];
+            let columns = [Column::new("ID"), Column::new("NAME")];
+            output.list(&options, &Kind::new(&columns, "No teams."), teams, row, |teams| {
+                answer["teams"] = teams.into();
+                answer
+            })?;
         }
         Command::Logout => {
             client.delete("/login").await?;

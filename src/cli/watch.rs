@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar};
 
+use super::bars::Bars;
 use super::client::Client;
 use super::error::{CliError, Exit};
 use super::output::{Output, duration, size, visible};
@@ -108,13 +109,20 @@ impl Seen {
 struct Shown {
     output: Output,
     bars: MultiProgress,
+    looks: Bars,
     by_id: HashMap<UploadId, ProgressBar>,
     last_line: HashMap<UploadId, Seen>,
 }
 
 impl Shown {
     fn new(output: Output) -> Self {
-        Self { output, bars: MultiProgress::new(), by_id: HashMap::new(), last_line: HashMap::new() }
+        Self {
+            output,
+            bars: MultiProgress::new(),
+            looks: Bars::now(),
+            by_id: HashMap::new(),
+            last_line: HashMap::new(),
+        }
     }
 
     fn show(&mut self, upload: &Upload) {
@@ -126,12 +134,16 @@ impl Shown {
             }
             return;
         }
+        let looks = Bars::now();
+        if looks != self.looks {
+            self.looks = looks;
+            self.by_id.values().for_each(|bar| bar.set_style(looks.style()));
+        }
         let bar = self.by_id.entry(upload.id).or_insert_with(|| {
-            let style = ProgressStyle::with_template("{prefix:24!} {bar:28} {percent:>3}%  {msg}");
             // Added before it gets a message: a bar on its own would draw an extra line.
             let bar = self.bars.add(ProgressBar::new(upload.size.max(1)));
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ "));
-            bar.set_prefix(upload.name.clone());
+            bar.set_style(self.looks.style());
+            bar.set_prefix(visible(&upload.name));
             bar
         });
         bar.set_length(upload.size.max(1));

@@ -184,7 +184,7 @@ pub struct DownloadFile {
     pub state: DownloadFileState,
     /// Bytes on disk.
     pub bytes_done: u64,
-    /// BLAKE3 hash of the received file in in hexadecimal, once it is complete.
+    /// BLAKE3 hash of the received file in hexadecimal, once it is complete.
     pub checksum: Option<String>,
     /// Why it is in [`DownloadFileState::Error`].
     pub problem: Option<Problem>,

@@ -21,7 +21,7 @@ pub struct LedgerEntry {
     pub upload: Option<UploadId>,
     /// When the entry was created or last changed.
     pub at: Timestamp,
-    /// BLAKE3 hash of the content in in hexadecimal, once the cloud has it; not known for files that were never sent.
+    /// BLAKE3 hash of the content in hexadecimal, once the cloud has it; not known for files that were never sent.
     pub checksum: Option<String>,
     /// Whether the upload that claimed it has failed for a reason other than unreadable files: with this content it will
     /// not succeed without a change.

@@ -131,6 +131,8 @@ pub struct Filter<Id> {
     pub since: Option<Timestamp>,
     /// Only those whose name or rule contains this, ignoring ASCII case; empty for all.
     pub search: String,
+    /// Only those with this name, or an id that ends with it; empty for all.
+    pub named: String,
     /// The maximum number; 0 for all.
     pub limit: u32,
 }
@@ -138,6 +140,14 @@ pub struct Filter<Id> {
 impl<Id> Default for Filter<Id> {
     /// All of them.
     fn default() -> Self {
-        Self { states: Vec::new(), rule: None, before: None, since: None, search: String::new(), limit: 0 }
+        Self {
+            states: Vec::new(),
+            rule: None,
+            before: None,
+            since: None,
+            search: String::new(),
+            named: String::new(),
+            limit: 0,
+        }
     }
 }

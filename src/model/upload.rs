@@ -224,7 +224,7 @@ pub struct File {
     pub remote: Option<RemoteFile>,
     /// Bytes the storage has confirmed.
     pub bytes_done: u64,
-    /// BLAKE3 hash of the content in in hexadecimal, once it was sent.
+    /// BLAKE3 hash of the content in hexadecimal, once it was sent.
     pub checksum: Option<String>,
     /// Why it is in [`FileState::Error`] or [`FileState::Gone`].
     pub problem: Option<Problem>,

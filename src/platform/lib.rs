@@ -14,10 +14,11 @@
 //! * [`make_folders`] makes folders, but none in the place of a disk that is not mounted.
 //! * [`may_signal`] and [`end_group`] are about other processes; [`ServiceManager`] and [`tell_service_manager`] about the one that
 //!   started this one.
-//! * [`listen_locally`] makes a socket among files, [`SilentTerminal`] a terminal that does not show what is typed.
+//! * [`listen_locally`] makes a socket among files, [`SilentTerminal`] a terminal that does not show what is typed;
+//!   [`output_size`] is how large the terminal is.
 //! * [`clock_advice`] and its like say what a person can do on this system.
 //! * [`Awake`] keeps the machine from falling asleep.
-//! * [`user_data_folder`] and [`page_opener`] are what this system has for its users.
+//! * [`user_data_folder`], [`user_config_folder`] and [`page_opener`] are what this system has for its users.
 //! * [`OwnPlaces`] are the program's own files, which are never given away.
 //! * [`real_path()`] is the canonical path of a place, whatever links lead to it.
 //! * [`AcceptTrouble`] distinguishes transient errors of a listener from a broken one.
@@ -82,7 +83,7 @@ pub use local_socket::{LocalListener, listen_locally};
 pub use mounts::{make_folders, silent_file_system, silent_file_system_of};
 pub use own_places::{OwnPlaces, RealPlaces};
 pub use peer::{own_user, tcp_peer_user};
-pub use places::{page_opener, user_data_folder};
+pub use places::{page_opener, user_config_folder, user_data_folder};
 pub use positioned::{read_exact_at, write_all_at};
 pub use private::{
     Permissions, change_owner, close_to_others, let_all_read, new_private_folder, private_file, private_folder,
@@ -90,5 +91,5 @@ pub use private::{
 pub use process::{ProcessUsage, end_group, host_name, may_signal};
 pub use real_path::real_path;
 pub use service_manager::{ServiceManager, ServiceNews, stderr_is_journal, tell_service_manager, watchdog};
-pub use terminal::{SilentTerminal, open_terminal};
+pub use terminal::{SilentTerminal, open_terminal, output_size};
 pub use writers::writers_of;

@@ -54,6 +54,10 @@ pub(crate) fn user_data_folder(home: &Path) -> PathBuf {
     path_in("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share"))
 }
 
+pub(crate) fn user_config_folder(home: &Path) -> PathBuf {
+    path_in("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"))
+}
+
 /// Root's browser is hardly the one of who sits there.
 pub(crate) fn page_opener() -> Option<&'static str> {
     let desktop = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());

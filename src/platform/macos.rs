@@ -59,6 +59,10 @@ pub(crate) fn user_data_folder(home: &Path) -> PathBuf {
     home.join("Library/Application Support")
 }
 
+pub(crate) fn user_config_folder(home: &Path) -> PathBuf {
+    home.join("Library/Application Support")
+}
+
 pub(crate) fn page_opener() -> Option<&'static str> {
     Some("open")
 }

@@ -10,6 +10,12 @@ pub fn user_data_folder(home: &Path) -> PathBuf {
     system::user_data_folder(home)
 }
 
+/// The folder in which programs keep the settings of the user with this home.
+#[must_use]
+pub fn user_config_folder(home: &Path) -> PathBuf {
+    system::user_config_folder(home)
+}
+
 /// The program that opens a page in a browser, where somebody sits at the machine.
 #[must_use]
 pub fn page_opener() -> Option<&'static str> {

@@ -11,6 +11,9 @@ use super::StoreError;
 use crate::model::{DownloadId, UploadId};
 use masv_platform::FileIdentity;
 
+/// The condition that the name is the sixth parameter, or that the id ends with it.
+pub(super) const NAMED: &str = "AND (name = ?6 OR substr(id, -length(?6)) = lower(?6))";
+
 macro_rules! id_column {
     ($name:ident) => {
         impl ToSql for $name {

@@ -22,6 +22,7 @@ mod history;
 mod hub;
 mod inbox;
 mod kills;
+mod lists;
 mod long_link;
 mod notify;
 mod openapi;

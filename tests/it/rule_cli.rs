@@ -68,7 +68,7 @@ async fn rules_are_explained_tried_run_and_told_of() {
     assert!(status.contains("schedule at 18:00 (Europe/Berlin)"), "{status}");
     let next = status.lines().find(|line| line.starts_with("  next ")).unwrap();
     assert_eq!(next.matches("18:00").count(), 3, "{next}");
-    assert!(said(&bench, &["rule", "ls", "--output", "text"]).contains("LAST ERROR"));
+    assert!(said(&bench, &["rule", "ls", "--output", "text"]).contains("FOLDER"));
 
     let settled =
         || said(&bench, &["rule", "explain", "drop/A001.mov", "--output", "text"]).contains("packages are created");
@@ -100,7 +100,7 @@ async fn rules_are_explained_tried_run_and_told_of() {
     assert_eq!(lines.next(), None);
     let later = said(&bench, &["rule", "history", "dailies", "--since", "2999-01-01", "--output", "csv"]);
     assert_eq!(later.lines().count(), 1, "only the header");
-    assert_eq!(code(&bench.masv(&["rule", "ls", "--output", "csv"])), 2);
+    assert_eq!(code(&bench.masv(&["rule", "status", "dailies", "--output", "csv"])), 2);
     assert_eq!(code(&bench.masv(&["rule", "history", "dailies", "--since", "soon"])), 2);
 
     let told = bench.path("told.json");

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use axum::Json;
 use axum::extract::{Path, State as Extract};
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -85,6 +86,11 @@ pub(super) struct Listing {
     /// Only those whose name or rule contains this.
     #[serde(default)]
     search: String,
+    /// Only those with exactly this name, or whose id ends with this.
+    #[serde(default)]
+    named: String,
+    /// Only those created at or after this time.
+    since: Option<Timestamp>,
     limit: Option<u32>,
     cursor: Option<String>,
 }
@@ -99,9 +105,10 @@ pub(super) async fn list<S: Side>(
         states: parse_states(&listing.states)?,
         rule: listing.rule,
         before: before.map_err(|_| ApiError::bad("the cursor is not valid: use one returned by a list"))?,
+        since: listing.since,
         search: listing.search,
+        named: listing.named,
         limit,
-        ..Filter::default()
     };
     let found = S::list(&state, filter).await?;
     let full = limit > 0 && found.len() == limit as usize;

@@ -257,7 +257,7 @@ pub struct NewUploadAutomation {
     /// How long a file must stay unchanged to count as complete, such as `10s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settle: Option<String>,
-    /// E-e-mail addresses of the recipients; without any, each package gets a link.
+    /// E-mail addresses of the recipients; without any, each package gets a link.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<String>,
     /// The portal to deliver to, instead.

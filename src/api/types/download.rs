@@ -92,7 +92,7 @@ pub struct DownloadedFile {
     pub progress: u64,
     /// Its state.
     pub state: DownloadFileState,
-    /// BLAKE3 hash in in hexadecimal, once it was received.
+    /// BLAKE3 hash in hexadecimal, once it was received.
     pub checksum: Option<String>,
     /// Why it cannot be downloaded.
     pub error: Option<Problem>,

@@ -138,7 +138,7 @@ pub struct File {
     pub chunk_size: Option<u64>,
     /// Its state.
     pub state: FileState,
-    /// BLAKE3 hash in in hexadecimal, once it was sent.
+    /// BLAKE3 hash in hexadecimal, once it was sent.
     pub checksum: Option<String>,
     /// Why it cannot be sent.
     pub error: Option<Problem>,
@@ -199,7 +199,7 @@ pub struct NewUpload {
     /// The sending team.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team_id: Option<String>,
-    /// E-e-mail addresses of the recipients; without any, the package gets a link.
+    /// E-mail addresses of the recipients; without any, the package gets a link.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<String>,
     /// Days until the package is deleted.

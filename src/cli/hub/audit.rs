@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use masv_protocol::{AuditQuery, Time};
+use masv_protocol::{AuditEntry, AuditQuery, Page, Time};
 
 use super::reach::{HubClient, time};
 use crate::cli::error::CliError;
+use crate::cli::list::{Kind, ListOptions};
 use crate::cli::output::Output;
+use crate::cli::table::Column;
 
 /// What part of the log to show.
 #[derive(Debug, Args)]
@@ -27,6 +29,8 @@ pub(in crate::cli) struct Asked {
     /// Which page.
     #[arg(long, value_name = "N", default_value_t = 1)]
     page: u64,
+    #[command(flatten)]
+    list: ListOptions,
 }
 
 pub(super) async fn run(asked: &Asked, hub: &HubClient, output: &Output) -> Result<ExitCode, CliError> {
@@ -39,20 +43,25 @@ pub(super) async fn run(asked: &Asked, hub: &HubClient, output: &Output) -> Resu
         from: asked.since,
     };
     let log = hub.ask(hub.admin.audit(&team, &query)).await?;
-    output.json(&log);
-    let rows: Vec<_> = log
-        .records
-        .into_iter()
-        .map(|entry| {
-            vec![
-                time(entry.created_at).into(),
-                entry.action.into(),
-                entry.actor.into(),
-                entry.address.unwrap_or_default().into(),
-                entry.subject.into(),
-            ]
-        })
-        .collect();
-    output.table(&["WHEN (UTC)", "ACTION", "BY", "FROM", "WHAT"], &rows);
+    let row = |entry: &AuditEntry| {
+        vec![
+            time(entry.created_at).into(),
+            entry.action.as_str().into(),
+            entry.actor.as_str().into(),
+            entry.address.clone().unwrap_or_default().into(),
+            entry.subject.as_str().into(),
+        ]
+    };
+    let Page { metadata, records } = log;
+    output
+        .list(&asked.list, &Kind::new(&COLUMNS, "No entries."), records, row, |records| Page { metadata, records })?;
     Ok(ExitCode::SUCCESS)
 }
+
+const COLUMNS: [Column; 5] = [
+    Column::new("WHEN (UTC)").named("when"),
+    Column::new("ACTION"),
+    Column::new("BY").cut(12),
+    Column::new("FROM").rank(1),
+    Column::new("WHAT").cut(16),
+];

@@ -5,10 +5,14 @@ use std::process::ExitCode;
 use clap::{Subcommand, ValueEnum};
 use jiff::Timestamp;
 use masv_protocol::{ChangeKey, Key, KeyId, KeyRole, KeyState, NewKey, Time};
+use serde_json::json;
 
 use super::reach::{HubClient, REMOVED, time, typed_time};
-use crate::cli::error::{CliError, Exit};
-use crate::cli::output::Output;
+use crate::cli::error::CliError;
+use crate::cli::list::{Kind, ListOptions};
+use crate::cli::output::{Cell, Output};
+use crate::cli::short::Named;
+use crate::cli::table::Column;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
@@ -26,13 +30,13 @@ pub(in crate::cli) enum Command {
     },
     /// List the team's keys with their state, expiry and last use, without the secrets.
     #[command(after_help = "Example:\n  masv hub key ls")]
-    Ls,
+    Ls(ListOptions),
     /// Change a key: its name, role, expiry, or whether it is active.
     #[command(
         after_help = "Examples:\n  masv hub key set 'DIT cart 2' --active=false\n  masv hub key set 'DIT cart 2' --active --expires 2027-01-31"
     )]
     Set {
-        /// The key's id, or its name if that is unique.
+        /// The key's id, the end of its id, or its name.
         key: String,
         /// New name.
         #[arg(long)]
@@ -50,8 +54,11 @@ pub(in crate::cli) enum Command {
     /// Revoke a key, effective at once.
     #[command(after_help = "Example:\n  masv hub key rm 01M85VJ3Y0Q8ZK2T4W6X7B9CDE")]
     Rm {
-        /// The key's id, or its name if that is unique.
+        /// The key's id, the end of its id, or its name.
         key: String,
+        /// Only show which key would be revoked.
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -88,12 +95,11 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
                 output.note(&format!("Key for {name} ({role}). It is shown only once."));
             }
         }
-        Command::Ls => {
+        Command::Ls(options) => {
             let keys = hub.ask(hub.admin.keys(&team)).await?;
-            output.json(&keys);
             let row = |key: &Key| {
                 vec![
-                    key.id.as_str().into(),
+                    Cell::id(key.id.as_str()),
                     key.role.to_string().into(),
                     state(key).into(),
                     time(key.created_at).into(),
@@ -102,8 +108,7 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
                     key.name.as_str().into(),
                 ]
             };
-            let header = ["ID", "ROLE", "STATE", "SINCE", "EXPIRES", "LAST USE", "NAME"];
-            output.table(&header, &keys.iter().map(row).collect::<Vec<_>>());
+            output.list(&options, &Kind::new(&COLUMNS, "No keys."), keys, row, |keys| keys)?;
         }
         Command::Set { key, name, role, expires, active } => {
             let state = active.map(|active| if active { KeyState::Active } else { KeyState::Inactive });
@@ -115,13 +120,18 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
                 );
             }
             let keys = hub.ask(hub.admin.keys(&team)).await?;
-            let changed = hub.ask(hub.admin.change_key(&team, find(&keys, &key)?, &change)).await?;
+            let changed = hub.ask(hub.admin.change_key(&team, &find(keys, &key)?, &change)).await?;
             output.json(&changed);
             output.line(&format!("The key {} is {}.", changed.name, self::state(&changed)));
         }
-        Command::Rm { key } => {
-            let keys = hub.ask(hub.admin.keys(&team)).await?;
-            hub.ask(hub.admin.remove_key(&team, find(&keys, &key)?)).await?;
+        Command::Rm { key, dry_run } => {
+            let id = find(hub.ask(hub.admin.keys(&team)).await?, &key)?;
+            if dry_run {
+                output.json(&json!({ "would": "revoke", "key": id }));
+                output.line(&format!("Would revoke the key {key} ({id}). Nothing was changed."));
+                return Ok(ExitCode::SUCCESS);
+            }
+            hub.ask(hub.admin.remove_key(&team, &id)).await?;
             output.json(&REMOVED);
             output.line(&format!("Revoked the key {key}."));
         }
@@ -149,15 +159,18 @@ fn state(key: &Key) -> String {
     if has_expired { "expired".to_owned() } else { state }
 }
 
-fn find<'a>(keys: &'a [Key], wanted: &str) -> Result<&'a KeyId, CliError> {
-    if let Some(key) = keys.iter().find(|key| key.id == *wanted) {
-        return Ok(&key.id);
-    }
-    let named: Vec<_> = keys.iter().filter(|key| key.name == wanted).collect();
-    match named.as_slice() {
-        [key] => Ok(&key.id),
-        [] => Err(CliError::new(Exit::NotFound, format!("there is no key {wanted}"))),
-        _ => Err(CliError::usage(format!("several keys are named {wanted}"))
-            .hint("give the id instead; `masv hub key ls` lists them")),
-    }
+/// The key that was typed: by its id, the end of its id, or its name.
+fn find(keys: Vec<Key>, typed: &str) -> Result<KeyId, CliError> {
+    let named = Named { kind: "key", list: "masv hub key ls", by_beginning: false };
+    named.one(typed, keys, |key| (key.id.to_string(), key.name.clone(), state(key))).map(|key| key.id)
 }
+
+const COLUMNS: [Column; 7] = [
+    Column::new("ID"),
+    Column::new("ROLE"),
+    Column::new("STATE"),
+    Column::new("SINCE").rank(3),
+    Column::new("EXPIRES").rank(1),
+    Column::new("LAST USE").rank(2),
+    Column::new("NAME").cut(12),
+];

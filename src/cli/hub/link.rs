@@ -6,12 +6,15 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use masv_client::link_address;
-use masv_protocol::{EmailAddress, Link, LinkId, LinkSettings, PackageId, Secret, Time};
+use masv_protocol::{EmailAddress, Link, LinkSettings, Secret, Time};
 use secrecy::SecretString;
+use serde_json::json;
 
 use super::reach::{HubClient, REMOVED, time, typed_time};
 use crate::cli::error::CliError;
+use crate::cli::list::{Kind, ListOptions};
 use crate::cli::output::{Cell, Output};
+use crate::cli::table::Column;
 use crate::cli::user::{secret, typed};
 
 #[derive(Debug, Subcommand)]
@@ -21,7 +24,7 @@ pub(in crate::cli) enum Command {
         after_help = "Example:\n  masv hub link add 01M85VJ3Y0Q8ZK2T4W6X7B9CDE --email client@example.com --limit 3"
     )]
     Add {
-        /// The package's id.
+        /// The package: its id, the end of its id, or its name.
         package: String,
         /// E-mail the link to this address.
         #[arg(long)]
@@ -32,13 +35,15 @@ pub(in crate::cli) enum Command {
     /// List a package's links.
     #[command(after_help = "Example:\n  masv hub link ls 01M85VJ3Y0Q8ZK2T4W6X7B9CDE")]
     Ls {
-        /// The package's id.
+        /// The package: its id, the end of its id, or its name.
         package: String,
+        #[command(flatten)]
+        list: ListOptions,
     },
     /// Show one.
     #[command(after_help = "Example:\n  masv hub link show 01M85VJ3Y0Q8ZK2T4W6X7B9CDE")]
     Show {
-        /// The link's id.
+        /// The link's id, or the end of it.
         link: String,
     },
     /// Change one; anything not given stays as it is.
@@ -46,7 +51,7 @@ pub(in crate::cli) enum Command {
         after_help = "Examples:\n  masv hub link set 01M85VJ3Y0Q8ZK2T4W6X7B9CDE --active=false\n  masv hub link set 01M85VJ3Y0Q8ZK2T4W6X7B9CDE --expires never --limit 0"
     )]
     Set {
-        /// The link's id.
+        /// The link's id, or the end of it.
         link: String,
         #[command(flatten)]
         set: Settings,
@@ -54,8 +59,11 @@ pub(in crate::cli) enum Command {
     /// Remove a link; it stops working at once.
     #[command(after_help = "Example:\n  masv hub link rm 01M85VJ3Y0Q8ZK2T4W6X7B9CDE")]
     Rm {
-        /// The link's id.
+        /// The link's id, or the end of it.
         link: String,
+        /// Only show which link would be removed.
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -109,17 +117,16 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
     match command {
         Command::Add { package, email, set } => {
             let settings = LinkSettings { email, ..set.read(output).await? };
-            let link = hub.ask(hub.admin.create_link(&PackageId::from(package), &settings)).await?;
+            let link = hub.ask(hub.admin.create_link(&hub.package(&package).await?, &settings)).await?;
             output.json(&link);
             output.line(link_address(&link).expose());
         }
-        Command::Ls { package } => {
-            let links = hub.ask(hub.admin.links(&PackageId::from(package))).await?;
-            output.json(&links);
-            output.table(&HEADER, &links.iter().map(row).collect::<Vec<_>>());
+        Command::Ls { package, list } => {
+            let links = hub.ask(hub.admin.links(&hub.package(&package).await?)).await?;
+            output.list(&list, &Kind::new(&HEADER.map(Column::new), "No links."), links, row, |links| links)?;
         }
         Command::Show { link } => {
-            let link = hub.ask(hub.admin.link(&LinkId::from(link))).await?;
+            let link = hub.ask(hub.admin.link(&hub.link(&link).await?)).await?;
             output.json(&link);
             output.table(&HEADER, &[row(&link)]);
             output.line(link_address(&link).expose());
@@ -129,12 +136,18 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             if settings.is_empty() {
                 return Err(CliError::usage("nothing to change").hint("see `masv hub link set --help`"));
             }
-            let link = hub.ask(hub.admin.change_link(&LinkId::from(link), &settings)).await?;
+            let link = hub.ask(hub.admin.change_link(&hub.link(&link).await?, &settings)).await?;
             output.json(&link);
             output.table(&HEADER, &[row(&link)]);
         }
-        Command::Rm { link } => {
-            hub.ask(hub.admin.remove_link(&LinkId::from(link.as_str()))).await?;
+        Command::Rm { link, dry_run } => {
+            let link = hub.link(&link).await?;
+            if dry_run {
+                output.json(&json!({ "would": "remove", "link": link }));
+                output.line(&format!("Would remove the link {link}. Nothing was changed."));
+                return Ok(ExitCode::SUCCESS);
+            }
+            hub.ask(hub.admin.remove_link(&link)).await?;
             output.json(&REMOVED);
             output.line(&format!("Removed the link {link}."));
         }
@@ -147,7 +160,7 @@ const HEADER: [&str; 6] = ["ID", "STATE", "DOWNLOADS", "PASSWORD", "EXPIRES", "F
 fn row(link: &Link) -> Vec<Cell> {
     let Link { access_limit: limit, access_count: count, .. } = link;
     vec![
-        link.id.as_str().into(),
+        Cell::id(link.id.as_str()),
         if link.active { "active" } else { "off" }.into(),
         Cell::right(if *limit > 0 { format!("{count}/{limit}") } else { count.to_string() }),
         if link.has_password { "yes" } else { "no" }.into(),

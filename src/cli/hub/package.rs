@@ -4,15 +4,15 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use masv_client::link_address;
-use masv_protocol::{
-    File, Link, Package, PackageExpiry, PackageId, PackageQuery, PackageState, PackageWithToken, Page,
-};
+use masv_protocol::{File, Link, Package, PackageExpiry, PackageQuery, PackageState, PackageWithToken, Page};
 use serde::Serialize;
 
 use super::reach::{HubClient, REMOVED, time, typed_time};
 use crate::cli::confirm::Sure;
 use crate::cli::error::CliError;
+use crate::cli::list::{Kind, Looks};
 use crate::cli::output::{Cell, Output, size};
+use crate::cli::table::Column;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
@@ -42,11 +42,13 @@ pub(in crate::cli) enum Command {
         /// Which page.
         #[arg(long, value_name = "N", default_value_t = 1)]
         page: u64,
+        #[command(flatten)]
+        looks: Looks,
     },
     /// Show a package with its files and links.
     #[command(after_help = "Example:\n  masv hub package show 01M85VJ3Y0Q8ZK2T4W6X7B9CDE")]
     Show {
-        /// Its id.
+        /// Its id, the end of its id, or its name.
         package: String,
     },
     /// Change when a package expires.
@@ -54,7 +56,7 @@ pub(in crate::cli) enum Command {
         after_help = "Examples:\n  masv hub package set 01M85VJ3Y0Q8ZK2T4W6X7B9CDE --expires 2027-01-31\n  masv hub package set 01M85VJ3Y0Q8ZK2T4W6X7B9CDE --expires never"
     )]
     Set {
-        /// Its id.
+        /// Its id, the end of its id, or its name.
         package: String,
         /// A date, a time (RFC 3339), or never.
         #[arg(long, value_name = "TIME|never")]
@@ -63,7 +65,7 @@ pub(in crate::cli) enum Command {
     /// Remove a package with its files and links.
     #[command(after_help = "Example:\n  masv hub package rm 01M85VJ3Y0Q8ZK2T4W6X7B9CDE")]
     Rm {
-        /// Its id.
+        /// Its id, the end of its id, or its name.
         package: String,
         #[command(flatten)]
         sure: Sure,
@@ -81,7 +83,7 @@ struct Whole {
 
 pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> Result<ExitCode, CliError> {
     match command {
-        Command::Ls { received, status, name, sender, sort, limit, page } => {
+        Command::Ls { received, status, name, sender, sort, limit, page, looks } => {
             let team = hub.team().await?;
             let (page, limit) = (Some(page), Some(limit));
             let query = PackageQuery { page, limit, sort, status, name, sender, ..PackageQuery::default() };
@@ -89,17 +91,16 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
                 true => hub.ask(hub.admin.received_packages(&team, &query)).await?,
                 false => hub.ask(hub.admin.sent_packages(&team, &query)).await?,
             };
-            output.json(&list);
             let Page { metadata, records } = list;
-            let rows: Vec<_> = records.iter().map(row).collect();
-            output.table(&["ID", "STATE", "SIZE", "FILES", "CREATED", "EXPIRES", "NAME"], &rows);
-            let total = metadata.total.unwrap_or_default();
-            if total > rows.len() as u64 && !output.is_json() {
-                output.note(&format!("{} of {total}; use --page to see the others", rows.len()));
+            let (total, shown, quiet) = (metadata.total.unwrap_or_default(), records.len() as u64, looks.quiet);
+            let kind = Kind::new(&COLUMNS, "No packages.");
+            output.list(&looks.into(), &kind, records, row, |records| Page { metadata, records })?;
+            if total > shown && !output.is_json() && !output.is_csv() && !quiet {
+                output.note(&format!("{shown} of {total}; use --page to see the others"));
             }
         }
         Command::Show { package } => {
-            let (team, id) = (hub.team().await?, PackageId::from(package));
+            let (team, id) = (hub.team().await?, hub.package(&package).await?);
             let PackageWithToken { package, .. } = hub.ask(hub.admin.package(&team, &id)).await?;
             let files = hub.ask(hub.admin.files(&id)).await?;
             let links = hub.ask(hub.admin.links(&id)).await?;
@@ -113,15 +114,19 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             } else {
                 PackageExpiry { unlimited_storage: Some(false), expiry: Some(typed_time(&expires)?) }
             };
-            let package = hub.ask(hub.admin.set_package_expiry(&PackageId::from(package), &until)).await?;
+            let package = hub.ask(hub.admin.set_package_expiry(&hub.package(&package).await?, &until)).await?;
             output.json(&package);
             let until = time(package.expiry);
             let until = if until.is_empty() { "forever".to_owned() } else { format!("until {until} UTC") };
             output.line(&format!("{} is kept {until}.", package.name));
         }
         Command::Rm { package, sure } => {
-            sure.confirm(&format!("Remove the package {package} with its files and links?"))?;
-            hub.ask(hub.admin.remove_package(&PackageId::from(package.as_str()))).await?;
+            let package = hub.package(&package).await?;
+            let what = format!("emove the package {package} with its files and links");
+            if !sure.go_on(&format!("R{what}?"), &format!("r{what}"), output)? {
+                return Ok(ExitCode::SUCCESS);
+            }
+            hub.ask(hub.admin.remove_package(&package)).await?;
             output.json(&REMOVED);
             output.line(&format!("Removed {package}."));
         }
@@ -133,12 +138,22 @@ fn state(package: &Package) -> String {
     package.state().map(ToString::to_string).unwrap_or_default()
 }
 
+const COLUMNS: [Column; 7] = [
+    Column::new("ID"),
+    Column::new("STATE"),
+    Column::new("SIZE").named("bytes"),
+    Column::new("FILES").rank(2),
+    Column::new("CREATED").rank(1),
+    Column::new("EXPIRES").rank(3),
+    Column::new("NAME").cut(12),
+];
+
 fn row(package: &Package) -> Vec<Cell> {
     vec![
-        package.id.as_str().into(),
+        Cell::id(package.id.as_str()),
         state(package).into(),
-        Cell::right(size(package.size)),
-        Cell::right(package.total_files.to_string()),
+        Cell::size(package.size),
+        Cell::number(package.total_files),
         time(package.created_at).into(),
         time(package.expiry).into(),
         package.name.as_str().into(),

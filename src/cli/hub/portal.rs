@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use bytesize::ByteSize;
 use clap::{Args, Subcommand};
 use masv_protocol::{
-    FieldKind, MetadataField, Portal, PortalId, PortalQuery, PortalSettings, PublicPortal, RestrictionSettings,
+    FieldKind, MetadataField, Page, Portal, PortalId, PortalQuery, PortalSettings, PublicPortal, RestrictionSettings,
     Restrictions, Secret, Visibility,
 };
 
@@ -14,7 +14,9 @@ use super::reach::{HubClient, REMOVED, time, typed_time};
 use crate::cli::addresses::addresses;
 use crate::cli::confirm::Sure;
 use crate::cli::error::CliError;
+use crate::cli::list::{Kind, ListOptions};
 use crate::cli::output::{Cell, Output, size};
+use crate::cli::table::Column;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
@@ -30,7 +32,7 @@ pub(in crate::cli) enum Command {
     },
     /// List the portals.
     #[command(after_help = "Example:\n  masv hub portal ls")]
-    Ls,
+    Ls(ListOptions),
     /// Show one.
     #[command(after_help = "Example:\n  masv hub portal show rushes")]
     Show {
@@ -66,7 +68,7 @@ pub(in crate::cli) struct Settings {
     /// The message on its page.
     #[arg(long)]
     message: Option<String>,
-    /// E-e-mail addresses of those who receive what is sent.
+    /// E-mail addresses of those who receive what is sent.
     #[arg(long, value_delimiter = ',', value_name = "EMAIL")]
     recipients: Option<Vec<String>>,
     /// Whether it accepts packages [default for a new portal: true]
@@ -227,12 +229,12 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             output.json(&portal);
             show(&portal, output);
         }
-        Command::Ls => {
+        Command::Ls(options) => {
             let query = PortalQuery { sort: Some("name".to_owned()), limit: Some(100), ..PortalQuery::default() };
             let list = hub.ask(hub.admin.portals(&team, &query)).await?;
-            output.json(&list);
-            let rows: Vec<_> = list.records.iter().map(row).collect();
-            output.table(&["PORTAL", "STATE", "ACCESS", "RECIPIENTS", "NAME"], &rows);
+            let Page { metadata, records } = list;
+            let kind = Kind::new(&COLUMNS, "No portals.");
+            output.list(&options, &kind, records, row, |records| Page { metadata, records })?;
         }
         Command::Show { subdomain } => {
             let portal = hub.ask(hub.admin.portal(&id(hub, &subdomain).await?)).await?;
@@ -249,7 +251,11 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             show(&portal, output);
         }
         Command::Rm { subdomain, sure } => {
-            sure.confirm(&format!("Remove the portal {subdomain}?"))?;
+            let (question, what) =
+                (format!("Remove the portal {subdomain}?"), format!("remove the portal {subdomain}"));
+            if !sure.go_on(&question, &what, output)? {
+                return Ok(ExitCode::SUCCESS);
+            }
             hub.ask(hub.admin.remove_portal(&id(hub, &subdomain).await?)).await?;
             output.json(&REMOVED);
             output.line(&format!("Removed the portal {subdomain}; its packages are kept."));
@@ -265,6 +271,14 @@ async fn id(hub: &HubClient, subdomain: &str) -> Result<PortalId, CliError> {
 fn state(portal: &PublicPortal) -> &'static str {
     if portal.active { "active" } else { "closed" }
 }
+
+const COLUMNS: [Column; 5] = [
+    Column::new("PORTAL"),
+    Column::new("STATE"),
+    Column::new("ACCESS"),
+    Column::new("RECIPIENTS"),
+    Column::new("NAME").cut(12),
+];
 
 fn row(portal: &Portal) -> Vec<Cell> {
     let Portal { public, recipients, .. } = portal;

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use clap::Args;
 use masv_client::admin::{Admin, Answer, Request, Transport};
 use masv_client::{Cloud, CloudError, CloudSettings};
-use masv_protocol::{TeamId, Time};
+use masv_protocol::{LinkId, Package, PackageId, PackageQuery, TeamId, Time};
 use secrecy::SecretString;
 use serde::Serialize;
 use url::Url;
@@ -16,6 +16,7 @@ use super::failed;
 use crate::agent::default_data_dir;
 use crate::api::types::ErrorBody;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::short::Named;
 use masv_hub::{Hub, HubConfig};
 
 /// Which hub, and which of its teams.
@@ -87,6 +88,14 @@ fn key(file: Option<PathBuf>) -> Result<SecretString, CliError> {
     Ok(key.trim().into())
 }
 
+/// The most entries of a page.
+const PAGE: u64 = 100;
+
+/// Whether this is an id as a whole: 26 letters and digits.
+fn is_whole(typed: &str) -> bool {
+    typed.len() == 26 && typed.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+}
+
 /// One hub, and the chosen team.
 pub(super) struct HubClient {
     /// Its client.
@@ -105,6 +114,56 @@ impl HubClient {
     /// The id of the chosen team.
     pub(super) async fn team(&self) -> Result<TeamId, CliError> {
         self.team_called(None).await
+    }
+
+    /// The package that was typed: by its id, the end of its id, or its name.
+    pub(super) async fn package(&self, typed: &str) -> Result<PackageId, CliError> {
+        if is_whole(typed) {
+            return Ok(PackageId::from(typed));
+        }
+        let named = Named { kind: "package", list: "masv hub package ls", by_beginning: false };
+        let parts = |package: &Package| {
+            let state = package.state().map(ToString::to_string).unwrap_or_default();
+            (package.id.to_string(), package.name.clone(), state)
+        };
+        named.one(typed, self.packages().await?, parts).map(|package| package.id)
+    }
+
+    /// The link that was typed: by its id, or the end of its id.
+    pub(super) async fn link(&self, typed: &str) -> Result<LinkId, CliError> {
+        if is_whole(typed) {
+            return Ok(LinkId::from(typed));
+        }
+        let mut links = Vec::new();
+        for package in self.packages().await? {
+            let name = package.name;
+            let of = self.ask(self.admin.links(&package.id)).await?;
+            links.extend(of.into_iter().map(|link| (link.id, name.clone())));
+        }
+        let named = Named { kind: "link", list: "masv hub link ls PACKAGE", by_beginning: false };
+        let parts = |(id, name): &(LinkId, String)| (id.to_string(), String::new(), name.clone());
+        named.one(typed, links, parts).map(|(id, _)| id)
+    }
+
+    /// All packages of the team, sent and received.
+    async fn packages(&self) -> Result<Vec<Package>, CliError> {
+        let team = self.team().await?;
+        let mut all = Vec::new();
+        for received in [false, true] {
+            for page in 1.. {
+                let query = PackageQuery { page: Some(page), limit: Some(PAGE), ..PackageQuery::default() };
+                let found = match received {
+                    true => self.ask(self.admin.received_packages(&team, &query)).await?,
+                    false => self.ask(self.admin.sent_packages(&team, &query)).await?,
+                };
+                let last = (found.records.len() as u64) < PAGE;
+                all.extend(found.records);
+                if last {
+                    break;
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// The id of the team with this name or id, or else of the chosen one.

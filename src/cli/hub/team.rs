@@ -8,7 +8,9 @@ use masv_protocol::{NewTeam, Quota, TeamUsage};
 
 use super::reach::HubClient;
 use crate::cli::error::CliError;
+use crate::cli::list::{Kind, ListOptions};
 use crate::cli::output::{Cell, Output, size};
+use crate::cli::table::Column;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
@@ -20,7 +22,7 @@ pub(in crate::cli) enum Command {
     },
     /// List the teams with their storage use and quotas.
     #[command(after_help = "Example:\n  masv hub team ls")]
-    Ls,
+    Ls(ListOptions),
     /// Show a team's storage use and quota.
     #[command(after_help = "Example:\n  masv hub team show 'Post production'")]
     Show {
@@ -54,13 +56,12 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             output.json(&team);
             output.line(&format!("Added the team {name} ({}).", team.id));
         }
-        Command::Ls => {
+        Command::Ls(options) => {
             let mut teams = Vec::new();
             for team in hub.ask(hub.admin.teams()).await? {
                 teams.push(hub.ask(hub.admin.team_usage(&team.id)).await?);
             }
-            output.json(&teams);
-            output.table(&HEADER, &teams.iter().map(row).collect::<Vec<_>>());
+            output.list(&options, &Kind::new(&HEADER.map(Column::new), "No teams."), teams, row, |teams| teams)?;
         }
         Command::Show { name } => {
             let team = hub.team_called(name.as_deref()).await?;
@@ -84,9 +85,9 @@ fn row(team: &TeamUsage) -> Vec<Cell> {
     vec![
         team.id.as_str().into(),
         team.name.as_str().into(),
-        Cell::right(team.packages.to_string()),
-        Cell::right(size(team.stored)),
-        Cell::right(size(team.used)),
+        Cell::number(team.packages),
+        Cell::size(team.stored),
+        Cell::size(team.used),
         Cell::right(team.quota.map_or_else(|| "none".to_owned(), size)),
     ]
 }

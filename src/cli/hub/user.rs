@@ -10,7 +10,9 @@ use secrecy::SecretString;
 use super::reach::{HubClient, REMOVED, time};
 use crate::cli::confirm::Sure;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::list::{Kind, ListOptions};
 use crate::cli::output::{Cell, Output};
+use crate::cli::table::Column;
 use crate::cli::user::{secret, typed};
 
 #[derive(Debug, Subcommand)]
@@ -34,7 +36,7 @@ pub(in crate::cli) enum Command {
     },
     /// List the team's users.
     #[command(after_help = "Example:\n  masv hub user ls")]
-    Ls,
+    Ls(ListOptions),
     /// Show one.
     #[command(after_help = "Example:\n  masv hub user show ed@example.com")]
     Show {
@@ -119,10 +121,9 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             output.json(&user);
             output.line(&format!("Added {} as {}.", user.email, role_of(&user)));
         }
-        Command::Ls => {
+        Command::Ls(options) => {
             let users = hub.ask(hub.admin.members(&team)).await?;
-            output.json(&users);
-            output.table(&HEADER, &users.iter().map(row).collect::<Vec<_>>());
+            output.list(&options, &Kind::new(&HEADER.map(Column::new), "No users."), users, row, |users| users)?;
         }
         Command::Show { email } => {
             let users = hub.ask(hub.admin.members(&team)).await?;
@@ -146,7 +147,10 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             output.line(&format!("{} is now {}.", user.email, role_of(&user)));
         }
         Command::Rm { email, sure } => {
-            sure.confirm(&format!("Remove {email} from the team?"))?;
+            let (question, what) = (format!("Remove {email} from the team?"), format!("remove {email} from the team"));
+            if !sure.go_on(&question, &what, output)? {
+                return Ok(ExitCode::SUCCESS);
+            }
             hub.ask(hub.admin.remove_member(&team, &email)).await?;
             output.json(&REMOVED);
             output.line(&format!("Removed {email}."));

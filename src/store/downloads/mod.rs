@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json as object};
 
 use super::deliveries::{self, DeliveryOutcome};
-use super::rows::{from_json, from_word, json, time, unsigned, word};
+use super::rows::{NAMED, from_json, from_word, json, time, unsigned, word};
 use super::{Errand, Store, StoreError, events, now, outbox};
 use crate::model::{Delivered, Download, DownloadId, DownloadSource, DownloadSpec, Owner};
 use crate::model::{DownloadFilter, Problem, RemotePackage, State, Totals};
@@ -198,16 +198,24 @@ impl Store {
     pub async fn downloads(&self, filter: DownloadFilter) -> Result<Vec<Download>, StoreError> {
         self.read(move |connection| {
             let states: Vec<String> = filter.states.iter().map(word).collect();
+            let named = if filter.named.is_empty() { "" } else { NAMED };
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM download WHERE (?1 = '[]' OR state IN (SELECT value FROM json_each(?1))) \
                  AND (?2 IS NULL OR id < ?2) AND (?3 IS NULL OR rule = ?3) AND created_at >= ?4 \
                  AND instr(lower(coalesce(name, '') || ' ' || coalesce(rule, '')), lower(?5)) > 0 \
-                 ORDER BY id DESC LIMIT ?6"
+                 {named} ORDER BY id DESC LIMIT ?7"
             ))?;
             let since = filter.since.map_or(i64::MIN, |since| since.as_millisecond());
             let limit = if filter.limit == 0 { -1 } else { i64::from(filter.limit) };
-            let mut rows =
-                statement.query(params![json(&states), filter.before, filter.rule, since, filter.search, limit])?;
+            let mut rows = statement.query(params![
+                json(&states),
+                filter.before,
+                filter.rule,
+                since,
+                filter.search,
+                filter.named,
+                limit
+            ])?;
             let mut downloads = Vec::new();
             while let Some(row) = rows.next()? {
                 downloads.push(download(row)?);

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::row::{COLUMNS, upload};
 use crate::model::{State, Upload, UploadFilter, UploadId};
-use crate::store::rows::{from_word, json, unsigned, word};
+use crate::store::rows::{NAMED, from_word, json, unsigned, word};
 use crate::store::{Store, StoreError};
 
 /// The upload, or [`StoreError::NotFound`].
@@ -36,14 +36,23 @@ impl Store {
             let of_state = if states.is_empty() { "" } else { "AND state IN (SELECT value FROM json_each(?1))" };
             let of_rule = if filter.rule.is_some() { "AND rule = ?2" } else { "" };
             let made_since = if filter.since.is_some() { "AND created_at >= ?4" } else { "" };
+            let named = if filter.named.is_empty() { "" } else { NAMED };
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM upload WHERE (?3 IS NULL OR id < ?3) {of_state} {of_rule} {made_since} \
-                 AND instr(lower(name || ' ' || coalesce(rule, '')), lower(?5)) > 0 ORDER BY id DESC LIMIT ?6"
+                 AND instr(lower(name || ' ' || coalesce(rule, '')), lower(?5)) > 0 {named} \
+                 ORDER BY id DESC LIMIT ?7"
             ))?;
             let since = filter.since.map(|since| since.as_millisecond());
             let limit = if filter.limit == 0 { -1 } else { i64::from(filter.limit) };
-            let mut rows =
-                statement.query(params![json(&states), filter.rule, filter.before, since, filter.search, limit])?;
+            let mut rows = statement.query(params![
+                json(&states),
+                filter.rule,
+                filter.before,
+                since,
+                filter.search,
+                filter.named,
+                limit
+            ])?;
             let mut uploads = Vec::new();
             while let Some(row) = rows.next()? {
                 uploads.push(upload(row)?);
