@@ -210,7 +210,7 @@ impl Allowed<'_> {
 }
 
 fn source(path: PackagePath, source: PathBeneath, entry: &Entry) -> SourceFile {
-    SourceFile { path, source, identity: entry.identity, owner: Some(entry.owner), claim: None }
+    SourceFile { path, source, identity: entry.identity, owner: Some(entry.owner), claim: None, verified: None }
 }
 
 /// A given folder, and what is found in it.

@@ -104,6 +104,8 @@ pub struct SourceFile {
     pub owner: Option<u32>,
     /// Its path relative to the rule's folder, for uploads created by a rule: the ledger's key.
     pub claim: Option<PathBuf>,
+    /// BLAKE3 hash, in hexadecimal, of the content that was compared with checksum lists: nothing else is sent.
+    pub verified: Option<String>,
 }
 
 /// Kind of an upload.
@@ -218,6 +220,8 @@ pub struct File {
     pub identity: FileIdentity,
     /// Id of the user who owned it then, if known.
     pub owner: Option<u32>,
+    /// BLAKE3 hash, in hexadecimal, of the content that was compared with checksum lists: nothing else is sent.
+    pub verified: Option<String>,
     /// Its state.
     pub state: FileState,
     /// The cloud's side of it, once started.

@@ -14,7 +14,7 @@ use masv_platform::{FileIdentity, PathBeneath, bytes_to_path, path_to_bytes};
 use masv_protocol::PackagePath;
 
 const COLUMNS: &str = "number, path, source, size, mtime_ns, ctime_ns, device, inode, state, remote_id, multipart_id, \
-     chunk_size, bytes_done, checksum, problem, root, owner";
+     chunk_size, bytes_done, checksum, problem, root, owner, verified";
 
 fn file(row: &Row<'_>) -> Result<File, StoreError> {
     let path: String = row.get(1)?;
@@ -34,6 +34,7 @@ fn file(row: &Row<'_>) -> Result<File, StoreError> {
         source: source(&bytes_to_path(&row.get::<_, Vec<u8>>(2)?), row.get(15)?),
         identity: identity_of(row, 3)?,
         owner: row.get(16)?,
+        verified: row.get(17)?,
         state: from_word(row.get(8)?, "file.state")?,
         remote,
         bytes_done: unsigned(row.get(12)?),
@@ -85,7 +86,7 @@ pub(super) fn insert(
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO file (upload_id, number, path, source, size, mtime_ns, ctime_ns, device, inode, state, \
-         root, owner) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'waiting', ?10, ?11)",
+         root, owner, verified) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'waiting', ?10, ?11, ?12)",
     )?;
     for (number, file) in (i64::from(first)..).zip(files) {
         statement.execute(params![
@@ -100,6 +101,7 @@ pub(super) fn insert(
             signed(file.identity.inode),
             path_to_bytes(file.source.root()),
             file.owner,
+            file.verified,
         ])?;
     }
     Ok(())

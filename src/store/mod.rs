@@ -57,6 +57,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/store/0008_taken_away.sql"),
     include_str!("../../migrations/store/0009_by_what_is_asked.sql"),
     include_str!("../../migrations/store/0010_order_keys.sql"),
+    include_str!("../../migrations/store/0011_verified.sql"),
 ];
 
 /// Why the store could not carry out a request.

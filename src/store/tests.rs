@@ -25,6 +25,7 @@ pub(super) fn source(name: &str, size: u64, inode: u64) -> SourceFile {
         owner: None,
         identity: identity(size, inode),
         claim: Some(name.into()),
+        verified: None,
     }
 }
 

@@ -115,7 +115,12 @@ pub(crate) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
             Err(Setback::Changed) => match wait_until_still(run, &file).await? {
                 Found::Still(entry) => match is_another_user_s(&file, &entry) {
                     Some(problem) => return fail(run, &file, FileState::Error, problem).await,
-                    None => entry.identity,
+                    None => match still_verified(run, &file).await {
+                        Ok(()) => entry.identity,
+                        Err(Setback::Failed(state, problem)) => return fail(run, &file, state, problem).await,
+                        Err(Setback::Halt(halt)) => return Err(halt),
+                        Err(_) => continue,
+                    },
                 },
                 Found::Gone => continue,
                 Found::Changing => {
@@ -201,18 +206,52 @@ async fn send_once(run: &Run, file: &mut File, wary: bool) -> Result<(), Setback
         sending.send_missing(&mut parts).await?;
         parts.sort_by_key(|part| part.number);
         compare::unchanged(run, file, plan.chunk_size, &parts).await?;
+        as_verified(file, checksum(plan, &parts).as_deref())?;
         finalize(run, file, &remote, &parts).await?;
     }
     let file = &*file;
     crash_point("file.closed");
-    let trees: Vec<&[u8]> = parts.iter().map(|part| part.tree.as_slice()).collect();
-    let checksum = blake3_tree::checksum(plan.size, plan.chunk_size, &trees).map(|hash| hash.to_hex().to_string());
+    let checksum = checksum(plan, &parts);
     let unwritten = if is_single && !resumed { parts.pop() } else { None };
     let bytes = unwritten.as_ref().map_or(0, |part| part.size);
     run.store().file_done(run.id, file.number, checksum, unwritten).await.map_err(Halt::from)?;
     crash_point("file.kept");
     run.live.confirm(bytes);
     Ok(())
+}
+
+/// The checksum of the content that these parts are of.
+pub(super) fn checksum(plan: Plan, parts: &[Part]) -> Option<String> {
+    let trees: Vec<&[u8]> = parts.iter().map(|part| part.tree.as_slice()).collect();
+    blake3_tree::checksum(plan.size, plan.chunk_size, &trees).map(|hash| hash.to_hex().to_string())
+}
+
+/// Refuses content that is not what was compared with checksum lists: whatever became of the file since, only that is sent.
+pub(super) fn as_verified(file: &File, checksum: Option<&str>) -> Result<(), Setback> {
+    match &file.verified {
+        Some(verified) if checksum != Some(verified.as_str()) => {
+            Err(Setback::Failed(FileState::Error, is_not_what_was_verified(file)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a changed file holds what was compared with checksum lists: it is read, before anything of it is sent.
+async fn still_verified(run: &Run, file: &File) -> Result<(), Setback> {
+    if file.verified.is_none() {
+        return Ok(());
+    }
+    let slot = run.worker(Reads { file: file.number, disk: file.identity.device }).await?;
+    let read = on_disk(file, |source| {
+        let (opened, _) = source.open()?;
+        let failed = |error| FolderError::Io { path: source.whole(), source: error };
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(opened).map_err(failed)?;
+        Ok(hasher.finalize().to_hex().to_string())
+    });
+    let content = run.unless_aborted(read).await??;
+    drop(slot);
+    as_verified(file, Some(&content))
 }
 
 /// Runs a blocking check of a file.
@@ -464,6 +503,18 @@ fn not_there(file: &File, error: FolderError) -> Setback {
             Setback::Failed(FileState::Error, is_now(file, &path, &kind))
         }
         error => unreadable(file, &error.into()),
+    }
+}
+
+/// The file was right when it was compared with its lists, and has been changed or replaced since.
+fn is_not_what_was_verified(file: &File) -> Problem {
+    let hint = "put the file back as its checksum list has it and resume the upload, or remove the upload: a rule compares and \
+                sends the file anew";
+    Problem {
+        code: "source_not_verified".to_owned(),
+        message: format!("{} is no longer what was compared with its checksum list", file.source.whole().display()),
+        retryable: true,
+        hint: Some(hint.to_owned()),
     }
 }
 

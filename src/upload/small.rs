@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::batches::Small;
 use super::compare;
-use super::file::{DAMAGE_LIMIT, Setback, arrives_damaged, open, unreadable};
+use super::file::{DAMAGE_LIMIT, Setback, arrives_damaged, as_verified, checksum, open, unreadable};
+use super::plan::Plan;
 use super::send::{Digests, Slice, read_small};
 use super::task::Run;
 use crate::engine::counters::Cause;
@@ -39,6 +40,10 @@ pub(super) async fn send_whole(
         let md5 = hex::encode(md5);
         let part = Part { number: 1, size, etag: format!("\"{md5}\""), tree };
         compare::unchanged(run, file, remote.chunk_size, std::slice::from_ref(&part)).await?;
+        as_verified(
+            file,
+            checksum(Plan { size, chunk_size: remote.chunk_size }, std::slice::from_ref(&part)).as_deref(),
+        )?;
         run.unless_stopped(run.throttle().take(size)).await?;
         let (id, upload_id) = (remote.id.clone(), remote.multipart_id.clone());
         let small = SmallFile { id, upload_id, size, md5: md5.clone() };

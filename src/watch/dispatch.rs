@@ -25,6 +25,8 @@ pub struct Chosen {
     pub owner: u32,
     /// Where its bytes are when that is elsewhere in the watched folder.
     pub target: Option<Arc<Path>>,
+    /// What it held when it was compared with checksum lists.
+    pub verified: Option<String>,
 }
 
 /// What the agent knows that a rule does not.
@@ -163,6 +165,7 @@ pub fn source_files(rule: &Rule, files: &[Chosen]) -> Vec<SourceFile> {
             identity: file.identity,
             owner: Some(file.owner),
             claim: Some(PathBuf::from(&*file.relative)),
+            verified: file.verified.clone(),
         });
     }
     sources
@@ -181,7 +184,7 @@ mod tests {
 
     fn chosen(path: &str) -> Chosen {
         let identity = FileIdentity { size: 5, mtime_ns: 0, ctime_ns: 0, device: 0, inode: 0 };
-        Chosen { relative: Path::new(path).into(), identity, owner: 0, target: None }
+        Chosen { relative: Path::new(path).into(), identity, owner: 0, target: None, verified: None }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::manifest::checksum::{Algorithm, Checksum};
+use super::manifest::checksum::{Algorithm, Checksum, Kind};
 use super::manifest::measure::Digests;
 use super::manifest::{ASC_FOLDER, Listed, effective, history_of, scope};
 use super::package::top_level;
@@ -303,10 +303,20 @@ impl Listing {
         Verdict::Right
     }
 
+    /// What a file in that state holds (BLAKE3 in hexadecimal), if a list names it.
+    #[must_use]
+    pub fn verified(&self, path: &Path, identity: &FileIdentity) -> Option<String> {
+        let path = composed(path);
+        let measured = self.measured.get(&*path).filter(|measured| measured.identity == *identity)?;
+        let is_listed = self.listed_in.contains_key(&*path);
+        let digest = measured.digests.as_ref().ok()?.get(&Algorithm::Blake3)?;
+        is_listed.then(|| hex::encode(digest))
+    }
+
     /// Whether a complete file waits for nothing that lists ask for.
     #[must_use]
     pub fn is_ready(&self, path: &Path, policy: Policy) -> bool {
-        if self.pending.keys().any(|list| may_speak_of(list, path)) {
+        if self.pending.keys().chain(&self.broken).any(|list| may_speak_of(list, path)) {
             return false;
         }
         if let Some(list) = self.lists.get(path) {
@@ -350,14 +360,13 @@ impl Listing {
                 false => format!("waits for the list `{}`, which {why}", list.display()),
             };
         }
-        if let Some(list) = self.lists.get(path) {
-            return told(list).map_or_else(
-                || "is ready".to_owned(),
-                |why| match list.listed {
-                    Ok(_) => why,
-                    Err(_) => format!("the list {why}"),
-                },
-            );
+        if let Some(list) = self.lists.get(path)
+            && let Some(why) = told(list)
+        {
+            return match list.listed {
+                Ok(_) => why,
+                Err(_) => format!("the list {why}"),
+            };
         }
         let waits = |name: &Arc<Path>, why: String| format!("waits for its list `{}`: {why}", name.display());
         let of_list = |name: &Arc<Path>| Some(waits(name, told(self.lists.get(name)?)?));
@@ -373,13 +382,16 @@ impl Listing {
                 return found;
             }
         }
-        if let Some(found) = self.around(path, policy).into_iter().find_map(of_list) {
-            return found;
-        }
         let broken = self.broken.iter().filter(|list| may_speak_of(list, path));
         let broken = broken.filter_map(|list| Some((list, self.lists.get(list)?.listed.as_ref().err()?))).next();
         if let Some((list, why)) = broken.or_else(|| self.broken_beside(path)) {
             return format!("waits for the list `{}`, which {why}", list.display());
+        }
+        if let Some(found) = self.around(path, policy).into_iter().find_map(of_list) {
+            return found;
+        }
+        if self.lists.contains_key(path) {
+            return "is ready".to_owned();
         }
         if self.lists.keys().any(|list| may_speak_of(list, path)) {
             return "is not in any checksum list: list it, exclude it, or set `unlisted: send`".to_owned();
@@ -400,7 +412,9 @@ impl Listing {
                 None => file.checksums.iter().flat_map(|one| one.algorithms.iter().copied()).collect(),
             };
             if !missing.is_empty() {
-                wanted.entry(&file.path).or_insert((identity, BTreeSet::new())).1.extend(missing);
+                // What is sent is compared with what was verified, by its BLAKE3.
+                let also = BTreeSet::from([Algorithm::Blake3]);
+                wanted.entry(&file.path).or_insert((identity, also)).1.extend(missing);
             }
         }
         wanted.into_iter().map(|(path, (identity, algorithms))| (path.to_owned(), identity, algorithms)).collect()
@@ -443,12 +457,20 @@ fn missing<'a>(checksum: &'a Checksum, digests: &'a Digests) -> impl Iterator<It
 /// How the file differs from its checksum; `None` when it does not.
 fn difference(checksum: &Checksum, digests: &Digests) -> Option<String> {
     let found = |algorithm: &Algorithm| digests.get(algorithm);
-    if checksum.algorithms.iter().filter_map(found).any(|digest| *digest == checksum.digest) {
+    let is = |algorithm: &Algorithm| found(algorithm).is_some_and(|digest| checksum.is(*algorithm, digest));
+    if checksum.algorithms.iter().any(is) {
         return None;
     }
-    let likely = checksum.algorithms.first()?;
+    let (likely, others) = checksum.algorithms.split_first()?;
     let (found, expected) = (hex::encode(found(likely)?), hex::encode(&checksum.digest));
-    Some(format!("has the {} checksum {found}, the list says {expected}", likely.name()))
+    let difference = format!("has the {} checksum {found}, the list says {expected}", likely.name());
+    if checksum.kind != Kind::Guessed {
+        return Some(difference);
+    }
+    // The file need not be what is wrong.
+    let others: String = others.iter().map(|other| format!("{}, ", other.name())).collect();
+    let also = if others.is_empty() { String::new() } else { format!("is not its {others}and ") };
+    Some(format!("{difference}, which {also}may be of a kind that is not supported"))
 }
 
 #[cfg(test)]

@@ -335,7 +335,9 @@ impl Planner {
         let chosen = package.files.iter().filter_map(|path| {
             let identity = self.settling.get(path).filter(|file| file.is_whole())?.identity;
             let known = self.inventory.get(path)?;
-            Some(Chosen { relative: Arc::clone(path), identity, owner: known.owner, target: known.target.clone() })
+            let verified = self.listing.verified(path, &identity);
+            let target = known.target.clone();
+            Some(Chosen { relative: Arc::clone(path), identity, owner: known.owner, target, verified })
         });
         chosen.collect()
     }

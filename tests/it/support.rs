@@ -221,7 +221,14 @@ impl TestEngine {
 pub fn source_file(name: &Path, source: PathBuf) -> SourceFile {
     let identity = FileIdentity::of(&std::fs::metadata(&source).unwrap());
     let source = PathBeneath::new(source.parent().unwrap(), source.file_name().unwrap());
-    SourceFile { path: PackagePath::from_relative(name).unwrap(), source, identity, owner: None, claim: None }
+    SourceFile {
+        path: PackagePath::from_relative(name).unwrap(),
+        source,
+        identity,
+        owner: None,
+        claim: None,
+        verified: None,
+    }
 }
 
 /// A link upload of these files, finalized automatically.

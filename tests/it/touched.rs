@@ -14,7 +14,7 @@ use masv_agent::upload::{UploadSettings, Workers};
 use masv_client::Cloud;
 
 use crate::proxy::{Asked, behind_proxy};
-use crate::support::{TestEngine, content, digests, received, spec, wait_until};
+use crate::support::{TestEngine, TestHub, content, digests, received, spec, wait_until};
 
 /// Six parts of the smallest size.
 const SIZE: usize = 30 << 20;
@@ -128,4 +128,56 @@ async fn another_content_under_the_same_size_and_date_arrives_as_the_new_one() {
         let arrived = digests(&received(&link).await);
         assert_eq!(arrived, digests(&[("big.mov".to_owned(), other)]), "in place: {in_place}");
     }
+}
+
+/// A card was compared with its checksum list and right; while its upload waited or ran, a clip was changed, and sent as it was then.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_longer_what_its_list_was_compared_with_is_not_sent_until_it_is_put_back() {
+    let hub = TestHub::start().await;
+    let engine = TestEngine::start(hub.cloud()).await;
+    // Small ones travel in batches, the large one in parts; of each kind one keeps its size and date, and another does not.
+    let kinds: [(&str, usize, bool); 4] = [
+        ("small.mov", 3_000, true),
+        ("resized.mov", 3_000, false),
+        ("large.mov", 12 << 20, true),
+        ("grown.mov", 12 << 20, false),
+    ];
+    let mut files = Vec::new();
+    for (number, (name, size, same_size)) in kinds.into_iter().enumerate() {
+        let right = content(number as u64, size);
+        let mut file = engine.file(name, &right);
+        file.verified = Some(blake3::hash(&right).to_hex().to_string());
+        let path = file.source.whole();
+        if same_size {
+            put(&path, &content(50, size), true)
+        } else {
+            std::fs::write(&path, content(50, size + 1)).unwrap()
+        }
+        files.push(file);
+    }
+    let paths: Vec<_> = files.iter().map(|file| file.source.whole()).collect();
+    let id = engine.queue.submit(spec(files)).await.unwrap();
+    let upload = engine.wait_long_for(id, State::Error, Duration::from_secs(60)).await;
+    assert_eq!(upload.problem.unwrap().code, "source_not_verified");
+    for file in engine.files(id).await {
+        let problem = file.problem.unwrap_or_else(|| panic!("{} was sent", file.path));
+        assert!(problem.code == "source_not_verified" && problem.message.contains(file.path.as_str()), "{problem:?}");
+    }
+    // Another try does not help; the right content does, whatever its date is by then.
+    engine.queue.resume(id).await.unwrap();
+    engine.wait_long_for(id, State::Error, Duration::from_secs(60)).await;
+    for (number, (path, (_, size, _))) in paths.iter().zip(kinds).enumerate() {
+        std::fs::write(path, content(number as u64, size)).unwrap();
+    }
+    engine.queue.resume(id).await.unwrap();
+    let upload = engine.wait_long_for(id, State::Complete, Duration::from_secs(60)).await;
+    let got = received(&upload.links[0].url).await;
+    let expected: Vec<_> = kinds
+        .iter()
+        .enumerate()
+        .map(|(number, (name, size, _))| ((*name).to_owned(), content(number as u64, *size)))
+        .collect();
+    let mut expected = digests(&expected);
+    expected.sort();
+    assert_eq!(digests(&got), expected);
 }

@@ -149,11 +149,66 @@ fn a_list_that_cannot_be_read_is_told_on_every_file_beside_it() {
     for path in ["A/one.mov", "A/deep/two.mov"] {
         says(card.reason(path), &["A/b.md5", "line 1: does not consist of a checksum and a name"]);
     }
-    assert_eq!(card.listing.problems(), ["the list `A/b.md5` line 1: does not consist of a checksum and a name"]);
-    // In a batch a file that another list has found right is not held up by it.
+    let told = "the list `A/b.md5` is not understood in line 1: does not consist of a checksum and a name";
+    assert_eq!(card.listing.problems(), [told]);
+}
+
+/// In a batch, a file that one list had found right was sent beside a list that stops in the middle, which may say that it is
+/// wrong; so was one whose ASC MHL history ends in a generation that stops in the middle.
+#[test]
+fn a_list_that_is_not_understood_holds_what_it_may_speak_of_in_a_batch_too() {
     let batch = Policy { per_folder: false, ..POLICY };
-    assert_eq!(card.reason_by("A/one.mov", batch), None);
-    says(card.reason_by("A/deep/two.mov", batch), &["A/b.md5"]);
+    let history = |end: &str| {
+        format!(
+            "<hashlist version='2.0' xmlns='urn:ASC:MHL:v2.0'><hashes><hash><path size='5'>one.mov</path>\
+             <md5 action='original'>{HELLO}</md5></hash>{end}"
+        )
+    };
+    let cut = format!("<hashlist version='1.1'><hash><file>one.mov</file><md5>{WORLD}");
+    for (good, list, bad) in [
+        ("A/a.md5", format!("{HELLO}  one.mov\n"), ("A/b.mhl", cut)),
+        ("A/ascmhl/0001_A.mhl", history("</hashes></hashlist>"), ("A/ascmhl/0002_A.mhl", history(""))),
+        ("A/a.md5", format!("{HELLO}  one.mov\n"), ("all.md5", "nonsense".to_owned())),
+    ] {
+        let mut card = Card::default();
+        card.file("A/one.mov", b"hello");
+        card.list(good, &list);
+        assert_eq!(card.reason_by("A/one.mov", batch), None);
+        card.list(bad.0, &bad.1);
+        for path in ["A/one.mov", good] {
+            says(card.reason_by(path, batch), &["waits for the list", bad.0]);
+        }
+        card.file("B/two.mov", b"hello");
+        card.list("B/b.md5", &format!("{HELLO}  two.mov\n"));
+        assert_eq!(card.reason_by("B/two.mov", batch).is_some(), bad.0 == "all.md5", "only what it may speak of");
+    }
+}
+
+/// A bare number that no supported kind gives was told as damage of the media.
+#[test]
+fn a_bare_checksum_that_nothing_gives_may_be_of_another_kind_and_the_reason_says_so() {
+    let mut card = Card::default();
+    card.file("A/one.mov", b"hello");
+    // SHA3-256 of the file, under a name that says nothing, and under names that say so.
+    let sha3 = "3338be694f50c5f338814986cdf0686453a888b84f424d792af4b9202398f392";
+    card.list("A/list.txt", &format!("{sha3}  one.mov\n"));
+    says(card.reason("A/one.mov"), &["the SHA-256 checksum", "BLAKE3", "may be of a kind that is not supported"]);
+    card.lists.clear();
+    card.listing.remove(Path::new("A/list.txt"));
+    for name in ["A/manifest-sha3-256.txt", "A/SHA3SUMS", "A/card.sha3"] {
+        card.list(name, &format!("{sha3}  one.mov\n"));
+        let reason = card.reason("A/one.mov").unwrap();
+        assert!(reason.contains("only checksums that are not supported (sha3"), "{reason}");
+        card.lists.clear();
+        card.listing.remove(Path::new(name));
+    }
+    // `xxhsum --little-endian` does not say so beside the number.
+    for (name, digits) in [("A/c.xxh", "a36d9f887d82c726"), ("A/c.xxh128", "1838525eaacf79c77f3e1b07adc1e9b5")] {
+        card.list(name, &format!("{digits}  one.mov\n"));
+        assert_eq!(card.reason("A/one.mov"), None, "{name}");
+        card.lists.clear();
+        card.listing.remove(Path::new(name));
+    }
 }
 
 #[test]

@@ -90,6 +90,36 @@ impl Algorithm {
         }
     }
 
+    /// Whether that is the name of a kind that is not supported: `sha3`, `rmd160`.
+    #[must_use]
+    pub fn is_unsupported(name: &str) -> bool {
+        const UNSUPPORTED: [&str; 22] = [
+            "adler32",
+            "b2s",
+            "blake2bp",
+            "blake2s",
+            "blake2sp",
+            "btih",
+            "crc32c",
+            "crc64",
+            "ed2k",
+            "gost",
+            "k12",
+            "keccak",
+            "md2",
+            "md4",
+            "ripemd",
+            "ripemd160",
+            "rmd160",
+            "sha3",
+            "sm3",
+            "tiger",
+            "tth",
+            "whirlpool",
+        ];
+        UNSUPPORTED.contains(&name.to_ascii_lowercase().as_str())
+    }
+
     /// The algorithm of that name in tagged lines, endings and names of lists: `SHA2-256`, `xxh128`, `b3`.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
@@ -120,6 +150,19 @@ pub struct Checksum {
     pub algorithms: Vec<Algorithm>,
     /// The result.
     pub digest: Vec<u8>,
+    /// Where its algorithm is known from.
+    pub kind: Kind,
+}
+
+/// Where the algorithm of a checksum is known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The line or the element says so.
+    Said,
+    /// The name of the list suggests it.
+    Suggested,
+    /// Only its length hints at it.
+    Guessed,
 }
 
 impl Checksum {
@@ -127,7 +170,7 @@ impl Checksum {
     #[must_use]
     pub fn of(algorithm: Algorithm, text: &str) -> Option<Self> {
         let digest = hex::decode(text).ok().or_else(|| BASE64.decode(text).ok())?;
-        (digest.len() == algorithm.bytes()).then(|| Self { algorithms: vec![algorithm], digest })
+        (digest.len() == algorithm.bytes()).then(|| Self { algorithms: vec![algorithm], digest, kind: Kind::Said })
     }
 
     /// The same, with its bytes in reverse order: how some tools write the XXH family.
@@ -153,7 +196,20 @@ impl Checksum {
             });
             algorithms.extend(likely.into_iter().chain(rare));
         }
-        (!algorithms.is_empty()).then_some(Self { algorithms, digest })
+        let named = suggested.is_some_and(|suggested| algorithms.first() == Some(&suggested));
+        let kind = if named { Kind::Suggested } else { Kind::Guessed };
+        (!algorithms.is_empty()).then_some(Self { algorithms, digest, kind })
+    }
+
+    /// Whether that is the digest of the listed file. Some tools write bare numbers of the XXH family in reverse order.
+    #[must_use]
+    pub fn is(&self, algorithm: Algorithm, digest: &[u8]) -> bool {
+        let reversed = || {
+            self.kind != Kind::Said
+                && matches!(algorithm, Algorithm::Xxh64 | Algorithm::Xxh3 | Algorithm::Xxh128)
+                && self.digest.iter().rev().eq(digest)
+        };
+        self.digest == digest || reversed()
     }
 
     /// A C4 identifier (SMPTE ST 2114): `c4` and SHA-512 in 88 digits of base 58.
@@ -173,7 +229,7 @@ impl Checksum {
                 return None;
             }
         }
-        Some(Self { algorithms: vec![Algorithm::Sha512], digest })
+        Some(Self { algorithms: vec![Algorithm::Sha512], digest, kind: Kind::Said })
     }
 }
 

@@ -39,12 +39,27 @@ pub fn parse(
             (name, _) => Err(format!("is not a list of checksums: it begins with `<{name}>`")),
         },
         &|around, name| name == "hash" && (generation.is_entry)(around),
+        &outside,
         &mut |element| {
             listed.push(entry(&element)?);
             Ok(())
         },
     )?;
     Ok(listed)
+}
+
+/// Stops at what would be passed over: a checksum of a file where none belongs, and a verification that failed.
+fn outside(around: &[String], element: &Element) -> Result<(), String> {
+    let parent = around.last().map_or("", String::as_str);
+    if element.name.eq_ignore_ascii_case("hash") {
+        return Err(format!("has `<{}>` inside `<{parent}>`, which is not understood", element.name));
+    }
+    match element.attributes.get("action") {
+        Some(action) if action.eq_ignore_ascii_case("failed") => {
+            Err("records that verifying a folder failed".to_owned())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The size of the file `name` as it is written.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use masv_platform::bytes_to_path;
 
-use super::checksum::{Algorithm, Checksum};
+use super::checksum::{Algorithm, Checksum, Kind};
 use super::text::lines;
 use super::{Listed, below};
 
@@ -19,12 +19,12 @@ use super::{Listed, below};
 /// Which line is not understood, for a person.
 pub fn parse(folder: &Path, place: &Path, text: &[u8]) -> Result<Vec<Listed>, String> {
     let name = place.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    let suggested = suggested(&name);
+    let (suggested, unsupported) = (suggested(&name), unsupported(&name));
     let is_sfv = name.ends_with(".sfv");
     let mut columns: Option<Vec<Option<Algorithm>>> = None;
     let mut listed = Vec::new();
     for (number, line) in lines(text).enumerate() {
-        let refuse = |why: String| format!("line {}: {why}", number + 1);
+        let refuse = |why: String| format!("is not understood in line {}: {why}", number + 1);
         if let Some(header) = line.strip_prefix(b"%%%% ") {
             columns = hashdeep_header(header).or(columns);
             continue;
@@ -35,7 +35,7 @@ pub fn parse(folder: &Path, place: &Path, text: &[u8]) -> Result<Vec<Listed>, St
         let entry = match &columns {
             Some(columns) => hashdeep(line, columns),
             None if is_sfv => sfv(line),
-            None => gnu(line, suggested).or_else(|| tagged(line)).unwrap_or(Err(NOT_A_LINE.to_owned())),
+            None => gnu(line, suggested, unsupported).or_else(|| tagged(line)).unwrap_or(Err(NOT_A_LINE.to_owned())),
         };
         let Entry { name, size, checksum } = entry.map_err(refuse)?;
         let path = below(folder, name).map_err(refuse)?;
@@ -69,13 +69,20 @@ fn suggested(name: &str) -> Option<Algorithm> {
     words.into_iter().find_map(|word| if word == "xxh" { Some(Algorithm::Xxh64) } else { plain(word) })
 }
 
+/// The kind of checksum that the list's own name names, if it is one that is not supported: `manifest-sha3-256.txt`.
+fn unsupported(name: &str) -> Option<&str> {
+    let words = name.split(['.', '-', '_', ' ']).rev();
+    let plain = |word: &'_ str| Algorithm::is_unsupported(word.trim_end_matches('s').trim_end_matches("sum"));
+    words.into_iter().find(|word| Algorithm::is_unsupported(word) || plain(word))
+}
+
 fn printable(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
 /// `CHECKSUM  NAME` or `CHECKSUM *NAME`; a backslash in front says that the name is escaped. `None` when it does not look
 /// like such a line at all.
-fn gnu(line: &[u8], suggested: Option<Algorithm>) -> Option<Result<Entry, String>> {
+fn gnu(line: &[u8], suggested: Option<Algorithm>, unsupported: Option<&str>) -> Option<Result<Entry, String>> {
     let (line, escaped) = line.strip_prefix(b"\\").map_or((line, false), |line| (line, true));
     let blank = line.iter().position(|byte| matches!(byte, b' ' | b'\t'))?;
     let text = printable(&line[..blank])?;
@@ -89,7 +96,11 @@ fn gnu(line: &[u8], suggested: Option<Algorithm>) -> Option<Result<Entry, String
     match checksum {
         _ if name.is_empty() => None,
         Some(checksum) => {
-            Some(Ok(Entry { name: named(name, escaped), size: None, checksum: Sum::Known(vec![checksum]) }))
+            let checksum = match unsupported {
+                Some(kind) if checksum.kind == Kind::Guessed => Sum::Unknown(kind.to_owned()),
+                _ => Sum::Known(vec![checksum]),
+            };
+            Some(Ok(Entry { name: named(name, escaped), size: None, checksum }))
         }
         // A number of a length that no known algorithm gives, or that could be anything.
         None if digits == text.len() && digits >= 8 => Some(Err(format!(
@@ -279,7 +290,7 @@ mod tests {
             ("x.md5", &format!("{MD5}  /a.mov"), "not below"),
         ] {
             let told = parsed(place, line).unwrap_err();
-            assert!(told.contains(why) && told.starts_with("line 1"), "{line}: {told}");
+            assert!(told.contains(why) && told.contains("in line 1: "), "{line}: {told}");
         }
     }
 

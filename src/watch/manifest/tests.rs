@@ -105,6 +105,20 @@ fn what_is_not_a_list_is_told() {
         ("<hashlist version='1.1'><hash><file>../a</file></hash></hashlist>", "not below its folder"),
         ("<hashlist version='1.1'><hash><file>/a</file></hash></hashlist>", "not below its folder"),
         ("<hashlist version='1.1'></hash></hashlist>", "not well-formed"),
+        ("<hashlist version='1.1'><hash><file>a</file><null/></hash></hashlist>x", "text outside its root"),
+        ("<hashlist version='1.1'><hash><file>a</file><null/></hash></hashlist><hashlist/>", "a second root"),
+        // A checksum of a file in a place that nobody knows was passed over.
+        ("<hashlist version='1.1'><g><hash><file>a</file></hash></g></hashlist>", "`<hash>` inside `<g>`"),
+        ("<hashlist version='1.1'><Hash><file>a</file></Hash></hashlist>", "`<Hash>` inside `<hashlist>`"),
+        (
+            "<hashlist version='2.0' xmlns='urn:ASC:MHL:v2.0'><hash><path>a</path></hash></hashlist>",
+            "inside `<hashlist>`",
+        ),
+        (
+            "<hashlist version='2.0' xmlns='urn:ASC:MHL:v2.0'><hashes><hash><path>a</path></hash><directoryhash>\
+             <path>d</path><content><md5 action='failed'>x</md5></content></directoryhash></hashes></hashlist>",
+            "verifying a folder failed",
+        ),
     ] {
         let told = parse(Path::new("card.mhl"), text.as_bytes()).unwrap_err();
         assert!(told.contains(why), "{text}: {told}");

@@ -44,7 +44,10 @@ impl Element {
     }
 }
 
-/// Reads a list: reports its root first, then each element named `entry` whose parent is named `parent`.
+/// What is told of each element: the names of those around it, and the element without what is inside.
+pub type Outside<'a> = &'a dyn Fn(&[String], &Element) -> Result<(), String>;
+
+/// Reads a list: reports its root first, then each entry, and to `outside` every element that is neither an entry nor inside one.
 ///
 /// # Errors
 /// What is not well-formed, or does not end; what those who are told refuse.
@@ -52,6 +55,7 @@ pub fn walk(
     text: &str,
     root: &mut dyn FnMut(&Element) -> Result<(), String>,
     is_entry: &dyn Fn(&[String], &str) -> bool,
+    outside: Outside<'_>,
     entry: &mut dyn FnMut(Element) -> Result<(), String>,
 ) -> Result<(), String> {
     let mut reader = Reader::from_str(text);
@@ -71,6 +75,8 @@ pub fn walk(
                 let name = element.name.clone();
                 if !open.is_empty() || is_entry(&around, &name) {
                     open.push(element);
+                } else if !around.is_empty() {
+                    outside(&around, &element)?;
                 }
                 around.push(name);
                 if around.len() > DEEPEST {
@@ -86,7 +92,10 @@ pub fn walk(
                         begun = true;
                         root(&element)?;
                     }
-                    None => {}
+                    None if around.is_empty() => {
+                        return Err("is not well-formed XML: it has a second root".to_owned());
+                    }
+                    None => outside(&around, &element)?,
                 }
             }
             Event::End(_) => {
@@ -98,6 +107,9 @@ pub fn walk(
                         None => entry(ended)?,
                     }
                 }
+            }
+            Event::Text(piece) if around.is_empty() && !piece.xml10_content().trim().is_empty() => {
+                return Err("is not well-formed XML: it has text outside its root".to_owned());
             }
             Event::Text(piece) => add(&mut open, &piece.xml10_content()),
             Event::GeneralRef(reference) => add(&mut open, &resolved(&reference)?),

@@ -88,6 +88,20 @@ async fn a_list_that_proves_nothing_holds_its_card_and_says_so() {
     bench.until("the problem to be over", async || bench.status().last_error.unwrap().over).await;
 }
 
+/// What is sent is compared with what its lists were compared with: the order says what that was.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_knows_what_was_compared_with_its_list() {
+    let bench = Bench::with(CARDS).await;
+    bench.write("A001/one.mov", "hello");
+    bench.write("A001/card.md5", format!("{HELLO}  one.mov\n"));
+    bench.packages_when(1).await;
+    let upload = bench.uploads().await.remove(0);
+    let files = bench.store.files(upload.id, None, 10).await.unwrap();
+    let verified: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.verified.clone())).collect();
+    let hello = blake3::hash(b"hello").to_hex().to_string();
+    assert_eq!(verified, [("A001/card.md5", None), ("A001/one.mov", Some(hello))]);
+}
+
 /// The list that was read last won, and a corrected one never helped until the agent was started again.
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_have_to_agree_and_a_corrected_one_heals() {
