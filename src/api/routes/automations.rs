@@ -37,6 +37,7 @@ fn describe(rule: &Rule) -> AutomationRule {
         enabled: rule.enabled,
         priority: rule.priority,
         package: rule.package.per.name(),
+        file: rule.file.to_string_lossy().into_owned(),
         line: rule.line,
     }
 }
@@ -69,6 +70,7 @@ impl ApiState {
             after: if rule.remove_package { "delete" } else { "keep" },
             enabled: rule.enabled,
             priority: rule.priority,
+            file: rule.file.to_string_lossy().into_owned(),
             line: rule.line,
             waiting_count: counts.fetching,
             received: counts.received,
@@ -81,10 +83,11 @@ impl ApiState {
     }
 }
 
-/// All rules in the order of their file, and whether they are enabled.
+/// All rules in the order of their files, and whether they are enabled.
 fn names(rules: &RuleSet) -> Vec<(String, bool)> {
-    let uploads = rules.rules.iter().map(|rule| (rule.line, rule.name.clone(), rule.enabled));
-    let downloads = rules.downloads.iter().map(|rule| (rule.line, rule.name.clone(), rule.enabled));
+    let place = |file: &std::path::Path, line: u32| (rules.files.iter().position(|known| known == file), line);
+    let uploads = rules.rules.iter().map(|rule| (place(&rule.file, rule.line), rule.name.clone(), rule.enabled));
+    let downloads = rules.downloads.iter().map(|rule| (place(&rule.file, rule.line), rule.name.clone(), rule.enabled));
     let mut all: Vec<_> = uploads.chain(downloads).collect();
     all.sort();
     all.into_iter().map(|(_, name, enabled)| (name, enabled)).collect()

@@ -167,8 +167,8 @@ async fn add(state: &ApiState, id: String, entries: Entries) -> Added {
     let entries = entries.into_iter().filter(|(_, value)| !value.is_null());
     let rule = edit::rule_text(entries.map(|(key, value)| (key, literal(value))));
     let checked = tokio::task::spawn_blocking({
-        let (rule, file, roots) = (rule.clone(), file.path.clone(), state.allowed_roots.clone());
-        move || confined::outside(&rule, &file, &roots)
+        let (rule, id, file, roots) = (rule.clone(), id.clone(), file.path.clone(), state.allowed_roots.clone());
+        move || confined::outside(&rule, &id, &file, &roots)
     });
     let bad = checked.await.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     if !bad.is_empty() {
@@ -186,6 +186,7 @@ pub(super) async fn change(
 ) -> Answer<Automation> {
     let _one_at_a_time = EDITING.lock().await;
     state.automation(&name).await?;
+    in_the_rules_file(&state, &name)?;
     let keys = keys_of(&state, change, state.is_download(&name)).await?;
     if keys.is_empty() {
         return Err(ApiError::bad("give at least one field to change, such as enabled or priority"));
@@ -196,6 +197,19 @@ pub(super) async fn change(
     };
     rewrite(&state, file, set).await?;
     state.automation(&name).await.map(Json)
+}
+
+/// Refuses to edit a rule of a file that is included.
+fn in_the_rules_file(state: &ApiState, name: &str) -> Result<(), ApiError> {
+    let rules = state.watcher.rules();
+    let file = rules.rule(name).map(|rule| &rule.file).or(rules.download(name).map(|rule| &rule.file));
+    match file.filter(|file| **file != rules.path) {
+        Some(file) => {
+            let message = format!("`{name}` is in {}, which only people edit", file.display());
+            Err(ApiError::new(StatusCode::CONFLICT, message).hint("edit that file; saving it is enough"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The keys that a change sets.
@@ -233,6 +247,7 @@ async fn keys_of(
 pub(super) async fn remove(Extract(state): Extract<ApiState>, Named(name): Named<String>) -> Result<Done, ApiError> {
     let _one_at_a_time = EDITING.lock().await;
     state.automation(&name).await?;
+    in_the_rules_file(&state, &name)?;
     let file = state.about.rules.clone();
     rewrite(&state, file, move |text| edit::remove_rule(text, &name)).await?;
     Ok(Done)

@@ -51,7 +51,9 @@ pub struct AutomationRule {
     pub priority: i32,
     /// What becomes one package: `file`, `folder` or `batch`.
     pub package: &'static str,
-    /// The line where it begins in the rules file.
+    /// The file that it is in: the rules file, or one that this includes.
+    pub file: String,
+    /// The line where it begins in its file.
     pub line: u32,
 }
 
@@ -80,7 +82,9 @@ pub struct DownloadAutomation {
     pub enabled: bool,
     /// Priority of its downloads.
     pub priority: i32,
-    /// The line where it begins in the rules file.
+    /// The file that it is in: the rules file, or one that this includes.
+    pub file: String,
+    /// The line where it begins in its file.
     pub line: u32,
     /// Its downloads that are not complete.
     pub waiting_count: u64,
