@@ -41,6 +41,7 @@ mod rule_cli;
 mod s3_server;
 mod secrecy;
 mod service_files;
+mod shell;
 mod support;
 mod touched;
 mod transfer;
