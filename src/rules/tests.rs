@@ -2,7 +2,6 @@
 
 mod digest;
 mod documentation;
-mod files;
 mod hostile;
 mod schedule;
 

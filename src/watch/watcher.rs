@@ -250,9 +250,7 @@ impl Watcher {
                 let relative = path.strip_prefix(&rule.watch).ok()?.to_owned();
                 let sieve = Classifier::new(Arc::clone(rule), &rules[..place], &self.inner.settings.own);
                 let shared = state.tasks.get(&rule.name).map(|task| Arc::clone(&task.shared));
-                let settings = &self.inner.settings;
-                let surroundings = Surroundings { host: settings.host.clone(), team_id: settings.team_id.clone() };
-                Some((Asked { sieve, surroundings, shared }, relative))
+                Some((Asked { sieve, shared }, relative))
             });
             around.collect()
         };

@@ -2,8 +2,6 @@
 //!
 //! **In**: text, and what is peculiar to a generation. **Out**: the files it lists. Pure.
 
-use std::cell::Cell;
-
 use super::Listed;
 use super::checksum::{Algorithm, Checksum};
 use super::xml::{self, Element};
@@ -18,14 +16,6 @@ pub struct Generation {
     pub is_entry: fn(around: &[String]) -> bool,
 }
 
-/// What a list says.
-pub struct Content {
-    /// The files that it lists.
-    pub files: Vec<Listed>,
-    /// Whether it refers to lists in folders below, which list what is there.
-    pub refers: bool,
-}
-
 /// Reads the list; `entry` makes a file of each of its entries.
 ///
 /// # Errors
@@ -34,8 +24,8 @@ pub fn parse(
     generation: &Generation,
     text: &str,
     entry: &dyn Fn(&Element) -> Result<Listed, String>,
-) -> Result<Content, String> {
-    let (mut files, refers) = (Vec::new(), Cell::new(false));
+) -> Result<Vec<Listed>, String> {
+    let mut listed = Vec::new();
     let understood = |version: &str| {
         version.strip_prefix(generation.number).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
@@ -49,16 +39,13 @@ pub fn parse(
             (name, _) => Err(format!("is not a list of checksums: it begins with `<{name}>`")),
         },
         &|around, name| name == "hash" && (generation.is_entry)(around),
-        &|around, element| {
-            refers.set(refers.get() || element.name == "hashlistreference");
-            outside(around, element)
-        },
+        &outside,
         &mut |element| {
-            files.push(entry(&element)?);
+            listed.push(entry(&element)?);
             Ok(())
         },
     )?;
-    Ok(Content { files, refers: refers.get() })
+    Ok(listed)
 }
 
 /// Stops at what would be passed over: a checksum of a file where none belongs, and a verification that failed.
