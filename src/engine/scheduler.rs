@@ -6,7 +6,7 @@
 //! A slot among those that may run at once counts only while it is used: a transfer that is only waiting is reported to the
 //! direction, which gives its slot to another, and gives one back in turn when it progresses again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,15 +104,20 @@ pub(crate) async fn run<D: Direction>(direction: Arc<D>) {
         tokio::select! {
             () = controls.stop.cancelled() => {}
             () = controls.nudge.notified() => agree = false,
-            Some(ended) = tasks.join_next() => {
-                if let Some((id, outcome)) = whose(ended, &running) {
-                    running.remove(&id);
-                    live.remove(id);
-                    controls.ended.notify_waiters();
-                    if finish(&*direction, id, outcome).await {
-                        resting.insert(id, Instant::now() + OWN_FAULT_WAIT);
+            Some(first) = tasks.join_next() => {
+                // All that have ended by now at once: the queue is read again once for them, not once for each.
+                let mut next = Some(first);
+                while let Some(ended) = next.take() {
+                    if let Some((id, outcome)) = whose(ended, &running) {
+                        running.remove(&id);
+                        live.remove(id);
+                        if finish(&*direction, id, outcome).await {
+                            resting.insert(id, Instant::now() + OWN_FAULT_WAIT);
+                        }
                     }
+                    next = tasks.try_join_next();
                 }
+                controls.ended.notify_waiters();
                 agree = false;
             }
             _ = steering.tick(), if !running.is_empty() => direction.common().steer(),
@@ -184,8 +189,9 @@ async fn reconcile<D: Direction>(
     let wait_for = |what| waiting.iter().filter(move |(_, waits)| *waits == what).map(|(id, _)| *id).collect();
     let only_waiting = OnlyWaiting { for_sources: wait_for(WaitsFor::Source), for_cloud: wait_for(WaitsFor::Cloud) };
     let wanted = direction.wanted(only_waiting).await?;
+    let still: HashSet<D::Id> = wanted.iter().map(|(id, _)| *id).collect();
     for (id, transfer) in running.iter() {
-        if wanted.iter().any(|(wanted, _)| wanted == id) {
+        if still.contains(id) || transfer.hard.is_cancelled() {
             continue;
         }
         transfer.soft.cancel();
@@ -220,6 +226,9 @@ async fn reconcile<D: Direction>(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use tokio::sync::watch;
 
     use super::*;
@@ -269,13 +278,95 @@ mod tests {
         }
     }
 
+    fn common(folder: &Path) -> Arc<Common<UploadId, UploadSettings>> {
+        let store = Store::open(&folder.join("agent.db")).unwrap();
+        let base = "http://127.0.0.1:9".parse().unwrap();
+        let cloud = Cloud::new(CloudSettings { base, name: None, api_key: None, team_id: None }).unwrap();
+        Common::new(store, Clouds::new(cloud), UploadSettings::default())
+    }
+
+    async fn until(done: impl Fn() -> bool) {
+        let waiting = async {
+            while !done() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap();
+    }
+
+    /// Transfers that are all complete at the same moment.
+    struct Crowd {
+        common: Arc<Common<UploadId, UploadSettings>>,
+        ids: Vec<UploadId>,
+        started: AtomicUsize,
+        complete: CancellationToken,
+        looks: AtomicUsize,
+    }
+
+    impl Direction for Crowd {
+        type Id = UploadId;
+        type Settings = UploadSettings;
+        const NAME: &'static str = "upload";
+
+        fn common(&self) -> &Common<UploadId, UploadSettings> {
+            &self.common
+        }
+
+        async fn wanted(&self, _: OnlyWaiting<UploadId>) -> Result<Vec<(UploadId, Turn)>, StoreError> {
+            match self.complete.is_cancelled() {
+                true => Ok(Vec::new()),
+                false => Ok(self.ids.iter().map(|id| (*id, Turn::default())).collect()),
+            }
+        }
+
+        async fn look(&self, _: UploadId) -> Result<(State, Totals), StoreError> {
+            self.looks.fetch_add(1, Ordering::Relaxed);
+            let state = if self.complete.is_cancelled() { State::Complete } else { State::Transferring };
+            Ok((state, Totals::default()))
+        }
+
+        async fn drive(self: Arc<Self>, _: UploadId, _: TaskContext) -> Result<(), Halt> {
+            self.started.fetch_add(1, Ordering::Relaxed);
+            self.complete.cancelled().await;
+            Ok(())
+        }
+
+        fn refused(error: &CloudError) -> Problem {
+            panic!("nothing is asked of the cloud: {error}")
+        }
+
+        async fn fail(&self, id: UploadId, problem: Problem) -> Result<(), StoreError> {
+            panic!("{id} has not failed: {problem:?}")
+        }
+    }
+
+    /// The queue was read again for each transfer that had ended, and then each of the others that had ended as well was
+    /// looked up: 500 files dropped at once cost 57,000 statements.
+    #[tokio::test]
+    async fn many_transfers_that_end_at_once_are_looked_up_a_few_times_each_at_most() {
+        let folder = tempfile::tempdir().unwrap();
+        let common = common(folder.path());
+        let crowd = Arc::new(Crowd {
+            common: Arc::clone(&common),
+            ids: (0..300).map(|_| UploadId::new()).collect(),
+            started: AtomicUsize::new(0),
+            complete: CancellationToken::new(),
+            looks: AtomicUsize::new(0),
+        });
+        let engine = tokio::spawn(run(Arc::clone(&crowd)));
+        until(|| crowd.started.load(Ordering::Relaxed) == 300).await;
+        crowd.complete.cancel();
+        until(|| common.live.ids().is_empty()).await;
+        let looks = crowd.looks.load(Ordering::Relaxed);
+        assert!(looks <= 3 * 300, "{looks} looks at 300 transfers");
+        common.controls.stop.cancel();
+        engine.await.unwrap();
+    }
+
     #[tokio::test]
     async fn a_transfer_whose_work_panics_fails_alone_and_says_so() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("agent.db")).unwrap();
-        let base = "http://127.0.0.1:9".parse().unwrap();
-        let cloud = Cloud::new(CloudSettings { base, name: None, api_key: None, team_id: None }).unwrap();
-        let common = Common::new(store, Clouds::new(cloud), UploadSettings::default());
+        let common = common(folder.path());
         let ids = [UploadId::new(), UploadId::new()];
         let fragile = Arc::new(Fragile { common: Arc::clone(&common), ids, failed: watch::Sender::default() });
         let engine = tokio::spawn(run(Arc::clone(&fragile)));

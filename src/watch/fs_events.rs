@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RenameMode};
-use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{Config, Event, EventHandler, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
 use super::watcher::FileSystem;
@@ -79,6 +79,8 @@ struct Gathered {
     ended: Vec<PathBuf>,
     overflows: u64,
     limit: bool,
+    /// Nothing reads the system's events any more.
+    deaf: bool,
     /// The watched folder without links in its path: some systems report changes under that name.
     canonical: Option<PathBuf>,
     writes: WriteTracker,
@@ -158,6 +160,26 @@ impl Shared {
     }
 }
 
+/// Where the system's events arrive. Whoever reads them from the system owns it, and drops it when it ends: on purpose, or
+/// by a panic in its thread, of which nothing else would tell.
+struct Listener(Arc<Shared>);
+
+impl EventHandler for Listener {
+    fn handle_event(&mut self, event: notify::Result<Event>) {
+        self.0.take_event(event);
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let mut gathered = self.0.gathered();
+        gathered.deaf = true;
+        gathered.lose();
+        drop(gathered);
+        self.0.wake.notify_one();
+    }
+}
+
 /// Tells the tracker of what an event says about who writes.
 fn follow(writes: &mut WriteTracker, now: Duration, kind: EventKind, paths: &[PathBuf]) {
     let touch = match kind {
@@ -229,9 +251,12 @@ impl FsEvents {
     }
 
     fn begin(&self) {
-        let shared = Arc::clone(&self.shared);
+        let listener = Listener(Arc::clone(&self.shared));
         let config = Config::default().with_follow_symlinks(false);
-        match RecommendedWatcher::new(move |event| shared.take_event(event), config) {
+        let begun = RecommendedWatcher::new(listener, config);
+        // A listener that could not be used has told that nobody listens; so has the one before.
+        self.shared.gathered().deaf = false;
+        match begun {
             Ok(watcher) => *locked(&self.watcher) = Some(watcher),
             Err(error) => *locked(&self.silence) = Some(self.silence_of(&error)),
         }
@@ -250,7 +275,15 @@ impl FsEvents {
         let hinted =
             Hinted { everything: std::mem::take(&mut gathered.everything), paths: std::mem::take(&mut gathered.paths) };
         let limit = std::mem::take(&mut gathered.limit);
+        let deaf = std::mem::take(&mut gathered.deaf);
         drop(gathered);
+        if deaf {
+            // It is begun anew with the next full scan; until then the folder is polled.
+            // Nothing is asked of the dead one, not even to end: notify takes it for a bug that nobody answers.
+            std::mem::forget(locked(&self.watcher).take());
+            locked(&self.watched).clear();
+            *locked(&self.silence) = Some(Silence::Failed("its events ended unexpectedly".to_owned()));
+        }
         if !ended.is_empty() {
             let ended: BTreeSet<PathBuf> = ended.into_iter().collect();
             locked(&self.watched).retain(|folder, _| !folder.ancestors().any(|above| ended.contains(above)));
@@ -267,6 +300,9 @@ impl FsEvents {
             return;
         }
         if locked(&self.watched).get(folder) == Some(&id) || matches!(*locked(&self.silence), Some(Silence::Limit(_))) {
+            return;
+        }
+        if self.shared.gathered().deaf {
             return;
         }
         let mode = if WATCHES_COVER_ALL_BELOW { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
@@ -289,7 +325,8 @@ impl FsEvents {
     /// Prepares for a full scan: watches that may have died unnoticed are set again, and limits that were
     /// reached are tried once more.
     pub fn renew(&self) {
-        if locked(&self.watcher).is_none() && matches!(*locked(&self.silence), Some(Silence::Limit(_))) {
+        let failed = matches!(*locked(&self.silence), Some(Silence::Limit(_) | Silence::Failed(_)));
+        if failed && locked(&self.watcher).is_none() {
             *locked(&self.silence) = None;
             self.begin();
         }
@@ -410,6 +447,28 @@ mod tests {
         assert!(hint.contains("sysctl fs.inotify."), "{hint}");
         let full = notify::Error::io(std::io::Error::from_raw_os_error(28));
         assert!(matches!(hints.silence_of(&full), Silence::Limit(_)));
+    }
+
+    /// The thread that reads the events can end by a panic, of which nothing else tells: the folder was never looked at again
+    /// before the next rescan, an hour later.
+    #[tokio::test]
+    async fn a_folder_whose_events_have_ended_is_polled_and_watched_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let hints = FsEvents::new(folder.path(), true, |_| None);
+        hints.renew();
+        hints.watch(Path::new(""), (1, 1));
+        assert_eq!((hints.silence(), hints.take()), (None, Hinted::default()));
+        drop(Listener(Arc::clone(&hints.shared)));
+        hints.watch(Path::new("a"), (1, 2));
+        hints.changed().await;
+        assert!(hints.take().everything);
+        let Some(Silence::Failed(reason)) = hints.silence() else { panic!("{:?}", hints.silence()) };
+        assert!(reason.contains("ended"), "{reason}");
+        hints.renew();
+        assert_eq!(hints.silence(), None);
+        hints.watch(Path::new(""), (1, 1));
+        std::fs::write(folder.path().join("clip.mov"), "x").unwrap();
+        tokio::time::timeout(Duration::from_secs(20), hints.changed()).await.unwrap();
     }
 
     #[test]
