@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::about::Limitation;
 use crate::store::{Event, Store};
-use masv_rules::{Diagnostic, DownloadRule, Per, Portals, Rule, RuleSet, UploadKind};
+use masv_rules::{Diagnostic, DownloadRule, Per, Portals, Recipient, Rule, RuleSet, UploadKind};
 
 /// An event to report.
 #[derive(Debug, Clone)]
@@ -113,7 +113,11 @@ pub(super) fn rule_lines(rules: &RuleSet) -> Vec<RuleLine> {
         let to = match &rule.upload.kind {
             UploadKind::Link => "as a link".to_owned(),
             UploadKind::Email { emails } => {
-                let emails: Vec<&str> = emails.iter().map(AsRef::as_ref).collect();
+                let text = |item: &Recipient| match item {
+                    Recipient::Address(address) => address.to_string(),
+                    Recipient::Template(template) => template.source().to_owned(),
+                };
+                let emails: Vec<String> = emails.iter().map(text).collect();
                 format!("by e-mail to {}", emails.join(", "))
             }
             UploadKind::Portal { subdomain, .. } => format!("to the portal {subdomain}"),

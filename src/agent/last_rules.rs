@@ -7,12 +7,13 @@
 //!
 //! Must never know: what rules do.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use masv_rules::{RuleSet, SystemEnvironment};
+use masv_rules::{Environment, RuleSet, SecretFile, SystemEnvironment};
 
 const FILE: &str = "rules.last.json";
 
@@ -21,6 +22,36 @@ struct Kept {
     /// The rules file, absolute.
     path: PathBuf,
     text: String,
+    /// The other files that it was read from.
+    #[serde(default)]
+    files: BTreeMap<PathBuf, String>,
+}
+
+impl Environment for Kept {
+    fn variable(&self, name: &str) -> Option<String> {
+        SystemEnvironment.variable(name)
+    }
+
+    fn secret_file(&self, path: &Path) -> Result<SecretFile, String> {
+        SystemEnvironment.secret_file(path)
+    }
+
+    fn text_file(&self, path: &Path) -> Result<String, String> {
+        self.files.get(path).cloned().ok_or_else(|| "there is no copy of it".to_owned())
+    }
+
+    fn folder(&self, path: &Path) -> Option<Vec<PathBuf>> {
+        let is_folder = !self.files.contains_key(path);
+        is_folder.then(|| self.files.keys().filter(|file| file.parent() == Some(path)).cloned().collect())
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        SystemEnvironment.home()
+    }
+
+    fn time_zone(&self) -> jiff::tz::TimeZone {
+        SystemEnvironment.time_zone()
+    }
 }
 
 /// Stores the text of a file that was just loaded. The agent works without the copy, so a failure is only logged.
@@ -35,11 +66,11 @@ pub(super) async fn keep(data_dir: &Path, path: &Path) {
 fn write(data_dir: &Path, path: PathBuf) -> std::io::Result<()> {
     let text = std::fs::read_to_string(&path)?;
     // The file may be newer by now than what was loaded; only a valid one is stored.
-    if masv_rules::parse(&text, &path, &SystemEnvironment).is_err() {
-        return Ok(());
-    }
+    let Ok(rules) = masv_rules::parse(&text, &path, &SystemEnvironment) else { return Ok(()) };
+    let files = rules.files.into_iter().map(|file| Ok((file.clone(), std::fs::read_to_string(file)?)));
+    let files = files.collect::<std::io::Result<_>>()?;
     let mut fresh = tempfile::NamedTempFile::new_in(data_dir)?;
-    serde_json::to_writer(&mut fresh, &Kept { path, text })?;
+    serde_json::to_writer(&mut fresh, &Kept { path, text, files })?;
     fresh.flush()?;
     fresh.as_file().sync_all()?;
     fresh.persist(data_dir.join(FILE)).map_err(|error| error.error)?;
@@ -56,7 +87,7 @@ pub(super) async fn find(data_dir: &Path, path: &Path) -> Option<RuleSet> {
 fn read(data_dir: &Path, path: &Path) -> Option<RuleSet> {
     let kept = std::fs::read(data_dir.join(FILE)).ok()?;
     let kept: Kept = serde_json::from_slice(&kept).ok()?;
-    (kept.path == path).then(|| masv_rules::parse(&kept.text, path, &SystemEnvironment).ok()).flatten()
+    (kept.path == path).then(|| masv_rules::parse(&kept.text, path, &kept).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -65,6 +96,25 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     const GOOD: &str = "version: 1\nrules:\n  - { name: a, watch: drop, upload: { kind: link, password: hush } }\n";
+
+    #[test]
+    fn the_files_that_it_names_are_kept_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, path) = (folder.path(), folder.path().join("rules.yaml"));
+        let text = "version: 1\ninclude: rules.d\nrecipients: clients.csv\n";
+        std::fs::write(&path, text).unwrap();
+        std::fs::create_dir(folder.path().join("rules.d")).unwrap();
+        let rule = "rules: [{ name: a, watch: drop, package: folder, upload: { kind: email, emails: '{{ recipients[item] }}' } }]\n";
+        std::fs::write(folder.path().join("rules.d/a.yaml"), rule).unwrap();
+        std::fs::write(folder.path().join("clients.csv"), "north,a@example.com\n").unwrap();
+        write(data, path.clone()).unwrap();
+        std::fs::write(folder.path().join("rules.d/a.yaml"), "rules: [").unwrap();
+        std::fs::write(folder.path().join("clients.csv"), "north,nobody\n").unwrap();
+        write(data, path.clone()).unwrap();
+        let found = read(data, &path).unwrap();
+        assert_eq!(found.rules.len(), 1);
+        assert_eq!(found.rules[0].watch, folder.path().join("rules.d/drop"), "relative to the file that it is in");
+    }
 
     #[test]
     fn the_last_usable_text_of_the_same_file_is_found() {

@@ -39,5 +39,5 @@ pub use error::AgentError;
 pub use lock::is_locked;
 pub use run::{raise_descriptors, run};
 pub use secrets::read as read_secret_file;
-pub use settings::{Listen, LogFormat, Mode, Origin, Origins, Settings, Written, default_data_dir};
+pub use settings::{Listen, LogFormat, Mode, Origin, Origins, Settings, Written, default_data_dir, log_files};
 pub use surroundings::Surroundings;

@@ -1,6 +1,7 @@
 //! Loading the rules file: at the start, when it is saved, on SIGHUP, on request. The whole new set is built first; an
 //! invalid one leaves the previous rules active.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,39 +140,61 @@ impl Reloader {
             tracing::error!(error = &error as &dyn std::error::Error, "the hub's portals cannot be created");
         }
         let rules = Arc::new(rules);
-        self.own.change(rules.secret_files.clone());
+        self.own.change(rules.own_files());
         self.rules.send_replace(Arc::clone(&rules));
         self.watcher.reload(Arc::clone(&rules)).await;
         self.inbox.reload(rules).await;
     }
 
-    /// Loads the file whenever it was saved, until `stop`.
+    /// Loads the file whenever it, or a file that it names, was saved, until `stop`.
     pub(super) async fn follow(&self, stop: CancellationToken) {
-        let path = &self.file.path;
-        let mut looks = Looks::begin(look(path).await);
+        let mut others = self.rules.borrow().read_from();
+        let mut looks = Looks::begin(self.look(&others).await);
         while tokio::time::timeout(LOOK, stop.cancelled()).await.is_err() {
-            if looks.tell_of_a_change(look(path).await) {
-                let _ = self.reload().await;
+            if !looks.tell_of_a_change(self.look(&others).await) {
+                continue;
+            }
+            let now = match self.reload().await {
+                Ok(()) => self.rules.borrow().read_from(),
+                // What is wrong may be in a file that was not followed yet.
+                Err(diagnostics) => {
+                    let files = diagnostics.0.into_iter().map(|diagnostic| diagnostic.file);
+                    let files = files.filter(|file| *file != self.file.path);
+                    others.iter().cloned().chain(files).collect::<BTreeSet<_>>().into_iter().collect()
+                }
+            };
+            if now != others {
+                others = now;
+                looks = Looks::begin(self.look(&others).await);
             }
         }
     }
+
+    /// The state of the file and the others; `None` while the file is missing.
+    async fn look(&self, others: &[PathBuf]) -> Option<Vec<Option<FileIdentity>>> {
+        let mut all = vec![Some(look(&self.file.path).await?)];
+        for path in others {
+            all.push(look(path).await);
+        }
+        Some(all)
+    }
 }
 
-/// What the polls of the file have seen.
-struct Looks {
-    loaded: Option<FileIdentity>,
-    last: Option<FileIdentity>,
+/// What the polls of the files have seen.
+struct Looks<State> {
+    loaded: Option<State>,
+    last: Option<State>,
 }
 
-impl Looks {
-    fn begin(loaded: Option<FileIdentity>) -> Self {
-        Self { loaded, last: loaded }
+impl<State: PartialEq + Clone> Looks<State> {
+    fn begin(loaded: Option<State>) -> Self {
+        Self { last: loaded.clone(), loaded }
     }
 
     /// Whether to load the file: it differs from the loaded one, and was the same in two polls. A file that is
     /// briefly missing is being replaced, and one that just changed may be half written.
-    fn tell_of_a_change(&mut self, now: Option<FileIdentity>) -> bool {
-        let settled = now == std::mem::replace(&mut self.last, now);
+    fn tell_of_a_change(&mut self, now: Option<State>) -> bool {
+        let settled = now == std::mem::replace(&mut self.last, now.clone());
         if !settled || now.is_none() || now == self.loaded {
             return false;
         }

@@ -93,7 +93,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let team_id = cloud_settings.team_id.clone();
     let queue = start_queue(&store, cloud_settings, settings.transfer).await?;
     let own = OwnPlaces::new(settings.own_files.clone());
-    own.change(rules.secret_files.clone());
+    own.change(rules.own_files());
     let downloads = start_downloads(&store, queue.cloud().clone(), settings.transfer, own.clone()).await?;
 
     let (rules_cloud, rules_hub) = (rules.cloud.clone(), rules.hub.clone());

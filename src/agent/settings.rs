@@ -67,6 +67,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// The log filter, if not the default.
     pub log_level: Option<String>,
+    /// The file that the log is written to, if not standard error.
+    pub log_file: Option<PathBuf>,
     /// All settings with their sources, for people.
     pub shown: Vec<Setting>,
 }
@@ -159,6 +161,9 @@ impl Written {
         let log_format = from.choose("log-format", self.log_format, file.log_format, format, "text");
         let usual = "info, or warn on a terminal";
         let log_level = from.choose("log-level", self.log_level, file.log_level, String::clone, usual);
+        let log_file = from.choose("log-file", self.log_file, file.log_file, path, "none");
+        let log_file = log_file.map(|path| absolute("--log-file", path)).transpose()?;
+        own_files.extend(log_file.iter().flat_map(|path| log_files(path)));
         let rules = rules.map(|path| absolute("--rules", path)).transpose()?;
         let data_dir = absolute("--data-dir", data_dir)?;
         let listen = parse_listen(listen.as_deref().unwrap_or(DEFAULT_LISTEN))?;
@@ -184,9 +189,23 @@ impl Written {
             stay_awake: stay_awake.unwrap_or(false),
             log_format: log_format.unwrap_or_default(),
             log_level,
+            log_file,
             shown: from.noted(),
         })
     }
+}
+
+/// How many full log files are kept beside the one that is written to.
+pub const FULL_LOG_FILES: u32 = 4;
+
+/// The log file and the full ones beside it; 1 is the newest of these.
+pub fn log_files(path: &Path) -> Vec<PathBuf> {
+    let numbered = (1..=FULL_LOG_FILES).map(|number| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        name.into()
+    });
+    std::iter::once(path.to_owned()).chain(numbered).collect()
 }
 
 fn shown(value: &impl std::fmt::Display) -> String {

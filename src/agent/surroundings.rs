@@ -20,6 +20,18 @@ impl Environment for Surroundings {
         SystemEnvironment.secret_file(path)
     }
 
+    fn text_file(&self, path: &Path) -> Result<String, String> {
+        SystemEnvironment.text_file(path)
+    }
+
+    fn folder(&self, path: &Path) -> Option<Vec<PathBuf>> {
+        SystemEnvironment.folder(path)
+    }
+
+    fn is_not_a_folder(&self, path: &Path) -> bool {
+        SystemEnvironment.is_not_a_folder(path)
+    }
+
     fn home(&self) -> Option<PathBuf> {
         SystemEnvironment.home()
     }

@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::Common;
 use super::error::{CliError, Exit};
+use super::{Common, context};
 use crate::agent::{Found, default_data_dir, find_agent};
 use crate::api::INTENT;
 use crate::api::types::ErrorBody;
@@ -42,7 +42,9 @@ impl Client {
     /// A client of the agent that was named, or whose address is in the data directory, or of the default one.
     pub(super) fn new(common: &Common) -> Result<Self, CliError> {
         let found = find();
-        let named = common.server.clone();
+        let context = context::chosen(common)?;
+        let named = context.as_ref().map_or_else(|| common.server.clone(), |context| Some(context.server.clone()));
+        let is_named = named.is_some();
         let address = named.or_else(|| found.as_ref().map(|(_, found)| found.address.clone()));
         let address = address.unwrap_or_else(|| USUAL.to_owned());
         let address = address.trim_end_matches('/').to_owned();
@@ -57,18 +59,19 @@ impl Client {
             None => checked(&address)?,
         };
         let http = builder.build().map_err(|error| CliError::failed(format!("cannot set up HTTP: {error}")))?;
-        let token = match &common.token_file {
+        let token_file = common.token_file.clone().or_else(|| context?.token_file);
+        let token = match token_file {
             Some(path) => {
-                let text = std::fs::read_to_string(path);
+                let text = std::fs::read_to_string(&path);
                 let text =
-                    text.map_err(|error| CliError::usage(format!("--with-token {}: {error}", path.display())))?;
+                    text.map_err(|error| CliError::usage(format!("the token in {}: {error}", path.display())))?;
                 Some(SecretString::from(text.trim()))
             }
             None => std::env::var("MASV_TOKEN").ok().map(SecretString::from),
         };
         let (data_dir, own_token) = found.map(|(data_dir, found)| (data_dir, found.token)).unzip();
         let token = token.or(own_token.flatten());
-        Ok(Self { http, base, address, token, data_dir, named: common.server.is_some() })
+        Ok(Self { http, base, address, token, data_dir, named: is_named })
     }
 
     /// Whether the agent was named explicitly.
@@ -227,7 +230,7 @@ fn find() -> Option<(PathBuf, Found)> {
 }
 
 /// The address as typed, if it is valid.
-fn checked(address: &str) -> Result<String, CliError> {
+pub(super) fn checked(address: &str) -> Result<String, CliError> {
     let valid = Url::parse(address).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if valid {
         return Ok(address.to_owned());

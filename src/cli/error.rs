@@ -23,6 +23,20 @@ pub(super) enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// Each code and what it means.
+    pub(super) const ALL: [(u8, &'static str); 8] = [
+        (0, "success"),
+        (Self::Failed as u8, "failure"),
+        (Self::Usage as u8, "wrong usage"),
+        (Self::NoAgent as u8, "no agent is running"),
+        (Self::NotFound as u8, "no such upload, rule, …"),
+        (Self::NotAllowed as u8, "not signed in, or not allowed"),
+        (Self::EndedInError as u8, "the transfer that was waited for ended in `error`"),
+        (Self::Interrupted as u8, "interrupted"),
+    ];
+}
+
 /// A failed command.
 #[derive(Debug)]
 pub(super) struct CliError {
@@ -80,5 +94,18 @@ impl From<AgentError> for CliError {
             }
         }
         Self { exit, message, hint: error.hint(), body: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_codes_of_the_page_are_those_of_the_manual() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md")).unwrap();
+        for (code, means) in Exit::ALL {
+            assert!(page.contains(&format!("| {code} | {means} |")), "{code}: {means}");
+        }
     }
 }

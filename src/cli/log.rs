@@ -1,4 +1,4 @@
-//! The log of the long-running processes, on standard error: one line per event.
+//! The log of the long-running processes, on standard error or in a file: one line per event.
 //!
 //! As text it is for people; under the journal each line begins with its priority (`<4>`, sd-daemon(3)), and the
 //! journal records the time. As JSON it is for log collectors. In both, each line says which upload, download or rule it is about:
@@ -6,33 +6,43 @@
 
 use std::fmt::{self, Write};
 use std::io::IsTerminal;
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::error::CliError;
+use super::log_file::LogFile;
 use super::output::visible;
 use crate::agent::LogFormat;
 
 /// Starts the log of this process.
-pub(super) fn start(format: LogFormat, level: Option<&str>) -> Result<(), CliError> {
-    let terminal = std::io::stderr().is_terminal();
+pub(super) fn start(format: LogFormat, level: Option<&str>, file: Option<&Path>) -> Result<(), CliError> {
+    let terminal = file.is_none() && std::io::stderr().is_terminal();
     let level = level.unwrap_or(if terminal { "warn" } else { "info" });
     // The notify crate warns about every folder that disappears before it is unwatched; our scans notice that anyway.
     let filter = if level.contains("notify=") { level.to_owned() } else { format!("{level},notify=error") };
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| CliError::usage(format!("--log-level: {level:?} is not a valid level: {error}")))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let writer = match file {
+        Some(path) => BoxMakeWriter::new(
+            LogFile::open(path)
+                .map_err(|error| CliError::usage(format!("--log-file: cannot write to {}: {error}", path.display())))?,
+        ),
+        None => BoxMakeWriter::new(std::io::stderr),
+    };
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let started = match format {
         LogFormat::Json => log.json().flatten_event(true).with_current_span(false).try_init(),
         LogFormat::Text => {
-            let lines =
-                if masv_platform::stderr_is_journal() { Lines::Journal } else { Lines::Plain { colours: terminal } };
+            let journal = file.is_none() && masv_platform::stderr_is_journal();
+            let lines = if journal { Lines::Journal } else { Lines::Plain { colours: terminal } };
             log.with_ansi(false).event_format(lines).try_init()
         }
     };

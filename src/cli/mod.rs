@@ -12,13 +12,18 @@ mod addresses;
 mod automation;
 mod bars;
 mod client;
+mod complete;
 mod confirm;
+mod context;
 mod doctor;
 mod download;
 mod error;
 mod hub;
 mod list;
 mod log;
+mod log_file;
+mod logs;
+mod man;
 mod open;
 mod output;
 mod overview;
@@ -44,6 +49,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -73,6 +79,15 @@ struct Common {
     /// The agent's address: http://HOST:PORT or unix:///PATH [default: that of the running agent]
     #[arg(long, global = true, value_name = "URL", env = "MASV_SERVER", hide_env = true)]
     server: Option<String>,
+    /// The agent of this context; see `masv context` [default: the current one]
+    #[arg(long, global = true, value_name = "NAME", env = "MASV_CONTEXT", hide_env = true)]
+    context: Option<String>,
+    /// Whether --server is on the command line; it does not count as such if it comes from the variable.
+    #[arg(skip)]
+    server_typed: bool,
+    /// The same for --context.
+    #[arg(skip)]
+    context_typed: bool,
     /// Output format [default: text on a terminal, otherwise json]
     #[arg(short, long, global = true, value_enum)]
     output: Option<Format>,
@@ -100,8 +115,8 @@ enum Command {
     /// List uploads, newest first; short for `masv upload ls`.
     #[command(after_help = "Example:\n  masv ls --states transferring,error")]
     Ls(transfers::Which),
-    /// Open the dashboard in a browser, or print its address if there is no browser.
-    #[command(after_help = "Examples:\n  masv open\n  sudo masv open --print")]
+    /// Open the dashboard, or the link of an upload, in a browser; print the address if there is no browser.
+    #[command(after_help = "Examples:\n  masv open\n  masv open dailies\n  sudo masv open --print")]
     Open(open::Open),
     /// Cloud session: login, status, teams, logout.
     #[command(subcommand)]
@@ -118,9 +133,15 @@ enum Command {
     /// The same rules under the MASV Agent's names: ls, add, update, delete.
     #[command(subcommand)]
     Automation(automation::Command),
-    /// Settings that can be changed at run time: rate-limit, workers, fifo, open-files, disk-readers.
+    /// Settings that can be changed at run time: rate-limit, workers, fifo, open-files, disk-readers; without one of them, shows all.
+    #[command(after_help = "Examples:\n  masv settings\n  masv settings workers update 8")]
+    Settings(settings::Settings),
+    /// Agents that are known by name, here or elsewhere: add, ls, use, rm.
     #[command(subcommand)]
-    Settings(settings::Command),
+    Context(context::Command),
+    /// Show the end of the agent's log, if it is written to a file.
+    #[command(after_help = "Examples:\n  masv logs\n  masv logs -f -n 200")]
+    Logs(logs::Logs),
     /// The self-hosted server that speaks the same protocol.
     #[command(subcommand)]
     Hub(Box<hub::Command>),
@@ -139,8 +160,10 @@ enum Command {
     /// Print the version.
     #[command(after_help = "Example:\n  masv version")]
     Version,
-    /// Print shell completions.
-    #[command(after_help = "Example:\n  masv completions bash > /etc/bash_completion.d/masv")]
+    /// Print the script by which a shell completes commands, and the ids, names and states that there are.
+    #[command(
+        after_help = "Examples:\n  masv completions bash > /etc/bash_completion.d/masv\n  masv completions zsh > /usr/local/share/zsh/site-functions/_masv\n  masv completions fish > ~/.config/fish/completions/masv.fish"
+    )]
     Completions {
         /// The shell.
         shell: Shell,
@@ -148,7 +171,7 @@ enum Command {
     /// Print the manual page, or write one for every command.
     #[command(after_help = "Examples:\n  masv man | man -l -\n  masv man --to /usr/local/share/man/man1")]
     Man {
-        /// Write a page for each command to this folder.
+        /// Write a page for each command to this folder, which is created if it is missing.
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
@@ -157,6 +180,7 @@ enum Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    complete::answer();
     let arguments = match parse(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(code) => return code,
@@ -182,6 +206,8 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, ExitCod
     let parsed = command().try_get_matches_from(&arguments).and_then(|matches| {
         let mut parsed = Arguments::from_arg_matches(&matches)?;
         parsed.lists = lists(&matches);
+        let typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        (parsed.common.server_typed, parsed.common.context_typed) = (typed("server"), typed("context"));
         if let Command::Server(server::Command::Start { written }) = &mut parsed.command {
             written.origins = server::origins(&matches);
         }
@@ -231,26 +257,24 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
         Command::Download(command) => download::run(command, &client()?, output).await,
         Command::Rule(command) => rule::run(command, client, output).await,
         Command::Automation(command) => automation::run(command, client, output).await,
-        Command::Settings(command) => settings::run(command, &client()?, output).await,
+        Command::Settings(settings) => settings::run(settings, &client()?, output).await,
+        Command::Context(command) => context::run(command, &arguments.common, output),
+        Command::Logs(options) => logs::run(options, &client()?, output).await,
         Command::Hub(command) => hub::run(*command, output).await,
         Command::Service(command) => service::run(command, output),
         Command::Doctor(options) => doctor::run(options, &client()?, output).await,
         Command::Completions { shell } => {
-            let mut text = Vec::new();
-            clap_complete::generate(shell, &mut command(), "masv", &mut text);
-            output.raw(&String::from_utf8_lossy(&text));
+            output.raw(&complete::registration(&shell.to_string())?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Man { to: Some(folder) } => {
-            let written = std::fs::create_dir_all(&folder).and_then(|()| clap_mangen::generate_to(command(), &folder));
+            let written = man::write_all(&command(), &folder);
             written.map_err(|error| CliError::failed(format!("cannot write to {}: {error}", folder.display())))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Man { to: None } => {
-            let mut text = Vec::new();
-            let page = clap_mangen::Man::new(command()).render(&mut text);
-            page.map_err(|error| CliError::failed(error.to_string()))?;
-            output.raw(&String::from_utf8_lossy(&text));
+            let page = man::main_page(&command()).map_err(|error| CliError::failed(error.to_string()))?;
+            output.raw(&String::from_utf8_lossy(&page));
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -15,32 +15,54 @@ use url::Url;
 use super::client::Client;
 use super::error::{CliError, Exit};
 use super::output::Output;
-use crate::api::types::Server;
+use super::transfers::{find, one};
+use crate::api::types::{Server, Upload};
 
 /// The page that redirects the browser.
 const PAGE: &str = "open.html";
 
 #[derive(Debug, Args)]
 pub(super) struct Open {
+    /// An upload whose link to open (its id, the end of its id, or its name); by default, the dashboard is opened.
+    id: Option<String>,
     /// Print the address instead of opening a browser. Anyone who has the address has full control of the agent.
     #[arg(long)]
     print: bool,
 }
 
 pub(super) async fn run(options: Open, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
-    // Whether it is running, and whether this user may call it.
-    client.get::<Server>("/server").await?;
-    let page = page_of(client.address())?;
-    let url = if needs_token(client).await? { with_token(page, client) } else { page };
+    let (url, what) = match &options.id {
+        Some(id) => (link(id, client).await?, "link"),
+        None => (dashboard(client).await?, "dashboard"),
+    };
     let browser = if options.print || !std::io::stdout().is_terminal() { None } else { masv_platform::page_opener() };
     let opened = browser.is_some_and(|browser| open(browser, &url, client.data_dir()));
     output.json(&json!({ "url": url.as_str(), "opened": opened }));
     if opened {
-        output.line("Opening the dashboard in your browser.");
+        output.line(&format!("Opening the {what} in your browser."));
     } else {
         output.line(url.as_str());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The dashboard's address, with the token where the browser needs one.
+async fn dashboard(client: &Client) -> Result<Url, CliError> {
+    // Whether it is running, and whether this user may call it.
+    client.get::<Server>("/server").await?;
+    let page = page_of(client.address())?;
+    Ok(if needs_token(client).await? { with_token(page, client) } else { page })
+}
+
+/// The link of an upload.
+async fn link(typed: &str, client: &Client) -> Result<Url, CliError> {
+    let id = find::<Upload>(typed, client).await?;
+    let upload: Upload = client.get(&one::<Upload>(&id, "")).await?;
+    let link = upload.links.first().ok_or_else(|| {
+        CliError::new(Exit::NotFound, format!("{} has no link", upload.name))
+            .hint(format!("`masv upload link {id}` creates one once its package is there"))
+    })?;
+    Url::parse(&link.url).map_err(|_| CliError::failed(format!("{:?} is not a valid address", link.url)))
 }
 
 /// The dashboard's address for a browser on this machine.

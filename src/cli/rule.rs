@@ -132,7 +132,7 @@ pub(super) async fn run(
         Command::Schema => {
             output.raw(&format!("{:#}\n", masv_rules::schema()));
         }
-        Command::Init => output.raw(masv_rules::EXAMPLE),
+        Command::Init => output.raw(&example()),
         Command::Ls(options) => list(client()?.get("/automations").await?, &options, output)?,
         Command::Explain { path } => return reports::explain(&path, &client()?, output).await,
         Command::DryRun { file } => reports::dry_run(file, &client()?, output).await?,
@@ -196,6 +196,15 @@ pub(super) async fn run(
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The commented rules file, for a folder in which there is nothing else of the project.
+fn example() -> String {
+    masv_rules::EXAMPLE.replacen(
+        "$schema=docs/rules.schema.json\n",
+        "$schema=rules.schema.json\n# `masv rule schema > rules.schema.json` writes that file; editors then know every key.\n",
+        1,
+    )
 }
 
 /// The API path for one automation; whatever was typed stays one segment.

@@ -52,7 +52,7 @@ pub(super) enum Command {
     Reload,
 }
 
-/// How the log is written. It goes to standard error.
+/// How the log is written.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Log {
     /// Log format: text for people, or one JSON object per line.
@@ -61,11 +61,14 @@ pub(super) struct Log {
     /// error, warn, info, debug or trace, also by module [default: warn on a terminal, else info]
     #[arg(long, value_name = "LEVEL", env = "MASV_LOG_LEVEL")]
     log_level: Option<String>,
+    /// Write the log to this file instead of standard error; at 10 MB it gets a number, and four such files are kept.
+    #[arg(long, value_name = "FILE", env = "MASV_LOG_FILE")]
+    log_file: Option<PathBuf>,
 }
 
 impl Log {
     pub(super) fn start(&self) -> Result<(), CliError> {
-        log::start(self.log_format, self.log_level.as_deref())
+        log::start(self.log_format, self.log_level.as_deref(), self.log_file.as_deref())
     }
 }
 
@@ -183,7 +186,8 @@ pub(super) fn origins(matches: &ArgMatches) -> Origins {
 
 async fn start(written: Written, output: &Output) -> Result<(), CliError> {
     let settings = written.build()?;
-    log::start(settings.log_format, settings.log_level.as_deref())?;
+    let in_file = settings.log_file.is_some();
+    log::start(settings.log_format, settings.log_level.as_deref(), settings.log_file.as_deref())?;
     let (sender, mut notices) = mpsc::channel(256);
     let showing = *output;
     let show = tokio::spawn(async move {
@@ -198,7 +202,12 @@ async fn start(written: Written, output: &Output) -> Result<(), CliError> {
         if let AgentError::Rules(diagnostics) = &error {
             output.report(&diagnostics.render(std::io::stderr().is_terminal()));
         }
-        CliError::from(error)
+        let error = CliError::from(error);
+        // On standard error it is printed anyway.
+        if in_file {
+            tracing::error!("the agent has ended: {}", error.message);
+        }
+        error
     })
 }
 

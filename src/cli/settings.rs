@@ -2,15 +2,25 @@
 
 use std::process::ExitCode;
 
-use clap::{ArgAction, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::client::Client;
 use super::error::CliError;
+use super::list::{Kind, ListOptions};
 use super::output::{Output, size};
+use super::table::Column;
 use crate::api::types::{DiskReaders, FifoMode, OpenFiles, Size, Workers};
 use crate::engine::RateLimit;
+
+#[derive(Debug, Args)]
+pub(super) struct Settings {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    list: ListOptions,
+}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -201,7 +211,60 @@ fn at_once(count: usize, what: &str) -> String {
     format!("{count} {what}{s} at once.")
 }
 
-pub(super) async fn run(command: Command, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
+/// All settings of this kind.
+#[derive(Serialize)]
+struct All {
+    upload_rate_limit: RateLimit,
+    download_rate_limit: RateLimit,
+    workers: Workers,
+    fifo_mode: FifoMode,
+    open_files: usize,
+    disk_readers: usize,
+}
+
+const COLUMNS: [Column; 3] = [Column::new("SETTING"), Column::new("UPLOADS"), Column::new("DOWNLOADS")];
+
+/// Shows all settings.
+async fn all(options: &ListOptions, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
+    let all = All {
+        upload_rate_limit: client.get("/settings/upload_rate_limit").await?,
+        download_rate_limit: client.get("/settings/download_rate_limit").await?,
+        workers: client.get("/settings/workers").await?,
+        fifo_mode: client.get("/settings/fifo_mode").await?,
+        open_files: client.get::<OpenFiles>("/settings/open_files").await?.open_files,
+        disk_readers: client.get::<DiskReaders>("/settings/disk_readers").await?.disk_readers,
+    };
+    let workers = |workers: Option<usize>, auto: Option<bool>| match (workers.unwrap_or_default(), auto) {
+        (now, Some(true)) => format!("auto, now {now}"),
+        (workers, _) => workers.to_string(),
+    };
+    let number = |number: Option<usize>| number.unwrap_or_default().to_string();
+    let rows = vec![
+        ("rate-limit", limit_in_words(&all.upload_rate_limit), limit_in_words(&all.download_rate_limit)),
+        (
+            "workers",
+            workers(all.workers.workers, all.workers.auto),
+            workers(all.workers.download_workers, all.workers.download_auto),
+        ),
+        ("fifo", number(all.fifo_mode.active_upload_count), number(all.fifo_mode.active_download_count)),
+        ("open-files", all.open_files.to_string(), String::new()),
+        ("disk-readers", all.disk_readers.to_string(), String::new()),
+    ];
+    let row = |row: &(&str, String, String)| vec![row.0.into(), row.1.as_str().into(), row.2.as_str().into()];
+    output.list(options, &Kind::new(&COLUMNS, ""), rows, row, |_| all)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn limit_in_words(limit: &RateLimit) -> String {
+    match limit.enabled {
+        false => "no limit".to_owned(),
+        true if limit.schedule_enabled => format!("{}/s at {}", size(limit.rate_limit_bps), limit.schedule),
+        true => format!("{}/s", size(limit.rate_limit_bps)),
+    }
+}
+
+pub(super) async fn run(settings: Settings, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
+    let Some(command) = settings.command else { return all(&settings.list, client, output).await };
     match command {
         Command::RateLimit { direction, command } => {
             let path = match direction {
@@ -229,13 +292,8 @@ pub(super) async fn run(command: Command, client: &Client, output: &Output) -> R
                 limit = client.post(path, &limit).await?;
             }
             output.json(&limit);
-            output.line(&match limit.enabled {
-                false => "No limit.".to_owned(),
-                true if limit.schedule_enabled => {
-                    format!("{}/s at {}.", size(limit.rate_limit_bps), limit.schedule)
-                }
-                true => format!("{}/s.", size(limit.rate_limit_bps)),
-            });
+            let words = limit_in_words(&limit);
+            output.line(&format!("{}.", words.replacen("no limit", "No limit", 1)));
         }
         Command::Workers { direction, command } => {
             let change = match (command, direction) {

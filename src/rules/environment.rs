@@ -9,6 +9,8 @@ use jiff::tz::TimeZone;
 use masv_platform::Permissions;
 use secrecy::SecretString;
 
+use super::compile::LARGEST;
+
 /// Largest secret file read, bytes.
 const LARGEST_SECRET: u64 = 64 * 1024;
 
@@ -38,6 +40,24 @@ pub trait Environment {
     /// The zone of a file that names none.
     fn time_zone(&self) -> TimeZone;
 
+    /// The text of a file that the rules file names.
+    ///
+    /// # Errors
+    /// Why it cannot be read, for people.
+    fn text_file(&self, _: &Path) -> Result<String, String> {
+        Err("other files are not read here".to_owned())
+    }
+
+    /// The files in a folder; `None` if it is not one.
+    fn folder(&self, _: &Path) -> Option<Vec<PathBuf>> {
+        None
+    }
+
+    /// Whether something other than a folder is at that path; `false` if that is not known.
+    fn is_not_a_folder(&self, _: &Path) -> bool {
+        false
+    }
+
     /// Whether there is nothing at that path; `false` if that is not known.
     fn is_missing(&self, _: &Path) -> bool {
         false
@@ -46,6 +66,15 @@ pub trait Environment {
     /// The name of the folder's file system, if nothing there shows who writes to a file.
     fn hides_writers(&self, _: &Path) -> Option<&'static str> {
         None
+    }
+}
+
+/// Opens a file that is one: opening a pipe would wait for a writer.
+fn regular(path: &Path) -> Result<std::fs::File, String> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err("it is not a regular file".to_owned()),
+        Ok(_) => std::fs::File::open(path).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -59,11 +88,8 @@ impl Environment for SystemEnvironment {
     }
 
     fn secret_file(&self, path: &Path) -> Result<SecretFile, String> {
-        let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+        let file = regular(path)?;
         let metadata = file.metadata().map_err(|error| error.to_string())?;
-        if !metadata.is_file() {
-            return Err("it is not a regular file".to_owned());
-        }
         let mut text = String::new();
         file.take(LARGEST_SECRET + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
         if text.len() as u64 > LARGEST_SECRET {
@@ -81,6 +107,22 @@ impl Environment for SystemEnvironment {
         TimeZone::system()
     }
 
+    fn text_file(&self, path: &Path) -> Result<String, String> {
+        let mut bytes = Vec::new();
+        regular(path)?.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        String::from_utf8(bytes).map_err(|_| "it is not UTF-8: save it as UTF-8".to_owned())
+    }
+
+    fn folder(&self, path: &Path) -> Option<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(path).ok()?;
+        let files = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
+        Some(files.collect())
+    }
+
+    fn is_not_a_folder(&self, path: &Path) -> bool {
+        std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_dir())
+    }
+
     fn is_missing(&self, path: &Path) -> bool {
         std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
     }
@@ -92,7 +134,7 @@ impl Environment for SystemEnvironment {
 pub struct FixedEnvironment {
     /// Environment variables.
     pub variables: BTreeMap<String, String>,
-    /// Secret files and their content.
+    /// Secret and other files that rules name, and their content.
     pub files: BTreeMap<PathBuf, String>,
     /// What `~` stands for.
     pub home: Option<PathBuf>,
@@ -108,6 +150,15 @@ impl Environment for FixedEnvironment {
     fn secret_file(&self, path: &Path) -> Result<SecretFile, String> {
         let text = self.files.get(path).ok_or("there is no such file")?;
         Ok(SecretFile { secret: SecretString::from(text.as_str()), readable_by_all: false })
+    }
+
+    fn text_file(&self, path: &Path) -> Result<String, String> {
+        self.files.get(path).cloned().ok_or_else(|| "there is no such file".to_owned())
+    }
+
+    fn folder(&self, path: &Path) -> Option<Vec<PathBuf>> {
+        let files: Vec<PathBuf> = self.files.keys().filter(|file| file.parent() == Some(path)).cloned().collect();
+        (!files.is_empty()).then_some(files)
     }
 
     fn home(&self) -> Option<PathBuf> {

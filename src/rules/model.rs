@@ -39,6 +39,10 @@ pub struct RuleSet {
     pub path: PathBuf,
     /// The files that hold its secrets, absolute.
     pub secret_files: Vec<PathBuf>,
+    /// The other files that it was read from, absolute.
+    pub files: Vec<PathBuf>,
+    /// The folders in which such files are looked for, absolute.
+    pub folders: Vec<PathBuf>,
 }
 
 impl RuleSet {
@@ -54,7 +58,25 @@ impl RuleSet {
             warnings: Vec::new(),
             path: PathBuf::new(),
             secret_files: Vec::new(),
+            files: Vec::new(),
+            folders: Vec::new(),
         }
+    }
+
+    /// The files that belong to the rules, besides the rules file: never sent, and never replaced. A folder of rules is one as a
+    /// whole, for its next file is there before it is read, unless something else is in it.
+    #[must_use]
+    pub fn own_files(&self) -> Vec<PathBuf> {
+        let places = self.rules.iter().map(|rule| &rule.watch).chain(self.downloads.iter().map(|rule| &rule.into));
+        let places: Vec<&PathBuf> = places.chain([&self.path]).collect();
+        let folders = self.folders.iter().filter(|folder| !places.iter().any(|place| place.starts_with(folder)));
+        self.secret_files.iter().chain(&self.files).chain(folders).cloned().collect()
+    }
+
+    /// The files and folders, besides the rules file, of which a change may change the rules.
+    #[must_use]
+    pub fn read_from(&self) -> Vec<PathBuf> {
+        self.files.iter().chain(&self.folders).cloned().collect()
     }
 
     /// The upload rule of that name.
@@ -167,6 +189,8 @@ pub struct Rule {
     pub base: PathBuf,
     /// Equal digest, same rule.
     pub digest: RuleDigest,
+    /// The file that it is in, absolute.
+    pub file: PathBuf,
     /// Line of the rule in its file, from 1.
     pub line: u32,
     pub(super) matcher: Matcher,
@@ -209,6 +233,8 @@ pub struct DownloadRule {
     pub enabled: bool,
     /// Equal digest, same rule.
     pub digest: RuleDigest,
+    /// The file that it is in, absolute.
+    pub file: PathBuf,
     /// Line of the rule in its file, from 1.
     pub line: u32,
 }

@@ -12,6 +12,7 @@ use super::diagnostics::{Diagnostic, Diagnostics, Severity};
 use super::environment::Environment;
 use super::fields::At;
 use super::schema_table::Key;
+use super::sources::Source;
 use super::span::Lines;
 use super::suggest::nearest;
 use super::template::TemplatePlace;
@@ -26,9 +27,11 @@ const MOST: usize = 100;
 pub(super) struct Reader<'a> {
     pub file: &'a Path,
     pub environment: &'a dyn Environment,
-    text: &'a str,
-    lines: Lines<'a>,
-    found: RefCell<Vec<Diagnostic>>,
+    sources: &'a [Source],
+    /// Of each source.
+    lines: Vec<Lines<'a>>,
+    /// Each with the number of its source.
+    found: RefCell<Vec<(usize, Diagnostic)>>,
     /// How many more than [`MOST`] were found.
     more: Cell<usize>,
     /// Digest of the secret files read since it was last taken.
@@ -37,10 +40,30 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(text: &'a str, file: &'a Path, environment: &'a dyn Environment) -> Self {
+    pub(super) fn new(sources: &'a [Source], file: &'a Path, environment: &'a dyn Environment) -> Self {
         let (found, secrets) = (RefCell::default(), RefCell::new(blake3::Hasher::new()));
         let secret_files = RefCell::default();
-        Self { file, environment, text, lines: Lines::new(text), found, more: Cell::new(0), secrets, secret_files }
+        let lines = sources.iter().map(|source| Lines::new(&source.text)).collect();
+        Self { file, environment, sources, lines, found, more: Cell::new(0), secrets, secret_files }
+    }
+
+    /// The source that a position is in.
+    fn source(&self, at: usize) -> usize {
+        self.sources.partition_point(|source| source.start <= at).saturating_sub(1)
+    }
+
+    /// The text of a source, and a span of positions in it.
+    fn within(&self, (start, end): (usize, usize)) -> (&'a str, usize, usize) {
+        match self.sources.get(self.source(start)) {
+            Some(source) => (&source.text, start - source.start, end.saturating_sub(source.start)),
+            None => ("", 0, 0),
+        }
+    }
+
+    /// The path of the file that a value is in.
+    pub(super) fn file_of(&self, node: &Node) -> PathBuf {
+        let path = self.sources.get(self.source(node.start)).map_or(self.file, |source| &source.path);
+        std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
     }
 
     /// Records an error at the bytes `start..end` of the text.
@@ -63,8 +86,9 @@ impl<'a> Reader<'a> {
         message: String,
         help: Option<String>,
     ) {
-        let raw = self.text.get(at.node.start..at.node.end).unwrap_or_default();
-        let above = self.text[..at.node.start.min(self.text.len())].trim_end_matches([' ', '\n', '\r']);
+        let (text, start, end) = self.within((at.node.start, at.node.end));
+        let raw = text.get(start..end).unwrap_or_default();
+        let above = text.get(..start).unwrap_or_default().trim_end_matches([' ', '\n', '\r']);
         let is_literal = above.rsplit([' ', '\n']).next().is_some_and(|header| header.starts_with('|'));
         let found = place.and_then(|place| span_in_template(raw, is_literal, place));
         match found {
@@ -76,7 +100,12 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn warn(&self, at: &At<'_>, message: impl Into<String>, help: Option<String>) {
-        self.note(Severity::Warning, (at.node.start, at.node.end), &at.path, message.into(), help);
+        self.warn_at(at.node.start, at.node.end, &at.path, message.into(), help);
+    }
+
+    /// Records a warning at the bytes `start..end` of the text.
+    pub(super) fn warn_at(&self, start: usize, end: usize, key: &str, message: String, help: Option<String>) {
+        self.note(Severity::Warning, (start, end), key, message, help);
     }
 
     fn note(&self, severity: Severity, span: (usize, usize), key: &str, message: String, help: Option<String>) {
@@ -84,11 +113,14 @@ impl<'a> Reader<'a> {
             self.more.set(self.more.get() + 1);
             return;
         }
-        let place = self.lines.place(span);
+        let number = self.source(span.0);
+        let Some((lines, source)) = self.lines.get(number).zip(self.sources.get(number)) else { return };
+        let (_, start, end) = self.within(span);
+        let place = lines.place((start, end));
         let diagnostic = Diagnostic {
             severity,
             message,
-            file: self.file.to_path_buf(),
+            file: source.path.clone(),
             line: place.line,
             column: place.column,
             key: key.to_owned(),
@@ -98,26 +130,28 @@ impl<'a> Reader<'a> {
         };
         let mut found = self.found.borrow_mut();
         // A wrong default is found again in every rule that inherits it: reported once.
-        let known = found.iter().any(|known| {
-            known.severity == severity
+        let known = found.iter().any(|(of, known)| {
+            *of == number
+                && known.severity == severity
                 && known.message == diagnostic.message
                 && (known.line, known.column) == (diagnostic.line, diagnostic.column)
         });
         if !known {
-            found.push(diagnostic);
+            found.push((number, diagnostic));
         }
     }
 
     /// Whether an error was found so far.
     pub(super) fn failed(&self) -> bool {
-        self.more.get() > 0 || self.found.borrow().iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+        self.more.get() > 0 || self.found.borrow().iter().any(|(_, diagnostic)| diagnostic.severity == Severity::Error)
     }
 
     /// The warnings, or everything if there is an error, in file order.
     pub(super) fn finish(self) -> Result<Vec<Diagnostic>, Diagnostics> {
         let failed = self.failed();
         let mut found = self.found.into_inner();
-        found.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+        found.sort_by_key(|(number, diagnostic)| (*number, diagnostic.line, diagnostic.column));
+        let mut found: Vec<Diagnostic> = found.into_iter().map(|(_, diagnostic)| diagnostic).collect();
         if self.more.get() > 0 {
             let message = format!("and {} more", self.more.get());
             found.push(Diagnostic::of_file(self.file, message, None));
@@ -127,12 +161,15 @@ impl<'a> Reader<'a> {
 
     /// The line of a value, from 1.
     pub(super) fn line(&self, node: &Node) -> u32 {
-        self.lines.line(node.start)
+        let number = self.source(node.start);
+        let at = self.within((node.start, node.start)).1;
+        self.lines.get(number).map_or(0, |lines| lines.line(at))
     }
 
     /// Reports what was expected instead of what is there.
     pub(super) fn wrong(&self, at: &At<'_>, expected: &Shape) {
-        let unquoted = self.text.get(at.node.start..).is_some_and(|rest| rest.starts_with("{{"));
+        let (text, start, _) = self.within((at.node.start, at.node.end));
+        let unquoted = text.get(start..).is_some_and(|rest| rest.starts_with("{{"));
         let help = if unquoted {
             Some("quote templates, like \"{{ rule }}\"".to_owned())
         } else if is_only_quoted(at.node, expected) {
@@ -255,7 +292,7 @@ impl<'a> Reader<'a> {
     /// A secret: text, or a file that contains it.
     pub(super) fn secret(&self, at: &At<'_>) -> Option<SecretString> {
         if !at.is_map() {
-            let Some(text) = at.text().filter(|text| !text.is_empty()) else {
+            let Some(text) = at.text().filter(|text| !text.trim().is_empty()) else {
                 self.wrong(at, &Shape::Secret);
                 return None;
             };
@@ -274,7 +311,7 @@ impl<'a> Reader<'a> {
             Ok(read) => {
                 use secrecy::ExposeSecret;
                 let exposed = read.secret.expose_secret();
-                if exposed.is_empty() {
+                if exposed.trim().is_empty() {
                     self.error(&file, format!("secret file {} is empty", path.display()), None);
                     return None;
                 }
@@ -303,7 +340,7 @@ impl<'a> Reader<'a> {
         self.secrets.replace(blake3::Hasher::new()).finalize()
     }
 
-    /// A path: absolute, `~`, or relative to the rules file.
+    /// A path: absolute, `~`, or relative to the file that it is in.
     pub(super) fn path(&self, at: &At<'_>, folder: bool) -> Option<PathBuf> {
         let text = self.text(at)?;
         if text.contains('\0') {
@@ -314,7 +351,7 @@ impl<'a> Reader<'a> {
             self.error(at, format!("`{text}` is {what}"), Some(help.to_owned()));
             return None;
         }
-        match resolved(&text, &self.base(), self.environment.home().as_deref()) {
+        match resolved(&text, &self.base_of(at.node), self.environment.home().as_deref()) {
             Some(path) if folder && path.parent().is_none() => {
                 self.error(at, "the root of the file system cannot be used", example(at));
                 None
@@ -328,10 +365,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The folder of the rules file, absolute.
-    pub(super) fn base(&self) -> PathBuf {
-        let absolute = std::path::absolute(self.file).unwrap_or_else(|_| self.file.to_path_buf());
-        absolute.parent().unwrap_or(Path::new("/")).to_path_buf()
+    /// The folder of the file that a value is in, absolute: relative paths start there.
+    pub(super) fn base_of(&self, node: &Node) -> PathBuf {
+        self.file_of(node).parent().unwrap_or(Path::new("/")).to_path_buf()
     }
 }
 
@@ -341,7 +377,7 @@ pub(super) fn not_a_place(text: &str) -> Option<(&'static str, &'static str)> {
         let mut letters = text.chars();
         letters.next().is_some_and(|letter| letter.is_ascii_alphabetic())
             && letters.next() == Some(':')
-            && matches!(letters.next(), Some('\\' | '/'))
+            && matches!(letters.next(), None | Some('\\' | '/'))
     };
     let variable = |text: &str| {
         let name = text.strip_prefix('$').map(|name| name.trim_start_matches(['{', '(']));

@@ -3,9 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::schema_table::{
-    AFTER, AFTER_DOWNLOAD, CLOUD, CRON, DOWNLOAD, FILE, FINALIZE, HUB, JUNK, Key, MOVE, NOT_FOR_PORTALS, NOTIFY,
+    AFTER, AFTER_DOWNLOAD, CLOUD, CRON, DOWNLOAD, EMAIL, FILE, FINALIZE, HUB, JUNK, Key, MOVE, NOT_FOR_PORTALS, NOTIFY,
     ONLY_FOR_PORTALS, PACKAGE, READY, RULE, SCHEDULE, SMTP, TLS, UPLOAD,
 };
+use super::value_type::Shape;
 
 /// The JSON Schema (draft 2020-12) of a rules file.
 ///
@@ -21,6 +22,7 @@ pub fn schema() -> Value {
         "tls": section(TLS, &["certificate", "key"]),
         "smtp": section(SMTP, &["url"]),
         "defaults": section(&defaults, &[]),
+        "recipients": { "type": "object", "additionalProperties": Shape::Either(&[EMAIL, Shape::ListOf(&EMAIL)]).schema() },
         "uploads": { "type": "object", "additionalProperties": { "$ref": "#/$defs/upload" } },
         "rules": { "type": "array", "items": {
             "if": { "anyOf": [{ "required": ["portal"] }, { "required": ["portals"] }, { "required": ["into"] }] },

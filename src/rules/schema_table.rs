@@ -24,7 +24,10 @@ pub(super) const CRON: Shape =
     Shape::Like("a cron expression", r"^\s*(@\w+|[^\s,]+(,[^\s,]+)*(\s+[^\s,]+(,[^\s,]+)*){4,5})\s*$");
 const CRONS: Shape = Shape::Either(&[CRON, Shape::ListOf(&CRON)]);
 /// An e-mail address.
-const EMAIL: Shape = Shape::Like("an e-mail address", r"^[^@\s,;]+@[^@\s,;]+$");
+pub(super) const EMAIL: Shape = Shape::Like("an e-mail address", r"^[^@\s,;]+@[^@\s,;]+$");
+
+/// One, or a template that gives some.
+const RECIPIENT: Shape = Shape::Like("an e-mail address or a template", r"^[^@\s,;]+@[^@\s,;]+$|\{\{|\{%");
 
 const COUNT: Shape = Shape::Whole { least: 1, most: None };
 
@@ -59,12 +62,36 @@ pub(super) const FILE: &[Key] = &[
         "{ settle: 10s }",
         "Defaults for all rules: any rule key except `name` and `watch`; a rule may override them.",
     ),
+    key(
+        "recipients",
+        Shape::Either(&[Shape::Text, Shape::Defined("recipients")]),
+        "{ north: [post@north.example.com] }",
+        "Addresses by name, or the path of a CSV or YAML file of them; `emails` looks them up: `{{ recipients[path[0]] }}`.",
+    ),
+    key(
+        "include",
+        Shape::Texts,
+        "rules.d",
+        "Further files with rules: paths, folders (every `*.yaml` and `*.yml` in them) or patterns, relative to this file.",
+    ),
     key("uploads", Shape::Defined("uploads"), "{ review: { kind: link } }", "Upload templates that rules refer to."),
     key(
         "rules",
         Shape::Defined("rules"),
         "[{ name: dailies, watch: ./drop, upload: { kind: link } }]",
         "The rules; a file belongs to the first one that matches.",
+    ),
+];
+
+/// What a file that is included may have.
+pub(super) const INCLUDED: &[Key] = &[
+    key("version", Shape::Whole { least: 1, most: Some(1) }, "1", "Version of this format: 1."),
+    key("uploads", Shape::Defined("uploads"), "{ review: { kind: link } }", "Upload templates that rules refer to."),
+    key(
+        "rules",
+        Shape::Defined("rules"),
+        "[{ name: dailies, watch: ./drop, upload: { kind: link } }]",
+        "The rules; they come after those of the files before.",
     ),
 ];
 
@@ -382,7 +409,12 @@ pub(super) const UPLOAD: &[Key] = &[
     key("description", Shape::Template, "\"{{ count }} files, {{ bytes | filesize }}\"", "Message to the recipients."),
     key("password", Shape::Secret, "${REVIEW_PASSWORD}", "Password for the download, or the portal's access code."),
     key("chunk_size", Shape::Size, "64MiB", "Size of a chunk (part); defaults to the agent's setting."),
-    key("emails", Shape::Either(&[EMAIL, Shape::ListOf(&EMAIL)]), "[client@example.com]", "E-mail: the recipients."),
+    key(
+        "emails",
+        Shape::Either(&[RECIPIENT, Shape::ListOf(&RECIPIENT)]),
+        "[client@example.com]",
+        "E-mail: the recipients; addresses, or templates that give them.",
+    ),
     key(
         "delete_after",
         Shape::Whole { least: 1, most: Some(3650) },

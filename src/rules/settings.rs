@@ -10,6 +10,7 @@ use url::Url;
 
 use super::move_target::MoveTarget;
 use super::pattern::Patterns;
+use super::recipients::Recipient;
 use super::schedule::Moments;
 use super::template::Template;
 
@@ -78,7 +79,7 @@ pub enum UploadKind {
     /// A package whose link is mailed to these addresses.
     Email {
         /// Recipients, at least one.
-        emails: Vec<EmailAddress>,
+        emails: Vec<Recipient>,
     },
     /// A package with a shareable link.
     Link,

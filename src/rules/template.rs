@@ -132,6 +132,11 @@ impl TemplateContext {
         }
     }
 
+    /// The same with one more variable.
+    pub(super) fn value_with(&self, name: &'static str, value: Value) -> Value {
+        context! { ..Value::from(BTreeMap::from([(name, value)])), ..self.value() }
+    }
+
     fn value(&self) -> Value {
         let first = self.files.first();
         let text = |choose: fn(&TemplateFile) -> &String| first.map(choose).cloned().unwrap_or_default();
@@ -172,13 +177,8 @@ impl Template {
     /// What is wrong with it, except for what depends on the files only (a slice that is not a number, say).
     pub fn new(source: &str, env: &Arc<BTreeMap<String, String>>) -> Result<Self, TemplateError> {
         let template = Self { source: source.into() };
+        checked_source(source, &[])?;
         let parsed = ENGINE.template_from_str(source).map_err(|error| explained(&error))?;
-        let mut unknown: Vec<String> = parsed.undeclared_variables(false).into_iter().collect();
-        unknown.retain(|name| !VARIABLES.contains(&name.as_str()) && !is_global(name));
-        unknown.sort();
-        if !unknown.is_empty() {
-            return Err(unknown_variables(&unknown));
-        }
         match parsed.render(trial(env).value()) {
             Err(error) if depends_on_files(error.kind()) => Ok(template),
             Err(error) => Err(explained(&error)),
@@ -218,9 +218,25 @@ impl fmt::Debug for Template {
     }
 }
 
+/// Checks the syntax and the variables of a template; `more` are known besides those of every template.
+pub(super) fn checked_source(source: &str, more: &[&str]) -> Result<(), TemplateError> {
+    let parsed = ENGINE.template_from_str(source).map_err(|error| explained(&error))?;
+    let mut unknown: Vec<String> = parsed.undeclared_variables(false).into_iter().collect();
+    let is_known = |name: &str| VARIABLES.contains(&name) || more.contains(&name) || is_global(name);
+    unknown.retain(|name| !is_known(name));
+    unknown.sort();
+    if unknown.iter().any(|name| name == super::recipients::TABLE) {
+        let (message, hint) = ("`recipients` can be read in `emails` only", "remove it here");
+        let place = Some(TemplatePlace::Names(vec![super::recipients::TABLE.to_owned()]));
+        return Err(TemplateError { message: message.to_owned(), hint: Some(hint.to_owned()), place });
+    }
+    if unknown.is_empty() { Ok(()) } else { Err(unknown_variables(&unknown, more)) }
+}
+
 /// All unknown variables, with those that were probably meant.
-fn unknown_variables(names: &[String]) -> TemplateError {
-    let near = |name: &String| super::suggest::nearest(name, &VARIABLES);
+fn unknown_variables(names: &[String], more: &[&str]) -> TemplateError {
+    let variables: Vec<&str> = VARIABLES.into_iter().chain(more.iter().copied()).collect();
+    let near = |name: &String| super::suggest::nearest(name, &variables);
     let hint = match names {
         [name] => near(name).map(|near| format!("did you mean `{near}`?")),
         names => {
@@ -229,7 +245,7 @@ fn unknown_variables(names: &[String]) -> TemplateError {
             (pairs.len() == names.len()).then(|| format!("did you mean {}?", pairs.join(", ")))
         }
     };
-    let hint = hint.unwrap_or_else(|| format!("the variables are: {}", VARIABLES.join(", ")));
+    let hint = hint.unwrap_or_else(|| format!("the variables are: {}", variables.join(", ")));
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     let plural = if names.len() == 1 { "" } else { "s" };
     let message = format!("unknown variable{plural} {}", quoted.join(", "));
@@ -241,12 +257,12 @@ fn is_global(name: &str) -> bool {
 }
 
 /// Whether another set of files might not fail in this way.
-fn depends_on_files(kind: ErrorKind) -> bool {
+pub(super) fn depends_on_files(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::InvalidOperation | ErrorKind::CannotUnpack)
 }
 
 /// Sample files, with folders deep enough for any plausible index.
-fn trial(env: &Arc<BTreeMap<String, String>>) -> TemplateContext {
+pub(super) fn trial(env: &Arc<BTreeMap<String, String>>) -> TemplateContext {
     let path: Vec<String> = (1..=12).map(|depth| format!("folder{depth}")).collect();
     let relative = Path::new(&path.join("/")).join("A001_C001_0101AB.mov");
     TemplateContext {
@@ -262,7 +278,7 @@ fn trial(env: &Arc<BTreeMap<String, String>>) -> TemplateContext {
     }
 }
 
-fn explained(error: &Error) -> TemplateError {
+pub(super) fn explained(error: &Error) -> TemplateError {
     let detail =
         error.detail().map(|detail| detail.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned());
     let of_env = detail.as_deref().is_some_and(|detail| detail.contains("`env."));

@@ -2,6 +2,7 @@
 
 mod digest;
 mod documentation;
+mod files;
 mod hostile;
 mod schedule;
 

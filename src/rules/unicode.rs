@@ -20,6 +20,12 @@ pub fn composed(path: &Path) -> Cow<'_, Path> {
     }
 }
 
+/// Text in the same form.
+#[must_use]
+pub(super) fn composed_text(text: &str) -> String {
+    NFC.normalize(text).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

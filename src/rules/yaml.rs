@@ -67,6 +67,18 @@ impl Node {
         }
     }
 
+    /// Moves it, with everything in it, that many bytes on.
+    pub(super) fn moved(self, by: usize) -> Self {
+        let value = match self.value {
+            Value::Scalar(scalar) => Value::Scalar(scalar),
+            Value::List(items) => Value::List(items.into_iter().map(|item| item.moved(by)).collect()),
+            Value::Map(pairs) => {
+                Value::Map(pairs.into_iter().map(|(key, value)| (key.moved(by), value.moved(by))).collect())
+            }
+        };
+        Self { value, start: self.start + by, end: self.end + by }
+    }
+
     /// Equal content, whatever the position.
     pub(super) fn same(&self, other: &Self) -> bool {
         let pair = |left: &(Self, Self), right: &(Self, Self)| left.0.same(&right.0) && left.1.same(&right.1);
@@ -94,7 +106,13 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
         alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: MOST_NODES },
     };
     match serde_yaml::from_str_with_options::<Raw>(text, options) {
-        Ok(raw) => Ok(raw.node(text)),
+        Ok(raw) => {
+            let node = raw.node(text);
+            match foreign_tag(&node, text) {
+                Some((tag, at)) => Err(SyntaxError { message: format!("unsupported tag `{tag}`"), at }),
+                None => Ok(node),
+            }
+        }
         Err(error) => {
             let whole = error.without_snippet().to_string();
             let message = whole.split_once(" at line ").map_or(whole.as_str(), |(message, _)| message).to_owned();
@@ -102,6 +120,40 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
             Err(SyntaxError { message, at })
         }
     }
+}
+
+/// Tags that mean what the value is without them.
+const PLAIN_TAGS: [&str; 7] = ["!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq"];
+
+/// The first tag that would be passed over, with its place.
+fn foreign_tag(node: &Node, text: &str) -> Option<(String, usize)> {
+    if let Some((tag, at)) = tag_before(node.start, text)
+        && !PLAIN_TAGS.contains(&tag)
+    {
+        return Some((tag.to_owned(), at));
+    }
+    match &node.value {
+        Value::Scalar(_) => None,
+        Value::List(items) => items.iter().find_map(|item| foreign_tag(item, text)),
+        Value::Map(pairs) => {
+            pairs.iter().find_map(|(key, value)| foreign_tag(key, text).or_else(|| foreign_tag(value, text)))
+        }
+    }
+}
+
+/// The tag in front of a value, with its place.
+fn tag_before(start: usize, text: &str) -> Option<(&str, usize)> {
+    let before = text.get(..start)?;
+    let trimmed = before.trim_end_matches([' ', '\n', '\r', '\t']);
+    let at = trimmed.rfind([' ', '\n', '\t', '[', '{', ',']).map_or(0, |at| at + 1);
+    let tag = trimmed.get(at..).filter(|tag| tag.starts_with('!'))?;
+    let line = trimmed.get(..at)?.rsplit('\n').next()?.trim();
+    let same_line = !before[trimmed.len()..].contains('\n');
+    // At the end of a text or a comment, `!` is only a letter.
+    let begins_a_value = line.ends_with(':')
+        || line.bytes().all(|byte| matches!(byte, b'-' | b' '))
+        || (same_line && line.ends_with(['[', '{', ',', '-']));
+    (begins_a_value && !line.starts_with('#') && !line.contains(" #")).then_some((tag, at))
 }
 
 /// The byte at a line and column, both from 1, the column in characters.
@@ -277,6 +329,29 @@ mod tests {
             r#"Text "2026-11-01" at "2026-11-01""#,
         ];
         assert_eq!(values(text), expected);
+    }
+
+    /// `!!binary` and `!str` were taken for no tags at all: the password was another than the one written.
+    #[test]
+    fn every_tag_that_could_mean_something_is_refused() {
+        for text in
+            ["a: !!binary aGVsbG8=", "a: !str 123", "a:\n  !!timestamp\n  2026-01-01", "- !x a", "[a, !!binary YQ==]"]
+        {
+            let error = parse(text).err().unwrap_or_else(|| panic!("{text}"));
+            assert!(error.message.contains("tag"), "{text}: {}", error.message);
+        }
+        for text in [
+            "a: !!str 123",
+            "a: go !now\nb: c",
+            "a: b, !c\nd: e",
+            "# a: !x\nb: c",
+            "a: b # !x\nc: d",
+            "a: '!x'\nb: \"!y\"",
+            "a: |\n  one: !x\n\nb: c",
+            "a: wait!\nb: c",
+        ] {
+            assert!(parse(text).is_ok(), "{text}");
+        }
     }
 
     #[test]

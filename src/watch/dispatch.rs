@@ -10,9 +10,9 @@ use jiff::Zoned;
 
 use crate::model::{Destination, PackageOptions, SourceFile, UploadSpec};
 use masv_platform::{FileIdentity, PathBeneath};
-use masv_protocol::{PackagePath, TeamId};
+use masv_protocol::{EmailAddress, PackagePath, TeamId};
 use masv_rules::composed;
-use masv_rules::{Finalize, Rule, Template, TemplateContext, TemplateError, UploadKind};
+use masv_rules::{Finalize, Recipient, RecipientTemplate, Rule, Template, TemplateContext, TemplateError, UploadKind};
 
 /// A file to send, as the last scan found it.
 #[derive(Debug, Clone)]
@@ -40,11 +40,11 @@ pub struct Surroundings {
 
 /// A template that could not be rendered for these files.
 #[derive(Debug, thiserror::Error)]
-#[error("{what}: {source}")]
+#[error("{what}: {why}")]
 pub struct Unrenderable {
     /// Which template.
     pub what: String,
-    source: TemplateError,
+    why: TemplateError,
 }
 
 /// Whether a template of the rule's uploads asks for the counter, which costs a write.
@@ -55,7 +55,71 @@ pub fn uses_sequence(rule: &Rule) -> bool {
         _ => None,
     };
     let templates = [Some(&rule.upload.name), rule.upload.description.as_ref()];
-    templates.into_iter().flatten().chain(metadata.into_iter().flatten()).any(|one| one.source().contains("seq"))
+    let templates = templates.into_iter().flatten().chain(metadata.into_iter().flatten()).map(Template::source);
+    templates.chain(recipient_templates(rule).map(RecipientTemplate::source)).any(|source| source.contains("seq"))
+}
+
+fn recipient_templates(rule: &Rule) -> impl Iterator<Item = &RecipientTemplate> {
+    let emails = match &rule.upload.kind {
+        UploadKind::Email { emails } => emails.as_slice(),
+        _ => &[],
+    };
+    emails.iter().filter_map(|item| match item {
+        Recipient::Template(template) => Some(template),
+        Recipient::Address(_) => None,
+    })
+}
+
+/// Whether the recipients of a rule's packages are worked out for each.
+#[must_use]
+pub fn works_out_recipients(rule: &Rule) -> bool {
+    recipient_templates(rule).next().is_some()
+}
+
+/// To whom these files are mailed; nobody where the rule sends no mail. Recipients are worked out for each file alone, and have to be
+/// the same for all: what is one client's must not reach another.
+///
+/// # Errors
+/// [`Unrenderable`] where there is no recipient, or not the same one for all.
+pub fn recipients<'a>(
+    rule: &Rule,
+    surroundings: &Surroundings,
+    now: &Zoned,
+    (group, sequence): (&str, u64),
+    files: impl IntoIterator<Item = (&'a Path, u64)>,
+) -> Result<Vec<EmailAddress>, Unrenderable> {
+    let UploadKind::Email { emails } = &rule.upload.kind else { return Ok(Vec::new()) };
+    let refused = |error: TemplateError| {
+        let hint = error.hint.as_ref().map_or_else(String::new, |hint| format!(" ({hint})"));
+        let why = TemplateError { message: format!("{}{hint}", error.message), ..error };
+        Unrenderable { what: "emails".to_owned(), why }
+    };
+    let mut known: Option<(&Path, Vec<EmailAddress>)> = None;
+    for (path, size) in files {
+        let mut context = TemplateContext::for_files(rule, now.clone(), [(path, size)]);
+        group.clone_into(&mut context.group);
+        context.host.clone_from(&surroundings.host);
+        context.seq = sequence;
+        let addresses = masv_rules::addresses(emails, &context).map_err(refused)?;
+        match &known {
+            Some((first, before)) if *before != addresses => {
+                let message = format!(
+                    "`{}` and `{}` have different recipients, and would go into one package",
+                    first.display(),
+                    path.display()
+                );
+                let hint = "group the files by recipient, like `group_by: \"{{ path[0] }}\"`".to_owned();
+                return Err(refused(TemplateError { message, hint: Some(hint), place: None }));
+            }
+            Some(_) => {}
+            None => known = Some((path, addresses)),
+        }
+        // Without a template every file has the same.
+        if !works_out_recipients(rule) {
+            break;
+        }
+    }
+    Ok(known.map(|(_, addresses)| addresses).unwrap_or_default())
 }
 
 /// The value of `group_by` for a file; empty without one.
@@ -72,7 +136,7 @@ pub fn group_of(
     let Some(template) = &rule.group_by else { return Ok(String::new()) };
     let mut context = TemplateContext::for_files(rule, now.clone(), [(path, size)]);
     context.host.clone_from(&surroundings.host);
-    template.render(&context).map_err(|source| Unrenderable { what: "group_by".to_owned(), source })
+    template.render(&context).map_err(|why| Unrenderable { what: "group_by".to_owned(), why })
 }
 
 /// The upload of these files.
@@ -93,20 +157,22 @@ pub fn order(
     context.host.clone_from(&surroundings.host);
     context.seq = sequence;
     let line = |what: &str, template: &Template| {
-        template.render_line(&context).map_err(|source| Unrenderable { what: what.to_owned(), source })
+        template.render_line(&context).map_err(|why| Unrenderable { what: what.to_owned(), why })
     };
     let upload = &rule.upload;
     let name = line("name", &upload.name)?;
     let description = match &upload.description {
         Some(template) => {
             let text = template.render(&context);
-            Some(text.map_err(|source| Unrenderable { what: "description".to_owned(), source })?)
+            Some(text.map_err(|why| Unrenderable { what: "description".to_owned(), why })?)
         }
         None => None,
     };
     let destination = match &upload.kind {
-        UploadKind::Email { emails } => {
-            Destination::Email { recipients: emails.iter().map(ToString::to_string).collect() }
+        UploadKind::Email { .. } => {
+            let listed = files.iter().map(|file| (&*file.relative, file.identity.size));
+            let recipients = recipients(rule, surroundings, now, (group, sequence), listed)?;
+            Destination::Email { recipients: recipients.into_iter().map(EmailAddress::into_string).collect() }
         }
         UploadKind::Link => Destination::Link,
         UploadKind::Portal { subdomain, sender, metadata } => Destination::Portal {
@@ -203,6 +269,28 @@ mod tests {
         let paths: Vec<String> =
             source_files(&rule("kind: link"), &cases).iter().map(|file| file.path.to_string()).collect();
         assert_eq!(paths, ["A/Clip.mov", "a/clip (2).MOV", "a/other.mov"]);
+    }
+
+    /// Recipients came from the first file: with files of two clients in a package, one got what was the other's.
+    #[test]
+    fn recipients_are_worked_out_for_each_file_and_have_to_agree() {
+        let text = "version: 1\nrecipients: { north: [a@example.com, b@example.com], south: c@example.com }\nrules:\n  - name: x\n    \
+                    watch: /drop\n    package: folder\n    upload: { kind: email, emails: ['{{ recipients[path[-1]] }}', A@example.com] }\n";
+        let rules = parse(text, Path::new("/rules.yaml"), &SystemEnvironment).unwrap();
+        let given = |paths: &[&str]| {
+            let files: Vec<Chosen> = paths.iter().map(|path| chosen(path)).collect();
+            let order = order(&rules.rules[0], &Surroundings::default(), &Zoned::now(), "", 1, &files);
+            order.map(|order| match order.destination {
+                Destination::Email { recipients } => recipients.join(" "),
+                _ => panic!("no mail"),
+            })
+        };
+        assert_eq!(given(&["x/north/1.mov", "x/north/2.mov"]).unwrap(), "a@example.com b@example.com", "each once");
+        let told = |paths| given(paths).unwrap_err().to_string();
+        let different = told(&["x/north/1.mov", "x/south/2.mov"]);
+        assert!(different.contains("`x/north/1.mov` and `x/south/2.mov` have different recipients"), "{different}");
+        let missing = told(&["x/nort/1.mov"]);
+        assert!(missing.contains("emails: `recipients` has no entry `nort` (did you mean `north`?"), "{missing}");
     }
 
     #[test]

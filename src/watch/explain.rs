@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::classifier::Classifier;
 use super::describe;
+use super::dispatch::{self, Surroundings};
 use super::package::top_level;
 use super::runner::Shared;
 use super::settle::Stage;
@@ -83,6 +84,7 @@ impl Tests {
 /// A rule as the explanation needs it.
 pub(super) struct Asked {
     pub(super) sieve: Classifier,
+    pub(super) surroundings: Surroundings,
     /// Absent for a rule that is not active.
     pub(super) shared: Option<Arc<Shared>>,
 }
@@ -112,7 +114,8 @@ pub(super) async fn explain(asked: Asked, relative: PathBuf, store: &Store) -> R
         }
     };
     let owned = own(&asked.sieve, &relative, size.unwrap_or(0), &mut tests);
-    if owned {
+    let reaches = !owned || reaches_somebody(&asked, &relative, size.unwrap_or(0), &mut tests);
+    if owned && reaches {
         let entry = store.ledger_entry(&rule.name, &relative).await?;
         let upload = match entry.as_ref().and_then(|entry| entry.upload) {
             Some(id) => store.upload(id).await.ok(),
@@ -160,6 +163,23 @@ fn own(sieve: &Classifier, relative: &Path, size: u64, tests: &mut Tests) -> boo
         Some(other) => tests.add("owner", Err(format!("belongs to the rule `{}`, which comes first", other.name))),
         None => tests.add("owner", Ok("no earlier rule matches it".to_owned())),
     }
+}
+
+/// To whom the file is mailed, where that is worked out; `false` if there is nobody.
+fn reaches_somebody(asked: &Asked, relative: &Path, size: u64, tests: &mut Tests) -> bool {
+    let rule = asked.sieve.rule();
+    if !dispatch::works_out_recipients(rule) {
+        return true;
+    }
+    let now = Timestamp::now().to_zoned(rule.time_zone.clone());
+    let group = dispatch::group_of(rule, &asked.surroundings, &now, relative, size);
+    let given =
+        group.and_then(|group| dispatch::recipients(rule, &asked.surroundings, &now, (&group, 1), [(relative, size)]));
+    let told = given.map(|given| {
+        let given: Vec<&str> = given.iter().map(AsRef::as_ref).collect();
+        format!("will be mailed to {}", given.join(", "))
+    });
+    tests.add("recipients", told.map_err(|error| describe(&error)))
 }
 
 /// The tests that are about time and history.

@@ -27,6 +27,9 @@ use masv_platform::{
     watch_limits,
 };
 
+/// How often a link on the way to a watched folder is looked at.
+const LINK_LOOK: Duration = Duration::from_secs(2);
+
 /// More paths than this are "everything".
 const MOST_PATHS: usize = 4_096;
 
@@ -262,9 +265,23 @@ impl FsEvents {
         }
     }
 
-    /// Waits until there is something to scan.
+    /// Waits until there is something to scan. That a link on the way to the folder leads elsewhere now is no event of the folder:
+    /// where there is one, that is looked at from time to time.
     pub async fn changed(&self) {
-        self.shared.wake.notified().await;
+        loop {
+            let real = self.shared.gathered().canonical.clone().filter(|real| *real != self.shared.root);
+            let Some(real) = real else { return self.shared.wake.notified().await };
+            if tokio::time::timeout(LINK_LOOK, self.shared.wake.notified()).await.is_ok() {
+                return;
+            }
+            let now = tokio::fs::canonicalize(&self.shared.root).await.ok();
+            let mut gathered = self.shared.gathered();
+            if now.as_ref() != Some(&real) {
+                gathered.canonical = now;
+                gathered.lose();
+                return;
+            }
+        }
     }
 
     /// Takes what has to be scanned.

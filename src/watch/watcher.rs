@@ -250,7 +250,9 @@ impl Watcher {
                 let relative = path.strip_prefix(&rule.watch).ok()?.to_owned();
                 let sieve = Classifier::new(Arc::clone(rule), &rules[..place], &self.inner.settings.own);
                 let shared = state.tasks.get(&rule.name).map(|task| Arc::clone(&task.shared));
-                Some((Asked { sieve, shared }, relative))
+                let settings = &self.inner.settings;
+                let surroundings = Surroundings { host: settings.host.clone(), team_id: settings.team_id.clone() };
+                Some((Asked { sieve, surroundings, shared }, relative))
             });
             around.collect()
         };

@@ -1,7 +1,11 @@
 //! Lists and ids on the command line: what fits a terminal, what programs get, how one thing of many is named.
 
-use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+#[cfg(target_os = "linux")]
+use std::process::Command;
+use std::process::Output;
+use std::time::Duration;
+#[cfg(target_os = "linux")]
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -35,11 +39,13 @@ fn agent_with(names: &[&str]) -> (Agent, Vec<String>) {
     (agent, ids)
 }
 
-/// Runs it in a terminal of this size; what the terminal was sent, without what moves and colours.
+/// Runs it in a terminal of this size, by the `script` of Linux; what the terminal was sent, without what moves and colours.
+#[cfg(target_os = "linux")]
 fn in_terminal(agent: &Agent, columns: u32, line: &str) -> String {
     let script = format!("stty cols {columns} rows 24 && exec {} {line}", env!("CARGO_BIN_EXE_masv"));
     let mut command = Command::new("script");
     command.args(["-qec", &script, "/dev/null"]).current_dir(agent.folder.path());
+    command.env("XDG_CONFIG_HOME", agent.path("config"));
     command.env("MASV_DATA_DIR", agent.path("data")).env("TERM", "xterm").env_remove("COLUMNS").env_remove("NO_COLOR");
     command.env("SHELL", "/bin/sh").env_remove("MASV_SERVER").stdin(std::process::Stdio::null());
     let output = command.output().unwrap();
@@ -48,6 +54,7 @@ fn in_terminal(agent: &Agent, columns: u32, line: &str) -> String {
 }
 
 /// How many columns a line takes, where letters of Japanese take two.
+#[cfg(target_os = "linux")]
 fn columns(line: &str) -> usize {
     line.chars().map(|letter| if letter >= '\u{2e80}' { 2 } else { 1 }).sum()
 }
@@ -129,6 +136,7 @@ fn a_list_is_shown_as_it_is_asked_for() {
 }
 
 /// At 80 columns a row took four lines, because of its link; Japanese names moved the columns behind them.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_list_fits_the_terminal() {
     let (agent, ids) =
@@ -148,6 +156,7 @@ fn a_list_fits_the_terminal() {
 }
 
 /// A file smaller than a part was at 0 % until it was complete, while `upload watch` showed how far it was.
+#[cfg(target_os = "linux")]
 #[test]
 fn what_is_in_flight_counts_in_lists_and_bars_that_fit() {
     let agent = Agent::start("", &[]);
@@ -198,4 +207,58 @@ fn words_of_other_programs_lead_to_the_command() {
         let output = agent.masv(line);
         assert!(code(&output) == 2 && errors(&output).contains(said), "{line:?}: {}", errors(&output));
     }
+}
+
+/// Packages, links and keys of a hub took 26 characters.
+#[test]
+fn what_is_in_a_hub_is_named_by_the_end_of_its_id_or_its_name() {
+    let (agent, _) = agent_with(&["first", "second", "second"]);
+    let hub = |words: &[&str]| agent.masv(&[&["hub"], words, &["--data-dir", "data/hub"]].concat());
+    let lines = |words: &[&str]| {
+        let output = hub(words);
+        assert_eq!(code(&output), 0, "{words:?}: {}", errors(&output));
+        text(&output).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let ids = lines(&["package", "ls", "-q", "--sort", "created_at"]);
+    assert_eq!(ids.len(), 3, "{ids:?}");
+    let whole = lines(&["package", "show", &ids[0]]);
+    assert_eq!(lines(&["package", "show", &ids[0][18..]]), whole);
+    assert_eq!(lines(&["package", "show", "first"]), whole);
+    let several = hub(&["package", "rm", "second", "--yes"]);
+    assert!(code(&several) == 2 && ids[1..].iter().all(|id| errors(&several).contains(id)), "{}", errors(&several));
+    assert_eq!(code(&hub(&["package", "show", "third"])), 4);
+    let links = lines(&["link", "ls", "first", "-q"]);
+    assert_eq!(lines(&["link", "show", &links[0][18..]]), lines(&["link", "show", &links[0]]));
+    lines(&["package", "rm", "first", "--dry-run"]);
+    assert_eq!(lines(&["package", "ls", "-q"]).len(), 3, "nothing was removed");
+    lines(&["package", "rm", "first", "--yes"]);
+    assert_eq!(lines(&["trash", "ls", "-q"]), ids[..1]);
+    assert_eq!(lines(&["key", "ls", "-o", "csv"])[0], "id,role,state,since,expires,last-use,name");
+}
+
+/// Ends a process when the test does.
+struct Ending(std::process::Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_list_that_is_watched_is_shown_again_when_it_has_changed() {
+    use std::io::{BufRead, BufReader};
+
+    let (agent, _) = agent_with(&["first"]);
+    let mut command = crate::process::command(agent.folder.path(), &["upload", "ls", "--watch"]);
+    let mut watching = Ending(command.stdout(std::process::Stdio::piped()).spawn().unwrap());
+    let (sender, lines) = std::sync::mpsc::channel();
+    let output = BufReader::new(watching.0.stdout.take().unwrap());
+    std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let entries = |line: &str| serde_json::from_str::<Value>(line).unwrap()["transfers"].as_array().unwrap().len();
+    let next = || lines.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert_eq!(entries(&next()), 1);
+    agent.json(&["upload", "start", "link", "--name", "second", "0.mov"]);
+    assert_eq!(entries(&next()), 2, "it is told at once, as one line");
 }

@@ -213,7 +213,18 @@ pub fn command(folder: &Path, arguments: &[&str]) -> Command {
 
 fn surroundings(command: &mut Command, folder: &Path) {
     command.current_dir(folder).env("MASV_DATA_DIR", folder.join("data"));
-    let names = ["MASV_SERVER", "MASV_API_KEY", "MASV_TOKEN", "MASV_CLOUD_URL", "MASV_RULES", "MASV_LISTEN"];
+    // The contexts of whoever runs the tests are not theirs.
+    command.env("XDG_CONFIG_HOME", folder.join("config"));
+    let names = [
+        "MASV_SERVER",
+        "MASV_CONTEXT",
+        "MASV_LOG_FILE",
+        "MASV_API_KEY",
+        "MASV_TOKEN",
+        "MASV_CLOUD_URL",
+        "MASV_RULES",
+        "MASV_LISTEN",
+    ];
     for name in names.into_iter().chain(["CREDENTIALS_DIRECTORY"]) {
         command.env_remove(name);
     }

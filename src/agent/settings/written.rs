@@ -74,6 +74,9 @@ pub struct Written {
     /// error, warn, info, debug or trace, also by module [default: warn on a terminal, else info]
     #[arg(long, value_name = "LEVEL", env = "MASV_LOG_LEVEL")]
     pub log_level: Option<String>,
+    /// Write the log to this file instead of standard error; at 10 MB it gets a number, and four such files are kept.
+    #[arg(long, value_name = "FILE", env = "MASV_LOG_FILE")]
+    pub log_file: Option<PathBuf>,
     /// YAML file with the settings above, under the same names without the leading dashes.
     #[arg(long, value_name = "FILE", env = "MASV_CONFIG")]
     #[serde(skip)]

@@ -18,7 +18,7 @@ use super::super::types::{
     UploadAutomation, WaitingPackage,
 };
 use super::transfers::Answer;
-use super::{Body, NoFields, Query, rules_text};
+use super::{Body, NoFields, Query};
 use crate::model::{DownloadFilter, UploadFilter};
 use crate::portal_downloads::InboxError;
 use masv_rules::{DownloadRule, Portals, Rule, RuleSet, SystemEnvironment};
@@ -37,6 +37,7 @@ fn describe(rule: &Rule) -> AutomationRule {
         enabled: rule.enabled,
         priority: rule.priority,
         package: rule.package.per.name(),
+        file: rule.file.to_string_lossy().into_owned(),
         line: rule.line,
     }
 }
@@ -69,6 +70,7 @@ impl ApiState {
             after: if rule.remove_package { "delete" } else { "keep" },
             enabled: rule.enabled,
             priority: rule.priority,
+            file: rule.file.to_string_lossy().into_owned(),
             line: rule.line,
             waiting_count: counts.fetching,
             received: counts.received,
@@ -81,10 +83,11 @@ impl ApiState {
     }
 }
 
-/// All rules in the order of their file, and whether they are enabled.
+/// All rules in the order of their files, and whether they are enabled.
 fn names(rules: &RuleSet) -> Vec<(String, bool)> {
-    let uploads = rules.rules.iter().map(|rule| (rule.line, rule.name.clone(), rule.enabled));
-    let downloads = rules.downloads.iter().map(|rule| (rule.line, rule.name.clone(), rule.enabled));
+    let place = |file: &std::path::Path, line: u32| (rules.files.iter().position(|known| known == file), line);
+    let uploads = rules.rules.iter().map(|rule| (place(&rule.file, rule.line), rule.name.clone(), rule.enabled));
+    let downloads = rules.downloads.iter().map(|rule| (place(&rule.file, rule.line), rule.name.clone(), rule.enabled));
     let mut all: Vec<_> = uploads.chain(downloads).collect();
     all.sort();
     all.into_iter().map(|(_, name, enabled)| (name, enabled)).collect()
@@ -187,23 +190,12 @@ pub(super) async fn explain(
 pub(super) struct Trying {
     /// Another rules file; by default, the active rules.
     path: Option<PathBuf>,
-    /// A changed text of the rules file, instead.
-    text: Option<String>,
 }
 
 pub(super) async fn dry_run(Extract(state): Extract<ApiState>, Body(trying): Body<Trying>) -> Answer<DryRuns> {
-    let rules = match (trying.path, trying.text) {
-        (None, None) => state.watcher.rules(),
-        (Some(_), Some(_)) => return Err(ApiError::bad("give either a path or a text")),
-        (None, Some(text)) => {
-            let examined = rules_text::examined(&state, text).await?;
-            match (examined.refused(), examined.rules) {
-                (None, Some(rules)) => Arc::new(rules),
-                (Some(refused), _) => return Err(refused),
-                (None, None) => return Err(ApiError::bad("the text has no rules")),
-            }
-        }
-        (Some(path), None) => {
+    let rules = match trying.path {
+        None => state.watcher.rules(),
+        Some(path) => {
             if !path.is_absolute() {
                 return Err(ApiError::bad("the path is not absolute"));
             }

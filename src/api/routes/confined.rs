@@ -5,8 +5,9 @@
 //! outside of them, each with the reason.
 //!
 //! **Guarantees.** No file outside the roots is opened for the check, and no variable of the agent's environment is
-//! read. Without roots everything is allowed. Other errors are not detected here: the rules file with
-//! the rule is checked later, and reports where they are.
+//! put into the rule. Without roots everything is allowed. A rule that is valid only among the others (by a variable of
+//! `template_env`, say) is checked among them. Other errors are not detected here: the rules file with the rule is checked
+//! later, and reports where they are.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,8 +20,8 @@ use masv_rules::{AfterComplete, AfterError, Environment, Rule, RuleSet, SecretFi
 /// A minimal rules file.
 const EMPTY: &str = "version: 1\nrules: []\n";
 
-/// The fields of the request whose paths are outside the roots. Reads the disk.
-pub(super) fn outside(rule: &str, file: &Path, roots: &[PathBuf]) -> BTreeMap<String, String> {
+/// The fields of the request whose paths are outside the roots. `id` is the rule's name. Reads the disk.
+pub(super) fn outside(rule: &str, id: &str, file: &Path, roots: &[PathBuf]) -> BTreeMap<String, String> {
     let mut bad = BTreeMap::new();
     if roots.is_empty() {
         return bad;
@@ -33,8 +34,20 @@ pub(super) fn outside(rule: &str, file: &Path, roots: &[PathBuf]) -> BTreeMap<St
             "it is outside the folders that this agent may read (--allow-root)".to_owned(),
         );
     }
-    if let Some(Ok(built)) = built {
-        for (_, field, folder) in folders(&built) {
+    let among_others = || {
+        let text = std::fs::read_to_string(file).unwrap_or_else(|_| EMPTY.to_owned());
+        let text = edit::add_rule(&text, rule).ok()?;
+        masv_rules::parse(&text, file, &SystemEnvironment).ok()
+    };
+    let built = match built {
+        Some(Ok(built)) => Some(built),
+        _ if bad.is_empty() => among_others(),
+        _ => None,
+    };
+    if let Some(built) = built {
+        // What the rule inherits is the operator's.
+        let gives_after = rule.lines().any(|line| line.starts_with("after:"));
+        for (field, folder) in folders(&built, id).into_iter().filter(|(field, _)| gives_after || *field != "after") {
             if let Err(problem) = check_folder(&folder, roots, &OwnPlaces::default()) {
                 bad.insert(field.to_owned(), problem);
             }
@@ -43,15 +56,15 @@ pub(super) fn outside(rule: &str, file: &Path, roots: &[PathBuf]) -> BTreeMap<St
     bad
 }
 
-/// Every folder of the rules, with the line of its rule and the field of the request that it comes from. Everything that a template
-/// can render to is below its fixed prefix.
-pub(super) fn folders(rules: &RuleSet) -> Vec<(u32, &'static str, PathBuf)> {
+/// Every folder of the rule, by the field of the request that it comes from. Everything that a template can render to is below its
+/// fixed prefix.
+fn folders(rules: &RuleSet, id: &str) -> Vec<(&'static str, PathBuf)> {
     let mut folders = Vec::new();
-    for rule in &rules.rules {
-        folders.push((rule.line, "watch_folder", rule.watch.clone()));
-        folders.extend(moved_to(rule).map(|folder| (rule.line, "after", folder)));
+    for rule in rules.rules.iter().filter(|rule| rule.name == id) {
+        folders.push(("watch_folder", rule.watch.clone()));
+        folders.extend(moved_to(rule).map(|folder| ("after", folder)));
     }
-    folders.extend(rules.downloads.iter().map(|rule| (rule.line, "dst_folder", rule.into.clone())));
+    folders.extend(rules.downloads.iter().filter(|rule| rule.name == id).map(|rule| ("dst_folder", rule.into.clone())));
     folders
 }
 
@@ -99,36 +112,6 @@ impl Environment for Confined<'_> {
     }
 }
 
-/// The environment of the agent's own rules file, for a text that somebody else has changed: of secret files outside the roots, only
-/// those that the file named before.
-pub(super) struct Surroundings<'a> {
-    /// The allowed roots; empty for all.
-    pub(super) roots: &'a [PathBuf],
-    /// The secret files of the old text.
-    pub(super) known: &'a [PathBuf],
-}
-
-impl Environment for Surroundings<'_> {
-    fn variable(&self, name: &str) -> Option<String> {
-        SystemEnvironment.variable(name)
-    }
-
-    fn secret_file(&self, path: &Path) -> Result<SecretFile, String> {
-        if self.roots.is_empty() || self.known.iter().any(|known| known == path) {
-            return SystemEnvironment.secret_file(path);
-        }
-        Confined { roots: self.roots, refused: RefCell::default() }.secret_file(path)
-    }
-
-    fn home(&self) -> Option<PathBuf> {
-        SystemEnvironment.home()
-    }
-
-    fn time_zone(&self) -> jiff::tz::TimeZone {
-        SystemEnvironment.time_zone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,7 +131,8 @@ mod tests {
         let rule =
             |more: &str| format!("name: x\nwatch: {}\nupload: {{ kind: link }}\n{more}", root.join("drop").display());
         let upload = |password: &str| rule("").replace("kind: link", &format!("kind: link, password: {password}"));
-        let fields = |rule: &str| outside(rule, &file, &roots).into_keys().collect::<Vec<_>>();
+        let id = |rule: &str| rule.lines().next().unwrap().replace("name: ", "");
+        let fields = |rule: &str| outside(rule, &id(rule), &file, &roots).into_keys().collect::<Vec<_>>();
         let out = outside_of_it.display();
         for (rule, wanted) in [
             (rule(""), vec![]),
@@ -166,6 +150,21 @@ mod tests {
         ] {
             assert_eq!(fields(&rule), wanted, "{rule}");
         }
-        assert!(outside(&rule(&format!("after: {{ complete: {{ move: '{out}' }} }}\n")), &file, &[]).is_empty());
+        assert!(outside(&rule(&format!("after: {{ complete: {{ move: '{out}' }} }}\n")), "x", &file, &[]).is_empty());
+        // A rule that is valid only among the others was not checked at all.
+        let others = format!(
+            "version: 1\ntemplate_env: [PATH]\nrecipients: {{ north: a@example.com }}\n\
+             defaults: {{ after: {{ complete: {{ move: '{out}/sent' }} }} }}\nrules: []\n"
+        );
+        std::fs::write(&file, others).unwrap();
+        for upload in ["kind: link, name: '{{ env.PATH }}'", "kind: email, emails: '{{ recipients.north }}'"] {
+            let rule = |more: &str| rule(more).replace("kind: link", upload);
+            assert_eq!(
+                fields(&rule(&format!("after: {{ complete: {{ move: '{out}/sent' }} }}\n"))),
+                ["after"],
+                "{upload}"
+            );
+            assert_eq!(fields(&rule("")), [""; 0], "the operator's own default");
+        }
     }
 }

@@ -21,13 +21,13 @@ use masv_rules::SystemEnvironment;
 use masv_rules::edit::{self, EditError};
 
 /// The beginning of a rules file created through the API.
-pub(super) const FRESH: &str =
+const FRESH: &str =
     "# The rules of this agent; `masv rule init` prints an example of everything a rule can contain.\nversion: 1\n";
 
 type Added = Result<Created<AutomationAdded>, ApiError>;
 
 /// One edit at a time: each starts from the result of the previous one.
-pub(super) static EDITING: Mutex<()> = Mutex::const_new(());
+static EDITING: Mutex<()> = Mutex::const_new(());
 
 /// The entries of a rule, in order; `Null` entries are omitted.
 type Entries = Vec<(&'static str, Value)>;
@@ -167,8 +167,8 @@ async fn add(state: &ApiState, id: String, entries: Entries) -> Added {
     let entries = entries.into_iter().filter(|(_, value)| !value.is_null());
     let rule = edit::rule_text(entries.map(|(key, value)| (key, literal(value))));
     let checked = tokio::task::spawn_blocking({
-        let (rule, file, roots) = (rule.clone(), file.path.clone(), state.allowed_roots.clone());
-        move || confined::outside(&rule, &file, &roots)
+        let (rule, id, file, roots) = (rule.clone(), id.clone(), file.path.clone(), state.allowed_roots.clone());
+        move || confined::outside(&rule, &id, &file, &roots)
     });
     let bad = checked.await.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     if !bad.is_empty() {
@@ -186,6 +186,7 @@ pub(super) async fn change(
 ) -> Answer<Automation> {
     let _one_at_a_time = EDITING.lock().await;
     state.automation(&name).await?;
+    in_the_rules_file(&state, &name)?;
     let keys = keys_of(&state, change, state.is_download(&name)).await?;
     if keys.is_empty() {
         return Err(ApiError::bad("give at least one field to change, such as enabled or priority"));
@@ -196,6 +197,19 @@ pub(super) async fn change(
     };
     rewrite(&state, file, set).await?;
     state.automation(&name).await.map(Json)
+}
+
+/// Refuses to edit a rule of a file that is included.
+fn in_the_rules_file(state: &ApiState, name: &str) -> Result<(), ApiError> {
+    let rules = state.watcher.rules();
+    let file = rules.rule(name).map(|rule| &rule.file).or(rules.download(name).map(|rule| &rule.file));
+    match file.filter(|file| **file != rules.path) {
+        Some(file) => {
+            let message = format!("`{name}` is in {}, which only people edit", file.display());
+            Err(ApiError::new(StatusCode::CONFLICT, message).hint("edit that file; saving it is enough"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The keys that a change sets.
@@ -233,6 +247,7 @@ async fn keys_of(
 pub(super) async fn remove(Extract(state): Extract<ApiState>, Named(name): Named<String>) -> Result<Done, ApiError> {
     let _one_at_a_time = EDITING.lock().await;
     state.automation(&name).await?;
+    in_the_rules_file(&state, &name)?;
     let file = state.about.rules.clone();
     rewrite(&state, file, move |text| edit::remove_rule(text, &name)).await?;
     Ok(Done)
@@ -246,29 +261,14 @@ async fn rewrite(
 ) -> Result<(), ApiError> {
     let written = tokio::task::spawn_blocking(move || write(&file, edit)).await;
     written.unwrap_or_else(|error| Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())))?;
-    load(state).await
-}
-
-/// Loads the file that was written.
-pub(super) async fn load(state: &ApiState) -> Result<(), ApiError> {
     (state.reload)().await.map_err(|diagnostics| {
         ApiError::new(StatusCode::CONFLICT, diagnostics.render(false))
             .hint("the change is in the rules file; it takes effect once the rest of the file is valid")
     })
 }
 
-/// Edits the file.
+/// Edits the file. The new text replaces the old one atomically, and only if all of it is valid.
 fn write(file: &RulesFile, edit: impl FnOnce(&str) -> Result<String, EditError>) -> Result<(), ApiError> {
-    let by_hand =
-        |error: EditError| ApiError::new(StatusCode::CONFLICT, error.to_string()).hint("edit the file by hand");
-    replace(file, |text| edit(text).map_err(by_hand)).map(drop)
-}
-
-/// Replaces the file's text and returns the new one. It replaces the old one atomically, and only if all of it is valid.
-pub(super) fn replace(
-    file: &RulesFile,
-    edit: impl FnOnce(&str) -> Result<String, ApiError>,
-) -> Result<String, ApiError> {
     let expected = file.is_expected();
     let file = file.path.as_path();
     let failed = |error: std::io::Error| {
@@ -278,7 +278,8 @@ pub(super) fn replace(
     // A link to the file stays a link.
     let real: PathBuf = if expected { file.canonicalize().map_err(failed)? } else { file.to_owned() };
     let text = if expected { std::fs::read_to_string(&real).map_err(failed)? } else { FRESH.to_owned() };
-    let edited = edit(&text)?;
+    let edited = edit(&text)
+        .map_err(|error| ApiError::new(StatusCode::CONFLICT, error.to_string()).hint("edit the file by hand"))?;
     masv_rules::parse(&edited, file, &SystemEnvironment)
         .map_err(|diagnostics| ApiError::new(StatusCode::BAD_REQUEST, diagnostics.render(false)))?;
     let folder = real.parent().unwrap_or(Path::new("/"));
@@ -291,8 +292,7 @@ pub(super) fn replace(
     }
     masv_platform::flush(fresh.as_file()).map_err(failed)?;
     fresh.persist(&real).map_err(|error| failed(error.error))?;
-    masv_platform::flush_folder(folder).map_err(failed)?;
-    Ok(edited)
+    masv_platform::flush_folder(folder).map_err(failed)
 }
 
 #[cfg(test)]

@@ -91,8 +91,6 @@ pub(super) struct Listing {
     named: String,
     /// Only those created at or after this time.
     since: Option<Timestamp>,
-    /// Only those created before this time.
-    until: Option<Timestamp>,
     limit: Option<u32>,
     cursor: Option<String>,
 }
@@ -110,7 +108,6 @@ pub(super) async fn list<S: Side>(
         since: listing.since,
         search: listing.search,
         named: listing.named,
-        until: listing.until,
         limit,
     };
     let found = S::list(&state, filter).await?;

@@ -51,7 +51,9 @@ pub struct AutomationRule {
     pub priority: i32,
     /// What becomes one package: `file`, `folder` or `batch`.
     pub package: &'static str,
-    /// The line where it begins in the rules file.
+    /// The file that it is in: the rules file, or one that this includes.
+    pub file: String,
+    /// The line where it begins in its file.
     pub line: u32,
 }
 
@@ -80,7 +82,9 @@ pub struct DownloadAutomation {
     pub enabled: bool,
     /// Priority of its downloads.
     pub priority: i32,
-    /// The line where it begins in the rules file.
+    /// The file that it is in: the rules file, or one that this includes.
+    pub file: String,
+    /// The line where it begins in its file.
     pub line: u32,
     /// Its downloads that are not complete.
     pub waiting_count: u64,
@@ -334,60 +338,4 @@ pub struct AutomationChange {
 pub struct AutomationAdded {
     /// Its id: the name of the rule.
     pub automation_id: String,
-}
-
-/// The rules file as a text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct RulesText {
-    /// Its path on the agent's machine.
-    pub path: String,
-    /// Its text; a placeholder such as `<kept secret 1>` stands for each secret in it.
-    pub text: String,
-    /// What this version is recognised by.
-    pub version: String,
-}
-
-/// A text to save as the rules file.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewRulesText {
-    /// The text; placeholders become the secrets again that they stand for.
-    pub text: String,
-    /// The version that it was made from.
-    pub version: String,
-}
-
-/// A text to check.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RulesToCheck {
-    /// The text of a rules file.
-    pub text: String,
-}
-
-/// The result of a check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct RulesChecked {
-    /// How many rules the text has; 0 if it has errors.
-    pub rules: usize,
-    /// What is wrong, in the order of the text.
-    pub problems: Vec<RuleProblem>,
-}
-
-/// Something that is wrong with a rules file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct RuleProblem {
-    /// `error`: it cannot be saved; `warning`: it probably does not do what was intended.
-    pub severity: String,
-    /// What is wrong and what was expected.
-    pub message: String,
-    /// Line, from 1; 0 for the file as a whole.
-    pub line: u32,
-    /// Column in characters, from 1.
-    pub column: u32,
-    /// The key, like `rules[0].upload.emails[1]`.
-    pub key: String,
-    /// What to do about it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub help: Option<String>,
 }

@@ -38,7 +38,9 @@ pub(super) async fn backup(options: Backup, output: &Output) -> Result<ExitCode,
     let bytes = masv_hub::back_up(&data_dir, &options.file).await.map_err(|error| failed(&error))?;
     output.json(&json!({ "file": options.file, "bytes": bytes }));
     output.line(&format!("Wrote {} ({}).", options.file.display(), size(bytes)));
-    output.line("It does not contain the uploaded files: copy the storage now, as described in docs/hub.md.");
+    output.line(
+        "It does not contain the uploaded files: copy the storage now, as described in hub.md in the documentation.",
+    );
     Ok(ExitCode::SUCCESS)
 }
 

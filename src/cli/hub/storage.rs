@@ -25,7 +25,8 @@ impl StorageOptions {
         let Some(address) = &self.storage else { return Ok(None) };
         let read = S3Credentials::find(self.storage_credentials.as_deref(), |name| std::env::var(name).ok())
             .and_then(|credentials| S3Config::parse(address, credentials));
-        read.map(Some)
-            .map_err(|error| CliError::failed(error.to_string()).hint("see docs/hub.md, \"Files in a bucket\""))
+        read.map(Some).map_err(|error| {
+            CliError::failed(error.to_string()).hint("see \"Files in a bucket\" in hub.md in the documentation")
+        })
     }
 }

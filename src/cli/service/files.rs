@@ -172,8 +172,9 @@ impl Which {
             None => path.to_owned(),
         };
         let logs = if self.user { place.home.join("Library/Logs") } else { PathBuf::from("/usr/local/var/log") };
-        let name = if self.hub { "masv-hub" } else { "masv-agent" };
-        let mut ground = vec![Ground::Log(below(&logs.join(name).with_extension("log")))];
+        let logs = logs.join(if self.hub { "masv-hub" } else { "masv-agent" });
+        // A folder of its own: a full log file is renamed, which takes the right to write to the folder.
+        let mut ground = vec![Ground::Folder(below(&logs)), Ground::Log(below(&logs.join("stderr.log")))];
         if self.hub {
             ground.push(Ground::Folder(below(Path::new("/usr/local/var/masv-hub"))));
         }
@@ -301,7 +302,7 @@ mod tests {
         assert!(hub[0].content.contains(name) && !hub[0].content.contains(HUB_USER), "{}", hub[0].content);
         assert_eq!(hub[0].content.matches("UserName").count(), 1);
         let own = Which { user: true, ..which(root.path()) }.files(&place(true));
-        assert!(own[0].content.contains("/home/ann/Library/Logs/masv-agent.log"));
+        assert!(own[0].content.contains("<string>/home/ann/Library/Logs/masv-agent/agent.log</string>"));
         assert!(own[0].path.ends_with("home/ann/Library/LaunchAgents/io.masv.agent.plist"));
     }
 
@@ -316,7 +317,7 @@ mod tests {
         }
         // The property list names exactly what was created.
         let list = &hub.files(&place(true))[0].content;
-        for path in ["/usr/local/var/log/masv-hub.log", "/usr/local/var/masv-hub"] {
+        for path in ["/usr/local/var/log/masv-hub/stderr.log", "/usr/local/var/masv-hub"] {
             assert!(
                 root.path().join(&path[1..]).exists() && list.contains(&format!("<string>{path}</string>")),
                 "{path}"

@@ -65,7 +65,7 @@ pub(super) fn write(answers: &Answers, file: &Path, replace: bool) -> Result<Wri
     };
     let text = format!(
         "# Written by `masv setup`. A running agent loads this file as soon as it is saved; check it with\n\
-         # `masv rule check {name}`. docs/rules.md describes every key, and `masv rule init` prints a longer example.\n\
+         # `masv rule check {name}`. rules.md in the documentation describes every key, and `masv rule init` prints a longer example.\n\
          version: 1\n\n{section}\nrules:\n  \
          # What is dropped together is one package: it is sent once nothing new has arrived for half a minute.\n  \
          - name: drop\n    watch: {watch}\n    create: true\n    package: {{ per: batch, quiet: 30s }}\n    upload: {upload}\n",

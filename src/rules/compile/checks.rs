@@ -121,7 +121,15 @@ fn patterns(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
         for (item, written) in place.items().iter().zip(patterns.written()) {
             if let Some((why, help)) = never_matches(written, key, rule) {
                 reader.warn(item, format!("`{written}` can never match: {why}"), Some(help.to_owned()));
-            } else if let Some((what, help)) = hardly_meant(written) {
+            } else if let Some((what, help)) = hardly_meant(written, key == "include") {
+                reader.warn(item, format!("`{written}` {what}"), Some(help.to_owned()));
+            }
+        }
+    }
+    if let Ready::Manifest { patterns, .. } = &rule.ready {
+        let place = place(at, &["ready", "manifest"]);
+        for (item, written) in place.items().iter().zip(patterns.written()) {
+            if let Some((what, help)) = hardly_meant(written, true) {
                 reader.warn(item, format!("`{written}` {what}"), Some(help.to_owned()));
             }
         }
@@ -150,6 +158,12 @@ fn never_matches(written: &str, key: &str, rule: &Rule) -> Option<(&'static str,
     if include && !rule.recursive && written.trim_start_matches("**/").trim_start_matches('/').contains('/') {
         return Some(("it is in a subfolder, and `recursive` is false", "set `recursive: true`"));
     }
+    if include && written.starts_with(".*") {
+        return Some((
+            "in a pattern a dot is only a dot, and `.*` are hidden names",
+            "write `*.mov`, not a regular expression",
+        ));
+    }
     if include && !rule.hidden && written.split('/').any(|part| part.starts_with('.') && part.len() > 1) {
         return Some(("hidden names are not sent", "set `hidden: true`"));
     }
@@ -166,7 +180,7 @@ fn never_matches(written: &str, key: &str, rule: &Rule) -> Option<(&'static str,
 }
 
 /// What a pattern looks like that means something else as a glob.
-fn hardly_meant(written: &str) -> Option<(&'static str, &'static str)> {
+fn hardly_meant(written: &str, include: bool) -> Option<(&'static str, &'static str)> {
     let outside_braces: String = {
         let mut depth = 0_usize;
         let outside = written.chars().filter(|letter| {
@@ -186,22 +200,31 @@ fn hardly_meant(written: &str) -> Option<(&'static str, &'static str)> {
     let plain = written.len() <= 5 && written.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if written.contains(['\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}']) {
         Some(("contains typographic quotes, which are part of the name", "use \" or ' around patterns"))
-    } else if listed(',') || listed(';') {
+    } else if [',', ';', '|', ' '].into_iter().any(listed) {
         Some(("is one pattern, not several", "write a list: [\"*.mov\", \"*.mxf\"]"))
     } else if written.starts_with('!') && written.contains(['*', '.']) {
         Some(("begins with `!`, which does not negate a pattern", "put the pattern in `exclude`"))
     } else if written.starts_with('^') || written.ends_with('$') || written.contains("]+") || written.contains(")+") {
         Some(("looks like a regular expression, but is read as a glob", "globs support `*`, `?`, `[0-9]` and `{a,b}`"))
-    } else if plain && written.bytes().any(|byte| byte.is_ascii_lowercase()) {
+    } else if plain && (written.bytes().any(|byte| byte.is_ascii_lowercase()) || (include && is_extension(written))) {
         Some(("matches only this exact name", "for an extension write `*.mov`; for a folder write `folder/**`"))
     } else {
         None
     }
 }
 
+/// Whether that is the extension of media files, in capitals: other names of that form may be meant as they are.
+fn is_extension(written: &str) -> bool {
+    const MEDIA: [&str; 24] = [
+        "AAF", "ARI", "ARX", "AVI", "BRAW", "CINE", "CRM", "DNG", "DPX", "EXR", "JPEG", "JPG", "MKV", "MOV", "MP4",
+        "MTS", "MXF", "PNG", "R3D", "TIF", "TIFF", "TS", "WAV", "XML",
+    ];
+    MEDIA.contains(&written)
+}
+
 fn sends_nothing(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
     let excluded: Vec<&str> = rule.matcher.exclude.written().collect();
-    let everything = |pattern: &str| matches!(pattern, "*" | "**" | "**/*" | "/**");
+    let everything = |pattern: &str| matches!(pattern, "*" | "**" | "**/*" | "/**" | "*.*" | "**/*.*");
     let place = place(at, &["exclude"]);
     if excluded.iter().any(|pattern| everything(pattern)) {
         let help = "exclude only what should not be sent, or set `enabled: false`".to_owned();
@@ -213,9 +236,18 @@ fn sends_nothing(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>
 }
 
 fn missing_folder(Checked { rule, at, .. }: &Checked<'_, '_>, reader: &Reader<'_>) {
+    let place = place(at, &["watch"]);
+    if reader.environment.is_not_a_folder(&rule.watch) {
+        let help = "`watch` is a folder; `include` says which files in it are sent".to_owned();
+        reader.warn(&place, format!("{} is not a folder", rule.watch.display()), Some(help));
+    }
+    if place.text().is_some_and(|text| text.contains('\\')) {
+        let help = "folders are separated by `/` on this system".to_owned();
+        reader.warn(&place, "the backslash is part of the folder's name", Some(help));
+    }
     if !rule.create && reader.environment.is_missing(&rule.watch) {
         let help = "the rule starts when the folder appears; `create: true` creates it".to_owned();
-        reader.warn(&place(at, &["watch"]), format!("{} does not exist", rule.watch.display()), Some(help));
+        reader.warn(&place, format!("{} does not exist", rule.watch.display()), Some(help));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a rule means as one number, whatever the order of its keys, its comments and its spacing.
 
 use super::super::model::RuleDigest;
+use super::super::recipients::TABLE;
 use super::super::yaml::{Node, Value};
 use super::Shared;
 
@@ -8,6 +9,7 @@ use super::Shared;
 pub(super) fn digest<'a>(
     entries: impl Iterator<Item = (&'static str, &'a Node)>,
     upload: Option<&Node>,
+    rule: &Node,
     shared: &Shared<'_, 'a>,
 ) -> RuleDigest {
     let mut hasher = blake3::Hasher::new();
@@ -21,13 +23,29 @@ pub(super) fn digest<'a>(
         absorb(upload, &mut hasher);
     }
     absorb_text(shared.zone.iana_name().unwrap_or_default(), &mut hasher);
-    absorb_text(&shared.reader.base().to_string_lossy(), &mut hasher);
+    absorb_text(&shared.reader.base_of(rule).to_string_lossy(), &mut hasher);
     for (name, value) in shared.template_env.iter() {
         absorb_text(name, &mut hasher);
         absorb_text(value, &mut hasher);
     }
+    if upload.is_some_and(looks_up_recipients) {
+        for (name, addresses) in shared.recipients.entries() {
+            absorb_text(name, &mut hasher);
+            addresses.iter().for_each(|address| absorb_text(address.as_str(), &mut hasher));
+        }
+    }
     hasher.update(shared.reader.take_secrets().as_bytes());
     RuleDigest(*hasher.finalize().as_bytes())
+}
+
+/// Whether the recipients of an upload depend on the table.
+fn looks_up_recipients(upload: &Node) -> bool {
+    let reads = |node: &Node| node.text().is_some_and(|text| text.contains(TABLE));
+    let Value::Map(pairs) = &upload.value else { return false };
+    pairs.iter().filter(|(key, _)| key.text() == Some("emails")).any(|(_, value)| match &value.value {
+        Value::List(items) => items.iter().any(reads),
+        _ => reads(value),
+    })
 }
 
 fn absorb(node: &Node, hasher: &mut blake3::Hasher) {

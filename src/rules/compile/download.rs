@@ -38,7 +38,7 @@ pub(super) fn read<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<DownloadR
     let priority = fields.or("priority", 0, |at| reader.whole(at));
     let notify = fields.or("notify", Vec::new(), |at| notify::list(at, reader));
     let enabled = fields.or("enabled", true, |at| reader.boolean(at));
-    let digest = digest(fields.entries(), None, shared);
+    let digest = digest(fields.entries(), None, at.node, shared);
     Some(DownloadRule {
         name: name?,
         portals: portals?,
@@ -53,6 +53,7 @@ pub(super) fn read<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<DownloadR
         notify: notify?,
         enabled: enabled?,
         digest,
+        file: reader.file_of(at.node),
         line: reader.line(at.node),
     })
 }

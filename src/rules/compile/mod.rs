@@ -5,6 +5,7 @@ mod digest;
 mod download;
 mod notify;
 mod own_hub;
+mod recipients;
 mod rule;
 mod upload;
 mod when;
@@ -22,7 +23,9 @@ use super::fields::{At, Fields};
 use super::model::{Cloud, DownloadRule, Rule, RuleSet};
 use super::own_hub::{OwnHub, is_loopback};
 use super::reader::{Reader, example};
+use super::recipients::Recipients;
 use super::schema_table;
+use super::sources::{Role, Source, Sources};
 use super::syntax_help::explain;
 use super::template::Template;
 use super::value_type::Shape;
@@ -30,7 +33,7 @@ use super::yaml::{self, Node};
 use super::{diagnostics, variables};
 
 /// Largest rules file read, bytes.
-const LARGEST: u64 = 1024 * 1024;
+pub(crate) const LARGEST: u64 = 1024 * 1024;
 
 /// Maximum number of rules in a file; every pair is checked for overlaps.
 const MOST_RULES: usize = 1000;
@@ -71,26 +74,44 @@ fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
 /// Everything that is wrong with it, at once.
 pub fn parse(text: &str, path: &Path, environment: &dyn Environment) -> Result<RuleSet, Diagnostics> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let reader = Reader::new(text, path, environment);
-    let Some(written) = tree(text, &reader) else {
-        return Err(reader.finish().err().unwrap_or(Diagnostics(Vec::new())));
+    let mut sources = Sources::new(path, text);
+    let unread = match yaml::parse(text) {
+        Ok(root) => sources.gather(&root, environment),
+        Err(_) => Vec::new(),
     };
-    let resolved = variables::replace(&written, "", &reader);
-    let set = file(&resolved, &reader);
+    let reader = Reader::new(&sources.all, path, environment);
+    for unread in unread {
+        reader.error_at(unread.span.0, unread.span.1, unread.key, unread.message, unread.help);
+    }
+    let trees: Vec<(&Source, Option<Node>)> =
+        sources.all.iter().map(|source| (source, tree(source, &reader))).collect();
+    let main = trees.first().and_then(|(_, tree)| tree.as_ref());
+    let included = trees.iter().filter(|(source, _)| source.role == Role::Included);
+    let included: Vec<&Node> = included.filter_map(|(_, tree)| tree.as_ref()).filter(|tree| !is_null(tree)).collect();
+    let table = trees.iter().find(|(source, _)| source.role == Role::Recipients);
+    let table = table.map(|(source, tree)| (*source, tree.as_ref()));
+    let set = main.and_then(|main| file(main, &included, table, &reader));
     let secret_files = reader.secret_files();
     let warnings = reader.finish()?;
+    let files = sources.all.iter().skip(1).map(|source| source.path.clone()).collect();
+    let folders = sources.folders.clone();
     match set {
-        Some(set) => Ok(RuleSet { warnings, secret_files, ..set }),
+        Some(set) => Ok(RuleSet { warnings, secret_files, files, folders, ..set }),
         None => Err(diagnostics::unexplained(path)),
     }
 }
 
-fn tree(text: &str, reader: &Reader<'_>) -> Option<Node> {
-    match yaml::parse(text) {
-        Ok(node) => Some(node),
+/// The source as a tree, with its variables replaced; `None` if it is not YAML.
+fn tree(source: &Source, reader: &Reader<'_>) -> Option<Node> {
+    if recipients::is_table_of_lines(source) {
+        return None;
+    }
+    match yaml::parse(&source.text) {
+        Ok(node) => Some(variables::replace(&node.moved(source.start), "", reader)),
         Err(error) => {
-            let told = explain(text, &error);
-            reader.error_at(told.at, told.at, "", told.message, Some(told.help));
+            let told = explain(&source.text, &error);
+            let at = source.start + told.at;
+            reader.error_at(at, at, "", told.message, Some(told.help));
             None
         }
     }
@@ -103,9 +124,15 @@ struct Shared<'r, 'a> {
     template_env: Arc<BTreeMap<String, String>>,
     defaults: Option<At<'a>>,
     uploads: BTreeMap<&'a str, At<'a>>,
+    recipients: Arc<Recipients>,
 }
 
-fn file<'a>(root: &'a Node, reader: &Reader<'a>) -> Option<RuleSet> {
+fn file<'a>(
+    root: &'a Node,
+    included: &[&'a Node],
+    table: Option<(&'a Source, Option<&'a Node>)>,
+    reader: &Reader<'a>,
+) -> Option<RuleSet> {
     let at = At::root(root);
     if is_null(root) {
         let help = "`masv rule init` prints a commented starter file".to_owned();
@@ -116,13 +143,20 @@ fn file<'a>(root: &'a Node, reader: &Reader<'a>) -> Option<RuleSet> {
     if let Some(version) = fields.required("version") {
         reader.whole::<u8>(&version);
     }
+    let included: Vec<At<'a>> = included.iter().map(|root| At::root(root)).collect();
+    let included: Vec<Fields<'_, 'a>> =
+        included.iter().filter_map(|at| reader.fields(at, schema_table::INCLUDED)).collect();
+    for version in included.iter().filter_map(|fields| fields.optional("version")) {
+        reader.whole::<u8>(&version);
+    }
     let zone = fields.or("timezone", reader.environment.time_zone(), |at| time_zone(at, reader));
     let shared = Shared {
         reader,
         zone: zone.unwrap_or(TimeZone::UTC),
         template_env: Arc::new(template_env(&fields, reader)),
         defaults: fields.optional("defaults"),
-        uploads: uploads(&fields, reader),
+        uploads: uploads(std::iter::once(&fields).chain(&included), reader),
+        recipients: Arc::new(recipients::read(&fields, table, reader)),
     };
     let cloud = fields.maybe("cloud", |at| cloud(at, reader));
     let hub = fields.or("hub", OwnHub::default(), |at| own_hub::read(at, reader));
@@ -132,7 +166,7 @@ fn file<'a>(root: &'a Node, reader: &Reader<'a>) -> Option<RuleSet> {
     }
     upload::check_all(&shared);
     rule::check_defaults(&shared);
-    let (rules, downloads) = rules(&fields, &shared);
+    let (rules, downloads) = rules(&fields, &included, &shared);
     checks::run(&rules, &downloads, reader);
     Some(RuleSet {
         rules: rules.into_iter().map(|(rule, _)| rule).collect(),
@@ -141,8 +175,10 @@ fn file<'a>(root: &'a Node, reader: &Reader<'a>) -> Option<RuleSet> {
         hub: hub?,
         time_zone: shared.zone,
         warnings: Vec::new(),
-        path: reader.base().join(reader.file.file_name().unwrap_or_default()),
+        path: reader.file_of(root),
         secret_files: Vec::new(),
+        files: Vec::new(),
+        folders: Vec::new(),
     })
 }
 
@@ -226,20 +262,26 @@ fn http_url(at: &At<'_>, reader: &Reader<'_>) -> Option<Url> {
     crate::own_hub::http_url(&text).map_err(|why| reader.error(at, why, example(at))).ok()
 }
 
-fn uploads<'a>(fields: &Fields<'_, 'a>, reader: &Reader<'a>) -> BTreeMap<&'a str, At<'a>> {
+fn uploads<'r, 'a: 'r>(
+    files: impl Iterator<Item = &'r Fields<'r, 'a>>,
+    reader: &Reader<'a>,
+) -> BTreeMap<&'a str, At<'a>> {
     let mut uploads = BTreeMap::new();
-    let Some(at) = fields.optional("uploads") else { return uploads };
-    if !at.is_map() {
-        reader.wrong(&at, &Shape::Defined("uploads"));
-    }
-    for (key, value) in at.pairs() {
-        let Some(name) = key.text() else {
-            reader.error_at(key.start, key.end, &at.path, "expected the name of an upload template".to_owned(), None);
-            continue;
-        };
-        if uploads.insert(name, at.child(name, value, None)).is_some() {
-            let message = format!("upload template `{name}` occurs twice");
-            reader.error_at(key.start, key.end, &at.path, message, Some("give one of them another name".to_owned()));
+    for at in files.filter_map(|fields| fields.optional("uploads")) {
+        if !at.is_map() {
+            reader.wrong(&at, &Shape::Defined("uploads"));
+        }
+        for (key, value) in at.pairs() {
+            let Some(name) = key.text() else {
+                let message = "expected the name of an upload template".to_owned();
+                reader.error_at(key.start, key.end, &at.path, message, None);
+                continue;
+            };
+            if uploads.insert(name, at.child(name, value, None)).is_some() {
+                let message = format!("upload template `{name}` occurs twice");
+                let help = Some("give one of them another name".to_owned());
+                reader.error_at(key.start, key.end, &at.path, message, help);
+            }
         }
     }
     uploads
@@ -247,31 +289,40 @@ fn uploads<'a>(fields: &Fields<'_, 'a>, reader: &Reader<'a>) -> BTreeMap<&'a str
 
 type Built<'a> = (Vec<(Arc<Rule>, At<'a>)>, Vec<(Arc<DownloadRule>, At<'a>)>);
 
-fn rules<'a>(fields: &Fields<'_, 'a>, shared: &Shared<'_, 'a>) -> Built<'a> {
+fn rules<'a>(fields: &Fields<'_, 'a>, included: &[Fields<'_, 'a>], shared: &Shared<'_, 'a>) -> Built<'a> {
     let (mut uploads, mut downloads) = (Vec::new(), Vec::new());
-    if let Some(at) = fields.null("rules") {
-        // A half-saved file ends like this, and would stop every rule.
-        let help = "write the rules below it, or `rules: []` for none".to_owned();
-        shared.reader.error(at, "`rules` has no value", Some(help));
+    let reader = shared.reader;
+    let mut items = Vec::new();
+    for fields in std::iter::once(fields).chain(included) {
+        if let Some(at) = fields.null("rules") {
+            // A half-saved file ends like this, and would stop every rule.
+            let help = "write the rules below it, or `rules: []` for none".to_owned();
+            reader.error(at, "`rules` has no value", Some(help));
+        }
+        let Some(at) = fields.optional("rules") else { continue };
+        match &at.node.value {
+            yaml::Value::List(_) => items.extend(at.items()),
+            _ => reader.wrong(&at, &Shape::ListOf(&Shape::Defined("rule"))),
+        }
     }
-    let Some(at) = fields.optional("rules") else { return (uploads, downloads) };
-    if matches!(&at.node.value, yaml::Value::List(items) if items.is_empty()) {
-        shared.reader.warn(&at, "there are no rules: nothing is watched", None);
+    if items.is_empty() && included.is_empty() {
+        let none = "there are no rules: nothing is watched";
+        match fields.optional("rules") {
+            Some(at) => reader.warn(&at, none, None),
+            None if fields.null("rules").is_none() && !fields.has_slips() => reader.warn(fields.at(), none, None),
+            None => {}
+        }
     }
-    if !matches!(at.node.value, yaml::Value::List(_)) {
-        shared.reader.wrong(&at, &Shape::ListOf(&Shape::Defined("rule")));
-        return (uploads, downloads);
-    }
-    if at.items().len() > MOST_RULES {
-        shared.reader.error(
-            &at,
+    if let Some(first) = items.get(MOST_RULES) {
+        reader.error(
+            first,
             format!("more than {MOST_RULES} rules"),
             Some("spread them over several agents".to_owned()),
         );
         return (uploads, downloads);
     }
     let mut names = BTreeSet::new();
-    for item in at.items() {
+    for item in items {
         let item = At { key: None, ..item };
         if let Some((_, name)) = item.pairs().iter().find(|(key, _)| key.text() == Some("name"))
             && let Some(text) = name.text()

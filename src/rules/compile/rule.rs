@@ -10,10 +10,11 @@ use super::super::model::Rule;
 use super::super::move_target::MoveTarget;
 use super::super::pattern::Patterns;
 use super::super::reader::{Reader, not_a_place};
+use super::super::recipients::Recipient;
 use super::super::schedule::Schedule;
 use super::super::schema_table::{AFTER, JUNK, MOVE, RULE};
 use super::super::settings::{
-    After, AfterComplete, AfterError, Existing, Finalize, OnChange, OnGone, Per, Poll, Ready, Symlinks,
+    After, AfterComplete, AfterError, Existing, Finalize, OnChange, OnGone, Per, Poll, Ready, Symlinks, UploadKind,
 };
 use super::digest::digest;
 use super::{Shared, notify, upload, when};
@@ -51,11 +52,16 @@ pub(super) fn upload<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<Rule> {
     let parts = Parts::read(&fields, shared);
     let per = parts.package.as_ref().map_or(Per::Batch, |package| package.per);
     let template = upload.as_ref().and_then(|at| upload::read(at, per, shared));
-    let digest = digest(fields.entries(), upload.as_ref().map(|at| at.node), shared);
+    let digest = digest(fields.entries(), upload.as_ref().map(|at| at.node), at.node, shared);
     if per != Per::Batch
         && let Some(at) = fields.optional("group_by")
     {
         reader.error(&at, "`group_by` groups batches", Some("remove it, or set `package: batch`".to_owned()));
+    }
+    if let Some((kind, at)) = template.as_ref().map(|template| &template.kind).zip(upload.as_ref()) {
+        let open = !matches!(parts.finalize, Some(Finalize::Auto | Finalize::Manual) | None);
+        let grouped = per == Per::Batch && fields.optional("group_by").is_some();
+        one_recipient_a_package(kind, at, (per, grouped, open), reader);
     }
     let include = parts.include?;
     let (min_size, max_size) = parts.sizes?;
@@ -89,8 +95,9 @@ pub(super) fn upload<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<Rule> {
         symlinks: parts.symlinks?,
         time_zone: shared.zone.clone(),
         template_env: Arc::clone(&shared.template_env),
-        base: reader.base(),
+        base: reader.base_of(at.node),
         digest,
+        file: reader.file_of(at.node),
         line: reader.line(at.node),
         matcher: Matcher::new(
             include.iter().map(String::as_str),
@@ -99,6 +106,32 @@ pub(super) fn upload<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<Rule> {
             parts.junk?,
         ),
     })
+}
+
+/// Refuses recipients that depend on the file where files of several recipients could get into one package.
+fn one_recipient_a_package(
+    kind: &UploadKind,
+    at: &At<'_>,
+    (per, grouped, open): (Per, bool, bool),
+    reader: &Reader<'_>,
+) {
+    const OF_A_FILE: [&str; 7] = ["files", "first", "item", "path", "stem", "ext", "group"];
+    let UploadKind::Email { emails } = kind else { return };
+    let depends = emails.iter().any(|item| match item {
+        Recipient::Template(template) => OF_A_FILE.iter().any(|name| template.uses(name)),
+        Recipient::Address(_) => false,
+    });
+    if !depends || grouped || (per != Per::Batch && !open) {
+        return;
+    }
+    let emails = at.pairs().iter().find(|(key, _)| key.text() == Some("emails"));
+    let place = emails.map_or_else(|| at.clone(), |(_, value)| at.child("emails", value, None));
+    let help = if per == Per::Batch {
+        "group the files by recipient, like `group_by: \"{{ path[0] }}\"`, or set `package: folder`"
+    } else {
+        "an open package takes all files of the rule: set `package: batch` and `group_by: \"{{ path[0] }}\"`"
+    };
+    reader.error(&place, "files of several recipients could get into one package", Some(help.to_owned()));
 }
 
 /// Everything in a rule that may be a default; each part is `None` if it is wrong.
@@ -271,7 +304,8 @@ fn move_target<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<MoveTarget> {
         shared.reader.error(&target, format!("`{}` is {what}", template.source()), Some(help.to_owned()));
         return None;
     }
-    let target_of = MoveTarget { template, base: shared.reader.base(), home: shared.reader.environment.home() };
+    let target_of =
+        MoveTarget { template, base: shared.reader.base_of(target.node), home: shared.reader.environment.home() };
     if target_of.template.source().starts_with('~') && target_of.fixed_part().is_none() {
         let help = "write the full path; only `~/` is expanded, and only if HOME is set".to_owned();
         shared.reader.error(&target, "there is no home folder", Some(help));

@@ -6,6 +6,7 @@ use masv_protocol::EmailAddress;
 
 use super::super::fields::{At, Fields};
 use super::super::reader::Reader;
+use super::super::recipients::{Recipient, RecipientTemplate};
 use super::super::schema_table::{NOT_FOR_PORTALS, ONLY_FOR_PORTALS, UPLOAD};
 use super::super::settings::{Per, UploadKind, UploadTemplate};
 use super::super::template::Template;
@@ -108,8 +109,8 @@ fn kind<'a>(word: KindWord, fields: &Fields<'_, 'a>, shared: &Shared<'_, 'a>) ->
         KindWord::Link => Some(UploadKind::Link),
         KindWord::Email => {
             let at = fields.required("emails")?;
-            let emails: Vec<Option<EmailAddress>> = at.items().iter().map(|item| email(item, reader)).collect();
-            let emails: Option<Vec<EmailAddress>> = emails.into_iter().collect();
+            let emails: Vec<Option<Recipient>> = at.items().iter().map(|item| recipient(item, shared)).collect();
+            let emails: Option<Vec<Recipient>> = emails.into_iter().collect();
             if emails.as_ref().is_some_and(Vec::is_empty) {
                 reader.error(
                     &at,
@@ -151,6 +152,21 @@ fn metadata<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<BTreeMap<String,
     good.then_some(metadata)
 }
 
+/// An e-mail address, or a template that gives some.
+fn recipient<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<Recipient> {
+    let Some(text) = at.text().filter(|text| RecipientTemplate::is(text)) else {
+        return email(at, shared.reader).map(Recipient::Address);
+    };
+    match RecipientTemplate::new(text, &shared.template_env, &shared.recipients) {
+        Ok(template) => Some(Recipient::Template(template)),
+        Err(error) => {
+            let message = format!("bad template: {error}");
+            shared.reader.error_in_template(at, error.place.as_ref(), message, error.hint);
+            None
+        }
+    }
+}
+
 /// An e-mail address.
 pub(super) fn email(at: &At<'_>, reader: &Reader<'_>) -> Option<EmailAddress> {
     let text = reader.text(at)?;
@@ -163,11 +179,16 @@ pub(super) fn email(at: &At<'_>, reader: &Reader<'_>) -> Option<EmailAddress> {
         reader.error(at, format!("`{text}` is not an e-mail address"), Some(help.to_owned()));
         return None;
     };
-    let domain = address.domain();
-    if !domain.contains('.') && domain != "localhost" {
+    if lacks_a_dot(&address) {
         reader.warn(at, format!("the domain of `{text}` has no dot"), None);
     }
     Some(address)
+}
+
+/// Whether the domain can hardly be one.
+pub(super) fn lacks_a_dot(address: &EmailAddress) -> bool {
+    let domain = address.domain();
+    !domain.contains('.') && domain != "localhost"
 }
 
 /// A portal's subdomain.

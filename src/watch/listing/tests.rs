@@ -244,6 +244,31 @@ fn the_chain_file_goes_with_its_history() {
     says(card.reason("A/ascmhl/ascmhl_chain.xml"), &["one.mov"]);
 }
 
+/// A card with a history in a folder of it was never sent: that of the card lists no files of its own, and refers to that one.
+#[test]
+fn a_history_may_refer_to_those_of_folders_below() {
+    let mut card = Card::default();
+    card.file("A/CLIPS/one.mov", b"hello");
+    let around = |hashes: &str, more: &str| {
+        format!("<hashlist version='2.0' xmlns='urn:ASC:MHL:v2.0'><hashes>{hashes}</hashes>{more}</hashlist>")
+    };
+    let refers = "<references><hashlistreference><path>CLIPS/ascmhl/0001_CLIPS.mhl</path><c4>c4x</c4></hashlistreference></references>";
+    card.list("A/ascmhl/0001_A.mhl", &around("", refers));
+    says(card.reason("A/CLIPS/one.mov"), &["is not in any checksum list"]);
+    let inner = |sum: &str| around(&format!("<hash><path>one.mov</path><md5 action='original'>{sum}</md5></hash>"), "");
+    card.list("A/CLIPS/ascmhl/0001_CLIPS.mhl", &inner(HELLO));
+    for path in
+        ["A/CLIPS/one.mov", "A/ascmhl/0001_A.mhl", "A/ascmhl/ascmhl_chain.xml", "A/CLIPS/ascmhl/ascmhl_chain.xml"]
+    {
+        assert_eq!(card.reason(path), None, "{path}");
+    }
+    card.list("A/CLIPS/ascmhl/0001_CLIPS.mhl", &inner(WORLD));
+    says(card.reason("A/CLIPS/one.mov"), &["A/CLIPS/ascmhl/0001_CLIPS.mhl"]);
+    card.list("A/CLIPS/ascmhl/0001_CLIPS.mhl", &inner(HELLO));
+    card.list("A/ascmhl/0001_A.mhl", &around("", ""));
+    says(card.reason("A/CLIPS/one.mov"), &["lists no files"]);
+}
+
 #[test]
 fn what_a_list_does_not_verify_is_held_with_its_reason() {
     let mut card = Card::default();

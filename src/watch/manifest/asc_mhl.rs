@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use super::hash_list::{self, Generation, add_checksum};
+use super::hash_list::{self, Content, Generation, add_checksum};
 use super::xml::Element;
 use super::{Listed, below};
 
@@ -20,11 +20,12 @@ const ASC_MHL: Generation = Generation {
 /// Children of `<hash>` that are not checksums.
 const FACTS: [&str; 2] = ["path", "metadata"];
 
-/// What the generation of the history of `folder` lists.
+/// What the generation of the history of `folder` lists; that of a folder whose files are all in histories of folders below lists none,
+/// and refers to those.
 ///
 /// # Errors
 /// Why it is not understood, for a person.
-pub fn parse(folder: &Path, text: &str) -> Result<Vec<Listed>, String> {
+pub fn parse(folder: &Path, text: &str) -> Result<Content, String> {
     hash_list::parse(&ASC_MHL, text, &|element| entry(folder, element))
 }
 

@@ -2,6 +2,8 @@
 //!
 //! **In**: text, and what is peculiar to a generation. **Out**: the files it lists. Pure.
 
+use std::cell::Cell;
+
 use super::Listed;
 use super::checksum::{Algorithm, Checksum};
 use super::xml::{self, Element};
@@ -16,6 +18,14 @@ pub struct Generation {
     pub is_entry: fn(around: &[String]) -> bool,
 }
 
+/// What a list says.
+pub struct Content {
+    /// The files that it lists.
+    pub files: Vec<Listed>,
+    /// Whether it refers to lists in folders below, which list what is there.
+    pub refers: bool,
+}
+
 /// Reads the list; `entry` makes a file of each of its entries.
 ///
 /// # Errors
@@ -24,8 +34,8 @@ pub fn parse(
     generation: &Generation,
     text: &str,
     entry: &dyn Fn(&Element) -> Result<Listed, String>,
-) -> Result<Vec<Listed>, String> {
-    let mut listed = Vec::new();
+) -> Result<Content, String> {
+    let (mut files, refers) = (Vec::new(), Cell::new(false));
     let understood = |version: &str| {
         version.strip_prefix(generation.number).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
@@ -39,13 +49,16 @@ pub fn parse(
             (name, _) => Err(format!("is not a list of checksums: it begins with `<{name}>`")),
         },
         &|around, name| name == "hash" && (generation.is_entry)(around),
-        &outside,
+        &|around, element| {
+            refers.set(refers.get() || element.name == "hashlistreference");
+            outside(around, element)
+        },
         &mut |element| {
-            listed.push(entry(&element)?);
+            files.push(entry(&element)?);
             Ok(())
         },
     )?;
-    Ok(listed)
+    Ok(Content { files, refers: refers.get() })
 }
 
 /// Stops at what would be passed over: a checksum of a file where none belongs, and a verification that failed.

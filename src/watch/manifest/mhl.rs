@@ -20,7 +20,7 @@ const FACTS: [&str; 7] =
 /// # Errors
 /// Why it is not understood, for a person.
 pub fn parse(folder: &Path, text: &str) -> Result<Vec<Listed>, String> {
-    hash_list::parse(&MHL, text, &|element| entry(folder, element))
+    Ok(hash_list::parse(&MHL, text, &|element| entry(folder, element))?.files)
 }
 
 fn entry(folder: &Path, element: &Element) -> Result<Listed, String> {

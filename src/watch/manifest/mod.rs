@@ -86,10 +86,17 @@ pub fn scope(place: &Path) -> &Path {
 /// Why it is not understood, for a person.
 pub fn parse(place: &Path, bytes: &[u8]) -> Result<Vec<Listed>, String> {
     let text = text::decoded(bytes)?;
+    let mut refers = false;
     let listed = if text::is_xml(&text) {
         let text = str::from_utf8(&text).map_err(|_| "is not valid UTF-8: save it as UTF-8".to_owned())?;
         let is_asc = text.contains("urn:ASC:MHL") || text.contains("<hashes");
-        if is_asc { asc_mhl::parse(scope(place), text)? } else { mhl::parse(scope(place), text)? }
+        if is_asc {
+            let content = asc_mhl::parse(scope(place), text)?;
+            refers = content.refers;
+            content.files
+        } else {
+            mhl::parse(scope(place), text)?
+        }
     } else {
         sums::parse(place.parent().unwrap_or(Path::new("")), place, &text)?
     };
@@ -101,7 +108,7 @@ pub fn parse(place: &Path, bytes: &[u8]) -> Result<Vec<Listed>, String> {
             None => drop(files.insert(file.path.clone(), file)),
         }
     }
-    if files.is_empty() { Err("lists no files".to_owned()) } else { Ok(files.into_values().collect()) }
+    if files.is_empty() && !refers { Err("lists no files".to_owned()) } else { Ok(files.into_values().collect()) }
 }
 
 /// A listed name as a path below the list's folder.

@@ -72,7 +72,7 @@ fn suggested(name: &str) -> Option<Algorithm> {
 /// The kind of checksum that the list's own name names, if it is one that is not supported: `manifest-sha3-256.txt`.
 fn unsupported(name: &str) -> Option<&str> {
     let words = name.split(['.', '-', '_', ' ']).rev();
-    let plain = |word: &'_ str| Algorithm::is_unsupported(word.trim_end_matches('s').trim_end_matches("sum"));
+    let plain = |word: &str| Algorithm::is_unsupported(word.trim_end_matches('s').trim_end_matches("sum"));
     words.into_iter().find(|word| Algorithm::is_unsupported(word) || plain(word))
 }
 

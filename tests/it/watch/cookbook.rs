@@ -19,7 +19,7 @@ struct SetUp {
     packages: &'static [(&'static str, usize)],
 }
 
-const SET_UPS: [SetUp; 10] = [
+const SET_UPS: [SetUp; 11] = [
     SetUp {
         heading: "Camera cards with a checksum list",
         files: &[("A001/CLIPS/one.mov", "x"), ("A001/A001.mhl", MHL), ("A002/CLIPS/one.mov", "x")],
@@ -49,6 +49,11 @@ const SET_UPS: [SetUp; 10] = [
             ("loose.mxf", "x"),
         ],
         packages: &[("arrakis 2", 1), ("dune 2", 2)],
+    },
+    SetUp {
+        heading: "A folder for each client, one rule for all",
+        files: &[("north/one.mov", "x"), ("north/two.mov", "x"), ("south/one.mov", "x"), ("loose.mov", "x")],
+        packages: &[("north 2", 2), ("south 2", 1)],
     },
     SetUp {
         heading: "A sub-folder for each client",

@@ -289,3 +289,23 @@ async fn what_is_no_regular_file_and_what_windows_cannot_save_is_told_in_the_sta
     bench.looked_again().await;
     assert_eq!(bench.status().skipped, masv_agent::watch::Noted::default());
 }
+
+/// `watch: today`, a link that is turned to another folder every morning: what was in that one was not seen until the next full scan.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_is_turned_to_another_folder_is_followed() {
+    let mut bench = Bench::new();
+    let at = |path: &str| bench.root.path().join(path);
+    let (link, other, second) = (at("today"), at("turned"), at("day2/second.mov"));
+    for day in ["day1", "day2"] {
+        std::fs::create_dir(at(day)).unwrap();
+    }
+    std::os::unix::fs::symlink("day1", &link).unwrap();
+    std::fs::write(at("day1/first.mov"), "first").unwrap();
+    let text = "rules:\n  - { name: dailies, watch: today, settle: 50ms, package: file, upload: { kind: link } }\n";
+    bench.start_rules(bench.rules_file(text)).await;
+    assert_eq!(bench.packages_when(1).await, [["first.mov"]]);
+    std::os::unix::fs::symlink("day2", &other).unwrap();
+    std::fs::rename(&other, &link).unwrap();
+    std::fs::write(second, "second").unwrap();
+    bench.packages_when(2).await;
+}

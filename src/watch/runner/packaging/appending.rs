@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Zoned;
 
-use super::handover::{Submission, book};
+use super::handover::{Submission, book, goes_to_others};
 use super::open_packages::taking_files;
 use crate::model::UploadId;
 use crate::watch::dispatch::{self, Chosen};
@@ -34,6 +34,10 @@ pub(super) async fn append_changed(
         let changed = Submission { group: Arc::clone(&shipment.group), files: changed };
         let fresh = Submission { group: shipment.group, files: fresh };
         let id = if changed.files.is_empty() { None } else { package_for(context, &changed, clock).await };
+        let id = match id {
+            Some(id) if goes_to_others(context, id, &changed, clock).await.is_some() => None,
+            id => id,
+        };
         let appended = match id {
             Some(id) => {
                 let sources = dispatch::source_files(&context.rule, &changed.files);

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use jiff::Zoned;
 
-use crate::model::{UploadId, UploadSpec};
+use crate::model::{Destination, UploadId, UploadSpec};
 use crate::watch::dispatch::{self, Chosen};
 use crate::watch::runner::context::Context;
 use crate::watch::runner::{RETRY, describe};
 use crate::watch::upload_sink::SinkError;
 use masv_platform::crash_point;
+use masv_protocol::EmailAddress;
 
 /// Packages handed to the queue at the same time: their transactions share a flush of the disk.
 const AT_ONCE: usize = 64;
@@ -53,6 +54,36 @@ pub(super) async fn order(context: &Context, shipment: &Submission, clock: &Zone
     };
     dispatch::order(&context.rule, &context.surroundings, clock, &shipment.group, sequence, &shipment.files)
         .map_err(|error| describe(&error))
+}
+
+/// Why these files must not go into a package that exists: it is for others.
+pub(super) async fn goes_to_others(
+    context: &Context,
+    id: UploadId,
+    shipment: &Submission,
+    clock: &Zoned,
+) -> Option<String> {
+    let rule = &context.rule;
+    if !dispatch::works_out_recipients(rule) {
+        return None;
+    }
+    let files = shipment.files.iter().map(|file| (&*file.relative, file.identity.size));
+    let given = dispatch::recipients(rule, &context.surroundings, clock, (&shipment.group, 1), files);
+    let (given, upload) = match (given, context.store.upload(id).await) {
+        (Ok(given), Ok(upload)) => (given, upload),
+        (Err(error), _) => return Some(describe(&error)),
+        (_, Err(error)) => return Some(describe(&error)),
+    };
+    let Destination::Email { recipients } = &upload.destination else { return None };
+    let is_known = |one: &EmailAddress| recipients.iter().any(|known| known == one.as_str());
+    (recipients.len() != given.len() || !given.iter().all(is_known)).then(|| {
+        let given: Vec<&str> = given.iter().map(AsRef::as_ref).collect();
+        format!(
+            "is for {}, and the open package of its group is for {}: group the files by recipient with `group_by`",
+            given.join(", "),
+            recipients.join(", ")
+        )
+    })
 }
 
 /// Hands it to the queue.

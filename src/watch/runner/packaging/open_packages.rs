@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use jiff::Zoned;
 
-use super::handover::{Refusal, Submission, book, order, submit};
+use super::handover::{Refusal, Submission, book, goes_to_others, order, submit};
 use crate::model::UploadId;
 use crate::model::{State as UploadState, Upload, UploadFilter};
 use crate::store::{Store, StoreError};
@@ -74,6 +74,9 @@ impl OpenPackages {
         self.leave_failed(context, &shipment.group).await;
         if let Some(open) = self.open.get(&shipment.group) {
             let id = open.id;
+            if let Some(reason) = goes_to_others(context, id, &shipment, clock).await {
+                return book(context, &shipment, Err(Refusal::Template(reason))).await;
+            }
             let sources = dispatch::source_files(&context.rule, &shipment.files);
             crash_point("append.before");
             match context.outlet.append(id, sources).await {

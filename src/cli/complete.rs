@@ -1,0 +1,230 @@
+//! Completion in the shell that knows what there is: uploads, downloads, rules, contexts, states.
+//!
+//! **In**: the words typed so far, from the shell. **Out**: candidates on standard output. The running agent is asked; if it does not answer at
+//! once there are none, and nothing is printed that would disturb the line.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Command;
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use clap_complete::env::{CompleteEnv, Shells};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::client::Client;
+use super::error::CliError;
+use super::transfers::Transfer;
+use super::{Common, context};
+use crate::api::types::{Download, Transfers, Upload};
+
+/// The variable in which the shell asks.
+const VARIABLE: &str = "MASV_COMPLETE";
+/// How long somebody who has pressed the key waits at most.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How many transfers are offered.
+const OFFERED: usize = 50;
+/// How much of an id is offered, as tables show it.
+const SHORT_ID: usize = 8;
+const STATES: [&str; 5] = ["transferring", "paused", "idle", "complete", "error"];
+
+/// Answers a shell that asks, and ends the process then.
+pub(super) fn answer() {
+    let command = || {
+        let mut command = super::command();
+        // So that every flag is there, that of the help as well.
+        command.build();
+        with_completers(command, &mut Vec::new())
+    };
+    CompleteEnv::with_factory(command).var(VARIABLE).complete();
+}
+
+/// The script with which a shell asks.
+pub(super) fn registration(shell: &str) -> Result<String, CliError> {
+    let failed = || CliError::usage(format!("completion is not supported for {shell}"));
+    let shells = Shells::builtins();
+    let completer = shells.completer(shell).ok_or_else(failed)?;
+    let mut script = Vec::new();
+    completer.write_registration(VARIABLE, "masv", "masv", "masv", &mut script).map_err(|_| failed())?;
+    Ok(String::from_utf8_lossy(&script).into_owned())
+}
+
+/// The commands, with what completes their arguments; `path` are the names of the commands above.
+fn with_completers(command: Command, path: &mut Vec<String>) -> Command {
+    let words: Vec<String> = path.clone();
+    let command = command.mut_args(|argument| {
+        // What is hidden is offered only if there is nothing else: flags for who begins to type one, or where nothing but flags fits.
+        let argument = if argument.is_positional() { argument } else { argument.hide(true) };
+        match completer(&words, argument.get_id().as_str()) {
+            Some(completer) => argument.add(completer),
+            None => argument,
+        }
+    });
+    command.mut_subcommands(|below| {
+        path.push(below.get_name().to_owned());
+        let below = with_completers(below, path);
+        path.pop();
+        below
+    })
+}
+
+fn completer(path: &[String], argument: &str) -> Option<ArgValueCompleter> {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    match (path.as_slice(), argument) {
+        (["hub", ..], _) => None,
+        (_, "states") => Some(ArgValueCompleter::new(states)),
+        (_, "context") | (["context", "use" | "rm"], "name") => Some(ArgValueCompleter::new(contexts)),
+        (["upload", what], "id") => {
+            let fitting = fitting(what);
+            Some(ArgValueCompleter::new(move |typed: &OsStr| transfers::<Upload>(typed, fitting)))
+        }
+        (["download", what], "id") => {
+            let fitting = fitting(what);
+            Some(ArgValueCompleter::new(move |typed: &OsStr| transfers::<Download>(typed, fitting)))
+        }
+        (["rule", what], "name") => {
+            let all = matches!(*what, "pause" | "resume");
+            Some(ArgValueCompleter::new(move |typed: &OsStr| rules(typed, all)))
+        }
+        (["automation", "delete"] | ["automation", "update", _], "id")
+        | (["upload" | "download", "ls"] | ["ls"], "rule") => {
+            Some(ArgValueCompleter::new(|typed: &OsStr| rules(typed, false)))
+        }
+        _ => None,
+    }
+}
+
+/// The states in which a command makes sense, and whether it takes `all`.
+fn fitting(command: &str) -> (&'static str, bool) {
+    match command {
+        "pause" => ("transferring", true),
+        "resume" => ("paused,error", true),
+        "finalize" => ("idle,transferring", false),
+        "add" | "set" => ("idle,transferring,paused,error", false),
+        "rm" => ("", true),
+        _ => ("", false),
+    }
+}
+
+fn transfers<T: Transfer>(typed: &OsStr, (states, all): (&str, bool)) -> Vec<CompletionCandidate> {
+    let Some(typed) = typed.to_str() else { return Vec::new() };
+    let list: Option<Transfers<T>> = ask(&format!("/{}s?states={states}&limit={OFFERED}", T::NAME));
+    let mut candidates = Vec::new();
+    for (order, one) in list.into_iter().flat_map(|list| list.transfers).enumerate() {
+        let (id, name) = (one.id(), one.title());
+        let about = format!("{name}, {}", one.state().0);
+        let short = id.get(id.len().saturating_sub(SHORT_ID)..).unwrap_or(&id);
+        // Names only for who begins to type one: otherwise everything would be there twice.
+        let named = !typed.is_empty() && name.starts_with(typed) && is_plain(&name);
+        let values =
+            [Some(short), Some(id.as_str()).filter(|_| typed.len() > SHORT_ID), Some(name.as_str()).filter(|_| named)];
+        for value in values.into_iter().flatten().filter(|value| value.starts_with(typed)) {
+            let candidate = CompletionCandidate::new(value).help(Some(about.clone().into()));
+            candidates.push(candidate.display_order(Some(order)));
+        }
+    }
+    if all && "all".starts_with(typed) {
+        candidates.push(CompletionCandidate::new("all").display_order(Some(OFFERED)));
+    }
+    candidates
+}
+
+/// Whether a shell takes it as one word, whatever its quoting.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte))
+}
+
+fn rules(typed: &OsStr, all: bool) -> Vec<CompletionCandidate> {
+    let answer: Value = ask("/automations").unwrap_or_default();
+    let named = answer["automations"].as_array().into_iter().flatten().filter_map(|rule| {
+        let about = format!("{}, {} waiting", rule["state"].as_str()?, rule["waiting_count"]);
+        Some(CompletionCandidate::new(rule["name"].as_str()?).help(Some(about.into())))
+    });
+    let all = all.then(|| CompletionCandidate::new("all"));
+    starting(named.chain(all), typed)
+}
+
+fn contexts(typed: &OsStr) -> Vec<CompletionCandidate> {
+    starting(context::names().into_iter().map(CompletionCandidate::new), typed)
+}
+
+fn starting(all: impl Iterator<Item = CompletionCandidate>, typed: &OsStr) -> Vec<CompletionCandidate> {
+    let typed = typed.to_string_lossy();
+    all.filter(|candidate| candidate.get_value().to_string_lossy().starts_with(&*typed)).collect()
+}
+
+/// States, separated by commas.
+fn states(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let typed = typed.to_string_lossy();
+    let before = typed.rfind(',').map_or("", |comma| &typed[..=comma]);
+    let unused = STATES.iter().filter(|state| !before.split(',').any(|one| one == **state));
+    starting(unused.map(|state| CompletionCandidate::new(format!("{before}{state}"))), OsStr::new(&*typed))
+}
+
+/// The agent's answer, if it is there and gives one soon.
+fn ask<T: DeserializeOwned>(path: &str) -> Option<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let client = Client::new(&common(std::env::args().collect())).ok()?;
+    let answer = async { tokio::time::timeout(PATIENCE, client.get(path)).await.ok()?.ok() };
+    runtime.block_on(answer)
+}
+
+/// Which agent the line that is being typed is for.
+fn common(words: Vec<String>) -> Common {
+    let value = |flag: &str| {
+        let words = words.iter().zip(words.iter().skip(1).map(Some).chain([None]));
+        words
+            .filter_map(|(word, next)| match word.strip_prefix(flag)?.strip_prefix('=') {
+                Some(value) => Some(value.to_owned()),
+                None if word == flag => next.cloned(),
+                None => None,
+            })
+            .last()
+    };
+    let (server, context) = (value("--server"), value("--context"));
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    Common {
+        server_typed: server.is_some(),
+        context_typed: context.is_some(),
+        server: server.or_else(|| variable("MASV_SERVER")),
+        context: context.or_else(|| variable("MASV_CONTEXT")),
+        token_file: value("--with-token").map(PathBuf::from),
+        output: None,
+        json: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_completed_one_after_the_other() {
+        let offered = |typed: &str| {
+            let found = states(OsStr::new(typed)).into_iter();
+            found.map(|candidate| candidate.get_value().to_string_lossy().into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(offered("p"), ["paused"]);
+        assert_eq!(offered("paused,"), ["paused,transferring", "paused,idle", "paused,complete", "paused,error"]);
+        assert_eq!(offered("paused,tr"), ["paused,transferring"]);
+    }
+
+    #[test]
+    fn the_agent_of_the_line_is_asked() {
+        let of = |line: &str| common(line.split(' ').map(str::to_owned).collect());
+        let common = of("masv -- masv --server http://a:1 upload status");
+        assert!(common.server_typed && common.server.as_deref() == Some("http://a:1"));
+        let common = of("masv --context=b --with-token t upload rm x");
+        assert_eq!((common.context.as_deref(), common.token_file), (Some("b"), Some("t".into())));
+    }
+
+    #[test]
+    fn each_shell_has_a_script_that_asks() {
+        for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+            let script = registration(shell).unwrap();
+            assert!(script.contains(VARIABLE) && script.contains("masv"), "{shell}: {script}");
+        }
+        assert!(registration("sh").is_err());
+    }
+}
