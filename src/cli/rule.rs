@@ -73,6 +73,16 @@ pub(super) enum Command {
         /// The rule (its name, or enough of it), or `all`.
         name: String,
     },
+    /// Accept a watched folder that is on another file system than before; files that are not there any more count as removed.
+    ///
+    /// A rule remembers where its folder lies. If another file system is there after a restart, or while the agent runs, and files that the
+    /// rule still needs are missing, or it is empty, the rule is `offline` and says so: usually a drive or share is not mounted. When it is
+    /// back, the rule goes on by itself. Use this command if the change is on purpose.
+    #[command(after_help = "Example:\n  masv rule accept-folder dailies")]
+    AcceptFolder {
+        /// The rule.
+        name: String,
+    },
     /// Reload the rules file; if it is not valid, the previous rules stay active.
     #[command(after_help = "Example:\n  masv rule reload")]
     Reload,
@@ -157,6 +167,11 @@ pub(super) async fn run(
             let answer: Value = client.order(&named(&name, "/resume")).await?;
             output.json(&answer);
             output.line(&format!("Resumed {name}."));
+        }
+        Command::AcceptFolder { name } => {
+            let answer: Value = client()?.order(&named(&name, "/accept_folder")).await?;
+            output.json(&answer);
+            output.line(&format!("Accepted the folder of {name} as it is now: {}.", folder(&answer)));
         }
         Command::Reload => {
             let answer: Value = client()?.order("/automations/reload").await?;

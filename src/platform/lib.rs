@@ -11,6 +11,7 @@
 //! * [`raise_descriptors`], [`free_space`] say how much of the machine is left, [`ProcessUsage`] what this process takes.
 //! * [`silent_file_system`], [`watch_limits`] and their like say what can be relied on to tell of changes.
 //! * [`open_for_writing`] asks the kernel whether another process writes to a file, [`writers_of`] which ones do.
+//! * [`FolderMark`] and [`FolderPlace`] tell whether a folder is the one of a moment ago, or of before a restart.
 //! * [`make_folders`] makes folders, but none in the place of a disk that is not mounted.
 //! * [`may_signal`] and [`end_group`] are about other processes; [`ServiceManager`] and [`tell_service_manager`] about the one that
 //!   started this one.
@@ -34,6 +35,7 @@ mod access;
 mod advice;
 mod awake;
 mod failpoints;
+mod file_system;
 mod flush;
 mod folder;
 mod fs_events;
@@ -67,6 +69,7 @@ pub use access::{may_enter, may_write};
 pub use advice::{clock_advice, keep_watch_limit_advice, let_read_advice, let_write_advice, more_descriptors_advice};
 pub use awake::Awake;
 pub use failpoints::{CRASH_POINTS, crash_point, slow_point, unless_hurried};
+pub use file_system::{FolderMark, FolderPlace, Sameness};
 pub use flush::{flush, flush_data, flush_folder, flush_open_folder};
 pub use folder::{
     Entry, EntryKind, Folder, FolderError, PathBeneath, copy_file, entry_of, give_file, keep_attributes, put_copy,

@@ -2,6 +2,7 @@
 
 mod advice;
 mod awake;
+mod file_system;
 mod fs_events;
 mod mounts;
 mod unknown;
@@ -16,6 +17,7 @@ pub(crate) use advice::{
     clock_advice, keep_watch_limit_advice, let_read_advice, let_write_advice, more_descriptors_advice,
 };
 pub(crate) use awake::awake_command;
+pub(crate) use file_system::{boot_id, mounted};
 pub(crate) use fs_events::{
     EVENTS_TELL_OF_CLOSING, WATCHES_COVER_ALL_BELOW, more_folders_advice, more_watchers_advice, watch_limits,
 };

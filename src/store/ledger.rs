@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rows::{from_word, identity, signed, time, word};
+use super::watched_folder::{self, WatchedFolder};
 use super::{Store, StoreError, now, uploads};
 use crate::model::UploadId;
 use crate::model::{LedgerEntry, Outcome, SourceFile};
@@ -28,6 +29,8 @@ pub struct RuleRecord {
     pub paused: bool,
     /// When its schedule last let it make packages.
     pub last_run_at: Option<Timestamp>,
+    /// Its folder, as it was known last.
+    pub folder: Option<WatchedFolder>,
 }
 
 /// Takes the rule's files for `upload`, in the transaction that makes it.
@@ -296,12 +299,13 @@ impl Store {
         let rule = rule.to_owned();
         self.read(move |connection| {
             Ok(connection
-                .prepare_cached("SELECT first_seen_at, paused, last_run_at FROM rule WHERE name = ?1")?
+                .prepare_cached("SELECT first_seen_at, paused, last_run_at, folder FROM rule WHERE name = ?1")?
                 .query_row([rule], |row| {
                     Ok(RuleRecord {
                         first_seen_at: time(row.get(0)?),
                         paused: row.get(1)?,
                         last_run_at: row.get::<_, Option<i64>>(2)?.map(time),
+                        folder: watched_folder::from_row(row, 3)?,
                     })
                 })
                 .optional()?)
@@ -309,16 +313,24 @@ impl Store {
         .await
     }
 
-    /// Notes the rule's first start, together with the files that are there already and are not to be sent.
+    /// Notes the rule's first start, together with its folder and the files that are there already and are not to be sent.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn rule_seen(&self, rule: &str, skipped: Vec<(PathBuf, FileIdentity)>) -> Result<(), StoreError> {
+    pub async fn rule_seen(
+        &self,
+        rule: &str,
+        folder: Option<WatchedFolder>,
+        skipped: Vec<(PathBuf, FileIdentity)>,
+    ) -> Result<(), StoreError> {
         let rule = rule.to_owned();
         self.change(move |connection| {
             connection
                 .prepare_cached("INSERT INTO rule (name, first_seen_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
                 .execute(params![rule, now()])?;
+            if let Some(folder) = &folder {
+                watched_folder::put(connection, &rule, folder)?;
+            }
             skipped
                 .iter()
                 .try_for_each(|(path, identity)| put(connection, &rule, path, identity, Outcome::Skipped, None))

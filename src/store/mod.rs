@@ -23,6 +23,7 @@ mod settings;
 mod taken_away;
 mod turns;
 mod uploads;
+mod watched_folder;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub use masv_db::DbError;
 pub use outbox::{Errand, ErrandKind, Outgoing, Telling};
 pub use turns::OnlyWaiting;
 pub use uploads::Order;
+pub use watched_folder::{FilesHere, FolderEvidence, WatchedFolder};
 
 /// The migrations of the agent's database, version by version; append only.
 const MIGRATIONS: &[&str] = &[
@@ -58,6 +60,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/store/0009_by_what_is_asked.sql"),
     include_str!("../../migrations/store/0010_order_keys.sql"),
     include_str!("../../migrations/store/0011_verified.sql"),
+    include_str!("../../migrations/store/0012_watched_folder.sql"),
 ];
 
 /// Why the store could not carry out a request.

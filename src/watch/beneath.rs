@@ -3,6 +3,7 @@
 //! **In**: the watched folder, paths relative to it. **Out**: the identity of each file, or why the folder is [`Offline`].
 //! Blocks. That no link is followed beneath the folder is [`Folder`]'s guarantee.
 
+use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -23,9 +24,45 @@ pub enum Offline {
     /// Another file system is there, with none of the files that were known.
     #[error("the folder was replaced by an empty file system (is the drive or share unmounted?)")]
     Replaced,
+    /// The folder that is there is not the rule's own, and nothing is made of it.
+    #[error("{0}")]
+    Other(Box<OtherFolder>),
     /// The file system does not answer as it should.
     #[error("the file system reports an error: {0}")]
     Failing(String),
+}
+
+/// A folder that is not the one that the rule knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherFolder {
+    /// Where the rule's own lay.
+    pub was: String,
+    /// Where this one lies.
+    pub is: String,
+    /// How many files that the rule still has to do with are not in it.
+    pub missing: u64,
+    /// The rule.
+    pub rule: String,
+}
+
+impl fmt::Display for OtherFolder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { was, is, missing, rule } = self;
+        write!(
+            formatter,
+            "the folder is not the one that was watched before, which was on {was}; this one is on {is}"
+        )?;
+        match missing {
+            0 => write!(formatter, ", and is empty")?,
+            1 => write!(formatter, ", and lacks a file that the rule still needs")?,
+            more => write!(formatter, ", and lacks {more} files that the rule still needs")?,
+        }
+        write!(
+            formatter,
+            ". Is a drive or share not mounted? Until it is, nothing is sent and nothing counts as removed. If the change is on \
+             purpose: masv rule accept-folder {rule}"
+        )
+    }
 }
 
 impl From<FolderError> for Offline {

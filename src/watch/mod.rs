@@ -25,6 +25,7 @@ mod dedup;
 mod dispatch;
 mod dry_run;
 mod explain;
+mod folder_place;
 mod fs_events;
 mod listing;
 mod lossy_path;

@@ -373,6 +373,11 @@ impl Planner {
         self.settling.start_anew(now);
     }
 
+    /// Whatever file system the folder is on at the next look, it is the right one.
+    pub fn forget_root(&mut self) {
+        self.inventory.forget_root();
+    }
+
     /// When something is due that no hint will announce.
     #[must_use]
     pub fn next(&self, now: Duration) -> Option<Duration> {

@@ -38,7 +38,7 @@ use self::manifests::Verifying;
 use self::packaging::Packaging;
 use self::post_actions::PostActions;
 use self::report::Standing;
-use self::scanning::{Found, Scanning};
+use self::scanning::{Found, Looked, Scanning, Stranger};
 pub(super) use self::shared::Shared;
 use super::classifier::Classifier;
 use super::describe;
@@ -88,6 +88,8 @@ pub(super) enum Order {
     Resume,
     /// The ledger was changed on request: read it again.
     ReadLedger,
+    /// What is at the folder's path is the rule's own folder, wherever it lies.
+    AcceptFolder,
 }
 
 /// One active rule.
@@ -196,6 +198,7 @@ impl Runner {
     async fn read_record(&mut self) -> Result<(), StoreError> {
         let record = self.context.store.rule_record(&self.context.rule.name).await?;
         self.aftercare.read(&self.context).await?;
+        self.scanning.begin(&self.context, record.as_ref().and_then(|record| record.folder.clone()));
         self.ledger.begin(record.as_ref());
         self.orders.paused = record.as_ref().is_some_and(|record| record.paused);
         self.packaging.begin(&self.context, record.as_ref()).await
@@ -203,8 +206,10 @@ impl Runner {
 
     /// Looks, decides and acts once; returns when to do so again if nothing happens before.
     async fn pass(&mut self) -> Duration {
-        if let Some(found) = self.scanning.look_when_due(&self.context).await {
-            self.take_found(found).await;
+        match self.scanning.look_when_due(&self.context).await {
+            Looked::Nothing => {}
+            Looked::Found(found) => self.take_found(*found).await,
+            Looked::Stranger(stranger) => self.meet(*stranger).await,
         }
         self.read_news().await;
         if self.scanning.is_complete() {
@@ -219,7 +224,9 @@ impl Runner {
         }
         let mut next = None;
         if self.scanning.is_able() && self.ledger.is_read() {
-            if !self.orders.paused {
+            // Files may be missing because another folder is in the place of theirs.
+            let resumes = !self.orders.paused && self.auto_resume.is_due(self.context.now());
+            if resumes && self.scanning.is_there(&self.context).await {
                 self.auto_resume.resume(&self.context).await;
             }
             next = self.package().await;
@@ -234,10 +241,33 @@ impl Runner {
         self.next_wake(next)
     }
 
+    /// Holds a folder that may not be the rule's own against the ledger.
+    async fn meet(&mut self, stranger: Stranger) {
+        match self.ledger.evidence(&self.context, stranger.files()).await {
+            Ok(evidence) => {
+                if let Some(found) = self.scanning.meet(&self.context, stranger, evidence).await {
+                    self.take_found(found).await;
+                }
+            }
+            Err(error) => {
+                self.scanning.meet_later(&self.context);
+                self.context.problem("store", describe(&error)).await;
+            }
+        }
+    }
+
     /// Passes on what a look has found.
-    async fn take_found(&mut self, found: Found) {
+    async fn take_found(&mut self, mut found: Found) {
         if found.renewed {
             self.ledger.read_now();
+        }
+        if let Some((folder, taking)) = found.taken {
+            self.ledger.take_folder(folder, taking);
+            if taking.keeps {
+                // It is not there because it is elsewhere.
+                self.post_actions.forget(found.changes.gone.iter().map(|(path, _)| path));
+                found.changes.gone.clear();
+            }
         }
         self.take_changes(&found.changes).await;
         if found.is_back {
@@ -370,6 +400,7 @@ impl Runner {
                 }
             }
             Order::ReadLedger => self.ledger.read_now(),
+            Order::AcceptFolder => self.scanning.accept_folder(),
         }
     }
 

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use super::beneath::{Offline, open_root};
 use super::classifier::{Classifier, Kind};
 use super::status::Noted;
-use masv_platform::{Entry, EntryKind, FileIdentity, Folder, FolderError};
+use masv_platform::{Entry, EntryKind, FileIdentity, Folder, FolderError, FolderMark};
 use masv_protocol::trouble_on_windows;
 use masv_rules::Symlinks;
 
@@ -66,6 +66,8 @@ pub struct Unread {
 pub struct Look {
     /// Device and inode of the watched folder.
     pub root: (u64, u64),
+    /// What tells it from another one in its place.
+    pub mark: FolderMark,
     /// The sub-trees (or single paths) that were looked at: what is known below one of them, was not observed and
     /// is not below something [`Self::unread`], is gone.
     pub covered: Vec<PathBuf>,
@@ -130,7 +132,8 @@ struct Waiting {
 impl<'a> Walk<'a> {
     fn begin(sieve: &'a Classifier, enter: Enter<'a>) -> Result<Self, Offline> {
         let root = open_root(&sieve.rule().watch)?;
-        let look = Look { root: id_of(&root)?, ..Look::default() };
+        let mark = FolderMark::of(&root)?;
+        let look = Look { root: mark.id, mark, ..Look::default() };
         Ok(Self { sieve, enter, root, look, links: Vec::new(), visited: HashSet::new() })
     }
 

@@ -95,6 +95,11 @@ impl Snapshot {
         Ok(changes)
     }
 
+    /// Whatever file system the folder is on at the next look, it is the right one.
+    pub fn forget_root(&mut self) {
+        self.root = None;
+    }
+
     fn replace_folders(&mut self, now: Duration, look: &Look) {
         let found: std::collections::BTreeSet<&Path> = look.folders.iter().map(|folder| &*folder.relative).collect();
         let unread = |path: &Path| look.unread.iter().any(|unread| path.starts_with(&unread.relative));

@@ -299,6 +299,14 @@ impl Watcher {
         self.order(name, Order::Resume).await
     }
 
+    /// Takes what is at the path of a rule's folder now as the rule's own, although it is another folder than before.
+    ///
+    /// # Errors
+    /// [`WatchError::NoSuchRule`], [`WatchError::Disabled`].
+    pub async fn accept_folder(&self, name: &str) -> Result<(), WatchError> {
+        self.order(name, Order::AcceptFolder).await
+    }
+
     /// Forgets that a file, or all below a folder, was sent (path relative to the watched folder), or everything: what
     /// is there is sent again. Returns how many ledger entries that were.
     ///

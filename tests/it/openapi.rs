@@ -221,6 +221,7 @@ async fn automations(api: &mut Caller, agent: &Agent) {
     api.call("post /api/v1/automations/{name}/mark_sent", "slow", Some(json!({ "path": path })), 200).await;
     api.call("post /api/v1/automations/{name}/pause", "all", None, 200).await;
     api.call("post /api/v1/automations/{name}/resume", "all", None, 200).await;
+    api.call("post /api/v1/automations/{name}/accept_folder", "quick", None, 200).await;
     api.call("post /api/v1/automations/{name}/run", "none", None, 404).await;
     let change = |enabled: bool| json!({ "enabled": enabled, "priority": 7 });
     let changed = api.call("patch /api/v1/automations/{name}", "slow", Some(change(false)), 200).await;

@@ -156,6 +156,20 @@ pub(super) async fn resume(
     Ok(Json(ResumedRules { resumed }))
 }
 
+pub(super) async fn accept_folder(
+    Extract(state): Extract<ApiState>,
+    Path(name): Path<String>,
+    _: NoFields,
+) -> Answer<Automation> {
+    if state.is_download(&name) {
+        let error =
+            ApiError::new(StatusCode::BAD_REQUEST, format!("`{name}` is a download rule and watches no folder"));
+        return Err(error.hint("name an upload rule"));
+    }
+    state.watcher.accept_folder(&name).await?;
+    state.automation(&name).await.map(Json)
+}
+
 pub(super) async fn reload(Extract(state): Extract<ApiState>, _: NoFields) -> Answer<Loaded> {
     match (state.reload)().await {
         Ok(()) => Ok(Json(Loaded { rules: names(&state.watcher.rules()).len() })),

@@ -79,6 +79,7 @@ fn routes() -> Routes {
         .post("/automations/{name}/run", automations::run, "Packages what is ready now, regardless of the schedule; a download rule checks the whole inbox.")
         .post("/automations/{name}/pause", automations::pause, "Pauses a rule, or `all`.")
         .post("/automations/{name}/resume", automations::resume, "Resumes a paused rule, or `all`.")
+        .post("/automations/{name}/accept_folder", automations::accept_folder, "Accepts what is at the path of an upload rule's folder as the rule's own, although it is on another file system than before.\nFiles that were there before and are not there now count as removed.")
         .get("/automations/{name}/history", automations::history, "Uploads or downloads that a rule created, newest first.")
         .post("/automations/{name}/forget", automations::forget, "Forgets that a path, a package, or everything was transferred: what is still there is transferred again.")
         .post("/automations/{name}/mark_sent", automations::mark_sent, "Marks a path, a package, or everything as transferred.")

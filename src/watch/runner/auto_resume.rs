@@ -56,6 +56,11 @@ impl AutoResume {
         self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
 
+    /// Whether there is something to look at.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
+        self.look || self.next.is_some_and(|at| at <= now)
+    }
+
     /// When to look without anything having happened.
     pub(super) fn next(&self) -> Option<Duration> {
         self.next
@@ -63,8 +68,7 @@ impl AutoResume {
 
     /// Resumes failed uploads whose files are all back.
     pub(super) async fn resume(&mut self, context: &Context) {
-        let due = self.next.is_some_and(|at| at <= context.now());
-        if !(self.look || due) {
+        if !self.is_due(context.now()) {
             return;
         }
         (self.look, self.next) = (false, None);

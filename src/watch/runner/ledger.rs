@@ -1,23 +1,26 @@
 //! The ledger as a rule's task uses it: files are judged by it, and it forgets what may be sent anew once its file is gone.
 //!
-//! **In**: fresh files, files that are gone, the rule's record in the store. **Out**: verdicts, in the planner; what other parts
+//! **In**: fresh files, files that are gone, the rule's record in the store, where its folder lies. **Out**: verdicts, in the planner; what other parts
 //! have to look at because of them ([`Judged`]).
 //!
-//! **Owns** whether the rule's first start was noted, and when the ledger has to be read as a whole.
+//! **Owns** whether the rule's first start was noted, where its folder lies, and when the ledger has to be read as a whole.
 //!
 //! **Guarantees.** While the ledger cannot be read nothing is judged, and the whole is read as soon as it can be. What is gone is
-//! forgotten only while the folder is there.
+//! forgotten only while the folder is there, and only if it was known since the folder lies where it does.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::context::Context;
 use super::{RETRY, describe};
 use crate::model::Outcome;
-use crate::store::{LedgerAnswer, LedgerQuestion, RuleRecord, StoreError};
+use crate::store::{FilesHere, FolderEvidence, LedgerAnswer, LedgerQuestion, RuleRecord, StoreError, WatchedFolder};
 use crate::watch::classifier::Kind;
 use crate::watch::dedup::{DedupDecision, forgets_when_gone};
+use crate::watch::folder_place::Taking;
 use crate::watch::planner::Said;
 use crate::watch::snapshot::Known;
 use masv_platform::FileIdentity;
@@ -35,6 +38,10 @@ pub(super) struct Ledger {
     seen: bool,
     /// The ledger must be read as a whole, and everything judged by it, not before then.
     read_at: Option<Duration>,
+    /// The folder, where that has to be noted.
+    folder: Option<WatchedFolder>,
+    /// What the ledger knows since before then may be in another folder that was at this path: it is not forgotten.
+    kept_until: Option<Timestamp>,
 }
 
 /// What other parts have to look at because files were judged.
@@ -50,12 +57,29 @@ pub(super) struct Judged {
 impl Ledger {
     /// Nothing of it has been read.
     pub(super) fn new() -> Self {
-        Self { seen: false, read_at: Some(Duration::ZERO) }
+        Self { seen: false, read_at: Some(Duration::ZERO), folder: None, kept_until: None }
     }
 
     /// Takes what the store says about the rule itself.
     pub(super) fn begin(&mut self, record: Option<&RuleRecord>) {
         self.seen = record.is_some();
+        self.kept_until = record.and_then(|record| record.folder.as_ref()?.since);
+    }
+
+    /// The rule's folder lies there now: that is noted before anything is judged by it.
+    pub(super) fn take_folder(&mut self, folder: WatchedFolder, taking: Taking) {
+        self.kept_until = folder.since;
+        self.folder = Some(folder);
+        self.seen &= !taking.anew;
+        self.read_now();
+    }
+
+    /// What the ledger says of what is in a folder that is not known.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn evidence(&self, context: &Context, here: FilesHere) -> Result<FolderEvidence, StoreError> {
+        context.store.folder_evidence(&context.rule.name, context.rule.resend, here).await
     }
 
     /// It was read, and everything judged by it.
@@ -108,11 +132,15 @@ impl Ledger {
 
     async fn read(&mut self, context: &Context, is_here: bool, judged: &mut Judged) -> Result<(), StoreError> {
         self.note_first_start(context).await?;
+        if let Some(folder) = self.folder.clone() {
+            context.store.set_watched_folder(&context.rule.name, folder).await?;
+            self.folder = None;
+        }
         let candidates = context.shared.desk().candidates();
         judge_by_ledger(context, &candidates, judged).await?;
         self.read_at = None;
         *judged = Judged { acts: true, resumes: true };
-        if is_here { forget_absent(context).await } else { Ok(()) }
+        if is_here { forget_absent(context, self.kept_until).await } else { Ok(()) }
     }
 
     /// Records the rule's very first start; what is there already counts as sent if the rule says so.
@@ -128,7 +156,7 @@ impl Ledger {
                 items.map(|(path, known)| (path.to_path_buf(), known.identity)).collect()
             }
         };
-        context.store.rule_seen(&context.rule.name, skipped).await?;
+        context.store.rule_seen(&context.rule.name, self.folder.clone(), skipped).await?;
         self.seen = true;
         Ok(())
     }
@@ -202,7 +230,7 @@ fn take_answers(
 }
 
 /// Forgets what was cancelled, or may be sent again, and of which the file is gone.
-async fn forget_absent(context: &Context) -> Result<(), StoreError> {
+async fn forget_absent(context: &Context, kept_until: Option<Timestamp>) -> Result<(), StoreError> {
     if !context.shared.desk().inventory().unread().is_empty() {
         return Ok(());
     }
@@ -218,7 +246,9 @@ async fn forget_absent(context: &Context) -> Result<(), StoreError> {
         let absent: Vec<PathBuf> = {
             let desk = context.shared.desk();
             let absent = page.into_iter().filter(|entry| {
-                forgets_when_gone(&context.rule, entry.outcome) && !desk.inventory().contains(&entry.path)
+                forgets_when_gone(&context.rule, entry.outcome)
+                    && kept_until.is_none_or(|until| entry.at >= until)
+                    && !desk.inventory().contains(&entry.path)
             });
             absent.map(|entry| entry.path).collect()
         };

@@ -1,12 +1,14 @@
 //! The folder of a rule: when it is scanned, what of it, and whether it is there at all.
 //!
-//! **In**: hints, the clock. **Out**: what is new, changed or gone ([`Found`]) for whoever judges it, in the planner's inventory
-//! already; files that have settled, confirmed with the planner.
+//! **In**: hints, the clock, where the folder lay before. **Out**: what is new, changed or gone ([`Found`]) for whoever judges it, in
+//! the planner's inventory already; files that have settled, confirmed with the planner. A folder that is not the one of before is first
+//! held against the ledger, by the caller ([`Stranger`]).
 //!
-//! **Owns** the times of scans, the hint that waits, and why the folder is offline.
+//! **Owns** the times of scans, the hint that waits, which folder is the rule's own, and why it is offline.
 //!
-//! **Guarantees.** Scans are spaced by at least the time the last one took. While the folder is offline nothing is found to be gone,
-//! and it is looked for again ever less often. Once it is back, everything is scanned and what was settling settles anew.
+//! **Guarantees.** Scans are spaced by at least the time the last one took. While the folder is offline, or another one is in its
+//! place, nothing is found to be gone, and it is looked for again ever less often. Once it is back, everything is scanned and what was
+//! settling settles anew.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,11 +17,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::context::Context;
-use crate::watch::beneath::Offline;
+use crate::store::{FilesHere, FolderEvidence, WatchedFolder};
+use crate::watch::beneath::{Offline, OtherFolder};
+use crate::watch::folder_place::{Taking, takes};
 use crate::watch::fs_events::Hinted;
 use crate::watch::scan::{self, Look};
 use crate::watch::snapshot::Changes;
 use crate::watch::status::LastScan;
+use masv_platform::{Folder, FolderMark, FolderPlace, Sameness};
 use masv_rules::{Poll, Symlinks};
 
 /// Shortest time between two scans caused by hints.
@@ -49,6 +54,36 @@ pub(super) struct Scanning {
     complete: bool,
     /// Why the folder cannot be looked at.
     offline: Option<Offline>,
+    /// The folder as it was noted last.
+    watched: Option<WatchedFolder>,
+    /// The folder that was found to be the rule's own.
+    own: Option<FolderMark>,
+    /// Whatever is at the folder's path at the next full scan is the rule's own: somebody has said so.
+    accepts: bool,
+}
+
+/// What a pass has looked at.
+pub(super) enum Looked {
+    /// Nothing was due, or there is no folder.
+    Nothing,
+    /// The folder, or a part of it.
+    Found(Box<Found>),
+    /// A folder that may not be the rule's own.
+    Stranger(Box<Stranger>),
+}
+
+/// A folder that is not the one of before, scanned; nothing was made of that yet.
+pub(super) struct Stranger {
+    look: Look,
+    place: FolderPlace,
+    began: Duration,
+}
+
+impl Stranger {
+    /// The files in it.
+    pub(super) fn files(&self) -> FilesHere {
+        self.look.files.iter().map(|file| (Arc::clone(&file.relative), file.identity)).collect()
+    }
 }
 
 /// What a look has found, for the other parts.
@@ -59,9 +94,18 @@ pub(super) struct Found {
     pub(super) renewed: bool,
     /// The folder was offline and is back.
     pub(super) is_back: bool,
+    /// The folder is another one than before, or was not known: it is to be noted, and the ledger read by it.
+    pub(super) taken: Option<(WatchedFolder, Taking)>,
 }
 
 impl Scanning {
+    /// Takes what the store says about where the folder lay.
+    pub(super) fn begin(&mut self, context: &Context, watched: Option<WatchedFolder>) {
+        // A rule that was given another folder starts with that as it is.
+        let path = context.rule.watch.to_string_lossy();
+        self.watched = watched.filter(|watched| watched.path == *path);
+    }
+
     /// Why the folder is offline.
     pub(super) fn offline(&self) -> Option<&Offline> {
         self.offline.as_ref()
@@ -80,6 +124,24 @@ impl Scanning {
     /// Has everything looked at in the next pass.
     pub(super) fn look_at_all_soon(&mut self) {
         self.next_full = Duration::ZERO;
+    }
+
+    /// Takes whatever is at the folder's path as the rule's own in the next pass.
+    pub(super) fn accept_folder(&mut self) {
+        self.accepts = true;
+        self.look_at_all_soon();
+    }
+
+    /// Whether the rule's own folder is there at this moment. Where it is not, everything is looked at in the next pass, which finds out
+    /// why. What is to be done because files are missing asks this first.
+    pub(super) async fn is_there(&mut self, context: &Context) -> bool {
+        let watch = context.rule.watch.clone();
+        let mark = context.blocking(move || Ok(FolderMark::of(&Folder::open(&watch)?)?)).await;
+        let is_there = mark.is_ok_and(|mark| self.own == Some(mark));
+        if !is_there {
+            self.look_at_all_soon();
+        }
+        is_there
     }
 
     /// Waits for a hint; not while one waits already.
@@ -105,8 +167,8 @@ impl Scanning {
         self.ended + self.took.max(SHORTEST_GAP)
     }
 
-    /// Looks at what hints or the clock say; `None` when there was nothing to look at, or no folder.
-    pub(super) async fn look_when_due(&mut self, context: &Context) -> Option<Found> {
+    /// Looks at what hints or the clock say.
+    pub(super) async fn look_when_due(&mut self, context: &Context) -> Looked {
         let now = context.now();
         let hinted = if self.hinted && now >= self.look_allowed_at() {
             self.hinted = false;
@@ -122,36 +184,42 @@ impl Scanning {
         if everything {
             self.look_at_everything(context, now).await
         } else if !hinted.is_empty() && self.offline.is_none() {
-            let changes = self.look_at_paths(context, hinted.paths.into_iter().collect()).await?;
-            Some(Found { changes, ..Found::default() })
+            match self.look_at_paths(context, hinted.paths.into_iter().collect()).await {
+                Some(changes) => Looked::Found(Box::new(Found { changes, ..Found::default() })),
+                None => Looked::Nothing,
+            }
         } else {
-            None
+            Looked::Nothing
         }
     }
 
-    async fn look_at_everything(&mut self, context: &Context, now: Duration) -> Option<Found> {
+    async fn look_at_everything(&mut self, context: &Context, now: Duration) -> Looked {
         let renew = now >= self.next_rescan;
         let (sieve, hints) = (context.sieve.clone(), Arc::clone(&context.hints));
         // A folder that was there and is gone is not made again: its drive may be away.
-        let create = context.rule.create && !self.complete;
+        let create = (context.rule.create && !self.complete).then(|| self.watched.clone());
+        let own = self.own;
         let look = context.blocking(move || {
-            if create {
+            let watch = &sieve.rule().watch;
+            if create.is_some_and(|watched| watched.is_none_or(|watched| may_be_made(watch, &watched.place))) {
                 // If it cannot be created, the scan reports why.
-                let _ = masv_platform::make_folders(&sieve.rule().watch);
+                let _ = masv_platform::make_folders(watch);
             }
             sieve.ask_again();
             if renew {
                 hints.renew();
             }
-            scan::look_at_all(&sieve, &mut |folder, id| hints.watch(folder, id))
+            let look = scan::look_at_all(&sieve, &mut |folder, id| hints.watch(folder, id))?;
+            let place = if own == Some(look.mark) { None } else { Some(place_of(watch, look.mark)?) };
+            Ok((look, place))
         });
         let look = look.await;
         self.looked(context, now);
-        let look = match look {
+        let (look, place) = match look {
             Ok(look) => look,
             Err(offline) => {
                 self.go_offline(context, offline).await;
-                return None;
+                return Looked::Nothing;
             }
         };
         if renew {
@@ -162,9 +230,84 @@ impl Scanning {
             let mut status = context.shared.status();
             (status.skipped, status.awkward_names) = (look.skipped.clone(), look.awkward.clone());
         }
+        let place = match (place, &self.watched) {
+            (None, _) => {
+                self.accepts = false;
+                return Looked::Found(Box::new(self.take_own(context, look, now, renew).await));
+            }
+            (Some(place), Some(watched)) if !self.accepts && watched.place.compared_with(&place) != Sameness::Same => {
+                return Looked::Stranger(Box::new(Stranger { look, place, began: now }));
+            }
+            (Some(place), _) => place,
+        };
+        Looked::Found(Box::new(self.take_as_own(context, look, place, now, Taking::default()).await))
+    }
+
+    /// Takes a stranger as the rule's own folder if that is safe, given what the ledger says of what is in it.
+    pub(super) async fn meet(
+        &mut self,
+        context: &Context,
+        stranger: Stranger,
+        evidence: FolderEvidence,
+    ) -> Option<Found> {
+        let Stranger { look, place, began } = stranger;
+        let watched = self.watched.as_ref()?;
+        match takes(watched.place.compared_with(&place), &evidence, look.files.is_empty()) {
+            Some(taking) => {
+                let (was, is) = (&watched.place, &place);
+                tracing::info!(%was, %is, "the folder lies elsewhere than before; it is taken as it is");
+                Some(self.take_as_own(context, look, place, began, taking).await)
+            }
+            None => {
+                let missing = evidence.missing.max(evidence.unsent);
+                let (was, is) = (watched.place.to_string(), place.to_string());
+                let other = OtherFolder { was, is, missing, rule: context.rule.name.clone() };
+                self.go_offline(context, Offline::Other(Box::new(other))).await;
+                None
+            }
+        }
+    }
+
+    /// The same could not be asked.
+    pub(super) fn meet_later(&mut self, context: &Context) {
+        self.next_rescan = Duration::ZERO;
+        self.next_full = context.now() + OFFLINE_BOUNDS.0;
+    }
+
+    async fn take_as_own(
+        &mut self,
+        context: &Context,
+        look: Look,
+        place: FolderPlace,
+        began: Duration,
+        taking: Taking,
+    ) -> Found {
+        let (mark, is_empty) = (look.mark, look.files.is_empty());
+        if self.accepts || taking.keeps && !is_empty {
+            context.shared.desk().forget_root();
+        }
+        let mut found = self.take_own(context, look, began, true).await;
+        if self.offline.is_some() {
+            return found;
+        }
+        (self.own, self.accepts) = (Some(mark), false);
+        let mut watched = WatchedFolder::new(&context.rule.watch, place);
+        watched.since = match &self.watched {
+            _ if taking.keeps => Some(Timestamp::now()),
+            Some(before) if before.place.compared_with(&watched.place) == Sameness::Same => before.since,
+            _ => None,
+        };
+        if self.watched.as_ref() != Some(&watched) {
+            found.taken = Some((watched.clone(), taking));
+            self.watched = Some(watched);
+        }
+        found
+    }
+
+    async fn take_own(&mut self, context: &Context, look: Look, began: Duration, renewed: bool) -> Found {
         let changes = self.take(context, look).await;
-        let is_back = changes.is_some() && self.online(context, now);
-        Some(Found { changes: changes.unwrap_or_default(), renewed: renew, is_back })
+        let is_back = changes.is_some() && self.online(context, began);
+        Found { changes: changes.unwrap_or_default(), renewed, is_back, taken: None }
     }
 
     /// When everything is looked at again, whatever the hints say.
@@ -192,7 +335,12 @@ impl Scanning {
             context.blocking(move || scan::look_at(&sieve, &paths, &mut |folder, id| hints.watch(folder, id))).await;
         self.looked(context, began);
         match look {
-            Ok(look) => self.take(context, look).await,
+            Ok(look) if self.own == Some(look.mark) => self.take(context, look).await,
+            // Another folder has taken its place.
+            Ok(_) => {
+                self.look_at_all_soon();
+                None
+            }
             Err(offline) => {
                 self.go_offline(context, offline).await;
                 None
@@ -262,4 +410,19 @@ impl Scanning {
             Err(offline) => self.go_offline(context, offline).await,
         }
     }
+}
+
+/// Where the folder that was scanned lies.
+fn place_of(watch: &Path, mark: FolderMark) -> Result<FolderPlace, Offline> {
+    let folder = Folder::open(watch)?;
+    match FolderMark::of(&folder)? == mark {
+        true => Ok(FolderPlace::of(&folder)?),
+        false => Err(Offline::Failing("the folder was replaced while it was scanned".to_owned())),
+    }
+}
+
+/// Whether a folder that is missing may be made where it lay before: not if the disk under it is another one now.
+fn may_be_made(watch: &Path, before: &FolderPlace) -> bool {
+    let above = watch.ancestors().skip(1).find_map(|above| Folder::open(above).ok());
+    above.and_then(|above| FolderPlace::of(&above).ok()).is_none_or(|above| before.may_lie_beneath(&above))
 }

@@ -7,6 +7,7 @@ mod crashes;
 mod drops;
 mod keys;
 mod manifests;
+mod mounts;
 mod open;
 mod places;
 mod scale;
