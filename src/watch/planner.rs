@@ -255,11 +255,9 @@ impl Planner {
                 false
             }
             Probe::Readable(identity) => {
-                let same = self.settling.get(path).is_some_and(|file| file.identity == *identity);
-                if !same {
-                    self.inventory.update(path, *identity);
-                    self.settling.observe(now, path, *identity);
-                }
+                let same = self.settling.is_unchanged(now, path, identity);
+                self.inventory.update(path, *identity);
+                self.settling.observe(now, path, *identity);
                 if let Writing::By(who) = writing {
                     self.settling.hold(now, path, Hold::Writer(who.clone()));
                     return false;
@@ -376,6 +374,17 @@ impl Planner {
     /// Whatever file system the folder is on at the next look, it is the right one.
     pub fn forget_root(&mut self) {
         self.inventory.forget_root();
+    }
+
+    /// Whether nothing has to be waited for because a look found a file fresh: it is complete all the same, or is not to be sent. What is
+    /// touched again and again is fresh at each look.
+    #[must_use]
+    pub fn is_settled(&self, path: &Path) -> bool {
+        let known = self.inventory.get(path).filter(|known| known.kind == Kind::Item);
+        match known.and_then(|known| known.verdict) {
+            Some(verdict) if !verdict.sends() => true,
+            _ => self.settling.get(path).is_some_and(super::settle::Pending::is_whole),
+        }
     }
 
     /// When something is due that no hint will announce.

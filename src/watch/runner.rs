@@ -282,11 +282,12 @@ impl Runner {
         self.follow(judged);
     }
 
-    /// Looks at single paths; returns whether anything was new, changed or gone.
+    /// Looks at single paths; returns whether anything was new, changed or gone, but for what was merely touched.
     async fn look_at_paths(&mut self, paths: Vec<PathBuf>) -> bool {
         let Some(changes) = self.scanning.look_at_paths(&self.context, paths).await else { return true };
         self.take_changes(&changes).await;
-        !changes.fresh.is_empty() || !changes.gone.is_empty()
+        let desk = self.context.shared.desk();
+        !changes.gone.is_empty() || changes.fresh.iter().any(|path| !desk.is_settled(path))
     }
 
     /// Has the other parts look at what follows from a judgement.

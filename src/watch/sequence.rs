@@ -5,7 +5,8 @@
 //!
 //! A renderer writes one numbered file after the other, each within its settle time and with a pause in between that may be
 //! longer than `quiet`: every frame would be a package. The observed pauses show how long the next one may be. Before
-//! there are any, a folder with the first frame or two gets a multiple of `quiet`.
+//! there are any, a folder gets a multiple of `quiet`: with the first frame or two, and with frames that all came within `quiet`, which
+//! may be the first batch of a render farm as well as a whole sequence that was copied.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -43,7 +44,9 @@ pub fn quiet_for<'a>(quiet: Duration, files: impl Iterator<Item = (&'a Path, Dur
     let waits = sequences.into_values().map(|mut changes| {
         changes.sort_unstable();
         let pause = changes.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or_default();
-        let first = if changes.len() < KNOWN_FROM { quiet } else { Duration::ZERO };
+        let span =
+            changes.last().zip(changes.first()).map_or(Duration::ZERO, |(last, first)| last.saturating_sub(*first));
+        let first = if changes.len() < KNOWN_FROM || span < quiet { quiet } else { Duration::ZERO };
         (pause.max(first) * PATIENCE).min(LONGEST)
     });
     waits.fold(quiet, Duration::max)
@@ -62,7 +65,9 @@ mod tests {
     #[test]
     fn the_longest_pause_between_frames_says_how_long_the_next_may_take() {
         assert_eq!(quiet(&[("s/f.0001.exr", 0), ("s/f.0002.exr", 36), ("s/f.0003.exr", 70)]), 144);
-        assert_eq!(quiet(&[("s/f1001.DPX", 5), ("s/f1002.DPX", 6), ("s/f1003.DPX", 7)]), 30, "copied, not rendered");
+        assert_eq!(quiet(&[("s/f1001.DPX", 5), ("s/f1002.DPX", 20), ("s/f1003.DPX", 35)]), 60);
+        let copied: Vec<_> = (0..40).map(|n| (format!("s/f10{n:02}.dpx"), n)).collect();
+        assert_eq!(quiet(&copied.iter().map(|(path, at)| (path.as_str(), *at)).collect::<Vec<_>>()), 30, "copied");
         assert_eq!(quiet(&[("s/f_01.png", 0), ("s/f_02.png", 9_000), ("s/f_03.png", 9_001)]), 3_600);
     }
 
@@ -72,12 +77,24 @@ mod tests {
         assert_eq!(quiet(&[("s/f.0001.exr", 100), ("s/f.0002.exr", 136)]), 144);
     }
 
+    /// A render farm delivers the frames of a sequence a batch at a time: each batch was a package.
+    #[test]
+    fn frames_that_come_in_batches_are_waited_for_from_the_first_batch_on() {
+        let mut frames: Vec<(String, u64)> = (1..6).map(|n| (format!("s/f.000{n}.exr"), n)).collect();
+        let wait =
+            |frames: &[(String, u64)]| quiet(&frames.iter().map(|(path, at)| (path.as_str(), *at)).collect::<Vec<_>>());
+        assert_eq!(wait(&frames), 120, "a batch, or all of it");
+        frames.extend((6..11).map(|n| (format!("s/f.{n:04}.exr"), 60 + n)));
+        assert_eq!(wait(&frames), 4 * 61);
+    }
+
     #[test]
     fn other_files_and_other_sequences_are_no_frames_of_one() {
         assert_eq!(quiet(&[("s/a.mov", 0), ("s/b.mov", 500), ("s/clip0001.mov", 900)]), 30);
         assert_eq!(quiet(&[("s/still.tif", 0), ("s/take2.tif", 500)]), 30, "one digit counts takes, not frames");
-        let three = |folder: &'static str, at: u64| (1..4).map(move |n| (format!("{folder}/f.000{n}.exr"), at + n));
+        let three =
+            |folder: &'static str, at: u64| (1..4).map(move |n| (format!("{folder}/f.000{n}.exr"), at + 15 * n));
         let files: Vec<_> = three("left", 0).chain(three("right", 900)).collect();
-        assert_eq!(quiet(&files.iter().map(|(path, at)| (path.as_str(), *at)).collect::<Vec<_>>()), 30);
+        assert_eq!(quiet(&files.iter().map(|(path, at)| (path.as_str(), *at)).collect::<Vec<_>>()), 60);
     }
 }

@@ -12,6 +12,10 @@
 //! The settle time is longer if writers cannot be detected ([`SettleTimes::unseen`]), for an empty file, which most
 //! often has just been created, and starts again when a program that held the file open closes it.
 //!
+//! What changes neither size nor date nor inode of a file (`chmod`, `chown`, an attribute, a link) may have changed its content all the
+//! same, so it starts the time again; but not for ever: whoever sets modes again and again (`chmod -R` by a timer, an indexer) is not
+//! waited for beyond [`TOUCHES`] settle times. What is sent is compared once more by the upload.
+//!
 //! After a restart settling starts again; nothing is stored.
 
 use std::collections::BTreeMap;
@@ -30,6 +34,11 @@ const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 /// An empty file settles for so many times the settle time, and for this long at most.
 const EMPTY_FACTOR: u32 = 12;
 const EMPTY_LONGEST: Duration = Duration::from_secs(60);
+
+/// After so many settle times without another size, date or inode, what else changes starts nothing again.
+const TOUCHES: u32 = 6;
+/// But not before this, where the settle time is short or none.
+const SHORTEST_TOUCHED: Duration = Duration::from_secs(1);
 
 /// How long a file must not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +86,8 @@ pub struct Pending {
     pub first_seen: Duration,
     /// When its present state was first seen, or was let go of by whoever held it.
     pub since: Duration,
+    /// When its present size, date and inode were first seen.
+    content_since: Duration,
     /// Why it settles for longer than others: its writers cannot be detected.
     pub unseen: Option<String>,
     /// How often a look found it changed.
@@ -92,6 +103,13 @@ impl Pending {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         matches!(self.stage, Stage::Whole(_))
+    }
+
+    /// Whether what differs from the last look has been going on for so long, with the same size, date and inode, that it starts nothing
+    /// again.
+    fn is_touched_only(&self, now: Duration, identity: &FileIdentity, times: SettleTimes) -> bool {
+        let settle = times.of(identity, self.unseen.is_some());
+        self.identity.same_content(identity) && now >= self.content_since + (settle * TOUCHES).max(SHORTEST_TOUCHED)
     }
 
     /// When the next look at it is due; `None` when it is complete.
@@ -125,6 +143,7 @@ impl Settling {
                     identity,
                     first_seen: now,
                     since: now,
+                    content_since: now,
                     unseen: None,
                     changes: 0,
                     stage: Stage::Settling,
@@ -134,6 +153,13 @@ impl Settling {
                 self.files.insert(Arc::clone(path), fresh);
             }
             Some(file) if file.identity != identity => {
+                if file.is_touched_only(now, &identity, self.times) {
+                    file.identity = identity;
+                    return;
+                }
+                if !file.identity.same_content(&identity) {
+                    file.content_since = now;
+                }
                 file.identity = identity;
                 file.since = now;
                 file.changes = file.changes.saturating_add(1);
@@ -150,7 +176,7 @@ impl Settling {
     /// The confirming look that [`Self::due`] asked for found the file like this, and this of its writers. Returns whether
     /// it is complete now.
     pub fn confirm(&mut self, now: Duration, path: &Arc<Path>, identity: FileIdentity, writing: Writing) -> bool {
-        let seen_before = self.files.get(path).is_some_and(|file| file.identity == identity);
+        let seen_before = self.is_unchanged(now, path, &identity);
         self.observe(now, path, identity);
         let times = self.times;
         let Some(file) = self.files.get_mut(path) else { return false };
@@ -182,6 +208,13 @@ impl Settling {
         true
     }
 
+    /// Whether the file is what it was at the last look: like this, or only touched since, and that for too long.
+    #[must_use]
+    pub fn is_unchanged(&self, now: Duration, path: &Path, identity: &FileIdentity) -> bool {
+        let unchanged = |file: &Pending| file.identity == *identity || file.is_touched_only(now, identity, self.times);
+        self.files.get(path).is_some_and(unchanged)
+    }
+
     /// The file does not change but something is in the way; it is looked at again, ever less often.
     pub fn hold(&mut self, now: Duration, path: &Arc<Path>, hold: Hold) {
         let settle = self.times.seen;
@@ -199,7 +232,7 @@ impl Settling {
     /// Forgets what was observed but not the files: after the folder was offline nothing of it proves anything.
     pub fn start_anew(&mut self, now: Duration) {
         for file in self.files.values_mut() {
-            file.since = now;
+            (file.since, file.content_since) = (now, now);
             file.stage = Stage::Settling;
             file.look_at = now + self.times.of(&file.identity, false);
         }
@@ -301,6 +334,29 @@ mod tests {
     }
 
     /// If writers cannot be detected, a pause of the writer looks like its end: the longer time applies.
+    /// `chmod -R` by a timer that is shorter than the settle time: each starts the time again, but not for ever.
+    #[test]
+    fn a_file_that_is_touched_again_and_again_is_complete_all_the_same() {
+        let (mut settling, path) = (settling(5), path());
+        settling.observe(after(0), &path, state(0));
+        let mut whole_at = None;
+        for second in 1..100 {
+            // Looked at twice a second, and another mode each time.
+            let touched = state(i64::try_from(second).unwrap());
+            settling.observe(after(second), &path, touched);
+            if settling.due(after(second)).contains(&path) {
+                settling.confirm(after(second), &path, FileIdentity { ctime_ns: -1, ..touched }, Writing::No);
+            }
+            whole_at = whole_at.or(settling.get(&path).unwrap().is_whole().then_some(second));
+        }
+        let whole_at = whole_at.unwrap();
+        assert!((30..=40).contains(&whole_at), "{whole_at}");
+        // Another size or date starts the time again, and so does whoever writes.
+        settling.observe(after(100), &path, FileIdentity { mtime_ns: 7, ..state(100) });
+        assert!(!settling.get(&path).unwrap().is_whole());
+        assert!(!settling.is_unchanged(after(101), &path, &FileIdentity { mtime_ns: 7, ..state(101) }));
+    }
+
     #[test]
     fn a_file_whose_writers_are_not_seen_settles_for_longer() {
         let mut settling = settling(5);

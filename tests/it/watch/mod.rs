@@ -1,6 +1,7 @@
 //! Active rules over real folders.
 
 mod after;
+mod arriving;
 mod content;
 mod cookbook;
 mod crashes;
@@ -12,5 +13,6 @@ mod open;
 mod places;
 mod scale;
 pub mod support;
+mod touches;
 mod whole;
 mod writers;

@@ -10,6 +10,7 @@ use masv_agent::watch::{WatchSettings, Watcher};
 use masv_rules::SystemEnvironment;
 use tokio_util::sync::CancellationToken;
 
+use super::touches::Storm;
 use crate::support::{TestEngine, TestHub, content, digests, received, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -213,5 +214,33 @@ async fn a_package_that_vanishes_in_the_cloud_is_made_anew_with_all_its_files() 
     let expected: Vec<_> =
         (1..=3_u8).map(|n| (format!("{}.mov", char::from(b'`' + n)), content(n.into(), 1_000))).collect();
     assert_eq!(digests(&received(&uploads[0].links[0].url).await), digests(&expected));
+    bench.watcher.stop().await;
+}
+
+/// `chmod -R` over a folder without end, while it settles, while it is sent, and afterwards: it arrives once, whole, and nothing that was
+/// confirmed is sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_touched_all_the_time_arrives_once_and_whole() {
+    let bench = Whole::start("    settle: 100ms\n    rescan: 1s\n    package: { per: folder, quiet: 300ms }\n").await;
+    let storm = Storm::over(bench.watched.clone());
+    let clips: Vec<(String, Vec<u8>)> =
+        (0..6).map(|number| (format!("A001/clip{number}.mov"), content(number, 3_000_000))).collect();
+    std::fs::create_dir(bench.watched.join("A001")).unwrap();
+    for (name, bytes) in &clips {
+        std::fs::write(bench.watched.join(name), bytes).unwrap();
+    }
+    let complete = async || bench.uploads().await.iter().any(|upload| upload.state == State::Complete);
+    wait_until("it is complete under the storm", PATIENCE, || async { complete().await }).await;
+    let uploads = bench.uploads().await;
+    assert_eq!(uploads.len(), 1, "{uploads:?}");
+    assert_eq!(received(&uploads[0].links[0].url).await, clips);
+    drop(storm);
+    for _ in 0..2 {
+        let before = bench.watcher.rule_status("dailies").unwrap().last_scan;
+        bench.watcher.run_now("dailies").await.unwrap();
+        let again = || async { bench.watcher.rule_status("dailies").unwrap().last_scan != before };
+        wait_until("it has looked again", PATIENCE, again).await;
+    }
+    assert_eq!(bench.uploads().await.len(), 1);
     bench.watcher.stop().await;
 }
