@@ -239,11 +239,12 @@ impl Planner {
         }
     }
 
-    /// Whether the file's size has made it something else to the rule since a look found it. It is forgotten then: the
-    /// next look finds it as what it is.
+    /// Whether the file's size has made it something else to the rule since a look found it, or another file has taken its place, of which
+    /// the ledger may say otherwise. It is forgotten then: the next look finds it as what it is.
     fn is_something_else(&self, path: &Path, identity: &FileIdentity) -> bool {
-        let known = self.inventory.get(path).filter(|known| known.identity.size != identity.size);
-        known.is_some_and(|known| self.sieve.sort(path, identity.size) != Some(known.kind))
+        let Some(known) = self.inventory.get(path) else { return false };
+        let replaced = (known.identity.device, known.identity.inode) != (identity.device, identity.inode);
+        replaced || (known.identity.size != identity.size && self.sieve.sort(path, identity.size) != Some(known.kind))
     }
 
     /// The last check before packaging found a complete file like this. Returns whether it is unchanged and no program has started to
