@@ -7,7 +7,7 @@
 //! different recipients are errors.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use masv_protocol::EmailAddress;
 use minijinja::Value;
@@ -15,7 +15,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 
 use super::filters::ENGINE;
 use super::suggest::nearest;
-use super::template::{TemplateContext, TemplateError, checked_source, explained, trial};
+use super::template::{TemplateContext, TemplateError, checked_source, depends_on_files, explained, trial};
 use super::unicode::composed_text;
 
 /// The name of the table in templates.
@@ -27,6 +27,8 @@ pub struct Recipients {
     entries: BTreeMap<String, Vec<EmailAddress>>,
     /// Whether the file has such a table, be it a wrong one.
     pub(super) is_given: bool,
+    /// Computed once, for many rules may look into a large table.
+    digest: OnceLock<blake3::Hash>,
 }
 
 impl Recipients {
@@ -40,9 +42,19 @@ impl Recipients {
         self.entries.contains_key(&composed_text(name))
     }
 
-    /// The names and the number of their addresses, for a digest.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&str, &[EmailAddress])> {
-        self.entries.iter().map(|(name, addresses)| (name.as_str(), addresses.as_slice()))
+    /// A number for all of it.
+    pub(super) fn digest(&self) -> blake3::Hash {
+        *self.digest.get_or_init(|| {
+            let mut hasher = blake3::Hasher::new();
+            for (name, addresses) in &self.entries {
+                let texts = std::iter::once(name.as_str()).chain(addresses.iter().map(AsRef::as_ref));
+                for text in texts {
+                    hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+                }
+                hasher.update(&[0xff]);
+            }
+            hasher.finalize()
+        })
     }
 
     /// Why there is nothing under that name.
@@ -124,8 +136,8 @@ impl RecipientTemplate {
         }
         match template.values(&trial(env)) {
             // Of what depends on the files, the trial cannot know.
-            Ok(_) | Err(Failure { depends_on_files: true, .. }) => Ok(template),
-            Err(failure) => Err(failure.error),
+            Ok(_) | Err(Failure::Missing(_) | Failure::Other { depends_on_files: true, .. }) => Ok(template),
+            Err(Failure::Other { error, .. }) => Err(error),
         }
     }
 
@@ -147,7 +159,10 @@ impl RecipientTemplate {
     /// # Errors
     /// Why there are none: a name without an entry, or text that is not an address.
     pub fn addresses(&self, context: &TemplateContext) -> Result<Vec<EmailAddress>, TemplateError> {
-        let texts = self.values(context).map_err(|failure| failure.error)?;
+        let texts = self.values(context).map_err(|failure| match failure {
+            Failure::Missing(name) => self.table.missing(&name),
+            Failure::Other { error, .. } => error,
+        })?;
         let refused = |message: String| {
             let hint = "each must be one address; several are a list in `recipients`".to_owned();
             TemplateError { message, hint: Some(hint), place: None }
@@ -166,7 +181,7 @@ impl RecipientTemplate {
     fn values(&self, context: &TemplateContext) -> Result<Vec<String>, Failure> {
         let lookup = Arc::new(Lookup { table: Arc::clone(&self.table), missed: Mutex::default() });
         let scope = context.value_with(TABLE, Value::from_dyn_object(Arc::clone(&lookup)));
-        let failed = |error: &minijinja::Error| self.failure(error, &lookup);
+        let failed = |error: &minijinja::Error| failure(error, &lookup);
         let Some(expression) = self.expression() else {
             let text = ENGINE.render_str(&self.source, scope).map_err(|error| failed(&error))?;
             return Ok(vec![text.trim().to_owned()]);
@@ -183,16 +198,6 @@ impl RecipientTemplate {
         }
     }
 
-    fn failure(&self, error: &minijinja::Error, lookup: &Lookup) -> Failure {
-        let undefined = matches!(error.kind(), minijinja::ErrorKind::UndefinedError);
-        let missed = lookup.missed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let told = match missed.filter(|_| undefined) {
-            Some(name) => return Failure { error: self.table.missing(&name), depends_on_files: true },
-            None => explained(error),
-        };
-        Failure { error: told, depends_on_files: super::template::depends_on_files(error.kind()) }
-    }
-
     /// The expression, if the template is nothing but one.
     fn expression(&self) -> Option<&str> {
         let inside = self.source.trim().strip_prefix("{{")?.strip_suffix("}}")?;
@@ -202,10 +207,24 @@ impl RecipientTemplate {
     }
 }
 
-struct Failure {
-    error: TemplateError,
-    /// Other files might not fail in this way.
-    depends_on_files: bool,
+/// Why a template gives nothing.
+enum Failure {
+    /// The table has no entry of this name.
+    Missing(String),
+    Other {
+        error: TemplateError,
+        /// Other files might not fail in this way.
+        depends_on_files: bool,
+    },
+}
+
+fn failure(error: &minijinja::Error, lookup: &Lookup) -> Failure {
+    let undefined = matches!(error.kind(), minijinja::ErrorKind::UndefinedError);
+    let missed = lookup.missed.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match missed.filter(|_| undefined) {
+        Some(name) => Failure::Missing(name),
+        None => Failure::Other { error: explained(error), depends_on_files: depends_on_files(error.kind()) },
+    }
 }
 
 /// The addresses of all items for one file or package, each once.

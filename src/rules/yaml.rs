@@ -108,7 +108,7 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
     match serde_yaml::from_str_with_options::<Raw>(text, options) {
         Ok(raw) => {
             let node = raw.node(text);
-            match foreign_tag(&node, text) {
+            match foreign_tag(&node, text, &mut 0) {
                 Some((tag, at)) => Err(SyntaxError { message: format!("unsupported tag `{tag}`"), at }),
                 None => Ok(node),
             }
@@ -125,18 +125,20 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
 /// Tags that mean what the value is without them.
 const PLAIN_TAGS: [&str; 7] = ["!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq"];
 
-/// The first tag that would be passed over, with its place.
-fn foreign_tag(node: &Node, text: &str) -> Option<(String, usize)> {
+/// The first tag that would be passed over, with its place. What is before `end` is text of other values.
+fn foreign_tag(node: &Node, text: &str, end: &mut usize) -> Option<(String, usize)> {
     if let Some((tag, at)) = tag_before(node.start, text)
         && !PLAIN_TAGS.contains(&tag)
+        && at >= *end
     {
         return Some((tag.to_owned(), at));
     }
+    *end = node.end.max(*end);
     match &node.value {
         Value::Scalar(_) => None,
-        Value::List(items) => items.iter().find_map(|item| foreign_tag(item, text)),
+        Value::List(items) => items.iter().find_map(|item| foreign_tag(item, text, end)),
         Value::Map(pairs) => {
-            pairs.iter().find_map(|(key, value)| foreign_tag(key, text).or_else(|| foreign_tag(value, text)))
+            pairs.iter().find_map(|(key, value)| foreign_tag(key, text, end).or_else(|| foreign_tag(value, text, end)))
         }
     }
 }

@@ -29,10 +29,7 @@ pub(super) fn digest<'a>(
         absorb_text(value, &mut hasher);
     }
     if upload.is_some_and(looks_up_recipients) {
-        for (name, addresses) in shared.recipients.entries() {
-            absorb_text(name, &mut hasher);
-            addresses.iter().for_each(|address| absorb_text(address.as_str(), &mut hasher));
-        }
+        hasher.update(shared.recipients.digest().as_bytes());
     }
     hasher.update(shared.reader.take_secrets().as_bytes());
     RuleDigest(*hasher.finalize().as_bytes())
