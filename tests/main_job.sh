@@ -37,7 +37,7 @@ cp "$example" rules.example.yaml
 export MASV_DATA_DIR="$work/data"
 
 start() {
-  "$masv" server start --rules rules.example.yaml --listen http://127.0.0.1:0 >>agent.log 2>&1 &
+  "$masv" server start --rules rules.example.yaml --listen http://127.0.0.1:0 --log-level info,masv_hub=debug >>agent.log 2>&1 &
   agent=$!
   until_true 20 sh -c '"$0" server status >/dev/null 2>&1' "$masv"
 }

@@ -20,7 +20,8 @@ async fn killed_at_random_moments_it_sends_again_at_most_what_was_in_flight() {
     let kills = kills();
     let size = (kills as u64 + 4) * 20 * 1_000_000;
     let workers = WORKERS.to_string();
-    let mut agent = Agent::start("", &["--chunk-size", "5MiB", "--upload-workers", &workers]);
+    let mut agent =
+        Agent::start("", &["--chunk-size", "5MiB", "--upload-workers", &workers, "--log-level", "info,masv_hub=debug"]);
     let bytes = content(11, usize::try_from(size).unwrap());
     std::fs::write(agent.path("big.mov"), &bytes).unwrap();
     // Slow enough that every kill hits it in flight.

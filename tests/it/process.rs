@@ -40,8 +40,10 @@ impl Agent {
     /// The same in this folder.
     pub fn prepare_in(folder: tempfile::TempDir, rules: &str, flags: &[&str]) -> Self {
         let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        if !flags.iter().any(|flag| flag == "--listen") {
-            flags.extend(["--listen".to_owned(), "http://127.0.0.1:0".to_owned()]);
+        for (flag, value) in [("--listen", "http://127.0.0.1:0"), ("--log-level", "info")] {
+            if !flags.iter().any(|given| given == flag) {
+                flags.extend([flag.to_owned(), value.to_owned()]);
+            }
         }
         if !rules.is_empty() {
             std::fs::write(folder.path().join("rules.yaml"), format!("version: 1\n{rules}")).unwrap();
@@ -63,7 +65,7 @@ impl Agent {
     /// Starts the process.
     pub fn launch(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let start = ["server", "start", "--log-level", "info"];
+        let start = ["server", "start"];
         let mut command = match self.wrapper.split_first() {
             None => self.command(&start),
             Some((program, arguments)) => {

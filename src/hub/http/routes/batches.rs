@@ -103,7 +103,7 @@ pub(super) async fn contents(
     let files = sums.await.map_err(|error| Refusal::internal(&error))??;
     let (count, bytes) = (files.len(), files.iter().map(|(file, _)| file.size).sum::<u64>());
     let stored = each(&hub, files, |(file, arrived)| store(&hub, &package, file, arrived)).await?;
-    tracing::info!(%package, files = count, bytes, "small files stored");
+    tracing::debug!(%package, files = count, bytes, "small files stored");
     Ok(Json(stored))
 }
 

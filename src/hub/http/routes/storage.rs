@@ -227,7 +227,7 @@ async fn receive_part(hub: &Hub, part: &PartName, expected: &Expected, body: Bod
             return Err(error.into());
         }
     }
-    tracing::info!(package = %part.package, file = %part.file, part = part.number, bytes = size, "part stored");
+    tracing::debug!(package = %part.package, file = %part.file, part = part.number, bytes = size, "part stored");
     let etag = HeaderValue::from_str(&etag)
         .map_err(|_| StorageRefusal::new(StatusCode::SERVICE_UNAVAILABLE, "InternalError", "no tag"))?;
     // JSON, like every successful response except 204: another client may parse it.
