@@ -4,6 +4,8 @@
 //! `masv-openapi`. The inputs and responses of a call are derived from the handler's type: each argument is an [`Input`], its result an
 //! [`Answer`]. The operation id of a call is derived from its method and path by [`operation_id`].
 //!
+//! What a call refuses though the schemas allow it stands at the end of its description, after `400 if`.
+//!
 //! To add a route: `routes.get("/things/{id}", things::show, "A thing.")` in `routes/mod.rs`, types with `JsonSchema`,
 //! and `UPDATE_DOCS=1 cargo test --lib api::` to regenerate docs/openapi.json.
 
@@ -116,6 +118,9 @@ impl Routes {
             operation.header(INTENT, "string", true, "Any value: confirms that the request is intended.");
         }
         H::describe(&mut operation, &mut self.document.schemas);
+        if let Some((_, when)) = about.split_once("400 if ") {
+            operation.refuses::<ErrorBody>(400, &format!("If {when}"), &mut self.document.schemas);
+        }
         self.document.insert(method.as_str(), &path, operation);
         self.router = self.router.route(&path, on(filter, handler));
         self

@@ -114,7 +114,12 @@ impl Operation {
 
     /// A header that it reads.
     pub fn header(&mut self, name: &str, kind: &str, required: bool, about: &str) {
-        let mut header = json!({ "name": name, "in": "header", "schema": { "type": kind }, "description": about });
+        self.header_of(name, json!({ "type": kind }), required, about);
+    }
+
+    /// A header whose value has a schema.
+    pub fn header_of(&mut self, name: &str, schema: Value, required: bool, about: &str) {
+        let mut header = json!({ "name": name, "in": "header", "schema": schema, "description": about });
         if required {
             header["required"] = json!(true);
         }
@@ -128,6 +133,7 @@ impl Operation {
             schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
             let mut property = property.clone();
+            without_null(&mut property);
             let about = property.as_object_mut().and_then(|property| property.remove("description"));
             // An omitted field has no value, whatever its default in Rust.
             if let Some(property) =
@@ -157,7 +163,7 @@ impl Operation {
 
     /// A body of another content type that it accepts.
     pub fn takes_as(&mut self, kind: &str, schema: Value) {
-        self.set("requestBody", json!({ "content": { kind: { "schema": schema } } }));
+        self.set("requestBody", json!({ "content": { kind: { "schema": schema } }, "required": true }));
     }
 
     /// The response with this status.
@@ -184,6 +190,12 @@ impl Operation {
         self.respond("default", "No success", Some((kind, schema)));
     }
 
+    /// The response to what the schemas allow and the call refuses: `when` says what that is.
+    pub fn refuses<E: JsonSchema>(&mut self, status: u16, when: &str, schemas: &mut Schemas) {
+        let schema = schemas.answered::<E>().to_value();
+        self.respond(&status.to_string(), when, Some(("application/json", schema)));
+    }
+
     fn respond(&mut self, status: &str, about: &str, content: Option<(&str, Value)>) {
         let mut response = json!({ "description": about });
         if let Some((kind, schema)) = content {
@@ -198,5 +210,13 @@ impl Operation {
         }
         self.told.insert("responses".to_owned(), Value::Object(self.responses));
         Value::Object(self.told)
+    }
+}
+
+/// A query has no `null`: what has no value is not there.
+fn without_null(schema: &mut Value) {
+    if let Some(kinds) = schema["type"].as_array() {
+        let kinds: Vec<&Value> = kinds.iter().filter(|kind| *kind != "null").collect();
+        schema["type"] = if let [kind] = kinds[..] { kind.clone() } else { json!(kinds) };
     }
 }

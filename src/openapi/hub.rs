@@ -15,7 +15,7 @@ use masv_protocol::{
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
-use crate::{Document, Operation};
+use crate::{Document, Operation, refusals};
 
 /// Who may make a call.
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +83,9 @@ impl Calls {
         let mut operation = Operation::new(path, id, tag, about.trim());
         operation.set("security", right.security());
         operation.fails_with::<ErrorBody>(&mut self.document.schemas);
+        if let Some(when) = refusals::of(id) {
+            operation.refuses::<ErrorBody>(400, &when, &mut self.document.schemas);
+        }
         Call { document: &mut self.document, method, path, operation }
     }
 }
@@ -106,7 +109,8 @@ impl Call<'_> {
     }
 
     /// A call that exists so that whoever makes it is told why it is refused.
-    fn always_refused(self) {
+    fn always_refused(mut self) {
+        self.operation.refuses::<ErrorBody>(400, "Always.", &mut self.document.schemas);
         // Generators of clients want a good answer, too.
         self.gives::<Empty>(201);
     }

@@ -14,6 +14,7 @@ mod check;
 mod document;
 pub mod hub;
 mod plain;
+mod refusals;
 
 pub use check::problems;
 pub use document::{Document, Operation, Schemas};

@@ -20,6 +20,7 @@ pub struct Blueprint {
     pub url: SecretUrl,
     /// Headers to send with it; a value that is not a string is sent as its JSON.
     #[serde(default, deserialize_with = "lenient::field")]
+    #[schemars(with = "BTreeMap<String, String>")]
     pub headers: BTreeMap<String, Value>,
     /// The body to send; if there is none, a part sends its bytes, and any other request an empty body.
     #[serde(default)]

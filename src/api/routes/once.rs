@@ -9,9 +9,11 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::json;
 
 use super::super::error::ApiError;
 use super::super::openapi::{Input, Operation, Schemas};
+use super::super::types::ErrorBody;
 use crate::model::OrderKey;
 
 /// The header.
@@ -53,9 +55,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Once {
 }
 
 impl Input for Once {
-    fn describe(operation: &mut Operation, _: &mut Schemas) {
+    fn describe(operation: &mut Operation, schemas: &mut Schemas) {
+        operation.refuses::<ErrorBody>(422, "If the Idempotency-Key was used for a different request.", schemas);
         let about = "A unique key, such as a UUID: a request repeated with the same key is carried out once, and answered with the \
                      upload that it created. Kept for 30 days. The same key with a different request is refused (422).";
-        operation.header("Idempotency-Key", "string", false, about);
+        let key = json!({ "type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": "^[!#-~]+$" });
+        operation.header_of("Idempotency-Key", key, false, about);
     }
 }

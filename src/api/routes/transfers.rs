@@ -76,6 +76,12 @@ fn states_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "array", "items": { "type": "string", "enum": words } })
 }
 
+fn some_states_schema(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = states_schema(generator);
+    schema.insert("minItems".to_owned(), 1.into());
+    schema
+}
+
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Listing {
     /// Only those in one of these states.
@@ -92,6 +98,8 @@ pub(super) struct Listing {
     /// Only those created at or after this time.
     since: Option<Timestamp>,
     limit: Option<u32>,
+    /// The `cursor` of the page before.
+    #[schemars(with = "Option<uuid::Uuid>")]
     cursor: Option<String>,
 }
 
@@ -190,8 +198,7 @@ pub(super) async fn resume_all<S: Side>(Extract(state): Extract<ApiState>, _: No
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Removing {
     /// Those in one of these states; required, because `all` is never assumed.
-    #[serde(default)]
-    #[schemars(schema_with = "states_schema")]
+    #[schemars(schema_with = "some_states_schema", required)]
     states: Option<String>,
 }
 

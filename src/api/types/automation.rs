@@ -215,6 +215,7 @@ pub struct Marked {
 #[serde(deny_unknown_fields)]
 pub struct NewPortalDownload {
     /// Its name; the id is derived from it.
+    #[schemars(length(min = 1))]
     pub name: String,
     /// The portal whose packages are downloaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -226,6 +227,7 @@ pub struct NewPortalDownload {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team_id: Option<String>,
     /// The folder that packages are saved to, absolute.
+    #[schemars(regex(pattern = "^/"))]
     pub dst_folder: PathBuf,
     /// Whether each package gets its own folder.
     #[serde(default = "yes")]
@@ -249,8 +251,10 @@ pub struct NewPortalDownload {
 #[serde(deny_unknown_fields)]
 pub struct NewUploadAutomation {
     /// Its name; the id is derived from it.
+    #[schemars(length(min = 1))]
     pub name: String,
     /// The folder to watch, absolute.
+    #[schemars(regex(pattern = "^/"))]
     pub watch_folder: PathBuf,
     /// Create it if it is missing.
     #[serde(default)]

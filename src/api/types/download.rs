@@ -117,8 +117,10 @@ impl From<model::DownloadFile> for DownloadedFile {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NewDownload {
     /// The link.
+    #[schemars(url)]
     pub url: String,
     /// The destination folder, absolute; created if it is missing.
+    #[schemars(regex(pattern = "^/"))]
     pub dst_folder: PathBuf,
     /// The link's password.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed")]

@@ -165,6 +165,7 @@ impl From<model::File> for File {
 pub struct Common {
     /// Absolute paths of files and folders, or patterns for them: `*`, `?`, `[a-z]`, and `**` for any number of folders.
     /// An existing path is not treated as a pattern; a pattern without matches is refused.
+    #[schemars(inner(regex(pattern = "^/")))]
     pub paths: Vec<PathBuf>,
     /// Name of the package; by default, the name of the first path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,6 +262,7 @@ pub struct Started {
 pub struct MoreFiles {
     /// Absolute paths of files and folders, or patterns for them: `*`, `?`, `[a-z]`, and `**` for any number of folders.
     /// An existing path is not treated as a pattern; a pattern without matches is refused.
+    #[schemars(inner(regex(pattern = "^/")))]
     pub paths: Vec<PathBuf>,
     /// Globs of files to exclude.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
