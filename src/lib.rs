@@ -4,6 +4,7 @@
 //! The binary `masv` is a thin shell over this library; docs/architecture.md maps its rooms.
 
 pub mod agent;
+pub mod alerts;
 pub mod api;
 pub mod cli;
 pub mod download;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -17,7 +18,9 @@ use super::restore::{configured_cloud, start_downloads, start_queue};
 use super::settings::Listen;
 use super::supervisor::Supervisor;
 use super::{AgentError, Settings, awake, embedded, history, lock, memory, service};
+use crate::alerts::{self, Trouble};
 use crate::api::about::{Delivery, Limitation, limitations_of_own_hub};
+use crate::api::types::Grade;
 use crate::api::{self, About, ApiState, EventCounts, RulesFile, serve};
 use crate::hooks;
 use crate::model::State;
@@ -68,6 +71,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let mut vital = Supervisor::default();
     let own_hub = settings.hub.clone().or(rules.hub.clone());
     let hub_stop = CancellationToken::new();
+    let alerts = settings.alerts.settings(&own_hub, &host_name())?;
     let (cloud_settings, embedded) = match configured_cloud(&settings, &rules)? {
         Some(cloud) => (cloud, None),
         None => {
@@ -138,6 +142,11 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         auto_finalize: settings.auto_finalize,
         shutdown: stop.clone(),
     };
+    if let Some(alerts) = alerts {
+        let looked_at = state.clone();
+        let look = Box::new(move || troubles(looked_at.clone()).boxed());
+        tokio::spawn(alerts::run(alerts, look, host_name(), store.clone(), stop.clone()));
+    }
     let api_stop = CancellationToken::new();
     vital.run("the API", serve(listener, state, access, api_stop.clone()));
     vital.watch(ENGINES[0], {
@@ -207,6 +216,12 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     }
     tracing::info!("stopped");
     failure.map_or(Ok(()), Err)
+}
+
+/// What is wrong with the agent, as the doctor sees it.
+async fn troubles(state: ApiState) -> Vec<Trouble> {
+    let wrong = api::examine(&state).await.into_iter().filter(|check| check.grade == Grade::Red);
+    wrong.map(|check| Trouble { name: check.name, finding: check.finding, todo: check.todo }).collect()
 }
 
 /// The effective settings: including what the rules file and the embedded hub decide.

@@ -1,6 +1,7 @@
 //! Settings in three stages: as written in flags, environment and file ([`Written`]), put together (flag before
 //! environment before file before default), and built ([`Settings`]): addresses parsed, secrets read.
 
+mod alerts;
 mod own_hub;
 mod sources;
 mod written;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use url::Url;
 
+pub use self::alerts::Alerting;
 use self::sources::Sources;
 pub use self::sources::{Origin, Origins};
 pub use self::written::{LogFormat, Mode, Written};
@@ -44,6 +46,8 @@ pub struct Settings {
     pub cloud_url: Option<Url>,
     /// How the embedded hub is reached and sends mail, as far as the settings say.
     pub hub: OwnHub,
+    /// Who is told when something is wrong.
+    pub alerts: Alerting,
     /// Authorises uploads.
     pub api_key: Option<SecretString>,
     /// The team to send as.
@@ -114,6 +118,7 @@ impl Written {
             .unwrap_or(data_dir);
         let cloud_url = from.choose("cloud-url", self.cloud_url, file.cloud_url, String::clone, "its own hub");
         let (hub, hub_files) = own_hub::build(self.hub, file.hub, &mut from)?;
+        let (alerts, alert_files) = alerts::build(self.alerts, file.alerts, &mut from)?;
         let key = from.choose("api-key", self.api_key, file.api_key, secret, "none");
         let key_file = from.choose("api-key-file", self.api_key_file, file.api_key_file, path, "none");
         let mut own_files: Vec<PathBuf> = self.config.iter().chain(&key_file).cloned().collect();
@@ -148,7 +153,7 @@ impl Written {
             from.instead("token-file", path.display().to_string(), "credential token");
             Some(path)
         });
-        own_files.extend(token_file.iter().cloned().chain(hub_files));
+        own_files.extend(token_file.iter().cloned().chain(hub_files).chain(alert_files));
         let some = |roots: Vec<PathBuf>| Some(roots).filter(|roots| !roots.is_empty());
         let all = |roots: &Vec<PathBuf>| roots.iter().map(path).collect::<Vec<_>>().join(":");
         let roots = from.choose("allow-root", some(self.allow_root), some(file.allow_root), all, "all folders");
@@ -179,6 +184,7 @@ impl Written {
             own_files: own_files.into_iter().map(|path| absolute("--config", path)).collect::<Result<_, _>>()?,
             cloud_url: cloud_url.as_deref().map(parse_cloud).transpose()?,
             hub,
+            alerts,
             api_key,
             team_id,
             auto_finalize: auto_finalize.unwrap_or(true),

@@ -41,6 +41,7 @@ use masv_rules::Diagnostics;
 
 pub use guard::{Access, Free, INTENT};
 pub use metrics::{EventCounts, follow};
+pub use routes::examine;
 pub use serve::{ApiListener, serve};
 
 /// Reloads the rules file.

@@ -17,6 +17,9 @@ mod relay;
 mod retry;
 mod webhook;
 
+pub(crate) use retry::{Verdict, wait};
+pub(crate) use webhook::Webhooks;
+
 use std::sync::Arc;
 
 use tokio::sync::watch;

@@ -15,7 +15,7 @@ const FEWEST_TRIES: u32 = 16;
 
 /// What a response means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// It arrived.
     Done,
     /// A retry may succeed.
@@ -37,7 +37,7 @@ pub(super) fn decide(status: u16) -> Verdict {
 /// doubles (full jitter). `None`: it was retried for long enough. `random` is in `0.0..1.0`.
 ///
 /// Source: <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
-pub(super) fn wait(attempts: u32, age: Duration, random: f64) -> Option<Duration> {
+pub(crate) fn wait(attempts: u32, age: Duration, random: f64) -> Option<Duration> {
     if age >= PATIENCE && attempts >= FEWEST_TRIES {
         return None;
     }

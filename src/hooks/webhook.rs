@@ -19,7 +19,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The clients of all webhooks.
-pub(super) struct Webhooks {
+pub(crate) struct Webhooks {
     /// Through the environment's proxy, if any.
     outside: Client,
     /// A proxy cannot reach our own loopback.
@@ -27,7 +27,7 @@ pub(super) struct Webhooks {
 }
 
 impl Webhooks {
-    pub(super) fn new() -> Result<Self, reqwest::Error> {
+    pub(crate) fn new() -> Result<Self, reqwest::Error> {
         let builder = || {
             Client::builder()
                 .user_agent(concat!("masv-agent/", env!("CARGO_PKG_VERSION")))
@@ -39,7 +39,7 @@ impl Webhooks {
     }
 
     /// Posts the message; returns the outcome, and the reason if it failed.
-    pub(super) async fn post(
+    pub(crate) async fn post(
         &self,
         url: &Url,
         secret: Option<&SecretString>,

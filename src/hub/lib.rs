@@ -42,7 +42,7 @@ pub use crate::error::HubError;
 pub use crate::http::serve::Listeners;
 pub use crate::jobs::check::{CheckAsked, CheckReport, Fault, FaultKind, Repair, UnknownContent};
 pub use crate::jobs::findings::Finding;
-pub use crate::jobs::mail::try_mail_server;
+pub use crate::jobs::mail::{MailRefusal, TextMail, send_text, try_mail_server};
 pub use crate::operator::backup::{back_up, restore};
 pub use crate::operator::care::Survey;
 pub use crate::operator::trash::{Trash, TrashedPackage, TrashedParts};

@@ -4,6 +4,7 @@
 
 mod access;
 mod adversary;
+mod alerts;
 mod beneath;
 mod browser;
 mod clocks;

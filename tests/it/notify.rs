@@ -29,20 +29,20 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// What a receiver was sent, and how it answers.
 #[derive(Clone, Default)]
-struct Receiver {
+pub struct Receiver {
     got: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
     answers: Arc<Mutex<Vec<StatusCode>>>,
 }
 
 impl Receiver {
     /// Answers with these, one after the other, then with 204.
-    fn answering(answers: &[StatusCode]) -> Self {
+    pub fn answering(answers: &[StatusCode]) -> Self {
         let receiver = Self::default();
         *receiver.answers.lock().unwrap() = answers.to_vec();
         receiver
     }
 
-    async fn listen(&self, address: &str) -> SocketAddr {
+    pub async fn listen(&self, address: &str) -> SocketAddr {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let take = async |Extract(this): Extract<Self>, headers: HeaderMap, body: Bytes| {
@@ -55,11 +55,11 @@ impl Receiver {
         address
     }
 
-    fn messages(&self) -> Vec<Value> {
+    pub fn messages(&self) -> Vec<Value> {
         self.got.lock().unwrap().iter().map(|(_, body)| serde_json::from_slice(body).unwrap()).collect()
     }
 
-    fn header(&self, index: usize, name: &str) -> String {
+    pub fn header(&self, index: usize, name: &str) -> String {
         self.got.lock().unwrap()[index].0.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
     }
 

@@ -345,11 +345,11 @@ async fn an_agent_that_cannot_write_its_state_is_not_ready() {
 }
 
 /// A file system of its own with little room; none where this process may not mount one.
-struct SmallDisk {
+pub struct SmallDisk {
     mount: tempfile::TempDir,
 }
 
-fn small_disk() -> Option<SmallDisk> {
+pub fn small_disk() -> Option<SmallDisk> {
     let mount = tempfile::tempdir().unwrap();
     let mut command = std::process::Command::new("mount");
     command.args(["-t", "tmpfs", "-o", "size=24m", "masv-test"]).arg(mount.path());
@@ -358,12 +358,12 @@ fn small_disk() -> Option<SmallDisk> {
 }
 
 impl SmallDisk {
-    fn folder(&self) -> tempfile::TempDir {
+    pub fn folder(&self) -> tempfile::TempDir {
         tempfile::tempdir_in(self.mount.path()).unwrap()
     }
 
     /// Writes until nothing more goes.
-    fn fill(&mut self, path: &Path) {
+    pub fn fill(&mut self, path: &Path) {
         let mut file = std::fs::File::create(path).unwrap();
         for size in [1 << 20, 4096, 1] {
             while std::io::Write::write_all(&mut file, &vec![1; size]).is_ok() {}

@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::alerts::WrittenAlerts;
 use super::own_hub::WrittenHub;
 use super::sources::Origins;
 use crate::api::types::Size;
@@ -32,6 +33,9 @@ pub struct Written {
     /// How the agent's own hub is reached and sends mail, where no cloud is configured.
     #[command(flatten)]
     pub hub: WrittenHub,
+    /// Who is told when something is wrong.
+    #[command(flatten)]
+    pub alerts: WrittenAlerts,
     /// Authorises uploads. Shows in process lists: rather use --api-key-file or MASV_API_KEY.
     #[arg(long, value_name = "KEY", env = "MASV_API_KEY", hide_env_values = true)]
     pub api_key: Option<SecretString>,

@@ -12,6 +12,8 @@ mod settings;
 mod transfers;
 mod uploads;
 
+pub use server::examine;
+
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use super::super::about::{Backup, Copied, SettingsInForce};
 use super::super::error::ApiError;
 use super::super::openapi::{Begun, Created};
-use super::super::types::{Examination, Server, TransferLink};
+use super::super::types::{Check, Examination, Server, TransferLink};
 use super::super::{ApiState, doctor as doctor_of};
 use super::{Body, NoFields};
 use crate::store::{DbError, StoreError};
@@ -100,6 +100,11 @@ pub(super) async fn stop(Extract(state): Extract<ApiState>, _: NoFields) -> Begu
 }
 
 pub(super) async fn doctor(Extract(state): Extract<ApiState>) -> Json<Examination> {
+    Json(Examination { checks: examine(&state).await })
+}
+
+/// Every check of the doctor, now.
+pub async fn examine(state: &ApiState) -> Vec<Check> {
     let mut checks = doctor_of::cloud(state.queue.cloud()).await;
     let (watcher, about) = (state.watcher.clone(), state.about.clone());
     let machine = tokio::task::spawn_blocking(move || {
@@ -111,7 +116,7 @@ pub(super) async fn doctor(Extract(state): Extract<ApiState>) -> Json<Examinatio
     });
     checks.extend(machine.await.unwrap_or_default());
     checks.extend(doctor_of::rules_file(state.rules_problem.borrow().as_deref()));
-    Json(Examination { checks })
+    checks
 }
 
 /// Whether a request could be accepted and stored. Without the token nothing else is revealed.

@@ -58,6 +58,21 @@ impl MailServer {
         }
     }
 
+    /// The flags with which an agent sends its mails by it; the password is in a file in this folder.
+    pub fn flags(&self, folder: &Path) -> Vec<String> {
+        let password = folder.join("smtp-password");
+        std::fs::write(&password, "mail secret").unwrap();
+        std::fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let url = format!("smtp://localhost:{}?tls=required", self.port);
+        let flags = [
+            ("--hub-smtp-url", url),
+            ("--hub-smtp-user", "hub".to_owned()),
+            ("--hub-smtp-password-file", password.display().to_string()),
+            ("--hub-smtp-ca", self.folder.path().join("cert.pem").display().to_string()),
+        ];
+        flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect()
+    }
+
     /// Envelope and content of what was taken.
     pub fn taken(&self) -> Vec<String> {
         let is_mail = |path: &PathBuf| path.extension().is_some_and(|end| end == "mail");

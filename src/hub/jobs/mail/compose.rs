@@ -14,7 +14,7 @@ use crate::records::portal_form::Answer;
 
 /// RFC 3834: no vacation notice and no other program answers such a mail.
 #[derive(Clone)]
-struct AutoSubmitted;
+pub(super) struct AutoSubmitted;
 
 impl Header for AutoSubmitted {
     fn name() -> HeaderName {

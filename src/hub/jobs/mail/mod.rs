@@ -14,4 +14,4 @@ mod transport;
 
 pub(super) use deliver::deliver;
 pub(crate) use transport::check;
-pub use transport::try_mail_server;
+pub use transport::{MailRefusal, TextMail, send_text, try_mail_server};

@@ -52,6 +52,59 @@ pub async fn try_mail_server(smtp: &SmtpConfig, sender: Option<&str>) -> Result<
     }
 }
 
+/// A mail without attachments, to people who run something.
+#[derive(Debug, Clone, Copy)]
+pub struct TextMail<'a> {
+    /// Identifies it, however often it is tried.
+    pub id: &'a str,
+    /// Whom it is from: an address, or `Name <address>`.
+    pub from: &'a str,
+    /// Addresses.
+    pub to: &'a [String],
+    /// One line.
+    pub subject: &'a str,
+    /// What it says.
+    pub text: &'a str,
+}
+
+/// Why a mail was not sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailRefusal {
+    /// What the server or the connection says.
+    pub reason: String,
+    /// Trying again is of no use.
+    pub permanent: bool,
+}
+
+/// Sends a mail, once.
+///
+/// # Errors
+/// [`MailRefusal`].
+pub async fn send_text(smtp: &SmtpConfig, mail: &TextMail<'_>) -> Result<(), MailRefusal> {
+    let never = |reason: String| MailRefusal { reason, permanent: true };
+    let message = compose_text(mail).map_err(never)?;
+    // The file with the authority's certificate may be there the next time.
+    let server = connect(smtp).map_err(|error| MailRefusal { reason: error.to_string(), permanent: false })?;
+    Transport::Smtp(server)
+        .send(mail.id, &message)
+        .await
+        .map_err(|failure| MailRefusal { reason: failure.reason, permanent: failure.permanent })
+}
+
+fn compose_text(mail: &TextMail<'_>) -> Result<Message, String> {
+    let address = |text: &str| {
+        text.parse::<lettre::message::Mailbox>().map_err(|error| format!("{text:?} is not a valid address: {error}"))
+    };
+    let from = address(mail.from)?;
+    let id = format!("<{}@{}>", mail.id, from.email.domain());
+    let mut message = Message::builder().from(from).subject(mail.subject).message_id(Some(id)).date_now();
+    message = message.header(super::compose::AutoSubmitted);
+    for to in mail.to {
+        message = message.to(address(to)?);
+    }
+    message.body(mail.text.to_owned()).map_err(|error| error.to_string())
+}
+
 fn connect(smtp: &SmtpConfig) -> Result<AsyncSmtpTransport<Tokio1Executor>, HubError> {
     let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&smtp.url)
         .map_err(|error| HubError::Mail(error.to_string()))?
