@@ -14,7 +14,6 @@ mod uploads;
 
 pub use server::examine;
 
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
