@@ -340,6 +340,49 @@ async fn what_a_portal_does_not_accept_is_refused_when_it_is_chosen_by_its_real_
     assert_eq!(arrived(&hub, &inbox(&hub).await).await.len(), 2);
 }
 
+/// The page tried ten times within a minute and then said that the upload was interrupted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_told_to_wait_says_so_waits_and_goes_on() {
+    let Some(page) = Browser::start().await else { return };
+    let hub = TestHub::start_with(|config| config.portal_packages_per_hour = Some(1)).await;
+    let file = hub.folder.path().join("a.mov");
+    std::fs::write(&file, content(3, 1000)).unwrap();
+    let portal = good(hub.request(Method::GET, "/v1/subdomains/portals/open")).await;
+    let packages = format!("/v1/portals/{}/packages", text(&portal, "id"));
+    good(hub.request(Method::POST, &packages).json(&json!({ "name": "First", "sender": "a@example.com" }))).await;
+    let said = "document.getElementById('status').textContent";
+    page.open(&format!("{}/portals/open", hub.base)).await;
+    page.wait_for("!document.getElementById('portal').hidden").await;
+    page.fill("#sender", "dit@example.com").await;
+    page.fill("#name", "Patient").await;
+    page.choose("#files", &[&file]).await;
+    page.click("#send").await;
+    page.wait_for(&format!("/Trying again in [0-9]+ min/.test({said})")).await;
+    assert_eq!(page.value("document.getElementById('problem').textContent").await, "");
+    page.click("#pause").await;
+    page.wait_for("document.title === 'Paused · Open house'").await;
+    // Refusals that ask for a short while each, then there is room.
+    drop(hub.stop().await);
+    let hub = TestHub::start().await;
+    page.open(&format!("{}/portals/open", hub.base)).await;
+    page.wait_for("!document.getElementById('portal').hidden").await;
+    page.fill("#sender", "dit@example.com").await;
+    page.fill("#name", "Patient").await;
+    let file = hub.folder.path().join("a.mov");
+    std::fs::write(&file, content(3, 1000)).unwrap();
+    page.choose("#files", &[&file]).await;
+    let refusing = "(() => { const real = window.fetch; let left = 2; window.waited = []; window.fetch = (path, ...rest) => {
+        if (!String(path).endsWith('/packages') || left === 0) return real(path, ...rest);
+        left -= 1; window.waited.push(performance.now());
+        return Promise.resolve(new Response('{\"message\":\"too many at the moment\"}', { status: 429, headers: { 'Retry-After': '2' } })); } })()";
+    page.value(refusing).await;
+    page.click("#send").await;
+    page.wait_for(&format!("{said}.startsWith('too many at the moment. Trying again in ')")).await;
+    page.wait_for("!document.getElementById('thanks').hidden").await;
+    assert_eq!(page.value("window.waited[1] - window.waited[0] >= 2000").await, true);
+    assert_eq!(arrived(&hub, &inbox(&hub).await).await.len(), 1);
+}
+
 /// What was begun may be gone: removed by its team, or given up by the hub.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_whose_package_is_gone_is_begun_anew() {

@@ -203,6 +203,10 @@ const retry = () => {
   if (state === "sending") element("status").textContent = "The connection was interrupted. Trying again…";
 };
 
+const rest = (reason, seconds) => {
+  if (state === "sending") element("status").textContent = `${reason.replace(/[.!]$/, "")}. Trying again in ${duration(seconds)}.`;
+};
+
 const about = () => {
   const value = (id) => (element(id) ? element(id).value : "");
   const fields = {};
@@ -346,7 +350,7 @@ const wire = (sender) => {
 if (form) {
   const memory = await Memory.open(form.dataset.portal);
   await recall(memory);
-  wire(new Sender(memory, { preparing, progress, retry }));
+  wire(new Sender(memory, { preparing, progress, rest, retry }));
   form.hidden = false;
   show();
 }

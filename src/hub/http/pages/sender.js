@@ -9,6 +9,8 @@ const PARTS_AT_ONCE = 4;
 const FILES_AT_ONCE = 3;
 const ANNOUNCED_AT_ONCE = 6;
 const ATTEMPTS = 10;
+// How long to wait when the hub says that it is too much, and not for how long.
+const USUAL_WAIT = 30000;
 // After this many damaged arrivals of one part, retrying does not help.
 const DAMAGE_LIMIT = 3;
 
@@ -23,9 +25,15 @@ export class Over extends Refused {}
 
 /** An answer that is not good. */
 class Answered extends Error {
-  constructor(message, status) {
+  /** `wait`: how long to wait before trying again, in milliseconds, if that was said. */
+  constructor(message, status, wait) {
     super(message);
     this.status = status;
+    this.wait = wait;
+  }
+  /** Whether it is too much for now: the same is accepted later. */
+  get early() {
+    return this.status === 429;
   }
   /** Whether a retry is pointless. */
   get final() {
@@ -40,6 +48,9 @@ class Answered extends Error {
     return new Refused(this.message);
   }
 }
+
+/** The wait that an answer asks for, from its `Retry-After`. */
+const waitOf = (seconds) => (Number(seconds) > 0 ? Number(seconds) * 1000 : undefined);
 
 const settled = (request) =>
   new Promise((resolve, reject) => {
@@ -166,7 +177,7 @@ const pathOf = ({ file, folder, path }) => {
   return path ? `${path}/${name}` : name;
 };
 
-/** One upload to a portal. `on` has `preparing(announced, all)`, `progress(bytes, path, bytesOfFile)` and `retry()`. */
+/** One upload to a portal. `on` has `preparing(announced, all)`, `progress(bytes, path, bytesOfFile)`, `retry()` and `rest(reason, seconds)`. */
 export class Sender {
   constructor(memory, on) {
     this.memory = memory;
@@ -244,10 +255,25 @@ export class Sender {
       } catch (error) {
         if (this.signal.aborted) throw this.signal.reason;
         const final = error instanceof Interrupted || (error instanceof Answered && error.final);
+        if (error instanceof Answered && error.early) {
+          // That is no failure: it goes on when the hub has said that it may.
+          await this.rest(error);
+          attempt -= 1;
+          continue;
+        }
         if (attempt === ATTEMPTS || final) throw error;
         this.on.retry();
         await waiting(Math.random() * Math.min(30000, 500 * 2 ** attempt), this.signal);
       }
+    }
+  }
+
+  /** Waits as long as an answer asks, and says so every second. */
+  async rest({ message, wait }) {
+    const until = performance.now() + (wait || USUAL_WAIT) + Math.random() * 1000;
+    for (let left = until - performance.now(); left > 0; left = until - performance.now()) {
+      this.on.rest(message, Math.ceil(left / 1000));
+      await waiting(Math.min(left, 1000), this.signal);
     }
   }
 
@@ -263,7 +289,8 @@ export class Sender {
       } catch {
         // A proxy's error page has no message to show.
       }
-      if (!answer.ok) throw new Answered(json.message || `The hub answered ${answer.status}.`, answer.status);
+      const wait = waitOf(answer.headers.get("Retry-After"));
+      if (!answer.ok) throw new Answered(json.message || `The hub answered ${answer.status}.`, answer.status, wait);
       return json;
     });
   }
@@ -283,7 +310,10 @@ export class Sender {
         if (request.status === 200 && etag) resolve({ etag, stored: md5Of(etag, request.getAllResponseHeaders()) });
         else if (request.status === 200) reject(new Interrupted("The storage hides what it has got (CORS, ETag): tell who runs this portal."));
         // An address that has expired is replaced by a fresh one.
-        else reject(new Answered(`The storage answered ${request.status}.`, request.status === 403 ? 503 : request.status));
+        else {
+          const wait = waitOf(request.getResponseHeader("Retry-After"));
+          reject(new Answered(`The storage answered ${request.status}.`, request.status === 403 ? 503 : request.status, wait));
+        }
       };
       request.onloadend = () => this.signal.removeEventListener("abort", stop);
       request.send(blob);
