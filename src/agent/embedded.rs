@@ -14,7 +14,7 @@ use url::Url;
 use super::{AgentError, secrets};
 use masv_client::CloudSettings;
 use masv_hub::{Hub, HubConfig, HubError, Listeners, Network, Provision, ProvisionPortal, SmtpConfig, TlsConfig};
-use masv_platform::private_file;
+use masv_platform::{host_name, private_file};
 use masv_rules::own_hub::OwnHub;
 use masv_rules::{Portals, RuleSet, UploadKind};
 
@@ -25,6 +25,8 @@ const EMBEDDED: &str = "embedded";
 pub(super) struct Embedded {
     hub: Hub,
     key: SecretString,
+    /// Who recipients read as the sender.
+    sender: String,
     /// How the agent reaches it.
     pub cloud: CloudSettings,
     listeners: Listeners,
@@ -45,7 +47,8 @@ pub(super) async fn open(data_dir: &Path, own: &OwnHub, rules: &RuleSet) -> Resu
         None => Listeners::one(here),
         Some(public) => Listeners { public, here: Some(here) },
     };
-    let provisioned = hub.provision(provision(&key, rules)).await?;
+    let sender = sender(own);
+    let provisioned = hub.provision(provision(&key, &sender, rules)).await?;
     let base = Url::parse(&format!("http://{address}"))
         .map_err(|error| AgentError::Setting { setting: "hub", problem: error.to_string() })?;
     let cloud = CloudSettings {
@@ -54,7 +57,7 @@ pub(super) async fn open(data_dir: &Path, own: &OwnHub, rules: &RuleSet) -> Resu
         api_key: Some(key.clone()),
         team_id: Some(provisioned.team_id.into()),
     };
-    Ok(Embedded { hub, key, cloud, listeners })
+    Ok(Embedded { hub, key, sender, cloud, listeners })
 }
 
 fn config(folder: PathBuf, own: &OwnHub) -> Result<HubConfig, AgentError> {
@@ -95,11 +98,19 @@ impl Embedded {
 
     /// Makes sure that the portals named by the new rules exist.
     pub(super) async fn provision(&self, rules: &RuleSet) -> Result<(), HubError> {
-        self.hub.provision(provision(&self.key, rules)).await.map(drop)
+        self.hub.provision(provision(&self.key, &self.sender, rules)).await.map(drop)
     }
 }
 
-fn provision(key: &SecretString, rules: &RuleSet) -> Provision {
+/// Who its recipients read as the sender: the name in `mail-from`, or its address, or this machine.
+fn sender(own: &OwnHub) -> String {
+    let given = own.mail_from.as_deref().unwrap_or_default();
+    let (name, address) = given.split_once('<').unwrap_or((given, ""));
+    let names = [name.trim().trim_matches('"').trim(), address.trim_end().trim_end_matches('>').trim()];
+    names.into_iter().find(|name| !name.is_empty()).map_or_else(host_name, str::to_owned)
+}
+
+fn provision(key: &SecretString, sender: &str, rules: &RuleSet) -> Provision {
     let mut portals = BTreeMap::new();
     for rule in &rules.rules {
         if let UploadKind::Portal { subdomain, sender, .. } = &rule.upload.kind {
@@ -123,7 +134,12 @@ fn provision(key: &SecretString, rules: &RuleSet) -> Provision {
             access_code: None,
         });
     }
-    Provision { team_name: "This machine".to_owned(), api_key: key.clone(), portals: portals.into_values().collect() }
+    Provision {
+        team_name: "This machine".to_owned(),
+        api_key: key.clone(),
+        key_name: sender.to_owned(),
+        portals: portals.into_values().collect(),
+    }
 }
 
 /// The same port at every start, so that links keep working; another one only if it is in use.
@@ -142,4 +158,25 @@ fn listen(folder: &Path) -> std::io::Result<TcpListener> {
     let mut file = private_file().truncate(true).open(path)?;
     file.write_all(listener.local_addr()?.port().to_string().as_bytes())?;
     Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pages and mails of an agent's own hub said "From agent".
+    #[test]
+    fn the_sender_is_who_sends_the_mails_or_this_machine() {
+        let own = |mail_from: &str| OwnHub { mail_from: Some(mail_from.to_owned()), ..OwnHub::default() };
+        for (mail_from, expected) in [
+            ("Post House <files@example.com>", "Post House"),
+            ("\"Post, House\" <files@example.com>", "Post, House"),
+            ("<files@example.com>", "files@example.com"),
+            ("files@example.com", "files@example.com"),
+        ] {
+            assert_eq!(sender(&own(mail_from)), expected);
+        }
+        assert_eq!(sender(&OwnHub::default()), host_name());
+        assert_ne!(sender(&OwnHub::default()), "agent");
+    }
 }

@@ -1,10 +1,10 @@
 //! Signing in as a person.
 
-use masv_protocol::{Credentials, SignedIn, Team};
+use masv_protocol::{Credentials, SignedIn, Team, USER_TOKEN_HEADER};
 use reqwest::Method;
 use secrecy::SecretString;
 
-use super::{Call, Cloud, CloudError, NO_BODY, ask};
+use super::{Call, Cloud, CloudError, NO_BODY, ask, tell};
 
 impl Cloud {
     /// The teams that the key or session acts for.
@@ -13,6 +13,15 @@ impl Cloud {
     /// See [`CloudError`].
     pub async fn teams(&self) -> Result<Vec<Team>, CloudError> {
         ask(Call::ListTeams, self.team_request(Method::GET, &["v1", "teams"])?, NO_BODY).await
+    }
+
+    /// Ends a session in the cloud.
+    ///
+    /// # Errors
+    /// [`CloudError::Refused`] with status 401 if it has ended already; by a cloud that cannot end sessions with 404 or 405.
+    pub async fn end_session(&self, session: &SignedIn) -> Result<(), CloudError> {
+        let request = self.open_request(Method::DELETE, &["v1", "auth"])?;
+        tell(Call::SignOut, request.header(USER_TOKEN_HEADER, session.token.expose()), NO_BODY).await
     }
 
     /// Signs in and uses the session from now on.

@@ -1,7 +1,10 @@
 //! The other direction: opening a link, listing a package, reading its files in ranges.
 
 use bytes::Bytes;
-use masv_protocol::{File, FileAddress, FileId, LINK_PASSWORD_HEADER, LinkId, LinkQuery, OpenedLink, SecretUrl};
+use masv_protocol::{
+    ConfirmDownload, ConfirmedDownload, File, FileAddress, FileId, LINK_PASSWORD_HEADER, LinkId, LinkQuery, OpenedLink,
+    SecretUrl,
+};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, RANGE};
 use reqwest::{Method, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -74,6 +77,20 @@ impl Cloud {
         let FileAddress { url } = ask(Call::FileAddress, request, NO_BODY).await?;
         presigned(Call::FileAddress, &url)?;
         Ok(url)
+    }
+
+    /// Confirms that these files of a package (none: all of them) have arrived, where the cloud asks for that.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn confirm_download(&self, package: PackageAccess<'_>, files: Vec<FileId>) -> Result<(), CloudError> {
+        if !self.limits().await?.confirm_downloads {
+            return Ok(());
+        }
+        let path = ["v1", "packages", package.id.as_str(), "downloads"];
+        let request = self.package_request(Method::POST, &path, package.token)?;
+        let _: ConfirmedDownload = ask(Call::ConfirmDownload, request, Some(&ConfirmDownload { files })).await?;
+        Ok(())
     }
 
     /// Requests `length` bytes from `offset`; a storage without range requests starts with the first byte. The caller decides how long it

@@ -15,6 +15,8 @@ const LONGEST_MESSAGE: usize = 300;
 pub enum Call {
     /// Signing in.
     SignIn,
+    /// Ending a session.
+    SignOut,
     /// Creating a package for a team.
     CreatePackage,
     /// Creating a package for a portal.
@@ -55,6 +57,8 @@ pub enum Call {
     ListFiles,
     /// Requesting the URL of a file.
     FileAddress,
+    /// Confirming that files have arrived.
+    ConfirmDownload,
     /// Receiving a part from the storage.
     ReceivePart,
     /// Listing what was received through the team's portals.
@@ -94,6 +98,7 @@ impl Call {
             Self::FindPortal | Self::Limits => Authority::Nothing,
             Self::SignIn => Authority::Credentials,
             Self::CreatePackage
+            | Self::SignOut
             | Self::ListTeams
             | Self::ListInbox
             | Self::ListPortals
@@ -112,7 +117,8 @@ impl Call {
             | Self::RemovePackage
             | Self::CreateLink
             | Self::ListFiles
-            | Self::FileAddress => Authority::Package,
+            | Self::FileAddress
+            | Self::ConfirmDownload => Authority::Package,
             Self::BeginFile | Self::SendPart | Self::ReceivePart => Authority::Signature,
         }
     }
@@ -122,6 +128,7 @@ impl fmt::Display for Call {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::SignIn => "sign in",
+            Self::SignOut => "end the session",
             Self::CreatePackage | Self::CreatePortalPackage => "create the package",
             Self::ListTeams => "list the teams",
             Self::FindPortal => "find the portal",
@@ -141,6 +148,7 @@ impl fmt::Display for Call {
             Self::OpenLink => "open the link",
             Self::ListFiles => "list the files",
             Self::FileAddress => "get the URL of a file",
+            Self::ConfirmDownload => "note that files have arrived",
             Self::ReceivePart => "read a part of a file",
             Self::ListInbox => "list the inbox",
             Self::ListPortals => "list the portals",

@@ -27,6 +27,8 @@ const PAGE: u32 = 256;
 const FILES_FOR_A_WORKER: usize = 3;
 /// How often to check for a session.
 const SIGN_IN_WAIT: Duration = Duration::from_secs(15);
+/// How long the cloud may take to note that all files are here.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
 /// How often to check for free space again.
 const ROOM_LOOK: Duration = Duration::from_secs(5);
 
@@ -167,6 +169,9 @@ pub(super) async fn drive(id: DownloadId, shared: Arc<Shared>, steps: TaskContex
         fetch,
     )
     .await?;
+    if run.store().files_not_fetched(id, 1).await?.is_empty() {
+        confirm(&run, &download).await;
+    }
     let folder = folders.iter().fold(download.spec.destination, |path, name| path.join(name));
     if run.store().download_completed(id, folder).await? {
         tracing::info!(download = %id, name, "download complete");
@@ -177,6 +182,17 @@ pub(super) async fn drive(id: DownloadId, shared: Arc<Shared>, steps: TaskContex
         return Err(Halt::Store(StoreError::Unreadable("download.files_done")));
     }
     Err(Halt::Failed(in_trouble(failed.iter().filter_map(|file| file.problem.as_ref()))))
+}
+
+/// Tells the cloud that all files are here, as far as it wants to know: before the download is complete, so that it is told again after a
+/// crash. It is a courtesy to the sender: the download does not wait for a cloud that cannot be told.
+async fn confirm(run: &Run, download: &Download) {
+    let told = run.cloud().confirm_download(run.access(), download.spec.chosen.clone());
+    match tokio::time::timeout(CONFIRM_LIMIT, told).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(download = %run.id, %error, "the cloud was not told that all files are here"),
+        Err(_) => tracing::debug!(download = %run.id, "the cloud did not say that it knows that all files are here"),
+    }
 }
 
 /// The package, its name, and its files; an expired token is requested again.

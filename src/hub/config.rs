@@ -142,6 +142,8 @@ pub struct Provision {
     pub team_name: String,
     /// A key that acts for the team.
     pub api_key: SecretString,
+    /// Its name, which recipients of what is sent with it read as the sender.
+    pub key_name: String,
     /// Portals of the team.
     pub portals: Vec<ProvisionPortal>,
 }

@@ -4,13 +4,14 @@
 //! in it.
 
 use masv_protocol::{
-    API_KEY_HEADER, Activity, AllPackagesQuery, AnnouncedFile, AuditEntry, AuditQuery, BegunFile, Blueprint, ChangeKey,
-    ChangeMember, ChangePackage, ChangePassword, CreatedKey, Credentials, Empty, ErrorBody, File, FileAddress,
-    FinalizeFile, FinalizeFiles, FinalizedFile, Form, Health, Key, LINK_PASSWORD_HEADER, Limits, Link, LinkQuery,
-    LinkSettings, Member, NewFile, NewFiles, NewKey, NewMember, NewPackage, NewPortalPackage, NewTag, NewTeam,
-    OpenedLink, Outcomes, PACKAGE_TOKEN_HEADER, Package, PackageExpiry, PackageMetadata, PackageQuery,
-    PackageWithToken, Page, PageQuery, PartAddresses, PartWindow, Portal, PortalQuery, PortalSettings, PublicPortal,
-    SetMetadata, SetQuota, SignedIn, SmallFiles, Tag, Team, TeamUsage, USER_TOKEN_HEADER, Webhook, WebhookSettings,
+    API_KEY_HEADER, Activity, ActivityStep, AllPackagesQuery, AnnouncedFile, AuditEntry, AuditQuery, BegunFile,
+    Blueprint, ChangeKey, ChangeMember, ChangePackage, ChangePassword, ConfirmDownload, ConfirmedDownload, CreatedKey,
+    Credentials, Download, Empty, ErrorBody, File, FileAddress, FinalizeFile, FinalizeFiles, FinalizedFile, Form,
+    Health, Key, LINK_PASSWORD_HEADER, Limits, Link, LinkQuery, LinkSettings, Member, NewFile, NewFiles, NewKey,
+    NewMember, NewPackage, NewPortalPackage, NewTag, NewTeam, OpenedLink, Outcomes, PACKAGE_TOKEN_HEADER, Package,
+    PackageExpiry, PackageMetadata, PackageQuery, PackageWithToken, Page, PageQuery, PartAddresses, PartWindow, Portal,
+    PortalQuery, PortalSettings, PublicPortal, SetMetadata, SetQuota, SignedIn, SmallFiles, Tag, Team, TeamUsage,
+    USER_TOKEN_HEADER, Webhook, WebhookSettings,
 };
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -204,6 +205,16 @@ fn packages(calls: &mut Calls) {
     let about = "Revokes all issued tokens of a package, including the caller's. Not for senders to a portal.";
     let path = "/v1/packages/{package}/tokens";
     calls.call("end_package_tokens", "DELETE", path, OfPackage, about).gives_nothing();
+    let about =
+        "Downloads of a package, newest first: by whom, when, what and from where. Not for senders to a portal.";
+    calls
+        .call("list_downloads", "GET", "/v1/packages/{package}/downloads", OfPackage, about)
+        .gives::<Vec<Download>>(200);
+    let about = "Whoever downloads confirms that files have arrived; believed of files that are read from a bucket.";
+    calls
+        .call("confirm_download", "POST", "/v1/packages/{package}/downloads", OfPackage, about)
+        .takes::<ConfirmDownload>()
+        .gives::<ConfirmedDownload>(200);
     let about = "Changes when a package expires.\nExactly one of the two fields.";
     calls
         .call("set_package_expiry", "PUT", "/v1/packages/{package}/expiry", OfPackage, about)
@@ -334,7 +345,7 @@ fn teams(calls: &mut Calls) {
     let about = "The events of an activity.";
     calls
         .call("list_activity_events", "GET", "/v1/teams/{team}/activities/{activity}/events", OfTeam, about)
-        .gives::<Vec<Activity>>(200);
+        .gives::<Vec<ActivityStep>>(200);
     let about = "Connections to other clouds: always none.";
     calls
         .call("list_cloud_connections", "GET", "/v1/teams/{team}/cloud_connections", OfTeam, about)

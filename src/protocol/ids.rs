@@ -118,8 +118,10 @@ ids! {
     TeamspaceId
     /// A webhook of a team.
     WebhookId
-    /// An entry of a team's activities.
+    /// One of a team's activities.
     ActivityId
+    /// A step of an activity.
+    ActivityEventId
     /// An entry of the audit log.
     AuditEntryId
 }

@@ -39,6 +39,7 @@ mod audit;
 mod auth;
 mod batches;
 mod blueprint;
+mod downloads;
 mod email;
 mod errors;
 mod files;
@@ -62,7 +63,7 @@ mod time;
 mod webhooks;
 mod words;
 
-pub use activity::{Activity, ActivityEvent, ActivityState, ActivityType};
+pub use activity::{Activity, ActivityEvent, ActivityState, ActivityStep, ActivityType};
 pub use audit::AuditEntry;
 pub use auth::{
     API_KEY_HEADER, ChangePassword, Credentials, LINK_PASSWORD_HEADER, PACKAGE_TOKEN_HEADER, SignedIn,
@@ -73,6 +74,7 @@ pub use batches::{
     SmallFile, SmallFiles,
 };
 pub use blueprint::Blueprint;
+pub use downloads::{ConfirmDownload, ConfirmedDownload, Download};
 pub use email::{EmailAddress, InvalidEmailAddress};
 pub use errors::{ErrorBody, ErrorCode, ErrorDetail, ErrorKind};
 pub use files::{
@@ -80,8 +82,8 @@ pub use files::{
     PartAddresses, PartWindow,
 };
 pub use ids::{
-    ActivityId, AuditEntryId, FileId, KeyId, LinkId, MultipartId, PackageId, PortalId, TagId, TeamId, TeamspaceId,
-    UserId, WebhookId,
+    ActivityEventId, ActivityId, AuditEntryId, FileId, KeyId, LinkId, MultipartId, PackageId, PortalId, TagId, TeamId,
+    TeamspaceId, UserId, WebhookId,
 };
 pub use keys::{ChangeKey, CreatedKey, Key, KeyState, NewKey};
 pub use links::{Link, LinkQuery, LinkSettings, OpenedLink};
@@ -101,7 +103,7 @@ pub use spec::{Empty, Health, Limits};
 pub use tags::{NewTag, Tag, TagChoice};
 pub use teams::{KeyRole, MemberRole, NewTeam, Quota, Role, SetQuota, Team, TeamUsage};
 pub use time::{InvalidTime, Time};
-pub use webhooks::{Webhook, WebhookCall, WebhookEvent, WebhookMethod, WebhookSettings};
+pub use webhooks::{OpenedBy, Webhook, WebhookCall, WebhookEvent, WebhookMethod, WebhookSettings};
 pub use words::{Open, UnknownWord};
 
 #[cfg(test)]

@@ -81,6 +81,15 @@ pub struct Link {
     /// When it was created.
     #[serde(default, deserialize_with = "lenient::time")]
     pub created_at: Time,
+    /// When it was first opened. The hub's own, as the next two.
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub opened_at: Time,
+    /// How many times all files were downloaded through it, to the last byte.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub downloads: u64,
+    /// When they last were.
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub downloaded_at: Time,
 }
 
 impl Link {

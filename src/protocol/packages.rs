@@ -239,6 +239,12 @@ pub struct Package {
     /// How many files it has.
     #[serde(default, deserialize_with = "lenient::field")]
     pub total_files: u64,
+    /// The name of the portal that it came through, also when that was removed; for its team only. The hub's own.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub portal_name: Option<String>,
+    /// How many times all of it was downloaded, to the last byte; for its team only. The hub's own.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub downloads: Option<u64>,
     /// How many times each link may be used; 0 is unlimited.
     #[serde(default, deserialize_with = "lenient::field")]
     pub access_limit: u64,

@@ -18,12 +18,21 @@ pub struct Limits {
     /// What it takes in one batch; absent where it knows no batches, as the service.
     #[serde(deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
     pub batches: Option<BatchLimits>,
+    /// Whether clients should confirm what they have downloaded: [`ConfirmDownload`](crate::ConfirmDownload).
+    #[serde(deserialize_with = "lenient::field", skip_serializing_if = "std::ops::Not::not")]
+    pub confirm_downloads: bool,
 }
 
 impl Default for Limits {
     /// The limits of S3, which the service is built on.
     fn default() -> Self {
-        Self { max_chunk_count: 10_000, max_chunk_size: 5 << 30, min_chunk_size: 5 << 20, batches: None }
+        Self {
+            max_chunk_count: 10_000,
+            max_chunk_size: 5 << 30,
+            min_chunk_size: 5 << 20,
+            batches: None,
+            confirm_downloads: false,
+        }
     }
 }
 

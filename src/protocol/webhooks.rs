@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::words::words;
-use crate::{Open, Package, PortalId, Secret, TeamId, Time, WebhookId, lenient};
+use crate::{Download, LinkId, Open, Package, PortalId, Secret, TeamId, Time, WebhookId, lenient};
 
 words! {
     /// The events of webhooks.
@@ -17,6 +17,10 @@ words! {
         PackageCreated = "package.created",
         /// A package was finalized.
         PackageFinalized = "package.finalized",
+        /// A link of a package was opened.
+        PackageOpened = "package.opened",
+        /// All files of a package were downloaded, to the last byte.
+        PackageDownloaded = "package.downloaded",
     }
 }
 
@@ -98,6 +102,22 @@ pub struct Webhook {
     pub created_at: Time,
 }
 
+/// By whom a link was opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OpenedBy {
+    /// The link.
+    pub link_id: LinkId,
+    /// Whom it was sent to; empty for no one.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub email: String,
+    /// The address that it was opened from; empty if unknown.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub address: String,
+    /// When.
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub opened_at: Time,
+}
+
 /// The body of a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WebhookCall {
@@ -105,6 +125,12 @@ pub struct WebhookCall {
     pub event_type: Open<WebhookEvent>,
     /// The package concerned.
     pub object: Package,
+    /// Of `package.downloaded`: by whom, when, and from where.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub download: Option<Download>,
+    /// Of `package.opened`: the link.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub opened: Option<OpenedBy>,
     /// The extra fields of the webhook.
     #[serde(flatten)]
     extras: Map<String, Value>,
@@ -114,8 +140,8 @@ impl WebhookCall {
     /// A call with the fields of its webhook; those of the protocol take precedence over fields of the same name.
     #[must_use]
     pub fn new(event: WebhookEvent, object: Package, mut extras: Map<String, Value>) -> Self {
-        extras.retain(|name, _| !matches!(name.as_str(), "event_type" | "object"));
-        Self { event_type: event.into(), object, extras }
+        extras.retain(|name, _| !matches!(name.as_str(), "event_type" | "object" | "download" | "opened"));
+        Self { event_type: event.into(), object, download: None, opened: None, extras }
     }
 
     /// The extra fields of the webhook.

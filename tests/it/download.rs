@@ -77,6 +77,27 @@ impl Receiver {
         self.store.download(id).await.unwrap()
     }
 
+    /// What the hub knows of the downloads through a link, once the last one is complete.
+    async fn known_to(&self, hub: &TestHub, link: &str) -> serde_json::Value {
+        let id = LinkAddress::parse(link).unwrap().id;
+        let database = rusqlite::Connection::open(hub.data().join("hub/hub.db")).unwrap();
+        let known = || {
+            let sql = "SELECT state, downloads, access_count FROM link JOIN activity ON activity.link_id = link.id
+                 WHERE link.id = ?1 AND kind = 'package_download_from_masv'";
+            let read = |row: &rusqlite::Row<'_>| {
+                Ok(
+                    json!({ "state": row.get::<_, String>(0)?, "downloads": row.get::<_, i64>(1)?, "visits": row.get::<_, i64>(2)? }),
+                )
+            };
+            database.query_row(sql, [&id], read).unwrap()
+        };
+        wait_until("the hub knows of the download", Duration::from_secs(20), || async {
+            known()["state"] == "complete"
+        })
+        .await;
+        known()
+    }
+
     async fn files(&self, id: DownloadId) -> Vec<DownloadFile> {
         self.store.download_files(id, None, 1_000).await.unwrap()
     }
@@ -151,7 +172,11 @@ async fn a_package_arrives_with_its_tree_its_bytes_and_its_times() {
         let apart = sent.duration_since(got).unwrap_or_else(|error| error.duration());
         assert!(apart < Duration::from_millis(2), "{name}: {apart:?}");
     }
+    // The hub knows who has it, once: the files that are here already are not fetched again.
+    let known = receiver.known_to(&hub, &link).await;
+    assert_eq!((&known["state"], &known["downloads"]), (&json!("complete"), &json!(1)));
     let again = receiver.fetch(&link).await;
+    assert_eq!(receiver.known_to(&hub, &link).await, known);
     assert!(receiver.files(again.id).await.iter().all(|file| file.state == DownloadFileState::Skipped));
     assert_eq!(receiver.received(), expected(&files), "the same files are not fetched again");
 }

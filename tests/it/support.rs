@@ -89,6 +89,7 @@ impl TestHub {
         let provision = Provision {
             team_name: "test".into(),
             api_key: KEY.into(),
+            key_name: "agent".into(),
             portals: vec![portal("acme", None), portal("locked", Some("open sesame"))],
         };
         let team = hub.provision(provision).await.unwrap().team_id;

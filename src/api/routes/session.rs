@@ -1,5 +1,7 @@
 //! The session with the cloud: a user signs in, and stays signed in across restarts.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State as Extract;
 use serde_json::json;
@@ -10,10 +12,12 @@ use super::super::openapi::Done;
 use super::super::types::{Login, SignedIn, Teams};
 use super::Body;
 use masv_client::CloudError;
-use masv_protocol::Team;
+use masv_protocol::{SignedIn as Session, Team};
 
 /// Where the session is stored; `agent` restores it at the next start.
 const SETTING: &str = "session";
+/// How long the cloud may take to end a session.
+const SIGN_OUT_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn sign_in(
     Extract(state): Extract<ApiState>,
@@ -59,8 +63,23 @@ pub(super) async fn teams(Extract(state): Extract<ApiState>) -> Result<Json<Team
     }
 }
 
+/// Ends a session in the cloud, too. The agent has forgotten it, whether or not that works: a cloud need not be able to.
+async fn end_in_cloud(state: &ApiState, session: &Session) {
+    let ending = state.queue.cloud().end_session(session);
+    match tokio::time::timeout(SIGN_OUT_LIMIT, ending).await {
+        // It has ended already, or the cloud has no such call.
+        Ok(Ok(()) | Err(CloudError::Refused { status: 401 | 404 | 405, .. })) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the cloud did not end the session: it ends there by itself"),
+        Err(_) => tracing::warn!("the cloud did not answer that it ended the session: it ends there by itself"),
+    }
+}
+
 pub(super) async fn sign_out(Extract(state): Extract<ApiState>) -> Result<Done, ApiError> {
+    let session = state.queue.cloud().session();
     state.queue.store().set_setting(SETTING, None).await?;
     state.queue.set_session(None);
+    if let Some(session) = session {
+        end_in_cloud(&state, &session).await;
+    }
     Ok(Done)
 }

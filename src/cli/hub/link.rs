@@ -155,7 +155,7 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
     Ok(ExitCode::SUCCESS)
 }
 
-const HEADER: [&str; 6] = ["ID", "STATE", "DOWNLOADS", "PASSWORD", "EXPIRES", "FOR"];
+const HEADER: [&str; 8] = ["ID", "STATE", "VISITS", "DOWNLOADS", "OPENED", "PASSWORD", "EXPIRES", "FOR"];
 
 fn row(link: &Link) -> Vec<Cell> {
     let Link { access_limit: limit, access_count: count, .. } = link;
@@ -163,6 +163,8 @@ fn row(link: &Link) -> Vec<Cell> {
         Cell::id(link.id.as_str()),
         if link.active { "active" } else { "off" }.into(),
         Cell::right(if *limit > 0 { format!("{count}/{limit}") } else { count.to_string() }),
+        Cell::right(link.downloads.to_string()),
+        time(link.opened_at).into(),
         if link.has_password { "yes" } else { "no" }.into(),
         time(link.expiry).into(),
         link.email.as_str().into(),

@@ -62,7 +62,7 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: portal::Command,
     },
-    /// Packages: ls, show, set, rm.
+    /// Packages: ls, show, set, revoke, rm.
     Package {
         #[command(flatten)]
         at: Reach,

@@ -1,11 +1,13 @@
 //! `masv hub package`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use masv_client::link_address;
-use masv_protocol::{File, Link, Package, PackageExpiry, PackageQuery, PackageState, PackageWithToken, Page};
+use masv_protocol::{Download, File, Link, Package, PackageExpiry, PackageQuery, PackageState, PackageWithToken, Page};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::reach::{HubClient, REMOVED, time, typed_time};
 use crate::cli::confirm::Sure;
@@ -45,7 +47,7 @@ pub(in crate::cli) enum Command {
         #[command(flatten)]
         looks: Looks,
     },
-    /// Show a package with its files and links.
+    /// Show a package with its files, its links and who downloaded it.
     #[command(after_help = "Example:\n  masv hub package show 01M85VJ3Y0Q8ZK2T4W6X7B9CDE")]
     Show {
         /// Its id, the end of its id, or its name.
@@ -61,6 +63,14 @@ pub(in crate::cli) enum Command {
         /// A date, a time (RFC 3339), or never.
         #[arg(long, value_name = "TIME|never")]
         expires: String,
+    },
+    /// Revoke all tokens that were issued for a package: whoever holds one can no longer read or change it. Its links stay.
+    #[command(after_help = "Example:\n  masv hub package revoke 01M85VJ3Y0Q8ZK2T4W6X7B9CDE")]
+    Revoke {
+        /// Its id, the end of its id, or its name.
+        package: String,
+        #[command(flatten)]
+        sure: Sure,
     },
     /// Remove a package with its files and links.
     #[command(after_help = "Example:\n  masv hub package rm 01M85VJ3Y0Q8ZK2T4W6X7B9CDE")]
@@ -79,6 +89,7 @@ struct Whole {
     package: Package,
     files: Vec<File>,
     links: Vec<Link>,
+    downloads: Vec<Download>,
 }
 
 pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> Result<ExitCode, CliError> {
@@ -104,9 +115,11 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             let PackageWithToken { package, .. } = hub.ask(hub.admin.package(&team, &id)).await?;
             let files = hub.ask(hub.admin.files(&id)).await?;
             let links = hub.ask(hub.admin.links(&id)).await?;
-            let whole = Whole { package, files, links };
+            let downloads = hub.ask(hub.admin.downloads(&id)).await?;
+            let labels = labels(hub, &package).await;
+            let whole = Whole { package, files, links, downloads };
             output.json(&whole);
-            show(&whole, output);
+            show(&whole, &labels, output);
         }
         Command::Set { package, expires } => {
             let until = if expires == "never" {
@@ -119,6 +132,16 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             let until = time(package.expiry);
             let until = if until.is_empty() { "forever".to_owned() } else { format!("until {until} UTC") };
             output.line(&format!("{} is kept {until}.", package.name));
+        }
+        Command::Revoke { package, sure } => {
+            let package = hub.package(&package).await?;
+            let what = format!("evoke all tokens of the package {package}");
+            if !sure.go_on(&format!("R{what}? An upload that is under way ends."), &format!("r{what}"), output)? {
+                return Ok(ExitCode::SUCCESS);
+            }
+            hub.ask(hub.admin.end_package_tokens(&package)).await?;
+            output.json(&serde_json::json!({ "revoked": true }));
+            output.line(&format!("Revoked all tokens of {package}."));
         }
         Command::Rm { package, sure } => {
             let package = hub.package(&package).await?;
@@ -138,11 +161,12 @@ fn state(package: &Package) -> String {
     package.state().map(ToString::to_string).unwrap_or_default()
 }
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 8] = [
     Column::new("ID"),
     Column::new("STATE"),
     Column::new("SIZE").named("bytes"),
     Column::new("FILES").rank(2),
+    Column::new("DOWNLOADS").rank(1),
     Column::new("CREATED").rank(1),
     Column::new("EXPIRES").rank(3),
     Column::new("NAME").cut(12),
@@ -154,17 +178,45 @@ fn row(package: &Package) -> Vec<Cell> {
         state(package).into(),
         Cell::size(package.size),
         Cell::number(package.total_files),
+        Cell::number(package.downloads.unwrap_or_default()),
         time(package.created_at).into(),
         time(package.expiry).into(),
         package.name.as_str().into(),
     ]
 }
 
-fn show(whole: &Whole, output: &Output) {
-    let Whole { package, files, links } = whole;
+fn downloaded(download: &Download) -> Vec<Cell> {
+    vec![
+        time(download.started_at).into(),
+        time(download.finished_at).into(),
+        Cell::right(format!("{}/{}", download.files, download.total_files)),
+        Cell::right(size(download.bytes)),
+        download.address.as_str().into(),
+        download.actor.as_str().into(),
+    ]
+}
+
+/// The labels of a portal's fields, by their names; none if the portal is gone.
+async fn labels(hub: &HubClient, package: &Package) -> BTreeMap<String, String> {
+    let Some(portal) = &package.portal_id else { return BTreeMap::new() };
+    // The names of the fields say enough where the portal cannot be read.
+    let fields = hub.admin.portal(portal).await.map(|portal| portal.public.metadata_fields).unwrap_or_default();
+    fields.iter().map(|field| (field.name.clone(), field.label().to_owned())).collect()
+}
+
+/// What its sender filled in, as text.
+fn answers(package: &Package, labels: &BTreeMap<String, String>) -> Vec<String> {
+    let given = package.custom_metadata.as_object().into_iter().flatten();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    given.map(|(name, value)| format!("{}: {}", labels.get(name).unwrap_or(name), text(value))).collect()
+}
+
+fn show(whole: &Whole, labels: &BTreeMap<String, String>, output: &Output) {
+    let Whole { package, files, links, downloads } = whole;
     output.line(&format!("{} ({})", package.name, package.id));
     for (name, value) in [
         ("state", state(package)),
+        ("portal", package.portal_name.clone().unwrap_or_default()),
         ("sender", package.sender.clone()),
         ("message", package.description.clone()),
         ("size", size(package.size)),
@@ -176,8 +228,31 @@ fn show(whole: &Whole, output: &Output) {
             output.line(&format!("  {name:<10}{value}"));
         }
     }
+    for answer in answers(package, labels) {
+        output.line(&format!("  {:<10}{answer}", "form"));
+    }
     for link in links {
         output.line(&format!("  {:<10}{}", "link", link_address(link).expose()));
+        let told = [
+            ("for", link.email.clone()),
+            ("opened", time(link.opened_at)),
+            (
+                "downloaded",
+                if link.downloads > 0 {
+                    format!("{}, {} times", time(link.downloaded_at), link.downloads)
+                } else {
+                    String::new()
+                },
+            ),
+        ];
+        for (name, value) in told.iter().filter(|(_, value)| !value.is_empty()) {
+            output.line(&format!("  {:<10}{name} {value}", ""));
+        }
+    }
+    let header = ["STARTED", "FINISHED", "FILES", "SIZE", "FROM", "BY"];
+    if !downloads.is_empty() {
+        output.table(&header, &downloads.iter().map(downloaded).collect::<Vec<_>>());
+        output.line("");
     }
     let row = |file: &File| {
         let path = if file.path.is_empty() { file.name.clone() } else { format!("{}/{}", file.path, file.name) };

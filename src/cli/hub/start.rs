@@ -1,7 +1,7 @@
 //! `masv hub start`.
 
 use std::io::IsTerminal;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use crate::cli::error::CliError;
 use crate::cli::output::Output;
 use crate::cli::server::Log;
 use masv_hub::{Hub, HubConfig, Network, Provision, SmtpConfig, TlsConfig};
+use masv_platform::host_name;
 
 /// How often the service manager is notified.
 const STATUS: Duration = Duration::from_secs(10);
@@ -57,6 +58,9 @@ pub(in crate::cli) struct Start {
     /// Packages that one address may send to one portal per hour; 0 is unlimited.
     #[arg(long, value_name = "N", default_value_t = 100, env = "MASV_HUB_PORTAL_PACKAGES_PER_HOUR")]
     portal_packages_per_hour: u32,
+    /// Serve metrics at /metrics of this address, for Prometheus; it must be an address of this machine (loopback).
+    #[arg(long, value_name = "ADDRESS:PORT", env = "MASV_HUB_METRICS_LISTEN", value_parser = loopback)]
+    metrics_listen: Option<SocketAddr>,
     /// Seconds that transfers in flight get to finish when the hub is stopped.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, env = "MASV_HUB_GRACE")]
     grace: u64,
@@ -89,6 +93,15 @@ pub(in crate::cli) struct Start {
     storage: StorageOptions,
     #[command(flatten)]
     log: Log,
+}
+
+/// An address that only this machine reaches.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| format!("{text} is not a valid ADDRESS:PORT"))?;
+    match address.ip().to_canonical().is_loopback() {
+        true => Ok(address),
+        false => Err(format!("{} can be reached by others: use 127.0.0.1:{}", address.ip(), address.port())),
+    }
 }
 
 impl Start {
@@ -131,17 +144,23 @@ impl Start {
 pub(super) async fn run(options: Start, output: &Output) -> Result<ExitCode, CliError> {
     options.log.start()?;
     crate::agent::raise_descriptors()?;
-    let listen = options.listen.clone();
+    let (listen, metrics) = (options.listen.clone(), options.metrics_listen);
     let config = options.config()?;
     let (data_dir, scheme) = (config.data_dir.clone(), if config.tls.is_some() { "https" } else { "http" });
     let hub = Hub::open(config).await.map_err(|error| failed(&error))?;
     let listener = listener(&listen)?;
     let address = listener.local_addr().map_err(|error| failed(&error))?;
+    let metrics = metrics.map(|address| bound(&address.to_string(), "--metrics-listen")).transpose()?;
     if hub.is_new().await.map_err(|error| failed(&error))? {
         set_up(&hub, output).await?;
     }
     output.raw(&format!("The hub listens on {scheme}://{address}, its data is in {}\n", data_dir.display()));
     let stop = CancellationToken::new();
+    if let Some(metrics) = metrics {
+        let address = metrics.local_addr().map_err(|error| failed(&error))?;
+        output.raw(&format!("Metrics are at http://{address}/metrics\n"));
+        tokio::spawn(serve_metrics(hub.clone(), metrics, stop.clone()));
+    }
     tokio::spawn(heed_signals(hub.clone(), stop.clone()));
     tokio::spawn(service::watchdog(stop.clone()));
     tokio::spawn(tell_status(hub.clone(), stop.clone()));
@@ -159,9 +178,20 @@ fn listener(listen: &str) -> Result<TcpListener, CliError> {
             return Err(CliError::failed(format!("the socket passed by the supervisor is not valid: {error}")));
         }
     }
+    bound(listen, "--listen")
+}
+
+fn bound(listen: &str, flag: &str) -> Result<TcpListener, CliError> {
     TcpListener::bind(listen).map_err(|error| {
-        CliError::failed(format!("cannot listen on {listen}: {error}")).hint("choose another address with --listen")
+        CliError::failed(format!("cannot listen on {listen}: {error}"))
+            .hint(format!("choose another address with {flag}"))
     })
+}
+
+async fn serve_metrics(hub: Hub, listener: TcpListener, stop: CancellationToken) {
+    if let Err(error) = hub.serve_metrics(listener, stop).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "the metrics are not served any more");
+    }
 }
 
 /// Makes the first team and its key. The key is shown to a person who watches, once; where the output goes elsewhere, such as into
@@ -171,7 +201,8 @@ async fn set_up(hub: &Hub, output: &Output) -> Result<(), CliError> {
         true => (hub.new_key().map_err(|error| failed(&error))?, None),
         false => hub.first_key().await.map(|(key, file)| (key, Some(file))).map_err(|error| failed(&error))?,
     };
-    let provision = Provision { team_name: "Team".to_owned(), api_key: key.clone(), portals: Vec::new() };
+    let (team_name, key_name) = ("Team".to_owned(), host_name());
+    let provision = Provision { team_name, api_key: key.clone(), key_name, portals: Vec::new() };
     let team = hub.provision(provision).await.map_err(|error| failed(&error))?.team_id;
     output.raw(&match file {
         None => format!(

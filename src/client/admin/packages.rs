@@ -1,7 +1,8 @@
 //! Packages of a team, their files and their links.
 
 use masv_protocol::{
-    File, Link, LinkId, LinkSettings, Package, PackageExpiry, PackageId, PackageQuery, PackageWithToken, Page, TeamId,
+    Download, File, Link, LinkId, LinkSettings, Package, PackageExpiry, PackageId, PackageQuery, PackageWithToken,
+    Page, TeamId,
 };
 use reqwest::Method;
 
@@ -51,6 +52,14 @@ impl Admin {
         self.put("change the package", &["v1", "packages", package.as_str(), "expiry"], until).await
     }
 
+    /// Revokes all issued tokens of a package.
+    ///
+    /// # Errors
+    /// [`CloudError::Refused`] with status 404 if there is none.
+    pub async fn end_package_tokens(&self, package: &PackageId) -> Result<(), CloudError> {
+        self.delete("revoke the tokens of the package", &["v1", "packages", package.as_str(), "tokens"]).await
+    }
+
     /// Removes a package with its files and links.
     ///
     /// # Errors
@@ -65,6 +74,14 @@ impl Admin {
     /// See [`CloudError`].
     pub async fn links(&self, package: &PackageId) -> Result<Vec<Link>, CloudError> {
         self.get("list the links", &["v1", "packages", package.as_str(), "links"]).await
+    }
+
+    /// The downloads of a package, newest first.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn downloads(&self, package: &PackageId) -> Result<Vec<Download>, CloudError> {
+        self.get("list the downloads", &["v1", "packages", package.as_str(), "downloads"]).await
     }
 
     /// Creates a link to a package, and e-mails it if the settings have an address.

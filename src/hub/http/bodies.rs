@@ -21,8 +21,8 @@ use super::slots::host;
 
 /// Bytes of strangers' bodies in total, and of one address.
 const OF_STRANGERS: Bounds = Bounds { all: 8 << 20, one: 1 << 20 };
-/// The same for authorised callers.
-const OF_KNOWN: Bounds = Bounds { all: 32 << 20, one: 16 << 20 };
+/// The same for authorised callers. An agent has eight batches of small files on their way, 5 MiB each.
+const OF_KNOWN: Bounds = Bounds { all: 64 << 20, one: 48 << 20 };
 /// How long a body of at most [`SMALL`] may take.
 const SMALL_LIMIT: Duration = Duration::from_secs(20);
 /// How long a larger one may take.

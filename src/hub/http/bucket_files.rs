@@ -58,15 +58,43 @@ pub(super) async fn check_bucket(hub: &Hub) -> Result<(), HubError> {
     }
 }
 
-/// The addresses of some parts of a file that is being sent, whose upload the bucket calls `upload`.
+/// How many parts a file may have that was announced with its size, and how many bytes each of them, as far as that is known.
+struct Lengths {
+    size: u64,
+    chunk: Option<u64>,
+    count: u64,
+}
+
+impl Lengths {
+    fn of(file: &FileRow) -> Option<Self> {
+        // Of whoever does not say how large their parts are, S3 takes no smaller ones.
+        let chunk = file.chunk_size.unwrap_or(SMALLEST_PART);
+        let count = file.size.div_ceil(chunk).max(1);
+        let known = file.chunk_size.is_some() || count == 1;
+        file.sized.then_some(Self { size: file.size, chunk: known.then_some(chunk), count })
+    }
+
+    /// Bytes of a part, from 1.
+    fn part(&self, number: u32) -> Option<u64> {
+        let before = u64::from(number).saturating_sub(1).saturating_mul(self.chunk?);
+        Some(self.size.saturating_sub(before).min(self.chunk?))
+    }
+}
+
+/// The addresses of some parts of a file that is being sent, whose upload the bucket calls `upload`. The hub does not see what is sent there:
+/// what a stranger may send is bound by the addresses, to the parts that the file has and to their lengths.
 pub(super) async fn part_addresses(
     hub: &Hub,
     package: &PackageId,
     file: FileRow,
     upload: Option<MultipartId>,
-    parts: RangeInclusive<u32>,
+    (parts, of_stranger): (RangeInclusive<u32>, bool),
 ) -> Result<Vec<String>, Refusal> {
     let bucket = hub.context.bucket()?;
+    let lengths = of_stranger.then(|| Lengths::of(&file)).flatten();
+    if lengths.as_ref().is_some_and(|lengths| u64::from(*parts.start()) > lengths.count) {
+        return Err(Error::BeyondAnnounced { announced: file.size }.into());
+    }
     let needed = || Refusal::invalid("upload_id is required: it is in the response to the create blueprint");
     let upload = upload.or_else(|| file.upload.clone()).ok_or_else(needed)?;
     let id = file.id.clone();
@@ -78,9 +106,11 @@ pub(super) async fn part_addresses(
     }
     let address = |number| {
         let part = PartName { package: package.clone(), file: id.clone(), number };
-        bucket.part_address(&part, &upload, hub.context.config.address_life).to_string()
+        let length = lengths.as_ref().and_then(|lengths| lengths.part(number));
+        bucket.part_address(&part, &upload, length, hub.context.config.address_life).to_string()
     };
-    Ok(parts.map(address).collect())
+    let is_there = |number: &u32| lengths.as_ref().is_none_or(|lengths| u64::from(*number) <= lengths.count);
+    Ok(parts.filter(is_there).map(address).collect())
 }
 
 /// Finalizes a file: the bucket joins the listed parts into one object. Continues if the sender disconnects: joining many parts

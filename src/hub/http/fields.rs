@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use masv_protocol::{
-    ChangeKey, ChangeMember, ChangePackage, ChangePassword, Credentials, FinalizeFile, Form, Key, Link, LinkSettings,
-    Member, NewFile, NewKey, NewMember, NewPackage, NewPortalPackage, NewTag, NewTeam, Package, PackageExpiry,
-    PackageMetadata, PackageWithToken, PartAddresses, Portal, PortalSettings, SetMetadata, SetQuota, Tag, Team,
-    TeamUsage, Webhook, WebhookSettings,
+    ChangeKey, ChangeMember, ChangePackage, ChangePassword, ConfirmDownload, Credentials, FinalizeFile, FinalizeFiles,
+    Form, Key, Link, LinkSettings, Member, NewFile, NewFiles, NewKey, NewMember, NewPackage, NewPortalPackage, NewTag,
+    NewTeam, Package, PackageExpiry, PackageMetadata, PackageWithToken, PartAddresses, Portal, PortalSettings,
+    SetMetadata, SetQuota, Tag, Team, TeamUsage, Webhook, WebhookSettings,
 };
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -237,9 +237,16 @@ impl Fields for SetMetadata {
     }
 }
 
+impl Fields for ConfirmDownload {}
+
 impl Fields for NewFile {
     const OPEN: bool = true;
 }
+
+// Its files are as a file by itself: more may be said of them.
+impl Fields for NewFiles {}
+
+impl Fields for FinalizeFiles {}
 
 impl Fields for PartAddresses {
     const OPEN: bool = true;

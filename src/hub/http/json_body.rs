@@ -1,6 +1,6 @@
 //! JSON bodies of requests: bounded in bytes, depth and number of values before anything is made of them.
 //!
-//! 64 KiB are enough for nearly every call. Three may need more, see the constants here: each says why.
+//! 64 KiB are enough for nearly every call. Some may need more, see the constants here: each says why.
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
@@ -17,9 +17,11 @@ const USUAL: usize = 64 << 10;
 pub(crate) const PACKAGE_BODY: usize = 512 << 10;
 /// Of a file that is finalized: 10,000 parts, each with its number and its ETag.
 pub(crate) const PARTS_BODY: usize = 2 << 20;
+/// Of a batch of files: a thousand files of usual names take a third of it.
+pub(crate) const BATCH_BODY: usize = 1 << 20;
 /// How deeply values may be nested.
 const DEEPEST: usize = 32;
-/// The maximum number of values in a body, and in one that lists parts: ten for each part.
+/// The maximum number of values in a body, and in one that lists parts or files: ten for each part.
 const MOST_VALUES: usize = 10_000;
 const MOST_VALUES_WITH_PARTS: usize = 100_000;
 /// The maximum length of an error message, in characters: it repeats what was sent.
@@ -62,7 +64,7 @@ async fn read<T: Fields>(
 ) -> Result<(T, Held), Refusal> {
     let (head, body) = request.into_parts();
     let (bytes, held) = gate.bodies().read(sender, &head.headers, body, largest).await?;
-    let most = if largest == PARTS_BODY { MOST_VALUES_WITH_PARTS } else { MOST_VALUES };
+    let most = if matches!(largest, PARTS_BODY | BATCH_BODY) { MOST_VALUES_WITH_PARTS } else { MOST_VALUES };
     Ok((parse(&bytes, most)?, held))
 }
 

@@ -1,8 +1,6 @@
 //! Checks that content exists before a byte of it is promised: a response that starts with 200 and breaks off looks like a
 //! bad connection, and clients retry forever.
 
-use std::collections::HashMap;
-
 use masv_protocol::{ErrorKind, FileId, PackageId};
 
 use super::refusal::Refusal;
@@ -12,6 +10,9 @@ use crate::storage::{self, Absent, CheckError, Piece, Source};
 
 /// The maximum number of files named in one refusal.
 const MOST_NAMED: usize = 5;
+
+/// How many files are looked at at a time.
+const AT_ONCE: u32 = 1000;
 
 /// What is told of a file, and written into the log, when its content was looked for.
 pub(crate) fn told(
@@ -24,7 +25,7 @@ pub(crate) fn told(
         Ok(()) => Ok(()),
         Err(CheckError::Absent(absent)) => {
             noted(package, file, &absent);
-            Err(gone(&[name]))
+            Err(gone(&[name], 1))
         }
         Err(error @ (CheckError::Disk(_) | CheckError::Bucket(_))) => Err(Refusal::internal(&error)),
     }
@@ -32,57 +33,85 @@ pub(crate) fn told(
 
 /// Refuses a file whose content is known to be lost.
 pub(crate) fn check_not_lost(row: &FileRow) -> Result<(), Refusal> {
-    if row.lost { Err(gone(&[&row.name])) } else { Ok(()) }
+    if row.lost { Err(gone(&[&row.name], 1)) } else { Ok(()) }
 }
 
 fn noted(package: &PackageId, file: &FileId, absent: &Absent) {
     tracing::error!(%package, %file, %absent, "content is missing from the storage: `masv hub check` lists all that is");
 }
 
-/// The refusal to send these files.
-fn gone(names: &[&str]) -> Refusal {
-    let listed = names.iter().take(MOST_NAMED).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
-    let more = match names.len().saturating_sub(MOST_NAMED) {
+/// The refusal to send so many files, of which these are named.
+fn gone<N: AsRef<str>>(names: &[N], count: usize) -> Refusal {
+    let listed = names.iter().map(|name| format!("{:?}", name.as_ref())).collect::<Vec<_>>().join(", ");
+    let more = match count.saturating_sub(names.len()) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let are = if names.len() == 1 { "is" } else { "are" };
+    let are = if count == 1 { "is" } else { "are" };
     let message = format!(
         "{listed}{more} {are} missing on the hub: ask the sender to send it again, and whoever runs the hub to look"
     );
     Refusal::new(ErrorKind::ContentMissing, message)
 }
 
-/// Refuses a package with missing content, and names the files.
-pub(crate) async fn check_all(hub: &Hub, package: &PackageId, rows: &[FileRow]) -> Result<(), Refusal> {
-    let by_id: HashMap<&FileId, &FileRow> = rows.iter().map(|row| (&row.id, row)).collect();
-    let mut missing: Vec<&str> = Vec::new();
-    let parts = files::disk_parts(hub.database(), package.clone()).await?;
-    let places: Vec<(FileId, Piece)> = parts
-        .into_iter()
-        .filter(|part| by_id.contains_key(&part.name.file))
-        .map(|part| {
-            let source = Source::Disk(hub.context.storage.disk.path(&part.name, &part.place));
-            (part.name.file, Piece { size: part.size, source })
-        })
-        .collect();
-    let absent = storage::absent(places).await.map_err(|error| Refusal::internal(&error))?;
-    for (file, absent) in &absent {
-        noted(package, file, absent);
-        let name = by_id.get(file).map_or(file.as_str(), |row| row.name.as_str());
-        if missing.last() != Some(&name) {
-            missing.push(name);
+/// The files that are missing: the first of them by name, and how many.
+#[derive(Default)]
+struct Missing {
+    names: Vec<String>,
+    count: usize,
+}
+
+impl Missing {
+    fn add(&mut self, name: &str) {
+        self.count += 1;
+        if self.names.len() < MOST_NAMED {
+            self.names.push(name.to_owned());
         }
     }
-    if rows.iter().any(|row| row.in_bucket) {
-        let there = hub.context.bucket()?.of_package(package).await?;
-        for row in rows.iter().filter(|row| row.in_bucket) {
-            let found = there.get(&row.id).map(|found| found.size.unwrap_or(row.size));
-            if found != Some(row.size) {
-                noted(package, &row.id, &Absent::of(found, row.size, "the object"));
-                missing.push(&row.name);
+}
+
+/// Refuses a package with missing content, and names the files. They are looked at page by page.
+pub(crate) async fn check_all(hub: &Hub, package: &PackageId) -> Result<(), Refusal> {
+    let (mut missing, mut behind, mut in_bucket) = (Missing::default(), None, None);
+    loop {
+        let (rows, next) = files::page(hub.database(), package.clone(), true, behind, AT_ONCE).await?;
+        let rows: Vec<FileRow> = rows.into_iter().filter(|row| !row.lost).collect();
+        check_disk(hub, package, &rows, &mut missing).await?;
+        if rows.iter().any(|row| row.in_bucket) {
+            let there = match &mut in_bucket {
+                Some(there) => there,
+                unknown => unknown.insert(hub.context.bucket()?.of_package(package).await?),
+            };
+            for row in rows.iter().filter(|row| row.in_bucket) {
+                let found = there.get(&row.id).map(|found| found.size.unwrap_or(row.size));
+                if found != Some(row.size) {
+                    noted(package, &row.id, &Absent::of(found, row.size, "the object"));
+                    missing.add(&row.name);
+                }
             }
         }
+        behind = next;
+        if behind.is_none() {
+            break;
+        }
     }
-    if missing.is_empty() { Ok(()) } else { Err(gone(&missing)) }
+    if missing.count == 0 { Ok(()) } else { Err(gone(&missing.names, missing.count)) }
+}
+
+async fn check_disk(hub: &Hub, package: &PackageId, rows: &[FileRow], missing: &mut Missing) -> Result<(), Refusal> {
+    let parts = files::disk_parts(hub.database(), package.clone(), rows).await?;
+    let places = parts.into_iter().map(|(index, part)| {
+        let source = Source::Disk(hub.context.storage.disk.path(&part.name, &part.place));
+        (index, Piece { size: part.size, source })
+    });
+    let absent = storage::absent(places.collect()).await.map_err(|error| Refusal::internal(&error))?;
+    let mut last = None;
+    for (index, absent) in &absent {
+        let Some(row) = rows.get(*index) else { continue };
+        noted(package, &row.id, absent);
+        if last.replace(*index) != Some(*index) {
+            missing.add(&row.name);
+        }
+    }
+    Ok(())
 }

@@ -13,10 +13,12 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use masv_protocol::{FileId, PackageId};
 
+use super::deliveries::{Delivery, watched};
 use super::presence;
 use super::refusal::Refusal;
 use crate::Hub;
 use crate::context::Context;
+use crate::records::downloads::Content;
 use crate::records::files::{self, FileRow, PieceSource};
 use crate::storage::{self, Piece, Source};
 use crate::stored::{BucketFile, PartName};
@@ -57,14 +59,17 @@ pub(crate) async fn answer(
     hub: &Hub,
     package: PackageId,
     file: FileId,
-    method: &Method,
-    headers: &HeaderMap,
+    (method, headers): (&Method, &HeaderMap),
+    delivery: Option<Delivery>,
 ) -> Result<Response, Refusal> {
     let row = files::get_readable(hub.database(), package.clone(), file).await?;
     presence::check_not_lost(&row)?;
     if row.in_bucket && *method == Method::GET {
         let disposition = attachment(&row.name);
         let life = hub.context.config.address_life;
+        if let Some(delivery) = &delivery {
+            delivery.hand_out(&row.id).await?;
+        }
         let address = hub.context.bucket()?.read_address(&package, &row.id, &disposition, life);
         let head = [(header::LOCATION, address.as_str()), (header::CACHE_CONTROL, "no-store")];
         return Ok((StatusCode::FOUND, head).into_response());
@@ -83,7 +88,10 @@ pub(crate) async fn answer(
         presence::told(&package, &row.id, &head.name, found)?;
     }
     let small = small_parts(&hub.context);
-    head.respond(asked, method, |start, length| Body::from_stream(storage::stream(pieces, start, length, small)))
+    let what = Content::File(row.id);
+    head.respond(asked, method, |start, length| {
+        Body::from_stream(watched(delivery, what, start, storage::stream(pieces, start, length, small)))
+    })
 }
 
 /// Refuses a file with a missing or changed part.

@@ -153,6 +153,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = ErrorBody::new(self.status.as_u16(), self.kind, self.message);
         let mut response = (self.status, Json(body)).into_response();
+        response.extensions_mut().insert(self.kind);
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }

@@ -149,6 +149,8 @@ impl Hub {
             Some(beside) => tokio::try_join!(public, beside).map(drop),
         };
         ended.cancel();
+        self.server.delivery_notes.close();
+        self.server.delivery_notes.wait().await;
         if served.is_ok() && stopped.is_cancelled() {
             stopper.await.map_err(|error| HubError::Serve(io::Error::other(error)))?;
         } else {

@@ -7,10 +7,13 @@ use std::sync::{Arc, OnceLock};
 use axum_server::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use super::archive::Archives;
 use super::arriving::Arriving;
 use super::bodies::Bodies;
 use super::certificate::Certificate;
+use super::metrics::Traffic;
 use super::rates::Rates;
 use super::requests::Requests;
 use crate::keys::attempt_limiter::AttemptLimiter;
@@ -36,6 +39,12 @@ pub(crate) struct Server {
     pub reading_crcs: Semaphore,
     /// How many pages of packages with many files are rendered at a time.
     pub large_pages: Semaphore,
+    /// The archives that are being downloaded.
+    pub archives: Archives,
+    /// What has passed, for the metrics.
+    pub traffic: Arc<Traffic>,
+    /// What was delivered of downloads, on its way into the database.
+    pub delivery_notes: TaskTracker,
     /// The current certificate, if the hub does TLS itself.
     certificate: OnceLock<Arc<Certificate>>,
     /// Is cancelled once it listens.
@@ -54,6 +63,9 @@ impl Default for Server {
             rates: Rates::default(),
             reading_crcs: Semaphore::new(READING_CRCS),
             large_pages: Semaphore::new(LARGE_PAGES),
+            archives: Archives::default(),
+            traffic: Arc::default(),
+            delivery_notes: TaskTracker::new(),
             certificate: OnceLock::new(),
             serving: CancellationToken::new(),
             connections: OnceLock::new(),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
+mod archives;
 mod strangers;
 
 use super::routes::router;
@@ -36,7 +37,12 @@ impl Bench {
             recipients: vec!["lab@example.com".into()],
             access_code: None,
         };
-        let provision = Provision { team_name: "Team".into(), api_key: KEY.to_owned().into(), portals: vec![portal] };
+        let provision = Provision {
+            team_name: "Team".into(),
+            api_key: KEY.to_owned().into(),
+            key_name: "agent".into(),
+            portals: vec![portal],
+        };
         let team = hub.provision(provision).await.unwrap().team_id;
         Self { hub, team, _folder: folder }
     }

@@ -108,6 +108,24 @@ impl Archive {
         self.offsets.last().copied().unwrap_or_default()
     }
 
+    /// The CRC of the entry of this index, unless it follows the content.
+    pub(crate) fn crc(&self, entry: usize) -> Option<u32> {
+        self.entries.get(entry).and_then(|named| named.entry.crc)
+    }
+
+    /// Bytes of the content of the entry of this index.
+    pub(crate) fn content_size(&self, entry: usize) -> u64 {
+        self.entries.get(entry).map_or(0, |named| named.entry.size)
+    }
+
+    /// The bytes that it takes in memory.
+    #[cfg(test)]
+    pub(crate) fn weight(&self) -> usize {
+        let texts = self.entries.iter().map(|named| named.entry.path.capacity() + named.comment.capacity());
+        let rows = self.entries.capacity() * size_of::<Named>() + self.offsets.capacity() * size_of::<u64>();
+        texts.sum::<usize>() + rows
+    }
+
     /// Size of the whole archive in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.directory_offset() + self.directory_size + self.end().len() as u64

@@ -96,8 +96,8 @@ pub(crate) enum Action<'a> {
     Begin,
     /// Store one part, from 1.
     Part(u32, &'a MultipartId),
-    /// Read the file.
-    Read,
+    /// Read the file, as part of the download with this number, if it is of one.
+    Read(Option<i64>),
 }
 
 impl Keys {
@@ -257,7 +257,8 @@ impl Keys {
             Action::Begin => "&uploads=".to_owned(),
             // In the middle, as S3 has it: some clients read the number out of the address.
             Action::Part(number, upload) => format!("&partNumber={number}&uploadId={upload}"),
-            Action::Read => String::new(),
+            Action::Read(None) => String::new(),
+            Action::Read(Some(download)) => format!("&download={download}"),
         };
         format!("/storage/{package}/{file}?expires={expires}{what}&signature={signature}")
     }
@@ -285,7 +286,10 @@ impl Keys {
             Action::Part(number, upload) => {
                 self.sign("part", &[package, file, &number.to_string(), upload.as_str(), &expires])
             }
-            Action::Read => self.sign("read", &[package, file, &expires]),
+            Action::Read(None) => self.sign("read", &[package, file, &expires]),
+            Action::Read(Some(download)) => {
+                self.sign("read of a download", &[package, file, &expires, &download.to_string()])
+            }
         }
     }
 }
@@ -406,7 +410,13 @@ mod tests {
         assert!(keys.is_address(of, Action::Part(3, &upload), at(50), signature));
         assert!(!keys.is_address(of, Action::Part(4, &upload), at(50), signature));
         assert!(!keys.is_address(of, Action::Part(3, &upload), at(51), signature));
-        assert!(!keys.is_address(of, Action::Read, at(50), signature));
+        assert!(!keys.is_address(of, Action::Read(None), at(50), signature));
+        let read = keys.address(of, Action::Read(Some(7)), at(50));
+        let (_, signature) = read.rsplit_once('=').unwrap();
+        assert!(keys.is_address(of, Action::Read(Some(7)), at(50), signature), "{read}");
+        for other in [Some(8), None] {
+            assert!(!keys.is_address(of, Action::Read(other), at(50), signature), "{other:?}");
+        }
     }
 
     #[test]

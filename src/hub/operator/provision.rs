@@ -28,7 +28,7 @@ impl Hub {
     /// # Errors
     /// [`HubError::Invalid`] for a subdomain that is not valid, or belongs to another team; [`HubError::Database`].
     pub async fn provision(&self, provision: Provision) -> Result<Provisioned, HubError> {
-        let Provision { team_name, api_key, portals } = provision;
+        let Provision { team_name, api_key, key_name, portals } = provision;
         if team_name.trim().is_empty() || api_key.expose_secret().is_empty() {
             return Err(HubError::Invalid("the name of a team and its key must not be empty".to_owned()));
         }
@@ -37,7 +37,7 @@ impl Hub {
             prepared.push(self.prepare(portal).await?);
         }
         let key = api_key.expose_secret().to_owned();
-        let team_id = provision::ensure(self.database(), team_name, key, prepared).await?;
+        let team_id = provision::ensure(self.database(), team_name, (key, key_name), prepared).await?;
         Ok(Provisioned { team_id: team_id.into_string() })
     }
 

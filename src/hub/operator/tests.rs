@@ -61,6 +61,7 @@ async fn sent(hub: &Hub, name: &str) -> (PackageId, FileId) {
         size: Some(200_000),
         last_modified: None,
         in_bucket: false,
+        chunk_size: None,
     };
     let (id, _) = files::announce(hub.database(), file).await.unwrap();
     let mut listed = Vec::new();

@@ -70,7 +70,8 @@ pub(super) fn insert(work: &Work<'_>, team: &TeamId, settings: &Settings, key: &
     let id: KeyId = new_id(now)?;
     work.run(
         "INSERT INTO api_key (id, hash, team_id, name, role, created_at, expires_at, active)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (hash) DO UPDATE SET team_id = excluded.team_id",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (hash) DO UPDATE
+         SET team_id = excluded.team_id, name = excluded.name",
         values![
             id.as_str(),
             digest(key),

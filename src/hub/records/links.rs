@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use masv_db::{Database, DbError, Row, Work, values};
 use masv_protocol::{ActivityEvent, EmailAddress, LinkId, PackageId, PackageState};
 
+use super::activity::{By, Subject};
 use super::audit::Authority;
+use super::downloads::{self, DownloadNumber, Origin};
 use super::ids::new_id;
 use super::packages::{self, Package};
 use super::{Error, OrNotFound, activity, mails};
@@ -30,10 +32,15 @@ pub(crate) struct Link {
     pub created_at: Timestamp,
     /// Incremented to end all visits.
     pub epoch: i64,
+    /// When it was first opened.
+    pub opened_at: Option<Timestamp>,
+    /// How often all was downloaded through it, and when last.
+    pub downloads: u64,
+    pub downloaded_at: Option<Timestamp>,
 }
 
-const COLUMNS: &str =
-    "id, package_id, email, password_hash, access_limit, access_count, active, expires_at, created_at, epoch";
+const COLUMNS: &str = "id, package_id, email, password_hash, access_limit, access_count, active, expires_at, created_at, epoch, opened_at, downloads, \
+    downloaded_at";
 
 impl Link {
     /// A link to `package`, with its limit.
@@ -49,6 +56,9 @@ impl Link {
             expires_at: None,
             created_at: now,
             epoch: 0,
+            opened_at: None,
+            downloads: 0,
+            downloaded_at: None,
         })
     }
 
@@ -64,6 +74,9 @@ impl Link {
             expires_at: row.get(7)?,
             created_at: row.get(8)?,
             epoch: row.get(9)?,
+            opened_at: row.get(10)?,
+            downloads: row.get(11)?,
+            downloaded_at: row.get(12)?,
         })
     }
 
@@ -129,6 +142,11 @@ fn insert(work: &Work<'_>, link: &Link) -> Result<(), Error> {
     Ok(())
 }
 
+fn note_created(work: &Work<'_>, package: &Package, link: &Link) -> Result<(), Error> {
+    let by = By::name(link.recipient());
+    activity::note(work, package, Subject::Link(&link.id), ActivityEvent::LinkCreated, by).map(drop)
+}
+
 /// Makes the link of a recipient.
 pub(super) fn insert_for(
     work: &Work<'_>,
@@ -138,6 +156,7 @@ pub(super) fn insert_for(
 ) -> Result<Link, Error> {
     let link = Link::new(package, Some(recipient.clone()), now)?;
     insert(work, &link)?;
+    note_created(work, package, &link)?;
     Ok(link)
 }
 
@@ -156,7 +175,7 @@ pub(crate) async fn create(database: &Database, link: Link, by: Authority) -> Re
             mails::owe_link(work, &link, email, due_at)?;
         }
         by.actor(&package).note(work, "link.added", &link.audit_name(&package))?;
-        activity::add(work, &package, ActivityEvent::LinkCreated, link.recipient())?;
+        note_created(work, &package, &link)?;
         Ok((link.clone(), package))
     });
     creating.await
@@ -240,13 +259,14 @@ pub(crate) async fn check_visit(database: &Database, visit: Visit) -> Result<(),
 }
 
 /// Counts a visit against the link's limit, once. Refuses a visit that has not been counted when the link does not
-/// open any more; a download that was already counted continues as long as the package exists.
-pub(crate) async fn count_visit(database: &Database, visit: Visit) -> Result<(), Error> {
+/// open any more; a download that was already counted continues as long as the package exists. Returns the download of the visit.
+pub(crate) async fn count_visit(database: &Database, visit: Visit, origin: Origin) -> Result<DownloadNumber, Error> {
     let counting = database.transact(move |work| {
         let now = now();
         let (link, package) = of_visit(work, &visit)?;
         if is_counted_in(work, &visit)? {
-            return Link { access_limit: None, ..link }.check_open(&package, now);
+            Link { access_limit: None, ..link.clone() }.check_open(&package, now)?;
+            return downloads::of_visit(work, (&link, &package), &visit, &origin);
         }
         link.check_open(&package, now)?;
         work.run(
@@ -254,7 +274,7 @@ pub(crate) async fn count_visit(database: &Database, visit: Visit) -> Result<(),
             values![link.id.as_str(), visit.visit, now],
         )?;
         work.run("UPDATE link SET access_count = access_count + 1 WHERE id = ?1", values![link.id.as_str()])?;
-        activity::add(work, &package, ActivityEvent::PackageDownloaded, link.recipient())
+        downloads::of_visit(work, (&link, &package), &visit, &origin)
     });
     counting.await
 }

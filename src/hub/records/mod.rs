@@ -14,7 +14,9 @@ pub(crate) mod activity;
 pub(crate) mod api_keys;
 pub(crate) mod audit;
 mod bounds;
+pub(crate) mod downloads;
 mod error;
+pub(crate) mod figures;
 pub(crate) mod files;
 mod ids;
 pub(crate) mod jobs;
@@ -35,6 +37,7 @@ pub(crate) mod quotas;
 pub(crate) mod restrictions;
 pub(crate) mod retention;
 pub(crate) mod schema;
+mod stretches;
 pub(crate) mod tags;
 pub(crate) mod teams;
 #[cfg(test)]

@@ -109,6 +109,7 @@ mod tests {
             size: Some(1),
             last_modified: None,
             in_bucket: true,
+            chunk_size: None,
         };
         let (id, _) = files::announce(&database, file).await.unwrap();
         let content = files::Content { size: 1, etag: "e".into(), crc: None };

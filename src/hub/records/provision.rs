@@ -13,13 +13,13 @@ use crate::clock::now;
 pub(crate) async fn ensure(
     database: &Database,
     team_name: String,
-    key: String,
+    (key, key_name): (String, String),
     portals: Vec<Portal>,
 ) -> Result<TeamId, Error> {
     let ensuring = database.transact(move |work| {
         let team = teams::ensure(work, &team_name)?;
         let settings =
-            Settings { name: "agent".into(), role: KeyRole::Admin, expires_at: None, state: KeyState::Active };
+            Settings { name: key_name.clone(), role: KeyRole::Admin, expires_at: None, state: KeyState::Active };
         api_keys::insert(work, &team, &settings, &key)?;
         for portal in &portals {
             ensure_portal(work, &team, portal)?;

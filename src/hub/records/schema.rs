@@ -12,4 +12,5 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/hub/0008_trash_and_jobs.sql"),
     include_str!("../../../migrations/hub/0009_credentials.sql"),
     include_str!("../../../migrations/hub/0010_stored.sql"),
+    include_str!("../../../migrations/hub/0011_downloads.sql"),
 ];

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use masv_db::{Database, DbError, Row, Work, values};
-use masv_protocol::{self as protocol, PortalId, TeamId, WebhookCall, WebhookEvent, WebhookId, WebhookMethod};
+use masv_protocol::{
+    self as protocol, Download, OpenedBy, PortalId, TeamId, WebhookCall, WebhookEvent, WebhookId, WebhookMethod,
+};
 use serde_json::{Map, Value};
 
 use super::audit::Actor;
@@ -206,13 +208,29 @@ pub(crate) async fn delete(database: &Database, team: TeamId, id: WebhookId, by:
     deleting.await
 }
 
+/// What a call tells besides the package.
+#[derive(Debug, Clone)]
+pub(super) enum About {
+    /// Nothing.
+    Package,
+    /// By whom its link was opened.
+    Opened(OpenedBy),
+    /// By whom it was downloaded.
+    Downloaded(Download),
+}
+
 /// Queues a call to every webhook of the package's team that subscribes to `event`.
-pub(super) fn announce(work: &Work<'_>, package: &Package, event: WebhookEvent) -> Result<(), Error> {
+pub(super) fn announce(work: &Work<'_>, package: &Package, event: WebhookEvent, about: About) -> Result<(), Error> {
     for hook in list_in(work, &package.team_id)? {
         if !hook.active || !hook.events.contains(&event) || !hook.is_called_for(package) {
             continue;
         }
-        let call = WebhookCall::new(event, package.message(), hook.extras);
+        let mut call = WebhookCall::new(event, package.message(), hook.extras);
+        match about.clone() {
+            About::Package => {}
+            About::Opened(opened) => call.opened = Some(opened),
+            About::Downloaded(download) => call.download = Some(download),
+        }
         let body = serde_json::to_string(&call).map_err(|error| Error::Invalid(error.to_string()))?;
         let (now, sql) = (now(), "INSERT INTO webhook_call (id, webhook_id, body, due_at) VALUES (?1, ?2, ?3, ?4)");
         work.run(sql, values![new_id::<String>(now)?, hook.id.as_str(), body, now])?;

@@ -79,7 +79,8 @@ fn links() {
     let link: Link = same(json!({
         "id": "L", "package_id": "P", "email": "", "download_secret": "s3cret", "url": "https://h/L?secret=s3cret",
         "expiry": "0001-01-01T00:00:00.000Z", "access_limit": 5, "access_count": 1, "active": true, "has_password": false,
-        "password_protected": false, "created_at": "2026-11-28T10:00:00.000Z",
+        "password_protected": false, "created_at": "2026-11-28T10:00:00.000Z", "opened_at": "0001-01-01T00:00:00.000Z",
+        "downloads": 0, "downloaded_at": "0001-01-01T00:00:00.000Z",
     }));
     assert_eq!(link.address("https://get.massive.io").expose(), "https://h/L?secret=s3cret");
     assert!(!format!("{link:?}").contains("s3cret"));
@@ -152,6 +153,14 @@ fn teams_people_and_keys() {
     }));
 }
 
+fn download() -> Value {
+    json!({
+        "id": "12", "package_id": "P", "link_id": "L", "actor": "client@example.com", "address": "127.0.0.1",
+        "user_agent": "masv-agent", "state": "complete", "started_at": "2026-11-28T10:00:00.000Z",
+        "finished_at": "2026-11-28T10:00:01.234Z", "total_files": 2, "files": 2, "bytes": 3, "file_names": [],
+    })
+}
+
 #[test]
 fn webhooks() {
     same::<Webhook>(json!({
@@ -160,7 +169,11 @@ fn webhooks() {
         "active": true, "created_at": "2026-11-28T10:00:00.000Z",
     }));
     same::<WebhookCall>(json!({ "event_type": "package.finalized", "object": package(), "a": 1 }));
-    let extras = json!({ "a": 1, "event_type": "x", "object": "y" }).as_object().cloned().unwrap();
+    same::<WebhookCall>(json!({ "event_type": "package.downloaded", "object": package(), "download": download() }));
+    let opened =
+        json!({ "link_id": "L", "email": "", "address": "127.0.0.1", "opened_at": "2026-11-28T10:00:00.000Z" });
+    same::<WebhookCall>(json!({ "event_type": "package.opened", "object": package(), "opened": opened }));
+    let extras = json!({ "a": 1, "event_type": "x", "object": "y", "download": "z" }).as_object().cloned().unwrap();
     let object: Package = serde_json::from_value(package()).unwrap();
     let call = WebhookCall::new(WebhookEvent::PackageCreated, object, extras);
     let wire = serde_json::to_string(&call).unwrap();
@@ -173,10 +186,15 @@ fn webhooks() {
 #[test]
 fn logs() {
     same::<Activity>(json!({
-        "id": "12", "created_at": "2026-11-28T10:00:00.000Z", "event_type": "package.downloaded",
-        "activity_type": "package_download_from_masv", "state": "started", "package_id": "P", "package_name": "Dailies",
-        "portal_id": null, "actor": "",
+        "id": "12", "created_at": "2026-11-28T10:00:00.000Z", "updated_at": "2026-11-28T10:00:01.234Z",
+        "event_type": "package.download_started", "activity_type": "package_download_from_masv", "state": "started",
+        "package_id": "P", "package_name": "Dailies", "portal_id": null, "link_id": "L", "actor": "",
     }));
+    same::<ActivityStep>(json!({
+        "id": "13", "activity_id": "12", "created_at": "2026-11-28T10:00:01.234Z", "event_type": "package.downloaded",
+        "state": "complete", "actor": "client@example.com", "address": "127.0.0.1",
+    }));
+    same::<Download>(download());
     for address in [json!(null), json!("127.0.0.1")] {
         same::<AuditEntry>(json!({
             "id": "3", "created_at": "2026-11-28T10:00:00.000Z", "actor": "key agent", "address": address,

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::{KEY, TestHub, good, refused, text, wait_until};
-use crate::process::command;
+use crate::process::{Agent, command};
 
 fn masv(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = command(folder, arguments);
@@ -181,8 +181,24 @@ async fn portals_packages_and_links_are_looked_after_with_the_hub_running_and_no
     refused(send("wrong", json!({ "Reel": "1" })), 401).await;
     let message = refused(send("sesame", json!({ "Camera": "C" })), 400).await;
     assert_eq!(message, "custom_metadata: Reel is required; Camera must be one of A, B");
-    good(send("sesame", json!({ "Reel": "1", "Camera": "A" }))).await;
+    let received = good(send("sesame", json!({ "Reel": "1", "Camera": "A" }))).await;
     assert_eq!(done(folder, &["package", "ls", "--received"], "")["metadata"]["total"], 1);
+    let shown_as_text = |folder: &Path| {
+        let shown = run(folder, &["package", "show", &text(&received, "id"), "--output", "text"], "");
+        String::from_utf8_lossy(&shown.stdout).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let told = shown_as_text(folder);
+    for part in ["portal rushes", "sender s@example.com", "form Camera: A", "form Reel: 1"] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    // The tokens that were issued end, the package stays.
+    let of_sender = || {
+        let path = format!("/v1/packages/{}/files", text(&received, "id"));
+        hub.request(Method::GET, &path).header("X-Package-Token", text(&received, "access_token"))
+    };
+    good(of_sender()).await;
+    done(folder, &["package", "revoke", &text(&received, "id"), "--yes"], "");
+    refused(of_sender(), 401).await;
     done(folder, &["portal", "set", "rushes", "--active=false", "--no-access-code", "--field", ""], "");
     refused(send("", json!({})), 403).await;
     let shown = run(folder, &["portal", "show", "rushes", "--output", "text"], "");
@@ -213,6 +229,8 @@ async fn portals_packages_and_links_are_looked_after_with_the_hub_running_and_no
     done(folder, &["package", "rm", &id, "--yes"], "");
     assert_eq!(code(folder, &["package", "show", &id]).0, 4);
     done(folder, &["portal", "rm", "rushes", "--yes"], "");
+    let told = shown_as_text(folder);
+    assert!(told.contains("portal rushes") && told.contains("form Reel: 1"), "what happened stays: {told}");
     let hub = TestHub::start_in(data, |config| config.trash_days = 0).await;
     wait_until(|| hub.stored_files().is_empty().then_some(())).await;
     refused(hub.request(Method::GET, "/v1/subdomains/portals/rushes"), 404).await;
@@ -312,4 +330,28 @@ async fn a_backup_of_a_running_hub_brings_back_its_people_keys_and_links() {
     let other = folder.join("other").to_str().unwrap().to_owned();
     assert_eq!(code(&folder, &["restore", "--data-dir", &other, &nonsense]).0, 1);
     assert!(!Path::new(&other).join("hub.db").exists() && !Path::new(&other).join("secret.key").exists());
+}
+
+/// A session stayed valid in the cloud for a week after its agent had forgotten it.
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_of_an_agent_ends_the_session_in_the_hub() {
+    let hub = TestHub::start().await;
+    let password = secrecy::SecretString::from("correct horse");
+    hub.hub.put_user("Team", "ed@example.com", "Ed", &password, masv_hub::Role::Sender).await.unwrap();
+    let (base, data) = (hub.base.clone(), hub.data().join("hub.db"));
+    let sessions = move || {
+        let database = rusqlite::Connection::open(&data).unwrap();
+        database.query_row("SELECT count(*) FROM session", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let signing = tokio::task::spawn_blocking(move || {
+        let agent = Agent::start("", &["--cloud-url", &base]);
+        std::fs::write(agent.path("password"), "correct horse").unwrap();
+        let login = ["user", "login", "--email", "ed@example.com", "--password-file", "password"];
+        let said = agent.masv(&login);
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        let signed_in = sessions();
+        assert!(agent.masv(&["user", "logout"]).status.success());
+        (signed_in, sessions())
+    });
+    assert_eq!(signing.await.unwrap(), (1, 0));
 }

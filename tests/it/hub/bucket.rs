@@ -8,7 +8,7 @@ use masv_hub::{Hub, HubError};
 use reqwest::Method;
 use serde_json::json;
 
-use super::client::{TestHub, good, sweep_at_start, text};
+use super::client::{Package, TestHub, good, refused, sweep_at_start, text};
 use crate::process::command;
 use crate::s3_server::{self, Place};
 use crate::support::wait_until;
@@ -109,6 +109,83 @@ async fn what_nobody_knows_in_the_bucket_is_removed_and_nothing_else() {
         place.objects().await == expected && place.uploads().await == [begun.clone()]
     })
     .await;
+}
+
+/// In a bucket the hub saw nothing of what a stranger sent: 10 bytes were announced, and any number of parts of any size were taken.
+#[tokio::test]
+async fn a_stranger_sends_no_more_to_the_bucket_than_was_announced() {
+    let Some(place) = place().await else { return };
+    let hub = TestHub::start_at(place, |_| {}).await;
+    let portal = good(hub.request(Method::GET, "/v1/subdomains/portals/open")).await;
+    let path = format!("/v1/portals/{}/packages", text(&portal, "id"));
+    let begun = good(hub.request(Method::POST, &path).json(&json!({ "name": "In", "sender": "a@example.com" }))).await;
+    let package = Package { hub: &hub, id: text(&begun, "id"), token: text(&begun, "access_token") };
+    let status = async |url: &str, bytes: usize| {
+        hub.request(Method::PUT, url).body(vec![1; bytes]).send().await.unwrap().status().as_u16()
+    };
+    // One part, of the size that was announced, whether or not its sender says how large parts are.
+    for body in [json!({ "name": "a", "size": 10 }), json!({ "name": "b", "size": 10, "chunk_size": 100_000 })] {
+        let file = package.announce_as(body).await;
+        let addresses = package.addresses(&file, 0, 5).await;
+        assert_eq!(addresses.len(), 1);
+        assert_eq!(status(&addresses[0], 6 << 20).await, 403);
+        assert_eq!(status(&addresses[0], 11).await, 403);
+        let beyond = package.request(Method::POST, &format!("/files/{}?start=1&count=1", file.id));
+        refused(beyond.json(&json!({ "upload_id": file.upload })), 400).await;
+        let tag = package.put(&addresses[0], &[1; 10]).await;
+        assert_eq!(package.finalize_file(&file, 10, &[tag]).await.status(), 200);
+    }
+    // Several parts, each with its own length.
+    let (chunk, last) = (5 << 20, 1000);
+    let body = json!({ "name": "c", "size": chunk + last, "chunk_size": chunk });
+    let file = package.announce_as(body).await;
+    let addresses = package.addresses(&file, 0, 2).await;
+    assert_eq!((status(&addresses[0], last).await, status(&addresses[1], chunk).await), (403, 403));
+    let tags = [package.put(&addresses[0], &vec![1; chunk]).await, package.put(&addresses[1], &vec![1; last]).await];
+    assert_eq!(package.finalize_file(&file, (chunk + last) as u64, &tags).await.status(), 200);
+    good(package.request(Method::POST, "/finalize")).await;
+}
+
+/// What nobody knows in the bucket stays there as long as the trash keeps: the database may be the one that is wrong.
+#[tokio::test]
+async fn what_nobody_knows_in_the_bucket_is_removed_only_when_it_was_unknown_for_days() {
+    const HOUR: i64 = 60 * 60 * 1000;
+    let Some(place) = place().await else { return };
+    let hub = TestHub::start_at(place.clone(), |_| {}).await;
+    for _ in 0..2 {
+        hub.sent_package(json!({ "name": "Known" }), &[1; 1000]).await;
+    }
+    let lost = hub.sent_package(json!({ "name": "Lost" }), &[1; 1000]).await.id.clone();
+    let (data, mut folder) = (hub.data(), hub.stop().await);
+    let change = |sql: &str| {
+        let database = rusqlite::Connection::open(data.join("hub.db")).unwrap();
+        database.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+        database.execute(sql, []).unwrap()
+    };
+    assert_eq!(change(&format!("DELETE FROM package WHERE id = '{lost}'")), 1);
+    let before = place.objects().await;
+    assert_eq!(before.len(), 3);
+    for (hours, left) in [(0, 3), (7 * 24 - 1, 3), (7 * 24 + 1, 2)] {
+        change(&format!("UPDATE orphan SET since = since - {}", hours * HOUR));
+        sweep_at_start(&data);
+        let hub = TestHub::start_in(folder, |config| {
+            config.bucket = Some(place.config());
+            config.orphans_after = Duration::ZERO;
+        })
+        .await;
+        // The chore is done when its next time is written down.
+        let due = || {
+            let database = rusqlite::Connection::open(data.join("hub.db")).unwrap();
+            let sql = "SELECT due_at > unixepoch() * 1000 AND attempts = 0 FROM job WHERE id = 'sweep_bucket'";
+            database.query_row(sql, [], |row| row.get::<_, bool>(0)).unwrap()
+        };
+        wait_until("the bucket is swept", Duration::from_secs(30), async || due()).await;
+        assert_eq!(place.objects().await.len(), left, "after {hours} hours");
+        folder = hub.stop().await;
+        change(&format!("UPDATE orphan SET since = since + {}", hours * HOUR));
+    }
+    assert!(before.iter().any(|object| object.contains(&lost)));
+    assert!(!place.objects().await.iter().any(|object| object.contains(&lost)));
 }
 
 #[tokio::test]

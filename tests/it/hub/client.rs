@@ -77,7 +77,8 @@ impl TestHub {
                 access_code: Some(SecretString::from(CODE)),
             },
         ];
-        let provision = Provision { team_name: "Team".into(), api_key: SecretString::from(KEY), portals };
+        let provision =
+            Provision { team_name: "Team".into(), api_key: SecretString::from(KEY), key_name: "agent".into(), portals };
         let team = hub.provision(provision).await.unwrap().team_id;
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());

@@ -48,6 +48,8 @@ const CALLS: &[(&str, &str, Right, bool)] = &[
     ("DELETE", "/v1/packages/{package}/files/{file}", OfPackage, false),
     ("POST", "/v1/packages/{package}/files/{file}/finalize", OfPackage, true),
     ("GET", "/v1/packages/{package}/files/{file}/download", OfPackage, false),
+    ("GET", "/v1/packages/{package}/downloads", OfPackage, false),
+    ("POST", "/v1/packages/{package}/downloads", OfPackage, true),
     ("PUT", "/v1/packages/{package}/expiry", OfPackage, true),
     ("DELETE", "/v1/packages/{package}/tokens", OfPackage, false),
     ("GET", "/v1/packages/{package}/links", OfPackage, false),

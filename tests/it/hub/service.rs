@@ -274,7 +274,7 @@ async fn killed_in_the_middle_of_a_part_and_of_closing_it_keeps_what_it_answered
     let count =
         |what: &str| connection.query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get::<_, i64>(0));
     assert_eq!(count("link").unwrap(), 1, "one link for one recipient");
-    assert_eq!(count("activity WHERE event = 'package.finalized'").unwrap(), 1);
+    assert_eq!(count("activity_event WHERE event = 'package.finalized'").unwrap(), 1);
     let url = request(&client, Method::GET, &base, &format!("/v1/packages/{package}/files/{id}/download"), &token);
     let got = client.get(text(&good(url).await, "url")).send().await.unwrap().bytes().await.unwrap();
     assert!(got == bytes, "the same bytes");

@@ -18,6 +18,7 @@ mod team;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
@@ -33,11 +34,13 @@ pub(crate) use portal::{OpenPortal, PortalAdmin, PortalMember};
 pub(crate) use team::{InTeam, KeyAdmin, TeamAdmin, TeamMember, TeamOperator};
 
 use super::bodies::Bodies;
+use super::metrics::Traffic;
 use super::refusal::Refusal;
 use super::requests::Running;
 use crate::Hub;
 use crate::context::Context;
 use crate::network::Network;
+use crate::records::downloads::Origin;
 
 /// Our own header: the scheme that the caller used, as a trusted proxy says.
 pub(crate) const ASKED_BY: &str = "x-masv-scheme";
@@ -60,6 +63,11 @@ impl Gate {
     /// The bodies in memory.
     pub(super) fn bodies(&self) -> &Bodies {
         &self.0.server.bodies
+    }
+
+    /// What has passed.
+    pub(super) fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.0.server.traffic)
     }
 
     /// Begins a request of `address`, unless too many of its requests are being answered.
@@ -99,6 +107,23 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(Self(Self::of(parts)))
+    }
+}
+
+/// The longest name of a program that is kept.
+const LONGEST_AGENT: usize = 200;
+
+/// Where a request comes from, and by which program, for the record of downloads.
+fn origin_of(parts: &Parts) -> Origin {
+    let agent = header_text(&parts.headers, header::USER_AGENT.as_str()).unwrap_or_default();
+    Origin { address: ClientAddress::of(parts), agent: agent.chars().take(LONGEST_AGENT).collect() }
+}
+
+impl<S: Sync> FromRequestParts<S> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(origin_of(parts))
     }
 }
 

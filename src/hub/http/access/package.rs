@@ -9,10 +9,11 @@ use super::team::caller_in;
 use super::{ClientAddress, Gate, Refusal, header_text, id};
 use crate::Hub;
 use crate::clock::now;
-use crate::keys::tokens::{Bearer, PackageToken, Visit};
+use crate::keys::tokens::{Bearer, PackageToken};
 use crate::records::accounts::{self, Caller};
 use crate::records::api_keys::{self, NoCaller};
 use crate::records::audit::Authority;
+use crate::records::downloads::Reader;
 use crate::records::links;
 use crate::records::moments::{self, Moment};
 use crate::records::packages::{self, Package};
@@ -136,8 +137,18 @@ impl FromRequestParts<Gate> for PackageOwner {
 pub(crate) struct PackageReader {
     pub hub: Hub,
     pub package: PackageId,
-    /// The visit of a link by which it is read; absent: by its sender or its team.
-    pub visit: Option<Visit>,
+    /// Who it is: by a visit of a link, or of its team; absent: its sender.
+    pub reader: Option<Reader>,
+}
+
+/// Somebody of the package's team, as a reader.
+fn member(caller: &Caller) -> Reader {
+    let id = match (&caller.key, &caller.account) {
+        (Some(key), _) => format!("key.{key}"),
+        (None, Some(account)) => format!("person.{account}"),
+        (None, None) => "operator".to_owned(),
+    };
+    Reader::Member { id, name: caller.name.clone() }
 }
 
 impl FromRequestParts<Gate> for PackageReader {
@@ -145,19 +156,19 @@ impl FromRequestParts<Gate> for PackageReader {
 
     async fn from_request_parts(parts: &mut Parts, gate: &Gate) -> Result<Self, Refusal> {
         let (hub, package) = (gate.0.clone(), id::<PackageId>(parts).await?);
-        let visit = match header_text(&parts.headers, PACKAGE_TOKEN_HEADER) {
+        let reader = match header_text(&parts.headers, PACKAGE_TOKEN_HEADER) {
             Some(token) => match hub.context.keys.read_package_token(&package, token, now()) {
-                Some(token) => team_of_token(&hub, &package, token).await.map(|_| None)?,
+                Some(token) => team_of_token(&hub, &package, token).await?.as_ref().map(member),
                 None => {
                     let visit = hub.context.keys.visit(token, now()).filter(|visit| visit.package == package);
                     let visit =
                         visit.ok_or_else(|| Refusal::unauthorized("the package token is wrong or has expired"))?;
                     links::check_visit(hub.database(), visit.clone()).await?;
-                    Some(visit)
+                    Some(Reader::Visitor(visit))
                 }
             },
-            None => of_its_team(&hub, parts, &package).await.map(|_| None)?,
+            None => Some(member(&of_its_team(&hub, parts, &package).await?)),
         };
-        Ok(Self { hub, package, visit })
+        Ok(Self { hub, package, reader })
     }
 }

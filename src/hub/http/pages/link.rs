@@ -1,7 +1,5 @@
 //! The page of a link.
 
-use std::net::IpAddr;
-
 use axum::body::Body;
 use axum::extract::Query;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -12,12 +10,14 @@ use serde::Deserialize;
 
 use super::{SEARCHED_POLICY, page, refused, refused_with, tree};
 use crate::clock::now;
-use crate::http::access::{ClientAddress, Id, Public};
+use crate::http::access::{Id, Public};
 use crate::http::bodies::Sender;
+use crate::http::deliveries::Delivery;
 use crate::http::refusal::Refusal;
 use crate::http::routes::links as protocol;
 use crate::http::{archive, ranges};
 use crate::keys::tokens::Visit;
+use crate::records::downloads::{Origin, Reader};
 use crate::records::links::Link;
 use crate::records::packages::Package;
 use crate::records::{files, is_id, links};
@@ -42,14 +42,18 @@ pub(super) struct Token {
 
 /// A visitor of a link, with the typed password, if any.
 struct Visitor {
-    address: Option<IpAddr>,
+    origin: Origin,
     password: Option<String>,
+    /// They only ask whether the page is there.
+    peeks: bool,
 }
 
 pub(super) async fn show(
     Public(hub): Public,
     Id(link): Id<LinkId>,
     Query(given): Query<LinkQuery>,
+    origin: Origin,
+    method: Method,
     headers: HeaderMap,
 ) -> Response {
     if !is_id(link.as_str()) {
@@ -60,7 +64,7 @@ pub(super) async fn show(
         Ok(Some(page)) => return page,
         Err(refusal) => return refused(refusal, &headers),
     }
-    let visitor = Visitor { address: None, password: None };
+    let visitor = Visitor { origin, password: None, peeks: method == Method::HEAD };
     answer(&hub, link, given.secret.expose(), visitor, &headers).await
 }
 
@@ -68,7 +72,7 @@ pub(super) async fn unlock(
     Public(hub): Public,
     Id(link): Id<LinkId>,
     Query(given): Query<LinkQuery>,
-    ClientAddress(address): ClientAddress,
+    origin: Origin,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -79,7 +83,7 @@ pub(super) async fn unlock(
     if let Err(refusal) = protocol::find(&hub, link.clone(), given.secret.expose()).await {
         return refused(refusal, &headers);
     }
-    let reading = hub.server.bodies.read(Sender::Stranger(address), &headers, body, LARGEST_FORM).await;
+    let reading = hub.server.bodies.read(Sender::Stranger(origin.address), &headers, body, LARGEST_FORM).await;
     let (form, _held) = match reading {
         Ok(read) => read,
         Err(refusal) => return refused(refusal, &headers),
@@ -88,7 +92,7 @@ pub(super) async fn unlock(
         .find(|(name, _)| name == "password")
         .map(|(_, password)| password.into_owned())
         .unwrap_or_default();
-    let visitor = Visitor { address, password: Some(password) };
+    let visitor = Visitor { origin, password: Some(password), peeks: false };
     answer(&hub, link, given.secret.expose(), visitor, &headers).await
 }
 
@@ -116,8 +120,12 @@ async fn whom_to_ask(hub: &Hub, link: LinkId) -> Option<String> {
 async fn opened(hub: &Hub, link: LinkId, secret: &str, visitor: Visitor) -> Result<Response, Refusal> {
     let (link, package) = protocol::find(hub, link, secret).await?;
     let asked = visitor.password.is_some();
-    match protocol::check_password(hub, &link, &package, visitor.address, visitor.password).await {
+    let Visitor { origin, password, peeks } = visitor;
+    match protocol::check_password(hub, &link, &package, origin.address, password).await {
         Ok(()) => {
+            if !peeks {
+                protocol::note_opened(hub, &link.id, origin).await;
+            }
             let visit = protocol::visit(hub, &link, &package)?;
             let mut page = show_files(hub, &link, &package, &visit).await?;
             page.headers_mut().insert(header::SET_COOKIE, cookie(hub, &visit)?);
@@ -213,12 +221,13 @@ pub(super) async fn download(
     Id(link): Id<LinkId>,
     Id(file): Id<FileId>,
     Query(given): Query<Token>,
+    origin: Origin,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
     let answer = async {
-        let package = visited(&hub, &link, &given.token, &method).await?;
-        ranges::answer(&hub, package, file, &method, &headers).await
+        let (package, delivery) = visited(&hub, &link, &given.token, &method, origin).await?;
+        ranges::answer(&hub, package, file, (&method, &headers), delivery).await
     };
     answer.await.unwrap_or_else(|refusal: Refusal| refused(refusal, &headers))
 }
@@ -227,25 +236,32 @@ pub(super) async fn download_all(
     Public(hub): Public,
     Id(link): Id<LinkId>,
     Query(given): Query<Token>,
+    origin: Origin,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
     let answer = async {
-        let package = visited(&hub, &link, &given.token, &method).await?;
-        archive::answer(&hub, package, &method, &headers).await
+        let (package, delivery) = visited(&hub, &link, &given.token, &method, origin).await?;
+        archive::answer(&hub, package, (&method, &headers), delivery).await
     };
     answer.await.unwrap_or_else(|refusal: Refusal| refused(refusal, &headers))
 }
 
-/// The package that a visit may download, counted. A HEAD request does not count as a download.
-async fn visited(hub: &Hub, link: &LinkId, token: &str, method: &Method) -> Result<PackageId, Refusal> {
+/// The package that a visit may download, counted, and its download. A HEAD request does not count as a download.
+async fn visited(
+    hub: &Hub,
+    link: &LinkId,
+    token: &str,
+    method: &Method,
+    origin: Origin,
+) -> Result<(PackageId, Option<Delivery>), Refusal> {
     let visit = hub.context.keys.visit(token, now()).filter(|visit| visit.link == *link);
     let visit = visit.ok_or_else(|| Refusal::new(ErrorKind::Expired, "this page is too old, open the link again"))?;
     let package = visit.package.clone();
     if *method == Method::HEAD {
         links::check_visit(hub.database(), visit).await?;
-    } else {
-        links::count_visit(hub.database(), visit).await?;
+        return Ok((package, None));
     }
-    Ok(package)
+    let delivery = Delivery::by(hub, &package, Some(Reader::Visitor(visit)), origin).await?;
+    Ok((package, delivery))
 }

@@ -156,7 +156,9 @@ fn refused_with(refusal: Refusal, headers: &HeaderMap, ask: Option<String>) -> R
     };
     let over = matches!(refusal.status, StatusCode::GONE | StatusCode::FORBIDDEN);
     let ask = ask.or_else(|| over.then(|| "Ask whoever sent you the link for a new one.".to_owned()));
-    page(refusal.status, "message", context! { title, text, ask, small => true })
+    let mut response = page(refusal.status, "message", context! { title, text, ask, small => true });
+    response.extensions_mut().insert(refusal.kind);
+    response
 }
 
 #[cfg(test)]

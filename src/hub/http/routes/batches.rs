@@ -1,25 +1,24 @@
 //! Batches: what the calls for one file do, for many in one round trip. See `masv_protocol::BatchLimits`.
 //!
-//! Who may call is known from the head, before anything of the body is read. A body has a bound of its own, and only so many of
-//! contents are in memory at a time. Each file is written by itself and answered by itself; the database's writer has them share a
+//! Who may call is known from the head, before anything of the body is read. A body counts as every other against what the hub holds
+//! in memory, and only so many of contents arrive at a time. Each file is written by itself and answered by itself; the database's writer has them share a
 //! flush.
 
-use std::time::Duration;
-
 use axum::Json;
-use axum::body::{Body, Bytes, to_bytes};
-use axum::http::StatusCode;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, StatusCode};
 use futures_util::StreamExt;
 use masv_protocol::{
     BatchLimits, BegunFile, Blueprint, ErrorBody, ErrorKind, FileKind, FinalizeFiles, FinalizedFile, NewFile, NewFiles,
     Outcome, Outcomes, PackageId, SmallFile, SmallFiles,
 };
-use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
 use super::files::{announce, close, create_blueprint, expiry};
 use crate::Hub;
-use crate::http::access::{Base, PackageWriter};
+use crate::http::access::{Base, ClientAddress, PackageWriter};
+use crate::http::bodies::Sender;
+use crate::http::json_body::{BATCH_BODY, JsonBody};
 use crate::http::refusal::Refusal;
 use crate::jobs::removal;
 use crate::keys::tokens::Action;
@@ -29,16 +28,12 @@ use crate::stored::{Arrived, Kept, PartName};
 
 /// The most files of a batch.
 const MOST_FILES: usize = 1000;
-/// The longest JSON of a batch, bytes: a thousand files of usual names take a third of it.
-const LONGEST_JSON: usize = 1 << 20;
 /// The most bytes of content in a batch.
 const MOST_CONTENT: usize = 4 << 20;
-/// How long a body may take to arrive.
-const BODY_LIMIT: Duration = Duration::from_secs(120);
 /// How many files of a batch the bucket is asked about at a time.
 const IN_BUCKET_AT_ONCE: usize = 16;
 
-/// Bodies of contents that may be in memory at a time: 40 MiB.
+/// Bodies of contents that may arrive at a time: 40 MiB, which is less than what the hub holds of one address.
 static CONTENTS: Semaphore = Semaphore::const_new(8);
 
 /// What is taken in a batch, where batches are offered.
@@ -47,18 +42,23 @@ pub(super) fn limits(hub: &Hub) -> Option<BatchLimits> {
     let small = if hub.context.storage.bucket.is_some() { 0 } else { SMALL_PART };
     hub.context.config.batches.then_some(BatchLimits {
         max_files: MOST_FILES as u64,
-        max_json: LONGEST_JSON as u64,
+        max_json: BATCH_BODY as u64,
         max_small_file: small,
         max_content: MOST_CONTENT as u64,
     })
 }
 
+/// What is taken in a batch, or the refusal that none is.
+fn offered(hub: &Hub) -> Result<BatchLimits, Refusal> {
+    limits(hub).ok_or_else(|| Refusal::not_found("route"))
+}
+
 pub(super) async fn create(
     PackageWriter { hub, package, .. }: PackageWriter,
     Base(base): Base,
-    body: Body,
+    JsonBody(NewFiles { files }, ..): JsonBody<NewFiles, BATCH_BODY>,
 ) -> Result<(StatusCode, Json<Outcomes<BegunFile>>), Refusal> {
-    let NewFiles { files } = read_json(&hub, body).await?;
+    offered(&hub)?;
     let begun = each(&hub, files, |file| begin(&hub, &base, &package, file)).await?;
     Ok((StatusCode::CREATED, Json(begun)))
 }
@@ -81,9 +81,9 @@ async fn begin(hub: &Hub, base: &str, package: &PackageId, given: NewFile) -> Re
 
 pub(super) async fn finalize(
     PackageWriter { hub, package, .. }: PackageWriter,
-    body: Body,
+    JsonBody(FinalizeFiles { files }, ..): JsonBody<FinalizeFiles, BATCH_BODY>,
 ) -> Result<Json<Outcomes<FinalizedFile>>, Refusal> {
-    let FinalizeFiles { files } = read_json(&hub, body).await?;
+    offered(&hub)?;
     let finalized = each(&hub, files, |one| async {
         let row = close(&hub, package.clone(), one.id, one.file).await?;
         Ok(FinalizedFile { id: row.id })
@@ -93,12 +93,18 @@ pub(super) async fn finalize(
 
 pub(super) async fn contents(
     PackageWriter { hub, package, .. }: PackageWriter,
+    ClientAddress(address): ClientAddress,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Outcomes<FinalizedFile>>, Refusal> {
-    let offered = limits(&hub).filter(|limits| limits.max_small_file > 0);
-    offered.ok_or_else(|| Refusal::not_found("route"))?;
-    let _in_memory = CONTENTS.acquire().await.map_err(|error| Refusal::internal(&error))?;
-    let body = read_body(body, LONGEST_JSON + MOST_CONTENT).await?;
+    if offered(&hub)?.max_small_file == 0 {
+        return Err(Refusal::not_found("route"));
+    }
+    // Whoever is early waits for others; what arrives counts against what the hub holds.
+    let _turn = CONTENTS.acquire().await.map_err(|error| Refusal::internal(&error))?;
+    let reading = hub.server.bodies.read(Sender::Known(address), &headers, body, BATCH_BODY + MOST_CONTENT);
+    let (body, _held) = reading.await?;
+    let body = Bytes::from(body);
     let sums = tokio::task::spawn_blocking(move || sum_up(&body));
     let files = sums.await.map_err(|error| Refusal::internal(&error))??;
     let (count, bytes) = (files.len(), files.iter().map(|(file, _)| file.size).sum::<u64>());
@@ -170,20 +176,4 @@ fn refused<T>(refusal: &Refusal) -> Outcome<T> {
         retry_after: refusal.retry_after.map(|wait| wait.as_secs()),
         error: ErrorBody::new(status, refusal.kind, &*refusal.message),
     }
-}
-
-async fn read_json<T: DeserializeOwned>(hub: &Hub, body: Body) -> Result<T, Refusal> {
-    limits(hub).ok_or_else(|| Refusal::not_found("route"))?;
-    let body = read_body(body, LONGEST_JSON).await?;
-    serde_json::from_slice(&body).map_err(|error| Refusal::invalid(format!("the body is not valid: {error}")))
-}
-
-async fn read_body(body: Body, longest: usize) -> Result<Bytes, Refusal> {
-    tokio::time::timeout(BODY_LIMIT, to_bytes(body, longest))
-        .await
-        .map_err(|_| Refusal::new(ErrorKind::Timeout, "the body took too long"))?
-        .map_err(|_| {
-            let message = format!("the body is cut short or has more than {longest} bytes: send fewer files at once");
-            Refusal::new(ErrorKind::TooLarge, message)
-        })
 }

@@ -17,14 +17,15 @@ use crate::clock::{after, now};
 use crate::http::access::{Base, Id, PackageReader, PackageWriter};
 use crate::http::bodies::Sender;
 use crate::http::bucket_files;
+use crate::http::deliveries::Delivery;
 use crate::http::json_body::{JsonBody, PARTS_BODY};
 use crate::http::presence;
 use crate::http::ranges::{self, attachment};
 use crate::http::refusal::Refusal;
 use crate::jobs::removal;
 use crate::keys::tokens::Action;
+use crate::records::downloads::{Origin, Reader};
 use crate::records::files::{self, FileRow};
-use crate::records::links;
 
 /// The longest name of a file or a folder, bytes.
 const LONGEST_NAME: usize = 255;
@@ -75,6 +76,7 @@ pub(super) async fn announce(
         size: if given.kind == Some(FileKind::Directory) { Some(0) } else { given.size },
         last_modified: given.last_modified.and_then(Time::timestamp),
         in_bucket: hub.context.storage.bucket.is_some(),
+        chunk_size: given.chunk_size.filter(|size| *size > 0),
     };
     let (id, abandoned) = files::announce(hub.database(), new.clone()).await?;
     removal::remove(&hub.context, abandoned);
@@ -98,6 +100,7 @@ pub(super) fn limits(hub: &Hub) -> Limits {
         max_chunk_size: limits.max_chunk_size,
         min_chunk_size: limits.min_chunk_size,
         batches: super::batches::limits(hub),
+        confirm_downloads: true,
     }
 }
 
@@ -144,7 +147,9 @@ pub(super) async fn part_addresses(
     }
     let parts = start + 1..=start + count;
     if found.in_bucket {
-        let addresses = bucket_files::part_addresses(&hub, &package, found, given.upload_id, parts).await?;
+        let addresses =
+            bucket_files::part_addresses(&hub, &package, found, given.upload_id, (parts, authority.team.is_none()));
+        let addresses = addresses.await?;
         return Ok(Json(addresses.into_iter().map(|address| Blueprint::new("PUT", address)).collect()));
     }
     let upload = hub.context.keys.upload_id(&file);
@@ -199,8 +204,8 @@ pub(super) async fn remove(
 }
 
 /// All files, written page by page: a list of a hundred thousand is never in memory as a whole.
-pub(super) async fn list(PackageReader { hub, package, visit }: PackageReader) -> Result<Response, Refusal> {
-    let finalized_only = visit.is_some();
+pub(super) async fn list(PackageReader { hub, package, reader }: PackageReader) -> Result<Response, Refusal> {
+    let finalized_only = matches!(reader, Some(Reader::Visitor(_)));
     let first = files::page(hub.database(), package.clone(), finalized_only, None, LISTED_AT_ONCE).await?;
     let pages = stream::try_unfold(Some((first, true)), move |page| {
         let (hub, package) = (hub.clone(), package.clone());
@@ -231,9 +236,10 @@ fn written(rows: &[FileRow], is_first: bool, is_last: bool) -> std::io::Result<V
 }
 
 pub(super) async fn download(
-    PackageReader { hub, package, visit }: PackageReader,
+    PackageReader { hub, package, reader }: PackageReader,
     Id(file): Id<FileId>,
     Base(base): Base,
+    origin: Origin,
 ) -> Result<Json<FileAddress>, Refusal> {
     let row = files::get(hub.database(), package.clone(), file.clone()).await?;
     if !row.is_readable() {
@@ -244,14 +250,16 @@ pub(super) async fn download(
     if !row.in_bucket {
         ranges::check_whole(&hub, &package, &row).await?;
     }
-    if let Some(visit) = visit {
-        links::count_visit(hub.database(), visit).await?;
-    }
+    let delivery = Delivery::by(&hub, &package, reader, origin).await?;
+    let number = delivery.as_ref().map(|delivery| delivery.number.0);
     let url = if row.in_bucket {
+        if let Some(delivery) = &delivery {
+            delivery.hand_out(&file).await?;
+        }
         let life = hub.context.config.address_life;
         hub.context.bucket()?.read_address(&package, &file, &attachment(&row.name), life).to_string()
     } else {
-        base + &hub.context.keys.address((&package, &file), Action::Read, expiry(&hub))
+        base + &hub.context.keys.address((&package, &file), Action::Read(number), expiry(&hub))
     };
     Ok(Json(FileAddress { url: url.into() }))
 }

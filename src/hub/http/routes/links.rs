@@ -4,18 +4,19 @@ use std::net::IpAddr;
 
 use axum::Json;
 use axum::extract::Query;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use masv_protocol::{
     self as protocol, ErrorKind, LINK_PASSWORD_HEADER, LinkId, LinkQuery, LinkSettings, OpenedLink, Time,
 };
 
 use crate::Hub;
 use crate::clock::{after, now};
-use crate::http::access::{ClientAddress, Id, LinkOwner, PackageOwner, Public, PublicBase, header_text};
+use crate::http::access::{Id, LinkOwner, PackageOwner, Public, PublicBase, header_text};
 use crate::http::json_body::JsonBody;
 use crate::http::refusal::Refusal;
 use crate::keys::passwords;
 use crate::keys::tokens::Visit;
+use crate::records::downloads::{self, Origin};
 use crate::records::links::{self, Link};
 use crate::records::new_id;
 use crate::records::packages::{Package, protocol_time};
@@ -54,6 +55,9 @@ fn message(hub: &Hub, link: &Link, package: &Package, base: &str) -> protocol::L
         has_password,
         password_protected: has_password,
         created_at: link.created_at.into(),
+        opened_at: protocol_time(link.opened_at),
+        downloads: link.downloads,
+        downloaded_at: protocol_time(link.downloaded_at),
     }
 }
 
@@ -105,12 +109,16 @@ pub(super) async fn open(
     Public(hub): Public,
     Id(link): Id<LinkId>,
     Query(given): Query<LinkQuery>,
-    ClientAddress(address): ClientAddress,
+    origin: Origin,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Json<OpenedLink>, Refusal> {
     let (link, package) = find(&hub, link, given.secret.expose()).await?;
     let password = header_text(&headers, LINK_PASSWORD_HEADER).map(str::to_owned);
-    check_password(&hub, &link, &package, address, password).await?;
+    check_password(&hub, &link, &package, origin.address, password).await?;
+    if method != Method::HEAD {
+        note_opened(&hub, &link.id, origin).await;
+    }
     let visit = visit(&hub, &link, &package)?;
     Ok(Json(OpenedLink {
         id: Some(link.id.clone()),
@@ -160,6 +168,14 @@ pub(crate) async fn check_password(
         Ok(())
     } else {
         Err(Refusal::new(ErrorKind::PasswordWrong, "the password is wrong"))
+    }
+}
+
+/// Notes that a link was opened. Whoever opens it need not wait for another time because that cannot be noted.
+pub(crate) async fn note_opened(hub: &Hub, link: &LinkId, origin: Origin) {
+    match downloads::opened(hub.database(), link.clone(), origin).await {
+        Ok(()) => hub.context.call_due.notify_one(),
+        Err(error) => tracing::error!(%error, %link, "cannot note that a link was opened"),
     }
 }
 

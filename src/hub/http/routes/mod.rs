@@ -3,6 +3,7 @@
 mod about_team;
 mod batches;
 mod brand;
+mod downloads;
 mod files;
 mod form;
 pub(crate) mod links;
@@ -28,7 +29,7 @@ use masv_protocol::ErrorKind;
 
 use super::access::{Gate, Routes, delete, get, post, put};
 use super::refusal::Refusal;
-use super::{forwarded, headers, pages, requests};
+use super::{forwarded, headers, metrics, pages, requests};
 use crate::Hub;
 
 /// The maximum number of records of a list without pages.
@@ -50,6 +51,7 @@ pub(crate) fn router(hub: Hub) -> Router {
         .route("/v1/packages/{package}/batches/files", post(batches::create))
         .route("/v1/packages/{package}/batches/finalize", post(batches::finalize))
         .route("/v1/packages/{package}/batches/contents", post(batches::contents))
+        .route("/v1/packages/{package}/downloads", get(downloads::list).post(downloads::confirm))
         .route("/v1/packages/{package}/expiry", put(packages::set_expiry))
         .route("/v1/packages/{package}/metadata", get(packages::metadata).put(packages::set_metadata))
         .route("/v1/packages/{package}/tokens", delete(packages::end_tokens))
@@ -97,6 +99,7 @@ pub(crate) fn router(hub: Hub) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(gate.clone(), headers::guard))
         .layer(middleware::from_fn_with_state(gate.clone(), forwarded::resolve))
+        .layer(middleware::from_fn_with_state(gate.clone(), metrics::count))
         .with_state(gate)
 }
 

@@ -6,18 +6,20 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use jiff::Timestamp;
-use masv_protocol::{Empty, FileId, MultipartId, PackageId};
+use masv_protocol::{Empty, ErrorKind, FileId, MultipartId, PackageId};
 use serde::Deserialize;
 
 use crate::Hub;
 use crate::clock::now;
 use crate::http::access::{Id, Public};
 use crate::http::arriving::OnItsWay;
+use crate::http::deliveries::Delivery;
 use crate::http::free_space;
 use crate::http::ranges;
 use crate::http::refusal::Refusal;
 use crate::jobs::removal;
 use crate::keys::tokens::Action;
+use crate::records::downloads::DownloadNumber;
 use crate::records::{self, files};
 use crate::storage::{Expected, ReceiveError, SMALL_PART, drain, receive};
 use crate::stored::{Kept, Leftovers, PartName};
@@ -34,6 +36,9 @@ pub(super) struct Address {
     part_number: Option<String>,
     #[serde(rename = "uploadId", default)]
     upload_id: String,
+    /// The download that reading belongs to.
+    #[serde(default)]
+    download: Option<i64>,
     #[serde(default)]
     expires: i64,
     #[serde(default)]
@@ -45,11 +50,13 @@ pub(super) struct StorageRefusal {
     status: StatusCode,
     code: &'static str,
     message: String,
+    /// The word of the refusal that it was, for the metrics.
+    kind: Option<ErrorKind>,
 }
 
 impl StorageRefusal {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self { status, code, message: message.into(), kind: None }
     }
 }
 
@@ -62,7 +69,7 @@ impl From<Refusal> for StorageRefusal {
             StatusCode::INSUFFICIENT_STORAGE => "InsufficientStorage",
             _ => "InvalidRequest",
         };
-        Self { status: refusal.status, code, message: refusal.message }
+        Self { status: refusal.status, code, message: refusal.message, kind: Some(refusal.kind) }
     }
 }
 
@@ -88,7 +95,8 @@ impl From<ReceiveError> for StorageRefusal {
         if let ReceiveError::Disk(cause) = &error {
             tracing::error!(%cause, "cannot store a part");
         }
-        Self::new(status, code, error.to_string())
+        let kind = matches!(error, ReceiveError::Full).then_some(ErrorKind::StorageFull);
+        Self { kind, ..Self::new(status, code, error.to_string()) }
     }
 }
 
@@ -99,7 +107,11 @@ impl IntoResponse for StorageRefusal {
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{message}</Message></Error>",
             self.code
         );
-        (self.status, [(header::CONTENT_TYPE, "application/xml")], body).into_response()
+        let mut response = (self.status, [(header::CONTENT_TYPE, "application/xml")], body).into_response();
+        if let Some(kind) = self.kind {
+            response.extensions_mut().insert(kind);
+        }
+        response
     }
 }
 
@@ -247,8 +259,9 @@ pub(super) async fn read(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, StorageRefusal> {
-    check(&hub, (&package, &file), Action::Read, &address)?;
-    ranges::answer(&hub, package, file, &method, &headers).await.map_err(|refusal| match refusal.status {
+    check(&hub, (&package, &file), Action::Read(address.download), &address)?;
+    let delivery = address.download.map(|number| Delivery::of(&hub, DownloadNumber(number)));
+    ranges::answer(&hub, package, file, (&method, &headers), delivery).await.map_err(|refusal| match refusal.status {
         StatusCode::NOT_FOUND | StatusCode::GONE => {
             StorageRefusal::new(StatusCode::NOT_FOUND, "NoSuchKey", refusal.message)
         }

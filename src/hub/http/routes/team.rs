@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
-use masv_protocol::{Activity, Empty, NewTag, Package, PackageId, PackageState, PackageWithToken, Page, Tag};
+use masv_protocol::{
+    Activity, ActivityStep, Empty, NewTag, Package, PackageId, PackageState, PackageWithToken, Page, Tag,
+};
 
 use super::MOST_LISTED;
 use super::packages::token;
@@ -126,12 +128,12 @@ pub(super) async fn activities(
     Ok(Json(page(activity::list(team.hub.database(), team.id(), filter, query.window()?).await?)))
 }
 
-/// The events of an activity: here, each activity is a single event.
+/// The events of an activity.
 pub(super) async fn activity_events(
     TeamMember(team): TeamMember,
     Path((_, activity)): Path<(String, String)>,
-) -> Result<Json<Vec<Activity>>, Refusal> {
-    Ok(Json(vec![activity::get(team.hub.database(), team.id(), activity).await?]))
+) -> Result<Json<Vec<ActivityStep>>, Refusal> {
+    Ok(Json(activity::events(team.hub.database(), team.id(), activity).await?))
 }
 
 /// Connections to other clouds: the hub has none, and clients that list them are to see that.

@@ -6,7 +6,7 @@ use masv_protocol::{FileId, FileKind, PackageId, PackageState, Restrictions};
 
 use super::super::ids::new_id;
 use super::super::packages::{self, state_in_the_way};
-use super::super::{Error, OrNotFound, quotas, restrictions};
+use super::super::{Error, OrNotFound, activity, quotas, restrictions};
 use super::parts::{PARTS, remove_parts_of};
 use super::{FileRow, get_in};
 use crate::clock::now;
@@ -32,6 +32,8 @@ pub(crate) struct NewFile {
     pub last_modified: Option<Timestamp>,
     /// Whether its content is to go to the bucket.
     pub in_bucket: bool,
+    /// Bytes of its parts but the last, where its sender says so.
+    pub chunk_size: Option<u64>,
 }
 
 /// Announces a file. One of the same path and name that was announced but never finalized is forgotten: its sender
@@ -64,6 +66,9 @@ pub(super) fn check_announced(
     let read = |row: &masv_db::Row<'_>| Ok((row.get::<u64>(0)?, row.get::<u64>(1)?));
     let sql = "SELECT entries, reserved FROM package WHERE id = ?1";
     let (entries, size) = work.one(sql, values![package.as_str()], read)?.unwrap_or_default();
+    if entries == 1 {
+        activity::note_started(work, package)?;
+    }
     let most = if restrictions.is_some() { MOST_FROM_STRANGERS } else { MOST_ENTRIES };
     if entries > most {
         return Err(Error::Conflict(format!("a package has at most {most} files and folders")));
@@ -96,8 +101,9 @@ fn insert(work: &Work<'_>, file: &NewFile, now: Timestamp) -> Result<FileId, Err
     let id: FileId = new_id(now)?;
     let is_directory = file.kind == FileKind::Directory;
     work.run(
-        "INSERT INTO file (id, package_id, kind, path, name, size, last_modified, finalized_at, in_bucket, sized)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT INTO file (id, package_id, kind, path, name, size, last_modified, finalized_at, in_bucket, sized,
+            chunk_size)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         values![
             id.as_str(),
             file.package.as_str(),
@@ -108,7 +114,8 @@ fn insert(work: &Work<'_>, file: &NewFile, now: Timestamp) -> Result<FileId, Err
             file.last_modified.unwrap_or(now),
             is_directory.then_some(now),
             file.in_bucket && !is_directory,
-            file.size.is_some()
+            file.size.is_some(),
+            file.chunk_size
         ],
     )?;
     Ok(id)

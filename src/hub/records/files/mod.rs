@@ -39,11 +39,13 @@ pub(crate) struct FileRow {
     pub upload: Option<MultipartId>,
     /// Its content is known to be gone.
     pub lost: bool,
+    /// Bytes of its parts but the last, where its sender said so.
+    pub chunk_size: Option<u64>,
     number: i64,
 }
 
 const COLUMNS: &str = "id, kind, path, name, size, last_modified, finalized_at IS NOT NULL, etag, number, crc, \
-    in_bucket, upload, lost_at IS NOT NULL, sized";
+    in_bucket, upload, lost_at IS NOT NULL, sized, chunk_size";
 
 impl FileRow {
     fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
@@ -62,6 +64,7 @@ impl FileRow {
             upload: row.maybe_text(11)?,
             lost: row.get(12)?,
             sized: row.get(13)?,
+            chunk_size: row.get(14)?,
         })
     }
 
@@ -112,15 +115,6 @@ pub(crate) async fn get_readable(database: &Database, package: PackageId, id: Fi
     getting.await
 }
 
-/// All files of a package, by path; optionally only complete ones.
-fn list_in(work: &Work<'_>, package: &PackageId, finalized_only: bool) -> Result<Vec<FileRow>, Error> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM file WHERE package_id = ?1 AND (finalized_at IS NOT NULL OR NOT ?2)
-         ORDER BY path, name, number"
-    );
-    Ok(work.all(&sql, values![package.as_str(), finalized_only], FileRow::from_row)?)
-}
-
 /// Where a page of a list starts: after this file.
 pub(crate) type Behind = (String, String, i64);
 
@@ -150,17 +144,18 @@ pub(crate) async fn page(
     listing.await
 }
 
-/// A finalized package and all its files.
-pub(crate) async fn of_finalized(
-    database: &Database,
-    package: PackageId,
-) -> Result<(packages::Package, Vec<FileRow>), Error> {
+/// A package that is finalized.
+pub(crate) async fn finalized_package(database: &Database, package: PackageId) -> Result<packages::Package, Error> {
+    let found = packages::get(database, package).await?;
+    Some(found).filter(|found| found.state == PackageState::Finalized).or_not_found("package")
+}
+
+/// The paths of a package's files whose content is known to be gone, in order.
+pub(crate) async fn lost(database: &Database, package: PackageId) -> Result<Vec<String>, Error> {
     let listing = database.query(move |work| {
-        let found = packages::get_in(work, &package)?;
-        if found.state != PackageState::Finalized {
-            return Err(Error::NotFound("package"));
-        }
-        Ok((found, list_in(work, &package, true)?))
+        let sql = "SELECT CASE path WHEN '' THEN name ELSE path || '/' || name END FROM file
+             WHERE package_id = ?1 AND lost_at IS NOT NULL AND finalized_at IS NOT NULL ORDER BY path, name, number";
+        Ok::<_, Error>(work.all(sql, values![package.as_str()], |row| row.get(0))?)
     });
     listing.await
 }

@@ -163,16 +163,24 @@ pub(crate) struct DiskPart {
     pub size: u64,
 }
 
-/// The parts of a package's finalized files that are on the disk, file by file in order.
-pub(crate) async fn disk_parts(database: &Database, package: PackageId) -> Result<Vec<DiskPart>, Error> {
+/// The parts of these files of a package that are on the disk, file by file in order, each with the index of its file.
+pub(crate) async fn disk_parts(
+    database: &Database,
+    package: PackageId,
+    files: &[FileRow],
+) -> Result<Vec<(usize, DiskPart)>, Error> {
+    let files: Vec<(FileId, i64)> = files.iter().map(|file| (file.id.clone(), file.number * PARTS)).collect();
     let listing = database.query(move |work| {
-        let sql = "SELECT file.id, part.key - file.number * 16384, part.place, part.size FROM file JOIN part
-             ON part.key > file.number * 16384 AND part.key < (file.number + 1) * 16384
-             WHERE file.package_id = ?1 AND file.finalized_at IS NOT NULL AND part.place IS NOT NULL ORDER BY part.key";
-        Ok::<_, Error>(work.all(sql, values![package.as_str()], |row| {
-            let name = PartName { package: package.clone(), file: row.text(0)?, number: row.get(1)? };
-            Ok(DiskPart { name, place: row.get(2)?, size: row.get(3)? })
-        })?)
+        let sql =
+            "SELECT key - ?1, place, size FROM part WHERE key > ?1 AND key < ?2 AND place IS NOT NULL ORDER BY key";
+        let mut found = Vec::new();
+        for (index, (file, first)) in files.iter().enumerate() {
+            found.extend(work.all(sql, values![*first, first + PARTS], |row| {
+                let name = PartName { package: package.clone(), file: file.clone(), number: row.get(0)? };
+                Ok((index, DiskPart { name, place: row.get(1)?, size: row.get(2)? }))
+            })?);
+        }
+        Ok::<_, Error>(found)
     });
     listing.await
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::super::audit::Authority;
 
 use super::super::ids::new_id;
+use super::super::webhooks::About;
 use super::super::{Error, activity, files, links, mails, tags, webhooks};
 use super::{Package, get_in};
 use crate::clock::{after, before, days, now};
@@ -46,8 +47,8 @@ pub(crate) async fn create(database: &Database, new: NewPackage) -> Result<Packa
         let tag_id = tags::resolve(work, &new.team_id, new.tag.as_ref())?;
         let id = insert(work, &new, tag_id.as_ref())?;
         let package = get_in(work, &id)?;
-        activity::add(work, &package, ActivityEvent::PackageCreated, &package.sender)?;
-        webhooks::announce(work, &package, WebhookEvent::PackageCreated)?;
+        activity::note_upload(work, &package, ActivityEvent::PackageCreated)?;
+        webhooks::announce(work, &package, WebhookEvent::PackageCreated, About::Package)?;
         Ok(package)
     });
     creating.await
@@ -60,8 +61,9 @@ fn insert(work: &Work<'_>, new: &NewPackage, tag_id: Option<&TagId>) -> Result<P
     work.run(
         "INSERT INTO package (id, team_id, portal_id, state, name, description, sender, recipients, password_hash,
             access_limit, expiry_days, unlimited_storage, tag_id, metadata, created_at, updated_at, received,
-            cc_recipients, sends_receipt)
-         VALUES (?1, ?2, ?3, 'new', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15, ?16, ?17)",
+            cc_recipients, sends_receipt, portal_name)
+         VALUES (?1, ?2, ?3, 'new', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15, ?16, ?17,
+            (SELECT name FROM portal WHERE id = ?3))",
         values![
             id.as_str(),
             new.team_id.as_str(),
@@ -130,8 +132,8 @@ fn finalize_in(
     mails::owe_receipt(work, &package, now)?;
     mails::release(work, id, now)?;
     let package = get_in(work, id)?;
-    activity::add(work, &package, ActivityEvent::PackageFinalized, &package.sender)?;
-    webhooks::announce(work, &package, WebhookEvent::PackageFinalized)?;
+    activity::note_upload(work, &package, ActivityEvent::PackageFinalized)?;
+    webhooks::announce(work, &package, WebhookEvent::PackageFinalized, About::Package)?;
     Ok(package)
 }
 

@@ -132,6 +132,9 @@ pub(crate) async fn of_team(
 /// A package with its tag, and the portal that it came through, by name.
 fn with_names(work: &Work<'_>, package: &Package) -> Result<protocol::Package, Error> {
     let mut message = package.message();
+    let sql = "SELECT downloads, portal_name FROM package WHERE id = ?1";
+    let known = work.one(sql, values![package.id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    (message.downloads, message.portal_name) = known.unwrap_or_default();
     if let Some(tag) = &package.tag_id {
         message.tag = tags::find(work, tag)?;
     }

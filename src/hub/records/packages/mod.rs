@@ -119,6 +119,8 @@ impl Package {
             recipients: self.recipients.iter().map(ToString::to_string).collect(),
             size: self.size,
             total_files: self.file_count,
+            portal_name: None,
+            downloads: None,
             access_limit: self.access_limit.unwrap_or_default(),
             password_protected: self.password_hash.is_some(),
             unlimited_storage: self.unlimited_storage,

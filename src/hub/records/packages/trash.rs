@@ -69,7 +69,7 @@ pub(crate) async fn expire(database: &Database, id: PackageId) -> Result<bool, E
         }
         let sql = "UPDATE package SET state = 'expired', updated_at = ?2, trashed_at = ?2 WHERE id = ?1";
         work.run(sql, values![id.as_str(), now()])?;
-        activity::add(work, &package, ActivityEvent::PackageExpired, "")?;
+        activity::note_upload(work, &package, ActivityEvent::PackageExpired)?;
         Ok::<_, Error>(true)
     });
     expiring.await
@@ -97,7 +97,7 @@ fn discard(work: &Work<'_>, package: &Package) -> Result<(), Error> {
     work.run("DELETE FROM mail WHERE package_id = ?1 AND sent_at IS NULL", values![id])?;
     let sql = "UPDATE package SET removed = 1, reserved = 0, trashed_at = coalesce(trashed_at, ?2) WHERE id = ?1";
     work.run(sql, values![id, now()])?;
-    activity::add(work, package, ActivityEvent::PackageDeleted, "")
+    activity::note_upload(work, package, ActivityEvent::PackageDeleted)
 }
 
 /// Removes a package in the trash for good, if it has been there since `since` or longer: one that was removed with its rows, of one

@@ -125,12 +125,23 @@ impl Bucket {
         self.shared.public.create_multipart_upload(Some(&self.shared.credentials), &key).sign(life.min(LONGEST))
     }
 
-    /// The address that takes one part of it.
-    pub(crate) fn part_address(&self, part: &PartName, upload: &MultipartId, life: Duration) -> Url {
+    /// The address that takes one part of it, of exactly `length` bytes if that is known: another length is refused before it is stored.
+    pub(crate) fn part_address(
+        &self,
+        part: &PartName,
+        upload: &MultipartId,
+        length: Option<u64>,
+        life: Duration,
+    ) -> Url {
         let key = self.key(&part.package, &part.file);
         let number = u16::try_from(part.number).unwrap_or(u16::MAX);
         let credentials = Some(&self.shared.credentials);
-        self.shared.public.upload_part(credentials, &key, number, upload.as_str()).sign(life.min(LONGEST))
+        let mut action = self.shared.public.upload_part(credentials, &key, number, upload.as_str());
+        if let Some(length) = length {
+            // Every client sends this header, and it is part of the signature.
+            action.headers_mut().insert("content-length", length.to_string());
+        }
+        action.sign(life.min(LONGEST))
     }
 
     /// The address that gives the file, with ranges. Browsers save it under the name that `disposition` says.
