@@ -353,6 +353,9 @@ mod tests {
                 vec!["size", "chunk_size", "file_extras", "chunk_extras"],
                 fate::<FinalizeFile>,
             ),
+            ("POST /v1/packages/{package}/batches/files", vec!["files"], fate::<NewFiles>),
+            ("POST /v1/packages/{package}/batches/finalize", vec!["files"], fate::<FinalizeFiles>),
+            ("POST /v1/packages/{package}/downloads", vec!["files"], fate::<ConfirmDownload>),
             ("POST /v1/packages/{package}/links", vec!["email", "password"], fate::<LinkSettings>),
             (
                 "POST /v1/teams/{team}/portals",
