@@ -81,7 +81,7 @@ fn routes() -> Routes {
         .post("/automations/{name}/run", automations::run, "Packages what is ready now, regardless of the schedule; a download rule checks the whole inbox.")
         .post("/automations/{name}/pause", automations::pause, "Pauses a rule, or `all`.")
         .post("/automations/{name}/resume", automations::resume, "Resumes a paused rule, or `all`.")
-        .post("/automations/{name}/accept_folder", automations::accept_folder, "Accepts what is at the path of an upload rule's folder as the rule's own, although it is on another file system than before.\nFiles that were there before and are not there now count as removed.")
+        .post("/automations/{name}/accept_folder", automations::accept_folder, "Accepts what is at the path of an upload rule's folder as the rule's own, although it is on another file system than before.\nFiles that were there before and are not there now count as removed. 400 if it is a download rule.")
         .get("/automations/{name}/history", automations::history, "Uploads or downloads that a rule created, newest first.")
         .post("/automations/{name}/forget", automations::forget, "Forgets that a path, a package, or everything was transferred: what is still there is transferred again.\n400 if not exactly one of `path` (for a download rule, `package`) and `all` is given, or if the path is not in the rule's folder.")
         .post("/automations/{name}/mark_sent", automations::mark_sent, "Marks a path, a package, or everything as transferred.\n400 if not exactly one of `path` (for a download rule, `package`) and `all` is given, or if the path is not in the rule's folder.")
@@ -323,6 +323,21 @@ mod tests {
             "If nothing is named, or if counts are given with `enabled: false`."
         );
         assert_eq!(refused("/api/v1/settings/fifo_mode", "get"), Value::Null);
+    }
+
+    #[test]
+    fn every_order_has_a_body() {
+        let (_, document) = routes().finish();
+        for (path, calls) in document["paths"].as_object().unwrap() {
+            for (method, call) in calls.as_object().unwrap() {
+                let order = matches!(method.as_str(), "post" | "put" | "patch");
+                assert_eq!(
+                    call["requestBody"]["required"] == true,
+                    order,
+                    "{method} {path}: an order takes a `Body`, or `NoFields`"
+                );
+            }
+        }
     }
 
     #[test]
