@@ -4,7 +4,7 @@
 //! the planner's inventory already; files that have settled, confirmed with the planner. A folder that is not the one of before is first
 //! held against the ledger, by the caller ([`Stranger`]).
 //!
-//! **Owns** the times of scans, the hint that waits, which folder is the rule's own, and why it is offline.
+//! **Owns** the times of scans, the hint that waits, which folder is the rule's own ([`OwnFolder`]), and why it is offline.
 //!
 //! **Guarantees.** Scans are spaced by at least the time the last one took. While the folder is offline, or another one is in its
 //! place, nothing is found to be gone, and it is looked for again ever less often. Once it is back, everything is scanned and what was
@@ -16,16 +16,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use self::own_folder::{OwnFolder, may_be_made, place_of};
 use super::context::Context;
 use crate::store::{FilesHere, FolderEvidence, WatchedFolder};
-use crate::watch::beneath::{Offline, OtherFolder};
-use crate::watch::folder_place::{Taking, takes};
+use crate::watch::beneath::Offline;
+use crate::watch::folder_place::Taking;
 use crate::watch::fs_events::Hinted;
 use crate::watch::scan::{self, Look};
 use crate::watch::snapshot::Changes;
 use crate::watch::status::LastScan;
-use masv_platform::{Folder, FolderMark, FolderPlace, Sameness};
+use masv_platform::{Folder, FolderMark, FolderPlace};
 use masv_rules::{Poll, Symlinks};
+
+mod own_folder;
 
 /// Shortest time between two scans caused by hints.
 const SHORTEST_GAP: Duration = Duration::from_millis(100);
@@ -54,12 +57,8 @@ pub(super) struct Scanning {
     complete: bool,
     /// Why the folder cannot be looked at.
     offline: Option<Offline>,
-    /// The folder as it was noted last.
-    watched: Option<WatchedFolder>,
-    /// The folder that was found to be the rule's own.
-    own: Option<FolderMark>,
-    /// Whatever is at the folder's path at the next full scan is the rule's own: somebody has said so.
-    accepts: bool,
+    /// Which folder is the rule's own.
+    own: OwnFolder,
 }
 
 /// What a pass has looked at.
@@ -100,10 +99,8 @@ pub(super) struct Found {
 
 impl Scanning {
     /// Takes what the store says about where the folder lay.
-    pub(super) fn begin(&mut self, context: &Context, watched: Option<WatchedFolder>) {
-        // A rule that was given another folder starts with that as it is.
-        let path = context.rule.watch.to_string_lossy();
-        self.watched = watched.filter(|watched| watched.path == *path);
+    pub(super) fn begin(&mut self, context: &Context, noted: Option<WatchedFolder>) {
+        self.own.begin(&context.rule, noted);
     }
 
     /// Why the folder is offline.
@@ -128,7 +125,7 @@ impl Scanning {
 
     /// Takes whatever is at the folder's path as the rule's own in the next pass.
     pub(super) fn accept_folder(&mut self) {
-        self.accepts = true;
+        self.own.accept();
         self.look_at_all_soon();
     }
 
@@ -137,7 +134,7 @@ impl Scanning {
     pub(super) async fn is_there(&mut self, context: &Context) -> bool {
         let watch = context.rule.watch.clone();
         let mark = context.blocking(move || Ok(FolderMark::of(&Folder::open(&watch)?)?)).await;
-        let is_there = mark.is_ok_and(|mark| self.own == Some(mark));
+        let is_there = mark.is_ok_and(|mark| self.own.mark() == Some(mark));
         if !is_there {
             self.look_at_all_soon();
         }
@@ -197,11 +194,11 @@ impl Scanning {
         let renew = now >= self.next_rescan;
         let (sieve, hints) = (context.sieve.clone(), Arc::clone(&context.hints));
         // A folder that was there and is gone is not made again: its drive may be away.
-        let create = (context.rule.create && !self.complete).then(|| self.watched.clone());
-        let own = self.own;
+        let create = (context.rule.create && !self.complete).then(|| self.own.place().cloned());
+        let own = self.own.mark();
         let look = context.blocking(move || {
             let watch = &sieve.rule().watch;
-            if create.is_some_and(|watched| watched.is_none_or(|watched| may_be_made(watch, &watched.place))) {
+            if create.is_some_and(|before| before.is_none_or(|before| may_be_made(watch, &before))) {
                 // If it cannot be created, the scan reports why.
                 let _ = masv_platform::make_folders(watch);
             }
@@ -230,16 +227,13 @@ impl Scanning {
             let mut status = context.shared.status();
             (status.skipped, status.awkward_names) = (look.skipped.clone(), look.awkward.clone());
         }
-        let place = match (place, &self.watched) {
-            (None, _) => {
-                self.accepts = false;
-                return Looked::Found(Box::new(self.take_own(context, look, now, renew).await));
-            }
-            (Some(place), Some(watched)) if !self.accepts && watched.place.compared_with(&place) != Sameness::Same => {
-                return Looked::Stranger(Box::new(Stranger { look, place, began: now }));
-            }
-            (Some(place), _) => place,
+        let Some(place) = place else {
+            self.own.found_again();
+            return Looked::Found(Box::new(self.take_own(context, look, now, renew).await));
         };
+        if self.own.is_strange(&place) {
+            return Looked::Stranger(Box::new(Stranger { look, place, began: now }));
+        }
         Looked::Found(Box::new(self.take_as_own(context, look, place, now, Taking::default()).await))
     }
 
@@ -251,18 +245,10 @@ impl Scanning {
         evidence: FolderEvidence,
     ) -> Option<Found> {
         let Stranger { look, place, began } = stranger;
-        let watched = self.watched.as_ref()?;
-        match takes(watched.place.compared_with(&place), &evidence, look.files.is_empty()) {
-            Some(taking) => {
-                let (was, is) = (&watched.place, &place);
-                tracing::info!(%was, %is, "the folder lies elsewhere than before; it is taken as it is");
-                Some(self.take_as_own(context, look, place, began, taking).await)
-            }
-            None => {
-                let missing = evidence.missing.max(evidence.unsent);
-                let (was, is) = (watched.place.to_string(), place.to_string());
-                let other = OtherFolder { was, is, missing, rule: context.rule.name.clone() };
-                self.go_offline(context, Offline::Other(Box::new(other))).await;
+        match self.own.takes(&context.rule, &place, &evidence, look.files.is_empty()) {
+            Ok(taking) => Some(self.take_as_own(context, look, place, began, taking).await),
+            Err(offline) => {
+                self.go_offline(context, offline).await;
                 None
             }
         }
@@ -282,24 +268,14 @@ impl Scanning {
         began: Duration,
         taking: Taking,
     ) -> Found {
-        let (mark, is_empty) = (look.mark, look.files.is_empty());
-        if self.accepts || taking.keeps && !is_empty {
+        let mark = look.mark;
+        if !(taking.keeps && look.files.is_empty()) {
+            // That it lies on another device now is understood.
             context.shared.desk().forget_root();
         }
         let mut found = self.take_own(context, look, began, true).await;
-        if self.offline.is_some() {
-            return found;
-        }
-        (self.own, self.accepts) = (Some(mark), false);
-        let mut watched = WatchedFolder::new(&context.rule.watch, place);
-        watched.since = match &self.watched {
-            _ if taking.keeps => Some(Timestamp::now()),
-            Some(before) if before.place.compared_with(&watched.place) == Sameness::Same => before.since,
-            _ => None,
-        };
-        if self.watched.as_ref() != Some(&watched) {
-            found.taken = Some((watched.clone(), taking));
-            self.watched = Some(watched);
+        if self.offline.is_none() {
+            found.taken = self.own.note(&context.rule, mark, place, taking).map(|noted| (noted, taking));
         }
         found
     }
@@ -335,7 +311,7 @@ impl Scanning {
             context.blocking(move || scan::look_at(&sieve, &paths, &mut |folder, id| hints.watch(folder, id))).await;
         self.looked(context, began);
         match look {
-            Ok(look) if self.own == Some(look.mark) => self.take(context, look).await,
+            Ok(look) if self.own.mark() == Some(look.mark) => self.take(context, look).await,
             // Another folder has taken its place.
             Ok(_) => {
                 self.look_at_all_soon();
@@ -410,19 +386,4 @@ impl Scanning {
             Err(offline) => self.go_offline(context, offline).await,
         }
     }
-}
-
-/// Where the folder that was scanned lies.
-fn place_of(watch: &Path, mark: FolderMark) -> Result<FolderPlace, Offline> {
-    let folder = Folder::open(watch)?;
-    match FolderMark::of(&folder)? == mark {
-        true => Ok(FolderPlace::of(&folder)?),
-        false => Err(Offline::Failing("the folder was replaced while it was scanned".to_owned())),
-    }
-}
-
-/// Whether a folder that is missing may be made where it lay before: not if the disk under it is another one now.
-fn may_be_made(watch: &Path, before: &FolderPlace) -> bool {
-    let above = watch.ancestors().skip(1).find_map(|above| Folder::open(above).ok());
-    above.and_then(|above| FolderPlace::of(&above).ok()).is_none_or(|above| before.may_lie_beneath(&above))
 }
