@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::process::Agent;
+use crate::support::{KEY, TestHub};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -221,4 +222,26 @@ async fn rest_takes_the_documented_paths_and_fields() {
     for missing in ["/settings/disk_status", "/settings/disk_config_default"] {
         assert_eq!(call("GET", missing, json!({})).await.0, 404, "the page says that {missing} is missing");
     }
+}
+
+/// Starting with a key was no session for the command line, so that a script could not look its team up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_at_the_start_is_a_session_and_people_sign_in_and_out() {
+    let hub = TestHub::start().await;
+    let cloud = ["--cloud-url", hub.url.as_str()];
+    let agent = Agent::start("", &[&cloud[..], &["--api-key", KEY]].concat());
+    std::fs::write(agent.path("b.txt"), "b").unwrap();
+    assert_eq!(run(&agent, "user teams")["teams"][0]["id"], hub.team.as_str());
+    assert!(run(&agent, "user status")["teams"].is_array());
+    run(&agent, "upload start link b.txt");
+    let sent = agent.wait_for("it is complete", LIMIT, |list| list.iter().any(|upload| upload["state"] == "complete"));
+    assert_eq!(sent[0]["team_id"], hub.team.as_str());
+
+    let agent = Agent::start("", &cloud);
+    assert_eq!(agent.masv(&words("user status")).status.code(), Some(5), "nobody is signed in");
+    agent.json(&["user", "login", "--email", "editor@example.com", "--password", "correct horse battery"]);
+    assert!(run(&agent, "user status").to_string().contains("editor@example.com"));
+    assert_eq!(run(&agent, "user teams")["teams"][0]["id"], hub.team.as_str());
+    assert_eq!(run(&agent, "user logout")["signed_in"], false);
+    assert_eq!(agent.masv(&words("user teams")).status.code(), Some(5));
 }
