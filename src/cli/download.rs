@@ -14,7 +14,7 @@ use super::error::{CliError, Exit};
 use super::output::{Cell, Mood, Output, duration, size, visible};
 use super::table::Column;
 use super::transfers::{
-    self, Removing, Transfer, Which, list, one, pause, percent_of, remove, resume, state_of, with_files,
+    self, Removing, Transfer, Which, confirmed, list, one, pause, remove, resume, state_of, with_files,
 };
 use super::{upload, user};
 use crate::api::types::{Download, DownloadStarted, DownloadedFile, NewDownload};
@@ -259,7 +259,7 @@ fn status(download: &Download, output: &Output) {
     let line = |title: &str, text: String| output.line(&format!("  {title:<9} {text}"));
     output.line(&format!("{} ({})", title(download), download.id));
     line("state", download.state().0);
-    line("received", format!("{} of {} ({}%)", size(download.progress), size(download.size), percent_of(download)));
+    line("received", format!("{} of {} ({}%)", size(download.progress), size(download.size), confirmed(download)));
     line("files", format!("{} of {}", download.files_done, download.file_count));
     line("from", download.source.clone());
     line("into", download.dst_folder.clone());

@@ -301,6 +301,7 @@ fn command() -> clap::Command {
         let command = command.mut_subcommands(with_others);
         match command.get_name() {
             "ls" => command.alias("list"),
+            "status" => command.alias("show"),
             "rm" => command.aliases(["remove", "delete"]),
             _ => command,
         }

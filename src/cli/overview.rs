@@ -52,9 +52,12 @@ pub(super) async fn run(client: &Client, output: &Output) -> Result<ExitCode, Cl
         output.line("");
         output.fitted(&COLUMNS, &rows, true, false);
     }
-    if !overview.problems.is_empty() {
+    // What the status itself has just said is not said again.
+    let said = |check: &Check| overview.server.limitations.iter().any(|one| one.message == check.finding);
+    let others: Vec<&Check> = overview.problems.iter().filter(|check| !said(check)).collect();
+    if !others.is_empty() {
         output.line("");
-        overview.problems.iter().for_each(|check| doctor::show(check, output));
+        others.into_iter().for_each(|check| doctor::show(check, output));
     }
     Ok(ExitCode::SUCCESS)
 }

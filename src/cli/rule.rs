@@ -215,11 +215,10 @@ pub(super) async fn run(
 
 /// The commented rules file, for a folder in which there is nothing else of the project.
 fn example() -> String {
-    masv_rules::EXAMPLE.replacen(
-        "$schema=docs/rules.schema.json\n",
-        "$schema=rules.schema.json\n# `masv rule schema > rules.schema.json` writes that file; editors then know every key.\n",
-        1,
-    )
+    let schema = "# `masv rule schema > rules.schema.json` writes that file; editors then know every key.";
+    masv_rules::EXAMPLE
+        .replacen("$schema=docs/rules.schema.json\n", &format!("$schema=rules.schema.json\n{schema}\n"), 1)
+        .replace("docs/rules.md", "rules.md in the documentation")
 }
 
 /// The API path for one automation; whatever was typed stays one segment.
@@ -480,5 +479,17 @@ fn status(rule: &Value, output: &Output) {
         .collect();
     if !rows.is_empty() {
         output.table(&["FILE", "SIZE", "WAITS FOR"], &rows);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its first line named a schema in the clone of the project, which an installed program does not have.
+    #[test]
+    fn the_file_to_start_from_names_nothing_of_the_project() {
+        let file = example();
+        assert!(!file.contains("docs/") && file.contains("masv rule schema > rules.schema.json"), "{file}");
     }
 }

@@ -309,25 +309,23 @@ pub(super) fn state_of(state: State, activity: Option<Activity>) -> (String, Moo
     (activity.to_owned(), mood)
 }
 
-/// The share that is done, with what is in flight: a large part counts before the storage has confirmed all of it. An empty transfer is
-/// done once its size is known, and none is done before it is complete.
-pub(super) fn percent_of(standing: &Standing) -> u64 {
-    let done = standing.progress.saturating_add(standing.in_flight).min(standing.size);
-    match done.saturating_mul(100).checked_div(standing.size) {
+/// The share that is done. An empty transfer is done once its size is known.
+fn percent(done: u64, standing: &Standing) -> u64 {
+    match done.min(standing.size).saturating_mul(100).checked_div(standing.size) {
         Some(percent) => percent,
-        None => {
-            if standing.state == State::Complete {
-                100
-            } else {
-                0
-            }
-        }
+        None if standing.state == State::Complete => 100,
+        None => 0,
     }
 }
 
-/// The share that is done, as a cell.
+/// The share that the storage has confirmed, or that is on disk.
+pub(super) fn confirmed(standing: &Standing) -> u64 {
+    percent(standing.progress, standing)
+}
+
+/// The share that is done, with what is in flight: a large part counts before the storage has confirmed all of it.
 pub(super) fn done(standing: &Standing) -> Cell {
-    let percent = percent_of(standing);
+    let percent = percent(standing.progress.saturating_add(standing.in_flight), standing);
     Cell::right(format!("{percent}%")).meaning(percent)
 }
 

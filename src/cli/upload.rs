@@ -15,7 +15,7 @@ use super::output::{Cell, Mood, Output, duration, size};
 use super::rule_reports::whole_path;
 use super::table::Column;
 use super::transfers::{
-    self, Removing, Transfer, Which, find, list, one, pause, percent_of, remove, resume, say, state_of, with_files,
+    self, Removing, Transfer, Which, confirmed, find, list, one, pause, remove, resume, say, state_of, with_files,
 };
 use super::{user, watch};
 use crate::api::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Size, Started, Upload};
@@ -506,7 +506,7 @@ fn status(upload: &Upload, output: &Output) {
         0 => String::new(),
         bytes => format!(", {} in flight", size(bytes)),
     };
-    line("sent", format!("{} of {} ({}%){in_flight}", size(upload.progress), size(upload.size), percent_of(upload)));
+    line("sent", format!("{} of {} ({}%){in_flight}", size(upload.progress), size(upload.size), confirmed(upload)));
     line("files", format!("{} of {}", upload.files_done, upload.file_count));
     line("to", upload.to());
     let parts = upload.files.iter().flatten().filter_map(|file| file.chunk_size);

@@ -65,7 +65,7 @@ fn a_transfer_is_named_by_its_id_the_end_of_it_or_its_name() {
     let (agent, ids) = agent_with(&["A001 dailies", "rushes", "rushes"]);
     let end = &ids[0][ids[0].len() - 8..];
     for typed in [ids[0].as_str(), end, &end.to_uppercase(), "A001 dailies"] {
-        assert_eq!(agent.json(&["upload", "status", typed])["id"], ids[0].as_str(), "{typed}");
+        assert_eq!(agent.json(&["upload", "show", typed])["id"], ids[0].as_str(), "{typed}");
     }
     assert_eq!(code(&agent.masv(&["upload", "watch", end])), 0);
     let several = agent.masv(&["upload", "rm", "rushes"]);
@@ -193,6 +193,7 @@ fn the_status_says_what_is_wrong() {
     assert!(status["pid"].is_number() && problems.contains("not-there"), "{status}");
     let shown = text(&agent.masv(&["status", "-o", "text"]));
     assert!(shown.starts_with("masv ") && shown.contains("not-there"), "{shown}");
+    assert_eq!(shown.matches("links work on this machine only").count(), 1, "nothing is said twice: {shown}");
 }
 
 #[test]

@@ -83,7 +83,11 @@ impl Stage {
         if let Some(agent) = self.agent() {
             text = text.replace("http://localhost:8080", &agent);
         }
-        self.ids.iter().fold(text, |text, (shown, real)| text.replace(shown, real))
+        self.ids.iter().fold(text, |text, (shown, real)| {
+            // The end of an id is not an id of its own.
+            let shown = Regex::new(&format!(r"\b{}\b", regex::escape(shown))).unwrap();
+            shown.replace_all(&text, regex::NoExpand(real)).into_owned()
+        })
     }
 
     /// Where the agent that runs listens.
@@ -179,7 +183,7 @@ impl Drop for Stage {
 /// What a shown line looks like when it is printed, and the ids in it, a group each.
 fn pattern(line: &str) -> (Regex, Vec<String>) {
     let volatile = Regex::new(
-        r"(?x) (?<id>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12} | \b01[0-9A-HJKMNP-TV-Z]{24}\b) | (?<url>http://(127\.0\.0\.1|localhost)[^\s,]*)
+        r"(?x) (?<id>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12} | \b01[0-9A-HJKMNP-TV-Z]{24}\b) | (?<short>^[0-9a-f]{8}\b) | (?<url>http://(127\.0\.0\.1|localhost)[^\s,]*)
              | (?<time>\d{4}-\d\d-\d\d(T[\d:.]+Z)?) | (?<clock>\b\d\d:\d\d(:\d\d)?\b) | (?<process>\bprocess\ \d+) | (?<took>\b\d+s\b) | (?<any>…) | (?<gap>\s+)",
     )
     .unwrap();
@@ -191,6 +195,10 @@ fn pattern(line: &str) -> (Regex, Vec<String>) {
         at = whole.end();
         pattern += if let Some(id) = found.name("id") {
             ids.push(id.as_str().to_owned());
+            r"([0-9A-Za-z-]{26,36})"
+        } else if found.name("short").is_some() {
+            // A terminal shows the end of an id; into a file all of it is printed.
+            ids.push(found[0].to_owned());
             r"([0-9A-Za-z-]{26,36})"
         } else if found.name("gap").is_some() {
             r"\s+"
