@@ -47,7 +47,12 @@ pub(super) fn registration(shell: &str) -> Result<String, CliError> {
     let completer = shells.completer(shell).ok_or_else(failed)?;
     let mut script = Vec::new();
     completer.write_registration(VARIABLE, "masv", "masv", "masv", &mut script).map_err(|_| failed())?;
-    Ok(String::from_utf8_lossy(&script).into_owned())
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    if shell == "zsh" {
+        // From a folder of functions, it is read when the key is pressed for the first time: it has to answer then as well.
+        script += "if [ \"$funcstack[1]\" = \"_masv\" ]; then\n    _clap_dynamic_completer_masv \"$@\"\nfi\n";
+    }
+    Ok(script)
 }
 
 /// The commands, with what completes their arguments; `path` are the names of the commands above.
@@ -167,7 +172,10 @@ fn ask<T: DeserializeOwned>(path: &str) -> Option<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let client = Client::new(&common(std::env::args().collect())).ok()?;
     let answer = async { tokio::time::timeout(PATIENCE, client.get(path)).await.ok()?.ok() };
-    runtime.block_on(answer)
+    let answer = runtime.block_on(answer);
+    // A name that is still being looked up is not waited for.
+    runtime.shutdown_background();
+    answer
 }
 
 /// Which agent the line that is being typed is for.
@@ -225,6 +233,9 @@ mod tests {
             let script = registration(shell).unwrap();
             assert!(script.contains(VARIABLE) && script.contains("masv"), "{shell}: {script}");
         }
+        let zsh = registration("zsh").unwrap();
+        assert!(zsh.starts_with("#compdef masv\n"), "{zsh}");
+        assert_eq!(zsh.matches("_clap_dynamic_completer_masv").count(), 3, "defined, registered and called: {zsh}");
         assert!(registration("sh").is_err());
     }
 }
