@@ -17,6 +17,9 @@ use super::dedup::DedupDecision;
 use super::scan::{Look, Observed, Unread};
 use masv_platform::FileIdentity;
 
+/// After so many files that a look has found, the memory that they took in it is given back.
+const GIVEN_BACK: usize = 4_096;
+
 /// A file that is there.
 #[derive(Debug, Clone)]
 pub struct Known {
@@ -55,29 +58,32 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`Offline::Replaced`] when another, empty file system is at the folder's place: nothing was taken in.
-    pub fn apply(&mut self, now: Duration, look: Look) -> Result<Changes, Offline> {
+    pub fn apply(&mut self, now: Duration, mut look: Look) -> Result<Changes, Offline> {
         let moved = self.root.is_some_and(|root| root.0 != look.root.0);
         if moved && look.files.is_empty() && !self.files.is_empty() {
             return Err(Offline::Replaced);
         }
         self.root = Some(look.root);
         let mut changes = Changes::default();
-        let found: std::collections::BTreeSet<&Path> = look.files.iter().map(|file| &*file.relative).collect();
+        // Last ones first: they are taken from the end, which inserts in order and gives the memory of what was taken back.
+        let mut files = std::mem::take(&mut look.files);
+        files.sort_unstable_by(|one, other| other.relative.cmp(&one.relative));
+        let found = |path: &Path| files.binary_search_by(|file| path.cmp(&file.relative)).is_ok();
         let unread = |path: &Path| look.unread.iter().any(|unread| path.starts_with(&unread.relative));
         for covered in &look.covered {
-            let gone: Vec<Arc<Path>> = below(&self.files, covered)
-                .filter(|path| !found.contains(&***path) && !unread(path))
-                .map(Arc::clone)
-                .collect();
+            let gone: Vec<Arc<Path>> =
+                below(&self.files, covered).filter(|path| !found(path) && !unread(path)).map(Arc::clone).collect();
             for path in gone {
                 if let Some(known) = self.files.remove(&path) {
                     changes.gone.push((path, known));
                 }
             }
         }
-        drop(found);
         self.replace_folders(now, &look);
-        for file in look.files {
+        while let Some(file) = files.pop() {
+            if files.len() % GIVEN_BACK == 0 {
+                files.shrink_to_fit();
+            }
             match self.files.get_mut(&file.relative) {
                 Some(known) if known.identity == file.identity && known.kind == file.kind => {
                     (known.owner, known.target) = (file.owner, file.target);
