@@ -352,3 +352,30 @@ async fn a_link_that_is_turned_to_another_folder_is_followed_over_a_restart() {
     bench.packages_when(6).await;
     bench.stop().await;
 }
+
+/// Another card is put in while an upload still needs files of the first one: they are not given up for it, and it is sent when the first
+/// is done, or when somebody says that the first will not come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_card_waits_while_an_upload_still_needs_files_of_the_first() {
+    let keys = "package: file\nsettle: 50ms\nrescan: 1s";
+    let mut bench = Bench::new();
+    let Some(first) = Disk::new(&bench) else { return };
+    let folder = bench.root.path().join("second");
+    let second = Disk { _disk: Mount::empty(&folder), folder };
+    std::fs::write(second.folder.join("A002C001.mov"), "second").unwrap();
+    let Some(mount) = first.mounted(&bench) else { return };
+    bench.start(keys).await;
+    bench.write("A001C001.mov", "first");
+    bench.packages_when(1).await;
+    bench.stop().await;
+    mount.away();
+    let Some(mount) = second.mounted(&bench) else { return };
+    bench.start(keys).await;
+    let reason = is_offline(&bench).await;
+    assert!(reason.contains("lacks a file that the rule still needs"), "{reason}");
+    assert_eq!(bench.uploads().await.len(), 1);
+    bench.watcher().accept_folder("dailies").await.unwrap();
+    assert_eq!(bench.packages_when(2).await[1], ["A002C001.mov"]);
+    bench.stop().await;
+    mount.away();
+}
