@@ -81,7 +81,7 @@ impl Snapshot {
         }
         self.replace_folders(now, &look);
         while let Some(file) = files.pop() {
-            if files.len() % GIVEN_BACK == 0 {
+            if files.len().is_multiple_of(GIVEN_BACK) {
                 files.shrink_to_fit();
             }
             match self.files.get_mut(&file.relative) {
