@@ -157,11 +157,21 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
 
 const HEADER: [&str; 8] = ["ID", "STATE", "VISITS", "DOWNLOADS", "OPENED", "PASSWORD", "EXPIRES", "FOR"];
 
+/// Whether it opens: one whose time is over does not, whatever else is set.
+fn state(link: &Link) -> &'static str {
+    let is_over = link.expiry.plausible().is_some_and(|expiry| expiry <= Timestamp::now());
+    match link.active {
+        false => "off",
+        true if is_over => "expired",
+        true => "active",
+    }
+}
+
 fn row(link: &Link) -> Vec<Cell> {
     let Link { access_limit: limit, access_count: count, .. } = link;
     vec![
         Cell::id(link.id.as_str()),
-        if link.active { "active" } else { "off" }.into(),
+        state(link).into(),
         Cell::right(if *limit > 0 { format!("{count}/{limit}") } else { count.to_string() }),
         Cell::right(link.downloads.to_string()),
         time(link.opened_at).into(),
@@ -169,4 +179,23 @@ fn row(link: &Link) -> Vec<Cell> {
         time(link.expiry).into(),
         link.email.as_str().into(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A link whose time was over was listed as active.
+    #[test]
+    fn a_link_whose_time_is_over_is_listed_as_expired() {
+        for (expiry, active, expected) in [
+            ("2020-01-02T00:00:00.000Z", true, "expired"),
+            ("2020-01-02T00:00:00.000Z", false, "off"),
+            ("2999-01-02T00:00:00.000Z", true, "active"),
+            ("0001-01-01T00:00:00.000Z", true, "active"),
+        ] {
+            let link = json!({ "id": "L", "download_secret": "s", "expiry": expiry, "active": active });
+            assert_eq!(state(&serde_json::from_value(link).unwrap()), expected, "{expiry} {active}");
+        }
+    }
 }

@@ -217,6 +217,9 @@ async fn portals_packages_and_links_are_looked_after_with_the_hub_running_and_no
     let shown = done(folder, &["package", "show", &id], "");
     assert_eq!((&shown["files"][0]["name"], &shown["links"][0]["id"]), (&json!("clip.mov"), &link["id"]));
     assert!(!shown.to_string().contains(&secret_of_package), "what may change the package is not shown");
+    // A link that could never be opened was made without a word, and listed as active.
+    let (status, said) = code(folder, &["link", "add", &id, "--expires", "2020-01-02"]);
+    assert!(status == 2 && said.contains("is in the past"), "{status}: {said}");
     let link_id = text(&link, "id");
     done(folder, &["link", "set", &link_id, "--active=false", "--password-file", "-"], "pass word");
     let set = done(folder, &["link", "show", &link_id], "");
