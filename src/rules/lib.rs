@@ -49,6 +49,7 @@ mod schedule;
 mod schema;
 mod schema_table;
 mod settings;
+pub mod shared_text;
 mod sources;
 mod span;
 mod suggest;
