@@ -21,6 +21,8 @@ use tokio_tungstenite::tungstenite::Message;
 const NEEDED: &str = "MASV_TESTS_NEED_BROWSER";
 /// Where pictures of the pages go; without it none are taken.
 const PICTURES: &str = "MASV_SCREENSHOTS";
+/// The path of axe-core's script, where pages are to be examined with it; see tests/axe.sh.
+const AXE: &str = "MASV_AXE";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Browser {
@@ -180,12 +182,15 @@ impl Browser {
         self.value("document.body.innerText").await.as_str().unwrap().to_owned()
     }
 
-    /// Presses keys as a person does, on what has the focus; Enter and Escape as WebDriver writes them.
+    /// Presses keys as a person does, on what has the focus; Enter, Escape, Delete and the arrows as WebDriver writes them.
     pub async fn press(&self, keys: &str) {
         for key in keys.chars() {
             let mut pressed = match key {
                 '\u{e007}' => json!({ "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r" }),
                 '\u{e00c}' => json!({ "key": "Escape", "code": "Escape", "windowsVirtualKeyCode": 27 }),
+                '\u{e017}' => json!({ "key": "Delete", "code": "Delete", "windowsVirtualKeyCode": 46 }),
+                '\u{e015}' => json!({ "key": "ArrowDown", "code": "ArrowDown", "windowsVirtualKeyCode": 40 }),
+                '\u{e013}' => json!({ "key": "ArrowUp", "code": "ArrowUp", "windowsVirtualKeyCode": 38 }),
                 key => json!({ "key": key.to_string(), "text": key.to_string() }),
             };
             for kind in ["keyDown", "keyUp"] {
@@ -295,9 +300,15 @@ impl Browser {
 
     /// Asserts what everybody needs to use the page: its language, a heading, names for all that can be operated, nothing wider than the
     /// window, and text that stands out from its ground (WCAG AA).
+    ///
+    /// Where `MASV_AXE` names the script of axe-core, that must find nothing serious either.
     pub async fn assert_accessible(&self) {
         let problems = self.value(ACCESSIBLE).await;
         assert_eq!(problems, json!([]), "on {}", self.value("location.pathname").await);
+        let Some(script) = std::env::var_os(AXE) else { return };
+        self.evaluate(&std::fs::read_to_string(script).unwrap()).await;
+        let serious = self.value(SERIOUS).await;
+        assert_eq!(serious, json!([]), "axe, on {}", self.value("location.href").await);
     }
 }
 
@@ -391,4 +402,11 @@ const ACCESSIBLE: &str = r#"(() => {
     if (ratio < 4.5) problems.push(`contrast ${ratio.toFixed(2)}: ${e.textContent.trim().slice(0, 40)}`);
   }
   return problems;
+})()"#;
+
+/// What axe finds that keeps people out, or makes something hard for them.
+const SERIOUS: &str = r#"(async () => {
+  const { violations } = await axe.run(document, { resultTypes: ["violations"] });
+  return violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
+    .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html.slice(0, 200)}: ${node.failureSummary}`));
 })()"#;
