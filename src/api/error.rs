@@ -47,6 +47,12 @@ impl ApiError {
         error
     }
 
+    /// The same, with what is wrong by field or position.
+    pub(super) fn with_fields(mut self, fields: BTreeMap<String, String>) -> Self {
+        self.body.fields = fields;
+        self
+    }
+
     pub(super) fn no_session() -> Self {
         let mut error = Self::new(StatusCode::UNAUTHORIZED, "session is nil").hint("sign in with `masv user login`");
         error.body.code = NO_SESSION;

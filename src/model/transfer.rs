@@ -129,6 +129,8 @@ pub struct Filter<Id> {
     pub before: Option<Id>,
     /// Only those created at or after this time.
     pub since: Option<Timestamp>,
+    /// Only those created before this time.
+    pub until: Option<Timestamp>,
     /// Only those whose name or rule contains this, ignoring ASCII case; empty for all.
     pub search: String,
     /// Only those with this name, or an id that ends with it; empty for all.
@@ -145,6 +147,7 @@ impl<Id> Default for Filter<Id> {
             rule: None,
             before: None,
             since: None,
+            until: None,
             search: String::new(),
             named: String::new(),
             limit: 0,

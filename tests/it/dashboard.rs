@@ -14,10 +14,13 @@ const RULES: &str = "rules:\n  - name: dailies\n    watch: drop\n    create: tru
 /// How many rows the list says it has.
 const COUNT: &str = "Number(document.querySelector('#list [role=listitem]')?.getAttribute('aria-setsize') ?? 0)";
 
-async fn open(agent: &Agent) -> Option<Browser> {
+/// The dashboard of an agent, once it is live.
+pub(super) async fn open(agent: &Agent) -> Option<Browser> {
     let browser = Browser::start().await?;
     browser.open(&agent.url()).await;
     browser.wait_for("document.getElementById('live').dataset.state === 'live'").await;
+    // What is to be said at the top moves everything else: nothing is clicked before.
+    browser.wait_for("!document.getElementById('alert').hidden").await;
     Some(browser)
 }
 
@@ -65,7 +68,7 @@ async fn what_fails_says_why_and_the_keyboard_reaches_everything() {
     browser.click("[aria-label='Pause dailies']").await;
     browser.wait_for("document.querySelector('[aria-label=\"Resume dailies\"]') !== null").await;
     browser.press("\u{e00c}4").await;
-    browser.wait_for("document.querySelectorAll('#settings-body .card').length === 5").await;
+    browser.wait_for("document.querySelectorAll('#settings-body .card').length === 6").await;
     assert_eq!(browser.trouble(), Vec::<String>::new());
 }
 
@@ -84,6 +87,10 @@ async fn with_a_token_the_page_asks_for_it_and_keeps_it() {
     browser.open(&agent.url()).await;
     browser.wait_for("document.getElementById('live').dataset.state === 'live'").await;
     browser.wait_for("document.querySelector('#rule-cards h3')?.textContent === 'dailies'").await;
+    // Who leaves the machine signs out, and the tab has forgotten the token.
+    browser.press("4").await;
+    browser.click("[aria-label^='Sign out']").await;
+    browser.wait_for("document.querySelector('#token[open]') !== null && sessionStorage.length === 0").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,7 +232,7 @@ async fn pictures() {
     browser.picture("phone-rules.png").await;
     browser.resize(1440, 900).await;
     browser.click("[data-go=settings]").await;
-    browser.wait_for("document.querySelectorAll('#settings-body .card').length === 5").await;
+    browser.wait_for("document.querySelectorAll('#settings-body .card').length === 6").await;
     browser.picture("settings.png").await;
     browser.click("[data-go=history]").await;
     browser.picture("history.png").await;

@@ -136,9 +136,14 @@ async fn every_call_of_the_document_answers_as_it_says() {
         "settings/disk_readers",
         "settings/fifo_mode",
         "automations",
+        "folders",
     ] {
         api.call(&format!("get /api/v1/{call}"), "", None, 200).await;
     }
+    let folder = agent.path("slow").display().to_string();
+    let listed = api.call(&format!("get /api/v1/folders?path={folder}&search=WAITS"), "", None, 200).await;
+    assert_eq!(listed["entries"][0]["name"], "waits.mov");
+    api.call("get /api/v1/folders?path=relative", "", None, 400).await;
     uploads(&mut api, &clip).await;
     downloads(&mut api, &clip, agent.path("in").display().to_string()).await;
     automations(&mut api, &agent).await;
@@ -171,7 +176,7 @@ async fn uploads(api: &mut Caller, clip: &str) {
     api.call("post /api/v1/uploads/{id}/resume_without_gone", &id, None, 409).await;
     api.call("post /api/v1/uploads/{id}/finalize", &id, None, 200).await;
     until(api, "get /api/v1/uploads/{id}", &id, |upload| upload["state"] == "complete").await;
-    api.call("get /api/v1/uploads?states=complete,error&rule=&search=x&limit=5", "", None, 200).await;
+    api.call("get /api/v1/uploads?states=complete,error&rule=&search=x&limit=5&since=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00Z", "", None, 200).await;
     api.call("get /api/v1/uploads/{id}", "none", None, 404).await;
     // A list may come as repeated keys, as generated clients send it.
     let several = api.call("get /api/v1/uploads?states=complete&states=error", "", None, 200).await;
@@ -259,6 +264,19 @@ async fn automations(api: &mut Caller, agent: &Agent) {
     api.call("post /api/v1/automations/dry_run", "", Some(json!({})), 200).await;
     api.call("get /api/v1/automations", "", None, 200).await;
     api.call("post /api/v1/automations/reload", "", None, 200).await;
+    let file = api.call("get /api/v1/automations/rules_file", "", None, 200).await;
+    let text = json!({ "text": format!("{}# more\n", file["text"].as_str().unwrap()) });
+    let checked = api.call("post /api/v1/automations/check_rules", "", Some(text.clone()), 200).await;
+    assert!(checked["rules"].as_u64() > Some(0), "{checked}");
+    let checked = api.call("post /api/v1/automations/check_rules", "", Some(json!({ "text": "rules: 1" })), 200).await;
+    assert_eq!((&checked["rules"], &checked["problems"][0]["severity"]), (&json!(0), &json!("error")));
+    api.call("post /api/v1/automations/dry_run", "", Some(text.clone()), 200).await;
+    let save = json!({ "text": text["text"], "version": file["version"] });
+    let saved = api.call("put /api/v1/automations/rules_file", "", Some(save.clone()), 200).await;
+    assert_eq!(saved["text"], text["text"]);
+    api.call("put /api/v1/automations/rules_file", "", Some(save), 409).await;
+    let wrong = json!({ "text": "rules: 1", "version": saved["version"] });
+    api.call("put /api/v1/automations/rules_file", "", Some(wrong), 400).await;
 }
 
 async fn settings(api: &mut Caller) {

@@ -16,7 +16,17 @@ export class ApiError extends Error {
     super(body.message ?? `The agent responded with status ${status}`);
     this.status = status;
     this.hint = body.hint;
+    this.fields = body.fields ?? {};
+    this.body = body;
   }
+}
+
+export const hasToken = () => Boolean(sessionStorage.getItem(TOKEN));
+
+// Forgets the token. Everything on the page was read with it, so the page begins anew.
+export function signOut() {
+  sessionStorage.removeItem(TOKEN);
+  window.location.reload();
 }
 
 const headers = () => {
@@ -64,9 +74,9 @@ export async function get(path) {
   return (await answered(path)).json();
 }
 
-export async function send(method, path, body) {
+export async function send(method, path, body, headers = {}) {
   // The header proves that this page made the call; other sites cannot send it.
-  const options = { method, headers: { "X-Masv": "dashboard" } };
+  const options = { method, headers: { "X-Masv": "dashboard", ...headers } };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";

@@ -1,14 +1,14 @@
-// Everything known about one transfer: what went wrong and what to do, links, files.
+// Everything known about one transfer: what went wrong and what to do, to whom it goes, links, files.
 
 import * as api from "./api.js";
 import { byId, button, copy, element, say } from "./dom.js";
 import { bytes, plural, time } from "./format.js";
-import { bar, buttons, look, read } from "./transfers.js";
+import { known, onChange } from "./known.js";
+import { buttons } from "./orders.js";
+import { picture } from "./qr.js";
+import { bar, look, read, to } from "./transfer.js";
 
 const FILES = 200;
-
-// The link to share.
-export const linkOf = (transfer) => transfer.links?.[0]?.url;
 
 const fact = (name, value) => (value ? [element("dt", {}, name), element("dd", {}, value)] : []);
 
@@ -17,27 +17,53 @@ function trouble({ error }) {
     error.hint && element("p", { class: "hint" }, error.hint), element("code", {}, error.code));
 }
 
-function links(transfer) {
-  return (transfer.links ?? []).map((link) => element("li", {},
-    element("a", { href: link.url, target: "_blank", rel: "noreferrer" }, link.url),
-    link.email && element("span", { class: "tag" }, link.email),
-    button("Copy", () => copy(link.url), { label: "Copy this link" })));
+// The links whose codes are shown.
+const codes = new Set();
+
+const code = (url) => {
+  const drawn = picture(url, "QR code of the link");
+  return drawn && element("div", { class: "code" }, drawn);
+};
+
+// A link, with a code for the camera of a phone.
+function link({ url, email }) {
+  const item = element("li", {},
+    element("a", { href: url, target: "_blank", rel: "noreferrer" }, url),
+    email && element("span", { class: "tag" }, email),
+    button("QR code", () => {
+      if (codes.delete(url)) return item.querySelector(".code").remove();
+      const drawn = code(url);
+      if (!drawn) return say("The link is too long for a QR code", "bad");
+      codes.add(url);
+      item.append(drawn);
+    }, { label: "Show the link as a QR code" }),
+    button("Copy", () => copy(url), { label: "Copy this link" }),
+    codes.has(url) && code(url));
+  return item;
+}
+
+function file(one, transfer) {
+  // The transfer's own reason stands above.
+  const why = one.error && one.error.message !== transfer.error?.message && [one.error.message, one.error.hint].filter(Boolean).join(" — ");
+  const going = one.progress !== undefined && one.progress < one.size && one.progress > 0 && transfer.state !== "complete";
+  return element("li", { class: one.error ? "bad" : "" },
+    element("span", { class: "name" }, one.path),
+    why && element("span", { class: "trouble" }, why),
+    element("span", { class: one.error ? "trouble" : "faint" }, one.state),
+    element("span", { class: "faint size" }, going ? `${bytes(one.progress)} of ${bytes(one.size)}` : bytes(one.size)),
+    going && bar(one, `Progress of ${one.path}`));
 }
 
 function files(transfer) {
   if (!transfer.files?.length) return undefined;
   const rest = transfer.file_count - transfer.files.length;
   return element("section", {}, element("h3", {}, plural(transfer.file_count, "file")),
-    element("ul", { class: "files" }, ...transfer.files.map((file) => element("li", { class: file.error ? "bad" : "" },
-      element("span", { class: "name" }, file.path),
-      file.error && element("span", { class: "trouble" }, [file.error.message, file.error.hint].filter(Boolean).join(" — ")),
-      element("span", { class: "faint" }, file.state), element("span", { class: "faint size" }, bytes(file.size))))),
+    element("ul", { class: "files", tabindex: 0, "aria-label": "Files" }, ...transfer.files.map((one) => file(one, transfer))),
     rest > 0 && element("p", { class: "faint" }, `and ${plural(rest, "more file", "more files")}`));
 }
 
 function draw(dialog, transfer) {
   const shown = look(transfer);
-  const given = links(transfer);
   const again = async (change) => {
     await change();
     draw(dialog, read(await api.get(`${transfer.path}?files=true&limit=${FILES}`), transfer.way));
@@ -46,41 +72,64 @@ function draw(dialog, transfer) {
     api.send("PATCH", transfer.path, { order: place })));
   const waits = transfer.way === "up" && transfer.state === "transferring";
   const more = transfer.way === "up" && transfer.package_id && transfer.kind !== "portal";
-  dialog.replaceChildren(
-    element("div", { class: "head" }, element("h2", { id: "details-title" }, transfer.name ?? "Unnamed package"),
+  const links = transfer.links ?? [];
+  const kinds = { link: "by link", email: "by e-mail", portal: "into a portal" };
+  dialog.replaceChildren(...[
+    element("div", { class: "head" }, element("h2", { id: "details-title" }, transfer.name),
       button("", () => dialog.close(), { symbol: "close", label: "Close" })),
     element("p", { class: `standing ${shown.mood}` }, shown.word),
-    bar(transfer), trouble(transfer) ?? "",
-    element("dl", {}, ...fact("Sent", `${bytes(transfer.progress)} of ${bytes(transfer.size)}`),
-      ...fact("To", transfer.portal ? `portal ${transfer.portal.subdomain}` : transfer.recipients?.join(", ")),
-      ...fact("Sender", transfer.portal?.sender), ...fact("Message", transfer.description), ...fact("Rule", transfer.rule), ...fact("Type", transfer.kind),
-      ...fact("From", transfer.source), ...fact("Into", transfer.dst_folder),
-      ...fact("Priority", transfer.priority ? String(transfer.priority) : ""), ...fact("Created", time(transfer.created_at)),
+    transfer.state !== "complete" && bar(transfer), trouble(transfer),
+    element("dl", {}, ...fact(transfer.way === "up" ? "To" : "Into", to(transfer)), ...fact("Sender", transfer.portal?.sender),
+      element("dt", {}, transfer.way === "up" ? "Sent" : "Received"),
+      element("dd", { class: "arrived" }, `${bytes(transfer.progress)} of ${bytes(transfer.size)}`),
+      ...fact("Message", transfer.description), ...fact("Rule", transfer.rule), ...fact("Delivered", kinds[transfer.kind]),
+      ...fact("From", transfer.source),
+      ...fact("Priority", transfer.priority ? String(transfer.priority) : ""), ...fact("Ordered", time(transfer.created_at)),
       ...fact("Completed", time(transfer.completed_at)), ...fact("Package", transfer.package_id), ...fact("ID", transfer.id)),
-    given.length ? element("section", {}, element("h3", {}, given.length > 1 ? "Links" : "Link"),
-      element("ul", { class: "links" }, ...given)) : "",
-    files(transfer) ?? "",
+    links.length > 0 && element("section", {}, element("h3", {}, links.length > 1 ? "Links" : "Link"),
+      element("ul", { class: "links" }, ...links.map(link))),
+    files(transfer),
     element("div", { class: "actions" },
-      ...buttons(transfer, { words: true, gone: () => dialog.close() }).filter(Boolean).filter((made) => !made.classList.contains("copy")),
-      waits && order("top"), waits && order("bottom"),
-      more && button("New link", () => again(async () => {
-        await api.send("POST", `${transfer.path}/links`, {});
-        say("Link created");
-      }))),
-  );
+      ...[...buttons(transfer, { words: true, gone: () => dialog.close() }).filter((made) => made && !made.classList.contains("copy")),
+        waits && order("top"), waits && order("bottom"),
+        more && button("New link", () => again(async () => {
+          await api.send("POST", `${transfer.path}/links`, {});
+          say("Link created");
+        }))].filter(Boolean)),
+  ].filter(Boolean));
 }
+
+let open;
+
+// Keeps the details up to date: figures as they come, everything else when the state changes.
+function follow() {
+  const dialog = byId("details");
+  const transfer = dialog.open && open && known.get(open.id);
+  if (!transfer || transfer.version === open.version) return;
+  const other = transfer.state !== open.state || (transfer.links ?? []).length !== (open.links ?? []).length;
+  open = transfer;
+  if (other) return void details(transfer).catch(() => {});
+  const shown = look(transfer);
+  dialog.querySelector(".standing").replaceWith(element("p", { class: `standing ${shown.mood}` }, shown.word));
+  dialog.querySelector(":scope > .progress")?.replaceWith(bar(transfer));
+  const arrived = dialog.querySelector("dd.arrived");
+  if (arrived) arrived.textContent = `${bytes(transfer.progress)} of ${bytes(transfer.size)}`;
+}
+
+export const start = () => onChange(follow);
 
 export async function details(transfer) {
   const dialog = byId("details");
+  if (!dialog.open) codes.clear();
+  open = transfer;
   draw(dialog, transfer);
   if (!dialog.open) dialog.showModal();
   dialog.onclick = (event) => event.target === dialog && dialog.close();
   try {
     const whole = await api.get(`${transfer.path}?files=true&limit=${FILES}`);
-    if (dialog.open) draw(dialog, read(whole, transfer.way));
+    if (dialog.open && open?.id === transfer.id) draw(dialog, read(whole, transfer.way));
   } catch (error) {
     if (error.status === 404) dialog.close();
     say(error.message, "bad");
   }
 }
-

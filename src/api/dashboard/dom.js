@@ -28,7 +28,7 @@ export function icon(name) {
 
 // A button that is disabled while its action runs.
 export function button(text, act, { symbol, label, kind } = {}) {
-  const made = element("button", { type: "button", class: kind, "aria-label": label, title: symbol ? label : undefined },
+  const made = element("button", { type: "button", class: kind, "aria-label": label, title: label },
     symbol && icon(symbol), text && element("span", {}, text));
   made.addEventListener("click", async (event) => {
     event.stopPropagation();
@@ -46,13 +46,36 @@ export function button(text, act, { symbol, label, kind } = {}) {
 
 export function say(text, kind = "") {
   const toast = element("p", { class: `toast ${kind}` }, text);
+  // A dialog covers the rest of the page.
+  (document.querySelector("dialog[open]:last-of-type") ?? document.body).append(byId("toasts"));
   byId("toasts").append(toast);
   setTimeout(() => toast.remove(), kind === "bad" ? 9000 : 3500);
 }
 
 export const complain = (error) => say([error.message, error.hint].filter(Boolean).join(". "), "bad");
 
-export async function copy(text) {
+// Asks before something that cannot be undone; the answer is whether it may be done.
+export function ask({ title, text, yes = "Yes", no = "Cancel", bad = false }) {
+  return new Promise((resolve) => {
+    const dialog = element("dialog", { class: "ask", "aria-labelledby": "ask-title", "aria-describedby": "ask-text" },
+      element("h2", { id: "ask-title" }, title), element("p", { id: "ask-text" }, text),
+      element("div", { class: "actions end" },
+        element("button", { type: "button", onclick: () => dialog.close("") }, no),
+        element("button", { type: "button", class: bad ? "danger" : "main", autofocus: true, onclick: () => dialog.close("yes") }, yes)));
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes");
+    });
+    const held = document.activeElement;
+    dialog.addEventListener("close", () => held?.isConnected && held.focus());
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+export const copy = (text) => copyText(text, "Link copied");
+
+export async function copyText(text, done) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
@@ -63,7 +86,7 @@ export async function copy(text) {
     field.select();
     const copied = document.execCommand("copy");
     field.remove();
-    if (!copied) throw new Error(`The browser blocked copying. The link is ${text}`);
+    if (!copied) throw new Error(`The browser blocked copying. The text is ${text}`);
   }
-  say("Link copied");
+  say(done);
 }

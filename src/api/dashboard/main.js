@@ -1,13 +1,20 @@
 // Puts the views together and keeps them live.
 
 import * as api from "./api.js";
-import { byId, complain } from "./dom.js";
+import { byId, complain, element } from "./dom.js";
+import * as details from "./details.js";
 import * as history from "./history.js";
+import * as keys from "./keys.js";
+import * as known from "./known.js";
+import { notify } from "./notices.js";
 import * as rules from "./rules.js";
+import * as send from "./send.js";
 import * as settings from "./settings.js";
+import { look } from "./transfer.js";
 import * as transfers from "./transfers.js";
+import * as trouble from "./trouble.js";
 
-const loads = { transfers: transfers.load, rules: rules.load, history: history.load, settings: settings.load };
+const loads = { transfers: known.load, rules: rules.load, history: history.load, settings: settings.load };
 
 function go(view) {
   document.body.dataset.view = view;
@@ -27,43 +34,42 @@ function standing(state, text) {
 
 async function everything() {
   const server = await api.get("/server");
-  const limited = (of) => server.limitations.some((limitation) => limitation.of === of);
-  byId("place").textContent = [server.embedded_hub ? "sends to its embedded hub" : `sends to ${server.cloud.replace(/^https?:\/\//, "")}`,
-    limited("links") && "links work on this machine only", limited("mails") && "e-mails are not delivered"].filter(Boolean).join(" · ");
-  byId("place").title = server.limitations.map(({ message, hint }) => `${message}: ${hint}`).join("\n");
-  await Promise.all([transfers.load(), rules.load()]);
+  trouble.learn({ server, lost: undefined });
+  byId("host").textContent = server.host;
+  byId("place").textContent = server.embedded_hub ? "sends to its embedded hub" : `sends to ${server.cloud.replace(/^https?:\/\//, "")}`;
+  await Promise.all([known.load(), rules.load()]);
+  trouble.examine();
 }
 
 function event(kind, data) {
-  if (kind === "progress") transfers.progress(data);
-  else if (data.upload_id || data.data?.download_id) transfers.happened(data);
+  if (kind === "progress") known.progress(data);
+  else if (data.upload_id || data.data?.download_id) known.happened(data);
   if (data.rule) rules.load().catch(() => {});
-}
-
-function keys(pressed) {
-  const typing = pressed.target.matches("input, textarea, select");
-  if (pressed.key === "Escape" && typing) pressed.target.blur();
-  if (typing || pressed.ctrlKey || pressed.metaKey || pressed.altKey || document.querySelector("dialog[open]")) return;
-  const view = { 1: "transfers", 2: "rules", 3: "history", 4: "settings" }[pressed.key];
-  if (view) go(view);
-  if (pressed.key === "/") {
-    pressed.preventDefault();
-    (document.body.dataset.view === "history" ? byId("history-find") : byId("find")).focus();
-  }
 }
 
 transfers.start();
 rules.start();
 history.start();
+details.start();
+send.start();
+keys.start(go);
+trouble.start({ go, edit: () => byId("rules-edit").click() });
+known.onEnd((transfer) => {
+  const { word } = look(transfer);
+  byId("toasts").append(element("p", { class: "unseen" }, `${transfer.name}: ${word}`));
+  if (transfer.state === "complete") notify(transfer.id, `${transfer.name} is complete`, transfer.way === "up" ? "It has been sent." : "It has been received.");
+});
 for (const button of document.querySelectorAll("[data-go]")) button.addEventListener("click", () => go(button.dataset.go));
-document.addEventListener("keydown", keys);
 api.follow({
   opened: () => {
     standing("live", "Live");
     everything().catch(complain);
   },
   event,
-  lost: () => standing("lost", "The agent is not responding"),
+  lost: () => {
+    standing("lost", "Not responding");
+    trouble.learn({ lost: new Date().toISOString() });
+  },
 });
 const first = window.location.hash.slice(1);
 if (first in loads && first !== "transfers") go(first);

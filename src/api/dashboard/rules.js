@@ -2,8 +2,10 @@
 
 import * as api from "./api.js";
 import { byId, button, complain, element, icon, say } from "./dom.js";
+import { edit } from "./edit.js";
 import { bytes, plural, time } from "./format.js";
 import { rulesStand } from "./transfers.js";
+import { isFailing, learn } from "./trouble.js";
 
 const SHOWN = 4;
 const moods = { watching: "good", polling: "good", starting: "quiet", paused: "quiet", disabled: "quiet", offline: "bad" };
@@ -51,10 +53,16 @@ function card(rule) {
         next && Date.parse(next.replace(/\[.*\]$/, "")) > Date.now() && element("span", { class: "faint" }, ` · next ${time(next)}`))),
     waits(rule),
     rule.last_error?.over && element("p", { class: "faint" }, `Resolved problem (${time(rule.last_error.at)}): ${rule.last_error.message}`),
-    works && element("div", { class: "actions" },
-      button("Run now", steer("run", "packaging the files that are ready"), { label: `Run ${rule.name} now` }),
-      paused ? button("Resume", steer("resume", "resumed"), { label: `Resume ${rule.name}`, kind: "main" })
-        : button("Pause", steer("pause", "paused"), { label: `Pause ${rule.name}` })));
+    element("div", { class: "actions" },
+      works && button("Run now", steer("run", "packaging the files that are ready"), { label: `Run now: ${rule.name}` }),
+      works && (paused ? button("Resume", steer("resume", "resumed"), { label: `Resume ${rule.name}`, kind: "main" })
+        : button("Pause", steer("pause", "paused"), { label: `Pause ${rule.name}` })),
+      button("Edit", () => edit({ line: rule.line }), { label: `Edit ${rule.name}` }),
+      button(works ? "Disable" : "Enable", async () => {
+        await api.send("PATCH", `/automations/${encodeURIComponent(rule.name)}`, { enabled: !works });
+        say(`${rule.name}: ${works ? "disabled" : "enabled"}`);
+        await load();
+      }, { label: `${works ? "Disable" : "Enable"} ${rule.name}`, kind: works ? "" : "main" })));
 }
 
 let rules = [];
@@ -67,31 +75,27 @@ function draw() {
   const held = box.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : undefined;
   drawn = text;
   // Rules with problems come first; otherwise the order of the file.
-  box.replaceChildren(...[...rules.filter(wrong), ...rules.filter((rule) => !wrong(rule))].map(card));
+  box.replaceChildren(...[...rules.filter(isFailing), ...rules.filter((rule) => !isFailing(rule))].map(card));
   if (rules.length === 0) {
     box.append(element("div", { class: "empty" }, element("p", { class: "big" }, "No rules"),
-      element("p", {}, element("code", {}, "masv rule init > rules.yaml"), " creates a file to start from.")));
+      element("p", {}, "A rule sends what is dropped into a folder, or downloads what arrives in a portal."),
+      element("button", { type: "button", class: "main", onclick: () => byId("rules-add").click() }, "Make the first one")));
   }
   if (held) box.querySelector(`[aria-label="${CSS.escape(held)}"]`)?.focus();
-}
-
-const wrong = (rule) => rule.state === "offline" || (rule.last_error && !rule.last_error.over);
-
-// A rules file that is not valid is reported in every view.
-function alarm(problem) {
-  byId("alert").hidden = !problem;
-  byId("alert-text").textContent = problem ?? "";
 }
 
 export async function load() {
   const { automations, rules_problem: problem } = await api.get("/automations");
   rules = automations;
-  alarm(problem);
-  rulesStand({ failing: rules.filter(wrong).length, refused: Boolean(problem) });
+  rulesStand(rules.filter(isFailing).length);
+  // A rules file that is not valid is reported in every view.
+  learn({ rules, refused: problem ?? undefined });
   draw();
 }
 
 export function start() {
+  byId("rules-edit").addEventListener("click", () => edit().catch(complain));
+  byId("rules-add").addEventListener("click", () => edit({ add: true }).catch(complain));
   byId("reload").addEventListener("click", async () => {
     try {
       const { rules: count } = await api.send("POST", "/automations/reload");
@@ -99,9 +103,9 @@ export function start() {
       await load();
     } catch (error) {
       await load().catch(() => {});
-      // What is wrong stands at the top, line by line.
-      if (byId("alert").hidden) complain(error);
-      else say("The rules file cannot be used", "bad");
+      // What is wrong with the file stands at the top, line by line.
+      if (error.message.includes("\n")) say("The rules file cannot be used", "bad");
+      else complain(error);
     }
   });
   // The title of a background tab shows problems, too.

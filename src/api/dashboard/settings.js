@@ -3,6 +3,9 @@
 import * as api from "./api.js";
 import { byId, button, complain, element, say } from "./dom.js";
 import { bytes, plural, time } from "./format.js";
+import { documents } from "./keys.js";
+import * as notices from "./notices.js";
+import { learn } from "./trouble.js";
 
 const DAYS = { mon: "Monday", tue: "Tuesday", wed: "Wednesday", thu: "Thursday", fri: "Friday", sat: "Saturday", sun: "Sunday" };
 
@@ -37,7 +40,7 @@ function limit(title, path, set) {
     const start = element("input", { type: "time", value: span.start, "aria-label": `${name}, from` });
     const end = element("input", { type: "time", value: span.end, "aria-label": `${name}, until` });
     const read = () => ({ enabled: on.input.checked, start: start.value || "00:00", end: end.value || "00:00" });
-    return { key, read, node: element("div", { class: "day" }, on.node, start, element("span", {}, "–"), end) };
+    return { key, read, node: element("div", { class: "day" }, on.node, start, element("span", { class: "faint" }, "–"), end) };
   });
   const week = element("div", { class: "week", hidden: !set.schedule_enabled }, ...days.map(({ node }) => node));
   scheduled.input.addEventListener("change", () => { week.hidden = !scheduled.input.checked; });
@@ -49,26 +52,43 @@ function limit(title, path, set) {
   }));
 }
 
-function atOnce(workers, fifo) {
+function atOnce(workers, fifo, open, readers) {
   const found = `as many as bring more (now ${workers.workers})`;
-  const parts = field("Parts at once, over all uploads; empty: as many as bring more", {
-    type: "number", min: 1, max: 256, placeholder: found, value: workers.auto ? "" : workers.workers,
-  });
-  const uploads = field("Uploads at once; the others wait for their turn", { type: "number", min: 1, max: 1000, value: fifo.active_upload_count });
-  return form("At once", [parts.node, uploads.node], async () => {
+  const whole = (label, least, most, value, more = {}) => field(label, { type: "number", min: least, max: most, value, ...more });
+  const parts = whole("Parts at once, over all uploads; empty: as many as bring more", 1, 256, workers.auto ? "" : workers.workers, { placeholder: found });
+  const uploads = whole("Uploads at once; the others wait for their turn", 1, 1000, fifo.active_upload_count, { required: true });
+  const files = whole("Files read at once, over all uploads", 1, 256, open.open_files, { required: true });
+  const disk = whole("Parts read at once from each disk; 1 or 2 suit hard disks", 1, 256, readers.disk_readers, { required: true });
+  return form("At once", [parts.node, uploads.node, files.node, disk.node], async () => {
     await api.send("POST", "/settings/workers", parts.input.value === "" ? { auto: true } : { workers: Number(parts.input.value) });
     await api.send("POST", "/settings/fifo_mode", { active_upload_count: Number(uploads.input.value) });
+    await api.send("POST", "/settings/open_files", { open_files: Number(files.input.value) });
+    await api.send("POST", "/settings/disk_readers", { disk_readers: Number(disk.input.value) });
   });
+}
+
+function told() {
+  const why = notices.hindrance();
+  return element("section", { class: "card" }, element("h3", {}, "Notifications"),
+    element("p", { class: "faint" }, why || "While this page is in the background, the browser says what was completed, what failed, and what is wrong."),
+    element("div", { class: "actions" }, !why && button(notices.on() ? "Turn off" : "Notify me", async () => {
+      await notices.turn(!notices.on());
+      await load();
+    })));
 }
 
 function about(server) {
   const fact = (name, value) => (value ? [element("dt", {}, name), element("dd", {}, value)] : []);
   return element("section", { class: "card" }, element("h3", {}, "This agent"), element("dl", {},
-    ...fact("Version", server.version), ...fact("Running since", `${time(server.started_at)} (process ${server.pid})`),
+    ...fact("Machine", server.host), ...fact("Version", server.version),
+    ...fact("Running since", `${time(server.started_at)} (process ${server.pid})`),
     ...fact("Sends to", server.embedded_hub ? `${server.cloud} (its embedded hub)` : server.cloud),
     ...fact("Rules", server.rules_file ? `${plural(server.rules, "rule")} in ${server.rules_file}` : "none"),
     ...server.links.flatMap((link) => fact(link.direction === "upload" ? "Sending" : "Receiving", linkText(link))),
-    ...fact("State in", server.data_dir)));
+    ...fact("State in", server.data_dir),
+    ...fact("Log", "on its standard error: where you started it, or, for the service, journalctl -u masv-agent")),
+  element("h4", {}, "Documentation"), documents(),
+  element("div", { class: "actions" }, api.hasToken() && button("Sign out", api.signOut, { label: "Sign out: this tab forgets the token" })));
 }
 
 const LIMITS = {
@@ -83,12 +103,16 @@ function linkText({ busy, workers, round_trip_ms, goodput_bps, limited_by }) {
   return told.filter(Boolean).join(", ");
 }
 
+// The words of `masv doctor`.
+const GRADES = { green: "ok", amber: "look", red: "wrong" };
+
 function doctor() {
   const found = element("ul", { class: "checks" });
   const look = async () => {
     const { checks } = await api.get("/doctor");
+    learn({ checks });
     found.replaceChildren(...checks.map((check) => element("li", { class: check.grade },
-      element("strong", {}, check.name), element("span", { class: "grade" }, check.grade), element("span", {}, check.finding),
+      element("strong", {}, check.name), element("span", { class: "grade" }, GRADES[check.grade]), element("span", {}, check.finding),
       check.todo && element("p", { class: "hint" }, check.todo))));
   };
   return element("section", { class: "card" }, element("h3", {}, "Doctor"),
@@ -97,10 +121,8 @@ function doctor() {
 }
 
 export async function load() {
-  const [up, down, workers, fifo, server] = await Promise.all([
-    api.get("/settings/upload_rate_limit"), api.get("/settings/download_rate_limit"), api.get("/settings/workers"),
-    api.get("/settings/fifo_mode"), api.get("/server"),
-  ]);
+  const [up, down, workers, fifo, open, readers, server] = await Promise.all(["/settings/upload_rate_limit", "/settings/download_rate_limit",
+    "/settings/workers", "/settings/fifo_mode", "/settings/open_files", "/settings/disk_readers", "/server"].map((path) => api.get(path)));
   byId("settings-body").replaceChildren(limit("Upload limit", "/settings/upload_rate_limit", up),
-    limit("Download limit", "/settings/download_rate_limit", down), atOnce(workers, fifo), doctor(), about(server));
+    limit("Download limit", "/settings/download_rate_limit", down), atOnce(workers, fifo, open, readers), doctor(), told(), about(server));
 }

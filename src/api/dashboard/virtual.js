@@ -1,18 +1,20 @@
 // A list of any length; only the visible rows are in the page. Rows have equal height, which the style sheet
-// sets (--row), and are reused while their item has the same `version`.
+// sets (--row), and are reused while their item has the same version.
 
 import { element } from "./dom.js";
 
 const MARGIN = 6;
 
 export class VirtualList {
-  constructor(box, { row, empty, nearEnd }) {
-    Object.assign(this, { box, row, empty, nearEnd, items: [], shown: new Map() });
+  constructor(box, { row, empty, nearEnd, version = (item) => item.version }) {
+    Object.assign(this, { box, row, empty, nearEnd, version, items: [], shown: new Map(), last: undefined });
     this.inner = element("div", { role: "list", class: "rows" });
     box.append(this.inner);
     box.addEventListener("scroll", () => this.later(), { passive: true });
     new ResizeObserver(() => this.later()).observe(box);
-    box.addEventListener("keydown", (event) => this.key(event));
+    box.addEventListener("focusin", (event) => {
+      this.last = event.target.closest("[role=listitem]")?.dataset.id ?? this.last;
+    });
   }
 
   set(items) {
@@ -43,7 +45,8 @@ export class VirtualList {
       wanted.add(item.id);
       const known = this.shown.get(item.id);
       let node = known?.node;
-      if (!node || known.version !== item.version) {
+      const version = this.version(item);
+      if (!node || known.version !== version) {
         const made = this.row(item);
         made.setAttribute("role", "listitem");
         made.dataset.id = item.id;
@@ -57,7 +60,7 @@ export class VirtualList {
           inner.append(made);
         }
         node = made;
-        this.shown.set(item.id, { node, version: item.version });
+        this.shown.set(item.id, { node, version });
       }
       node.style.transform = `translateY(${index * height}px)`;
       node.setAttribute("aria-posinset", index + 1);
@@ -74,18 +77,29 @@ export class VirtualList {
     if (last >= items.length - 20) this.nearEnd?.();
   }
 
-  key(event) {
-    const step = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1 }[event.key];
-    const row = event.target.closest?.("[role=listitem]");
-    if (!step || !row || event.ctrlKey || event.metaKey) return;
-    event.preventDefault();
-    const at = this.items.findIndex((item) => item.id === row.dataset.id) + step;
-    if (at < 0 || at >= this.items.length) return;
+  // The row that has the focus, or else the one that had it last, or the first one; it has the focus then.
+  here() {
+    const focused = document.activeElement?.closest?.("[role=listitem]");
+    if (focused && this.inner.contains(focused)) return focused;
+    return this.focus(Math.max(0, this.items.findIndex((item) => item.id === this.last)));
+  }
+
+  // Moves the focus by so many rows; to a row if none has it.
+  move(step) {
+    const focused = document.activeElement?.closest?.("[role=listitem]");
+    if (!focused || !this.inner.contains(focused)) return this.here();
+    return this.focus(this.items.findIndex((item) => item.id === focused.dataset.id) + step);
+  }
+
+  focus(at) {
+    if (at < 0 || at >= this.items.length) return undefined;
     const height = this.height();
     const { box } = this;
     if (at * height < box.scrollTop) box.scrollTop = at * height;
     if ((at + 1) * height > box.scrollTop + box.clientHeight) box.scrollTop = (at + 1) * height - box.clientHeight;
     this.draw();
-    this.shown.get(this.items[at].id)?.node.focus({ preventScroll: true });
+    const node = this.shown.get(this.items[at].id)?.node;
+    node?.focus({ preventScroll: true });
+    return node;
   }
 }

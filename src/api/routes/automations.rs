@@ -18,7 +18,7 @@ use super::super::types::{
     UploadAutomation, WaitingPackage,
 };
 use super::transfers::Answer;
-use super::{Body, NoFields, Query};
+use super::{Body, NoFields, Query, rules_text};
 use crate::model::{DownloadFilter, UploadFilter};
 use crate::portal_downloads::InboxError;
 use masv_rules::{DownloadRule, Portals, Rule, RuleSet, SystemEnvironment};
@@ -204,12 +204,23 @@ pub(super) async fn explain(
 pub(super) struct Trying {
     /// Another rules file; by default, the active rules.
     path: Option<PathBuf>,
+    /// A changed text of the rules file, instead.
+    text: Option<String>,
 }
 
 pub(super) async fn dry_run(Extract(state): Extract<ApiState>, Body(trying): Body<Trying>) -> Answer<DryRuns> {
-    let rules = match trying.path {
-        None => state.watcher.rules(),
-        Some(path) => {
+    let rules = match (trying.path, trying.text) {
+        (None, None) => state.watcher.rules(),
+        (Some(_), Some(_)) => return Err(ApiError::bad("give either a path or a text")),
+        (None, Some(text)) => {
+            let examined = rules_text::examined(&state, text).await?;
+            match (examined.refused(), examined.rules) {
+                (None, Some(rules)) => Arc::new(rules),
+                (Some(refused), _) => return Err(refused),
+                (None, None) => return Err(ApiError::bad("the text has no rules")),
+            }
+        }
+        (Some(path), None) => {
             if !path.is_absolute() {
                 return Err(ApiError::bad("the path is not absolute"));
             }

@@ -47,7 +47,8 @@ pub(super) fn outside(rule: &str, id: &str, file: &Path, roots: &[PathBuf]) -> B
     if let Some(built) = built {
         // What the rule inherits is the operator's.
         let gives_after = rule.lines().any(|line| line.starts_with("after:"));
-        for (field, folder) in folders(&built, id).into_iter().filter(|(field, _)| gives_after || *field != "after") {
+        let of_rule = folders(&built).into_iter().filter(|one| one.rule == id);
+        for Place { field, folder, .. } in of_rule.filter(|one| gives_after || one.field != "after") {
             if let Err(problem) = check_folder(&folder, roots, &OwnPlaces::default()) {
                 bad.insert(field.to_owned(), problem);
             }
@@ -56,15 +57,32 @@ pub(super) fn outside(rule: &str, id: &str, file: &Path, roots: &[PathBuf]) -> B
     bad
 }
 
-/// Every folder of the rule, by the field of the request that it comes from. Everything that a template can render to is below its
-/// fixed prefix.
-fn folders(rules: &RuleSet, id: &str) -> Vec<(&'static str, PathBuf)> {
+/// A folder of a rule.
+pub(super) struct Place {
+    /// The rule.
+    pub(super) rule: String,
+    /// The line where it begins.
+    pub(super) line: u32,
+    /// The field of a request that it comes from.
+    pub(super) field: &'static str,
+    /// The folder.
+    pub(super) folder: PathBuf,
+}
+
+/// Every folder of the rules. Everything that a template can render to is below its fixed prefix.
+pub(super) fn folders(rules: &RuleSet) -> Vec<Place> {
     let mut folders = Vec::new();
-    for rule in rules.rules.iter().filter(|rule| rule.name == id) {
-        folders.push(("watch_folder", rule.watch.clone()));
-        folders.extend(moved_to(rule).map(|folder| ("after", folder)));
+    for rule in &rules.rules {
+        let place = |field, folder| Place { rule: rule.name.clone(), line: rule.line, field, folder };
+        folders.push(place("watch_folder", rule.watch.clone()));
+        folders.extend(moved_to(rule).map(|folder| place("after", folder)));
     }
-    folders.extend(rules.downloads.iter().filter(|rule| rule.name == id).map(|rule| ("dst_folder", rule.into.clone())));
+    folders.extend(rules.downloads.iter().map(|rule| Place {
+        rule: rule.name.clone(),
+        line: rule.line,
+        field: "dst_folder",
+        folder: rule.into.clone(),
+    }));
     folders
 }
 
@@ -109,6 +127,64 @@ impl Environment for Confined<'_> {
 
     fn time_zone(&self) -> jiff::tz::TimeZone {
         SystemEnvironment.time_zone()
+    }
+}
+
+/// The environment of the agent's own rules file, for a text that somebody else has changed: of secret files outside the roots, only
+/// those that the file named before.
+pub(super) struct Surroundings<'a> {
+    /// The allowed roots; empty for all.
+    pub(super) roots: &'a [PathBuf],
+    /// The secret files of the old text.
+    pub(super) known: &'a [PathBuf],
+}
+
+impl Environment for Surroundings<'_> {
+    fn variable(&self, name: &str) -> Option<String> {
+        SystemEnvironment.variable(name)
+    }
+
+    fn secret_file(&self, path: &Path) -> Result<SecretFile, String> {
+        if self.roots.is_empty() || self.known.iter().any(|known| known == path) {
+            return SystemEnvironment.secret_file(path);
+        }
+        Confined { roots: self.roots, refused: RefCell::default() }.secret_file(path)
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        SystemEnvironment.home()
+    }
+
+    fn time_zone(&self) -> jiff::tz::TimeZone {
+        SystemEnvironment.time_zone()
+    }
+
+    // Which other files belong to the rules cannot be changed in a text of somebody else.
+    fn text_file(&self, path: &Path) -> Result<String, String> {
+        SystemEnvironment.text_file(path)
+    }
+
+    fn folder(&self, path: &Path) -> Option<Vec<PathBuf>> {
+        SystemEnvironment.folder(path)
+    }
+
+    fn is_not_a_folder(&self, path: &Path) -> bool {
+        self.shows(path) && SystemEnvironment.is_not_a_folder(path)
+    }
+
+    fn is_missing(&self, path: &Path) -> bool {
+        self.shows(path) && SystemEnvironment.is_missing(path)
+    }
+
+    fn hides_writers(&self, path: &Path) -> Option<&'static str> {
+        self.shows(path).then(|| SystemEnvironment.hides_writers(path)).flatten()
+    }
+}
+
+impl Surroundings<'_> {
+    /// Whether somebody else may learn whether something is there.
+    fn shows(&self, path: &Path) -> bool {
+        self.roots.is_empty() || self.roots.iter().any(|root| path.starts_with(root))
     }
 }
 

@@ -4,8 +4,10 @@ mod automations;
 mod confined;
 mod downloads;
 mod events;
+mod folders;
 mod once;
 mod rules_file;
+mod rules_text;
 mod server;
 mod session;
 mod settings;
@@ -72,6 +74,9 @@ fn routes() -> Routes {
         .post("/automations/portal_download", rules_file::add_download, "Adds a download rule to the rules file and starts it.\nThe file's comments are kept. 400 if the folder is not absolute or contains `..`, if neither a portal nor `all_portals` is given, or if a value is not valid in a rules file.")
         .post("/automations/upload", rules_file::add_upload, "Adds an upload rule to the rules file and starts it.\nThe file's comments are kept. 400 if the folder is not absolute or contains `..`, or if a value is not valid in a rules file.")
         .post("/automations/reload", automations::reload, "Reloads the rules file.\nAn invalid file is refused with its errors, and the previous rules stay active.")
+        .get("/automations/rules_file", rules_text::show, "The text of the rules file, with placeholders for its secrets.")
+        .put("/automations/rules_file", rules_text::save, "Saves a changed text as the rules file, comments included, and loads it.\n400 with the positions of its errors, 409 if the file has changed since that version. Variables, programs, `cloud`, `hub` and `template_env` can only be changed in the file itself.")
+        .post("/automations/check_rules", rules_text::check, "Checks a changed text of the rules file, without saving it.")
         .get("/automations/explain", automations::explain, "Explains why a file is or is not sent, or a package is or is not downloaded: every test of every relevant rule.\n400 if neither or both of `path` and `package` are given.")
         .post("/automations/dry_run", automations::dry_run, "What would be sent if all files were complete now; nothing is sent.\n400 if the path is not absolute, or is not a rules file that can be used.")
         .get("/automations/{name}", automations::show, "One active rule.")
@@ -101,6 +106,7 @@ fn routes() -> Routes {
         .post("/settings/disk_readers", settings::set_disk_readers, "Sets how many parts may be read at once from each disk.")
         .get("/settings/fifo_mode", settings::fifo_mode, "How many uploads and downloads run at once.")
         .post("/settings/fifo_mode", settings::set_fifo_mode, "Sets how many uploads or downloads run at once.\n400 if nothing is named, or if counts are given with `enabled: false`.")
+        .get("/folders", folders::list, "Files and folders of the agent's machine below the allowed roots, to choose from; without a path, the folders to begin at.\n400 if the path is not absolute, cannot be read, or is outside the allowed roots.")
         .get("/events", events::stream, "Events as they happen, as server-sent events.\nEach has an id to resume from, a kind such as `upload.complete`, and as data `{\"at\", \"upload_id\", \"rule\", \"data\"}`.")
         .get("/server", server::status, "The agent's version, process, cloud and rules file.")
         .post("/server/stop", server::stop, "Stops the agent; transfers in flight resume at the next start.")
@@ -112,6 +118,7 @@ fn routes() -> Routes {
         .get("/healthz", alive, "Whether the process is running. Needs no token.")
         .page("/", dashboard::page)
         .page("/dashboard/{file}", dashboard::file)
+        .page("/dashboard/docs/{file}", dashboard::document)
         .get("/readyz", server::ready, "Whether the agent can work. Needs no token.")
         .get("/metrics", metrics::show, "Metrics in the OpenMetrics format.")
 }

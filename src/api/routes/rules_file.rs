@@ -21,13 +21,13 @@ use masv_rules::SystemEnvironment;
 use masv_rules::edit::{self, EditError};
 
 /// The beginning of a rules file created through the API.
-const FRESH: &str =
+pub(super) const FRESH: &str =
     "# The rules of this agent; `masv rule init` prints an example of everything a rule can contain.\nversion: 1\n";
 
 type Added = Result<Created<AutomationAdded>, ApiError>;
 
 /// One edit at a time: each starts from the result of the previous one.
-static EDITING: Mutex<()> = Mutex::const_new(());
+pub(super) static EDITING: Mutex<()> = Mutex::const_new(());
 
 /// The entries of a rule, in order; `Null` entries are omitted.
 type Entries = Vec<(&'static str, Value)>;
@@ -261,14 +261,29 @@ async fn rewrite(
 ) -> Result<(), ApiError> {
     let written = tokio::task::spawn_blocking(move || write(&file, edit)).await;
     written.unwrap_or_else(|error| Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())))?;
+    load(state).await
+}
+
+/// Loads the file that was written.
+pub(super) async fn load(state: &ApiState) -> Result<(), ApiError> {
     (state.reload)().await.map_err(|diagnostics| {
         ApiError::new(StatusCode::CONFLICT, diagnostics.render(false))
             .hint("the change is in the rules file; it takes effect once the rest of the file is valid")
     })
 }
 
-/// Edits the file. The new text replaces the old one atomically, and only if all of it is valid.
+/// Edits the file.
 fn write(file: &RulesFile, edit: impl FnOnce(&str) -> Result<String, EditError>) -> Result<(), ApiError> {
+    let by_hand =
+        |error: EditError| ApiError::new(StatusCode::CONFLICT, error.to_string()).hint("edit the file by hand");
+    replace(file, |text| edit(text).map_err(by_hand)).map(drop)
+}
+
+/// Replaces the file's text and returns the new one. It replaces the old one atomically, and only if all of it is valid.
+pub(super) fn replace(
+    file: &RulesFile,
+    edit: impl FnOnce(&str) -> Result<String, ApiError>,
+) -> Result<String, ApiError> {
     let expected = file.is_expected();
     let file = file.path.as_path();
     let failed = |error: std::io::Error| {
@@ -278,8 +293,7 @@ fn write(file: &RulesFile, edit: impl FnOnce(&str) -> Result<String, EditError>)
     // A link to the file stays a link.
     let real: PathBuf = if expected { file.canonicalize().map_err(failed)? } else { file.to_owned() };
     let text = if expected { std::fs::read_to_string(&real).map_err(failed)? } else { FRESH.to_owned() };
-    let edited = edit(&text)
-        .map_err(|error| ApiError::new(StatusCode::CONFLICT, error.to_string()).hint("edit the file by hand"))?;
+    let edited = edit(&text)?;
     masv_rules::parse(&edited, file, &SystemEnvironment)
         .map_err(|diagnostics| ApiError::new(StatusCode::BAD_REQUEST, diagnostics.render(false)))?;
     let folder = real.parent().unwrap_or(Path::new("/"));
@@ -292,7 +306,8 @@ fn write(file: &RulesFile, edit: impl FnOnce(&str) -> Result<String, EditError>)
     }
     masv_platform::flush(fresh.as_file()).map_err(failed)?;
     fresh.persist(&real).map_err(|error| failed(error.error))?;
-    masv_platform::flush_folder(folder).map_err(failed)
+    masv_platform::flush_folder(folder).map_err(failed)?;
+    Ok(edited)
 }
 
 #[cfg(test)]

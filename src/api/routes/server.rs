@@ -24,6 +24,7 @@ pub(super) async fn status(Extract(state): Extract<ApiState>) -> Result<Json<Ser
     Ok(Json(Server {
         links,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: masv_platform::host_name(),
         pid: std::process::id(),
         started_at: about.started_at,
         data_dir: about.data_dir.display().to_string(),

@@ -97,6 +97,8 @@ pub(super) struct Listing {
     named: String,
     /// Only those created at or after this time.
     since: Option<Timestamp>,
+    /// Only those created before this time.
+    until: Option<Timestamp>,
     limit: Option<u32>,
     /// The `cursor` of the page before.
     #[schemars(with = "Option<uuid::Uuid>")]
@@ -116,6 +118,7 @@ pub(super) async fn list<S: Side>(
         since: listing.since,
         search: listing.search,
         named: listing.named,
+        until: listing.until,
         limit,
     };
     let found = S::list(&state, filter).await?;

@@ -103,6 +103,9 @@ pub struct DiskReaders {
 pub struct Server {
     /// The program's version.
     pub version: String,
+    /// The name of its machine.
+    #[serde(default)]
+    pub host: String,
     /// The process id.
     pub pid: u32,
     /// When it was started.

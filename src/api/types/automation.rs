@@ -343,3 +343,59 @@ pub struct AutomationAdded {
     /// Its id: the name of the rule.
     pub automation_id: String,
 }
+
+/// The rules file as a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RulesText {
+    /// Its path on the agent's machine.
+    pub path: String,
+    /// Its text; a placeholder such as `<kept secret 1>` stands for each secret in it.
+    pub text: String,
+    /// What this version is recognised by.
+    pub version: String,
+}
+
+/// A text to save as the rules file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewRulesText {
+    /// The text; placeholders become the secrets again that they stand for.
+    pub text: String,
+    /// The version that it was made from.
+    pub version: String,
+}
+
+/// A text to check.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RulesToCheck {
+    /// The text of a rules file.
+    pub text: String,
+}
+
+/// The result of a check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RulesChecked {
+    /// How many rules the text has; 0 if it has errors.
+    pub rules: usize,
+    /// What is wrong, in the order of the text.
+    pub problems: Vec<RuleProblem>,
+}
+
+/// Something that is wrong with a rules file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RuleProblem {
+    /// `error`: it cannot be saved; `warning`: it probably does not do what was intended.
+    pub severity: String,
+    /// What is wrong and what was expected.
+    pub message: String,
+    /// Line, from 1; 0 for the file as a whole.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+    /// The key, like `rules[0].upload.emails[1]`.
+    pub key: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}

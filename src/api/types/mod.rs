@@ -3,6 +3,7 @@
 mod agent;
 mod automation;
 mod download;
+mod folders;
 mod size;
 mod standing;
 mod upload;
@@ -19,10 +20,12 @@ pub use agent::{
 pub(in crate::api) use agent::{MOST_TRANSFERS, MOST_WORKERS};
 pub use automation::{
     Automation, AutomationAdded, AutomationChange, AutomationRule, Automations, DownloadAutomation, DryFetch, DryRuns,
-    Explained, ExplainedPackage, Forgotten, History, Loaded, Marked, NewPortalDownload, NewUploadAutomation,
-    PausedRules, ResumedRules, Transfer, UploadAutomation, WaitingPackage,
+    Explained, ExplainedPackage, Forgotten, History, Loaded, Marked, NewPortalDownload, NewRulesText,
+    NewUploadAutomation, PausedRules, ResumedRules, RuleProblem, RulesChecked, RulesText, RulesToCheck, Transfer,
+    UploadAutomation, WaitingPackage,
 };
 pub use download::{Download, DownloadChange, DownloadStarted, DownloadedFile, NewDownload};
+pub use folders::{FolderEntry, FolderListing};
 pub use size::Size;
 pub use standing::Standing;
 pub use upload::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, PortalTarget, Started, Upload};

@@ -201,11 +201,12 @@ impl Store {
             let named = if filter.named.is_empty() { "" } else { NAMED };
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM download WHERE (?1 = '[]' OR state IN (SELECT value FROM json_each(?1))) \
-                 AND (?2 IS NULL OR id < ?2) AND (?3 IS NULL OR rule = ?3) AND created_at >= ?4 \
+                 AND (?2 IS NULL OR id < ?2) AND (?3 IS NULL OR rule = ?3) AND created_at >= ?4 AND created_at < ?7 \
                  AND instr(lower(coalesce(name, '') || ' ' || coalesce(rule, '')), lower(?5)) > 0 \
-                 {named} ORDER BY id DESC LIMIT ?7"
+                 {named} ORDER BY id DESC LIMIT ?8"
             ))?;
             let since = filter.since.map_or(i64::MIN, |since| since.as_millisecond());
+            let until = filter.until.map_or(i64::MAX, |until| until.as_millisecond());
             let limit = if filter.limit == 0 { -1 } else { i64::from(filter.limit) };
             let mut rows = statement.query(params![
                 json(&states),
@@ -214,6 +215,7 @@ impl Store {
                 since,
                 filter.search,
                 filter.named,
+                until,
                 limit
             ])?;
             let mut downloads = Vec::new();

@@ -37,12 +37,13 @@ impl Store {
             let of_rule = if filter.rule.is_some() { "AND rule = ?2" } else { "" };
             let made_since = if filter.since.is_some() { "AND created_at >= ?4" } else { "" };
             let named = if filter.named.is_empty() { "" } else { NAMED };
+            let made_until = if filter.until.is_some() { "AND created_at < ?7" } else { "" };
             let mut statement = connection.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM upload WHERE (?3 IS NULL OR id < ?3) {of_state} {of_rule} {made_since} \
+                "SELECT {COLUMNS} FROM upload WHERE (?3 IS NULL OR id < ?3) {of_state} {of_rule} {made_since} {made_until} \
                  AND instr(lower(name || ' ' || coalesce(rule, '')), lower(?5)) > 0 {named} \
-                 ORDER BY id DESC LIMIT ?7"
+                 ORDER BY id DESC LIMIT ?8"
             ))?;
-            let since = filter.since.map(|since| since.as_millisecond());
+            let [since, until] = [filter.since, filter.until].map(|time| time.map(|time| time.as_millisecond()));
             let limit = if filter.limit == 0 { -1 } else { i64::from(filter.limit) };
             let mut rows = statement.query(params![
                 json(&states),
@@ -51,6 +52,7 @@ impl Store {
                 since,
                 filter.search,
                 filter.named,
+                until,
                 limit
             ])?;
             let mut uploads = Vec::new();
