@@ -58,6 +58,9 @@ gzip -9n "$tree"/usr/share/man/man1/*.1
 
 # The newest symbol version of the C library in the binary determines which version it needs.
 libc=$(grep -ao 'GLIBC_[0-9][0-9.]*' "$binary" | sed 's/GLIBC_//' | sort -V | tail -n 1)
+depends="libc6 (>= $libc), ca-certificates"
+# One that zig has linked does not need it; Debian 10 has it under another name.
+! grep -aqF libgcc_s.so.1 "$binary" || depends="$depends, libgcc-s1"
 mkdir -p "$tree/DEBIAN"
 {
   echo "Package: $name"
@@ -65,7 +68,7 @@ mkdir -p "$tree/DEBIAN"
   echo "Architecture: $architecture"
   echo "Maintainer: ${DEB_MAINTAINER:-$name <root@localhost>}"
   echo "Installed-Size: $(find "$tree" -type f -printf '%s\n' | awk '{ size += int(($1 + 1023) / 1024) } END { print size }')"
-  echo "Depends: libc6 (>= $libc), libgcc-s1, ca-certificates"
+  echo "Depends: $depends"
   echo "Recommends: systemd, acl"
   echo "Section: net"
   echo "Priority: optional"
