@@ -204,6 +204,11 @@ mod tests {
             Ok::<_, Error>(())
         });
         ending.await.unwrap();
+        // A claim that has run out was made before the one that comes after it, by more than the clock's smallest step.
+        let then = now();
+        while now() == then {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
     }
 
     #[tokio::test]
