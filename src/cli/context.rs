@@ -136,11 +136,22 @@ pub(super) fn chosen(common: &Common) -> Result<Option<Chosen>, CliError> {
 }
 
 fn find(folder: &Path, name: Option<String>) -> Result<Option<Chosen>, CliError> {
+    // Who runs a command for another user often keeps the own home, and a service may see no home at all: there, no context is
+    // current. One that is named has to be read.
+    if name.is_none() && is_closed(folder) {
+        return Ok(None);
+    }
     let contexts = Contexts::read(folder)?;
     let Some(name) = name.or_else(|| contexts.current.clone()) else { return Ok(None) };
     let server = contexts.get(&name)?.server.clone();
     let token_file = Some(token_file(folder, &name)).filter(|path| path.exists());
     Ok(Some(Chosen { server, token_file }))
+}
+
+/// Whether this user may not even look for contexts there.
+fn is_closed(folder: &Path) -> bool {
+    use std::io::ErrorKind::{NotADirectory, PermissionDenied};
+    std::fs::metadata(file(folder)).is_err_and(|error| matches!(error.kind(), NotADirectory | PermissionDenied))
 }
 
 /// Names of contexts, for completion.
@@ -257,6 +268,16 @@ mod tests {
         for name in ["", "../x", "a/b", ".hidden", "-x", "a b", "ä"] {
             assert!(!is_name(name), "{name}");
         }
+    }
+
+    /// `sudo -u agent masv status` keeps the home of whoever runs it, and said that it cannot read the contexts there.
+    #[test]
+    fn a_home_that_cannot_be_looked_into_has_no_current_context_and_none_by_a_name() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("home"), "no folder").unwrap();
+        let inside = folder.path().join("home/masv");
+        assert!(find(&inside, None).unwrap().is_none());
+        assert_eq!(find(&inside, Some("a".into())).unwrap_err().exit, Exit::Failed);
     }
 
     #[test]

@@ -75,7 +75,7 @@ fn routes() -> Routes {
         .post("/automations/upload", rules_file::add_upload, "Adds an upload rule to the rules file and starts it.\nThe file's comments are kept. 400 if the folder is not absolute or contains `..`, or if a value is not valid in a rules file.")
         .post("/automations/reload", automations::reload, "Reloads the rules file.\nAn invalid file is refused with its errors, and the previous rules stay active.")
         .get("/automations/rules_file", rules_text::show, "The text of the rules file, with placeholders for its secrets.")
-        .put("/automations/rules_file", rules_text::save, "Saves a changed text as the rules file, comments included, and loads it.\n400 with the positions of its errors, 409 if the file has changed since that version. Variables, programs, `cloud`, `hub` and `template_env` can only be changed in the file itself.")
+        .put("/automations/rules_file", rules_text::save, "Saves a changed text as the rules file, comments included, and loads it.\n400 if the text has errors, with their positions; 409 if the file has changed since that version. Variables, programs, `cloud`, `hub` and `template_env` can only be changed in the file itself.")
         .post("/automations/check_rules", rules_text::check, "Checks a changed text of the rules file, without saving it.")
         .get("/automations/explain", automations::explain, "Explains why a file is or is not sent, or a package is or is not downloaded: every test of every relevant rule.\n400 if neither or both of `path` and `package` are given.")
         .post("/automations/dry_run", automations::dry_run, "What would be sent if all files were complete now; nothing is sent.\n400 if the path is not absolute, or is not a rules file that can be used.")
