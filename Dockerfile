@@ -16,6 +16,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry cargo fetch --locked
 COPY migrations migrations
 COPY systemd systemd
 COPY launchd launchd
+COPY docs docs
 COPY rules.example.yaml ./
 RUN --network=none --mount=type=cache,target=/usr/local/cargo/registry cargo build --profile dist --locked --offline --bin masv
 

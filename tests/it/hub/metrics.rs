@@ -1,6 +1,6 @@
 //! `/metrics` of the hub: what it counts, in the format that Prometheus reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 
 use reqwest::Method;
@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{CODE, TestHub, good, refused, text};
+use crate::operations::{metrics_in, read};
 
 struct Metrics<'a> {
     hub: &'a TestHub,
@@ -93,6 +94,20 @@ async fn what_passes_the_hub_and_what_it_has_is_counted() {
     ] {
         assert_eq!(after.get(name), Some(&value), "{name} in {after:?}");
     }
+    let there: BTreeSet<&str> = after.keys().map(|name| name.split('{').next().unwrap()).collect();
+    let named = |document: &str| -> BTreeSet<String> {
+        let all = metrics_in(&read(document));
+        all.into_iter().filter(|name| name.starts_with("masv_hub_")).collect()
+    };
+    for document in ["docs/hub.md", "docs/monitoring/alerts.yaml"] {
+        // A problem has a sample only while there is one.
+        let there = |name: &String| name == "masv_hub_problem" || there.contains(name.as_str());
+        let missing: Vec<_> = named(document).into_iter().filter(|name| !there(name)).collect();
+        assert!(missing.is_empty(), "{document} names what is not there: {missing:?}");
+    }
+    let documented = named("docs/hub.md");
+    let missing: Vec<_> = there.iter().filter(|name| !documented.contains(**name)).collect();
+    assert!(missing.is_empty(), "docs/hub.md does not tell of {missing:?}");
     // Numbers, no names: whoever is on the machine may read them.
     let text = metrics.text().await;
     assert!(!text.contains("secret") && !text.contains("example.com") && !text.contains("127.0.0.1"), "{text}");
