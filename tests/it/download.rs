@@ -118,9 +118,14 @@ fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let files =
         walkdir::WalkDir::new(root).into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_file());
     files
-        .map(|entry| {
+        .filter_map(|entry| {
             let path = entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-            (path, std::fs::read(entry.path()).unwrap())
+            match std::fs::read(entry.path()) {
+                Ok(content) => Some((path, content)),
+                // A download that is under way has given it its name meanwhile.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                Err(error) => panic!("{path}: {error}"),
+            }
         })
         .collect()
 }
