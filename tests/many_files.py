@@ -136,7 +136,7 @@ def tree(binary, folder, hub, count):
         assert scan["files"] == count, scan
         hold(f"looking at {count:,} files", scan["milliseconds"] / 1000, 1, "s")
         time.sleep(3)
-        hold("memory with all of them known", agent.memory(peak=True) / MIB, 60, "MiB")
+        hold("memory with all of them known", agent.memory(peak=True) / MIB, 90, "MiB")
     finally:
         agent.end()
 
