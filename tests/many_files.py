@@ -5,8 +5,8 @@
     python3 tests/many_files.py BINARY package [200000]   # one package of so many files
     python3 tests/many_files.py BINARY drops [1000000]    # so many files dropped one by one; takes hours
 
-The hub is a process of its own, so that only the agent is counted. What it needs is printed, and it fails where that is more than docs/performance.md
-promises. Python's standard library only; Linux (for the memory).
+The hub is a process of its own, so that only the agent is counted. What it needs is printed, and it fails where that is more than the goal (docs/performance.md
+says which are not reached). Python's standard library only; Linux (for the memory).
 """
 
 import json
@@ -136,7 +136,7 @@ def tree(binary, folder, hub, count):
         assert scan["files"] == count, scan
         hold(f"looking at {count:,} files", scan["milliseconds"] / 1000, 1, "s")
         time.sleep(3)
-        hold("memory with all of them known", agent.memory(peak=True) / MIB, 90, "MiB")
+        hold("memory with all of them known", agent.memory(peak=True) / MIB, 60, "MiB")
     finally:
         agent.end()
 
