@@ -52,6 +52,17 @@ assert not names & {"proptest", "insta", "tokio-tungstenite"}, "what only tests 
 assert all(f'name = "{name}"' in lock for name in names), "not in the lock file"
 END
 
+say "the tree of the macOS package has the program, its pages and completions, and only a Mac makes a package of it"
+bash "$OLDPWD/packaging/macos.sh" --tree "$masv" "$work/mac"
+for file in bin/masv share/man/man1/masv.1 share/zsh/site-functions/_masv etc/bash_completion.d/masv share/fish/vendor_completions.d/masv.fish \
+  share/doc/masv-agent/LICENSE share/doc/masv-agent/docs/install.md; do
+  [ -s "$work/mac/usr/local/$file" ] || fail "the macOS package would have no $file"
+done
+if [ "$(uname -s)" != Darwin ]; then
+  ! said=$(bash "$OLDPWD/packaging/macos.sh" --output "$work/pkg" 2>&1) || fail "a package for macOS cannot be made here"
+  grep -q "run this on a Mac" <<<"$said" || fail "it does not say why: $said"
+fi
+
 say "the formula names the sources"
 grep -q "sha256 \"$(sha256sum "masv-agent-$version-source.tar.gz" | cut -d ' ' -f 1)\"" masv-agent.rb || fail "another checksum"
 grep -q "url \"https://example.com/masv/masv-agent-$version-source.tar.gz\"" masv-agent.rb || fail "another address"
