@@ -1,10 +1,13 @@
-//! Removes transfers that were completed long ago from the history: at the start, and then every hour.
+//! Removes what is over: transfers that were completed long ago from the history, at the start and then every hour; and what browsers
+//! sent for uploads that have ended, every minute.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::Spool;
 use crate::store::Store;
 
 const EVERY: Duration = Duration::from_secs(3600);
@@ -30,6 +33,17 @@ pub(super) async fn keep_short(store: Store, days: u16, stop: CancellationToken)
                 EVERY
             }
         };
+        if tokio::time::timeout(wait, stop.cancelled()).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Removes what browsers sent once its upload has ended, until `stop`.
+pub(super) async fn keep_spool_clean(spool: Arc<Spool>, store: Store, stop: CancellationToken) {
+    loop {
+        spool.clean(&store).await;
+        let wait = masv_platform::unless_hurried(Duration::from_secs(60));
         if tokio::time::timeout(wait, stop.cancelled()).await.is_ok() {
             return;
         }

@@ -21,7 +21,7 @@ use super::{AgentError, Settings, awake, embedded, history, lock, memory, servic
 use crate::alerts::{self, Trouble};
 use crate::api::about::{Delivery, Limitation, limitations_of_own_hub};
 use crate::api::types::Grade;
-use crate::api::{self, About, ApiState, EventCounts, RulesFile, serve};
+use crate::api::{self, About, ApiState, EventCounts, RulesFile, Spool, serve};
 use crate::hooks;
 use crate::model::State;
 use crate::portal_downloads::Inbox;
@@ -127,6 +127,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     });
 
     let events = Arc::new(EventCounts::default());
+    let spool = Arc::new(Spool::new(&settings.data_dir, settings.spool_limit));
     let state = ApiState {
         queue: queue.clone(),
         downloads: downloads.clone(),
@@ -139,6 +140,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         about: Arc::new(about),
         allowed_roots: settings.allowed_roots.clone().into(),
         own,
+        spool: Arc::clone(&spool),
         auto_finalize: settings.auto_finalize,
         shutdown: stop.clone(),
     };
@@ -173,6 +175,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     if settings.stay_awake {
         tokio::spawn(awake::stay_awake(store.clone(), stop.clone()));
     }
+    tokio::spawn(history::keep_spool_clean(spool, store.clone(), stop.clone()));
     tokio::spawn(history::keep_short(store.clone(), settings.history_days, stop.clone()));
     let following = tokio::spawn({
         let (reloader, stop) = (Arc::clone(&reloader), stop.clone());

@@ -18,6 +18,7 @@ pub use self::sources::{Origin, Origins};
 pub use self::written::{LogFormat, Mode, Written};
 use super::{AgentError, secrets};
 use crate::api::about::Setting;
+use crate::api::types::Size;
 use crate::engine::Workers;
 use crate::upload::{CHUNK_SIZES, UploadSettings};
 use masv_rules::own_hub::OwnHub;
@@ -28,6 +29,7 @@ const DEFAULT_LISTEN: &str = "http://127.0.0.1:8080";
 const DEFAULT_CHUNK: u64 = 100 << 20;
 /// The default number of days that complete transfers are kept.
 const HISTORY_DAYS: u16 = 90;
+const SPOOL_LIMIT: u64 = 100_000_000_000;
 /// What is shown instead of a secret.
 const SECRET: &str = "set";
 
@@ -65,6 +67,8 @@ pub struct Settings {
     pub own_files: Vec<PathBuf>,
     /// After how many days complete transfers are removed; 0 for never.
     pub history_days: u16,
+    /// The most that is received from browsers before it is sent, bytes.
+    pub spool_limit: u64,
     /// Whether the machine is kept awake while something is transferred.
     pub stay_awake: bool,
     /// How the log is written.
@@ -161,6 +165,9 @@ impl Written {
             root.canonicalize().map_err(|error| setting("--allow-root", format!("{}: {error}", root.display())))
         });
         let days = from.choose("history-days", self.history_days, file.history_days, shown, &shown(&HISTORY_DAYS));
+        let bytes = |size: &Size| size.0.to_string();
+        let spool_limit =
+            from.choose("spool-limit", self.spool_limit, file.spool_limit, bytes, &SPOOL_LIMIT.to_string());
         let stay_awake = from.choose("stay-awake", self.stay_awake, file.stay_awake, shown, "false");
         let format = |format: &LogFormat| format!("{format:?}").to_lowercase();
         let log_format = from.choose("log-format", self.log_format, file.log_format, format, "text");
@@ -192,6 +199,7 @@ impl Written {
             token: token_file.as_deref().map(|path| read_secret("--token-file", path)).transpose()?,
             allowed_roots: roots.collect::<Result<_, _>>()?,
             history_days: days.unwrap_or(HISTORY_DAYS),
+            spool_limit: spool_limit.map_or(SPOOL_LIMIT, |size| size.0),
             stay_awake: stay_awake.unwrap_or(false),
             log_format: log_format.unwrap_or_default(),
             log_level,
@@ -273,7 +281,6 @@ fn parse_listen(text: &str) -> Result<Listen, AgentError> {
 mod tests {
     use super::own_hub::WrittenHub;
     use super::*;
-    use crate::api::types::Size;
 
     #[test]
     fn a_flag_counts_before_the_file_and_the_file_before_the_default() {

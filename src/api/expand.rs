@@ -22,6 +22,9 @@ use masv_protocol::PackagePath;
 
 /// The maximum depth; each level holds a descriptor open.
 const DEEPEST: usize = 200;
+/// The error for a file that whoever may write below an allowed root may have put there without being able to read it.
+const PLANTED: &str = "it has several names (hard links), and whoever may write to its folder may have made one of a file that is not \
+     theirs: this is not sent where --allow-root limits what may be";
 /// The error for the agent's own files.
 const OWN: &str = "it belongs to the agent itself: its state, rules, settings or a key";
 
@@ -115,6 +118,9 @@ impl Taking<'_> {
         let root = Folder::open(place.root()).map_err(|error| error.to_string())?;
         match root.open_file(place.relative()) {
             Ok((_, entry)) if self.allowed.own.are(&entry.identity) => return Err(OWN.to_owned()),
+            Ok((_, entry)) if self.allowed.refuses_links() && place.may_be_planted(&entry).unwrap_or(true) => {
+                return Err(PLANTED.to_owned());
+            }
             Ok((_, entry)) => return self.file(place, path.file_name(), &entry),
             Err(FolderError::NotAFile { kind: EntryKind::Folder, .. }) => {}
             Err(FolderError::NotAFile { .. }) => return Err("it is neither a file nor a folder".to_owned()),
@@ -148,6 +154,9 @@ impl Taking<'_> {
             let name = found.below.file_name();
             let place = PathBeneath::new(place.root(), place.relative().join(&found.below));
             if found.entry.kind != EntryKind::Folder {
+                if self.allowed.refuses_links() && place.may_be_planted(&found.entry).unwrap_or(true) {
+                    return Err(format!("{}: {PLANTED}", found.below.display()));
+                }
                 if !own.are(&found.entry.identity) {
                     self.file(place, name, &found.entry)?;
                 }
@@ -180,8 +189,8 @@ impl Taking<'_> {
         real: &Path,
         top: Option<&PackagePath>,
     ) -> Result<(), String> {
-        let (exclude, own) = (self.exclude, &self.allowed.own);
-        Walk { place, real, top, exclude, own, files: &mut self.files }.folder(folder, Path::new(""), 0)
+        let (exclude, own, is_limited) = (self.exclude, &self.allowed.own, self.allowed.refuses_links());
+        Walk { place, real, top, exclude, own, is_limited, files: &mut self.files }.folder(folder, Path::new(""), 0)
     }
 
     fn called(&mut self, name: Option<&OsStr>) {
@@ -192,6 +201,11 @@ impl Taking<'_> {
 }
 
 impl Allowed<'_> {
+    /// Whether files are refused that may have been planted: callers may send what is below the roots, and nothing else.
+    fn refuses_links(&self) -> bool {
+        !self.roots.is_empty()
+    }
+
     /// The real path of a given path, and its position beneath what may be sent.
     fn find(&self, path: &Path) -> Result<(PathBuf, PathBeneath), String> {
         let real = path.canonicalize().map_err(|error| error.to_string())?;
@@ -222,6 +236,8 @@ struct Walk<'a> {
     top: Option<&'a PackagePath>,
     exclude: &'a GlobSet,
     own: &'a RealPlaces,
+    /// Whether only what is below the allowed roots may be sent.
+    is_limited: bool,
     files: &'a mut Vec<SourceFile>,
 }
 
@@ -247,6 +263,9 @@ impl Walk<'_> {
             };
             match entry.kind {
                 EntryKind::File if self.own.are(&entry.identity) => {}
+                EntryKind::File if self.is_limited && folder.may_be_planted(&entry).unwrap_or(true) => {
+                    return Err(format!("{}: {PLANTED}", below.display()));
+                }
                 EntryKind::File => self.file(&below, &entry),
                 EntryKind::Folder => match folder.below(name) {
                     Ok(inner) => self.folder(&inner, &below, depth + 1)?,

@@ -9,6 +9,8 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -27,6 +29,11 @@ use super::error::ApiError;
 /// The header that confirms, with any value, that a request without a body is intended. A page of another origin cannot send it, and
 /// neither can anything that calls a URL chosen by someone else, such as a webhook.
 pub const INTENT: &str = "x-masv";
+
+/// The content type of pieces of files, the only bodies besides JSON.
+pub(super) const PIECES: &str = "application/octet-stream";
+/// Where pieces of files are received.
+const SPOOLS: &str = "/api/v1/spools/";
 
 /// Who may call.
 #[derive(Debug, Clone)]
@@ -60,13 +67,45 @@ impl Free {
     }
 }
 
-/// The owner of the connection, if the system reports it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Caller(pub(super) Option<u32>);
+/// The most connections at once of callers who are neither the agent's own user nor root: each takes a descriptor, and the agent needs
+/// these for files.
+const MOST_FOREIGN: usize = 256;
+
+/// The owner of the connection, if the system reports it; and its place among those of others.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    user: Option<u32>,
+    _place: Option<Arc<Place>>,
+}
 
 /// Determines the owner once for each connection.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Identify;
+#[derive(Debug, Clone, Default)]
+pub(super) struct Identify {
+    foreign: Arc<AtomicUsize>,
+}
+
+/// One of the places for connections of others, as long as the connection lasts.
+#[derive(Debug)]
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Identify {
+    fn caller(&self, user: Option<u32>) -> io::Result<Caller> {
+        if user.is_some_and(|user| user == masv_platform::own_user() || user == 0) {
+            return Ok(Caller { user, _place: None });
+        }
+        let place = Place(Arc::clone(&self.foreign));
+        if self.foreign.fetch_add(1, Ordering::Relaxed) >= MOST_FOREIGN {
+            return Err(io::Error::other("too many connections of other users"));
+        }
+        Ok(Caller { user, _place: Some(Arc::new(place)) })
+    }
+}
 
 impl<S: Send + 'static> Accept<TcpStream, S> for Identify {
     type Stream = TcpStream;
@@ -77,8 +116,8 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Identify {
         let ends = stream.local_addr().and_then(|near| Ok((near, stream.peer_addr()?)));
         let user = ends.ok().and_then(|(near, far)| masv_platform::tcp_peer_user(near, far));
         // If the caller has disconnected by now, someone else may have its port.
-        let caller = Caller(user.filter(|_| stream.peer_addr().is_ok()));
-        std::future::ready(Ok((stream, Extension(caller).layer(service))))
+        let caller = self.caller(user.filter(|_| stream.peer_addr().is_ok()));
+        std::future::ready(caller.map(|caller| (stream, Extension(caller).layer(service))))
     }
 }
 
@@ -88,8 +127,8 @@ impl<S: Send + 'static> Accept<UnixStream, S> for Identify {
     type Future = std::future::Ready<io::Result<(Self::Stream, Self::Service)>>;
 
     fn accept(&self, stream: UnixStream, service: S) -> Self::Future {
-        let caller = Caller(stream.peer_cred().ok().map(|credentials| credentials.uid()));
-        std::future::ready(Ok((stream, Extension(caller).layer(service))))
+        let caller = self.caller(stream.peer_cred().ok().map(|credentials| credentials.uid()));
+        std::future::ready(caller.map(|caller| (stream, Extension(caller).layer(service))))
     }
 }
 
@@ -114,7 +153,12 @@ impl Access {
         if matches!(*method, Method::GET | Method::HEAD) {
             return Ok(());
         }
-        if has_body && !is_json {
+        // A form can send neither this content type nor the header.
+        let is_piece = *method == Method::PUT
+            && path.starts_with(SPOOLS)
+            && headers.contains_key(INTENT)
+            && text(header::CONTENT_TYPE) == Some(PIECES);
+        if has_body && !is_json && !is_piece {
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"));
         }
         if !has_body && !headers.contains_key(INTENT) {
@@ -173,7 +217,7 @@ pub(super) async fn harden(request: Request, next: Next) -> Response {
 
 /// Passes a request on, or rejects it.
 pub(super) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
-    let caller = request.extensions().get::<Caller>().and_then(|caller| caller.0);
+    let caller = request.extensions().get::<Caller>().and_then(|caller| caller.user);
     match access.check(caller, request.method(), request.uri().path(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
@@ -214,6 +258,21 @@ mod tests {
         }
     }
 
+    /// Another user of the machine opened connections until the agent could open no file any more.
+    #[test]
+    fn others_have_so_many_connections_and_the_own_user_as_many_as_it_wants() {
+        let (identify, own) = (Identify::default(), masv_platform::own_user());
+        let mut others: Vec<Caller> = (0..MOST_FOREIGN).map(|_| identify.caller(Some(own + 1)).unwrap()).collect();
+        assert!(identify.caller(Some(own + 1)).is_err() && identify.caller(None).is_err());
+        assert!(identify.caller(Some(own)).is_ok() && identify.caller(Some(0)).is_ok());
+        let request = others.pop().unwrap();
+        let while_it_is_answered = request.clone();
+        drop(request);
+        assert!(identify.caller(None).is_err());
+        drop(while_it_is_answered);
+        assert!(identify.caller(None).is_ok());
+    }
+
     #[test]
     fn a_form_is_no_way_in() {
         let access = access(Free::User(OWN));
@@ -222,6 +281,27 @@ mod tests {
         assert!(!body("text/plain") && !body("application/x-www-form-urlencoded") && !body("multipart/form-data"));
         assert!(!allowed(&access, &[("host", "localhost"), ("content-length", "0")]), "no body says nothing");
         assert!(allowed(&access, &[("host", "localhost"), ("content-length", "0"), (INTENT, "1")]));
+    }
+
+    /// Bytes of files are received only where files are, by what no form can send.
+    #[test]
+    fn bytes_are_taken_only_for_files_and_only_with_the_header() {
+        let access = access(Free::User(OWN));
+        let may = |method: Method, path: &str, intended: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, "localhost".parse().unwrap());
+            headers.insert(header::CONTENT_LENGTH, "5".parse().unwrap());
+            headers.insert(header::CONTENT_TYPE, PIECES.parse().unwrap());
+            if intended {
+                headers.insert(INTENT, "1".parse().unwrap());
+            }
+            access.check(Some(OWN), &method, path, &headers).is_ok()
+        };
+        assert!(may(Method::PUT, "/api/v1/spools/x/0", true));
+        assert!(!may(Method::PUT, "/api/v1/spools/x/0", false) && !may(Method::POST, "/api/v1/spools/x/0", true));
+        assert!(
+            !may(Method::PUT, "/api/v1/automations/rules_file", true) && !may(Method::POST, "/api/v1/uploads", true)
+        );
     }
 
     #[test]

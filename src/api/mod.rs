@@ -22,6 +22,7 @@ mod openapi;
 mod portal_name;
 mod routes;
 mod serve;
+mod spool;
 pub mod types;
 
 use std::path::{Path, PathBuf};
@@ -43,6 +44,7 @@ pub use guard::{Access, Free, INTENT};
 pub use metrics::{EventCounts, follow};
 pub use routes::examine;
 pub use serve::{ApiListener, serve};
+pub use spool::Spool;
 
 /// Reloads the rules file.
 pub type Reload = Arc<dyn Fn() -> BoxFuture<'static, Result<(), Diagnostics>> + Send + Sync>;
@@ -72,6 +74,8 @@ pub struct ApiState {
     pub allowed_roots: Arc<[PathBuf]>,
     /// The agent's own files, which are never sent or overwritten, whatever the roots.
     pub own: OwnPlaces,
+    /// Files that browsers send.
+    pub spool: Arc<Spool>,
     /// Whether uploads are finalized automatically by default.
     pub auto_finalize: bool,
     /// Ends the agent.

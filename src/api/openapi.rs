@@ -42,6 +42,7 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("POST", "/automations/check_rules", "check_rules"),
     ("POST", "/automations/{name}/mark_sent", "mark_automation_sent"),
     ("POST", "/uploads/{id}/resume_without_gone", "resume_upload_without_gone"),
+    ("PUT", "/spools/{id}/{number}", "write_spool_file"),
     ("POST", "/login", "sign_in"),
     ("DELETE", "/login", "sign_out"),
     ("POST", "/server/backup", "back_up_server"),

@@ -61,7 +61,8 @@ where
 {
     let handle = Handle::new();
     let trouble = AcceptTrouble::default();
-    let mut server = server.acceptor(Identify).handle(handle.clone()).accept_error_handler({
+    // HTTP/2 has no bound for connections on which nothing is asked.
+    let mut server = server.http1_only().acceptor(Identify::default()).handle(handle.clone()).accept_error_handler({
         let (trouble, handle) = (trouble.clone(), handle.clone());
         move |remote, error| {
             // An error of a single connection is ignored.

@@ -15,9 +15,11 @@ use crate::agent::{Found, default_data_dir, find_agent};
 use crate::api::INTENT;
 use crate::api::types::ErrorBody;
 use crate::model::UploadId;
+use masv_platform::PathBeneath;
 
 /// The agent's default address.
 const USUAL: &str = "http://localhost:8080";
+const USUAL_PORT: u16 = 8080;
 /// Where the system service keeps its state; readable by root and by the service's user.
 const SERVICE: &str = "/var/lib/masv-agent";
 
@@ -36,6 +38,8 @@ pub(super) struct Client {
     data_dir: Option<PathBuf>,
     /// Whether the agent was named explicitly.
     named: bool,
+    /// Whether nothing but its address is known of it, which is the usual one.
+    guessed: bool,
 }
 
 impl Client {
@@ -45,6 +49,7 @@ impl Client {
         let context = context::chosen(common)?;
         let named = context.as_ref().map_or_else(|| common.server.clone(), |context| Some(context.server.clone()));
         let is_named = named.is_some();
+        let guessed = !is_named && found.is_none();
         let address = named.or_else(|| found.as_ref().map(|(_, found)| found.address.clone()));
         let address = address.unwrap_or_else(|| USUAL.to_owned());
         let address = address.trim_end_matches('/').to_owned();
@@ -71,7 +76,7 @@ impl Client {
         };
         let (data_dir, own_token) = found.map(|(data_dir, found)| (data_dir, found.token)).unzip();
         let token = token.or(own_token.flatten());
-        Ok(Self { http, base, address, token, data_dir, named: is_named })
+        Ok(Self { http, base, address, token, data_dir, named: is_named, guessed })
     }
 
     /// Whether the agent was named explicitly.
@@ -97,7 +102,7 @@ impl Client {
     /// The same client without a token.
     pub(super) fn without_token(&self) -> Self {
         let (http, base, address) = (self.http.clone(), self.base.clone(), self.address.clone());
-        Self { http, base, address, token: None, data_dir: None, named: self.named }
+        Self { http, base, address, token: None, data_dir: None, named: self.named, guessed: self.guessed }
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -109,6 +114,7 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, CliError> {
+        self.is_trusted()?;
         let response = request.send().await.map_err(|error| {
             if error.is_connect() {
                 self.absent()
@@ -117,6 +123,26 @@ impl Client {
             }
         })?;
         self.success(response).await
+    }
+
+    /// Whoever is at the usual address was found by nothing but that address: where no agent runs, any user of the machine may listen there,
+    /// and would be sent paths, passwords and credentials.
+    fn is_trusted(&self) -> Result<(), CliError> {
+        if !self.guessed {
+            return Ok(());
+        }
+        let Some(users) = masv_platform::listening_users(USUAL_PORT) else { return Ok(()) };
+        let service = PathBeneath::without_links(Path::new(SERVICE)).look().map(|found| found.owner).ok();
+        let trusted = |user: &u32| [0, masv_platform::own_user()].contains(user) || Some(*user) == service;
+        match users.iter().find(|user| !trusted(user)) {
+            _ if users.is_empty() => Err(self.absent()),
+            None => Ok(()),
+            Some(user) => Err(CliError::new(
+                Exit::NotAllowed,
+                format!("the program at {} belongs to another user (id {user}); nothing was sent to it", self.address),
+            )
+            .hint("if it is the agent that you mean, name it with --server")),
+        }
     }
 
     fn absent(&self) -> CliError {

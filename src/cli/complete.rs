@@ -1,4 +1,4 @@
-//! Completion in the shell that knows what there is: uploads, downloads, rules, contexts, states.
+//! Completion in the shell that knows what there is: uploads, downloads, rules, contexts, states, and what is in a hub.
 //!
 //! **In**: the words typed so far, from the shell. **Out**: candidates on standard output. The running agent is asked; if it does not answer at
 //! once there are none, and nothing is printed that would disturb the line.
@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::error::CliError;
+use super::hub::{Offered, Reach};
 use super::transfers::Transfer;
 use super::{Common, context};
 use crate::api::types::{Download, Transfers, Upload};
@@ -77,6 +78,15 @@ fn with_completers(command: Command, path: &mut Vec<String>) -> Command {
 fn completer(path: &[String], argument: &str) -> Option<ArgValueCompleter> {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     match (path.as_slice(), argument) {
+        (["hub", ..], "package" | "link" | "key") | (["hub", "portal", "show" | "set" | "rm"], "subdomain") => {
+            let what = match argument {
+                "package" => Offered::Packages,
+                "link" => Offered::Links,
+                "key" => Offered::Keys,
+                _ => Offered::Portals,
+            };
+            Some(ArgValueCompleter::new(move |typed: &OsStr| of_a_hub(typed, what)))
+        }
         (["hub", ..], _) => None,
         (_, "states") => Some(ArgValueCompleter::new(states)),
         (_, "context") | (["context", "use" | "rm"], "name") => Some(ArgValueCompleter::new(contexts)),
@@ -115,10 +125,19 @@ fn fitting(command: &str) -> (&'static str, bool) {
 fn transfers<T: Transfer>(typed: &OsStr, (states, all): (&str, bool)) -> Vec<CompletionCandidate> {
     let Some(typed) = typed.to_str() else { return Vec::new() };
     let list: Option<Transfers<T>> = ask(&format!("/{}s?states={states}&limit={OFFERED}", T::NAME));
+    let entries = list.into_iter().flat_map(|list| list.transfers);
+    let mut candidates = offered(typed, entries.map(|one| (one.id(), one.title(), one.state().0)));
+    if all && "all".starts_with(typed) {
+        candidates.push(CompletionCandidate::new("all").display_order(Some(OFFERED)));
+    }
+    candidates
+}
+
+/// What there is with these ids, names and states, the first one first.
+fn offered(typed: &str, entries: impl Iterator<Item = (String, String, String)>) -> Vec<CompletionCandidate> {
     let mut candidates = Vec::new();
-    for (order, one) in list.into_iter().flat_map(|list| list.transfers).enumerate() {
-        let (id, name) = (one.id(), one.title());
-        let about = format!("{name}, {}", one.state().0);
+    for (order, (id, name, state)) in entries.enumerate() {
+        let about = [name.as_str(), &state].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ");
         let short = id.get(id.len().saturating_sub(SHORT_ID)..).unwrap_or(&id);
         // Names only for who begins to type one: otherwise everything would be there twice.
         let named = !typed.is_empty() && name.starts_with(typed) && is_plain(&name);
@@ -129,10 +148,31 @@ fn transfers<T: Transfer>(typed: &OsStr, (states, all): (&str, bool)) -> Vec<Com
             candidates.push(candidate.display_order(Some(order)));
         }
     }
-    if all && "all".starts_with(typed) {
-        candidates.push(CompletionCandidate::new("all").display_order(Some(OFFERED)));
-    }
     candidates
+}
+
+/// What there is in the hub that the line is about.
+fn of_a_hub(typed: &OsStr, what: Offered) -> Vec<CompletionCandidate> {
+    let words: Vec<String> = std::env::args().collect();
+    let value = |flag: &str, variable: &str| {
+        value_of(&words, flag).or_else(|| std::env::var(variable).ok()).filter(|value| !value.is_empty())
+    };
+    let reach = Reach::of(
+        value("--data-dir", "MASV_HUB_DATA_DIR"),
+        value("--hub", "MASV_HUB_URL"),
+        value_of(&words, "--key-file"),
+        value("--team", "MASV_HUB_TEAM"),
+    );
+    let (Some(typed), Some(reach)) = (typed.to_str(), reach) else { return Vec::new() };
+    let found = in_time(reach.offered(what, OFFERED)).flatten().unwrap_or_default();
+    match what {
+        // A portal is called by its name in URLs, as a whole.
+        Offered::Portals => starting(
+            found.into_iter().map(|(name, title, _)| CompletionCandidate::new(name).help(Some(title.into()))),
+            OsStr::new(typed),
+        ),
+        _ => offered(typed, found.into_iter()),
+    }
 }
 
 /// Whether a shell takes it as one word, whatever its quoting.
@@ -169,27 +209,34 @@ fn states(typed: &OsStr) -> Vec<CompletionCandidate> {
 
 /// The agent's answer, if it is there and gives one soon.
 fn ask<T: DeserializeOwned>(path: &str) -> Option<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let client = Client::new(&common(std::env::args().collect())).ok()?;
-    let answer = async { tokio::time::timeout(PATIENCE, client.get(path)).await.ok()?.ok() };
-    let answer = runtime.block_on(answer);
+    in_time(client.get(path))?.ok()
+}
+
+/// The result, if it is there soon.
+fn in_time<T>(work: impl Future<Output = T>) -> Option<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let done = runtime.block_on(async { tokio::time::timeout(PATIENCE, work).await.ok() });
     // A name that is still being looked up is not waited for.
     runtime.shutdown_background();
-    answer
+    done
+}
+
+/// The value of a flag in the words of a line.
+fn value_of(words: &[String], flag: &str) -> Option<String> {
+    let words = words.iter().zip(words.iter().skip(1).map(Some).chain([None]));
+    words
+        .filter_map(|(word, next)| match word.strip_prefix(flag)?.strip_prefix('=') {
+            Some(value) => Some(value.to_owned()),
+            None if word == flag => next.cloned(),
+            None => None,
+        })
+        .last()
 }
 
 /// Which agent the line that is being typed is for.
 fn common(words: Vec<String>) -> Common {
-    let value = |flag: &str| {
-        let words = words.iter().zip(words.iter().skip(1).map(Some).chain([None]));
-        words
-            .filter_map(|(word, next)| match word.strip_prefix(flag)?.strip_prefix('=') {
-                Some(value) => Some(value.to_owned()),
-                None if word == flag => next.cloned(),
-                None => None,
-            })
-            .last()
-    };
+    let value = |flag: &str| value_of(&words, flag);
     let (server, context) = (value("--server"), value("--context"));
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     Common {

@@ -154,6 +154,12 @@ fn is_closed(folder: &Path) -> bool {
     std::fs::metadata(file(folder)).is_err_and(|error| matches!(error.kind(), NotADirectory | PermissionDenied))
 }
 
+/// All contexts: their names, with the address of each agent.
+pub(super) fn all() -> Result<Vec<(String, String)>, CliError> {
+    let contexts = Contexts::read(&folder())?.contexts;
+    Ok(contexts.into_iter().map(|(name, known)| (name, known.server)).collect())
+}
+
 /// Names of contexts, for completion.
 pub(super) fn names() -> Vec<String> {
     Contexts::read(&folder()).map(|all| all.contexts.into_keys().collect()).unwrap_or_default()

@@ -18,6 +18,7 @@ mod context;
 mod doctor;
 mod download;
 mod error;
+mod fleet;
 mod hub;
 mod list;
 mod log;
@@ -139,6 +140,9 @@ enum Command {
     /// Agents that are known by name, here or elsewhere: add, ls, use, rm.
     #[command(subcommand)]
     Context(context::Command),
+    /// All agents that are known by name, at a glance.
+    #[command(subcommand)]
+    Fleet(fleet::Command),
     /// Show the end of the agent's log, if it is written to a file.
     #[command(after_help = "Examples:\n  masv logs\n  masv logs -f -n 200")]
     Logs(logs::Logs),
@@ -259,6 +263,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
         Command::Automation(command) => automation::run(command, client, output).await,
         Command::Settings(settings) => settings::run(settings, &client()?, output).await,
         Command::Context(command) => context::run(command, &arguments.common, output),
+        Command::Fleet(command) => fleet::run(command, &arguments.common, output).await,
         Command::Logs(options) => logs::run(options, &client()?, output).await,
         Command::Hub(command) => hub::run(*command, output).await,
         Command::Service(command) => service::run(command, output),

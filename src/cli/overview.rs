@@ -63,7 +63,7 @@ pub(super) async fn run(client: &Client, output: &Output) -> Result<ExitCode, Cl
 }
 
 /// The checks that found something; nothing if they take too long, which the status must not.
-async fn problems(client: &Client) -> Result<Vec<Check>, CliError> {
+pub(super) async fn problems(client: &Client) -> Result<Vec<Check>, CliError> {
     let checks = match tokio::time::timeout(CHECKS_WITHIN, client.get::<Examination>("/doctor")).await {
         Ok(Err(error)) if error.exit == Exit::NoAgent => return Err(error),
         Ok(Ok(Examination { checks })) => checks,

@@ -281,6 +281,7 @@ impl CommonFlags {
         let chunk_size = chunk_size.map(|text| text.parse::<Size>()).transpose().map_err(CliError::usage)?;
         let common = Common {
             paths: absolute(self.paths)?,
+            spool: None,
             package_name: self.name,
             package_description: self.description,
             password: user::secret(self.password, self.password_file.as_deref(), output)?,

@@ -169,6 +169,12 @@ fn open_data<L>(folder: PathBuf, lock: impl FnOnce(&Path) -> Result<Option<L>, H
     Ok(Data { keys, disk, holds_parts, database, last_base, lost_commits })
 }
 
+/// Whether there is a database of this version in the folder.
+pub(crate) fn is_current(folder: &Path) -> bool {
+    let database = folder.join("hub.db");
+    database.exists() && Database::is_current(&database, MIGRATIONS).unwrap_or(false)
+}
+
 /// The commits that the database in `folder` is about to lose by a damaged log; it is then copied with its log, as they are.
 fn lost_commits(folder: &Path) -> io::Result<u64> {
     let lost = masv_db::lost_commits(&folder.join("hub.db"))?;

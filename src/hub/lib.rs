@@ -64,6 +64,12 @@ impl std::fmt::Debug for Hub {
     }
 }
 
+/// Whether the hub in this folder has a database of this version, so that opening it upgrades nothing.
+#[must_use]
+pub fn is_current(folder: &std::path::Path) -> bool {
+    context::is_current(folder)
+}
+
 impl Hub {
     /// Opens the hub's data, or creates it: the directory is closed to others.
     ///

@@ -8,9 +8,8 @@
 //! happens in the folder that was opened, whatever has its name by then. Only regular files are opened as files;
 //! a named pipe in a file's place does not block. Nothing is created over an existing name.
 //!
-//! What is *not* checked: who owns a file, and how many names it has. A hard link is a file like any other; systems that
-//! let users link to files which are not theirs (`fs.protected_hardlinks = 0`) must keep such files out of their reach.
-//! [`Entry`] has both, for callers that need them.
+//! What is *not* checked: who owns a file, and how many names it has. A hard link is a file like any other, and may have been
+//! made by somebody who cannot read the file where the system does not prevent that: callers ask [`Folder::may_be_planted`].
 //!
 //! On a crash nothing is lost: nothing is stored here.
 //!
@@ -159,6 +158,20 @@ impl Folder {
         }
     }
 
+    /// Whether the file that `file` describes, which is in this folder, may be one that somebody who cannot read it has given a name
+    /// here: it has several names, others than its owner may make names here, and the system does not prevent that they make
+    /// them of files that are not theirs (Linux does, where `fs.protected_hardlinks` is on; but not for other machines that
+    /// have the same file system).
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    pub fn may_be_planted(&self, file: &Entry) -> Result<bool> {
+        if file.links < 2 || self.entry()?.is_closed_to_all_but_the_owner_of(file) {
+            return Ok(false);
+        }
+        Ok(!hard_links_are_protected() || crate::silent_file_system_of(&self.handle).is_some())
+    }
+
     /// Its entries, each with the kind from the listing, which may be [`EntryKind::Unknown`].
     ///
     /// # Errors
@@ -175,4 +188,11 @@ impl Folder {
             Err(errno) => Some(Err(FolderError::of(path.clone(), errno))),
         }))
     }
+}
+
+/// Whether users of this machine make hard links only to files that they may write to. A test takes the protection away: in a debug
+/// build, `MASV_HARD_LINKS=open`.
+fn hard_links_are_protected() -> bool {
+    let opened = cfg!(debug_assertions) && std::env::var_os("MASV_HARD_LINKS").is_some_and(|value| value == "open");
+    !opened && crate::system::hard_links_are_protected()
 }

@@ -23,7 +23,7 @@
 //! * [`OwnPlaces`] are the program's own files, which are never given away.
 //! * [`real_path()`] is the canonical path of a place, whatever links lead to it.
 //! * [`AcceptTrouble`] distinguishes transient errors of a listener from a broken one.
-//! * [`tcp_peer_user`] returns the user at the other end of a loopback connection.
+//! * [`tcp_peer_user`] returns the user at the other end of a loopback connection, [`listening_users`] who listens on a port.
 //! * [`crash_point`] ends the process at a named place, as a power cut would; release builds do not contain it.
 //!
 //! On a crash nothing is lost: nothing is stored here.
@@ -85,7 +85,7 @@ pub use limits::{FEWEST_DESCRIPTORS, descriptors, free_space, free_space_of, rai
 pub use local_socket::{LocalListener, listen_locally};
 pub use mounts::{make_folders, silent_file_system, silent_file_system_of};
 pub use own_places::{OwnPlaces, RealPlaces};
-pub use peer::{own_user, tcp_peer_user};
+pub use peer::{listening_users, own_user, tcp_peer_user};
 pub use places::{page_opener, user_config_folder, user_data_folder};
 pub use positioned::{read_exact_at, write_all_at};
 pub use private::{

@@ -52,6 +52,11 @@ pub(crate) fn free_space_of(folder: impl AsFd) -> Result<u64, Errno> {
     fstatvfs(folder).map(|found| found.f_bavail.saturating_mul(found.f_frsize))
 }
 
+/// By the kernel's setting, which every distribution with systemd switches on.
+pub(crate) fn hard_links_are_protected() -> bool {
+    std::fs::read("/proc/sys/fs/protected_hardlinks").is_ok_and(|setting| setting.trim_ascii() != b"0")
+}
+
 pub(crate) fn user_data_folder(home: &Path) -> PathBuf {
     path_in("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share"))
 }

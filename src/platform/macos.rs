@@ -57,6 +57,11 @@ fn bytes(found: &StatFs) -> u64 {
     found.f_bavail.saturating_mul(u64::from(found.f_bsize))
 }
 
+/// There is no such setting.
+pub(crate) fn hard_links_are_protected() -> bool {
+    false
+}
+
 pub(crate) fn user_data_folder(home: &Path) -> PathBuf {
     home.join("Library/Application Support")
 }

@@ -25,6 +25,29 @@ pub fn tcp_peer_user(near: SocketAddr, far: SocketAddr) -> Option<u32> {
     }
 }
 
+/// The users whose programs listen on a TCP port of this machine; `None` if the system does not say.
+#[must_use]
+pub fn listening_users(port: u16) -> Option<Vec<u32>> {
+    #[cfg(target_os = "linux")]
+    {
+        let mut users = Vec::new();
+        for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+            match std::fs::read_to_string(table) {
+                Ok(table) => users.extend(linux::listening(&table, port)),
+                // A machine without IPv6 has no such table.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound && table.ends_with('6') => {}
+                Err(_) => return None,
+            }
+        }
+        Some(users)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = port;
+        None
+    }
+}
+
 /// The user that this process acts as.
 #[must_use]
 pub fn own_user() -> u32 {
@@ -99,6 +122,18 @@ mod linux {
         (state == ESTABLISHED && inode != 0).then_some(user)
     }
 
+    /// Who listens on the port, by a table of `/proc/net`.
+    pub(super) fn listening(table: &str, port: u16) -> Vec<u32> {
+        let (port, lines) = (format!(":{port:04X}"), table.lines().skip(1));
+        let user = |line: &str| {
+            // sl, local address, remote address, state, queues, timer, retransmissions, user.
+            let fields: Vec<&str> = line.split_whitespace().take(8).collect();
+            let listens = fields.get(1)?.ends_with(&port) && *fields.get(3)? == "0A";
+            listens.then(|| fields.get(7)?.parse().ok()).flatten()
+        };
+        lines.filter_map(user).collect()
+    }
+
     fn overflow() -> u32 {
         let said = std::fs::read_to_string("/proc/sys/kernel/overflowuid").ok();
         said.and_then(|text| text.trim().parse().ok()).unwrap_or(OVERFLOW)
@@ -124,6 +159,19 @@ mod linux {
                 let found = ask(near.local_addr().unwrap(), near.peer_addr().unwrap()).unwrap();
                 assert_eq!(found, Some(super::super::own_user()), "{address}");
             }
+        }
+
+        #[test]
+        fn who_listens_is_told_by_the_port() {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = listener.local_addr().unwrap().port();
+            assert_eq!(super::super::listening_users(port), Some(vec![super::super::own_user()]));
+            drop(listener);
+            assert_eq!(super::super::listening_users(port), Some(vec![]));
+            let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n   \
+                 0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000 0 1\n   \
+                 1: 0100007F:1F90 0100007F:9999 01 00000000:00000000 00:00000000 00000000  1001 0 2\n";
+            assert_eq!((listening(table, 8080), listening(table, 80)), (vec![1_000], vec![]));
         }
 
         /// A closed socket belongs to user 0 in the kernel's response: a caller that sent and closed at once was mistaken for root.

@@ -118,12 +118,16 @@ pub(super) fn unfinished(name: &OsStr, is_folder: bool) -> Option<&'static str> 
     patterns.find(|pattern| name.len() >= pattern.len() && is_unfinished_like(pattern, name))
 }
 
-/// Whether a program appends this suffix to a file's name while the file is not finished: beside `film.mov` the name
-/// `film.mov.aria2` says so, and its own ending is `.aria2`.
+/// The name of the file that the name says is not finished: a program appends a suffix to it and keeps what it knows about the file under
+/// that, so that beside `film.mov` the name `film.mov.aria2` says so.
 #[must_use]
-pub fn marks_unfinished(ending: &[u8]) -> bool {
-    let endings = UNFINISHED.iter().filter_map(|pattern| pattern.strip_prefix('*'));
-    endings.filter(|known| known.starts_with('.')).any(|known| is_unfinished_like(known, ending))
+pub fn unfinished_beside(name: &[u8]) -> Option<&[u8]> {
+    let suffixes = UNFINISHED.iter().filter_map(|pattern| pattern.strip_prefix('*')).filter(|one| one.starts_with('.'));
+    suffixes.into_iter().find_map(|suffix| {
+        // Each is as long as what it matches.
+        let (begin, end) = name.split_at_checked(name.len().checked_sub(suffix.len())?)?;
+        (!begin.is_empty() && is_unfinished_like(suffix, end)).then_some(begin)
+    })
 }
 
 /// Whether the name matches one of [`UNFINISHED`]. What a Mac saves in place of another file ends in eight hexadecimal digits
@@ -162,6 +166,16 @@ mod tests {
                 && !is_like(b"*.sb-????????-??????", b"m.sb-1a-b")
         );
         assert!(is_like(b"~$*", b"~$letter.docx") && is_like(b"lost+found", b"Lost+Found"));
+    }
+
+    #[test]
+    fn a_name_tells_of_the_unfinished_file_beside_it() {
+        assert_eq!(unfinished_beside(b"film.mov.aria2"), Some(&b"film.mov"[..]));
+        assert_eq!(unfinished_beside(b"Film.MOV.PART"), Some(&b"Film.MOV"[..]));
+        assert_eq!(unfinished_beside(b"m.mov.sb-1a2b3c4d-AbCdEf"), Some(&b"m.mov"[..]));
+        for other in ["film.mov", ".aria2", "m.mov.sb-not-a-save-of", "a~", "4913", ""] {
+            assert_eq!(unfinished_beside(other.as_bytes()), None, "{other}");
+        }
     }
 
     #[test]

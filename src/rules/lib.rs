@@ -64,7 +64,7 @@ mod yaml;
 pub use compile::{load, parse};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use environment::{Environment, FixedEnvironment, SecretFile, SystemEnvironment};
-pub use junk::{is_junk, marks_unfinished};
+pub use junk::{is_junk, unfinished_beside};
 pub use matching::{OWN_PREFIX, TestOutcome};
 pub use model::{Cloud, DownloadRule, Portals, Rule, RuleDigest, RuleSet};
 pub use move_target::MoveTarget;
@@ -73,8 +73,8 @@ pub use recipients::{Recipient, RecipientTemplate, Recipients, addresses};
 pub use schedule::{Moments, Schedule, Windows, in_words};
 pub use schema::schema;
 pub use settings::{
-    After, AfterComplete, AfterError, Existing, Finalize, FinalizeWhen, Notify, NotifyEvent, NotifyTarget, OnChange,
-    OnGone, Packaging, Per, Poll, Ready, Symlinks, UploadKind, UploadTemplate,
+    After, AfterComplete, AfterError, Existing, Finalize, FinalizeWhen, HardLinks, Notify, NotifyEvent, NotifyTarget,
+    OnChange, OnGone, Packaging, Per, Poll, Ready, Symlinks, UploadKind, UploadTemplate,
 };
 pub use template::{Template, TemplateContext, TemplateError, TemplateFile};
 pub use unicode::composed;

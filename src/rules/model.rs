@@ -16,7 +16,7 @@ use super::matching::Matcher;
 use super::own_hub::OwnHub;
 use super::schedule::Schedule;
 use super::settings::{
-    After, Existing, Finalize, Notify, OnChange, OnGone, Packaging, Poll, Ready, Symlinks, UploadTemplate,
+    After, Existing, Finalize, HardLinks, Notify, OnChange, OnGone, Packaging, Poll, Ready, Symlinks, UploadTemplate,
 };
 use super::template::Template;
 
@@ -181,6 +181,8 @@ pub struct Rule {
     pub enabled: bool,
     /// Whether to follow symbolic links.
     pub symlinks: Symlinks,
+    /// Which files with several names are sent.
+    pub hard_links: HardLinks,
     /// The zone of `now` and `date` in templates, and of the schedule.
     pub time_zone: TimeZone,
     /// Environment variables that templates may read as `env.NAME`.

@@ -268,6 +268,7 @@ pub(super) const RULE: &[Key] = &[
     key("rescan", Shape::Duration, "5m", "Maximum time between full scans."),
     key("enabled", Shape::Boolean, "false", "Whether the rule is enabled."),
     key("symlinks", Shape::Choice(&["skip", "within"]), "within", "Whether to follow symbolic links."),
+    key("hard_links", Shape::Choice(&["own", "all"]), "all", "Which files with several names (hard links) are sent."),
 ];
 
 pub(super) const DOWNLOAD: &[Key] = &[

@@ -317,6 +317,15 @@ pub enum Poll {
     Every(Duration),
 }
 
+/// Which files with several names (hard links) are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HardLinks {
+    /// Those that nobody can have planted who cannot read them.
+    Own,
+    /// All.
+    All,
+}
+
 /// Whether to follow symbolic links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Symlinks {

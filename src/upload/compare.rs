@@ -10,7 +10,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use super::file::{Setback, is_another_user_s, on_disk};
+use super::file::{Setback, found, on_disk, refused_replacement};
 use super::plan::Plan;
 use super::task::Run;
 use crate::engine::blake3_tree::PartHasher;
@@ -30,11 +30,12 @@ const MOST_COMPARISONS: u32 = 2;
 pub(super) async fn unchanged(run: &Run, file: &mut File, chunk_size: u64, confirmed: &[Part]) -> Result<(), Setback> {
     let mut compared: Option<(u64, u32)> = None;
     loop {
-        let entry = on_disk(file, |source| Ok(source.open()?.1)).await?;
-        let found = entry.identity;
-        if let Some(problem) = is_another_user_s(file, &entry) {
+        let before = file.identity.inode;
+        let (_, entry, planted) = on_disk(file, move |source| found(source, before)).await?;
+        if let Some(problem) = refused_replacement(file, &entry, planted) {
             return Err(Setback::Failed(FileState::Error, problem));
         }
+        let found = entry.identity;
         if !file.identity.same_size_and_date(&found) {
             return Err(Setback::Changed);
         }

@@ -113,7 +113,7 @@ pub(crate) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
                 file.identity
             }
             Err(Setback::Changed) => match wait_until_still(run, &file).await? {
-                Found::Still(entry) => match is_another_user_s(&file, &entry) {
+                Found::Still(entry, planted) => match refused_replacement(&file, &entry, planted) {
                     Some(problem) => return fail(run, &file, FileState::Error, problem).await,
                     None => match still_verified(run, &file).await {
                         Ok(()) => entry.identity,
@@ -147,8 +147,8 @@ async fn fail(run: &Run, file: &File, state: FileState, problem: Problem) -> Res
 
 /// What became of a changed file.
 enum Found {
-    /// It has been unchanged for a while, with this identity.
-    Still(Entry),
+    /// It has been unchanged for a while, with this identity; whether it [may be planted](found).
+    Still(Entry, bool),
     /// It is missing, or cannot be read.
     Gone,
     /// It keeps changing.
@@ -164,12 +164,13 @@ async fn wait_until_still(run: &Run, file: &File) -> Result<Found, Halt> {
     loop {
         let source = file.source.clone();
         // By opening it: anything that cannot be sent is detected by the next step.
-        let opened = tokio::task::spawn_blocking(move || source.open().map(|(_, entry)| entry)).await;
-        let Ok(Ok(entry)) = opened else { return Ok(Found::Gone) };
+        let before = file.identity.inode;
+        let opened = tokio::task::spawn_blocking(move || found(&source, before)).await;
+        let Ok(Ok((_, entry, planted))) = opened else { return Ok(Found::Gone) };
         match seen {
             Some((before, since)) if before.identity.same_size_and_date(&entry.identity) => {
                 if since.elapsed() >= STILL {
-                    return Ok(Found::Still(entry));
+                    return Ok(Found::Still(entry, planted));
                 }
             }
             _ if begun.elapsed() >= PATIENCE => return Ok(Found::Changing),
@@ -269,12 +270,18 @@ pub(super) async fn on_disk<T: Send + 'static>(
 /// Opens the source if it is still the file that was chosen. A file that was only touched is; a replacement with
 /// the same size and time is not, if `wary`.
 pub(super) async fn open(file: &File, wary: bool) -> Result<OpenFile, Setback> {
-    let (opened, entry) = on_disk(file, PathBeneath::open).await?;
-    let found = entry.identity;
-    if !file.identity.same_size_and_date(&found) {
+    let before = file.identity.inode;
+    let (opened, entry, planted) = on_disk(file, move |source| found(source, before)).await?;
+    if !file.identity.same_size_and_date(&entry.identity) {
         return Err(Setback::Changed);
     }
-    if wary && found.inode != file.identity.inode { Err(Setback::Replaced) } else { Ok(opened) }
+    if wary && entry.identity.inode != before {
+        return Err(Setback::Replaced);
+    }
+    match refused_replacement(file, &entry, planted) {
+        Some(problem) => Err(Setback::Failed(FileState::Error, problem)),
+        None => Ok(opened),
+    }
 }
 
 /// Announces a file and begins it in the storage. Where the cloud tells it at once: the address of its only part.
@@ -544,13 +551,28 @@ fn is_now(file: &File, path: &Path, what: &dyn std::fmt::Display) -> Problem {
     replacement(message, hint)
 }
 
+/// Opens what is in a file's place, and tells whether it has replaced the file with the inode `before` and may be one that somebody
+/// who cannot read it has given this name. Blocks.
+pub(super) fn found(source: &PathBeneath, before: u64) -> Result<(OpenFile, Entry, bool), FolderError> {
+    let (opened, entry) = source.open()?;
+    let planted = entry.identity.inode != before && source.may_be_planted(&entry)?;
+    Ok((opened, entry, planted))
+}
+
 /// Why a file that has replaced the chosen one is not sent.
-pub(super) fn is_another_user_s(file: &File, found: &Entry) -> Option<Problem> {
-    // A file whose owner was changed is still the same file; only root can do that.
-    let is_another = found.identity.inode != file.identity.inode;
-    let before = file.owner.filter(|before| *before != found.owner && is_another)?;
-    let (source, now) = (file.source.whole(), found.owner);
-    let message = format!("{} was replaced by a file of another user (id {now}, before {before})", source.display());
+pub(super) fn refused_replacement(file: &File, found: &Entry, planted: bool) -> Option<Problem> {
+    // Without an owner, somebody has agreed to what is there. A file whose owner was changed is still the same file; only root
+    // can do that.
+    let (source, now, before) = (file.source.whole(), found.owner, file.owner?);
+    let why = match found.identity.inode == file.identity.inode {
+        true => return None,
+        false if before != now => format!("a file of another user (id {now}, before {before})"),
+        false if planted => {
+            "a file with several names (hard links), one of which another user may have made here".to_owned()
+        }
+        false => return None,
+    };
+    let message = format!("{} was replaced by {why}", source.display());
     let hint = "look at the file: resuming the upload sends it as it is now; otherwise remove the upload";
     Some(Problem { code: "source_other_user".to_owned(), ..replacement(message, hint) })
 }

@@ -237,6 +237,19 @@ impl Queue {
     /// # Errors
     /// Those of [`Queue::submit`]; [`QueueError::OtherOrder`] when the key came with another order.
     pub async fn submit_once(&self, spec: UploadSpec, key: Option<OrderKey>) -> Result<UploadId, QueueError> {
+        self.submit_as(UploadId::new(), spec, key).await
+    }
+
+    /// The same, with an id that was given out before.
+    ///
+    /// # Errors
+    /// Those of [`Queue::submit_once`].
+    pub async fn submit_as(
+        &self,
+        mut id: UploadId,
+        spec: UploadSpec,
+        key: Option<OrderKey>,
+    ) -> Result<UploadId, QueueError> {
         if spec.files.is_empty() {
             return Err(QueueError::Invalid("an upload needs at least one file"));
         }
@@ -245,7 +258,6 @@ impl Queue {
         {
             self.shared.access_codes.forget(subdomain, access_code.as_ref());
         }
-        let mut id = UploadId::new();
         match key {
             Some(key) => id = self.shared.store.insert_upload_once(id, spec, key).await?,
             None => self.shared.store.insert_upload(id, spec).await?,

@@ -319,10 +319,11 @@ impl Listing {
         if self.pending.keys().chain(&self.broken).any(|list| may_speak_of(list, path)) {
             return false;
         }
-        if let Some(list) = self.lists.get(path) {
-            return list.standing == Standing::Complete;
-        }
         let complete = |list: &Arc<Path>| self.lists.get(list).is_some_and(|list| list.standing == Standing::Complete);
+        if let Some(list) = self.lists.get(path) {
+            // The generations of a history go together: an older one alone would say that nothing came after it.
+            return list.standing == Standing::Complete && self.generations_with(path).all(complete);
+        }
         if policy.per_folder && self.broken_beside(path).is_some() {
             return false;
         }
@@ -342,6 +343,12 @@ impl Listing {
         let of_history = |list: &&Arc<Path>| history.is_some() && history_of(list) == history;
         let beside = |list: &&Arc<Path>| policy.sends_unlisted && may_speak_of(list, path);
         self.lists.keys().filter(|list| of_history(list) || beside(list)).collect()
+    }
+
+    /// The generations of the history that the list at `path` is one of.
+    fn generations_with(&self, path: &Path) -> impl Iterator<Item = &Arc<Path>> {
+        let history = history_of(path).filter(|_| self.lists.contains_key(path));
+        self.lists.keys().filter(move |list| history.is_some() && history_of(list) == history)
     }
 
     /// A list that is not understood in the same top-level folder.
@@ -370,6 +377,10 @@ impl Listing {
         }
         let waits = |name: &Arc<Path>, why: String| format!("waits for its list `{}`: {why}", name.display());
         let of_list = |name: &Arc<Path>| Some(waits(name, told(self.lists.get(name)?)?));
+        let understood = |name: &&Arc<Path>| self.lists.get(*name).is_some_and(|list| list.listed.is_ok());
+        if let Some(found) = self.generations_with(path).filter(understood).find_map(of_list) {
+            return found;
+        }
         if let Some(lists) = self.listed_in.get(&*composed(path)) {
             let own = lists.iter().find_map(|name| {
                 let file = self.lists.get(name)?.files().iter().find(|file| file.path == *composed(path))?;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use jiff::Zoned;
 
 use self::by_upload::ByUpload;
+use self::companions::Companions;
 use super::beneath::{Offline, Probe};
 use super::classifier::{Classifier, Kind};
 use super::dedup::{DedupDecision, judge};
@@ -68,6 +69,7 @@ pub struct Planner {
     /// What files held that were compared, as long as they look like this.
     contents: HashMap<Arc<Path>, (FileIdentity, String)>,
     by_upload: ByUpload,
+    companions: Companions,
     no_group: Arc<str>,
 }
 
@@ -93,6 +95,7 @@ impl Planner {
             comparing: BTreeSet::new(),
             contents: HashMap::new(),
             by_upload,
+            companions: Companions::default(),
             no_group: Arc::from(""),
         }
     }
@@ -137,8 +140,10 @@ impl Planner {
             self.decomposed.remove(&*composed(path));
             self.comparing.remove(path);
             self.contents.remove(path);
+            self.companions.remove(path);
         }
         for path in &changes.fresh {
+            self.companions.add(path);
             if let Cow::Owned(form) = composed(path) {
                 self.decomposed.insert(form, Arc::clone(path));
             }
@@ -309,7 +314,7 @@ impl Planner {
                 Stage::Whole(_) if self.blocks.get(path).is_some_and(|b| b.until.is_none_or(|at| now < at)) => {
                     Standing::Stuck
                 }
-                Stage::Whole(_) if self.companion(path).is_some() => Standing::Stuck,
+                Stage::Whole(_) if self.is_planted(path) || self.companion(path).is_some() => Standing::Stuck,
                 Stage::Whole(_) if !marked => Standing::Waiting,
                 Stage::Whole(at) => Standing::Ready((*at).max(since_marked)),
             };
@@ -363,6 +368,7 @@ impl Planner {
     pub fn taken_away(&mut self, path: &Path) {
         if let Some((path, known)) = self.inventory.remove(path) {
             self.by_upload.change(&path, known.verdict, None);
+            self.companions.remove(&path);
         }
         self.drop_path(path);
     }
@@ -452,6 +458,12 @@ impl Planner {
                 && self.groups.get(path).unwrap_or(&self.no_group) == group
                 && self.inventory.get(path).is_some_and(|known| known.kind == Kind::Item)
         })
+    }
+
+    /// The file or folder beside `path` whose name says that `path` is not finished. A rule that sends such names takes them for
+    /// files like any others.
+    fn companion(&self, path: &Path) -> Option<&Path> {
+        if self.rule().temporary { None } else { self.companions.of(path) }
     }
 
     fn set_verdict(&mut self, path: &Arc<Path>, verdict: DedupDecision) {

@@ -23,7 +23,7 @@ use super::classifier::{Classifier, Kind};
 use super::status::Noted;
 use masv_platform::{Entry, EntryKind, FileIdentity, Folder, FolderError, FolderMark};
 use masv_protocol::trouble_on_windows;
-use masv_rules::Symlinks;
+use masv_rules::{HardLinks, Symlinks};
 
 /// Deepest nesting that is walked; each level holds one file descriptor open meanwhile.
 const DEEPEST: usize = 200;
@@ -41,6 +41,8 @@ pub struct Observed {
     pub kind: Kind,
     /// Where its bytes are, relative to the watched folder, when it was reached over a symbolic link.
     pub target: Option<Arc<Path>>,
+    /// Whether somebody who cannot read the file may have given it this name, and the rule does not send such files.
+    pub planted: bool,
 }
 
 /// A folder as a scan found it.
@@ -214,7 +216,7 @@ impl<'a> Walk<'a> {
             }
             (EntryKind::Folder, _) => stack.push(Waiting { parent: Rc::clone(folder), relative, depth: depth + 1 }),
             (EntryKind::Symlink, _) => self.link(relative),
-            (EntryKind::File, Some(found)) => self.file(&relative, &found, None),
+            (EntryKind::File, Some(found)) => self.file(&relative, folder, &found, None),
             (EntryKind::File | EntryKind::Unknown, _) => {}
             (EntryKind::Pipe | EntryKind::Socket | EntryKind::Device, _) => self.skip(relative, kind),
         }
@@ -228,7 +230,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn file(&mut self, relative: &Path, found: &Entry, target: Option<&Path>) {
+    /// A file in `folder`.
+    fn file(&mut self, relative: &Path, folder: &Folder, found: &Entry, target: Option<&Path>) {
         let (identity, owner) = (found.identity, found.owner);
         if self.sieve.is_own_file(&identity) {
             return;
@@ -239,8 +242,11 @@ impl<'a> Walk<'a> {
             {
                 self.look.awkward.note(relative, why);
             }
-            let observed = Observed { relative: relative.into(), identity, owner, kind, target: target.map(Arc::from) };
-            self.look.files.push(observed);
+            // A folder that cannot be asked does not speak for the file.
+            let planted =
+                self.sieve.rule().hard_links == HardLinks::Own && folder.may_be_planted(found).unwrap_or(true);
+            let (relative, target) = (relative.into(), target.map(Arc::from));
+            self.look.files.push(Observed { relative, identity, owner, kind, target, planted });
         }
     }
 
@@ -257,13 +263,17 @@ impl<'a> Walk<'a> {
         if !folders.into_iter().all(|folder| self.sieve.enters(folder)) {
             return;
         }
-        match self.root.look(relative) {
-            Ok(found) => match found.kind {
+        let seen = self.root.parent_of(relative).and_then(|(folder, name)| {
+            let found = folder.look(Path::new(&name))?;
+            Ok((folder, found))
+        });
+        match seen {
+            Ok((folder, found)) => match found.kind {
                 // A failing folder is told as unread; only the watched folder itself can be offline.
                 EntryKind::Folder if self.sieve.enters(relative) => drop(self.tree(relative)),
                 EntryKind::File => {
                     self.look.covered.push(relative.to_owned());
-                    self.file(relative, &found, None);
+                    self.file(relative, &folder, &found, None);
                 }
                 _ => self.look.covered.push(relative.to_owned()),
             },
@@ -286,9 +296,10 @@ impl<'a> Walk<'a> {
             if self.sieve.is_excluded(&target) {
                 continue;
             }
-            let Ok(found) = self.root.look(&target) else { continue };
+            let Ok((above, name)) = self.root.parent_of(&target) else { continue };
+            let Ok(found) = above.look(Path::new(&name)) else { continue };
             match found.kind {
-                EntryKind::File => self.file(&link, &found, Some(&target)),
+                EntryKind::File => self.file(&link, &above, &found, Some(&target)),
                 EntryKind::Folder if !self.visited.contains(&(found.identity.device, found.identity.inode)) => {
                     if let Ok(folder) = self.root.below(&target) {
                         self.linked_folder(folder, &link, &target);

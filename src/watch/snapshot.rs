@@ -31,6 +31,8 @@ pub struct Known {
     pub kind: Kind,
     /// Where its bytes are when that is elsewhere in the watched folder (it was reached over a link).
     pub target: Option<Arc<Path>>,
+    /// Whether somebody who cannot read it may have put it there.
+    pub planted: bool,
     /// What is to be done with it; `None` for what is never sent.
     pub verdict: Option<DedupDecision>,
 }
@@ -86,13 +88,13 @@ impl Snapshot {
             }
             match self.files.get_mut(&file.relative) {
                 Some(known) if known.identity == file.identity && known.kind == file.kind => {
-                    (known.owner, known.target) = (file.owner, file.target);
+                    (known.owner, known.target, known.planted) = (file.owner, file.target, file.planted);
                 }
                 known => {
                     // A file that keeps its path keeps its verdict until it is judged again.
                     let verdict = known.and_then(|known| known.verdict);
-                    let Observed { identity, owner, kind, target, .. } = file;
-                    let known = Known { identity, owner, kind, target, verdict };
+                    let Observed { identity, owner, kind, target, planted, .. } = file;
+                    let known = Known { identity, owner, kind, target, planted, verdict };
                     changes.fresh.push(Arc::clone(&file.relative));
                     self.files.insert(file.relative, known);
                 }
@@ -167,11 +169,6 @@ impl Snapshot {
         range_below(&self.files, top)
     }
 
-    /// The files whose paths come after this one, by path.
-    pub fn after<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a Arc<Path>> {
-        self.files.range::<Path, _>((Bound::Excluded(path), Bound::Unbounded)).map(|(path, _)| path)
-    }
-
     /// How many files and folders there are.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
@@ -216,6 +213,7 @@ mod tests {
             owner: 0,
             kind: Kind::Item,
             target: None,
+            planted: false,
         };
         Look {
             root,

@@ -225,3 +225,48 @@ async fn an_order_without_a_word_of_ours_is_refused() {
     assert_eq!(client.post(&stop).json(&serde_json::json!({})).send().await.unwrap().status(), 202);
     assert_eq!(agent.ended(), Some(0));
 }
+
+/// Where no agent runs, anybody can listen at its usual address: `masv user login` gave the password to whoever did.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_of_another_user_at_the_usual_address_gets_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    std::fs::write(folder.path().join("password"), "hush-hush\n").unwrap();
+    // In a network of its own, where the port is free.
+    let script = format!(
+        r#"ip link set lo up || exit 77
+        setpriv --reuid=61236 --regid=61236 --clear-groups python3 -c '
+import socket
+door = socket.create_server(("127.0.0.1", 8080))
+open("heard", "w").close()
+while True:
+    caller, _ = door.accept()
+    open("heard", "ab").write(caller.recv(65536))
+    caller.close()' & other=$!
+        for _ in $(seq 200); do [ -e heard ] && break; sleep 0.05; done
+        [ -e heard ] || exit 77
+        {masv} user login --email ed@example.com --password-file password; echo "login $?"
+        {masv} upload ls; echo "ls $?"
+        {masv} upload ls --server http://127.0.0.1:8080; echo "named $?"
+        kill $other"#,
+        masv = env!("CARGO_BIN_EXE_masv")
+    );
+    let mut shell = std::process::Command::new("unshare");
+    shell.args(["-n", "sh", "-c", &script]).current_dir(folder.path());
+    shell.env("MASV_DATA_DIR", folder.path().join("data")).env("XDG_CONFIG_HOME", folder.path().join("config"));
+    shell.env_remove("MASV_SERVER").env_remove("MASV_TOKEN");
+    let Ok(output) = shell.output() else { return };
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.code() == Some(77) || masv_platform::own_user() != 0 {
+        eprintln!("skipped: this needs root, `ip` and `python3`: {errors}");
+        return;
+    }
+    assert!(
+        said.contains("login 5") && said.contains("ls 5") && errors.contains("another user (id 61236)"),
+        "{said} {errors}"
+    );
+    let heard = std::fs::read_to_string(folder.path().join("heard")).unwrap();
+    assert!(!heard.contains("hush-hush") && !heard.contains("ed@example.com"), "{heard}");
+    assert_eq!(heard.matches("GET /api/v1/uploads").count(), 1, "what is named is asked: {heard}");
+}

@@ -21,6 +21,8 @@ use tokio_tungstenite::tungstenite::Message;
 const NEEDED: &str = "MASV_TESTS_NEED_BROWSER";
 /// Where pictures of the pages go; without it none are taken.
 const PICTURES: &str = "MASV_SCREENSHOTS";
+/// The widths at which pages are looked at, in CSS pixels: a phone, a tablet, a desktop.
+pub const WIDTHS: [u32; 3] = [390, 768, 1_440];
 /// The path of axe-core's script, where pages are to be examined with it; see tests/axe.sh.
 const AXE: &str = "MASV_AXE";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -102,9 +104,11 @@ impl Browser {
             Self { _process: process, wire, session: attached["sessionId"].as_str().unwrap().to_owned(), folder };
         let allowed = json!({ "behavior": "allow", "downloadPath": browser.downloads(), "eventsEnabled": true });
         browser.devtools("Browser.setDownloadBehavior", allowed).await;
-        for domain in ["Page.enable", "Runtime.enable", "Log.enable", "DOM.enable", "Network.enable"] {
+        for domain in ["Page.enable", "Runtime.enable", "Log.enable", "DOM.enable"] {
             browser.devtools(domain, json!({})).await;
         }
+        // Nobody wants the bodies of requests told, which are pieces of files.
+        browser.devtools("Network.enable", json!({ "maxPostDataSize": 1_024 })).await;
         browser.devtools("Emulation.setFocusEmulationEnabled", json!({ "enabled": true })).await;
         browser.resize(1440, 900).await;
         Some(browser)

@@ -144,6 +144,11 @@ async fn every_call_of_the_document_answers_as_it_says() {
     let listed = api.call(&format!("get /api/v1/folders?path={folder}&search=WAITS"), "", None, 200).await;
     assert_eq!(listed["entries"][0]["name"], "waits.mov");
     api.call("get /api/v1/folders?path=relative", "", None, 400).await;
+    let new = json!({ "files": [{ "path": "card/a.mov", "size": 1 }] });
+    let spool = api.call("post /api/v1/spools", "", Some(new), 201).await["id"].as_str().unwrap().to_owned();
+    api.call("get /api/v1/spools/{id}", &spool, None, 200).await;
+    api.call("put /api/v1/spools/{id}/{number}?offset=0", &spool, Some(json!({})), 404).await;
+    api.call("delete /api/v1/spools/{id}", &spool, None, 204).await;
     uploads(&mut api, &clip).await;
     downloads(&mut api, &clip, agent.path("in").display().to_string()).await;
     automations(&mut api, &agent).await;

@@ -156,3 +156,52 @@ fn the_link_of_an_upload_is_opened() {
     assert_eq!(agent.json(&["open", "cut"])["url"], link);
     assert_eq!(code(&agent.masv(&["open", "nothing"])), 4);
 }
+
+/// `masv hub package show <TAB>` offered nothing: its ids have 26 characters.
+#[cfg(target_os = "linux")]
+#[test]
+fn bash_completes_what_is_in_a_hub() {
+    let mut agent = Agent::start("", &[]);
+    std::fs::write(agent.path("a.mov"), b"a").unwrap();
+    assert_eq!(code(&agent.masv(&["upload", "start", "link", "--wait", "--name", "A001-day", "a.mov"])), 0);
+    let hub = agent.path("data/hub").display().to_string();
+    let at = ["--data-dir", hub.as_str()];
+    let packages = agent.json(&["hub", "package", "ls", at[0], at[1]]);
+    let id = packages["records"][0]["id"].as_str().unwrap().to_owned();
+    let short = &id[id.len() - 8..];
+    agent.json(&["hub", "key", "add", "DIT-cart", "--output", "json", at[0], at[1]]);
+    agent.json(&["hub", "portal", "add", "rushes", "--recipients", "ed@example.com", at[0], at[1]]);
+    assert_eq!(offered(&agent, &["hub", at[0], at[1], "package", "show", ""]), [short], "what --data-dir says");
+    assert_eq!(offered(&agent, &["hub", "package", "rm", at[0], at[1], "A0"]), ["A001-day"]);
+    assert_eq!(offered(&agent, &["hub", "package", "show", at[0], at[1], &short[..4]]), [short]);
+    assert_eq!(offered(&agent, &["hub", "link", "show", at[0], at[1], ""]).len(), 1);
+    assert!(offered(&agent, &["hub", "key", "rm", at[0], at[1], "DIT"]).contains(&"DIT-cart".to_owned()));
+    assert_eq!(offered(&agent, &["hub", "portal", "set", at[0], at[1], "ru"]), ["rushes"]);
+    assert_eq!(offered(&agent, &["hub", "package", "show", "--data-dir", "/nowhere", "A"]), [""; 0]);
+    assert_eq!(agent.stop(), Some(0));
+}
+
+/// "A view of the fleet": nothing showed more than one agent.
+#[test]
+fn a_fleet_is_seen_at_a_glance() {
+    let agent = Agent::start("", &[]);
+    let masv = |arguments: &[&str]| command(agent.folder.path(), arguments).output().unwrap();
+    assert_eq!(code(&masv(&["fleet", "status"])), 4, "there are no contexts");
+    for (name, server) in [("here", agent.url()), ("gone", "http://127.0.0.1:9".to_owned())] {
+        assert_eq!(code(&masv(&["context", "add", name, "--server", &server])), 0);
+    }
+    let all = masv(&["fleet", "status"]);
+    assert_eq!(code(&all), 1, "one is silent: {}", errors(&all));
+    let all: Value = serde_json::from_slice(&all.stdout).unwrap();
+    let agents = all["agents"].as_array().unwrap();
+    assert_eq!((&agents[0]["name"], &agents[0]["standing"]), (&"gone".into(), &"silent".into()), "the worst first");
+    assert!(agents[0]["error"].as_str().unwrap().contains("no agent is running"), "{all}");
+    assert_eq!(
+        (&agents[1]["name"], &agents[1]["agent"]["version"]),
+        (&"here".into(), &env!("CARGO_PKG_VERSION").into())
+    );
+    assert_ne!(agents[1]["standing"], "silent");
+    let table = masv(&["fleet", "status", "--columns", "name,failed"]);
+    assert_eq!(String::from_utf8(table.stdout).unwrap().lines().nth(2).map(str::trim_end), Some("here  0"));
+    assert_eq!(code(&masv(&["fleet", "status", "--server", "http://127.0.0.1:9"])), 2);
+}

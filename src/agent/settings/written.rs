@@ -68,6 +68,9 @@ pub struct Written {
     /// Days until complete uploads and downloads are removed from the list, 0 for never; the record of what was sent is kept [default: 90]
     #[arg(long, value_name = "DAYS", env = "MASV_HISTORY_DAYS")]
     pub history_days: Option<u16>,
+    /// The most that the dashboard may receive from browsers until it is sent: bytes, 100GB or 100GiB; 0 for nothing [default: 100GB]
+    #[arg(long, value_name = "SIZE", env = "MASV_SPOOL_LIMIT")]
+    pub spool_limit: Option<Size>,
     /// Keep the machine awake while uploads or downloads are under way [default: false]
     #[arg(long, env = "MASV_STAY_AWAKE", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
           default_missing_value = "true")]

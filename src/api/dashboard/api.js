@@ -85,6 +85,12 @@ export async function send(method, path, body, headers = {}) {
   return answer.status === 204 || answer.status === 202 ? undefined : answer.json();
 }
 
+// A piece of a file.
+export async function put(path, bytes, signal) {
+  const headers = { "X-Masv": "dashboard", "Content-Type": "application/octet-stream" };
+  return (await answered(path, { method: "PUT", headers, body: bytes, signal })).json();
+}
+
 // All pages of a list.
 export async function all(path) {
   const found = [];

@@ -47,6 +47,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("settings.js", SCRIPT, include_str!("settings.js")),
     ("transfer.js", SCRIPT, include_str!("transfer.js")),
     ("transfers.js", SCRIPT, include_str!("transfers.js")),
+    ("spool.js", SCRIPT, include_str!("spool.js")),
     ("trouble.js", SCRIPT, include_str!("trouble.js")),
     ("virtual.js", SCRIPT, include_str!("virtual.js")),
 ];

@@ -56,6 +56,8 @@ export function show() {
       if (transfer.state === "complete" && Date.parse(transfer.completed_at) < oldest) known.delete(id);
     }
     rulesToChoose();
+    // While another view was shown it had no width.
+    if (byId("curve").clientWidth && !byId("curve").width) plot();
     const found = chosen();
     shown = found.filter(filters.find(([name]) => name === filter)[2]).sort(orders[byId("sort").value] ?? orders.state);
     selection.draw();
@@ -131,10 +133,14 @@ function summary(everything) {
   byId("failed-tile").classList.toggle("bad", failed.length + failing > 0);
 }
 
-// The speed over the last minute and a half.
-function plot() {
+function measure() {
   curve.push([...known.values()].reduce((total, transfer) => total + (transfer.state === "transferring" ? transfer.speed_bps : 0), 0));
   curve.shift();
+  plot();
+}
+
+// The speed over the last minute and a half.
+function plot() {
   const canvas = byId("curve");
   const { clientWidth: width, clientHeight: height } = canvas;
   const scale = window.devicePixelRatio || 1;
@@ -202,5 +208,5 @@ export function start() {
       }
     });
   }
-  setInterval(plot, 1000);
+  setInterval(measure, 1000);
 }

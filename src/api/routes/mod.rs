@@ -11,6 +11,7 @@ mod rules_text;
 mod server;
 mod session;
 mod settings;
+mod spools;
 mod transfers;
 mod uploads;
 
@@ -106,6 +107,10 @@ fn routes() -> Routes {
         .post("/settings/disk_readers", settings::set_disk_readers, "Sets how many parts may be read at once from each disk.")
         .get("/settings/fifo_mode", settings::fifo_mode, "How many uploads and downloads run at once.")
         .post("/settings/fifo_mode", settings::set_fifo_mode, "Sets how many uploads or downloads run at once.\n400 if nothing is named, or if counts are given with `enabled: false`.")
+        .post("/spools", spools::begin, "Announces files that are to be received from a browser; nothing is sent before they are ordered as an upload.\n400 if a path is not relative, or there are too many files; 507 if there is no room for them.")
+        .get("/spools/{id}", spools::show, "What was received of announced files, to go on after a lost connection.")
+        .put("/spools/{id}/{number}", spools::write, "Adds a piece to a file that is being received, of at most 32 MiB.\n400 if the file would get larger than announced; 409 if the piece does not begin where the file ends.")
+        .delete("/spools/{id}", spools::remove, "Removes what was received, unless its upload was ordered.")
         .get("/folders", folders::list, "Files and folders of the agent's machine below the allowed roots, to choose from; without a path, the folders to begin at.\n400 if the path is not absolute, cannot be read, or is outside the allowed roots.")
         .get("/events", events::stream, "Events as they happen, as server-sent events.\nEach has an id to resume from, a kind such as `upload.complete`, and as data `{\"at\", \"upload_id\", \"rule\", \"data\"}`.")
         .get("/server", server::status, "The agent's version, process, cloud and rules file.")

@@ -15,6 +15,7 @@ use super::super::openapi::Created;
 use super::super::portal_name::portal_name;
 use super::super::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Started, Upload};
 use super::once::Once;
+use super::spools;
 use super::transfers::{Answer, Listed, Side, parse_id};
 use super::{Body, NoFields};
 use crate::model;
@@ -117,8 +118,23 @@ async fn submit(
     team_id: Option<TeamId>,
     key: Option<OrderKey>,
 ) -> Result<Created<Started>, ApiError> {
-    let Expanded { files, first } =
-        expand::expand(common.paths, common.exclude, state.allowed_roots.clone(), state.own.clone()).await?;
+    let spool = common.spool;
+    if let Some(id) = spool
+        && let Ok(upload) = state.queue.store().upload(id).await
+    {
+        // A repetition of an order whose answer was lost.
+        return Ok(Created(started(state, id, upload.kind()).await));
+    }
+    let Expanded { mut files, mut first } = match spool {
+        Some(_) if common.paths.is_empty() => Expanded { files: Vec::new(), first: None },
+        _ => expand::expand(common.paths, common.exclude, state.allowed_roots.clone(), state.own.clone()).await?,
+    };
+    if let Some(id) = spool {
+        let received = spools::blocking(state, move |spool| spool.order(id)).await?;
+        let top = received.first().and_then(|file| file.path.as_str().split('/').next().map(str::to_owned));
+        first = first.or(top);
+        files.extend(received);
+    }
     let (kind, warnings) = (destination.kind(), awkward_names(&files));
     let spec = UploadSpec {
         destination,
@@ -137,7 +153,7 @@ async fn submit(
         rule: None,
         files,
     };
-    let upload_id = state.queue.submit_once(spec, key).await?;
+    let upload_id = state.queue.submit_as(spool.unwrap_or_default(), spec, key).await?;
     Ok(Created(Started { warnings, ..started(state, upload_id, kind).await }))
 }
 

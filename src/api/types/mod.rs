@@ -5,6 +5,7 @@ mod automation;
 mod download;
 mod folders;
 mod size;
+mod spool;
 mod standing;
 mod upload;
 
@@ -27,6 +28,7 @@ pub use automation::{
 pub use download::{Download, DownloadChange, DownloadStarted, DownloadedFile, NewDownload};
 pub use folders::{FolderEntry, FolderListing};
 pub use size::Size;
+pub use spool::{NewSpool, NewSpoolFile, Spooled, SpooledFile};
 pub use standing::Standing;
 pub use upload::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, PortalTarget, Started, Upload};
 

@@ -167,6 +167,9 @@ pub struct Common {
     /// An existing path is not treated as a pattern; a pattern without matches is refused.
     #[schemars(inner(regex(pattern = "^/")))]
     pub paths: Vec<PathBuf>,
+    /// Files that were received from a browser: the id of their spool. `paths` may be empty then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spool: Option<UploadId>,
     /// Name of the package; by default, the name of the first path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package_name: Option<String>,

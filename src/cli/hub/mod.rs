@@ -26,7 +26,7 @@ use clap::Subcommand;
 use super::error::CliError;
 use super::output::Output;
 use local::Local;
-use reach::Reach;
+pub(super) use reach::{Offered, Reach};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use clap::Args;
 use masv_client::admin::{Admin, Answer, Request, Transport};
 use masv_client::{Cloud, CloudError, CloudSettings};
-use masv_protocol::{LinkId, Package, PackageId, PackageQuery, TeamId, Time};
+use masv_protocol::{LinkId, Package, PackageId, PackageQuery, Portal, PortalQuery, TeamId, Time};
 use secrecy::SecretString;
 use serde::Serialize;
 use url::Url;
@@ -41,7 +41,70 @@ pub(super) fn usual_data_dir() -> PathBuf {
     default_data_dir().join("hub-server")
 }
 
+/// What of a hub is offered to a shell.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cli) enum Offered {
+    Packages,
+    Links,
+    Keys,
+    Portals,
+}
+
 impl Reach {
+    /// The hub that a line is about which is still being typed; none if its address is not one yet.
+    pub(in crate::cli) fn of(
+        data_dir: Option<String>,
+        hub: Option<String>,
+        key_file: Option<String>,
+        team: Option<String>,
+    ) -> Option<Self> {
+        let hub = hub.map(|hub| hub.parse()).transpose().ok()?;
+        Some(Self { data_dir: data_dir.map(PathBuf::from), hub, key_file: key_file.map(PathBuf::from), team })
+    }
+
+    /// Ids, names and states of at most so many of these, for a shell; nothing if the hub cannot be asked, or would first have to be
+    /// upgraded.
+    pub(in crate::cli) async fn offered(self, what: Offered, most: usize) -> Option<Vec<(String, String, String)>> {
+        if self.hub.is_none() && !masv_hub::is_current(&self.data_dir.clone().unwrap_or_else(usual_data_dir)) {
+            return None;
+        }
+        let hub = self.open().await.ok()?;
+        let team = hub.team().await.ok()?;
+        let found = match what {
+            Offered::Keys => {
+                let keys = hub.admin.keys(&team).await.ok()?;
+                keys.into_iter().map(|key| (key.id.to_string(), key.name, key.role.to_string())).collect()
+            }
+            Offered::Portals => {
+                let portals = hub.admin.portals(&team, &PortalQuery::default()).await.ok()?.records;
+                let parts = |portal: Portal| (portal.public.subdomain, portal.public.name, String::new());
+                portals.into_iter().map(parts).collect()
+            }
+            Offered::Packages | Offered::Links => {
+                let query = PackageQuery { limit: Some(most as u64), ..PackageQuery::default() };
+                let mut packages = hub.admin.sent_packages(&team, &query).await.ok()?.records;
+                if matches!(what, Offered::Packages) {
+                    packages.extend(hub.admin.received_packages(&team, &query).await.ok()?.records);
+                    let parts = |package: Package| {
+                        let state = package.state().map(ToString::to_string).unwrap_or_default();
+                        (package.id.to_string(), package.name, state)
+                    };
+                    packages.into_iter().map(parts).collect()
+                } else {
+                    let mut links = Vec::new();
+                    for package in packages {
+                        let of = hub.admin.links(&package.id).await.ok()?;
+                        links.extend(
+                            of.into_iter().map(|link| (link.id.to_string(), package.name.clone(), String::new())),
+                        );
+                    }
+                    links
+                }
+            }
+        };
+        Some(found.into_iter().take(most).collect())
+    }
+
     /// Finds the hub; does not create data if there is none.
     pub(super) async fn open(self) -> Result<HubClient, CliError> {
         let (admin, base) = match self.hub {

@@ -75,23 +75,33 @@ pub struct Entry {
     pub group: u32,
     /// How many names it has. More than one means that it may be reachable from elsewhere.
     pub links: u64,
+    /// Its permissions, as the low bits of its mode; a list of permissions shows in those of the group.
+    pub mode: u32,
 }
 
 impl Entry {
     #[cfg_attr(
-        all(target_os = "linux", target_arch = "x86_64"),
+        target_os = "linux",
         expect(clippy::useless_conversion, reason = "on some systems the field has the wanted type already")
     )]
     pub(super) fn of(stat: &Stat) -> Self {
         let kind = EntryKind::of(FileType::from_raw_mode(stat.st_mode));
         let links = stat.st_nlink.into();
-        Self { kind, identity: FileIdentity::of_stat(stat), owner: stat.st_uid, group: stat.st_gid, links }
+        let mode = u32::from(stat.st_mode) & 0o7777;
+        Self { kind, identity: FileIdentity::of_stat(stat), owner: stat.st_uid, group: stat.st_gid, links, mode }
     }
 
     /// Whether it is a regular file.
     #[must_use]
     pub fn is_file(&self) -> bool {
         self.kind == EntryKind::File
+    }
+
+    /// Whether, in this folder, nobody but the owner of `file`, the user of this process and root can have made a name.
+    #[must_use]
+    pub fn is_closed_to_all_but_the_owner_of(&self, file: &Self) -> bool {
+        const OTHERS_WRITE: u32 = 0o022;
+        [file.owner, crate::own_user(), 0].contains(&self.owner) && self.mode & OTHERS_WRITE == 0
     }
 
     /// Whether the file may be one that this process left here: a regular file of its own user that has no

@@ -50,6 +50,20 @@ impl PathBeneath {
         if self.relative.as_os_str().is_empty() { self.root.clone() } else { self.root.join(&self.relative) }
     }
 
+    /// Whether the file that is there, which was found to be `entry`, may be [planted](Folder::may_be_planted). Blocks.
+    ///
+    /// # Errors
+    /// See [`FolderError`].
+    pub fn may_be_planted(&self, entry: &Entry) -> Result<bool, FolderError> {
+        if entry.links < 2 {
+            return Ok(false);
+        }
+        let (folder, name) = Folder::open(&self.root)?.parent_of(&self.relative)?;
+        let now = folder.look(Path::new(&name))?;
+        // Exchanged since: it is not known what was found.
+        Ok(now.identity.inode != entry.identity.inode || folder.may_be_planted(entry)?)
+    }
+
     /// Opens the regular file that is there. Blocks.
     ///
     /// # Errors

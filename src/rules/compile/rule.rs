@@ -14,7 +14,8 @@ use super::super::recipients::Recipient;
 use super::super::schedule::Schedule;
 use super::super::schema_table::{AFTER, JUNK, MOVE, RULE};
 use super::super::settings::{
-    After, AfterComplete, AfterError, Existing, Finalize, OnChange, OnGone, Per, Poll, Ready, Symlinks, UploadKind,
+    After, AfterComplete, AfterError, Existing, Finalize, HardLinks, OnChange, OnGone, Per, Poll, Ready, Symlinks,
+    UploadKind,
 };
 use super::digest::digest;
 use super::{Shared, notify, upload, when};
@@ -93,6 +94,7 @@ pub(super) fn upload<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<Rule> {
         rescan: parts.rescan?,
         enabled: parts.enabled?,
         symlinks: parts.symlinks?,
+        hard_links: parts.hard_links?,
         time_zone: shared.zone.clone(),
         template_env: Arc::clone(&shared.template_env),
         base: reader.base_of(at.node),
@@ -162,6 +164,7 @@ struct Parts {
     rescan: Option<Duration>,
     enabled: Option<bool>,
     symlinks: Option<Symlinks>,
+    hard_links: Option<HardLinks>,
 }
 
 impl Parts {
@@ -203,6 +206,9 @@ impl Parts {
             enabled: flag("enabled", true),
             symlinks: fields.or("symlinks", Symlinks::Skip, |at| {
                 reader.choice(at, &[("skip", Symlinks::Skip), ("within", Symlinks::Within)])
+            }),
+            hard_links: fields.or("hard_links", HardLinks::Own, |at| {
+                reader.choice(at, &[("own", HardLinks::Own), ("all", HardLinks::All)])
             }),
         }
     }

@@ -91,17 +91,21 @@ fn instant(zone: &TimeZone, date: Date, time: Time) -> Timestamp {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Looked at however seldom, every moment is due once and none is invented.
+    /// Looked at however seldom, every moment is due once and none is invented; also those of lists, on the nights in which an hour
+    /// is skipped or repeated.
     #[test]
     fn moments_are_those_of_the_calendar(
-        zone in prop::sample::select(ZONES.to_vec()), hour in 0_i8..24, minute in 0_i8..60,
+        zone in prop::sample::select(ZONES.to_vec()), hours in prop::collection::btree_set(0_i8..24, 1..=4),
+        minutes in prop::collection::btree_set(0_i8..60, 1..=2),
         days in prop::collection::btree_set(0_usize..7, 1..=7), from in 1_700_000_000_i64..1_900_000_000,
         steps in prop::collection::vec(1_i64..100_000, 1..40),
     ) {
         let names: Vec<&str> = days.iter().map(|day| DAYS[*day]).collect();
-        let schedule = schedule(zone, &format!("\"{minute} {hour} * * {}\"", names.join(",")));
+        let list = |of: &std::collections::BTreeSet<i8>| of.iter().map(i8::to_string).collect::<Vec<_>>().join(",");
+        let schedule = schedule(zone, &format!("\"{} {} * * {}\"", list(&minutes), list(&hours), names.join(",")));
         let zone = TimeZone::get(zone).unwrap();
-        let time = Time::new(hour, minute, 0, 0).unwrap();
+        let times = hours.iter().flat_map(|hour| minutes.iter().map(|minute| Time::new(*hour, *minute, 0, 0).unwrap()));
+        let times: Vec<Time> = times.collect();
         let mut last = Timestamp::from_second(from).unwrap().to_zoned(zone.clone());
         for step in steps {
             let now = last.checked_add(Span::new().seconds(step)).unwrap();
@@ -110,7 +114,8 @@ proptest! {
                 .series(1.day())
                 .take_while(|date| *date <= now.date().checked_add(1.day()).unwrap())
                 .filter(|date| days.iter().any(|day| weekday(*day) == date.weekday()))
-                .map(|date| instant(&zone, date, time))
+                .flat_map(|date| times.iter().map(move |time| (date, *time)))
+                .map(|(date, time)| instant(&zone, date, time))
                 .any(|moment| last.timestamp() < moment && moment <= now.timestamp());
             prop_assert_eq!(schedule.due(&last, &now), expected, "{} to {}", last, now);
             let next = schedule.next_after(&now).unwrap();

@@ -244,6 +244,30 @@ fn the_chain_file_goes_with_its_history() {
     says(card.reason("A/ascmhl/ascmhl_chain.xml"), &["one.mov"]);
 }
 
+/// As a batch, the list of an older generation went before the newer one, which waited for a file: what arrived first was a history that
+/// ends too early.
+#[test]
+fn the_generations_of_a_history_go_together() {
+    let mut card = Card::default();
+    card.file("A/one.mov", b"hello");
+    let list = |names: &[&str]| {
+        let hash = |name: &&str| format!("<hash><path>{name}</path><md5 action='original'>{HELLO}</md5></hash>");
+        let hashes: String = names.iter().map(hash).collect();
+        format!("<hashlist version='2.0' xmlns='urn:ASC:MHL:v2.0'><hashes>{hashes}</hashes></hashlist>")
+    };
+    card.list("A/ascmhl/0001_A.mhl", &list(&["one.mov"]));
+    card.list("A/ascmhl/0002_A.mhl", &list(&["one.mov", "two.mov"]));
+    let batch = Policy { sends_unlisted: false, per_folder: false };
+    let all = ["A/ascmhl/0001_A.mhl", "A/ascmhl/0002_A.mhl", "A/ascmhl/ascmhl_chain.xml", "A/one.mov"];
+    for path in all {
+        says(card.reason_by(path, batch), &["two.mov", "does not exist"]);
+    }
+    card.file("A/two.mov", b"hello");
+    for path in all {
+        assert_eq!(card.reason_by(path, batch), None, "{path}");
+    }
+}
+
 /// A card with a history in a folder of it was never sent: that of the card lists no files of its own, and refers to that one.
 #[test]
 fn a_history_may_refer_to_those_of_folders_below() {

@@ -16,6 +16,10 @@ use crate::watch::settle::{Hold, Pending, Stage};
 use masv_platform::FileIdentity;
 use masv_rules::{Per, Ready};
 
+/// Why a file with several names waits.
+const PLANTED: &str = "has several names (hard links), and whoever may write to its folder may have made one of a file that is not theirs; \
+     remove the other names, or set `hard_links: all`";
+
 impl Planner {
     /// Whether a complete file has what else its rule asks for.
     pub(super) fn ready_beyond_settled(&self, path: &Path) -> bool {
@@ -79,6 +83,9 @@ impl Planner {
     /// What a complete file waits for before it may be packaged, and until when; `None` when it is ready.
     #[must_use]
     pub fn unready(&self, path: &Path) -> Option<(String, Option<Duration>)> {
+        if self.is_planted(path) {
+            return Some((PLANTED.to_owned(), None));
+        }
         match (self.blocks.get(path), self.companion(path)) {
             (Some(block), _) => Some((block.reason.clone(), block.until)),
             (None, Some(companion)) => {
@@ -93,6 +100,11 @@ impl Planner {
             (None, None) if !self.ready_beyond_settled(path) => Some((self.waits_for_more(path), None)),
             (None, None) => None,
         }
+    }
+
+    /// Whether somebody who cannot read the file may have given it its name.
+    pub(super) fn is_planted(&self, path: &Path) -> bool {
+        self.inventory.get(path).is_some_and(|known| known.planted)
     }
 
     /// The status of a listed file.

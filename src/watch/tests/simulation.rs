@@ -182,6 +182,7 @@ impl Simulation {
                 owner: 0,
                 kind,
                 target: None,
+                planted: false,
             })
         });
         let files = observed.collect();

@@ -6,19 +6,19 @@ use serde_json::{Value, json};
 
 use super::client::{CODE, TestHub, good, text};
 use super::pages::{times, unzips};
-use crate::browser::Browser;
+use crate::browser::{Browser, WIDTHS};
 use crate::s3_server;
 use crate::support::content;
 
-/// Pictures of a page in light, dark and on a phone, each checked for who uses it.
+/// Pictures of a page, light and dark, on a phone, a tablet and a desktop, each checked for who uses it.
 async fn look(page: &Browser, name: &str) {
-    for (scheme, width, suffix) in
-        [("light", 1100, "light"), ("dark", 1100, "dark"), ("light", 390, "phone"), ("dark", 390, "phone-dark")]
-    {
+    for scheme in ["light", "dark"] {
         page.prefers(scheme).await;
-        page.resize(width, 800).await;
-        page.assert_accessible().await;
-        page.whole_picture(&format!("{name}-{suffix}.png")).await;
+        for width in WIDTHS {
+            page.resize(width, 800).await;
+            page.assert_accessible().await;
+            page.whole_picture(&format!("{name}-{width}-{scheme}.png")).await;
+        }
     }
     page.prefers("light").await;
     page.resize(1100, 800).await;
