@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +56,7 @@ pub fn raise_descriptors() -> Result<(), AgentError> {
 /// # Errors
 /// See [`AgentError`]; each says what to do.
 pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sender<Notice>) -> Result<(), AgentError> {
+    let hangup = heed_signals(&stop);
     raise_descriptors()?;
     let _lock = lock::lock(&settings.data_dir)?;
     memory::refuse_if_lost(&settings.data_dir)?;
@@ -194,7 +195,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     }
 
     let failure = tokio::select! {
-        () = wait_for_the_end(&stop, &reloader) => None,
+        () = wait_for_the_end(&stop, hangup, &reloader) => None,
         failure = vital.failed() => Some(failure),
     };
     if let Some(failure) = &failure {
@@ -303,28 +304,39 @@ async fn tell_status(store: Store, watcher: Watcher, stop: CancellationToken) {
     }
 }
 
-/// Waits for the request to stop, by token or signal; SIGHUP reloads the rules.
-async fn wait_for_the_end(stop: &CancellationToken, reloader: &Reloader) {
+/// From here on SIGTERM and Ctrl-C cancel `stop`, also while the agent is still starting: it ends as it does later, with its database
+/// closed. Returns the stream of SIGHUPs, which wait until it is ready.
+fn heed_signals(stop: &CancellationToken) -> Option<Signal> {
     let (terminate, interrupt, hangup) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (terminate, interrupt, hangup) else {
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(hangup)) = (terminate, interrupt, hangup) else {
         tracing::warn!("signals cannot be handled: stop the agent with `masv server stop`");
-        return stop.cancelled().await;
+        return None;
     };
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        for again in [false, true] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if again {
+                // A second signal means: now. What is in flight resumes at the next start.
+                std::process::exit(130);
+            }
+            stop.cancel();
+        }
+    });
+    Some(hangup)
+}
+
+/// Waits for the request to stop; SIGHUP reloads the rules.
+async fn wait_for_the_end(stop: &CancellationToken, hangup: Option<Signal>, reloader: &Reloader) {
+    let Some(mut hangup) = hangup else { return stop.cancelled().await };
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
             _ = hangup.recv() => drop(reloader.reload().await),
         }
     }
-    // A second signal means: now. What is in flight resumes at the next start.
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        std::process::exit(130);
-    });
 }

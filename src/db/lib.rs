@@ -151,7 +151,10 @@ impl Database {
     {
         let (reply, result) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            let outcome = in_savepoint(connection, work);
+            let outcome = match connection {
+                Ok(connection) => in_savepoint(connection, work),
+                Err(reason) => Err(E::from(DbError::Commit(reason.to_owned()))),
+            };
             Box::new(move |commit| {
                 let outcome = match commit {
                     Ok(()) => outcome,

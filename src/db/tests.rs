@@ -33,6 +33,21 @@ async fn after_a_checkpoint_the_file_alone_has_everything() {
     assert!(Database::is_empty(&copy).is_err());
 }
 
+/// Row "a locked agent.db": whoever wanted to write was told that the database is closed. It is locked, and written to once it is not.
+#[tokio::test]
+async fn a_database_that_another_program_locks_is_called_locked_and_goes_on_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.db");
+    let database = Database::open(&path, SCHEMA).unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = add(&database, "too early").await.unwrap_err();
+    assert!(matches!(&refused, DbError::Commit(reason) if reason.contains("locked")), "{refused}");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(add(&database, "later").await.unwrap(), 1);
+    assert_eq!(database.read(count).await.unwrap(), 1);
+}
+
 #[tokio::test]
 async fn the_work_that_statements_make_is_counted() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,8 +8,8 @@ use crate::DbError;
 /// How many writes may share one commit.
 const LARGEST_GROUP: usize = 1024;
 
-/// One write: runs inside the group's transaction; responds to its caller with the outcome of the commit.
-pub(super) type Job = Box<dyn FnOnce(&Connection) -> Answer + Send>;
+/// One write: runs inside the group's transaction, or is told why there is none; responds to its caller with the outcome of the commit.
+pub(super) type Job = Box<dyn FnOnce(Result<&Connection, &str>) -> Answer + Send>;
 /// Tells the caller of a [`Job`] its result, given how the commit ended.
 pub(super) type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
 
@@ -59,11 +59,18 @@ fn write_group(connection: &mut Connection, first: Job, orders: &mut mpsc::Recei
     let mut answers: Vec<Answer> = Vec::new();
     let mut other = None;
     let committed = (|| {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        answers.push(first(&transaction));
+        let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                // Another program has locked it, or it cannot be written: the database is there all the same.
+                answers.push(first(Err(&error.to_string())));
+                return Err(error);
+            }
+        };
+        answers.push(first(Ok(&transaction)));
         while answers.len() < LARGEST_GROUP {
             match orders.try_recv() {
-                Ok(Order::Write(next)) => answers.push(next(&transaction)),
+                Ok(Order::Write(next)) => answers.push(next(Ok(&transaction))),
                 Ok(next) => {
                     other = Some(next);
                     break;

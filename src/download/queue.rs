@@ -13,7 +13,7 @@ use crate::model::DownloadId;
 use crate::model::{DownloadFilter, DownloadSpec, Problem, State, Totals, Turn};
 use crate::store::{OnlyWaiting, Store, StoreError};
 use masv_client::{Cloud, CloudError, Clouds};
-use masv_platform::{OwnPlaces, PathBeneath};
+use masv_platform::{OwnPlaces, PathBeneath, within_descriptors};
 
 /// Files read from the database at once.
 const PAGE: u32 = 1_000;
@@ -39,7 +39,7 @@ impl Default for DownloadSettings {
 
 impl Settings for DownloadSettings {
     fn slots(&self) -> PermitLimits {
-        PermitLimits::workers(self.workers.most())
+        PermitLimits::workers(within_descriptors(self.workers.most(), 8))
     }
 
     fn workers(&self) -> Workers {

@@ -81,7 +81,7 @@ pub use fs_events::{
 };
 pub use identity::{FileIdentity, bytes_to_path, path_to_bytes};
 pub use lease::{OpenForWriting, open_for_writing, sees_all_writers};
-pub use limits::{FEWEST_DESCRIPTORS, descriptors, free_space, free_space_of, raise_descriptors};
+pub use limits::{FEWEST_DESCRIPTORS, descriptors, free_space, free_space_of, raise_descriptors, within_descriptors};
 pub use local_socket::{LocalListener, listen_locally};
 pub use mounts::{make_folders, silent_file_system, silent_file_system_of};
 pub use own_places::{OwnPlaces, RealPlaces};

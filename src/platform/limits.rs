@@ -30,6 +30,17 @@ pub fn raise_descriptors() -> Option<u64> {
     descriptors()
 }
 
+/// As many as wanted, but at most the `share`-th part of the descriptors that this process may have open, and at least one.
+#[must_use]
+pub fn within_descriptors(wanted: usize, share: u64) -> usize {
+    within(wanted, descriptors(), share)
+}
+
+fn within(wanted: usize, allowed: Option<u64>, share: u64) -> usize {
+    let most = allowed.map_or(usize::MAX, |allowed| usize::try_from(allowed / share.max(1)).unwrap_or(usize::MAX));
+    wanted.min(most).max(1)
+}
+
 /// The limit to set: never lower than it is, never above what is allowed. `None`: it is fine.
 fn wanted(limit: Rlimit, enough: u64) -> Option<u64> {
     let wanted = limit.maximum.map_or(enough, |most| most.min(enough));
@@ -65,6 +76,16 @@ mod tests {
         assert_eq!(wanted(limit(Some(100_000), Some(1 << 20)), 65_536), None);
         assert_eq!(wanted(limit(Some(64), Some(64)), 65_536), None);
         assert_eq!(wanted(limit(None, None), 65_536), None);
+    }
+
+    /// With 64 or 128 descriptors files could not be read, for as many were opened as the settings say.
+    #[test]
+    fn no_more_is_begun_than_there_are_descriptors_for() {
+        assert_eq!(within(256, Some(65_536), 4), 256);
+        assert_eq!(within(256, Some(256), 4), 64);
+        assert_eq!(within(64, Some(256), 8), 32);
+        assert_eq!(within(64, Some(2), 8), 1);
+        assert_eq!(within(64, None, 8), 64);
     }
 
     #[test]

@@ -281,23 +281,76 @@ fn break_listener(pid: u32, port: u16) {
 #[cfg(target_os = "linux")]
 #[test]
 fn few_descriptors_are_raised_and_too_few_are_told_at_the_start() {
-    let limited = |limit: &str| {
-        let mut agent = Agent::prepare("", &[]);
+    let limited = |rules: &str, limit: &str| {
+        let mut agent = Agent::prepare(rules, &[]);
         agent.wrapper = ["sh", "-c", &format!("ulimit {limit} && exec \"$@\""), "sh"].map(str::to_owned).into();
         agent
     };
-    let mut agent = limited("-S -n 128");
+    let mut agent = limited("", "-S -n 128");
     agent.go_on();
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", agent.json(&["server", "status"])["pid"])).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let allowed: u64 = line.split_whitespace().nth(3).unwrap().parse().unwrap();
     assert!(allowed >= 1024, "{line}");
 
-    let mut agent = limited("-n 128");
+    // With as few as it starts with, descriptors are counted: however much is dropped at once, none is wanting.
+    let mut agent = limited(RULE, "-n 256");
+    std::fs::create_dir(agent.path("drop")).unwrap();
+    for number in 0..90 {
+        std::fs::write(agent.path(&format!("drop/{number}.mov")), vec![7_u8; 2_000_000 + number]).unwrap();
+    }
+    agent.go_on();
+    let sent = |list: &[Value]| list.iter().filter(|upload| upload["state"] == "complete").count();
+    agent.wait_for("all are sent", SOON * 6, |list| {
+        assert!(list.iter().all(|upload| upload["state"] != "error"), "{list:#?}");
+        sent(list) == 90
+    });
+
+    let mut agent = limited("", "-n 128");
     agent.launch();
     assert_eq!(agent.wait_for_the_end(SOON).code(), Some(1));
     let log = agent.log();
     assert!(log.contains("only 128 files and connections may be open") && log.contains("ulimit -n"), "{log}");
+}
+
+/// Row "SIGTERM during start ended 2 of 30 by the signal": at whatever moment it is told to stop, it ends with 0 and its database is
+/// complete without the log beside it.
+#[test]
+fn told_to_stop_while_it_starts_it_ends_as_at_any_other_time() {
+    for attempt in 0..12 {
+        let mut agent = Agent::prepare(RULE, &[]);
+        agent.launch();
+        let deadline = Instant::now() + SOON;
+        while !agent.path("data/agent.lock").exists() {
+            assert!(Instant::now() < deadline, "{}", agent.log());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(attempt * 15));
+        agent.signal(rustix::process::Signal::TERM);
+        let ended = agent.wait_for_the_end(SOON);
+        assert_eq!(ended.code(), Some(0), "attempt {attempt}: {ended}\n{}", agent.log());
+        let log = std::fs::metadata(agent.path("data/agent.db-wal"));
+        assert!(log.is_err() || log.unwrap().len() == 0, "attempt {attempt}: the log is not empty");
+    }
+}
+
+/// Row "a locked agent.db": the rule says why nothing goes on, and what was dropped meanwhile is sent once it is unlocked.
+#[test]
+fn a_state_that_another_program_locks_is_told_and_nothing_is_lost() {
+    let agent = Agent::start(RULE, &[]);
+    let lock = rusqlite::Connection::open(agent.path("data/agent.db")).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::fs::create_dir_all(agent.path("drop")).unwrap();
+    std::fs::write(agent.path("drop/clip.mov"), "dropped meanwhile").unwrap();
+    let told = || {
+        let status = agent.json(&["rule", "status", "quick"]);
+        let said = status["last_error"]["message"].as_str().unwrap_or_default().to_owned();
+        said.contains("locked").then_some(said)
+    };
+    let said = wait_for("it is told", told);
+    assert!(!said.contains("closed"), "{said}");
+    lock.execute_batch("ROLLBACK").unwrap();
+    agent.wait_for("it is sent", SOON, |list| list.len() == 1 && list[0]["state"] == "complete");
 }
 
 /// Success was reported for what reached nobody: links that work on this machine only, mails that go to a folder.
