@@ -15,7 +15,7 @@ use masv_agent::agent::{self, Notice, Written};
 use masv_agent::download::{self, LinkAddress};
 use masv_client::{Cloud, CloudSettings, PackageAccess};
 use masv_protocol::{Blueprint, File, FileId, LinkId, MultipartId, PackageId, PackagePath, Time};
-use masv_rules::{FixedEnvironment, Template, TemplateContext, TemplateFile};
+use masv_rules::{FixedEnvironment, Template, TemplateContext, TemplateFiles};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -62,13 +62,13 @@ pub fn template(data: &[u8]) {
     let mut lines = text.split('\n');
     let env = Arc::new(BTreeMap::from([("SITE".to_owned(), "berlin".to_owned())]));
     let Ok(template) = Template::new(lines.next().unwrap_or_default(), &env) else { return };
-    let files: Vec<TemplateFile> = lines.map(|line| TemplateFile::new(Path::new(line), line.len() as u64)).collect();
+    let files: TemplateFiles = lines.map(|line| (Path::new(line), line.len() as u64)).collect();
     let context = TemplateContext {
         rule: "dailies".to_owned(),
         now: jiff::civil::date(2026, 2, 28).at(23, 59, 59, 0).to_zoned(jiff::tz::TimeZone::UTC).unwrap(),
-        item: files.first().map(|file| file.name.clone()).unwrap_or_default(),
+        item: files.get(0).map(|file| file.name).unwrap_or_default(),
         path: Vec::new(),
-        files,
+        files: Arc::new(files),
         group: "A001".to_owned(),
         host: "ingest-1".to_owned(),
         seq: 7,

@@ -148,7 +148,7 @@ def package(binary, folder, hub, count):
             (parent / f"{number // 1000:04}").mkdir(parents=True)
         (parent / f"{number // 1000:04}" / f"{number:07}.bin").write_bytes(b"%d" % number)
     (folder / "drop").mkdir()
-    agent = Agent(binary, folder, hub, {"package": "folder", "settle": "2s", "rescan": "1h"})
+    agent = Agent(binary, folder, hub, {"package": "{ per: folder, quiet: 2s }", "settle": "2s", "rescan": "1h"})
     try:
         parent.rename(folder / "drop" / "set")
         began = time.monotonic()

@@ -9,6 +9,8 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::DbError;
 
+/// Bytes of pages that a reading connection keeps: the system keeps them as well, once for all connections.
+const READ_CACHE: i32 = 512 << 10;
 /// SQLite's virtual machine is asked after so many instructions how far it has come.
 const STEP: u16 = 1_000;
 
@@ -16,7 +18,10 @@ pub(super) fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connect
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(128);
-    if !flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY) {
+    if flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY) {
+        // Negative: not in pages, but in KiB.
+        connection.pragma_update(None, "cache_size", -READ_CACHE / 1024)?;
+    } else {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;

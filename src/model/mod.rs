@@ -10,6 +10,7 @@ mod kept_moment;
 mod ledger;
 mod order_key;
 mod settings;
+mod source_files;
 mod taken_away;
 mod transfer;
 mod upload;
@@ -23,6 +24,7 @@ pub use kept_moment::{DueSpan, KeptMoment};
 pub use ledger::{LedgerEntry, Outcome};
 pub use order_key::OrderKey;
 pub use settings::{KeptDiskReaders, KeptFifo, KeptOpenFiles, KeptWorkers, Setting};
+pub use source_files::{DistinctPaths, SourceFiles, SourceList};
 pub use taken_away::{Held, TakenAway};
 pub use transfer::{Activity, Filter, Problem, RemotePackage, State, Totals, Turn};
 pub use upload::{

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use super::source_files::SourceFiles;
 use super::{Filter, Problem, RemotePackage, State, Totals, UploadId};
 
 /// Everything needed to create one upload: what a command, a REST call and a rule all come down to.
@@ -36,7 +37,7 @@ pub struct UploadSpec {
     /// The rule that created it.
     pub rule: Option<String>,
     /// What is sent.
-    pub files: Vec<SourceFile>,
+    pub files: SourceFiles,
 }
 
 /// Who gets a package.

@@ -212,7 +212,7 @@ impl Runner {
     }
 
     async fn begin(&self) -> Result<Known, StoreError> {
-        self.store.rule_seen(&self.rule.name, None, Vec::new()).await?;
+        self.store.rule_seen(&self.rule.name, None).await?;
         let record = self.store.rule_record(&self.rule.name).await?;
         let first_seen = record.as_ref().map_or_else(Timestamp::now, |record| record.first_seen_at);
         Ok(Known {

@@ -76,7 +76,7 @@ pub use settings::{
     After, AfterComplete, AfterError, Existing, Finalize, FinalizeWhen, HardLinks, Notify, NotifyEvent, NotifyTarget,
     OnChange, OnGone, Packaging, Per, Poll, Ready, Symlinks, UploadKind, UploadTemplate,
 };
-pub use template::{Template, TemplateContext, TemplateError, TemplateFile};
+pub use template::{Template, TemplateContext, TemplateError, TemplateFile, TemplateFiles};
 pub use unicode::composed;
 
 /// The commented starter file, which is also the first thing to read about rules.

@@ -11,6 +11,7 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 
 use jiff::Zoned;
+use minijinja::value::{Enumerator, Object, ObjectRepr};
 use minijinja::{Error, ErrorKind, Value, context};
 use serde::Serialize;
 
@@ -84,6 +85,39 @@ impl TemplateFile {
     }
 }
 
+/// The files of a package: relative paths and bytes. Templates see each as a [`TemplateFile`], which is made when it is asked for: a
+/// package may have hundreds of thousands, and few templates ask for more than the first.
+#[derive(Debug, Default)]
+pub struct TemplateFiles(Vec<(Arc<Path>, u64)>);
+
+impl TemplateFiles {
+    /// The file with this index, from 0.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<TemplateFile> {
+        self.0.get(index).map(|(path, size)| TemplateFile::new(path, *size))
+    }
+}
+
+impl<P: Into<Arc<Path>>> FromIterator<(P, u64)> for TemplateFiles {
+    fn from_iter<I: IntoIterator<Item = (P, u64)>>(files: I) -> Self {
+        Self(files.into_iter().map(|(path, size)| (path.into(), size)).collect())
+    }
+}
+
+impl Object for TemplateFiles {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get(key.as_usize()?).map(|file| file.value())
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.0.len())
+    }
+}
+
 /// What a template is rendered with.
 #[derive(Debug, Clone)]
 pub struct TemplateContext {
@@ -92,7 +126,7 @@ pub struct TemplateContext {
     /// The time, in the rule's zone.
     pub now: Zoned,
     /// The files of the package, or the one file being grouped.
-    pub files: Vec<TemplateFile>,
+    pub files: Arc<TemplateFiles>,
     /// Top-level name of the first file: its first folder, or itself.
     pub item: String,
     /// The folders of the first file, from the watched folder down.
@@ -110,19 +144,18 @@ pub struct TemplateContext {
 impl TemplateContext {
     /// The context of a package with these files (relative path, bytes); `item` and `path` are those of the first.
     #[must_use]
-    pub fn for_files<'a>(rule: &super::Rule, now: Zoned, files: impl IntoIterator<Item = (&'a Path, u64)>) -> Self {
-        let mut listed = Vec::new();
-        let mut folders: Option<Vec<String>> = None;
-        for (relative, size) in files {
-            folders.get_or_insert_with(|| folders_of(relative));
-            listed.push(TemplateFile::new(relative, size));
-        }
-        let path = folders.unwrap_or_default();
-        let item = path.first().or(listed.first().map(|file| &file.name)).cloned().unwrap_or_default();
+    pub fn for_files<P: Into<Arc<Path>>>(
+        rule: &super::Rule,
+        now: Zoned,
+        files: impl IntoIterator<Item = (P, u64)>,
+    ) -> Self {
+        let files: TemplateFiles = files.into_iter().collect();
+        let path = files.0.first().map(|(first, _)| folders_of(first)).unwrap_or_default();
+        let item = path.first().cloned().or_else(|| files.get(0).map(|first| first.name)).unwrap_or_default();
         Self {
             rule: rule.name.clone(),
             now: now.with_time_zone(rule.time_zone.clone()),
-            files: listed,
+            files: Arc::new(files),
             item,
             path,
             group: String::new(),
@@ -138,16 +171,16 @@ impl TemplateContext {
     }
 
     fn value(&self) -> Value {
-        let first = self.files.first();
-        let text = |choose: fn(&TemplateFile) -> &String| first.map(choose).cloned().unwrap_or_default();
+        let first = self.files.get(0);
+        let text = |choose: fn(&TemplateFile) -> &String| first.as_ref().map(choose).cloned().unwrap_or_default();
         context! {
             rule => self.rule.as_str(),
             now => Value::from_object(Instant(self.now.clone())),
             date => self.now.date().to_string(),
-            files => Value::from(self.files.iter().map(TemplateFile::value).collect::<Vec<_>>()),
-            bytes => self.files.iter().map(|file| file.size).fold(0_u64, u64::saturating_add),
-            count => self.files.len(),
-            first => first.map_or(Value::UNDEFINED, TemplateFile::value),
+            files => Value::from_dyn_object(Arc::clone(&self.files)),
+            bytes => self.files.0.iter().map(|(_, size)| *size).fold(0_u64, u64::saturating_add),
+            count => self.files.0.len(),
+            first => first.as_ref().map_or(Value::UNDEFINED, TemplateFile::value),
             item => self.item.as_str(),
             path => self.path.clone(),
             stem => text(|file| &file.stem),
@@ -268,7 +301,7 @@ pub(super) fn trial(env: &Arc<BTreeMap<String, String>>) -> TemplateContext {
     TemplateContext {
         rule: "rule".to_owned(),
         now: Zoned::default(),
-        files: vec![TemplateFile::new(&relative, 1_000_000); 12],
+        files: Arc::new(TemplateFiles(vec![(Arc::from(relative), 1_000_000); 12])),
         item: path[0].clone(),
         path,
         group: "group".to_owned(),
@@ -355,7 +388,9 @@ pub(super) mod tests {
         for source in ["{% include '/etc/passwd' %}", "{{ debug() }}", "{{ env.HOME }}", "{{ 'x' * 1000000000 }}"] {
             assert!(Template::new(source, &Arc::default()).is_err(), "{source}");
         }
-        let many = TemplateContext { files: vec![context().files[0].clone(); 10_000], ..context() };
+        let clip: Arc<Path> = Arc::from(Path::new("A001/CLIP/A001_C002.mov"));
+        let files = Arc::new(TemplateFiles(vec![(clip, 1_500_000_000); 10_000]));
+        let many = TemplateContext { files, ..context() };
         let template =
             Template::new("{% for f in files %}{{ f.name }} {{ f.size | filesize }}, {% endfor %}", &many.env);
         assert!(template.unwrap().render(&many).is_ok());

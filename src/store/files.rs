@@ -1,6 +1,5 @@
 //! The files of an upload and the parts of them that the storage has confirmed.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -9,7 +8,7 @@ use serde_json::json as object;
 use super::rows::{from_json, from_word, identity as identity_of, json, signed, unsigned, word};
 use super::{Store, StoreError, events, ledger};
 use crate::model::UploadId;
-use crate::model::{File, FileState, Part, Problem, RemoteFile, SourceFile};
+use crate::model::{DistinctPaths, File, FileState, Part, Problem, RemoteFile, SourceFiles};
 use masv_platform::{FileIdentity, PathBeneath, bytes_to_path, path_to_bytes};
 use masv_protocol::PackagePath;
 
@@ -49,50 +48,41 @@ fn source(whole: &Path, root: Option<Vec<u8>>) -> PathBeneath {
     PathBeneath::within(&root, whole).unwrap_or_else(|| PathBeneath::without_links(whole))
 }
 
-/// Makes the paths of files added to an upload distinct from each other and from those in `taken`: the second
-/// file of a name gets a number, for a package can not hold two.
-///
-/// Names that differ in the case of letters only are one name to macOS and Windows, where the second would replace the first.
-pub(super) fn number_clashes(taken: HashSet<PackagePath>, files: &mut [SourceFile]) {
-    let form = |path: &PackagePath| path.as_str().to_lowercase();
-    let mut taken: HashSet<String> = taken.iter().map(form).collect();
-    for file in files {
-        let (wanted, mut number) = (file.path.clone(), 1);
-        while !taken.insert(form(&file.path)) {
-            number += 1;
-            file.path = wanted.numbered(number);
-        }
-    }
+/// No path of an upload is taken yet. Names that differ in the case of letters only are one name to macOS and Windows, where the
+/// second would replace the first.
+pub(super) fn no_paths() -> DistinctPaths {
+    DistinctPaths::new(|path| path.as_str().to_lowercase())
 }
 
-/// The paths of an upload's files.
-pub(super) fn paths(connection: &Connection, id: UploadId) -> Result<HashSet<PackagePath>, StoreError> {
+/// The paths that an upload's files have taken.
+pub(super) fn paths(connection: &Connection, id: UploadId) -> Result<DistinctPaths, StoreError> {
     let mut statement = connection.prepare_cached("SELECT path FROM file WHERE upload_id = ?1")?;
     let mut rows = statement.query([id])?;
-    let mut paths = HashSet::new();
+    let mut taken = no_paths();
     while let Some(row) = rows.next()? {
         let path: String = row.get(0)?;
-        paths.insert(PackagePath::from_relative(path.as_ref()).ok_or(StoreError::Unreadable("file.path"))?);
+        taken.take(PackagePath::from_relative(path.as_ref()).ok_or(StoreError::Unreadable("file.path"))?);
     }
-    Ok(paths)
+    Ok(taken)
 }
 
-/// Writes the files of an upload, numbered from `first`.
+/// Writes the files of an upload, numbered from `first`; one whose path is taken gets another.
 pub(super) fn insert(
     connection: &Connection,
     id: UploadId,
     first: u32,
-    files: &[SourceFile],
+    mut taken: DistinctPaths,
+    files: &SourceFiles,
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO file (upload_id, number, path, source, size, mtime_ns, ctime_ns, device, inode, state, \
          root, owner, verified) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'waiting', ?10, ?11, ?12)",
     )?;
-    for (number, file) in (i64::from(first)..).zip(files) {
+    for (number, file) in (i64::from(first)..).zip(files.iter()) {
         statement.execute(params![
             id,
             number,
-            file.path.as_str(),
+            taken.take(file.path).as_str(),
             path_to_bytes(&file.source.whole()),
             signed(file.identity.size),
             file.identity.mtime_ns,

@@ -12,7 +12,7 @@ use super::rows::{from_word, identity, signed, time, word};
 use super::watched_folder::{self, WatchedFolder};
 use super::{Store, StoreError, now, uploads};
 use crate::model::UploadId;
-use crate::model::{LedgerEntry, Outcome, SourceFile};
+use crate::model::{LedgerEntry, Outcome, SourceFiles};
 use masv_platform::{FileIdentity, bytes_to_path, path_to_bytes};
 
 /// What [`entry`] reads.
@@ -42,10 +42,10 @@ pub(super) fn claim(
     connection: &Connection,
     rule: &str,
     upload: UploadId,
-    files: &[SourceFile],
+    files: &SourceFiles,
 ) -> Result<(), StoreError> {
     let mut find = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM ledger WHERE rule = ?1 AND path = ?2"))?;
-    for file in files {
+    for file in files.iter() {
         let Some(path) = &file.claim else { continue };
         let entry = find.query_row(params![rule, path_to_bytes(path)], |row| Ok(entry(row))).optional()?.transpose()?;
         if let Some(LedgerEntry { failed: true, identity, upload: Some(before), .. }) = &entry
@@ -313,16 +313,11 @@ impl Store {
         .await
     }
 
-    /// Notes the rule's first start, together with its folder and the files that are there already and are not to be sent.
+    /// Notes the rule's first start, together with its folder.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn rule_seen(
-        &self,
-        rule: &str,
-        folder: Option<WatchedFolder>,
-        skipped: Vec<(PathBuf, FileIdentity)>,
-    ) -> Result<(), StoreError> {
+    pub async fn rule_seen(&self, rule: &str, folder: Option<WatchedFolder>) -> Result<(), StoreError> {
         let rule = rule.to_owned();
         self.change(move |connection| {
             connection
@@ -331,9 +326,7 @@ impl Store {
             if let Some(folder) = &folder {
                 watched_folder::put(connection, &rule, folder)?;
             }
-            skipped
-                .iter()
-                .try_for_each(|(path, identity)| put(connection, &rule, path, identity, Outcome::Skipped, None))
+            Ok(())
         })
         .await
     }

@@ -41,7 +41,7 @@ pub(super) fn spec(files: Vec<SourceFile>) -> UploadSpec {
         priority: 0,
         auto_finalize: true,
         rule: Some("dailies".into()),
-        files,
+        files: files.into(),
     }
 }
 

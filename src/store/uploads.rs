@@ -7,8 +7,6 @@ mod package;
 mod row;
 mod states;
 
-use std::collections::HashSet;
-
 use masv_protocol::TeamId;
 use rusqlite::{Connection, params};
 use secrecy::ExposeSecret;
@@ -17,7 +15,7 @@ use serde_json::{Value, json as object};
 use self::row::StoredDestination;
 use super::rows::{json, signed, word};
 use super::{Errand, Store, StoreError, events, files, ledger, now, outbox};
-use crate::model::{Outcome, Problem, SourceFile, State, Upload, UploadId, UploadSpec};
+use crate::model::{Outcome, Problem, SourceFiles, State, Upload, UploadId, UploadSpec};
 use masv_platform::FileIdentity;
 
 pub use self::changes::Order;
@@ -55,9 +53,8 @@ fn require(found: &Upload, allowed: &[State]) -> Result<(), StoreError> {
     }
 }
 
-pub(super) fn insert(connection: &Connection, id: UploadId, mut spec: UploadSpec) -> Result<(), StoreError> {
-    files::number_clashes(HashSet::new(), &mut spec.files);
-    let bytes: u64 = spec.files.iter().map(|file| file.identity.size).sum();
+pub(super) fn insert(connection: &Connection, id: UploadId, spec: UploadSpec) -> Result<(), StoreError> {
+    let bytes = spec.files.bytes();
     connection
         .prepare_cached(
             "INSERT INTO upload (id, position, destination, name, description, password, options, team_id, \
@@ -84,23 +81,23 @@ pub(super) fn insert(connection: &Connection, id: UploadId, mut spec: UploadSpec
     if let Some(rule) = &spec.rule {
         ledger::claim(connection, rule, id, &spec.files)?;
     }
-    files::insert(connection, id, 0, &spec.files)?;
+    files::insert(connection, id, 0, files::no_paths(), &spec.files)?;
     let body = object!({ "name": spec.name, "files": spec.files.len(), "bytes": bytes, "state": State::Transferring });
     events::record(connection, "upload.created", Some(id), spec.rule.as_deref(), &body)
 }
 
-fn append(connection: &Connection, id: UploadId, mut more: Vec<SourceFile>) -> Result<State, StoreError> {
+fn append(connection: &Connection, id: UploadId, more: &SourceFiles) -> Result<State, StoreError> {
     let found = find(connection, id)?;
     if found.closing && found.state != State::Complete {
         return Err(StoreError::WrongState { id: id.into(), state: "finalizing" });
     }
     require(&found, &[State::Transferring, State::Paused, State::Idle, State::Error])?;
     if let Some(rule) = &found.rule {
-        ledger::claim(connection, rule, id, &more)?;
+        ledger::claim(connection, rule, id, more)?;
     }
-    files::number_clashes(files::paths(connection, id)?, &mut more);
-    files::insert(connection, id, u32::try_from(found.totals.files).unwrap_or(u32::MAX), &more)?;
-    let bytes: u64 = more.iter().map(|file| file.identity.size).sum();
+    let taken = files::paths(connection, id)?;
+    files::insert(connection, id, u32::try_from(found.totals.files).unwrap_or(u32::MAX), taken, more)?;
+    let bytes = more.bytes();
     connection
         .prepare_cached("UPDATE upload SET files = files + ?2, bytes = bytes + ?3, idle_at = NULL WHERE id = ?1")?
         .execute(params![id, signed(more.len() as u64), signed(bytes)])?;
@@ -160,8 +157,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::WrongState`] once nothing can be added; [`StoreError::AlreadyClaimed`].
-    pub async fn append_files(&self, id: UploadId, more: Vec<SourceFile>) -> Result<State, StoreError> {
-        self.change(move |connection| append(connection, id, more)).await
+    pub async fn append_files(&self, id: UploadId, more: impl Into<SourceFiles>) -> Result<State, StoreError> {
+        let more = more.into();
+        self.change(move |connection| append(connection, id, &more)).await
     }
 
     /// Forgets an upload. If it is not complete it is cancelled: its package, if there is one, is put into the outbox

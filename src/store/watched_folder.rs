@@ -191,13 +191,13 @@ mod tests {
         let (around, store) = store();
         let place = FolderPlace::of(&Folder::open(around.path()).unwrap()).unwrap();
         let folder = WatchedFolder::new(around.path(), place);
-        store.rule_seen("dailies", Some(folder.clone()), Vec::new()).await.unwrap();
+        store.rule_seen("dailies", Some(folder.clone())).await.unwrap();
         let kept = async || store.rule_record("dailies").await.unwrap().unwrap().folder;
         assert_eq!(kept().await, Some(folder.clone()));
         let later = WatchedFolder { since: Some(Timestamp::UNIX_EPOCH), ..folder };
         store.set_watched_folder("dailies", later.clone()).await.unwrap();
         assert_eq!(kept().await, Some(later));
-        store.rule_seen("other", None, Vec::new()).await.unwrap();
+        store.rule_seen("other", None).await.unwrap();
         assert_eq!(store.rule_record("other").await.unwrap().unwrap().folder, None);
     }
 }

@@ -21,10 +21,11 @@ use crate::engine::scheduler::{self, Direction};
 use crate::engine::task_context::{Halt, TaskContext};
 use crate::model::UploadId;
 use crate::model::{
-    Destination, FileState, Link, OrderKey, Problem, SourceFile, State, Totals, Turn, UploadFilter, UploadSpec,
+    Destination, FileState, Link, OrderKey, Problem, SourceFiles, State, Totals, Turn, UploadFilter, UploadSpec,
 };
 use crate::store::{OnlyWaiting, Order, Store, StoreError};
 use masv_client::{Cloud, CloudError, Clouds, PackageAccess, link_address};
+use masv_platform::within_descriptors;
 use masv_protocol::{EmailAddress, Limits, LinkSettings, Secret, SignedIn};
 
 /// After a cloud has lost an upload's package this often, another attempt is pointless.
@@ -65,8 +66,10 @@ impl Default for UploadSettings {
 
 impl Settings for UploadSettings {
     fn slots(&self) -> PermitLimits {
-        let Self { workers, open_files, disk_readers, .. } = *self;
-        PermitLimits { workers: workers.most(), open_files, disk_readers }
+        let Self { disk_readers, .. } = *self;
+        // A part has a connection at either end where the hub is in this process, and a file at both.
+        let workers = within_descriptors(self.workers.most(), 8);
+        PermitLimits { workers, open_files: within_descriptors(self.open_files, 4), disk_readers }
     }
 
     fn workers(&self) -> Workers {
@@ -270,7 +273,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError::WrongState`] from the moment it is finalized.
-    pub async fn append(&self, id: UploadId, files: Vec<SourceFile>) -> Result<(), QueueError> {
+    pub async fn append(&self, id: UploadId, files: impl Into<SourceFiles>) -> Result<(), QueueError> {
         let allowed = "while it is transferring, paused, idle or error";
         self.shared.store.append_files(id, files).await.map_err(|error| QueueError::from_store(error, allowed))?;
         self.shared.nudge();

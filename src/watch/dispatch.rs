@@ -2,13 +2,13 @@
 //!
 //! **In**: the rule, the files with their states, the time. **Out**: an [`UploadSpec`]. Pure.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Zoned;
 
-use crate::model::{Destination, PackageOptions, SourceFile, UploadSpec};
+use crate::model::{Destination, DistinctPaths, PackageOptions, SourceFile, SourceFiles, SourceList, UploadSpec};
 use masv_platform::{FileIdentity, PathBeneath};
 use masv_protocol::{EmailAddress, PackagePath, TeamId};
 use masv_rules::composed;
@@ -23,6 +23,13 @@ pub struct Chosen {
     pub identity: FileIdentity,
     /// Id of the user who owns it.
     pub owner: u32,
+    /// What else there is to say of it; of most there is nothing.
+    pub more: Option<Box<More>>,
+}
+
+/// What few files have.
+#[derive(Debug, Clone, Default)]
+pub struct More {
     /// Where its bytes are when that is elsewhere in the watched folder.
     pub target: Option<Arc<Path>>,
     /// What it held when it was compared with checksum lists.
@@ -149,9 +156,9 @@ pub fn order(
     now: &Zoned,
     group: &str,
     sequence: u64,
-    files: &[Chosen],
+    files: &Arc<Vec<Chosen>>,
 ) -> Result<UploadSpec, Unrenderable> {
-    let listed = files.iter().map(|file| (&*file.relative, file.identity.size));
+    let listed = files.iter().map(|file| (Arc::clone(&file.relative), file.identity.size));
     let mut context = TemplateContext::for_files(rule, now.clone(), listed);
     group.clone_into(&mut context.group);
     context.host.clone_from(&surroundings.host);
@@ -212,29 +219,47 @@ pub fn order(
 /// (names that differ only in bytes no recipient can see, in being composed or not, or in the case of letters, which macOS
 /// and Windows do not tell apart) are numbered.
 #[must_use]
-pub fn source_files(rule: &Rule, files: &[Chosen]) -> Vec<SourceFile> {
-    let mut used: HashSet<PathBuf> = HashSet::with_capacity(files.len());
-    let form = |path: &PackagePath| composed(Path::new(&path.as_str().to_lowercase())).into_owned();
-    let mut sources = Vec::with_capacity(files.len());
-    for file in files {
-        let Some(path) = PackagePath::from_relative(&file.relative) else { continue };
-        let mut path_in_package = path.clone();
-        let mut number = 1;
-        while used.contains(&form(&path_in_package)) {
-            number += 1;
-            path_in_package = path.numbered(number);
+pub fn source_files(rule: &Rule, files: &Arc<Vec<Chosen>>) -> SourceFiles {
+    let mut paths =
+        DistinctPaths::new(|path| composed(Path::new(&path.as_str().to_lowercase())).to_string_lossy().into_owned());
+    let mut numbered = HashMap::new();
+    for (index, file) in files.iter().enumerate() {
+        let Some(wanted) = PackagePath::from_relative(&file.relative) else { continue };
+        let path = paths.take(wanted.clone());
+        if path != wanted {
+            numbered.insert(index, path);
         }
-        used.insert(form(&path_in_package));
-        sources.push(SourceFile {
-            path: path_in_package,
-            source: PathBeneath::new(&*rule.watch, file.target.as_deref().unwrap_or(&file.relative)),
+    }
+    SourceFiles::new(FilesOfRule { root: rule.watch.clone(), chosen: Arc::clone(files), numbered })
+}
+
+/// Chosen files of a rule's folder.
+#[derive(Debug)]
+struct FilesOfRule {
+    root: PathBuf,
+    chosen: Arc<Vec<Chosen>>,
+    /// The paths in the package of those that have not their own.
+    numbered: HashMap<usize, PackagePath>,
+}
+
+impl SourceList for FilesOfRule {
+    fn count(&self) -> usize {
+        self.chosen.len()
+    }
+
+    fn file(&self, index: usize) -> Option<SourceFile> {
+        let file = self.chosen.get(index)?;
+        let path = self.numbered.get(&index).cloned().or_else(|| PackagePath::from_relative(&file.relative))?;
+        let target = file.more.as_ref().and_then(|more| more.target.as_deref());
+        Some(SourceFile {
+            path,
+            source: PathBeneath::new(self.root.as_path(), target.unwrap_or(&file.relative)),
             identity: file.identity,
             owner: Some(file.owner),
             claim: Some(PathBuf::from(&*file.relative)),
-            verified: file.verified.clone(),
-        });
+            verified: file.more.as_ref().and_then(|more| more.verified.clone()),
+        })
     }
-    sources
 }
 
 #[cfg(test)]
@@ -250,24 +275,25 @@ mod tests {
 
     fn chosen(path: &str) -> Chosen {
         let identity = FileIdentity { size: 5, mtime_ns: 0, ctime_ns: 0, device: 0, inode: 0 };
-        Chosen { relative: Path::new(path).into(), identity, owner: 0, target: None, verified: None }
+        Chosen { relative: Path::new(path).into(), identity, owner: 0, more: None }
     }
 
     #[test]
     fn two_files_that_would_arrive_under_one_name_are_numbered() {
-        let files = ["a/line%0Abreak.mov", "a/line\nbreak.mov", "b.mov"].map(chosen);
-        let sources = source_files(&rule("kind: link"), &files);
+        let named = |names: &[&str]| {
+            let files = Arc::new(names.iter().map(|name| chosen(name)).collect());
+            source_files(&rule("kind: link"), &files).iter().collect::<Vec<_>>()
+        };
+        let sources = named(&["a/line%0Abreak.mov", "a/line\nbreak.mov", "b.mov"]);
         let paths: Vec<&str> = sources.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["a/line%0Abreak.mov", "a/line%0Abreak (2).mov", "b.mov"]);
         assert_eq!(sources[1].claim.as_deref(), Some(Path::new("a/line\nbreak.mov")));
         assert_eq!(sources[1].source, PathBeneath::new("/drop", "a/line\nbreak.mov"));
-        let forms = ["caf\u{e9}.mov", "cafe\u{301}.mov"].map(chosen);
-        let sources = source_files(&rule("kind: link"), &forms);
+        let sources = named(&["caf\u{e9}.mov", "cafe\u{301}.mov"]);
         assert_eq!(sources[1].path.as_str(), "cafe\u{301} (2).mov");
         // On macOS and Windows the second would overwrite the first.
-        let cases = ["A/Clip.mov", "a/clip.MOV", "a/other.mov"].map(chosen);
-        let paths: Vec<String> =
-            source_files(&rule("kind: link"), &cases).iter().map(|file| file.path.to_string()).collect();
+        let cases = named(&["A/Clip.mov", "a/clip.MOV", "a/other.mov"]);
+        let paths: Vec<&str> = cases.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["A/Clip.mov", "a/clip (2).MOV", "a/other.mov"]);
     }
 
@@ -278,7 +304,7 @@ mod tests {
                     watch: /drop\n    package: folder\n    upload: { kind: email, emails: ['{{ recipients[path[-1]] }}', A@example.com] }\n";
         let rules = parse(text, Path::new("/rules.yaml"), &SystemEnvironment).unwrap();
         let given = |paths: &[&str]| {
-            let files: Vec<Chosen> = paths.iter().map(|path| chosen(path)).collect();
+            let files = Arc::new(paths.iter().map(|path| chosen(path)).collect());
             let order = order(&rules.rules[0], &Surroundings::default(), &Zoned::now(), "", 1, &files);
             order.map(|order| match order.destination {
                 Destination::Email { recipients } => recipients.join(" "),
@@ -300,7 +326,8 @@ mod tests {
              metadata: { project: '{{ path[0] }}' }",
         );
         let surroundings = Surroundings { host: "bench".to_owned(), team_id: Some("team".into()) };
-        let order = order(&rule, &surroundings, &Zoned::now(), "", 7, &[chosen("A001/clip.mov")]).unwrap();
+        let files = Arc::new(vec![chosen("A001/clip.mov")]);
+        let order = order(&rule, &surroundings, &Zoned::now(), "", 7, &files).unwrap();
         assert_eq!((order.name.as_str(), order.team_id), ("A001 bench 7", Some("team".into())));
         assert!(order.password.is_none() && uses_sequence(&rule));
         let Destination::Portal { access_code, metadata, .. } = order.destination else { panic!("not a portal") };

@@ -183,7 +183,7 @@ fn one(mut desk: Planner, surroundings: &Surroundings) -> DryRun {
     let plan = desk.plan(LATER * 3, Gate::Flush, is_open);
     let mut run = DryRun { uncompared, ..empty(&rule, None) };
     for package in &plan.packages {
-        let chosen = desk.chosen(package);
+        let chosen = Arc::new(desk.chosen(package));
         let sources = dispatch::source_files(&rule, &chosen);
         let files: Vec<(String, u64)> =
             sources.iter().map(|file| (file.path.to_string(), file.identity.size)).collect();

@@ -281,11 +281,11 @@ fn settled(shared: &Shared, relative: &Path) -> Waiting {
         return Err(("is about to be scanned".to_owned(), None));
     };
     match pending.stage {
-        Stage::Whole(_) => Ok(format!("has not changed since {:.0}", shared.at(pending.since))),
+        Stage::Whole(_) => Ok(format!("has not changed since {:.0}", shared.at(pending.since()))),
         _ => {
             let (reason, until) = desk.waits_for(relative, pending);
             let growing = if pending.changes > 0 {
-                format!(", changing since {:.0}", shared.at(pending.first_seen))
+                format!(", changing since {:.0}", shared.at(pending.first_seen()))
             } else {
                 String::new()
             };

@@ -34,6 +34,7 @@ mod open;
 mod open_handles;
 mod orphans;
 mod package;
+mod path_map;
 mod planner;
 mod post_actions;
 mod relocate;

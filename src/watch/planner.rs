@@ -17,7 +17,7 @@ use self::companions::Companions;
 use super::beneath::{Offline, Probe};
 use super::classifier::{Classifier, Kind};
 use super::dedup::{DedupDecision, judge};
-use super::dispatch::{Chosen, Surroundings, group_of};
+use super::dispatch::{Chosen, More, Surroundings, group_of};
 use super::listing::Listing;
 use super::open_handles::Writing;
 use super::package::{Gate, Item, Package, Plan, Standing, plan, top_level};
@@ -204,7 +204,7 @@ impl Planner {
         let unknown = self.comparing.iter().filter(|path| self.content_of(path).is_none());
         let known = unknown.filter_map(|path| {
             let known = self.inventory.get(path)?;
-            Some((Arc::clone(path), known.target.clone().unwrap_or_else(|| Arc::clone(path)), known.identity))
+            Some((Arc::clone(path), known.place(path), known.identity))
         });
         known.collect()
     }
@@ -220,8 +220,8 @@ impl Planner {
     #[must_use]
     pub fn due(&self, now: Duration) -> Vec<(Arc<Path>, Arc<Path>)> {
         let place = |path: Arc<Path>| {
-            let target = self.inventory.get(&path).and_then(|known| known.target.clone());
-            (Arc::clone(&path), target.unwrap_or(path))
+            let place = self.inventory.get(&path).map_or_else(|| Arc::clone(&path), |known| known.place(&path));
+            (path, place)
         };
         self.settling.due(now).into_iter().map(place).collect()
     }
@@ -230,7 +230,7 @@ impl Planner {
     pub fn confirm(&mut self, now: Duration, path: &Arc<Path>, probe: Probe, writing: Writing) {
         match probe {
             Probe::Gone => self.taken_away(path),
-            Probe::Unreadable(reason) => self.settling.hold(now, path, Hold::Unreadable(reason)),
+            Probe::Unreadable(reason) => self.settling.hold(now, path, Hold::Unreadable(reason.into())),
             Probe::Readable(identity) if self.is_something_else(path, &identity) => self.taken_away(path),
             Probe::Readable(identity) => {
                 self.inventory.update(path, identity);
@@ -265,13 +265,13 @@ impl Planner {
                 self.inventory.update(path, *identity);
                 self.settling.observe(now, path, *identity);
                 if let Writing::By(who) = writing {
-                    self.settling.hold(now, path, Hold::Writer(who.clone()));
+                    self.settling.hold(now, path, Hold::Writer(who.as_str().into()));
                     return false;
                 }
                 same
             }
             Probe::Unreadable(reason) => {
-                self.settling.hold(now, path, Hold::Unreadable(reason.clone()));
+                self.settling.hold(now, path, Hold::Unreadable(reason.as_str().into()));
                 false
             }
             Probe::Gone => {
@@ -304,7 +304,7 @@ impl Planner {
                 _ => false,
             };
             let since_marked = match (&self.sieve.rule().ready, marked) {
-                (Ready::Settled, _) | (_, false) => pending.since,
+                (Ready::Settled, _) | (_, false) => pending.since(),
                 _ => *self.marked.entry(Arc::clone(path)).or_insert(now),
             };
             let standing = match &pending.stage {
@@ -325,7 +325,7 @@ impl Planner {
                 path: Arc::clone(path),
                 size: pending.identity.size,
                 group: Arc::clone(self.groups.get(path).unwrap_or(&self.no_group)),
-                since: pending.since.max(since_marked),
+                since: pending.since().max(since_marked),
                 standing,
             });
         }
@@ -340,10 +340,13 @@ impl Planner {
             let identity = self.settling.get(path).filter(|file| file.is_whole())?.identity;
             let known = self.inventory.get(path)?;
             let verified = self.listing.verified(path, &identity);
-            let target = known.target.clone();
-            Some(Chosen { relative: Arc::clone(path), identity, owner: known.owner, target, verified })
+            let target = known.target.as_ref().map(|target| Arc::clone(&target.0));
+            let more = (verified.is_some() || target.is_some()).then(|| Box::new(More { target, verified }));
+            Some(Chosen { relative: Arc::clone(path), identity, owner: known.owner, more })
         });
-        chosen.collect()
+        let mut all = Vec::with_capacity(package.files.len());
+        all.extend(chosen);
+        all
     }
 
     /// An upload has the file now.
@@ -409,9 +412,9 @@ impl Planner {
 
     /// The files that were sent, are still here under their own names, and with which something is to be done, by the upload
     /// that they were sent in.
-    pub fn sent_files(&self) -> impl Iterator<Item = (UploadId, BTreeSet<Arc<Path>>)> {
+    pub fn sent_files(&self) -> impl Iterator<Item = (UploadId, impl Iterator<Item = &Arc<Path>>)> {
         let own_name = |path: &&Arc<Path>| self.inventory.get(path).is_some_and(|known| known.target.is_none());
-        self.by_upload.sent().map(move |(id, files)| (id, files.iter().filter(own_name).cloned().collect()))
+        self.by_upload.sent().map(move |(id, files)| (id, files.filter(own_name)))
     }
 
     /// All files that may have to be sent.
@@ -447,7 +450,7 @@ impl Planner {
     #[must_use]
     pub fn awaits(&self, moment: Duration) -> bool {
         let belongs = moment + self.rule().settle;
-        self.settling.iter().any(|(_, file)| file.stage == Stage::Settling && file.first_seen <= belongs)
+        self.settling.iter().any(|(_, file)| file.stage == Stage::Settling && file.first_seen() <= belongs)
     }
 
     /// Whether pending files of a group are still changing.

@@ -28,6 +28,17 @@ use masv_rules::{HardLinks, Symlinks};
 /// Deepest nesting that is walked; each level holds one file descriptor open meanwhile.
 const DEEPEST: usize = 200;
 
+/// Where the bytes of a file are, relative to the watched folder, that was reached over a symbolic link. Few are: it lies in a box, so
+/// that the others need no room for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkTarget(pub Arc<Path>);
+
+impl LinkTarget {
+    fn boxed(path: &Path) -> Box<Self> {
+        Box::new(Self(Arc::from(path)))
+    }
+}
+
 /// A file as a scan found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
@@ -40,7 +51,7 @@ pub struct Observed {
     /// What it is to the rule.
     pub kind: Kind,
     /// Where its bytes are, relative to the watched folder, when it was reached over a symbolic link.
-    pub target: Option<Arc<Path>>,
+    pub target: Option<Box<LinkTarget>>,
     /// Whether somebody who cannot read the file may have given it this name, and the rule does not send such files.
     pub planted: bool,
 }
@@ -245,7 +256,7 @@ impl<'a> Walk<'a> {
             // A folder that cannot be asked does not speak for the file.
             let planted =
                 self.sieve.rule().hard_links == HardLinks::Own && folder.may_be_planted(found).unwrap_or(true);
-            let (relative, target) = (relative.into(), target.map(Arc::from));
+            let (relative, target) = (relative.into(), target.map(LinkTarget::boxed));
             self.look.files.push(Observed { relative, identity, owner, kind, target, planted });
         }
     }
@@ -321,7 +332,7 @@ impl<'a> Walk<'a> {
         }
         for observed in &mut self.look.files[before..] {
             if let Ok(rest) = observed.relative.strip_prefix(link) {
-                observed.target = Some(target.join(rest).into());
+                observed.target = Some(LinkTarget::boxed(&target.join(rest)));
             }
         }
     }

@@ -18,12 +18,12 @@
 //!
 //! After a restart settling starts again; nothing is stored.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::open_handles::Writing;
+use super::path_map::PathMap;
 use masv_platform::FileIdentity;
 
 /// Longest time between two looks at a file that is held or cannot be read.
@@ -61,9 +61,9 @@ impl SettleTimes {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hold {
     /// A program has it open for writing; its name and process id.
-    Writer(String),
+    Writer(Box<str>),
     /// It cannot be opened.
-    Unreadable(String),
+    Unreadable(Box<str>),
 }
 
 /// How far a file has come.
@@ -77,28 +77,53 @@ pub enum Stage {
     Whole(Duration),
 }
 
+/// A time since the start in half the room: hundreds of thousands of files may be pending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment(u64);
+
+impl Moment {
+    /// Five hundred years from the start.
+    fn at(time: Duration) -> Self {
+        Self(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn time(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+}
+
 /// A pending file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
     /// Its state at the last look.
     pub identity: FileIdentity,
-    /// When it was first seen.
-    pub first_seen: Duration,
-    /// When its present state was first seen, or was let go of by whoever held it.
-    pub since: Duration,
+    first_seen: Moment,
+    since: Moment,
     /// When its present size, date and inode were first seen.
-    content_since: Duration,
+    content_since: Moment,
     /// Why it settles for longer than others: its writers cannot be detected.
-    pub unseen: Option<String>,
+    pub unseen: Option<Arc<str>>,
     /// How often a look found it changed.
     pub changes: u32,
     /// How far it has come.
     pub stage: Stage,
-    look_at: Duration,
-    wait: Duration,
+    look_at: Moment,
+    wait: Moment,
 }
 
 impl Pending {
+    /// When it was first seen.
+    #[must_use]
+    pub fn first_seen(&self) -> Duration {
+        self.first_seen.time()
+    }
+
+    /// When its present state was first seen, or was let go of by whoever held it.
+    #[must_use]
+    pub fn since(&self) -> Duration {
+        self.since.time()
+    }
+
     /// Whether it is complete.
     #[must_use]
     pub fn is_whole(&self) -> bool {
@@ -109,13 +134,14 @@ impl Pending {
     /// again.
     fn is_touched_only(&self, now: Duration, identity: &FileIdentity, times: SettleTimes) -> bool {
         let settle = times.of(identity, self.unseen.is_some());
-        self.identity.same_content(identity) && now >= self.content_since + (settle * TOUCHES).max(SHORTEST_TOUCHED)
+        self.identity.same_content(identity)
+            && now >= self.content_since.time() + (settle * TOUCHES).max(SHORTEST_TOUCHED)
     }
 
     /// When the next look at it is due; `None` when it is complete.
     #[must_use]
     pub fn next_look(&self) -> Option<Duration> {
-        (!self.is_whole()).then_some(self.look_at)
+        (!self.is_whole()).then_some(self.look_at.time())
     }
 }
 
@@ -123,14 +149,14 @@ impl Pending {
 #[derive(Debug)]
 pub struct Settling {
     times: SettleTimes,
-    files: BTreeMap<Arc<Path>, Pending>,
+    files: PathMap<Pending>,
 }
 
 impl Settling {
     /// Nothing yet.
     #[must_use]
     pub fn new(times: SettleTimes) -> Self {
-        Self { times, files: BTreeMap::new() }
+        Self { times, files: PathMap::default() }
     }
 
     /// A look found the file like this.
@@ -141,14 +167,14 @@ impl Settling {
             None => {
                 let fresh = Pending {
                     identity,
-                    first_seen: now,
-                    since: now,
-                    content_since: now,
+                    first_seen: Moment::at(now),
+                    since: Moment::at(now),
+                    content_since: Moment::at(now),
                     unseen: None,
                     changes: 0,
                     stage: Stage::Settling,
-                    look_at: now + settle,
-                    wait: Duration::ZERO,
+                    look_at: Moment::at(now + settle),
+                    wait: Moment(0),
                 };
                 self.files.insert(Arc::clone(path), fresh);
             }
@@ -158,17 +184,17 @@ impl Settling {
                     return;
                 }
                 if !file.identity.same_content(&identity) {
-                    file.content_since = now;
+                    file.content_since = Moment::at(now);
                 }
                 file.identity = identity;
-                file.since = now;
+                file.since = Moment::at(now);
                 file.changes = file.changes.saturating_add(1);
                 file.stage = Stage::Settling;
-                file.look_at = now + settle;
-                file.wait = Duration::ZERO;
+                file.look_at = Moment::at(now + settle);
+                file.wait = Moment(0);
             }
             // Whatever brought this look about may be the end of what holds the file up.
-            Some(file) if matches!(file.stage, Stage::Held(_)) => file.look_at = now,
+            Some(file) if matches!(file.stage, Stage::Held(_)) => file.look_at = Moment::at(now),
             Some(_) => {}
         }
     }
@@ -182,24 +208,24 @@ impl Settling {
         let Some(file) = self.files.get_mut(path) else { return false };
         let unseen = match writing {
             Writing::By(who) => {
-                if seen_before && now >= file.since + times.of(&identity, false) {
-                    self.hold(now, path, Hold::Writer(who));
+                if seen_before && now >= file.since() + times.of(&identity, false) {
+                    self.hold(now, path, Hold::Writer(who.into()));
                 }
                 return false;
             }
             Writing::No => None,
-            Writing::Unseen(why) => Some(why),
+            Writing::Unseen(why) => Some(Arc::from(why)),
         };
         if matches!(file.stage, Stage::Held(Hold::Writer(_))) {
             // It was let go of just now: a program that closes a file may be about to open it again.
-            file.since = now;
+            file.since = Moment::at(now);
             file.stage = Stage::Settling;
-            file.wait = Duration::ZERO;
+            file.wait = Moment(0);
         }
-        let settled_at = file.since + times.of(&identity, unseen.is_some());
+        let settled_at = file.since() + times.of(&identity, unseen.is_some());
         file.unseen = unseen;
         if !seen_before || now < settled_at {
-            file.look_at = settled_at;
+            file.look_at = Moment::at(settled_at);
             return false;
         }
         if !file.is_whole() {
@@ -219,8 +245,9 @@ impl Settling {
     pub fn hold(&mut self, now: Duration, path: &Arc<Path>, hold: Hold) {
         let settle = self.times.seen;
         let Some(file) = self.files.get_mut(path) else { return };
-        file.wait = (file.wait * 2).clamp(settle.clamp(SHORTEST_WAIT, LONGEST_WAIT), LONGEST_WAIT);
-        file.look_at = now + file.wait;
+        let wait = (file.wait.time() * 2).clamp(settle.clamp(SHORTEST_WAIT, LONGEST_WAIT), LONGEST_WAIT);
+        file.wait = Moment::at(wait);
+        file.look_at = Moment::at(now + wait);
         file.stage = Stage::Held(hold);
     }
 
@@ -232,9 +259,9 @@ impl Settling {
     /// Forgets what was observed but not the files: after the folder was offline nothing of it proves anything.
     pub fn start_anew(&mut self, now: Duration) {
         for file in self.files.values_mut() {
-            (file.since, file.content_since) = (now, now);
+            (file.since, file.content_since) = (Moment::at(now), Moment::at(now));
             file.stage = Stage::Settling;
-            file.look_at = now + self.times.of(&file.identity, false);
+            file.look_at = Moment::at(now + self.times.of(&file.identity, false));
         }
     }
 
@@ -388,7 +415,7 @@ mod tests {
         assert!(matches!(settling.get(&path()).unwrap().stage, Stage::Held(Hold::Writer(_))));
         settling.observe(after(7), &path(), state(1)); // a hint: it was closed
         assert!(!settling.confirm(after(7), &path(), state(1), Writing::No));
-        assert_eq!((settling.next_look(), settling.get(&path()).unwrap().since), (Some(after(12)), after(7)));
+        assert_eq!((settling.next_look(), settling.get(&path()).unwrap().since()), (Some(after(12)), after(7)));
         assert!(settling.confirm(after(12), &path(), state(1), Writing::No));
     }
 }

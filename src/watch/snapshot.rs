@@ -5,8 +5,6 @@
 //! **Guarantees.** Only what a look covered and did not find is gone: what could not be read, and everything while
 //! the folder is offline, stays known.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +12,8 @@ use std::time::Duration;
 use super::beneath::Offline;
 use super::classifier::Kind;
 use super::dedup::DedupDecision;
-use super::scan::{Look, Observed, Unread};
+use super::path_map::PathMap;
+use super::scan::{LinkTarget, Look, Observed, Unread};
 use masv_platform::FileIdentity;
 
 /// After so many files that a look has found, the memory that they took in it is given back.
@@ -30,7 +29,7 @@ pub struct Known {
     /// What it is to the rule.
     pub kind: Kind,
     /// Where its bytes are when that is elsewhere in the watched folder (it was reached over a link).
-    pub target: Option<Arc<Path>>,
+    pub target: Option<Box<LinkTarget>>,
     /// Whether somebody who cannot read it may have put it there.
     pub planted: bool,
     /// What is to be done with it; `None` for what is never sent.
@@ -50,9 +49,17 @@ pub struct Changes {
 #[derive(Debug, Default)]
 pub struct Snapshot {
     root: Option<(u64, u64)>,
-    files: BTreeMap<Arc<Path>, Known>,
-    folders: BTreeMap<Arc<Path>, Duration>,
+    files: PathMap<Known>,
+    folders: PathMap<Duration>,
     unread: Vec<Unread>,
+}
+
+impl Known {
+    /// Where its bytes are, relative to the watched folder; `path` is its own.
+    #[must_use]
+    pub fn place(&self, path: &Arc<Path>) -> Arc<Path> {
+        Arc::clone(self.target.as_ref().map_or(path, |target| &target.0))
+    }
 }
 
 impl Snapshot {
@@ -122,7 +129,9 @@ impl Snapshot {
             self.unread.retain(|unread| !unread.relative.starts_with(covered));
         }
         for folder in &look.folders {
-            self.folders.entry(Arc::clone(&folder.relative)).or_insert(now);
+            if !self.folders.contains_key(&folder.relative) {
+                self.folders.insert(Arc::clone(&folder.relative), now);
+            }
         }
         for unread in &look.unread {
             self.unread.retain(|known| known.relative != unread.relative);
@@ -166,7 +175,12 @@ impl Snapshot {
 
     /// All files at or below a path.
     pub fn below<'a>(&'a self, top: &'a Path) -> impl Iterator<Item = (&'a Arc<Path>, &'a Known)> {
-        range_below(&self.files, top)
+        self.files.below(top)
+    }
+
+    /// The files whose paths come after this one, by path.
+    pub fn after<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a Arc<Path>> {
+        self.files.from(path).map(|(path, _)| path).filter(move |found| ***found != *path)
     }
 
     /// How many files and folders there are.
@@ -178,7 +192,7 @@ impl Snapshot {
     /// When a folder at or below `top` was last seen to appear.
     #[must_use]
     pub fn newest_folder(&self, top: &Path) -> Option<Duration> {
-        range_below(&self.folders, top).map(|(_, seen)| *seen).max()
+        self.folders.below(top).map(|(_, seen)| *seen).max()
     }
 
     /// What could not be looked at.
@@ -188,13 +202,8 @@ impl Snapshot {
     }
 }
 
-fn range_below<'a, V>(map: &'a BTreeMap<Arc<Path>, V>, top: &'a Path) -> impl Iterator<Item = (&'a Arc<Path>, &'a V)> {
-    // Paths are ordered name by name, so that all below a folder follow it without a gap.
-    map.range::<Path, _>((Bound::Included(top), Bound::Unbounded)).take_while(move |(path, _)| path.starts_with(top))
-}
-
-fn below<'a, V>(map: &'a BTreeMap<Arc<Path>, V>, top: &'a Path) -> impl Iterator<Item = &'a Arc<Path>> {
-    range_below(map, top).map(|(path, _)| path)
+fn below<'a, V>(map: &'a PathMap<V>, top: &'a Path) -> impl Iterator<Item = &'a Arc<Path>> {
+    map.below(top).map(|(path, _)| path)
 }
 
 #[cfg(test)]

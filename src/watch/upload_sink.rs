@@ -8,7 +8,7 @@ use std::pin::Pin;
 
 use crate::engine::QueueError;
 use crate::model::UploadId;
-use crate::model::{SourceFile, UploadSpec};
+use crate::model::{SourceFiles, UploadSpec};
 use crate::upload::Queue;
 
 /// Why a package was not taken.
@@ -33,7 +33,7 @@ pub trait UploadSink: Send + Sync + std::fmt::Debug + 'static {
     /// Makes an upload.
     fn submit(&self, spec: UploadSpec) -> Answer<'_, UploadId>;
     /// Adds files to an upload that is open.
-    fn append(&self, id: UploadId, files: Vec<SourceFile>) -> Answer<'_, ()>;
+    fn append(&self, id: UploadId, files: SourceFiles) -> Answer<'_, ()>;
     /// Closes an open upload: it is finalized as soon as all is sent.
     fn finalize(&self, id: UploadId) -> Answer<'_, ()>;
     /// Resumes a failed upload.
@@ -57,7 +57,7 @@ impl UploadSink for Queue {
         Box::pin(async move { Ok(Self::submit(self, spec).await?) })
     }
 
-    fn append(&self, id: UploadId, files: Vec<SourceFile>) -> Answer<'_, ()> {
+    fn append(&self, id: UploadId, files: SourceFiles) -> Answer<'_, ()> {
         Box::pin(async move { Ok(Self::append(self, id, files).await?) })
     }
 

@@ -62,20 +62,21 @@ async fn an_upload_can_go_on_without_the_files_that_have_vanished() {
     let engine = TestEngine::start(hub.cloud()).await;
     let slow = RateLimit { enabled: true, rate_limit_bps: 3_000_000, ..RateLimit::default() };
     engine.queue.throttle().set(slow);
-    let mut order = spec(vec![
+    let mut files = vec![
         engine.file("begun.mov", &content(1, 12_000_000)),
         engine.file("kept.txt", b"kept"),
         engine.file("gone.txt", b"gone"),
         engine.file("back.txt", b"back"),
-    ]);
-    order.chunk_size = Some(5 << 20);
-    for (number, file) in order.files.iter_mut().enumerate() {
+    ];
+    for (number, file) in files.iter_mut().enumerate() {
         file.claim = Some(format!("{number}").into());
     }
+    let sources: Vec<_> = files.iter().map(|file| file.source.whole()).collect();
+    let mut order = spec(files);
+    order.chunk_size = Some(5 << 20);
     order.rule = Some("dailies".into());
-    std::fs::remove_file(order.files[2].source.whole()).unwrap();
-    std::fs::remove_file(order.files[3].source.whole()).unwrap();
-    let sources: Vec<_> = order.files.iter().map(|file| file.source.whole()).collect();
+    std::fs::remove_file(&sources[2]).unwrap();
+    std::fs::remove_file(&sources[3]).unwrap();
     let id = engine.queue.submit(order).await.unwrap();
     assert!(refused(engine.queue.resume_without_gone(id).await), "it has not failed");
     wait_until("a part of the large one is there", Duration::from_secs(20), || async {
@@ -100,9 +101,9 @@ async fn an_upload_can_go_on_without_the_files_that_have_vanished() {
     let claimed: Vec<_> = ledger.iter().map(|entry| entry.path.display().to_string()).collect();
     assert_eq!(claimed, ["1", "3"], "what was left out may be sent when it comes back");
 
-    let nothing = spec(vec![engine.file("only.txt", b"x")]);
-    std::fs::remove_file(nothing.files[0].source.whole()).unwrap();
-    let id = engine.queue.submit(nothing).await.unwrap();
+    let only = engine.file("only.txt", b"x");
+    std::fs::remove_file(only.source.whole()).unwrap();
+    let id = engine.queue.submit(spec(vec![only])).await.unwrap();
     engine.wait_for(id, State::Error).await;
     let error = engine.queue.resume_without_gone(id).await.unwrap_err();
     assert!(matches!(error, QueueError::Invalid(_)), "{error}");

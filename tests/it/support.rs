@@ -232,6 +232,19 @@ pub fn source_file(name: &Path, source: PathBuf) -> SourceFile {
     }
 }
 
+/// What `setfattr -n user.masv` does: it changes the date of the change, and nothing else of what `stat` tells.
+pub fn set_attribute(path: &Path) {
+    let changed = || std::os::unix::fs::MetadataExt::ctime_nsec(&std::fs::metadata(path).unwrap());
+    let before = changed();
+    // The clock of the file system is a coarse one.
+    std::thread::sleep(Duration::from_millis(20));
+    match rustix::fs::setxattr(path, "user.masv", b"scanned", rustix::fs::XattrFlags::empty()) {
+        Ok(()) => assert_ne!(changed(), before, "an attribute changes the date of the change"),
+        Err(rustix::io::Errno::NOTSUP) => {} // There are none here.
+        Err(error) => panic!("{}: {error}", path.display()),
+    }
+}
+
 /// A link upload of these files, finalized automatically.
 pub fn spec(files: Vec<SourceFile>) -> UploadSpec {
     UploadSpec {
@@ -245,7 +258,7 @@ pub fn spec(files: Vec<SourceFile>) -> UploadSpec {
         priority: 0,
         auto_finalize: true,
         rule: None,
-        files,
+        files: files.into(),
     }
 }
 

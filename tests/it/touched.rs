@@ -14,7 +14,7 @@ use masv_agent::upload::{UploadSettings, Workers};
 use masv_client::Cloud;
 
 use crate::proxy::{Asked, behind_proxy};
-use crate::support::{TestEngine, TestHub, content, digests, received, spec, wait_until};
+use crate::support::{TestEngine, TestHub, content, digests, received, set_attribute, spec, wait_until};
 
 /// Six parts of the smallest size.
 const SIZE: usize = 30 << 20;
@@ -47,13 +47,14 @@ async fn some_is_confirmed(engine: &TestEngine, id: UploadId) -> u64 {
     engine.upload(id).await.totals.bytes_done
 }
 
-/// A hard-link backup, a `chmod`, an antivirus or another mount started an upload of 500 GB again.
+/// A hard-link backup, a `chmod`, a `setfattr` by an antivirus or the Finder, or another mount started an upload of 500 GB again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_touched_keeps_its_confirmed_parts() {
     type Touch = (&'static str, fn(&Path));
-    let touches: [Touch; 4] = [
+    let touches: [Touch; 5] = [
         ("chmod", |path| std::fs::set_permissions(path, Permissions::from_mode(0o640)).unwrap()),
         ("ln", |path| std::fs::hard_link(path, path.with_extension("backup")).unwrap()),
+        ("setfattr", set_attribute),
         ("another inode", |path| put(path, &std::fs::read(path).unwrap(), false)),
         ("another inode while it is paused", |path| put(path, &std::fs::read(path).unwrap(), false)),
     ];

@@ -151,7 +151,7 @@ async fn submit(
         priority: common.priority,
         auto_finalize: common.auto_finalize.unwrap_or(state.auto_finalize),
         rule: None,
-        files,
+        files: files.into(),
     };
     let upload_id = state.queue.submit_as(spool.unwrap_or_default(), spec, key).await?;
     Ok(Created(Started { warnings, ..started(state, upload_id, kind).await }))

@@ -1,20 +1,21 @@
 //! The files that are here, by the upload that they are in, or were sent in: news of an upload are about its files and
 //! not about all that is here.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::model::UploadId;
 use crate::watch::dedup::DedupDecision;
+use crate::watch::path_map::PathMap;
 
 /// The files of uploads.
 #[derive(Debug, Default)]
 pub(super) struct ByUpload {
     /// Whether something is done with files that were sent; otherwise nobody asks for them.
     keeps_sent: bool,
-    claimed: HashMap<UploadId, BTreeSet<Arc<Path>>>,
-    sent: BTreeMap<UploadId, BTreeSet<Arc<Path>>>,
+    claimed: HashMap<UploadId, PathMap<()>>,
+    sent: BTreeMap<UploadId, PathMap<()>>,
 }
 
 impl ByUpload {
@@ -48,10 +49,10 @@ impl ByUpload {
         }
         match verdict {
             Some(DedupDecision::InUpload(Some(id))) => {
-                self.claimed.entry(id).or_default().insert(Arc::clone(path));
+                self.claimed.entry(id).or_default().insert(Arc::clone(path), ());
             }
             Some(DedupDecision::Sent(Some(id))) if self.keeps_sent => {
-                self.sent.entry(id).or_default().insert(Arc::clone(path));
+                self.sent.entry(id).or_default().insert(Arc::clone(path), ());
             }
             _ => {}
         }
@@ -59,12 +60,12 @@ impl ByUpload {
 
     /// The files that an upload which is not complete has claimed.
     pub(super) fn claimed(&self, id: UploadId) -> impl Iterator<Item = &Arc<Path>> {
-        self.claimed.get(&id).into_iter().flatten()
+        self.claimed.get(&id).into_iter().flat_map(PathMap::iter).map(|(path, ())| path)
     }
 
     /// The files that were sent and with which something is to be done, by upload.
-    pub(super) fn sent(&self) -> impl Iterator<Item = (UploadId, &BTreeSet<Arc<Path>>)> {
-        self.sent.iter().map(|(id, files)| (*id, files))
+    pub(super) fn sent(&self) -> impl Iterator<Item = (UploadId, impl Iterator<Item = &Arc<Path>>)> {
+        self.sent.iter().map(|(id, files)| (*id, files.iter().map(|(path, ())| path)))
     }
 }
 

@@ -129,7 +129,7 @@ impl Planner {
     fn lists(&self) -> Vec<(Arc<Path>, ListState)> {
         let state = |path: &Arc<Path>| match self.settling.get(path).map(|pending| (&pending.stage, pending.identity)) {
             Some((Stage::Whole(_), identity)) => ListState::Whole(identity),
-            Some((Stage::Held(Hold::Unreadable(reason)), _)) => ListState::Unreadable(reason.clone()),
+            Some((Stage::Held(Hold::Unreadable(reason)), _)) => ListState::Unreadable(reason.to_string()),
             Some(_) => ListState::NotWhole,
             // A list that was sent already still says what belongs together.
             None => match self.inventory.get(path) {

@@ -70,7 +70,7 @@ mod tests {
             let anchors = Anchors::of(&rule);
             symlink("/etc", root.join("sent")).unwrap();
             let AfterComplete::Move(target) = &rule.after.complete else { panic!("no move") };
-            let rendered = target.render(&TemplateContext::for_files(&rule, jiff::Zoned::now(), [])).unwrap();
+            let rendered = target.render(&TemplateContext::for_files::<&Path>(&rule, jiff::Zoned::now(), [])).unwrap();
             assert_eq!(anchors.real(target, &rendered), Some(root.join(expected)), "{written}");
             std::fs::remove_file(root.join("sent")).unwrap();
         }

@@ -30,6 +30,8 @@ use masv_rules::Existing;
 const AT_ONCE: usize = 500;
 /// The same for reading it page by page.
 const PAGE: u32 = 500;
+/// Files of a folder that count as sent from its first start on, written at once.
+const SKIPPED_AT_ONCE: usize = 5_000;
 
 /// What is known of the ledger.
 #[derive(Debug)]
@@ -136,8 +138,10 @@ impl Ledger {
             context.store.set_watched_folder(&context.rule.name, folder).await?;
             self.folder = None;
         }
-        let candidates = context.shared.desk().candidates();
-        judge_by_ledger(context, &candidates, judged).await?;
+        let mut after: Option<Arc<Path>> = None;
+        while let Some(paths) = next_files(context, &mut after, AT_ONCE) {
+            judge_by_ledger(context, &paths, judged).await?;
+        }
         self.read_at = None;
         *judged = Judged { acts: true, resumes: true };
         if is_here { forget_absent(context, self.kept_until).await } else { Ok(()) }
@@ -148,15 +152,11 @@ impl Ledger {
         if self.seen {
             return Ok(());
         }
-        let skipped: Vec<(PathBuf, FileIdentity)> = match context.rule.existing {
-            Existing::Send => Vec::new(),
-            Existing::Skip => {
-                let desk = context.shared.desk();
-                let items = desk.inventory().files().filter(|(_, known)| known.kind == Kind::Item);
-                items.map(|(path, known)| (path.to_path_buf(), known.identity)).collect()
-            }
-        };
-        context.store.rule_seen(&context.rule.name, self.folder.clone(), skipped).await?;
+        if context.rule.existing == Existing::Skip {
+            skip_all(context).await?;
+        }
+        // Last: if not all are written down, this is not the last first start.
+        context.store.rule_seen(&context.rule.name, self.folder.clone()).await?;
         self.seen = true;
         Ok(())
     }
@@ -179,6 +179,30 @@ impl Ledger {
             self.fails(context, &error).await;
         }
     }
+}
+
+/// The next files after the last ones that may have to be sent, of so many that are there; `None` after the last.
+fn next_files(context: &Context, after: &mut Option<Arc<Path>>, most: usize) -> Option<Vec<Arc<Path>>> {
+    let desk = context.shared.desk();
+    let from = after.as_deref().unwrap_or(Path::new(""));
+    let mut next: Vec<Arc<Path>> = desk.inventory().after(from).take(most).cloned().collect();
+    *after = Some(Arc::clone(next.last()?));
+    next.retain(|path| desk.inventory().get(path).is_some_and(|known| known.kind == Kind::Item));
+    Some(next)
+}
+
+/// Notes that what is there counts as sent.
+async fn skip_all(context: &Context) -> Result<(), StoreError> {
+    let mut after: Option<Arc<Path>> = None;
+    while let Some(paths) = next_files(context, &mut after, SKIPPED_AT_ONCE) {
+        let page: Vec<(PathBuf, FileIdentity)> = {
+            let desk = context.shared.desk();
+            let known = |path: &Arc<Path>| Some((path.to_path_buf(), desk.inventory().get(path)?.identity));
+            paths.iter().filter_map(known).collect()
+        };
+        context.store.ledger_mark(&context.rule.name, page, Outcome::Skipped).await?;
+    }
+    Ok(())
 }
 
 /// Judges files by what the ledger says of them. Of one that was sent from another path and renamed since it says from

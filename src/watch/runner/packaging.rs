@@ -33,6 +33,8 @@ mod open_packages;
 
 /// Packages made in one pass; more are made in the next, so that orders are heard in between.
 const MOST_IN_A_PASS: usize = 512;
+/// Files of them looked at once more together.
+const AT_ONCE: usize = 1_000;
 
 /// What packaging remembers.
 #[derive(Debug)]
@@ -140,26 +142,30 @@ async fn checked(context: &Context, now: Duration, packages: Vec<Package>) -> Ve
     let seen_now = |path: &Arc<Path>| {
         context.shared.desk().settling().get(path).is_some_and(|file| file.stage == Stage::Whole(now))
     };
-    let old: Vec<Arc<Path>> =
-        packages.iter().flat_map(|package| &package.files).filter(|path| !seen_now(path)).cloned().collect();
+    let mut old = packages.iter().flat_map(|package| &package.files).filter(|path| !seen_now(path)).cloned();
     let mut changed = HashSet::new();
-    if !old.is_empty() {
+    loop {
+        let paths: Vec<Arc<Path>> = old.by_ref().take(AT_ONCE).collect();
+        if paths.is_empty() {
+            break;
+        }
         let places: Vec<Arc<Path>> = {
             let desk = context.shared.desk();
-            let place = |path: &Arc<Path>| desk.inventory().get(path).and_then(|known| known.target.clone());
-            old.iter().map(|path| place(path).unwrap_or_else(|| Arc::clone(path))).collect()
+            let known = |path: &Arc<Path>| desk.inventory().get(path).map(|known| known.place(path));
+            paths.iter().map(|path| known(path).unwrap_or_else(|| Arc::clone(path))).collect()
         };
         let Ok(probes) = context.probe(places).await else {
             return shipments; // The next look finds out why.
         };
         let now = context.now();
         let mut desk = context.shared.desk();
-        for (path, (probe, writing)) in old.iter().zip(&probes) {
+        for (path, (probe, writing)) in paths.iter().zip(&probes) {
             if !desk.recheck(now, path, probe, writing) {
                 changed.insert(Arc::clone(path));
             }
         }
     }
+    drop(old);
     for package in packages {
         if !package.files.iter().any(|path| changed.contains(path)) {
             shipments.extend(shipment(context, &package));
@@ -171,5 +177,6 @@ async fn checked(context: &Context, now: Duration, packages: Vec<Package>) -> Ve
 /// The package for the queue; `None` if one of its files is no longer pending.
 fn shipment(context: &Context, package: &Package) -> Option<Submission> {
     let files = context.shared.desk().chosen(package);
-    (files.len() == package.files.len()).then(|| Submission { group: Arc::clone(&package.group), files })
+    (files.len() == package.files.len())
+        .then(|| Submission { group: Arc::clone(&package.group), files: Arc::new(files) })
 }

@@ -33,7 +33,8 @@ use masv_rules::{AfterComplete, AfterError, MoveTarget, OnChange, Ready, Templat
 const AGAIN: Duration = Duration::from_secs(60);
 /// Files of an upload read at once.
 const PAGE: u32 = 10_000;
-/// Files that are acted on before the rule hears of it; an upload with more is acted on as a whole.
+/// Files that are acted on before the rule hears of it; of an upload with more all are moved together, for its folder may be named by
+/// the time.
 const MOST_FILES: usize = 256;
 
 type Fates = Vec<(Arc<Path>, Fate)>;
@@ -135,17 +136,20 @@ impl PostActions {
         }
         let mut errand = errand_of(context);
         for (id, paths) in self.sent_uploads(context) {
-            let files = files_of(context, id).await?;
-            let action = match &rule.after.complete {
-                AfterComplete::Move(target) => match self.folder_for(context, target, &files, &paths) {
-                    Ok(folder) => Action::Move(folder),
-                    Err(reason) => {
-                        self.try_later(context.now(), paths.iter());
-                        context.problem("after", reason).await;
-                        continue;
+            let (action, files) = match &rule.after.complete {
+                AfterComplete::Move(target) => {
+                    let files = files_of(context, id).await?;
+                    match self.folder_for(context, target, &files, &paths) {
+                        Ok(folder) => (Action::Move(folder), files),
+                        Err(reason) => {
+                            self.try_later(context.now(), paths.iter());
+                            context.problem("after", reason).await;
+                            continue;
+                        }
                     }
-                },
-                _ => Action::Delete,
+                }
+                // What was sent of the few of this errand is asked of the ledger: the upload may have hundreds of thousands.
+                _ => (Action::Delete, HashMap::new()),
             };
             let mut handled = Vec::with_capacity(paths.len());
             for path in &paths {
@@ -167,9 +171,11 @@ impl PostActions {
             let left_alone = identity.is_some() && self.left_alone.get(path).copied() == identity;
             !left_alone && !self.later.contains_key(path)
         };
+        let takes_parts = matches!(context.rule.after.complete, AfterComplete::Delete);
         let (mut uploads, mut count) = (Vec::new(), 0);
-        for (id, mut paths) in desk.sent_files() {
-            paths.retain(is_due);
+        for (id, files) in desk.sent_files() {
+            let most = if takes_parts { MOST_FILES - count } else { usize::MAX };
+            let paths: BTreeSet<Arc<Path>> = files.filter(|path| is_due(path)).take(most).cloned().collect();
             if paths.is_empty() {
                 continue;
             }
@@ -343,7 +349,7 @@ async fn sent_as(
             Ok(Some(Sent { identity: file.identity, checksum: file.checksum.clone() }))
         }
         Some(_) => Ok(None),
-        // The upload was removed from the list since: the ledger still knows what was sent.
+        // It was not looked up, or the upload was removed from the list since: the ledger knows what was sent.
         None => Ok(context.store.ledger_entry(&context.rule.name, path).await?.and_then(|entry| {
             let sent = entry.outcome == Outcome::Sent && entry.upload == Some(id);
             sent.then_some(Sent { identity: entry.identity, checksum: entry.checksum })

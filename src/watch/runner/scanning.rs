@@ -32,6 +32,8 @@ mod own_folder;
 
 /// Shortest time between two scans caused by hints.
 const SHORTEST_GAP: Duration = Duration::from_millis(100);
+/// Settled files looked at once more together.
+const CONFIRMED_AT_ONCE: usize = 1_000;
 /// Shortest and longest time between two scans of a polled folder.
 const POLL_BOUNDS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// A folder is polled so rarely that scanning takes at most this fraction of the time.
@@ -371,19 +373,18 @@ impl Scanning {
             return;
         }
         let due = context.shared.desk().due(context.now());
-        if due.is_empty() {
-            return;
-        }
-        let places = due.iter().map(|(_, place)| Arc::clone(place)).collect();
-        match context.probe(places).await {
-            Ok(probes) => {
-                let now = context.now();
-                let mut desk = context.shared.desk();
-                for ((path, _), (probe, writing)) in due.into_iter().zip(probes) {
-                    desk.confirm(now, &path, probe, writing);
+        for due in due.chunks(CONFIRMED_AT_ONCE) {
+            let places = due.iter().map(|(_, place)| Arc::clone(place)).collect();
+            match context.probe(places).await {
+                Ok(probes) => {
+                    let now = context.now();
+                    let mut desk = context.shared.desk();
+                    for ((path, _), (probe, writing)) in due.iter().zip(probes) {
+                        desk.confirm(now, path, probe, writing);
+                    }
                 }
+                Err(offline) => return self.go_offline(context, offline).await,
             }
-            Err(offline) => self.go_offline(context, offline).await,
         }
     }
 }

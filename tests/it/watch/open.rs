@@ -123,7 +123,7 @@ async fn a_moment_packages_what_is_there_and_one_that_was_missed_is_made_up_for(
 
     // The moment lies between the last run and now: an hourly rule that was down meanwhile.
     let mut bench = Bench::new();
-    bench.store.rule_seen("dailies", None, Vec::new()).await.unwrap();
+    bench.store.rule_seen("dailies", None).await.unwrap();
     let yesterday = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(25);
     bench.store.set_rule_run("dailies", yesterday).await.unwrap();
     bench.write("one.mov", "1");

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use masv_agent::model::UploadId;
-use masv_agent::model::{File, SourceFile, State, Upload, UploadFilter, UploadSpec};
+use masv_agent::model::{File, SourceFiles, State, Upload, UploadFilter, UploadSpec};
 use masv_agent::store::{Store, StoreError};
 use masv_agent::watch::{Answer, FileSystem, RuleStatus, SinkError, UploadSink, WatchSettings, Watcher};
 use masv_platform::OwnPlaces;
@@ -46,7 +46,7 @@ impl UploadSink for Keeper {
         })
     }
 
-    fn append(&self, id: UploadId, files: Vec<SourceFile>) -> Answer<'_, ()> {
+    fn append(&self, id: UploadId, files: SourceFiles) -> Answer<'_, ()> {
         Box::pin(async move { self.store.append_files(id, files).await.map(drop).map_err(refused) })
     }
 

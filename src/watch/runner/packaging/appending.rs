@@ -29,10 +29,11 @@ pub(super) async fn append_changed(
     }
     let (mut left, mut ledger_differs) = (Vec::new(), false);
     for shipment in shipments {
-        let (changed, fresh): (Vec<Chosen>, Vec<Chosen>) =
-            shipment.files.into_iter().partition(|file| context.shared.desk().came_back_changed(&file.relative));
-        let changed = Submission { group: Arc::clone(&shipment.group), files: changed };
-        let fresh = Submission { group: shipment.group, files: fresh };
+        let (changed, fresh): (Vec<Chosen>, Vec<Chosen>) = Arc::unwrap_or_clone(shipment.files)
+            .into_iter()
+            .partition(|file| context.shared.desk().came_back_changed(&file.relative));
+        let changed = Submission { group: Arc::clone(&shipment.group), files: Arc::new(changed) };
+        let fresh = Submission { group: shipment.group, files: Arc::new(fresh) };
         let id = if changed.files.is_empty() { None } else { package_for(context, &changed, clock).await };
         let id = match id {
             Some(id) if goes_to_others(context, id, &changed, clock).await.is_some() => None,
@@ -52,10 +53,10 @@ pub(super) async fn append_changed(
             }
             // There is none, or it was finalized at this very moment.
             None => {
-                let mut files = fresh.files;
-                files.extend(changed.files);
+                let mut files = Arc::unwrap_or_clone(fresh.files);
+                files.extend(Arc::unwrap_or_clone(changed.files));
                 files.sort_by(|one, other| one.relative.cmp(&other.relative));
-                left.push(Submission { group: changed.group, files });
+                left.push(Submission { group: changed.group, files: Arc::new(files) });
             }
         }
     }

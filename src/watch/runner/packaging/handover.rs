@@ -25,7 +25,7 @@ const AT_ONCE: usize = 64;
 /// A package for the queue.
 pub(super) struct Submission {
     pub(super) group: Arc<str>,
-    pub(super) files: Vec<Chosen>,
+    pub(super) files: Arc<Vec<Chosen>>,
 }
 
 /// Why a package was not made.
