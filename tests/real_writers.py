@@ -11,20 +11,21 @@ It fails if anything half is sent of a file that was open all the time, if more 
 open it again later get a half file sent, if content is lost with `after: delete` or `move`, or if whole files are sent too late.
 """
 import datetime, hashlib, http.server, json, os, pathlib, shutil, signal, socket, statistics, subprocess, sys, tempfile
-import threading, time, traceback
+import threading, time, traceback, zipfile
 
 SETTLE, STALL = 5, 16
 MAY_BE_HALF = 2
 PROGRAMS = {
     "smbd": "samba", "smbclient": "smbclient", "vsftpd": "vsftpd", "sshd": "openssh-server", "scp": "openssh-client",
     "rsync": "rsync", "ffmpeg": "ffmpeg", "sox": "sox", "aria2c": "aria2", "wget": "wget", "curl": "curl", "tar": "tar",
-    "setpriv": "util-linux",
+    "setpriv": "util-linux", "unzip": "unzip", "git": "git",
 }
 RULES = """version: 1
 defaults: { settle: 5s, rescan: 1h, package: file, upload: { kind: link } }
 rules:
   - { name: keep, watch: ../drop/keep }
   - { name: frames, watch: ../drop/frames, package: { per: folder, quiet: 5s } }
+  - { name: folders, watch: ../drop/folders, package: { per: folder, quiet: 30s } }
 """
 AFTER = """  - { name: delete, watch: ../drop/delete, after: delete }
   - { name: move, watch: ../drop/move, after: { complete: { move: ../moved } } }
@@ -209,14 +210,14 @@ def stopped(command, after, pause):
     assert process.wait() == 0, f"{command[0]}: exit {process.returncode}"
 
 
-def killed(command, after, data=b""):
+def killed(command, after, data=b"", by=signal.SIGKILL):
     """A program that is killed in the middle."""
     process = subprocess.Popen([str(word) for word in command], start_new_session=True, stdin=subprocess.PIPE,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     process.stdin.write(data)
     process.stdin.flush()
     time.sleep(after)
-    os.killpg(process.pid, signal.SIGKILL)
+    os.killpg(process.pid, by)
     process.wait()
 
 
@@ -308,6 +309,31 @@ class Writers:
              self.path(rule, name)])
         return b"onetwothree"
 
+    def rsync_partial_dir(self, rule, name):
+        copy = ["rsync", "--partial-dir=.partial", "--bwlimit=500", self.work / "content", self.path(rule, name)]
+        killed(copy, 2, by=signal.SIGTERM)
+        time.sleep(12)
+        run(copy)
+
+    # Folders, by programs that are stopped in the middle of a file or between two; `quiet` is longer than that.
+
+    def unzip(self, rule, name):
+        archive = self.work / (name + ".zip")
+        with zipfile.ZipFile(archive, "w") as written:
+            for number in range(3_000):
+                written.writestr(f"{number % 20:02}/{number:04}.mov", CONTENT[:8_000])
+        stopped(["unzip", "-q", archive, "-d", self.path(rule, name)], 0.1, STALL)
+
+    def git(self, rule, name):
+        source = self.work / ("source-" + name)
+        git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", source]
+        source.mkdir()
+        for number in range(1_000):
+            (source / f"{number:04}.mov").write_bytes(CONTENT[number:number + 8_000])
+        for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "frames"]):
+            run([*git, *command])
+        stopped(["git", "clone", "-q", "--no-hardlinks", source, self.path(rule, name)], 0.1, STALL)
+
     # Closed, and opened again later.
 
     def browser(self, rule, name):
@@ -360,7 +386,8 @@ class Writers:
                 time.sleep(12)
 
 
-OPEN = ["samba", "samba_steady", "ftp", "scp", "rsync_inplace", "wget", "aria2", "tar", "ffmpeg", "sox", "mapped",
+FOLDERS = ["unzip", "git"]
+OPEN = ["samba", "samba_steady", "ftp", "scp", "rsync_inplace", "rsync_partial_dir", "wget", "aria2", "tar", "ffmpeg", "sox", "mapped",
         "preallocated", "shell"]
 TAKEN = [("delete", name) for name in ("samba_steady", "ffmpeg", "sox", "ftp", "scp", "shell")] + [("move", "scp")]
 REOPENED = ["browser", "aria2_killed", "touched_first", "samba_fails_once", "appended", "rsync_killed", "ftp_resumed"]
@@ -369,16 +396,21 @@ REOPENED = ["browser", "aria2_killed", "touched_first", "samba_fails_once", "app
 class Case:
     def __init__(self, writers, rule, kind, reopens):
         self.rule, self.kind, self.reopens = rule, kind, reopens
-        self.name = kind.replace("_", "-") + (".wav" if kind == "sox" else "" if kind == "sequence" else ".mov")
+        self.name = kind.replace("_", "-") + (".wav" if kind == "sox" else "" if self.is_folder() else ".mov")
         self.path = writers.path(rule, self.name)
         self.write, self.error, self.ended, self.final = getattr(writers, kind), None, None, None
+
+    def is_folder(self):
+        return self.kind == "sequence" or self.kind in FOLDERS
 
     def run(self):
         try:
             content = self.write(self.rule, self.name)
             self.ended = time.time()
-            if self.kind == "sequence":
-                self.final = {f"{self.name}/{path.name}": sha(path.read_bytes()) for path in self.path.iterdir()}
+            if self.is_folder():
+                paths = [path.relative_to(self.path) for path in self.path.rglob("*") if path.is_file()]
+                seen = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
+                self.final = {f"{self.name}/{path}": sha((self.path / path).read_bytes()) for path in seen}
             else:
                 self.final = {self.name: sha(self.path.read_bytes() if content is None else content)}
         except Exception:
@@ -406,7 +438,7 @@ def judged(agent, case, uploads):
 
 def check(agent, cases):
     """Waits for what is still to come, and returns what is wrong."""
-    own = [case for case in cases if case.rule in ("keep", "frames") or agent.takes]
+    own = [case for case in cases if case.rule in ("keep", "frames", "folders") or agent.takes]
     deadline = time.time() + 120
     while True:
         uploads = [upload for upload in agent.uploads() if upload["state"] == "complete"]
@@ -418,7 +450,7 @@ def check(agent, cases):
     wrong, half_reopened, delays = [], 0, []
     for case, half, whole in results:
         delay = late(case, whole) if whole else None
-        delays += [delay] if delay is not None and case.kind != "sequence" and not case.reopens else []
+        delays += [delay] if delay is not None and not case.is_folder() and not case.reopens else []
         told = "never whole" if whole is None else f"whole after {delay:.1f} s"
         print(f"   {agent.name:6} {case.rule:6} {case.kind:16} {half} half, {told}")
         if case.reopens:
@@ -452,7 +484,7 @@ def main():
     work = pathlib.Path(tempfile.mkdtemp())
     work.chmod(0o755)
     shutil.copy(sys.argv[1], work / "masv")
-    for folder in ("drop/keep", "drop/delete", "drop/move", "drop/frames", "moved"):
+    for folder in ("drop/keep", "drop/delete", "drop/move", "drop/frames", "drop/folders", "moved"):
         (work / folder).mkdir(parents=True)
         (work / folder).chmod(0o777)
     agents = [Agent(work, "plain", [], True),
@@ -467,6 +499,7 @@ def main():
         servers = Servers(work)
         writers = Writers(work, servers)
         cases = [Case(writers, "keep", kind, False) for kind in OPEN]
+        cases += [Case(writers, "folders", kind, False) for kind in FOLDERS]
         cases += [Case(writers, rule, kind, False) for rule, kind in TAKEN]
         cases += [Case(writers, "keep", kind, True) for kind in REOPENED] + [Case(writers, "frames", "sequence", True)]
         threads = [threading.Thread(target=case.run) for case in cases]
