@@ -10,6 +10,7 @@ pub mod cli;
 pub mod download;
 pub mod engine;
 pub mod hooks;
+pub mod manifest;
 pub mod model;
 pub mod portal_downloads;
 pub mod store;

@@ -42,6 +42,7 @@ mod table;
 mod transfers;
 mod upload;
 mod user;
+mod verify;
 mod watch;
 
 use std::ffi::OsString;
@@ -155,6 +156,11 @@ enum Command {
     /// Check for problems that keep the agent from working; the worst finding determines the exit code.
     #[command(after_help = "Examples:\n  masv doctor\n  masv doctor --rules rules.yaml --output json")]
     Doctor(doctor::Doctor),
+    /// Compare a received folder with the checksum lists in it; the exit code is 1 unless everything listed is right.
+    #[command(
+        after_help = "Examples:\n  masv verify Dailies\n  masv verify --list checksums.txt --strict --output json"
+    )]
+    Verify(verify::Verify),
     /// Print help for a command.
     #[command(after_help = "Examples:\n  masv help\n  masv help upload start")]
     Help {
@@ -267,6 +273,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<ExitCode, CliError
         Command::Logs(options) => logs::run(options, &client()?, output).await,
         Command::Hub(command) => hub::run(*command, output).await,
         Command::Service(command) => service::run(command, output),
+        Command::Verify(options) => verify::run(options, output).await,
         Command::Doctor(options) => doctor::run(options, &client()?, output).await,
         Command::Completions { shell } => {
             output.raw(&complete::registration(&shell.to_string())?);

@@ -19,7 +19,7 @@ use super::transfers::{
 };
 use super::{user, watch};
 use crate::api::types::{Change, Common, File, MoreFiles, NewLink, NewPortalUpload, NewUpload, Size, Started, Upload};
-use crate::model::{Link, UploadId};
+use crate::model::{Link, SentList, UploadId};
 use crate::store::Order;
 use masv_protocol::EmailAddress;
 
@@ -225,6 +225,9 @@ pub(super) struct CommonFlags {
     /// Exclude matching files, such as '*.tmp'; can be repeated.
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
+    /// Add a checksum list of what was sent to the package, which `masv verify` and other programs compare with what arrives.
+    #[arg(long, value_name = "KIND")]
+    manifest: Option<List>,
     /// Carry out the command only once for this key; a repeated command shows the upload of the first. For scripts that
     /// may be run again.
     #[arg(long, value_name = "KEY")]
@@ -232,6 +235,13 @@ pub(super) struct CommonFlags {
     /// Follow the upload until it is done. Ctrl-C stops following, not the upload.
     #[arg(long)]
     wait: bool,
+}
+
+/// A kind of checksum list.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum List {
+    AscMhl,
+    Md5,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -289,6 +299,10 @@ impl CommonFlags {
             priority: self.priority,
             auto_finalize: self.no_finalize.then_some(false),
             exclude: self.exclude,
+            manifest: self.manifest.map(|list| match list {
+                List::AscMhl => SentList::AscMhl,
+                List::Md5 => SentList::Md5,
+            }),
         };
         Ok((common, self.idempotency_key, self.wait))
     }

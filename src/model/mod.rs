@@ -28,6 +28,6 @@ pub use source_files::{DistinctPaths, SourceFiles, SourceList};
 pub use taken_away::{Held, TakenAway};
 pub use transfer::{Activity, Filter, Problem, RemotePackage, State, Totals, Turn};
 pub use upload::{
-    Destination, File, FileState, Link, PackageOptions, Part, RemoteFile, SourceFile, Upload, UploadFilter, UploadKind,
-    UploadSpec,
+    Destination, File, FileState, Link, PackageOptions, Part, RemoteFile, SentList, SourceFile, Upload, UploadFilter,
+    UploadKind, UploadSpec,
 };

@@ -90,6 +90,19 @@ pub struct PackageOptions {
     pub teamspace_id: Option<String>,
     /// Whether it is kept until it is deleted by hand.
     pub unlimited_storage: bool,
+    /// The checksum list of what was sent that is added to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<SentList>,
+}
+
+/// Kind of a checksum list that is added to a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SentList {
+    /// A generation of an ASC MHL history, with XXH64, and its chain.
+    AscMhl,
+    /// Lines as `md5sum` writes them.
+    Md5,
 }
 
 /// A file to send, as it was when it was found complete.

@@ -74,7 +74,7 @@ pub use schedule::{Moments, Schedule, Windows, in_words};
 pub use schema::schema;
 pub use settings::{
     After, AfterComplete, AfterError, Existing, Finalize, FinalizeWhen, HardLinks, Notify, NotifyEvent, NotifyTarget,
-    OnChange, OnGone, Packaging, Per, Poll, Ready, Symlinks, UploadKind, UploadTemplate,
+    OnChange, OnGone, Packaging, Per, Poll, Ready, SentList, Symlinks, UploadKind, UploadTemplate,
 };
 pub use template::{Template, TemplateContext, TemplateError, TemplateFile, TemplateFiles};
 pub use unicode::composed;

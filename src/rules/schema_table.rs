@@ -411,6 +411,12 @@ pub(super) const UPLOAD: &[Key] = &[
     key("password", Shape::Secret, "${REVIEW_PASSWORD}", "Password for the download, or the portal's access code."),
     key("chunk_size", Shape::Size, "64MiB", "Size of a chunk (part); defaults to the agent's setting."),
     key(
+        "manifest",
+        Shape::Choice(&["asc-mhl", "md5"]),
+        "asc-mhl",
+        "Add a checksum list of what was sent to the package, as proof of delivery.",
+    ),
+    key(
         "emails",
         Shape::Either(&[RECIPIENT, Shape::ListOf(&RECIPIENT)]),
         "[client@example.com]",

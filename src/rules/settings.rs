@@ -131,8 +131,19 @@ pub struct UploadTemplate {
     pub teamspace_id: Option<String>,
     /// Keep the package without an expiry.
     pub unlimited_storage: bool,
+    /// The checksum list of what was sent that is added to the package.
+    pub manifest: Option<SentList>,
     /// Size of a chunk (part) in bytes; defaults to the agent's setting.
     pub chunk_size: Option<u64>,
+}
+
+/// Kind of a checksum list that is added to packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SentList {
+    /// ASC MHL.
+    AscMhl,
+    /// Lines of `md5sum`.
+    Md5,
 }
 
 /// When a package is finalized.

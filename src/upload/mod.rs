@@ -13,7 +13,7 @@
 //! ([`file`](mod@file)), each several parts at once ([`send`]) to addresses that the cloud has signed ([`presigned`]). Where the cloud takes them,
 //! calls about files travel in batches ([`batches`]), and so does the content of small ones ([`small`]). How a file is cut
 //! into parts is decided by a pure function ([`plan`]). What must eventually be done in the cloud is kept and done by
-//! [`cleanup`].
+//! [`cleanup`]. A checksum list of what was sent can be the last file of a package ([`sent_list`]).
 //!
 //! Must never know: rules, folders, downloads, or the REST API.
 
@@ -26,6 +26,7 @@ mod plan;
 mod presigned;
 mod queue;
 mod send;
+mod sent_list;
 mod small;
 mod task;
 

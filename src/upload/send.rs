@@ -216,7 +216,7 @@ fn unreachable(reason: &str) -> CloudError {
 }
 
 /// Whether the storage's receipt proves that it has what was `sent`; an error when it proves the contrary.
-fn is_proven(receipt: &Receipt, sent: String) -> Result<bool, SendError> {
+pub(super) fn is_proven(receipt: &Receipt, sent: String) -> Result<bool, SendError> {
     match md5_of_tag(&receipt.tag).filter(|_| !receipt.sealed) {
         Some(stored) if stored != sent => Err(SendError::Damaged { sent, stored }),
         proven => Ok(proven.is_some()),

@@ -16,6 +16,7 @@ use super::batches::Batches;
 use super::file::send_file;
 use super::plan::affordable;
 use super::queue::{SMALL_MEMORY, Shared};
+use super::sent_list;
 use crate::engine::bandwidth::Throttle;
 use crate::engine::circuit_breaker::Circuits;
 use crate::engine::permits::{Permit, Reads};
@@ -272,6 +273,7 @@ async fn send(upload: Upload, shared: Arc<Shared>, steps: TaskContext) -> Result
             }
         }
     }
+    sent_list::add(&run, &upload).await?;
     run.live.set_phase(Activity::Finalizing);
     crash_point("upload.closing");
     match run.try_to(|| run.cloud().finalize_package(run.package())).await {
@@ -360,7 +362,7 @@ fn address(ordered: &str) -> Result<EmailAddress, Halt> {
 }
 
 fn new_package(upload: &Upload, destination: &Destination) -> Result<NewPackage, Halt> {
-    let PackageOptions { delete_after, download_limit, tag_name, tag_id, teamspace_id, unlimited_storage } =
+    let PackageOptions { delete_after, download_limit, tag_name, tag_id, teamspace_id, unlimited_storage, manifest: _ } =
         upload.options.clone();
     let recipients = match destination {
         Destination::Email { recipients } => {

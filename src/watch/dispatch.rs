@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use jiff::Zoned;
 
-use crate::model::{Destination, DistinctPaths, PackageOptions, SourceFile, SourceFiles, SourceList, UploadSpec};
+use crate::model::{
+    Destination, DistinctPaths, PackageOptions, SentList, SourceFile, SourceFiles, SourceList, UploadSpec,
+};
 use masv_platform::{FileIdentity, PathBeneath};
 use masv_protocol::{EmailAddress, PackagePath, TeamId};
 use masv_rules::composed;
@@ -205,6 +207,10 @@ pub fn order(
             tag_id: upload.tag_id.clone(),
             teamspace_id: upload.teamspace_id.clone(),
             unlimited_storage: upload.unlimited_storage,
+            manifest: upload.manifest.map(|list| match list {
+                masv_rules::SentList::AscMhl => SentList::AscMhl,
+                masv_rules::SentList::Md5 => SentList::Md5,
+            }),
         },
         team_id: upload.team_id.clone().map(TeamId::from).or_else(|| surroundings.team_id.clone()),
         chunk_size: upload.chunk_size,

@@ -14,10 +14,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::manifest::checksum::{Algorithm, Checksum, Kind};
-use super::manifest::measure::Digests;
-use super::manifest::{ASC_FOLDER, Listed, effective, history_of, scope};
 use super::package::top_level;
+use crate::manifest::checksum::{Algorithm, Checksum, Kind};
+use crate::manifest::measure::Digests;
+use crate::manifest::{ASC_FOLDER, Listed, effective, history_of, scope};
 use masv_platform::FileIdentity;
 use masv_rules::composed;
 

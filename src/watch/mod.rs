@@ -29,7 +29,6 @@ mod folder_place;
 mod fs_events;
 mod listing;
 mod lossy_path;
-mod manifest;
 mod open;
 mod open_handles;
 mod orphans;

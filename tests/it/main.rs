@@ -45,6 +45,7 @@ mod repeated_orders;
 mod rule_cli;
 mod s3_server;
 mod secrecy;
+mod sent_lists;
 mod service_files;
 mod shell;
 mod support;

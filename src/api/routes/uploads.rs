@@ -145,7 +145,7 @@ async fn submit(
             .unwrap_or_else(|| "Files".to_owned()),
         description: common.package_description.filter(|text| !text.is_empty()),
         password: common.password,
-        options,
+        options: PackageOptions { manifest: common.manifest, ..options },
         team_id,
         chunk_size: common.chunk_size.map(|size| size.0).filter(|size| *size > 0),
         priority: common.priority,
@@ -248,6 +248,7 @@ pub(super) async fn create(
         tag_id: new.tag_id,
         teamspace_id: new.teamspace_id,
         unlimited_storage: new.unlimited_storage,
+        manifest: None,
     };
     submit(&state, new.common, destination, options, team_id, key).await
 }

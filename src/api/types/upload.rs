@@ -14,7 +14,7 @@ use super::{Size, Standing, exposed};
 use crate::engine::Live;
 use crate::model;
 use crate::model::UploadId;
-use crate::model::{Destination, FileState, Link, Problem, UploadKind};
+use crate::model::{Destination, FileState, Link, Problem, SentList, UploadKind};
 use crate::store::Order;
 use masv_protocol::TeamId;
 
@@ -192,6 +192,9 @@ pub struct Common {
     /// Globs of files to exclude.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
+    /// Adds a checksum list of what was sent to the package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<SentList>,
 }
 
 /// A request for an upload by link or e-mail.

@@ -8,7 +8,7 @@ use super::super::fields::{At, Fields};
 use super::super::reader::Reader;
 use super::super::recipients::{Recipient, RecipientTemplate};
 use super::super::schema_table::{NOT_FOR_PORTALS, ONLY_FOR_PORTALS, UPLOAD};
-use super::super::settings::{Per, UploadKind, UploadTemplate};
+use super::super::settings::{Per, SentList, UploadKind, UploadTemplate};
 use super::super::template::Template;
 use super::super::value_type::Shape;
 use super::Shared;
@@ -57,6 +57,8 @@ pub(super) fn read<'a>(at: &At<'a>, per: Per, shared: &Shared<'_, 'a>) -> Option
     let team_id = fields.maybe("team_id", |at| reader.text(at));
     let teamspace_id = fields.maybe("teamspace_id", |at| reader.text(at));
     let unlimited_storage = fields.or("unlimited_storage", false, |at| reader.boolean(at));
+    let lists = [("asc-mhl", SentList::AscMhl), ("md5", SentList::Md5)];
+    let manifest = fields.maybe("manifest", |at| reader.choice(at, &lists));
     let chunk_size = fields.maybe("chunk_size", |at| chunk_size(at, reader));
     Some(UploadTemplate {
         kind: kind?,
@@ -70,6 +72,7 @@ pub(super) fn read<'a>(at: &At<'a>, per: Per, shared: &Shared<'_, 'a>) -> Option
         team_id: team_id?,
         teamspace_id: teamspace_id?,
         unlimited_storage: unlimited_storage?,
+        manifest: manifest?,
         chunk_size: chunk_size?,
     })
 }

@@ -1,8 +1,8 @@
 //! One verdict for a file, whichever list gave it.
 
-use super::super::manifest::measure::measure;
-use super::super::manifest::parse;
 use super::*;
+use crate::manifest::measure::measure;
+use crate::manifest::parse;
 
 const HELLO: &str = "5d41402abc4b2a76b9719d911017c592";
 const WORLD: &str = "7d793037a0760186574b0282f2f435e7";

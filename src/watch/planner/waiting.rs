@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Planner;
+use crate::manifest::Listed;
+use crate::manifest::checksum::Algorithm;
+use crate::manifest::measure::Digests;
 use crate::watch::classifier::Kind;
 use crate::watch::listing::{ListState, Policy, Presence};
-use crate::watch::manifest::Listed;
-use crate::watch::manifest::checksum::Algorithm;
-use crate::watch::manifest::measure::Digests;
 use crate::watch::package::top_level;
 use crate::watch::settle::{Hold, Pending, Stage};
 use masv_platform::FileIdentity;

@@ -15,10 +15,10 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::context::Context;
 use super::describe;
-use crate::watch::manifest::checksum::Algorithm;
-use crate::watch::manifest::measure::Digests;
-use crate::watch::manifest::parse;
-use crate::watch::manifest::reader::{digests, read};
+use crate::manifest::checksum::Algorithm;
+use crate::manifest::measure::Digests;
+use crate::manifest::parse;
+use crate::manifest::reader::{digests, read};
 use masv_platform::{FileIdentity, PathBeneath};
 use masv_rules::Ready;
 

@@ -1,10 +1,14 @@
-//! Checksum lists: what a list says about a drop.
+//! Checksum lists: what a list says about files, lists of what was sent, and comparing a folder with its lists.
 //!
 //! **In**: a list's name and bytes. **Out**: the files it lists with their checksums, or why it is not understood. Pure;
-//! [`reader`] opens files, [`measure`] computes checksums.
+//! [`reader`] opens files, [`measure`] computes checksums, [`compose`] writes lists, [`verify`] compares folders.
 //!
 //! **Guarantees.** What is not understood stops: a list that does not end, an encoding, a line, an element or an action
 //! that is unknown is reported, and nothing counts as verified because of it.
+//!
+//! **On a crash** nothing is lost: nothing is kept here.
+//!
+//! Must never know: rules' decisions, uploads, HTTP.
 //!
 //! Understood are lists of lines (see [`sums`]), MHL 1.x ([`mhl`]) and ASC MHL 2.0 ([`asc_mhl`], with [`hash_list`] in common).
 
@@ -15,6 +19,7 @@ use self::checksum::Checksum;
 
 mod asc_mhl;
 pub mod checksum;
+pub mod compose;
 mod hash_list;
 mod history;
 pub mod measure;
@@ -22,6 +27,7 @@ mod mhl;
 pub mod reader;
 mod sums;
 mod text;
+pub mod verify;
 mod xml;
 
 pub use history::{effective, history_of};

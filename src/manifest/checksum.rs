@@ -6,6 +6,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+/// The digits of C4 identifiers, by their value.
+pub(super) const C4_DIGITS: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+
 /// A way to compute a checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Algorithm {
@@ -215,11 +218,10 @@ impl Checksum {
     /// A C4 identifier (SMPTE ST 2114): `c4` and SHA-512 in 88 digits of base 58.
     #[must_use]
     pub fn c4(text: &str) -> Option<Self> {
-        const DIGITS: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
         let digits = text.strip_prefix("c4").filter(|digits| digits.len() == 88)?;
         let mut digest = vec![0_u8; 64];
         for digit in digits.bytes() {
-            let mut carry = u32::try_from(DIGITS.iter().position(|known| *known == digit)?).ok()?;
+            let mut carry = u32::try_from(C4_DIGITS.iter().position(|known| *known == digit)?).ok()?;
             for byte in digest.iter_mut().rev() {
                 carry += u32::from(*byte) * 58;
                 *byte = (carry & 0xff) as u8;
