@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use futures_util::FutureExt;
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{AgentError, secrets};
+use crate::api::FurtherMetrics;
 use masv_client::CloudSettings;
 use masv_hub::{Hub, HubConfig, HubError, Listeners, Network, Provision, ProvisionPortal, SmtpConfig, TlsConfig};
 use masv_platform::{host_name, private_file};
@@ -94,6 +97,20 @@ impl Embedded {
     ) -> std::io::Result<impl Future<Output = Result<(), HubError>> + Send + use<>> {
         let (hub, listeners) = (self.hub.clone(), self.listeners.try_clone()?);
         Ok(async move { hub.serve_all(listeners, stop).await })
+    }
+
+    /// Its metrics, to be served with those of the agent; empty while they cannot be read.
+    pub(super) fn metrics(&self) -> FurtherMetrics {
+        let hub = self.hub.clone();
+        Arc::new(move || {
+            let hub = hub.clone();
+            async move {
+                let read = hub.metrics().await;
+                read.inspect_err(|error| tracing::error!(%error, "the metrics of the hub cannot be read"))
+                    .unwrap_or_default()
+            }
+            .boxed()
+        })
     }
 
     /// Makes sure that the portals named by the new rules exist.

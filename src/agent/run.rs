@@ -12,12 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::address::{AddressFile, own_token};
 use super::console_events::{Banner, Notice, rule_lines, tell};
+use super::embedded::{self, Embedded};
 use super::listen::{access, listen};
 use super::reload::{Reloader, load_at_start};
 use super::restore::{configured_cloud, start_downloads, start_queue};
 use super::settings::Listen;
 use super::supervisor::Supervisor;
-use super::{AgentError, Settings, awake, embedded, history, lock, memory, service};
+use super::{AgentError, Settings, awake, history, lock, memory, service};
 use crate::alerts::{self, Trouble};
 use crate::api::about::{Delivery, Limitation, limitations_of_own_hub};
 use crate::api::types::Grade;
@@ -112,6 +113,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let inbox =
         Inbox::start(Arc::clone(&rules), queue.cloud().clone(), downloads.clone(), watching.child_token()).await;
     let watcher = Watcher::start(rules, store.clone(), outlet, watch_settings, watching).await;
+    let further_metrics = embedded.as_ref().map(Embedded::metrics);
     let (problem, rules_problem) = watch::channel(wrong.clone());
     let reloader = Arc::new(Reloader {
         file: rules_file,
@@ -137,6 +139,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         reload: reload_by(&reloader),
         rules_problem,
         events: Arc::clone(&events),
+        further_metrics,
         probe: Arc::default(),
         about: Arc::new(about),
         allowed_roots: settings.allowed_roots.clone().into(),

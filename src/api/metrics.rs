@@ -40,6 +40,9 @@ const LAG_BUCKETS: [f64; 9] = [0.001, 0.005, 0.025, 0.1, 0.5, 2.0, 10.0, 60.0, 6
 /// Events read at once.
 const PAGE: u32 = 256;
 
+/// Ends a text of metrics.
+const END: &str = "# EOF";
+
 type Labels = Vec<(&'static str, String)>;
 
 /// Counters over the event log.
@@ -118,6 +121,12 @@ pub(super) async fn show(Extract(state): Extract<ApiState>) -> Result<OpenMetric
     encode(&mut text, &all.registry).map_err(|error| {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("metrics cannot be written: {error}"))
     })?;
+    if let Some(further) = &state.further_metrics {
+        text.truncate(text.trim_end().strip_suffix(END).map_or(text.len(), str::len));
+        text.push_str(&further().await);
+        text.push_str(END);
+        text.push('\n');
+    }
     Ok(OpenMetrics(text))
 }
 

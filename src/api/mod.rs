@@ -49,6 +49,9 @@ pub use spool::Spool;
 /// Reloads the rules file.
 pub type Reload = Arc<dyn Fn() -> BoxFuture<'static, Result<(), Diagnostics>> + Send + Sync>;
 
+/// Further families of metrics, in the OpenMetrics format and without its end: those of a hub in this process.
+pub type FurtherMetrics = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
+
 /// The state shared by the routes.
 #[derive(Clone)]
 pub struct ApiState {
@@ -66,6 +69,8 @@ pub struct ApiState {
     pub rules_problem: watch::Receiver<Option<String>>,
     /// Counters over the event log.
     pub events: Arc<EventCounts>,
+    /// The metrics of the embedded hub, if there is one.
+    pub further_metrics: Option<FurtherMetrics>,
     /// Whether the state can be written.
     pub probe: Arc<doctor::Probe>,
     /// Facts about the agent itself.

@@ -132,6 +132,11 @@ impl Context {
         format!("{base}/{link}?secret={}", self.keys.link_secret(link))
     }
 
+    /// Whether a file is read from the bucket itself, by an address: one that is in it, unless everything is to pass through the hub.
+    pub(crate) fn is_read_from_bucket(&self, in_bucket: bool) -> bool {
+        in_bucket && self.config.bucket.as_ref().is_none_or(|bucket| !bucket.downloads_through_hub)
+    }
+
     /// The bucket, for a file that is in one.
     pub(crate) fn bucket(&self) -> Result<&Bucket, NoBucket> {
         self.storage.bucket.as_ref().ok_or(NoBucket)

@@ -10,8 +10,8 @@ use masv_protocol::{
     Health, Key, LINK_PASSWORD_HEADER, Limits, Link, LinkQuery, LinkSettings, Member, NewFile, NewFiles, NewKey,
     NewMember, NewPackage, NewPortalPackage, NewTag, NewTeam, OpenedLink, Outcomes, PACKAGE_TOKEN_HEADER, Package,
     PackageExpiry, PackageMetadata, PackageQuery, PackageWithToken, Page, PageQuery, PartAddresses, PartWindow, Portal,
-    PortalQuery, PortalSettings, PublicPortal, SetMetadata, SetQuota, SignedIn, SmallFiles, Tag, Team, TeamUsage,
-    USER_TOKEN_HEADER, Webhook, WebhookSettings,
+    PortalQuery, PortalSettings, PublicPortal, SetBrand, SetMetadata, SetQuota, SignedIn, SmallFiles, Tag, Team,
+    TeamBrand, TeamUsage, USER_TOKEN_HEADER, Webhook, WebhookSettings,
 };
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -325,6 +325,14 @@ fn teams(calls: &mut Calls) {
         .call("set_team_quota", "PUT", "/v1/teams/{team}/quota", Operator, about)
         .takes::<SetQuota>()
         .gives::<TeamUsage>(200);
+    let about = "How the pages of a team's links look.";
+    calls.call("get_team_brand", "GET", "/v1/teams/{team}/brand", OfTeam, about).gives::<TeamBrand>(200);
+    let about =
+        "Sets the colour, the logo and the background of the pages of a team's links; omitted fields stay as they are.";
+    calls
+        .call("set_team_brand", "PUT", "/v1/teams/{team}/brand", Admin, about)
+        .takes::<SetBrand>()
+        .gives::<TeamBrand>(200);
     let about = "The tags of a team.";
     calls.call("list_tags", "GET", "/v1/teams/{team}/tags", OfTeam, about).gives::<Vec<Tag>>(200);
     let about = "Makes a tag, unless there is one of this name.";

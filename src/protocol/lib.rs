@@ -101,7 +101,7 @@ pub use restrictions::{RestrictionSettings, Restrictions};
 pub use secret::{Secret, SecretUrl};
 pub use spec::{Empty, Health, Limits};
 pub use tags::{NewTag, Tag, TagChoice};
-pub use teams::{KeyRole, MemberRole, NewTeam, Quota, Role, SetQuota, Team, TeamUsage};
+pub use teams::{KeyRole, MemberRole, NewTeam, Quota, Role, SetBrand, SetQuota, Team, TeamBrand, TeamUsage};
 pub use time::{InvalidTime, Time};
 pub use webhooks::{OpenedBy, Webhook, WebhookCall, WebhookEvent, WebhookMethod, WebhookSettings};
 pub use words::{Open, UnknownWord};

@@ -143,6 +143,36 @@ pub struct TeamUsage {
     pub stored: u64,
 }
 
+/// `GET /v1/teams/{team}/brand`: how the pages of a team's links look. Empty fields are as usual.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct TeamBrand {
+    /// The colour of buttons, as `#rrggbb`.
+    #[serde(deserialize_with = "lenient::plain")]
+    pub primary_color: String,
+    /// The address of a picture.
+    #[serde(deserialize_with = "lenient::plain")]
+    pub logo_url: String,
+    /// The address of a picture.
+    #[serde(deserialize_with = "lenient::plain")]
+    pub background_url: String,
+}
+
+/// `PUT /v1/teams/{team}/brand`: omitted fields stay as they are, empty ones are removed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SetBrand {
+    /// The colour of buttons, as `#rrggbb` or `#rgb`.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub primary_color: Option<String>,
+    /// The http or https address of a picture, up to 2,048 bytes.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub logo_url: Option<String>,
+    /// The http or https address of a picture, up to 2,048 bytes.
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
+    pub background_url: Option<String>,
+}
+
 /// How much a team may store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quota {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use bytesize::ByteSize;
 use clap::Subcommand;
-use masv_protocol::{NewTeam, Quota, TeamUsage};
+use masv_protocol::{NewTeam, Quota, SetBrand, TeamUsage};
 
 use super::reach::HubClient;
 use crate::cli::error::CliError;
@@ -40,6 +40,24 @@ pub(in crate::cli) enum Command {
         #[arg(long, value_name = "SIZE|none", value_parser = quota)]
         quota: Quota,
     },
+    /// Show or set how the pages of a team's links look: a colour, a logo, a background.
+    #[command(
+        after_help = "Examples:\n  masv hub team brand\n  masv hub team brand 'Post production' --color '#1d5fc4' --logo \
+                      https://example.com/logo.png\n  masv hub team brand --logo ''"
+    )]
+    Brand {
+        /// The team, by name or id, if there are several.
+        name: Option<String>,
+        /// Colour of the buttons; empty for the usual one.
+        #[arg(long, value_name = "#RRGGBB")]
+        color: Option<String>,
+        /// Address of a picture above the title; empty for none.
+        #[arg(long, value_name = "URL")]
+        logo: Option<String>,
+        /// Address of a picture behind the page; empty for none.
+        #[arg(long, value_name = "URL")]
+        background: Option<String>,
+    },
 }
 
 fn quota(text: &str) -> Result<Quota, String> {
@@ -74,6 +92,18 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             let usage = hub.ask(hub.admin.set_quota(&team, quota)).await?;
             output.json(&usage);
             output.table(&HEADER, &[row(&usage)]);
+        }
+        Command::Brand { name, color, logo, background } => {
+            let team = hub.team_called(name.as_deref()).await?;
+            let given = SetBrand { primary_color: color, logo_url: logo, background_url: background };
+            let brand = match given == SetBrand::default() {
+                true => hub.ask(hub.admin.brand(&team)).await?,
+                false => hub.ask(hub.admin.set_brand(&team, &given)).await?,
+            };
+            output.json(&brand);
+            let shown = [brand.primary_color, brand.logo_url, brand.background_url];
+            let shown = shown.map(|value| Cell::from(if value.is_empty() { "none".to_owned() } else { value }));
+            output.table(&["COLOR", "LOGO", "BACKGROUND"], &[shown.into()]);
         }
     }
     Ok(ExitCode::SUCCESS)

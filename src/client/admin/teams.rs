@@ -1,8 +1,8 @@
 //! Teams, their people and their keys.
 
 use masv_protocol::{
-    ChangeKey, ChangeMember, CreatedKey, Key, KeyId, Member, NewKey, NewMember, NewTag, NewTeam, Quota, SetQuota, Tag,
-    Team, TeamId, TeamUsage,
+    ChangeKey, ChangeMember, CreatedKey, Key, KeyId, Member, NewKey, NewMember, NewTag, NewTeam, Quota, SetBrand,
+    SetQuota, Tag, Team, TeamBrand, TeamId, TeamUsage,
 };
 
 use super::Admin;
@@ -40,6 +40,22 @@ impl Admin {
     pub async fn set_quota(&self, team: &TeamId, quota: Quota) -> Result<TeamUsage, CloudError> {
         let body = SetQuota { quota: Some(quota) };
         self.put("set the quota", &["v1", "teams", team.as_str(), "quota"], &body).await
+    }
+
+    /// How the pages of a team's links look.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn brand(&self, team: &TeamId) -> Result<TeamBrand, CloudError> {
+        self.get("show the brand", &["v1", "teams", team.as_str(), "brand"]).await
+    }
+
+    /// Sets how the pages of a team's links look; omitted fields stay as they are, empty ones are removed.
+    ///
+    /// # Errors
+    /// [`CloudError::Refused`] with the field that is none.
+    pub async fn set_brand(&self, team: &TeamId, brand: &SetBrand) -> Result<TeamBrand, CloudError> {
+        self.put("set the brand", &["v1", "teams", team.as_str(), "brand"], brand).await
     }
 
     /// The people of a team.

@@ -13,7 +13,7 @@ use masv_protocol::{ListedPart, MultipartId, PackageId};
 use super::refusal::Refusal;
 use crate::Hub;
 use crate::error::HubError;
-use crate::jobs::removal;
+use crate::jobs::{overfilled, removal};
 use crate::records::files::{self, Content, FileRow};
 use crate::records::{Error, multipart_complete};
 use crate::storage::{Bucket, S3Error};
@@ -82,7 +82,8 @@ impl Lengths {
 }
 
 /// The addresses of some parts of a file that is being sent, whose upload the bucket calls `upload`. The hub does not see what is sent there:
-/// what a stranger may send is bound by the addresses, to the parts that the file has and to their lengths.
+/// what a stranger may send is bound by the addresses, to the parts that the file has and to their lengths. Where these are not known, the bucket is
+/// asked what it has, and the stranger gets no more addresses than the file can have parts.
 pub(super) async fn part_addresses(
     hub: &Hub,
     package: &PackageId,
@@ -98,6 +99,16 @@ pub(super) async fn part_addresses(
     let needed = || Refusal::invalid("upload_id is required: it is in the response to the create blueprint");
     let upload = upload.or_else(|| file.upload.clone()).ok_or_else(needed)?;
     let id = file.id.clone();
+    let is_bound = lengths.as_ref().is_some_and(|lengths| lengths.chunk.is_some());
+    let mut most_parts = lengths.as_ref().map(|lengths| lengths.count);
+    if of_stranger && !is_bound {
+        let file = files::unbound_file(hub.database(), package.clone(), file.clone(), upload.clone()).await?;
+        most_parts = Some(most_parts.unwrap_or_else(|| file.most.div_ceil(SMALLEST_PART).max(1)));
+        let too_much = overfilled::stop_if_too_much(&hub.context, bucket, &file).await;
+        if too_much.map_err(|error| Refusal::internal(&error))? {
+            return Err(Error::BeyondAnnounced { announced: file.most }.into());
+        }
+    }
     let replaced = files::set_upload(hub.database(), package.clone(), file, upload.clone()).await?;
     if replaced.is_some() {
         // Started twice: the response to the first start was lost.
@@ -109,7 +120,7 @@ pub(super) async fn part_addresses(
         let length = lengths.as_ref().and_then(|lengths| lengths.part(number));
         bucket.part_address(&part, &upload, length, hub.context.config.address_life).to_string()
     };
-    let is_there = |number: &u32| lengths.as_ref().is_none_or(|lengths| u64::from(*number) <= lengths.count);
+    let is_there = |number: &u32| most_parts.is_none_or(|most| u64::from(*number) <= most);
     Ok(parts.filter(is_there).map(address).collect())
 }
 
@@ -140,7 +151,7 @@ async fn close(hub: &Hub, package: PackageId, file: FileRow, claim: Claim) -> Re
     }
     let stored = bucket.stored(&package, &id).await?.ok_or_else(gone)?;
     multipart_complete::check_size(stored.size, size)?;
-    let content = Content { size: stored.size, etag: stored.etag, crc: None };
+    let content = Content { size: stored.size, etag: stored.etag, crc: None, md5: None };
     let closed = files::close(hub.database(), (package.clone(), id.clone()), content).await;
     if closed.as_ref().is_err_and(Error::is_permanent) {
         // Removed, or permanently refused: the object is not needed.

@@ -13,7 +13,7 @@ use masv_protocol::{
     ChangeKey, ChangeMember, ChangePackage, ChangePassword, ConfirmDownload, Credentials, FinalizeFile, FinalizeFiles,
     Form, Key, Link, LinkSettings, Member, NewFile, NewFiles, NewKey, NewMember, NewPackage, NewPortalPackage, NewTag,
     NewTeam, Package, PackageExpiry, PackageMetadata, PackageWithToken, PartAddresses, Portal, PortalSettings,
-    SetMetadata, SetQuota, Tag, Team, TeamUsage, Webhook, WebhookSettings,
+    SetBrand, SetMetadata, SetQuota, Tag, Team, TeamBrand, TeamUsage, Webhook, WebhookSettings,
 };
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -152,6 +152,12 @@ impl Fields for NewTeam {
 impl Fields for SetQuota {
     fn answered() -> BTreeSet<String> {
         names_of::<TeamUsage>()
+    }
+}
+
+impl Fields for SetBrand {
+    fn answered() -> BTreeSet<String> {
+        names_of::<TeamBrand>()
     }
 }
 

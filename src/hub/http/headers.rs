@@ -5,9 +5,10 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 use super::access::{ClientAddress, Gate};
+use super::refusal::Refusal;
 
 /// For responses that are not pages: nothing in them may run, be framed, or link anywhere.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox";
@@ -21,7 +22,11 @@ pub(crate) async fn guard(State(gate): State<Gate>, request: Request, next: Next
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let from = request.extensions().get::<ClientAddress>().and_then(|address| address.0);
     let begun = Instant::now();
-    let mut answer = next.run(request).await;
+    // RFC 9112: whoever stands between us and the caller may have believed the other one.
+    let mut answer = match request.headers().get_all(header::HOST).iter().nth(1) {
+        Some(_) => Refusal::invalid("the request has more than one Host header").into_response(),
+        None => next.run(request).await,
+    };
     let status = answer.status().as_u16();
     let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let route = route.as_deref().unwrap_or("none");

@@ -28,6 +28,7 @@ use super::access::Gate;
 use super::refusal::Refusal;
 use crate::clock::now;
 use crate::jobs::findings;
+use crate::records::Error;
 use crate::records::figures::{self, Figures, Owed};
 use crate::{Hub, HubError};
 
@@ -124,18 +125,34 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// The metrics as text in the OpenMetrics format, without `# EOF`: for the process that the hub is a part of, to be served with its own.
+    ///
+    /// # Errors
+    /// [`HubError::Serve`] if the records cannot be read.
+    pub async fn metrics(&self) -> Result<String, HubError> {
+        families(self).await.map_err(|error| HubError::Serve(std::io::Error::other(error)))
+    }
+}
+
 async fn show(State(hub): State<Hub>) -> Result<Response, Refusal> {
+    let text = format!("{}# EOF\n", families(&hub).await?);
+    Ok(([(CONTENT_TYPE, OPENMETRICS)], text).into_response())
+}
+
+/// All families, without the end of the text.
+async fn families(hub: &Hub) -> Result<String, Error> {
     let figures = figures::all(hub.database()).await?;
     let mut problems: Vec<&str> = findings::all(hub.database()).await?.iter().map(|finding| finding.code).collect();
     problems.dedup();
     let mut text = Exposition::default();
-    requests(&mut text, &hub);
+    requests(&mut text, hub);
     contents(&mut text, &figures);
     let names: Vec<(String, u64)> = problems.iter().map(|name| (format!("{{problem=\"{name}\"}}"), 1)).collect();
     text.family("masv_hub_problem", "gauge", "1 for each problem that needs the operator", &names);
     let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
     text.family("masv_hub_build_info", "gauge", "The version of the hub", &[(version, 1)]);
-    Ok(([(CONTENT_TYPE, OPENMETRICS)], text.finish()).into_response())
+    Ok(text.0)
 }
 
 fn requests(text: &mut Exposition, hub: &Hub) {
@@ -198,10 +215,5 @@ impl Exposition {
         for (labels, value) in values {
             let _ = writeln!(self.0, "{name}{total}{labels} {value}");
         }
-    }
-
-    fn finish(mut self) -> String {
-        self.0.push_str("# EOF\n");
-        self.0
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod arriving;
 pub(crate) mod bodies;
 pub(crate) mod bucket_files;
 pub(crate) mod certificate;
+mod checksums;
 pub(crate) mod connections;
 pub(crate) mod deliveries;
 pub(crate) mod fields;

@@ -6,14 +6,27 @@
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use masv_protocol::{Page, Time};
+use serde::de::DeserializeOwned;
 
 use super::fields::NO_TEAMSPACES;
 use super::refusal::Refusal;
 use crate::records::listing::{Listed, Sort, Span, Window};
 use crate::records::{packages, portals};
+
+/// The query of a request. What cannot be read is refused as everything else is.
+pub(crate) struct Asked<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let read = Query::<T>::from_request_parts(parts, state).await;
+        read.map(|Query(asked)| Self(asked)).map_err(|_| Refusal::invalid("the query of the address is not valid"))
+    }
+}
 
 /// The maximum number of records in a page.
 const MOST: u64 = 100;

@@ -64,7 +64,7 @@ pub(crate) async fn answer(
 ) -> Result<Response, Refusal> {
     let row = files::get_readable(hub.database(), package.clone(), file).await?;
     presence::check_not_lost(&row)?;
-    if row.in_bucket && *method == Method::GET {
+    if hub.context.is_read_from_bucket(row.in_bucket) && *method == Method::GET {
         let disposition = attachment(&row.name);
         let life = hub.context.config.address_life;
         if let Some(delivery) = &delivery {
@@ -74,11 +74,22 @@ pub(crate) async fn answer(
         let head = [(header::LOCATION, address.as_str()), (header::CACHE_CONTROL, "no-store")];
         return Ok((StatusCode::FOUND, head).into_response());
     }
+    content(hub, package, row, (method, headers), (delivery, "application/octet-stream")).await
+}
+
+/// The content of a file, through the hub wherever it is, as that kind of content.
+pub(crate) async fn content(
+    hub: &Hub,
+    package: PackageId,
+    row: FileRow,
+    (method, headers): (&Method, &HeaderMap),
+    (delivery, kind): (Option<Delivery>, &'static str),
+) -> Result<Response, Refusal> {
     let pieces = pieces(&hub.context, &package, &row).await?;
     let head = Head {
         etag: format!("\"{}\"", row.etag.as_deref().unwrap_or(row.id.as_str())),
         name: row.name,
-        kind: "application/octet-stream",
+        kind,
         size: row.size,
         modified: row.last_modified,
     };
@@ -219,6 +230,11 @@ fn wanted(header: &str, size: u64) -> Wanted {
 
 /// A file name for the download: in full as in RFC 5987, and for old clients in plain ASCII.
 pub(crate) fn attachment(name: &str) -> String {
+    disposition("attachment", name)
+}
+
+/// What a browser is to do with a file (`attachment` or `inline`), and its name.
+pub(crate) fn disposition(what: &str, name: &str) -> String {
     let plain: String = name
         .chars()
         .map(|character| match character {
@@ -251,7 +267,7 @@ pub(crate) fn attachment(name: &str) -> String {
             }
         }
     }
-    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{full}")
+    format!("{what}; filename=\"{plain}\"; filename*=UTF-8''{full}")
 }
 
 /// A time as HTTP headers have it.

@@ -21,6 +21,9 @@ use crate::keys::attempt_limiter::AttemptLimiter;
 /// See [`super::archive`]: requests for the ends of many archives must not keep the bucket busy.
 const READING_CRCS: usize = 2;
 
+/// See [`super::checksums`]: lists must not keep the disk busy either, nor wait for archives.
+const READING_SUMS: usize = 2;
+
 /// Pages of packages with many files: each takes some 30 MB while it is made.
 const LARGE_PAGES: usize = 1;
 
@@ -37,6 +40,8 @@ pub(crate) struct Server {
     pub rates: Rates,
     /// How many files are read at once only for their CRC.
     pub reading_crcs: Semaphore,
+    /// How many files are read at once only for their MD5.
+    pub reading_sums: Semaphore,
     /// How many pages of packages with many files are rendered at a time.
     pub large_pages: Semaphore,
     /// The archives that are being downloaded.
@@ -62,6 +67,7 @@ impl Default for Server {
             requests: Requests::default(),
             rates: Rates::default(),
             reading_crcs: Semaphore::new(READING_CRCS),
+            reading_sums: Semaphore::new(READING_SUMS),
             large_pages: Semaphore::new(LARGE_PAGES),
             archives: Archives::default(),
             traffic: Arc::default(),

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 mod archives;
+mod malformed;
 mod strangers;
 
 use super::routes::router;
@@ -253,9 +254,21 @@ async fn a_webhook_to_the_hubs_own_networks_or_with_headers_of_the_connection_is
     let hooks = format!("/v1/teams/{}/custom_webhooks", bench.team);
     let hook = |url: &str, header: &str| json!({ "name": "mam", "url": url, "events": ["package.finalized"], "headers": { header: "1" } });
     let public = "https://mam.example.com/hook";
-    for header in
-        ["Host", "content-length", "Transfer-Encoding", "connection", "X-aws-ec2-metadata-token-ttl-seconds", "a b"]
-    {
+    for header in [
+        "Host",
+        "content-length",
+        "Transfer-Encoding",
+        "connection",
+        "Upgrade",
+        "TE",
+        "Expect",
+        "Keep-Alive",
+        "Proxy-Authorization",
+        "X-aws-ec2-metadata-token-ttl-seconds",
+        "Metadata-Flavor",
+        "Metadata",
+        "a b",
+    ] {
         let (status, refused) = bench.as_team(Method::POST, &hooks, hook(public, header)).await;
         assert_eq!(status, 400, "{header}: {refused}");
     }

@@ -100,15 +100,18 @@ fn is_public(address: IpAddr) -> bool {
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [first, second, ..] = address.octets();
+    let [first, second, third, _] = address.octets();
     // 0.0.0.0/8 leads to this machine (RFC 1122), 100.64.0.0/10 into the network of a provider or a cluster (RFC 6598).
     let is_shared = first == 100 && second & 0xc0 == 64;
+    // 198.18.0.0/15 is for tests between networks (RFC 2544), 192.0.0.0/24 for protocols (RFC 6890), 240.0.0.0/4 for nobody yet (RFC 1112):
+    // where they are used, it is inside.
+    let is_reserved = (first == 198 && second & 0xfe == 18) || [first, second, third] == [192, 0, 0] || first >= 240;
     !(first == 0
+        || is_reserved
         || address.is_loopback()
         || address.is_private()
         || address.is_link_local()
         || address.is_multicast()
-        || address.is_broadcast()
         || is_shared)
 }
 
@@ -130,6 +133,10 @@ mod tests {
             "192.168.1.1",
             "169.254.169.254",
             "100.64.0.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "192.0.0.170",
+            "240.0.0.1",
             "224.0.0.1",
             "255.255.255.255",
             "[::]",
@@ -146,7 +153,15 @@ mod tests {
             let url = Url::parse(&format!("http://{host}:8080/hook")).unwrap();
             assert!(none.check(&url).is_err(), "{host}");
         }
-        for host in ["mam.example.com", "93.184.216.34", "172.32.0.1", "100.128.0.1", "[2606:4700::1111]"] {
+        for host in [
+            "mam.example.com",
+            "93.184.216.34",
+            "172.32.0.1",
+            "100.128.0.1",
+            "198.20.0.1",
+            "192.0.66.1",
+            "[2606:4700::1111]",
+        ] {
             let url = Url::parse(&format!("https://{host}/hook")).unwrap();
             assert_eq!(none.check(&url), Ok(()), "{host}");
         }

@@ -16,6 +16,7 @@ pub(crate) mod destinations;
 pub(crate) mod findings;
 pub(crate) mod gc;
 pub(crate) mod mail;
+pub(crate) mod overfilled;
 pub(crate) mod removal;
 pub(crate) mod retry;
 pub(crate) mod sweep;
@@ -81,6 +82,7 @@ pub(crate) async fn start(
     Ok(vec![
         tokio::spawn(mail::deliver(Arc::clone(context), ended.clone())),
         tokio::spawn(webhooks::deliver(Arc::clone(context), ended.clone())),
+        tokio::spawn(overfilled::run(Arc::clone(context), ended.clone())),
         tokio::spawn(gc::run(Arc::clone(context), ended.clone())),
         tokio::spawn(removal::run(Arc::clone(context), ended.clone())),
     ])

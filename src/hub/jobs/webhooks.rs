@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use masv_protocol::WebhookId;
 use reqwest::Client;
-use reqwest::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING};
+use reqwest::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -31,13 +31,19 @@ const CLAIM_BELOW: usize = 4;
 /// A call is tried for some two days.
 const POLICY: Policy = Policy { most_attempts: 30 };
 
-/// The headers that cloud metadata services require before they return credentials.
-const METADATA_HEADERS: &str = "x-aws-ec2-metadata";
+/// What the headers begin with that cloud metadata services require before they return credentials.
+const METADATA_HEADERS: [&str; 3] = ["x-aws-ec2-metadata", "metadata", "x-google-metadata"];
+/// Headers between neighbours, which control routing and framing, and what begins with `proxy-`.
+const OF_THE_CONNECTION: [HeaderName; 8] =
+    [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, TE, TRAILER, EXPECT];
 
 /// Whether a team may set a header: not those that control routing and framing.
 pub(crate) fn may_be_set(header: &HeaderName) -> bool {
-    ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION].contains(header)
-        && !header.as_str().starts_with(METADATA_HEADERS)
+    let name = header.as_str();
+    !OF_THE_CONNECTION.contains(header)
+        && name != "keep-alive"
+        && !name.starts_with("proxy-")
+        && !METADATA_HEADERS.iter().any(|start| name.starts_with(start))
 }
 
 /// Makes calls.

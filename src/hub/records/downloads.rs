@@ -188,12 +188,13 @@ pub(crate) async fn handed_out(database: &Database, download: DownloadNumber, fi
 }
 
 /// Notes that whoever downloads has these files (none: all of them), as far as their addresses were given out to be read elsewhere.
-/// Returns how far the download is; it is not begun by this.
+/// Returns how far the download is; it is not begun by this. Nothing is noted unless the reader `is_believed`.
 pub(crate) async fn confirmed(
     database: &Database,
     package: PackageId,
     reader: Reader,
     files: Vec<FileId>,
+    is_believed: bool,
 ) -> Result<ActivityState, Error> {
     let noting = database.transact(move |work| {
         let subject = match &reader {
@@ -202,8 +203,8 @@ pub(crate) async fn confirmed(
         };
         let Some(download) = find(work, &subject)? else { return Ok(ActivityState::Pending) };
         let sql = "SELECT file.id FROM download_file JOIN file ON file.number = download_file.file
-             WHERE activity = ?1 AND delivered_at IS NULL AND in_bucket = 1";
-        let handed_out: Vec<FileId> = work.all(sql, values![download.0], |row| row.text(0))?;
+             WHERE activity = ?1 AND delivered_at IS NULL AND in_bucket = 1 AND ?2";
+        let handed_out: Vec<FileId> = work.all(sql, values![download.0, is_believed], |row| row.text(0))?;
         for file in handed_out.into_iter().filter(|file| files.is_empty() || files.contains(file)) {
             deliver(work, download.0, &Content::File(file), None)?;
         }

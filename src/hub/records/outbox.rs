@@ -112,7 +112,7 @@ mod tests {
             chunk_size: None,
         };
         let (id, _) = files::announce(&database, file).await.unwrap();
-        let content = files::Content { size: 1, etag: "e".into(), crc: None };
+        let content = files::Content { size: 1, etag: "e".into(), crc: None, md5: None };
         files::close(&database, (package.id.clone(), id), content).await.unwrap();
         packages::finalize(&database, package.id.clone(), None).await.unwrap();
         assert_eq!(links::list(&database, package.id).await.unwrap().len(), new_recipients(&database).await);

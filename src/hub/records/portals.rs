@@ -47,7 +47,7 @@ pub(crate) struct Portal {
     pub updated_at: Timestamp,
 }
 
-/// How the page of a portal looks; empty: as usual.
+/// How the page of a portal, or those of the links of a team, look; empty: as usual.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Brand {
     /// `#rrggbb`.

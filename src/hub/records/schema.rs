@@ -13,4 +13,5 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/hub/0009_credentials.sql"),
     include_str!("../../../migrations/hub/0010_stored.sql"),
     include_str!("../../../migrations/hub/0011_downloads.sql"),
+    include_str!("../../../migrations/hub/0012_pages.sql"),
 ];

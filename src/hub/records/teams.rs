@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 
-use masv_db::{Database, Work, values};
+use masv_db::{Database, Row, Work, values};
 use masv_protocol::{Role, Team, TeamId};
 
 use super::Error;
 use super::accounts::Caller;
 use super::audit::Actor;
 use super::ids::new_id;
+use super::portals::Brand;
 use crate::clock::now;
 
 /// The team of that name.
@@ -49,6 +50,30 @@ pub(crate) async fn name(database: &Database, id: TeamId) -> Result<String, Erro
         Ok::<_, Error>(name.unwrap_or_default())
     });
     asking.await
+}
+
+/// How the pages of links of a team look.
+pub(crate) async fn brand(database: &Database, id: TeamId) -> Result<Brand, Error> {
+    database.query(move |work| brand_in(work, &id)).await
+}
+
+fn brand_in(work: &Work<'_>, id: &TeamId) -> Result<Brand, Error> {
+    let sql = "SELECT primary_color, logo_url, background_url FROM team WHERE id = ?1";
+    let read =
+        |row: &Row<'_>| Ok(Brand { primary_color: row.get(0)?, logo_url: row.get(1)?, background_url: row.get(2)? });
+    Ok(work.one(sql, values![id.as_str()], read)?.unwrap_or_default())
+}
+
+/// Sets how the pages of links of a team look.
+pub(crate) async fn set_brand(database: &Database, id: TeamId, brand: Brand, by: Actor) -> Result<Brand, Error> {
+    let setting = database.transact(move |work| {
+        let Brand { primary_color, logo_url, background_url } = &brand;
+        let sql = "UPDATE team SET primary_color = ?2, logo_url = ?3, background_url = ?4 WHERE id = ?1";
+        work.run(sql, values![id.as_str(), primary_color, logo_url, background_url])?;
+        by.note(work, "team.changed", "brand")?;
+        brand_in(work, &id)
+    });
+    setting.await
 }
 
 /// Whether there is no team at all.

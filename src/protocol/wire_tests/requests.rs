@@ -24,7 +24,7 @@ fn every_request_may_be_empty_and_have_more_fields() {
         )+ };
     }
     check! {
-        Credentials NewTeam SetQuota NewKey NewMember ChangeMember NewTag NewPackage NewPortalPackage PackageExpiry NewFile
+        Credentials NewTeam SetBrand SetQuota NewKey NewMember ChangeMember NewTag NewPackage NewPortalPackage PackageExpiry NewFile
         PartAddresses PartWindow FinalizeFile LinkSettings LinkQuery PortalSettings WebhookSettings ChangePackage SetMetadata Form
     }
 }
@@ -37,6 +37,7 @@ fn what_is_not_given_is_not_written() {
     for empty in [
         written(NewTeam::default()),
         written(SetQuota::default()),
+        written(SetBrand::default()),
         written(NewKey::default()),
         written(NewMember::default()),
         written(ChangeMember::default()),

@@ -43,6 +43,6 @@ fn every_message_has_a_schema() {
         Activity ActivityStep ConfirmDownload ConfirmedDownload Download AnnouncedFile AuditEntry BatchLimits BegunFile Blueprint ChangeMember CreatedKey Credentials Empty ErrorBody File FileAddress
         FinalizeFile FinalizeFiles FinalizeOneFile FinalizedFile Health Key Limits Link LinkQuery LinkSettings Member NewFile NewFiles NewKey NewMember NewPackage NewPortalPackage
         NewTag NewTeam OpenedLink Package PackageExpiry PackageWithToken Page<Package> PartAddresses PartWindow Portal
-        PortalSettings Outcomes<BegunFile> PublicPortal SetQuota SignedIn SmallFile SmallFiles Tag Team TeamUsage Webhook WebhookCall WebhookSettings
+        PortalSettings Outcomes<BegunFile> PublicPortal SetBrand SetQuota SignedIn SmallFile SmallFiles Tag Team TeamBrand TeamUsage Webhook WebhookCall WebhookSettings
     }
 }

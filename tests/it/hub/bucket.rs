@@ -146,6 +146,70 @@ async fn a_stranger_sends_no_more_to_the_bucket_than_was_announced() {
     good(package.request(Method::POST, "/finalize")).await;
 }
 
+/// A stranger who said no size was stopped only when the file was closed: whatever was sent by then was in the bucket.
+#[tokio::test]
+async fn a_stranger_who_says_no_size_is_stopped_while_parts_arrive() {
+    let Some(place) = place().await else { return };
+    let hub = TestHub::start_at(place.clone(), |_| {}).await;
+    let portal = good(hub.request(Method::GET, "/v1/subdomains/portals/open")).await;
+    let portal = text(&portal, "id");
+    let limits = json!({ "package_size_restriction_enabled": true, "max_package_size": 8 << 20 });
+    good(hub.team_request(Method::PUT, &format!("/v1/portals/{portal}")).json(&limits)).await;
+    let begin = async || {
+        let path = format!("/v1/portals/{portal}/packages");
+        let begun =
+            good(hub.request(Method::POST, &path).json(&json!({ "name": "In", "sender": "a@example.com" }))).await;
+        Package { hub: &hub, id: text(&begun, "id"), token: text(&begun, "access_token") }
+    };
+    // By the next address that is asked for.
+    let package = begin().await;
+    let file = package.announce_as(json!({ "name": "a" })).await;
+    let addresses = package.addresses(&file, 0, 9).await;
+    assert_eq!(addresses.len(), 2, "no more parts than could be in it");
+    package.put(&addresses[0], &vec![1; 6 << 20]).await;
+    assert_eq!(package.addresses(&file, 1, 1).await.len(), 1, "6 MiB of 8 are not too much");
+    package.put(&addresses[1], &vec![1; 6 << 20]).await;
+    let more = package.request(Method::POST, &format!("/files/{}?start=1&count=1", file.id));
+    refused(more.json(&json!({ "upload_id": file.upload })), 400).await;
+    // And by itself, soon.
+    let package = begin().await;
+    let file = package.announce_as(json!({ "name": "b" })).await;
+    let addresses = package.addresses(&file, 0, 2).await;
+    for address in &addresses {
+        package.put(address, &vec![1; 6 << 20]).await;
+    }
+    wait_until("no further part is taken", Duration::from_secs(90), async || {
+        let again = hub.request(Method::PUT, &addresses[0]).body(vec![1; 10]).send().await.unwrap();
+        again.status() == 404
+    })
+    .await;
+}
+
+/// With downloads through the hub, what a browser reads is known: nobody has to confirm it, and nobody is believed.
+#[tokio::test]
+async fn what_is_read_through_the_hub_is_known_also_of_a_bucket() {
+    let Some(place) = place().await else { return };
+    let hub = TestHub::start_at(place, |config| config.bucket.as_mut().unwrap().downloads_through_hub = true).await;
+    let package = hub.sent_package(json!({ "name": "Cut" }), &[7; 100_000]).await;
+    let link = package.new_link(json!({})).await;
+    let page = hub.request(Method::GET, &text(&link, "url")).header("Accept", "text/html").send().await.unwrap();
+    let html = page.text().await.unwrap();
+    let at = html.find("class=\"button large\" href=\"").unwrap() + "class=\"button large\" href=\"".len();
+    let href = html[at..].split('"').next().unwrap().replace("&#x2f;", "/").replace("&amp;", "&");
+    let token = href.split_once("token=").unwrap().1.to_owned();
+    let answer = hub.request(Method::GET, &href).header("Range", "bytes=0-49999").send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap().len()), (206, 50_000), "no redirect");
+    let path = format!("/v1/packages/{}/downloads", package.id);
+    let confirmed = good(hub.request(Method::POST, &path).header("X-Package-Token", &token).json(&json!({}))).await;
+    assert_eq!(confirmed["state"], "started", "half of it was delivered, whatever is said");
+    let rest = hub.request(Method::GET, &href).header("Range", "bytes=50000-").send().await.unwrap();
+    assert_eq!(rest.bytes().await.unwrap().len(), 50_000);
+    wait_until("it is complete", Duration::from_secs(30), async || {
+        good(package.request(Method::GET, "/downloads")).await[0]["state"] == "complete"
+    })
+    .await;
+}
+
 /// What nobody knows in the bucket stays there as long as the trash keeps: the database may be the one that is wrong.
 #[tokio::test]
 async fn what_nobody_knows_in_the_bucket_is_removed_only_when_it_was_unknown_for_days() {

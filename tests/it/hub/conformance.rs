@@ -79,6 +79,8 @@ const CALLS: &[(&str, &str, Right, bool)] = &[
     ("POST", "/v1/teams", Known, true),
     ("GET", "/v1/teams/{team}/usage", Team, false),
     ("PUT", "/v1/teams/{team}/quota", Operator, true),
+    ("GET", "/v1/teams/{team}/brand", Team, false),
+    ("PUT", "/v1/teams/{team}/brand", Admin, true),
     ("GET", "/v1/packages/{package}/transfer", OfPackage, false),
     ("POST", "/v1/packages/{package}/transfer", OfPackage, false),
     ("GET", "/v1/teams/{team}/members", Team, false),

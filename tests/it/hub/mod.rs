@@ -20,6 +20,7 @@ mod operator;
 mod pages;
 mod portals;
 mod proxied;
+mod seeing;
 mod service;
 pub mod smtp;
 mod storage;

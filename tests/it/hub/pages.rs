@@ -204,3 +204,175 @@ pub fn unzips(archive: &[u8], files: &[(&str, &[u8])]) {
         assert_eq!(std::fs::read(out.join(name)).unwrap(), *content);
     }
 }
+
+/// The address that a page links to in the first link behind `mark`.
+fn linked(html: &str, mark: &str, part: &str) -> String {
+    let behind = &html[html.find(mark).unwrap_or_else(|| panic!("{mark} in {html}"))..];
+    let mut links = behind.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    links.find(|link| link.contains(part)).unwrap().replace("&#x2f;", "/").replace("&amp;", "&")
+}
+
+/// The link page had no checksums: whoever received 300 files could not tell whether they are what was sent.
+#[tokio::test]
+async fn checksums_of_all_files_are_shown_and_listed_as_md5sum_writes_them() {
+    let hub = TestHub::start().await;
+    let package = hub.new_package(json!({ "name": "Day 1" })).await;
+    let parts = [vec![1; 300_000], vec![2; 70_000]];
+    package.send("A001", "one.mov", &[&parts[0], &parts[1]]).await;
+    package.send("", "two\\three.wav", &[b"two"]).await;
+    good(package.request(Method::POST, "/finalize")).await;
+    let link = package.new_link(json!({ "access_limit": 1 })).await;
+    let url = text(&link, "url");
+    let (_, html, _) = page(&hub, Method::GET, &url, "").await;
+    let sum = |bytes: &[u8]| hex::encode(<md5::Md5 as md5::Digest>::digest(bytes));
+    let (one, two) = (sum(&parts.concat()), sum(b"two"));
+    assert!(html.contains(&two) && !html.contains(&one), "that of more than one part is not known yet: {html}");
+    let list = linked(&html, "class=\"facts lists\"", "checksums.md5");
+    let answer = hub.request(Method::GET, &list).send().await.unwrap();
+    assert!(answer.headers()["content-disposition"].to_str().unwrap().contains("Day 1.md5"));
+    let expected = format!("\\{two}  two\\\\three.wav\n{one}  A001/one.mov\n");
+    assert_eq!(answer.text().await.unwrap(), expected);
+    // It is kept, and reading it was no download.
+    let (_, html, _) = page(&hub, Method::GET, &url, "").await;
+    assert!(html.contains(&one) && html.contains("1 download left"), "{html}");
+    let (status, ..) = page(&hub, Method::GET, &list.replace("token=", "token=x"), "").await;
+    assert_eq!(status, 410);
+    // One whose content is gone is a comment.
+    std::fs::remove_dir_all(hub.data().join("storage").join(&package.id)).unwrap();
+    hub.hub.check(masv_hub::CheckAsked { repair: true, deep: false }).await.unwrap();
+    let text = hub.request(Method::GET, &list).send().await.unwrap().text().await.unwrap();
+    assert!(text.contains("# missing on the hub: A001/one.mov\n"), "{text}");
+}
+
+/// Files could only be downloaded. What a browser can show, it shows, in an origin of its own and with ranges; what could run is not shown.
+#[tokio::test]
+async fn a_file_is_seen_before_it_is_downloaded_and_nothing_of_it_runs() {
+    let hub = TestHub::start().await;
+    let package = hub.new_package(json!({ "name": "Stills" })).await;
+    let script = b"<script>alert(document.domain)</script>";
+    for (path, name) in [("", "a.png"), ("", "b.html"), ("", "c.svg"), ("", "d.txt"), ("", "e.pdf"), ("x", "f.mov")] {
+        package.send(path, name, &[script]).await;
+    }
+    good(package.request(Method::POST, "/finalize")).await;
+    let link = package.new_link(json!({})).await;
+    let (_, html, _) = page(&hub, Method::GET, &text(&link, "url"), "").await;
+    assert_eq!(html.matches("class=\"see\"").count(), 4, "{html}");
+    let view = |name: &str| linked(&html, &format!(">{name}</span>"), "/view?");
+    for (name, kind, shown) in [
+        ("a.png", "image/png", "<img src=\""),
+        ("d.txt", "text/plain; charset=utf-8", "<iframe src=\""),
+        ("e.pdf", "application/pdf", ">Open the document</a>"),
+        ("f.mov", "video/quicktime", "<video src=\""),
+    ] {
+        let (status, page, headers) = page(&hub, Method::GET, &view(name), "").await;
+        assert!(status == 200 && page.contains(shown) && !page.contains("<script"), "{name}: {page}");
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("script-src"), "{policy}");
+        let content = view(name).replace("/view?", "/content?");
+        let answer = hub.request(Method::GET, &content).header("Range", "bytes=1-6").send().await.unwrap();
+        let header = |header: &str| answer.headers()[header].to_str().unwrap().to_owned();
+        assert_eq!((answer.status().as_u16(), header("content-type").as_str()), (206, kind));
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert_eq!(header("cross-origin-resource-policy"), "same-origin");
+        let policy = header("content-security-policy");
+        assert!(policy.contains("default-src 'none'") && !policy.contains("script"), "{policy}");
+        assert_eq!(policy.starts_with("sandbox;"), name != "e.pdf", "viewers of documents need no sandbox: {policy}");
+        assert!(header("content-disposition").starts_with("inline; "));
+        assert_eq!(answer.text().await.unwrap(), "script");
+    }
+    // What could run is downloaded only, whatever address is made up for it.
+    let listed = good(package.request(Method::GET, "/files")).await;
+    let of = |name: &str| {
+        let file = listed.as_array().unwrap().iter().find(|file| file["name"] == name).unwrap();
+        text(file, "id")
+    };
+    let some = view("a.png");
+    for (name, what) in [("b.html", "view"), ("b.html", "content"), ("c.svg", "content")] {
+        let made_up = some.replace(&of("a.png"), &of(name)).replace("/view?", &format!("/{what}?"));
+        let (status, body, _) = page(&hub, Method::GET, &made_up, "").await;
+        assert!(status == 404 && !body.contains("alert("), "{made_up}: {body}");
+    }
+    // The next and the previous one that can be seen.
+    let (_, d, _) = page(&hub, Method::GET, &view("d.txt"), "").await;
+    assert!(d.contains("Previous<span class=\"visually-hidden\">: a.png") && d.contains(": e.pdf"), "{d}");
+    // With the visit of another link there is nothing.
+    let other = hub.sent_package(json!({ "name": "Other" }), b"x").await;
+    let other = other.new_link(json!({})).await;
+    let (_, theirs, _) = page(&hub, Method::GET, &text(&other, "url"), "").await;
+    let token = linked(&theirs, "class=\"button large\"", "/files/").split_once("token=").unwrap().1.to_owned();
+    let path = view("a.png").split_once("token=").unwrap().0.to_owned();
+    let (status, ..) = page(&hub, Method::GET, &format!("{path}token={token}"), "").await;
+    assert_eq!(status, 410);
+    let moved = path.replace(&text(&link, "id"), &text(&other, "id"));
+    let (status, ..) = page(&hub, Method::GET, &format!("{moved}token={token}"), "").await;
+    assert_eq!(status, 404, "the file of another package");
+}
+
+/// What is seen is delivered: it is counted, and the team is told.
+#[tokio::test]
+async fn what_was_seen_counts_as_downloaded() {
+    let hub = TestHub::start().await;
+    let package = hub.new_package(json!({ "name": "Still" })).await;
+    package.send("", "a.png", &[b"picture"]).await;
+    good(package.request(Method::POST, "/finalize")).await;
+    let link = package.new_link(json!({ "access_limit": 1 })).await;
+    let (_, html, _) = page(&hub, Method::GET, &text(&link, "url"), "").await;
+    let content = linked(&html, "class=\"see\"", "/view?").replace("/view?", "/content?");
+    assert_eq!(hub.request(Method::GET, &content).send().await.unwrap().text().await.unwrap(), "picture");
+    let (status, ..) = page(&hub, Method::GET, &text(&link, "url"), "").await;
+    assert_eq!(status, 403, "its one download was used");
+    crate::support::wait_until("it is known", std::time::Duration::from_secs(20), async || {
+        let downloads = good(package.request(Method::GET, "/downloads")).await;
+        downloads[0]["state"] == "complete"
+    })
+    .await;
+}
+
+/// The sender's own checksum lists are offered beside those of the hub.
+#[tokio::test]
+async fn checksum_lists_of_the_sender_are_offered() {
+    let hub = TestHub::start().await;
+    let package = hub.new_package(json!({ "name": "Card" })).await;
+    package.send("", "a.mov", &[b"a"]).await;
+    package.send("ascmhl", "0001_Card.mhl", &[b"<hashlist/>"]).await;
+    good(package.request(Method::POST, "/finalize")).await;
+    let (_, html, _) = page(&hub, Method::GET, &text(&package.new_link(json!({})).await, "url"), "").await;
+    let lists = &html[html.find("class=\"facts lists\"").unwrap()..];
+    assert!(lists.contains(">0001_Card.mhl</a>") && lists.contains("from the sender"), "{html}");
+    let file = linked(&html, "class=\"facts lists\"", "/files/");
+    assert_eq!(hub.request(Method::GET, &file).send().await.unwrap().text().await.unwrap(), "<hashlist/>");
+}
+
+/// The page of a link had no logo and no brand: only portals did.
+#[tokio::test]
+async fn the_page_of_a_link_looks_as_its_team_has_chosen_or_the_portal() {
+    let hub = TestHub::start().await;
+    let brand = format!("/v1/teams/{}/brand", hub.team);
+    let package = hub.sent_package(json!({ "name": "Cut" }), b"x").await;
+    let url = text(&package.new_link(json!({})).await, "url");
+    let (_, html, headers) = page(&hub, Method::GET, &url, "").await;
+    assert!(!html.contains("class=\"logo\"") && !html.contains("brand.css"), "{html}");
+    assert!(!headers["content-security-policy"].to_str().unwrap().contains("logos.example.com"));
+    let given = json!({ "primary_color": "#ABC", "logo_url": "https://logos.example.com/l.png" });
+    let set = good(hub.team_request(Method::PUT, &brand).json(&given)).await;
+    assert_eq!((&set["primary_color"], &set["background_url"]), (&json!("#aabbcc"), &json!("")));
+    let (_, html, headers) = page(&hub, Method::GET, &url, "").await;
+    assert!(html.contains("<img class=\"logo\" src=\"https:&#x2f;&#x2f;logos.example.com"), "{html}");
+    let policy = headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("img-src 'self' https://logos.example.com;") && !policy.contains("script-src"), "{policy}");
+    let sheet = linked(&html, "<head>", "brand.css");
+    let sheet = hub.request(Method::GET, &sheet).send().await.unwrap().text().await.unwrap();
+    assert!(sheet.contains("background: #aabbcc; color: #111;"), "{sheet}");
+    // One field changes, the others stay; what is no colour or no address is refused by its name.
+    let set = good(hub.team_request(Method::PUT, &brand).json(&json!({ "logo_url": "" }))).await;
+    assert_eq!((&set["primary_color"], &set["logo_url"]), (&json!("#aabbcc"), &json!("")));
+    for (field, value) in [("primary_color", "red"), ("logo_url", "javascript:alert(1)"), ("background_url", "x.png")] {
+        let said =
+            super::client::refused(hub.team_request(Method::PUT, &brand).json(&json!({ field: value })), 400).await;
+        assert!(said.starts_with(field), "{said}");
+    }
+    // Of a package with a password nothing is shown before it.
+    let locked = hub.sent_package(json!({ "name": "Locked", "password": "sesame" }), b"x").await;
+    let (_, html, _) = page(&hub, Method::GET, &text(&locked.new_link(json!({})).await, "url"), "").await;
+    assert!(!html.contains("brand.css"), "{html}");
+}

@@ -173,7 +173,11 @@ fn asked_at(parts: &Parts, context: &Context, here: bool) -> String {
         None => "http",
     };
     let base = asked.map(|host| format!("{scheme}://{host}"));
-    let is_origin = |base: &String| url::Url::parse(base).is_ok_and(|url| url.path() == "/" && url.query().is_none());
+    // Other characters are allowed in names of hosts, and end something where the name is written.
+    let is_plain = |base: &str| base.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:/[]".contains(&byte));
+    let is_origin = |base: &String| {
+        is_plain(base) && url::Url::parse(base).is_ok_and(|url| url.path() == "/" && url.query().is_none())
+    };
     base.filter(is_origin).unwrap_or_else(|| context.public_base())
 }
 

@@ -1,15 +1,21 @@
-//! The appearance of a portal's page, if its team has chosen a colour or a background.
+//! The appearance of the pages of a portal and of a team's links, if the team has chosen a colour, a logo or a background.
 
 use std::fmt::Write;
 
 use axum::extract::Path;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use masv_protocol::LinkId;
 
+use super::link::{Token, visit_of};
 use super::refused;
-use crate::http::access::Public;
+use crate::Hub;
+use crate::http::access::{Id, Public};
+use crate::http::query::Asked;
 use crate::http::refusal::Refusal;
+use crate::records::packages::Package;
 use crate::records::portals::{self, Brand};
+use crate::records::{links, teams};
 
 /// From this luminance on, black letters are easier to read than white ones.
 const LIGHT: f64 = 0.18;
@@ -23,6 +29,49 @@ pub(super) async fn style(Public(hub): Public, Path(subdomain): Path<String>, he
     };
     let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
     (headers, sheet(&portal.brand)).into_response()
+}
+
+/// How the page of a package looks: as the portal that it came through, or else as its team has chosen.
+pub(super) async fn of_package(hub: &Hub, package: &Package) -> Result<Brand, Refusal> {
+    if let Some(portal) = &package.portal_id {
+        let portal = portals::find(hub.database(), portal.clone()).await?;
+        if let Some(brand) = portal.map(|portal| portal.brand).filter(|brand| *brand != Brand::default()) {
+            return Ok(brand);
+        }
+    }
+    Ok(teams::brand(hub.database(), package.team_id.clone()).await?)
+}
+
+/// The style sheet of the page of a link.
+pub(super) async fn style_of_link(
+    Public(hub): Public,
+    Id(link): Id<LinkId>,
+    Asked(given): Asked<Token>,
+    headers: HeaderMap,
+) -> Response {
+    let answer = async {
+        let visit = visit_of(&hub, &link, &given.token)?;
+        links::check_visit(hub.database(), visit).await?;
+        let (_, package) = links::find(hub.database(), link).await?.ok_or_else(|| Refusal::not_found("link"))?;
+        let brand = of_package(&hub, &package).await?;
+        let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+        Ok((headers, sheet(&brand)).into_response())
+    };
+    answer.await.unwrap_or_else(|refusal: Refusal| refused(refusal, &headers))
+}
+
+/// The policy of a page that also shows the pictures of a brand.
+pub(super) fn policy(policy: &str, brand: &Brand) -> Result<HeaderValue, Refusal> {
+    let pictures = pictures(brand);
+    let policy = policy.replace("img-src 'self'", &format!("img-src 'self'{pictures}"));
+    HeaderValue::from_str(&policy).map_err(|error| Refusal::internal(&error))
+}
+
+/// The origins of the pictures that a team has chosen.
+pub(super) fn pictures(brand: &Brand) -> String {
+    let origin = |address: &String| url::Url::parse(address).ok().map(|url| url.origin().ascii_serialization());
+    let origins = [&brand.logo_url, &brand.background_url].into_iter().filter_map(origin);
+    origins.map(|origin| format!(" {origin}")).collect()
 }
 
 /// Both are checked when they are set: a colour has digits only, and nothing in an address ends a text in quotes.

@@ -1,18 +1,18 @@
 //! The page of a link.
 
 use axum::body::Body;
-use axum::extract::Query;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use masv_protocol::{ErrorKind, FileId, FileKind, LinkId, LinkQuery, PackageId};
 use minijinja::context;
 use serde::Deserialize;
 
-use super::{SEARCHED_POLICY, page, refused, refused_with, tree};
+use super::{POLICY, SEARCHED_POLICY, brand, lists, page, refused, refused_with, tree};
 use crate::clock::now;
 use crate::http::access::{Id, Public};
 use crate::http::bodies::Sender;
 use crate::http::deliveries::Delivery;
+use crate::http::query::Asked;
 use crate::http::refusal::Refusal;
 use crate::http::routes::links as protocol;
 use crate::http::{archive, ranges};
@@ -20,6 +20,7 @@ use crate::keys::tokens::Visit;
 use crate::records::downloads::{Origin, Reader};
 use crate::records::links::Link;
 use crate::records::packages::Package;
+use crate::records::portals::Brand;
 use crate::records::{files, is_id, links};
 use crate::{Hub, format};
 
@@ -29,15 +30,19 @@ const COOKIE: &str = "masv_visit";
 const LARGEST_FORM: usize = 16 << 10;
 /// Up to this many files are seen at a glance; more can be searched.
 const UNSEARCHED: usize = 20;
+/// More files are not offered to be seen one by one: the page would be twice as large.
+const MOST_SEEN: usize = 5_000;
+/// This many checksum lists of the sender are offered apart from the other files.
+const MOST_LISTS: usize = 5;
 /// More files are not listed one by one.
 const MOST_LISTED: u32 = 20_000;
-/// A page with more files than this is large.
+/// A page with more files than this is large, and leaves their checksums to the list of them.
 const MANY_FILES: u64 = 1_000;
 
 #[derive(Deserialize)]
 pub(super) struct Token {
     #[serde(default)]
-    token: String,
+    pub(super) token: String,
 }
 
 /// A visitor of a link, with the typed password, if any.
@@ -51,7 +56,7 @@ struct Visitor {
 pub(super) async fn show(
     Public(hub): Public,
     Id(link): Id<LinkId>,
-    Query(given): Query<LinkQuery>,
+    Asked(given): Asked<LinkQuery>,
     origin: Origin,
     method: Method,
     headers: HeaderMap,
@@ -71,7 +76,7 @@ pub(super) async fn show(
 pub(super) async fn unlock(
     Public(hub): Public,
     Id(link): Id<LinkId>,
-    Query(given): Query<LinkQuery>,
+    Asked(given): Asked<LinkQuery>,
     origin: Origin,
     headers: HeaderMap,
     body: Body,
@@ -192,6 +197,9 @@ async fn show_files(hub: &Hub, link: &Link, package: &Package, visit: &Visit) ->
         _ => None,
     };
     let many = rows.len() > UNSEARCHED;
+    let sender_lists = rows.iter().filter(|row| lists::is_one(row)).take(MOST_LISTS);
+    let sender_lists: Vec<_> = sender_lists.map(|row| context! { id => row.id.as_str(), name => &row.name }).collect();
+    let brand = brand::of_package(hub, package).await?;
     let left = link.access_limit.map(|limit| limit.saturating_sub(link.access_count));
     let values = context! {
         title => &package.name,
@@ -207,12 +215,16 @@ async fn show_files(hub: &Hub, link: &Link, package: &Package, visit: &Visit) ->
         link => link.id.as_str(),
         token,
         tree => tree::tree(&rows),
+        sums => !is_large,
+        see => rows.len() <= MOST_SEEN,
+        sender_lists,
+        branded => brand != Brand::default(),
+        logo => &brand.logo_url,
         not_listed,
     };
     let mut response = page(StatusCode::OK, "link", values);
-    if many {
-        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SEARCHED_POLICY));
-    }
+    let policy = brand::policy(if many { SEARCHED_POLICY } else { POLICY }, &brand)?;
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     Ok(response)
 }
 
@@ -220,7 +232,7 @@ pub(super) async fn download(
     Public(hub): Public,
     Id(link): Id<LinkId>,
     Id(file): Id<FileId>,
-    Query(given): Query<Token>,
+    Asked(given): Asked<Token>,
     origin: Origin,
     method: Method,
     headers: HeaderMap,
@@ -235,7 +247,7 @@ pub(super) async fn download(
 pub(super) async fn download_all(
     Public(hub): Public,
     Id(link): Id<LinkId>,
-    Query(given): Query<Token>,
+    Asked(given): Asked<Token>,
     origin: Origin,
     method: Method,
     headers: HeaderMap,
@@ -247,16 +259,21 @@ pub(super) async fn download_all(
     answer.await.unwrap_or_else(|refusal: Refusal| refused(refusal, &headers))
 }
 
+/// The visit that a page's token stands for.
+pub(super) fn visit_of(hub: &Hub, link: &LinkId, token: &str) -> Result<Visit, Refusal> {
+    let visit = hub.context.keys.visit(token, now()).filter(|visit| visit.link == *link);
+    visit.ok_or_else(|| Refusal::new(ErrorKind::Expired, "this page is too old, open the link again"))
+}
+
 /// The package that a visit may download, counted, and its download. A HEAD request does not count as a download.
-async fn visited(
+pub(super) async fn visited(
     hub: &Hub,
     link: &LinkId,
     token: &str,
     method: &Method,
     origin: Origin,
 ) -> Result<(PackageId, Option<Delivery>), Refusal> {
-    let visit = hub.context.keys.visit(token, now()).filter(|visit| visit.link == *link);
-    let visit = visit.ok_or_else(|| Refusal::new(ErrorKind::Expired, "this page is too old, open the link again"))?;
+    let visit = visit_of(hub, link, token)?;
     let package = visit.package.clone();
     if *method == Method::HEAD {
         links::check_visit(hub.database(), visit).await?;

@@ -10,8 +10,11 @@
 
 mod brand;
 mod link;
+mod lists;
 mod portal;
 mod tree;
+mod view;
+mod viewable;
 
 use std::sync::LazyLock;
 
@@ -34,6 +37,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     templates.set_loader(|name| {
         Ok(match name {
             "page" => Some(include_str!("page.html").to_owned()),
+            "view" => Some(include_str!("view.html").to_owned()),
             "link" => Some(include_str!("link.html").to_owned()),
             "portal" => Some(include_str!("portal.html").to_owned()),
             "password" => Some(include_str!("password.html").to_owned()),
@@ -58,6 +62,10 @@ pub(crate) fn routes() -> Routes {
         .route("/portals/{subdomain}/brand.css", get(brand::style))
         .route("/{link}", get(link::show).post(link::unlock))
         .route("/{link}/files/{file}", get(link::download))
+        .route("/{link}/files/{file}/view", get(view::show))
+        .route("/{link}/files/{file}/content", get(view::content))
+        .route("/{link}/checksums.md5", get(view::all_checksums))
+        .route("/{link}/brand.css", get(brand::style_of_link))
         .route("/{link}/all.zip", get(link::download_all))
 }
 

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use masv_protocol::{FieldKind, MetadataField, Visibility};
 use minijinja::{Value, context};
 
-use super::{page, refused};
+use super::{brand, page, refused};
 use crate::clock::now;
 use crate::http::access::{Base, Public};
 use crate::http::refusal::Refusal;
@@ -54,7 +54,7 @@ pub(super) async fn show(
     let policy = format!(
         "default-src 'none'; style-src 'self'; img-src 'self'{}; script-src 'self'; connect-src 'self' {} {}; \
          form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-        pictures(&portal.brand),
+        brand::pictures(&portal.brand),
         storage.unwrap_or_default(),
         bucket.unwrap_or_default()
     );
@@ -65,13 +65,6 @@ pub(super) async fn show(
         }
         Err(error) => Refusal::internal(&error).into_response(),
     }
-}
-
-/// The origins of the pictures that the portal's team has chosen.
-fn pictures(brand: &Brand) -> String {
-    let origin = |address: &String| url::Url::parse(address).ok().map(|url| url.origin().ascii_serialization());
-    let origins = [&brand.logo_url, &brand.background_url].into_iter().filter_map(origin);
-    origins.map(|origin| format!(" {origin}")).collect()
 }
 
 fn values(portal: &Portal, team: &str) -> Value {

@@ -3,7 +3,9 @@
 use masv_protocol::FileKind;
 use minijinja::{Value, context};
 
+use super::view;
 use crate::format;
+use crate::http::checksums;
 use crate::records::files::FileRow;
 
 /// How deep folders are shown one in another; below, their names are joined.
@@ -34,9 +36,14 @@ impl Folder {
     fn add(&mut self, path: &str, row: &FileRow, depth: usize) {
         if path.is_empty() {
             self.bytes = self.bytes.saturating_add(row.size);
-            return self
-                .files
-                .push(context! { id => row.id.as_str(), name => &row.name, size => format::bytes(row.size), lost => row.lost });
+            return self.files.push(context! {
+                id => row.id.as_str(),
+                name => &row.name,
+                size => format::bytes(row.size),
+                lost => row.lost,
+                see => view::can_be_seen(row),
+                md5 => checksums::shown(row),
+            });
         }
         let (name, rest) = match path.split_once('/') {
             Some(parts) if depth < DEEPEST => parts,

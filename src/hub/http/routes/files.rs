@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::Query;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -20,6 +19,7 @@ use crate::http::bucket_files;
 use crate::http::deliveries::Delivery;
 use crate::http::json_body::{JsonBody, PARTS_BODY};
 use crate::http::presence;
+use crate::http::query::Asked;
 use crate::http::ranges::{self, attachment};
 use crate::http::refusal::Refusal;
 use crate::jobs::removal;
@@ -129,7 +129,7 @@ fn check_name(name: &str) -> Result<(), Refusal> {
 pub(super) async fn part_addresses(
     PackageWriter { hub, package, authority }: PackageWriter,
     Id(file): Id<FileId>,
-    Query(window): Query<PartWindow>,
+    Asked(window): Asked<PartWindow>,
     Base(base): Base,
     JsonBody(given, ..): JsonBody<PartAddresses>,
 ) -> Result<Json<Vec<Blueprint>>, Refusal> {
@@ -252,7 +252,7 @@ pub(super) async fn download(
     }
     let delivery = Delivery::by(&hub, &package, reader, origin).await?;
     let number = delivery.as_ref().map(|delivery| delivery.number.0);
-    let url = if row.in_bucket {
+    let url = if hub.context.is_read_from_bucket(row.in_bucket) {
         if let Some(delivery) = &delivery {
             delivery.hand_out(&file).await?;
         }

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use axum::Json;
-use axum::extract::Query;
 use axum::http::{HeaderMap, Method, StatusCode};
 use masv_protocol::{
     self as protocol, ErrorKind, LINK_PASSWORD_HEADER, LinkId, LinkQuery, LinkSettings, OpenedLink, Time,
@@ -13,6 +12,7 @@ use crate::Hub;
 use crate::clock::{after, now};
 use crate::http::access::{Id, LinkOwner, PackageOwner, Public, PublicBase, header_text};
 use crate::http::json_body::JsonBody;
+use crate::http::query::Asked;
 use crate::http::refusal::Refusal;
 use crate::keys::passwords;
 use crate::keys::tokens::Visit;
@@ -108,7 +108,7 @@ pub(super) async fn remove(LinkOwner { hub, link, authority, .. }: LinkOwner) ->
 pub(super) async fn open(
     Public(hub): Public,
     Id(link): Id<LinkId>,
-    Query(given): Query<LinkQuery>,
+    Asked(given): Asked<LinkQuery>,
     origin: Origin,
     method: Method,
     headers: HeaderMap,

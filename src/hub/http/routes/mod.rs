@@ -74,6 +74,7 @@ pub(crate) fn router(hub: Hub) -> Router {
         .route("/v1/teams", get(teams::list).post(teams::create))
         .route("/v1/teams/{team}/usage", get(teams::usage))
         .route("/v1/teams/{team}/quota", put(teams::set_quota))
+        .route("/v1/teams/{team}/brand", get(teams::brand).put(teams::set_brand))
         .route("/v1/teams/{team}/members", get(members::list).post(members::add))
         .route("/v1/teams/{team}/members/{member}", put(members::change).delete(members::remove))
         .route("/v1/teams/{team}/api_keys", get(teams::keys).post(teams::create_key))

@@ -1,7 +1,8 @@
 //! The storage: presigned URLs behave like an S3 storage, with errors in XML.
 
 use axum::body::Body;
-use axum::extract::Query;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -15,6 +16,7 @@ use crate::http::access::{Id, Public};
 use crate::http::arriving::OnItsWay;
 use crate::http::deliveries::Delivery;
 use crate::http::free_space;
+use crate::http::query::Asked;
 use crate::http::ranges;
 use crate::http::refusal::Refusal;
 use crate::jobs::removal;
@@ -115,6 +117,15 @@ impl IntoResponse for StorageRefusal {
     }
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for Address {
+    type Rejection = StorageRefusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StorageRefusal> {
+        let Asked(address) = Asked::from_request_parts(parts, state).await?;
+        Ok(address)
+    }
+}
+
 impl Address {
     /// Which part it is of, if it is of one.
     fn part(&self) -> u32 {
@@ -139,7 +150,7 @@ pub(super) async fn begin(
     Public(hub): Public,
     Id(package): Id<PackageId>,
     Id(file): Id<FileId>,
-    Query(address): Query<Address>,
+    address: Address,
 ) -> Result<Response, StorageRefusal> {
     if address.uploads.is_none() {
         return Err(StorageRefusal::new(StatusCode::BAD_REQUEST, "InvalidRequest", "only uploads can be posted"));
@@ -158,7 +169,7 @@ pub(super) async fn store_part(
     Public(hub): Public,
     Id(package): Id<PackageId>,
     Id(file): Id<FileId>,
-    Query(address): Query<Address>,
+    address: Address,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -255,7 +266,7 @@ pub(super) async fn read(
     Public(hub): Public,
     Id(package): Id<PackageId>,
     Id(file): Id<FileId>,
-    Query(address): Query<Address>,
+    address: Address,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, StorageRefusal> {

@@ -3,16 +3,17 @@
 use axum::Json;
 use axum::http::StatusCode;
 use masv_protocol::{
-    AuditEntry, ChangeKey, CreatedKey, Key, KeyId, KeyRole, KeyState, NewKey, NewTeam, Page, Role, SetQuota, Team,
-    TeamUsage, Time,
+    AuditEntry, ChangeKey, CreatedKey, Key, KeyId, KeyRole, KeyState, NewKey, NewTeam, Page, Role, SetBrand, SetQuota,
+    Team, TeamBrand, TeamUsage, Time,
 };
 
-use super::about_team;
+use super::{about_team, brand};
 use crate::http::access::{Id, InTeam, KeyAdmin, Operator, SignedIn, TeamAdmin, TeamMember, TeamOperator, Who};
 use crate::http::json_body::JsonBody;
 use crate::http::query::{self, ListQuery, page};
 use crate::http::refusal::Refusal;
 use crate::keys::tokens;
+use crate::records::portals::Brand;
 use crate::records::{accounts, api_keys, audit, quotas, teams};
 
 /// The longest name of a person, a key or a team, bytes.
@@ -48,6 +49,26 @@ pub(super) async fn set_quota(
     let missing = || Refusal::invalid("quota is missing: a number of bytes, or null for none");
     let quota = given.quota.ok_or_else(missing)?;
     Ok(Json(quotas::set(team.hub.database(), team.id(), quota, team.by()).await?))
+}
+
+/// How the pages of a team's links look.
+pub(super) async fn brand(TeamMember(team): TeamMember) -> Result<Json<TeamBrand>, Refusal> {
+    Ok(Json(brand_message(teams::brand(team.hub.database(), team.id()).await?)))
+}
+
+/// Omitted fields stay as they are; empty ones remove what is set.
+pub(super) async fn set_brand(
+    TeamAdmin(team): TeamAdmin,
+    JsonBody(given, ..): JsonBody<SetBrand>,
+) -> Result<Json<TeamBrand>, Refusal> {
+    let mut brand = teams::brand(team.hub.database(), team.id()).await?;
+    brand::apply((given.primary_color, given.logo_url, given.background_url), &mut brand)?;
+    Ok(Json(brand_message(teams::set_brand(team.hub.database(), team.id(), brand, team.by()).await?)))
+}
+
+fn brand_message(brand: Brand) -> TeamBrand {
+    let Brand { primary_color, logo_url, background_url } = brand;
+    TeamBrand { primary_color, logo_url, background_url }
 }
 
 fn plain_name(given: Option<String>) -> Result<String, Refusal> {

@@ -99,14 +99,16 @@ pub(super) fn compose(from: &str, letter: &Letter<'_>) -> Result<Message, String
         Purpose::Delivery { link, expires, has_password } => (Some(link), *expires, *has_password),
         Purpose::Receipt | Purpose::Copy => (None, package.expires_at, false),
     };
-    let fields: Vec<_> =
-        letter.fields.iter().map(|one| context! { label => &one.label, value => &one.value }).collect();
+    let field =
+        |one: &Answer| context! { label => plain(&one.label), value => &one.value, lines => indented(&one.value) };
+    let fields: Vec<_> = letter.fields.iter().map(field).collect();
     let values = context! {
         name,
         message => &package.description,
-        sender => &package.sender,
+        quoted => quoted(&package.description),
+        sender => plain(&package.sender),
         recipients => package.recipients.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        portal => &letter.portal,
+        portal => letter.portal.as_deref().map(plain),
         fields => fields,
         files => package.file_count,
         size => format::bytes(package.size),
@@ -132,7 +134,18 @@ pub(super) fn compose(from: &str, letter: &Letter<'_>) -> Result<Message, String
 
 /// A line break in a name must not become a header, nor look like one.
 fn plain(name: &str) -> String {
-    name.replace(char::is_control, " ")
+    // The line and paragraph separators of Unicode are no control characters.
+    name.replace(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'), " ")
+}
+
+/// A text of somebody else in a plain text: every line of it is marked, so that none looks like one of the hub's own.
+fn quoted(text: &str) -> String {
+    text.lines().map(|line| format!("> {}", plain(line)).trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// A value of somebody else in a plain text: its further lines are indented.
+fn indented(text: &str) -> String {
+    text.lines().map(plain).collect::<Vec<_>>().join("\n    ")
 }
 
 #[cfg(test)]
@@ -194,6 +207,22 @@ mod tests {
         let mail = written(&letter);
         assert!(mail.contains("sent files to the portal Rushes"), "{mail}");
         assert!(mail.contains("Reel: A<1>") && mail.contains("A&lt;1&gt;"), "{mail}");
+    }
+
+    /// Whoever sends to a portal could write lines that looked like the hub's own: another "Download: " before the true one.
+    #[test]
+    fn no_line_of_a_strangers_text_looks_like_one_of_the_hub() {
+        let forged = "Hello\r\n\r\nDownload: https://evil.example.com\u{2028}Download: https://evil.example.com";
+        let package = Package { description: forged.into(), ..package() };
+        let answer = |label: &str, value: &str| Answer { name: "k".into(), label: label.into(), value: value.into() };
+        let fields = vec![answer("Reel\nDownload", "A1\nDownload: https://evil.example.com")];
+        let portal = Some("Rushes\nDownload: https://evil.example.com".to_owned());
+        let letter = Letter { purpose: delivery(), package: &package, recipient: "ingest@example.com", portal, fields };
+        let mail = written(&letter);
+        let text = mail.split("text/html").next().unwrap();
+        let claimed: Vec<&str> = text.lines().filter(|line| line.starts_with("Download")).collect();
+        assert!(matches!(claimed[..], [only] if only.contains("hub.example.com")), "{text}");
+        assert!(text.contains("> Hello") && text.contains("> Download: https://evil"), "{text}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub(crate) struct Content {
     pub size: u64,
     pub etag: String,
     pub crc: Option<u32>,
+    pub md5: Option<[u8; 16]>,
 }
 
 /// Closes a file whose parts came through the hub: exactly the listed ones, from 1 on without a gap, become its content.
@@ -81,7 +82,9 @@ fn joined(work: &Work<'_>, file: &FileRow, mut listed: Vec<ListedPart>, size: Op
         whole.combine(&crc32fast::Hasher::new_with_initial_len(*crc, part.size));
     }
     let etag = format!("{}-{last}", hex::encode(digests.finalize()));
-    Ok(Content { size: total, etag, crc: Some(whole.finalize()) })
+    // That of the only part is that of the whole; of more it takes reading them.
+    let md5 = sums.first().filter(|_| last == 1).map(|(md5, _)| *md5);
+    Ok(Content { size: total, etag, crc: Some(whole.finalize()), md5 })
 }
 
 fn check_close_in(work: &Work<'_>, package: &PackageId, file: &FileRow, size: u64) -> Result<(), Error> {
@@ -124,8 +127,8 @@ fn close_in(work: &Work<'_>, package: &PackageId, file: &FileRow, content: &Cont
     check_close_in(work, package, file, content.size)?;
     let now = now();
     work.run(
-        "UPDATE file SET finalized_at = ?2, etag = ?3, size = ?4, crc = ?5, upload = NULL WHERE number = ?1",
-        values![file.number, now, content.etag, content.size, content.crc],
+        "UPDATE file SET finalized_at = ?2, etag = ?3, size = ?4, crc = ?5, md5 = ?6, upload = NULL WHERE number = ?1",
+        values![file.number, now, content.etag, content.size, content.crc, content.md5],
     )?;
     work.run(
         "UPDATE package SET size = size + ?2, file_count = file_count + 1, updated_at = ?3 WHERE id = ?1",

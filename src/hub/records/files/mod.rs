@@ -4,6 +4,7 @@ mod announce;
 mod close;
 mod expected;
 mod parts;
+mod unbound;
 
 use jiff::Timestamp;
 use masv_db::{Database, DbError, Row, Work, values};
@@ -14,6 +15,7 @@ pub(crate) use close::{Content, check_close, close, finalize, take_whole};
 pub(crate) use expected::{ExpectedFile, ExpectedPart, Kept, expected, mark_lost, small_parts};
 pub(super) use parts::remove_parts;
 pub(crate) use parts::{PieceSource, disk_parts, known_parts, pieces, room, small_part, store_part};
+pub(crate) use unbound::{Unbound, has_stored, unbound, unbound_file};
 
 use super::{Error, OrNotFound, packages};
 
@@ -33,6 +35,8 @@ pub(crate) struct FileRow {
     pub etag: Option<String>,
     /// CRC-32 of the whole, if it is known.
     pub crc: Option<u32>,
+    /// MD5 of the whole, if it is known.
+    pub md5: Option<[u8; 16]>,
     /// Whether its content is in the bucket, or to go there.
     pub in_bucket: bool,
     /// Its multipart upload in the bucket, once that is known and until it is complete.
@@ -45,7 +49,7 @@ pub(crate) struct FileRow {
 }
 
 const COLUMNS: &str = "id, kind, path, name, size, last_modified, finalized_at IS NOT NULL, etag, number, crc, \
-    in_bucket, upload, lost_at IS NOT NULL, sized, chunk_size";
+    in_bucket, upload, lost_at IS NOT NULL, sized, chunk_size, md5";
 
 impl FileRow {
     fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
@@ -65,6 +69,7 @@ impl FileRow {
             lost: row.get(12)?,
             sized: row.get(13)?,
             chunk_size: row.get(14)?,
+            md5: row.get(15)?,
         })
     }
 
@@ -187,6 +192,37 @@ pub(crate) async fn set_crc(database: &Database, file: &FileRow, crc: u32) -> Re
         Ok::<_, Error>(())
     });
     setting.await
+}
+
+/// Records the MD5 of a complete file, computed while it was read.
+pub(crate) async fn set_md5(database: &Database, file: &FileRow, md5: [u8; 16]) -> Result<(), Error> {
+    let number = file.number;
+    let setting = database.transact(move |work| {
+        work.run("UPDATE file SET md5 = ?2 WHERE number = ?1", values![number, md5])?;
+        Ok::<_, Error>(())
+    });
+    setting.await
+}
+
+/// Complete files of a package around one of them, by path, nearest first: those behind it, or those before it.
+pub(crate) async fn around(
+    database: &Database,
+    package: PackageId,
+    file: &FileRow,
+    behind: bool,
+    most: u32,
+) -> Result<Vec<FileRow>, Error> {
+    let (path, name, number) = (file.path.clone(), file.name.clone(), file.number);
+    let listing = database.query(move |work| {
+        let (side, order) = if behind { (">", "ASC") } else { ("<", "DESC") };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM file WHERE package_id = ?1 AND (path, name, number) {side} (?2, ?3, ?4)
+                AND finalized_at IS NOT NULL
+             ORDER BY path {order}, name {order}, number {order} LIMIT ?5"
+        );
+        Ok::<_, Error>(work.all(&sql, values![package.as_str(), path, name, number, most], FileRow::from_row)?)
+    });
+    listing.await
 }
 
 /// Whether the content of any file is in a bucket.

@@ -1,7 +1,7 @@
 //! The parts of files on disk and in the database.
 
 use masv_db::{Database, Row, Work, values};
-use masv_protocol::{FileId, MultipartId, PackageId};
+use masv_protocol::{FileId, MultipartId, PackageId, Restrictions};
 
 use super::super::{Error, OrNotFound, packages, quotas, restrictions};
 use super::announce::{check_announced, open_package};
@@ -83,13 +83,21 @@ pub(crate) async fn room(
     let checking = database.query(move |work| {
         let file = get_in(work, &part.package, &part.file)?;
         let others = stored_bytes(work, &file, &[part.number])?;
-        let whole = if file.sized { file.size } else { may_grow_to(work, &part.package, &file)? };
+        let taken = if file.sized { None } else { open_package(work, &part.package)? };
+        let whole = if file.sized { file.size } else { may_grow_to(work, &part.package, &file, taken.as_ref())? };
         let room = whole.saturating_sub(others);
         let wanted = wanted.unwrap_or_default();
         if wanted > room && file.sized {
             return Err(Error::BeyondAnnounced { announced: file.size });
         }
         if wanted > room {
+            if let Some(taken) = &taken {
+                // What the portal does not accept will never fit; what the team's quota has no room for may.
+                let size = others.saturating_add(wanted);
+                restrictions::check_file(taken, &file.name, size)?;
+                let others = reserved(work, &part.package)?.saturating_sub(file.size);
+                restrictions::check_package(taken, 0, others.saturating_add(size))?;
+            }
             return Err(quotas::exceeded(
                 work,
                 &part.package,
@@ -108,11 +116,23 @@ pub(crate) async fn room(
 }
 
 /// How large a file announced without a size may become.
-fn may_grow_to(work: &Work<'_>, package: &PackageId, file: &FileRow) -> Result<u64, Error> {
+pub(super) fn may_grow_to(
+    work: &Work<'_>,
+    package: &PackageId,
+    file: &FileRow,
+    taken: Option<&Restrictions>,
+) -> Result<u64, Error> {
     let left = quotas::left(work, package)?.saturating_add(file.size);
-    let taken = open_package(work, package)?;
-    let most = taken.filter(|taken| taken.package_size_restriction_enabled).map(|taken| taken.max_file_size);
-    Ok(most.filter(|most| *most > 0).map_or(left, |most| most.min(left)))
+    let Some(taken) = taken.filter(|taken| taken.package_size_restriction_enabled) else { return Ok(left) };
+    let others = reserved(work, package)?.saturating_sub(file.size);
+    let bounds = [(taken.max_file_size, 0), (taken.max_package_size, others)];
+    let bounds = bounds.into_iter().filter(|(most, _)| *most > 0).map(|(most, without)| most.saturating_sub(without));
+    Ok(bounds.fold(left, u64::min))
+}
+
+/// Bytes that count for a package: stored or announced.
+fn reserved(work: &Work<'_>, package: &PackageId) -> Result<u64, Error> {
+    Ok(work.value("SELECT reserved FROM package WHERE id = ?1", values![package.as_str()])?)
 }
 
 /// Removes a file's parts beyond a key; returns those on disk, and where.

@@ -23,6 +23,8 @@ pub struct S3Config {
     pub public_endpoint: Option<Url>,
     /// `https://host/bucket/key` instead of `https://bucket.host/key`.
     pub path_style: bool,
+    /// Whether recipients read files through the hub, which sees what is delivered then, instead of from the storage itself.
+    pub downloads_through_hub: bool,
     /// The right to use it.
     pub credentials: S3Credentials,
 }
@@ -34,7 +36,9 @@ pub enum S3ConfigError {
     #[error("{0:?} does not name a bucket: write s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION")]
     Address(String),
     /// A part of it that there is not.
-    #[error("{0:?} is not a setting of a bucket: the settings are endpoint, public_endpoint, region and path_style")]
+    #[error(
+        "{0:?} is not a setting of a bucket: the settings are endpoint, public_endpoint, region, path_style and downloads"
+    )]
     Unknown(String),
     /// A part of it that makes no sense.
     #[error("{setting} of the bucket: {problem}")]
@@ -71,12 +75,14 @@ impl S3Config {
         }
         let prefix = prefix.iter().fold(String::new(), |all, name| all + name + "/");
         let (mut endpoint, mut public_endpoint, mut region, mut path_style) = (None, None, None, None);
+        let mut downloads_through_hub = false;
         for (name, value) in url.query_pairs() {
             match &*name {
                 "endpoint" => endpoint = Some(server("endpoint", &value)?),
                 "public_endpoint" => public_endpoint = Some(server("public_endpoint", &value)?),
                 "region" => region = Some(value.into_owned()),
                 "path_style" => path_style = Some(yes_or_no("path_style", &value)?),
+                "downloads" => downloads_through_hub = through_hub(&value)?,
                 other => return Err(S3ConfigError::Unknown(other.to_owned())),
             }
         }
@@ -93,6 +99,7 @@ impl S3Config {
             path_style: path_style.unwrap_or(!amazon),
             endpoint,
             public_endpoint,
+            downloads_through_hub,
             credentials,
         };
         config.bucket_at(&config.endpoint)?;
@@ -114,6 +121,17 @@ fn server(setting: &'static str, text: &str) -> Result<Url, S3ConfigError> {
         return Err(problem(format!("{text:?} is not the URL of a server")));
     }
     Ok(url)
+}
+
+/// Whether downloads pass through the hub.
+fn through_hub(text: &str) -> Result<bool, S3ConfigError> {
+    match text {
+        "bucket" => Ok(false),
+        "hub" => Ok(true),
+        _ => {
+            Err(S3ConfigError::Setting { setting: "downloads", problem: format!("{text:?} is neither bucket nor hub") })
+        }
+    }
 }
 
 fn yes_or_no(setting: &'static str, text: &str) -> Result<bool, S3ConfigError> {
@@ -153,6 +171,8 @@ mod tests {
         let public = config.bucket_at(config.public_endpoint.as_ref().unwrap()).unwrap();
         assert_eq!(public.base_url().as_str(), "https://s3.example.com/media/");
         assert!(!parse("s3://media?endpoint=https://s3.example.com&path_style=no").unwrap().path_style);
+        let through_hub = |more| parse(&format!("s3://media{more}")).unwrap().downloads_through_hub;
+        assert!(!through_hub("") && !through_hub("?downloads=bucket") && through_hub("?downloads=hub"));
     }
 
     #[test]
@@ -163,6 +183,7 @@ mod tests {
             ("s3:///media", "does not name a bucket"),
             ("s3://key:secret@media", "does not name a bucket"),
             ("s3://media?regoin=x", "\"regoin\" is not a setting"),
+            ("s3://media?downloads=proxy", "downloads of the bucket: \"proxy\" is neither bucket nor hub"),
             ("s3://media?endpoint=minio:9000", "endpoint of the bucket"),
             ("s3://media?endpoint=http://10.0.0.1&path_style=maybe", "neither true nor false"),
             ("s3://media?endpoint=http://10.0.0.1&path_style=no", "endpoint of the bucket"),
