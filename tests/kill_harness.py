@@ -4,7 +4,8 @@
     python3 tests/kill_harness.py target/release/masv      # MASV_KILLS=300 for the long run, 20 otherwise
 
 The agent with its hub inside, then agent and hub as two processes of which either or both are killed, each with half of the
-kills. Meanwhile programs write slowly, rename files in, write over what was sent (also with its size and date kept), copy
+kills. With MASV_LINK=100 all kills hit the two processes, with a link of that round trip (milliseconds) and 125 MB/s between them,
+whose connections carry 4 MB a round trip each, and which resets one now and then. Meanwhile programs write slowly, rename files in, write over what was sent (also with its size and date kept), copy
 folders, remove and make files again, and add to open packages; rules delete, move and keep what is sent. In the end each
 package is downloaded over a link made for that, and the SHA-256 of each file is compared with all that was ever written:
 
@@ -14,10 +15,12 @@ package is downloaded over a link made for that, and the SHA-256 of each file is
 
 It also fails on uploads that did not end complete (but those of files that were removed before they were sent), on claims left in the ledger, and on a damaged database.
 """
-import hashlib, json, os, pathlib, random, shutil, signal, sqlite3, subprocess, sys, tempfile, threading, time, urllib.parse, urllib.request
+import asyncio, hashlib, json, os, pathlib, random, shutil, signal, sqlite3, subprocess, sys, tempfile, threading, time, urllib.parse, urllib.request
 
 KILLS = int(os.environ.get("MASV_KILLS", "20"))
 SEED = int(os.environ.get("MASV_SEED", str(random.randrange(1 << 32))))
+# Round trip in milliseconds; 0 is no link in between.
+LINK = int(os.environ.get("MASV_LINK", "0"))
 # So long after the last drop everything must have been sent.
 PATIENCE = 180
 RULES = """version: 1
@@ -30,6 +33,66 @@ rules:
   - { name: batch, watch: drop/batch, package: batch }
   - { name: open, watch: drop/open, package: batch, finalize: { quiet: 3s, files: 12 } }
 """
+
+
+class Link:
+    """A TCP proxy with a delay, a shared rate and a window per connection, which resets connections now and then."""
+
+    RATE, WINDOW, PIECE, RESETS = 125_000_000, 4_000_000, 32 << 10, 1 / 500
+
+    def __init__(self, target, round_trip):
+        host, port = target.rsplit(":", 1)
+        self.target, self.delay, self.address = (host, int(port)), round_trip / 2000, None
+        self.loop, up = asyncio.new_event_loop(), threading.Event()
+        threading.Thread(target=self.run, args=(up,), daemon=True).start()
+        up.wait(10)
+
+    def run(self, up):
+        self.free_at = {"there": 0.0, "back": 0.0}
+        server = self.loop.run_until_complete(asyncio.start_server(self.carry, "127.0.0.1", 0))
+        self.address = "http://127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+        up.set()
+        self.loop.run_forever()
+
+    async def carry(self, near, near_out):
+        try:
+            await asyncio.sleep(2 * self.delay)  # the handshake
+            far, far_out = await asyncio.open_connection(*self.target)
+        except OSError:
+            near_out.transport.abort()
+            return
+        ways = [self.one_way("there", near, far_out), self.one_way("back", far, near_out)]
+        await asyncio.gather(*ways, return_exceptions=True)
+        for one in (near_out, far_out):
+            one.transport.abort()
+
+    async def one_way(self, way, source, sink):
+        window, under_way = asyncio.Semaphore(self.WINDOW // self.PIECE), asyncio.Queue()
+
+        async def deliver():
+            while (item := await under_way.get()) is not None:
+                at, data = item
+                await asyncio.sleep(max(at - self.loop.time(), 0))
+                sink.write(data)
+                await sink.drain()
+                self.loop.call_later(self.delay, window.release)
+            if sink.can_write_eof():
+                sink.write_eof()
+        delivering = asyncio.ensure_future(deliver())
+        try:
+            while data := await source.read(self.PIECE):
+                await window.acquire()
+                if way == "there" and random.random() < self.RESETS * len(data) / (1 << 20):
+                    sink.transport.abort()
+                    raise ConnectionResetError
+                now = self.loop.time()
+                self.free_at[way] = max(self.free_at[way], now) + len(data) / self.RATE
+                under_way.put_nowait((self.free_at[way] + self.delay, data))
+            under_way.put_nowait(None)
+            await delivering
+        except OSError:
+            delivering.cancel()
+            sink.transport.abort()
 
 
 def wait_for(what, condition, limit):
@@ -73,6 +136,10 @@ class Bench:
             url, key, team = self.first_hub(binary, env)
             listen = url.removeprefix("http://")
             hub = [binary, "hub", "start", "--listen", listen, "--log-level", "info", "--data-dir", str(folder / "hub")]
+            if LINK:
+                # Recipients reach it over the link, too.
+                url = Link(listen, LINK).address
+                hub += ["--public-url", url]
             self.hub = Process(folder, env, hub, folder / "hub.log")
             flags += ["--cloud-url", url, "--team-id", team]
             env = dict(env, MASV_API_KEY=key)
@@ -379,6 +446,7 @@ def one_bench(binary, apart, kills):
             bench.hub.stop()
         wrong += look_into_databases(folder)
         where = "two processes" if apart else "the hub inside"
+        where += f" and a link of {LINK} ms" if LINK else ""
         print(f"{where}: {sum(killed.values())} kills ({killed}) under {drops.count} writes in {ended - begun:.0f} s; "
               f"{len(found)} contents arrived, {len(drops.must)} had to; {len(wrong)} wrong", flush=True)
         if not wrong:
@@ -396,7 +464,10 @@ def main():
     binary = os.path.abspath(sys.argv[1])
     random.seed(SEED)
     print(f"{KILLS} kills, MASV_SEED={SEED}", flush=True)
-    wrong = one_bench(binary, False, KILLS - KILLS // 2) + one_bench(binary, True, KILLS // 2)
+    if LINK:
+        wrong = one_bench(binary, True, KILLS)
+    else:
+        wrong = one_bench(binary, False, KILLS - KILLS // 2) + one_bench(binary, True, KILLS // 2)
     if wrong:
         sys.exit("FAILED:\n" + "\n".join(wrong))
     print("nothing was lost, sent twice or sent in part")
