@@ -25,7 +25,7 @@
 //!     team_id: Some("01M85VJ3Y0Q8ZK2T4W6X7B9CDE".into()),
 //! })?;
 //! let new = NewPackage { name: Some("Dailies".into()), ..NewPackage::default() };
-//! match cloud.create_package(&cloud.team(None)?, &new).await {
+//! match cloud.create_package(&cloud.team(None)?, &new, "dailies of 28 November").await {
 //!     Ok(made) => {
 //!         let link = cloud.create_link(PackageAccess::from(&made), &LinkSettings::default()).await?;
 //!         println!("{}", link_address(&link).expose());

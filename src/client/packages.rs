@@ -1,8 +1,8 @@
 //! Packages and the files in them.
 
 use masv_protocol::{
-    AnnouncedFile, Blueprint, Empty, FileId, FinalizeFile, Limits, MultipartId, NewFile, NewPackage, PackageId,
-    PackageWithToken, PartAddresses, PartWindow, TeamId,
+    AnnouncedFile, Blueprint, Empty, FileId, FinalizeFile, IDEMPOTENCY_HEADER, Limits, MultipartId, NewFile,
+    NewPackage, PackageId, PackageWithToken, PartAddresses, PartWindow, TeamId,
 };
 use reqwest::Method;
 use secrecy::SecretString;
@@ -34,12 +34,18 @@ impl Cloud {
         ask(Call::Limits, self.open_request(Method::GET, &["v1", "system", "packages", "spec"])?, NO_BODY).await
     }
 
-    /// Creates a package for `team`.
+    /// Creates a package for `team`. A hub makes no other one where the call is repeated with the same `key`.
     ///
     /// # Errors
     /// See [`CloudError`].
-    pub async fn create_package(&self, team: &TeamId, package: &NewPackage) -> Result<PackageWithToken, CloudError> {
+    pub async fn create_package(
+        &self,
+        team: &TeamId,
+        package: &NewPackage,
+        key: &str,
+    ) -> Result<PackageWithToken, CloudError> {
         let request = self.team_request(Method::POST, &["v1", "teams", team.as_str(), "packages"])?;
+        let request = request.header(IDEMPOTENCY_HEADER, key);
         ask(Call::CreatePackage, request, Some(package)).await
     }
 

@@ -53,9 +53,39 @@ pub enum DbError {
         /// What is wrong with it.
         problem: String,
     },
+    /// An answer that always has a row had none.
+    #[error("the database gave no row where there always is one")]
+    NoRow,
     /// A statement failed.
     #[error("the database refused a statement")]
     Statement(#[from] rusqlite::Error),
+    /// PostgreSQL refused a statement.
+    #[error("the database refused a statement")]
+    Refused(#[source] tokio_postgres::Error),
+    /// The URL of a PostgreSQL database cannot be used.
+    #[error("the URL of the database cannot be used: {0}")]
+    Url(String),
+    /// A newer program has changed the tables so that this one cannot use them.
+    #[error(
+        "the database is of version {found} and needs a program that knows {readable_from}, this one knows {known}: start a newer one"
+    )]
+    TooNew {
+        /// The version of the tables.
+        found: u64,
+        /// The oldest version a program must know.
+        readable_from: u64,
+        /// What this one knows.
+        known: u64,
+    },
+    /// The database server cannot be reached, or does not accept us. Nothing has happened.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    /// All connections to the database server were in use for too long. Nothing has happened.
+    #[error("all connections to the database are in use")]
+    Crowded,
+    /// The database server went away while it was saving: perhaps the change is saved, perhaps not.
+    #[error("the database did not say whether it has saved: {0}")]
+    Unknown(String),
     /// The group's commit failed (full disk, read-only file system): nothing of it was kept.
     #[error("the database could not save: {0}")]
     Commit(String),
@@ -68,4 +98,12 @@ pub enum DbError {
     /// The linked version of SQLite can lose data.
     #[error("SQLite {0} is linked, at least 3.51.3 is needed")]
     OldSqlite(&'static str),
+}
+
+impl DbError {
+    /// Whether the change may have been saved all the same: what it would need then must stay.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown(_))
+    }
 }

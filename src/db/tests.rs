@@ -1,6 +1,12 @@
-//! The database as its users see it.
+//! The database file as its users see it.
 
-use super::*;
+use std::time::Duration;
+
+use masv_platform::PathBeneath;
+use rusqlite::Connection;
+
+use crate::sqlite::{OLDEST_SQLITE, READERS};
+use crate::{DbError, Sqlite};
 
 const SCHEMA: &[&str] = &["CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL)"];
 
@@ -8,7 +14,7 @@ fn count(connection: &Connection) -> Result<i64, DbError> {
     Ok(connection.query_row("SELECT count(*) FROM note", [], |row| row.get(0))?)
 }
 
-async fn add(database: &Database, text: &'static str) -> Result<usize, DbError> {
+async fn add(database: &Sqlite, text: &'static str) -> Result<usize, DbError> {
     database.write(move |c| Ok(c.execute("INSERT INTO note (text) VALUES (?1)", [text])?)).await
 }
 
@@ -17,20 +23,20 @@ async fn add(database: &Database, text: &'static str) -> Result<usize, DbError> 
 async fn after_a_checkpoint_the_file_alone_has_everything() {
     let folder = tempfile::tempdir().unwrap();
     let (path, copy) = (folder.path().join("t.db"), folder.path().join("copy.db"));
-    assert!(Database::is_empty(&path).unwrap());
-    let database = Database::open(&path, SCHEMA).unwrap();
+    assert!(Sqlite::is_empty(&path).unwrap());
+    let database = Sqlite::open(&path, SCHEMA).unwrap();
     let (added, checkpoint) = tokio::join!(add(&database, "kept"), database.checkpoint());
     assert_eq!(added.unwrap(), 1);
     checkpoint.unwrap();
     std::fs::copy(&path, &copy).unwrap();
-    assert!(!Database::is_empty(&copy).unwrap());
-    let copied = Database::open(&copy, SCHEMA).unwrap();
+    assert!(!Sqlite::is_empty(&copy).unwrap());
+    let copied = Sqlite::open(&copy, SCHEMA).unwrap();
     assert_eq!(copied.read(count).await.unwrap(), 1);
     assert_eq!(add(&database, "and on").await.unwrap(), 1);
     std::fs::write(&copy, "").unwrap();
-    assert!(Database::is_empty(&copy).unwrap());
+    assert!(Sqlite::is_empty(&copy).unwrap());
     std::fs::write(&copy, "no database at all, but long enough to be taken for one".repeat(20)).unwrap();
-    assert!(Database::is_empty(&copy).is_err());
+    assert!(Sqlite::is_empty(&copy).is_err());
 }
 
 /// Row "a locked agent.db": whoever wanted to write was told that the database is closed. It is locked, and written to once it is not.
@@ -38,7 +44,7 @@ async fn after_a_checkpoint_the_file_alone_has_everything() {
 async fn a_database_that_another_program_locks_is_called_locked_and_goes_on_afterwards() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.db");
-    let database = Database::open(&path, SCHEMA).unwrap();
+    let database = Sqlite::open(&path, SCHEMA).unwrap();
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let refused = add(&database, "too early").await.unwrap_err();
@@ -51,7 +57,7 @@ async fn a_database_that_another_program_locks_is_called_locked_and_goes_on_afte
 #[tokio::test]
 async fn the_work_that_statements_make_is_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+    let database = Sqlite::open(&folder.path().join("t.db"), SCHEMA).unwrap();
     let count_to = |most: u32| {
         database.read(move |c| {
             let sql =
@@ -70,7 +76,7 @@ async fn the_work_that_statements_make_is_counted() {
 #[tokio::test]
 async fn a_failed_write_leaves_nothing_and_disturbs_nobody() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+    let database = Sqlite::open(&folder.path().join("t.db"), SCHEMA).unwrap();
     let failing = database.write(|c| {
         c.execute("INSERT INTO note (text) VALUES ('gone')", [])?;
         c.execute("INSERT INTO nowhere VALUES (1)", [])?;
@@ -86,7 +92,7 @@ async fn a_failed_write_leaves_nothing_and_disturbs_nobody() {
 #[tokio::test]
 async fn readers_that_are_cancelled_leave_their_connections_to_others() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+    let database = Sqlite::open(&folder.path().join("t.db"), SCHEMA).unwrap();
     for _ in 0..3 * READERS {
         let (go_on, wait) = std::sync::mpsc::channel::<()>();
         let slow = database.read(move |connection| {
@@ -109,7 +115,7 @@ async fn readers_that_are_cancelled_leave_their_connections_to_others() {
 #[tokio::test]
 async fn many_writers_at_once_all_arrive() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+    let database = Sqlite::open(&folder.path().join("t.db"), SCHEMA).unwrap();
     let writers: Vec<_> = (0..500)
         .map(|_| {
             let database = database.clone();
@@ -126,19 +132,19 @@ async fn many_writers_at_once_all_arrive() {
 async fn an_older_database_is_copied_then_upgraded_and_a_newer_one_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.db");
-    add(&Database::open(&path, SCHEMA).unwrap(), "old").await.unwrap();
+    add(&Sqlite::open(&path, SCHEMA).unwrap(), "old").await.unwrap();
     let upgraded = [SCHEMA[0], "ALTER TABLE note ADD COLUMN colour TEXT"];
-    let database = Database::open(&path, &upgraded).unwrap();
+    let database = Sqlite::open(&path, &upgraded).unwrap();
     assert_eq!(database.read(count).await.unwrap(), 1);
     assert!(folder.path().join("t.db.v1.bak").exists());
     drop(database);
-    assert!(matches!(Database::open(&path, SCHEMA), Err(DbError::Newer { found: 2, known: 1, .. })));
+    assert!(matches!(Sqlite::open(&path, SCHEMA), Err(DbError::Newer { found: 2, known: 1, .. })));
 }
 
 #[tokio::test]
 async fn a_copy_is_of_one_moment_while_others_write_and_never_over_a_file() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+    let database = Sqlite::open(&folder.path().join("t.db"), SCHEMA).unwrap();
     // Enough that a copy takes several steps.
     let fill = |c: &Connection| {
         let mut statement = c.prepare_cached("INSERT INTO note (text) VALUES (?1)")?;
@@ -156,7 +162,7 @@ async fn a_copy_is_of_one_moment_while_others_write_and_never_over_a_file() {
         });
     copied.unwrap();
     written.unwrap();
-    let copy = Database::open(&path, SCHEMA).unwrap();
+    let copy = Sqlite::open(&path, SCHEMA).unwrap();
     let there = copy.read(count).await.unwrap();
     assert!(there > 0 && there % 4000 == 0, "{there}");
     assert!(matches!(
@@ -169,7 +175,7 @@ async fn a_copy_is_of_one_moment_while_others_write_and_never_over_a_file() {
 #[tokio::test]
 async fn a_change_that_panics_ends_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+    let database = Sqlite::open(&folder.path().join("t.db"), SCHEMA).unwrap();
     let panicking = database.write(|c| {
         c.execute("INSERT INTO note (text) VALUES ('gone')", [])?;
         if count(c)? > 0 {

@@ -2,8 +2,9 @@
 //!
 //! **In**: the text of a statement, its values in order. **Out**: what a reader made of each row.
 //!
-//! A closure that changes something is `Fn`: it must be able to run again, as an engine demands that undoes one of two
-//! transactions which met. So it takes nothing out of what it captured, and does nothing but database work.
+//! A closure that changes something is `Fn`: it must be able to run again, as PostgreSQL demands that undoes one of two
+//! transactions which met. So it takes nothing out of what it captured, and does nothing but database work. In PostgreSQL a
+//! statement that failed ends the whole transaction: a closure that goes on all the same is undone.
 //!
 //! Must never know: the meaning of the tables.
 
@@ -11,194 +12,12 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use jiff::Timestamp;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
-use super::{Database, DbError};
-
-/// A value as the database has it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value<'a> {
-    /// None.
-    Null,
-    /// A whole number; flags are 0 and 1, times are milliseconds since 1970.
-    Integer(i64),
-    /// Text.
-    Text(Cow<'a, str>),
-    /// Bytes.
-    Blob(Cow<'a, [u8]>),
-}
-
-/// What can be given to a statement.
-pub trait ToValue {
-    /// As the database has it.
-    fn to_value(&self) -> Value<'_>;
-}
-
-/// What can be read from a row.
-pub trait FromValue: Sized {
-    /// What the database has, or why it is not such a value.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    fn from_value(value: Value<'_>) -> Result<Self, String>;
-}
-
-/// The values of a statement, in order: `values![id, 7, name]`.
-#[macro_export]
-macro_rules! values {
-    ($($value:expr),* $(,)?) => { &[$($crate::ToValue::to_value(&$value)),*] };
-}
-
-impl<T: ToValue + ?Sized> ToValue for &T {
-    fn to_value(&self) -> Value<'_> {
-        (**self).to_value()
-    }
-}
-
-impl<T: ToValue> ToValue for Option<T> {
-    fn to_value(&self) -> Value<'_> {
-        self.as_ref().map_or(Value::Null, ToValue::to_value)
-    }
-}
-
-impl ToValue for Value<'_> {
-    fn to_value(&self) -> Value<'_> {
-        match self {
-            Self::Null => Value::Null,
-            Self::Integer(number) => Value::Integer(*number),
-            Self::Text(text) => Value::Text(Cow::Borrowed(text)),
-            Self::Blob(bytes) => Value::Blob(Cow::Borrowed(bytes)),
-        }
-    }
-}
-
-impl ToValue for str {
-    fn to_value(&self) -> Value<'_> {
-        Value::Text(Cow::Borrowed(self))
-    }
-}
-
-impl ToValue for String {
-    fn to_value(&self) -> Value<'_> {
-        Value::Text(Cow::Borrowed(self))
-    }
-}
-
-impl ToValue for Vec<u8> {
-    fn to_value(&self) -> Value<'_> {
-        Value::Blob(Cow::Borrowed(self))
-    }
-}
-
-impl<const N: usize> ToValue for [u8; N] {
-    fn to_value(&self) -> Value<'_> {
-        Value::Blob(Cow::Borrowed(self))
-    }
-}
-
-impl ToValue for i64 {
-    fn to_value(&self) -> Value<'_> {
-        Value::Integer(*self)
-    }
-}
-
-impl ToValue for u32 {
-    fn to_value(&self) -> Value<'_> {
-        Value::Integer(i64::from(*self))
-    }
-}
-
-/// A number too large for the database becomes the largest possible.
-impl ToValue for u64 {
-    fn to_value(&self) -> Value<'_> {
-        Value::Integer(i64::try_from(*self).unwrap_or(i64::MAX))
-    }
-}
-
-impl ToValue for bool {
-    fn to_value(&self) -> Value<'_> {
-        Value::Integer(i64::from(*self))
-    }
-}
-
-impl ToValue for Timestamp {
-    fn to_value(&self) -> Value<'_> {
-        Value::Integer(self.as_millisecond())
-    }
-}
-
-impl<T: FromValue> FromValue for Option<T> {
-    fn from_value(value: Value<'_>) -> Result<Self, String> {
-        match value {
-            Value::Null => Ok(None),
-            value => T::from_value(value).map(Some),
-        }
-    }
-}
-
-impl FromValue for i64 {
-    fn from_value(value: Value<'_>) -> Result<Self, String> {
-        match value {
-            Value::Integer(number) => Ok(number),
-            other => Err(format!("{other:?} is not a whole number")),
-        }
-    }
-}
-
-impl FromValue for u64 {
-    fn from_value(value: Value<'_>) -> Result<Self, String> {
-        let number = i64::from_value(value)?;
-        Self::try_from(number).map_err(|_| format!("{number} is negative"))
-    }
-}
-
-impl FromValue for u32 {
-    fn from_value(value: Value<'_>) -> Result<Self, String> {
-        let number = i64::from_value(value)?;
-        Self::try_from(number).map_err(|_| format!("{number} is not a number of 32 bits"))
-    }
-}
-
-impl FromValue for bool {
-    fn from_value(value: Value<'_>) -> Result<Self, String> {
-        i64::from_value(value).map(|number| number != 0)
-    }
-}
-
-impl FromValue for String {
-    fn from_value(value: Value<'_>) -> Result<Self, String> {
-        match value {
-            Value::Text(text) => Ok(text.into_owned()),
-            other => Err(format!("{other:?} is not a string")),
-        }
-    }
-}
-
-impl FromValue for Vec<u8> {
-    fn from_value(value: Value<'_>) -> Result<Self, String> {
-        match value {
-            Value::Blob(bytes) => Ok(bytes.into_owned()),
-            _ => Err("not bytes".to_owned()),
-        }
-    }
-}
-
-impl<const N: usize> FromValue for [u8; N] {
-    fn from_value(value: Value<'_>) -> Result<Self, String> {
-        Vec::from_value(value)?.try_into().map_err(|_| format!("not {N} bytes"))
-    }
-}
-
-/// A time out of range becomes the last, or the first, possible.
-impl FromValue for Timestamp {
-    fn from_value(value: Value<'_>) -> Result<Self, String> {
-        let number = i64::from_value(value)?;
-        let bound = if number > 0 { Self::MAX } else { Self::MIN };
-        Ok(Self::from_millisecond(number).unwrap_or(bound))
-    }
-}
+use crate::DbError;
+use crate::postgres::session::{self, Session};
+use crate::value::{FromValue, Value};
 
 /// Gives a value to SQLite.
 struct Bound<'a>(&'a Value<'a>);
@@ -215,11 +34,20 @@ impl rusqlite::ToSql for Bound<'_> {
 }
 
 /// A row of an answer.
-pub struct Row<'a>(&'a rusqlite::Row<'a>);
+pub struct Row<'a>(Answer<'a>);
+
+enum Answer<'a> {
+    Sqlite(&'a rusqlite::Row<'a>),
+    Postgres(&'a tokio_postgres::Row),
+}
 
 impl Row<'_> {
     fn value(&self, column: usize) -> Result<Value<'_>, DbError> {
-        Ok(match self.0.get_ref(column)? {
+        let row = match &self.0 {
+            Answer::Sqlite(row) => row,
+            Answer::Postgres(row) => return session::value(row, column).map_err(|error| unreadable(column, error)),
+        };
+        Ok(match row.get_ref(column)? {
             ValueRef::Null => Value::Null,
             ValueRef::Integer(number) => Value::Integer(number),
             ValueRef::Real(number) => return Err(unreadable(column, format!("{number} is not a whole number"))),
@@ -269,45 +97,74 @@ fn unreadable(column: usize, problem: impl Display) -> DbError {
 }
 
 /// What runs statements inside a transaction.
-pub struct Work<'a>(&'a Connection);
+pub struct Work<'a>(pub(crate) Engine<'a>);
+
+pub(crate) enum Engine<'a> {
+    Sqlite(&'a Connection),
+    Postgres(&'a Session),
+}
 
 impl Work<'_> {
     /// Runs a statement that changes rows; how many it changed.
     ///
     /// # Errors
-    /// [`DbError::Statement`].
+    /// Those of the database.
     pub fn run(&self, sql: &str, values: &[Value<'_>]) -> Result<usize, DbError> {
-        Ok(self.0.prepare_cached(sql)?.execute(params_from_iter(values.iter().map(Bound)))?)
+        match self.0 {
+            Engine::Sqlite(connection) => {
+                Ok(connection.prepare_cached(sql)?.execute(params_from_iter(values.iter().map(Bound)))?)
+            }
+            Engine::Postgres(session) => session.run(sql, values),
+        }
+    }
+
+    /// Has the database read a statement, without running it.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn prepare(&self, sql: &str) -> Result<(), DbError> {
+        match self.0 {
+            Engine::Sqlite(connection) => Ok(connection.prepare_cached(sql).map(drop)?),
+            Engine::Postgres(session) => session.prepare(sql),
+        }
     }
 
     /// The first row of an answer, if there is one.
     ///
     /// # Errors
-    /// [`DbError::Statement`], and those of `read`.
+    /// Those of the database, and those of `read`.
     pub fn one<T>(
         &self,
         sql: &str,
         values: &[Value<'_>],
         read: impl FnOnce(&Row<'_>) -> Result<T, DbError>,
     ) -> Result<Option<T>, DbError> {
-        let mut statement = self.0.prepare_cached(sql)?;
-        let found = statement.query_row(params_from_iter(values.iter().map(Bound)), |row| Ok(read(&Row(row))));
-        found.optional()?.transpose()
+        match self.0 {
+            Engine::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                let found = statement
+                    .query_row(params_from_iter(values.iter().map(Bound)), |row| Ok(read(&Row(Answer::Sqlite(row)))));
+                found.optional()?.transpose()
+            }
+            Engine::Postgres(session) => {
+                let rows = session.rows(sql, values)?;
+                rows.first().map(|row| read(&Row(Answer::Postgres(row)))).transpose()
+            }
+        }
     }
 
     /// The only value of an answer that always has one: a count, a sum, whether there is something.
     ///
     /// # Errors
-    /// [`DbError::Statement`], [`DbError::Value`].
+    /// Those of the database; [`DbError::NoRow`], [`DbError::Value`].
     pub fn value<T: FromValue>(&self, sql: &str, values: &[Value<'_>]) -> Result<T, DbError> {
-        let found = self.one(sql, values, |row| row.get(0))?;
-        found.ok_or_else(|| DbError::Statement(rusqlite::Error::QueryReturnedNoRows))
+        self.one(sql, values, |row| row.get(0))?.ok_or(DbError::NoRow)
     }
 
     /// All rows of an answer.
     ///
     /// # Errors
-    /// [`DbError::Statement`], and those of `read`.
+    /// Those of the database, and those of `read`.
     pub fn all<T>(
         &self,
         sql: &str,
@@ -325,52 +182,33 @@ impl Work<'_> {
     /// Goes through an answer row by row, without keeping it.
     ///
     /// # Errors
-    /// [`DbError::Statement`], and those of `read`, which end it.
+    /// Those of the database, and those of `read`, which end it.
     pub fn each(
         &self,
         sql: &str,
         values: &[Value<'_>],
         mut read: impl FnMut(&Row<'_>) -> Result<(), DbError>,
     ) -> Result<(), DbError> {
-        let mut statement = self.0.prepare_cached(sql)?;
-        let mut rows = statement.query(params_from_iter(values.iter().map(Bound)))?;
-        while let Some(row) = rows.next()? {
-            read(&Row(row))?;
+        match self.0 {
+            Engine::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query(params_from_iter(values.iter().map(Bound)))?;
+                while let Some(row) = rows.next()? {
+                    read(&Row(Answer::Sqlite(row)))?;
+                }
+                Ok(())
+            }
+            Engine::Postgres(session) => session.each(sql, values, |row| read(&Row(Answer::Postgres(row)))),
         }
-        Ok(())
-    }
-}
-
-impl Database {
-    /// Runs `work` on what is committed, without changing anything.
-    ///
-    /// # Errors
-    /// `work`'s own, or [`DbError::Closed`].
-    pub async fn query<T, E>(&self, work: impl Fn(&Work<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<DbError> + Send + 'static,
-    {
-        self.read(move |connection| work(&Work(connection))).await
-    }
-
-    /// Runs `work` inside a transaction and returns its result once that is on disk, as [`Database::write`] does. `work` may
-    /// be run more than once; what a run that is undone did has not happened.
-    ///
-    /// # Errors
-    /// `work`'s own, or [`DbError::Commit`], [`DbError::Closed`].
-    pub async fn transact<T, E>(&self, work: impl Fn(&Work<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<DbError> + Send + 'static,
-    {
-        self.write(move |connection| work(&Work(connection))).await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::{Database, values};
 
     const SCHEMA: &[&str] = &["CREATE TABLE thing (id TEXT PRIMARY KEY, size INTEGER, at INTEGER, bytes BLOB)"];
 

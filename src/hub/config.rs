@@ -14,6 +14,8 @@ use crate::storage::S3Config;
 pub struct HubConfig {
     /// The data directory: database, key, parts, mails.
     pub data_dir: PathBuf,
+    /// The database that this hub shares with others on other machines; absent: `hub.db` in the data directory, for it alone.
+    pub database: Option<SharedDatabase>,
     /// The bucket for the files of packages; absent: they are stored in `storage/` in the data directory.
     pub bucket: Option<S3Config>,
     /// Where people reach the hub; absent: the address it listens on, or the one a client used.
@@ -70,6 +72,7 @@ impl HubConfig {
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
             data_dir,
+            database: None,
             bucket: None,
             public_url: None,
             smtp: None,
@@ -111,6 +114,17 @@ impl Default for Limits {
     fn default() -> Self {
         Self { max_chunk_count: 10_000, max_chunk_size: 5 << 30, min_chunk_size: 5 << 20 }
     }
+}
+
+/// A database that several hubs share, each a process of its own that does the same.
+#[derive(Debug, Clone)]
+pub struct SharedDatabase {
+    /// `postgres://user:password@host/database`.
+    pub url: SecretString,
+    /// The password, where the URL has none.
+    pub password: Option<SecretString>,
+    /// File with the secret key, the same for all of them. It is not in the database: who reads that must not be able to make links.
+    pub secret_key_file: PathBuf,
 }
 
 /// A mail server.

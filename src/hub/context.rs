@@ -11,19 +11,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use masv_db::Database;
+use masv_db::{Database, Sqlite};
 use masv_platform::{Folder, private_folder};
 use masv_protocol::LinkId;
+use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 
 use crate::clock::now;
-use crate::config::HubConfig;
+use crate::config::{HubConfig, SharedDatabase};
 use crate::error::HubError;
 use crate::keys::tokens::Keys;
 use crate::records::moments::{self, Moment};
 use crate::records::notices::{self, Notice};
-use crate::records::schema::MIGRATIONS;
-use crate::records::{is_id, teams};
+use crate::records::schema::{MIGRATIONS, POSTGRES};
+use crate::records::{identity, is_id, teams};
 use crate::storage::{Bucket, Disk, Storage};
 
 /// The file with the hub's address when it was last served.
@@ -35,6 +36,8 @@ pub(crate) struct Context {
     pub database: Database,
     pub keys: Keys,
     pub storage: Storage,
+    /// The id of the hub: all processes that share its database are that one.
+    pub hub_id: String,
     /// A mail is waiting to be sent.
     pub mail_due: Notify,
     /// A webhook is waiting to be called.
@@ -74,8 +77,10 @@ impl Context {
         lock: impl FnOnce(&Path) -> Result<Option<L>, HubError> + Send + 'static,
     ) -> Result<Self, HubError> {
         let folder = config.data_dir.clone();
-        let opening = tokio::task::spawn_blocking(move || open_data(folder, lock));
-        let data = opening.await.map_err(|error| HubError::Serve(io::Error::other(error)))??;
+        let data = match config.database.clone() {
+            None => in_background(move || open_data(folder, lock)).await?,
+            Some(shared) => open_shared(folder, shared).await?,
+        };
         // Tables that were never written to count as none.
         if data.holds_parts && teams::is_empty(&data.database).await? {
             return Err(HubError::StorageWithoutDatabase { data_dir: config.data_dir });
@@ -85,12 +90,14 @@ impl Context {
             moments::set(&data.database, Moment::Restored, now()).await?;
             notices::set(&data.database, Notice::Damaged, &data.lost_commits).await?;
         }
+        let hub_id = identity::confirm(&data.database, &data.keys).await?;
         let bucket = config.bucket.as_ref().map(Bucket::new).transpose()?;
         Ok(Self {
             config,
             database: data.database,
             keys: data.keys,
             storage: Storage { disk: data.disk, bucket },
+            hub_id,
             mail_due: Notify::new(),
             call_due: Notify::new(),
             chore_due: Notify::new(),
@@ -143,6 +150,41 @@ impl Context {
     }
 }
 
+async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, HubError> + Send + 'static,
+) -> Result<T, HubError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| HubError::Serve(io::Error::other(error)))?
+}
+
+/// Connects to the database that others use too. The folder is this process's own, and nothing in it has to be kept.
+async fn open_shared(folder: PathBuf, shared: SharedDatabase) -> Result<Data, HubError> {
+    let key_file = shared.secret_key_file;
+    let opening = in_background(move || {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| HubError::Data { path, source }
+        };
+        private_folder(&folder).map_err(at(&folder))?;
+        if !is_missing(&folder.join("hub.db")).map_err(at(&folder))? {
+            return Err(HubError::Invalid(format!(
+                "{} holds a hub of its own: give the one on the shared database another data directory",
+                folder.display()
+            )));
+        }
+        let keys = Keys::read(&key_file).map_err(at(&key_file))?;
+        let storage = folder.join("storage");
+        let disk = Disk::open(storage.clone()).map_err(at(&storage))?;
+        let last_base = std::fs::read_to_string(folder.join(BASE_FILE)).ok();
+        Ok((keys, disk, last_base))
+    });
+    let (keys, disk, last_base) = opening.await?;
+    let database = {
+        let password = shared.password.as_ref().map(ExposeSecret::expose_secret);
+        Database::connect(shared.url.expose_secret(), password, &POSTGRES).await?
+    };
+    Ok(Data { keys, disk, holds_parts: false, database, last_base, lost_commits: 0 })
+}
+
 fn open_data<L>(folder: PathBuf, lock: impl FnOnce(&Path) -> Result<Option<L>, HubError>) -> Result<Data, HubError> {
     let at = |path: &Path| {
         let path = path.to_owned();
@@ -165,7 +207,7 @@ fn open_data<L>(folder: PathBuf, lock: impl FnOnce(&Path) -> Result<Option<L>, H
     let keys = Keys::open(&key).map_err(at(&key))?;
     let lost_commits = if database.exists() { lost_commits(&folder).map_err(at(&database))? } else { 0 };
     // A running hub must not find its tables changed.
-    let _alone = match Database::is_current(&database, MIGRATIONS)? {
+    let _alone = match Sqlite::is_current(&database, MIGRATIONS)? {
         true => None,
         false => Some(lock(&folder)?.ok_or_else(|| HubError::OlderServes { data_dir: folder.clone() })?),
     };
@@ -177,7 +219,7 @@ fn open_data<L>(folder: PathBuf, lock: impl FnOnce(&Path) -> Result<Option<L>, H
 /// Whether there is a database of this version in the folder.
 pub(crate) fn is_current(folder: &Path) -> bool {
     let database = folder.join("hub.db");
-    database.exists() && Database::is_current(&database, MIGRATIONS).unwrap_or(false)
+    database.exists() && Sqlite::is_current(&database, MIGRATIONS).unwrap_or(false)
 }
 
 /// The commits that the database in `folder` is about to lose by a damaged log; it is then copied with its log, as they are.

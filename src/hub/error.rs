@@ -69,6 +69,15 @@ pub enum HubError {
         /// Its response, and what to do.
         problem: String,
     },
+    /// The bucket is another hub's: each would remove the other's files as unknown.
+    #[error(
+        "{bucket} belongs to another hub, as the object .hub there says: give this one a prefix of its own (s3://BUCKET/PREFIX); if the other \
+         one is gone for good, with all its files there, remove that object"
+    )]
+    OfAnother {
+        /// Which, and the prefix in it.
+        bucket: String,
+    },
     /// The storage cannot be read or changed.
     #[error("the storage cannot be looked at or changed: {0}")]
     Storage(String),

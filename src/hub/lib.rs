@@ -37,7 +37,9 @@ use std::sync::Arc;
 
 pub use masv_protocol::MemberRole as Role;
 
-pub use crate::config::{HubConfig, Limits, Network, Provision, ProvisionPortal, Provisioned, SmtpConfig, TlsConfig};
+pub use crate::config::{
+    HubConfig, Limits, Network, Provision, ProvisionPortal, Provisioned, SharedDatabase, SmtpConfig, TlsConfig,
+};
 pub use crate::error::HubError;
 pub use crate::http::serve::Listeners;
 pub use crate::jobs::check::{CheckAsked, CheckReport, Fault, FaultKind, Repair, UnknownContent};

@@ -77,7 +77,7 @@ impl Calls {
         let words: Vec<&str> = path.split('/').collect();
         let tag = known.into_iter().find(|noun| words.contains(noun)).unwrap_or(match words.get(1) {
             Some(&"storage") => "storage",
-            Some(&"healthz") => "system",
+            Some(&"healthz" | &"readyz") => "system",
             _ => "teams",
         });
         let about = format!("{about}\n{}", right.sentence());
@@ -167,7 +167,11 @@ fn system(calls: &mut Calls) {
     calls.call("sign_out", "DELETE", "/v1/auth", Known, "Ends the session of the call.").gives_nothing();
     let about = "The limits of files and parts.";
     calls.call("get_limits", "GET", "/v1/system/packages/spec", Anybody, about).gives::<Limits>(200);
-    calls.call("get_health", "GET", "/healthz", Anybody, "Whether the hub is ready.").gives::<Health>(200);
+    calls
+        .call("get_health", "GET", "/healthz", Anybody, "Whether the hub is there: its database answers.")
+        .gives::<Health>(200);
+    let about = "Whether the hub can work: its database saves changes, and its bucket, if it has one, answers.";
+    calls.call("get_readiness", "GET", "/readyz", Anybody, about).gives::<Health>(200);
 }
 
 fn packages(calls: &mut Calls) {

@@ -9,6 +9,9 @@ use crate::{Secret, Team, TeamId, UserId, lenient};
 
 /// The header of a team's API key.
 pub const API_KEY_HEADER: &str = "X-API-KEY";
+
+/// The header with a key by which a hub knows a call again, so that one repeated for want of an answer makes nothing twice. The hub's own.
+pub const IDEMPOTENCY_HEADER: &str = "Idempotency-Key";
 /// The header of the session of a person, see [`SignedIn::token`].
 pub const USER_TOKEN_HEADER: &str = "X-User-Token";
 /// The header with the token for one package: full access with [`PackageWithToken::access_token`](crate::PackageWithToken),

@@ -66,8 +66,8 @@ mod words;
 pub use activity::{Activity, ActivityEvent, ActivityState, ActivityStep, ActivityType};
 pub use audit::AuditEntry;
 pub use auth::{
-    API_KEY_HEADER, ChangePassword, Credentials, LINK_PASSWORD_HEADER, PACKAGE_TOKEN_HEADER, SignedIn,
-    USER_TOKEN_HEADER, User,
+    API_KEY_HEADER, ChangePassword, Credentials, IDEMPOTENCY_HEADER, LINK_PASSWORD_HEADER, PACKAGE_TOKEN_HEADER,
+    SignedIn, USER_TOKEN_HEADER, User,
 };
 pub use batches::{
     BadContents, BatchLimits, BegunFile, FinalizeFiles, FinalizeOneFile, FinalizedFile, NewFiles, Outcome, Outcomes,

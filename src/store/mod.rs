@@ -33,7 +33,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::model::TransferId;
-use masv_db::Database;
+use masv_db::Sqlite;
 use masv_platform::PathBeneath;
 
 pub use deliveries::{DeliveryCounts, DeliveryEntry, DeliveryOutcome};
@@ -109,7 +109,7 @@ impl From<rusqlite::Error> for StoreError {
 /// A handle to the agent's database; clones share it.
 #[derive(Debug, Clone)]
 pub struct Store {
-    database: Database,
+    database: Sqlite,
     changes: Arc<watch::Sender<i64>>,
 }
 
@@ -119,7 +119,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`] if it cannot be opened or upgraded, or was written by a newer program.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::open(path, MIGRATIONS)?;
+        let database = Sqlite::open(path, MIGRATIONS)?;
         Ok(Self { database, changes: Arc::new(watch::Sender::new(0)) })
     }
 
@@ -128,7 +128,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`] when the file cannot be read, or is not a database.
     pub fn is_empty(path: &Path) -> Result<bool, StoreError> {
-        Ok(Database::is_empty(path)?)
+        Ok(Sqlite::is_empty(path)?)
     }
 
     /// Makes the database's file complete by itself, without the log beside it.

@@ -306,7 +306,9 @@ async fn create(task: &Task, upload: &Upload) -> Result<RemotePackage, Halt> {
         destination => {
             let team = task.try_to(|| task.cloud().find_team(upload.team_id.as_ref())).await?;
             let package = new_package(upload, destination)?;
-            (task.try_to(|| task.cloud().create_package(&team, &package)).await?, Some(team))
+            // A hub whose answer was lost gives the same package again.
+            let key = task.id.to_string();
+            (task.try_to(|| task.cloud().create_package(&team, &package, &key)).await?, Some(team))
         }
     };
     let cloud = Some(task.cloud().name().to_owned());

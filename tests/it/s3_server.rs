@@ -213,7 +213,9 @@ impl Place {
         let mut action = ListObjectsV2::new(&bucket, Some(&credentials));
         action.with_prefix(self.prefix.clone());
         let listed = ListObjectsV2::parse_response(&self.get(action.sign(LIFE)).await).unwrap();
-        listed.contents.into_iter().map(|object| object.key.replacen(&self.prefix, "", 1)).collect()
+        let keys = listed.contents.into_iter().map(|object| object.key.replacen(&self.prefix, "", 1));
+        // Which hub they belong to is none of its files.
+        keys.filter(|key| key != ".hub").collect()
     }
 
     /// The ids of all multipart uploads here that are neither complete nor aborted.

@@ -16,7 +16,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::s3_server;
+use crate::{postgres, s3_server};
 
 pub const KEY: &str = "test-key";
 
@@ -78,7 +78,8 @@ impl TestHub {
             None => place.config(),
         });
         let config = HubConfig::new(folder.path().join("hub"));
-        let config = HubConfig { bucket, public_url: public.clone(), batches, ..config };
+        let database = postgres::everywhere(folder.path());
+        let config = HubConfig { bucket, database, public_url: public.clone(), batches, ..config };
         let hub = Hub::open(config).await.unwrap();
         let portal = |subdomain: &str, access_code: Option<&str>| ProvisionPortal {
             subdomain: subdomain.into(),
@@ -140,6 +141,9 @@ impl TestHub {
 
     /// How many packages it has that were not removed: those wait in the trash.
     pub async fn stored_packages(&self) -> usize {
+        if let Some(rows) = postgres::ask(self.data(), "SELECT count(*) FROM package WHERE removed = 0") {
+            return rows[0][0].parse().unwrap();
+        }
         let database = rusqlite::Connection::open(self.data().join("hub/hub.db")).unwrap();
         let count =
             database.query_row("SELECT count(*) FROM package WHERE removed = 0", [], |row| row.get::<_, i64>(0));

@@ -63,6 +63,7 @@ const DOCUMENTS: &[(&str, &str)] = &[
     ("downloads.md", include_str!("../../../docs/downloads.md")),
     ("errors.md", include_str!("../../../docs/errors.md")),
     ("fleet.md", include_str!("../../../docs/fleet.md")),
+    ("hub-scale.md", include_str!("../../../docs/hub-scale.md")),
     ("hub.md", include_str!("../../../docs/hub.md")),
     ("install.md", include_str!("../../../docs/install.md")),
     ("migration.md", include_str!("../../../docs/migration.md")),

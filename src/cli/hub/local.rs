@@ -7,6 +7,7 @@ use masv_hub::{Hub, HubConfig, HubError};
 
 use super::failed;
 use super::reach::usual_data_dir;
+use super::shared::SharedOptions;
 use super::storage::StorageOptions;
 use crate::cli::error::{CliError, Exit};
 
@@ -20,6 +21,8 @@ pub(in crate::cli) struct Local {
     #[arg(long, global = true, value_name = "DAYS", default_value_t = 7, env = "MASV_HUB_TRASH_DAYS")]
     trash_days: u32,
     #[command(flatten)]
+    shared: SharedOptions,
+    #[command(flatten)]
     storage: StorageOptions,
 }
 
@@ -27,11 +30,13 @@ impl Local {
     /// Opens the hub; makes no data where there is none.
     pub(super) async fn open(self) -> Result<Hub, CliError> {
         let folder = self.data_dir.unwrap_or_else(usual_data_dir);
-        if !folder.join("hub.db").exists() {
+        let database = self.shared.database()?;
+        if database.is_none() && !folder.join("hub.db").exists() {
             return Err(CliError::new(Exit::NotFound, format!("there is no hub in {}", folder.display()))
                 .hint("give its --data-dir"));
         }
         let mut config = HubConfig::new(folder);
+        config.database = database;
         config.bucket = self.storage.bucket()?;
         config.trash_days = self.trash_days;
         Hub::open(config).await.map_err(|error| failed(&error))

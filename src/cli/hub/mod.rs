@@ -12,6 +12,7 @@ mod local;
 mod package;
 mod portal;
 mod reach;
+mod shared;
 mod start;
 mod storage;
 mod sweep;

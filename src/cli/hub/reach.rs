@@ -13,6 +13,7 @@ use serde::Serialize;
 use url::Url;
 
 use super::failed;
+use super::shared::SharedOptions;
 use crate::agent::default_data_dir;
 use crate::api::types::ErrorBody;
 use crate::cli::error::{CliError, Exit};
@@ -31,6 +32,8 @@ pub(in crate::cli) struct Reach {
     /// File with an admin's API key; MASV_HUB_KEY holds the key itself.
     #[arg(long, global = true, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    #[command(flatten)]
+    shared: SharedOptions,
     /// The team, by name or id, if the hub has several.
     #[arg(long, global = true, value_name = "TEAM", env = "MASV_HUB_TEAM")]
     team: Option<String>,
@@ -59,7 +62,8 @@ impl Reach {
         team: Option<String>,
     ) -> Option<Self> {
         let hub = hub.map(|hub| hub.parse()).transpose().ok()?;
-        Some(Self { data_dir: data_dir.map(PathBuf::from), hub, key_file: key_file.map(PathBuf::from), team })
+        let (data_dir, key_file) = (data_dir.map(PathBuf::from), key_file.map(PathBuf::from));
+        Some(Self { data_dir, hub, key_file, shared: SharedOptions::default(), team })
     }
 
     /// Ids, names and states of at most so many of these, for a shell; nothing if the hub cannot be asked, or would first have to be
@@ -111,11 +115,13 @@ impl Reach {
             Some(base) => (over(base.clone(), key(self.key_file)?)?, Some(base)),
             None => {
                 let folder = self.data_dir.unwrap_or_else(usual_data_dir);
-                if !folder.join("hub.db").exists() {
+                let database = self.shared.database()?;
+                if database.is_none() && !folder.join("hub.db").exists() {
                     return Err(CliError::new(Exit::NotFound, format!("there is no hub in {}", folder.display()))
                         .hint("give its --data-dir, or the address of a running one with --hub and --key-file"));
                 }
-                let hub = Hub::open(HubConfig::new(folder)).await.map_err(|error| failed(&error))?;
+                let config = HubConfig { database, ..HubConfig::new(folder) };
+                let hub = Hub::open(config).await.map_err(|error| failed(&error))?;
                 (Admin::within(Within(hub)), None)
             }
         };

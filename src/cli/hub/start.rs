@@ -14,6 +14,7 @@ use url::Url;
 
 use super::failed;
 use super::reach::usual_data_dir;
+use super::shared::SharedOptions;
 use super::storage::StorageOptions;
 use crate::agent::service;
 use crate::cli::error::CliError;
@@ -90,6 +91,8 @@ pub(in crate::cli) struct Start {
     #[arg(long, value_name = "DAYS", default_value_t = 7, env = "MASV_HUB_TRASH_DAYS")]
     trash_days: u32,
     #[command(flatten)]
+    shared: SharedOptions,
+    #[command(flatten)]
     storage: StorageOptions,
     #[command(flatten)]
     log: Log,
@@ -104,11 +107,28 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// Refuses a hub on a shared database without what all of them must have in common.
+fn check_shared(public_url: &Option<Url>, smtp_url: &Option<String>, config: &HubConfig) -> Result<(), CliError> {
+    let missing = [
+        (config.bucket.is_none(), "--storage s3://BUCKET/PREFIX, where all of them have the files"),
+        (public_url.is_none(), "--public-url, the address that leads to any of them"),
+        (smtp_url.is_none(), "--smtp-url: mails in the folder of one of them would stay there"),
+    ];
+    match missing.iter().find(|(is_missing, _)| *is_missing) {
+        Some((_, what)) => Err(CliError::usage(format!("--database requires {what}"))),
+        None => Ok(()),
+    }
+}
+
 impl Start {
     fn config(self) -> Result<HubConfig, CliError> {
         let mut config = HubConfig::new(self.data_dir.unwrap_or_else(usual_data_dir));
-        config.public_url = self.public_url;
+        config.public_url = self.public_url.clone();
         config.bucket = self.storage.bucket()?;
+        config.database = self.shared.database()?;
+        if config.database.is_some() {
+            check_shared(&self.public_url, &self.smtp_url, &config)?;
+        }
         config.tls = match (self.tls_cert, self.tls_key) {
             (Some(certificate), Some(key)) => Some(TlsConfig { certificate, key }),
             _ => None,
@@ -146,7 +166,11 @@ pub(super) async fn run(options: Start, output: &Output) -> Result<ExitCode, Cli
     crate::agent::raise_descriptors()?;
     let (listen, metrics) = (options.listen.clone(), options.metrics_listen);
     let config = options.config()?;
-    let (data_dir, scheme) = (config.data_dir.clone(), if config.tls.is_some() { "https" } else { "http" });
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let data = match &config.database {
+        Some(_) => "in the shared database".to_owned(),
+        None => format!("in {}", config.data_dir.display()),
+    };
     let hub = Hub::open(config).await.map_err(|error| failed(&error))?;
     let listener = listener(&listen)?;
     let address = listener.local_addr().map_err(|error| failed(&error))?;
@@ -154,7 +178,7 @@ pub(super) async fn run(options: Start, output: &Output) -> Result<ExitCode, Cli
     if hub.is_new().await.map_err(|error| failed(&error))? {
         set_up(&hub, output).await?;
     }
-    output.raw(&format!("The hub listens on {scheme}://{address}, its data is in {}\n", data_dir.display()));
+    output.raw(&format!("The hub listens on {scheme}://{address}, its data is {data}\n"));
     let stop = CancellationToken::new();
     if let Some(metrics) = metrics {
         let address = metrics.local_addr().map_err(|error| failed(&error))?;

@@ -36,6 +36,10 @@ pub(crate) struct Claim {
 /// that cannot be reached now is only noted: it may come back.
 pub(super) async fn check_bucket(hub: &Hub) -> Result<(), HubError> {
     let Some(bucket) = &hub.context.storage.bucket else {
+        if hub.database().is_shared() {
+            let problem = "hubs that share a database share a bucket too: name it with --storage s3://...";
+            return Err(HubError::Invalid(problem.to_owned()));
+        }
         if files::any_in_bucket(hub.database()).await? {
             let problem = "files of this hub are in it, but no bucket is configured: set it again with --storage";
             return Err(HubError::Bucket { bucket: "of before".to_owned(), problem: problem.to_owned() });
@@ -44,7 +48,15 @@ pub(super) async fn check_bucket(hub: &Hub) -> Result<(), HubError> {
     };
     match bucket.check().await {
         Ok(()) => {
-            tracing::info!(?bucket, "new files are stored in the bucket");
+            let owner = bucket.owner(&hub.context.hub_id).await;
+            match owner {
+                Ok(owner) if owner != hub.context.hub_id => {
+                    return Err(HubError::OfAnother { bucket: format!("{bucket:?}") });
+                }
+                Ok(_) => tracing::info!(?bucket, "new files are stored in the bucket"),
+                // It is asked again before anything is swept.
+                Err(error) => tracing::error!(?bucket, %error, "the bucket does not say whose it is"),
+            }
             Ok(())
         }
         Err(error @ S3Error::Refused { status: 400..500, .. }) => {

@@ -3,9 +3,10 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use axum_server::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -46,6 +47,8 @@ pub(crate) struct Server {
     pub large_pages: Semaphore,
     /// The archives that are being downloaded.
     pub archives: Archives,
+    /// When it was last looked whether the hub can work, and what was seen.
+    pub readiness: Mutex<Option<(Instant, Result<(), String>)>>,
     /// What has passed, for the metrics.
     pub traffic: Arc<Traffic>,
     /// What was delivered of downloads, on its way into the database.
@@ -70,6 +73,7 @@ impl Default for Server {
             reading_sums: Semaphore::new(READING_SUMS),
             large_pages: Semaphore::new(LARGE_PAGES),
             archives: Archives::default(),
+            readiness: Mutex::default(),
             traffic: Arc::default(),
             delivery_notes: TaskTracker::new(),
             certificate: OnceLock::new(),

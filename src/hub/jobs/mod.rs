@@ -70,12 +70,15 @@ fn causes(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// Starts all jobs, which end when `ended` is. Only the process that is alone with the data may.
+/// Starts all jobs, which end when `ended` is. Only the process that is alone with its data directory may.
 pub(crate) async fn start(
     context: &Arc<Context>,
     ended: &CancellationToken,
 ) -> Result<Vec<JoinHandle<()>>, records::Error> {
-    outbox::reclaim(&context.database).await?;
+    // What others that share the database have claimed is theirs until their leases are over.
+    if !context.database.is_shared() {
+        outbox::reclaim(&context.database).await?;
+    }
     for chore in [Chore::Expire, Chore::Check] {
         jobs::make_due(&context.database, chore).await?;
     }

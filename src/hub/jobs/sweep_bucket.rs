@@ -57,6 +57,10 @@ pub(super) async fn sweep_bucket(
     age: Duration,
     now: Timestamp,
 ) -> Result<(), JobError> {
+    if bucket.owner(&context.hub_id).await? != context.hub_id {
+        tracing::error!(?bucket, "the bucket belongs to another hub: nothing in it is removed");
+        return Ok(());
+    }
     let (found, orphans) = survey_bucket(context, bucket, age, now).await?;
     if is_too_much(found.unknown, found.all, confirmed(context, now).await?.bucket) {
         tracing::error!(

@@ -116,6 +116,26 @@ impl Keys {
         }
     }
 
+    /// Reads the key that several processes share from `path`: its bytes, or these in hexadecimal. Never makes one.
+    pub(crate) fn read(path: &Path) -> std::io::Result<Self> {
+        let found = std::fs::read(path)?;
+        if found.len() == KEY_BYTES {
+            return Self::from_bytes(&found);
+        }
+        let text = std::str::from_utf8(&found).unwrap_or_default().trim();
+        match hex::decode(text) {
+            Ok(key) if key.len() == KEY_BYTES => Self::from_bytes(&key),
+            _ => Err(std::io::Error::other(
+                "it must have 32 random bytes, or these in hexadecimal, as `openssl rand -hex 32` makes them",
+            )),
+        }
+    }
+
+    /// What only this key makes of the id of its hub.
+    pub(crate) fn check_of(&self, hub: &str) -> String {
+        self.sign("hub", &[hub])
+    }
+
     /// Writes a key to `path`, readable by its owner only and on disk before this returns. What is there already stays, and is an
     /// error.
     pub(crate) fn put(path: &Path, key: &[u8]) -> std::io::Result<()> {

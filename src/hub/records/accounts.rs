@@ -83,7 +83,7 @@ impl Account {
 
 /// The person of that address.
 pub(super) fn account_by_email(work: &Work<'_>, email: &str) -> Result<Option<Account>, Error> {
-    let sql = format!("SELECT {ACCOUNT} FROM account WHERE email = ?1");
+    let sql = format!("SELECT {ACCOUNT} FROM account WHERE email = ?1{}", work.for_change());
     Ok(work.one(&sql, values![email.trim().to_lowercase()], Account::from_row)?)
 }
 
@@ -94,7 +94,7 @@ pub(crate) async fn find_account(database: &Database, email: String) -> Result<O
 
 /// The person of that id.
 pub(super) fn account_by_id(work: &Work<'_>, id: &str) -> Result<Option<Account>, Error> {
-    let sql = format!("SELECT {ACCOUNT} FROM account WHERE id = ?1");
+    let sql = format!("SELECT {ACCOUNT} FROM account WHERE id = ?1{}", work.for_change());
     Ok(work.one(&sql, values![id], Account::from_row)?)
 }
 

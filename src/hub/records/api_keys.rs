@@ -60,7 +60,7 @@ fn read(row: &Row<'_>) -> Result<Key, DbError> {
 }
 
 fn get_in(work: &Work<'_>, team: &TeamId, id: &KeyId) -> Result<Key, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM api_key WHERE team_id = ?1 AND id = ?2");
+    let sql = format!("SELECT {COLUMNS} FROM api_key WHERE team_id = ?1 AND id = ?2{}", work.for_change());
     work.one(&sql, values![team.as_str(), id.as_str()], read)?.or_not_found("key")
 }
 

@@ -22,6 +22,9 @@ pub(super) const WEBHOOKS: Bound = Bound { table: "webhook", name: "webhooks", m
 /// Refuses another object for a team that has reached the limit.
 pub(super) fn check_team(work: &Work<'_>, bound: Bound, team: &TeamId) -> Result<(), Error> {
     let Bound { table, name, most } = bound;
+    // One after the other: each is counted.
+    let sql = format!("SELECT id FROM team WHERE id = ?1{}", work.for_change());
+    work.one(&sql, values![team.as_str()], |_| Ok(()))?;
     let sql = format!("SELECT count(*) FROM {table} WHERE team_id = ?1");
     if work.value::<u64>(&sql, values![team.as_str()])? >= most {
         return Err(Error::Conflict(format!("a team has at most {most} {name}")));

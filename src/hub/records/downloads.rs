@@ -68,9 +68,9 @@ pub(crate) async fn opened(database: &Database, link: LinkId, origin: Origin) ->
     let noting = database.transact(move |work| {
         let Some((link, package)) = links::find_in(work, &link)? else { return Ok(()) };
         let (now, address) = (now(), origin.address.map(|address| address.to_string()));
-        let sql = "SELECT count(*), coalesce(sum(address IS ?3), 0) FROM (SELECT at, address FROM activity_event
+        let sql = "SELECT count(*), count(*) FILTER (WHERE address IS NOT DISTINCT FROM ?3) FROM (SELECT at, address FROM activity_event
                 WHERE activity = (SELECT number FROM activity WHERE kind = 'link_generation' AND subject = ?1)
-                    AND event = 'package.opened' ORDER BY number DESC LIMIT ?4)
+                    AND event = 'package.opened' ORDER BY number DESC LIMIT ?4) AS opened
              WHERE at > ?2";
         let since = before(now, OPENED_EVERY);
         let counts = work.one(sql, values![link.id.as_str(), since, address, MOST_OPENED], |row| {
@@ -109,7 +109,7 @@ pub(super) fn of_visit(
     let (now, address) = (now(), origin.address.map(|address| address.to_string()));
     // What an earlier visit of the same link from the same address left unfinished goes on.
     let sql = "UPDATE download SET ends_at = ?4 WHERE activity = (SELECT activity FROM download
-            WHERE link_id = ?1 AND address IS ?2 AND finished_at IS NULL AND ends_at <= ?3 ORDER BY ends_at DESC LIMIT 1)
+            WHERE link_id = ?1 AND address IS NOT DISTINCT FROM ?2 AND finished_at IS NULL AND ends_at <= ?3 ORDER BY ends_at DESC LIMIT 1)
          RETURNING activity";
     let ended = work.one(sql, values![link.id.as_str(), address, now, visit.expires], |row| row.get::<i64>(0))?;
     if let Some(number) = ended {
@@ -203,7 +203,7 @@ pub(crate) async fn confirmed(
         };
         let Some(download) = find(work, &subject)? else { return Ok(ActivityState::Pending) };
         let sql = "SELECT file.id FROM download_file JOIN file ON file.number = download_file.file
-             WHERE activity = ?1 AND delivered_at IS NULL AND in_bucket = 1 AND ?2";
+             WHERE activity = ?1 AND delivered_at IS NULL AND in_bucket = 1 AND ?2 = 1";
         let handed_out: Vec<FileId> = work.all(sql, values![download.0, is_believed], |row| row.text(0))?;
         for file in handed_out.into_iter().filter(|file| files.is_empty() || files.contains(file)) {
             deliver(work, download.0, &Content::File(file), None)?;
@@ -226,8 +226,12 @@ fn described(work: &Work<'_>, content: &Content) -> Result<Option<(i64, String, 
 
 /// Adds what was delivered (absent: all of it) to what was before.
 fn deliver(work: &Work<'_>, number: i64, content: &Content, bytes: Option<Range<u64>>) -> Result<(), Error> {
-    let open = "SELECT EXISTS (SELECT 1 FROM download WHERE activity = ?1 AND finished_at IS NULL)";
-    if !work.value::<bool>(open, values![number])? {
+    let sql = "SELECT package_id FROM download WHERE activity = ?1";
+    let Some(package) = work.one(sql, values![number], |row| row.text::<PackageId>(0))? else { return Ok(()) };
+    packages::lock(work, &package)?;
+    let open =
+        format!("SELECT activity FROM download WHERE activity = ?1 AND finished_at IS NULL{}", work.for_change());
+    if work.one(&open, values![number], |_| Ok(()))?.is_none() {
         return Ok(());
     }
     let Some((file, name, size)) = described(work, content)? else { return Ok(()) };
@@ -244,8 +248,9 @@ fn deliver(work: &Work<'_>, number: i64, content: &Content, bytes: Option<Range<
     let is_whole = stretches.cover(size);
     let text = if is_whole { String::new() } else { stretches.to_string() };
     work.run(
-        "INSERT OR REPLACE INTO download_file (activity, file, name, size, stretches, delivered_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO download_file (activity, file, name, size, stretches, delivered_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (activity, file) DO UPDATE SET name = excluded.name, size = excluded.size,
+            stretches = excluded.stretches, delivered_at = excluded.delivered_at",
         values![number, file, name, size, text, is_whole.then(now)],
     )?;
     match content {

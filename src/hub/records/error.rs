@@ -4,7 +4,7 @@ use masv_db::DbError;
 
 use crate::format;
 
-/// A change or a question that the records refuse. Nothing of it has happened.
+/// A change or a question that the records refuse. Nothing of it has happened, unless that is unknown.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Not found: a "package", a "link".
@@ -71,6 +71,11 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Whether it may have happened all the same: what it would need then must stay.
+    pub(crate) fn is_unknown(&self) -> bool {
+        matches!(self, Self::Database(error) if error.is_unknown())
+    }
+
     /// Whether asking again can be of no use, whatever happens meanwhile.
     pub(crate) fn is_permanent(&self) -> bool {
         !matches!(self, Self::QuotaExceeded { .. } | Self::InFlight | Self::Random(_) | Self::Database(_))

@@ -54,11 +54,11 @@ pub(crate) struct Figures {
 pub(crate) async fn all(database: &Database) -> Result<Figures, Error> {
     let counting = database.query(|work| {
         let amount = |row: &Row<'_>, first: usize| Ok(Amount { count: row.get(first)?, bytes: row.get(first + 1)? });
-        let sql = "SELECT state, count(*), coalesce(sum(size), 0) FROM package WHERE removed = 0 GROUP BY state";
+        let sql = "SELECT state, count(*), CAST(coalesce(sum(size), 0) AS BIGINT) FROM package WHERE removed = 0 GROUP BY state";
         let packages = work.all(sql, values![], |row| Ok((row.get(0)?, amount(row, 1)?)))?;
-        let sql = "SELECT count(*), coalesce(sum(size), 0) FROM package WHERE trashed_at IS NOT NULL";
+        let sql = "SELECT count(*), CAST(coalesce(sum(size), 0) AS BIGINT) FROM package WHERE trashed_at IS NOT NULL";
         let trash = work.one(sql, values![], |row| amount(row, 0))?.unwrap_or_default();
-        let sql = "SELECT coalesce(sum(reserved), 0) FROM package WHERE removed = 0 AND state != 'expired'";
+        let sql = "SELECT CAST(coalesce(sum(reserved), 0) AS BIGINT) FROM package WHERE removed = 0 AND state != 'expired'";
         let reserved = work.value(sql, values![])?;
         let sql = "SELECT count(*) FROM job WHERE kind != 'chore'";
         let removals = work.value(sql, values![])?;
@@ -66,7 +66,7 @@ pub(crate) async fn all(database: &Database) -> Result<Figures, Error> {
         let (started, complete) = work.one(sql, values![], |row| Ok((row.get(0)?, row.get(1)?)))?.unwrap_or_default();
         // A mail without a time waits for its package, unless it was tried.
         let mails = owed(work, "mail", "sent_at IS NULL AND attempts > 0")?;
-        let calls = owed(work, "webhook_call", "1")?;
+        let calls = owed(work, "webhook_call", "1 = 1")?;
         Ok::<_, Error>(Figures { packages, trash, reserved, mails, calls, removals, started, complete })
     });
     counting.await
@@ -75,7 +75,7 @@ pub(crate) async fn all(database: &Database) -> Result<Figures, Error> {
 /// What is owed by a table; those without a time to do it that satisfy `abandoned` were given up.
 fn owed(work: &Work<'_>, table: &str, abandoned: &str) -> Result<Owed, Error> {
     let sql = format!(
-        "SELECT count(due_at), coalesce(sum(due_at IS NULL AND {abandoned}), 0), min(CASE WHEN due_at <= ?1 THEN due_at END)
+        "SELECT count(due_at), count(*) FILTER (WHERE due_at IS NULL AND {abandoned}), min(CASE WHEN due_at <= ?1 THEN due_at END)
          FROM {table}"
     );
     let read = |row: &Row<'_>| Ok(Owed { pending: row.get(0)?, given_up: row.get(1)?, oldest_due: row.get(2)? });

@@ -213,8 +213,8 @@ mod tests {
 
     #[tokio::test]
     async fn of_two_processes_one_gets_a_chore_and_the_other_only_when_its_lease_is_over() {
-        let (folder, one, _) = database().await;
-        let other = Database::open(&folder.path().join("hub.db"), crate::records::schema::MIGRATIONS).unwrap();
+        let (place, one, _) = database().await;
+        let other = place.open().await;
         only_chore(&one, Chore::SweepDisk).await;
         let claim = |database: Database| async move { claim_chore(&database).await.unwrap().map(|(_, claim)| claim) };
         let (first, second) = tokio::join!(claim(one.clone()), claim(other.clone()));

@@ -183,10 +183,13 @@ pub(crate) async fn create(database: &Database, link: Link, by: Authority) -> Re
 
 /// The link of that id and its package.
 pub(super) fn find_in(work: &Work<'_>, id: &LinkId) -> Result<Option<(Link, Package)>, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM link WHERE id = ?1");
-    let Some(link) = work.one(&sql, values![id.as_str()], Link::from_row)? else { return Ok(None) };
+    // The package first, for a change of it that goes on to its links goes that way.
+    let sql = "SELECT package_id FROM link WHERE id = ?1";
+    let Some(package) = work.one(sql, values![id.as_str()], |row| row.text::<PackageId>(0))? else { return Ok(None) };
     // A package that was removed is still in the trash, with its links.
-    Ok(packages::find_in(work, &link.package_id)?.map(|package| (link, package)))
+    let Some(package) = packages::find_in(work, &package)? else { return Ok(None) };
+    let sql = format!("SELECT {COLUMNS} FROM link WHERE id = ?1{}", work.for_change());
+    Ok(work.one(&sql, values![id.as_str()], Link::from_row)?.map(|link| (link, package)))
 }
 
 /// The link of that id and its package.
@@ -210,9 +213,11 @@ pub(crate) async fn list(database: &Database, package: PackageId) -> Result<Vec<
 /// Stores what an owner may change in a link. Visits end with another password, and when it is switched off.
 pub(crate) async fn update(database: &Database, link: Link, by: Authority) -> Result<(Link, Package), Error> {
     let updating = database.transact(move |work| {
+        find_in(work, &link.id)?.or_not_found("link")?;
         work.run(
             "UPDATE link SET password_hash = ?2, access_limit = ?3, active = ?4, expires_at = ?5,
-                epoch = epoch + (password_hash IS NOT ?2 OR (active AND NOT ?4)) WHERE id = ?1",
+                epoch = epoch + CASE WHEN password_hash IS DISTINCT FROM ?2 OR (active = 1 AND CAST(?4 AS BIGINT) = 0) THEN 1 ELSE 0 END
+             WHERE id = ?1",
             values![link.id.as_str(), link.password_hash, link.access_limit, link.active, link.expires_at],
         )?;
         let (changed, package) = find_in(work, &link.id)?.or_not_found("link")?;

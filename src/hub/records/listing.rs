@@ -115,8 +115,11 @@ impl Conditions {
     ) -> Result<Listed<T>, Error> {
         let (conditions, Window { limit, offset, .. }) = (&self.text, window);
         let total = work.value(&format!("SELECT count(*) FROM {table} {conditions}"), &self.values)?;
-        let sql = format!("SELECT {columns} FROM {table} {conditions} {order} LIMIT {limit} OFFSET {offset}");
-        Ok(Listed { total, entries: work.all(&sql, &self.values, read)? })
+        // Not a text of its own for each page: statements are kept prepared by their texts.
+        let sql = format!("SELECT {columns} FROM {table} {conditions} {order} LIMIT ? OFFSET ?");
+        let mut values = self.values.clone();
+        values.extend([limit, offset].map(|number| Value::Integer(i64::try_from(*number).unwrap_or(i64::MAX))));
+        Ok(Listed { total, entries: work.all(&sql, &values, read)? })
     }
 }
 

@@ -100,12 +100,19 @@ pub(super) fn release(work: &Work<'_>, package: &PackageId, now: Timestamp) -> R
 pub(crate) async fn claim(database: &Database, most: u32) -> Result<Vec<Mail>, Error> {
     let claiming = database.transact(move |work| {
         let columns = "id, package_id, link_id, recipient, attempts, kind";
-        let rows = outbox::claim(work, Outbox::Mail, (columns, None), most, |row| {
+        outbox::claim(work, Outbox::Mail, (columns, None), most, |row| {
             let of = (row.text::<PackageId>(1)?, row.maybe_text::<LinkId>(2)?, row.get::<String>(5)?);
             Ok((row.get::<String>(0)?, of, row.get::<String>(3)?, row.get::<u32>(4)?))
-        })?;
+        })
+    });
+    let rows = claiming.await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Behind the claim, which would otherwise hold what a change of the packages needs.
+    let reading = database.query(move |work| {
         let mut mails = Vec::with_capacity(rows.len());
-        for (id, (package, link, kind), recipient, attempt) in rows {
+        for (id, (package, link, kind), recipient, attempt) in rows.clone() {
             let purpose = match link {
                 None if kind == "copy" => Purpose::Copy,
                 None => Purpose::Receipt,
@@ -114,7 +121,8 @@ pub(crate) async fn claim(database: &Database, most: u32) -> Result<Vec<Mail>, E
                     None => continue,
                 },
             };
-            let package = packages::get_in(work, &package)?;
+            // Removed since it was claimed: its mails went with it.
+            let Some(package) = packages::find_in(work, &package)? else { continue };
             let portal = match &package.portal_id {
                 Some(portal) => portals::find_in(work, portal)?,
                 None => None,
@@ -123,7 +131,7 @@ pub(crate) async fn claim(database: &Database, most: u32) -> Result<Vec<Mail>, E
         }
         Ok::<_, Error>(mails)
     });
-    claiming.await
+    reading.await
 }
 
 /// Records that a mail was accepted.

@@ -18,6 +18,7 @@ pub(crate) mod downloads;
 mod error;
 pub(crate) mod figures;
 pub(crate) mod files;
+pub(crate) mod identity;
 mod ids;
 pub(crate) mod jobs;
 pub(crate) mod links;

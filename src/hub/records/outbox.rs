@@ -41,13 +41,14 @@ pub(super) fn claim<T>(
     most: u32,
     read: impl FnMut(&Row<'_>) -> Result<T, DbError>,
 ) -> Result<Vec<T>, Error> {
-    let (table, now) = (outbox.table(), now());
-    let (condition, value) = also.unwrap_or(("?4 IS NULL", ""));
+    let (table, now) = (outbox.table(), work.clock(now())?);
+    let (condition, value) = also.unwrap_or(("CAST(?4 AS TEXT) IS NULL", ""));
     let value = if also.is_some() { Value::Text(value.into()) } else { Value::Null };
     let sql = format!(
         "UPDATE {table} SET due_at = ?2, attempts = attempts + 1 WHERE id IN
-            (SELECT id FROM {table} WHERE due_at <= ?1 AND {condition} ORDER BY due_at, id LIMIT ?3)
-         RETURNING {columns}"
+            (SELECT id FROM {table} WHERE due_at <= ?1 AND {condition} ORDER BY due_at, id LIMIT ?3{})
+         RETURNING {columns}",
+        work.passing_over_locked()
     );
     Ok(work.all(&sql, values![now, after(now, LEASE), most, value], read)?)
 }
@@ -55,7 +56,7 @@ pub(super) fn claim<T>(
 /// Claims anew what was claimed until `until`, if nobody else has claimed it since; until when it is claimed now.
 pub(super) fn renew(work: &Work<'_>, outbox: Outbox, id: &str, until: Timestamp) -> Result<Option<Timestamp>, Error> {
     let sql = format!("UPDATE {} SET due_at = ?3 WHERE id = ?1 AND due_at = ?2", outbox.table());
-    let renewed = after(now(), LEASE);
+    let renewed = after(work.clock(now())?, LEASE);
     Ok((work.run(&sql, values![id, until, renewed])? > 0).then_some(renewed))
 }
 
@@ -92,11 +93,11 @@ mod tests {
     use masv_protocol::EmailAddress;
 
     use super::*;
-    use crate::records::tests::{database, new_package};
+    use crate::records::tests::{Place, database, new_package};
     use crate::records::{files, links, mails, packages};
 
     /// A database in which a mail to each of these recipients is due.
-    async fn owing(recipients: &[&str]) -> (tempfile::TempDir, Database) {
+    async fn owing(recipients: &[&str]) -> (Place, Database) {
         let (folder, database, team) = database().await;
         let recipients: Vec<EmailAddress> = recipients.iter().map(|address| address.parse().unwrap()).collect();
         let new = packages::NewPackage { recipients, ..new_package(&team) };

@@ -59,7 +59,7 @@ pub(crate) struct Brand {
 const COLUMNS: &str = "id, team_id, subdomain, name, message, recipients, active, access_code_hash, \
     download_password_hash, expiry_days, tag_id, restrictions, created_at, updated_at, unlimited_storage, fields, closes_at, \
     cc_recipients, sends_receipts, primary_color, logo_url, background_url, \
-    (SELECT json_group_array(webhook_id) FROM portal_webhook WHERE portal_id = portal.id)";
+    (SELECT '[' || coalesce(string_agg('\"' || webhook_id || '\"', ','), '') || ']' FROM portal_webhook WHERE portal_id = portal.id)";
 
 impl Portal {
     /// A closed portal of a team, of which nothing is set yet.

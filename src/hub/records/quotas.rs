@@ -59,7 +59,7 @@ pub(super) fn check_excess(
 fn usage_in(work: &Work<'_>, team: &TeamId) -> Result<TeamUsage, Error> {
     let sql = "SELECT name, used, quota,
             (SELECT count(*) FROM package WHERE team_id = team.id AND state != 'expired' AND removed = 0),
-            (SELECT coalesce(sum(size), 0) FROM package WHERE team_id = team.id AND state != 'expired' AND removed = 0)
+            (SELECT CAST(coalesce(sum(size), 0) AS BIGINT) FROM package WHERE team_id = team.id AND state != 'expired' AND removed = 0)
          FROM team WHERE id = ?1";
     let found = work.one(sql, values![team.as_str()], |row| {
         Ok(TeamUsage {

@@ -11,6 +11,8 @@ use crate::clock::{before, days, now};
 
 /// Days that activities, the audit log and failed deliveries are kept.
 const REMEMBERED: u64 = 400;
+/// Days for which a call may be repeated.
+const REPEATABLE: u64 = 7;
 /// The maximum number of activities and audit log entries: repeated sign-ins must not fill the disk.
 const MOST_REMEMBERED: i64 = 1_000_000;
 
@@ -22,6 +24,7 @@ pub(crate) async fn forget(database: &Database, visit_life: Duration) -> Result<
         activity::forget(work, old, MOST_REMEMBERED)?;
         audit::forget(work, old, MOST_REMEMBERED)?;
         work.run("DELETE FROM link_visit WHERE created_at < ?1", values![before(now, visit_life)])?;
+        work.run("DELETE FROM repeatable WHERE at < ?1", values![before(now, days(REPEATABLE))])?;
         // Ids begin with their time: those of calls given up long ago sort before one made then.
         work.run("DELETE FROM webhook_call WHERE due_at IS NULL AND id < ?1", values![first_id(old)])?;
         Ok::<_, Error>(())

@@ -36,7 +36,7 @@ pub(crate) struct Webhook {
 }
 
 const COLUMNS: &str = "id, team_id, name, url, method, events, headers, extras, active, created_at, of_portals, \
-    (SELECT json_group_array(portal_id) FROM portal_webhook WHERE webhook_id = webhook.id)";
+    (SELECT '[' || coalesce(string_agg('\"' || portal_id || '\"', ','), '') || ']' FROM portal_webhook WHERE webhook_id = webhook.id)";
 
 impl Webhook {
     /// One of which nothing is set yet.
@@ -138,7 +138,7 @@ fn list_in(work: &Work<'_>, team: &TeamId) -> Result<Vec<Webhook>, Error> {
 }
 
 fn get_in(work: &Work<'_>, team: &TeamId, id: &WebhookId) -> Result<Webhook, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM webhook WHERE team_id = ?1 AND id = ?2");
+    let sql = format!("SELECT {COLUMNS} FROM webhook WHERE team_id = ?1 AND id = ?2{}", work.for_change());
     work.one(&sql, values![team.as_str(), id.as_str()], Webhook::from_row)?.or_not_found("webhook")
 }
 

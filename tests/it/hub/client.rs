@@ -10,7 +10,8 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::s3_server::Place;
+use crate::postgres;
+use crate::s3_server::{self, Place};
 
 pub const KEY: &str = "a key of the tests";
 pub const CODE: &str = "open sesame";
@@ -62,6 +63,16 @@ impl TestHub {
         config.keep_free = 0;
         config.webhook_networks = Network::LOOPBACK.to_vec();
         change(&mut config);
+        config.database = config.database.or_else(|| postgres::everywhere(folder.path()));
+        if config.database.is_some() && config.bucket.is_none() {
+            let prefix = folder.path().join("prefix");
+            let Some(mut place) = s3_server::place() else { panic!("hubs on PostgreSQL need the S3 server") };
+            match std::fs::read_to_string(&prefix) {
+                Ok(before) => place.prefix = before,
+                Err(_) => std::fs::write(&prefix, &place.prefix).unwrap(),
+            }
+            config.bucket = Some(place.config());
+        }
         let hub = Hub::open(config).await.unwrap();
         let portals = vec![
             ProvisionPortal {

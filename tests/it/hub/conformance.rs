@@ -32,6 +32,7 @@ const CALLS: &[(&str, &str, Right, bool)] = &[
     ("DELETE", "/v1/auth", Known, false),
     ("GET", "/v1/system/packages/spec", Anybody, false),
     ("GET", "/healthz", Anybody, false),
+    ("GET", "/readyz", Anybody, false),
     ("POST", "/v1/teams/{team}/packages", Team, true),
     ("GET", "/v1/teams/{team}/packages", Team, false),
     ("PUT", "/v1/packages/{package}", OfPackage, true),

@@ -200,3 +200,22 @@ async fn five_hundred_small_files() {
     assert_eq!(answer["total_files"], 500);
     assert_eq!(hub.stored_files().len(), 0, "small parts are in the database");
 }
+
+/// An answer that was lost left a package behind that nobody knew: a call that is repeated with its key makes no other one.
+#[tokio::test]
+async fn a_package_is_made_once_however_often_the_call_with_its_key_is_repeated() {
+    let hub = TestHub::start().await;
+    let path = format!("/v1/teams/{}/packages", hub.team);
+    let make = |key: &'static str| {
+        let body = json!({ "name": "Dailies" });
+        hub.team_request(Method::POST, &path).header("Idempotency-Key", key).json(&body)
+    };
+    let (one, same) = tokio::join!(good(make("upload 1")), good(make("upload 1")));
+    assert_eq!(one["id"], same["id"]);
+    assert_ne!(good(make("upload 2")).await["id"], one["id"]);
+    // Its maker has gone on with it: this is another call that has the key of an earlier one.
+    let package = super::client::Package { hub: &hub, id: text(&one, "id"), token: text(&one, "access_token") };
+    package.announce("", "a.mov", 1).await;
+    assert_ne!(good(make("upload 1")).await["id"], one["id"]);
+    refused(make(""), 400).await;
+}

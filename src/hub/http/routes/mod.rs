@@ -90,7 +90,8 @@ pub(crate) fn router(hub: Hub) -> Router {
         .route("/v1/subdomains/portals/{subdomain}", get(portals::find))
         .route("/v1/portals/{portal}/packages", post(portals::create_package))
         .route("/storage/{package}/{file}", get(storage::read).post(storage::begin).put(storage::store_part))
-        .route("/healthz", get(system::health));
+        .route("/healthz", get(system::health))
+        .route("/readyz", get(system::ready));
     api.into_router()
         .merge(pages::routes().into_router())
         .fallback(pages::unknown)

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use masv_protocol::{
-    ChangePackage, EmailAddress, Empty, FilledIn, Package, PackageExpiry, PackageId, PackageMetadata, PackageState,
-    PackageWithToken, Secret, SetMetadata, TagChoice, TeamId, Time,
+    ChangePackage, EmailAddress, Empty, FilledIn, IDEMPOTENCY_HEADER, Package, PackageExpiry, PackageId,
+    PackageMetadata, PackageState, PackageWithToken, Secret, SetMetadata, TagChoice, TeamId, Time,
 };
 use serde_json::{Map, Value};
 
@@ -25,6 +25,8 @@ use crate::records::{portal_form, portals};
 
 /// The longest name, bytes.
 const LONGEST_NAME: usize = 1024;
+/// Longest key of a call that may be repeated, in bytes.
+const LONGEST_KEY: usize = 200;
 /// The maximum size of a package's metadata besides its message, in bytes.
 const LARGEST_METADATA: usize = 64 << 10;
 /// The longest message, bytes.
@@ -99,6 +101,7 @@ pub(super) fn named(team_id: TeamId, name: Option<&str>, description: Option<Str
         unlimited_storage: false,
         tag: None,
         metadata: Value::Null,
+        key: None,
     })
 }
 
@@ -132,11 +135,21 @@ pub(super) fn created(hub: &Hub, package: &packages::Package, bearer: &Bearer) -
     (StatusCode::CREATED, Json(PackageWithToken { package: package.message(), access_token }))
 }
 
+/// By which a call is known that may be repeated, if its caller gives something.
+fn repetition(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(given) = headers.get(IDEMPOTENCY_HEADER) else { return Ok(None) };
+    let key = given.to_str().ok().filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
+    let invalid = || Refusal::invalid(format!("{IDEMPOTENCY_HEADER} is not 1 to {LONGEST_KEY} printable characters"));
+    key.map(|key| Some(key.to_owned())).ok_or_else(invalid)
+}
+
 pub(super) async fn create(
     TeamMember(team): TeamMember,
+    headers: HeaderMap,
     JsonBody(given, ..): JsonBody<masv_protocol::NewPackage, PACKAGE_BODY>,
 ) -> Result<(StatusCode, Json<PackageWithToken>), Refusal> {
     let days = given.custom_expiry_days;
+    let key = repetition(&headers)?;
     check_metadata(&given.custom_metadata)?;
     let new = NewPackage {
         sender: sender(&given.sender.unwrap_or_else(|| team.caller.sender()))?,
@@ -147,6 +160,7 @@ pub(super) async fn create(
         unlimited_storage: given.unlimited_storage.unwrap_or_default() || days.is_some_and(i64::is_negative),
         tag: given.tag.or(given.tag_id.map(TagChoice::Id)),
         metadata: given.custom_metadata,
+        key,
         ..named(team.id(), given.name.as_deref(), given.description)?
     };
     let package = packages::create(team.hub.database(), new).await?;

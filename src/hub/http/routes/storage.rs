@@ -246,7 +246,10 @@ async fn receive_part(hub: &Hub, part: &PartName, expected: &Expected, body: Bod
     match files::store_part(hub.database(), part.clone(), arrived).await {
         Ok(replaced) => removal::remove(&hub.context, Leftovers::part(part, replaced)),
         Err(error) => {
-            removal::remove(&hub.context, Leftovers::part(part, place));
+            // What may be written down all the same stays; the sweep decides later.
+            if !error.is_unknown() {
+                removal::remove(&hub.context, Leftovers::part(part, place));
+            }
             return Err(error.into());
         }
     }

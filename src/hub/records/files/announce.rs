@@ -83,8 +83,9 @@ pub(super) fn check_announced(
 
 fn forget_unfinished(work: &Work<'_>, file: &NewFile) -> Result<Leftovers, Error> {
     let sql = "SELECT id FROM file WHERE package_id = ?1 AND path = ?2 AND name = ?3 AND finalized_at IS NULL";
+    let sql = format!("{sql}{}", work.by_digest("path || '/' || name", "?2 || '/' || ?3"));
     let abandoned: Vec<FileId> =
-        work.all(sql, values![file.package.as_str(), file.path, file.name], |row| row.text(0))?;
+        work.all(&sql, values![file.package.as_str(), file.path, file.name], |row| row.text(0))?;
     let mut removed = Leftovers::default();
     for id in abandoned {
         let left = delete_in(work, &file.package, &id)?;
@@ -126,8 +127,10 @@ fn insert(work: &Work<'_>, file: &NewFile, now: Timestamp) -> Result<FileId, Err
 pub(super) fn open_package(work: &Work<'_>, package: &PackageId) -> Result<Option<Restrictions>, Error> {
     let sql = "SELECT package.state, coalesce(portal.restrictions, package.restrictions) FROM package
          LEFT JOIN portal ON portal.id = package.portal_id WHERE package.id = ?1 AND package.removed = 0";
-    let found = work
-        .one(sql, values![package.as_str()], |row| Ok((row.word::<PackageState>(0)?, row.get::<Option<String>>(1)?)))?;
+    let sql = format!("{sql}{}", work.for_change_of("package"));
+    let found = work.one(&sql, values![package.as_str()], |row| {
+        Ok((row.word::<PackageState>(0)?, row.get::<Option<String>>(1)?))
+    })?;
     match found.or_not_found("package")? {
         (PackageState::New, restrictions) => Ok(restrictions.and_then(|text| serde_json::from_str(&text).ok())),
         (state, _) => Err(state_in_the_way(state)),

@@ -96,6 +96,7 @@ impl FileRow {
 
 /// The file of that id in that package, unless that was removed.
 fn get_in(work: &Work<'_>, package: &PackageId, id: &FileId) -> Result<FileRow, Error> {
+    packages::lock(work, package)?;
     let sql = format!(
         "SELECT {COLUMNS} FROM file WHERE id = ?2 AND package_id = ?1
             AND EXISTS (SELECT 1 FROM package WHERE id = ?1 AND removed = 0)"
@@ -137,7 +138,7 @@ pub(crate) async fn page(
         let (path, name, number) = behind.clone().unwrap_or_default();
         let sql = format!(
             "SELECT {COLUMNS} FROM file WHERE package_id = ?1 AND (path, name, number) > (?3, ?4, ?5)
-                AND (finalized_at IS NOT NULL OR NOT ?2)
+                AND (finalized_at IS NOT NULL OR ?2 = 0)
              ORDER BY path, name, number LIMIT ?6"
         );
         let rows =
@@ -173,13 +174,17 @@ pub(crate) async fn set_upload(
     upload: MultipartId,
 ) -> Result<Option<MultipartId>, Error> {
     let setting = database.transact(move |work| {
+        packages::lock(work, &package)?;
         packages::touch(work, &package, crate::clock::now())?;
-        if file.upload.as_ref() == Some(&upload) {
+        // Not as it was when the caller asked: another process may have begun it since.
+        let sql = "SELECT upload FROM file WHERE number = ?1";
+        let known = work.one(sql, values![file.number], |row| row.maybe_text::<MultipartId>(0))?.flatten();
+        if known.as_ref() == Some(&upload) {
             return Ok::<_, Error>(None);
         }
         let sql = "UPDATE file SET upload = ?2 WHERE number = ?1 AND finalized_at IS NULL";
         work.run(sql, values![file.number, upload.as_str()])?;
-        Ok(file.upload.clone())
+        Ok(known)
     });
     setting.await
 }

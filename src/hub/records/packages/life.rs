@@ -39,19 +39,40 @@ pub(crate) struct NewPackage {
     pub unlimited_storage: bool,
     pub tag: Option<TagChoice>,
     pub metadata: Value,
+    /// By which its maker knows the call: repeated with the same one, it makes no other package.
+    pub key: Option<String>,
 }
 
-/// Makes a package.
+/// Makes a package, unless a call with the same key has: as long as that package is as it was made.
 pub(crate) async fn create(database: &Database, new: NewPackage) -> Result<Package, Error> {
     let creating = database.transact(move |work| {
+        if let Some(known) = made_before(work, &new)? {
+            return Ok(known);
+        }
         let tag_id = tags::resolve(work, &new.team_id, new.tag.as_ref())?;
         let id = insert(work, &new, tag_id.as_ref())?;
         let package = get_in(work, &id)?;
         activity::note_upload(work, &package, ActivityEvent::PackageCreated)?;
         webhooks::announce(work, &package, WebhookEvent::PackageCreated, About::Package)?;
+        if let Some(key) = &new.key {
+            let sql = "INSERT INTO repeatable (team_id, key, made, at) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (team_id, key) DO UPDATE SET made = excluded.made, at = excluded.at";
+            work.run(sql, values![new.team_id.as_str(), key, id.as_str(), now()])?;
+        }
         Ok(package)
     });
     creating.await
+}
+
+/// The package that a call with the same key has made, if its maker cannot have gone on with it.
+fn made_before(work: &Work<'_>, new: &NewPackage) -> Result<Option<Package>, Error> {
+    let Some(key) = &new.key else { return Ok(None) };
+    // One after the other, also while there is no row to wait for.
+    work.alone(&format!("package {} {key}", new.team_id))?;
+    let sql = "SELECT package.id FROM repeatable JOIN package ON package.id = repeatable.made
+         WHERE repeatable.team_id = ?1 AND key = ?2 AND state = 'new' AND entries = 0 AND removed = 0";
+    let made = work.one(sql, values![new.team_id.as_str(), key], |row| row.text::<PackageId>(0))?;
+    made.map(|id| get_in(work, &id)).transpose()
 }
 
 fn insert(work: &Work<'_>, new: &NewPackage, tag_id: Option<&TagId>) -> Result<PackageId, Error> {

@@ -39,11 +39,12 @@ pub(crate) struct Filter {
 /// By which fields packages are sorted, and the columns that these are.
 pub(crate) const ORDERS: &[(&str, &str)] = &[
     ("created_at", "created_at"),
-    ("finalized_at", "finalized_at"),
+    // The engines disagree on where what has none comes: before all that have one.
+    ("finalized_at", "coalesce(finalized_at, 0)"),
     ("name", "lower(name)"),
     ("size", "size"),
     ("usage_total_bytes", "size"),
-    ("expiry", "expires_at"),
+    ("expiry", "coalesce(expires_at, 0)"),
     ("sender", "lower(sender)"),
     ("status", "state"),
 ];
@@ -85,8 +86,8 @@ fn conditions(team: &TeamId, which: Which, filter: &Filter) -> Conditions {
     }
     if let Some(extra) = filter.extra_storage {
         // Of those that are being filled, the day that they will be finalized on is not known yet.
-        let longer = "(unlimited_storage = 1 OR coalesce(expiry_days > ?, 0)
-            OR coalesce(expires_at > finalized_at + ? * 86400000, 0)) = ?";
+        let longer = "(CASE WHEN unlimited_storage = 1 OR expiry_days > ?
+            OR expires_at > finalized_at + CAST(? AS BIGINT) * 86400000 THEN 1 ELSE 0 END) = ?";
         let days = Value::Integer(filter.usual_days.map_or(i64::from(u32::MAX), i64::from));
         conditions.add_all(longer, [days.clone(), days, Value::Integer(i64::from(extra))]);
     }

@@ -168,10 +168,21 @@ pub(crate) fn protocol_time(moment: Option<Timestamp>) -> protocol::Time {
     moment.map_or(protocol::Time::UNSET, protocol::Time::from)
 }
 
-/// The package of that id, unless it was removed.
+/// The package of that id, unless it was removed. In a change nobody else changes it, or what belongs to it, until that is over.
 pub(super) fn find_in(work: &Work<'_>, id: &PackageId) -> Result<Option<Package>, Error> {
-    let sql = format!("SELECT {COLUMNS} FROM package WHERE id = ?1 AND removed = 0");
+    let sql = format!("SELECT {COLUMNS} FROM package WHERE id = ?1 AND removed = 0{}", work.for_change());
     Ok(work.one(&sql, values![id.as_str()], Package::from_row)?)
+}
+
+/// In a change: nobody else changes the package, or what belongs to it, until that is over. What belongs to it is changed behind this
+/// only, so that two who change it meet here and nowhere else.
+pub(super) fn lock(work: &Work<'_>, id: &PackageId) -> Result<(), Error> {
+    let for_change = work.for_change();
+    if !for_change.is_empty() {
+        let sql = format!("SELECT id FROM package WHERE id = ?1{for_change}");
+        work.one(&sql, values![id.as_str()], |_| Ok(()))?;
+    }
+    Ok(())
 }
 
 /// The package of that id, or the refusal that there is none.

@@ -104,8 +104,8 @@ fn discard(work: &Work<'_>, package: &Package) -> Result<(), Error> {
 /// that is expired the content. Owes the removal from the storage. Whether it did.
 pub(crate) async fn purge(database: &Database, id: PackageId, since: Timestamp) -> Result<bool, Error> {
     let purging = database.transact(move |work| {
-        let sql = "SELECT removed FROM package WHERE id = ?1 AND trashed_at <= ?2";
-        let Some(removed) = work.one(sql, values![id.as_str(), since], |row| row.get::<bool>(0))? else {
+        let sql = format!("SELECT removed FROM package WHERE id = ?1 AND trashed_at <= ?2{}", work.for_change());
+        let Some(removed) = work.one(&sql, values![id.as_str(), since], |row| row.get::<bool>(0))? else {
             return Ok(false);
         };
         let in_bucket = "SELECT EXISTS (SELECT 1 FROM file WHERE package_id = ?1 AND in_bucket = 1)";
@@ -146,13 +146,14 @@ pub(crate) async fn trashed(database: &Database) -> Result<Vec<Trashed>, Error> 
 pub(crate) async fn restore(database: &Database, id: PackageId, by: Actor) -> Result<Package, Error> {
     let restoring = database.transact(move |work| {
         let now = now();
-        let sql = "SELECT expires_at FROM package WHERE id = ?1 AND trashed_at IS NOT NULL";
-        let found = work.one(sql, values![id.as_str()], |row| row.get::<Option<Timestamp>>(0))?;
+        let sql =
+            format!("SELECT expires_at FROM package WHERE id = ?1 AND trashed_at IS NOT NULL{}", work.for_change());
+        let found = work.one(&sql, values![id.as_str()], |row| row.get::<Option<Timestamp>>(0))?;
         let expires_at = found.or_not_found("package in the trash")?;
         let expires_at = expires_at.map(|at| if at <= now { after(now, KEPT_AGAIN) } else { at });
         let sql = "UPDATE package SET removed = 0, trashed_at = NULL, updated_at = ?2, expires_at = ?3,
                 state = CASE state WHEN 'expired' THEN 'finalized' ELSE state END,
-                reserved = (SELECT coalesce(sum(size), 0) FROM file WHERE package_id = ?1)
+                reserved = (SELECT CAST(coalesce(sum(size), 0) AS BIGINT) FROM file WHERE package_id = ?1)
              WHERE id = ?1";
         work.run(sql, values![id.as_str(), now, expires_at])?;
         let package = get_in(work, &id)?;

@@ -184,6 +184,20 @@ impl Bucket {
         self.objects("", None, 1).await.map(drop)
     }
 
+    /// The id of the hub that our part of the bucket belongs to: this one, if it belonged to none.
+    pub(crate) async fn owner(&self, hub: &str) -> Result<String, S3Error> {
+        let key = format!("{}.hub", self.shared.prefix);
+        let known = || self.shared.own.get_object(Some(&self.shared.credentials), &key).sign(OWN_CALL);
+        match self.get(known).await {
+            Err(error) if error.status() == Some(404) => {}
+            known => return known.map(|id| id.trim().to_owned()),
+        }
+        let own = || self.shared.own.put_object(Some(&self.shared.credentials), &key).sign(OWN_CALL);
+        self.call(|| self.shared.http.put(own()).body(hub.to_owned())).await?;
+        // Of two that take it at the same time, the one that is there now has it.
+        self.get(known).await.map(|id| id.trim().to_owned())
+    }
+
     /// The parts that a multipart upload has so far, by number.
     pub(crate) async fn parts(
         &self,

@@ -1,0 +1,272 @@
+//! A PostgreSQL database: connections to read and to write, transactions that run again when they met another, migrations.
+//!
+//! **In**: closures over [`Work`], which stay synchronous: each runs on a thread that may block, and waits there for each statement.
+//! **Out**: their results, once they are committed.
+//!
+//! **Guarantees.** A transaction is done, undone, or [`DbError::Unknown`]: the server went away while it was asked to commit. One that
+//! the server undid because it met another one (serialization, deadlock, a key that somebody else was just given) runs again, up to
+//! [`RUNS`] times; so does one whose connection was lost before it was asked to commit. Nobody waits for a connection longer than
+//! [`LONGEST_WAIT`]. The isolation is READ COMMITTED: whoever decides by what a row says locks it first.
+//!
+//! **On a crash** of this process the server undoes what was not committed; one that hangs in the middle of a transaction loses it after
+//! [`IDLE_IN_TRANSACTION`], so that it does not keep its locks.
+//!
+//! Must never know: the meaning of the tables.
+
+pub(crate) mod session;
+mod tls;
+mod url;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use tokio::runtime::Handle;
+
+use crate::DbError;
+use crate::work::{Engine, Work};
+use session::{Failure, Session};
+
+/// Connections that write, and as many that read: PostgreSQL groups the commits of those that write at the same time.
+const CONNECTIONS: usize = 16;
+/// How long somebody waits for a connection.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// How long a new connection may take.
+const LONGEST_CONNECT: Duration = Duration::from_secs(5);
+/// How often a transaction runs at most.
+const RUNS: u32 = 8;
+/// What the server allows a session: to wait for a lock, and to do nothing in a transaction.
+const LOCK_TIMEOUT: &str = "10s";
+const IDLE_IN_TRANSACTION: &str = "30s";
+
+/// The tables of a database, version by version.
+#[derive(Debug, Clone, Copy)]
+pub struct PostgresSchema {
+    /// What takes a database from version `n` to `n + 1`; the list only ever grows.
+    pub migrations: &'static [&'static str],
+    /// The oldest version that a program must know to work with the tables of the newest.
+    pub readable_from: u64,
+}
+
+/// A handle to one database; clones share its connections.
+#[derive(Clone)]
+pub struct Postgres {
+    writers: Pool,
+    readers: Pool,
+}
+
+impl std::fmt::Debug for Postgres {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Postgres")
+    }
+}
+
+/// What became of one run of a transaction.
+enum Ran<T, E> {
+    /// It is over.
+    Over(Result<T, E>),
+    /// The server undid it, and it may go better next time; else this is what is wrong.
+    Again(E),
+}
+
+impl Postgres {
+    /// Connects to the database at `url` (`postgres://user@host/name`), with this password if the URL has none, and makes or upgrades
+    /// its tables.
+    ///
+    /// # Errors
+    /// [`DbError::Url`], [`DbError::Unreachable`], [`DbError::TooNew`], and what a migration fails with: nothing is changed then.
+    pub async fn connect(url: &str, password: Option<&str>, schema: &PostgresSchema) -> Result<Self, DbError> {
+        let (mut config, tls) = url::read(url)?;
+        if let Some(password) = password.filter(|_| config.get_password().is_none()) {
+            config.password(password);
+        }
+        let pool = |session: String| {
+            let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+            let manager = Manager::from_config(config.clone(), tls.clone(), how);
+            Pool::builder(manager)
+                .max_size(CONNECTIONS)
+                .runtime(Runtime::Tokio1)
+                .wait_timeout(Some(LONGEST_WAIT))
+                .create_timeout(Some(LONGEST_CONNECT))
+                .post_create(Hook::async_fn(move |client, _| {
+                    let session = session.clone();
+                    Box::pin(async move { client.batch_execute(&session).await.map_err(HookError::Backend) })
+                }))
+                .build()
+                .map_err(|error| DbError::Url(error.to_string()))
+        };
+        let writers = pool(format!(
+            "SET lock_timeout = '{LOCK_TIMEOUT}'; SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION}';
+             SET synchronous_commit = on"
+        ))?;
+        let readers = pool("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY".to_owned())?;
+        let database = Self { writers, readers };
+        database.migrate(schema).await?;
+        Ok(database)
+    }
+
+    /// Runs `work` on what is committed.
+    pub(crate) async fn query<T, E>(&self, work: impl Fn(&Work<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let mut work = work;
+        let mut runs = 0;
+        loop {
+            runs += 1;
+            let client = lend(&self.readers).await?;
+            let handle = Handle::current();
+            let reading = tokio::task::spawn_blocking(move || {
+                let session = Session::new(client, handle, false);
+                let outcome = catch_unwind(AssertUnwindSafe(|| work(&Work(Engine::Postgres(&session)))));
+                (work, outcome, session.failure())
+            });
+            let (again, outcome, failure) = reading.await.map_err(|_| DbError::Closed)?;
+            let outcome = outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            match (&outcome, failure) {
+                (Err(_), Some(Failure::Lost)) if runs < RUNS => work = again,
+                _ => return outcome,
+            }
+            pause(runs).await;
+        }
+    }
+
+    /// Runs `work` in a transaction, again where that is worth it.
+    pub(crate) async fn transact<T, E>(&self, work: impl Fn(&Work<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let mut work = work;
+        let mut runs = 0;
+        loop {
+            runs += 1;
+            let client = lend(&self.writers).await?;
+            let handle = Handle::current();
+            // The thread ends the transaction, not the caller: callers are cancelled as they please.
+            let writing = tokio::task::spawn_blocking(move || {
+                let ran = in_transaction(Session::new(client, handle, true), &work, runs);
+                (work, ran)
+            });
+            let (again, ran) = writing.await.map_err(|_| DbError::Closed)?;
+            match ran {
+                Ran::Over(outcome) => return outcome,
+                Ran::Again(error) if runs >= RUNS => return Err(error),
+                Ran::Again(_) => work = again,
+            }
+            pause(runs).await;
+        }
+    }
+
+    /// Whether changes are saved: the server is there, and neither a standby nor read-only.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn check_writable(&self) -> Result<(), DbError> {
+        let client = lend(&self.writers).await?;
+        let row = client
+            .query_one("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'", &[])
+            .await
+            .map_err(|error| DbError::Unreachable(session::told(&error)))?;
+        match row.try_get::<_, bool>(0) {
+            Ok(false) => Ok(()),
+            _ => Err(DbError::Unreachable("it is read-only".to_owned())),
+        }
+    }
+
+    async fn migrate(&self, schema: &PostgresSchema) -> Result<(), DbError> {
+        let mut client = lend(&self.writers).await?;
+        let known = schema.migrations.len() as u64;
+        let transaction = client.transaction().await.map_err(DbError::Refused)?;
+        // One of several that start at the same time; the others find it done.
+        transaction
+            .batch_execute(
+                "SELECT pg_advisory_xact_lock(7203416); SET LOCAL lock_timeout = '5s';
+                 CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL, readable_from BIGINT NOT NULL)",
+            )
+            .await
+            .map_err(DbError::Refused)?;
+        let found = transaction
+            .query_opt("SELECT version, readable_from FROM schema_version", &[])
+            .await
+            .map_err(DbError::Refused)?;
+        let found = found.map(|row| (row.get::<_, i64>(0).unsigned_abs(), row.get::<_, i64>(1).unsigned_abs()));
+        if let Some((version, readable_from)) = found.filter(|(version, _)| *version > known) {
+            if readable_from > known {
+                return Err(DbError::TooNew { found: version, readable_from, known });
+            }
+            return Ok(());
+        }
+        let version = found.map_or(0, |(version, _)| version);
+        for migration in schema.migrations.iter().skip(usize::try_from(version).unwrap_or(usize::MAX)) {
+            transaction.batch_execute(migration).await.map_err(DbError::Refused)?;
+        }
+        if version < known {
+            let (known, from) = (known.cast_signed(), schema.readable_from.cast_signed());
+            let set = "DELETE FROM schema_version";
+            transaction.batch_execute(set).await.map_err(DbError::Refused)?;
+            let put = "INSERT INTO schema_version (version, readable_from) VALUES ($1, $2)";
+            transaction.execute(put, &[&known, &from]).await.map_err(DbError::Refused)?;
+        }
+        transaction.commit().await.map_err(DbError::Refused)
+    }
+}
+
+async fn lend(pool: &Pool) -> Result<Object, DbError> {
+    pool.get().await.map_err(|error| match error {
+        PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => DbError::Crowded,
+        PoolError::Timeout(_) => DbError::Unreachable("it does not answer".to_owned()),
+        PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+            DbError::Unreachable(session::told(&error))
+        }
+        other => DbError::Unreachable(other.to_string()),
+    })
+}
+
+/// A little longer after each run, and never as long as another's.
+async fn pause(runs: u32) {
+    let most = 4_u64 << runs.min(8);
+    tokio::time::sleep(Duration::from_millis(fastrand::u64(1..=most))).await;
+}
+
+fn in_transaction<T, E: From<DbError>>(
+    session: Session,
+    work: &impl Fn(&Work<'_>) -> Result<T, E>,
+    runs: u32,
+) -> Ran<T, E> {
+    if let Err(error) = session.begin() {
+        // It has not begun: a connection that was lost while nobody used it.
+        session.discard();
+        return Ran::Again(error.into());
+    }
+    let outcome = catch_unwind(AssertUnwindSafe(|| work(&Work(Engine::Postgres(&session)))));
+    let outcome = outcome.unwrap_or_else(|_| Err(E::from(DbError::Panicked)));
+    let failure = session.failure();
+    match (outcome, failure) {
+        (Ok(value), None) => match session.commit() {
+            Ok(()) => Ran::Over(Ok(value)),
+            Err(error) if session.failure().is_some_and(|failure| failure.is_worth_another_run(runs)) => {
+                session.discard();
+                Ran::Again(error.into())
+            }
+            Err(error) => {
+                session.discard();
+                Ran::Over(Err(error.into()))
+            }
+        },
+        (outcome, failure) => {
+            session.roll_back();
+            // A closure that goes on after a statement that failed would be told of success, and nothing was saved.
+            let error =
+                outcome.err().unwrap_or_else(|| E::from(DbError::Commit("a statement of it failed".to_owned())));
+            match failure {
+                Some(failure) if failure.is_worth_another_run(runs) => Ran::Again(error),
+                _ => Ran::Over(Err(error)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
