@@ -1,5 +1,5 @@
 #!/bin/sh
-# Examines the dashboard, the link page and the portal page with axe-core, in a real Chromium: it must find nothing serious.
+# Examines the dashboard, the link page, the portal page and the hub's app with axe-core, in a real Chromium: it must find nothing serious.
 #
 #     tests/axe.sh
 #
@@ -14,4 +14,4 @@ npm install --silent --no-audit --no-fund --prefix target/axe axe-core@4
 MASV_AXE="$PWD/target/axe/node_modules/axe-core/axe.min.js"
 export MASV_AXE
 test -f "$MASV_AXE"
-exec cargo test --test it -- dashboard in_browser
+exec cargo test --test it -- dashboard in_browser hub::app

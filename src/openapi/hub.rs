@@ -4,14 +4,15 @@
 //! in it.
 
 use masv_protocol::{
-    API_KEY_HEADER, Activity, ActivityStep, AllPackagesQuery, AnnouncedFile, AuditEntry, AuditQuery, BegunFile,
-    Blueprint, ChangeKey, ChangeMember, ChangePackage, ChangePassword, ConfirmDownload, ConfirmedDownload, CreatedKey,
-    Credentials, Download, Empty, ErrorBody, File, FileAddress, FinalizeFile, FinalizeFiles, FinalizedFile, Form,
-    Health, Key, LINK_PASSWORD_HEADER, Limits, Link, LinkQuery, LinkSettings, Member, NewFile, NewFiles, NewKey,
-    NewMember, NewPackage, NewPortalPackage, NewTag, NewTeam, OpenedLink, Outcomes, PACKAGE_TOKEN_HEADER, Package,
-    PackageExpiry, PackageMetadata, PackageQuery, PackageWithToken, Page, PageQuery, PartAddresses, PartWindow, Portal,
-    PortalQuery, PortalSettings, PublicPortal, SetBrand, SetMetadata, SetQuota, SignedIn, SmallFiles, Tag, Team,
-    TeamBrand, TeamUsage, USER_TOKEN_HEADER, Webhook, WebhookSettings,
+    API_KEY_HEADER, AcceptInvitation, Activity, ActivityStep, AllPackagesQuery, AnnouncedFile, AuditEntry, AuditQuery,
+    BegunFile, Blueprint, ChangeKey, ChangeMember, ChangePackage, ChangePassword, ConfirmDownload, ConfirmedDownload,
+    CreatedKey, Credentials, Download, Empty, ErrorBody, File, FileAddress, FinalizeFile, FinalizeFiles, FinalizedFile,
+    Form, Health, Invitation, Key, LINK_PASSWORD_HEADER, Limits, Link, LinkQuery, LinkSettings, Member, NewFile,
+    NewFiles, NewKey, NewMember, NewPackage, NewPortalPackage, NewTag, NewTeam, OpenedLink, Outcomes,
+    PACKAGE_TOKEN_HEADER, Package, PackageExpiry, PackageMetadata, PackageQuery, PackageWithToken, Page, PageQuery,
+    PartAddresses, PartWindow, Portal, PortalQuery, PortalSettings, PublicPortal, SetBrand, SetMetadata, SetQuota,
+    SignedIn, SmallFiles, Tag, Team, TeamBrand, TeamUsage, USER_TOKEN_HEADER, User, Webhook, WebhookSettings,
+    WhoIsSignedIn,
 };
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -162,6 +163,8 @@ pub fn document() -> Value {
 fn system(calls: &mut Calls) {
     use Right::{Anybody, Known};
     calls.call("sign_in", "POST", "/v1/auth", Anybody, "Signs in.").takes::<Credentials>().gives::<SignedIn>(200);
+    let about = "Who is signed in, with their teams. For people only.";
+    calls.call("get_session", "GET", "/v1/auth", Known, about).gives::<WhoIsSignedIn>(200);
     let about = "A signed-in person sets a new password; all their other sessions end.";
     calls.call("change_password", "PUT", "/v1/auth", Known, about).takes::<ChangePassword>().gives_nothing();
     calls.call("sign_out", "DELETE", "/v1/auth", Known, "Ends the session of the call.").gives_nothing();
@@ -310,6 +313,8 @@ fn links(calls: &mut Calls) {
     }
     let about = "A link, with its secret.";
     calls.call("get_link", "GET", "/v1.1/links/{link}", OfPackage, about).gives::<Link>(200);
+    let about = "Sends the mail with a link once more. For links that were made for an e-mail address.";
+    calls.call("mail_link", "POST", "/v1/links/{link}/mail", OfPackage, about).gives_nothing();
     let about = "Opens a link: the right to read its package.\n401 without the right password, 403 beyond its limit, 404 for an \
                  unknown link or a wrong secret, 410 when it has expired.";
     let mut open = calls.call("open_link", "GET", "/v1/links/{link}", Anybody, about).query::<LinkQuery>();
@@ -392,6 +397,14 @@ fn people(calls: &mut Calls) {
     calls.call("change_member", "PUT", one, Admin, about).takes::<ChangeMember>().gives::<Member>(200);
     let about = "Takes a person, named by id or mail address, out of the team.";
     calls.call("remove_member", "DELETE", one, Admin, about).gives_nothing();
+    let path = "/v1/teams/{team}/members/{member}/invitation";
+    let about = "Lets a person choose a password: mails an address where that works once, within a week.";
+    calls.call("invite_member", "POST", path, Admin, about).gives::<Invitation>(200);
+    let about = "Chooses the password of whoever was invited.\n410 if the invitation was used or is over.";
+    calls
+        .call("accept_invitation", "POST", "/v1/invitations", Right::Anybody, about)
+        .takes::<AcceptInvitation>()
+        .gives::<User>(200);
     let (all, one) = ("/v1/teams/{team}/api_keys", "/v1/teams/{team}/api_keys/{key}");
     let about = "The API keys of a team, without the keys themselves.";
     calls.call("list_keys", "GET", all, Admin, about).gives::<Vec<Key>>(200);

@@ -64,6 +64,16 @@ pub struct SignedIn {
     pub teams: Vec<Team>,
 }
 
+/// `GET /v1/auth`: who is signed in. The hub's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WhoIsSignedIn {
+    /// Who it is.
+    pub user: User,
+    /// The teams that the person belongs to.
+    #[serde(default)]
+    pub teams: Vec<Team>,
+}
+
 /// A person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct User {

@@ -67,7 +67,7 @@ pub use activity::{Activity, ActivityEvent, ActivityState, ActivityStep, Activit
 pub use audit::AuditEntry;
 pub use auth::{
     API_KEY_HEADER, ChangePassword, Credentials, IDEMPOTENCY_HEADER, LINK_PASSWORD_HEADER, PACKAGE_TOKEN_HEADER,
-    SignedIn, USER_TOKEN_HEADER, User,
+    SignedIn, USER_TOKEN_HEADER, User, WhoIsSignedIn,
 };
 pub use batches::{
     BadContents, BatchLimits, BegunFile, FinalizeFiles, FinalizeOneFile, FinalizedFile, NewFiles, Outcome, Outcomes,
@@ -87,7 +87,7 @@ pub use ids::{
 };
 pub use keys::{ChangeKey, CreatedKey, Key, KeyState, NewKey};
 pub use links::{Link, LinkQuery, LinkSettings, OpenedLink};
-pub use members::{ChangeMember, Member, NewMember};
+pub use members::{AcceptInvitation, ChangeMember, Invitation, Member, NewMember};
 pub use metadata_fields::{FieldKind, Form, MetadataField, Visibility};
 pub use package_path::{PackagePath, trouble_on_windows};
 pub use packages::{

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{EmailAddress, MemberRole, Open, Secret, Time, UserId, lenient};
+use crate::{EmailAddress, MemberRole, Open, Secret, SecretUrl, Time, UserId, lenient};
 
 /// `POST /v1/teams/{team}/members`: adds a person.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +46,41 @@ impl ChangeMember {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.name.is_none() && self.password.is_none() && self.role.is_none()
+    }
+}
+
+/// `POST /v1/teams/{team}/members/{member}/invitation`: what became of it. The hub's own.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Invitation {
+    /// Who is invited.
+    #[serde(default, deserialize_with = "lenient::plain")]
+    pub email: String,
+    /// The address where the person chooses a password, once; whoever has it can.
+    pub url: SecretUrl,
+    /// Until when.
+    #[serde(default, deserialize_with = "lenient::time")]
+    pub expiry: Time,
+    /// Whether the mail with it was accepted for delivery.
+    #[serde(default, deserialize_with = "lenient::field")]
+    pub mailed: bool,
+    /// Why it was not.
+    #[serde(default, deserialize_with = "lenient::field", skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// `POST /v1/invitations`: chooses the password of whoever was invited; the response is the [`User`](crate::User). The hub's own.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AcceptInvitation {
+    /// What the address of the invitation ends with. Required.
+    pub token: Secret,
+    /// The password. Required.
+    pub new_password: Secret,
+}
+
+impl Default for AcceptInvitation {
+    fn default() -> Self {
+        Self { token: Secret::new(""), new_password: Secret::new("") }
     }
 }
 

@@ -81,6 +81,7 @@ const DOCUMENTS: &[(&str, &str)] = &[
     ("shares.md", include_str!("../../../docs/shares.md")),
     ("tutorial.md", include_str!("../../../docs/tutorial.md")),
     ("uploads.md", include_str!("../../../docs/uploads.md")),
+    ("web-app.md", include_str!("../../../docs/web-app.md")),
     ("webhooks.md", include_str!("../../../docs/webhooks.md")),
 ];
 

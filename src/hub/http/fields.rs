@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use masv_protocol::{
-    ChangeKey, ChangeMember, ChangePackage, ChangePassword, ConfirmDownload, Credentials, FinalizeFile, FinalizeFiles,
-    Form, Key, Link, LinkSettings, Member, NewFile, NewFiles, NewKey, NewMember, NewPackage, NewPortalPackage, NewTag,
-    NewTeam, Package, PackageExpiry, PackageMetadata, PackageWithToken, PartAddresses, Portal, PortalSettings,
-    SetBrand, SetMetadata, SetQuota, Tag, Team, TeamBrand, TeamUsage, Webhook, WebhookSettings,
+    AcceptInvitation, ChangeKey, ChangeMember, ChangePackage, ChangePassword, ConfirmDownload, Credentials,
+    FinalizeFile, FinalizeFiles, Form, Key, Link, LinkSettings, Member, NewFile, NewFiles, NewKey, NewMember,
+    NewPackage, NewPortalPackage, NewTag, NewTeam, Package, PackageExpiry, PackageMetadata, PackageWithToken,
+    PartAddresses, Portal, PortalSettings, SetBrand, SetMetadata, SetQuota, Tag, Team, TeamBrand, TeamUsage, Webhook,
+    WebhookSettings,
 };
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -174,6 +175,8 @@ impl Fields for ChangeKey {
 }
 
 impl Fields for ChangePassword {}
+
+impl Fields for AcceptInvitation {}
 
 impl Fields for NewMember {
     fn answered() -> BTreeSet<String> {

@@ -15,6 +15,7 @@ pub(crate) mod certificate;
 mod checksums;
 pub(crate) mod connections;
 pub(crate) mod deliveries;
+mod door;
 pub(crate) mod fields;
 pub(crate) mod forwarded;
 pub(crate) mod free_space;

@@ -210,6 +210,22 @@ impl Keys {
         }
     }
 
+    /// Lets a person choose a password, until `expires`, to the second, and only as long as the password is the one with this hash.
+    pub(crate) fn invitation(&self, account: &UserId, password_hash: &str, expires: Timestamp) -> String {
+        let until = expires.as_second().to_string();
+        let signature = self.sign("invitation", &[account.as_str(), password_hash, &until]);
+        format!("{account}.{until}.{signature}")
+    }
+
+    /// Whether `token` is an invitation of a person whose password has this hash, and not over at `now`.
+    pub(crate) fn is_invitation(&self, token: &str, account: &UserId, password_hash: &str, now: Timestamp) -> bool {
+        let fields: Vec<&str> = token.split('.').collect();
+        let [whose, until, signature] = fields.as_slice() else { return false };
+        self.holds("invitation", &[account.as_str(), password_hash, until], signature)
+            && *whose == account.as_str()
+            && until.parse::<i64>().is_ok_and(|until| until > now.as_second())
+    }
+
     /// Opens `link`.
     pub(crate) fn link_secret(&self, link: &LinkId) -> String {
         self.sign("link", &[link.as_str()])

@@ -12,7 +12,7 @@ use crate::clock::{after, days, now};
 use crate::keys::tokens::digest;
 
 /// How many days a session is valid.
-const SESSION_LIFE: u64 = 7;
+pub(crate) const SESSION_LIFE: u64 = 7;
 /// The maximum number of sessions of a person: those that expire first make room.
 const MOST_SESSIONS: i64 = 100;
 
@@ -96,6 +96,11 @@ pub(crate) async fn find_account(database: &Database, email: String) -> Result<O
 pub(super) fn account_by_id(work: &Work<'_>, id: &str) -> Result<Option<Account>, Error> {
     let sql = format!("SELECT {ACCOUNT} FROM account WHERE id = ?1{}", work.for_change());
     Ok(work.one(&sql, values![id], Account::from_row)?)
+}
+
+/// The person of that id.
+pub(crate) async fn find_account_by_id(database: &Database, id: UserId) -> Result<Option<Account>, Error> {
+    database.query(move |work| account_by_id(work, id.as_str())).await
 }
 
 /// Stores a person, or a new name and password of one.

@@ -7,14 +7,16 @@ use masv_protocol::{ActivityEvent, EmailAddress, LinkId, PackageId, PackageState
 use super::activity::{By, Subject};
 use super::audit::Authority;
 use super::downloads::{self, DownloadNumber, Origin};
-use super::ids::new_id;
+use super::ids::{first_id, new_id};
 use super::packages::{self, Package};
 use super::{Error, OrNotFound, activity, mails};
-use crate::clock::now;
+use crate::clock::{before, days, now};
 use crate::keys::tokens::Visit;
 
 /// The maximum number of links of a package.
 const MOST_LINKS: u64 = 1000;
+/// How often a link is mailed to its recipient in a day.
+const MOST_MAILS: u64 = 10;
 
 /// A link.
 #[derive(Debug, Clone)]
@@ -225,6 +227,36 @@ pub(crate) async fn update(database: &Database, link: Link, by: Authority) -> Re
         Ok::<_, Error>((changed, package))
     });
     updating.await
+}
+
+/// Owes the mail with a link to its recipient once more. One that is still waiting to be sent is enough.
+pub(crate) async fn mail_again(database: &Database, id: LinkId, by: Authority) -> Result<(), Error> {
+    let owing = database.transact(move |work| {
+        let (link, package) = find_in(work, &id)?.or_not_found("link")?;
+        let Some(email) = &link.email else {
+            return Err(Error::Invalid("this link was made for nobody: make one for an e-mail address".to_owned()));
+        };
+        if package.state == PackageState::New {
+            return Err(Error::Conflict("the package is not finalized: its mails are sent when it is".to_owned()));
+        }
+        if !link.active {
+            return Err(Error::Conflict("the link is switched off".to_owned()));
+        }
+        link.check_open(&package, now())?;
+        let sql = "SELECT count(*) FROM mail WHERE link_id = ?1 AND due_at IS NOT NULL";
+        if work.value::<u64>(sql, values![link.id.as_str()])? > 0 {
+            return Ok(());
+        }
+        // Ids begin with their time.
+        let since = first_id(before(now(), days(1)));
+        let sql = "SELECT count(*) FROM mail WHERE link_id = ?1 AND id > ?2";
+        if work.value::<u64>(sql, values![link.id.as_str(), since])? >= MOST_MAILS {
+            return Err(Error::Conflict(format!("{email} was sent this link {MOST_MAILS} times in a day")));
+        }
+        mails::owe_link(work, &link, email, Some(now()))?;
+        by.actor(&package).note(work, "link.mailed", &link.audit_name(&package))
+    });
+    owing.await
 }
 
 /// Forgets a link.

@@ -9,6 +9,9 @@ use super::ids::new_id;
 use super::{Error, OrNotFound, bounds, teams};
 use crate::clock::now;
 
+/// Why an admin may not decide over an account.
+const OF_OTHERS: &str = "this account also belongs to another team: only the operator of the hub may do this";
+
 /// A person to become part of a team.
 #[derive(Debug, Clone)]
 pub(crate) struct NewMember {
@@ -95,6 +98,20 @@ fn account_for(work: &Work<'_>, team: &TeamId, new: &NewMember) -> Result<Accoun
     }
 }
 
+/// The person of the caller's team whom the caller may let choose a new password; noted in the audit log.
+pub(crate) async fn invite(database: &Database, caller: Caller, by: Actor, member: String) -> Result<Account, Error> {
+    let inviting = database.transact(move |work| {
+        let (account, role) = find(work, &caller.team_id, &member)?;
+        check_rank(&caller, role)?;
+        if caller.role < Role::Operator && accounts::count_teams(work, &account.id)? != 1 {
+            return Err(Error::Forbidden(OF_OTHERS));
+        }
+        by.note(work, "user.invited", &account.email)?;
+        Ok(account)
+    });
+    inviting.await
+}
+
 /// Changes a person of the caller's team.
 pub(crate) async fn change(
     database: &Database,
@@ -110,9 +127,7 @@ pub(crate) async fn change(
         check_rank(&caller, role)?;
         let personal = change.password_hash.is_some() || change.name.is_some();
         if personal && caller.role < Role::Operator && accounts::count_teams(work, &account.id)? != 1 {
-            return Err(Error::Forbidden(
-                "this account also belongs to another team: only the operator of the hub may do this",
-            ));
+            return Err(Error::Forbidden(OF_OTHERS));
         }
         let mut changed = Vec::new();
         if let Some(name) = &change.name {

@@ -28,6 +28,7 @@ use Right::{Admin, Anybody, Known, Operator, Package as OfPackage, Team};
 /// Method, route, who may, whether it reads a JSON body.
 const CALLS: &[(&str, &str, Right, bool)] = &[
     ("POST", "/v1/auth", Anybody, true),
+    ("GET", "/v1/auth", Known, false),
     ("PUT", "/v1/auth", Known, true),
     ("DELETE", "/v1/auth", Known, false),
     ("GET", "/v1/system/packages/spec", Anybody, false),
@@ -58,6 +59,7 @@ const CALLS: &[(&str, &str, Right, bool)] = &[
     ("PUT", "/v1/packages/{package}/links/{link}", OfPackage, true),
     ("DELETE", "/v1/packages/{package}/links/{link}", OfPackage, false),
     ("GET", "/v1.1/links/{link}", OfPackage, false),
+    ("POST", "/v1/links/{link}/mail", OfPackage, false),
     ("GET", "/v1/links/{link}", Anybody, false),
     ("PUT", "/v1/links/{link}", OfPackage, true),
     ("DELETE", "/v1/links/{link}", OfPackage, false),
@@ -88,6 +90,8 @@ const CALLS: &[(&str, &str, Right, bool)] = &[
     ("POST", "/v1/teams/{team}/members", Admin, true),
     ("PUT", "/v1/teams/{team}/members/{member}", Admin, true),
     ("DELETE", "/v1/teams/{team}/members/{member}", Admin, false),
+    ("POST", "/v1/teams/{team}/members/{member}/invitation", Admin, false),
+    ("POST", "/v1/invitations", Anybody, true),
     ("GET", "/v1/teams/{team}/api_keys", Admin, false),
     ("POST", "/v1/teams/{team}/api_keys", Admin, true),
     ("PUT", "/v1/teams/{team}/api_keys/{key}", Admin, true),

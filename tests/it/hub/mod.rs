@@ -3,6 +3,7 @@
 pub mod client;
 
 mod administration;
+mod app;
 mod batches;
 mod bucket;
 mod conformance;

@@ -8,6 +8,7 @@
 //!
 //! Must never know: how parts are stored.
 
+mod app;
 mod brand;
 mod link;
 mod lists;
@@ -24,6 +25,8 @@ use minijinja::{AutoEscape, Environment, Value, context};
 
 use super::access::{Public, Routes, get};
 use super::refusal::Refusal;
+use crate::Hub;
+use crate::storage::Bucket;
 
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -38,6 +41,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         Ok(match name {
             "page" => Some(include_str!("page.html").to_owned()),
             "view" => Some(include_str!("view.html").to_owned()),
+            "app" => Some(include_str!("app.html").to_owned()),
             "link" => Some(include_str!("link.html").to_owned()),
             "portal" => Some(include_str!("portal.html").to_owned()),
             "password" => Some(include_str!("password.html").to_owned()),
@@ -58,6 +62,9 @@ pub(crate) fn routes() -> Routes {
         .route("/assets/link.js", get(link_script))
         .route("/assets/portal.js", get(portal_script))
         .route("/assets/sender.js", get(sender_script))
+        .route("/assets/app/{name}", get(app::file))
+        .route("/app", get(app::show))
+        .route("/app/{*page}", get(app::show))
         .route("/portals/{subdomain}", get(portal::show))
         .route("/portals/{subdomain}/brand.css", get(brand::style))
         .route("/{link}", get(link::show).post(link::unlock))
@@ -108,6 +115,14 @@ fn asset(kind: &'static str, text: &'static str) -> Response {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     (headers, text).into_response()
+}
+
+/// Where the scripts of a page send parts to, for its policy: the storage is another origin if the page was opened under another name, and
+/// so is a bucket.
+fn storage_origins(hub: &Hub, base: &str) -> String {
+    let storage = url::Url::parse(base).map(|base| base.origin().ascii_serialization()).ok();
+    let bucket = hub.context.storage.bucket.as_ref().map(Bucket::public_origin);
+    storage.into_iter().chain(bucket).map(|origin| format!(" {origin}")).collect()
 }
 
 /// Whether the client is a browser opening a page.

@@ -1,7 +1,7 @@
 // The page of a portal: choosing, dropping, sending, pausing, resuming.
 "use strict";
 
-import { Memory, Over, Refused, Sender } from "./sender.js";
+import { Memory, Over, Refused, Sender, walk } from "./sender.js";
 
 const MOST_SHOWN = 200;
 const MOST_REFUSED_SHOWN = 5;
@@ -160,23 +160,8 @@ const chooseAll = (input) => {
   show();
 };
 
-// A dropped folder is read entry by entry; its reader returns a hundred or so at a time.
-const walk = async (entry, path) => {
-  if (entry.isFile) {
-    choose(await new Promise((resolve, reject) => entry.file(resolve, reject)), path);
-    return;
-  }
-  const reader = entry.createReader();
-  const below = path ? `${path}/${entry.name}` : entry.name;
-  for (let empty = true; ; empty = false) {
-    const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!entries.length) {
-      // An empty folder is sent, too: it may mean something to the recipient.
-      if (empty && state === "choosing") chosen.set(below, { folder: entry.name, path });
-      return;
-    }
-    for (const one of entries) await walk(one, below);
-  }
+const chooseFolder = (folder, path, full) => {
+  if (state === "choosing") chosen.set(full, { folder, path });
 };
 
 const progress = (sent, full, ofFile) => {
@@ -338,7 +323,7 @@ const wire = (sender) => {
     // The entries are gone after the first await: collect them all first.
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
     refused = [];
-    for (const entry of entries) await walk(entry, "");
+    for (const entry of entries) await walk(entry, "", { file: choose, folder: chooseFolder });
     showRefused();
     show();
   });

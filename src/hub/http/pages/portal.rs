@@ -6,13 +6,12 @@ use axum::response::{IntoResponse, Response};
 use masv_protocol::{FieldKind, MetadataField, Visibility};
 use minijinja::{Value, context};
 
-use super::{brand, page, refused};
+use super::{brand, page, refused, storage_origins};
 use crate::clock::now;
 use crate::http::access::{Base, Public};
 use crate::http::refusal::Refusal;
 use crate::records::portals::{self, Brand, Portal};
 use crate::records::{restrictions, teams};
-use crate::storage::Bucket;
 
 /// A field as the template shows it: its kind is that of the input.
 fn field(field: &MetadataField) -> Value {
@@ -48,15 +47,11 @@ pub(super) async fn show(
         Err(error) => return refused(error.into(), &headers),
     };
     let mut response = page(StatusCode::OK, "portal", values(&portal, &team));
-    // Parts go to the storage, which is another origin if the page was opened under another name.
-    let storage = url::Url::parse(&base).map(|base| base.origin().ascii_serialization());
-    let bucket = hub.context.storage.bucket.as_ref().map(Bucket::public_origin);
     let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self'{}; script-src 'self'; connect-src 'self' {} {}; \
+        "default-src 'none'; style-src 'self'; img-src 'self'{}; script-src 'self'; connect-src 'self'{}; \
          form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
         brand::pictures(&portal.brand),
-        storage.unwrap_or_default(),
-        bucket.unwrap_or_default()
+        storage_origins(&hub, &base)
     );
     match HeaderValue::from_str(&policy) {
         Ok(policy) => {

@@ -1,4 +1,4 @@
-// Sends files to a portal with the calls that any client of the protocol makes. The browser remembers what was sent, part by
+// Sends files, to a portal or from the app, with the calls that any client of the protocol makes. The browser remembers what was sent, part by
 // part, so that an upload resumes after a pause, a lost connection, or a page that was closed.
 "use strict";
 
@@ -39,9 +39,10 @@ class Answered extends Error {
   get final() {
     return this.status >= 400 && this.status < 500 && this.status !== 408 && this.status !== 429;
   }
-  /** As whoever uses the page needs to know it. `begun`: whether there was a package that it was about. */
-  named(begun) {
+  /** As whoever uses the page needs to know it. `begun`: whether there was a package that it was about; `session`: whether somebody is signed in. */
+  named(begun, session) {
     if (!this.final) return new Interrupted(this.message);
+    if (session && this.status === 401) return new Interrupted("You have been signed out. What was sent is kept: sign in and choose the same files again.");
     if (begun && [401, 404, 409, 410].includes(this.status)) {
       return new Over(`The upload started here is no longer on the hub (${this.message}). Send again to start over.`);
     }
@@ -58,7 +59,29 @@ const settled = (request) =>
     request.onerror = () => reject(request.error);
   });
 
-/** What was sent to one portal. Where the browser stores nothing (private windows), it is remembered until the page is closed. */
+/**
+ * Reads what was dropped, entry by entry: `file(file, path)` for each file, `folder(name, path)` for each folder in which nothing is. A
+ * folder's reader returns a hundred or so at a time.
+ */
+export const walk = async (entry, path, on) => {
+  if (entry.isFile) {
+    on.file(await new Promise((resolve, reject) => entry.file(resolve, reject)), path);
+    return;
+  }
+  const reader = entry.createReader();
+  const below = path ? `${path}/${entry.name}` : entry.name;
+  for (let empty = true; ; empty = false) {
+    const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!entries.length) {
+      // An empty folder is sent, too: it may mean something to the recipient.
+      if (empty) on.folder(entry.name, path, below);
+      return;
+    }
+    for (const one of entries) await walk(one, below, on);
+  }
+};
+
+/** What was sent to one portal, or by one team. Where the browser stores nothing (private windows), it is remembered until the page is closed. */
 export class Memory {
   static async open(portal) {
     const memory = new Memory();
@@ -177,11 +200,17 @@ const pathOf = ({ file, folder, path }) => {
   return path ? `${path}/${name}` : name;
 };
 
-/** One upload to a portal. `on` has `preparing(announced, all)`, `progress(bytes, path, bytesOfFile)`, `retry()` and `rest(reason, seconds)`. */
+/**
+ * One upload. `on` has `preparing(announced, all)`, `progress(bytes, path, bytesOfFile)`, `retry()` and `rest(reason, seconds)`. To a portal
+ * unless `ways` says otherwise: `packages` is the path that makes a package, `base` stands before every path, `headers` go with every
+ * call, and these authorise it, not a token of the package.
+ */
 export class Sender {
-  constructor(memory, on) {
+  constructor(memory, on, ways = null) {
     this.memory = memory;
     this.on = on;
+    this.ways = ways || { packages: `/v1/portals/${memory.portal}/packages`, base: "", headers: {} };
+    this.session = ways !== null;
     this.turn = turnstile(PARTS_AT_ONCE);
     this.digester = new Digester();
   }
@@ -193,7 +222,7 @@ export class Sender {
 
   /**
    * Sends `items` ({file, path}, or {folder, path} for one in which nothing is) and closes the package; `about` makes it where there is
-   * none yet. All are announced before the first byte is sent: what the hub refuses, it refuses then.
+   * none yet; resolves to its id. All are announced before the first byte is sent: what the hub refuses, it refuses then.
    */
   async run(items, about) {
     this.stopper = new AbortController();
@@ -202,8 +231,9 @@ export class Sender {
     try {
       this.pack = await this.memory.get("package");
       if (!this.pack) {
-        const made = await this.call(`/v1/portals/${this.memory.portal}/packages`, about);
-        this.pack = { id: made.id, token: made.access_token, name: about.name, sender: about.sender };
+        const made = await this.call(this.ways.packages, about);
+        // Where somebody is signed in, no right lies about in the browser.
+        this.pack = { id: made.id, token: this.session ? "" : made.access_token, name: about.name, sender: about.sender, recipients: about.recipients };
         await this.memory.put(this.pack, "package");
       }
       const all = [...items];
@@ -217,10 +247,11 @@ export class Sender {
       await this.each(withContent, FILES_AT_ONCE, (item) => this.sendFile(item));
       await this.call(`/v1/packages/${this.pack.id}/finalize`, {});
       await this.memory.clear();
+      return this.pack.id;
     } catch (error) {
       // The first failure stops the others: nothing continues unseen.
       if (!this.signal.aborted) this.stopper.abort(error);
-      const named = error instanceof Answered ? error.named(Boolean(this.pack)) : error;
+      const named = error instanceof Answered ? error.named(Boolean(this.pack), this.session) : error;
       if (named instanceof Over) await this.memory.clear();
       throw named;
     } finally {
@@ -233,9 +264,10 @@ export class Sender {
     const pack = await this.memory.get("package");
     await this.memory.clear();
     if (!pack) return;
-    const headers = { "X-Package-Token": pack.token };
+    const headers = { ...this.ways.headers };
+    if (pack.token) headers["X-Package-Token"] = pack.token;
     // Failure does not matter: the package is gone already, or the hub removes it later.
-    await fetch(`/v1/packages/${pack.id}`, { method: "DELETE", headers }).catch(() => {});
+    await fetch(`${this.ways.base}/v1/packages/${pack.id}`, { method: "DELETE", headers }).catch(() => {});
   }
 
   /** Does `work` for every item, so many at a time. */
@@ -279,9 +311,9 @@ export class Sender {
 
   call(path, body) {
     return this.persistently(async () => {
-      const headers = { "Content-Type": "application/json" };
-      if (this.pack) headers["X-Package-Token"] = this.pack.token;
-      const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body), signal: this.signal });
+      const headers = { "Content-Type": "application/json", ...this.ways.headers };
+      if (this.pack && this.pack.token) headers["X-Package-Token"] = this.pack.token;
+      const answer = await fetch(`${this.ways.base}${path}`, { method: "POST", headers, body: JSON.stringify(body), signal: this.signal });
       const text = await answer.text();
       let json = {};
       try {

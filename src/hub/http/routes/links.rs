@@ -99,6 +99,13 @@ pub(super) async fn update(
     Ok(Json(message(&hub, &link, &package, &base)))
 }
 
+/// Sends the mail with a link once more.
+pub(super) async fn mail_again(LinkOwner { hub, link, authority, .. }: LinkOwner) -> Result<StatusCode, Refusal> {
+    links::mail_again(hub.database(), link.id, authority).await?;
+    hub.context.wake_outbox();
+    Ok(StatusCode::NO_CONTENT)
+}
+
 pub(super) async fn remove(LinkOwner { hub, link, authority, .. }: LinkOwner) -> Result<StatusCode, Refusal> {
     links::delete(hub.database(), link.id, authority).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -3,14 +3,21 @@
 use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
-use masv_protocol::{ChangeMember, Member, MemberRole, NewMember, Secret};
+use masv_protocol::{
+    AcceptInvitation, ChangeMember, ErrorKind, Invitation, Member, MemberRole, NewMember, Secret, User, UserId,
+};
 
-use crate::http::access::{TeamAdmin, TeamMember};
-use crate::http::json_body::JsonBody;
+use crate::clock::{after, days, now};
+use crate::http::access::{ClientAddress, Public, PublicBase, TeamAdmin, TeamMember};
+use crate::http::json_body::{JsonBody, StrangersBody};
 use crate::http::refusal::Refusal;
+use crate::jobs::mail::{TextMail, send_at_once};
 use crate::keys::passwords;
-use crate::records::accounts;
 use crate::records::members::{self, Change};
+use crate::records::{accounts, new_id};
+
+/// For how many days an invitation is good.
+const INVITED_DAYS: u64 = 7;
 
 pub(super) async fn list(TeamMember(team): TeamMember) -> Result<Json<Vec<Member>>, Refusal> {
     Ok(Json(accounts::members(team.hub.database(), team.id()).await?))
@@ -49,6 +56,53 @@ pub(super) async fn change(
     let change = Change { name: given.name, password_hash, role: given.role };
     let by = team.by();
     Ok(Json(members::change(team.hub.database(), team.caller, by, (member, change)).await?))
+}
+
+/// Lets a person choose a password: mails an address where that works once. The caller gets it, too, for when no mail arrives.
+pub(super) async fn invite(
+    TeamAdmin(team): TeamAdmin,
+    PublicBase(base): PublicBase,
+    Path((_, member)): Path<(String, String)>,
+) -> Result<Json<Invitation>, Refusal> {
+    let (by, context) = (team.by(), &team.hub.context);
+    let account = members::invite(team.hub.database(), team.caller, by, member).await?;
+    let expires = after(now(), days(INVITED_DAYS));
+    let token = context.keys.invitation(&account.id, &account.password_hash, expires);
+    // What follows the # stays in the browser: no log of a proxy has it.
+    let url = format!("{base}/app/welcome#{token}");
+    let text = format!(
+        "You can send and receive files at {base}/app with your e-mail address {}.\n\nChoose your password here, within {INVITED_DAYS} days:\n\n{url}\n",
+        account.email
+    );
+    let id: String = new_id(now())?;
+    let to = [account.email.clone()];
+    let mail =
+        TextMail { id: &id, from: &context.config.mail_from, to: &to, subject: "Choose your password", text: &text };
+    let sent = send_at_once(&context.config, &mail).await;
+    if let Err(reason) = &sent {
+        tracing::warn!(reason, "an invitation was not mailed");
+    }
+    let (mailed, problem) = (sent.is_ok(), sent.err());
+    Ok(Json(Invitation { email: account.email, url: url.into(), expiry: expires.into(), mailed, problem }))
+}
+
+/// Sets the password that somebody who was invited chooses; all their sessions end.
+pub(super) async fn accept(
+    Public(hub): Public,
+    ClientAddress(address): ClientAddress,
+    StrangersBody(given, ..): StrangersBody<AcceptInvitation>,
+) -> Result<Json<User>, Refusal> {
+    let over = || Refusal::new(ErrorKind::Expired, "this invitation was used already or is over: ask for another one");
+    let token = given.token.expose();
+    let whose = UserId::new(token.split('.').next().unwrap_or_default());
+    let account = accounts::find_account_by_id(hub.database(), whose).await?.ok_or_else(over)?;
+    if !hub.context.keys.is_invitation(token, &account.id, &account.password_hash, now()) {
+        return Err(over());
+    }
+    let hash = passwords::hash_of_person(given.new_password.expose()).await?;
+    let user = account.message();
+    accounts::set_own_password(hub.database(), account, (hash, ""), address).await?;
+    Ok(Json(user))
 }
 
 pub(super) async fn remove(

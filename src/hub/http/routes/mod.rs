@@ -29,7 +29,7 @@ use masv_protocol::ErrorKind;
 
 use super::access::{Gate, Routes, delete, get, post, put};
 use super::refusal::Refusal;
-use super::{forwarded, headers, metrics, pages, requests};
+use super::{door, forwarded, headers, metrics, pages, requests};
 use crate::Hub;
 
 /// The maximum number of records of a list without pages.
@@ -39,7 +39,10 @@ const MOST_LISTED: u32 = 10_000;
 pub(crate) fn router(hub: Hub) -> Router {
     let gate = Gate::new(hub);
     let api = Routes::default()
-        .route("/v1/auth", post(session::sign_in).put(session::change_password).delete(session::sign_out))
+        .route(
+            "/v1/auth",
+            get(session::show).post(session::sign_in).put(session::change_password).delete(session::sign_out),
+        )
         .route("/v1/system/packages/spec", get(system::spec))
         .route("/v1/teams/{team}/packages", get(team::all_sent).post(packages::create))
         .route("/v1/packages/{package}", put(packages::change).delete(packages::remove))
@@ -59,6 +62,7 @@ pub(crate) fn router(hub: Hub) -> Router {
         .route("/v1/packages/{package}/links", get(links::list).post(links::create))
         .route("/v1/packages/{package}/links/{link}", put(links::update).delete(links::remove))
         .route("/v1.1/links/{link}", get(links::show))
+        .route("/v1/links/{link}/mail", post(links::mail_again))
         .route("/v1/links/{link}", get(links::open).put(links::update).delete(links::remove))
         .route("/v1.1/teams/{team}/packages", get(team::sent))
         .route("/v1.1/teams/{team}/packages/{package}", get(team::package))
@@ -77,6 +81,8 @@ pub(crate) fn router(hub: Hub) -> Router {
         .route("/v1/teams/{team}/brand", get(teams::brand).put(teams::set_brand))
         .route("/v1/teams/{team}/members", get(members::list).post(members::add))
         .route("/v1/teams/{team}/members/{member}", put(members::change).delete(members::remove))
+        .route("/v1/teams/{team}/members/{member}/invitation", post(members::invite))
+        .route("/v1/invitations", post(members::accept))
         .route("/v1/teams/{team}/api_keys", get(teams::keys).post(teams::create_key))
         .route("/v1/teams/{team}/api_keys/{key}", put(teams::change_key).delete(teams::remove_key))
         .route("/v1/api_keys/{key}", put(teams::change_key_by_id).delete(teams::remove_key_by_id))
@@ -92,7 +98,8 @@ pub(crate) fn router(hub: Hub) -> Router {
         .route("/storage/{package}/{file}", get(storage::read).post(storage::begin).put(storage::store_part))
         .route("/healthz", get(system::health))
         .route("/readyz", get(system::ready));
-    api.into_router()
+    let routes = api
+        .into_router()
         .merge(pages::routes().into_router())
         .fallback(pages::unknown)
         .method_not_allowed_fallback(wrong_method)
@@ -102,7 +109,8 @@ pub(crate) fn router(hub: Hub) -> Router {
         .layer(middleware::from_fn_with_state(gate.clone(), headers::guard))
         .layer(middleware::from_fn_with_state(gate.clone(), forwarded::resolve))
         .layer(middleware::from_fn_with_state(gate.clone(), metrics::count))
-        .with_state(gate)
+        .with_state(gate.clone());
+    door::with_door(routes, &gate)
 }
 
 async fn wrong_method() -> Refusal {
@@ -110,7 +118,8 @@ async fn wrong_method() -> Refusal {
 }
 
 /// Pages of any origin may call the protocol: what a call may do depends on its tokens alone, never on cookies (the page of a link has
-/// one, for its visit; no call reads it). The hub's own pages are closed to them: the addresses hold secrets.
+/// one, for its visit, and the app one for its [door](super::door); no call reads them). The hub's own pages and the door are closed to
+/// them: the addresses hold secrets.
 fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(|_, request| {

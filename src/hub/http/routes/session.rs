@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::http::StatusCode;
-use masv_protocol::{ChangePassword, Credentials, SignedIn};
+use masv_protocol::{ChangePassword, Credentials, SignedIn, WhoIsSignedIn};
 
 use super::about_team;
 use crate::http::access::{ClientAddress, Public, Session};
@@ -37,6 +37,14 @@ pub(super) async fn sign_in(
     let teams = accounts::begin_session(hub.database(), account, &token, address).await?;
     let user = about_team::person(user, &teams);
     Ok(Json(SignedIn { token: token.into(), user, teams: about_team::all_with_limits(&hub, teams) }))
+}
+
+/// Who is signed in, and their teams.
+pub(super) async fn show(Session { hub, account, .. }: Session) -> Result<Json<WhoIsSignedIn>, Refusal> {
+    let user = account.message();
+    let teams = accounts::teams_of(hub.database(), account.id).await?;
+    let user = about_team::person(user, &teams);
+    Ok(Json(WhoIsSignedIn { user, teams: about_team::all_with_limits(&hub, teams) }))
 }
 
 /// Ends the session of the call.

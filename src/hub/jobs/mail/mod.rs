@@ -13,5 +13,5 @@ mod deliver;
 mod transport;
 
 pub(super) use deliver::deliver;
-pub(crate) use transport::check;
 pub use transport::{MailRefusal, TextMail, send_text, try_mail_server};
+pub(crate) use transport::{check, send_at_once};

@@ -91,6 +91,13 @@ pub async fn send_text(smtp: &SmtpConfig, mail: &TextMail<'_>) -> Result<(), Mai
         .map_err(|failure| MailRefusal { reason: failure.reason, permanent: failure.permanent })
 }
 
+/// Sends a mail the way all mails of the hub go, once and at once, for somebody who waits for the outcome.
+pub(crate) async fn send_at_once(config: &HubConfig, mail: &TextMail<'_>) -> Result<(), String> {
+    let message = compose_text(mail)?;
+    let transport = Transport::new(config).map_err(|error| error.to_string())?;
+    transport.send(mail.id, &message).await.map_err(|failure| failure.reason)
+}
+
 fn compose_text(mail: &TextMail<'_>) -> Result<Message, String> {
     let address = |text: &str| {
         text.parse::<lettre::message::Mailbox>().map_err(|error| format!("{text:?} is not a valid address: {error}"))
