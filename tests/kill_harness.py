@@ -6,7 +6,8 @@
 The agent with its hub inside, then agent and hub as two processes of which either or both are killed, each with half of the
 kills. With MASV_LINK=100 all kills hit the two processes, with a link of that round trip (milliseconds) and 125 MB/s between them,
 whose connections carry 4 MB a round trip each, and which resets one now and then. Meanwhile programs write slowly, rename files in, write over what was sent (also with its size and date kept), copy
-folders, remove and make files again, and add to open packages; rules delete, move and keep what is sent. In the end each
+folders, remove and make files again, add to open packages, and record large files that are sent while they grow, whose heads they write
+anew, which they cut or rename; rules delete, move and keep what is sent. In the end each
 package is downloaded over a link made for that, and the SHA-256 of each file is compared with all that was ever written:
 
 * lost: the last content of a file that stayed, and that no package has;
@@ -32,6 +33,7 @@ rules:
   - { name: folder, watch: drop/folder, package: { per: folder, quiet: 2s } }
   - { name: batch, watch: drop/batch, package: batch }
   - { name: open, watch: drop/open, package: batch, finalize: { quiet: 3s, files: 12 } }
+  - { name: growing, watch: drop/growing, growing: send, growing_min: 6MiB, growing_guard: 5MiB, upload: { kind: link, chunk_size: 5MiB } }
 """
 
 
@@ -252,7 +254,8 @@ class Writers:
         self.folder, self.drops, self.stop, self.serial = folder, drops, stop, 0
         (folder / "aside").mkdir(exist_ok=True)
         (folder / "moved").mkdir(exist_ok=True)
-        ways = [self.slowly, self.renamed, self.rewritten, self.folders, self.made_again, self.opened, self.batches]
+        ways = [self.slowly, self.renamed, self.rewritten, self.folders, self.made_again, self.opened, self.batches,
+                self.recorded]
         self.threads = [threading.Thread(target=self.run, args=(way,), daemon=True) for way in ways]
 
     def run(self, way):
@@ -328,6 +331,29 @@ class Writers:
         aside = self.folder / "aside" / ("again " + path.name)
         aside.write_bytes(self.drops.content(again))
         aside.rename(again)
+
+    def recorded(self):
+        """Large and for long, held open; with a new head in the end, and sometimes cut or renamed meanwhile."""
+        path = self.place("growing")
+        data = bytearray()
+        with open(path, "wb", buffering=0) as file:
+            for _ in range(random.randrange(8, 30)):
+                more = random.randbytes(random.randrange(100_000, 1_500_000))
+                file.seek(len(data))
+                file.write(more)
+                data += more
+                time.sleep(random.uniform(0, 0.4))
+                if random.random() < 0.03:
+                    del data[random.randrange(len(data)):]
+                    file.truncate(len(data))
+                if random.random() < 0.03:
+                    path = path.rename(path.with_name("renamed " + path.name))
+            file.seek(0)
+            head = random.randbytes(min(len(data), 4_000))
+            data[:len(head)] = head
+            # What it has from here on is what has to arrive.
+            self.drops.expect(path, bytes(data))
+            file.write(head)
 
     def opened(self):
         self.renamed_into("open")
@@ -428,7 +454,7 @@ def one_bench(binary, apart, kills):
     try:
         bench.start()
         wait_for("the folders are there", lambda: all((folder / "drop" / name).exists() for name in (
-            "keep", "delete", "move", "folder", "batch", "open")), 30)
+            "keep", "delete", "move", "folder", "batch", "open", "growing")), 30)
         writers = Writers(folder, drops, stop)
         for thread in writers.threads:
             thread.start()

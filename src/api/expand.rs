@@ -224,7 +224,15 @@ impl Allowed<'_> {
 }
 
 fn source(path: PackagePath, source: PathBeneath, entry: &Entry) -> SourceFile {
-    SourceFile { path, source, identity: entry.identity, owner: Some(entry.owner), claim: None, verified: None }
+    SourceFile {
+        path,
+        source,
+        identity: entry.identity,
+        owner: Some(entry.owner),
+        claim: None,
+        verified: None,
+        guard: None,
+    }
 }
 
 /// A given folder, and what is found in it.

@@ -251,7 +251,7 @@ impl Spool {
             let entry = entry_of(&file)?;
             let path = PackagePath::from_relative(&expected.path).ok_or(Refusal::Unknown)?;
             let (source, identity, owner) = (PathBeneath::new(&place, name), entry.identity, Some(entry.owner));
-            files.push(SourceFile { path, source, identity, owner, claim: None, verified: None });
+            files.push(SourceFile { path, source, identity, owner, claim: None, verified: None, guard: None });
         }
         flush(&File::create(place.join(ORDERED))?)?;
         masv_platform::flush_folder(&place)?;

@@ -302,6 +302,7 @@ pub(super) fn state_of(state: State, activity: Option<Activity>) -> (String, Moo
         Some(Activity::Queued) => "queued",
         Some(Activity::Creating) => "creating",
         Some(Activity::Opening) => "opening",
+        Some(Activity::Growing) => "growing",
         Some(Activity::Retrying) => "retrying",
         Some(Activity::Verifying) => "verifying",
         Some(Activity::Finalizing) => "finalizing",

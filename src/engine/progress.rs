@@ -259,13 +259,16 @@ impl LiveTransfer {
         };
         // While other parts progress, the transfer is active, whatever one of them is waiting for.
         let retrying = wait.is_some() && self.sending.load(Ordering::Relaxed) == 0;
+        // Nothing has failed: a file of it is being written.
+        let growing = wait.as_ref().is_some_and(|wait| wait.waits_for == WaitsFor::Source && wait.attempts == 0);
+        let waiting = if growing { Activity::Growing } else { Activity::Retrying };
         Live {
-            activity: if retrying { Activity::Retrying } else { phase },
+            activity: if retrying { waiting } else { phase },
             in_flight,
             speed_bps: meter.speed(),
             eta: meter.remaining(self.total.load(Ordering::Relaxed).saturating_sub(gone)),
             attempts: wait.as_ref().map_or(0, |wait| wait.attempts),
-            next_retry_at: wait.as_ref().map(|wait| wait.until),
+            next_retry_at: wait.as_ref().filter(|_| !growing).map(|wait| wait.until),
             reason: wait.map(|wait| wait.reason),
         }
     }

@@ -23,11 +23,11 @@ pub use ids::{DownloadId, TransferId, UploadId};
 pub use kept_moment::{DueSpan, KeptMoment};
 pub use ledger::{LedgerEntry, Outcome};
 pub use order_key::OrderKey;
-pub use settings::{KeptDiskReaders, KeptFifo, KeptOpenFiles, KeptWorkers, Setting};
+pub use settings::{KeptDiskReaders, KeptExactSizes, KeptFifo, KeptOpenFiles, KeptWorkers, Setting};
 pub use source_files::{DistinctPaths, SourceFiles, SourceList};
 pub use taken_away::{Held, TakenAway};
 pub use transfer::{Activity, Filter, Problem, RemotePackage, State, Totals, Turn};
 pub use upload::{
-    Destination, File, FileState, Link, PackageOptions, Part, RemoteFile, SentList, SourceFile, Upload, UploadFilter,
-    UploadKind, UploadSpec,
+    Destination, File, FileState, GrowingFile, Growth, Link, PackageOptions, Part, RemoteFile, SentList, SourceFile,
+    Upload, UploadFilter, UploadKind, UploadSpec,
 };

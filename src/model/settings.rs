@@ -3,6 +3,8 @@
 //! These are the agent's internal values: the local API has its own types, so that one can change
 //! without the other. A field that an older agent did not store reads as "not set".
 
+use std::collections::HashSet;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +66,18 @@ pub struct KeptDiskReaders {
 
 impl Setting for KeptDiskReaders {
     const KEY: &'static str = "disk_readers";
+}
+
+/// The clouds, by name, that refuse a file of another size than it was announced with: to them no file is sent while it is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeptExactSizes {
+    /// Their names.
+    pub clouds: HashSet<String>,
+}
+
+impl Setting for KeptExactSizes {
+    const KEY: &'static str = "exact_sizes";
 }
 
 #[cfg(test)]

@@ -53,6 +53,8 @@ pub enum Activity {
     Sending,
     /// Parts are arriving.
     Receiving,
+    /// A file of it is being written; what can be is sent.
+    Growing,
     /// Waiting for the next attempt after a failure.
     Retrying,
     /// Everything is sent and is being verified.
@@ -80,6 +82,12 @@ impl Problem {
     #[must_use]
     pub fn retrying(message: String) -> Self {
         Self { code: "retrying".to_owned(), message, retryable: true, hint: None }
+    }
+
+    /// What a transfer is waiting for while nothing is wrong.
+    #[must_use]
+    pub fn growing(message: String) -> Self {
+        Self { code: "growing".to_owned(), message, retryable: true, hint: None }
     }
 }
 

@@ -120,6 +120,36 @@ pub struct SourceFile {
     pub claim: Option<PathBuf>,
     /// BLAKE3 hash, in hexadecimal, of the content that was compared with checksum lists: nothing else is sent.
     pub verified: Option<String>,
+    /// It is still being written, and sent meanwhile: bytes before its end that are left alone.
+    pub guard: Option<u64>,
+}
+
+/// How far the writing of a file is that was begun to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Growth {
+    /// It was complete when it was chosen, as most files.
+    #[default]
+    Whole,
+    /// It is being written. Whole parts are sent that end before the last `guard` bytes.
+    Growing {
+        /// Bytes.
+        guard: u64,
+    },
+    /// It is complete. What was sent before it was is compared with it before it is finalized.
+    Unproven,
+}
+
+/// A file that is sent while it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrowingFile {
+    /// Relative to its rule's folder.
+    pub claim: PathBuf,
+    /// The upload it is in.
+    pub upload: UploadId,
+    /// As it was seen last when something of it was sent.
+    pub identity: FileIdentity,
+    /// Bytes of it that the storage has confirmed.
+    pub bytes_done: u64,
 }
 
 /// Kind of an upload.
@@ -236,6 +266,8 @@ pub struct File {
     pub owner: Option<u32>,
     /// BLAKE3 hash, in hexadecimal, of the content that was compared with checksum lists: nothing else is sent.
     pub verified: Option<String>,
+    /// Whether it is, or was, sent while it is written.
+    pub growth: Growth,
     /// Its state.
     pub state: FileState,
     /// The cloud's side of it, once started.

@@ -21,6 +21,9 @@ pub struct Limits {
     /// Whether clients should confirm what they have downloaded: [`ConfirmDownload`](crate::ConfirmDownload).
     #[serde(deserialize_with = "lenient::field", skip_serializing_if = "std::ops::Not::not")]
     pub confirm_downloads: bool,
+    /// Whether a file may be announced without its size, to be told when it is finalized: a file that is still being written.
+    #[serde(deserialize_with = "lenient::field", skip_serializing_if = "std::ops::Not::not")]
+    pub growing_files: bool,
 }
 
 impl Default for Limits {
@@ -32,6 +35,7 @@ impl Default for Limits {
             min_chunk_size: 5 << 20,
             batches: None,
             confirm_downloads: false,
+            growing_files: false,
         }
     }
 }

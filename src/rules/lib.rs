@@ -73,8 +73,8 @@ pub use recipients::{Recipient, RecipientTemplate, Recipients, addresses};
 pub use schedule::{Moments, Schedule, Windows, in_words};
 pub use schema::schema;
 pub use settings::{
-    After, AfterComplete, AfterError, Existing, Finalize, FinalizeWhen, HardLinks, Notify, NotifyEvent, NotifyTarget,
-    OnChange, OnGone, Packaging, Per, Poll, Ready, SentList, Symlinks, UploadKind, UploadTemplate,
+    After, AfterComplete, AfterError, Existing, Finalize, FinalizeWhen, Growing, HardLinks, Notify, NotifyEvent,
+    NotifyTarget, OnChange, OnGone, Packaging, Per, Poll, Ready, SentList, Symlinks, UploadKind, UploadTemplate,
 };
 pub use template::{Template, TemplateContext, TemplateError, TemplateFile, TemplateFiles};
 pub use unicode::composed;

@@ -16,7 +16,8 @@ use super::matching::Matcher;
 use super::own_hub::OwnHub;
 use super::schedule::Schedule;
 use super::settings::{
-    After, Existing, Finalize, HardLinks, Notify, OnChange, OnGone, Packaging, Poll, Ready, Symlinks, UploadTemplate,
+    After, Existing, Finalize, Growing, HardLinks, Notify, OnChange, OnGone, Packaging, Poll, Ready, Symlinks,
+    UploadTemplate,
 };
 use super::template::Template;
 
@@ -147,6 +148,8 @@ pub struct Rule {
     /// The same for a file whose writers cannot be detected; differs from `settle` only if the
     /// rule does not set it.
     pub settle_unseen: Duration,
+    /// What happens to a file while it is being written.
+    pub growing: Growing,
     /// What makes an item ready, besides being settled.
     pub ready: Ready,
     /// What becomes one package.

@@ -192,6 +192,19 @@ pub(super) const RULE: &[Key] = &[
         "How long a file must stay unchanged to count as complete; defaults to 5s, or 30s where writers cannot be detected.",
     ),
     key(
+        "growing",
+        Shape::Choice(&["wait", "send"]),
+        "send",
+        "What happens to a large file while it is being written: it waits, or is sent meanwhile.",
+    ),
+    key("growing_min", Shape::Size, "1GB", "With `growing: send`: smaller files wait; defaults to 256MB."),
+    key(
+        "growing_guard",
+        Shape::Size,
+        "128MB",
+        "With `growing: send`: so much before the end of the file is not sent while it is being written; defaults to 64MB.",
+    ),
+    key(
         "ready",
         Shape::Either(&[Shape::Choice(&["settled"]), Shape::Defined("ready")]),
         "{ marker: \".done\" }",

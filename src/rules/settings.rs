@@ -192,6 +192,20 @@ pub enum OnGone {
     Wait,
 }
 
+/// What happens to a file while it is being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growing {
+    /// It is sent once it is complete.
+    Wait,
+    /// It is sent meanwhile.
+    Send {
+        /// From so many bytes on.
+        least: u64,
+        /// So many bytes before its end are left alone.
+        guard: u64,
+    },
+}
+
 /// What happens to files that exist when the rule first starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {

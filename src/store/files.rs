@@ -8,12 +8,12 @@ use serde_json::json as object;
 use super::rows::{from_json, from_word, identity as identity_of, json, signed, unsigned, word};
 use super::{Store, StoreError, events, ledger};
 use crate::model::UploadId;
-use crate::model::{DistinctPaths, File, FileState, Part, Problem, RemoteFile, SourceFiles};
+use crate::model::{DistinctPaths, File, FileState, Growth, Part, Problem, RemoteFile, SourceFiles};
 use masv_platform::{FileIdentity, PathBeneath, bytes_to_path, path_to_bytes};
 use masv_protocol::PackagePath;
 
 const COLUMNS: &str = "number, path, source, size, mtime_ns, ctime_ns, device, inode, state, remote_id, multipart_id, \
-     chunk_size, bytes_done, checksum, problem, root, owner, verified";
+     chunk_size, bytes_done, checksum, problem, root, owner, verified, growth, guard";
 
 fn file(row: &Row<'_>) -> Result<File, StoreError> {
     let path: String = row.get(1)?;
@@ -34,12 +34,22 @@ fn file(row: &Row<'_>) -> Result<File, StoreError> {
         identity: identity_of(row, 3)?,
         owner: row.get(16)?,
         verified: row.get(17)?,
+        growth: growth(row.get(18)?, row.get(19)?)?,
         state: from_word(row.get(8)?, "file.state")?,
         remote,
         bytes_done: unsigned(row.get(12)?),
         checksum: row.get(13)?,
         problem: problem.map(|text| from_json(&text, "file.problem")).transpose()?,
     })
+}
+
+fn growth(word: Option<String>, guard: Option<i64>) -> Result<Growth, StoreError> {
+    match word.as_deref() {
+        None => Ok(Growth::Whole),
+        Some("growing") => Ok(Growth::Growing { guard: unsigned(guard.unwrap_or_default()) }),
+        Some("unproven") => Ok(Growth::Unproven),
+        Some(_) => Err(StoreError::Unreadable("file.growth")),
+    }
 }
 
 /// Rows of before have no root: of those the folder that the file is in is one.
@@ -76,7 +86,8 @@ pub(super) fn insert(
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO file (upload_id, number, path, source, size, mtime_ns, ctime_ns, device, inode, state, \
-         root, owner, verified) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'waiting', ?10, ?11, ?12)",
+         root, owner, verified, growth, guard, claim) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'waiting', ?10, ?11, \
+         ?12, ?13, ?14, ?15)",
     )?;
     for (number, file) in (i64::from(first)..).zip(files.iter()) {
         statement.execute(params![
@@ -92,6 +103,9 @@ pub(super) fn insert(
             path_to_bytes(file.source.root()),
             file.owner,
             file.verified,
+            file.guard.map(|_| "growing"),
+            file.guard.map(signed),
+            file.guard.and(file.claim.as_deref()).map(path_to_bytes),
         ])?;
     }
     Ok(())
@@ -165,7 +179,7 @@ pub(super) fn left_out(connection: &Connection, id: UploadId) -> Result<Vec<Stri
     Ok(paths.collect::<Result<_, _>>()?)
 }
 
-fn add_done(connection: &Connection, id: UploadId, files: i64, bytes: i64) -> Result<(), StoreError> {
+pub(super) fn add_done(connection: &Connection, id: UploadId, files: i64, bytes: i64) -> Result<(), StoreError> {
     connection
         .prepare_cached("UPDATE upload SET files_done = files_done + ?2, bytes_done = bytes_done + ?3 WHERE id = ?1")?
         .execute(params![id, files, bytes])?;
@@ -314,7 +328,7 @@ impl Store {
                 }
                 let changed = connection
                     .prepare_cached(
-                        "UPDATE file SET state = 'done', checksum = ?3, problem = NULL \
+                        "UPDATE file SET state = 'done', checksum = ?3, problem = NULL, growth = NULL \
                          WHERE upload_id = ?1 AND number = ?2 AND state <> 'done'",
                     )?
                     .execute(params![id, number, checksum])?;
@@ -423,7 +437,7 @@ fn restart(connection: &Connection, id: UploadId, number: u32, identity: &FileId
         .prepare_cached(
             "UPDATE file SET state = 'waiting', remote_id = NULL, multipart_id = NULL, chunk_size = NULL, \
              bytes_done = 0, checksum = NULL, problem = NULL, size = ?3, mtime_ns = ?4, ctime_ns = ?5, device = ?6, \
-             inode = ?7 WHERE upload_id = ?1 AND number = ?2",
+             inode = ?7, growth = CASE growth WHEN 'growing' THEN growth END WHERE upload_id = ?1 AND number = ?2",
         )?
         .execute(params![
             id,

@@ -113,6 +113,36 @@ pub(super) fn claim_moved_on(
     Ok(())
 }
 
+/// Follows a claimed file that is sent while it is written.
+pub(super) fn claim_of_path(
+    connection: &Connection,
+    upload: UploadId,
+    path: &Path,
+    identity: &FileIdentity,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE ledger SET size = ?3, mtime_ns = ?4, ctime_ns = ?5, device = ?6, inode = ?7 \
+             WHERE upload_id = ?1 AND path = ?2 AND outcome = 'claimed'",
+        )?
+        .execute(params![
+            upload,
+            path_to_bytes(path),
+            signed(identity.size),
+            identity.mtime_ns,
+            identity.ctime_ns,
+            signed(identity.device),
+            signed(identity.inode)
+        ])?;
+    Ok(())
+}
+
+/// Releases all that an upload has claimed: as if it had never been.
+pub(super) fn release_all(connection: &Connection, upload: UploadId) -> Result<(), StoreError> {
+    connection.prepare_cached("DELETE FROM ledger WHERE upload_id = ?1 AND outcome = 'claimed'")?.execute([upload])?;
+    Ok(())
+}
+
 /// Records the checksum of a claimed file, once the cloud has it: the file is compared with it when it looks as if it
 /// had not changed, and may have.
 pub(super) fn content_known(

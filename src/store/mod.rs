@@ -13,6 +13,7 @@ mod downloads;
 mod events;
 mod files;
 mod gauges;
+mod growing;
 mod history;
 mod ledger;
 mod ledger_pages;
@@ -61,6 +62,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/store/0010_order_keys.sql"),
     include_str!("../../migrations/store/0011_verified.sql"),
     include_str!("../../migrations/store/0012_watched_folder.sql"),
+    include_str!("../../migrations/store/0013_growing.sql"),
 ];
 
 /// Why the store could not carry out a request.

@@ -26,6 +26,7 @@ pub(super) fn source(name: &str, size: u64, inode: u64) -> SourceFile {
         identity: identity(size, inode),
         claim: Some(name.into()),
         verified: None,
+        guard: None,
     }
 }
 

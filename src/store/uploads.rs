@@ -86,7 +86,7 @@ pub(super) fn insert(connection: &Connection, id: UploadId, spec: UploadSpec) ->
     events::record(connection, "upload.created", Some(id), spec.rule.as_deref(), &body)
 }
 
-fn append(connection: &Connection, id: UploadId, more: &SourceFiles) -> Result<State, StoreError> {
+pub(super) fn append(connection: &Connection, id: UploadId, more: &SourceFiles) -> Result<State, StoreError> {
     let found = find(connection, id)?;
     if found.closing && found.state != State::Complete {
         return Err(StoreError::WrongState { id: id.into(), state: "finalizing" });
@@ -128,7 +128,7 @@ pub(super) fn superseded(
 }
 
 /// Removes an upload; if it is not complete, it is cancelled in the cloud.
-fn remove(connection: &Connection, found: &Upload, more: Value) -> Result<(), StoreError> {
+pub(super) fn remove(connection: &Connection, found: &Upload, more: Value) -> Result<(), StoreError> {
     if found.state != State::Complete {
         if let Some(package) = &found.package {
             outbox::post(connection, &Errand::remove(package))?;

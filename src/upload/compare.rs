@@ -75,7 +75,7 @@ async fn are_of(run: &Run, file: &File, chunk_size: u64, parts: &[Part]) -> Resu
 }
 
 /// What a part of the file hashes to; `None` where the file ends before the part does.
-fn hash(source: &PathBeneath, offset: u64, length: u64, size: u64) -> Result<Option<Vec<u8>>, FolderError> {
+pub(super) fn hash(source: &PathBeneath, offset: u64, length: u64, size: u64) -> Result<Option<Vec<u8>>, FolderError> {
     let (mut opened, _) = source.open()?;
     let failed = |error| FolderError::Io { path: source.whole(), source: error };
     opened.seek(SeekFrom::Start(offset)).map_err(failed)?;

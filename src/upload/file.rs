@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::compare;
+use super::growing;
 use super::plan::Plan;
 use super::presigned::{Address, PresignedUrls};
 use super::send::{SendError, Sent, Slice, send_part};
@@ -32,9 +33,9 @@ use crate::engine::permits::Reads;
 use crate::engine::progress::WaitsFor;
 use crate::engine::retry::{RetryDecision, Tries, backoff};
 use crate::engine::task_context::{Halt, PartError, each_part};
-use crate::model::{File, FileState, Part, Problem, RemoteFile};
+use crate::model::{File, FileState, Growth, Part, Problem, RemoteFile};
 use masv_client::{CloudError, storage_host};
-use masv_platform::{Entry, FolderError, PathBeneath, crash_point};
+use masv_platform::{Entry, FileIdentity, FolderError, PathBeneath, crash_point};
 use masv_protocol::{
     BegunFile, Blueprint, FileExtras, FinalizeFile, FinalizeOneFile, ListedPart, MultipartId, NewFile, Time,
 };
@@ -87,7 +88,12 @@ impl PartError for Setback {
 
 /// Sends a file until the cloud has it completely, or until it is clear that it cannot be sent; in that case the reason
 /// is recorded and the upload continues with the others.
+///
+/// Of a file that is being written only what is settled is sent.
 pub(crate) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
+    if let Growth::Growing { guard } = file.growth {
+        return growing::follow(run, file, guard).await;
+    }
     let (mut forgotten, mut replaced) = (0, 0);
     loop {
         let identity = match send_once(run, &mut file, replaced < MOST_REPLACED).await {
@@ -116,6 +122,12 @@ pub(crate) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
                 Found::Still(entry, planted) => match refused_replacement(&file, &entry, planted) {
                     Some(problem) => return fail(run, &file, FileState::Error, problem).await,
                     None => match still_verified(run, &file).await {
+                        Ok(()) if growing::goes_on(&file, &entry) => {
+                            run.store().file_changed_on(run.id, file.number, entry.identity).await?;
+                            run.live.set_total(run.store().upload(run.id).await?.totals.bytes);
+                            file.identity = entry.identity;
+                            continue;
+                        }
                         Ok(()) => entry.identity,
                         Err(Setback::Failed(state, problem)) => return fail(run, &file, state, problem).await,
                         Err(Setback::Halt(halt)) => return Err(halt),
@@ -129,18 +141,26 @@ pub(crate) async fn send_file(run: &Run, mut file: File) -> Result<(), Halt> {
                 }
             },
         };
-        if let Some(remote) = &file.remote {
-            // What the cloud has of the old content must not end in the package.
-            run.try_to(|| run.cloud().remove_file(run.package(), &remote.id)).await.or_else(Halt::unless_refused)?;
+        file = begin_again(run, file, identity).await?;
+        if file.growth == Growth::Unproven {
+            file.growth = Growth::Whole;
         }
-        tracing::info!(upload = %run.id, file = %file.path, "sending the file again");
-        let lost = run.store().file_restarted(run.id, file.number, identity).await?;
-        run.live.lose(lost);
-        file = File { identity, remote: None, bytes_done: 0, state: FileState::Waiting, ..file };
     }
 }
 
-async fn fail(run: &Run, file: &File, state: FileState, problem: Problem) -> Result<(), Halt> {
+/// Has the file sent from its first byte, as it is now.
+pub(super) async fn begin_again(run: &Run, file: File, identity: FileIdentity) -> Result<File, Halt> {
+    if let Some(remote) = &file.remote {
+        // What the cloud has of the old content must not end in the package.
+        run.try_to(|| run.cloud().remove_file(run.package(), &remote.id)).await.or_else(Halt::unless_refused)?;
+    }
+    tracing::info!(upload = %run.id, file = %file.path, "sending the file again");
+    let lost = run.store().file_restarted(run.id, file.number, identity).await?;
+    run.live.lose(lost);
+    Ok(File { identity, remote: None, bytes_done: 0, state: FileState::Waiting, ..file })
+}
+
+pub(super) async fn fail(run: &Run, file: &File, state: FileState, problem: Problem) -> Result<(), Halt> {
     tracing::warn!(upload = %run.id, file = %file.path, code = %problem.code, "{}", problem.message);
     Ok(run.store().file_failed(run.id, file.number, state, problem).await?)
 }
@@ -181,12 +201,17 @@ async fn wait_until_still(run: &Run, file: &File) -> Result<Found, Halt> {
 }
 
 async fn send_once(run: &Run, file: &mut File, wary: bool) -> Result<(), Setback> {
-    let confirmed = match &file.remote {
+    let mut confirmed = match &file.remote {
         Some(_) => run.store().parts(run.id, file.number).await.map_err(Halt::from)?,
         None => Vec::new(),
     };
     let chunk_size = file.remote.as_ref().map_or(file.identity.size, |remote| remote.chunk_size);
-    compare::unchanged(run, file, chunk_size, &confirmed).await?;
+    if file.growth == Growth::Unproven {
+        compare::unchanged(run, file, chunk_size, &[]).await?;
+        growing::prove(run, file, chunk_size, &mut confirmed).await?;
+    } else {
+        compare::unchanged(run, file, chunk_size, &confirmed).await?;
+    }
     let (remote, first) = match &file.remote {
         Some(remote) => (remote.clone(), None),
         None => begin(run, file).await?,
@@ -203,12 +228,14 @@ async fn send_once(run: &Run, file: &mut File, wary: bool) -> Result<(), Setback
             Some(address) if is_single => PresignedUrls::of_only_part(address),
             _ => PresignedUrls::new(plan.parts()),
         };
-        let sending = Sending { run, file: &*file, remote: &remote, plan, addresses, wary };
-        sending.send_missing(&mut parts).await?;
+        let sending = Sending { run, file: &*file, remote: &remote, plan, addresses, wary, grows: false };
+        let sent = sending.send_missing(&mut parts).await;
+        growing::or_announced_anew(run, file, sent).await?;
         parts.sort_by_key(|part| part.number);
         compare::unchanged(run, file, plan.chunk_size, &parts).await?;
         as_verified(file, checksum(plan, &parts).as_deref())?;
-        finalize(run, file, &remote, &parts).await?;
+        let finalized = finalize(run, file, &remote, &parts).await;
+        growing::or_announced_anew(run, file, finalized).await?;
     }
     let file = &*file;
     crash_point("file.closed");
@@ -285,12 +312,17 @@ pub(super) async fn open(file: &File, wary: bool) -> Result<OpenFile, Setback> {
 }
 
 /// Announces a file and begins it in the storage. Where the cloud tells it at once: the address of its only part.
-async fn begin(run: &Run, file: &File) -> Result<(RemoteFile, Option<Blueprint>), Setback> {
-    let plan = Plan::new(file.identity.size, run.wanted_part(file.identity.size), run.limits);
+pub(super) async fn begin(run: &Run, file: &File) -> Result<(RemoteFile, Option<Blueprint>), Setback> {
+    let size = file.identity.size;
+    let (plan, is_known) = match file.growth {
+        Growth::Growing { .. } => (run.growing_plan(size), false),
+        Growth::Whole | Growth::Unproven => (Plan::new(size, run.wanted_part(size), run.limits), true),
+    };
     let modified = Timestamp::from_nanosecond(file.identity.mtime_ns.into()).unwrap_or(Timestamp::UNIX_EPOCH);
     let announced = NewFile {
         last_modified: Some(Time::from(modified)),
-        size: Some(plan.size),
+        // Clouds that have to be told a size are told the one so far.
+        size: Some(plan.size).filter(|_| is_known || !run.limits.growing_files),
         chunk_size: Some(plan.chunk_size),
         ..NewFile::at(&file.path)
     };
@@ -325,14 +357,16 @@ async fn begin_in_storage(run: &Run, blueprint: &Blueprint) -> Result<MultipartI
 }
 
 /// A file whose parts are being sent.
-struct Sending<'a> {
-    run: &'a Run,
-    file: &'a File,
-    remote: &'a RemoteFile,
-    plan: Plan,
-    addresses: PresignedUrls,
+pub(super) struct Sending<'a> {
+    pub(super) run: &'a Run,
+    pub(super) file: &'a File,
+    pub(super) remote: &'a RemoteFile,
+    pub(super) plan: Plan,
+    pub(super) addresses: PresignedUrls,
     /// Whether a replacement must be compared first.
-    wary: bool,
+    pub(super) wary: bool,
+    /// Whether the file is being written: what is sent of it is compared later.
+    pub(super) grows: bool,
 }
 
 /// Why an attempt to send a part failed.
@@ -351,7 +385,7 @@ enum Miss {
 impl Sending<'_> {
     /// Whether the file is a single part: that is recorded together with the file.
     fn is_single(&self) -> bool {
-        self.plan.parts() == 1
+        self.plan.parts() == 1 && !self.grows
     }
 
     /// Sends the parts that are not in `parts`, and adds them.
@@ -364,7 +398,7 @@ impl Sending<'_> {
     }
 
     /// Sends one part until the storage has it, and records that.
-    async fn send_one(&self, number: u32) -> Result<Part, Setback> {
+    pub(super) async fn send_one(&self, number: u32) -> Result<Part, Setback> {
         let Self { run, file, .. } = self;
         let (_, length) = self.plan.range(number);
         let (mut tries, mut damaged) = (Tries::default(), 0);
@@ -442,8 +476,9 @@ impl Sending<'_> {
     async fn attempt(&self, number: u32) -> Result<Sent, Miss> {
         let Self { run, file, .. } = self;
         let circuits = run.circuits();
-        let opened = open(file, self.wary).await.map_err(Miss::Setback)?;
         let (offset, length) = self.plan.range(number);
+        let opened = if self.grows { growing::open(file, offset + length).await } else { open(file, self.wary).await };
+        let opened = opened.map_err(Miss::Setback)?;
         let slice = Slice { file: Arc::new(opened), size: self.plan.size, offset, length };
         let address = self.address(number).await?;
         let host = storage_host(&address.blueprint.url);

@@ -11,7 +11,8 @@
 //!
 //! How it works: the [`engine`](crate::engine) runs one [`task`] per upload; that task sends several files at once
 //! ([`file`](mod@file)), each several parts at once ([`send`]) to addresses that the cloud has signed ([`presigned`]). Where the cloud takes them,
-//! calls about files travel in batches ([`batches`]), and so does the content of small ones ([`small`]). How a file is cut
+//! calls about files travel in batches ([`batches`]), and so does the content of small ones ([`small`]). A file may be sent while it is
+//! still being written ([`growing`]). How a file is cut
 //! into parts is decided by a pure function ([`plan`]). What must eventually be done in the cloud is kept and done by
 //! [`cleanup`]. A checksum list of what was sent can be the last file of a package ([`sent_list`]).
 //!
@@ -22,6 +23,7 @@ mod batches;
 mod cleanup;
 mod compare;
 mod file;
+mod growing;
 mod plan;
 mod presigned;
 mod queue;

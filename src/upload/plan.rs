@@ -40,8 +40,47 @@ const SECONDS_AT_STAKE: u64 = 20;
 /// a second, 0 where it is not known; `workers` is how many parts are on their way at once.
 #[must_use]
 pub fn affordable(usual: u64, goodput: u64, workers: usize) -> u64 {
-    let at_stake = goodput.saturating_mul(SECONDS_AT_STAKE).clamp(LEAST_AT_STAKE, MOST_AT_STAKE);
-    (at_stake / (workers as u64).max(1)).min(usual)
+    (at_stake(goodput) / (workers as u64).max(1)).min(usual)
+}
+
+/// Bytes that may be on their way at once.
+fn at_stake(goodput: u64) -> u64 {
+    goodput.saturating_mul(SECONDS_AT_STAKE).clamp(LEAST_AT_STAKE, MOST_AT_STAKE)
+}
+
+/// How large a file that is being written may become without being cut anew.
+const FORESEEN: u64 = 320 << 30;
+/// And by how much it may outgrow what it is, once it is larger than that.
+const OUTGROWN: u64 = 8;
+/// Parts of such a file that are on their way at once, at least.
+const LEAST_AT_ONCE: u64 = 4;
+
+impl Plan {
+    /// Cuts a file that is being written, and has `size` bytes so far: into parts of `ordered` bytes where that is set, else into parts
+    /// with which it may become large.
+    #[must_use]
+    pub fn growing(size: u64, ordered: Option<u64>, limits: Limits) -> Self {
+        let chunk_size = match ordered {
+            Some(ordered) => Self::new(size, ordered, limits).chunk_size,
+            None if size <= FORESEEN / 2 => Self::new(FORESEEN, 0, limits).chunk_size,
+            None => Self::new(size.saturating_mul(OUTGROWN), 0, limits).chunk_size,
+        };
+        Self { size, chunk_size }
+    }
+
+    /// How many parts of a file that is being written end before its last `guard` bytes, and before its last part.
+    #[must_use]
+    pub fn settled(&self, guard: u64, limits: Limits) -> u32 {
+        let settled = self.size.saturating_sub(guard.max(self.chunk_size)) / self.chunk_size;
+        u32::try_from(settled.min(limits.max_chunk_count)).unwrap_or(u32::MAX)
+    }
+
+    /// How many parts of a file that is being written may be on their way at once.
+    #[must_use]
+    pub fn growing_at_once(&self, goodput: u64, workers: usize) -> usize {
+        let affordable = (at_stake(goodput) / self.chunk_size).max(LEAST_AT_ONCE);
+        usize::try_from(affordable).unwrap_or(workers).min(workers).max(1)
+    }
 }
 
 /// A file cut into parts: all of `chunk_size` bytes, the last may be shorter. An empty file is one empty part.
@@ -102,6 +141,24 @@ mod tests {
         assert_eq!(affordable(DEFAULT, 500_000_000, 8), DEFAULT, "a fast one");
         assert_eq!(affordable(5 * MIB, 500_000_000, 8), 5 * MIB, "never more than is set");
         assert_eq!(affordable(DEFAULT, u64::MAX, 0), DEFAULT);
+    }
+
+    /// A file that is being written: its size is not known, and its end is left alone.
+    #[test]
+    fn a_growing_file_is_cut_for_what_it_may_become_and_its_end_is_left_alone() {
+        const MIB: u64 = 1 << 20;
+        let limits = Limits::default();
+        let plan = Plan::growing(300 * MIB, None, limits);
+        assert!(plan.chunk_size * limits.max_chunk_count >= FORESEEN && plan.chunk_size <= 64 * MIB);
+        let large = Plan::growing(400 << 30, None, limits);
+        assert!(large.chunk_size * limits.max_chunk_count >= 3 << 40);
+        let ordered = Plan::growing(300 * MIB, Some(10 * MIB), limits);
+        assert_eq!(ordered.chunk_size, 10 * MIB);
+        assert_eq!(ordered.settled(64 * MIB, limits), 23);
+        assert_eq!(ordered.settled(0, limits), 29, "a part at least stays");
+        assert_eq!(Plan { size: 5, ..ordered }.settled(0, limits), 0);
+        assert_eq!((ordered.growing_at_once(0, 64), ordered.growing_at_once(0, 2)), (6, 2));
+        assert_eq!(plan.growing_at_once(0, 64), 4);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! One task ([`engine`](crate::engine)) runs the uploads that should run according to the database: state `transferring`, by priority and order,
 //! as many as may be active. Every request is a change in the database and a wake-up of that task.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,8 @@ use crate::engine::scheduler::{self, Direction};
 use crate::engine::task_context::{Halt, TaskContext};
 use crate::model::UploadId;
 use crate::model::{
-    Destination, FileState, Link, OrderKey, Problem, SourceFiles, State, Totals, Turn, UploadFilter, UploadSpec,
+    Destination, FileState, KeptExactSizes, Link, OrderKey, Problem, SourceFiles, State, Totals, Turn, UploadFilter,
+    UploadSpec,
 };
 use crate::store::{OnlyWaiting, Order, Store, StoreError};
 use masv_client::{Cloud, CloudError, Clouds, PackageAccess, link_address};
@@ -91,6 +92,10 @@ pub(crate) struct Shared {
     pub(super) small_memory: Arc<Semaphore>,
     /// What clouds accept, by their names.
     limits: Mutex<HashMap<String, Limits>>,
+    /// A file that was being written may be complete.
+    pub(super) growth: Notify,
+    /// Clouds that refuse a file of another size than it was announced with, by their names.
+    exact_sizes: Mutex<HashSet<String>>,
 }
 
 impl Deref for Shared {
@@ -130,6 +135,25 @@ impl Shared {
         let times = vanished.entry(id).or_default();
         *times += 1;
         *times <= MOST_VANISHED
+    }
+
+    /// Whether a cloud is known to refuse a file of another size than it was announced with.
+    pub(super) fn wants_exact_size(&self, cloud: &Cloud) -> bool {
+        self.exact_sizes.lock().unwrap_or_else(PoisonError::into_inner).contains(cloud.name())
+    }
+
+    /// The cloud has refused a file for its size: files are sent to it once they are complete.
+    pub(super) async fn learn_exact_size(&self, cloud: &Cloud) -> Result<(), StoreError> {
+        let known = {
+            let mut known = self.exact_sizes.lock().unwrap_or_else(PoisonError::into_inner);
+            known.insert(cloud.name().to_owned());
+            known.clone()
+        };
+        tracing::warn!(
+            cloud = cloud.name(),
+            "the cloud takes no files that grow: they are sent once they are complete"
+        );
+        self.store.keep(&KeptExactSizes { clouds: known }).await
     }
 
     /// The limits of a cloud; requested once. A cloud that does not report them gets the defaults.
@@ -192,6 +216,7 @@ impl Queue {
                 store.try_again(upload.id).await?;
             }
         }
+        let exact_sizes = store.kept::<KeptExactSizes>().await?.unwrap_or_default().clouds;
         let common = Common::new(store, Clouds::new(cloud), settings);
         let shared = Arc::new(Shared {
             common: Arc::clone(&common),
@@ -201,6 +226,8 @@ impl Queue {
             access_codes: AccessCodes::default(),
             small_memory: Arc::new(Semaphore::new(SMALL_MEMORY as usize)),
             limits: Mutex::default(),
+            growth: Notify::new(),
+            exact_sizes: Mutex::new(exact_sizes),
         });
         let engine = {
             let shared = Arc::clone(&shared);
@@ -276,6 +303,34 @@ impl Queue {
     pub async fn append(&self, id: UploadId, files: impl Into<SourceFiles>) -> Result<(), QueueError> {
         let allowed = "while it is transferring, paused, idle or error";
         self.shared.store.append_files(id, files).await.map_err(|error| QueueError::from_store(error, allowed))?;
+        self.shared.nudge();
+        Ok(())
+    }
+
+    /// Files of it that were being written are complete, and `more` files go with them.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`], [`QueueError::NotFound`] where it has not got them.
+    pub async fn growing_settled(
+        &self,
+        id: UploadId,
+        grown: impl Into<SourceFiles>,
+        more: impl Into<SourceFiles>,
+    ) -> Result<(), QueueError> {
+        let settled = self.shared.store.growing_settled(id, grown, more).await;
+        settled.map_err(|error| QueueError::from_store(error, "while a file of it is being written"))?;
+        self.shared.growth.notify_waiters();
+        self.shared.nudge();
+        Ok(())
+    }
+
+    /// Drops an upload with a file that is being written, as if it had never been begun.
+    ///
+    /// # Errors
+    /// [`QueueError::WrongState`], [`QueueError::NotFound`] where no file of it is being written.
+    pub async fn give_up_growing(&self, id: UploadId, reason: String) -> Result<(), QueueError> {
+        let given_up = self.shared.store.growing_given_up(id, reason).await;
+        given_up.map_err(|error| QueueError::from_store(error, "while a file of it is being written"))?;
         self.shared.nudge();
         Ok(())
     }

@@ -5,8 +5,8 @@
 //! one is created.
 
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::access_codes::{Code, Verdict};
 use super::batches::Batches;
 use super::file::send_file;
-use super::plan::affordable;
+use super::plan::{Plan, affordable};
 use super::queue::{SMALL_MEMORY, Shared};
 use super::sent_list;
 use crate::engine::bandwidth::Throttle;
@@ -41,6 +41,8 @@ use tokio::sync::OwnedSemaphorePermit;
 const PAGE: u32 = 256;
 /// Files in flight for each worker: a file waits for answers longer than its bytes take.
 const FILES_FOR_A_WORKER: usize = 8;
+/// How often files that are being written are looked at.
+const GROWTH_LOOK: Duration = Duration::from_secs(1);
 /// How often an upload without a session checks for one.
 const SESSION_LOOK: Duration = Duration::from_secs(30);
 
@@ -74,6 +76,8 @@ pub(crate) struct Run {
     told_unproven: AtomicBool,
     /// Files that were postponed because they keep changing.
     later: AtomicUsize,
+    /// What there is to say of files that are being written.
+    growing: Mutex<Vec<String>>,
 }
 
 impl Deref for Run {
@@ -188,6 +192,46 @@ impl Run {
         self.later.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How a file that is being written is cut into parts.
+    pub(super) fn growing_plan(&self, size: u64) -> Plan {
+        Plan::growing(size, self.chunk_size, self.limits)
+    }
+
+    /// How many parts of a file that is being written may be on their way at once.
+    pub(super) fn growing_at_once(&self, plan: Plan) -> usize {
+        let link = self.shared.link();
+        plan.growing_at_once(link.goodput, link.workers)
+    }
+
+    /// Whether the cloud takes no file whose size is not known when it is announced.
+    pub(super) fn wants_exact_size(&self) -> bool {
+        !self.limits.growing_files && self.shared.wants_exact_size(self.cloud())
+    }
+
+    /// The cloud has refused a file that was announced with another size.
+    pub(super) async fn learn_exact_size(&self) -> Result<(), StoreError> {
+        self.shared.learn_exact_size(self.cloud()).await
+    }
+
+    /// A file is being written: it is looked at again once the others are sent. `what` there is to say of it.
+    pub(super) fn grows_on(&self, what: String) {
+        self.growing.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
+    /// Waits before files that are being written are looked at again; `false` at once where there are none.
+    async fn wait_for_writers(&self) -> Result<bool, Halt> {
+        let growing = std::mem::take(&mut *self.growing.lock().unwrap_or_else(PoisonError::into_inner));
+        let Some(first) = growing.first() else { return Ok(false) };
+        let more = growing.len() - 1;
+        let reason = if more > 0 { format!("{first}; {more} more files are being written") } else { first.clone() };
+        let _shown = self.live.wait(WaitsFor::Source, reason, 0, Timestamp::now());
+        tokio::select! {
+            waited = self.pause_for(GROWTH_LOOK) => waited?,
+            () = self.shared.growth.notified() => {}
+        }
+        Ok(true)
+    }
+
     /// Logs, once per upload, that the storage's ETags prove nothing.
     pub(crate) fn tell_unproven(&self) {
         if !self.told_unproven.swap(true, Ordering::Relaxed) {
@@ -244,6 +288,7 @@ async fn send(upload: Upload, shared: Arc<Shared>, steps: TaskContext) -> Result
         chunk_size: upload.chunk_size,
         told_unproven: AtomicBool::new(false),
         later: AtomicUsize::new(0),
+        growing: Mutex::default(),
     });
     for file in run.store().files_left_over(run.id).await? {
         if let Some(remote) = &file.remote {
@@ -260,6 +305,7 @@ async fn send(upload: Upload, shared: Arc<Shared>, steps: TaskContext) -> Result
             Some(_) => return Ok(()),
             // Files that were not settled are checked again, after all others.
             None if run.later.swap(0, Ordering::Relaxed) > 0 => {}
+            None if run.wait_for_writers().await? => {}
             None => {
                 let failed = run.store().files_failed(run.id, 1_000).await?;
                 if !failed.is_empty() {

@@ -36,6 +36,8 @@ pub struct More {
     pub target: Option<Arc<Path>>,
     /// What it held when it was compared with checksum lists.
     pub verified: Option<String>,
+    /// It is still being written: bytes before its end that are left alone.
+    pub guard: Option<u64>,
 }
 
 /// What the agent knows that a rule does not.
@@ -264,6 +266,7 @@ impl SourceList for FilesOfRule {
             owner: Some(file.owner),
             claim: Some(PathBuf::from(&*file.relative)),
             verified: file.more.as_ref().and_then(|more| more.verified.clone()),
+            guard: file.more.as_ref().and_then(|more| more.guard),
         })
     }
 }

@@ -224,6 +224,11 @@ fn ledger(
         return Err("has not been seen yet; the next scan will find it".to_owned());
     };
     let Some(entry) = entry else { return Ok("was never sent".to_owned()) };
+    if desk.growing_in(relative).is_some() {
+        let (sent, size) = (upload.map_or(0, |upload| upload.totals.bytes_done), known.identity.size);
+        let id = entry.upload.map_or_else(String::new, |id| format!(" (upload {id})"));
+        return Ok(format!("is being written, and sent meanwhile{id}: {sent} of {size} bytes so far are sent"));
+    }
     if known.verdict.is_some_and(super::dedup::DedupDecision::sends) {
         return Ok(format!("changed since it was {}", word(entry.outcome)));
     }

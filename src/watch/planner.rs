@@ -14,6 +14,7 @@ use jiff::Zoned;
 
 use self::by_upload::ByUpload;
 use self::companions::Companions;
+use self::growing::Growing;
 use super::beneath::{Offline, Probe};
 use super::classifier::{Classifier, Kind};
 use super::dedup::{DedupDecision, judge};
@@ -34,6 +35,7 @@ pub use self::renaming::Said;
 
 mod by_upload;
 mod companions;
+mod growing;
 mod renaming;
 mod waiting;
 
@@ -70,6 +72,8 @@ pub struct Planner {
     contents: HashMap<Arc<Path>, (FileIdentity, String)>,
     by_upload: ByUpload,
     companions: Companions,
+    /// Files that are being written, and sent meanwhile.
+    growing: Growing,
     no_group: Arc<str>,
 }
 
@@ -96,6 +100,7 @@ impl Planner {
             contents: HashMap::new(),
             by_upload,
             companions: Companions::default(),
+            growing: Growing::default(),
             no_group: Arc::from(""),
         }
     }
@@ -175,7 +180,8 @@ impl Planner {
         } else {
             self.comparing.remove(path);
         }
-        if !verdict.sends() {
+        let grows = self.growing.judged(path, verdict);
+        if !verdict.sends() && !grows {
             self.settling.remove(path);
             return;
         }
@@ -316,6 +322,9 @@ impl Planner {
                 }
                 Stage::Whole(_) if self.is_planted(path) || self.companion(path).is_some() => Standing::Stuck,
                 Stage::Whole(_) if !marked => Standing::Waiting,
+                Stage::Whole(at) if self.waits_for_growing(path, *at).is_some_and(|until| now < until) => {
+                    Standing::Waiting
+                }
                 Stage::Whole(at) => Standing::Ready((*at).max(since_marked)),
             };
             if !matches!(standing, Standing::Ready(_)) {
@@ -341,7 +350,8 @@ impl Planner {
             let known = self.inventory.get(path)?;
             let verified = self.listing.verified(path, &identity);
             let target = known.target.as_ref().map(|target| Arc::clone(&target.0));
-            let more = (verified.is_some() || target.is_some()).then(|| Box::new(More { target, verified }));
+            let more =
+                (verified.is_some() || target.is_some()).then(|| Box::new(More { target, verified, guard: None }));
             Some(Chosen { relative: Arc::clone(path), identity, owner: known.owner, more })
         });
         let mut all = Vec::with_capacity(package.files.len());
@@ -353,6 +363,7 @@ impl Planner {
     pub fn sent_with(&mut self, path: &Arc<Path>, upload: UploadId) {
         self.set_verdict(path, DedupDecision::InUpload(Some(upload)));
         self.contents.remove(path);
+        self.growing.finished(path);
         self.drop_path(path);
     }
 
@@ -392,7 +403,7 @@ impl Planner {
     pub fn is_settled(&self, path: &Path) -> bool {
         let known = self.inventory.get(path).filter(|known| known.kind == Kind::Item);
         match known.and_then(|known| known.verdict) {
-            Some(verdict) if !verdict.sends() => true,
+            Some(verdict) if !verdict.sends() && !self.growing.has(path) => true,
             _ => self.settling.get(path).is_some_and(super::settle::Pending::is_whole),
         }
     }
@@ -401,7 +412,7 @@ impl Planner {
     #[must_use]
     pub fn next(&self, now: Duration) -> Option<Duration> {
         let blocks = self.blocks.values().filter_map(|block| block.until).filter(|until| *until > now);
-        self.settling.next_look().into_iter().chain(blocks).min()
+        self.settling.next_look().into_iter().chain(blocks).chain(self.next_growing(now)).min()
     }
 
     /// The files here that an upload which is not complete has.

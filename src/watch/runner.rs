@@ -59,6 +59,7 @@ mod anchors;
 mod auto_resume;
 mod comparing;
 mod context;
+mod growing;
 mod ledger;
 mod manifests;
 mod packaging;
@@ -201,6 +202,7 @@ impl Runner {
         self.scanning.begin(&self.context, record.as_ref().and_then(|record| record.folder.clone()));
         self.ledger.begin(record.as_ref());
         self.orders.paused = record.as_ref().is_some_and(|record| record.paused);
+        growing::recover(&self.context).await?;
         self.packaging.begin(&self.context, record.as_ref()).await
     }
 
@@ -228,6 +230,11 @@ impl Runner {
             let resumes = !self.orders.paused && self.auto_resume.is_due(self.context.now());
             if resumes && self.scanning.is_there(&self.context).await {
                 self.auto_resume.resume(&self.context).await;
+            }
+            let free = growing::give_up_lost(&self.context).await;
+            if !free.is_empty() {
+                let judged = self.ledger.judge(&self.context, &free).await;
+                self.follow(judged);
             }
             next = self.package().await;
             let care = self.aftercare.care(&self.context);
@@ -327,6 +334,9 @@ impl Runner {
         let mut round = self.packaging.plan(&self.context, self.orders);
         if self.context.rule.package.per == Per::Folder {
             round.packages = self.unchanged(round.packages).await;
+        }
+        if round.may_begin() {
+            growing::begin(&self.context).await;
         }
         let made = self.packaging.make(&self.context, round).await;
         if made.ledger_differs {

@@ -92,6 +92,21 @@ impl Moment {
     }
 }
 
+/// The same to the second that is over then, in half the room again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Second(u32);
+
+impl Second {
+    /// A hundred years from the start.
+    fn at(time: Duration) -> Self {
+        Self(u32::try_from(time.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX))
+    }
+
+    fn time(self) -> Duration {
+        Duration::from_secs(self.0.into())
+    }
+}
+
 /// A pending file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
@@ -103,13 +118,21 @@ pub struct Pending {
     content_since: Moment,
     /// Why it settles for longer than others: its writers cannot be detected.
     pub unseen: Option<Arc<str>>,
-    /// How often a look found it changed.
-    pub changes: u32,
+    /// How often a look found it changed, as far as is counted.
+    pub changes: u16,
     /// How far it has come.
     pub stage: Stage,
+    /// How often a look found it larger, and since when; not once it has become smaller, or another file.
+    grown: u16,
+    growing_since: Second,
     look_at: Moment,
     wait: Moment,
 }
+
+/// A file that has grown for so long may be sent while it is written, however small it is.
+const GROWING_FOR: Duration = Duration::from_secs(30);
+/// So often a look has to have found it larger.
+const GROWTHS: u16 = 2;
 
 impl Pending {
     /// When it was first seen.
@@ -136,6 +159,25 @@ impl Pending {
         let settle = times.of(identity, self.unseen.is_some());
         self.identity.same_content(identity)
             && now >= self.content_since.time() + (settle * TOUCHES).max(SHORTEST_TOUCHED)
+    }
+
+    /// Whether it is being written, and nothing but longer: for a while, or up to `least` bytes.
+    #[must_use]
+    pub fn is_growing(&self, now: Duration, least: u64) -> bool {
+        let long = self.identity.size >= least || now.saturating_sub(self.growing_since.time()) >= GROWING_FOR;
+        self.grown >= GROWTHS && long && !self.is_whole()
+    }
+
+    fn note_growth(&mut self, now: Duration, identity: &FileIdentity) {
+        let is_other = (self.identity.device, self.identity.inode) != (identity.device, identity.inode);
+        if is_other || identity.size < self.identity.size {
+            self.grown = 0;
+        } else if identity.size > self.identity.size {
+            if self.grown == 0 {
+                self.growing_since = Second::at(now);
+            }
+            self.grown = self.grown.saturating_add(1);
+        }
     }
 
     /// When the next look at it is due; `None` when it is complete.
@@ -173,6 +215,8 @@ impl Settling {
                     unseen: None,
                     changes: 0,
                     stage: Stage::Settling,
+                    grown: 0,
+                    growing_since: Second::at(now),
                     look_at: Moment::at(now + settle),
                     wait: Moment(0),
                 };
@@ -183,6 +227,7 @@ impl Settling {
                     file.identity = identity;
                     return;
                 }
+                file.note_growth(now, &identity);
                 if !file.identity.same_content(&identity) {
                     file.content_since = Moment::at(now);
                 }

@@ -36,6 +36,10 @@ pub trait UploadSink: Send + Sync + std::fmt::Debug + 'static {
     fn append(&self, id: UploadId, files: SourceFiles) -> Answer<'_, ()>;
     /// Closes an open upload: it is finalized as soon as all is sent.
     fn finalize(&self, id: UploadId) -> Answer<'_, ()>;
+    /// Files of an upload that were being written are complete; `more` files go with them.
+    fn growing_settled(&self, id: UploadId, grown: SourceFiles, more: SourceFiles) -> Answer<'_, ()>;
+    /// Drops an upload with a file that is being written: its files are free to be sent anew.
+    fn give_up_growing(&self, id: UploadId, reason: String) -> Answer<'_, ()>;
     /// Resumes a failed upload.
     fn resume(&self, id: UploadId) -> Answer<'_, ()>;
     /// Resumes a failed upload without the files that no longer exist.
@@ -63,6 +67,14 @@ impl UploadSink for Queue {
 
     fn finalize(&self, id: UploadId) -> Answer<'_, ()> {
         Box::pin(async move { Ok(Self::finalize(self, id).await?) })
+    }
+
+    fn growing_settled(&self, id: UploadId, grown: SourceFiles, more: SourceFiles) -> Answer<'_, ()> {
+        Box::pin(async move { Ok(Self::growing_settled(self, id, grown, more).await?) })
+    }
+
+    fn give_up_growing(&self, id: UploadId, reason: String) -> Answer<'_, ()> {
+        Box::pin(async move { Ok(Self::give_up_growing(self, id, reason).await?) })
     }
 
     fn resume(&self, id: UploadId) -> Answer<'_, ()> {

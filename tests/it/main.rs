@@ -22,6 +22,7 @@ mod download_kills;
 mod emulator;
 mod faults;
 mod fuzz;
+mod growing;
 mod hard_links;
 mod history;
 mod hub;

@@ -233,6 +233,7 @@ pub fn source_file(name: &Path, source: PathBuf) -> SourceFile {
         owner: None,
         claim: None,
         verified: None,
+        guard: None,
     }
 }
 

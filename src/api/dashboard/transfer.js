@@ -11,6 +11,7 @@ export function look(transfer) {
   if (state === "paused") return { word: "Paused", symbol: "pause", mood: "quiet", rank: 5 };
   if (state === "complete") return { word: "Complete", symbol: "check", mood: "good", rank: 6 };
   if (activity === "retrying") return { word: "Retrying", symbol: "retry", mood: "warn", rank: 1 };
+  if (activity === "growing") return { word: "Being written", symbol: transfer.way, mood: "busy", rank: 2 };
   if (activity === "queued") return { word: "Queued", symbol: "clock", mood: "quiet", rank: 4 };
   const words = { creating: "Creating the package", opening: "Opening the link", sending: "Sending", receiving: "Receiving",
     verifying: "Verifying", finalizing: "Finalizing" };
@@ -56,7 +57,7 @@ export function tail(transfer) {
 // Why it does not go on; empty if it does.
 export function reason(transfer) {
   const { error } = transfer;
-  if (!error || !(transfer.state === "error" || transfer.activity === "retrying")) return "";
+  if (!error || !(transfer.state === "error" || ["retrying", "growing"].includes(transfer.activity))) return "";
   return error.message + (transfer.next_retry_at ? ` Next attempt in ${until(transfer.next_retry_at)}.` : "");
 }
 

@@ -66,7 +66,9 @@ impl Standing {
     ) -> Self {
         let transferring = state == State::Transferring;
         let live = live.filter(|_| transferring);
-        let waiting = live.as_ref().and_then(|live| live.reason.clone()).map(Problem::retrying);
+        let grows = live.as_ref().is_some_and(|live| live.activity == Activity::Growing);
+        let waiting = if grows { Problem::growing } else { Problem::retrying };
+        let waiting = live.as_ref().and_then(|live| live.reason.clone()).map(waiting);
         Self {
             state,
             activity: transferring.then(|| live.as_ref().map_or(Activity::Queued, |live| live.activity)),

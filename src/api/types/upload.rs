@@ -138,6 +138,9 @@ pub struct File {
     pub chunk_size: Option<u64>,
     /// Its state.
     pub state: FileState,
+    /// Whether it is still being written, and sent meanwhile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub growing: bool,
     /// BLAKE3 hash in hexadecimal, once it was sent.
     pub checksum: Option<String>,
     /// Why it cannot be sent.
@@ -154,6 +157,7 @@ impl From<model::File> for File {
             progress: file.bytes_done,
             chunk_size: file.remote.map(|remote| remote.chunk_size),
             state: file.state,
+            growing: matches!(file.growth, model::Growth::Growing { .. }),
             checksum: file.checksum,
             error: file.problem,
         }

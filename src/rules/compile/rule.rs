@@ -14,8 +14,8 @@ use super::super::recipients::Recipient;
 use super::super::schedule::Schedule;
 use super::super::schema_table::{AFTER, JUNK, MOVE, RULE};
 use super::super::settings::{
-    After, AfterComplete, AfterError, Existing, Finalize, HardLinks, OnChange, OnGone, Per, Poll, Ready, Symlinks,
-    UploadKind,
+    After, AfterComplete, AfterError, Existing, Finalize, Growing, HardLinks, OnChange, OnGone, Per, Poll, Ready,
+    Symlinks, UploadKind,
 };
 use super::digest::digest;
 use super::{Shared, notify, upload, when};
@@ -23,6 +23,10 @@ use super::{Shared, notify, upload, when};
 const SETTLE: Duration = Duration::from_secs(5);
 /// The default if writers cannot be detected: a copy over a network sometimes pauses for longer than five seconds.
 const SETTLE_UNSEEN: Duration = Duration::from_secs(30);
+/// Smaller files are sent quickly enough once they are complete.
+const GROWING_MIN: u64 = 256_000_000;
+/// What writers go back over most often is what they wrote last.
+const GROWING_GUARD: u64 = 64_000_000;
 const RESCAN: Duration = Duration::from_secs(5 * 60);
 const ON_CHANGE: [(&str, OnChange); 3] =
     [("new_package", OnChange::NewPackage), ("append", OnChange::Append), ("ignore", OnChange::Ignore)];
@@ -59,6 +63,12 @@ pub(super) fn upload<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<Rule> {
     {
         reader.error(&at, "`group_by` groups batches", Some("remove it, or set `package: batch`".to_owned()));
     }
+    if let (Some(Growing::Send { .. }), Some(Finalize::Open(_)), Some(at)) =
+        (parts.growing, &parts.finalize, fields.optional("growing"))
+    {
+        let help = "remove the conditions under `finalize`, or set `growing: wait`".to_owned();
+        reader.error(&at, "an open package cannot have files that are still being written", Some(help));
+    }
     if let Some((kind, at)) = template.as_ref().map(|template| &template.kind).zip(upload.as_ref()) {
         let open = !matches!(parts.finalize, Some(Finalize::Auto | Finalize::Manual) | None);
         let grouped = per == Per::Batch && fields.optional("group_by").is_some();
@@ -77,6 +87,7 @@ pub(super) fn upload<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<Rule> {
         max_size,
         settle: parts.settle?.0,
         settle_unseen: parts.settle?.1,
+        growing: parts.growing?,
         ready: parts.ready?,
         package: parts.package?,
         group_by: parts.group_by?,
@@ -148,6 +159,7 @@ struct Parts {
     junk: Option<Junk>,
     sizes: Option<(Option<u64>, Option<u64>)>,
     settle: Option<(Duration, Duration)>,
+    growing: Option<Growing>,
     ready: Option<Ready>,
     package: Option<super::super::settings::Packaging>,
     group_by: Option<Option<super::super::template::Template>>,
@@ -183,6 +195,7 @@ impl Parts {
             sizes: sizes(fields, reader),
             settle: fields
                 .or("settle", (SETTLE, SETTLE_UNSEEN), |at| reader.duration(at).map(|settle| (settle, settle))),
+            growing: growing(fields, reader),
             ready: fields.or("ready", Ready::Settled, |at| when::ready(at, reader)),
             package: when::packaging(fields.optional("package"), reader),
             group_by: fields.maybe("group_by", |at| shared.template(at)),
@@ -246,6 +259,22 @@ fn junk_names(at: &At<'_>, reader: &Reader<'_>) -> Option<Patterns> {
         return None;
     }
     Some(Patterns::new(texts.iter().map(String::as_str), true))
+}
+
+/// Whether files are sent while they are written.
+fn growing(fields: &Fields<'_, '_>, reader: &Reader<'_>) -> Option<Growing> {
+    let sends = fields.or("growing", false, |at| reader.choice(at, &[("wait", false), ("send", true)]));
+    let least = fields.or("growing_min", GROWING_MIN, |at| reader.size(at));
+    let guard = fields.or("growing_guard", GROWING_GUARD, |at| reader.size(at));
+    let (sends, least, guard) = (sends?, least?, guard?);
+    if !sends {
+        for at in ["growing_min", "growing_guard"].iter().filter_map(|key| fields.optional(key)) {
+            let message = "this changes nothing: files are not sent while they are being written";
+            reader.warn(&at, message, Some("set `growing: send`, or remove it".to_owned()));
+        }
+        return Some(Growing::Wait);
+    }
+    Some(Growing::Send { least, guard })
 }
 
 fn sizes(fields: &Fields<'_, '_>, reader: &Reader<'_>) -> Option<(Option<u64>, Option<u64>)> {

@@ -62,6 +62,11 @@ impl Planner {
         if self.inventory.get(path).is_none_or(|known| known.kind != Kind::Item) {
             return ("is not sent, but someone is working on it".to_owned(), pending.next_look());
         }
+        if let Some(reason) = self.growing_reason(path)
+            && (!pending.is_whole() || self.growing_beside(path).is_some())
+        {
+            return (reason, pending.next_look());
+        }
         match &pending.stage {
             Stage::Settling => {
                 let state = if pending.changes > 0 { "still changing" } else { "settling" };
@@ -112,7 +117,9 @@ impl Planner {
         let path = self.on_disk(listed);
         match self.inventory.get(path) {
             Some(known) if known.kind != Kind::Item => Presence::NotSent,
-            Some(known) if known.verdict.is_some_and(|verdict| !verdict.sends()) => Presence::Sent,
+            Some(known) if known.verdict.is_some_and(|verdict| !verdict.sends()) && !self.growing.has(path) => {
+                Presence::Sent
+            }
             Some(_) => match self.settling.get(path) {
                 Some(pending) if pending.is_whole() => Presence::Whole(pending.identity),
                 _ => Presence::NotWhole,

@@ -16,18 +16,20 @@ use std::time::Duration;
 use jiff::{Timestamp, Zoned};
 
 use self::appending::append_changed;
-use self::handover::{Submission, submit_all};
+use self::handover::{Refusal, Submission, order, submit, submit_all};
 use self::open_packages::OpenPackages;
 use super::context::Context;
 use super::describe;
 use crate::model::UploadId;
 use crate::store::{RuleRecord, StoreError};
+use crate::watch::dispatch::Chosen;
 use crate::watch::package::{Gate, Package};
 use crate::watch::settle::Stage;
 use crate::watch::trigger::{Keeper, Orders};
 use masv_rules::Finalize;
 
 mod appending;
+mod growing;
 mod handover;
 mod open_packages;
 
@@ -62,6 +64,27 @@ pub(super) struct Made {
     pub(super) next: Option<Duration>,
     /// The ledger has claims that the planner does not know of: it has to be read again.
     pub(super) ledger_differs: bool,
+}
+
+impl Round {
+    /// Whether a package may be begun whose files are not complete.
+    pub(super) fn may_begin(&self) -> bool {
+        self.gate == Gate::Open
+    }
+}
+
+/// Begins an upload with a file that is being written.
+pub(super) async fn begin_upload(context: &Context, group: &Arc<str>, file: Chosen) -> Result<UploadId, String> {
+    let shipment = Submission { group: Arc::clone(group), files: Arc::new(vec![file]) };
+    let spec = order(context, &shipment, &context.clock()).await?;
+    match submit(context, spec).await {
+        Ok(id) => {
+            context.shared.status().made += 1;
+            Ok(id)
+        }
+        Err(Refusal::Template(reason) | Refusal::Failed(reason)) => Err(reason),
+        Err(Refusal::Claimed) => Err("the ledger already has it".to_owned()),
+    }
 }
 
 impl Packaging {
@@ -103,6 +126,7 @@ impl Packaging {
         // What is left of a package of which something changed at the last moment is planned again.
         let more = more || shipments.len() < planned;
         let mut ledger_differs = false;
+        shipments = growing::finish_grown(context, shipments, &mut ledger_differs).await;
         if takes_files(context) {
             for shipment in shipments {
                 ledger_differs |= self.open.add(context, shipment, &clock).await;

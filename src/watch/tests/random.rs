@@ -17,6 +17,7 @@ use masv_rules::{Finalize, Per};
 #[derive(Debug, Clone)]
 enum Event {
     Write(usize, u64),
+    Append(usize),
     Rename(usize, usize),
     Remove(usize),
     Hold(usize),
@@ -44,6 +45,7 @@ fn event() -> impl Strategy<Value = Event> {
     let name = 0..NAMES.len();
     prop_oneof![
         10 => (name.clone(), 0_u64..4).prop_map(|(name, size)| Event::Write(name, size)),
+        10 => name.clone().prop_map(Event::Append),
         2 => (name.clone(), name.clone()).prop_map(|(from, to)| Event::Rename(from, to)),
         2 => name.clone().prop_map(Event::Remove),
         2 => name.clone().prop_map(Event::Hold),
@@ -88,10 +90,14 @@ fn rules() -> impl Strategy<Value = String> {
         "finalize: { marker: SEND, at: '*/3 * * * *' }",
     ]);
     let ready = prop::sample::select(vec!["ready: settled", "ready: settled", "ready: { marker: .done }"]);
-    let size = prop::sample::select(vec!["", "", "max_size: 2B", "min_size: 1B"]);
-    (package, schedule, finalize, ready, size).prop_map(|(package, schedule, finalize, ready, size)| {
-        format!("settle: 2s\n{package}\n{schedule}\n{finalize}\n{ready}\n{size}")
-    })
+    let size = prop::sample::select(vec!["", "", "max_size: 4B", "min_size: 1B"]);
+    let growing = prop::sample::select(vec!["", "growing: send\ngrowing_min: 1B\ngrowing_guard: 0B"]);
+    (package, schedule, finalize, ready, size, growing).prop_map(
+        |(package, schedule, finalize, ready, size, growing)| {
+            let growing = if finalize.ends_with("auto") { growing } else { "" };
+            format!("settle: 2s\n{package}\n{schedule}\n{finalize}\n{ready}\n{size}\n{growing}")
+        },
+    )
 }
 
 /// How many histories are played; set `HISTORIES=100000` for the long run.
@@ -115,6 +121,11 @@ proptest! {
             match event {
                 Event::Write(name, size) => {
                     simulation.write(NAMES[name], size);
+                    changed.insert(PathBuf::from(NAMES[name]), at);
+                }
+                Event::Append(name) => {
+                    let size = simulation.files.get(Path::new(NAMES[name])).map_or(0, |file| file.identity.size);
+                    simulation.write(NAMES[name], size + 1);
                     changed.insert(PathBuf::from(NAMES[name]), at);
                 }
                 Event::Rename(from, to) if from != to && simulation.files.contains_key(&PathBuf::from(NAMES[from])) => {
@@ -186,6 +197,10 @@ fn check_end(simulation: &Simulation) -> Result<(), TestCaseError> {
     let closed: usize = simulation.closed.iter().map(|package| package.files.len()).sum();
     prop_assert!(!open || made == closed, "{} of {} files are in closed packages", closed, made);
     prop_assert_eq!(simulation.still_open(), 0);
+    for path in simulation.growing.values().flat_map(BTreeMap::keys) {
+        let waits = simulation.desk.unready(path).is_some() || in_the_way(simulation, path);
+        prop_assert!(waits, "{path:?} was begun, is complete and was not sent");
+    }
     Ok(())
 }
 

@@ -9,12 +9,13 @@ use std::time::Duration;
 use jiff::Zoned;
 
 use crate::model::UploadId;
-use crate::model::{LedgerEntry, Outcome};
+use crate::model::{GrowingFile, LedgerEntry, Outcome};
 use crate::watch::beneath::Probe;
 use crate::watch::classifier::Classifier;
 use crate::watch::dispatch::{Chosen, Surroundings};
 use crate::watch::open::{OpenPackage, Situation, closes};
 use crate::watch::open_handles::Writing;
+use crate::watch::package::Gate;
 use crate::watch::planner::Planner;
 use crate::watch::scan::{Look, Observed, ObservedFolder};
 use crate::watch::trigger::{Keeper, Orders, Run};
@@ -63,6 +64,10 @@ pub struct Simulation {
     pub closed: Vec<Made>,
     pub orders: Orders,
     ledger: BTreeMap<PathBuf, LedgerEntry>,
+    /// Uploads with files that are being written, as they were when they were begun.
+    pub growing: BTreeMap<UploadId, BTreeMap<PathBuf, FileIdentity>>,
+    /// How many files were begun while they were written, and how many uploads with such files were given up.
+    pub begun: (usize, usize),
     /// The wall clock when the time began.
     epoch: Zoned,
     keeper: Keeper,
@@ -93,6 +98,8 @@ impl Simulation {
             closed: Vec::new(),
             orders: Orders::default(),
             ledger: BTreeMap::new(),
+            growing: BTreeMap::new(),
+            begun: (0, 0),
             keeper: Keeper::new(epoch.timestamp()),
             followed: epoch.clone(),
             epoch,
@@ -121,6 +128,14 @@ impl Simulation {
             package.last_added = self.now;
             package.retry_at = None;
         }
+        let begun = self.growing.iter().flat_map(|(upload, files)| files.iter().map(|file| (*upload, file)));
+        let begun = begun.map(|(upload, (path, identity))| GrowingFile {
+            claim: path.clone(),
+            upload,
+            identity: *identity,
+            bytes_done: 0,
+        });
+        self.desk.take_growing(begun.collect());
         self.look();
     }
 
@@ -224,6 +239,10 @@ impl Simulation {
         let (now, clock, rule) = (self.now, self.clock(), Arc::clone(self.desk.rule()));
         let settling = |run: Run| self.desk.awaits(run.started);
         let (gate, ask_gate) = self.keeper.gate(now, &clock, &rule, self.orders, &settling);
+        self.give_up_lost();
+        if gate == Gate::Open {
+            self.begin_growing();
+        }
         let plan = self.desk.plan(now, gate, self.is_open());
         let (planned, mut shipped) = (plan.packages.len(), 0);
         for package in plan.packages {
@@ -253,22 +272,65 @@ impl Simulation {
         more
     }
 
+    /// As the rule's task does: what is no longer what was begun is dropped.
+    fn give_up_lost(&mut self) {
+        for lost in self.desk.lost_growing() {
+            self.give_up(lost.upload, &lost.path);
+        }
+    }
+
+    fn give_up(&mut self, upload: UploadId, path: &Arc<Path>) {
+        self.begun.1 += usize::from(self.growing.remove(&upload).is_some());
+        self.ledger.retain(|_, entry| entry.outcome != Outcome::Claimed || entry.upload != Some(upload));
+        let mut free = self.desk.gave_up_growing(upload);
+        free.push(Arc::clone(path));
+        let clock = self.clock();
+        for path in free {
+            self.desk.judge(self.now, &clock, &path, self.ledger.get(&*path));
+        }
+    }
+
+    fn begin_growing(&mut self) {
+        for (_, chosen) in self.desk.growing_now(self.now) {
+            let id = self.desk.growing_upload_for(&chosen.relative).unwrap_or_default();
+            let path = chosen.relative.to_path_buf();
+            self.claim(&path, chosen.identity, id, Outcome::Claimed);
+            self.growing.entry(id).or_default().insert(path, chosen.identity);
+            self.desk.begun_with(&chosen, id);
+            self.begun.0 += 1;
+        }
+    }
+
+    fn claim(&mut self, path: &Path, identity: FileIdentity, id: UploadId, outcome: Outcome) {
+        let entry = LedgerEntry {
+            path: path.to_owned(),
+            identity,
+            outcome,
+            upload: Some(id),
+            at: self.clock().timestamp(),
+            checksum: None,
+            failed: false,
+        };
+        self.ledger.insert(path.to_owned(), entry);
+    }
+
     fn send(&mut self, group: &Arc<str>, chosen: &[Chosen]) {
-        let id = UploadId::new();
+        let begun: BTreeSet<UploadId> = chosen.iter().filter_map(|file| self.desk.growing_in(&file.relative)).collect();
+        let id = begun.first().copied().unwrap_or_default();
+        let grown = chosen.iter().filter(|file| self.desk.growing_in(&file.relative) == Some(id)).count();
+        if begun.len() > 1 || (!begun.is_empty() && self.desk.growing_files_of(id) != grown) {
+            // Its package was divided.
+            for upload in begun {
+                self.give_up(upload, &chosen[0].relative);
+            }
+            return;
+        }
+        self.growing.remove(&id);
         let mut files = Vec::new();
         for file in chosen {
             let path = file.relative.to_path_buf();
             self.desk.sent_with(&file.relative, id);
-            let entry = LedgerEntry {
-                path: path.clone(),
-                identity: file.identity,
-                outcome: Outcome::Sent,
-                upload: Some(id),
-                at: self.clock().timestamp(),
-                checksum: None,
-                failed: false,
-            };
-            self.ledger.insert(path.clone(), entry);
+            self.claim(&path, file.identity, id, Outcome::Sent);
             files.push((path, file.identity));
         }
         if self.is_open() {

@@ -20,6 +20,7 @@ async fn routes_that_are_none_answer_in_json() {
             "max_chunk_count": 10_000, "max_chunk_size": 5_368_709_120_u64, "min_chunk_size": 5_242_880,
             "batches": { "max_content": 4_194_304, "max_files": 1000, "max_json": 1_048_576, "max_small_file": 65_536 },
             "confirm_downloads": true,
+            "growing_files": true,
         })
     );
 }

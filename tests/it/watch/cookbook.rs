@@ -19,7 +19,7 @@ struct SetUp {
     packages: &'static [(&'static str, usize)],
 }
 
-const SET_UPS: [SetUp; 11] = [
+const SET_UPS: [SetUp; 13] = [
     SetUp {
         heading: "Camera cards with a checksum list",
         files: &[("A001/CLIPS/one.mov", "x"), ("A001/A001.mhl", MHL), ("A002/CLIPS/one.mov", "x")],
@@ -66,6 +66,16 @@ const SET_UPS: [SetUp; 11] = [
         // What was there before the rule is left alone.
         files: &[("old.mxf", "x")],
         packages: &[],
+    },
+    SetUp {
+        heading: "A recording that is sent while it runs",
+        files: &[("take.mxf", "x"), ("notes.txt", "x")],
+        packages: &[("take", 1)],
+    },
+    SetUp {
+        heading: "A long render or a slow copy",
+        files: &[("reel/master.mov", "x"), ("reel/notes.txt", "x")],
+        packages: &[("reel", 2)],
     },
     SetUp {
         heading: "An SMB or NFS share",

@@ -86,6 +86,7 @@ const EXAMPLES: &[Example] = &[
     ),
     example(("min_size, max_size", 0), &[("large.mov", LARGE), ("small.mov", "x")], &[&["large.mov"]], &["small.mov"]),
     example(("settle", 0), ONE, ONE_SENT, &[]),
+    example(("growing, growing_min, growing_guard", 0), ONE, ONE_SENT, &[]),
     example(
         ("ready", 0),
         &[("clip.mov", "x"), ("clip.mov.done", ""), ("card/a.mov", "x"), ("card/.done", ""), ("waits.mov", "x")],

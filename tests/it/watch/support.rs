@@ -54,6 +54,14 @@ impl UploadSink for Keeper {
         Box::pin(async move { self.store.ask_finalize(id).await.map(drop).map_err(refused) })
     }
 
+    fn growing_settled(&self, id: UploadId, grown: SourceFiles, more: SourceFiles) -> Answer<'_, ()> {
+        Box::pin(async move { self.store.growing_settled(id, grown, more).await.map_err(refused) })
+    }
+
+    fn give_up_growing(&self, id: UploadId, reason: String) -> Answer<'_, ()> {
+        Box::pin(async move { self.store.growing_given_up(id, reason).await.map_err(refused) })
+    }
+
     fn resume(&self, id: UploadId) -> Answer<'_, ()> {
         Box::pin(async move { self.store.try_again(id).await.map(drop).map_err(refused) })
     }

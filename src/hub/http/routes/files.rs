@@ -101,6 +101,7 @@ pub(super) fn limits(hub: &Hub) -> Limits {
         min_chunk_size: limits.min_chunk_size,
         batches: super::batches::limits(hub),
         confirm_downloads: true,
+        growing_files: hub.context.config.batches,
     }
 }
 
