@@ -119,5 +119,14 @@ fn the_compose_file_says_what_two_safe_containers_need() {
         assert!(compose["secrets"][secret.as_str().unwrap()]["file"].is_string(), "{secret}");
     }
     let volumes: Vec<&String> = compose["volumes"].as_object().unwrap().keys().collect();
-    assert_eq!(volumes, ["agent", "hub"]);
+    assert_eq!(volumes, ["agent", "database", "hub", "s3"]);
+    // Hubs that share a database are as closed as one alone, and none of this starts unasked.
+    let hub = &compose["services"]["hub-1"];
+    assert_eq!((&hub["cap_drop"][0], &hub["read_only"]), (&"ALL".into(), &true.into()));
+    for service in ["database", "s3", "mail", "hub-1"] {
+        assert_eq!(compose["services"][service]["profiles"][0], "scale", "{service}");
+        for port in compose["services"][service]["ports"].as_array().into_iter().flatten() {
+            assert!(port.as_str().unwrap().starts_with("127.0.0.1:"), "{port}");
+        }
+    }
 }
