@@ -307,10 +307,10 @@ fn all_files_of_an_upload_are_shown_however_many_there_are() {
     assert_eq!((names.len(), &shown["file_count"]), (FILES, &FILES.into()));
 
     let link = agent.json(&["upload", "finalize", id])["links"][0]["url"].as_str().unwrap().to_owned();
-    agent.wait_for("it is sent", Duration::from_secs(60), |uploads| uploads[0]["state"] == "complete");
+    agent.wait_for("it is sent", Duration::from_secs(180), |uploads| uploads[0]["state"] == "complete");
     let started = agent.json(&["download", "start", "--url", &link, "--destination", "got"]);
     let id = started["download_id"].as_str().unwrap();
-    agent.wait_for_downloads("it is here", Duration::from_secs(60), |all| all[0]["state"] == "complete");
+    agent.wait_for_downloads("it is here", Duration::from_secs(180), |all| all[0]["state"] == "complete");
     let shown = agent.json(&["download", "status", id]);
     assert_eq!((shown["files"].as_array().unwrap().len(), &shown["file_count"]), (FILES, &FILES.into()));
 }

@@ -421,7 +421,7 @@ async fn many_files_are_searched_and_folders_opened_at_once() {
     fill(&hub, &package.id, 1_200);
     page.open(&text(&package.new_link(json!({})).await, "url")).await;
     page.wait_for("!document.getElementById('tools').hidden").await;
-    let shown = "[...document.querySelectorAll('.tree a')].filter((e) => e.checkVisibility()).length";
+    let shown = "[...document.querySelectorAll('.tree a[download]')].filter((e) => e.checkVisibility()).length";
     assert_eq!(page.value(shown).await, 1, "{}", page.text().await);
     page.click("#expand").await;
     page.wait_for("document.getElementById('expand').textContent === 'Collapse all'").await;
