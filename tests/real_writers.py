@@ -321,7 +321,9 @@ class Writers:
         archive = self.work / (name + ".zip")
         with zipfile.ZipFile(archive, "w") as written:
             for number in range(3_000):
-                written.writestr(f"{number % 20:02}/{number:04}.mov", CONTENT[:8_000])
+                entry = zipfile.ZipInfo(f"{number % 20:02}/{number:04}.mov", time.localtime()[:6])
+                entry.external_attr = 0o644 << 16  # else it is closed to the agent's user
+                written.writestr(entry, CONTENT[:8_000])
         stopped(["unzip", "-q", archive, "-d", self.path(rule, name)], 0.1, STALL)
 
     def git(self, rule, name):
