@@ -118,7 +118,7 @@ async fn wrong_method() -> Refusal {
 }
 
 /// Pages of any origin may call the protocol: what a call may do depends on its tokens alone, never on cookies (the page of a link has
-/// one, for its visit, and the app one for its [door](super::door); no call reads them). The hub's own pages and the door are closed to
+/// one, for its visit, and the app one for its [door]; no call reads them). The hub's own pages and the door are closed to
 /// them: the addresses hold secrets.
 fn cors() -> CorsLayer {
     CorsLayer::new()
