@@ -23,6 +23,7 @@ mod readers;
 #[doc(hidden)]
 pub mod scratch;
 mod sqlite;
+mod task;
 mod value;
 mod wal;
 mod work;
@@ -37,7 +38,21 @@ pub use value::{FromValue, ToValue, Value};
 pub use wal::lost_commits;
 pub use work::{Row, Work};
 
+use rusqlite::Connection;
+use task::{Made, Verdict};
 use work::Engine;
+
+/// What runs in a transaction of either engine, perhaps more than once, and keeps its result itself.
+type Task = Box<dyn Fn(&Work<'_>) -> Verdict + Send>;
+
+/// What a transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To look at what is committed.
+    Read,
+    /// To change something.
+    Change,
+}
 
 /// A handle to a database of either engine; clones share it.
 #[derive(Debug, Clone)]
@@ -85,10 +100,10 @@ impl Database {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
-        match self {
-            Self::Sqlite(sqlite) => sqlite.read(move |connection| work(&Work(Engine::Sqlite(connection)))).await,
-            Self::Postgres(postgres) => postgres.query(work).await,
-        }
+        let made = Made::new();
+        let place = made.place();
+        let ended = self.run(Purpose::Read, Box::new(move |on| place.keep(work(on)))).await;
+        made.take(ended)
     }
 
     /// Runs `work` inside a transaction and returns its result once that is saved. An `Err` undoes what `work` did. `work` may be
@@ -102,9 +117,22 @@ impl Database {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
+        let made = Made::new();
+        let place = made.place();
+        let ended = self.run(Purpose::Change, Box::new(move |on| place.keep(work(on)))).await;
+        made.take(ended)
+    }
+
+    async fn run(&self, purpose: Purpose, task: Task) -> Result<(), DbError> {
         match self {
-            Self::Sqlite(sqlite) => sqlite.write(move |connection| work(&Work(Engine::Sqlite(connection)))).await,
-            Self::Postgres(postgres) => postgres.transact(work).await,
+            Self::Sqlite(sqlite) => {
+                let work = Box::new(move |connection: &Connection| task(&Work(Engine::Sqlite(connection))));
+                match purpose {
+                    Purpose::Read => sqlite.look(work).await,
+                    Purpose::Change => sqlite.change(work).await,
+                }
+            }
+            Self::Postgres(postgres) => postgres.run(purpose, task).await,
         }
     }
 

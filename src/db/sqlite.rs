@@ -22,12 +22,14 @@ use std::time::Duration;
 use masv_platform::PathBeneath;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinError;
 
 use crate::DbError;
 use crate::copy::copy;
 use crate::open::{connect, count_steps, migrate, restrict_to_owner};
 use crate::readers::Readers;
-use crate::writer::{Job, Order, in_savepoint, write_loop};
+use crate::task::Made;
+use crate::writer::{Change, Job, Order, write_loop};
 
 /// The oldest SQLite whose write-ahead log can be trusted with two connections
 /// (<https://sqlite.org/wal.html#walresetbug>).
@@ -137,22 +139,16 @@ impl Sqlite {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
+        let made = Made::new();
+        let place = made.place();
+        let ended = self.change(Box::new(move |connection| place.keep(work(connection)))).await;
+        made.take(ended)
+    }
+
+    /// The same of a change that keeps its result itself. `Ok`: that stands.
+    pub(crate) async fn change(&self, change: Change) -> Result<(), DbError> {
         let (reply, result) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            let outcome = match connection {
-                Ok(connection) => in_savepoint(connection, work),
-                Err(reason) => Err(E::from(DbError::Commit(reason.to_owned()))),
-            };
-            Box::new(move |commit| {
-                let outcome = match commit {
-                    Ok(()) => outcome,
-                    Err(reason) => outcome.and(Err(E::from(DbError::Commit(reason)))),
-                };
-                // A cancelled caller does not wait for the result; the write is still valid.
-                let _ = reply.send(outcome);
-            })
-        });
-        self.writer.send(Order::Write(job)).await.map_err(|_| DbError::Closed)?;
+        self.writer.send(Order::Write(Job { change, reply })).await.map_err(|_| DbError::Closed)?;
         result.await.map_err(|_| DbError::Closed)?
     }
 
@@ -194,13 +190,29 @@ impl Sqlite {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
+        let made = Made::new();
+        let place = made.place();
+        let ended = self.look(Box::new(move |connection| place.keep(work(connection)))).await;
+        made.take(ended)
+    }
+
+    /// The same of a look that keeps its result itself. `Ok`: that stands.
+    pub(crate) async fn look(&self, look: Change) -> Result<(), DbError> {
         let lent = Arc::clone(&self.readers).lend().await?;
         // The thread gives the connection back, not the caller: callers are cancelled as they please.
         let read = tokio::task::spawn_blocking(move || {
-            let Some(connection) = &lent.connection else { return Ok(Err(DbError::Closed.into())) };
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(connection)))
+            let connection = lent.connection.as_ref().ok_or(DbError::Closed)?;
+            look(connection);
+            Ok(())
         });
-        let outcome = read.await.map_err(|_| DbError::Closed)?;
-        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        ended(read.await)?
     }
+}
+
+/// What a thread made, or its panic in the thread that waits for it.
+pub(crate) fn ended<T>(joined: Result<T, JoinError>) -> Result<T, DbError> {
+    joined.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => DbError::Closed,
+    })
 }

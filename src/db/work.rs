@@ -13,7 +13,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, params_from_iter};
 
 use crate::DbError;
 use crate::postgres::session::{self, Session};
@@ -96,6 +96,17 @@ fn unreadable(column: usize, problem: impl Display) -> DbError {
     DbError::Value { column, problem: problem.to_string() }
 }
 
+/// Whether more rows are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Going {
+    /// The next one.
+    On,
+    /// No more.
+    Enough,
+}
+
+type Reader<'a> = dyn FnMut(&Row<'_>) -> Result<Going, DbError> + 'a;
+
 /// What runs statements inside a transaction.
 pub struct Work<'a>(pub(crate) Engine<'a>);
 
@@ -139,18 +150,14 @@ impl Work<'_> {
         values: &[Value<'_>],
         read: impl FnOnce(&Row<'_>) -> Result<T, DbError>,
     ) -> Result<Option<T>, DbError> {
-        match self.0 {
-            Engine::Sqlite(connection) => {
-                let mut statement = connection.prepare_cached(sql)?;
-                let found = statement
-                    .query_row(params_from_iter(values.iter().map(Bound)), |row| Ok(read(&Row(Answer::Sqlite(row)))));
-                found.optional()?.transpose()
+        let (mut read, mut found) = (Some(read), None);
+        self.rows(sql, values, &mut |row| {
+            if let Some(read) = read.take() {
+                found = Some(read(row)?);
             }
-            Engine::Postgres(session) => {
-                let rows = session.rows(sql, values)?;
-                rows.first().map(|row| read(&Row(Answer::Postgres(row)))).transpose()
-            }
-        }
+            Ok(Going::Enough)
+        })?;
+        Ok(found)
     }
 
     /// The only value of an answer that always has one: a count, a sum, whether there is something.
@@ -189,16 +196,23 @@ impl Work<'_> {
         values: &[Value<'_>],
         mut read: impl FnMut(&Row<'_>) -> Result<(), DbError>,
     ) -> Result<(), DbError> {
+        self.rows(sql, values, &mut |row| read(row).map(|()| Going::On))
+    }
+
+    /// The same for every type of what is read, so that it is compiled once.
+    fn rows(&self, sql: &str, values: &[Value<'_>], read: &mut Reader<'_>) -> Result<(), DbError> {
         match self.0 {
             Engine::Sqlite(connection) => {
                 let mut statement = connection.prepare_cached(sql)?;
                 let mut rows = statement.query(params_from_iter(values.iter().map(Bound)))?;
                 while let Some(row) = rows.next()? {
-                    read(&Row(Answer::Sqlite(row)))?;
+                    if read(&Row(Answer::Sqlite(row)))? == Going::Enough {
+                        break;
+                    }
                 }
                 Ok(())
             }
-            Engine::Postgres(session) => session.each(sql, values, |row| read(&Row(Answer::Postgres(row)))),
+            Engine::Postgres(session) => session.each(sql, values, &mut |row| read(&Row(Answer::Postgres(row)))),
         }
     }
 }

@@ -1,17 +1,48 @@
 //! The one writer: what waits for it is written in one transaction.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::DbError;
+use crate::task::Verdict;
 
 /// How many writes may share one commit.
 const LARGEST_GROUP: usize = 1024;
 
-/// One write: runs inside the group's transaction, or is told why there is none; responds to its caller with the outcome of the commit.
-pub(super) type Job = Box<dyn FnOnce(Result<&Connection, &str>) -> Answer + Send>;
-/// Tells the caller of a [`Job`] its result, given how the commit ended.
-pub(super) type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
+/// What changes something, inside the group's transaction.
+pub(super) type Change = Box<dyn FnOnce(&Connection) -> Verdict + Send>;
+
+/// One write, and who waits for it.
+pub(super) struct Job {
+    pub(super) change: Change,
+    pub(super) reply: oneshot::Sender<Result<(), DbError>>,
+}
+
+/// A write that was done in a transaction that is not committed yet.
+struct Done {
+    ended: Result<Verdict, DbError>,
+    reply: oneshot::Sender<Result<(), DbError>>,
+}
+
+impl Job {
+    fn run(self, connection: &Connection) -> Done {
+        Done { ended: in_savepoint(connection, self.change), reply: self.reply }
+    }
+}
+
+impl Done {
+    /// Tells the caller, given how the commit ended. What a change that failed says stands whether or not the others are kept.
+    fn tell(self, committed: &Result<(), String>) {
+        let told = match (self.ended, committed) {
+            (Ok(Verdict::Keep), Err(reason)) => Err(DbError::Commit(reason.clone())),
+            (ended, _) => ended.map(drop),
+        };
+        // A cancelled caller does not wait for the result; the write is still valid.
+        let _ = self.reply.send(told);
+    }
+}
 
 /// What the writer is told.
 pub(super) enum Order {
@@ -21,22 +52,19 @@ pub(super) enum Order {
     Checkpoint(oneshot::Sender<Result<(), DbError>>),
 }
 
-pub(super) fn in_savepoint<T, E: From<DbError>>(
-    connection: &Connection,
-    work: impl FnOnce(&Connection) -> Result<T, E>,
-) -> Result<T, E> {
+/// Runs a change so that it leaves nothing behind if it fails. `Ok`: its own result stands.
+fn in_savepoint(connection: &Connection, change: Change) -> Result<Verdict, DbError> {
     let statement = |sql: &str| connection.prepare_cached(sql)?.execute([]).map(drop);
-    statement("SAVEPOINT job").map_err(DbError::from)?;
+    statement("SAVEPOINT job")?;
     // The writer serves everybody: one bad change must not end it.
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(connection)));
-    let outcome = outcome.unwrap_or_else(|_| Err(E::from(DbError::Panicked)));
-    let end = match &outcome {
-        Ok(_) => statement("RELEASE job"),
-        Err(_) => statement("ROLLBACK TO job").and_then(|()| statement("RELEASE job")),
+    let ended = catch_unwind(AssertUnwindSafe(|| change(connection))).map_err(|_| DbError::Panicked);
+    let end = match ended {
+        Ok(Verdict::Keep) => statement("RELEASE job"),
+        _ => statement("ROLLBACK TO job").and_then(|()| statement("RELEASE job")),
     };
-    match end {
-        Ok(()) => outcome,
-        Err(error) => outcome.and(Err(E::from(DbError::from(error)))),
+    match (ended, end) {
+        (Ok(Verdict::Keep), Err(error)) => Err(error.into()),
+        (ended, _) => ended,
     }
 }
 
@@ -56,33 +84,29 @@ pub(super) fn write_loop(connection: &mut Connection, mut orders: mpsc::Receiver
 
 /// Writes a job and those that wait in one transaction; returns what came after them and is none.
 fn write_group(connection: &mut Connection, first: Job, orders: &mut mpsc::Receiver<Order>) -> Option<Order> {
-    let mut answers: Vec<Answer> = Vec::new();
-    let mut other = None;
-    let committed = (|| {
-        let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
-            Ok(transaction) => transaction,
-            Err(error) => {
-                // Another program has locked it, or it cannot be written: the database is there all the same.
-                answers.push(first(Err(&error.to_string())));
-                return Err(error);
-            }
-        };
-        answers.push(first(Ok(&transaction)));
-        while answers.len() < LARGEST_GROUP {
-            match orders.try_recv() {
-                Ok(Order::Write(next)) => answers.push(next(Ok(&transaction))),
-                Ok(next) => {
-                    other = Some(next);
-                    break;
-                }
-                Err(_) => break,
-            }
+    let transaction = match connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+        Ok(transaction) => transaction,
+        Err(error) => {
+            // Another program has locked it, or it cannot be written: the database is there all the same.
+            let _ = first.reply.send(Err(DbError::Commit(error.to_string())));
+            return None;
         }
-        transaction.commit()
-    })()
-    .map_err(|error: rusqlite::Error| error.to_string());
-    for answer in answers {
-        answer(committed.clone());
+    };
+    let mut group = vec![first.run(&transaction)];
+    let mut other = None;
+    while group.len() < LARGEST_GROUP {
+        match orders.try_recv() {
+            Ok(Order::Write(next)) => group.push(next.run(&transaction)),
+            Ok(next) => {
+                other = Some(next);
+                break;
+            }
+            Err(_) => break,
+        }
+    }
+    let committed = transaction.commit().map_err(|error| error.to_string());
+    for done in group {
+        done.tell(&committed);
     }
     other
 }

@@ -23,8 +23,10 @@ use std::time::Duration;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use tokio::runtime::Handle;
 
-use crate::DbError;
+use crate::sqlite::ended;
+use crate::task::Verdict;
 use crate::work::{Engine, Work};
+use crate::{DbError, Purpose, Task};
 use session::{Failure, Session};
 
 /// Connections that write, and as many that read: PostgreSQL groups the commits of those that write at the same time.
@@ -35,6 +37,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_CONNECT: Duration = Duration::from_secs(5);
 /// How often a transaction runs at most.
 const RUNS: u32 = 8;
+/// How many of these are at the same time as others. What was undone as often as that queues up with its like, so that among many that lock
+/// the same rows in different orders each run but the first ones gets through; a deadlock takes the server a second to notice.
+const RUNS_BESIDE_OTHERS: u32 = 2;
 /// What the server allows a session: to wait for a lock, and to do nothing in a transaction.
 const LOCK_TIMEOUT: &str = "10s";
 const IDLE_IN_TRANSACTION: &str = "30s";
@@ -62,12 +67,15 @@ impl std::fmt::Debug for Postgres {
 }
 
 /// What became of one run of a transaction.
-enum Ran<T, E> {
-    /// It is over.
-    Over(Result<T, E>),
-    /// The server undid it, and it may go better next time; else this is what is wrong.
-    Again(E),
+enum Ran {
+    /// It is over. `Ok`: what the closure made stands.
+    Over(Result<(), DbError>),
+    /// The server undid it, and it may go better next time; else this is how it ended.
+    Again(Result<(), DbError>),
 }
+
+/// One run of a closure: how often it ran, this time included, decides whether another is worth it.
+type Turn = fn(Session, &Task, u32) -> Ran;
 
 impl Postgres {
     /// Connects to the database at `url` (`postgres://user@host/name`), with this password if the URL has none, and makes or upgrades
@@ -105,55 +113,27 @@ impl Postgres {
         Ok(database)
     }
 
-    /// Runs `work` on what is committed.
-    pub(crate) async fn query<T, E>(&self, work: impl Fn(&Work<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<DbError> + Send + 'static,
-    {
-        let mut work = work;
+    /// Runs `task`, again where that is worth it. `Ok`: the result that it kept in its last run stands.
+    pub(crate) async fn run(&self, purpose: Purpose, mut task: Task) -> Result<(), DbError> {
+        let (pool, turn): (_, Turn) = match purpose {
+            Purpose::Read => (&self.readers, on_what_is_committed),
+            Purpose::Change => (&self.writers, in_transaction),
+        };
         let mut runs = 0;
         loop {
             runs += 1;
-            let client = lend(&self.readers).await?;
-            let handle = Handle::current();
-            let reading = tokio::task::spawn_blocking(move || {
-                let session = Session::new(client, handle, false);
-                let outcome = catch_unwind(AssertUnwindSafe(|| work(&Work(Engine::Postgres(&session)))));
-                (work, outcome, session.failure())
-            });
-            let (again, outcome, failure) = reading.await.map_err(|_| DbError::Closed)?;
-            let outcome = outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            match (&outcome, failure) {
-                (Err(_), Some(Failure::Lost)) if runs < RUNS => work = again,
-                _ => return outcome,
-            }
-            pause(runs).await;
-        }
-    }
-
-    /// Runs `work` in a transaction, again where that is worth it.
-    pub(crate) async fn transact<T, E>(&self, work: impl Fn(&Work<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<DbError> + Send + 'static,
-    {
-        let mut work = work;
-        let mut runs = 0;
-        loop {
-            runs += 1;
-            let client = lend(&self.writers).await?;
+            let client = lend(pool).await?;
             let handle = Handle::current();
             // The thread ends the transaction, not the caller: callers are cancelled as they please.
-            let writing = tokio::task::spawn_blocking(move || {
-                let ran = in_transaction(Session::new(client, handle, true), &work, runs);
-                (work, ran)
+            let running = tokio::task::spawn_blocking(move || {
+                let ran = turn(Session::new(client, handle, purpose == Purpose::Change), &task, runs);
+                (task, ran)
             });
-            let (again, ran) = writing.await.map_err(|_| DbError::Closed)?;
+            let (again, ran) = ended(running.await)?;
             match ran {
                 Ran::Over(outcome) => return outcome,
-                Ran::Again(error) if runs >= RUNS => return Err(error),
-                Ran::Again(_) => work = again,
+                Ran::Again(outcome) if runs >= RUNS => return outcome,
+                Ran::Again(_) => task = again,
             }
             pause(runs).await;
         }
@@ -230,41 +210,43 @@ async fn pause(runs: u32) {
     tokio::time::sleep(Duration::from_millis(fastrand::u64(1..=most))).await;
 }
 
-fn in_transaction<T, E: From<DbError>>(
-    session: Session,
-    work: &impl Fn(&Work<'_>) -> Result<T, E>,
-    runs: u32,
-) -> Ran<T, E> {
-    if let Err(error) = session.begin() {
+fn on_what_is_committed(session: Session, task: &Task, _runs: u32) -> Ran {
+    let verdict = task(&Work(Engine::Postgres(&session)));
+    match (verdict, session.failure()) {
+        (Verdict::Undo, Some(Failure::Lost)) => Ran::Again(Ok(())),
+        _ => Ran::Over(Ok(())),
+    }
+}
+
+fn in_transaction(session: Session, task: &Task, runs: u32) -> Ran {
+    if let Err(error) = session.begin(runs > RUNS_BESIDE_OTHERS) {
         // It has not begun: a connection that was lost while nobody used it.
         session.discard();
-        return Ran::Again(error.into());
+        return Ran::Again(Err(error));
     }
-    let outcome = catch_unwind(AssertUnwindSafe(|| work(&Work(Engine::Postgres(&session)))));
-    let outcome = outcome.unwrap_or_else(|_| Err(E::from(DbError::Panicked)));
+    let ended = catch_unwind(AssertUnwindSafe(|| task(&Work(Engine::Postgres(&session)))));
     let failure = session.failure();
-    match (outcome, failure) {
-        (Ok(value), None) => match session.commit() {
-            Ok(()) => Ran::Over(Ok(value)),
-            Err(error) if session.failure().is_some_and(|failure| failure.is_worth_another_run(runs)) => {
-                session.discard();
-                Ran::Again(error.into())
-            }
+    if matches!(ended, Ok(Verdict::Keep)) && failure.is_none() {
+        let committed = session.commit();
+        let is_worth_it = session.failure().is_some_and(|failure| failure.is_worth_another_run(runs));
+        return match committed {
+            Ok(()) => Ran::Over(Ok(())),
             Err(error) => {
                 session.discard();
-                Ran::Over(Err(error.into()))
+                if is_worth_it { Ran::Again(Err(error)) } else { Ran::Over(Err(error)) }
             }
-        },
-        (outcome, failure) => {
-            session.roll_back();
-            // A closure that goes on after a statement that failed would be told of success, and nothing was saved.
-            let error =
-                outcome.err().unwrap_or_else(|| E::from(DbError::Commit("a statement of it failed".to_owned())));
-            match failure {
-                Some(failure) if failure.is_worth_another_run(runs) => Ran::Again(error),
-                _ => Ran::Over(Err(error)),
-            }
-        }
+        };
+    }
+    session.roll_back();
+    let outcome = match ended {
+        Ok(Verdict::Undo) => Ok(()),
+        // A closure that goes on after a statement that failed would be told of success, and nothing was saved.
+        Ok(Verdict::Keep) => Err(DbError::Commit("a statement of it failed".to_owned())),
+        Err(_) => Err(DbError::Panicked),
+    };
+    match failure {
+        Some(failure) if failure.is_worth_another_run(runs) => Ran::Again(outcome),
+        _ => Ran::Over(outcome),
     }
 }
 

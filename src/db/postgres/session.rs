@@ -14,6 +14,7 @@ use tokio_postgres::{Error, Statement};
 use crate::DbError;
 use crate::dialect::numbered;
 use crate::value::Value;
+use crate::work::Going;
 
 /// How many statements are kept prepared on a connection: lists with many conditions have many texts.
 const MOST_PREPARED: usize = 500;
@@ -128,19 +129,11 @@ impl Session {
         Ok(usize::try_from(changed).unwrap_or(usize::MAX))
     }
 
-    pub(crate) fn rows(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<tokio_postgres::Row>, DbError> {
-        let reading = async {
-            let statement = self.prepared(sql).await?;
-            self.client.query_raw(&statement, values.iter().map(Bound)).await?.try_collect().await
-        };
-        self.handle.block_on(reading).map_err(|error| self.noted(error))
-    }
-
     pub(crate) fn each(
         &self,
         sql: &str,
         values: &[Value<'_>],
-        mut read: impl FnMut(&tokio_postgres::Row) -> Result<(), DbError>,
+        read: &mut dyn FnMut(&tokio_postgres::Row) -> Result<Going, DbError>,
     ) -> Result<(), DbError> {
         let asking = async {
             let statement = self.prepared(sql).await?;
@@ -148,14 +141,20 @@ impl Session {
         };
         let rows = self.handle.block_on(asking).map_err(|error| self.noted(error))?;
         pin_mut!(rows);
+        // To the end, even if the first row is enough: the server may fail after it.
+        let mut going = Going::On;
         while let Some(row) = self.handle.block_on(rows.try_next()).map_err(|error| self.noted(error))? {
-            read(&row)?;
+            if going == Going::On {
+                going = read(&row)?;
+            }
         }
         Ok(())
     }
 
-    pub(super) fn begin(&self) -> Result<(), DbError> {
-        self.handle.block_on(self.client.batch_execute("BEGIN")).map_err(|error| self.noted(error))
+    /// Begins a transaction; `queued`: once no other one that was begun so is left.
+    pub(super) fn begin(&self, queued: bool) -> Result<(), DbError> {
+        let begin = if queued { "BEGIN; SELECT pg_advisory_xact_lock(7203416, 1)" } else { "BEGIN" };
+        self.handle.block_on(self.client.batch_execute(begin)).map_err(|error| self.noted(error))
     }
 
     /// Asks the server to keep it. Whoever is not answered does not know.

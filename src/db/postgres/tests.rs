@@ -89,8 +89,7 @@ async fn changes_that_meet_are_as_one_after_the_other() {
         .await
         .unwrap();
     let turns = Arc::new(AtomicU32::new(0));
-    // Few enough that none of them is undone as often as a change is tried.
-    let changes = (0..6_u32).map(|number| {
+    let changes = (0..16_u32).map(|number| {
         let (database, turns) = (database.clone(), Arc::clone(&turns));
         // Half of them lock the rows in the other order.
         let order = if number % 2 == 0 { [1_u32, 2] } else { [2, 1] };
@@ -113,12 +112,12 @@ async fn changes_that_meet_are_as_one_after_the_other() {
     for change in changes.collect::<Vec<_>>() {
         change.await.unwrap().unwrap();
     }
-    assert!(turns.load(Ordering::SeqCst) >= 6);
+    assert!(turns.load(Ordering::SeqCst) >= 16);
     let sums = database.query(|work| {
         work.all("SELECT text FROM note WHERE id <= 2 ORDER BY id", values![], |row| row.get::<String>(0))
     });
-    assert_eq!(sums.await.unwrap(), ["6", "6"]);
-    assert_eq!(count(&database).await, 8);
+    assert_eq!(sums.await.unwrap(), ["16", "16"]);
+    assert_eq!(count(&database).await, 18);
 }
 
 /// A server that goes away before it is asked to commit has changed nothing, and the change is made again; one that goes away while
