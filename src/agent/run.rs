@@ -69,6 +69,10 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let access = access(&settings, own_token(&settings.data_dir).map_err(failed)?);
     let (listener, api_address) = listen(&settings)?;
     let store = memory::open(&settings.data_dir).await?;
+    let missing_events = memory::missing(&settings.data_dir, &store).await?;
+    if let Some(events) = missing_events {
+        tracing::warn!(events, "{}", api::older_database(events));
+    }
 
     let mut vital = Supervisor::default();
     let own_hub = settings.hub.clone().or(rules.hub.clone());
@@ -87,6 +91,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         data_dir: settings.data_dir.clone(),
         cloud: cloud_settings.base.to_string().trim_end_matches('/').to_owned(),
         embedded_hub: embedded.is_some(),
+        missing_events,
         limitations: match &embedded {
             Some(_) => limitations_of_own_hub(&own_hub, &settings.data_dir),
             None => Vec::new(),
@@ -180,6 +185,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         tokio::spawn(awake::stay_awake(store.clone(), stop.clone()));
     }
     tokio::spawn(history::keep_spool_clean(spool, store.clone(), stop.clone()));
+    tokio::spawn(memory::keep_mark(settings.data_dir.clone(), store.clone(), stop.clone()));
     tokio::spawn(history::keep_short(store.clone(), settings.history_days, stop.clone()));
     let following = tokio::spawn({
         let (reloader, stop) = (Arc::clone(&reloader), stop.clone());
@@ -216,7 +222,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let _ = telling.await;
     hub_stop.cancel();
     vital.wind_down(&ENGINES).await;
-    memory::close(&store).await;
+    memory::close(&settings.data_dir, &store).await;
     drop(address_file);
     if let Listen::Unix(path) = &settings.listen {
         let _ = std::fs::remove_file(path);

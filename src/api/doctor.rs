@@ -12,11 +12,10 @@ use super::types::{Check, Grade};
 use crate::watch::RuleStatus;
 use masv_client::{Cloud, CloudError, Reached};
 use masv_platform::{
-    clock_advice, keep_watch_limit_advice, let_read_advice, let_write_advice, may_enter, may_write,
+    clock_advice, has_other_writers, keep_watch_limit_advice, let_read_advice, let_write_advice, may_enter, may_write,
     more_descriptors_advice, more_folders_advice, silent_file_system, watch_limits,
 };
-use masv_rules::{AfterComplete, AfterError};
-use masv_rules::{Rule, RuleSet};
+use masv_rules::{AfterComplete, AfterError, Ready, Rule, RuleSet};
 
 /// With less free space than this for its state, the agent soon stops working.
 const LEAST_ROOM: u64 = 100 << 20;
@@ -120,7 +119,7 @@ pub fn machine(data_dir: &Path, rules: &RuleSet, folders: &dyn Fn(&str) -> Optio
     let watched = enabled.iter().map(|rule| folders(&rule.name).unwrap_or(1)).sum();
     checks.extend(watch_limits().map(|limits| watches(limits.folders, watched)));
     checks.extend(masv_platform::descriptors().map(descriptors));
-    checks.extend(masv_platform::sees_all_writers().map(writers));
+    checks.extend(writers(masv_platform::sees_all_writers(), &unseen_writers(&enabled)));
     checks.extend(enabled.into_iter().map(folder));
     checks.extend(rules.downloads.iter().filter(|rule| rule.enabled).map(|rule| destination(&rule.name, &rule.into)));
     checks
@@ -158,6 +157,24 @@ pub fn deliveries(limitations: &[Limitation]) -> Vec<Check> {
         check(limitation.of.as_str(), Grade::Amber, limitation.message.clone()).todo(limitation.hint.clone())
     });
     told.collect()
+}
+
+/// What it means that the database lacks events that its data directory has seen.
+#[must_use]
+pub fn older_database(events: u64) -> String {
+    format!(
+        "agent.db is older than the data directory that it is in, by {events} events: a copy was put in its place. What was sent since \
+         the copy was made is not known: it is sent again if it is still in a watched folder"
+    )
+}
+
+/// The same, as long as the agent runs that was started with it.
+#[must_use]
+pub fn older(events: u64) -> Check {
+    check("database", Grade::Amber, older_database(events)).todo(
+        "move out of the watched folders what was sent since, or pause the rules and `masv rule mark-sent` it; this is \
+         told until the next start",
+    )
 }
 
 /// Whether the current rules file is valid.
@@ -259,14 +276,64 @@ fn watches(limit: u64, wanted: u64) -> Check {
     ))
 }
 
-/// Whether writers of other users are detected, apart from events.
-fn writers(all: bool) -> Check {
-    let finding = if all {
-        "files that any program has open for writing are detected"
-    } else {
-        "for other users' programs, only writes while the agent runs are detected; files opened earlier settle for longer"
-    };
-    check("writers", Grade::Green, finding)
+/// Folders of which it is not shown who writes there.
+#[derive(Debug, Default)]
+struct UnseenWriters {
+    /// By nothing: the file system does not tell.
+    silent: Vec<String>,
+    /// By a lease, which is refused for other users' files.
+    foreign: Vec<String>,
+}
+
+/// The folders whose writers matter: a rule with a marker or a list is told when its files are complete.
+fn unseen_writers(rules: &[&Rule]) -> UnseenWriters {
+    let mut unseen = UnseenWriters::default();
+    for rule in rules.iter().filter(|rule| matches!(rule.ready, Ready::Settled)) {
+        let folder = rule.watch.display();
+        match silent_file_system(&rule.watch) {
+            Some(system) => unseen.silent.push(format!("{folder} ({system})")),
+            None if has_other_writers(&rule.watch) => unseen.foreign.push(folder.to_string()),
+            None => {}
+        }
+    }
+    unseen
+}
+
+/// Whether writers are detected. `all` says whether leases tell of other users' files; `None` where there are none.
+fn writers(all: Option<bool>, unseen: &UnseenWriters) -> Option<Check> {
+    let foreign = if all == Some(false) { unseen.foreign.as_slice() } else { &[] };
+    let (mut findings, mut todo) = (Vec::new(), Vec::new());
+    if !unseen.silent.is_empty() {
+        findings.push(format!("who writes to a file in {} is not shown", listed(&unseen.silent)));
+    }
+    if !foreign.is_empty() {
+        findings.push(format!(
+            "in {}, other users' programs are detected only if they write while the agent runs, not if they opened the file before",
+            listed(foreign)
+        ));
+        todo.push(
+            "give the agent CAP_LEASE (`AmbientCapabilities=CAP_LEASE` in its unit), or run it as the writers' user",
+        );
+    }
+    if findings.is_empty() {
+        let all = all?;
+        let who = if all { "any program has" } else { "programs have" };
+        return Some(check("writers", Grade::Green, format!("files that {who} open for writing are detected")));
+    }
+    todo.push(
+        "a pause of a writer looks like its end there: let it write under a temporary name, set `ready` to a marker or a list, or a \
+         longer `settle`",
+    );
+    let finding = format!("{}; such files settle for 30 seconds unless the rule says otherwise", findings.join("; "));
+    Some(check("writers", Grade::Amber, finding).todo(todo.join("; ")))
+}
+
+/// The first of some folders, and how many more there are.
+fn listed(folders: &[String]) -> String {
+    const NAMED: usize = 3;
+    let more = folders.len().saturating_sub(NAMED);
+    let named = folders[..folders.len().min(NAMED)].join(", ");
+    if more > 0 { format!("{named} and {more} more") } else { named }
 }
 
 /// How many files and connections may be open. An upload has up to sixteen open files, and each worker a connection.
@@ -361,6 +428,30 @@ mod tests {
 
     fn bad(check: &Check) -> bool {
         check.grade != Grade::Green
+    }
+
+    /// The line was green whatever could be seen.
+    #[test]
+    fn writers_that_cannot_be_seen_are_told_with_their_folders() {
+        let seen = UnseenWriters::default();
+        let graded = |all, unseen: &UnseenWriters| writers(all, unseen).map(|check| check.grade);
+        assert_eq!(graded(Some(true), &seen), Some(Grade::Green));
+        assert_eq!(graded(Some(false), &seen), Some(Grade::Green), "the agent's own user's");
+        assert_eq!(graded(None, &seen), None, "no leases, nothing known to be unseen");
+        let unseen = |silent: &[&str], foreign: &[&str]| {
+            let owned = |folders: &[&str]| folders.iter().map(|folder| (*folder).to_owned()).collect();
+            UnseenWriters { silent: owned(silent), foreign: owned(foreign) }
+        };
+        let share = writers(Some(true), &unseen(&["/mnt/nas (NFS)"], &["/srv/drop"])).unwrap();
+        assert_eq!(share.grade, Grade::Amber);
+        assert!(share.finding.contains("/mnt/nas (NFS)") && !share.finding.contains("/srv/drop"), "{}", share.finding);
+        assert!(!share.todo.unwrap().contains("CAP_LEASE"), "a lease shows nothing of another machine");
+        let others = writers(Some(false), &unseen(&[], &["/a", "/b", "/c", "/d", "/e"])).unwrap();
+        assert_eq!(others.grade, Grade::Amber);
+        assert!(others.finding.contains("/a, /b, /c and 2 more"), "{}", others.finding);
+        assert!(others.todo.unwrap().contains("CAP_LEASE"));
+        assert_eq!(graded(Some(true), &unseen(&[], &["/a"])), Some(Grade::Green), "a lease shows other users' files");
+        assert_eq!(graded(None, &unseen(&["/mnt (SMB)"], &["/a"])), Some(Grade::Amber));
     }
 
     #[test]

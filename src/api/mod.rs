@@ -40,6 +40,7 @@ use crate::watch::Watcher;
 use masv_platform::OwnPlaces;
 use masv_rules::Diagnostics;
 
+pub use doctor::older_database;
 pub use guard::{Access, Free, INTENT};
 pub use metrics::{EventCounts, follow};
 pub use routes::examine;
@@ -135,6 +136,8 @@ pub struct About {
     pub cloud: String,
     /// Whether that is the embedded hub.
     pub embedded_hub: bool,
+    /// How many events its database lacks: an older one was put in its place before it was started.
+    pub missing_events: Option<u64>,
     /// The limitations of its deliveries.
     pub limitations: Vec<about::Limitation>,
     /// The rules file.

@@ -65,7 +65,7 @@ mod macos;
 use macos as system;
 
 pub use accept::AcceptTrouble;
-pub use access::{may_enter, may_write};
+pub use access::{has_other_writers, may_enter, may_write};
 pub use advice::{clock_advice, keep_watch_limit_advice, let_read_advice, let_write_advice, more_descriptors_advice};
 pub use awake::Awake;
 pub use failpoints::{CRASH_POINTS, crash_point, slow_point, unless_hurried};

@@ -23,6 +23,7 @@ mod batches;
 mod cleanup;
 mod compare;
 mod file;
+mod finalized;
 mod growing;
 mod plan;
 mod presigned;

@@ -137,6 +137,11 @@ impl Shared {
         *times <= MOST_VANISHED
     }
 
+    /// How often an upload has begun anew with another package.
+    pub(super) fn times_begun_anew(&self, id: UploadId) -> u32 {
+        self.vanished.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied().unwrap_or_default()
+    }
+
     /// Whether a cloud is known to refuse a file of another size than it was announced with.
     pub(super) fn wants_exact_size(&self, cloud: &Cloud) -> bool {
         self.exact_sizes.lock().unwrap_or_else(PoisonError::into_inner).contains(cloud.name())

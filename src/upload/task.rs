@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use super::access_codes::{Code, Verdict};
 use super::batches::Batches;
 use super::file::send_file;
+use super::finalized;
 use super::plan::{Plan, affordable};
 use super::queue::{SMALL_MEMORY, Shared};
 use super::sent_list;
@@ -25,7 +26,7 @@ use crate::engine::retry::{RetryDecision, Tries};
 use crate::engine::task_context::{Halt, TaskContext, in_trouble};
 use crate::model::UploadId;
 use crate::model::{
-    Activity, Destination, File, Link, PackageOptions, Problem, RemotePackage, State, Upload, UploadKind,
+    Activity, Destination, File, FileState, Link, PackageOptions, Problem, RemotePackage, State, Upload, UploadKind,
 };
 use crate::store::{Store, StoreError};
 use masv_client::{Authority, Call, Cloud, CloudError, PackageAccess, link_address};
@@ -252,6 +253,16 @@ pub(crate) async fn drive(id: UploadId, shared: Arc<Shared>, steps: TaskContext)
             // The engine starts it again.
             Err(Halt::Interrupted)
         }
+        // It has been compared: something of the upload is not in it.
+        Err(Halt::Refused(error, _)) if finalized::is_finalized(&error) && shared.may_begin_anew(id) => {
+            tracing::warn!(
+                upload = %id, %error,
+                "its package was finalized without all of its files, probably before this database was restored from a copy: \
+                 all of them are sent again in another package, and recipients of the first have some of them twice"
+            );
+            shared.store.package_was_finalized(id).await?;
+            Err(Halt::Interrupted)
+        }
         ended => ended,
     }
 }
@@ -290,6 +301,31 @@ async fn send(upload: Upload, shared: Arc<Shared>, steps: TaskContext) -> Result
         later: AtomicUsize::new(0),
         growing: Mutex::default(),
     });
+    match fill(&run, &upload).await {
+        Err(Halt::Refused(error, _)) if finalized::is_finalized(&error) && finalized::has_everything(&run).await? => {
+            tracing::info!(upload = %run.id, %error, "the package has been finalized before, and everything is in it");
+            run.store().all_sent(run.id).await?;
+        }
+        Ok(Filled::Completely) => {}
+        Ok(Filled::SoFar) => return Ok(()),
+        Err(halt) => return Err(halt),
+    }
+    run.store().completed(run.id).await?;
+    crash_point("upload.completed");
+    tracing::info!(upload = %run.id, package = %run.package.id, name = %upload.name, "upload complete");
+    Ok(())
+}
+
+/// How far a package was filled.
+enum Filled {
+    /// It is finalized.
+    Completely,
+    /// All files so far are sent; it takes more.
+    SoFar,
+}
+
+/// Sends the files of a package, and finalizes it.
+async fn fill(run: &Arc<Run>, upload: &Upload) -> Result<Filled, Halt> {
     for file in run.store().files_left_over(run.id).await? {
         if let Some(remote) = &file.remote {
             run.try_to(|| run.cloud().remove_file(run.package(), &remote.id)).await.or_else(Halt::unless_refused)?;
@@ -298,16 +334,21 @@ async fn send(upload: Upload, shared: Arc<Shared>, steps: TaskContext) -> Result
     }
     loop {
         run.live.set_phase(Activity::Sending);
-        let sent = send_files(&run).await?;
+        let sent = send_files(run).await?;
         run.live.set_phase(Activity::Verifying);
         match run.store().all_sent(run.id).await? {
             Some(State::Transferring) => break,
-            Some(_) => return Ok(()),
+            Some(_) => return Ok(Filled::SoFar),
             // Files that were not settled are checked again, after all others.
             None if run.later.swap(0, Ordering::Relaxed) > 0 => {}
             None if run.wait_for_writers().await? => {}
             None => {
                 let failed = run.store().files_failed(run.id, 1_000).await?;
+                let has_gone = failed.iter().any(|file| file.state == FileState::Gone);
+                if has_gone && finalized::has_everything(run).await.or_else(finalized::unless_refused)? {
+                    tracing::info!(upload = %run.id, "files have vanished that are in the package already");
+                    continue;
+                }
                 if !failed.is_empty() {
                     let problems = failed.iter().filter_map(|file| file.problem.as_ref());
                     return Err(Halt::Failed(in_trouble(problems)));
@@ -319,7 +360,7 @@ async fn send(upload: Upload, shared: Arc<Shared>, steps: TaskContext) -> Result
             }
         }
     }
-    sent_list::add(&run, &upload).await?;
+    sent_list::add(run, upload).await?;
     run.live.set_phase(Activity::Finalizing);
     crash_point("upload.closing");
     match run.try_to(|| run.cloud().finalize_package(run.package())).await {
@@ -327,10 +368,7 @@ async fn send(upload: Upload, shared: Arc<Shared>, steps: TaskContext) -> Result
         Err(halt) => return Err(halt),
     }
     crash_point("upload.finalized");
-    run.store().completed(run.id).await?;
-    crash_point("upload.completed");
-    tracing::info!(upload = %run.id, package = %run.package.id, name = %upload.name, "upload complete");
-    Ok(())
+    Ok(Filled::Completely)
 }
 
 async fn create(task: &Task, upload: &Upload) -> Result<RemotePackage, Halt> {
@@ -353,7 +391,10 @@ async fn create(task: &Task, upload: &Upload) -> Result<RemotePackage, Halt> {
             let team = task.try_to(|| task.cloud().find_team(upload.team_id.as_ref())).await?;
             let package = new_package(upload, destination)?;
             // A hub whose answer was lost gives the same package again.
-            let key = task.id.to_string();
+            let key = match task.shared.times_begun_anew(task.id) {
+                0 => task.id.to_string(),
+                times => format!("{}-{times}", task.id),
+            };
             (task.try_to(|| task.cloud().create_package(&team, &package, &key)).await?, Some(team))
         }
     };

@@ -205,11 +205,12 @@ fn wait(
 
 fn watched(status: &RuleStatus) -> Result<String, String> {
     let reason = status.reason.clone().unwrap_or_default();
+    let blind = status.writers_unseen.as_ref().map_or_else(String::new, |why| format!("; {why}"));
     match status.state {
         RuleState::Starting => Err("the rule has not scanned its folder yet".to_owned()),
         RuleState::Offline => Err(format!("the folder is offline: {reason}")),
-        RuleState::Polling => Ok(format!("the folder is polled: {reason}")),
-        _ => Ok("the folder is watched".to_owned()),
+        RuleState::Polling => Ok(format!("the folder is polled: {reason}{blind}")),
+        _ => Ok(format!("the folder is watched{blind}")),
     }
 }
 
@@ -286,7 +287,13 @@ fn settled(shared: &Shared, relative: &Path) -> Waiting {
         return Err(("is about to be scanned".to_owned(), None));
     };
     match pending.stage {
-        Stage::Whole(_) => Ok(format!("has not changed since {:.0}", shared.at(pending.since()))),
+        Stage::Whole(_) => {
+            let blind = pending
+                .unseen
+                .as_ref()
+                .map_or_else(String::new, |why| format!("; whether a program still has it open cannot be seen: {why}"));
+            Ok(format!("has not changed since {:.0}{blind}", shared.at(pending.since())))
+        }
         _ => {
             let (reason, until) = desk.waits_for(relative, pending);
             let growing = if pending.changes > 0 {

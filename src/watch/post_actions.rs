@@ -79,14 +79,24 @@ pub enum Fate {
     Later(String),
 }
 
+/// Whether anything would have shown a program that writes to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// A lease or the events of the folder would.
+    Seen,
+    /// Nothing would: "no writer is seen" says little.
+    Unseen,
+}
+
 /// The receiver of an errand's progress.
 pub struct Progress<'a> {
     /// Each name (absolute) before a file appears under it, and the state of the file that will.
     pub name: &'a dyn Fn(&Path, &FileIdentity),
     /// Of a file that is copied to another file system: its path in the watched folder, bytes copied, bytes in all.
     pub copied: &'a dyn Fn(&Path, u64, u64),
-    /// Of a file that is about to be taken away: its path in the watched folder, its state, and where it will be.
-    pub hold: &'a dyn Fn(&Path, &FileIdentity, Held) -> Result<(), String>,
+    /// Of a file that is about to be taken away: its path in the watched folder, its state, where it will be, and what is known of its
+    /// writers.
+    pub hold: &'a dyn Fn(&Path, &FileIdentity, Held, Sight) -> Result<(), String>,
 }
 
 /// Carries out an errand. `events` are those of the watched folder: they show who is writing.
@@ -118,7 +128,8 @@ pub fn carry_out(errand: &Errand, events: &FsEvents, progress: &Progress<'_>) ->
         }
         let result = match writing.pop() {
             Some(Writing::By(who)) => Fate::Later(format!("is held open for writing by {who}")),
-            Some(Writing::No | Writing::Unseen(_)) => work.one(file, progress),
+            Some(Writing::No) => work.one(file, Sight::Seen, progress),
+            Some(Writing::Unseen(_)) => work.one(file, Sight::Unseen, progress),
             None => Fate::Later("nobody can tell who writes to it".to_owned()),
         };
         if result == Fate::Done {
@@ -144,7 +155,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn one(&self, file: &Handled, progress: &Progress<'_>) -> Fate {
+    fn one(&self, file: &Handled, sight: Sight, progress: &Progress<'_>) -> Fate {
         let told = Told {
             name: &|target| (progress.name)(target, &file.sent.identity),
             copied: &|copied, of| (progress.copied)(&file.relative, copied, of),
@@ -156,7 +167,7 @@ impl Work<'_> {
                     Held::Moved(_) if matches!(self.action, Action::Quarantine(..)) => return Ok(()),
                     moved @ Held::Moved(_) => moved,
                 };
-                (progress.hold)(&file.relative, found, held).map_err(Refused::Unkept)
+                (progress.hold)(&file.relative, found, held, sight).map_err(Refused::Unkept)
             }),
         };
         crash_point("after.before");

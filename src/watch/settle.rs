@@ -405,7 +405,6 @@ mod tests {
         assert!(settling.confirm(NOW + Duration::from_secs(65), &path(), state(1), Writing::No));
     }
 
-    /// If writers cannot be detected, a pause of the writer looks like its end: the longer time applies.
     /// `chmod -R` by a timer that is shorter than the settle time: each starts the time again, but not for ever.
     #[test]
     fn a_file_that_is_touched_again_and_again_is_complete_all_the_same() {
@@ -429,6 +428,7 @@ mod tests {
         assert!(!settling.is_unchanged(after(101), &path, &FileIdentity { mtime_ns: 7, ..state(101) }));
     }
 
+    /// If writers cannot be detected, a pause of the writer looks like its end: the longer time applies.
     #[test]
     fn a_file_whose_writers_are_not_seen_settles_for_longer() {
         let mut settling = settling(5);

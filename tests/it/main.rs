@@ -32,6 +32,7 @@ mod lists;
 mod long_link;
 mod migration;
 mod notify;
+mod older_database;
 mod openapi;
 mod operations;
 mod own_files;

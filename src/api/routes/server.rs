@@ -113,6 +113,7 @@ pub async fn examine(state: &ApiState) -> Vec<Check> {
         let mut checks = doctor_of::machine(&about.data_dir, &watcher.rules(), &folders);
         checks.extend(doctor_of::at_work(&watcher.status()));
         checks.extend(doctor_of::deliveries(&about.limitations));
+        checks.extend(about.missing_events.map(doctor_of::older));
         checks
     });
     checks.extend(machine.await.unwrap_or_default());

@@ -47,6 +47,19 @@ impl Store {
     /// # Errors
     /// [`StoreError::WrongState`] unless it transfers.
     pub async fn package_vanished(&self, id: UploadId) -> Result<(), StoreError> {
+        self.begin_anew(id, "vanished").await
+    }
+
+    /// The package is finalized without everything that the upload was to send: it gets another one, with all its files.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongState`] unless it transfers.
+    pub async fn package_was_finalized(&self, id: UploadId) -> Result<(), StoreError> {
+        self.begin_anew(id, "finalized_before").await
+    }
+
+    /// `why` names the package that is left in the event.
+    async fn begin_anew(&self, id: UploadId, why: &'static str) -> Result<(), StoreError> {
         self.change(move |connection| {
             let found = find(connection, id)?;
             require(&found, &[State::Transferring])?;
@@ -57,8 +70,8 @@ impl Store {
                      closing = 0, files_done = 0, bytes_done = 0, started_at = NULL, idle_at = NULL WHERE id = ?1",
                 )?
                 .execute([id])?;
-            let vanished = found.package.as_ref().map(|package| package.id.clone());
-            tell_state(connection, &found, State::Transferring, object!({ "vanished": vanished }))
+            let left = found.package.as_ref().map(|package| package.id.clone());
+            tell_state(connection, &found, State::Transferring, object!({ why: left }))
         })
         .await
     }

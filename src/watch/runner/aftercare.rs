@@ -19,11 +19,15 @@ use super::{RETRY, describe};
 use crate::model::{DueSpan, Held, TakenAway};
 use crate::store::StoreError;
 use crate::watch::aftercare::{Ending, look_after};
+use crate::watch::post_actions::Sight;
 use crate::watch::relocate::Refused;
 use masv_platform::{Folder, unless_hurried};
+use masv_rules::Rule;
 
 /// So long a file that was taken away is looked after at least.
 const SHORTEST_CARE: Duration = Duration::from_secs(60);
+/// So many times as long, where nothing would show a writer: only what it writes can.
+const UNSEEN_FACTOR: u32 = 10;
 
 /// Between one look and the next: each is at all that has become due by then.
 const REST: Duration = Duration::from_secs(1);
@@ -47,6 +51,29 @@ pub(super) struct Looked {
     failed: Vec<String>,
     /// Files that stay as they are until the next look.
     kept: u64,
+}
+
+/// How long a file is looked after once it was taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Care {
+    /// If a writer would have been seen.
+    seen: Duration,
+    /// Where nothing shows one.
+    unseen: Duration,
+}
+
+impl Care {
+    fn new(shortest: Duration, rule: &Rule) -> Self {
+        let seen = shortest.max(rule.settle);
+        Self { seen, unseen: seen.max(shortest * UNSEEN_FACTOR).max(rule.settle_unseen) }
+    }
+
+    pub(super) fn of(self, sight: Sight) -> Duration {
+        match sight {
+            Sight::Seen => self.seen,
+            Sight::Unseen => self.unseen,
+        }
+    }
 }
 
 /// When what was taken away is looked at.
@@ -79,8 +106,8 @@ impl Aftercare {
     }
 
     /// How long a file is looked after once it was taken away.
-    pub(super) fn care(&self, context: &Context) -> Duration {
-        self.shortest.max(context.rule.settle)
+    pub(super) fn care(&self, context: &Context) -> Care {
+        Care::new(self.shortest, &context.rule)
     }
 
     /// Reads when something is to be looked after.
@@ -101,7 +128,7 @@ impl Aftercare {
     /// When something is due, as time since the start.
     pub(super) fn next(&self, context: &Context) -> Option<Duration> {
         let due_at = self.due_at.filter(|_| self.running.is_none())?;
-        let due = context.now() + DueSpan::at(Timestamp::now(), self.care(context)).wait_for(due_at);
+        let due = context.now() + DueSpan::at(Timestamp::now(), self.care(context).unseen).wait_for(due_at);
         Some(self.not_before.map_or(due, |not_before| due.max(not_before)))
     }
 
@@ -113,8 +140,8 @@ impl Aftercare {
         let (events, store, rule) = (Arc::clone(&context.hints), context.store.clone(), Arc::clone(&context.rule));
         let (runtime, keeps, care) = (tokio::runtime::Handle::current(), context.keeps_levels(), self.care(context));
         self.running = Some(tokio::task::spawn_blocking(move || {
-            let due = DueSpan::at(Timestamp::now(), care);
-            let longest = SignedDuration::try_from(care).unwrap_or_default() * MOST_CARES;
+            let due = DueSpan::at(Timestamp::now(), care.unseen);
+            let longest = SignedDuration::try_from(care.seen).unwrap_or_default() * MOST_CARES;
             let (mut looked, mut after) = (Looked::default(), None);
             loop {
                 let page = store.taken_away(&rule.name, due, after.as_ref(), PAGE);

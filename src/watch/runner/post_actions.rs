@@ -15,6 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::task::{JoinError, JoinHandle};
 
+use super::aftercare::Care;
 use super::anchors::Anchors;
 use super::context::Context;
 use super::{RETRY, describe};
@@ -97,7 +98,7 @@ impl PostActions {
     }
 
     /// Begins the next errand, if one is due and none is under way. What it takes away is looked after for `care`.
-    pub(super) async fn act(&mut self, context: &Context, care: Duration) {
+    pub(super) async fn act(&mut self, context: &Context, care: Care) {
         let now = context.now();
         let due_again = self.later.values().any(|at| *at <= now);
         let acts = !matches!(context.rule.after.complete, AfterComplete::Keep)
@@ -247,7 +248,7 @@ impl PostActions {
         real.ok_or_else(|| format!("after: {} is not in the rule's target folder", written.display()))
     }
 
-    fn begin_errand(&mut self, context: &Context, errand: Errand, care: Duration) {
+    fn begin_errand(&mut self, context: &Context, errand: Errand, care: Care) {
         let (store, rule, shared) = (context.store.clone(), Arc::clone(&context.rule), Arc::clone(&context.shared));
         let events = Arc::clone(&context.hints);
         let watch = self.anchors.watch.clone();
@@ -266,8 +267,8 @@ impl PostActions {
             let copied = |path: &Path, copied, size| {
                 shared.status().copying = Some(Copying { path: path.to_owned(), copied, size });
             };
-            let hold = |path: &Path, identity: &FileIdentity, held| {
-                let due_at = Timestamp::now() + care;
+            let hold = |path: &Path, identity: &FileIdentity, held, sight| {
+                let due_at = Timestamp::now() + care.of(sight);
                 let (root, path, identity) = (rule.watch.clone(), path.to_owned(), *identity);
                 let taken = TakenAway { root, path, held, identity, due_at };
                 runtime.block_on(store.take_away(&rule.name, taken)).map_err(|error| describe(&error))

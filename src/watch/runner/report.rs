@@ -90,6 +90,8 @@ impl Context {
                 }
             })
             .collect();
+        let listed = desk.settling().iter().take(LISTED);
+        let unseen = listed.filter_map(|(_, pending)| pending.unseen.clone()).next();
         let waiting_count = desk.waiting_count();
         let (_, folders) = desk.inventory().counts();
         let unread = desk.inventory().unread().iter().take(LISTED);
@@ -105,13 +107,14 @@ impl Context {
             (None, Some(silence)) => (RuleState::Polling, Some(silence.to_string())),
             (None, None) => (RuleState::Watching, None),
         };
-        status.writers_unseen = match &silence {
-            Some(Silence::FileSystem(name)) => Some(format!(
-                "{name} does not show who is writing: a file counts as complete once it has not changed for {:#}",
-                SignedDuration::try_from(self.rule.settle_unseen).unwrap_or_default()
-            )),
-            _ => None,
+        let blind = match &silence {
+            Some(Silence::FileSystem(name)) => Some(format!("{name} does not show who is writing")),
+            _ => unseen.map(|why| format!("not all writers are seen ({why})")),
         };
+        status.writers_unseen = blind.map(|blind| {
+            let settle = SignedDuration::try_from(self.rule.settle_unseen).unwrap_or_default();
+            format!("{blind}: a file counts as complete once it has not changed for {settle:#}")
+        });
         status.limited = matches!(silence, Some(Silence::Limit(_)));
         status.waiting = waiting;
         status.waiting_count = waiting_count;

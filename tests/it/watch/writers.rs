@@ -147,6 +147,14 @@ fn what_nobody_can_see_settles_for_longer_and_says_so() {
     std::fs::write(agent.path("drop/before.mov"), "from before the start").unwrap();
     agent.go_on();
     waits(&agent, "for longer than usual: the agent's user has no permission to see who is writing");
+    let status = agent.json(&["rule", "status", "dailies", "--output", "json"]);
+    let unseen = status["writers_unseen"].as_str().unwrap();
+    assert!(unseen.contains("no permission to see") && unseen.contains("30s"), "{unseen}");
+    let doctor = agent.json(&["doctor", "--output", "json"]);
+    let told = doctor["checks"].as_array().unwrap().iter().find(|check| check["name"] == "writers").unwrap();
+    let drop = agent.path("drop").canonicalize().unwrap();
+    assert!(told["grade"] == "amber" && told["finding"].as_str().unwrap().contains(drop.to_str().unwrap()), "{told}");
+    assert!(told["todo"].as_str().unwrap().contains("CAP_LEASE"), "{told}");
     assert!(Path::new(&agent.path("drop/before.mov")).exists());
     let list = agent.json(&["upload", "ls"])["transfers"].as_array().unwrap().clone();
     assert!(list.is_empty(), "{list:#?}");
@@ -172,9 +180,68 @@ async fn on_a_share_files_settle_for_longer_and_status_and_file_say_why() {
     assert!(bench.uploads().await.is_empty());
 }
 
-/// "Sent and deleted while it is written": the check before an after-action sees writers of other users too.
+/// "Sent and deleted while it is written": right before an after-action it is asked once more who has the file open. Nothing about
+/// the file has changed by then, so nothing but that question keeps it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_deleted_that_somebody_has_begun_to_write_to_again() {
+    use std::io::Write;
+    for after in ["delete", "move: sent"] {
+        let keys = format!(
+            "package: file\nsettle: 50ms\nafter: {{ complete: {} }}",
+            match after {
+                "delete" => "delete".to_owned(),
+                to => format!("{{ {to} }}"),
+            }
+        );
+        let bench = Bench::with(&keys).await;
+        bench.write("live.mov", "one");
+        bench.packages_when(1).await;
+        let mut writer = std::fs::File::options().append(true).open(bench.path("live.mov")).unwrap();
+        bench.complete(&bench.uploads().await[0]).await;
+        let told = async || {
+            bench.status().last_error.is_some_and(|error| error.message.contains("is held open for writing by"))
+        };
+        bench.until("it is told who has it open", told).await;
+        assert!(bench.path("live.mov").exists(), "{after}: it has its name, and was not hidden or moved");
+        assert_eq!(std::fs::read_dir(bench.path("")).unwrap().count(), 1, "{after}: and nothing else is there");
+        // What it writes then is a new drop; the sent bytes alone would have been taken away.
+        writer.write_all(b", two").unwrap();
+        drop(writer);
+        bench.packages_when(2).await;
+        assert_eq!(std::fs::read_to_string(bench.path("live.mov")).unwrap(), "one, two");
+    }
+}
+
+/// Where nothing shows who writes, what was taken away is looked after ten times as long: what a writer on another machine writes into
+/// it comes back as a new drop.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_away_where_nobody_sees_writers_is_looked_after_for_longer() {
+    use std::io::Write;
+    let mut bench = Bench::new();
+    bench.file_system = Some(|_: &Path| Some("NFS"));
+    bench.shortest_care = Duration::from_millis(500);
+    bench.write("clip.mov", "half");
+    bench.start("package: file\nsettle: 50ms\nafter: { complete: delete }").await;
+    bench.packages_when(1).await;
+    bench.complete(&bench.uploads().await[0]).await;
+    bench.until("it is hidden", async || !bench.path("clip.mov").exists()).await;
+    let hidden_at = Instant::now();
+    let hidden = || std::fs::read_dir(bench.path("")).unwrap().map(|entry| entry.unwrap().path()).next();
+    let place = hidden().unwrap();
+    while hidden_at.elapsed() < bench.shortest_care * 4 {
+        assert!(hidden().is_some(), "it was removed after {:?}", hidden_at.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // The descriptor that a server holds for its client.
+    std::fs::File::options().append(true).open(place).unwrap().write_all(b", and the rest").unwrap();
+    bench.until("it is back", async || bench.path("clip.mov").exists()).await;
+    assert_eq!(std::fs::read_to_string(bench.path("clip.mov")).unwrap(), "half, and the rest");
+    bench.packages_when(2).await;
+}
+
+/// The same with another user's program that pauses while it writes: what is sent is whole, and only that goes.
 #[test]
-fn nothing_is_deleted_that_somebody_has_begun_to_write_to_again() {
+fn what_another_user_s_program_writes_is_sent_whole_before_it_is_deleted() {
     let mut agent = foreign_agent("settle: 300ms, on_change: new_package, after: delete", &[]);
     std::fs::set_permissions(agent.path("drop"), std::fs::Permissions::from_mode(0o777)).unwrap();
     agent.go_on();
