@@ -128,7 +128,8 @@ mod tests {
         close(folder.path(), &store).await;
         assert_eq!(missing(folder.path(), &store).await.unwrap(), None, "it is of this moment");
         let copy = std::fs::read(&path).unwrap();
-        (note(&store).await, note(&store).await);
+        note(&store).await;
+        note(&store).await;
         assert_eq!(missing(folder.path(), &store).await.unwrap(), None, "a crash leaves the mark behind");
         let stop = CancellationToken::new();
         stop.cancel();

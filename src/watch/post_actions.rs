@@ -96,8 +96,11 @@ pub struct Progress<'a> {
     pub copied: &'a dyn Fn(&Path, u64, u64),
     /// Of a file that is about to be taken away: its path in the watched folder, its state, where it will be, and what is known of its
     /// writers.
-    pub hold: &'a dyn Fn(&Path, &FileIdentity, Held, Sight) -> Result<(), String>,
+    pub hold: HoldNoted<'a>,
 }
+
+/// See [`Progress::hold`].
+pub type HoldNoted<'a> = &'a dyn Fn(&Path, &FileIdentity, Held, Sight) -> Result<(), String>;
 
 /// Carries out an errand. `events` are those of the watched folder: they show who is writing.
 pub fn carry_out(errand: &Errand, events: &FsEvents, progress: &Progress<'_>) -> Vec<(Arc<Path>, Fate)> {
