@@ -35,7 +35,8 @@ for calls in json.loads(pathlib.Path(document).read_text())["paths"].values():
 (work / f"{name}.toml").write_text("\n".join(settings))
 
 command = ["schemathesis", "--config-file", str(work / f"{name}.toml"), "run", document, "--url", url, "--max-time", seconds]
-command += ["--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing", "--workers", "2", "--continue-on-failure"]
+# One thread: Python's parser, which the generators of values call, fails at random in two (CPython 3.11: "AST constructor recursion depth mismatch").
+command += ["--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing", "--workers", "1", "--continue-on-failure"]
 command += ["--request-timeout", "20", "--warnings", "off", "--no-color", "--seed", "7", "--suppress-health-check", "all"]
 for call in LEFT_OUT:
     command += ["--exclude-operation-id", call]
