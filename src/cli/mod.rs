@@ -54,6 +54,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
+use futures_util::future::LocalBoxFuture;
 
 use client::Client;
 use error::CliError;
@@ -200,7 +201,9 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return output.fail(&CliError::failed(format!("cannot start: {error}"))),
     };
-    let code = match runtime.block_on(run(arguments, &output)) {
+    // Boxed, or the whole command line is compiled once for each kind of scheduler.
+    let work: LocalBoxFuture<'_, _> = Box::pin(run(arguments, &output));
+    let code = match runtime.block_on(work) {
         Ok(code) => code,
         Err(error) => output.fail(&error),
     };

@@ -38,6 +38,7 @@ pub use value::{FromValue, ToValue, Value};
 pub use wal::lost_commits;
 pub use work::{Row, Work};
 
+use futures_util::future::BoxFuture;
 use rusqlite::Connection;
 use task::{Made, Verdict};
 use work::Engine;
@@ -123,16 +124,17 @@ impl Database {
         made.take(ended)
     }
 
-    async fn run(&self, purpose: Purpose, task: Task) -> Result<(), DbError> {
+    /// Boxed, so that no caller has a copy of it.
+    fn run(&self, purpose: Purpose, task: Task) -> BoxFuture<'_, Result<(), DbError>> {
         match self {
             Self::Sqlite(sqlite) => {
                 let work = Box::new(move |connection: &Connection| task(&Work(Engine::Sqlite(connection))));
                 match purpose {
-                    Purpose::Read => sqlite.look(work).await,
-                    Purpose::Change => sqlite.change(work).await,
+                    Purpose::Read => sqlite.look(work),
+                    Purpose::Change => sqlite.change(work),
                 }
             }
-            Self::Postgres(postgres) => postgres.run(purpose, task).await,
+            Self::Postgres(postgres) => Box::pin(postgres.run(purpose, task)),
         }
     }
 

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use masv_platform::PathBeneath;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -146,10 +147,12 @@ impl Sqlite {
     }
 
     /// The same of a change that keeps its result itself. `Ok`: that stands.
-    pub(crate) async fn change(&self, change: Change) -> Result<(), DbError> {
-        let (reply, result) = oneshot::channel();
-        self.writer.send(Order::Write(Job { change, reply })).await.map_err(|_| DbError::Closed)?;
-        result.await.map_err(|_| DbError::Closed)?
+    pub(crate) fn change(&self, change: Change) -> BoxFuture<'_, Result<(), DbError>> {
+        Box::pin(async move {
+            let (reply, result) = oneshot::channel();
+            self.writer.send(Order::Write(Job { change, reply })).await.map_err(|_| DbError::Closed)?;
+            result.await.map_err(|_| DbError::Closed)?
+        })
     }
 
     /// Moves what is in the log beside the database into the database file, which is complete by itself afterwards.
@@ -197,15 +200,17 @@ impl Sqlite {
     }
 
     /// The same of a look that keeps its result itself. `Ok`: that stands.
-    pub(crate) async fn look(&self, look: Change) -> Result<(), DbError> {
-        let lent = Arc::clone(&self.readers).lend().await?;
-        // The thread gives the connection back, not the caller: callers are cancelled as they please.
-        let read = tokio::task::spawn_blocking(move || {
-            let connection = lent.connection.as_ref().ok_or(DbError::Closed)?;
-            look(connection);
-            Ok(())
-        });
-        ended(read.await)?
+    pub(crate) fn look(&self, look: Change) -> BoxFuture<'_, Result<(), DbError>> {
+        Box::pin(async move {
+            let lent = Arc::clone(&self.readers).lend().await?;
+            // The thread gives the connection back, not the caller: callers are cancelled as they please.
+            let read = tokio::task::spawn_blocking(move || {
+                let connection = lent.connection.as_ref().ok_or(DbError::Closed)?;
+                look(connection);
+                Ok(())
+            });
+            ended(read.await)?
+        })
     }
 }
 
