@@ -196,6 +196,12 @@ impl Operation {
         self.respond(&status.to_string(), when, Some(("application/json", schema)));
     }
 
+    /// Whether this status is described already.
+    #[must_use]
+    pub fn has_response(&self, status: u16) -> bool {
+        self.responses.contains_key(&status.to_string())
+    }
+
     fn respond(&mut self, status: &str, about: &str, content: Option<(&str, Value)>) {
         let mut response = json!({ "description": about });
         if let Some((kind, schema)) = content {

@@ -101,6 +101,10 @@ impl Call<'_> {
     fn takes<T: JsonSchema>(mut self) -> Self {
         let schema = self.document.schemas.taken::<T>();
         self.operation.takes(schema);
+        if !self.operation.has_response(400) {
+            let when = "If a field is given that is not in here.";
+            self.operation.refuses::<ErrorBody>(400, when, &mut self.document.schemas);
+        }
         self
     }
 

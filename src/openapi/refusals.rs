@@ -5,6 +5,7 @@
 /// The calls by their operation id, each with the rest of a sentence that begins with "If".
 const REFUSALS: &[(&str, &str)] = &[
     ("change_password", "the new password is shorter than 8 characters."),
+    ("accept_invitation", "the new password is shorter than 8 characters."),
     ("create_package", PACKAGE),
     ("change_package", PACKAGE),
     ("create_portal_package", "the sender is not an e-mail address, or what the portal's form requires is missing."),
