@@ -5,7 +5,12 @@
 
 Attackers come from 127.0.0.2 and beyond, an honest caller from 127.0.0.1. While each attack goes on, and afterwards, the honest
 caller's /healthz has to be answered in time and the hub's resident memory has to stay small. Everything is bounded: the short form
-takes less than a minute. Python's standard library only; Linux (for the memory, and for so many loopback addresses).
+takes about a minute. Python's standard library only; Linux (for the memory, and for so many loopback addresses).
+
+In time: 99 of 100 answers within MASV_FLOOD_SECONDS (0.1), and the worst within MASV_FLOOD_WORST (1). The worst is not judged by the
+same measure because the attackers, the honest caller and the hub share the cores of one machine here: now and then the honest caller
+itself is not run for that long. Small: MASV_FLOOD_MEGABYTES (200), and 150 MB while a thousand people sign in at once, 60 bodies stay
+half sent, or eight callers list a package of 100,000 files.
 """
 
 import argparse
@@ -28,6 +33,9 @@ from pathlib import Path
 
 MOST_MEGABYTES = int(os.environ.get("MASV_FLOOD_MEGABYTES", "200"))
 MOST_SECONDS = float(os.environ.get("MASV_FLOOD_SECONDS", "0.1"))
+WORST_SECONDS = float(os.environ.get("MASV_FLOOD_WORST", "1"))
+# What these take is bounded more closely.
+FEWER_MEGABYTES = {"sign_ins": 150, "half_bodies": 150, "lists": 150}
 HONEST = "127.0.0.1"
 ID = "01M85VJ3Y0Q8ZK2T4W6X7B9CDE"
 
@@ -118,7 +126,7 @@ class Watch:
 
     def watch(self, hub, sender):
         times, megabytes = [], []
-        while not times or not self.stopped.wait(0.05):
+        while not times or not self.stopped.wait(0.01):
             begun = time.monotonic()
             try:
                 status, _ = hub.ask("GET", "/healthz", timeout=10)
@@ -129,11 +137,11 @@ class Watch:
         sender.send((sorted(times), max(megabytes)))
 
     def end(self):
-        """How long an answer took, but for the slowest twentieth; the slowest; the most memory."""
+        """How long 99 of 100 answers took at most; the slowest; the most memory."""
         self.stopped.set()
         times, megabytes = self.results.recv()
         self.process.join()
-        return times[(len(times) - 1) * 19 // 20], times[-1], megabytes
+        return times[(len(times) - 1) * 99 // 100], times[-1], megabytes
 
 
 def in_threads(count, work):
@@ -174,6 +182,26 @@ def slow_bodies(hub, seconds):
                 one.sendall(head.encode() + half)
         time.sleep(seconds)
     return "600 bodies"
+
+
+def half_bodies(hub, seconds):
+    """Sixty bodies of 8 MiB of which half is sent, as far as the hub takes them: without a right, and with a wrong key."""
+    paths = ["/v1/auth", f"/v1/teams/{hub.team}/packages", "/v1/invitations"]
+    half = b'{"custom_metadata":[' + b"0," * (2 << 20)
+    held = []
+
+    def send(number):
+        with contextlib.suppress(OSError):
+            held.append(hub.connect(attacker(number), timeout=5))
+            path, length = paths[number % 3], 8 << 20
+            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nX-API-KEY: wrong\r\nContent-Length: {length}\r\n\r\n"
+            held[-1].sendall(head.encode() + half)
+
+    in_threads(60, send)
+    time.sleep(seconds / 2)
+    for one in held:
+        one.close()
+    return f"{len(held)} bodies"
 
 
 def sign_ins(hub, _):
@@ -236,34 +264,78 @@ def lists(hub, _):
     return "8 lists"
 
 
+PAGES = Path(__file__).parent.parent / "src" / "hub" / "http" / "pages" / "mod.rs"
+
+
+def public_calls():
+    """All calls that anybody may make: those of the hub's document that need no right, and its pages."""
+    document = json.loads((Path(__file__).parent.parent / "docs" / "hub-openapi.json").read_text())
+    calls = {
+        f"{method.upper()} {path}"
+        for path, methods in document["paths"].items()
+        for method, call in methods.items()
+        if not call.get("security")
+    }
+    for path, handlers in re.findall(r'\.route\("([^"]+)", (.*)\)\n', PAGES.read_text()):
+        calls |= {f"{method.upper()} {path}" for method in re.findall(r"\b(get|post|put|delete)\(", handlers)}
+    return calls
+
+
 def public_routes(hub, seconds):
     """Each route that anybody may call, as fast as eight callers can."""
     portal = hub.ask("GET", "/v1/subdomains/portals/open")[1]["id"]
-    calls = [
-        ("GET", "/", None),
-        ("GET", "/v1/system/packages/spec", None),
-        ("GET", "/v1/subdomains/portals/open", None),
-        ("GET", "/portals/open", None),
-        ("GET", "/assets/portal.js", None),
-        ("GET", f"/{ID}?secret=x", None),
-        ("POST", f"/{ID}?secret=x", b"password=" + b"x" * 10_000),
-        ("GET", f"/{ID}/all.zip?token=x", None),
-        ("GET", f"/{ID}/checksums.md5?token=x", None),
-        ("GET", f"/{ID}/brand.css?token=x", None),
-        ("GET", f"/{ID}/files/{ID}/view?token=x", None),
-        ("GET", f"/{ID}/files/{ID}/content?token=x", None),
-        ("GET", f"/v1/links/{ID}?secret=x", None),
-        ("PUT", f"/storage/{ID}/{ID}?partNumber=1&uploadId=x&expires=9999999999&signature=x", b"x" * 100_000),
-        ("POST", "/v1/auth", {"email": "x" * 1000, "password": "x" * 2000}),
-        ("POST", f"/v1/portals/{portal}/packages", {"sender": "a@example.com", "description": "x" * 30_000}),
-    ]
+    wrong = "partNumber=1&uploadId=x&expires=9999999999&signature=x"
+    # By its route: what is called, and with what.
+    calls = {
+        "GET /": [("/", None)],
+        "GET /healthz": [("/healthz", None)],
+        "GET /readyz": [("/readyz", None)],
+        "GET /v1/system/packages/spec": [("/v1/system/packages/spec", None)],
+        "GET /v1/subdomains/portals/{subdomain}": [
+            ("/v1/subdomains/portals/open", None),
+            ("/v1/subdomains/portals/none", None),
+        ],
+        "GET /v1/portals/{portal}/form": [(f"/v1/portals/{portal}/form", None)],
+        "GET /portals/{subdomain}": [("/portals/open", None)],
+        "GET /portals/{subdomain}/brand.css": [("/portals/open/brand.css", None)],
+        "GET /app": [("/app", None)],
+        "GET /app/{*page}": [("/app/packages/" + "x" * 500, None)],
+        "GET /assets/app/{name}": [("/assets/app/main.js", None), ("/assets/app/none.js", None)],
+        "GET /{link}": [(f"/{ID}?secret=x", None)],
+        "POST /{link}": [(f"/{ID}?secret=x", b"password=" + b"x" * 10_000)],
+        "GET /{link}/all.zip": [(f"/{ID}/all.zip?token=x", None)],
+        "GET /{link}/checksums.md5": [(f"/{ID}/checksums.md5?token=x", None)],
+        "GET /{link}/brand.css": [(f"/{ID}/brand.css?token=x", None)],
+        "GET /{link}/files/{file}": [(f"/{ID}/files/{ID}?token=x", None)],
+        "GET /{link}/files/{file}/view": [(f"/{ID}/files/{ID}/view?token=x", None)],
+        "GET /{link}/files/{file}/content": [(f"/{ID}/files/{ID}/content?token=x", None)],
+        "GET /v1/links/{link}": [(f"/v1/links/{ID}?secret=x", None)],
+        "GET /storage/{package}/{file}": [(f"/storage/{ID}/{ID}?{wrong}", None)],
+        "POST /storage/{package}/{file}": [(f"/storage/{ID}/{ID}?uploads=&{wrong}", b"x" * 1000)],
+        "PUT /storage/{package}/{file}": [(f"/storage/{ID}/{ID}?{wrong}", b"x" * 100_000)],
+        "POST /v1/auth": [("/v1/auth", {"email": "x" * 1000, "password": "x" * 2000})],
+        "POST /v1/invitations": [("/v1/invitations", {"token": f"{ID}.9999999999.00", "new_password": "x" * 100})],
+        "POST /v1/portals/{portal}/packages": [
+            (f"/v1/portals/{portal}/packages", {"sender": "a@example.com", "description": "x" * 30_000})
+        ],
+        # The door of the app, as if from it and from elsewhere.
+        "POST /app/api/{*call}": [("/app/api/v1/auth", {"email": "a@example.com", "password": "x"})],
+        "GET /app/api/{*call}": [("/app/api/v1/teams", None), ("/app/api/../../healthz", None)],
+    }
+    for name in re.findall(r'"(/assets/[^"{]+)"', PAGES.read_text()):
+        calls[f"GET {name}"] = [(name, None)]
+    missing = public_calls() - set(calls)
+    if missing:
+        raise SystemExit(f"these public routes are not called: {sorted(missing)}")
+    calls = [(route.split()[0], path, body) for route, made in calls.items() for path, body in made]
     end, done = time.monotonic() + seconds, [0] * 8
 
     def call(number):
         while time.monotonic() < end:
             method, path, body = random.choice(calls)
+            headers = {"X-Masv-App": "1"} if random.random() < 0.5 else None
             with contextlib.suppress(OSError, http.client.HTTPException):
-                hub.ask(method, path, body, source=attacker(number))
+                hub.ask(method, path, body, source=attacker(number), headers=headers)
                 done[number] += 1
 
     in_threads(8, call)
@@ -324,9 +396,12 @@ def main():
     wanted = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     seconds = 20 if options.long else 4
-    attacks = [slow_heads, slow_bodies, sign_ins, large_bodies, lists, public_routes, random_json]
+    attacks = [slow_heads, slow_bodies, half_bodies, sign_ins, large_bodies, lists, public_routes, random_json]
     failures = []
-    print(f"seed {options.seed}; at most {MOST_SECONDS * 1000:.0f} ms and {MOST_MEGABYTES} MB")
+    print(
+        f"seed {options.seed}; 99 of 100 answers within {MOST_SECONDS * 1000:.0f} ms, the worst within "
+        f"{WORST_SECONDS * 1000:.0f} ms, {MOST_MEGABYTES} MB"
+    )
     with tempfile.TemporaryDirectory() as folder:
         hub = Hub(options.binary, folder)
         try:
@@ -344,10 +419,11 @@ def main():
                     f"{memory} MB; {outcome}",
                     flush=True,
                 )
-                if usual > MOST_SECONDS or usual_after > MOST_SECONDS:
+                if max(usual, usual_after) > MOST_SECONDS or max(slowest, slowest_after) > WORST_SECONDS:
                     failures.append(f"{attack.__name__}: /healthz took too long")
-                if max(during, memory) > MOST_MEGABYTES:
-                    failures.append(f"{attack.__name__}: the hub took {max(during, memory)} MB")
+                most = min(MOST_MEGABYTES, FEWER_MEGABYTES.get(attack.__name__, MOST_MEGABYTES))
+                if max(during, memory) > most:
+                    failures.append(f"{attack.__name__}: the hub took {max(during, memory)} of {most} MB")
         finally:
             hub.stop()
     for failure in failures:

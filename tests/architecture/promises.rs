@@ -1,4 +1,4 @@
-//! docs/reliability.md names the tests that show its promises: each is there.
+//! docs/reliability.md and docs/security.md name the tests that show their promises: each is there.
 
 use std::path::Path;
 
@@ -34,5 +34,29 @@ fn the_tests_that_show_a_promise_are_there() {
                 if name.contains('/') { root.join(name).exists() } else { code.contains(&format!("fn {name}(")) };
             assert!(is_there, "`{name}` is named by docs/reliability.md and is not there");
         }
+    }
+}
+
+/// What stands in backticks in docs/security.md and reads as the name of a test is one.
+#[test]
+fn the_tests_that_show_what_is_secure_are_there() {
+    let root = Path::new(ROOT);
+    let page = std::fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let mut code = String::new();
+    sources(&root.join("src"), &mut code);
+    sources(&root.join("tests"), &mut code);
+    let is_name = |text: &&str| {
+        text.matches('_').count() >= 3
+            && text.chars().all(|one| one == '_' || one.is_ascii_lowercase() || one.is_ascii_digit())
+    };
+    let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(is_name).collect();
+    assert!(named.len() > 100, "{}", named.len());
+    let missing: Vec<&str> = named.into_iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "named by docs/security.md and not there: {missing:#?}");
+    // Each row of what an attacker cannot do, and of what ends, names its tests.
+    for row in page.lines().filter(|line| line.starts_with("| ") && line.matches('|').count() == 3) {
+        let (what, shown) = row.trim_end_matches(['|', ' ']).rsplit_once('|').unwrap();
+        let is_head = shown.contains("shown by the test") || shown.trim().starts_with("---");
+        assert!(is_head || shown.contains('`'), "nothing shows: {what}");
     }
 }

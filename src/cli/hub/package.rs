@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use masv_client::link_address;
-use masv_protocol::{Download, File, Link, Package, PackageExpiry, PackageQuery, PackageState, PackageWithToken, Page};
+use masv_protocol::{
+    Download, File, Link, Package, PackageExpiry, PackageQuery, PackageState, PackageWithToken, Page, TeamId,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,12 +15,12 @@ use super::reach::{HubClient, REMOVED, time, typed_time};
 use crate::cli::confirm::Sure;
 use crate::cli::error::CliError;
 use crate::cli::list::{Kind, Looks};
-use crate::cli::output::{Cell, Output, size};
+use crate::cli::output::{Cell, Output, count, size};
 use crate::cli::table::Column;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
-    /// List packages, newest first.
+    /// List packages sent by the team, newest first, and say how many were received.
     #[command(
         after_help = "Examples:\n  masv hub package ls --status finalized --name dailies\n  masv hub package ls --received"
     )]
@@ -106,8 +108,13 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
             let (total, shown, quiet) = (metadata.total.unwrap_or_default(), records.len() as u64, looks.quiet);
             let kind = Kind::new(&COLUMNS, "No packages.");
             output.list(&looks.into(), &kind, records, row, |records| Page { metadata, records })?;
-            if total > shown && !output.is_json() && !output.is_csv() && !quiet {
-                output.note(&format!("{shown} of {total}; use --page to see the others"));
+            if !output.is_json() && !output.is_csv() && !quiet {
+                if total > shown {
+                    output.note(&format!("{shown} of {total}; use --page to see the others"));
+                }
+                if let Some(note) = others(hub, &team, received, &query).await {
+                    output.note(&note);
+                }
             }
         }
         Command::Show { package } => {
@@ -155,6 +162,22 @@ pub(super) async fn run(command: Command, hub: &HubClient, output: &Output) -> R
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the list leaves out: packages that were received, or the team's own.
+async fn others(hub: &HubClient, team: &TeamId, received: bool, query: &PackageQuery) -> Option<String> {
+    let query = PackageQuery { page: Some(1), limit: Some(1), sort: None, ..query.clone() };
+    // It is an addition: the list stands without it.
+    let found = match received {
+        true => hub.admin.sent_packages(team, &query).await.ok()?,
+        false => hub.admin.received_packages(team, &query).await.ok()?,
+    };
+    let total = found.metadata.total.filter(|total| *total > 0)?;
+    let packages = count(total, "package");
+    Some(match received {
+        true => format!("{packages} sent by the team: masv hub package ls"),
+        false => format!("{packages} received through portals: masv hub package ls --received"),
+    })
 }
 
 fn state(package: &Package) -> String {

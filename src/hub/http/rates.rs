@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use masv_protocol::{ErrorKind, PortalId};
+use masv_protocol::{ErrorKind, PortalId, TeamId};
 
 use super::refusal::Refusal;
 use super::slots::host;
@@ -23,14 +23,37 @@ const MOST_COUNTERS: usize = 65_536;
 /// How many times as much all addresses together may do.
 const OF_ALL: u32 = 10;
 
+/// Where strangers send to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place<'a> {
+    Portal(&'a PortalId),
+    /// All portals of a team that were removed since: their packages can still be finalized.
+    Removed(&'a TeamId),
+}
+
+impl Place<'_> {
+    fn name(self) -> String {
+        match self {
+            Self::Portal(portal) => portal.to_string(),
+            Self::Removed(team) => format!("removed portals of {team}"),
+        }
+    }
+}
+
 /// Refuses what a stranger does with a package in a portal, where that was done too often in the last hour.
-pub(crate) fn check(hub: &Hub, what: &'static str, portal: &PortalId, address: Option<IpAddr>) -> Result<(), Refusal> {
+pub(crate) fn check(hub: &Hub, what: &'static str, place: Place<'_>, address: Option<IpAddr>) -> Result<(), Refusal> {
     let Some(most) = hub.context.config.portal_packages_per_hour else { return Ok(()) };
-    let key = |address| (what, portal.to_string(), address);
+    let place = place.name();
+    let key = |address| (what, place.clone(), address);
     let mut counted = vec![(key(None), most.saturating_mul(OF_ALL))];
     counted.extend(address.map(|address| (key(Some(address)), most)));
     hub.server.rates.take(counted, Instant::now()).map_err(|wait| {
-        tracing::warn!(%portal, what, address = address.map(tracing::field::display), "too many packages in an hour");
+        tracing::warn!(
+            portal = place,
+            what,
+            address = address.map(tracing::field::display),
+            "too many packages in an hour"
+        );
         let message = format!("too many packages were {what} in this portal in the last hour, try again later");
         Refusal { retry_after: Some(wait), ..Refusal::new(ErrorKind::RateLimited, message) }
     })

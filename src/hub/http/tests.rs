@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 mod archives;
+mod credentials;
 mod malformed;
 mod strangers;
 
@@ -30,8 +31,14 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut HubConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let hub = Hub::open(HubConfig::new(folder.path().join("hub"))).await.unwrap();
+        let mut config = HubConfig::new(folder.path().join("hub"));
+        change(&mut config);
+        let hub = Hub::open(config).await.unwrap();
         let portal = ProvisionPortal {
             subdomain: "rushes".into(),
             name: "Rushes".into(),

@@ -61,7 +61,8 @@ pub(super) fn owe_receipt(work: &Work<'_>, package: &Package, now: Timestamp) ->
     if !delivered {
         return Ok(());
     }
-    // Ids begin with their time.
+    // A mailbox has one spelling here: others lead to the same one. Ids begin with their time.
+    let sender = sender.to_lowercase();
     let since = first_id(before(now, days(1)));
     let sql = "SELECT count(*) FROM mail WHERE kind = 'receipt' AND recipient = ?1 AND id > ?2";
     let lately: u64 = work.value(sql, values![sender.as_str(), since])?;

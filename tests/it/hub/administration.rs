@@ -183,6 +183,16 @@ async fn portals_packages_and_links_are_looked_after_with_the_hub_running_and_no
     assert_eq!(message, "custom_metadata: Reel is required; Camera must be one of A, B");
     let received = good(send("sesame", json!({ "Reel": "1", "Camera": "A" }))).await;
     assert_eq!(done(folder, &["package", "ls", "--received"], "")["metadata"]["total"], 1);
+    // "List packages" left out what had been received, without a word.
+    let listed = |more: &[&str]| {
+        let listed = run(folder, &[&["package", "ls", "--output", "text"], more].concat(), "");
+        (String::from_utf8_lossy(&listed.stdout).into_owned(), String::from_utf8_lossy(&listed.stderr).into_owned())
+    };
+    let (list, said) = listed(&[]);
+    assert!(list.contains("No packages.") && said.contains("1 package received through portals"), "{list}{said}");
+    let (list, said) = listed(&["--name", "something else"]);
+    assert!(list.contains("No packages.") && !said.contains("received"), "as the list is narrowed: {list}{said}");
+    assert!(!listed(&["--received"]).1.contains("sent by the team"), "there is none");
     let shown_as_text = |folder: &Path| {
         let shown = run(folder, &["package", "show", &text(&received, "id"), "--output", "text"], "");
         String::from_utf8_lossy(&shown.stdout).split_whitespace().collect::<Vec<_>>().join(" ")
@@ -231,6 +241,11 @@ async fn portals_packages_and_links_are_looked_after_with_the_hub_running_and_no
     assert_eq!(code(folder, &["link", "set", &link_id]).0, 2);
     done(folder, &["package", "rm", &id, "--yes"], "");
     assert_eq!(code(folder, &["package", "show", &id]).0, 4);
+    // It was removed without being asked about.
+    let (status, said) = code(folder, &["portal", "rm", "rushes"]);
+    assert!(status == 2 && said.contains("--yes"), "nobody can be asked: {status} {said}");
+    done(folder, &["portal", "rm", "rushes", "--dry-run"], "");
+    done(folder, &["portal", "show", "rushes"], "");
     done(folder, &["portal", "rm", "rushes", "--yes"], "");
     let told = shown_as_text(folder);
     assert!(told.contains("portal rushes") && told.contains("form Reel: 1"), "what happened stays: {told}");

@@ -10,7 +10,7 @@ use super::client::{KEY, Package, TestHub, good, refused, text};
 
 /// Who may make a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Right {
+pub(super) enum Right {
     Anybody,
     /// Any key or session.
     Known,
@@ -26,7 +26,7 @@ enum Right {
 use Right::{Admin, Anybody, Known, Operator, Package as OfPackage, Team};
 
 /// Method, route, who may, whether it reads a JSON body.
-const CALLS: &[(&str, &str, Right, bool)] = &[
+pub(super) const CALLS: &[(&str, &str, Right, bool)] = &[
     ("POST", "/v1/auth", Anybody, true),
     ("GET", "/v1/auth", Known, false),
     ("PUT", "/v1/auth", Known, true),
@@ -160,21 +160,21 @@ fn the_document_has_the_routes_of_the_hub_and_no_others() {
 }
 
 /// One of everything that a route can name.
-struct Things {
-    ids: BTreeMap<&'static str, String>,
-    token: String,
-    other_token: String,
-    other_key: String,
-    sender_key: String,
+pub(super) struct Things {
+    pub ids: BTreeMap<&'static str, String>,
+    pub token: String,
+    pub other_token: String,
+    pub other_key: String,
+    pub sender_key: String,
 }
 
 impl Things {
-    fn path(&self, route: &str) -> String {
+    pub(super) fn path(&self, route: &str) -> String {
         self.ids.iter().fold(route.to_owned(), |path, (name, id)| path.replace(&format!("{{{name}}}"), id))
     }
 }
 
-async fn things(hub: &TestHub) -> Things {
+pub(super) async fn things(hub: &TestHub) -> Things {
     let team = &hub.team;
     let package = hub.sent_package(json!({ "name": "All" }), b"content").await;
     let files = good(package.request(Method::GET, "/files")).await;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{CODE, TestHub, good, refused, text};
 use crate::operations::{metrics_in, read};
+use crate::support::wait_until;
 
 struct Metrics<'a> {
     hub: &'a TestHub,
@@ -111,6 +113,40 @@ async fn what_passes_the_hub_and_what_it_has_is_counted() {
     // Numbers, no names: whoever is on the machine may read them.
     let text = metrics.text().await;
     assert!(!text.contains("secret") && !text.contains("example.com") && !text.contains("127.0.0.1"), "{text}");
+}
+
+/// Each problem that the hub knows is a sample while there is it, and a word in `/healthz`; the others, and all of them before, are not.
+#[tokio::test]
+async fn each_problem_has_its_sample_as_long_as_there_is_it() {
+    let hub = TestHub::start().await;
+    let metrics = Metrics::of(&hub);
+    let database = rusqlite::Connection::open(hub.data().join("hub.db")).unwrap();
+    let unknown = json!({ "unknown": 30, "all": 40, "first": null });
+    let checked = json!({ "missing": 1, "damaged": 2, "unknown": 3, "unknown_packages": 1, "complete": false });
+    for (notice, value, codes) in [
+        ("damaged", json!(7), &["database_damaged"][..]),
+        ("checked", checked, &["content_missing", "content_unknown", "check_incomplete"]),
+        ("waiting", json!({ "reason": "clock", "minutes": 5 }), &["clock_doubted"]),
+        ("waiting", json!({ "reason": "restored", "until": 4_102_444_800_000_i64 }), &["restored"]),
+        ("disk_refused", unknown.clone(), &["sweep_refused"]),
+        ("bucket_refused", unknown, &["sweep_refused"]),
+    ] {
+        let expected: BTreeSet<String> =
+            codes.iter().map(|code| format!("masv_hub_problem{{problem=\"{code}\"}}")).collect();
+        // The chores of the start write down what they find, too.
+        wait_until(notice, Duration::from_secs(30), async || {
+            database.execute("DELETE FROM notice", []).unwrap();
+            let insert = "INSERT INTO notice (name, at, value) VALUES (?1, 1764000000000, ?2)";
+            database.execute(insert, [notice, &value.to_string()]).unwrap();
+            let samples = metrics.read().await.into_keys().filter(|name| name.starts_with("masv_hub_problem{"));
+            let samples: BTreeSet<String> = samples.collect();
+            let health = good(hub.request(Method::GET, "/healthz")).await;
+            samples == expected && health["problems"] == json!(codes)
+        })
+        .await;
+    }
+    database.execute("DELETE FROM notice", []).unwrap();
+    assert!(!metrics.read().await.keys().any(|name| name.starts_with("masv_hub_problem{")));
 }
 
 #[tokio::test]

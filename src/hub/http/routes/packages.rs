@@ -15,7 +15,7 @@ use crate::clock::{after, days, now};
 use crate::http::access::{PackageOwner, PackageWriter, TeamMember};
 use crate::http::fields::NO_CONNECTIONS;
 use crate::http::json_body::{JsonBody, PACKAGE_BODY};
-use crate::http::rates;
+use crate::http::rates::{self, Place};
 use crate::http::refusal::Refusal;
 use crate::jobs::removal;
 use crate::keys::passwords;
@@ -173,8 +173,10 @@ pub(super) async fn finalize(
 ) -> Result<Json<Package>, Refusal> {
     if authority.team.is_none() {
         let found = packages::get(hub.database(), package.clone()).await?;
-        if let (PackageState::New, Some(portal)) = (found.state, &found.portal_id) {
-            rates::check(&hub, "finalized", portal, authority.address)?;
+        // Not the portal: that can be removed, and what was received stays received.
+        if found.received && found.state == PackageState::New {
+            let place = found.portal_id.as_ref().map_or(Place::Removed(&found.team_id), Place::Portal);
+            rates::check(&hub, "finalized", place, authority.address)?;
         }
     }
     let package = packages::finalize(hub.database(), package, hub.context.config.default_expiry_days).await?;

@@ -15,7 +15,7 @@ use crate::http::access::{
 };
 use crate::http::json_body::{JsonBody, StrangersBody};
 use crate::http::query::{self, ListQuery, page};
-use crate::http::rates;
+use crate::http::rates::{self, Place};
 use crate::http::refusal::Refusal;
 use crate::keys::passwords;
 use crate::keys::tokens::Bearer;
@@ -53,7 +53,7 @@ pub(super) async fn create_package(
     let sender = given.sender.ok_or_else(|| Refusal::invalid("sender must be an e-mail address"))?;
     portal_form::check_answers(&portal.fields, &given.custom_metadata)?;
     check_metadata(&given.custom_metadata)?;
-    rates::check(&hub, "begun", &portal.id, address)?;
+    rates::check(&hub, "begun", Place::Portal(&portal.id), address)?;
     // Recipients, expiry and password are determined by the portal, not by the sender.
     let new = NewPackage {
         portal_id: Some(portal.id.clone()),

@@ -45,7 +45,7 @@ impl Bench {
     }
 
     /// A finalized package with a link of this kind; their ids, and the address of the link's page.
-    async fn linked(&self, settings: Value) -> (PackageId, String, String) {
+    pub(super) async fn linked(&self, settings: Value) -> (PackageId, String, String) {
         let sent = self.own(KEY).await;
         let (status, link) = sent.call(Method::POST, "/links", settings).await;
         assert_eq!(status, 201, "{link}");
@@ -64,7 +64,7 @@ impl Bench {
         (sent.id.as_str().into(), text(&link, "id"), page)
     }
 
-    async fn page(&self, path: &str, cookie: &str) -> (StatusCode, HeaderMap, String) {
+    pub(super) async fn page(&self, path: &str, cookie: &str) -> (StatusCode, HeaderMap, String) {
         let request = Request::get(path).header(header::ACCEPT, "text/html").header(header::COOKIE, cookie);
         let answer = self.send(request.body(Body::empty()).unwrap()).await;
         let (head, body) = answer.into_parts();
@@ -371,9 +371,37 @@ async fn a_portal_takes_so_many_packages_in_an_hour_from_one_address() {
     assert_eq!(send(THERE, 10).await.status(), 201, "others may send");
 }
 
+/// Once the portal was removed, the packages that had been begun in it could be finalized without a limit, each with its mails.
+#[tokio::test]
+async fn the_limit_of_finalized_packages_holds_when_the_portal_is_removed() {
+    let bench = Bench::with(|config| config.portal_packages_per_hour = Some(2)).await;
+    let (sent, own) = (bench.received().await, bench.own(KEY).await);
+    let finalize = async |package: &Sent<'_>, from: [u8; 4]| {
+        let path = format!("/v1/packages/{}/finalize", package.id);
+        let mut request =
+            Request::post(&path).header(PACKAGE_TOKEN_HEADER, &package.token).body(Body::empty()).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from((from, 40_000))));
+        bench.send(request).await.status().as_u16()
+    };
+    let portal = format!("/v1/portals/{}", bench.portal().await);
+    for removed in [false, true] {
+        if removed {
+            assert_eq!(bench.as_team(Method::DELETE, &portal, Value::Null).await.0 / 100, 2);
+        }
+        // It is empty: what counts is that it was tried.
+        for status in [400, 400, 429, 429] {
+            assert_eq!(finalize(&sent, HERE).await, status, "removed: {removed}");
+        }
+        assert_eq!(finalize(&sent, THERE).await, 400, "others may");
+    }
+    for _ in 0..5 {
+        assert_eq!(finalize(&own, HERE).await, 400, "what the team sends itself is not limited");
+    }
+}
+
 impl Sent<'_> {
     /// Announces a file as this says; its id, and the address of its first part.
-    async fn part_of(&self, about: Value) -> (String, String) {
+    pub(super) async fn part_of(&self, about: Value) -> (String, String) {
         let (status, made) = self.call(Method::POST, "/files", about).await;
         assert_eq!(status, 201, "{made}");
         let file = text(&made["file"], "id");
@@ -385,7 +413,7 @@ impl Sent<'_> {
     }
 
     /// Sends so many bytes to an address, with or without saying how many before.
-    async fn put(&self, address: &str, bytes: usize, says: bool) -> u16 {
+    pub(super) async fn put(&self, address: &str, bytes: usize, says: bool) -> u16 {
         let body = Body::from_stream(stream::iter(
             vec![7_u8; bytes].chunks(10_000).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect::<Vec<_>>(),
         ));
