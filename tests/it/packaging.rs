@@ -97,6 +97,7 @@ fn variables(text: &str) -> BTreeSet<String> {
     words.filter(|word| word.starts_with("MASV_") && word.len() > 5).map(str::to_owned).collect()
 }
 
+/// The hub's plain HTTP was published on all addresses of the machine.
 #[test]
 fn the_compose_file_says_what_two_safe_containers_need() {
     let compose: Value = serde_yaml::from_str(&read("compose.yaml")).unwrap();

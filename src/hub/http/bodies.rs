@@ -179,6 +179,7 @@ mod tests {
     const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)));
     const THERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2)));
 
+    /// Sixty half-sent bodies of nobody in particular held half a gigabyte.
     #[test]
     fn nobody_holds_more_than_a_share_and_all_together_no_more_than_there_is() {
         let bodies = Bodies::default();

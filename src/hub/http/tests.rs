@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
+mod amounts;
 mod archives;
 mod credentials;
 mod malformed;

@@ -327,6 +327,7 @@ mod tests {
         assert!(matches!(limiter.guess("known", HERE, long, stored).await, Err(KeysError::TooManyAttempts(_))));
     }
 
+    /// Counters were kept under whatever was sent as an address, without a bound.
     #[test]
     fn the_counters_are_bounded_and_those_that_counted_most_are_kept() {
         let (limiter, start) = (AttemptLimiter { most_counters: 400, ..AttemptLimiter::default() }, Instant::now());

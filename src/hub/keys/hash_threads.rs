@@ -104,6 +104,7 @@ mod tests {
         assert_eq!(threads.run(|_| 4).await.unwrap(), 4);
     }
 
+    /// Each hash ran on another thread, whose memory was never given back.
     #[tokio::test]
     async fn the_memory_of_a_thread_is_used_again() {
         let threads = HashThreads::start(2, 100).unwrap();

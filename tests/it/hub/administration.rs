@@ -142,6 +142,8 @@ async fn an_account_of_two_teams_is_taken_over_by_neither() {
     refused(as_other(Method::POST, "/v1/teams").json(&json!({ "name": "Third" })), 403).await;
 }
 
+/// What an operator types: a portal was removed without being asked about, lists left out what was received, a package named neither its
+/// portal nor what was filled in.
 #[tokio::test(flavor = "multi_thread")]
 async fn portals_packages_and_links_are_looked_after_with_the_hub_running_and_not() {
     let hub = TestHub::start().await;

@@ -165,6 +165,8 @@ async fn a_portal_that_is_not_said_to_be_active_is_closed_and_what_it_can_not_do
     assert_eq!((text(&changed, "message"), &changed["active"]), ("Hello".into(), &json!(true)));
 }
 
+/// Any text was stored as the teamspace of a package though there are none, and packages sent with a key had an empty sender, so that no
+/// filter found them.
 #[tokio::test]
 async fn what_a_package_can_not_be_is_refused_by_name_and_a_sender_is_found() {
     let hub = TestHub::start().await;
@@ -253,6 +255,8 @@ async fn lists_without_pages_are_bare() {
     }
 }
 
+/// There was no way to change a package by the service's own call, nor to read what was filled in, so that a receiver of webhooks skipped
+/// every package.
 #[tokio::test]
 async fn a_package_is_changed_and_what_was_filled_in_is_read_and_replaced() {
     let hub = TestHub::start().await;
@@ -297,6 +301,7 @@ async fn a_package_is_changed_and_what_was_filled_in_is_read_and_replaced() {
     refused(stranger.request(Method::PUT, "/metadata").json(&filled_in), 403).await;
 }
 
+/// The form of a portal had no call of its own.
 #[tokio::test]
 async fn a_portals_form_is_read_by_anybody_and_set_by_its_team() {
     let hub = TestHub::start().await;
@@ -319,6 +324,7 @@ async fn a_portals_form_is_read_by_anybody_and_set_by_its_team() {
     good(hub.request(Method::POST, &path.replace("form", "packages")).json(&send)).await;
 }
 
+/// Clients of the service found no subdomain, time zone or preferred team, and tags and members without the fields that they read.
 #[tokio::test]
 async fn teams_people_and_tags_say_what_the_service_says() {
     let hub = TestHub::start_with(|config| config.default_expiry_days = Some(14)).await;

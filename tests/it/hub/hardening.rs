@@ -73,6 +73,7 @@ async fn only_a_trusted_proxy_says_who_is_calling() {
     assert_eq!(sign_in(&hub, "192.0.2.2", "a@example.com").await, 401, "others may try");
 }
 
+/// `X-Forwarded-Host` was believed as a caller had written it, and its name stood in the links that the hub gave out.
 #[tokio::test]
 async fn only_a_trusted_proxy_says_by_which_address_the_hub_is_reached() {
     for (trusted, base) in [(true, "https://files.example.com/"), (false, "http://files.example.com/")] {
@@ -91,6 +92,7 @@ async fn only_a_trusted_proxy_says_by_which_address_the_hub_is_reached() {
     }
 }
 
+/// Passwords of people and links and the codes of portals: of each ten wrong ones, and then not even the right one for a while.
 #[tokio::test]
 async fn guessing_is_slowed_for_passwords_of_people_links_and_portals() {
     let hub = TestHub::start().await;

@@ -24,6 +24,7 @@ async fn look(page: &Browser, name: &str) {
     page.resize(1100, 800).await;
 }
 
+/// The page of a link said neither who sent it nor when, and had no button for a single file.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recipient_looks_at_a_link_and_downloads_with_and_without_javascript() {
     let Some(page) = Browser::start().await else { return };
@@ -84,6 +85,7 @@ async fn a_recipient_looks_at_a_link_and_downloads_with_and_without_javascript()
     assert_eq!(page.trouble(), Vec::<String>::new());
 }
 
+/// The page told the name of a package before its password was asked, and an expired one named nobody who could be asked for another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_is_asked_for_and_what_is_over_says_so() {
     let Some(page) = Browser::start().await else { return };

@@ -61,6 +61,7 @@ async fn a_password_is_the_links_own_or_else_the_packages() {
     }
 }
 
+/// A link with a limit of one download was used up by its first file: downloading all files, however often in a visit, is one.
 #[tokio::test]
 async fn a_limit_counts_visits_that_download_each_once() {
     let hub = TestHub::start().await;

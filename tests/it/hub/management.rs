@@ -179,6 +179,7 @@ async fn a_portal_takes_what_its_restrictions_allow() {
     refused(announce("c.mov", 1), 403).await;
 }
 
+/// Options of portals that the hub does not have got a 201 and were dropped.
 #[tokio::test]
 async fn a_portal_closes_at_its_time_and_what_it_can_not_hold_is_refused() {
     let hub = TestHub::start().await;

@@ -75,6 +75,7 @@ fn request(client: &reqwest::Client, method: Method, base: &str, path: &str, tok
     client.request(method, format!("{base}{path}")).header("X-Package-Token", token)
 }
 
+/// The first key of a hub, an admin's, stood in the journal for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_breaks_no_transfer_and_the_log_holds_no_secret() {
     let folder = tempfile::tempdir().unwrap();

@@ -40,7 +40,7 @@ pub(super) const MOST_RECIPIENTS: usize = 200;
 
 /// Without line breaks, which have no place in a subject line or a file name.
 fn in_one_line(text: &str) -> String {
-    text.replace(char::is_control, " ").trim().to_owned()
+    text.replace(|one: char| one.is_control() || matches!(one, '\u{2028}' | '\u{2029}'), " ").trim().to_owned()
 }
 
 /// The name of a package.
