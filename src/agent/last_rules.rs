@@ -36,6 +36,10 @@ impl Environment for Kept {
         SystemEnvironment.secret_file(path)
     }
 
+    fn secret_file_without_links(&self, path: &Path) -> Result<SecretFile, String> {
+        SystemEnvironment.secret_file_without_links(path)
+    }
+
     fn text_file(&self, path: &Path) -> Result<String, String> {
         self.files.get(path).cloned().ok_or_else(|| "there is no copy of it".to_owned())
     }

@@ -20,6 +20,10 @@ impl Environment for Surroundings {
         SystemEnvironment.secret_file(path)
     }
 
+    fn secret_file_without_links(&self, path: &Path) -> Result<SecretFile, String> {
+        SystemEnvironment.secret_file_without_links(path)
+    }
+
     fn text_file(&self, path: &Path) -> Result<String, String> {
         SystemEnvironment.text_file(path)
     }

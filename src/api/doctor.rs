@@ -183,7 +183,7 @@ pub fn rules_file(problem: Option<&str>) -> Option<Check> {
     let problem = problem?;
     let line = problem.lines().next().unwrap_or_default().to_owned();
     Some(
-        check("rules file", Grade::Red, format!("it is not valid, and the previous rules stay active: {line}"))
+        check("rules file", Grade::Red, format!("it is not loaded, and the previous rules stay active: {line}"))
             .todo("`masv rule check` shows everything that is wrong with it; it is reloaded when you save it"),
     )
 }
@@ -370,7 +370,9 @@ struct Seen {
 
 fn folder(rule: &Rule) -> Check {
     let watch = &rule.watch;
+    let link = rule.confined.then(|| rule.place().folder().err()).flatten();
     let seen = match std::fs::read_dir(watch) {
+        Ok(_) if let Some(link) = link => Seen { problem: Some(link.to_string()), ..Seen::default() },
         Ok(_) => Seen {
             problem: may_enter(watch).err().map(|error| error.to_string()),
             missing: false,

@@ -320,7 +320,7 @@ fn mood(state: &str) -> Mood {
 /// Reports that the active rules differ from those in the file.
 fn tell_problem(answer: &Value, output: &Output) {
     if let Some(problem) = answer["rules_problem"].as_str().filter(|_| !output.is_json()) {
-        output.note(&format!("{problem}\n\nThe rules file is not valid; the previous rules stay active.\n"));
+        output.note(&format!("{problem}\n\nThe rules file is not loaded; the previous rules stay active.\n"));
     }
 }
 

@@ -144,7 +144,7 @@ pub(super) fn show(server: &Server, output: &Output) {
     }
     output.line(&format!("  rules    {} in {rules}", server.rules));
     if let Some(problem) = &server.rules_problem {
-        output.note(&format!("{problem}\n\nThe rules file is not valid; the previous rules stay active."));
+        output.note(&format!("{problem}\n\nThe rules file is not loaded; the previous rules stay active."));
     }
     output.line(&format!("  uploads  {}", if uploads.is_empty() { "none".to_owned() } else { uploads.join(", ") }));
     for link in server.links.iter().filter(|link| link.busy > 0) {

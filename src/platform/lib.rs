@@ -92,7 +92,7 @@ pub use private::{
     Permissions, change_owner, close_to_others, let_all_read, new_private_folder, private_file, private_folder,
 };
 pub use process::{ProcessUsage, end_group, host_name, may_signal};
-pub use real_path::real_path;
+pub use real_path::{plain_path, real_path};
 pub use service_manager::{ServiceManager, ServiceNews, stderr_is_journal, tell_service_manager, watchdog};
 pub use terminal::{SilentTerminal, open_terminal, output_size};
 pub use writers::writers_of;

@@ -36,6 +36,20 @@ pub fn real_path(path: &Path) -> io::Result<PathBuf> {
     if turned_back { real_path(&real) } else { Ok(real) }
 }
 
+/// An absolute path without `.` and `..`, as it is where no name of it is a link. Does not ask the file system.
+#[must_use]
+pub fn plain_path(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;

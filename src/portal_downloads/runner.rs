@@ -307,6 +307,7 @@ impl Runner {
             priority: self.rule.priority,
             rule: Some(self.rule.name.clone()),
             remove_package: self.rule.remove_package,
+            root: self.rule.confined.then(|| "/".into()),
             ..DownloadSpec::new(api, source, self.rule.into.clone())
         };
         match self.downloads.submit(spec).await {

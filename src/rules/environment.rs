@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
-use masv_platform::Permissions;
+use masv_platform::{PathBeneath, Permissions};
 use secrecy::SecretString;
 
 use super::compile::LARGEST;
@@ -33,6 +33,12 @@ pub trait Environment {
     /// # Errors
     /// Why it cannot be read, for people.
     fn secret_file(&self, path: &Path) -> Result<SecretFile, String>;
+
+    /// The same, following no link on the way to it.
+    ///
+    /// # Errors
+    /// Why it cannot be read, for people.
+    fn secret_file_without_links(&self, path: &Path) -> Result<SecretFile, String>;
 
     /// The folder that `~` stands for.
     fn home(&self) -> Option<PathBuf>;
@@ -78,6 +84,18 @@ fn regular(path: &Path) -> Result<std::fs::File, String> {
     }
 }
 
+/// The secret in a file.
+fn secret_in(file: std::fs::File) -> Result<SecretFile, String> {
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    file.take(LARGEST_SECRET + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > LARGEST_SECRET {
+        return Err(format!("it is larger than {LARGEST_SECRET} bytes"));
+    }
+    let secret = SecretString::from(text.trim_end_matches(['\r', '\n']));
+    Ok(SecretFile { secret, readable_by_all: Permissions::of(&metadata).all_may_read() })
+}
+
 /// The process's own environment.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemEnvironment;
@@ -88,15 +106,12 @@ impl Environment for SystemEnvironment {
     }
 
     fn secret_file(&self, path: &Path) -> Result<SecretFile, String> {
-        let file = regular(path)?;
-        let metadata = file.metadata().map_err(|error| error.to_string())?;
-        let mut text = String::new();
-        file.take(LARGEST_SECRET + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-        if text.len() as u64 > LARGEST_SECRET {
-            return Err(format!("it is larger than {LARGEST_SECRET} bytes"));
-        }
-        let secret = SecretString::from(text.trim_end_matches(['\r', '\n']));
-        Ok(SecretFile { secret, readable_by_all: Permissions::of(&metadata).all_may_read() })
+        secret_in(regular(path)?)
+    }
+
+    fn secret_file_without_links(&self, path: &Path) -> Result<SecretFile, String> {
+        let (file, _) = PathBeneath::without_links(path).open().map_err(|error| error.to_string())?;
+        secret_in(file)
     }
 
     fn home(&self) -> Option<PathBuf> {
@@ -152,6 +167,10 @@ impl Environment for FixedEnvironment {
         Ok(SecretFile { secret: SecretString::from(text.as_str()), readable_by_all: false })
     }
 
+    fn secret_file_without_links(&self, path: &Path) -> Result<SecretFile, String> {
+        self.secret_file(path)
+    }
+
     fn text_file(&self, path: &Path) -> Result<String, String> {
         self.files.get(path).cloned().ok_or_else(|| "there is no such file".to_owned())
     }
@@ -171,5 +190,41 @@ impl Environment for FixedEnvironment {
 
     fn time_zone(&self) -> TimeZone {
         TimeZone::UTC
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use secrecy::ExposeSecret;
+
+    use super::*;
+    use crate::parse;
+
+    /// A password file of an ordered rule was replaced by a link to a file outside: its text became the password.
+    #[test]
+    fn a_secret_file_of_a_confined_rule_is_read_through_no_link() {
+        let around = tempfile::tempdir().unwrap();
+        let root = around.path().canonicalize().unwrap();
+        std::fs::create_dir(root.join("d")).unwrap();
+        std::fs::write(root.join("d/secret"), "inside").unwrap();
+        std::fs::create_dir(root.join("outside")).unwrap();
+        std::fs::write(root.join("outside/secret"), "outside").unwrap();
+        let read = |confined: bool| {
+            let text = format!(
+                "version: 1\nrules:\n  - {{ name: x, watch: drop, confined: {confined}, upload: {{ kind: link, password: {{ file: drop/../d/secret }} }} }}\n"
+            );
+            parse(&text, &root.join("rules.yaml"), &SystemEnvironment)
+                .map(|set| set.rules[0].upload.password.as_ref().unwrap().expose_secret().to_owned())
+                .map_err(|diagnostics| diagnostics.render(false))
+        };
+        std::fs::create_dir(root.join("drop")).unwrap();
+        assert_eq!((read(true).unwrap().as_str(), read(false).unwrap().as_str()), ("inside", "inside"));
+        std::fs::rename(root.join("d"), root.join("away")).unwrap();
+        symlink("outside", root.join("d")).unwrap();
+        assert_eq!(read(false).unwrap(), "outside", "the operator's own links are followed");
+        let refused = read(true).unwrap_err();
+        assert!(refused.contains("symbolic link") && !refused.contains("`outside`"), "{refused}");
     }
 }

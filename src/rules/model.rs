@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use masv_platform::PathBeneath;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -186,6 +187,8 @@ pub struct Rule {
     pub symlinks: Symlinks,
     /// Which files with several names are sent.
     pub hard_links: HardLinks,
+    /// Whether no link is followed on the way to what it names either.
+    pub confined: bool,
     /// The zone of `now` and `date` in templates, and of the schedule.
     pub time_zone: TimeZone,
     /// Environment variables that templates may read as `env.NAME`.
@@ -199,6 +202,17 @@ pub struct Rule {
     /// Line of the rule in its file, from 1.
     pub line: u32,
     pub(super) matcher: Matcher,
+}
+
+impl Rule {
+    /// The watched folder as it is to be opened.
+    #[must_use]
+    pub fn place(&self) -> PathBeneath {
+        match self.confined {
+            true => PathBeneath::without_links(&self.watch),
+            false => PathBeneath::new(&*self.watch, ""),
+        }
+    }
 }
 
 impl PartialEq for Rule {
@@ -220,6 +234,8 @@ pub struct DownloadRule {
     pub team: Option<String>,
     /// The folder, absolute.
     pub into: PathBuf,
+    /// Whether no link is followed on the way to the folder.
+    pub confined: bool,
     /// Give each package its own folder.
     pub package_folder: bool,
     /// Put packages in a subfolder named after their portal.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use masv_platform::plain_path;
 use secrecy::SecretString;
 
 use super::diagnostics::{Diagnostic, Diagnostics, Severity};
@@ -37,14 +38,16 @@ pub(super) struct Reader<'a> {
     /// Digest of the secret files read since it was last taken.
     secrets: RefCell<blake3::Hasher>,
     secret_files: RefCell<BTreeSet<PathBuf>>,
+    /// Whether paths are read as those of a rule that follows no link.
+    confined: Cell<bool>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(sources: &'a [Source], file: &'a Path, environment: &'a dyn Environment) -> Self {
         let (found, secrets) = (RefCell::default(), RefCell::new(blake3::Hasher::new()));
-        let secret_files = RefCell::default();
+        let (secret_files, confined) = (RefCell::default(), Cell::new(false));
         let lines = sources.iter().map(|source| Lines::new(&source.text)).collect();
-        Self { file, environment, sources, lines, found, more: Cell::new(0), secrets, secret_files }
+        Self { file, environment, sources, lines, found, more: Cell::new(0), secrets, secret_files, confined }
     }
 
     /// The source that a position is in.
@@ -307,7 +310,11 @@ impl<'a> Reader<'a> {
         let file = self.fields(at, FILE)?.required("file")?;
         let path = self.path(&file, false)?;
         self.secret_files.borrow_mut().insert(path.clone());
-        match self.environment.secret_file(&path) {
+        let read = match self.confined.get() {
+            true => self.environment.secret_file_without_links(&path),
+            false => self.environment.secret_file(&path),
+        };
+        match read {
             Ok(read) => {
                 use secrecy::ExposeSecret;
                 let exposed = read.secret.expose_secret();
@@ -340,6 +347,11 @@ impl<'a> Reader<'a> {
         self.secrets.replace(blake3::Hasher::new()).finalize()
     }
 
+    /// Reads paths as those of a rule that follows no link, or as those of any other.
+    pub(super) fn confine(&self, confined: bool) {
+        self.confined.set(confined);
+    }
+
     /// A path: absolute, `~`, or relative to the file that it is in.
     pub(super) fn path(&self, at: &At<'_>, folder: bool) -> Option<PathBuf> {
         let text = self.text(at)?;
@@ -356,6 +368,7 @@ impl<'a> Reader<'a> {
                 self.error(at, "the root of the file system cannot be used", example(at));
                 None
             }
+            Some(path) if self.confined.get() => Some(plain_path(&path)),
             Some(path) => Some(path),
             None => {
                 let help = "write the full path; only `~/` is expanded, and only if HOME is set".to_owned();

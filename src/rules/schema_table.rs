@@ -282,6 +282,12 @@ pub(super) const RULE: &[Key] = &[
     key("enabled", Shape::Boolean, "false", "Whether the rule is enabled."),
     key("symlinks", Shape::Choice(&["skip", "within"]), "within", "Whether to follow symbolic links."),
     key("hard_links", Shape::Choice(&["own", "all"]), "all", "Which files with several names (hard links) are sent."),
+    key(
+        "confined",
+        Shape::Boolean,
+        "true",
+        "Follow no symbolic link on the way to any folder or file that the rule names.",
+    ),
 ];
 
 pub(super) const DOWNLOAD: &[Key] = &[
@@ -323,6 +329,7 @@ pub(super) const DOWNLOAD: &[Key] = &[
         "Notifications: who, and of which events.",
     ),
     key("enabled", Shape::Boolean, "false", "Whether the rule is enabled."),
+    key("confined", Shape::Boolean, "true", "Follow no symbolic link on the way to the folder."),
 ];
 
 pub(super) const AFTER_DOWNLOAD: &[Key] =

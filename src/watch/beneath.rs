@@ -5,9 +5,9 @@
 
 use std::fmt;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use masv_platform::{FileIdentity, Folder, FolderError};
+use masv_platform::{FileIdentity, Folder, FolderError, PathBeneath};
 
 /// Why a watched folder cannot be scanned at all. It is retried; nothing is forgotten meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +18,9 @@ pub enum Offline {
     /// Something else is at that path.
     #[error("it is not a folder")]
     NotAFolder,
+    /// The rule follows no link, and there is one on the way to its folder.
+    #[error("{} is a symbolic link, and the rule is `confined`: it follows none", .0.display())]
+    Link(PathBuf),
     /// The agent may not read it.
     #[error("the agent has no permission to read the folder (run it as a user who has, or change the folder's mode)")]
     Forbidden,
@@ -92,7 +95,7 @@ pub enum Probe {
 ///
 /// # Errors
 /// [`Offline`] when the watched folder itself cannot be read.
-pub fn probe<'a>(root: &Path, paths: impl IntoIterator<Item = &'a Path>) -> Result<Vec<Probe>, Offline> {
+pub fn probe<'a>(root: &PathBeneath, paths: impl IntoIterator<Item = &'a Path>) -> Result<Vec<Probe>, Offline> {
     let root = open_root(root)?;
     Ok(paths.into_iter().map(|path| probe_one(&root, path)).collect())
 }
@@ -106,7 +109,11 @@ fn probe_one(root: &Folder, path: &Path) -> Probe {
     }
 }
 
-/// Opens the watched folder itself. Its own path may contain links: it comes from the rules file.
-pub(super) fn open_root(root: &Path) -> Result<Folder, Offline> {
-    Ok(Folder::open(root)?)
+/// Opens the watched folder itself. Its own path may contain links, as it comes from the rules file; those of a rule that is
+/// `confined` may not.
+pub(super) fn open_root(root: &PathBeneath) -> Result<Folder, Offline> {
+    root.folder().map_err(|error| match error {
+        FolderError::Symlink(link) if !root.relative().as_os_str().is_empty() => Offline::Link(link),
+        error => error.into(),
+    })
 }

@@ -238,13 +238,13 @@ pub fn source_files(rule: &Rule, files: &Arc<Vec<Chosen>>) -> SourceFiles {
             numbered.insert(index, path);
         }
     }
-    SourceFiles::new(FilesOfRule { root: rule.watch.clone(), chosen: Arc::clone(files), numbered })
+    SourceFiles::new(FilesOfRule { root: rule.place(), chosen: Arc::clone(files), numbered })
 }
 
 /// Chosen files of a rule's folder.
 #[derive(Debug)]
 struct FilesOfRule {
-    root: PathBuf,
+    root: PathBeneath,
     chosen: Arc<Vec<Chosen>>,
     /// The paths in the package of those that have not their own.
     numbered: HashMap<usize, PackagePath>,
@@ -261,7 +261,7 @@ impl SourceList for FilesOfRule {
         let target = file.more.as_ref().and_then(|more| more.target.as_deref());
         Some(SourceFile {
             path,
-            source: PathBeneath::new(self.root.as_path(), target.unwrap_or(&file.relative)),
+            source: self.root.join(target.unwrap_or(&file.relative)),
             identity: file.identity,
             owner: Some(file.owner),
             claim: Some(PathBuf::from(&*file.relative)),

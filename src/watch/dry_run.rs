@@ -25,7 +25,6 @@ use crate::manifest;
 use crate::model::{Destination, UploadKind};
 use crate::store::{Store, StoreError};
 use crate::watch::lossy_path;
-use masv_platform::PathBeneath;
 use masv_rules::{Existing, Finalize, Rule, RuleSet};
 
 /// Paths that the ledger is asked about at once.
@@ -160,7 +159,7 @@ fn empty(rule: &Rule, offline: Option<String>) -> DryRun {
 fn one(mut desk: Planner, surroundings: &Surroundings) -> DryRun {
     let rule = Arc::clone(desk.rule());
     let clock = Timestamp::now().to_zoned(rule.time_zone.clone());
-    let root = rule.watch.clone();
+    let root = rule.place();
     let due = desk.due(LATER);
     let probes = beneath::probe(&root, due.iter().map(|(_, place)| &**place)).unwrap_or_default();
     for ((path, _), probe) in due.iter().zip(probes) {
@@ -170,7 +169,7 @@ fn one(mut desk: Planner, surroundings: &Surroundings) -> DryRun {
         }
     }
     for (path, identity) in desk.unread_lists() {
-        let source = PathBeneath::new(&*root, &*path);
+        let source = root.join(&path);
         let listed = manifest::reader::read(&source).and_then(|bytes| manifest::parse(&path, &bytes));
         desk.take_list(&path, identity, listed);
     }

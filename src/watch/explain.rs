@@ -19,7 +19,7 @@ use super::status::{RuleState, RuleStatus};
 use crate::model::{LedgerEntry, Outcome, State, Upload};
 use crate::store::{Store, StoreError};
 use crate::watch::lossy_path;
-use masv_platform::{EntryKind, PathBeneath};
+use masv_platform::EntryKind;
 use masv_rules::{Per, Rule, Symlinks};
 
 /// One test and how the file fared.
@@ -93,7 +93,7 @@ pub(super) struct Asked {
 pub(super) async fn explain(asked: Asked, relative: PathBuf, store: &Store) -> Result<RuleExplanation, StoreError> {
     let rule = Arc::clone(asked.sieve.rule());
     let mut tests = Tests(Vec::new());
-    let path = PathBeneath::new(&*rule.watch, &*relative);
+    let path = rule.place().join(&relative);
     let found = tokio::task::spawn_blocking(move || path.look()).await;
     let size = match found {
         Ok(Ok(found)) => {

@@ -88,6 +88,7 @@ fn judge(lease: OpenForWriting, events: Written, holder: Option<String>, network
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use masv_platform::PathBeneath;
 
     const HOUR: Duration = LONGEST_HOLD;
 
@@ -107,7 +108,7 @@ mod tests {
         let identity = FileIdentity::of(&std::fs::metadata(&path).unwrap());
         let reader = std::fs::File::open(&path).unwrap();
         assert!(writers_of(&[identity]).contains_key(&(identity.device, identity.inode)));
-        let root = super::super::beneath::open_root(folder.path()).unwrap();
+        let root = super::super::beneath::open_root(&PathBeneath::new(folder.path(), "")).unwrap();
         let events = FsEvents::new(folder.path(), false, |_| None);
         let ask = || is_being_written(&events, &root, &[(Path::new("render.mov"), identity)]).remove(0);
         assert!(is_by(&ask()), "{:?}", ask());

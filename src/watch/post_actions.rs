@@ -27,7 +27,7 @@ use super::fs_events::FsEvents;
 use super::open_handles::{Writing, is_being_written};
 use super::relocate::{self, Place, Refused, Sent, Target, Told};
 use crate::model::{Held, Problem};
-use masv_platform::{FileIdentity, Folder, crash_point};
+use masv_platform::{FileIdentity, Folder, PathBeneath, crash_point};
 use masv_rules::OWN_PREFIX;
 
 /// Bytes of a reason that is read to see whether it is written already.
@@ -61,7 +61,7 @@ pub struct Handled {
 #[derive(Debug, Clone)]
 pub struct Errand {
     /// The watched folder.
-    pub root: PathBuf,
+    pub root: PathBeneath,
     /// What to do, and with which files.
     pub works: Vec<(Action, Vec<Handled>)>,
     /// How many names of an emptied folder's path stay: 1 keeps the folders directly in the watched folder.

@@ -144,7 +144,7 @@ struct Waiting {
 
 impl<'a> Walk<'a> {
     fn begin(sieve: &'a Classifier, enter: Enter<'a>) -> Result<Self, Offline> {
-        let root = open_root(&sieve.rule().watch)?;
+        let root = open_root(&sieve.rule().place())?;
         let mark = FolderMark::of(&root)?;
         let look = Look { root: mark.id, mark, ..Look::default() };
         Ok(Self { sieve, enter, root, look, links: Vec::new(), visited: HashSet::new() })
@@ -376,7 +376,7 @@ mod tests {
 
     use super::*;
     use crate::watch::beneath::{Probe, probe};
-    use masv_platform::OwnPlaces;
+    use masv_platform::{OwnPlaces, PathBeneath};
     use masv_rules::{SystemEnvironment, parse};
 
     fn sieve(root: &Path, keys: &str) -> Classifier {
@@ -454,7 +454,7 @@ mod tests {
             assert_eq!(names(&look_at_all(&sieve, &mut |_, _| {}).unwrap()), ["three.mov"]);
             let look = look_at(&sieve, &[PathBuf::from("a/secret.mov"), PathBuf::from("a")], &mut |_, _| {}).unwrap();
             assert_eq!(names(&look), [""; 0]);
-            let probes = probe(root.path(), [Path::new("a/secret.mov")]).unwrap();
+            let probes = probe(&PathBeneath::new(root.path(), ""), [Path::new("a/secret.mov")]).unwrap();
             assert_eq!(probes, [Probe::Gone]);
         }
     }
@@ -507,6 +507,6 @@ mod tests {
         std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
         let look = look_at_all(&sieve(root.path(), "package: file"), &mut |_, _| {}).unwrap();
         assert_eq!(names(&look).len(), 3);
-        assert_eq!(probe(root.path(), [Path::new("pipe.mov")]).unwrap(), [Probe::Gone]);
+        assert_eq!(probe(&PathBeneath::new(root.path(), ""), [Path::new("pipe.mov")]).unwrap(), [Probe::Gone]);
     }
 }

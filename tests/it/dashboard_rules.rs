@@ -150,13 +150,14 @@ async fn a_changed_text_of_the_rules_gives_nothing_that_the_file_did_not_give() 
     let rule =
         |more: &str| format!("{text}  - name: new\n    watch: {}\n    upload: {{ kind: link{more}\n", inside.display());
     let moved = format!(" }}\n    after: {{ complete: {{ move: '{}/sent' }} }}", out.display());
-    let file_outside = format!(", password: {{ file: '{}/secret' }} }}", out.display());
+    let file_outside = format!(", password: {{ file: '{}/secret' }} }}\n    confined: true", out.display());
     for (new, why) in [
         (rule(" }\n    notify: [{ exec: [/bin/sh, -c, 'true'] }]"), "a program can only be added"),
         (rule(", name: '${MASV_SECRET_X}' }"), "a variable can only be added"),
         (rule(", name: <kept secret 1> }"), "stands for a secret"),
         (rule(&moved), "--allow-root"),
         (rule(&file_outside), "outside the allowed folders"),
+        (rule(" }"), "confined: true"),
         (rule(" }").replace("watch: /", &format!("watch: {}/x/", out.display())), "--allow-root"),
         (format!("hub: {{ listen: '0.0.0.0:1' }}\n{text}"), "`hub` can only be changed"),
     ] {
@@ -169,11 +170,15 @@ async fn a_changed_text_of_the_rules_gives_nothing_that_the_file_did_not_give() 
     }
     let written = std::fs::read_to_string(editing.agent.path("rules.yaml")).unwrap();
     assert_eq!(written, format!("version: 1\n{rules}"), "nothing was written");
-    let good = json!({ "text": rule(" } # mine"), "version": version });
+    let good = json!({ "text": rule(" } # mine\n    confined: true"), "version": version });
     let (status, said) = editing.call(reqwest::Method::PUT, "rules_file", good.clone()).await;
     assert!(status == 200 && !said.contains("plain-secret-9"), "{said}");
     let written = std::fs::read_to_string(editing.agent.path("rules.yaml")).unwrap();
-    assert!(written.contains("password: plain-secret-9") && written.ends_with("{ kind: link } # mine\n"), "{written}");
+    assert!(
+        written.contains("password: plain-secret-9")
+            && written.ends_with("{ kind: link } # mine\n    confined: true\n"),
+        "{written}"
+    );
     let (status, said) = editing.call(reqwest::Method::PUT, "rules_file", good).await;
     assert!(status == 409 && said.contains("meanwhile"), "{said}");
 }

@@ -9,6 +9,7 @@ mod beneath;
 mod browser;
 mod clocks;
 mod command_line;
+mod confined;
 mod control;
 mod crashes;
 mod dashboard;

@@ -77,6 +77,56 @@ fn a_wrong_file_is_told_everywhere_and_a_right_one_changes_what_differs() {
     assert_eq!(names, ["dailies", "another"]);
 }
 
+/// Case: half a rules file. Its writer pauses for longer than the looks at it take, and what is there by then is valid by itself: it was
+/// loaded, and rules were gone until the rest came. The next agent takes it for whole no more than the running one.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_rules_file_that_is_being_written_is_not_loaded_before_it_is_closed() {
+    use std::io::Write;
+
+    let mut agent = Agent::start(rules("50ms").trim_start_matches("version: 1\n"), &[]);
+    let whole =
+        format!("{}  - {{ name: third, watch: third, create: true, upload: {{ kind: link }} }}\n", rules("50ms"));
+    let half = whole.find("  - { name: other").unwrap();
+    let names = || {
+        let listed = agent.json(&["rule", "ls"]);
+        let names =
+            listed["automations"].as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let problem =
+        || agent.json(&["rule", "status", "dailies"])["rules_problem"].as_str().unwrap_or_default().to_owned();
+    let mut file = std::fs::File::create(agent.path("rules.yaml")).unwrap();
+    file.write_all(&whole.as_bytes()[..half]).unwrap();
+    let pauses_until = Instant::now() + Duration::from_secs(7);
+    until("it says that the file is being written", &agent, || problem().contains("is being written by"));
+    while Instant::now() < pauses_until {
+        assert_eq!(names(), ["dailies", "other"], "half a file is in force");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(said(&agent, &["server", "status"]).contains("is being written by"));
+    assert!(said(&agent, &["doctor"]).contains("is being written by"));
+    agent.stop();
+    agent.go_on();
+    let names = || {
+        let listed = agent.json(&["rule", "ls"]);
+        let names =
+            listed["automations"].as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let problem = || agent.json(&["rule", "status", "dailies"])["rules_problem"].clone();
+    assert_eq!(names(), ["dailies", "other"], "half a file is in force after a restart");
+    file.write_all(&whole.as_bytes()[half..]).unwrap();
+    drop(file);
+    until("all of it is loaded", &agent, || names() == ["dailies", "other", "third"]);
+    until("nothing is wrong", &agent, || problem().is_null());
+
+    // What is opened for writing and closed as it was changes nothing.
+    let file = std::fs::OpenOptions::new().append(true).open(agent.path("rules.yaml")).unwrap();
+    drop(file);
+    assert_eq!(names(), ["dailies", "other", "third"]);
+}
+
 /// With an invalid file at boot the whole agent ended, and the service manager restarted it forever; a running one goes
 /// on with the rules it has.
 #[test]

@@ -62,6 +62,15 @@ fn units_say_what_a_service_needs() {
         assert_has(unit, &[("Service", "AmbientCapabilities", "CAP_LEASE")]);
         assert!(read(unit).contains("#LoadCredential=api-key:"), "{unit}");
     }
+    // What a user's agent makes is for that user, and what goes wrong in it is bounded.
+    let bounds = [("Service", "MemoryMax", "50%"), ("Service", "TasksMax", "2048")];
+    for unit in ["systemd/user/masv-agent.service", "systemd/masv-agent.service", "systemd/masv-agent@.service"] {
+        assert_has(unit, &bounds);
+    }
+    assert_has(
+        "systemd/user/masv-agent.service",
+        &[("Service", "UMask", "0077"), ("Service", "RestrictNamespaces", "yes")],
+    );
     assert_has("systemd/masv-agent.service", &[("Service", "StateDirectory", "masv-agent")]);
     assert_has("systemd/masv-agent@.service", &[("Service", "StateDirectory", "masv-agent-%i")]);
     assert_has("systemd/user/masv-agent.service", &agent);

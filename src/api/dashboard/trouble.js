@@ -34,7 +34,7 @@ function problems() {
   const add = (key, short, text, more = {}) => found.push({ key, short, text, mood: "bad", ...more });
   if (state.lost) add("lost", "not responding", `The agent has not responded since ${time(state.lost)}. What is shown here may be old.`);
   if (state.refused) {
-    add("rules-file", "rules file rejected", "The rules file is not valid; the previous rules stay active.",
+    add("rules-file", "rules file not loaded", "The rules file is not loaded; the previous rules stay active.",
       { detail: state.refused, action: ["Edit the rules", () => orders.edit()] });
   }
   const transfers = failed();

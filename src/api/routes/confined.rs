@@ -13,9 +13,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
+
 use super::downloads::check_folder;
-use masv_platform::OwnPlaces;
+use masv_platform::{OwnPlaces, real_path};
 use masv_rules::{AfterComplete, AfterError, Environment, Rule, RuleSet, SecretFile, SystemEnvironment, edit};
+
+/// What a rule lacks that is ordered by somebody who may not reach everything.
+pub(super) const UNCONFINED: &str = "a rule that names it has to say `confined: true`";
 
 /// A minimal rules file.
 const EMPTY: &str = "version: 1\nrules: []\n";
@@ -67,13 +72,16 @@ pub(super) struct Place {
     pub(super) field: &'static str,
     /// The folder.
     pub(super) folder: PathBuf,
+    /// Whether no link is followed on the way to it.
+    pub(super) confined: bool,
 }
 
 /// Every folder of the rules. Everything that a template can render to is below its fixed prefix.
 pub(super) fn folders(rules: &RuleSet) -> Vec<Place> {
     let mut folders = Vec::new();
     for rule in &rules.rules {
-        let place = |field, folder| Place { rule: rule.name.clone(), line: rule.line, field, folder };
+        let (line, confined) = (rule.line, rule.confined);
+        let place = |field, folder| Place { rule: rule.name.clone(), line, field, folder, confined };
         folders.push(place("watch_folder", rule.watch.clone()));
         folders.extend(moved_to(rule).map(|folder| place("after", folder)));
     }
@@ -82,8 +90,33 @@ pub(super) fn folders(rules: &RuleSet) -> Vec<Place> {
         line: rule.line,
         field: "dst_folder",
         folder: rule.into.clone(),
+        confined: rule.confined,
     }));
     folders
+}
+
+/// The `after` of a request, with its move targets as they really are: a rule that is confined follows no link to them.
+pub(super) fn really(after: Value, base: &Path) -> Value {
+    let Value::Object(events) = after else { return after };
+    let event = |(event, action): (String, Value)| match action.get("move").and_then(Value::as_str) {
+        Some(target) => (event, json!({ "move": real_target(target, base) })),
+        None => (event, action),
+    };
+    Value::Object(events.into_iter().map(event).collect())
+}
+
+/// A move target of which everything before its first variable is a real path.
+fn real_target(target: &str, base: &Path) -> String {
+    if target.starts_with('~') {
+        return target.to_owned();
+    }
+    let fixed = target.find('{').map_or(target.len(), |variable| target[..variable].rfind('/').map_or(0, |at| at + 1));
+    let (fixed, rest) = target.split_at(fixed);
+    match real_path(&base.join(fixed)).ok().and_then(|real| real.join(rest).into_os_string().into_string().ok()) {
+        Some(real) if rest.is_empty() => real.trim_end_matches('/').to_owned(),
+        Some(real) => real,
+        None => target.to_owned(),
+    }
 }
 
 fn moved_to(rule: &Rule) -> impl Iterator<Item = PathBuf> {
@@ -121,6 +154,14 @@ impl Environment for Confined<'_> {
         }
     }
 
+    fn secret_file_without_links(&self, path: &Path) -> Result<SecretFile, String> {
+        if self.roots.iter().any(|root| path.starts_with(root)) {
+            return SystemEnvironment.secret_file_without_links(path);
+        }
+        self.refused.borrow_mut().push(path.to_owned());
+        Err("it is outside the allowed folders".to_owned())
+    }
+
     fn home(&self) -> Option<PathBuf> {
         SystemEnvironment.home()
     }
@@ -148,7 +189,15 @@ impl Environment for Surroundings<'_> {
         if self.roots.is_empty() || self.known.iter().any(|known| known == path) {
             return SystemEnvironment.secret_file(path);
         }
-        Confined { roots: self.roots, refused: RefCell::default() }.secret_file(path)
+        let below = Confined { roots: self.roots, refused: RefCell::default() }.secret_file(path);
+        below.and_then(|_| Err(UNCONFINED.to_owned()))
+    }
+
+    fn secret_file_without_links(&self, path: &Path) -> Result<SecretFile, String> {
+        if self.roots.is_empty() || self.known.iter().any(|known| known == path) {
+            return SystemEnvironment.secret_file_without_links(path);
+        }
+        Confined { roots: self.roots, refused: RefCell::default() }.secret_file_without_links(path)
     }
 
     fn home(&self) -> Option<PathBuf> {

@@ -17,6 +17,7 @@ use super::super::{ApiState, RulesFile};
 use super::downloads::check_folder;
 use super::transfers::Answer;
 use super::{Body, confined};
+use masv_platform::real_path;
 use masv_rules::SystemEnvironment;
 use masv_rules::edit::{self, EditError};
 
@@ -75,7 +76,9 @@ pub(super) async fn add_download(Extract(state): Extract<ApiState>, Body(new): B
     needed(&mut bad, "portal_subdomain", (!one).then_some(which));
     let (folder, roots, own) = (new.dst_folder.clone(), state.allowed_roots.clone(), state.own.clone());
     let checked = tokio::task::spawn_blocking(move || check_folder(&folder, &roots, &own)).await;
-    needed(&mut bad, "dst_folder", checked.unwrap_or_else(|error| Err(error.to_string())).err());
+    let checked = checked.unwrap_or_else(|error| Err(error.to_string()));
+    let dst_folder = checked.map_err(|problem| bad.push(("dst_folder".to_owned(), problem)));
+    let dst_folder = dst_folder.map_or(new.dst_folder, |checked| checked.folder);
     if !bad.is_empty() {
         return Err(ApiError::fields(bad.into_iter().collect()));
     }
@@ -86,7 +89,7 @@ pub(super) async fn add_download(Extract(state): Extract<ApiState>, Body(new): B
             None => ("portals", "all".into()),
         },
         ("team", new.team_id.map_or(Value::Null, Value::from)),
-        ("into", path(&new.dst_folder)?),
+        ("into", path(&dst_folder)?),
         ("package_folder", unless(new.create_package_folder, true)),
         ("portal_folder", unless(new.create_portal_subfolder, false)),
         ("since", new.effective_time.map_or(Value::Null, Value::from)),
@@ -102,7 +105,9 @@ pub(super) async fn add_upload(Extract(state): Extract<ApiState>, Body(new): Bod
     needed(&mut bad, "name", id.is_empty().then(|| "give the automation a name".to_owned()));
     let (folder, roots, own) = (new.watch_folder.clone(), state.allowed_roots.clone(), state.own.clone());
     let checked = tokio::task::spawn_blocking(move || check_folder(&folder, &roots, &own)).await;
-    needed(&mut bad, "watch_folder", checked.unwrap_or_else(|error| Err(error.to_string())).err());
+    let checked = checked.unwrap_or_else(|error| Err(error.to_string()));
+    let watch_folder = checked.map_err(|problem| bad.push(("watch_folder".to_owned(), problem)));
+    let watch_folder = watch_folder.map_or(new.watch_folder, |checked| checked.folder);
     let both = new.portal_subdomain.is_some() && !new.recipients.is_empty();
     needed(&mut bad, "recipients", both.then(|| "a portal has its own recipients".to_owned()));
     let nobody = new.portal_subdomain.is_some() && new.sender.is_none();
@@ -115,6 +120,17 @@ pub(super) async fn add_upload(Extract(state): Extract<ApiState>, Body(new): Bod
         (None, true) => "link",
         (None, false) => "email",
     };
+    let (after, password_file) = (new.after, new.password_file);
+    let (confines, file) = (!state.allowed_roots.is_empty(), state.about.rules.path.clone());
+    let real = move || {
+        let base = file.parent().unwrap_or(Path::new("/"));
+        let after = if confines { confined::really(after, base) } else { after };
+        let real = |file: PathBuf| if confines { real_path(&base.join(&file)).unwrap_or(file) } else { file };
+        (after, password_file.map(real))
+    };
+    let real = tokio::task::spawn_blocking(real).await;
+    let (after, password_file) =
+        real.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     let text = |value: Option<String>| value.map_or(Value::Null, Value::from);
     let upload: Entries = vec![
         ("kind", kind.into()),
@@ -123,10 +139,7 @@ pub(super) async fn add_upload(Extract(state): Extract<ApiState>, Body(new): Bod
         ("sender", text(new.sender)),
         ("name", text(new.package_name)),
         ("description", text(new.package_description)),
-        (
-            "password",
-            new.password_file.map_or(Ok(Value::Null), |file| path(&file).map(|file| json!({ "file": file })))?,
-        ),
+        ("password", password_file.map_or(Ok(Value::Null), |file| path(&file).map(|file| json!({ "file": file })))?),
         ("delete_after", new.delete_after.map_or(Value::Null, Value::from)),
         ("download_limit", new.download_limit.map_or(Value::Null, Value::from)),
         ("tag", text(new.tag_name)),
@@ -135,13 +148,13 @@ pub(super) async fn add_upload(Extract(state): Extract<ApiState>, Body(new): Bod
     let upload = upload.into_iter().filter(|(_, value)| !value.is_null());
     let entries: Entries = vec![
         ("name", id.as_str().into()),
-        ("watch", path(&new.watch_folder)?),
+        ("watch", path(&watch_folder)?),
         ("create", unless(new.create_folder, false)),
         ("package", text(new.package)),
         ("settle", text(new.settle)),
         ("priority", unless(new.upload_priority, 0)),
         ("upload", upload.map(|(key, value)| (key.to_owned(), value)).collect::<serde_json::Map<_, _>>().into()),
-        ("after", new.after),
+        ("after", after),
         ("enabled", unless(new.enabled, true)),
     ];
     add(&state, id, entries).await
@@ -164,7 +177,9 @@ async fn add(state: &ApiState, id: String, entries: Entries) -> Added {
         return Err(ApiError::new(StatusCode::CONFLICT, format!("there is already a rule `{id}`"))
             .hint("choose another name, or edit the rules file"));
     }
-    let entries = entries.into_iter().filter(|(_, value)| !value.is_null());
+    // Whoever ordered it may be able to replace its folders, too.
+    let confined = ("confined", unless(!state.allowed_roots.is_empty(), false));
+    let entries = entries.into_iter().chain([confined]).filter(|(_, value)| !value.is_null());
     let rule = edit::rule_text(entries.map(|(key, value)| (key, literal(value))));
     let checked = tokio::task::spawn_blocking({
         let (rule, id, file, roots) = (rule.clone(), id.clone(), file.path.clone(), state.allowed_roots.clone());
@@ -219,15 +234,19 @@ async fn keys_of(
     is_download: bool,
 ) -> Result<Vec<(&'static str, Value)>, ApiError> {
     let mut keys = vec![("enabled", change.enabled.map(Value::from)), ("priority", change.priority.map(Value::from))];
+    let mut real_folder = None;
     if let Some(folder) = &change.dst_folder {
         let (checked, roots, own) = (folder.clone(), state.allowed_roots.clone(), state.own.clone());
         let checked = tokio::task::spawn_blocking(move || check_folder(&checked, &roots, &own)).await;
-        if let Err(problem) = checked.unwrap_or_else(|error| Err(error.to_string())) {
-            return Err(ApiError::fields([("dst_folder".to_owned(), problem)].into()));
+        match checked.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(checked) => real_folder = Some(checked.folder),
+            Err(problem) => return Err(ApiError::fields([("dst_folder".to_owned(), problem)].into())),
         }
     }
+    let confined = real_folder.is_some() && !state.allowed_roots.is_empty();
     let of_downloads = [
-        ("into", "dst_folder", change.dst_folder.as_deref().map(path).transpose()?),
+        ("into", "dst_folder", real_folder.as_deref().map(path).transpose()?),
+        ("confined", "dst_folder", confined.then_some(Value::Bool(true))),
         ("portal", "portal_subdomain", change.portal_subdomain.as_deref().map(portal_name).map(Value::from)),
         ("package_folder", "create_package_folder", change.create_package_folder.map(Value::from)),
         ("portal_folder", "create_portal_subfolder", change.create_portal_subfolder.map(Value::from)),

@@ -118,13 +118,19 @@ pub(super) fn examine(new: &str, old: &str, file: &Path, roots: &[PathBuf], acti
         Err(diagnostics) => return refused(diagnostics, &column),
     };
     let mut problems: Vec<RuleProblem> = set.warnings.iter().map(|one| problem(one, column(one), file)).collect();
-    let known: BTreeSet<PathBuf> = super::confined::folders(before).into_iter().map(|one| one.folder).collect();
+    let known: BTreeSet<(PathBuf, bool)> =
+        super::confined::folders(before).into_iter().map(|one| (one.folder, one.confined)).collect();
     let mut outside = false;
-    for Place { line, field: key, folder, .. } in super::confined::folders(&set) {
-        if roots.is_empty() || known.contains(&folder) {
+    for Place { line, field: key, folder, confined, .. } in super::confined::folders(&set) {
+        if roots.is_empty() || known.contains(&(folder.clone(), confined)) {
             continue;
         }
-        if let Err(why) = super::downloads::check_folder(&folder, roots, &masv_platform::OwnPlaces::default()) {
+        let checked = super::downloads::check_folder(&folder, roots, &masv_platform::OwnPlaces::default());
+        let why = match checked {
+            Err(why) => Some(why),
+            Ok(_) => (!confined).then(|| super::confined::UNCONFINED.to_owned()),
+        };
+        if let Some(why) = why {
             outside = true;
             let message = format!("{key}: {}: {why}", folder.display());
             let help = Some("choose a folder below an allowed one, or edit the file on the agent's machine".to_owned());

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::{Entry, Folder, FolderError};
+use crate::mounts::make_folders;
 
 /// The place of a file beneath a folder. Stored across restarts, and walked again each time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -48,6 +49,32 @@ impl PathBeneath {
     pub fn whole(&self) -> PathBuf {
         // Joining an empty path would add a slash.
         if self.relative.as_os_str().is_empty() { self.root.clone() } else { self.root.join(&self.relative) }
+    }
+
+    /// What is at `relative` beneath this place.
+    #[must_use]
+    pub fn join(&self, relative: impl AsRef<Path>) -> Self {
+        Self { root: self.root.clone(), relative: self.relative.join(relative) }
+    }
+
+    /// Opens the folder that is there. Blocks.
+    ///
+    /// # Errors
+    /// See [`FolderError`].
+    pub fn folder(&self) -> Result<Folder, FolderError> {
+        let root = Folder::open(&self.root)?;
+        if self.relative.as_os_str().is_empty() { Ok(root) } else { root.below(&self.relative) }
+    }
+
+    /// Makes the folder, and those that it lies in, where they are missing; none in the place of a disk that is not mounted. Blocks.
+    ///
+    /// # Errors
+    /// See [`FolderError`].
+    pub fn make_folders(&self) -> Result<(), FolderError> {
+        if self.relative.as_os_str().is_empty() {
+            return make_folders(&self.root).map_err(|source| FolderError::Io { path: self.root.clone(), source });
+        }
+        Folder::open(&self.root)?.make_below(&self.relative).map(drop)
     }
 
     /// Whether the file that is there, which was found to be `entry`, may be [planted](Folder::may_be_planted). Blocks.

@@ -11,7 +11,7 @@ use super::super::model::{DownloadRule, Portals};
 use super::super::reader::{Reader, example};
 use super::super::schema_table::{AFTER_DOWNLOAD, DOWNLOAD};
 use super::digest::digest;
-use super::rule::rule_name;
+use super::rule::{confined, rule_name};
 use super::{Shared, notify, upload};
 
 /// The default interval for polling the inbox.
@@ -23,8 +23,10 @@ const SHORTEST_POLL: Duration = Duration::from_secs(1);
 pub(super) fn read<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<DownloadRule> {
     let reader = shared.reader;
     reader.take_secrets();
+    reader.confine(false);
     let inherited = shared.defaults.as_ref().filter(|defaults| defaults.is_map());
     let fields = reader.merged(at, inherited, DOWNLOAD)?;
+    let confined = confined(&fields, reader);
     let name = fields.required("name").and_then(|at| rule_name(&at, reader));
     let portals = portals(&fields, reader);
     let into = fields.required("into").and_then(|at| reader.path(&at, true));
@@ -43,6 +45,7 @@ pub(super) fn read<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<DownloadR
         name: name?,
         portals: portals?,
         into: into?,
+        confined: confined?,
         package_folder: package_folder?,
         portal_folder: portal_folder?,
         team: team?,

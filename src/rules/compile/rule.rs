@@ -49,8 +49,10 @@ pub(super) fn check_defaults(shared: &Shared<'_, '_>) {
 pub(super) fn upload<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<Rule> {
     let reader = shared.reader;
     reader.take_secrets();
+    reader.confine(false);
     let inherited = shared.defaults.as_ref().filter(|defaults| defaults.is_map());
     let fields = reader.merged(at, inherited, RULE)?;
+    let confined = confined(&fields, reader);
     let name = fields.required("name").and_then(|at| rule_name(&at, reader));
     let watch = fields.required("watch").and_then(|at| reader.path(&at, true));
     let upload = fields.required("upload").and_then(|at| upload::mapping(&at, shared));
@@ -73,6 +75,10 @@ pub(super) fn upload<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<Rule> {
         let open = !matches!(parts.finalize, Some(Finalize::Auto | Finalize::Manual) | None);
         let grouped = per == Per::Batch && fields.optional("group_by").is_some();
         one_recipient_a_package(kind, at, (per, grouped, open), reader);
+    }
+    if let (Some(true), Some(Symlinks::Within), Some(at)) = (confined, parts.symlinks, fields.optional("symlinks")) {
+        let help = "remove one of the two".to_owned();
+        reader.error(&at, "a rule that is `confined` follows no symbolic links", Some(help));
     }
     let include = parts.include?;
     let (min_size, max_size) = parts.sizes?;
@@ -106,6 +112,7 @@ pub(super) fn upload<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<Rule> {
         enabled: parts.enabled?,
         symlinks: parts.symlinks?,
         hard_links: parts.hard_links?,
+        confined: confined?,
         time_zone: shared.zone.clone(),
         template_env: Arc::clone(&shared.template_env),
         base: reader.base_of(at.node),
@@ -119,6 +126,13 @@ pub(super) fn upload<'a>(at: &At<'a>, shared: &Shared<'_, 'a>) -> Option<Rule> {
             parts.junk?,
         ),
     })
+}
+
+/// Whether the rule follows no link; from here on its paths are read so.
+pub(super) fn confined(fields: &Fields<'_, '_>, reader: &Reader<'_>) -> Option<bool> {
+    let confined = fields.or("confined", false, |at| reader.boolean(at));
+    reader.confine(confined == Some(true));
+    confined
 }
 
 /// Refuses recipients that depend on the file where files of several recipients could get into one package.

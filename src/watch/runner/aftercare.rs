@@ -156,7 +156,11 @@ impl Aftercare {
                         forgotten.map(drop).map_err(|error| Refused::Unkept(describe(&error)))
                     };
                     let waited = Timestamp::now().duration_since(taken.due_at) > longest;
-                    let root = Folder::open(&taken.root).map_err(Refused::at_target("open"));
+                    let root = match taken.root == rule.watch {
+                        true => rule.place().folder(),
+                        false => Folder::open(&taken.root),
+                    };
+                    let root = root.map_err(Refused::at_target("open"));
                     let ending = root.and_then(|root| look_after(&root, &events, &taken, keeps, waited, &returning));
                     over.extend(looked.take(taken, ending));
                 }

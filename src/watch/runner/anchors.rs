@@ -1,11 +1,12 @@
 //! The real paths of the folders that a rule names, resolved once, when the rule starts.
 //!
 //! **In**: the rule. **Out**: the real paths of its watched folder and of the fixed prefixes of its move targets. A link that
-//! someone plants there later has no effect: files are moved by these paths, and no link is followed in them.
+//! someone plants there later has no effect: files are moved by these paths, and no link is followed in them. Of a rule that is
+//! `confined` they are the paths as written: none of their names may be a link to begin with.
 
 use std::path::{Path, PathBuf};
 
-use masv_platform::real_path;
+use masv_platform::{plain_path, real_path};
 use masv_rules::{AfterComplete, AfterError, MoveTarget, Rule};
 
 /// What was found out; nothing before it was.
@@ -27,6 +28,10 @@ impl Anchors {
         let error = match &rule.after.error {
             AfterError::Move(target) => Some(target),
             AfterError::Keep => None,
+        };
+        let real_path = |path: &Path| match rule.confined {
+            true => Ok(plain_path(path)),
+            false => real_path(path),
         };
         let fixed = complete.into_iter().chain(error).filter_map(MoveTarget::fixed_part);
         let targets = fixed.filter_map(|written| Some((written.clone(), real_path(&written).ok()?)));

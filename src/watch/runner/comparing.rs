@@ -84,10 +84,10 @@ impl Comparing {
         if uncompared.is_empty() {
             return;
         }
-        let (root, cancel) = (context.rule.watch.clone(), context.cancel.clone());
+        let (root, cancel) = (context.rule.place(), context.cancel.clone());
         self.running = Some(tokio::task::spawn_blocking(move || {
             let read = |(path, place, identity): (Arc<Path>, Arc<Path>, FileIdentity)| {
-                let content = content(&PathBeneath::new(&*root, &*place), &identity, &cancel);
+                let content = content(&root.join(&place), &identity, &cancel);
                 (path, identity, content)
             };
             uncompared.into_iter().take_while(|_| !cancel.is_cancelled()).map(read).collect()

@@ -51,7 +51,7 @@ impl Context {
 
     /// Looks at single files, and at who writes to them.
     pub(super) async fn probe(&self, places: Vec<Arc<Path>>) -> Result<Vec<(Probe, Writing)>, Offline> {
-        let (root, hints) = (self.rule.watch.clone(), Arc::clone(&self.hints));
+        let (root, hints) = (self.rule.place(), Arc::clone(&self.hints));
         self.blocking(move || {
             let probes = beneath::probe(&root, places.iter().map(|place| &**place))?;
             let readable = probes.iter().zip(&places).filter_map(|(probe, place)| match probe {

@@ -19,7 +19,7 @@ use crate::manifest::checksum::Algorithm;
 use crate::manifest::measure::Digests;
 use crate::manifest::parse;
 use crate::manifest::reader::{digests, read};
-use masv_platform::{FileIdentity, PathBeneath};
+use masv_platform::FileIdentity;
 use masv_rules::Ready;
 
 /// Files read at a time: what was found out is told in between.
@@ -58,10 +58,10 @@ impl Verifying {
         }
         let unread = context.shared.desk().unread_lists();
         if !unread.is_empty() {
-            let root = context.rule.watch.clone();
+            let root = context.rule.place();
             let read = tokio::task::spawn_blocking(move || {
                 let read = unread.into_iter().map(|(path, identity)| {
-                    let source = PathBeneath::new(&*root, &*path);
+                    let source = root.join(&path);
                     let listed = read(&source).and_then(|bytes| parse(&path, &bytes));
                     (path, identity, listed)
                 });
@@ -102,10 +102,10 @@ impl Verifying {
         if unmeasured.is_empty() {
             return;
         }
-        let (root, cancel) = (context.rule.watch.clone(), context.cancel.clone());
+        let (root, cancel) = (context.rule.place(), context.cancel.clone());
         self.running = Some(tokio::task::spawn_blocking(move || {
             let measure = |(path, identity, algorithms): (PathBuf, FileIdentity, BTreeSet<Algorithm>)| {
-                let found = digests(&PathBeneath::new(&*root, &*path), &algorithms).map_err(|error| error.to_string());
+                let found = digests(&root.join(&path), &algorithms).map_err(|error| error.to_string());
                 let found = found.map(|found| found.filter(|(seen, _)| *seen == identity).map(|(_, digests)| digests));
                 (path, identity, found)
             };

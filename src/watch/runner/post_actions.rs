@@ -381,5 +381,5 @@ fn handled_as(context: &Context, path: &Arc<Path>, sent: Sent, leaving: &BTreeSe
 }
 
 fn errand_of(context: &Context) -> Errand {
-    Errand { root: context.rule.watch.clone(), works: Vec::new(), keeps_levels: context.keeps_levels() }
+    Errand { root: context.rule.place(), works: Vec::new(), keeps_levels: context.keeps_levels() }
 }

@@ -19,13 +19,13 @@ use jiff::Timestamp;
 use self::own_folder::{OwnFolder, may_be_made, place_of};
 use super::context::Context;
 use crate::store::{FilesHere, FolderEvidence, WatchedFolder};
-use crate::watch::beneath::Offline;
+use crate::watch::beneath::{Offline, open_root};
 use crate::watch::folder_place::Taking;
 use crate::watch::fs_events::Hinted;
 use crate::watch::scan::{self, Look};
 use crate::watch::snapshot::Changes;
 use crate::watch::status::LastScan;
-use masv_platform::{Folder, FolderMark, FolderPlace};
+use masv_platform::{FolderMark, FolderPlace};
 use masv_rules::{Poll, Symlinks};
 
 mod own_folder;
@@ -134,8 +134,8 @@ impl Scanning {
     /// Whether the rule's own folder is there at this moment. Where it is not, everything is looked at in the next pass, which finds out
     /// why. What is to be done because files are missing asks this first.
     pub(super) async fn is_there(&mut self, context: &Context) -> bool {
-        let watch = context.rule.watch.clone();
-        let mark = context.blocking(move || Ok(FolderMark::of(&Folder::open(&watch)?)?)).await;
+        let watch = context.rule.place();
+        let mark = context.blocking(move || Ok(FolderMark::of(&open_root(&watch)?)?)).await;
         let is_there = mark.is_ok_and(|mark| self.own.mark() == Some(mark));
         if !is_there {
             self.look_at_all_soon();
@@ -199,17 +199,17 @@ impl Scanning {
         let create = (context.rule.create && !self.complete).then(|| self.own.place().cloned());
         let own = self.own.mark();
         let look = context.blocking(move || {
-            let watch = &sieve.rule().watch;
-            if create.is_some_and(|before| before.is_none_or(|before| may_be_made(watch, &before))) {
+            let (rule, watch) = (sieve.rule(), sieve.rule().place());
+            if create.is_some_and(|before| before.is_none_or(|before| may_be_made(&rule.watch, &before))) {
                 // If it cannot be created, the scan reports why.
-                let _ = masv_platform::make_folders(watch);
+                let _ = watch.make_folders();
             }
             sieve.ask_again();
             if renew {
                 hints.renew();
             }
             let look = scan::look_at_all(&sieve, &mut |folder, id| hints.watch(folder, id))?;
-            let place = if own == Some(look.mark) { None } else { Some(place_of(watch, look.mark)?) };
+            let place = if own == Some(look.mark) { None } else { Some(place_of(&watch, look.mark)?) };
             Ok((look, place))
         });
         let look = look.await;

@@ -131,6 +131,7 @@ const EXAMPLES: &[Example] = &[
     example(("poll, rescan", 0), ONE, ONE_SENT, &[]),
     example(("symlinks", 0), &[("card/clip.mov", "x")], &[&["alias.mov", "card/clip.mov"]], &["out.mov"]),
     example(("hard_links", 0), ONE, ONE_SENT, &[]),
+    example(("confined", 0), ONE, ONE_SENT, &[]),
     example(("enabled", 0), ONE, &[], &["clip.mov"]),
     example(("Uploads", 0), &[("reel/clip.mov", "x")], &[&["reel/clip.mov"]], &[]),
     example(("Uploads", 1), ONE, ONE_SENT, &[]),

@@ -25,7 +25,7 @@ use crate::watch::runner::context::Context;
 use crate::watch::runner::describe;
 use crate::watch::trigger::ASK_SCHEDULE;
 use crate::watch::upload_sink::SinkError;
-use masv_platform::{Folder, FolderError, PathBeneath, crash_point};
+use masv_platform::{FolderError, crash_point};
 use masv_rules::{Finalize, OWN_PREFIX, Rule};
 
 /// See the module.
@@ -48,7 +48,7 @@ impl OpenPackages {
         if !matches!(rule.finalize, Finalize::Open(_)) {
             return Ok(());
         }
-        let claimed = PathBeneath::new(&*rule.watch, claimed_marker(rule));
+        let claimed = rule.place().join(claimed_marker(rule));
         self.ordered = tokio::task::spawn_blocking(move || claimed.look().is_ok()).await.unwrap_or(false);
         for (upload, relative) in taking_files(&context.store, rule).await? {
             let created = upload.created_at.to_zoned(rule.time_zone.clone());
@@ -169,10 +169,10 @@ impl OpenPackages {
             return;
         }
         let marker = marker.to_owned();
-        let (root, path, claimed) = (context.rule.watch.clone(), marker.clone(), claimed_marker(&context.rule));
+        let (root, path, claimed) = (context.rule.place(), marker.clone(), claimed_marker(&context.rule));
         self.ordered = true;
         let claim = move || {
-            let root = Folder::open(&root)?;
+            let root = root.folder()?;
             let (folder, name) = root.parent_of(&path)?;
             folder.rename_new(&name, &root, claimed.as_ref())
         };
@@ -185,8 +185,8 @@ impl OpenPackages {
 
     async fn marker_done(&mut self, context: &Context) {
         self.ordered = false;
-        let (root, claimed) = (context.rule.watch.clone(), claimed_marker(&context.rule));
-        let remove = move || match Folder::open(&root)?.remove_file(claimed.as_ref()) {
+        let (root, claimed) = (context.rule.place(), claimed_marker(&context.rule));
+        let remove = move || match root.folder()?.remove_file(claimed.as_ref()) {
             Err(error) if !error.is_gone() => Err(error),
             _ => Ok(()),
         };

@@ -10,9 +10,9 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use crate::store::{FolderEvidence, WatchedFolder};
-use crate::watch::beneath::{Offline, OtherFolder};
+use crate::watch::beneath::{Offline, OtherFolder, open_root};
 use crate::watch::folder_place::{Taking, takes};
-use masv_platform::{Folder, FolderMark, FolderPlace, Sameness};
+use masv_platform::{Folder, FolderMark, FolderPlace, PathBeneath, Sameness};
 use masv_rules::Rule;
 
 /// See the module.
@@ -97,8 +97,8 @@ impl OwnFolder {
 }
 
 /// Where the folder that was scanned lies. Blocks.
-pub(super) fn place_of(watch: &Path, mark: FolderMark) -> Result<FolderPlace, Offline> {
-    let folder = Folder::open(watch)?;
+pub(super) fn place_of(watch: &PathBeneath, mark: FolderMark) -> Result<FolderPlace, Offline> {
+    let folder = open_root(watch)?;
     match FolderMark::of(&folder)? == mark {
         true => Ok(FolderPlace::of(&folder)?),
         false => Err(Offline::Failing("the folder was replaced while it was scanned".to_owned())),
