@@ -1,8 +1,8 @@
 //! Places for connections: how many there are, and which connection makes room for a new one.
 //!
 //! There is a total number of places, and a number for each address, so that one address cannot take them all. If none is left,
-//! a connection without a request (it is idle, or its head does not come to an end) is ended after [`GRACE`]; whoever has a request
-//! keeps the place. Further connections wait, up to a limit.
+//! a connection without a request (it is idle, or its head does not come to an end) is ended after [`GRACE`], one of a crowd sooner; whoever
+//! has a request keeps the place. Further connections wait, up to a limit.
 //!
 //! Must never know: HTTP, what is sent over a connection.
 
@@ -16,6 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a connection may be without a request before it has to make room for another.
 const GRACE: Duration = Duration::from_secs(2);
+/// The same for a connection of an address that has [`CROWD`] or more, and more than twice as many as the one that waits.
+const CROWDS_GRACE: Duration = Duration::from_millis(100);
+/// Fewer connections of one address are no crowd.
+const CROWD: usize = 64;
 /// How often a waiting connection checks whether another can be ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How many connections may wait for a place.
@@ -121,13 +125,16 @@ impl Table {
         host.and_then(|host| self.of.get(&host)).copied().unwrap_or_default()
     }
 
-    /// Ends the connection that has been without a request for the longest time, of the address that has most; of `host` alone,
-    /// where one is given. Whether there was one.
-    fn end_one(&mut self, host: Option<IpAddr>, now: Instant) -> bool {
-        let candidates = self.taken.iter().filter(|(_, slot)| host.is_none() || slot.host == host);
+    /// Ends the connection that has been without a request for the longest time, of the address that has most; of `of` alone, where
+    /// one is given. It makes room for one of `newcomer`. Whether there was one.
+    fn end_one(&mut self, of: Option<IpAddr>, newcomer: Option<IpAddr>, now: Instant) -> bool {
+        let own = self.count_of(newcomer);
+        let candidates = self.taken.iter().filter(|(_, slot)| of.is_none() || slot.host == of);
         let idle = candidates.filter_map(|(id, slot)| {
-            let idle = slot.idle_for(now).filter(|idle| *idle >= GRACE)?;
-            Some((self.count_of(slot.host), idle, *id))
+            let count = self.count_of(slot.host);
+            let grace = if count >= CROWD && count / 2 > own { CROWDS_GRACE } else { GRACE };
+            let idle = slot.idle_for(now).filter(|idle| *idle >= grace)?;
+            Some((count, idle, *id))
         });
         let Some((_, _, id)) = idle.max() else { return false };
         if let Some(slot) = self.taken.get(&id) {
@@ -205,8 +212,8 @@ impl Slots {
 
     fn try_take(self: &Arc<Self>, host: Option<IpAddr>, now: Instant) -> Option<Taken> {
         let mut table = self.lock();
-        let has_room = (table.count_of(host) < self.most_of_one || table.end_one(host, now))
-            && (table.taken.len() < self.most || table.end_one(None, now));
+        let has_room = (table.count_of(host) < self.most_of_one || table.end_one(host, host, now))
+            && (table.taken.len() < self.most || table.end_one(None, host, now));
         if !has_room {
             return None;
         }
@@ -261,6 +268,20 @@ mod tests {
         assert!(!busy.slot.ended.is_cancelled());
         drop(request);
         assert_eq!(busy.slot.idle_for(Instant::now()).map(|idle| idle < GRACE), Some(true));
+    }
+
+    /// Eight addresses with heads that do not end took all places at once, and whoever came then waited for two seconds.
+    #[test]
+    fn a_crowd_makes_room_sooner_for_whoever_has_few() {
+        let (slots, now) = (Arc::new(Slots::new(CROWD + 10, CROWD)), Instant::now());
+        let crowd: Vec<_> = (0..CROWD).map(|_| slots.try_take(address(1), now).unwrap()).collect();
+        let few: Vec<_> = (0..10).map(|_| slots.try_take(address(2), now).unwrap()).collect();
+        assert!(slots.try_take(address(3), now).is_none(), "they have just come");
+        let soon = now + CROWDS_GRACE;
+        assert!(slots.try_take(address(1), soon).is_none(), "a crowd makes no room for itself");
+        let _new = slots.try_take(address(3), soon).unwrap();
+        assert_eq!(crowd.iter().filter(|one| one.slot.ended.is_cancelled()).count(), 1);
+        assert!(few.iter().all(|one| !one.slot.ended.is_cancelled()));
     }
 
     #[test]
