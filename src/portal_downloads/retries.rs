@@ -22,7 +22,7 @@ pub(super) struct Trouble {
 impl Trouble {
     /// Whether a download may be retried now; if so, that is recorded.
     fn may_try(&mut self, id: DownloadId, now: Instant) -> bool {
-        let (allowed, wait) = self.tried.get(&id).copied().unwrap_or((now, FIRST_WAIT));
+        let (allowed, wait) = self.tried.get(&id).copied().unwrap_or((now, masv_platform::unless_hurried(FIRST_WAIT)));
         if now < allowed {
             return false;
         }

@@ -245,6 +245,41 @@ mod tests {
         assert_eq!(bench.count(), 1, "nothing else is left there");
     }
 
+    /// "Across file systems owner, group and extended attributes are dropped silently and a hole of 300 MB becomes 300 MB".
+    #[test]
+    fn owner_mode_attributes_and_holes_go_along() {
+        use std::os::unix::fs::PermissionsExt;
+        let Some(bench) = Bench::new() else { return };
+        let place = Place { folder: Folder::open(bench.here.path()).unwrap(), name: "clip.mov".into() };
+        let path = place.path();
+        let file = File::create(&path).unwrap();
+        file.set_len(64 << 20).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"the end", (64 << 20) - 7).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(1_234), Some(5_678)).unwrap();
+        }
+        let has_attribute = |path: &Path| rustix::fs::getxattr(path, "user.masv", &mut [0_u8; 16]);
+        let flags = rustix::fs::XattrFlags::empty();
+        let kept_there = bench.there.path().join("probe");
+        std::fs::write(&kept_there, "").unwrap();
+        let both = rustix::fs::setxattr(&path, "user.masv", b"reel 7", flags).is_ok()
+            && rustix::fs::setxattr(&kept_there, "user.masv", b"x", flags).is_ok();
+        std::fs::remove_file(kept_there).unwrap();
+        let (mut opened, entry) = place.open().unwrap();
+        let checksum = Some(content(&mut opened, &path).unwrap());
+        let before = path.metadata().unwrap();
+        go(&place, &bench.target(), &Sent { identity: entry.identity, checksum }, &NOBODY).unwrap();
+        let moved = bench.there.path().join("clip.mov");
+        let after = moved.metadata().unwrap();
+        let told =
+            |found: &std::fs::Metadata| (found.uid(), found.gid(), found.mode(), found.len(), found.mtime_nsec());
+        assert_eq!(told(&after), told(&before));
+        assert!(after.blocks() * 512 < 8 << 20, "the hole is one: {} bytes are taken", after.blocks() * 512);
+        assert!(!both || has_attribute(&moved) == Ok(6), "the attribute goes along");
+        assert!(!path.exists());
+    }
+
     #[test]
     fn a_crash_between_copy_and_removal_is_made_good_without_a_second_copy() {
         let Some(bench) = Bench::new() else { return };

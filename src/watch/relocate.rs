@@ -216,7 +216,12 @@ pub(super) fn hide_checked(place: &Place, found: &FileIdentity, hold: Hold<'_>) 
     let hidden = place.folder.unique_name(&format!("{OWN_PREFIX}-sent-"), "").map_err(Refused::at_source("hide"))?;
     hold(found, Held::Hidden(hidden.clone().into()))?;
     crash_point("after.kept");
-    place.folder.rename_new(&place.name, &place.folder, &hidden).map_err(Refused::at_source("hide"))?;
+    // The hidden name is another one each time, and says nothing to anybody: the file is named.
+    let named = |error| match error {
+        FolderError::Io { source, .. } => Refused::io("take away", &place.path())(source),
+        error => Refused::at_source("take away")(error),
+    };
+    place.folder.rename_new(&place.name, &place.folder, &hidden).map_err(named)?;
     let held = Place { folder: place.folder.try_clone().map_err(Refused::at_source("hide"))?, name: hidden };
     if !held.look().is_ok_and(|there| there.identity.same_content(found)) {
         // Another file had taken its place: it gets its name back.

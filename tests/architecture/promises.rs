@@ -16,15 +16,12 @@ fn sources(folder: &Path, found: &mut String) {
     }
 }
 
-#[test]
-fn the_tests_that_show_a_promise_are_there() {
+/// Everything that the last column of these rows of docs/reliability.md names is there: a test, or a file.
+fn are_shown(rows: &[&str]) {
     let root = Path::new(ROOT);
-    let page = std::fs::read_to_string(root.join("docs/reliability.md")).unwrap();
     let mut code = String::new();
     sources(&root.join("src"), &mut code);
     sources(&root.join("tests"), &mut code);
-    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| R")).collect();
-    assert_eq!(rows.len(), 13, "R1 to R13");
     for row in rows {
         let shown_by = row.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap();
         let named: Vec<&str> = shown_by.split('`').skip(1).step_by(2).collect();
@@ -34,6 +31,34 @@ fn the_tests_that_show_a_promise_are_there() {
                 if name.contains('/') { root.join(name).exists() } else { code.contains(&format!("fn {name}(")) };
             assert!(is_there, "`{name}` is named by docs/reliability.md and is not there");
         }
+    }
+}
+
+fn reliability() -> String {
+    std::fs::read_to_string(Path::new(ROOT).join("docs/reliability.md")).unwrap()
+}
+
+#[test]
+fn the_tests_that_show_a_promise_are_there() {
+    let page = reliability();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| R")).collect();
+    assert_eq!(rows.len(), 13, "R1 to R13");
+    are_shown(&rows);
+}
+
+/// The same for each case of the tables that go case by case, and each case that is data says which it is.
+#[test]
+fn the_tests_of_each_case_are_there() {
+    let page = reliability();
+    let cases = page.split("## Case by case").nth(1).unwrap().split("\n## ").next().unwrap();
+    let is_case = |line: &&str| line.starts_with("| ") && !line.starts_with("| case ");
+    let rows: Vec<&str> = cases.lines().filter(is_case).collect();
+    assert!(rows.len() > 30, "{} cases", rows.len());
+    are_shown(&rows);
+    for case in std::fs::read_dir(Path::new(ROOT).join("tests/cases/watch")).unwrap() {
+        let path = case.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("# "), "{} does not say what it shows", path.display());
     }
 }
 

@@ -287,3 +287,29 @@ async fn files_that_go_on_changing_hold_up_only_themselves_and_are_named() {
     writing.abort();
     engine.wait_long_for(id, State::Complete, Duration::from_secs(90)).await;
 }
+
+/// "A package that disappears in the cloud", while it is being filled: the rule's upload gets another one, with all its files, and
+/// nothing of the first is taken for sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_that_vanishes_while_it_is_filled_is_made_anew_with_all_its_files() {
+    let hub = TestHub::start().await;
+    let engine = TestEngine::start(hub.cloud()).await;
+    let slow = masv_agent::engine::RateLimit { enabled: true, rate_limit_bps: 6_000_000, ..Default::default() };
+    engine.queue.throttle().set(slow);
+    let (small, large) = (content(5, 200_000), content(6, 16_000_000));
+    let files = vec![engine.file("a.mov", &small), engine.file("b.mov", &large)];
+    let order =
+        masv_agent::model::UploadSpec { rule: Some("dailies".into()), chunk_size: Some(5 << 20), ..spec(files) };
+    let id = engine.queue.submit(order).await.unwrap();
+    let some = async || engine.upload(id).await.totals.bytes_done > 5_000_000;
+    wait_until("some of it is confirmed", Duration::from_secs(30), some).await;
+    let first = engine.upload(id).await.package.unwrap();
+    let access = masv_client::PackageAccess { id: &first.id, token: &first.token };
+    engine.queue.cloud().remove_package(access).await.unwrap();
+    engine.queue.throttle().set(masv_agent::engine::RateLimit::default());
+    let upload = engine.wait_long_for(id, State::Complete, Duration::from_secs(60)).await;
+    assert_ne!(upload.package.unwrap().id, first.id);
+    let sent = [("a.mov".to_owned(), small), ("b.mov".to_owned(), large)];
+    assert_eq!(digests(&received(&upload.links[0].url).await), digests(&sent));
+    assert_eq!(hub.stored_packages().await, 1);
+}

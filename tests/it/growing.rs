@@ -365,3 +365,53 @@ async fn what_ffmpeg_records_is_sent_meanwhile_and_arrives_whole() {
     assert!(most > 0, "nothing was sent while it was recorded: {:?}", digests(&expected));
     assert_eq!(digests(&arrived(&agent).await), digests(&expected));
 }
+
+/// Together with `upload: { manifest: md5 }`: the list that goes with the package has the checksum of the file as it is in the end, not of
+/// what was sent before its header was rewritten.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_what_was_sent_while_it_grew_has_the_checksum_of_the_end() {
+    let mut agent = Agent::prepare(
+        "rules:\n  - { name: rec, watch: drop, create: true, settle: 1s, package: file, growing: send, growing_min: 6MiB, \
+         growing_guard: 5MiB, upload: { kind: link, chunk_size: 5MiB, manifest: md5 } }\n",
+        &[],
+    );
+    std::fs::create_dir(agent.path("drop")).unwrap();
+    agent.go_on();
+    let mut writer = Writer::new(agent.path("drop/take.mov"));
+    writer.append_until_sent(&agent, 2 * CHUNK as u64);
+    writer.rewrite(40, 4_000);
+    writer.append(MIB);
+    let bytes = writer.bytes.clone();
+    drop(writer);
+    agent.wait_for("it arrives", LIMIT, |list| list.len() == 1 && is_complete(&list[0]));
+    let arrived = arrived(&agent).await;
+    let list = arrived.iter().find(|(name, _)| name.ends_with(".md5")).expect("the list is in the package");
+    let list = String::from_utf8(list.1.clone()).unwrap();
+    let md5 = hex::encode(masv_digest::Md5::digest(&bytes));
+    assert!(list.contains(&md5) && list.contains("take.mov"), "{md5} is not in\n{list}");
+    assert!(arrived.iter().any(|(name, content)| name == "take.mov" && *content == bytes));
+    assert_eq!(arrived.len(), 2);
+}
+
+/// Together with `ready: { manifest: ... }`: what was sent while it grew is finalized only when its list says that it is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_while_it_grew_waits_for_its_checksum_list() {
+    let agent = agent("package: file\n    ready: { manifest: '*.md5' }");
+    let mut writer = Writer::new(agent.path("drop/take.mov"));
+    writer.append_until_sent(&agent, 2 * CHUNK as u64);
+    writer.append(MIB);
+    let bytes = writer.bytes.clone();
+    drop(writer);
+    let md5 = |bytes: &[u8]| hex::encode(masv_digest::Md5::digest(bytes));
+    std::fs::write(agent.path("drop/take.md5"), format!("{}  take.mov\n", md5(b"another"))).unwrap();
+    wait_until("the list is compared", LIMIT, || async {
+        agent.json(&["rule", "status", "rec", "--output", "json"]).to_string().contains("checksum")
+    })
+    .await;
+    assert!(!uploads(&agent).iter().any(is_complete), "it is not what its list says");
+    std::fs::write(agent.path("drop/take.md5"), format!("{}  take.mov\n", md5(&bytes))).unwrap();
+    agent.wait_for("it arrives", LIMIT, |list| list.iter().any(is_complete));
+    let arrived = arrived(&agent).await;
+    assert!(arrived.iter().any(|(name, content)| name == "take.mov" && *content == bytes));
+    assert_eq!(uploads(&agent).iter().filter(|upload| is_complete(upload)).count(), 1);
+}

@@ -221,3 +221,52 @@ async fn a_cloud_that_is_away_is_told_of_and_a_disabled_rule_does_nothing() {
     let refused = agent.masv(&["rule", "run", "off"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("disabled"), "{refused:?}");
 }
+
+/// "An inbox rule on a full disk": what does not fit waits for room and says so, nothing unfinished keeps the disk full, and when there is
+/// room the rest comes by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inbox_rule_on_a_full_disk_fetches_the_rest_when_there_is_room() {
+    const SIZE: usize = 7 << 20;
+    let Some(disk) = crate::operations::small_disk() else { return };
+    let target = disk.folder();
+    let rules = format!(
+        "rules:\n  - {{ name: from-acme, portal: acme, into: '{}', portal_folder: false, poll: 1s, enabled: true }}\n",
+        target.path().display()
+    );
+    let mut agent = Agent::prepare(&rules, &[]);
+    agent.environment = vec![("MASV_HURRY".to_owned(), "1".to_owned())];
+    agent.go_on();
+    let count = 5;
+    for number in 0..count {
+        deliver(&agent, &format!("Day {number}"), &[("a.mov", content(number, SIZE))]);
+    }
+    let arrived = |number: u64| target.path().join(format!("Day {number}/a.mov"));
+    wait_until("the disk is full, and that is told", LIMIT, || async {
+        let list = agent.json(&["download", "ls"])["transfers"].as_array().unwrap().clone();
+        let fetched = (0..count).filter(|number| arrived(*number).exists()).count();
+        fetched >= 1 && list.iter().any(|one| one.to_string().contains("bytes free"))
+    })
+    .await;
+    wait_until("the rule says so", LIMIT, || async { status(&agent, "from-acme").to_string().contains("bytes free") })
+        .await;
+    let mut came = std::collections::BTreeSet::new();
+    wait_until("all have come", LIMIT * 2, || {
+        for number in 0..count {
+            // Somebody takes away what is there, and makes room.
+            if std::fs::metadata(arrived(number)).is_ok_and(|found| found.len() == SIZE as u64) {
+                assert!(std::fs::read(arrived(number)).unwrap() == content(number, SIZE), "Day {number}");
+                std::fs::remove_file(arrived(number)).unwrap();
+                assert!(came.insert(number), "Day {number} came twice");
+            }
+        }
+        let all = came.len() as u64 == count;
+        async move { all }
+    })
+    .await;
+    history(&agent, "from-acme", usize::try_from(count).unwrap()).await;
+    wait_until("the trouble is over", LIMIT, || async {
+        let error = status(&agent, "from-acme")["last_error"].clone();
+        error.is_null() || error["over"] == true
+    })
+    .await;
+}

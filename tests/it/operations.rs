@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::process::{Agent, command};
-use crate::support::wait_until;
+use crate::support::{KEY, TestHub, wait_until};
 
 const RULE: &str = "rules:\n  - name: quick\n    watch: drop\n    create: true\n    settle: 200ms\n    package: file\n    \
                     upload: { kind: link }\n";
@@ -432,4 +432,101 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = std::process::Command::new("umount").arg("--lazy").arg(self.mount.path()).status();
     }
+}
+
+/// "Rules with failed uploads show nothing": a failed upload is in the metrics, in the rule's status, a `rule.error`, and red for the
+/// doctor.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_upload_is_in_the_metrics_the_status_an_event_and_the_doctor() {
+    let hub = TestHub::start().await;
+    let flags = ["--cloud-url", hub.url.as_str(), "--api-key", KEY, "--team-id", &hub.team];
+    let agent = Agent::start(
+        "rules:\n  - { name: portal, watch: drop, create: true, settle: 200ms, package: file, \
+         upload: { kind: portal, subdomain: nowhere, sender: a@example.com } }\n",
+        &flags,
+    );
+    std::fs::write(agent.path("drop/clip.mov"), "content").unwrap();
+    agent.wait_for("it has failed", SOON, |list| list.len() == 1 && list[0]["state"] == "error");
+    wait_until("it is told", SOON, async || {
+        let (_, text) = get(format!("{}/metrics", agent.url())).await;
+        text.contains("masv_events_total{kind=\"rule.error\"}")
+            && sample(&text, "masv_events_total{kind=\"rule.error\"}") >= 1.0
+            && sample(&text, "masv_uploads{state=\"error\"}") == 1.0
+            && sample(&text, "masv_rule_failed_uploads{rule=\"portal\"}") == 1.0
+    })
+    .await;
+    let status = agent.json(&["rule", "status", "portal", "--output", "json"]);
+    assert!(status["failed_uploads"] == 1 && status["last_error"]["code"] == "upload", "{status:#}");
+    let examined: Value = serde_json::from_slice(&agent.masv(&["doctor"]).stdout).unwrap();
+    let told =
+        examined["checks"].as_array().unwrap().iter().find(|check| check["name"] == "uploads of portal").unwrap();
+    assert_eq!(told["grade"], "red", "{told}");
+}
+
+/// "`/readyz` is always ready", beyond a full disk: a data directory that the agent may not write to any more is not ready. A hub that is
+/// away and a folder that is not there do not hinder orders from being kept: the doctor says both.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_may_not_write_is_not_ready_and_the_doctor_names_what_is_away() {
+    const NOBODY: u32 = 65_534;
+    if !rustix::process::geteuid().is_root() {
+        return; // Whoever owns a folder cannot be kept from it without another user.
+    }
+    let flags = ["--cloud-url", "http://127.0.0.1:9", "--api-key", "k", "--team-id", "t"];
+    let rules = "rules:\n  - { name: nowhere, watch: not-there, upload: { kind: link } }\n";
+    let mut agent = Agent::prepare(rules, &flags);
+    agent.wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].map(str::to_owned).into();
+    for path in [agent.path(""), agent.path("rules.yaml")] {
+        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    agent.go_on();
+    let ready = async || get(format!("{}/readyz", agent.url())).await.0;
+    assert_eq!(ready().await, 200);
+    let grades = |wanted: &[&str]| {
+        let examined: Value = serde_json::from_slice(&agent.masv(&["doctor"]).stdout).unwrap();
+        let checks = examined["checks"].as_array().unwrap();
+        let grade =
+            |name: &&str| checks.iter().find(|check| check["name"] == **name).map(|check| check["grade"].clone());
+        wanted.iter().map(grade).collect::<Vec<_>>()
+    };
+    let red = Some(Value::from("red"));
+    assert_eq!(grades(&["cloud", "folder of nowhere"]), [red.clone(), red.clone()]);
+    let data = agent.path("data");
+    std::os::unix::fs::chown(&data, Some(0), Some(0)).unwrap();
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+    wait_until("it is told that nothing can be written", SOON, async || ready().await == 503).await;
+    assert_eq!(grades(&["state"]), [red]);
+    std::os::unix::fs::chown(&data, Some(NOBODY), Some(NOBODY)).unwrap();
+    wait_until("it can be written again", SOON, async || ready().await == 200).await;
+}
+
+/// "500 rules: 629 threads and 737 descriptors": each watched folder takes one thread and three descriptors, as many as the system allows
+/// watchers, and what comes besides does not grow with the rules. The last rule works like the first.
+#[cfg(target_os = "linux")]
+#[test]
+fn five_hundred_rules_take_a_bounded_number_of_threads_and_descriptors() {
+    const RULES: usize = 500;
+    let rule = |number: usize| {
+        format!(
+            "  - {{ name: r{number}, watch: drop/{number}, create: true, settle: 200ms, package: file, \
+             upload: {{ kind: link }} }}\n"
+        )
+    };
+    let agent = Agent::start(&format!("rules:\n{}", (0..RULES).map(rule).collect::<String>()), &[]);
+    for number in [0, RULES - 1] {
+        let folder = agent.path(&format!("drop/{number}"));
+        wait_for("the folder is there", || folder.exists().then_some(()));
+        std::fs::write(folder.join("clip.mov"), "content").unwrap();
+    }
+    agent.wait_for("the first and the last rule have sent", SOON * 2, |list| {
+        list.iter().filter(|upload| upload["state"] == "complete").count() == 2
+    });
+    let process = format!("/proc/{}", agent.id());
+    let status = std::fs::read_to_string(format!("{process}/status")).unwrap();
+    let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap().trim();
+    let threads: usize = threads.parse().unwrap();
+    let descriptors = std::fs::read_dir(format!("{process}/fd")).unwrap().count();
+    let used = format!("{threads} threads, {descriptors} descriptors");
+    let processors = std::thread::available_parallelism().unwrap().get();
+    assert!(threads <= RULES + 160 + 2 * processors, "{used}");
+    assert!(descriptors <= 3 * RULES + 160, "{used}");
 }

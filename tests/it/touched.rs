@@ -182,3 +182,36 @@ async fn what_is_no_longer_what_its_list_was_compared_with_is_not_sent_until_it_
     expected.sort();
     assert_eq!(digests(&got), expected);
 }
+
+/// "Inode numbers that do not outlive a mount": the agent is stopped, the file has another inode when it starts again, and what was
+/// confirmed is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_confirmed_is_kept_over_a_restart_and_another_inode() {
+    let (hub, url, proxy) = behind_proxy(0).await;
+    let engine = slow(hub.cloud_at(url.clone())).await;
+    let bytes = content(8, SIZE);
+    let source = engine.file("big.mov", &bytes);
+    let path = source.source.whole();
+    let id = engine.queue.submit(spec(vec![source])).await.unwrap();
+    some_is_confirmed(&engine, id).await;
+    engine.queue.stop().await;
+    let confirmed = engine.upload(id).await.totals.bytes_done;
+    put(&path, &bytes, false);
+    let TestEngine { queue, store, folder } = engine;
+    drop((queue, store));
+    let engine = TestEngine::start_in(hub.cloud_at(url), folder, UploadSettings::default()).await;
+    let least = Arc::new(AtomicBool::new(true));
+    wait_until("it is complete", Duration::from_secs(60), || async {
+        let upload = engine.upload(id).await;
+        if upload.totals.bytes_done < confirmed {
+            least.store(false, Ordering::Relaxed);
+        }
+        upload.state == State::Complete
+    })
+    .await;
+    assert!(least.load(Ordering::Relaxed), "what was confirmed was given up");
+    let begun = proxy.asked(|asked: &Asked| asked.method == "POST" && asked.path.ends_with("/files")).len();
+    assert_eq!(begun, 1, "the file was begun once");
+    let link = engine.upload(id).await.links[0].url.replacen(hub.public().as_str(), hub.url.as_str(), 1);
+    assert_eq!(digests(&received(&link).await), digests(&[("big.mov".to_owned(), bytes)]));
+}

@@ -5,7 +5,7 @@ use serde_json::{Value, json as object};
 
 use super::{find, require, set_state, tell_state};
 use crate::model::{File, Outcome, Problem, State, UploadId};
-use crate::store::{Store, StoreError, files, ledger, now};
+use crate::store::{Store, StoreError, events, files, ledger, now};
 
 impl Store {
     /// Moves an upload to `to` if it is in one of `from`; if it is already there, nothing changes. Returns the state
@@ -66,7 +66,9 @@ impl Store {
             }
             files::leave_out(connection, id, &files)?;
             let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
-            tell_state(connection, &found, found.state, object!({ "left_out": paths }))?;
+            // No second failure: what follows is that it goes on.
+            let body = object!({ "state": found.state, "name": found.name, "left_out": paths });
+            events::record(connection, "upload.state", Some(id), found.rule.as_deref(), &body)?;
             Ok(Some(files.len()))
         })
         .await

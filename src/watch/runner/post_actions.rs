@@ -27,11 +27,13 @@ use crate::watch::dispatch;
 use crate::watch::post_actions::{Action, Errand, Fate, Handled, Progress, carry_out};
 use crate::watch::relocate::Sent;
 use crate::watch::status::Copying;
-use masv_platform::FileIdentity;
+use masv_platform::{FileIdentity, unless_hurried};
 use masv_rules::{AfterComplete, AfterError, MoveTarget, OnChange, Ready, TemplateContext};
 
 /// What could not be done is tried again after this.
 const AGAIN: Duration = Duration::from_secs(60);
+/// Files that are named after one errand; one more line stands for the others.
+const MOST_TOLD: usize = 3;
 /// Files of an upload read at once.
 const PAGE: u32 = 10_000;
 /// Files that are acted on before the rule hears of it; of an upload with more all are moved together, for its folder may be named by
@@ -53,6 +55,8 @@ pub(super) struct PostActions {
     running: Option<JoinHandle<Fates>>,
     /// Files that are tried again then.
     later: BTreeMap<Arc<Path>, Duration>,
+    /// Why they could not be acted on, as it was told: that lasts, and is told once.
+    told: BTreeMap<Arc<Path>, String>,
     /// Files that are not what was sent, and are to stay.
     left_alone: BTreeMap<Arc<Path>, FileIdentity>,
 }
@@ -87,6 +91,7 @@ impl PostActions {
     pub(super) fn forget<'a>(&mut self, gone: impl IntoIterator<Item = &'a Arc<Path>>) {
         for path in gone {
             self.later.remove(path);
+            self.told.remove(path);
             self.left_alone.remove(path);
         }
     }
@@ -290,20 +295,37 @@ impl PostActions {
             }
         };
         self.look = true;
-        let mut changed = Vec::new();
+        let had_trouble = !self.told.is_empty();
+        let (mut changed, mut reasons) = (Vec::new(), Vec::new());
         for (path, fate) in results {
             match fate {
                 Fate::Done => self.went_away(context, &path).await,
                 Fate::Changed => {
+                    self.told.remove(&path);
                     if self.came_out_changed(context, &path).await {
                         changed.push(path);
                     }
                 }
                 Fate::Later(reason) => {
                     self.try_later(context.now(), [&path]);
-                    context.problem("after", format!("{}: {reason}", path.display())).await;
+                    let known = self.told.insert(Arc::clone(&path), reason.clone());
+                    if known.is_none_or(|known| known != reason) {
+                        reasons.push(format!("{}: {reason}", path.display()));
+                    }
                 }
             }
+        }
+        let more = reasons.len().saturating_sub(MOST_TOLD);
+        for (at, reason) in reasons.into_iter().take(MOST_TOLD).enumerate() {
+            let others = if more > 0 && at == 0 {
+                format!(" ({more} more files are left where they are)")
+            } else {
+                String::new()
+            };
+            context.problem("after", format!("{reason}{others}")).await;
+        }
+        if had_trouble && self.told.is_empty() {
+            context.recovered(&["after"]);
         }
         Some(changed)
     }
@@ -333,7 +355,7 @@ impl PostActions {
     }
 
     fn try_later<'a>(&mut self, now: Duration, paths: impl IntoIterator<Item = &'a Arc<Path>>) {
-        let at = now + AGAIN;
+        let at = now + unless_hurried(AGAIN);
         self.later.extend(paths.into_iter().map(|path| (Arc::clone(path), at)));
     }
 }

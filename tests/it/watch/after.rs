@@ -376,3 +376,29 @@ async fn a_hidden_file_is_removed_by_the_next_start() {
     bench.until("and forgotten", async || bench.store.next_taken_away("dailies").await.unwrap().is_none()).await;
     assert_eq!(bench.uploads().await.len(), 1);
 }
+
+/// "A full move target": the reason names the disk and that it is full, nothing is lost, and it is moved when there is room.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_to_a_disk_that_is_full_says_so_and_is_done_when_there_is_room() {
+    let Some(mut disk) = crate::operations::small_disk() else { return };
+    let target = disk.folder();
+    let keys = format!("package: file\nsettle: 50ms\nafter: {{ complete: {{ move: '{}' }} }}", target.path().display());
+    let bench = Bench::with(&keys).await;
+    let content = vec![7; 3 << 20];
+    bench.write("clip.mov", &content);
+    bench.packages_when(1).await;
+    disk.fill(&target.path().join("ballast"));
+    bench.complete(&bench.uploads().await[0]).await;
+    let told = async || bench.status().last_error.is_some_and(|error| error.message.contains("no space left on"));
+    bench.until("it is told that the disk is full", told).await;
+    let message = bench.status().last_error.unwrap().message;
+    assert!(message.contains(&*target.path().to_string_lossy()), "{message}");
+    assert!(std::fs::read(bench.path("clip.mov")).unwrap() == content, "the source is there, whole");
+    std::fs::remove_file(target.path().join("ballast")).unwrap();
+    // Loaded again it tries at once, and not only a minute later.
+    bench.watcher().reload(bench.rules(&format!("{keys}\npriority: 3"))).await;
+    bench.until("it is moved", async || !bench.path("clip.mov").exists()).await;
+    assert!(std::fs::read(target.path().join("clip.mov")).unwrap() == content);
+    assert_eq!(std::fs::read_dir(target.path()).unwrap().count(), 1, "nothing unfinished is left there");
+    assert_eq!(bench.uploads().await.len(), 1);
+}

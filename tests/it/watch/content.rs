@@ -180,6 +180,20 @@ async fn the_others_of_a_package_are_sent_without_a_file_that_has_vanished_unles
                 upload.state == State::Transferring && upload.totals.files == 1
             })
             .await;
+        let files = bench.files(&upload).await;
+        let left = files.iter().find(|file| file.state == FileState::LeftOut).unwrap();
+        assert_eq!((left.path.as_str(), left.problem.as_ref().unwrap().code.as_str()), ("a.mov", "source_gone"));
+        for file in files.iter().filter(|file| file.state != FileState::LeftOut) {
+            bench.store.file_done(upload.id, file.number, None, None).await.unwrap();
+        }
+        bench.store.completed(upload.id).await.unwrap();
+        // What mails, webhooks and the history are made of.
+        let events = bench.store.events_after(0, 1_000).await.unwrap();
+        for kind in ["upload.state", "upload.complete"] {
+            let told =
+                events.iter().any(|event| event.kind == kind && event.body["left_out"].to_string().contains("a.mov"));
+            assert!(told, "{kind}: {events:#?}");
+        }
     }
 }
 
@@ -199,4 +213,32 @@ async fn what_comes_after_an_open_package_has_failed_goes_into_another() {
             bench.packages().await == [["b.mov", "a.mov"]]
         })
         .await;
+}
+
+/// The same with the agent running: a file is removed, and the file system gives its inode to the next one, of the same size and date.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_system_that_gives_an_inode_out_again_hides_no_new_file() {
+    use std::os::unix::fs::MetadataExt;
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir(root.path().join("drop")).unwrap();
+    let store = masv_agent::store::Store::open(&root.path().join("agent.db")).unwrap();
+    let mut bench = Bench { root, store, ..Bench::new() };
+    bench.start(EACH).await;
+    sent(&bench, "a.dpx", b"the first frame").await;
+    let before = std::fs::metadata(bench.path("a.dpx")).unwrap();
+    let times = FileTimes::new().set_modified(before.modified().unwrap());
+    // Written outside of the folder until one has the inode.
+    std::fs::remove_file(bench.path("a.dpx")).unwrap();
+    let beside = |number: u32| bench.root.path().join(format!("{number}.dpx"));
+    let reused = (0..500).map(beside).find(|path| {
+        std::fs::write(path, b"the other frame").unwrap();
+        std::fs::metadata(path).unwrap().ino() == before.ino()
+    });
+    let Some(other) = reused else {
+        eprintln!("skipped: this file system does not give inodes out again");
+        return;
+    };
+    File::options().write(true).open(&other).unwrap().set_times(times).unwrap();
+    std::fs::rename(other, bench.path("b.dpx")).unwrap();
+    assert_eq!(bench.packages_when(2).await[1], ["b.dpx"]);
 }

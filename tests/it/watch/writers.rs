@@ -254,3 +254,58 @@ fn what_another_user_s_program_writes_is_sent_whole_before_it_is_deleted() {
         std::thread::sleep(Duration::from_millis(30));
     }
 }
+
+/// "An immutable file under `after: delete`" (`chattr +i` is one for root; a folder that the agent may not write to shows the same): it is
+/// told once however often it is tried, sent once, and deleted when that is possible.
+#[test]
+fn what_cannot_be_deleted_is_told_once_and_deleted_when_it_can_be() {
+    let mut agent = foreign_agent("settle: 300ms, after: delete", &[]);
+    if agent.wrapper.is_empty() {
+        return; // Whoever owns the folder may delete in it.
+    }
+    agent.environment = vec![("MASV_HURRY".to_owned(), "1".to_owned())];
+    for name in ["a.mov", "b.mov"] {
+        std::fs::write(agent.path("drop").join(name), name).unwrap();
+    }
+    agent.go_on();
+    agent.wait_for("both are sent", LIMIT, |list| complete(list) == expected(&[("a.mov", 5), ("b.mov", 5)]));
+    let told = |agent: &Agent| agent.log().lines().filter(|line| line.contains("the rule has a problem")).count();
+    let deadline = Instant::now() + LIMIT;
+    while told(&agent) < 2 {
+        assert!(Instant::now() < deadline, "it is not told:\n{}", agent.log());
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    // Tried again every two seconds, the longer of the two waits for a second chance to be told.
+    let again = Instant::now() + Duration::from_secs(7);
+    while Instant::now() < again {
+        assert_eq!(told(&agent), 2, "{}", agent.log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let status = agent.json(&["rule", "status", "dailies", "--output", "json"]);
+    assert!(status["last_error"]["code"] == "after" && status["last_error"]["over"] == false, "{status:#}");
+    assert!(agent.path("drop/a.mov").exists() && agent.path("drop/b.mov").exists());
+    std::fs::set_permissions(agent.path("drop"), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let deadline = Instant::now() + LIMIT;
+    while std::fs::read_dir(agent.path("drop")).unwrap().next().is_some() {
+        assert!(Instant::now() < deadline, "they stay:\n{}", agent.log());
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    let status = agent.json(&["rule", "status", "dailies", "--output", "json"]);
+    assert_eq!(status["last_error"]["over"], true, "{status:#}");
+    let list = agent.json(&["upload", "ls"])["transfers"].as_array().unwrap().clone();
+    assert_eq!(list.len(), 2, "nothing is sent a second time: {list:#?}");
+}
+
+/// "After a new sub-folder the state is unknown": the folder is made and the file opened in it before the agent watches it. The lease
+/// shows the writer, and its file is sent once, whole.
+#[test]
+fn a_file_that_is_open_in_a_folder_made_this_moment_waits_for_its_writer() {
+    let mut agent = foreign_agent("settle: 300ms", &["--inh-caps=+lease", "--ambient-caps=+lease"]);
+    agent.go_on();
+    let script =
+        format!("mkdir -p new/deep; exec 3>new/deep/live.mov; printf one >&3; {STALL}; printf two >&3; {STALL}");
+    end(vec![write(&agent, "sh", &script)]);
+    agent.wait_for("it is sent", LIMIT, |list| complete(list) == expected(&[("live.mov", 6)]));
+    let list = agent.json(&["upload", "ls"])["transfers"].as_array().unwrap().clone();
+    assert_eq!(list.len(), 1, "{list:#?}");
+}
