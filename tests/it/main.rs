@@ -5,6 +5,7 @@
 mod access;
 mod adversary;
 mod alerts;
+mod bad_cards;
 mod beneath;
 mod browser;
 mod clocks;
@@ -48,6 +49,7 @@ mod reloads;
 mod repeated_orders;
 mod rule_cli;
 mod s3_server;
+mod said;
 mod secrecy;
 mod sent_lists;
 mod service_files;

@@ -248,6 +248,9 @@ async fn portals_packages_and_links_are_looked_after_with_the_hub_running_and_no
     assert!(status == 2 && said.contains("--yes"), "nobody can be asked: {status} {said}");
     done(folder, &["portal", "rm", "rushes", "--dry-run"], "");
     done(folder, &["portal", "show", "rushes"], "");
+    // What cannot be undone is not done unasked.
+    let unasked = code(folder, &["portal", "rm", "rushes"]);
+    assert!(unasked.0 == 2 && unasked.1.contains("--yes"), "{unasked:?}");
     done(folder, &["portal", "rm", "rushes", "--yes"], "");
     let told = shown_as_text(folder);
     assert!(told.contains("portal rushes") && told.contains("form Reel: 1"), "what happened stays: {told}");
