@@ -13,6 +13,8 @@ use super::{Folder, FolderError};
 
 /// Bytes copied at once.
 const BLOCK: usize = 1 << 20;
+/// Larger extended attributes stay behind. Linux has at most 64 KiB in one; macOS keeps resource forks there.
+const LARGEST_ATTRIBUTE: usize = 32 << 20;
 
 /// Copies the first `size` bytes of `from` into the empty file `to`; holes are preserved if the file system reports them.
 /// `copied` is called with the progress.
@@ -115,15 +117,27 @@ pub fn set_modified(file: &File, nanoseconds: i64) {
 }
 
 fn keep_extended(from: &File, to: &File) {
-    let Ok(length) = rustix::fs::flistxattr(from, &mut [0_u8; 0]) else { return };
-    let mut names = vec![0_u8; length];
-    let Ok(length) = rustix::fs::flistxattr(from, names.as_mut_slice()) else { return };
-    for name in names[..length].split_inclusive(|byte| *byte == 0) {
+    let Ok(names) = whole(|buffer| rustix::fs::flistxattr(from, buffer)) else { return };
+    for name in names.split_inclusive(|byte| *byte == 0) {
         let Some(name) = CStr::from_bytes_with_nul(name).ok().filter(|name| is_users_own(name)) else { continue };
-        let Ok(length) = rustix::fs::fgetxattr(from, name, &mut [0_u8; 0]) else { continue };
-        let mut value = vec![0_u8; length];
-        if let Ok(length) = rustix::fs::fgetxattr(from, name, value.as_mut_slice()) {
-            let _ = rustix::fs::fsetxattr(to, name, &value[..length], XattrFlags::empty());
+        if let Ok(value) = whole(|buffer| rustix::fs::fgetxattr(from, name, buffer)) {
+            let _ = rustix::fs::fsetxattr(to, name, &value, XattrFlags::empty());
+        }
+    }
+}
+
+/// All that a call reads, which fails with ERANGE when there is more. How much there is cannot be asked before: rustix answers 0 for a
+/// buffer without room.
+fn whole(read: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
+    let mut room = vec![0; 1 << 10];
+    loop {
+        match read(&mut room) {
+            Err(Errno::RANGE) if room.len() < LARGEST_ATTRIBUTE => room.resize(room.len() * 8, 0),
+            Err(error) => return Err(error),
+            Ok(length) => {
+                room.truncate(length);
+                return Ok(room);
+            }
         }
     }
 }

@@ -174,7 +174,7 @@ fn a_folder_on_the_way_need_not_be_readable() {
 }
 
 #[test]
-fn a_copy_has_the_bytes_the_holes_and_the_times() {
+fn a_copy_has_the_bytes_the_holes_the_times_and_the_attributes() {
     let bench = Bench::new();
     let folder = bench.folder();
     let mut source = folder.create_new(OsStr::new("source"), 0o640).unwrap();
@@ -183,6 +183,12 @@ fn a_copy_has_the_bytes_the_holes_and_the_times() {
     std::os::unix::fs::FileExt::write_all_at(&source, b"tail", 48 << 20).unwrap();
     set_modified(&source, 1_600_000_000_000_000_007);
     source.set_permissions(std::fs::Permissions::from_mode(0o4750)).unwrap();
+    // Where the file system has any: extended attributes were dropped, and nobody noticed.
+    let attributes = [("user.reel", vec![7_u8; 6]), ("user.notes", vec![8; 2_000])];
+    let set = |(name, value): &(&str, Vec<u8>)| {
+        rustix::fs::fsetxattr(&source, *name, value, rustix::fs::XattrFlags::empty()).is_ok()
+    };
+    let has_attributes = attributes.iter().all(set);
     let copy = folder.create_new(OsStr::new("copy"), 0o600).unwrap();
     let told = std::cell::RefCell::new(Vec::new());
     copy_file(&source, &copy, 64 << 20, &|bytes| told.borrow_mut().push(bytes)).unwrap();
@@ -193,6 +199,11 @@ fn a_copy_has_the_bytes_the_holes_and_the_times() {
     assert!(after.blocks() <= before.blocks() + 64, "{} blocks of {}", after.blocks(), before.blocks());
     assert_eq!((after.mtime(), after.uid(), after.gid()), (1_600_000_000, before.uid(), before.gid()));
     assert_eq!(after.mode() & 0o7777, 0o750, "no copy runs with its owner's rights");
+    for (name, value) in attributes.iter().filter(|_| has_attributes) {
+        let mut kept = vec![0; 4_096];
+        let length = rustix::fs::fgetxattr(&copy, *name, kept.as_mut_slice()).unwrap();
+        assert_eq!(&kept[..length], value, "{name}");
+    }
     let told = told.into_inner();
     assert!(told.is_sorted() && told.last() == Some(&(64 << 20)), "{told:?}");
 }
