@@ -334,6 +334,7 @@ mod tests {
         }
     }
 
+    /// Case: a link below an allowed root that leads out of it is refused.
     #[test]
     fn nothing_outside_the_allowed_roots_is_taken_not_even_by_a_link() {
         let folder = tree();

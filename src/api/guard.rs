@@ -243,6 +243,7 @@ mod tests {
         access.check(Some(OWN), &Method::POST, "/api/v1/uploads", &headers.collect()).is_ok()
     }
 
+    /// Case: a rebound host name and a foreign or null origin are refused.
     #[test]
     fn only_loopback_names_and_own_pages_are_let_in() {
         let access = access(Free::User(OWN));
@@ -273,6 +274,7 @@ mod tests {
         assert!(identify.caller(None).is_ok());
     }
 
+    /// Case: what a form of a web page, or a webhook without a body of ours, can send is refused.
     #[test]
     fn a_form_is_no_way_in() {
         let access = access(Free::User(OWN));
@@ -304,6 +306,7 @@ mod tests {
         );
     }
 
+    /// Case: the token is needed for everything but the page and the probes.
     #[test]
     fn with_a_token_nothing_goes_without_it() {
         let access = Access { loopback_only: false, ..access(Free::Nobody) };

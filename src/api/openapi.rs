@@ -338,6 +338,7 @@ impl<A: Answer> Answer for Result<A, ApiError> {
 mod tests {
     use super::*;
 
+    /// Case: the calls are named `list_uploads` and `get_upload`, not `get_uploads_id`.
     #[test]
     fn calls_have_the_names_that_somebody_would_give_them() {
         for (method, path, name) in [

@@ -18,6 +18,7 @@ pub(super) fn portal_name(given: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Case: a portal is known by its full host name, too.
     #[test]
     fn a_portal_is_known_by_its_name_its_host_or_its_page() {
         for given in [

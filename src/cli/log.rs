@@ -120,6 +120,7 @@ mod tests {
         }
     }
 
+    /// Case: a line of the log stays one line, whatever it tells of.
     #[test]
     fn a_line_of_the_journal_has_its_priority_and_ids_and_is_one_line() {
         let kept = Kept::default();

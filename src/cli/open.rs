@@ -153,6 +153,7 @@ mod tests {
         assert!(page_of("unix:///run/masv.sock").is_err());
     }
 
+    /// Case: the file by which a browser gets the token is for its user only.
     #[test]
     fn the_page_with_the_token_is_readable_to_its_user_only() {
         let folder = tempfile::tempdir().unwrap();

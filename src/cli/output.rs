@@ -220,6 +220,7 @@ pub(super) fn duration(seconds: u64) -> String {
 mod tests {
     use super::*;
 
+    /// Case: control characters in a name are written out.
     #[test]
     fn no_name_writes_on_the_terminal() {
         for (name, shown) in [

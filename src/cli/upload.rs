@@ -563,6 +563,7 @@ fn status(upload: &Upload, output: &Output) {
 mod tests {
     use super::*;
 
+    /// Case: metadata with spaces after the comma, and with commas in a value.
     #[test]
     fn metadata_is_read_as_people_write_it() {
         let read = |given: &[&str]| parse_metadata(&given.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());

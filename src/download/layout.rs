@@ -155,6 +155,7 @@ mod tests {
         assign(&[listed(folder, name)], &[]).remove(0)
     }
 
+    /// Case: hostile names of a cloud lead nowhere outside the destination.
     #[test]
     fn hostile_paths_stay_inside() {
         let cases = [

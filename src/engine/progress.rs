@@ -314,6 +314,7 @@ mod tests {
         (0..).zip(seconds).map(look).collect()
     }
 
+    /// Case: what only waits gives its turn away.
     #[test]
     fn who_only_waits_gives_way_and_a_try_in_between_takes_nothing_back() {
         let tries = [(0, true), (0, true), (0, true), (0, false), (0, true)];

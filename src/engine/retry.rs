@@ -130,6 +130,7 @@ mod tests {
         CloudError::Refused { call, status, code, message: message.to_owned(), retry_after: None }
     }
 
+    /// Case: each failure has its own meaning: what is refused is not retried, what was interrupted is.
     #[test]
     fn every_failure_has_its_meaning() {
         use Call::*;

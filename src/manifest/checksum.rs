@@ -240,6 +240,7 @@ mod tests {
     use super::*;
 
     /// The identifier of nothing, as the standard gives it, is SHA-512 of nothing in other digits.
+    /// Case: a C4 identifier is compared.
     #[test]
     fn c4_is_sha_512_in_other_digits() {
         let empty = "c459dsjfscH38cYeXXYogktxf4Cd9ibshE3BHUo6a58hBXmRQdZrAkZzsWcbWtDg5oQstpDuni4Hirj75GEmTc1sFT";

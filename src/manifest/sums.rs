@@ -201,6 +201,7 @@ mod tests {
         one(place, line).checksums.into_iter().flat_map(|checksum| checksum.algorithms).collect()
     }
 
+    /// Cases: lists in the style of GNU, BSD, OpenSSL and Windows, with more than two spaces, with escaped names.
     #[test]
     fn names_in_every_style() {
         let text = format!(
@@ -260,6 +261,7 @@ mod tests {
         assert_eq!(algorithms("x", "MD5 (a.mov) = 1B2M2Y8AsgTpgAmY7PhCfg=="), [Algorithm::Md5], "base64");
     }
 
+    /// Cases: lists of `b3sum`, `xxhsum`, `b2sum` and BagIt are known by their names.
     #[test]
     fn the_name_of_the_list_decides_where_there_is_none_beside_the_checksum() {
         let first = |place: &str, digits: usize| algorithms(place, &format!("{}  a.mov", "ab".repeat(digits / 2)))[0];
@@ -277,6 +279,7 @@ mod tests {
         assert_eq!(algorithms("checksums.txt", &format!("{MD5}  a.mov")), [Algorithm::Md5, Algorithm::Xxh128]);
     }
 
+    /// Case: a kind, length or line of a list that is not understood is told with its line.
     #[test]
     fn what_is_not_understood_is_told() {
         let unknown = one("x", "RMD160 (a.mov) = 0123456789012345678901234567890123456789");
@@ -294,6 +297,7 @@ mod tests {
         }
     }
 
+    /// Case: SFV and hashdeep are read.
     #[test]
     fn sfv_and_hashdeep() {
         let sfv = parsed("x.sfv", "; made by x\nA clip.mov 3610a686\n").unwrap();

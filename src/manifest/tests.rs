@@ -20,6 +20,7 @@ fn asc(hash: &str) -> Result<Listed, String> {
     parse(Path::new("A001/ascmhl/0001_A001.mhl"), text.as_bytes()).map(|mut listed| listed.remove(0))
 }
 
+/// Case: MHL 1.x with entities and XXH64, and ASC MHL with XXH128, are read.
 #[test]
 fn mhl_of_both_generations() {
     let old = "<hash><file>CLIPS/a &amp; b.mov</file><size>5</size><creationdate>x</creationdate>\
@@ -56,6 +57,7 @@ fn a_checksum_that_is_not_understood_is_no_checksum_and_is_told() {
     assert_eq!((action.checksums.len(), action.unknown), (0, vec!["md5 with the action `guessed`".to_owned()]));
 }
 
+/// Case: SHA-512, C4, a little-endian XXH64 and a checksum in Base64 are compared.
 #[test]
 fn checksums_in_other_spellings_are_read() {
     let sum = |hash: &str| mhl(&format!("<hash><file>a.mov</file>{hash}</hash>")).unwrap().checksums;
@@ -92,6 +94,7 @@ fn a_list_without_its_end_is_refused_wherever_it_stops() {
     }
 }
 
+/// Case: a web page, an empty file, text or a hash without a file is no list, and the reason says why.
 #[test]
 fn what_is_not_a_list_is_told() {
     for (text, why) in [
@@ -134,6 +137,7 @@ fn two_lines_for_one_file_have_to_agree() {
     assert!(twice(&other).unwrap_err().contains("lists `a.mov` twice"));
 }
 
+/// Case: a list made by `sha256sum * > SHA256SUMS`, which lists itself, does not wait for itself.
 #[test]
 fn a_list_does_not_list_itself() {
     let text = format!("{MD5}  MD5SUMS\n{MD5}  a.mov\n");

@@ -89,6 +89,7 @@ mod tests {
         assert!(decoded(&[0xff, 0xfe, b'a', 0, 0, 0xd8]).unwrap_err().contains("save it as UTF-8"));
     }
 
+    /// Case: an MHL in Windows-1251, ISO 8859 or EUC-JP has its names, or is refused.
     #[test]
     fn xml_is_decoded_as_it_declares_itself_or_refused() {
         let xml = |label: &str, name: &[u8]| {
@@ -108,6 +109,7 @@ mod tests {
         assert!(decoded(b"<a>\xff</a>").is_err());
     }
 
+    /// Case: lists with the line ends of Unix, Windows and old Macs.
     #[test]
     fn lines_end_as_on_any_system() {
         for text in [&b"a\nb\n"[..], b"a\r\nb\r\n", b"a\rb\r"] {

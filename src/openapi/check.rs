@@ -104,6 +104,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// Case: a schema of the same name with a number behind it is found, and so is a call without a name of its own.
     #[test]
     fn what_a_generator_stumbles_over_is_found() {
         let call = |id: &str| json!({ "operationId": id, "responses": { "200": { "description": "OK" } } });

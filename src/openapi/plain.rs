@@ -75,6 +75,7 @@ fn choice(schema: &Value) -> Option<(Vec<&str>, Option<&str>)> {
 mod tests {
     use super::*;
 
+    /// Case: a choice of words is `type: string` with `enum`, not a `oneOf` of constants.
     #[test]
     fn a_choice_of_words_is_an_enumeration() {
         let mut schema = json!({
@@ -102,6 +103,7 @@ mod tests {
         }
     }
 
+    /// Case: a number has the bounds that the API has.
     #[test]
     fn numbers_say_their_bounds() {
         let mut schema = json!({ "type": "integer", "format": "uint32", "minimum": 1 });
@@ -109,6 +111,7 @@ mod tests {
         assert_eq!((&schema["minimum"], &schema["maximum"]), (&json!(1), &json!(4_294_967_295_u32)));
     }
 
+    /// Case: a schema that takes anything is `{}`, not `true`.
     #[test]
     fn what_accepts_anything_is_an_empty_schema() {
         let mut schema = json!({ "properties": { "data": true, "list": { "items": true } } });

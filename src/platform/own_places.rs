@@ -78,6 +78,7 @@ mod tests {
 
     use super::*;
 
+    /// Case: a place reached over a link or a second name is the same place.
     #[test]
     fn a_place_is_known_whatever_way_leads_there() {
         let around = tempfile::tempdir().unwrap();

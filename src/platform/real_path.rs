@@ -56,6 +56,7 @@ mod tests {
 
     use super::*;
 
+    /// Case: a folder and a link to it are one place.
     #[test]
     fn all_ways_to_one_place_have_one_real_path() {
         let around = tempfile::tempdir().unwrap();

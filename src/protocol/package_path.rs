@@ -141,6 +141,7 @@ mod tests {
         PackagePath::from_relative(Path::new(OsStr::from_bytes(bytes))).unwrap().to_string()
     }
 
+    /// Case: `con`, `aux.mov`, `a:b.mov` and a name with a space at its end are known as names that Windows cannot save.
     #[test]
     fn names_that_windows_cannot_save_are_known() {
         for name in

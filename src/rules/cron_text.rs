@@ -190,6 +190,7 @@ mod tests {
         normal(expression).unwrap().whole
     }
 
+    /// Cases: full names of days and months, `fri-mon`, and `@midnight`.
     #[test]
     fn names_and_spans_over_the_weekend_become_numbers() {
         assert_eq!(whole("0 8 * January,dec Sunday"), "0 8 * 1,12 0");
@@ -205,6 +206,7 @@ mod tests {
         assert_eq!(whole("@midnight"), "@daily");
     }
 
+    /// Case: a list of times is a list of single times, and a step is not.
     #[test]
     fn fixed_times_are_told_one_by_one() {
         assert_eq!(normal("0 2,14 * * *").unwrap().fixed, ["0 2 * * *", "0 14 * * *"]);

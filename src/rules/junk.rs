@@ -168,6 +168,7 @@ mod tests {
         assert!(is_like(b"~$*", b"~$letter.docx") && is_like(b"lost+found", b"Lost+Found"));
     }
 
+    /// Case: `film.mov.aria2` and its like tell that `film.mov` is not finished.
     #[test]
     fn a_name_tells_of_the_unfinished_file_beside_it() {
         assert_eq!(unfinished_beside(b"film.mov.aria2"), Some(&b"film.mov"[..]));

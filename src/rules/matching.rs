@@ -254,6 +254,7 @@ mod tests {
         assert_eq!(sent("exclude: \"*.mov\"", &names), ["b.txt"]);
     }
 
+    /// Case: the names of unfinished files of download managers and transfer programs are not sent.
     #[test]
     fn what_is_not_sent_and_what_only_on_demand() {
         let junk = ["desktop.ini", "x/.DS_Store", "THUMBS.DB", "~$letter.docx", ".fcpcache/a", ".masv-tmp/a"];
@@ -346,6 +347,7 @@ mod tests {
         assert_eq!(sent("", &meant), meant);
     }
 
+    /// Case: a rule adds names to the list of junk, keeps some, or does without it.
     #[test]
     fn a_rule_may_add_to_the_list_keep_names_of_it_or_do_without() {
         let names = ["@tmp/a", "Thumbs.db", "cache/a", "b.bak", "x"];

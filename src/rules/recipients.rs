@@ -266,6 +266,7 @@ mod tests {
         Ok(addresses.into_iter().map(EmailAddress::into_string).collect())
     }
 
+    /// Case: the recipients of a rule are worked out by a template, or looked up in a table.
     #[test]
     fn addresses_are_made_of_names_or_looked_up() {
         assert_eq!(given("{{ path[0] | slug }}@example.com").unwrap(), ["a001@example.com"]);

@@ -411,6 +411,7 @@ mod tests {
         assert_eq!(words("mon-sun"), "every day from 01:00 to 02:00 (Europe/Berlin)");
     }
 
+    /// Case: `LW` is described as the last weekday of the month.
     #[test]
     fn moments_in_words() {
         assert_eq!(schedule("\"0 18 * * *\"").describe(), "at 18:00 (Europe/Berlin)");

@@ -148,6 +148,7 @@ mod tests {
         }
     }
 
+    /// Case: `name: Episode: 1` is told to need quotes.
     #[test]
     fn what_somebody_did_is_guessed_from_the_line() {
         for (text, expected) in [

@@ -45,6 +45,12 @@ fn the_example_is_valid_and_warns_of_nothing() {
 
 /// Each file in cases/ with what is said about it. A case more is a file more; `cargo insta review` or
 /// `INSTA_UPDATE=always` accepts what is said.
+/// Cases, by their files: watch folders that are URLs, Windows paths or shell variables (places); patterns that are one text
+/// instead of several, regular expressions, typographic quotes, or leave nothing to send (hardly_meant, hardly_meant_either,
+/// nothing_to_do, warnings); blank passwords, keys and secrets (blank_secrets); a file that ends after `rules:` (cut_off); tags
+/// (tags); cron with a space in a list, a step that never comes, an empty entry, or days as Quartz counts them (cron_slips,
+/// quartz); quoted numbers, all unknown variables of a template at once, `recipients` for `emails` (wording); errors in block
+/// texts at their own line (templates_in_blocks); tabs at their own line (tabs).
 #[test]
 fn diagnostics_of_every_case() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
@@ -95,6 +101,7 @@ fn defaults_are_inherited_and_overridden() {
     assert_eq!(set.downloads[0].portals, Portals::Subdomains(vec!["acme".to_owned()]));
 }
 
+/// Case: a rules file that is no UTF-8 or larger than 1 MiB is refused, with a reason.
 #[test]
 fn loading_tells_what_is_wrong_with_the_file_itself() {
     let folder = tempfile::tempdir().unwrap();

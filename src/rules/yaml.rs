@@ -319,6 +319,7 @@ mod tests {
         pairs.iter().map(|(_, value)| shown(value, text)).collect()
     }
 
+    /// Case: `0123`, `yes`, `1e3` and `12:30:00` stay as they are spelled.
     #[test]
     fn scalars_keep_their_spelling_and_their_place() {
         let text = "a: 007\nb: no\nc: 1_000\nd: ~\ne: \"ü y\"\nf: 2026-11-01\n";
@@ -334,6 +335,7 @@ mod tests {
     }
 
     /// `!!binary` and `!str` were taken for no tags at all: the password was another than the one written.
+    /// Case: a tag like `!secret`, `!ENV` or `!include` is an error, not passed over.
     #[test]
     fn every_tag_that_could_mean_something_is_refused() {
         for text in
@@ -374,6 +376,7 @@ mod tests {
         assert_eq!(error.message, "alias references unknown anchor");
     }
 
+    /// Case: a file nested too deeply is refused.
     #[test]
     fn deep_nesting_is_refused() {
         assert!(parse(&"[".repeat(10_000)).is_err());

@@ -191,6 +191,7 @@ mod tests {
         }
     }
 
+    /// Case: folders that `after` has emptied go, those that stand at the top stay.
     #[test]
     fn a_file_that_nobody_wrote_to_goes_with_its_emptied_folders() {
         let bench = Bench::new();

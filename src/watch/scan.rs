@@ -500,6 +500,7 @@ mod tests {
         assert_eq!(look.unread.len(), 1);
     }
 
+    /// Case: a named pipe or a device in a watched folder is not sent and holds nothing up.
     #[test]
     fn a_pipe_or_a_device_is_no_file_and_holds_nothing_up() {
         let root = tree();

@@ -110,6 +110,7 @@ fn a_caller_that_has_gone_before_it_is_looked_at_is_not_taken_for_root() {
     assert!(agent.is_running());
 }
 
+/// Case: another user with the token may call; the token is in a file of mode 0600.
 #[test]
 fn another_user_with_the_token_may_and_a_removed_token_is_made_anew() {
     let Some(mut agent) = agent_of_its_own_user(&[]) else { return };

@@ -38,6 +38,7 @@ async fn a_dropped_file_becomes_a_working_link_and_is_not_sent_again_after_a_res
     assert_eq!(received(&link).await.len(), 1, "links work over restarts");
 }
 
+/// Cases: an address beyond this machine without a token file is refused; each kind of failure has its exit code.
 #[test]
 fn what_goes_wrong_has_its_exit_code_and_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
@@ -62,6 +63,7 @@ fn what_goes_wrong_has_its_exit_code_and_says_what_to_do() {
     assert_eq!(code(&run(&["rule", "check", "init.yaml"])), 0);
 }
 
+/// Case: a second agent on the same data is refused and told the process of the first.
 #[test]
 fn a_second_agent_is_told_of_the_first_and_a_taken_port_is_named() {
     let agent = Agent::start("", &[]);
@@ -76,6 +78,7 @@ fn a_second_agent_is_told_of_the_first_and_a_taken_port_is_named() {
     assert!(errors(&refused).contains("--listen http://127.0.0.1:0"), "{}", errors(&refused));
 }
 
+/// Case: a watched folder that does not exist is told at the start, and by the state of its rule.
 #[test]
 fn a_missing_folder_is_told_at_once_and_stops_only_its_rule() {
     let rules = format!("{RULE}  - name: lost\n    watch: not-there\n    upload: {{ kind: link }}\n");
@@ -89,6 +92,7 @@ fn a_missing_folder_is_told_at_once_and_stops_only_its_rule() {
     assert_eq!(agent.json(&["rule", "status", "lost"])["state"], "offline");
 }
 
+/// Case: `upload rm all` asks, or needs `--yes` or `--states`.
 #[test]
 fn uploads_are_started_listed_steered_and_removed() {
     let agent = Agent::start("", &[]);
@@ -201,6 +205,7 @@ fn an_agent_with_a_key_is_signed_in_as_its_team() {
     assert!(agent.json(&started.split(' ').collect::<Vec<_>>())["download_id"].is_string());
 }
 
+/// Cases: the folder of `man --to` is created; `--server nonsense` is told to be no address, with the exit code of wrong use.
 #[test]
 fn commands_at_the_top_say_the_same_as_those_below() {
     let agent = Agent::start("", &[]);
@@ -330,6 +335,7 @@ async fn events_are_streamed_and_resumed_from_where_one_stopped() {
     assert!(!second.contains("upload.created"), "{second}");
 }
 
+/// Case: removing without naming the states is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_would_be_passed_over_is_refused() {
     let agent = Agent::start("", &[]);

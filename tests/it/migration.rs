@@ -97,6 +97,7 @@ fn uploads_are_started_linked_listed_steered_and_removed_as_documented() {
     );
 }
 
+/// Cases: each row about downloads, FIFO mode, rate limits and sessions, as the page has it.
 #[test]
 fn downloads_settings_and_sessions_are_as_documented() {
     let agent = agent();
@@ -133,6 +134,7 @@ fn downloads_settings_and_sessions_are_as_documented() {
     assert_eq!(refused.status.code(), Some(5), "there is no such person in the agent's own hub");
 }
 
+/// Case: each row about automations: added, updated, disabled and deleted, without a rules file of its own.
 #[test]
 fn automations_are_added_changed_listed_and_deleted_as_documented() {
     let agent = agent();

@@ -298,6 +298,7 @@ async fn one_who_hangs_holds_up_nobody_else_and_one_taken_out_is_not_told() {
     bench.stop().await;
 }
 
+/// Case: a hook runs without a shell, in a clean environment.
 #[tokio::test]
 async fn a_program_gets_the_message_and_a_clean_environment() {
     let mut bench = Bench::new();

@@ -116,6 +116,7 @@ fn closed(mut schema: Value) -> Value {
     schema
 }
 
+/// Cases: every response has `nosniff` and CORP, and a bad query is answered as documented.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_of_the_document_answers_as_it_says() {
     let mut agent = Agent::start(RULES, &[]);

@@ -58,6 +58,7 @@ pub fn metrics_in(text: &str) -> BTreeSet<String> {
     words.filter(is_metric).map(str::to_owned).collect()
 }
 
+/// Case: every metric that the pages name is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_tell_of_the_work_and_every_name_in_the_documents_exists() {
     let agent = Agent::start(RULE, &[]);

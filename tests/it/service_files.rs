@@ -34,6 +34,7 @@ fn assert_has(unit: &str, wanted: &[(&str, &str, &str)]) {
     }
 }
 
+/// Case: the units' bounds on memory and tasks, and what the user's unit may reach.
 #[test]
 fn units_say_what_a_service_needs() {
     let agent = [
@@ -124,6 +125,7 @@ fn plist(text: &str) -> BTreeMap<String, String> {
     found
 }
 
+/// Case: the hub's property list names a user, so that it does not run as root.
 #[test]
 fn property_lists_have_the_right_keys() {
     for (name, command) in [("agent", "server start --config "), ("hub", "hub start --data-dir ")] {
@@ -157,6 +159,7 @@ fn the_settings_file_is_one_that_the_agent_takes() {
     assert!(written.rules.is_some() && written.listen.is_some() && !written.allow_root.is_empty(), "{settings}");
 }
 
+/// Case: systemd rates the units as well guarded.
 #[test]
 fn systemd_accepts_the_units_and_finds_them_well_guarded() {
     if !Command::new("systemd-analyze").arg("--version").output().is_ok_and(|said| said.status.success()) {

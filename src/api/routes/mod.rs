@@ -285,11 +285,13 @@ mod tests {
         assert!(written == text, "docs/openapi.json is old: run `UPDATE_DOCS=1 cargo test --lib api::`");
     }
 
+    /// Case: nothing in the document is of a kind that generators of clients do not understand.
     #[test]
     fn generators_of_clients_understand_the_document() {
         assert_eq!(masv_openapi::problems(&routes().finish().1), Vec::<String>::new());
     }
 
+    /// Case: a query that is not valid is refused in the form of every refusal.
     #[test]
     fn a_query_is_read_however_a_list_is_written_and_refused_in_our_words() {
         #[derive(Debug, PartialEq, Deserialize)]
@@ -375,6 +377,7 @@ mod tests {
         }
     }
 
+    /// Case: an unknown field is refused by its name.
     #[test]
     fn a_field_that_would_be_passed_over_is_refused() {
         assert!(read::<NewUpload>(br#"{"paths": ["/a"], "password": "x"}"#).is_ok());

@@ -264,6 +264,7 @@ mod tests {
         }
     }
 
+    /// Case: a backslash, a quote or a percent sign in the path of the program is escaped in the unit.
     #[test]
     fn a_unit_names_this_binary_and_installing_again_changes_nothing() {
         let root = tempfile::tempdir().unwrap();

@@ -52,6 +52,7 @@ fn a_file_is_opened_and_looked_at_beneath_the_folder() {
     assert_eq!(names, ["b"]);
 }
 
+/// Case: what is read, compared or renamed below a folder is reached through no link, at the end or on the way.
 #[test]
 fn a_link_is_followed_neither_at_the_end_nor_on_the_way() {
     let bench = Bench::new();
@@ -142,6 +143,7 @@ fn renaming_never_replaces_and_replacing_replaces_the_link_itself() {
     assert!(matches!(inner.rename_new(OsStr::new("none"), &folder, OsStr::new("x")), Err(FolderError::Missing(_))));
 }
 
+/// Case: the name under which a file is copied cannot be foreseen.
 #[test]
 fn random_names_differ_and_missing_folders_are_made() {
     let bench = Bench::new();

@@ -23,6 +23,7 @@ fn many_rules_are_read_in_a_moment_and_too_many_are_refused() {
     assert!(read(&many(1001)).unwrap_err().to_string().contains("more than 1000 rules"));
 }
 
+/// Case: aliases that multiply are refused, without taking memory or time.
 #[test]
 fn aliases_do_not_multiply_without_bound() {
     let levels: String =

@@ -39,6 +39,7 @@ fn play(case: &str) -> String {
     result
 }
 
+/// Case: lists of times on the nights in which the clocks change (a-list-when-an-hour-is-repeated), among others.
 #[test]
 fn every_case_tells_the_times_it_lists() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases/schedule");

@@ -102,6 +102,7 @@ fn a_list_that_comes_later_or_is_replaced_counts() {
     assert_eq!(card.listing.problems().len(), 1);
 }
 
+/// Case: a later list of another kind is compared with a file that was right by the first one.
 #[test]
 fn other_algorithms_of_a_later_list_are_computed() {
     let mut card = Card::default();
@@ -112,6 +113,7 @@ fn other_algorithms_of_a_later_list_are_computed() {
     says(card.reason("A/one.mov"), &["A/a.sha1", "SHA-1"]);
 }
 
+/// Case: XXH128 and BLAKE3 in a list whose name does not say so are compared, not taken for MD5 or SHA-256.
 #[test]
 fn a_bare_checksum_is_right_under_any_algorithm_of_its_length() {
     let mut card = Card::default();
@@ -124,6 +126,7 @@ fn a_bare_checksum_is_right_under_any_algorithm_of_its_length() {
     says(card.reason("A/one.mov"), &["the SHA-256 checksum"]);
 }
 
+/// Case: a listed file that is absent or not whole holds the card; one that is there but not sent by the rule does not.
 #[test]
 fn absent_not_whole_not_sent_and_whole_are_four_things() {
     let mut card = Card::default();
@@ -139,6 +142,7 @@ fn absent_not_whole_not_sent_and_whole_are_four_things() {
     }
 }
 
+/// Case: a list that cannot be read is the reason that each clip beside it gives, and a problem of the rule.
 #[test]
 fn a_list_that_cannot_be_read_is_told_on_every_file_beside_it() {
     let mut card = Card::default();
@@ -211,6 +215,7 @@ fn a_bare_checksum_that_nothing_gives_may_be_of_another_kind_and_the_reason_says
     }
 }
 
+/// Case: an unlisted file beside a card waits, or goes with the card if the rule says so.
 #[test]
 fn an_unlisted_file_waits_or_goes_with_the_lists_around_it() {
     let mut card = Card::default();
@@ -293,6 +298,8 @@ fn a_history_may_refer_to_those_of_folders_below() {
     says(card.reason("A/CLIPS/one.mov"), &["lists no files"]);
 }
 
+/// Case: a clip with only an unknown checksum, only a size, or a failed verification in its history is held, and the reason names
+/// the list.
 #[test]
 fn what_a_list_does_not_verify_is_held_with_its_reason() {
     let mut card = Card::default();

@@ -252,6 +252,7 @@ async fn a_flood_of_files_arrives_whole() {
     assert_eq!(sent, count);
 }
 
+/// Case: names with line breaks, quotes, or bytes that are no UTF-8 are sent; hidden and unfinished ones are not.
 #[tokio::test(flavor = "multi_thread")]
 async fn nasty_names_are_sent_and_hidden_and_unfinished_ones_are_not() {
     use std::os::unix::ffi::OsStrExt;

@@ -185,6 +185,7 @@ async fn a_card_goes_with_its_history_and_an_unlisted_file_is_named_on_every_cli
     assert_eq!(bench.packages_when(1).await, [sent]);
 }
 
+/// Case: an offload report beside a card is sent along with it where the rule says `unlisted: send`.
 #[tokio::test(flavor = "multi_thread")]
 async fn unlisted_files_go_with_their_card_where_the_rule_says_so() {
     let keys = "settle: 50ms\npackage: { per: folder, quiet: 100ms }\nready: { manifest: '*.md5', unlisted: send }";

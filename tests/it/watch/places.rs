@@ -246,6 +246,7 @@ async fn the_agent_s_own_files_are_never_sent() {
     assert_eq!(bench.packages().await, [["clip.mov"]]);
 }
 
+/// Cases: a download into a watched folder, and a move into it over a link, are warned of.
 #[test]
 fn a_download_into_a_watched_folder_is_warned_of_whatever_leads_there() {
     let bench = Bench::new();
