@@ -279,6 +279,17 @@ mod tests {
         assert_eq!(algorithms("checksums.txt", &format!("{MD5}  a.mov")), [Algorithm::Md5, Algorithm::Xxh128]);
     }
 
+    /// Case: XXH128 and BLAKE3 in a list that is named after another kind are compared as well.
+    #[test]
+    fn the_name_of_the_list_rules_out_no_kind_of_the_same_length() {
+        for place in ["card.md5", "card.xxh", "checksums.txt"] {
+            for (digits, algorithm) in [(32, Algorithm::Xxh128), (64, Algorithm::Blake3)] {
+                let may_be = algorithms(place, &format!("{}  a.mov", "ab".repeat(digits / 2)));
+                assert!(may_be.contains(&algorithm), "{place}: {may_be:?}");
+            }
+        }
+    }
+
     /// Case: a kind, length or line of a list that is not understood is told with its line.
     #[test]
     fn what_is_not_understood_is_told() {

@@ -226,6 +226,14 @@ fn every_page_is_in_the_index() {
     }
 }
 
+/// Case: the tutorial told people to end every `masv` of the machine by its name, a hub that others use too.
+#[test]
+fn no_page_ends_programs_by_their_name() {
+    for (page, text) in pages() {
+        assert!(!text.contains("pkill") && !text.contains("killall"), "{page}");
+    }
+}
+
 #[test]
 fn every_code_of_an_error_is_explained() {
     let page = fs::read_to_string(format!("{ROOT}/docs/errors.md")).unwrap();

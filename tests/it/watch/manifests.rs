@@ -154,6 +154,16 @@ async fn what_the_rule_does_not_send_blocks_nothing_and_lists_are_read_whatever_
     assert_eq!(bench.uploads().await.len(), 1);
 }
 
+/// Case: the list is smaller than the rule's `min_size`, so that the rule does not send it. It is read all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_too_small_to_be_sent_is_read_all_the_same() {
+    let keys = "settle: 50ms\npackage: { per: folder, quiet: 100ms }\nready: { manifest: '*.md5' }\nmin_size: 1kB";
+    let bench = Bench::with(keys).await;
+    bench.write("A001/one.mov", "x".repeat(2_000));
+    bench.write("A001/card.md5", "6284398f25b31fbdd31e5c6cc04af9ad  one.mov\n");
+    assert_eq!(bench.packages_when(1).await, [["A001/one.mov"]]);
+}
+
 /// No card with an ASC MHL history was sent, for its chain file is in no list; an unlisted file beside a card waited
 /// without a word about it on the clips.
 #[tokio::test(flavor = "multi_thread")]
