@@ -97,6 +97,12 @@ echo hello >"$sent/hello.txt"
 masv upload start link --server http://127.0.0.1:48080 --wait "$sent/hello.txt" >/dev/null || fail "the upload"
 [ "$(stat -c '%U %a' /var/lib/masv-agent/agent.db)" = "masv-agent 600" ] || fail "owner or mode of the state"
 
+say "another user of the machine is not let in"
+refused=0
+setpriv --reuid 65534 --regid 65534 --clear-groups env -u MASV_TOKEN HOME=/nonexistent \
+  masv upload ls --server http://127.0.0.1:48080 >/dev/null 2>"$out/refused" || refused=$?
+[ "$refused" = 5 ] || fail "another user is let in, or refused for another reason ($refused): $(cat "$out/refused")"
+
 say "update: settings and queue stay"
 [ -n "$systemd" ] || stop
 dpkg -i "$newer" >/dev/null

@@ -138,6 +138,16 @@ fn uploads_are_started_listed_steered_and_removed() {
     assert_eq!(agent.json(&["upload", "ls"])["transfers"], Value::Array(Vec::new()));
 }
 
+/// Case: a link upload whose package cannot be made yet. The command says that there is no link, and why.
+#[test]
+fn a_link_that_is_not_there_yet_is_told_with_its_reason() {
+    let agent = Agent::start("", &["--cloud-url", "http://127.0.0.1:9", "--api-key", "k", "--team-id", "t"]);
+    std::fs::write(agent.path("a.txt"), b"hello").unwrap();
+    let started = agent.masv(&["upload", "start", "link", "a.txt", "--output", "text"]);
+    assert_eq!(code(&started), 0, "{}", errors(&started));
+    assert!(errors(&started).contains("there is no link yet: "), "{}", errors(&started));
+}
+
 /// What cannot be done as ordered is refused by the name of its field; a portal is known by its host as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_would_become_something_else_is_refused() {

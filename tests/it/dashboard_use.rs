@@ -153,6 +153,23 @@ async fn what_is_wrong_stands_at_the_top_and_in_the_title_and_a_missing_file_is_
     assert_eq!(browser.trouble(), Vec::<String>::new());
 }
 
+/// Case: a refused rules file stands at the top of the page and in its title by itself, until it is mended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_rules_file_stands_at_the_top_of_the_page_by_itself() {
+    let agent = Agent::start(RULES, &[]);
+    let Some(browser) = open(&agent).await else { return };
+    let save = |rules: &str| std::fs::write(agent.path("rules.yaml"), format!("version: 1\n{rules}")).unwrap();
+    save(&RULES.replace("settle", "setle"));
+    for said in ["The rules file is not loaded; the previous rules stay active.", "unknown key", "Edit the rules"] {
+        browser.wait_for(&format!("document.getElementById('alert').innerText.includes({})", json!(said))).await;
+    }
+    browser.wait_for("document.title.startsWith('(rules file not loaded)')").await;
+    save(RULES);
+    browser.wait_for("!document.getElementById('alert').innerText.includes('The rules file is not loaded')").await;
+    browser.wait_for("!document.title.includes('rules file')").await;
+    assert_eq!(browser.trouble(), Vec::<String>::new());
+}
+
 /// A page in the background said nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_asks_for_it_is_notified_while_the_page_is_in_the_background() {
