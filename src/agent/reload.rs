@@ -360,6 +360,15 @@ mod tests {
         assert_eq!(told, [false, false, false, true, false, false, false, false, false, false, true]);
     }
 
+    /// Case: a rules file is written anew with the same size and date.
+    #[test]
+    fn a_file_of_the_same_size_and_date_is_another_one_when_it_was_changed_since() {
+        let file = |ctime_ns| Some(FileIdentity { size: 1, mtime_ns: 0, ctime_ns, device: 0, inode: 0 });
+        let mut looks = Looks::begin(file(1));
+        assert_eq!([file(1), file(2), file(2)].map(|now| looks.take(now)), [0, 0, 1]);
+        assert!(!looks.nothing_new());
+    }
+
     /// Case: half a rules file where nobody can tell who writes: it has to stay as it is for longer, and is counted anew after each change.
     #[test]
     fn looks_count_for_how_long_a_changed_file_has_been_the_same() {

@@ -169,3 +169,16 @@ impl From<WatchError> for ApiError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Case: a call without a session is answered with the vendor's code for that, 262146.
+    #[test]
+    fn without_a_session_the_code_is_the_one_that_scripts_know() {
+        let refused = ApiError::no_session();
+        assert_eq!((refused.status, refused.body.code), (StatusCode::UNAUTHORIZED, 262_146));
+        assert_eq!(ApiError::bad("x").body.code, 400);
+    }
+}

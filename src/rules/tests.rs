@@ -43,6 +43,14 @@ fn the_example_is_valid_and_warns_of_nothing() {
     assert_eq!(set.rules[0].watch, Path::new("/etc/masv/drop/link"));
 }
 
+/// Case: a mail has its own line with the count and the size of what was sent; the example said both a second time.
+#[test]
+fn the_example_leaves_counts_and_sizes_to_the_mail() {
+    for variable in ["{{ count", "{{ bytes", "filesize"] {
+        assert!(!EXAMPLE.contains(variable), "{variable}");
+    }
+}
+
 /// Each file in cases/ with what is said about it. A case more is a file more; `cargo insta review` or
 /// `INSTA_UPDATE=always` accepts what is said.
 /// Cases, by their files: watch folders that are URLs, Windows paths or shell variables (places); patterns that are one text

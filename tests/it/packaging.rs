@@ -92,6 +92,15 @@ fn variables_that_files_set_exist() {
     }
 }
 
+/// Case: the page of settings left out the variables that hold secrets.
+#[test]
+fn the_page_of_settings_names_the_variables_that_hold_secrets() {
+    let known = variables(&read("docs/settings.md"));
+    for name in ["MASV_TOKEN", "MASV_HUB_KEY", "MASV_API_KEY"] {
+        assert!(known.contains(name), "{name}");
+    }
+}
+
 fn variables(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_uppercase() && c != '_');
     words.filter(|word| word.starts_with("MASV_") && word.len() > 5).map(str::to_owned).collect()

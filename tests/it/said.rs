@@ -80,6 +80,19 @@ fn commands_work_whatever_is_around_them() {
     }
 }
 
+/// Case: a proxy that the environment names is not asked for what is on this machine.
+#[test]
+fn a_proxy_of_the_environment_is_passed_over_on_this_machine() {
+    let mut agent = Agent::prepare(RULE, &[]);
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+        agent.environment.push((name.to_owned(), "http://127.0.0.1:9".to_owned()));
+    }
+    agent.go_on();
+    std::fs::create_dir_all(agent.path("drop")).unwrap();
+    std::fs::write(agent.path("drop/clip.mov"), b"content").unwrap();
+    agent.wait_for("it is sent", LIMIT, |list| list.len() == 1 && list[0]["state"] == "complete");
+}
+
 /// Cases: a watched folder that does not exist is told by `rule check`; warnings are not counted as errors.
 #[test]
 fn a_check_counts_errors_and_warnings_apart() {

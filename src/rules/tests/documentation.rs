@@ -162,3 +162,12 @@ fn every_name_that_is_not_sent_is_listed() {
         assert!(PAGE.contains(&format!("`{}`", name.escape_debug())), "{name}");
     }
 }
+
+/// Cases: the page did not say what the fields of cron take beside numbers, nor that empty folders are not sent.
+#[test]
+fn what_cron_takes_beside_numbers_and_what_becomes_of_empty_folders_is_explained() {
+    for words in ["| `L` |", "| `LW` |", "| `15W` |", "| `friL` |", "| `fri#3` |", "| `?` |", "which is 0 or 7"] {
+        assert!(PAGE.contains(words), "{words}");
+    }
+    assert!(PAGE.contains("Empty folders are not part of a package"));
+}
