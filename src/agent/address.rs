@@ -84,6 +84,7 @@ pub fn find_agent(data_dir: &Path) -> Option<Found> {
 mod tests {
     use super::*;
 
+    /// Case: the command line finds the token of the own agent, and gives it to no other program at its address.
     #[test]
     fn the_token_is_found_beside_the_address_of_a_process_that_lives() {
         let folder = tempfile::tempdir().unwrap();

@@ -120,6 +120,7 @@ mod tests {
         assert_eq!(found.rules[0].watch, folder.path().join("rules.d/drop"), "relative to the file that it is in");
     }
 
+    /// Case: the last good copy of a rules file that is broken at boot.
     #[test]
     fn the_last_usable_text_of_the_same_file_is_found() {
         let folder = tempfile::tempdir().unwrap();

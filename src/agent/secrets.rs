@@ -75,6 +75,7 @@ mod tests {
     use secrecy::ExposeSecret;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+    /// Case: a key or token file that others can read or change is refused.
     #[test]
     fn a_secret_that_others_can_read_or_change_is_none() {
         let folder = tempfile::tempdir().unwrap();

@@ -129,6 +129,7 @@ mod tests {
         assert_eq!(moment.at(at("2026-11-24T12:30:00Z")), at("2026-11-24T12:00:00Z"));
     }
 
+    /// Case: a moment that lies farther ahead than anything is ever planned is due now.
     #[test]
     fn what_nobody_can_have_planned_is_due() {
         let due = DueSpan::at(at("2026-11-24T12:00:00Z"), Duration::from_secs(3600));

@@ -288,6 +288,8 @@ mod tests {
     }
 
     /// A server's trash and system folders were delivered, and so were files that programs had not finished.
+    /// Cases: the recycle bin and snapshots of a NAS, at the root and inside a card; `@eaDir`, `ehthumbs.db` and `__MACOSX`;
+    /// unfinished names of download managers, browsers and editors.
     #[test]
     fn what_systems_leave_and_what_is_unfinished_stays_at_any_depth() {
         let system = [

@@ -126,6 +126,7 @@ mod tests {
         assert_eq!(complaints(EXAMPLE), Vec::<String>::new());
     }
 
+    /// Case: the editor's schema marks unknown keys, wrong kinds, times that are no cron, and missing keys.
     #[test]
     fn the_schema_refuses_what_an_editor_should_mark() {
         let rule = |more: &str| format!("version: 1\nrules:\n  - {{name: a, watch: b, {more}}}\n");
@@ -154,6 +155,8 @@ mod tests {
     }
 
     /// An editor that used the schema accepted what the check refuses.
+    /// Cases: `name: Camera Cards`, a missing upload, `between: 10pm-6am`, `schedule: 22:00`, two addresses in one text; anchors
+    /// have a place under `x-`.
     #[test]
     fn the_schema_refuses_what_the_check_refuses_and_takes_what_it_takes() {
         let file = |rule: &str| format!("version: 1\nrules:\n  - {{ {rule} }}\n");

@@ -77,6 +77,7 @@ mod tests {
         CloudError::Refused { call: Call::CreatePortalPackage, status: 401, code: None, message, retry_after: None }
     }
 
+    /// Case: a refused access code is not tried again by itself, for any upload that has it.
     #[tokio::test]
     async fn a_refused_code_is_known_to_all_that_have_it_until_somebody_wants_it_tried() {
         let codes = AccessCodes::default();

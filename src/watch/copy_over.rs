@@ -336,6 +336,7 @@ mod tests {
     }
 
     /// The reason used to lose what the system said.
+    /// Case: a move to a full disk says "no space left" and where.
     #[test]
     fn a_full_disk_is_named_with_the_place_that_is_full() {
         let full = io::Error::from(io::ErrorKind::StorageFull);

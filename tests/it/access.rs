@@ -49,6 +49,7 @@ fn errors(output: &Output) -> String {
 
 /// Anyone who could connect to the loopback address could send the agent's user's files, write to its home, copy its state
 /// and stopped it.
+/// Cases: sending a private key, downloading into `.ssh`, a backup, a rule, a list, stopping; the refusal names `--with-token`.
 #[cfg(target_os = "linux")]
 #[test]
 fn another_user_of_the_machine_can_do_nothing_and_the_own_user_everything() {

@@ -19,6 +19,7 @@ fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Case: links work over restarts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_file_becomes_a_working_link_and_is_not_sent_again_after_a_restart() {
     let mut agent = Agent::start(RULE, &[]);
@@ -149,6 +150,7 @@ fn a_link_that_is_not_there_yet_is_told_with_its_reason() {
 }
 
 /// What cannot be done as ordered is refused by the name of its field; a portal is known by its host as well.
+/// Cases: chunk sizes that the cloud does not take, `delete_after: 0`, an empty team; an e-mail's recipients are in the status.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_would_become_something_else_is_refused() {
     let agent = Agent::start("", &[]);

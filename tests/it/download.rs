@@ -409,6 +409,7 @@ async fn fake_cloud(files: Vec<(&'static str, &'static str, u64, &'static [u8])>
     FakeCloud { link: format!("{base}/L?secret=s"), asked }
 }
 
+/// Case: hostile names of a cloud, and links planted in the destination.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_name_and_no_planted_link_leads_out_of_the_destination() {
     let cloud = fake_cloud(

@@ -212,6 +212,7 @@ async fn sent_while(
     (hub, engine, id)
 }
 
+/// Case: a file is replaced, grows or shrinks while it is sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_changes_while_it_is_sent_is_sent_anew_as_it_is_then() {
     let grows = |path: &std::path::Path| {

@@ -144,6 +144,7 @@ fn answers_of_a_cloud() {
     run("cloud_xml", NETWORK_RUNS);
 }
 
+/// Case: any request to the API and to the hub: nothing panics, nothing hangs.
 #[test]
 fn requests_to_the_api_and_the_hub() {
     run("http_api", 4 * NETWORK_RUNS);

@@ -10,6 +10,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// A rule that watched the folder with the rules file sent the keys and passwords that lie there, and a download that was to overwrite
 /// replaced the rules file.
+/// Case: `watch: .` with the rules file, the settings and a password file in it.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_the_rules_and_settings_name_are_neither_sent_nor_replaced() {
     let rules = "rules:\n  - { name: first, watch: ., settle: 50ms, package: { per: batch, quiet: 300ms }, \

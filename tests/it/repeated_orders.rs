@@ -87,6 +87,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream) {
     });
 }
 
+/// Case: the same order twice, because its answer was lost, by the command line.
 #[test]
 fn the_command_line_repeats_an_order_whose_answer_was_lost_and_it_is_one_upload() {
     let agent = Agent::start("", &[]);

@@ -20,6 +20,7 @@ const HOOK_SECRET: &str = "signs-the-webhook-59";
 const HOOK_ADDRESS: &str = "hook-path-that-nobody-knows";
 const LOCAL_TOKEN: &str = "sesame-for-the-api-73";
 
+/// Case: keys, passwords and tokens in the log, process lists, errors and metrics.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_in_the_log_a_process_list_an_error_or_a_metric() {
     let hub = TestHub::start().await;

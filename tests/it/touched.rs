@@ -48,6 +48,7 @@ async fn some_is_confirmed(engine: &TestEngine, id: UploadId) -> u64 {
 }
 
 /// A hard-link backup, a `chmod`, a `setfattr` by an antivirus or the Finder, or another mount started an upload of 500 GB again.
+/// Cases: `chmod`, `ln`, `setfattr`, another inode, also while it is paused.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_touched_keeps_its_confirmed_parts() {
     type Touch = (&'static str, fn(&Path));

@@ -246,6 +246,7 @@ fn small_files() -> u32 {
     std::env::var("SMALL_FILES").ok().and_then(|text| text.parse().ok()).unwrap_or(1_500)
 }
 
+/// Case: a folder of thousands of files is one package.
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_small_files_arrive_in_one_package() {
     let count = small_files();

@@ -108,6 +108,7 @@ fn no_path_leads_out_of_the_folder() {
     }
 }
 
+/// Case: a named pipe in the place of a file.
 #[test]
 fn a_pipe_in_a_file_s_place_hangs_nobody() {
     let bench = Bench::new();

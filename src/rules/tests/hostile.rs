@@ -102,11 +102,13 @@ fn words() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// Case: any text as a rules file.
     #[test]
     fn no_text_panics(text in "\\PC{0,200}") {
         let _ = read(&text).map_err(|errors| errors.to_string());
     }
 
+    /// Case: any jumble of the words of rules files.
     #[test]
     fn no_jumble_of_words_panics(text in words()) {
         let _ = read(&text).map_err(|errors| errors.to_string());

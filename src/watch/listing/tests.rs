@@ -64,6 +64,7 @@ fn says(reason: Option<String>, words: &[&str]) {
 }
 
 /// The last list that was read won: with the wrong list first and the right one second a bad card was sent.
+/// Cases: a wrong list and a right one in either order; a corrected list helps.
 #[test]
 fn every_list_that_speaks_of_a_file_has_to_agree() {
     for (wrong, right) in [("A/a.md5", "A/b.md5"), ("A/b.md5", "A/a.md5")] {
@@ -81,6 +82,7 @@ fn every_list_that_speaks_of_a_file_has_to_agree() {
 }
 
 /// A list that came, or was replaced, while the folder gathered was not held against files that another had verified.
+/// Cases: a second, wrong list arrives; the list is replaced by a wrong one.
 #[test]
 fn a_list_that_comes_later_or_is_replaced_counts() {
     let mut card = Card::default();

@@ -144,6 +144,7 @@ async fn an_account_of_two_teams_is_taken_over_by_neither() {
 
 /// What an operator types: a portal was removed without being asked about, lists left out what was received, a package named neither its
 /// portal nor what was filled in.
+/// Cases: `portal rm` asks; a link with a day in the past is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn portals_packages_and_links_are_looked_after_with_the_hub_running_and_not() {
     let hub = TestHub::start().await;

@@ -5,6 +5,7 @@ use super::support::Bench;
 const HELLO: &str = "5d41402abc4b2a76b9719d911017c592";
 const WORLD: &str = "7d793037a0760186574b0282f2f435e7";
 
+/// Case: a card of which a listed clip is not there yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_card_is_sent_when_all_that_its_manifest_lists_is_there() {
     let bench = Bench::with("settle: 50ms\npackage: { per: folder, quiet: 100ms }\nready: { manifest: '*.md5' }").await;
@@ -37,6 +38,7 @@ async fn what_differs_from_its_manifest_is_not_sent_until_it_is_right() {
     bench.packages_when(1).await;
 }
 
+/// Case: with `package: file`, the list is a package of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_manifest_lists_waits_for_one() {
     let bench = Bench::with("settle: 50ms\npackage: file\nready: { manifest: '*.mhl' }").await;
