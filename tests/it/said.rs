@@ -80,6 +80,57 @@ fn commands_work_whatever_is_around_them() {
     }
 }
 
+/// Case: Ctrl-C while a command follows an upload. The command ends with 130, and the upload goes on.
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_ends_the_following_and_not_the_upload() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let agent = busy();
+    let id = agent.json(&["upload", "ls"])["transfers"][0]["id"].as_str().unwrap().to_owned();
+    let mut following = command(agent.folder.path(), &["upload", "watch", &id]);
+    let mut following = following.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", following.id());
+    let is_caught = || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(caught.trim(), 16).unwrap() & 2 != 0
+    };
+    until("it waits for the signal", is_caught);
+    let deadline = Instant::now() + LIMIT;
+    let ended = loop {
+        kill_process(Pid::from_child(&following), Signal::INT).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        if let Some(ended) = following.try_wait().unwrap() {
+            break ended;
+        }
+        assert!(Instant::now() < deadline, "it does not end");
+    };
+    assert_eq!(ended.code(), Some(130), "{ended}");
+    assert_eq!(agent.json(&["upload", "status", &id])["state"], "transferring");
+}
+
+/// Case: the own hub has no mail server. Its log says that the mail was written to a folder, and not that it was sent.
+#[test]
+fn a_mail_that_became_a_file_is_not_called_sent() {
+    let agent = Agent::start("", &[]);
+    std::fs::write(agent.path("a.mov"), b"content").unwrap();
+    agent.json(&["upload", "start", "email", "--emails", "a@example.com", "a.mov"]);
+    until("the mail is written", || agent.log().contains("no mail server: mail written to"));
+    assert!(!agent.log().contains("mail sent"), "{}", agent.log());
+}
+
+/// Case: an agent that is started with its standard input closed.
+#[test]
+fn an_agent_needs_no_standard_input() {
+    let mut agent = Agent::prepare(RULE, &[]);
+    agent.wrapper = ["sh", "-c", "exec \"$@\" <&-", "sh"].map(str::to_owned).into();
+    agent.go_on();
+    std::fs::create_dir_all(agent.path("drop")).unwrap();
+    std::fs::write(agent.path("drop/clip.mov"), b"content").unwrap();
+    agent.wait_for("it is sent", LIMIT, |list| list.len() == 1 && list[0]["state"] == "complete");
+}
+
 /// Case: a proxy that the environment names is not asked for what is on this machine.
 #[test]
 fn a_proxy_of_the_environment_is_passed_over_on_this_machine() {
