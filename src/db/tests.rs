@@ -128,6 +128,7 @@ async fn many_writers_at_once_all_arrive() {
     assert_eq!(database.read(count).await.unwrap(), 500);
 }
 
+/// Case: databases of earlier versions are upgraded after a copy was made, and those of later ones refused.
 #[tokio::test]
 async fn an_older_database_is_copied_then_upgraded_and_a_newer_one_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -131,6 +131,7 @@ mod tests {
     }
 
     /// Case: each failure has its own meaning: what is refused is not retried, what was interrupted is.
+    /// Case: a team that is not named waits as a missing sign-in does; a refused code is final.
     #[test]
     fn every_failure_has_its_meaning() {
         use Call::*;

@@ -293,6 +293,7 @@ mod tests {
         Hub::open(config).await.unwrap();
     }
 
+    /// Case: a `hub.db` of zero length beside parts: the hub started as a new one and its sweep emptied the storage.
     #[tokio::test]
     async fn an_empty_file_in_the_place_of_the_database_is_refused() {
         let (_folder, config) = without_database();
@@ -301,6 +302,7 @@ mod tests {
         assert_eq!(fs::metadata(config.data_dir.join("hub.db")).unwrap().len(), 0);
     }
 
+    /// Case: a database that was made a moment ago, beside parts of another one: it has its tables, and knows no team.
     #[tokio::test]
     async fn tables_without_a_team_are_refused() {
         let (_folder, config) = without_database();
@@ -308,6 +310,7 @@ mod tests {
         assert!(is_refused(&config).await);
     }
 
+    /// Case: what is refused beside a storage in use is neither a first start nor any later one.
     #[tokio::test]
     async fn a_first_start_and_every_other_go_on_whatever_else_lies_in_the_storage() {
         let folder = tempfile::tempdir().unwrap();

@@ -95,6 +95,7 @@ mod tests {
 
     use super::*;
 
+    /// Case: the lease probe: whoever has the file open for writing is seen until it is closed, and readers are not.
     #[test]
     fn a_writer_is_seen_from_open_to_close() {
         let folder = tempfile::tempdir().unwrap();

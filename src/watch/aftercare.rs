@@ -192,6 +192,7 @@ mod tests {
     }
 
     /// Case: folders that `after` has emptied go, those that stand at the top stay.
+    /// Case: deleting takes two steps: hidden first, looked at again, removed if nobody wrote meanwhile.
     #[test]
     fn a_file_that_nobody_wrote_to_goes_with_its_emptied_folders() {
         let bench = Bench::new();
@@ -266,6 +267,7 @@ mod tests {
         assert!(bench.at("card/clips/clip.mov").exists());
     }
 
+    /// Case: another file has taken the name by the time a hidden one comes back: both are kept.
     #[test]
     fn a_name_that_is_taken_by_then_is_not_replaced() {
         let bench = Bench::new();

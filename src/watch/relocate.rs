@@ -352,6 +352,7 @@ mod tests {
         }
     }
 
+    /// Case: a file that was written to after it was sent is not moved.
     #[test]
     fn a_file_that_changed_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();

@@ -173,6 +173,7 @@ mod tests {
         of(&played(&events), "a")
     }
 
+    /// Case: created, opened and modified since it was last closed: held, without any privilege.
     #[test]
     fn a_file_is_open_from_its_making_until_its_writer_closes_it() {
         assert_eq!(last(&[]), Written::Unknown);
@@ -196,6 +197,7 @@ mod tests {
         assert_eq!(of(&tracker, "link"), Written::Unknown);
     }
 
+    /// Case: a rename carries an open file along, and what is known about its writer with it.
     #[test]
     fn what_is_known_goes_along_with_a_renaming_and_is_lost_with_a_folder_s() {
         let mut tracker = played(&[("a.tmp", Modified), ("a.tmp", Closed), ("a.tmp", Left), ("a", Arrived)]);
@@ -213,12 +215,14 @@ mod tests {
         assert_eq!(of(&tracker, "d b"), Written::Closed);
     }
 
+    /// Case: a file is removed while it is open, and another one dropped under its name.
     #[test]
     fn a_removed_file_leaves_nothing_to_the_next_of_its_name() {
         assert_eq!(last(&[Modified, Left]), Written::Unknown);
         assert_eq!(last(&[Modified, Left, Created]), Written::Unknown);
     }
 
+    /// Case: what is known of writers is bounded: a flood of files forgets those that are closed first.
     #[test]
     fn what_is_remembered_is_bounded_and_forgets_what_is_closed_first() {
         let mut tracker = WriteTracker::default();

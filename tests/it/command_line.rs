@@ -65,6 +65,7 @@ fn what_goes_wrong_has_its_exit_code_and_says_what_to_do() {
 }
 
 /// Case: a second agent on the same data is refused and told the process of the first.
+/// Case: a second agent over the same data, and a port that is taken.
 #[test]
 fn a_second_agent_is_told_of_the_first_and_a_taken_port_is_named() {
     let agent = Agent::start("", &[]);

@@ -15,6 +15,7 @@ fn refused<T: std::fmt::Debug>(order: Result<T, QueueError>) -> bool {
     matches!(order, Err(QueueError::WrongState { .. }))
 }
 
+/// Case: pause, resume, finalize and remove, at every moment and twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_order_is_taken_or_refused_at_every_moment_and_twice_is_as_good_as_once() {
     let hub = TestHub::start().await;

@@ -163,11 +163,13 @@ async fn dies_at(points: &[&str]) {
     until("all are told of", &agent, || names.iter().all(|name| told().contains(name)));
 }
 
+/// Case: killed at each point between a drop and its confirmation: sent once, whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn at_every_point_of_sending() {
     dies_at(&SENDING).await;
 }
 
+/// Case: killed at each point of the after-action: the source is moved once, and nothing is sent again.
 #[tokio::test(flavor = "multi_thread")]
 async fn at_every_point_of_ending() {
     dies_at(&ENDING).await;
@@ -189,6 +191,7 @@ fn uploads_made(agent: &Agent) -> i64 {
     store.query_row("SELECT count(*) FROM upload", [], |row| row.get(0)).unwrap_or(0)
 }
 
+/// Case: killed at each point of an open package: every drop is in exactly one.
 #[tokio::test(flavor = "multi_thread")]
 async fn at_every_point_of_an_open_package() {
     let keys = "finalize: { files: 3, quiet: 5s }\nafter: { complete: { move: sent } }";
@@ -227,6 +230,7 @@ async fn when_the_closing_marker_was_taken() {
     agent.wait_for("the later one stays open", LIMIT, open);
 }
 
+/// Case: killed in the middle of a deletion of two steps: nothing is lost, and nothing stays hidden.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_sources_are_deleted() {
     let mut agent = Agent::prepare(&rule("package: file\nafter: delete"), &FLAGS);
@@ -266,6 +270,7 @@ async fn while_a_file_that_was_written_to_is_brought_back() {
     until("it is deleted", &agent, || files_below(&agent.path("drop")).is_empty());
 }
 
+/// Case: killed while a move copies to another file system: the file is there once, whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_sources_are_copied_to_another_file_system() {
     use std::os::unix::fs::MetadataExt;
@@ -308,6 +313,7 @@ fn crashes() -> usize {
     std::env::var("CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
 }
 
+/// Case: random kills under drops of all kinds: none is lost, sent twice or sent in part.
 #[tokio::test(flavor = "multi_thread")]
 async fn at_random_moments() {
     let rules = "defaults: { create: true, settle: 30ms, upload: { kind: link }, after: { complete: { move: sent } } }

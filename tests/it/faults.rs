@@ -9,6 +9,7 @@ use masv_agent::upload::{UploadSettings, Workers};
 use crate::proxy::{Asked, FAULTS, Fault, behind_proxy};
 use crate::support::{TestEngine, TestHub, content, digests, received, spec, wait_until};
 
+/// Case: a network that loses, resets and spoils requests: every upload arrives equal.
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_uploads_arrive_equal_though_three_requests_in_ten_are_spoiled() {
     let (hub, url, proxy) = behind_proxy(10).await;
@@ -40,6 +41,7 @@ async fn fifty_uploads_arrive_equal_though_three_requests_in_ten_are_spoiled() {
     assert!(spoiled * 5 > requests, "only {spoiled} of {requests} requests were spoiled");
 }
 
+/// Case: a blackhole or an outage is waited out, with few requests and the reason told.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_costs_few_requests_and_the_upload_says_why_it_waits() {
     let (hub, url, proxy) = behind_proxy(0).await;
@@ -58,6 +60,7 @@ async fn an_outage_costs_few_requests_and_the_upload_says_why_it_waits() {
     engine.queue.remove(id).await.expect("removing works with the cloud away");
 }
 
+/// Case: the hub is stopped and started again at its address while uploads wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_wait_for_a_hub_that_is_away_and_go_on_when_it_is_back() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -246,6 +249,7 @@ async fn a_file_that_changes_while_it_is_sent_is_sent_anew_as_it_is_then() {
     );
 }
 
+/// Case: one of the files of a package vanishes while it is sent: the others go on, and it is named.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_vanishes_while_it_is_sent_is_named_and_the_others_are_sent() {
     let (hub, engine, id) = sent_while(|path| std::fs::remove_file(path).unwrap()).await;

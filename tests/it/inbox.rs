@@ -68,6 +68,7 @@ const RULES: &str = "rules:
     notify: [{ exec: [sh, -c, 'cat >> told.json; echo >> told.json'], events: [download.complete] }]
 ";
 
+/// Case: kills and pauses while portal rules fetch: each delivery comes down once.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_delivery_comes_down_once_over_kills_pauses_and_orders() {
     let mut agent = Agent::start(RULES, &[]);

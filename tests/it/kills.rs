@@ -15,6 +15,7 @@ fn kills() -> usize {
     std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(6)
 }
 
+/// Case: random kills while a large file is sent: only the parts in flight are sent again.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_random_moments_it_sends_again_at_most_what_was_in_flight() {
     let kills = kills();

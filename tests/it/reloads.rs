@@ -31,6 +31,7 @@ fn said(agent: &Agent, arguments: &[&str]) -> String {
 }
 
 /// Case: a refused rules file is told by status, rule list and doctor, and the previous rules stay active.
+/// Case: broken and good rules files, by saving, SIGHUP and order: nothing is lost, and only what differs is restarted.
 #[test]
 fn a_wrong_file_is_told_everywhere_and_a_right_one_changes_what_differs() {
     let agent = Agent::start(rules("50ms").trim_start_matches("version: 1\n"), &[]);

@@ -35,6 +35,7 @@ fn assert_has(unit: &str, wanted: &[(&str, &str, &str)]) {
 }
 
 /// Case: the units' bounds on memory and tasks, and what the user's unit may reach.
+/// Case: the agent as the package installs it, another user than the writers, has `CAP_LEASE` and nothing else.
 #[test]
 fn units_say_what_a_service_needs() {
     let agent = [

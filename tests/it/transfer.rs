@@ -90,6 +90,7 @@ async fn mail_and_portal_recipients_get_a_working_link() {
     }
 }
 
+/// Case: a portal that is not there ends the upload with the right words, as often as it is tried again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_access_code_is_an_error_that_says_so_and_can_be_resumed() {
     let hub = TestHub::start().await;
@@ -315,6 +316,7 @@ async fn the_bandwidth_limit_is_kept_and_lifted_at_once() {
     engine.wait_for(id, State::Complete).await;
 }
 
+/// Case: a missing sign-in is waited for, and is not a final error of each drop.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_session_uploads_wait_and_go_on_when_somebody_signs_in() {
     let hub = TestHub::start().await;

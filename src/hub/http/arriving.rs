@@ -69,6 +69,7 @@ impl Drop for OnItsWay {
 mod tests {
     use super::*;
 
+    /// Case: several parts of one file at once are counted together, so that no more arrives than was announced.
     #[test]
     fn other_parts_count_with_what_they_have_and_one_part_may_come_again() {
         let (arriving, file) = (Arriving::default(), FileId::new("F"));

@@ -202,6 +202,7 @@ mod tests {
         assert!(bodies.lock().iter().all(|pool| pool.all == 0 && pool.of.is_empty()));
     }
 
+    /// Case: a body without a length, or of another length than its head says, is bounded as well.
     #[tokio::test]
     async fn a_body_is_as_long_as_it_may_be_whatever_its_head_says() {
         let bodies = Bodies::default();

@@ -121,6 +121,7 @@ mod tests {
         vec![(("package", "P".into(), address), 10), (("package", "P".into(), None), 25)]
     }
 
+    /// Case: packages that one address sends to a portal, and those of all addresses together, in an hour.
     #[test]
     fn an_hours_number_may_be_used_at_once_and_comes_back_evenly() {
         let (rates, start) = (Rates::default(), Instant::now());

@@ -78,6 +78,7 @@ impl Drop for Running {
 mod tests {
     use super::*;
 
+    /// Case: behind a proxy the connections do not tell callers apart; one could have as many requests at once as it liked.
     #[test]
     fn each_address_has_its_own_count_which_ends_with_the_answers() {
         let (requests, here, there) = (Requests::default(), IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));

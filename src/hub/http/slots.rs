@@ -237,6 +237,7 @@ mod tests {
         Some(IpAddr::from([192, 0, 2, last]))
     }
 
+    /// Case: half-sent heads of one address took all 2,048 connections.
     #[test]
     fn one_address_gets_so_many_places_and_a_proxy_all() {
         let (slots, now) = (Arc::new(Slots::new(5, 2)), Instant::now());
@@ -251,6 +252,7 @@ mod tests {
         assert!(table.taken.is_empty() && table.of.is_empty());
     }
 
+    /// Case: connections without a whole request give way when somebody else waits; a transfer does not.
     #[test]
     fn who_has_no_request_makes_room_and_who_has_one_does_not() {
         let (slots, now) = (Arc::new(Slots::new(3, 2)), Instant::now());

@@ -401,6 +401,7 @@ mod tests {
         }
     }
 
+    /// Case: names in a ZIP that are equal, or differ only in the case of letters, are numbered.
     #[test]
     fn names_never_unpack_over_each_other() {
         let paths = ["d/a.mov", "d/A.mov", "d/a.mov", ".hidden", ".hidden", "x\\y"];
@@ -409,6 +410,7 @@ mod tests {
         assert_eq!(names, ["d/a.mov", "d/A (2).mov", "d/a (3).mov", ".hidden", ".hidden (2)", "x_y"]);
     }
 
+    /// Case: `CON`, U+202E and the like went into a ZIP unchanged; the original name is kept in the comment.
     #[test]
     fn a_name_that_had_to_be_changed_is_told_in_the_comment() {
         let archive = Archive::new(["ok", "CON", "e\u{202e}x", "OK"].map(|path| entry(path, 1)).to_vec());

@@ -176,6 +176,7 @@ mod tests {
         }
     }
 
+    /// Case: the clock is ahead for some seconds and then right again: it is doubted meanwhile, and trusted at once when it is right.
     #[test]
     fn a_jump_while_it_runs_is_seen_and_one_back_to_the_right_time_ends_the_doubt() {
         let (mut clock, none) = (ClockWatch::default(), Kept::default());
@@ -207,6 +208,7 @@ mod tests {
         assert_eq!(look(1050), Clock::Doubted(Duration::ZERO));
     }
 
+    /// Case: after a jump of the clock, whoever runs the hub confirms that it is right.
     #[test]
     fn who_confirms_that_the_clock_is_right_ends_the_doubt_of_a_running_process() {
         let mut clock = ClockWatch::default();
@@ -214,6 +216,7 @@ mod tests {
         assert_eq!(clock.look(seen(at(1100)), at(1100), MINUTE * 10), Clock::Trusted);
     }
 
+    /// Case: the backup of another day is restored, noticed, and the right one restored later.
     #[test]
     fn nothing_is_swept_for_two_days_after_a_restore_and_nothing_at_all_is_removed_while_the_clock_is_in_doubt() {
         assert_eq!(may_delete(Clock::Trusted, None, at(100)), Allowed::Everything);
@@ -222,6 +225,7 @@ mod tests {
         assert_eq!(may_delete(Clock::Doubted(Duration::ZERO), Some(at(100)), at(148)), Allowed::Nothing(HOUR));
     }
 
+    /// Case: more than a few percent of the parts are unknown: then the database is the one that is wrong.
     #[test]
     fn a_share_that_cannot_be_leftovers_is_told_from_a_few() {
         let unconfirmed = |unknown, all| is_too_much(unknown, all, 0);

@@ -119,6 +119,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 mod tests {
     use super::*;
 
+    /// Case: a webhook to `127.0.0.1`, written as a number, in IPv6 or through a translated address, reached the hub's own machine.
     #[test]
     fn addresses_of_the_machine_and_of_its_networks_are_refused_however_they_are_written() {
         let none = Destinations::new(&[]);
@@ -167,6 +168,7 @@ mod tests {
         }
     }
 
+    /// Case: a name that leads to several addresses is called only at those that are public or allowed.
     #[test]
     fn what_the_operator_allows_is_called_and_nothing_beside_it() {
         let some = Destinations::new(&["10.1.0.0/16".parse().unwrap(), "fd00::/8".parse().unwrap()]);

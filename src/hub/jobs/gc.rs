@@ -316,6 +316,7 @@ mod tests {
         assert_eq!(trashed(folder.path()), 0);
     }
 
+    /// Case: more than a few percent of the storage are unknown to the database: nothing is touched, and it is told.
     #[tokio::test]
     async fn more_than_can_be_leftovers_stays_where_it_is() {
         let folder = tempfile::tempdir().unwrap();
@@ -351,6 +352,7 @@ mod tests {
         }
     }
 
+    /// Case: within hours of a restore nothing is swept, whatever clock the restore was written down by.
     #[tokio::test]
     async fn nothing_is_swept_while_a_restored_backup_may_be_the_wrong_one() {
         let folder = tempfile::tempdir().unwrap();

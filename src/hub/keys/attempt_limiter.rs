@@ -285,6 +285,7 @@ mod tests {
         }
     }
 
+    /// Case: one password is tried on every account, from all addresses of an IPv6 network.
     #[test]
     fn one_address_is_stopped_whatever_it_guesses_and_from_wherever_in_its_network() {
         let (limiter, start) = (AttemptLimiter::default(), Instant::now());

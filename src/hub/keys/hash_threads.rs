@@ -78,6 +78,7 @@ mod tests {
 
     use super::*;
 
+    /// Case: a hundred sign-ins at once: beyond the queue of the hashing threads they are refused, not kept.
     #[tokio::test]
     async fn what_is_more_than_may_wait_is_refused_and_what_nobody_waits_for_is_not_done() {
         let threads = HashThreads::start(1, 1).unwrap();

@@ -155,6 +155,7 @@ mod tests {
         drop(Hub::open(HubConfig::new(target)).await.unwrap());
     }
 
+    /// Case: what somebody else has put where a database is restored to is neither used nor replaced.
     #[tokio::test]
     async fn a_log_of_another_database_and_a_dangling_link_are_in_the_way_of_restoring() {
         let folder = tempfile::tempdir().unwrap();

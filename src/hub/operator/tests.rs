@@ -161,6 +161,7 @@ async fn a_package_that_expired_comes_back_and_is_kept_for_some_days_more() {
     assert!(hub.trash().await.unwrap().is_empty(), "it does not expire again at once");
 }
 
+/// Case: what a hub removed by mistake is in a trash for days, and stays there while a restored backup may be the wrong one.
 #[tokio::test]
 async fn what_has_been_in_the_trash_for_long_enough_is_removed_for_good_and_not_while_that_may_be_a_mistake() {
     let folder = tempfile::tempdir().unwrap();
@@ -199,6 +200,7 @@ async fn the_trash_is_emptied_before_its_time_when_that_is_asked_for() {
     assert!(parts(folder.path(), &package).is_empty() && !unknown.exists());
 }
 
+/// Case: there was no check that compares the database with the storage, neither by command nor at the start.
 #[tokio::test]
 async fn what_is_missing_damaged_or_unknown_is_named_with_package_and_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -233,6 +235,7 @@ async fn what_is_missing_damaged_or_unknown_is_named_with_package_and_file() {
     assert_eq!(codes, ["content_missing", "content_unknown"]);
 }
 
+/// Case: a part that is missing on the disk: it is taken back from the trash, or its file is marked.
 #[tokio::test]
 async fn what_is_in_the_trash_is_taken_back_and_what_is_gone_is_marked_until_it_is_there_again() {
     let folder = tempfile::tempdir().unwrap();

@@ -141,6 +141,7 @@ fn routes_of_the_hub() -> BTreeSet<(String, String)> {
     routes
 }
 
+/// Case: a route that is added without its right in the list of calls is found.
 #[test]
 fn no_route_is_forgotten() {
     let listed = CALLS.iter().map(|(method, path, ..)| (*method, *path)).chain(STORAGE.iter().copied());
@@ -216,6 +217,7 @@ pub(super) async fn things(hub: &TestHub) -> Things {
     }
 }
 
+/// Case: each call with nothing, junk, a forged operator, another package's token and another team's key.
 #[tokio::test]
 async fn every_call_refuses_whoever_has_no_right_to_it() {
     let hub = TestHub::start().await;

@@ -269,6 +269,7 @@ over_both! {
         assert!(range("bytes=-200".to_owned()).await == archive[size - 200..]);
     }
 
+    // Case: a quota holds on what is stored and announced, and only the operator sets it.
     async fn a_quota_refuses_what_goes_beyond_it_and_nothing_else(hub); {
         // The operator of the hub sets it, a key of the team cannot.
         let (quota, limit) = (format!("/v1/teams/{}/quota", hub.team), json!({ "quota": 300_000 }));

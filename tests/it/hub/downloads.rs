@@ -135,6 +135,7 @@ async fn a_download_is_complete_when_the_last_byte_of_all_files_was_delivered_an
     assert_eq!(listed["records"][0]["downloads"], 1);
 }
 
+/// Case: the download of a ZIP that was fetched in ranges stayed `started`.
 #[tokio::test]
 async fn an_archive_is_downloaded_when_all_its_bytes_were_delivered_in_whatever_ranges() {
     let hub = TestHub::start().await;
@@ -250,6 +251,7 @@ async fn an_activity_is_one_object_whose_state_moves_with_its_events() {
     assert_eq!(activities(&hub, "package_download_from_masv").await.len(), 1);
 }
 
+/// Case: what is known about downloads is for the team and its sender, not for recipients or portal senders.
 #[tokio::test]
 async fn who_downloads_or_sends_to_a_portal_is_not_told_who_else_downloaded() {
     let hub = TestHub::start().await;

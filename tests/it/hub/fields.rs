@@ -129,6 +129,7 @@ async fn a_webhook_of_a_portal_is_called_for_that_portal_only_also_when_the_port
     refused(hub.team_request(Method::DELETE, &one), 404).await;
 }
 
+/// Case: a portal's `active` was true by default, where the service documents false; its colour and logo were dropped.
 #[tokio::test]
 async fn a_portal_that_is_not_said_to_be_active_is_closed_and_what_it_can_not_do_is_refused_by_name() {
     let hub = TestHub::start().await;
@@ -228,6 +229,7 @@ async fn lists_are_narrowed_by_what_is_asked_for_or_refused() {
 }
 
 /// The service answers these with a bare list; the hub had pages, or no such route.
+/// Case: `GET /v1/teams/T/portals` with pages broke scripts, `GET /v1/teams/T/packages` was 405; `/spaces` and transfers were 404.
 #[tokio::test]
 async fn lists_without_pages_are_bare() {
     let hub = TestHub::start().await;

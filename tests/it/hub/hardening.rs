@@ -57,6 +57,7 @@ async fn sign_in(hub: &TestHub, forwarded: &str, email: &str) -> u16 {
     request.send().await.unwrap().status().as_u16()
 }
 
+/// Case: whoever guesses writes another `X-Forwarded-For` each time: an untrusted caller's word is ignored.
 #[tokio::test]
 async fn only_a_trusted_proxy_says_who_is_calling() {
     let hub = TestHub::start().await;
@@ -121,6 +122,7 @@ async fn guessing_is_slowed_for_passwords_of_people_links_and_portals() {
     }
 }
 
+/// Case: one password is tried on sixty accounts, a single guess at each.
 #[tokio::test]
 async fn one_address_does_not_try_one_password_on_everybody() {
     let hub = TestHub::start().await;
@@ -144,6 +146,7 @@ fn raw(hub: &TestHub, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// Case: bodies and heads without an end, in length and in time.
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_heads_and_times_have_limits() {
     let hub = TestHub::start_with(|config| config.head_limit = Duration::from_millis(500)).await;
@@ -161,6 +164,7 @@ async fn bodies_heads_and_times_have_limits() {
     assert!(!answer.contains("200 OK") && begun.elapsed() < Duration::from_secs(5), "a head that never ends: {answer}");
 }
 
+/// Case: all connections are taken: who comes then waits for one to end and is not lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_beyond_the_limit_wait_for_one_to_end() {
     let hub = TestHub::start_with(|config| config.max_connections = 1).await;
@@ -206,6 +210,7 @@ async fn one_address_with_heads_that_do_not_end_leaves_room_for_others() {
     drop(held);
 }
 
+/// Case: no answer, of the API, a page or the storage, may be framed, kept or run as something else.
 #[tokio::test]
 async fn every_answer_is_closed_to_frames_scripts_and_caches() {
     let hub =

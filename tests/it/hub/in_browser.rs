@@ -185,6 +185,7 @@ async fn a_sender_drops_a_folder_into_a_portal_and_fills_in_what_it_asks_for() {
     assert_eq!(errors, Vec::<String>::new());
 }
 
+/// Case: pause, a closed tab and the same files chosen again: what was confirmed is not sent again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_is_paused_and_goes_on_after_the_page_is_opened_again() {
     let Some(page) = Browser::start().await else { return };
@@ -243,6 +244,7 @@ async fn an_upload_is_paused_and_goes_on_after_the_page_is_opened_again() {
     assert_eq!(page.value("document.getElementById('earlier').hidden").await, true, "nothing is left to resume");
 }
 
+/// Case: a part that arrives damaged is sent again, and told after three times.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_that_the_storage_has_otherwise_is_sent_again() {
     let Some(page) = Browser::start().await else { return };
@@ -386,6 +388,7 @@ async fn a_page_that_is_told_to_wait_says_so_waits_and_goes_on() {
 }
 
 /// What was begun may be gone: removed by its team, or given up by the hub.
+/// Case: speed, time left and the percentage in the tab's title were missing while a portal page sends.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_whose_package_is_gone_is_begun_anew() {
     let Some(page) = Browser::start().await else { return };
@@ -462,6 +465,7 @@ fn fill(hub: &TestHub, package: &str, count: i64) {
     all.commit().unwrap();
 }
 
+/// Case: a package of ten thousand files opens as a page of folders within seconds.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_files_are_a_page_of_folders() {
     let Some(page) = Browser::start().await else { return };

@@ -37,6 +37,7 @@ async fn a_link_opens_its_package_and_no_other() {
     refused(hub.request(Method::GET, "/v1/links/01ARZ3NDEKTSV4RRFFQ69G5FAV?secret=x"), 404).await;
 }
 
+/// Case: a link that is made before finalize opens nothing until then.
 #[tokio::test]
 async fn a_link_of_a_package_that_is_not_finalized_opens_nothing_yet() {
     let hub = TestHub::start().await;
@@ -48,6 +49,7 @@ async fn a_link_of_a_package_that_is_not_finalized_opens_nothing_yet() {
     good(open(&hub, &link)).await;
 }
 
+/// Case: none or a wrong password answers 401, the right one opens: of the link, or else of the package.
 #[tokio::test]
 async fn a_password_is_the_links_own_or_else_the_packages() {
     let hub = TestHub::start().await;

@@ -12,6 +12,7 @@ fn link_of(mail: &str) -> String {
     mail[start..].split_whitespace().next().unwrap().to_owned()
 }
 
+/// Case: mails and links go out only after finalize, and once, however often that is called.
 #[tokio::test]
 async fn each_recipient_gets_a_link_of_its_own_once() {
     let hub = TestHub::start().await;

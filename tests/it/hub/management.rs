@@ -19,6 +19,7 @@ async fn from_portal<'a>(hub: &'a TestHub, subdomain: &str, name: &str) -> Packa
     Package { hub, id: text(&answer, "id"), token: text(&answer, "access_token") }
 }
 
+/// Case: lists of packages by page, status, name, sender and tag, and the inbox apart from them.
 #[tokio::test]
 async fn packages_are_listed_in_pages_by_name_state_sender_and_tag() {
     let hub = TestHub::start().await;
@@ -55,6 +56,7 @@ async fn packages_are_listed_in_pages_by_name_state_sender_and_tag() {
     refused(hub.request(Method::GET, &one), 401).await;
 }
 
+/// Case: a link that is switched off, over, locked or removed answers with 404, 410, 401 and 404.
 #[tokio::test]
 async fn links_are_listed_changed_and_removed() {
     let hub = TestHub::start().await;
@@ -100,6 +102,7 @@ async fn a_link_for_an_address_is_mailed_when_its_package_is_closed() {
     wait_until(|| (hub.mails().len() == 2).then_some(())).await;
 }
 
+/// Case: a portal sender's token makes no links and sets no expiry; only the portal's team does.
 #[tokio::test]
 async fn a_stranger_who_sends_to_a_portal_gives_the_package_to_nobody_else() {
     let hub = TestHub::start().await;
@@ -112,6 +115,7 @@ async fn a_stranger_who_sends_to_a_portal_gives_the_package_to_nobody_else() {
     good(hub.team_request(Method::PUT, &format!("{path}/expiry")).json(&expiry)).await;
 }
 
+/// Case: names of portals in any case of letters are one name; a code that was changed counts at once.
 #[tokio::test]
 async fn portals_are_made_changed_closed_and_removed() {
     let hub = TestHub::start().await;
@@ -156,6 +160,7 @@ async fn portals_are_made_changed_closed_and_removed() {
     refused(hub.request(Method::GET, "/v1/subdomains/portals/vfx"), 404).await;
 }
 
+/// Case: a file that is announced small is sent larger: refused at the first byte beyond what was announced.
 #[tokio::test]
 async fn a_portal_takes_what_its_restrictions_allow() {
     let hub = TestHub::start().await;
@@ -215,6 +220,7 @@ async fn a_portal_closes_at_its_time_and_what_it_can_not_hold_is_refused() {
     good(set(json!({ "user_authentication_required": false, "access_level": "regular" }))).await;
 }
 
+/// Case: a package without an end, one whose time is over, and the links of both.
 #[tokio::test]
 async fn expiry_is_set_and_what_is_over_is_emptied() {
     let hub = TestHub::start().await;
@@ -352,6 +358,7 @@ async fn members_and_activities_are_shown_and_roles_hold() {
     assert_eq!(none["metadata"]["total"], 0);
 }
 
+/// Case: after ten wrong guesses at the password of a link the right one is refused as well, with a time to wait.
 #[tokio::test]
 async fn passwords_can_not_be_guessed_for_long() {
     let hub = TestHub::start().await;

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{KEY, TestHub, good, refused, text, wait_until};
 
+/// Case: the key is missing beside a database in use, or a second hub is started over the same data.
 #[tokio::test]
 async fn a_hub_does_not_start_over_data_whose_key_is_missing_or_that_another_serves() {
     let hub = TestHub::start().await;
@@ -31,6 +32,7 @@ async fn settings_that_can_not_work_are_refused_at_once() {
     assert!(matches!(Hub::open(config).await, Err(HubError::Mail(_))));
 }
 
+/// Case: another user of the machine reads nothing of the data directory.
 #[tokio::test]
 async fn data_is_closed_to_others() {
     use std::os::unix::fs::PermissionsExt;
@@ -49,6 +51,7 @@ async fn data_is_closed_to_others() {
     assert_eq!(mode(&hub.data().join("secret.key")), 0o600);
 }
 
+/// Case: the disk of the hub is full: a part is refused with 507.
 #[tokio::test]
 async fn a_full_disk_refuses_parts_before_they_are_sent() {
     let hub = TestHub::start_with(|config| config.keep_free = u64::MAX / 2).await;

@@ -12,6 +12,7 @@ async fn page(hub: &TestHub, method: Method, url: &str, form: &str) -> (u16, Str
     (status, answer.text().await.unwrap(), headers)
 }
 
+/// Case: HTML and scripts in the names and texts of a package, and ranges of files and of the ZIP.
 #[tokio::test]
 async fn a_link_shows_its_files_as_a_tree_and_they_download() {
     let hub = TestHub::start().await;
@@ -60,6 +61,7 @@ async fn a_link_shows_its_files_as_a_tree_and_they_download() {
     assert!(css.headers()["content-type"].to_str().unwrap().starts_with("text/css"));
 }
 
+/// Case: the name of a package was shown before its password was asked.
 #[tokio::test]
 async fn a_password_is_asked_for_and_wrong_links_say_so() {
     let hub = TestHub::start().await;
@@ -131,6 +133,7 @@ async fn a_browser_gets_a_page_at_the_root_and_where_there_is_nothing() {
     assert_eq!(api.headers()["content-type"], "application/json");
 }
 
+/// Case: the page of a portal did not say who receives the files; its colour, logo and background were dropped.
 #[tokio::test]
 async fn a_portal_looks_as_its_team_has_chosen_and_says_who_receives_what_is_sent() {
     let hub = TestHub::start().await;

@@ -28,6 +28,7 @@ fn documented() -> String {
     page.split("```nginx\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
 }
 
+/// Case: the nginx example of the documentation works as it is written, and callers behind it are told apart.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_parts_pass_through_the_documented_nginx_and_the_caller_is_known() {
     let is_there = Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_ok();

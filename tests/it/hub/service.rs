@@ -214,6 +214,7 @@ fn stored(folder: &Path, end: &str) -> bool {
     all.into_iter().any(|entry| entry.file_type().is_file() && entry.file_name().to_string_lossy().ends_with(end))
 }
 
+/// Case: the hub is killed while it stores and while it closes: what it answered is there, and half a part is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_the_middle_of_a_part_and_of_closing_it_keeps_what_it_answered_and_no_more() {
     let folder = tempfile::tempdir().unwrap();

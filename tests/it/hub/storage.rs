@@ -50,6 +50,7 @@ async fn every_range_across_parts_is_that_of_the_whole() {
     }
 }
 
+/// Case: the number or the expiry in the address of a part is changed.
 #[tokio::test]
 async fn an_address_that_expired_or_was_changed_is_refused_as_s3_does() {
     let hub = TestHub::start_with(|config| config.address_life = Duration::ZERO).await;
@@ -74,6 +75,7 @@ async fn an_address_that_expired_or_was_changed_is_refused_as_s3_does() {
     assert_eq!(hub.stored_files().len(), 0);
 }
 
+/// Case: a part whose content is not what its `Content-MD5` says is not taken.
 #[tokio::test]
 async fn content_md5_is_checked() {
     let hub = TestHub::start().await;

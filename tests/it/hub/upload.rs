@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::client::{KEY, TestHub, good, refused, text};
 
+/// Case: finalizing twice has the result of finalizing once.
 #[tokio::test]
 async fn a_package_in_parts_arrives_whole_and_finalizing_again_changes_nothing() {
     let hub = TestHub::start().await;
@@ -50,6 +51,7 @@ async fn an_empty_file_is_one_empty_part() {
     assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap().len()), (200, 0));
 }
 
+/// Case: wrong tags, numbers and sizes of parts; after finalize nothing is overwritten.
 #[tokio::test]
 async fn a_file_whose_parts_are_not_as_listed_is_not_closed() {
     let hub = TestHub::start().await;

@@ -55,6 +55,7 @@ fn seeds(first: u64) -> std::ops::Range<u64> {
     first..first + count
 }
 
+/// Case: crashes while a rule of single files works: each file is in exactly one package.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_file_is_in_one_package() {
     for seed in seeds(0) {
@@ -62,6 +63,7 @@ async fn each_file_is_in_one_package() {
     }
 }
 
+/// Case: crashes while a batch is made and moved: each file is in one package and moved once.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_file_of_a_batch_is_in_one_package_and_is_moved_once() {
     for seed in seeds(2) {
@@ -71,6 +73,7 @@ async fn each_file_of_a_batch_is_in_one_package_and_is_moved_once() {
     }
 }
 
+/// Case: crashes while files are added to an open package: each is in exactly one.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_file_is_added_to_one_open_package() {
     for seed in seeds(4) {

@@ -53,6 +53,7 @@ async fn a_file_that_is_closed_and_opened_again_is_sent_only_when_it_is_over() {
     assert_eq!(upload.totals.bytes, 6 * 8);
 }
 
+/// Case: a program that pauses with the file open is named as the reason for waiting.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_held_open_for_writing_waits_and_says_for_whom() {

@@ -193,6 +193,7 @@ fn every_body_of_the_hubs_document_is_listed_and_all_its_fields_are_held() {
     assert_eq!(told, known);
 }
 
+/// Case: `cloud_connections`, `teamspace_id` and misspelt fields of a portal got a 201 and were dropped.
 #[test]
 fn a_field_is_refused_by_its_name_unless_it_asks_for_nothing() {
     let said = |body: Value| {
@@ -214,6 +215,7 @@ fn a_field_is_refused_by_its_name_unless_it_asks_for_nothing() {
     said(json!({ "access_level": "regular", "terms_of_service": { "title": "T" } })).unwrap();
 }
 
+/// Case: a client that changes a portal sends back all that it was shown.
 #[test]
 fn what_an_answer_says_may_be_given_back() {
     let portal = json!({

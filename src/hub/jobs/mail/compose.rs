@@ -181,6 +181,7 @@ mod tests {
         }
     }
 
+    /// Case: mail headers and markup in what strangers write; mails of the hub say that they are automatic.
     #[test]
     fn a_mail_has_both_forms_escapes_and_lets_no_header_in() {
         let package = package();
@@ -225,6 +226,7 @@ mod tests {
         assert!(text.contains("> Hello") && text.contains("> Download: https://evil"), "{text}");
     }
 
+    /// Case: a receipt goes to whatever address a stranger names: it carries nothing that could advertise.
     #[test]
     fn a_receipt_has_no_link_and_lets_a_stranger_advertise_nothing() {
         let name = format!("https://spam.example.com/{}", "x".repeat(200));
