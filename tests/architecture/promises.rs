@@ -1,4 +1,4 @@
-//! docs/reliability.md and docs/security.md name the tests that show their promises: each is there.
+//! docs/reliability.md, docs/hub.md and docs/security.md name the tests that show their promises and cases: each is there.
 
 use std::path::Path;
 
@@ -18,6 +18,7 @@ fn sources(folder: &Path, found: &mut String) {
 
 /// Everything that the last column of these rows of a page names is there: a test, or a file.
 fn are_shown(rows: &[&str]) {
+fn are_shown(page: &str, rows: &[&str]) {
     let root = Path::new(ROOT);
     let mut code = String::new();
     sources(&root.join("src"), &mut code);
@@ -30,31 +31,36 @@ fn are_shown(rows: &[&str]) {
             let is_there =
                 if name.contains('/') { root.join(name).exists() } else { code.contains(&format!("fn {name}(")) };
             assert!(is_there, "`{name}` is not there: {row}");
+            assert!(is_there, "`{name}` is named by {page} and is not there");
         }
     }
 }
 
-fn reliability() -> String {
-    std::fs::read_to_string(Path::new(ROOT).join("docs/reliability.md")).unwrap()
+const RELIABILITY: &str = "docs/reliability.md";
+
+fn text_of(page: &str) -> String {
+    std::fs::read_to_string(Path::new(ROOT).join(page)).unwrap()
 }
 
 #[test]
 fn the_tests_that_show_a_promise_are_there() {
-    let page = reliability();
-    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| R")).collect();
+    let text = text_of(RELIABILITY);
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| R")).collect();
     assert_eq!(rows.len(), 13, "R1 to R13");
-    are_shown(&rows);
+    are_shown(RELIABILITY, &rows);
 }
 
 /// The same for each case of the tables that go case by case, and each case that is data says which it is.
 #[test]
 fn the_tests_of_each_case_are_there() {
-    let page = reliability();
-    let cases = page.split("## Case by case").nth(1).unwrap().split("\n## ").next().unwrap();
-    let is_case = |line: &&str| line.starts_with("| ") && !line.starts_with("| case ");
-    let rows: Vec<&str> = cases.lines().filter(is_case).collect();
-    assert!(rows.len() > 30, "{} cases", rows.len());
-    are_shown(&rows);
+    for page in [RELIABILITY, "docs/hub.md"] {
+        let text = text_of(page);
+        let cases = text.split("## Case by case").nth(1).unwrap().split("\n## ").next().unwrap();
+        let is_case = |line: &&str| line.starts_with("| ") && !line.starts_with("| case ");
+        let rows: Vec<&str> = cases.lines().filter(is_case).collect();
+        assert!(rows.len() > 30, "{page}: {} cases", rows.len());
+        are_shown(page, &rows);
+    }
     for case in std::fs::read_dir(Path::new(ROOT).join("tests/cases/watch")).unwrap() {
         let path = case.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
