@@ -138,6 +138,9 @@ mod tests {
         let cases = [
             (refused(CreateFile, 500, None, ""), 1, RetryDecision::Later(None)),
             (refused(SendPart, 503, Some("SlowDown"), ""), 1, RetryDecision::Later(None)),
+            // A full disk of the hub, or a full quota, is waited for.
+            (refused(SendPart, 507, Some("InsufficientStorage"), ""), 9, RetryDecision::Later(None)),
+            (refused(CreateFile, 507, Some("quota_exceeded"), ""), 9, RetryDecision::Later(None)),
             (refused(FinalizePackage, 429, None, ""), 1, RetryDecision::Later(None)),
             (refused(SendPart, 403, Some("AccessDenied"), "Request has expired"), 1, RetryDecision::Refresh),
             (refused(SendPart, 403, Some("AccessDenied"), "Access Denied"), 9, RetryDecision::Never),

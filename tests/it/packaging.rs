@@ -106,6 +106,17 @@ fn variables(text: &str) -> BTreeSet<String> {
     words.filter(|word| word.starts_with("MASV_") && word.len() > 5).map(str::to_owned).collect()
 }
 
+/// Case: the header of compose.yaml had `secrets/` made for everybody to read. Whatever it says to write there is for its owner only.
+#[test]
+fn what_the_compose_file_says_to_write_is_for_its_owner_only() {
+    let compose = read("compose.yaml").replace("\\\n", " ");
+    let writes: Vec<&str> = compose.lines().filter(|line| line.contains(">secrets/")).collect();
+    assert!(writes.len() >= 4, "{writes:?}");
+    for line in writes {
+        assert!(line.contains("(umask 077; "), "{line}");
+    }
+}
+
 /// The hub's plain HTTP was published on all addresses of the machine.
 #[test]
 fn the_compose_file_says_what_two_safe_containers_need() {

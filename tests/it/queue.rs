@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use masv_agent::engine::RateLimit;
-use masv_agent::model::{Destination, State, UploadSpec};
+use masv_agent::model::{Destination, Problem, State, UploadSpec};
 use masv_agent::store::Order;
 use masv_agent::upload::{UploadSettings, Workers};
 use masv_client::{Cloud, CloudSettings};
@@ -178,4 +178,26 @@ async fn a_key_alone_sends_for_its_only_team() {
     let id = engine.queue.submit(spec(vec![engine.file("a.txt", b"hello")])).await.unwrap();
     let upload = engine.wait_for(id, State::Complete).await;
     assert_eq!(upload.team_id.map(|team| team.to_string()), Some(hub.team.clone()));
+}
+
+/// Case: every drop ended in `no_team`, and stayed there after the team was named. What an earlier version ended so is sent by the next
+/// start that knows the team.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_version_ended_for_want_of_a_team_is_sent_when_the_team_is_known() {
+    let hub = TestHub::start().await;
+    let nobody = CloudSettings { base: hub.url.clone(), name: None, api_key: None, team_id: None };
+    let engine = TestEngine::start(Cloud::new(nobody).unwrap()).await;
+    let id = engine.queue.submit(spec(vec![engine.file("a.txt", b"hello")])).await.unwrap();
+    wait_until("it waits", Duration::from_secs(10), || async {
+        engine.queue.live(id).is_some_and(|live| live.reason.is_some())
+    })
+    .await;
+    let TestEngine { queue, store, folder } = engine;
+    queue.stop().await;
+    let problem = Problem { code: "no_team".into(), message: "which team?".into(), retryable: true, hint: None };
+    store.move_to(id, &[State::Transferring], State::Error, Some(problem)).await.unwrap();
+    drop((queue, store));
+    let engine = TestEngine::start_in(hub.cloud(), folder, UploadSettings::default()).await;
+    let upload = engine.wait_for(id, State::Complete).await;
+    assert!(upload.problem.is_none(), "{:?}", upload.problem);
 }

@@ -28,6 +28,22 @@ fn documented() -> String {
     page.split("```nginx\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
 }
 
+/// Case: the nginx example of the documentation limited nothing, and passed on `X-Forwarded-Host` as a caller had written it.
+#[test]
+fn the_documented_nginx_limits_each_address_and_passes_on_no_host_of_a_caller() {
+    let documented = documented();
+    for line in [
+        "limit_conn_zone $binary_remote_addr ",
+        "limit_req_zone $binary_remote_addr ",
+        "limit_conn masv_connections ",
+        "limit_req zone=masv_requests ",
+        "proxy_set_header Host $http_host;",
+        "proxy_set_header X-Forwarded-Host \"\";",
+    ] {
+        assert!(documented.contains(line), "{line}");
+    }
+}
+
 /// Case: the nginx example of the documentation works as it is written, and callers behind it are told apart.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_parts_pass_through_the_documented_nginx_and_the_caller_is_known() {

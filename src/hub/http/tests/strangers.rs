@@ -295,6 +295,7 @@ async fn tokens_of_earlier_versions_end_two_weeks_after_the_upgrade() {
 }
 
 /// A limit of one download locked its recipient out when the page was loaded again.
+/// Case: the browser is restarted: the cookie of the visit has a life of its own.
 #[tokio::test]
 async fn a_page_that_is_loaded_again_is_the_same_visit() {
     let bench = Bench::new().await;
@@ -307,6 +308,7 @@ async fn a_page_that_is_loaded_again_is_the_same_visit() {
         set.contains(&format!("Path=/{link};")) && set.contains("HttpOnly") && set.contains("SameSite=Lax"),
         "{set}"
     );
+    assert!(set.contains(" Max-Age=86400;"), "it is kept for a day: {set}");
     let cookie = set.split(';').next().unwrap();
     let (status, _, page) = bench.page(&path, cookie).await;
     assert_eq!(status, 200);
