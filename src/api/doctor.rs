@@ -473,6 +473,7 @@ mod tests {
         assert!(!bad(&destination("in", &folder.path().join("not/yet/there"))));
     }
 
+    /// Case: a disk that is nearly full, a hub that is away and a key that is refused are told, and what is well is told as well.
     #[test]
     fn each_check_is_green_amber_and_red_where_it_can_be() {
         let (call, message) = (masv_client::Call::Limits, "no".to_owned());

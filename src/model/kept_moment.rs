@@ -110,6 +110,7 @@ mod tests {
         assert_eq!(moment.at(at("2026-11-24T11:00:00Z")), at("2026-11-24T11:00:00Z"), "the clock was set back again");
     }
 
+    /// Case: a moment that was written down by a clock a month ahead counts from when that is found.
     #[test]
     fn only_a_clock_that_goes_on_being_behind_corrects_what_was_written_down() {
         let mut moment = KeptMoment::new("it", at("2026-12-24T12:00:00Z"));

@@ -67,6 +67,7 @@ pub fn free_space_of(folder: impl AsFd) -> io::Result<u64> {
 mod tests {
     use super::*;
 
+    /// Case: with 64 or 128 descriptors nothing was sent: the soft limit is raised to the hard one at the start.
     #[test]
     fn the_limit_is_raised_as_far_as_it_helps_and_never_lowered() {
         let limit = |current, maximum| Rlimit { current, maximum };

@@ -76,6 +76,7 @@ impl Runner {
 mod tests {
     use super::*;
 
+    /// Case: what failed for a reason that can pass, as a full disk, stayed in error after there was room.
     #[test]
     fn a_download_that_fails_again_is_tried_ever_more_rarely() {
         let (mut trouble, id, begun) = (Trouble::default(), DownloadId::new(), Instant::now());

@@ -62,6 +62,7 @@ mod tests {
         quiet_for(QUIET, files.iter().map(|(path, at)| (Path::new(*path), Duration::from_secs(*at)))).as_secs()
     }
 
+    /// Case: 36 seconds between frames, with a `quiet` of 30: five frames were five packages.
     #[test]
     fn the_longest_pause_between_frames_says_how_long_the_next_may_take() {
         assert_eq!(quiet(&[("s/f.0001.exr", 0), ("s/f.0002.exr", 36), ("s/f.0003.exr", 70)]), 144);

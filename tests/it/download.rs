@@ -149,6 +149,7 @@ fn slow(downloads: &Downloads, bytes_a_second: u64) {
     downloads.throttle().set(RateLimit { enabled: true, rate_limit_bps: bytes_a_second, ..RateLimit::default() });
 }
 
+/// Case: the hub said `started` for ever of what this agent had fetched and verified; from a bucket it is the agent that confirms it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_package_arrives_with_its_tree_its_bytes_and_its_times() {
     let hub = TestHub::start().await;

@@ -102,6 +102,7 @@ async fn a_package_removed_while_the_hub_is_away_is_removed_there_later_also_aft
     wait_until("the package is removed", Duration::from_secs(90), || async { hub.stored_packages().await == 0 }).await;
 }
 
+/// Case: a part is changed on its way: it is noticed by its checksum, and sent again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_that_arrives_damaged_is_sent_again_and_three_times_is_an_error_that_says_so() {
     let (hub, url, proxy) = behind_proxy(0).await;
@@ -216,6 +217,7 @@ async fn sent_while(
 }
 
 /// Case: a file is replaced, grows or shrinks while it is sent.
+/// Case: a file grows, shrinks or is replaced while it is sent: no mixture arrives.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_changes_while_it_is_sent_is_sent_anew_as_it_is_then() {
     let grows = |path: &std::path::Path| {
@@ -264,6 +266,7 @@ async fn a_file_that_vanishes_while_it_is_sent_is_named_and_the_others_are_sent(
     assert_eq!(received(&link).await[0].1, std::fs::read(back).unwrap());
 }
 
+/// Case: files that grow while they are sent give their turn to the others of their package.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_go_on_changing_hold_up_only_themselves_and_are_named() {
     let hub = TestHub::start().await;

@@ -179,6 +179,7 @@ async fn a_cloud_without_batches_and_one_that_does_not_keep_its_word_get_file_by
     assert!(proxy.asked(Asked::is_batch).len() < 20, "it is not asked over and over");
 }
 
+/// Case: long round trips, and connections that are reset again and again.
 #[tokio::test(flavor = "multi_thread")]
 async fn over_a_long_link_more_parts_are_on_their_way_and_over_one_that_breaks_all_arrives() {
     let hub = TestHub::start().await;

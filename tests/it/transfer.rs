@@ -220,6 +220,7 @@ async fn a_removed_upload_leaves_no_package_in_the_cloud_and_the_files_alone() {
     assert!(path.exists());
 }
 
+/// Case: the agent is stopped in the middle of a large file: what was confirmed is not sent again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_engine_sends_only_what_is_missing() {
     let hub = TestHub::start().await;

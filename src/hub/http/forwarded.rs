@@ -86,6 +86,7 @@ mod tests {
     use super::*;
     use crate::network::Network;
 
+    /// Case: `X-Forwarded-For` as a caller wrote it, through one proxy and through two.
     #[test]
     fn the_caller_is_the_nearest_that_no_proxy_of_ours_is() {
         let networks: Vec<Network> = vec!["127.0.0.1".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];

@@ -165,6 +165,7 @@ impl IntoResponse for Refusal {
 mod tests {
     use super::*;
 
+    /// Case: hundreds of sign-ins at once: beyond the queue the answer is 503 with a time to wait.
     #[test]
     fn whoever_finds_the_threads_that_hash_busy_is_told_when_to_come_back() {
         let answer = Refusal::from(KeysError::Busy).into_response();

@@ -261,6 +261,7 @@ mod tests {
         }
     }
 
+    /// Case: the right password, or code, from an address without wrong guesses passes.
     #[test]
     fn one_guesser_is_stopped_for_a_while_and_others_are_not() {
         let (limiter, start) = (AttemptLimiter::default(), Instant::now());

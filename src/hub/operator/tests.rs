@@ -119,6 +119,7 @@ async fn trashed_days_ago(hub: &Hub, days: u64) {
     changing.await.unwrap();
 }
 
+/// Case: what a hub removes goes through a trash: its files and links come back with it.
 #[tokio::test]
 async fn a_package_that_was_removed_comes_back_with_its_files_and_links_and_nobody_sees_it_meanwhile() {
     let folder = tempfile::tempdir().unwrap();
@@ -184,6 +185,7 @@ async fn what_has_been_in_the_trash_for_long_enough_is_removed_for_good_and_not_
     assert!(jobs::claim_removal(hub.database(), false).await.unwrap().is_none(), "nothing is owed any more");
 }
 
+/// Case: the operator empties the trash, of packages and of unknown parts.
 #[tokio::test]
 async fn the_trash_is_emptied_before_its_time_when_that_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();

@@ -37,6 +37,7 @@ mod tests {
     use super::*;
     use crate::records::{tags, tests::database};
 
+    /// Case: tags without an end: there is a bound, and making one that is there already is no new one.
     #[tokio::test]
     async fn a_team_has_so_many_things_and_no_more() {
         let (_folder, database, team) = database().await;

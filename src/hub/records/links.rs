@@ -321,6 +321,7 @@ mod tests {
     use super::*;
     use crate::records::tests::package;
 
+    /// Case: over, used up, switched off, not delivered yet: each by its own answer.
     #[test]
     fn a_link_closes_for_each_reason_with_its_own_error() {
         let at = |seconds| Timestamp::from_second(seconds).unwrap();

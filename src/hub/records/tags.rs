@@ -83,6 +83,7 @@ mod tests {
     use super::*;
     use crate::records::tests::database;
 
+    /// Case: tags of another team, and unknown ones, are refused.
     #[tokio::test]
     async fn a_tag_is_made_once_and_found_by_the_team_that_has_it() {
         let (_folder, database, team) = database().await;

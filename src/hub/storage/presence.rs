@@ -108,6 +108,7 @@ pub(crate) fn size_of(path: &Path) -> io::Result<Option<u64>> {
 mod tests {
     use super::*;
 
+    /// Case: a part that is missing on the disk is noticed before a download has its status and its length.
     #[tokio::test]
     async fn only_the_parts_of_the_range_are_looked_for() {
         let folder = tempfile::tempdir().unwrap();

@@ -176,6 +176,7 @@ fn a_folder_on_the_way_need_not_be_readable() {
     assert_eq!(read.unwrap(), "clip");
 }
 
+/// Case: across file systems owner, group and extended attributes were dropped, and holes were filled.
 #[test]
 fn a_copy_has_the_bytes_the_holes_the_times_and_the_attributes() {
     let bench = Bench::new();

@@ -149,6 +149,7 @@ async fn announcing_again_forgets_what_was_never_finalized() {
     assert_eq!(good(package.request(Method::POST, "/finalize")).await["total_files"], 2);
 }
 
+/// Case: large bodies, and many entries, of who may send and of who may not.
 #[tokio::test]
 async fn a_batch_is_bounded_and_nobody_without_the_right_has_its_body_read() {
     let hub = TestHub::start().await;

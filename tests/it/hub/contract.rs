@@ -334,6 +334,7 @@ over_both! {
         assert_eq!(care(&hub, &["trash", "ls"]).await.1["packages"], json!([]));
     }
 
+    // Case: a part is missing in the storage, on a disk or in a bucket, and nothing said so before somebody downloaded it.
     async fn a_check_names_what_the_storage_has_lost_and_marks_it(hub); {
         let package = hub.new_package(json!({ "name": "Checked" })).await;
         let whole = content(2, 100_000);

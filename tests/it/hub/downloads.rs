@@ -366,6 +366,7 @@ fn receiver() -> (String, std::sync::mpsc::Receiver<Value>) {
     (address, told)
 }
 
+/// Case: downloaded by whom, when and what, for each recipient, as webhooks are told it.
 #[tokio::test(flavor = "multi_thread")]
 async fn webhooks_are_told_that_a_package_was_opened_and_downloaded_and_by_whom() {
     let hub = TestHub::start().await;

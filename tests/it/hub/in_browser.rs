@@ -131,6 +131,7 @@ async fn arrived(hub: &TestHub, package: &Value) -> Vec<(String, Vec<u8>)> {
     all
 }
 
+/// Case: folders dropped on the page of a portal, a wrong code, and the answers of its form.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_drops_a_folder_into_a_portal_and_fills_in_what_it_asks_for() {
     let Some(page) = Browser::start().await else { return };
