@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use super::bars::Bars;
 use super::client::Client;
 use super::error::{CliError, Exit};
+use super::interrupt::Interrupt;
 use super::output::{Cell, Mood, Output, duration, size, visible};
 use super::table::Column;
 use super::transfers::{
@@ -137,6 +138,7 @@ async fn follow(id: DownloadId, client: &Client, output: &Output) -> Result<Exit
     let bar = if output.is_json() { ProgressBar::hidden() } else { ProgressBar::new(1) };
     let mut looks = Bars::now();
     bar.set_style(looks.style());
+    let mut interrupt = Interrupt::listen();
     let mut last = None;
     loop {
         let download: Download = client.get(&one::<Download>(&id.to_string(), "")).await?;
@@ -160,7 +162,7 @@ async fn follow(id: DownloadId, client: &Client, output: &Output) -> Result<Exit
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
-            _ = tokio::signal::ctrl_c() => {
+            () = interrupt.pressed() => {
                 bar.finish_and_clear();
                 output.note("No longer following; the download continues.");
                 return Ok(ExitCode::from(Exit::Interrupted as u8));

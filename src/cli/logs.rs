@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::client::Client;
 use super::error::{CliError, Exit};
+use super::interrupt::Interrupt;
 use super::output::Output;
 use crate::api::about::SettingsInForce;
 use masv_platform::{FileIdentity, ServiceManager};
@@ -37,6 +38,7 @@ pub(super) async fn run(options: Logs, client: &Client, output: &Output) -> Resu
         Some(file) => file,
         None => named_by(client).await?,
     };
+    let mut interrupt = Interrupt::listen();
     let mut tail = Tail::open(&path, options.lines)
         .map_err(|error| CliError::failed(format!("cannot read {}: {error}", path.display())))?;
     loop {
@@ -48,7 +50,7 @@ pub(super) async fn run(options: Logs, client: &Client, output: &Output) -> Resu
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::from(Exit::Interrupted as u8)),
+            () = interrupt.pressed() => return Ok(ExitCode::from(Exit::Interrupted as u8)),
         }
     }
 }

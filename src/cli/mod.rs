@@ -20,6 +20,7 @@ mod download;
 mod error;
 mod fleet;
 mod hub;
+mod interrupt;
 mod list;
 mod log;
 mod log_file;

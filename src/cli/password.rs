@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use tokio::sync::oneshot;
 
 use super::error::{CliError, Exit};
+use super::interrupt::Interrupt;
 
 /// Prompts for a password. Ctrl-C restores the terminal.
 ///
@@ -16,6 +17,7 @@ pub(super) async fn ask(prompt: &str) -> Result<SecretString, CliError> {
     let failed = |error: std::io::Error| CliError::failed(format!("cannot prompt for the password: {error}"));
     let mut terminal = open_terminal().map_err(failed)?;
     let silent = SilentTerminal::new(terminal.try_clone().map_err(failed)?).map_err(failed)?;
+    let mut interrupt = Interrupt::listen();
     write!(terminal, "{prompt}: ").and_then(|()| terminal.flush()).map_err(failed)?;
     let (sender, line) = oneshot::channel();
     // A separate thread: a blocked read cannot be cancelled, and nothing should wait for it.
@@ -26,7 +28,7 @@ pub(super) async fn ask(prompt: &str) -> Result<SecretString, CliError> {
     });
     let typed = tokio::select! {
         typed = line => typed.unwrap_or_else(|_| Err(std::io::ErrorKind::UnexpectedEof.into())).map_err(failed),
-        _ = tokio::signal::ctrl_c() => {
+        () = interrupt.pressed() => {
             // The message belongs on a new line.
             let _ = writeln!(silent.file());
             Err(CliError::new(Exit::Interrupted, "interrupted"))

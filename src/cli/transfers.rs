@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::confirm::Sure;
 use super::error::{CliError, Exit};
+use super::interrupt::Interrupt;
 use super::list::{Kind, ListOptions};
 use super::output::{Cell, Mood, Output};
 use super::rule_reports::since;
@@ -109,6 +110,7 @@ pub(super) async fn list<T: Transfer>(which: Which, client: &Client, output: &Ou
         show::<T>(client.get(&path).await?, &options, output)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let mut interrupt = Interrupt::listen();
     let (terminal, mut last) = (Terminal::of(*output), Value::Null);
     loop {
         let list: Transfers<T> = client.get(&path).await?;
@@ -122,7 +124,7 @@ pub(super) async fn list<T: Transfer>(which: Which, client: &Client, output: &Ou
         last = now;
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::from(Exit::Interrupted as u8)),
+            () = interrupt.pressed() => return Ok(ExitCode::from(Exit::Interrupted as u8)),
         }
     }
 }

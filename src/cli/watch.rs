@@ -9,6 +9,7 @@ use indicatif::{MultiProgress, ProgressBar};
 use super::bars::Bars;
 use super::client::Client;
 use super::error::{CliError, Exit};
+use super::interrupt::Interrupt;
 use super::output::{Output, duration, size, visible};
 use super::transfers::Transfer;
 use crate::api::types::{Transfers, Upload};
@@ -20,6 +21,7 @@ const EVERY: Duration = Duration::from_millis(250);
 
 /// Follows one upload, or all that are not complete, until all are complete, paused or failed.
 pub(super) async fn follow(id: Option<UploadId>, client: &Client, output: &Output) -> Result<ExitCode, CliError> {
+    let mut interrupt = Interrupt::listen();
     let mut shown = Shown::new(*output);
     let mut followed: BTreeMap<UploadId, Upload> = BTreeMap::new();
     loop {
@@ -31,7 +33,7 @@ pub(super) async fn follow(id: Option<UploadId>, client: &Client, output: &Outpu
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
-            _ = tokio::signal::ctrl_c() => {
+            () = interrupt.pressed() => {
                 shown.clear();
                 output.note("No longer following; the upload continues.");
                 return Ok(ExitCode::from(Exit::Interrupted as u8));

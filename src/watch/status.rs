@@ -156,3 +156,43 @@ pub struct RuleStatus {
     /// How many uploads it has made since the agent started.
     pub made: u64,
 }
+
+impl RuleStatus {
+    /// What can still come after `now`: a task that is held up, as by a locked database, writes no new status, and no moment is promised
+    /// that has passed.
+    #[must_use]
+    pub(super) fn as_of(mut self, now: Timestamp) -> Self {
+        let waiting = self.waiting.iter_mut().map(|file| &mut file.until);
+        for moment in waiting.chain([&mut self.next_schedule, &mut self.next_package]) {
+            *moment = moment.filter(|moment| *moment > now);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Case: while another program locked the database, a file "settles" until a moment in the past.
+    #[test]
+    fn no_moment_that_has_passed_is_told_as_one_to_come() {
+        let [past, now, later] = [1_000, 2_000, 3_000].map(|second| Timestamp::from_second(second).unwrap());
+        let waiting = |until| WaitingFile {
+            path: "clip.mov".into(),
+            size: 1,
+            reason: "settles".to_owned(),
+            since: past,
+            until: Some(until),
+        };
+        let status = RuleStatus {
+            waiting: vec![waiting(past), waiting(later)],
+            next_schedule: Some(now),
+            next_package: Some(later),
+            ..RuleStatus::default()
+        };
+        let told = status.as_of(now);
+        assert_eq!(told.waiting.iter().map(|file| file.until).collect::<Vec<_>>(), [None, Some(later)]);
+        assert_eq!((told.next_schedule, told.next_package), (None, Some(later)));
+    }
+}

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -373,7 +374,7 @@ impl Watcher {
 impl State {
     fn status_of(&self, rule: &Rule) -> RuleStatus {
         match self.tasks.get(&rule.name) {
-            Some(task) => task.shared.status().clone(),
+            Some(task) => task.shared.status().clone().as_of(Timestamp::now()),
             None => RuleStatus {
                 name: rule.name.clone(),
                 watch: rule.watch.clone(),

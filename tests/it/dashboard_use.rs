@@ -170,6 +170,18 @@ async fn a_refused_rules_file_stands_at_the_top_of_the_page_by_itself() {
     assert_eq!(browser.trouble(), Vec::<String>::new());
 }
 
+/// Case: that links and mails of the agent's own hub reach nobody was not said where uploads are looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_own_hub_cannot_do_is_noted_at_the_top() {
+    let agent = Agent::start(RULES, &[]);
+    let Some(browser) = open(&agent).await else { return };
+    browser.wait_for("document.querySelector('#alert .fold') !== null").await;
+    browser.value("document.querySelector('#alert .fold').click()").await;
+    let alert = "document.getElementById('alert').innerText";
+    browser.wait_for(&format!("{alert}.includes('on this machine only') && {alert}.includes('mails')")).await;
+    assert_eq!(browser.trouble(), Vec::<String>::new());
+}
+
 /// A page in the background said nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_asks_for_it_is_notified_while_the_page_is_in_the_background() {

@@ -1,6 +1,6 @@
 //! What the agent says of itself is so, and what would lose something is asked for: commands and responses.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -78,36 +78,6 @@ fn commands_work_whatever_is_around_them() {
         let shown = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(shown.contains("process") && !shown.contains('\u{1b}'), "{name}={value}: {shown}");
     }
-}
-
-/// Case: Ctrl-C while a command follows an upload. The command ends with 130, and the upload goes on.
-#[cfg(target_os = "linux")]
-#[test]
-fn ctrl_c_ends_the_following_and_not_the_upload() {
-    use rustix::process::{Pid, Signal, kill_process};
-
-    let agent = busy();
-    let id = agent.json(&["upload", "ls"])["transfers"][0]["id"].as_str().unwrap().to_owned();
-    let mut following = command(agent.folder.path(), &["upload", "watch", &id]);
-    let mut following = following.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let status = format!("/proc/{}/status", following.id());
-    let is_caught = || {
-        let status = std::fs::read_to_string(&status).unwrap();
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
-        u64::from_str_radix(caught.trim(), 16).unwrap() & 2 != 0
-    };
-    until("it waits for the signal", is_caught);
-    let deadline = Instant::now() + LIMIT;
-    let ended = loop {
-        kill_process(Pid::from_child(&following), Signal::INT).unwrap();
-        std::thread::sleep(Duration::from_millis(50));
-        if let Some(ended) = following.try_wait().unwrap() {
-            break ended;
-        }
-        assert!(Instant::now() < deadline, "it does not end");
-    };
-    assert_eq!(ended.code(), Some(130), "{ended}");
-    assert_eq!(agent.json(&["upload", "status", &id])["state"], "transferring");
 }
 
 /// Case: the own hub has no mail server. Its log says that the mail was written to a folder, and not that it was sent.
@@ -259,4 +229,31 @@ fn a_rules_file_may_become_a_link_and_an_emptied_one_removes_no_rule() {
         std::fs::write(agent.path("other.yaml"), format!("version: 1\n{}", RULE.replace("quick", "linked"))).unwrap();
         until("nothing is wrong any more", || problem().is_null());
     }
+}
+
+/// Case: Ctrl-C ends what follows something with exit code 130, whenever it is pressed: right after the first line it killed the process
+/// without a word, and between two looks it was lost.
+#[test]
+fn ctrl_c_ends_what_follows_with_130_whenever_it_is_pressed() {
+    let agent = busy();
+    let uploads = agent.wait_for("there is one", LIMIT, |list| !list.is_empty());
+    let id = uploads[0]["id"].as_str().unwrap();
+    let following: [&[&str]; 2] = [&["upload", "ls", "--watch"], &["upload", "watch", id]];
+    for arguments in following {
+        for round in 0..8 {
+            let mut following = command(agent.folder.path(), arguments);
+            let following = following.args(["--output", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = following.spawn().unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            // At another moment between two looks each time.
+            lines.next().unwrap().unwrap();
+            std::thread::sleep(Duration::from_millis(37 * round));
+            let process = rustix::process::Pid::from_child(&child);
+            rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+            let mut said = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            assert_eq!(child.wait().unwrap().code(), Some(130), "{arguments:?}, round {round}: {said}");
+        }
+    }
+    assert_eq!(agent.json(&["upload", "status", id])["state"], "transferring");
 }

@@ -254,14 +254,14 @@ async fn tell_status(hub: Hub, stop: CancellationToken) {
 /// SIGTERM and Ctrl-C stop the hub, SIGHUP reloads the certificate.
 async fn heed_signals(hub: Hub, stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::hangup()));
-    let (Ok(mut terminate), Ok(mut hang_up)) = signals else {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) = signals else {
         return tracing::error!("cannot listen for signals: the hub can only be stopped with SIGKILL");
     };
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
-            _ = tokio::signal::ctrl_c() => break,
+            _ = interrupt.recv() => break,
             _ = hang_up.recv() => {
                 service::reloading();
                 hub.reload_certificate().await;
