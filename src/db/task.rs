@@ -1,6 +1,6 @@
 //! A closure and the place for what it made, so that what runs it is compiled once, and not once more for each closure of the program.
 //!
-//! **In**: a closure with a result of its own type. **Out**: a [`Task`] that anything can run, and its result, once whoever ran it says that
+//! **In**: a closure with a result of its own type. **Out**: one without, that anything can run, and its result, once whoever ran it says that
 //! it stands.
 //!
 //! Why: the code that runs a transaction is long (two engines, runs that are repeated), and the rooms have hundreds of closures. Copied for

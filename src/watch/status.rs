@@ -161,7 +161,7 @@ impl RuleStatus {
     /// What can still come after `now`: a task that is held up, as by a locked database, writes no new status, and no moment is promised
     /// that has passed.
     #[must_use]
-    pub(super) fn as_of(mut self, now: Timestamp) -> Self {
+    pub(super) fn at_moment(mut self, now: Timestamp) -> Self {
         let waiting = self.waiting.iter_mut().map(|file| &mut file.until);
         for moment in waiting.chain([&mut self.next_schedule, &mut self.next_package]) {
             *moment = moment.filter(|moment| *moment > now);
@@ -191,7 +191,7 @@ mod tests {
             next_package: Some(later),
             ..RuleStatus::default()
         };
-        let told = status.as_of(now);
+        let told = status.at_moment(now);
         assert_eq!(told.waiting.iter().map(|file| file.until).collect::<Vec<_>>(), [None, Some(later)]);
         assert_eq!((told.next_schedule, told.next_package), (None, Some(later)));
     }

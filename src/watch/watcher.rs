@@ -374,7 +374,7 @@ impl Watcher {
 impl State {
     fn status_of(&self, rule: &Rule) -> RuleStatus {
         match self.tasks.get(&rule.name) {
-            Some(task) => task.shared.status().clone().as_of(Timestamp::now()),
+            Some(task) => task.shared.status().clone().at_moment(Timestamp::now()),
             None => RuleStatus {
                 name: rule.name.clone(),
                 watch: rule.watch.clone(),
