@@ -7,7 +7,7 @@ use masv_agent::model::{FileState, State};
 use masv_agent::upload::{UploadSettings, Workers};
 
 use crate::proxy::{Asked, FAULTS, Fault, behind_proxy};
-use crate::support::{TestEngine, TestHub, content, digests, received, spec, wait_until};
+use crate::support::{TestEngine, TestHub, content, digests, listen_again, received, spec, wait_until};
 
 /// Case: a network that loses, resets and spoils requests: every upload arrives equal.
 #[tokio::test(flavor = "multi_thread")]
@@ -75,7 +75,7 @@ async fn uploads_wait_for_a_hub_that_is_away_and_go_on_when_it_is_back() {
         engine.queue.live(id).is_some_and(|live| live.reason.is_some_and(|reason| reason.contains("connect")))
     })
     .await;
-    let _hub = TestHub::start_on(TcpListener::bind(address).unwrap(), folder).await;
+    let _hub = TestHub::start_on(listen_again(address).await, folder).await;
     engine.wait_long_for(id, State::Complete, Duration::from_secs(60)).await;
 }
 
@@ -98,7 +98,7 @@ async fn a_package_removed_while_the_hub_is_away_is_removed_there_later_also_aft
     queue.stop().await;
     drop((queue, store));
     let _engine = TestEngine::start_in(cloud, kept, UploadSettings::default()).await;
-    let hub = TestHub::start_on(TcpListener::bind(address).unwrap(), folder).await;
+    let hub = TestHub::start_on(listen_again(address).await, folder).await;
     wait_until("the package is removed", Duration::from_secs(90), || async { hub.stored_packages().await == 0 }).await;
 }
 

@@ -24,7 +24,8 @@ fn history(short: u32) -> u32 {
 fn prefill(database: &Path, copies: u32) {
     let mut connection = Connection::open(database).unwrap();
     connection.busy_timeout(Duration::from_secs(20)).unwrap();
-    let all = connection.transaction().unwrap();
+    // The agent writes now and then: from the beginning, nobody else does.
+    let all = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
     let tables = ["upload", "file", "ledger"];
     for table in tables {
         all.execute_batch(&format!("CREATE TEMP TABLE one_{table} AS SELECT * FROM {table} LIMIT 1")).unwrap();

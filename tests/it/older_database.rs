@@ -43,15 +43,16 @@ async fn a_copy_of_the_database_made_during_a_transfer_finds_the_package_complet
     for are_deleted in [false, true] {
         let hub = TestHub::start().await;
         let engine = TestEngine::start(hub.cloud()).await;
-        let slow = RateLimit { enabled: true, rate_limit_bps: 6_000_000, ..RateLimit::default() };
-        engine.queue.throttle().set(slow);
-        let (first, second) = (content(1, 300_000), content(2, 12_000_000));
+        let limit = |rate_limit_bps| RateLimit { enabled: true, rate_limit_bps, ..RateLimit::default() };
+        engine.queue.throttle().set(limit(6_000_000));
+        let (first, second) = (content(1, 300_000), content(2, 24_000_000));
         let files = vec![engine.file("first.mov", &first), engine.file("reel/second.mov", &second)];
         let mut order = spec(files);
         order.chunk_size = Some(5 << 20);
         let id = engine.queue.submit(order).await.unwrap();
         wait_until("some of it is confirmed", SOON, async || engine.upload(id).await.totals.bytes_done > 5_000_000)
             .await;
+        engine.queue.throttle().set(limit(10_000));
         let copy = copied(&engine.store).await;
         assert!(engine.upload(id).await.state == State::Transferring, "the copy was made during the transfer");
         engine.queue.throttle().set(RateLimit::default());

@@ -14,7 +14,7 @@ use masv_client::{Cloud, CloudSettings};
 use secrecy::SecretString;
 
 use crate::proxy::{Asked, Fault, behind_proxy};
-use crate::support::{KEY, TestEngine, TestHub, content, spec, wait_until};
+use crate::support::{KEY, TestEngine, TestHub, content, listen_again, spec, wait_until};
 
 /// One upload at a time, first come, first served.
 fn one_at_a_time() -> UploadSettings {
@@ -137,7 +137,7 @@ async fn a_cloud_that_is_away_does_not_hold_up_what_goes_to_another() {
     engine.wait_for(other, State::Complete).await;
     let reason = engine.queue.live(open).and_then(|live| live.reason).unwrap_or_default();
     assert!(reason.contains("connect"), "{reason}");
-    let _first = TestHub::start_on(TcpListener::bind(address).unwrap(), kept).await;
+    let _first = TestHub::start_on(listen_again(address).await, kept).await;
     engine.wait_long_for(open, State::Complete, Duration::from_secs(60)).await;
 }
 

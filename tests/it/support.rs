@@ -1,6 +1,6 @@
 //! A hub, an engine and files to send, for tests; everything ends when it is dropped.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,18 @@ pub async fn wait_until<F: Future<Output = bool>>(what: &str, limit: Duration, m
     while !condition().await {
         assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Listens once more on an address that was listened on before. A connection of another test may have been given the port meanwhile.
+pub async fn listen_again(address: SocketAddr) -> TcpListener {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match TcpListener::bind(address) {
+            Ok(listener) => return listener,
+            Err(error) => assert!(Instant::now() < deadline, "{address}: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
