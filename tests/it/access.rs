@@ -8,7 +8,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::process::{Agent, command};
+use crate::process::{Agent, command, errors};
 
 /// The agent's user, and another one. There are no accounts with these ids.
 const AGENT: u32 = 64_001;
@@ -41,10 +41,6 @@ fn home_of(user: u32) -> tempfile::TempDir {
 
 fn masv(user: u32, home: &Path, arguments: &[&str]) -> Output {
     command(home, arguments).uid(user).gid(user).output().unwrap()
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Anyone who could connect to the loopback address could send the agent's user's files, write to its home, copy its state

@@ -1,23 +1,14 @@
 //! The command line against a running agent: the main job, exit codes, what is printed where.
 
-use std::process::Output;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::process::{Agent, command};
+use crate::process::{Agent, code, command, errors};
 use crate::support::received;
 
 const RULE: &str = "rules:\n  - name: quick\n    watch: drop\n    create: true\n    settle: 300ms\n    package: file\n    \
                     upload: { kind: link }\n";
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 /// Case: links work over restarts.
 #[tokio::test(flavor = "multi_thread")]

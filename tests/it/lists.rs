@@ -9,18 +9,10 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::process::Agent;
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
+use crate::process::{Agent, code, errors};
 
 fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// An agent with complete uploads of these names, each larger than the one before; and their ids.

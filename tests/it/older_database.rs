@@ -71,17 +71,23 @@ async fn a_copy_of_the_database_made_during_a_transfer_finds_the_package_complet
     }
 }
 
+/// An upload of one file that takes more, and a copy of the database as it is then.
+async fn copied_while_open(hub: &TestHub) -> (TestEngine, UploadId, tempfile::TempDir) {
+    let engine = TestEngine::start(hub.cloud()).await;
+    let mut order = spec(vec![engine.file("one.mov", b"one")]);
+    order.auto_finalize = false;
+    let id = engine.queue.submit(order).await.unwrap();
+    engine.wait_for(id, State::Idle).await;
+    let copy = copied(&engine.store).await;
+    (engine, id, copy)
+}
+
 /// What is not in the finalized package is sent: with all the others, in another one, and that is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_finalized_package_lacks_is_sent_in_another_one_and_told() {
     for batches in [true, false] {
         let hub = if batches { TestHub::start().await } else { TestHub::start_without_batches().await };
-        let engine = TestEngine::start(hub.cloud()).await;
-        let mut order = spec(vec![engine.file("one.mov", b"one")]);
-        order.auto_finalize = false;
-        let id = engine.queue.submit(order).await.unwrap();
-        engine.wait_for(id, State::Idle).await;
-        let copy = copied(&engine.store).await;
+        let (engine, id, copy) = copied_while_open(&hub).await;
         engine.queue.finalize(id).await.unwrap();
         engine.wait_for(id, State::Complete).await;
         let later = engine.file("two.mov", b"came later");
@@ -104,12 +110,7 @@ async fn what_a_finalized_package_lacks_is_sent_in_another_one_and_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_file_of_the_same_size_is_not_taken_for_the_one_in_the_package() {
     let hub = TestHub::start().await;
-    let engine = TestEngine::start(hub.cloud()).await;
-    let mut order = spec(vec![engine.file("one.mov", b"one")]);
-    order.auto_finalize = false;
-    let id = engine.queue.submit(order).await.unwrap();
-    engine.wait_for(id, State::Idle).await;
-    let copy = copied(&engine.store).await;
+    let (engine, id, copy) = copied_while_open(&hub).await;
     engine.queue.append(id, vec![engine.file("two.mov", b"content A")]).await.unwrap();
     engine.queue.finalize(id).await.unwrap();
     engine.wait_for(id, State::Complete).await;

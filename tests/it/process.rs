@@ -231,3 +231,13 @@ fn surroundings(command: &mut Command, folder: &Path) {
         command.env_remove(name);
     }
 }
+
+/// The exit code of a command that was not killed.
+pub fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+/// What a command has written to standard error.
+pub fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

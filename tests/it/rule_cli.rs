@@ -1,11 +1,10 @@
 //! `masv rule` as it is typed, against an agent of its own.
 
-use std::process::Output;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::process::{Agent, command};
+use crate::process::{Agent, code, command, errors};
 use crate::support::wait_until;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -15,14 +14,6 @@ fn said(agent: &Agent, arguments: &[&str]) -> String {
     let output = agent.masv(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", errors(&output));
     String::from_utf8(output.stdout).unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 const RULE: &str = "rules:

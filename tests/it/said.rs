@@ -1,25 +1,17 @@
 //! What the agent says of itself is so, and what would lose something is asked for: commands and responses.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::process::{Agent, command};
+use crate::process::{Agent, code, command, errors};
 use crate::support::content;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const RULE: &str = "rules:\n  - name: quick\n    watch: drop\n    create: true\n    settle: 300ms\n    package: file\n    \
                     upload: { kind: link }\n";
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 fn until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + LIMIT;

@@ -5,21 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 #[cfg(target_os = "linux")]
 use std::process::Command;
-use std::process::Output;
 #[cfg(target_os = "linux")]
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::process::{Agent, command};
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+use crate::process::{Agent, code, command, errors};
 
 /// What bash offers when the key is pressed behind these words; the last one is being typed.
 #[cfg(target_os = "linux")]
