@@ -130,7 +130,7 @@ async fn an_upload_can_be_paused_and_removed_while_the_cloud_does_not_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn in_fifo_mode_the_order_can_be_changed_and_no_part_on_its_way_is_lost() {
     let (hub, url, proxy) = behind_proxy(0).await;
-    proxy.plan(|asked| asked.is_part().then_some(Fault::Slow));
+    proxy.hold_after_first(Asked::is_part);
     let settings = UploadSettings { workers: Workers::Fixed(2), active_uploads: 1, ..UploadSettings::default() };
     let engine = TestEngine::start_in(hub.cloud_at(url), tempfile::tempdir().unwrap(), settings).await;
     let ten_parts = |name: &str| spec(vec![engine.file(name, &content(1, 50 << 20))]);
@@ -142,6 +142,7 @@ async fn in_fifo_mode_the_order_can_be_changed_and_no_part_on_its_way_is_lost() 
     .await;
     assert!(engine.queue.live(second).is_none(), "the second one waits for its turn");
     engine.queue.set_order(second, Order::Top).await.unwrap();
+    proxy.release();
     let second = engine.wait_for(second, State::Complete).await;
     let first = engine.wait_for(first, State::Complete).await;
     assert!(second.completed_at < first.completed_at);

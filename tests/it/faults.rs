@@ -181,13 +181,14 @@ async fn addresses_come_in_windows_and_are_asked_for_again_when_they_have_expire
     assert_eq!(windows()[2..], ["start=0&count=8", "start=0&count=8", "start=8&count=4"]);
     assert_eq!(proxy.asked(Asked::is_part).len(), 12 + 13, "only what was refused is sent again");
 
-    proxy.plan(|asked| asked.is_part().then_some(Fault::Slow));
+    proxy.hold_after_first(Asked::is_part);
     let id = engine.queue.submit(twelve_parts("c.mov", 3)).await.unwrap();
     wait_until("some parts are confirmed", Duration::from_secs(20), || async {
         engine.upload(id).await.totals.bytes_done > 0
     })
     .await;
     engine.queue.pause(id).await.unwrap();
+    proxy.release();
     wait_until("it has stopped", Duration::from_secs(10), || async { engine.queue.live(id).is_none() }).await;
     let before = windows().len();
     engine.queue.resume(id).await.unwrap();

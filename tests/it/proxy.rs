@@ -15,6 +15,7 @@ use axum::serve::Listener;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
 use url::Url;
 
 use crate::s3_server;
@@ -45,6 +46,8 @@ pub enum Fault {
     Slow,
     /// No answer comes, and the connection stays.
     Stalled,
+    /// The request is forwarded when [`Proxy::release`] says so. None of [`FAULTS`], for nobody else would.
+    Held,
     /// 404: what is requested no longer exists. None of [`FAULTS`], for it ends what depends on it.
     Missing,
 }
@@ -111,9 +114,27 @@ pub struct Proxy {
     asked: Mutex<Vec<(Asked, Option<Fault>)>>,
     parts_now: AtomicUsize,
     parts_most: AtomicUsize,
+    /// Whether requests are forwarded that were held.
+    released: watch::Sender<bool>,
 }
 
 impl Proxy {
+    /// Forwards the first request that `wanted` picks, and holds those after it until [`Self::release`]: what they carry has begun and
+    /// cannot be done before, however busy the machine is.
+    pub fn hold_after_first(&self, wanted: impl Fn(&Asked) -> bool + Send + 'static) {
+        self.released.send_replace(false);
+        let mut count = 0;
+        self.plan(move |asked| {
+            count += u32::from(wanted(asked));
+            (wanted(asked) && count > 1).then_some(Fault::Held)
+        });
+    }
+
+    /// Lets go what is held, and whatever would be.
+    pub fn release(&self) {
+        self.released.send_replace(true);
+    }
+
     /// From now on requests are spoiled like this.
     pub fn plan(&self, plan: impl FnMut(&Asked) -> Option<Fault> + Send + 'static) {
         *self.plan.lock().unwrap() = Box::new(plan);
@@ -224,6 +245,7 @@ async fn serve(Extract(proxy): Extract<Arc<Proxy>>, request: Request) -> Respons
         Some(Fault::TooMany) => return StatusCode::TOO_MANY_REQUESTS.into_response(),
         Some(Fault::Expired) if is_part || asked.is_storage() => return expired(),
         Some(Fault::Stalled) => std::future::pending().await,
+        Some(Fault::Held) => drop(proxy.released.subscribe().wait_for(|released| *released).await),
         Some(Fault::Slow) => tokio::time::sleep(Duration::from_millis(100)).await,
         Some(Fault::FlippedBit) if is_part && !bytes.is_empty() => {
             let middle = bytes.len() / 2;
@@ -313,6 +335,7 @@ pub async fn behind_proxy(percent: u32) -> (TestHub, Url, Arc<Proxy>) {
         asked: Mutex::default(),
         parts_now: AtomicUsize::new(0),
         parts_most: AtomicUsize::new(0),
+        released: watch::Sender::new(false),
     });
     let router = Router::new().fallback(serve).with_state(Arc::clone(&proxy));
     let listener = Moody { listener, address, random: fastrand::Rng::with_seed(7), percent };
