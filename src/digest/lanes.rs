@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
-use fearless_simd::{Level, dispatch, prelude::*, u32x8};
+use fearless_simd::{Bytes as SimdBytes, Level, dispatch, prelude::*, u8x32, u32x8};
 
 use super::stream::{BLOCK, Md5};
 
@@ -94,40 +94,84 @@ pub(super) fn advance(level: Level, least: usize, jobs: &mut [&mut Job]) {
     }
 }
 
+/// One of the four rounds of RFC 1321, section 3.4, which mixes the words in the order `factor * step + first`. It is written out, for
+/// rotations by a number that the compiler knows are one instruction where there is one.
+macro_rules! round {
+    ($state:ident, $words:ident, $round:literal, $mix:expr, $factor:literal, $first:literal) => {
+        round!(@steps $state, $words, $round, $mix, $factor, $first, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+    };
+    (@steps $state:ident, $words:ident, $round:literal, $mix:expr, $factor:literal, $first:literal, $($step:literal)*) => {$({
+        const WORD: usize = ($factor * $step + $first) % 16;
+        const LEFT: u32 = ROTATIONS[$round][$step % 4];
+        let [a, b, c, d] = $state;
+        // Steps wait for each other, but not for the first of these sums.
+        let sum = (a + ($words[WORD] + SINES[16 * $round + $step])) + $mix(b, c, d);
+        $state = [d, b + ((sum << LEFT) | (sum >> (32 - LEFT))), b, c];
+    })*};
+}
+
 /// RFC 1321, section 3.4, in every lane. The runs have the same length.
 ///
-/// It must be inlined where the level is known: only there may the compiler use the level's instructions.
+/// This and what it calls must be inlined where the level is known: only there may the compiler use the level's instructions.
 #[inline(always)]
 fn compress<S: Simd>(simd: S, states: &mut [[u32; LANES]; 4], runs: &[&[Block]; LANES]) {
-    let mut state: [u32x8<S>; 4] = std::array::from_fn(|word| u32x8::from_slice(simd, &states[word]));
-    let column = |block: usize| -> [&Block; LANES] { std::array::from_fn(|lane| &runs[lane][block]) };
-    for blocks in (0..runs[0].len()).map(column) {
-        let words: [u32x8<S>; 16] = std::array::from_fn(|word| {
-            let lanes: [u32; LANES] = std::array::from_fn(|lane| {
-                let bytes = &blocks[lane][4 * word..4 * word + 4];
-                u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
-            });
-            u32x8::from_slice(simd, &lanes)
-        });
-        let [mut a, mut b, mut c, mut d] = state;
-        macro_rules! round {
-            ($round:literal, $mix:expr, $word:expr) => {
-                for step in 0..16 {
-                    let sum = a + $mix(b, c, d) + words[$word(step) % 16] + SINES[16 * $round + step];
-                    let left = ROTATIONS[$round][step % 4];
-                    (a, d, c, b) = (d, c, b, b + ((sum << left) | (sum >> (32 - left))));
-                }
-            };
-        }
-        round!(0, |x: u32x8<S>, y: u32x8<S>, z: u32x8<S>| z ^ (x & (y ^ z)), |step: usize| step);
-        round!(1, |x: u32x8<S>, y: u32x8<S>, z: u32x8<S>| y ^ (z & (x ^ y)), |step: usize| 5 * step + 1);
-        round!(2, |x: u32x8<S>, y: u32x8<S>, z: u32x8<S>| x ^ y ^ z, |step: usize| 3 * step + 5);
-        round!(3, |x: u32x8<S>, y: u32x8<S>, z: u32x8<S>| y ^ (x | !z), |step: usize| 7 * step);
+    let [a, b, c, d] = &*states;
+    let mut state = [
+        u32x8::from_slice(simd, a),
+        u32x8::from_slice(simd, b),
+        u32x8::from_slice(simd, c),
+        u32x8::from_slice(simd, d),
+    ];
+    for block in 0..runs[0].len() {
+        let [a, b, c, d] = state;
+        let words = words(simd, runs, block);
+        round!(state, words, 0, |x: u32x8<S>, y: u32x8<S>, z: u32x8<S>| z ^ (x & (y ^ z)), 1, 0);
+        round!(state, words, 1, |x: u32x8<S>, y: u32x8<S>, z: u32x8<S>| y ^ (z & (x ^ y)), 5, 1);
+        round!(state, words, 2, |x: u32x8<S>, y: u32x8<S>, z: u32x8<S>| x ^ y ^ z, 3, 5);
+        round!(state, words, 3, |x: u32x8<S>, y: u32x8<S>, z: u32x8<S>| y ^ (x | !z), 7, 0);
         state = [state[0] + a, state[1] + b, state[2] + c, state[3] + d];
     }
-    for (word, values) in states.iter_mut().enumerate() {
-        state[word].store_slice(values);
+    for (values, word) in states.iter_mut().zip(state) {
+        word.store_slice(values);
     }
+}
+
+/// The sixteen words of a block, each with its value in every lane.
+#[inline(always)]
+#[rustfmt::skip]
+fn words<S: Simd>(simd: S, runs: &[&[Block]; LANES], block: usize) -> [u32x8<S>; 16] {
+    let half = |half| [
+        eight_words(simd, &runs[0][block], half), eight_words(simd, &runs[1][block], half),
+        eight_words(simd, &runs[2][block], half), eight_words(simd, &runs[3][block], half),
+        eight_words(simd, &runs[4][block], half), eight_words(simd, &runs[5][block], half),
+        eight_words(simd, &runs[6][block], half), eight_words(simd, &runs[7][block], half),
+    ];
+    let [a, b, c, d, e, f, g, h] = transposed(half(0));
+    let [i, j, k, l, m, n, o, p] = transposed(half(1));
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+}
+
+/// The first or the second eight words of a block. The instruction sets for which there are lanes have the order of bytes that MD5 has.
+#[inline(always)]
+fn eight_words<S: Simd>(simd: S, block: &Block, half: usize) -> u32x8<S> {
+    let bytes = u8x32::from_slice(simd, &block[half * 32..half * 32 + 32]);
+    SimdBytes::bitcast(bytes)
+}
+
+#[inline(always)]
+fn transposed<S: Simd>(rows: [u32x8<S>; LANES]) -> [u32x8<S>; LANES] {
+    zipped(zipped(zipped(rows)))
+}
+
+/// Each row of the first half zipped with its like of the second. It turns the bits of an element's place, three of the row and three
+/// of the column, by one: after three times row and column are exchanged.
+#[inline(always)]
+#[rustfmt::skip]
+fn zipped<S: Simd>([a, b, c, d, e, f, g, h]: [u32x8<S>; LANES]) -> [u32x8<S>; LANES] {
+    [
+        a.zip_low(e), a.zip_high(e), b.zip_low(f), b.zip_high(f),
+        c.zip_low(g), c.zip_high(g), d.zip_low(h), d.zip_high(h),
+    ]
 }
 
 #[cfg(test)]
