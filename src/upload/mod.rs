@@ -20,6 +20,7 @@
 
 mod access_codes;
 mod batches;
+mod blocks;
 mod cleanup;
 mod compare;
 mod file;

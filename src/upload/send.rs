@@ -13,6 +13,7 @@ use futures_util::Stream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::blocks::Blocks;
 use crate::engine::bandwidth::Throttle;
 use crate::engine::blake3_tree::PartHasher;
 use crate::engine::progress::InFlight;
@@ -142,22 +143,23 @@ pub(super) fn read_small(slice: &Slice) -> std::io::Result<(Bytes, Digests)> {
 fn read_blocks(
     slice: &Slice,
     size: usize,
-    blocks: &mpsc::Sender<std::io::Result<Bytes>>,
+    sender: &mpsc::Sender<std::io::Result<Bytes>>,
 ) -> std::io::Result<Option<Digests>> {
-    let (mut md5, mut tree) = (SharedMd5::new(WINDOW * size), slice.tree());
+    let (mut md5, mut tree, memory) = (SharedMd5::new(WINDOW * size), slice.tree(), Blocks::new(size));
     let mut offset = slice.offset;
     let end = slice.offset + slice.length;
     while offset < end {
         let length = usize::try_from(end - offset).unwrap_or(size).min(size);
-        let mut block = vec![0; length];
-        if let Err(error) = read_exact_at(&slice.file, &mut block, offset) {
-            // The request must not end as if the part were complete.
-            let _ = blocks.blocking_send(Err(std::io::Error::new(error.kind(), "the source could not be read")));
-            return Err(error);
-        }
-        let block = Bytes::from(block);
+        let block = match memory.filled(length, |block| read_exact_at(&slice.file, block, offset)) {
+            Ok(block) => block,
+            Err(error) => {
+                // The request must not end as if the part were complete.
+                let _ = sender.blocking_send(Err(std::io::Error::new(error.kind(), "the source could not be read")));
+                return Err(error);
+            }
+        };
         tree.update(&block);
-        if blocks.blocking_send(Ok(block.clone())).is_err() {
+        if sender.blocking_send(Ok(block.clone())).is_err() {
             return Ok(None);
         }
         md5.update(block);
