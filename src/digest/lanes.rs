@@ -138,17 +138,22 @@ fn compress<S: Simd>(simd: S, states: &mut [[u32; LANES]; 4], runs: &[&[Block]; 
 
 /// The sixteen words of a block, each with its value in every lane.
 #[inline(always)]
-#[rustfmt::skip]
 fn words<S: Simd>(simd: S, runs: &[&[Block]; LANES], block: usize) -> [u32x8<S>; 16] {
-    let half = |half| [
+    let [a, b, c, d, e, f, g, h] = transposed(rows(simd, runs, block, 0));
+    let [i, j, k, l, m, n, o, p] = transposed(rows(simd, runs, block, 1));
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+}
+
+/// A half of the block of every lane.
+#[inline(always)]
+#[rustfmt::skip]
+fn rows<S: Simd>(simd: S, runs: &[&[Block]; LANES], block: usize, half: usize) -> [u32x8<S>; LANES] {
+    [
         eight_words(simd, &runs[0][block], half), eight_words(simd, &runs[1][block], half),
         eight_words(simd, &runs[2][block], half), eight_words(simd, &runs[3][block], half),
         eight_words(simd, &runs[4][block], half), eight_words(simd, &runs[5][block], half),
         eight_words(simd, &runs[6][block], half), eight_words(simd, &runs[7][block], half),
-    ];
-    let [a, b, c, d, e, f, g, h] = transposed(half(0));
-    let [i, j, k, l, m, n, o, p] = transposed(half(1));
-    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    ]
 }
 
 /// The first or the second eight words of a block. The instruction sets for which there are lanes have the order of bytes that MD5 has.
