@@ -48,6 +48,19 @@ fn at_stake(goodput: u64) -> u64 {
     goodput.saturating_mul(SECONDS_AT_STAKE).clamp(LEAST_AT_STAKE, MOST_AT_STAKE)
 }
 
+/// Bytes of a part, at least, of a file that is cut so that its parts end together.
+const LEAST_OF_EVEN: u64 = 8 << 20;
+
+/// Bytes of a part such that a file of `size` bytes has as many parts for each worker: of `largest` bytes, they would have the last few
+/// of them sent by few workers, while the others wait.
+#[must_use]
+pub fn even(size: u64, largest: u64, workers: usize) -> u64 {
+    let workers = (workers as u64).max(1);
+    let rounds = size.div_ceil(largest.saturating_mul(workers).max(1)).max(1);
+    let even = size.div_ceil(rounds.saturating_mul(workers));
+    even.checked_next_multiple_of(STEP).unwrap_or(largest).max(LEAST_OF_EVEN).min(largest)
+}
+
 /// How large a file that is being written may become without being cut anew.
 const FORESEEN: u64 = 320 << 30;
 /// And by how much it may outgrow what it is, once it is larger than that.
@@ -141,6 +154,21 @@ mod tests {
         assert_eq!(affordable(DEFAULT, 500_000_000, 8), DEFAULT, "a fast one");
         assert_eq!(affordable(5 * MIB, 500_000_000, 8), 5 * MIB, "never more than is set");
         assert_eq!(affordable(DEFAULT, u64::MAX, 0), DEFAULT);
+    }
+
+    /// A gigabyte in parts of 100 MiB is eight for eight workers, and then two and a rest for three of them.
+    #[test]
+    fn parts_end_together() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(even(1 << 30, DEFAULT, 8), 64 * MIB);
+        assert_eq!(even(120 * MIB, DEFAULT, 8), 15 * MIB);
+        assert_eq!(even(20 * MIB, DEFAULT, 8), 8 * MIB, "no smaller");
+        assert_eq!(even(20 * MIB, 5 * MIB, 8), 5 * MIB, "no larger");
+        assert_eq!(even(u64::MAX, u64::MAX, 0), u64::MAX);
+        for (size, workers) in [(300_000_000_000, 8), (1_000_000_007, 32), (3_000_000_001, 5)] {
+            let plan = Plan::new(size, even(size, DEFAULT, workers), Limits::default());
+            assert_eq!(u64::from(plan.parts()) % workers as u64, 0, "{size} for {workers}: {}", plan.parts());
+        }
     }
 
     /// A file that is being written: its size is not known, and its end is left alone.

@@ -15,7 +15,7 @@ use super::access_codes::{Code, Verdict};
 use super::batches::Batches;
 use super::file::send_file;
 use super::finalized;
-use super::plan::{Plan, affordable};
+use super::plan::{Plan, affordable, even};
 use super::queue::{SMALL_MEMORY, Shared};
 use super::sent_list;
 use crate::engine::bandwidth::Throttle;
@@ -178,7 +178,7 @@ impl Run {
             let (link, usual) = (self.shared.link(), self.shared.settings().chunk_size);
             let affordable = affordable(usual, link.goodput, link.workers);
             // One part is one part.
-            if size <= affordable { usual } else { affordable }
+            if size <= affordable { usual } else { even(size, affordable, link.workers) }
         };
         self.chunk_size.unwrap_or_else(found)
     }
