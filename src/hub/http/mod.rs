@@ -20,6 +20,7 @@ pub(crate) mod fields;
 pub(crate) mod forwarded;
 pub(crate) mod free_space;
 mod guarded;
+mod guesses;
 pub(crate) mod headers;
 pub(crate) mod json_body;
 pub(crate) mod metrics;

@@ -3,6 +3,8 @@
 //! Each kind has a limit per hour. All of it may be used at once; it is then replenished evenly, so a refused caller is told after
 //! how long the next one is allowed. The number of counters is bounded: a full one need not be kept.
 //!
+//! A hub alone counts in memory, hubs that share a database count there.
+//!
 //! Must never know: the clock (it is given), what is counted.
 
 use std::collections::HashMap;
@@ -11,10 +13,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use masv_protocol::{ErrorKind, PortalId, TeamId};
+use sha2::{Digest, Sha256};
 
 use super::refusal::Refusal;
 use super::slots::host;
 use crate::Hub;
+use crate::records::Error;
+use crate::records::counters::{self, Rate};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 /// The maximum number of counters.
@@ -41,13 +46,26 @@ impl Place<'_> {
 }
 
 /// Refuses what a stranger does with a package in a portal, where that was done too often in the last hour.
-pub(crate) fn check(hub: &Hub, what: &'static str, place: Place<'_>, address: Option<IpAddr>) -> Result<(), Refusal> {
+pub(crate) async fn check(
+    hub: &Hub,
+    what: &'static str,
+    place: Place<'_>,
+    address: Option<IpAddr>,
+) -> Result<(), Refusal> {
     let Some(most) = hub.context.config.portal_packages_per_hour else { return Ok(()) };
     let place = place.name();
     let key = |address| (what, place.clone(), address);
     let mut counted = vec![(key(None), most.saturating_mul(OF_ALL))];
     counted.extend(address.map(|address| (key(Some(address)), most)));
-    hub.server.rates.take(counted, Instant::now()).map_err(|wait| {
+    let taken = match hub.database().is_shared() {
+        false => hub.server.rates.take(counted, Instant::now()),
+        true => match counters::take(hub.database(), counted.iter().map(shared).collect()).await {
+            Ok(()) => Ok(()),
+            Err(Error::TooOften(wait)) => Err(wait),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    taken.map_err(|wait| {
         tracing::warn!(
             portal = place,
             what,
@@ -61,6 +79,16 @@ pub(crate) fn check(hub: &Hub, what: &'static str, place: Place<'_>, address: Op
 
 /// What is counted: something, by somebody or by all.
 pub(crate) type Counted = (&'static str, String, Option<IpAddr>);
+
+/// The same for all hubs that share the database.
+fn shared(((what, which, address), an_hour): &(Counted, u32)) -> Rate {
+    let mut digest = Sha256::new();
+    for field in ["rate", what, which.as_str(), &address.map(|address| host(address).to_string()).unwrap_or_default()] {
+        digest.update((field.len() as u64).to_be_bytes());
+        digest.update(field);
+    }
+    Rate { key: digest.finalize().into(), pause: HOUR / (*an_hour).max(1), saved_up: HOUR }
+}
 
 /// Counts actions.
 #[derive(Debug, Default)]

@@ -107,6 +107,10 @@ impl From<Error> for Refusal {
             Error::InFlight => {
                 return Self { retry_after: Some(TRY_AGAIN), ..Self::new(ErrorKind::Internal, error.to_string()) };
             }
+            Error::TooOften(wait) => {
+                let refusal = Self::new(ErrorKind::RateLimited, error.to_string());
+                return Self { retry_after: Some(*wait), ..refusal };
+            }
             Error::Random(_) => return Self::internal(&error),
             Error::Database(error) => return internal_of(error),
         };

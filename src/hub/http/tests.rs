@@ -15,6 +15,7 @@ mod amounts;
 mod archives;
 mod credentials;
 mod malformed;
+mod shared;
 mod strangers;
 
 use super::routes::router;
@@ -36,6 +37,11 @@ impl Bench {
     }
 
     async fn with(change: impl FnOnce(&mut HubConfig)) -> Self {
+        Self::with_code(change, None).await
+    }
+
+    /// A hub whose portal asks for an access code.
+    async fn with_code(change: impl FnOnce(&mut HubConfig), code: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = HubConfig::new(folder.path().join("hub"));
         change(&mut config);
@@ -44,7 +50,7 @@ impl Bench {
             subdomain: "rushes".into(),
             name: "Rushes".into(),
             recipients: vec!["lab@example.com".into()],
-            access_code: None,
+            access_code: code.map(|code| code.to_owned().into()),
         };
         let provision = Provision {
             team_name: "Team".into(),
@@ -214,9 +220,13 @@ const THERE: [u8; 4] = [192, 0, 2, 2];
 impl Bench {
     /// The response to a sign-in from `address`.
     async fn sign_in(&self, address: [u8; 4], email: &str, password: &str) -> (u16, Value) {
-        let body = json!({ "email": email, "password": password }).to_string();
-        let request = Request::post("/v1/auth").header("Content-Type", "application/json");
-        let mut request = request.body(Body::from(body)).unwrap();
+        self.post_from(address, "/v1/auth", json!({ "email": email, "password": password })).await
+    }
+
+    /// The response to a call of a stranger at `address`.
+    async fn post_from(&self, address: [u8; 4], path: &str, body: Value) -> (u16, Value) {
+        let request = Request::post(path).header("Content-Type", "application/json");
+        let mut request = request.body(Body::from(body.to_string())).unwrap();
         request.extensions_mut().insert(ConnectInfo(SocketAddr::from((address, 40_000))));
         let answer = router(self.hub.clone()).oneshot(request).await.unwrap();
         let status = answer.status().as_u16();

@@ -10,6 +10,8 @@
 //!
 //! Keys are digests and their number is bounded: memory use does not depend on the length of the input.
 //!
+//! Hubs that share a database count there as well, under the same keys and with the same bounds: `records::counters`.
+//!
 //! Must never know: the clock (it is passed in), or what is guarded.
 
 use std::collections::HashMap;
@@ -28,14 +30,14 @@ const OF_ONE_AT_ALL: u32 = 50;
 /// Wrong guesses of all together in a window.
 const OF_ALL: u32 = 100;
 /// How long wrong guesses count.
-const WINDOW: Duration = Duration::from_secs(5 * 60);
+pub(crate) const WINDOW: Duration = Duration::from_secs(5 * 60);
 /// When to retry if only attempts in progress are in the way: these may all be right.
 const SOON: Duration = Duration::from_secs(1);
 /// The maximum number of counters: some 6 MB.
 const MOST_COUNTERS: usize = 65_536;
 
 /// What a counter counts, as a digest.
-type Key = [u8; 32];
+pub(crate) type Key = [u8; 32];
 
 /// The first bits of an address; of IPv4 all.
 fn network(address: IpAddr, bits: u32) -> IpAddr {
@@ -60,7 +62,7 @@ fn key(scope: &str, what: &str, guesser: Option<IpAddr>) -> Key {
 
 /// The counters of an attempt.
 #[derive(Debug, Clone, Copy)]
-struct Keys {
+pub(crate) struct Keys {
     /// This guesser at this thing.
     of_one: Key,
     /// Everybody at this thing.
@@ -70,14 +72,25 @@ struct Keys {
 }
 
 impl Keys {
-    fn new(what: &str, guesser: Option<IpAddr>) -> Self {
+    pub(crate) fn new(what: &str, guesser: Option<IpAddr>) -> Self {
         let host = guesser.map(|address| network(address, 64));
         let at_all = guesser.map(|address| (key("at all", "", host), key("site", "", Some(network(address, 48)))));
         Self { of_one: key("one", what, host), of_all: key("all", what, None), at_all }
     }
 
-    fn iter(self) -> impl Iterator<Item = Key> {
+    pub(crate) fn iter(self) -> impl Iterator<Item = Key> {
         [self.of_one, self.of_all].into_iter().chain(self.at_all.into_iter().flat_map(|(host, site)| [host, site]))
+    }
+
+    /// How long the attempt must wait, if at all. `wait` says that of a counter, given how many it may have counted.
+    pub(crate) fn wait(&self, wait: impl Fn(&Key, u32) -> Option<Duration>) -> Option<Duration> {
+        let of_all = wait(&self.of_all, OF_ALL).and_then(|left| match &self.at_all {
+            // One attempt, as long as none has failed.
+            Some((_, site)) => wait(site, 1).map(|own| own.min(left)),
+            None => Some(left),
+        });
+        let at_all = self.at_all.and_then(|(host, _)| wait(&host, OF_ONE_AT_ALL));
+        wait(&self.of_one, OF_ONE).max(of_all).max(at_all)
     }
 }
 
@@ -125,7 +138,7 @@ impl Default for AttemptLimiter {
 
 /// An attempt that is counted. If dropped, it counts as failed: a caller that disconnects before the response has used it.
 #[derive(Debug)]
-struct Attempt<'a> {
+pub(crate) struct Attempt<'a> {
     limiter: &'a AttemptLimiter,
     keys: Keys,
     is_wrong: bool,
@@ -133,8 +146,20 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// It does not count: it was right, or not compared.
-    fn give_back(mut self) {
+    pub(crate) fn give_back(mut self) {
         self.is_wrong = false;
+    }
+
+    /// Compares a password with the hash that is stored. Where there is none, it is wrong, after as long.
+    pub(crate) async fn compare(self, password: String, stored: Option<String>) -> Result<bool, KeysError> {
+        let compared = match stored {
+            Some(stored) => passwords::matches(password, stored).await,
+            None => passwords::match_nothing(password).await.map(|()| false),
+        };
+        if !matches!(compared, Ok(false)) {
+            self.give_back();
+        }
+        compared
     }
 }
 
@@ -156,17 +181,10 @@ impl AttemptLimiter {
     }
 
     /// Counts an attempt at `what`, or refuses it if there were too many.
-    fn begin(&self, what: &str, guesser: Option<IpAddr>, at: Instant) -> Result<Attempt<'_>, KeysError> {
+    pub(crate) fn begin(&self, what: &str, guesser: Option<IpAddr>, at: Instant) -> Result<Attempt<'_>, KeysError> {
         let keys = Keys::new(what, guesser);
         let mut counters = self.lock();
-        let wait = |key: &Key, most| counters.get(key).and_then(|counter| counter.wait(most, at));
-        let of_all = wait(&keys.of_all, OF_ALL).and_then(|left| match &keys.at_all {
-            // One attempt, as long as none has failed.
-            Some((_, site)) => wait(site, 1).map(|own| own.min(left)),
-            None => Some(left),
-        });
-        let at_all = keys.at_all.and_then(|(host, _)| wait(&host, OF_ONE_AT_ALL));
-        if let Some(wait) = wait(&keys.of_one, OF_ONE).max(of_all).max(at_all) {
+        if let Some(wait) = keys.wait(|key, most| counters.get(key).and_then(|counter| counter.wait(most, at))) {
             return Err(KeysError::TooManyAttempts(wait));
         }
         make_room(&mut counters, self.most_counters, at);
@@ -176,38 +194,6 @@ impl AttemptLimiter {
             counter.pending = counter.pending.saturating_add(1);
         }
         Ok(Attempt { limiter: self, keys, is_wrong: true })
-    }
-
-    /// Compares a password with the hash stored for `what`, within the limits on guessing.
-    pub(crate) async fn guess(
-        &self,
-        what: &str,
-        guesser: Option<IpAddr>,
-        password: String,
-        stored: String,
-    ) -> Result<bool, KeysError> {
-        let attempt = self.begin(what, guesser, Instant::now())?;
-        let compared = passwords::matches(password, stored).await;
-        match &compared {
-            Ok(false) => tracing::warn!(what, guesser = guesser.map(tracing::field::display), "wrong password"),
-            Ok(true) | Err(_) => attempt.give_back(),
-        }
-        compared
-    }
-
-    /// Takes as long as a wrong guess, and counts as one, if there is nothing to compare with.
-    pub(crate) async fn guess_nothing(
-        &self,
-        what: &str,
-        guesser: Option<IpAddr>,
-        password: String,
-    ) -> Result<(), KeysError> {
-        let attempt = self.begin(what, guesser, Instant::now())?;
-        let compared = passwords::match_nothing(password).await;
-        if compared.is_err() {
-            attempt.give_back();
-        }
-        compared
     }
 }
 
@@ -321,12 +307,15 @@ mod tests {
         let (limiter, long) = (AttemptLimiter::default(), "x".repeat(1025));
         let stored = passwords::hash("right".into()).await.unwrap();
         for _ in 0..OF_ONE {
-            limiter.guess_nothing("unknown", HERE, long.clone()).await.unwrap();
-            assert!(!limiter.guess("known", HERE, long.clone(), stored.clone()).await.unwrap());
+            for (what, stored) in [("unknown", None), ("known", Some(stored.clone()))] {
+                let attempt = limiter.begin(what, HERE, Instant::now()).unwrap();
+                assert!(!attempt.compare(long.clone(), stored).await.unwrap());
+            }
         }
-        let unknown = limiter.guess_nothing("unknown", HERE, long.clone()).await;
-        assert!(matches!(unknown, Err(KeysError::TooManyAttempts(_))));
-        assert!(matches!(limiter.guess("known", HERE, long, stored).await, Err(KeysError::TooManyAttempts(_))));
+        for what in ["unknown", "known"] {
+            let another = limiter.begin(what, HERE, Instant::now());
+            assert!(matches!(another, Err(KeysError::TooManyAttempts(_))), "{what}");
+        }
     }
 
     /// Counters were kept under whatever was sent as an address, without a bound.

@@ -1,5 +1,7 @@
 //! Why a record was not read or changed, by what the caller can do about it.
 
+use std::time::Duration;
+
 use masv_db::DbError;
 
 use crate::format;
@@ -51,6 +53,9 @@ pub(crate) enum Error {
     /// The link opens no more often.
     #[error("the link has reached its download limit")]
     LimitReached,
+    /// Too much of this was done; more is allowed after this long.
+    #[error("too often, try again later")]
+    TooOften(Duration),
     /// The team would exceed its quota; something may be removed.
     #[error(
         "the team's quota of {} is full: this would make {} of it; remove packages, or ask the operator of the hub for more",
@@ -78,7 +83,10 @@ impl Error {
 
     /// Whether asking again can be of no use, whatever happens meanwhile.
     pub(crate) fn is_permanent(&self) -> bool {
-        !matches!(self, Self::QuotaExceeded { .. } | Self::InFlight | Self::Random(_) | Self::Database(_))
+        !matches!(
+            self,
+            Self::QuotaExceeded { .. } | Self::InFlight | Self::TooOften(_) | Self::Random(_) | Self::Database(_)
+        )
     }
 }
 

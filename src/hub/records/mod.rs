@@ -14,6 +14,7 @@ pub(crate) mod activity;
 pub(crate) mod api_keys;
 pub(crate) mod audit;
 mod bounds;
+pub(crate) mod counters;
 pub(crate) mod downloads;
 mod error;
 pub(crate) mod figures;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use masv_db::{Database, values};
 
 use super::ids::first_id;
-use super::{Error, activity, audit};
+use super::{Error, activity, audit, counters};
 use crate::clock::{before, days, now};
 
 /// Days that activities, the audit log and failed deliveries are kept.
@@ -24,6 +24,7 @@ pub(crate) async fn forget(database: &Database, visit_life: Duration) -> Result<
         activity::forget(work, old, MOST_REMEMBERED)?;
         audit::forget(work, old, MOST_REMEMBERED)?;
         work.run("DELETE FROM link_visit WHERE created_at < ?1", values![before(now, visit_life)])?;
+        counters::forget(work)?;
         work.run("DELETE FROM repeatable WHERE at < ?1", values![before(now, days(REPEATABLE))])?;
         // Ids begin with their time: those of calls given up long ago sort before one made then.
         work.run("DELETE FROM webhook_call WHERE due_at IS NULL AND id < ?1", values![first_id(old)])?;

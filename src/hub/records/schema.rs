@@ -4,8 +4,13 @@ use masv_db::PostgresSchema;
 
 /// The same tables in PostgreSQL. A change that an earlier version of the program cannot live with comes one release after the one that
 /// can live with both, and moves `readable_from`.
-pub(crate) const POSTGRES: PostgresSchema =
-    PostgresSchema { migrations: &[include_str!("../../../migrations/hub-postgres/0001_first.sql")], readable_from: 1 };
+pub(crate) const POSTGRES: PostgresSchema = PostgresSchema {
+    migrations: &[
+        include_str!("../../../migrations/hub-postgres/0001_first.sql"),
+        include_str!("../../../migrations/hub-postgres/0002_counters.sql"),
+    ],
+    readable_from: 1,
+};
 
 /// What takes the database from one version to the next; the list only ever grows.
 pub(crate) const MIGRATIONS: &[&str] = &[
@@ -22,4 +27,5 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/hub/0011_downloads.sql"),
     include_str!("../../../migrations/hub/0012_pages.sql"),
     include_str!("../../../migrations/hub/0013_several.sql"),
+    include_str!("../../../migrations/hub/0014_counters.sql"),
 ];

@@ -11,6 +11,7 @@ use masv_protocol::{
 use crate::Hub;
 use crate::clock::{after, now};
 use crate::http::access::{Id, LinkOwner, PackageOwner, Public, PublicBase, header_text};
+use crate::http::guesses;
 use crate::http::json_body::JsonBody;
 use crate::http::query::Asked;
 use crate::http::refusal::Refusal;
@@ -171,7 +172,7 @@ pub(crate) async fn check_password(
         return Err(Refusal::new(ErrorKind::PasswordRequired, "this link requires a password"));
     };
     let what = format!("link {}", link.id);
-    if hub.server.limiter.guess(&what, address, given, stored.to_owned()).await? {
+    if guesses::is_right(hub, &what, address, given, Some(stored.to_owned())).await? {
         Ok(())
     } else {
         Err(Refusal::new(ErrorKind::PasswordWrong, "the password is wrong"))

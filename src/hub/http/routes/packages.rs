@@ -176,7 +176,7 @@ pub(super) async fn finalize(
         // Not the portal: that can be removed, and what was received stays received.
         if found.received && found.state == PackageState::New {
             let place = found.portal_id.as_ref().map_or(Place::Removed(&found.team_id), Place::Portal);
-            rates::check(&hub, "finalized", place, authority.address)?;
+            rates::check(&hub, "finalized", place, authority.address).await?;
         }
     }
     let package = packages::finalize(hub.database(), package, hub.context.config.default_expiry_days).await?;

@@ -13,6 +13,7 @@ use crate::clock::now;
 use crate::http::access::{
     ClientAddress, OpenPortal, PortalAdmin, PortalMember, Public, PublicBase, TeamAdmin, TeamMember,
 };
+use crate::http::guesses;
 use crate::http::json_body::{JsonBody, StrangersBody};
 use crate::http::query::{self, ListQuery, page};
 use crate::http::rates::{self, Place};
@@ -46,14 +47,14 @@ pub(super) async fn create_package(
             return Err(Refusal::new(ErrorKind::AccessCodeRequired, "the portal requires an access code"));
         };
         let what = format!("portal {}", portal.subdomain);
-        if !hub.server.limiter.guess(&what, address, code, stored).await? {
+        if !guesses::is_right(&hub, &what, address, code, Some(stored)).await? {
             return Err(Refusal::new(ErrorKind::AccessCodeWrong, "the access code is wrong"));
         }
     }
     let sender = given.sender.ok_or_else(|| Refusal::invalid("sender must be an e-mail address"))?;
     portal_form::check_answers(&portal.fields, &given.custom_metadata)?;
     check_metadata(&given.custom_metadata)?;
-    rates::check(&hub, "begun", Place::Portal(&portal.id), address)?;
+    rates::check(&hub, "begun", Place::Portal(&portal.id), address).await?;
     // Recipients, expiry and password are determined by the portal, not by the sender.
     let new = NewPackage {
         portal_id: Some(portal.id.clone()),

@@ -6,6 +6,7 @@ use masv_protocol::{ChangePassword, Credentials, SignedIn, WhoIsSignedIn};
 
 use super::about_team;
 use crate::http::access::{ClientAddress, Public, Session};
+use crate::http::guesses;
 use crate::http::json_body::{JsonBody, StrangersBody};
 use crate::http::refusal::Refusal;
 use crate::keys::{passwords, tokens};
@@ -26,13 +27,10 @@ pub(super) async fn sign_in(
     }
     let email = email.to_lowercase();
     let (what, password) = (format!("account {email}"), given.password.into_exposed());
-    let Some(account) = accounts::find_account(hub.database(), email).await? else {
-        hub.server.limiter.guess_nothing(&what, address, password).await?;
-        return Err(wrong());
-    };
-    if !hub.server.limiter.guess(&what, address, password, account.password_hash.clone()).await? {
-        return Err(wrong());
-    }
+    let account = accounts::find_account(hub.database(), email).await?;
+    let stored = account.as_ref().map(|account| account.password_hash.clone());
+    let is_right = guesses::is_right(&hub, &what, address, password, stored).await?;
+    let account = account.filter(|_| is_right).ok_or_else(wrong)?;
     let (token, user) = (tokens::random_secret()?, account.message());
     let teams = accounts::begin_session(hub.database(), account, &token, address).await?;
     let user = about_team::person(user, &teams);
@@ -59,7 +57,7 @@ pub(super) async fn change_password(
     JsonBody(given, ..): JsonBody<ChangePassword>,
 ) -> Result<StatusCode, Refusal> {
     let (what, password) = (format!("account {}", account.email), given.password.into_exposed());
-    if !hub.server.limiter.guess(&what, address, password, account.password_hash.clone()).await? {
+    if !guesses::is_right(&hub, &what, address, password, Some(account.password_hash.clone())).await? {
         return Err(Refusal::unauthorized("the password is wrong"));
     }
     let new = passwords::hash_of_person(given.new_password.expose()).await?;
