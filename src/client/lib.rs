@@ -27,7 +27,7 @@
 //! let new = NewPackage { name: Some("Dailies".into()), ..NewPackage::default() };
 //! match cloud.create_package(&cloud.team(None)?, &new, "dailies of 28 November").await {
 //!     Ok(made) => {
-//!         let link = cloud.create_link(PackageAccess::from(&made), &LinkSettings::default()).await?;
+//!         let link = cloud.create_link(PackageAccess::from(&made), &LinkSettings::default(), None).await?;
 //!         println!("{}", link_address(&link).expose());
 //!     }
 //!     Err(CloudError::Refused { status: 401, .. }) => println!("the key is wrong"),

@@ -1,6 +1,6 @@
 //! Links to packages.
 
-use masv_protocol::{Link, LinkSettings, SecretUrl};
+use masv_protocol::{IDEMPOTENCY_HEADER, Link, LinkSettings, SecretUrl};
 use reqwest::Method;
 
 use super::{Call, Cloud, CloudError, PackageAccess, ask};
@@ -15,13 +15,22 @@ pub fn link_address(link: &Link) -> SecretUrl {
 }
 
 impl Cloud {
-    /// Creates a link; it works once the package is finalized. [`link_address`] returns the URL to share.
+    /// Creates a link; it works once the package is finalized. [`link_address`] returns the URL to share. A hub makes no other one where
+    /// the call is repeated with the same `key`.
     ///
     /// # Errors
     /// See [`CloudError`].
-    pub async fn create_link(&self, package: PackageAccess<'_>, link: &LinkSettings) -> Result<Link, CloudError> {
+    pub async fn create_link(
+        &self,
+        package: PackageAccess<'_>,
+        link: &LinkSettings,
+        key: Option<&str>,
+    ) -> Result<Link, CloudError> {
         let path = ["v1", "packages", package.id.as_str(), "links"];
-        let request = self.package_request(Method::POST, &path, package.token)?;
+        let mut request = self.package_request(Method::POST, &path, package.token)?;
+        if let Some(key) = key {
+            request = request.header(IDEMPOTENCY_HEADER, key);
+        }
         ask(Call::CreateLink, request, Some(link)).await
     }
 }

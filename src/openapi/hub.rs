@@ -7,8 +7,8 @@ use masv_protocol::{
     API_KEY_HEADER, AcceptInvitation, Activity, ActivityStep, AllPackagesQuery, AnnouncedFile, AuditEntry, AuditQuery,
     BegunFile, Blueprint, ChangeKey, ChangeMember, ChangePackage, ChangePassword, ConfirmDownload, ConfirmedDownload,
     CreatedKey, Credentials, Download, Empty, ErrorBody, File, FileAddress, FinalizeFile, FinalizeFiles, FinalizedFile,
-    Form, Health, Invitation, Key, LINK_PASSWORD_HEADER, Limits, Link, LinkQuery, LinkSettings, Member, NewFile,
-    NewFiles, NewKey, NewMember, NewPackage, NewPortalPackage, NewTag, NewTeam, OpenedLink, Outcomes,
+    Form, Health, IDEMPOTENCY_HEADER, Invitation, Key, LINK_PASSWORD_HEADER, Limits, Link, LinkQuery, LinkSettings,
+    Member, NewFile, NewFiles, NewKey, NewMember, NewPackage, NewPortalPackage, NewTag, NewTeam, OpenedLink, Outcomes,
     PACKAGE_TOKEN_HEADER, Package, PackageExpiry, PackageMetadata, PackageQuery, PackageWithToken, Page, PageQuery,
     PartAddresses, PartWindow, Portal, PortalQuery, PortalSettings, PublicPortal, SetBrand, SetMetadata, SetQuota,
     SignedIn, SmallFiles, Tag, Team, TeamBrand, TeamUsage, USER_TOKEN_HEADER, User, Webhook, WebhookSettings,
@@ -95,6 +95,13 @@ impl Calls {
 impl Call<'_> {
     fn query<T: JsonSchema>(mut self) -> Self {
         self.operation.query::<T>(&mut self.document.schemas);
+        self
+    }
+
+    /// A call that may be repeated when no answer came.
+    fn repeatable(mut self) -> Self {
+        let about = "Repeated with the same key within seven days, the call makes nothing else.";
+        self.operation.header(IDEMPOTENCY_HEADER, "string", false, about);
         self
     }
 
@@ -186,6 +193,7 @@ fn packages(calls: &mut Calls) {
     let about = "Creates a package of a team.";
     calls
         .call("create_package", "POST", "/v1/teams/{team}/packages", Team, about)
+        .repeatable()
         .takes::<NewPackage>()
         .gives::<PackageWithToken>(201);
     let about = "The packages that a team sent, without pages: up to 10,000, newest first.";
@@ -305,6 +313,7 @@ fn links(calls: &mut Calls) {
     let about = "Creates a link to a package, and e-mails it if an address is given.";
     calls
         .call("create_link", "POST", "/v1/packages/{package}/links", OfPackage, about)
+        .repeatable()
         .takes::<LinkSettings>()
         .gives::<Link>(201);
     for (change, remove, path) in [

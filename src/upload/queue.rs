@@ -473,7 +473,7 @@ impl Queue {
         let access = PackageAccess { id: &package.id, token: &package.token };
         let cloud = self.shared.clouds.of_package(package.cloud.as_deref(), package.team.as_ref())?;
         let wanted = LinkSettings { email, password: password.map(Secret::from), ..LinkSettings::default() };
-        let created = cloud.create_link(access, &wanted).await?;
+        let created = cloud.create_link(access, &wanted, None).await?;
         let url = link_address(&created).into_exposed();
         let link = Link { id: created.id.into_string(), url, email: wanted.email.map(EmailAddress::into_string) };
         self.shared.store.link_created(id, link.clone()).await?;

@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let run = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos();
     let made = cloud.create_package(&cloud.team(None)?, &new, &format!("{}-{run}", std::process::id())).await?;
     let package = PackageAccess::from(&made);
-    let link = cloud.create_link(package, &LinkSettings::default()).await?;
+    let link = cloud.create_link(package, &LinkSettings::default(), Some("the first link")).await?;
 
     // The file: announced, started in the storage, its one part sent, finalized.
     let new = NewFile { size: Some(size), chunk_size: Some(limits.max_chunk_size), ..NewFile::at(&place) };

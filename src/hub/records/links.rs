@@ -9,7 +9,7 @@ use super::audit::Authority;
 use super::downloads::{self, DownloadNumber, Origin};
 use super::ids::{first_id, new_id};
 use super::packages::{self, Package};
-use super::{Error, OrNotFound, activity, mails};
+use super::{Error, OrNotFound, activity, mails, repeatable};
 use crate::clock::{before, days, now};
 use crate::keys::tokens::Visit;
 
@@ -162,11 +162,25 @@ pub(super) fn insert_for(
     Ok(link)
 }
 
-/// Stores a new link, and owes it to its recipient: at once, or when the package is finalized.
-pub(crate) async fn create(database: &Database, link: Link, by: Authority) -> Result<(Link, Package), Error> {
+/// Stores a new link, and owes it to its recipient: at once, or when the package is finalized. Where a call with the same key has made one
+/// for the package, and it is still there, it is that, as it is now.
+pub(crate) async fn create(
+    database: &Database,
+    link: Link,
+    key: Option<String>,
+    by: Authority,
+) -> Result<(Link, Package), Error> {
     let creating = database.transact(move |work| {
         let package = packages::get_in(work, &link.package_id)?;
         package.check_alive()?;
+        // No header has a line break in it: what is made of the key is none of a package.
+        let key = key.as_ref().map(|key| format!("link\n{}\n{key}", package.id));
+        if let Some(key) = &key
+            && let Some(made) = repeatable::made(work, &package.team_id, key)?
+            && let Some(known) = find_in(work, &LinkId::from(made))?
+        {
+            return Ok(known);
+        }
         let sql = "SELECT count(*) FROM link WHERE package_id = ?1";
         if work.value::<u64>(sql, values![package.id.as_str()])? >= MOST_LINKS {
             return Err(Error::Conflict(format!("a package has at most {MOST_LINKS} links")));
@@ -178,6 +192,9 @@ pub(crate) async fn create(database: &Database, link: Link, by: Authority) -> Re
         }
         by.actor(&package).note(work, "link.added", &link.audit_name(&package))?;
         note_created(work, &package, &link)?;
+        if let Some(key) = &key {
+            repeatable::note(work, &package.team_id, key, link.id.as_str())?;
+        }
         Ok((link.clone(), package))
     });
     creating.await

@@ -36,6 +36,7 @@ pub(crate) mod portal_form;
 pub(crate) mod portals;
 pub(crate) mod provision;
 pub(crate) mod quotas;
+mod repeatable;
 pub(crate) mod restrictions;
 pub(crate) mod retention;
 pub(crate) mod schema;

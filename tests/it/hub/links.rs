@@ -86,3 +86,32 @@ async fn a_limit_counts_visits_that_download_each_once() {
     refused(hub.request(Method::GET, &path).header("X-Package-Token", text(&three, "package_token")), 403).await;
     package.download_url(&text(&one, "package_token"), &b.id).await;
 }
+
+/// An answer that was lost left a second link behind, and a second mail to its recipient.
+#[tokio::test]
+async fn a_link_is_made_once_however_often_the_call_with_its_key_is_repeated() {
+    let hub = TestHub::start().await;
+    let package = hub.sent_package(json!({ "name": "Dailies" }), b"content").await;
+    let make = |key: &'static str| {
+        let new = json!({ "email": "lab@example.com", "access_limit": 3 });
+        package.request(Method::POST, "/links").header("Idempotency-Key", key).json(&new)
+    };
+    let (one, same) = tokio::join!(good(make("upload 1")), good(make("upload 1")));
+    assert_eq!((&one["id"], &one["download_secret"]), (&same["id"], &same["download_secret"]));
+    let other = good(make("upload 2")).await;
+    assert_ne!(other["id"], one["id"]);
+    let listed = good(package.request(Method::GET, "/links")).await;
+    assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
+    // As it is now, and anew if it is gone.
+    let path = format!("/links/{}", text(&one, "id"));
+    good(package.request(Method::PUT, &path).json(&json!({ "access_limit": 7 }))).await;
+    let again = good(make("upload 1")).await;
+    assert_eq!((&again["id"], &again["access_limit"]), (&one["id"], &json!(7)));
+    assert!(package.request(Method::DELETE, &path).send().await.unwrap().status().is_success());
+    assert_ne!(good(make("upload 1")).await["id"], one["id"]);
+    // The key is that of a link of this package: neither a package nor a link of another one.
+    let second = hub.sent_package(json!({ "name": "More" }), b"content").await;
+    let new = second.request(Method::POST, "/links").header("Idempotency-Key", "upload 2").json(&json!({}));
+    assert_ne!(good(new).await["id"], other["id"]);
+    refused(make(""), 400).await;
+}

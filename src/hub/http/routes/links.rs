@@ -8,6 +8,7 @@ use masv_protocol::{
     self as protocol, ErrorKind, LINK_PASSWORD_HEADER, LinkId, LinkQuery, LinkSettings, OpenedLink, Time,
 };
 
+use super::packages::repetition;
 use crate::Hub;
 use crate::clock::{after, now};
 use crate::http::access::{Id, LinkOwner, PackageOwner, Public, PublicBase, header_text};
@@ -65,11 +66,13 @@ fn message(hub: &Hub, link: &Link, package: &Package, base: &str) -> protocol::L
 pub(super) async fn create(
     PackageOwner { hub, package, authority }: PackageOwner,
     PublicBase(base): PublicBase,
+    headers: HeaderMap,
     JsonBody(given, ..): JsonBody<LinkSettings>,
 ) -> Result<(StatusCode, Json<protocol::Link>), Refusal> {
+    let key = repetition(&headers)?;
     let mut link = Link::new(&package, given.email.clone(), now())?;
     apply(&given, &mut link).await?;
-    let (link, package) = links::create(hub.database(), link, authority).await?;
+    let (link, package) = links::create(hub.database(), link, key, authority).await?;
     hub.context.wake_outbox();
     Ok((StatusCode::CREATED, Json(message(&hub, &link, &package, &base))))
 }

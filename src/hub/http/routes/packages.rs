@@ -136,7 +136,7 @@ pub(super) fn created(hub: &Hub, package: &packages::Package, bearer: &Bearer) -
 }
 
 /// By which a call is known that may be repeated, if its caller gives something.
-fn repetition(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+pub(super) fn repetition(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let Some(given) = headers.get(IDEMPOTENCY_HEADER) else { return Ok(None) };
     let key = given.to_str().ok().filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
     let invalid = || Refusal::invalid(format!("{IDEMPOTENCY_HEADER} is not 1 to {LONGEST_KEY} printable characters"));

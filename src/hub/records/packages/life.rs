@@ -13,7 +13,7 @@ use super::super::audit::Authority;
 
 use super::super::ids::new_id;
 use super::super::webhooks::About;
-use super::super::{Error, activity, files, links, mails, tags, webhooks};
+use super::super::{Error, activity, files, links, mails, repeatable, tags, webhooks};
 use super::{Package, get_in};
 use crate::clock::{after, before, days, now};
 
@@ -55,9 +55,7 @@ pub(crate) async fn create(database: &Database, new: NewPackage) -> Result<Packa
         activity::note_upload(work, &package, ActivityEvent::PackageCreated)?;
         webhooks::announce(work, &package, WebhookEvent::PackageCreated, About::Package)?;
         if let Some(key) = &new.key {
-            let sql = "INSERT INTO repeatable (team_id, key, made, at) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (team_id, key) DO UPDATE SET made = excluded.made, at = excluded.at";
-            work.run(sql, values![new.team_id.as_str(), key, id.as_str(), now()])?;
+            repeatable::note(work, &new.team_id, key, id.as_str())?;
         }
         Ok(package)
     });
@@ -67,12 +65,10 @@ pub(crate) async fn create(database: &Database, new: NewPackage) -> Result<Packa
 /// The package that a call with the same key has made, if its maker cannot have gone on with it.
 fn made_before(work: &Work<'_>, new: &NewPackage) -> Result<Option<Package>, Error> {
     let Some(key) = &new.key else { return Ok(None) };
-    // One after the other, also while there is no row to wait for.
-    work.alone(&format!("package {} {key}", new.team_id))?;
-    let sql = "SELECT package.id FROM repeatable JOIN package ON package.id = repeatable.made
-         WHERE repeatable.team_id = ?1 AND key = ?2 AND state = 'new' AND entries = 0 AND removed = 0";
-    let made = work.one(sql, values![new.team_id.as_str(), key], |row| row.text::<PackageId>(0))?;
-    made.map(|id| get_in(work, &id)).transpose()
+    let Some(made) = repeatable::made(work, &new.team_id, key)? else { return Ok(None) };
+    let sql = "SELECT id FROM package WHERE id = ?1 AND state = 'new' AND entries = 0 AND removed = 0";
+    let as_it_was = work.one(sql, values![made], |row| row.text::<PackageId>(0))?;
+    as_it_was.map(|id| get_in(work, &id)).transpose()
 }
 
 fn insert(work: &Work<'_>, new: &NewPackage, tag_id: Option<&TagId>) -> Result<PackageId, Error> {
