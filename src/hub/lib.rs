@@ -47,6 +47,7 @@ pub use crate::jobs::findings::Finding;
 pub use crate::jobs::mail::{MailRefusal, TextMail, send_text, try_mail_server};
 pub use crate::operator::backup::{back_up, restore};
 pub use crate::operator::care::Survey;
+pub use crate::operator::secret_keys::SecretKeys;
 pub use crate::operator::trash::{Trash, TrashedPackage, TrashedParts};
 pub use crate::storage::{S3Config, S3ConfigError, S3Credentials};
 

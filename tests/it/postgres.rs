@@ -41,6 +41,9 @@ pub fn everywhere(folder: &Path) -> Option<SharedDatabase> {
 /// The database at this URL, with the key file in this folder.
 pub fn at(url: String, folder: &Path) -> SharedDatabase {
     let secret_key_file = folder.join("shared.key");
-    std::fs::write(&secret_key_file, KEY).unwrap();
+    // The next hub in the folder has the keys that were put there meanwhile.
+    if !secret_key_file.exists() {
+        std::fs::write(&secret_key_file, KEY).unwrap();
+    }
     SharedDatabase { url: url.into(), password: None, secret_key_file }
 }

@@ -12,6 +12,7 @@ mod local;
 mod package;
 mod portal;
 mod reach;
+mod secret_key;
 mod shared;
 mod start;
 mod storage;
@@ -101,6 +102,16 @@ pub(super) enum Command {
         #[command(flatten)]
         asked: check::CheckOptions,
     },
+    /// The secret key, of which links and tokens are made: ls, add, use, rm.
+    #[command(
+        after_help = "Example, for a hub alone:\n  masv hub secret-key add\n  masv hub secret-key use 5f1c09ab\n  systemctl restart masv-hub"
+    )]
+    SecretKey {
+        #[command(flatten)]
+        at: secret_key::KeyFile,
+        #[command(subcommand)]
+        command: secret_key::Command,
+    },
     /// The trash: removed and expired packages, and parts unknown to the database: ls, restore, empty.
     Trash {
         #[command(flatten)]
@@ -131,6 +142,7 @@ pub(super) async fn run(command: Command, output: &Output) -> Result<ExitCode, C
         Command::Backup(options) => backup::backup(options, output).await,
         Command::Restore(options) => backup::restore(options, output).await,
         Command::Check { at, asked } => check::run(&asked, &at.open().await?, output).await,
+        Command::SecretKey { at, command } => secret_key::run(&command, at, output),
         Command::Trash { at, command } => trash::run(command, &at.open().await?, output).await,
         Command::Sweep { at, asked } => sweep::run(&asked, &at.open().await?, output).await,
     }

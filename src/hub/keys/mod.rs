@@ -4,6 +4,7 @@
 
 pub(crate) mod attempt_limiter;
 mod hash_threads;
+pub(crate) mod key_file;
 pub(crate) mod passwords;
 pub(crate) mod tokens;
 

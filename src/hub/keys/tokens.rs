@@ -6,28 +6,29 @@
 //!
 //! Must never know: the database, HTTP.
 
-use std::io::Write;
 use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
-use masv_platform::Folder;
 use masv_protocol::{FileId, KeyId, LinkId, MultipartId, PackageId, UserId};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::KeysError;
+use super::key_file::{self, SecretKey};
 
 /// Bytes of a MAC in a token: enough that guessing is hopeless.
 const TOKEN_BYTES: usize = 24;
-const KEY_BYTES: usize = 32;
 /// The prefix of an operator's token.
 const OPERATOR: &str = "operator.";
 
-/// The hub's secret key.
+/// The hub's secret key, and those before it that are not given up yet.
 #[derive(Clone)]
 pub(crate) struct Keys {
-    mac: Hmac<Sha256>,
+    /// Makes what is new.
+    newest: Hmac<Sha256>,
+    /// What these made still holds.
+    older: Vec<Hmac<Sha256>>,
 }
 
 /// A link was opened, which allows downloading its package.
@@ -101,34 +102,21 @@ pub(crate) enum Action<'a> {
 }
 
 impl Keys {
-    /// Reads the key from `path`, or creates one there, readable by its owner only and on disk before it is used.
+    /// Reads the keys from `path`, or creates one there, readable by its owner only and on disk before it is used.
     pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
-        match std::fs::read(path) {
-            Ok(key) if key.len() == KEY_BYTES => Self::from_bytes(&key),
-            Ok(_) => Err(std::io::Error::other("the key file is damaged: restore it from a copy")),
+        match key_file::read(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let mut key = [0; KEY_BYTES];
-                getrandom::fill(&mut key).map_err(std::io::Error::other)?;
-                Self::put(path, &key)?;
-                Self::from_bytes(&key)
+                let key = key_file::new_key()?;
+                key_file::put(path, &key)?;
+                Self::new(&[key])
             }
-            Err(error) => Err(error),
+            found => Self::new(&found?),
         }
     }
 
-    /// Reads the key that several processes share from `path`: its bytes, or these in hexadecimal. Never makes one.
+    /// Reads the keys that several processes share from `path`. Never makes one.
     pub(crate) fn read(path: &Path) -> std::io::Result<Self> {
-        let found = std::fs::read(path)?;
-        if found.len() == KEY_BYTES {
-            return Self::from_bytes(&found);
-        }
-        let text = std::str::from_utf8(&found).unwrap_or_default().trim();
-        match hex::decode(text) {
-            Ok(key) if key.len() == KEY_BYTES => Self::from_bytes(&key),
-            _ => Err(std::io::Error::other(
-                "it must have 32 random bytes, or these in hexadecimal, as `openssl rand -hex 32` makes them",
-            )),
-        }
+        Self::new(&key_file::read(path)?)
     }
 
     /// What only this key makes of the id of its hub.
@@ -136,40 +124,30 @@ impl Keys {
         self.sign("hub", &[hub])
     }
 
-    /// Writes a key to `path`, readable by its owner only and on disk before this returns. What is there already stays, and is an
-    /// error.
-    pub(crate) fn put(path: &Path, key: &[u8]) -> std::io::Result<()> {
-        let folder = Folder::open(path.parent().unwrap_or(Path::new(".")))?;
-        let name = path.file_name().ok_or(std::io::ErrorKind::InvalidInput)?;
-        let (draft, mut file) = folder.create_unique("secret-", ".new", 0o600)?;
-        let put = (|| {
-            file.write_all(key)?;
-            masv_platform::flush(&file)?;
-            folder.rename_new(&draft, &folder, name)?;
-            Ok::<_, std::io::Error>(folder.flush()?)
-        })();
-        if put.is_err() {
-            let _ = folder.remove_file(&draft);
-        }
-        put
+    /// Whether one of these keys has made that of the id of its hub.
+    pub(crate) fn is_check_of(&self, hub: &str, check: &str) -> bool {
+        self.holds("hub", &[hub], check)
     }
 
-    fn from_bytes(key: &[u8]) -> std::io::Result<Self> {
-        Hmac::new_from_slice(key).map(|mac| Self { mac }).map_err(std::io::Error::other)
+    /// Of the first key is what is new; what is of any of them holds.
+    fn new(keys: &[SecretKey]) -> std::io::Result<Self> {
+        let macs = keys.iter().map(|key| Hmac::new_from_slice(key).map_err(std::io::Error::other));
+        let mut macs = macs.collect::<Result<Vec<_>, _>>()?.into_iter();
+        let newest = macs.next().ok_or(std::io::ErrorKind::InvalidData)?;
+        Ok(Self { newest, older: macs.collect() })
     }
 
-    /// The MAC of `fields` under `purpose`; lengths are part of it, so no two lists run into the same bytes.
+    fn all(&self) -> impl Iterator<Item = &Hmac<Sha256>> {
+        std::iter::once(&self.newest).chain(&self.older)
+    }
+
+    /// The MAC of `fields` under `purpose`.
     fn sign(&self, purpose: &str, fields: &[&str]) -> String {
-        let mut mac = self.mac.clone();
-        for field in std::iter::once(&purpose).chain(fields) {
-            mac.update(&(field.len() as u64).to_be_bytes());
-            mac.update(field.as_bytes());
-        }
-        hex::encode(&mac.finalize().into_bytes()[..TOKEN_BYTES])
+        signed_by(&self.newest, purpose, fields)
     }
 
     fn holds(&self, purpose: &str, fields: &[&str], given: &str) -> bool {
-        equal(&self.sign(purpose, fields), given)
+        self.all().any(|mac| equal(&signed_by(mac, purpose, fields), given))
     }
 
     /// Authorises every call about `package` that its bearer may make, in this epoch of the package and until `expires`, to the second.
@@ -241,6 +219,11 @@ impl Keys {
         self.sign("upload", &[file.as_str()]).into()
     }
 
+    /// Whether that is the storage's id of the upload of `file`.
+    pub(crate) fn is_upload_id(&self, file: &FileId, given: &MultipartId) -> bool {
+        self.holds("upload", &[file.as_str()], given.as_str())
+    }
+
     /// The token of a visit.
     pub(crate) fn visit_token(&self, visit: &Visit) -> String {
         let Visit { package, link, visit: id, expires, epoch } = visit;
@@ -287,7 +270,7 @@ impl Keys {
         action: Action<'_>,
         expires: Timestamp,
     ) -> String {
-        let signature = self.address_signature((package, file), action, expires);
+        let signature = signature_of(&self.newest, (package, file), action, expires);
         let expires = expires.as_second();
         let what = match action {
             Action::Begin => "&uploads=".to_owned(),
@@ -307,25 +290,36 @@ impl Keys {
         expires: Timestamp,
         signature: &str,
     ) -> bool {
-        equal(&self.address_signature(of, action, expires), signature)
+        self.all().any(|mac| equal(&signature_of(mac, of, action, expires), signature))
     }
+}
 
-    fn address_signature(
-        &self,
-        (package, file): (&PackageId, &FileId),
-        action: Action<'_>,
-        expires: Timestamp,
-    ) -> String {
-        let (package, file, expires) = (package.as_str(), file.as_str(), expires.as_second().to_string());
-        match action {
-            Action::Begin => self.sign("begin", &[package, file, &expires]),
-            Action::Part(number, upload) => {
-                self.sign("part", &[package, file, &number.to_string(), upload.as_str(), &expires])
-            }
-            Action::Read(None) => self.sign("read", &[package, file, &expires]),
-            Action::Read(Some(download)) => {
-                self.sign("read of a download", &[package, file, &expires, &download.to_string()])
-            }
+/// The MAC of `fields` under `purpose`; lengths are part of it, so no two lists run into the same bytes.
+fn signed_by(mac: &Hmac<Sha256>, purpose: &str, fields: &[&str]) -> String {
+    let mut mac = mac.clone();
+    for field in std::iter::once(&purpose).chain(fields) {
+        mac.update(&(field.len() as u64).to_be_bytes());
+        mac.update(field.as_bytes());
+    }
+    hex::encode(&mac.finalize().into_bytes()[..TOKEN_BYTES])
+}
+
+/// The signature of the address that allows `action`.
+fn signature_of(
+    mac: &Hmac<Sha256>,
+    (package, file): (&PackageId, &FileId),
+    action: Action<'_>,
+    expires: Timestamp,
+) -> String {
+    let (package, file, expires) = (package.as_str(), file.as_str(), expires.as_second().to_string());
+    match action {
+        Action::Begin => signed_by(mac, "begin", &[package, file, &expires]),
+        Action::Part(number, upload) => {
+            signed_by(mac, "part", &[package, file, &number.to_string(), upload.as_str(), &expires])
+        }
+        Action::Read(None) => signed_by(mac, "read", &[package, file, &expires]),
+        Action::Read(Some(download)) => {
+            signed_by(mac, "read of a download", &[package, file, &expires, &download.to_string()])
         }
     }
 }
@@ -347,123 +341,4 @@ fn equal(expected: &str, given: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn keys() -> Keys {
-        Keys::from_bytes(&[7; 32]).unwrap()
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    /// A token of this epoch of package `A`, until the second 100.
-    fn token(keys: &Keys, bearer: &Bearer, epoch: i64) -> String {
-        keys.package_token(&"A".into(), bearer, epoch, at(100))
-    }
-
-    #[test]
-    fn a_token_is_good_for_its_own_package_and_purpose_only() {
-        let keys = keys();
-        let token = token(&keys, &Bearer::Sender, 3);
-        let said = PackageToken { bearer: Bearer::Sender, epoch: Some(3) };
-        assert_eq!(keys.read_package_token(&"A".into(), &token, at(99)), Some(said));
-        assert_eq!(keys.read_package_token(&"A".into(), &token, at(100)), None, "it has ended");
-        assert_eq!(keys.read_package_token(&"B".into(), &token, at(0)), None);
-        assert!(!keys.is_link_secret(&"A".into(), &token));
-        for other in ["", ".", "...", "s.3.100.", &token.replace(".100.", ".999."), &token.replace(".3.", ".4.")] {
-            assert_eq!(keys.read_package_token(&"A".into(), other, at(0)), None, "{other}");
-        }
-        assert_eq!(Keys::from_bytes(&[8; 32]).unwrap().read_package_token(&"A".into(), &token, at(0)), None);
-    }
-
-    #[test]
-    fn a_token_says_to_whom_it_was_given_and_nobody_can_change_that() {
-        let keys = keys();
-        let bearers = [Bearer::Sender, Bearer::Member(None), Bearer::Member(Some("U".into())), Bearer::Key("K".into())];
-        for bearer in &bearers {
-            let token = token(&keys, bearer, 0);
-            let said = keys.read_package_token(&"A".into(), &token, at(0)).unwrap();
-            assert_eq!(said.bearer, *bearer);
-            let (_, rest) = token.split_once('.').unwrap();
-            for other in bearers.iter().filter(|other| *other != bearer) {
-                let forged = format!("{}.{rest}", other.text());
-                assert_eq!(keys.read_package_token(&"A".into(), &forged, at(0)), None, "{forged}");
-            }
-        }
-    }
-
-    #[test]
-    fn tokens_of_earlier_versions_are_known_as_such() {
-        let keys = keys();
-        let read = |token: &str| keys.read_package_token(&"A".into(), token, at(0));
-        let old = |bearer| Some(PackageToken { bearer, epoch: None });
-        assert_eq!(read(&keys.sign("package", &["A"])), old(Bearer::Sender));
-        let of = |by: &str| format!("{by}.{}", keys.sign("package of", &["A", by]));
-        assert_eq!(read(&of("member")), old(Bearer::Member(None)));
-        assert_eq!(read(&of("K")), old(Bearer::Key("K".into())));
-        assert_eq!(read(&of("K").replace("K.", "L.")), None);
-        assert_eq!(read(of("K").trim_start_matches("K.")), None);
-    }
-
-    #[test]
-    fn fields_do_not_run_into_each_other() {
-        let keys = keys();
-        assert_ne!(keys.sign("p", &["ab", "c"]), keys.sign("p", &["a", "bc"]));
-    }
-
-    #[test]
-    fn a_visit_comes_back_until_it_expires_and_not_when_tampered_with() {
-        let keys = keys();
-        let visit = Visit { package: "P".into(), link: "L".into(), visit: "V".into(), expires: at(100), epoch: 2 };
-        let token = keys.visit_token(&visit);
-        assert_eq!(keys.visit(&token, at(99)), Some(visit));
-        assert_eq!(keys.visit(&token, at(100)), None);
-        assert_eq!(keys.visit(&token.replace("P.", "Q."), at(99)), None);
-        assert_eq!(keys.visit(&token.replace(".2.", ".3."), at(99)), None);
-        assert_eq!(keys.visit("", at(0)), None);
-        assert_eq!(keys.visit("....", at(0)), None);
-    }
-
-    #[test]
-    fn an_operators_token_holds_for_a_while() {
-        let keys = keys();
-        let token = keys.operator_token(at(100));
-        assert!(keys.is_operator_token(&token, at(99)));
-        assert!(!keys.is_operator_token(&token, at(100)));
-        assert!(!keys.is_operator_token(&token.replace("100", "999"), at(99)));
-        assert!(!keys.is_operator_token("operator.100.", at(0)) && !keys.is_operator_token("", at(0)));
-    }
-
-    #[test]
-    fn an_address_allows_one_action_until_one_moment() {
-        let keys = keys();
-        let (package, file, upload) = (PackageId::new("P"), FileId::new("F"), MultipartId::new("U"));
-        let of = (&package, &file);
-        let address = keys.address(of, Action::Part(3, &upload), at(50));
-        let (_, signature) = address.rsplit_once('=').unwrap();
-        assert!(keys.is_address(of, Action::Part(3, &upload), at(50), signature));
-        assert!(!keys.is_address(of, Action::Part(4, &upload), at(50), signature));
-        assert!(!keys.is_address(of, Action::Part(3, &upload), at(51), signature));
-        assert!(!keys.is_address(of, Action::Read(None), at(50), signature));
-        let read = keys.address(of, Action::Read(Some(7)), at(50));
-        let (_, signature) = read.rsplit_once('=').unwrap();
-        assert!(keys.is_address(of, Action::Read(Some(7)), at(50), signature), "{read}");
-        for other in [Some(8), None] {
-            assert!(!keys.is_address(of, Action::Read(other), at(50), signature), "{other:?}");
-        }
-    }
-
-    #[test]
-    fn the_key_is_made_once_and_kept_from_others() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("secret.key");
-        let token = token(&Keys::open(&path).unwrap(), &Bearer::Sender, 0);
-        assert!(Keys::open(&path).unwrap().read_package_token(&"A".into(), &token, at(0)).is_some());
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        std::fs::write(&path, b"short").unwrap();
-        assert!(Keys::open(&path).is_err());
-    }
-}
+mod tests;

@@ -105,7 +105,7 @@ fn read(file: &Path, data_dir: &Path) -> Result<(), HubError> {
         copy.execute("INSERT OR REPLACE INTO moment (name, at) VALUES ('restored', ?1)", [now().as_millisecond()])?;
         copy.close().map_err(|(_, error)| HubError::from(error))?;
         masv_platform::flush(&made).map_err(at(&new))?;
-        crate::keys::tokens::Keys::put(&key_file, &key.ok_or_else(none)?).map_err(at(&key_file))?;
+        crate::keys::key_file::put(&key_file, &key.ok_or_else(none)?).map_err(at(&key_file))?;
         if let Err(error) = private.rename_new(&draft, &private, "hub.db".as_ref()) {
             // A key alone would be mistaken for a hub.
             let _ = private.remove_file("secret.key".as_ref());

@@ -4,6 +4,7 @@ pub(crate) mod backup;
 mod bootstrap;
 pub(crate) mod care;
 mod provision;
+pub(crate) mod secret_keys;
 pub(crate) mod trash;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Which hub this is: its id, and what only its secret key makes of that. A bucket is known by the id to belong to it; several
-//! processes that share the database must have the same key, or links that one made would not open at another.
+//! processes that share the database must have the same key, or links that one made would not open at another. While the key is being changed, the new one and the one before are
+//! both in the key file, and whichever is the first makes what is new.
 
 use masv_db::{Database, values};
 
@@ -31,20 +32,21 @@ pub(crate) async fn confirm(database: &Database, keys: &Keys) -> Result<String, 
         }
     };
     let (id, check) = known;
-    if keys.check_of(&id) == check {
+    let own_check = keys.check_of(&id);
+    if own_check == check {
         return Ok(id);
     }
-    if database.is_shared() {
+    if database.is_shared() && !keys.is_check_of(&id, &check) {
         return Err(Error::Invalid(
             "the secret key is not the one of the hub whose database this is: its links and tokens would not hold; give the key file \
              that the other hubs on it have"
                 .to_owned(),
         ));
     }
-    // Its operator has replaced the key.
-    let (check, id_again) = (keys.check_of(&id), id.clone());
+    // Its operator has replaced the key, or has another of several be the first.
+    let id_again = id.clone();
     let setting = database.transact(move |work| {
-        work.run("UPDATE hub SET key_check = ?1 WHERE id = ?2", values![check, id_again])?;
+        work.run("UPDATE hub SET key_check = ?1 WHERE id = ?2", values![own_check, id_again])?;
         Ok::<_, Error>(())
     });
     setting.await?;

@@ -25,6 +25,7 @@ mod pages;
 mod portals;
 mod proxied;
 mod rights;
+mod secret_key;
 mod seeing;
 mod service;
 pub mod smtp;

@@ -143,7 +143,7 @@ async fn store(
     arrived: Result<Arrived, Refusal>,
 ) -> Result<FinalizedFile, Refusal> {
     let arrived = arrived?;
-    if file.upload_id != hub.context.keys.upload_id(&file.id) {
+    if !hub.context.keys.is_upload_id(&file.id, &file.upload_id) {
         return Err(Refusal::not_found("upload"));
     }
     let part = PartName { package: package.clone(), file: file.id.clone(), number: 1 };

@@ -153,11 +153,10 @@ pub(super) async fn part_addresses(
         let addresses = addresses.await?;
         return Ok(Json(addresses.into_iter().map(|address| Blueprint::new("PUT", address)).collect()));
     }
-    let upload = hub.context.keys.upload_id(&file);
-    if given.upload_id.is_some_and(|given| given != upload) {
+    if given.upload_id.is_some_and(|given| !hub.context.keys.is_upload_id(&file, &given)) {
         return Err(Refusal::not_found("upload"));
     }
-    let expires = expiry(&hub);
+    let (upload, expires) = (hub.context.keys.upload_id(&file), expiry(&hub));
     let address = |number| hub.context.keys.address((&package, &file), Action::Part(number, &upload), expires);
     Ok(Json(parts.map(|number| Blueprint::new("PUT", format!("{base}{}", address(number)))).collect()))
 }
@@ -186,7 +185,7 @@ pub(super) async fn close(
         let claim = bucket_files::Claim { upload, listed: given.chunk_extras, size: given.size };
         return bucket_files::finalize(hub, package, known, claim).await;
     }
-    if upload.is_some_and(|upload| !known.in_bucket && upload != hub.context.keys.upload_id(&file)) {
+    if upload.is_some_and(|upload| !known.in_bucket && !hub.context.keys.is_upload_id(&file, &upload)) {
         return Err(Refusal::not_found("upload"));
     }
     let finalizing = files::finalize(hub.database(), (package, file), given.chunk_extras, given.size);
