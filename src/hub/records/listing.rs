@@ -114,11 +114,16 @@ impl Conditions {
         read: impl FnMut(&Row<'_>) -> Result<T, DbError>,
     ) -> Result<Listed<T>, Error> {
         let (conditions, Window { limit, offset, .. }) = (&self.text, window);
-        let total = work.value(&format!("SELECT count(*) FROM {table} {conditions}"), &self.values)?;
+        let total: u64 = work.value(&format!("SELECT count(*) FROM {table} {conditions}"), &self.values)?;
+        // No more than there are: whoever goes through all in their order, to find few, is done when these are found.
+        let limit = (*limit).min(total.saturating_sub(*offset));
+        if limit == 0 {
+            return Ok(Listed { total, entries: Vec::new() });
+        }
         // Not a text of its own for each page: statements are kept prepared by their texts.
         let sql = format!("SELECT {columns} FROM {table} {conditions} {order} LIMIT ? OFFSET ?");
         let mut values = self.values.clone();
-        values.extend([limit, offset].map(|number| Value::Integer(i64::try_from(*number).unwrap_or(i64::MAX))));
+        values.extend([limit, *offset].map(|number| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))));
         Ok(Listed { total, entries: work.all(&sql, &values, read)? })
     }
 }

@@ -8,6 +8,7 @@ pub(crate) const POSTGRES: PostgresSchema = PostgresSchema {
     migrations: &[
         include_str!("../../../migrations/hub-postgres/0001_first.sql"),
         include_str!("../../../migrations/hub-postgres/0002_counters.sql"),
+        include_str!("../../../migrations/hub-postgres/0003_lists.sql"),
     ],
     readable_from: 1,
 };
@@ -28,4 +29,5 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/hub/0012_pages.sql"),
     include_str!("../../../migrations/hub/0013_several.sql"),
     include_str!("../../../migrations/hub/0014_counters.sql"),
+    include_str!("../../../migrations/hub/0015_lists.sql"),
 ];

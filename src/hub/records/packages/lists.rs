@@ -147,3 +147,79 @@ fn with_names(work: &Work<'_>, package: &Package) -> Result<protocol::Package, E
     }
     Ok(message)
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::records::schema::MIGRATIONS;
+    use crate::records::teams;
+
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+
+    /// How many packages there are: so many in `MASV_WALL_PACKAGES`, for those who want to see it at 200,000.
+    fn many() -> u64 {
+        std::env::var("MASV_WALL_PACKAGES").ok().and_then(|many| many.parse().ok()).unwrap_or(8_000)
+    }
+
+    /// Adds finalized packages of a team up to this number, half of them received, one a minute.
+    async fn fill(database: &Database, team: &TeamId, up_to: u64) {
+        let team = team.clone();
+        let filling = database.transact(move |work| {
+            let sql = "INSERT INTO package (id, team_id, state, name, description, sender, recipients, unlimited_storage, metadata,
+                    created_at, updated_at, finalized_at, received)
+                WITH RECURSIVE n (i) AS (SELECT (SELECT count(*) FROM package) UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?2)
+                SELECT printf('%026d', i), ?1, 'finalized', 'Dailies ' || i, '', '', '[]', 0, 'null', i * 60000, i * 60000, i * 60000, i % 2
+                FROM n";
+            work.run(sql, values![team.as_str(), up_to])?;
+            work.run("ANALYZE", values![])?;
+            Ok::<_, Error>(())
+        });
+        filling.await.unwrap();
+    }
+
+    /// How many thousands of steps SQLite takes for so many lists.
+    async fn steps(database: &Database, times: u64, list: impl AsyncFn() -> usize, expected: usize) -> u64 {
+        let Database::Sqlite(sqlite) = database else { panic!("it is counted in SQLite") };
+        let before = sqlite.thousand_steps();
+        for _ in 0..times {
+            assert_eq!(list().await, expected);
+        }
+        sqlite.thousand_steps() - before
+    }
+
+    /// An agent that asked each minute whether something had arrived had the hub look at everything that ever had; and the first page of a
+    /// list was sorted out of all packages.
+    #[tokio::test]
+    async fn what_has_arrived_and_the_newest_are_found_without_looking_at_all_packages() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("hub.db"), MIGRATIONS).unwrap();
+        let team = teams::create(&database, "Team".into(), None).await.unwrap().id;
+        let mut newest = Vec::new();
+        for number in [many() / 4, many()] {
+            fill(&database, &team, number).await;
+            // As the agent asks: what was finalized since a moment. Nothing was, or a few were.
+            let end = i64::try_from(number).unwrap() * 60_000;
+            for (since, few) in [(end + DAY, 0), (end - 4 * 60_000, 2)] {
+                let since = Timestamp::from_millisecond(since).unwrap();
+                let arrived = async || {
+                    let finalized = Span { from: Some(since), until: None };
+                    let filter = Filter { states: vec![PackageState::Finalized], finalized, ..Filter::default() };
+                    let window = Window { limit: 100, offset: 0, sort: None };
+                    list(&database, (team.clone(), Which::Received), filter, window).await.unwrap().entries.len()
+                };
+                let polls = steps(&database, 100, arrived, few).await;
+                assert!(polls <= 100, "{polls} thousand steps for 100 polls that find {few} beside {number} packages");
+            }
+            let first_page = async || {
+                let window = Window { limit: 50, offset: 0, sort: None };
+                list(&database, (team.clone(), Which::Sent), Filter::default(), window).await.unwrap().entries.len()
+            };
+            newest.push(steps(&database, 10, first_page, 50).await);
+        }
+        // The number of all is still counted, in the index alone: a handful of steps for each of them, and none to sort it.
+        let (more, grown) = ((many() - many() / 4) / 2, newest[1].saturating_sub(newest[0]));
+        assert!(grown * 1000 / 10 <= more * 8, "{grown} thousand steps more for 10 pages beside {more} packages more");
+    }
+}
