@@ -81,6 +81,20 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Has the rows that a table numbers itself go on after the largest number that is there, which SQLite does anyway.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn number_on(&self, table: &str, column: &str) -> Result<(), DbError> {
+        if self.is_shared_change() {
+            let sql = format!(
+                "SELECT setval(pg_get_serial_sequence('{table}', '{column}'), coalesce(max({column}), 0) + 1, false) FROM {table}"
+            );
+            self.value::<i64>(&sql, values![])?;
+        }
+        Ok(())
+    }
+
     /// The clock that all who share the database go by: milliseconds since 1970. `own` is that of this process.
     ///
     /// # Errors

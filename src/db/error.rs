@@ -80,6 +80,9 @@ pub enum DbError {
     /// The database server cannot be reached, or does not accept us. Nothing has happened.
     #[error("the database cannot be reached: {0}")]
     Unreachable(String),
+    /// It takes no changes for now. Nothing has happened.
+    #[error("the database takes no changes for now")]
+    ReadOnly,
     /// All connections to the database server were in use for too long. Nothing has happened.
     #[error("all connections to the database are in use")]
     Crowded,

@@ -30,6 +30,7 @@ mod work;
 mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 
 pub use error::DbError;
 pub use postgres::{Postgres, PostgresSchema};
@@ -62,6 +63,8 @@ pub enum Database {
     Sqlite(Sqlite),
     /// A server.
     Postgres(Postgres),
+    /// One of these that takes no changes.
+    ReadOnly(Arc<Database>),
 }
 
 impl Database {
@@ -89,7 +92,23 @@ impl Database {
         match self {
             Self::Sqlite(_) => self.query(|work| work.value::<i64>("SELECT 1", values![]).map(drop)).await,
             Self::Postgres(postgres) => postgres.check_writable().await,
+            Self::ReadOnly(_) => Err(DbError::ReadOnly),
         }
+    }
+
+    /// The same database, which takes no changes through this handle and its clones.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        match self {
+            Self::ReadOnly(_) => self,
+            other => Self::ReadOnly(Arc::new(other)),
+        }
+    }
+
+    /// Whether it takes no changes.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::ReadOnly(_))
     }
 
     /// Runs `work` on what is committed, without changing anything.
@@ -135,13 +154,21 @@ impl Database {
                 }
             }
             Self::Postgres(postgres) => Box::pin(postgres.run(purpose, task)),
+            Self::ReadOnly(database) => match purpose {
+                Purpose::Read => database.run(purpose, task),
+                Purpose::Change => Box::pin(std::future::ready(Err(DbError::ReadOnly))),
+            },
         }
     }
 
     /// Whether other processes may use it at the same time.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        matches!(self, Self::Postgres(_))
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(_) => true,
+            Self::ReadOnly(database) => database.is_shared(),
+        }
     }
 }
 

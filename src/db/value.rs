@@ -118,6 +118,18 @@ impl ToValue for Timestamp {
     }
 }
 
+/// As the database has it.
+impl FromValue for Value<'static> {
+    fn from_value(value: Value<'_>) -> Result<Self, String> {
+        Ok(match value {
+            Value::Null => Self::Null,
+            Value::Integer(number) => Self::Integer(number),
+            Value::Text(text) => Self::Text(Cow::Owned(text.into_owned())),
+            Value::Blob(bytes) => Self::Blob(Cow::Owned(bytes.into_owned())),
+        })
+    }
+}
+
 impl<T: FromValue> FromValue for Option<T> {
     fn from_value(value: Value<'_>) -> Result<Self, String> {
         match value {

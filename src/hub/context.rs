@@ -91,10 +91,17 @@ impl Context {
             notices::set(&data.database, Notice::Damaged, &data.lost_commits).await?;
         }
         let hub_id = identity::confirm(&data.database, &data.keys).await?;
+        let is_moving = moments::get(&data.database, Moment::Moving).await?.is_some();
+        if is_moving && data.database.is_shared() {
+            return Err(HubError::Invalid(
+                "a hub is being moved into this database: let `masv hub migrate` come to its end first".to_owned(),
+            ));
+        }
+        let database = if is_moving { data.database.read_only() } else { data.database };
         let bucket = config.bucket.as_ref().map(Bucket::new).transpose()?;
         Ok(Self {
             config,
-            database: data.database,
+            database,
             keys: data.keys,
             storage: Storage { disk: data.disk, bucket },
             hub_id,

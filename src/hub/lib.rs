@@ -47,6 +47,7 @@ pub use crate::jobs::findings::Finding;
 pub use crate::jobs::mail::{MailRefusal, TextMail, send_text, try_mail_server};
 pub use crate::operator::backup::{back_up, restore};
 pub use crate::operator::care::Survey;
+pub use crate::operator::migrate::{Migration, Moved, migrate, stay};
 pub use crate::operator::secret_keys::SecretKeys;
 pub use crate::operator::trash::{Trash, TrashedPackage, TrashedParts};
 pub use crate::storage::{S3Config, S3ConfigError, S3Credentials};
@@ -93,6 +94,12 @@ impl Hub {
     /// Resolves once [`Hub::serve`] accepts connections.
     pub async fn serving(&self) {
         self.server.serving().await;
+    }
+
+    /// Whether it takes no changes, because it is being moved, or was.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.context.database.is_read_only()
     }
 
     fn database(&self) -> &masv_db::Database {

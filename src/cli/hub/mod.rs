@@ -9,6 +9,7 @@ mod check;
 mod key;
 mod link;
 mod local;
+mod migrate;
 mod package;
 mod portal;
 mod reach;
@@ -89,6 +90,11 @@ pub(super) enum Command {
     /// Write the hub's state (database and secret key, without the uploaded files) to one file. The hub may be running.
     #[command(after_help = "Example:\n  masv hub backup --data-dir /var/lib/masv-hub /backup/hub-$(date +%F).db")]
     Backup(backup::Backup),
+    /// Move a hub with a database of its own to PostgreSQL and a bucket. It only reads meanwhile; run again, it goes on where it was stopped.
+    #[command(
+        after_help = "Example:\n  masv hub migrate --data-dir /var/lib/masv-hub --database postgres://masv@db.example.com/masv \\\n      --secret-key-file /etc/masv-agent/hub-key --storage 's3://media/hub?endpoint=https://s3.example.com'"
+    )]
+    Migrate(Box<migrate::Migrate>),
     /// Restore a backup into an empty data directory.
     #[command(after_help = "Example:\n  masv hub restore --data-dir /var/lib/masv-hub /backup/hub-2026-11-24.db")]
     Restore(backup::Restore),
@@ -140,6 +146,7 @@ pub(super) async fn run(command: Command, output: &Output) -> Result<ExitCode, C
         Command::Link { at, command } => link::run(command, &at.open().await?, output).await,
         Command::Audit { at, asked } => audit::run(&asked, &at.open().await?, output).await,
         Command::Backup(options) => backup::backup(options, output).await,
+        Command::Migrate(options) => migrate::run(*options, output).await,
         Command::Restore(options) => backup::restore(options, output).await,
         Command::Check { at, asked } => check::run(&asked, &at.open().await?, output).await,
         Command::SecretKey { at, command } => secret_key::run(&command, at, output),

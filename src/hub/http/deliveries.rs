@@ -41,6 +41,12 @@ impl Delivery {
     ) -> Result<Option<Self>, Refusal> {
         let number = match reader {
             None => None,
+            // Nothing can be counted there: what need not be is delivered all the same.
+            Some(Reader::Visitor(visit)) if hub.is_read_only() => {
+                links::check_uncounted(hub.database(), visit).await?;
+                None
+            }
+            Some(Reader::Member { .. }) if hub.is_read_only() => None,
             Some(Reader::Visitor(visit)) => Some(links::count_visit(hub.database(), visit, origin).await?),
             Some(Reader::Member { id, name }) => {
                 downloads::of_member(hub.database(), package.clone(), (id, name), origin).await?

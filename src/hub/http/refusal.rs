@@ -120,6 +120,10 @@ impl From<Error> for Refusal {
 
 /// The database failed: the log says with what, and why.
 fn internal_of(error: &DbError) -> Refusal {
+    if matches!(error, DbError::ReadOnly) {
+        let why = "the hub is being moved and takes no changes: try again later, perhaps at its new address";
+        return Refusal { retry_after: Some(ASK_AGAIN), ..Refusal::new(ErrorKind::Internal, why) };
+    }
     match std::error::Error::source(error) {
         Some(source) => Refusal::internal(&format!("{error}: {source}")),
         None => Refusal::internal(error),

@@ -96,7 +96,11 @@ impl Hub {
         let certificate = self.certificate().await?;
         let ended = shutdown.child_token();
         let _end_tasks = ended.clone().drop_guard();
-        let mut tasks = jobs::start(&self.context, &ended).await?;
+        // Whoever only reads has nothing to do beside.
+        let mut tasks = match self.is_read_only() {
+            true => Vec::new(),
+            false => jobs::start(&self.context, &ended).await?,
+        };
         if let Some(certificate) = certificate.clone() {
             let ended = ended.clone();
             tasks.push(tokio::spawn(async move { certificate.keep(ended).await }));

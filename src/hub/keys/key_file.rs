@@ -59,6 +59,17 @@ pub(crate) fn read(path: &Path) -> Result<Vec<SecretKey>> {
     Ok(keys)
 }
 
+/// Keys as a file has them, in lines.
+pub(crate) fn text(keys: &[SecretKey]) -> String {
+    let mut text = String::from(
+        "# The secret keys of a hub: the first makes what is new, and what the others made still holds.\n",
+    );
+    for key in keys {
+        let _ = writeln!(text, "{}", hex::encode(key));
+    }
+    text
+}
+
 /// Writes what `path` has to have in the first place, readable by its owner only and on disk before this returns. What is there already
 /// stays, and is an error.
 pub(crate) fn put(path: &Path, content: &[u8]) -> Result<()> {
@@ -84,15 +95,9 @@ pub(crate) fn replace(path: &Path, keys: &[SecretKey]) -> Result<()> {
         return Err(Error::other("it is not a regular file: name the file itself"));
     }
     let permissions = std::fs::symlink_metadata(path)?.permissions();
-    let mut text = String::from(
-        "# The secret keys of a hub: the first makes what is new, and what the others made still holds.\n",
-    );
-    for key in keys {
-        let _ = writeln!(text, "{}", hex::encode(key));
-    }
     let (draft, mut file) = folder.create_unique("secret-", ".new", 0o600)?;
     let replaced = (|| {
-        file.write_all(text.as_bytes())?;
+        file.write_all(text(keys).as_bytes())?;
         let made = masv_platform::entry_of(&file)?;
         if (made.owner, made.group) != (before.owner, before.group) {
             masv_platform::give_file(&file, Some(before.owner), Some(before.group))?;

@@ -3,6 +3,7 @@
 pub(crate) mod backup;
 mod bootstrap;
 pub(crate) mod care;
+pub(crate) mod migrate;
 mod provision;
 pub(crate) mod secret_keys;
 pub(crate) mod trash;

@@ -213,6 +213,7 @@ async fn used(database: &Database, found: Found) -> Result<Result<Caller, NoCall
         Ok(found) => found,
         Err(none) => return Ok(Err(none)),
     };
+    let is_to_note = is_to_note && !database.is_read_only();
     if let (true, Some(key)) = (is_to_note, caller.key.clone()) {
         let noting = database.transact(move |work| {
             work.run("UPDATE api_key SET last_used_at = ?2 WHERE id = ?1", values![key.as_str(), now()])?;

@@ -312,6 +312,19 @@ pub(crate) async fn check_visit(database: &Database, visit: Visit) -> Result<(),
     checking.await
 }
 
+/// Refuses a visit that has ended, and one that would have to be counted first: nothing can be counted here for now.
+pub(crate) async fn check_uncounted(database: &Database, visit: Visit) -> Result<(), Error> {
+    let checking = database.query(move |work| {
+        let (link, package) = of_visit(work, &visit)?;
+        let is_counted = is_counted_in(work, &visit)?;
+        if link.access_limit.is_some() && !is_counted {
+            return Err(Error::Database(DbError::ReadOnly));
+        }
+        Link { access_limit: None, ..link }.check_open(&package, now())
+    });
+    checking.await
+}
+
 /// Counts a visit against the link's limit, once. Refuses a visit that has not been counted when the link does not
 /// open any more; a download that was already counted continues as long as the package exists. Returns the download of the visit.
 pub(crate) async fn count_visit(database: &Database, visit: Visit, origin: Origin) -> Result<DownloadNumber, Error> {

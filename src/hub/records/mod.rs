@@ -27,6 +27,7 @@ pub(crate) mod listing;
 pub(crate) mod mails;
 pub(crate) mod members;
 pub(crate) mod moments;
+pub(crate) mod moving;
 pub(crate) mod multipart_complete;
 pub(crate) mod notices;
 pub(crate) mod orphans;

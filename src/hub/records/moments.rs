@@ -19,16 +19,19 @@ pub(crate) enum Moment {
     DoubtedLast,
     /// When package tokens of earlier versions expire.
     OldTokensEnd,
+    /// Since when the hub is being moved to another database.
+    Moving,
 }
 
 impl Moment {
-    const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::LastSeen => "last_seen",
             Self::Restored => "restored",
             Self::DoubtedSince => "doubted_since",
             Self::DoubtedLast => "doubted_last",
             Self::OldTokensEnd => "old_tokens_end",
+            Self::Moving => "moving",
         }
     }
 }

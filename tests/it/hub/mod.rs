@@ -20,6 +20,7 @@ mod links;
 mod mail;
 mod management;
 mod metrics;
+mod migrate;
 mod operator;
 mod pages;
 mod portals;

@@ -184,6 +184,9 @@ pub(crate) async fn check_password(
 
 /// Notes that a link was opened. Whoever opens it need not wait for another time because that cannot be noted.
 pub(crate) async fn note_opened(hub: &Hub, link: &LinkId, origin: Origin) {
+    if hub.is_read_only() {
+        return;
+    }
     match downloads::opened(hub.database(), link.clone(), origin).await {
         Ok(()) => hub.context.call_due.notify_one(),
         Err(error) => tracing::error!(%error, %link, "cannot note that a link was opened"),

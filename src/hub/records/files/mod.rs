@@ -13,7 +13,7 @@ use masv_protocol::{self as protocol, FileId, FileKind, FileState, MultipartId, 
 pub(crate) use announce::{NewFile, announce, delete};
 pub(crate) use close::{Content, check_close, close, finalize, take_whole};
 pub(crate) use expected::{ExpectedFile, ExpectedPart, Kept, expected, mark_lost, small_parts};
-pub(super) use parts::remove_parts;
+pub(super) use parts::{PARTS, remove_parts};
 pub(crate) use parts::{PieceSource, disk_parts, known_parts, pieces, room, small_part, store_part};
 pub(crate) use unbound::{Unbound, has_stored, unbound, unbound_file};
 

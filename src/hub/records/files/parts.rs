@@ -10,7 +10,7 @@ use crate::clock::now;
 use crate::stored::{Arrived, BucketFile, Kept, PartName};
 
 /// Part keys are `number of the file * PARTS + number of the part`.
-pub(super) const PARTS: i64 = 16_384;
+pub(in crate::records) const PARTS: i64 = 16_384;
 
 /// Records a part that has arrived; returns the place of the one that is no longer needed, if that is on disk.
 pub(crate) async fn store_part(database: &Database, part: PartName, arrived: Arrived) -> Result<Option<String>, Error> {

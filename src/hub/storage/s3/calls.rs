@@ -127,7 +127,7 @@ fn unreachable(error: &reqwest::Error) -> S3Error {
     S3Error::Unreachable(if error.is_timeout() { "no response in time".to_owned() } else { cause.to_string() })
 }
 
-fn garbled(error: &dyn std::fmt::Display) -> S3Error {
+pub(super) fn garbled(error: &dyn std::fmt::Display) -> S3Error {
     S3Error::Garbled(error.to_string())
 }
 
@@ -140,7 +140,7 @@ fn refusal(status: StatusCode, body: &str) -> S3Error {
     }
 }
 
-async fn text(mut response: Response) -> Result<String, S3Error> {
+pub(super) async fn text(mut response: Response) -> Result<String, S3Error> {
     let mut body = Vec::new();
     while let Some(bytes) = response.chunk().await.map_err(|error| unreachable(&error))? {
         if body.len() + bytes.len() > LARGEST_ANSWER {
@@ -153,7 +153,7 @@ async fn text(mut response: Response) -> Result<String, S3Error> {
 
 impl Bucket {
     /// Makes a call until it succeeds, is refused for good, or has failed often enough.
-    async fn call(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, S3Error> {
+    pub(super) async fn call(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, S3Error> {
         let mut attempt = 1;
         loop {
             let outcome = match request().send().await {

@@ -14,6 +14,7 @@
 
 mod calls;
 mod credentials;
+mod put;
 mod settings;
 
 use std::sync::Arc;
