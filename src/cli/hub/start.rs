@@ -178,13 +178,17 @@ pub(super) async fn run(options: Start, output: &Output) -> Result<ExitCode, Cli
     if hub.is_new().await.map_err(|error| failed(&error))? {
         set_up(&hub, output).await?;
     }
-    output.raw(&format!("The hub listens on {scheme}://{address}, its data is {data}\n"));
     let stop = CancellationToken::new();
+    let mut listening = format!("The hub listens on {scheme}://{address}, its data is {data}\n");
+    if hub.is_read_only() {
+        listening += "It is being moved, or was: it only reads. `masv hub migrate --undo` has it take changes again.\n";
+    }
     if let Some(metrics) = metrics {
         let address = metrics.local_addr().map_err(|error| failed(&error))?;
-        output.raw(&format!("Metrics are at http://{address}/metrics\n"));
+        listening += &format!("Metrics are at http://{address}/metrics\n");
         tokio::spawn(serve_metrics(hub.clone(), metrics, stop.clone()));
     }
+    tokio::spawn(tell_listening(hub.clone(), *output, listening));
     tokio::spawn(heed_signals(hub.clone(), stop.clone()));
     tokio::spawn(service::watchdog(stop.clone()));
     tokio::spawn(tell_status(hub.clone(), stop.clone()));
@@ -240,6 +244,12 @@ async fn set_up(hub: &Hub, output: &Output) -> Result<(), CliError> {
         ),
     });
     Ok(())
+}
+
+/// Says where the hub listens, once it does: another one may have its data, or its bucket.
+async fn tell_listening(hub: Hub, output: Output, said: String) {
+    hub.serving().await;
+    output.raw(&said);
 }
 
 /// Notifies the service manager that the hub is ready, then of its status.

@@ -127,3 +127,19 @@ async fn quotas_are_shown_and_set_on_the_machine_of_the_hub_and_shown_elsewhere(
     let changes: Vec<_> = log["records"].as_array().unwrap().iter().map(|entry| text(entry, "subject")).collect();
     assert_eq!(changes, ["quota none", "quota 150.0 kB"]);
 }
+
+/// Case: a second hub over the same data said that it listened, and failed three seconds later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_says_that_it_listens_only_once_it_does() {
+    // Hubs that share a database do not share a data directory.
+    if masv_db::scratch::Scratch::is_wanted() {
+        return;
+    }
+    let hub = TestHub::start().await;
+    good(hub.request(Method::GET, "/v1/system/packages/spec")).await;
+    let arguments = ["hub", "start", "--data-dir", "data", "--listen", "127.0.0.1:0"];
+    let second = crate::process::command(hub.folder.path(), &arguments).output().unwrap();
+    let (said, why) = (String::from_utf8_lossy(&second.stdout), String::from_utf8_lossy(&second.stderr));
+    assert!(!second.status.success() && why.contains("another hub is using the data"), "{why}");
+    assert!(!said.contains("listens"), "{said}");
+}
