@@ -6,11 +6,13 @@ use jiff::Timestamp;
 use masv_db::{Database, values};
 
 use super::ids::first_id;
-use super::{Error, activity, audit, counters};
+use super::{Error, activity, audit, counters, packages};
 use crate::clock::{before, days, now};
 
-/// Days that activities, the audit log and failed deliveries are kept.
+/// Days that activities, the audit log, failed deliveries, and what is known of expired packages are kept.
 const REMEMBERED: u64 = 400;
+/// Packages that are forgotten in one transaction.
+const FORGOTTEN_AT_ONCE: u32 = 20;
 /// Days for which a call may be repeated.
 const REPEATABLE: u64 = 7;
 /// The maximum number of activities and audit log entries: repeated sign-ins must not fill the disk.
@@ -30,7 +32,10 @@ pub(crate) async fn forget(database: &Database, visit_life: Duration) -> Result<
         work.run("DELETE FROM webhook_call WHERE due_at IS NULL AND id < ?1", values![first_id(old)])?;
         Ok::<_, Error>(())
     });
-    forgetting.await
+    forgetting.await?;
+    // A few at a time: their files go with them, and others write meanwhile.
+    while packages::forget_expired(database, before(now(), days(REMEMBERED)), FORGOTTEN_AT_ONCE).await? > 0 {}
+    Ok(())
 }
 
 /// Whether the database answers.

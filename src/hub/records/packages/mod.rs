@@ -17,7 +17,7 @@ pub(super) use life::touch;
 pub(crate) use life::{NewPackage, create, end_tokens, finalize, set_expiry};
 pub(crate) use lists::{Filter, ORDERS, Which, all, epochs, list, of_team};
 pub(crate) use trash::{
-    abandoned, delete_by, expire, give_up, over, purge, restore, trashed, trashed_since, with_content,
+    abandoned, delete_by, expire, forget_expired, give_up, over, purge, restore, trashed, trashed_since, with_content,
 };
 
 use super::{Error, OrNotFound};

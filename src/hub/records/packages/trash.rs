@@ -123,6 +123,20 @@ pub(crate) async fn purge(database: &Database, id: PackageId, since: Timestamp) 
     purging.await
 }
 
+/// Forgets up to `most` packages that expired before a time, and whose content is gone: with their files, links and mails. How many.
+pub(crate) async fn forget_expired(database: &Database, before: Timestamp, most: u32) -> Result<usize, Error> {
+    let forgetting = database.transact(move |work| {
+        let sql = format!(
+            "DELETE FROM package WHERE id IN
+                (SELECT id FROM package WHERE state = 'expired' AND updated_at < ?1 AND trashed_at IS NULL
+                 ORDER BY updated_at LIMIT ?2{})",
+            work.passing_over_locked()
+        );
+        Ok::<_, Error>(work.run(&sql, values![before, most])?)
+    });
+    forgetting.await
+}
+
 const IN_TRASH: &str = "FROM package JOIN team ON team.id = package.team_id WHERE package.trashed_at IS NOT NULL";
 
 /// All packages in the trash, the longest first.
@@ -177,4 +191,48 @@ pub(crate) async fn with_content(
         Ok::<_, Error>(work.all(sql, values![after, most], |row| Ok((row.text(0)?, row.get(1)?)))?)
     });
     listing.await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::tests::database;
+
+    /// Rows of packages that were over long ago were kept for ever: at a million packages a day 670 GB a year.
+    #[tokio::test]
+    async fn what_expired_long_ago_is_forgotten_with_all_that_belongs_to_it_and_nothing_else() {
+        let (_place, database, team) = database().await;
+        let old = before(now(), days(500));
+        let making = database.transact(move |work| {
+            let sql = "INSERT INTO package (id, team_id, state, name, description, sender, recipients, unlimited_storage, metadata,
+                    created_at, updated_at, trashed_at)
+                VALUES (?2, ?1, ?3, '', '', '', '[]', 0, 'null', 0, ?4, ?5)";
+            let trashed = Some(old);
+            for (id, state, updated, trashed) in [
+                ("old 1", "expired", old, None),
+                ("old 2", "expired", old, None),
+                ("in the trash", "expired", old, trashed),
+                ("just over", "expired", now(), None),
+                ("kept", "finalized", old, None),
+            ] {
+                work.run(sql, values![team.as_str(), id, state, updated, trashed])?;
+                let file = "INSERT INTO file (id, package_id, kind, path, name, size, last_modified) VALUES (?1, ?1, 'file', '', 'a', 7, 0)";
+                work.run(file, values![id])?;
+            }
+            Ok::<_, Error>(())
+        });
+        making.await.unwrap();
+        let mut forgotten = Vec::new();
+        while let more @ 1.. = forget_expired(&database, before(now(), days(400)), 1).await.unwrap() {
+            forgotten.push(more);
+        }
+        assert_eq!(forgotten, [1, 1]);
+        let left = database.query(|work| {
+            let files = work.all("SELECT id FROM file ORDER BY id", values![], |row| row.get::<String>(0))?;
+            let packages = work.all("SELECT id FROM package ORDER BY id", values![], |row| row.get::<String>(0))?;
+            Ok::<_, Error>((files, packages))
+        });
+        let expected: Vec<String> = ["in the trash", "just over", "kept"].map(str::to_owned).to_vec();
+        assert_eq!(left.await.unwrap(), (expected.clone(), expected));
+    }
 }
