@@ -42,6 +42,7 @@ pub use work::{Row, Work};
 use futures_util::future::BoxFuture;
 use rusqlite::Connection;
 use task::{Made, Verdict};
+use tokio::sync::Semaphore;
 use work::Engine;
 
 /// What runs in a transaction of either engine, perhaps more than once, and keeps its result itself.
@@ -124,6 +125,32 @@ impl Database {
         let place = made.place();
         let ended = self.run(Purpose::Read, Box::new(move |on| place.keep(work(on)))).await;
         made.take(ended)
+    }
+
+    /// The same of a list, which may take a while: as many at a time as leave others room.
+    ///
+    /// # Errors
+    /// See [`Database::query`].
+    pub async fn list<T, E>(&self, work: impl Fn(&Work<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let turn = Arc::clone(self.lists()).acquire_owned().await.map_err(|_| DbError::Closed)?;
+        // The thread that reads gives the turn back, not the caller: callers are cancelled as they please.
+        let held = move |on: &Work<'_>| {
+            let _held = &turn;
+            work(on)
+        };
+        self.query(held).await
+    }
+
+    fn lists(&self) -> &Arc<Semaphore> {
+        match self {
+            Self::Sqlite(sqlite) => &sqlite.lists,
+            Self::Postgres(postgres) => &postgres.lists,
+            Self::ReadOnly(database) => database.lists(),
+        }
     }
 
     /// Runs `work` inside a transaction and returns its result once that is saved. An `Err` undoes what `work` did. `work` may be

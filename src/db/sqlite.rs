@@ -39,12 +39,16 @@ pub(super) const OLDEST_SQLITE: i32 = 3_051_003;
 const WRITE_QUEUE: usize = 4096;
 /// Reading connections; more than the cores gain nothing.
 pub(super) const READERS: usize = 4;
+/// How many of them read lists at most: the others are for those who send and receive, for whom an answer is a matter of a moment.
+const LISTS: usize = READERS / 2;
 
 /// A handle to one database file; clones share it.
 #[derive(Clone)]
 pub struct Sqlite {
     writer: mpsc::Sender<Order>,
     readers: Arc<Readers>,
+    /// Whoever reads a list.
+    pub(super) lists: Arc<Semaphore>,
     steps: Arc<AtomicU64>,
 }
 
@@ -86,6 +90,7 @@ impl Sqlite {
         Ok(Self {
             writer,
             readers: Arc::new(Readers { idle: Mutex::new(idle), permits: Arc::new(Semaphore::new(READERS)) }),
+            lists: Arc::new(Semaphore::new(LISTS)),
             steps,
         })
     }

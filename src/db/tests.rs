@@ -1,12 +1,14 @@
 //! The database file as its users see it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use masv_platform::PathBeneath;
 use rusqlite::Connection;
 
 use crate::sqlite::{OLDEST_SQLITE, READERS};
-use crate::{DbError, Sqlite};
+use crate::{DbError, Sqlite, values};
 
 const SCHEMA: &[&str] = &["CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL)"];
 
@@ -192,4 +194,39 @@ async fn a_change_that_panics_ends_alone() {
 #[test]
 fn the_linked_sqlite_is_one_that_loses_nothing() {
     assert!(rusqlite::version_number() >= OLDEST_SQLITE);
+}
+
+/// Four clients that listed took all readers, and whoever sent waited behind them.
+#[tokio::test]
+async fn however_many_read_lists_others_still_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = crate::Database::open(&folder.path().join("t.db"), SCHEMA).unwrap();
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let (wait, begun) = (Arc::new(Mutex::new(wait)), Arc::new(AtomicUsize::new(0)));
+    let lists: Vec<_> = (0..3 * READERS)
+        .map(|_| {
+            let (database, wait, begun) = (database.clone(), Arc::clone(&wait), Arc::clone(&begun));
+            tokio::spawn(async move {
+                let list = database.list(move |work| {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    let _ = wait.lock().unwrap().recv();
+                    work.value::<i64>("SELECT count(*) FROM note", values![])
+                });
+                list.await
+            })
+        })
+        .collect();
+    while begun.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..10 {
+        let asked = database.query(|work| work.value::<i64>("SELECT 7", values![]));
+        assert_eq!(tokio::time::timeout(Duration::from_secs(60), asked).await.unwrap().unwrap(), 7);
+        // More of the lists may begin.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(go_on);
+    for list in lists {
+        assert_eq!(list.await.unwrap().unwrap(), 0);
+    }
 }

@@ -18,10 +18,12 @@ mod tls;
 mod url;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::sqlite::ended;
 use crate::task::Verdict;
@@ -31,6 +33,8 @@ use session::{Failure, Session};
 
 /// Connections that write, and as many that read: PostgreSQL groups the commits of those that write at the same time.
 const CONNECTIONS: usize = 16;
+/// How many connections read lists at most.
+const LISTS: usize = CONNECTIONS / 2;
 /// How long somebody waits for a connection.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// How long a new connection may take.
@@ -58,6 +62,8 @@ pub struct PostgresSchema {
 pub struct Postgres {
     writers: Pool,
     readers: Pool,
+    /// Whoever reads a list.
+    pub(super) lists: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Postgres {
@@ -108,7 +114,7 @@ impl Postgres {
              SET synchronous_commit = on"
         ))?;
         let readers = pool("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY".to_owned())?;
-        let database = Self { writers, readers };
+        let database = Self { writers, readers, lists: Arc::new(Semaphore::new(LISTS)) };
         database.migrate(schema).await?;
         Ok(database)
     }

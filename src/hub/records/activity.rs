@@ -153,7 +153,7 @@ pub(crate) async fn list(
     filter: Filter,
     window: Window,
 ) -> Result<Listed<Activity>, Error> {
-    let listing = database.query(move |work| {
+    let listing = database.list(move |work| {
         let mut conditions = Conditions::default();
         conditions.is("team_id", team.as_str());
         conditions.one_of("kind", &filter.types);

@@ -105,7 +105,7 @@ pub(crate) async fn list(
     filter: Filter,
     window: Window,
 ) -> Result<Listed<AuditEntry>, Error> {
-    let listing = database.query(move |work| {
+    let listing = database.list(move |work| {
         let mut conditions = Conditions::default();
         let whose = if filter.of_all { "(team_id = ? OR team_id IS NULL)" } else { "team_id = ?" };
         conditions.add(whose, masv_db::Value::Text(team.as_str().to_owned().into()));

@@ -326,7 +326,7 @@ pub(crate) async fn list(
     filter: Filter,
     window: Window,
 ) -> Result<Listed<Portal>, Error> {
-    let listing = database.query(move |work| {
+    let listing = database.list(move |work| {
         let mut conditions = Conditions::default();
         conditions.is("team_id", team.as_str());
         conditions.contains("name", filter.name.as_ref());

@@ -56,7 +56,7 @@ pub(crate) async fn list(
     filter: Filter,
     window: Window,
 ) -> Result<Listed<protocol::Package>, Error> {
-    let listing = database.query(move |work| {
+    let listing = database.list(move |work| {
         let conditions = conditions(&team, which, &filter);
         let order = window.order(ORDERS);
         let Listed { total, entries } =
