@@ -56,7 +56,11 @@ mod tests {
     #[test]
     fn a_block_is_used_again_when_nobody_has_it_and_shows_nothing_of_what_it_was() {
         let blocks = Blocks::new(8);
-        let filled = |length, byte| blocks.filled(length, |block| Ok::<_, ()>(block.fill(byte))).unwrap();
+        let fill = |block: &mut [u8], byte| {
+            block.fill(byte);
+            Ok::<_, ()>(())
+        };
+        let filled = |length, byte| blocks.filled(length, |block| fill(block, byte)).unwrap();
         let (first, second) = (filled(8, 1), filled(8, 2));
         let (at, copy) = (first.as_ptr(), first.clone());
         drop(first);

@@ -19,7 +19,7 @@ use masv_agent::store::Store;
 use masv_client::{Cloud, CloudSettings};
 use serde_json::json;
 
-use crate::proxy::{Asked, Fault, behind_proxy};
+use crate::proxy::{Asked, behind_proxy};
 use crate::support::{TestEngine, TestHub, content, spec, wait_until};
 
 const PART: u64 = 1 << 20;
