@@ -12,8 +12,8 @@ use super::types::{Check, Grade};
 use crate::watch::RuleStatus;
 use masv_client::{Cloud, CloudError, Reached};
 use masv_platform::{
-    clock_advice, has_other_writers, keep_watch_limit_advice, let_read_advice, let_write_advice, may_enter, may_write,
-    more_descriptors_advice, more_folders_advice, silent_file_system, watch_limits,
+    FolderError, clock_advice, has_other_writers, keep_watch_limit_advice, let_read_advice, let_write_advice,
+    may_enter, may_write, more_descriptors_advice, more_folders_advice, silent_file_system, watch_limits,
 };
 use masv_rules::{AfterComplete, AfterError, Ready, Rule, RuleSet};
 
@@ -370,16 +370,17 @@ struct Seen {
 
 fn folder(rule: &Rule) -> Check {
     let watch = &rule.watch;
+    // Of what a link leads to, nothing is said.
     let link = rule.confined.then(|| rule.place().folder().err()).flatten();
-    let seen = match std::fs::read_dir(watch) {
-        Ok(_) if let Some(link) = link => Seen { problem: Some(link.to_string()), ..Seen::default() },
-        Ok(_) => Seen {
+    let seen = match (link, std::fs::read_dir(watch)) {
+        (Some(link @ FolderError::Symlink(_)), _) => Seen { problem: Some(link.to_string()), ..Seen::default() },
+        (_, Ok(_)) => Seen {
             problem: may_enter(watch).err().map(|error| error.to_string()),
             missing: false,
             writable: may_write(watch).is_ok(),
             silent: silent_file_system(watch),
         },
-        Err(error) => Seen {
+        (_, Err(error)) => Seen {
             missing: error.kind() == std::io::ErrorKind::NotFound,
             problem: Some(error.to_string()),
             ..Seen::default()

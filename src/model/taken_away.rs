@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use masv_platform::FileIdentity;
+use masv_platform::{FileIdentity, PathBeneath};
 
 /// A file that was removed from the watched folder. A program that had it open may still write to it: until that is unlikely it is
 /// kept, and watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakenAway {
-    /// The watched folder, as named then.
-    pub root: PathBuf,
+    /// The watched folder, as it was to be opened then: of a `confined` rule without following a link.
+    pub root: PathBeneath,
     /// Where it was dropped, relative to that.
     pub path: PathBuf,
     /// Where it is.

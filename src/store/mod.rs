@@ -63,6 +63,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/store/0011_verified.sql"),
     include_str!("../../migrations/store/0012_watched_folder.sql"),
     include_str!("../../migrations/store/0013_growing.sql"),
+    include_str!("../../migrations/store/0014_taken_away_confined.sql"),
 ];
 
 /// Why the store could not carry out a request.

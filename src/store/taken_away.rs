@@ -6,7 +6,7 @@ use rusqlite::params;
 use super::rows::{identity, signed, time};
 use super::{Store, StoreError};
 use crate::model::{DueSpan, Held, TakenAway};
-use masv_platform::{bytes_to_path, path_to_bytes};
+use masv_platform::{PathBeneath, bytes_to_path, path_to_bytes};
 
 impl Store {
     /// Notes that a file is about to be taken away.
@@ -19,7 +19,7 @@ impl Store {
             connection
                 .prepare_cached(
                     "INSERT OR REPLACE INTO taken_away (rule, held, hidden, path, size, mtime_ns, ctime_ns, device, \
-                     inode, due_at, root) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                     inode, due_at, root, confined) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
                 )?
                 .execute(params![
                     rule,
@@ -32,7 +32,8 @@ impl Store {
                     signed(taken.identity.device),
                     signed(taken.identity.inode),
                     taken.due_at.as_millisecond(),
-                    path_to_bytes(&taken.root),
+                    path_to_bytes(&taken.root.whole()),
+                    !taken.root.relative().as_os_str().is_empty(),
                 ])?;
             Ok(())
         })
@@ -69,20 +70,21 @@ impl Store {
         let (rule, after) = (rule.to_owned(), after.map(|held| path_to_bytes(held.path())).unwrap_or_default());
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT held, hidden, path, size, mtime_ns, ctime_ns, device, inode, due_at, root FROM taken_away \
-                 WHERE rule = ?1 AND held > ?2 AND (due_at <= ?3 OR due_at > ?4) ORDER BY held LIMIT ?5",
+                "SELECT held, hidden, path, size, mtime_ns, ctime_ns, device, inode, due_at, root, confined \
+                 FROM taken_away WHERE rule = ?1 AND held > ?2 AND (due_at <= ?3 OR due_at > ?4) ORDER BY held LIMIT ?5",
             )?;
             let (by, latest) = (due.by.as_millisecond(), due.latest.as_millisecond());
             let mut rows = statement.query(params![rule, after, by, latest, limit])?;
             let mut taken = Vec::new();
             while let Some(row) = rows.next()? {
                 let held = bytes_to_path(&row.get::<_, Vec<u8>>(0)?);
+                let root = bytes_to_path(&row.get::<_, Vec<u8>>(9)?);
                 taken.push(TakenAway {
                     held: if row.get(1)? { Held::Hidden(held) } else { Held::Moved(held) },
                     path: bytes_to_path(&row.get::<_, Vec<u8>>(2)?),
                     identity: identity(row, 3)?,
                     due_at: time(row.get(8)?),
-                    root: bytes_to_path(&row.get::<_, Vec<u8>>(9)?),
+                    root: if row.get(10)? { PathBeneath::without_links(&root) } else { PathBeneath::new(root, "") },
                 });
             }
             Ok(taken)

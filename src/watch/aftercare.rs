@@ -149,6 +149,7 @@ mod tests {
     use super::super::relocate::{Sent, hide};
     use super::*;
     use jiff::Timestamp;
+    use masv_platform::PathBeneath;
 
     /// A watched folder with a file in it that is about to be deleted.
     struct Bench {
@@ -183,7 +184,8 @@ mod tests {
             hide(&place, &Sent { identity, checksum: None }, &hold).unwrap();
             let Some(Held::Hidden(name)) = hidden.into_inner() else { panic!("not hidden") };
             let held = Held::Hidden(Path::new("card/clips").join(name));
-            TakenAway { root: self.folder.path().to_owned(), path, held, identity, due_at: Timestamp::now() }
+            let root = PathBeneath::new(self.folder.path(), "");
+            TakenAway { root, path, held, identity, due_at: Timestamp::now() }
         }
 
         fn look(&self, taken: &TakenAway) -> Ending {

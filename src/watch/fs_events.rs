@@ -9,6 +9,9 @@
 //! network file systems) is reported, so that it is polled. The same events, in order, show which files are being
 //! written ([`super::write_tracker`]).
 //!
+//! Watches are set by path, for a rule that is `confined` too: a link that takes the place of a folder in the moment between can make
+//! the system tell of names elsewhere. They are looked for below the folder that the scan holds open, and are not there.
+//!
 //! Must never know: what the files mean.
 
 use std::collections::{BTreeSet, HashMap};

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use masv_platform::{Folder, unless_hurried};
+use masv_platform::unless_hurried;
 use tokio_util::sync::CancellationToken;
 
 use super::aftercare::{Ending, give_back};
@@ -73,7 +73,8 @@ async fn give_back_what_can_be(store: &Store, at_work: &HashSet<String>) -> Resu
 
 /// Reports what became of a file; returns where it was held if it no longer needs looking after.
 fn told(rule: &str, taken: TakenAway, ending: Result<Ending, Refused>) -> Option<Held> {
-    let folder = taken.root.display();
+    let root = taken.root.whole();
+    let folder = root.display();
     match ending {
         Ok(Ending::Returned(path)) => {
             let path = path.display();
@@ -90,7 +91,47 @@ fn told(rule: &str, taken: TakenAway, ending: Result<Ending, Refused>) -> Option
 }
 
 fn back(taken: TakenAway) -> (TakenAway, Result<Ending, Refused>) {
-    let root = Folder::open(&taken.root).map_err(Refused::at_target("open"));
+    let root = taken.root.folder().map_err(Refused::at_target("open"));
     let ending = root.and_then(|root| give_back(&root, &taken));
     (taken, ending)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use masv_platform::{FileIdentity, PathBeneath};
+
+    use super::*;
+
+    /// A link took the place of the folder after a file was hidden in it and its rule was removed: the file got its name back behind
+    /// the link, where the rule was never to write. The link of an operator is followed, as ever.
+    #[tokio::test]
+    async fn what_a_confined_rule_has_hidden_is_given_back_through_no_link() {
+        for confined in [true, false] {
+            let around = tempfile::tempdir().unwrap();
+            let at = |path: &str| around.path().canonicalize().unwrap().join(path);
+            let store = Store::open(&at("agent.db")).unwrap();
+            std::fs::create_dir(at("drop")).unwrap();
+            std::fs::write(at("drop/.masv-sent-1"), "content").unwrap();
+            let identity = FileIdentity::of(&std::fs::metadata(at("drop/.masv-sent-1")).unwrap());
+            let root = match confined {
+                true => PathBeneath::without_links(&at("drop")),
+                false => PathBeneath::new(at("drop"), ""),
+            };
+            let held = Held::Hidden(".masv-sent-1".into());
+            let taken = TakenAway { root, path: "clip.mov".into(), held, identity, due_at: Timestamp::now() };
+            store.take_away("gone", taken.clone()).await.unwrap();
+            assert_eq!(store.taken_away("gone", EVERYTHING, None, PAGE).await.unwrap()[0].root, taken.root);
+            std::fs::rename(at("drop"), at("elsewhere")).unwrap();
+            symlink("elsewhere", at("drop")).unwrap();
+            let all = async || give_back_what_can_be(&store, &HashSet::new()).await.unwrap();
+            let is_back = |folder: &str| Path::exists(&at(folder).join("clip.mov"));
+            assert_eq!((all().await, is_back("elsewhere")), (!confined, !confined), "confined: {confined}");
+            std::fs::remove_file(at("drop")).unwrap();
+            std::fs::rename(at("elsewhere"), at("drop")).unwrap();
+            assert!(all().await && is_back("drop"), "confined: {confined}");
+        }
+    }
 }

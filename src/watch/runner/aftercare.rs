@@ -21,7 +21,7 @@ use crate::store::StoreError;
 use crate::watch::aftercare::{Ending, look_after};
 use crate::watch::post_actions::Sight;
 use crate::watch::relocate::Refused;
-use masv_platform::{Folder, unless_hurried};
+use masv_platform::unless_hurried;
 use masv_rules::Rule;
 
 /// So long a file that was taken away is looked after at least.
@@ -156,11 +156,9 @@ impl Aftercare {
                         forgotten.map(drop).map_err(|error| Refused::Unkept(describe(&error)))
                     };
                     let waited = Timestamp::now().duration_since(taken.due_at) > longest;
-                    let root = match taken.root == rule.watch {
-                        true => rule.place().folder(),
-                        false => Folder::open(&taken.root),
-                    };
-                    let root = root.map_err(Refused::at_target("open"));
+                    // In the rule's own folder what the rule says now counts.
+                    let place = if taken.root.whole() == rule.watch { rule.place() } else { taken.root.clone() };
+                    let root = place.folder().map_err(Refused::at_target("open"));
                     let ending = root.and_then(|root| look_after(&root, &events, &taken, keeps, waited, &returning));
                     over.extend(looked.take(taken, ending));
                 }

@@ -274,7 +274,7 @@ impl PostActions {
             };
             let hold = |path: &Path, identity: &FileIdentity, held, sight| {
                 let due_at = Timestamp::now() + care.of(sight);
-                let (root, path, identity) = (rule.watch.clone(), path.to_owned(), *identity);
+                let (root, path, identity) = (rule.place(), path.to_owned(), *identity);
                 let taken = TakenAway { root, path, held, identity, due_at };
                 runtime.block_on(store.take_away(&rule.name, taken)).map_err(|error| describe(&error))
             };

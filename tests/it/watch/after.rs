@@ -402,3 +402,38 @@ async fn a_move_to_a_disk_that_is_full_says_so_and_is_done_when_there_is_room() 
     assert_eq!(std::fs::read_dir(target.path()).unwrap().count(), 1, "nothing unfinished is left there");
     assert_eq!(bench.uploads().await.len(), 1);
 }
+
+/// A `confined` rule was given another folder while a file was hidden in the one before, and a link took the place of that one: the file
+/// was removed behind the link.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_confined_rule_has_hidden_is_removed_through_no_link() {
+    let mut bench = Bench::new();
+    let rules = |bench: &Bench, watch: &str| {
+        bench.rules_file(&format!(
+            "rules:\n  - {{ name: dailies, watch: {watch}, create: true, confined: true, package: file, settle: 50ms, \
+             upload: {{ kind: link }}, after: {{ complete: delete }} }}\n"
+        ))
+    };
+    bench.shortest_care = std::time::Duration::from_secs(3_600);
+    bench.start_rules(rules(&bench, "drop")).await;
+    bench.write("clip.mov", "content");
+    bench.packages_when(1).await;
+    bench.complete(&bench.uploads().await[0]).await;
+    bench.until("it is taken away", async || !bench.path("clip.mov").exists()).await;
+    bench.stop().await;
+    let (drop, away) = (bench.path(""), bench.root.path().join("away"));
+    std::fs::rename(&drop, &away).unwrap();
+    std::os::unix::fs::symlink(&away, bench.root.path().join("drop")).unwrap();
+    let hidden = || std::fs::read_dir(&away).unwrap().count();
+    assert_eq!(hidden(), 1);
+    // An hour ahead is more than it waits now: the file is due.
+    bench.shortest_care = std::time::Duration::from_millis(100);
+    bench.start_rules(rules(&bench, "other")).await;
+    let told = async || bench.status().last_error.is_some_and(|error| error.message.contains("symbolic link"));
+    bench.until("it is told of the link", told).await;
+    assert_eq!(hidden(), 1, "the file behind the link stays");
+    std::fs::remove_file(bench.root.path().join("drop")).unwrap();
+    std::fs::rename(&away, bench.root.path().join("drop")).unwrap();
+    let emptied = async || std::fs::read_dir(bench.root.path().join("drop")).unwrap().count() == 0;
+    bench.until("it is removed from the folder that is back", emptied).await;
+}
