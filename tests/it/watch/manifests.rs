@@ -83,6 +83,15 @@ async fn a_list_that_proves_nothing_holds_its_card_and_says_so() {
     waits(&bench, "A001/one.mov", &["A001/card.mhl", "is truncated"]).await;
     let error = bench.status().last_error.unwrap();
     assert!(error.code == "manifest" && error.message.contains("A001/card.mhl") && !error.over, "{error:?}");
+    // Each was told to whoever is notified of the rule's errors.
+    for words in ["not supported (md4)", "A001/card.mhl` is truncated"] {
+        let told = async || {
+            let events = bench.store.events_after(0, 1_000).await.unwrap();
+            let mut errors = events.iter().filter(|event| event.kind == "rule.error");
+            errors.any(|event| event.rule.as_deref() == Some("dailies") && event.body.to_string().contains(words))
+        };
+        bench.until(format!("an event: {words}"), told).await;
+    }
     assert!(bench.uploads().await.is_empty());
     // A corrected list is enough.
     bench.write("A001/card.mhl", whole);
