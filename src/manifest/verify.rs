@@ -15,7 +15,7 @@ use walkdir::WalkDir;
 
 use super::checksum::{Algorithm, Checksum, Kind};
 use super::measure::Digests;
-use super::reader::{digests, read};
+use super::reader::{CHANGED, digests, read};
 use super::{ASC_FOLDER, Listed, effective, history_of, parse};
 
 /// Endings of lists, beside the names of the algorithms.
@@ -117,7 +117,10 @@ pub fn compare(folder: &Path, more: &[PathBuf], told: &mut dyn FnMut(&Path)) -> 
 fn read_lists(folder: &Path, places: &BTreeSet<PathBuf>, outcome: &mut Comparison) -> Vec<Listed> {
     let mut histories: BTreeMap<Option<PathBuf>, Vec<Vec<Listed>>> = BTreeMap::new();
     for place in places {
-        let content = read(&PathBeneath::new(folder, place)).and_then(|bytes| parse(place, &bytes));
+        let content = read(&PathBeneath::new(folder, place)).and_then(|read| {
+            let (_, bytes) = read.ok_or_else(|| CHANGED.to_owned())?;
+            parse(place, &bytes)
+        });
         match content {
             Ok(files) => {
                 outcome.lists.push(place.clone());

@@ -57,6 +57,25 @@ pub fn slow_point(name: &str) {
     }
 }
 
+/// Waits here, the first time, until a test lets it go on: in a debug build, `MASV_HOLD_AT=NAME:FILE` makes the file and waits for as long as
+/// it is there. Blocks.
+pub fn hold_point(name: &str) {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    static HELD: AtomicBool = AtomicBool::new(false);
+    if cfg!(debug_assertions)
+        && let Ok(wanted) = std::env::var("MASV_HOLD_AT")
+        && let Some((at, file)) = wanted.split_once(':')
+        && at == name
+        && !HELD.swap(true, Ordering::Relaxed)
+        && std::fs::write(file, name).is_ok()
+    {
+        while std::path::Path::new(file).exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
 /// Ends the process here when a test asks for it.
 #[cfg(debug_assertions)]
 pub fn crash_point(name: &str) {

@@ -68,7 +68,7 @@ pub use accept::AcceptTrouble;
 pub use access::{has_other_writers, may_enter, may_write};
 pub use advice::{clock_advice, keep_watch_limit_advice, let_read_advice, let_write_advice, more_descriptors_advice};
 pub use awake::Awake;
-pub use failpoints::{CRASH_POINTS, crash_point, slow_point, unless_hurried};
+pub use failpoints::{CRASH_POINTS, crash_point, hold_point, slow_point, unless_hurried};
 pub use file_system::{FolderMark, FolderPlace, Sameness};
 pub use flush::{flush, flush_data, flush_folder, flush_open_folder};
 pub use folder::{

@@ -21,7 +21,7 @@ use super::package::Gate;
 use super::planner::Planner;
 use super::scan;
 use super::{WatchSettings, describe};
-use crate::manifest;
+use crate::manifest::{parse, reader};
 use crate::model::{Destination, UploadKind};
 use crate::store::{Store, StoreError};
 use crate::watch::lossy_path;
@@ -170,7 +170,10 @@ fn one(mut desk: Planner, surroundings: &Surroundings) -> DryRun {
     }
     for (path, identity) in desk.unread_lists() {
         let source = root.join(&path);
-        let listed = manifest::reader::read(&source).and_then(|bytes| manifest::parse(&path, &bytes));
+        let listed = reader::read(&source).and_then(|read| {
+            let (_, bytes) = read.ok_or_else(|| reader::CHANGED.to_owned())?;
+            parse(&path, &bytes)
+        });
         desk.take_list(&path, identity, listed);
     }
     // Comparing would take as long as reading everything: listed files that exist are assumed to match.

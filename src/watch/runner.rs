@@ -221,7 +221,10 @@ impl Runner {
         }
         self.scanning.confirm_due(&self.context).await;
         if self.scanning.offline().is_none() {
-            self.verifying.read_lists(&self.context).await;
+            let changed = self.verifying.read_lists(&self.context).await;
+            if !changed.is_empty() {
+                self.look_at_paths(changed).await;
+            }
             self.comparing.begin_next(&self.context);
         }
         let mut next = None;

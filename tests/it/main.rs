@@ -22,6 +22,7 @@ mod download;
 mod download_kills;
 #[path = "../../benches/long_link/emulator.rs"]
 mod emulator;
+mod exchanged;
 mod faults;
 mod fuzz;
 mod growing;

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::describe;
 use crate::store::StoreError;
-use masv_platform::{FileIdentity, PathBeneath};
+use masv_platform::{FileIdentity, PathBeneath, hold_point};
 
 /// Files read at a time: what was found out is told in between.
 const AT_ONCE: usize = 16;
@@ -145,6 +145,7 @@ fn content(path: &PathBeneath, identity: &FileIdentity, cancel: &CancellationTok
         Err(error) if error.is_gone() => return Ok(None),
         Err(error) => return Err(error.into()),
     };
+    hold_point("sent.opened");
     let (mut hasher, mut block) = (blake3::Hasher::new(), vec![0; BLOCK]);
     loop {
         if cancel.is_cancelled() {

@@ -51,10 +51,12 @@ impl Verifying {
 }
 
 impl Verifying {
-    /// Reads lists that are complete, begins to read what they name, and tells what is wrong.
-    pub(super) async fn read_lists(&mut self, context: &Context) {
+    /// Reads lists that are complete, begins to read what they name, and tells what is wrong. Returns the lists that are not what they
+    /// were.
+    pub(super) async fn read_lists(&mut self, context: &Context) -> Vec<PathBuf> {
+        let mut changed = Vec::new();
         if !matches!(context.rule.ready, Ready::Manifest { .. }) {
-            return;
+            return changed;
         }
         let unread = context.shared.desk().unread_lists();
         if !unread.is_empty() {
@@ -62,7 +64,11 @@ impl Verifying {
             let read = tokio::task::spawn_blocking(move || {
                 let read = unread.into_iter().map(|(path, identity)| {
                     let source = root.join(&path);
-                    let listed = read(&source).and_then(|bytes| parse(&path, &bytes));
+                    let listed = match read(&source) {
+                        Ok(Some((seen, bytes))) if seen == identity => Some(parse(&path, &bytes)),
+                        Ok(_) => None,
+                        Err(why) => Some(Err(why)),
+                    };
                     (path, identity, listed)
                 });
                 read.collect::<Vec<_>>()
@@ -71,7 +77,11 @@ impl Verifying {
                 Ok(read) => {
                     let mut desk = context.shared.desk();
                     for (path, identity, listed) in read {
-                        desk.take_list(&path, identity, listed);
+                        match listed {
+                            Some(listed) => desk.take_list(&path, identity, listed),
+                            // It is read once it is complete again.
+                            None => changed.push(path.to_path_buf()),
+                        }
                     }
                 }
                 Err(error) => context.problem("manifest", describe(&error)).await,
@@ -79,6 +89,7 @@ impl Verifying {
         }
         self.tell_of_lists(context).await;
         self.measure_next(context);
+        changed
     }
 
     /// Reports problems, each once for as long as it lasts.
