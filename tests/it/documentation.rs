@@ -9,6 +9,7 @@
 //! command in the text, it is shown that `masv` knows it with its flags.
 
 mod blocks;
+mod hints;
 mod stage;
 
 use std::collections::BTreeSet;
