@@ -29,7 +29,7 @@ pub fn schema() -> Value {
             "then": { "$ref": "#/$defs/download" },
             "else": { "$ref": "#/$defs/rule" },
         } },
-        "rule": section(RULE, &["name", "watch"]),
+        "rule": with(section(RULE, &["name", "watch"]), not_both(("confined", json!(true)), ("symlinks", json!("within")))),
         "download": with(section(DOWNLOAD, &["name", "into"]), exactly_one(&["portal", "portals"])),
         "ready": with(section(READY, &[]), exactly_one(&["marker", "manifest"])),
         "junk": section(JUNK, &[]),
@@ -74,6 +74,14 @@ fn every_rule_has_an_upload() -> Value {
 
 fn exactly_one(names: &[&str]) -> Value {
     json!({ "oneOf": names.iter().map(|name| json!({ "required": [name] })).collect::<Vec<_>>() })
+}
+
+/// Two keys that contradict each other with these values.
+fn not_both(one: (&str, Value), other: (&str, Value)) -> Value {
+    json!({ "not": {
+        "properties": { one.0: { "const": one.1 }, other.0: { "const": other.1 } },
+        "required": [one.0, other.0],
+    } })
 }
 
 /// What each kind of upload requires and forbids.
@@ -178,6 +186,9 @@ mod tests {
             (format!("name: a, watch: /a, {link}, finalize: {{ at: ['0 18 * * *', '30 0 12 * * sun'] }}"), true),
             ("name: a, watch: /a, upload: { kind: email, emails: [a@b.com, c@d.com] }".to_owned(), true),
             ("name: a, portal: acme, into: /a".to_owned(), true),
+            (format!("name: a, watch: /a, {link}, confined: true, symlinks: within"), false),
+            (format!("name: a, watch: /a, {link}, confined: true, symlinks: skip"), true),
+            (format!("name: a, watch: /a, {link}, confined: false, symlinks: within"), true),
             (format!("name: a, watch: /a, {link}, junk: {{ add: cache }}"), true),
         ] {
             let text = file(&rule);

@@ -43,6 +43,15 @@ fn the_example_is_valid_and_warns_of_nothing() {
     assert_eq!(set.rules[0].watch, Path::new("/etc/masv/drop/link"));
 }
 
+/// The sample was started with a key of a cloud to try it, and a folder dropped into it was mailed to an address that is nobody's; the
+/// portal may be somebody's.
+#[test]
+fn the_example_sends_nothing_to_anybody_before_it_is_edited() {
+    for rule in &read(EXAMPLE).unwrap_or_else(|errors| panic!("{errors}")).rules {
+        assert_eq!(rule.enabled, matches!(rule.upload.kind, UploadKind::Link), "{}", rule.name);
+    }
+}
+
 /// Case: a mail has its own line with the count and the size of what was sent; the example said both a second time.
 #[test]
 fn the_example_leaves_counts_and_sizes_to_the_mail() {
