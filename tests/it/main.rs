@@ -34,6 +34,7 @@ mod kills;
 mod lists;
 mod long_link;
 mod migration;
+mod monitoring;
 mod notify;
 mod older_database;
 mod openapi;
