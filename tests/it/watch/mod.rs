@@ -2,6 +2,7 @@
 
 mod after;
 mod arriving;
+mod cards;
 mod content;
 mod cookbook;
 mod crashes;
