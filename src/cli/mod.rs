@@ -192,6 +192,7 @@ enum Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    masv_platform::keep_own_files_usable();
     complete::answer();
     let arguments = match parse(std::env::args_os()) {
         Ok(arguments) => arguments,

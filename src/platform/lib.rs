@@ -89,7 +89,8 @@ pub use peer::{listening_users, own_user, tcp_peer_user};
 pub use places::{page_opener, user_config_folder, user_data_folder};
 pub use positioned::{read_exact_at, write_all_at};
 pub use private::{
-    Permissions, change_owner, close_to_others, let_all_read, new_private_folder, private_file, private_folder,
+    Permissions, change_owner, close_to_others, keep_own_files_usable, let_all_read, new_private_folder, private_file,
+    private_folder,
 };
 pub use process::{ProcessUsage, end_group, host_name, may_signal};
 pub use real_path::{plain_path, real_path};

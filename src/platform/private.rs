@@ -9,6 +9,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use rustix::fs::Mode;
+use rustix::process::umask;
+
 /// How a file is opened for writing, and made where there is none, that nobody else may read.
 #[must_use]
 pub fn private_file() -> OpenOptions {
@@ -49,6 +52,14 @@ pub fn close_to_others(path: &Path) -> io::Result<()> {
 /// The system's.
 pub fn let_all_read(path: &Path) -> io::Result<()> {
     set_mode(path, 0o644)
+}
+
+/// Has the umask take nothing from the owner of what is made: with one that does (`777`), a program cannot open again what it has made
+/// itself. What it takes from others stays. For the start of a program: what other threads make meanwhile is closed to others.
+pub fn keep_own_files_usable() {
+    let of_others = Mode::RWXG | Mode::RWXO;
+    let before = umask(of_others);
+    umask(before & of_others);
 }
 
 /// Gives a file or a folder to a user and a group, by number.

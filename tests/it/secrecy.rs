@@ -164,3 +164,55 @@ fn the_data_directory_and_the_hubs_folder_in_it_are_for_their_owner_only() {
     let key = std::fs::metadata(agent.path("data/hub/agent.key")).unwrap();
     assert_eq!(key.permissions().mode() & 0o777, 0o600);
 }
+
+/// A user of the agent's own in the test below, where it is run by root: to root, modes mean nothing.
+const NOBODY: u32 = 64_003;
+
+/// With `umask 777` the agent could not use what it had made itself, and sent nothing. With `umask 000`, what is private is as private as
+/// ever.
+#[test]
+fn whatever_the_umask_the_agent_works_and_what_is_private_is_closed() {
+    let rule = "rules:\n  - { name: quick, watch: drop, create: true, settle: 200ms, package: file, upload: { kind: link }, \
+                after: { complete: { move: sent } } }\n";
+    for (umask, folders, files) in [("777", 0o700, 0o600), ("000", 0o777, 0o666), ("027", 0o750, 0o640)] {
+        let mut agent = crate::process::Agent::prepare(rule, &[]);
+        let started = format!("umask {umask}; exec \"$@\"");
+        agent.wrapper = ["sh", "-c", &started, "sh"].map(str::to_owned).into();
+        if masv_platform::own_user() == 0 {
+            let user = NOBODY.to_string();
+            let other = ["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups"].map(str::to_owned);
+            agent.wrapper.splice(0..0, other);
+            for path in [agent.path(""), agent.path("rules.yaml")] {
+                std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+        }
+        agent.go_on();
+        std::fs::write(agent.path("drop/clip.mov"), "clip").unwrap();
+        let sent = agent.wait_for("it is sent", SOON, |list| list.iter().any(|upload| upload["state"] == "complete"));
+        let deadline = Instant::now() + SOON;
+        while !agent.path("sent/clip.mov").exists() {
+            assert!(Instant::now() < deadline, "umask {umask}: it is not moved\n{}", agent.log());
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        let link = sent[0]["links"][0]["url"].as_str().unwrap();
+        let into = agent.path("in").display().to_string();
+        agent.json(&["download", "start", "--url", link, "--destination", &into]);
+        agent.wait_for_downloads("it is received", SOON, |list| list.iter().all(|one| one["state"] == "complete"));
+
+        let mode = |path: &Path| std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
+        for entry in walkdir::WalkDir::new(agent.path("data")).into_iter().map(Result::unwrap) {
+            let (path, mode) = (entry.path(), mode(entry.path()));
+            let needed = if entry.file_type().is_dir() { 0o700 } else { 0o600 };
+            assert!(mode & needed == needed, "umask {umask}: {} {mode:o}", path.display());
+        }
+        // What lies deeper is behind these.
+        assert_eq!(open_to_others(&agent.path("data")), Vec::<String>::new(), "umask {umask}");
+        let received = walkdir::WalkDir::new(&into).into_iter().map(Result::unwrap);
+        let received = received.filter(|entry| entry.file_type().is_file()).map(|entry| mode(entry.path()));
+        assert_eq!(received.collect::<Vec<_>>(), [files], "umask {umask}");
+        for folder in ["drop", "sent", "in"] {
+            assert_eq!(mode(&agent.path(folder)), folders, "umask {umask}: {folder}");
+        }
+        assert_eq!(agent.stop(), Some(0), "umask {umask}: {}", agent.log());
+    }
+}
