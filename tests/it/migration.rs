@@ -226,6 +226,85 @@ async fn rest_takes_the_documented_paths_and_fields() {
     }
 }
 
+/// What a studio's script for the MASV Agent does: a package by the command line, one by REST, looked at until they are complete; a download;
+/// an automation; the end. Only the address is another, because the test has no port 8080 of its own.
+const SCRIPT: &str = r#"
+set -eu
+PATH=$BIN:$PATH
+API=${AGENT}/api/v1
+field() { python3 -c 'import json,sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+wait_for() {
+  until [ "$(curl -sf "$API/$1/$2" | field state)" = complete ]; do sleep 0.1; done
+}
+
+TEAM=$(masv user teams | python3 -c 'import json,sys; print(json.load(sys.stdin)["teams"][0]["id"])')
+UPLOAD=$(masv upload start email --team-id="$TEAM" --emails=a@example.com,b@example.com --name="Day 12" \
+  --description="Rushes" --priority=5 --chunk-size=16MB --delete-after=7 card | field upload_id)
+wait_for uploads "$UPLOAD"
+masv upload status "$UPLOAD" | grep -q '"complete"'
+
+SECOND=$(curl -sf -X POST "$API/uploads" -H 'Content-Type: application/json' \
+  -d '{"team_id":"'"$TEAM"'","package_name":"By REST","recipients":["c@example.com"],"paths":["'"$PWD"'/b.txt"]}' | field upload_id)
+wait_for uploads "$SECOND"
+LINK=$(masv upload link "$SECOND" | field url)
+
+DOWNLOAD=$(masv download start --url="$LINK" --destination="$PWD/in" --create-package-folder=false | field download_id)
+wait_for downloads "$DOWNLOAD"
+cmp b.txt in/b.txt
+
+masv automation add download --name=clients --subdomain=acme --destination="$PWD/clients" --enable >/dev/null
+masv automation ls | grep -q clients
+masv settings rate-limit update --enabled --limit=20MB >/dev/null
+masv upload ls --states=complete | grep -q "$SECOND"
+masv upload rm "$UPLOAD"
+curl -sf -X DELETE "$API/uploads/$SECOND" -H 'Content-Type: application/json' -d '{}' >/dev/null
+"#;
+
+/// Case: a script that was written for the MASV Agent.
+#[test]
+fn a_script_for_the_masv_agent_runs_unchanged() {
+    let agent = agent();
+    let mut script = std::process::Command::new("sh");
+    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_masv")).parent().unwrap();
+    script.args(["-c", SCRIPT]).current_dir(agent.folder.path());
+    script.env("BIN", bin).env("AGENT", agent.url()).env("MASV_DATA_DIR", agent.path("data"));
+    script.env("XDG_CONFIG_HOME", agent.path("config")).env("NO_PROXY", "127.0.0.1");
+    for name in ["MASV_SERVER", "MASV_CONTEXT", "MASV_TOKEN", "MASV_API_KEY", "MASV_RULES"] {
+        script.env_remove(name);
+    }
+    let output = script.output().unwrap();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}\n{}", said(&output.stdout), said(&output.stderr), agent.log());
+    assert_eq!(run(&agent, "upload ls")["transfers"], json!([]), "it has tidied up");
+    assert_eq!(std::fs::read_to_string(agent.path("in/b.txt")).unwrap(), "b");
+}
+
+/// What the page lists as ending with exit code 2 does, and changes nothing; nothing else that the page names does.
+#[test]
+fn what_the_page_lists_as_refused_ends_with_exit_code_2_and_changes_nothing() {
+    let agent = agent();
+    let open = id_of(&run(&agent, "upload start link --no-finalize b.txt"), "upload_id");
+    agent.wait_for("it is idle", LIMIT, |list| list.iter().any(|upload| upload["state"] == "idle"));
+    let rule =
+        id_of(&run(&agent, "automation add download --name a --subdomain acme --destination in"), "automation_id");
+    let page = crate::operations::read("docs/migration.md");
+    let list = page.split("\n* ").find(|item| item.starts_with("These commands end with exit code 2")).unwrap();
+    let commands = regex::Regex::new("`([a-z][^`]+)`").unwrap();
+    let mut seen = 0;
+    for command in commands.captures_iter(list) {
+        let command = command[1].replace("FILE", "b.txt").replace("ID", &rule);
+        let output = agent.masv(&words(&command));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{command}: {said}");
+        assert!(!said.is_empty(), "{command}");
+        seen += 1;
+    }
+    assert!(seen > 8, "{list}");
+    let left = run(&agent, "upload ls")["transfers"].as_array().unwrap().clone();
+    assert!(left.len() == 1 && left[0]["id"] == open.as_str() && left[0]["state"] == "idle", "{left:?}");
+    assert_eq!(run(&agent, "automation ls")["automations"].as_array().unwrap().len(), 1);
+}
+
 /// Starting with a key was no session for the command line, so that a script could not look its team up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_at_the_start_is_a_session_and_people_sign_in_and_out() {

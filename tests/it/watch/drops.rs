@@ -89,6 +89,39 @@ async fn old_and_future_modification_times_prove_nothing() {
     bench.packages_when(2).await;
 }
 
+/// Dates before 1970 and beyond what 32 bits hold, of files and of the folders around them, literally: they are sent once, and keep their
+/// dates when they are moved.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_and_folders_of_1969_and_2413_are_sent_and_keep_their_dates() {
+    let keys = "settle: 100ms\npackage: { per: folder, quiet: 200ms }\nafter: { complete: { move: sent } }";
+    let bench = Bench::with(keys).await;
+    let moon = std::time::UNIX_EPOCH - Duration::from_secs(14_182_940); // 20 July 1969
+    let later = std::time::UNIX_EPOCH + Duration::from_secs(13_992_825_600); // 1 June 2413
+    for (card, date) in [("A1969", moon), ("A2413", later)] {
+        let made = bench.root.path().join(card);
+        std::fs::create_dir_all(made.join("CLIPS")).unwrap();
+        std::fs::write(made.join("CLIPS/clip.mov"), card).unwrap();
+        for path in ["CLIPS/clip.mov", "CLIPS", ""] {
+            std::fs::File::open(made.join(path)).unwrap().set_modified(date).unwrap();
+        }
+        assert_eq!(std::fs::metadata(made.join("CLIPS")).unwrap().modified().unwrap(), date);
+        std::fs::rename(made, bench.path(card)).unwrap();
+    }
+    let mut packages = bench.packages_when(2).await;
+    packages.sort();
+    assert_eq!(packages, [["A1969/CLIPS/clip.mov"], ["A2413/CLIPS/clip.mov"]]);
+    for upload in bench.uploads().await {
+        bench.complete(&upload).await;
+    }
+    for (card, date) in [("A1969", moon), ("A2413", later)] {
+        let moved = bench.root.path().join("sent").join(card).join("CLIPS/clip.mov");
+        bench.until(format!("{card} is moved"), async || moved.exists() && !bench.path(card).exists()).await;
+        assert_eq!(std::fs::metadata(moved).unwrap().modified().unwrap(), date);
+    }
+    bench.looked_again().await;
+    assert_eq!(bench.uploads().await.len(), 2, "nothing is sent again");
+}
+
 /// Row "new-directory race": folders are made and filled at once, deep.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_in_folders_made_this_moment_are_found() {
