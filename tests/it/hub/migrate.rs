@@ -44,7 +44,11 @@ impl Started {
     /// Opens a link and reads the large file of its package.
     async fn read(&self, link: &Value) -> Result<Vec<u8>, u16> {
         let path = format!("/v1/links/{}?secret={}", text(link, "id"), text(link, "download_secret"));
-        let opened = good(self.request(Method::GET, &path)).await;
+        let answer = self.request(Method::GET, &path).send().await.unwrap();
+        if !answer.status().is_success() {
+            return Err(answer.status().as_u16());
+        }
+        let opened: Value = answer.json().await.unwrap();
         let (package, token) = (text(&opened, "package_id"), text(&opened, "package_token"));
         let with_token = |path: String| self.http.get(format!("{}{path}", self.base)).header("X-Package-Token", &token);
         let files = good(with_token(format!("/v1/packages/{package}/files"))).await;
