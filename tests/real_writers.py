@@ -3,7 +3,7 @@
 
     python3 tests/real_writers.py target/release/masv
 
-File servers (Samba, vsftpd, sshd), download managers, recorders and copy programs of Debian run as root against an agent that runs
+File servers (Samba, vsftpd, sshd, WebDAV by rclone), mounts of one (sshfs), download managers, recorders and copy programs of Debian run as root against an agent that runs
 as nobody without any capability, and against one with CAP_LEASE, as the service has it. Pauses are three times the settle time. What
 is sent is downloaded and compared with the file as it was in the end. Needs root; installs what is missing. Some three minutes.
 
@@ -18,7 +18,7 @@ MAY_BE_HALF = 2
 PROGRAMS = {
     "smbd": "samba", "smbclient": "smbclient", "vsftpd": "vsftpd", "sshd": "openssh-server", "scp": "openssh-client",
     "rsync": "rsync", "ffmpeg": "ffmpeg", "sox": "sox", "aria2c": "aria2", "wget": "wget", "curl": "curl", "tar": "tar",
-    "setpriv": "util-linux", "unzip": "unzip", "git": "git",
+    "setpriv": "util-linux", "unzip": "unzip", "git": "git", "rclone": "rclone", "sshfs": "sshfs",
 }
 RULES = """version: 1
 defaults: { settle: 5s, rescan: 1h, package: file, upload: { kind: link } }
@@ -97,11 +97,11 @@ class Agent:
 
 
 class Servers:
-    """Samba, vsftpd, sshd and an HTTP server that pauses, on ports of their own."""
+    """Samba, vsftpd, sshd, WebDAV and an HTTP server that pauses, on ports of their own."""
 
     def __init__(self, work):
         self.work, self.processes = work, []
-        self.samba, self.ftp, self.ssh, self.http = (free_port() for _ in range(4))
+        self.samba, self.ftp, self.ssh, self.http, self.dav = (free_port() for _ in range(5))
         drop, conf = work / "drop", work / "servers"
         conf.mkdir()
         (conf / "empty").mkdir()
@@ -125,9 +125,10 @@ class Servers:
             f"PermitRootLogin yes\nStrictModes no\nUsePAM no\nPidFile {conf / 'sshd.pid'}\n"
             "Subsystem sftp internal-sftp\n")
         self.start(shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", conf / "sshd.conf")
+        self.start("rclone", "serve", "webdav", drop, "--addr", f"127.0.0.1:{self.dav}", "--config", conf / "rclone.conf")
         server = http.server.ThreadingHTTPServer(("127.0.0.1", self.http), SlowContent)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        for port in (self.samba, self.ftp, self.ssh):
+        for port in (self.samba, self.ftp, self.ssh, self.dav):
             wait_for(f"port {port} answers", lambda: self.answers(port), 20)
 
     def start(self, *command):
@@ -141,6 +142,8 @@ class Servers:
             return one.connect_ex(("127.0.0.1", port)) == 0
 
     def stop(self):
+        if (self.work / "mounted").is_mount():
+            subprocess.run(["umount", "--lazy", self.work / "mounted"])
         for process in self.processes:
             try:
                 os.killpg(process.pid, signal.SIGTERM)
@@ -153,11 +156,28 @@ class Servers:
     def ftp_url(self, rule, name):
         return f"ftp://127.0.0.1:{self.ftp}/{rule}/{name}"
 
-    def scp(self, source, target):
+    def ssh_options(self):
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"]
-        options = [word for option in options for word in ("-o", option)]
-        key = str(self.work / "servers" / "user")
-        return ["scp", "-q", "-l", "16000", "-P", str(self.ssh), "-i", key, *options, str(source), f"root@127.0.0.1:{target}"]
+        options.append(f"IdentityFile={self.work / 'servers' / 'user'}")
+        return [word for option in options for word in ("-o", option)]
+
+    def scp(self, source, target):
+        return ["scp", "-q", "-l", "16000", "-P", str(self.ssh), *self.ssh_options(), str(source), f"root@127.0.0.1:{target}"]
+
+    def rclone(self, source, target):
+        """Over SFTP."""
+        key = self.work / "servers" / "user"
+        remote = f":sftp,host=127.0.0.1,port={self.ssh},user=root,key_file={key},shell_type=none:{target}"
+        return ["rclone", "copyto", "--bwlimit", "1M", "--config", self.work / "servers" / "rclone.conf",
+                source, remote]
+
+    def mount(self):
+        """Mounts the watched folders by sshfs, as on another machine; whether that can be done here."""
+        at = self.work / "mounted"
+        at.mkdir()
+        done = subprocess.run(["sshfs", "-p", str(self.ssh), *self.ssh_options(), f"root@127.0.0.1:{self.work / 'drop'}", at],
+                              capture_output=True)
+        return done.returncode == 0
 
 
 class SlowContent(http.server.BaseHTTPRequestHandler):
@@ -252,6 +272,22 @@ class Writers:
 
     def scp(self, rule, name):
         stopped(self.servers.scp(self.work / "content", self.path(rule, name)), 1, STALL)
+        return CONTENT
+
+    def webdav(self, rule, name):
+        fed(["curl", "-sS", "-T", "-", f"http://127.0.0.1:{self.servers.dav}/{rule}/{name}"], HALVES, STALL)
+        return CONTENT
+
+    def rclone(self, rule, name):
+        stopped(self.servers.rclone(self.work / "content", self.path(rule, name)), 1.5, STALL)
+        return CONTENT
+
+    def sshfs(self, rule, name):
+        with open(self.work / "mounted" / rule / name, "wb", buffering=0) as file:
+            file.write(CONTENT[:HALF])
+            os.fsync(file.fileno())
+            time.sleep(STALL)
+            file.write(CONTENT[HALF:])
         return CONTENT
 
     def rsync_inplace(self, rule, name):
@@ -389,7 +425,7 @@ class Writers:
 
 
 FOLDERS = ["unzip", "git"]
-OPEN = ["samba", "samba_steady", "ftp", "scp", "rsync_inplace", "rsync_partial_dir", "wget", "aria2", "tar", "ffmpeg", "sox", "mapped",
+OPEN = ["samba", "samba_steady", "ftp", "webdav", "scp", "rclone", "sshfs", "rsync_inplace", "rsync_partial_dir", "wget", "aria2", "tar", "ffmpeg", "sox", "mapped",
         "preallocated", "shell"]
 TAKEN = [("delete", name) for name in ("samba_steady", "ffmpeg", "sox", "ftp", "scp", "shell")] + [("move", "scp")]
 REOPENED = ["browser", "aria2_killed", "touched_first", "samba_fails_once", "appended", "rsync_killed", "ftp_resumed"]
@@ -500,7 +536,11 @@ def main():
             agent.start()
         servers = Servers(work)
         writers = Writers(work, servers)
-        cases = [Case(writers, "keep", kind, False) for kind in OPEN]
+        writing = list(OPEN)
+        if not servers.mount():
+            print("   nothing can be mounted by FUSE here: sshfs is not tested")
+            writing.remove("sshfs")
+        cases = [Case(writers, "keep", kind, False) for kind in writing]
         cases += [Case(writers, "folders", kind, False) for kind in FOLDERS]
         cases += [Case(writers, rule, kind, False) for rule, kind in TAKEN]
         cases += [Case(writers, "keep", kind, True) for kind in REOPENED] + [Case(writers, "frames", "sequence", True)]
