@@ -1,4 +1,4 @@
-//! inotify (inotify(7)).
+//! The limits of inotify (inotify(7)).
 
 use crate::WatchLimits;
 
