@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -15,8 +15,10 @@ use super::surroundings::Surroundings;
 use super::{last_rules, service};
 use crate::api::RulesFile;
 use crate::portal_downloads::Inbox;
+use crate::upload::Queue;
 use crate::watch::Watcher;
 use masv_platform::{FileIdentity, OpenForWriting, OwnPlaces, open_for_writing, silent_file_system_of, writers_of};
+use masv_protocol::TeamId;
 use masv_rules::own_hub::OwnHub;
 use masv_rules::{Cloud, Diagnostic, Diagnostics, RuleSet};
 
@@ -132,6 +134,19 @@ fn tell(diagnostics: &Diagnostics) {
     }
 }
 
+/// Has what waits for a team sent by the one that the rules name.
+pub(super) async fn name_teams(queue: &Queue, rules: &RuleSet) {
+    let team = rules.cloud.as_ref().and_then(|cloud| cloud.team.clone()).map(TeamId::from);
+    let of_rules =
+        rules.rules.iter().filter_map(|rule| Some((rule.name.clone(), TeamId::from(rule.upload.team_id.clone()?))));
+    if let Err(error) = queue.name_teams(team, of_rules.collect()).await {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "teams that the rules name cannot be given to waiting uploads"
+        );
+    }
+}
+
 /// Loads the file again for the running agent.
 pub(super) struct Reloader {
     pub file: RulesFile,
@@ -139,13 +154,14 @@ pub(super) struct Reloader {
     pub data_dir: PathBuf,
     /// The agent's own files; the rules name some of them.
     pub own: OwnPlaces,
+    pub queue: Queue,
     pub watcher: Watcher,
     pub inbox: Inbox,
     /// The rules, for readers.
     pub rules: watch::Sender<Arc<RuleSet>>,
     pub embedded: Option<Embedded>,
-    /// The cloud that the running agent sends to; only a restart changes it.
-    pub cloud: Option<Cloud>,
+    /// The cloud that the running agent sends to; only a restart changes it, but for a team that was not named.
+    pub cloud: Mutex<Option<Cloud>>,
     /// How the rules file says that the embedded hub is reached; only a new start changes it.
     pub hub: OwnHub,
     pub notices: mpsc::Sender<Notice>,
@@ -158,7 +174,7 @@ impl Reloader {
     pub(super) async fn reload(&self) -> Result<(), Diagnostics> {
         service::reloading();
         let loaded = load(&self.file).await.and_then(|rules| {
-            let changed = match (rules.cloud == self.cloud, rules.hub == self.hub) {
+            let changed = match (self.is_cloud_in_force(rules.cloud.as_ref()), rules.hub == self.hub) {
                 (true, true) => return Ok(rules),
                 (false, _) => "cloud",
                 (true, false) => "hub",
@@ -195,7 +211,16 @@ impl Reloader {
         outcome
     }
 
+    /// Whether the running agent's cloud is the file's, or would be if its team were named.
+    fn is_cloud_in_force(&self, cloud: Option<&Cloud>) -> bool {
+        let in_force = self.cloud.lock().unwrap_or_else(PoisonError::into_inner);
+        let nameless = cloud.map(|cloud| Cloud { team: None, ..cloud.clone() });
+        cloud == in_force.as_ref() || nameless.as_ref() == in_force.as_ref()
+    }
+
     async fn take(&self, rules: RuleSet) {
+        self.cloud.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&rules.cloud);
+        name_teams(&self.queue, &rules).await;
         if let Some(embedded) = &self.embedded
             && let Err(error) = embedded.provision(&rules).await
         {

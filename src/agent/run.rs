@@ -1,7 +1,7 @@
 //! The life of the process: what is started in which order, and stopped in reverse.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -14,7 +14,7 @@ use super::address::{AddressFile, own_token};
 use super::console_events::{Banner, Notice, rule_lines, tell};
 use super::embedded::{self, Embedded};
 use super::listen::{access, listen};
-use super::reload::{Reloader, load_at_start};
+use super::reload::{Reloader, load_at_start, name_teams};
 use super::restore::{configured_cloud, start_downloads, start_queue};
 use super::settings::Listen;
 use super::supervisor::Supervisor;
@@ -105,6 +105,7 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
     let queue = start_queue(&store, cloud_settings, settings.transfer).await?;
     let own = OwnPlaces::new(settings.own_files.clone());
     own.change(rules.own_files());
+    name_teams(&queue, &rules).await;
     let downloads = start_downloads(&store, queue.cloud().clone(), settings.transfer, own.clone()).await?;
 
     let (rules_cloud, rules_hub) = (rules.cloud.clone(), rules.hub.clone());
@@ -124,11 +125,12 @@ pub async fn run(settings: Settings, stop: CancellationToken, notices: mpsc::Sen
         file: rules_file,
         data_dir: settings.data_dir.clone(),
         own: own.clone(),
+        queue: queue.clone(),
         watcher: watcher.clone(),
         inbox: inbox.clone(),
         rules: told_rules,
         embedded,
-        cloud: rules_cloud,
+        cloud: Mutex::new(rules_cloud),
         hub: rules_hub,
         notices: notices.clone(),
         problem,

@@ -123,7 +123,7 @@ struct Shared {
     base: Url,
     name: String,
     api_key: Option<SecretString>,
-    team_id: Option<TeamId>,
+    team_id: RwLock<Option<TeamId>>,
     patience: Patience,
     session: RwLock<Option<SignedIn>>,
     /// The only team of the key, once the cloud has reported it.
@@ -170,7 +170,7 @@ impl Cloud {
                 name: settings.name.unwrap_or_else(|| settings.base.as_str().trim_end_matches('/').to_owned()),
                 base: settings.base,
                 api_key: settings.api_key,
-                team_id: settings.team_id,
+                team_id: RwLock::new(settings.team_id),
                 patience,
                 session: RwLock::new(None),
                 only_team: RwLock::new(None),
@@ -190,7 +190,7 @@ impl Cloud {
     #[must_use]
     pub fn has_team(&self, id: &TeamId) -> bool {
         let in_session = |session: SignedIn| session.teams.iter().any(|team| team.id == *id);
-        self.shared.team_id.as_ref() == Some(id) || self.session().is_some_and(in_session)
+        self.named_team().as_ref() == Some(id) || self.session().is_some_and(in_session)
     }
 
     /// The name under which packages record it.
@@ -216,6 +216,15 @@ impl Cloud {
         *self.shared.session.write().unwrap_or_else(PoisonError::into_inner) = session;
     }
 
+    /// Sends as this team from now on, unless another was named before.
+    pub fn name_team(&self, team: TeamId) {
+        self.shared.team_id.write().unwrap_or_else(PoisonError::into_inner).get_or_insert(team);
+    }
+
+    fn named_team(&self) -> Option<TeamId> {
+        self.shared.team_id.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Whether team calls are authorised by a key, whoever is signed in.
     #[must_use]
     pub fn has_key(&self) -> bool {
@@ -233,7 +242,7 @@ impl Cloud {
     /// # Errors
     /// [`CloudError::NoTeam`] with the available teams.
     pub fn team(&self, wanted: Option<&TeamId>) -> Result<TeamId, CloudError> {
-        if let Some(team) = wanted.cloned().or_else(|| self.shared.team_id.clone()) {
+        if let Some(team) = wanted.cloned().or_else(|| self.named_team()) {
             return Ok(team);
         }
         if let Some(team) = self.shared.only_team.read().unwrap_or_else(PoisonError::into_inner).clone() {

@@ -27,7 +27,7 @@ use crate::model::{
 use crate::store::{OnlyWaiting, Order, Store, StoreError};
 use masv_client::{Cloud, CloudError, Clouds, PackageAccess, link_address};
 use masv_platform::within_descriptors;
-use masv_protocol::{EmailAddress, Limits, LinkSettings, Secret, SignedIn};
+use masv_protocol::{EmailAddress, Limits, LinkSettings, Secret, SignedIn, TeamId};
 
 /// After a cloud has lost an upload's package this often, another attempt is pointless.
 const MOST_VANISHED: u32 = 3;
@@ -112,7 +112,7 @@ impl Shared {
     pub(crate) async fn session_lost(&self, error: &CloudError) -> String {
         let reason = match error {
             CloudError::NoTeam { .. } => {
-                format!("{error}: set `cloud.team` in the rules file, or start the agent with --team-id")
+                format!("{error}: set `cloud.team` in the rules file, or `team_id` in the `upload` of the rule")
             }
             _ if self.clouds.own().has_key() => {
                 "the cloud does not accept the API key: restart the agent with another one".to_owned()
@@ -252,9 +252,28 @@ impl Queue {
         self.shared.clouds.own()
     }
 
+    /// Sends as the cloud's `team` from now on unless another was named, and what rules send as their own; uploads that waited for that
+    /// resume.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn name_teams(&self, team: Option<TeamId>, of_rules: Vec<(String, TeamId)>) -> Result<(), QueueError> {
+        self.shared.store.name_teams(of_rules).await?;
+        if let Some(team) = team {
+            self.cloud().name_team(team);
+        }
+        self.look_for_session();
+        Ok(())
+    }
+
     /// Uses `session` for team calls from now on; uploads that waited for one resume.
     pub fn set_session(&self, session: Option<SignedIn>) {
         self.shared.clouds.own().set_session(session);
+        self.look_for_session();
+    }
+
+    /// What uploads wait for may be there: they try again.
+    fn look_for_session(&self) {
         self.shared.session_told.store(false, Ordering::Relaxed);
         self.shared.session_changed.notify_waiters();
     }

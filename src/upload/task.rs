@@ -32,7 +32,7 @@ use crate::store::{Store, StoreError};
 use masv_client::{Authority, Call, Cloud, CloudError, PackageAccess, link_address};
 use masv_platform::crash_point;
 use masv_protocol::{
-    EmailAddress, InvalidEmailAddress, Limits, LinkSettings, NewPackage, NewPortalPackage, Secret, TagChoice,
+    EmailAddress, InvalidEmailAddress, Limits, LinkSettings, NewPackage, NewPortalPackage, Secret, TagChoice, TeamId,
     TeamspaceId,
 };
 use serde_json::{Value, json};
@@ -388,7 +388,7 @@ async fn create(task: &Task, upload: &Upload) -> Result<RemotePackage, Halt> {
             (try_code(task, &code, || task.cloud().create_portal_package(&portal.id, &package)).await?, None)
         }
         destination => {
-            let team = task.try_to(|| task.cloud().find_team(upload.team_id.as_ref())).await?;
+            let team = task.try_to(|| find_team(task, upload)).await?;
             let package = new_package(upload, destination)?;
             // A hub whose answer was lost gives the same package again.
             let key = match task.shared.times_begun_anew(task.id) {
@@ -408,6 +408,15 @@ async fn create(task: &Task, upload: &Upload) -> Result<RemotePackage, Halt> {
 
 /// Makes a call that a portal's access code authorises: it is skipped if the code is known to be refused.
 async fn try_code<T, F>(task: &Task, code: &Code, call: impl FnMut() -> F) -> Result<T, Halt>
+/// The team that sends. It is read anew each time: while an upload waits for a team, its rule may name one.
+async fn find_team(task: &Task, upload: &Upload) -> Result<TeamId, CloudError> {
+    let known = match task.store().upload(task.id).await {
+        Ok(upload) => upload.team_id,
+        Err(_) => upload.team_id.clone(),
+    };
+    task.cloud().find_team(known.as_ref()).await
+}
+
 where
     F: Future<Output = Result<T, CloudError>>,
 {

@@ -58,6 +58,7 @@ mod service_files;
 mod shell;
 mod support;
 mod touched;
+mod teams;
 mod transfer;
 mod two_hubs;
 mod watch;

@@ -11,6 +11,7 @@ use super::{find, require};
 use crate::model::{Destination, State, UploadId};
 use crate::store::rows::json;
 use crate::store::{Store, StoreError, events};
+use masv_protocol::TeamId;
 
 /// Where an upload moves among those of equal priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +73,23 @@ impl Store {
                 }
             }
             Ok(found.state)
+        })
+        .await
+    }
+
+    /// Rules name the teams that send: their uploads that have no package yet, and for which no team was named, are sent by these.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn name_teams(&self, teams: Vec<(String, TeamId)>) -> Result<(), StoreError> {
+        self.change(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "UPDATE upload SET team_id = ?2 WHERE rule = ?1 AND team_id IS NULL AND package_id IS NULL",
+            )?;
+            for (rule, team) in &teams {
+                statement.execute(params![rule, team.as_str()])?;
+            }
+            Ok(())
         })
         .await
     }
