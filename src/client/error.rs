@@ -43,6 +43,8 @@ pub enum Call {
     SendSmallFiles,
     /// Finalizing a package.
     FinalizePackage,
+    /// `PUT /v1/packages/{package}`
+    ChangePackage,
     /// Removing a file from a package.
     RemoveFile,
     /// Removing a package.
@@ -113,6 +115,7 @@ impl Call {
             | Self::FinalizeFiles
             | Self::SendSmallFiles
             | Self::FinalizePackage
+            | Self::ChangePackage
             | Self::RemoveFile
             | Self::RemovePackage
             | Self::CreateLink
@@ -141,6 +144,7 @@ impl fmt::Display for Call {
             Self::FinalizeFiles => "finalize files",
             Self::SendSmallFiles => "send small files",
             Self::FinalizePackage => "finalize the package",
+            Self::ChangePackage => "change the package",
             Self::RemoveFile => "remove a file",
             Self::RemovePackage => "remove the package",
             Self::CreateLink => "create a link",

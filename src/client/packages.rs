@@ -1,8 +1,8 @@
 //! Packages and the files in them.
 
 use masv_protocol::{
-    AnnouncedFile, Blueprint, Empty, FileId, FinalizeFile, IDEMPOTENCY_HEADER, Limits, MultipartId, NewFile,
-    NewPackage, PackageId, PackageWithToken, PartAddresses, PartWindow, TeamId,
+    AnnouncedFile, Blueprint, ChangePackage, Empty, FileId, FinalizeFile, IDEMPOTENCY_HEADER, Limits, MultipartId,
+    NewFile, NewPackage, PackageId, PackageWithToken, PartAddresses, PartWindow, TeamId,
 };
 use reqwest::Method;
 use secrecy::SecretString;
@@ -112,6 +112,16 @@ impl Cloud {
         let path = ["v1", "packages", package.id.as_str(), "finalize"];
         let request = self.package_request(Method::POST, &path, package.token)?;
         tell(Call::FinalizePackage, request, Some(&Empty {})).await
+    }
+
+    /// Gives a package another message to its recipients.
+    ///
+    /// # Errors
+    /// See [`CloudError`].
+    pub async fn describe_package(&self, package: PackageAccess<'_>, description: String) -> Result<(), CloudError> {
+        let path = ["v1", "packages", package.id.as_str()];
+        let change = ChangePackage { description: Some(description), ..ChangePackage::default() };
+        tell(Call::ChangePackage, self.package_request(Method::PUT, &path, package.token)?, Some(&change)).await
     }
 
     /// Removes a file from a package that is not finalized.

@@ -203,6 +203,14 @@ impl Store {
         self.files_where(id, after, limit, "AND state IN ('waiting', 'sending')").await
     }
 
+    /// The paths of the files that an upload continues without: the first of many.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn files_left_out(&self, id: UploadId) -> Result<Vec<String>, StoreError> {
+        self.read(move |connection| left_out(connection, id)).await
+    }
+
     /// The same, but only files that prevent completion.
     ///
     /// # Errors

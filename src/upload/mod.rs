@@ -26,6 +26,7 @@ mod compare;
 mod file;
 mod finalized;
 mod growing;
+mod left_out;
 mod plan;
 mod presigned;
 mod queue;

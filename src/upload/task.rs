@@ -15,6 +15,7 @@ use super::access_codes::{Code, Verdict};
 use super::batches::Batches;
 use super::file::send_file;
 use super::finalized;
+use super::left_out;
 use super::plan::{Plan, affordable, even};
 use super::queue::{SMALL_MEMORY, Shared};
 use super::sent_list;
@@ -362,6 +363,7 @@ async fn fill(run: &Arc<Run>, upload: &Upload) -> Result<Filled, Halt> {
     }
     sent_list::add(run, upload).await?;
     run.live.set_phase(Activity::Finalizing);
+    left_out::tell_recipients(run, upload).await?;
     crash_point("upload.closing");
     match run.try_to(|| run.cloud().finalize_package(run.package())).await {
         Ok(()) | Err(Halt::Refused(_, RetryDecision::Done)) => {}
@@ -406,8 +408,6 @@ async fn create(task: &Task, upload: &Upload) -> Result<RemotePackage, Halt> {
     Ok(package)
 }
 
-/// Makes a call that a portal's access code authorises: it is skipped if the code is known to be refused.
-async fn try_code<T, F>(task: &Task, code: &Code, call: impl FnMut() -> F) -> Result<T, Halt>
 /// The team that sends. It is read anew each time: while an upload waits for a team, its rule may name one.
 async fn find_team(task: &Task, upload: &Upload) -> Result<TeamId, CloudError> {
     let known = match task.store().upload(task.id).await {
@@ -417,6 +417,8 @@ async fn find_team(task: &Task, upload: &Upload) -> Result<TeamId, CloudError> {
     task.cloud().find_team(known.as_ref()).await
 }
 
+/// Makes a call that a portal's access code authorises: it is skipped if the code is known to be refused.
+async fn try_code<T, F>(task: &Task, code: &Code, call: impl FnMut() -> F) -> Result<T, Halt>
 where
     F: Future<Output = Result<T, CloudError>>,
 {

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use masv_agent::model::{FileState, State};
+use masv_agent::model::{Destination, FileState, State, UploadSpec};
 use masv_agent::upload::{UploadSettings, Workers};
 
 use crate::proxy::{Asked, FAULTS, Fault, behind_proxy};
@@ -267,6 +267,31 @@ async fn a_file_that_vanishes_while_it_is_sent_is_named_and_the_others_are_sent(
     assert_eq!(received(&link).await[0].1, std::fs::read(back).unwrap());
 }
 
+/// A mail named a file that its package does not have.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mail_of_a_package_says_which_of_its_files_have_vanished() {
+    let hub = TestHub::start().await;
+    let engine = TestEngine::start(hub.cloud()).await;
+    let files = ["gone.mov", "here.mov"].map(|name| engine.file(name, name.as_bytes()));
+    std::fs::remove_file(files[0].source.whole()).unwrap();
+    let order = UploadSpec {
+        destination: Destination::Email { recipients: vec!["client@example.com".into()] },
+        description: Some("Today: gone.mov and here.mov".into()),
+        ..spec(files.into())
+    };
+    let id = engine.queue.submit(order).await.unwrap();
+    engine.wait_long_for(id, State::Error, Duration::from_secs(60)).await;
+    engine.queue.resume_without_gone(id).await.unwrap();
+    engine.wait_long_for(id, State::Complete, Duration::from_secs(60)).await;
+    wait_until("the mail is made", Duration::from_secs(60), || async {
+        !hub.mails_with("Today: gone.mov and here.mov").is_empty()
+    })
+    .await;
+    let mail = hub.mails_with("Today: gone.mov and here.mov").concat();
+    assert!(mail.contains("before they could be sent: gone.mov."), "{mail}");
+    assert!(mail.contains("1 file"), "{mail}");
+}
+
 /// Case: files that grow while they are sent give their turn to the others of their package.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_go_on_changing_hold_up_only_themselves_and_are_named() {
@@ -307,8 +332,7 @@ async fn a_package_that_vanishes_while_it_is_filled_is_made_anew_with_all_its_fi
     engine.queue.throttle().set(slow);
     let (small, large) = (content(5, 200_000), content(6, 16_000_000));
     let files = vec![engine.file("a.mov", &small), engine.file("b.mov", &large)];
-    let order =
-        masv_agent::model::UploadSpec { rule: Some("dailies".into()), chunk_size: Some(5 << 20), ..spec(files) };
+    let order = UploadSpec { rule: Some("dailies".into()), chunk_size: Some(5 << 20), ..spec(files) };
     let id = engine.queue.submit(order).await.unwrap();
     let some = async || engine.upload(id).await.totals.bytes_done > 5_000_000;
     wait_until("some of it is confirmed", Duration::from_secs(30), some).await;
