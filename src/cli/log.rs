@@ -37,7 +37,8 @@ pub(super) fn start(format: LogFormat, level: Option<&str>, file: Option<&Path>)
         ),
         None => BoxMakeWriter::new(std::io::stderr),
     };
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    // A line that cannot be written would be reported on stderr, and where that is on the same disk, end what logs by a panic.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
     let started = match format {
         LogFormat::Json => log.json().flatten_event(true).with_current_span(false).try_init(),
         LogFormat::Text => {

@@ -178,6 +178,7 @@ impl Runner {
         loop {
             let began = self.context.now();
             let wake = self.pass().await;
+            self.context.record_late().await;
             let took = self.context.now().saturating_sub(began);
             if self.context.shared.desk().settling().count() > MANY {
                 tokio::time::sleep((took * REST_FACTOR).min(LONGEST_REST)).await;

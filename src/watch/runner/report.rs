@@ -4,14 +4,15 @@
 //!
 //! **Owns** nothing: what was told last is in the status itself.
 //!
-//! **Guarantees.** A failure that lasts is told once.
+//! **Guarantees.** A failure that lasts is told once. One that could not be recorded is recorded as soon as that goes.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::context::Context;
 use super::describe;
 use crate::model::UploadId;
+use crate::store::StoreError;
 use crate::watch::beneath::Offline;
 use crate::watch::classifier::Kind;
 use crate::watch::fs_events::Silence;
@@ -38,8 +39,26 @@ impl Context {
         }
         tracing::warn!(code, error = message, "the rule has a problem");
         let body = json!({ "error": { "code": code, "message": message, "retryable": true } });
-        if let Err(error) = self.store.record_event("rule.error", Some(self.rule.name.clone()), body).await {
-            tracing::warn!(error = describe(&error), "cannot record the failure");
+        if let Err(error) = self.record(body).await {
+            tracing::warn!(error = describe(&error), "cannot record the failure yet");
+        }
+    }
+
+    /// Records a failure, at the latest after a later pass.
+    async fn record(&self, body: Value) -> Result<(), StoreError> {
+        let recorded = self.store.record_event("rule.error", Some(self.rule.name.clone()), body.clone()).await;
+        if recorded.is_err() {
+            *self.shared.unrecorded() = Some(body);
+        }
+        recorded
+    }
+
+    /// Records the last failure that could not be recorded when it happened, as on a disk that was full.
+    pub(super) async fn record_late(&self) {
+        let unrecorded = self.shared.unrecorded().take();
+        if let Some(body) = unrecorded {
+            // What hinders that was told with the failure itself.
+            let _ = self.record(body).await;
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::watch::classifier::Classifier;
@@ -19,6 +20,8 @@ use crate::watch::status::RuleStatus;
 pub(in crate::watch) struct Shared {
     desk: Mutex<Planner>,
     status: Mutex<RuleStatus>,
+    /// The last failure of which there is no event yet.
+    unrecorded: Mutex<Option<Value>>,
     started: Instant,
 }
 
@@ -29,6 +32,7 @@ impl Shared {
         Self {
             desk: Mutex::new(Planner::new(sieve, surroundings)),
             status: Mutex::new(status),
+            unrecorded: Mutex::default(),
             started: Instant::now(),
         }
     }
@@ -39,6 +43,10 @@ impl Shared {
 
     pub(in crate::watch) fn status(&self) -> MutexGuard<'_, RuleStatus> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn unrecorded(&self) -> MutexGuard<'_, Option<Value>> {
+        self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Time since the rule's task was started.
