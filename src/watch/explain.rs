@@ -298,7 +298,7 @@ fn settled(shared: &Shared, relative: &Path) -> Waiting {
         }
         _ => {
             let (reason, until) = desk.waits_for(relative, pending);
-            let growing = if pending.changes > 0 {
+            let growing = if pending.changes() > 0 {
                 format!(", changing since {:.0}", shared.at(pending.first_seen()))
             } else {
                 String::new()

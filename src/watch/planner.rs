@@ -315,8 +315,8 @@ impl Planner {
             };
             let standing = match &pending.stage {
                 _ if unfinished => Standing::Unfinished,
-                Stage::Held(Hold::Unreadable(_)) => Standing::Stuck,
-                Stage::Settling | Stage::Held(Hold::Writer(_)) => Standing::Settling,
+                Stage::Held(hold) if matches!(**hold, Hold::Unreadable(_)) => Standing::Stuck,
+                Stage::Settling | Stage::Held(_) => Standing::Settling,
                 Stage::Whole(_) if self.blocks.get(path).is_some_and(|b| b.until.is_none_or(|at| now < at)) => {
                     Standing::Stuck
                 }

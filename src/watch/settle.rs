@@ -72,7 +72,7 @@ pub enum Stage {
     /// Its state is watched.
     Settling,
     /// It does not change, but is held up.
-    Held(Hold),
+    Held(Box<Hold>),
     /// It is complete since then.
     Whole(Duration),
 }
@@ -112,20 +112,27 @@ impl Second {
 pub struct Pending {
     /// Its state at the last look.
     pub identity: FileIdentity,
-    first_seen: Moment,
     since: Moment,
-    /// When its present size, date and inode were first seen.
-    content_since: Moment,
     /// Why it settles for longer than others: its writers cannot be detected.
-    pub unseen: Option<Arc<str>>,
-    /// How often a look found it changed, as far as is counted.
-    pub changes: u16,
+    pub unseen: Option<Arc<String>>,
     /// How far it has come.
     pub stage: Stage,
+    look_at: Moment,
+    past: Option<Box<Past>>,
+}
+
+/// What a file has been through; most are complete as they were first seen, and have no past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Past {
+    first_seen: Moment,
+    /// When its present size, date and inode were first seen.
+    content_since: Moment,
+    /// How often a look found it changed, as far as is counted.
+    changes: u16,
     /// How often a look found it larger, and since when; not once it has become smaller, or another file.
     grown: u16,
     growing_since: Second,
-    look_at: Moment,
+    /// For how long it was waited for last, while it was held up.
     wait: Moment,
 }
 
@@ -138,7 +145,33 @@ impl Pending {
     /// When it was first seen.
     #[must_use]
     pub fn first_seen(&self) -> Duration {
-        self.first_seen.time()
+        self.past.as_ref().map_or(self.since, |past| past.first_seen).time()
+    }
+
+    /// How often a look found it changed, as far as is counted.
+    #[must_use]
+    pub fn changes(&self) -> u16 {
+        self.past.as_ref().map_or(0, |past| past.changes)
+    }
+
+    fn content_since(&self) -> Duration {
+        self.past.as_ref().map_or(self.since, |past| past.content_since).time()
+    }
+
+    /// Its past, which begins with its present state.
+    fn past(&mut self) -> &mut Past {
+        let since = self.since;
+        self.past.get_or_insert_with(|| {
+            let growing_since = Second::at(since.time());
+            Box::new(Past {
+                first_seen: since,
+                content_since: since,
+                changes: 0,
+                grown: 0,
+                growing_since,
+                wait: Moment(0),
+            })
+        })
     }
 
     /// When its present state was first seen, or was let go of by whoever held it.
@@ -157,26 +190,28 @@ impl Pending {
     /// again.
     fn is_touched_only(&self, now: Duration, identity: &FileIdentity, times: SettleTimes) -> bool {
         let settle = times.of(identity, self.unseen.is_some());
-        self.identity.same_content(identity)
-            && now >= self.content_since.time() + (settle * TOUCHES).max(SHORTEST_TOUCHED)
+        self.identity.same_content(identity) && now >= self.content_since() + (settle * TOUCHES).max(SHORTEST_TOUCHED)
     }
 
     /// Whether it is being written, and nothing but longer: for a while, or up to `least` bytes.
     #[must_use]
     pub fn is_growing(&self, now: Duration, least: u64) -> bool {
-        let long = self.identity.size >= least || now.saturating_sub(self.growing_since.time()) >= GROWING_FOR;
-        self.grown >= GROWTHS && long && !self.is_whole()
+        let Some(past) = &self.past else { return false };
+        let long = self.identity.size >= least || now.saturating_sub(past.growing_since.time()) >= GROWING_FOR;
+        past.grown >= GROWTHS && long && !self.is_whole()
     }
 
     fn note_growth(&mut self, now: Duration, identity: &FileIdentity) {
-        let is_other = (self.identity.device, self.identity.inode) != (identity.device, identity.inode);
-        if is_other || identity.size < self.identity.size {
-            self.grown = 0;
-        } else if identity.size > self.identity.size {
-            if self.grown == 0 {
-                self.growing_since = Second::at(now);
+        let before = self.identity;
+        let is_other = (before.device, before.inode) != (identity.device, identity.inode);
+        let past = self.past();
+        if is_other || identity.size < before.size {
+            past.grown = 0;
+        } else if identity.size > before.size {
+            if past.grown == 0 {
+                past.growing_since = Second::at(now);
             }
-            self.grown = self.grown.saturating_add(1);
+            past.grown = past.grown.saturating_add(1);
         }
     }
 
@@ -209,16 +244,11 @@ impl Settling {
             None => {
                 let fresh = Pending {
                     identity,
-                    first_seen: Moment::at(now),
                     since: Moment::at(now),
-                    content_since: Moment::at(now),
                     unseen: None,
-                    changes: 0,
                     stage: Stage::Settling,
-                    grown: 0,
-                    growing_since: Second::at(now),
                     look_at: Moment::at(now + settle),
-                    wait: Moment(0),
+                    past: None,
                 };
                 self.files.insert(Arc::clone(path), fresh);
             }
@@ -228,15 +258,17 @@ impl Settling {
                     return;
                 }
                 file.note_growth(now, &identity);
-                if !file.identity.same_content(&identity) {
-                    file.content_since = Moment::at(now);
+                let same_content = file.identity.same_content(&identity);
+                let past = file.past();
+                if !same_content {
+                    past.content_since = Moment::at(now);
                 }
+                past.changes = past.changes.saturating_add(1);
+                past.wait = Moment(0);
                 file.identity = identity;
                 file.since = Moment::at(now);
-                file.changes = file.changes.saturating_add(1);
                 file.stage = Stage::Settling;
                 file.look_at = Moment::at(now + settle);
-                file.wait = Moment(0);
             }
             // Whatever brought this look about may be the end of what holds the file up.
             Some(file) if matches!(file.stage, Stage::Held(_)) => file.look_at = Moment::at(now),
@@ -259,13 +291,13 @@ impl Settling {
                 return false;
             }
             Writing::No => None,
-            Writing::Unseen(why) => Some(Arc::from(why)),
+            Writing::Unseen(why) => Some(Arc::new(why)),
         };
-        if matches!(file.stage, Stage::Held(Hold::Writer(_))) {
+        if matches!(&file.stage, Stage::Held(hold) if matches!(**hold, Hold::Writer(_))) {
             // It was let go of just now: a program that closes a file may be about to open it again.
+            file.past().wait = Moment(0);
             file.since = Moment::at(now);
             file.stage = Stage::Settling;
-            file.wait = Moment(0);
         }
         let settled_at = file.since() + times.of(&identity, unseen.is_some());
         file.unseen = unseen;
@@ -290,10 +322,11 @@ impl Settling {
     pub fn hold(&mut self, now: Duration, path: &Arc<Path>, hold: Hold) {
         let settle = self.times.seen;
         let Some(file) = self.files.get_mut(path) else { return };
-        let wait = (file.wait.time() * 2).clamp(settle.clamp(SHORTEST_WAIT, LONGEST_WAIT), LONGEST_WAIT);
-        file.wait = Moment::at(wait);
+        let past = file.past();
+        let wait = (past.wait.time() * 2).clamp(settle.clamp(SHORTEST_WAIT, LONGEST_WAIT), LONGEST_WAIT);
+        past.wait = Moment::at(wait);
         file.look_at = Moment::at(now + wait);
-        file.stage = Stage::Held(hold);
+        file.stage = Stage::Held(Box::new(hold));
     }
 
     /// The file is gone, was taken, or is no longer of interest.
@@ -304,7 +337,8 @@ impl Settling {
     /// Forgets what was observed but not the files: after the folder was offline nothing of it proves anything.
     pub fn start_anew(&mut self, now: Duration) {
         for file in self.files.values_mut() {
-            (file.since, file.content_since) = (Moment::at(now), Moment::at(now));
+            file.past().content_since = Moment::at(now);
+            file.since = Moment::at(now);
             file.stage = Stage::Settling;
             file.look_at = Moment::at(now + self.times.of(&file.identity, false));
         }
@@ -435,7 +469,7 @@ mod tests {
         settling.observe(NOW, &path(), state(1));
         let unseen = || Writing::Unseen("NFS".to_owned());
         assert!(!settling.confirm(after(5), &path(), state(1), unseen()));
-        assert_eq!(settling.get(&path()).unwrap().unseen.as_deref(), Some("NFS"));
+        assert_eq!(settling.get(&path()).unwrap().unseen.as_deref(), Some(&"NFS".to_owned()));
         assert_eq!(settling.next_look(), Some(after(30)));
         assert!(settling.confirm(after(30), &path(), state(1), unseen()));
     }
@@ -457,7 +491,7 @@ mod tests {
         let mut settling = settling(5);
         settling.observe(NOW, &path(), state(1));
         assert!(!settling.confirm(after(5), &path(), state(1), Writing::By("ffmpeg".to_owned())));
-        assert!(matches!(settling.get(&path()).unwrap().stage, Stage::Held(Hold::Writer(_))));
+        assert_eq!(settling.get(&path()).unwrap().stage, Stage::Held(Box::new(Hold::Writer("ffmpeg".into()))));
         settling.observe(after(7), &path(), state(1)); // a hint: it was closed
         assert!(!settling.confirm(after(7), &path(), state(1), Writing::No));
         assert_eq!((settling.next_look(), settling.get(&path()).unwrap().since()), (Some(after(12)), after(7)));

@@ -69,7 +69,7 @@ impl Planner {
         }
         match &pending.stage {
             Stage::Settling => {
-                let state = if pending.changes > 0 { "still changing" } else { "settling" };
+                let state = if pending.changes() > 0 { "still changing" } else { "settling" };
                 let longer = match &pending.unseen {
                     Some(why) => format!(", for longer than usual: {why}"),
                     None if pending.identity.size == 0 => ", for longer than usual because it is empty".to_owned(),
@@ -77,8 +77,13 @@ impl Planner {
                 };
                 (format!("{state}{longer}"), pending.next_look())
             }
-            Stage::Held(Hold::Writer(who)) => (format!("is held open for writing by {who}"), pending.next_look()),
-            Stage::Held(Hold::Unreadable(reason)) => (format!("cannot be read: {reason}"), pending.next_look()),
+            Stage::Held(hold) => {
+                let reason = match &**hold {
+                    Hold::Writer(who) => format!("is held open for writing by {who}"),
+                    Hold::Unreadable(reason) => format!("cannot be read: {reason}"),
+                };
+                (reason, pending.next_look())
+            }
             Stage::Whole(_) => {
                 self.unready(path).unwrap_or_else(|| ("is complete and waits for its package".to_owned(), None))
             }
@@ -136,7 +141,10 @@ impl Planner {
     fn lists(&self) -> Vec<(Arc<Path>, ListState)> {
         let state = |path: &Arc<Path>| match self.settling.get(path).map(|pending| (&pending.stage, pending.identity)) {
             Some((Stage::Whole(_), identity)) => ListState::Whole(identity),
-            Some((Stage::Held(Hold::Unreadable(reason)), _)) => ListState::Unreadable(reason.to_string()),
+            Some((Stage::Held(hold), _)) => match &**hold {
+                Hold::Unreadable(reason) => ListState::Unreadable(reason.to_string()),
+                Hold::Writer(_) => ListState::NotWhole,
+            },
             Some(_) => ListState::NotWhole,
             // A list that was sent already still says what belongs together.
             None => match self.inventory.get(path) {

@@ -104,7 +104,7 @@ impl Context {
                     path: path.to_path_buf(),
                     size: pending.identity.size,
                     reason,
-                    since: self.shared.at(if pending.changes > 0 { pending.first_seen() } else { pending.since() }),
+                    since: self.shared.at(if pending.changes() > 0 { pending.first_seen() } else { pending.since() }),
                     until: until.map(|until| self.shared.at(until)),
                 }
             })
