@@ -9,7 +9,6 @@
 //! * [`private_file`] and [`private_folder`] are closed to others from the beginning; [`Permissions`] tells what others may do.
 //! * [`may_enter`] and [`may_write`] tell what this user may do.
 //! * [`raise_descriptors`], [`free_space`] say how much of the machine is left, [`ProcessUsage`] what this process takes.
-//! * [`FolderEvents`] tells what happens in folders.
 //! * [`silent_file_system`], [`watch_limits`] and their like say what can be relied on to tell of changes.
 //! * [`open_for_writing`] asks the kernel whether another process writes to a file, [`writers_of`] which ones do.
 //! * [`FolderMark`] and [`FolderPlace`] tell whether a folder is the one of a moment ago, or of before a restart.
@@ -77,8 +76,8 @@ pub use folder::{
     set_modified,
 };
 pub use fs_events::{
-    EVENTS_TELL_OF_CLOSING, FolderEvents, FolderListener, FsChange, FsEvent, Tell, WATCHES_COVER_ALL_BELOW,
-    WatchLimits, is_watch_limit, more_folders_advice, more_watchers_advice, watch_limits,
+    EVENTS_TELL_OF_CLOSING, WATCHES_COVER_ALL_BELOW, WatchLimits, is_watch_limit, more_folders_advice,
+    more_watchers_advice, watch_limits,
 };
 pub use identity::{FileIdentity, bytes_to_path, path_to_bytes};
 pub use lease::{OpenForWriting, open_for_writing, sees_all_writers};

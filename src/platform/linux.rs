@@ -4,7 +4,6 @@ mod advice;
 mod awake;
 mod file_system;
 mod fs_events;
-mod inotify;
 mod mounts;
 mod process;
 mod service_manager;
@@ -24,7 +23,6 @@ pub(crate) use file_system::{boot_id, mounted};
 pub(crate) use fs_events::{
     EVENTS_TELL_OF_CLOSING, WATCHES_COVER_ALL_BELOW, more_folders_advice, more_watchers_advice, watch_limits,
 };
-pub(crate) use inotify::{Events, Listener};
 #[cfg(test)]
 pub(crate) use mounts::PLACE_OF_A_DISK;
 pub(crate) use mounts::{holds_places_of_disks, silent_name};

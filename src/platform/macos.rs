@@ -19,8 +19,7 @@ pub(crate) use advice::{
 pub(crate) use awake::awake_command;
 pub(crate) use file_system::{boot_id, mounted};
 pub(crate) use fs_events::{
-    EVENTS_TELL_OF_CLOSING, Events, Listener, WATCHES_COVER_ALL_BELOW, more_folders_advice, more_watchers_advice,
-    watch_limits,
+    EVENTS_TELL_OF_CLOSING, WATCHES_COVER_ALL_BELOW, more_folders_advice, more_watchers_advice, watch_limits,
 };
 #[cfg(test)]
 pub(crate) use mounts::PLACE_OF_A_DISK;

@@ -163,7 +163,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             std::fs::create_dir_all(folder.path().join("card/clips")).unwrap();
             let root = Folder::open(folder.path()).unwrap();
-            let events = FsEvents::new(folder.path(), None, |_| None);
+            let events = FsEvents::new(folder.path(), false, |_| None);
             Self { folder, root, events }
         }
 

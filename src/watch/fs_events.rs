@@ -15,18 +15,19 @@
 //! Must never know: what the files mean.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RenameMode};
+use notify::{Config, Event, EventHandler, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
 use super::watcher::FileSystem;
 use super::write_tracker::{Touch, WriteTracker, Written};
 use masv_platform::{
-    EVENTS_TELL_OF_CLOSING, FolderEvents, FolderListener, FsChange, FsEvent, WATCHES_COVER_ALL_BELOW, is_watch_limit,
-    more_folders_advice, more_watchers_advice, watch_limits,
+    EVENTS_TELL_OF_CLOSING, WATCHES_COVER_ALL_BELOW, is_watch_limit, more_folders_advice, more_watchers_advice,
+    watch_limits,
 };
 
 /// How often a link on the way to a watched folder is looked at.
@@ -83,14 +84,21 @@ struct Gathered {
     /// Folders whose watch ended with them, even when one of the same name is there again.
     ended: Vec<PathBuf>,
     overflows: u64,
+    limit: bool,
     /// Nothing reads the system's events any more.
     deaf: bool,
-    /// The watched folder without links in its path.
+    /// The watched folder without links in its path: some systems report changes under that name.
     canonical: Option<PathBuf>,
     writes: WriteTracker,
 }
 
 impl Gathered {
+    fn relative(&self, root: &Path, path: &Path) -> Option<PathBuf> {
+        let canonical = self.canonical.as_deref().unwrap_or(root);
+        // The watched folder's own name is the empty path.
+        path.strip_prefix(root).or_else(|_| path.strip_prefix(canonical)).ok().map(Path::to_owned)
+    }
+
     fn lose(&mut self) {
         self.everything = true;
         self.writes.forget();
@@ -111,34 +119,40 @@ impl Shared {
     }
 
     /// Takes one event from the system. Never blocks for longer than an insertion takes.
-    fn take_event(&self, event: FsEvent) {
+    fn take_event(&self, event: notify::Result<Event>) {
         let mut gathered = self.gathered();
-        let now = self.started.elapsed();
         match event {
-            FsEvent::Lost => {
+            // The system lost events. This one has no path: it must be seen before anything looks at paths.
+            Ok(event) if event.need_rescan() => {
                 gathered.overflows += 1;
                 gathered.lose();
             }
-            FsEvent::Ended => {
-                gathered.deaf = true;
-                gathered.lose();
-            }
-            FsEvent::Renamed { from, to } => return gathered.writes.renamed(&from, &to),
-            FsEvent::At(change, path) => {
+            Ok(event) => {
+                let paths: Vec<PathBuf> =
+                    event.paths.iter().filter_map(|path| gathered.relative(&self.root, path)).collect();
                 // Elsewhere the closing of files is not reported, and what is never closed would be held.
-                if EVENTS_TELL_OF_CLOSING && let Some(touch) = touch(change) {
-                    gathered.writes.touch(now, &path, touch);
+                if EVENTS_TELL_OF_CLOSING {
+                    follow(&mut gathered.writes, self.started.elapsed(), event.kind, &paths);
                 }
-                // Opening and reading, including our own scans, change nothing.
-                if change == FsChange::Opened {
+                if !tells_of_a_change(event.kind) {
                     return;
                 }
-                if matches!(change, FsChange::Left | FsChange::Removed) {
-                    gathered.ended.push(path.clone());
+                let ends = matches!(
+                    event.kind,
+                    EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From | RenameMode::Both))
+                );
+                for relative in paths {
+                    if ends {
+                        gathered.ended.push(relative.clone());
+                    }
+                    if !gathered.everything {
+                        gathered.paths.insert(relative);
+                    }
                 }
-                if !gathered.everything {
-                    gathered.paths.insert(path);
-                }
+            }
+            Err(error) => {
+                gathered.limit |= is_limit(&error);
+                gathered.lose();
             }
         }
         if gathered.paths.len() > MOST_PATHS || gathered.ended.len() > MOST_PATHS {
@@ -152,36 +166,77 @@ impl Shared {
     }
 }
 
-/// What a change says about who writes.
-fn touch(change: FsChange) -> Option<Touch> {
-    Some(match change {
-        FsChange::Created => Touch::Created,
-        FsChange::Opened => Touch::Opened,
-        FsChange::Modified => Touch::Modified,
-        FsChange::Closed => Touch::Closed,
-        FsChange::Left | FsChange::Removed => Touch::Left,
-        FsChange::Arrived => Touch::Arrived,
-        FsChange::Other => return None,
-    })
+/// Where the system's events arrive. Whoever reads them from the system owns it, and drops it when it ends: on purpose, or
+/// by a panic in its thread, of which nothing else would tell.
+struct Listener(Arc<Shared>);
+
+impl EventHandler for Listener {
+    fn handle_event(&mut self, event: notify::Result<Event>) {
+        self.0.take_event(event);
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let mut gathered = self.0.gathered();
+        gathered.deaf = true;
+        gathered.lose();
+        drop(gathered);
+        self.0.wake.notify_one();
+    }
+}
+
+/// Tells the tracker of what an event says about who writes.
+fn follow(writes: &mut WriteTracker, now: Duration, kind: EventKind, paths: &[PathBuf]) {
+    let touch = match kind {
+        EventKind::Create(CreateKind::File) => Touch::Created,
+        EventKind::Access(AccessKind::Open(_)) => Touch::Opened,
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Touch::Closed,
+        EventKind::Modify(ModifyKind::Data(_)) => Touch::Modified,
+        EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => Touch::Left,
+        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Touch::Arrived,
+        EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => {
+            if let [from, to] = paths {
+                writes.renamed(from, to);
+            }
+            return;
+        }
+        _ => return,
+    };
+    paths.iter().for_each(|path| writes.touch(now, path, touch));
+}
+
+/// Opening and reading, including our own scans, change nothing.
+fn tells_of_a_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+        _ => true,
+    }
+}
+
+fn is_limit(error: &notify::Error) -> bool {
+    match &error.kind {
+        notify::ErrorKind::MaxFilesWatch => true,
+        notify::ErrorKind::Io(error) => is_watch_limit(error),
+        _ => false,
+    }
 }
 
 /// The hints for one watched folder.
 #[derive(Debug)]
 pub struct FsEvents {
     shared: Arc<Shared>,
-    /// Where events come from; `None` where the rule wants none.
-    source: Option<FolderEvents>,
-    listener: Mutex<Option<FolderListener>>,
+    watcher: Mutex<Option<RecommendedWatcher>>,
     watched: Mutex<HashMap<PathBuf, (u64, u64)>>,
     silence: Mutex<Option<Silence>>,
     file_system: FileSystem,
 }
 
 impl FsEvents {
-    /// Hints for `root`. Without a source there are none: the rule polls. `file_system` tells where there are none
+    /// Hints for `root`. With `native` false there are none: the rule polls. `file_system` tells where there are none
     /// that could be relied on.
     #[must_use]
-    pub fn new(root: &Path, source: Option<FolderEvents>, file_system: FileSystem) -> Self {
+    pub fn new(root: &Path, native: bool, file_system: FileSystem) -> Self {
         let shared = Arc::new(Shared {
             root: root.to_owned(),
             started: Instant::now(),
@@ -190,24 +245,25 @@ impl FsEvents {
         });
         let hints = Self {
             shared,
-            silence: Mutex::new(source.is_none().then_some(Silence::ByRule)),
-            source,
-            listener: Mutex::default(),
+            watcher: Mutex::default(),
             watched: Mutex::default(),
+            silence: Mutex::new((!native).then_some(Silence::ByRule)),
             file_system,
         };
-        hints.begin();
+        if native {
+            hints.begin();
+        }
         hints
     }
 
     fn begin(&self) {
-        let Some(source) = &self.source else { return };
-        let shared = Arc::clone(&self.shared);
-        let begun = source.listen(&self.shared.root, Arc::new(move |event| shared.take_event(event)));
-        // What went before has told that it ended.
+        let listener = Listener(Arc::clone(&self.shared));
+        let config = Config::default().with_follow_symlinks(false);
+        let begun = RecommendedWatcher::new(listener, config);
+        // A listener that could not be used has told that nobody listens; so has the one before.
         self.shared.gathered().deaf = false;
         match begun {
-            Ok(listener) => *locked(&self.listener) = Some(listener),
+            Ok(watcher) => *locked(&self.watcher) = Some(watcher),
             Err(error) => *locked(&self.silence) = Some(self.silence_of(&error)),
         }
     }
@@ -238,17 +294,22 @@ impl FsEvents {
         let ended = std::mem::take(&mut gathered.ended);
         let hinted =
             Hinted { everything: std::mem::take(&mut gathered.everything), paths: std::mem::take(&mut gathered.paths) };
+        let limit = std::mem::take(&mut gathered.limit);
         let deaf = std::mem::take(&mut gathered.deaf);
         drop(gathered);
         if deaf {
             // It is begun anew with the next full scan; until then the folder is polled.
-            *locked(&self.listener) = None;
+            // Nothing is asked of the dead one, not even to end: notify takes it for a bug that nobody answers.
+            std::mem::forget(locked(&self.watcher).take());
             locked(&self.watched).clear();
             *locked(&self.silence) = Some(Silence::Failed("its events ended unexpectedly".to_owned()));
         }
         if !ended.is_empty() {
             let ended: BTreeSet<PathBuf> = ended.into_iter().collect();
             locked(&self.watched).retain(|folder, _| !folder.ancestors().any(|above| ended.contains(above)));
+        }
+        if limit {
+            *locked(&self.silence) = Some(Silence::Limit(limit_hint(locked(&self.watched).len())));
         }
         hinted
     }
@@ -264,18 +325,20 @@ impl FsEvents {
         if self.shared.gathered().deaf {
             return;
         }
-        let listener = locked(&self.listener);
-        let Some(listener) = listener.as_ref() else { return };
-        match listener.watch(folder) {
+        let mode = if WATCHES_COVER_ALL_BELOW { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
+        let mut watcher = locked(&self.watcher);
+        let Some(watcher) = watcher.as_mut() else { return };
+        let path = self.shared.root.join(folder);
+        // `join` with an empty path would add a slash, and events would not be told below the root's own name.
+        let path = if folder.as_os_str().is_empty() { self.shared.root.clone() } else { path };
+        match watcher.watch(&path, mode) {
             Ok(()) => {
                 locked(&self.watched).insert(folder.to_owned(), id);
             }
-            Err(error) if is_watch_limit(&error) => *locked(&self.silence) = Some(self.silence_of(&error)),
-            Err(error) if error.kind() == io::ErrorKind::Other => {
-                *locked(&self.silence) = Some(Silence::Failed(error.to_string()));
-            }
+            Err(error) if is_limit(&error) => *locked(&self.silence) = Some(self.silence_of(&error)),
             // It disappeared, or the agent has no permission to read it: the scan itself will report that.
-            Err(_) => {}
+            Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound | notify::ErrorKind::Io(_)) => {}
+            Err(error) => *locked(&self.silence) = Some(Silence::Failed(error.to_string())),
         }
     }
 
@@ -283,7 +346,7 @@ impl FsEvents {
     /// reached are tried once more.
     pub fn renew(&self) {
         let failed = matches!(*locked(&self.silence), Some(Silence::Limit(_) | Silence::Failed(_)));
-        if failed && locked(&self.listener).is_none() {
+        if failed && locked(&self.watcher).is_none() {
             *locked(&self.silence) = None;
             self.begin();
         }
@@ -291,7 +354,7 @@ impl FsEvents {
         self.shared.gathered().canonical = std::fs::canonicalize(&self.shared.root).ok();
         let mut silence = locked(&self.silence);
         if silence.as_ref().is_some_and(|silence| !matches!(silence, Silence::ByRule))
-            && locked(&self.listener).is_some()
+            && locked(&self.watcher).is_some()
         {
             *silence = None;
         }
@@ -323,8 +386,8 @@ impl FsEvents {
         self.shared.gathered().overflows
     }
 
-    fn silence_of(&self, error: &io::Error) -> Silence {
-        if is_watch_limit(error) {
+    fn silence_of(&self, error: &notify::Error) -> Silence {
+        if is_limit(error) {
             Silence::Limit(limit_hint(locked(&self.watched).len()))
         } else {
             Silence::Failed(error.to_string())
@@ -357,22 +420,26 @@ fn limit_hint(watched: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use notify::event::{DataChange, Flag, RemoveKind};
+
     use super::*;
 
     fn silent(root: &Path) -> FsEvents {
-        FsEvents::new(root, None, |_| None)
+        FsEvents::new(root, false, |_| None)
     }
 
-    fn at(change: FsChange, path: &str) -> FsEvent {
-        FsEvent::At(change, PathBuf::from(path))
+    fn event(kind: EventKind, paths: &[&str]) -> notify::Result<Event> {
+        Ok(paths.iter().fold(Event::new(kind), |event, path| event.add_path(PathBuf::from(path))))
     }
 
-    /// Row "inotify queue overflow loses events silently".
+    const CREATED: EventKind = EventKind::Create(CreateKind::File);
+
+    /// Row "inotify queue overflow loses events silently": the flag comes on an event without a path.
     #[test]
-    fn an_overflow_means_everything() {
+    fn an_overflow_has_no_path_and_means_everything() {
         let hints = silent(Path::new("/drop"));
-        hints.shared.take_event(at(FsChange::Created, "a"));
-        hints.shared.take_event(FsEvent::Lost);
+        hints.shared.take_event(event(CREATED, &["/drop/a"]));
+        hints.shared.take_event(Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
         assert_eq!(hints.take(), Hinted { everything: true, paths: BTreeSet::new() });
         assert_eq!(hints.overflows(), 1);
         assert!(hints.take().is_empty());
@@ -383,7 +450,7 @@ mod tests {
     fn more_paths_than_can_be_told_apart_are_everything() {
         let hints = silent(Path::new("/drop"));
         for number in 0..=MOST_PATHS {
-            hints.shared.take_event(at(FsChange::Created, &number.to_string()));
+            hints.shared.take_event(event(CREATED, &[&format!("/drop/{number}")]));
         }
         let hinted = hints.take();
         assert!(hinted.everything && hinted.paths.is_empty());
@@ -393,12 +460,13 @@ mod tests {
     #[test]
     fn a_limit_is_told_with_the_command_that_raises_it_and_not_tried_again_at_once() {
         let hints = silent(Path::new("/drop"));
-        let full = io::Error::from_raw_os_error(28);
-        let Silence::Limit(hint) = hints.silence_of(&full) else { panic!("{:?}", hints.silence_of(&full)) };
+        *locked(&hints.silence) = None;
+        hints.shared.take_event(Err(notify::Error::new(notify::ErrorKind::MaxFilesWatch)));
+        assert!(hints.take().everything);
+        let Some(Silence::Limit(hint)) = hints.silence() else { panic!("{:?}", hints.silence()) };
         assert!(hint.contains("sysctl fs.inotify."), "{hint}");
-        *locked(&hints.silence) = Some(Silence::Limit(hint));
-        hints.watch(Path::new(""), (1, 1));
-        assert_eq!(*locked(&hints.watched), HashMap::new());
+        let full = notify::Error::io(std::io::Error::from_raw_os_error(28));
+        assert!(matches!(hints.silence_of(&full), Silence::Limit(_)));
     }
 
     /// The thread that reads the events can end by a panic, of which nothing else tells: the folder was never looked at again
@@ -406,11 +474,11 @@ mod tests {
     #[tokio::test]
     async fn a_folder_whose_events_have_ended_is_polled_and_watched_anew() {
         let folder = tempfile::tempdir().unwrap();
-        let hints = FsEvents::new(folder.path(), Some(FolderEvents::default()), |_| None);
+        let hints = FsEvents::new(folder.path(), true, |_| None);
         hints.renew();
         hints.watch(Path::new(""), (1, 1));
         assert_eq!((hints.silence(), hints.take()), (None, Hinted::default()));
-        hints.shared.take_event(FsEvent::Ended);
+        drop(Listener(Arc::clone(&hints.shared)));
         hints.watch(Path::new("a"), (1, 2));
         hints.changed().await;
         assert!(hints.take().everything);
@@ -423,26 +491,27 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(20), hints.changed()).await.unwrap();
     }
 
-    #[tokio::test]
-    async fn changes_in_a_folder_that_a_link_leads_to_are_hints_too() {
+    #[test]
+    fn changes_told_under_the_folder_s_other_name_are_hints_too() {
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("link");
         std::fs::create_dir(folder.path().join("drop")).unwrap();
         std::os::unix::fs::symlink(folder.path().join("drop"), &link).unwrap();
-        let hints = FsEvents::new(&link, Some(FolderEvents::default()), |_| None);
+        let hints = silent(&link);
         hints.renew();
-        hints.watch(Path::new(""), (1, 1));
-        std::fs::write(folder.path().join("drop/clip.mov"), "x").unwrap();
-        tokio::time::timeout(Duration::from_secs(60), hints.changed()).await.unwrap();
-        assert!(hints.take().paths.contains(Path::new("clip.mov")));
+        let told = std::fs::canonicalize(folder.path()).unwrap().join("drop/clip.mov");
+        hints.shared.take_event(event(CREATED, &[told.to_str().unwrap()]));
+        assert_eq!(hints.take().paths, BTreeSet::from([PathBuf::from("clip.mov")]));
     }
 
     #[test]
-    fn opening_is_no_hint() {
+    fn opening_and_reading_are_no_hints() {
         let hints = silent(Path::new("/drop"));
-        hints.shared.take_event(at(FsChange::Opened, "a"));
+        for kind in [AccessKind::Open(AccessMode::Any), AccessKind::Close(AccessMode::Read), AccessKind::Read] {
+            hints.shared.take_event(event(EventKind::Access(kind), &["/drop/a"]));
+        }
         assert!(hints.take().is_empty());
-        hints.shared.take_event(at(FsChange::Modified, "a/b"));
+        hints.shared.take_event(event(EventKind::Modify(ModifyKind::Data(DataChange::Any)), &["/drop/a/b", "/else"]));
         assert_eq!(hints.take().paths, BTreeSet::from([PathBuf::from("a/b")]));
     }
 
@@ -451,23 +520,23 @@ mod tests {
     #[test]
     fn events_tell_who_writes_until_some_are_lost() {
         let hints = silent(Path::new("/drop"));
-        for (change, path) in [
-            (FsChange::Created, "new"),
-            (FsChange::Opened, "new"),
-            (FsChange::Modified, "open"),
-            (FsChange::Modified, "done"),
-            (FsChange::Closed, "done"),
-        ] {
-            hints.shared.take_event(at(change, path));
+        let modified = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
+        for (kind, path) in
+            [(CREATED, "new"), (opened, "new"), (modified, "open"), (modified, "done"), (closed, "done")]
+        {
+            hints.shared.take_event(event(kind, &[&format!("/drop/{path}")]));
         }
         let written = |path: &str| hints.written(Path::new(path));
         assert!(matches!([written("new"), written("open")], [Written::Open { .. }, Written::Open { .. }]));
         assert_eq!((written("done"), written("other")), (Written::Closed, Written::Unknown));
-        hints.shared.take_event(at(FsChange::Left, "done"));
-        hints.shared.take_event(at(FsChange::Arrived, "final"));
-        hints.shared.take_event(FsEvent::Renamed { from: PathBuf::from("done"), to: PathBuf::from("final") });
+        let renamed = |mode| EventKind::Modify(ModifyKind::Name(mode));
+        hints.shared.take_event(event(renamed(RenameMode::From), &["/drop/done"]));
+        hints.shared.take_event(event(renamed(RenameMode::To), &["/drop/final"]));
+        hints.shared.take_event(event(renamed(RenameMode::Both), &["/drop/done", "/drop/final"]));
         assert_eq!((written("done"), written("final")), (Written::Unknown, Written::Closed));
-        hints.shared.take_event(FsEvent::Lost);
+        hints.shared.take_event(Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
         assert_eq!((written("open"), written("final")), (Written::Unknown, Written::Unknown));
     }
 
@@ -478,7 +547,7 @@ mod tests {
         for folder in ["a", "a/b", "c"] {
             locked(&hints.watched).insert(PathBuf::from(folder), (1, 2));
         }
-        hints.shared.take_event(at(FsChange::Removed, "a"));
+        hints.shared.take_event(event(EventKind::Remove(RemoveKind::Folder), &["/drop/a"]));
         assert!(hints.take().paths.contains(Path::new("a")));
         assert_eq!(locked(&hints.watched).keys().collect::<Vec<_>>(), [Path::new("c")]);
     }

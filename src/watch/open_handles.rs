@@ -109,7 +109,7 @@ mod tests {
         let reader = std::fs::File::open(&path).unwrap();
         assert!(writers_of(&[identity]).contains_key(&(identity.device, identity.inode)));
         let root = super::super::beneath::open_root(&PathBeneath::new(folder.path(), "")).unwrap();
-        let events = FsEvents::new(folder.path(), None, |_| None);
+        let events = FsEvents::new(folder.path(), false, |_| None);
         let ask = || is_being_written(&events, &root, &[(Path::new("render.mov"), identity)]).remove(0);
         assert!(is_by(&ask()), "{:?}", ask());
         drop(writer);

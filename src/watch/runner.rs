@@ -52,7 +52,6 @@ use super::upload_events::Inbox;
 use super::upload_sink::UploadSink;
 use super::watcher::FileSystem;
 use crate::store::{Store, StoreError};
-use masv_platform::FolderEvents;
 use masv_rules::{Per, Poll};
 
 mod aftercare;
@@ -121,7 +120,6 @@ pub(super) struct Parts {
     pub(super) inbox: Arc<Inbox>,
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) cancel: CancellationToken,
-    pub(super) events: FolderEvents,
     pub(super) file_system: FileSystem,
     pub(super) shortest_care: Option<Duration>,
     pub(super) gone_wait: Duration,
@@ -130,10 +128,10 @@ pub(super) struct Parts {
 impl Runner {
     pub(super) fn new(parts: Parts) -> Self {
         let rule = Arc::clone(parts.sieve.rule());
-        let source = (rule.poll == Poll::Auto).then_some(parts.events);
+        let native = rule.poll == Poll::Auto;
         Self {
             context: Context {
-                hints: Arc::new(FsEvents::new(&rule.watch, source, parts.file_system)),
+                hints: Arc::new(FsEvents::new(&rule.watch, native, parts.file_system)),
                 rule,
                 sieve: parts.sieve,
                 surroundings: parts.surroundings,

@@ -23,7 +23,7 @@ use super::upload_events::{Postbox, deliver};
 use super::upload_sink::UploadSink;
 use crate::model::Outcome;
 use crate::store::{Store, StoreError};
-use masv_platform::{FileIdentity, FolderEvents, OwnPlaces, silent_file_system};
+use masv_platform::{FileIdentity, OwnPlaces, silent_file_system};
 use masv_protocol::TeamId;
 use masv_rules::{Rule, RuleDigest, RuleSet};
 
@@ -96,8 +96,6 @@ struct Inner {
     settings: WatchSettings,
     cancel: CancellationToken,
     postbox: Arc<Postbox>,
-    /// What all rules are told of their folders comes from here.
-    events: FolderEvents,
     state: Mutex<State>,
     /// One reload at a time.
     reloading: tokio::sync::Mutex<()>,
@@ -147,8 +145,7 @@ impl Watcher {
             giving_back: cancel.child_token(),
         };
         let reloading = tokio::sync::Mutex::new(());
-        let events = FolderEvents::default();
-        let inner = Inner { store, outlet, settings, cancel, postbox, events, state: Mutex::new(state), reloading };
+        let inner = Inner { store, outlet, settings, cancel, postbox, state: Mutex::new(state), reloading };
         let watcher = Self { inner: Arc::new(inner) };
         watcher.reload(rules).await;
         watcher
@@ -210,7 +207,6 @@ impl Watcher {
             shared: Arc::clone(&shared),
             orders: received,
             cancel: cancel.clone(),
-            events: self.inner.events.clone(),
             file_system: self.inner.settings.file_system.unwrap_or(silent_file_system),
             shortest_care: self.inner.settings.shortest_care,
             gone_wait: self.inner.settings.gone_wait,

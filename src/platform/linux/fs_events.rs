@@ -1,4 +1,4 @@
-//! The limits of inotify (inotify(7)).
+//! inotify (inotify(7)).
 
 use crate::WatchLimits;
 
