@@ -64,9 +64,17 @@ pub(super) fn no_paths() -> DistinctPaths {
     DistinctPaths::new(|path| path.as_str().to_lowercase())
 }
 
+/// The number of the next file of an upload: files that were left out keep theirs.
+pub(super) fn next_number(connection: &Connection, id: UploadId) -> Result<u32, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT coalesce(max(number) + 1, 0) FROM file WHERE upload_id = ?1")?;
+    Ok(statement.query_row([id], |row| row.get(0))?)
+}
+
 /// The paths that an upload's files have taken.
 pub(super) fn paths(connection: &Connection, id: UploadId) -> Result<DistinctPaths, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT path FROM file WHERE upload_id = ?1")?;
+    let mut statement =
+        connection.prepare_cached("SELECT path FROM file WHERE upload_id = ?1 AND state <> 'left_out'")?;
     let mut rows = statement.query([id])?;
     let mut taken = no_paths();
     while let Some(row) = rows.next()? {
@@ -170,10 +178,11 @@ pub(super) fn of_identity(
         .transpose()
 }
 
-/// The paths of the files that an upload continues without: the first of many.
+/// The paths of the files that an upload continues without: the first of many. One that came back has been added again.
 pub(super) fn left_out(connection: &Connection, id: UploadId) -> Result<Vec<String>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT path FROM file WHERE upload_id = ?1 AND state = 'left_out' ORDER BY number LIMIT 100",
+        "SELECT path FROM file WHERE upload_id = ?1 AND state = 'left_out' AND path NOT IN \
+            (SELECT path FROM file WHERE upload_id = ?1 AND state <> 'left_out') GROUP BY path ORDER BY min(number) LIMIT 100",
     )?;
     let paths = statement.query_map([id], |row| row.get(0))?;
     Ok(paths.collect::<Result<_, _>>()?)
@@ -203,7 +212,7 @@ impl Store {
         self.files_where(id, after, limit, "AND state IN ('waiting', 'sending')").await
     }
 
-    /// The paths of the files that an upload continues without: the first of many.
+    /// The paths of the files that an upload continues without: the first of many. One that came back has been added again.
     ///
     /// # Errors
     /// Those of the database.

@@ -96,7 +96,7 @@ pub(super) fn append(connection: &Connection, id: UploadId, more: &SourceFiles) 
         ledger::claim(connection, rule, id, more)?;
     }
     let taken = files::paths(connection, id)?;
-    files::insert(connection, id, u32::try_from(found.totals.files).unwrap_or(u32::MAX), taken, more)?;
+    files::insert(connection, id, files::next_number(connection, id)?, taken, more)?;
     let bytes = more.bytes();
     connection
         .prepare_cached("UPDATE upload SET files = files + ?2, bytes = bytes + ?3, idle_at = NULL WHERE id = ?1")?

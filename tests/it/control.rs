@@ -102,6 +102,23 @@ async fn an_upload_can_go_on_without_the_files_that_have_vanished() {
     let claimed: Vec<_> = ledger.iter().map(|entry| entry.path.display().to_string()).collect();
     assert_eq!(claimed, ["1", "3"], "what was left out may be sent when it comes back");
 
+    // A package that stays open takes more afterwards, what is back under its own name included.
+    let mut open = spec(vec![engine.file("one.txt", b"one"), engine.file("away.txt", b"away")]);
+    open.auto_finalize = false;
+    std::fs::remove_file(engine.folder.path().join("source/away.txt")).unwrap();
+    let id = engine.queue.submit(open).await.unwrap();
+    engine.wait_for(id, State::Error).await;
+    engine.queue.resume_without_gone(id).await.unwrap();
+    engine.wait_for(id, State::Idle).await;
+    engine.queue.append(id, vec![engine.file("later.txt", b"later"), engine.file("away.txt", b"back")]).await.unwrap();
+    engine.queue.finalize(id).await.unwrap();
+    let done = engine.wait_for(id, State::Complete).await;
+    let mut got = received(&done.links[0].url).await;
+    got.sort();
+    let expected = [("away.txt", "back"), ("later.txt", "later"), ("one.txt", "one")];
+    assert_eq!(got, expected.map(|(name, content)| (name.to_owned(), content.as_bytes().to_vec())));
+    assert_eq!(engine.store.files_left_out(id).await.unwrap(), Vec::<String>::new());
+
     let only = engine.file("only.txt", b"x");
     std::fs::remove_file(only.source.whole()).unwrap();
     let id = engine.queue.submit(spec(vec![only])).await.unwrap();
