@@ -136,7 +136,9 @@ fn tell(diagnostics: &Diagnostics) {
 
 /// Has what waits for a team sent by the one that the rules name.
 pub(super) async fn name_teams(queue: &Queue, rules: &RuleSet) {
-    let team = rules.cloud.as_ref().and_then(|cloud| cloud.team.clone()).map(TeamId::from);
+    // As a key, a team is told only to the cloud that the rules name.
+    let cloud = rules.cloud.as_ref().filter(|cloud| cloud.url == *queue.cloud().base());
+    let team = cloud.and_then(|cloud| cloud.team.clone()).map(TeamId::from);
     let of_rules =
         rules.rules.iter().filter_map(|rule| Some((rule.name.clone(), TeamId::from(rule.upload.team_id.clone()?))));
     if let Err(error) = queue.name_teams(team, of_rules.collect()).await {

@@ -216,9 +216,12 @@ impl Cloud {
         *self.shared.session.write().unwrap_or_else(PoisonError::into_inner) = session;
     }
 
-    /// Sends as this team from now on, unless another was named before.
-    pub fn name_team(&self, team: TeamId) {
-        self.shared.team_id.write().unwrap_or_else(PoisonError::into_inner).get_or_insert(team);
+    /// Sends as this team from now on, unless another was named before. Whether it is this one that was missing.
+    pub fn name_team(&self, team: TeamId) -> bool {
+        let mut named = self.shared.team_id.write().unwrap_or_else(PoisonError::into_inner);
+        let was_missing = named.is_none();
+        named.get_or_insert(team);
+        was_missing
     }
 
     fn named_team(&self) -> Option<TeamId> {

@@ -258,11 +258,11 @@ impl Queue {
     /// # Errors
     /// Those of the store.
     pub async fn name_teams(&self, team: Option<TeamId>, of_rules: Vec<(String, TeamId)>) -> Result<(), QueueError> {
-        self.shared.store.name_teams(of_rules).await?;
-        if let Some(team) = team {
-            self.cloud().name_team(team);
+        let of_uploads = self.shared.store.name_teams(of_rules).await?;
+        let of_all = team.is_some_and(|team| self.cloud().name_team(team));
+        if of_uploads || of_all {
+            self.look_for_session();
         }
-        self.look_for_session();
         Ok(())
     }
 

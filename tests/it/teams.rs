@@ -112,3 +112,16 @@ async fn a_team_whose_quota_is_full_does_not_hold_up_another_and_goes_on_when_th
     agent.wait_for("there is room", LONG * 2, |list| states(list, "full") == ["complete"; 45]);
     assert_eq!((packages(&hub, &hub.team).await, packages(&hub, &second).await), (45, 3));
 }
+
+/// The rules name a cloud and a team there, and the agent was started with another cloud, where its key has one team: that is the one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_of_the_rules_is_told_to_no_other_cloud() {
+    let hub = crate::support::TestHub::start().await;
+    let rules = "cloud: { url: \"https://cloud.example\", team: elsewhere }\n\
+                 rules:\n  - { name: one, watch: one, create: true, settle: 100ms, package: file, upload: { kind: link } }\n";
+    let flags = ["--cloud-url", hub.url.as_str(), "--api-key", crate::support::KEY];
+    let agent = Agent::start(rules, &flags);
+    there(&agent, "one").await;
+    std::fs::write(agent.path("one/clip.mov"), "one").unwrap();
+    agent.wait_for("it is sent", LONG, |list| states(list, "one") == ["complete"]);
+}

@@ -77,19 +77,21 @@ impl Store {
         .await
     }
 
-    /// Rules name the teams that send: their uploads that have no package yet, and for which no team was named, are sent by these.
+    /// Rules name the teams that send: their uploads that have no package yet, and for which no team was named, are sent by these. Whether
+    /// there are any.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn name_teams(&self, teams: Vec<(String, TeamId)>) -> Result<(), StoreError> {
+    pub async fn name_teams(&self, teams: Vec<(String, TeamId)>) -> Result<bool, StoreError> {
         self.change(move |connection| {
             let mut statement = connection.prepare_cached(
                 "UPDATE upload SET team_id = ?2 WHERE rule = ?1 AND team_id IS NULL AND package_id IS NULL",
             )?;
+            let mut changed = 0;
             for (rule, team) in &teams {
-                statement.execute(params![rule, team.as_str()])?;
+                changed += statement.execute(params![rule, team.as_str()])?;
             }
-            Ok(())
+            Ok(changed > 0)
         })
         .await
     }
