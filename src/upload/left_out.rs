@@ -5,27 +5,37 @@
 //!
 //! **On a crash** the same message is given once more.
 
+use std::time::Duration;
+
 use super::task::Run;
 use crate::engine::task_context::Halt;
-use crate::model::Upload;
+use crate::model::{Destination, Upload};
 
 /// More files than this are counted.
 const NAMED: usize = 20;
 
-/// Adds what was left out of a package to the message to its recipients. A cloud that does not change packages holds nothing up.
+/// How often it is tried, and how long is waited in between.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Adds what was left out of a package to the message to its recipients. A cloud that does not change packages holds nothing up. What is
+/// sent to a portal stays as it was announced: who may do no more than send there may not change it.
 pub(super) async fn tell_recipients(run: &Run, upload: &Upload) -> Result<(), Halt> {
     let left_out = run.store().files_left_out(run.id).await?;
-    if left_out.is_empty() {
+    if left_out.is_empty() || matches!(upload.destination, Destination::Portal { .. }) {
         return Ok(());
     }
     let message = message(upload.description.as_deref(), &left_out);
-    match run.try_to(|| run.cloud().describe_package(run.package(), message.clone())).await {
-        Err(Halt::Refused(error, _)) => {
+    let mut tries = 1;
+    while let Err(error) = run.cloud().describe_package(run.package(), message.clone()).await {
+        if tries == TRIES {
             tracing::warn!(upload = %run.id, %error, "the recipients are not told which files were left out");
-            Ok(())
+            break;
         }
-        told => told,
+        tries += 1;
+        tokio::time::sleep(PAUSE).await;
     }
+    Ok(())
 }
 
 fn message(written: Option<&str>, left_out: &[String]) -> String {
