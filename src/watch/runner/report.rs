@@ -4,7 +4,8 @@
 //!
 //! **Owns** nothing: what was told last is in the status itself.
 //!
-//! **Guarantees.** A failure that lasts is told once. One that could not be recorded is recorded as soon as that goes.
+//! **Guarantees.** A failure that lasts is told once. The last one that could not be recorded is recorded as soon as that goes, unless the
+//! rule ends before.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -39,26 +40,24 @@ impl Context {
         }
         tracing::warn!(code, error = message, "the rule has a problem");
         let body = json!({ "error": { "code": code, "message": message, "retryable": true } });
-        if let Err(error) = self.record(body).await {
+        if let Err(error) = self.record(body.clone()).await {
             tracing::warn!(error = describe(&error), "cannot record the failure yet");
+            *self.shared.unrecorded() = Some(body);
         }
     }
 
-    /// Records a failure, at the latest after a later pass.
-    async fn record(&self, body: Value) -> Result<(), StoreError> {
-        let recorded = self.store.record_event("rule.error", Some(self.rule.name.clone()), body.clone()).await;
-        if recorded.is_err() {
-            *self.shared.unrecorded() = Some(body);
-        }
-        recorded
+    async fn record(&self, failure: Value) -> Result<(), StoreError> {
+        self.store.record_event("rule.error", Some(self.rule.name.clone()), failure).await
     }
 
     /// Records the last failure that could not be recorded when it happened, as on a disk that was full.
     pub(super) async fn record_late(&self) {
         let unrecorded = self.shared.unrecorded().take();
-        if let Some(body) = unrecorded {
-            // What hinders that was told with the failure itself.
-            let _ = self.record(body).await;
+        if let Some(failure) = unrecorded
+            && self.record(failure.clone()).await.is_err()
+        {
+            // What hinders that was told with the failure itself. Another may have come since.
+            self.shared.unrecorded().get_or_insert(failure);
         }
     }
 
