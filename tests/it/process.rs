@@ -8,6 +8,16 @@ use serde_json::Value;
 
 const MASV: &str = env!("CARGO_BIN_EXE_masv");
 
+/// The folders that rules watch and, by `create: true` behind it, make.
+fn folders_that_are_made(rules: &str) -> Vec<String> {
+    let folder = |rule: &str| {
+        let is_made = rule.contains("create: true") && !rule.contains("enabled: false");
+        let named = rule.split([',', '}', '\n']).next()?.trim().trim_matches(['"', '\'']);
+        is_made.then(|| named.to_owned())
+    };
+    rules.split("watch: ").skip(1).filter_map(folder).collect()
+}
+
 /// An agent with its own data directory and rules file.
 pub struct Agent {
     pub folder: tempfile::TempDir,
@@ -52,13 +62,21 @@ impl Agent {
         Self { folder, wrapper: Vec::new(), environment: Vec::new(), process: None, flags }
     }
 
-    /// Starts the process again on the same data and waits until it is up.
+    /// Starts the process again on the same data and waits until it is up, and has made the folders that its rules say it makes: a test
+    /// that writes into one at once must not be there before it.
     pub fn go_on(&mut self) {
         self.launch();
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !self.masv(&["server", "status"]).status.success() {
             assert!(Instant::now() < deadline, "the agent does not come up:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
+        }
+        let rules = std::fs::read_to_string(self.path("rules.yaml")).unwrap_or_default();
+        // Not every rule is followed: it may be invalid, or its folder one that cannot be made.
+        let patience = Instant::now() + Duration::from_secs(5);
+        let folders = folders_that_are_made(&rules);
+        while folders.iter().any(|folder| !self.path(folder).exists()) && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 

@@ -199,6 +199,8 @@ fn whatever_the_umask_the_agent_works_and_what_is_private_is_closed() {
         agent.json(&["download", "start", "--url", link, "--destination", &into]);
         agent.wait_for_downloads("it is received", SOON, |list| list.iter().all(|one| one["state"] == "complete"));
 
+        // What an agent has for a moment only must not vanish while it is looked at.
+        assert_eq!(agent.stop(), Some(0), "umask {umask}: {}", agent.log());
         let mode = |path: &Path| std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
         for entry in walkdir::WalkDir::new(agent.path("data")).into_iter().map(Result::unwrap) {
             let (path, mode) = (entry.path(), mode(entry.path()));
@@ -213,6 +215,5 @@ fn whatever_the_umask_the_agent_works_and_what_is_private_is_closed() {
         for folder in ["drop", "sent", "in"] {
             assert_eq!(mode(&agent.path(folder)), folders, "umask {umask}: {folder}");
         }
-        assert_eq!(agent.stop(), Some(0), "umask {umask}: {}", agent.log());
     }
 }
