@@ -38,7 +38,8 @@ pub(super) async fn run(options: Migrate, output: &Output) -> Result<ExitCode, C
         masv_hub::stay(&data_dir).await.map_err(told)?;
         output.json(&json!({ "data_dir": data_dir, "undone": true }));
         output.line(&format!(
-            "The hub in {} takes changes again, from its next start. Throw away the database and the files in the bucket that were made.",
+            "The hub in {} takes changes again, from its next start. Throw away the database that was made; in the bucket nothing must be removed if this hub \
+             had files there before.",
             data_dir.display()
         ));
         return Ok(ExitCode::SUCCESS);

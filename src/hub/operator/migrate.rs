@@ -9,12 +9,15 @@
 //! **On a crash**, or when it is stopped, it goes on where it was when it is run again: rows are in the new database only behind the content of
 //! their files. Uploads into the bucket that were not complete are removed by the sweep of the new hubs.
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 use masv_db::Database;
+use masv_platform::private_file;
 use md5::{Digest, Md5};
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -28,7 +31,7 @@ use crate::keys::key_file;
 use crate::keys::tokens::Keys;
 use crate::records::files;
 use crate::records::moments::{self, Moment};
-use crate::records::moving::{self, Begun, Content, MovedFile, MovedPart, Table};
+use crate::records::moving::{self, Content, MovedFile, MovedPart, Stage, Table};
 use crate::records::schema::POSTGRES;
 use crate::storage::{Bucket, Piece, S3Config, Source, StorageError};
 use crate::stored::PartName;
@@ -68,15 +71,16 @@ pub struct Moved {
 ///
 /// # Errors
 /// [`HubError::Served`] if a hub over the old data runs that takes changes; [`HubError::Invalid`] if the new database or the key file is another
-/// hub's, or the two do not have the same in the end; [`HubError::OfAnother`]; those of the databases and the storages.
+/// hub's, if the new database is from a move that was undone, or if the two do not have the same in the end; [`HubError::OfAnother`]; those of the databases and the storages.
 pub async fn migrate(migration: Migration, told: impl Fn(String)) -> Result<Moved, HubError> {
     let Migration { data_dir, database, bucket } = migration;
+    let _one_at_a_time = alone(&data_dir).await?;
     let old = Context::open(HubConfig::new(data_dir.clone()), lock).await?;
-    let hub = close(&old, &data_dir).await?;
-    told(format!(
-        "The hub in {} only reads from now on. It may be started again, so that what it has can be downloaded meanwhile.",
-        data_dir.display()
-    ));
+    if old.database.is_shared() {
+        return Err(HubError::Invalid("only a hub with a database of its own can be moved".to_owned()));
+    }
+    let hub = old.hub_id.clone();
+    // Whatever is wrong with where it goes is found before the old hub is closed.
     let keys = shared_keys(&database.secret_key_file, &data_dir.join("secret.key"), &old, &hub).await?;
     let bucket = Bucket::new(&bucket)?;
     let owner = bucket.owner(&hub).await.map_err(|error| HubError::Storage(error.to_string()))?;
@@ -85,9 +89,14 @@ pub async fn migrate(migration: Migration, told: impl Fn(String)) -> Result<Move
     }
     let password = database.password.as_ref().map(ExposeSecret::expose_secret);
     let target = Database::connect(database.url.expose_secret(), password, &POSTGRES).await?;
-    if moving::begin(&target, hub, &keys).await? == Begun::Done {
-        return Err(HubError::Invalid("this hub has been moved to that database already".to_owned()));
-    }
+    let before = moments::get(&old.database, Moment::Moving).await?;
+    unless_done(moving::stage(&target, hub.clone(), before).await?)?;
+    let since = close(&old, &data_dir).await?;
+    told(format!(
+        "The hub in {} only reads from now on. It may be started again, so that what it has can be downloaded meanwhile.",
+        data_dir.display()
+    ));
+    unless_done(moving::begin(&target, hub, since, &keys).await?)?;
     let mut moved = Moved::default();
     copy(&old.database, &target, &moving::BEFORE_FILES).await?;
     move_files(&old, &target, &bucket, &mut moved, &told).await?;
@@ -100,7 +109,7 @@ pub async fn migrate(migration: Migration, told: impl Fn(String)) -> Result<Move
         moved.rows.push((table.to_owned(), after));
     }
     moved.lost = moving::lost(&target).await?;
-    moving::finish(&old.database, &target).await?;
+    moving::finish(&old.database, &target, since).await?;
     let (before, after) = moving::sums(&old.database, &target).await?;
     if before != after {
         tracing::warn!(before, after, "the teams have another number of bytes in use than before");
@@ -111,27 +120,51 @@ pub async fn migrate(migration: Migration, told: impl Fn(String)) -> Result<Move
 /// Has hubs over the old data take changes again. What was moved to is to be thrown away.
 ///
 /// # Errors
-/// Those of the database.
+/// [`HubError::Invalid`] while it is being moved; those of the database.
 pub async fn stay(data_dir: &Path) -> Result<(), HubError> {
+    let _one_at_a_time = alone(data_dir).await?;
     let old = Context::open(HubConfig::new(data_dir.to_owned()), lock).await?;
     let Database::ReadOnly(database) = &old.database else { return Ok(()) };
     Ok(moving::open_source(database).await?)
 }
 
-/// Closes the old database to changes, unless it is; the id of the hub.
-async fn close(old: &Context, data_dir: &Path) -> Result<String, HubError> {
-    if old.database.is_shared() {
-        return Err(HubError::Invalid("only a hub with a database of its own can be moved".to_owned()));
+/// The lock of the one process that moves a hub, or ends that: who opens the old hub again must not do so behind the back of a move.
+async fn alone(data_dir: &Path) -> Result<File, HubError> {
+    let path = data_dir.join("migrate.lock");
+    let locking = tokio::task::spawn_blocking(move || {
+        let failed = |source| HubError::Data { path: path.clone(), source };
+        let file = private_file().truncate(false).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                let why =
+                    format!("another `masv hub migrate` has {}: stop it, or let it come to its end", path.display());
+                Err(HubError::Invalid(why))
+            }
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    });
+    locking.await.map_err(|error| HubError::Serve(io::Error::other(error)))?
+}
+
+fn unless_done(stage: Stage) -> Result<(), HubError> {
+    match stage {
+        Stage::New | Stage::Unfinished => Ok(()),
+        Stage::Done => Err(HubError::Invalid("this hub has been moved to that database already".to_owned())),
     }
-    if moments::get(&old.database, Moment::Moving).await?.is_some() {
-        return Ok(old.hub_id.clone());
+}
+
+/// Closes the old database to changes, unless it is; since when.
+async fn close(old: &Context, data_dir: &Path) -> Result<Timestamp, HubError> {
+    if let Some(since) = moments::get(&old.database, Moment::Moving).await? {
+        return Ok(since);
     }
     // A hub that runs has opened its database for changes.
     let folder = data_dir.to_owned();
     let locking = tokio::task::spawn_blocking(move || lock(&folder));
     let alone = locking.await.map_err(|error| HubError::Serve(io::Error::other(error)))??;
     let _alone = alone.ok_or_else(|| HubError::Served { data_dir: data_dir.to_owned() })?;
-    Ok(moving::close_source(&old.database, &old.keys).await?)
+    Ok(moving::close_source(&old.database).await?)
 }
 
 /// The keys for the new hubs: those of the file, which must know what the old hub has made; a file that does not exist is made.

@@ -5,7 +5,9 @@
 //! Rows are copied in the order of their keys, page by page, and each page is one transaction: a move that was interrupted goes on after
 //! the last row that is there. Files come after what is done with their content.
 //!
-//! Until it is over, both databases have a moment that says so: hubs over the old one only read, none starts over the new one.
+//! Until it is over, both databases have a moment that says so, the same in both: hubs over the old one only read, none starts over the new
+//! one. The old database can be opened again, and changed; the next move has another moment, and does not go on in what the one before made,
+//! which would lack what was changed in between.
 
 use jiff::Timestamp;
 use masv_db::{Database, DbError, FromValue, Row, Value, Work, values};
@@ -70,9 +72,11 @@ pub(crate) const FILES: Table = numbered("file");
 /// Columns that the target's triggers keep, by what is copied into it.
 const KEPT_BY_TRIGGERS: [(&str, &str); 3] = [("team", "used"), ("package", "reserved"), ("package", "entries")];
 
-/// How far a move has come.
+/// How far a move has come, as its target tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Begun {
+pub(crate) enum Stage {
+    /// The database is empty.
+    New,
     /// It goes on.
     Unfinished,
     /// It is over.
@@ -81,11 +85,14 @@ pub(crate) enum Begun {
 
 type OwnedRow = Vec<Value<'static>>;
 
-/// Closes the old database to changes, from the next time that it is opened. Returns the hub's id.
-pub(crate) async fn close_source(source: &Database, keys: &Keys) -> Result<String, Error> {
-    let id = super::identity::confirm(source, keys).await?;
-    moments::set(source, Moment::Moving, now()).await?;
-    Ok(id)
+/// Closes the old database to changes, from the next time that it is opened, unless it is closed already. Since when it is.
+pub(crate) async fn close_source(source: &Database) -> Result<Timestamp, Error> {
+    if let Some(since) = moments::get(source, Moment::Moving).await? {
+        return Ok(since);
+    }
+    let since = now();
+    moments::set(source, Moment::Moving, since).await?;
+    Ok(since)
 }
 
 /// Takes changes there again.
@@ -93,27 +100,46 @@ pub(crate) async fn open_source(source: &Database) -> Result<(), Error> {
     moments::clear(source, &[Moment::Moving]).await
 }
 
-/// Takes an empty database for the hub with this id, or goes on in the one that was taken for it.
-pub(crate) async fn begin(target: &Database, hub: String, keys: &Keys) -> Result<Begun, Error> {
+/// What a database is to a move of the hub with this id that began at `since`; `None` if it has not begun. One that is not for it is an
+/// error.
+fn stage_in(work: &Work<'_>, hub: &str, since: Option<Timestamp>) -> Result<Stage, Error> {
+    let known = work.one("SELECT id FROM hub WHERE one = 1", values![], |row| row.get::<String>(0))?;
+    match known {
+        None => return Ok(Stage::New),
+        Some(known) if known == hub => {}
+        Some(_) => {
+            let why = "the database to move to is that of another hub: give an empty one".to_owned();
+            return Err(Error::Invalid(why));
+        }
+    }
+    let sql = "SELECT at FROM moment WHERE name = ?1";
+    let moving = work.one(sql, values![Moment::Moving.as_str()], |row| row.get::<Timestamp>(0))?;
+    match moving {
+        None => Ok(Stage::Done),
+        Some(at) if Some(at) == since => Ok(Stage::Unfinished),
+        Some(_) => {
+            let why = "the database to move to has what a move copied that was undone, and the hub has changed since: drop it, and make it anew";
+            Err(Error::Invalid(why.to_owned()))
+        }
+    }
+}
+
+/// How far a move of the hub with this id has come that closed the old database at `since`; `None` if it is open. Changes nothing.
+pub(crate) async fn stage(target: &Database, hub: String, since: Option<Timestamp>) -> Result<Stage, Error> {
+    target.query(move |work| stage_in(work, &hub, since)).await
+}
+
+/// Takes an empty database for the hub with this id, or goes on in the one that was taken for the same move. Returns how far it had come.
+pub(crate) async fn begin(target: &Database, hub: String, since: Timestamp, keys: &Keys) -> Result<Stage, Error> {
     let check = keys.check_of(&hub);
     let beginning = target.transact(move |work| {
         work.alone("moving")?;
-        let known = work.one("SELECT id FROM hub WHERE one = 1", values![], |row| row.get::<String>(0))?;
-        match known {
-            Some(known) if known == hub => {
-                let sql = "SELECT EXISTS (SELECT 1 FROM moment WHERE name = ?1)";
-                let is_moving = work.value(sql, values![Moment::Moving.as_str()])?;
-                return Ok(if is_moving { Begun::Unfinished } else { Begun::Done });
-            }
-            Some(_) => {
-                let why = "the database to move to is that of another hub: give an empty one".to_owned();
-                return Err(Error::Invalid(why));
-            }
-            None => {}
+        let stage = stage_in(work, &hub, Some(since))?;
+        if stage == Stage::New {
+            work.run("INSERT INTO hub (one, id, key_check) VALUES (1, ?1, ?2)", values![hub, check])?;
+            work.run("INSERT INTO moment (name, at) VALUES (?1, ?2)", values![Moment::Moving.as_str(), since])?;
         }
-        work.run("INSERT INTO hub (one, id, key_check) VALUES (1, ?1, ?2)", values![hub, check])?;
-        work.run("INSERT INTO moment (name, at) VALUES (?1, ?2)", values![Moment::Moving.as_str(), now()])?;
-        Ok(Begun::Unfinished)
+        Ok(stage)
     });
     beginning.await
 }
@@ -370,8 +396,13 @@ pub(crate) async fn put_files(
     Ok(())
 }
 
-/// Ends a move: the sums are those of the old database, new numbers follow the last, and hubs may start over the new one.
-pub(crate) async fn finish(source: &Database, target: &Database) -> Result<(), Error> {
+/// Ends a move that began at `since`: the sums are those of the old database, new numbers follow the last, and hubs may start over the new
+/// one. The old database must have been closed ever since.
+pub(crate) async fn finish(source: &Database, target: &Database, since: Timestamp) -> Result<(), Error> {
+    if moments::get(source, Moment::Moving).await? != Some(since) {
+        let why = "the old hub has been opened again while it was moved: drop the new database, make it anew, and begin again";
+        return Err(Error::Invalid(why.to_owned()));
+    }
     let old_tokens_end = moments::get(source, Moment::OldTokensEnd).await?;
     let finishing = target.transact(move |work| {
         // What is over counts for nothing; the triggers counted it when its files came.
@@ -447,5 +478,36 @@ mod tests {
         // The row of the hub is written when the move begins.
         let known = copied.chain(LEFT).chain(["hub"]).map(str::to_owned);
         assert_eq!(found, known.collect());
+    }
+
+    /// Case: what was changed between two moves was not in the new database, because the second one went on in what the first had copied.
+    #[tokio::test]
+    async fn a_move_does_not_go_on_in_what_one_that_was_undone_has_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Keys::open(&folder.path().join("secret.key")).unwrap();
+        let open = |name: &str| Database::open(&folder.path().join(name), MIGRATIONS).unwrap();
+        let (source, target, later) = (open("old.db"), open("new.db"), open("later.db"));
+        let hub = super::super::identity::confirm(&source, &keys).await.unwrap();
+        let since = close_source(&source).await.unwrap();
+        assert_eq!(stage(&target, hub.clone(), Some(since)).await.unwrap(), Stage::New);
+        assert_eq!(begin(&target, hub.clone(), since, &keys).await.unwrap(), Stage::New);
+        // It was killed.
+        assert_eq!(close_source(&source).await.unwrap(), since);
+        assert_eq!(begin(&target, hub.clone(), since, &keys).await.unwrap(), Stage::Unfinished);
+
+        open_source(&source).await.unwrap();
+        finish(&source, &target, since).await.unwrap_err();
+        stage(&target, hub.clone(), None).await.unwrap_err();
+        while now() == since {
+            tokio::task::yield_now().await;
+        }
+        let again = close_source(&source).await.unwrap();
+        let refused = begin(&target, hub.clone(), again, &keys).await.unwrap_err().to_string();
+        assert!(refused.contains("undone"), "{refused}");
+        finish(&source, &target, since).await.unwrap_err();
+
+        assert_eq!(begin(&later, hub.clone(), again, &keys).await.unwrap(), Stage::New);
+        finish(&source, &later, again).await.unwrap();
+        assert_eq!(begin(&later, hub, again, &keys).await.unwrap(), Stage::Done);
     }
 }

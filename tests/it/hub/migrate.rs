@@ -221,3 +221,35 @@ async fn a_hub_that_is_moved_only_reads_meanwhile_and_is_whole_afterwards_whenev
     let again = Package { hub: &old, id: half.0, token: half.1 };
     again.send("", "more.mov", &[b"more"]).await;
 }
+
+/// Case: a move was killed, undone, and begun again into the same database: what had been changed in between was not in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_was_undone_does_not_go_on_in_what_it_had_copied() {
+    let Some(scratch) = Scratch::new().filter(|_| !Scratch::is_wanted() && s3_server::everywhere().is_none()) else {
+        return;
+    };
+    let Some(place) = tokio::task::spawn_blocking(s3_server::place).await.unwrap() else { return };
+    let hub = TestHub::start().await;
+    let package = hub.new_package(json!({ "name": "Half" })).await;
+    package.send("", "whole.mov", &[&[5; 100_000]]).await;
+    package.announce("", "rest.mov", 100_000).await;
+    let (id, token) = (package.id.clone(), package.token.clone());
+    let folder = hub.stop().await;
+    let goal = Goal { folder: folder.path(), scratch: &scratch, place: &place };
+    goal.kill_at("move.files", "file");
+    let undone = goal.masv(&["--undo"]).output().unwrap();
+    assert!(undone.status.success(), "{}", said(&undone));
+
+    let hub = TestHub::start_in(folder, |_| {}).await;
+    let again = Package { hub: &hub, id, token };
+    again.send("", "rest.mov", &[&[6; 100_000]]).await;
+    good(again.request(Method::POST, "/finalize")).await;
+    let folder = hub.stop().await;
+    let goal = Goal { folder: folder.path(), scratch: &scratch, place: &place };
+    let refused = goal.migrate().output().unwrap();
+    assert!(!refused.status.success() && said(&refused).contains("undone"), "{}", said(&refused));
+
+    // It was refused before the old hub was closed.
+    let old = TestHub::start_in(folder, |_| {}).await;
+    old.sent_package(json!({ "name": "After" }), b"after").await;
+}
