@@ -20,6 +20,7 @@ use super::connections::Limited;
 use super::routes;
 use crate::context::BASE_FILE;
 use crate::error::HubError;
+use crate::records::moments::{self, Moment};
 use crate::{Hub, jobs};
 use masv_platform::{AcceptTrouble, private_file};
 
@@ -85,10 +86,15 @@ impl Hub {
     /// so that the next process can serve while the requests running here finish, within the configured grace period.
     ///
     /// # Errors
-    /// [`HubError::Served`] if another server is using the same data, [`HubError::Serve`] if it cannot listen, [`HubError::Tls`] if the certificate cannot be used.
+    /// [`HubError::Served`] if another server is using the same data, [`HubError::Invalid`] if the hub is being moved since it was opened, [`HubError::Serve`] if it cannot listen, [`HubError::Tls`] if the certificate cannot be used.
     pub async fn serve_all(&self, listeners: Listeners, shutdown: CancellationToken) -> Result<(), HubError> {
         let Listeners { public: listener, here } = listeners;
         let only_one = self.lock().await?;
+        // Whoever waited for the lock of a move has opened its database before that closed it.
+        if !self.is_read_only() && moments::get(self.database(), Moment::Moving).await?.is_some() {
+            let why = "the hub has begun to be moved while it was starting: start it again, and it only reads";
+            return Err(HubError::Invalid(why.to_owned()));
+        }
         bucket_files::check_bucket(self).await?;
         let address = listener.local_addr().map_err(HubError::Serve)?;
         self.context.listens_on(self.own_base(address));

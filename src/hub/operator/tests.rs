@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use futures_util::stream;
 use masv_protocol::{FileId, FileKind, ListedPart, PackageId};
+use tokio_util::sync::CancellationToken;
 
 use crate::jobs::check::{CheckAsked, FaultKind, Repair};
 use crate::jobs::gc::{self, Watch};
@@ -13,6 +14,7 @@ use crate::records::audit::Authority;
 use crate::records::files::{self, NewFile};
 use crate::records::jobs::{self, Chore};
 use crate::records::moments::{self, Moment};
+use crate::records::moving;
 use crate::records::packages::{self, NewPackage};
 use crate::records::tests::new_package;
 use crate::records::{links, quotas, teams};
@@ -309,4 +311,21 @@ async fn restoring_the_backup_of_another_day_and_then_the_right_one_loses_nothin
     let report = right.check(REPAIR).await.unwrap();
     assert_eq!((report.faults.len(), report.has_faults()), (30, false));
     assert!(right.check(DEEP).await.unwrap().faults.is_empty());
+}
+
+/// Case: a hub that was opened before a move began, and waited for the lock meanwhile, took changes that the move had passed already.
+#[tokio::test]
+async fn a_hub_that_was_opened_before_a_move_began_does_not_serve() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = hub(folder.path()).await;
+    moving::close_source(before.database()).await.unwrap();
+    let ended = CancellationToken::new();
+    ended.cancel();
+    let listener = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let refused = before.serve(listener(), ended.clone()).await.unwrap_err();
+    assert!(matches!(refused, HubError::Invalid(_)), "{refused}");
+    end(before).await;
+    let again = hub(folder.path()).await;
+    assert!(again.is_read_only());
+    again.serve(listener(), ended).await.unwrap();
 }
