@@ -3,7 +3,8 @@
 //!
 //! An attempt counts as wrong before its password is compared, and is uncounted if that is right: an attempt whose hub has died stays
 //! counted. Counters go by the clock of the database; those of one call are changed in the order of their keys, so that two calls do not
-//! wait for each other in a circle.
+//! wait for each other in a circle. One that counts until a time that none can have been given counts anew: the clock was ahead when it was
+//! written down, and has been set right since.
 //!
 //! **On a crash** of PostgreSQL the counters are empty: its table is not written to the log, because what counts for some minutes is not
 //! worth that.
@@ -21,7 +22,7 @@ use crate::keys::attempt_limiter::{Key, Keys, WINDOW};
 #[derive(Debug, Clone)]
 pub(crate) struct Counted(Vec<(Key, Timestamp)>);
 
-/// What may be done so often: the pause after which one more is allowed, and how many pauses may be saved up.
+/// What may be done so often: the pause after which one more is allowed, and the length of the pauses that may be saved up.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
     pub key: Key,
@@ -58,10 +59,11 @@ pub(crate) async fn count(database: &Database, keys: Keys) -> Result<Counted, Er
 /// Counts one; until when the counter counts, and what it has counted.
 fn count_one(work: &Work<'_>, key: Key, now: Timestamp) -> Result<(Key, Timestamp, u32), Error> {
     let sql = "INSERT INTO counter (key, over_at, count) VALUES (?1, ?2, 1) ON CONFLICT (key) DO UPDATE SET
-            over_at = CASE WHEN counter.over_at <= ?3 THEN excluded.over_at ELSE counter.over_at END,
-            count = CASE WHEN counter.over_at <= ?3 THEN 1 ELSE counter.count + 1 END
+            over_at = CASE WHEN counter.over_at <= ?3 OR counter.over_at > ?4 THEN excluded.over_at ELSE counter.over_at END,
+            count = CASE WHEN counter.over_at <= ?3 OR counter.over_at > ?4 THEN 1 ELSE counter.count + 1 END
          RETURNING over_at, count";
-    let counted = work.one(sql, values![key, after(now, WINDOW), now], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (over_at, impossible) = (after(now, WINDOW), after(now, WINDOW * 2));
+    let counted = work.one(sql, values![key, over_at, now, impossible], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (over_at, count) = counted.ok_or(Error::Database(masv_db::DbError::NoRow))?;
     Ok((key, over_at, count))
 }
@@ -86,10 +88,12 @@ pub(crate) async fn take(database: &Database, mut rates: Vec<Rate>) -> Result<()
         let mut wait = Duration::ZERO;
         for Rate { key, pause, saved_up } in &rates {
             let sql = "INSERT INTO counter (key, over_at, count) VALUES (?1, ?2, 0) ON CONFLICT (key) DO UPDATE SET
-                    over_at = CASE WHEN counter.over_at <= ?3 THEN excluded.over_at ELSE counter.over_at + ?4 END
+                    over_at = CASE WHEN counter.over_at <= ?3 OR counter.over_at > ?5 THEN excluded.over_at
+                        ELSE counter.over_at + ?4 END
                  RETURNING over_at";
             let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-            let full_at: Timestamp = work.value(sql, values![key, after(now, *pause), now, pause_ms])?;
+            let impossible = after(now, saved_up.saturating_mul(2));
+            let full_at: Timestamp = work.value(sql, values![key, after(now, *pause), now, pause_ms, impossible])?;
             wait = wait.max(until(full_at, after(now, *saved_up)));
         }
         if wait.is_zero() { Ok(()) } else { Err(Error::TooOften(wait)) }
@@ -108,11 +112,13 @@ pub(super) fn forget(work: &Work<'_>) -> Result<(), Error> {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
-    use futures_util::future::join_all;
+    use futures_util::{StreamExt, stream};
 
     use super::*;
     use crate::records::tests::database;
 
+    /// What comes at once: no more than there are connections, or the last ones give up waiting for one.
+    const AT_ONCE: usize = 16;
     const HERE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
     const THERE: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)));
 
@@ -123,7 +129,7 @@ mod tests {
         let other = place.open().await;
         let keys = |guesser| Keys::new("account ed@example.com", guesser);
         let attempts = (0..40).map(|number| count(if number % 2 == 0 { &one } else { &other }, keys(HERE)));
-        let counted: Vec<_> = join_all(attempts).await;
+        let counted: Vec<_> = stream::iter(attempts).buffered(AT_ONCE).collect().await;
         assert_eq!(counted.iter().filter(|counted| counted.is_ok()).count(), 10);
         for refused in counted.iter().filter_map(|counted| counted.as_ref().err()) {
             assert!(matches!(refused, Error::TooOften(wait) if !wait.is_zero() && *wait <= WINDOW), "{refused}");
@@ -179,12 +185,40 @@ mod tests {
         let rate = |key, most| Rate { key: [key; 32], pause: hour / most, saved_up: hour };
         let takes =
             (0..30).map(|number| take(if number % 2 == 0 { &one } else { &other }, vec![rate(1, 7), rate(2, 70)]));
-        let taken = join_all(takes).await.into_iter().filter(Result::is_ok).count();
-        assert_eq!(taken, 7);
+        let taken: Vec<_> = stream::iter(takes).buffered(AT_ONCE).collect().await;
+        assert_eq!(taken.iter().filter(|taken| taken.is_ok()).count(), 7);
         let Err(Error::TooOften(wait)) = take(&one, vec![rate(1, 7)]).await else { panic!("it is not refused") };
         assert!(wait <= hour / 7, "{wait:?}");
         // What is refused was not counted elsewhere either.
         let others = (0..80).map(|_| take(&other, vec![rate(2, 70)]));
-        assert_eq!(join_all(others).await.into_iter().filter(Result::is_ok).count(), 63);
+        let others: Vec<_> = stream::iter(others).buffered(AT_ONCE).collect().await;
+        assert_eq!(others.iter().filter(|taken| taken.is_ok()).count(), 63);
+    }
+
+    /// Case: the clock of the database was a day ahead for a moment: whoever had used up something then was locked out for that day.
+    #[tokio::test]
+    async fn what_was_counted_by_a_clock_that_was_ahead_does_not_count() {
+        let (_place, database, _) = database().await;
+        let hour = Duration::from_secs(60 * 60);
+        let keys = || Keys::new("link L", HERE);
+        let rate = || vec![Rate { key: [1; 32], pause: hour, saved_up: hour }];
+        for _ in 0..10 {
+            count(&database, keys()).await.unwrap();
+        }
+        count(&database, keys()).await.unwrap_err();
+        take(&database, rate()).await.unwrap();
+        take(&database, rate()).await.unwrap_err();
+        let ahead = after(now(), hour * 24);
+        let setting = database.transact(move |work| {
+            work.run("UPDATE counter SET over_at = ?1", values![ahead])?;
+            Ok::<_, Error>(())
+        });
+        setting.await.unwrap();
+        for _ in 0..10 {
+            count(&database, keys()).await.unwrap();
+        }
+        count(&database, keys()).await.unwrap_err();
+        take(&database, rate()).await.unwrap();
+        take(&database, rate()).await.unwrap_err();
     }
 }
