@@ -40,6 +40,8 @@ use crate::stored::PartName;
 const AT_ONCE: usize = 4;
 /// Files that are written down together, once their content is moved.
 const FILES: u32 = 16;
+/// Files that are looked for in the bucket before anything is done.
+const LOOKED_FOR: u32 = 20;
 /// Blocks that are read ahead of the bucket.
 const AHEAD: usize = 2;
 
@@ -83,6 +85,7 @@ pub async fn migrate(migration: Migration, told: impl Fn(String)) -> Result<Move
     // Whatever is wrong with where it goes is found before the old hub is closed.
     let keys = shared_keys(&database.secret_key_file, &data_dir.join("secret.key"), &old, &hub).await?;
     let bucket = Bucket::new(&bucket)?;
+    has_what_was_in_a_bucket(&old.database, &bucket).await?;
     let owner = bucket.owner(&hub).await.map_err(|error| HubError::Storage(error.to_string()))?;
     if owner != hub {
         return Err(HubError::OfAnother { bucket: format!("{bucket:?}") });
@@ -194,6 +197,27 @@ async fn shared_keys(path: &Path, old_path: &Path, old: &Context, hub: &str) -> 
         Ok(keys)
     });
     reading.await.map_err(|error| HubError::Serve(io::Error::other(error)))?
+}
+
+/// Looks whether the bucket is the one that the old hub had, if it had one. In another one all files of the old one would be taken for lost.
+async fn has_what_was_in_a_bucket(old: &Database, bucket: &Bucket) -> Result<(), HubError> {
+    let wanted = moving::some_in_bucket(old, LOOKED_FOR).await?;
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    for file in &wanted {
+        let stored = bucket.stored(&file.package, &file.id).await;
+        let stored = stored.map_err(|error| HubError::Storage(format!("{}/{}: {error}", file.package, file.id)))?;
+        if stored.is_some_and(|stored| stored.size == file.size) {
+            return Ok(());
+        }
+    }
+    let why = format!(
+        "{bucket:?} has none of the last {} files that the hub has in a bucket: give the bucket and prefix that it has used, or copy them \
+         there first",
+        wanted.len()
+    );
+    Err(HubError::Invalid(why))
 }
 
 async fn copy(old: &Database, target: &Database, tables: &[Table]) -> Result<(), HubError> {

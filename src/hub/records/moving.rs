@@ -348,6 +348,29 @@ async fn has_content(source: &Database, package: String) -> Result<bool, Error> 
     asking.await
 }
 
+/// A file that must be in the bucket.
+#[derive(Debug, Clone)]
+pub(crate) struct InBucket {
+    pub package: PackageId,
+    pub id: FileId,
+    pub size: u64,
+}
+
+/// Up to `most` of the last files whose content must be in the bucket of the old hub, and is not known to be lost.
+pub(crate) async fn some_in_bucket(source: &Database, most: u32) -> Result<Vec<InBucket>, Error> {
+    let listing = source.query(move |work| {
+        let sql = "SELECT file.package_id, file.id, file.size FROM file JOIN package ON package.id = file.package_id
+             WHERE file.kind = 'file' AND file.in_bucket = 1 AND file.finalized_at IS NOT NULL AND file.lost_at IS NULL
+                AND (package.state != 'expired' OR package.trashed_at IS NOT NULL)
+             ORDER BY file.number DESC LIMIT ?1";
+        Ok::<_, Error>(work.all(sql, values![most], |row| {
+            let (package, id): (String, String) = (row.get(0)?, row.get(1)?);
+            Ok(InBucket { package: package.as_str().into(), id: id.into(), size: row.get(2)? })
+        })?)
+    });
+    listing.await
+}
+
 async fn parts(source: &Database, number: i64) -> Result<Vec<MovedPart>, Error> {
     let first = number * files::PARTS;
     let listing = source.query(move |work| {

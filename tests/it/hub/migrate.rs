@@ -253,3 +253,22 @@ async fn a_move_that_was_undone_does_not_go_on_in_what_it_had_copied() {
     let old = TestHub::start_in(folder, |_| {}).await;
     old.sent_package(json!({ "name": "After" }), b"after").await;
 }
+
+/// Case: a hub with its files in a bucket was moved with another bucket named: all of them were marked as lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_with_its_files_in_one_bucket_is_not_moved_to_another() {
+    let Some(scratch) = Scratch::new().filter(|_| !Scratch::is_wanted() && s3_server::everywhere().is_none()) else {
+        return;
+    };
+    let two = || Some((s3_server::place()?, s3_server::place()?));
+    let Some((own, other)) = tokio::task::spawn_blocking(two).await.unwrap() else { return };
+    let bucket = own.config();
+    let hub = TestHub::start_with(|config| config.bucket = Some(bucket)).await;
+    hub.sent_package(json!({ "name": "Sent" }), &[7; 200_000]).await;
+    let folder = hub.stop().await;
+    let refused = Goal { folder: folder.path(), scratch: &scratch, place: &other }.migrate().output().unwrap();
+    assert!(!refused.status.success() && said(&refused).contains("none of the last 1 files"), "{}", said(&refused));
+    assert!(!said(&refused).contains("only reads"), "it is not closed: {}", said(&refused));
+    let moved = Goal { folder: folder.path(), scratch: &scratch, place: &own }.migrate().output().unwrap();
+    assert!(moved.status.success(), "{}", said(&moved));
+}
