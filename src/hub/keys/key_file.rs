@@ -89,6 +89,12 @@ pub(crate) fn put(path: &Path, content: &[u8]) -> Result<()> {
 
 /// Puts these keys in the place of those that the file at `path` has. Who may read it stays.
 pub(crate) fn replace(path: &Path, keys: &[SecretKey]) -> Result<()> {
+    if keys.len() > MOST_KEYS {
+        return Err(Error::other(format!(
+            "it would have {} keys, and {MOST_KEYS} are the most: remove one that is not needed",
+            keys.len()
+        )));
+    }
     let (folder, name) = place(path)?;
     let before = folder.look(name.as_ref())?;
     if !before.is_file() {

@@ -93,3 +93,23 @@ impl SecretKeys {
 fn failed(path: &Path, source: io::Error) -> HubError {
     HubError::Data { path: path.to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Case: a key too many was written into the file, and neither a hub nor a command could read it from then on.
+    #[test]
+    fn there_are_never_more_keys_than_can_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        key_file::put(&path, &[7; 32]).unwrap();
+        let mut keys = SecretKeys::read(&path).unwrap();
+        let added = (0..9).filter(|_| keys.add().is_ok()).count();
+        assert_eq!(added, 7);
+        assert_eq!(SecretKeys::read(&path).unwrap().names(), keys.names());
+        let last = keys.names().pop().unwrap();
+        keys.remove(&last).unwrap();
+        keys.add().unwrap();
+    }
+}
