@@ -120,7 +120,7 @@ async fn attempt(context: &Context, watch: &mut Watch, chore: Chore) -> Result<T
         Chore::Expire => {
             if !matches!(allowed, Allowed::Nothing(_)) {
                 expire(context).await?;
-                retention::forget(&context.database, context.config.visit_life).await?;
+                retention::forget(&context.database, context.config.visit_life, now).await?;
             }
             if everything {
                 remove_abandoned(context).await?;

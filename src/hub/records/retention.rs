@@ -7,22 +7,21 @@ use masv_db::{Database, values};
 
 use super::ids::first_id;
 use super::{Error, activity, audit, counters, packages};
-use crate::clock::{before, days, now};
+use crate::clock::{before, days};
 
 /// Days that activities, the audit log, failed deliveries, and what is known of expired packages are kept.
 const REMEMBERED: u64 = 400;
-/// Packages that are forgotten in one transaction.
-const FORGOTTEN_AT_ONCE: u32 = 20;
+/// Packages that are forgotten in one transaction: all files of each go with it, and others write meanwhile.
+const FORGOTTEN_AT_ONCE: u32 = 1;
 /// Days for which a call may be repeated.
 const REPEATABLE: u64 = 7;
 /// The maximum number of activities and audit log entries: repeated sign-ins must not fill the disk.
 const MOST_REMEMBERED: i64 = 1_000_000;
 
-/// Removes old records, and visits of links older than `visit_life`.
-pub(crate) async fn forget(database: &Database, visit_life: Duration) -> Result<(), Error> {
+/// Removes old records, and visits of links older than `visit_life`. `now` has been found to be a time that can be trusted.
+pub(crate) async fn forget(database: &Database, visit_life: Duration, now: Timestamp) -> Result<(), Error> {
+    let old = before(now, days(REMEMBERED));
     let forgetting = database.transact(move |work| {
-        let now: Timestamp = now();
-        let old = before(now, days(REMEMBERED));
         activity::forget(work, old, MOST_REMEMBERED)?;
         audit::forget(work, old, MOST_REMEMBERED)?;
         work.run("DELETE FROM link_visit WHERE created_at < ?1", values![before(now, visit_life)])?;
@@ -33,8 +32,7 @@ pub(crate) async fn forget(database: &Database, visit_life: Duration) -> Result<
         Ok::<_, Error>(())
     });
     forgetting.await?;
-    // A few at a time: their files go with them, and others write meanwhile.
-    while packages::forget_expired(database, before(now(), days(REMEMBERED)), FORGOTTEN_AT_ONCE).await? > 0 {}
+    while packages::forget_expired(database, old, FORGOTTEN_AT_ONCE).await? > 0 {}
     Ok(())
 }
 
