@@ -100,7 +100,7 @@ impl Call<'_> {
 
     /// A call that may be repeated when no answer came.
     fn repeatable(mut self) -> Self {
-        let about = "Repeated with the same key within seven days, the call makes nothing else.";
+        let about = "Repeated with the same key within seven days, the call makes nothing else; for a package, as long as nothing was added to it: once it has a file or is finalized, it makes another.";
         self.operation.header(IDEMPOTENCY_HEADER, "string", false, about);
         self
     }
