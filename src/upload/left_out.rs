@@ -11,7 +11,7 @@ use super::task::Run;
 use crate::engine::task_context::Halt;
 use crate::model::{Destination, Upload};
 
-/// More files than this are counted.
+/// So many files are named, at most.
 const NAMED: usize = 20;
 
 /// How often it is tried, and how long is waited in between.
